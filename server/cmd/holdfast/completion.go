@@ -52,7 +52,7 @@ func (c *completeCommand) Run(ctx *kong.Context, o *output) error {
 			continue
 		}
 		value := candidate.value
-		if split { // bash completes only what stands behind the =
+		if split { // bash completes only the part after the =
 			_, value, _ = strings.Cut(value, "=")
 		}
 		if candidate.help != "" {

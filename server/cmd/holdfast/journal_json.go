@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A journalReport is what journal verify prints with --json.
+// A journalReport is the JSON output of journal verify.
 type journalReport struct {
 	Journal    string            `json:"journal"` // its directory
 	Sound      bool              `json:"sound"`
@@ -18,7 +18,7 @@ type journalReport struct {
 	End        seglog.Position   `json:"end"`   // position behind the newest record
 	Durable    seglog.Position   `json:"durable"`
 	Cluster    string            `json:"cluster,omitempty"` // id that the journals of the group have in common
-	Intact     bool              `json:"intact"`            // it has everything that its group has acknowledged
+	Intact     bool              `json:"intact"`            // it has, or had, everything that its group has acknowledged
 	Records    int               `json:"records"`
 	Messages   int               `json:"messages"`
 	Torn       *placeReport      `json:"torn,omitempty"` // torn end, which opening cuts off; nothing in it was acknowledged
@@ -66,7 +66,7 @@ func journalReportOf(dir string, found *journal.Inspection) journalReport {
 	return r
 }
 
-// A compareReport is what journal compare prints with --json.
+// A compareReport is the JSON output of journal compare.
 type compareReport struct {
 	Same      bool              `json:"same"`
 	Journals  [2]comparedReport `json:"journals"`

@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// storeCommands are what can be done with stores.
+// storeCommands are the subcommands of "store".
 type storeCommands struct {
 	Inspect storeInspect `cmd:"" help:"Say what a store keeps: what would be replayed, or where each subscription would resume."`
 	Verify  storeVerify  `cmd:"" help:"Check that a store can be opened as it is; the exit code says so."`
@@ -74,7 +74,8 @@ func (c *storeVerify) Run(o *output) error {
 	return verdict(o, stores, true)
 }
 
-// verdict tells what is wrong with stores, and what is well if that is wanted.
+// verdict prints the damage of stores, and with all also the sound stores. It returns
+// errFound if a store is damaged.
 func verdict(o *output, stores []*storeReport, all bool) (err error) {
 	for _, s := range stores {
 		for _, d := range s.Damage {
@@ -94,7 +95,7 @@ func verdict(o *output, stores []*storeReport, all bool) (err error) {
 	return err
 }
 
-// look finds the stores at path: what kind they are shows itself.
+// look reads the stores at path. It finds out by itself of which kind they are.
 func look(path string, messages bool) ([]*storeReport, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -128,7 +129,7 @@ func lookIntoFile(dir string, messages bool) (*storeReport, error) {
 	return publishStoreOf(dir, "", &found, kept, keptExtent{}), explain(dir, err)
 }
 
-// lookIntoBolt reads every store in a database, of which there must be one.
+// lookIntoBolt reads every store in a database, which must have at least one.
 func lookIntoBolt(path string, messages bool) (stores []*storeReport, err error) {
 	err = withBolt(path, func(db *bbolt.DB) (err error) {
 		var buckets int
@@ -141,7 +142,7 @@ func lookIntoBolt(path string, messages bool) (stores []*storeReport, err error)
 	return stores, err
 }
 
-// usageOf returns how much of a database file is in use, nil for a directory.
+// usageOf returns the space usage of a database file, nil for a directory.
 func usageOf(path string) (file *fileReport, err error) {
 	if isDirectory(path) {
 		return nil, nil
@@ -161,7 +162,7 @@ func (f *fileReport) print(o *output, path string) {
 	}
 }
 
-// withBolt does something with a database, which it opens for reading.
+// withBolt opens a database for reading and calls do with it.
 func withBolt(path string, do func(*bbolt.DB) error) error {
 	db, err := boltfile.OpenReadOnly(path, &bbolt.Options{Timeout: 250 * time.Millisecond})
 	switch {
@@ -178,7 +179,7 @@ func withBolt(path string, do func(*bbolt.DB) error) error {
 	return damagedBolt(boltfile.Guard(path, func() error { return do(db) }))
 }
 
-// damagedBolt says what to do about a database that is damaged.
+// damagedBolt adds advice for the user if err says that a database is damaged.
 func damagedBolt(err error) error {
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
 		return &exitError{exitFound, fmt.Errorf("%w; see holdfast store repair, or put back a copy", d)}
@@ -197,7 +198,7 @@ func findStores(db *bbolt.DB, messages bool) (stores []*storeReport, buckets int
 	return stores, len(names), err
 }
 
-// appendStore appends the store that a bucket holds, if it does.
+// appendStore appends the store in a bucket, if the bucket holds one.
 func appendStore(stores []*storeReport, db *bbolt.DB, bucket string, messages bool) ([]*storeReport, error) {
 	kept, input := make(keptMessages), keptExtent{}
 	found, err := pubstore.InspectBolt(db, bucket, pubstore.BoltOptions{}, kept.collect(messages))

@@ -56,7 +56,7 @@ func (c *storeExport) Run(o *output) (err error) {
 	return verdict(&output{o.err, o.err}, []*storeReport{found}, false)
 }
 
-// finish closes a file that was written, and removes one that was not written to the end.
+// finish syncs and closes an output file. It removes the file if it is not complete.
 func finish(f *os.File, err error) error {
 	if err == nil || errors.Is(err, errFound) {
 		if werr := errors.Join(f.Sync(), f.Close()); werr == nil {
@@ -65,11 +65,11 @@ func finish(f *os.File, err error) error {
 			err = werr
 		}
 	}
-	_ = f.Close() // it may be closed; the error that counts is there
+	_ = f.Close() // it may be closed already; err is the error that counts
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// choose returns the store in the bucket that is named, or the only one if none is.
+// choose returns the store in the bucket --bucket, or without it the only store.
 func (c *storeExport) choose() (*storeReport, error) {
 	stores, err := look(c.Path, false)
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *storeExport) choose() (*storeReport, error) {
 	return stores[0], nil
 }
 
-// export writes what a store holds.
+// export writes the content of a store.
 func (c *storeExport) export(s *storeReport, to io.Writer) error {
 	w := bufio.NewWriter(to)
 	write := c.messages
@@ -108,7 +108,8 @@ func (c *storeExport) export(s *storeReport, to io.Writer) error {
 	return w.Flush()
 }
 
-// subscriptions writes where each subscription resumes. Of one that is damaged nothing is known.
+// subscriptions writes the place of each subscription. It leaves out damaged ones, whose
+// place is not known.
 func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	if c.Publisher != 0 {
 		return usagef("%s is a bookmark store, which has no publishers: leave --publisher out", s.home())
@@ -126,11 +127,11 @@ func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	return nil
 }
 
-// An exported is a message as JSON. Of body and body_base64 there is one.
+// An exported is a message as JSON. It has either body or body_base64.
 type exported struct {
 	Publisher     uint64  `json:"publisher,string"`
 	Sequence      uint64  `json:"sequence"`
-	Prev          uint64  `json:"prev"` // its predecessor: lower than sequence-1 where one was rejected
+	Prev          uint64  `json:"prev"` // sequence of its predecessor: lower than sequence-1 if messages between were rejected
 	Time          string  `json:"time"` // when it was published
 	Topic         string  `json:"topic"`
 	Delta         bool    `json:"delta,omitempty"`
@@ -138,7 +139,7 @@ type exported struct {
 	CorrelationID string  `json:"correlation_id,omitempty"`
 	Expiration    float64 `json:"expiration_s,omitempty"`
 	Body          *string `json:"body,omitempty"`
-	BodyBytes     []byte  `json:"body_base64,omitempty"` // where it is not UTF-8
+	BodyBytes     []byte  `json:"body_base64,omitempty"` // the body if it is not UTF-8
 }
 
 func export(publisher uint64, m *pubstore.Message) exported {
@@ -150,9 +151,9 @@ func export(publisher uint64, m *pubstore.Message) exported {
 	return e
 }
 
-// messages writes the messages, the oldest life first and each in order. A
-// first look finds out whether they lie in that order, as nearly always they
-// do: then they are never all in memory.
+// messages writes the messages, the oldest life first, each life in order. A first
+// pass checks whether the store has them in that order. It nearly always has; then
+// they need not all be in memory.
 func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[uint64]int), sorted: true}
 	var publishers []string
@@ -191,20 +192,20 @@ func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	return err
 }
 
-// A keptOf is a message, and of which publisher.
+// A keptOf is a message with its publisher.
 type keptOf struct {
 	publisher uint64
 	m         *pubstore.Message
 }
 
-// An exportPlan is what a first look at the messages found.
+// An exportPlan is the result of the first pass over the messages.
 type exportPlan struct {
 	c       *storeExport
-	lives   map[uint64]int // their order, by publisher
+	lives   map[uint64]int // order of the lives, by publisher
 	topics  map[string]bool
 	sorted  bool
-	last    [2]uint64 // life and sequence seen last
-	newline uint64    // message with a line break in its body, 0: none
+	last    [2]uint64 // life and sequence of the last message
+	newline uint64    // sequence of the first message with a line break in its body, 0: none
 }
 
 func (p *exportPlan) wanted(publisher uint64, m *pubstore.Message) bool {
@@ -225,7 +226,7 @@ func (p *exportPlan) look(publisher uint64, m *pubstore.Message) error {
 	return nil
 }
 
-// check returns why the messages can't be lines.
+// check returns an error if the messages can't be written as lines.
 func (p *exportPlan) check(home string) error {
 	switch {
 	case p.c.Format != "lines":
@@ -252,7 +253,7 @@ func (p *exportPlan) write(w *bufio.Writer, publisher uint64, m *pubstore.Messag
 	return w.WriteByte('\n')
 }
 
-// each calls do with every message that the store keeps.
+// each calls do with every message in the store.
 func (s *storeReport) each(do func(publisher uint64, m *pubstore.Message) error) error {
 	each := func(life string, m *pubstore.Message) error { return do(bookmark.OfLife(life).ID, m) }
 	if s.Format == "file" {

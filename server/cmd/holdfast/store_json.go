@@ -1,22 +1,25 @@
-// # Looking
+// # JSON output
 //
-// status, journal verify and compare, store inspect, verify and repair print one
-// JSON object on one line with --json; ping one for each server, journal dump and
-// store export one for each record. The names of their fields stay, new ones may come. Publisher ids are
-// strings: they have 64 bits, more than a JSON number holds everywhere. What went
-// wrong before there was anything to print stands on standard error, as text.
+// With --json the commands status, journal verify and compare, and store inspect,
+// verify and repair print one JSON object on one line. ping prints one for each
+// answer, journal dump and store export one for each record. The names of the fields
+// do not change; new fields may come. Publisher ids are strings, since many JSON
+// readers lose digits of 64-bit numbers. An error that leaves nothing to print goes
+// to standard error, as text.
 //
 //	status
 //	{
 //	 "time": "…", "well": false,
 //	 "problems": [{"kind": "link_down", "instance": "a", "text": "the link to b is down: …"}],
-//	                               // kinds: unreachable, stopping, not_ready, catching_up, damage, single, link_down,
-//	                               // link_catching_up, downgraded, given_up, diverged, same_instance, no_pair
-//	 "instances": [                // as they were named
-//	  {"address": "127.0.0.1:8085", "status": {…}},     // as GET /status says it, with all sessions: server.Status
+//	                               // kinds: unreachable, stopping, no_cluster, not_ready, catching_up, not_intact, damage,
+//	                               // full, clock, set_apart, single, outdated, refusing, decree, link_down,
+//	                               // link_catching_up, other_cluster, clocks_disagree, rivals, one_way, downgraded,
+//	                               // given_up, diverged, same_instance, no_pair
+//	 "instances": [                // in the order of the arguments
+//	  {"address": "127.0.0.1:8085", "status": {…}},     // the answer to GET /status, with all sessions: server.Status
 //	  {"address": "127.0.0.1:8086", "error": "…"}       // it does not answer
 //	 ],
-//	 "publishers": {               // with two instances
+//	 "publishers": {               // with two instances only
 //	  "compared": 12, "differing": 1, "complete": true, "error": "",
 //	  "list": [{"publisher": "…", "client": "…", "instances": [{"have": 5, "durable": 5, "safe": 5, "floor": 0, …}, null]}]
 //	 }
@@ -26,7 +29,7 @@
 //	{"server": "tcp://127.0.0.1:9007/amps/json", "up": true, "error": "…", "logon_ms": 0.4, "round_trip_ms": 0.1, "version": "…",
 //	 "extended": true, "instance": "a", "sync": "sync", "peers": ["b"], "carried": ["^orders$"],
 //	 "catching_up": false, "max_message": 16777216}
-//	                               // sync: as client.SyncState says it; carried: absent if all topics are
+//	                               // sync: text of a client.SyncState; carried: absent if all topics are replicated
 //
 //	journal verify
 //	{"journal": "data/a", "sound": true, "segments": 1, "bytes": 67108864, "first": 0, "end": 4096, "durable": 4096,
@@ -41,20 +44,20 @@
 //
 //	journal dump
 //	{"position": 88, "time": "…", "publisher": "…", "sequence": 1, "prev": 0, "kind": "message", "topic": "orders",
-//	 "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…"}    // or "body_base64", where that is not UTF-8
+//	 "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…"}    // or "body_base64", if the body is not UTF-8
 //
 //	store inspect, store verify
 //	{"sound": true, "stores": [
 //	 {"path": "out.db", "bucket": "publish", "kind": "publish", "format": "bolt", "sound": true, "damage": [],
 //	  "publish": {"client": "gateway", "logons": 1, "closed": true, "torn_bytes": 0, "renews": false, "to_send": 1,
-//	   "input": {"name": "lines.txt", "topic": "orders", "lines": 3},    // of a run of holdfast publish that has not ended
+//	   "input": {"name": "lines.txt", "topic": "orders", "lines": 3},    // with a run of holdfast publish that has not ended
 //	   "lives": [{"publisher": "…", "given_out": 3, "safe": 1, "kept": 1, "first": 2, "bytes": 13,
 //	              "missing": [{"from": 4, "to": 6}], "messages": [{"sequence": 2, "time": "…", "topic": "orders", "size": 7}]}]}},
 //	 {"path": "marks.db", "bucket": "bookmarks", "kind": "bookmark", "format": "bolt", "sound": true, "damage": [],
 //	  "subscriptions": [{"subscription": "orders", "topic": "orders", "known": true, "resume": "7|2|", "done": ["7|4|"], "damage": ""}]}
-//	], "file": {"bytes": 32768, "live": 12288, "free_pages": 3, "sparse": false}}    // of store inspect of a database
+//	], "file": {"bytes": 32768, "live": 12288, "free_pages": 3, "sparse": false}}    // with store inspect of a database
 //
-//	store export of a publish store, in the order in which they would be sent
+//	store export of a publish store, one message each, in the order in which they would be sent
 //	{"publisher": "…", "sequence": 2, "prev": 1, "time": "…", "topic": "orders", "delta": true,
 //	 "sow_key": "…", "correlation_id": "…", "expiration_s": 5, "body": "…"}     // or "body_base64"
 //	store export of a bookmark store
@@ -68,20 +71,26 @@
 //	            {"bucket": "bookmarks", "kind": "bookmark", "kept": 2,
 //	             "subscriptions": [{"subscription": "a", "dropped": 1, "gone": false, "resume": "7|10|"}]}]}
 //
-// What is empty or false in these may be left out where it is rare.
+// Rare fields may be left out if they are empty or false.
 //
 // # Repairing
 //
-// store repair says what it would do, and does it with --yes. What was there
-// stays beside it, byte for byte, under a name with the time in it; nothing is
-// ever deleted. In its place stands a store with all that could be read, which
-// the application opens as before. A message of a publish store that can't be
-// read is given up; a new life begins, so that no number is given out twice, and
-// what else is kept of the old one is sent as it was. If one instance had the
-// message, it keeps it, and hands it to its peer; only if the two are cut off from
-// each other at that time, and the publisher goes on with the one that lacks it,
-// they end up different, and say so (DIVERGED). So repair while the pair is in
-// sync. Of a bookmark store, messages whose notes can't be read come again.
+// store repair reports the repair that it would make; with --yes it makes it. The
+// damaged store stays beside the new one, byte for byte, under a name that contains
+// the time; nothing is ever deleted. The new store has everything that could be read
+// and takes the old place. The application opens it as before.
+//
+// A publish store gives up the messages that cannot be read. A new life begins, so
+// that no number is given out twice. The readable messages of the old life are sent
+// as they were.
+//
+// An instance that has received a given-up message keeps it and sends it to its
+// peer. The two instances can end up different in one case only: they are cut off
+// from each other at that time, and the publisher goes on with the instance that
+// lacks the message. Both then log DIVERGED, and status reports it (set_apart).
+// Repair therefore while the pair is in sync.
+//
+// In a bookmark store, messages whose discards cannot be read come again.
 package main
 
 import (
@@ -94,22 +103,22 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A storesReport is what store inspect and store verify print with --json.
+// A storesReport is the JSON output of store inspect and store verify.
 type storesReport struct {
-	Sound  bool           `json:"sound"` // all of them
+	Sound  bool           `json:"sound"` // all stores are sound
 	Stores []*storeReport `json:"stores"`
-	File   *fileReport    `json:"file,omitempty"` // of store inspect of a database
+	File   *fileReport    `json:"file,omitempty"` // with store inspect of a database only
 }
 
-// A fileReport is how much of a database file is in use.
+// A fileReport is the space usage of a database file.
 type fileReport struct {
 	Bytes     int64 `json:"bytes"`
 	Live      int64 `json:"live"`       // bytes of the pages with data
-	FreePages int64 `json:"free_pages"` // used again; the file does not shrink
-	Sparse    bool  `json:"sparse"`     // so large that a store compacts a file of its own when it is opened
+	FreePages int64 `json:"free_pages"` // will be used again; the file does not shrink
+	Sparse    bool  `json:"sparse"`     // so sparse that a store with a file of its own compacts it at the next open
 }
 
-// A storeReport is a store that was found.
+// A storeReport is a store that was found and its state.
 type storeReport struct {
 	Path          string               `json:"path"`
 	Bucket        string               `json:"bucket,omitempty"` // in the database
@@ -121,19 +130,20 @@ type storeReport struct {
 	Subscriptions []subscriptionReport `json:"subscriptions,omitempty"` // of a bookmark store
 }
 
-// A publishReport is what a publish store keeps.
+// A publishReport is the content of a publish store.
 type publishReport struct {
-	Client    string       `json:"client"`     // empty: none has used it yet
-	Logons    uint64       `json:"logons"`     // so far
-	Closed    bool         `json:"closed"`     // in good order
-	TornBytes int64        `json:"torn_bytes"` // that opening cuts off, of what was never promised
+	Client    string       `json:"client"`     // empty: no client has used it yet
+	Logons    uint64       `json:"logons"`     // number of logons so far
+	Closed    bool         `json:"closed"`     // it was closed cleanly
+	TornBytes int64        `json:"torn_bytes"` // length of the torn end, which opening cuts off; no Publish returned for it
 	Renews    bool         `json:"renews"`     // opening begins a new life
-	ToSend    int          `json:"to_send"`    // messages kept, all lives together
+	ToSend    int          `json:"to_send"`    // number of kept messages of all lives
 	Lives     []lifeReport `json:"lives"`      // oldest first
 	Input     *inputReport `json:"input,omitempty"`
 }
 
-// An inputReport is how far holdfast publish has read its input, in a run that has not ended.
+// An inputReport says how far a run of holdfast publish that has not ended has read its
+// input.
 type inputReport struct {
 	Name  string `json:"name"`
 	Topic string `json:"topic"`
@@ -146,13 +156,13 @@ type lifeReport struct {
 	GivenOut  uint64           `json:"given_out"` // highest sequence
 	Safe      uint64           `json:"safe"`      // highest sequence let go as persisted
 	Kept      int              `json:"kept"`
-	First     uint64           `json:"first"` // lowest sequence kept, 0: nothing is
+	First     uint64           `json:"first"` // lowest kept sequence, 0: none is kept
 	Bytes     int64            `json:"bytes"`
-	Missing   []pubstore.Range `json:"missing"`            // should be kept, and can't be read
+	Missing   []pubstore.Range `json:"missing"`            // messages that should be kept but can't be read
 	Messages  []messageReport  `json:"messages,omitempty"` // with --messages
 }
 
-// A messageReport is one message that is kept.
+// A messageReport is one kept message.
 type messageReport struct {
 	Sequence uint64 `json:"sequence"`
 	Time     string `json:"time"`
@@ -160,24 +170,24 @@ type messageReport struct {
 	Size     int    `json:"size"` // of the body
 }
 
-// A subscriptionReport is where one subscription would go on.
+// A subscriptionReport is the place where one subscription would resume.
 type subscriptionReport struct {
 	Subscription string   `json:"subscription"`
 	Topic        string   `json:"topic"`
 	Filter       string   `json:"filter,omitempty"`
-	Known        bool     `json:"known"`            // false: it begins where it is told to
-	Resume       string   `json:"resume,omitempty"` // everything of these publishers up to there is done with: "publisher|sequence|,…"
-	Done         []string `json:"done"`             // above it, and done with already: bookmarks
-	Damage       string   `json:"damage,omitempty"` // it can't be opened, and nothing else is known of it
+	Known        bool     `json:"known"`            // false: there is no place yet, and the subscribe decides where to begin
+	Resume       string   `json:"resume,omitempty"` // the discarded vector: "publisher|sequence|,…"
+	Done         []string `json:"done"`             // bookmarks of discarded messages above that vector
+	Damage       string   `json:"damage,omitempty"` // why it can't be opened; then nothing else is known
 }
 
-// writeStores prints stores, and says by its error whether they are sound.
+// writeStores prints stores as JSON. It returns errFound unless all are sound.
 func writeStores(o *output, stores []*storeReport, file *fileReport) error {
 	sound := !slices.ContainsFunc(stores, func(s *storeReport) bool { return !s.Sound })
 	return o.report(true, sound, storesReport{sound, stores, file}, nil)
 }
 
-// home is where a store is.
+// home returns the path of a store, with its bucket if it has one.
 func (s *storeReport) home() string {
 	if s.Bucket == "" {
 		return s.Path
@@ -185,7 +195,7 @@ func (s *storeReport) home() string {
 	return fmt.Sprintf("%s, bucket %s", s.Path, plain(s.Bucket))
 }
 
-// name is where a store is and what it is.
+// name returns the path, the bucket and the kind of a store.
 func (s *storeReport) name() string {
 	if s.Publish == nil {
 		return s.home() + ": bookmark store"
@@ -193,10 +203,10 @@ func (s *storeReport) name() string {
 	return fmt.Sprintf("%s: %s publish store", s.home(), s.Format)
 }
 
-// keptMessages are messages to list, by the life they are of.
+// keptMessages are messages to list, by life.
 type keptMessages map[string][]messageReport
 
-// collect returns what takes the messages, nil if they are not wanted.
+// collect returns a function that adds messages to k, nil if they are not wanted.
 func (k keptMessages) collect(wanted bool) func(string, *pubstore.Message) error {
 	if !wanted {
 		return nil
@@ -207,8 +217,8 @@ func (k keptMessages) collect(wanted bool) func(string, *pubstore.Message) error
 	}
 }
 
-// publishStoreOf reports a publish store in a bucket, or in a directory if that is
-// empty. The input is that of a run of holdfast publish.
+// publishStoreOf returns the report of a publish store. With an empty bucket it is a
+// file store in a directory. input is the extent that holdfast publish keeps.
 func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages keptMessages, input keptExtent) *storeReport {
 	p := &publishReport{Client: found.Name, Logons: found.Counter, Closed: found.Closed, TornBytes: found.Torn, Renews: found.Renews, Lives: []lifeReport{}}
 	if input.Version > 0 && !input.Done {
@@ -216,7 +226,7 @@ func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages ke
 	}
 	for _, l := range found.Lives {
 		p.ToSend += l.Kept
-		kept := messages[l.ID] // in the order in which they would be sent:
+		kept := messages[l.ID] // sorted by sequence, the order of sending
 		slices.SortFunc(kept, func(a, b messageReport) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		p.Lives = append(p.Lives, lifeReport{Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes,
 			Missing: append([]pubstore.Range{}, l.Missing...), Messages: kept})
@@ -228,7 +238,8 @@ func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages ke
 	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: mapped(found.Damage, error.Error), Publish: p}
 }
 
-// bookmarkStoreOf reports a bookmark store, which can't be opened if there is an error.
+// bookmarkStoreOf returns the report of a bookmark store. err says why it can't be
+// opened, nil if it can.
 func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.Inspected, err error) *storeReport {
 	r := &storeReport{Path: path, Bucket: bucket, Kind: "bookmark", Format: "bolt", Damage: []string{}}
 	if err != nil {

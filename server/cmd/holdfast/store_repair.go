@@ -39,8 +39,8 @@ func (c *storeRepair) Run(o *output) error {
 	return o.report(c.JSON, report.Done || !report.Needed, report, func() { report.print(o) })
 }
 
-// repairFile repairs a file store: what stands there is copied, and what can
-// be read kept by opening it over its damage.
+// repairFile repairs a file store. It copies the directory aside, then opens the store
+// with AcceptDamage, which keeps everything that can be read.
 func (c *storeRepair) repairFile(r *repairReport) error {
 	s, err := lookIntoFile(c.Path, false)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 	if err := copyAside(c.Path, r.Aside); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
-	const any = 1 << 30 // whatever size of messages the application allows
+	const any = 1 << 30 // the application's limits are not known, so these are large
 	opened, err := pubstore.OpenFile(c.Path, pubstore.FileOptions{AcceptDamage: true, MaxBytes: any, MaxMessage: any / 2})
 	if err == nil {
 		err = opened.Close()
@@ -72,7 +72,8 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 	return r.verify(c.Path)
 }
 
-// givesUp says what opening a damaged publish store gives up.
+// givesUp returns the report of a damaged publish store, with the messages that opening
+// it would give up.
 func givesUp(s *storeReport) repairedReport {
 	r := repairedReport{Bucket: s.Bucket, Kind: s.Kind, Kept: s.Publish.ToSend, NewLife: true, GivenUp: []givenUpReport{}}
 	for _, l := range s.Publish.Lives {
@@ -83,7 +84,7 @@ func givesUp(s *storeReport) repairedReport {
 	return r
 }
 
-// verify notes that the repair is done, if it is.
+// verify checks that the store at path is sound now, and sets Done.
 func (r *repairReport) verify(path string) error {
 	damage, err := damageOf(path)
 	if err != nil {
@@ -96,7 +97,7 @@ func (r *repairReport) verify(path string) error {
 	return nil
 }
 
-// asideName is where what is damaged is kept: beside path, and not there yet.
+// asideName returns an unused name beside path for the damaged store.
 func asideName(path string, now time.Time) string {
 	base := filepath.Clean(path) + ".damaged-" + now.UTC().Format("20060102T150405Z")
 	name := base
@@ -108,7 +109,7 @@ func asideName(path string, now time.Time) string {
 	}
 }
 
-// copyAside copies a file store that nobody has open, all or nothing.
+// copyAside copies a file store that no process uses. On an error no copy is left.
 func copyAside(dir, aside string) error {
 	lock, err := seglog.ReadOnly.Lock(filepath.ToSlash(dir))
 	if err != nil {
@@ -126,7 +127,7 @@ func copyAside(dir, aside string) error {
 	return boltfile.SyncDir(filepath.Dir(aside))
 }
 
-// copyTree copies the files in a directory, and in those below it.
+// copyTree copies the files of a directory and its subdirectories.
 func copyTree(from, to string) error {
 	err := filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -151,7 +152,7 @@ func copyTree(from, to string) error {
 	return err
 }
 
-// copyFile copies a file to one that is not there yet, and syncs it.
+// copyFile copies a file and syncs the copy, which must not exist yet.
 func copyFile(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {

@@ -15,19 +15,19 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// repairBolt repairs the stores in a database: all that can be read is copied
-// to a new one, the stores there give up what can't, and it takes the place of
-// the damaged one, which gets another name. Without --yes it is all done
-// elsewhere, and removed.
+// repairBolt repairs the stores in a database. It copies everything that can be read to
+// a new database, in which the stores give up the rest. The new database takes the
+// place of the damaged one, which gets another name. Without --yes the new database is
+// made in a temporary directory and removed.
 func (c *storeRepair) repairBolt(r *repairReport) error {
 	damage, err := damageOf(c.Path)
 	if err != nil || len(damage) == 0 {
 		return err
 	}
 	r.Needed, r.Damage, r.Aside = true, damage, asideName(c.Path, time.Now())
-	work := "" // out of the way
+	work := "" // the system's directory for temporary files
 	if c.Yes {
-		work = filepath.Dir(c.Path) // where it can be renamed from
+		work = filepath.Dir(c.Path) // the same file system, so that a rename works
 	}
 	dir, err := os.MkdirTemp(work, ".holdfast-repair-*")
 	if err != nil {
@@ -41,8 +41,8 @@ func (c *storeRepair) repairBolt(r *repairReport) error {
 	return r.replace(c.Path, fresh)
 }
 
-// damageOf returns all that is wrong with a database. The error is about
-// something that repair does not help with.
+// damageOf returns all damage of the stores at path. The error is about a problem that
+// a repair does not solve.
 func damageOf(path string) (all []string, err error) {
 	stores, err := look(path, false)
 	if _, is := errors.AsType[*boltfile.DamageError](err); is {
@@ -54,7 +54,7 @@ func damageOf(path string) (all []string, err error) {
 	return all, err
 }
 
-// rebuild makes a new database of what can be read of a damaged one.
+// rebuild makes a new database from the readable part of a damaged one.
 func (r *repairReport) rebuild(path, fresh string) error {
 	db, err := boltfile.Open(fresh, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
 	if err != nil {
@@ -84,8 +84,8 @@ func (r *repairReport) rebuild(path, fresh string) error {
 	return db.Close()
 }
 
-// refuse returns why a repair would do harm: a store of which the very part is
-// lost that says what was sent would begin as if it were new.
+// refuse returns an error if a repair would do harm: if a store has lost the part that
+// records its sent messages, the repaired store would begin as if it were new.
 func refuse(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.Loss) error {
 	for _, l := range losses {
 		const metas = 2
@@ -102,7 +102,8 @@ func refuse(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.
 	return nil
 }
 
-// wasStore reports whether what is left of a bucket may be of a store that is not one any more.
+// wasStore reports whether a bucket may be the rest of a store that cannot be recognized
+// any more.
 func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 	_ = db.View(func(tx *bbolt.Tx) error { // never an error
 		b := tx.Bucket(name)
@@ -113,14 +114,14 @@ func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 		key, _ := b.Cursor().First()
 		maybe = key == nil || b.Get([]byte("state")) != nil || b.Bucket([]byte("subscriptions")) != nil
 		return b.ForEachBucket(func(key []byte) error {
-			maybe = maybe || len(key) == 8 // as the lives of a publish store are named
+			maybe = maybe || len(key) == 8 // lives of a publish store have names of 8 bytes
 			return nil
 		})
 	})
 	return maybe
 }
 
-// repairIn repairs one store in the new database, if it needs to be.
+// repairIn repairs one store in the new database, if it is damaged or has lost pages.
 func (r *repairReport) repairIn(db *bbolt.DB, s *storeReport, losses []boltfile.Loss) error {
 	lost := slices.ContainsFunc(losses, func(l boltfile.Loss) bool {
 		return len(l.Bucket) == 0 || string(l.Bucket[0]) == s.Bucket
@@ -135,8 +136,8 @@ func (r *repairReport) repairIn(db *bbolt.DB, s *storeReport, losses []boltfile.
 	return renewed(db, s.Bucket)
 }
 
-// renewed opens a publish store over its damage, and sees to it that a new life
-// begins: of what was given out last, the numbers may be lost, too (R10).
+// renewed opens a publish store with AcceptDamage and begins a new life. The damage may
+// hide the numbers that were given out last, and no number may get two contents (R10).
 func renewed(db *bbolt.DB, bucket string) error {
 	s, err := pubstore.OpenBoltIn(db, bucket, pubstore.BoltOptions{AcceptDamage: true})
 	if err != nil {
@@ -149,7 +150,7 @@ func renewed(db *bbolt.DB, bucket string) error {
 	return errors.Join(err, s.Close())
 }
 
-// repairBookmarks removes what can't be read of a bookmark store.
+// repairBookmarks removes the unreadable parts of a bookmark store.
 func (r *repairReport) repairBookmarks(db *bbolt.DB, bucket string) error {
 	repaired, err := bookmarkstore.RepairBolt(db, bucket)
 	if err != nil {
@@ -173,15 +174,15 @@ func (r *repairReport) repairBookmarks(db *bbolt.DB, bucket string) error {
 	return nil
 }
 
-// replace gives the damaged database another name, and the new one its own.
-// At every moment one of the two has it.
+// replace renames the damaged database, and then gives the new one its name. At every
+// moment one of the two has that name.
 func (r *repairReport) replace(path, fresh string) error {
 	info, err := os.Stat(path)
 	if err == nil {
 		err = os.Chmod(fresh, info.Mode().Perm())
 	}
 	if err == nil && os.Link(path, r.Aside) != nil {
-		err = copyFile(path, r.Aside) // a file system without links
+		err = copyFile(path, r.Aside) // the file system has no hard links
 	}
 	if err == nil {
 		err = boltfile.SyncDir(filepath.Dir(path))

@@ -4,45 +4,46 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A repairReport is what store repair has done, or would do.
+// A repairReport is the result of store repair, or without --yes the plan.
 type repairReport struct {
 	Path   string           `json:"path"`
-	Needed bool             `json:"needed"` // something is damaged
-	Done   bool             `json:"done"`   // and repaired; false without --yes
+	Needed bool             `json:"needed"` // a store is damaged
+	Done   bool             `json:"done"`   // it was repaired; always false without --yes
 	Damage []string         `json:"damage"`
-	Aside  string           `json:"aside,omitempty"` // where what is damaged is kept
-	Lost   []lossReport     `json:"lost"`            // pages of a database that can't be read, and all that hung on them
-	Stores []repairedReport `json:"stores"`          // those that are not as they were
+	Aside  string           `json:"aside,omitempty"` // path of the damaged store after the repair
+	Lost   []lossReport     `json:"lost"`            // pages of a database that can't be read, each with everything below it
+	Stores []repairedReport `json:"stores"`          // the stores that change
 }
 
-// A lossReport is a page of a database.
+// A lossReport is a lost page of a database.
 type lossReport struct {
 	Text   string `json:"text"`
 	Offset int64  `json:"offset"` // in the file
 }
 
-// A repairedReport is one store.
+// A repairedReport is one store that a repair changes.
 type repairedReport struct {
 	Bucket        string                 `json:"bucket,omitempty"`
 	Kind          string                 `json:"kind"`                    // publish, bookmark
-	Kept          int                    `json:"kept"`                    // messages, or subscriptions
-	NewLife       bool                   `json:"new_life,omitempty"`      // of a publish store: no number is given out twice
+	Kept          int                    `json:"kept"`                    // number of kept messages or subscriptions
+	NewLife       bool                   `json:"new_life,omitempty"`      // of a publish store: it begins a new life, so that no number is given out twice
 	GivenUp       []givenUpReport        `json:"given_up,omitempty"`      // of a publish store
-	Subscriptions []repairedSubscription `json:"subscriptions,omitempty"` // of a bookmark store: of which something can't be read
+	Subscriptions []repairedSubscription `json:"subscriptions,omitempty"` // of a bookmark store: the damaged subscriptions
 }
 
-// A givenUpReport is what of one publisher, a life of the store, can't be read.
+// A givenUpReport is the unreadable messages of one publisher, that is of one life of
+// the store.
 type givenUpReport struct {
 	Publisher uint64           `json:"publisher,string"`
 	Ranges    []pubstore.Range `json:"ranges"`
 }
 
-// A repairedSubscription is a subscription of which something can't be read.
+// A repairedSubscription is a subscription that was damaged.
 type repairedSubscription struct {
 	Subscription string `json:"subscription"`
-	Dropped      int    `json:"dropped"`          // values; messages noted there as done come again
-	Gone         bool   `json:"gone"`             // it begins as a new one, where it is told to
-	Resume       string `json:"resume,omitempty"` // where it goes on
+	Dropped      int    `json:"dropped"`          // number of unreadable values; messages that they recorded as discarded come again
+	Gone         bool   `json:"gone"`             // the place is lost: the subscribe decides where to begin
+	Resume       string `json:"resume,omitempty"` // the vector where it goes on
 }
 
 // print shows the report to a person.

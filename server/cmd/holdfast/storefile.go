@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// openStoreFile opens the database of a store, making it if there is none. Of
-// its buckets the first is the store's. One that holds other things is refused.
+// openStoreFile opens the database of a store, or makes it. The first of the buckets
+// is that of the store. A database that holds something else is refused.
 func openStoreFile(path, kind string, buckets ...string) (*bbolt.DB, error) {
 	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: 250 * time.Millisecond, Buckets: buckets})
 	if err != nil {
@@ -30,7 +30,7 @@ func openStoreFile(path, kind string, buckets ...string) (*bbolt.DB, error) {
 	return db, nil
 }
 
-// storeFileError says what to do about a database that can't be opened.
+// storeFileError adds advice for the user to an error of opening a database.
 func storeFileError(path string, err error) error {
 	damage, damaged := errors.AsType[*boltfile.DamageError](err)
 	switch {
@@ -50,7 +50,7 @@ func storeFileError(path string, err error) error {
 	return fmt.Errorf("--store %s: %w", path, err)
 }
 
-// storeError says what to do about a store that can't be used.
+// storeError adds advice for the user to an error of opening a store.
 func storeError(path string, err error) error {
 	publish, isPublish := errors.AsType[*pubstore.DamagedError](err)
 	marks, isMarks := errors.AsType[*bookmarkstore.DamagedError](err)
@@ -67,7 +67,7 @@ func storeError(path string, err error) error {
 
 func isDirectory(path string) bool { return directory(path) == nil }
 
-// holdsOnly refuses a database that has no bucket of ours, but others.
+// holdsOnly refuses a database that has buckets, but none of ours.
 func holdsOnly(db *bbolt.DB, kind string, ours []string) error {
 	names, err := bucketNames(db)
 	own := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ours, name) })
@@ -89,7 +89,7 @@ func bucketNames(db *bbolt.DB) (names []string, err error) {
 	return names, err
 }
 
-// updateBolt changes a database in one transaction.
+// updateBolt calls do in one transaction that changes a database.
 func updateBolt(db *bbolt.DB, do func(*bbolt.Tx) error) error {
 	return boltfile.Guard(db.Path(), func() error { return db.Update(do) })
 }
@@ -108,7 +108,7 @@ func (n note) get(db *bbolt.DB) (value []byte, err error) {
 	return value, err
 }
 
-// put keeps a value.
+// put stores the value.
 func (n note) put(tx *bbolt.Tx, value []byte) error {
 	bucket, err := tx.CreateBucketIfNotExists([]byte(n.bucket))
 	if err != nil {
