@@ -1,5 +1,6 @@
-// Command quickstart runs a pair of servers, a publisher and a subscriber in
-// one process: ten messages go to two disks and come back.
+// Command quickstart runs a pair of servers, a publisher and a subscriber in one
+// process. It publishes ten messages, waits until both servers have them on disk,
+// and reads them back.
 package main
 
 import (
@@ -28,7 +29,8 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 
-	// Two equals: a waits for b to dial it, each replicates synchronously to the other.
+	// The instances are equals: each replicates synchronously to the other. Only b
+	// knows an address to dial; a waits for the connection of b.
 	a, err := server.Start(instance("a", dir, server.Destination{Name: "b"}))
 	if err != nil {
 		return err
@@ -41,7 +43,7 @@ func run(ctx context.Context) error {
 	defer b.Close()
 	servers := []string{"tcp://" + a.Addr().String() + "/amps/json", "tcp://" + b.Addr().String() + "/amps/json"}
 
-	// What is published is in a file store until both servers have it on disk.
+	// The file store keeps each published message until both servers have it on disk.
 	store, err := pubstore.OpenFile(filepath.Join(dir, "outbox"), pubstore.FileOptions{})
 	if err != nil {
 		return err

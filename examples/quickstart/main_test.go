@@ -15,5 +15,5 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// bound is how long the test may hang at most.
+// bound is the longest time that the test may take.
 const bound = time.Minute

@@ -1,6 +1,6 @@
-// Command resume shows a subscriber that goes on where it left off: in its
-// first life it takes five of ten messages and leaves one of them undone,
-// and in its second it gets exactly the rest.
+// Command resume shows a subscriber that resumes where it left off. Its first run
+// receives five of ten messages and discards all but one of them. Its second run
+// gets that one again, and then the other five.
 package main
 
 import (
@@ -61,7 +61,8 @@ func publish(ctx context.Context, uri string) error {
 	return c.FlushSafe(ctx)
 }
 
-// live is one life of the subscriber: it takes some messages and discards them but for one.
+// live is one run of the subscriber. It receives a number of messages and discards each
+// of them, except the one whose body is undone.
 func live(ctx context.Context, uri, dir string, messages int, undone string) error {
 	marks, err := bookmarkstore.OpenBolt(filepath.Join(dir, "marks.db"), bookmarkstore.BoltOptions{})
 	if err != nil {

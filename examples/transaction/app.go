@@ -14,7 +14,7 @@ import (
 )
 
 // An app turns orders into invoices. Its accounts, its publish store and its
-// bookmark store are in one database.
+// bookmark store share one database.
 type app struct {
 	db     *bbolt.DB
 	outbox interface { // a *pubstore.Bolt
@@ -25,17 +25,17 @@ type app struct {
 		DiscardTx(tx *bbolt.Tx, m bookmarkstore.Mark) error
 	}
 	client *client.Client
-	trial  *transaction.Trial // kills the process, and is told how far it is
+	trial  *transaction.Trial // is told each step, and kills the process at one of them
 }
 
-// maxOutstanding is the bound of the publish store: low, so that it is reached
-// while an instance is away.
+// maxOutstanding is the bound of the publish store in messages. It is low, so that the
+// store gets full while an instance is away.
 const maxOutstanding = 48
 
-// maxInvoice is more than an invoice has in bytes.
+// maxInvoice is an upper bound for the size of an invoice in bytes.
 const maxInvoice = 1 << 10
 
-// run opens the database with all that is in it, and serves until ctx ends.
+// run opens the database with both stores, connects, and handles orders until ctx ends.
 func run(ctx context.Context, database string, servers []string, t *transaction.Trial) error {
 	db, err := bbolt.Open(database, 0o600, &bbolt.Options{
 		Timeout: time.Minute, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, // see pubstore.OpenBoltIn
@@ -84,8 +84,8 @@ func (a *app) serve(ctx context.Context) error {
 	return a.client.FlushSafe(flush)
 }
 
-// handleOnce has an order handled in a transaction that commits: one that met a
-// full publish store, or that was given up, is done again.
+// handleOnce handles an order until its transaction has committed. It repeats a
+// transaction that was given up or that found the publish store full.
 func (a *app) handleOnce(ctx context.Context, m *client.Message) error {
 	a.trial.Received(m.Data)
 	for {
@@ -105,7 +105,7 @@ func (a *app) handleOnce(ctx context.Context, m *client.Message) error {
 	}
 }
 
-// done waits for the ack if the trial wants it.
+// done waits for the acks if the trial asks for that.
 func (a *app) done(ctx context.Context) error {
 	if !a.trial.Done() {
 		return nil

@@ -10,11 +10,11 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// handle takes one order. The customer's account, the invoice, and that the
-// order is done with are one transaction: whenever the process dies, all of it
-// has happened and the invoice is on its way, or nothing has and the order
-// comes again. So it is after an error, too: of these only pubstore.ErrFull is
-// for trying again in this process (handleOnce).
+// handle processes one order in one transaction: it updates the customer's account,
+// appends the invoice to the publish store, and discards the order. If the process
+// dies, either all three have happened and the invoice will be sent, or none has and
+// the order comes again. The same holds after an error. Only pubstore.ErrFull is
+// worth another try in this process (handleOnce).
 func (a *app) handle(m *client.Message) error {
 	var o order
 	if err := json.Unmarshal(m.Data, &o); err != nil {
@@ -36,7 +36,7 @@ func (a *app) handle(m *client.Message) error {
 	})
 }
 
-// An order is what shops publish to the topic "orders".
+// An order is a message that shops publish to the topic "orders".
 type order struct {
 	ID       string `json:"id"`
 	Shop     string `json:"shop"`
@@ -44,22 +44,22 @@ type order struct {
 	Amount   int    `json:"amount"`
 }
 
-// An invoice is what is published for each order, to the topic "invoices". Its
-// number is one more than that of the invoice before it.
+// An invoice is the message that the app publishes for each order, to the topic
+// "invoices". Its number is one higher than that of the invoice before it.
 type invoice struct {
 	Number  uint64  `json:"number"`
 	Order   string  `json:"order"`
-	Account account `json:"account"` // the customer's, with this order
+	Account account `json:"account"` // the customer's account after this order
 }
 
-// An account is what is kept of a customer.
+// An account is the state of one customer.
 type account struct {
 	Orders int `json:"orders"`
-	Total  int `json:"total"` // of all amounts
+	Total  int `json:"total"` // sum of all amounts
 }
 
-// accounts is the bucket that holds an account for each customer; its sequence
-// numbers the invoices.
+// accounts is the bucket that holds an account for each customer. Its sequence numbers
+// the invoices.
 var accounts = []byte("accounts")
 
 // book enters an order into the customer's account and returns the invoice.

@@ -1,11 +1,12 @@
 // Command transaction shows an application that consumes, changes its own data and
-// publishes in one transaction of its database: it takes orders, keeps an
-// account for each customer, and publishes an invoice for each order (handle.go). A pair
-// of real servers runs, shops publish, and the application is killed (kill -9) at
-// every step of its work, with the servers killed in between. It prints what
-// happened and, from both journals and the application's database, whether
-// anything was lost, done twice, out of order or wrongly booked. It exits 0 only
-// if nothing was and everything that was to die did.
+// publishes in one transaction of its database. It receives orders, keeps an account
+// for each customer, and publishes an invoice for each order (handle.go).
+//
+// The command runs a pair of real servers and shops that publish orders. It kills the
+// application (kill -9) at every step of its work, and servers in between. Then it
+// prints the events, and checks both journals and the application's database: was
+// anything lost, done twice, out of order or booked wrongly? It exits 0 only if
+// nothing was, and if every planned kill happened.
 package main
 
 import (
@@ -17,12 +18,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/transaction"
 )
 
-// underTrial is the application as the trial runs it.
+// underTrial is the application that the trial runs and kills.
 var underTrial = transaction.App{Serve: run, Accounts: readAccounts}
 
 func main() { os.Exit(transaction.Main(os.Args[1:], underTrial)) }
 
-// readAccounts returns the accounts, and the number of the last invoice.
+// readAccounts returns the accounts in a database, and the number of the last invoice.
 func readAccounts(database string) (map[string]transaction.Account, uint64, error) {
 	db, err := bbolt.Open(database, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {

@@ -6,14 +6,15 @@ import (
 	"testing"
 )
 
-// The test's own program is also the application that dies.
+// The program of the test is also the application: the trial starts it as a process
+// of its own, and kills it.
 func TestMain(m *testing.M) {
 	underTrial.Child(os.Args[1:])
 	os.Exit(m.Run())
 }
 
-// The application dies at every step, and before it lives again no instance
-// dies, or one, or the other, or both. With -short a quarter of it.
+// The application is killed at every step. Before its restart no instance is killed,
+// or either one, or both. With -short only a quarter of these cases run.
 func TestEveryStep(t *testing.T) {
 	var table strings.Builder
 	well, err := underTrial.EveryStep(t.Context(), t.TempDir(), testing.Short(), &table)

@@ -2,5 +2,5 @@
 
 package mut
 
-// On reports whether the bug is planted: never, in this build.
+// On reports whether the bug is switched on: never, in this build.
 func On(Bug) bool { return false }

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// on is read once: a test process runs with one set of bugs.
+// on is the set of bugs to switch on. It is read once, since a test process runs with
+// one set.
 var on = func() map[Bug]bool {
 	m := make(map[Bug]bool)
 	for name := range strings.SplitSeq(os.Getenv("HOLDFAST_MUT"), ",") {
@@ -18,5 +19,5 @@ var on = func() map[Bug]bool {
 	return m
 }()
 
-// On reports whether the bug is planted.
+// On reports whether the bug is switched on.
 func On(b Bug) bool { return on[b] }
