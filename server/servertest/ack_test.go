@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// Acks are late and messages are not, for connections that are open and new.
+// DelayAcks delays acks but not messages, on open connections and on new ones.
 func TestDelayAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
 		a.publish(1, 1)
 		a.flushes(0, time.Second)
-		i.DelayAcks(time.Minute) // longer than a server's write may take
+		i.DelayAcks(time.Minute) // longer than the server's deadline for a write
 		began := time.Now()
 		a.publish(2, 3)
 		sub, err := a.Subscribe(within(t, time.Minute), "orders", client.From(client.Epoch))
@@ -47,8 +47,8 @@ func TestDelayAcks(t *testing.T) {
 	})
 }
 
-// An ack that is held back for longer than the server may take to write, on a
-// connection without heartbeats, leaves all the same.
+// A delayed ack leaves even if the delay is longer than the server's deadline for a
+// write, and the connection has no heartbeats.
 func TestDelayedAckOfASilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -73,8 +73,8 @@ func TestDelayedAckOfASilentServer(t *testing.T) {
 	})
 }
 
-// While acks are held back the server has nothing else to say, and must be seen
-// to live.
+// While acks are held back the server sends nothing else. The client must still see
+// signs of life and keep its connection.
 func TestDelayedAcksAreNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -91,7 +91,7 @@ func TestDelayedAcksAreNoSilence(t *testing.T) {
 	})
 }
 
-// Acks held back keep their order, and those behind them wait.
+// Delayed acks keep their order. Later acks wait behind them.
 func TestDelayedAcksKeepTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -112,8 +112,8 @@ func TestDelayedAcksKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// An ack that has not left when the connection ends is lost; the client sends
-// again what it was for, and it is there once.
+// A delayed ack is lost if the connection ends first. The client sends the messages
+// again, and each is in the journals once.
 func TestDelayedAcksAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The package's documentation shows the test of failover_test.go, and the README
+// The documentation of the package shows the test in failover_test.go. The README shows
 // the whole file.
 func TestTheDocumentationIsTrue(t *testing.T) {
 	doc, test := read(t, "doc.go"), read(t, "failover_test.go")

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A failover, as an application's test makes it. In a test, t is its
-// *testing.T, and the failures are t.Fatal.
+// This example shows a failover as a test of an application would cause it. In a
+// test, t is its *testing.T, and errors end it with t.Fatal.
 func Example() {
 	t := new(servertest.Program) // an Example has no t
 	defer t.Close()

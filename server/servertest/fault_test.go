@@ -29,18 +29,18 @@ func TestKillAndRestart(t *testing.T) {
 		a.waits(time.Hour) // never downgraded
 		holds(t, pair.A, "1", "2", "3")
 		holds(t, pair.B, "1", "2", "3", "4")
-		pair.A.Kill() // is dead already
+		pair.A.Kill() // no effect: it is dead already
 		pair.A.Restart()
 		a.flushes(0, time.Minute)
 		pair.AwaitConverged()
-		pair.B.Restart() // ends it in order first
+		pair.B.Restart() // closes it first
 		a.told(atA)
 	})
 }
 
 func TestDowngradeAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		servertest.New(t, servertest.DowngradeAfter(time.Hour)) // means nothing here
+		servertest.New(t, servertest.DowngradeAfter(time.Hour)) // no effect without a peer
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(5*time.Second))
 		a := start(t, pair.Client("app"))
 		a.told(atA)
@@ -54,7 +54,7 @@ func TestDowngradeAfter(t *testing.T) {
 	})
 }
 
-// What was not synced survives a killed process, and not a dead machine.
+// Data that was not synced survives a kill of the process, but not a power cut.
 func TestPowerCut(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -78,7 +78,7 @@ func TestPowerCut(t *testing.T) {
 				tt.die(i)
 				holds(t, i, tt.left...)
 				i.Restart()
-				a.flushes(0, time.Minute) // the application still had it
+				a.flushes(0, time.Minute) // the client's store still has the message
 				holds(t, i, "1", "2", "3")
 			})
 		})
@@ -91,7 +91,7 @@ func TestWipe(t *testing.T) {
 		a := start(t, pair.Client("app"))
 		a.publish(1, 3)
 		a.flushes(0, time.Second)
-		pair.A.Wipe() // also kills it
+		pair.A.Wipe() // kills it first
 		holds(t, pair.A)
 		if have := pair.A.Have(pair.Publisher("app")); have != 0 {
 			t.Errorf("a wiped disk has %d", have)
@@ -135,8 +135,8 @@ func TestFailDisk(t *testing.T) {
 	}
 }
 
-// A frozen instance takes connections and bytes and says nothing, to clients
-// and to its peer.
+// A frozen instance accepts connections and bytes, but sends nothing to clients or to
+// its peer.
 func TestStopAndCont(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -171,11 +171,11 @@ func TestStopAndCont(t *testing.T) {
 		}
 		a.publish(2, 2)
 		a.flushes(0, time.Minute)
-		pair.A.Stop() // and the test's end
+		pair.A.Stop() // the end of the test thaws it, too
 	})
 }
 
-// Cut clients give the instance up after two heartbeats; its link is not cut.
+// Clients that are cut off give the instance up after two heartbeats. Its link works on.
 func TestCutClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -240,7 +240,7 @@ func TestPartition(t *testing.T) {
 	})
 }
 
-// Without a bubble, too.
+// Everything also works without a bubble.
 func TestInRealTime(t *testing.T) {
 	pair := servertest.NewPair(t)
 	a := start(t, pair.Client("app"))
@@ -254,8 +254,8 @@ func TestInRealTime(t *testing.T) {
 	pair.AwaitConverged()
 }
 
-// On real sockets and files there are the faults of processes, Intercept and
-// DelayAcks; the rest says that it is not there.
+// On real sockets and files the faults of processes, Intercept and DelayAcks work. The
+// other faults fail the test and say why.
 func TestReal(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real())
 	a := start(t, pair.Client("app"))
@@ -298,7 +298,7 @@ func TestReal(t *testing.T) {
 	}
 }
 
-// What can't be done fails the test with what to do.
+// A call that can't work fails the test with advice.
 func TestMisuse(t *testing.T) {
 	for _, tt := range []struct {
 		name string

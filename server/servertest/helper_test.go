@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// within returns a context that ends before the tests do.
+// within returns a context that ends after d, or with the test.
 func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)
@@ -29,10 +29,10 @@ func within(t testing.TB, d time.Duration) context.Context {
 type app struct {
 	*client.Client
 	t      *testing.T
-	events chan string // where it is connected to, and what was rejected
+	events chan string // servers it connects to, rejected messages, downgrades
 }
 
-// start starts an application, which ends with the test.
+// start starts an application. It ends with the test.
 func start(t *testing.T, cfg client.Config) *app {
 	t.Helper()
 	a := &app{t: t, events: make(chan string, 100)}
@@ -48,7 +48,7 @@ func start(t *testing.T, cfg client.Config) *app {
 	return a
 }
 
-// told waits for what the application is told next.
+// told waits for the next event and fails the test unless it is the wanted one.
 func (a *app) told(want string) {
 	a.t.Helper()
 	select {
@@ -63,7 +63,7 @@ func (a *app) told(want string) {
 
 const atA, atB = "tcp://a:9007/amps/json", "tcp://b:9007/amps/json"
 
-// publish publishes the orders of these numbers.
+// publish publishes the orders numbered from to to.
 func (a *app) publish(from, to int) {
 	a.t.Helper()
 	for n := from; n <= to; n++ {
@@ -73,7 +73,7 @@ func (a *app) publish(from, to int) {
 	}
 }
 
-// flushes fails the test unless FlushSafe takes so long.
+// flushes fails the test unless FlushSafe succeeds after least to most.
 func (a *app) flushes(least, most time.Duration) {
 	a.t.Helper()
 	began := time.Now()
@@ -83,7 +83,7 @@ func (a *app) flushes(least, most time.Duration) {
 	}
 }
 
-// waits fails the test unless FlushSafe waits so long for something.
+// waits fails the test unless messages are still not safe after d.
 func (a *app) waits(d time.Duration) {
 	a.t.Helper()
 	var unsettled *client.UnsettledError
@@ -92,7 +92,7 @@ func (a *app) waits(d time.Duration) {
 	}
 }
 
-// receives receives the orders of these numbers from the start.
+// receives reads the topic from the start and expects the orders numbered from to to.
 func (a *app) receives(from, to int) {
 	a.t.Helper()
 	sub, err := a.Subscribe(within(a.t, time.Minute), "orders", client.From(client.Epoch))
@@ -109,7 +109,7 @@ func (a *app) receives(from, to int) {
 	}
 }
 
-// holds fails the test unless an instance's journal holds the orders of these numbers.
+// holds fails the test unless the journal of an instance holds exactly these orders.
 func holds(t *testing.T, i *servertest.Instance, numbers ...string) {
 	t.Helper()
 	var got []string
@@ -121,7 +121,7 @@ func holds(t *testing.T, i *servertest.Instance, numbers ...string) {
 	}
 }
 
-// fails returns what f fails its test with.
+// fails runs f, which must fail its test, and returns the text of the failure.
 func fails(t *testing.T, f func(servertest.T)) string {
 	t.Helper()
 	failing := &failing{TB: t}
@@ -134,7 +134,7 @@ func fails(t *testing.T, f func(servertest.T)) string {
 	return failing.text
 }
 
-// A failing is a test that is expected to fail.
+// A failing is a test that is expected to fail. It keeps the text of the failure.
 type failing struct {
 	testing.TB
 	text string

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// orders returns a function for Intercept that gives verdicts to publishes by
-// their bodies, each once, and passes the rest.
+// orders returns a function for Intercept. It gives publishes a verdict by their body,
+// each verdict once, and passes all other commands.
 func orders(verdicts map[string]servertest.Verdict) func(servertest.Command) servertest.Verdict {
 	var mu sync.Mutex
 	return func(c servertest.Command) servertest.Verdict {
@@ -62,8 +62,8 @@ func TestInterceptSees(t *testing.T) {
 	})
 }
 
-// A swallowed publish is a hole before the next one, and comes again; swallowed
-// commands get no answer.
+// A dropped publish leaves a hole before the next one, and the client sends it again.
+// Other dropped commands get no answer.
 func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -119,8 +119,8 @@ func TestDisconnect(t *testing.T) {
 	})
 }
 
-// A rejected publish leaves its tombstone, on both; its publisher is told once,
-// and goes on, on either.
+// A rejected publish leaves a tombstone on both instances. Its publisher is told once,
+// and can go on at either instance.
 func TestRejectOfAPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -152,12 +152,12 @@ func TestRejectOfAPublish(t *testing.T) {
 	})
 }
 
-// What the journal has is a duplicate, whatever a test says of it.
+// A publish that the journal has already is a duplicate, even if the test rejects it.
 func TestRejectIsTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
-		i.Disk().SyncDelay(time.Minute) // so that they come again
+		i.Disk().SyncDelay(time.Minute) // no acks, so that the client sends the orders again
 		a.publish(1, 2)
 		time.Sleep(time.Second)
 		holds(t, i, "1", "2")
@@ -214,8 +214,8 @@ func TestRejectOfTheRest(t *testing.T) {
 	})
 }
 
-// The instance dies at a certain command: f tells the test, and swallows it
-// and what follows.
+// A test can kill an instance at a certain command: f signals the test, and drops that
+// command and all later ones.
 func TestKillAtACommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)

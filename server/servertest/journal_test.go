@@ -11,7 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A journal reads alike while its instance lives, closed, killed, and back.
+// Messages and Have return the same while the instance runs, when it is closed or
+// killed, and after a restart.
 func TestJournalsOfTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -53,7 +54,7 @@ func TestJournalsOfTheDead(t *testing.T) {
 	})
 }
 
-// A memory store is a new publisher at each start, a plain client's is its name.
+// A client with a memory store is a new publisher after each start.
 func TestPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -94,7 +95,7 @@ func TestConverged(t *testing.T) {
 			pair := servertest.NewPair(ft)
 			a := start(t, pair.A.Client("app"))
 			a.publish(1, 1)
-			a.flushes(0, time.Second) // the peer has answered the logon: nothing is held back
+			a.flushes(0, time.Second) // the peer has answered the notice of the logon: no publish is held back
 			pair.Partition()
 			a.publish(2, 2)
 			a.waits(time.Second)
@@ -106,8 +107,8 @@ func TestConverged(t *testing.T) {
 	})
 }
 
-// What clients and servers log is the test's, until it has ended: clients that
-// were not closed go on.
+// Clients and servers log to the test until it has ended. Clients that were not closed
+// may log after that, which must not reach the test.
 func TestLogged(t *testing.T) {
 	log := &recorder{Program: new(servertest.Program)}
 	i := servertest.New(log, servertest.Logged())
@@ -124,7 +125,7 @@ func TestLogged(t *testing.T) {
 	}
 }
 
-// A recorder keeps what is logged.
+// A recorder keeps the log lines.
 type recorder struct {
 	*servertest.Program
 	lines []string

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A sink is a connection that keeps what is written.
+// A sink is a connection that keeps the bytes written to it.
 type sink struct {
 	net.Conn
 	got []byte
@@ -22,8 +22,9 @@ type sink struct {
 func (s *sink) Write(p []byte) (int, error)        { s.got = append(s.got, p...); return len(p), nil }
 func (s *sink) SetWriteDeadline(_ time.Time) error { return nil }
 
-// output is what a server writes: an answer to a logon with an older failure
-// before it, then acks and messages. It returns what of it is not, and what is held back.
+// output returns the output of a server in frames: an older failure, the answer to a
+// logon, then acks and messages. passes are the frames that are never held back, and
+// held are those that a delay holds back.
 func output(r *rand.Rand) (frames [][]byte, passes, held []string) {
 	add := func(frame []byte) { frames = append(frames, frame) }
 	add((&wire.AckMessage{Type: wire.AckPersisted, Sequence: 1, HasSequence: true, Reason: "no"}).AppendTo(nil))
@@ -47,8 +48,8 @@ func output(r *rand.Rand) (frames [][]byte, passes, held []string) {
 	return frames, passes, held
 }
 
-// Whatever pieces the server writes and whenever the delay begins and ends,
-// whole frames arrive, each once, the acks in their order and the rest in its.
+// The client gets whole frames, each once, for any pieces that the server writes and any
+// changes of the delay. The acks keep their order, and so do all other frames.
 func TestFramesInPieces(t *testing.T) {
 	for seed := range uint64(100) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

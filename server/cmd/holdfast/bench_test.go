@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/bench"
 )
 
-// Instances, and commands that are killed, are processes of this program, and
-// under its own name it is the command.
+// The program of the tests is also the command: tests start it as processes, for
+// instances and for commands to kill, and under the name holdfast.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && slices.Contains([]string{"bench", "publish", "subscribe"}, os.Args[1]) || filepath.Base(os.Args[0]) == "holdfast" {
 		main()
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// measure runs a measurement with processes and returns its result.
+// measure runs a benchmark with processes and returns its result.
 func measure(t *testing.T, args ...string) (r bench.Result) {
 	t.Helper()
 	if testing.Short() {
@@ -91,7 +91,7 @@ func TestBenchFlags(t *testing.T) {
 	}
 }
 
-// An interrupt leaves neither files nor processes.
+// A benchmark that is interrupted leaves neither files nor processes.
 func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
@@ -106,7 +106,7 @@ func TestBenchInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-	if _, err := progress.Read(make([]byte, 1)); err != nil { // it has begun
+	if _, err := progress.Read(make([]byte, 1)); err != nil { // wait until it has begun
 		t.Fatal(err)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

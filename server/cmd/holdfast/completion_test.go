@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// completed returns what the last of some words could become.
+// completed returns the completions of the last word.
 func completed(t *testing.T, words ...string) (values []string) {
 	t.Helper()
 	var out, wrong bytes.Buffer
@@ -25,21 +25,21 @@ func completed(t *testing.T, words ...string) (values []string) {
 }
 
 func TestCandidates(t *testing.T) {
-	for _, tt := range []struct{ words, want string }{ // words parted by blanks, so one at the end is an empty word
+	for _, tt := range []struct{ words, want string }{ // a space at the end begins an empty word
 		{"st", "store status"},
 		{"store ver", "verify"},
 		{"store verify ", ""}, // a path
 		{"bench publish --store ", "memory file bolt"},
 		{"bench publish --store f", "file"},
-		{"bench publish --store = f", "file"}, // as bash parts it
+		{"bench publish --store = f", "file"}, // as bash splits it
 		{"bench publish --store =", "memory file bolt"},
-		{"bench publish --store=f", "--store=file"}, // as others don't
+		{"bench publish --store=f", "--store=file"}, // other shells do not split it
 		{"bench replay --subs", "--subscribers"},
-		{"bench publish --size 5 --siz", ""}, // it stands there
+		{"bench publish --size 5 --siz", ""}, // --size is there already
 		{"bench publish --server a --serv", "--server"},
 		{"bench publish --sync-always --st", "--store"},
 		{"status --js", "--json"},
-		{"status --watch --js", "--json"}, // it takes no next word as its value
+		{"status --watch --js", "--json"}, // --watch does not take the next word as its value
 		{"status -- --js", ""},
 		{"completion ", "bash zsh fish"},
 		{"completion bash ", ""},
@@ -55,7 +55,7 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// Each shell loads its script, and completes.
+// Each shell can load its script and then complete.
 func TestCompletionScripts(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -68,7 +68,7 @@ func TestCompletionScripts(t *testing.T) {
 	for _, tt := range []struct {
 		shell string
 		flags []string
-		test  string // prints what "holdfast st" and "holdfast bench publish --store=f" become
+		test  string // prints the completions of "holdfast st" and "holdfast bench publish --store=f"
 		want  string
 	}{
 		{"bash", []string{"--norc", "-c"}, `source <(holdfast completion bash) && complete -p holdfast >/dev/null || exit 1

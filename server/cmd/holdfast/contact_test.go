@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// That no server can be used is told at once, and again now and then.
+// An outage is reported at once, and again now and then.
 func TestOutageIsToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told bytes.Buffer

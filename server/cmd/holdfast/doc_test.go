@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Every field that a command prints as JSON is in the package's documentation.
+// The documentation of the package names every field that a command prints as JSON.
 func TestFieldsAreDocumented(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasSuffix(file, "_test.go") || file == "publish_store.go" { // what it keeps is its own
+		if strings.HasSuffix(file, "_test.go") || file == "publish_store.go" { // its JSON is in the store only
 			continue
 		}
 		comment, rest, _ := strings.Cut(string(text), "package main\n")

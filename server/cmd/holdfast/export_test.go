@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// What would be replayed, and where subscriptions would resume, as other
-// programs read it.
+// store export prints the messages that would be replayed and the places of
+// subscriptions, as JSON and as lines.
 func TestStoreExport(t *testing.T) {
 	d := newDesk(t)
 	d.appDB("app.db")
@@ -52,14 +52,14 @@ func TestStoreExport(t *testing.T) {
 	}
 }
 
-// Messages that do not lie in their order are printed in it all the same.
+// store export prints messages in order even if the store does not have them in order.
 func TestExportUnsorted(t *testing.T) {
 	d := newDesk(t)
 	s, err := pubstore.OpenFile(d.path("outbox"), pubstore.FileOptions{SegmentBytes: 4 << 10, SyncInterval: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is old is copied behind the rest now and then, to free its file.
+	// The store copies old messages behind newer ones now and then, to free their segment.
 	life := s.Lives()[0].ID
 	var want strings.Builder
 	for i := uint64(1); i <= 4000; i++ {

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fed is what a feed makes of a text behind an extent.
+// fed returns the lines and the error of a feed that reads a text behind an extent.
 func fed(t *rapid.T, text []byte, whole bool, from extent) (lines []line, err error) {
 	f := newFeed(&input{name: "in", r: iotest.OneByteReader(bytes.NewReader(text))}, whole, 1<<20, 0)
 	go f.run(t.Context(), from)
@@ -19,8 +19,8 @@ func fed(t *rapid.T, text []byte, whole bool, from extent) (lines []line, err er
 	return lines, f.err
 }
 
-// Wherever a run stopped, the next one goes on with exactly the lines that are
-// left; another text before that is found.
+// The next run goes on with exactly the remaining lines, wherever a run stopped. It
+// finds a change in the text before that place.
 func TestFeedGoesOnAnywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SliceOfN(rapid.SampledFrom([]byte("ab\n\r\x00\xff")), 0, 40).Draw(t, "text")

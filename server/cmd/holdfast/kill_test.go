@@ -20,7 +20,7 @@ import (
 
 const earthquakes = "../../../examples/failover/earthquakes.ndjson"
 
-// A site is a pair of real instances, and the command as processes.
+// A site is a pair of real instances. It runs the command as processes.
 type site struct {
 	*shell
 	pair pair.Pair
@@ -44,12 +44,12 @@ func newSite(t *testing.T) *site {
 	return &site{shell: newShell(t), pair: instances, rnd: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// both are the flags for both servers, the ith first.
+// both returns the flags for both servers, the ith first.
 func (s *site) both(i int) []string {
 	return []string{"--server", s.pair[i%2].URI(), "--server", s.pair[(i+1)%2].URI(), "--quiet"}
 }
 
-// process starts a command.
+// process starts the command as a process.
 func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *bytes.Buffer) {
 	s.t.Helper()
 	wrong = new(bytes.Buffer)
@@ -61,10 +61,9 @@ func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *
 	return cmd, wrong
 }
 
-// mortal runs a command again and again, each time with kill -9 after a while,
-// until it ends by itself or nobody wants it to. The more often it was killed the
-// longer it lives, or on a busy machine it would not come to anything. It returns
-// how often it was killed.
+// mortal runs a command again and again, each time with a kill -9 after a while, until
+// it ends by itself or is no longer wanted. Every tenth kill it lives longer, since it
+// would never end on a busy machine otherwise. mortal returns the number of kills.
 func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string) (kills int) {
 	for ; wanted(kills); kills++ {
 		var out bytes.Buffer
@@ -84,15 +83,15 @@ func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string
 	return kills
 }
 
-// ended reports whether a publisher that has told so has ended, and was only
-// killed before it could exit.
+// ended reports whether a publisher that has printed its result has noted its end; then
+// it was only killed before it could exit.
 func (s *site) ended() bool {
 	_, err := os.Stat(s.path("out.db.running"))
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// The publishing process is killed again and again, and an instance in between;
-// the subscribing one too, which writes to a file. The file has each line once, in order.
+// A publisher and a subscriber that writes to a file are killed again and again, and an
+// instance once. The file then has each line once, in order.
 func TestKillsOnTheWay(t *testing.T) {
 	s := newSite(t)
 	into := []string{"subscribe", "--topic", "quakes", "--store", s.path("in.db"), "--out", s.path("lines")}
@@ -123,7 +122,7 @@ func TestKillsOnTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := func() []byte {
-		got, _ := os.ReadFile(s.path("lines")) // it may not be there yet
+		got, _ := os.ReadFile(s.path("lines")) // the file may not exist yet
 		return got
 	}
 	for tries := 0; tries < 10 && len(written()) < len(want); tries++ {
@@ -139,11 +138,11 @@ func TestKillsOnTheWay(t *testing.T) {
 	}
 }
 
-// batch is how many lines a kill may repeat.
+// batch is the number of lines that a kill may repeat at most.
 const batch = 10
 
-// A subscriber that writes to a pipe is killed and resumed on the other
-// instance: nothing is missing, and what comes twice is a batch at most.
+// A subscriber that writes to a pipe is killed and resumed on the other instance. No
+// line is missing, and each kill repeats one batch at most.
 func TestKillsOfAReader(t *testing.T) {
 	s := newSite(t)
 	s.do("publish", append(s.both(0), "--topic", "quakes", "--file", earthquakes, "--safe")...)
@@ -180,8 +179,8 @@ func TestKillsOfAReader(t *testing.T) {
 	}
 }
 
-// lines runs a subscriber on one of the instances, kills it when it has
-// written so many lines, and returns the whole ones of all that it has written.
+// lines runs a subscriber on one of the instances and kills it when it has written kill
+// lines. It returns all complete lines that the subscriber has written.
 func (s *site) lines(instance, kill int) []string {
 	s.t.Helper()
 	r, w, err := os.Pipe()
@@ -206,10 +205,10 @@ func (s *site) lines(instance, kill int) []string {
 		s.t.Fatalf("subscribe: %s", wrong)
 	}
 	lines := strings.SplitAfter(all.String(), "\n")
-	return lines[:len(lines)-1] // the last has no newline
+	return lines[:len(lines)-1] // without the last one, which has no newline
 }
 
-// An interrupt ends a run in order; the same command goes on.
+// A run that is interrupted ends cleanly, and the same command continues it.
 func TestInterrupt(t *testing.T) {
 	s := newSite(t)
 	args := append(s.both(0), "--topic", "quakes", "--store", s.path("out.db"), "--file", earthquakes)

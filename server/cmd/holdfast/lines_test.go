@@ -19,11 +19,11 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A shell is where a test types commands: servers, and a directory.
+// A shell runs commands for a test, with servers and a directory.
 type shell struct {
 	t       *testing.T
 	dir     string
-	servers []string // the flags
+	servers []string // the --server flags
 }
 
 func newShell(t *testing.T, addresses ...string) *shell {
@@ -38,7 +38,7 @@ func uri(address string) string { return "tcp://" + address + "/amps/json" }
 
 func (s *shell) path(name string) string { return filepath.Join(s.dir, name) }
 
-// write makes a file.
+// write makes a file and returns its path.
 func (s *shell) write(name, content string) string {
 	s.t.Helper()
 	if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
@@ -54,7 +54,7 @@ func (s *shell) try(command string, args ...string) (code int, out, wrong string
 	return code, o.String(), e.String()
 }
 
-// do runs a command that has to end well, and returns what it prints.
+// do runs a command that must end with exit code 0, and returns its output.
 func (s *shell) do(command string, args ...string) string {
 	s.t.Helper()
 	code, out, wrong := s.try(command, args...)
@@ -64,7 +64,8 @@ func (s *shell) do(command string, args ...string) string {
 	return out
 }
 
-// expect runs a command that has to end with a code and words on standard error.
+// expect runs a command that must end with an exit code and print some words on standard
+// error.
 func (s *shell) expect(code int, words, command string, args ...string) (out string) {
 	s.t.Helper()
 	got, out, wrong := s.try(command, args...)
@@ -74,7 +75,7 @@ func (s *shell) expect(code int, words, command string, args ...string) (out str
 	return out
 }
 
-// read returns the topic as subscribe shows it, which has n messages.
+// read returns the output of subscribe for the n messages of a topic.
 func (s *shell) read(topic string, n int, args ...string) string {
 	s.t.Helper()
 	return s.do("subscribe", append([]string{"--topic", topic, "--from", "epoch", "--count", fmt.Sprint(n), "--timeout", "20s", "--until-idle", "5s"}, args...)...)
@@ -88,7 +89,7 @@ func lone(t *testing.T, change func(*server.Config)) *servertest.Instance {
 	return servertest.New(t, servertest.Real(), servertest.Config(change))
 }
 
-// What goes in comes out.
+// subscribe prints the lines exactly as publish read them.
 func TestLinesOutAsIn(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	in := s.write("in", "one\n\nthree\r\n{\"n\": 4}\nl\xffast")
@@ -127,7 +128,7 @@ func TestLinesOutAsIn(t *testing.T) {
 	}
 }
 
-// A line goes out when it comes in, whatever comes next.
+// publish sends a line at once, without waiting for the next one.
 func TestSlowInput(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	for _, store := range []string{"", s.path("out.db")} {
@@ -153,8 +154,8 @@ func TestSlowInput(t *testing.T) {
 	}
 }
 
-// abandon publishes lines and stops, as an interrupt would, before the input has
-// ended: when the servers have them.
+// abandon publishes lines and stops, as an interrupt would, once the servers have them
+// and before the input has ended.
 func (s *shell) abandon(store, topic, lines string) {
 	s.t.Helper()
 	r, w := io.Pipe()
@@ -179,7 +180,7 @@ func (s *shell) abandon(store, topic, lines string) {
 	w.Close()
 }
 
-// The same command goes on, another input or topic is refused.
+// The same command continues an interrupted run. Another input or topic is refused.
 func TestGoingOn(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	store := s.path("out.db")
@@ -200,7 +201,7 @@ func TestGoingOn(t *testing.T) {
 	if got := s.read("t", 5); got != "1\n2\n3\n4\n5\n" {
 		t.Errorf("%q came out", got)
 	}
-	// It has ended: the next run is another publication.
+	// That run has ended: the next one is a new publication.
 	s.do("publish", "--topic", "u", "--store", store, "--file", other)
 	s.read("u", 5)
 	var result publishResult
@@ -209,7 +210,7 @@ func TestGoingOn(t *testing.T) {
 	if err := decoder.Decode(&result); err != nil || !result.Complete || result.Lines != 5 || result.Before != 0 || result.Bytes != 9 || result.Store != store {
 		t.Errorf("as JSON %+v, %v", result, err)
 	}
-	// Given up on purpose.
+	// --restart gives an interrupted run up.
 	s.abandon(store, "v", "1\n2\n3\n")
 	s.do("publish", "--topic", "v", "--store", store, "--file", other, "--restart")
 	if got := s.read("v", 8); got != "1\n2\n3\n1\n2\n4\n4\n5\n" {
@@ -217,7 +218,8 @@ func TestGoingOn(t *testing.T) {
 	}
 }
 
-// What an application has left in its store is sent, under the application's name.
+// publish sends the messages that an application has left in its store, under the
+// application's client name.
 func TestStoreOfAnApplication(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	store, err := pubstore.OpenBolt(s.path("app.db"), pubstore.BoltOptions{})
@@ -246,7 +248,7 @@ func TestStoreOfAnApplication(t *testing.T) {
 	}
 }
 
-// An input whose last line had no newline must not have grown.
+// A run does not continue an input that has grown if its last line had no newline.
 func TestGrownInput(t *testing.T) {
 	f := func(text string, from extent) (lines []line, err error) {
 		f := newFeed(&input{name: "in", r: strings.NewReader(text)}, false, 100, 0)
@@ -271,7 +273,7 @@ func TestGrownInput(t *testing.T) {
 	}
 }
 
-// What can't be read ends the input, and nothing of a line before that is published.
+// A read error ends the run, and no part of the unfinished line is published.
 func TestBrokenInput(t *testing.T) {
 	broken := errors.New("no such device")
 	f := newFeed(&input{name: "in", r: io.MultiReader(strings.NewReader("1\nha"), errReader{broken})}, false, 100, 0)
@@ -289,7 +291,8 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// A line that is too long stops the run before it; mended, it goes on.
+// A line that is too long stops the run before that line. Once it is shortened, the same
+// command goes on.
 func TestLongLine(t *testing.T) {
 	s := newShell(t, lone(t, func(c *server.Config) { c.MaxMessage = 4096 }).Addr())
 	for _, args := range [][]string{{"--topic", "kept", "--store", s.path("out.db")}, {"--topic", "passing"}} {
@@ -314,7 +317,7 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
-// Rejected lines are told by their number.
+// Rejected lines are reported with their numbers.
 func TestRejectedLines(t *testing.T) {
 	s := newShell(t, lone(t, func(c *server.Config) { c.Log.Topics = []string{"logged"} }).Addr())
 	in := s.write("in", strings.Repeat("x\n", 12))
@@ -327,7 +330,8 @@ func TestRejectedLines(t *testing.T) {
 	}
 }
 
-// While one server is away lines are on one disk, which is said, and stay in the store.
+// While one server is away, lines are on one disk only. publish reports that, and the
+// store keeps them.
 func TestOneDisk(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real(), servertest.Config(func(c *server.Config) {
 		c.Replication.Destinations[0].DowngradeAfter = server.Duration(50 * time.Millisecond)
@@ -351,26 +355,26 @@ func TestOneDisk(t *testing.T) {
 	}
 }
 
-// Who is killed when all is done, and can't know it, publishes nothing twice.
+// A run that is killed at its very end publishes nothing twice when it is repeated.
 func TestKilledAtTheEnd(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	args := []string{"--topic", "t", "--store", s.path("out.db"), "--file", s.write("in", "1\n2\n")}
 	s.do("publish", args...)
-	s.write("out.db.running", "") // as it is until the last moment
+	s.write("out.db.running", "") // as the file is until the last moment
 	if got := s.do("publish", args...); got != "2 lines published, 2 of them by the runs before; safe on every server\n" {
 		t.Errorf("again: %q", got)
 	}
 	if _, err := os.Stat(s.path("out.db.running")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file that says so is left: %v", err)
 	}
-	s.do("publish", args...) // another publication
+	s.do("publish", args...) // a new publication
 	if got := s.read("t", 4); got != "1\n2\n1\n2\n" {
 		t.Errorf("%q came out", got)
 	}
 }
 
-// A store that was put back from a copy does not say how far the input is, and
-// this is told before anything comes twice.
+// A store that was restored from a copy does not know how far the input was published.
+// publish reports that before it publishes a line twice.
 func TestStorePutBack(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	store := s.path("out.db")
@@ -391,8 +395,8 @@ func TestStorePutBack(t *testing.T) {
 	}
 }
 
-// A full store takes what has room, and the rest when there is room again; how
-// far the input is says so.
+// A full store takes the lines that have room, and the others when there is room again.
+// The extent covers exactly the lines in the store.
 func TestFullStore(t *testing.T) {
 	s := newShell(t)
 	store, _, err := openResumable(s.path("out.db"), "t", pubstore.BoltOptions{MaxMessages: 3})
@@ -427,7 +431,7 @@ func TestFullStore(t *testing.T) {
 	store.close()
 }
 
-// A subscription goes on where it ended, on whichever server, and counts exactly.
+// A subscription goes on where it ended, on any server, and --count is exact.
 func TestSubscribeGoesOn(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real())
 	s := newShell(t, pair.Addrs()...)
@@ -455,7 +459,8 @@ func TestSubscribeGoesOn(t *testing.T) {
 	}
 }
 
-// A file has what was committed, and what stands behind that is written again.
+// After a kill the output file is cut to its committed length, and the rest is written
+// again.
 func TestSubscribeIntoFile(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	s.do("publish", "--topic", "t", "--file", s.write("in", "1\n2\n3\n4\n"))
@@ -469,7 +474,7 @@ func TestSubscribeIntoFile(t *testing.T) {
 		}
 	}
 	has("1\n2\n")
-	s.write("lines", "1\n2\n3\n4") // as a kill would leave it that came before the commit
+	s.write("lines", "1\n2\n3\n4") // as a kill before the commit would leave it
 	s.do("subscribe", append(args, "--count", "1")...)
 	has("1\n2\n3\n")
 	s.write("lines", "1\n")
@@ -483,7 +488,8 @@ func TestSubscribeIntoFile(t *testing.T) {
 	has("1\n2\n3\n4\n")
 }
 
-// Who does not read on ends it quietly, and what was not written comes again.
+// A reader that closes the pipe ends subscribe without an error. Messages that were not
+// written come again.
 func TestReaderGone(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	s.do("publish", "--topic", "t", "--file", s.write("in", "1\n2\n"))

@@ -25,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// A desk is a directory that a test fills, as seen by the commands.
+// A desk is a directory of a test, with journals and stores for the commands.
 type desk struct {
 	t   *testing.T
 	dir string
@@ -35,8 +35,8 @@ func newDesk(t *testing.T) *desk { return &desk{t, t.TempDir()} }
 
 func (d *desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
 
-// mask is whatever differs from run to run, and what stands in the golden
-// files for it. Positions do, because the syncer writes notes when it likes.
+// mask lists patterns of text that differs from run to run, and their replacements in
+// the golden files. Positions differ because the syncer writes notes at any time.
 var mask = []struct {
 	what *regexp.Regexp
 	by   string
@@ -53,11 +53,11 @@ var mask = []struct {
 	{regexp.MustCompile(`"live":[0-9]+,"free_pages":[0-9]+`), `"live":N,"free_pages":N`},
 }
 
-// life is what a store makes up for each of its lives.
+// life matches the secret random id of a life of a store.
 var life = regexp.MustCompile(`\b[A-Z2-7]{26}\b`)
 
-// holdfast runs the command and returns what a person sees, and that nothing
-// it looked at has changed.
+// holdfast runs the command and returns the command line, its output and its exit code.
+// It fails the test if the command has changed a file.
 func (d *desk) holdfast(args ...string) string {
 	d.t.Helper()
 	shown := strings.Join(args, " ")
@@ -69,7 +69,7 @@ func (d *desk) holdfast(args ...string) string {
 	return text
 }
 
-// changing is holdfast with a command that may change what it looks at.
+// changing is like holdfast, for a command that may change files.
 func (d *desk) changing(args ...string) string {
 	d.t.Helper()
 	shown := strings.Join(args, " ")
@@ -81,20 +81,20 @@ func (d *desk) changing(args ...string) string {
 	return d.show(shown, args...)
 }
 
-// typed is holdfast with words that name nothing in the directory.
+// typed is like holdfast, but no argument is a name in the directory.
 func (d *desk) typed(args ...string) string {
 	d.t.Helper()
 	return d.show(strings.Join(args, " "), args...)
 }
 
-// show runs the command, which a person sees as shown.
+// show runs the command and returns the masked output. shown is the command line for it.
 func (d *desk) show(shown string, args ...string) string {
 	d.t.Helper()
 	var out bytes.Buffer
 	code := run(args, &out, &out)
 	text := strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), "")
 	text = filepath.ToSlash(text)
-	if life := life.FindString(text); life != "" { // whoever knows it can publish as the store
+	if life := life.FindString(text); life != "" { // a secret: it allows to publish as the store
 		d.t.Errorf("holdfast %s prints a life of a store: %s", shown, life)
 	}
 	for _, m := range mask {
@@ -103,7 +103,7 @@ func (d *desk) show(shown string, args ...string) string {
 	return fmt.Sprintf("$ holdfast %s\n%s[exit %d]\n\n", shown, text, code)
 }
 
-// contents is all that stands in the directory.
+// contents returns all files in the directory, as text.
 func (d *desk) contents() string {
 	var all strings.Builder
 	err := filepath.WalkDir(d.dir, func(path string, e os.DirEntry, err error) error {
@@ -120,7 +120,7 @@ func (d *desk) contents() string {
 	return all.String()
 }
 
-// golden compares with a file in testdata.
+// golden compares a text with a file in testdata.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name+".txt")
@@ -138,7 +138,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// journal makes a journal of records, in segments of 4 KiB, taken second by second.
+// journal makes a journal of records in segments of 4 KiB, with one second between
+// records.
 func (d *desk) journal(name string, rs ...journal.Record) {
 	d.t.Helper()
 	j := d.open(name)
@@ -174,7 +175,7 @@ func message(publisher, sequence uint64, topic, body string) journal.Record {
 	return journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: sequence, Prev: sequence - 1, Topic: []byte(topic), Body: []byte(body)}
 }
 
-// some returns messages 1 to n of two publishers and a refused one.
+// some returns messages 1 to n of two publishers, and a tombstone.
 func some(n uint64) (rs []journal.Record) {
 	for s := uint64(1); s <= n; s++ {
 		rs = append(rs, message(7, s, "orders", fmt.Sprintf("%d", s)), message(9, s, "fills.eu", strings.Repeat("x", 40)))
@@ -182,7 +183,8 @@ func some(n uint64) (rs []journal.Record) {
 	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged")})
 }
 
-// flip inverts bits of a byte of a file: by bytes behind the nth text in it.
+// flip inverts one byte of a file: the byte that is by bytes behind the nth occurrence
+// of text.
 func (d *desk) flip(name, text string, nth, by int) {
 	d.t.Helper()
 	b, err := os.ReadFile(d.path(name))
@@ -247,7 +249,7 @@ func TestJournalTrimmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := d.holdfast("journal", "verify", "a") + d.holdfast("journal", "compare", "a", "b")
-	// Notes take room, so where a segment ends differs too.
+	// Notes take space, so the ends of segments differ from run to run, too.
 	counts := regexp.MustCompile(`(removed up to |compared above |  |a: |, )[0-9]+( records|;| only| messages|\n)`)
 	golden(t, "journal_trimmed", counts.ReplaceAllString(got, "${1}N$2"))
 }
@@ -255,15 +257,15 @@ func TestJournalTrimmed(t *testing.T) {
 func TestJournalCompare(t *testing.T) {
 	d := newDesk(t)
 	d.journal("a", some(3)...)
-	// The same, taken in another order.
+	// The same records in another order.
 	d.journal("b", message(7, 1, "orders", "1"), message(7, 2, "orders", "2"), message(9, 1, "fills.eu", strings.Repeat("x", 40)),
 		message(9, 2, "fills.eu", strings.Repeat("x", 40)), message(9, 3, "fills.eu", strings.Repeat("x", 40)), some(3)[6], message(7, 3, "orders", "3"))
-	// Less of one publisher, other content of the other.
+	// Fewer records of one publisher, other content of the other.
 	d.journal("c", message(7, 1, "orders", "1"), message(9, 1, "fills.eu", "y"))
 	golden(t, "journal_compare", d.holdfast("journal", "compare", "a", "b")+d.holdfast("journal", "compare", "a", "c"))
 }
 
-// What programs read: the names of the fields stay.
+// The JSON output is for programs: the names of the fields must not change.
 func TestJournalJSON(t *testing.T) {
 	d := newDesk(t)
 	d.journal("a", some(3)...)
@@ -277,12 +279,12 @@ func TestJournalJSON(t *testing.T) {
 		d.holdfast("journal", "dump", "c", "--json", "--body", "--publisher=9"))
 }
 
-// outbox makes a file store with three messages, of which the first is safe.
+// outbox makes a file store with three messages; the first one is safe.
 func (d *desk) outbox(name string, syncs time.Duration) *pubstore.File {
 	d.t.Helper()
 	s, err := pubstore.OpenFile(d.path(name), pubstore.FileOptions{
 		SegmentBytes: 4 << 10, SyncInterval: syncs,
-		SyncAlways: syncs == 0, // so that there is no stage, which would heal what a test damages
+		SyncAlways: syncs == 0, // no stage, which would heal the damage of a test
 	})
 	if err != nil {
 		d.t.Fatal(err)
@@ -322,7 +324,7 @@ func TestFileStore(t *testing.T) {
 		d.holdfast("store", "inspect", "damaged") + d.holdfast("store", "verify", "damaged") +
 		d.holdfast("store", "inspect", "outbox", "--messages", "--json") + d.holdfast("store", "verify", "damaged", "--json")
 	open := newDesk(t)
-	inUse := open.outbox("open", -1) // it does not change its files while they are looked at
+	inUse := open.outbox("open", -1) // it does not change its files during the test
 	golden(t, "store_file", got+open.holdfast("store", "inspect", "open"))
 	open.close(inUse)
 }
@@ -371,7 +373,7 @@ func TestBoltStores(t *testing.T) {
 		d.holdfast("store", "inspect", "app.db", "--json")+inUse)
 }
 
-// What a person can get wrong says what is wrong and what to do.
+// Each mistake of a user gets an error that names the mistake and gives advice.
 func TestWrongPaths(t *testing.T) {
 	d := newDesk(t)
 	d.journal("journal", some(1)...)
@@ -435,7 +437,7 @@ func TestWrongPaths(t *testing.T) {
 	golden(t, "wrong", got.String())
 }
 
-// Whatever became of the bytes of a database, the command ends with a code of its own.
+// The command ends with one of its exit codes for any damage to a database.
 func TestDamagedDatabases(t *testing.T) {
 	d := newDesk(t)
 	s, err := pubstore.OpenBolt(d.path("good.db"), pubstore.BoltOptions{})
@@ -467,7 +469,7 @@ func TestDamagedDatabases(t *testing.T) {
 		var out bytes.Buffer
 		code := run([]string{"store", "inspect", "--messages", d.path("bad.db")}, &out, &out)
 		codes[code]++
-		if code < exitWell || code > exitFailed && code != exitNewer || out.Len() == 0 { // a changed version may be a later one
+		if code < exitWell || code > exitFailed && code != exitNewer || out.Len() == 0 { // a damaged version number may look like a later version
 			t.Fatalf("exit %d: %s", code, out.String())
 		}
 	}

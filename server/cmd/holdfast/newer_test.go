@@ -12,8 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// What a newer version has written has an exit code of its own, and no command
-// changes it.
+// Files of a newer version have an exit code of their own, and no command changes them.
 func TestNewerVersion(t *testing.T) {
 	d := newDesk(t)
 	d.journal("journal", journal.Record{Kind: journal.Message, Publisher: 1, Topic: []byte("orders")})
@@ -23,7 +22,7 @@ func TestNewerVersion(t *testing.T) {
 	}
 	appendOrders(t, outbox, 1, 9)
 	d.close(outbox)
-	d.flip("outbox"+firstSegment, "order 5", 1, -1) // damage is not mended either
+	d.flip("outbox"+firstSegment, "order 5", 1, -1) // repair must not touch damage there either
 	for _, name := range []string{"journal" + firstSegment, "outbox" + firstSegment} {
 		b, err := os.ReadFile(d.path(name))
 		if err != nil {

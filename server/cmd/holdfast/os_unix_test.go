@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A message counts as consumed once it is written, so nothing is consumed where
-// nothing can be written.
+// A message counts as read once it is written. subscribe therefore refuses to start if
+// standard output is closed.
 func TestClosedStandardOutput(t *testing.T) {
 	for redirection, want := range map[string]string{
 		">&-":        "standard output is closed",

@@ -21,9 +21,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// repaired repairs a store and checks what is promised of it: without --yes
-// nothing changes, what was damaged is kept byte for byte, the store is sound
-// and there is nothing to do any more.
+// repaired repairs a store and checks the promises of repair: without --yes nothing
+// changes, the damaged store is kept byte for byte, the repaired store is sound, and a
+// second repair finds nothing to do.
 func (d *desk) repaired(name string) (shown string) {
 	d.t.Helper()
 	shown = d.holdfast("store", "repair", name)
@@ -42,7 +42,7 @@ func (d *desk) repaired(name string) (shown string) {
 	return shown + d.holdfast("store", "repair", name, "--yes") + d.holdfast("store", "verify", name)
 }
 
-// tree is all that stands in a file or directory.
+// tree returns the content of a file or directory, as text.
 func (d *desk) tree(name string) string {
 	d.t.Helper()
 	var all strings.Builder
@@ -60,7 +60,7 @@ func (d *desk) tree(name string) string {
 	return all.String()
 }
 
-// unstaged is a store whose stage does not heal what a test damages.
+// unstaged are options for a store without a stage, which would heal the damage of a test.
 var unstaged = pubstore.FileOptions{SegmentBytes: 4 << 10, SyncAlways: true}
 
 func TestRepairFileStore(t *testing.T) {
@@ -138,7 +138,7 @@ func (d *desk) appDB(name string) {
 	}
 }
 
-// change changes a database as damage might.
+// change changes a database, as damage might.
 func (d *desk) change(name string, do func(tx *bbolt.Tx) error) {
 	d.t.Helper()
 	db, err := bbolt.Open(d.path(name), 0o600, nil)
@@ -150,7 +150,7 @@ func (d *desk) change(name string, do func(tx *bbolt.Tx) error) {
 	}
 }
 
-// Values that are not what was written.
+// repair copes with missing and malformed values in the stores of a database.
 func TestRepairBoltStores(t *testing.T) {
 	d := newDesk(t)
 	d.appDB("app.db")
@@ -164,7 +164,7 @@ func TestRepairBoltStores(t *testing.T) {
 	d.checkOwn("app.db", 100)
 }
 
-// checkOwn checks that so many of the application's own values are there, at least.
+// checkOwn checks that at least want of the application's own values are there.
 func (d *desk) checkOwn(name string, want int) {
 	d.t.Helper()
 	d.change(name, func(tx *bbolt.Tx) error {
@@ -176,9 +176,9 @@ func (d *desk) checkOwn(name string, want int) {
 	})
 }
 
-// Page by page: each one that is damaged is repaired or refused, and where it is
-// repaired no number of the publish store is given out twice, and no
-// subscription has gone further than it was.
+// The test damages one page after the other. repair either repairs the database or
+// refuses. After a repair no number of the publish store is given out twice, and no
+// subscription resumes behind its former place.
 func TestRepairDamagedPages(t *testing.T) {
 	d := newDesk(t)
 	d.appDB("good.db")
@@ -217,8 +217,8 @@ func TestRepairDamagedPages(t *testing.T) {
 	}
 }
 
-// A database of which the last commit is lost, too: what it gave out as the last
-// number is not known, and is not given out again.
+// A damaged database has also lost its last commit. The last number that it gave out is
+// then not known, and must not be given out again.
 func TestRepairOneCommitBack(t *testing.T) {
 	d := newDesk(t)
 	d.appDB("app.db")
@@ -232,7 +232,7 @@ func TestRepairOneCommitBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	appendOrders(t, out, 21, 21)
-	image, err := os.ReadFile(d.path("app.db")) // as a kill leaves it
+	image, err := os.ReadFile(d.path("app.db")) // the file as a kill leaves it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,13 +295,13 @@ func (d *desk) checkRepaired(name string) {
 	d.close(out, marks)
 }
 
-// A publisher whose store was damaged and repaired goes on with a pair: what
-// the pair has of the message that is lost stays, nothing comes twice, nothing
-// out of order, and both instances hold the same.
+// A publisher goes on with a pair after its store was damaged and repaired. If an
+// instance has the lost message, it stays. No message comes twice or out of order, and
+// both instances hold the same messages.
 func TestRepairedStoreAndAPair(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		had    bool // the pair has the message that is lost in the store
+		had    bool // the pair has the message that the store has lost
 		repair func(t *testing.T, d *desk, damage string)
 		open   func(t *testing.T, d *desk) pubstore.Store
 	}{
@@ -313,7 +313,7 @@ func TestRepairedStoreAndAPair(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDesk(t)
 			pair := servertest.NewPair(t)
-			pair.B.Kill() // nothing gets safe
+			pair.B.Kill() // so that no message becomes safe
 			store := tt.open(t, d)
 			publisher := bookmark.OfLife(store.Lives()[0].ID).ID
 			c := dialPair(t, pair, store)
@@ -430,7 +430,7 @@ func firstLife(root *bbolt.Bucket) (life *bbolt.Bucket) {
 	return life
 }
 
-// A bucket that has lost its state is known as a publish store's by its lives.
+// A bucket that has lost its state is recognized as a publish store by its lives.
 func TestWasStore(t *testing.T) {
 	d := newDesk(t)
 	d.close(openBoltStore(t, d))

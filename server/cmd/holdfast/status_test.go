@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// outage is a pair of which one instance is away, as seen at a time.
+// outage returns the report of a pair at a time when one instance is away.
 func outage(at time.Time) (report *statusReport, lists []publisherList) {
 	a := &server.Status{
 		Name: "a", Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Single: true, Sync: client.SyncSingle, Publishers: 12, JournalBytes: 64 << 20,
@@ -36,7 +36,8 @@ func outage(at time.Time) (report *statusReport, lists []publisherList) {
 	return &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: a}, {Address: "two:8086", Error: "nobody listens there"}}}, make([]publisherList, 2)
 }
 
-// What a person sees while an instance is away, and of two that are well.
+// The screen of status is right for a pair with one instance away, and for a pair that
+// is well.
 func TestStatusScreen(t *testing.T) {
 	at := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 	var got bytes.Buffer
@@ -63,7 +64,7 @@ func TestStatusScreen(t *testing.T) {
 	golden(t, "status", got.String())
 }
 
-// Each thing that can be wrong is a problem of its own kind, and exit code 1.
+// Each fault is a problem of its own kind and causes exit code 1.
 func TestStatusProblems(t *testing.T) {
 	pair := func() [2]*server.Status {
 		link := func(peer string) []replica.Status {
@@ -130,7 +131,7 @@ func TestStatusProblems(t *testing.T) {
 	}
 }
 
-// Lists that were cut off are compared up to where both are known.
+// Incomplete lists of publishers are compared up to the id that both lists reach.
 func TestCompareCutOff(t *testing.T) {
 	list := func(more bool, ids ...uint64) publisherList {
 		l := publisherList{more: more}
@@ -158,7 +159,7 @@ func TestCompareCutOff(t *testing.T) {
 	}
 }
 
-// running starts a pair with admin ports, and returns their addresses.
+// running starts a pair with admin ports. It returns the addresses of these ports.
 func running(t *testing.T) (pair *servertest.Pair, admin []string) {
 	t.Helper()
 	for range 2 {
@@ -179,7 +180,7 @@ func running(t *testing.T) (pair *servertest.Pair, admin []string) {
 	return pair, admin
 }
 
-// await runs the command until it gives wanted as its exit code, for links come up in their own time.
+// await runs the command until its exit code is wanted, since links take time to come up.
 func await(t *testing.T, wanted int, args ...string) (out string) {
 	t.Helper()
 	for range 2000 {
@@ -194,7 +195,7 @@ func await(t *testing.T, wanted int, args ...string) (out string) {
 	return ""
 }
 
-// A real pair: well, then one is killed, then it is back.
+// status follows a real pair: it is well, then one instance is killed, then it is back.
 func TestStatusOfARealPair(t *testing.T) {
 	pair, admin := running(t)
 	args := []string{"status", admin[0], "http://" + admin[1] + "/"}
@@ -224,7 +225,7 @@ func TestStatusOfARealPair(t *testing.T) {
 	await(t, exitWell, args...)
 }
 
-// What listens where an admin endpoint should be is told from one that doesn't answer.
+// status tells an address where something else listens from one that does not answer.
 func TestStatusOfSomethingElse(t *testing.T) {
 	pair, _ := running(t)
 	other := httptest.NewServer(http.NotFoundHandler())
@@ -248,7 +249,7 @@ func TestStatusOfSomethingElse(t *testing.T) {
 	}
 }
 
-// An answer that never ends is not read for ever.
+// status does not read an endless answer for ever.
 func TestStatusBounded(t *testing.T) {
 	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
@@ -263,7 +264,7 @@ func TestStatusBounded(t *testing.T) {
 	}
 }
 
-// A stopWriter ends a watch after some screens.
+// A stopWriter ends a watch after a number of screens.
 type stopWriter struct {
 	seen    bytes.Buffer
 	screens int
@@ -277,7 +278,7 @@ func (w *stopWriter) Write(p []byte) (int, error) {
 	return w.seen.Write(p)
 }
 
-// A watch looks again and again, and ends as what it saw last.
+// status --watch asks again and again, and its exit code is that of the last report.
 func TestStatusWatch(t *testing.T) {
 	_, admin := running(t)
 	await(t, exitWell, "status", admin[0], admin[1])

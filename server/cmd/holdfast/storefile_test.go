@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// sparseStore makes a publish store whose file is large and nearly empty, with
-// other buckets beside it.
+// sparseStore makes a publish store in a large, nearly empty file that has other buckets
+// as well.
 func sparseStore(t *testing.T, others ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "out.db")
@@ -56,7 +56,7 @@ func sparseStore(t *testing.T, others ...string) (path string) {
 	return path
 }
 
-// openedSize returns the size of a store's file when this command has opened it.
+// openedSize returns the size of a store's file after this command has opened it.
 func openedSize(t *testing.T, path string) int64 {
 	t.Helper()
 	db, err := openStoreFile(path, "publish store", publishBucket, inputBucket)
@@ -73,8 +73,8 @@ func inspectText(path string) string {
 	return out.String()
 }
 
-// A file that a backlog left large is shown to be, and compacted when --store
-// names it, unless it is an application's.
+// store inspect reports a file that a backlog left large. --store compacts it, unless it
+// is the file of an application.
 func TestSparseStoreFile(t *testing.T) {
 	const hint = "a backlog left it so large"
 	path := sparseStore(t, inputBucket)
@@ -93,7 +93,7 @@ func TestSparseStoreFile(t *testing.T) {
 	}
 }
 
-// A hash of another length than it has is told, however long.
+// A malformed hash of any length is an error.
 func TestMalformedHash(t *testing.T) {
 	db, err := openStoreFile(filepath.Join(t.TempDir(), "out.db"), "publish store", publishBucket, inputBucket)
 	if err != nil {

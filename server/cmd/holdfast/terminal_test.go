@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// asCommand returns a name by which this program is the command.
+// asCommand returns a path under which the program of the tests is the command.
 func asCommand(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "holdfast")
@@ -30,7 +30,8 @@ func asCommand(t *testing.T) string {
 	return name
 }
 
-// Bodies change nothing on a terminal, as they are and as JSON; with --raw they do.
+// Control characters in bodies are escaped on a terminal, also with --json. With --raw
+// they are not.
 func TestTerminalBodies(t *testing.T) {
 	i := servertest.New(t, servertest.Real())
 	in := filepath.Join(t.TempDir(), "in")
@@ -54,7 +55,7 @@ func TestTerminalBodies(t *testing.T) {
 	}
 }
 
-// Whatever a server says of itself and its refusals.
+// Control characters in the answers of a server are escaped on a terminal.
 func TestTerminalAnswers(t *testing.T) {
 	command := asCommand(t)
 	for _, sub := range []string{"ping %s", "subscribe --server %s --topic t --timeout 1s", "publish --server %s --topic t --file /dev/null --timeout 1s"} {
@@ -65,7 +66,8 @@ func TestTerminalAnswers(t *testing.T) {
 	}
 }
 
-// hostileServer answers each command with an ack whose texts are hostile.
+// hostileServer starts a server that answers each command with an ack full of hostile
+// texts. It returns the server's address.
 func hostileServer(t *testing.T, status string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,7 +106,7 @@ func answerHostile(conn net.Conn, status string) {
 	}
 }
 
-// Whatever instances say of themselves and their peers.
+// Control characters in the status of instances are escaped on a terminal.
 func TestTerminalStatus(t *testing.T) {
 	text := strings.Join(tmux.Hostile, "\n")
 	s := &server.Status{Name: text, Group: text, Version: text, Cluster: text, Damage: text, Outdated: text, Refusing: []string{text}, Sync: server.SyncStatus(0),

@@ -16,11 +16,11 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// portMask hides what differs from run to run.
+// portMask matches the addresses and names that differ from run to run.
 var portMask = regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}\b|holdfast-[0-9A-Za-z]{22}`)
 
-// told runs a command, whose words may name the server as S and files of the
-// directory by their names, and returns what a person sees.
+// told runs a command and returns its line, its output and its exit code. In the
+// command, S stands for the --server flag, and file names are in the directory.
 func (s *shell) told(command string) string {
 	s.t.Helper()
 	args := strings.Fields(command)
@@ -51,7 +51,7 @@ func (s *shell) told(command string) string {
 	return fmt.Sprintf("$ holdfast %s\n%s[exit %d]\n\n", command, text, code)
 }
 
-// furnish puts what can be wrong into the directory. What it returns ends that.
+// furnish fills the directory with files for wrong commands. clear releases them.
 func (s *shell) furnish() (clear func()) {
 	s.t.Helper()
 	s.write("in", "1\n2\n3\n")
@@ -77,7 +77,7 @@ func (s *shell) furnish() (clear func()) {
 	return func() { used.Close() }
 }
 
-// Every error that a person can cause names itself and says what to do.
+// Every error that a user can cause names its reason and gives advice.
 func TestWrongLines(t *testing.T) {
 	s := newShell(t, lone(t, func(c *server.Config) { c.MaxMessage, c.Log.Topics = 4096, []string{"^t$"} }).Addr())
 	defer s.furnish()()
@@ -143,7 +143,7 @@ func TestWrongLines(t *testing.T) {
 	golden(t, "wrong_lines", got.String())
 }
 
-// What a client that has ended says is told in terms of the command.
+// The error of a client is turned into an error in terms of the command.
 func TestConnectionErrors(t *testing.T) {
 	for _, tt := range []struct {
 		err   error
