@@ -10,7 +10,7 @@ const (
 	R1NoDuplicateCheck Bug = "r1-no-duplicate-check"
 	// R1AnyNumber accepts numbers from the wire above the limit, so that sums overflow.
 	R1AnyNumber Bug = "r1-any-number"
-	// R1AckedBeyondLast accepts a logon whose acked is above its last: it let go of more than it has given out.
+	// R1AckedBeyondLast accepts a logon that states more numbers as let go than as given out.
 	R1AckedBeyondLast Bug = "r1-acked-beyond-last"
 	// R1LeavesOut takes a message although its client did not state the ranges that it leaves out.
 	R1LeavesOut Bug = "r1-leaves-out"

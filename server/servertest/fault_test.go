@@ -298,7 +298,7 @@ func TestReal(t *testing.T) {
 	}
 }
 
-// A call that can't work fails the test with advice.
+// A call that cannot work fails the test with advice.
 func TestMisuse(t *testing.T) {
 	for _, tt := range []struct {
 		name string

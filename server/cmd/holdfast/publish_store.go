@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// The buckets of a publish store that this command has made: that of the store, as
-// pubstore.OpenBolt names it, and one for the extent of the input in the store.
+// The buckets in a database that this command has made: the publish store's, with the
+// name that pubstore.OpenBolt uses, and one for the extent of the input in the store.
 const (
 	publishBucket = "publish"
 	inputBucket   = "holdfast publish"
@@ -53,8 +53,8 @@ func currentPublisher(s pubstore.Store) uint64 {
 	return bookmark.OfLife(lives[len(lives)-1].ID).ID
 }
 
-// An extent says how much of an input has been read: its first lines, their length in
-// bytes and their hash. It is kept in the publish store.
+// An extent is the part of an input that has been read: a number of lines from its
+// beginning, their length in bytes and their hash. It is kept in the publish store.
 type extent struct {
 	Lines int64    `json:"lines"`
 	Bytes int64    `json:"bytes"`

@@ -144,7 +144,7 @@ func acks(s *server.Status) string {
 	return fmt.Sprintf("%d disks", disks) + missing
 }
 
-// sessions returns the number of sessions, of those that publish, and of subscriptions.
+// sessions returns the numbers of sessions, publishing sessions and subscriptions.
 func sessions(s *server.Status) string {
 	var publish, subscriptions int
 	for _, session := range s.Sessions {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A statusReport is the result of status.
+// A statusReport is the result of asking the instances once.
 type statusReport struct {
 	Time       time.Time         `json:"time"`
 	Well       bool              `json:"well"`

@@ -226,7 +226,7 @@ func (p *exportPlan) look(publisher uint64, m *pubstore.Message) error {
 	return nil
 }
 
-// check returns an error if the messages can't be written as lines.
+// check returns an error if the messages cannot be written as lines.
 func (p *exportPlan) check(home string) error {
 	switch {
 	case p.c.Format != "lines":

@@ -125,7 +125,7 @@ type storeReport struct {
 	Kind          string               `json:"kind"`             // publish, bookmark
 	Format        string               `json:"format"`           // file, bolt
 	Sound         bool                 `json:"sound"`
-	Damage        []string             `json:"damage"`                  // why it can't be opened
+	Damage        []string             `json:"damage"`                  // why it cannot be opened
 	Publish       *publishReport       `json:"publish,omitempty"`       // of a publish store
 	Subscriptions []subscriptionReport `json:"subscriptions,omitempty"` // of a bookmark store
 }
@@ -158,7 +158,7 @@ type lifeReport struct {
 	Kept      int              `json:"kept"`
 	First     uint64           `json:"first"` // lowest kept sequence, 0: none is kept
 	Bytes     int64            `json:"bytes"`
-	Missing   []pubstore.Range `json:"missing"`            // messages that should be kept but can't be read
+	Missing   []pubstore.Range `json:"missing"`            // messages that should be kept but cannot be read
 	Messages  []messageReport  `json:"messages,omitempty"` // with --messages
 }
 
@@ -178,7 +178,7 @@ type subscriptionReport struct {
 	Known        bool     `json:"known"`            // false: there is no place yet, and the subscribe decides where to begin
 	Resume       string   `json:"resume,omitempty"` // the discarded vector: "publisher|sequence|,…"
 	Done         []string `json:"done"`             // bookmarks of discarded messages above that vector
-	Damage       string   `json:"damage,omitempty"` // why it can't be opened; then nothing else is known
+	Damage       string   `json:"damage,omitempty"` // why it cannot be opened; then nothing else is known
 }
 
 // writeStores prints stores as JSON. It returns errFound unless all are sound.
@@ -238,7 +238,7 @@ func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages ke
 	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: mapped(found.Damage, error.Error), Publish: p}
 }
 
-// bookmarkStoreOf returns the report of a bookmark store. err says why it can't be
+// bookmarkStoreOf returns the report of a bookmark store. err says why it cannot be
 // opened, nil if it can.
 func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.Inspected, err error) *storeReport {
 	r := &storeReport{Path: path, Bucket: bucket, Kind: "bookmark", Format: "bolt", Damage: []string{}}

@@ -11,7 +11,7 @@ type repairReport struct {
 	Done   bool             `json:"done"`   // it was repaired; always false without --yes
 	Damage []string         `json:"damage"`
 	Aside  string           `json:"aside,omitempty"` // path of the damaged store after the repair
-	Lost   []lossReport     `json:"lost"`            // pages of a database that can't be read, each with everything below it
+	Lost   []lossReport     `json:"lost"`            // pages of a database that cannot be read, each with everything below it
 	Stores []repairedReport `json:"stores"`          // the stores that change
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// openStoreFile opens the database of a store, or makes it. The first of the buckets
-// is that of the store. A database that holds something else is refused.
+// openStoreFile opens the database of a store, or makes it. The first bucket is the
+// store's. A database that holds something else is refused.
 func openStoreFile(path, kind string, buckets ...string) (*bbolt.DB, error) {
 	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: 250 * time.Millisecond, Buckets: buckets})
 	if err != nil {

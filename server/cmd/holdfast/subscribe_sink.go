@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// The buckets of a bookmark store that this command has made: that of the store, as
-// bookmarkstore.OpenBolt names it, and one for the lengths of output files, by id.
+// The buckets in a database that this command has made: the bookmark store's, with the
+// name that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
 const (
 	marksBucket = "bookmarks"
 	outBucket   = "holdfast subscribe"
