@@ -12,7 +12,7 @@ const (
 	R1AnyNumber Bug = "r1-any-number"
 	// R1AckedBeyondLast accepts a logon that states more numbers as let go than as given out.
 	R1AckedBeyondLast Bug = "r1-acked-beyond-last"
-	// R1LeavesOut takes a message although its client did not state the ranges that it leaves out.
+	// R1LeavesOut takes a message that leaves out numbers that its client did not state as rejected.
 	R1LeavesOut Bug = "r1-leaves-out"
 	// R1CoveredIsDuplicate answers every number at or below have with the watermark.
 	R1CoveredIsDuplicate Bug = "r1-covered-is-duplicate"
@@ -34,9 +34,9 @@ const (
 	G2LogonHave Bug = "g2-logon-have"
 	// G2TicketByNeighbour settles the ticket of a rejected message by the ack of a later one.
 	G2TicketByNeighbour Bug = "g2-ticket-by-neighbour"
-	// G2TicketGuesses reports as safe a message that an earlier process has let go.
+	// G2TicketGuesses reports a message as safe although an earlier process has let it go, for an unknown reason.
 	G2TicketGuesses Bug = "g2-ticket-guesses"
-	// R2HelloWithoutHave begins a link at the live end instead of at the peer's vector.
+	// R2HelloWithoutHave begins a link at the live end of the log instead of at the peer's vector.
 	R2HelloWithoutHave Bug = "r2-hello-without-have"
 	// R2AnyProof accepts any proof of the link secret.
 	R2AnyProof Bug = "r2-any-proof"
@@ -82,15 +82,15 @@ const (
 	R2StatesRepeat Bug = "r2-states-repeat"
 	// R3MarkerEarly sends an elsewhere marker before its messages are durable here.
 	R3MarkerEarly Bug = "r3-marker-early"
-	// R3NoMarker leaves out the messages that a link does not carry without a marker.
+	// R3NoMarker sends no marker in place of messages that a link does not carry.
 	R3NoMarker Bug = "r3-no-marker"
 	// R3SilentMove resumes a subscription on another instance although its topic is not replicated.
 	R3SilentMove Bug = "r3-silent-move"
 	// R3AsyncMove resumes a bookmark subscription on a server that no synchronous link feeds.
 	R3AsyncMove Bug = "r3-async-move"
-	// R3NotSaid answers a subscription to a topic that no link carries as if it were replicated.
+	// R3NotSaid answers a subscription as replicated although no link carries its topic.
 	R3NotSaid Bug = "r3-not-said"
-	// R4NoGapCheck lets a client publish to an instance that lacks messages which the client let go of.
+	// R4NoGapCheck lets a client publish to an instance that lacks messages that the client has let go of.
 	R4NoGapCheck Bug = "r4-no-gap-check"
 	// R4DecreeAgain lets a publisher use one decree again and again.
 	R4DecreeAgain Bug = "r4-decree-again"
@@ -112,7 +112,7 @@ const (
 	R5LetGoOnSingle Bug = "r5-let-go-on-single"
 	// R5NeverDowngrade never downgrades a dead link although downgrade_after is set.
 	R5NeverDowngrade Bug = "r5-never-downgrade"
-	// R5LooksLate does not look earlier than planned for a downgrade that becomes due.
+	// R5LooksLate does not look earlier than planned for a downgrade, although one becomes due before.
 	R5LooksLate Bug = "r5-looks-late"
 	// R5HeldNotCounted does not count a held publish as waiting, so that it waits for a peer for ever.
 	R5HeldNotCounted Bug = "r5-held-not-counted"
@@ -140,7 +140,7 @@ const (
 	R6BesideItsGroup Bug = "r6-beside-its-group"
 	// R6NotSaid opens without the peers and does not report it.
 	R6NotSaid Bug = "r6-not-said"
-	// R7CountsLater counts records as covered by an fsync that were appended during that fsync.
+	// R7CountsLater counts records that were appended during an fsync as covered by it.
 	R7CountsLater Bug = "r7-counts-later"
 	// R7TrustPageCache treats records as durable that were read back at the start.
 	R7TrustPageCache Bug = "r7-trust-page-cache"
@@ -154,7 +154,7 @@ const (
 	R7NoMinFree Bug = "r7-no-min-free"
 	// R5TrimsLater never gives up an absent destination although the disk is nearly full.
 	R5TrimsLater Bug = "r5-trims-later"
-	// R8AppendBehindTorn appends behind a torn tail.
+	// R8AppendBehindTorn appends records behind a torn tail instead of cutting it off.
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
 	// R8NewerIsDamage treats a log of a later version as damaged.
 	R8NewerIsDamage Bug = "r8-newer-is-damage"
@@ -274,7 +274,7 @@ const (
 	R9ManyTopicsLeftOut Bug = "r9-many-topics-left-out"
 	// R9NoMarks sends no progress marks.
 	R9NoMarks Bug = "r9-no-marks"
-	// R9SilentGap skips messages that retention removed without reporting a gap.
+	// R9SilentGap skips removed messages without reporting a gap.
 	R9SilentGap Bug = "r9-silent-gap"
 	// R9AnyTopicGap reports a gap to a subscription for messages of any topic.
 	R9AnyTopicGap Bug = "r9-any-topic-gap"
@@ -292,7 +292,7 @@ const (
 	R9MarkBeforeReplay Bug = "r9-mark-before-replay"
 	// R9PlainMarksIgnored ignores the marks of a plain server.
 	R9PlainMarksIgnored Bug = "r9-plain-marks-ignored"
-	// R9PlainListRepeats delivers a message again that a plain list names, if it stands behind the earliest one of the list.
+	// R9PlainListRepeats delivers a message that a plain list names, if it stands behind the earliest one of the list.
 	R9PlainListRepeats Bug = "r9-plain-list-repeats"
 	// R9StretchForOthers adds a message to the open stretch although that is for other subscriptions.
 	R9StretchForOthers Bug = "r9-stretch-for-others"
@@ -326,9 +326,9 @@ const (
 	R10ClockNotCompared Bug = "r10-clock-not-compared"
 	// R10ForgetsAlone forgets publishers although a peer has not agreed.
 	R10ForgetsAlone Bug = "r10-forgets-alone"
-	// R10PromiseStays does not tell a peer that has forgotten a publisher and has a session of it again that this instance knows it.
+	// R10PromiseStays tells nothing about a publisher to a peer that may have forgotten it and now has a session of it.
 	R10PromiseStays Bug = "r10-promise-stays"
-	// R10TellsForgotten tells a peer at every hello about a publisher that the peer has forgotten.
+	// R10TellsForgotten tells a peer in every hello about a publisher that the peer has forgotten.
 	R10TellsForgotten Bug = "r10-tells-forgotten"
 	// R10ClosedIsRemoved reports the removed messages of a closed publisher to places that can do without it.
 	R10ClosedIsRemoved Bug = "r10-closed-is-removed"
@@ -342,9 +342,9 @@ const (
 	R10ForgetsOutstanding Bug = "r10-forgets-outstanding"
 	// R10ClosingUntold leaves out a publisher that may be forgotten only since the hello, so that the peer keeps waiting for it.
 	R10ClosingUntold Bug = "r10-closing-untold"
-	// R10GoneUntold does not tell a peer which messages are gone of a publisher that may be forgotten.
+	// R10GoneUntold does not tell a peer which messages of a publisher that may be forgotten are gone.
 	R10GoneUntold Bug = "r10-gone-untold"
-	// R10DurableUntold does not tell a peer that may have forgotten a publisher and has a session of it again how far it is durable here.
+	// R10DurableUntold leaves out how far a publisher is durable here when it tells such a peer about it (see R10PromiseStays).
 	R10DurableUntold Bug = "r10-durable-untold"
 	// R10SentNotKept makes a store report after a crash that nothing was sent since it was last closed.
 	R10SentNotKept Bug = "r10-sent-not-kept"
@@ -388,7 +388,7 @@ const (
 	R11Overtaken Bug = "r11-overtaken"
 	// R11GoneWithoutCRC reports messages as gone without the running CRC at that number.
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
-	// R11NameNotGrowing makes a client retry without growing delays when its name is in use.
+	// R11NameNotGrowing makes a client retry with a fixed delay when its name is in use.
 	R11NameNotGrowing Bug = "r11-name-not-growing"
 	// R11ComparedLate uses a hello before it is compared.
 	R11ComparedLate Bug = "r11-compared-late"
@@ -442,7 +442,7 @@ const (
 	R14AckPassesFrames Bug = "r14-ack-passes-frames"
 	// R14NotToldAgain sends the failures of tombstones once only, and not again before a later logon ack.
 	R14NotToldAgain Bug = "r14-not-told-again"
-	// R4PlainGaps publishes to a server without extensions that lacks messages which were let go.
+	// R4PlainGaps publishes to a server without extensions that lacks messages that were let go of.
 	R4PlainGaps Bug = "r4-plain-gaps"
 	// R11PushesBack lets two processes of one name end each other's sessions in turn at a server without extensions.
 	R11PushesBack Bug = "r11-pushes-back"
@@ -458,11 +458,11 @@ const (
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckBeyond counts an ack beyond the last sent message for messages that are sent later.
 	G2AckBeyond Bug = "g2-ack-beyond"
-	// LogUnbounded writes lines to the log at full length that a client causes.
+	// LogUnbounded writes log lines that a client causes at full length.
 	LogUnbounded Bug = "log-unbounded"
 	// TxSentEarly sends a message of an application's transaction before the commit.
 	TxSentEarly Bug = "tx-sent-early"
-	// TxRollbackKept commits messages that a rolled back transaction appended together with a later transaction.
+	// TxRollbackKept commits the messages of a rolled back transaction together with a later transaction.
 	TxRollbackKept Bug = "tx-rollback-kept"
 	// TxDiscardInMemory leaves a discard out of the application's transaction; a later commit of the store writes it.
 	TxDiscardInMemory Bug = "tx-discard-in-memory"

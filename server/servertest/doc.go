@@ -67,10 +67,11 @@
 //
 // # Faults
 //
-// Each fault is a method of [Instance]; Partition is one of [Pair]:
+// Each fault is a method of [Instance], except that Partition is one of [Pair], and
+// Intercept is a method of both. The last column names the method that ends the fault.
 //
 //	Kill            the process dies at once                  Restart
-//	Close           the process ends in order                 Restart
+//	Close           the process stops cleanly                 Restart
 //	PowerCut        the machine dies: unsynced data is gone   Restart    in memory only
 //	Wipe            the disk is lost, and the process dies    Restart
 //	FailDisk        a write or sync fails: it ends by itself  Restart    in memory only
@@ -82,8 +83,9 @@
 //	Intercept       commands vanish, are refused, or end      Intercept(nil)
 //	                their connection
 //
-// A test can look into the journals without the network: Have, Messages and
-// Publisher read one instance, also a dead one, and Converged compares the pair.
+// A test can examine the journals without a client: Have and Messages read the journal
+// of an instance, also of a dead one, Publisher returns the id of a client's publisher,
+// and Converged compares the journals of a pair.
 //
 // # Time
 //
