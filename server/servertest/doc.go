@@ -68,7 +68,7 @@
 // # Faults
 //
 // Each fault is a method of [Instance], except that Partition is one of [Pair], and
-// Intercept is a method of both. The last column names the method that ends the fault.
+// Intercept is a method of both. The third column names the call that ends the fault.
 //
 //	Kill            the process dies at once                  Restart
 //	Close           the process stops cleanly                 Restart
