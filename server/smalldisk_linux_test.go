@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/internal/testkit/smalldisk"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
@@ -30,15 +31,10 @@ type smallPair struct {
 func (p *smallPair) listen(name string) (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.ports[name]
-	if at == "" {
-		at = "127.0.0.1:0"
+	if p.ports[name] == "" {
+		p.ports[name] = heldport.ForTest(p.t)
 	}
-	l, err := net.Listen("tcp", at)
-	if err == nil {
-		p.ports[name] = l.Addr().String()
-	}
-	return l, err
+	return net.Listen("tcp", p.ports[name])
 }
 
 func (p *smallPair) dial(ctx context.Context, name string) (net.Conn, error) {

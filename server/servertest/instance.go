@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -43,7 +44,7 @@ func newInstance(w *world, name string) *Instance {
 	i.cfg = server.Config{Name: name, Data: "data", Logger: w.log}
 	if w.o.real {
 		i.cfg.Data = filepath.Join(w.t.TempDir(), name)
-		i.cfg.Clients.Listen = "127.0.0.1:0"
+		i.cfg.Clients.Listen = heldport.ForTest(w.t)
 	} else {
 		i.disk = memfs.New()
 		i.cfg.Clients.Listen = name + ":9007"

@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -26,7 +27,7 @@ func NewPair(t T, opts ...Option) *Pair {
 	p := &Pair{A: newInstance(w, "a"), B: newInstance(w, "b"), world: w}
 	addrA, addrB := "a:9107", "b:9107"
 	if w.o.real {
-		addrA, addrB = freePort(t), freePort(t)
+		addrA, addrB = heldport.ForTest(t), heldport.ForTest(t)
 	}
 	link(p.A, addrA, "b", addrB)
 	link(p.B, addrB, "a", addrA)
@@ -51,18 +52,6 @@ func link(i *Instance, listen, peer, address string) {
 
 // linkSecret is the link secret; each instance proves to the other that it knows it.
 var linkSecret = []byte("the secret of every servertest pair")[:32]
-
-// freePort returns a loopback address whose port is free at the moment.
-func freePort(t T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("servertest: %v", err)
-		return ""
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // Addrs returns the addresses for clients of the pair, host:port, A's first.
 func (p *Pair) Addrs() []string { return []string{p.A.Addr(), p.B.Addr()} }

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 )
 
 // An Instance is one server process with its data directory.
@@ -27,7 +29,7 @@ type Instance struct {
 	dir     string // holds its configuration, journal and log
 	command []string
 	admin   string
-	ports   []*Port
+	ports   []*heldport.Port
 	openLog func() (*os.File, error)
 
 	mu      sync.Mutex
@@ -114,7 +116,7 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 // launch starts a process, unless the instance is closed. Its end is to close exited.
 func (in *Instance) launch(cmd *exec.Cmd) (exited chan struct{}, err error) {
 	for _, p := range in.ports {
-		p.lend()
+		p.Lend()
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 )
 
 // A Pair is two instances that replicate synchronously to each other. Its ports
@@ -70,7 +72,7 @@ func newInstance(name, dir string, command []string) (*Instance, error) {
 		return os.OpenFile(in.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	}
 	for range ports {
-		p, err := HoldPort()
+		p, err := heldport.Hold()
 		if err != nil {
 			in.Close()
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
@@ -67,7 +68,7 @@ func (b *bench) jetstream(ctx context.Context, dir string, j job, copies int, al
 
 // A cluster is servers of JetStream that know each other.
 type cluster struct {
-	held      []*pair.Port // for routes, which must be known before the first server listens
+	held      []*heldport.Port // for routes, which must be known before the first server listens
 	processes []*process
 	servers   []natsServer
 }
@@ -75,7 +76,7 @@ type cluster struct {
 // holdPorts returns the numbers of ports that are the cluster's until its end.
 func (c *cluster) holdPorts(n int) (numbers []int, err error) {
 	for range n {
-		p, err := pair.HoldPort()
+		p, err := heldport.Hold()
 		if err != nil {
 			return nil, err
 		}

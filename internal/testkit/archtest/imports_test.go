@@ -56,7 +56,8 @@ var imports = map[string][]string{
 	"internal/release":     {},
 	"internal/visible":     {},
 	"server/cmd/holdfastd": {"internal/exitcode", "internal/release", "internal/signal", "internal/visible", "server"},
-	"internal/perf/pair":   {},
+	"internal/heldport":    {},
+	"internal/perf/pair":   {"internal/heldport"},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
 	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/format", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/server"
@@ -162,14 +163,7 @@ func TestCompareCutOff(t *testing.T) {
 // running starts a pair with admin ports. It returns the addresses of these ports.
 func running(t *testing.T) (pair *servertest.Pair, admin []string) {
 	t.Helper()
-	for range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		admin = append(admin, l.Addr().String())
-		l.Close()
-	}
+	admin = []string{heldport.ForTest(t), heldport.ForTest(t)}
 	pair = servertest.NewPair(t, servertest.Real(), servertest.Stopped())
 	for i, in := range []*servertest.Instance{pair.A, pair.B} {
 		in.Configure(func(c *server.Config) { c.Admin.Listen = admin[i] })

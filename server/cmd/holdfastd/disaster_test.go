@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	sdk "github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -55,7 +55,7 @@ func newDrill(t *testing.T, third bool) *drill {
 		names = append(names, "c")
 	}
 	for _, name := range names {
-		ports := freePorts(t)
+		ports := heldPorts(t)
 		d.instances[name] = &drilled{clients: ports[0], admin: ports[1], link: ports[2], config: filepath.Join(d.dir, name+".yaml")}
 	}
 	for _, name := range names {
@@ -75,22 +75,11 @@ func newDrill(t *testing.T, third bool) *drill {
 	return d
 }
 
-// taken has the addresses that were given to drills, since drills run concurrently.
-var taken sync.Map
-
-// freePorts returns addresses that are free.
-func freePorts(t *testing.T) (addresses [3]string) {
+// heldPorts returns the addresses of ports that are the test's own: for clients, admin and link.
+func heldPorts(t *testing.T) (addresses [3]string) {
 	t.Helper()
-	for n := 0; n < len(addresses); {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		addresses[n] = l.Addr().String()
-		if _, had := taken.LoadOrStore(addresses[n], true); !had {
-			n++
-		}
+	for n := range addresses {
+		addresses[n] = heldport.ForTest(t)
 	}
 	return addresses
 }

@@ -58,7 +58,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 	}
 	for name, pipe := range map[string]func(*testing.T) *os.File{"full": unread, "dead": abandoned} {
 		t.Run(name, func(t *testing.T) {
-			ports := freePorts(t)
+			ports := heldPorts(t)
 			clients, admin := ports[0], ports[1]
 			file := write(t, t.TempDir(), fmt.Sprintf("name: a\ndata: journal\nclients: {listen: %q}\nadmin: {listen: %q}\n", clients, admin))
 			cmd := exec.Command(daemon, "-config", file)

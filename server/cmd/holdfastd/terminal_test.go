@@ -24,7 +24,7 @@ func TestTerminal(t *testing.T) {
 	}
 	for _, form := range []string{"text", "json"} {
 		t.Run(form, func(t *testing.T) {
-			ports, dir := freePorts(t), t.TempDir()
+			ports, dir := heldPorts(t), t.TempDir()
 			file := write(t, dir, fmt.Sprintf("name: a\ngroup: g\ndata: journal\nclients: {listen: %q}\nreplication: {listen: %q, destinations: [{name: b}]}\n"+
 				"admin: {listen: %q}\nrejoin_timeout: 10ms\n", ports[0], ports[1], ports[2]))
 			pid := filepath.Join(dir, "pid")

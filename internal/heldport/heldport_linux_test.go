@@ -1,4 +1,4 @@
-package pair_test
+package heldport_test
 
 import (
 	"net"
@@ -7,13 +7,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 )
 
 // Nobody is given a held port who does not name it, whether somebody has
 // listened on it or not; who names it can listen.
-func TestHoldPort(t *testing.T) {
-	p, err := pair.HoldPort()
+func TestHold(t *testing.T) {
+	p, err := heldport.Hold()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package pair
+package heldport
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ type Port struct {
 	socket  int
 }
 
-// HoldPort returns a port that nobody uses.
-func HoldPort() (*Port, error) {
+// Hold returns a port that nobody uses.
+func Hold() (*Port, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -45,8 +45,8 @@ func (p *Port) bind() error {
 	return nil
 }
 
-// lend is called before a process is to listen on the port.
-func (p *Port) lend() {}
+// Lend is called before a process is to listen on the port.
+func (p *Port) Lend() {}
 
 // Free gives the port back to the system.
 func (p *Port) Free() { syscall.Close(p.socket) }

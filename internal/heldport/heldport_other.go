@@ -1,6 +1,6 @@
 //go:build !linux
 
-package pair
+package heldport
 
 import (
 	"fmt"
@@ -15,8 +15,8 @@ type Port struct {
 	holder  net.Listener
 }
 
-// HoldPort returns a port that nobody uses.
-func HoldPort() (*Port, error) {
+// Hold returns a port that nobody uses.
+func Hold() (*Port, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("hold a free port: %w", err)
@@ -24,8 +24,8 @@ func HoldPort() (*Port, error) {
 	return &Port{Address: l.Addr().String(), holder: l}, nil
 }
 
-// lend is called before a process is to listen on the port.
-func (p *Port) lend() { p.holder.Close() }
+// Lend is called before a process is to listen on the port.
+func (p *Port) Lend() { p.holder.Close() }
 
 // Free gives the port back to the system.
 func (p *Port) Free() { p.holder.Close() }
