@@ -9,7 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // These are the states of the committer (Bolt.pace). They limit the changes to two signals per
@@ -108,7 +108,7 @@ func (b *Bolt) commit() {
 		saved, err = b.saveAll(tx)
 		return err
 	})
-	if err != nil && !errors.Is(err, errNothing) && !mut.On(mut.R7IgnoreCommitError) {
+	if err != nil && !errors.Is(err, errNothing) && !failpoint.On(failpoint.R7IgnoreCommitError) {
 		b.becomeFailed(err)
 		return
 	}

@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A txDiscards holds the discards of one open transaction of the application. If the transaction
@@ -75,7 +75,7 @@ func (b *Bolt) discardTx(tx *bbolt.Tx, m Mark) error {
 	p.mu.Lock()
 	s, err := t.discardLocked(p, m.Bookmark, there)
 	p.mu.Unlock()
-	if err != nil || mut.On(mut.TxDiscardInMemory) {
+	if err != nil || failpoint.On(failpoint.TxDiscardInMemory) {
 		return err
 	}
 	return b.save(subscriptions, s)
@@ -135,7 +135,7 @@ func (t *txDiscards) discardLocked(p *place, b Bookmark, there kept) (save, erro
 		return save{}, p.broken
 	}
 	if !p.w.outstanding(b) || there.discarded && there.generation == p.generation {
-		if mut.On(mut.TxTwice) {
+		if failpoint.On(failpoint.TxTwice) {
 			return save{p: p, head: p.headLocked()}, nil
 		}
 		return save{}, ErrNotOutstanding

@@ -26,7 +26,7 @@ func ExampleOpenBolt() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		// The client gets the store in client.Config.Bookmarks and makes the following calls
+		// The client gets the store in client.Config.BookmarkStore and makes the following calls
 		// itself.
 		sub, err := store.Subscription("orders", bookmarkstore.Query{Topic: "important_topic"})
 		if err != nil {

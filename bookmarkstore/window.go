@@ -3,7 +3,7 @@ package bookmarkstore
 import (
 	"slices"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A window is the place of one subscription (R9). Arriving messages, progress marks and discards
@@ -115,13 +115,13 @@ func (w *window) keepOutOfOrder(b Bookmark) *publisher {
 func (w *window) receive(b Bookmark) (bool, change) {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {
-		return mut.On(mut.R9NoFilter), change{}
+		return failpoint.On(failpoint.R9NoFilter), change{}
 	}
 	p.received = b.Sequence
 	if len(p.elsewhere) > 0 {
 		if _, found := slices.BinarySearch(p.elsewhere, b.Sequence); found {
 			p.queue.Push(entry{b.Sequence, done})
-			return mut.On(mut.R9NoFilter), p.settle()
+			return failpoint.On(failpoint.R9NoFilter), p.settle()
 		}
 	}
 	p.queue.Push(entry{b.Sequence, waiting})
@@ -137,7 +137,7 @@ func (w *window) discard(b Bookmark) change {
 	}
 	e.state = done
 	w.waiting--
-	w.discardPlanted(mut.R9DiscardMax, p, b.Sequence)
+	w.discardPlanted(failpoint.R9DiscardMax, p, b.Sequence)
 	if c := p.settle(); !c.none() {
 		return c
 	}
@@ -170,7 +170,7 @@ func (w *window) sorted(v Vector) []uint64 {
 func (w *window) forget(v Vector, changes []change) []change {
 	for _, id := range w.sorted(v) {
 		p := w.publishers[id]
-		if p == nil || p.received != v[id] || p.discarded != v[id] && !mut.On(mut.R10ForgetsOutstanding) || len(p.elsewhere) > 0 {
+		if p == nil || p.received != v[id] || p.discarded != v[id] && !failpoint.On(failpoint.R10ForgetsOutstanding) || len(p.elsewhere) > 0 {
 			continue
 		}
 		w.remove(p)
@@ -193,7 +193,7 @@ func (w *window) mark(b Bookmark) change {
 		return change{}
 	}
 	p.received = b.Sequence
-	w.discardPlanted(mut.R9MarkOnArrival, p, b.Sequence)
+	w.discardPlanted(failpoint.R9MarkOnArrival, p, b.Sequence)
 	n := p.queue.Len()
 	if n == 0 { // the usual case: most publishers of a mark never have a queue
 		p.discarded = b.Sequence

@@ -21,7 +21,7 @@ func BenchmarkPair(b *testing.B) {
 	}
 	defer store.Close()
 	cfg := p.Client("bench")
-	cfg.Publishes = store
+	cfg.PublishStore = store
 	c, err := client.Dial(context.Background(), cfg)
 	if err != nil {
 		b.Fatal(err)

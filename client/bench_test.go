@@ -34,7 +34,7 @@ func BenchmarkPublish(b *testing.B) {
 		b.Run(st.name, func(b *testing.B) {
 			ctx, cancel := context.WithCancel(b.Context()) // with a cancelable context, as in applications
 			defer cancel()
-			c, _ := benchClient(b, func(cfg *client.Config) { cfg.Publishes = st.open(b) })
+			c, _ := benchClient(b, func(cfg *client.Config) { cfg.PublishStore = st.open(b) })
 			body := make([]byte, 256)
 			b.SetBytes(256)
 			b.ReportAllocs()
@@ -68,7 +68,7 @@ func BenchmarkReceive(b *testing.B) {
 		}},
 	} {
 		b.Run(st.name, func(b *testing.B) {
-			c, srv := benchClient(b, func(cfg *client.Config) { cfg.Bookmarks = st.open(b) })
+			c, srv := benchClient(b, func(cfg *client.Config) { cfg.BookmarkStore = st.open(b) })
 			sub, err := c.Subscribe(b.Context(), "orders", client.From(client.Epoch), client.ID("s"))
 			if err != nil {
 				b.Fatal(err)

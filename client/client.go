@@ -98,26 +98,26 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 func newClient(cfg Config) (c *Client, err error) {
-	lives := cfg.Publishes.Lives()
+	lives := cfg.PublishStore.Lives()
 	if len(lives) == 0 {
 		return nil, errors.New("publish store has no life: it is closed")
 	}
 	c = &Client{
 		cfg:        cfg,
 		name:       cmp.Or(cfg.Name, "holdfast-"+nuid.Next()),
-		store:      cfg.Publishes,
-		core:       &lockedCore{store: cfg.Publishes, news: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
+		store:      cfg.PublishStore,
+		core:       &lockedCore{store: cfg.PublishStore, news: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
 		first:      make(chan struct{}),
 		finished:   make(chan struct{}),
 		publishing: publishing{calls: newCalls()},
 		events:     events{wake: signal.New()},
-		group:      newGroup(cfg.Publishes, cfg.Bookmarks),
+		group:      newGroup(cfg.PublishStore, cfg.BookmarkStore),
 		record:     newRecord(),
 		subs:       make(map[string]*Subscription),
 	}
 	core := c.core.core // no other goroutine has it yet
 	for _, l := range lives {
-		core.Publisher().Before(l.ID, cfg.Publishes.Rejected(l.ID, 0, wire.MaxSpans), wire.MaxSpans)
+		core.Publisher().Before(l.ID, cfg.PublishStore.Rejected(l.ID, 0, wire.MaxSpans), wire.MaxSpans)
 	}
 	c.maxMessage.Store(int64(cfg.MaxMessage))
 	if cfg.AllowPublishGap {
@@ -127,7 +127,7 @@ func newClient(cfg Config) (c *Client, err error) {
 	c.untils.New = func() any { return &untilClosed{client: c.ctx} }
 	c.messages.New = func() any { return new(pubstore.Message) }
 	c.waiters.New = func() any { return &clientcore.Waiter{Ready: make(chan struct{}, 1)} }
-	c.release, err = acquire(cfg.Publishes)
+	c.release, err = acquire(cfg.PublishStore)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}

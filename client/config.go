@@ -48,15 +48,15 @@ type Config struct {
 	// Chooser decides which server to connect to, instead of Servers.
 	Chooser ServerChooser
 
-	// Publishes keeps the published messages until both servers have them. Default
+	// PublishStore keeps the published messages until both servers have them. Default
 	// pubstore.NewMemory: when the process ends, messages that are not yet safe on both servers may
 	// be lost. The application closes the store, after the client. One client at a time uses it
 	// (pubstore.ErrInUse).
-	Publishes pubstore.Store
-	// Bookmarks keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory: when
+	PublishStore pubstore.Store
+	// BookmarkStore keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory: when
 	// the process ends the places are lost, so MostRecent begins at Epoch in the next process and
 	// repeats the whole log. The application closes the store, after the client.
-	Bookmarks bookmarkstore.Store
+	BookmarkStore bookmarkstore.Store
 
 	// MessageType is sent at logon if the server's URI has no message type. Default json. holdfastd
 	// accepts json, binary, msgpack, xml, fix and nvfix. It does not look into the messages, and
@@ -198,9 +198,9 @@ func (c Config) validate() (Config, error) {
 
 // volatile reports whether neither store outlives the process.
 func (c *Config) volatile() bool {
-	_, publishes := c.Publishes.(*pubstore.Memory)
-	_, bookmarks := c.Bookmarks.(*bookmarkstore.Memory)
-	return (publishes || c.Publishes == nil) && (bookmarks || c.Bookmarks == nil)
+	_, publishes := c.PublishStore.(*pubstore.Memory)
+	_, bookmarks := c.BookmarkStore.(*bookmarkstore.Memory)
+	return (publishes || c.PublishStore == nil) && (bookmarks || c.BookmarkStore == nil)
 }
 
 func (c *Config) fill() {
@@ -219,10 +219,10 @@ func (c *Config) fill() {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Publishes == nil {
-		c.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+	if c.PublishStore == nil {
+		c.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 	}
-	if c.Bookmarks == nil {
-		c.Bookmarks = bookmarkstore.NewMemory()
+	if c.BookmarkStore == nil {
+		c.BookmarkStore = bookmarkstore.NewMemory()
 	}
 }

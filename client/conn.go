@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -71,7 +71,7 @@ type conn struct {
 type remote struct {
 	at    clientcore.Server // state at the logon
 	info  ServerInfo        // the same state, for the application
-	shown SyncState         // state that was reported last; of the session goroutine
+	shown SyncStatus        // state that was reported last; of the session goroutine
 }
 
 func newConn(c *Client, core decider, nc net.Conn) *conn {
@@ -97,7 +97,7 @@ type input struct {
 }
 
 func (r *input) Read(p []byte) (int, error) {
-	if r.idle > 0 && !mut.On(mut.HeartbeatsIgnored) {
+	if r.idle > 0 && !failpoint.On(failpoint.HeartbeatsIgnored) {
 		if err := r.nc.SetReadDeadline(time.Now().Add(r.idle)); err != nil {
 			return 0, err
 		}
@@ -247,7 +247,7 @@ func (cn *conn) receive(m *wire.Message) error {
 // because they would get the same message again on every connection. Any other frame ends the
 // connection.
 func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
-	if mut.On(mut.R14TooLargeAgain) {
+	if failpoint.On(failpoint.R14TooLargeAgain) {
 		return long
 	}
 	header, err := cn.in.frames.NextTooLarge()

@@ -147,7 +147,7 @@ func TestValidate(t *testing.T) {
 		"half a second":                {Servers: servers, HeartbeatInterval: 1_500_000_000},
 		"negative timeout":             {Servers: servers, DialTimeout: -1},
 		"negative window":              {Servers: servers, WindowBytes: -1},
-		"no name with a lasting store": {Servers: servers, Publishes: struct{ pubstore.Store }{}},
+		"no name with a lasting store": {Servers: servers, PublishStore: struct{ pubstore.Store }{}},
 	} {
 		if err := c.Check(); err == nil {
 			t.Errorf("%s: no error", name)

@@ -6,8 +6,8 @@
 //	c, err := client.Dial(ctx, client.Config{
 //		Name:      "order-gateway",
 //		Servers:   []string{"tcp://a:9007/amps/json", "tcp://b:9007/amps/json"},
-//		Publishes: store, // a pubstore.File, say; default: in memory
-//		Bookmarks: marks, // a bookmarkstore.Bolt, say; default: in memory
+//		PublishStore: store, // a pubstore.File, say; default: in memory
+//		BookmarkStore: marks, // a bookmarkstore.Bolt, say; default: in memory
 //	})
 //
 // The examples run against a pair of servers in memory and can be copied: [Config] shows stores

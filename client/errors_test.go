@@ -22,7 +22,7 @@ import (
 func TestStoreInUse(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		cfg := config(n, "a")
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		c := start(t, cfg)
 		if _, err := client.Dial(t.Context(), cfg); !errors.Is(err, pubstore.ErrInUse) {
 			t.Errorf("a second client: %v", err)
@@ -39,7 +39,7 @@ func TestStoreInUse(t *testing.T) {
 		cfg.Offline = true
 		start(t, cfg) // released also after a Dial that failed
 
-		cfg.Publishes = struct{ pubstore.Store }{cfg.Publishes}
+		cfg.PublishStore = struct{ pubstore.Store }{cfg.PublishStore}
 		start(t, cfg) // a store without Acquire
 	})
 }

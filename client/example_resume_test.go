@@ -27,10 +27,10 @@ func ExampleFrom_resume() {
 		}
 		defer marks.Close()
 		c, err := client.Dial(ctx, client.Config{
-			Name:      "billing",
-			Servers:   pair.servers,
-			Bookmarks: marks,
-			Dial:      pair.Dial,
+			Name:          "billing",
+			Servers:       pair.servers,
+			BookmarkStore: marks,
+			Dial:          pair.Dial,
 		})
 		if err != nil {
 			log.Fatal(err)

@@ -26,11 +26,11 @@ func ExampleConfig_store() {
 			log.Fatal(err)
 		}
 		c, err := client.Dial(ctx, client.Config{
-			Name:      "order-gateway",
-			Servers:   pair.servers,
-			Publishes: store,
-			Offline:   true, // do not wait for a server
-			Dial:      pair.Dial,
+			Name:         "order-gateway",
+			Servers:      pair.servers,
+			PublishStore: store,
+			Offline:      true, // do not wait for a server
+			Dial:         pair.Dial,
 		})
 		if err != nil {
 			log.Fatal(err)

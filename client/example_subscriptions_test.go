@@ -29,7 +29,7 @@ func ExampleClient_Subscribe() {
 	}
 	// Prices of all markets, by a pattern: only new messages, and only the latest ones if the loop
 	// is slow.
-	prices, err := c.Subscribe(ctx, `^prices\.`, client.Policy(client.DropOldest()))
+	prices, err := c.Subscribe(ctx, `^prices\.`, client.Policy(client.SlowDropOldest()))
 	if err != nil {
 		log.Fatal(err)
 	}

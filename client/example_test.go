@@ -107,7 +107,7 @@ func ExampleSubscription_Handle() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	sub, err := c.Subscribe(ctx, "prices", client.Policy(client.DropOldest()))
+	sub, err := c.Subscribe(ctx, "prices", client.Policy(client.SlowDropOldest()))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func ExampleConfig_transaction() {
 		}
 		defer marks.Close()
 		c, err := client.Dial(ctx, client.Config{
-			Name: "billing", Servers: pair.servers, Publishes: outbox, Bookmarks: marks, Dial: pair.Dial,
+			Name: "billing", Servers: pair.servers, PublishStore: outbox, BookmarkStore: marks, Dial: pair.Dial,
 		})
 		if err != nil {
 			return err

@@ -5,7 +5,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -57,7 +57,7 @@ func newGroup(stores ...any) *group {
 func (g *group) check(m *wire.Message) error {
 	for _, s := range append([]memory{g}, g.stores...) {
 		cluster, seen := s.Met()
-		if m.IsExt() && cluster == string(m.Cluster) && seen > m.Incarnation && !mut.On(mut.R10OldIncarnation) {
+		if m.IsExt() && cluster == string(m.Cluster) && seen > m.Incarnation && !failpoint.On(failpoint.R10OldIncarnation) {
 			return fmt.Errorf("%w: it is of incarnation %d, and %d was seen", ErrOldIncarnation, m.Incarnation, seen)
 		}
 	}

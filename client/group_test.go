@@ -30,7 +30,7 @@ func TestOldIncarnation(t *testing.T) {
 		store := pubstore.NewMemory(pubstore.MemoryOptions{})
 		a, b := listen(t, n, "a"), listen(t, n, "b")
 		cfg := config(n, "a", "b")
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		var lost []client.LostError
 		cfg.Hooks.Lost = func(e *client.LostError) { lost = append(lost, *e) }
 		c := start(t, cfg)

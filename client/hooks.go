@@ -48,10 +48,10 @@ type Hooks struct {
 	// Paused is called for a bookmark subscription whose queue overran. The server keeps the later
 	// messages until the application has caught up (R12). Must not block.
 	Paused func(*Subscription)
-	// Waits is called with true when a FullyDurable subscription waits, because a server is
+	// HeldBack is called with true when a FullyDurable subscription waits, because a server is
 	// downgraded and nothing new is safe. It is called with false when messages come again (R13).
 	// Must not block.
-	Waits func(s *Subscription, waits bool)
+	HeldBack func(s *Subscription, waits bool)
 	// Diverged is called for a bookmark subscription that has received, or may receive, messages of
 	// a publisher of which the servers have different contents. It is called once for each
 	// publisher (R11). The subscription goes on with the contents of the connected server; another
@@ -96,7 +96,7 @@ func (c *Client) tellWaits(s *Subscription, on bool) {
 	} else {
 		c.cfg.Logger.Info("subscription goes on, messages are safe", "subscription", s.id, "topic", s.topic)
 	}
-	if hook := c.cfg.Hooks.Waits; hook != nil {
+	if hook := c.cfg.Hooks.HeldBack; hook != nil {
 		hook(s, on)
 	}
 }

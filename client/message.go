@@ -92,7 +92,7 @@ func (s *Subscription) discard(b Bookmark) error {
 
 // syncMarks waits until every earlier Discard is on disk.
 func (c *Client) syncMarks(ctx context.Context) error {
-	if err := c.cfg.Bookmarks.Sync(ctx); err != nil {
+	if err := c.cfg.BookmarkStore.Sync(ctx); err != nil {
 		return fmt.Errorf("sync of the bookmark store: %w", err)
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Messages returns the messages of the subscription, for one loop at a time:
@@ -207,7 +207,7 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 func (s *Subscription) redoLocked() *Message {
 	m, place := s.redo, s.core.Place()
 	s.redo = nil
-	if m == nil || place == nil || mut.On(mut.G6SkipsTurn) || !place.IsOutstanding(m.Bookmark) && !mut.On(mut.G6RedoDiscarded) {
+	if m == nil || place == nil || failpoint.On(failpoint.G6SkipsTurn) || !place.IsOutstanding(m.Bookmark) && !failpoint.On(failpoint.G6RedoDiscarded) {
 		return nil
 	}
 	m.Redelivered++

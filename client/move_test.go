@@ -96,7 +96,7 @@ func wantMoves(t *testing.T, c *client.Client, want ...string) {
 func TestServerChanged(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
-		var told []client.SyncState
+		var told []client.SyncStatus
 		cfg := config(n, "a")
 		cfg.Hooks.ServerChanged = func(i client.ServerInfo) { told = append(told, i.Sync) }
 		c := start(t, cfg)
@@ -110,7 +110,7 @@ func TestServerChanged(t *testing.T) {
 			ss.stands(s)
 			synctest.Wait()
 		}
-		want := []client.SyncState{client.SyncOK, client.SyncSingle, client.SyncUnknown, client.SyncApart}
+		want := []client.SyncStatus{client.SyncOK, client.SyncSingle, client.SyncUnknown, client.SyncApart}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %v, want %v", told, want)
 		}

@@ -210,16 +210,16 @@ type SlowPolicy struct {
 	wait             time.Duration // with neither of these
 }
 
-// Block gives the application time to catch up: the queue may exceed its bound for the given time,
+// SlowBlock gives the application time to catch up: the queue may exceed its bound for the given time,
 // and up to eight times. Then the subscription ends with ErrSlowConsumer. The reader of the
 // connection does not wait meanwhile.
-func Block(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
+func SlowBlock(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
 
-// DropOldest drops the oldest messages in the queue and counts them in Stats.
-func DropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
+// SlowDropOldest drops the oldest messages in the queue and counts them in Stats.
+func SlowDropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
 
-// Fail ends the subscription with ErrSlowConsumer at once.
-func Fail() SlowPolicy { return SlowPolicy{fail: true} }
+// SlowFail ends the subscription with ErrSlowConsumer at once.
+func SlowFail() SlowPolicy { return SlowPolicy{fail: true} }
 
 // Policy sets the SlowPolicy of a subscription without bookmark. A subscription with a bookmark is
 // paused instead and loses nothing.

@@ -280,7 +280,7 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 		const most = 100_000
 		var failed []*client.RejectedError
 		cfg := g.config("pub", &failed)
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 2 * most})
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 2 * most})
 		c := start(t, cfg)
 		publish(t, c, 1)
 		flush(t, c)
@@ -315,7 +315,7 @@ func TestPlainSubscriberIsMoved(t *testing.T) {
 		var failed []*client.RejectedError
 		pub := start(t, g.config("pub", &failed))
 		cfg := g.config("sub", nil)
-		cfg.Bookmarks = bookmarkstore.NewMemory()
+		cfg.BookmarkStore = bookmarkstore.NewMemory()
 		open := func() (*client.Client, *client.Subscription) {
 			sub := start(t, cfg)
 			return sub, begin(t, sub, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))

@@ -77,7 +77,7 @@ func TestPlainPublishGapBeforeTheBase(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2)
@@ -187,7 +187,7 @@ func TestLargeMessages(t *testing.T) {
 		c.Close()
 
 		cfg.MaxFrame = 2 * size
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessage: 2 * size})
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessage: 2 * size})
 		c = start(t, cfg)
 		ss := srv.plain(0)
 		if _, err := c.Publish(t.Context(), "orders", make([]byte, size)); err != nil {

@@ -49,7 +49,7 @@ func TestNothingIsSentBeforeItIsStored(t *testing.T) {
 		srv := listen(t, n, "a")
 		store := &gatedStore{Store: pubstore.NewMemory(pubstore.MemoryOptions{}), gate: make(chan struct{})}
 		cfg := config(n, "a")
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		synctest.Wait()
@@ -361,7 +361,7 @@ func TestFormerLifeFirst(t *testing.T) {
 		}
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		c := start(t, cfg)
 		publish(t, c, 1, 2, 3)
 		ss, m := srv.logon(0, 0)
@@ -410,7 +410,7 @@ func TestFormerLifeOfAnIdlePublisher(t *testing.T) {
 		}
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		ss.publishes(1)
@@ -476,7 +476,7 @@ func TestRenewWhileConnected(t *testing.T) {
 		srv := listen(t, n, "a")
 		store := pubstore.NewMemory(pubstore.MemoryOptions{})
 		cfg := config(n, "a")
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		c := start(t, cfg)
 		ss, m := srv.logon(0, 0)
 		former := string(m.Store)
@@ -674,7 +674,7 @@ func TestPublishAtTheBound(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 2})
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 2})
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2)
@@ -733,7 +733,7 @@ func TestFailedStore(t *testing.T) {
 		srv := listen(t, n, "a")
 		store := &failingStore{Store: pubstore.NewMemory(pubstore.MemoryOptions{})}
 		cfg := config(n, "a")
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2)
@@ -769,7 +769,7 @@ func (s *failingStore) Discard(life string, through uint64) error {
 func lookingUp(n *memnet.Network) (cfg client.Config, store pubstore.Store, told chan error) {
 	cfg = config(n, "a")
 	store, told = pubstore.NewMemory(pubstore.MemoryOptions{}), make(chan error, 1)
-	cfg.Publishes = store
+	cfg.PublishStore = store
 	cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
 		_, err := store.Get(store.Lives()[0].ID, e.Message.Sequence)
 		told <- err
@@ -841,7 +841,7 @@ func TestRenewedByTheStore(t *testing.T) {
 		cfg := config(n, "a")
 		cfg.HeartbeatInterval = 20 * time.Second
 		store := pubstore.NewMemory(pubstore.MemoryOptions{})
-		cfg.Publishes = store
+		cfg.PublishStore = store
 		c := start(t, cfg)
 		ss, _ := a.logon(0, 0)
 		publish(t, c, 1)

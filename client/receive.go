@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -102,7 +102,7 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 	for taken < len(run) {
 		a := &run[taken]
 		fits := s.queue.fits(taken, bytes, a.size())
-		if taken > 0 && mut.On(mut.R12RunUnbounded) {
+		if taken > 0 && failpoint.On(failpoint.R12RunUnbounded) {
 			fits = true
 		}
 		if !fits && taken > 0 {

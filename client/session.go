@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -187,7 +187,7 @@ func (c *Client) enterServer(cn *conn) {
 		close(c.first)
 	}
 	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", pubstore.PublisherOf(with(c.core, (*clientcore.Session).Life)))
-	if mut.On(mut.R10LifeTold) {
+	if failpoint.On(failpoint.R10LifeTold) {
 		c.cfg.Logger.Info("connected", "lives", c.store.Lives())
 	}
 	tell(c.cfg.Hooks.Connected, cn.info)

@@ -219,8 +219,8 @@ func TestOtherName(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
-		if _, err := cfg.Publishes.Logon("somebody else"); err != nil {
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
+		if _, err := cfg.PublishStore.Logon("somebody else"); err != nil {
 			t.Fatal(err)
 		}
 		cfg.Offline = false

@@ -2,9 +2,9 @@ package client
 
 import "github.com/holdfast-mq/holdfast/internal/syncstatus"
 
-// A SyncState is a server's state of replication to its peers: the servers that it replicates to
+// A SyncStatus is a server's state of replication to its peers: the servers that it replicates to
 // synchronously, and whose disks acks wait for. These are its failover equivalents.
-type SyncState = syncstatus.Status
+type SyncStatus = syncstatus.Status
 
 const (
 	// SyncUnknown: the server reports no state, because it lacks our extensions, or one that this

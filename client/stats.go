@@ -34,14 +34,14 @@ func (s State) String() string { return stateNames[s] }
 type ServerInfo struct {
 	Server     string // URI, without a password
 	Version    string
-	Extended   bool      // knows our extensions to the protocol
-	Instance   string    // its name in its group; empty if it does not say
-	Peers      []string  // the peers that it replicates to synchronously
-	Sync       SyncState // state of replication to Peers; current while the client is connected
-	CatchingUp bool      // serves clients although it has not caught up with its peers (R6)
-	MaxMessage int       // largest message in bytes; 0 if it does not say
-	Carries    bool      // replicates only Carried; false: all topics, or none at all
-	Carried    []string  // patterns of the topics that its synchronous links carry
+	Extended   bool       // knows our extensions to the protocol
+	Instance   string     // its name in its group; empty if it does not say
+	Peers      []string   // the peers that it replicates to synchronously
+	Sync       SyncStatus // state of replication to Peers; current while the client is connected
+	CatchingUp bool       // serves clients although it has not caught up with its peers (R6)
+	MaxMessage int        // largest message in bytes; 0 if it does not say
+	Carries    bool       // replicates only Carried; false: all topics, or none at all
+	Carried    []string   // patterns of the topics that its synchronous links carry
 }
 
 // Stats is a snapshot of a client.
@@ -83,10 +83,10 @@ type SubscriptionStats struct {
 	ID, Topic   string
 	Delivered   int // messages given to the application
 	Queued      int
-	Waits       bool // FullyDurable: the server holds messages back until they are safe (R13)
+	HeldBack    bool // FullyDurable: the server holds messages back until they are safe (R13)
 	Outstanding int  // messages in the queue or with the application, not yet discarded
 	Duplicates  int  // messages that were received again and dropped
-	Dropped     int  // messages that DropOldest dropped
+	Dropped     int  // messages that SlowDropOldest dropped
 	Overruns    int  // how often it was paused because its queue was full (R12)
 	Gaps        int  // ranges of messages that retention has removed
 	Paused      bool // its queue overran and was not emptied since

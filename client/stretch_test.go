@@ -106,14 +106,14 @@ func TestStretchOverruns(t *testing.T) {
 	})
 }
 
-// A subscription with DropOldest takes the messages of a stretch in place of the oldest.
+// A subscription with SlowDropOldest takes the messages of a stretch in place of the oldest.
 func TestStretchDropsOldest(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
 		cfg.QueueMessages = 3
 		c := start(t, cfg)
-		sub := subscribe(t, c, client.Policy(client.DropOldest()))
+		sub := subscribe(t, c, client.Policy(client.SlowDropOldest()))
 		ss, _ := srv.logon(0, 0)
 		m := ss.subscribed("")
 		s := must(t, sub)

@@ -112,7 +112,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	}
 	// Without an ID the subscription cannot be resumed. So its place is in a memory store of its
 	// own that ends with it.
-	store := c.cfg.Bookmarks
+	store := c.cfg.BookmarkStore
 	if o.request.ID == "" {
 		store = bookmarkstore.NewMemory()
 	}
@@ -241,7 +241,7 @@ func (s *Subscription) Stats() SubscriptionStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.ID, st.Topic = s.id, s.topic
-	st.Queued, st.Paused, st.Waits = s.queue.Len(), s.core.Paused(), s.core.Held()
+	st.Queued, st.Paused, st.HeldBack = s.queue.Len(), s.core.Paused(), s.core.Held()
 	st.Outstanding = outstanding
 	return st
 }

@@ -103,7 +103,7 @@ func TestRestartResumesFromDiscarded(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Bookmarks = bookmarkstore.NewMemory()
+		cfg.BookmarkStore = bookmarkstore.NewMemory()
 		opts := []client.SubscribeOption{client.From(client.MostRecent), client.ID("orders")}
 
 		c := start(t, cfg)
@@ -498,7 +498,7 @@ func TestMostRecentOr(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Bookmarks = bookmarkstore.NewMemory()
+		cfg.BookmarkStore = bookmarkstore.NewMemory()
 		for i, want := range []string{"0|1|", "5|10|", "5|11|"} {
 			c := start(t, cfg)
 			sub := subscribe(t, c, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
@@ -531,7 +531,7 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 			"FullyDurable without From":  {client.FullyDurable()},
 			"AcceptGaps without From":    {client.AcceptGaps()},
 			"AllowUnreplicated":          {client.AllowUnreplicated()},
-			"Policy with From":           {client.From(client.Now), client.Policy(client.Fail())},
+			"Policy with From":           {client.From(client.Now), client.Policy(client.SlowFail())},
 			"MostRecent without ID":      {client.From(client.MostRecent)},
 			"MostRecentOr without ID":    {client.From(client.MostRecentOr(client.Now))},
 			"MostRecentOr nothing":       {client.From(client.MostRecentOr(nil)), client.ID("x")},
@@ -605,7 +605,7 @@ func TestPolicies(t *testing.T) {
 	}
 	t.Run("fail", func(t *testing.T) {
 		run(t, func(t *testing.T, n *memnet.Network) {
-			ss, m, s := setup(t, n, client.Policy(client.Fail()))
+			ss, m, s := setup(t, n, client.Policy(client.SlowFail()))
 			ss.deliver(m, 1, 2, 3, 4)
 			ss.expect(wire.Unsubscribe)
 			ends(t, s, bodies(1, 2, 3))
@@ -613,7 +613,7 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("drop oldest", func(t *testing.T) {
 		run(t, func(t *testing.T, n *memnet.Network) {
-			ss, m, s := setup(t, n, client.Policy(client.DropOldest()))
+			ss, m, s := setup(t, n, client.Policy(client.SlowDropOldest()))
 			ss.deliver(m, 1, 2, 3, 4, 5)
 			synctest.Wait()
 			if got := read(t, s, 3); !slices.Equal(got, bodies(3, 4, 5)) || s.Stats().Dropped != 2 {
@@ -694,7 +694,7 @@ func TestFailedBookmarkStore(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Bookmarks = failingMarks{bookmarkstore.NewMemory()}
+		cfg.BookmarkStore = failingMarks{bookmarkstore.NewMemory()}
 		c := start(t, cfg)
 		sub := subscribe(t, c, client.From(client.Epoch), client.ID("x"))
 		ss, _ := srv.logon(0, 0)

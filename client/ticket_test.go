@@ -207,7 +207,7 @@ func TestTicketAfterARestart(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		k := ticketed(t, c, 4)

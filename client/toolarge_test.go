@@ -20,7 +20,7 @@ func TestFrameTooLarge(t *testing.T) {
 		const most = 64 << 10
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.MaxFrame, cfg.Bookmarks = most, bookmarkstore.NewMemory()
+		cfg.MaxFrame, cfg.BookmarkStore = most, bookmarkstore.NewMemory()
 		c := start(t, cfg)
 		resumed := subscribe(t, c, client.ID("orders"), client.From(client.MostRecentOr(client.Epoch)))
 		ss, _ := srv.logon(0, 0)

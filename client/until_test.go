@@ -25,7 +25,7 @@ func TestPublishWaitsUntilClosed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
 				cfg := config(n, "a")
-				cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 100})
+				cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 100})
 				c := start(t, cfg)
 				for range 100 {
 					ctx, cancel := context.WithCancel(t.Context())

@@ -9,7 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A txAppends holds the messages that one transaction of the application adds. The store learns
@@ -68,7 +68,7 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	if err := s.putLocked(root, m, batch); err != nil {
 		return 0, err
 	}
-	if mut.On(mut.TxSentEarly) {
+	if failpoint.On(failpoint.TxSentEarly) {
 		s.enterThroughLocked(m.Sequence)
 	}
 	return m.Sequence, nil
@@ -116,7 +116,7 @@ func (s *Bolt) batchLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 // the current transaction. The others were rolled back, and it drops them.
 func (s *Bolt) settleLocked(last uint64) {
 	s.enterThroughLocked(last)
-	if !mut.On(mut.TxRollbackKept) {
+	if !failpoint.On(failpoint.TxRollbackKept) {
 		s.pending = s.pending[:0]
 	}
 }

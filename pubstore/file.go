@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
@@ -129,7 +129,7 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 // SyncAlways. Then it makes the record visible to cursors.
 func (s *File) keep(pos seglog.Position) error {
 	defer s.inFlight.Done()
-	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
+	if s.syncAlways && !failpoint.On(failpoint.DAckBeforeSync) {
 		if err := s.waitDurable(pos); err != nil {
 			return err
 		}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/intern"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -114,7 +114,7 @@ func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
 		return 0, 0, 0, nil
 	}
 	pos = c.w.slots.at(seq).pos
-	if pos >= c.s.visible && !mut.On(mut.G1SendBeforeStore) {
+	if pos >= c.s.visible && !failpoint.On(failpoint.G1SendBeforeStore) {
 		return 0, 0, 0, nil
 	}
 	return seq, c.w.prev(seq), pos, nil

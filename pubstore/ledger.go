@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A ledger is everything that a store knows about its messages, except the messages themselves:
@@ -65,7 +65,7 @@ func currentBoot(id func() (string, error)) string {
 
 // trusts reports whether a store opened under a boot id has its whole tail.
 func (l *ledger) trusts(boot string) bool {
-	return l.closed || boot != "" && boot == l.boot || mut.On(mut.R10SameLife)
+	return l.closed || boot != "" && boot == l.boot || failpoint.On(failpoint.R10SameLife)
 }
 
 // logon checks the client name and increments the counter (R11).
@@ -75,7 +75,7 @@ func (l *ledger) logon(name string) error {
 	}
 	l.name = name
 	l.counter++
-	if !mut.On(mut.R10SentNotKept) {
+	if !failpoint.On(failpoint.R10SentNotKept) {
 		l.mayHaveSent()
 	}
 	return nil
@@ -145,7 +145,7 @@ func (l *ledger) fits(size int) bool { return l.fitsBeside(0, int64(size)) }
 // of them.
 func (l *ledger) fitsBeside(n int, bytes int64) bool {
 	kept, keptBytes := l.outstanding()
-	if mut.On(mut.R5NoBound) {
+	if failpoint.On(failpoint.R5NoBound) {
 		return true
 	}
 	return kept+l.held+n < l.maxMessages && keptBytes+l.heldBytes+bytes <= l.maxBytes

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/intern"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // MemoryOptions configure a Memory store. Zero values mean the defaults.
@@ -43,7 +43,7 @@ func NewMemory(o MemoryOptions) *Memory {
 	})
 	s.ledger.drop = s.arena.drop
 	id := s.newLife()
-	if mut.On(mut.R10SameLife) {
+	if failpoint.On(failpoint.R10SameLife) {
 		id = "same"
 	}
 	s.ledger.open("", id)

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -37,7 +37,7 @@ func (r *room) see() {
 
 // has reports whether there is room for a message of size bytes.
 func (r *room) has(size int) bool {
-	return r.look == nil || r.left.Load() >= int64(size)+recordOverhead || mut.On(mut.DNoRoom)
+	return r.look == nil || r.left.Load() >= int64(size)+recordOverhead || failpoint.On(failpoint.DNoRoom)
 }
 
 // take subtracts an appended message.

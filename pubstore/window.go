@@ -1,6 +1,6 @@
 package pubstore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
 // A window describes one life: which of the sequences 1..last are kept. Those are the sequences
 // above acked that are not rejected.
@@ -109,7 +109,7 @@ func (w *window) popFront(drop func(slot)) {
 
 // reject removes one message. It returns false if the message is not kept.
 func (w *window) reject(seq uint64, drop func(slot)) bool {
-	if mut.On(mut.R14ReplayRejected) || !w.holds(seq) {
+	if failpoint.On(failpoint.R14ReplayRejected) || !w.holds(seq) {
 		return false
 	}
 	s := *w.slots.at(seq)

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
@@ -60,7 +60,7 @@ func (s *Server) serveAdmin() {
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
 		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
 	}
-	if mut.On(mut.AdminUnbounded) {
+	if failpoint.On(failpoint.AdminUnbounded) {
 		server = &http.Server{Handler: mux}
 	}
 	s.loops.Go(func() {
@@ -172,7 +172,7 @@ func (l *roomListener) Accept() (net.Conn, error) {
 	c := &adminConn{Conn: conn, l: l}
 	var oldest *adminConn
 	l.mu.Lock()
-	if l.open = append(l.open, c); len(l.open) > adminConns && !mut.On(mut.AdminUnbounded) {
+	if l.open = append(l.open, c); len(l.open) > adminConns && !failpoint.On(failpoint.AdminUnbounded) {
 		oldest = l.open[0]
 	}
 	l.mu.Unlock()

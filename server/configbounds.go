@@ -11,7 +11,7 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
@@ -38,7 +38,7 @@ func readConfig(file string) ([]byte, error) {
 // quadratic in the depth, and each alias copies its anchor. The lexer, which runs first, has
 // neither problem.
 func checkBounds(file string, text []byte) error {
-	if mut.On(mut.ConfigUnbounded) {
+	if failpoint.On(failpoint.ConfigUnbounded) {
 		return nil
 	}
 	if len(text) > configMost {

@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
@@ -42,7 +42,7 @@ type partFrame struct {
 // here. begun is false if no frame has begun.
 func (p *partFrame) until(frames uint64, bytes int) (by time.Time, begun bool) {
 	switch {
-	case bytes == 0 || mut.On(mut.DSlowFrames):
+	case bytes == 0 || failpoint.On(failpoint.DSlowFrames):
 		p.since = time.Time{}
 		return by, false
 	case p.since.IsZero() || p.after != frames:
@@ -58,7 +58,7 @@ func (r deadlineReader) setDeadline() error {
 		return nil
 	}
 	var deadline time.Time
-	if silence := r.s.core.Silence(); silence > 0 && !mut.On(mut.HeartbeatsIgnored) {
+	if silence := r.s.core.Silence(); silence > 0 && !failpoint.On(failpoint.HeartbeatsIgnored) {
 		deadline = time.Now().Add(silence)
 	}
 	by, begun := r.s.partly.until(r.s.frames, r.s.reader.Buffered())

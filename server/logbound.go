@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Bounds for log lines that clients or peers cause.
@@ -56,7 +56,7 @@ func (b *lineBudget) take(key string, keys, most int, now time.Time) (others int
 	if since := now.Sub(c.second); since < 0 || since >= time.Second {
 		c.second, c.lines = now, 0
 	}
-	if c.lines >= most && !mut.On(mut.LogUnbounded) {
+	if c.lines >= most && !failpoint.On(failpoint.LogUnbounded) {
 		c.others++
 		return 0, false
 	}
@@ -157,7 +157,7 @@ func (h *boundedHandler) short(a slog.Attr) slog.Attr {
 
 // cut shortens a text and appends its full length.
 func cut(text string, most int) string {
-	if len(text) <= most || mut.On(mut.LogUnbounded) {
+	if len(text) <= most || failpoint.On(failpoint.LogUnbounded) {
 		return text
 	}
 	end := most

@@ -149,7 +149,7 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	marks := openMarks(t, store)
 	cfg := i.Client("sub")
 	line := &lineWatch{dial: cfg.Dial}
-	cfg.Dial, cfg.Bookmarks = line.Dial, marks
+	cfg.Dial, cfg.BookmarkStore = line.Dial, marks
 	c := startClient(t, cfg)
 	took("connected")
 	sub := subscribeNow(t, c)
@@ -176,8 +176,8 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	publishOne(t, gw, "4")
 	took("closed")
 
-	cfg.Bookmarks = openMarks(t, store)
-	defer cfg.Bookmarks.Close()
+	cfg.BookmarkStore = openMarks(t, store)
+	defer cfg.BookmarkStore.Close()
 	c = startClient(t, cfg)
 	sub = subscribeNow(t, c)
 	took("subscribed, as a new process")

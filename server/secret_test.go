@@ -92,7 +92,7 @@ func TestLifeIsSecret(t *testing.T) {
 		}
 		start := func(s pubstore.Store) *client.Client {
 			cfg := pair.Client("app")
-			cfg.Publishes, cfg.Hooks = s, o.hooks()
+			cfg.PublishStore, cfg.Hooks = s, o.hooks()
 			cfg.Logger = slog.New(slog.NewTextHandler(&o, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			c, err := client.Dial(t.Context(), cfg)
 			if err != nil {

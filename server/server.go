@@ -21,8 +21,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/topic"
@@ -220,7 +220,7 @@ func (s *Server) endSessions() {
 	s.cancel()
 	s.eachSession((*servercore.Session).Stop)
 	ended := s.sessionsEnded()
-	if mut.On(mut.DWaitsForAll) {
+	if failpoint.On(failpoint.DWaitsForAll) {
 		<-ended
 	}
 	for range 2 {

@@ -32,8 +32,8 @@ func TestPlaceShrinks(t *testing.T) {
 		i.AwaitReady()
 		cfg := i.Client("sub")
 		line := &lineWatch{dial: cfg.Dial}
-		cfg.Dial, cfg.Bookmarks = line.Dial, openMarks(t, filepath.Join(t.TempDir(), "marks.db"))
-		defer cfg.Bookmarks.Close()
+		cfg.Dial, cfg.BookmarkStore = line.Dial, openMarks(t, filepath.Join(t.TempDir(), "marks.db"))
+		defer cfg.BookmarkStore.Close()
 		gw, filler := startClient(t, i.Client("gw")), startClient(t, i.Client("filler"))
 		c := startClient(t, cfg)
 		subscribeNow(t, c)
@@ -59,7 +59,7 @@ func TestPlaceShrinks(t *testing.T) {
 		c.Close()
 		gw.Close()
 		filler.Close()
-		place, err := cfg.Bookmarks.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
+		place, err := cfg.BookmarkStore.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -84,11 +84,11 @@ func pairOnFullDisk(t *testing.T, dir string, dirs map[string]string) {
 	p := &smallPair{t: t, dirs: dirs, servers: make(map[string]*server.Server), ports: make(map[string]string)}
 	p.start("a", "b")
 	p.start("b", "a")
-	config := client.Config{Name: "pub", Servers: []string{p.uri("a"), p.uri("b")}, Publishes: pubstore.NewMemory(pubstore.MemoryOptions{})}
+	config := client.Config{Name: "pub", Servers: []string{p.uri("a"), p.uri("b")}, PublishStore: pubstore.NewMemory(pubstore.MemoryOptions{})}
 	pub, err := client.Dial(t.Context(), config)
 	must(t, err)
 	defer pub.Close()
-	config.Name, config.Publishes = "sub", nil
+	config.Name, config.PublishStore = "sub", nil
 	sub, err := client.Dial(t.Context(), config)
 	must(t, err)
 	defer sub.Close()

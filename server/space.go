@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
@@ -42,7 +42,7 @@ func (s *Server) lookAtSpace() (need int64) {
 	}
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
-	full := free < publishes && !mut.On(mut.R7NoMinFree)
+	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
 	s.space.tight.Store(free < links && full)
 	if was := s.space.full.Swap(full); full && !was {
 		s.log.Error("the disk is nearly full: publishes are refused for now", "free", free, "reserve", publishes)

@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	c, err := client.Dial(ctx, client.Config{Name: "quickstart", Servers: servers, Publishes: store})
+	c, err := client.Dial(ctx, client.Config{Name: "quickstart", Servers: servers, PublishStore: store})
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func live(ctx context.Context, uri, dir string, messages int, undone string) err
 		return err
 	}
 	defer marks.Close()
-	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: []string{uri}, Bookmarks: marks})
+	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: []string{uri}, BookmarkStore: marks})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func run(ctx context.Context, listen string, servers []string, data string) (err
 	defer func() { err = errors.Join(err, marks.Close()) }()
 
 	c, err := client.Dial(ctx, client.Config{
-		Name: "order-service", Servers: servers, Publishes: store, Bookmarks: marks,
+		Name: "order-service", Servers: servers, PublishStore: store, BookmarkStore: marks,
 		Offline: true, // orders are taken, and kept, also while no server answers
 		Logger:  slog.Default(),
 		Hooks:   client.Hooks{FailedWrite: rejected},

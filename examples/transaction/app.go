@@ -56,7 +56,7 @@ func run(ctx context.Context, database string, servers []string, t *transaction.
 	defer marks.Close()
 	t.Opened()
 	c, err := client.Dial(ctx, client.Config{
-		Name: "billing", Servers: servers, Publishes: outbox, Bookmarks: marks,
+		Name: "billing", Servers: servers, PublishStore: outbox, BookmarkStore: marks,
 		Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { t.Trouble(e) }},
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -75,7 +75,7 @@ func (o *Options) shouldCompact(db *bbolt.DB, u Usage) bool {
 		return false
 	}
 	whole, err := metasWhole(db)
-	return err == nil && whole || mut.On(mut.R10CompactsDoubt)
+	return err == nil && whole || failpoint.On(failpoint.R10CompactsDoubt)
 }
 
 // ownsAll reports whether all buckets of the database are the store's. An application with a
@@ -131,7 +131,7 @@ func (s *steps) copyTo(path string, db *bbolt.DB) error {
 		giveOwner(path, info),
 		os.Chmod(path, info.Mode().Perm()),
 	)
-	if err == nil && !mut.On(mut.DCompactUnsynced) {
+	if err == nil && !failpoint.On(failpoint.DCompactUnsynced) {
 		err = s.sync(to)
 	}
 	return errors.Join(err, to.Close())

@@ -8,7 +8,7 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // MaxSequence is the highest sequence. A higher number from outside is refused, so that
@@ -16,7 +16,7 @@ import (
 const MaxSequence = 1<<63 - 1
 
 // InRange reports whether a number from outside is at most MaxSequence.
-func InRange(n uint64) bool { return n <= MaxSequence || mut.On(mut.R1AnyNumber) }
+func InRange(n uint64) bool { return n <= MaxSequence || failpoint.On(failpoint.R1AnyNumber) }
 
 // A Bookmark names one message. It is the same on every instance. Sequences start at 1; the
 // zero Bookmark names no message.

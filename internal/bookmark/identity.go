@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/crc64"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // An Identity identifies the publisher of a message (R10). Bookmarks and records have the
@@ -35,7 +35,7 @@ const (
 // OfLife returns the identity of a life of a publish store. The life is a secret between
 // its store and the servers: whoever knows it can publish as it.
 func OfLife(life string) Identity {
-	if mut.On(mut.R10LifeByCRC) {
+	if failpoint.On(failpoint.R10LifeByCRC) {
 		return Identity{nameHash(life), hash(lifeDomain, life).Check}
 	}
 	return hash(lifeDomain, life)
@@ -63,7 +63,7 @@ func IsRun(id uint64) bool { return id>>domainShift == runDomain }
 // Mistaken reports whether two checks of one id are both known and differ: then they belong
 // to two publishers.
 func Mistaken(a, b Check) bool {
-	return a != b && a != Check{} && b != Check{} && !mut.On(mut.R10CheckIgnored)
+	return a != b && a != Check{} && b != Check{} && !failpoint.On(failpoint.R10CheckIgnored)
 }
 
 // hash returns 62 bits of a hash as the id, and another 128 bits as the check.

@@ -1,6 +1,6 @@
 package clientcore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
 // A Hold measures for how long a condition has been true without interruption. Times are in
 // nanoseconds with any origin. In the zero value the condition was never true.
@@ -19,5 +19,5 @@ func (h *Hold) Note(on bool, now int64) {
 
 // For reports whether the condition has been true for d.
 func (h *Hold) For(d, now int64) bool {
-	return h.on && now-h.since >= d || mut.On(mut.FailBackBlind)
+	return h.on && now-h.since >= d || failpoint.On(failpoint.FailBackBlind)
 }

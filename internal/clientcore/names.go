@@ -1,6 +1,6 @@
 package clientcore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
 // Delays of a client that was told that its name is in use (R11), in nanoseconds.
 const (
@@ -19,7 +19,7 @@ type NameRule struct {
 
 // InUse records that the name is in use at the time now, and returns the least time to wait.
 func (r *NameRule) InUse(now int64) (wait int64) {
-	if mut.On(mut.R11NameNotGrowing) || r.wait == 0 || now-r.told > r.wait+nameWaitMost {
+	if failpoint.On(failpoint.R11NameNotGrowing) || r.wait == 0 || now-r.told > r.wait+nameWaitMost {
 		r.wait = nameWait
 	} else {
 		r.wait = min(2*r.wait, nameWaitMost)

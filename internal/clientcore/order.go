@@ -6,7 +6,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // firstDelay is the upper bound of the first delay between attempts, in nanoseconds.
@@ -126,7 +126,7 @@ func (o *Order) begin(lost int, worse []bool) {
 	if lost >= 0 && lost < o.n {
 		o.sweep = append(o.sweep, lost)
 	}
-	if worse != nil && !mut.On(mut.ChooserBlind) {
+	if worse != nil && !failpoint.On(failpoint.ChooserBlind) {
 		slices.SortStableFunc(o.sweep, func(a, b int) int { return rank(worse[a]) - rank(worse[b]) })
 	}
 }

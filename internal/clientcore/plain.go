@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -36,7 +36,7 @@ func knowsNotFound(version string) bool {
 func (r *Request) notFound(to *Server, bm string) string {
 	option := "bookmark_not_found=" + r.NotFound
 	switch {
-	case to.Plain && mut.On(mut.R9NotFoundAnyway):
+	case to.Plain && failpoint.On(failpoint.R9NotFoundAnyway):
 		return "bookmark_not_found=fail"
 	case r.NotFound == "" || !to.NotFound || bm == bookmark.NowText || !strings.Contains(bm, "|"):
 		return ""
@@ -63,9 +63,9 @@ func (s *Subscription) lostPlace(by *Server, m *wire.Message) bool {
 func (s *Subscription) plainMark(m *wire.Message) bookmark.Vector {
 	b, err := bookmark.Parse(m.Bookmark)
 	switch {
-	case err != nil, b.Publisher == 0, b.Sequence == 0, mut.On(mut.R9PlainMarksIgnored):
+	case err != nil, b.Publisher == 0, b.Sequence == 0, failpoint.On(failpoint.R9PlainMarksIgnored):
 		return nil
-	case !s.replayed && !mut.On(mut.R9MarkBeforeReplay):
+	case !s.replayed && !failpoint.On(failpoint.R9MarkBeforeReplay):
 		return nil
 	}
 	before := s.roster
@@ -84,7 +84,7 @@ func (s *Session) refused(m *wire.Message) (Event, error) {
 	err := refusal("session", m)
 	var foreign *Refusal
 	switch {
-	case !s.server.Plain || !errors.As(err, &foreign) || mut.On(mut.R14UnnamedEnds):
+	case !s.server.Plain || !errors.As(err, &foreign) || failpoint.On(failpoint.R14UnnamedEnds):
 		return Event{}, err
 	case m.HasSequence:
 		return s.rejected(m.Sequence, foreign.Reason), nil
@@ -142,7 +142,7 @@ func (p *Publisher) Unnamed(reason string) (onWire uint64, again bool) {
 func (x *suspects) covered(through, letGo uint64) (done pubstore.Range, reason string) {
 	done = pubstore.Range{From: max(x.first, letGo+1), To: min(x.last, through)}
 	x.first = max(x.first, through+1)
-	if done.From > done.To || mut.On(mut.R14UnnamedLetGo) {
+	if done.From > done.To || failpoint.On(failpoint.R14UnnamedLetGo) {
 		return pubstore.Range{}, ""
 	}
 	return done, x.reason

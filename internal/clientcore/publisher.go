@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -122,7 +122,7 @@ func (p *Publisher) Expect(l pubstore.Life, old bool) {
 // that the life has given out. It returns them in the form for the logon.
 func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
 	for _, r := range rejected {
-		if r.To = min(r.To, last); r.From <= r.To && !mut.On(mut.R1RejectIsHole) {
+		if r.To = min(r.To, last); r.From <= r.To && !failpoint.On(failpoint.R1RejectIsHole) {
 			p.stated = append(p.stated, wire.Span{From: r.From, To: r.To})
 		}
 	}
@@ -134,7 +134,7 @@ func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
 // has stated them. Otherwise the next logon states them.
 func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 	from = max(from, p.has+1, p.written+1)
-	if from > to || mut.On(mut.R1RejectIsHole) {
+	if from > to || failpoint.On(failpoint.R1RejectIsHole) {
 		return true
 	}
 	if slices.ContainsFunc(p.stated, func(s wire.Span) bool { return s.From <= from && to <= s.To }) {
@@ -161,7 +161,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	var b Beginning
 	if !a.Ext {
 		p.offset = l.Base
-		if p.offset == 0 && !mut.On(mut.R10NoBase) {
+		if p.offset == 0 && !failpoint.On(failpoint.R10NoBase) {
 			b.Base = max(a.Safe, a.Now)
 			p.offset = b.Base
 		}
@@ -169,9 +169,9 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	}
 	have := p.local(a.Have)
 	p.has = have
-	b.Gap = l.Acked > have && !mut.On(mut.R4NoGapCheck)
+	b.Gap = l.Acked > have && !failpoint.On(failpoint.R4NoGapCheck)
 	if !a.Ext {
-		b.Gap = b.Gap && b.Base == 0 && l.Acked > l.BaseAfter && !a.Gaps && !mut.On(mut.R4PlainGaps)
+		b.Gap = b.Gap && b.Base == 0 && l.Acked > l.BaseAfter && !a.Gaps && !failpoint.On(failpoint.R4PlainGaps)
 	}
 	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
 		// The doubt holds at any server that gets the messages again.
@@ -210,7 +210,7 @@ func (g *progress) trust(l pubstore.Life, have uint64) uint64 {
 	}
 	g.contested = false
 	switch {
-	case mut.On(mut.R11TrustsCopies):
+	case failpoint.On(failpoint.R11TrustsCopies):
 		g.doubt = 0
 		return l.Last
 	case l.Acked < g.doubt:
@@ -263,7 +263,7 @@ type AckEffect struct {
 // highest sent sequence.
 func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 	n := p.local(wire)
-	if !mut.On(mut.G2AckBeyond) {
+	if !failpoint.On(failpoint.G2AckBeyond) {
 		n = min(n, p.current.sent)
 	}
 	if p.written <= p.current.doubt {
@@ -277,7 +277,7 @@ func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 	switch {
 	case single && n > p.single:
 		p.single, e.Single = n, n
-		if mut.On(mut.R5LetGoOnSingle) {
+		if failpoint.On(failpoint.R5LetGoOnSingle) {
 			e.LetGo = n
 		}
 	case !single && n > p.safe:
@@ -345,7 +345,7 @@ func (p *Publisher) settle() bool {
 // safe. A rejected message stays until the application knows of it, and so do all messages
 // above it (G1).
 func (g *progress) letGo(through uint64) uint64 {
-	if len(g.telling) > 0 && !mut.On(mut.G1LetGoUntold) {
+	if len(g.telling) > 0 && !failpoint.On(failpoint.G1LetGoUntold) {
 		through = min(through, g.telling[0]-1)
 	}
 	g.safe = max(g.safe, through)

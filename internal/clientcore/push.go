@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // ErrHungUp is part of the cause if the server closed the connection without a word.
@@ -27,5 +27,5 @@ func (s *Session) pushedOut(cause error, now time.Time) bool {
 		return false
 	}
 	s.pushes++
-	return s.pushes >= maxPushes && !mut.On(mut.R11PushesBack)
+	return s.pushes >= maxPushes && !failpoint.On(failpoint.R11PushesBack)
 }

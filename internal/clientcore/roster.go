@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -76,7 +76,7 @@ func (r *roster) remove(v bookmark.Vector) {
 func (s *Subscription) TooMany() error {
 	r := &s.roster
 	switch {
-	case mut.On(mut.R9AnyPublishers):
+	case failpoint.On(failpoint.R9AnyPublishers):
 	case s.Publishers > 0 && len(r.known) > s.Publishers:
 		return &PublishersError{Subscription: s.ID, Limit: s.Publishers}
 	case r.longest > 0 && r.bytes > r.longest-wire.MaxHeader:
@@ -101,7 +101,7 @@ func (s *Subscription) bound(e *Effect) {
 // flood reports whether a comma list has more entries than the place may have publishers. It is
 // called before the list is parsed into memory.
 func (s *Subscription) flood(text []byte) bool {
-	return s.Publishers > 0 && bytes.Count(text, comma) >= s.Publishers && !mut.On(mut.R9AnyPublishers)
+	return s.Publishers > 0 && bytes.Count(text, comma) >= s.Publishers && !failpoint.On(failpoint.R9AnyPublishers)
 }
 
 var comma = []byte(",")

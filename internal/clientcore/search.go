@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -51,12 +51,12 @@ func (s *Subscription) missed(by *Server, gaps []wire.Gap, have Received) Effect
 		have.Vector = base
 	}
 	left := gaps
-	if !mut.On(mut.R9DiscardedIsGap) {
+	if !failpoint.On(failpoint.R9DiscardedIsGap) {
 		left = undiscarded(gaps, have)
 	}
 	s.stage, s.id = searching, ""
 	s.search = search{missing: left, from: by.Instance, tried: make(map[string]time.Time)}
-	if !by.Plain && !mut.On(mut.R9OneWord) {
+	if !by.Plain && !failpoint.On(failpoint.R9OneWord) {
 		s.search.ask = slices.DeleteFunc(slices.Clone(by.Peers), func(name string) bool { return name == by.Instance })
 	}
 	var e Effect
@@ -166,7 +166,7 @@ func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
 	for publisher, ranges := range byPublisher(gaps) {
 		if _, is := q.need[publisher]; is {
 			q.lacks = append(q.lacks, ranges...)
-			if !mut.On(mut.R9SideSkips) {
+			if !failpoint.On(failpoint.R9SideSkips) {
 				delete(q.need, publisher)
 			}
 		}
@@ -181,7 +181,7 @@ func (q *search) shun() { q.need, q.closed = nil, true }
 // wants reports whether a message is one that the side session should bring.
 func (q *search) wants(b bookmark.Bookmark) bool {
 	_, is := q.need[b.Publisher]
-	return is || mut.On(mut.R9SideTakesAll)
+	return is || failpoint.On(failpoint.R9SideTakesAll)
 }
 
 // take records the arrival of a message in a side session.
@@ -252,7 +252,7 @@ func (q *search) lacking() (left []wire.Gap) {
 	both := byPublisher(common(q.missing, q.lacks))
 	named := byPublisher(q.lacks)
 	for publisher, ranges := range byPublisher(q.missing) {
-		if len(named[publisher]) > 0 && len(both[publisher]) > 0 && !mut.On(mut.R9GapNotCommon) {
+		if len(named[publisher]) > 0 && len(both[publisher]) > 0 && !failpoint.On(failpoint.R9GapNotCommon) {
 			ranges = both[publisher]
 		}
 		left = append(left, ranges...)
@@ -275,7 +275,7 @@ func (s *Subscription) Found(have Received, known Known, all int, now time.Time)
 	case len(q.missing) == 0:
 		s.resume(false)
 		return e, true
-	case len(q.ask) > 0 && now.Sub(q.since) < s.Recovery && (len(known) < all || known.has(q.ask)) && !mut.On(mut.R9PeerNotAwaited):
+	case len(q.ask) > 0 && now.Sub(q.since) < s.Recovery && (len(known) < all || known.has(q.ask)) && !failpoint.On(failpoint.R9PeerNotAwaited):
 		return e, false
 	}
 	return s.conclude(have, q.unasked(known)), true

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -54,7 +54,7 @@ func list(text []byte) []string {
 // neither can be known.
 func (s *Server) LeadsTo(to *Server) bool {
 	switch {
-	case s.Instance == "" || s.Instance == to.Instance, mut.On(mut.R3AsyncMove):
+	case s.Instance == "" || s.Instance == to.Instance, failpoint.On(failpoint.R3AsyncMove):
 		return true
 	case to.Instance == "":
 		return len(s.Peers) > 0 // it may be one of the peers

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -195,7 +195,7 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 func isRejection(m *wire.Message) bool {
 	switch string(m.Reason) {
 	case wire.ReasonDuplicate:
-		return mut.On(mut.R14DuplicateRejects)
+		return failpoint.On(failpoint.R14DuplicateRejects)
 	case wire.ReasonNotEntitled:
 		return true
 	}
@@ -231,7 +231,7 @@ func refusal(command string, m *wire.Message) error {
 // Begin handles the publisher's part of the ack of an accepted logon. An error ends the
 // connection. After a rollback the error comes from Beginning.Apply.
 func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
-	if !m.IsExt() && s.life.Base == 0 && m.Sequence > maxBase && !mut.On(mut.R1AnyNumber) {
+	if !m.IsExt() && s.life.Base == 0 && m.Sequence > maxBase && !failpoint.On(failpoint.R1AnyNumber) {
 		return Beginning{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
 	}
 	b := s.pub.Begin(s.life, LogonAnswer{
@@ -256,7 +256,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 // server that is wrong must not renew the store again and again.
 func (s *Session) mayRenew(now time.Time) bool {
 	last, was := s.renewed[s.server.Address]
-	if was && now.Sub(last) < renewSpacing && !mut.On(mut.R10RenewsFreely) {
+	if was && now.Sub(last) < renewSpacing && !failpoint.On(failpoint.R10RenewsFreely) {
 		return false
 	}
 	s.renewed[s.server.Address] = now
@@ -443,7 +443,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	l.Gap = errors.Is(cause, ErrPublishGap)
 	diverged := errors.Is(cause, ErrDiverged)
 	refused := errors.Is(cause, ErrOtherLife) || diverged
-	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
+	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !failpoint.On(failpoint.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
 	case errors.Is(cause, ErrRestate):
@@ -452,7 +452,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	case errors.Is(cause, ErrReoffer):
 		s.visit.StartOver()
 	case errors.Is(cause, ErrUnnamed):
-	case errors.Is(cause, ErrRolledBack) && mut.On(mut.R10RollbackStays):
+	case errors.Is(cause, ErrRolledBack) && failpoint.On(failpoint.R10RollbackStays):
 	case (l.Gap || refused) && s.pub.old:
 		s.visit.Settled(s.life.ID, true)
 	default:
@@ -464,7 +464,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 		}
 		l.Wait = time.Duration(s.names.InUse(now.UnixNano()))
 	}
-	if diverged && (l.Renew || s.pub.old) && !mut.On(mut.R11DivergedKept) {
+	if diverged && (l.Renew || s.pub.old) && !failpoint.On(failpoint.R11DivergedKept) {
 		l.GiveUp = s.life.ID
 	}
 	s.pub.Forget(lives)

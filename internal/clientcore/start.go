@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // start returns the bookmark and the options of a subscribe, the first one or a later one. They
@@ -14,7 +14,7 @@ import (
 // for it.
 func (r *Request) start(to *Server, skips bool, have Received) (bm, options string) {
 	ext := !to.Plain
-	if !have.Known || mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText {
+	if !have.Known || failpoint.On(failpoint.R9NowAgain) && r.Start == bookmark.NowText {
 		return r.Start, r.options(ext, r.notFound(to, r.Start))
 	}
 	bm = have.Vector.String()
@@ -22,7 +22,7 @@ func (r *Request) start(to *Server, skips bool, have Received) (bm, options stri
 	if ext && r.Gaps && skips {
 		notFound = "bookmark_not_found=epoch"
 	}
-	if ext && bm == bookmark.EpochText && !mut.On(mut.R9ResumeIsEpoch) {
+	if ext && bm == bookmark.EpochText && !failpoint.On(failpoint.R9ResumeIsEpoch) {
 		bm = bookmark.ResumeText
 	}
 	return bm, r.options(ext, notFound)

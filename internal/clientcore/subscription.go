@@ -6,7 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -139,7 +139,7 @@ func (s *Subscription) LeadsTo(to *Server) bool {
 // Attach subscribes at a server under an id. The subscription must be waiting. The roster keeps
 // the vector in have. An error ends the subscription: it must not move to that server.
 func (s *Subscription) Attach(to *Server, id string, have Received, now time.Time) (wire.SubscribeCommand, error) {
-	if s.home != "" && s.home != to.Address && !s.Unreplicated && !mut.On(mut.R3SilentMove) {
+	if s.home != "" && s.home != to.Address && !s.Unreplicated && !failpoint.On(failpoint.R3SilentMove) {
 		return wire.SubscribeCommand{}, ErrNotReplicated
 	}
 	cmd := wire.SubscribeCommand{
@@ -263,7 +263,7 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 func (s *Subscription) part(m *wire.Message) (e Effect) {
 	e = s.partPlanted(m)
 	most := s.Publishers
-	if mut.On(mut.R9AnyPublishers) {
+	if failpoint.On(failpoint.R9AnyPublishers) {
 		most = 0
 	}
 	switch {
@@ -334,7 +334,7 @@ func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 	if s.place != nil && string(m.Reason) == wire.ReasonNotReplicated {
 		s.home = by.Address
 	}
-	return !moved || s.home == "" || s.Unreplicated || mut.On(mut.R3SilentMove)
+	return !moved || s.home == "" || s.Unreplicated || failpoint.On(failpoint.R3SilentMove)
 }
 
 // Mark handles a progress mark, at its place between the messages (R9).
@@ -440,7 +440,7 @@ func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
 // message: the verdict takes it, and the store has not received it before. It is safe for
 // concurrent use.
 func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
-	if v == Pause && mut.On(mut.R12TailCounts) {
+	if v == Pause && failpoint.On(failpoint.R12TailCounts) {
 		s.place.Receive(b)
 	}
 	if v != Take && v != Oldest {

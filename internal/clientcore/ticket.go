@@ -4,7 +4,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -165,7 +165,7 @@ func (g *progress) fate(sequence uint64) error {
 	if sequence > g.spotless {
 		return nil
 	}
-	if sequence <= g.since && !mut.On(mut.G2TicketGuesses) {
+	if sequence <= g.since && !failpoint.On(failpoint.G2TicketGuesses) {
 		return ErrOutcomeUnknown
 	}
 	if slices.ContainsFunc(g.before, func(r pubstore.Range) bool { return r.From <= sequence && sequence <= r.To }) {
@@ -220,7 +220,7 @@ func (p *Publisher) Moved() (woken *Waiter) {
 	if p.followed == 0 {
 		return nil
 	}
-	if mut.On(mut.G2TicketByNeighbour) {
+	if failpoint.On(failpoint.G2TicketByNeighbour) {
 		p.current.settled = max(p.current.settled, p.reached)
 	}
 	for _, g := range p.lives {

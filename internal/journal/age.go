@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // clockTolerance is the largest difference between clocks that is not reported.
@@ -61,7 +61,7 @@ func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
 // was opened. The newest note of the age may be behind that segment. With the age before
 // that note, the messages of the segment would count as older than they are.
 func (t *table) Amend(summary []byte) []byte {
-	if !mut.On(mut.R2SealedTooOld) {
+	if !failpoint.On(failpoint.R2SealedTooOld) {
 		binary.LittleEndian.PutUint64(summary[1+8+8:], uint64(t.age))
 	}
 	return summary
@@ -105,7 +105,7 @@ func (j *Journal) reportClock(retain time.Duration) {
 
 // old reports whether a segment is older than retention by the age of the log.
 func (s *segment) old(age, wall int64, retain time.Duration) bool {
-	if mut.On(mut.R2WallClock) {
+	if failpoint.On(failpoint.R2WallClock) {
 		return retain > 0 && s.summary.to < wall-retain.Microseconds()
 	}
 	return retain > 0 && s.summary.age < age-retain.Microseconds()

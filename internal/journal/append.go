@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -92,7 +92,7 @@ func (j *Journal) check(r *Record) error {
 	if r.Check == (bookmark.Check{}) {
 		n += len(r.Check) // a link may add the check
 	}
-	if n > MaxRecord || mut.On(mut.R14LimitsTheOld) && n > 1<<20 {
+	if n > MaxRecord || failpoint.On(failpoint.R14LimitsTheOld) && n > 1<<20 {
 		return ErrTooLarge
 	}
 	if r.Sequence == 0 {
@@ -131,10 +131,10 @@ func (j *Journal) admitLocked(r *Record, sum uint32) (Verdict, error) {
 	}
 	v := j.table.verdict(r, sum)
 	switch {
-	case v == Hole && mut.On(mut.R1Holes),
-		v == Duplicate && mut.On(mut.R1NoDuplicateCheck):
+	case v == Hole && failpoint.On(failpoint.R1Holes),
+		v == Duplicate && failpoint.On(failpoint.R1NoDuplicateCheck):
 		v = Take
-	case v == Differs && mut.On(mut.R11NoContentCheck):
+	case v == Differs && failpoint.On(failpoint.R11NoContentCheck):
 		v = Duplicate
 	}
 	return v, nil

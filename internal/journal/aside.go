@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -182,7 +182,7 @@ func (j *Journal) lostAside(err error) bool {
 }
 
 func (a *aside) add(r *Record) {
-	if mut.On(mut.R8AsideForgotten) {
+	if failpoint.On(failpoint.R8AsideForgotten) {
 		return
 	}
 	runs := a.runs[r.Publisher]
@@ -197,7 +197,7 @@ func (a *aside) add(r *Record) {
 // and has nothing of its publisher to send, would mark it as gone.
 func (j *Journal) Merge() error {
 	a := j.merging()
-	if a == nil || mut.On(mut.R8MergeLater) {
+	if a == nil || failpoint.On(failpoint.R8MergeLater) {
 		return nil
 	}
 	a.mu.Lock()

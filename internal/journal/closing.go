@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // Closing is the progress of the group in forgetting publishers.
@@ -63,7 +63,7 @@ func (j *Journal) advance(retain time.Duration) error {
 
 // silent reports whether a publisher was not seen for twice retain.
 func (t *table) silent(p *publisher) bool {
-	return t.closing.Clock >= p.seen+silentSteps || mut.On(mut.R2HaveForgotten)
+	return t.closing.Clock >= p.seen+silentSteps || failpoint.On(failpoint.R2HaveForgotten)
 }
 
 // due reports whether a publisher was closed for long enough to be forgotten. A publisher
@@ -73,13 +73,13 @@ func (t *table) due(p *publisher) bool {
 	if p.closed != p.have {
 		since = p.seen + silentSteps
 	}
-	return t.closing.Clock >= since+forgetSteps || mut.On(mut.R2HaveForgotten)
+	return t.closing.Clock >= since+forgetSteps || failpoint.On(failpoint.R2HaveForgotten)
 }
 
 // leaves reports whether places may leave a publisher out, provided that all instances say
 // so.
 func (t *table) leaves(p *publisher) bool {
-	return t.closes(p) && p.closed == p.have && (t.closing.Clock >= p.closedAt+leavingSteps || mut.On(mut.R10LeavesAtOnce))
+	return t.closes(p) && p.closed == p.have && (t.closing.Clock >= p.closedAt+leavingSteps || failpoint.On(failpoint.R10LeavesAtOnce))
 }
 
 // forget closes the publishers that have no record left and were not seen for twice retain.
@@ -146,7 +146,7 @@ func (t *table) forgettable(p *publisher, remaining []segment) bool {
 // closes reports whether all messages of a publisher are removed and it was not seen for
 // twice retain. A diverged publisher never closes.
 func (t *table) closes(p *publisher) bool {
-	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p)
+	return (p.diverged == 0 || failpoint.On(failpoint.R11DivergedForgotten)) && p.floor == p.have && t.silent(p)
 }
 
 func inAny(segs []segment, publisher uint64) bool {

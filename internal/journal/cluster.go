@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A ClusterID tells the journals of one group from those of another. The first journal of a
@@ -68,12 +68,12 @@ func (j *Journal) Adopt(id ClusterID) error { return j.join(Cluster{ID: id}, tru
 // join makes the journal a member of a group. No record can be appended between its check
 // and its change.
 func (j *Journal) join(c Cluster, empty bool) error {
-	c.Intact = c.Intact || mut.On(mut.R10IntactAtOnce)
+	c.Intact = c.Intact || failpoint.On(failpoint.R10IntactAtOnce)
 	err := j.appending(func() error {
 		switch {
 		case !j.table.cluster.ID.IsZero():
 			return errHasCluster
-		case empty && len(j.table.byID) > 0 && j.damage == nil && !mut.On(mut.R2AdoptsWithRecords):
+		case empty && len(j.table.byID) > 0 && j.damage == nil && !failpoint.On(failpoint.R2AdoptsWithRecords):
 			return errHasRecords
 		}
 		return j.appendChangeLocked(change{kind: stateCluster, cluster: c})

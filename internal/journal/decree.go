@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // DecreeLasts is the time for which a decree stands, by the age of the log. A decree that
@@ -87,7 +87,7 @@ func (j *Journal) Settled(publisher uint64) bool {
 // Settle notes that a publisher has used the decree, if one stands. The note becomes
 // durable before any record appended afterwards.
 func (j *Journal) Settle(publisher uint64) error {
-	if !j.Unsettled(publisher) || mut.On(mut.R4DecreeAgain) {
+	if !j.Unsettled(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
 		return nil
 	}
 	return annotate(j.appendChange(change{kind: stateSettled, ids: []uint64{publisher}}), "settle %d", publisher)

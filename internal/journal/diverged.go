@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Diverge notes publishers that may have two contents for one number. Each comes with the
@@ -25,7 +25,7 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 	if len(changed) == 0 && !slices.ContainsFunc(found, func(b bookmark.Bookmark) bool { return j.Diverged(b.Publisher) == 0 }) {
 		return nil, nil
 	} // otherwise another call has noted it, and the note may not be durable yet
-	if !mut.On(mut.R11DivergedNotDurable) {
+	if !failpoint.On(failpoint.R11DivergedNotDurable) {
 		if err := j.Sync(); err != nil {
 			return nil, err
 		}
@@ -44,7 +44,7 @@ func (j *Journal) noteDiverged(found []bookmark.Bookmark) (news []bookmark.Bookm
 				news = append(news, b)
 			}
 		}
-		if mut.On(mut.R11DivergedNotDurable) {
+		if failpoint.On(failpoint.R11DivergedNotDurable) {
 			j.table.applyDiverged(news)
 			return nil
 		}

@@ -3,7 +3,7 @@ package journal
 import (
 	"slices"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // holesMost bounds the holes of a publisher that are remembered. Beyond it the two oldest
@@ -27,7 +27,7 @@ func (p *publisher) gone(h hole) {
 			p.closed, p.closedAt = h.to, p.seen
 		}
 	}
-	if h.cause == Removed && p.floor == h.from-1 || mut.On(mut.R2MarkerIsFloor) {
+	if h.cause == Removed && p.floor == h.from-1 || failpoint.On(failpoint.R2MarkerIsFloor) {
 		p.raiseFloor(h.to)
 		return
 	}

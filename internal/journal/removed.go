@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // The removal of a message concerns a subscription only if the message matches (R9). So the
@@ -131,7 +131,7 @@ func (t *table) removes(before *table, of *publisher) {
 	p.removed, p.removedCRC = of.have, of.state().RunningCRC
 	p.removedTopics = p.removedTopics[:0]
 	for _, m := range of.topics {
-		if m.topic == elsewhereTopic || mut.On(mut.R9TopicForgotten) {
+		if m.topic == elsewhereTopic || failpoint.On(failpoint.R9TopicForgotten) {
 			continue
 		}
 		m.topic = t.topics.number([]byte(before.topics.names[m.topic]))
@@ -150,7 +150,7 @@ func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
 		n := p.removedOf(wanted)
-		if n > p.closed || n > 0 && (named[p.id] > 0 || mut.On(mut.R10ClosedIsRemoved)) {
+		if n > p.closed || n > 0 && (named[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
 			v[p.id] = n
 			if named != nil && named[p.id] == 0 && p.closed > 0 {
 				named[p.id] = p.closed
@@ -202,9 +202,9 @@ func isWanted(wanted []bool, topic uint32) bool {
 }
 
 func (p *publisher) mayMatch(wanted []bool) bool {
-	return !mut.On(mut.R9LeftOutAll) &&
+	return !failpoint.On(failpoint.R9LeftOutAll) &&
 		slices.ContainsFunc(p.topics, func(m topicMark) bool {
-			return isWanted(wanted, m.topic) && !(m.topic == elsewhereTopic && mut.On(mut.R9ElsewhereLeftOut))
+			return isWanted(wanted, m.topic) && !(m.topic == elsewhereTopic && failpoint.On(failpoint.R9ElsewhereLeftOut))
 		})
 }
 

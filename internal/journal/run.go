@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -36,7 +36,7 @@ func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, tim
 	j.scratch = head
 	var topic topicOf
 	for _, o := range run {
-		if o.Sequence() != p.have+1 && !mut.On(mut.R1RunHoles) || len(o)+len(bookmark.Check{}) > MaxRecord {
+		if o.Sequence() != p.have+1 && !failpoint.On(failpoint.R1RunHoles) || len(o)+len(bookmark.Check{}) > MaxRecord {
 			break
 		}
 		at, err := j.log.AppendSummed(uint8(Message), timeLen+record.HeaderLen(o), o.Sum(), head, o)

@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/format"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -115,7 +115,7 @@ func (t *table) codePublisher(c *coder, at **publisher) {
 	}
 	p := *at
 	c.bytes(p.check[:])
-	if c.reads && mut.On(mut.R10CheckNotInHead) {
+	if c.reads && failpoint.On(failpoint.R10CheckNotInHead) {
 		p.check = bookmark.Check{}
 	}
 	c.uvarint(&p.have)

@@ -3,7 +3,7 @@ package journal
 import (
 	"fmt"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A Step is one fsync, from its beginning to its end. Records appended in between are not
@@ -44,7 +44,7 @@ func (s *Step) Sync() error {
 // End takes note that the fsync has succeeded, and calls OnDurable.
 func (s *Step) End() {
 	s.j.becomeDurable(s.b)
-	if mut.On(mut.R7CountsLater) {
+	if failpoint.On(failpoint.R7CountsLater) {
 		s.j.becomeDurable(s.j.takeBatch())
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -125,7 +125,7 @@ func (t *stretches) seek(v bookmark.Vector, from Position) Position {
 // all of them, it returns rest, their end.
 func firstUncovered(list []stretch, v bookmark.Vector, rest Position) Position {
 	for i, s := range list {
-		if !covers(v, s.highest) && !(i == 0 && mut.On(mut.R9StretchSkipped)) {
+		if !covers(v, s.highest) && !(i == 0 && failpoint.On(failpoint.R9StretchSkipped)) {
 			return s.first
 		}
 	}

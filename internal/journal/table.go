@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
@@ -214,7 +214,7 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	if bookmark.Mistaken(p.check, r.Check) {
 		return OtherPublisher
 	}
-	if p.diverged > 0 && !mut.On(mut.R11DivergedTaken) {
+	if p.diverged > 0 && !failpoint.On(failpoint.R11DivergedTaken) {
 		return Diverged
 	}
 	v := admit(p.have, r.Prev, r.Sequence)
@@ -224,7 +224,7 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	switch had := p.ring.get(r.Sequence); {
 	case had == sum:
 		return Duplicate
-	case had == 0, mut.On(mut.R11KindsAlike) && min(had, sum) < leastContent:
+	case had == 0, failpoint.On(failpoint.R11KindsAlike) && min(had, sum) < leastContent:
 		return Covered
 	}
 	return Differs
@@ -238,7 +238,7 @@ func (t *table) settleCheck(r *Record) {
 		return
 	}
 	switch {
-	case t.of(r.Publisher).check != (bookmark.Check{}) || mut.On(mut.R10CheckNotKept):
+	case t.of(r.Publisher).check != (bookmark.Check{}) || failpoint.On(failpoint.R10CheckNotKept):
 		r.Check = bookmark.Check{}
 	case r.Raw != nil:
 		record.Introduce(nil, r, r.Check)

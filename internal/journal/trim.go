@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A Retention bounds the journal for Trim. A zero field is no bound.
@@ -51,7 +51,7 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 			return 0, fmt.Errorf("journal: trim: %w", err)
 		}
 	}
-	if r.Age > 0 || mut.On(mut.R2HaveForgotten) {
+	if r.Age > 0 || failpoint.On(failpoint.R2HaveForgotten) {
 		err = j.judge(j.advance(r.Age))
 		if err == nil {
 			err = j.judge(j.forget(segs[n:], r.Agree))

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
@@ -242,7 +242,7 @@ func (w *Writer) tryWrite() {
 	if w.writable() {
 		w.writeBy(w.try.TryWrite, w.buf[w.written:])
 	}
-	if mut.On(mut.InlineForgets) {
+	if failpoint.On(failpoint.InlineForgets) {
 		w.written = len(w.buf)
 	}
 }

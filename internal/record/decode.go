@@ -6,7 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Parse reads the bytes of a record into r, whose slices share the memory of raw. Position,
@@ -106,7 +106,7 @@ func (r *Record) Sound() bool {
 	if !r.Kind.hasContent() {
 		return true
 	}
-	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum || mut.On(mut.R11AnySum)
+	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum || failpoint.On(failpoint.R11AnySum)
 }
 
 // HeaderLen returns the length of the header of a record. raw may be the start of the

@@ -5,7 +5,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // An Ordinary is the bytes of a message whose header has no fields. Nearly all records are
@@ -52,7 +52,7 @@ func (o Ordinary) Delta() bool { return o[headerLen]&isDelta != 0 }
 
 // Sound reports whether the content matches its sum.
 func (o Ordinary) Sound() bool {
-	return crc.Bytes(0, o[headerLen:]) == o.Sum() || mut.On(mut.R11AnySum)
+	return crc.Bytes(0, o[headerLen:]) == o.Sum() || failpoint.On(failpoint.R11AnySum)
 }
 
 // A Template makes ordinary messages of one publisher on one topic, with a body and no

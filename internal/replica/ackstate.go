@@ -3,7 +3,7 @@ package replica
 import (
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A Change is the result of AckState.Check.
@@ -48,7 +48,7 @@ func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
 	case a.downgraded && up && wait < a.upgradeWithin:
 		a.downgraded = false
 		return BecameCounting
-	case !a.downgraded && spare && a.downgradeAfter > 0 && wait >= a.downgradeAfter && !mut.On(mut.R5NeverDowngrade):
+	case !a.downgraded && spare && a.downgradeAfter > 0 && wait >= a.downgradeAfter && !failpoint.On(failpoint.R5NeverDowngrade):
 		a.downgraded = true
 		a.downgrades++
 		return BecameDowngraded
@@ -59,7 +59,7 @@ func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
 // Due returns when Check must be called next if nothing else happens. since is when the oldest
 // wait began. It returns false if time alone changes nothing.
 func (a *AckState) Due(since time.Duration, waits, spare bool) (time.Duration, bool) {
-	if a.downgraded || !waits || !spare || a.downgradeAfter <= 0 || mut.On(mut.R5NeverDowngrade) {
+	if a.downgraded || !waits || !spare || a.downgradeAfter <= 0 || failpoint.On(failpoint.R5NeverDowngrade) {
 		return 0, false
 	}
 	return since + a.downgradeAfter, true

@@ -4,8 +4,8 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // inSync reports whether the peer's acks wait for this instance, or ours for the peer.
@@ -25,9 +25,9 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 	l.dropForgotten()
 	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }
 	conns, sync, all := l.promise(closing, leaves)
-	if sync || mut.On(mut.R10ForgetsAlone) {
+	if sync || failpoint.On(failpoint.R10ForgetsAlone) {
 		for _, b := range closing {
-			known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
+			known := func(c *conn) bool { return c.knows(b.Publisher) && !failpoint.On(failpoint.R10ForgetsAlone) }
 			if !slices.ContainsFunc(conns, known) {
 				agreed = append(agreed, b)
 			}
@@ -36,11 +36,11 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 	l.mu.Lock()
 	l.agreed = agreed
 	l.mu.Unlock()
-	if !all && !mut.On(mut.R10ClosedByOne) {
+	if !all && !failpoint.On(failpoint.R10ClosedByOne) {
 		return agreed, nil
 	}
 	l.leave(slices.DeleteFunc(slices.Clone(agreed), func(b bookmark.Bookmark) bool {
-		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) && !mut.On(mut.R10LeavesHereOnly) })
+		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) && !failpoint.On(failpoint.R10LeavesHereOnly) })
 	}))
 	return agreed, agreed
 }
@@ -220,7 +220,7 @@ func (c *conn) takePromises() {
 // counts only if this instance has nothing of the publisher either, other than removed messages up
 // to b. Otherwise the peer repeats it. For a diverged publisher it never counts (R11).
 func (c *conn) promised(b bookmark.Bookmark) {
-	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !mut.On(mut.R11DivergedPromised) {
+	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !failpoint.On(failpoint.R11DivergedPromised) {
 		return
 	}
 	ours, known := c.l.o.Journal.State(b.Publisher)
@@ -236,7 +236,7 @@ func (c *conn) promised(b bookmark.Bookmark) {
 // publisher, it gets the gone marker, so that it knows the publisher again, and an ack of the
 // durable number here, which it may have forgotten as well.
 func (c *conn) reopen(ours journal.State) {
-	if mut.On(mut.R10PromiseStays) {
+	if failpoint.On(failpoint.R10PromiseStays) {
 		return
 	}
 	c.mu.Lock()
@@ -246,7 +246,7 @@ func (c *conn) reopen(ours journal.State) {
 		return
 	}
 	c.l.mu.Lock()
-	if ours.Durable > 0 && !mut.On(mut.R10DurableUntold) {
+	if ours.Durable > 0 && !failpoint.On(failpoint.R10DurableUntold) {
 		c.ackLocked(bookmark.Bookmark{Publisher: ours.Publisher, Sequence: ours.Durable})
 	}
 	if ours.Floor == ours.Have {
@@ -279,7 +279,7 @@ func open(states, told []journal.State, has bookmark.Vector) []journal.State {
 	}
 	return slices.DeleteFunc(states, func(s journal.State) bool {
 		_, known := has[s.Publisher]
-		known = known && !mut.On(mut.R10GoneUntold)
-		return (closing[s.Publisher] || s.Closing && mut.On(mut.R10ClosingUntold)) && !known && !mut.On(mut.R10TellsForgotten)
+		known = known && !failpoint.On(failpoint.R10GoneUntold)
+		return (closing[s.Publisher] || s.Closing && failpoint.On(failpoint.R10ClosingUntold)) && !known && !failpoint.On(failpoint.R10TellsForgotten)
 	})
 }

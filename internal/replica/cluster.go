@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A clusterStep is the result of comparing the cluster ids of two instances that meet.
@@ -29,7 +29,7 @@ func decideCluster(ours, theirs *Hello, founds bool) clusterStep {
 		return clusterFound
 	case us.IsZero():
 		return clusterWait
-	case us == them, them.IsZero() && theirs.Empty, mut.On(mut.R2AnyCluster):
+	case us == them, them.IsZero() && theirs.Empty, failpoint.On(failpoint.R2AnyCluster):
 		return clusterLink
 	}
 	return clusterOther
@@ -89,7 +89,7 @@ func (l *Links) founds() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, p := range l.peers {
-		if name < l.o.Name || !p.metEmpty && !mut.On(mut.R2FoundsBesideOne) {
+		if name < l.o.Name || !p.metEmpty && !failpoint.On(failpoint.R2FoundsBesideOne) {
 			return false
 		}
 	}
@@ -136,7 +136,7 @@ func (l *Links) beginAlone() error {
 	switch {
 	case !j.Cluster().ID.IsZero():
 		return nil
-	case l.Lone(), l.o.Bootstrap, !j.Empty() && j.Damage() == nil, mut.On(mut.R2FoundsAlone):
+	case l.Lone(), l.o.Bootstrap, !j.Empty() && j.Damage() == nil, failpoint.On(failpoint.R2FoundsAlone):
 		return l.found()
 	}
 	return nil
@@ -221,7 +221,7 @@ func (l *Links) lookAtCluster() (m membership) {
 // was not met, or a peer was met that is of another cluster. In that case the missing records are
 // there, even after that peer has gone.
 func (l *Links) homelessLocked() bool {
-	return !l.member.known || l.member.empty && l.metOther && !mut.On(mut.R6BesideItsGroup)
+	return !l.member.known || l.member.empty && l.metOther && !failpoint.On(failpoint.R6BesideItsGroup)
 }
 
 // sayHomelessLocked logs at intervals that nobody is served.
@@ -258,7 +258,7 @@ var errIntact = errors.New("this instance has become intact since its hello: it 
 // sayIntact ends the links whose peers may become intact by this instance, now that it is intact
 // itself. Its next hello tells them.
 func (l *Links) sayIntact() {
-	if !l.Intact() || mut.On(mut.R6IntactUnsaid) {
+	if !l.Intact() || failpoint.On(failpoint.R6IntactUnsaid) {
 		return
 	}
 	l.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
@@ -126,12 +126,12 @@ func (c *conn) fail(cause error) {
 func (c *conn) farewell() []byte {
 	r, refusal := errors.AsType[*RefusedError](c.cause)
 	switch {
-	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.now() == drained && !mut.On(mut.StopUntold):
+	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.now() == drained && !failpoint.On(failpoint.StopUntold):
 		phase := drained
 		return newFrame(frameStopping, &phase)
 	case !refusal || r.ByPeer:
 		return nil
-	case !c.tells && !mut.On(mut.R2TellsStrangers):
+	case !c.tells && !failpoint.On(failpoint.R2TellsStrangers):
 		r = &RefusedError{Code: refuseStranger}
 	}
 	return newFrame(frameRefuse, r)
@@ -203,7 +203,7 @@ func (c *conn) linger() {
 type aliveReader struct{ c *conn }
 
 func (r aliveReader) Read(b []byte) (int, error) {
-	if !mut.On(mut.HeartbeatsIgnored) {
+	if !failpoint.On(failpoint.HeartbeatsIgnored) {
 		by := time.Now().Add(Silence(r.c.l.o.Heartbeat))
 		if r.c.stage < metPeer && by.After(r.c.by) {
 			by = r.c.by

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A decree is made in two rounds over the links that are up, so that an objection of one instance
@@ -152,7 +152,7 @@ func (l *Links) intactAgain() error {
 		intact = intact || c.theirs.Intact
 	}
 	l.mu.Unlock()
-	if intact || mut.On(mut.R4DecreeNotIntact) {
+	if intact || failpoint.On(failpoint.R4DecreeNotIntact) {
 		return nil
 	}
 	if err := l.o.Journal.BecomeIntact(); err != nil {
@@ -190,7 +190,7 @@ func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 		switch p := l.peers[name]; {
 		case p == nil && own:
 			return fmt.Sprintf("%s is no destination and no peer of %s: name instances as its configuration does", name, l.o.Name)
-		case p != nil && p.conn != nil && !mut.On(mut.R4DecreeLinked):
+		case p != nil && p.conn != nil && !failpoint.On(failpoint.R4DecreeLinked):
 			return fmt.Sprintf("%s is connected with %s: stop it, or leave its name out", name, l.o.Name)
 		}
 	}

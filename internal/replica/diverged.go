@@ -7,8 +7,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // diverge notes publishers that have diverged, each with the first number that is not proven
@@ -51,7 +51,7 @@ func everything(publisher uint64) bookmark.Bookmark {
 
 // setApartLocked makes the publishers count neither as missing at a peer nor as expected from it.
 func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
-	if mut.On(mut.R11DivergedAwaited) {
+	if failpoint.On(failpoint.R11DivergedAwaited) {
 		return
 	}
 	for _, b := range diverged {
@@ -69,7 +69,7 @@ func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
 
 // setApart stops sending records of the publishers to the peer.
 func (c *conn) setApart(diverged []bookmark.Bookmark) {
-	if mut.On(mut.R11DivergedSent) {
+	if failpoint.On(failpoint.R11DivergedSent) {
 		return
 	}
 	c.mu.Lock()
@@ -109,7 +109,7 @@ func (c *conn) findDiverged() error {
 	c.l.mu.Lock()
 	c.l.peers[c.theirs.Name].equality.meet(c.ours, c.theirs)
 	c.l.mu.Unlock()
-	if mut.On(mut.R11ComparedLate) {
+	if failpoint.On(failpoint.R11ComparedLate) {
 		return nil
 	}
 	return c.l.compare(c, c.theirs.States, c.theirs.Damaged)
@@ -154,7 +154,7 @@ func (l *Links) setApartHere(c *conn) {
 // capped limits a watermark of a publisher to the numbers that are proven equal, even if no peer
 // counts.
 func (l *Links) capped(publisher, mark uint64) uint64 {
-	if from := l.o.Journal.Diverged(publisher); from > 0 && !mut.On(mut.R11DivergedSafe) {
+	if from := l.o.Journal.Diverged(publisher); from > 0 && !failpoint.On(failpoint.R11DivergedSafe) {
 		return min(mark, from-1)
 	}
 	return mark

@@ -7,8 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // spareLocked reports whether p may be left out because enough others count (MinSync).
@@ -19,7 +19,7 @@ func (l *Links) spareLocked(p *peer) bool {
 			others++
 		}
 	}
-	return others >= l.o.MinSync || mut.On(mut.R5MinSyncIgnored)
+	return others >= l.o.MinSync || failpoint.On(failpoint.R5MinSyncIgnored)
 }
 
 // checkLocked downgrades p, or lets it count again, if that is due. It schedules the consequences

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
@@ -169,7 +169,7 @@ func (c *conn) takeStates(d *decoder) error {
 	}
 	c.hello.States = f.states
 	// Each publisher comes once, so a hello grows no longer than a journal's table of publishers.
-	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !mut.On(mut.R2StatesRepeat) {
+	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !failpoint.On(failpoint.R2StatesRepeat) {
 		return refused("the publishers of the hello are not in order")
 	}
 	if !f.last {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"hash"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -62,7 +62,7 @@ func (h *handshake) prove() []byte { return h.proof(h.dialled) }
 
 // check returns an error if the other side's proof is wrong.
 func (h *handshake) check(proof []byte) error {
-	if !hmac.Equal(proof, h.proof(!h.dialled)) && !mut.On(mut.R2AnyProof) {
+	if !hmac.Equal(proof, h.proof(!h.dialled)) && !failpoint.On(failpoint.R2AnyProof) {
 		return errNotProven
 	}
 	return nil
@@ -75,12 +75,12 @@ func (h *handshake) proof(ofDialler bool) []byte {
 	m := hmac.New(sha256.New, h.secret)
 	write(m, []byte(proofLabel))
 	role := byte(h.place(ofDialler))
-	if mut.On(mut.R2ProofWithoutRole) {
+	if failpoint.On(failpoint.R2ProofWithoutRole) {
 		role = 0
 	}
 	write(m, []byte{role, byte(len(h.hellos))})
 	for _, n := range h.nonces {
-		if !mut.On(mut.R2ProofWithoutNonces) {
+		if !failpoint.On(failpoint.R2ProofWithoutNonces) {
 			write(m, n[:])
 		}
 	}

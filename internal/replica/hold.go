@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // holds are the publishes that are held back until the peers answer, the oldest first (R5, R11).
@@ -37,7 +37,7 @@ func (l *Links) Hold() (release func()) {
 func (l *Links) oldestLocked(p *peer) (since time.Duration, waits bool) {
 	since, waits = p.progress.Oldest()
 	switch {
-	case p.conn == nil, len(l.held) == 0, mut.On(mut.R5HeldNotCounted):
+	case p.conn == nil, len(l.held) == 0, failpoint.On(failpoint.R5HeldNotCounted):
 		return since, waits
 	case waits:
 		return min(since, l.held[0].since), true
@@ -56,7 +56,7 @@ func (l *Links) oldestWaitLocked(p *peer, now time.Duration) time.Duration {
 
 // Awaits implements [ledger.Group].
 func (l *Links) Awaits(publisher uint64, answers map[string]uint64) bool {
-	if mut.On(mut.R11TakesAtOnce) {
+	if failpoint.On(failpoint.R11TakesAtOnce) {
 		return false
 	}
 	state, _ := l.o.Journal.State(publisher)
@@ -68,7 +68,7 @@ func (l *Links) Awaits(publisher uint64, answers map[string]uint64) bool {
 		case p.conn == nil, p.outbound() && p.ack.Downgraded():
 		case !answered && p.syncsLocked():
 			return true
-		case have > state.Have && p.conn.sends() && !mut.On(mut.R11TakesBehind):
+		case have > state.Have && p.conn.sends() && !failpoint.On(failpoint.R11TakesBehind):
 			return true
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A decree is made only if each configured peer is connected or named in it, both at the instance
@@ -28,7 +28,7 @@ import (
 // An empty reason means that h takes d.
 func behind(d journal.Decree, h *Hello) string {
 	switch {
-	case h.Empty && !h.Damaged && h.Decree.Incarnation == 0, mut.On(mut.R2AnyIncarnation):
+	case h.Empty && !h.Damaged && h.Decree.Incarnation == 0, failpoint.On(failpoint.R2AnyIncarnation):
 		return ""
 	case h.Decree.Incarnation+1 == d.Incarnation && slices.Contains(d.Members, h.Name):
 		return ""

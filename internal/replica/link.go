@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
@@ -30,7 +30,7 @@ func Check(us, peer *Hello, expect string, known bool) error {
 		return refused("a peer without a name")
 	case expect != "" && peer.Name != expect:
 		return refused("%q answered where %q was expected", peer.Name, expect)
-	case !known && !mut.On(mut.R2AnyName):
+	case !known && !failpoint.On(failpoint.R2AnyName):
 		return refused("%q names neither a destination nor a peer of %q: see replication.destinations and replication.peers", peer.Name, us.Name)
 	case peer.Group != us.Group:
 		return refused("%q is of group %q, %q of %q", peer.Name, peer.Group, us.Name, us.Group)
@@ -149,7 +149,7 @@ func (l *Link) Floors(states []journal.State) []journal.Record {
 // sent.
 func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	switch have, known := l.have[r.Publisher]; {
-	case !known && !mut.On(mut.R10NotIntroduced):
+	case !known && !failpoint.On(failpoint.R10NotIntroduced):
 		return Introduce
 	case r.Sequence <= have:
 		return Skip
@@ -158,9 +158,9 @@ func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	case r.Kind != journal.Message || l.carries == nil || l.carries(r.Topic):
 		l.have[r.Publisher] = r.Sequence
 		return Send
-	case mut.On(mut.R3NoMarker):
+	case failpoint.On(failpoint.R3NoMarker):
 		return Skip
-	case durable < r.Sequence && !mut.On(mut.R3MarkerEarly):
+	case durable < r.Sequence && !failpoint.On(failpoint.R3MarkerEarly):
 		// The peer will acknowledge the marker as if it had the message. If our own disk did not
 		// have the message yet, no disk would have it.
 		return Wait
@@ -215,7 +215,7 @@ func goneMarker(s journal.State, have uint64) journal.Record {
 	case s.Removed:
 		r.RunningCRC = s.RemovedCRC
 	}
-	if mut.On(mut.R11GoneWithoutCRC) {
+	if failpoint.On(failpoint.R11GoneWithoutCRC) {
 		r.RunningCRC = 0
 	}
 	return r

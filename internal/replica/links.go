@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
@@ -307,7 +307,7 @@ func (l *Links) Ready() <-chan struct{} { return l.ready }
 func (l *Links) CatchingUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.opened && l.outcome != CaughtUp && !mut.On(mut.R6NotSaid)
+	return l.opened && l.outcome != CaughtUp && !failpoint.On(failpoint.R6NotSaid)
 }
 
 // Appended tells the links of a record in the journal; of several records of one publisher it is
@@ -355,7 +355,7 @@ func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 func (l *Links) looksLateLocked(p *peer) bool {
 	since, waits := l.oldestLocked(p)
 	due, ok := p.ack.Due(since, waits, l.spareLocked(p))
-	return ok && (l.looksAt < 0 || due < l.looksAt && !mut.On(mut.R5LooksLate))
+	return ok && (l.looksAt < 0 || due < l.looksAt && !failpoint.On(failpoint.R5LooksLate))
 }
 
 // Durable tells the links of an fsync. It is meant for journal.Options.OnDurable. It queues the
@@ -494,7 +494,7 @@ func (l *Links) Held(highest bookmark.Vector) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dests {
-		if p.givenUp || mut.On(mut.R2TrimUnacknowledged) {
+		if p.givenUp || failpoint.On(failpoint.R2TrimUnacknowledged) {
 			continue
 		}
 		acked := p.progress.Acknowledged()

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
@@ -32,7 +32,7 @@ func (l *lobby) admits(host string, now time.Duration) bool {
 	defer l.mu.Unlock()
 	strangers, from, most := count(l.conns)
 	return strangers < maxStrangers || from[host] < most || l.crowd.Take(time.Unix(0, 0).Add(now), crowdInterval, crowdBurst) ||
-		mut.On(mut.DAnyCrowd)
+		failpoint.On(failpoint.DAnyCrowd)
 }
 
 // count counts the accepted connections: all, those from each host, and those from the host with

@@ -1,6 +1,6 @@
 package replica
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
 // A link is one way if one side replicates to the other synchronously and the other does not
 // replicate back. Acknowledged messages are on two disks all the same. But messages published on
@@ -17,7 +17,7 @@ func (p *peer) oneWay() bool { return p.memory.sync && !p.outbound() }
 func (l *Links) anyOneWayLocked() bool {
 	for _, p := range l.peers {
 		if p.oneWay() {
-			return !mut.On(mut.R5OneWayInSync)
+			return !failpoint.On(failpoint.R5OneWayInSync)
 		}
 	}
 	return false

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
@@ -204,7 +204,7 @@ func (c *conn) comes(publisher, sequence uint64) {
 func (c *conn) echoes(from, to journal.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if from != c.echo.to && !mut.On(mut.R2EchoTooFar) {
+	if from != c.echo.to && !failpoint.On(failpoint.R2EchoTooFar) {
 		c.echo.from = from
 	}
 	c.echo.to = to

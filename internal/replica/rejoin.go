@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // An Outcome is the progress of an instance's start.
@@ -173,7 +173,7 @@ func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.B
 
 // Outcome returns the present outcome.
 func (r *Rejoin) Outcome(now time.Duration) Outcome {
-	if mut.On(mut.R6ServeAtOnce) {
+	if failpoint.On(failpoint.R6ServeAtOnce) {
 		return CaughtUp
 	}
 	met, waits, late := false, false, false
@@ -198,7 +198,7 @@ func (r *Rejoin) Outcome(now time.Duration) Outcome {
 }
 
 func (p *rejoining) expired(now time.Duration) bool {
-	return now >= p.deadline && !mut.On(mut.R6WaitForEver)
+	return now >= p.deadline && !failpoint.On(failpoint.R6WaitForEver)
 }
 
 // Whole reports whether the journal has everything that some intact peer had.

@@ -1,8 +1,8 @@
 package replica
 
 import (
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A memory is a peer's last description of its half of the link, on a connection with this process
@@ -16,7 +16,7 @@ type memory struct {
 // remembered returns the memories in the journal, by peer name.
 func remembered(j *journal.Journal) map[string]memory {
 	all := make(map[string]memory)
-	if mut.On(mut.R6ForgetsPeers) {
+	if failpoint.On(failpoint.R6ForgetsPeers) {
 		return all
 	}
 	for _, p := range j.Peers() {
@@ -38,10 +38,10 @@ func (m *memory) learn(theirs *Hello) (changed bool) {
 // pairs run both ways, or if it is no destination, since then it would have no other reason to
 // link.
 func (p *peer) awaited() bool {
-	if p.memory.known && !mut.On(mut.R6AwaitsAll) {
+	if p.memory.known && !failpoint.On(failpoint.R6AwaitsAll) {
 		return p.memory.inbound
 	}
-	return p.dest.Sync || !p.outbound() || mut.On(mut.R6AwaitsAll)
+	return p.dest.Sync || !p.outbound() || failpoint.On(failpoint.R6AwaitsAll)
 }
 
 // remember stores a peer's memory in the journal. No record that the peer sends from now on is

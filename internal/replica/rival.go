@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // signShown is how long the status shows a sign. The instance that causes it dials again every few
@@ -55,7 +55,7 @@ func (p *processes) linked(run uint64) {
 // comesBack reports whether a process was replaced by the one that is linked now, and whether that
 // was not known yet.
 func (p *processes) comesBack(now time.Duration, run uint64) (back, news bool) {
-	if !slices.Contains(p.replaced, run) || mut.On(mut.R2RivalsTakeTurns) {
+	if !slices.Contains(p.replaced, run) || failpoint.On(failpoint.R2RivalsTakeTurns) {
 		return false, false
 	}
 	return true, p.rival.give(now)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
@@ -160,7 +160,7 @@ func (s *sender) begin() error {
 	if err != nil {
 		return fmt.Errorf("looking for where to begin: %w", err)
 	}
-	if mut.On(mut.R2HelloWithoutHave) {
+	if failpoint.On(failpoint.R2HelloWithoutHave) {
 		from = j.End()
 	}
 	s.follower = j.Follow(from, journal.Appended)

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // MaxSkew is the largest difference between the wall clocks of two instances that counts as
@@ -72,7 +72,7 @@ func (l *Links) ClocksDisagree() bool {
 	defer l.mu.Unlock()
 	for _, p := range l.peers {
 		if p.skew.Disagree() && (p.conn != nil || p.outbound() && !p.givenUp) {
-			return !mut.On(mut.R2TrimsInDoubt)
+			return !failpoint.On(failpoint.R2TrimsInDoubt)
 		}
 	}
 	return false

@@ -3,7 +3,7 @@ package replica
 import (
 	"sync/atomic"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // frameStopping tells the progress of an instance's stop. A running instance answers it.
@@ -47,7 +47,7 @@ func (l *Links) enter(phase stopPhase, over *chan struct{}) <-chan struct{} {
 	*over = make(chan struct{})
 	l.stopping.phase.Store(uint64(phase))
 	for _, c := range l.linkedLocked() {
-		if !mut.On(mut.StopUntold) {
+		if !failpoint.On(failpoint.StopUntold) {
 			c.tellPhaseLocked()
 		}
 	}

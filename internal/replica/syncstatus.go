@@ -1,7 +1,7 @@
 package replica
 
 import (
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
@@ -31,9 +31,9 @@ func (l *Links) syncStatusLocked() syncstatus.Status {
 		return syncstatus.OneWay
 	case l.marks.syncs == 0:
 		return syncstatus.Async
-	case l.outcome != CaughtUp && !mut.On(mut.R6NotSaid):
+	case l.outcome != CaughtUp && !failpoint.On(failpoint.R6NotSaid):
 		return syncstatus.CatchingUp
-	case mut.On(mut.R5SaidInSync):
+	case failpoint.On(failpoint.R5SaidInSync):
 		return syncstatus.InSync
 	case l.marks.Single():
 		return syncstatus.Single

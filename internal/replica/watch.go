@@ -3,7 +3,7 @@ package replica
 import (
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // patrolInterval is how often absent destinations are checked and open intervals are journaled.
@@ -92,7 +92,7 @@ func (l *Links) patrolLocked(now time.Duration) {
 func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
-	up := p.conn == nil && !p.givenUp && Beyond(end, p.heldFrom, l.o.Hold) && !mut.On(mut.R5NeverGiveUp)
+	up := p.conn == nil && !p.givenUp && Beyond(end, p.heldFrom, l.o.Hold) && !failpoint.On(failpoint.R5NeverGiveUp)
 	p.givenUp = p.givenUp || up
 	l.mu.Unlock()
 	if up {
@@ -109,7 +109,7 @@ func (l *Links) GiveUpAbsent() (any bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dests {
-		if p.conn != nil || p.givenUp || !l.opened || now-p.awaySince < l.o.RejoinTimeout || mut.On(mut.R5TrimsLater) {
+		if p.conn != nil || p.givenUp || !l.opened || now-p.awaySince < l.o.RejoinTimeout || failpoint.On(failpoint.R5TrimsLater) {
 			continue
 		}
 		p.givenUp, any = true, true
@@ -152,7 +152,7 @@ func (l *Links) rejoinLocked(now time.Duration) {
 
 // open closes ready, after it has healed a damaged journal.
 func (l *Links) open(outcome Outcome, missing []string) {
-	if l.o.Journal.Damage() != nil && !mut.On(mut.R6ServeAtOnce) {
+	if l.o.Journal.Damage() != nil && !failpoint.On(failpoint.R6ServeAtOnce) {
 		if err := l.o.Journal.Healed(); err != nil {
 			l.o.Log.Error("healing the journal; clients are not served", "error", err)
 			return

@@ -2,7 +2,7 @@ package replica
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Watermarks compute safe(p) and settled(p) from the durable sequences of our disk and of the
@@ -29,7 +29,7 @@ func NewWatermarks(sync []bool) *Watermarks {
 		if s {
 			w.syncs++
 		}
-		w.marks[i].sync = s || mut.On(mut.AsyncCounts)
+		w.marks[i].sync = s || failpoint.On(failpoint.AsyncCounts)
 	}
 	return w
 }
@@ -49,7 +49,7 @@ func (w *Watermarks) Acked(dest int, b bookmark.Bookmark) {
 // Ended voids a destination's vector, because its next connection may come from an emptier disk
 // (R2).
 func (w *Watermarks) Ended(dest int) {
-	if mut.On(mut.R2StaleWatermark) {
+	if failpoint.On(failpoint.R2StaleWatermark) {
 		return
 	}
 	w.marks[dest].durable = nil
@@ -73,10 +73,10 @@ func (w *Watermarks) Durable(dest int, publisher uint64) uint64 {
 
 // Safe returns safe(p). local is durable(p) here.
 func (w *Watermarks) Safe(publisher, local uint64) uint64 {
-	if mut.On(mut.G2LocalAck) {
+	if failpoint.On(failpoint.G2LocalAck) {
 		return local
 	}
-	if !w.lone && w.syncs == 0 && !mut.On(mut.AsyncCounts) {
+	if !w.lone && w.syncs == 0 && !failpoint.On(failpoint.AsyncCounts) {
 		return 0
 	}
 	return w.least(publisher, local, true)

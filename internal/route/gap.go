@@ -5,14 +5,14 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // Gaps returns the removed ranges that v does not cover, ordered by publisher. floors has the
 // highest removed number of each publisher.
 func Gaps(floors, v bookmark.Vector) []wire.Gap {
-	if mut.On(mut.R9SilentGap) {
+	if failpoint.On(failpoint.R9SilentGap) {
 		return nil
 	}
 	var gaps []wire.Gap

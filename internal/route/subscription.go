@@ -5,8 +5,8 @@ package route
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -69,7 +69,7 @@ func (s *Subscription) Wants(r *ledger.Record) bool {
 		return false
 	}
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
-	if b.Sequence <= s.seenOf(b.Publisher) && (s.Options.Vector || !mut.On(mut.R9PlainListRepeats)) {
+	if b.Sequence <= s.seenOf(b.Publisher) && (s.Options.Vector || !failpoint.On(failpoint.R9PlainListRepeats)) {
 		return false
 	}
 	s.shown = b
@@ -149,10 +149,10 @@ func (s *Subscription) seenOf(publisher uint64) uint64 {
 // messages of a publisher that was closed, because its place may have left the publisher out (R10).
 func misses(cause ledger.Cause, seen uint64) bool {
 	switch {
-	case mut.On(mut.R9SilentGap), mut.On(mut.R9LostUntold) && cause == ledger.Lost && seen == 0:
+	case failpoint.On(failpoint.R9SilentGap), failpoint.On(failpoint.R9LostUntold) && cause == ledger.Lost && seen == 0:
 		return false
 	}
-	return seen > 0 || cause != ledger.LetGo && (cause != ledger.Closed || mut.On(mut.R10ClosedIsRemoved))
+	return seen > 0 || cause != ledger.LetGo && (cause != ledger.Closed || failpoint.On(failpoint.R10ClosedIsRemoved))
 }
 
 // AcceptsGaps reports whether the subscription continues after a gap.
@@ -201,7 +201,7 @@ func (s *Subscription) Last() bookmark.Bookmark { return s.last }
 
 // Shown returns the newest message that the subscriber got.
 func (s *Subscription) Shown() bookmark.Bookmark {
-	if mut.On(mut.R9CompletedNamesAny) {
+	if failpoint.On(failpoint.R9CompletedNamesAny) {
 		return s.last
 	}
 	return s.shown

@@ -10,7 +10,7 @@ import (
 	"path"
 	"slices"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A damaged log is cut before the damage, and the good records after it are set aside, in these
@@ -210,7 +210,7 @@ func (r *recovery) cutSegments(cut Position) error {
 		case stays:
 			return r.withFile(s.segment, func(f File) error { return s.cut(f, cut) })
 		}
-		if s.bad && !mut.On(mut.R8UnknownRemoved) {
+		if s.bad && !failpoint.On(failpoint.R8UnknownRemoved) {
 			err = keepUnknown(r.o.FS, r.o.Dir, path.Base(s.name()))
 		} else {
 			err = r.o.FS.Remove(s.name())

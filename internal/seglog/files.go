@@ -7,7 +7,7 @@ import (
 	"os"
 	"path"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // inOrder runs steps until one fails.
@@ -47,7 +47,7 @@ func writeFile(disk FS, name string, fill func(File) error) error {
 		return err
 	}
 	err = fill(f)
-	if err == nil && !mut.On(mut.DRenameBeforeSync) {
+	if err == nil && !failpoint.On(failpoint.DRenameBeforeSync) {
 		err = f.Sync()
 	}
 	return cmp.Or(err, f.Close())
@@ -56,7 +56,7 @@ func writeFile(disk FS, name string, fill func(File) error) error {
 // rename renames a file within a directory, durably.
 func rename(disk FS, dir, from, to string) error {
 	err := disk.Rename(path.Join(dir, from), path.Join(dir, to))
-	if err == nil && !mut.On(mut.DNoDirSync) {
+	if err == nil && !failpoint.On(failpoint.DNoDirSync) {
 		err = disk.SyncDir(dir)
 	}
 	return err

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -105,8 +105,8 @@ func goodFrame(b []byte, salt uint32, p Position) (size int, ok bool) {
 		return 0, false
 	}
 	ok = frameSum(salt, p, b[4:frameHeader+head]) == binary.LittleEndian.Uint32(b) &&
-		(crc.Bytes(0, b[frameHeader+head:frameHeader+n]) == restSum(b) || mut.On(mut.DRestUnsummed))
-	return size, ok || mut.On(mut.DNoCRC)
+		(crc.Bytes(0, b[frameHeader+head:frameHeader+n]) == restSum(b) || failpoint.On(failpoint.DRestUnsummed))
+	return size, ok || failpoint.On(failpoint.DNoCRC)
 }
 
 // record returns the record of a good frame at p.

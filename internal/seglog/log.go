@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A Log is a segmented, append-only record log in a directory, which it locks. It starts no
@@ -118,7 +118,7 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 	if l.err != nil {
 		return 0, false, l.err
 	}
-	if l.stage != nil && (l.end == l.written || mut.On(mut.DStageOverwritten)) {
+	if l.stage != nil && (l.end == l.written || failpoint.On(failpoint.DStageOverwritten)) {
 		l.stage.empty(l.records)
 	}
 	s := l.prepareLocked(frameSize(n))

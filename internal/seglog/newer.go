@@ -9,15 +9,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/format"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // refuseNewer returns a *format.VersionError if a later version of this program has written to the
 // log. Open and Inspect call it before anything else: to this version a later file looks damaged,
 // and Open cuts at damage.
 func (r *recovery) refuseNewer() error {
-	if mut.On(mut.R8NewerIsDamage) {
+	if failpoint.On(failpoint.R8NewerIsDamage) {
 		return nil
 	}
 	for _, dir := range []string{r.o.Dir, asideDir(r.o.Dir)} {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A recovery is the state of Open. Its main steps are list, inspect, replay and renew.
@@ -539,7 +539,7 @@ func (r *recovery) goOn() error {
 		return err
 	}
 	r.file, s.end = f, r.end
-	if mut.On(mut.R7TrustPageCache) {
+	if failpoint.On(failpoint.R7TrustPageCache) {
 		return nil
 	}
 	if err := f.Sync(); err != nil {

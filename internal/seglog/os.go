@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // OS is the file system of the operating system. Only the process's own user can access the files
@@ -57,7 +57,7 @@ var errNotFile = errors.New("it is not a regular file, and links are not followe
 // file elsewhere. It opens no pipe, since that could block.
 func openFile(name string, flag int) (File, error) {
 	name = filepath.FromSlash(name)
-	if mut.On(mut.DLinkFollowed) {
+	if failpoint.On(failpoint.DLinkFollowed) {
 		f, err := os.OpenFile(name, flag, 0o600)
 		return osFile{f}, err
 	}

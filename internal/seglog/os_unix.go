@@ -10,13 +10,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // openLock opens the file that is locked for a directory: the directory itself. A lock file in it
 // could be removed while it is locked, and the next process would then make and lock another one.
 func openLock(dir string) (*os.File, error) {
-	if mut.On(mut.DLockFile) {
+	if failpoint.On(failpoint.DLockFile) {
 		return os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	f, err := os.Open(dir)

@@ -9,7 +9,7 @@ import (
 	"path"
 	"syscall"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // reserveName is the name of a file that only reserves space. A log on a full disk cannot be opened
@@ -41,7 +41,7 @@ func KeepReserve(disk FS, dir string, size int64) error {
 
 // DropReserve removes the reserve file and reports whether there was one.
 func DropReserve(disk FS, dir string) bool {
-	return !mut.On(mut.R7NoReserve) && disk.Remove(path.Join(dir, reserveName)) == nil
+	return !failpoint.On(failpoint.R7NoReserve) && disk.Remove(path.Join(dir, reserveName)) == nil
 }
 
 // preallocate reserves want bytes for a file, or need bytes if the disk is too full for that. It

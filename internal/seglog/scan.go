@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A scanner reads the good frames of a segment's file in order.
@@ -175,7 +175,7 @@ func pieces(f File, at, size int64) (all []piece) {
 	for at < size {
 		p := piece{}
 		p.from, p.to = s.Data(at)
-		if p.from >= size || mut.On(mut.DHoleIsEnd) && len(all) > 0 {
+		if p.from >= size || failpoint.On(failpoint.DHoleIsEnd) && len(all) > 0 {
 			break
 		}
 		p.to = min(p.to, size)
@@ -219,7 +219,7 @@ func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) er
 // goodFrameIn is goodFrame for a frame that may be shorter than it states. It reads in pieces and
 // so takes no memory for the stated length.
 func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
-	if mut.On(mut.DLengthTrusted) {
+	if failpoint.On(failpoint.DLengthTrusted) {
 		return true, nil
 	}
 	var b [frameHeader]byte
@@ -252,7 +252,7 @@ func sumIn(f File, sum uint32, at, n int64) (uint32, error) {
 // readSummed reads n bytes of a file and verifies their checksum. good is false if it differs. A
 // long range is verified first and then read again, so that a wrong length takes no memory.
 func readSummed(f File, at int64, n, sum uint32) (b []byte, good bool, err error) {
-	if n > readAhead && !mut.On(mut.DLengthTrusted) {
+	if n > readAhead && !failpoint.On(failpoint.DLengthTrusted) {
 		if found, err := sumIn(f, 0, at, int64(n)); err != nil || found != sum {
 			return nil, false, err
 		}

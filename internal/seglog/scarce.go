@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -67,5 +67,5 @@ func patiently[T any](open func() (T, error)) (T, error) {
 }
 
 func scarce(err error) bool {
-	return (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && !mut.On(mut.DScarceIsFailed)
+	return (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && !failpoint.On(failpoint.DScarceIsFailed)
 }

@@ -8,7 +8,7 @@ import (
 	"path"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -170,7 +170,7 @@ func decodeStaged(f File, at, size int64, salt uint32) (e staged, ok bool, err e
 	e.behind = Position(binary.LittleEndian.Uint64(b[8:]))
 	e.at = Position(binary.LittleEndian.Uint64(b[16:]))
 	if stagedSum(salt, b[:]) != binary.LittleEndian.Uint32(b[:]) || e.behind > e.at || e.at >= maxPosition ||
-		e.at-e.behind > mostNotes*noteSize && !mut.On(mut.DLengthTrusted) {
+		e.at-e.behind > mostNotes*noteSize && !failpoint.On(failpoint.DLengthTrusted) {
 		return e, false, nil
 	}
 	at += stagedHead
@@ -191,7 +191,7 @@ func (e *staged) end() Position { return e.at + Position(len(e.frame)) }
 // frame gets the place that it was meant for, as if the process had lived on. Doing this twice
 // changes nothing.
 func (r *recovery) redo() error {
-	if mut.On(mut.DStageIgnored) {
+	if failpoint.On(failpoint.DStageIgnored) {
 		return nil
 	}
 	list, err := readStage(r.o.FS, r.o.Dir)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"path"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // A writer is the state of the holder of turn.
@@ -193,7 +193,7 @@ func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f 
 		return nil, 0, err
 	}
 	f, err = fs.OpenFile(s.name(), 0)
-	if err == nil && mut.On(mut.DRenameBeforeSync) {
+	if err == nil && failpoint.On(failpoint.DRenameBeforeSync) {
 		err = f.Sync()
 	}
 	return f, size, err
@@ -219,10 +219,10 @@ func (l *Log) sync() (Position, error) {
 
 func (l *Log) syncFile() error {
 	err := l.w.file.Sync()
-	if err != nil && mut.On(mut.DRetrySync) {
+	if err != nil && failpoint.On(failpoint.DRetrySync) {
 		err = l.w.file.Sync()
 	}
-	if mut.On(mut.R7IgnoreSyncError) {
+	if failpoint.On(failpoint.R7IgnoreSyncError) {
 		return nil
 	}
 	return err

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -78,7 +78,7 @@ type account struct {
 // the session, or all sessions together, exceed their limit.
 func (a *account) take(bytes int) bool {
 	a.used += bytes
-	if mut.On(mut.DAnyMemory) {
+	if failpoint.On(failpoint.DAnyMemory) {
 		return true
 	}
 	if bytes > 0 && a.used > a.most {
@@ -105,12 +105,12 @@ func (a *account) charge(held *int, bytes int) bool {
 // budget is used up.
 func (a *account) reserve(bytes int) bool {
 	a.reserved += bytes
-	return a.budget.used.Add(int64(bytes)) <= int64(a.total) || mut.On(mut.DAnyTotal)
+	return a.budget.used.Add(int64(bytes)) <= int64(a.total) || failpoint.On(failpoint.DAnyTotal)
 }
 
 // close returns the account's reserve to the budget.
 func (a *account) close() {
-	if mut.On(mut.DMemoryKept) {
+	if failpoint.On(failpoint.DMemoryKept) {
 		return
 	}
 	a.reserve(-a.reserved)

@@ -3,8 +3,8 @@ package servercore
 import (
 	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // An AckOut is one persisted ack to a publisher.
@@ -64,7 +64,7 @@ func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombst
 	}
 	reach := settled // every number up to here is settled or its failure may be sent
 	for _, t := range tombs {
-		if t.Sequence > a.Received || mut.On(mut.R14AckPasses) {
+		if t.Sequence > a.Received || failpoint.On(failpoint.R14AckPasses) {
 			break
 		}
 		if t.Sequence <= a.Failed {

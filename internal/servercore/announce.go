@@ -4,8 +4,8 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // An announcement collects the peers' answers to the notice of a logon (R11).
@@ -133,6 +133,6 @@ func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 	if r == (ledger.Reply{}) {
 		r.Lost = i.Registry.outbid(there, i.Ledger)
 	}
-	r.Lost = r.Lost && !mut.On(mut.R11KeptInSilence)
+	r.Lost = r.Lost && !failpoint.On(failpoint.R11KeptInSilence)
 	return r
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
@@ -37,7 +37,7 @@ func (a *arrivals) admits(address string, most int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.strangers.count() < most/2 || len(a.strangers[address]) < len(a.strangers.busiest()) || a.crowd.Take(now, crowdInterval, crowdBurst) ||
-		mut.On(mut.DAnyCrowd)
+		failpoint.On(failpoint.DAnyCrowd)
 }
 
 func newArrivals(most int) arrivals {
@@ -52,11 +52,11 @@ func (a *arrivals) add(s *Session, address string) (crowding *Session, ok bool) 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch full := a.strangers.count() >= s.limits.Strangers; {
-	case a.most > 0 && len(a.all) >= a.most && !mut.On(mut.DAnySessions):
+	case a.most > 0 && len(a.all) >= a.most && !failpoint.On(failpoint.DAnySessions):
 		return nil, false
-	case a.addresses[address] >= a.perAddress(s) && !mut.On(mut.DAnyAddress):
+	case a.addresses[address] >= a.perAddress(s) && !failpoint.On(failpoint.DAnyAddress):
 		return nil, false
-	case full && mut.On(mut.DStrangersStay):
+	case full && failpoint.On(failpoint.DStrangersStay):
 		return nil, false
 	case full:
 		crowding = a.strangers.crowding()

@@ -1,8 +1,8 @@
 package servercore
 
 import (
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // maxClaims bounds the number of remembered claims of peers.
@@ -12,7 +12,7 @@ const maxClaims = 1 << 16
 // If it does not lose, outbid remembers it. So two peers that are not linked with each other learn
 // of each other's sessions from a third instance. A pair has no third instance (R11).
 func (r *Registry) outbid(c Claim, group ledger.Group) bool {
-	if c.Publisher == 0 || len(group.SyncPeers()) < 2 || mut.On(mut.R11ClaimForgotten) {
+	if c.Publisher == 0 || len(group.SyncPeers()) < 2 || failpoint.On(failpoint.R11ClaimForgotten) {
 		return false
 	}
 	r.mu.Lock()

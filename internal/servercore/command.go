@@ -10,14 +10,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // Execute executes one command; size is the length of its frame in bytes. After Execute, TooLarge
 // and Refuse the caller must check Deciding. An error ends the session.
 func (s *Session) Execute(m *wire.Message, size int) error {
-	if longest := max(len(m.CommandID), len(m.SubID), len(m.QueryID)); longest > maxID && !mut.On(mut.DAnyID) {
+	if longest := max(len(m.CommandID), len(m.SubID), len(m.QueryID)); longest > maxID && !failpoint.On(failpoint.DAnyID) {
 		return s.idTooLong(m, longest)
 	}
 	switch s.reader.stage {

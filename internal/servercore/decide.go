@@ -1,8 +1,8 @@
 package servercore
 
 import (
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // LogonFacts are the facts that decide a logon.
@@ -89,10 +89,10 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 // messages refuses it (R4). A publisher that no instance knows may go on (R10).
 func decideExtended(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
-	if mut.On(mut.G2LogonHave) {
+	if failpoint.On(failpoint.G2LogonHave) {
 		accept.Sequence = f.Have
 	}
-	if f.Have > f.Last && !mut.On(mut.R1ForeignTrusted) {
+	if f.Have > f.Last && !failpoint.On(failpoint.R1ForeignTrusted) {
 		accept.Sequence, accept.Foreign = min(f.Safe, f.Acked), true
 	}
 	gone := LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
@@ -100,13 +100,13 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		gone.Unknown = f.Sent
 	}
 	switch {
-	case f.Acked <= f.Have && gone.Unknown == 0 || mut.On(mut.R4NoGapCheck):
+	case f.Acked <= f.Have && gone.Unknown == 0 || failpoint.On(failpoint.R4NoGapCheck):
 		return accept
 	case f.mayLose():
 		return LogonVerdict{Step: LogonLost, UpTo: f.Acked, Unknown: gone.Unknown}
 	case f.Decreed && !f.Survivors && f.PeerHave <= f.Have:
 		return LogonVerdict{Step: LogonWait}
-	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
+	case f.Have > 0 || failpoint.On(failpoint.R10UnknownIsGap):
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
 		return gone
@@ -125,14 +125,14 @@ func decideExtended(f LogonFacts) LogonVerdict {
 // mayLose reports whether the missing messages may be declared lost by a decree: no instance is
 // left that could have them. A peer that has more of the publisher will send it.
 func (f LogonFacts) mayLose() bool {
-	return f.Decreed && (f.Survivors || mut.On(mut.R4DecreeAlone)) && f.PeerHave <= f.Have
+	return f.Decreed && (f.Survivors || failpoint.On(failpoint.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
 
 // maybeForgotten reports whether the group may have had, and forgotten, messages that the client's
 // store still keeps. Taking such a message now could take it twice.
 func (f LogonFacts) maybeForgotten() bool {
 	before := f.Clock > 0 && f.Clock <= f.Closing.Forgotten // 0: it has heard no clock, so it has sent nothing
-	return f.Have == 0 && f.Sent > f.Acked && before && !mut.On(mut.R10ClockNotCompared)
+	return f.Have == 0 && f.Sent > f.Acked && before && !failpoint.On(failpoint.R10ClockNotCompared)
 }
 
 // clock returns the group's clock for the logon ack, 0 to leave it out. Only a client whose
@@ -151,7 +151,7 @@ func decidePlain(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Have, Have: f.Have}
 	unknown := f.Have == 0
 	switch {
-	case mut.On(mut.R15LogonAtOnce):
+	case failpoint.On(failpoint.R15LogonAtOnce):
 		return accept
 	case !f.Lone && !f.Asked:
 		return LogonVerdict{Step: LogonWait}
@@ -169,7 +169,7 @@ func decidePlain(f LogonFacts) LogonVerdict {
 // UnknownEverywhere reports whether no instance of the group knows the publisher, so that a first
 // number above 1 is neither a publish gap nor a hole (R10).
 func (f LogonFacts) UnknownEverywhere() bool {
-	if mut.On(mut.R10UnknownIsGap) || f.Have > 0 || f.CatchingUp {
+	if failpoint.On(failpoint.R10UnknownIsGap) || f.Have > 0 || f.CatchingUp {
 		return false
 	}
 	return f.Lone || f.Answered && f.PeerHave == 0
@@ -179,7 +179,7 @@ func (f LogonFacts) UnknownEverywhere() bool {
 // Only an intact instance can say that the publisher let go of them before it came here. On another
 // instance they may have been on a disk that was lost (R10).
 func (f LogonFacts) UnknownCause() ledger.Cause {
-	if f.Intact || mut.On(mut.R10LetGoUnheard) {
+	if f.Intact || failpoint.On(failpoint.R10LetGoUnheard) {
 		return ledger.LetGo
 	}
 	return ledger.Lost
@@ -209,7 +209,7 @@ func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
 	gone := st.Kind == 0 || st.Kind == ledger.Elsewhere || st.Kind == ledger.Gone // nothing to compare with
 	done := st.Kind != ledger.Gone || st.Cause == ledger.Removed || st.Cause == ledger.Closed || st.Cause == ledger.LetGo && f.LetGo
 	switch {
-	case mut.On(mut.R1CoveredIsDuplicate):
+	case failpoint.On(failpoint.R1CoveredIsDuplicate):
 		return AgainKnown
 	case st.Kind == ledger.Tombstone:
 		return AgainRefused

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -31,7 +31,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 			w.rotate(b)
 			return false
 		}
-		if i > 0 && (len(w.out) >= fillBytes && !mut.On(mut.DFillsAll) || w.read-began >= fillRecords && !mut.On(mut.DReadsAll)) {
+		if i > 0 && (len(w.out) >= fillBytes && !failpoint.On(failpoint.DFillsAll) || w.read-began >= fillRecords && !failpoint.On(failpoint.DReadsAll)) {
 			w.rotate(b)
 			return true
 		}
@@ -39,7 +39,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 			continue // it would read the same record and wait
 		}
 		more = s.deliverBehind(b, now) || more
-		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
+		if len(w.behind) > mostFollowers && !failpoint.On(failpoint.DFillsAll) {
 			held = s.rest(b, held)
 		}
 	}
@@ -121,7 +121,7 @@ func (s *Session) worked(table *topic.Table[*sub], now time.Time) bool {
 	if s.ended.Load() {
 		return true
 	}
-	if table.Work() < turnWork || mut.On(mut.DNoRest) {
+	if table.Work() < turnWork || failpoint.On(failpoint.DNoRest) {
 		return false
 	}
 	s.writer.rested = now.Add(workRest * time.Duration(table.Work()) / turnWork)
@@ -267,7 +267,7 @@ func (s *Session) isSafeNow(r *ledger.Record) bool {
 	if s.isSafe(r) {
 		return true
 	}
-	s.waiting.Store(!mut.On(mut.DWaitsUnseen))
+	s.waiting.Store(!failpoint.On(failpoint.DWaitsUnseen))
 	return s.isSafe(r) // the watermark may have moved before waiting was set
 }
 
@@ -277,11 +277,11 @@ func (s *Session) isSafe(r *ledger.Record) bool {
 	if _, known := s.inst.Ledger.Have(r.Publisher); !known {
 		return true // retention has removed the publisher since; it removes only safe records (R2)
 	}
-	if from := s.inst.Ledger.Diverged(r.Publisher); from > 0 && r.Sequence >= from && !mut.On(mut.R11DivergedHoldsBack) {
+	if from := s.inst.Ledger.Diverged(r.Publisher); from > 0 && r.Sequence >= from && !failpoint.On(failpoint.R11DivergedHoldsBack) {
 		return true // it never becomes safe
 	}
 	safe, settled := s.inst.Ledger.Watermarks(r.Publisher)
-	if s.who.ext && !mut.On(mut.R13SettledIsSafe) {
+	if s.who.ext && !failpoint.On(failpoint.R13SettledIsSafe) {
 		return r.Sequence <= safe
 	}
 	return r.Sequence <= settled

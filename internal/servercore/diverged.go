@@ -5,14 +5,14 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // divergedFrom returns the first number of the session's publisher that is not proven equal on all
 // instances, or 0 if the publisher has not diverged (R11).
 func (s *Session) divergedFrom() uint64 {
-	if !s.who.canSequence || mut.On(mut.R11DivergedLives) {
+	if !s.who.canSequence || failpoint.On(failpoint.R11DivergedLives) {
 		return 0
 	}
 	return s.inst.Ledger.Diverged(s.who.claim.Publisher)
@@ -44,7 +44,7 @@ func (s *Session) notTaken(publisher uint64) {
 func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
 		s := r.publisher(b.Publisher)
-		if s == nil || mut.On(mut.R11DivergedLives) {
+		if s == nil || failpoint.On(failpoint.R11DivergedLives) {
 			continue
 		}
 		s.endDiverged("", b.Sequence)

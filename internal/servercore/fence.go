@@ -4,8 +4,8 @@ import (
 	"bytes"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A Claim identifies the publisher and client of a logon (R11), in the form in which peers are
@@ -30,7 +30,7 @@ func ContestHere(old, later Claim) Contest {
 		return OtherPublisher
 	case old.User != later.User:
 		return OtherUser
-	case SameLife(old, later) && later.Counter < old.Counter && !mut.On(mut.R11LaterWins):
+	case SameLife(old, later) && later.Counter < old.Counter && !failpoint.On(failpoint.R11LaterWins):
 		return OldWins
 	}
 	return NewWins
@@ -50,7 +50,7 @@ func ContestAcross(here, there Claim, told bool) Contest {
 		return NewWins // the notices have crossed, and one of them must win
 	case here.User != there.User:
 		return OtherUser
-	case mut.On(mut.R11LaterWins):
+	case failpoint.On(failpoint.R11LaterWins):
 		return NewWins
 	case SameLife(here, there) && here.Counter != there.Counter:
 		return winner(there.Counter > here.Counter)

@@ -4,8 +4,8 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
@@ -66,7 +66,7 @@ func (i *Instance) runPublisher(client string) bookmark.Identity {
 // isReplicated reports whether it is certain that every sync link carries all topics of a pattern
 // (R3).
 func (i *Instance) isReplicated(p topic.Pattern) bool {
-	if mut.On(mut.R3NotSaid) {
+	if failpoint.On(failpoint.R3NotSaid) {
 		return true
 	}
 	set, err := topic.NewSet(i.Ledger.Carried())

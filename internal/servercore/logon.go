@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -87,7 +87,7 @@ func (s *Session) logon(m *wire.Message) error {
 		return s.refuseLogon(m, reason)
 	}
 	rejected, err := wire.ParseSpans(m.Rejected)
-	if err != nil || s.who.ext && (m.Acked > m.Last || m.Sent > m.Last) && !mut.On(mut.R1AckedBeyondLast) {
+	if err != nil || s.who.ext && (m.Acked > m.Last || m.Sent > m.Last) && !failpoint.On(failpoint.R1AckedBeyondLast) {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
 	if reason := s.inst.Ledger.Outdated(); reason != "" {
@@ -157,7 +157,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 			return wire.ReasonInvalidOptions
 		}
 	}
-	if who.ext && !mut.On(mut.R15ConflatesAll) {
+	if who.ext && !failpoint.On(failpoint.R15ConflatesAll) {
 		who.conflation = 0 // meant for servers without the extensions
 	}
 	who.claim = claimOf(m, s.inst.Name)
@@ -330,7 +330,7 @@ func (s *Session) recordGone(v LogonVerdict) error {
 		s.log.Error("LOST: the client let go of messages that nobody has any more, as the decree says",
 			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
 		r.Cause = ledger.Lost
-		if mut.On(mut.R4DecreeLetGo) {
+		if failpoint.On(failpoint.R4DecreeLetGo) {
 			r.Cause = ledger.LetGo
 		}
 	} else {
@@ -403,7 +403,7 @@ func (s *Session) plainBegins(f LogonFacts) LogonStep {
 // below its first entry: earlier messages may have been refused too, and the client must not let go
 // of them before it hears that.
 func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
-	if !s.who.ext || mut.On(mut.R14NotToldAgain) {
+	if !s.who.ext || failpoint.On(failpoint.R14NotToldAgain) {
 		return 0
 	}
 	tombs := s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked)
@@ -436,7 +436,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
 	a.Sync, a.Clock = s.inst.SyncStatus().String(), s.reader.logon.clock
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
-	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost && !mut.On(mut.R4LossUntold)) && s.who.canSequence {
+	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost && !failpoint.On(failpoint.R4LossUntold)) && s.who.canSequence {
 		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
 	}
 	return a

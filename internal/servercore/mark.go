@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -34,7 +34,7 @@ func (s *Session) mark(b *sub, now time.Time) {
 	}
 	b.lastMark = now
 	s.weigh(b)
-	if mut.On(mut.R9NoMarks) {
+	if failpoint.On(failpoint.R9NoMarks) {
 		return
 	}
 	b.Name(s.leavesOut)
@@ -60,7 +60,7 @@ func (s *Session) mark(b *sub, now time.Time) {
 // leavesOut reports whether a place may leave out a publisher that has sent nothing for its
 // subscription. It may if the ledger will always know all topics of the messages that it has now.
 func (s *Session) leavesOut(publisher uint64) bool {
-	return s.inst.Ledger.TopicsKnown(publisher) || mut.On(mut.R9ManyTopicsLeftOut)
+	return s.inst.Ledger.TopicsKnown(publisher) || failpoint.On(failpoint.R9ManyTopicsLeftOut)
 }
 
 func (s *Session) isSettled(b bookmark.Bookmark) bool {

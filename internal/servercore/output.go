@@ -3,8 +3,8 @@ package servercore
 import (
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -117,7 +117,7 @@ func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	w := &s.writer
 	look := s.lookForAcks(now)
 	s.mu.Lock()
-	if !s.known || s.state != StateOpen || !s.box.empty() && !mut.On(mut.R14AckPassesFrames) {
+	if !s.known || s.state != StateOpen || !s.box.empty() && !failpoint.On(failpoint.R14AckPassesFrames) {
 		s.mu.Unlock()
 		return b, true
 	}
@@ -202,7 +202,7 @@ func (s *Session) writeOutbox(now time.Time) (more bool) {
 	}
 	w.out = append(w.out, box.control[written:]...)
 	for i, m := range box.unlogged {
-		if len(w.out) >= fillBytes && i > 0 && !mut.On(mut.DFillsAll) {
+		if len(w.out) >= fillBytes && i > 0 && !failpoint.On(failpoint.DFillsAll) {
 			box.keep(i)
 			return true
 		}

@@ -8,8 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -52,7 +52,7 @@ func (s *Session) refusesTopic(topic []byte, numbered bool) string {
 	switch {
 	case len(topic) == 0:
 		return wire.ReasonNoTopic
-	case !validTopic(topic), len(topic) > s.limits.Topic && !mut.On(mut.DAnyTopic):
+	case !validTopic(topic), len(topic) > s.limits.Topic && !failpoint.On(failpoint.DAnyTopic):
 		return wire.ReasonInvalidTopic
 	case string(topic) == devnull:
 		return ""
@@ -80,7 +80,7 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 		s.refuse(m, reasonNoName)
 		return nil
 	}
-	if refused != "" && mut.On(mut.R14NoTombstone) {
+	if refused != "" && failpoint.On(failpoint.R14NoTombstone) {
 		s.refuse(m, refused)
 		return nil
 	}
@@ -129,7 +129,7 @@ func (s *Session) took(sequence uint64, wanted bool) {
 // leaves out. All of them must be in one range that the client has stated as rejected (R1).
 func (s *Session) leaveOut(upTo uint64) error {
 	low, out := rejectedFrom(s.reader.logon.spans, upTo)
-	if mut.On(mut.R1LeavesOut) && upTo > 0 {
+	if failpoint.On(failpoint.R1LeavesOut) && upTo > 0 {
 		low, out = 1, true
 	}
 	if !out || upTo <= s.reader.have {
@@ -321,7 +321,7 @@ func (s *Session) duplicate(sequence uint64, wanted bool) {
 // differs rejects a message whose identity the ledger has with other content: a copy of a publish
 // store is in use (R11).
 func (s *Session) differs(m *wire.Message) {
-	if mut.On(mut.R11NoContentCheck) {
+	if failpoint.On(failpoint.R11NoContentCheck) {
 		s.duplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
 		return
 	}

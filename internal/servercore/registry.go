@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -130,7 +130,7 @@ func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 
 // rivalsLocked returns the sessions that cannot exist beside a session with claim c.
 func (r *Registry) rivalsLocked(c Claim) []*Session {
-	if mut.On(mut.R11NoFence) {
+	if failpoint.On(failpoint.R11NoFence) {
 		return nil
 	}
 	var rivals []*Session

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -119,7 +119,7 @@ func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) 
 	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
 	s.limits = inst.Limits.withDefaults(inst.MaxMessage)
 	s.account = account{budget: &inst.held, total: s.limits.Memory, most: strangerMemory}
-	if mut.On(mut.DAnyStranger) {
+	if failpoint.On(failpoint.DAnyStranger) {
 		s.account.most = s.limits.SessionMemory
 	}
 	s.reader.appender = inst.Ledger.Appender()
@@ -208,7 +208,7 @@ func (s *Session) becomeLocked(state State, why string) {
 		s.why = why
 	}
 	s.state = state
-	s.ended.Store(state >= StateEnding && !mut.On(mut.DEndUnseen))
+	s.ended.Store(state >= StateEnding && !failpoint.On(failpoint.DEndUnseen))
 	s.driver.Changed(state)
 	s.driver.Wake()
 }
@@ -266,7 +266,7 @@ func (s *Session) yield(to Claim) {
 // the client lets go of it.
 func (s *Session) raised(have uint64) {
 	s.mu.Lock()
-	overtaken := have > s.given && s.state < StateEnding && !mut.On(mut.R11Overtaken)
+	overtaken := have > s.given && s.state < StateEnding && !failpoint.On(failpoint.R11Overtaken)
 	given := s.given
 	s.mu.Unlock()
 	if !overtaken {

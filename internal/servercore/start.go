@@ -6,8 +6,8 @@ import (
 	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -54,7 +54,7 @@ func (s *Session) checkList(b *sub, list []byte) error {
 	switch {
 	case b.Options.Vector && n > s.vectorMost(wire.MaxVector):
 		return &subscribeError{reason: wire.ReasonVectorTooLong, loud: true}
-	case !b.Options.Vector && n > maxBookmarks && !mut.On(mut.DAnyList):
+	case !b.Options.Vector && n > maxBookmarks && !failpoint.On(failpoint.DAnyList):
 		return &subscribeError{reason: "more than 1000 bookmarks", loud: true}
 	}
 	return nil
@@ -135,7 +135,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 		at.Seen.Merge(removed)
 	}
 	at.pass(l, list)
-	if mut.On(mut.R9ByPosition) {
+	if failpoint.On(failpoint.R9ByPosition) {
 		at.From, at.After = behindLast(l, list, at.From)
 	}
 	return nil
@@ -148,7 +148,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 	at.Passed = bookmark.Vector{}
 	for _, x := range list {
-		if floor := l.Floor(x.Publisher); floor > at.Seen[x.Publisher] && !mut.On(mut.R9RemovedNotPassed) {
+		if floor := l.Floor(x.Publisher); floor > at.Seen[x.Publisher] && !failpoint.On(failpoint.R9RemovedNotPassed) {
 			at.Seen[x.Publisher], at.Passed[x.Publisher] = floor, floor
 		}
 	}

@@ -4,8 +4,8 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -30,11 +30,11 @@ func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 // if a stretch cannot hold the message.
 func (s *Session) stretchTo(subs []*sub, r *ledger.Record) bool {
 	w := &s.writer
-	if r.Raw == nil || record.Introduced(r.Raw) && !mut.On(mut.R10CheckTold) {
+	if r.Raw == nil || record.Introduced(r.Raw) && !failpoint.On(failpoint.R10CheckTold) {
 		return false // the record holds the publisher's check, which subscribers must not see
 	}
 	o := &w.open
-	if !o.Takes(w.out, len(r.Raw)) || !slices.Equal(o.subs, subs) && !mut.On(mut.R9StretchForOthers) {
+	if !o.Takes(w.out, len(r.Raw)) || !slices.Equal(o.subs, subs) && !failpoint.On(failpoint.R9StretchForOthers) {
 		if !slices.ContainsFunc(subs, (*sub).getsBookmarks) {
 			return false
 		}

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -37,7 +37,7 @@ type sub struct {
 // matches returns a function that reports whether a removed message on a topic concerns the
 // subscription (R9).
 func (b *sub) matches() func(topic []byte) bool {
-	if mut.On(mut.R9AnyTopicGap) {
+	if failpoint.On(failpoint.R9AnyTopicGap) {
 		return func([]byte) bool { return true }
 	}
 	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) }

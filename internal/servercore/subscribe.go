@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -167,9 +167,9 @@ func (s *Session) enter(b *sub) (old *sub, refused *subscribeError) {
 	switch {
 	case old != nil && !b.Options.Replace:
 		return nil, &subscribeError{reason: wire.ReasonSubIDInUse}
-	case old == nil && len(s.subs) >= s.limits.Subscriptions && !mut.On(mut.DAnySubscriptions):
+	case old == nil && len(s.subs) >= s.limits.Subscriptions && !failpoint.On(failpoint.DAnySubscriptions):
 		return nil, &subscribeError{reason: "too many subscriptions", loud: true}
-	case s.stepsLocked(old)+b.Pattern.Steps() > maxSteps && !mut.On(mut.DAnyPatterns):
+	case s.stepsLocked(old)+b.Pattern.Steps() > maxSteps && !failpoint.On(failpoint.DAnyPatterns):
 		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}
 	case !s.account.charge(&b.charged, b.weight()):
 		s.account.charge(&b.charged, 0)

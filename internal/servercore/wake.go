@@ -4,8 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
@@ -48,7 +48,7 @@ func (i *Instance) scouted() bool {
 	}
 	defer s.busy.Store(false)
 	switch {
-	case i.Registry.audience.Load() < audienceLeast || mut.On(mut.DWakesAll):
+	case i.Registry.audience.Load() < audienceLeast || failpoint.On(failpoint.DWakesAll):
 		closeFollower(&s.follower)
 	case s.follower == nil:
 		s.follower, s.topics = i.Ledger.Follow(i.Ledger.Durable()), make(map[string]bool)
@@ -114,7 +114,7 @@ func (s *Session) tick() time.Duration {
 		return never
 	}
 	tick := max(audienceTick, time.Duration(n)*audienceEach)
-	if mut.On(mut.DTicksTogether) {
+	if failpoint.On(failpoint.DTicksTogether) {
 		return tick
 	}
 	return tick - tick/2*time.Duration(s.number%audienceLeast)/audienceLeast

@@ -7,7 +7,7 @@ import (
 	"hash/crc32"
 	"strings"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 const (
@@ -139,13 +139,13 @@ func (a *Assembly) Complete(m *Message) error {
 	if m.Parts == 0 {
 		return nil
 	}
-	if was.err != nil && !mut.On(mut.R9PartMissing) {
+	if was.err != nil && !failpoint.On(failpoint.R9PartMissing) {
 		return was.err
 	}
 	came := was.parts
 	mixed := !bytes.Equal(was.id, m.CommandID)
 	was.take(m)
-	if (mixed || came != m.Parts || uint64(was.sum) != m.Sum) && !mut.On(mut.R9PartMissing) {
+	if (mixed || came != m.Parts || uint64(was.sum) != m.Sum) && !failpoint.On(failpoint.R9PartMissing) {
 		return fmt.Errorf("%w: %d parts came, with sum %d, of %d with sum %d", ErrParts, came, was.sum, m.Parts, m.Sum)
 	}
 	if len(was.bookmark) > 0 {

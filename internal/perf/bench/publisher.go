@@ -56,7 +56,7 @@ func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
 	}
 	p.store = &watched{store, p.acked}
 	p.client, err = dial(ctx, client.Config{
-		Name: name, Servers: r.servers, Publishes: p.store,
+		Name: name, Servers: r.servers, PublishStore: p.store,
 		WindowMessages: r.o.Window, WindowBytes: max(windowBytes, r.o.Window*(r.o.Size+overhead)),
 		Hooks: client.Hooks{FailedWrite: func(*client.RejectedError) { p.refused.Add(1) }},
 	})

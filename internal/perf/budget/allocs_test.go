@@ -96,7 +96,7 @@ func TestAllocsOfPublish(t *testing.T) {
 		{"File", func(t *testing.T) pubstore.Store { return openFile(t) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, _ := dial(t, func(cfg *client.Config) { cfg.Publishes = tt.store(t) })
+			c, _ := dial(t, func(cfg *client.Config) { cfg.PublishStore = tt.store(t) })
 			body := make([]byte, 256)
 			ctx, cancel := context.WithCancel(t.Context()) // as applications have it
 			defer cancel()
@@ -158,7 +158,7 @@ func TestAllocsOfReceive(t *testing.T) {
 		{"Bolt", func(t *testing.T) bookmarkstore.Store { return openMarks(t) }, 2 * few},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, srv := dial(t, func(cfg *client.Config) { cfg.Bookmarks = tt.store(t) })
+			c, srv := dial(t, func(cfg *client.Config) { cfg.BookmarkStore = tt.store(t) })
 			sub, err := c.Subscribe(t.Context(), "^orders", client.WithTime(), client.From(client.Epoch), client.ID("s"))
 			if err != nil {
 				t.Fatal(err)

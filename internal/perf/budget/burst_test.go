@@ -51,7 +51,7 @@ func newSystem(t *testing.T) *system {
 	s.pair.B.Disk().SyncDelay(syncTime)
 
 	store := openStore(t, s.store, false)
-	s.publisher = s.dial(t, client.Config{Name: "publisher", Publishes: store}, s.published)
+	s.publisher = s.dial(t, client.Config{Name: "publisher", PublishStore: store}, s.published)
 	s.subscribe(t, "subscriber")
 	return s
 }

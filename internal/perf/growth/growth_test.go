@@ -293,7 +293,7 @@ func BenchmarkMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 			c, err := client.Dial(context.Background(), client.Config{
-				Name: "alone", Servers: []string{"tcp://127.0.0.1:1/amps/json"}, Offline: true, Publishes: store, Bookmarks: bookmarkstore.NewMemory(),
+				Name: "alone", Servers: []string{"tcp://127.0.0.1:1/amps/json"}, Offline: true, PublishStore: store, BookmarkStore: bookmarkstore.NewMemory(),
 			})
 			if err != nil {
 				b.Fatal(err)

@@ -285,7 +285,7 @@ type fine struct {
 
 func newFine(ctx context.Context, uri string) (*fine, error) {
 	c, err := client.Dial(ctx, client.Config{
-		Name: "fine", Servers: []string{uri}, Publishes: pubstore.NewMemory(pubstore.MemoryOptions{}),
+		Name: "fine", Servers: []string{uri}, PublishStore: pubstore.NewMemory(pubstore.MemoryOptions{}),
 	})
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (b *battle) recruit(ctx context.Context) error {
 		}
 		b.honest = append(b.honest, h)
 		h.client, err = client.Dial(ctx, client.Config{
-			Name: name, Publishes: h.store, Servers: []string{servers[i%2], servers[1-i%2]},
+			Name: name, PublishStore: h.store, Servers: []string{servers[i%2], servers[1-i%2]},
 			Hooks: client.Hooks{FailedWrite: h.failed},
 		})
 		if err != nil {

@@ -154,7 +154,7 @@ func (h *hostile) beside(ctx context.Context, dir string, servers []string) (rec
 	defer marks.Close()
 	c, err := client.Dial(ctx, client.Config{
 		Name: "beside-" + h.name, Servers: append([]string{uri}, servers...),
-		Publishes: pubstore.NewMemory(pubstore.MemoryOptions{}), Bookmarks: marks,
+		PublishStore: pubstore.NewMemory(pubstore.MemoryOptions{}), BookmarkStore: marks,
 	})
 	if err != nil {
 		return 0, err

@@ -114,7 +114,7 @@ func newSubscriber(ctx context.Context, name, dir string, servers []string) (*su
 		return nil, err
 	}
 	s.client, err = client.Dial(ctx, client.Config{
-		Name: "subscriber-" + name, Servers: servers, Bookmarks: s.marks,
+		Name: "subscriber-" + name, Servers: servers, BookmarkStore: s.marks,
 		Hooks: client.Hooks{
 			Connected:    func(i client.ServerInfo) { s.setServer(i.Server) },
 			Disconnected: func(string, error) { s.setServer("") },

@@ -17,7 +17,7 @@
 // those that the faults asked for are made of; a kind of fault that can't be
 // had is reported as SKIP, and fails a run whose -skips don't list it. On
 // Debian they are in the packages iproute2, nftables, strace and e2fsprogs.
-// Built with the tag mut, it and a holdfastd built so too do what HOLDFAST_MUT
+// Built with the tag failpoint, it and a holdfastd built so too do what HOLDFAST_FAILPOINT
 // plants in them, which a run must come out against. Everything happens in
 // namespaces that end with the process, whichever way it ends: processes,
 // mounts, loop devices, networks.

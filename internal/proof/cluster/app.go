@@ -60,7 +60,7 @@ func (s *System) NewApp(name string, servers []string, configure func(*client.Co
 	if configure != nil {
 		configure(&a.config)
 	}
-	if a.config.Publishes == nil {
+	if a.config.PublishStore == nil {
 		a.FS = memfs.New()
 	}
 	s.onClose(a.close)
@@ -76,7 +76,7 @@ func (a *App) hooks() client.Hooks {
 		Downgraded:      func(on bool) { a.event("downgraded %v", on) },
 		PublishGap:      func(server string) { a.event("gap %s", server) },
 		StoreRolledBack: func(err error) { a.event("rolled back: %v", err) },
-		Waits:           func(_ *client.Subscription, on bool) { a.event("waits %v", on) },
+		HeldBack:        func(_ *client.Subscription, on bool) { a.event("waits %v", on) },
 		Diverged:        func(_ *client.Subscription, err *client.DivergedError) { a.event("diverged: %v", err) },
 		Gap:             func(e *client.GapError) { a.event("subscription gap %s", e.Subscription) },
 	}
@@ -116,12 +116,12 @@ func (a *App) start() {
 			a.s.TB.Fatalf("open the store of %s: %v", a.Name, err)
 		}
 		a.Store = store
-		a.config.Publishes = store
+		a.config.PublishStore = store
 		if a.Wrap != nil {
-			a.config.Publishes = a.Wrap(store)
+			a.config.PublishStore = a.Wrap(store)
 		}
 	} else {
-		a.Store = a.config.Publishes
+		a.Store = a.config.PublishStore
 	}
 	c, err := client.Dial(context.Background(), a.config)
 	if err != nil {

@@ -53,7 +53,7 @@ func (p *Place) close() {
 }
 
 // Use has a client use the store.
-func (p *Place) Use(c *client.Config) { c.Bookmarks = p.Store }
+func (p *Place) Use(c *client.Config) { c.BookmarkStore = p.Store }
 
 // Sync waits until what was discarded is on disk.
 func (p *Place) Sync() {

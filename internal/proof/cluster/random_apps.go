@@ -71,7 +71,7 @@ func (r *random) startPublishers() {
 		p.app = r.NewApp(fmt.Sprintf("p%d", i+1), r.either(), func(c *client.Config) {
 			c.WindowMessages = window
 			if kind == memoryStore {
-				c.Publishes = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{}))
+				c.PublishStore = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{}))
 			}
 		})
 		p.app.plain = p.plain
@@ -291,7 +291,7 @@ func (p *publisher) restart() {
 		return
 	}
 	if p.kind == memoryStore {
-		p.app.Use(func(c *client.Config) { c.Publishes = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{})) })
+		p.app.Use(func(c *client.Config) { c.PublishStore = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{})) })
 	}
 	p.start()
 }
@@ -390,7 +390,7 @@ func (r *random) subscribe(n int, servers []string, configure func(*subscriber))
 	}
 	s.app = r.NewApp(s.name, servers, func(c *client.Config) {
 		c.QueueMessages = queue
-		c.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+		c.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 	})
 	r.note("%s reads %q from %v, queue %d", s.name, s.history.Topic, servers, queue)
 	r.subscribers = append(r.subscribers, s)
@@ -414,7 +414,7 @@ func (s *subscriber) start() {
 	s.mu.Unlock()
 	if s.dir != "" {
 		s.open()
-		s.app.Use(func(c *client.Config) { c.Bookmarks = s.store })
+		s.app.Use(func(c *client.Config) { c.BookmarkStore = s.store })
 	}
 	s.app.start()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -42,9 +42,9 @@ func subscribeForEver(database string, servers []string) error {
 	}
 	defer marks.Close()
 	c, err := client.Dial(ctx, client.Config{
-		Name:      "earthquake-watch",
-		Servers:   servers,
-		Bookmarks: marks,
+		Name:          "earthquake-watch",
+		Servers:       servers,
+		BookmarkStore: marks,
 		Hooks: client.Hooks{
 			Connected:    func(s client.ServerInfo) { fmt.Println("connected", s.Server) },
 			Disconnected: func(string, error) { fmt.Println("disconnected") },

@@ -35,7 +35,7 @@ func NewPublisher(ctx context.Context, name, dir string, servers []string, confi
 	}
 	p := &Publisher{Name: name, store: store}
 	p.server.Store("")
-	config.Servers, config.Publishes = servers, store
+	config.Servers, config.PublishStore = servers, store
 	config.Hooks.Connected = func(s client.ServerInfo) { p.server.Store(s.Server) }
 	config.Hooks.Disconnected = func(string, error) { p.server.Store("") }
 	if p.Client, err = client.Dial(ctx, config); err != nil {

@@ -70,7 +70,7 @@ func (w *world) publisher(c *command) string {
 			cc.Credentials = func(context.Context, client.Challenge) (string, string, error) { return user, "", nil }
 		}
 		if a.memory {
-			cc.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+			cc.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		}
 		if a.place != nil {
 			a.place.Use(cc)
@@ -145,7 +145,7 @@ func (a *app) crash(mode memfs.Mode) {
 func (a *app) restart() {
 	a.w.TB.Helper()
 	if a.memory {
-		a.Use(func(cc *client.Config) { cc.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{}) })
+		a.Use(func(cc *client.Config) { cc.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{}) })
 	}
 	a.Restart()
 	for _, r := range a.readers {
@@ -184,7 +184,7 @@ func (a *app) hooks() client.Hooks {
 		Diverged: func(_ *client.Subscription, err *client.DivergedError) {
 			a.tell("subscription: a publisher has diverged from %d on", err.From)
 		},
-		Waits: func(s *client.Subscription, on bool) {
+		HeldBack: func(s *client.Subscription, on bool) {
 			if on {
 				a.tell("subscription waits for the second disk")
 			} else {

@@ -32,7 +32,7 @@ var driven = map[string][]string{
 // The simulator imports no package that decides for a session, but for those
 // whose objects it drives, and of these uses the objects alone.
 func TestTheSimulatorDecidesNothing(t *testing.T) {
-	banned := []string{"internal/route", "internal/mut", "internal/perf", "server"}
+	banned := []string{"internal/route", "internal/failpoint", "internal/perf", "server"}
 	files := simFiles(t)
 	for _, file := range files {
 		for _, i := range parse(t, file).Imports {

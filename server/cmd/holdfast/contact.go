@@ -184,7 +184,7 @@ func (c *contact) hooks() client.Hooks {
 				c.screen.say("both servers have everything again")
 			}
 		},
-		Waits: func(_ *client.Subscription, on bool) {
+		HeldBack: func(_ *client.Subscription, on bool) {
 			if on {
 				c.screen.say("one server is away: nothing new is on both disks, so that there is nothing to show (--fully-durable)")
 			}

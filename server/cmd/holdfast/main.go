@@ -177,8 +177,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/holdfast-mq/holdfast/internal/buildinfo"
 	"github.com/holdfast-mq/holdfast/internal/format"
-	"github.com/holdfast-mq/holdfast/internal/release"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
@@ -219,7 +219,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 			"Exit codes: 0 all is well, 1 something is wrong, 2 usage, 3 it could not go on, 4 in use by a running process."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { asked = code }),
-		kong.Vars{"store_path": pathHelp, "version": release.Version()},
+		kong.Vars{"store_path": pathHelp, "version": buildinfo.Version()},
 	)
 	if err != nil {
 		panic("BUG: " + err.Error())

@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/buildinfo"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/release"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -478,7 +478,7 @@ func TestDamagedDatabases(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var out, wrong strings.Builder
-	if code := run([]string{"--version"}, &out, &wrong); code != exitWell || out.String() != release.Version()+"\n" || wrong.Len() > 0 {
+	if code := run([]string{"--version"}, &out, &wrong); code != exitWell || out.String() != buildinfo.Version()+"\n" || wrong.Len() > 0 {
 		t.Errorf("exit code %d, %q, %q", code, out.String(), wrong.String())
 	}
 }

@@ -24,19 +24,19 @@ type pingCommand struct {
 
 // A pinged is the result of asking one server: its answer, or the error.
 type pinged struct {
-	Server     string           `json:"server"` // its URI, without a password
-	Up         bool             `json:"up"`
-	Error      string           `json:"error,omitempty"`
-	LogonMS    float64          `json:"logon_ms,omitempty"` // from dialing to the end of the logon; first answer only
-	RoundMS    float64          `json:"round_trip_ms,omitempty"`
-	Version    string           `json:"version,omitempty"`
-	Extended   bool             `json:"extended"`              // the server knows holdfast's extensions to the protocol
-	Instance   string           `json:"instance,omitempty"`    // its name in its group
-	Sync       client.SyncState `json:"sync,omitzero"`         // its sync state with its peers
-	Peers      []string         `json:"peers,omitempty"`       // instances that it replicates to synchronously
-	Carried    []string         `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
-	CatchingUp bool             `json:"catching_up"`           // it serves but has not caught up with its peers
-	MaxMessage int              `json:"max_message,omitempty"` // bytes
+	Server     string            `json:"server"` // its URI, without a password
+	Up         bool              `json:"up"`
+	Error      string            `json:"error,omitempty"`
+	LogonMS    float64           `json:"logon_ms,omitempty"` // from dialing to the end of the logon; first answer only
+	RoundMS    float64           `json:"round_trip_ms,omitempty"`
+	Version    string            `json:"version,omitempty"`
+	Extended   bool              `json:"extended"`              // the server knows holdfast's extensions to the protocol
+	Instance   string            `json:"instance,omitempty"`    // its name in its group
+	Sync       client.SyncStatus `json:"sync,omitzero"`         // its sync state with its peers
+	Peers      []string          `json:"peers,omitempty"`       // instances that it replicates to synchronously
+	Carried    []string          `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
+	CatchingUp bool              `json:"catching_up"`           // it serves but has not caught up with its peers
+	MaxMessage int               `json:"max_message,omitempty"` // bytes
 }
 
 // Help returns the text for --help.
@@ -139,7 +139,7 @@ func (p pinged) String() string {
 }
 
 // standings are the texts for the sync states; PEERS stands for the names of the peers.
-var standings = map[client.SyncState]string{
+var standings = map[client.SyncStatus]string{
 	client.SyncOK:         "; in sync with PEERS",
 	client.SyncApart:      "; without PEERS, for which acks wait",
 	client.SyncSingle:     "; without PEERS, acks are of one disk",

@@ -203,7 +203,7 @@ func (p *publication) dial(ctx context.Context, from extent) (err error) {
 	hooks := p.contact.hooks()
 	hooks.FailedWrite = p.refused
 	hooks.StoreRolledBack = func(err error) { p.screen.say("%v: it was put back from a copy, or is one", err) }
-	p.client, err = p.contact.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, Publishes: p.store, Hooks: hooks})
+	p.client, err = p.contact.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, PublishStore: p.store, Hooks: hooks})
 	if err != nil {
 		return err
 	}

@@ -361,7 +361,7 @@ func TestRepairedStoreAndAPair(t *testing.T) {
 func dialPair(t *testing.T, pair *servertest.Pair, store pubstore.Store) *client.Client {
 	t.Helper()
 	config := pair.Client("order-gateway")
-	config.Publishes = store
+	config.PublishStore = store
 	c, err := client.Dial(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

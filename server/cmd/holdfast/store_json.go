@@ -29,7 +29,7 @@
 //	{"server": "tcp://127.0.0.1:9007/amps/json", "up": true, "error": "…", "logon_ms": 0.4, "round_trip_ms": 0.1, "version": "…",
 //	 "extended": true, "instance": "a", "sync": "sync", "peers": ["b"], "carried": ["^orders$"],
 //	 "catching_up": false, "max_message": 16777216}
-//	                               // sync: text of a client.SyncState; carried: absent if all topics are replicated
+//	                               // sync: text of a client.SyncStatus; carried: absent if all topics are replicated
 //
 //	journal verify
 //	{"journal": "data/a", "sound": true, "segments": 1, "bytes": 67108864, "first": 0, "end": 4096, "durable": 4096,

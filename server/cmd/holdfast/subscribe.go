@@ -191,7 +191,7 @@ func (r *reading) run(ctx context.Context, end context.CancelCauseFunc) (err err
 	contact := r.flags.contact(r.screen, end)
 	config := client.Config{Name: r.name, Servers: r.flags.Server, Hooks: contact.hooks()}
 	if r.sink.marks != nil {
-		config.Bookmarks = r.sink.marks
+		config.BookmarkStore = r.sink.marks
 	}
 	if r.client, err = contact.dial(ctx, config); err != nil {
 		return err

@@ -250,7 +250,7 @@ func (d *drill) publisher(dir string) *sdk.Client {
 		d.Fatal(err)
 	}
 	d.Cleanup(func() { store.Close() })
-	return d.dial("publisher", func(c *sdk.Config) { c.Publishes = store })
+	return d.dial("publisher", func(c *sdk.Config) { c.PublishStore = store })
 }
 
 func (d *drill) publish(c *sdk.Client, from, to int) {
@@ -298,7 +298,7 @@ func (d *drill) read(last, lostFrom, lostTo int) {
 		d.Fatal(err)
 	}
 	defer marks.Close()
-	c := d.dial("reader", func(cfg *sdk.Config) { cfg.Bookmarks = marks })
+	c := d.dial("reader", func(cfg *sdk.Config) { cfg.BookmarkStore = marks })
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(d.Context(), drillPatience)
 	defer cancel()
@@ -439,7 +439,7 @@ func TestDisasterStoreFromBackup(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c := d.dial("publisher", func(c *sdk.Config) { c.Publishes = store })
+		c := d.dial("publisher", func(c *sdk.Config) { c.PublishStore = store })
 		d.flush(c.FlushSafe)
 		// Messages whose numbers the servers have already are rejected.
 		for _, body := range d.takeRejected() {

@@ -50,8 +50,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/holdfast-mq/holdfast/internal/buildinfo"
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
-	"github.com/holdfast-mq/holdfast/internal/release"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -143,7 +143,7 @@ func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Sign
 	case err != nil:
 		return exitcode.Config
 	case o.version:
-		fmt.Fprintln(stdout, release.Version())
+		fmt.Fprintln(stdout, buildinfo.Version())
 		return exitcode.Stopped
 	}
 	cfg, err := server.LoadConfig(o.config)
@@ -151,7 +151,7 @@ func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Sign
 		fmt.Fprintln(stderr, err)
 		return exitcode.Config
 	}
-	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap, cfg.Logger = release.Version(), o.acceptDamage, o.bootstrap, logger(o.log, stderr)
+	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap, cfg.Logger = buildinfo.Version(), o.acceptDamage, o.bootstrap, logger(o.log, stderr)
 	cfg.LogDropped = stderr.dropped.Load
 	s, err := server.Start(cfg)
 	if err != nil {

@@ -1,11 +1,11 @@
-//go:build mut
+//go:build failpoint
 
 package replica
 
 import (
 	"sync"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // came is the key of a planted bug's state: the highest sequences that came over the links of an
@@ -19,7 +19,7 @@ var foreign sync.Map // uint64 by came
 
 // camePlanted notes that a message came over a link.
 func (l *Links) camePlanted(publisher, sequence uint64) {
-	if mut.On(mut.R2OwnOnly) {
+	if failpoint.On(failpoint.R2OwnOnly) {
 		foreign.Store(came{l, publisher}, sequence)
 	}
 }
@@ -32,7 +32,7 @@ func (l *Links) foreignPlanted(publisher, sequence uint64) bool {
 
 // ackPlanted acknowledges records from the peer before they are durable.
 func (c *conn) ackPlanted() {
-	if !mut.On(mut.R2AckOnReceipt) {
+	if !failpoint.On(failpoint.R2AckOnReceipt) {
 		return
 	}
 	c.l.mu.Lock()

@@ -1,4 +1,4 @@
-//go:build !mut
+//go:build !failpoint
 
 package clientcore
 

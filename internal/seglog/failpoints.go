@@ -1,17 +1,17 @@
-//go:build mut
+//go:build failpoint
 
 package seglog
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
 // inPlacePlanted is a planted bug: it continues in the last segment although that may hold records
 // that are not durable.
 func (r *recovery) inPlacePlanted(tidy bool) {
 	switch {
 	case r.inPlace:
-	case mut.On(mut.R7TrustPageCache) && tidy:
+	case failpoint.On(failpoint.R7TrustPageCache) && tidy:
 		r.inPlace = true
-	case mut.On(mut.R8AppendBehindTorn) && r.behind > r.end:
+	case failpoint.On(failpoint.R8AppendBehindTorn) && r.behind > r.end:
 		r.inPlace, r.end = true, Position(align(int64(r.behind)))
 	}
 }

@@ -1,17 +1,17 @@
-//go:build mut
+//go:build failpoint
 
 package clientcore
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // restartPlanted opens the place again, as a new process would.
 func (s *Subscription) restartPlanted() {
-	if mut.On(mut.R9ReconnectIsRestart) && s.place != nil {
+	if failpoint.On(failpoint.R9ReconnectIsRestart) && s.place != nil {
 		s.place.Release()
 		_ = s.Open(s.store)
 	}
@@ -19,7 +19,7 @@ func (s *Subscription) restartPlanted() {
 
 // partPlanted handles one part of a base like a whole base.
 func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
-	if mut.On(mut.R9BaseEarly) && s.stage == subscribing {
+	if failpoint.On(failpoint.R9BaseEarly) && s.stage == subscribing {
 		e.Base, _ = bookmark.ParseVector(m.Bookmark)
 	}
 	return e
@@ -27,7 +27,7 @@ func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
 
 // startPlanted starts behind all messages in the store.
 func (b *Beginning) startPlanted(store pubstore.Store) uint64 {
-	if !mut.On(mut.R1NewBeforeReplay) {
+	if !failpoint.On(failpoint.R1NewBeforeReplay) {
 		return b.After
 	}
 	lives := store.Lives()

@@ -1,6 +1,6 @@
-//go:build !mut
+//go:build !failpoint
 
-package mut
+package failpoint
 
 // On reports whether the bug is switched on: never, in this build.
 func On(Bug) bool { return false }

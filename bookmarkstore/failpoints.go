@@ -1,12 +1,12 @@
-//go:build mut
+//go:build failpoint
 
 package bookmarkstore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
 // discardPlanted discards every message of p up to sequence.
-func (w *window) discardPlanted(bug mut.Bug, p *publisher, sequence uint64) {
-	if !mut.On(bug) {
+func (w *window) discardPlanted(bug failpoint.Bug, p *publisher, sequence uint64) {
+	if !failpoint.On(bug) {
 		return
 	}
 	for i := range p.queue.after(sequence) {
@@ -19,7 +19,7 @@ func (w *window) discardPlanted(bug mut.Bug, p *publisher, sequence uint64) {
 
 // singlePlanted reduces v to the bookmark of the publisher used last.
 func (w *window) singlePlanted(v Vector) Vector {
-	if mut.On(mut.R9SingleBookmark) && w.recent != nil {
+	if failpoint.On(failpoint.R9SingleBookmark) && w.recent != nil {
 		return Vector{w.recent.id: v[w.recent.id]}
 	}
 	return v

@@ -1,6 +1,6 @@
-//go:build mut
+//go:build failpoint
 
-package mut
+package failpoint
 
 import (
 	"os"
@@ -11,7 +11,7 @@ import (
 // one set.
 var on = func() map[Bug]bool {
 	m := make(map[Bug]bool)
-	for name := range strings.SplitSeq(os.Getenv("HOLDFAST_MUT"), ",") {
+	for name := range strings.SplitSeq(os.Getenv("HOLDFAST_FAILPOINT"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			m[Bug(name)] = true
 		}

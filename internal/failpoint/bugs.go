@@ -1,4 +1,4 @@
-package mut
+package failpoint
 
 // The planted bugs. Most are named after the rule that they break.
 const (

@@ -1,5 +1,5 @@
-// Package release tells which version of the module a program was built from.
-package release
+// Package buildinfo tells which version of the module a program was built from.
+package buildinfo
 
 import "runtime/debug"
 
