@@ -127,22 +127,11 @@ func newClient(cfg Config) (c *Client, err error) {
 	c.untils.New = func() any { return &untilClosed{client: c.ctx} }
 	c.messages.New = func() any { return new(pubstore.Message) }
 	c.waiters.New = func() any { return &clientcore.Waiter{Ready: make(chan struct{}, 1)} }
-	c.release, err = acquire(cfg.PublishStore)
+	c.release, err = cfg.PublishStore.Acquire()
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	return c, nil
-}
-
-// acquire reserves a store for this client alone, if the store supports that.
-func acquire(s pubstore.Store) (release func(), err error) {
-	a, ok := s.(interface {
-		Acquire() (release func(), err error)
-	})
-	if !ok {
-		return func() {}, nil
-	}
-	return a.Acquire()
 }
 
 // dialError joins cause, the last error of every server, and the attempt under way.

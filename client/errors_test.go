@@ -38,9 +38,6 @@ func TestStoreInUse(t *testing.T) {
 		}
 		cfg.Offline = true
 		start(t, cfg) // released also after a Dial that failed
-
-		cfg.PublishStore = struct{ pubstore.Store }{cfg.PublishStore}
-		start(t, cfg) // a store without Acquire
 	})
 }
 

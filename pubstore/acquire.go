@@ -8,10 +8,7 @@ import (
 // ErrInUse means that another client of this process uses the store.
 var ErrInUse = errors.New("publish store is in use by another client of this process")
 
-// Acquire reserves the store for one client until release is called. Calling release again does
-// nothing. While the store is reserved, Acquire returns ErrInUse: two clients on one store would
-// send its messages twice and end each other's sessions (R11). Dial calls Acquire on every store
-// that has it.
+// Acquire implements [Store].
 func (d *desk) Acquire() (release func(), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/perf/budget"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -178,7 +179,7 @@ func BenchmarkAppendDurable(b *testing.B) {
 		open func(*testing.B, seglog.FS) func(*pubstore.Message)
 	}{
 		{"File", func(b *testing.B, disk seglog.FS) func(*pubstore.Message) {
-			return appending(b, openBenchFile(b, pubstore.FileOptions{SyncAlways: true, FS: disk}))
+			return appending(b, openBenchFile(b, testdoor.OnDisk(pubstore.FileOptions{SyncAlways: true}, disk)))
 		}},
 		{"Bolt", func(b *testing.B, _ seglog.FS) func(*pubstore.Message) { return appending(b, openBenchBolt(b)) }},
 		{"plain", func(b *testing.B, disk seglog.FS) func(*pubstore.Message) { return openPlain(b, disk).append }},

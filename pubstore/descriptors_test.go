@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -91,7 +92,7 @@ const manyMessages = 200 // of 1 KiB: several files
 
 func noDescriptors(t *testing.T, lack error, lasts time.Duration, fails bool, use func(*pubstore.File) error) {
 	d := &scarceFS{FS: memfs.New()}
-	o := pubstore.FileOptions{FS: d, SegmentBytes: 32 << 10}
+	o := testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 32 << 10}, d)
 	s := openFile(t, o)
 	if err := appendMany(s); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 )
 
 // FileOptions configure a File store. Zero values mean the defaults.
@@ -47,8 +48,12 @@ type FileOptions struct {
 	// NewLife returns an id for a new life. The id must be unique and secret (R10). Default: 130
 	// random bits.
 	NewLife func() string
-	// FS is the file system. Default: the system's.
-	FS seglog.FS
+
+	fs seglog.FS // default: the system's; tests set it through internal/testdoor
+}
+
+func init() {
+	testdoor.OffersDisk(func(o *FileOptions) *seglog.FS { return &o.fs })
 }
 
 // File is a Store in a directory of its own. When Append has returned, the message survives a

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -39,7 +40,7 @@ func TestFileLocked(t *testing.T) {
 // and begins a new one otherwise.
 func TestBootUnknown(t *testing.T) {
 	fs := memfs.New()
-	o := pubstore.FileOptions{FS: fs, BootID: func() (string, error) { return "", errors.New("none") }}
+	o := testdoor.OnDisk(pubstore.FileOptions{BootID: func() (string, error) { return "", errors.New("none") }}, fs)
 	s := openFile(t, o)
 	life := s.Lives()[0].ID
 	publish(t, s, 2)
@@ -49,7 +50,7 @@ func TestBootUnknown(t *testing.T) {
 	if lives := s.Lives(); len(lives) != 1 || lives[0].ID != life {
 		t.Fatalf("lives are %+v after a clean close, want %s", lives, life)
 	}
-	o.FS = fs.Crash(memfs.KeepAll)
+	o = testdoor.OnDisk(o, fs.Crash(memfs.KeepAll))
 	s = openFile(t, o)
 	if lives := s.Lives(); len(lives) != 2 || lives[0].ID != life || lives[0].Kept != 2 {
 		t.Fatalf("lives are %+v after a kill, want %s and a new one", lives, life)
@@ -61,11 +62,12 @@ func TestBootUnknown(t *testing.T) {
 func TestFilePowerCut(t *testing.T) {
 	for _, always := range []bool{true, false} {
 		fs := memfs.New()
-		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncAlways: always, SyncInterval: time.Hour}
+		o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncAlways: always, SyncInterval: time.Hour}, fs)
 		s := openFile(t, o)
 		life := s.Lives()[0].ID
 		publish(t, s, 5)
-		o.FS, o.BootID = fs.Crash(memfs.Durable), boot("second")
+		o = testdoor.OnDisk(o, fs.Crash(memfs.Durable))
+		o.BootID = boot("second")
 		s = openFile(t, o)
 		lives := s.Lives()
 		if lives[len(lives)-1].ID == life {
@@ -81,14 +83,15 @@ func TestFilePowerCut(t *testing.T) {
 // page cache only, and must be on the disk once the store is open (R7).
 func TestFileKillThenPowerCut(t *testing.T) {
 	fs := memfs.New()
-	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: time.Hour}
+	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncInterval: time.Hour}, fs)
 	publish(t, openFile(t, o), 5)
 	fs = fs.Crash(memfs.KeepAll)
-	o.FS = fs
+	o = testdoor.OnDisk(o, fs)
 	if l := openFile(t, o).Lives(); len(l) != 1 || l[0].Kept != 5 {
 		t.Fatalf("lives are %+v after a kill", l)
 	}
-	o.FS, o.BootID = fs.Crash(memfs.Durable), boot("second")
+	o = testdoor.OnDisk(o, fs.Crash(memfs.Durable))
+	o.BootID = boot("second")
 	if l := openFile(t, o).Lives(); len(l) != 2 || l[0].Kept != 5 {
 		t.Fatalf("lives are %+v after a power cut, want the old one with 5 messages", l)
 	}
@@ -98,12 +101,13 @@ func TestFileKillThenPowerCut(t *testing.T) {
 func TestFileSyncInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
-		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: 3 * time.Second}
+		o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncInterval: 3 * time.Second}, fs)
 		s := openFile(t, o)
 		publish(t, s, 5)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		o.FS, o.BootID = fs.Crash(memfs.Durable), boot("second")
+		o = testdoor.OnDisk(o, fs.Crash(memfs.Durable))
+		o.BootID = boot("second")
 		s = openFile(t, o)
 		if lives := s.Lives(); len(lives) != 2 || lives[0].Kept != 5 {
 			t.Fatalf("lives are %+v, want the old one with 5 messages", lives)
@@ -139,7 +143,7 @@ func (f slowFile) WriteAt(b []byte, at int64) (int, error) {
 func TestFileShowsWhatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &slowDisk{FS: memfs.New()}
-		s := openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SyncInterval: time.Hour})
+		s := openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncInterval: time.Hour}, disk))
 		life := s.Lives()[0].ID
 		publish(t, s, 1)
 		disk.gate = make(chan struct{})
@@ -165,7 +169,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 func TestFileTrims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
-		s := openFile(t, pubstore.FileOptions{FS: fs, SegmentBytes: 4096})
+		s := openFile(t, testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 4096}, fs))
 		life := s.Lives()[0].ID
 		for n := uint64(1); n <= 2000; n++ {
 			publish(t, s, 1)
@@ -187,7 +191,7 @@ func TestFileTrims(t *testing.T) {
 func TestFileCompacts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
-		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 2048}
+		o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 2048}, fs)
 		s := openFile(t, o)
 		publish(t, s, 3)
 		if err := s.Renew(); err != nil {
@@ -229,7 +233,7 @@ func TestFileDamaged(t *testing.T) {
 	for _, which := range []string{"first", "middle", "last"} {
 		t.Run(which, func(t *testing.T) {
 			fs := memfs.New()
-			o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 4096}
+			o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 4096}, fs)
 			s := openFile(t, o)
 			life := s.Lives()[0].ID
 			publish(t, s, 100)
@@ -380,7 +384,7 @@ func TestAllocations(t *testing.T) {
 func TestFileRejectEndsALife(t *testing.T) {
 	for pad := range 700 {
 		fs := memfs.New()
-		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 700}
+		o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 700}, fs)
 		s := openFile(t, o)
 		old := s.Lives()[0].ID
 		_, err := s.Append(t.Context(), &pubstore.Message{Topic: "t"})
@@ -396,7 +400,7 @@ func TestFileRejectEndsALife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.FS = fs.Crash(memfs.KeepAll)
+		o = testdoor.OnDisk(o, fs.Crash(memfs.KeepAll))
 		again, err := pubstore.OpenFile(dir, o)
 		if err != nil {
 			t.Fatalf("behind a message of %d bytes: %v", pad, err)
@@ -412,7 +416,7 @@ func TestFileRejectEndsALife(t *testing.T) {
 // A store without a committing goroutine syncs only when Sync is called.
 func TestFileSync(t *testing.T) {
 	fs := memfs.New()
-	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: -1}
+	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncInterval: -1}, fs)
 	s := openFile(t, o)
 	publish := func() {
 		if _, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders"}); err != nil {
@@ -421,7 +425,7 @@ func TestFileSync(t *testing.T) {
 	}
 	kept := func() (n int) {
 		o := o
-		o.FS = fs.Image(memfs.Durable)
+		o = testdoor.OnDisk(o, fs.Image(memfs.Durable))
 		again := openFile(t, o)
 		n = again.Usage().Messages
 		if err := again.Close(); err != nil {

@@ -84,7 +84,7 @@ func asNewer(path string, err error) error {
 // the store are unreadable, and a *VersionError if a later version of this package has written
 // it.
 func OpenFile(dir string, o FileOptions) (*File, error) {
-	o.FS = cmp.Or(o.FS, seglog.OS)
+	o.fs = cmp.Or(o.fs, seglog.OS)
 	var found seglog.Position
 	for {
 		s, err := openFile(dir, o)
@@ -92,7 +92,7 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 		switch {
 		case o.AcceptDamage && errors.As(err, &d) && d.Position != found:
 			found = d.Position // the log knows this damage now, and cuts there at the next opening
-		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.FS, slashed(dir)):
+		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.fs, slashed(dir)):
 		default:
 			return s, err
 		}
@@ -129,7 +129,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	s := newFile(dir, &o)
 	var err error
 	s.log, err = seglog.Open(seglog.Options{
-		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
+		FS: o.fs, Dir: slashed(dir), Owner: (*fileOwner)(s),
 		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage+recordRoom, maxRecord),
 		CheckHead: checkHead, SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
 	})
@@ -140,7 +140,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 		s.log.Abandon()
 		return nil, s.openError(err)
 	}
-	s.disk.look = func() (int64, error) { return s.space(o.FS) }
+	s.disk.look = func() (int64, error) { return s.space(o.fs) }
 	s.disk.see()
 	if err := s.failure(); err != nil {
 		s.log.Abandon()

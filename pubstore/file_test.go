@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/pubstore/pubstoretest"
@@ -29,14 +30,15 @@ func fileHarness(o pubstore.FileOptions) func(*testing.T) pubstoretest.Harness {
 		return pubstoretest.Harness{
 			Open: func(t *testing.T, c pubstoretest.Options) pubstore.Store {
 				fs = memfs.New()
-				o.FS, o.BootID = fs, boot("first")
+				o = testdoor.OnDisk(o, fs)
+				o.BootID = boot("first")
 				o.MaxMessages, o.MaxBytes, o.FailWhenFull = c.MaxMessages, c.MaxBytes, c.FailWhenFull
 				return openFile(t, o)
 			},
 			Reopen: func(t *testing.T, _ pubstore.Store) pubstore.Store { return openFile(t, o) },
 			Kill: func(t *testing.T, _ pubstore.Store, rebooted bool) pubstore.Store {
 				fs = fs.Crash(memfs.KeepAll)
-				o.FS = fs
+				o = testdoor.OnDisk(o, fs)
 				if rebooted {
 					o.BootID = boot("second")
 				}

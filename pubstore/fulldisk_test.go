@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -17,7 +18,7 @@ const diskSize = 4 << 20
 func onSmallDisk(t *testing.T, disk *memfs.FS) *pubstore.File {
 	t.Helper()
 	disk.Capacity(diskSize)
-	return openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true})
+	return openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true}, disk))
 }
 
 // fillDisk appends messages until ErrFull and returns their number.
@@ -105,7 +106,7 @@ func testFileOpensOnAFullDisk(t *testing.T) {
 	for range 5 {
 		disk = disk.Crash(memfs.KeepAll)
 		disk.Capacity(diskSize - free)
-		s = openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true})
+		s = openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true}, disk))
 		if got := keptWhole(t, s, 1); got != n {
 			t.Fatalf("keeps %d of %d", got, n)
 		}
@@ -130,7 +131,7 @@ func TestFileAwaitsSpace(t *testing.T) {
 		fillDisk(t, onSmallDisk(t, disk))
 		disk = disk.Crash(memfs.KeepAll)
 		disk.Capacity(diskSize)
-		s := openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10})
+		s := openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10}, disk))
 		defer s.Close()
 		done := make(chan error)
 		go func() {

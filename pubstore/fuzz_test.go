@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -130,7 +131,7 @@ func FuzzOpenBolt(f *testing.F) {
 func FuzzOpenFile(f *testing.F) {
 	disk := memfs.New()
 	options := func(d *memfs.FS, accept bool) pubstore.FileOptions {
-		return pubstore.FileOptions{FS: d, SegmentBytes: 1 << 10, BootID: boot("b"), AcceptDamage: accept}
+		return testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 1 << 10, BootID: boot("b"), AcceptDamage: accept}, d)
 	}
 	s, err := pubstore.OpenFile("store", options(disk, false))
 	if err != nil {

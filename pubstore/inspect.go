@@ -52,7 +52,7 @@ type Range struct {
 // if a process has it open, and a *VersionError if a later version has written it. Damage is
 // reported in the Inspection, not as an error.
 func InspectFile(dir string, o FileOptions, each func(life string, m *Message) error) (Inspection, error) {
-	i := fileInspector{disk: cmp.Or(o.FS, seglog.ReadOnly), dir: slashed(dir)}
+	i := fileInspector{disk: cmp.Or(o.fs, seglog.ReadOnly), dir: slashed(dir)}
 	err := i.run(each)
 	newer := asNewer(dir, err)
 	switch {

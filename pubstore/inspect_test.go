@@ -8,13 +8,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // use calls most methods of a store until its disk fails.
 func use(fs *memfs.FS) {
-	s, err := pubstore.OpenFile("outbox", pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 700})
+	s, err := pubstore.OpenFile("outbox", testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 700}, fs))
 	if err != nil {
 		return
 	}
@@ -54,7 +55,7 @@ func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 
 func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 	t.Helper()
-	o := pubstore.FileOptions{FS: fs, BootID: boot(bootID), SegmentBytes: 700}
+	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot(bootID), SegmentBytes: 700}, fs)
 	var bodies []string
 	before, ops := fs.String(), fs.Ops()
 	seen, unseen := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
@@ -87,7 +88,7 @@ func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 func TestInspectFileDamaged(t *testing.T) {
 	fs := memfs.New()
 	use(fs)
-	good, err := pubstore.InspectFile("outbox", pubstore.FileOptions{FS: fs}, nil)
+	good, err := pubstore.InspectFile("outbox", testdoor.OnDisk(pubstore.FileOptions{}, fs), nil)
 	if err != nil || len(good.Damage) > 0 {
 		t.Fatal(good, err)
 	}
@@ -102,11 +103,11 @@ func TestInspectFileDamaged(t *testing.T) {
 			fs.Flip(name, int64(i))
 		}
 	}
-	found, err := pubstore.InspectFile("outbox", pubstore.FileOptions{FS: fs}, nil)
+	found, err := pubstore.InspectFile("outbox", testdoor.OnDisk(pubstore.FileOptions{}, fs), nil)
 	if err != nil || len(found.Damage) == 0 {
 		t.Errorf("%+v, %v", found, err)
 	}
-	if _, err := pubstore.OpenFile("outbox", pubstore.FileOptions{FS: fs}); !errors.As(err, new(*pubstore.DamagedError)) {
+	if _, err := pubstore.OpenFile("outbox", testdoor.OnDisk(pubstore.FileOptions{}, fs)); !errors.As(err, new(*pubstore.DamagedError)) {
 		t.Errorf("open: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -12,7 +13,7 @@ import (
 // compaction like any other, even after MaxMessage was lowered.
 func TestFileLoweredMaxMessage(t *testing.T) {
 	fs := memfs.New()
-	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncAlways: true, MaxMessage: 32 << 20}
+	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncAlways: true, MaxMessage: 32 << 20}, fs)
 	s := openFile(t, o)
 	life := s.Lives()[0].ID
 	for _, body := range [][]byte{[]byte("damaged"), make([]byte, 17<<20)} {
@@ -28,7 +29,7 @@ func TestFileLoweredMaxMessage(t *testing.T) {
 	}
 	fs.Flip(name, int64(bytes.Index(b, []byte("damaged"))))
 
-	s = openFile(t, pubstore.FileOptions{FS: fs, BootID: boot("first"), AcceptDamage: true})
+	s = openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), AcceptDamage: true}, fs))
 	if kept := sequences(t, s, life); len(kept) != 1 || kept[0] != 2 || s.GivenUp() != 1 {
 		t.Errorf("kept are %v, %d given up", kept, s.GivenUp())
 	}

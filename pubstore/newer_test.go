@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -29,7 +30,7 @@ func TestFileNewerVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := memfs.New()
-			o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 4096, AcceptDamage: true}
+			o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 4096, AcceptDamage: true}, fs)
 			s := openFile(t, o)
 			publish(t, s, 100)
 			closeStore(t, s)

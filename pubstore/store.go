@@ -104,15 +104,16 @@ type Usage struct {
 }
 
 // A Store keeps published messages. All methods are safe for concurrent use. One client at a time
-// uses a store, and the client does not close it. If the store also has the method
-//
-//	Acquire() (release func(), err error)
-//
-// then Dial enforces this within the process. All three stores of this package have it.
+// uses a store, and the client does not close it.
 //
 // After a disk error a store stays failed for good: every later call returns the same
 // *FailedError (R7).
 type Store interface {
+	// Acquire reserves the store for one client until release is called. While it is reserved,
+	// the error is ErrInUse: two clients on one store would send its messages twice and end each
+	// other's sessions (R11). Calling release again does nothing. Dial calls Acquire.
+	Acquire() (release func(), err error)
+
 	// Logon increments the durable logon counter and returns it. Of two sessions of one life,
 	// servers keep the one with the higher counter (R11). The error is ErrOtherName if the store
 	// was first used with another client name. After Logon any message counts as possibly sent,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -98,7 +99,7 @@ func TestStartErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := servertest.New(t)
 		disk := a.Disk()
-		other := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) { c.FS = disk }))
+		other := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) { *c = testdoor.OnDisk(*c, disk) }))
 		if err := other.Start(); !errors.Is(err, seglog.ErrLocked) {
 			t.Errorf("locked directory: %v", err)
 		}

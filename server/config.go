@@ -54,8 +54,6 @@ type Config struct {
 	// Limits bound the cost of one client.
 	Limits Limits `yaml:"limits"`
 
-	// FS is the file system of the journal. Default: that of the machine.
-	FS seglog.FS `yaml:"-"`
 	// Listen opens the ports. Default: the network of the machine.
 	Listen func(address string) (net.Listener, error) `yaml:"-"`
 	// Dial connects to a peer. Default: the network of the machine.
@@ -79,6 +77,8 @@ type Config struct {
 	Bootstrap bool `yaml:"-"`
 	// Version is shown to clients and in Status. Default "dev".
 	Version string `yaml:"-"`
+
+	fs seglog.FS // of the journal; default: the machine's; tests set it through internal/testdoor
 }
 
 // An Endpoint is an address to listen on, host:port. Port 0 takes a free port.
@@ -170,7 +170,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxMessage, d.MaxMessage)
 	c.Limits = c.Limits.withDefaults()
 	orDefault(&c.Version, "dev")
-	orDefault(&c.FS, seglog.OS)
+	orDefault(&c.fs, seglog.OS)
 	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	if c.Listen == nil {
 		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }

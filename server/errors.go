@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// ErrKilled is the result of Err after Kill.
-var ErrKilled = errors.New("server: killed")
+// errKilled is the result of Err after [testdoor.Server.Kill].
+var errKilled = errors.New("server: killed")
 
 // ErrDrainTimeout is the result of Shutdown if acks were still outstanding when it ended: the time
 // was over, or the peer that had to acknowledge has stopped as well.

@@ -105,7 +105,7 @@ func TestSecretIsNeeded(t *testing.T) {
 func startsWith(t *testing.T, r *Replication, want string) {
 	t.Helper()
 	s, err := Start(Config{
-		Name: "a", Group: "g", Data: "d", FS: memfs.New(), Clients: Endpoint{Listen: "127.0.0.1:0"}, Replication: r,
+		Name: "a", Group: "g", Data: "d", fs: memfs.New(), Clients: Endpoint{Listen: "127.0.0.1:0"}, Replication: r,
 	})
 	if err == nil {
 		s.Close()

@@ -62,10 +62,10 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 	}
 	o := order{ID: fmt.Sprintf("%016x", rand.Uint64()), Do: do, Args: args}
 	file := path.Join(cfg.Data, orderFile)
-	if _, err := readFile(cfg.FS, file); err == nil {
+	if _, err := readFile(cfg.fs, file); err == nil {
 		return "", errors.New("another order waits in " + file)
 	}
-	if err := writeJSON(cfg.FS, file, o); err != nil {
+	if err := writeJSON(cfg.fs, file, o); err != nil {
 		return "", fmt.Errorf("give the order: %w", err)
 	}
 	look := time.NewTicker(answerLooks)
@@ -74,17 +74,17 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			if err := cfg.FS.Remove(file); err == nil {
+			if err := cfg.fs.Remove(file); err == nil {
 				return "", errors.New("the instance did not take the order in time, and it was taken back: it hangs, or may not read what this user writes")
 			}
 			return "", errors.New("the instance took the order and did not answer in time: see its log and status")
 		}
 		var a orderAnswer
-		text, err := readFile(cfg.FS, path.Join(cfg.Data, answerFile))
+		text, err := readFile(cfg.fs, path.Join(cfg.Data, answerFile))
 		if err != nil || json.Unmarshal(text, &a) != nil || a.ID != o.ID {
 			continue
 		}
-		_ = cfg.FS.Remove(path.Join(cfg.Data, answerFile)) // if this fails, the next answer replaces it
+		_ = cfg.fs.Remove(path.Join(cfg.Data, answerFile)) // if this fails, the next answer replaces it
 		if !a.Done {
 			return "", errors.New(a.Text)
 		}
@@ -94,7 +94,7 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 
 // running returns nil if an instance has the journal open, and ErrNotRunning if none has.
 func running(cfg Config) error {
-	lock, err := cfg.FS.Lock(cfg.Data)
+	lock, err := cfg.fs.Lock(cfg.Data)
 	switch {
 	case errors.Is(err, seglog.ErrLocked):
 		return nil
@@ -109,7 +109,7 @@ func running(cfg Config) error {
 // obeyOrders carries out orders until the instance stops.
 func (s *Server) obeyOrders() {
 	file := path.Join(s.cfg.Data, orderFile)
-	_ = s.cfg.FS.Remove(file)
+	_ = s.cfg.fs.Remove(file)
 	look := time.NewTicker(orderLooks)
 	defer look.Stop()
 	for {
@@ -118,7 +118,7 @@ func (s *Server) obeyOrders() {
 		case <-s.stopping:
 			return
 		}
-		text, err := readFile(s.cfg.FS, file)
+		text, err := readFile(s.cfg.fs, file)
 		if err == nil {
 			err = s.takeOrder(file, text)
 		}
@@ -129,7 +129,7 @@ func (s *Server) obeyOrders() {
 }
 
 func (s *Server) takeOrder(file string, text []byte) error {
-	if err := s.cfg.FS.Remove(file); err != nil {
+	if err := s.cfg.fs.Remove(file); err != nil {
 		return err
 	}
 	var o order
@@ -145,7 +145,7 @@ func (s *Server) takeOrder(file string, text []byte) error {
 		a.Done, a.Text = false, err.Error()
 	}
 	s.log.Warn("the order is answered", "do", o.Do, "done", a.Done, "answer", a.Text)
-	return writeJSON(s.cfg.FS, path.Join(s.cfg.Data, answerFile), a)
+	return writeJSON(s.cfg.fs, path.Join(s.cfg.Data, answerFile), a)
 }
 
 // obey carries out an order and returns the answer.

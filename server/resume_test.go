@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
@@ -226,7 +227,7 @@ func TestGap(t *testing.T) {
 			p.send(fmt.Sprintf(`{"c":"p","t":"orders","a":"persisted","s":%d}`, s), big)
 		}
 		p.persisted(60, "")
-		i.Server().Trim() // the rest that the instance has not removed by itself
+		testdoor.Inside(i.Server()).Trim() // the rest that the instance has not removed by itself
 		if i.Server().Publishers(0, 1).Publishers[0].Floor == 0 {
 			t.Fatal("retention removed nothing")
 		}
@@ -290,7 +291,7 @@ func overtaken(t *testing.T, options, status string) {
 		}
 		p.persisted(60, "")
 		synctest.Wait()
-		i.Server().Trim()
+		testdoor.Inside(i.Server()).Trim()
 		seen := uint64(0)
 		for {
 			m := s.message()

@@ -60,7 +60,7 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Err returns why the server ended by itself, for example a *DiskError. It is nil while the server
-// runs and after Shutdown or Close. After Kill it is ErrKilled.
+// runs and after Shutdown or Close.
 func (s *Server) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,13 +122,6 @@ func (s *Server) Close() error {
 	s.hasten()
 	<-s.done
 	return nil
-}
-
-// Kill stops the server like kill -9: it writes and sends nothing more.
-func (s *Server) Kill() {
-	s.begin(stopKill, ErrKilled)
-	s.hasten()
-	<-s.done
 }
 
 // fail stops the server because of err. It does not wait for the end.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/heldport"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/smalldisk"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
@@ -59,7 +60,7 @@ func (p *smallPair) start(name, peer string) {
 		p.t.Fatalf("start %s: %v", name, err)
 	}
 	p.servers[name] = s
-	p.t.Cleanup(s.Kill)
+	p.t.Cleanup(testdoor.Inside(s).Kill)
 }
 
 func (p *smallPair) uri(name string) string { return "tcp://" + p.ports[name+":9007"] + "/amps/json" }
@@ -110,7 +111,7 @@ func pairOnFullDisk(t *testing.T, dir string, dirs map[string]string) {
 	smalldisk.TakeRest(t, dir)
 	publish(200) // retention makes room for them, or they are refused for now
 	for _, name := range []string{"a", "b"} {
-		p.servers[name].Kill()
+		testdoor.Inside(p.servers[name]).Kill()
 	}
 	rest := smalldisk.TakeRest(t, dir)
 	p.start("a", "b")

@@ -97,10 +97,6 @@ func (s *Server) retention() {
 	}
 }
 
-// Trim removes the old messages that retention allows to remove now, and returns the number of
-// removed segments. The server does the same by itself, at least every minute.
-func (s *Server) Trim() int { return s.trim(s.lookAtSpace()) }
-
 // trim removes the segments that retention allows, and further old ones until need bytes are freed,
 // as far as no destination lacks them. If publishes would still be refused, it gives up an absent
 // destination (R5).
@@ -138,12 +134,12 @@ func (s *Server) trimOnce(need int64) int {
 // It does so on a lone instance only: before the links are up, nobody knows which messages the
 // destinations lack.
 func (s *Server) makeRoom() {
-	free, total, err := s.cfg.FS.Space(s.cfg.Data)
+	free, total, err := s.cfg.fs.Space(s.cfg.Data)
 	if err != nil || s.cfg.Replication != nil {
 		return // if the directory does not exist yet, opening reports any problem
 	}
 	publishes, _ := s.reserves(total)
-	n, err := journal.TrimClosed(s.cfg.FS, s.cfg.Data, int64(s.cfg.Log.RetainBytes), publishes+s.ahead()-free)
+	n, err := journal.TrimClosed(s.cfg.fs, s.cfg.Data, int64(s.cfg.Log.RetainBytes), publishes+s.ahead()-free)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

@@ -147,7 +147,7 @@ func (s *Server) openJournal() error {
 	j, err := journal.Open(journal.Options{
 		Now:          s.cfg.Now,
 		Elapsed:      func() time.Duration { return time.Since(begun) },
-		FS:           s.cfg.FS,
+		FS:           s.cfg.fs,
 		Dir:          s.cfg.Data,
 		SegmentBytes: int64(s.cfg.Log.Segment),
 		Log:          s.log,

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
@@ -33,12 +32,12 @@ type Status struct {
 	Damage       string             `json:"damage,omitempty"`         // damage of the journal that is not healed
 	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is in the future by the wall clock, if more than a minute
 	Sessions     []SessionStatus    `json:"sessions"`                 // logged-on sessions
-	Links        []replica.Status   `json:"links"`                    // ordered by peer
+	Links        []LinkStatus       `json:"links"`                    // ordered by peer
 	Publishers   int                `json:"publishers"`               // number of publishers in the journal
 	JournalBytes int64              `json:"journal_bytes"`            // size of the journal on disk
 	DiskFree     int64              `json:"disk_free"`                // bytes free on the journal's disk at the last check
 	Full         bool               `json:"full"`                     // the disk is nearly full: publishes are refused for now
-	Degraded     []journal.Interval `json:"degraded"`                 // periods in which acks were single, oldest first
+	Degraded     []DegradedInterval `json:"degraded"`                 // periods in which acks were single, oldest first
 
 	Logons      uint64 `json:"logons"`       // accepted logons; this and the following counts begin at the start
 	TurnedAway  uint64 `json:"turned_away"`  // connections closed because there were too many, or too many without a logon
@@ -61,6 +60,60 @@ type Status struct {
 	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest decree
 
 	SessionsMore bool `json:"sessions_more"` // this page of /status is not the last one
+}
+
+// A LinkStatus is the state of the links to and from one peer.
+type LinkStatus struct {
+	Peer         string `json:"peer"`
+	Sync         bool   `json:"sync"`             // as configured, for our direction
+	Outbound     bool   `json:"outbound"`         // we replicate to it
+	Inbound      bool   `json:"inbound"`          // it replicates to us
+	OneWay       bool   `json:"one_way"`          // one of the two replicates synchronously to the other, which does not replicate back
+	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, as observed within the last minute
+	State        string `json:"state"`            // down, catching-up, sync, live (async)
+	Ack          string `json:"ack,omitempty"`    // counting or downgraded; empty if async
+	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
+	GivenUp      bool   `json:"given_up"`         // it was given up: it fell behind by more than Hold, or was away while the disk was nearly full
+	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long its oldest unacknowledged record has waited
+	// Unacknowledged counts the records above the floors that the peer has not acknowledged on any
+	// connection since this process started. Before its first acknowledgement these are all
+	// records.
+	Unacknowledged uint64 `json:"unacknowledged"`
+	Sent           uint64 `json:"sent"`     // records, since the start, like all counters below
+	Received       uint64 `json:"received"` // records
+	Refused        uint64 `json:"refused"`  // records and connections
+	Diverged       uint64 `json:"diverged"` // publishers
+	Downgrades     uint64 `json:"downgrades"`
+	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
+	OtherCluster bool `json:"other_cluster"`
+	// ClockSkewMS is how far the peer's wall clock is ahead of ours, estimated from the last
+	// heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by age.
+	ClockSkewMS    int64 `json:"clock_skew_ms"`
+	ClocksDisagree bool  `json:"clocks_disagree"`
+}
+
+// A DegradedInterval is a time in which a sync destination was left out, so that acks were of
+// level single. Destination and Begin identify it. Times have a precision of a microsecond.
+type DegradedInterval struct {
+	Destination string          `json:"destination"`
+	Begin       time.Time       `json:"begin"`
+	End         time.Time       `json:"end,omitzero"`     // zero: still going on
+	Ranges      []DegradedRange `json:"ranges,omitempty"` // settled without the destination, per publisher
+}
+
+// A DegradedRange is a range of one publisher's messages. From and To are sequences, both included.
+type DegradedRange struct {
+	Publisher uint64 `json:"publisher,string"`
+	From      uint64 `json:"from"`
+	To        uint64 `json:"to"`
+}
+
+func degradedInterval(i journal.Interval) DegradedInterval {
+	d := DegradedInterval{Destination: i.Destination, Begin: i.Begin, End: i.End}
+	for _, r := range i.Ranges {
+		d.Ranges = append(d.Ranges, DegradedRange(r))
+	}
+	return d
 }
 
 // A DivergedStatus is a diverged publisher: the instances have, or may have, two contents for one
@@ -165,7 +218,8 @@ func (s *Server) Status() Status {
 		DiskFree:     s.space.free.Load(),
 		Full:         s.space.full.Load(),
 		ClockAheadMS: s.journal.Ahead().Milliseconds(),
-		Degraded:     s.journal.Intervals(),
+		Links:        []LinkStatus{}, // in JSON always a list
+		Degraded:     []DegradedInterval{},
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
 		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
@@ -173,9 +227,12 @@ func (s *Server) Status() Status {
 	}
 	links := s.links.Load()
 	st.Cluster, st.Intact = links.Cluster(), links.Intact()
-	st.CatchingUp, st.Single, st.Links = s.catchingUp(), links.Single(), links.Status()
-	if st.Degraded == nil {
-		st.Degraded = []journal.Interval{} // in JSON always a list
+	st.CatchingUp, st.Single = s.catchingUp(), links.Single()
+	for _, l := range links.Status() {
+		st.Links = append(st.Links, LinkStatus(l))
+	}
+	for _, i := range s.journal.Intervals() {
+		st.Degraded = append(st.Degraded, degradedInterval(i))
 	}
 	st.Diverged = s.diverged()
 	st.Refusing, st.Outdated, st.Decree = s.refused.lately(), links.Outdated(), s.decreeStatus()

@@ -8,10 +8,10 @@ import (
 // An Interval is a time in which a destination was left out, so that acks were single.
 // Destination and Begin identify it. Times have a precision of a microsecond.
 type Interval struct {
-	Destination string    `json:"destination"`
-	Begin       time.Time `json:"begin"`
-	End         time.Time `json:"end,omitzero"`     // zero: still going on
-	Ranges      []Range   `json:"ranges,omitempty"` // settled without the destination, per publisher
+	Destination string
+	Begin       time.Time
+	End         time.Time // zero: still going on
+	Ranges      []Range   // settled without the destination, per publisher
 }
 
 // Degraded notes an interval in which a sync link was left out (R5), or updates one that

@@ -35,9 +35,9 @@ type State struct {
 
 // A Range is the sequences From to To, both included, of one publisher.
 type Range struct {
-	Publisher uint64 `json:"publisher,string"`
-	From      uint64 `json:"from"`
-	To        uint64 `json:"to"`
+	Publisher uint64
+	From      uint64
+	To        uint64
 }
 
 // A Journal is the transaction log of one instance. It has one goroutine, the syncer. All

@@ -78,32 +78,17 @@ type (
 	Answers = ledger.Answers
 )
 
-// A Status is the state of the links to and from one peer.
+// A Status is the state of the links to and from one peer. server.LinkStatus, which users see,
+// has the same fields and explains them.
 type Status struct {
-	Peer         string `json:"peer"`
-	Sync         bool   `json:"sync"`             // as configured, for our direction
-	Outbound     bool   `json:"outbound"`         // we replicate to it
-	Inbound      bool   `json:"inbound"`          // it replicates to us
-	OneWay       bool   `json:"one_way"`          // one of the two replicates synchronously to the other, which does not replicate back
-	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, as observed within the last minute
-	State        string `json:"state"`            // down, catching-up, sync, live (async)
-	Ack          string `json:"ack,omitempty"`    // counting or downgraded; empty if async
-	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
-	GivenUp      bool   `json:"given_up"`         // it was given up: it fell behind by more than Hold, or was away while the disk was nearly full
-	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long its oldest unacknowledged record has waited
-	// Unacknowledged counts the records above the floors that the peer has not acknowledged on any
-	// connection since this process started. Before its first acknowledgement these are all
-	// records.
-	Unacknowledged uint64 `json:"unacknowledged"`
-	Sent           uint64 `json:"sent"`     // records, since the start, like all counters below
-	Received       uint64 `json:"received"` // records
-	Refused        uint64 `json:"refused"`  // records and connections
-	Diverged       uint64 `json:"diverged"` // publishers
-	Downgrades     uint64 `json:"downgrades"`
-	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
-	OtherCluster bool `json:"other_cluster"`
-	// ClockSkewMS is how far the peer's wall clock is ahead of ours, estimated from the last
-	// heartbeats. ClocksDisagree: the skew is above MaxSkew, so retention removes nothing by age.
-	ClockSkewMS    int64 `json:"clock_skew_ms"`
-	ClocksDisagree bool  `json:"clocks_disagree"`
+	Peer                                    string
+	Sync, Outbound, Inbound, OneWay, Rivals bool
+	State, Ack, Reason                      string
+	GivenUp                                 bool
+	OldestWaitMS                            int64
+	Unacknowledged, Sent, Received          uint64
+	Refused, Diverged, Downgrades           uint64
+	OtherCluster                            bool
+	ClockSkewMS                             int64
+	ClocksDisagree                          bool
 }

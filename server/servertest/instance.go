@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/heldport"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -140,7 +141,8 @@ func (i *Instance) config() server.Config {
 	cfg := i.cfg
 	if i.net != nil {
 		host := i.net.Host(cfg.Name)
-		cfg.FS, cfg.Listen, cfg.Dial = i.disk, host.Listen, host.Dial
+		cfg = testdoor.OnDisk(cfg, i.disk)
+		cfg.Listen, cfg.Dial = host.Listen, host.Dial
 	}
 	if cfg.Listen == nil {
 		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
@@ -228,7 +230,7 @@ func (i *Instance) die(mode memfs.Mode) {
 		image = i.disk.Crash(mode)
 	}
 	if i.s != nil {
-		i.s.Kill()
+		testdoor.Inside(i.s).Kill()
 		i.s = nil
 	}
 	i.disk = image

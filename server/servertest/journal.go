@@ -12,10 +12,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/wire"
-	"github.com/holdfast-mq/holdfast/server"
 )
+
+// A Message is a message in the journal of an instance.
+type Message struct {
+	Publisher uint64 // id, as in bookmarks
+	Sequence  uint64
+	Topic     string
+	Body      []byte
+}
 
 // Have returns the highest sequence of a publisher in the journal, including
 // rejected messages, or 0 if there is none. The publisher is an id as
@@ -24,7 +32,7 @@ import (
 func (i *Instance) Have(publisher uint64) uint64 {
 	i.t.Helper()
 	if i.isRunning() {
-		return i.s.Have(publisher)
+		return testdoor.Inside(i.s).Have(publisher)
 	}
 	var have uint64
 	i.dump(func(r *journal.Record) {
@@ -38,19 +46,21 @@ func (i *Instance) Have(publisher uint64) uint64 {
 // Messages returns the messages of a topic in the journal, in journal order. With
 // an empty topic it returns the messages of all topics. If the instance is not
 // running, Messages reads its disk.
-func (i *Instance) Messages(topic string) []server.Message {
+func (i *Instance) Messages(topic string) (all []Message) {
 	i.t.Helper()
 	if i.isRunning() {
-		all, err := i.s.Messages(topic)
+		found, err := testdoor.Inside(i.s).Messages(topic)
 		if err != nil {
 			i.t.Fatalf("servertest: read the journal of %s: %v", i.cfg.Name, err)
 		}
+		for _, m := range found {
+			all = append(all, Message(m))
+		}
 		return all
 	}
-	var all []server.Message
 	i.dump(func(r *journal.Record) {
 		if r.Kind == journal.Message && (topic == "" || topic == string(r.Topic)) {
-			all = append(all, server.Message{
+			all = append(all, Message{
 				Publisher: r.Publisher, Sequence: r.Sequence, Topic: string(r.Topic), Body: bytes.Clone(r.Body),
 			})
 		}
@@ -61,12 +71,11 @@ func (i *Instance) Messages(topic string) []server.Message {
 // dump calls f with each record on the disk of an instance that is not running.
 func (i *Instance) dump(f func(*journal.Record)) {
 	i.t.Helper()
-	cfg := i.config()
-	disk := cfg.FS
-	if disk == nil {
-		disk = seglog.OS
+	disk := seglog.OS
+	if i.disk != nil {
+		disk = i.disk
 	}
-	err := journals.Dump(disk, cfg.Data, func(r *journal.Record) error {
+	err := journals.Dump(disk, i.config().Data, func(r *journal.Record) error {
 		f(r)
 		return nil
 	})
@@ -169,8 +178,8 @@ func (p *Pair) AwaitConverged() {
 	p.await("both journals to hold the same", p.Converged)
 }
 
-func byPublisher(messages []server.Message) map[uint64][]server.Message {
-	by := make(map[uint64][]server.Message)
+func byPublisher(messages []Message) map[uint64][]Message {
+	by := make(map[uint64][]Message)
 	for _, m := range messages {
 		by[m.Publisher] = append(by[m.Publisher], m)
 	}
@@ -179,7 +188,7 @@ func byPublisher(messages []server.Message) map[uint64][]server.Message {
 
 // difference describes the first difference between the messages of one publisher
 // on a and b. It returns "" if there is none.
-func difference(a, b []server.Message) string {
+func difference(a, b []Message) string {
 	for n := range min(len(a), len(b)) {
 		if a[n].Sequence != b[n].Sequence {
 			return fmt.Sprintf("where a has sequence %d, b has %d", a[n].Sequence, b[n].Sequence)

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
@@ -23,7 +22,7 @@ func TestJournalsOfTheDead(t *testing.T) {
 		}
 		a.flushes(0, time.Second)
 		publisher := i.Publisher("app")
-		want := []server.Message{
+		want := []servertest.Message{
 			{Publisher: publisher, Sequence: 1, Topic: "orders", Body: []byte("1")},
 			{Publisher: publisher, Sequence: 2, Topic: "orders", Body: []byte("2")},
 			{Publisher: publisher, Sequence: 3, Topic: "trades", Body: []byte("x")},

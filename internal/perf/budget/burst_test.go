@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/perf/budget"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
@@ -72,9 +73,9 @@ func openStore(t *testing.T, m *budget.Meter, syncAlways bool) *pubstore.File {
 	t.Helper()
 	disk := memfs.New()
 	disk.SyncDelay(syncTime)
-	s, err := pubstore.OpenFile("store", pubstore.FileOptions{
-		FS: m.Disk(disk), BootID: func() (string, error) { return "boot", nil }, SyncAlways: syncAlways,
-	})
+	s, err := pubstore.OpenFile("store", testdoor.OnDisk(pubstore.FileOptions{
+		BootID: func() (string, error) { return "boot", nil }, SyncAlways: syncAlways,
+	}, m.Disk(disk)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func openStore(t *testing.T, m *budget.Meter, syncAlways bool) *pubstore.File {
 // measure has an instance's disk and connections counted.
 func (s *system) measure(cfg *server.Config) {
 	name, listen, dial := cfg.Name, cfg.Listen, cfg.Dial
-	cfg.FS = s.journal[name].Disk(cfg.FS)
+	*cfg = testdoor.OnDisk(*cfg, s.journal[name].Disk(testdoor.DiskOf(*cfg)))
 	cfg.Listen = func(address string) (net.Listener, error) {
 		ln, err := listen(address)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -106,8 +107,8 @@ func (a *App) start() {
 		return conn, err
 	}
 	if a.FS != nil {
-		o := a.Options
-		o.FS, o.BootID = a.FS, func() (string, error) { return a.bootID, nil }
+		o := testdoor.OnDisk(a.Options, a.FS)
+		o.BootID = func() (string, error) { return a.bootID, nil }
 		if o.SegmentBytes == 0 {
 			o.SegmentBytes = 1 << 20
 		}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
@@ -35,7 +36,7 @@ func (n *Node) Start() {
 // TryStart is Start for an instance that may refuse to.
 func (n *Node) TryStart() error {
 	n.host = n.s.Net.Host(n.Name)
-	n.Config.FS = n.FS
+	n.Config = testdoor.OnDisk(n.Config, n.FS)
 	n.Config.Listen = n.host.Listen
 	n.Config.Dial = n.host.Dial
 	srv, err := server.Start(n.Config)
@@ -97,7 +98,7 @@ func (n *Node) Crash(mode memfs.Mode) {
 	}
 	n.s.Net.Kill(n.Name)
 	image := n.FS.Crash(mode)
-	n.Server.Kill()
+	testdoor.Inside(n.Server).Kill()
 	n.Server = nil
 	n.FS = image
 	n.FS.SyncDelay(SyncTime)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -46,7 +45,7 @@ func wantBoth(t *testing.T, s *cluster.System, bodies ...[]string) {
 }
 
 // link returns the state of the link of an instance to the other.
-func link(s *cluster.System, name string) replica.Status {
+func link(s *cluster.System, name string) server.LinkStatus {
 	s.TB.Helper()
 	links := s.Node(name).Server.Status().Links
 	if len(links) != 1 {

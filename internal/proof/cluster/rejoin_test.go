@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -31,7 +32,7 @@ func TestRejoinBehindTheFloorIsNoDivergence(t *testing.T) {
 		}
 		publish()
 		publish()
-		a.Server.Trim() // what the instance has not removed by itself
+		testdoor.Inside(a.Server).Trim() // what the instance has not removed by itself
 		if a.Server.Publishers(0, 1).Publishers[0].Floor == 0 {
 			t.Fatal("nothing was removed: nothing is tried")
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -85,9 +86,9 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 
 // keptIn opens the store on a disk and returns the messages that it keeps, by life.
 func keptIn(disk *memfs.FS, accept bool) (kept map[string][]uint64, err error) {
-	s, err := pubstore.OpenFile("store", pubstore.FileOptions{
-		FS: disk, SegmentBytes: 700, AcceptDamage: accept, BootID: func() (string, error) { return "boot 0", nil },
-	})
+	s, err := pubstore.OpenFile("store", testdoor.OnDisk(pubstore.FileOptions{
+		SegmentBytes: 700, AcceptDamage: accept, BootID: func() (string, error) { return "boot 0", nil },
+	}, disk))
 	if err != nil {
 		return nil, err
 	}

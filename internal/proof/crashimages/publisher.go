@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -50,8 +51,7 @@ func newFile(seed uint64, o pubstore.FileOptions) *fileLife {
 
 // Open implements Life.
 func (l *fileLife) Open(disk *memfs.FS, killed bool) error {
-	o := l.o
-	o.FS = disk
+	o := testdoor.OnDisk(l.o, disk)
 	return l.Publisher.Open(killed, func(boot func() (string, error)) (pubstore.Store, error) {
 		o.BootID = boot
 		return pubstore.OpenFile("store", o)

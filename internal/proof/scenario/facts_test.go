@@ -12,7 +12,6 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
@@ -316,7 +315,7 @@ func (w *world) instanceStatus(name string) string {
 }
 
 // link prints the state of a link.
-func link(l replica.Status) string {
+func link(l server.LinkStatus) string {
 	text := fmt.Sprintf("link to %s: %s", l.Peer, l.State)
 	if l.Ack == "downgraded" {
 		text += " and downgraded"

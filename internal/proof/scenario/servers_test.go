@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 	"github.com/holdfast-mq/holdfast/server"
@@ -191,9 +192,7 @@ func (w *world) lost(c *command) string {
 	n := w.Node(c.name(0))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cfg := n.Config
-	cfg.FS = n.FS
-	if _, err := server.SendOrder(ctx, cfg, do, args...); err != nil {
+	if _, err := server.SendOrder(ctx, testdoor.OnDisk(n.Config, n.FS), do, args...); err != nil {
 		return err.Error() + "\n"
 	}
 	return n.Name + ": done\n"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -66,11 +67,11 @@ func (p *publisher) open() pubstore.Store {
 	if p.memory {
 		return pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: storeMessages, FailWhenFull: true, NewLife: p.newLife})
 	}
-	s, err := pubstore.OpenFile(storeDir, pubstore.FileOptions{
-		FS: p.fs, MaxMessages: storeMessages, FailWhenFull: true, SegmentBytes: 16 << 10,
+	s, err := pubstore.OpenFile(storeDir, testdoor.OnDisk(pubstore.FileOptions{
+		MaxMessages: storeMessages, FailWhenFull: true, SegmentBytes: 16 << 10,
 		SyncInterval: -1, SyncAlways: p.always, NewLife: p.newLife,
 		BootID: func() (string, error) { return fmt.Sprint(p.boot), nil },
-	})
+	}, p.fs))
 	if err != nil {
 		p.w.oracle.violate("%s: its store can't be opened: %v", p.name, err)
 		panic(stopRun{})

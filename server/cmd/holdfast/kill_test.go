@@ -208,6 +208,17 @@ func (s *site) lines(instance, kill int) []string {
 	return lines[:len(lines)-1] // without the last one, which has no newline
 }
 
+// A firstWrite drops its input. It receives a value at the first write.
+type firstWrite chan struct{}
+
+func (w firstWrite) Write(b []byte) (int, error) {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
+	return len(b), nil
+}
+
 // A run that is interrupted ends cleanly, and the same command continues it.
 func TestInterrupt(t *testing.T) {
 	s := newSite(t)
@@ -221,11 +232,13 @@ func TestInterrupt(t *testing.T) {
 	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command goes on behind it") {
 		t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), wrong)
 	}
-	reader, wrong := s.process(io.Discard, in...)
+	seen := make(firstWrite, 1)
+	reader, wrong := s.process(seen, in...)
 	s.do("publish", args...)
 	if got := s.do(in[0], append(in[1:], "--count", "1707")...); strings.Count(got, "\n") != 1707 {
 		t.Errorf("%d lines came out", strings.Count(got, "\n"))
 	}
+	<-seen // before, the process may not handle signals yet
 	if err := reader.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -168,7 +166,7 @@ func (r *statusReport) linkRows(t *table) {
 		}
 	}
 	for n := range most {
-		link := func(label string, cell func(*replica.Status) string) {
+		link := func(label string, cell func(*server.LinkStatus) string) {
 			r.row(t, label, func(s *server.Status) string {
 				if n >= len(s.Links) {
 					return "-"
@@ -178,12 +176,12 @@ func (r *statusReport) linkRows(t *table) {
 		}
 		link("link", linkState)
 		link("  behind", behind)
-		link("  sent, received", func(l *replica.Status) string { return thousands(l.Sent) + ", " + thousands(l.Received) })
+		link("  sent, received", func(l *server.LinkStatus) string { return thousands(l.Sent) + ", " + thousands(l.Received) })
 	}
 }
 
 // linkState returns the directions of a link, its peer and its state.
-func linkState(l *replica.Status) string {
+func linkState(l *server.LinkStatus) string {
 	way := "-> "
 	switch {
 	case l.Outbound && l.Inbound:
@@ -211,7 +209,7 @@ func linkState(l *replica.Status) string {
 
 // behind returns the number of records that the peer has not acknowledged, and how
 // long the oldest of them has waited.
-func behind(l *replica.Status) string {
+func behind(l *server.LinkStatus) string {
 	switch {
 	case !l.Outbound:
 		return "-"
@@ -285,7 +283,7 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 }
 
 // degraded returns an interval as a row.
-func (r *statusReport) degraded(name string, d *journal.Interval) []string {
+func (r *statusReport) degraded(name string, d *server.DegradedInterval) []string {
 	end, to := d.End, d.End.UTC().Format(secondsForm)
 	if end.IsZero() {
 		end, to = r.Time, "STILL"

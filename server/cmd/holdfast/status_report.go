@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -146,7 +145,7 @@ var refusalTexts = map[string]string{
 }
 
 // judgeLink adds the problems of an instance's link to a peer.
-func (r *statusReport) judgeLink(name string, l *replica.Status) {
+func (r *statusReport) judgeLink(name string, l *server.LinkStatus) {
 	peer := printable(l.Peer)
 	switch {
 	case l.State == "down":
@@ -190,7 +189,7 @@ func short(cluster string) string { return plain(cluster[:min(len(cluster), 8)])
 
 // linked reports whether a has a link with b.
 func linked(a, b *server.Status) bool {
-	return slices.ContainsFunc(a.Links, func(l replica.Status) bool { return l.Peer == b.Name })
+	return slices.ContainsFunc(a.Links, func(l server.LinkStatus) bool { return l.Peer == b.Name })
 }
 
 // printable returns text of a server or client for one line of a terminal: it cuts

@@ -15,8 +15,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/heldport"
-	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -26,11 +24,11 @@ func outage(at time.Time) (report *statusReport, lists []publisherList) {
 	a := &server.Status{
 		Name: "a", Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Single: true, Sync: client.SyncSingle, Publishers: 12, JournalBytes: 64 << 20,
 		Sessions: []server.SessionStatus{{Name: "order-gateway", Publisher: 7, Subscriptions: 0}, {Name: "desk", Subscriptions: 2}},
-		Links: []replica.Status{{Peer: "b", Sync: true, Outbound: true, State: "down", Ack: "downgraded", Reason: "dial b: \x1b[31mrefused",
+		Links: []server.LinkStatus{{Peer: "b", Sync: true, Outbound: true, State: "down", Ack: "downgraded", Reason: "dial b: \x1b[31mrefused",
 			OldestWaitMS: 6525, Unacknowledged: 3261, Sent: 20973, Downgrades: 2}},
-		Degraded: []journal.Interval{
-			{Destination: "b", Begin: at.Add(-4 * time.Hour), End: at.Add(-3 * time.Hour), Ranges: []journal.Range{{Publisher: 7, From: 1, To: 2}}},
-			{Destination: "b", Begin: at.Add(-1500 * time.Millisecond), Ranges: make([]journal.Range, 2)},
+		Degraded: []server.DegradedInterval{
+			{Destination: "b", Begin: at.Add(-4 * time.Hour), End: at.Add(-3 * time.Hour), Ranges: []server.DegradedRange{{Publisher: 7, From: 1, To: 2}}},
+			{Destination: "b", Begin: at.Add(-1500 * time.Millisecond), Ranges: make([]server.DegradedRange, 2)},
 		},
 		Logons: 3, Published: 1234567, Duplicates: 4,
 	}
@@ -53,7 +51,7 @@ func TestStatusScreen(t *testing.T) {
 
 	well := func(name, peer string) *server.Status {
 		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Sync: client.SyncOK, Publishers: 3, JournalBytes: 1 << 20,
-			Links: []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", Unacknowledged: 1, Sent: 5, Received: 6}}}
+			Links: []server.LinkStatus{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", Unacknowledged: 1, Sent: 5, Received: 6}}}
 	}
 	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
 	r.Instances[0].Status.Sessions = []server.SessionStatus{{Name: "order gateway", Publisher: 9}}
@@ -68,8 +66,8 @@ func TestStatusScreen(t *testing.T) {
 // Each fault is a problem of its own kind and causes exit code 1.
 func TestStatusProblems(t *testing.T) {
 	pair := func() [2]*server.Status {
-		link := func(peer string) []replica.Status {
-			return []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting"}}
+		link := func(peer string) []server.LinkStatus {
+			return []server.LinkStatus{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting"}}
 		}
 		return [2]*server.Status{
 			{Name: "a", Group: "g", Cluster: "c", Intact: true, Ready: true, Links: link("b")},

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/testkit/tmux"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -111,7 +110,7 @@ func TestTerminalStatus(t *testing.T) {
 	text := strings.Join(tmux.Hostile, "\n")
 	s := &server.Status{Name: text, Group: text, Version: text, Cluster: text, Damage: text, Outdated: text, Refusing: []string{text}, Sync: server.SyncStatus(0),
 		Sessions: []server.SessionStatus{{Name: text, User: text, Address: text}},
-		Links:    []replica.Status{{Peer: text, State: text, Ack: text, Reason: text}, {Peer: "b", State: "down", Reason: text}}}
+		Links:    []server.LinkStatus{{Peer: text, State: text, Ack: text, Reason: text}, {Peer: "b", State: "down", Reason: text}}}
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(s) }))
 	t.Cleanup(admin.Close)
 	address := strings.TrimPrefix(admin.URL, "http://")

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"bytes"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+)
+
+func init() {
+	testdoor.OffersDisk(func(c *Config) *seglog.FS { return &c.fs })
+	testdoor.OffersServer(func(s any) testdoor.Server { return inside{s.(*Server)} })
+}
+
+// inside is what tests may do with a running server beyond its API.
+type inside struct{ s *Server }
+
+// Kill implements [testdoor.Server].
+func (in inside) Kill() {
+	in.s.begin(stopKill, errKilled)
+	in.s.hasten()
+	<-in.s.done
+}
+
+// Have implements [testdoor.Server].
+func (in inside) Have(publisher uint64) uint64 {
+	state, _ := in.s.journal.State(publisher)
+	return state.Have
+}
+
+// Trim implements [testdoor.Server].
+func (in inside) Trim() int { return in.s.trim(in.s.lookAtSpace()) }
+
+// Messages implements [testdoor.Server].
+func (in inside) Messages(topic string) ([]testdoor.Message, error) {
+	f := in.s.journal.Follow(0, journal.Appended)
+	defer f.Close()
+	var all []testdoor.Message
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil || !ok {
+			return all, err
+		}
+		if r.Kind == journal.Message && (topic == "" || topic == string(r.Topic)) {
+			all = append(all, testdoor.Message{Publisher: r.Publisher, Sequence: r.Sequence, Topic: string(r.Topic), Body: bytes.Clone(r.Body)})
+		}
+	}
+}
