@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/holdfast-mq/holdfast/internal/heldport"
-	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // always ends the name of a contender whose servers sync before they ack.

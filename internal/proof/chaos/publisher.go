@@ -79,7 +79,7 @@ func newPublisher(spec publishing, name string, next uint64) (*publisher, error)
 	}
 	p := &publisher{name: name, next: next, store: newTellingStore(file, name)}
 	p.client, err = client.Dial(context.Background(), client.Config{
-		Name: name, Chooser: client.NewPriority(client.FailBackAtOnce(), spec.Servers...), Publishes: p.store, Offline: true,
+		Name: name, Chooser: client.NewPriority(client.FailBackAtOnce(), spec.Servers...), PublishStore: p.store, Offline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: name, Text: s.Server}) },
 			Disconnected: func(server string, err error) {

@@ -60,7 +60,7 @@ func subscribeForEver(text string) error {
 	}
 	defer marks.Close()
 	c, err := client.Dial(context.Background(), client.Config{
-		Name: spec.Name, Servers: spec.Servers, Bookmarks: marks, Offline: true,
+		Name: spec.Name, Servers: spec.Servers, BookmarkStore: marks, Offline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: spec.Name, Text: s.Server}) },
 			Disconnected: func(server string, err error) {
