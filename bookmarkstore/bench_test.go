@@ -56,7 +56,7 @@ func BenchmarkResume(b *testing.B) {
 // messages from the last to the first.
 func benchmarkDiscard(b *testing.B, store bookmarkstore.Store, publishers uint64, window int) {
 	defer store.Close()
-	s, err := store.Subscription("s", orders)
+	s, err := store.OpenSubscription("s", orders)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func benchmarkDiscard(b *testing.B, store bookmarkstore.Store, publishers uint64
 
 func benchmarkResume(b *testing.B, store bookmarkstore.Store, publishers uint64) {
 	defer store.Close()
-	s, err := store.Subscription("s", orders)
+	s, err := store.OpenSubscription("s", orders)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -23,9 +23,9 @@ type BoltOptions struct {
 	// CommitInterval is the longest time that a discard waits for the commit that makes it
 	// durable. An open write transaction of the application delays it further. Default 10ms.
 	CommitInterval time.Duration
-	// CommitOperations is the number of waiting discards that starts a commit before the interval
+	// CommitThreshold is the number of waiting discards that starts a commit before the interval
 	// has passed. Default 1000.
-	CommitOperations int
+	CommitThreshold int
 	// SyncAlways makes Discard return only when the discard is durable. Concurrent Discards share
 	// commits.
 	SyncAlways bool
@@ -36,8 +36,8 @@ type BoltOptions struct {
 
 func (o *BoltOptions) validate() error {
 	o.CommitInterval = cmp.Or(o.CommitInterval, 10*time.Millisecond)
-	o.CommitOperations = cmp.Or(o.CommitOperations, 1000)
-	if o.CommitInterval < 0 || o.CommitOperations < 0 || o.LockTimeout < 0 {
+	o.CommitThreshold = cmp.Or(o.CommitThreshold, 1000)
+	if o.CommitInterval < 0 || o.CommitThreshold < 0 || o.LockTimeout < 0 {
 		return errors.New("bookmark store: CommitInterval, CommitOperations and LockTimeout must not be negative")
 	}
 	return nil
@@ -59,13 +59,13 @@ type Bolt struct {
 	// changes counts the changes that have to become durable. A change is counted under the mu of
 	// its place, after it was made. So a commit that first reads the count and then collects
 	// covers every change it counted.
-	changes   atomic.Uint64
-	collected atomic.Uint64 // number of changes that the last commit covers
-	pace      atomic.Int32
+	changes        atomic.Uint64
+	collected      atomic.Uint64 // number of changes that the last commit covers
+	committerState atomic.Int32
 
 	committer
 
-	registry
+	storeBase
 
 	// The fields below are guarded by the mu of the registry.
 	durable   uint64        // number of durable changes
@@ -75,10 +75,10 @@ type Bolt struct {
 
 // A committer holds the signals between a Bolt and its committing goroutine.
 type committer struct {
-	wake signal.Signal // there is something to commit
-	now  signal.Signal // commit before the interval has passed
-	stop chan struct{} // closed by Close
-	done chan struct{} // closed when the goroutine has ended
+	wake  signal.Signal // there is something to commit
+	hurry signal.Signal // commit before the interval has passed
+	stop  chan struct{} // closed by Close
+	done  chan struct{} // closed when the goroutine has ended
 }
 
 // OpenBolt opens the store in the database file at path, and creates the file if needed. The
@@ -90,7 +90,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	db, err := boltfile.OpenOwn(path, boltfile.Options{
+	db, err := boltfile.OpenPrivate(path, boltfile.Options{
 		Timeout: max(o.LockTimeout, 1), // 0 would wait for ever
 		Buckets: []string{ownBucket},
 	})
@@ -98,7 +98,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 		err = ErrLocked
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bookmark store: open %s: %w", path, asDamaged(path, err))
+		return nil, fmt.Errorf("bookmark store: open %s: %w", path, asDamagedError(path, err))
 	}
 	b, err := openBolt(db, ownBucket, o)
 	if err != nil {
@@ -133,23 +133,23 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		path:      db.Path(),
 		bucket:    []byte(bucket),
 		options:   o,
-		committer: committer{wake: signal.New(), now: signal.New(), stop: make(chan struct{}), done: make(chan struct{})},
-		registry:  registry{places: make(map[string]*place)},
+		committer: committer{wake: signal.New(), hurry: signal.New(), stop: make(chan struct{}), done: make(chan struct{})},
+		storeBase: storeBase{places: make(map[string]*place)},
 		committed: make(chan struct{}),
 	}
-	if err := b.guard(b.prepare); err != nil {
+	if err := b.guard(b.openBuckets); err != nil {
 		return nil, fmt.Errorf("bookmark store: open %s: %w", b.path, err)
 	}
-	go b.commitAll()
+	go b.commitLoop()
 	return b, nil
 }
 
-// prepare creates the buckets, or checks the version of existing ones.
-func (b *Bolt) prepare() error {
-	if err := boltfile.Settle(b.db); err != nil {
+// openBuckets creates the buckets, or checks the version of existing ones.
+func (b *Bolt) openBuckets() error {
+	if err := boltfile.MakeDurable(b.db); err != nil {
 		return err
 	}
-	there, err := b.check()
+	there, err := b.checkFormat()
 	if err != nil || there {
 		return err
 	}
@@ -165,7 +165,7 @@ func (b *Bolt) prepare() error {
 	})
 }
 
-func (b *Bolt) check() (there bool, err error) {
+func (b *Bolt) checkFormat() (there bool, err error) {
 	err = b.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(b.bucket)
 		if bucket == nil {
@@ -175,48 +175,50 @@ func (b *Bolt) check() (there bool, err error) {
 		switch {
 		case format == nil && bucket.Bucket(keySubscriptions) == nil:
 			if key, _ := bucket.Cursor().First(); key != nil {
-				return b.damaged("", key, errKey) // another owner's bucket
+				return b.damagedError("", key, errKey) // another owner's bucket
 			}
 			return nil
 		case format == nil:
-			return b.damaged("", keyFormat, errMissing)
+			return b.damagedError("", keyFormat, errMissing)
 		case bucket.Bucket(keySubscriptions) == nil:
-			return b.damaged("", keySubscriptions, errMissing)
+			return b.damagedError("", keySubscriptions, errMissing)
 		case len(format) != 1:
-			return b.damaged("", keyFormat, errLength)
+			return b.damagedError("", keyFormat, errLength)
 		case format[0] != formatVersion:
-			return b.damaged("", keyFormat, newerFormat("it", format[0]))
+			return b.damagedError("", keyFormat, versionError("it", format[0]))
 		}
 		there = true
-		b.loadMet(bucket)
+		b.loadGroup(bucket)
 		return nil
 	})
 	return there, err
 }
 
-// damaged turns a decoding error into a *DamagedError or *VersionError that names bucket and key.
-func (b *Bolt) damaged(id string, key []byte, err error) error {
+// damagedError turns a decoding error into a *DamagedError or *VersionError that names bucket and key.
+func (b *Bolt) damagedError(id string, key []byte, err error) error {
 	where := string(b.bucket)
 	if id != "" {
 		where += "/" + id
 	}
-	if isNewer(err) {
+	if isVersionError(err) {
 		return &VersionError{Path: b.path, Bucket: where, Err: err}
 	}
 	return &DamagedError{Path: b.path, Bucket: where, Key: slices.Clone(key), Err: err}
 }
 
 // guard turns a panic of bbolt into a *DamagedError.
-func (b *Bolt) guard(do func() error) error { return asDamaged(b.path, boltfile.Guard(b.path, do)) }
+func (b *Bolt) guard(do func() error) error {
+	return asDamagedError(b.path, boltfile.Guard(b.path, do))
+}
 
 // update is the Update of the database with a guard.
 func (b *Bolt) update(do func(*bbolt.Tx) error) error {
 	return b.guard(func() error { return b.db.Update(do) })
 }
 
-// asDamaged turns damage or a later version of the whole file into an error of this package.
-func asDamaged(path string, err error) error {
-	if _, ours := errors.AsType[*VersionError](err); isNewer(err) && !ours {
+// asDamagedError turns damage or a later version of the whole file into an error of this package.
+func asDamagedError(path string, err error) error {
+	if _, ours := errors.AsType[*VersionError](err); isVersionError(err) && !ours {
 		return &VersionError{Path: path, Err: err}
 	}
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
@@ -225,8 +227,8 @@ func asDamaged(path string, err error) error {
 	return err
 }
 
-// Subscription implements Store.
-func (b *Bolt) Subscription(id string, q Query) (Subscription, error) {
+// OpenSubscription implements Store.
+func (b *Bolt) OpenSubscription(id string, q Query) (Subscription, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
@@ -234,25 +236,25 @@ func (b *Bolt) Subscription(id string, q Query) (Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.take(q)
+	return p.acquire(q)
 }
 
 // place returns the place of id. The first call reads it from the database.
 func (b *Bolt) place(id string, q Query) (*place, error) {
-	if p, err := b.known(id, nil); p != nil || err != nil {
+	if p, err := b.findOrAdd(id, nil); p != nil || err != nil {
 		return p, err
 	}
 	// A concurrent call may read the same place. The first one to add it wins, and nothing is
 	// written for the place until then.
-	p, err := b.read(id, q)
+	p, err := b.readPlace(id, q)
 	if err != nil {
 		return nil, err
 	}
-	return b.known(id, p)
+	return b.findOrAdd(id, p)
 }
 
-// read makes a place from the database.
-func (b *Bolt) read(id string, q Query) (*place, error) {
+// readPlace makes a place from the database.
+func (b *Bolt) readPlace(id string, q Query) (*place, error) {
 	p := &place{id: id, b: b, query: q, generation: 1}
 	err := b.guard(func() error {
 		return b.db.View(func(tx *bbolt.Tx) error {
@@ -263,12 +265,12 @@ func (b *Bolt) read(id string, q Query) (*place, error) {
 			if bucket = bucket.Bucket([]byte(id)); bucket == nil {
 				return nil
 			}
-			h, key, err := load(bucket, id, &p.w)
+			h, key, err := loadWindow(bucket, id, &p.w)
 			if err != nil {
-				return b.damaged(id, key, err)
+				return b.damagedError(id, key, err)
 			}
 			p.query, p.generation = h.query, h.generation
-			p.savedGeneration, p.savedBased = h.generation, h.based
+			p.storedGeneration, p.storedHasBase = h.generation, h.hasBase
 			return nil
 		})
 	})
@@ -284,7 +286,7 @@ func (b *Bolt) subscriptions(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 		bucket = bucket.Bucket(keySubscriptions)
 	}
 	if bucket == nil {
-		return nil, b.damaged("", keySubscriptions, errMissing)
+		return nil, b.damagedError("", keySubscriptions, errMissing)
 	}
 	return bucket, nil
 }
@@ -292,7 +294,7 @@ func (b *Bolt) subscriptions(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 // Close implements Store. Subscriptions need not be released first. In a shared database Close
 // waits for an open write transaction of the application.
 func (b *Bolt) Close() error {
-	if err := b.end(); err != nil {
+	if err := b.closePlaces(); err != nil {
 		return err
 	}
 	// The last commit covers every change that the places took before.

@@ -12,12 +12,12 @@ import (
 
 func openOwn(t *testing.T, path string) (*Bolt, Subscription) {
 	t.Helper()
-	b, err := OpenBolt(path, BoltOptions{CommitInterval: time.Hour, CommitOperations: 1 << 30}) // only Sync commits
+	b, err := OpenBolt(path, BoltOptions{CommitInterval: time.Hour, CommitThreshold: 1 << 30}) // only Sync commits
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	s, err := b.Subscription("s", Query{Topic: "orders"})
+	s, err := b.OpenSubscription("s", Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func discard(t *testing.T, b *Bolt, s Subscription, from, to uint64) {
 func cost(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
 	t.Helper()
 	const discards = 20
-	return boltfiletest.Written(b.db, func() {
+	return boltfiletest.BytesWritten(b.db, func() {
 		for n := range uint64(discards) {
 			discard(t, b, s, from+n, from+n)
 		}
@@ -70,11 +70,11 @@ func TestBoltAfterABacklog(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if size := boltfiletest.Size(t, path); size < 16<<20 {
+	if size := boltfiletest.FileSize(t, path); size < 16<<20 {
 		t.Fatalf("the backlog left a file of %d bytes", size)
 	}
 	b, s = openOwn(t, path)
-	if size := boltfiletest.Size(t, path); size > 1<<20 {
+	if size := boltfiletest.FileSize(t, path); size > 1<<20 {
 		t.Errorf("%d bytes when opened again", size)
 	}
 	if after := cost(t, b, s, backlog+22); after > 2*before {

@@ -66,7 +66,7 @@ func fill(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "marks.db")
 	b := openBolt(t, path, bookmarkstore.BoltOptions{})
-	s, err := b.Subscription("s", orders)
+	s, err := b.OpenSubscription("s", orders)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestDamagedValues(t *testing.T) {
 		edit(t, path, func(_, s *bbolt.Bucket) error { return s.Put(k, good) })
 	}
 	b := openBolt(t, path, bookmarkstore.BoltOptions{})
-	if _, err := b.Subscription("s", orders); err != nil {
+	if _, err := b.OpenSubscription("s", orders); err != nil {
 		t.Errorf("as it was before: %v", err)
 	}
 }
@@ -190,12 +190,12 @@ func wantDamaged(t *testing.T, path string, k []byte) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	_, err = b.Subscription("s", orders)
+	_, err = b.OpenSubscription("s", orders)
 	var damaged *bookmarkstore.DamagedError
 	if !errors.As(err, &damaged) || damaged.Path != path || damaged.Bucket != "bookmarks/s" || string(damaged.Key) != string(k) {
 		t.Errorf("Subscription = %v, want damage at key %q", err, k)
 	}
-	if _, err := b.Subscription("other", orders); err != nil {
+	if _, err := b.OpenSubscription("other", orders); err != nil {
 		t.Errorf("the damage of one subscription is another's: %v", err)
 	}
 }
@@ -316,7 +316,7 @@ func tryDamaged(t *testing.T, image []byte) {
 		return
 	}
 	defer b.Close()
-	s, err := b.Subscription("s", orders)
+	s, err := b.OpenSubscription("s", orders)
 	if err != nil {
 		return
 	}
@@ -339,7 +339,7 @@ func TestFailedCommit(t *testing.T) {
 	}
 	defer db.Close()
 	b := mustOpenIn(t, db, "marks")
-	s, err := b.Subscription("s", orders)
+	s, err := b.OpenSubscription("s", orders)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,14 +353,14 @@ func TestFailedCommit(t *testing.T) {
 	if err := b.Sync(context.Background()); !strings.Contains(err.Error(), "already closed") || !strings.Contains(err.Error(), path) {
 		t.Errorf("Sync = %v, want the cause and the path", err)
 	}
-	_, err = b.Subscription("other", orders)
+	_, err = b.OpenSubscription("other", orders)
 	wantFailed(t, "Subscription", err)
-	_, err = b.Subscription("s", orders)
+	_, err = b.OpenSubscription("s", orders)
 	wantFailed(t, "Subscription of one in use", err)
 	wantFailed(t, "Discard", s.Discard(markOf("", 2).Bookmark))
 	wantFailed(t, "SetBase", s.SetBase(vec{1: 1}))
-	wantFailed(t, "Progress", s.Progress(vec{1: 1}))
-	wantFailed(t, "Restart", s.Restart())
+	wantFailed(t, "Progress", s.ReceiveMark(vec{1: 1}))
+	wantFailed(t, "Restart", s.Reset())
 	tx, err := db.Begin(true)
 	if err != nil {
 		t.Fatal(err)
@@ -405,7 +405,7 @@ func TestCommitsAfterInterval(t *testing.T) {
 
 func TestCommitsAfterOperations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newApp(t, bookmarkstore.BoltOptions{CommitOperations: 3})
+		a := newApp(t, bookmarkstore.BoltOptions{CommitThreshold: 3})
 		a.must(a.Discard(markOf("", 1).Bookmark))
 		a.must(a.Discard(markOf("", 2).Bookmark))
 		synctest.Wait()

@@ -28,7 +28,7 @@ func ExampleOpenBolt() {
 		}
 		// The client gets the store in client.Config.BookmarkStore and makes the following calls
 		// itself.
-		sub, err := store.Subscription("orders", bookmarkstore.Query{Topic: "important_topic"})
+		sub, err := store.OpenSubscription("orders", bookmarkstore.Query{Topic: "important_topic"})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -78,14 +78,14 @@ func ExampleBolt_DiscardTx() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	sub, err := store.Subscription("orders", bookmarkstore.Query{Topic: "important_topic"})
+	sub, err := store.OpenSubscription("orders", bookmarkstore.Query{Topic: "important_topic"})
 	if err != nil {
 		log.Fatal(err)
 	}
 
 	message := bookmarkstore.Bookmark{Publisher: 7, Sequence: 1}
 	sub.Receive(message)
-	mark := bookmarkstore.Mark{Subscription: "orders", Bookmark: message} // of a client's message: m.Mark()
+	mark := bookmarkstore.MessageRef{Subscription: "orders", Bookmark: message} // of a client's message: m.Mark()
 
 	handle := func(refuse error) error {
 		return db.Update(func(tx *bbolt.Tx) error {

@@ -10,9 +10,9 @@ func (w *window) discardPlanted(bug failpoint.Bug, p *publisher, sequence uint64
 		return
 	}
 	for i := range p.queue.after(sequence) {
-		if e := p.queue.At(i); e.state == waiting {
-			e.state = done
-			w.waiting--
+		if e := p.queue.At(i); e.state == entryWaiting {
+			e.state = entryDone
+			w.outstanding--
 		}
 	}
 }

@@ -18,7 +18,7 @@ func FuzzValues(f *testing.F) {
 	f.Add("s", key, encodeDiscarded("s", key, 43))
 	key = outOfOrderKey(Bookmark{Publisher: 7, Sequence: 45})
 	f.Add("s", key, encodeOutOfOrder("s", key))
-	f.Add("s", keyHead, encodeHead("s", head{generation: 3, based: true, query: Query{Topic: "orders", Filter: "/a = 1"}}))
+	f.Add("s", keyHead, encodeHead("s", head{generation: 3, hasBase: true, query: Query{Topic: "orders", Filter: "/a = 1"}}))
 	f.Add("s", keyHead, encodeHead("s", head{}))
 	f.Add("", []byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, id string, key, value []byte) {
@@ -64,7 +64,7 @@ func FuzzOpenBolt(f *testing.F) {
 			f.Fatal(err)
 		}
 		for _, id := range []string{"s", "t", "u"} {
-			s, err := b.Subscription(id, query)
+			s, err := b.OpenSubscription(id, query)
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func useDamaged(t *testing.T, path string, query Query) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	for _, id := range []string{"s", "t", "u"} {
-		s, err := b.Subscription(id, query)
+		s, err := b.OpenSubscription(id, query)
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,8 @@ import (
 // ErrNotStore means that the bucket holds no bookmark store.
 var ErrNotStore = errors.New("not a bookmark store")
 
-// An Inspected is one stored subscription.
-type Inspected struct {
+// An InspectedSubscription is one stored subscription.
+type InspectedSubscription struct {
 	ID    string
 	Query Query
 	// Discarded is the vector from which the subscription resumes when a process opens it. Known
@@ -27,20 +27,20 @@ type Inspected struct {
 // changes nothing. The bucket of OpenBolt is "bookmarks". A damaged subscription is reported in
 // its Inspected. If the whole store is damaged, the error is a *DamagedError. If a later version
 // has written the store or one subscription, it is a *VersionError.
-func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
+func InspectBolt(db *bbolt.DB, bucket string) ([]InspectedSubscription, error) {
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
-	var all []Inspected
+	var all []InspectedSubscription
 	err := db.View(func(tx *bbolt.Tx) error {
 		root := tx.Bucket(b.bucket)
 		if root == nil || !isStore(root) {
 			return ErrNotStore
 		}
 		if root.Bucket(keySubscriptions) == nil {
-			return nil // check returns the error
+			return nil // checkFormat returns the error
 		}
 		return root.Bucket(keySubscriptions).ForEachBucket(func(id []byte) error {
 			s := b.inspect(root.Bucket(keySubscriptions).Bucket(id), string(id))
-			if isNewer(s.Damage) {
+			if isVersionError(s.Damage) {
 				return s.Damage
 			}
 			all = append(all, s)
@@ -48,7 +48,7 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 		})
 	})
 	if err == nil {
-		_, err = b.check()
+		_, err = b.checkFormat()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inspect bookmark store %s, bucket %s: %w", b.path, bucket, err)
@@ -57,16 +57,16 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 }
 
 // inspect reads one stored subscription.
-func (b *Bolt) inspect(bucket *bbolt.Bucket, id string) Inspected {
+func (b *Bolt) inspect(bucket *bbolt.Bucket, id string) InspectedSubscription {
 	var w window
-	h, key, err := load(bucket, id, &w)
+	h, key, err := loadWindow(bucket, id, &w)
 	if err != nil {
-		return Inspected{ID: id, Damage: b.damaged(id, key, err)}
+		return InspectedSubscription{ID: id, Damage: b.damagedError(id, key, err)}
 	}
-	s := Inspected{ID: id, Query: h.query}
+	s := InspectedSubscription{ID: id, Query: h.query}
 	s.Discarded, s.Known = w.discardedVector()
 	for _, p := range w.order {
-		for _, sequence := range p.elsewhere {
+		for _, sequence := range p.outOfOrder {
 			s.OutOfOrder = append(s.OutOfOrder, Bookmark{Publisher: p.id, Sequence: sequence})
 		}
 	}

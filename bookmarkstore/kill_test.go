@@ -22,7 +22,7 @@ func victim(path string) {
 	if err != nil {
 		panic(err)
 	}
-	s, err := b.Subscription("s", orders)
+	s, err := b.OpenSubscription("s", orders)
 	if err != nil {
 		panic(err)
 	}
@@ -81,7 +81,7 @@ func TestKilledProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	s, err := b.Subscription("s", orders)
+	s, err := b.OpenSubscription("s", orders)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,26 +8,26 @@ import (
 // A Memory is a Store that lasts as long as the process. A client that reconnects misses nothing
 // and repeats nothing. A client that restarts begins as a new subscriber.
 type Memory struct {
-	registry
+	storeBase
 }
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{registry{places: make(map[string]*place)}} }
+func NewMemory() *Memory { return &Memory{storeBase{places: make(map[string]*place)}} }
 
-// Subscription implements Store.
-func (m *Memory) Subscription(id string, q Query) (Subscription, error) {
+// OpenSubscription implements Store.
+func (m *Memory) OpenSubscription(id string, q Query) (Subscription, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	p, err := m.known(id, &place{id: id, query: q})
+	p, err := m.findOrAdd(id, &place{id: id, query: q})
 	if err != nil {
 		return nil, err
 	}
-	return p.take(q)
+	return p.acquire(q)
 }
 
 // Sync implements Store. There is no disk to wait for.
-func (m *Memory) Sync(ctx context.Context) error { return cmp.Or(m.usable(), ctx.Err()) }
+func (m *Memory) Sync(ctx context.Context) error { return cmp.Or(m.checkOpen(), ctx.Err()) }
 
 // Close implements Store.
-func (m *Memory) Close() error { return m.end() }
+func (m *Memory) Close() error { return m.closePlaces() }

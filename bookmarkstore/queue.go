@@ -10,9 +10,9 @@ import (
 type entryState uint8
 
 const (
-	waiting entryState = iota // a message that the application has not discarded
-	done                      // a discarded message behind a waiting one
-	marked                    // a progress mark: no message, nothing to wait for
+	entryWaiting entryState = iota // a message that the application has not discarded
+	entryDone                      // a discarded message behind a waiting one
+	entryMark                      // a progress mark: no message, nothing to wait for
 )
 
 // An entry is one message or progress mark. Entries are in order of arrival.

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 )
 
-// A Repaired is a subscription with unreadable values.
-type Repaired struct {
+// A RepairedSubscription is a subscription with unreadable values.
+type RepairedSubscription struct {
 	ID string
 	// Dropped is the number of values removed. If they stood for discards, those messages come
 	// again.
@@ -25,8 +25,8 @@ type Repaired struct {
 // and keeps all others. It guesses nothing, so messages may are delivered again. Messages are
 // left out only if a subscription is Gone and its configured start is behind them. No process may
 // have the store open. The error is ErrNotStore if the bucket holds something else.
-func RepairBolt(db *bbolt.DB, bucket string) ([]Repaired, error) {
-	var all []Repaired
+func RepairBolt(db *bbolt.DB, bucket string) ([]RepairedSubscription, error) {
+	var all []RepairedSubscription
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
 	err := b.update(func(tx *bbolt.Tx) (err error) {
 		root := tx.Bucket(b.bucket)
@@ -62,12 +62,12 @@ func isStore(root *bbolt.Bucket) bool {
 	return ours
 }
 
-func repairStore(root *bbolt.Bucket) (all []Repaired, err error) {
+func repairStore(root *bbolt.Bucket) (all []RepairedSubscription, err error) {
 	switch format := root.Get(keyFormat); {
 	case len(format) != 1:
 		err = root.Put(keyFormat, []byte{formatVersion})
 	case format[0] != formatVersion:
-		err = newerFormat("it", format[0])
+		err = versionError("it", format[0])
 	}
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func repairStore(root *bbolt.Bucket) (all []Repaired, err error) {
 		return nil
 	})
 	for _, id := range ids {
-		r := Repaired{ID: id}
+		r := RepairedSubscription{ID: id}
 		if err == nil {
 			err = r.repair(subscriptions)
 		}
@@ -94,15 +94,15 @@ func repairStore(root *bbolt.Bucket) (all []Repaired, err error) {
 }
 
 // repair removes the unreadable values of a subscription, or the whole subscription.
-func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
+func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 	bucket := subscriptions.Bucket([]byte(r.ID))
 	h, err := decodeHead(r.ID, bucket.Get(keyHead))
-	good, bad, newer := examine(bucket, r.ID)
+	good, bad, newer := scanValues(bucket, r.ID)
 	if newer != nil {
 		return newer
 	}
 	// Without a base and a point the subscription would look like a new one, so make it one.
-	if err != nil || len(bad) > 0 && good == 0 && !h.based {
+	if err != nil || len(bad) > 0 && good == 0 && !h.hasBase {
 		r.Gone = true
 		return subscriptions.DeleteBucket([]byte(r.ID))
 	}
@@ -114,9 +114,9 @@ func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
 	return errors.Join(errs...)
 }
 
-// examine counts the readable values of a subscription and returns the keys of the others. A
+// scanValues counts the readable values of a subscription and returns the keys of the others. A
 // value of a later version is an error, since this version cannot judge it.
-func examine(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
+func scanValues(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
 	kept := func(Bookmark) { good++ }
 	err = bucket.ForEach(func(key, value []byte) error {
 		err := loadValue(id, key, value, kept, kept)
@@ -124,7 +124,7 @@ func examine(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error
 			_, err = decodeHead(id, value)
 		}
 		switch {
-		case isNewer(err):
+		case isVersionError(err):
 			return fmt.Errorf("subscription %q: %w", id, err)
 		case err != nil:
 			bad = append(bad, slices.Clone(key))

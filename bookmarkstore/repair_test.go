@@ -16,19 +16,19 @@ func TestRepairBolt(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		harm   func(root, s *bbolt.Bucket) error
-		want   []bookmarkstore.Repaired
+		want   []bookmarkstore.RepairedSubscription
 		resume string // of "s", of which 1|2 was discarded, and 1|5 out of order
 		done   int
 	}{
 		{"nothing", func(root, s *bbolt.Bucket) error { return nil }, nil, "1|2|", 1},
-		{"a discarded point", func(root, s *bbolt.Bucket) error { return s.Put(key(1), []byte("x")) }, []bookmarkstore.Repaired{{ID: "s", Dropped: 1}}, "0", 1},
-		{"a message out of order", func(root, s *bbolt.Bucket) error { return s.Put(key(1, 5), nil) }, []bookmarkstore.Repaired{{ID: "s", Dropped: 1}}, "1|2|", 0},
+		{"a discarded point", func(root, s *bbolt.Bucket) error { return s.Put(key(1), []byte("x")) }, []bookmarkstore.RepairedSubscription{{ID: "s", Dropped: 1}}, "0", 1},
+		{"a message out of order", func(root, s *bbolt.Bucket) error { return s.Put(key(1, 5), nil) }, []bookmarkstore.RepairedSubscription{{ID: "s", Dropped: 1}}, "1|2|", 0},
 		{"other things", func(root, s *bbolt.Bucket) error {
 			_, err := s.CreateBucket(key(7))
 			return errors.Join(err, s.Put([]byte("hood"), []byte("x")), s.Put(key(9), s.Get(key(1))))
-		}, []bookmarkstore.Repaired{{ID: "s", Dropped: 3}}, "1|2|", 1},
-		{"the head", func(root, s *bbolt.Bucket) error { return s.Put([]byte("head"), []byte("x")) }, []bookmarkstore.Repaired{{ID: "s", Gone: true}}, "", 0},
-		{"no head", func(root, s *bbolt.Bucket) error { return s.Delete([]byte("head")) }, []bookmarkstore.Repaired{{ID: "s", Gone: true}}, "", 0},
+		}, []bookmarkstore.RepairedSubscription{{ID: "s", Dropped: 3}}, "1|2|", 1},
+		{"the head", func(root, s *bbolt.Bucket) error { return s.Put([]byte("head"), []byte("x")) }, []bookmarkstore.RepairedSubscription{{ID: "s", Gone: true}}, "", 0},
+		{"no head", func(root, s *bbolt.Bucket) error { return s.Delete([]byte("head")) }, []bookmarkstore.RepairedSubscription{{ID: "s", Gone: true}}, "", 0},
 		{"the format", func(root, s *bbolt.Bucket) error { return root.Delete([]byte("format")) }, nil, "1|2|", 1},
 		{"the subscriptions", func(root, s *bbolt.Bucket) error { return root.DeleteBucket([]byte("subscriptions")) }, nil, "", 0},
 	} {
@@ -42,7 +42,7 @@ func TestRepairBolt(t *testing.T) {
 				t.Errorf("repaired again %+v", again)
 			}
 			b := openBolt(t, path, bookmarkstore.BoltOptions{})
-			s, err := b.Subscription("s", orders)
+			s, err := b.OpenSubscription("s", orders)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestRepairBolt(t *testing.T) {
 	}
 }
 
-func repair(t *testing.T, path string) []bookmarkstore.Repaired {
+func repair(t *testing.T, path string) []bookmarkstore.RepairedSubscription {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestOnARealFullDisk(t *testing.T) {
 		b, sub := openMarks(t, path)
 		check(t, sub.SetBase(bookmarkstore.Vector{}))
 		kept := discardUntil(t, b, sub, 1, 100)
-		rest := smalldisk.TakeRest(t, dir)
+		rest := smalldisk.Fill(t, dir)
 		for range 3 { // a commit needs pages, which the file may have or not
 			next := discardUntil(t, b, sub, kept, kept+50)
 			if err := b.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
@@ -48,7 +48,7 @@ func openMarks(t *testing.T, path string) (*bookmarkstore.Bolt, bookmarkstore.Su
 	t.Helper()
 	b, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
 	check(t, err)
-	sub, err := b.Subscription("s", orders)
+	sub, err := b.OpenSubscription("s", orders)
 	check(t, err)
 	return b, sub
 }

@@ -32,9 +32,9 @@ func ParseBookmark(text string) (Bookmark, error) { return bookmark.Parse([]byte
 // covers nothing is "0".
 type Vector = bookmark.Vector
 
-// A Mark names one message of one subscription. Keep it to discard the message later in the
+// A MessageRef names one message of one subscription. Keep it to discard the message later in the
 // application's own transaction (Bolt.DiscardTx).
-type Mark struct {
+type MessageRef struct {
 	Subscription string
 	Bookmark     Bookmark
 }
@@ -48,10 +48,10 @@ type Query struct {
 
 // A Store keeps the places of several subscriptions. It is safe for concurrent use.
 type Store interface {
-	// Subscription returns the subscription with the given id, and creates it if needed. The
+	// OpenSubscription returns the subscription with the given id, and creates it if needed. The
 	// application chooses the id. If the stored subscription has another query, its place is
 	// forgotten. One caller at a time uses an id; for others the error is ErrInUse until Release.
-	Subscription(id string, q Query) (Subscription, error)
+	OpenSubscription(id string, q Query) (Subscription, error)
 	// Sync returns when every Discard so far is on disk, or ctx ends.
 	Sync(ctx context.Context) error
 	// Close syncs and releases the store. The client does not call it.
@@ -64,7 +64,7 @@ type Store interface {
 // goroutine.
 type Subscription interface {
 	// Received returns the vector from which a client resumes while the process lives. After
-	// Store.Subscription it equals Discarded. known is false for a new subscription: SetBase was
+	// Store.OpenSubscription it equals Discarded. known is false for a new subscription: SetBase was
 	// never called and nothing is stored.
 	Received() (v Vector, known bool)
 	// OutOfOrder returns the discarded sequences above Received from earlier lives of the
@@ -80,20 +80,20 @@ type Subscription interface {
 	// mark behind it. In a durable store, base is durable when SetBase returns. Otherwise a
 	// process that dies before its first discard would start at NOW again and miss messages.
 	SetBase(base Vector) error
-	// Restart forgets the whole place. Call it if the subscription starts at EPOCH or NOW again.
-	Restart() error
+	// Reset forgets the whole place. Call it if the subscription starts at EPOCH or NOW again.
+	Reset() error
 	// Receive notes that b is queued for the application. It returns false if b was received or
 	// discarded before; the caller must drop it then.
 	Receive(b Bookmark) bool
-	// Progress adds a progress mark to the queue: the subscription was shown everything up to v
+	// ReceiveMark adds a progress mark to the queue: the subscription was shown everything up to v
 	// of the publishers in v. The mark counts as discarded once all messages received before it
 	// are.
-	Progress(v Vector) error
-	// Forget notes that the publishers in closed send nothing more up to the given sequences. A
+	ReceiveMark(v Vector) error
+	// ForgetPublishers notes that the publishers in closed send nothing more up to the given sequences. A
 	// publisher is removed from the place if exactly that sequence is both received and
 	// discarded. If more of it arrives later, it starts anew. Forget becomes durable at the next
 	// commit, or never: naming a publisher for longer does no harm.
-	Forget(closed Vector) error
+	ForgetPublishers(closed Vector) error
 	// Discard notes that the application is done with b. For a message that is not outstanding it
 	// does nothing. It becomes durable at the next commit of the store.
 	Discard(b Bookmark) error

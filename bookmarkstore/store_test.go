@@ -58,7 +58,7 @@ func TestDiscardAfterRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := store.Subscription("s", orders)
+		s, err := store.OpenSubscription("s", orders)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestDiscardAfterRelease(t *testing.T) {
 		if err := s.Discard(markOf("s", 1).Bookmark); err != nil {
 			t.Errorf("%s: Discard after Release = %v", name, err)
 		}
-		if s, err = store.Subscription("s", orders); err != nil {
+		if s, err = store.OpenSubscription("s", orders); err != nil {
 			t.Fatal(err)
 		}
 		if v, _ := s.Discarded(); v[1] != 1 {

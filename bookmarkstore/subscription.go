@@ -20,36 +20,36 @@ func checkID(id string) error {
 	return nil
 }
 
-// A registry is the common part of the two stores: the places, the group of servers, and the
+// A storeBase is the common part of the two stores: the places, the group of servers, and the
 // state of the store.
-type registry struct {
+type storeBase struct {
 	mu     sync.Mutex
 	places map[string]*place // guarded by mu
 	order  []*place          // all places in order of creation, append-only; guarded by mu
 	failed error             // *FailedError; guarded by mu
 	closed bool              // guarded by mu
-	met    met               // guarded by mu
+	group  serverGroup       // guarded by mu
 }
 
-// usable returns the reason why the store takes no more calls, or nil.
-func (r *registry) usable() error {
+// checkOpen returns the reason why the store takes no more calls, or nil.
+func (r *storeBase) checkOpen() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.usableLocked()
+	return r.checkOpenLocked()
 }
 
-func (r *registry) usableLocked() error {
+func (r *storeBase) checkOpenLocked() error {
 	if r.failed == nil && r.closed {
 		return ErrClosed
 	}
 	return r.failed
 }
 
-// known returns the place of id. If there is none, it adds fresh, unless that is nil.
-func (r *registry) known(id string, fresh *place) (*place, error) {
+// findOrAdd returns the place of id. If there is none, it adds fresh, unless that is nil.
+func (r *storeBase) findOrAdd(id string, fresh *place) (*place, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.usableLocked(); err != nil {
+	if err := r.checkOpenLocked(); err != nil {
 		return nil, err
 	}
 	p := r.places[id]
@@ -61,8 +61,8 @@ func (r *registry) known(id string, fresh *place) (*place, error) {
 	return p, nil
 }
 
-// end closes the store for its callers: the places take no more changes.
-func (r *registry) end() error {
+// closePlaces closes the store for its callers: the places take no more changes.
+func (r *storeBase) closePlaces() error {
 	r.mu.Lock()
 	closed, places := r.closed, r.order
 	r.closed = true
@@ -72,7 +72,7 @@ func (r *registry) end() error {
 		return ErrClosed
 	}
 	for _, p := range places {
-		p.end(ErrClosed)
+		p.setEndErr(ErrClosed)
 	}
 	return nil
 }
@@ -89,38 +89,38 @@ type place struct {
 	inUse bool          // by owner; guarded by mu
 	// generation counts how often the place was forgotten. It separates changes before and after;
 	// guarded by mu.
-	generation uint64
-	changes    []change // scratch; guarded by mu
-	broken     error    // why the place takes no more changes; guarded by mu
-	unsaved             // guarded by mu
+	generation   uint64
+	changes      []change // scratch; guarded by mu
+	endErr       error    // why the place takes no more changes; guarded by mu
+	placeChanges          // guarded by mu
 }
 
-// end makes every later change return err. The first error stays.
-func (p *place) end(err error) {
+// closePlaces makes every later change return err. The first error stays.
+func (p *place) setEndErr(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.broken == nil {
-		p.broken = err
+	if p.endErr == nil {
+		p.endErr = err
 	}
 }
 
-// unlock unlocks mu. If the place has changed, it counts one more change for the committer and
+// unlockAndSignal unlocks mu. If the place has changed, it counts one more change for the committer and
 // signals it.
-func (p *place) unlock(changed bool) {
+func (p *place) unlockAndSignal(changed bool) {
 	if changed = changed && p.b != nil; changed {
 		p.b.changes.Add(1)
 	}
 	p.mu.Unlock()
 	if changed {
-		p.b.signal()
+		p.b.signalChange()
 	}
 }
 
-// take gives the id to a new owner and begins a new life. If the place has another query, it is
+// acquire gives the id to a new owner and begins a new life. If the place has another query, it is
 // forgotten.
-func (p *place) take(q Query) (Subscription, error) {
+func (p *place) acquire(q Query) (Subscription, error) {
 	p.mu.Lock()
-	err := p.broken
+	err := p.endErr
 	if p.inUse && err == nil {
 		err = fmt.Errorf("bookmark store: subscription %q: %w", p.id, ErrInUse)
 	}
@@ -130,24 +130,24 @@ func (p *place) take(q Query) (Subscription, error) {
 	}
 	other := p.query != q
 	if other {
-		p.forgetLocked()
+		p.resetLocked()
 		p.query = q
 	}
-	p.w.newLife()
+	p.w.rewind()
 	s := &subscription{p}
 	p.owner, p.inUse = s, true
-	p.unlock(other)
+	p.unlockAndSignal(other)
 	return s, nil
 }
 
-// forgetLocked forgets the window and its notes. The new generation makes the next commit remove
+// resetLocked forgets the window and its notes. The new generation makes the next commit remove
 // the old values from the database.
-func (p *place) forgetLocked() {
+func (p *place) resetLocked() {
 	p.w, p.dirty = window{}, nil
 	p.generation++
 }
 
-// A subscription is a place in use by one caller of Store.Subscription.
+// A subscription is a place in use by one caller of Store.OpenSubscription.
 type subscription struct {
 	p *place
 }
@@ -161,7 +161,7 @@ func (s *subscription) ownsLocked() bool { return s.p.owner == s }
 func (s *subscription) change(do func(*place)) error {
 	p := s.p
 	p.mu.Lock()
-	err := p.broken
+	err := p.endErr
 	if err == nil && !(s.ownsLocked() && p.inUse) {
 		err = fmt.Errorf("bookmark store: subscription %q: %w", p.id, ErrReleased)
 	}
@@ -171,11 +171,11 @@ func (s *subscription) change(do func(*place)) error {
 	}
 	p.changes = p.changes[:0]
 	do(p)
-	changed := p.headUnsavedLocked()
+	changed := p.headChangedLocked()
 	for _, c := range p.changes {
-		changed = p.noteLocked(c) || changed
+		changed = p.addChangeLocked(c) || changed
 	}
-	p.unlock(changed)
+	p.unlockAndSignal(changed)
 	return nil
 }
 
@@ -187,21 +187,21 @@ func (s *subscription) SetBase(base Vector) error {
 	if err != nil || s.p.b == nil {
 		return err
 	}
-	return s.p.b.wait(context.Background())
+	return s.p.b.awaitDurable(context.Background())
 }
 
-// Restart implements Subscription. It becomes durable at the next commit.
-func (s *subscription) Restart() error { return s.change((*place).forgetLocked) }
+// Reset implements Subscription. It becomes durable at the next commit.
+func (s *subscription) Reset() error { return s.change((*place).resetLocked) }
 
-// Progress implements Subscription. It becomes durable at the first commit after everything
+// ReceiveMark implements Subscription. It becomes durable at the first commit after everything
 // received before it is discarded.
-func (s *subscription) Progress(v Vector) error {
-	return s.change(func(p *place) { p.changes = p.w.progress(v, p.changes) })
+func (s *subscription) ReceiveMark(v Vector) error {
+	return s.change(func(p *place) { p.changes = p.w.receiveMarks(v, p.changes) })
 }
 
-// Forget implements Subscription.
-func (s *subscription) Forget(closed Vector) error {
-	return s.change(func(p *place) { p.changes = p.w.forget(closed, p.changes) })
+// ForgetPublishers implements Subscription.
+func (s *subscription) ForgetPublishers(closed Vector) error {
+	return s.change(func(p *place) { p.changes = p.w.forgetPublishers(closed, p.changes) })
 }
 
 // Receive implements Subscription. After Release it returns false: the message is delivered again
@@ -212,7 +212,7 @@ func (s *subscription) Receive(b Bookmark) (fresh bool) {
 	if s.ownsLocked() && s.p.inUse {
 		fresh, c = s.p.w.receive(b)
 	}
-	s.p.unlock(s.p.noteLocked(c))
+	s.p.unlockAndSignal(s.p.addChangeLocked(c))
 	return fresh
 }
 
@@ -220,13 +220,13 @@ func (s *subscription) Receive(b Bookmark) (fresh bool) {
 func (s *subscription) Discard(b Bookmark) error {
 	var c change
 	s.p.mu.Lock()
-	err := s.p.broken
+	err := s.p.endErr
 	if err == nil && s.ownsLocked() {
 		c = s.p.w.discard(b)
 	}
-	s.p.unlock(s.p.noteLocked(c))
+	s.p.unlockAndSignal(s.p.addChangeLocked(c))
 	if err == nil && s.p.b != nil && s.p.b.options.SyncAlways {
-		err = s.p.b.wait(context.Background())
+		err = s.p.b.awaitDurable(context.Background())
 	}
 	return err
 }
@@ -259,14 +259,14 @@ func (s *subscription) Outstanding() int {
 	if !s.ownsLocked() {
 		return 0
 	}
-	return s.p.w.waiting
+	return s.p.w.outstanding
 }
 
 // IsOutstanding implements Subscription.
 func (s *subscription) IsOutstanding(b Bookmark) bool {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	return s.ownsLocked() && s.p.w.outstanding(b)
+	return s.ownsLocked() && s.p.w.isOutstanding(b)
 }
 
 // Release implements Subscription.

@@ -10,15 +10,15 @@ import (
 // of the application move it. It does no I/O; it returns the changes that a store has to write.
 // It is not safe for concurrent use.
 //
-// If a store writes every change and rebuilds a window with keep and keepOutOfOrder, exactly the
+// If a store writes every change and rebuilds a window with keep and addOutOfOrder, exactly the
 // undiscarded messages are delivered again.
 type window struct {
-	publishers map[uint64]*publisher
-	order      []*publisher // all publishers
-	recent     *publisher   // the publisher used last; usually the next one too
-	based      bool         // SetBase was called, in this life or an earlier one
-	waiting    int          // number of received messages that are not discarded
-	ids        []uint64     // scratch for sorted
+	publishers  map[uint64]*publisher
+	order       []*publisher // all publishers
+	recent      *publisher   // the publisher used last; usually the next one too
+	hasBase     bool         // SetBase was called, in this life or an earlier one
+	outstanding int          // number of received messages that are not discarded
+	ids         []uint64     // scratch for sorted
 }
 
 // A publisher is the part of a window for one publisher.
@@ -30,12 +30,12 @@ type publisher struct {
 	received  uint64
 	discarded uint64
 	queue     queue
-	// elsewhere holds the out-of-order discards of earlier lives of the process, ascending, all
+	// outOfOrder holds the out-of-order discards of earlier lives of the process, ascending, all
 	// above discarded. When such a message is delivered again it is dropped, and counts as
 	// received and discarded.
-	elsewhere []uint64
-	at        int // index in window.order
-	note          // changes that the store has not written yet
+	outOfOrder       []uint64
+	index            int // index in window.order
+	publisherChanges     // changes that the store has not written yet
 }
 
 // A change is the data that a store has to write for the next life.
@@ -44,13 +44,13 @@ type change struct {
 	// discarded is the new contiguous point, 0 if it did not move. Stored out-of-order discards
 	// at or below it are obsolete.
 	discarded uint64
-	// added is a sequence that is now discarded out of order, 0 if there is none.
-	added uint64
-	// left is true if the publisher was removed from the place.
-	left bool
+	// outOfOrder is a sequence that is now discarded out of order, 0 if there is none.
+	outOfOrder uint64
+	// removed is true if the publisher was removed from the place.
+	removed bool
 }
 
-func (c change) none() bool { return c.discarded == 0 && c.added == 0 && !c.left }
+func (c change) none() bool { return c.discarded == 0 && c.outOfOrder == 0 && !c.removed }
 
 // publisher returns the part of one publisher and creates it if needed.
 func (w *window) publisher(id uint64) *publisher {
@@ -62,7 +62,7 @@ func (w *window) publisher(id uint64) *publisher {
 		if w.publishers == nil {
 			w.publishers = make(map[uint64]*publisher)
 		}
-		p = &publisher{id: id, at: len(w.order)}
+		p = &publisher{id: id, index: len(w.order)}
 		w.publishers[id] = p
 		w.order = append(w.order, p)
 	}
@@ -82,30 +82,30 @@ func (w *window) find(b Bookmark) (*publisher, *entry) {
 	return p, p.queue.find(b.Sequence)
 }
 
-// remove removes a publisher from the window.
-func (w *window) remove(p *publisher) {
+// removePublisher removes a publisher from the window.
+func (w *window) removePublisher(p *publisher) {
 	delete(w.publishers, p.id)
 	last := len(w.order) - 1
-	w.order[p.at], w.order[last].at = w.order[last], p.at
+	w.order[p.index], w.order[last].index = w.order[last], p.index
 	w.order[last] = nil
 	w.order, w.recent = w.order[:last], nil
 }
 
-// keep adds a stored point of an earlier life: everything up to b is discarded.
-func (w *window) keep(b Bookmark) {
+// restore adds a stored point of an earlier life: everything up to b is discarded.
+func (w *window) restore(b Bookmark) {
 	p := w.publisher(b.Publisher)
 	p.received, p.discarded = b.Sequence, b.Sequence
 }
 
-// keepOutOfOrder adds a stored discard of an earlier life: b is discarded, and messages below it
+// addOutOfOrder adds a stored discard of an earlier life: b is discarded, and messages below it
 // may not be.
-func (w *window) keepOutOfOrder(b Bookmark) *publisher {
+func (w *window) addOutOfOrder(b Bookmark) *publisher {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.discarded {
 		return p
 	}
-	if i, found := slices.BinarySearch(p.elsewhere, b.Sequence); !found {
-		p.elsewhere = slices.Insert(p.elsewhere, i, b.Sequence)
+	if i, found := slices.BinarySearch(p.outOfOrder, b.Sequence); !found {
+		p.outOfOrder = slices.Insert(p.outOfOrder, i, b.Sequence)
 	}
 	return p
 }
@@ -118,45 +118,45 @@ func (w *window) receive(b Bookmark) (bool, change) {
 		return failpoint.On(failpoint.R9NoFilter), change{}
 	}
 	p.received = b.Sequence
-	if len(p.elsewhere) > 0 {
-		if _, found := slices.BinarySearch(p.elsewhere, b.Sequence); found {
-			p.queue.Push(entry{b.Sequence, done})
-			return failpoint.On(failpoint.R9NoFilter), p.settle()
+	if len(p.outOfOrder) > 0 {
+		if _, found := slices.BinarySearch(p.outOfOrder, b.Sequence); found {
+			p.queue.Push(entry{b.Sequence, entryDone})
+			return failpoint.On(failpoint.R9NoFilter), p.advance()
 		}
 	}
-	p.queue.Push(entry{b.Sequence, waiting})
-	w.waiting++
+	p.queue.Push(entry{b.Sequence, entryWaiting})
+	w.outstanding++
 	return true, change{}
 }
 
 // discard notes that the application is done with b. If b is not outstanding, nothing changes.
 func (w *window) discard(b Bookmark) change {
 	p, e := w.find(b)
-	if e == nil || e.state != waiting {
+	if e == nil || e.state != entryWaiting {
 		return change{}
 	}
-	e.state = done
-	w.waiting--
+	e.state = entryDone
+	w.outstanding--
 	w.discardPlanted(failpoint.R9DiscardMax, p, b.Sequence)
-	if c := p.settle(); !c.none() {
+	if c := p.advance(); !c.none() {
 		return c
 	}
-	return change{publisher: p, added: b.Sequence}
+	return change{publisher: p, outOfOrder: b.Sequence}
 }
 
-// progress adds progress marks: the subscription was shown everything up to v. It appends its
+// receiveMarks adds progress marks: the subscription was shown everything up to v. It appends its
 // changes to changes.
-func (w *window) progress(v Vector, changes []change) []change {
-	for _, id := range w.sorted(v) {
-		if c := w.mark(Bookmark{Publisher: id, Sequence: v[id]}); !c.none() {
+func (w *window) receiveMarks(v Vector, changes []change) []change {
+	for _, id := range w.sortedIDs(v) {
+		if c := w.receiveMark(Bookmark{Publisher: id, Sequence: v[id]}); !c.none() {
 			changes = append(changes, c)
 		}
 	}
 	return changes
 }
 
-// sorted returns the publishers of v in order: map order must not reach the database.
-func (w *window) sorted(v Vector) []uint64 {
+// sortedIDs returns the publishers of v in order: map order must not reach the database.
+func (w *window) sortedIDs(v Vector) []uint64 {
 	w.ids = w.ids[:0]
 	for id := range v {
 		w.ids = append(w.ids, id)
@@ -165,21 +165,21 @@ func (w *window) sorted(v Vector) []uint64 {
 	return w.ids
 }
 
-// forget removes publishers whose received and discarded sequences both equal the one in v. It
+// forgetPublishers removes publishers whose received and discarded sequences both equal the one in v. It
 // appends its changes to changes.
-func (w *window) forget(v Vector, changes []change) []change {
-	for _, id := range w.sorted(v) {
+func (w *window) forgetPublishers(v Vector, changes []change) []change {
+	for _, id := range w.sortedIDs(v) {
 		p := w.publishers[id]
-		if p == nil || p.received != v[id] || p.discarded != v[id] && !failpoint.On(failpoint.R10ForgetsOutstanding) || len(p.elsewhere) > 0 {
+		if p == nil || p.received != v[id] || p.discarded != v[id] && !failpoint.On(failpoint.R10ForgetsOutstanding) || len(p.outOfOrder) > 0 {
 			continue
 		}
-		w.remove(p)
-		changes = append(changes, change{publisher: p, left: true})
+		w.removePublisher(p)
+		changes = append(changes, change{publisher: p, removed: true})
 	}
 	return changes
 }
 
-// mark adds one mark to the queue. It waits for the entries before it and holds up nothing behind
+// receiveMark adds one mark to the queue. It waits for the entries before it and holds up nothing behind
 // it.
 //
 // One queue per publisher is enough. discarded(p) = s means that no message of p up to s is
@@ -187,7 +187,7 @@ func (w *window) forget(v Vector, changes []change) []change {
 // arrived before the mark has two cases. If it belongs to p, it is before the mark in the queue
 // of p. If it belongs to another publisher, discarded(p) says nothing about it: the point of its
 // own publisher stays below it, so it is delivered again.
-func (w *window) mark(b Bookmark) change {
+func (w *window) receiveMark(b Bookmark) change {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {
 		return change{}
@@ -197,31 +197,31 @@ func (w *window) mark(b Bookmark) change {
 	n := p.queue.Len()
 	if n == 0 { // the usual case: most publishers of a mark never have a queue
 		p.discarded = b.Sequence
-		return p.moved()
+		return p.discardedChange()
 	}
-	if p.queue.At(n-1).state == marked {
+	if p.queue.At(n-1).state == entryMark {
 		p.queue.At(n - 1).sequence = b.Sequence // of two adjacent marks the later is enough
 		return change{}
 	}
-	p.queue.Push(entry{b.Sequence, marked})
-	return p.settle()
+	p.queue.Push(entry{b.Sequence, entryMark})
+	return p.advance()
 }
 
-// settle moves discarded past the first entries of the queue that are not waiting.
-func (p *publisher) settle() change {
+// advance moves discarded past the first entries of the queue that are not waiting.
+func (p *publisher) advance() change {
 	before := p.discarded
-	for p.queue.Len() > 0 && p.queue.At(0).state != waiting {
+	for p.queue.Len() > 0 && p.queue.At(0).state != entryWaiting {
 		p.discarded = max(p.discarded, p.queue.Pop().sequence)
 	}
 	if p.discarded == before {
 		return change{}
 	}
-	return p.moved()
+	return p.discardedChange()
 }
 
-func (p *publisher) moved() change {
-	for len(p.elsewhere) > 0 && p.elsewhere[0] <= p.discarded {
-		p.elsewhere = p.elsewhere[1:]
+func (p *publisher) discardedChange() change {
+	for len(p.outOfOrder) > 0 && p.outOfOrder[0] <= p.discarded {
+		p.outOfOrder = p.outOfOrder[1:]
 	}
 	return change{publisher: p, discarded: p.discarded}
 }
@@ -230,28 +230,28 @@ func (p *publisher) moved() change {
 // was received before the call, the marks wait behind it like any other and so cannot hide an
 // undiscarded message.
 func (w *window) setBase(base Vector, changes []change) []change {
-	w.based = true
-	return w.progress(base, changes)
+	w.hasBase = true
+	return w.receiveMarks(base, changes)
 }
 
-// newLife starts again from the discarded points, as a restarted process does.
-func (w *window) newLife() {
+// rewind starts again from the discarded points, as a restarted process does.
+func (w *window) rewind() {
 	for _, p := range w.order {
 		for i := range p.queue.Len() {
-			if e := p.queue.At(i); e.state == done {
-				w.keepOutOfOrder(Bookmark{Publisher: p.id, Sequence: e.sequence})
+			if e := p.queue.At(i); e.state == entryDone {
+				w.addOutOfOrder(Bookmark{Publisher: p.id, Sequence: e.sequence})
 			}
 		}
 		p.queue.Clear()
 		p.received = p.discarded
 	}
-	w.waiting = 0
+	w.outstanding = 0
 }
 
-// outstanding reports whether b was received and is not yet discarded.
-func (w *window) outstanding(b Bookmark) bool {
+// isOutstanding reports whether b was received and is not yet discarded.
+func (w *window) isOutstanding(b Bookmark) bool {
 	_, e := w.find(b)
-	return e != nil && e.state == waiting
+	return e != nil && e.state == entryWaiting
 }
 
 // reach returns the point to which discarded would move if the sequences in extra (ascending)
@@ -260,7 +260,7 @@ func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 	from = max(from, p.discarded)
 	for i := p.queue.after(from); i < p.queue.Len(); i++ {
 		e := p.queue.At(i)
-		if e.state == waiting {
+		if e.state == entryWaiting {
 			if _, found := slices.BinarySearch(extra, e.sequence); !found {
 				break
 			}
@@ -278,14 +278,14 @@ func (w *window) receivedVector() (Vector, bool) {
 // outOfOrder returns the sequences above received that an earlier life has discarded.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
 	for _, p := range w.order {
-		at, _ := slices.BinarySearch(p.elsewhere, p.received+1)
-		if at == len(p.elsewhere) {
+		at, _ := slices.BinarySearch(p.outOfOrder, p.received+1)
+		if at == len(p.outOfOrder) {
 			continue
 		}
 		if above == nil {
 			above = make(map[uint64][]uint64)
 		}
-		above[p.id] = slices.Clone(p.elsewhere[at:])
+		above[p.id] = slices.Clone(p.outOfOrder[at:])
 	}
 	return above
 }
@@ -303,19 +303,19 @@ func (w *window) vector(of func(*publisher) uint64) (v Vector, known bool) {
 			v[p.id] = sequence
 		}
 	}
-	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
+	return w.singlePlanted(v), w.hasBase || len(v) > 0 || w.hasOutOfOrder()
 }
 
-// keptOutOfOrder reports whether there is an out-of-order discard. The subscription is known
+// hasOutOfOrder reports whether there is an out-of-order discard. The subscription is known
 // then, even without a contiguous point: as a new one it would skip the messages before that
 // discard.
-func (w *window) keptOutOfOrder() bool {
+func (w *window) hasOutOfOrder() bool {
 	for _, p := range w.order {
-		if len(p.elsewhere) > 0 {
+		if len(p.outOfOrder) > 0 {
 			return true
 		}
 		for i := range p.queue.Len() {
-			if p.queue.At(i).state == done {
+			if p.queue.At(i).state == entryDone {
 				return true
 			}
 		}

@@ -26,8 +26,8 @@ func do(t *testing.T, w *window, step string) string {
 			if c.discarded > 0 {
 				all = append(all, fmt.Sprintf("%d discarded %d", c.publisher.id, c.discarded))
 			}
-			if c.added > 0 {
-				all = append(all, fmt.Sprintf("%d odd %d", c.publisher.id, c.added))
+			if c.outOfOrder > 0 {
+				all = append(all, fmt.Sprintf("%d odd %d", c.publisher.id, c.outOfOrder))
 			}
 		}
 		return strings.Join(all, ", ")
@@ -42,15 +42,15 @@ func do(t *testing.T, w *window, step string) string {
 	case "discard":
 		return said(w.discard(b))
 	case "mark":
-		return said(w.progress(Vector{b.Publisher: b.Sequence}, nil)...)
+		return said(w.receiveMarks(Vector{b.Publisher: b.Sequence}, nil)...)
 	case "base":
 		return said(w.setBase(Vector{b.Publisher: b.Sequence}, nil)...)
 	case "known":
-		w.keep(b)
+		w.restore(b)
 	case "odd":
-		w.keepOutOfOrder(b)
+		w.addOutOfOrder(b)
 	case "life":
-		w.newLife()
+		w.rewind()
 	default:
 		t.Fatalf("step %q", step)
 	}
@@ -152,7 +152,7 @@ func describe(w *window) string {
 		}
 		return fmt.Sprint(all)
 	}
-	return fmt.Sprintf("%s %s %d", text(w.receivedVector()), text(w.discardedVector()), w.waiting)
+	return fmt.Sprintf("%s %s %d", text(w.receivedVector()), text(w.discardedVector()), w.outstanding)
 }
 
 // The vectors name every publisher. With only one bookmark, messages of other publishers would be
@@ -218,7 +218,7 @@ func TestQueueGrowsAroundItsEnd(t *testing.T) {
 func TestMemoryDoesNotAllocate(t *testing.T) {
 	m := NewMemory()
 	defer m.Close()
-	s, err := m.Subscription("s", Query{Topic: "orders"})
+	s, err := m.OpenSubscription("s", Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestMemoryDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		next += 2
 		mark[1] = next
-		s.Progress(mark)
+		s.ReceiveMark(mark)
 	}); n != 0 {
 		t.Errorf("%v allocations for a progress mark, want 0", n)
 	}

@@ -35,114 +35,114 @@ func (s *Subscription) attach(cn *conn) bool {
 // attachLocked is called with mu held, and mu stays held until the subscribe is queued. If the
 // subscription ends meanwhile, its unsubscribe is therefore queued behind the subscribe.
 func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Received) (done bool, err error) {
-	if !s.core.Waits() {
+	if !s.core.Detached() {
 		return true, nil
 	}
-	cmd, err := s.core.Attach(&cn.at, id, have, time.Now())
+	cmd, err := s.core.Attach(&cn.server, id, have, time.Now())
 	if err != nil {
 		return true, err
 	}
-	if cn.at.Plain && !cn.at.NotFound && s.core.NotFound != "" {
+	if cn.server.Plain && !cn.server.SupportsNotFound && s.core.NotFound != "" {
 		s.c.cfg.Logger.Warn("server is too old for the option bookmark_not_found, its own way counts",
 			"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
 	}
-	s.c.core.do(func(core *clientcore.Session) { core.Await(id) })
+	s.c.core.do(func(core *clientcore.Session) { core.AwaitAnswer(id) })
 	if cn.request(id, s, cmd.AppendTo) {
 		s.cn = cn
 		return true, nil
 	}
-	cn.answered(id) // there will be no answer
-	s.core.Lost()
+	cn.subscribeAnswered(id) // there will be no answer
+	s.core.ConnectionLost()
 	return false, nil
 }
 
-// lost implements receiver. A new connection will resume the subscription.
-func (s *Subscription) lost(cn *conn, _ error) {
+// connLost implements receiver. A new connection will resume the subscription.
+func (s *Subscription) connLost(cn *conn, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cn == cn {
 		s.cn = nil
-		s.core.Lost()
+		s.core.ConnectionLost()
 	}
 }
 
-// ack implements receiver.
-func (s *Subscription) ack(cn *conn, id string, m *wire.Message) error {
+// handleAck implements receiver.
+func (s *Subscription) handleAck(cn *conn, id string, m *wire.Message) error {
 	var have clientcore.Received
 	if m.Acks&wire.AckPersisted == 0 && m.Part == 0 {
 		have = s.core.Received()
 	}
-	e, err := s.hear(cn, id, m, have)
+	e, err := s.coreAck(cn, id, m, have)
 	if err == nil {
-		s.happen(cn, id, &e)
+		s.applyAck(cn, id, &e)
 	}
 	return err
 }
 
-// hear passes an ack to the core.
-func (s *Subscription) hear(cn *conn, id string, m *wire.Message, have clientcore.Received) (e clientcore.Effect, err error) {
+// coreAck passes an ack to the core.
+func (s *Subscription) coreAck(cn *conn, id string, m *wire.Message, have clientcore.Received) (e clientcore.Effect, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.cn != cn:
 	case m.Acks&wire.AckPersisted != 0:
-		return s.core.Mark(&cn.at, id, m)
+		return s.core.HandleMark(&cn.server, id, m)
 	case m.Acks&wire.AckProcessed != 0:
-		if e, err = s.core.Answer(&cn.at, id, m, have); e.Away {
+		if e, err = s.core.HandleAnswer(&cn.server, id, m, have); e.OffWire {
 			s.cn = nil
 		}
 	case m.Acks&wire.AckCompleted != 0:
-		s.core.Completed(id)
+		s.core.HandleCompleted(id)
 	}
 	return e, err
 }
 
-// happen applies the effect of an ack.
-func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
-	if e.Away {
+// applyAck applies the effect of an ack.
+func (s *Subscription) applyAck(cn *conn, id string, e *clientcore.Effect) {
+	if e.OffWire {
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 	}
-	s.apply(e)
+	s.applyEffect(e)
 	if e.Answered {
-		s.answer()
-		cn.answered(id)
+		s.signalFirstAnswer()
+		cn.subscribeAnswered(id)
 	}
 	switch {
-	case !e.Away:
-	case under(&s.mu, s.core.Searching):
+	case !e.OffWire:
+	case withLock(&s.mu, s.core.Searching):
 		s.startSearch()
 	default:
 		s.attachNow()
 	}
 }
 
-// apply applies an effect to the store and the application.
-func (s *Subscription) apply(e *clientcore.Effect) {
+// applyEffect applies an effect to the store and the application.
+func (s *Subscription) applyEffect(e *clientcore.Effect) {
 	end := e.End
 	if e.Gap {
-		gap := s.gap(e)
+		gap := s.reportGap(e)
 		if end == clientcore.ErrMissed {
 			end = gap
 		}
 	}
-	if err := s.core.Keep(e); err != nil {
+	if err := s.core.Apply(e); err != nil {
 		end = fmt.Errorf("bookmark store: %w", err)
 	}
 	if d := e.Diverged; d != nil {
-		s.c.events.post(func() { s.c.tellDiverged(s, d) })
+		s.c.events.post(func() { s.c.reportDiverged(s, d) })
 	}
-	if on := e.Held; on || e.Freed {
-		s.c.events.post(func() { s.c.tellWaits(s, on) })
+	if on := e.HeldBack; on || e.Released {
+		s.c.events.post(func() { s.c.reportHeldBack(s, on) })
 	}
 	if end != nil {
-		s.end(inWords(end, s.topic))
+		s.end(asCommandError(end, s.topic))
 	}
 }
 
-// gap reports a gap to the application. An accepted gap is also queued if the application has an
+// reportGap reports a gap to the application. An accepted gap is also queued if the application has an
 // OnGap.
-func (s *Subscription) gap(e *clientcore.Effect) *GapError {
-	gap := &GapError{Subscription: s.id, Topic: s.topic, Unasked: e.Unasked}
+func (s *Subscription) reportGap(e *clientcore.Effect) *GapError {
+	gap := &GapError{Subscription: s.id, Topic: s.topic, NotAsked: e.NotAsked}
 	for _, g := range e.Gaps {
 		gap.Gaps = append(gap.Gaps, Gap(g))
 	}
@@ -156,6 +156,6 @@ func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	if queued {
 		s.ready.Set()
 	}
-	s.c.events.post(func() { s.c.tellGap(gap) })
+	s.c.events.post(func() { s.c.reportGap(gap) })
 	return gap
 }

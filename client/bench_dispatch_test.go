@@ -22,7 +22,7 @@ func BenchmarkDispatch(b *testing.B) {
 	cn := newConn(c, c.core, nil)
 	cn.routes["s"] = route{s, "s"}
 	s.cn = cn
-	if _, err := s.core.Attach(&cn.at, "s", s.core.Received(), time.Now()); err != nil {
+	if _, err := s.core.Attach(&cn.server, "s", s.core.Received(), time.Now()); err != nil {
 		b.Fatal(err)
 	}
 
@@ -51,7 +51,7 @@ func BenchmarkDispatch(b *testing.B) {
 		if err := cn.dispatch(&m); err != nil {
 			b.Fatal(err)
 		}
-		got, _, err := s.take(last)
+		got, _, err := s.takeNext(last)
 		if err != nil || got.m == nil {
 			b.Fatal("nothing was queued", err)
 		}

@@ -81,7 +81,7 @@ func BenchmarkReplay(b *testing.B) {
 		}
 		m.Discard()
 		if n++; n == b.N {
-			b.ReportMetric(float64(sub.Stats().Overruns), "overruns")
+			b.ReportMetric(float64(sub.Stats().Pauses), "overruns")
 			return
 		}
 	}

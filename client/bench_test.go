@@ -32,7 +32,7 @@ func BenchmarkPublish(b *testing.B) {
 		}},
 	} {
 		b.Run(st.name, func(b *testing.B) {
-			ctx, cancel := context.WithCancel(b.Context()) // with a cancelable context, as in applications
+			ctx, cancel := context.WithCancel(b.Context()) // withCore a cancelable context, as in applications
 			defer cancel()
 			c, _ := benchClient(b, func(cfg *client.Config) { cfg.PublishStore = st.open(b) })
 			body := make([]byte, 256)
@@ -73,14 +73,14 @@ func BenchmarkReceive(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			srv.Subscribed()
+			srv.AwaitSubscribed()
 			benchmarkReceive(b, srv, sub)
 		})
 	}
 }
 
 // benchmarkReceive receives from a server that is never more than two bursts ahead.
-func benchmarkReceive(b *testing.B, srv *budget.Swallow, sub *client.Subscription) {
+func benchmarkReceive(b *testing.B, srv *budget.StubServer, sub *client.Subscription) {
 	const burst = 1000
 	more, done := make(chan struct{}, 1), make(chan struct{})
 	defer func() { close(more); <-done }()
@@ -112,7 +112,7 @@ func benchmarkReceive(b *testing.B, srv *budget.Swallow, sub *client.Subscriptio
 }
 
 // benchClient starts a client over a connection in memory. Its server costs nothing.
-func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *budget.Swallow) {
+func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *budget.StubServer) {
 	b.Helper()
 	n := memnet.New()
 	n.SetBuffer(1 << 20)
@@ -120,9 +120,9 @@ func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *bu
 	if err != nil {
 		b.Fatal(err)
 	}
-	srv := budget.NewSwallow(b, ln)
+	srv := budget.NewStubServer(b, ln)
 	cfg := config(n, "a")
-	cfg.Offline = false
+	cfg.StartOffline = false
 	cfg.QueueMessages = 1 << 20 // messages that do not fit would be requested again
 	cfg.QueueBytes = 1 << 30
 	change(&cfg)

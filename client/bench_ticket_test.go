@@ -29,7 +29,7 @@ func BenchmarkTickets(b *testing.B) {
 					if err != nil {
 						return err
 					}
-					return t.Settled(b.Context())
+					return t.AwaitSettled(b.Context())
 				}
 				var left atomic.Int64
 				left.Store(int64(b.N))

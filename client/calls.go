@@ -10,14 +10,14 @@ import (
 type calls struct {
 	state atomic.Int64 // number of calls under way, plus callsShut once it is shut
 	once  sync.Once
-	quiet chan struct{} // closed when it is shut and no call is under way
+	idle  chan struct{} // closed when it is shut and no call is under way
 }
 
 const callsShut = 1 << 62
 
-func newCalls() *calls { return &calls{quiet: make(chan struct{})} }
+func newCalls() *calls { return &calls{idle: make(chan struct{})} }
 
-// enter counts a call, which must end with leave. It returns false if calls is shut.
+// enterLoop counts a call, which must end with leave. It returns false if calls is shut.
 func (c *calls) enter() bool {
 	if c.state.Add(1) < callsShut {
 		return true
@@ -28,7 +28,7 @@ func (c *calls) enter() bool {
 
 func (c *calls) leave() {
 	if c.state.Add(-1) == callsShut {
-		c.once.Do(func() { close(c.quiet) })
+		c.once.Do(func() { close(c.idle) })
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 func isQuiet(c *calls) bool {
 	select {
-	case <-c.quiet:
+	case <-c.idle:
 		return true
 	default:
 		return false
@@ -63,7 +63,7 @@ func TestCallsAtOnce(t *testing.T) {
 		<-entered
 		running.Go(c.shut)
 		running.Go(c.shut)
-		<-c.quiet
+		<-c.idle
 		running.Wait()
 	}
 }

@@ -17,11 +17,11 @@ import (
 
 // An Outcome describes the end of the last attempt that a chooser chose.
 type Outcome struct {
-	Server    string        // URI as chosen; empty before the first attempt
-	Err       error         // reason why the attempt failed or the connection ended
-	Connected time.Duration // time from the logon to the end; 0 if there was no logon
-	Attempts  int           // attempts since the last stable connection (5s), including this one
-	Planned   bool          // the client left the server for one of Choice.Better
+	Server   string        // URI as chosen; empty before the first attempt
+	Err      error         // reason why the attempt failed or the connection ended
+	Uptime   time.Duration // time from the logon to the end; 0 if there was no logon
+	Attempts int           // attempts since the last stable connection (5s), including this one
+	Planned  bool          // the client left the server for one of Choice.Preferred
 
 	// Servers has the latest known state of each server, by the URI as chosen. It comes from the
 	// server itself, or from a peer since then. Servers that have never accepted a logon are
@@ -43,17 +43,17 @@ type Choice struct {
 	// accepts every server. It must not block.
 	Accept func(ServerInfo) error
 
-	// Better are servers to move to as soon as one of them can be reached. The client tries to
+	// Preferred are servers to move to as soon as one of them can be reached. The client tries to
 	// reach them every Retry, but at most once a second, as long as the connection to Server lasts.
 	// It does not move to a server that is known to lag or to be asynchronous, or where its
 	// bookmark subscriptions cannot go on (ErrAsyncPath). If Better is empty the client stays.
-	Better []string
-	Retry  time.Duration
-	// BetterIf reports whether the state of Server allows the client to leave it for one of Better.
-	// Nil means always. The state must have allowed it for BetterAfter without a break. BetterIf
+	Preferred     []string
+	ProbeInterval time.Duration
+	// MoveIf reports whether the state of Server allows the client to leave it for one of Better.
+	// Nil means always. The state must have allowed it for MoveAfter without a break. MoveIf
 	// must not block.
-	BetterIf    func(ServerInfo) bool
-	BetterAfter time.Duration
+	MoveIf    func(ServerInfo) bool
+	MoveAfter time.Duration
 }
 
 // A ServerChooser decides which server a client connects to. The client calls Next from one
@@ -63,14 +63,14 @@ type ServerChooser interface {
 	Next(ctx context.Context, last Outcome) (Choice, error)
 }
 
-// endingOf converts an outcome for a clientcore.Order.
+// endingOf converts an outcome for a clientcore.ServerOrder.
 func endingOf(o Outcome) clientcore.Ending {
 	switch {
 	case o.Planned:
 		return clientcore.EndPlanned
 	case o.Server == "" && o.Err == nil:
 		return clientcore.EndNone
-	case o.Connected >= clientcore.StableAfter:
+	case o.Uptime >= clientcore.StableAfter:
 		return clientcore.EndStable
 	}
 	return clientcore.EndFailed
@@ -100,31 +100,31 @@ func FailBackInSync(d time.Duration) FailBack { return FailBack{on: true, inSync
 // (ErrPublishGap). Then the client returns, and tries less often.
 func FailBackAtOnce() FailBack { return FailBack{on: true} }
 
-// leaveAsync and leaveInSync report whether a server's state allows a client to leave it for
+// mayLeaveAsync and mayLeaveInSync report whether a server's state allows a client to leave it for
 // another one.
 
-func leaveAsync(i ServerInfo) bool { return i.Sync.Unpaired() }
+func mayLeaveAsync(i ServerInfo) bool { return i.Sync.Unpaired() }
 
-func leaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync.Unpaired() }
+func mayLeaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync.Unpaired() }
 
-// probeBetter and probeOther are the intervals for probing servers that the client may move to:
+// probePreferred and probeOther are the intervals for probing servers that the client may move to:
 // preferred servers, and any server in place of an asynchronous one.
 const (
-	probeBetter = time.Second
-	probeOther  = 5 * time.Second
+	probePreferred = time.Second
+	probeOther     = 5 * time.Second
 )
 
 // A listChooser chooses from a list of servers.
 type listChooser struct {
-	servers []string
-	prefer  bool          // prefer earlier servers of the list
-	back    FailBack      // used with prefer
-	retry   time.Duration // interval of probes
+	servers     []string
+	prefer      bool          // prefer earlier servers of the list
+	back        FailBack      // used with prefer
+	minInterval time.Duration // interval of probes
 
-	mu    sync.Mutex
-	order *clientcore.Order // guarded by mu
-	wait  time.Duration     // present interval, grown from retry; guarded by mu
-	moved bool              // the client has just left for a better one; guarded by mu
+	mu        sync.Mutex
+	order     *clientcore.ServerOrder // guarded by mu
+	interval  time.Duration           // present interval, grown from retry; guarded by mu
+	justMoved bool                    // the client has just left for a better one; guarded by mu
 }
 
 // NewRoundRobin returns a chooser that stays with a server until that fails and then goes on to the
@@ -137,20 +137,20 @@ type listChooser struct {
 // there are others to try. If none of these answers, the chooser accepts it. A client on a server
 // that is asynchronous or does not replicate back moves to another one as soon as it can.
 func NewRoundRobin(servers ...string) ServerChooser {
-	return newListChooser(&listChooser{servers: servers, retry: probeOther})
+	return newListChooser(&listChooser{servers: servers, minInterval: probeOther})
 }
 
 // NewPriority returns a chooser that prefers servers in the given order. Like NewRoundRobin, it
-// tries servers that lag or are asynchronous after the others. back says when a client goes back to
+// attemptBegan servers that lag or are asynchronous after the others. back says when a client goes back to
 // a server that stands before its present one. If that server refuses it, the client tries less and
 // less often. Dial refuses an empty list and an invalid connection URI.
 func NewPriority(back FailBack, servers ...string) ServerChooser {
-	return newListChooser(&listChooser{servers: servers, prefer: true, back: back, retry: probeBetter})
+	return newListChooser(&listChooser{servers: servers, prefer: true, back: back, minInterval: probePreferred})
 }
 
 func newListChooser(c *listChooser) *listChooser {
-	c.wait = c.retry
-	c.order = clientcore.NewOrder(len(c.servers), c.prefer, rand.Float64)
+	c.interval = c.minInterval
+	c.order = clientcore.NewServerOrder(len(c.servers), c.prefer, rand.Float64)
 	return c
 }
 
@@ -177,19 +177,19 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	end, worse := endingOf(last), c.worse(last.Servers)
+	end, worse := endingOf(last), c.lagging(last.Servers)
 	c.learnLocked(end)
 	i, delay := c.order.Next(end, worse)
-	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay), Retry: c.wait}
-	if c.order.Others(worse) {
+	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay), ProbeInterval: c.interval}
+	if c.order.HasAlternative(worse) {
 		choice.Accept = notLagging
 	}
-	c.better(i, &choice)
+	c.setPreferred(i, &choice)
 	return choice, nil
 }
 
-// worse reports for each server whether it is known to lag or to be asynchronous.
-func (c *listChooser) worse(said map[string]ServerInfo) []bool {
+// lagging reports for each server whether it is known to lag or to be asynchronous.
+func (c *listChooser) lagging(said map[string]ServerInfo) []bool {
 	worse := make([]bool, len(c.servers))
 	for i, server := range c.servers {
 		worse[i] = said[server].Sync.Lags()
@@ -210,15 +210,15 @@ func notLagging(i ServerInfo) error {
 	return nil
 }
 
-// better sets where the client may move from the server with index i, and when.
-func (c *listChooser) better(i int, choice *Choice) {
+// moveTargets sets where the client may move from the server with index i, and when.
+func (c *listChooser) setPreferred(i int, choice *Choice) {
 	switch {
 	case !c.prefer:
-		choice.Better, choice.BetterIf = slices.Delete(slices.Clone(c.servers), i, i+1), leaveAsync
+		choice.Preferred, choice.MoveIf = slices.Delete(slices.Clone(c.servers), i, i+1), mayLeaveAsync
 	case c.back.on:
-		choice.Better, choice.BetterAfter = c.servers[:i:i], c.back.after
+		choice.Preferred, choice.MoveAfter = c.servers[:i:i], c.back.after
 		if c.back.inSync {
-			choice.BetterIf = leaveInSync
+			choice.MoveIf = mayLeaveInSync
 		}
 	}
 }
@@ -228,14 +228,14 @@ func (c *listChooser) better(i int, choice *Choice) {
 func (c *listChooser) learnLocked(end clientcore.Ending) {
 	switch {
 	case end == clientcore.EndPlanned:
-		c.moved = true
+		c.justMoved = true
 		return
-	case c.moved && end == clientcore.EndFailed:
-		c.wait = min(2*c.wait, 16*c.retry)
-	case c.moved:
-		c.wait = c.retry
+	case c.justMoved && end == clientcore.EndFailed:
+		c.interval = min(2*c.interval, 16*c.minInterval)
+	case c.justMoved:
+		c.interval = c.minInterval
 	}
-	c.moved = false
+	c.justMoved = false
 }
 
 // A dnsChooser tries the addresses of a host name in turn.
@@ -243,9 +243,9 @@ type dnsChooser struct {
 	uri    *uri
 	lookup func(ctx context.Context, host string) ([]string, error)
 
-	// addresses are looked up again whenever all have been tried.
+	// searchServers are looked up again whenever all have been tried.
 	addresses []string
-	order     *clientcore.Order
+	order     *clientcore.ServerOrder
 	failures  *backoff.ExponentialBackOff
 }
 
@@ -265,14 +265,14 @@ func NewDNS(server string, resolver *net.Resolver) (ServerChooser, error) {
 	}
 	return &dnsChooser{
 		uri: u, lookup: resolver.LookupHost,
-		order: clientcore.NewOrder(0, false, rand.Float64), failures: clientcore.NewGrowth(),
+		order: clientcore.NewServerOrder(0, false, rand.Float64), failures: clientcore.NewBackoff(),
 	}, nil
 }
 
 // Next implements ServerChooser.
 func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	end := endingOf(last)
-	if c.order.Over() || end == clientcore.EndStable {
+	if c.order.RoundDone() || end == clientcore.EndStable {
 		if err := c.resolve(ctx); err != nil && len(c.addresses) == 0 {
 			delay := rand.Float64() * float64(c.failures.NextBackOff())
 			return Choice{Delay: time.Duration(delay)}, err
@@ -286,13 +286,13 @@ func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	}, nil
 }
 
-// lookupPatience is the longest wait for a lookup while there are known addresses to try.
-const lookupPatience = time.Second
+// lookupTimeout is the longest wait for a lookup while there are known addresses to try.
+const lookupTimeout = time.Second
 
 // resolve looks up the addresses. It keeps the present ones if the lookup fails.
 func (c *dnsChooser) resolve(ctx context.Context) error {
 	if len(c.addresses) > 0 {
-		patient, cancel := context.WithTimeout(ctx, lookupPatience)
+		patient, cancel := context.WithTimeout(ctx, lookupTimeout)
 		defer cancel()
 		ctx = patient
 	}

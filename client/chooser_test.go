@@ -66,7 +66,7 @@ func TestDNSChooserGoesOnWithoutAnswer(t *testing.T) {
 		c.lookup = func(ctx context.Context, _ string) ([]string, error) { <-ctx.Done(); return nil, ctx.Err() }
 		began := time.Now()
 		choice, err := c.Next(t.Context(), Outcome{Server: "x", Err: ErrTimeout})
-		if err != nil || choice.Server != "tcp://10.0.0.1:9007/amps/json" || time.Since(began) != lookupPatience {
+		if err != nil || choice.Server != "tcp://10.0.0.1:9007/amps/json" || time.Since(began) != lookupTimeout {
 			t.Errorf("%+v, %v after %v", choice, err, time.Since(began))
 		}
 	})
@@ -81,17 +81,17 @@ func TestPriorityChooser(t *testing.T) {
 		}
 		return choice
 	}
-	if got := next(Outcome{}); got.Server != "a" || len(got.Better) != 0 {
+	if got := next(Outcome{}); got.Server != "a" || len(got.Preferred) != 0 {
 		t.Errorf("%+v", got)
 	}
-	if got := next(Outcome{Server: "a", Err: ErrTimeout}); got.Server != "b" || !slices.Equal(got.Better, []string{"a"}) || got.Retry != time.Second {
+	if got := next(Outcome{Server: "a", Err: ErrTimeout}); got.Server != "b" || !slices.Equal(got.Preferred, []string{"a"}) || got.ProbeInterval != time.Second {
 		t.Errorf("%+v", got)
 	}
-	if got := next(Outcome{Server: "b", Planned: true, Connected: time.Hour}); got.Server != "a" || got.Delay != 0 {
+	if got := next(Outcome{Server: "b", Planned: true, Uptime: time.Hour}); got.Server != "a" || got.Delay != 0 {
 		t.Errorf("%+v", got)
 	}
 	// The preferred server refuses the client: it is tried less often.
-	if got := next(Outcome{Server: "a", Err: ErrPublishGap}); got.Server != "b" || got.Retry != 2*time.Second {
+	if got := next(Outcome{Server: "a", Err: ErrPublishGap}); got.Server != "b" || got.ProbeInterval != 2*time.Second {
 		t.Errorf("%+v", got)
 	}
 }

@@ -31,33 +31,33 @@ type Client struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	release  func()        // releases the publish store
-	first    chan struct{} // closed at the first logon
-	finished chan struct{} // closed when the session goroutine has ended
+	release    func()        // releases the publish store
+	firstLogon chan struct{} // closed at the first logon
+	finished   chan struct{} // closed when the session goroutine has ended
 
 	publishing
 	subscribing
 	ids atomic.Uint64 // for command ids
 
 	events events
-	record record
+	stats  clientStats
 	group  *group
 
-	mu       sync.Mutex
-	draining bool                     // Drain or Close has begun; guarded by mu
-	cn       *conn                    // connection that is logged on, or nil; guarded by mu
-	arrived  chan struct{}            // closed when cn is set; nil: no waiter; guarded by mu
-	subs     map[string]*Subscription // by id; guarded by mu
+	mu        sync.Mutex
+	draining  bool                     // Drain or Close has begun; guarded by mu
+	cn        *conn                    // connection that is logged on, or nil; guarded by mu
+	connReady chan struct{}            // closed when cn is set; nil: no waiter; guarded by mu
+	subs      map[string]*Subscription // by id; guarded by mu
 }
 
 // publishing is the state for calls of Publish.
 type publishing struct {
-	maxMessage atomic.Int64 // limit of the server, in bytes
-	saysMax    atomic.Bool  // the server has stated maxMessage
-	calls      *calls       // calls of Publish and Renew
-	messages   sync.Pool    // *pubstore.Message
-	waiters    sync.Pool    // *clientcore.Waiter
-	untils     sync.Pool    // *untilClosed
+	maxMessage    atomic.Int64 // limit of the server, in bytes
+	maxFromServer atomic.Bool  // the server has stated maxMessage
+	calls         *calls       // calls of Publish and Renew
+	messages      sync.Pool    // *pubstore.Message
+	waiters       sync.Pool    // *clientcore.Waiter
+	callContexts  sync.Pool    // *callContext
 }
 
 // subscribing is the state for subscriptions.
@@ -69,9 +69,9 @@ type subscribing struct {
 // Dial starts a client and returns it after its first logon. It keeps trying until ctx ends. Then
 // the error contains the error of ctx and a *ConnectError for every server that was tried,
 // including the attempt under way. After Dial has returned, the client reconnects by itself, for
-// ever, and ctx has no effect. With Config.Offline Dial does not wait.
+// ever, and ctx has no effect. With Config.StartOffline Dial does not wait.
 //
-// If another client of this process uses the publish store, the error is pubstore.ErrInUse.
+// If another client of this process uses the publish store, the error is pubstore.ErrLoopRunning.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg, err := cfg.validate()
 	if err != nil {
@@ -82,11 +82,11 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	go c.run()
-	if cfg.Offline {
+	if cfg.StartOffline {
 		return c, nil
 	}
 	select {
-	case <-c.first:
+	case <-c.firstLogon:
 		return c, nil
 	case <-ctx.Done():
 		err := c.dialError(context.Cause(ctx))
@@ -106,25 +106,25 @@ func newClient(cfg Config) (c *Client, err error) {
 		cfg:        cfg,
 		name:       cmp.Or(cfg.Name, "holdfast-"+nuid.Next()),
 		store:      cfg.PublishStore,
-		core:       &lockedCore{store: cfg.PublishStore, news: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
-		first:      make(chan struct{}),
+		core:       &lockedCore{store: cfg.PublishStore, wakeSession: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
+		firstLogon: make(chan struct{}),
 		finished:   make(chan struct{}),
 		publishing: publishing{calls: newCalls()},
 		events:     events{wake: signal.New()},
 		group:      newGroup(cfg.PublishStore, cfg.BookmarkStore),
-		record:     newRecord(),
+		stats:      newClientStats(),
 		subs:       make(map[string]*Subscription),
 	}
 	core := c.core.core // no other goroutine has it yet
 	for _, l := range lives {
-		core.Publisher().Before(l.ID, cfg.PublishStore.Rejected(l.ID, 0, wire.MaxSpans), wire.MaxSpans)
+		core.Publisher().SetRejectedBefore(l.ID, cfg.PublishStore.Rejected(l.ID, 0, wire.MaxSpans), wire.MaxSpans)
 	}
 	c.maxMessage.Store(int64(cfg.MaxMessage))
 	if cfg.AllowPublishGap {
 		core.AllowPublishGaps()
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.untils.New = func() any { return &untilClosed{client: c.ctx} }
+	c.callContexts.New = func() any { return &callContext{client: c.ctx} }
 	c.messages.New = func() any { return new(pubstore.Message) }
 	c.waiters.New = func() any { return &clientcore.Waiter{Ready: make(chan struct{}, 1)} }
 	c.release, err = cfg.PublishStore.Acquire()
@@ -136,7 +136,7 @@ func newClient(cfg Config) (c *Client, err error) {
 
 // dialError joins cause, the last error of every server, and the attempt under way.
 func (c *Client) dialError(cause error) error {
-	errs := append([]error{cause}, c.record.failedSoFar()...)
+	errs := append([]error{cause}, c.stats.attemptErrors()...)
 	return fmt.Errorf("dial: %w", errors.Join(errs...))
 }
 
@@ -176,9 +176,9 @@ func (c *Client) Drain(ctx context.Context) error {
 	}
 	var errs []error
 	for _, s := range c.subscriptions() {
-		errs = append(errs, s.finish(ctx))
+		errs = append(errs, s.finishLoop(ctx))
 	}
-	errs = append(errs, c.syncMarks(ctx), c.calm(ctx), c.Flush(ctx))
+	errs = append(errs, c.syncDiscards(ctx), c.awaitCalls(ctx), c.Flush(ctx))
 	c.Close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("drain: %w", err)
@@ -193,7 +193,7 @@ func (c *Client) beginDraining() {
 	c.calls.shut()
 }
 
-// enter counts a call that adds to the publish store. It fails if no such call may begin any more.
+// enterLoop counts a call that adds to the publish store. It fails if no such call may begin any more.
 func (c *Client) enter() error {
 	if c.ctx.Err() != nil || !c.calls.enter() {
 		return c.closedError()
@@ -201,10 +201,10 @@ func (c *Client) enter() error {
 	return nil
 }
 
-// calm waits for the calls that began before draining began.
-func (c *Client) calm(ctx context.Context) error {
+// awaitCalls waits for the calls that began before draining began.
+func (c *Client) awaitCalls(ctx context.Context) error {
 	select {
-	case <-c.calls.quiet:
+	case <-c.calls.idle:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("calls of Publish not done: %w", context.Cause(ctx))
@@ -220,15 +220,15 @@ func (c *Client) closedError() error {
 	return fmt.Errorf("%w: %w", ErrClosed, cause)
 }
 
-// fail stops the client because of an error.
-func (c *Client) fail(err error) { c.cancel(err) }
+// abort stops the client because of an error.
+func (c *Client) abort(err error) { c.cancel(err) }
 
-// connected returns the connection that is logged on, or nil.
+// loggedOn returns the connection that is logged on, or nil.
 func (c *Client) connected() *conn {
-	return under(&c.mu, func() *conn { return c.cn })
+	return withLock(&c.mu, func() *conn { return c.cn })
 }
 
-func (c *Client) add(s *Subscription) error {
+func (c *Client) addSubscription(s *Subscription) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.draining || c.ctx.Err() != nil {
@@ -241,7 +241,7 @@ func (c *Client) add(s *Subscription) error {
 	return nil
 }
 
-func (c *Client) remove(s *Subscription) {
+func (c *Client) removeSubscription(s *Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs[s.id] == s {

@@ -51,7 +51,7 @@ type Config struct {
 	// PublishStore keeps the published messages until both servers have them. Default
 	// pubstore.NewMemory: when the process ends, messages that are not yet safe on both servers may
 	// be lost. The application closes the store, after the client. One client at a time uses it
-	// (pubstore.ErrInUse).
+	// (pubstore.ErrLoopRunning).
 	PublishStore pubstore.Store
 	// BookmarkStore keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory: when
 	// the process ends the places are lost, so MostRecent begins at Epoch in the next process and
@@ -88,8 +88,8 @@ type Config struct {
 	// there. Default: ErrPublishGap, as at every other server.
 	AllowPublishGap bool
 
-	// Offline makes Dial return at once, without waiting for the first logon.
-	Offline bool
+	// StartOffline makes Dial return at once, without waiting for the first logon.
+	StartOffline bool
 
 	DialTimeout    time.Duration // limit of one attempt to connect; default 5s
 	LogonTimeout   time.Duration // limit from the connection to the end of the logon; default 5s
@@ -113,7 +113,7 @@ type Config struct {
 	// MaxPublishers bounds the publishers that the place of a bookmark subscription names: one for
 	// each life of a publish store whose messages the server has on its topics. Each takes about
 	// 200 bytes of memory, and 30 bytes in a resume. Beyond the bound the subscription ends with a
-	// *PublishersError. Default 1,000,000, at most 1,048,576. (server.MaxPublishers is another
+	// *TooManyPublishersError. Default 1,000,000, at most 1,048,576. (server.MaxPublishersPerPage is another
 	// bound, of a list in the status of a server.)
 	MaxPublishers int
 	// MaxMessage is the largest message that Publish takes, in bytes with its header, if no server
@@ -140,7 +140,7 @@ const maxMessage = 256 << 20
 // maxName is the longest client name that a server takes, in bytes.
 const maxName = 1024
 
-// Check returns the error with which Dial would refuse the configuration, or nil. The error names
+// CheckMessage returns the error with which Dial would refuse the configuration, or nil. The error names
 // every invalid field. Check connects to no server.
 func (c Config) Check() error {
 	_, err := c.validate()
@@ -170,7 +170,7 @@ func (c Config) validate() (Config, error) {
 	if len(c.Name) > maxName {
 		bad("Name has %d bytes, at most %d", len(c.Name), maxName)
 	}
-	c.fill()
+	c.setDefaults()
 	if c.HeartbeatInterval != 0 && c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
 		bad("HeartbeatInterval %v is not a whole number of seconds", c.HeartbeatInterval)
 	}
@@ -203,7 +203,7 @@ func (c *Config) volatile() bool {
 	return (publishes || c.PublishStore == nil) && (bookmarks || c.BookmarkStore == nil)
 }
 
-func (c *Config) fill() {
+func (c *Config) setDefaults() {
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
 	c.LogonTimeout = cmp.Or(c.LogonTimeout, 5*time.Second)
 	c.CommandTimeout = cmp.Or(c.CommandTimeout, 10*time.Second)

@@ -25,23 +25,23 @@ const batchBytes = 64 << 10
 // subscription or the replies to a command. All methods except lost run on the reader's goroutine
 // and must never wait for the application (R12).
 type receiver interface {
-	// message receives a message. If the frame was too large and was not read, tooLarge is set and
+	// handleMessage receives a message. If the frame was too large and was not read, tooLarge is set and
 	// m has only the header.
-	message(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error
-	arrived(cn *conn, id string, run []arrival) // messages of a stretch
-	ack(cn *conn, id string, m *wire.Message) error
-	lost(cn *conn, err error) // the connection has ended; called on the session goroutine
+	handleMessage(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error
+	handleRun(cn *conn, id string, run []arrival) // messages of a stretch
+	handleAck(cn *conn, id string, m *wire.Message) error
+	connLost(cn *conn, err error) // the connection has ended; called on the session goroutine
 }
 
 type route struct {
-	r  receiver
-	id string // key of this route
+	receiver receiver
+	id       string // key of this route
 }
 
 // A decider makes the decisions for a connection. It is the client's core or a side session.
 type decider interface {
 	Credentials(user, password string) wire.LogonCommand
-	Take(m *wire.Message) (clientcore.Event, error)
+	HandleAck(m *wire.Message) (clientcore.Event, error)
 }
 
 // A conn is one connection to a server, from its logon to its end. It has two goroutines, a reader
@@ -55,12 +55,12 @@ type conn struct {
 	remote
 	sender *clientcore.Sender // set at the logon
 
-	out     *outbound.Writer // writes the output of Fill
-	beat    time.Duration    // between heartbeats; set by start
-	beatAt  time.Time        // time of the next heartbeat; used by Fill only
-	ctx     context.Context  // ends when the connection ends; the cause is the reason
-	cancel  context.CancelCauseFunc
-	running sync.WaitGroup
+	out           *outbound.Writer // writes the output of Fill
+	heartbeat     time.Duration    // between heartbeats; set by start
+	nextHeartbeat time.Time        // time of the next heartbeat; used by Fill only
+	ctx           context.Context  // ends when the connection ends; the cause is the reason
+	cancel        context.CancelCauseFunc
+	running       sync.WaitGroup
 
 	mu     sync.Mutex
 	frames []byte           // encoded commands for the sender; guarded by mu
@@ -69,9 +69,9 @@ type conn struct {
 
 // A remote describes the server at the other end.
 type remote struct {
-	at    clientcore.Server // state at the logon
-	info  ServerInfo        // the same state, for the application
-	shown SyncStatus        // state that was reported last; of the session goroutine
+	server       clientcore.Server // state at the logon
+	info         ServerInfo        // the same state, for the application
+	reportedSync SyncStatus        // state that was reported last; of the session goroutine
 }
 
 func newConn(c *Client, core decider, nc net.Conn) *conn {
@@ -109,7 +109,7 @@ func (r *input) Read(p []byte) (int, error) {
 func (r *input) next(m *wire.Message) error {
 	frame, err := r.frames.Next()
 	if err != nil {
-		return fmt.Errorf("read: %w", silence(err))
+		return fmt.Errorf("read: %w", asTimeout(err))
 	}
 	if err := wire.Parse(frame, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
@@ -119,12 +119,12 @@ func (r *input) next(m *wire.Message) error {
 
 // start starts the goroutines. After it close must be called.
 func (cn *conn) start() {
-	cn.beat = heartbeatInterval(cn.c.cfg.HeartbeatInterval, cn.at.Plain)
-	cn.in.idle = 2 * cn.beat
-	start := wire.HeartbeatCommand{CommandID: cn.c.newID(), Options: wire.HeartbeatStart(cn.beat)}
-	cn.control(start.AppendTo)
-	cn.running.Go(func() { cn.fail(cn.read()) })
-	cn.running.Go(func() { cn.fail(cn.send()) })
+	cn.heartbeat = heartbeatInterval(cn.c.cfg.HeartbeatInterval, cn.server.Plain)
+	cn.in.idle = 2 * cn.heartbeat
+	start := wire.HeartbeatCommand{CommandID: cn.c.newID(), Options: wire.HeartbeatStart(cn.heartbeat)}
+	cn.queueCommand(start.AppendTo)
+	cn.running.Go(func() { cn.abort(cn.read()) })
+	cn.running.Go(func() { cn.abort(cn.send()) })
 }
 
 // heartbeatInterval returns the configured interval or, for 0, the default.
@@ -135,8 +135,8 @@ func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
 	return cmp.Or(configured, time.Second)
 }
 
-// fail ends the connection. The first error is its reason.
-func (cn *conn) fail(err error) {
+// abort ends the connection. The first error is its reason.
+func (cn *conn) abort(err error) {
 	cn.cancel(err)
 	cn.nc.Close()
 	cn.out.Wake()
@@ -145,7 +145,7 @@ func (cn *conn) fail(err error) {
 // close ends the connection, waits for its goroutines and notifies its routes. It returns the
 // reason of the end.
 func (cn *conn) close(err error) error {
-	cn.fail(err)
+	cn.abort(err)
 	cn.running.Wait()
 	if cn.sender != nil {
 		cn.sender.Close()
@@ -156,13 +156,13 @@ func (cn *conn) close(err error) error {
 	cn.mu.Unlock()
 	err = context.Cause(cn.ctx)
 	for _, r := range routes {
-		r.r.lost(cn, err)
+		r.receiver.connLost(cn, err)
 	}
 	return err
 }
 
-// ended adds ErrHungUp to err if the server has closed the connection.
-func ended(err error) error {
+// asHungUp adds ErrHungUp to err if the server has closed the connection.
+func asHungUp(err error) error {
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
 			return fmt.Errorf("%w: %w", clientcore.ErrHungUp, err)
@@ -174,8 +174,8 @@ func ended(err error) error {
 // newID returns a command id that is unique within the client.
 func (c *Client) newID() string { return strconv.FormatUint(c.ids.Add(1), 10) }
 
-// control queues a command without an answer.
-func (cn *conn) control(appendTo func([]byte) []byte) { cn.request("", nil, appendTo) }
+// queueCommand queues a command without an answer.
+func (cn *conn) queueCommand(appendTo func([]byte) []byte) { cn.request("", nil, appendTo) }
 
 // request queues a command and routes its answers to r, unless r is nil. It returns false if the
 // connection has ended; then r is not notified.
@@ -193,21 +193,21 @@ func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) boo
 	return true
 }
 
-// answered notes that a subscribe was answered, or will not be.
-func (cn *conn) answered(id string) {
+// subscribeAnswered notes that a subscribe was answered, or will not be.
+func (cn *conn) subscribeAnswered(id string) {
 	cn.c.core.do(func(s *clientcore.Session) { s.Answered(id) })
 }
 
 // unsubscribe ends the subscription or query with this id. Later messages for it are ignored.
 func (cn *conn) unsubscribe(id string, u wire.UnsubscribeCommand) {
-	cn.forget(id)
-	cn.answered(id)
+	cn.removeRoute(id)
+	cn.subscribeAnswered(id)
 	u.CommandID = cn.c.newID()
-	cn.control(u.AppendTo)
+	cn.queueCommand(u.AppendTo)
 }
 
-// forget removes the route of an id, so later messages for it are ignored.
-func (cn *conn) forget(id string) {
+// removeRoute removes the route of an id, so later messages for it are ignored.
+func (cn *conn) removeRoute(id string) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
 	delete(cn.routes, id)
@@ -267,8 +267,8 @@ func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
 	return e
 }
 
-// silence adds ErrTimeout to err if a deadline has passed.
-func silence(err error) error {
+// asTimeout adds ErrTimeout to err if a deadline has passed.
+func asTimeout(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
@@ -279,7 +279,7 @@ func silence(err error) error {
 func (cn *conn) dispatch(m *wire.Message) error {
 	switch m.Command {
 	case wire.Ack:
-		return cn.ack(m)
+		return cn.handleAck(m)
 	case wire.Publish, wire.DeltaPublish, wire.OOF:
 		return cn.deliver(deliveryIDs(m), m, nil)
 	case wire.Stretch:
@@ -303,9 +303,9 @@ func deliveryIDs(m *wire.Message) []byte {
 // deliver passes a message, or the header of one that is too large, to each id of a comma-separated
 // list.
 func (cn *conn) deliver(ids []byte, m *wire.Message, tooLarge *FrameTooLargeError) error {
-	routes := cn.lookUp(ids)
+	routes := cn.findRoutes(ids)
 	for _, r := range routes {
-		if err := r.r.message(cn, r.id, m, tooLarge); err != nil {
+		if err := r.receiver.handleMessage(cn, r.id, m, tooLarge); err != nil {
 			return err
 		}
 	}
@@ -332,17 +332,17 @@ func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
 	}
 	out, err = cn.sender.Fill(cn.takeFrames(b), batchBytes)
 	now := time.Now()
-	if len(out) == 0 && !now.Before(cn.beatAt) {
+	if len(out) == 0 && !now.Before(cn.nextHeartbeat) {
 		h := wire.HeartbeatCommand{Options: wire.HeartbeatBeat}
 		out = h.AppendTo(out)
 	}
 	if len(out) > 0 {
-		cn.beatAt = now.Add(cn.beat)
+		cn.nextHeartbeat = now.Add(cn.heartbeat)
 	}
 	if len(out) >= batchBytes {
 		return out, outbound.Again, err
 	}
-	return out, cn.beatAt, err
+	return out, cn.nextHeartbeat, err
 }
 
 // errStopped is the sender's error when it was told to stop. The reason is reported elsewhere.

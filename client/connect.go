@@ -32,7 +32,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
 	defer stop()
 	if err := cn.logon(u, ch); err != nil {
-		return nil, cn.close(doing("log on", err))
+		return nil, cn.close(withOperation("log on", err))
 	}
 	return cn, nil
 }
@@ -40,7 +40,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 func (c *Client) dial(u *uri, tlsName string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout)
 	defer cancel()
-	nc, err := c.probe(ctx, u)
+	nc, err := c.dialRaw(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +54,8 @@ func (c *Client) dial(u *uri, tlsName string) (net.Conn, error) {
 	return c.secure(ctx, nc, u, tlsName)
 }
 
-// probe opens a connection without TLS.
-func (c *Client) probe(ctx context.Context, u *uri) (net.Conn, error) {
+// dialRaw opens a connection without TLS.
+func (c *Client) dialRaw(ctx context.Context, u *uri) (net.Conn, error) {
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, u.network, u.address)
 	}
@@ -106,24 +106,24 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err != nil {
 		return err
 	}
-	cluster, seen := c.stated()
+	cluster, seen := c.knownGroup()
 	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, cluster, seen, u.plain)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {
 		return err
 	}
-	cn.at = with(c.core, (*clientcore.Session).Server)
-	cn.info = serverInfo(&cn.at)
+	cn.server = withCore(c.core, (*clientcore.Session).Server)
+	cn.info = serverInfo(&cn.server)
 	if err := c.group.check(&m); err != nil {
 		return err
 	}
-	if err := c.suits(cn, ch); err != nil {
+	if err := c.acceptable(cn, ch); err != nil {
 		return err
 	}
-	if err := cn.begin(&m); err != nil {
+	if err := cn.beginPublishing(&m); err != nil {
 		return err
 	}
-	return c.meet(&m, with(c.core, (*clientcore.Session).Former))
+	return c.noteGroup(&m, withCore(c.core, (*clientcore.Session).Former))
 }
 
 // authenticate sends the logon, and again for each challenge, until the server accepts or refuses
@@ -140,7 +140,7 @@ func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 		}
 		cmd := cn.core.Credentials(user, password)
 		if _, err := cn.nc.Write(cmd.AppendTo(nil)); err != nil {
-			return silence(err)
+			return asTimeout(err)
 		}
 		accepted, err := cn.logonAck(m)
 		switch {
@@ -171,22 +171,22 @@ func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	for first := true; ; first = false {
 		if err := cn.in.next(m); err != nil {
 			if first {
-				err = stranger(err)
+				err = withPortHint(err)
 			}
 			return false, err
 		}
 		if m.Command != wire.Ack {
 			continue
 		}
-		e, err := cn.take(m)
-		if err != nil || e.Kind == clientcore.Accepted || e.Kind == clientcore.Challenged {
-			return e.Kind == clientcore.Accepted, err
+		e, err := cn.handleSessionAck(m)
+		if err != nil || e.Kind == clientcore.EventAccepted || e.Kind == clientcore.EventChallenged {
+			return e.Kind == clientcore.EventAccepted, err
 		}
 	}
 }
 
-// stranger adds a hint to err if the first frame of a peer is not of the protocol.
-func stranger(err error) error {
+// withPortHint adds a hint to err if the first frame of a peer is not of the protocol.
+func withPortHint(err error) error {
 	var long *wire.TooLargeError
 	var header *wire.HeaderError
 	if errors.As(err, &long) || errors.As(err, &header) {
@@ -195,22 +195,22 @@ func stranger(err error) error {
 	return err
 }
 
-// begin handles the part of the logon ack that concerns the publisher.
-func (cn *conn) begin(m *wire.Message) error {
+// beginPublishing handles the part of the logon ack that concerns the publisher.
+func (cn *conn) beginPublishing(m *wire.Message) error {
 	c := cn.c
 	most, stated := int64(c.cfg.MaxMessage), m.Max > 0 && m.IsExt()
 	if stated {
 		most = int64(min(m.Max, maxMessage))
 	}
 	c.maxMessage.Store(most)
-	c.saysMax.Store(stated)
-	var b clientcore.Beginning
+	c.maxFromServer.Store(stated)
+	var b clientcore.LogonEffect
 	var err error
-	c.core.do(func(s *clientcore.Session) { b, err = s.Begin(m, time.Now()) })
+	c.core.do(func(s *clientcore.Session) { b, err = s.BeginPublishing(m, time.Now()) })
 	if err != nil {
 		return err
 	}
-	err = b.ApplyUnknown(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.failedWrite(r, m, nil) })
+	err = b.ApplyUnknown(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.reportRejection(r, m, nil) })
 	if err != nil {
 		return err
 	}
@@ -218,52 +218,52 @@ func (cn *conn) begin(m *wire.Message) error {
 	if errors.Is(err, ErrStoreRolledBack) {
 		err = fmt.Errorf("%w: the server has up to %d of it", err, max(m.Have, m.Sequence))
 		c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
-		c.record.change(func(s *Stats) { s.Publish.RollBacks++ })
-		c.tellRenewed(err)
+		c.stats.change(func(s *Stats) { s.Publish.Rollbacks++ })
+		c.reportRenewed(err)
 	}
 	c.core.wake()
 	return err
 }
 
-// renewRefused begins a new life of the store, because a server refuses the present one. The
+// renewRefusedLife begins a new life of the store, because a server refuses the present one. The
 // messages of the present life that the store keeps are offered to the next server.
-func (c *Client) renewRefused(err error) {
+func (c *Client) renewRefusedLife(err error) {
 	c.cfg.Logger.Error("life of the publish store is refused, beginning a new one", "error", err)
 	if err := c.store.Renew(); err != nil {
-		c.fail(err)
+		c.abort(err)
 		return
 	}
-	c.tellRenewed(err)
+	c.reportRenewed(err)
 }
 
-// giveUp handles a life that has diverged. It reports all messages of the life that the store keeps
+// giveUpLife handles a life that has diverged. It reports all messages of the life that the store keeps
 // to the failed-write handler, with an unknown outcome, and lets them go. It runs on the session
 // goroutine.
-func (c *Client) giveUp(leave *clientcore.Leave, why error) {
-	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.failedWrite(r, m, why) })
+func (c *Client) giveUpLife(leave *clientcore.EndEffect, why error) {
+	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.reportRejection(r, m, why) })
 	if err != nil {
-		c.fail(err)
+		c.abort(err)
 	}
 	c.core.wake()
 }
 
-// tellRenewed reports that a new life has begun because of a server's statement.
-func (c *Client) tellRenewed(err error) {
-	c.events.post(func() { tell(c.cfg.Hooks.StoreRolledBack, err) })
+// reportRenewed reports that a new life has begun because of a server's statement.
+func (c *Client) reportRenewed(err error) {
+	c.events.post(func() { callHook(c.cfg.Hooks.LifeRenewed, err) })
 }
 
 // serverInfo converts the description of a server for the application.
 func serverInfo(s *clientcore.Server) ServerInfo {
 	return ServerInfo{
-		Server:     s.Address,
-		Version:    s.Version,
-		Extended:   !s.Plain,
-		Instance:   s.Instance,
-		Peers:      s.Peers,
-		Sync:       s.Sync,
-		CatchingUp: s.CatchingUp,
-		MaxMessage: s.MaxMessage,
-		Carries:    s.Carries,
-		Carried:    s.Carried,
+		Server:        s.Address,
+		Version:       s.Version,
+		Extended:      !s.Plain,
+		Instance:      s.Instance,
+		Peers:         s.Peers,
+		Sync:          s.Sync,
+		CatchingUp:    s.CatchingUp,
+		MaxMessage:    s.MaxMessage,
+		Partial:       s.HasCarried,
+		CarriedTopics: s.Carried,
 	}
 }

@@ -46,7 +46,7 @@ func TestQueue(t *testing.T) {
 					return
 				}
 				m := q.message()
-				m.Data = append(m.Data, make([]byte, size)...)
+				m.Body = append(m.Body, make([]byte, size)...)
 				q.push(delivery{m: m, size: size})
 				twin = append(twin, m)
 				bytes += size
@@ -62,7 +62,7 @@ func TestQueue(t *testing.T) {
 				if d.m != twin[0] {
 					t.Fatal("out of order")
 				}
-				bytes -= len(twin[0].Data)
+				bytes -= len(twin[0].Body)
 				twin = twin[1:]
 				q.recycle(d.m)
 			},

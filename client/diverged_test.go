@@ -21,24 +21,24 @@ func TestDiverged(t *testing.T) {
 		var reported []error
 		var unknown []uint64
 		cfg := config(n, "a")
-		cfg.Hooks.StoreRolledBack = func(err error) { reported = append(reported, err) }
+		cfg.Hooks.LifeRenewed = func(err error) { reported = append(reported, err) }
 		cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
-			if e.Reason == wire.ReasonUnknown {
+			if e.Reason == wire.ReasonOutcomeUnknown {
 				unknown = append(unknown, e.Message.Sequence)
 			}
 		}
 		c := start(t, cfg)
 		ss, m := a.logon(0, 0)
-		former := bookmark.OfLife(string(m.Store)).ID
+		former := bookmark.IdentityOfLife(string(m.Store)).ID
 		publish(t, c, 1, 2, 3)
 		ss.publishes(1, 2, 3)
 		ss.persisted(1)
 		ss.single(2)
 		synctest.Wait()
-		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonDiverged, Mark: bookmark.Bookmark{Publisher: former, Sequence: 2}})
+		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged, MessageBookmark: bookmark.Bookmark{Publisher: former, Sequence: 2}})
 		ss.gone()
 		ss, m = a.logon(0, 0)
-		if bookmark.OfLife(string(m.Store)).ID == former {
+		if bookmark.IdentityOfLife(string(m.Store)).ID == former {
 			t.Error("no new life")
 		}
 		publish(t, c, 1)

@@ -17,20 +17,20 @@
 //
 // # Lifecycle
 //
-// [Dial] starts a client. It returns after the first logon, or at once with [Config.Offline].
+// [Dial] starts a client. It returns after the first logon, or at once with [Config.StartOffline].
 // From then on the client connects, logs on, sends again, subscribes again and reconnects by
 // itself, for ever. Each time it goes to the next server that its chooser names, with fresh
 // credentials. A wrong password does not end it.
 //
 // A client ends by itself only if its publish store cannot be used any more: the disk failed
-// ([pubstore.FailedError]), the store belongs to another client name ([pubstore.ErrOtherName]),
+// ([pubstore.FailedError]), the store belongs to another client name ([pubstore.ErrNameMismatch]),
 // or the application has closed the store ([pubstore.ErrClosed]). Then [Client.Done] is closed,
 // and [Client.Err] and every call return [ErrClosed] with that reason.
 //
 //	connecting → recovering → live → (lost) → waiting → connecting …
 //
 // Every method works in every state except closed. A method that needs a server waits for one,
-// until its context ends.
+// newCallContext its context ends.
 //
 // [Client.Flush] and [Client.FlushSafe] only wait. Two calls end a client for good:
 //
@@ -42,7 +42,7 @@
 //     closes. It also closes if the context of Drain ends first.
 //
 // The application owns the stores and closes them after the client. A publish store serves one
-// client at a time: Dial refuses a second client of the same process ([pubstore.ErrInUse]), and
+// client at a time: Dial refuses a second client of the same process ([pubstore.ErrLoopRunning]), and
 // a store on disk refuses a second process when that process opens it.
 //
 // # What is promised when
@@ -64,7 +64,7 @@
 //
 // On a server that does not replicate at all, settled and safe both mean its own disk. Flush and
 // FlushSafe wait for all published messages. A service whose requests each need the outcome of their own
-// message uses [Client.PublishTicket]: the [Ticket] has the same two waits for one message.
+// handleMessage uses [Client.PublishTicket]: the [Ticket] has the same two waits for one message.
 //
 // A received message is on the disk of the server that sent it, or safe with [FullyDurable]
 // (R13). A subscription with [From] delivers it once while the process lives, also when the
@@ -72,7 +72,7 @@
 // a process that resumes. With [bookmarkstore.Bolt] a discard is on disk 10 ms later by default,
 // and at once with SyncAlways. [bookmarkstore.Bolt.DiscardTx] makes it part of the transaction
 // that writes your own data. [pubstore.Bolt.AppendTx] does the same for a message to publish; it
-// skips the checks and the waiting of Publish, so call [Client.Check] and
+// skips the checks and the waiting of Publish, so call [Client.CheckMessage] and
 // [pubstore.Bolt.AwaitRoom] before it. An example of [Config] has all three in one transaction.
 //
 // # Publishing
@@ -82,7 +82,7 @@
 // sent before and is not yet safe, and only then anything new (R1). A rejected message is the
 // exception: the client calls the hook [Hooks.FailedWrite] once, the store lets the message go,
 // and the messages behind it are sent all the same. So if B must not be sent unless A succeeded,
-// wait for A ([Ticket.Settled]) before you publish B.
+// wait for A ([Ticket.AwaitSettled]) before you publish B.
 //
 // A context ends the wait of its call, never the delivery of a message. If Publish returns an
 // error the message is not in the store, unless the error is a [pubstore.FailedError].
@@ -138,7 +138,7 @@
 //
 // The arguments of Publish belong to the caller again when it returns. A [Message] and its Data
 // are valid until the next turn of the loop, because they are reused for later messages.
-// [Message.Clone] copies a message. [Message.Mark] returns a small value that is enough to
+// [Message.Clone] copies a message. [Message.Ref] returns a small value that is enough to
 // discard the message later, from any goroutine and in any order ([Client.Discard]). The strings
 // of a message stay valid, as do the values that [Client.Execute] returns and hooks receive.
 //
@@ -151,13 +151,13 @@
 //	pubstore.ErrFull              slow down: the servers do not keep up or are away. Also
 //	                              returned when the context ends while Publish waits for room
 //	*pubstore.FailedError         the disk failed: restart the process, on another disk if need be
-//	pubstore.ErrOtherName         (ends the client) give each client name its own store
+//	pubstore.ErrNameMismatch         (ends the client) give each client name its own store
 //	pubstore.ErrClosed            (ends the client) close the store after the client
-//	pubstore.ErrInUse             (Dial) use a store with one client at a time
+//	pubstore.ErrLoopRunning             (Dial) use a store with one client at a time
 //	*TooLargeError                split the message (= *pubstore.TooLargeError)
 //	*FrameTooLargeError           raise Config.MaxFrame and subscribe again
 //	*RejectedError                (hook FailedWrite, Ticket) store the message elsewhere or drop it
-//	*UnsettledError               (Flush, FlushSafe, Drain, Ticket) nothing: the messages are still
+//	*PendingError               (Flush, FlushSafe, Drain, Ticket) nothing: the messages are still
 //	                              on their way; or wait again
 //	ErrOutcomeUnknown             (Ticket, *RejectedError) check whether the message has arrived; or
 //	                              publish it again if it may come twice
@@ -171,14 +171,14 @@
 //	                              the operator of that server must free disk space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server claims more messages than it was sent
-//	ErrOtherLife                  (hooks) nothing; it does not happen by chance, so look for a
+//	ErrPublisherIDTaken                  (hooks) nothing; it does not happen by chance, so look for a
 //	                              fault of that server, or for a client that made up a life
 //	ErrDiverged                   (hooks) find the copy of the store that is in use; the messages
 //	                              that FailedWrite reports may be on a server
 //	ErrNameInUse                  (hook Disconnected) find the other process of this name
 //	*GapError                     report the lost messages; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back
-//	*PublishersError              raise the limit that it names; or subscribe from Epoch or Now
+//	*TooManyPublishersError              raise the limit that it names; or subscribe from Epoch or Now
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated
 //	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server
 //	                              that the subscriptions were on, or its peer, is back; or
@@ -186,14 +186,14 @@
 //	ErrLagging, ErrAsync, ErrOneWay
 //	                              (Stats, hook Disconnected) nothing: the client tries other
 //	                              servers first
-//	ErrPreferred, ErrStopping     (Move) nothing: the reason why the client has moved
+//	ErrPreferred, ErrServerStopping     (Move) nothing: the reason why the client has moved
 //	ErrSlowConsumer               take messages faster; or subscribe with From
 //	*CommandError                 correct the command, or the permissions
 //	ErrTimeout, ErrDisconnected   try the command again
 //	ErrProtocol                   (Stats, hook Disconnected) check that the port is a client port
-//	ErrInUse                      read a subscription with one loop at a time
+//	ErrLoopRunning                      read a subscription with one loop at a time
 //	ErrNoSubscription             (Client.Discard) discard before the subscription ends
-//	bookmarkstore.ErrInUse        (Subscribe) give each subscription its own ID
+//	bookmarkstore.ErrLoopRunning        (Subscribe) give each subscription its own ID
 //	bookmarkstore.ErrNotOutstanding
 //	                              (Bolt.DiscardTx) roll back and take the next message: this
 //	                              one is discarded already, or comes again
@@ -226,7 +226,7 @@
 //   - The publishers that the place of a bookmark subscription names ([Config.MaxPublishers],
 //     1,000,000). With a server without our extensions the bound is also half a million,
 //     because there they must fit into one command. Beyond the bound the subscription ends with
-//     a [PublishersError], and its place stays unchanged.
+//     a [TooManyPublishersError], and its place stays unchanged.
 //   - Replies to Execute: eight times the bound of a queue, then ErrSlowConsumer.
 //   - One message: the limits of the server ([ServerInfo].MaxMessage, or [Config.MaxMessage] if
 //     the server states none) and of the store, and [pubstore.MaxHeader] for topic, key and
@@ -267,7 +267,7 @@
 //     container a volume, for replicas one volume each. Never copy a publish store or restore
 //     it from a backup ([ErrStoreRolledBack]). A bookmark store may be restored; then messages
 //     come again.
-//   - A process that must start during an outage sets Config.Offline. Others give Dial a
+//   - A process that must start during an outage sets Config.StartOffline. Others give Dial a
 //     deadline and print its error, which contains the error of every server.
 //   - The store's bound divided by the publish rate is the longest outage that the store can
 //     bridge.

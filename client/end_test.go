@@ -12,7 +12,7 @@ import (
 // application may subscribe again at once.
 func TestEndIsToldWhenTheIDIsFree(t *testing.T) {
 	c := &Client{ctx: t.Context(), subs: make(map[string]*Subscription)}
-	s := &Subscription{c: c, id: "s", ready: signal.New(), first: make(chan struct{})}
+	s := &Subscription{c: c, id: "s", ready: signal.New(), firstAnswer: make(chan struct{})}
 	c.subs["s"] = s
 	why := errors.New("why")
 	ended := make(chan struct{})
@@ -23,15 +23,15 @@ func TestEndIsToldWhenTheIDIsFree(t *testing.T) {
 		over = s.core.Ended()
 		s.mu.Unlock()
 	}
-	if _, _, err := s.take(nil); err != nil {
+	if _, _, err := s.takeNext(nil); err != nil {
 		t.Errorf("told %v while the id is in use", err)
 	}
 	c.mu.Unlock()
 	<-ended
-	if _, _, err := s.take(nil); err != why {
+	if _, _, err := s.takeNext(nil); err != why {
 		t.Errorf("told %v, want %v", err, why)
 	}
-	if err := c.add(s); err != nil {
+	if err := c.addSubscription(s); err != nil {
 		t.Error(err)
 	}
 }

@@ -46,11 +46,11 @@ var (
 	// servers.
 	ErrStoreRolledBack = clientcore.ErrRolledBack
 
-	// ErrOtherLife says that a server has another publisher under the id of the store's life, which
+	// ErrPublisherIDTaken says that a server has another publisher under the id of the store's life, which
 	// does not happen by chance. The client has begun a new life, at most one a minute for each
 	// server. The messages of the former life that the store keeps are offered to the next server,
 	// and later to this one again.
-	ErrOtherLife = clientcore.ErrOtherLife
+	ErrPublisherIDTaken = clientcore.ErrPublisherIDTaken
 
 	// ErrDiverged says that the servers have, or may have, two contents for one sequence number of
 	// the store's life: two copies of the store are in use, or somebody else knows its life (R11).
@@ -100,8 +100,8 @@ var (
 	// be reached.
 	ErrPreferred = errors.New("a server that is preferred can be reached")
 
-	// ErrStopping says that a connection ended because its server had announced that it stops.
-	ErrStopping = errors.New("server stops")
+	// ErrServerStopping says that a connection ended because its server had announced that it stops.
+	ErrServerStopping = errors.New("server stops")
 
 	// ErrDisconnected ends a command whose connection was lost before the answer. The client does
 	// not know whether the server has executed the command.
@@ -110,8 +110,8 @@ var (
 	// ErrTimeout says that a server did not answer in time.
 	ErrTimeout = clientcore.ErrTimeout
 
-	// ErrInUse says that another loop reads the subscription.
-	ErrInUse = errors.New("subscription is being read by another loop")
+	// ErrLoopRunning says that another loop reads the subscription.
+	ErrLoopRunning = errors.New("subscription is being read by another loop")
 
 	// ErrProtocol says that a server violated the protocol.
 	ErrProtocol = clientcore.ErrProtocol
@@ -187,23 +187,23 @@ func (e *RejectedError) Error() string {
 	return fmt.Sprintf("message %d to %q rejected by the server: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
 }
 
-// An UnsettledError ends a Flush, FlushSafe, Drain or wait for a Ticket if its context ended or the
+// An PendingError ends a Flush, FlushSafe, Drain or wait for a Ticket if its context ended or the
 // client stopped too early. The messages are still in the publish store and still on their way.
-type UnsettledError struct {
-	Messages int // number of messages not settled yet; FlushSafe and Ticket.Safe: not safe yet
-	// Settled is set by FlushSafe and Ticket.Safe if Flush or Ticket.Settled would have returned:
+type PendingError struct {
+	Messages int // number of messages not settled yet; FlushSafe and Ticket.AwaitSafe: not safe yet
+	// AwaitSettled is set by FlushSafe and Ticket.AwaitSafe if Flush or Ticket.AwaitSettled would have returned:
 	// the servers have all messages, but not both have them on disk.
 	Settled bool
 	Err     error // the error of the context, or ErrClosed
 }
 
-func (e *UnsettledError) Error() string {
+func (e *PendingError) Error() string {
 	if e.Settled {
 		return fmt.Sprintf("%d messages not on both disks yet: %v", e.Messages, e.Err)
 	}
 	return fmt.Sprintf("%d messages not acknowledged yet: %v", e.Messages, e.Err)
 }
-func (e *UnsettledError) Unwrap() error { return e.Err }
+func (e *PendingError) Unwrap() error { return e.Err }
 
 // A TooLargeError reports a message that exceeds the limit of the server or of the publish store;
 // both use this one type. The message is not in the store.
@@ -211,7 +211,7 @@ type TooLargeError = pubstore.TooLargeError
 
 // A FrameTooLargeError reports that a server sent a frame longer than Config.MaxFrame. If the frame
 // is a message, the error ends the subscription, or the replies to the command, that it is for. The
-// message is not skipped: a bookmark subscription that a client with a larger MaxFrame resumes goes
+// handleMessage is not skipped: a bookmark subscription that a client with a larger MaxFrame resumes goes
 // on with it. If the frame is not a message, the error ends the connection.
 type FrameTooLargeError struct {
 	Subscription string // its id; empty if the message is for no subscription
@@ -235,10 +235,10 @@ func (e *FrameTooLargeError) Error() string {
 	return s + fmt.Sprintf(" takes %d bytes, more than Config.MaxFrame (%d): raise MaxFrame", e.Size, e.MaxFrame)
 }
 
-// A PublishersError ends a bookmark subscription whose place would name more publishers than
+// A TooManyPublishersError ends a bookmark subscription whose place would name more publishers than
 // Config.MaxPublishers allows, or than fit into one command to a server without our extensions:
 //
-//	type PublishersError struct {
+//	type TooManyPublishersError struct {
 //		Subscription string // its id
 //		Limit        int    // Config.MaxPublishers; 0: the server's limit counts
 //		Bytes        int    // the longest command that such a server takes, if that is the limit
@@ -246,7 +246,7 @@ func (e *FrameTooLargeError) Error() string {
 //
 // The place in the bookmark store stays unchanged, so a new subscription continues from it once the
 // limit is raised. A subscription that begins at Epoch or Now gets a new place.
-type PublishersError = clientcore.PublishersError
+type TooManyPublishersError = clientcore.TooManyPublishersError
 
 // A Gap is a range of one publisher's messages that retention has removed.
 type Gap struct {
@@ -264,10 +264,10 @@ type GapError struct {
 	// Gaps are the ranges that all of these servers lack and that the application has not
 	// discarded. It is nil if the server does not say.
 	Gaps []Gap
-	// Unasked are the instances that may have the messages and were not asked: they were away for
+	// NotAsked are the instances that may have the messages and were not asked: they were away for
 	// Config.RecoveryTimeout, are not among the servers of the client, or receive messages only
 	// asynchronously.
-	Unasked []string
+	NotAsked []string
 }
 
 func (e *GapError) Error() string {
@@ -280,14 +280,14 @@ func (e *GapError) Error() string {
 		}
 		s += fmt.Sprintf("; publisher %d from %d to %d", g.Publisher, g.From, g.To)
 	}
-	if len(e.Unasked) > 0 {
-		s += "; not asked: " + strings.Join(e.Unasked, ", ")
+	if len(e.NotAsked) > 0 {
+		s += "; not asked: " + strings.Join(e.NotAsked, ", ")
 	}
 	return s
 }
 
-// inWords converts a server's refusal of a command to a *CommandError.
-func inWords(err error, topic string) error {
+// asCommandError converts a server's refusal of a command to a *CommandError.
+func asCommandError(err error, topic string) error {
 	var r *clientcore.Refusal
 	if errors.As(err, &r) {
 		return &CommandError{Command: r.Command, Topic: topic, Reason: r.Reason}
@@ -295,8 +295,8 @@ func inWords(err error, topic string) error {
 	return err
 }
 
-// doing prefixes err with the name of the operation, unless err names it already.
-func doing(what string, err error) error {
+// withOperation prefixes err with the name of the operation, unless err names it already.
+func withOperation(what string, err error) error {
 	var refused *CommandError
 	var gap *GapError
 	var long *FrameTooLargeError

@@ -30,13 +30,13 @@ func TestStoreInUse(t *testing.T) {
 		c.Close()
 		start(t, cfg).Close() // the store is released
 
-		cfg.Offline = false
+		cfg.StartOffline = false
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := client.Dial(ctx, cfg); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("no server: %v", err)
 		}
-		cfg.Offline = true
+		cfg.StartOffline = true
 		start(t, cfg) // released also after a Dial that failed
 	})
 }
@@ -46,7 +46,7 @@ func TestDialNamesTheAttempt(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		listen(t, n, "a") // accepts connections and sends nothing
 		cfg := config(n, "a")
-		cfg.Offline = false
+		cfg.StartOffline = false
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := client.Dial(ctx, cfg)
@@ -141,7 +141,7 @@ func TestFlushSafeSaysWhatIsMissing(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			err := c.FlushSafe(ctx)
-			var unsettled *client.UnsettledError
+			var unsettled *client.PendingError
 			if !errors.As(err, &unsettled) || unsettled.Settled != settled || unsettled.Messages != 2 {
 				t.Errorf("got %+v", err)
 			}

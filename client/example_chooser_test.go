@@ -33,7 +33,7 @@ func (r *registry) Next(ctx context.Context, last client.Outcome) (client.Choice
 		r.current++
 	}
 	choice := client.Choice{Server: servers[r.current%len(servers)]}
-	if last.Attempts >= len(servers) && last.Connected < 5*time.Second {
+	if last.Attempts >= len(servers) && last.Uptime < 5*time.Second {
 		choice.Delay = rand.N(time.Second) // spread the attempts of many clients
 	}
 	return choice, nil

@@ -35,7 +35,7 @@ func ExampleNewPriority() {
 	fmt.Println("begins on", (<-moved).To)
 	pair.A.Close()
 	m := <-moved
-	fmt.Printf("moves to %s, the other stops: %v\n", m.To, errors.Is(m.Err, client.ErrStopping))
+	fmt.Printf("moves to %s, the other stops: %v\n", m.To, errors.Is(m.Err, client.ErrServerStopping))
 	pair.A.Restart()
 	m = <-moved
 	fmt.Printf("moves to %s: %v\n", m.To, m.Err)

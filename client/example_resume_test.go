@@ -46,8 +46,8 @@ func ExampleFrom_resume() {
 			if err != nil {
 				log.Fatal(err)
 			}
-			fmt.Printf("%s\n", m.Data)
-			if string(m.Data) != undone {
+			fmt.Printf("%s\n", m.Body)
+			if string(m.Body) != undone {
 				if err := m.Discard(); err != nil {
 					log.Fatal(err)
 				}

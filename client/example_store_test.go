@@ -15,7 +15,7 @@ import (
 // the process die in between. Here no server runs while three messages are published, and another
 // process sends them.
 func ExampleConfig_store() {
-	pair := newExamplePair(servertest.Stopped())
+	pair := newExamplePair(servertest.Unstarted())
 	defer pair.end()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -29,7 +29,7 @@ func ExampleConfig_store() {
 			Name:         "order-gateway",
 			Servers:      pair.servers,
 			PublishStore: store,
-			Offline:      true, // do not wait for a server
+			StartOffline: true, // do not wait for a server
 			Dial:         pair.Dial,
 		})
 		if err != nil {

@@ -29,7 +29,7 @@ func ExampleClient_Subscribe() {
 	}
 	// Prices of all markets, by a pattern: only new messages, and only the latest ones if the loop
 	// is slow.
-	prices, err := c.Subscribe(ctx, `^prices\.`, client.Policy(client.SlowDropOldest()))
+	prices, err := c.Subscribe(ctx, `^prices\.`, client.WhenSlow(client.SlowDropOldest()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func ExampleClient_Subscribe() {
 	for _, sub := range []*client.Subscription{orders, prices} {
 		loops.Go(func() {
 			err := sub.Handle(ctx, func(m *client.Message) error {
-				fmt.Printf("%s: %s\n", m.Topic, m.Data)
+				fmt.Printf("%s: %s\n", m.Topic, m.Body)
 				taken <- struct{}{}
 				return nil
 			})

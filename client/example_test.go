@@ -46,7 +46,7 @@ func ExampleClient_Publish() {
 	}
 	flush, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var unsettled *client.UnsettledError
+	var unsettled *client.PendingError
 	if err := c.Flush(flush); errors.As(err, &unsettled) {
 		log.Printf("%d messages are still on their way", unsettled.Messages)
 	}
@@ -93,7 +93,7 @@ func ExampleSubscription_Messages() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if err := process(m.Data); err == nil {
+		if err := process(m.Body); err == nil {
 			m.Discard() // otherwise the message comes again after a restart
 		}
 	}
@@ -107,17 +107,17 @@ func ExampleSubscription_Handle() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	sub, err := c.Subscribe(ctx, "prices", client.Policy(client.SlowDropOldest()))
+	sub, err := c.Subscribe(ctx, "prices", client.WhenSlow(client.SlowDropOldest()))
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = sub.Handle(ctx, func(m *client.Message) error { return process(m.Data) })
+	err = sub.Handle(ctx, func(m *client.Message) error { return process(m.Body) })
 	log.Print(err)
 }
 
 // Messages that other goroutines process are discarded by their marks, from any goroutine and in
 // any order.
-func ExampleMessage_Mark() {
+func ExampleMessage_Ref() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
 	if err != nil {
@@ -134,8 +134,8 @@ func ExampleMessage_Mark() {
 		}
 		kept := m.Clone() // m is valid only until the next turn
 		go func() {
-			if process(kept.Data) == nil {
-				c.Discard(kept.Mark())
+			if process(kept.Body) == nil {
+				c.Discard(kept.Ref())
 			}
 		}()
 	}
@@ -154,7 +154,7 @@ func ExampleClient_Execute() {
 			log.Fatal(err)
 		}
 		if r.Kind == client.ReplyRecord {
-			fmt.Println(r.SOWKey, string(r.Data))
+			fmt.Println(r.SOWKey, string(r.Body))
 		}
 	}
 }

@@ -38,9 +38,9 @@ func ExampleClient_PublishTicket() {
 			http.Error(w, "not published", http.StatusServiceUnavailable) // the message is not in the store
 			return
 		}
-		err = t.Settled(ctx)
+		err = t.AwaitSettled(ctx)
 		var rejected *client.RejectedError
-		var unsettled *client.UnsettledError
+		var unsettled *client.PendingError
 		switch {
 		case err == nil:
 			w.WriteHeader(http.StatusCreated)

@@ -64,14 +64,14 @@ func ExampleConfig_transaction() {
 				if err != nil {
 					return err
 				}
-				body := fmt.Appendf(nil, `{"number":%d,"order":%s}`, number, m.Data)
+				body := fmt.Appendf(nil, `{"number":%d,"order":%s}`, number, m.Body)
 				if _, err := outbox.AppendTx(tx, "invoices", body); err != nil {
 					return err // on pubstore.ErrFull call outbox.AwaitRoom, then start again
 				}
-				if err := marks.DiscardTx(tx, m.Mark()); err != nil {
+				if err := marks.DiscardTx(tx, m.Ref()); err != nil {
 					return err
 				}
-				if string(m.Data) == failing {
+				if string(m.Body) == failing {
 					return errors.New("out of paper") // the transaction has no effect
 				}
 				return nil

@@ -52,7 +52,7 @@ type Reply struct {
 	Reason  string // in an ack or an out-of-focus message
 
 	Topic         string
-	Data          []byte
+	Body          []byte
 	SOWKey        string
 	CorrelationID string
 	Bookmark      Bookmark
@@ -70,19 +70,19 @@ type Reply struct {
 // connection.
 func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, error] {
 	return func(yield func(*Reply, error) bool) {
-		q, err := c.begin(ctx, cmd)
+		q, err := c.sendCommand(ctx, cmd)
 		if err == nil {
 			defer q.stop()
 			err = q.each(ctx, func(r *Reply) bool { return yield(r, nil) })
 		}
 		if err != nil && !errors.Is(err, errUnsubscribed) {
-			yield(nil, doing(cmd.Name, err))
+			yield(nil, withOperation(cmd.Name, err))
 		}
 	}
 }
 
-// begin sends a command.
-func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
+// beginPublishing sends a command.
+func (c *Client) sendCommand(ctx context.Context, cmd Command) (*query, error) {
 	last, lasts, ok := shape(wire.ParseCommand([]byte(cmd.Name)))
 	if !ok {
 		return nil, errors.New("not a command that Execute sends")
@@ -92,7 +92,7 @@ func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), last: last, lasts: lasts, ready: signal.New()}
+		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), lastAck: last, endless: lasts, ready: signal.New()}
 		if cn.request(q.id, q, q.encode) {
 			return q, nil
 		}
@@ -118,10 +118,10 @@ func (c *Client) awaitConnected(ctx context.Context) (*conn, error) {
 	for {
 		c.mu.Lock()
 		cn := c.cn
-		if c.arrived == nil {
-			c.arrived = make(chan struct{})
+		if c.connReady == nil {
+			c.connReady = make(chan struct{})
 		}
-		arrived := c.arrived
+		arrived := c.connReady
 		c.mu.Unlock()
 		if cn != nil {
 			return cn, nil
@@ -138,25 +138,25 @@ func (c *Client) awaitConnected(ctx context.Context) (*conn, error) {
 
 // A query is a command under way.
 type query struct {
-	c     *Client
-	cmd   Command
-	cn    *conn
-	id    string
-	last  wire.AckType
-	lasts bool
+	c       *Client
+	cmd     Command
+	cn      *conn
+	id      string
+	lastAck wire.AckType
+	endless bool
 
 	ready signal.Signal // a reply or the end is there
 
-	mu      sync.Mutex
-	replies []*Reply // guarded by mu
-	bytes   int      // size of replies; guarded by mu
-	heard   bool     // an answer has arrived; guarded by mu
-	ended   error    // guarded by mu
+	mu       sync.Mutex
+	replies  []*Reply // guarded by mu
+	bytes    int      // size of replies; guarded by mu
+	answered bool     // an answer has arrived; guarded by mu
+	endErr   error    // guarded by mu
 }
 
 func (q *query) encode(dst []byte) []byte {
 	command := wire.ParseCommand([]byte(q.cmd.Name))
-	acks := wire.AckProcessed | q.last
+	acks := wire.AckProcessed | q.lastAck
 	if command == wire.Flush {
 		cmd := wire.FlushCommand{CommandID: q.id, Acks: acks}
 		return cmd.AppendTo(dst)
@@ -166,7 +166,7 @@ func (q *query) encode(dst []byte) []byte {
 		Filter: q.cmd.Filter, Options: q.cmd.Options, OrderBy: q.cmd.OrderBy, SOWKeys: q.cmd.SOWKeys,
 		BatchSize: q.cmd.BatchSize, TopN: q.cmd.TopN, Acks: acks, Body: q.cmd.Body,
 	}
-	if q.lasts {
+	if q.endless {
 		cmd.SubID = q.id
 	}
 	if command != wire.Subscribe && command != wire.DeltaSubscribe && command != wire.SOWDelete {
@@ -181,7 +181,7 @@ func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
 	answer := time.NewTimer(q.c.cfg.CommandTimeout)
 	defer answer.Stop()
 	for {
-		replies, err := q.take()
+		replies, err := q.takeReplies()
 		for _, r := range replies {
 			if !yield(r) {
 				return nil
@@ -195,26 +195,26 @@ func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-answer.C:
-			if !under(&q.mu, func() bool { return q.heard }) {
+			if !withLock(&q.mu, func() bool { return q.answered }) {
 				return ErrTimeout
 			}
 		}
 	}
 }
 
-func (q *query) take() ([]*Reply, error) {
+func (q *query) takeReplies() ([]*Reply, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	replies := q.replies
 	q.replies, q.bytes = nil, 0
-	return replies, q.ended
+	return replies, q.endErr
 }
 
 // stop ends the command on the server, if it still runs there.
 func (q *query) stop() {
-	if q.end(errUnsubscribed) || q.lasts {
+	if q.end(errUnsubscribed) || q.endless {
 		u := wire.UnsubscribeCommand{QueryID: q.id}
-		if q.lasts {
+		if q.endless {
 			u.SubID = q.id
 		}
 		q.cn.unsubscribe(q.id, u)
@@ -224,17 +224,17 @@ func (q *query) stop() {
 // end ends the query with err. It reports whether the query still ran.
 func (q *query) end(err error) bool {
 	q.mu.Lock()
-	running := q.ended == nil
+	running := q.endErr == nil
 	if running {
-		q.ended = err
+		q.endErr = err
 	}
 	q.mu.Unlock()
 	q.ready.Set()
 	return running
 }
 
-// lost implements receiver.
-func (q *query) lost(_ *conn, err error) {
+// connLost implements receiver.
+func (q *query) connLost(_ *conn, err error) {
 	if errors.Is(err, ErrClosed) {
 		q.end(q.c.closedError())
 		return
@@ -242,10 +242,10 @@ func (q *query) lost(_ *conn, err error) {
 	q.end(fmt.Errorf("%w: %w", ErrDisconnected, err))
 }
 
-// ack implements receiver.
-func (q *query) ack(cn *conn, id string, m *wire.Message) error {
+// handleAck implements receiver.
+func (q *query) handleAck(cn *conn, id string, m *wire.Message) error {
 	if m.Failed() {
-		cn.forget(id)
+		cn.removeRoute(id)
 		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark, Reason: string(m.Reason)})
 		return nil
 	}
@@ -260,15 +260,15 @@ func (q *query) ack(cn *conn, id string, m *wire.Message) error {
 		RecordsReturned: m.RecordsReturned,
 		RecordsDeleted:  m.RecordsDeleted,
 	})
-	if !q.lasts && m.Acks&q.last != 0 {
-		cn.forget(id)
+	if !q.endless && m.Acks&q.lastAck != 0 {
+		cn.removeRoute(id)
 		q.end(errUnsubscribed)
 	}
 	return nil
 }
 
-// message implements receiver.
-func (q *query) message(_ *conn, _ string, m *wire.Message, tooLarge *FrameTooLargeError) error {
+// handleMessage implements receiver.
+func (q *query) handleMessage(_ *conn, _ string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if tooLarge != nil {
 		q.end(tooLarge)
 		return nil
@@ -281,15 +281,15 @@ func (q *query) message(_ *conn, _ string, m *wire.Message, tooLarge *FrameTooLa
 	case wire.OOF:
 		q.push(reply(ReplyOutOfFocus, m))
 	case wire.SOW:
-		return q.records(m)
+		return q.pushRecords(m)
 	default:
 		q.push(reply(ReplyMessage, m))
 	}
 	return nil
 }
 
-// records splits a frame into its records.
-func (q *query) records(m *wire.Message) error {
+// pushRecords splits a frame into its records.
+func (q *query) pushRecords(m *wire.Message) error {
 	var rec wire.Message
 	for body := m.Body; len(body) > 0; {
 		rest, err := wire.NextRecord(body, m, &rec)
@@ -310,7 +310,7 @@ func reply(kind ReplyKind, m *wire.Message) *Reply {
 		Kind:          kind,
 		Reason:        string(m.Reason),
 		Topic:         string(m.Topic),
-		Data:          slices.Clone(m.Body),
+		Body:          slices.Clone(m.Body),
 		SOWKey:        string(m.SOWKey),
 		CorrelationID: string(m.CorrelationID),
 		Bookmark:      b,
@@ -321,11 +321,11 @@ func reply(kind ReplyKind, m *wire.Message) *Reply {
 // push queues a reply. If too many replies wait for the application the command ends, because the
 // reader does not wait (R12). The limit is the same as for a subscription with Block.
 func (q *query) push(r *Reply) {
-	size := len(r.Data) + messageOverhead
+	size := len(r.Body) + messageOverhead
 	q.mu.Lock()
-	q.heard = true
+	q.answered = true
 	slow := len(q.replies) > 0 && (q.bytes+size > blockFactor*q.c.cfg.QueueBytes || len(q.replies) >= blockFactor*q.c.cfg.QueueMessages)
-	if !slow && q.ended == nil {
+	if !slow && q.endErr == nil {
 		q.replies = append(q.replies, r)
 		q.bytes += size
 	}

@@ -34,7 +34,7 @@ func falls(t *testing.T, n *memnet.Network, back client.FailBack, standing strin
 func (f *fall) stays(d time.Duration) {
 	f.t.Helper()
 	f.a.untouched(d)
-	if s := f.c.Stats(); host(s.Server.Server) != "b" || s.State != client.Live {
+	if s := f.c.Stats(); host(s.Server.Server) != "b" || s.State != client.StateLive {
 		f.t.Fatalf("it is %v on %s", s.State, s.Server.Server)
 	}
 }

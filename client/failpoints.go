@@ -30,7 +30,7 @@ func (c *Client) sendPlanted(m *pubstore.Message) {
 		return
 	}
 	p := wire.PublishCommand{Topic: m.Topic, Sequence: lives[len(lives)-1].Last + 1, Body: m.Body}
-	cn.control(p.AppendTo)
+	cn.queueCommand(p.AppendTo)
 }
 
 // dropPlanted is a planted bug: it removes messages from the store when a call no longer waits for

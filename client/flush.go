@@ -12,10 +12,10 @@ import (
 // counts at the moment (G2), or rejected and reported to the failed-write handler. While a server
 // is downgraded one disk can be enough; the store keeps such messages until they are safe. Flush
 // waits through outages. If ctx ends first, or the client is closed, the error is an
-// *UnsettledError with the number of messages that are not settled yet. These are still on their
+// *PendingError with the number of messages that are not settled yet. These are still on their
 // way.
 func (c *Client) Flush(ctx context.Context) error {
-	if err := c.await(ctx, false); err != nil {
+	if err := c.awaitFlush(ctx, false); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	return nil
@@ -23,10 +23,10 @@ func (c *Client) Flush(ctx context.Context) error {
 
 // FlushSafe waits for the stronger promise: all messages published so far are on the disk of every
 // server of the group that replicates synchronously, or rejected, and have left the publish store.
-// FlushSafe waits for a server that is away. The *UnsettledError has the number of messages that
+// FlushSafe waits for a server that is away. The *PendingError has the number of messages that
 // are not safe, and says whether they are settled.
 func (c *Client) FlushSafe(ctx context.Context) error {
-	if err := c.await(ctx, true); err != nil {
+	if err := c.awaitFlush(ctx, true); err != nil {
 		return fmt.Errorf("flush safe: %w", err)
 	}
 	return nil
@@ -38,19 +38,19 @@ type goal struct {
 	sequence uint64
 }
 
-// await waits until all messages that the store keeps now are settled, or safe.
-func (c *Client) await(ctx context.Context, safe bool) error {
+// awaitFlush waits until all messages that the store keeps now are settled, or safe.
+func (c *Client) awaitFlush(ctx context.Context, safe bool) error {
 	goals, err := c.goals()
 	if err != nil {
 		return err
 	}
-	reached := c.settled
+	reached := c.countUnsettled
 	if safe {
-		reached = c.safe
+		reached = c.countUnsafe
 	}
 	for {
 		changed := c.core.watch()
-		left, err := leftOf(goals, reached)
+		left, err := countLeft(goals, reached)
 		if err != nil || left == 0 {
 			return err
 		}
@@ -63,12 +63,12 @@ func (c *Client) await(ctx context.Context, safe bool) error {
 		case <-c.finished:
 			err = c.closedError()
 		}
-		unsettled, failure := leftOf(goals, c.settled)
-		return &UnsettledError{Messages: left, Settled: safe && failure == nil && unsettled == 0, Err: err}
+		unsettled, failure := countLeft(goals, c.countUnsettled)
+		return &PendingError{Messages: left, Settled: safe && failure == nil && unsettled == 0, Err: err}
 	}
 }
 
-func leftOf(goals []goal, reached func(goal) (int, error)) (left int, err error) {
+func countLeft(goals []goal, reached func(goal) (int, error)) (left int, err error) {
 	for _, g := range goals {
 		n, err := reached(g)
 		if err != nil {
@@ -108,30 +108,30 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 		if err == nil {
 			return sequence, nil
 		}
-		if !errors.Is(err, pubstore.ErrNotKept) {
+		if !errors.Is(err, pubstore.ErrNotFound) {
 			return 0, fmt.Errorf("look for the last message kept: %w", err)
 		}
 	}
 	return 0, nil // all were let go meanwhile
 }
 
-// settled returns how many messages of a goal are not settled.
-func (c *Client) settled(g goal) (left int, err error) {
+// countUnsettled returns how many messages of a goal are not settled.
+func (c *Client) countUnsettled(g goal) (left int, err error) {
 	through, quiet := c.core.settled(g)
 	switch {
 	case through >= g.sequence:
 		return 0, nil
-	case quiet && c.kept(g.life).Kept == 0:
+	case quiet && c.findLife(g.life).Kept == 0:
 		return 0, nil
 	}
 	return int(g.sequence - through), nil
 }
 
-// safe returns how many messages of a goal the store still keeps. It is at least 1 if a rejection
+// countUnsafe returns how many messages of a goal the store still keeps. It is at least 1 if a rejection
 // has not been reported to the application yet.
-func (c *Client) safe(g goal) (left int, err error) {
+func (c *Client) countUnsafe(g goal) (left int, err error) {
 	_, quiet := c.core.settled(g)
-	l := c.kept(g.life)
+	l := c.findLife(g.life)
 	switch {
 	case !quiet:
 		return 1, nil
@@ -152,8 +152,8 @@ func (c *Client) safe(g goal) (left int, err error) {
 	return max(1, l.Kept-int(l.Last-g.sequence)), nil
 }
 
-// kept returns the store's description of a life, or the zero Life if the life is gone.
-func (c *Client) kept(life string) pubstore.Life {
+// findLife returns the store's description of a life, or the zero Life if the life is gone.
+func (c *Client) findLife(life string) pubstore.Life {
 	for _, l := range c.store.Lives() {
 		if l.ID == life {
 			return l

@@ -10,34 +10,34 @@ import (
 )
 
 // A LostError reports that messages were acknowledged as safe and are lost. The operator of the
-// servers has declared this, because no remaining instance has them (R4). The client goes on behind
+// knownServers has declared this, because no remaining instance has them (R4). The client goes on behind
 // them.
 type LostError struct {
-	Publisher   uint64 // id of the publisher, as in bookmarks
-	First, Last uint64 // sequences, both included
+	Publisher uint64 // id of the publisher, as in bookmarks
+	From, To  uint64 // sequences, both included
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("messages %d to %d of publisher %d were acknowledged and are lost", e.First, e.Last, e.Publisher)
+	return fmt.Sprintf("messages %d to %d of publisher %d were acknowledged and are lost", e.From, e.To, e.Publisher)
 }
 
-// A memory is a store that remembers the group of servers that it has met (R10).
-type memory interface {
-	Met() (cluster string, incarnation uint64)
-	Meet(cluster string, incarnation uint64) error
+// A groupStore is a store that remembers the group of servers that it has met (R10).
+type groupStore interface {
+	Group() (cluster string, incarnation uint64)
+	SetGroup(cluster string, incarnation uint64) error
 }
 
 // A group is the client's knowledge of its servers' group. It belongs to the session goroutine.
 type group struct {
 	cluster     string // as met by this process
 	incarnation uint64
-	stores      []memory // the stores that can remember it
+	stores      []groupStore // the stores that can remember it
 }
 
-// Met implements memory, for stores that do not.
-func (g *group) Met() (cluster string, incarnation uint64) { return g.cluster, g.incarnation }
+// Group implements memory, for stores that do not.
+func (g *group) Group() (cluster string, incarnation uint64) { return g.cluster, g.incarnation }
 
-func (g *group) Meet(cluster string, incarnation uint64) error {
+func (g *group) SetGroup(cluster string, incarnation uint64) error {
 	g.cluster, g.incarnation = cluster, incarnation
 	return nil
 }
@@ -46,7 +46,7 @@ func (g *group) Meet(cluster string, incarnation uint64) error {
 func newGroup(stores ...any) *group {
 	g := new(group)
 	for _, s := range stores {
-		if m, can := s.(memory); can {
+		if m, can := s.(groupStore); can {
 			g.stores = append(g.stores, m)
 		}
 	}
@@ -55,8 +55,8 @@ func newGroup(stores ...any) *group {
 
 // check refuses a server that its group has left behind.
 func (g *group) check(m *wire.Message) error {
-	for _, s := range append([]memory{g}, g.stores...) {
-		cluster, seen := s.Met()
+	for _, s := range append([]groupStore{g}, g.stores...) {
+		cluster, seen := s.Group()
 		if m.IsExt() && cluster == string(m.Cluster) && seen > m.Incarnation && !failpoint.On(failpoint.R10OldIncarnation) {
 			return fmt.Errorf("%w: it is of incarnation %d, and %d was seen", ErrOldIncarnation, m.Incarnation, seen)
 		}
@@ -64,18 +64,18 @@ func (g *group) check(m *wire.Message) error {
 	return nil
 }
 
-// stated returns the cluster and incarnation that the logon states for the publish store.
-func (c *Client) stated() (cluster string, incarnation uint64) {
-	if m, can := c.store.(memory); can {
-		return m.Met()
+// knownGroup returns the cluster and incarnation that the logon states for the publish store.
+func (c *Client) knownGroup() (cluster string, incarnation uint64) {
+	if m, can := c.store.(groupStore); can {
+		return m.Group()
 	}
-	return c.group.Met()
+	return c.group.Group()
 }
 
-// meet notes the group of a server that has accepted a logon. The stores note it only after the
+// noteGroup notes the group of a server that has accepted a logon. The stores note it only after the
 // application has been told its losses. If former is true, the logon was for a former life, and the
 // logon for the present life follows; then the stores note nothing yet.
-func (c *Client) meet(m *wire.Message, former bool) error {
+func (c *Client) noteGroup(m *wire.Message, former bool) error {
 	lost, err := wire.ParseSpans(m.Lost)
 	switch {
 	case err != nil:
@@ -85,18 +85,18 @@ func (c *Client) meet(m *wire.Message, former bool) error {
 	}
 	b, _ := bookmark.Parse(m.Bookmark)
 	cluster, incarnation := string(m.Cluster), m.Incarnation
-	_ = c.group.Meet(cluster, incarnation) // in memory: it cannot fail
+	_ = c.group.SetGroup(cluster, incarnation) // in memory: it cannot fail
 	c.events.post(func() {
 		for _, l := range lost {
-			c.tellLost(&LostError{Publisher: b.Publisher, First: l.From, Last: l.To})
+			c.reportLost(&LostError{Publisher: b.Publisher, From: l.From, To: l.To})
 		}
 		for _, s := range c.group.stores {
-			had, seen := s.Met()
+			had, seen := s.Group()
 			if former || had == cluster && seen == incarnation {
 				continue
 			}
-			if err := s.Meet(cluster, incarnation); err != nil {
-				c.fail(fmt.Errorf("keep the group of the servers: %w", err))
+			if err := s.SetGroup(cluster, incarnation); err != nil {
+				c.abort(fmt.Errorf("keep the group of the servers: %w", err))
 				return
 			}
 		}
@@ -104,7 +104,7 @@ func (c *Client) meet(m *wire.Message, former bool) error {
 	return nil
 }
 
-func (c *Client) tellLost(e *LostError) {
-	c.cfg.Logger.Error("acknowledged messages are lost", "publisher", e.Publisher, "first", e.First, "last", e.Last)
-	tell(c.cfg.Hooks.Lost, e)
+func (c *Client) reportLost(e *LostError) {
+	c.cfg.Logger.Error("acknowledged messages are lost", "publisher", e.Publisher, "first", e.From, "last", e.To)
+	callHook(c.cfg.Hooks.Lost, e)
 }

@@ -39,10 +39,10 @@ func TestOldIncarnation(t *testing.T) {
 			t.Errorf("a new store has met %q %d", m.Cluster, m.Incarnation)
 		}
 		synctest.Wait()
-		if len(lost) != 2 || lost[0] != (client.LostError{Publisher: 7, First: 2, Last: 7}) || lost[1].First != 9 || lost[1].Last != 9 {
+		if len(lost) != 2 || lost[0] != (client.LostError{Publisher: 7, From: 2, To: 7}) || lost[1].From != 9 || lost[1].To != 9 {
 			t.Errorf("told %v", lost)
 		}
-		if cluster, incarnation := store.Met(); cluster != "c1" || incarnation != 1 {
+		if cluster, incarnation := store.Group(); cluster != "c1" || incarnation != 1 {
 			t.Errorf("the store has met %q %d", cluster, incarnation)
 		}
 		sa.close()
@@ -65,7 +65,7 @@ func TestOldIncarnation(t *testing.T) {
 		if st := c.Stats(); !errors.Is(st.LastFailure, client.ErrOldIncarnation) {
 			t.Errorf("the last failure is %v", st.LastFailure)
 		}
-		if cluster, incarnation := store.Met(); cluster != "c2" || incarnation != 0 {
+		if cluster, incarnation := store.Group(); cluster != "c2" || incarnation != 0 {
 			t.Errorf("the store has met %q %d", cluster, incarnation)
 		}
 	})

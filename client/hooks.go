@@ -9,7 +9,7 @@ package client
 type Hooks struct {
 	// StateChanged is called with each state that the client enters. Must not block.
 	StateChanged func(State)
-	// Connected is called after each logon that a server accepted. Must not block.
+	// Uptime is called after each logon that a server accepted. Must not block.
 	Connected func(ServerInfo)
 	// ServerChanged is called when the ServerInfo.Sync of the connected server has changed, at most
 	// once a second. Must not block.
@@ -37,12 +37,12 @@ type Hooks struct {
 	// messages if the process dies before its publish store has noted the loss, or the server
 	// before its disk has. Must not block.
 	Lost func(*LostError)
-	// StoreRolledBack is called each time the client has begun a new life of the publish store. The
+	// LifeRenewed is called each time the client has begun a new life of the publish store. The
 	// reason is that a server has more messages of the store than the store has
-	// (ErrStoreRolledBack, R10), has another publisher under the id of its life (ErrOtherLife,
+	// (ErrStoreRolledBack, R10), has another publisher under the id of its life (ErrPublisherIDTaken,
 	// R10), or takes nothing of that life any more (*DivergedError, R11). err is one of these
 	// errors, with details. Must not block.
-	StoreRolledBack func(err error)
+	LifeRenewed func(err error)
 	// Gap is called for each gap in a bookmark subscription, accepted or not. Must not block.
 	Gap func(*GapError)
 	// Paused is called for a bookmark subscription whose queue overran. The server keeps the later
@@ -62,8 +62,8 @@ type Hooks struct {
 	SubscriptionEnded func(*Subscription, error)
 }
 
-// tell calls a hook, if it is set.
-func tell[T any](hook func(T), of T) {
+// callHook calls a hook, if it is set.
+func callHook[T any](hook func(T), of T) {
 	if hook != nil {
 		hook(of)
 	}
@@ -71,26 +71,26 @@ func tell[T any](hook func(T), of T) {
 
 // Each of these functions logs an event and calls its hook, on the session goroutine.
 
-func (c *Client) tellReplayed(messages int) {
+func (c *Client) reportReplayed(messages int) {
 	c.cfg.Logger.Info("sent again", "messages", messages)
-	tell(c.cfg.Hooks.Replayed, messages)
+	callHook(c.cfg.Hooks.Replayed, messages)
 }
 
-func (c *Client) tellDowngraded(on bool) {
+func (c *Client) reportDowngraded(on bool) {
 	if on {
 		c.cfg.Logger.Warn("acks come from one server only")
 	} else {
 		c.cfg.Logger.Info("acks come from both servers again")
 	}
-	tell(c.cfg.Hooks.Downgraded, on)
+	callHook(c.cfg.Hooks.Downgraded, on)
 }
 
-func (c *Client) tellPaused(s *Subscription) {
+func (c *Client) reportPaused(s *Subscription) {
 	c.cfg.Logger.Warn("subscription paused, its queue is full", "subscription", s.id, "topic", s.topic)
-	tell(c.cfg.Hooks.Paused, s)
+	callHook(c.cfg.Hooks.Paused, s)
 }
 
-func (c *Client) tellWaits(s *Subscription, on bool) {
+func (c *Client) reportHeldBack(s *Subscription, on bool) {
 	if on {
 		c.cfg.Logger.Info("subscription waits until messages are safe", "subscription", s.id, "topic", s.topic)
 	} else {
@@ -101,21 +101,21 @@ func (c *Client) tellWaits(s *Subscription, on bool) {
 	}
 }
 
-func (c *Client) tellDiverged(s *Subscription, err *DivergedError) {
+func (c *Client) reportDiverged(s *Subscription, err *DivergedError) {
 	c.cfg.Logger.Error("servers have different contents of a publisher", "subscription", s.id, "topic", s.topic, "error", err)
 	if hook := c.cfg.Hooks.Diverged; hook != nil {
 		hook(s, err)
 	}
 }
 
-func (c *Client) tellEnded(s *Subscription, err error) {
+func (c *Client) reportEnded(s *Subscription, err error) {
 	c.cfg.Logger.Warn("subscription ended", "subscription", s.id, "topic", s.topic, "error", err)
 	if hook := c.cfg.Hooks.SubscriptionEnded; hook != nil {
 		hook(s, err)
 	}
 }
 
-func (c *Client) tellGap(e *GapError) {
+func (c *Client) reportGap(e *GapError) {
 	c.cfg.Logger.Warn("messages are no longer in the server's log", "error", e)
-	tell(c.cfg.Hooks.Gap, e)
+	callHook(c.cfg.Hooks.Gap, e)
 }

@@ -13,8 +13,8 @@ import (
 // A lockedCore guards the core of the client's sessions. It is used by the session goroutine, by
 // the reader and the sender of the connection, and by the application's goroutines.
 type lockedCore struct {
-	store pubstore.Store
-	news  signal.Signal // wakes the session to look at the core
+	store       pubstore.Store
+	wakeSession signal.Signal // wakes the session to look at the core
 
 	mu      sync.Mutex
 	core    *clientcore.Session // guarded by mu
@@ -41,7 +41,7 @@ func (o *lockedCore) wake() {
 		close(o.changed)
 		o.changed = nil
 	}
-	woken := o.core.Publisher().Moved()
+	woken := o.core.Publisher().UpdateTickets()
 	o.mu.Unlock()
 	if wake(woken) || watched {
 		runtime.Gosched() // let the woken goroutines run first: the caller has nothing urgent to do
@@ -56,70 +56,70 @@ func (o *lockedCore) do(f func(s *clientcore.Session)) {
 }
 
 func (o *lockedCore) unlock() {
-	news := o.core.News()
+	news := o.core.NeedsRecheck()
 	o.mu.Unlock()
 	if news {
-		o.news.Set()
+		o.wakeSession.Set()
 	}
 }
 
-// under calls f with mu held and returns the result.
-func under[T any](mu *sync.Mutex, f func() T) T {
+// withLock calls f with mu held and returns the result.
+func withLock[T any](mu *sync.Mutex, f func() T) T {
 	mu.Lock()
 	defer mu.Unlock()
 	return f()
 }
 
-// with calls f with the core and returns the result.
-func with[T any](o *lockedCore, f func(s *clientcore.Session) T) (said T) {
+// withCore calls f with the core and returns the result.
+func withCore[T any](o *lockedCore, f func(s *clientcore.Session) T) (said T) {
 	o.do(func(s *clientcore.Session) { said = f(s) })
 	return said
 }
 
 // Credentials implements decider.
 func (o *lockedCore) Credentials(user, password string) wire.LogonCommand {
-	return with(o, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
+	return withCore(o, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
 }
 
-// Take implements decider.
-func (o *lockedCore) Take(m *wire.Message) (e clientcore.Event, err error) {
-	o.do(func(s *clientcore.Session) { e, err = s.Take(m) })
+// HandleAck implements decider.
+func (o *lockedCore) HandleAck(m *wire.Message) (e clientcore.Event, err error) {
+	o.do(func(s *clientcore.Session) { e, err = s.HandleAck(m) })
 	return e, err
 }
 
 func (o *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64, plain bool) {
 	var life string
 	var from uint64
-	o.do(func(s *clientcore.Session) { life, from = s.Life(), s.RejectedFrom() })
+	o.do(func(s *clientcore.Session) { life, from = s.LifeID(), s.RejectedFrom() })
 	rejected := o.store.Rejected(life, from, wire.MaxSpans)
 	o.do(func(s *clientcore.Session) {
 		s.Logon(name, messageType, version, counter, rejected)
-		s.States(cluster, incarnation)
+		s.StateGroup(cluster, incarnation)
 		if plain {
-			s.Plain()
+			s.OmitExtensions()
 		}
 	})
 }
 
-// settled returns the sequence up to which the life of a goal is settled. quiet reports whether the
+// countUnsettled returns the sequence up to which the life of a goal is settled. quiet reports whether the
 // application knows of every rejection up to the goal.
 func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.core.Publisher()
-	return p.Settled(g.life), p.Quiet(g.life, g.sequence)
+	return p.Settled(g.life), p.AllReported(g.life, g.sequence)
 }
 
 // The following methods implement the window of the connection's sender.
 
 // Room implements clientcore.Window.
-func (cn *conn) Room() bool { return with(cn.c.core, (*clientcore.Session).Room) }
+func (cn *conn) Room() bool { return withCore(cn.c.core, (*clientcore.Session).Room) }
 
-// Write implements clientcore.Window.
-func (cn *conn) Write(first uint64, sizes []int) (onWire uint64, n, again int, room bool) {
+// Reserve implements clientcore.Window.
+func (cn *conn) Reserve(first uint64, sizes []int) (onWire uint64, n, again int, room bool) {
 	o := cn.c.core
 	o.do(func(s *clientcore.Session) {
-		onWire, n, again, room = s.Write(first, sizes)
+		onWire, n, again, room = s.Reserve(first, sizes)
 		o.sent += n
 		o.resent += again
 	})
@@ -128,18 +128,18 @@ func (cn *conn) Write(first uint64, sizes []int) (onWire uint64, n, again int, r
 
 // MayLeaveOut implements clientcore.Window.
 func (cn *conn) MayLeaveOut(from, to uint64) bool {
-	return with(cn.c.core, func(s *clientcore.Session) bool { return s.MayLeaveOut(from, to) })
+	return withCore(cn.c.core, func(s *clientcore.Session) bool { return s.MayLeaveOut(from, to) })
 }
 
 // Exhausted implements clientcore.Window.
 func (cn *conn) Exhausted(lives []pubstore.Life) (again bool) {
-	return with(cn.c.core, func(s *clientcore.Session) bool { return s.Exhausted(lives) })
+	return withCore(cn.c.core, func(s *clientcore.Session) bool { return s.Exhausted(lives) })
 }
 
-// CaughtUp implements clientcore.Window.
-func (cn *conn) CaughtUp(resent int) {
-	cn.c.core.do(func(s *clientcore.Session) { s.CaughtUp(resent) })
+// ReplayDone implements clientcore.Window.
+func (cn *conn) ReplayDone(resent int) {
+	cn.c.core.do(func(s *clientcore.Session) { s.ReplayDone(resent) })
 	if resent > 0 {
-		cn.c.events.post(func() { cn.c.tellReplayed(resent) })
+		cn.c.events.post(func() { cn.c.reportReplayed(resent) })
 	}
 }

@@ -12,15 +12,15 @@ import (
 // A Bookmark is the identity of a message. It is the same on every server.
 type Bookmark = bookmarkstore.Bookmark
 
-// A Mark names one message of one subscription. With it the message can be discarded later, from
+// A MessageRef names one message of one subscription. With it the message can be discarded later, from
 // any goroutine and in any order.
-type Mark = bookmarkstore.Mark
+type MessageRef = bookmarkstore.MessageRef
 
 // A Message is a message that a subscription received. It and its Data are valid until the next
 // turn of the loop and must not be changed. Clone makes a copy that stays valid.
 type Message struct {
 	Topic string
-	Data  []byte
+	Body  []byte
 	// Bookmark is zero if the server does not log the topic or the subscription has no From.
 	Bookmark Bookmark
 
@@ -29,9 +29,9 @@ type Message struct {
 	CorrelationID string    // set by the publisher
 	UserID        string    // publisher's user, if the server sends it
 
-	// Redelivered is how often this process was given the message before, because a loop was left
+	// Redeliveries is how often this process was given the message before, because a loop was left
 	// in the message's turn (see Messages) or Retry called the function again.
-	Redelivered int
+	Redeliveries int
 
 	sub *Subscription
 }
@@ -39,16 +39,16 @@ type Message struct {
 // Clone returns a copy that stays valid.
 func (m *Message) Clone() *Message {
 	c := *m
-	c.Data = slices.Clone(m.Data)
+	c.Body = slices.Clone(m.Body)
 	return &c
 }
 
-// Mark returns the message's mark, for discarding it later.
-func (m *Message) Mark() Mark {
+// MessageRef returns the message's mark, for discarding it later.
+func (m *Message) Ref() MessageRef {
 	if m.sub == nil {
-		return Mark{}
+		return MessageRef{}
 	}
-	return Mark{Subscription: m.sub.id, Bookmark: m.Bookmark}
+	return MessageRef{Subscription: m.sub.id, Bookmark: m.Bookmark}
 }
 
 // Discard notes in the bookmark store that the application is done with the message, so that it
@@ -62,7 +62,7 @@ func (m *Message) Discard() error {
 }
 
 // Discard does the same as Message.Discard for the message of a mark.
-func (s *Subscription) Discard(m Mark) error {
+func (s *Subscription) Discard(m MessageRef) error {
 	if m.Subscription != s.id {
 		return fmt.Errorf("discard of %v: the mark belongs to subscription %q, this one is %q", m.Bookmark, m.Subscription, s.id)
 	}
@@ -71,8 +71,8 @@ func (s *Subscription) Discard(m Mark) error {
 
 // Discard does the same as Message.Discard for the message of a mark. The subscription must not
 // have ended (ErrNoSubscription).
-func (c *Client) Discard(m Mark) error {
-	s := under(&c.mu, func() *Subscription { return c.subs[m.Subscription] })
+func (c *Client) Discard(m MessageRef) error {
+	s := withLock(&c.mu, func() *Subscription { return c.subs[m.Subscription] })
 	if s == nil {
 		return fmt.Errorf("discard of %v in %q: %w", m.Bookmark, m.Subscription, ErrNoSubscription)
 	}
@@ -90,8 +90,8 @@ func (s *Subscription) discard(b Bookmark) error {
 	return nil
 }
 
-// syncMarks waits until every earlier Discard is on disk.
-func (c *Client) syncMarks(ctx context.Context) error {
+// syncDiscards waits until every earlier Discard is on disk.
+func (c *Client) syncDiscards(ctx context.Context) error {
 	if err := c.cfg.BookmarkStore.Sync(ctx); err != nil {
 		return fmt.Errorf("sync of the bookmark store: %w", err)
 	}

@@ -28,23 +28,23 @@ import (
 //
 // If a loop over a bookmark subscription is left in a message's turn, by a break, a return, a panic
 // or an error, that message comes again. The next loop begins with it, unless it was discarded
-// meanwhile, and Message.Redelivered counts. Going on to the next turn without a Discard means that
+// meanwhile, and Message.Redeliveries counts. Going on to the next turn without a Discard means that
 // the application will discard the message later; then it comes again only after a restart.
 //
 // The loop ends by itself, without an error, after Unsubscribe, and after Drain once the queued
 // messages are processed. Otherwise it ends with one error in the last turn. If that is the error
 // of ctx, another loop may continue. Any other error has ended the subscription for good: a
-// *GapError, *CommandError, *FrameTooLargeError, *PublishersError, ErrSlowConsumer,
+// *GapError, *CommandError, *FrameTooLargeError, *TooManyPublishersError, ErrSlowConsumer,
 // ErrNotReplicated, a failed bookmark store, ErrClosed. A lost connection does not end the loop.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		left, ok := s.enter()
+		left, ok := s.enterLoop()
 		if !ok {
-			yield(nil, fmt.Errorf("subscription %q: %w", s.id, ErrInUse))
+			yield(nil, fmt.Errorf("subscription %q: %w", s.id, ErrLoopRunning))
 			return
 		}
 		var turn *Message // nil: between two turns
-		defer func() { s.leave(left, turn) }()
+		defer func() { s.leaveLoop(left, turn) }()
 		var last *Message
 		for {
 			m, err := s.next(ctx, last)
@@ -52,7 +52,7 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 			case errors.Is(err, errUnsubscribed):
 				return
 			case err != nil:
-				yield(nil, doing(fmt.Sprintf("subscription %q", s.id), err))
+				yield(nil, withOperation(fmt.Sprintf("subscription %q", s.id), err))
 				return
 			}
 			turn = m
@@ -90,7 +90,7 @@ func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) 
 			return m.Discard()
 		case p == nil:
 			return err
-		case p.Tries > 0 && m.Redelivered+1 >= p.Tries:
+		case p.MaxTries > 0 && m.Redeliveries+1 >= p.MaxTries:
 			if p.GiveUp == nil {
 				return err
 			}
@@ -99,48 +99,48 @@ func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) 
 			}
 			return m.Discard()
 		}
-		if again, err := s.delay(ctx, p.Delay); !again {
+		if again, err := s.awaitRetry(ctx, p.Delay); !again {
 			return err
 		}
-		m.Redelivered++
+		m.Redeliveries++
 	}
 }
 
-// delay waits before another try. again is false if there is none, because ctx has ended, or
+// awaitRetry waits before another try. again is false if there is none, because ctx has ended, or
 // because the subscription has ended and its queue was dropped.
-func (s *Subscription) delay(ctx context.Context, d time.Duration) (again bool, err error) {
+func (s *Subscription) awaitRetry(ctx context.Context, d time.Duration) (again bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
-		if under(&s.mu, func() bool { return s.dropped }) {
+		if withLock(&s.mu, func() bool { return s.dropped }) {
 			return false, nil // the loop returns the reason
 		}
 		select {
 		case <-timer.C:
 			return true, nil
 		case <-ctx.Done():
-			return false, doing(fmt.Sprintf("subscription %q", s.id), context.Cause(ctx))
+			return false, withOperation(fmt.Sprintf("subscription %q", s.id), context.Cause(ctx))
 		case <-s.ready:
 		}
 	}
 }
 
-func (s *Subscription) enter() (left chan struct{}, ok bool) {
+func (s *Subscription) enterLoop() (left chan struct{}, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.left != nil {
+	if s.loopDone != nil {
 		return nil, false
 	}
-	s.left = make(chan struct{})
-	return s.left, true
+	s.loopDone = make(chan struct{})
+	return s.loopDone, true
 }
 
-// leave ends a loop. turn is the message in whose turn the loop was left.
-func (s *Subscription) leave(left chan struct{}, turn *Message) {
+// attemptEnded ends a loop. turn is the message in whose turn the loop was left.
+func (s *Subscription) leaveLoop(left chan struct{}, turn *Message) {
 	s.mu.Lock()
-	s.left = nil
+	s.loopDone = nil
 	if !s.dropped {
-		s.redo = turn
+		s.redelivery = turn
 	}
 	over := s.core.Ended()
 	s.mu.Unlock()
@@ -156,7 +156,7 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		d, emptied, err := s.take(last)
+		d, emptied, err := s.takeNext(last)
 		last = nil
 		switch {
 		case err != nil:
@@ -176,15 +176,15 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 	}
 }
 
-// take removes the first delivery from the queue. emptied is true if the queue is empty and the
+// handleSessionAck removes the first delivery from the queue. emptied is true if the queue is empty and the
 // subscription was paused because it was full.
-func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error) {
+func (s *Subscription) takeNext(last *Message) (d delivery, emptied bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last != nil {
 		s.queue.recycle(last)
 	}
-	if m := s.redoLocked(); m != nil {
+	if m := s.redeliverLocked(); m != nil {
 		return delivery{m: m}, false, nil
 	}
 	d, ok := s.queue.pop()
@@ -192,24 +192,24 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 	case ok && d.m != nil:
 		s.stats.Delivered++
 	case ok:
-	case s.core.Ended() && !s.free:
+	case s.core.Ended() && !s.idFree:
 		return d, false, nil // the application may subscribe again as soon as it sees the end
 	case s.core.Ended():
 		return d, false, cmp.Or(s.endErr, errUnsubscribed)
 	default:
-		return d, s.core.Emptied(), nil
+		return d, s.core.QueueEmptied(), nil
 	}
 	return d, false, nil
 }
 
-// redoLocked returns, once, the message in whose turn the previous loop was left, unless the
+// redeliverLocked returns, once, the message in whose turn the previous loop was left, unless the
 // application has discarded it.
-func (s *Subscription) redoLocked() *Message {
-	m, place := s.redo, s.core.Place()
-	s.redo = nil
+func (s *Subscription) redeliverLocked() *Message {
+	m, place := s.redelivery, s.core.Place()
+	s.redelivery = nil
 	if m == nil || place == nil || failpoint.On(failpoint.G6SkipsTurn) || !place.IsOutstanding(m.Bookmark) && !failpoint.On(failpoint.G6RedoDiscarded) {
 		return nil
 	}
-	m.Redelivered++
+	m.Redeliveries++
 	return m
 }

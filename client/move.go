@@ -9,22 +9,22 @@ type Move struct {
 	At   time.Time
 
 	// Err is the reason why the client left From, for errors.Is: the reason of a lost connection,
-	// with ErrStopping if the server had announced that it stops; ErrPublishGap; ErrNameInUse; or
+	// withCore ErrServerStopping if the server had announced that it stops; ErrPublishGap; ErrNameInUse; or
 	// ErrPreferred. It is nil for the first logon.
 	Err error
-	// Passed has the last error of each server that was tried in between, including From if it was
+	// Failed has the last error of each server that was tried in between, including From if it was
 	// tried again. These servers could not be reached, refused the logon, or were passed over with
 	// ErrLagging, ErrAsync, ErrOneWay or ErrAsyncPath.
-	Passed []*ConnectError
+	Failed []*ConnectError
 }
 
 // maxMoves is the largest number of moves in Stats.
 const maxMoves = 16
 
-// tellMoved reports a move.
-func (c *Client) tellMoved(m Move) {
+// reportMoved reports a move.
+func (c *Client) reportMoved(m Move) {
 	if m.From != "" {
 		c.cfg.Logger.Info("moved", "from", m.From, "to", m.To, "because", m.Err)
 	}
-	tell(c.cfg.Hooks.Moved, m)
+	callHook(c.cfg.Hooks.Moved, m)
 }

@@ -60,7 +60,7 @@ func moves(c *client.Client) []string {
 		if m.Err != nil {
 			text += ": " + why(m.Err)
 		}
-		for _, p := range m.Passed {
+		for _, p := range m.Failed {
 			text += fmt.Sprintf("; not %s: %s", host(p.Server), why(p.Err))
 		}
 		list = append(list, text)
@@ -74,7 +74,7 @@ func host(server string) string {
 
 func why(err error) string {
 	for text, typed := range map[string]error{
-		"stopping": client.ErrStopping, "preferred": client.ErrPreferred, "gap": client.ErrPublishGap, "name": client.ErrNameInUse,
+		"stopping": client.ErrServerStopping, "preferred": client.ErrPreferred, "gap": client.ErrPublishGap, "name": client.ErrNameInUse,
 		"lagging": client.ErrLagging, "async": client.ErrAsync, "one way": client.ErrOneWay, "async path": client.ErrAsyncPath,
 	} {
 		if errors.Is(err, typed) {
@@ -271,8 +271,8 @@ func TestAsyncPath(t *testing.T) {
 				sf.gone()
 				synctest.Wait()
 				st := c.Stats()
-				if !errors.Is(st.LastFailure, client.ErrAsyncPath) && st.State != client.Waiting || st.AsyncRefusals != 4 || st.Connects != 1 {
-					t.Errorf("%v, %d refusals, %d connects, %v", st.State, st.AsyncRefusals, st.Connects, st.LastFailure)
+				if !errors.Is(st.LastFailure, client.ErrAsyncPath) && st.State != client.StateWaiting || st.AsyncRefusals != 4 || st.Logons != 1 {
+					t.Errorf("%v, %d refusals, %d connects, %v", st.State, st.AsyncRefusals, st.Logons, st.LastFailure)
 				}
 				a = listen(t, n, "a")
 				for {

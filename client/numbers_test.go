@@ -90,8 +90,8 @@ func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
 	ss.ack(wire.AckMessage{CommandID: string(sub.CommandID), Type: wire.AckProcessed, Success: true, Bookmark: "0", SubID: string(sub.SubID)})
 	must(t, subscribed)
 	synctest.Wait()
-	if s := c.Stats(); s.Publish.RollBacks > 0 || !errors.Is(s.LastFailure, client.ErrProtocol) {
-		t.Errorf("%d times rolled back, failure %v", s.Publish.RollBacks, s.LastFailure)
+	if s := c.Stats(); s.Publish.Rollbacks > 0 || !errors.Is(s.LastFailure, client.ErrProtocol) {
+		t.Errorf("%d times rolled back, failure %v", s.Publish.Rollbacks, s.LastFailure)
 	}
 }
 

@@ -38,7 +38,7 @@ const (
 	// forgotten.
 	Epoch StartPoint = iota
 	// Now is the end of the server's log at the moment of the subscribe. The place that is kept
-	// under the subscription's ID is forgotten.
+	// withLock the subscription's ID is forgotten.
 	Now
 	// MostRecent continues behind the messages that were discarded under the subscription's ID. If
 	// no place is kept under it, it is Epoch.
@@ -116,7 +116,7 @@ func From(start Start) SubscribeOption {
 
 // ID names a bookmark subscription, so that a restarted process can resume it with
 // From(MostRecent). An id is any text of up to 256 bytes and is unique within a bookmark store
-// (bookmarkstore.ErrInUse).
+// (bookmarkstore.ErrLoopRunning).
 func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.request.ID = id } }
 
 // Filter restricts the subscription to messages that match a content filter in the server's filter
@@ -128,19 +128,19 @@ func Filter(filter string) SubscribeOption {
 // FullyDurable delays each message of a bookmark subscription until it is safe on both servers
 // (R13).
 func FullyDurable() SubscribeOption {
-	return func(o *subscribeOptions) { o.request.Durable, o.needsFrom = true, "FullyDurable" }
+	return func(o *subscribeOptions) { o.request.FullyDurable, o.needsFrom = true, "FullyDurable" }
 }
 
 // AcceptGaps lets a bookmark subscription continue behind messages that no server that could be
 // asked has any more (GapError). The hook Gap and Stats still report them.
 func AcceptGaps() SubscribeOption {
-	return func(o *subscribeOptions) { o.request.Gaps, o.needsFrom = true, "AcceptGaps" }
+	return func(o *subscribeOptions) { o.request.AcceptGaps, o.needsFrom = true, "AcceptGaps" }
 }
 
 // OnGap is AcceptGaps with a function that receives each gap in its place between the messages. The
 // function runs on the goroutine of the loop.
 func OnGap(f func(*GapError)) SubscribeOption {
-	return func(o *subscribeOptions) { o.request.Gaps, o.onGap, o.needsFrom = true, f, "OnGap" }
+	return func(o *subscribeOptions) { o.request.AcceptGaps, o.onGap, o.needsFrom = true, f, "OnGap" }
 }
 
 // A NotFoundPolicy tells a server without our extensions where to begin a bookmark subscription if
@@ -166,7 +166,7 @@ func (p NotFoundPolicy) text() string {
 // NotFound gives a server without our extensions a policy for bookmarks that it does not know. The
 // default is the server's own policy. AMPS servers have this option from 5.3.5 on. An older one
 // would refuse the subscription, so the client does not send it the option and logs that. A server
-// with our extensions does not need it.
+// withCore our extensions does not need it.
 func NotFound(p NotFoundPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.notFound = p }
 }
@@ -176,7 +176,7 @@ func NotFound(p NotFoundPolicy) SubscribeOption {
 // nothing synchronously. Without it the subscription ends with ErrNotReplicated in the first case,
 // and the client does not move in the second (ErrAsyncPath).
 func AllowUnreplicated() SubscribeOption {
-	return func(o *subscribeOptions) { o.request.Unreplicated, o.needsFrom = true, "AllowUnreplicated" }
+	return func(o *subscribeOptions) { o.request.AllowUnreplicated, o.needsFrom = true, "AllowUnreplicated" }
 }
 
 // A RetryPolicy says how Handle reacts when its function returns an error.
@@ -184,9 +184,9 @@ type RetryPolicy struct {
 	// Delay is the wait before Handle calls the function again. All later messages of the
 	// subscription wait too, which keeps their order.
 	Delay time.Duration
-	// Tries is the largest number of calls of the function for one message in this process. After
+	// MaxTries is the largest number of calls of the function for one message in this process. After
 	// the last one GiveUp decides. 0 means no limit.
-	Tries int
+	MaxTries int
 	// GiveUp receives a message and the last error after the last try, on the goroutine of Handle.
 	// It returns nil if it has put the message aside; then the message is discarded and Handle goes
 	// on. An error ends Handle, and the next Handle begins with the message again. Default: return
@@ -194,20 +194,20 @@ type RetryPolicy struct {
 	GiveUp func(m *Message, err error) error
 }
 
-// Retry lets Handle call its function again for a message of a bookmark subscription when the
+// ProbeInterval lets Handle call its function again for a message of a bookmark subscription when the
 // function returns an error. Without it the error ends Handle.
 func Retry(p RetryPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.retry, o.needsFrom = &p, "Retry" }
 }
 
 // WithTime requests Message.Time from the server.
-func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.request.Times = true } }
+func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.request.Timestamps = true } }
 
 // A SlowPolicy says how a subscription without bookmark treats a full queue (R12). The zero value
 // is Block(5 * time.Second).
 type SlowPolicy struct {
 	dropOldest, fail bool
-	wait             time.Duration // with neither of these
+	wait             time.Duration // withCore neither of these
 }
 
 // SlowBlock gives the application time to catch up: the queue may exceed its bound for the given time,
@@ -221,9 +221,9 @@ func SlowDropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
 // SlowFail ends the subscription with ErrSlowConsumer at once.
 func SlowFail() SlowPolicy { return SlowPolicy{fail: true} }
 
-// Policy sets the SlowPolicy of a subscription without bookmark. A subscription with a bookmark is
+// WhenSlow sets the SlowPolicy of a subscription without bookmark. A subscription with a bookmark is
 // paused instead and loses nothing.
-func Policy(p SlowPolicy) SubscribeOption {
+func WhenSlow(p SlowPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.policy = &p }
 }
 
@@ -247,13 +247,13 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		return o, errors.New("ID is for bookmark subscriptions, there is no From")
 	case o.start == nil && o.needsFrom != "":
 		return o, fmt.Errorf("%s is for bookmark subscriptions, there is no From", o.needsFrom)
-	case o.retry != nil && (o.retry.Delay < 0 || o.retry.Tries < 0):
-		return o, fmt.Errorf("Retry: a delay of %v and %d tries: neither may be negative", o.retry.Delay, o.retry.Tries)
+	case o.retry != nil && (o.retry.Delay < 0 || o.retry.MaxTries < 0):
+		return o, fmt.Errorf("Retry: a delay of %v and %d tries: neither may be negative", o.retry.Delay, o.retry.MaxTries)
 	case o.notFound < 0 || o.notFound > NotFoundFail:
 		return o, fmt.Errorf("NotFound(%d): give it NotFoundNow, NotFoundEpoch or NotFoundFail", o.notFound)
 	case o.start == nil && o.notFound != 0:
 		return o, errors.New("NotFound is for bookmark subscriptions, there is no From")
-	case o.request.Gaps && o.notFound == NotFoundFail:
+	case o.request.AcceptGaps && o.notFound == NotFoundFail:
 		return o, errors.New("NotFoundFail ends a subscription that AcceptGaps or OnGap would have go on")
 	case o.start != nil && o.policy != nil:
 		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
@@ -267,6 +267,6 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		o.policy.wait = blockFor
 	}
 	o.request.Resumes, o.request.NotFound = resumes(o.start), o.notFound.text()
-	o.request.Patience = clientcore.Patience{DropOldest: o.policy.dropOldest, Wait: o.policy.wait}
+	o.request.SlowPolicy = clientcore.SlowPolicy{DropOldest: o.policy.dropOldest, Wait: o.policy.wait}
 	return o, nil
 }

@@ -114,7 +114,7 @@ func TestPlainResume(t *testing.T) {
 					t.Fatalf("read %q", got)
 				}
 				if n%2 == 0 {
-					g.servers[0].Refuse()
+					g.servers[0].RefuseClients()
 				} else {
 					g.servers[0].Kill()
 				}
@@ -134,12 +134,12 @@ func TestPlainBookmarkNotThereYet(t *testing.T) {
 				pub := start(t, g.config("pub", nil))
 				g.hosts = g.hosts[:2]
 				s := begin(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch))...)
-				g.Cut(true)
+				g.SetLinksCut(true)
 				publish(t, pub, upTo(1, 10)...)
 				read(t, s, 10)
-				g.servers[0].Refuse()
+				g.servers[0].RefuseClients()
 				time.Sleep(10 * time.Second) // the subscriber moves to b
-				g.Cut(false)
+				g.SetLinksCut(false)
 				g.start(0)
 				publish(t, pub, upTo(11, 20)...)
 				if opts != nil && v.NotFound {
@@ -168,11 +168,11 @@ func TestPlainAcksThatSettle(t *testing.T) {
 		c := start(t, g.config("pub", &failed))
 		publish(t, c, upTo(1, 10)...)
 		flush(t, c)
-		g.Cut(true)
+		g.SetLinksCut(true)
 		publish(t, c, upTo(11, 30)...)
 		synctest.Wait()
 		g.HealAtPublish()
-		g.servers[0].Refuse()
+		g.servers[0].RefuseClients()
 		if _, err := c.Publish(t.Context(), "secret", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func TestPlainUnreadableMessage(t *testing.T) {
 		closes bool
 	}{{"alone", 0, false}, {"alone, the last of its connection", 0, true}, {"among others", 50, false}, {"among others, the last", 50, true}} {
 		beside := tt.beside
-		rules := plain.Rules{Reads: func(body string) bool { return !strings.HasPrefix(body, "bad") }, Closes: tt.closes}
+		rules := plain.Rules{Parses: func(body string) bool { return !strings.HasPrefix(body, "bad") }, ClosesAfter: tt.closes}
 		t.Run(tt.name, func(t *testing.T) {
 			plainly(t, rules, func(t *testing.T, g *plainGroup, v plain.Version) {
 				var failed []*client.RejectedError
@@ -242,13 +242,13 @@ func TestPlainUnreadableMessage(t *testing.T) {
 // be ahead of it. So a subscriber of a quiet topic does not read the log again, and one that has
 // received nothing since Now misses nothing.
 func TestPlainMarks(t *testing.T) {
-	plainly(t, plain.Rules{Replay: 5}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+	plainly(t, plain.Rules{ReplayWindow: 5}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		pub := start(t, g.config("pub", nil))
 		publish(t, pub, upTo(1, 40)...)
 		flush(t, pub)
 		s := begin(t, start(t, g.config("sub", nil)), client.From(client.Epoch))
 		read(t, s, 12)
-		g.servers[0].Refuse() // during the replay
+		g.servers[0].RefuseClients() // during the replay
 		g.start(0)
 		if got := read(t, s, 28); !slices.Equal(got, bodies(upTo(13, 40)...)) {
 			t.Errorf("read %q", got)
@@ -262,7 +262,7 @@ func TestPlainMarks(t *testing.T) {
 		}
 		flush(t, pub)
 		time.Sleep(time.Second)
-		g.servers[0].Refuse()
+		g.servers[0].RefuseClients()
 		g.start(0)
 		cfg := g.config("pub2", nil)
 		publish(t, start(t, cfg), upTo(1, 3)...) // perhaps before late is back
@@ -284,14 +284,14 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 		c := start(t, cfg)
 		publish(t, c, 1)
 		flush(t, c)
-		g.Cut(true)
+		g.SetLinksCut(true)
 		publish(t, c, upTo(2, most)...)
 		synctest.Wait()
 		if n := c.Stats().Publish.Outstanding.Messages; n != most-1 {
 			t.Fatalf("%d messages outstanding", n)
 		}
 		g.HealAtPublish()
-		g.servers[0].Refuse() // b has all messages before the client has sent them
+		g.servers[0].RefuseClients() // b has all messages before the client has sent them
 		flush(t, c)
 		g.servers[0].Kill()
 		g.start(0)
@@ -311,7 +311,7 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 // A subscriber recovers by itself although its servers, and sometimes its own process, die a
 // hundred times.
 func TestPlainSubscriberIsMoved(t *testing.T) {
-	plainly(t, plain.Rules{Replay: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+	plainly(t, plain.Rules{ReplayWindow: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		var failed []*client.RejectedError
 		pub := start(t, g.config("pub", &failed))
 		cfg := g.config("sub", nil)

@@ -19,7 +19,7 @@ const headerRoom = 160
 //
 // At the store's bound Publish waits or returns pubstore.ErrFull, depending on the options of the
 // store. If ctx ends the wait, the error wraps both pubstore.ErrFull and the error of ctx. If the
-// message is too large for the server (ServerInfo.MaxMessage, or Config.MaxMessage if the server
+// handleMessage is too large for the server (ServerInfo.MaxMessage, or Config.MaxMessage if the server
 // states no limit) or for the store, the error is a *TooLargeError. After Close or Drain has begun
 // it is ErrClosed. An error always means that the message is not in the store, except for a
 // *pubstore.FailedError.
@@ -45,7 +45,7 @@ func (c *Client) publish(ctx context.Context, topic string, body []byte) (publis
 // It sets m.Publisher, m.Sequence and m.Time. holdfastd delivers the correlation id, ignores key
 // and expiration, and rejects a delta (hook FailedWrite).
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
-	if err := c.Check(m); err != nil {
+	if err := c.CheckMessage(m); err != nil {
 		return 0, err
 	}
 	if err := c.enter(); err != nil {
@@ -53,8 +53,8 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	}
 	defer c.calls.leave()
 
-	until := c.until(ctx)
-	defer c.over(until)
+	until := c.newCallContext(ctx)
+	defer c.releaseCallContext(until)
 	c.sendPlanted(m)
 	sequence, err = c.store.Append(until, m)
 	if err != nil {
@@ -66,18 +66,18 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	return sequence, nil
 }
 
-// Check returns the error with which Publish would refuse m before it uses the store: no topic, or
+// CheckMessage returns the error with which Publish would refuse m before it uses the store: no topic, or
 // a *TooLargeError because of the server's limit. Call it before you append to the store directly
 // (pubstore.Bolt.AppendTx), because the store knows only its own limits.
-func (c *Client) Check(m *pubstore.Message) error {
-	if err := c.checkMessage(m); err != nil {
+func (c *Client) CheckMessage(m *pubstore.Message) error {
+	if err := c.validateMessage(m); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	return nil
 }
 
-// checkMessage refuses messages that a server would reject (R14).
-func (c *Client) checkMessage(m *pubstore.Message) error {
+// validateMessage refuses messages that a server would reject (R14).
+func (c *Client) validateMessage(m *pubstore.Message) error {
 	if m.Topic == "" {
 		return errors.New("no topic")
 	}
@@ -87,19 +87,19 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 	}
 	if size, most := header+headerRoom+len(m.Body), int(c.maxMessage.Load()); size > most {
 		limit := "Config.MaxMessage"
-		if c.saysMax.Load() {
+		if c.maxFromServer.Load() {
 			limit = "the server's"
 		}
-		return &TooLargeError{Size: size, Max: most, Limit: limit}
+		return &TooLargeError{Size: size, Max: most, Setting: limit}
 	}
 	return nil
 }
 
-// Renew begins a new life of the publish store, which is a new publisher (R10). It is for an
+// RenewLife begins a new life of the publish store, which is a new publisher (R10). It is for an
 // application that cannot wait until a publish gap has ended (R4). The messages of the former life
 // are still delivered as soon as a server takes them, but may come after messages that are
 // published from now on.
-func (c *Client) Renew() error {
+func (c *Client) RenewLife() error {
 	if err := c.enter(); err != nil {
 		return fmt.Errorf("renew: %w", err)
 	}
@@ -109,7 +109,7 @@ func (c *Client) Renew() error {
 	}
 	if cn := c.connected(); cn != nil {
 		lives := c.store.Lives()
-		c.core.do(func(s *clientcore.Session) { s.Lives(lives) })
+		c.core.do(func(s *clientcore.Session) { s.UpdateLives(lives) })
 		cn.out.Wake()
 	}
 	return nil

@@ -122,7 +122,7 @@ func TestPublishOffline(t *testing.T) {
 }
 
 // The failed-write handler is called once, and the store lets the message go (R14). The next
-// message leaves out the rejected number, which the logon states (R1).
+// handleMessage leaves out the rejected number, which the logon states (R1).
 func TestRejected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -222,7 +222,7 @@ func TestCancelledFlush(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		err := c.Flush(ctx)
-		var unsettled *client.UnsettledError
+		var unsettled *client.PendingError
 		if !errors.As(err, &unsettled) || unsettled.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("flush: %v, want 2 messages unsettled", err)
 		}
@@ -259,7 +259,7 @@ func TestSingleKeeps(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		var unsettled *client.UnsettledError
+		var unsettled *client.PendingError
 		if err := c.FlushSafe(ctx); !errors.As(err, &unsettled) || unsettled.Messages != 2 {
 			t.Errorf("FlushSafe: %v, want 2 messages", err)
 		}
@@ -370,7 +370,7 @@ func TestFormerLifeFirst(t *testing.T) {
 		}
 		ss.publishes(1, 2)
 		ss.quiet(time.Second)
-		ss.single(2) // settled is enough
+		ss.single(2) // countUnsettled is enough
 		ss.gone()
 		ss, m = srv.logon(0, 0)
 		if string(m.Store) == former || m.Counter != 2 {
@@ -445,7 +445,7 @@ func TestFormerLifeWithAGap(t *testing.T) {
 		ss.close()
 		ss = srv.accept()
 		ss.expect(wire.Logon)
-		if err := c.Renew(); err != nil {
+		if err := c.RenewLife(); err != nil {
 			t.Fatal(err)
 		}
 		publish(t, c, 1)
@@ -503,7 +503,7 @@ func TestStoreRolledBack(t *testing.T) {
 		srv := listen(t, n, "a")
 		var reported error
 		cfg := config(n, "a")
-		cfg.Hooks.StoreRolledBack = func(err error) { reported = err }
+		cfg.Hooks.LifeRenewed = func(err error) { reported = err }
 		c := start(t, cfg)
 		publish(t, c, 1, 2)
 		ss, m := srv.logon(7, 9)
@@ -528,8 +528,8 @@ func TestStoreRolledBack(t *testing.T) {
 		if !errors.Is(reported, client.ErrStoreRolledBack) {
 			t.Errorf("reported %v", reported)
 		}
-		if s := c.Stats(); s.Publish.RollBacks != 1 || !errors.Is(s.LastFailure, client.ErrStoreRolledBack) {
-			t.Errorf("%d times rolled back, failure %v", s.Publish.RollBacks, s.LastFailure)
+		if s := c.Stats(); s.Publish.Rollbacks != 1 || !errors.Is(s.LastFailure, client.ErrStoreRolledBack) {
+			t.Errorf("%d times rolled back, failure %v", s.Publish.Rollbacks, s.LastFailure)
 		}
 	})
 }
@@ -559,8 +559,8 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 			ss.publishes(has + 1)
 			ss.persisted(has + 1)
 			synctest.Wait()
-			if s := c.Stats(); s.Publish.RollBacks != 1 {
-				t.Fatalf("round %d: the store was renewed %d times, now %s", round, s.Publish.RollBacks, m.Store)
+			if s := c.Stats(); s.Publish.Rollbacks != 1 {
+				t.Fatalf("round %d: the store was renewed %d times, now %s", round, s.Publish.Rollbacks, m.Store)
 			}
 			time.Sleep(6 * time.Second)
 			ss.close()
@@ -580,8 +580,8 @@ func TestOnlyServerSaysTooMuch(t *testing.T) {
 			logons++
 		}
 		// Delays of up to 5s, 2.5s on average.
-		if s := c.Stats(); logons > 300 || s.Publish.RollBacks > 6 {
-			t.Errorf("%d logons and %d renewals in 5 minutes", logons, s.Publish.RollBacks)
+		if s := c.Stats(); logons > 300 || s.Publish.Rollbacks > 6 {
+			t.Errorf("%d logons and %d renewals in 5 minutes", logons, s.Publish.Rollbacks)
 		}
 	})
 }
@@ -639,10 +639,10 @@ func TestTooLarge(t *testing.T) {
 		if _, err := c.Publish(t.Context(), "", nil); err == nil {
 			t.Error("no topic, and no error")
 		}
-		if err := c.Check(&pubstore.Message{Topic: "orders", Body: big}); !errors.As(err, &large) || large.Max != limit {
+		if err := c.CheckMessage(&pubstore.Message{Topic: "orders", Body: big}); !errors.As(err, &large) || large.Max != limit {
 			t.Errorf("Check: %v", err)
 		}
-		if err := c.Check(&pubstore.Message{Topic: "orders"}); err != nil {
+		if err := c.CheckMessage(&pubstore.Message{Topic: "orders"}); err != nil {
 			t.Errorf("Check: %v", err)
 		}
 		publish(t, c, 1)
@@ -875,7 +875,7 @@ func TestFormerLifeSettledBefore(t *testing.T) {
 		sa.publishes(1, 2, 3)
 		sa.single(3)
 		synctest.Wait()
-		if err := c.Renew(); err != nil {
+		if err := c.RenewLife(); err != nil {
 			t.Fatal(err)
 		}
 		sa.gone()
@@ -903,12 +903,12 @@ func TestOtherLife(t *testing.T) {
 		taken, good := listen(t, n, "taken"), listen(t, n, "good")
 		var reported []error
 		cfg := config(n, "taken", "good")
-		cfg.Hooks.StoreRolledBack = func(err error) { reported = append(reported, err) }
+		cfg.Hooks.LifeRenewed = func(err error) { reported = append(reported, err) }
 		c := start(t, cfg)
 		publish(t, c, 1, 2)
 		ss := taken.accept()
 		former := string(ss.expect(wire.Logon).Store)
-		ss.refuse(wire.ReasonOtherPublisher)
+		ss.refuse(wire.ReasonPublisherIDTaken)
 		ss, m := good.logon(0, 0)
 		if string(m.Store) != former {
 			t.Error("what the store keeps is not offered first, as what it is")
@@ -926,7 +926,7 @@ func TestOtherLife(t *testing.T) {
 		if err := c.Flush(within(t)); err != nil {
 			t.Error(err)
 		}
-		if len(reported) != 1 || !errors.Is(reported[0], client.ErrOtherLife) {
+		if len(reported) != 1 || !errors.Is(reported[0], client.ErrPublisherIDTaken) {
 			t.Errorf("reported %v", reported)
 		}
 	})

@@ -32,7 +32,7 @@ type queue struct {
 func (q *queue) full(size int) bool { return !q.fits(0, 0, size) }
 
 // fits reports whether a message of size bytes fits within the bound, if so many other messages
-// with so many bytes are queued before it.
+// withCore so many bytes are queued before it.
 func (q *queue) fits(others, bytes, size int) bool {
 	n := q.Len() + others
 	return n == 0 || n < q.maxMessages && q.bytes+bytes+size <= q.maxBytes
@@ -57,7 +57,7 @@ func (q *queue) clear() {
 	q.bytes = 0
 }
 
-// message returns an empty message to fill. It may have a reused buffer.
+// handleMessage returns an empty message to fill. It may have a reused buffer.
 func (q *queue) message() *Message {
 	if n := len(q.free); n > 0 {
 		m := q.free[n-1]
@@ -69,9 +69,9 @@ func (q *queue) message() *Message {
 
 // recycle takes back a message that the application no longer uses.
 func (q *queue) recycle(m *Message) {
-	if cap(m.Data) > maxIdleBody || len(q.free) >= q.maxMessages {
+	if cap(m.Body) > maxIdleBody || len(q.free) >= q.maxMessages {
 		return
 	}
-	*m = Message{Data: m.Data[:0]}
+	*m = Message{Body: m.Body[:0]}
 	q.free = append(q.free, m)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// message implements receiver. tooLarge counts only if the subscription would take the message: the
+// handleMessage implements receiver. tooLarge counts only if the subscription would take the message: the
 // connection, the queue and the bookmark store may refuse it first.
-func (s *Subscription) message(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
+func (s *Subscription) handleMessage(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return nil
 	}
@@ -20,20 +20,20 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message, tooLarge *F
 	if err := run[0].setMessage(m); err != nil {
 		return fmt.Errorf("%w: message of subscription %q: %w", ErrProtocol, s.id, err)
 	}
-	s.arrive(cn, id, run, tooLarge)
+	s.receiveRun(cn, id, run, tooLarge)
 	return nil
 }
 
-// arrived implements receiver.
-func (s *Subscription) arrived(cn *conn, id string, run []arrival) { s.arrive(cn, id, run, nil) }
+// connReady implements receiver.
+func (s *Subscription) handleRun(cn *conn, id string, run []arrival) { s.receiveRun(cn, id, run, nil) }
 
-// arrive handles messages, at most runMost. It takes as many as possible together.
-func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *FrameTooLargeError) {
+// loggedOn handles messages, at most maxRun. It takes as many as possible together.
+func (s *Subscription) receiveRun(cn *conn, id string, run []arrival, tooLarge *FrameTooLargeError) {
 	for len(run) > 0 {
 		taken, v := s.admit(cn, id, run)
 		fresh := uint64(0) // a bit for each message that is to be queued
 		for i := range taken {
-			if s.core.Receive(clientcore.Take, run[i].bookmark) {
+			if s.core.Receive(clientcore.VerdictTake, run[i].bookmark) {
 				fresh |= 1 << i
 			}
 		}
@@ -45,7 +45,7 @@ func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *Fram
 		}
 		s.push(run[:taken], fresh)
 		run = run[taken:]
-		if v != clientcore.Take {
+		if v != clientcore.VerdictTake {
 			s.core.Receive(v, run[0].bookmark)
 			s.refuse(cn, id, v)
 			run = run[1:]
@@ -56,14 +56,14 @@ func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *Fram
 // refuse applies a verdict that does not take the message.
 func (s *Subscription) refuse(cn *conn, id string, v clientcore.Verdict) {
 	switch v {
-	case clientcore.Pause:
+	case clientcore.VerdictPause:
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
-		s.answer() // a search may precede the answer
-		s.c.events.post(func() { s.c.tellPaused(s) })
-	case clientcore.TooSlow:
+		s.signalFirstAnswer() // a search may precede the answer
+		s.c.events.post(func() { s.c.reportPaused(s) })
+	case clientcore.VerdictTooSlow:
 		s.end(ErrSlowConsumer)
-	case clientcore.Crowd:
-		s.end(under(&s.mu, s.core.TooMany))
+	case clientcore.VerdictTooManyPublishers:
+		s.end(withLock(&s.mu, s.core.CheckPublishers))
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *Subscription) push(run []arrival, fresh uint64) {
 		switch {
 		case fresh&(1<<i) == 0:
 			s.stats.Duplicates++
-		case s.core.Queues():
+		case s.core.MayQueue():
 			s.pushLocked(&run[i])
 			queued = true
 		}
@@ -93,10 +93,10 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.core.Place() != nil {
-		s.giveWayLocked(cn, run)
+		s.yieldLocked(cn, run)
 	}
 	if s.cn != cn {
-		return 0, clientcore.Refuse
+		return 0, clientcore.VerdictIgnore
 	}
 	bytes := 0 // size of the taken messages
 	for taken < len(run) {
@@ -108,29 +108,29 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 		if !fits && taken > 0 {
 			break // queue these first
 		}
-		if v = s.core.Arrives(id, a.bookmark, fits); v != clientcore.Take {
-			if v = s.weighLocked(v, a.size()); v != clientcore.Take {
+		if v = s.core.Admit(id, a.bookmark, fits); v != clientcore.VerdictTake {
+			if v = s.applyVerdictLocked(v, a.size()); v != clientcore.VerdictTake {
 				return taken, v
 			}
 		}
 		bytes += a.size()
 		taken++
 	}
-	return taken, clientcore.Take
+	return taken, clientcore.VerdictTake
 }
 
-// weighLocked applies a verdict other than Take. It returns Take if the message is taken all the
+// applyVerdictLocked applies a verdict other than Take. It returns Take if the message is taken all the
 // same.
-func (s *Subscription) weighLocked(v clientcore.Verdict, size int) clientcore.Verdict {
+func (s *Subscription) applyVerdictLocked(v clientcore.Verdict, size int) clientcore.Verdict {
 	switch v {
-	case clientcore.Pause:
-		s.stats.Overruns++
+	case clientcore.VerdictPause:
+		s.stats.Pauses++
 		s.cn = nil
-	case clientcore.Full:
+	case clientcore.VerdictFull:
 		far := s.queue.Len() >= blockFactor*s.queue.maxMessages || s.queue.bytes+size > blockFactor*s.queue.maxBytes
-		if v = s.core.Overfull(far, time.Now()); v == clientcore.Oldest {
+		if v = s.core.AdmitWhenFull(far, time.Now()); v == clientcore.VerdictDropOldest {
 			s.dropLocked(size)
-			return clientcore.Take
+			return clientcore.VerdictTake
 		}
 	}
 	return v
@@ -145,17 +145,17 @@ func (s *Subscription) dropLocked(size int) {
 	}
 }
 
-// yields is how often the reader yields the processor to the application before it treats a full
+// maxYields is how often the reader yields the processor to the application before it treats a full
 // queue as an overrun. An overrun costs a round trip to the server, and an application that is as
 // fast as the reader avoids it this way. It takes some microseconds in all. The reader waits for
 // nobody (R12).
-const yields = 64
+const maxYields = 64
 
-// giveWayLocked lets the application run until the queue has room for the whole run, or for the
+// yieldLocked lets the application run until the queue has room for the whole run, or for the
 // part of it that half the queue holds. It releases mu meanwhile.
-func (s *Subscription) giveWayLocked(cn *conn, run []arrival) {
+func (s *Subscription) yieldLocked(cn *conn, run []arrival) {
 	others := max(min(len(run), s.queue.maxMessages/2), 1) - 1
-	for n := 0; (n < yields || waitsPlanted(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
+	for n := 0; (n < maxYields || waitsPlanted(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
@@ -167,9 +167,9 @@ func (s *Subscription) pushLocked(a *arrival) {
 	m.sub, m.Bookmark, m.Time = s, a.bookmark, a.time
 	m.Topic = s.topic
 	if string(a.topic) != s.topic {
-		m.Topic = s.texts.Of(a.topic)
+		m.Topic = s.texts.String(a.topic)
 	}
-	m.Data = append(m.Data, a.data...)
+	m.Body = append(m.Body, a.data...)
 	if len(a.sowKey) > 0 {
 		m.SOWKey = string(a.sowKey)
 	}
@@ -177,7 +177,7 @@ func (s *Subscription) pushLocked(a *arrival) {
 		m.CorrelationID = string(a.correlationID)
 	}
 	if len(a.userID) > 0 {
-		m.UserID = s.texts.Of(a.userID)
+		m.UserID = s.texts.String(a.userID)
 	}
 	s.queue.push(delivery{m: m, size: a.size()})
 }

@@ -17,25 +17,25 @@ func TestOverrunWhileEmptied(t *testing.T) {
 	if err := s.core.Open(bookmarkstore.NewMemory()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.core.Attach(&cn.at, "1", clientcore.Received{}, time.Now()); err != nil {
+	if _, err := s.core.Attach(&cn.server, "1", clientcore.Received{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	s.queue.maxMessages, s.queue.maxBytes = 1, 1000
 	run := []arrival{{bookmark: Bookmark{Publisher: 5, Sequence: 1}}}
-	if taken, got := s.admit(cn, "1", run); taken != 1 || got != clientcore.Take {
+	if taken, got := s.admit(cn, "1", run); taken != 1 || got != clientcore.VerdictTake {
 		t.Fatalf("the first message: verdict %d", got)
 	}
 	s.pushLocked(&run[0])
-	if taken, got := s.admit(cn, "1", run); taken != 0 || got != clientcore.Pause {
+	if taken, got := s.admit(cn, "1", run); taken != 0 || got != clientcore.VerdictPause {
 		t.Fatalf("the second message: verdict %d", got)
 	}
-	if d, emptied, err := s.take(nil); d.m == nil || emptied || err != nil {
+	if d, emptied, err := s.takeNext(nil); d.m == nil || emptied || err != nil {
 		t.Errorf("took %v, emptied %v, %v", d.m, emptied, err)
 	}
-	if d, emptied, err := s.take(nil); d.m != nil || !emptied || err != nil {
+	if d, emptied, err := s.takeNext(nil); d.m != nil || !emptied || err != nil {
 		t.Errorf("took %v, emptied %v, %v; want to be told that the queue overran", d.m, emptied, err)
 	}
-	if st := s.Stats(); st.Overruns != 1 {
+	if st := s.Stats(); st.Pauses != 1 {
 		t.Errorf("stats %+v", st)
 	}
 }

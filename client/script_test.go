@@ -160,7 +160,7 @@ func (ss *session) batch(rest []byte) {
 		var r record.Record
 		var more bool
 		var err error
-		if rest, more, err = m.TakePublish(rest, &r); err != nil {
+		if rest, more, err = m.NextPublish(rest, &r); err != nil {
 			ss.t.Errorf("client sent a batch: %v", err)
 		}
 		if !more {
@@ -230,7 +230,7 @@ func (ss *session) expect(c wire.Command) *wire.Message {
 	return m
 }
 
-// quiet fails the test if the client sends anything within d.
+// idle fails the test if the client sends anything within d.
 func (ss *session) quiet(d time.Duration) {
 	ss.t.Helper()
 	select {
@@ -322,8 +322,8 @@ func body(s uint64) string { return "body " + strconv.FormatUint(s, 10) }
 // config returns a configuration for servers on these hosts.
 func config(n *memnet.Network, hosts ...string) client.Config {
 	cfg := client.Config{
-		Name:    "me",
-		Offline: true,
+		Name:         "me",
+		StartOffline: true,
 		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return n.Dial(ctx, address)
 		},
@@ -404,7 +404,7 @@ func read(t *testing.T, s *client.Subscription, n int) []string {
 			t.Errorf("after %q: %v", got, err)
 			return got
 		}
-		got = append(got, string(m.Data))
+		got = append(got, string(m.Body))
 		if err := m.Discard(); err != nil {
 			t.Error(err)
 		}

@@ -22,12 +22,12 @@ type search struct {
 	s      *Subscription
 	ctx    context.Context
 	cancel context.CancelFunc
-	known  clientcore.Known // the identities of the servers, as they have stated them
+	known  clientcore.ServerReports // the identities of the servers, as they have stated them
 }
 
 // startSearch starts a search for a subscription.
 func (s *Subscription) startSearch() {
-	q := &search{s: s, known: with(s.c.core, (*clientcore.Session).Known)}
+	q := &search{s: s, known: withCore(s.c.core, (*clientcore.Session).ServerReports)}
 	q.ctx, q.cancel = context.WithCancel(s.c.ctx)
 	s.mu.Lock()
 	s.search = q
@@ -39,18 +39,18 @@ func (s *Subscription) startSearch() {
 // run asks the servers one after the other, in rounds, until the core has decided.
 func (q *search) run() {
 	defer q.cancel()
-	servers := q.s.c.addresses()
+	servers := q.s.c.searchServers()
 	maps.DeleteFunc(q.known, func(uri string, _ clientcore.Server) bool { return !slices.Contains(servers, uri) })
 	for {
 		for _, uri := range servers {
-			if q.decided(len(servers)) {
+			if q.finishIfDecided(len(servers)) {
 				return
 			}
-			if err := q.visit(uri); err != nil && q.ctx.Err() == nil {
+			if err := q.askServer(uri); err != nil && q.ctx.Err() == nil {
 				q.s.c.cfg.Logger.Info("messages not fetched from another server", "server", redact(uri), "subscription", q.s.id, "error", err)
 			}
 		}
-		if q.decided(len(servers)) {
+		if q.finishIfDecided(len(servers)) {
 			return
 		}
 		select {
@@ -61,17 +61,17 @@ func (q *search) run() {
 	}
 }
 
-// addresses returns the URIs that the client may connect to. An application's own chooser does not
+// searchServers returns the URIs that the client may connect to. An application's own chooser does not
 // list them; then these are the URIs that it has chosen so far.
-func (c *Client) addresses() []string {
+func (c *Client) searchServers() []string {
 	if list, ok := c.cfg.Chooser.(*listChooser); ok {
 		return list.servers
 	}
-	return slices.Sorted(maps.Keys(with(c.core, (*clientcore.Session).Known)))
+	return slices.Sorted(maps.Keys(withCore(c.core, (*clientcore.Session).ServerReports)))
 }
 
-// decided applies the core's decision, if there is one. It reports whether the search is over.
-func (q *search) decided(servers int) bool {
+// finishIfDecided applies the core's decision, if there is one. It reports whether the search is over.
+func (q *search) finishIfDecided(servers int) bool {
 	s := q.s
 	have := s.core.Received()
 	s.mu.Lock()
@@ -79,18 +79,18 @@ func (q *search) decided(servers int) bool {
 		s.mu.Unlock()
 		return true
 	}
-	e, over := s.core.Found(have, q.known, servers, time.Now())
+	e, over := s.core.ConcludeSearch(have, q.known, servers, time.Now())
 	s.mu.Unlock()
 	if over {
-		s.apply(&e)
+		s.applyEffect(&e)
 		s.attachNow()
 	}
 	return over || q.ctx.Err() != nil
 }
 
-// visit asks a server, unless the server is known not to be one that the search may ask.
-func (q *search) visit(uri string) error {
-	if at, is := q.known[uri]; is && !under(&q.s.mu, func() bool { return q.s.core.Seeks(&at) }) {
+// askServer asks a server, unless the server is known not to be one that the search may ask.
+func (q *search) askServer(uri string) error {
+	if at, is := q.known[uri]; is && !withLock(&q.s.mu, func() bool { return q.s.core.SearchIncludes(&at) }) {
 		return nil
 	}
 	c := q.s.c
@@ -105,13 +105,13 @@ func (q *search) visit(uri string) error {
 	defer nc.Close()
 	stop := context.AfterFunc(q.ctx, func() { nc.Close() })
 	defer stop()
-	side := clientcore.NewSide(u.String(), cmp.Or(u.messageType, c.cfg.MessageType), version)
+	side := clientcore.NewSideSession(u.String(), cmp.Or(u.messageType, c.cfg.MessageType), version)
 	cn := newConn(c, side, nc)
 	if err := cn.authenticate(u, new(wire.Message)); err != nil {
 		return fmt.Errorf("log on: %w", err)
 	}
-	cn.at, cn.in.idle = side.Server(), c.cfg.CommandTimeout
-	q.known[uri] = cn.at
+	cn.server, cn.in.idle = side.Server(), c.cfg.CommandTimeout
+	q.known[uri] = cn.server
 	return q.fetch(cn)
 }
 
@@ -122,14 +122,14 @@ func (q *search) fetch(cn *conn) error {
 	if !ask {
 		return nil
 	}
-	defer q.leave(cn)
+	defer q.leaveServer(cn)
 	if err := cn.nc.SetWriteDeadline(time.Now().Add(cn.c.cfg.CommandTimeout)); err != nil {
 		return err
 	}
 	_, err := cn.nc.Write(cmd)
-	err = silence(err)
-	served := func() bool { return q.s.cn != cn || q.s.core.Served() }
-	for m := new(wire.Message); err == nil && !under(&q.s.mu, served); {
+	err = asTimeout(err)
+	served := func() bool { return q.s.cn != cn || q.s.core.SideDone() }
+	for m := new(wire.Message); err == nil && !withLock(&q.s.mu, served); {
 		err = cn.receive(m)
 	}
 	return err
@@ -141,21 +141,21 @@ func (q *search) ask(cn *conn) (cmd []byte, ask bool) {
 	id, have, now := s.c.newID(), s.core.Received(), time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.search != q || !s.core.Asks(&cn.at, now) {
+	if s.search != q || !s.core.ShouldAsk(&cn.server, now) {
 		return nil, false
 	}
 	s.cn, cn.routes[id] = cn, route{s, id}
-	c := s.core.Ask(&cn.at, id, have, now)
+	c := s.core.Ask(&cn.server, id, have, now)
 	return c.AppendTo(nil), true
 }
 
-// leave ends the side session, unless the subscription has left it already.
-func (q *search) leave(cn *conn) {
+// attemptEnded ends the side session, unless the subscription has left it already.
+func (q *search) leaveServer(cn *conn) {
 	s := q.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cn == cn {
 		s.cn = nil
-		s.core.Left(time.Now())
+		s.core.SideEnded(time.Now())
 	}
 }

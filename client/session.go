@@ -17,37 +17,37 @@ func (c *Client) run() {
 	defer close(c.finished)
 	defer c.release()
 	var last Outcome
-	var leave clientcore.Leave
+	var leave clientcore.EndEffect
 	attempts := 0
 	for c.ctx.Err() == nil {
 		choice, err := c.cfg.Chooser.Next(c.ctx, last)
-		if !c.rest(max(choice.Delay, leave.Wait)) {
+		if !c.awaitDelay(max(choice.Delay, leave.Wait)) {
 			break
 		}
 		attempts++
-		leave = clientcore.Leave{}
+		leave = clientcore.EndEffect{}
 		if err != nil {
 			last = Outcome{Server: choice.Server, Err: fmt.Errorf("choose a server: %w", err), Attempts: attempts}
 		} else {
 			last, leave = c.visit(choice)
 			last.Attempts = attempts
 		}
-		last.Servers = c.servers()
-		c.note(&last, leave)
-		if last.Connected >= clientcore.StableAfter {
+		last.Servers = c.knownServers()
+		c.noteEnd(&last, leave)
+		if last.Uptime >= clientcore.StableAfter {
 			attempts = 0
 		}
 	}
 	c.terminate()
 }
 
-// rest waits before an attempt. It returns false if the client has to stop.
-func (c *Client) rest(d time.Duration) bool {
+// awaitDelay waits before an attempt. It returns false if the client has to stop.
+func (c *Client) awaitDelay(d time.Duration) bool {
 	if d <= 0 {
 		c.events.run()
 		return c.ctx.Err() == nil
 	}
-	c.become(Waiting)
+	c.setState(StateWaiting)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -62,17 +62,17 @@ func (c *Client) rest(d time.Duration) bool {
 	}
 }
 
-// note records the end of an attempt or a connection. It stops the client if another attempt would
+// noteEnd records the end of an attempt or a connection. It stops the client if another attempt would
 // be useless.
-func (c *Client) note(last *Outcome, leave clientcore.Leave) {
+func (c *Client) noteEnd(last *Outcome, leave clientcore.EndEffect) {
 	if c.ctx.Err() != nil {
 		return
 	}
 	if isFatal(last.Err) {
-		c.fail(last.Err)
+		c.abort(last.Err)
 	}
 	e := &ConnectError{Server: redact(last.Server), Err: last.Err}
-	c.record.left(e, !last.Planned)
+	c.stats.attemptEnded(e, !last.Planned)
 	if last.Planned {
 		return
 	}
@@ -80,23 +80,23 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 	if hook := c.cfg.Hooks.Disconnected; hook != nil {
 		hook(e.Server, e.Err)
 	}
-	if leave.Gap {
-		c.refusedAsGap(e.Server)
+	if leave.PublishGap {
+		c.reportPublishGap(e.Server)
 	}
 }
 
-// refusedAsGap reports that a server lacks acknowledged messages (R4).
-func (c *Client) refusedAsGap(server string) {
-	c.record.change(func(s *Stats) { s.Publish.GapRefusals++ })
+// reportPublishGap reports that a server lacks acknowledged messages (R4).
+func (c *Client) reportPublishGap(server string) {
+	c.stats.change(func(s *Stats) { s.Publish.GapRefusals++ })
 	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
-	tell(c.cfg.Hooks.PublishGap, server)
+	callHook(c.cfg.Hooks.PublishGap, server)
 }
 
 // isFatal reports whether err says that the publish store cannot be used any more, or not with this
 // client name.
 func isFatal(err error) bool {
 	var failed *pubstore.FailedError
-	return errors.As(err, &failed) || errors.Is(err, pubstore.ErrOtherName) || errors.Is(err, pubstore.ErrClosed)
+	return errors.As(err, &failed) || errors.Is(err, pubstore.ErrNameMismatch) || errors.Is(err, pubstore.ErrClosed)
 }
 
 // redact removes the password from a server's URI.
@@ -108,37 +108,37 @@ func redact(server string) string {
 	return u.String()
 }
 
-// visit logs on to one server, with one life of the store after the other, and stays until the
+// askServer logs on to one server, with one life of the store after the other, and stays until the
 // connection ends.
-func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
+func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 	out := Outcome{Server: choice.Server}
 	for {
 		up, err := c.session(choice)
-		out.Connected += up
+		out.Uptime += up
 		if c.ctx.Err() != nil {
 			out.Err = context.Cause(c.ctx)
-			return out, clientcore.Leave{}
+			return out, clientcore.EndEffect{}
 		}
 		lives := c.store.Lives()
-		leave := with(c.core, func(s *clientcore.Session) clientcore.Leave { return s.Ended(err, time.Now(), lives) })
+		leave := withCore(c.core, func(s *clientcore.Session) clientcore.EndEffect { return s.Ended(err, time.Now(), lives) })
 		if leave.Cause != nil {
 			err = leave.Cause
 		}
 		if leave.Renew {
-			c.renewRefused(err)
+			c.renewRefusedLife(err)
 		}
 		if leave.GiveUp != "" {
-			c.giveUp(&leave, err)
+			c.giveUpLife(&leave, err)
 		}
-		if errors.Is(err, clientcore.ErrUnnamed) {
+		if errors.Is(err, clientcore.ErrUnnamedRefusal) {
 			c.cfg.Logger.Warn("logging on again", "server", redact(choice.Server), "error", err)
 		}
-		if !leave.Again {
+		if !leave.ReconnectNow {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
 			return out, leave
 		}
-		if leave.Gap {
-			c.refusedAsGap(redact(choice.Server))
+		if leave.PublishGap {
+			c.reportPublishGap(redact(choice.Server))
 		}
 	}
 }
@@ -147,52 +147,52 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 // logon to the end, and the reason of the end.
 func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
-	c.become(Connecting)
-	c.record.tries(server)
+	c.setState(StateConnecting)
+	c.stats.attemptBegan(server)
 	lives := c.store.Lives()
 	c.core.do(func(s *clientcore.Session) { s.Connect(choice.Server, server, lives) })
 	cn, err := c.connect(choice)
-	c.record.tries("")
+	c.stats.attemptBegan("")
 	if err != nil {
 		c.events.run()
 		return 0, err
 	}
 	began := time.Now()
-	cn.shown = cn.info.Sync
-	c.core.do(func(s *clientcore.Session) { s.Start(time.Now()) })
-	c.enterServer(cn)
-	c.events.run() // rejected messages are let go before anything is sent
+	cn.reportedSync = cn.info.Sync
+	c.core.do(func(s *clientcore.Session) { s.StartTimers(time.Now()) })
+	c.setConnected(cn)
+	c.events.run() // handleRejection messages are let go before anything is sent
 	cn.start()
 	err = c.serve(cn, choice)
 	c.mu.Lock()
 	c.cn = nil
 	c.mu.Unlock()
-	err = c.lastWord(cn, ended(cn.close(err)))
+	err = c.closeReason(cn, asHungUp(cn.close(err)))
 	c.events.run()
 	return time.Since(began), err
 }
 
-// enterServer publishes a connection that is logged on, and reports it to the application.
-func (c *Client) enterServer(cn *conn) {
-	c.become(Recovering)
+// setConnected publishes a connection that is logged on, and reports it to the application.
+func (c *Client) setConnected(cn *conn) {
+	c.setState(StateRecovering)
 	c.mu.Lock()
 	c.cn = cn
-	if c.arrived != nil {
-		close(c.arrived)
-		c.arrived = nil
+	if c.connReady != nil {
+		close(c.connReady)
+		c.connReady = nil
 	}
 	c.mu.Unlock()
-	first, m, moved := c.record.connected(cn.info)
+	first, m, moved := c.stats.loggedOn(cn.info)
 	if first {
-		close(c.first)
+		close(c.firstLogon)
 	}
-	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", pubstore.PublisherOf(with(c.core, (*clientcore.Session).Life)))
+	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", pubstore.PublisherOf(withCore(c.core, (*clientcore.Session).LifeID)))
 	if failpoint.On(failpoint.R10LifeTold) {
 		c.cfg.Logger.Info("connected", "lives", c.store.Lives())
 	}
-	tell(c.cfg.Hooks.Connected, cn.info)
+	callHook(c.cfg.Hooks.Connected, cn.info)
 	if moved {
-		c.tellMoved(m)
+		c.reportMoved(m)
 	}
 }
 
@@ -201,14 +201,14 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 	began := time.Now()
 	due := time.NewTimer(0) // time of the core's next step
 	defer due.Stop()
-	better := time.NewTicker(max(choice.Retry, time.Second)) // next probe of better servers
+	better := time.NewTicker(max(choice.ProbeInterval, time.Second)) // next probe of better servers
 	defer better.Stop()
-	if len(choice.Better) == 0 || choice.Retry <= 0 {
+	if len(choice.Preferred) == 0 || choice.ProbeInterval <= 0 {
 		better.Stop()
 	}
-	var leave clientcore.Hold // whether the server's state allows the client to leave it
+	var leave clientcore.Steady // whether the server's state allows the client to leave it
 	said := func(info ServerInfo) {
-		leave.Note(choice.BetterIf == nil || choice.BetterIf(info), int64(time.Since(began)))
+		leave.Set(choice.MoveIf == nil || choice.MoveIf(info), int64(time.Since(began)))
 	}
 	said(cn.info)
 	for {
@@ -220,28 +220,28 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 		case <-c.events.wake:
 			c.events.run()
 		case <-due.C:
-			c.core.news.Set()
-		case <-c.core.news:
-			said(c.noteStanding(cn))
-			if err := c.look(cn, due); err != nil {
+			c.core.wakeSession.Set()
+		case <-c.core.wakeSession:
+			said(c.reportSyncChange(cn))
+			if err := c.runSteps(cn, due); err != nil {
 				return err
 			}
 		case <-better.C:
-			if leave.For(int64(choice.BetterAfter), int64(time.Since(began))) && c.reachable(c.better(choice)) {
+			if leave.For(int64(choice.MoveAfter), int64(time.Since(began))) && c.reachable(c.moveTargets(choice)) {
 				return ErrPreferred
 			}
 		}
 	}
 }
 
-// look takes the core's due steps. An error ends the connection.
-func (c *Client) look(cn *conn, due *time.Timer) error {
-	var l clientcore.Look
+// runSteps takes the core's due steps. An error ends the connection.
+func (c *Client) runSteps(cn *conn, due *time.Timer) error {
+	var l clientcore.DueSteps
 	var err error
 	lives, now := c.store.Lives(), time.Now()
 	c.core.do(func(s *clientcore.Session) {
-		l, err = s.Look(now, lives)
-		due.Reset(s.Due().Sub(now))
+		l, err = s.DueSteps(now, lives)
+		due.Reset(s.NextDue().Sub(now))
 	})
 	if err != nil {
 		return err
@@ -252,7 +252,7 @@ func (c *Client) look(cn *conn, due *time.Timer) error {
 		}
 	}
 	if l.Live {
-		c.become(Live)
+		c.setState(StateLive)
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func (c *Client) reachable(servers []string) bool {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout)
-		nc, err := c.probe(ctx, u)
+		nc, err := c.dialRaw(ctx, u)
 		cancel()
 		if err == nil {
 			nc.Close()
@@ -275,18 +275,18 @@ func (c *Client) reachable(servers []string) bool {
 	return false
 }
 
-// become enters a state and reports it.
-func (c *Client) become(s State) {
+// setState enters a state and reports it.
+func (c *Client) setState(s State) {
 	news := false // the state is new, or another attempt begins
-	c.record.change(func(stats *Stats) {
-		news = stats.State != s || s == Connecting
+	c.stats.change(func(stats *Stats) {
+		news = stats.State != s || s == StateConnecting
 		stats.State = s
 	})
 	if !news {
 		return
 	}
 	c.cfg.Logger.Debug("state changed", "state", s)
-	tell(c.cfg.Hooks.StateChanged, s)
+	callHook(c.cfg.Hooks.StateChanged, s)
 }
 
 // terminate ends all subscriptions and searches.
@@ -298,8 +298,8 @@ func (c *Client) terminate() {
 	}
 	c.searches.Wait()
 	for _, l := range c.store.Lives() {
-		c.store.SetSent(l.ID, with(c.core, func(s *clientcore.Session) uint64 { return s.Sent(l) }))
+		c.store.SetSent(l.ID, withCore(c.core, func(s *clientcore.Session) uint64 { return s.Sent(l) }))
 	}
 	c.events.run()
-	c.become(Closed)
+	c.setState(StateClosed)
 }

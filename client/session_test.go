@@ -20,7 +20,7 @@ import (
 func TestDialReturnsAfterTheFirstLogon(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		cfg := config(n, "a", "b")
-		cfg.Offline = false
+		cfg.StartOffline = false
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 		defer cancel()
 		srv := listen(t, n, "b")
@@ -63,7 +63,7 @@ func TestStates(t *testing.T) {
 		ss.subscribed("0")
 		must(t, sub)
 		synctest.Wait()
-		if s := c.Stats(); s.State != client.Live || s.Server.MaxMessage != limit || !s.Server.Extended {
+		if s := c.Stats(); s.State != client.StateLive || s.Server.MaxMessage != limit || !s.Server.Extended {
 			t.Errorf("stats %+v", s)
 		}
 		time.Sleep(10 * time.Second) // the connection is stable, so there is no delay before the next attempt
@@ -71,17 +71,17 @@ func TestStates(t *testing.T) {
 		ss, _ = srv.logon(0, 0)
 		m := ss.expect(wire.Subscribe)
 		synctest.Wait()
-		if s := c.Stats().State; s != client.Recovering {
+		if s := c.Stats().State; s != client.StateRecovering {
 			t.Errorf("%v before the subscription is taken up, want recovering", s)
 		}
 		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true})
 		synctest.Wait()
 		c.Close()
-		want := []client.State{client.Connecting, client.Recovering, client.Live, client.Connecting, client.Recovering, client.Live, client.Closed}
+		want := []client.State{client.StateConnecting, client.StateRecovering, client.StateLive, client.StateConnecting, client.StateRecovering, client.StateLive, client.StateClosed}
 		if !slices.Equal(states, want) || len(connected) != 2 {
 			t.Errorf("states %v, want %v; connected to %v", states, want, connected)
 		}
-		if s := fmt.Sprint(client.Waiting); s != "waiting" {
+		if s := fmt.Sprint(client.StateWaiting); s != "waiting" {
 			t.Error(s)
 		}
 	})
@@ -223,8 +223,8 @@ func TestOtherName(t *testing.T) {
 		if _, err := cfg.PublishStore.Logon("somebody else"); err != nil {
 			t.Fatal(err)
 		}
-		cfg.Offline = false
-		if _, err := client.Dial(t.Context(), cfg); !errors.Is(err, pubstore.ErrOtherName) {
+		cfg.StartOffline = false
+		if _, err := client.Dial(t.Context(), cfg); !errors.Is(err, pubstore.ErrNameMismatch) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -370,13 +370,13 @@ func TestClose(t *testing.T) {
 		if _, err := c.Subscribe(within(t), "orders"); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("subscribe: %v", err)
 		}
-		if err := c.Renew(); !errors.Is(err, client.ErrClosed) {
+		if err := c.RenewLife(); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("renew: %v", err)
 		}
 		if err := c.Drain(within(t)); err != nil {
 			t.Errorf("drain after close: %v", err)
 		}
-		if c.Stats().State != client.Closed {
+		if c.Stats().State != client.StateClosed {
 			t.Error(c.Stats().State)
 		}
 	})
@@ -430,11 +430,11 @@ func TestDrainGivesUp(t *testing.T) {
 		publish(t, c, 1, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		var unsettled *client.UnsettledError
+		var unsettled *client.PendingError
 		if err := c.Drain(ctx); !errors.As(err, &unsettled) || unsettled.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if c.Stats().State != client.Closed {
+		if c.Stats().State != client.StateClosed {
 			t.Error(c.Stats().State)
 		}
 	})
@@ -454,7 +454,7 @@ func TestExecute(t *testing.T) {
 					got = append(got, err.Error())
 					return
 				}
-				got = append(got, fmt.Sprint(int(r.Kind), r.AckType, string(r.Data), r.SOWKey))
+				got = append(got, fmt.Sprint(int(r.Kind), r.AckType, string(r.Body), r.SOWKey))
 			}
 		}()
 		ss, _ := srv.logon(0, 0)
@@ -626,7 +626,7 @@ func TestRecoveryTimeout(t *testing.T) {
 		sa, _ = a.logon(0, 0)
 		sa.subscribed("")
 		synctest.Wait()
-		if s := c.Stats(); s.State != client.Live || s.Connects != 3 {
+		if s := c.Stats(); s.State != client.StateLive || s.Logons != 3 {
 			t.Errorf("stats %+v", s)
 		}
 	})

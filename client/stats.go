@@ -14,15 +14,15 @@ type State int
 
 const (
 	// Connecting: the client dials a server or logs on.
-	Connecting State = iota
+	StateConnecting State = iota
 	// Recovering: the client is logged on, and sends and subscribes again.
-	Recovering
+	StateRecovering
 	// Live: the client sends and receives normally.
-	Live
+	StateLive
 	// Waiting: the client waits before the next attempt.
-	Waiting
+	StateWaiting
 	// Closed: the client was closed or drained, or stopped by itself.
-	Closed
+	StateClosed
 )
 
 var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "closed"}
@@ -32,16 +32,16 @@ func (s State) String() string { return stateNames[s] }
 // A ServerInfo describes a server: its statements at logon, and the changes of its state since
 // then.
 type ServerInfo struct {
-	Server     string // URI, without a password
-	Version    string
-	Extended   bool       // knows our extensions to the protocol
-	Instance   string     // its name in its group; empty if it does not say
-	Peers      []string   // the peers that it replicates to synchronously
-	Sync       SyncStatus // state of replication to Peers; current while the client is connected
-	CatchingUp bool       // serves clients although it has not caught up with its peers (R6)
-	MaxMessage int        // largest message in bytes; 0 if it does not say
-	Carries    bool       // replicates only Carried; false: all topics, or none at all
-	Carried    []string   // patterns of the topics that its synchronous links carry
+	Server        string // URI, without a password
+	Version       string
+	Extended      bool       // knows our extensions to the protocol
+	Instance      string     // its name in its group; empty if it does not say
+	Peers         []string   // the peers that it replicates to synchronously
+	Sync          SyncStatus // state of replication to Peers; current while the client is connected
+	CatchingUp    bool       // serves clients although it has not caught up with its peers (R6)
+	MaxMessage    int        // largest message in bytes; 0 if it does not say
+	Partial       bool       // replicates only Carried; false: all topics, or none at all
+	CarriedTopics []string   // patterns of the topics that its synchronous links carry
 }
 
 // Stats is a snapshot of a client.
@@ -55,8 +55,8 @@ type Stats struct {
 	Moves   []Move // the last 16 moves between servers, latest last
 
 	Attempts    int            // attempts to connect
-	Connects    int            // attempts that a server accepted
-	Failures    map[string]int // failed attempts and lost connections, by server
+	Logons      int            // attempts that a server accepted
+	Failures    map[string]int // rejectTicket attempts and lost connections, by server
 	LastFailure error
 	// AsyncRefusals counts the logons that were given up because bookmark subscriptions would have
 	// moved along an asynchronous path (ErrAsyncPath).
@@ -74,7 +74,7 @@ type PublishStats struct {
 	Resent      int            // of these: publishes that may have been sent before
 	Rejected    int            // messages that a server rejected
 	GapRefusals int            // logons that were given up because of a publish gap (R4)
-	RollBacks   int            // how often the store was found rolled back (R10)
+	Rollbacks   int            // how often the store was found rolled back (R10)
 	Downgraded  bool           // acks come from one server only at the moment (R5)
 }
 
@@ -87,19 +87,19 @@ type SubscriptionStats struct {
 	Outstanding int  // messages in the queue or with the application, not yet discarded
 	Duplicates  int  // messages that were received again and dropped
 	Dropped     int  // messages that SlowDropOldest dropped
-	Overruns    int  // how often it was paused because its queue was full (R12)
+	Pauses      int  // how often it was paused because its queue was full (R12)
 	Gaps        int  // ranges of messages that retention has removed
 	Paused      bool // its queue overran and was not emptied since
 }
 
 // Stats returns a snapshot. Its parts are read one after the other.
 func (c *Client) Stats() (s Stats) {
-	c.record.change(func(now *Stats) {
+	c.stats.change(func(now *Stats) {
 		s = *now
 		s.Failures, s.Moves = maps.Clone(now.Failures), slices.Clone(now.Moves)
 	})
 	s.Name = c.name
-	s.Servers = slices.SortedFunc(maps.Values(c.servers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
+	s.Servers = slices.SortedFunc(maps.Values(c.knownServers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
 	p := &s.Publish
 	p.Outstanding = c.store.Usage()
 	c.core.do(func(core *clientcore.Session) {

@@ -20,14 +20,14 @@ type arrival struct {
 // size is the size of the message in a queue, in bytes.
 func (a *arrival) size() int { return len(a.data) + messageOverhead }
 
-// runMost is the largest number of messages of a stretch that are handled together: one for each
+// maxRun is the largest number of messages of a stretch that are handled together: one for each
 // bit of a uint64.
-const runMost = 64
+const maxRun = 64
 
 // An inbound is the reader's scratch memory for arriving messages.
 type inbound struct {
 	entry  wire.Entry
-	run    [runMost]arrival
+	run    [maxRun]arrival
 	routes []route // routes of a frame
 }
 
@@ -58,12 +58,12 @@ func (a *arrival) setEntry(r *wire.Entry) {
 // stretch passes the messages of a stretch, run by run, to each of their routes.
 func (cn *conn) stretch(m *wire.Message) error {
 	in := &cn.in.inbound
-	routes := cn.lookUp(m.SubIDs)
+	routes := cn.findRoutes(m.SubIDs)
 	defer clear(routes)
 	for rest := m.Body; len(rest) > 0; {
 		n, behind, bad := in.takeRun(rest)
 		for _, r := range routes {
-			r.r.arrived(cn, r.id, in.run[:n])
+			r.receiver.handleRun(cn, r.id, in.run[:n])
 		}
 		if bad != nil {
 			return fmt.Errorf("%w: %w", ErrProtocol, bad)
@@ -75,8 +75,8 @@ func (cn *conn) stretch(m *wire.Message) error {
 
 // takeRun sets the beginning of run to the first messages of a stretch, and returns the rest.
 func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
-	for rest = stretch; n < runMost; n++ {
-		behind, more, err := wire.TakeEntry(rest, &in.entry)
+	for rest = stretch; n < maxRun; n++ {
+		behind, more, err := wire.NextEntry(rest, &in.entry)
 		if err != nil || !more {
 			return n, rest, err
 		}
@@ -86,9 +86,9 @@ func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// lookUp returns the routes of a comma-separated list of ids, in scratch memory. It leaves out ids
+// findRoutes returns the routes of a comma-separated list of ids, in scratch memory. It leaves out ids
 // that have ended.
-func (cn *conn) lookUp(ids []byte) []route {
+func (cn *conn) findRoutes(ids []byte) []route {
 	in := &cn.in.inbound
 	in.routes = in.routes[:0]
 	cn.mu.Lock()
@@ -103,12 +103,12 @@ func (cn *conn) lookUp(ids []byte) []route {
 	return in.routes
 }
 
-// arrived implements receiver.
-func (q *query) arrived(_ *conn, _ string, run []arrival) {
+// connReady implements receiver.
+func (q *query) handleRun(_ *conn, _ string, run []arrival) {
 	for i := range run {
 		a := &run[i]
 		q.push(&Reply{
-			Kind: ReplyMessage, Topic: string(a.topic), Data: slices.Clone(a.data),
+			Kind: ReplyMessage, Topic: string(a.topic), Body: slices.Clone(a.data),
 			CorrelationID: string(a.correlationID), Bookmark: a.bookmark, Time: a.time,
 		})
 	}

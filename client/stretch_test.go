@@ -55,7 +55,7 @@ func TestStretch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.Topic != "orders" || string(m.Data) != body(1) || m.SOWKey != "" || m.CorrelationID != "x" || m.UserID != "joe" ||
+			if m.Topic != "orders" || string(m.Body) != body(1) || m.SOWKey != "" || m.CorrelationID != "x" || m.UserID != "joe" ||
 				m.Time != at || m.Bookmark != (client.Bookmark{Publisher: 5, Sequence: 1}) {
 				t.Errorf("%+v", m)
 			}
@@ -88,7 +88,7 @@ func TestStretchOverruns(t *testing.T) {
 		s := must(t, sub)
 		ss.send(stretch(t, string(m.SubID), 0, upTo(1, 100)...))
 		ss.expect(wire.Unsubscribe)
-		if st := s.Stats(); st.Queued != 70 || st.Overruns != 1 || !st.Paused {
+		if st := s.Stats(); st.Queued != 70 || st.Pauses != 1 || !st.Paused {
 			t.Errorf("stats %+v", st)
 		}
 		if got := read(t, s, 70); !slices.Equal(got, bodies(upTo(1, 70)...)) {
@@ -113,7 +113,7 @@ func TestStretchDropsOldest(t *testing.T) {
 		cfg := config(n, "a")
 		cfg.QueueMessages = 3
 		c := start(t, cfg)
-		sub := subscribe(t, c, client.Policy(client.SlowDropOldest()))
+		sub := subscribe(t, c, client.WhenSlow(client.SlowDropOldest()))
 		ss, _ := srv.logon(0, 0)
 		m := ss.subscribed("")
 		s := must(t, sub)

@@ -24,22 +24,22 @@ type Subscription struct {
 	onGap func(*GapError) // nil: gaps do not go into the queue
 	retry *RetryPolicy    // nil: an error of the handler ends Handle
 
-	ready signal.Signal // wakes the loop
-	first chan struct{} // closed at the first answer, or when the subscription ends without one
+	ready       signal.Signal // wakes the loop
+	firstAnswer chan struct{} // closed at the first answer, or when the subscription ends without one
 
-	mu       sync.Mutex
-	core     clientcore.Subscription // guarded by mu, except methods for concurrent use
-	cn       *conn                   // connection that it is subscribed on; guarded by mu
-	search   *search                 // the latest one; guarded by mu
-	texts    intern.Texts            // topics and users of messages; guarded by mu
-	queue    queue                   // guarded by mu
-	redo     *Message                // the message in whose turn the loop was left; guarded by mu
-	dropped  bool                    // no more deliveries, after Unsubscribe or Close; guarded by mu
-	endErr   error                   // reason of the end; guarded by mu
-	free     bool                    // ended, and its id may be used again; guarded by mu
-	answered bool                    // first is closed; guarded by mu
-	left     chan struct{}           // closed when the present loop ends; nil: no loop; guarded by mu
-	stats    SubscriptionStats       // guarded by mu; the counters only
+	mu            sync.Mutex
+	core          clientcore.Subscription // guarded by mu, except methods for concurrent use
+	cn            *conn                   // connection that it is subscribed on; guarded by mu
+	search        *search                 // the latest one; guarded by mu
+	texts         intern.Table            // topics and users of messages; guarded by mu
+	queue         queue                   // guarded by mu
+	redelivery    *Message                // the message in whose turn the loop was left; guarded by mu
+	dropped       bool                    // no more deliveries, after Unsubscribe or Close; guarded by mu
+	endErr        error                   // reason of the end; guarded by mu
+	idFree        bool                    // ended, and its id may be used again; guarded by mu
+	firstAnswered bool                    // firstAnswer is closed; guarded by mu
+	loopDone      chan struct{}           // closed when the present loop ends; nil: no loop; guarded by mu
+	stats         SubscriptionStats       // guarded by mu; the counters only
 }
 
 // Subscribe subscribes to a topic, or to a pattern of topics. It returns when a server has accepted
@@ -61,14 +61,14 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts ...SubscribeO
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
 	}
-	if err := c.add(s); err != nil {
+	if err := c.addSubscription(s); err != nil {
 		s.end(err)
 		return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
 	}
 	s.attachNow()
-	if err := s.awaitFirst(ctx); err != nil {
+	if err := s.awaitFirstAnswer(ctx); err != nil {
 		s.end(err)
-		return nil, doing(fmt.Sprintf("subscribe to %q", topic), err)
+		return nil, withOperation(fmt.Sprintf("subscribe to %q", topic), err)
 	}
 	return s, nil
 }
@@ -81,7 +81,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if topic == "" {
 		return nil, errors.New("no topic")
 	}
-	if meant, foreign := pattern.Foreign(topic); foreign {
+	if meant, foreign := pattern.Wildcard(topic); foreign {
 		c.cfg.Logger.Warn("this topic is a regular expression, searched anywhere in a topic, and no wildcard",
 			"topic", topic, "probably_meant", meant)
 	}
@@ -89,21 +89,21 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		return nil, errors.New("MostRecent and MostRecentOr need Config.Name")
 	}
 	s := &Subscription{
-		c:     c,
-		id:    o.request.ID,
-		topic: topic,
-		onGap: o.onGap,
-		retry: o.retry,
-		ready: signal.New(),
-		first: make(chan struct{}),
-		queue: queue{maxMessages: c.cfg.QueueMessages, maxBytes: c.cfg.QueueBytes},
+		c:           c,
+		id:          o.request.ID,
+		topic:       topic,
+		onGap:       o.onGap,
+		retry:       o.retry,
+		ready:       signal.New(),
+		firstAnswer: make(chan struct{}),
+		queue:       queue{maxMessages: c.cfg.QueueMessages, maxBytes: c.cfg.QueueBytes},
 	}
 	if s.id == "" {
 		s.id = fmt.Sprintf("#%d", c.unnamed.Add(1))
 	}
 	s.core.Request = o.request
 	s.core.ID, s.core.Topic = s.id, topic
-	s.core.Publishers, s.core.Recovery = c.cfg.MaxPublishers, c.cfg.RecoveryTimeout
+	s.core.MaxPublishers, s.core.RecoveryTimeout = c.cfg.MaxPublishers, c.cfg.RecoveryTimeout
 	if o.start == nil {
 		return s, nil
 	}
@@ -125,19 +125,19 @@ func (s *Subscription) ID() string { return s.id }
 // Topic returns the topic, or pattern, of the subscription.
 func (s *Subscription) Topic() string { return s.topic }
 
-// awaitFirst waits for the first answer of a server.
-func (s *Subscription) awaitFirst(ctx context.Context) error {
+// awaitFirstAnswer waits for the first answer of a server.
+func (s *Subscription) awaitFirstAnswer(ctx context.Context) error {
 	timeout := s.c.cfg.CommandTimeout
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
 		select {
-		case <-s.first:
-			return under(&s.mu, func() error { return s.endErr })
+		case <-s.firstAnswer:
+			return withLock(&s.mu, func() error { return s.endErr })
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
-			if under(&s.mu, func() bool { return s.core.Unanswered(timeout, time.Now()) }) {
+			if withLock(&s.mu, func() bool { return s.core.Unanswered(timeout, time.Now()) }) {
 				return ErrTimeout
 			}
 			timer.Reset(timeout)
@@ -160,7 +160,7 @@ func (s *Subscription) end(err error) {
 		s.mu.Unlock()
 		return
 	}
-	cn, began, looping, search := s.cn, s.answered, s.left != nil, s.search
+	cn, began, looping, search := s.cn, s.firstAnswered, s.loopDone != nil, s.search
 	id := s.core.End()
 	s.cn, s.endErr = nil, err
 	s.mu.Unlock()
@@ -171,17 +171,17 @@ func (s *Subscription) end(err error) {
 	if id != "" {
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 	}
-	s.c.remove(s)
+	s.c.removeSubscription(s)
 	if !looping {
 		s.release()
 	}
 	s.mu.Lock()
-	s.free = true
+	s.idFree = true
 	s.mu.Unlock()
-	s.answer()
+	s.signalFirstAnswer()
 	s.ready.Set()
 	if began && err != nil && !errors.Is(err, ErrClosed) {
-		s.c.events.post(func() { s.c.tellEnded(s, err) })
+		s.c.events.post(func() { s.c.reportEnded(s, err) })
 	}
 }
 
@@ -194,32 +194,32 @@ func (s *Subscription) release() {
 
 // abandon ends the subscription and drops its queue.
 func (s *Subscription) abandon(err error) {
-	s.clear()
+	s.dropQueue()
 	s.end(err)
-	s.clear() // messages that arrived in between
+	s.dropQueue() // messages that arrived in between
 }
 
-func (s *Subscription) clear() {
+func (s *Subscription) dropQueue() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queue.clear()
-	s.redo, s.dropped = nil, true
+	s.redelivery, s.dropped = nil, true
 }
 
-// answer notes that the first answer has come, or that none will come.
-func (s *Subscription) answer() {
+// signalFirstAnswer notes that the first answer has come, or that none will come.
+func (s *Subscription) signalFirstAnswer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.answered {
-		s.answered = true
-		close(s.first)
+	if !s.firstAnswered {
+		s.firstAnswered = true
+		close(s.firstAnswer)
 	}
 }
 
-// finish lets the loop process the queued messages and waits until it has ended.
-func (s *Subscription) finish(ctx context.Context) error {
+// finishLoop lets the loop process the queued messages and waits until it has ended.
+func (s *Subscription) finishLoop(ctx context.Context) error {
 	s.end(nil)
-	left := under(&s.mu, func() chan struct{} { return s.left })
+	left := withLock(&s.mu, func() chan struct{} { return s.loopDone })
 	if left == nil {
 		return nil
 	}
@@ -241,7 +241,7 @@ func (s *Subscription) Stats() SubscriptionStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.ID, st.Topic = s.id, s.topic
-	st.Queued, st.Paused, st.HeldBack = s.queue.Len(), s.core.Paused(), s.core.Held()
+	st.Queued, st.Paused, st.HeldBack = s.queue.Len(), s.core.Paused(), s.core.HeldBack()
 	st.Outstanding = outstanding
 	return st
 }

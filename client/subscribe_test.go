@@ -115,12 +115,12 @@ func TestRestartResumesFromDiscarded(t *testing.T) {
 		}
 		s := must(t, sub)
 		ss.deliver(m, 11, 12, 13, 14)
-		var marks []client.Mark
+		var marks []client.MessageRef
 		for m, err := range s.Messages(within(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			marks = append(marks, m.Mark())
+			marks = append(marks, m.Ref())
 			if len(marks) == 3 {
 				break
 			}
@@ -131,7 +131,7 @@ func TestRestartResumesFromDiscarded(t *testing.T) {
 		if err := s.Discard(marks[2]); err != nil {
 			t.Error(err)
 		}
-		if err := c.Discard(client.Mark{Subscription: "nobody"}); !errors.Is(err, client.ErrNoSubscription) {
+		if err := c.Discard(client.MessageRef{Subscription: "nobody"}); !errors.Is(err, client.ErrNoSubscription) {
 			t.Errorf("discard in an unknown subscription: %v", err)
 		}
 		c.Close()
@@ -172,7 +172,7 @@ func TestOverrun(t *testing.T) {
 		}
 		ss.quiet(time.Minute) // nothing until the application has caught up
 		synctest.Wait()
-		if st := s.Stats(); !st.Paused || st.Overruns != 1 || st.Queued != 3 || paused != 1 {
+		if st := s.Stats(); !st.Paused || st.Pauses != 1 || st.Queued != 3 || paused != 1 {
 			t.Errorf("stats %+v, paused %d", st, paused)
 		}
 		got := make(chan []string)
@@ -275,11 +275,11 @@ func TestLoops(t *testing.T) {
 				}
 				continue // nothing may come after it
 			}
-			if string(m.Data) != body(3) {
-				t.Errorf("read %q", m.Data)
+			if string(m.Body) != body(3) {
+				t.Errorf("read %q", m.Body)
 			}
 			for _, err := range s.Messages(within(t)) { // a second loop beside it
-				if !errors.Is(err, client.ErrInUse) {
+				if !errors.Is(err, client.ErrLoopRunning) {
 					t.Error(err)
 				}
 			}
@@ -329,7 +329,7 @@ func TestClone(t *testing.T) {
 			kept = m.Clone()
 			break
 		}
-		if kept.Topic != "orders/eu" || string(kept.Data) != "b" || kept.SOWKey != "k" || kept.CorrelationID != "x" ||
+		if kept.Topic != "orders/eu" || string(kept.Body) != "b" || kept.SOWKey != "k" || kept.CorrelationID != "x" ||
 			kept.UserID != "joe" || !kept.Time.Equal(at) || kept.Bookmark != d.Bookmark {
 			t.Errorf("%+v", kept)
 		}
@@ -417,7 +417,7 @@ func TestGapAccepted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			told = append(told, string(m.Data))
+			told = append(told, string(m.Body))
 			m.Discard()
 			if len(told) == 4 {
 				break
@@ -531,13 +531,13 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 			"FullyDurable without From":  {client.FullyDurable()},
 			"AcceptGaps without From":    {client.AcceptGaps()},
 			"AllowUnreplicated":          {client.AllowUnreplicated()},
-			"Policy with From":           {client.From(client.Now), client.Policy(client.SlowFail())},
+			"Policy with From":           {client.From(client.Now), client.WhenSlow(client.SlowFail())},
 			"MostRecent without ID":      {client.From(client.MostRecent)},
 			"MostRecentOr without ID":    {client.From(client.MostRecentOr(client.Now))},
 			"MostRecentOr nothing":       {client.From(client.MostRecentOr(nil)), client.ID("x")},
 			"After nothing":              {client.From(client.After())},
 			"Retry without From":         {client.Retry(client.RetryPolicy{})},
-			"Retry of less than nothing": {client.From(client.Now), client.Retry(client.RetryPolicy{Tries: -1})},
+			"Retry of less than nothing": {client.From(client.Now), client.Retry(client.RetryPolicy{MaxTries: -1})},
 		} {
 			if _, err := c.Subscribe(within(t), "orders", opts...); err == nil {
 				t.Errorf("%s: no error", name)
@@ -596,7 +596,7 @@ func TestPolicies(t *testing.T) {
 		var last error
 		for m, err := range s.Messages(within(t)) {
 			if last = err; err == nil {
-				got = append(got, string(m.Data))
+				got = append(got, string(m.Body))
 			}
 		}
 		if !errors.Is(last, client.ErrSlowConsumer) || !slices.Equal(got, want) {
@@ -605,7 +605,7 @@ func TestPolicies(t *testing.T) {
 	}
 	t.Run("fail", func(t *testing.T) {
 		run(t, func(t *testing.T, n *memnet.Network) {
-			ss, m, s := setup(t, n, client.Policy(client.SlowFail()))
+			ss, m, s := setup(t, n, client.WhenSlow(client.SlowFail()))
 			ss.deliver(m, 1, 2, 3, 4)
 			ss.expect(wire.Unsubscribe)
 			ends(t, s, bodies(1, 2, 3))
@@ -613,7 +613,7 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("drop oldest", func(t *testing.T) {
 		run(t, func(t *testing.T, n *memnet.Network) {
-			ss, m, s := setup(t, n, client.Policy(client.SlowDropOldest()))
+			ss, m, s := setup(t, n, client.WhenSlow(client.SlowDropOldest()))
 			ss.deliver(m, 1, 2, 3, 4, 5)
 			synctest.Wait()
 			if got := read(t, s, 3); !slices.Equal(got, bodies(3, 4, 5)) || s.Stats().Dropped != 2 {
@@ -713,14 +713,14 @@ func TestFailedBookmarkStore(t *testing.T) {
 
 type failingMarks struct{ bookmarkstore.Store }
 
-func (s failingMarks) Subscription(id string, q bookmarkstore.Query) (bookmarkstore.Subscription, error) {
-	sub, err := s.Store.Subscription(id, q)
+func (s failingMarks) OpenSubscription(id string, q bookmarkstore.Query) (bookmarkstore.Subscription, error) {
+	sub, err := s.Store.OpenSubscription(id, q)
 	return failingPlace{sub}, err
 }
 
 type failingPlace struct{ bookmarkstore.Subscription }
 
-func (failingPlace) Progress(bookmarkstore.Vector) error {
+func (failingPlace) ReceiveMark(bookmarkstore.Vector) error {
 	return &bookmarkstore.FailedError{Path: "marks", Err: errors.New("input/output error")}
 }
 
@@ -838,7 +838,7 @@ func TestGapAcceptedAndNotReplicated(t *testing.T) {
 	})
 }
 
-// A server that names too many publishers ends the subscription with a PublishersError. The place
+// A server that names too many publishers ends the subscription with a TooManyPublishersError. The place
 // stays unchanged, and the next server accepts it (R9).
 func TestPublishersWithoutEnd(t *testing.T) {
 	crowd := func(from, n uint64) string {
@@ -879,7 +879,7 @@ func TestPublishersWithoutEnd(t *testing.T) {
 						m.Discard()
 					}
 				}
-				var e *client.PublishersError
+				var e *client.TooManyPublishersError
 				if !errors.As(end, &e) || e.Limit != 100 || e.Subscription != "s" {
 					t.Fatalf("the subscription ended with %v", end)
 				}

@@ -32,7 +32,7 @@ func (c *Client) PublishTicket(ctx context.Context, topic string, body []byte) (
 	if err != nil {
 		return nil, err
 	}
-	return c.follow(publisher, sequence), nil
+	return c.newTicket(publisher, sequence), nil
 }
 
 // Ticket returns a ticket for a message that is, or was, in the publish store. publisher and
@@ -49,10 +49,10 @@ func (c *Client) Ticket(publisher, sequence uint64) *Ticket {
 	if !given {
 		return &Ticket{c, clientcore.Ticket{Publisher: publisher, Sequence: sequence, Err: ErrOutcomeUnknown}}
 	}
-	return c.follow(publisher, sequence)
+	return c.newTicket(publisher, sequence)
 }
 
-func (c *Client) follow(publisher, sequence uint64) *Ticket {
+func (c *Client) newTicket(publisher, sequence uint64) *Ticket {
 	t := &Ticket{c, clientcore.Ticket{Publisher: publisher, Sequence: sequence}}
 	c.core.follow(&t.t)
 	return t
@@ -65,31 +65,31 @@ func (t *Ticket) Publisher() uint64 { return t.t.Publisher }
 // Sequence returns the sequence of the message, as Publish does.
 func (t *Ticket) Sequence() uint64 { return t.t.Sequence }
 
-// Settled waits until the message is settled, that is, on the disk of every server that counts at
+// AwaitSettled waits until the message is settled, that is, on the disk of every server that counts at
 // the moment, and returns nil. It returns a *RejectedError if the message is rejected, after the
 // hook FailedWrite, and ErrOutcomeUnknown if the outcome cannot be known.
 //
-// If ctx ends first, or the client is closed, the error is an *UnsettledError, and the message is
+// If ctx ends first, or the client is closed, the error is an *PendingError, and the message is
 // still on its way. Publishing it again would deliver it twice.
 //
 // Once the ticket has reported a message as settled, it always does, whatever happens later: see
 // Safe.
-func (t *Ticket) Settled(ctx context.Context) error { return t.await(ctx, false) }
+func (t *Ticket) AwaitSettled(ctx context.Context) error { return t.await(ctx, false) }
 
-// Safe waits for the stronger promise, as FlushSafe does: the message is on the disk of every
+// AwaitSafe waits for the stronger promise, as FlushSafe does: the message is on the disk of every
 // server of the group that replicates synchronously. A message that was settled on one disk only
 // may still be rejected by the other server, or its life may diverge (ErrDiverged). Then Safe
 // returns that error.
 //
 // If the operator of the servers later declares a safe message lost, the hook Lost reports it, not
 // the ticket.
-func (t *Ticket) Safe(ctx context.Context) error { return t.await(ctx, true) }
+func (t *Ticket) AwaitSafe(ctx context.Context) error { return t.await(ctx, true) }
 
 func (t *Ticket) await(ctx context.Context, safe bool) error {
 	w := t.c.waiters.Get().(*clientcore.Waiter)
 	defer t.c.waiters.Put(w)
 	mu := &t.c.core.mu
-	if !under(mu, func() bool { return t.t.Join(w, safe) }) {
+	if !withLock(mu, func() bool { return t.t.AddWaiter(w, safe) }) {
 		return t.outcome(safe)
 	}
 	var why error
@@ -101,24 +101,24 @@ func (t *Ticket) await(ctx context.Context, safe bool) error {
 	case <-t.c.finished:
 		why = t.c.closedError()
 	}
-	if !under(mu, func() bool { return t.t.Leave(w) }) {
+	if !withLock(mu, func() bool { return t.t.RemoveWaiter(w) }) {
 		<-w.Ready // the wake-up is under way
 		return t.outcome(safe)
 	}
-	settled := under(mu, func() bool { return t.t.Settled })
-	return t.failure(&UnsettledError{Messages: 1, Settled: settled, Err: why})
+	settled := withLock(mu, func() bool { return t.t.Settled })
+	return t.withNumbers(&PendingError{Messages: 1, Settled: settled, Err: why})
 }
 
 // outcome returns the error of a ticket whose outcome is known.
 func (t *Ticket) outcome(safe bool) error {
-	if err := under(&t.c.core.mu, func() error { return t.t.Outcome(safe) }); err != nil {
-		return t.failure(err)
+	if err := withLock(&t.c.core.mu, func() error { return t.t.Outcome(safe) }); err != nil {
+		return t.withNumbers(err)
 	}
 	return nil
 }
 
-// failure adds the numbers of the message to err, unless err has them.
-func (t *Ticket) failure(err error) error {
+// withNumbers adds the numbers of the message to err, unless err has them.
+func (t *Ticket) withNumbers(err error) error {
 	if errors.Is(err, clientcore.ErrRejectedBefore) {
 		err = &RejectedError{Publisher: t.Publisher(), Message: &pubstore.Message{Sequence: t.Sequence()}, Reason: "an earlier process was told of it"}
 	}
@@ -139,24 +139,24 @@ func wake(w *clientcore.Waiter) bool {
 	return any
 }
 
-// follow connects a ticket to the outcome of its message.
+// newTicket connects a ticket to the outcome of its message.
 func (o *lockedCore) follow(t *clientcore.Ticket) {
-	if with(o, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
+	if withCore(o, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
 		return
 	}
 	lives := o.store.Lives()
 	o.do(func(s *clientcore.Session) {
-		s.Publisher().Know(lives)
+		s.Publisher().AddLives(lives)
 		if !s.Publisher().Follow(t) {
 			t.Err = ErrOutcomeUnknown
 		}
 	})
 }
 
-// failed sets the outcome of the ticket of a rejected message, if there is one.
-func (o *lockedCore) failed(r *clientcore.Rejection, e *RejectedError) {
+// rejectTicket sets the outcome of the ticket of a rejected message, if there is one.
+func (o *lockedCore) rejectTicket(r *clientcore.Rejection, e *RejectedError) {
 	short := &RejectedError{Publisher: e.Publisher, Message: &pubstore.Message{Sequence: r.Sequence}, Reason: e.Reason, Err: e.Err}
-	wake(with(o, func(s *clientcore.Session) *clientcore.Waiter {
-		return s.Publisher().Failed(r.Life, r.Sequence, e, short)
+	wake(withCore(o, func(s *clientcore.Session) *clientcore.Waiter {
+		return s.Publisher().FailTickets(r.Life, r.Sequence, e, short)
 	}))
 }

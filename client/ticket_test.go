@@ -35,11 +35,11 @@ type outcome struct {
 	settled, safe chan error
 }
 
-// await waits for a ticket in the background.
+// awaitFlush waits for a ticket in the background.
 func await(ctx context.Context, k *client.Ticket) outcome {
 	o := outcome{make(chan error, 1), make(chan error, 1)}
-	go func() { o.settled <- k.Settled(ctx) }()
-	go func() { o.safe <- k.Safe(ctx) }()
+	go func() { o.settled <- k.AwaitSettled(ctx) }()
+	go func() { o.safe <- k.AwaitSafe(ctx) }()
 	return o
 }
 
@@ -54,7 +54,7 @@ func pending(t *testing.T, name string, done chan error) {
 	}
 }
 
-// over returns the result of a wait.
+// releaseCallContext returns the result of a wait.
 func over(t *testing.T, name string, done chan error) error {
 	t.Helper()
 	synctest.Wait()
@@ -74,7 +74,7 @@ func TestTicket(t *testing.T) {
 		c := start(t, config(n, "a"))
 		ss, m := srv.logon(0, 0)
 		k := ticketed(t, c, 3)
-		if k[1].Sequence() != 2 || k[1].Publisher() != bookmark.OfLife(string(m.Store)).ID {
+		if k[1].Sequence() != 2 || k[1].Publisher() != bookmark.IdentityOfLife(string(m.Store)).ID {
 			t.Errorf("ticket of message %d of publisher %d", k[1].Sequence(), k[1].Publisher())
 		}
 		ss.publishes(1, 2, 3)
@@ -92,8 +92,8 @@ func TestTicket(t *testing.T) {
 		pending(t, "the one behind it", third.settled)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		var unsettled *client.UnsettledError
-		if err := k[1].Safe(ctx); !errors.As(err, &unsettled) || !unsettled.Settled || !errors.Is(err, context.DeadlineExceeded) {
+		var unsettled *client.PendingError
+		if err := k[1].AwaitSafe(ctx); !errors.As(err, &unsettled) || !unsettled.Settled || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("wait that ends early: %v", err)
 		}
 		ss.persisted(3)
@@ -102,7 +102,7 @@ func TestTicket(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := c.Ticket(k[0].Publisher(), 1).Safe(ctx); err != nil {
+		if err := c.Ticket(k[0].Publisher(), 1).AwaitSafe(ctx); err != nil {
 			t.Errorf("ticket of a message that is safe: %v", err)
 		}
 	})
@@ -141,7 +141,7 @@ func TestTicketRejected(t *testing.T) {
 			}
 		}
 		var rejected *client.RejectedError
-		if err := c.Ticket(k[1].Publisher(), 2).Settled(within(t)); !errors.As(err, &rejected) || rejected.Reason != "not entitled" {
+		if err := c.Ticket(k[1].Publisher(), 2).AwaitSettled(within(t)); !errors.As(err, &rejected) || rejected.Reason != "not entitled" {
 			t.Errorf("ticket of a message that was rejected: %v", err)
 		}
 	})
@@ -155,8 +155,8 @@ func TestTicketUnknown(t *testing.T) {
 		ss, _ := srv.logon(0, 0)
 		k := ticketed(t, c, 1)
 		ss.publishes(1)
-		ss.reject(1, wire.ReasonUnknown)
-		if err := k[0].Settled(within(t)); !errors.Is(err, client.ErrOutcomeUnknown) {
+		ss.reject(1, wire.ReasonOutcomeUnknown)
+		if err := k[0].AwaitSettled(within(t)); !errors.Is(err, client.ErrOutcomeUnknown) {
 			t.Error(err)
 		}
 	})
@@ -175,16 +175,16 @@ func TestTicketDiverged(t *testing.T) {
 		ss.persisted(1)
 		ss.single(2)
 		synctest.Wait()
-		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonDiverged, Mark: bookmark.Bookmark{Publisher: bookmark.OfLife(string(m.Store)).ID, Sequence: 2}})
+		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged, MessageBookmark: bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(string(m.Store)).ID, Sequence: 2}})
 		ss.gone()
 		ss, _ = srv.logon(0, 0)
-		if err := k[0].Safe(within(t)); err != nil {
+		if err := k[0].AwaitSafe(within(t)); err != nil {
 			t.Errorf("message that was safe: %v", err)
 		}
-		if err := k[1].Settled(within(t)); err != nil {
+		if err := k[1].AwaitSettled(within(t)); err != nil {
 			t.Errorf("message that was settled: %v", err)
 		}
-		for name, err := range map[string]error{"settled": k[1].Safe(within(t)), "waited for": over(t, "diverged", waits.settled), "sent": k[2].Safe(within(t))} {
+		for name, err := range map[string]error{"settled": k[1].AwaitSafe(within(t)), "waited for": over(t, "diverged", waits.settled), "sent": k[2].AwaitSafe(within(t))} {
 			var rejected *client.RejectedError
 			if !errors.As(err, &rejected) || !errors.Is(err, client.ErrOutcomeUnknown) || !errors.Is(err, client.ErrDiverged) {
 				t.Errorf("message that was %s: %v", name, err)
@@ -196,7 +196,7 @@ func TestTicketDiverged(t *testing.T) {
 		}
 		ss.publishes(1)
 		ss.persisted(1)
-		if err := next.Safe(within(t)); err != nil {
+		if err := next.AwaitSafe(within(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -219,22 +219,22 @@ func TestTicketAfterARestart(t *testing.T) {
 		waits := await(within(t), k[1])
 		synctest.Wait()
 		c.Close()
-		var unsettled *client.UnsettledError
+		var unsettled *client.PendingError
 		if err := over(t, "closed", waits.safe); !errors.As(err, &unsettled) || !errors.Is(err, client.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
-		if err := k[0].Safe(t.Context()); err != nil {
+		if err := k[0].AwaitSafe(t.Context()); err != nil {
 			t.Errorf("closed, of a message that was safe: %v", err)
 		}
 
 		c = start(t, cfg)
 		for _, name := range [][2]uint64{{publisher, 1}, {publisher, 5}, {publisher, 0}, {publisher + 1, 2}} {
-			if err := c.Ticket(name[0], name[1]).Settled(t.Context()); !errors.Is(err, client.ErrOutcomeUnknown) {
+			if err := c.Ticket(name[0], name[1]).AwaitSettled(t.Context()); !errors.Is(err, client.ErrOutcomeUnknown) {
 				t.Errorf("message %d of publisher %d: %v", name[1], name[0], err)
 			}
 		}
 		var rejected *client.RejectedError
-		if err := c.Ticket(publisher, 3).Settled(t.Context()); !errors.As(err, &rejected) || rejected.Message.Sequence != 3 {
+		if err := c.Ticket(publisher, 3).AwaitSettled(t.Context()); !errors.As(err, &rejected) || rejected.Message.Sequence != 3 {
 			t.Errorf("message that was rejected before: %v", err)
 		}
 		second := await(within(t), c.Ticket(publisher, 2))
@@ -245,11 +245,11 @@ func TestTicketAfterARestart(t *testing.T) {
 		if err := over(t, "sent again", second.safe); err != nil {
 			t.Error(err)
 		}
-		if err := c.Ticket(publisher, 2).Safe(t.Context()); err != nil {
+		if err := c.Ticket(publisher, 2).AwaitSafe(t.Context()); err != nil {
 			t.Errorf("ticket of what was acknowledged in this process: %v", err)
 		}
 		ss.persisted(4)
-		if err := c.Ticket(publisher, 3).Settled(t.Context()); !errors.As(err, &rejected) {
+		if err := c.Ticket(publisher, 3).AwaitSettled(t.Context()); !errors.As(err, &rejected) {
 			t.Errorf("message that was rejected before and is below acked: %v", err)
 		}
 	})
@@ -263,19 +263,19 @@ func TestTicketsOfTwoLives(t *testing.T) {
 		ss, _ := srv.logon(0, 0)
 		former := ticketed(t, c, 1)[0]
 		ss.publishes(1)
-		if err := c.Renew(); err != nil {
+		if err := c.RenewLife(); err != nil {
 			t.Fatal(err)
 		}
 		fresh := ticketed(t, c, 1)[0]
 		ss.persisted(1)
-		if err := former.Safe(within(t)); err != nil {
+		if err := former.AwaitSafe(within(t)); err != nil {
 			t.Error(err)
 		}
 		pending(t, "of another life", await(within(t), fresh).settled)
 		ss, _ = srv.logon(0, 0)
 		ss.publishes(1)
 		ss.persisted(1)
-		if err := fresh.Safe(within(t)); err != nil {
+		if err := fresh.AwaitSafe(within(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -294,7 +294,7 @@ func TestTicketPlainServer(t *testing.T) {
 		ss.persisted(base + 3)
 		for i, wants := range []bool{false, true, false} {
 			var rejected *client.RejectedError
-			if err := k[i].Safe(within(t)); errors.As(err, &rejected) != wants || !wants && err != nil {
+			if err := k[i].AwaitSafe(within(t)); errors.As(err, &rejected) != wants || !wants && err != nil {
 				t.Errorf("message %d: %v", i+1, err)
 			}
 		}
@@ -319,10 +319,10 @@ func TestTicketsOfMany(t *testing.T) {
 				if i%5 == 0 {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Microsecond)
 					defer cancel()
-					k.Safe(ctx)
+					k.AwaitSafe(ctx)
 				}
 				var rejected *client.RejectedError
-				if err := k.Safe(within(t)); errors.As(err, &rejected) != (k.Sequence()%7 == 0) || rejected == nil && err != nil || rejected != nil && rejected.Message.Sequence != k.Sequence() {
+				if err := k.AwaitSafe(within(t)); errors.As(err, &rejected) != (k.Sequence()%7 == 0) || rejected == nil && err != nil || rejected != nil && rejected.Message.Sequence != k.Sequence() {
 					t.Errorf("message %d: %v", k.Sequence(), err)
 				}
 			})

@@ -33,9 +33,9 @@ type uri struct {
 // String returns the URI without its password.
 func (u *uri) String() string { return u.parsed.Redacted() }
 
-// shown returns the URI without its password. It also hides the password of a mistyped URI, such as
+// reportedSync returns the URI without its password. It also hides the password of a mistyped URI, such as
 // tcp:/user:password@host.
-func (u *uri) shown() string {
+func (u *uri) redacted() string {
 	if u.parsed.User == nil {
 		return withoutUser(u.String())
 	}
@@ -54,7 +54,7 @@ const uriForm = "write tcp://host:port/amps/json"
 // withoutUser returns the part of an invalid URI that can be shown. The text may contain a
 // password.
 func withoutUser(text string) string {
-	if scheme, _, found := strings.Cut(text, "://"); found && misformed(text) != "" {
+	if scheme, _, found := strings.Cut(text, "://"); found && uriMistake(text) != "" {
 		if !slices.Contains([]string{"tcp", "tcps", "unix"}, scheme) {
 			return "…" // this may be a part of a password
 		}
@@ -63,9 +63,9 @@ func withoutUser(text string) string {
 	return text[strings.LastIndex(text, "@")+1:]
 }
 
-// misformed returns the mistake in a URI, or "". It finds mistakes that net/url accepts as another
+// uriMistake returns the mistake in a URI, or "". It finds mistakes that net/url accepts as another
 // host or port, or reports with the password in its error.
-func misformed(text string) string {
+func uriMistake(text string) string {
 	_, rest, _ := strings.Cut(text, "://")
 	authority, behind := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -92,7 +92,7 @@ func misformed(text string) string {
 }
 
 func parseURI(text string) (*uri, error) {
-	if reason := misformed(text); reason != "" {
+	if reason := uriMistake(text); reason != "" {
 		return nil, fmt.Errorf("server URI %q: %s", withoutUser(text), reason)
 	}
 	p, err := url.Parse(text)
@@ -105,7 +105,7 @@ func parseURI(text string) (*uri, error) {
 	u := &uri{parsed: p, network: "tcp", host: p.Hostname(), address: p.Host}
 	for _, step := range []func() error{u.scheme, u.path, u.options} {
 		if err := step(); err != nil {
-			return nil, fmt.Errorf("server URI %q: %w", u.shown(), err)
+			return nil, fmt.Errorf("server URI %q: %w", u.redacted(), err)
 		}
 	}
 	u.user = p.User.Username()

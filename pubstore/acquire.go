@@ -9,19 +9,19 @@ import (
 var ErrInUse = errors.New("publish store is in use by another client of this process")
 
 // Acquire implements [Store].
-func (d *desk) Acquire() (release func(), err error) {
+func (d *storeBase) Acquire() (release func(), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.holder != nil {
+	if d.lease != nil {
 		return nil, ErrInUse
 	}
-	d.holder = new(holder)
+	d.lease = new(lease)
 	return sync.OnceFunc(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.holder = nil
+		d.lease = nil
 	}), nil
 }
 
-// A holder identifies one Acquire.
-type holder struct{}
+// A lease identifies one Acquire.
+type lease struct{}

@@ -3,8 +3,8 @@ package pubstore
 import "encoding/binary"
 
 const (
-	blockBytes = 256 << 10
-	maxSpare   = 16
+	blockBytes     = 256 << 10
+	maxSpareBlocks = 16
 )
 
 // An arena holds records in memory, in blocks that it reuses once they hold no kept record. A
@@ -21,8 +21,8 @@ type block struct {
 	live int // number of kept records
 }
 
-// room returns a block with room for n more bytes, and its number.
-func (a *arena) room(n int) (*block, uint64) {
+// diskSpace returns a block with room for n more bytes, and its number.
+func (a *arena) blockFor(n int) (*block, uint64) {
 	if last := len(a.blocks) - 1; last >= 0 {
 		if b := a.blocks[last]; cap(b.data)-len(b.data) >= n {
 			return b, a.first + uint64(last)
@@ -43,7 +43,7 @@ const lengthLen = 4
 
 // add stores the record of m and returns its position.
 func (a *arena) add(m *Message) (uint64, error) {
-	b, number := a.room(lengthLen + leastRecord + m.Size() + moreRecord)
+	b, number := a.blockFor(lengthLen + minRecordLen + m.Size() + maxExtraLen)
 	start := len(b.data)
 	data, err := a.append(append(b.data, make([]byte, lengthLen)...), m)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *arena) get(s slot) []byte {
 	return b[lengthLen:][:binary.LittleEndian.Uint32(b)]
 }
 
-// drop removes the record of a slot.
+// onDrop removes the record of a slot.
 func (a *arena) drop(s slot) {
 	i := s.pos>>32 - a.first
 	b := a.blocks[i]
@@ -72,7 +72,7 @@ func (a *arena) drop(s slot) {
 	if i == uint64(len(a.blocks)-1) {
 		return // more is appended to this block
 	}
-	if cap(b.data) == blockBytes && len(a.spare) < maxSpare {
+	if cap(b.data) == blockBytes && len(a.spare) < maxSpareBlocks {
 		a.spare = append(a.spare, b)
 	}
 	a.blocks[i] = nil

@@ -56,24 +56,24 @@ const (
 // Each Append returns after its commit, which it shares with concurrent calls. Do not call Append
 // inside a transaction on the same database, since it would wait for ever: use AppendTx there.
 type Bolt struct {
-	desk
-	changer
+	storeBase
+	stateChanger
 	committer
 	db     *bbolt.DB
-	own    bool // opened by OpenBolt, so that Close closes the database
+	ownsDB bool // opened by OpenBolt, so that Close closes the database
 	bucket []byte
 
-	acceptDamage bool
-	doubtful     bool // the database may lack its last commit
-	salvaged     bool // opening has repaired something
-	givenUp      int  // number of messages given up at opening
+	acceptDamage  bool
+	mayLackCommit bool // the database may lack its last commit
+	salvaged      bool // opening has repaired something
+	givenUp       int  // number of messages given up at opening
 
 	// These are guarded by mu.
-	queue   []*boltOp
-	dirty   bool              // the ledger differs from the state in the database
-	swept   map[uint64]uint64 // by publisher that has a bucket: highest sequence deleted from it
-	gone    []boltKey         // rejected messages that are still to be deleted
-	pending []*txAppends      // oldest first
+	queue        []*boltOp
+	dirty        bool              // the ledger differs from the state in the database
+	swept        map[uint64]uint64 // by publisher that has a bucket: highest sequence deleted from it
+	rejectedKeys []boltKey         // rejected messages that are still to be deleted
+	pending      []*txAppends      // oldest first
 }
 
 var _ Store = (*Bolt)(nil)
@@ -96,15 +96,15 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err // before a file is created
 	}
-	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: lockTimeout, Buckets: []string{ownBucket}})
+	db, err := boltfile.OpenPrivate(path, boltfile.Options{Timeout: lockTimeout, Buckets: []string{ownBucket}})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
-	if newer := asNewer(path, err); newer != nil {
+	if newer := asVersionError(path, err); newer != nil {
 		return nil, newer
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open publish store %s: %w", path, asDamaged(err))
+		return nil, fmt.Errorf("open publish store %s: %w", path, asDamagedError(err))
 	}
 	s, err := openBoltIn(db, ownBucket, o, true)
 	if err != nil {
@@ -137,16 +137,16 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 	}
 	s := &Bolt{
 		committer: newCommitter(o.CommitInterval),
-		db:        db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, swept: make(map[uint64]uint64),
+		db:        db, ownsDB: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, swept: make(map[uint64]uint64),
 	}
-	s.changer = newChanger(s.commitChange, nil)
-	s.set(limits{
+	s.stateChanger = newStateChanger(s.commitChange, nil)
+	s.applyLimits(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
 	})
 	boot := currentBoot(o.BootID)
-	err := asDamaged(boltfile.Guard(db.Path(), s.settle))
+	err := asDamagedError(boltfile.Guard(db.Path(), s.makeDurable))
 	if err == nil {
 		err = s.update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) })
 	}
@@ -154,30 +154,30 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 		return nil, fmt.Errorf("open publish store %s: %w", db.Path(), err)
 	}
 	if own {
-		s.disk.look = s.space
-		s.disk.see()
+		s.disk.measure = s.measureSpace
+		s.disk.refresh()
 	}
-	go s.run()
+	go s.commitLoop()
 	return s, nil
 }
 
-// space returns the number of bytes that messages may still take. diskSpare is held back for
+// measureSpace returns the number of bytes that messages may still take. diskSpare is held back for
 // commits that delete: a commit writes new pages before it frees old ones. Free pages in the file
 // do not count, since a message needs several adjacent ones.
-func (s *Bolt) space() (int64, error) {
+func (s *Bolt) measureSpace() (int64, error) {
 	free, _, err := seglog.OS.Space(filepath.Dir(s.db.Path()))
 	return free - diskSpare, err
 }
 
-// settle makes the database durable as it was found, and finds out whether it may lack its last
+// makeDurable makes the database durable as it was found, and finds out whether it may lack its last
 // commit.
-func (s *Bolt) settle() error {
-	whole, err := boltfile.Whole(s.db)
-	s.doubtful = !whole
+func (s *Bolt) makeDurable() error {
+	whole, err := boltfile.MetaPagesValid(s.db)
+	s.mayLackCommit = !whole
 	if err != nil {
 		return err
 	}
-	return boltfile.Settle(s.db)
+	return boltfile.MakeDurable(s.db)
 }
 
 // GivenUp returns the number of messages that were given up when the store was opened with
@@ -185,31 +185,31 @@ func (s *Bolt) settle() error {
 func (s *Bolt) GivenUp() int { return s.givenUp }
 
 // update and view wrap the methods of the database and turn a panic into a *DamagedError: bbolt
-// trusts its pages and panics on damaged ones.
+// hasWholeTail its pages and panics on damaged ones.
 func (s *Bolt) update(do func(*bbolt.Tx) error) error {
-	return asDamaged(boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) }))
+	return asDamagedError(boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) }))
 }
 
 func (s *Bolt) view(do func(*bbolt.Tx) error) error {
-	return asDamaged(boltfile.Guard(s.db.Path(), func() error { return s.db.View(do) }))
+	return asDamagedError(boltfile.Guard(s.db.Path(), func() error { return s.db.View(do) }))
 }
 
-func asDamaged(err error) error {
+func asDamagedError(err error) error {
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
 		return &DamagedError{d.Path, d.Err}
 	}
 	return err
 }
 
-// check returns an error that names the first invalid option.
+// checkMessage returns an error that names the first invalid option.
 func (o *BoltOptions) check() error {
-	return cmp.Or(checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage), notNegative("CommitInterval", o.CommitInterval))
+	return cmp.Or(checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage), checkNotNegative("CommitInterval", o.CommitInterval))
 }
 
 // A boltOp waits for its commit. It is either a message to append or a change of the state.
 type boltOp struct {
 	m      *Message
-	change func(*ledger) error
+	change func(*storeState) error
 	done   chan error // capacity 1
 }
 
@@ -219,20 +219,20 @@ func (s *Bolt) Append(ctx context.Context, m *Message) (uint64, error) {
 		return 0, err
 	}
 	m.Time = time.Now()
-	s.ledger.held++
-	s.ledger.heldBytes += int64(m.Size())
-	s.disk.take(m.Size())
-	err := s.commitLocked(&boltOp{m: m})
+	s.state.reserved++
+	s.state.reservedBytes += int64(m.Size())
+	s.disk.subtract(m.Size())
+	err := s.submitLocked(&boltOp{m: m})
 	if err != nil {
 		return 0, err
 	}
-	s.signal()
+	s.signalAppended()
 	return m.Sequence, nil
 }
 
-// commitLocked queues an op, unlocks mu, and waits for the commit. The wait cannot be cancelled,
+// submitLocked queues an op, unlocks mu, and waits for the commit. The wait cannot be cancelled,
 // since a queued op may be committed at any moment.
-func (s *Bolt) commitLocked(op *boltOp) error {
+func (s *Bolt) submitLocked(op *boltOp) error {
 	op.done = make(chan error, 1)
 	s.queue = append(s.queue, op)
 	s.mu.Unlock()
@@ -241,21 +241,21 @@ func (s *Bolt) commitLocked(op *boltOp) error {
 }
 
 // commitChange changes the state in the committer and returns once the change is committed.
-func (s *Bolt) commitChange(f func(*ledger) error) error {
+func (s *Bolt) commitChange(f func(*storeState) error) error {
 	s.mu.Lock()
-	if s.ended != nil {
+	if s.endErr != nil {
 		defer s.mu.Unlock()
-		return s.ended
+		return s.endErr
 	}
-	return s.commitLocked(&boltOp{change: f})
+	return s.submitLocked(&boltOp{change: f})
 }
 
 // Discard implements Store. It is committed a little later. After a crash in between, the
 // messages are back and are discarded again.
 func (s *Bolt) Discard(life string, through uint64) error {
-	return s.useLife(life, func(w *window) {
-		if s.ledger.discard(w, through) {
-			s.letGoLocked()
+	return s.withLife(life, func(w *lifeState) {
+		if s.state.discard(w, through) {
+			s.scheduleDeletesLocked()
 		}
 	})
 }
@@ -263,16 +263,16 @@ func (s *Bolt) Discard(life string, through uint64) error {
 // Reject implements Store. It is committed a little later, like Discard. The client's session
 // calls it and must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
-	return s.useLife(life, func(w *window) {
-		if s.ledger.reject(w, sequence) {
-			s.gone = append(s.gone, boltKey{w.publisher, sequence})
-			s.letGoLocked()
+	return s.withLife(life, func(w *lifeState) {
+		if s.state.reject(w, sequence) {
+			s.rejectedKeys = append(s.rejectedKeys, boltKey{w.publisher, sequence})
+			s.scheduleDeletesLocked()
 		}
 	})
 }
 
-func (s *Bolt) letGoLocked() {
-	s.line.wake()
+func (s *Bolt) scheduleDeletesLocked() {
+	s.waiting.wakeFirst()
 	s.dirty = true
 	s.lazy.Set()
 }
@@ -280,10 +280,10 @@ func (s *Bolt) letGoLocked() {
 // Get implements Store.
 func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 	c, err := s.cursor(life, sequence-1, 1)
-	return only(c, err, sequence)
+	return readOne(c, err, sequence)
 }
 
-// fail puts the store into the failed state for good and returns the error for later calls.
+// malformed puts the store into the failed state for good and returns the error for later calls.
 func (s *Bolt) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,17 +292,17 @@ func (s *Bolt) fail(err error) error {
 
 func (s *Bolt) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.db.Path(), Err: err})
-	s.signal() // so that the client reads its cursor and sees the error
-	return s.ended
+	s.signalAppended() // so that the client reads its cursor and sees the error
+	return s.endErr
 }
 
 // Close implements Store. It waits for open transactions of the application.
 func (s *Bolt) Close() error {
 	return s.close(&s.committer, func(err error) error {
 		if err == nil {
-			err = s.finish()
+			err = s.commitClosed()
 		}
-		if s.own {
+		if s.ownsDB {
 			err = errors.Join(err, s.db.Close())
 		}
 		return err

@@ -17,7 +17,7 @@ const backlog = 500 // messages of 64 KiB: more than fit into a file that is not
 func openOwn(t *testing.T, path string) *Bolt {
 	t.Helper()
 	s, err := OpenBolt(path, BoltOptions{
-		CommitInterval: time.Hour, // only Appends commit
+		CommitInterval: time.Hour, // readOne Appends commit
 		BootID:         func() (string, error) { return "boot", nil },
 	})
 	if err != nil {
@@ -42,7 +42,7 @@ func cost(t *testing.T, s *Bolt) int64 {
 	const publishes = 20
 	life := s.Lives()[0].ID
 	mustAppend(t, s)
-	return boltfiletest.Written(s.db, func() {
+	return boltfiletest.BytesWritten(s.db, func() {
 		for range publishes {
 			if err := s.Discard(life, mustAppend(t, s)-1); err != nil {
 				t.Fatal(err)
@@ -87,11 +87,11 @@ func TestBoltAfterABacklog(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if size := boltfiletest.Size(t, path); size < 16<<20 {
+	if size := boltfiletest.FileSize(t, path); size < 16<<20 {
 		t.Fatalf("the backlog left a file of %d bytes", size)
 	}
 	s = openOwn(t, path)
-	if size := boltfiletest.Size(t, path); size > 1<<20 {
+	if size := boltfiletest.FileSize(t, path); size > 1<<20 {
 		t.Errorf("%d bytes when opened again", size)
 	}
 	if after := cost(t, s); after > 2*before {
@@ -125,7 +125,7 @@ func TestBoltDoubtIsNotCompacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	openOwn(t, path)
-	if size := boltfiletest.Size(t, path); size > 1<<20 {
+	if size := boltfiletest.FileSize(t, path); size > 1<<20 {
 		t.Errorf("%d bytes when opened again", size)
 	}
 }

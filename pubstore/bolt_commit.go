@@ -32,8 +32,8 @@ func seqKey(seq uint64) []byte        { return binary.BigEndian.AppendUint64(nil
 // recover reads the bucket and opens the ledger under a boot id. It does not write to the disk,
 // so an error is always about the content of the bucket.
 func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
-	err := s.recoverFrom(tx, boot)
-	if newer := asNewer(s.db.Path(), err); newer != nil {
+	err := s.recoverBucket(tx, boot)
+	if newer := asVersionError(s.db.Path(), err); newer != nil {
 		return newer
 	}
 	if err != nil {
@@ -42,17 +42,17 @@ func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
 	return nil
 }
 
-func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
+func (s *Bolt) recoverBucket(tx *bbolt.Tx, boot string) error {
 	root, err := tx.CreateBucketIfNotExists(s.bucket)
 	if err != nil {
 		return err
 	}
 	if p := root.Get(stateKey); p != nil {
-		if err := s.ledger.decodeState(p); err != nil {
+		if err := s.state.decode(p); err != nil {
 			return err
 		}
 	}
-	for _, w := range s.ledger.lives {
+	for _, w := range s.state.lives {
 		if s.acceptDamage {
 			err = s.salvageLife(root, w)
 		} else {
@@ -62,15 +62,15 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 			return err
 		}
 	}
-	if s.salvaged || s.doubtful {
-		s.ledger.closed, s.ledger.boot = false, "" // a new life begins, since numbers may have been lost (R10)
+	if s.salvaged || s.mayLackCommit {
+		s.state.closed, s.state.boot = false, "" // a new life begins, since numbers may have been lost (R10)
 	}
-	s.ledger.open(boot, rand.Text())
+	s.state.recordOpen(boot, rand.Text())
 	return s.putState(root)
 }
 
 // recoverLife fills the slots of a life from the records in its bucket.
-func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
+func (s *Bolt) recoverLife(root *bbolt.Bucket, w *lifeState) error {
 	b := root.Bucket(lifeKey(w.publisher))
 	if b == nil {
 		return fmt.Errorf("publisher %d has no bucket", w.publisher)
@@ -78,21 +78,21 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	if w.last = b.Sequence(); w.last < w.acked {
 		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.publisher, w.last, w.acked)
 	}
-	if err := w.prepare(uint64(b.Stats().KeyN)); err != nil {
+	if err := w.prepareSlots(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
 	if bad := s.fill(b, w); len(bad) > 0 {
 		return fmt.Errorf("publisher %d, key %x: %w", w.publisher, bad[0], record.ErrMalformed)
 	}
-	if seq := w.missing(0); seq != 0 {
+	if seq := w.nextMissing(0); seq != 0 {
 		return fmt.Errorf("publisher %d: message %d is missing", w.publisher, seq)
 	}
 	return nil
 }
 
-// fill finds the messages in the bucket of a life. It returns the keys whose value is not the
+// fillFromRecord finds the messages in the bucket of a life. It returns the keys whose value is not the
 // right message.
-func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
+func (s *Bolt) fill(b *bbolt.Bucket, w *lifeState) (bad [][]byte) {
 	s.swept[w.publisher] = w.acked
 	c := b.Cursor()
 	for k, rec := c.First(); k != nil; k, rec = c.Next() {
@@ -102,7 +102,7 @@ func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 			bad = append(bad, slices.Clone(k))
 			continue
 		}
-		w.fill(seq, 0, size, ms)
+		w.fillSlot(seq, 0, size, ms)
 		if seq <= w.acked {
 			s.swept[w.publisher] = min(s.swept[w.publisher], seq-1)
 		}
@@ -110,9 +110,9 @@ func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	return bad
 }
 
-// givenOut returns the highest sequence that a damaged life is known to have given out. The last
+// highestGivenOut returns the highest sequence that a damaged life is known to have given out. The last
 // of the state alone may be out of date. b may be nil.
-func givenOut(b *bbolt.Bucket, w *window) uint64 {
+func highestGivenOut(b *bbolt.Bucket, w *lifeState) uint64 {
 	given := max(w.last, w.acked)
 	if b == nil {
 		return given
@@ -125,7 +125,7 @@ func givenOut(b *bbolt.Bucket, w *window) uint64 {
 
 // salvageLimit returns the highest believable number of kept messages of a damaged life.
 func salvageLimit(root *bbolt.Bucket) uint64 {
-	return uint64(root.Tx().Size())/leastRecord + maxSalvage
+	return uint64(root.Tx().Size())/minRecordLen + maxSalvage
 }
 
 // maxSalvage is the number of messages that a life may lack beyond those that fit into its file.
@@ -133,12 +133,12 @@ func salvageLimit(root *bbolt.Bucket) uint64 {
 const maxSalvage = 1 << 20
 
 // salvageLife is recoverLife for a damaged store. It gives up unreadable messages.
-func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
+func (s *Bolt) salvageLife(root *bbolt.Bucket, w *lifeState) error {
 	b, err := root.CreateBucketIfNotExists(lifeKey(w.publisher))
 	if err != nil {
 		return err
 	}
-	given := givenOut(b, w)
+	given := highestGivenOut(b, w)
 	if given != b.Sequence() {
 		s.salvaged = true
 		if err := b.SetSequence(given); err != nil {
@@ -146,7 +146,7 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
 		}
 	}
 	w.last = given
-	if err := w.prepare(salvageLimit(root)); err != nil {
+	if err := w.prepareSlots(salvageLimit(root)); err != nil {
 		return err
 	}
 	for _, key := range s.fill(b, w) {
@@ -155,23 +155,23 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
 			return err
 		}
 	}
-	if n := w.giveUp(); n > 0 {
+	if n := w.giveUpMissing(); n > 0 {
 		s.salvaged, s.givenUp = true, s.givenUp+n
 	}
 	return nil
 }
 
-// run is the committer, the only goroutine of the store. It commits an op at once, together with
+// commitLoop is the committer, the only goroutine of the store. It commits an op at once, together with
 // the ops that arrived during the last commit. Deletions of discarded and rejected messages wait
 // for the next such commit, or for the interval.
-func (s *Bolt) run() {
+func (s *Bolt) commitLoop() {
 	defer close(s.done)
 	for {
 		select {
 		case <-s.urgent:
-			gather(s.queued)
+			yieldForBatch(s.queueLen)
 		case <-s.lazy:
-			s.linger()
+			s.awaitCommitTime()
 		case <-s.stop:
 			for s.commit() { // commit the ops that waited when the store was closed
 			}
@@ -181,59 +181,59 @@ func (s *Bolt) run() {
 	}
 }
 
-// queued returns the number of waiting ops.
-func (s *Bolt) queued() int {
+// queueLen returns the number of waiting ops.
+func (s *Bolt) queueLen() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.queue)
 }
 
-// linger waits until the interval has passed, an op arrives, or the store is closed.
-func (s *Bolt) linger() {
+// awaitCommitTime waits until the interval has passed, an op arrives, or the store is closed.
+func (s *Bolt) awaitCommitTime() {
 	select {
 	case <-time.After(s.interval):
 	case <-s.urgent:
-		gather(s.queued)
+		yieldForBatch(s.queueLen)
 	case <-s.stop:
 	}
 }
 
 // commit commits one batch. It reports whether the batch had an op.
 func (s *Bolt) commit() bool {
-	batch, err := s.take()
-	if len(batch) == 0 && !s.unsaved() {
+	batch, err := s.takeBatch()
+	if len(batch) == 0 && !s.hasUnsaved() {
 		return false
 	}
 	errs := make([]error, len(batch))
 	if err == nil {
-		err = s.update(func(tx *bbolt.Tx) error { return s.apply(tx, batch, errs) })
+		err = s.update(func(tx *bbolt.Tx) error { return s.applyBatch(tx, batch, errs) })
 		if err != nil {
 			err = s.fail(err)
 		}
 	}
-	s.disk.see()
-	s.conclude(batch, errs, err)
+	s.disk.refresh()
+	s.finishBatch(batch, errs, err)
 	return len(batch) > 0
 }
 
-// unsaved reports whether the database still has discarded or rejected messages, or an old state.
-func (s *Bolt) unsaved() bool {
+// hasUnsaved reports whether the database still has discarded or rejected messages, or an old state.
+func (s *Bolt) hasUnsaved() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if failed(s.ended) {
+	if isFailed(s.endErr) {
 		return false
 	}
-	for _, w := range s.ledger.lives {
+	for _, w := range s.state.lives {
 		if s.swept[w.publisher] < w.acked {
 			return true
 		}
 	}
-	return s.dirty || len(s.gone) > 0
+	return s.dirty || len(s.rejectedKeys) > 0
 }
 
-// take removes the next batch from the queue: a run of appends, or one change. A non-nil error is
+// subtract removes the next batch from the queue: a run of appends, or one change. A non-nil error is
 // the reason why the batch cannot be committed.
-func (s *Bolt) take() ([]*boltOp, error) {
+func (s *Bolt) takeBatch() ([]*boltOp, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -244,28 +244,28 @@ func (s *Bolt) take() ([]*boltOp, error) {
 	if s.queue = s.queue[n:]; len(s.queue) > 0 {
 		s.urgent.Set()
 	}
-	if failed(s.ended) {
-		return batch, s.ended
+	if isFailed(s.endErr) {
+		return batch, s.endErr
 	}
 	return batch, nil
 }
 
-// apply carries out a batch in a transaction, with the deletions since the last one. If a change
+// applyBatch carries out a batch in a transaction, with the deletions since the last one. If a change
 // fails, its error is in errs.
-func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
+func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	root := tx.Bucket(s.bucket)
-	current, err := s.currentLocked(root)
+	current, err := s.currentBucketLocked(root)
 	if err != nil {
 		return err
 	}
-	s.settleLocked(current.Sequence())
+	s.resolvePendingLocked(current.Sequence())
 	own := &txAppends{tx: tx}
 	for i, op := range batch {
 		if op.m != nil {
 			err = s.putLocked(root, op.m, own)
-		} else if errs[i] = op.change(&s.ledger); errs[i] == nil {
+		} else if errs[i] = op.change(&s.state); errs[i] == nil {
 			s.dirty = true
 		}
 		if err != nil {
@@ -285,13 +285,13 @@ func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 // putLocked assigns the sequence of a message, puts its record into the bucket of the current
 // life, and adds it to the messages of its transaction.
 func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err error) {
-	w := s.ledger.current()
+	w := s.state.current()
 	b := root.Bucket(lifeKey(w.publisher))
 	m.Publisher = w.publisher
 	if m.Sequence, err = b.NextSequence(); err != nil {
 		return err
 	}
-	rec, err := new(encoder).append(make([]byte, 0, leastRecord+m.Size()+moreRecord), m)
+	rec, err := new(encoder).append(make([]byte, 0, minRecordLen+m.Size()+maxExtraLen), m)
 	if err == nil {
 		err = b.Put(seqKey(m.Sequence), append(rec, m.Body...))
 	}
@@ -306,7 +306,7 @@ func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err err
 
 // putState writes the state. It creates buckets for new lives and deletes those of pruned lives.
 func (s *Bolt) putState(root *bbolt.Bucket) error {
-	for _, w := range s.ledger.lives {
+	for _, w := range s.state.lives {
 		if _, ok := s.swept[w.publisher]; !ok {
 			if _, err := root.CreateBucket(lifeKey(w.publisher)); err != nil {
 				return err
@@ -315,20 +315,20 @@ func (s *Bolt) putState(root *bbolt.Bucket) error {
 		}
 	}
 	for publisher := range s.swept {
-		if s.ledger.of(publisher) == nil {
+		if s.state.lifeOf(publisher) == nil {
 			if err := root.DeleteBucket(lifeKey(publisher)); err != nil {
 				return err
 			}
 			delete(s.swept, publisher)
 		}
 	}
-	return root.Put(stateKey, s.ledger.encodeState())
+	return root.Put(stateKey, s.state.encode())
 }
 
 // sweepLocked deletes discarded and rejected messages, at most maxSweep of them.
 func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	budget := maxSweep
-	for _, w := range s.ledger.lives {
+	for _, w := range s.state.lives {
 		if _, ok := s.swept[w.publisher]; !ok {
 			continue // a new life
 		}
@@ -340,13 +340,13 @@ func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 			s.swept[w.publisher]++
 		}
 	}
-	for ; len(s.gone) > 0 && budget > 0; budget-- {
-		if b := root.Bucket(lifeKey(s.gone[0].life)); b != nil {
-			if err := b.Delete(seqKey(s.gone[0].seq)); err != nil {
+	for ; len(s.rejectedKeys) > 0 && budget > 0; budget-- {
+		if b := root.Bucket(lifeKey(s.rejectedKeys[0].life)); b != nil {
+			if err := b.Delete(seqKey(s.rejectedKeys[0].seq)); err != nil {
 				return err
 			}
 		}
-		s.gone = s.gone[1:]
+		s.rejectedKeys = s.rejectedKeys[1:]
 	}
 	if budget == 0 {
 		s.lazy.Set()
@@ -354,35 +354,35 @@ func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	return nil
 }
 
-// conclude enters a committed batch into the ledger and completes its ops.
-func (s *Bolt) conclude(batch []*boltOp, errs []error, err error) {
+// finishBatch enters a committed batch into the ledger and completes its ops.
+func (s *Bolt) finishBatch(batch []*boltOp, errs []error, err error) {
 	s.mu.Lock()
 	if err == nil && len(batch) > 0 && batch[0].m != nil {
-		s.enterThroughLocked(batch[len(batch)-1].m.Sequence)
+		s.applyPendingLocked(batch[len(batch)-1].m.Sequence)
 	}
 	for _, op := range batch {
 		if op.m != nil {
-			s.ledger.held--
-			s.ledger.heldBytes -= int64(op.m.Size())
+			s.state.reserved--
+			s.state.reservedBytes -= int64(op.m.Size())
 		}
 	}
-	s.line.wake()
+	s.waiting.wakeFirst()
 	s.mu.Unlock()
 	for i, op := range batch {
 		op.done <- cmp.Or(err, errs[i])
 	}
 }
 
-// finish records that the store was closed cleanly.
-func (s *Bolt) finish() error {
+// logClosed records that the store was closed cleanly.
+func (s *Bolt) commitClosed() error {
 	err := s.update(func(tx *bbolt.Tx) error {
 		s.mu.Lock()
-		s.ledger.closed, s.dirty = true, true
+		s.state.closed, s.dirty = true, true
 		s.mu.Unlock()
-		return s.apply(tx, nil, nil)
+		return s.applyBatch(tx, nil, nil)
 	})
 	if err != nil {
-		return s.failClosing(&FailedError{Path: s.db.Path(), Err: err})
+		return s.failDuringClose(&FailedError{Path: s.db.Path(), Err: err})
 	}
 	return nil
 }

@@ -12,14 +12,14 @@ import (
 // A boltCursor reads several records at a time, since each read is a transaction.
 type boltCursor struct {
 	s         *Bolt
-	w         *window // guarded by s.mu
+	w         *lifeState // guarded by s.mu
 	publisher uint64
 	at        uint64 // sequence of the message returned last
-	most      int    // number of records to read ahead
+	maxAhead  int    // number of records to read ahead
 
 	buf   []byte   // memory of ahead
 	ahead [][]byte // records read ahead, ascending
-	in    intern.Texts
+	in    intern.Table
 }
 
 const (
@@ -33,26 +33,26 @@ func (s *Bolt) Cursor(life string, after uint64) (Cursor, error) {
 }
 
 func (s *Bolt) cursor(life string, after uint64, most int) (Cursor, error) {
-	w, err := s.readable(life)
+	w, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
-	return &boltCursor{s: s, w: w, publisher: w.publisher, at: after, most: most}, nil
+	return &boltCursor{s: s, w: w, publisher: w.publisher, at: after, maxAhead: most}, nil
 }
 
 func (c *boltCursor) Next(m *Message) (bool, error) {
 	for missed := uint64(0); ; {
-		seq, last, prev, err := c.look()
+		seq, last, prev, err := c.locateNext()
 		if seq == 0 || err != nil {
 			return false, err
 		}
-		rec := c.take(seq)
+		rec := c.takeAhead(seq)
 		if rec == nil {
 			if missed == seq {
 				return false, c.s.fail(fmt.Errorf("message %d is missing", seq))
 			}
 			missed = seq
-			if err := c.read(seq, last); err != nil {
+			if err := c.readAhead(seq, last); err != nil {
 				return false, c.s.fail(err)
 			}
 			continue // the message may have been removed since look
@@ -66,20 +66,20 @@ func (c *boltCursor) Next(m *Message) (bool, error) {
 	}
 }
 
-// look returns the sequence to read next, 0 if there is none, and the last one of the store.
-func (c *boltCursor) look() (seq, last, prev uint64, err error) {
+// measure returns the sequence to read next, 0 if there is none, and the last one of the store.
+func (c *boltCursor) locateNext() (seq, last, prev uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if c.s.ended != nil {
-		return 0, 0, 0, c.s.ended
+	if c.s.endErr != nil {
+		return 0, 0, 0, c.s.endErr
 	}
 	seq = c.w.next(c.at)
 	return seq, c.w.last, c.w.prev(seq), nil
 }
 
-// take returns the record of seq if it was read ahead. It drops the records before it: their
+// subtract returns the record of seq if it was read ahead. It drops the records before it: their
 // messages have been removed since they were read.
-func (c *boltCursor) take(seq uint64) []byte {
+func (c *boltCursor) takeAhead(seq uint64) []byte {
 	for len(c.ahead) > 0 {
 		rec := c.ahead[0]
 		_, have, err := recordIdentity(rec)
@@ -94,8 +94,8 @@ func (c *boltCursor) take(seq uint64) []byte {
 	return nil
 }
 
-// read reads records ahead, from seq up to last.
-func (c *boltCursor) read(seq, last uint64) error {
+// readAhead reads records ahead, from seq up to last.
+func (c *boltCursor) readAhead(seq, last uint64) error {
 	if cap(c.buf) > maxIdleBuffer {
 		c.buf = nil
 	}
@@ -107,7 +107,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 		}
 		cur := b.Cursor()
 		for k, rec := cur.Seek(seqKey(seq)); k != nil && binary.BigEndian.Uint64(k) <= last; k, rec = cur.Next() {
-			if n := len(c.ahead); n > 0 && (n == c.most || len(c.buf)+len(rec) > aheadBytes) {
+			if n := len(c.ahead); n > 0 && (n == c.maxAhead || len(c.buf)+len(rec) > aheadBytes) {
 				break
 			}
 			if _, _, err := recordIdentity(rec); err != nil {

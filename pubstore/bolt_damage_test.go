@@ -23,7 +23,7 @@ func TestBoltAcceptDamage(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		harm    func(root, life *bbolt.Bucket) error
-		kept    string // of messages 2 to 6, of which 3 was rejected
+		kept    string // lifeOf messages 2 to 6, of which 3 was rejected
 		missing string
 	}{
 		{"a message is gone", func(_, life *bbolt.Bucket) error { return life.Delete(key(4)) }, "2 5 6", "[{4 4}]"},

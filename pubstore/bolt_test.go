@@ -350,7 +350,7 @@ func TestBoltWithoutItsBucket(t *testing.T) {
 }
 
 // A rollback uses no number and wakes no client. A commit wakes the client, and the next message
-// read is the committed one.
+// readAhead is the committed one.
 func TestBoltTxWakes(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	add := func(end error) {

@@ -20,7 +20,7 @@ type txAppends struct {
 	last     uint64 // sequence of the newest message
 	messages []pendingMessage
 	bytes    int64
-	entered  bool // the messages are in the ledger
+	applied  bool // the messages are in the ledger
 }
 
 type pendingMessage struct {
@@ -47,20 +47,20 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	if tx.DB() != s.db || !tx.Writable() {
 		return 0, errors.New("publish store: AppendTx needs a writable transaction on the store's database")
 	}
-	if err := check(m, s.maxMessage); err != nil {
+	if err := checkMessage(m, s.maxMessage); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended != nil {
-		return 0, s.ended
+	if s.endErr != nil {
+		return 0, s.endErr
 	}
 	root := tx.Bucket(s.bucket)
-	current, err := s.currentLocked(root)
+	current, err := s.currentBucketLocked(root)
 	if err != nil {
 		return 0, fmt.Errorf("publish store: %w", err)
 	}
-	batch := s.batchLocked(tx, current)
+	batch := s.txAppendsLocked(tx, current)
 	if !s.fitsTxLocked(m.Size()) {
 		return 0, ErrFull
 	}
@@ -69,7 +69,7 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 		return 0, err
 	}
 	if failpoint.On(failpoint.TxSentEarly) {
-		s.enterThroughLocked(m.Sequence)
+		s.applyPendingLocked(m.Sequence)
 	}
 	return m.Sequence, nil
 }
@@ -81,68 +81,68 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 // and the error of ctx.
 func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 	if size > s.maxMessage {
-		return &TooLargeError{Size: size, Max: s.maxMessage, Limit: ownLimit}
+		return &TooLargeError{Size: size, Max: s.maxMessage, Setting: limitSetting}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.roomLocked(ctx, size, false)
+	return s.awaitRoomLocked(ctx, size, false)
 }
 
-// currentLocked returns the bucket of the current life.
-func (s *Bolt) currentLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
-	if b := lifeBucket(root, s.ledger.current().publisher); b != nil {
+// currentBucketLocked returns the bucket of the current life.
+func (s *Bolt) currentBucketLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
+	if b := lifeBucket(root, s.state.current().publisher); b != nil {
 		return b, nil
 	}
 	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
 }
 
-// batchLocked returns the messages that tx has added so far. bbolt runs one write transaction at
+// txAppendsLocked returns the messages that tx has added so far. bbolt runs one write transaction at
 // a time, so at the first call for tx the outcome of all earlier ones is known.
-func (s *Bolt) batchLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
+func (s *Bolt) txAppendsLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	if n := len(s.pending); n > 0 && s.pending[n-1].tx == tx {
 		return s.pending[n-1]
 	}
-	s.settleLocked(current.Sequence())
+	s.resolvePendingLocked(current.Sequence())
 	batch := &txAppends{tx: tx}
 	s.pending = append(s.pending, batch)
-	tx.OnCommit(func() { s.committed(batch) })
+	tx.OnCommit(func() { s.onTxCommit(batch) })
 	return batch
 }
 
-// settleLocked enters the pending messages up to last into the ledger: they were committed before
+// resolvePendingLocked enters the pending messages up to last into the ledger: they were committed before
 // the current transaction. The others were rolled back, and it drops them.
-func (s *Bolt) settleLocked(last uint64) {
-	s.enterThroughLocked(last)
+func (s *Bolt) resolvePendingLocked(last uint64) {
+	s.applyPendingLocked(last)
 	if !failpoint.On(failpoint.TxRollbackKept) {
 		s.pending = s.pending[:0]
 	}
 }
 
-// committed is called by bbolt after the commit of a batch. Later transactions may have begun by
+// onTxCommit is called by bbolt after the commit of a batch. Later transactions may have begun by
 // then, or even committed.
-func (s *Bolt) committed(batch *txAppends) {
+func (s *Bolt) onTxCommit(batch *txAppends) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !batch.entered {
-		s.enterThroughLocked(batch.last)
+	if !batch.applied {
+		s.applyPendingLocked(batch.last)
 	}
 }
 
-// enterThroughLocked enters the committed messages into the ledger: pending ones up to last.
-func (s *Bolt) enterThroughLocked(last uint64) {
+// applyPendingLocked enters the committed messages into the ledger: pending ones up to last.
+func (s *Bolt) applyPendingLocked(last uint64) {
 	n := 0
 	for n < len(s.pending) && s.pending[n].last <= last {
-		s.enterLocked(s.pending[n])
+		s.applyTxLocked(s.pending[n])
 		n++
 	}
 	s.pending = slices.Delete(s.pending, 0, n)
 }
 
-func (s *Bolt) enterLocked(batch *txAppends) {
-	w := s.ledger.current()
+func (s *Bolt) applyTxLocked(batch *txAppends) {
+	w := s.state.current()
 	for _, m := range batch.messages {
 		if m.seq != w.last+1 {
 			s.failLocked(fmt.Errorf("message %d follows %d: the bucket was changed by someone else", m.seq, w.last))
@@ -150,8 +150,8 @@ func (s *Bolt) enterLocked(batch *txAppends) {
 		}
 		w.append(0, m.size, m.ms)
 	}
-	batch.entered = true
-	s.signal()
+	batch.applied = true
+	s.signalAppended()
 }
 
 // fitsTxLocked reports whether there is room for a message beside the pending ones.
@@ -161,5 +161,5 @@ func (s *Bolt) fitsTxLocked(size int) bool {
 		n += len(batch.messages)
 		bytes += batch.bytes
 	}
-	return s.ledger.fitsBeside(n, bytes)
+	return s.state.fitsWith(n, bytes)
 }

@@ -5,25 +5,25 @@ import (
 	"errors"
 )
 
-// A changer changes the lives of a store and its knowledge about the servers.
-type changer struct {
+// A stateChanger changes the lives of a store and its knowledge about the servers.
+type stateChanger struct {
 	// change changes the ledger and returns once the store has kept the change. If its argument
 	// returns an error, change returns that error and the ledger is as before.
-	change  func(func(*ledger) error) error
+	change  func(func(*storeState) error) error
 	newLife func() string
 }
 
-// newChanger returns a changer that names new lives by newLife; nil: 130 random bits.
-func newChanger(change func(func(*ledger) error) error, newLife func() string) changer {
+// newStateChanger returns a changer that names new lives by newLife; nil: 130 random bits.
+func newStateChanger(change func(func(*storeState) error) error, newLife func() string) stateChanger {
 	if newLife == nil {
 		newLife = rand.Text
 	}
-	return changer{change, newLife}
+	return stateChanger{change, newLife}
 }
 
 // Logon implements Store.
-func (c *changer) Logon(name string) (counter uint64, err error) {
-	err = c.change(func(l *ledger) error {
+func (c *stateChanger) Logon(name string) (counter uint64, err error) {
+	err = c.change(func(l *storeState) error {
 		err := l.logon(name)
 		counter = l.counter
 		return err
@@ -34,20 +34,20 @@ func (c *changer) Logon(name string) (counter uint64, err error) {
 	return counter, nil
 }
 
-// SetBase implements Store.
-func (c *changer) SetBase(life string, base uint64) error {
-	return c.changeLife(life, func(w *window) { w.setBase(base) })
+// SetPlainOffset implements Store.
+func (c *stateChanger) SetPlainOffset(life string, base uint64) error {
+	return c.changeLife(life, func(w *lifeState) { w.setPlainOffset(base) })
 }
 
 // SetClock implements Store.
-func (c *changer) SetClock(life string, clock uint64) error {
-	return c.changeLife(life, func(w *window) { w.clock = clock })
+func (c *stateChanger) SetClock(life string, clock uint64) error {
+	return c.changeLife(life, func(w *lifeState) { w.clock = clock })
 }
 
 // changeLife changes the state of one life.
-func (c *changer) changeLife(life string, change func(*window)) error {
-	return c.change(func(l *ledger) error {
-		w, err := l.find(life)
+func (c *stateChanger) changeLife(life string, change func(*lifeState)) error {
+	return c.change(func(l *storeState) error {
+		w, err := l.findLife(life)
 		if err == nil {
 			change(w)
 		}
@@ -56,43 +56,43 @@ func (c *changer) changeLife(life string, change func(*window)) error {
 }
 
 // Renew implements Store.
-func (c *changer) Renew() error {
-	return c.change(func(l *ledger) error {
-		l.begin(c.newLife())
+func (c *stateChanger) Renew() error {
+	return c.change(func(l *storeState) error {
+		l.beginLife(c.newLife())
 		return nil
 	})
 }
 
-// Meet stores the group of servers that the client has met, and its incarnation.
-func (c *changer) Meet(cluster string, incarnation uint64) error {
-	return c.change(func(l *ledger) error {
-		l.met = met{cluster, incarnation}
+// SetGroup stores the group of servers that the client has met, and its incarnation.
+func (c *stateChanger) SetGroup(cluster string, incarnation uint64) error {
+	return c.change(func(l *storeState) error {
+		l.group = serverGroup{cluster, incarnation}
 		return nil
 	})
 }
 
-// find returns a life by its id.
-func (l *ledger) find(id string) (*window, error) {
+// findLife returns a life by its id.
+func (l *storeState) findLife(id string) (*lifeState, error) {
 	w := l.life(id)
 	if w == nil {
-		return nil, ErrNoLife
+		return nil, ErrUnknownLife
 	}
 	return w, nil
 }
 
-// use calls do with mu held, unless the store is closed or failed.
-func (d *desk) use(do func(*ledger) error) error {
+// withState calls do with mu held, unless the store is closed or failed.
+func (d *storeBase) withState(do func(*storeState) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ended != nil {
-		return d.ended
+	if d.endErr != nil {
+		return d.endErr
 	}
-	return do(&d.ledger)
+	return do(&d.state)
 }
 
-// useLife calls do for a life with mu held. For an unknown life it does nothing.
-func (d *desk) useLife(life string, do func(*window)) error {
-	return d.use(func(l *ledger) error {
+// withLife calls do for a life with mu held. For an unknown life it does nothing.
+func (d *storeBase) withLife(life string, do func(*lifeState)) error {
+	return d.withState(func(l *storeState) error {
 		if w := l.life(life); w != nil {
 			do(w)
 		}
@@ -100,10 +100,10 @@ func (d *desk) useLife(life string, do func(*window)) error {
 	})
 }
 
-// readable returns the life that a cursor is to read.
-func (d *desk) readable(life string) (w *window, err error) {
-	err = d.use(func(l *ledger) error {
-		w, err = l.find(life)
+// lifeToRead returns the life that a cursor is to read.
+func (d *storeBase) lifeToRead(life string) (w *lifeState, err error) {
+	err = d.withState(func(l *storeState) error {
+		w, err = l.findLife(life)
 		return err
 	})
 	return w, err
@@ -111,15 +111,15 @@ func (d *desk) readable(life string) (w *window, err error) {
 
 // close ends a store once and returns the result of finish, which gets the disk error so far.
 // Later calls wait until the first has ended.
-func (d *desk) close(c *committer, finish func(failure error) error) error {
+func (d *storeBase) close(c *committer, finish func(failure error) error) error {
 	d.mu.Lock()
 	if c.closing {
 		d.mu.Unlock()
 		<-c.closed
-		return d.failure()
+		return d.diskError()
 	}
 	c.closing = true
-	err := d.ended // a disk error, or nil
+	err := d.endErr // a disk error, or nil
 	d.endLocked(ErrClosed)
 	d.mu.Unlock()
 
@@ -128,16 +128,16 @@ func (d *desk) close(c *committer, finish func(failure error) error) error {
 	close(c.stop)
 	<-c.done
 	if err == nil {
-		err = d.failure() // the disk may have failed in the meantime
+		err = d.diskError() // the disk may have failed in the meantime
 	}
 	return finish(err)
 }
 
-// only returns the message of sequence from a cursor that starts right before it. c and err are
+// readOne returns the message of sequence from a cursor that starts right before it. c and err are
 // the results of opening the cursor.
-func only(c Cursor, err error, sequence uint64) (*Message, error) {
-	if errors.Is(err, ErrNoLife) {
-		return nil, ErrNotKept
+func readOne(c Cursor, err error, sequence uint64) (*Message, error) {
+	if errors.Is(err, ErrUnknownLife) {
+		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func only(c Cursor, err error, sequence uint64) (*Message, error) {
 		return nil, err
 	}
 	if !ok || m.Sequence != sequence {
-		return nil, ErrNotKept
+		return nil, ErrNotFound
 	}
 	return m, nil
 }

@@ -3,17 +3,17 @@ package pubstore
 // SetClock implements Store. It syncs, since a life without a clock counts as one that has sent
 // nothing, even after a power cut. The call is rare.
 func (s *File) SetClock(life string, clock uint64) error {
-	if err := s.changer.SetClock(life, clock); err != nil {
+	if err := s.stateChanger.SetClock(life, clock); err != nil {
 		return err
 	}
 	return s.Sync()
 }
 
 // SetSent implements Store. Close writes it to the disk with the rest of the state.
-func (d *desk) SetSent(life string, sent uint64) {
+func (d *storeBase) SetSent(life string, sent uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if w := d.ledger.life(life); w != nil && d.ended == nil {
+	if w := d.state.life(life); w != nil && d.endErr == nil {
 		w.sent = sent
 	}
 }

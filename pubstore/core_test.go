@@ -17,7 +17,7 @@ import (
 // TestSpans compares spans with a plain set.
 func TestSpans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var s spans
+		var s rangeSet
 		twin := map[uint64]bool{}
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			n := rapid.Uint64Range(1, 40).Draw(t, "n")
@@ -38,7 +38,7 @@ func TestSpans(t *testing.T) {
 	})
 }
 
-func checkSpans(t *rapid.T, s spans, twin map[uint64]bool) {
+func checkSpans(t *rapid.T, s rangeSet, twin map[uint64]bool) {
 	count := uint64(0)
 	for n := uint64(0); n <= 41; n++ {
 		if _, in := s.search(n); in != twin[n] {
@@ -118,7 +118,7 @@ func TestPrev(t *testing.T) {
 		{"the last", 0, nil, 20, 19, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWindow("life")
+			w := newLifeState("life")
 			for range 20 {
 				w.append(0, 1, 0)
 			}
@@ -157,11 +157,11 @@ func TestOpenLedger(t *testing.T) {
 		{"closed, boot unknown", false, true, "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := ledger{boot: tt.was, closed: tt.closed}
+			l := storeState{boot: tt.was, closed: tt.closed}
 			if !tt.empty {
-				l.begin("old")
+				l.beginLife("old")
 			}
-			l.open(tt.is, "new")
+			l.recordOpen(tt.is, "new")
 			if got := l.current().id == "new"; got != tt.renewed {
 				t.Errorf("new life: %v, want %v", got, tt.renewed)
 			}
@@ -172,16 +172,16 @@ func TestOpenLedger(t *testing.T) {
 	}
 }
 
-func exampleLedger() *ledger {
-	l := &ledger{name: "gateway", counter: 7, boot: "b1", closed: true, met: met{"c1", 2}}
-	l.begin("older")
+func exampleLedger() *storeState {
+	l := &storeState{name: "gateway", counter: 7, boot: "b1", closed: true, group: serverGroup{"c1", 2}}
+	l.beginLife("older")
 	l.current().append(0, 10, 0)
-	l.begin("newer")
+	l.beginLife("newer")
 	w := l.current()
 	for range 300 {
 		w.append(0, 10, 0)
 	}
-	w.base, w.based, w.clock, w.sent = 1<<50, 4, 9, 257
+	w.plainOffset, w.plainOffsetAfter, w.clock, w.sent = 1<<50, 4, 9, 257
 	w.discard(5, func(slot) {})
 	for _, n := range []uint64{7, 8, 20, 300} {
 		w.reject(n, func(slot) {})
@@ -199,22 +199,22 @@ const (
 
 func TestGoldenState(t *testing.T) {
 	l := exampleLedger()
-	if got := hex.EncodeToString(l.encodeState()); got != goldenState {
+	if got := hex.EncodeToString(l.encode()); got != goldenState {
 		t.Errorf("state is\n%s, want\n%s", got, goldenState)
 	}
 	golden, _ := hex.DecodeString(goldenState)
-	var got ledger
-	if err := got.decodeState(golden); err != nil {
+	var got storeState
+	if err := got.decode(golden); err != nil {
 		t.Fatal(err)
 	}
 	checkGolden(t, &got, l)
 }
 
-func checkGolden(t *testing.T, got, l *ledger) {
+func checkGolden(t *testing.T, got, l *storeState) {
 	t.Helper()
 	w, want := got.current(), l.current()
-	if got.name != l.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.met != l.met || len(got.lives) != 2 ||
-		w.id != "newer" || w.publisher != PublisherOf("newer") || w.base != 1<<50 || w.clock != 9 || w.sent != 257 || w.based != 4 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {
+	if got.name != l.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.group != l.group || len(got.lives) != 2 ||
+		w.id != "newer" || w.publisher != PublisherOf("newer") || w.plainOffset != 1<<50 || w.clock != 9 || w.sent != 257 || w.plainOffsetAfter != 4 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {
 		t.Errorf("state reads as %+v, current life %+v", got, w)
 	}
 }
@@ -223,7 +223,7 @@ func checkGolden(t *testing.T, got, l *ledger) {
 func TestNegativeVersion(t *testing.T) {
 	for _, version := range []string{"e4", "d0e4", "d1ffe4", "d3ffffffffffffffe4"} {
 		state, _ := hex.DecodeString(goldenState[:2] + version + goldenState[4:])
-		if err := new(ledger).decodeState(state); !errors.Is(err, errState) {
+		if err := new(storeState).decode(state); !errors.Is(err, errState) {
 			t.Errorf("version %s: %v", version, err)
 		}
 	}
@@ -253,7 +253,7 @@ func TestGoldenRecord(t *testing.T) {
 		t.Errorf("record is\n%x, want\n%x", rec, golden)
 	}
 	var got Message
-	if err := decodeRecord(golden, &got, new(intern.Texts)); err != nil {
+	if err := decodeRecord(golden, &got, new(intern.Table)); err != nil {
 		t.Fatal(err)
 	}
 	if got.Topic != m.Topic || got.Expiration != m.Expiration || !got.Time.Equal(m.Time) || !got.Delta ||
@@ -263,11 +263,11 @@ func TestGoldenRecord(t *testing.T) {
 }
 
 func FuzzState(f *testing.F) {
-	f.Add(exampleLedger().encodeState())
+	f.Add(exampleLedger().encode())
 	f.Add([]byte{0x97, 1, 0xdb, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, p []byte) {
-		var l ledger
-		if err := l.decodeState(p); err != nil {
+		var l storeState
+		if err := l.decode(p); err != nil {
 			if _, newer := errors.AsType[*format.VersionError](err); !newer && !errors.Is(err, errState) {
 				t.Errorf("error %v", err)
 			}
@@ -276,8 +276,8 @@ func FuzzState(f *testing.F) {
 		if len(l.lives) == 0 {
 			return
 		}
-		var again ledger
-		if err := again.decodeState(l.encodeState()); err != nil {
+		var again storeState
+		if err := again.decode(l.encode()); err != nil {
 			t.Errorf("state %x is read, and not when written again: %v", p, err)
 		}
 	})
@@ -288,7 +288,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(encoded(f, m))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var m Message
-		if err := decodeRecord(p, &m, new(intern.Texts)); err != nil {
+		if err := decodeRecord(p, &m, new(intern.Table)); err != nil {
 			return
 		}
 		if life, seq, err := recordIdentity(p); err != nil || seq != m.Sequence || m.Size() > len(p) {

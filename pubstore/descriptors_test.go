@@ -23,7 +23,7 @@ type scarceFS struct {
 	mu    sync.Mutex
 	until time.Time // guarded by mu
 	err   error     // guarded by mu
-	tries int       // failed ones; guarded by mu
+	tries int       // isFailed ones; guarded by mu
 }
 
 func (d *scarceFS) lack(err error, lasts time.Duration) {

@@ -61,8 +61,8 @@ func init() {
 // File needs little memory: 16 bytes for each message in the store, and a buffer with the newest
 // messages.
 type File struct {
-	desk
-	changer
+	storeBase
+	stateChanger
 	dir        string
 	log        *seglog.Log
 	syncAlways bool
@@ -76,14 +76,14 @@ type File struct {
 	committer
 
 	// The fields below are guarded by mu, as is appending to the log.
-	dirty   bool              // lazy was set since the last commit began
-	durable seglog.Position   // records before it survive a power cut
-	synced  sync.Cond         // broadcast when durable moves or the store fails
-	logged  map[uint64]uint64 // by publisher: acked as written in the log
-	left    bool              // a life was pruned that the log still has
-	encoder encoder
-	prefix  []byte    // scratch: a record without its body
-	parts   [2][]byte // scratch: the parts of a record
+	dirty       bool              // lazy was set since the last commit began
+	durable     seglog.Position   // records before it survive a power cut
+	synced      sync.Cond         // broadcast when durable moves or the store fails
+	loggedAcked map[uint64]uint64 // by publisher: acked as written in the log
+	lifePruned  bool              // a life was pruned that the log still has
+	encoder     encoder
+	prefix      []byte    // scratch: a record without its body
+	parts       [2][]byte // scratch: the parts of a record
 }
 
 // A committer connects the calls of a store with its committing goroutine.
@@ -113,26 +113,26 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 		return 0, s.failLocked(err)
 	}
 	sequence := m.Sequence
-	s.dirtyLocked()
+	s.scheduleCommitLocked()
 	if kept = kept && !s.syncAlways; kept {
-		s.showLocked(pos)
+		s.makeVisibleLocked(pos)
 	} else {
 		s.inFlight.Add(1)
 	}
 	s.mu.Unlock()
 
 	if !kept {
-		if err := s.keep(pos); err != nil {
+		if err := s.finishAppend(pos); err != nil {
 			return 0, err
 		}
 	}
-	s.signal()
+	s.signalAppended()
 	return sequence, nil
 }
 
-// keep returns once the record at pos survives a crash of the process, or a power cut with
+// finishAppend returns once the record at pos survives a crash of the process, or a power cut with
 // SyncAlways. Then it makes the record visible to cursors.
-func (s *File) keep(pos seglog.Position) error {
+func (s *File) finishAppend(pos seglog.Position) error {
 	defer s.inFlight.Done()
 	if s.syncAlways && !failpoint.On(failpoint.DAckBeforeSync) {
 		if err := s.waitDurable(pos); err != nil {
@@ -142,37 +142,37 @@ func (s *File) keep(pos seglog.Position) error {
 		return s.fail(err)
 	}
 	s.mu.Lock()
-	s.showLocked(pos)
+	s.makeVisibleLocked(pos)
 	s.mu.Unlock()
 	return nil
 }
 
 // appendLocked assigns the sequence of m and appends m to the log's buffer.
 func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err error) {
-	w := s.ledger.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.now.time()
+	w := s.state.current()
+	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.clock.now()
 	prefix, err := s.encoder.append(s.prefix[:0], m)
 	if err != nil {
 		return 0, false, err
 	}
 	s.prefix = prefix
 	s.parts = [2][]byte{s.prefix, m.Body}
-	pos, kept, err = s.log.AppendKept(kindMessage, summedHead(prefix), s.encoder.sum, s.parts[:]...)
+	pos, kept, err = s.log.AppendKept(kindMessage, headLen(prefix), s.encoder.sum, s.parts[:]...)
 	s.parts[1] = nil
 	if err != nil {
 		return 0, false, err
 	}
 	w.append(uint64(pos), m.Size(), m.Time.UnixMilli())
-	s.disk.take(m.Size())
+	s.disk.subtract(m.Size())
 	return pos, kept, nil
 }
 
-// showLocked makes the log visible to cursors up to and including the record at pos.
-func (s *File) showLocked(pos seglog.Position) { s.visible = max(s.visible, uint64(pos)+1) }
+// makeVisibleLocked makes the log visible to cursors up to and including the record at pos.
+func (s *File) makeVisibleLocked(pos seglog.Position) { s.visible = max(s.visible, uint64(pos)+1) }
 
-// recordLocked logs a change of the state and returns once it survives a crash of the process.
-// The caller holds mu; recordLocked unlocks it.
-func (s *File) recordLocked(kind uint8, payload []byte) error {
+// logChangeLocked logs a change of the state and returns once it survives a crash of the process.
+// The caller holds mu; logChangeLocked unlocks it.
+func (s *File) logChangeLocked(kind uint8, payload []byte) error {
 	pos, err := s.log.Append(kind, payload)
 	if err != nil {
 		defer s.mu.Unlock()
@@ -180,7 +180,7 @@ func (s *File) recordLocked(kind uint8, payload []byte) error {
 	}
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
-	s.dirtyLocked()
+	s.scheduleCommitLocked()
 	s.mu.Unlock()
 	if err := s.log.Keep(pos); err != nil {
 		return s.fail(err)
@@ -188,29 +188,29 @@ func (s *File) recordLocked(kind uint8, payload []byte) error {
 	return nil
 }
 
-// keepChange changes the state and returns once the change survives a crash of the process.
-func (s *File) keepChange(f func(*ledger) error) error {
+// changeState changes the state and returns once the change survives a crash of the process.
+func (s *File) changeState(f func(*storeState) error) error {
 	s.mu.Lock()
-	err := s.ended
+	err := s.endErr
 	if err == nil {
-		err = f(&s.ledger)
+		err = f(&s.state)
 	}
 	if err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	return s.recordLocked(kindState, s.ledger.encodeState())
+	return s.logChangeLocked(kindState, s.state.encode())
 }
 
 // Discard implements Store. It reaches the disk a little later. After a crash in between, the
 // messages are back and are discarded again.
 func (s *File) Discard(life string, through uint64) error {
-	return s.useLife(life, func(w *window) {
-		lives := len(s.ledger.lives)
-		if s.ledger.discard(w, through) {
-			s.left = s.left || len(s.ledger.lives) < lives
-			s.line.wake()
-			s.dirtyLocked()
+	return s.withLife(life, func(w *lifeState) {
+		lives := len(s.state.lives)
+		if s.state.discard(w, through) {
+			s.lifePruned = s.lifePruned || len(s.state.lives) < lives
+			s.waiting.wakeFirst()
+			s.scheduleCommitLocked()
 		}
 	})
 }
@@ -218,23 +218,23 @@ func (s *File) Discard(life string, through uint64) error {
 // Reject implements Store. It survives a crash of the process.
 func (s *File) Reject(life string, sequence uint64) error {
 	s.mu.Lock()
-	if s.ended != nil {
+	if s.endErr != nil {
 		defer s.mu.Unlock()
-		return s.ended
+		return s.endErr
 	}
-	w, lives := s.ledger.life(life), len(s.ledger.lives)
-	if w == nil || !s.ledger.reject(w, sequence) {
+	w, lives := s.state.life(life), len(s.state.lives)
+	if w == nil || !s.state.reject(w, sequence) {
 		s.mu.Unlock()
 		return nil
 	}
-	s.line.wake()
-	if len(s.ledger.lives) < lives {
+	s.waiting.wakeFirst()
+	if len(s.state.lives) < lives {
 		// The life was pruned. The head of a segment that begins with this record no longer has
 		// it.
-		s.left = true
-		return s.recordLocked(kindState, s.ledger.encodeState())
+		s.lifePruned = true
+		return s.logChangeLocked(kindState, s.state.encode())
 	}
-	return s.recordLocked(kindReject, appendMark(nil, w.publisher, sequence))
+	return s.logChangeLocked(kindReject, appendIdentity(nil, w.publisher, sequence))
 }
 
 // Get implements Store.
@@ -243,7 +243,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	if err == nil {
 		defer c.Close()
 	}
-	m, err := only(c, err, sequence)
+	m, err := readOne(c, err, sequence)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	return m, nil
 }
 
-// fail puts the store into the failed state for good and returns the error for later calls.
+// malformed puts the store into the failed state for good and returns the error for later calls.
 func (s *File) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,16 +260,16 @@ func (s *File) fail(err error) error {
 
 func (s *File) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.dir, Err: err})
-	s.signal() // so that the client reads its cursor and sees the error
+	s.signalAppended() // so that the client reads its cursor and sees the error
 	s.synced.Broadcast()
-	return s.ended
+	return s.endErr
 }
 
 // Close implements Store.
 func (s *File) Close() error {
 	return s.close(&s.committer, func(err error) error {
 		if err == nil {
-			err = s.finish()
+			err = s.logClosed()
 		}
 		if err != nil {
 			s.log.Abandon()
@@ -278,17 +278,17 @@ func (s *File) Close() error {
 	})
 }
 
-// finish records durably that the store was closed cleanly.
-func (s *File) finish() error {
+// logClosed records durably that the store was closed cleanly.
+func (s *File) logClosed() error {
 	s.mu.Lock()
-	s.ledger.closed = true
-	_, err := s.log.Append(kindState, s.ledger.encodeState())
+	s.state.closed = true
+	_, err := s.log.Append(kindState, s.state.encode())
 	s.mu.Unlock()
 	if err == nil {
 		err = s.log.Close()
 	}
 	if err != nil {
-		return s.failClosing(&FailedError{Path: s.dir, Err: err})
+		return s.failDuringClose(&FailedError{Path: s.dir, Err: err})
 	}
 	return nil
 }
@@ -297,5 +297,5 @@ func (s *File) finish() error {
 // AcceptDamage. It does not count the messages of a life whose Renew record was lost.
 func (s *File) GivenUp() int { return s.givenUp }
 
-// slashed converts a path to the form that seglog takes.
-func slashed(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }
+// slashPath converts a path to the form that seglog takes.
+func slashPath(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }

@@ -7,11 +7,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-const maxGather = 64
+const maxYields = 64
 
-// run is the committer, the only goroutine of the store. It syncs appended records, logs
+// commitLoop is the committer, the only goroutine of the store. It syncs appended records, logs
 // discards, and removes files that hold no kept message.
-func (s *File) run() {
+func (s *File) commitLoop() {
 	defer close(s.done)
 	idle, wait := time.NewTimer(s.interval), time.NewTimer(s.interval)
 	defer idle.Stop()
@@ -19,11 +19,11 @@ func (s *File) run() {
 	for {
 		select {
 		case <-s.urgent:
-			gather(s.log.End)
+			yieldForBatch(s.log.End)
 		case <-s.lazy:
-			s.linger(wait)
+			s.awaitCommitTime(wait)
 		case <-idle.C:
-			s.note()
+			s.noteDurable()
 			continue
 		case <-s.stop:
 			return
@@ -33,23 +33,23 @@ func (s *File) run() {
 	}
 }
 
-// linger waits until the interval has passed, a sync is urgent, or the store is closed.
-func (s *File) linger(t *time.Timer) {
+// awaitCommitTime waits until the interval has passed, a sync is urgent, or the store is closed.
+func (s *File) awaitCommitTime(t *time.Timer) {
 	t.Reset(s.interval)
 	select {
 	case <-t.C:
 	case <-s.urgent:
-		gather(s.log.End)
+		yieldForBatch(s.log.End)
 	case <-s.stop:
 	}
 }
 
-// gather yields to goroutines that are about to append. The last sync or commit woke them
+// yieldForBatch yields to goroutines that are about to append. The last sync or commit woke them
 // together, and they can share the next one if it does not start too early. waiting returns a
 // measure of the waiting work; gather ends when it no longer changes.
-func gather[T comparable](waiting func() T) {
+func yieldForBatch[T comparable](waiting func() T) {
 	before := waiting()
-	for range maxGather {
+	for range maxYields {
 		runtime.Gosched()
 		now := waiting()
 		if now == before {
@@ -59,8 +59,8 @@ func gather[T comparable](waiting func() T) {
 	}
 }
 
-// dirtyLocked makes the committer commit within the interval.
-func (s *File) dirtyLocked() {
+// scheduleCommitLocked makes the committer commit within the interval.
+func (s *File) scheduleCommitLocked() {
 	if !s.dirty {
 		s.dirty = true
 		s.lazy.Set()
@@ -75,8 +75,8 @@ func (s *File) waitDurable(pos seglog.Position) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.durable <= pos {
-		if failed(s.ended) {
-			return s.ended
+		if isFailed(s.endErr) {
+			return s.endErr
 		}
 		s.urgent.Set()
 		s.synced.Wait()
@@ -89,9 +89,9 @@ func (s *File) waitDurable(pos seglog.Position) error {
 func (s *File) commit() {
 	s.mu.Lock()
 	s.dirty = false
-	err := s.logLetGoLocked()
+	err := s.logDiscardsLocked()
 	trim := s.oldestLocked()
-	ended := failed(s.ended)
+	ended := isFailed(s.endErr)
 	s.mu.Unlock()
 	if ended {
 		return
@@ -114,18 +114,18 @@ func (s *File) commit() {
 		s.fail(err)
 		return
 	}
-	s.disk.see()
+	s.disk.refresh()
 }
 
 // Sync makes all appended messages and all discards survive a power cut. The store does this by
 // itself unless SyncInterval is negative.
 func (s *File) Sync() error {
 	s.mu.Lock()
-	if s.ended != nil {
+	if s.endErr != nil {
 		defer s.mu.Unlock()
-		return s.ended
+		return s.endErr
 	}
-	if err := s.logLetGoLocked(); err != nil {
+	if err := s.logDiscardsLocked(); err != nil {
 		defer s.mu.Unlock()
 		return s.failLocked(err)
 	}
@@ -141,34 +141,34 @@ func (s *File) commitNow() {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	s.commit()
-	s.note()
+	s.noteDurable()
 }
 
-// logLetGoLocked logs the discards that the log does not have yet.
-func (s *File) logLetGoLocked() error {
-	if s.left {
-		s.left = false
-		for publisher := range s.logged {
-			if s.ledger.of(publisher) == nil {
-				delete(s.logged, publisher)
+// logDiscardsLocked logs the discards that the log does not have yet.
+func (s *File) logDiscardsLocked() error {
+	if s.lifePruned {
+		s.lifePruned = false
+		for publisher := range s.loggedAcked {
+			if s.state.lifeOf(publisher) == nil {
+				delete(s.loggedAcked, publisher)
 			}
 		}
-		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
+		if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 			return err
 		}
-		for _, w := range s.ledger.lives {
-			s.logged[w.publisher] = w.acked
+		for _, w := range s.state.lives {
+			s.loggedAcked[w.publisher] = w.acked
 		}
 	}
-	for _, w := range s.ledger.lives {
-		if s.logged[w.publisher] == w.acked {
+	for _, w := range s.state.lives {
+		if s.loggedAcked[w.publisher] == w.acked {
 			continue
 		}
-		s.prefix = appendMark(s.prefix[:0], w.publisher, w.acked)
+		s.prefix = appendIdentity(s.prefix[:0], w.publisher, w.acked)
 		if _, err := s.log.Append(kindDiscard, s.prefix); err != nil {
 			return err
 		}
-		s.logged[w.publisher] = w.acked
+		s.loggedAcked[w.publisher] = w.acked
 	}
 	return nil
 }
@@ -176,16 +176,16 @@ func (s *File) logLetGoLocked() error {
 // oldestLocked returns the position of the oldest kept message.
 func (s *File) oldestLocked() seglog.Position {
 	oldest := s.log.End()
-	for _, w := range s.ledger.lives {
-		oldest = min(oldest, seglog.Position(w.oldest()))
+	for _, w := range s.state.lives {
+		oldest = min(oldest, seglog.Position(w.oldestPosition()))
 	}
 	return oldest
 }
 
-// note records in an idle log that it is durable up to its end, so that the next opening knows
+// noteDurable records in an idle log that it is durable up to its end, so that the next opening knows
 // (R8).
-func (s *File) note() {
-	if failed(s.state()) {
+func (s *File) noteDurable() {
+	if isFailed(s.endError()) {
 		return
 	}
 	if err := s.log.Note(); err != nil {

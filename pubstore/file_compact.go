@@ -9,12 +9,12 @@ import "github.com/holdfast-mq/holdfast/internal/seglog"
 const (
 	compactSegments = 4       // a log of fewer files is not compacted
 	compactBytes    = 4 << 20 // copied at a time
-	recordOverhead  = leastRecord + 64
+	recordOverhead  = minRecordLen + 64
 )
 
 // A move is a message that compact copies.
 type move struct {
-	w        *window
+	w        *lifeState
 	seq      uint64
 	from, to uint64
 }
@@ -26,33 +26,33 @@ func (s *File) compact() error {
 		return nil
 	}
 	s.mu.Lock()
-	n, bytes := s.ledger.outstanding()
+	n, bytes := s.state.keptTotals()
 	live := bytes + int64(n)*recordOverhead
-	if 2*live > int64(segs[len(segs)-1].End-segs[0].First) || !s.disk.has(int(min(live, compactBytes))) {
+	if 2*live > int64(segs[len(segs)-1].End-segs[0].First) || !s.disk.fits(int(min(live, compactBytes))) {
 		s.mu.Unlock()
 		return nil
 	}
 	moves := s.oldestMovesLocked(uint64(segs[0].End))
 	s.mu.Unlock()
-	moves, err := s.copy(moves)
+	moves, err := s.copyMessages(moves)
 	if err != nil || len(moves) == 0 {
 		return err
 	}
 	if err := s.log.Write(); err != nil {
 		return err
 	}
-	s.enterMoves(moves)
+	s.applyMoves(moves)
 	return nil
 }
 
 // oldestMovesLocked returns the kept messages before end, up to compactBytes of them.
 func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 	budget := int64(compactBytes)
-	for _, w := range s.ledger.lives {
+	for _, w := range s.state.lives {
 		for seq := w.next(0); seq != 0 && budget > 0; seq = w.next(seq) {
 			at := w.slots.at(seq)
 			if at.pos >= end {
-				if seq >= w.ordered {
+				if seq >= w.orderedFrom {
 					break // and so are all that follow
 				}
 				continue
@@ -64,9 +64,9 @@ func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 	return moves
 }
 
-// copy appends copies of the messages to the log. It returns the moves of messages that are still
+// copyMessages appends copies of the messages to the log. It returns the moves of messages that are still
 // kept.
-func (s *File) copy(moves []move) ([]move, error) {
+func (s *File) copyMessages(moves []move) ([]move, error) {
 	c := &fileCursor{s: s, log: s.log.Cursor(0)}
 	defer c.Close()
 	copied := moves[:0]
@@ -76,7 +76,7 @@ func (s *File) copy(moves []move) ([]move, error) {
 			return nil, err
 		}
 		s.mu.Lock()
-		if m.w.holds(m.seq) { // otherwise its life may be pruned
+		if m.w.isKept(m.seq) { // otherwise its life may be pruned
 			var to seglog.Position
 			to, err = s.log.Append(kindMessage, rec)
 			m.to = uint64(to)
@@ -90,16 +90,16 @@ func (s *File) copy(moves []move) ([]move, error) {
 	return copied, nil
 }
 
-// enterMoves makes cursors read the messages from their copies, which are in the file by now.
-func (s *File) enterMoves(moves []move) {
+// applyMoves makes cursors read the messages from their copies, which are in the file by now.
+func (s *File) applyMoves(moves []move) {
 	last := moves[len(moves)-1].to
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.showLocked(seglog.Position(last))
+	s.makeVisibleLocked(seglog.Position(last))
 	for _, m := range moves {
-		if m.w.holds(m.seq) {
-			m.w.moved(m.seq, m.to)
+		if m.w.isKept(m.seq) {
+			m.w.setPosition(m.seq, m.to)
 		}
 	}
-	s.dirtyLocked() // to sync the copies and remove the old file
+	s.scheduleCommitLocked() // to sync the copies and remove the old file
 }

@@ -13,19 +13,19 @@ import (
 
 type fileCursor struct {
 	s   *File
-	w   *window // guarded by s.mu
+	w   *lifeState // guarded by s.mu
 	log *seglog.Cursor
 	at  uint64 // sequence of the message returned last
-	in  intern.Texts
+	in  intern.Table
 
-	ahead []seglog.Record   // scratch for Ahead
-	run   []record.Ordinary // scratch for Ahead
-	last  []*seglog.Record  // the records of run in ahead
+	buffered   []seglog.Record          // scratch for Ahead
+	run        []record.OrdinaryMessage // scratch for Ahead
+	runRecords []*seglog.Record         // the records of run in ahead
 }
 
 // Cursor implements Store.
 func (s *File) Cursor(life string, after uint64) (Cursor, error) {
-	w, err := s.readable(life)
+	w, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
@@ -34,13 +34,13 @@ func (s *File) Cursor(life string, after uint64) (Cursor, error) {
 
 func (c *fileCursor) Next(m *Message) (bool, error) {
 	for missed := uint64(noPos); ; {
-		seq, prev, pos, err := c.look()
+		seq, prev, pos, err := c.locateNext()
 		if seq == 0 || err != nil {
 			return false, err
 		}
 		rec, err := c.read(seglog.Position(pos))
 		if err == nil {
-			err = c.check(rec, seq)
+			err = c.checkIdentity(rec, seq)
 		}
 		if err == nil {
 			err = decodeRecord(rec, m, &c.in)
@@ -57,39 +57,39 @@ func (c *fileCursor) Next(m *Message) (bool, error) {
 	}
 }
 
-// aheadMost is the number of records that Ahead looks at.
-const aheadMost = 128
+// maxBuffered is the number of records that Ahead looks at.
+const maxBuffered = 128
 
-// Ahead returns the records of the next messages, as far as the log's cursor has read them
+// Buffered returns the records of the next messages, as far as the log's cursor has read them
 // already and their sequences are consecutive. The result is valid until the next call.
-func (c *fileCursor) Ahead() []record.Ordinary {
-	c.run, c.last = c.run[:0], c.last[:0]
-	upTo, visible := c.unbroken()
-	c.ahead = c.log.Ahead(c.ahead[:0], aheadMost)
-	for i := range c.ahead {
-		rec := &c.ahead[i]
+func (c *fileCursor) Buffered() []record.OrdinaryMessage {
+	c.run, c.runRecords = c.run[:0], c.runRecords[:0]
+	upTo, visible := c.consecutiveThrough()
+	c.buffered = c.log.Buffered(c.buffered[:0], maxBuffered)
+	for i := range c.buffered {
+		rec := &c.buffered[i]
 		if rec.Kind != kindMessage {
 			continue
 		}
 		next := c.at + 1 + uint64(len(c.run))
-		if next > upTo || rec.Position >= visible || len(rec.Payload) < leastRecord {
+		if next > upTo || rec.Position >= visible || len(rec.Payload) < minRecordLen {
 			break
 		}
 		o, is := record.AsOrdinary(rec.Payload[timeLen:])
 		if !is || o.Publisher() != c.w.publisher || o.Sequence() != next {
 			break
 		}
-		c.run, c.last = append(c.run, o), append(c.last, rec)
+		c.run, c.runRecords = append(c.run, o), append(c.runRecords, rec)
 	}
 	return c.run
 }
 
-// unbroken returns the highest sequence up to which all next messages are kept and in order in
+// consecutiveThrough returns the highest sequence up to which all next messages are kept and in order in
 // the log, and the position before which messages are visible.
-func (c *fileCursor) unbroken() (upTo uint64, visible seglog.Position) {
+func (c *fileCursor) consecutiveThrough() (upTo uint64, visible seglog.Position) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if w := c.w; c.s.ended == nil && len(w.rejected) == 0 && max(w.slots.first, w.ordered) <= c.at+1 {
+	if w := c.w; c.s.endErr == nil && len(w.rejected) == 0 && max(w.slots.first, w.orderedFrom) <= c.at+1 {
 		upTo = w.last
 	}
 	return upTo, seglog.Position(c.s.visible)
@@ -99,16 +99,16 @@ func (c *fileCursor) unbroken() (upTo uint64, visible seglog.Position) {
 func (c *fileCursor) Skip(n int) {
 	if n > 0 {
 		c.at += uint64(n)
-		c.log.Skip(c.last[n-1])
+		c.log.Skip(c.runRecords[n-1])
 	}
 }
 
-// look returns the sequence to read next and its position. seq is 0 if there is no message.
-func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
+// measure returns the sequence to read next and its position. seq is 0 if there is no message.
+func (c *fileCursor) locateNext() (seq, prev, pos uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if c.s.ended != nil {
-		return 0, 0, 0, c.s.ended
+	if c.s.endErr != nil {
+		return 0, 0, 0, c.s.endErr
 	}
 	if seq = c.w.next(c.at); seq == 0 {
 		return 0, 0, 0, nil
@@ -124,7 +124,7 @@ func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
 // there are usually only a few bytes, which the cursor has already read.
 const maxSkip = 64 << 10
 
-// read returns the record at pos.
+// readAhead returns the record at pos.
 func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 	if at := c.log.Position(); at > pos || pos-at > maxSkip {
 		c.log.Seek(pos)
@@ -146,7 +146,7 @@ func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 	}
 }
 
-func (c *fileCursor) check(rec []byte, seq uint64) error {
+func (c *fileCursor) checkIdentity(rec []byte, seq uint64) error {
 	publisher, have, err := recordIdentity(rec)
 	if err == nil && (publisher != c.w.publisher || have != seq) {
 		err = fmt.Errorf("found message %d of publisher %d: %w", have, publisher, record.ErrMalformed)

@@ -153,7 +153,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 		if got := sequences(t, s, life); len(got) != 1 {
 			t.Errorf("a cursor shows %v while 2 is being written", got)
 		}
-		if _, err := s.Get(life, 2); !errors.Is(err, pubstore.ErrNotKept) {
+		if _, err := s.Get(life, 2); !errors.Is(err, pubstore.ErrNotFound) {
 			t.Errorf("Get(2) while it is being written: %v", err)
 		}
 		<-s.Appended()

@@ -30,14 +30,14 @@ const headMagic = "hfspubstore"
 var ErrNotStore = errors.New("not a publish store")
 
 // A mark is the payload of kindDiscard and kindReject: two numbers of 8 bytes, little endian.
-const markSize = 16
+const identitySize = 16
 
-func appendMark(dst []byte, publisher, seq uint64) []byte {
+func appendIdentity(dst []byte, publisher, seq uint64) []byte {
 	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, publisher), seq)
 }
 
-func decodeMark(p []byte) (publisher, seq uint64, err error) {
-	if len(p) != markSize {
+func decodeIdentity(p []byte) (publisher, seq uint64, err error) {
+	if len(p) != identitySize {
 		return 0, 0, errState
 	}
 	return binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]), nil
@@ -70,9 +70,9 @@ func (e *VersionError) Error() string {
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
-// asNewer returns a *VersionError if err is about a later version of the format, and nil
+// asVersionError returns a *VersionError if err is about a later version of the format, and nil
 // otherwise.
-func asNewer(path string, err error) error {
+func asVersionError(path string, err error) error {
 	if newer, is := errors.AsType[*format.VersionError](err); is {
 		return &VersionError{Path: path, Err: newer}
 	}
@@ -92,25 +92,25 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 		switch {
 		case o.AcceptDamage && errors.As(err, &d) && d.Position != found:
 			found = d.Position // the log knows this damage now, and cuts there at the next opening
-		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.fs, slashed(dir)):
+		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.fs, slashPath(dir)):
 		default:
 			return s, err
 		}
 	}
 }
 
-// space returns the number of bytes that messages may still take. It makes the reserve file if
+// measureSpace returns the number of bytes that messages may still take. It makes the reserve file if
 // there is none and the disk has room for it: opening a store after a crash takes up to a
 // segment.
-func (s *File) space(disk seglog.FS) (int64, error) {
+func (s *File) measureSpace(disk seglog.FS) (int64, error) {
 	reserve, keep := s.segment+diskSpare, int64(diskSpare)
-	switch err := seglog.KeepReserve(disk, slashed(s.dir), reserve); {
+	switch err := seglog.KeepReserve(disk, slashPath(s.dir), reserve); {
 	case errors.Is(err, syscall.ENOSPC):
 		keep += reserve
 	case err != nil:
 		return 0, s.fail(err)
 	}
-	free, _, err := disk.Space(slashed(s.dir))
+	free, _, err := disk.Space(slashPath(s.dir))
 	return free + s.log.Room() - keep, err
 }
 
@@ -129,20 +129,20 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	s := newFile(dir, &o)
 	var err error
 	s.log, err = seglog.Open(seglog.Options{
-		FS: o.fs, Dir: slashed(dir), Owner: (*fileOwner)(s),
+		FS: o.fs, Dir: slashPath(dir), Owner: (*fileOwner)(s),
 		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage+recordRoom, maxRecord),
 		CheckHead: checkHead, SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
 	})
 	if err != nil {
 		return nil, s.openError(err)
 	}
-	if err := s.begin(currentBoot(o.BootID), o.AcceptDamage); err != nil {
+	if err := s.recover(currentBoot(o.BootID), o.AcceptDamage); err != nil {
 		s.log.Abandon()
 		return nil, s.openError(err)
 	}
-	s.disk.look = func() (int64, error) { return s.space(o.fs) }
-	s.disk.see()
-	if err := s.failure(); err != nil {
+	s.disk.measure = func() (int64, error) { return s.measureSpace(o.fs) }
+	s.disk.refresh()
+	if err := s.diskError(); err != nil {
 		s.log.Abandon()
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 		close(s.done)
 		return s, nil
 	}
-	go s.run()
+	go s.commitLoop()
 	return s, nil
 }
 
@@ -164,14 +164,14 @@ func stageBytes(syncAlways bool) int {
 	return 1 << 20
 }
 
-// check returns an error that names the first invalid option.
+// checkMessage returns an error that names the first invalid option.
 func (o *FileOptions) check(dir string) error {
 	if dir == "" {
 		return errors.New("publish store: OpenFile needs a directory")
 	}
 	return cmp.Or(
 		checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage),
-		notNegative("SegmentBytes", o.SegmentBytes),
+		checkNotNegative("SegmentBytes", o.SegmentBytes),
 	)
 }
 
@@ -186,13 +186,13 @@ func newCommitter(interval time.Duration) committer {
 func newFile(dir string, o *FileOptions) *File {
 	s := &File{
 		dir: dir, syncAlways: o.SyncAlways,
-		segment:   orDefault(o.SegmentBytes, 16<<20),
-		committer: newCommitter(o.SyncInterval),
-		logged:    make(map[uint64]uint64),
+		segment:     orDefault(o.SegmentBytes, 16<<20),
+		committer:   newCommitter(o.SyncInterval),
+		loggedAcked: make(map[uint64]uint64),
 	}
 	s.synced.L = &s.mu
-	s.changer = newChanger(s.keepChange, o.NewLife)
-	s.set(limits{
+	s.stateChanger = newStateChanger(s.changeState, o.NewLife)
+	s.applyLimits(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
@@ -203,7 +203,7 @@ func newFile(dir string, o *FileOptions) *File {
 func (s *File) openError(err error) error {
 	var damage *seglog.DamageError
 	var already *DamagedError
-	newer := asNewer(s.dir, err)
+	newer := asVersionError(s.dir, err)
 	switch {
 	case newer != nil:
 		return newer
@@ -221,30 +221,30 @@ func (s *File) openError(err error) error {
 	return fmt.Errorf("open publish store %s: %w", s.dir, err)
 }
 
-// begin finds the messages that the state lists as kept. It records durably that the store is
+// beginLife finds the messages that the state lists as kept. It records durably that the store is
 // open, and so not closed cleanly from now on.
-func (s *File) begin(boot string, acceptDamage bool) error {
+func (s *File) recover(boot string, acceptDamage bool) error {
 	damage := s.log.Damage()
 	if damage != nil && !acceptDamage {
 		return &DamagedError{Path: s.dir, Err: damage}
 	}
 	if damage != nil {
-		if err := s.eachAside(s.ledger.replayBehindDamage); err != nil {
+		if err := s.eachAside(s.state.replayAfterDamage); err != nil {
 			return err
 		}
 		// The salvaged messages follow. With this state a later replay accepts their numbers.
-		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
+		if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 			return err
 		}
 	}
-	if err := s.find(acceptDamage); err != nil {
+	if err := s.fillSlots(acceptDamage); err != nil {
 		return err
 	}
 	if damage != nil || s.givenUp > 0 {
-		s.ledger.closed, boot = false, "" // numbers may have been lost
+		s.state.closed, boot = false, "" // numbers may have been lost
 	}
-	s.ledger.open(boot, s.newLife())
-	if err := s.announce(); err != nil {
+	s.state.recordOpen(boot, s.newLife())
+	if err := s.logOpened(); err != nil {
 		return err
 	}
 	if damage != nil {
@@ -255,9 +255,9 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 	return s.log.Trim(s.oldestLocked()) // commit trims too, but may never run on a full disk
 }
 
-// announce makes the state of a store that was just opened durable.
-func (s *File) announce() error {
-	if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
+// logOpened makes the state of a store that was just opened durable.
+func (s *File) logOpened() error {
+	if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 		return err
 	}
 	end, err := s.log.Sync()
@@ -266,42 +266,42 @@ func (s *File) announce() error {
 	}
 	s.durable = end
 	s.visible = uint64(end)
-	for _, w := range s.ledger.lives {
-		s.logged[w.publisher] = w.acked
+	for _, w := range s.state.lives {
+		s.loggedAcked[w.publisher] = w.acked
 	}
 	return nil
 }
 
-// find fills the slots from the messages in the log, and from the records that were set aside
+// findLife fills the slots from the messages in the log, and from the records that were set aside
 // after damage.
-func (s *File) find(acceptDamage bool) error {
-	records := (uint64(s.log.End()) + uint64(s.log.Size())) / leastRecord
-	for _, w := range s.ledger.lives {
-		if err := w.prepare(records); err != nil {
+func (s *File) fillSlots(acceptDamage bool) error {
+	records := (uint64(s.log.End()) + uint64(s.log.Size())) / minRecordLen
+	for _, w := range s.state.lives {
+		if err := w.prepareSlots(records); err != nil {
 			return &DamagedError{Path: s.dir, Err: err}
 		}
 	}
-	if err := eachRecord(s.log.Cursor(s.log.First()), s.ledger.fill); err != nil {
+	if err := eachRecord(s.log.Cursor(s.log.First()), s.state.fillFromRecord); err != nil {
 		return err
 	}
 	if err := s.salvage(); err != nil {
 		return err
 	}
-	for _, w := range s.ledger.lives {
+	for _, w := range s.state.lives {
 		if acceptDamage {
-			s.givenUp += w.giveUp()
-		} else if seq := w.missing(0); seq != 0 {
+			s.givenUp += w.giveUpMissing()
+		} else if seq := w.nextMissing(0); seq != 0 {
 			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher)}
 		}
 	}
-	if len(s.ledger.lives) > 0 {
-		s.ledger.prune()
+	if len(s.state.lives) > 0 {
+		s.state.prune()
 	}
 	return nil
 }
 
-// fill notes the position of the message in a record.
-func (l *ledger) fill(r seglog.Record) error {
+// fillFromRecord notes the position of the message in a record.
+func (l *storeState) fillFromRecord(r seglog.Record) error {
 	if r.Kind != kindMessage {
 		return nil
 	}
@@ -310,8 +310,8 @@ func (l *ledger) fill(r seglog.Record) error {
 	if err != nil {
 		return fmt.Errorf("record at %d: %w", r.Position, err)
 	}
-	if w := l.of(publisher); w != nil {
-		w.fill(seq, uint64(r.Position), size, ms)
+	if w := l.lifeOf(publisher); w != nil {
+		w.fillSlot(seq, uint64(r.Position), size, ms)
 	}
 	return nil
 }
@@ -320,7 +320,7 @@ func (l *ledger) fill(r seglog.Record) error {
 // else has the store, Append calls them while mu is held.
 type fileOwner File
 
-func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.ledger.encodeState()...) }
+func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.state.encode()...) }
 
 func (o *fileOwner) Summary() []byte { return nil }
 
@@ -329,26 +329,26 @@ func (o *fileOwner) RecoverHead(p []byte) error {
 	if !is {
 		return ErrNotStore
 	}
-	return o.ledger.decodeState(state)
+	return o.state.decode(state)
 }
 
-func (o *fileOwner) Recover(r seglog.Record) error { return o.ledger.replay(r.Kind, r.Payload) }
+func (o *fileOwner) Recover(r seglog.Record) error { return o.state.replay(r.Kind, r.Payload) }
 
 // replay applies a record to a ledger whose slots are not filled yet.
-func (l *ledger) replay(kind uint8, p []byte) error {
+func (l *storeState) replay(kind uint8, p []byte) error {
 	var publisher, seq uint64
 	var err error
 	switch kind {
 	case kindState:
-		return l.decodeState(p)
+		return l.decode(p)
 	case kindMessage:
 		publisher, seq, err = recordIdentity(p)
 	case kindDiscard, kindReject:
-		publisher, seq, err = decodeMark(p)
+		publisher, seq, err = decodeIdentity(p)
 	default:
 		return fmt.Errorf("kind %#x: %w", kind, errState)
 	}
-	w := l.of(publisher)
+	w := l.lifeOf(publisher)
 	if err == nil && w == nil {
 		err = fmt.Errorf("kind %#x: publisher %d: %w", kind, publisher, errState)
 	}
@@ -359,7 +359,7 @@ func (l *ledger) replay(kind uint8, p []byte) error {
 }
 
 // replay applies a record to a life whose slots are not filled yet.
-func (w *window) replay(kind uint8, seq uint64) error {
+func (w *lifeState) replay(kind uint8, seq uint64) error {
 	switch {
 	case kind == kindMessage && seq == w.last+1:
 		w.last = seq

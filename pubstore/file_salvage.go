@@ -33,12 +33,12 @@ func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 	}
 }
 
-// replayBehindDamage replays a record after damage. Records in between are missing, so a record
+// replayAfterDamage replays a record after damage. Records in between are missing, so a record
 // that contradicts the ledger is ignored.
-func (l *ledger) replayBehindDamage(r seglog.Record) error {
+func (l *storeState) replayAfterDamage(r seglog.Record) error {
 	if r.Kind == kindMessage {
 		publisher, seq, err := recordIdentity(r.Payload)
-		if w := l.of(publisher); err == nil && w != nil {
+		if w := l.lifeOf(publisher); err == nil && w != nil {
 			w.last = max(w.last, seq)
 		}
 		return nil
@@ -60,13 +60,13 @@ func (s *File) salvage() error {
 		if err != nil {
 			return nil
 		}
-		w := s.ledger.of(publisher)
-		if w == nil || !w.holds(seq) || w.slots.at(seq).pos != noPos {
+		w := s.state.lifeOf(publisher)
+		if w == nil || !w.isKept(seq) || w.slots.at(seq).pos != noPos {
 			return nil
 		}
 		pos, err := s.log.Append(kindMessage, r.Payload)
 		if err == nil {
-			w.fill(seq, uint64(pos), size, ms)
+			w.fillSlot(seq, uint64(pos), size, ms)
 		}
 		return err
 	})

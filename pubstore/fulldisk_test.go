@@ -17,7 +17,7 @@ const diskSize = 4 << 20
 // onSmallDisk opens a store on a disk of 4 MiB.
 func onSmallDisk(t *testing.T, disk *memfs.FS) *pubstore.File {
 	t.Helper()
-	disk.Capacity(diskSize)
+	disk.SetCapacity(diskSize)
 	return openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true}, disk))
 }
 
@@ -105,7 +105,7 @@ func testFileOpensOnAFullDisk(t *testing.T) {
 	var s *pubstore.File
 	for range 5 {
 		disk = disk.Crash(memfs.KeepAll)
-		disk.Capacity(diskSize - free)
+		disk.SetCapacity(diskSize - free)
 		s = openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true}, disk))
 		if got := keptWhole(t, s, 1); got != n {
 			t.Fatalf("keeps %d of %d", got, n)
@@ -115,7 +115,7 @@ func testFileOpensOnAFullDisk(t *testing.T) {
 		}
 	}
 	letGoAll(t, s, n)
-	disk.Capacity(diskSize)
+	disk.SetCapacity(diskSize)
 	if more := fillDisk(t, s); more < n/2 {
 		t.Errorf("%d more after all was let go, %d before", more, n)
 	}
@@ -130,7 +130,7 @@ func TestFileAwaitsSpace(t *testing.T) {
 		disk := memfs.New()
 		fillDisk(t, onSmallDisk(t, disk))
 		disk = disk.Crash(memfs.KeepAll)
-		disk.Capacity(diskSize)
+		disk.SetCapacity(diskSize)
 		s := openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10}, disk))
 		defer s.Close()
 		done := make(chan error)
@@ -144,7 +144,7 @@ func TestFileAwaitsSpace(t *testing.T) {
 			t.Fatalf("did not wait: %v", err)
 		default:
 		}
-		disk.Capacity(2 * diskSize)
+		disk.SetCapacity(2 * diskSize)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

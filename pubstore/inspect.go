@@ -52,35 +52,35 @@ type Range struct {
 // if a process has it open, and a *VersionError if a later version has written it. Damage is
 // reported in the Inspection, not as an error.
 func InspectFile(dir string, o FileOptions, each func(life string, m *Message) error) (Inspection, error) {
-	i := fileInspector{disk: cmp.Or(o.fs, seglog.ReadOnly), dir: slashed(dir)}
-	err := i.run(each)
-	newer := asNewer(dir, err)
+	i := fileInspector{disk: cmp.Or(o.fs, seglog.ReadOnly), dir: slashPath(dir)}
+	err := i.inspect(each)
+	newer := asVersionError(dir, err)
 	switch {
 	case newer != nil:
 		return i.found, newer
 	case errors.Is(err, seglog.ErrLocked):
 		err = ErrLocked
-	case err == nil && len(i.ledger.lives)+len(i.found.Damage) == 0:
+	case err == nil && len(i.state.lives)+len(i.found.Damage) == 0:
 		err = ErrNotStore
 	}
 	if err != nil {
 		return i.found, fmt.Errorf("inspect publish store %s: %w", dir, err)
 	}
-	i.ledger.inspect(o.BootID, &i.found)
+	i.state.fillInspection(o.BootID, &i.found)
 	return i.found, nil
 }
 
-// inspect copies the ledger's knowledge into an inspection. A nil boot means the system's boot
+// fillInspection copies the ledger's knowledge into an inspection. A nil boot means the system's boot
 // id.
-func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
+func (l *storeState) fillInspection(boot func() (string, error), found *Inspection) {
 	id := currentBoot(boot)
-	if !l.trusts(id) {
-		l.mayHaveSent() // as opening does
+	if !l.hasWholeTail(id) {
+		l.assumeAllSent() // as opening does
 	}
-	found.Name, found.Counter, found.Closed, found.Renews = l.name, l.counter, l.closed, !l.trusts(id)
-	for i, life := range l.report() {
+	found.Name, found.Counter, found.Closed, found.Renews = l.name, l.counter, l.closed, !l.hasWholeTail(id)
+	for i, life := range l.listLives() {
 		w := l.lives[i]
-		found.Lives = append(found.Lives, InspectedLife{Life: life, First: w.next(0), Bytes: w.bytes, Missing: w.lost})
+		found.Lives = append(found.Lives, InspectedLife{Life: life, First: w.next(0), Bytes: w.bytes, Missing: w.unreadable})
 	}
 }
 
@@ -88,20 +88,20 @@ func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
 type fileInspector struct {
 	disk    seglog.FS
 	dir     string
-	ledger  ledger
+	state   storeState
 	damaged bool
 	records uint64
 	found   Inspection
 }
 
-func (i *fileInspector) run(each func(string, *Message) error) error {
+func (i *fileInspector) inspect(each func(string, *Message) error) error {
 	log, err := seglog.Inspect(i.disk, i.dir, seglog.Visitor{Segment: i.segment, Record: i.replay, Damage: i.damage})
 	if err != nil {
 		return err
 	}
-	i.note(log)
-	for _, w := range i.ledger.lives {
-		if err := w.prepare(i.records); err != nil {
+	i.addLogFindings(log)
+	for _, w := range i.state.lives {
+		if err := w.prepareSlots(i.records); err != nil {
 			i.found.Damage = append(i.found.Damage, err)
 			return nil // without slots, nothing is known of its messages
 		}
@@ -109,16 +109,16 @@ func (i *fileInspector) run(each func(string, *Message) error) error {
 	if _, err := seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: i.fill}); err != nil {
 		return err
 	}
-	i.judge()
+	i.findMissing()
 	if each == nil {
 		return nil
 	}
-	_, err = seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: func(r seglog.Record) error { return i.show(r, each) }})
+	_, err = seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: func(r seglog.Record) error { return i.visitRecord(r, each) }})
 	return err
 }
 
-// note copies the log's own findings.
-func (i *fileInspector) note(log seglog.Inspection) {
+// noteDurable copies the log's own findings.
+func (i *fileInspector) addLogFindings(log seglog.Inspection) {
 	for _, d := range log.Damage {
 		i.found.Damage = append(i.found.Damage, d)
 	}
@@ -130,17 +130,17 @@ func (i *fileInspector) note(log seglog.Inspection) {
 	}
 }
 
-// judge lists the messages that should be in the store and were not found.
-func (i *fileInspector) judge() {
-	for _, w := range i.ledger.lives {
-		if seq := w.missing(0); seq != 0 {
+// findMissing lists the messages that should be in the store and were not found.
+func (i *fileInspector) findMissing() {
+	for _, w := range i.state.lives {
+		if seq := w.nextMissing(0); seq != 0 {
 			i.found.Damage = append(i.found.Damage, fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher))
-			w.giveUp()
+			w.giveUpMissing()
 		}
 	}
-	if len(i.ledger.lives) > 0 {
-		current := i.ledger.current()
-		i.ledger.lives = slices.DeleteFunc(i.ledger.lives, func(w *window) bool { return w != current && w.kept == 0 && w.lost == nil })
+	if len(i.state.lives) > 0 {
+		current := i.state.current()
+		i.state.lives = slices.DeleteFunc(i.state.lives, func(w *lifeState) bool { return w != current && w.kept == 0 && w.unreadable == nil })
 	}
 }
 
@@ -152,8 +152,8 @@ func (i *fileInspector) segment(s seglog.Segment) error {
 	if !is {
 		return nil // the head is damaged
 	}
-	err := i.ledger.decodeState(state)
-	if asNewer(i.dir, err) != nil {
+	err := i.state.decode(state)
+	if asVersionError(i.dir, err) != nil {
 		return err
 	}
 	if err != nil {
@@ -170,10 +170,10 @@ func (i *fileInspector) damage(*seglog.DamageError) error {
 func (i *fileInspector) replay(r seglog.Record) error {
 	i.records++
 	if i.damaged {
-		return i.ledger.replayBehindDamage(r)
+		return i.state.replayAfterDamage(r)
 	}
-	err := i.ledger.replay(r.Kind, r.Payload)
-	if asNewer(i.dir, err) != nil {
+	err := i.state.replay(r.Kind, r.Payload)
+	if asVersionError(i.dir, err) != nil {
 		return err
 	}
 	if err != nil {
@@ -184,23 +184,23 @@ func (i *fileInspector) replay(r seglog.Record) error {
 }
 
 func (i *fileInspector) fill(r seglog.Record) error {
-	_ = i.ledger.fill(r) // an unreadable message counts as missing
+	_ = i.state.fillFromRecord(r) // an unreadable message counts as missing
 	return nil
 }
 
-func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error) error {
+func (i *fileInspector) visitRecord(r seglog.Record, each func(string, *Message) error) error {
 	publisher, seq, err := recordIdentity(r.Payload)
-	w := i.ledger.of(publisher)
-	if r.Kind != kindMessage || err != nil || w == nil || !w.holds(seq) || w.slots.at(seq).pos != uint64(r.Position) {
+	w := i.state.lifeOf(publisher)
+	if r.Kind != kindMessage || err != nil || w == nil || !w.isKept(seq) || w.slots.at(seq).pos != uint64(r.Position) {
 		return nil // not a kept message; of two copies the later one counts
 	}
-	return show(w, seq, r.Payload, each)
+	return visitMessage(w, seq, r.Payload, each)
 }
 
-// show calls each with one kept message.
-func show(w *window, seq uint64, record []byte, each func(string, *Message) error) error {
+// visitRecord calls each with one kept message.
+func visitMessage(w *lifeState, seq uint64, record []byte, each func(string, *Message) error) error {
 	var m Message
-	if err := decodeRecord(record, &m, new(intern.Texts)); err != nil {
+	if err := decodeRecord(record, &m, new(intern.Table)); err != nil {
 		return fmt.Errorf("message %d of publisher %d: %w", seq, w.publisher, err)
 	}
 	m.Prev = w.prev(seq)
@@ -214,23 +214,23 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 	var found Inspection
 	err := db.View(func(tx *bbolt.Tx) error {
 		root := tx.Bucket(s.bucket)
-		if root == nil || !holdsStore(root) {
+		if root == nil || !isStore(root) {
 			return ErrNotStore
 		}
-		err := s.ledger.decodeState(root.Get(stateKey))
-		if newer := asNewer(db.Path(), err); newer != nil {
+		err := s.state.decode(root.Get(stateKey))
+		if newer := asVersionError(db.Path(), err); newer != nil {
 			return newer
 		}
 		if err != nil {
 			found.Damage = append(found.Damage, err)
 			return nil
 		}
-		for _, w := range s.ledger.lives {
+		for _, w := range s.state.lives {
 			if err := s.recoverLife(root, w); err != nil {
 				found.Damage = append(found.Damage, err)
 				s.inspectDamaged(root, w)
 			}
-			if err := showLife(root, w, each); err != nil {
+			if err := visitLife(root, w, each); err != nil {
 				return err
 			}
 		}
@@ -239,9 +239,9 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 	if err != nil {
 		return found, fmt.Errorf("inspect publish store %s, bucket %s: %w", db.Path(), bucket, err)
 	}
-	s.ledger.inspect(o.BootID, &found)
+	s.state.fillInspection(o.BootID, &found)
 	if db.IsReadOnly() { // otherwise a process has it open, and its opening has checked this
-		whole, err := boltfile.Whole(db)
+		whole, err := boltfile.MetaPagesValid(db)
 		found.Renews = found.Renews || !whole
 		return found, err
 	}
@@ -250,22 +250,22 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 
 // inspectDamaged finds the readable messages of a life that recoverLife refuses, and notes the
 // others as lost.
-func (s *Bolt) inspectDamaged(root *bbolt.Bucket, w *window) {
+func (s *Bolt) inspectDamaged(root *bbolt.Bucket, w *lifeState) {
 	b := root.Bucket(lifeKey(w.publisher))
-	w.kept, w.bytes, w.last = 0, 0, givenOut(b, w)
-	if w.prepare(salvageLimit(root)) != nil {
+	w.kept, w.bytes, w.last = 0, 0, highestGivenOut(b, w)
+	if w.prepareSlots(salvageLimit(root)) != nil {
 		w.last, w.slots = w.acked, slots{first: w.acked + 1} // without slots, nothing is known of its messages
 		return
 	}
 	if b != nil {
 		s.fill(b, w)
 	}
-	w.giveUp()
+	w.giveUpMissing()
 }
 
-// holdsStore reports whether a bucket belongs to a store: it has a state and the bucket of a life
+// isStore reports whether a bucket belongs to a store: it has a state and the bucket of a life
 // or, without such a bucket, a state that decodes.
-func holdsStore(root *bbolt.Bucket) bool {
+func isStore(root *bbolt.Bucket) bool {
 	var lives int
 	root.ForEachBucket(func(key []byte) error {
 		if len(key) == len(lifeKey(0)) {
@@ -274,21 +274,21 @@ func holdsStore(root *bbolt.Bucket) bool {
 		return nil
 	})
 	state := root.Get(stateKey)
-	err := new(ledger).decodeState(state)
-	return state != nil && (lives > 0 || err == nil || asNewer("", err) != nil)
+	err := new(storeState).decode(state)
+	return state != nil && (lives > 0 || err == nil || asVersionError("", err) != nil)
 }
 
-// showLife calls each, unless it is nil, with the kept messages of a life.
-func showLife(root *bbolt.Bucket, w *window, each func(string, *Message) error) error {
+// visitLife calls each, unless it is nil, with the kept messages of a life.
+func visitLife(root *bbolt.Bucket, w *lifeState, each func(string, *Message) error) error {
 	b := root.Bucket(lifeKey(w.publisher))
 	if each == nil || b == nil {
 		return nil
 	}
 	return b.ForEach(func(key, record []byte) error {
 		_, seq, err := recordIdentity(record)
-		if err != nil || !bytes.Equal(key, seqKey(seq)) || !w.holds(seq) || w.slots.at(seq).pos == noPos {
+		if err != nil || !bytes.Equal(key, seqKey(seq)) || !w.isKept(seq) || w.slots.at(seq).pos == noPos {
 			return nil
 		}
-		return show(w, seq, slices.Clone(record), each)
+		return visitMessage(w, seq, slices.Clone(record), each)
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// use calls most methods of a store until its disk fails.
+// withState calls most methods of a store until its disk fails.
 func use(fs *memfs.FS) {
 	s, err := pubstore.OpenFile("outbox", testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 700}, fs))
 	if err != nil {
@@ -57,12 +57,12 @@ func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 	t.Helper()
 	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot(bootID), SegmentBytes: 700}, fs)
 	var bodies []string
-	before, ops := fs.String(), fs.Ops()
+	before, ops := fs.String(), fs.Changes()
 	seen, unseen := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
 		bodies = append(bodies, string(m.Body))
 		return nil
 	})
-	if fs.String() != before || fs.Ops() != ops {
+	if fs.String() != before || fs.Changes() != ops {
 		t.Errorf("%s: InspectFile has changed the disk", what)
 	}
 	s, err := pubstore.OpenFile("outbox", o)

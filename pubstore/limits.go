@@ -17,16 +17,16 @@ const (
 	MaxHeader = 32 << 10
 )
 
-// ownLimit is the Limit of a TooLargeError that a store returns.
-const ownLimit = "MaxMessage or MaxBytes of the publish store"
+// limitSetting is the Limit of a TooLargeError that a store returns.
+const limitSetting = "MaxMessage or MaxBytes of the publish store"
 
 // A TooLargeError means that the store, or the server, never accepts a message of this size. The
 // message was not stored.
 type TooLargeError struct {
 	Size, Max int // in bytes
 	// Header is true if topic, key and correlation id are too large, and not the whole message.
-	Header bool
-	Limit  string // the setting that holds the limit
+	Header  bool
+	Setting string // the setting that holds the limit
 }
 
 func (e *TooLargeError) Error() string {
@@ -35,15 +35,15 @@ func (e *TooLargeError) Error() string {
 		what = "header of a message"
 	}
 	s := fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
-	if e.Limit != "" {
-		s += " (" + e.Limit + ")"
+	if e.Setting != "" {
+		s += " (" + e.Setting + ")"
 	}
 	return s
 }
 
-// check returns an error if a store of messages up to max bytes cannot take m: a *TooLargeError,
+// checkMessage returns an error if a store of messages up to max bytes cannot take m: a *TooLargeError,
 // or an error that names the invalid field.
-func check(m *Message, max int) error {
+func checkMessage(m *Message, max int) error {
 	switch {
 	case strings.ContainsFunc(m.SOWKey, notBase64):
 		return fmt.Errorf("publish store: SOWKey is %q, it must be of base-64 characters", m.SOWKey)
@@ -54,7 +54,7 @@ func check(m *Message, max int) error {
 	case m.HeaderSize() > MaxHeader:
 		return &TooLargeError{Size: m.HeaderSize(), Max: MaxHeader, Header: true}
 	case m.Size() > max:
-		return &TooLargeError{Size: m.Size(), Max: max, Limit: ownLimit}
+		return &TooLargeError{Size: m.Size(), Max: max, Setting: limitSetting}
 	}
 	return nil
 }
@@ -69,10 +69,10 @@ func notBase64(r rune) bool {
 
 // checkLimits returns an error that names the first negative field.
 func checkLimits(messages int, bytes int64, message int) error {
-	return cmp.Or(notNegative("MaxMessages", messages), notNegative("MaxBytes", bytes), notNegative("MaxMessage", message))
+	return cmp.Or(checkNotNegative("MaxMessages", messages), checkNotNegative("MaxBytes", bytes), checkNotNegative("MaxMessage", message))
 }
 
-func notNegative[T int | int64 | time.Duration](field string, value T) error {
+func checkNotNegative[T int | int64 | time.Duration](field string, value T) error {
 	if value < 0 {
 		return fmt.Errorf("publish store: %s is %v, it must not be negative", field, value)
 	}

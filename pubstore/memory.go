@@ -24,8 +24,8 @@ type MemoryOptions struct {
 // Memory is a Store in memory. It survives a lost connection and a server failure, but not the
 // end of the process. Each new Memory begins a new life, and so it is a new publisher (R10).
 type Memory struct {
-	desk
-	changer
+	storeBase
+	stateChanger
 	arena arena // guarded by mu
 }
 
@@ -35,18 +35,18 @@ var _ Store = (*Memory)(nil)
 // result, except Close, returns an error that names the field.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
-	s.changer = newChanger(s.use, o.NewLife)
-	s.set(limits{
+	s.stateChanger = newStateChanger(s.withState, o.NewLife)
+	s.applyLimits(limits{
 		messages: o.MaxMessages, defaultMessages: 100_000,
 		bytes: o.MaxBytes, defaultBytes: 64 << 20,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
 	})
-	s.ledger.drop = s.arena.drop
+	s.state.onDrop = s.arena.drop
 	id := s.newLife()
 	if failpoint.On(failpoint.R10SameLife) {
 		id = "same"
 	}
-	s.ledger.open("", id)
+	s.state.recordOpen("", id)
 	if err := checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage); err != nil {
 		s.endLocked(err) // no other goroutine has the store yet
 	}
@@ -58,8 +58,8 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 	if err := s.admit(ctx, m); err != nil {
 		return 0, err
 	}
-	w := s.ledger.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.now.time()
+	w := s.state.current()
+	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.clock.now()
 	pos, err := s.arena.add(m)
 	if err != nil {
 		s.mu.Unlock()
@@ -67,13 +67,13 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 	}
 	w.append(pos, m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
-	s.signal()
+	s.signalAppended()
 	return m.Sequence, nil
 }
 
 // Cursor implements Store.
 func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
-	w, err := s.readable(life)
+	w, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +83,10 @@ func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
 // A memoryCursor copies each message that it returns, since the arena may reuse its memory.
 type memoryCursor struct {
 	s   *Memory
-	w   *window // guarded by s.mu
-	at  uint64  // the sequence last returned
+	w   *lifeState // guarded by s.mu
+	at  uint64     // the sequence last returned
 	buf []byte
-	in  intern.Texts
+	in  intern.Table
 }
 
 // maxIdleBuffer is the size up to which a cursor keeps its buffer for the next message.
@@ -110,8 +110,8 @@ func (c *memoryCursor) copyNext() (prev uint64, ok bool, err error) {
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if c.s.ended != nil {
-		return 0, false, c.s.ended
+	if c.s.endErr != nil {
+		return 0, false, c.s.endErr
 	}
 	seq := c.w.next(c.at)
 	if seq == 0 {
@@ -126,18 +126,18 @@ func (c *memoryCursor) Close() error { return nil }
 
 // Discard implements Store.
 func (s *Memory) Discard(life string, through uint64) error {
-	return s.useLife(life, func(w *window) {
-		if s.ledger.discard(w, through) {
-			s.line.wake()
+	return s.withLife(life, func(w *lifeState) {
+		if s.state.discard(w, through) {
+			s.waiting.wakeFirst()
 		}
 	})
 }
 
 // Reject implements Store.
 func (s *Memory) Reject(life string, sequence uint64) error {
-	return s.useLife(life, func(w *window) {
-		if s.ledger.reject(w, sequence) {
-			s.line.wake()
+	return s.withLife(life, func(w *lifeState) {
+		if s.state.reject(w, sequence) {
+			s.waiting.wakeFirst()
 		}
 	})
 }
@@ -145,7 +145,7 @@ func (s *Memory) Reject(life string, sequence uint64) error {
 // Get implements Store.
 func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 	c, err := s.Cursor(life, sequence-1)
-	return only(c, err, sequence)
+	return readOne(c, err, sequence)
 }
 
 // Close implements Store. All messages are lost.

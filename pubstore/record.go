@@ -14,13 +14,13 @@ import (
 // since the Unix epoch), followed by its record as the client sends it to servers (package
 // record).
 //
-// leastRecord is the length of the shortest stored form.
-const leastRecord = timeLen + record.Least
+// minRecordLen is the length of the shortest stored form.
+const minRecordLen = timeLen + record.MinLen
 
 const timeLen = 8
 
-// moreRecord is the most bytes that a stored form has beyond leastRecord and Message.Size.
-const moreRecord = 8
+// maxExtraLen is the most bytes that a stored form has beyond minRecordLen and Message.Size.
+const maxExtraLen = 8
 
 // An encoder makes stored forms. It is not safe for concurrent use.
 type encoder struct {
@@ -66,13 +66,13 @@ func (e *encoder) appendAny(dst []byte, m *Message) ([]byte, error) {
 	return dst, err
 }
 
-// summedHead returns the length of a stored form before its content. The content has its own
+// headLen returns the length of a stored form before its content. The content has its own
 // checksum.
-func summedHead(rec []byte) int { return timeLen + record.HeaderLen(rec[timeLen:]) }
+func headLen(rec []byte) int { return timeLen + record.HeaderLen(rec[timeLen:]) }
 
 // recordIdentity returns the identity in a stored form. It does not check the rest.
 func recordIdentity(rec []byte) (publisher, seq uint64, err error) {
-	if len(rec) < leastRecord {
+	if len(rec) < minRecordLen {
 		return 0, 0, fmt.Errorf("%w: %d bytes", record.ErrMalformed, len(rec))
 	}
 	publisher, seq, _ = record.Identity(rec[timeLen:])
@@ -82,7 +82,7 @@ func recordIdentity(rec []byte) (publisher, seq uint64, err error) {
 // recordMeta returns the values for a slot: Message.Size, and the time in milliseconds.
 func recordMeta(rec []byte) (size int, ms int64, err error) {
 	var r record.Record
-	if len(rec) < leastRecord {
+	if len(rec) < minRecordLen {
 		return 0, 0, record.ErrMalformed
 	}
 	if err := record.Parse(rec[timeLen:], &r); err != nil {
@@ -92,9 +92,9 @@ func recordMeta(rec []byte) (size int, ms int64, err error) {
 }
 
 // decodeRecord decodes a stored form into m, except Prev. Body remains a part of rec.
-func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
+func decodeRecord(rec []byte, m *Message, in *intern.Table) error {
 	var r record.Record
-	if len(rec) < leastRecord {
+	if len(rec) < minRecordLen {
 		return record.ErrMalformed
 	}
 	if err := record.Parse(rec[timeLen:], &r); err != nil {
@@ -102,7 +102,7 @@ func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
 	}
 	m.Publisher, m.Sequence, m.Delta, m.Body, m.record = r.Publisher, r.Sequence, r.Delta, r.Body, r.Raw
 	m.Time = time.UnixMicro(int64(binary.LittleEndian.Uint64(rec)))
-	m.Topic, m.SOWKey, m.CorrelationID = in.Of(r.Topic), string(r.SOWKey), string(r.CorrelationID)
+	m.Topic, m.SOWKey, m.CorrelationID = in.String(r.Topic), string(r.SOWKey), string(r.CorrelationID)
 	m.Expiration = time.Duration(r.Expiration) * time.Second
 	return nil
 }

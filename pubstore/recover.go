@@ -8,9 +8,9 @@ import (
 // Recovery rebuilds the slots of a life whose numbers are known from the state. It calls prepare
 // once, fill for each record found, in any order, and then missing.
 
-// prepare makes empty slots for the kept messages of the life. It fails if they are more than
+// prepareSlots makes empty slots for the kept messages of the life. It fails if they are more than
 // limit.
-func (w *window) prepare(limit uint64) error {
+func (w *lifeState) prepareSlots(limit uint64) error {
 	if n := w.last - w.acked - w.rejected.count(w.last); n > limit {
 		return fmt.Errorf("publisher %d keeps %d messages, there are %d records at most", w.publisher, n, limit)
 	}
@@ -22,10 +22,10 @@ func (w *window) prepare(limit uint64) error {
 	return nil
 }
 
-// fill notes the position of a record. A record that is not kept is ignored. Of two records with
+// fillFromRecord notes the position of a record. A record that is not kept is ignored. Of two records with
 // one sequence the later counts.
-func (w *window) fill(seq, pos uint64, size int, ms int64) {
-	if !w.holds(seq) {
+func (w *lifeState) fillSlot(seq, pos uint64, size int, ms int64) {
+	if !w.isKept(seq) {
 		return
 	}
 	if s := w.slots.at(seq); s.pos == noPos {
@@ -35,9 +35,9 @@ func (w *window) fill(seq, pos uint64, size int, ms int64) {
 	w.slots.fill(seq, pos, uint32(size), ms)
 }
 
-// missing returns the lowest sequence above after whose message should be kept and was not found,
+// nextMissing returns the lowest sequence above after whose message should be kept and was not found,
 // or 0.
-func (w *window) missing(after uint64) uint64 {
+func (w *lifeState) nextMissing(after uint64) uint64 {
 	for seq := w.next(after); seq != 0; seq = w.next(seq) {
 		if w.slots.at(seq).pos == noPos {
 			return seq
@@ -48,22 +48,22 @@ func (w *window) missing(after uint64) uint64 {
 }
 
 // findOrder sets ordered. All positions must be known.
-func (w *window) findOrder() {
+func (w *lifeState) findOrder() {
 	var last uint64
 	for seq := w.next(0); seq != 0; seq = w.next(seq) {
 		pos := w.slots.at(seq).pos
 		if pos < last {
-			w.ordered = seq
+			w.orderedFrom = seq
 		}
 		last = pos
 	}
 }
 
-// giveUp treats the messages that were not found as rejected, and returns their number.
-func (w *window) giveUp() (n int) {
-	for seq := w.missing(0); seq != 0; seq = w.missing(seq) {
+// giveUpMissing treats the messages that were not found as rejected, and returns their number.
+func (w *lifeState) giveUpMissing() (n int) {
+	for seq := w.nextMissing(0); seq != 0; seq = w.nextMissing(seq) {
 		w.rejected.add(seq)
-		w.lost.add(seq)
+		w.unreadable.add(seq)
 		n++
 	}
 	w.skipRejected()

@@ -38,7 +38,7 @@ func openSharedDatabase(t *testing.T, path string) *shared {
 	s.marks, err = bookmarkstore.OpenBoltIn(s.db, "marks", bookmarkstore.BoltOptions{CommitInterval: 1})
 	s.must(err)
 	t.Cleanup(func() { s.outbox.Close(); s.marks.Close() })
-	s.sub, err = s.marks.Subscription("s", bookmarkstore.Query{Topic: "orders"})
+	s.sub, err = s.marks.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	s.must(err)
 	return s
 }
@@ -77,12 +77,12 @@ func (s *shared) handle(in func(func(*bbolt.Tx) error) error, b bookmarkstore.Bo
 		if _, err := s.outbox.AppendTx(tx, "invoices", []byte(b.String())); err != nil {
 			return err
 		}
-		mark := bookmarkstore.Mark{Subscription: "s", Bookmark: b}
+		mark := bookmarkstore.MessageRef{Subscription: "s", Bookmark: b}
 		return errors.Join(s.marks.DiscardTx(tx, mark), end)
 	})
 }
 
-// check compares the handled, the published and the undiscarded messages. It returns the number
+// checkMessage compares the handled, the published and the undiscarded messages. It returns the number
 // of handled ones.
 func (s *shared) check() int {
 	s.t.Helper()

@@ -36,7 +36,7 @@ func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error
 	if n < 500 {
 		t.Errorf("took %d messages of 20 KiB", n)
 	}
-	rest := smalldisk.TakeRest(t, dir)
+	rest := smalldisk.Fill(t, dir)
 	if err := s.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) { // the staged records may have no space
 		t.Fatal(err)
 	}

@@ -75,12 +75,12 @@ type Life struct {
 	Acked uint64 // highest sequence discarded as persisted; rejected ones do not raise it (R4)
 	Last  uint64 // highest sequence given out
 	Kept  int    // number of messages in the store
-	// Base is the offset that the client adds to a sequence for a server without our extensions;
-	// 0 until it is chosen (SetBase).
-	Base uint64
-	// BaseAfter is the value of Acked when Base was chosen: nothing up to it was sent with that
+	// PlainOffset is the offset that the client adds to a sequence for a server without our extensions;
+	// 0 until it is chosen (SetPlainOffset).
+	PlainOffset uint64
+	// PlainOffsetAfter is the value of Acked when Base was chosen: nothing up to it was sent with that
 	// base.
-	BaseAfter uint64
+	PlainOffsetAfter uint64
 
 	// Clock is the reading of the group's clock that the life got from a server; 0: none yet.
 	// With it, a server that has forgotten the publisher refuses messages that it may have taken
@@ -93,7 +93,7 @@ type Life struct {
 
 // PublisherOf returns the id by which servers and bookmarks name a life. Unlike the life itself
 // it is not a secret.
-func PublisherOf(life string) uint64 { return bookmark.OfLife(life).ID }
+func PublisherOf(life string) uint64 { return bookmark.IdentityOfLife(life).ID }
 
 // Usage counts the messages in a store, over all lives.
 type Usage struct {
@@ -115,7 +115,7 @@ type Store interface {
 	Acquire() (release func(), err error)
 
 	// Logon increments the durable logon counter and returns it. Of two sessions of one life,
-	// servers keep the one with the higher counter (R11). The error is ErrOtherName if the store
+	// servers keep the one with the higher counter (R11). The error is ErrNameMismatch if the store
 	// was first used with another client name. After Logon any message counts as possibly sent,
 	// until SetSent says otherwise.
 	Logon(name string) (counter uint64, err error)
@@ -147,9 +147,9 @@ type Store interface {
 	// as Last. For a life that the store no longer has, Discard does nothing and returns nil.
 	Discard(life string, through uint64) error
 
-	// Single notes that one server has all messages of a life up to through. The messages stay in
+	// SetSingle notes that one server has all messages of a life up to through. The messages stay in
 	// the store. Only Usage shows the difference.
-	Single(life string, through uint64)
+	SetSingle(life string, through uint64)
 
 	// Reject removes one message that a server refused. While its sequence is above Acked,
 	// Rejected returns it and the client states it at each logon, also after a restart. If the
@@ -160,11 +160,11 @@ type Store interface {
 	// first range is the lowest one that ends at or above from; most limits the number of ranges.
 	Rejected(life string, from uint64, most int) []Range
 
-	// Get returns one message, or ErrNotKept. The client calls it for the failed-write handler.
+	// Get returns one message, or ErrNotFound. The client calls it for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)
 
-	// SetBase stores Base for a life, and the current Acked as its BaseAfter, see Life.
-	SetBase(life string, base uint64) error
+	// SetPlainOffset stores Base for a life, and the current Acked as its PlainOffsetAfter, see Life.
+	SetPlainOffset(life string, base uint64) error
 
 	// SetClock stores the clock of a life, see Life.Clock. The client usually calls it once per
 	// life, before it sends anything. It survives a power cut if the store does.
@@ -198,14 +198,14 @@ var (
 	ErrFull = errors.New("publish store is full")
 	// ErrClosed means that the store is closed.
 	ErrClosed = errors.New("publish store is closed")
-	// ErrOtherName means that the store was first used with another client name.
-	ErrOtherName = errors.New("publish store belongs to another client name")
-	// ErrNotKept means that the message is not in the store.
-	ErrNotKept = errors.New("message is not in the publish store")
+	// ErrNameMismatch means that the store was first used with another client name.
+	ErrNameMismatch = errors.New("publish store belongs to another client name")
+	// ErrNotFound means that the message is not in the store.
+	ErrNotFound = errors.New("message is not in the publish store")
 	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("publish store is in use by another process")
-	// ErrNoLife means that the store does not know the life.
-	ErrNoLife = errors.New("publish store has no such life")
+	// ErrUnknownLife means that the store does not know the life.
+	ErrUnknownLife = errors.New("publish store has no such life")
 )
 
 // A FailedError means that the disk of a store failed. If a call that stores a message returns

@@ -12,7 +12,7 @@ func TestAddressOf(t *testing.T) {
 		"[fe80::1%eth0]:1":        "fe80::/64",
 		"client:40000":            "client:40000",
 	} {
-		if got := addressOf(address(from)); got != want {
+		if got := sourceNetwork(address(from)); got != want {
 			t.Errorf("%s is of %s, want %s", from, got, want)
 		}
 	}

@@ -24,14 +24,14 @@ const (
 	adminHeaders = 8 << 10          // of a request, bytes
 )
 
-// MaxSessions is the largest number of sessions in a page of /status.
-const MaxSessions = 1000
+// MaxSessionsPerPage is the largest number of sessions in a page of /status.
+const MaxSessionsPerPage = 1000
 
 // Readiness is the response of /readyz, see Server.AdminAddr.
 type Readiness struct {
 	Name       string     `json:"name"`
 	Version    string     `json:"version"`
-	Ready      bool       `json:"ready"`       // clients are served
+	Ready      bool       `json:"ready"`       // clientListener are served
 	Stopping   bool       `json:"stopping"`    // the stop has begun
 	CatchingUp bool       `json:"catching_up"` // the instance lacks, or may lack, messages of its peers, ready or not
 	Sync       SyncStatus `json:"sync"`        // as in Status
@@ -40,7 +40,7 @@ type Readiness struct {
 
 // serveAdmin serves the endpoints of AdminAddr, from the start until the server ends.
 func (s *Server) serveAdmin() {
-	if s.admin == nil {
+	if s.adminListener == nil {
 		return
 	}
 	mux := http.NewServeMux()
@@ -51,12 +51,12 @@ func (s *Server) serveAdmin() {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		r := s.readiness()
-		answer(w, r.Ready && !r.Stopping && r.Outdated == "", r)
+		respondJSON(w, r.Ready && !r.Stopping && r.Outdated == "", r)
 	})
 	mux.HandleFunc("GET /status", s.answerStatus)
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
 	server := &http.Server{
-		Handler: withoutBody(mux), MaxHeaderBytes: adminHeaders,
+		Handler: rejectBody(mux), MaxHeaderBytes: adminHeaders,
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
 		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
 	}
@@ -64,7 +64,7 @@ func (s *Server) serveAdmin() {
 		server = &http.Server{Handler: mux}
 	}
 	s.loops.Go(func() {
-		_ = server.Serve(&roomListener{Listener: s.admin}) // returns when the server is closed
+		_ = server.Serve(&cappedListener{Listener: s.adminListener}) // returns when the server is closed
 	})
 	s.loops.Go(func() {
 		<-s.ctx.Done()
@@ -72,8 +72,8 @@ func (s *Server) serveAdmin() {
 	})
 }
 
-// withoutBody refuses a request with a body, without reading it: no endpoint needs one.
-func withoutBody(next http.Handler) http.Handler {
+// rejectBody refuses a request with a body, without reading it: no endpoint needs one.
+func rejectBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")
@@ -89,25 +89,25 @@ func (s *Server) readiness() Readiness {
 	links := s.links.Load()
 	return Readiness{
 		Name: s.cfg.Name, Version: s.cfg.Version, Ready: s.isReady(), Stopping: s.isStopping(),
-		CatchingUp: s.catchingUp(), Sync: s.instance.SyncStatus(), Outdated: links.Outdated(),
+		CatchingUp: s.catchingUp(), Sync: s.instance.SyncStatus(), Outdated: links.OutdatedReason(),
 	}
 }
 
 // answerStatus sends the status with a page of the sessions.
 func (s *Server) answerStatus(w http.ResponseWriter, r *http.Request) {
-	limit, ok := number(w, r, "limit")
+	limit, ok := queryNumber(w, r, "limit")
 	if !ok {
 		return
 	}
 	st := s.Status()
-	st.page(r.URL.Query().Get("after"), int(min(limit, MaxSessions)))
-	answer(w, true, st)
+	st.page(r.URL.Query().Get("after"), int(min(limit, MaxSessionsPerPage)))
+	respondJSON(w, true, st)
 }
 
 // page reduces st to the sessions with names above after, at most limit of them.
 func (st *Status) page(after string, limit int) {
 	if limit < 1 {
-		limit = MaxSessions
+		limit = MaxSessionsPerPage
 	}
 	slices.SortFunc(st.Sessions, func(a, b SessionStatus) int { return cmp.Compare(a.Name, b.Name) })
 	at, _ := slices.BinarySearchFunc(st.Sessions, after, func(s SessionStatus, name string) int {
@@ -124,18 +124,18 @@ func (st *Status) page(after string, limit int) {
 
 // answerPublishers sends a page of the publishers.
 func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
-	after, ok := number(w, r, "after")
+	after, ok := queryNumber(w, r, "after")
 	if !ok {
 		return
 	}
-	if limit, ok := number(w, r, "limit"); ok {
-		answer(w, true, s.Publishers(after, int(min(limit, MaxPublishers))))
+	if limit, ok := queryNumber(w, r, "limit"); ok {
+		respondJSON(w, true, s.Publishers(after, int(min(limit, MaxPublishersPerPage))))
 	}
 }
 
-// number returns a number from the query of the request, 0 if the parameter is missing. If it is
+// queryNumber returns a number from the query of the request, 0 if the parameter is missing. If it is
 // not a number, number sends an error response and ok is false.
-func number(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok bool) {
+func queryNumber(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok bool) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return 0, true
@@ -147,24 +147,24 @@ func number(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok b
 	return n, err == nil
 }
 
-// answer sends v as JSON, with status 200 if ok and 503 if not.
-func answer(w http.ResponseWriter, ok bool, v any) {
+// respondJSON sends v as JSON, with status 200 if ok and 503 if not.
+func respondJSON(w http.ResponseWriter, ok bool, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(visible.JSON(w)).Encode(v) // an error of the connection is the client's
+	_ = json.NewEncoder(visible.NewJSONWriter(w)).Encode(v) // an error of the connection is the client's
 }
 
-// A roomListener closes the oldest of its connections when there are too many, so that clients
+// A cappedListener closes the oldest of its connections when there are too many, so that clients
 // which keep connections open cannot keep others out.
-type roomListener struct {
+type cappedListener struct {
 	net.Listener
 	mu   sync.Mutex
 	open []*adminConn // guarded by mu, oldest first
 }
 
-func (l *roomListener) Accept() (net.Conn, error) {
+func (l *cappedListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (l *roomListener) Accept() (net.Conn, error) {
 // An adminConn removes itself from its listener's list when it is closed.
 type adminConn struct {
 	net.Conn
-	l *roomListener
+	l *cappedListener
 }
 
 func (c *adminConn) Close() error {

@@ -99,11 +99,11 @@ func TestStartErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := servertest.New(t)
 		disk := a.Disk()
-		other := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) { *c = testdoor.OnDisk(*c, disk) }))
+		other := servertest.New(t, servertest.Unstarted(), servertest.Config(func(c *server.Config) { *c = testdoor.OnDisk(*c, disk) }))
 		if err := other.Start(); !errors.Is(err, seglog.ErrLocked) {
 			t.Errorf("locked directory: %v", err)
 		}
-		busy := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) {
+		busy := servertest.New(t, servertest.Unstarted(), servertest.Config(func(c *server.Config) {
 			c.Clients.Listen = "a:1"
 			c.Admin.Listen = "a:1"
 		}))
@@ -225,7 +225,7 @@ func TestAdminPublishers(t *testing.T) {
 			c.logon(name)
 			c.publish("orders", 1, n+1)
 			c.persisted(n+1, "")
-			want[bookmark.OfName(name).ID] = n + 1
+			want[bookmark.IdentityOfName(name).ID] = n + 1
 		}
 		get := func(query string) (code int, body string) {
 			c := dialAdmin(t, i)
@@ -270,7 +270,7 @@ func TestAdminPublishers(t *testing.T) {
 // have one style.
 func TestAdminCatchingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.Stopped())
+		pair := servertest.NewPair(t, servertest.Unstarted())
 		pair.A.Configure(func(c *server.Config) { c.Admin.Listen = "a:8085" })
 		pair.A.Restart()
 		get := func(path string) (int, string) {

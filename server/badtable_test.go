@@ -494,7 +494,7 @@ func normalisationTwins(t *testing.T) {
 		c.step("+" + name)
 		c.publish("t", 1, 1)
 		c.persisted(1, "")
-		if have := i.Have(bookmark.OfName(name).ID); have != 1 {
+		if have := i.Have(bookmark.IdentityOfName(name).ID); have != 1 {
 			t.Errorf("%q has %d", name, have)
 		}
 	}
@@ -519,7 +519,7 @@ func bothAlike(t *testing.T) {
 			c.logon(name)
 			c.send(publish)
 			text, err := c.read()
-			hash := fmt.Sprint(bookmark.OfName(name).ID)
+			hash := fmt.Sprint(bookmark.IdentityOfName(name).ID)
 			answers[k] = fmt.Sprint(strings.ReplaceAll(text, hash, "publisher"), err != nil)
 		}
 		if answers[0] != answers[1] {

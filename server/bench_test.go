@@ -12,7 +12,7 @@ import (
 // These benchmarks measure the costs of an instance for a message of 256 bytes, alone and with a
 // peer, over real connections and disks, with clients that cost almost nothing.
 
-// batch is the number of messages that clients send at once.
+// executeBatch is the number of messages that clients send at once.
 const batch = 1000
 
 var instances = []struct {
@@ -23,14 +23,14 @@ var instances = []struct {
 	{"pair", func(b *testing.B) *servertest.Instance { return servertest.NewPair(b, servertest.Real()).A }},
 }
 
-func benchCaller(b *testing.B, i *servertest.Instance, name string) *budget.Caller {
+func benchCaller(b *testing.B, i *servertest.Instance, name string) *budget.StubClient {
 	b.Helper()
 	var nc net.Conn
 	nc, err := i.Dial(b.Context(), "tcp", i.Addr())
 	if err != nil {
 		b.Fatal(err)
 	}
-	return budget.NewCaller(b, nc, name)
+	return budget.NewStubClient(b, nc, name)
 }
 
 // BenchmarkPublish measures the way from the connection to the persisted ack: admitted, journaled,
@@ -45,7 +45,7 @@ func BenchmarkPublish(b *testing.B) {
 			for n := 0; n < b.N; n += batch {
 				p.Publish(min(batch, b.N-n), "orders", body)
 			}
-			p.Persisted()
+			p.AwaitPersisted()
 		})
 	}
 }
@@ -58,7 +58,7 @@ func BenchmarkPublishOneAtATime(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				p.Publish(1, "orders", body)
-				p.Persisted()
+				p.AwaitPersisted()
 			}
 		})
 	}
@@ -71,7 +71,7 @@ func BenchmarkDeliver(b *testing.B) {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
 			i := servertest.New(b, servertest.Real())
 			p, body := benchCaller(b, i, "publisher"), make([]byte, 256)
-			received, all := make(chan struct{}), make([]*budget.Caller, subscribers)
+			received, all := make(chan struct{}), make([]*budget.StubClient, subscribers)
 			for n := range all {
 				all[n] = benchCaller(b, i, fmt.Sprint("subscriber ", n))
 				all[n].Subscribe("orders", "vector")
@@ -88,7 +88,7 @@ func BenchmarkDeliver(b *testing.B) {
 			for n := 0; n < b.N; n += batch {
 				p.Publish(min(batch, b.N-n), "orders", body)
 			}
-			p.Persisted()
+			p.AwaitPersisted()
 			for range all {
 				<-received
 			}
@@ -104,7 +104,7 @@ func BenchmarkReplay(b *testing.B) {
 	for range kept / batch {
 		p.Publish(batch, "orders", body)
 	}
-	p.Persisted()
+	p.AwaitPersisted()
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	b.ResetTimer()

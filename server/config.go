@@ -195,14 +195,14 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
-// A checker collects the problems of a config. The text of a problem says how to fix it.
-type checker struct {
+// A configChecker collects the problems of a config. The text of a problem says how to fix it.
+type configChecker struct {
 	file     string
 	tree     *ast.File // the parsed file; nil: the config is not from a file
 	problems []error
 }
 
-func (k *checker) fail(field, format string, args ...any) {
+func (k *configChecker) addProblem(field, format string, args ...any) {
 	e := &ConfigError{File: k.file, Field: field, Text: fmt.Sprintf(format, args...)}
 	if k.tree != nil {
 		e.Line = lineOf(k.tree, field)
@@ -212,10 +212,10 @@ func (k *checker) fail(field, format string, args ...any) {
 
 // validate returns the problems of c joined, in the order of its fields; each is a *ConfigError.
 func (c *Config) validate(file string, tree *ast.File) error {
-	k := checker{file: file, tree: tree}
+	k := configChecker{file: file, tree: tree}
 	k.name("name", c.Name)
 	if c.Data == "" {
-		k.fail("data", "is missing: give the directory of the journal")
+		k.addProblem("data", "is missing: give the directory of the journal")
 	}
 	k.listen("clients.listen", c.Clients.Listen, true)
 	if c.Replication != nil {
@@ -225,139 +225,139 @@ func (c *Config) validate(file string, tree *ast.File) error {
 	k.minSync(c)
 	k.listen("admin.listen", c.Admin.Listen, false)
 	k.topics("log.topics", c.Log.Topics)
-	between(&k, "hold", c.Hold, 0, 1<<62)
-	between(&k, "log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
-	between(&k, "log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
-	between(&k, "log.min_free", c.Log.MinFree.Bytes, 0, 1<<62)
+	checkRange(&k, "hold", c.Hold, 0, 1<<62)
+	checkRange(&k, "log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
+	checkRange(&k, "log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
+	checkRange(&k, "log.min_free", c.Log.MinFree.Bytes, 0, 1<<62)
 	if p := c.Log.MinFree.Percent; p < 0 || p > 50 {
-		k.fail("log.min_free", "is %d%%, it must be from 0%% to 50%%", p)
+		k.addProblem("log.min_free", "is %d%%, it must be from 0%% to 50%%", p)
 	}
-	between(&k, "log.segment", c.Log.Segment, 64<<10, 4<<30)
-	between(&k, "rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
-	between(&k, "drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
-	between(&k, "max_message", c.MaxMessage, 1<<10, 200_000_000)
+	checkRange(&k, "log.segment", c.Log.Segment, 64<<10, 4<<30)
+	checkRange(&k, "rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
+	checkRange(&k, "drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
+	checkRange(&k, "max_message", c.MaxMessage, 1<<10, 200_000_000)
 	k.limits(c.Limits)
 	return errors.Join(k.problems...)
 }
 
-// between checks that a value is between two limits, inclusive.
-func between[T interface {
+// checkRange checks that a value is between two limits, inclusive.
+func checkRange[T interface {
 	~int64 | ~int
 	fmt.Stringer
-}](k *checker, field string, value, least, most T) {
+}](k *configChecker, field string, value, least, most T) {
 	switch {
 	case value < least:
-		k.fail(field, "is %v, it must be at least %v", value, least)
+		k.addProblem(field, "is %v, it must be at least %v", value, least)
 	case value > most:
-		k.fail(field, "is %v, it must be at most %v", value, most)
+		k.addProblem(field, "is %v, it must be at most %v", value, most)
 	}
 }
 
 // name checks a name. Names become part of logs, hellos and hashes.
-func (k *checker) name(field, name string) {
+func (k *configChecker) name(field, name string) {
 	if name == "" {
-		k.fail(field, "is missing: give a name of letters, digits, \".\", \"_\" and \"-\"")
+		k.addProblem(field, "is missing: give a name of letters, digits, \".\", \"_\" and \"-\"")
 		return
 	}
 	if len(name) > 64 {
-		k.fail(field, "has %d characters, it must have at most 64", len(name))
+		k.addProblem(field, "has %d characters, it must have at most 64", len(name))
 	}
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	for _, r := range strings.TrimLeft(name, letters) {
-		k.fail(field, "holds %q, it must be of letters, digits, \".\", \"_\" and \"-\"", r)
+		k.addProblem(field, "holds %q, it must be of letters, digits, \".\", \"_\" and \"-\"", r)
 		return
 	}
 }
 
-func (k *checker) listen(field, address string, needed bool) {
+func (k *configChecker) listen(field, address string, needed bool) {
 	if address == "" {
 		if needed {
-			k.fail(field, "is missing: give host:port, port 0 takes a free one")
+			k.addProblem(field, "is missing: give host:port, port 0 takes a free one")
 		}
 		return
 	}
 	k.address(field, address, 0)
 }
 
-func (k *checker) address(field, address string, least int) {
+func (k *configChecker) address(field, address string, least int) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		k.fail(field, "is %q, it must be host:port", address)
+		k.addProblem(field, "is %q, it must be host:port", address)
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < least || n > 65535 {
-		k.fail(field, "has the port %q, it must be a number from %d to 65535", port, least)
+		k.addProblem(field, "has the port %q, it must be a number from %d to 65535", port, least)
 	}
 }
 
-func (k *checker) topics(field string, topics []string) {
+func (k *configChecker) topics(field string, topics []string) {
 	if topics != nil && len(topics) == 0 {
-		k.fail(field, "is empty: name a topic or pattern, or leave it out for all")
+		k.addProblem(field, "is empty: name a topic or pattern, or leave it out for all")
 	}
 	for i, text := range topics {
 		if _, err := topic.Parse(text); err != nil {
-			k.fail(fmt.Sprintf("%s[%d]", field, i), "%v", err)
+			k.addProblem(fmt.Sprintf("%s[%d]", field, i), "%v", err)
 		} else if text == "" {
-			k.fail(fmt.Sprintf("%s[%d]", field, i), "is empty: name a topic or pattern")
+			k.addProblem(fmt.Sprintf("%s[%d]", field, i), "is empty: name a topic or pattern")
 		}
 	}
 }
 
-func (k *checker) replication(c *Config) {
+func (k *configChecker) replication(c *Config) {
 	k.listen("replication.listen", c.Replication.Listen, false)
 	if len(c.Replication.Destinations)+len(c.Replication.Peers) == 0 {
-		k.fail("replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
+		k.addProblem("replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
 	}
 	listens, names := c.Replication.Listen != "", make(map[string]bool)
 	for i, d := range c.Replication.Destinations {
 		field := fmt.Sprintf("replication.destinations[%d]", i)
-		k.other(field+".name", d.Name, c.Name, names)
+		k.peerName(field+".name", d.Name, c.Name, names)
 		k.destination(field, d, listens)
 	}
 	for i, name := range c.Replication.Peers {
 		field := fmt.Sprintf("replication.peers[%d]", i)
-		if k.other(field, name, c.Name, names); !listens {
-			k.fail(field, "can't dial us without replication.listen: give that")
+		if k.peerName(field, name, c.Name, names); !listens {
+			k.addProblem(field, "can't dial us without replication.listen: give that")
 		}
 	}
 	k.secret(c.Replication)
 }
 
-// other checks the name of another instance and adds it to taken.
-func (k *checker) other(field, name, own string, taken map[string]bool) {
+// peerName checks the name of another instance and adds it to taken.
+func (k *configChecker) peerName(field, name, own string, taken map[string]bool) {
 	k.name(field, name)
 	switch {
 	case name == "":
 	case name == own:
-		k.fail(field, "is this instance itself: name the peer")
+		k.addProblem(field, "is this instance itself: name the peer")
 	case taken[name]:
-		k.fail(field, "names %q a second time: one that is a destination may dial us anyhow", name)
+		k.addProblem(field, "names %q a second time: one that is a destination may dial us anyhow", name)
 	}
 	taken[name] = true
 }
 
-func (k *checker) destination(field string, d Destination, listens bool) {
+func (k *configChecker) destination(field string, d Destination, listens bool) {
 	switch {
 	case d.Address != "":
 		k.address(field+".address", d.Address, 1)
 	case !listens:
-		k.fail(field+".address", "is missing: give it, or replication.listen, so that one side can dial")
+		k.addProblem(field+".address", "is missing: give it, or replication.listen, so that one side can dial")
 	}
 	if d.Ack != "" && d.Ack != "sync" && d.Ack != "async" {
-		k.fail(field+".ack", "is %q, it must be sync or async", d.Ack)
+		k.addProblem(field+".ack", "is %q, it must be sync or async", d.Ack)
 	}
 	k.topics(field+".topics", d.Topics)
-	between(k, field+".downgrade_after", d.DowngradeAfter, 0, Duration(365*24*time.Hour))
+	checkRange(k, field+".downgrade_after", d.DowngradeAfter, 0, Duration(365*24*time.Hour))
 	if d.Ack == "async" && d.DowngradeAfter != 0 {
-		k.fail(field+".downgrade_after", "is for sync destinations: leave it out, no ack waits for an async one")
+		k.addProblem(field+".downgrade_after", "is for sync destinations: leave it out, no ack waits for an async one")
 	}
-	between(k, field+".upgrade_within", d.UpgradeWithin, 0, Duration(365*24*time.Hour))
+	checkRange(k, field+".upgrade_within", d.UpgradeWithin, 0, Duration(365*24*time.Hour))
 	if d.DowngradeAfter >= 0 && d.UpgradeWithin > d.DowngradeAfter {
-		k.fail(field+".upgrade_within", "is %v, it must be at most downgrade_after, %v", d.UpgradeWithin, d.DowngradeAfter)
+		k.addProblem(field+".upgrade_within", "is %v, it must be at most downgrade_after, %v", d.UpgradeWithin, d.DowngradeAfter)
 	}
 }
 
-func (k *checker) minSync(c *Config) {
+func (k *configChecker) minSync(c *Config) {
 	sync := 0
 	if c.Replication != nil {
 		for _, d := range c.Replication.Destinations {
@@ -367,6 +367,6 @@ func (k *checker) minSync(c *Config) {
 		}
 	}
 	if c.MinSync < 0 || c.MinSync > sync {
-		k.fail("min_sync", "is %d, it must be from 0 to the number of sync destinations, %d", c.MinSync, sync)
+		k.addProblem("min_sync", "is %d, it must be from 0 to the number of sync destinations, %d", c.MinSync, sync)
 	}
 }

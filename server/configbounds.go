@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	configMost  = 1 << 20 // size of a file, bytes
-	configDepth = 64      // of nested lists and maps: number of brackets, or columns
+	maxConfigBytes = 1 << 20 // size of a file, bytes
+	maxConfigDepth = 64      // of nested lists and maps: number of brackets, or columns
 )
 
-// readConfig returns the text of a file, cut off after configMost+1 bytes.
+// readConfig returns the text of a file, cut off after maxConfigBytes+1 bytes.
 func readConfig(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("can't be read: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, configMost+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("can't be read: %w", err)
 	}
@@ -41,8 +41,8 @@ func checkBounds(file string, text []byte) error {
 	if failpoint.On(failpoint.ConfigUnbounded) {
 		return nil
 	}
-	if len(text) > configMost {
-		return &ConfigError{File: file, Text: fmt.Sprintf("has more than %d bytes", configMost)}
+	if len(text) > maxConfigBytes {
+		return &ConfigError{File: file, Text: fmt.Sprintf("has more than %d bytes", maxConfigBytes)}
 	}
 	brackets := 0
 	for _, tok := range lexer.Tokenize(string(text)) {
@@ -57,8 +57,8 @@ func checkBounds(file string, text []byte) error {
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
 			refusal = fmt.Sprintf("%q: anchors, aliases and tags are not read: write the value itself", tok.Value)
 		}
-		if brackets > configDepth || brackets == 0 && column > configDepth {
-			refusal = fmt.Sprintf("lists and maps are nested deeper than %d", configDepth)
+		if brackets > maxConfigDepth || brackets == 0 && column > maxConfigDepth {
+			refusal = fmt.Sprintf("lists and maps are nested deeper than %d", maxConfigDepth)
 		}
 		if refusal != "" {
 			return &ConfigError{File: file, Line: tok.Position.Line, Text: refusal}
@@ -67,9 +67,9 @@ func checkBounds(file string, text []byte) error {
 	return nil
 }
 
-// placeOf helps with an unknown field: it says to which parent a field of this name belongs, or how
+// fieldHint helps with an unknown field: it says to which parent a field of this name belongs, or how
 // the name is spelt. It returns an empty string if no field has a similar name.
-func placeOf(name string) string {
+func fieldHint(name string) string {
 	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)) }
 	var places []string
 	eachField(reflect.TypeFor[Config](), "", func(parent, field string) {
@@ -107,12 +107,12 @@ func eachField(t reflect.Type, parent string, do func(parent, field string)) {
 	}
 }
 
-// warnForeign logs topics that look like wildcards of another system. Here they are regular
+// warnForeignWildcards logs topics that look like wildcards of another system. Here they are regular
 // expressions and mean something else.
-func (s *Server) warnForeign() {
+func (s *Server) warnForeignWildcards() {
 	warn := func(field string, topics []string) {
 		for _, text := range topics {
-			if meant, foreign := topic.Foreign(text); foreign {
+			if meant, foreign := topic.Wildcard(text); foreign {
 				s.log.Warn("a topic of the configuration is a regular expression here, and looks like another system's wildcard",
 					"field", field, "topic", text, "meant", meant)
 			}

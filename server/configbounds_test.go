@@ -91,7 +91,7 @@ func TestConfigForeignTopics(t *testing.T) {
 		Log:         LogConfig{Topics: []string{".*", "orders.>", `^orders\.eu$`}},
 		Replication: &Replication{Destinations: []Destination{{Topics: []string{"orders.*"}}}},
 	}}
-	s.warnForeign()
+	s.warnForeignWildcards()
 	for _, want := range []string{"field=log.topics topic=orders.>", "field=replication.destinations[0].topics topic=orders.*"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q: %s", want, &log)

@@ -65,7 +65,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 	cfg := defaults()
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return Config{}, atToken(file, err)
+		return Config{}, locateError(file, err)
 	}
 	documents := 0
 	for _, doc := range tree.Docs {
@@ -78,15 +78,15 @@ func parseConfig(file string, text []byte) (Config, error) {
 	}
 	if documents == 1 {
 		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
-			return Config{}, atToken(file, err)
+			return Config{}, locateError(file, err)
 		}
 	}
 	return cfg, cfg.validate(file, tree)
 }
 
-// atToken converts an error of the YAML package to one with file and line.
-func atToken(file string, err error) error {
-	var unit *unitError
+// locateError converts an error of the YAML package to one with file and line.
+func locateError(file string, err error) error {
+	var unit *valueError
 	if errors.As(err, &unit) {
 		return &ConfigError{File: file, Line: unit.node.GetToken().Position.Line, Field: strings.TrimPrefix(unit.node.GetPath(), "$."), Text: unit.text}
 	}
@@ -94,7 +94,7 @@ func atToken(file string, err error) error {
 	if errors.As(err, &at) {
 		e := &ConfigError{File: file, Text: at.GetMessage()}
 		if unknown, is := errors.AsType[*yaml.UnknownFieldError](err); is {
-			if place := placeOf(unknown.Token.Value); place != "" {
+			if place := fieldHint(unknown.Token.Value); place != "" {
 				e.Text += ": " + place
 			}
 		}

@@ -32,21 +32,21 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A partFrame is a frame that has been received in part.
-type partFrame struct {
-	after uint64    // number of complete frames before it
-	since time.Time // when it began; zero: there is none
+// A partialFrame is a frame that has been received in part.
+type partialFrame struct {
+	framesBefore uint64    // queryNumber of complete frames before it
+	since        time.Time // when it began; zero: there is none
 }
 
-// until returns the time by which the rest of a frame must arrive if this many bytes of it are
+// deadline returns the time by which the rest of a frame must arrive if this many bytes of it are
 // here. begun is false if no frame has begun.
-func (p *partFrame) until(frames uint64, bytes int) (by time.Time, begun bool) {
+func (p *partialFrame) deadline(frames uint64, bytes int) (by time.Time, begun bool) {
 	switch {
 	case bytes == 0 || failpoint.On(failpoint.DSlowFrames):
 		p.since = time.Time{}
 		return by, false
-	case p.since.IsZero() || p.after != frames:
-		*p = partFrame{after: frames, since: time.Now()}
+	case p.since.IsZero() || p.framesBefore != frames:
+		*p = partialFrame{framesBefore: frames, since: time.Now()}
 	}
 	return p.since.Add(frameDeadline + time.Duration(bytes/frameRate)*time.Second), true
 }
@@ -61,16 +61,16 @@ func (r deadlineReader) setDeadline() error {
 	if silence := r.s.core.Silence(); silence > 0 && !failpoint.On(failpoint.HeartbeatsIgnored) {
 		deadline = time.Now().Add(silence)
 	}
-	by, begun := r.s.partly.until(r.s.frames, r.s.reader.Buffered())
+	by, begun := r.s.partial.deadline(r.s.frames, r.s.reader.Buffered())
 	if begun && (deadline.IsZero() || by.Before(deadline)) {
 		deadline = by
 	}
 	return r.s.conn.SetReadDeadline(deadline)
 }
 
-// reasonOf returns why a session ends whose reader has ended with err. It is empty if the session
+// endReason returns why a session ends whose reader has ended with err. It is empty if the session
 // knows the reason already.
-func (s *session) reasonOf(err error) string {
+func (s *session) endReason(err error) string {
 	switch {
 	case errors.Is(err, servercore.ErrEnding):
 		return "" // the session knows the reason
@@ -94,15 +94,15 @@ func (s *session) linger() {
 	}
 }
 
-// cutOff ends a session that takes too long to end.
-func cutOff(c *servercore.Session) {
-	c.Cut("the instance stops")
+// closeSession ends a session that takes too long to end.
+func closeSession(c *servercore.Session) {
+	c.Abort("the instance stops")
 	c.Driver().(*session).conn.Close()
 }
 
-// abandon ends a session as if the process had died.
-func abandon(c *servercore.Session) {
-	c.Cut("killed")
+// killSession ends a session as if the process had died.
+func killSession(c *servercore.Session) {
+	c.Abort("killed")
 	conn := c.Driver().(*session).conn
 	if tcp, is := conn.(interface{ SetLinger(int) error }); is {
 		_ = tcp.SetLinger(0) // the connection is closed anyway

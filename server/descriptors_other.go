@@ -2,5 +2,5 @@
 
 package server
 
-// descriptors returns 0: this system has no relevant limit on file descriptors.
-func descriptors() int { return 0 }
+// descriptorLimit returns 0: this system has no relevant limit on file descriptors.
+func descriptorLimit() int { return 0 }

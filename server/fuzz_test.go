@@ -112,7 +112,7 @@ type attacker struct {
 	conns []*hostileConn
 	at    int // index of the current connection in conns
 
-	opened, sent int // number of connections, number of bytes
+	opened, sent int // queryNumber of connections, number of bytes
 
 	good *neighbour
 	wg   sync.WaitGroup
@@ -156,7 +156,7 @@ func attack(t *testing.T, input []byte) {
 	}
 }
 
-// number takes a number below n from the input.
+// queryNumber takes a number below n from the input.
 func (a *attacker) number(n int) int {
 	if len(a.input) == 0 {
 		return 0
@@ -168,7 +168,7 @@ func (a *attacker) number(n int) int {
 
 func (a *attacker) choose(from []string) string { return from[a.number(len(from))] }
 
-// take takes a length and that many bytes from the input.
+// allow takes a length and that many bytes from the input.
 func (a *attacker) take() []byte {
 	n := min(a.number(256), len(a.input))
 	taken := a.input[:n]
@@ -332,7 +332,7 @@ func (n *neighbour) turn() {
 	n.sequence++
 	n.pub.send(fmt.Sprintf(`{"c":"p","t":"good","a":"persisted","s":%d}`, n.sequence), body(n.sequence))
 	n.pub.persisted(n.sequence, "")
-	want := bookmark.Bookmark{Publisher: bookmark.OfLife(goodLife).ID, Sequence: n.sequence}.String()
+	want := bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(goodLife).ID, Sequence: n.sequence}.String()
 	for {
 		m := n.sub.message()
 		if m.Command != wire.Publish || string(m.UserID) != goodUser {
@@ -362,7 +362,7 @@ func (n *neighbour) kept(disks ...*memfs.FS) {
 		}
 		next := uint64(1)
 		err := journals.Dump(d, "data", func(r *journal.Record) error {
-			if r.Publisher != bookmark.OfLife(goodLife).ID {
+			if r.Publisher != bookmark.IdentityOfLife(goodLife).ID {
 				return nil
 			}
 			if r.Kind != journal.Message || r.Sequence != next || string(r.Topic) != "good" || string(r.Body) != body(next) {

@@ -28,9 +28,9 @@ func TestForgedLife(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pair := servertest.NewPair(t)
 				victim := dial(t, pair.A)
-				id := bookmark.OfName("victim").ID
+				id := bookmark.IdentityOfName("victim").ID
 				if tt.extended {
-					id = bookmark.OfLife(life).ID
+					id = bookmark.IdentityOfLife(life).ID
 					victim.logonExt("victim", life, 1, 0)
 				} else {
 					victim.logon("victim")
@@ -78,7 +78,7 @@ func TestForgedName(t *testing.T) {
 			for _, i := range []*servertest.Instance{pair.A, pair.B} {
 				c := dial(t, i)
 				c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"mt":"json","a":"processed","version":"1.0:raw"}`, forged))
-				if m := c.message(); string(m.Status) != "failure" || string(m.Reason) != wire.ReasonOtherPublisher {
+				if m := c.message(); string(m.Status) != "failure" || string(m.Reason) != wire.ReasonPublisherIDTaken {
 					t.Errorf("%s, on %s: %s %s", when, i.Name(), m.Status, m.Reason)
 				}
 				c.closed()

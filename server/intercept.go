@@ -10,9 +10,9 @@ type interceptor interface {
 	Intercept(m *wire.Message) (swallow bool, refuse string, err error)
 }
 
-// intercepted asks the connection about a command and carries out its decision. instead is true if
+// intercept asks the connection about a command and carries out its decision. instead is true if
 // the command must not be executed.
-func (s *session) intercepted(m *wire.Message) (instead bool, err error) {
+func (s *session) intercept(m *wire.Message) (instead bool, err error) {
 	asks, is := s.conn.(interceptor)
 	if !is {
 		return false, nil
@@ -20,7 +20,7 @@ func (s *session) intercepted(m *wire.Message) (instead bool, err error) {
 	swallow, refuse, err := asks.Intercept(m)
 	switch {
 	case err != nil:
-		s.core.Cut(err.Error())
+		s.core.Abort(err.Error())
 		return true, err
 	case refuse != "":
 		return true, s.core.Refuse(m, refuse)

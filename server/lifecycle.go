@@ -8,24 +8,24 @@ import (
 // A lifecycle is the progress of a server from its start until everything that it started has
 // ended. It is safe for concurrent use.
 type lifecycle struct {
-	ready    chan struct{} // closed when clients are served
-	stopping chan struct{} // closed when the stop has begun
-	hurry    chan struct{} // closed when the drain must end
-	done     chan struct{} // closed when everything has ended
-	hasten   func()        // ends the drain
-	cut      atomic.Bool   // the drain ended with acks outstanding because the peer has stopped
+	ready         chan struct{} // closed when clients are served
+	stopping      chan struct{} // closed when the stop has begun
+	drainEnd      chan struct{} // closed when the drain must end
+	done          chan struct{} // closed when everything has ended
+	endDrain      func()        // ends the drain
+	acksAbandoned atomic.Bool   // the drain ended with acks outstanding because the peer has stopped
 
 	mu    sync.Mutex
-	how   stop  // guarded by mu; set before stopping is closed
-	err   error // guarded by mu; why the server stopped
-	begun bool  // guarded by mu: stopping is closed
+	mode  stopMode // guarded by mu; set before stopping is closed
+	err   error    // guarded by mu; why the server stopped
+	begun bool     // guarded by mu: stopping is closed
 }
 
-// A stop is the way in which a server ends.
-type stop uint8
+// A stopMode is the way in which a server ends.
+type stopMode uint8
 
 const (
-	stopClose stop = iota
+	stopClose stopMode = iota
 	stopDrain
 	stopKill
 )
@@ -33,29 +33,29 @@ const (
 func newLifecycle() lifecycle {
 	hurry := make(chan struct{})
 	return lifecycle{
-		ready: make(chan struct{}), stopping: make(chan struct{}), hurry: hurry, done: make(chan struct{}),
-		hasten: sync.OnceFunc(func() { close(hurry) }),
+		ready: make(chan struct{}), stopping: make(chan struct{}), drainEnd: hurry, done: make(chan struct{}),
+		endDrain: sync.OnceFunc(func() { close(hurry) }),
 	}
 }
 
-// begin begins the stop. Only the first call counts, except that a later Kill still does.
-func (l *lifecycle) begin(how stop, err error) {
+// beginStop begins the stop. Only the first call counts, except that a later Kill still does.
+func (l *lifecycle) beginStop(how stopMode, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.begun {
-		if how == stopKill && l.how != stopKill {
-			l.how, l.err = how, err
+		if how == stopKill && l.mode != stopKill {
+			l.mode, l.err = how, err
 		}
 		return
 	}
-	l.begun, l.how, l.err = true, how, err
+	l.begun, l.mode, l.err = true, how, err
 	close(l.stopping)
 }
 
-func (l *lifecycle) stopHow() stop {
+func (l *lifecycle) stopMode() stopMode {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.how
+	return l.mode
 }
 
 // isStopping reports whether the stop has begun.

@@ -47,24 +47,24 @@ func (l Limits) withDefaults() Limits {
 func (l Limits) core() servercore.Limits {
 	return servercore.Limits{
 		Subscriptions: int(l.Subscriptions), SessionMemory: int(l.SessionMemory), Memory: int(l.Memory), Topic: int(l.Topic),
-		Strangers: int(l.Unauthenticated), PerAddress: int(l.PerAddress),
+		Unauthenticated: int(l.Unauthenticated), PerAddress: int(l.PerAddress),
 	}
 }
 
-func (k *checker) limits(l Limits) {
-	between(k, "limits.subscriptions", l.Subscriptions, 1, 1<<20)
+func (k *configChecker) limits(l Limits) {
+	checkRange(k, "limits.subscriptions", l.Subscriptions, 1, 1<<20)
 	if l.SessionMemory != 0 {
-		between(k, "limits.session_memory", l.SessionMemory, 4<<20, 1<<40)
+		checkRange(k, "limits.session_memory", l.SessionMemory, 4<<20, 1<<40)
 	}
-	between(k, "limits.memory", l.Memory, 1<<20, 1<<40)
-	between(k, "limits.topic", l.Topic, 1, 16<<10)
-	between(k, "limits.unauthenticated", l.Unauthenticated, 1, 1<<20)
-	between(k, "limits.per_address", l.PerAddress, 1, 1<<20)
+	checkRange(k, "limits.memory", l.Memory, 1<<20, 1<<40)
+	checkRange(k, "limits.topic", l.Topic, 1, 16<<10)
+	checkRange(k, "limits.unauthenticated", l.Unauthenticated, 1, 1<<20)
+	checkRange(k, "limits.per_address", l.PerAddress, 1, 1<<20)
 }
 
-// addressOf returns the source address of a connection for counting. For IPv6 that is the /64
+// sourceNetwork returns the source address of a connection for counting. For IPv6 that is the /64
 // network, since one site has a whole network.
-func addressOf(from net.Addr) string {
+func sourceNetwork(from net.Addr) string {
 	text := from.String()
 	at, err := netip.ParseAddrPort(text)
 	if err != nil {

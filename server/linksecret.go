@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
 
-// secretFileMost is the most bytes that are read from the file of a link secret.
-const secretFileMost = 1 << 10
+// maxSecretFile is the most bytes that are read from the file of a link secret.
+const maxSecretFile = 1 << 10
 
 // WriteSecret makes a new random link secret and writes it to a new file that only its owner may
 // read. It fails if the file exists. All instances of a group get a copy of the file.
@@ -48,7 +48,7 @@ func readSecret(file string) ([]byte, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("%s can be read by others, its mode is %04o: chmod 600 it, and make another one if somebody may have", file, mode)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, secretFileMost))
+	text, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
 	if err != nil {
 		return nil, fmt.Errorf("can't be read: %w", err)
 	}
@@ -76,10 +76,10 @@ func (c *Config) loadSecret() error {
 }
 
 // secret checks that links which leave the machine have a secret, or that Insecure is set.
-func (k *checker) secret(r *Replication) {
+func (k *configChecker) secret(r *Replication) {
 	switch n := len(r.SecretKey); {
 	case n != 0 && n != replica.SecretBytes:
-		k.fail("replication.secret", "has %d bytes, it must have %d", n, replica.SecretBytes)
+		k.addProblem("replication.secret", "has %d bytes, it must have %d", n, replica.SecretBytes)
 	case n != 0 || r.Secret != "" || r.Insecure:
 		return
 	}
@@ -89,7 +89,7 @@ func (k *checker) secret(r *Replication) {
 	}
 	for _, a := range addresses {
 		if a != "" && !isLoopback(a) {
-			k.fail("replication.secret", "is missing, and %s is no loopback address: whoever reaches a link could pass for a peer; "+
+			k.addProblem("replication.secret", "is missing, and %s is no loopback address: whoever reaches a link could pass for a peer; "+
 				"name the file of a secret (holdfastd secret FILE makes one), or say insecure: true", a)
 			return
 		}

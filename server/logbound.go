@@ -13,8 +13,8 @@ import (
 
 // Bounds for log lines that clients or peers cause.
 const (
-	clientText     = 128 // longest value in a line that a client causes, bytes
-	peerText       = 512
+	maxClientValue = 128 // longest value in a line that a client causes, bytes
+	maxPeerValue   = 512
 	sessionLines   = 1    // per second, for one message and reason of one session
 	instanceLines  = 50   // per second, for one message of all sessions, or of all links
 	instanceErrors = 1000 // instead of instanceLines for errors, since somebody will look for each of them
@@ -31,14 +31,14 @@ type lineBudget struct {
 
 // A lineCount counts the lines of one key.
 type lineCount struct {
-	second time.Time // start of the current second
-	lines  int       // written in that second
-	others int       // left out since the last written line
+	second  time.Time // start of the current second
+	lines   int       // written in that second
+	omitted int       // left out since the last written line
 }
 
-// take counts a line. If ok is true the line is to be written, and others lines were left out
+// allow counts a line. If ok is true the line is to be written, and others lines were left out
 // before it. If there are too many keys, all new ones count as one.
-func (b *lineBudget) take(key string, keys, most int, now time.Time) (others int, ok bool) {
+func (b *lineBudget) allow(key string, keys, most int, now time.Time) (others int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.lines[key]
@@ -57,20 +57,20 @@ func (b *lineBudget) take(key string, keys, most int, now time.Time) (others int
 		c.second, c.lines = now, 0
 	}
 	if c.lines >= most && !failpoint.On(failpoint.LogUnbounded) {
-		c.others++
+		c.omitted++
 		return 0, false
 	}
-	others, c.others = c.others, 0
+	others, c.omitted = c.omitted, 0
 	c.lines++
 	return others, true
 }
 
-// left returns the number of lines that were left out and that no later line has reported.
-func (b *lineBudget) left() (n int) {
+// unreported returns the number of lines that were left out and that no later line has reported.
+func (b *lineBudget) unreported() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.lines {
-		n += c.others
+		n += c.omitted
 	}
 	return n
 }
@@ -78,10 +78,10 @@ func (b *lineBudget) left() (n int) {
 // A boundedHandler protects the log against clients and peers. It shortens values, leaves out lines
 // above the budget of the session and of the instance, and counts these.
 type boundedHandler struct {
-	next    slog.Handler
-	text    int         // longest value, bytes
-	session *lineBudget // nil: the lines belong to no session
-	all     *lineBudget
+	next     slog.Handler
+	maxValue int         // longest value, bytes
+	session  *lineBudget // nil: the lines belong to no session
+	instance *lineBudget
 }
 
 func (h *boundedHandler) Enabled(ctx context.Context, level slog.Level) bool {
@@ -91,7 +91,7 @@ func (h *boundedHandler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h *boundedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	with, short := *h, make([]slog.Attr, len(attrs))
 	for i, a := range attrs {
-		short[i] = h.short(a)
+		short[i] = h.shorten(a)
 	}
 	with.next = h.next.WithAttrs(short)
 	return &with
@@ -104,13 +104,13 @@ func (h *boundedHandler) WithGroup(name string) slog.Handler {
 }
 
 func (h *boundedHandler) Handle(ctx context.Context, r slog.Record) error {
-	others, ok := h.take(&r)
+	others, ok := h.allow(&r)
 	if !ok {
 		return nil
 	}
-	short := slog.NewRecord(r.Time, r.Level, cut(r.Message, peerText), r.PC)
+	short := slog.NewRecord(r.Time, r.Level, truncate(r.Message, maxPeerValue), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		short.AddAttrs(h.short(a))
+		short.AddAttrs(h.shorten(a))
 		return true
 	})
 	if others > 0 {
@@ -119,17 +119,17 @@ func (h *boundedHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, short)
 }
 
-// take takes the line from both budgets.
-func (h *boundedHandler) take(r *slog.Record) (others int, ok bool) {
+// allow takes the line from both budgets.
+func (h *boundedHandler) allow(r *slog.Record) (others int, ok bool) {
 	if h.session != nil {
 		key := r.Message
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "reason" {
-				key += "\x00" + h.short(a).Value.String()
+				key += "\x00" + h.shorten(a).Value.String()
 			}
 			return true
 		})
-		if others, ok = h.session.take(key, sessionKeys, sessionLines, r.Time); !ok {
+		if others, ok = h.session.allow(key, sessionKeys, sessionLines, r.Time); !ok {
 			return 0, false
 		}
 	}
@@ -137,26 +137,26 @@ func (h *boundedHandler) take(r *slog.Record) (others int, ok bool) {
 	if r.Level >= slog.LevelError {
 		most = instanceErrors
 	}
-	more, ok := h.all.take(r.Message, instanceKeys, most, r.Time)
+	more, ok := h.instance.allow(r.Message, instanceKeys, most, r.Time)
 	return others + more, ok
 }
 
-// short shortens a value that is, or will be printed as, a text.
-func (h *boundedHandler) short(a slog.Attr) slog.Attr {
+// shorten shortens a value that is, or will be printed as, a text.
+func (h *boundedHandler) shorten(a slog.Attr) slog.Attr {
 	switch v := a.Value.Resolve(); v.Kind() {
 	case slog.KindString:
-		return slog.String(a.Key, cut(v.String(), h.text))
+		return slog.String(a.Key, truncate(v.String(), h.maxValue))
 	case slog.KindAny:
 		switch v.Any().(type) {
 		case error, fmt.Stringer:
-			return slog.String(a.Key, cut(v.String(), h.text))
+			return slog.String(a.Key, truncate(v.String(), h.maxValue))
 		}
 	}
 	return a
 }
 
-// cut shortens a text and appends its full length.
-func cut(text string, most int) string {
+// acksAbandoned shortens a text and appends its full length.
+func truncate(text string, most int) string {
 	if len(text) <= most || failpoint.On(failpoint.LogUnbounded) {
 		return text
 	}
@@ -170,10 +170,10 @@ func cut(text string, most int) string {
 // sessionLog returns a new log for one session, and the budget of that session.
 func (s *Server) sessionLog() (*slog.Logger, *lineBudget) {
 	b := new(lineBudget)
-	return slog.New(&boundedHandler{next: s.log.Handler(), text: clientText, session: b, all: &s.lines}), b
+	return slog.New(&boundedHandler{next: s.log.Handler(), maxValue: maxClientValue, session: b, instance: &s.logBudget}), b
 }
 
 // linkLog returns a new log, with its own budget, for lines that links or the admin port cause.
 func (s *Server) linkLog() *slog.Logger {
-	return slog.New(&boundedHandler{next: s.log.Handler(), text: peerText, all: new(lineBudget)})
+	return slog.New(&boundedHandler{next: s.log.Handler(), maxValue: maxPeerValue, instance: new(lineBudget)})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// lines returns the log lines that contain a text.
+// logBudget returns the log lines that contain a text.
 func (o *overheard) lines(with string) (found []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

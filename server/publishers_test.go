@@ -42,11 +42,11 @@ func crowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := j.NewBatch()
+	b := j.NewAppendBatch()
 	for p := range n {
-		id := bookmark.OfLife(fmt.Sprint("job ", p))
+		id := bookmark.IdentityOfLife(fmt.Sprint("job ", p))
 		r := journal.Record{Kind: ledger.Message, Publisher: id.ID, Check: id.Check, Sequence: 1, Topic: []byte(topic), Body: []byte("done")}
-		if v, err := b.Append(&r); err != nil || v != ledger.Take {
+		if v, err := b.Append(&r); err != nil || v != ledger.Accepted {
 			t.Fatal(v, err)
 		}
 		b.Notify()
@@ -62,7 +62,7 @@ func dataOf(t *testing.T, i *servertest.Instance) (dir string) {
 }
 
 // A lineWatch watches the connections of a client: the lengths of frames sent and received, and the
-// number of connections.
+// queryNumber of connections.
 type lineWatch struct {
 	dial                 func(ctx context.Context, network, address string) (net.Conn, error)
 	longest              atomic.Int64
@@ -126,11 +126,11 @@ func TestManyPublishers(t *testing.T) {
 	for _, topic := range []string{"orders", "jobs"} {
 		t.Run(topic, func(t *testing.T) {
 			if *measured > 0 {
-				testCrowd(t, servertest.New(t, servertest.Real(), servertest.Stopped(), servertest.Logged()), *measured, topic)
+				testCrowd(t, servertest.New(t, servertest.Real(), servertest.Unstarted(), servertest.Verbose()), *measured, topic)
 				return
 			}
 			synctest.Test(t, func(t *testing.T) {
-				testCrowd(t, servertest.New(t, servertest.Stopped()), manyPublishers, topic)
+				testCrowd(t, servertest.New(t, servertest.Unstarted()), manyPublishers, topic)
 			})
 		})
 	}
@@ -166,7 +166,7 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	receive(t, sub, "2")
 	took("received by the one that lives")
 	if *measured == 0 {
-		i.DropClients()
+		i.ResetClients()
 	}
 	publishOne(t, gw, "3")
 	receive(t, sub, "3")
@@ -286,7 +286,7 @@ func publishOne(t *testing.T, c *client.Client, body string) {
 func receive(t *testing.T, sub *client.Subscription, body string) {
 	t.Helper()
 	for m, err := range sub.Messages(t.Context()) {
-		if err != nil || string(m.Data) != body {
+		if err != nil || string(m.Body) != body {
 			t.Fatalf("got %v (%v), want %s", m, err, body)
 		}
 		if err := m.Discard(); err != nil {

@@ -78,7 +78,7 @@ func (c *raw) read() (string, error) {
 	return c.take()
 }
 
-// take is read without its own deadline. It skips the sync states that an extended client gets, and
+// allow is read without its own deadline. It skips the sync states that an extended client gets, and
 // keeps them in standings.
 func (c *raw) take() (string, error) {
 	for {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// refusalShown is how long the status shows a refusal. A client that is refused for good tries
+// refusalWindow is how long the status shows a refusal. A client that is refused for good tries
 // again within that time, so the refusal stays visible.
-const refusalShown = time.Minute
+const refusalWindow = time.Minute
 
 // refusals are the recent refusals of clients that cannot recover without help. They are safe for
 // concurrent use.
@@ -17,7 +17,7 @@ type refusals struct {
 	at map[string]time.Time // guarded by mu: time of the last refusal, by reason
 }
 
-func (r *refusals) note(reason string) {
+func (r *refusals) add(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.at == nil {
@@ -26,13 +26,13 @@ func (r *refusals) note(reason string) {
 	r.at[reason] = time.Now()
 }
 
-// lately returns the reasons of the recent refusals, sorted.
-func (r *refusals) lately() []string {
+// recent returns the reasons of the recent refusals, sorted.
+func (r *refusals) recent() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reasons := []string{}
 	for reason, at := range r.at {
-		if time.Since(at) < refusalShown {
+		if time.Since(at) < refusalWindow {
 			reasons = append(reasons, reason)
 		}
 	}

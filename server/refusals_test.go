@@ -11,14 +11,14 @@ import (
 func TestRefusalsAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r refusals
-		r.note("publish gap")
+		r.add("publish gap")
 		time.Sleep(40 * time.Second)
-		r.note("incarnation")
-		if got := r.lately(); !slices.Equal(got, []string{"incarnation", "publish gap"}) {
+		r.add("incarnation")
+		if got := r.recent(); !slices.Equal(got, []string{"incarnation", "publish gap"}) {
 			t.Errorf("shown %v", got)
 		}
 		time.Sleep(30 * time.Second)
-		if got := r.lately(); !slices.Equal(got, []string{"incarnation"}) {
+		if got := r.recent(); !slices.Equal(got, []string{"incarnation"}) {
 			t.Errorf("shown %v", got)
 		}
 	})

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-var lifeHash = bookmark.OfLife("life").ID
+var lifeHash = bookmark.IdentityOfLife("life").ID
 
 func life(s uint64) string { return bookmark.Bookmark{Publisher: lifeHash, Sequence: s}.String() }
 
@@ -194,7 +194,7 @@ func TestMarksUnderLoad(t *testing.T) {
 		p.logonExt("gw", "life", 1, 0)
 		s.logon("sub")
 		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","a":"persisted"}`)
-		pair.B.Disk().SyncDelay(200 * time.Millisecond)
+		pair.B.Disk().SetSyncDelay(200 * time.Millisecond)
 		go func() {
 			p.publish("orders", 1, 1200)
 			for n := uint64(1201); n <= 1400; n++ {
@@ -395,7 +395,7 @@ func TestUnknownPublisher(t *testing.T) {
 // An instance without its peer cannot know that a publisher is unknown everywhere.
 func TestUnknownPublisherPeerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.Stopped())
+		pair := servertest.NewPair(t, servertest.Unstarted())
 		pair.A.Restart()
 		pair.A.AwaitReady()
 		p := dial(t, pair.A)
@@ -492,7 +492,7 @@ func TestPlainLogonIsAnsweredByTheAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, p := published(t)
 		const takes = 1030 * time.Millisecond
-		pair.B.Disk().SyncDelay(takes)
+		pair.B.Disk().SetSyncDelay(takes)
 		began := time.Now()
 		p.publish("orders", 3, 3)
 		synctest.Wait()

@@ -70,12 +70,12 @@ func (o *overheard) tap(c *server.Config) {
 // hooks returns client hooks that record their arguments.
 func (o *overheard) hooks() client.Hooks {
 	return client.Hooks{
-		Connected:       func(i client.ServerInfo) { o.say(i) },
-		Disconnected:    func(server string, err error) { o.say(server); o.say(err) },
-		FailedWrite:     func(e *client.RejectedError) { o.say(*e); o.say(e) },
-		PublishGap:      func(server string) { o.say(server) },
-		StoreRolledBack: func(err error) { o.say(err) },
-		Moved:           func(m client.Move) { o.say(m) },
+		Connected:    func(i client.ServerInfo) { o.say(i) },
+		Disconnected: func(server string, err error) { o.say(server); o.say(err) },
+		FailedWrite:  func(e *client.RejectedError) { o.say(*e); o.say(e) },
+		PublishGap:   func(server string) { o.say(server) },
+		LifeRenewed:  func(err error) { o.say(err) },
+		Moved:        func(m client.Move) { o.say(m) },
 	}
 }
 
@@ -117,12 +117,12 @@ func TestLifeIsSecret(t *testing.T) {
 		look := func() {
 			for _, i := range []*servertest.Instance{pair.A, pair.B} {
 				o.say(i.Server().Status())
-				o.say(i.Server().Publishers(0, server.MaxPublishers))
+				o.say(i.Server().Publishers(0, server.MaxPublishersPerPage))
 			}
 			o.say(c.Stats())
 		}
 		look()
-		if err := c.Renew(); err != nil {
+		if err := c.RenewLife(); err != nil {
 			t.Fatal(err)
 		}
 		publish("orders")

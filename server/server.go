@@ -30,19 +30,19 @@ import (
 
 // A Server is one running instance. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	instance *servercore.Instance // shared by the sessions
-	carried  []*topic.Set         // topics of each destination
+	cfg               Config
+	log               *slog.Logger
+	instance          *servercore.Instance // shared by the sessions
+	destinationTopics []*topic.Set         // topics of each destination
 
-	clients net.Listener
-	peers   net.Listener // nil: there is no replication port
-	admin   net.Listener // nil: there is no admin port
-	journal *journal.Journal
-	links   atomic.Pointer[replica.Links] // nil until the links are started
-	space   space
-	refused refusals
-	lines   lineBudget // log budget of all sessions together
+	clientListener      net.Listener
+	replicationListener net.Listener // nil: there is no replication port
+	adminListener       net.Listener // nil: there is no admin port
+	journal             *journal.Journal
+	links               atomic.Pointer[replica.Links] // nil until the links are started
+	space               space
+	refusals            refusals
+	logBudget           lineBudget // log budget of all sessions together
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -68,10 +68,10 @@ func (s *Server) Err() error {
 }
 
 // Addr returns the address of the client port.
-func (s *Server) Addr() net.Addr { return s.clients.Addr() }
+func (s *Server) Addr() net.Addr { return s.clientListener.Addr() }
 
 // ReplicationAddr returns the address of the replication port, nil if there is none.
-func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
+func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListener) }
 
 // AdminAddr returns the address of the admin port, nil if there is none.
 //
@@ -85,7 +85,7 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
 //	/readyz      200 while it serves clients, 503 before, while it stops, and once it is outdated
 //	/status      200, 400 if limit is not a number (?after=NAME&limit=N)
 //	/publishers  200, 400 if after or limit is not a number (?after=ID&limit=N)
-func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
+func (s *Server) AdminAddr() net.Addr { return addrOf(s.adminListener) }
 
 func addrOf(l net.Listener) net.Addr {
 	if l == nil {
@@ -98,7 +98,7 @@ func addrOf(l net.Listener) net.Addr {
 // until the drain timeout or ctx ends, or until the peer that must acknowledge has stopped as well.
 // Then it continues like Close. It returns ErrDrainTimeout if acks were still outstanding.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.begin(stopDrain, nil)
+	s.beginStop(stopDrain, nil)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.DrainTimeout))
 	defer cancel()
 	var err error
@@ -107,9 +107,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ErrDrainTimeout
 	}
-	s.hasten()
+	s.endDrain()
 	<-s.done
-	if s.cut.Load() {
+	if s.acksAbandoned.Load() {
 		err = ErrDrainTimeout
 	}
 	return err
@@ -118,17 +118,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close stops the server now: listener, client sessions, links, journal. When it returns, every
 // record in the journal is on disk. The error is always nil.
 func (s *Server) Close() error {
-	s.begin(stopClose, nil)
-	s.hasten()
+	s.beginStop(stopClose, nil)
+	s.endDrain()
 	<-s.done
 	return nil
 }
 
-// fail stops the server because of err. It does not wait for the end.
-func (s *Server) fail(err error) {
+// stopWithError stops the server because of err. It does not wait for the end.
+func (s *Server) stopWithError(err error) {
 	s.log.Error("the instance stops", "error", err)
-	s.begin(stopClose, err)
-	s.hasten()
+	s.beginStop(stopClose, err)
+	s.endDrain()
 }
 
 // supervise serves clients once the links are ready. After a stop has begun, it ends everything in
@@ -136,34 +136,34 @@ func (s *Server) fail(err error) {
 func (s *Server) supervise() {
 	defer close(s.done)
 	s.loops.Go(s.retention)
-	s.loops.Go(s.obeyOrders)
+	s.loops.Go(s.serveControl)
 	if s.awaitLinks() {
 		s.serve()
 	}
 	<-s.stopping
 
-	s.clients.Close()
-	if s.stopHow() == stopDrain {
+	s.clientListener.Close()
+	if s.stopMode() == stopDrain {
 		s.drain()
 	}
-	if s.stopHow() == stopKill {
+	if s.stopMode() == stopKill {
 		s.journal.Kill()
-		s.eachSession(abandon)
+		s.eachSession(killSession)
 	}
 	defer s.sessions.Wait()
 	s.endSessions()
-	if s.stopHow() == stopDrain {
+	if s.stopMode() == stopDrain {
 		select { // keep the links until no stopping peer waits for acks any more
 		case <-s.links.Load().Drained():
-		case <-s.hurry:
+		case <-s.drainEnd:
 		}
 	}
 	s.loops.Wait()
 	s.links.Load().Close()
-	if s.peers != nil {
-		s.peers.Close()
+	if s.replicationListener != nil {
+		s.replicationListener.Close()
 	}
-	if s.stopHow() == stopKill {
+	if s.stopMode() == stopKill {
 		s.journal.Kill()
 		return
 	}
@@ -188,21 +188,21 @@ func (s *Server) drain() {
 	ended := s.sessionsEnded()
 	select {
 	case <-ended:
-	case <-s.hurry:
+	case <-s.drainEnd:
 	case <-deserted:
 		select {
 		case <-ended:
-		case <-time.After(desertedGrace):
-		case <-s.hurry:
+		case <-time.After(peerStoppedGrace):
+		case <-s.drainEnd:
 		}
 		if slices.ContainsFunc(s.instance.Registry.Sessions(), isDraining) {
-			s.cut.Store(true)
+			s.acksAbandoned.Store(true)
 		}
 	}
 }
 
-// desertedGrace is the time that sessions without outstanding acks get to end.
-const desertedGrace = 250 * time.Millisecond
+// peerStoppedGrace is the time that sessions without outstanding acks get to end.
+const peerStoppedGrace = 250 * time.Millisecond
 
 func isDraining(c *servercore.Session) bool { return c.State() == servercore.StateDraining }
 
@@ -221,7 +221,7 @@ func (s *Server) endSessions() {
 		case <-ended:
 			return
 		case <-time.After(stopGrace):
-			s.eachSession(cutOff)
+			s.eachSession(closeSession)
 		}
 	}
 }
@@ -250,8 +250,8 @@ func (s *Server) awaitLinks() bool {
 	case <-s.links.Load().Ready():
 	case <-giveUp:
 		s.log.Error("serving a damaged journal that no peer has healed, as told", "damage", s.journal.Damage())
-		if err := s.journal.Healed(); err != nil {
-			s.fail(&DiskError{err})
+		if err := s.journal.FinishMerge(); err != nil {
+			s.stopWithError(&DiskError{err})
 			return false
 		}
 	case <-s.stopping:
@@ -264,7 +264,7 @@ func (s *Server) awaitLinks() bool {
 func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
-	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clients.Addr())
+	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clientListener.Addr())
 }
 
 // accept accepts connections until the listener is closed.
@@ -272,7 +272,7 @@ func (s *Server) accept() {
 	const longest = time.Second
 	delay := time.Duration(0)
 	for {
-		conn, err := s.clients.Accept()
+		conn, err := s.clientListener.Accept()
 		if err == nil {
 			delay = 0
 			s.startSession(conn)

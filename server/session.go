@@ -30,36 +30,36 @@ const (
 // one reads and executes commands, one writes, and one asks the peers about the logon. It
 // implements servercore.Driver and outbound.Source.
 type session struct {
-	srv    *Server
-	core   *servercore.Session
-	conn   net.Conn
-	out    *outbound.Writer
-	lines  *lineBudget // budget of the session's log
-	began  time.Time
-	moved  signal.Signal   // set when a waiting command may be decided
-	ctx    context.Context // ends when the session begins to end
-	cancel context.CancelFunc
-	asking sync.WaitGroup // the goroutine that asks the peers
+	srv         *Server
+	core        *servercore.Session
+	conn        net.Conn
+	out         *outbound.Writer
+	logBudget   *lineBudget // budget of the session's log
+	connectedAt time.Time
+	decidable   signal.Signal   // set when a waiting command may be decided
+	ctx         context.Context // ends when the session begins to end
+	cancel      context.CancelFunc
+	asking      sync.WaitGroup // the goroutine that asks the peers
 
 	// Used by the reader only.
-	reader *wire.Reader
-	msg    wire.Message
-	frames uint64 // number of frames read
-	partly partFrame
+	reader  *wire.Reader
+	msg     wire.Message
+	frames  uint64 // queryNumber of frames read
+	partial partialFrame
 }
 
 // startSession runs a session on a new connection.
 func (s *Server) startSession(conn net.Conn) {
-	now, from := time.Now(), addressOf(conn.RemoteAddr())
+	now, from := time.Now(), sourceNetwork(conn.RemoteAddr())
 	if !s.instance.Admits(from, now) {
 		s.turnAway(conn)
 		return
 	}
-	c := &session{srv: s, conn: conn, began: now, moved: signal.New()}
+	c := &session{srv: s, conn: conn, connectedAt: now, decidable: signal.New()}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, Piece: pieceBytes})
+	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, ChunkSize: pieceBytes})
 	log, lines := s.sessionLog()
-	c.lines = lines
+	c.logBudget = lines
 	c.core = servercore.NewSession(s.instance, c, log.With("client_address", conn.RemoteAddr().String()), now)
 	if s.isStopping() || !s.instance.Registry.Add(c.core, from) {
 		c.cancel()
@@ -84,7 +84,7 @@ func (s *session) run() {
 	go func() {
 		defer close(written)
 		if err := s.out.Run(); err != nil {
-			s.core.Cut(err.Error())
+			s.core.Abort(err.Error())
 		}
 		s.core.Release()
 	}()
@@ -93,7 +93,7 @@ func (s *session) run() {
 		s.core.Drain() // the client has closed its side but may still wait for acks
 	}
 	s.awaitDrained(written, err)
-	s.core.End(s.reasonOf(err), nil)
+	s.core.End(s.endReason(err), nil)
 	<-written
 	if !errors.Is(err, io.EOF) {
 		s.linger()
@@ -101,14 +101,14 @@ func (s *session) run() {
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
-	if s.core.Reason() == servercore.ReasonCrowd {
+	if s.core.Reason() == servercore.ReasonEvicted {
 		return // these are only counted, so that nobody can fill the log with them
 	}
 	log := s.core.Log()
-	if n := s.lines.left(); n > 0 {
+	if n := s.logBudget.unreported(); n > 0 {
 		log = log.With("left_out", n)
 	}
-	log.Info("client gone", "reason", s.core.Reason(), "after", time.Since(s.began).Round(time.Millisecond))
+	log.Info("client gone", "reason", s.core.Reason(), "after", time.Since(s.connectedAt).Round(time.Millisecond))
 }
 
 // awaitDrained waits until a draining session has sent its acks. If the server drains, the server
@@ -135,20 +135,20 @@ func (s *session) read() error {
 		return err
 	}
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
-	s.reader.Account(s.core.Holds)
+	s.reader.OnResize(s.core.ChargeInput)
 	for {
 		frame, err := s.reader.Next()
 		switch {
 		case err == nil:
 			s.frames++
-			err = s.command(frame)
+			err = s.executeFrame(frame)
 		case !s.core.LoggedOn():
 			err = fmt.Errorf("no logon: %w", err)
 		case isTooLarge(err):
 			err = s.tooLarge()
 		}
 		if err == nil && s.core.Deciding() {
-			err = s.decide()
+			err = s.awaitDecision()
 		}
 		if err != nil {
 			return err
@@ -161,19 +161,19 @@ func isTooLarge(err error) bool {
 	return large
 }
 
-// command parses and executes one command.
-func (s *session) command(frame []byte) error {
+// executeFrame parses and executes one command.
+func (s *session) executeFrame(frame []byte) error {
 	if err := wire.Parse(frame, &s.msg); err != nil {
 		return fmt.Errorf("malformed command: %w", err)
 	}
 	if s.msg.Command == wire.Batch {
-		return s.batch()
+		return s.executeBatch()
 	}
 	return s.execute(&s.msg, len(frame))
 }
 
-// batch executes the publishes of a batch. If one must wait, all after it wait as well.
-func (s *session) batch() error {
+// executeBatch executes the publishes of a batch. If one must wait, all after it wait as well.
+func (s *session) executeBatch() error {
 	_, intercepts := s.conn.(interceptor)
 	for b := s.core.Batch(&s.msg); ; {
 		if !intercepts {
@@ -189,7 +189,7 @@ func (s *session) batch() error {
 			return err
 		}
 		if s.core.Deciding() {
-			if err := s.decide(); err != nil {
+			if err := s.awaitDecision(); err != nil {
 				return err
 			}
 		}
@@ -197,7 +197,7 @@ func (s *session) batch() error {
 }
 
 func (s *session) execute(m *wire.Message, size int) error {
-	if instead, err := s.intercepted(m); err != nil || instead {
+	if instead, err := s.intercept(m); err != nil || instead {
 		return err
 	}
 	return s.core.Execute(m, size)
@@ -216,31 +216,31 @@ func (s *session) tooLarge() error {
 	return s.core.TooLarge(&s.msg)
 }
 
-// decide waits until the logon is decided, or until the publish may be taken. After it, commands
+// awaitDecision waits until the logon is decided, or until the publish may be taken. After it, commands
 // may be longer than a logon.
-func (s *session) decide() error {
+func (s *session) awaitDecision() error {
 	for {
 		if err := s.core.Decide(time.Now()); err != nil {
 			return err
 		}
 		if !s.core.Deciding() {
-			s.reader.Limit(max(int(s.srv.cfg.MaxMessage), wire.LeastFrame)) // a subscribe may be longer than a message
+			s.reader.SetMax(max(int(s.srv.cfg.MaxMessage), wire.MinFrame)) // a subscribe may be longer than a message
 			return nil
 		}
-		if err := s.pause(); err != nil {
+		if err := s.awaitChange(); err != nil {
 			return err
 		}
 	}
 }
 
-// pause waits for a change, or for a short time, while a command cannot be decided.
-func (s *session) pause() error {
+// awaitChange waits for a change, or for a short time, while a command cannot be decided.
+func (s *session) awaitChange() error {
 	select {
 	case <-s.ctx.Done():
 		return servercore.ErrEnding
 	case <-s.srv.stopping:
 		return servercore.ErrEnding
-	case <-s.moved:
+	case <-s.decidable:
 	case <-time.After(servercore.LogonTick):
 	}
 	return nil
@@ -249,13 +249,13 @@ func (s *session) pause() error {
 // Wake implements servercore.Driver.
 func (s *session) Wake() {
 	s.out.Wake()
-	s.moved.Set()
+	s.decidable.Set()
 }
 
 // AcksDue implements servercore.Driver.
 func (s *session) AcksDue() {
-	s.moved.Set()
-	s.out.Inline()
+	s.decidable.Set()
+	s.out.WriteInline()
 }
 
 // AskPeers implements servercore.Driver.
@@ -265,9 +265,9 @@ func (s *session) AskPeers() { s.asking.Go(s.askPeers) }
 func (s *session) askPeers() {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, servercore.NoticeTimeout)
-		answers := s.srv.links.Load().AskPeers(ctx, s.core.Notice(), func(a replica.Answers) { s.core.Answered(a) })
+		answers := s.srv.links.Load().AskPeers(ctx, s.core.Notice(), func(a replica.Answers) { s.core.AddAnswers(a) })
 		cancel()
-		if s.core.Answered(answers) {
+		if s.core.AddAnswers(answers) {
 			return
 		}
 		select {
@@ -278,8 +278,8 @@ func (s *session) askPeers() {
 	}
 }
 
-// Changed implements servercore.Driver. It wakes the reader with a deadline in the past.
-func (s *session) Changed(state servercore.State) {
+// StateChanged implements servercore.Driver. It wakes the reader with a deadline in the past.
+func (s *session) StateChanged(state servercore.State) {
 	past := time.Unix(1, 0)
 	_ = s.conn.SetReadDeadline(past) // fails only if the connection is closed
 	switch state {

@@ -23,7 +23,7 @@ func TestPlaceShrinks(t *testing.T) {
 	}
 	const retain = 4 * time.Minute // retention runs every minute
 	synctest.Test(t, func(t *testing.T) {
-		i := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) {
+		i := servertest.New(t, servertest.Unstarted(), servertest.Config(func(c *server.Config) {
 			c.Log.Segment, c.Log.Retain = 64<<10, server.Duration(retain)
 		}))
 		*measured = 0 // the disk is in memory
@@ -59,7 +59,7 @@ func TestPlaceShrinks(t *testing.T) {
 		c.Close()
 		gw.Close()
 		filler.Close()
-		place, err := cfg.BookmarkStore.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
+		place, err := cfg.BookmarkStore.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
 		if err != nil {
 			t.Fatal(err)
 		}

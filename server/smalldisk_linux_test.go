@@ -108,12 +108,12 @@ func pairOnFullDisk(t *testing.T, dir string, dirs map[string]string) {
 	go func() { received <- inOrder(t.Context(), s, 1200) }()
 	publish(1000)
 	must(t, pub.FlushSafe(t.Context()))
-	smalldisk.TakeRest(t, dir)
+	smalldisk.Fill(t, dir)
 	publish(200) // retention makes room for them, or they are refused for now
 	for _, name := range []string{"a", "b"} {
 		testdoor.Inside(p.servers[name]).Kill()
 	}
-	rest := smalldisk.TakeRest(t, dir)
+	rest := smalldisk.Fill(t, dir)
 	p.start("a", "b")
 	p.start("b", "a")
 	must(t, os.Remove(rest))
@@ -128,8 +128,8 @@ func inOrder(ctx context.Context, s *client.Subscription, count int) error {
 		if err != nil {
 			return err
 		}
-		if want := fmt.Sprintf("%-10240d", next); string(m.Data) != want {
-			return fmt.Errorf("message %.20q came in place of %d", m.Data, next)
+		if want := fmt.Sprintf("%-10240d", next); string(m.Body) != want {
+			return fmt.Errorf("message %.20q came in place of %d", m.Body, next)
 		}
 		if next++; next == count {
 			return nil

@@ -11,15 +11,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// lookInterval is the time between two checks of the free space. Other programs use the disk, too.
-const lookInterval = 10 * time.Second
+// spaceCheckInterval is the time between two checks of the free space. Other programs use the disk, too.
+const spaceCheckInterval = 10 * time.Second
 
 // A space is the state of the journal's disk at the last check.
 type space struct {
-	free  atomic.Int64
-	full  atomic.Bool   // publishes are refused for now
-	tight atomic.Bool   // links take no messages either
-	wake  signal.Signal // set when the journal has a new segment
+	free      atomic.Int64
+	full      atomic.Bool   // publishes are refused for now
+	linksFull atomic.Bool   // links take no messages either
+	wake      signal.Signal // set when the journal has a new segment
 }
 
 // reserves returns the space in bytes that publishes, and messages from links, must leave free.
@@ -29,12 +29,12 @@ func (s *Server) reserves(total int64) (publishes, links int64) {
 	return max(share, 2*segment), max(share/2, segment)
 }
 
-// segmentsAhead is the number of segments for which retention makes space beyond the reserve. With
+// headroomSegments is the number of segments for which retention makes space beyond the reserve. With
 // it publishes need not be refused while retention works.
-const segmentsAhead = 4
+const headroomSegments = 4
 
-// lookAtSpace checks the free space and returns how many bytes retention must free, if positive.
-func (s *Server) lookAtSpace() (need int64) {
+// checkSpace checks the free space and returns how many bytes retention must free, if positive.
+func (s *Server) checkSpace() (need int64) {
 	free, total, err := s.journal.Space()
 	if err != nil {
 		s.log.Error("looking for free space", "error", err)
@@ -43,13 +43,13 @@ func (s *Server) lookAtSpace() (need int64) {
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
-	s.space.tight.Store(free < links && full)
+	s.space.linksFull.Store(free < links && full)
 	if was := s.space.full.Swap(full); full && !was {
 		s.log.Error("the disk is nearly full: publishes are refused for now", "free", free, "reserve", publishes)
 	} else if was && !full {
 		s.log.Warn("there is space again: publishes are taken", "free", free, "reserve", publishes)
 	}
-	return publishes + s.ahead() - free
+	return publishes + s.headroom() - free
 }
 
 // keepReserve makes the reserve file if the disk has space for it above the reserve.
@@ -63,13 +63,13 @@ func (s *Server) keepReserve() {
 	}
 }
 
-// ahead returns the space in bytes that retention keeps free above the reserve.
-func (s *Server) ahead() int64 { return segmentsAhead * int64(s.cfg.Log.Segment) }
+// headroom returns the space in bytes that retention keeps free above the reserve.
+func (s *Server) headroom() int64 { return headroomSegments * int64(s.cfg.Log.Segment) }
 
 // onSegment checks the space immediately, while the syncer waits, and wakes retention. Everything
 // that writes is left to retention, since acks wait for the syncer.
 func (s *Server) onSegment() {
-	s.lookAtSpace()
+	s.checkSpace()
 	s.space.wake.Set()
 }
 
@@ -77,10 +77,10 @@ func (s *Server) onSegment() {
 // is short.
 func (s *Server) retention() {
 	interval := min(time.Minute, max(time.Duration(s.cfg.Log.Retain)/4, time.Second))
-	look := time.NewTicker(min(interval, lookInterval))
+	look := time.NewTicker(min(interval, spaceCheckInterval))
 	defer look.Stop()
 	for trimmed, turned := time.Now(), true; ; {
-		need := s.lookAtSpace()
+		need := s.checkSpace()
 		if turned || need > 0 || time.Since(trimmed) >= interval {
 			trimmed = time.Now()
 			s.trim(need)
@@ -102,24 +102,24 @@ func (s *Server) retention() {
 // destination (R5).
 func (s *Server) trim(need int64) int {
 	for _, publisher := range s.instance.Registry.Publishers() {
-		s.journal.Seen(publisher) // it sends nothing but is connected, so do not forget it (R10)
+		s.journal.Touch(publisher) // it sends nothing but is connected, so do not forget it (R10)
 	}
 	n := s.trimOnce(need)
-	if s.lookAtSpace() > 0 && s.space.full.Load() && s.links.Load().GiveUpAbsent() {
-		n += s.trimOnce(s.lookAtSpace())
+	if s.checkSpace() > 0 && s.space.full.Load() && s.links.Load().GiveUpAbsent() {
+		n += s.trimOnce(s.checkSpace())
 	}
 	return n
 }
 
 func (s *Server) trimOnce(need int64) int {
 	n, err := s.journal.Trim(journal.Retention{
-		Age:   time.Duration(s.cfg.Log.Retain),
-		Bytes: int64(s.cfg.Log.RetainBytes),
-		Doubt: s.links.Load().ClocksDisagree(),
-		Need:  need,
-		Held:  s.links.Load().Held,
+		Age:           time.Duration(s.cfg.Log.Retain),
+		Bytes:         int64(s.cfg.Log.RetainBytes),
+		IgnoreAge:     s.links.Load().ClocksDisagree(),
+		FreeBytes:     need,
+		SegmentNeeded: s.links.Load().MustKeep,
 
-		Agree: s.links.Load().Agree,
+		AgreeToForget: s.links.Load().AgreeToForget,
 	})
 	switch {
 	case err != nil:
@@ -130,16 +130,16 @@ func (s *Server) trimOnce(need int64) int {
 	return n
 }
 
-// makeRoom removes old segments before the journal is opened, since opening may need a new segment.
+// trimBeforeOpen removes old segments before the journal is opened, since opening may need a new segment.
 // It does so on a lone instance only: before the links are up, nobody knows which messages the
 // destinations lack.
-func (s *Server) makeRoom() {
+func (s *Server) trimBeforeOpen() {
 	free, total, err := s.cfg.fs.Space(s.cfg.Data)
 	if err != nil || s.cfg.Replication != nil {
 		return // if the directory does not exist yet, opening reports any problem
 	}
 	publishes, _ := s.reserves(total)
-	n, err := journal.TrimClosed(s.cfg.fs, s.cfg.Data, int64(s.cfg.Log.RetainBytes), publishes+s.ahead()-free)
+	n, err := journal.TrimClosed(s.cfg.fs, s.cfg.Data, int64(s.cfg.Log.RetainBytes), publishes+s.headroom()-free)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

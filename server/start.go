@@ -41,7 +41,7 @@ func Start(cfg Config) (*Server, error) {
 		log: cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric
-			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(mostSessions()),
+			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(maxSessions()),
 			Limits: cfg.Limits.core(),
 		},
 		space:     space{wake: signal.New()},
@@ -49,7 +49,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
-	s.instance.Refused = s.refused.note
+	s.instance.OnRefused = s.refusals.add
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
@@ -69,10 +69,10 @@ func (s *Server) start() (err error) {
 			f()
 		}
 	}()
-	if err := s.topics(); err != nil {
+	if err := s.compileTopics(); err != nil {
 		return err
 	}
-	s.warnForeign()
+	s.warnForeignWildcards()
 	if err := s.bind(&undo); err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func (s *Server) start() (err error) {
 	return nil
 }
 
-// topics compiles the patterns of the logged topics and of the topics of each destination.
-func (s *Server) topics() error {
+// compileTopics compiles the patterns of the logged topics and of the topics of each destination.
+func (s *Server) compileTopics() error {
 	var err error
 	if s.instance.Logged, err = topic.NewSet(s.cfg.Log.Topics); err != nil {
 		return fmt.Errorf("server: log.topics: %w", err)
@@ -102,7 +102,7 @@ func (s *Server) topics() error {
 		if err != nil {
 			return fmt.Errorf("server: topics of destination %s: %w", d.Name, err)
 		}
-		s.carried = append(s.carried, set)
+		s.destinationTopics = append(s.destinationTopics, set)
 	}
 	return nil
 }
@@ -126,14 +126,14 @@ func (s *Server) bind(undo *[]func()) error {
 	}
 	var err error
 	if s.cfg.Replication != nil {
-		if s.peers, err = listen("replication", s.cfg.Replication.Listen); err != nil {
+		if s.replicationListener, err = listen("replication", s.cfg.Replication.Listen); err != nil {
 			return err
 		}
 	}
-	if s.clients, err = listen("clients", s.cfg.Clients.Listen); err != nil {
+	if s.clientListener, err = listen("clients", s.cfg.Clients.Listen); err != nil {
 		return err
 	}
-	s.admin, err = listen("admin", s.cfg.Admin.Listen)
+	s.adminListener, err = listen("admin", s.cfg.Admin.Listen)
 	return err
 }
 
@@ -142,7 +142,7 @@ const wsaEADDRINUSE = syscall.Errno(10048)
 
 // openJournal opens the journal. It accepts damage if a peer may heal it, or with AcceptDamage.
 func (s *Server) openJournal() error {
-	s.makeRoom()
+	s.trimBeforeOpen()
 	lone, begun := s.cfg.Replication == nil, time.Now()
 	j, err := journal.Open(journal.Options{
 		Now:          s.cfg.Now,
@@ -154,7 +154,7 @@ func (s *Server) openJournal() error {
 		OnDurable:    s.onDurable,
 		OnAppend:     s.onAppend,
 		OnSegment:    s.onSegment,
-		OnFail:       func(err error) { s.fail(&DiskError{err}) },
+		OnFail:       func(err error) { s.stopWithError(&DiskError{err}) },
 		SetAside:     !lone || s.cfg.AcceptDamage,
 		Carried:      s.carries,
 	})
@@ -163,11 +163,11 @@ func (s *Server) openJournal() error {
 	}
 	s.journal = j
 	s.instance.Publishers = j.Publishers
-	s.lookAtSpace()
+	s.checkSpace()
 	s.keepReserve()
 	if lone && j.Damage() != nil {
 		s.log.Error("serving a damaged journal, as told", "damage", j.Damage())
-		if err := j.Healed(); err != nil {
+		if err := j.FinishMerge(); err != nil {
 			j.Close()
 			return &DiskError{err}
 		}
@@ -200,7 +200,7 @@ func (s *Server) openError(err error) error {
 
 // carries reports whether every destination gets this topic.
 func (s *Server) carries(topic []byte) bool {
-	for _, set := range s.carried {
+	for _, set := range s.destinationTopics {
 		if !set.Contains(topic) {
 			return false
 		}
@@ -212,28 +212,28 @@ func (s *Server) carries(topic []byte) bool {
 func (s *Server) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: s.cfg.Name, Group: cmp.Or(s.cfg.Group, s.cfg.Name),
-		Digest:        s.digest(),
-		Run:           s.instance.Run,
-		Journal:       s.journal,
-		Listener:      s.peers,
-		Dial:          s.cfg.Dial,
-		Bootstrap:     s.cfg.Bootstrap,
-		MinSync:       s.cfg.MinSync,
-		Hold:          int64(s.cfg.Hold),
-		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
-		Wall:          s.cfg.Now,
-		Log:           s.linkLog(),
-		Full:          s.space.tight.Load,
-		OnWatermark:   s.instance.Registry.WatermarksMoved,
-		OnSyncStatus:  s.instance.Registry.WakeAll,
-		OnNotice:      s.instance.OnNotice,
+		Digest:         s.digest(),
+		Run:            s.instance.Run,
+		Journal:        s.journal,
+		Listener:       s.replicationListener,
+		Dial:           s.cfg.Dial,
+		Bootstrap:      s.cfg.Bootstrap,
+		MinSync:        s.cfg.MinSync,
+		HoldBytes:      int64(s.cfg.Hold),
+		RejoinTimeout:  time.Duration(s.cfg.RejoinTimeout),
+		Wall:           s.cfg.Now,
+		Log:            s.linkLog(),
+		DiskNearlyFull: s.space.linksFull.Load,
+		OnWatermark:    s.instance.Registry.WatermarksMoved,
+		OnSyncStatus:   s.instance.Registry.WakeAll,
+		OnNotice:       s.instance.OnNotice,
 		OnStart: func(l *replica.Links) { // before the first notice of a peer arrives
 			s.instance.Ledger = l.Ledger()
 			s.links.Store(l)
 		},
-		OnRaised:   s.instance.Registry.Raised,
-		OnDiverged: s.instance.Registry.Diverged,
-		OnClosed:   s.instance.Registry.Closed,
+		OnReceived: s.instance.Registry.RecordsReceived,
+		OnDiverged: s.instance.Registry.PublishersDiverged,
+		OnClosed:   s.instance.Registry.PublishersClosed,
 		// The clients go on at another instance. No logon is accepted here any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}
@@ -265,7 +265,7 @@ func (s *Server) onAppend(publisher, sequence uint64) {
 }
 
 // onDurable reports the records that an fsync covered to the links, and wakes the sessions.
-func (s *Server) onDurable(moved []journal.Moved, idle bool) {
+func (s *Server) onDurable(moved []journal.Advance, idle bool) {
 	if l := s.links.Load(); l != nil {
 		l.Durable(moved, idle)
 	}

@@ -24,7 +24,7 @@ type Status struct {
 	Version      string             `json:"version"`                  // of the server
 	Cluster      string             `json:"cluster"`                  // common id of the group's journals, hex; empty: the group was not met yet, and no client is served
 	Intact       bool               `json:"intact"`                   // the journal has, or had, everything that the group has acknowledged
-	Ready        bool               `json:"ready"`                    // clients are served
+	Ready        bool               `json:"ready"`                    // clientListener are served
 	Stopping     bool               `json:"stopping"`                 // the stop has begun
 	CatchingUp   bool               `json:"catching_up"`              // the instance lacks, or may lack, messages of its peers, ready or not
 	Single       bool               `json:"single"`                   // acks are of level single: a sync destination is downgraded
@@ -33,7 +33,7 @@ type Status struct {
 	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is in the future by the wall clock, if more than a minute
 	Sessions     []SessionStatus    `json:"sessions"`                 // logged-on sessions
 	Links        []LinkStatus       `json:"links"`                    // ordered by peer
-	Publishers   int                `json:"publishers"`               // number of publishers in the journal
+	Publishers   int                `json:"publishers"`               // queryNumber of publishers in the journal
 	JournalBytes int64              `json:"journal_bytes"`            // size of the journal on disk
 	DiskFree     int64              `json:"disk_free"`                // bytes free on the journal's disk at the last check
 	Full         bool               `json:"full"`                     // the disk is nearly full: publishes are refused for now
@@ -108,7 +108,7 @@ type DegradedRange struct {
 	To        uint64 `json:"to"`
 }
 
-func degradedInterval(i journal.Interval) DegradedInterval {
+func degradedInterval(i journal.DegradedInterval) DegradedInterval {
 	d := DegradedInterval{Destination: i.Destination, Begin: i.Begin, End: i.End}
 	for _, r := range i.Ranges {
 		d.Ranges = append(d.Ranges, DegradedRange(r))
@@ -133,12 +133,12 @@ type DecreeStatus struct {
 	Lost        []string  `json:"lost"`       // instances that were declared lost and have not joined again
 	Stands      bool      `json:"stands"`     // the decree has not ended: publishers may still use it
 	EndsMS      int64     `json:"ends_ms"`    // milliseconds until it ends by itself, if it stands
-	Unseen      int       `json:"unseen"`     // number of publishers that have not logged on since, if it stands
+	Unseen      int       `json:"unseen"`     // queryNumber of publishers that have not logged on since, if it stands
 	Publishers  []string  `json:"publishers"` // ids of these publishers, 100 at most
 }
 
-// unseenMost is the largest number of ids in a DecreeStatus.
-const unseenMost = 100
+// maxUnseen is the largest number of ids in a DecreeStatus.
+const maxUnseen = 100
 
 func (s *Server) decreeStatus() *DecreeStatus {
 	d := s.journal.Decree()
@@ -151,8 +151,8 @@ func (s *Server) decreeStatus() *DecreeStatus {
 	if !st.Stands {
 		return st
 	}
-	ids, unseen := s.journal.ListUnsettled(unseenMost)
-	st.EndsMS, st.Unseen = (journal.DecreeLasts - d.Stood).Milliseconds(), unseen
+	ids, unseen := s.journal.UnseenSinceDecree(maxUnseen)
+	st.EndsMS, st.Unseen = (journal.DecreeLifetime - d.Age).Milliseconds(), unseen
 	for _, id := range ids {
 		st.Publishers = append(st.Publishers, strconv.FormatUint(id, 10))
 	}
@@ -185,14 +185,14 @@ type PublisherList struct {
 	More       bool              `json:"more"` // there are publishers with higher ids
 }
 
-// MaxPublishers is the largest number of publishers in a PublisherList.
-const MaxPublishers = 10_000
+// MaxPublishersPerPage is the largest number of publishers in a PublisherList.
+const MaxPublishersPerPage = 10_000
 
 // Publishers returns the publishers with ids above after, at most limit of them. A limit below 1 or
-// above MaxPublishers means MaxPublishers.
+// above MaxPublishersPerPage means MaxPublishersPerPage.
 func (s *Server) Publishers(after uint64, limit int) PublisherList {
-	if limit < 1 || limit > MaxPublishers {
-		limit = MaxPublishers
+	if limit < 1 || limit > MaxPublishersPerPage {
+		limit = MaxPublishersPerPage
 	}
 	list, links := PublisherList{Publishers: []PublisherStatus{}}, s.links.Load()
 	if after == math.MaxUint64 {
@@ -217,7 +217,7 @@ func (s *Server) Status() Status {
 		JournalBytes: s.journal.Size(),
 		DiskFree:     s.space.free.Load(),
 		Full:         s.space.full.Load(),
-		ClockAheadMS: s.journal.Ahead().Milliseconds(),
+		ClockAheadMS: s.journal.NewestAhead().Milliseconds(),
 		Links:        []LinkStatus{}, // in JSON always a list
 		Degraded:     []DegradedInterval{},
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
@@ -231,11 +231,11 @@ func (s *Server) Status() Status {
 	for _, l := range links.Status() {
 		st.Links = append(st.Links, LinkStatus(l))
 	}
-	for _, i := range s.journal.Intervals() {
+	for _, i := range s.journal.DegradedIntervals() {
 		st.Degraded = append(st.Degraded, degradedInterval(i))
 	}
 	st.Diverged = s.diverged()
-	st.Refusing, st.Outdated, st.Decree = s.refused.lately(), links.Outdated(), s.decreeStatus()
+	st.Refusing, st.Outdated, st.Decree = s.refusals.recent(), links.OutdatedReason(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()
 	}
@@ -268,7 +268,7 @@ func (s *Server) sessionStatus() []SessionStatus {
 		}
 		conn := c.Driver().(*session)
 		list = append(list, SessionStatus{
-			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.began,
+			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.connectedAt,
 			Extended: i.Extended, Publisher: i.Publisher, Subscriptions: i.Subscriptions,
 		})
 	}

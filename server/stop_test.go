@@ -36,7 +36,7 @@ func TestCatchesUpFirst(t *testing.T) {
 // An instance without its peer serves clients after rejoin_timeout (R6).
 func TestServesWithoutPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.Stopped())
+		pair := servertest.NewPair(t, servertest.Unstarted())
 		began := time.Now()
 		pair.A.Restart()
 		c := dial(t, pair.A)

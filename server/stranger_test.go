@@ -156,7 +156,7 @@ func TestTooLarge(t *testing.T) {
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":1}`, string(make([]byte, 5000)))
 		p.expect(`{"c":"ack","a":"persisted","s":1,"status":"failure","reason":"message too large"}`)
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":2}`, string(make([]byte, 2<<20)))
-		p.expect(`{"c":"ack","a":"persisted","s":1,"bm":"`+bookmark.Bookmark{Publisher: bookmark.OfLife("life").ID, Sequence: 1}.String()+`","status":"success"}`,
+		p.expect(`{"c":"ack","a":"persisted","s":1,"bm":"`+bookmark.Bookmark{Publisher: bookmark.IdentityOfLife("life").ID, Sequence: 1}.String()+`","status":"success"}`,
 			`{"c":"ack","a":"persisted","s":2,"status":"failure","reason":"message too large"}`)
 		p.send(`{"c":"p","cid":"9","t":"orders","a":"processed,persisted"}`, string(make([]byte, 5000)))
 		p.persisted(2, "")
@@ -329,7 +329,7 @@ func TestPublishGap(t *testing.T) {
 			t.Log(text)
 		}
 		p.closed()
-		if have := i.Have(bookmark.OfLife("life").ID); have != 2 {
+		if have := i.Have(bookmark.IdentityOfLife("life").ID); have != 2 {
 			t.Errorf("have %d, want 2", have)
 		}
 		p = dial(t, i)

@@ -18,8 +18,8 @@ type inside struct{ s *Server }
 
 // Kill implements [testdoor.Server].
 func (in inside) Kill() {
-	in.s.begin(stopKill, errKilled)
-	in.s.hasten()
+	in.s.beginStop(stopKill, errKilled)
+	in.s.endDrain()
 	<-in.s.done
 }
 
@@ -30,7 +30,7 @@ func (in inside) Have(publisher uint64) uint64 {
 }
 
 // Trim implements [testdoor.Server].
-func (in inside) Trim() int { return in.s.trim(in.s.lookAtSpace()) }
+func (in inside) Trim() int { return in.s.trim(in.s.checkSpace()) }
 
 // Messages implements [testdoor.Server].
 func (in inside) Messages(topic string) ([]testdoor.Message, error) {

@@ -16,7 +16,7 @@ func (d Duration) String() string { return time.Duration(d).String() }
 
 // UnmarshalYAML parses a duration.
 func (d *Duration) UnmarshalYAML(node ast.Node) error {
-	return readValue(node, d, "duration: write a number with its unit, such as 500ms, 5s or 168h", func(text string) (Duration, bool) {
+	return parseValue(node, d, "duration: write a number with its unit, such as 500ms, 5s or 168h", func(text string) (Duration, bool) {
 		parsed, err := time.ParseDuration(text)
 		return Duration(parsed), err == nil
 	})
@@ -45,7 +45,7 @@ func (s Size) String() string {
 
 // UnmarshalYAML parses a size.
 func (s *Size) UnmarshalYAML(node ast.Node) error {
-	return readValue(node, s, "size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", parseSize)
+	return parseValue(node, s, "size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", parseSize)
 }
 
 // A Share is a part of a whole, in percent or in bytes: 5% or 10GiB.
@@ -71,7 +71,7 @@ func (s Share) of(total int64) int64 {
 
 // UnmarshalYAML parses a share.
 func (s *Share) UnmarshalYAML(node ast.Node) error {
-	return readValue(node, s, "share: write whole percent or a size, such as 5% or 10GiB", parseShare)
+	return parseValue(node, s, "share: write whole percent or a size, such as 5% or 10GiB", parseShare)
 }
 
 func parseShare(text string) (Share, bool) {
@@ -98,24 +98,24 @@ func parseSize(text string) (Size, bool) {
 	return Size(n * factor), true
 }
 
-// A unitError reports a text that does not have the form of its type.
-type unitError struct {
+// A valueError reports a text that does not have the form of its type.
+type valueError struct {
 	node ast.Node
 	text string
 }
 
-func (e *unitError) Error() string { return e.text }
+func (e *valueError) Error() string { return e.text }
 
-// readValue parses a scalar value. form names the expected kind and how to write it.
-func readValue[T any](node ast.Node, value *T, form string, parse func(text string) (T, bool)) error {
+// parseValue parses a scalar value. form names the expected kind and how to write it.
+func parseValue[T any](node ast.Node, value *T, form string, parse func(text string) (T, bool)) error {
 	s, is := node.(ast.ScalarNode)
 	if !is || node.Type() == ast.NullType {
-		return &unitError{node, "must be one plain value"}
+		return &valueError{node, "must be one plain value"}
 	}
 	text := strings.TrimSpace(s.GetToken().Value)
 	parsed, ok := parse(text)
 	if !ok {
-		return &unitError{node, fmt.Sprintf("%q is no %s", text, form)}
+		return &valueError{node, fmt.Sprintf("%q is no %s", text, form)}
 	}
 	*value = parsed
 	return nil

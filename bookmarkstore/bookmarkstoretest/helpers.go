@@ -58,15 +58,15 @@ func (r *rig) open() {
 
 func (r *rig) subscribe(id string, q bookmarkstore.Query) bookmarkstore.Subscription {
 	r.t.Helper()
-	sub, err := r.s.Subscription(id, q)
+	sub, err := r.s.OpenSubscription(id, q)
 	if err != nil {
 		r.t.Fatalf("Subscription(%q) = %v", id, err)
 	}
 	return sub
 }
 
-// again ends the use of the subscription by e and begins the next one with query q.
-func (r *rig) again(e ending, q bookmarkstore.Query) {
+// reopen ends the use of the subscription by e and begins the next one with query q.
+func (r *rig) reopen(e ending, q bookmarkstore.Query) {
 	r.t.Helper()
 	switch e {
 	case released:
@@ -89,7 +89,7 @@ func (r *rig) must(err error) {
 	}
 }
 
-func mark(publisher, sequence uint64) bookmarkstore.Bookmark {
+func bookmarkOf(publisher, sequence uint64) bookmarkstore.Bookmark {
 	return bookmarkstore.Bookmark{Publisher: publisher, Sequence: sequence}
 }
 
@@ -97,17 +97,17 @@ func mark(publisher, sequence uint64) bookmarkstore.Bookmark {
 func (r *rig) receive(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {
-		if !r.Receive(mark(publisher, s)) {
+		if !r.Receive(bookmarkOf(publisher, s)) {
 			r.t.Fatalf("Receive(%d|%d|) = false, want true", publisher, s)
 		}
 	}
 }
 
-// drop receives messages of a publisher. Each must be known already.
-func (r *rig) drop(publisher uint64, sequences ...uint64) {
+// receiveKnown receives messages of a publisher. Each must be known already.
+func (r *rig) receiveKnown(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {
-		if r.Receive(mark(publisher, s)) {
+		if r.Receive(bookmarkOf(publisher, s)) {
 			r.t.Fatalf("Receive(%d|%d|) = true, want false", publisher, s)
 		}
 	}
@@ -116,15 +116,15 @@ func (r *rig) drop(publisher uint64, sequences ...uint64) {
 func (r *rig) discard(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {
-		if err := r.Discard(mark(publisher, s)); err != nil {
+		if err := r.Discard(bookmarkOf(publisher, s)); err != nil {
 			r.t.Fatalf("Discard(%d|%d|) = %v", publisher, s, err)
 		}
 	}
 }
 
-func (r *rig) progress(publisher, sequence uint64) {
+func (r *rig) receiveMark(publisher, sequence uint64) {
 	r.t.Helper()
-	r.must(r.Progress(bookmarkstore.Vector{publisher: sequence}))
+	r.must(r.ReceiveMark(bookmarkstore.Vector{publisher: sequence}))
 }
 
 // want compares both vectors and the number of outstanding messages.

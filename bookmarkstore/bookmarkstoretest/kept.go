@@ -14,16 +14,16 @@ func testKept(t *testing.T, d Disk, e ending) {
 	r.receive(1, 3, 5)
 	r.receive(2, 1)
 	r.discard(1, 3)
-	r.progress(3, 8)
-	r.again(e, orders)
+	r.receiveMark(3, 8)
+	r.reopen(e, orders)
 	r.want(vec{1: 3, 3: 8}, vec{1: 3, 3: 8}, 0)
-	r.drop(1, 3)
+	r.receiveKnown(1, 3)
 	r.receive(1, 5)
 	r.receive(2, 1)
 	r.discard(1, 5)
 	r.discard(2, 1)
-	r.progress(3, 9)
-	r.again(e, orders)
+	r.receiveMark(3, 9)
+	r.reopen(e, orders)
 	r.want(vec{1: 5, 2: 1, 3: 9}, vec{1: 5, 2: 1, 3: 9}, 0)
 }
 
@@ -31,27 +31,27 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
 	r.receive(1, 3, 5, 7, 9)
 	r.discard(1, 5, 9)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{}, vec{}, 0)
 	r.wantOutOfOrder(map[uint64][]uint64{1: {5, 9}})
 	r.receive(1, 3)
-	r.drop(1, 5)
+	r.receiveKnown(1, 5)
 	r.wantOutOfOrder(map[uint64][]uint64{1: {9}})
-	r.again(e, orders) // a second time, with some of them received again
+	r.reopen(e, orders) // a second time, with some of them received again
 	r.receive(1, 3)
-	r.drop(1, 5)
+	r.receiveKnown(1, 5)
 	r.receive(1, 7)
 	r.want(vec{1: 7}, vec{}, 2)
 	r.discard(1, 3)
 	r.want(vec{1: 7}, vec{1: 5}, 1)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{1: 5}, vec{1: 5}, 0)
 	r.receive(1, 7)
-	r.drop(1, 9)
+	r.receiveKnown(1, 9)
 	r.discard(1, 7)
 	r.want(vec{1: 9}, vec{1: 9}, 0)
 	r.wantOutOfOrder(nil)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{1: 9}, vec{1: 9}, 0)
 	r.wantOutOfOrder(nil)
 }
@@ -61,41 +61,41 @@ func testKeptForget(t *testing.T, d Disk, e ending) {
 	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
 	r.receive(2, 8, 9)
 	r.discard(2, 9) // out of order
-	r.must(r.Forget(vec{1: 4, 2: 9}))
-	r.again(e, orders)
+	r.must(r.ForgetPublishers(vec{1: 4, 2: 9}))
+	r.reopen(e, orders)
 	r.want(vec{2: 7, 3: 9}, vec{2: 7, 3: 9}, 0)
 	r.receive(2, 8)
-	r.must(r.Forget(vec{2: 9}))
-	r.drop(2, 9)
+	r.must(r.ForgetPublishers(vec{2: 9}))
+	r.receiveKnown(2, 9)
 	r.discard(2, 8)
-	r.must(r.Forget(vec{2: 9}))
-	r.again(e, orders)
+	r.must(r.ForgetPublishers(vec{2: 9}))
+	r.reopen(e, orders)
 	r.want(vec{3: 9}, vec{3: 9}, 0)
 	r.wantOutOfOrder(nil)
 	r.receive(4, 1)
-	r.must(r.Forget(vec{3: 9}))
+	r.must(r.ForgetPublishers(vec{3: 9}))
 	r.receive(3, 10) // comes back at once
 	r.discard(3, 10)
 	r.discard(4, 1)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{3: 10, 4: 1}, vec{3: 10, 4: 1}, 0)
-	r.must(r.Forget(vec{3: 10, 4: 1}))
-	r.again(e, orders)
+	r.must(r.ForgetPublishers(vec{3: 10, 4: 1}))
+	r.reopen(e, orders)
 	r.want(vec{}, vec{}, 0) // empty, but still known
 }
 
 func testKeptBase(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.wantUnknown()
 	r.must(r.SetBase(vec{1: 7}))
 	r.receive(1, 8)
 	r.receive(2, 1)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{1: 7}, vec{1: 7}, 0)
-	r.must(r.Restart())
+	r.must(r.Reset())
 	r.must(r.SetBase(vec{}))
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{}, vec{}, 0)
 }
 
@@ -106,10 +106,10 @@ func testKeptBeforeBase(t *testing.T, d Disk, e ending) {
 	r.discard(1, 3, 7)
 	r.must(r.s.Sync(context.Background()))
 	r.must(r.SetBase(vec{2: 4}))
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{1: 3, 2: 4}, vec{1: 3, 2: 4}, 0)
 	r.receive(1, 5)
-	r.drop(1, 7)
+	r.receiveKnown(1, 7)
 }
 
 // testBaseAtOnce relies on the sync of SetBase alone.
@@ -127,13 +127,13 @@ func testKeptRestart(t *testing.T, d Disk, e ending) {
 	r.must(r.SetBase(vec{1: 1, 2: 8}))
 	r.receive(1, 2, 3, 4)
 	r.discard(1, 2, 4)
-	r.again(e, orders)
-	r.must(r.Restart())
-	r.again(e, orders)
+	r.reopen(e, orders)
+	r.must(r.Reset())
+	r.reopen(e, orders)
 	r.wantUnknown()
 	r.receive(1, 2, 3, 4)
 	r.discard(1, 2)
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.want(vec{1: 2}, vec{1: 2}, 0)
 	r.receive(1, 3, 4)
 }
@@ -144,12 +144,12 @@ func testKeptOtherQuery(t *testing.T, d Disk, e ending) {
 	r.receive(1, 2, 3, 4)
 	r.discard(1, 2, 4)
 	filtered := bookmarkstore.Query{Topic: "orders", Filter: "/x = 1"}
-	r.again(e, filtered)
+	r.reopen(e, filtered)
 	r.wantUnknown()
 	r.receive(1, 4)
-	r.again(e, filtered)
+	r.reopen(e, filtered)
 	r.wantUnknown()
-	r.again(e, orders)
+	r.reopen(e, orders)
 	r.wantUnknown()
 	r.receive(1, 2, 3, 4)
 }
@@ -160,10 +160,10 @@ func testKeptOtherQuery(t *testing.T, d Disk, e ending) {
 func testRandom(t *testing.T, d Disk, e ending) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	w := &world{
+	w := &randomModel{
 		rand:      rand.New(rand.NewPCG(seed, 0)),
 		r:         newRig(t, d),
-		at:        make(map[uint64]uint64),
+		delivered: make(map[uint64]uint64),
 		discarded: make(map[bookmarkstore.Bookmark]bool),
 	}
 	w.r.must(w.r.SetBase(vec{}))
@@ -171,31 +171,31 @@ func testRandom(t *testing.T, d Disk, e ending) {
 		for range 40 {
 			w.step()
 		}
-		w.r.again(e, orders)
+		w.r.reopen(e, orders)
 		w.resume()
 	}
 }
 
-// A world is the expected state in testRandom. Messages have odd sequences: the even ones do not
+// A randomModel is the expected state in testRandom. Messages have odd sequences: the even ones do not
 // match.
-type world struct {
+type randomModel struct {
 	rand        *rand.Rand
 	r           *rig
-	at          map[uint64]uint64 // the server has delivered up to here
+	delivered   map[uint64]uint64 // the server has delivered up to here
 	outstanding []bookmarkstore.Bookmark
 	discarded   map[bookmarkstore.Bookmark]bool
 }
 
-func (w *world) step() {
+func (w *randomModel) step() {
 	p := 1 + w.rand.Uint64N(3)
 	switch n := w.rand.IntN(10); {
 	case n < 5:
 		w.deliver(p)
 	case n < 6:
-		w.r.progress(p, w.at[p])
+		w.r.receiveMark(p, w.delivered[p])
 	case n < 7:
 		v, _ := w.r.Received() // the connection is lost, the process goes on
-		w.at = copied(v)
+		w.delivered = copied(v)
 	case len(w.outstanding) > 0:
 		i := w.rand.IntN(len(w.outstanding))
 		b := w.outstanding[i]
@@ -205,10 +205,10 @@ func (w *world) step() {
 	}
 }
 
-func (w *world) deliver(p uint64) {
+func (w *randomModel) deliver(p uint64) {
 	w.r.t.Helper()
-	w.at[p]++
-	b := mark(p, w.at[p])
+	w.delivered[p]++
+	b := bookmarkOf(p, w.delivered[p])
 	if b.Sequence%2 == 0 {
 		return
 	}
@@ -220,18 +220,18 @@ func (w *world) deliver(p uint64) {
 }
 
 // resume delivers messages again, from the resume vector up to the server's last position.
-func (w *world) resume() {
+func (w *randomModel) resume() {
 	w.r.t.Helper()
-	was := w.at
+	was := w.delivered
 	want := make(map[bookmarkstore.Bookmark]bool)
 	for _, b := range w.outstanding {
 		want[b] = true
 	}
 	w.outstanding = nil
 	v, _ := w.r.Discarded()
-	w.at = copied(v)
+	w.delivered = copied(v)
 	for p, sequence := range was {
-		for w.at[p] < sequence {
+		for w.delivered[p] < sequence {
 			w.deliver(p)
 		}
 	}

@@ -18,8 +18,8 @@ func testDuplicates(t *testing.T, d Disk) {
 	r.must(r.SetBase(vec{}))
 	r.receive(1, 3, 5)
 	r.receive(2, 4) // each publisher has its own numbers
-	r.drop(1, 3, 5, 4, 1)
-	r.drop(2, 4)
+	r.receiveKnown(1, 3, 5, 4, 1)
+	r.receiveKnown(2, 4)
 	r.receive(1, 6)
 	r.want(vec{1: 6, 2: 4}, vec{}, 4)
 }
@@ -31,7 +31,7 @@ func testDiscardInOrder(t *testing.T, d Disk) {
 	r.want(vec{1: 9}, vec{1: 3}, 2)
 	r.discard(1, 5, 9)
 	r.want(vec{1: 9}, vec{1: 9}, 0)
-	r.drop(1, 3, 5, 9)
+	r.receiveKnown(1, 3, 5, 9)
 }
 
 func testDiscardOutOfOrder(t *testing.T, d Disk) {
@@ -60,35 +60,35 @@ func testDiscardNotOutstanding(t *testing.T, d Disk) {
 	r.receive(1, 7) // was not outstanding at the time of its discard
 	r.want(vec{1: 7}, vec{1: 3}, 2)
 	for sequence, want := range map[uint64]bool{3: false, 4: false, 5: true, 7: true, 8: false} {
-		if got := r.IsOutstanding(mark(1, sequence)); got != want {
+		if got := r.IsOutstanding(bookmarkOf(1, sequence)); got != want {
 			t.Errorf("IsOutstanding of %d = %v", sequence, got)
 		}
 	}
-	if r.IsOutstanding(mark(2, 3)) {
+	if r.IsOutstanding(bookmarkOf(2, 3)) {
 		t.Error("IsOutstanding of another publisher's = true")
 	}
 }
 
-func testProgress(t *testing.T, d Disk) {
+func testMark(t *testing.T, d Disk) {
 	r := newRig(t, d)
-	r.must(r.Progress(vec{1: 4, 2: 7}))
+	r.must(r.ReceiveMark(vec{1: 4, 2: 7}))
 	r.want(vec{1: 4, 2: 7}, vec{1: 4, 2: 7}, 0)
-	r.drop(1, 4)
+	r.receiveKnown(1, 4)
 	r.receive(1, 5)
 	r.discard(1, 5)
-	r.progress(1, 3) // an old mark moves nothing back
-	r.progress(2, 9)
+	r.receiveMark(1, 3) // an old mark moves nothing back
+	r.receiveMark(2, 9)
 	r.want(vec{1: 5, 2: 9}, vec{1: 5, 2: 9}, 0)
 }
 
-func testProgressWaits(t *testing.T, d Disk) {
+func testMarkWaits(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{}))
 	r.receive(1, 2)
-	r.progress(1, 4)
-	r.progress(1, 6)
+	r.receiveMark(1, 4)
+	r.receiveMark(1, 6)
 	r.receive(1, 8, 9)
-	r.progress(1, 10)
+	r.receiveMark(1, 10)
 	r.want(vec{1: 10}, vec{}, 3)
 	r.discard(1, 9)
 	r.want(vec{1: 10}, vec{}, 2)
@@ -103,7 +103,7 @@ func testBase(t *testing.T, d Disk) {
 	r.wantUnknown()
 	r.must(r.SetBase(vec{1: 100, 2: 7}))
 	r.want(vec{1: 100, 2: 7}, vec{1: 100, 2: 7}, 0)
-	r.drop(1, 100)
+	r.receiveKnown(1, 100)
 	r.receive(1, 101)
 	r.receive(3, 1) // absent from the base: all of its messages count
 	r.want(vec{1: 101, 2: 7, 3: 1}, vec{1: 100, 2: 7}, 2)
@@ -136,19 +136,19 @@ func testForget(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
 	r.receive(2, 8)
-	r.must(r.Forget(vec{1: 4, 2: 8, 3: 5, 9: 1}))
+	r.must(r.ForgetPublishers(vec{1: 4, 2: 8, 3: 5, 9: 1}))
 	r.want(vec{2: 8, 3: 9}, vec{2: 7, 3: 9}, 1) // publisher 2 has an outstanding message, 3 had a later one
 	r.discard(2, 8)
-	r.must(r.Forget(vec{2: 8}))
+	r.must(r.ForgetPublishers(vec{2: 8}))
 	r.want(vec{3: 9}, vec{3: 9}, 0)
 	r.receive(1, 5, 6) // publisher 1 comes back
 	r.discard(1, 6)
 	r.want(vec{1: 6, 3: 9}, vec{3: 9}, 1)
-	r.progress(1, 7)
-	r.must(r.Forget(vec{1: 7}))
+	r.receiveMark(1, 7)
+	r.must(r.ForgetPublishers(vec{1: 7}))
 	r.want(vec{1: 7, 3: 9}, vec{3: 9}, 1)
 	r.discard(1, 5)
-	r.must(r.Forget(vec{1: 7, 3: 9}))
+	r.must(r.ForgetPublishers(vec{1: 7, 3: 9}))
 	r.want(vec{}, vec{}, 0)
 }
 
@@ -157,7 +157,7 @@ func testRestart(t *testing.T, d Disk) {
 	r.must(r.SetBase(vec{1: 1, 2: 8}))
 	r.receive(1, 2, 3, 4)
 	r.discard(1, 2, 4)
-	r.must(r.Restart())
+	r.must(r.Reset())
 	r.wantUnknown()
 	r.discard(1, 3) // from before the restart
 	r.wantUnknown()
@@ -175,10 +175,10 @@ func testOtherQuery(t *testing.T, d Disk) {
 	} {
 		r.receive(1, 2, 3, 4)
 		r.discard(1, 2, 4)
-		r.again(released, q)
+		r.reopen(released, q)
 		r.wantUnknown()
 		r.receive(1, 1, 2, 3, 4)
-		r.again(released, orders)
+		r.reopen(released, orders)
 		r.wantUnknown()
 	}
 }
@@ -187,7 +187,7 @@ func testSeveral(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	other := r.subscribe("other", bookmarkstore.Query{Topic: "trades"})
 	r.receive(1, 1, 2)
-	if !other.Receive(mark(1, 1)) {
+	if !other.Receive(bookmarkOf(1, 1)) {
 		t.Error("a message of one subscription counts as received in another")
 	}
 	r.discard(1, 1, 2)
@@ -203,13 +203,13 @@ func testSeveral(t *testing.T, d Disk) {
 func testIDs(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	for _, id := range []string{"", strings.Repeat("x", 257)} {
-		if s, err := r.s.Subscription(id, orders); err == nil || s != nil {
+		if s, err := r.s.OpenSubscription(id, orders); err == nil || s != nil {
 			t.Errorf("Subscription with an id of %d bytes: no error", len(id))
 		}
 	}
 	ids := []string{strings.Repeat("x", 256), "../../etc/passwd", "a/b", "a", "\x00", "\xff\xfe", "head", "format", "häuser", " "}
 	for i, id := range ids {
-		if !r.subscribe(id, orders).Receive(mark(uint64(i), 1)) {
+		if !r.subscribe(id, orders).Receive(bookmarkOf(uint64(i), 1)) {
 			t.Errorf("id %q is not one of its own", id)
 		}
 	}
@@ -217,10 +217,10 @@ func testIDs(t *testing.T, d Disk) {
 
 func testInUse(t *testing.T, d Disk) {
 	r := newRig(t, d)
-	if _, err := r.s.Subscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
+	if _, err := r.s.OpenSubscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
 		t.Errorf("Subscription of an id in use = %v, want ErrInUse", err)
 	}
-	if _, err := r.s.Subscription("s", bookmarkstore.Query{Topic: "trades"}); !errors.Is(err, bookmarkstore.ErrInUse) {
+	if _, err := r.s.OpenSubscription("s", bookmarkstore.Query{Topic: "trades"}); !errors.Is(err, bookmarkstore.ErrInUse) {
 		t.Errorf("Subscription of an id in use with another query = %v, want ErrInUse", err)
 	}
 	r.receive(1, 1)
@@ -234,30 +234,30 @@ func testRelease(t *testing.T, d Disk) {
 	r.discard(1, 1, 4)
 	former := r.Subscription
 	former.Release()
-	if former.Receive(mark(1, 6)) {
+	if former.Receive(bookmarkOf(1, 6)) {
 		t.Error("Receive after Release = true")
 	}
 	if err := former.SetBase(vec{1: 9}); !errors.Is(err, bookmarkstore.ErrReleased) {
 		t.Errorf("SetBase after Release = %v, want ErrReleased", err)
 	}
-	if err := former.Restart(); !errors.Is(err, bookmarkstore.ErrReleased) {
+	if err := former.Reset(); !errors.Is(err, bookmarkstore.ErrReleased) {
 		t.Errorf("Restart after Release = %v, want ErrReleased", err)
 	}
 	r.Subscription = r.subscribe("s", orders)
 	r.want(vec{1: 1}, vec{1: 1}, 0)
-	r.drop(1, 1)
+	r.receiveKnown(1, 1)
 	r.receive(1, 2, 3)
-	r.must(former.Discard(mark(1, 2))) // of another use: no effect
-	if former.IsOutstanding(mark(1, 2)) {
+	r.must(former.Discard(bookmarkOf(1, 2))) // of another use: no effect
+	if former.IsOutstanding(bookmarkOf(1, 2)) {
 		t.Error("IsOutstanding of another use = true")
 	}
-	r.drop(1, 4)
+	r.receiveKnown(1, 4)
 	r.receive(1, 5)
 	r.want(vec{1: 5}, vec{1: 1}, 3)
 	r.discard(1, 2, 3)
 	r.want(vec{1: 5}, vec{1: 4}, 1) // including the message discarded before
 	former.Release()
-	if _, err := r.s.Subscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
+	if _, err := r.s.OpenSubscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
 		t.Errorf("a second Release frees the id of the next use: %v", err)
 	}
 }
@@ -267,14 +267,14 @@ func testClosed(t *testing.T, d Disk) {
 	r.receive(1, 1)
 	r.must(r.s.Sync(context.Background()))
 	r.must(r.s.Close())
-	_, err := r.s.Subscription("other", orders)
+	_, err := r.s.OpenSubscription("other", orders)
 	for name, err := range map[string]error{
 		"Subscription": err,
 		"Sync":         r.s.Sync(context.Background()),
-		"Discard":      r.Discard(mark(1, 1)),
+		"Discard":      r.Discard(bookmarkOf(1, 1)),
 		"SetBase":      r.SetBase(vec{1: 1}),
-		"Progress":     r.Progress(vec{1: 1}),
-		"Restart":      r.Restart(),
+		"Progress":     r.ReceiveMark(vec{1: 1}),
+		"Restart":      r.Reset(),
 	} {
 		if !errors.Is(err, bookmarkstore.ErrClosed) {
 			t.Errorf("%s after Close = %v, want ErrClosed", name, err)
@@ -312,13 +312,13 @@ func testConcurrent(t *testing.T, d Disk) {
 	want := vec{}
 	for s := range uint64(messages) {
 		for p := range uint64(publishers) {
-			b := mark(p+1, 2*s+1)
+			b := bookmarkOf(p+1, 2*s+1)
 			if !r.Receive(b) {
 				t.Errorf("Receive(%v) = false", b)
 			}
 			queue <- b
 			want[b.Publisher] = b.Sequence + 1
-			if err := r.Progress(vec{b.Publisher: b.Sequence + 1}); err != nil {
+			if err := r.ReceiveMark(vec{b.Publisher: b.Sequence + 1}); err != nil {
 				t.Errorf("Progress = %v", err)
 			}
 		}

@@ -75,7 +75,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s %s\n", m.Bookmark, m.Data)
+		fmt.Printf("%s %s\n", m.Bookmark, m.Body)
 		if err := m.Discard(); err != nil {
 			return err
 		}

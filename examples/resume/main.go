@@ -82,8 +82,8 @@ func live(ctx context.Context, uri, dir string, messages int, undone string) err
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  %s\n", m.Data)
-		if string(m.Data) != undone {
+		fmt.Printf("  %s\n", m.Body)
+		if string(m.Body) != undone {
 			if err := m.Discard(); err != nil {
 				return err
 			}

@@ -56,9 +56,9 @@ func run(ctx context.Context, listen string, servers []string, data string) (err
 
 	c, err := client.Dial(ctx, client.Config{
 		Name: "order-service", Servers: servers, PublishStore: store, BookmarkStore: marks,
-		Offline: true, // orders are taken, and kept, also while no server answers
-		Logger:  slog.Default(),
-		Hooks:   client.Hooks{FailedWrite: rejected},
+		StartOffline: true, // orders are taken, and kept, also while no server answers
+		Logger:       slog.Default(),
+		Hooks:        client.Hooks{FailedWrite: rejected},
 	})
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	err = ticket.Settled(ctx)
+	err = ticket.AwaitSettled(ctx)
 	rejection, isRejected := errors.AsType[*client.RejectedError](err)
 	switch {
 	case err == nil:
@@ -93,16 +93,16 @@ func statusOf(err error) int {
 func consume(c *client.Client, work func(context.Context, []byte) error) error {
 	sub, err := c.Subscribe(context.Background(), "^orders$", client.ID("work"),
 		client.From(client.MostRecent),
-		client.Retry(client.RetryPolicy{Delay: time.Second, Tries: 5, GiveUp: func(m *client.Message, err error) error {
+		client.Retry(client.RetryPolicy{Delay: time.Second, MaxTries: 5, GiveUp: func(m *client.Message, err error) error {
 			slog.Error("order put aside", "bookmark", m.Bookmark.String(), "error", err)
-			_, err = c.Publish(context.Background(), refused, m.Data)
+			_, err = c.Publish(context.Background(), refused, m.Body)
 			return err
 		}}))
 	if err != nil {
 		return err
 	}
 	return sub.Handle(context.Background(), func(m *client.Message) error {
-		return work(context.Background(), m.Data)
+		return work(context.Background(), m.Body)
 	})
 }
 

@@ -65,8 +65,8 @@ func TestOrders(t *testing.T) {
 			t.Fatal(err)
 		}
 		for m, err := range failed.Messages(t.Context()) {
-			if err != nil || string(m.Data) != `"cursed"` {
-				t.Errorf("put aside: %s, %v", m.Data, err)
+			if err != nil || string(m.Body) != `"cursed"` {
+				t.Errorf("put aside: %s, %v", m.Body, err)
 			}
 			break
 		}

@@ -22,7 +22,7 @@ type app struct {
 		AwaitRoom(ctx context.Context, size int) error
 	}
 	marks interface { // a *bookmarkstore.Bolt
-		DiscardTx(tx *bbolt.Tx, m bookmarkstore.Mark) error
+		DiscardTx(tx *bbolt.Tx, m bookmarkstore.MessageRef) error
 	}
 	client *client.Client
 	trial  *transaction.Trial // is told each step, and kills the process at one of them
@@ -57,14 +57,14 @@ func run(ctx context.Context, database string, servers []string, t *transaction.
 	t.Opened()
 	c, err := client.Dial(ctx, client.Config{
 		Name: "billing", Servers: servers, PublishStore: outbox, BookmarkStore: marks,
-		Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { t.Trouble(e) }},
+		Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { t.Unexpected(e) }},
 	})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	t.Connected()
-	a := &app{db: db, outbox: t.Outbox(outbox), marks: t.Marks(marks), client: c, trial: t}
+	a := &app{db: db, outbox: t.Outbox(outbox), marks: t.Bookmarks(marks), client: c, trial: t}
 	return a.serve(ctx)
 }
 
@@ -87,7 +87,7 @@ func (a *app) serve(ctx context.Context) error {
 // handleOnce handles an order until its transaction has committed. It repeats a
 // transaction that was given up or that found the publish store full.
 func (a *app) handleOnce(ctx context.Context, m *client.Message) error {
-	a.trial.Received(m.Data)
+	a.trial.Received(m.Body)
 	for {
 		err := a.handle(m)
 		switch {

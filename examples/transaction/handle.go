@@ -17,7 +17,7 @@ import (
 // worth another try in this process (handleOnce).
 func (a *app) handle(m *client.Message) error {
 	var o order
-	if err := json.Unmarshal(m.Data, &o); err != nil {
+	if err := json.Unmarshal(m.Body, &o); err != nil {
 		return fmt.Errorf("order %v: %w", m.Bookmark, err)
 	}
 	return a.db.Update(func(tx *bbolt.Tx) error {
@@ -32,7 +32,7 @@ func (a *app) handle(m *client.Message) error {
 		if _, err := a.outbox.AppendTx(tx, "invoices", body); err != nil {
 			return err
 		}
-		return a.marks.DiscardTx(tx, m.Mark())
+		return a.marks.DiscardTx(tx, m.Ref())
 	})
 }
 

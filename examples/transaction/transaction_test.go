@@ -9,7 +9,7 @@ import (
 // The program of the test is also the application: the trial starts it as a process
 // of its own, and kills it.
 func TestMain(m *testing.M) {
-	underTrial.Child(os.Args[1:])
+	underTrial.RunChild(os.Args[1:])
 	os.Exit(m.Run())
 }
 

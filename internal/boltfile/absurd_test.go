@@ -27,7 +27,7 @@ func TestAbsurdLengths(t *testing.T) {
 	}
 	const half = pages * pageSize / 2
 	for name, second := range map[string][]byte{
-		"free pages":   binary.NativeEndian.AppendUint64(page(2, flagFreelist, manyFree, pages/2), half/8),
+		"free pages":   binary.NativeEndian.AppendUint64(page(2, flagFreelist, countOverflow, pages/2), half/8),
 		"a leaf's key": numbers(page(2, flagLeaf, 1, pages/2), 0, 64, half, 0),
 		"a bucket":     numbers(page(2, flagLeaf, 1, pages/2), flagBucket, 64, 1, half),
 	} {

@@ -27,17 +27,17 @@ import (
 // file is no database any more, and a *format.VersionError if a later version of bbolt has
 // written it. Call Settle before anything is committed.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
-	db, _, err := openExamined(path, *o)
+	db, _, err := checkAndOpen(path, *o)
 	return db, err
 }
 
-func openExamined(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
+func checkAndOpen(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, &o); err != nil {
 			return nil, Usage{}, err
 		}
 	}
-	usage, err := examine(path, o)
+	usage, err := checkFile(path, o)
 	if err != nil {
 		return nil, usage, err
 	}
@@ -48,7 +48,7 @@ func openExamined(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 // create makes an empty database under another name and renames it. So a file with the final name
 // is always complete.
 func create(path string, o *bbolt.Options) error {
-	tmp := copyName(path)
+	tmp := tempName(path)
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -71,13 +71,13 @@ func openNew(name string, flag int, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag|os.O_EXCL, mode)
 }
 
-// Settle makes the database durable as it was found. Call it before the first commit. bbolt has
+// MakeDurable makes the database durable as it was found. Call it before the first commit. bbolt has
 // synced the data pages before it wrote the meta page that names them. Settle writes that meta
 // page again: after a failed sync the page may be clean in the cache and not on the disk. It
 // assumes that a sector keeps its content when the same content is written to it. Settle also
 // makes the name of the file durable, since an application that created the database may not have
 // done so. It waits for an open write transaction.
-func Settle(db *bbolt.DB) error {
+func MakeDurable(db *bbolt.DB) error {
 	tx, err := db.Begin(true)
 	if err == nil {
 		defer tx.Rollback()
@@ -90,19 +90,19 @@ func Settle(db *bbolt.DB) error {
 	return nil
 }
 
-// Whole reports whether both meta pages of an open database are undamaged. A damaged one may have
+// MetaPagesValid reports whether both meta pages of an open database are undamaged. A damaged one may have
 // been the newer one. The database then has the state before its last commit. A power cut can
 // cause this, and so can damage. Whole waits for an open write transaction.
-func Whole(db *bbolt.DB) (whole bool, err error) {
+func MetaPagesValid(db *bbolt.DB) (whole bool, err error) {
 	tx, err := db.Begin(!db.IsReadOnly()) // no concurrent writer
 	if err != nil {
 		return false, err
 	}
 	defer tx.Rollback()
-	return metasWhole(db)
+	return metaPagesValid(db)
 }
 
-func metasWhole(db *bbolt.DB) (whole bool, err error) {
+func metaPagesValid(db *bbolt.DB) (whole bool, err error) {
 	f, err := os.Open(db.Path())
 	if err != nil {
 		return false, err
@@ -114,7 +114,7 @@ func metasWhole(db *bbolt.DB) (whole bool, err error) {
 		if _, err := f.ReadAt(b[:], id*int64(db.Info().PageSize)+pageHeader); err != nil {
 			return false, err
 		}
-		whole = whole && wholeMeta(&b)
+		whole = whole && isValidMeta(&b)
 	}
 	return whole, nil
 }

@@ -45,12 +45,12 @@ func Remove(from *bbolt.Bucket, key []byte) error {
 var errReplaced = errors.New("the file was replaced")
 
 // open opens the file that has the name path at the time when it is locked: a compaction by
-// another process may replace the file (OpenOwn).
+// another process may replace the file (OpenPrivate).
 func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	for {
 		db, err := openOnce(path, o)
 		if !errors.Is(err, errReplaced) {
-			return db, damage(path, err)
+			return db, asDamageError(path, err)
 		}
 	}
 }
@@ -96,9 +96,9 @@ func checkName(f *os.File, path string) error {
 	return err
 }
 
-// damage turns an error about the content of a file into a *DamageError or a
+// asDamageError turns an error about the content of a file into a *DamageError or a
 // *format.VersionError. It returns an error of the file system as it is.
-func damage(path string, err error) error {
+func asDamageError(path string, err error) error {
 	_, is := errors.AsType[*DamageError](err)
 	_, file := errors.AsType[*fs.PathError](err)
 	_, system := errors.AsType[syscall.Errno](err)
@@ -132,8 +132,8 @@ func openReadOnly(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 	return db, usage, nil
 }
 
-// examine checks every used page of a database while no process writes.
-func examine(path string, o bbolt.Options) (Usage, error) {
+// checkFile checks every used page of a database while no process writes.
+func checkFile(path string, o bbolt.Options) (Usage, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		err = &fs.PathError{Op: "open", Path: path, Err: syscall.EISDIR}

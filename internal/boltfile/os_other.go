@@ -10,5 +10,5 @@ import (
 // unlock does nothing here: closing the file is enough.
 func unlock(*os.File) {}
 
-// giveOwner does nothing here: a file inherits its owner.
-func giveOwner(string, fs.FileInfo) error { return nil }
+// copyOwner does nothing here: a file inherits its owner.
+func copyOwner(string, fs.FileInfo) error { return nil }

@@ -13,8 +13,8 @@ import (
 // unlock releases the lock of a file that is still mapped. Closing the file does not.
 func unlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) } // it may be closed already
 
-// giveOwner sets the owner and group of the file at path to those of another file.
-func giveOwner(path string, like fs.FileInfo) error {
+// copyOwner sets the owner and group of the file at path to those of another file.
+func copyOwner(path string, like fs.FileInfo) error {
 	if stat, ok := like.Sys().(*syscall.Stat_t); ok {
 		return os.Chown(path, int(stat.Uid), int(stat.Gid))
 	}

@@ -34,7 +34,7 @@ const (
 
 	flagBranch, flagLeaf, flagFreelist = 0x01, 0x02, 0x10
 	flagBucket                         = 0x01
-	manyFree                           = 0xffff
+	countOverflow                      = 0xffff
 	noFreelist                         = 1<<64 - 1
 	firstPage                          = 2 // after the two meta pages
 )
@@ -57,13 +57,13 @@ func badPage(id uint64, format string, args ...any) error {
 // no list of them. bbolt's walk panics, and leaves a goroutine that goes on reading the mapped
 // file.
 type walk struct {
-	r        io.ReaderAt
-	pageSize uint64
-	pages    uint64 // the used pages have lower ids
-	seen     []uint64
-	todo     []subtree
-	live     uint64 // total bytes of the visited pages
-	start    []byte // beginning of the current page
+	r         io.ReaderAt
+	pageSize  uint64
+	pages     uint64 // the used pages have lower ids
+	seen      []uint64
+	todo      []subtree
+	live      uint64 // total bytes of the visited pages
+	pageStart []byte // beginning of the current page
 }
 
 // A subtree is a branch or leaf with everything below it. Its keys are in order, at or above min
@@ -79,12 +79,12 @@ func checkPages(r io.ReaderAt, size int64, pageSize int) (live int64, err error)
 		return 0, badPage(0, "pages of %d bytes", pageSize)
 	}
 	w := &walk{r: r, pageSize: uint64(pageSize)}
-	err = w.all(size)
+	err = w.checkAll(size)
 	return int64(w.live), err
 }
 
-// all visits every used page of a file of size bytes.
-func (w *walk) all(size int64) error {
+// checkAll visits every used page of a file of size bytes.
+func (w *walk) checkAll(size int64) error {
 	root, freelist, err := w.meta()
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (w *walk) all(size int64) error {
 	for len(w.todo) > 0 {
 		t := w.todo[len(w.todo)-1]
 		w.todo = w.todo[:len(w.todo)-1]
-		if err := w.page(t); err != nil {
+		if err := w.checkPage(t); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 			continue // bbolt has found the other one
 		}
 		tx, ours := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
-		if !ours || !wholeMeta(&b) || found && tx <= newest {
+		if !ours || !isValidMeta(&b) || found && tx <= newest {
 			continue
 		}
 		newest, found = tx, true
@@ -130,8 +130,8 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 	return root, freelist, nil
 }
 
-// wholeMeta reports whether the checksum of a meta page matches.
-func wholeMeta(b *[metaSize]byte) bool {
+// isValidMeta reports whether the checksum of a meta page matches.
+func isValidMeta(b *[metaSize]byte) bool {
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
 	return u64(b[metaSize-8:]) == sum.Sum64()
@@ -144,8 +144,8 @@ type header struct {
 	span         uint64
 }
 
-// enter reads the header of a page and marks the page as seen. It fails if it was seen before.
-func (w *walk) enter(id uint64) (header, error) {
+// readHeader reads the header of a page and marks the page as seen. It fails if it was seen before.
+func (w *walk) readHeader(id uint64) (header, error) {
 	if id < firstPage || id >= w.pages {
 		return header{}, badPage(id, "there are %d", w.pages)
 	}
@@ -159,7 +159,7 @@ func (w *walk) enter(id uint64) (header, error) {
 		return header{}, badPage(id, "says it is %d to %d", h.id, last)
 	}
 	for p := id; p <= last; p++ {
-		if err := w.see(p); err != nil {
+		if err := w.setSeen(p); err != nil {
 			return header{}, err
 		}
 	}
@@ -167,7 +167,7 @@ func (w *walk) enter(id uint64) (header, error) {
 	return h, nil
 }
 
-func (w *walk) see(id uint64) error {
+func (w *walk) setSeen(id uint64) error {
 	if w.seen[id/64]&(1<<(id%64)) != 0 {
 		return badPage(id, "is used twice")
 	}
@@ -184,12 +184,12 @@ func (w *walk) read(b []byte, id, at uint64) error {
 
 // freelist checks the list of free pages and marks them as seen.
 func (w *walk) freelist(id uint64) error {
-	h, err := w.enter(id)
+	h, err := w.readHeader(id)
 	if err != nil {
 		return err
 	}
 	count, at := uint64(h.count), uint64(pageHeader)
-	if h.count == manyFree {
+	if h.count == countOverflow {
 		var b [8]byte
 		if err := w.read(b[:], id, at); err != nil {
 			return err
@@ -209,17 +209,17 @@ func (w *walk) freelist(id uint64) error {
 		if free < firstPage || free >= w.pages {
 			return badPage(id, "%d is free, there are %d", free, w.pages)
 		}
-		if err := w.see(free); err != nil {
+		if err := w.setSeen(free); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// page checks a branch or leaf page and queues the pages below it.
-func (w *walk) page(t subtree) error {
+// checkPage checks a branch or leaf page and queues the pages below it.
+func (w *walk) checkPage(t subtree) error {
 	id := t.id
-	h, err := w.enter(id)
+	h, err := w.readHeader(id)
 	if err != nil {
 		return err
 	}
@@ -231,13 +231,13 @@ func (w *walk) page(t subtree) error {
 	}
 	w.live += h.span
 	n := int(min(h.span, max(w.pageSize, pageHeader+elementSize*uint64(h.count))))
-	w.start = slices.Grow(w.start[:0], n)[:n]
-	if err := w.read(w.start, id, 0); err != nil {
+	w.pageStart = slices.Grow(w.pageStart[:0], n)[:n]
+	if err := w.read(w.pageStart, id, 0); err != nil {
 		return err
 	}
 	var last []byte
 	for i := range h.count {
-		key, err := w.element(h, t, pageHeader+elementSize*uint64(i))
+		key, err := w.checkElement(h, t, pageHeader+elementSize*uint64(i))
 		if err != nil {
 			return err
 		}
@@ -249,10 +249,10 @@ func (w *walk) page(t subtree) error {
 	return nil
 }
 
-// element checks the element at offset at of the current page, queues the pages below it, and
+// checkElement checks the element at offset at of the current page, queues the pages below it, and
 // returns its key.
-func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
-	e := w.start[at:]
+func (w *walk) checkElement(h header, t subtree, at uint64) (key []byte, err error) {
+	e := w.pageStart[at:]
 	if h.flags == flagBranch {
 		if key, err = w.key(h, at+uint64(u32(e)), uint64(u32(e[4:]))); err != nil {
 			return nil, err
@@ -284,7 +284,7 @@ func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
 		w.todo = append(w.todo, subtree{id: root})
 		return key, nil
 	}
-	return key, inline(h.id, b[bucketSize:])
+	return key, checkInline(h.id, b[bucketSize:])
 }
 
 // key returns the key at offset at of the current page.
@@ -294,15 +294,15 @@ func (w *walk) key(h header, at, length uint64) (key []byte, err error) {
 		return nil, badPage(h.id, "a key ends behind the page")
 	case length > bbolt.MaxKeySize:
 		return nil, badPage(h.id, "a key of %d bytes", length)
-	case end <= uint64(len(w.start)):
-		return w.start[at:end], nil
+	case end <= uint64(len(w.pageStart)):
+		return w.pageStart[at:end], nil
 	}
 	key = make([]byte, length)
 	return key, w.read(key, h.id, at)
 }
 
-// inline checks a leaf page inside the value of a bucket.
-func inline(id uint64, b []byte) error {
+// checkInline checks a leaf page inside the value of a bucket.
+func checkInline(id uint64, b []byte) error {
 	if len(b) < pageHeader {
 		return badPage(id, "a bucket without a page")
 	}
@@ -339,7 +339,7 @@ func newerVersion(path string) error {
 		if _, err := f.ReadAt(b[:], id*pageSize+pageHeader); err != nil {
 			return nil
 		}
-		if version := u32(b[4:]); wholeMeta(&b) && u32(b[:]) == boltMagic && version > boltVersion {
+		if version := u32(b[4:]); isValidMeta(&b) && u32(b[:]) == boltMagic && version > boltVersion {
 			return &format.VersionError{File: "database " + path, Found: uint64(version), Known: boltVersion}
 		}
 	}

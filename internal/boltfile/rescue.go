@@ -57,32 +57,32 @@ func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := rescue{walk: walk{r: f, pageSize: pageSizeOf(f)}, to: to, room: 2 * info.Size()}
+	r := rescue{walk: walk{r: f, pageSize: pageSizeOf(f)}, to: to, budget: 2 * info.Size()}
 	root, _, err := r.meta()
 	if err != nil {
 		return nil, &DamageError{path, err}
 	}
 	r.pages = min(r.pages, uint64(info.Size())/r.pageSize)
 	r.seen = make([]uint64, r.pages/64+1)
-	if err := r.begin(); err != nil {
+	if err := r.beginTx(); err != nil {
 		return nil, err
 	}
-	r.metas()
-	r.page(root, nil)
-	return r.losses, r.end()
+	r.checkMetas()
+	r.copyPage(root, nil)
+	return r.losses, r.endTx()
 }
 
-// metas reports each damaged meta page as a loss. It may have been the newer one, and the rescued
+// checkMetas reports each damaged meta page as a loss. It may have been the newer one, and the rescued
 // data is then that of one commit earlier.
-func (r *rescue) metas() {
+func (r *rescue) checkMetas() {
 	for id := range uint64(firstPage) {
 		var b [metaSize]byte
 		err := r.read(b[:], id, pageHeader)
-		if err == nil && !wholeMeta(&b) {
+		if err == nil && !isValidMeta(&b) {
 			err = badPage(id, "it is not whole, and the last commit may be missing")
 		}
 		if err != nil {
-			r.lose(nil, id, err)
+			r.addLoss(nil, id, err)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func pageSizeOf(f *os.File) uint64 {
 			break
 		}
 		size := uint64(u32(b[8:]))
-		if wholeMeta(&b) && (at == 0 || uint64(at) == size) && size >= 512 && size <= 16<<20 {
+		if isValidMeta(&b) && (at == 0 || uint64(at) == size) && size >= 512 && size <= 16<<20 {
 			return size
 		}
 	}
@@ -111,33 +111,33 @@ type rescue struct {
 	to     *bbolt.DB
 	tx     *bbolt.Tx
 	puts   int
-	room   int64 // bytes that may still be copied; a limit, since damaged elements may overlap
+	budget int64 // bytes that may still be copied; a limit, since damaged elements may overlap
 	losses []Loss
 	err    error // of the target database; the first one stays
 }
 
-func (r *rescue) begin() (err error) {
+func (r *rescue) beginTx() (err error) {
 	r.tx, err = r.to.Begin(true)
 	return err
 }
 
-func (r *rescue) end() error {
+func (r *rescue) endTx() error {
 	if r.err != nil {
 		return errors.Join(r.err, r.tx.Rollback())
 	}
 	return r.tx.Commit()
 }
 
-func (r *rescue) lose(path [][]byte, page uint64, err error) {
+func (r *rescue) addLoss(path [][]byte, page uint64, err error) {
 	r.losses = append(r.losses, Loss{path, page, int64(page * r.pageSize), err})
 }
 
-// page copies everything below a page into the bucket at path.
-func (r *rescue) page(id uint64, path [][]byte) {
+// checkPage copies everything below a page into the bucket at path.
+func (r *rescue) copyPage(id uint64, path [][]byte) {
 	if r.err != nil {
 		return
 	}
-	h, err := r.enter(id)
+	h, err := r.readHeader(id)
 	b := make([]byte, h.span)
 	if err == nil {
 		err = r.read(b, id, 0)
@@ -146,49 +146,49 @@ func (r *rescue) page(id uint64, path [][]byte) {
 		err = badPage(id, "flags %#x", h.flags)
 	}
 	if err != nil {
-		r.lose(path, id, err)
+		r.addLoss(path, id, err)
 		return
 	}
-	r.elements(h, b, path)
+	r.copyElements(h, b, path)
 }
 
-// elements copies the elements of a page, or of a leaf page inside a value.
-func (r *rescue) elements(h header, b []byte, path [][]byte) {
+// copyElements copies the elements of a page, or of a leaf page inside a value.
+func (r *rescue) copyElements(h header, b []byte, path [][]byte) {
 	if most := (len(b) - pageHeader) / elementSize; h.count > most {
-		r.lose(path, h.id, badPage(h.id, "%d elements in %d bytes", h.count, len(b)))
+		r.addLoss(path, h.id, badPage(h.id, "%d elements in %d bytes", h.count, len(b)))
 		h.count = most
 	}
 	for i := range h.count {
 		e := b[pageHeader+elementSize*i:]
 		if h.flags == flagBranch {
-			r.page(u64(e[8:]), path)
+			r.copyPage(u64(e[8:]), path)
 			continue
 		}
 		from := uint64(u32(e[4:]))
 		middle := from + uint64(u32(e[8:]))
 		end := middle + uint64(u32(e[12:]))
-		if r.room -= int64(end - from); end > uint64(len(e)) || r.room < 0 {
-			r.lose(path, h.id, badPage(h.id, "a value ends behind it"))
+		if r.budget -= int64(end - from); end > uint64(len(e)) || r.budget < 0 {
+			r.addLoss(path, h.id, badPage(h.id, "a value ends behind it"))
 			continue
 		}
 		key, value := bytes.Clone(e[from:middle]), bytes.Clone(e[middle:end])
 		if u32(e)&flagBucket != 0 {
-			r.bucket(h.id, append(path[:len(path):len(path)], key), value)
+			r.copyBucket(h.id, append(path[:len(path):len(path)], key), value)
 		} else {
-			r.put(h.id, path, key, value)
+			r.copyValue(h.id, path, key, value)
 		}
 	}
 }
 
-// bucket copies a bucket. Its value has the id of its root page, or an inline leaf page.
-func (r *rescue) bucket(page uint64, path [][]byte, value []byte) {
+// copyBucket copies a bucket. Its value has the id of its root page, or an inline leaf page.
+func (r *rescue) copyBucket(page uint64, path [][]byte, value []byte) {
 	if len(value) < bucketSize {
-		r.lose(path, page, badPage(page, "a bucket of %d bytes", len(value)))
+		r.addLoss(path, page, badPage(page, "a bucket of %d bytes", len(value)))
 		return
 	}
-	b := r.at(path)
+	b := r.bucketAt(path)
 	if b == nil {
-		r.lose(path, page, badPage(page, "a bucket that can't be one"))
+		r.addLoss(path, page, badPage(page, "a bucket that can't be one"))
 		return
 	}
 	if err := b.SetSequence(u64(value[8:])); err != nil {
@@ -196,40 +196,40 @@ func (r *rescue) bucket(page uint64, path [][]byte, value []byte) {
 		return
 	}
 	if root := u64(value); root != 0 {
-		r.page(root, path)
+		r.copyPage(root, path)
 		return
 	}
 	inner := value[bucketSize:]
 	if len(inner) < pageHeader || u16(inner[8:]) != flagLeaf {
-		r.lose(path, page, badPage(page, "a bucket without a page"))
+		r.addLoss(path, page, badPage(page, "a bucket without a page"))
 		return
 	}
-	r.elements(header{id: page, flags: flagLeaf, count: int(u16(inner[10:]))}, inner, path)
+	r.copyElements(header{id: page, flags: flagLeaf, count: int(u16(inner[10:]))}, inner, path)
 }
 
-// put copies one value.
-func (r *rescue) put(page uint64, path [][]byte, key, value []byte) {
+// copyValue copies one value.
+func (r *rescue) copyValue(page uint64, path [][]byte, key, value []byte) {
 	if r.err != nil {
 		return
 	}
-	b := r.at(path)
+	b := r.bucketAt(path)
 	if b == nil {
-		r.lose(path, page, badPage(page, "a value outside of every bucket"))
+		r.addLoss(path, page, badPage(page, "a value outside of every bucket"))
 		return
 	}
 	if err := b.Put(key, value); err != nil {
-		r.lose(path, page, badPage(page, "key %.40q: %v", key, err))
+		r.addLoss(path, page, badPage(page, "key %.40q: %v", key, err))
 		return
 	}
 	if r.puts++; r.puts%rescueBatch == 0 {
 		if r.err = r.tx.Commit(); r.err == nil {
-			r.err = r.begin()
+			r.err = r.beginTx()
 		}
 	}
 }
 
-// at returns the bucket at a path and creates it if needed. It returns nil if that fails.
-func (r *rescue) at(path [][]byte) *bbolt.Bucket {
+// bucketAt returns the bucket at a path and creates it if needed. It returns nil if that fails.
+func (r *rescue) bucketAt(path [][]byte) *bbolt.Bucket {
 	if len(path) == 0 {
 		return nil
 	}

@@ -13,7 +13,7 @@ type Usage struct {
 	Free int64 // number of pages without data; bbolt reuses them, but the file does not shrink
 }
 
-// Sparse reports whether OpenOwn would compact the file, because it is much larger than its live
+// Sparse reports whether OpenPrivate would compact the file, because it is much larger than its live
 // data.
 func (u Usage) Sparse() bool { return u.sparse(compactAbove) }
 
@@ -34,7 +34,7 @@ func UsageOf(db *bbolt.DB) (Usage, error) {
 	pageSize := db.Info().PageSize
 	live, err := checkPages(f, info.Size(), pageSize)
 	if err != nil {
-		return Usage{}, damage(db.Path(), err)
+		return Usage{}, asDamageError(db.Path(), err)
 	}
 	free := (info.Size()-live)/int64(pageSize) - firstPage
 	return Usage{Size: info.Size(), Live: live, Free: free}, nil

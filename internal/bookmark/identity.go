@@ -32,24 +32,24 @@ const (
 	domainMask  = 1<<domainShift - 1
 )
 
-// OfLife returns the identity of a life of a publish store. The life is a secret between
+// IdentityOfLife returns the identity of a life of a publish store. The life is a secret between
 // its store and the servers: whoever knows it can publish as it.
-func OfLife(life string) Identity {
+func IdentityOfLife(life string) Identity {
 	if failpoint.On(failpoint.R10LifeByCRC) {
 		return Identity{nameHash(life), hash(lifeDomain, life).Check}
 	}
 	return hash(lifeDomain, life)
 }
 
-// OfRun returns the identity of the messages that an instance numbers itself, for one
+// IdentityOfRun returns the identity of the messages that an instance numbers itself, for one
 // client in one run of its process.
-func OfRun(client, instance string, run uint64) Identity {
+func IdentityOfRun(client, instance string, run uint64) Identity {
 	return hash(runDomain, fmt.Sprintf("%s\x00%s\x00%016x", client, instance, run))
 }
 
-// OfName returns the identity of a client whose store we do not know. The id is the
+// IdentityOfName returns the identity of a client whose store we do not know. The id is the
 // protocol's hash of the name; other names with the same hash can be found.
-func OfName(name string) Identity {
+func IdentityOfName(name string) Identity {
 	return Identity{inDomain(nameDomain, nameHash(name)), hash(nameDomain, name).Check}
 }
 
@@ -60,9 +60,9 @@ func IsLife(id uint64) bool { return id>>domainShift == lifeDomain }
 // with that start.
 func IsRun(id uint64) bool { return id>>domainShift == runDomain }
 
-// Mistaken reports whether two checks of one id are both known and differ: then they belong
+// ChecksDiffer reports whether two checks of one id are both known and differ: then they belong
 // to two publishers.
-func Mistaken(a, b Check) bool {
+func ChecksDiffer(a, b Check) bool {
 	return a != b && a != Check{} && b != Check{} && !failpoint.On(failpoint.R10CheckIgnored)
 }
 

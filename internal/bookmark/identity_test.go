@@ -18,10 +18,10 @@ func TestIdentities(t *testing.T) {
 		is   bookmark.Identity
 		want string
 	}{
-		{"a client name", bookmark.OfName("pubber"), "7094790850998930143 534fd622a472fdd85d30fd5ee70f2b9f"},
-		{"an empty name", bookmark.OfName(""), "9223372036854775807 61e83adb25ef2f7fefe35be88e7f22a2"},
-		{"a life", bookmark.OfLife("pubber"), "11073530024977219754 2e22cbccc3118391ee3829016804a07d"},
-		{"a run", bookmark.OfRun("pubber", "a", 7), "15222190352941670700 ff7f04c181a0d27db9c13a6d47e7782e"},
+		{"a client name", bookmark.IdentityOfName("pubber"), "7094790850998930143 534fd622a472fdd85d30fd5ee70f2b9f"},
+		{"an empty name", bookmark.IdentityOfName(""), "9223372036854775807 61e83adb25ef2f7fefe35be88e7f22a2"},
+		{"a life", bookmark.IdentityOfLife("pubber"), "11073530024977219754 2e22cbccc3118391ee3829016804a07d"},
+		{"a run", bookmark.IdentityOfRun("pubber", "a", 7), "15222190352941670700 ff7f04c181a0d27db9c13a6d47e7782e"},
 	} {
 		if got := fmt.Sprintf("%d %x", tt.is.ID, tt.is.Check); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
@@ -34,7 +34,7 @@ func TestIdentities(t *testing.T) {
 func TestDomains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
-		name, life, run := bookmark.OfName(a), bookmark.OfLife(b), bookmark.OfRun(a, b, 7)
+		name, life, run := bookmark.IdentityOfName(a), bookmark.IdentityOfLife(b), bookmark.IdentityOfRun(a, b, 7)
 		if name.ID == 0 || life.ID == 0 || run.ID == 0 || name.ID == life.ID || name.ID == run.ID || life.ID == run.ID {
 			t.Fatalf("ids %d, %d and %d", name.ID, life.ID, run.ID)
 		}
@@ -48,24 +48,24 @@ func TestDomains(t *testing.T) {
 // id. Only two client names can have the same id, and then their checks differ.
 func TestForgedIdentities(t *testing.T) {
 	life := "3f2a0b1c-victim"
-	victim := bookmark.OfLife(life)
-	if forged := bookmark.OfLife(forge.Name("forged ", life)); forged.ID == victim.ID || forged.Check == victim.Check {
+	victim := bookmark.IdentityOfLife(life)
+	if forged := bookmark.IdentityOfLife(forge.Name("forged ", life)); forged.ID == victim.ID || forged.Check == victim.Check {
 		t.Error("a life with the id of another one was found")
 	}
-	plain := bookmark.OfName("orders")
+	plain := bookmark.IdentityOfName("orders")
 	for _, life := range []string{"orders", forge.Name("forged ", "orders")} {
-		if bookmark.OfLife(life).ID == plain.ID {
+		if bookmark.IdentityOfLife(life).ID == plain.ID {
 			t.Errorf("life %q has the id of a plain client", life)
 		}
 	}
-	if forged := bookmark.OfName(forge.Name("forged ", "orders")); forged.ID != plain.ID || !bookmark.Mistaken(forged.Check, plain.Check) {
-		t.Errorf("another client name: id %d, mistaken %v, want %d and true", forged.ID, bookmark.Mistaken(forged.Check, plain.Check), plain.ID)
+	if forged := bookmark.IdentityOfName(forge.Name("forged ", "orders")); forged.ID != plain.ID || !bookmark.ChecksDiffer(forged.Check, plain.Check) {
+		t.Errorf("another client name: id %d, mistaken %v, want %d and true", forged.ID, bookmark.ChecksDiffer(forged.Check, plain.Check), plain.ID)
 	}
 }
 
 func TestMistaken(t *testing.T) {
 	a, b, unknown := bookmark.Check{1}, bookmark.Check{2}, bookmark.Check{}
-	if !bookmark.Mistaken(a, b) || bookmark.Mistaken(a, a) || bookmark.Mistaken(a, unknown) || bookmark.Mistaken(unknown, b) {
+	if !bookmark.ChecksDiffer(a, b) || bookmark.ChecksDiffer(a, a) || bookmark.ChecksDiffer(a, unknown) || bookmark.ChecksDiffer(unknown, b) {
 		t.Error("two known checks that differ are of two publishers, nothing else is")
 	}
 }

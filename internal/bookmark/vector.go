@@ -28,9 +28,9 @@ func (v Vector) Raise(b Bookmark) {
 	}
 }
 
-// Reach removes the publisher of b from v, which is a goal, if b has reached the sequence
+// RemoveReached removes the publisher of b from v, which is a goal, if b has reached the sequence
 // of v.
-func (v Vector) Reach(b Bookmark) {
+func (v Vector) RemoveReached(b Bookmark) {
 	if s, ok := v[b.Publisher]; ok && s <= b.Sequence {
 		delete(v, b.Publisher)
 	}

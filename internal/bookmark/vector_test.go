@@ -110,13 +110,13 @@ func FuzzParseVector(f *testing.F) {
 // The part above another vector is a goal that is reached publisher by publisher.
 func TestGoal(t *testing.T) {
 	g := bookmark.Vector{1: 5, 2: 3, 3: 1}.Above(bookmark.Vector{1: 5, 2: 1})
-	g.Reach(bookmark.Bookmark{Publisher: 2, Sequence: 2})
-	g.Reach(bookmark.Bookmark{Publisher: 3, Sequence: 4})
-	g.Reach(bookmark.Bookmark{Publisher: 4, Sequence: 1})
+	g.RemoveReached(bookmark.Bookmark{Publisher: 2, Sequence: 2})
+	g.RemoveReached(bookmark.Bookmark{Publisher: 3, Sequence: 4})
+	g.RemoveReached(bookmark.Bookmark{Publisher: 4, Sequence: 1})
 	if !maps.Equal(g, bookmark.Vector{2: 3}) {
 		t.Fatalf("%v, want 2|3|", g)
 	}
-	g.Reach(bookmark.Bookmark{Publisher: 2, Sequence: 3})
+	g.RemoveReached(bookmark.Bookmark{Publisher: 2, Sequence: 3})
 	if len(g) > 0 {
 		t.Fatalf("not reached: %v", g)
 	}

@@ -42,19 +42,19 @@ func divergedError(m *wire.Message) *DivergedError {
 // message. The outcome of all these messages is unknown. That is true also below
 // DivergedError.From: the servers agree on those numbers, but another copy of the store may
 // have sent the messages under them.
-func (l *Leave) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
+func (l *EndEffect) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
 	if l.GiveUp == "" {
 		return nil
 	}
 	all := pubstore.Range{From: 1, To: bookmark.MaxSequence}
-	return tellKept(store, Rejection{Life: l.GiveUp, Reason: wire.ReasonUnknown}, all, tell)
+	return reportKept(store, Rejection{Life: l.GiveUp, Reason: wire.ReasonOutcomeUnknown}, all, tell)
 }
 
-// tellKept calls tell, in order, for each message of a range that the store keeps. The
+// reportKept calls tell, in order, for each message of a range that the store keeps. The
 // rejection has the life and the reason of as.
-func tellKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*Rejection, *pubstore.Message)) error {
+func reportKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*Rejection, *pubstore.Message)) error {
 	cursor, err := store.Cursor(as.Life, of.From-1)
-	if errors.Is(err, pubstore.ErrNoLife) {
+	if errors.Is(err, pubstore.ErrUnknownLife) {
 		return nil
 	}
 	if err != nil {
@@ -78,9 +78,9 @@ func tellKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*
 	}
 }
 
-// toldDiverged returns the error for a publisher that a server reports as diverged, or nil if
+// newlyDiverged returns the error for a publisher that a server reports as diverged, or nil if
 // the application has been told of that publisher.
-func (s *Subscription) toldDiverged(m *wire.Message) *DivergedError {
+func (s *Subscription) newlyDiverged(m *wire.Message) *DivergedError {
 	e := divergedError(m)
 	if s.diverged[e.Publisher] {
 		return nil

@@ -30,8 +30,8 @@ func TestDivergedOnceAMinute(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []uint64
-	err := (&Leave{GiveUp: first}).Apply(r.store, func(r *Rejection, m *pubstore.Message) {
-		if r.Reason != wire.ReasonUnknown || m.Sequence != r.Sequence {
+	err := (&EndEffect{GiveUp: first}).Apply(r.store, func(r *Rejection, m *pubstore.Message) {
+		if r.Reason != wire.ReasonOutcomeUnknown || m.Sequence != r.Sequence {
 			t.Errorf("told of %+v", r)
 		}
 		told = append(told, m.Sequence)
@@ -53,11 +53,11 @@ func TestDivergedOnceAMinute(t *testing.T) {
 	if life, renewed := refused(); life != "" || renewed {
 		t.Errorf("within a minute: gave up %q, renewed %v", life, renewed)
 	}
-	r.now = r.now.Add(renewSpacing)
+	r.now = r.now.Add(minRenewInterval)
 	if life, renewed := refused(); life == "" || !renewed {
 		t.Errorf("after a minute: gave up %q, renewed %v", life, renewed)
 	}
-	if !errors.Is(refusal("logon", &wire.Message{Reason: text(wire.ReasonDiverged), Bookmark: text("7|2|")}), ErrDiverged) {
+	if !errors.Is(refusalError("logon", &wire.Message{Reason: text(wire.ReasonPublisherDiverged), Bookmark: text("7|2|")}), ErrDiverged) {
 		t.Error("the reason is not known")
 	}
 }

@@ -2,11 +2,11 @@
 // subscriptions, without I/O. A [Session] owns the connections of a client, one
 // after the other: the life of the publish store to log on with ([Visit]), the
 // logon, acks ([Publisher]), recovery, and the next step after a connection has
-// ended ([NameRule]). A [Sender] encodes the messages in the publish store. A
+// ended ([NameBackoff]). A [Sender] encodes the messages in the publish store. A
 // [Subscription] owns one subscription over all connections. An [Order] chooses
 // the next server.
 //
-// Nothing here starts goroutines, waits, locks, reads a clock, or uses a file or
+// EventNone here starts goroutines, waits, locks, reads a clock, or uses a file or
 // a connection. The inputs are frames, times and calls of the application. The
 // outputs are commands, and effects on the stores and the application. Two
 // drivers run this package: package client with sockets and goroutines, and the

@@ -26,7 +26,7 @@ func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
 }
 
 // startPlanted starts behind all messages in the store.
-func (b *Beginning) startPlanted(store pubstore.Store) uint64 {
+func (b *LogonEffect) startPlanted(store pubstore.Store) uint64 {
 	if !failpoint.On(failpoint.R1NewBeforeReplay) {
 		return b.After
 	}

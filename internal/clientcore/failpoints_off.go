@@ -11,4 +11,4 @@ func (s *Subscription) restartPlanted() {}
 
 func (s *Subscription) partPlanted(*wire.Message) Effect { return Effect{} }
 
-func (b *Beginning) startPlanted(pubstore.Store) uint64 { return b.After }
+func (b *LogonEffect) startPlanted(pubstore.Store) uint64 { return b.After }

@@ -27,20 +27,20 @@ func (f *flight) push(sequence uint64, bytes int) {
 
 func (f *flight) pop() { f.bytes -= f.Pop().bytes }
 
-// settle removes all messages up to through.
-func (f *flight) settle(through uint64) {
+// updateSettled removes all messages up to through.
+func (f *flight) removeThrough(through uint64) {
 	for f.Len() > 0 && (f.At(0).done || f.At(0).sequence <= through) {
 		f.pop()
 	}
 }
 
-// drop removes one message, at any position.
-func (f *flight) drop(sequence uint64) {
+// remove removes one message, at any position.
+func (f *flight) remove(sequence uint64) {
 	at := sort.Search(f.Len(), func(i int) bool { return f.At(i).sequence >= sequence })
 	if at < f.Len() && f.At(at).sequence == sequence {
 		f.At(at).done = true
 	}
-	f.settle(0)
+	f.removeThrough(0)
 }
 
 func (f *flight) reset() {

@@ -15,10 +15,10 @@ const (
 
 // A logon is the logon of one connection. It is sent again after each challenge.
 type logon struct {
-	server   Server // until the logon is accepted only the address is set
-	command  wire.LogonCommand
-	asked    int // number of logons sent
-	accepted bool
+	server       Server // until the logon is accepted only the address is set
+	logonCommand wire.LogonCommand
+	logonsSent   int // number of logons sent
+	accepted     bool
 }
 
 // Server returns the server of the connection.
@@ -26,47 +26,47 @@ func (l *logon) Server() Server { return l.server }
 
 // Credentials returns the logon to send, the first one or the next one after a challenge.
 func (l *logon) Credentials(user, password string) wire.LogonCommand {
-	l.asked++
-	l.command.UserID, l.command.Password = user, password
-	return l.command
+	l.logonsSent++
+	l.logonCommand.UserID, l.logonCommand.Password = user, password
+	return l.logonCommand
 }
 
-// answer handles the answer of the server to the logon.
-func (l *logon) answer(m *wire.Message) (Kind, error) {
+// handleLogonAck handles the answer of the server to the logon.
+func (l *logon) handleLogonAck(m *wire.Message) (EventKind, error) {
 	switch {
 	case m.Failed():
-		return Nothing, refusal("logon", m)
+		return EventNone, refusalError("logon", m)
 	case string(m.Status) == wire.StatusSuccess:
-	case l.asked < maxChallenges:
-		return Challenged, nil
+	case l.logonsSent < maxChallenges:
+		return EventChallenged, nil
 	default:
-		return Nothing, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
+		return EventNone, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
 	}
-	if m.IsExt() && !l.command.Ext {
-		return Nothing, fmt.Errorf("%w: extensions that the logon does not speak of", ErrProtocol)
+	if m.IsExt() && !l.logonCommand.Ext {
+		return EventNone, fmt.Errorf("%w: extensions that the logon does not speak of", ErrProtocol)
 	}
 	l.accepted, l.server = true, serverOf(l.server.Address, m)
-	return Accepted, nil
+	return EventAccepted, nil
 }
 
-// A Side is a side session with another server, for a search. It has no name and no store, so
+// A SideSession is a side session with another server, for a search. It has no name and no store, so
 // it cannot publish and ends no other session (R11).
-type Side struct{ logon }
+type SideSession struct{ logon }
 
-// NewSide returns the side session with the server at an address.
-func NewSide(address, messageType, version string) *Side {
-	return &Side{logon{server: Server{Address: address}, command: wire.LogonCommand{
+// NewSideSession returns the side session with the server at an address.
+func NewSideSession(address, messageType, version string) *SideSession {
+	return &SideSession{logon{server: Server{Address: address}, logonCommand: wire.LogonCommand{
 		CommandID: LogonID, MessageType: messageType, Acks: wire.AckProcessed, Version: version, Ext: true,
 	}}}
 }
 
-// Take handles an ack that belongs to no subscription. An error ends the side session.
-func (s *Side) Take(m *wire.Message) (e Event, err error) {
+// HandleAck handles an ack that belongs to no subscription. An error ends the side session.
+func (s *SideSession) HandleAck(m *wire.Message) (e Event, err error) {
 	switch {
 	case !s.accepted:
-		e.Kind, err = s.answer(m)
+		e.Kind, err = s.handleLogonAck(m)
 	case m.Failed():
-		err = refusal("session", m)
+		err = refusalError("session", m)
 	}
 	return e, err
 }

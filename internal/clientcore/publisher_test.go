@@ -14,26 +14,26 @@ func TestBegin(t *testing.T) {
 		life pubstore.Life
 		old  bool
 		a    LogonAnswer
-		want Beginning
+		want LogonEffect
 	}{
-		{"first logon", pubstore.Life{Last: 3, Kept: 3}, false, LogonAnswer{Ext: true}, Beginning{}},
-		{"lets go of what is safe", pubstore.Life{Last: 9, Kept: 9}, false, LogonAnswer{Ext: true, Safe: 4, Have: 6}, Beginning{LetGo: 4, After: 4}},
-		{"safe has fallen", pubstore.Life{Acked: 5, Last: 9, Kept: 4}, false, LogonAnswer{Ext: true, Safe: 0, Have: 6}, Beginning{}},
-		{"the server lacks what was let go", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 4}, Beginning{Gap: true}},
-		{"the same in a former life", pubstore.Life{Acked: 5, Last: 9}, true, LogonAnswer{Ext: true, Have: 4}, Beginning{Gap: true}},
-		{"have is enough", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 5}, Beginning{}},
-		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Safe: 12, Have: 12}, Beginning{RolledBack: true}},
-		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, LogonAnswer{Ext: true, Safe: 12, Have: 12}, Beginning{}},
-		{"plain, base from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Now: 1000}, Beginning{Base: 1000}},
-		{"plain, base from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Now: 1000}, Beginning{Base: 2000}},
-		{"plain, base kept", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1002, Now: 7}, Beginning{LetGo: 2, After: 2}},
-		{"plain, before the base", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 999}, Beginning{}},
-		{"plain, rolled back", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1004}, Beginning{RolledBack: true}},
+		{"first logon", pubstore.Life{Last: 3, Kept: 3}, false, LogonAnswer{Ext: true}, LogonEffect{}},
+		{"lets go of what is safe", pubstore.Life{Last: 9, Kept: 9}, false, LogonAnswer{Ext: true, Safe: 4, Have: 6}, LogonEffect{LetGo: 4, After: 4}},
+		{"safe has fallen", pubstore.Life{Acked: 5, Last: 9, Kept: 4}, false, LogonAnswer{Ext: true, Safe: 0, Have: 6}, LogonEffect{}},
+		{"the server lacks what was let go", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 4}, LogonEffect{PublishGap: true}},
+		{"the same in a former life", pubstore.Life{Acked: 5, Last: 9}, true, LogonAnswer{Ext: true, Have: 4}, LogonEffect{PublishGap: true}},
+		{"have is enough", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 5}, LogonEffect{}},
+		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Safe: 12, Have: 12}, LogonEffect{RolledBack: true}},
+		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, LogonAnswer{Ext: true, Safe: 12, Have: 12}, LogonEffect{}},
+		{"plain, base from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Now: 1000}, LogonEffect{Base: 1000}},
+		{"plain, base from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Now: 1000}, LogonEffect{Base: 2000}},
+		{"plain, base kept", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 1002, Now: 7}, LogonEffect{LetGo: 2, After: 2}},
+		{"plain, before the base", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 999}, LogonEffect{}},
+		{"plain, rolled back", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 1004}, LogonEffect{RolledBack: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := NewPublisher([]pubstore.Life{tt.life}, 10, 1000)
-			p.Expect(tt.life, tt.old)
-			if got := p.Begin(tt.life, tt.a); got != tt.want {
+			p.BeginConnection(tt.life, tt.old)
+			if got := p.HandleLogon(tt.life, tt.a); got != tt.want {
 				t.Errorf("Begin = %+v, want %+v", got, tt.want)
 			}
 		})
@@ -57,23 +57,23 @@ func TestDoubt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			life := pubstore.Life{ID: "a", Acked: 2, Last: 7, Kept: 5}
 			p := NewPublisher([]pubstore.Life{{ID: "a", Acked: 2, Last: tt.sent}}, 100, 1<<20)
-			p.Expect(life, false)
+			p.BeginConnection(life, false)
 			if tt.inUse {
 				p.NameInUse()
 			}
 			answer := LogonAnswer{Ext: true, Safe: tt.have, Have: tt.have}
-			b := p.Begin(life, answer)
+			b := p.HandleLogon(life, answer)
 			if b.RolledBack {
-				p.Expect(life, true) // the store has begun a new life
-				b = p.Begin(life, answer)
+				p.BeginConnection(life, true) // the store has begun a new life
+				b = p.HandleLogon(life, answer)
 			} else if !tt.inUse {
 				t.Error("the rollback was not noticed")
 			}
-			if want := (Beginning{LetGo: 2, After: 2}); b != want {
+			if want := (LogonEffect{LetGo: 2, After: 2}); b != want {
 				t.Fatalf("Begin = %+v, want %+v", b, want)
 			}
 			for s := uint64(3); s <= min(tt.have, life.Last); s++ {
-				p.Write(s, 10)
+				p.Reserve(s, 10)
 				if want := s == tt.have; p.Room() != want {
 					t.Errorf("room behind %d: %v, want %v", s, p.Room(), want)
 				}
@@ -87,15 +87,15 @@ func TestDoubt(t *testing.T) {
 
 func began(life pubstore.Life, a LogonAnswer) *Publisher {
 	p := NewPublisher([]pubstore.Life{life}, 100, 1<<20)
-	p.Expect(life, false)
-	p.Begin(life, a)
+	p.BeginConnection(life, false)
+	p.HandleLogon(life, a)
 	return p
 }
 
 func TestPersisted(t *testing.T) {
 	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
 	for s := range uint64(5) {
-		p.Write(s+1, 10)
+		p.Reserve(s+1, 10)
 	}
 	for _, tt := range []struct {
 		name     string
@@ -108,7 +108,7 @@ func TestPersisted(t *testing.T) {
 		{"safe", 2, false, AckEffect{LetGo: 2, Moved: true, InSync: true}, 2, 3},
 		{"twice", 2, false, AckEffect{InSync: true}, 2, 3},
 		{"late", 1, false, AckEffect{InSync: true}, 2, 3},
-		{"single keeps", 4, true, AckEffect{Single: 4, Moved: true, Degraded: true}, 4, 1},
+		{"single keeps", 4, true, AckEffect{Single: 4, Moved: true, Downgraded: true}, 4, 1},
 		{"safe behind single", 3, false, AckEffect{LetGo: 3, Moved: true}, 4, 1},
 		{"safe again", 4, false, AckEffect{LetGo: 4, Moved: true, InSync: true, Restored: true}, 4, 1},
 		{"beyond what was sent", 1000, false, AckEffect{LetGo: 5, Moved: true, InSync: true}, 5, 0},
@@ -119,7 +119,7 @@ func TestPersisted(t *testing.T) {
 				tt.name, tt.sequence, tt.single, got, p.current.settled, p.flight.Len(), tt.want, tt.settled, tt.inFlight)
 		}
 	}
-	p.Write(6, 10)
+	p.Reserve(6, 10)
 	if p.current.settled != 5 {
 		t.Errorf("the ack beyond settled what was sent later: %d", p.current.settled)
 	}
@@ -128,7 +128,7 @@ func TestPersisted(t *testing.T) {
 func TestRejectSettlesWhenTold(t *testing.T) {
 	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
 	for s := range uint64(3) {
-		p.Write(s+1, 10)
+		p.Reserve(s+1, 10)
 	}
 	if _, ok := p.Reject(4); ok {
 		t.Error("rejection of what was never sent was taken")
@@ -140,21 +140,21 @@ func TestRejectSettlesWhenTold(t *testing.T) {
 		t.Error("the second rejection of the same message was taken")
 	}
 	p.Persisted(3, false)
-	if p.current.settled != 1 || p.Quiet("a", 3) {
+	if p.current.settled != 1 || p.AllReported("a", 3) {
 		t.Errorf("settled %d before the handler was told, want 1", p.current.settled)
 	}
-	p.Told("a", 2)
-	if p.current.settled != 3 || !p.Quiet("a", 3) {
+	p.RejectionReported("a", 2)
+	if p.current.settled != 3 || !p.AllReported("a", 3) {
 		t.Errorf("settled %d after it, want 3", p.current.settled)
 	}
 }
 
 func TestRejectedLastMessageIsSettled(t *testing.T) {
 	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
-	p.Write(1, 10)
-	p.Write(2, 10)
+	p.Reserve(1, 10)
+	p.Reserve(2, 10)
 	p.Reject(2)
-	p.Told("a", 2)
+	p.RejectionReported("a", 2)
 	p.Persisted(1, false)
 	if p.current.settled != 2 {
 		t.Errorf("settled %d, want 2: nothing is outstanding", p.current.settled)
@@ -163,17 +163,17 @@ func TestRejectedLastMessageIsSettled(t *testing.T) {
 
 func TestWindow(t *testing.T) {
 	p := NewPublisher(nil, 2, 100)
-	p.Expect(pubstore.Life{ID: "a"}, false)
-	p.Begin(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
-	p.Write(1, 500)
+	p.BeginConnection(pubstore.Life{ID: "a"}, false)
+	p.HandleLogon(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	p.Reserve(1, 500)
 	if p.Room() {
 		t.Error("room beyond the bytes")
 	}
-	if e := p.Persisted(1, true); !e.Opened {
+	if e := p.Persisted(1, true); !e.WindowOpened {
 		t.Error("a single ack must open the window")
 	}
-	p.Write(2, 1)
-	p.Write(3, 1)
+	p.Reserve(2, 1)
+	p.Reserve(3, 1)
 	if p.Room() {
 		t.Error("room beyond the messages")
 	}
@@ -189,9 +189,9 @@ func TestPublisherModel(t *testing.T) {
 		kept := map[uint64]bool{}
 		logon := func() {
 			l := pubstore.Life{ID: life, Acked: acked, Last: last, Kept: len(kept)}
-			p.Expect(l, false)
-			b := p.Begin(l, LogonAnswer{Ext: true, Safe: safe, Have: have})
-			if b.Gap || b.RolledBack {
+			p.BeginConnection(l, false)
+			b := p.HandleLogon(l, LogonAnswer{Ext: true, Safe: safe, Have: have})
+			if b.PublishGap || b.RolledBack {
 				t.Fatalf("Begin = %+v", b)
 			}
 			for s := range kept {
@@ -214,7 +214,7 @@ func TestPublisherModel(t *testing.T) {
 					return
 				}
 				cursor = next
-				p.Write(next, 1)
+				p.Reserve(next, 1)
 				if next > have+1 {
 					t.Fatalf("sent %d, the server has %d: a hole", next, have)
 				}
@@ -242,7 +242,7 @@ func TestPublisherModel(t *testing.T) {
 				if p.flight.Len() > 4 {
 					t.Fatalf("%d in flight", p.flight.Len())
 				}
-				g := p.of(life)
+				g := p.stateOf(life)
 				if g.settled > have || g.settled < settled {
 					t.Fatalf("settled %d, before %d, the server has %d", g.settled, settled, have)
 				}
@@ -254,7 +254,7 @@ func TestPublisherModel(t *testing.T) {
 
 func TestFinished(t *testing.T) {
 	p := began(pubstore.Life{ID: "a", Last: 2, Kept: 2}, LogonAnswer{Ext: true})
-	p.Write(1, 1)
+	p.Reserve(1, 1)
 	p.Exhausted()
 	p.Persisted(1, true)
 	if p.Finished() {
@@ -264,7 +264,7 @@ func TestFinished(t *testing.T) {
 	if p.Finished() {
 		t.Error("finished before the store said that there is nothing more")
 	}
-	p.Write(2, 1)
+	p.Reserve(2, 1)
 	p.Exhausted()
 	if p.Finished() {
 		t.Error("finished with a message in flight")

@@ -36,8 +36,8 @@ func undiscarded(gaps []wire.Gap, have Received) (left []wire.Gap) {
 	return left
 }
 
-// common returns the intersection of a and b. Both are sorted.
-func common(a, b []wire.Gap) (both []wire.Gap) {
+// intersect returns the intersection of a and b. Both are sorted.
+func intersect(a, b []wire.Gap) (both []wire.Gap) {
 	of := byPublisher(b)
 	for _, x := range a {
 		for _, y := range of[x.Publisher] {
@@ -49,8 +49,8 @@ func common(a, b []wire.Gap) (both []wire.Gap) {
 	return both
 }
 
-// behind returns the parts of gaps that a vector does not cover.
-func behind(gaps []wire.Gap, v bookmark.Vector) []wire.Gap {
+// notCovered returns the parts of gaps that a vector does not cover.
+func notCovered(gaps []wire.Gap, v bookmark.Vector) []wire.Gap {
 	return undiscarded(gaps, Received{Vector: v})
 }
 
@@ -63,10 +63,10 @@ func byPublisher(gaps []wire.Gap) map[uint64][]wire.Gap {
 	return of
 }
 
-// pass moves a place across those gaps that begin where it ends. gaps are sorted. shown is the
+// movePast moves a place across those gaps that begin where it ends. gaps are sorted. shown is the
 // new position of each publisher that moved, and nil if none moved. rest are the other gaps:
 // the log still has messages in front of them.
-func pass(gaps []wire.Gap, have Received) (shown bookmark.Vector, rest []wire.Gap) {
+func movePast(gaps []wire.Gap, have Received) (shown bookmark.Vector, rest []wire.Gap) {
 	for publisher, ranges := range byPublisher(gaps) {
 		at := have.Vector[publisher]
 		for _, g := range ranges {

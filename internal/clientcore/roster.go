@@ -9,15 +9,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A PublishersError ends a subscription whose place would have too many publishers. The place
+// A TooManyPublishersError ends a subscription whose place would have too many publishers. The place
 // stays as it was.
-type PublishersError struct {
+type TooManyPublishersError struct {
 	Subscription string // the id of the subscription
 	Limit        int    // Config.MaxPublishers; 0: Bytes is the limit
 	Bytes        int    // longest command that a plain server takes, if that is the limit
 }
 
-func (e *PublishersError) Error() string {
+func (e *TooManyPublishersError) Error() string {
 	if e.Limit > 0 {
 		return fmt.Sprintf("place of subscription %q would name more than %d publishers: raise MaxPublishers, or begin a new place", e.Subscription, e.Limit)
 	}
@@ -33,16 +33,16 @@ const sequenceGrowth = 4
 // because the place is in memory, in the bookmark store and, with a plain server, in one
 // command at each resume.
 type roster struct {
-	known   bookmark.Vector // only the keys count
-	recent  uint64          // a publisher that is known to be in the roster; 0: none
-	bytes   int             // approximate length of the bookmark at the next resume
-	longest int             // limit on a command of the server; 0: none
+	known      bookmark.Vector // only the keys count
+	recent     uint64          // a publisher that is known to be in the roster; 0: none
+	bytes      int             // approximate length of the bookmark at the next resume
+	maxCommand int             // limit on a command of the server; 0: none
 }
 
-// begin starts a roster with the place of a subscribe and the text of its bookmark. The roster
+// startRound starts a roster with the place of a subscribe and the text of its bookmark. The roster
 // keeps and changes place.
-func (r *roster) begin(place bookmark.Vector, text string, at *Server) {
-	*r = roster{known: place, bytes: len(text), longest: at.Longest}
+func (r *roster) reset(place bookmark.Vector, text string, at *Server) {
+	*r = roster{known: place, bytes: len(text), maxCommand: at.MaxCommand}
 	if place == nil {
 		r.known = make(bookmark.Vector)
 	}
@@ -72,36 +72,36 @@ func (r *roster) remove(v bookmark.Vector) {
 	r.recent = 0
 }
 
-// TooMany returns a *PublishersError if the place has too many publishers.
-func (s *Subscription) TooMany() error {
+// CheckPublishers returns a *TooManyPublishersError if the place has too many publishers.
+func (s *Subscription) CheckPublishers() error {
 	r := &s.roster
 	switch {
 	case failpoint.On(failpoint.R9AnyPublishers):
-	case s.Publishers > 0 && len(r.known) > s.Publishers:
-		return &PublishersError{Subscription: s.ID, Limit: s.Publishers}
-	case r.longest > 0 && r.bytes > r.longest-wire.MaxHeader:
-		return &PublishersError{Subscription: s.ID, Bytes: r.longest}
+	case s.MaxPublishers > 0 && len(r.known) > s.MaxPublishers:
+		return &TooManyPublishersError{Subscription: s.ID, Limit: s.MaxPublishers}
+	case r.maxCommand > 0 && r.bytes > r.maxCommand-wire.MaxHeader:
+		return &TooManyPublishersError{Subscription: s.ID, Bytes: r.maxCommand}
 	}
 	return nil
 }
 
-// bound adds the publishers in an effect to the roster. If there are too many of them, the
+// sentBound adds the publishers in an effect to the roster. If there are too many of them, the
 // effect loses its vectors and ends the subscription.
-func (s *Subscription) bound(e *Effect) {
-	for _, v := range []bookmark.Vector{e.Base, e.Shown} {
+func (s *Subscription) addPublishers(e *Effect) {
+	for _, v := range []bookmark.Vector{e.Base, e.Progress} {
 		for publisher, sequence := range v {
 			s.roster.add(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 		}
 	}
-	if err := s.TooMany(); err != nil {
-		e.Base, e.Shown, e.End = nil, nil, err
+	if err := s.CheckPublishers(); err != nil {
+		e.Base, e.Progress, e.End = nil, nil, err
 	}
 }
 
-// flood reports whether a comma list has more entries than the place may have publishers. It is
+// tooManyEntries reports whether a comma list has more entries than the place may have publishers. It is
 // called before the list is parsed into memory.
-func (s *Subscription) flood(text []byte) bool {
-	return s.Publishers > 0 && bytes.Count(text, comma) >= s.Publishers && !failpoint.On(failpoint.R9AnyPublishers)
+func (s *Subscription) tooManyEntries(text []byte) bool {
+	return s.MaxPublishers > 0 && bytes.Count(text, comma) >= s.MaxPublishers && !failpoint.On(failpoint.R9AnyPublishers)
 }
 
 var comma = []byte(",")

@@ -16,11 +16,11 @@ func TestTooManyPublishers(t *testing.T) {
 	const most = 3
 	mark := func(vector string) func(*testing.T, *Subscription) error {
 		return func(t *testing.T, s *Subscription) error {
-			e, err := s.Mark(here, "1", &wire.Message{Bookmark: text(vector)})
+			e, err := s.HandleMark(here, "1", &wire.Message{Bookmark: text(vector)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Keep(&e); err != nil {
+			if err := s.Apply(&e); err != nil {
 				t.Fatal(err)
 			}
 			return e.End
@@ -28,19 +28,19 @@ func TestTooManyPublishers(t *testing.T) {
 	}
 	closed := func(vector string) func(*testing.T, *Subscription) error {
 		return func(t *testing.T, s *Subscription) error {
-			e, err := s.Mark(here, "1", &wire.Message{Reason: text(wire.ReasonClosed), Bookmark: text(vector)})
-			if err != nil || e.Closed == nil {
+			e, err := s.HandleMark(here, "1", &wire.Message{Reason: text(wire.ReasonPublisherClosed), Bookmark: text(vector)})
+			if err != nil || e.ClosedPublishers == nil {
 				t.Fatal(e, err)
 			}
-			return s.Keep(&e)
+			return s.Apply(&e)
 		}
 	}
 	message := func(publisher, sequence uint64) func(*testing.T, *Subscription) error {
 		return func(_ *testing.T, s *Subscription) error {
-			if v, _ := arrive(s, "1", true, publisher, sequence); v != Crowd {
+			if v, _ := arrive(s, "1", true, publisher, sequence); v != VerdictTooManyPublishers {
 				return nil
 			}
-			return s.TooMany()
+			return s.CheckPublishers()
 		}
 	}
 	for _, tt := range []struct {
@@ -58,7 +58,7 @@ func TestTooManyPublishers(t *testing.T) {
 		{"of one that was closed more comes", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|"), message(1, 2), message(4, 1)}, "1|2|,2|1|,3|1|", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := subscription(t, func(r *Request) { r.Publishers = most })
+			s := subscription(t, func(r *Request) { r.MaxPublishers = most })
 			attach(t, s, here, "1")
 			end := answer(t, s, here, "1", wire.Message{Bookmark: text(tt.base)}).End
 			for _, then := range tt.then {
@@ -67,7 +67,7 @@ func TestTooManyPublishers(t *testing.T) {
 				}
 				end = then(t, s)
 			}
-			e, tooMany := errors.AsType[*PublishersError](end)
+			e, tooMany := errors.AsType[*TooManyPublishersError](end)
 			if tooMany != tt.tooMany || tooMany && e.Limit != most {
 				t.Errorf("ended with %v", end)
 			}
@@ -81,26 +81,26 @@ func TestTooManyPublishers(t *testing.T) {
 // With a plain server a place stays small enough for one command. A larger place could never be
 // resumed again.
 func TestPlaceFitsIntoACommand(t *testing.T) {
-	plain := &Server{Address: "plain", Plain: true, Longest: 70 << 10}
+	plain := &Server{Address: "plain", Plain: true, MaxCommand: 70 << 10}
 	s := subscription(t)
 	attach(t, s, plain, "1")
 	answer(t, s, plain, "1", wire.Message{})
 	n := uint64(1)
 	for ; n < 1000; n++ {
-		if v, _ := arrive(s, "1", true, 1<<63+n, n); v == Crowd {
+		if v, _ := arrive(s, "1", true, 1<<63+n, n); v == VerdictTooManyPublishers {
 			break
 		}
 	}
-	if e, ok := errors.AsType[*PublishersError](s.TooMany()); !ok || e.Bytes != plain.Longest || n < 100 {
-		t.Fatalf("at publisher %d: %v", n, s.TooMany())
+	if e, ok := errors.AsType[*TooManyPublishersError](s.CheckPublishers()); !ok || e.Bytes != plain.MaxCommand || n < 100 {
+		t.Fatalf("at publisher %d: %v", n, s.CheckPublishers())
 	}
-	s.Lost()
+	s.ConnectionLost()
 	cmd := attach(t, s, plain, "2")
-	if frame := cmd.AppendTo(nil); len(frame) > plain.Longest || len(cmd.Bookmark) < 4<<10 {
-		t.Errorf("the resume has %d bytes, a command may have %d", len(frame), plain.Longest)
+	if frame := cmd.AppendTo(nil); len(frame) > plain.MaxCommand || len(cmd.Bookmark) < 4<<10 {
+		t.Errorf("the resume has %d bytes, a command may have %d", len(frame), plain.MaxCommand)
 	}
-	s.Lost()
-	if _, err := s.Attach(&Server{Address: "smaller", Plain: true, Longest: 66 << 10}, "3", s.Received(), epoch); err == nil {
+	s.ConnectionLost()
+	if _, err := s.Attach(&Server{Address: "smaller", Plain: true, MaxCommand: 66 << 10}, "3", s.Received(), epoch); err == nil {
 		t.Error("subscribed at a server that does not take the command")
 	}
 }
@@ -144,7 +144,7 @@ func TestBaseInParts(t *testing.T) {
 			}
 		}
 		if id == "1" {
-			s.Lost()
+			s.ConnectionLost()
 			continue
 		}
 		if e := answer(t, s, here, id, all[len(all)-1]); !e.Answered || e.End != nil || len(e.Base) != len(base) {
@@ -154,7 +154,7 @@ func TestBaseInParts(t *testing.T) {
 	if have := s.Received(); have.Vector.String() != base.String() {
 		t.Errorf("the place names %d publishers, want %d", len(have.Vector), len(base))
 	}
-	s.Lost()
+	s.ConnectionLost()
 	cmd := attach(t, s, here, "3")
 	if frames := cmd.AppendTo(nil); cmd.Bookmark != base.String() || int(binary.BigEndian.Uint32(frames)) > wire.MaxHeader {
 		t.Error("the resume is not in parts")
@@ -171,14 +171,14 @@ func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 	for _, m := range slices.Delete(slices.Clone(all[:len(all)-1]), 1, 2) {
 		answer(t, s, here, "1", m)
 	}
-	if _, err := s.Answer(here, "1", &all[len(all)-1], s.Received()); !errors.Is(err, ErrProtocol) {
+	if _, err := s.HandleAnswer(here, "1", &all[len(all)-1], s.Received()); !errors.Is(err, ErrProtocol) {
 		t.Errorf("a part is missing: %v", err)
 	}
 	if _, known := s.Place().Received(); known {
 		t.Error("and it has a base all the same")
 	}
 
-	s = subscription(t, func(r *Request) { r.Publishers = 2000 })
+	s = subscription(t, func(r *Request) { r.MaxPublishers = 2000 })
 	attach(t, s, here, "1")
 	var end error
 	for _, m := range all {
@@ -186,7 +186,7 @@ func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 			end = answer(t, s, here, "1", m).End
 		}
 	}
-	if e, ok := errors.AsType[*PublishersError](end); !ok || e.Limit != 2000 {
+	if e, ok := errors.AsType[*TooManyPublishersError](end); !ok || e.Limit != 2000 {
 		t.Errorf("ended with %v", end)
 	}
 	if _, known := s.Place().Received(); known {
@@ -194,7 +194,7 @@ func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// A list of gaps that is too long for one frame comes in parts, too.
+// A splitList of gaps that is too long for one frame comes in parts, too.
 func TestGapsInParts(t *testing.T) {
 	s, alone := placed(t, numbered(5000)), server("a")
 	attach(t, s, alone, "1")
@@ -206,7 +206,7 @@ func TestGapsInParts(t *testing.T) {
 	all := inParts(t, &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Reason: wire.ReasonBookmarkNotFound, SubID: "1", Gap: string(wire.AppendGaps(nil, gaps))})
 	var e Effect
 	for _, m := range all {
-		if e.Gap || e.Away {
+		if e.Gap || e.OffWire {
 			t.Fatalf("a part has an effect: %+v", e)
 		}
 		e = answer(t, s, alone, "1", m)

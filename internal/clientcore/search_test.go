@@ -28,26 +28,26 @@ func refuse(t *testing.T, s *Subscription, by *Server, id, gap string) Effect {
 // placed returns a subscription that has received everything up to a vector.
 func placed(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscription {
 	t.Helper()
-	s := subscription(t, append(change, func(r *Request) { r.Resumes, r.Recovery = true, time.Minute })...)
+	s := subscription(t, append(change, func(r *Request) { r.Resumes, r.RecoveryTimeout = true, time.Minute })...)
 	if err := s.Place().SetBase(v); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// ask starts a side session.
+// toAsk starts a side session.
 func ask(t *testing.T, s *Subscription, to *Server, id string, now time.Time) wire.SubscribeCommand {
 	t.Helper()
-	if !s.Asks(to, now) {
+	if !s.ShouldAsk(to, now) {
 		t.Fatalf("%s is not asked", to.Instance)
 	}
 	return s.Ask(to, id, s.Received(), now)
 }
 
-func found(t *testing.T, s *Subscription, known Known, all int, now time.Time) (Effect, bool) {
+func found(t *testing.T, s *Subscription, known ServerReports, all int, now time.Time) (Effect, bool) {
 	t.Helper()
-	e, over := s.Found(s.Received(), known, all, now)
-	if err := s.Keep(&e); err != nil {
+	e, over := s.ConcludeSearch(s.Received(), known, all, now)
+	if err := s.Apply(&e); err != nil {
 		t.Fatal(err)
 	}
 	return e, over
@@ -62,13 +62,13 @@ func TestSearch(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := placed(t, bookmark.Vector{7: 10, 9: 5})
 	attach(t, s, a, "1")
-	if e := refuse(t, s, a, "1", "7|11|20"); !e.Away || e.Answered || e.Gap || e.End != nil || !s.Searching() || s.Waits() {
+	if e := refuse(t, s, a, "1", "7|11|20"); !e.OffWire || e.Answered || e.Gap || e.End != nil || !s.Searching() || s.Detached() {
 		t.Fatalf("%+v", e)
 	}
-	if _, over := found(t, s, Known{"a": *a}, 2, epoch); over {
+	if _, over := found(t, s, ServerReports{"a": *a}, 2, epoch); over {
 		t.Fatal("it is over before b was asked")
 	}
-	if s.Asks(a, epoch) || s.Asks(server("c"), epoch) {
+	if s.ShouldAsk(a, epoch) || s.ShouldAsk(server("c"), epoch) {
 		t.Error("one is asked that is not to be")
 	}
 	cmd := ask(t, s, b, "2", epoch)
@@ -77,27 +77,27 @@ func TestSearch(t *testing.T) {
 	}
 	answer(t, s, b, "2", wire.Message{Bookmark: text(cmd.Bookmark)})
 	for _, m := range []bookmark.Bookmark{{Publisher: 7, Sequence: 11}, {Publisher: 7, Sequence: 15}} {
-		if v, queued := arrive(s, "2", true, m.Publisher, m.Sequence); v != Take || !queued {
+		if v, queued := arrive(s, "2", true, m.Publisher, m.Sequence); v != VerdictTake || !queued {
 			t.Errorf("%v: %v, %v", m, v, queued)
 		}
 	}
 	for _, m := range []bookmark.Bookmark{{Publisher: 9, Sequence: 6}, {Publisher: 8, Sequence: 1}} {
-		if v, queued := arrive(s, "2", true, m.Publisher, m.Sequence); v != Refuse || queued {
+		if v, queued := arrive(s, "2", true, m.Publisher, m.Sequence); v != VerdictIgnore || queued {
 			t.Errorf("%v: %v, %v", m, v, queued)
 		}
 	}
-	if s.Served() {
+	if s.SideDone() {
 		t.Error("b is left too early")
 	}
-	e, err := s.Mark(b, "2", &wire.Message{Bookmark: text("7|25|,8|3|,9|7|")})
-	if err != nil || len(e.Shown) != 1 || e.Shown[7] != 25 || !s.Served() {
+	e, err := s.HandleMark(b, "2", &wire.Message{Bookmark: text("7|25|,8|3|,9|7|")})
+	if err != nil || len(e.Progress) != 1 || e.Progress[7] != 25 || !s.SideDone() {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if err := s.Keep(&e); err != nil {
+	if err := s.Apply(&e); err != nil {
 		t.Fatal(err)
 	}
-	s.Left(epoch)
-	if e, over := found(t, s, Known{}, 2, epoch); !over || e.Gap || e.End != nil || !s.Waits() {
+	s.SideEnded(epoch)
+	if e, over := found(t, s, ServerReports{}, 2, epoch); !over || e.Gap || e.End != nil || !s.Detached() {
 		t.Errorf("%+v", e)
 	}
 	if cmd := attach(t, s, a, "3"); cmd.Bookmark != "7|25|,9|5|" || cmd.Options != "vector" {
@@ -111,25 +111,25 @@ func TestSearch(t *testing.T) {
 func TestSearchIntersects(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		a, b, c := server("a", "b", "c"), server("b", "a", "c"), server("c", "a", "b")
-		s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.Gaps = accepts })
+		s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.AcceptGaps = accepts })
 		attach(t, s, a, "1")
 		refuse(t, s, a, "1", "7|11|20,8|1|5")
 		found(t, s, nil, 3, epoch)
 		ask(t, s, b, "2", epoch)
 		answer(t, s, b, "2", wire.Message{Gap: text("7|11|15")})
-		if v, _ := arrive(s, "2", true, 7, 16); v != Refuse {
+		if v, _ := arrive(s, "2", true, 7, 16); v != VerdictIgnore {
 			t.Error("b sends what is behind a gap, and it is taken")
 		}
 		arrive(s, "2", true, 8, 5)
-		s.Left(epoch)
+		s.SideEnded(epoch)
 		ask(t, s, c, "3", epoch)
 		answer(t, s, c, "3", wire.Message{Gap: text("7|11|12")})
-		s.Left(epoch)
-		e, over := found(t, s, Known{"a": *a, "b": *b, "c": *c, "d": *server("d")}, 4, epoch)
-		if !over || !slices.Equal(e.Gaps, gaps(t, "7|11|12")) || !slices.Equal(e.Unasked, []string{"d"}) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 12) {
+		s.SideEnded(epoch)
+		e, over := found(t, s, ServerReports{"a": *a, "b": *b, "c": *c, "d": *server("d")}, 4, epoch)
+		if !over || !slices.Equal(e.Gaps, gaps(t, "7|11|12")) || !slices.Equal(e.NotAsked, []string{"d"}) || accepts != (e.End == nil) || accepts != (e.Progress[7] == 12) {
 			t.Errorf("accepts %v: %+v", accepts, e)
 		}
-		if !accepts && !errors.Is(e.End, ErrMissed) || accepts != s.Waits() {
+		if !accepts && !errors.Is(e.End, ErrMissed) || accepts != s.Detached() {
 			t.Errorf("ended with %v", e.End)
 		}
 	}
@@ -139,7 +139,7 @@ func TestSearchIntersects(t *testing.T) {
 // place is raised.
 func TestSearchOfWhatIsDiscarded(t *testing.T) {
 	store := bookmarkstore.NewMemory()
-	place, err := store.Subscription("s", bookmarkstore.Query{Topic: "orders"})
+	place, err := store.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestSearchOfWhatIsDiscarded(t *testing.T) {
 	}
 	attach(t, s, lone, "2")
 	s.Place().Receive(bookmark.Bookmark{Publisher: 7, Sequence: 1})
-	if e := refuse(t, s, lone, "2", "7|2|6"); e.Gap || e.End != nil || e.Shown[7] != 6 || !s.Waits() {
+	if e := refuse(t, s, lone, "2", "7|2|6"); e.Gap || e.End != nil || e.Progress[7] != 6 || !s.Detached() {
 		t.Errorf("%+v", e)
 	}
 }
@@ -188,39 +188,39 @@ func TestSearchWaits(t *testing.T) {
 		s := placed(t, bookmark.Vector{7: 10})
 		attach(t, s, a, "1")
 		refuse(t, s, a, "1", "7|11|20")
-		if _, over := found(t, s, Known{"a": *a}, 2, epoch); over {
+		if _, over := found(t, s, ServerReports{"a": *a}, 2, epoch); over {
 			t.Fatal("it is over at once")
 		}
 		return s
 	}
 	s := begin()
 	ask(t, s, b, "2", epoch)
-	s.Left(epoch) // the connection is lost
-	if s.Asks(b, epoch.Add(askSpacing-1)) || !s.Asks(b, epoch.Add(askSpacing)) {
+	s.SideEnded(epoch) // the connection is lost
+	if s.ShouldAsk(b, epoch.Add(askInterval-1)) || !s.ShouldAsk(b, epoch.Add(askInterval)) {
 		t.Error("the same is asked of the same server too often, or never again")
 	}
-	if b := *b; b.CatchingUp || !s.Asks(&b, epoch.Add(askSpacing)) {
+	if b := *b; b.CatchingUp || !s.ShouldAsk(&b, epoch.Add(askInterval)) {
 		t.Error("b is not asked")
-	} else if b.CatchingUp = true; s.Asks(&b, epoch.Add(askSpacing)) {
+	} else if b.CatchingUp = true; s.ShouldAsk(&b, epoch.Add(askInterval)) {
 		t.Error("one that has not caught up is asked")
 	}
 	late := epoch.Add(50 * time.Second)
 	ask(t, s, b, "3", late)
 	arrive(s, "3", true, 7, 11)
-	s.Left(late)
-	if !s.Asks(b, late) {
+	s.SideEnded(late)
+	if !s.ShouldAsk(b, late) {
 		t.Error("it is not asked again at once, though something came")
 	}
-	if _, over := found(t, s, Known{"a": *a, "b": *b}, 2, late.Add(time.Minute-1)); over {
+	if _, over := found(t, s, ServerReports{"a": *a, "b": *b}, 2, late.Add(time.Minute-1)); over {
 		t.Error("it is over too early")
 	}
-	e, over := found(t, s, Known{"a": *a, "b": *b}, 2, late.Add(time.Minute))
-	if !over || !slices.Equal(e.Gaps, gaps(t, "7|12|20")) || !slices.Equal(e.Unasked, []string{"b"}) {
+	e, over := found(t, s, ServerReports{"a": *a, "b": *b}, 2, late.Add(time.Minute))
+	if !over || !slices.Equal(e.Gaps, gaps(t, "7|12|20")) || !slices.Equal(e.NotAsked, []string{"b"}) {
 		t.Errorf("%+v", e)
 	}
 	// All servers have reported who they are, and none is the peer.
 	s = begin()
-	if e, over := found(t, s, Known{"a": *a, "x": *server("x")}, 2, epoch); !over || !slices.Equal(e.Unasked, []string{"b", "x"}) {
+	if e, over := found(t, s, ServerReports{"a": *a, "x": *server("x")}, 2, epoch); !over || !slices.Equal(e.NotAsked, []string{"b", "x"}) {
 		t.Errorf("%+v", e)
 	}
 }
@@ -233,11 +233,11 @@ func TestSearchOfOneThatHasLess(t *testing.T) {
 	refuse(t, s, a, "1", "7|11|20")
 	ask(t, s, b, "2", epoch)
 	arrive(s, "2", true, 7, 15)
-	s.Completed("2")
-	if !s.Served() {
+	s.HandleCompleted("2")
+	if !s.SideDone() {
 		t.Fatal("b is waited for")
 	}
-	s.Left(epoch)
+	s.SideEnded(epoch)
 	if e, over := found(t, s, nil, 2, epoch); !over || !slices.Equal(e.Gaps, gaps(t, "7|16|20")) {
 		t.Errorf("%+v", e)
 	}
@@ -251,14 +251,14 @@ func TestSearchOverruns(t *testing.T) {
 	refuse(t, s, a, "1", "7|11|20")
 	ask(t, s, b, "2", epoch)
 	arrive(s, "2", true, 7, 11)
-	if v, _ := arrive(s, "2", false, 7, 12); v != Pause || !s.Paused() || !s.Served() {
+	if v, _ := arrive(s, "2", false, 7, 12); v != VerdictPause || !s.Paused() || !s.SideDone() {
 		t.Error("it is not paused")
 	}
-	s.Left(epoch)
-	if _, over := found(t, s, nil, 2, epoch); !over || s.Waits() {
+	s.SideEnded(epoch)
+	if _, over := found(t, s, nil, 2, epoch); !over || s.Detached() {
 		t.Error("the search goes on")
 	}
-	if !s.Emptied() || attach(t, s, a, "3").Bookmark != "7|11|" {
+	if !s.QueueEmptied() || attach(t, s, a, "3").Bookmark != "7|11|" {
 		t.Error("it does not go on behind what it has received")
 	}
 }
@@ -284,20 +284,20 @@ func TestSearchFromNothing(t *testing.T) {
 	if cmd := attach(t, s, a, "1"); cmd.Bookmark != bookmark.ResumeText {
 		t.Errorf("resumes at %s", cmd.Bookmark)
 	}
-	if e := refuse(t, s, a, "1", "7|1|3"); !e.Away || !s.Searching() {
+	if e := refuse(t, s, a, "1", "7|1|3"); !e.OffWire || !s.Searching() {
 		t.Fatalf("%+v", e)
 	}
-	if v, _ := arrive(s, "1", true, 7, 4); v != Refuse {
+	if v, _ := arrive(s, "1", true, 7, 4); v != VerdictIgnore {
 		t.Error("what is behind the gap is taken")
 	}
 	if cmd := ask(t, s, b, "2", epoch); cmd.Bookmark != "7|0|" {
 		t.Errorf("%+v", cmd)
 	}
 	for _, accepts := range []bool{false, true} {
-		s := placed(t, bookmark.Vector{}, func(r *Request) { r.Gaps = accepts })
+		s := placed(t, bookmark.Vector{}, func(r *Request) { r.AcceptGaps = accepts })
 		attach(t, s, server("a"), "1")
 		e := refuse(t, s, server("a"), "1", "7|1|3")
-		if !slices.Equal(e.Gaps, gaps(t, "7|1|3")) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 3) {
+		if !slices.Equal(e.Gaps, gaps(t, "7|1|3")) || accepts != (e.End == nil) || accepts != (e.Progress[7] == 3) {
 			t.Errorf("accepts %v: %+v", accepts, e)
 		}
 	}
@@ -307,9 +307,9 @@ func TestSearchFromNothing(t *testing.T) {
 // The next subscribe accepts it.
 func TestSearchOfAMiddle(t *testing.T) {
 	lone := server("a")
-	s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.Gaps = true })
+	s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.AcceptGaps = true })
 	attach(t, s, lone, "1")
-	if e := refuse(t, s, lone, "1", "7|15|20,8|1|2"); !slices.Equal(e.Gaps, gaps(t, "8|1|2")) || e.Shown[8] != 2 || e.Shown[7] != 0 {
+	if e := refuse(t, s, lone, "1", "7|15|20,8|1|2"); !slices.Equal(e.Gaps, gaps(t, "8|1|2")) || e.Progress[8] != 2 || e.Progress[7] != 0 {
 		t.Errorf("%+v", e)
 	}
 	if cmd := attach(t, s, lone, "2"); cmd.Options != "vector,bookmark_not_found=epoch" {
@@ -322,31 +322,31 @@ func TestSearchOfAMiddle(t *testing.T) {
 
 // The server answers a side session like a logon.
 func TestSideServer(t *testing.T) {
-	s := NewSide("x", "json", "v")
+	s := NewSideSession("x", "json", "v")
 	if cmd := s.Credentials("u", "p"); cmd.ClientName != "" || cmd.Store != "" || !cmd.Ext || cmd.UserID != "u" || cmd.Password != "p" {
 		t.Errorf("%+v", cmd)
 	}
 	retry, ok := &wire.Message{Status: text("retry")}, &wire.Message{Status: text(wire.StatusSuccess), Instance: text("b")}
 	refusal := &wire.Message{Status: text(wire.StatusFailure), Reason: text("no")}
 	for asked := 1; asked < maxChallenges; asked++ {
-		if e, err := s.Take(retry); e.Kind != Challenged || err != nil {
+		if e, err := s.HandleAck(retry); e.Kind != EventChallenged || err != nil {
 			t.Error(e, err)
 		}
 		s.Credentials("u", "p")
 	}
-	if _, err := s.Take(retry); !errors.Is(err, ErrProtocol) {
+	if _, err := s.HandleAck(retry); !errors.Is(err, ErrProtocol) {
 		t.Error(err)
 	}
-	if _, err := s.Take(refusal); err == nil {
+	if _, err := s.HandleAck(refusal); err == nil {
 		t.Error("a refusal is no error")
 	}
-	if e, err := s.Take(ok); e.Kind != Accepted || err != nil || s.Server().Instance != "b" || s.Server().Address != "x" {
+	if e, err := s.HandleAck(ok); e.Kind != EventAccepted || err != nil || s.Server().Instance != "b" || s.Server().Address != "x" {
 		t.Error(e, err, s.Server())
 	}
-	if e, err := s.Take(ok); e.Kind != Nothing || err != nil {
+	if e, err := s.HandleAck(ok); e.Kind != EventNone || err != nil {
 		t.Error(e, err)
 	}
-	if _, err := s.Take(refusal); err == nil {
+	if _, err := s.HandleAck(refusal); err == nil {
 		t.Error("the end of a session is no error")
 	}
 }

@@ -18,28 +18,28 @@ const batchBytes = 64 << 10
 type Window interface {
 	// Room reports whether another message may be sent.
 	Room() bool
-	// Write records that consecutive messages of the given sizes are about to be sent, as far
+	// Reserve records that consecutive messages of the given sizes are about to be sent, as far
 	// as the window has room for them. It is called when there is room. n is the number of
 	// messages that may be sent, at least one. onWire is the sequence of the first one on the
 	// wire, again the number of those that may have been sent before. room reports whether the
 	// window has room for more.
-	Write(first uint64, sizes []int) (onWire uint64, n, again int, room bool)
+	Reserve(first uint64, sizes []int) (onWire uint64, n, again int, room bool)
 	// Exhausted records that the store has nothing more to send at the moment. lives are the
 	// store's lives. If again is true, the sender has to read the store once more.
 	Exhausted(lives []pubstore.Life) (again bool)
 	// MayLeaveOut reports whether the server knows that a range of sequences, both ends
 	// included, was rejected.
 	MayLeaveOut(from, to uint64) bool
-	// CaughtUp is called once, when all messages that may have been sent before were sent
+	// ReplayDone is called once, when all messages that may have been sent before were sent
 	// again. resent is their number.
-	CaughtUp(resent int)
+	ReplayDone(resent int)
 }
 
 // An aheadCursor is a pubstore.Cursor that can return several messages at once, as bytes.
 type aheadCursor interface {
-	// Ahead returns the next messages that the cursor has read already. The result is valid
+	// Buffered returns the next messages that the cursor has read already. The result is valid
 	// until the next call.
-	Ahead() []record.Ordinary
+	Buffered() []record.OrdinaryMessage
 	// Skip moves the cursor behind the first n messages that Ahead returned.
 	Skip(n int)
 }
@@ -48,19 +48,19 @@ type aheadCursor interface {
 // replayed messages, so a new message cannot overtake a replayed one (R1). A Sender is not safe
 // for concurrent use.
 type Sender struct {
-	window    Window
-	store     pubstore.Store
-	cursor    pubstore.Cursor
-	plain     bool // the server lacks our extensions
-	publisher uint64
-	longest   int    // limit on the frame of a batch; 0: messages are sent one by one
-	batch     int    // offset of the batch that is being filled; -1: none
-	replayTo  uint64 // highest sequence that may have been sent before this connection
-	replayed  bool   // everything up to replayTo was sent again
-	resent    int
-	next      pubstore.Message // scratch
-	record    []byte           // scratch
-	sizes     []int
+	window     Window
+	store      pubstore.Store
+	cursor     pubstore.Cursor
+	plain      bool // the server lacks our extensions
+	publisher  uint64
+	maxBatch   int    // limit on the frame of a batch; 0: messages are sent one by one
+	batchStart int    // offset of the batch that is being filled; -1: none
+	replayTo   uint64 // highest sequence that may have been sent before this connection
+	replayed   bool   // everything up to replayTo was sent again
+	resent     int
+	message    pubstore.Message // scratch
+	record     []byte           // scratch
+	sizes      []int
 }
 
 // Close closes the cursor.
@@ -68,69 +68,69 @@ func (s *Sender) Close() { s.cursor.Close() }
 
 // Fill appends publishes as far as store and window allow, until dst has limit bytes.
 func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
-	s.batch = -1
+	s.batchStart = -1
 	dst, err := s.fill(dst, limit)
 	return s.endBatch(dst), err
 }
 
 func (s *Sender) fill(dst []byte, limit int) ([]byte, error) {
 	for room := s.window.Room(); room && len(dst) < limit; {
-		found, err := s.cursor.Next(&s.next)
+		found, err := s.cursor.Next(&s.message)
 		if err != nil {
 			return dst, fmt.Errorf("read publish store: %w", err)
 		}
 		if !found {
-			s.caughtUp()
+			s.replayDone()
 			if s.window.Exhausted(s.store.Lives()) {
 				continue
 			}
 			break
 		}
-		if s.next.Sequence > s.replayTo {
-			s.caughtUp()
+		if s.message.Sequence > s.replayTo {
+			s.replayDone()
 		}
-		if m := &s.next; !s.plain && m.Prev+1 < m.Sequence && !s.window.MayLeaveOut(m.Prev+1, m.Sequence-1) {
+		if m := &s.message; !s.plain && m.Prev+1 < m.Sequence && !s.window.MayLeaveOut(m.Prev+1, m.Sequence-1) {
 			return dst, ErrRestate
 		}
-		s.sizes = append(s.sizes[:0], s.next.Size())
-		onWire, _, again, more := s.window.Write(s.next.Sequence, s.sizes)
+		s.sizes = append(s.sizes[:0], s.message.Size())
+		onWire, _, again, more := s.window.Reserve(s.message.Sequence, s.sizes)
 		s.resent += again
 		if dst, err = s.append(dst, onWire); err != nil {
 			return dst, err
 		}
-		if room = more; room && s.replayed && s.batch >= 0 {
+		if room = more; room && s.replayed && s.batchStart >= 0 {
 			dst, room = s.appendAhead(dst)
 		}
 	}
 	return dst, nil
 }
 
-func (s *Sender) caughtUp() {
+func (s *Sender) replayDone() {
 	if !s.replayed {
 		s.replayed = true
-		s.window.CaughtUp(s.resent)
+		s.window.ReplayDone(s.resent)
 	}
 }
 
 // append appends the next message to a batch, or as a publish command if it does not fit into
 // one. A server that does not take such a long message rejects a publish by its header.
 func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
-	if s.longest == 0 {
+	if s.maxBatch == 0 {
 		return s.appendPublish(dst, sequence), nil
 	}
-	raw, err := s.recordOf(&s.next)
+	raw, err := s.recordOf(&s.message)
 	if err != nil {
-		return dst, fmt.Errorf("message %d: %w", s.next.Sequence, err)
+		return dst, fmt.Errorf("message %d: %w", s.message.Sequence, err)
 	}
 	n := record.LengthLen + len(raw)
-	if s.batch >= 0 && len(dst)-s.batch+n > s.longest {
+	if s.batchStart >= 0 && len(dst)-s.batchStart+n > s.maxBatch {
 		dst = s.endBatch(dst)
 	}
-	if wire.BatchRoom+n > s.longest {
+	if wire.BatchOverhead+n > s.maxBatch {
 		return s.appendPublish(dst, sequence), nil
 	}
-	if s.batch < 0 {
-		s.batch = len(dst)
+	if s.batchStart < 0 {
+		s.batchStart = len(dst)
 		dst = wire.BeginBatch(dst)
 	}
 	return record.AppendFramed(dst, raw), nil
@@ -142,19 +142,19 @@ func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
 	if !can {
 		return dst, true
 	}
-	run := cursor.Ahead()
+	run := cursor.Buffered()
 	s.sizes = s.sizes[:0]
-	for left := s.longest - (len(dst) - s.batch); len(s.sizes) < len(run); {
+	for left := s.maxBatch - (len(dst) - s.batchStart); len(s.sizes) < len(run); {
 		n := len(run[len(s.sizes)])
 		if left -= record.LengthLen + n; left < 0 {
 			break
 		}
-		s.sizes = append(s.sizes, n-record.Least)
+		s.sizes = append(s.sizes, n-record.MinLen)
 	}
 	if len(s.sizes) == 0 {
 		return dst, true
 	}
-	_, n, again, room := s.window.Write(run[0].Sequence(), s.sizes)
+	_, n, again, room := s.window.Reserve(run[0].Sequence(), s.sizes)
 	for _, o := range run[:n] {
 		dst = record.AppendFramed(dst, o)
 	}
@@ -165,9 +165,9 @@ func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
 
 // endBatch completes the batch that is being filled, if there is one.
 func (s *Sender) endBatch(dst []byte) []byte {
-	if s.batch >= 0 {
-		wire.EndBatch(dst, s.batch)
-		s.batch = -1
+	if s.batchStart >= 0 {
+		wire.EndBatch(dst, s.batchStart)
+		s.batchStart = -1
 	}
 	return dst
 }
@@ -189,7 +189,7 @@ func (s *Sender) recordOf(m *pubstore.Message) ([]byte, error) {
 // appendPublish appends the next message as a publish command.
 func (s *Sender) appendPublish(dst []byte, sequence uint64) []byte {
 	dst = s.endBatch(dst)
-	m := &s.next
+	m := &s.message
 	p := wire.PublishCommand{
 		Delta:         m.Delta,
 		Topic:         m.Topic,

@@ -20,9 +20,9 @@ func TestSentIsBounded(t *testing.T) {
 	}
 	s.Connect("u", "u", lives[1:])
 	states(3)
-	s.pub.Begin(s.life, LogonAnswer{Ext: true, Safe: 2, Have: 3})
-	s.Write(3, []int{1})
-	s.Write(4, []int{1})
+	s.pub.HandleLogon(s.life, LogonAnswer{Ext: true, Safe: 2, Have: 3})
+	s.Reserve(3, []int{1})
+	s.Reserve(4, []int{1})
 	states(4)
 	lives = append(lives, pubstore.Life{ID: "new", Last: 5})
 	for i, want := range []uint64{4, 4, 0} {
@@ -47,8 +47,8 @@ func TestClockRisesWhenNothingIsOpen(t *testing.T) {
 	} {
 		l := pubstore.Life{ID: "x", Acked: tt.acked, Last: 9, Sent: tt.sent, Clock: tt.had}
 		p := NewPublisher([]pubstore.Life{l}, 10, 1<<20)
-		p.Expect(l, false)
-		if b := p.Begin(l, LogonAnswer{Ext: true, Safe: tt.acked, Have: tt.acked, Clock: tt.says}); b.Clock != tt.want {
+		p.BeginConnection(l, false)
+		if b := p.HandleLogon(l, LogonAnswer{Ext: true, Safe: tt.acked, Have: tt.acked, Clock: tt.says}); b.Clock != tt.want {
 			t.Errorf("%+v: the store is to keep %d", tt, b.Clock)
 		}
 	}

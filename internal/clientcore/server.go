@@ -11,29 +11,29 @@ import (
 
 // A Server describes the server of a connection, from its logon ack and its later reports.
 type Server struct {
-	Address    string
-	Version    string
-	Instance   string   // its name in its group; empty if it does not report one
-	Peers      []string // the instances to which it replicates synchronously
-	Plain      bool     // it lacks our extensions
-	NotFound   bool     // it is plain and supports the option bookmark_not_found
-	Sync       syncstatus.Status
-	CatchingUp bool // it serves before it has caught up with its peers (R6)
-	Longest    int  // longest command in bytes that a plain server takes; 0: no limit, since vectors go in parts
-	MaxMessage int  // largest message in bytes; 0 if it does not report one
-	Carries    bool // it replicates only the topics in Carried; false: all topics, or it does not replicate
-	Carried    []string
+	Address          string
+	Version          string
+	Instance         string   // its name in its group; empty if it does not report one
+	Peers            []string // the instances to which it replicates synchronously
+	Plain            bool     // it lacks our extensions
+	SupportsNotFound bool     // it is plain and supports the option bookmark_not_found
+	Sync             syncstatus.Status
+	CatchingUp       bool // it serves before it has caught up with its peers (R6)
+	MaxCommand       int  // longest command in bytes that a plain server takes; 0: no limit, since vectors go in parts
+	MaxMessage       int  // largest message in bytes; 0 if it does not report one
+	HasCarried       bool // it replicates only the topics in Carried; false: all topics, or it does not replicate
+	Carried          []string
 }
 
 // serverOf returns the server at an address that accepted a logon with the ack m.
 func serverOf(address string, m *wire.Message) Server {
 	s := Server{
-		Address: address, Version: string(m.Version), Instance: string(m.Instance), Peers: list(m.Peers),
+		Address: address, Version: string(m.Version), Instance: string(m.Instance), Peers: splitList(m.Peers),
 		Plain: !m.IsExt(), Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp,
-		MaxMessage: int(min(m.Max, 1<<31-1)), Carries: m.HasCarried, Carried: list(m.Carried),
+		MaxMessage: int(min(m.Max, 1<<31-1)), HasCarried: m.HasCarried, Carried: splitList(m.Carried),
 	}
 	if s.Plain {
-		s.Longest, s.NotFound = wire.MaxFrame, knowsNotFound(s.Version)
+		s.MaxCommand, s.SupportsNotFound = wire.MaxFrame, supportsNotFound(s.Version)
 	}
 	if s.CatchingUp && s.Sync == syncstatus.Unknown {
 		s.Sync = syncstatus.CatchingUp
@@ -41,15 +41,15 @@ func serverOf(address string, m *wire.Message) Server {
 	return s
 }
 
-// list returns the items of a comma list.
-func list(text []byte) []string {
+// splitList returns the items of a comma list.
+func splitList(text []byte) []string {
 	if len(text) == 0 {
 		return nil
 	}
 	return strings.Split(string(text), ",")
 }
 
-// LeadsTo reports whether a bookmark subscription that was on s may continue at another server
+// CanMoveTo reports whether a bookmark subscription that was on s may continue at another server
 // (R3). It may if that server is the same instance, if a synchronous link leads to it, or if
 // neither can be known.
 func (s *Server) LeadsTo(to *Server) bool {
@@ -62,13 +62,13 @@ func (s *Server) LeadsTo(to *Server) bool {
 	return slices.Contains(s.Peers, to.Instance)
 }
 
-// Known is the last report of each server, by the URI from the chooser.
-type Known map[string]Server
+// ServerReports is the last report of each server, by the URI from the chooser.
+type ServerReports map[string]Server
 
-// Says handles a report of a server. It also corrects older reports of the server's peers: if
+// Record handles a report of a server. It also corrects older reports of the server's peers: if
 // the server is in sync, its peers have everything, and if its acks are single, at least one
 // peer does not.
-func (k Known) Says(uri string, s Server) {
+func (k ServerReports) Record(uri string, s Server) {
 	k[uri] = s
 	for other, o := range k {
 		if other == uri || o.Instance == "" || o.Sync.Unpaired() || !slices.Contains(s.Peers, o.Instance) {
@@ -86,7 +86,7 @@ func (k Known) Says(uri string, s Server) {
 
 // Better returns the servers in uris to which a client may move. They are not known to lag, and
 // ways reports for each whether bookmark subscriptions may continue there.
-func (k Known) Better(uris []string, ways func(to *Server) bool) []string {
+func (k ServerReports) Better(uris []string, ways func(to *Server) bool) []string {
 	return slices.DeleteFunc(slices.Clone(uris), func(uri string) bool {
 		to := k[uri]
 		return to.Sync.Lags() || !ways(&to)

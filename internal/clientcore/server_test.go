@@ -62,9 +62,9 @@ func TestKnown(t *testing.T) {
 		{"and what does not replicate back", []Server{info("b", syncstatus.OneWay), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "b": syncstatus.OneWay}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			k := make(Known)
+			k := make(ServerReports)
 			for _, i := range tt.says {
-				k.Says(i.Instance, i)
+				k.Record(i.Instance, i)
 			}
 			got := make(map[string]syncstatus.Status)
 			for server, i := range k {
@@ -83,7 +83,7 @@ func TestKnown(t *testing.T) {
 // Better leaves out the servers that lag, and those where bookmark subscriptions may not
 // continue.
 func TestBetter(t *testing.T) {
-	k := Known{"ok": {Sync: syncstatus.InSync}, "lags": {Sync: syncstatus.CatchingUp}, "async": {Sync: syncstatus.Async}, "one way": {Sync: syncstatus.OneWay}, "elsewhere": {Instance: "e"}}
+	k := ServerReports{"ok": {Sync: syncstatus.InSync}, "lags": {Sync: syncstatus.CatchingUp}, "async": {Sync: syncstatus.Async}, "one way": {Sync: syncstatus.OneWay}, "elsewhere": {Instance: "e"}}
 	got := k.Better([]string{"lags", "unknown", "async", "one way", "elsewhere", "ok"}, func(to *Server) bool { return to.Instance != "e" })
 	if want := []string{"unknown", "ok"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -43,7 +43,7 @@ func (r *rig) publish(n int) {
 // connect sends a logon.
 func (r *rig) connect() wire.LogonCommand {
 	r.s.Connect("uri", "a", r.store.Lives())
-	r.s.Logon("me", "json", "1", 1, r.store.Rejected(r.s.Life(), r.s.RejectedFrom(), wire.MaxSpans))
+	r.s.Logon("me", "json", "1", 1, r.store.Rejected(r.s.LifeID(), r.s.RejectedFrom(), wire.MaxSpans))
 	return r.s.Credentials("", "")
 }
 
@@ -51,10 +51,10 @@ func (r *rig) connect() wire.LogonCommand {
 func (r *rig) logOn(ack wire.Message) *Sender {
 	r.t.Helper()
 	r.connect()
-	if e, err := r.s.Take(&ack); err != nil || e.Kind != Accepted {
+	if e, err := r.s.HandleAck(&ack); err != nil || e.Kind != EventAccepted {
 		r.t.Fatalf("logon: %+v, %v", e, err)
 	}
-	b, err := r.s.Begin(&ack, r.now)
+	b, err := r.s.BeginPublishing(&ack, r.now)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -62,13 +62,13 @@ func (r *rig) logOn(ack wire.Message) *Sender {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.s.Start(r.now)
+	r.s.StartTimers(r.now)
 	return sender
 }
 
-func (r *rig) look() (Look, error) { return r.s.Look(r.now, r.store.Lives()) }
+func (r *rig) look() (DueSteps, error) { return r.s.DueSteps(r.now, r.store.Lives()) }
 
-func (r *rig) ended(cause error) Leave { return r.s.Ended(cause, r.now, r.store.Lives()) }
+func (r *rig) ended(cause error) EndEffect { return r.s.Ended(cause, r.now, r.store.Lives()) }
 
 func text(s string) []byte { return []byte(s) }
 
@@ -100,14 +100,14 @@ func TestChallenges(t *testing.T) {
 	r.connect()
 	again := logonAck(wire.StatusRetry, 0, 0)
 	for range maxChallenges - 1 {
-		if e, err := r.s.Take(&again); err != nil || e.Kind != Challenged {
+		if e, err := r.s.HandleAck(&again); err != nil || e.Kind != EventChallenged {
 			t.Fatalf("%+v, %v", e, err)
 		}
 		if cmd := r.s.Credentials("joe", "pw"); cmd.UserID != "joe" || cmd.Password != "pw" || cmd.Store != "life1" {
 			t.Errorf("logon %+v", cmd)
 		}
 	}
-	if e, err := r.s.Take(&again); !errors.Is(err, ErrProtocol) {
+	if e, err := r.s.HandleAck(&again); !errors.Is(err, ErrProtocol) {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
@@ -119,19 +119,19 @@ func TestPlainServer(t *testing.T) {
 		r.s.Connect("uri", "a", r.store.Lives())
 		r.s.Logon("me", "json", "1", 1, nil)
 		if !said {
-			r.s.Plain()
+			r.s.OmitExtensions()
 		}
 		if cmd := r.s.Credentials("", ""); cmd.Ext != said || cmd.Options != logonOptions {
 			t.Errorf("logon %+v", cmd)
 		}
 		plain := logonAck(wire.StatusSuccess, 0, 0)
 		if !said {
-			if _, err := r.s.Take(&plain); !errors.Is(err, ErrProtocol) {
+			if _, err := r.s.HandleAck(&plain); !errors.Is(err, ErrProtocol) {
 				t.Errorf("extensions that nobody spoke of: %v", err)
 			}
 		}
 		plain.Ext = nil
-		if e, err := r.s.Take(&plain); err != nil || e.Kind != Accepted || !r.s.Server().Plain {
+		if e, err := r.s.HandleAck(&plain); err != nil || e.Kind != EventAccepted || !r.s.Server().Plain {
 			t.Errorf("%+v, %v", e, err)
 		}
 	}
@@ -141,15 +141,15 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		want   error
-		leave  Leave
+		leave  EndEffect
 	}{
-		{wire.ReasonPublishGap, ErrPublishGap, Leave{Gap: true}},
-		{wire.ReasonDiskFull, ErrDiskFull, Leave{}},
-		{wire.ReasonNameInUse, ErrNameInUse, Leave{Wait: 5 * time.Second}},
+		{wire.ReasonPublishGap, ErrPublishGap, EndEffect{PublishGap: true}},
+		{wire.ReasonDiskFull, ErrDiskFull, EndEffect{}},
+		{wire.ReasonNameInUse, ErrNameInUse, EndEffect{Wait: 5 * time.Second}},
 	} {
 		r := newRig(t)
 		r.connect()
-		_, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusFailure), Reason: text(tt.reason)})
+		_, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusFailure), Reason: text(tt.reason)})
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", tt.reason, err)
 		}
@@ -162,7 +162,7 @@ func TestRefusals(t *testing.T) {
 	m := logonAck(wire.StatusFailure, 0, 0)
 	m.Reason = text(wire.ReasonNotEntitled)
 	var refused *Refusal
-	if _, err := r.s.Take(&m); !errors.As(err, &refused) || *refused != (Refusal{"logon", wire.ReasonNotEntitled}) {
+	if _, err := r.s.HandleAck(&m); !errors.As(err, &refused) || *refused != (Refusal{"logon", wire.ReasonNotEntitled}) {
 		t.Errorf("%v", err)
 	}
 }
@@ -172,7 +172,7 @@ func TestNameInUseWaits(t *testing.T) {
 	r := newRig(t)
 	for _, wait := range []time.Duration{5, 10, 20, 40, 60, 60} {
 		r.connect()
-		if got, want := r.ended(ErrNameInUse), (Leave{Wait: wait * time.Second}); got != want {
+		if got, want := r.ended(ErrNameInUse), (EndEffect{Wait: wait * time.Second}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		r.now = r.now.Add(wait * time.Second)
@@ -190,8 +190,8 @@ func TestFormerLifeFirst(t *testing.T) {
 	r.publish(1)
 	ok := logonAck(wire.StatusSuccess, 0, 0)
 	sender := r.logOn(ok)
-	if r.s.Life() != "life1" || !r.s.pub.old {
-		t.Fatalf("life %s", r.s.Life())
+	if r.s.LifeID() != "life1" || !r.s.pub.formerLife {
+		t.Fatalf("life %s", r.s.LifeID())
 	}
 	frames, err := sender.Fill(nil, 1<<20)
 	if got := sent(t, frames); err != nil || !slices.Equal(got, []uint64{1, 2}) {
@@ -200,36 +200,36 @@ func TestFormerLifeFirst(t *testing.T) {
 	if _, err := r.look(); err != nil {
 		t.Errorf("before the ack: %v", err)
 	}
-	e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 2, HasSequence: true, Level: text(wire.LevelSingle)})
-	if err != nil || !r.s.News() || e.Ack.Single != 2 {
+	e, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 2, HasSequence: true, Level: text(wire.LevelSingle)})
+	if err != nil || !r.s.NeedsRecheck() || e.Ack.Single != 2 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err = r.look(); !errors.Is(err, ErrSettled) {
+	if _, err = r.look(); !errors.Is(err, ErrFormerLifeDone) {
 		t.Fatalf("settled: %v", err)
 	}
-	if l := r.ended(err); l != (Leave{Again: true}) {
+	if l := r.ended(err); l != (EndEffect{ReconnectNow: true}) {
 		t.Errorf("%+v", l)
 	}
 	r.logOn(ok)
-	if r.s.Life() != "life2" || r.s.pub.old {
-		t.Errorf("life %s", r.s.Life())
+	if r.s.LifeID() != "life2" || r.s.pub.formerLife {
+		t.Errorf("life %s", r.s.LifeID())
 	}
 	// The former life is single. It is offered again some time after the new life is in sync.
-	r.now = r.now.Add(AgainSpacing)
+	r.now = r.now.Add(ReofferInterval)
 	if _, err := r.look(); err != nil {
 		t.Errorf("before anything is in sync: %v", err)
 	}
-	if e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true}); err != nil || !r.s.News() {
+	if e, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true}); err != nil || !r.s.NeedsRecheck() {
 		t.Errorf("%+v, %v", e, err)
 	}
 	if _, err = r.look(); !errors.Is(err, ErrReoffer) {
 		t.Fatalf("%v", err)
 	}
-	if l := r.ended(err); l != (Leave{Again: true}) {
+	if l := r.ended(err); l != (EndEffect{ReconnectNow: true}) {
 		t.Errorf("%+v", l)
 	}
-	if r.connect(); r.s.Life() != "life1" {
-		t.Errorf("life %s", r.s.Life())
+	if r.connect(); r.s.LifeID() != "life1" {
+		t.Errorf("life %s", r.s.LifeID())
 	}
 }
 
@@ -246,18 +246,18 @@ func TestFormerLifeRefused(t *testing.T) {
 	}
 	r.connect()
 	ack := logonAck(wire.StatusSuccess, 0, 0)
-	if _, err := r.s.Take(&ack); err != nil {
+	if _, err := r.s.HandleAck(&ack); err != nil {
 		t.Fatal(err)
 	}
-	_, err := r.s.Begin(&ack, r.now)
+	_, err := r.s.BeginPublishing(&ack, r.now)
 	if !errors.Is(err, ErrPublishGap) {
 		t.Fatalf("%v", err)
 	}
-	if l := r.ended(err); l != (Leave{Again: true, Gap: true}) {
+	if l := r.ended(err); l != (EndEffect{ReconnectNow: true, PublishGap: true}) {
 		t.Errorf("%+v", l)
 	}
-	if r.connect(); r.s.Life() != "life2" {
-		t.Errorf("life %s", r.s.Life())
+	if r.connect(); r.s.LifeID() != "life2" {
+		t.Errorf("life %s", r.s.LifeID())
 	}
 }
 
@@ -269,10 +269,10 @@ func TestLive(t *testing.T) {
 	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // like another process
 	sender := r.logOn(logonAck(wire.StatusSuccess, 1, 1))
 	r.publish(1)
-	if l, err := r.look(); err != nil || l != (Look{Attach: true}) {
+	if l, err := r.look(); err != nil || l != (DueSteps{Attach: true}) {
 		t.Fatalf("at the beginning: %+v, %v", l, err)
 	}
-	r.s.Await("1")
+	r.s.AwaitAnswer("1")
 	frames, err := sender.Fill(nil, 1)
 	if got := sent(t, frames); err != nil || !slices.Equal(got, []uint64{2}) {
 		t.Errorf("sent %v, %v", got, err)
@@ -311,12 +311,12 @@ func TestUnanswered(t *testing.T) {
 		if live {
 			r.look()
 		}
-		r.s.Await("1")
+		r.s.AwaitAnswer("1")
 		r.now = epoch.Add(time.Minute - 1)
 		if _, err := r.look(); err != nil {
 			t.Errorf("too early: %v", err)
 		}
-		if r.now = r.s.Due(); !live && r.now != epoch.Add(time.Minute) {
+		if r.now = r.s.NextDue(); !live && r.now != epoch.Add(time.Minute) {
 			t.Errorf("due at %v", r.now)
 		}
 		if _, err := r.look(); errors.Is(err, ErrTimeout) == live {
@@ -338,11 +338,11 @@ func TestRejection(t *testing.T) {
 		Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true,
 		Status: text(wire.StatusFailure), Reason: text("too large"),
 	}
-	e, err := r.s.Take(refused)
-	if want := (Rejection{"life1", 1, "too large"}); err != nil || e.Kind != Rejected || e.Rejection != want {
+	e, err := r.s.HandleAck(refused)
+	if want := (Rejection{"life1", 1, "too large"}); err != nil || e.Kind != EventRejected || e.Rejection != want {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	if e, err := r.s.Take(refused); err != nil || e.Kind != Nothing {
+	if e, err := r.s.HandleAck(refused); err != nil || e.Kind != EventNone {
 		t.Errorf("said again: %+v, %v", e, err)
 	}
 	if m, err := e.Rejection.Message(r.store); err != nil || m == nil || m.Sequence != 1 {
@@ -354,7 +354,7 @@ func TestRejection(t *testing.T) {
 	if err := e.Rejection.LetGo(r.store); err != nil {
 		t.Error(err)
 	}
-	if e := r.s.Told(&e.Rejection); !e.Ack.Moved || r.s.Publisher().Settled("life1") != 1 {
+	if e := r.s.RejectionReported(&e.Rejection); !e.Ack.Moved || r.s.Publisher().Settled("life1") != 1 {
 		t.Errorf("%+v, settled %d", e, r.s.Publisher().Settled("life1"))
 	}
 	if m, err := e.Rejection.Message(r.store); err != nil || m != nil {
@@ -378,7 +378,7 @@ func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 				r.t.Fatal(err)
 			}
 		}
-		if !leave.Again || connections == 1000 {
+		if !leave.ReconnectNow || connections == 1000 {
 			return connections, last
 		}
 	}
@@ -387,10 +387,10 @@ func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 // serve makes one connection. It returns nil if the session stays.
 func (r *rig) serve(ack wire.Message) error {
 	r.connect()
-	if _, err := r.s.Take(&ack); err != nil {
+	if _, err := r.s.HandleAck(&ack); err != nil {
 		return err
 	}
-	b, err := r.s.Begin(&ack, r.now)
+	b, err := r.s.BeginPublishing(&ack, r.now)
 	if err != nil {
 		return err
 	}
@@ -399,7 +399,7 @@ func (r *rig) serve(ack wire.Message) error {
 		return err
 	}
 	defer sender.Close()
-	r.s.Start(r.now)
+	r.s.StartTimers(r.now)
 	persisted := &wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1 << 62, HasSequence: true}
 	for more := true; more; {
 		b, err := sender.Fill(nil, 1<<20)
@@ -407,7 +407,7 @@ func (r *rig) serve(ack wire.Message) error {
 			return err
 		}
 		more = len(b) > 0
-		e, err := r.s.Take(persisted)
+		e, err := r.s.HandleAck(persisted)
 		if err != nil {
 			return err
 		}
@@ -428,7 +428,7 @@ func TestRolledBack(t *testing.T) {
 	for _, tt := range []struct {
 		after time.Duration
 		life  string
-	}{{0, "life2"}, {renewSpacing - 1, "life2"}, {1, "life3"}, {renewSpacing - 1, "life3"}, {1, "life4"}} {
+	}{{0, "life2"}, {minRenewInterval - 1, "life2"}, {1, "life3"}, {minRenewInterval - 1, "life3"}, {1, "life4"}} {
 		r.now = r.now.Add(tt.after)
 		if n, err := r.visit(more); !errors.Is(err, ErrRolledBack) || n > 2 {
 			t.Fatalf("after %v: %d connections, %v", tt.after, n, err)
@@ -440,8 +440,8 @@ func TestRolledBack(t *testing.T) {
 	}
 	honest := func() wire.Message { return logonAck(wire.StatusSuccess, 0, 0) }
 	r.publish(3)
-	if _, err := r.visit(honest); err != nil || r.s.pub.flight.Len() != 0 || r.s.pub.current.doubt > 0 {
-		t.Errorf("at an honest server: %v, doubt up to %d", err, r.s.pub.current.doubt)
+	if _, err := r.visit(honest); err != nil || r.s.pub.flight.Len() != 0 || r.s.pub.current.doubtfulTo > 0 {
+		t.Errorf("at an honest server: %v, doubt up to %d", err, r.s.pub.current.doubtfulTo)
 	}
 }
 
@@ -452,15 +452,15 @@ func TestOtherLife(t *testing.T) {
 	r.publish(2)
 	refused := func() wire.Message {
 		ack := logonAck(wire.StatusFailure, 0, 0)
-		ack.Reason = text(wire.ReasonOtherPublisher)
+		ack.Reason = text(wire.ReasonPublisherIDTaken)
 		return ack
 	}
 	for _, tt := range []struct {
 		after time.Duration
 		life  string
-	}{{0, "life2"}, {renewSpacing - 1, "life2"}, {1, "life3"}, {renewSpacing - 1, "life3"}} {
+	}{{0, "life2"}, {minRenewInterval - 1, "life2"}, {1, "life3"}, {minRenewInterval - 1, "life3"}} {
 		r.now = r.now.Add(tt.after)
-		if n, err := r.visit(refused); !errors.Is(err, ErrOtherLife) || n > 2 {
+		if n, err := r.visit(refused); !errors.Is(err, ErrPublisherIDTaken) || n > 2 {
 			t.Fatalf("after %v: %d connections, %v", tt.after, n, err)
 		}
 		lives := r.store.Lives()
@@ -500,7 +500,7 @@ func TestVisitEnds(t *testing.T) {
 			case 1:
 				ack.Status, ack.Reason = text(wire.StatusFailure), text(wire.ReasonPublishGap)
 			case 2:
-				ack.Status, ack.Reason = text(wire.StatusFailure), text(wire.ReasonOtherPublisher)
+				ack.Status, ack.Reason = text(wire.StatusFailure), text(wire.ReasonPublisherIDTaken)
 			}
 			return ack
 		})
@@ -518,10 +518,10 @@ func TestStandings(t *testing.T) {
 	if s := r.s.Server(); s.Instance != "a" || s.Sync != syncstatus.InSync || s.Address != "a" {
 		t.Errorf("%+v", s)
 	}
-	if _, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusSuccess), Sync: text(syncstatus.Stopping.String())}); err != nil {
+	if _, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusSuccess), Sync: text(syncstatus.Stopping.String())}); err != nil {
 		t.Fatal(err)
 	}
-	if s := r.s.Server(); s.Sync != syncstatus.Stopping || r.s.Known()["uri"].Sync != syncstatus.Stopping {
+	if s := r.s.Server(); s.Sync != syncstatus.Stopping || r.s.ServerReports()["uri"].Sync != syncstatus.Stopping {
 		t.Errorf("%+v", s)
 	}
 }
@@ -541,18 +541,18 @@ func renewedDuringALogon(t *testing.T, ext string) {
 	}
 	ack := logonAck(wire.StatusSuccess, 0, 0)
 	ack.Ext = text(ext)
-	if _, err := r.s.Take(&ack); err != nil {
+	if _, err := r.s.HandleAck(&ack); err != nil {
 		t.Fatal(err)
 	}
-	b, err := r.s.Begin(&ack, r.now)
+	b, err := r.s.BeginPublishing(&ack, r.now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = b.Apply(r.store, r.s, false)
-	if !errors.Is(err, ErrSettled) {
+	if !errors.Is(err, ErrFormerLifeDone) {
 		t.Fatalf("%v, want that the life is settled", err)
 	}
-	if l := r.ended(err); !l.Again {
+	if l := r.ended(err); !l.ReconnectNow {
 		t.Errorf("%+v: no other logon at once", l)
 	}
 	if cmd := r.connect(); cmd.Store != "life2" {
@@ -579,7 +579,7 @@ func TestRestated(t *testing.T) {
 	if !errors.Is(err, ErrRestate) || !slices.Equal(sent(t, frames), []uint64{1, 2, 4, 5}) {
 		t.Fatalf("sent %v, %v", sent(t, frames), err)
 	}
-	if l := r.ended(err); !l.Again || l.Gap {
+	if l := r.ended(err); !l.ReconnectNow || l.PublishGap {
 		t.Fatalf("%+v, want the same server", l)
 	}
 	if c := r.connect(); !slices.Equal(c.Rejected, []wire.Span{{From: 3, To: 3}, {From: 6, To: 6}}) || c.Last != 1000 {
@@ -618,16 +618,16 @@ func TestRestated(t *testing.T) {
 func TestPlainAcks(t *testing.T) {
 	for _, tt := range []struct {
 		status, reason string
-		want           Kind
+		want           EventKind
 	}{
-		{wire.StatusSuccess, "", Acked},
-		{wire.StatusFailure, wire.ReasonDuplicate, Acked},
-		{wire.StatusSuccess, wire.ReasonDuplicate, Acked},
-		{wire.StatusFailure, wire.ReasonNotEntitled, Rejected},
-		{wire.StatusSuccess, wire.ReasonNotEntitled, Rejected},
-		{"", wire.ReasonNotEntitled, Rejected},
-		{wire.StatusFailure, "invalid topic", Rejected},
-		{wire.StatusFailure, "duplicate with other content", Rejected},
+		{wire.StatusSuccess, "", EventAcked},
+		{wire.StatusFailure, wire.ReasonDuplicate, EventAcked},
+		{wire.StatusSuccess, wire.ReasonDuplicate, EventAcked},
+		{wire.StatusFailure, wire.ReasonNotEntitled, EventRejected},
+		{wire.StatusSuccess, wire.ReasonNotEntitled, EventRejected},
+		{"", wire.ReasonNotEntitled, EventRejected},
+		{wire.StatusFailure, "invalid topic", EventRejected},
+		{wire.StatusFailure, "duplicate with other content", EventRejected},
 	} {
 		r := newRig(t)
 		r.publish(3)
@@ -635,7 +635,7 @@ func TestPlainAcks(t *testing.T) {
 		if _, err := sender.Fill(nil, 1<<16); err != nil {
 			t.Fatal(err)
 		}
-		e, err := r.s.Take(&wire.Message{
+		e, err := r.s.HandleAck(&wire.Message{
 			Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true, Status: text(tt.status), Reason: text(tt.reason),
 		})
 		if err != nil || e.Kind != tt.want {

@@ -15,11 +15,11 @@ import (
 func (r *Request) start(to *Server, skips bool, have Received) (bm, options string) {
 	ext := !to.Plain
 	if !have.Known || failpoint.On(failpoint.R9NowAgain) && r.Start == bookmark.NowText {
-		return r.Start, r.options(ext, r.notFound(to, r.Start))
+		return r.Start, r.options(ext, r.notFoundOption(to, r.Start))
 	}
 	bm = have.Vector.String()
-	notFound := r.notFound(to, bm) // a server with vectors fails by default
-	if ext && r.Gaps && skips {
+	notFound := r.notFoundOption(to, bm) // a server with vectors fails by default
+	if ext && r.AcceptGaps && skips {
 		notFound = "bookmark_not_found=epoch"
 	}
 	if ext && bm == bookmark.EpochText && !failpoint.On(failpoint.R9ResumeIsEpoch) {
@@ -28,7 +28,7 @@ func (r *Request) start(to *Server, skips bool, have Received) (bm, options stri
 	return bm, r.options(ext, notFound)
 }
 
-// options returns the options of a subscribe. notFound is the option for unknown bookmarks, or
+// options returns the options of a subscribe. notFoundOption is the option for unknown bookmarks, or
 // empty.
 func (r *Request) options(ext bool, notFound string) string {
 	var o []string
@@ -38,10 +38,10 @@ func (r *Request) options(ext bool, notFound string) string {
 	if notFound != "" {
 		o = append(o, notFound)
 	}
-	if r.Durable {
+	if r.FullyDurable {
 		o = append(o, "fully_durable")
 	}
-	if r.Times {
+	if r.Timestamps {
 		o = append(o, "timestamp")
 	}
 	return strings.Join(o, ",")

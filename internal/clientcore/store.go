@@ -8,24 +8,24 @@ import (
 )
 
 // Apply applies a logon ack to the store, and returns the sender for the connection. plain
-// means that the server lacks our extensions. The error is ErrSettled if the store has nothing
+// means that the server lacks our extensions. The error is ErrFormerLifeDone if the store has nothing
 // to send of the life: this ack let go of all of it, or the store kept nothing of it at a
 // Renew, perhaps after the logon. The error is ErrRolledBack if the store has begun a new life.
-func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
+func (b *LogonEffect) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
 	cursor, err := b.apply(store)
 	switch {
-	case errors.Is(err, pubstore.ErrNoLife):
-		return nil, ErrSettled
+	case errors.Is(err, pubstore.ErrUnknownLife):
+		return nil, ErrFormerLifeDone
 	case err != nil:
 		return nil, err
 	}
 	return &Sender{
 		window: window, store: store, cursor: cursor, plain: plain, replayTo: b.Life.Last,
-		publisher: pubstore.PublisherOf(b.Life.ID), longest: b.Longest,
+		publisher: pubstore.PublisherOf(b.Life.ID), maxBatch: b.MaxBatch,
 	}, nil
 }
 
-func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
+func (b *LogonEffect) apply(store pubstore.Store) (pubstore.Cursor, error) {
 	if b.RolledBack {
 		if err := store.Renew(); err != nil {
 			return nil, fmt.Errorf("renew a store that was rolled back: %w", err)
@@ -33,7 +33,7 @@ func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
 		return nil, ErrRolledBack
 	}
 	if b.Base != 0 {
-		if err := store.SetBase(b.Life.ID, b.Base); err != nil {
+		if err := store.SetPlainOffset(b.Life.ID, b.Base); err != nil {
 			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
 		}
 	}
@@ -68,13 +68,13 @@ func (e *AckEffect) Apply(store pubstore.Store) error {
 		return err
 	}
 	if e.Single > 0 {
-		store.Single(e.Life, e.Single)
+		store.SetSingle(e.Life, e.Single)
 	}
 	return nil
 }
 
 // A Rejection is the rejection of one message by a server. First the application is told, then
-// the store lets the message go, and then Session.Told is called (G1).
+// the store lets the message go, and then Session.RejectionReported is called (G1).
 type Rejection struct {
 	Life     string
 	Sequence uint64
@@ -86,7 +86,7 @@ type Rejection struct {
 func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	m, err := store.Get(r.Life, r.Sequence)
 	switch {
-	case errors.Is(err, pubstore.ErrNotKept):
+	case errors.Is(err, pubstore.ErrNotFound):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("read rejected message %d: %w", r.Sequence, err)

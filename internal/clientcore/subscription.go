@@ -17,18 +17,18 @@ type Request struct {
 	Start         string // the start of the first subscribe, as on the wire
 	Resumes       bool   // the subscription continues with the vector in the store
 
-	Gaps         bool   // gaps are accepted
-	Durable      bool   // option fully_durable
-	Times        bool   // option timestamp
-	Unreplicated bool   // it may move to a server that may lack messages
-	Publishers   int    // limit on the publishers in its place; 0: none
-	NotFound     string // value of bookmark_not_found for plain servers; empty: their default
-	Patience     Patience
-	Recovery     time.Duration // limit on the wait of a search for instances that are away
+	AcceptGaps        bool   // allowPublishGaps are accepted
+	FullyDurable      bool   // option fully_durable
+	Timestamps        bool   // option timestamp
+	AllowUnreplicated bool   // it may move to a server that may lack messages
+	MaxPublishers     int    // limit on the publishers in its place; 0: none
+	NotFound          string // value of bookmark_not_found for plain servers; empty: their default
+	SlowPolicy        SlowPolicy
+	RecoveryTimeout   time.Duration // limit on the wait of a search for instances that are away
 }
 
-// A Patience is the policy of a subscription without bookmark for a slow application.
-type Patience struct {
+// A SlowPolicy is the policy of a subscription without bookmark for a slow application.
+type SlowPolicy struct {
 	DropOldest bool
 	Wait       time.Duration // limit on the time for which the queue is full; 0 without DropOldest: no wait
 }
@@ -44,18 +44,18 @@ type Subscription struct {
 	store bookmarkstore.Store
 	place bookmarkstore.Subscription // nil if the subscription has no bookmark
 
-	stage    stage
-	id       string    // the id on the wire while subscribing, active or searching
-	asked    time.Time // time at which the subscribe was sent
-	held     bool      // the server holds messages back until they are safe (R13)
-	server   Server    // the server that accepted the subscription last
-	home     string    // address of the only server that has the topic; empty: any server (R3)
-	overfull time.Time // time since which the queue is full; zero: it is not
-	roster   roster
-	parts    wire.Assembly // the parts of an answer received so far
-	search   search        // valid while searching
-	skips    bool          // the next subscribe accepts gaps
-	replayed bool          // the present subscribe's replay is complete
+	stage        stage
+	id           string    // the id on the wire while subscribing, active or searching
+	subscribedAt time.Time // time at which the subscribe was sent
+	heldBack     bool      // the server holds messages back until they are safe (R13)
+	server       Server    // the server that accepted the subscription last
+	onlyServer   string    // address of the only server that has the topic; empty: any server (R3)
+	fullSince    time.Time // time since which the queue is full; zero: it is not
+	roster       roster
+	assembly     wire.Assembly // the parts of an answer received so far
+	search       search        // valid while searching
+	acceptsGaps  bool          // the next subscribe accepts gaps
+	replayed     bool          // the present subscribe's replay is complete
 
 	diverged map[uint64]bool // the publishers that the application knows to have diverged
 }
@@ -66,20 +66,20 @@ type stage uint8
 const (
 	detached    stage = iota // waits for a connection
 	subscribing              // the subscribe is sent and not answered
-	active
-	overrun   // paused: the queue was full and the tail was dropped (R12)
+	live
+	paused    // paused: the queue was full and the tail was dropped (R12)
 	searching // its server has removed messages that others may have (R9)
 	ended
 )
 
 // Open opens the subscription's place in a bookmark store.
 func (s *Subscription) Open(store bookmarkstore.Store) error {
-	place, err := store.Subscription(s.ID, bookmarkstore.Query{Topic: s.Topic, Filter: s.Filter})
+	place, err := store.OpenSubscription(s.ID, bookmarkstore.Query{Topic: s.Topic, Filter: s.Filter})
 	if err != nil {
 		return err
 	}
 	if !s.Resumes {
-		if err := place.Restart(); err != nil {
+		if err := place.Reset(); err != nil {
 			place.Release()
 			return err
 		}
@@ -108,38 +108,38 @@ func (s *Subscription) Received() (r Received) {
 	return r
 }
 
-// Waits reports whether the subscription waits for a connection.
-func (s *Subscription) Waits() bool { return s.stage == detached }
+// Detached reports whether the subscription waits for a connection.
+func (s *Subscription) Detached() bool { return s.stage == detached }
 
 // Paused reports whether its queue overran and was not emptied since.
-func (s *Subscription) Paused() bool { return s.stage == overrun }
+func (s *Subscription) Paused() bool { return s.stage == paused }
 
 // Ended reports whether it has ended.
 func (s *Subscription) Ended() bool { return s.stage == ended }
 
-// Held reports whether the server holds messages back until they are safe.
-func (s *Subscription) Held() bool { return s.held }
+// HeldBack reports whether the server holds messages back until they are safe.
+func (s *Subscription) HeldBack() bool { return s.heldBack }
 
-// Runs reports whether the subscription is on the wire under an id.
-func (s *Subscription) Runs(id string) bool {
-	return s.id == id && id != "" && s.Queues()
+// OnWire reports whether the subscription is on the wire under an id.
+func (s *Subscription) OnWire(id string) bool {
+	return s.id == id && id != "" && s.MayQueue()
 }
 
 // Unanswered reports whether a subscribe has had no answer for d.
 func (s *Subscription) Unanswered(d time.Duration, now time.Time) bool {
-	return s.stage == subscribing && now.Sub(s.asked) >= d
+	return s.stage == subscribing && now.Sub(s.subscribedAt) >= d
 }
 
-// LeadsTo reports whether the subscription may continue at a server, coming from the server
+// CanMoveTo reports whether the subscription may continue at a server, coming from the server
 // that accepted it last.
-func (s *Subscription) LeadsTo(to *Server) bool {
-	return s.place == nil || s.Unreplicated || s.server.LeadsTo(to)
+func (s *Subscription) CanMoveTo(to *Server) bool {
+	return s.place == nil || s.AllowUnreplicated || s.server.LeadsTo(to)
 }
 
 // Attach subscribes at a server under an id. The subscription must be waiting. The roster keeps
 // the vector in have. An error ends the subscription: it must not move to that server.
 func (s *Subscription) Attach(to *Server, id string, have Received, now time.Time) (wire.SubscribeCommand, error) {
-	if s.home != "" && s.home != to.Address && !s.Unreplicated && !failpoint.On(failpoint.R3SilentMove) {
+	if s.onlyServer != "" && s.onlyServer != to.Address && !s.AllowUnreplicated && !failpoint.On(failpoint.R3SilentMove) {
 		return wire.SubscribeCommand{}, ErrNotReplicated
 	}
 	cmd := wire.SubscribeCommand{
@@ -148,28 +148,28 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	}
 	switch {
 	case s.place != nil:
-		cmd.Bookmark, cmd.Options = s.start(to, s.skips, have)
+		cmd.Bookmark, cmd.Options = s.start(to, s.acceptsGaps, have)
 		cmd.Acks |= wire.AckPersisted
 		if cmd.InParts = !to.Plain; to.Plain {
 			cmd.Acks |= wire.AckCompleted // marks count only after the completed ack
 		}
-	case s.Times:
+	case s.Timestamps:
 		cmd.Options = "timestamp"
 	}
-	s.roster.begin(have.Vector, cmd.Bookmark, to)
-	if err := s.TooMany(); err != nil {
+	s.roster.reset(have.Vector, cmd.Bookmark, to)
+	if err := s.CheckPublishers(); err != nil {
 		return wire.SubscribeCommand{}, err
 	}
-	s.stage, s.id, s.asked, s.skips, s.parts = subscribing, id, now, false, wire.Assembly{}
+	s.stage, s.id, s.subscribedAt, s.acceptsGaps, s.assembly = subscribing, id, now, false, wire.Assembly{}
 	s.replayed = false
 	return cmd, nil
 }
 
-// Lost handles the end of the connection. The subscription waits for a new one. A paused
+// ConnectionLost handles the end of the connection. The subscription waits for a new one. A paused
 // subscription stays paused.
-func (s *Subscription) Lost() {
-	s.id, s.parts = "", wire.Assembly{}
-	if s.stage == subscribing || s.stage == active {
+func (s *Subscription) ConnectionLost() {
+	s.id, s.assembly = "", wire.Assembly{}
+	if s.stage == subscribing || s.stage == live {
 		s.stage = detached
 	}
 	s.restartPlanted()
@@ -179,14 +179,14 @@ func (s *Subscription) Lost() {
 // subscription is not on the wire.
 func (s *Subscription) End() (id string) {
 	id = s.id
-	s.stage, s.id, s.search, s.parts = ended, "", search{}, wire.Assembly{}
+	s.stage, s.id, s.search, s.assembly = ended, "", search{}, wire.Assembly{}
 	return id
 }
 
-// Emptied records that the application has emptied the queue. It reports whether the
+// QueueEmptied records that the application has emptied the queue. It reports whether the
 // subscription was paused and has to be attached again.
-func (s *Subscription) Emptied() (again bool) {
-	if s.stage != overrun {
+func (s *Subscription) QueueEmptied() (again bool) {
+	if s.stage != paused {
 		return false
 	}
 	s.stage = detached
@@ -195,104 +195,104 @@ func (s *Subscription) Emptied() (again bool) {
 
 // An Effect is the effect of a server's answer.
 type Effect struct {
-	Answered bool            // the frame was the answer to the subscribe
-	Away     bool            // the subscription is no longer on the wire of this server
-	Base     bookmark.Vector // the base of the subscription, for the store; nil: none
-	Gap      bool            // messages that were not received are in no log any more
-	Gaps     []wire.Gap      // the missing messages; nil if the server does not report them
-	Unasked  []string        // instances that may have them and were not asked
-	Shown    bookmark.Vector // the progress for the store, to apply behind the gap; nil: none
-	Closed   bookmark.Vector // publishers that the place no longer has to name; nil: none
-	Held     bool            // from now on the server holds messages back until they are safe (R13)
-	Freed    bool            // the server no longer holds messages back
-	Diverged *DivergedError  // a diverged publisher of which the application was not told; nil: none
-	End      error           // the reason why the subscription ends; nil: it continues
+	Answered         bool            // the frame was the answer to the subscribe
+	OffWire          bool            // the subscription is no longer on the wire of this server
+	Base             bookmark.Vector // the base of the subscription, for the store; nil: none
+	Gap              bool            // messages that were not received are in no log any more
+	Gaps             []wire.Gap      // the missing messages; nil if the server does not report them
+	NotAsked         []string        // instances that may have them and were not asked
+	Progress         bookmark.Vector // the progress for the store, to apply behind the gap; nil: none
+	ClosedPublishers bookmark.Vector // publishers that the place no longer has to name; nil: none
+	HeldBack         bool            // from now on the server holds messages back until they are safe (R13)
+	Released         bool            // the server no longer holds messages back
+	Diverged         *DivergedError  // a diverged publisher of which the application was not told; nil: none
+	End              error           // the reason why the subscription ends; nil: it continues
 }
 
-// Keep applies an effect to the store. It is safe for concurrent use.
-func (s *Subscription) Keep(e *Effect) error {
+// Apply applies an effect to the store. It is safe for concurrent use.
+func (s *Subscription) Apply(e *Effect) error {
 	if e.Base != nil {
 		if err := s.place.SetBase(e.Base); err != nil {
 			return err
 		}
 	}
-	if e.Shown != nil {
-		if err := s.place.Progress(e.Shown); err != nil {
+	if e.Progress != nil {
+		if err := s.place.ReceiveMark(e.Progress); err != nil {
 			return err
 		}
 	}
-	if e.Closed != nil {
-		return s.place.Forget(e.Closed)
+	if e.ClosedPublishers != nil {
+		return s.place.ForgetPublishers(e.ClosedPublishers)
 	}
 	return nil
 }
 
-// Answer handles the processed ack of a subscribe. It handles the base, if this is the first
+// HandleAnswer handles the processed ack of a subscribe. It handles the base, if this is the first
 // answer (R9), the gaps, and whether the subscription can move (R3). An answer in parts takes
 // effect with its last frame. have is the result of Received before the call; it is not used
 // for a part.
-func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
+func (s *Subscription) HandleAnswer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
 	switch {
-	case !s.Runs(id):
+	case !s.OnWire(id):
 		return e, nil
 	case m.Part > 0:
-		return s.part(m), nil
+		return s.handlePart(m), nil
 	}
-	if err := s.parts.Complete(m); err != nil {
+	if err := s.assembly.Complete(m); err != nil {
 		return e, fmt.Errorf("%w: answer to subscription %q: %w", ErrProtocol, s.ID, err)
 	}
 	switch {
 	case s.stage == searching:
-		return s.found(m)
+		return s.handleSearchAnswer(m)
 	case m.Failed():
-		return s.refused(by, m, have), nil
+		return s.handleRefusal(by, m, have), nil
 	}
 	e.Answered = true
 	if s.place != nil && !by.Plain {
-		if err := s.begin(m, have, &e); err != nil {
+		if err := s.handleBase(m, have, &e); err != nil {
 			return e, err
 		}
 	}
-	if !s.settles(by, m) && e.End == nil {
+	if !s.recordServer(by, m) && e.End == nil {
 		e.End = ErrNotReplicated
 	}
 	return e, nil
 }
 
-// part handles one part of an answer.
-func (s *Subscription) part(m *wire.Message) (e Effect) {
+// handlePart handles one part of an answer.
+func (s *Subscription) handlePart(m *wire.Message) (e Effect) {
 	e = s.partPlanted(m)
-	most := s.Publishers
+	most := s.MaxPublishers
 	if failpoint.On(failpoint.R9AnyPublishers) {
 		most = 0
 	}
 	switch {
-	case s.parts.Add(m, most):
+	case s.assembly.Add(m, most):
 	case s.stage == searching:
-		s.search.shun()
+		s.search.abandonSide()
 	default:
-		e.Answered, e.End = true, &PublishersError{Subscription: s.ID, Limit: s.Publishers}
+		e.Answered, e.End = true, &TooManyPublishersError{Subscription: s.ID, Limit: s.MaxPublishers}
 	}
 	return e
 }
 
-func (s *Subscription) refused(by *Server, m *wire.Message, have Received) Effect {
+func (s *Subscription) handleRefusal(by *Server, m *wire.Message, have Received) Effect {
 	switch {
-	case s.place == nil || len(m.Gap) == 0 && !s.lostPlace(by, m):
+	case s.place == nil || len(m.Gap) == 0 && !s.bookmarksUnknown(by, m):
 		return Effect{Answered: true, End: &Refusal{Command: "subscribe", Reason: string(m.Reason)}}
-	case s.flood(m.Gap):
-		return Effect{Answered: true, End: &PublishersError{Subscription: s.ID, Limit: s.Publishers}}
+	case s.tooManyEntries(m.Gap):
+		return Effect{Answered: true, End: &TooManyPublishersError{Subscription: s.ID, Limit: s.MaxPublishers}}
 	}
 	if gaps, err := wire.ParseGaps(m.Gap); err == nil && len(gaps) > 0 {
-		return s.missed(by, gaps, have)
+		return s.startSearch(by, gaps, have)
 	}
 	return Effect{Answered: true, Gap: true, End: ErrMissed}
 }
 
-// begin handles the base in an answer, and the gaps that the subscribe accepted.
-func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
-	if s.flood(m.Bookmark) {
-		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}
+// startRound handles the base in an answer, and the gaps that the subscribe accepted.
+func (s *Subscription) handleBase(m *wire.Message, have Received, e *Effect) error {
+	if s.tooManyEntries(m.Bookmark) {
+		e.End = &TooManyPublishersError{Subscription: s.ID, Limit: s.MaxPublishers}
 		return nil
 	}
 	gaps, err := wire.ParseGaps(m.Gap)
@@ -302,21 +302,21 @@ func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	switch {
 	case have.Known:
 	case m.Bookmark == nil:
-		e.Base = s.listed(have) // the server has accepted the list as the base
+		e.Base = s.listBase(have) // the server has accepted the list as the base
 	default:
 		if e.Base, err = bookmark.ParseVector(m.Bookmark); err != nil {
 			return fmt.Errorf("%w: base of subscription %q: %w", ErrProtocol, s.ID, err)
 		}
 	}
 	if gaps = undiscarded(gaps, have); len(gaps) > 0 {
-		e.Gap, e.Gaps, e.Shown = true, gaps, shownBehind(gaps)
+		e.Gap, e.Gaps, e.Progress = true, gaps, progressPast(gaps)
 	}
-	s.bound(e)
+	s.addPublishers(e)
 	return nil
 }
 
-// shownBehind returns the progress behind gaps that the application accepts.
-func shownBehind(gaps []wire.Gap) bookmark.Vector {
+// progressPast returns the progress behind gaps that the application accepts.
+func progressPast(gaps []wire.Gap) bookmark.Vector {
 	v := make(bookmark.Vector, len(gaps))
 	for _, g := range gaps {
 		v[g.Publisher] = max(v[g.Publisher], g.To)
@@ -324,64 +324,64 @@ func shownBehind(gaps []wire.Gap) bookmark.Vector {
 	return v
 }
 
-// settles records the server that has accepted the subscription. It returns false if the
+// recordServer records the server that has accepted the subscription. It returns false if the
 // subscription was on another server before and its topic is not replicated to this one along
 // sync links. Messages may then be missing (R3).
-func (s *Subscription) settles(by *Server, m *wire.Message) bool {
-	s.stage = active
+func (s *Subscription) recordServer(by *Server, m *wire.Message) bool {
+	s.stage = live
 	moved := s.server.Address != "" && s.server.Address != by.Address
-	s.server, s.home = *by, ""
+	s.server, s.onlyServer = *by, ""
 	if s.place != nil && string(m.Reason) == wire.ReasonNotReplicated {
-		s.home = by.Address
+		s.onlyServer = by.Address
 	}
-	return !moved || s.home == "" || s.Unreplicated || failpoint.On(failpoint.R3SilentMove)
+	return !moved || s.onlyServer == "" || s.AllowUnreplicated || failpoint.On(failpoint.R3SilentMove)
 }
 
-// Mark handles a progress mark, at its place between the messages (R9).
-func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, err error) {
-	if !s.Runs(id) {
+// HandleMark handles a progress mark, at its place between the messages (R9).
+func (s *Subscription) HandleMark(by *Server, id string, m *wire.Message) (e Effect, err error) {
+	if !s.OnWire(id) {
 		return e, nil
 	}
 	switch string(m.Reason) {
-	case wire.ReasonDiverged:
-		e.Diverged = s.toldDiverged(m)
+	case wire.ReasonPublisherDiverged:
+		e.Diverged = s.newlyDiverged(m)
 		return e, nil
-	case wire.ReasonClosed:
-		return s.closed(by, m)
+	case wire.ReasonPublisherClosed:
+		return s.handleClosed(by, m)
 	}
 	held := string(m.Level) == wire.LevelSingle
-	e.Held, e.Freed = held && !s.held, !held && s.held
-	s.held = held
+	e.HeldBack, e.Released = held && !s.heldBack, !held && s.heldBack
+	s.heldBack = held
 	switch {
 	case s.place == nil || len(m.Bookmark) == 0:
 		return e, nil
 	case by.Plain:
-		e.Shown = s.plainMark(m)
+		e.Progress = s.plainMark(m)
 		return e, nil
-	case s.flood(m.Bookmark):
-		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}
+	case s.tooManyEntries(m.Bookmark):
+		e.End = &TooManyPublishersError{Subscription: s.ID, Limit: s.MaxPublishers}
 		return e, nil
 	}
-	if e.Shown, err = bookmark.ParseVector(m.Bookmark); err != nil {
+	if e.Progress, err = bookmark.ParseVector(m.Bookmark); err != nil {
 		return e, fmt.Errorf("%w: progress of subscription %q: %w", ErrProtocol, s.ID, err)
 	}
 	if s.stage == searching {
-		e.Shown = s.search.shown(e.Shown)
+		e.Progress = s.search.wantedPart(e.Progress)
 	}
-	s.bound(&e)
+	s.addPublishers(&e)
 	return e, nil
 }
 
-// closed handles an ack with the reason "publisher closed". The publishers in its vector send
+// handleClosed handles an ack with the reason "publisher closed". The publishers in its vector send
 // nothing at or below their sequences there any more, so the place need not name them (R10).
-func (s *Subscription) closed(by *Server, m *wire.Message) (e Effect, err error) {
-	if s.place == nil || by.Plain || s.flood(m.Bookmark) {
+func (s *Subscription) handleClosed(by *Server, m *wire.Message) (e Effect, err error) {
+	if s.place == nil || by.Plain || s.tooManyEntries(m.Bookmark) {
 		return e, nil
 	}
-	if e.Closed, err = bookmark.ParseVector(m.Bookmark); err != nil {
+	if e.ClosedPublishers, err = bookmark.ParseVector(m.Bookmark); err != nil {
 		return e, fmt.Errorf("%w: closed publishers of subscription %q: %w", ErrProtocol, s.ID, err)
 	}
-	s.roster.remove(e.Closed)
+	s.roster.remove(e.ClosedPublishers)
 	return e, nil
 }
 
@@ -389,68 +389,68 @@ func (s *Subscription) closed(by *Server, m *wire.Message) (e Effect, err error)
 type Verdict uint8
 
 const (
-	Take    Verdict = iota
-	Refuse          // the message does not belong to the present subscribe
-	Pause           // the queue of a bookmark subscription is full: unsubscribe
-	Full            // the queue of a subscription without bookmark is full: call Overfull
-	Oldest          // take the message in place of the oldest one
-	TooSlow         // end the subscription
-	Crowd           // the message would add one publisher too many: end the subscription with TooMany
+	VerdictTake              Verdict = iota
+	VerdictIgnore                    // the message does not belong to the present subscribe
+	VerdictPause                     // the queue of a bookmark subscription is full: unsubscribe
+	VerdictFull                      // the queue of a subscription without bookmark is full: call Overfull
+	VerdictDropOldest                // take the message in place of the oldest one
+	VerdictTooSlow                   // end the subscription
+	VerdictTooManyPublishers         // the message would add one publisher too many: end the subscription with CheckPublishers
 )
 
-// Arrives decides about message b that arrives under an id. fits is true if the queue has room
+// Admit decides about message b that arrives under an id. fits is true if the queue has room
 // for it. A subscription is paused only while its queue holds messages: the application calls
 // Emptied after it has taken the last one.
-func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdict {
+func (s *Subscription) Admit(id string, b bookmark.Bookmark, fits bool) Verdict {
 	switch {
-	case !s.Runs(id) || s.stage == searching && !s.search.wants(b):
-		return Refuse
-	case fits && s.place != nil && !b.IsZero() && s.roster.add(b) && s.TooMany() != nil:
-		return Crowd
+	case !s.OnWire(id) || s.stage == searching && !s.search.wants(b):
+		return VerdictIgnore
+	case fits && s.place != nil && !b.IsZero() && s.roster.add(b) && s.CheckPublishers() != nil:
+		return VerdictTooManyPublishers
 	case fits:
-		s.overfull = time.Time{}
+		s.fullSince = time.Time{}
 		if s.stage == searching {
-			s.search.take(b)
+			s.search.recordArrival(b)
 		}
-		return Take
+		return VerdictTake
 	case s.place == nil:
-		return Full
+		return VerdictFull
 	}
-	s.stage, s.id, s.search = overrun, "", search{}
-	return Pause
+	s.stage, s.id, s.search = paused, "", search{}
+	return VerdictPause
 }
 
-// Overfull applies the patience of a subscription without bookmark to a full queue. far is true
+// AdmitWhenFull applies the patience of a subscription without bookmark to a full queue. far is true
 // if the queue is far beyond its bound.
-func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
-	p := &s.Patience
+func (s *Subscription) AdmitWhenFull(far bool, now time.Time) Verdict {
+	p := &s.SlowPolicy
 	if p.DropOldest {
-		return Oldest
+		return VerdictDropOldest
 	}
-	if s.overfull.IsZero() {
-		s.overfull = now
+	if s.fullSince.IsZero() {
+		s.fullSince = now
 	}
-	if p.Wait == 0 || far || now.Sub(s.overfull) > p.Wait {
-		return TooSlow
+	if p.Wait == 0 || far || now.Sub(s.fullSince) > p.Wait {
+		return VerdictTooSlow
 	}
-	return Take
+	return VerdictTake
 }
 
 // Receive records a message with the verdict v in the store. It reports whether to queue the
 // message: the verdict takes it, and the store has not received it before. It is safe for
 // concurrent use.
 func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
-	if v == Pause && failpoint.On(failpoint.R12TailCounts) {
+	if v == VerdictPause && failpoint.On(failpoint.R12TailCounts) {
 		s.place.Receive(b)
 	}
-	if v != Take && v != Oldest {
+	if v != VerdictTake && v != VerdictDropOldest {
 		return false
 	}
 	return s.place == nil || b.IsZero() || s.place.Receive(b)
 }
 
-// Queues reports whether a received message may still be queued. The subscription may have
+// MayQueue reports whether a received message may still be queued. The subscription may have
 // ended meanwhile.
-func (s *Subscription) Queues() bool {
-	return s.stage == subscribing || s.stage == active || s.stage == searching
+func (s *Subscription) MayQueue() bool {
+	return s.stage == subscribing || s.stage == live || s.stage == searching
 }

@@ -36,17 +36,17 @@ func attach(t *testing.T, s *Subscription, to *Server, id string) wire.Subscribe
 	return cmd
 }
 
-// answer handles the answer to a subscribe, and applies its effect to the store.
+// handleLogonAck handles the answer to a subscribe, and applies its effect to the store.
 func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message) Effect {
 	t.Helper()
 	if m.Status == nil {
 		m.Status = text(wire.StatusSuccess)
 	}
-	e, err := s.Answer(by, id, &m, s.Received())
+	e, err := s.HandleAnswer(by, id, &m, s.Received())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Keep(&e); err != nil {
+	if err := s.Apply(&e); err != nil {
 		t.Fatal(err)
 	}
 	return e
@@ -55,8 +55,8 @@ func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message
 // arrive returns the verdict about a message, and whether it is queued.
 func arrive(s *Subscription, id string, fits bool, publisher, sequence uint64) (Verdict, bool) {
 	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
-	v := s.Arrives(id, b, fits)
-	return v, s.Receive(v, b) && s.Queues()
+	v := s.Admit(id, b, fits)
+	return v, s.Receive(v, b) && s.MayQueue()
 }
 
 // The first answer has the base. From then on the subscription resumes with its received
@@ -75,15 +75,15 @@ func TestResume(t *testing.T) {
 	if _, queued := arrive(s, "1", true, 7, 4); queued {
 		t.Error("it was queued twice")
 	}
-	e, err := s.Mark(here, "1", &wire.Message{Bookmark: text("9|5|")})
-	if err != nil || e.Shown[9] != 5 {
+	e, err := s.HandleMark(here, "1", &wire.Message{Bookmark: text("9|5|")})
+	if err != nil || e.Progress[9] != 5 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if err := s.Keep(&e); err != nil {
+	if err := s.Apply(&e); err != nil {
 		t.Error(err)
 	}
-	s.Lost()
-	if v, _ := arrive(s, "1", true, 7, 5); v != Refuse {
+	s.ConnectionLost()
+	if v, _ := arrive(s, "1", true, 7, 5); v != VerdictIgnore {
 		t.Errorf("a message of the connection before: %v", v)
 	}
 	if cmd := attach(t, s, there, "2"); cmd.Bookmark != "7|4|,9|5|" {
@@ -98,20 +98,20 @@ func TestOverrun(t *testing.T) {
 	attach(t, s, here, "1")
 	answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
 	arrive(s, "1", true, 7, 1)
-	if v, queued := arrive(s, "1", false, 7, 2); v != Pause || queued || !s.Paused() {
+	if v, queued := arrive(s, "1", false, 7, 2); v != VerdictPause || queued || !s.Paused() {
 		t.Errorf("verdict %v, queued %v", v, queued)
 	}
-	if v, _ := arrive(s, "1", true, 7, 3); v != Refuse {
+	if v, _ := arrive(s, "1", true, 7, 3); v != VerdictIgnore {
 		t.Errorf("the tail: verdict %v", v)
 	}
-	if e, err := s.Mark(here, "1", &wire.Message{Bookmark: text("7|3|")}); err != nil || e.Shown != nil {
+	if e, err := s.HandleMark(here, "1", &wire.Message{Bookmark: text("7|3|")}); err != nil || e.Progress != nil {
 		t.Errorf("a mark of the tail: %+v, %v", e, err)
 	}
-	s.Lost()
-	if s.Waits() {
+	s.ConnectionLost()
+	if s.Detached() {
 		t.Error("it waits for a connection while its queue is full")
 	}
-	if !s.Emptied() || s.Emptied() || !s.Waits() {
+	if !s.QueueEmptied() || s.QueueEmptied() || !s.Detached() {
 		t.Error("it is not taken up again, once, when the queue is empty")
 	}
 	if cmd := attach(t, s, here, "2"); cmd.Bookmark != "7|1|" {
@@ -120,34 +120,34 @@ func TestOverrun(t *testing.T) {
 }
 
 func TestPatience(t *testing.T) {
-	plain := func(p Patience) *Subscription {
-		s := subscription(t, func(r *Request) { r.Start, r.Patience = "", p })
+	plain := func(p SlowPolicy) *Subscription {
+		s := subscription(t, func(r *Request) { r.Start, r.SlowPolicy = "", p })
 		attach(t, s, here, "1")
 		return s
 	}
-	if v := plain(Patience{DropOldest: true}).Overfull(true, epoch); v != Oldest {
+	if v := plain(SlowPolicy{DropOldest: true}).AdmitWhenFull(true, epoch); v != VerdictDropOldest {
 		t.Errorf("drop oldest: %v", v)
 	}
-	if v := plain(Patience{}).Overfull(false, epoch); v != TooSlow {
+	if v := plain(SlowPolicy{}).AdmitWhenFull(false, epoch); v != VerdictTooSlow {
 		t.Errorf("at once: %v", v)
 	}
-	s := plain(Patience{Wait: time.Second})
+	s := plain(SlowPolicy{Wait: time.Second})
 	for _, tt := range []struct {
 		fits, far bool
 		after     time.Duration
 		want      Verdict
 	}{
-		{false, false, 0, Take},
-		{false, false, time.Second, Take},
-		{true, false, 2 * time.Second, Take},
-		{false, false, 2 * time.Second, Take},
-		{false, false, 3 * time.Second, Take},
-		{false, false, 3*time.Second + 1, TooSlow},
-		{false, true, 0, TooSlow},
+		{false, false, 0, VerdictTake},
+		{false, false, time.Second, VerdictTake},
+		{true, false, 2 * time.Second, VerdictTake},
+		{false, false, 2 * time.Second, VerdictTake},
+		{false, false, 3 * time.Second, VerdictTake},
+		{false, false, 3*time.Second + 1, VerdictTooSlow},
+		{false, true, 0, VerdictTooSlow},
 	} {
-		v := s.Arrives("1", bookmark.Bookmark{}, tt.fits)
-		if v == Full {
-			v = s.Overfull(tt.far, epoch.Add(tt.after))
+		v := s.Admit("1", bookmark.Bookmark{}, tt.fits)
+		if v == VerdictFull {
+			v = s.AdmitWhenFull(tt.far, epoch.Add(tt.after))
 		}
 		if v != tt.want {
 			t.Errorf("%+v: verdict %v", tt, v)
@@ -159,20 +159,20 @@ func TestPatience(t *testing.T) {
 func TestNotReplicated(t *testing.T) {
 	only := wire.Message{Bookmark: text("0"), Reason: text(wire.ReasonNotReplicated)}
 	for _, allowed := range []bool{false, true} {
-		s := subscription(t, func(r *Request) { r.Unreplicated = allowed })
+		s := subscription(t, func(r *Request) { r.AllowUnreplicated = allowed })
 		attach(t, s, here, "1")
 		if e := answer(t, s, here, "1", only); e.End != nil {
 			t.Errorf("where it began: %v", e.End)
 		}
-		s.Lost()
+		s.ConnectionLost()
 		if _, err := s.Attach(there, "2", s.Received(), epoch); allowed != (err == nil) {
 			t.Errorf("allowed %v: %v", allowed, err)
 		}
 
-		s = subscription(t, func(r *Request) { r.Unreplicated = allowed })
+		s = subscription(t, func(r *Request) { r.AllowUnreplicated = allowed })
 		attach(t, s, here, "1")
 		answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
-		s.Lost()
+		s.ConnectionLost()
 		attach(t, s, there, "2")
 		if e := answer(t, s, there, "2", only); allowed != (e.End == nil) || e.End != nil && !errors.Is(e.End, ErrNotReplicated) {
 			t.Errorf("allowed %v, it hears so later: %v", allowed, e.End)
@@ -187,8 +187,8 @@ func TestHeldBack(t *testing.T) {
 		level       string
 		held, freed bool
 	}{{"", false, false}, {wire.LevelSingle, true, false}, {wire.LevelSingle, false, false}, {"", false, true}} {
-		e, err := s.Mark(here, "1", &wire.Message{Level: text(tt.level)})
-		if err != nil || e.Held != tt.held || e.Freed != tt.freed {
+		e, err := s.HandleMark(here, "1", &wire.Message{Level: text(tt.level)})
+		if err != nil || e.HeldBack != tt.held || e.Released != tt.freed {
 			t.Errorf("level %q: %+v, %v", tt.level, e, err)
 		}
 	}
@@ -204,11 +204,11 @@ func TestEnd(t *testing.T) {
 	if s.Unanswered(time.Second, epoch.Add(time.Second-1)) || !s.Unanswered(time.Second, epoch.Add(time.Second)) {
 		t.Error("it is not unanswered after a second")
 	}
-	if id := s.End(); id != "1" || s.Waits() || s.Runs("1") {
+	if id := s.End(); id != "1" || s.Detached() || s.OnWire("1") {
 		t.Errorf("ended as %q", id)
 	}
-	s.Lost()
-	if s.Waits() {
+	s.ConnectionLost()
+	if s.Detached() {
 		t.Error("it waits for a connection after its end")
 	}
 }

@@ -41,8 +41,8 @@ type Waiter struct {
 	safe  bool
 }
 
-// Join adds a waiter, unless the ticket is done. It reports whether the waiter has to wait.
-func (t *Ticket) Join(w *Waiter, safe bool) (waits bool) {
+// AddWaiter adds a waiter, unless the ticket is done. It reports whether the waiter has to wait.
+func (t *Ticket) AddWaiter(w *Waiter, safe bool) (waits bool) {
 	if t.Done(safe) {
 		return false
 	}
@@ -51,8 +51,8 @@ func (t *Ticket) Join(w *Waiter, safe bool) (waits bool) {
 	return true
 }
 
-// Leave removes a waiter. It returns false if the waiter is about to be woken.
-func (t *Ticket) Leave(w *Waiter) bool {
+// EndEffect removes a waiter. It returns false if the waiter is about to be woken.
+func (t *Ticket) RemoveWaiter(w *Waiter) bool {
 	for at := &t.waiters; *at != nil; at = &(*at).Next {
 		if *at == w {
 			*at = w.Next
@@ -62,9 +62,9 @@ func (t *Ticket) Leave(w *Waiter) bool {
 	return false
 }
 
-// release handles a change of a ticket. It moves the waiters whose condition is met to the list
+// releaseWaiters handles a change of a ticket. It moves the waiters whose condition is met to the list
 // woken, and returns that list.
-func (t *Ticket) release(woken *Waiter) *Waiter {
+func (t *Ticket) releaseWaiters(woken *Waiter) *Waiter {
 	for at := &t.waiters; *at != nil; {
 		w := *at
 		if !t.Done(w.safe) {
@@ -85,40 +85,40 @@ type tickets struct {
 	// sawSafe is safe.
 	sawSettled, sawSafe uint64
 
-	safe   uint64           // everything up to it is safe, or was rejected and the application knows
-	since  uint64           // the outcomes up to it are unknown: an earlier process let go of these messages
-	before []pubstore.Range // rejections of which an earlier process was told
-	// failed are the latest rejections, for tickets that are requested later. At or below
+	safe           uint64           // everything up to it is safe, or was rejected and the application knows
+	unknownTo      uint64           // the outcomes up to it are unknown: an earlier process let go of these messages
+	rejectedBefore []pubstore.Range // rejections of which an earlier process was told
+	// pastRejections are the latest rejections, for tickets that are requested later. At or below
 	// forgotten there may be rejections that are missing in failed.
-	failed    []failure
-	forgotten uint64
-	spotless  uint64 // above it, no message was rejected, and no outcome is unknown
+	pastRejections []pastRejection
+	forgottenTo    uint64
+	cleanAbove     uint64 // above it, no message was rejected, and no outcome is unknown
 }
 
-type failure struct {
+type pastRejection struct {
 	sequence uint64
 	err      error
 }
 
-// maxFailures is the number of remembered rejections of a life.
-const maxFailures = 256
+// maxPastRejections is the number of remembered rejections of a life.
+const maxPastRejections = 256
 
-// Before records the rejected ranges of a life at the time when the store was opened, in order.
+// SetRejectedBefore records the rejected ranges of a life at the time when the store was opened, in order.
 // most is the limit of that list, so there may be more ranges behind a full list.
-func (p *Publisher) Before(life string, rejected []pubstore.Range, most int) {
-	g := p.of(life)
-	g.before = rejected
+func (p *Publisher) SetRejectedBefore(life string, rejected []pubstore.Range, most int) {
+	g := p.stateOf(life)
+	g.rejectedBefore = rejected
 	if n := len(rejected); n > 0 {
-		g.spotless = max(g.spotless, rejected[n-1].To)
+		g.cleanAbove = max(g.cleanAbove, rejected[n-1].To)
 		if n == most {
-			g.since = max(g.since, g.sent)
-			g.spotless = max(g.spotless, g.sent)
+			g.unknownTo = max(g.unknownTo, g.sent)
+			g.cleanAbove = max(g.cleanAbove, g.sent)
 		}
 	}
 }
 
-// named returns the state of the life with that id, or nil.
-func (p *Publisher) named(publisher uint64) *progress {
+// stateByPublisher returns the state of the life with that id, or nil.
+func (p *Publisher) stateByPublisher(publisher uint64) *lifeState {
 	for _, g := range p.lives {
 		if g.publisher == publisher {
 			return g
@@ -127,29 +127,29 @@ func (p *Publisher) named(publisher uint64) *progress {
 	return nil
 }
 
-// Know handles a change of the store's lives. One of them may be new.
-func (p *Publisher) Know(lives []pubstore.Life) {
+// AddLives handles a change of the store's lives. One of them may be new.
+func (p *Publisher) AddLives(lives []pubstore.Life) {
 	for _, l := range lives {
-		p.of(l.ID)
+		p.stateOf(l.ID)
 	}
 }
 
 // Follow starts to follow a message that the store has given out. It returns false if the life
 // is unknown.
 func (p *Publisher) Follow(t *Ticket) bool {
-	g := p.named(t.Publisher)
+	g := p.stateByPublisher(t.Publisher)
 	if g == nil {
 		return false
 	}
-	if t.Err = g.fate(t.Sequence); t.Err == nil {
-		g.show(t)
+	if t.Err = g.outcomeError(t.Sequence); t.Err == nil {
+		g.updateTicket(t)
 	}
 	if !t.Done(true) {
 		if g.waiting == nil {
 			g.waiting = make(map[uint64]*Ticket)
 		}
 		if t.next = g.waiting[t.Sequence]; t.next == nil {
-			p.followed++
+			p.followedMessages++
 		}
 		g.waiting[t.Sequence] = t
 	}
@@ -159,87 +159,87 @@ func (p *Publisher) Follow(t *Ticket) bool {
 // ErrRejectedBefore says that a message was rejected and that an earlier process was told.
 var ErrRejectedBefore = errors.New("message was rejected before")
 
-// fate returns the error of a message that was rejected or whose outcome is unknown, otherwise
+// outcomeError returns the error of a message that was rejected or whose outcome is unknown, otherwise
 // nil.
-func (g *progress) fate(sequence uint64) error {
-	if sequence > g.spotless {
+func (g *lifeState) outcomeError(sequence uint64) error {
+	if sequence > g.cleanAbove {
 		return nil
 	}
-	if sequence <= g.since && !failpoint.On(failpoint.G2TicketGuesses) {
+	if sequence <= g.unknownTo && !failpoint.On(failpoint.G2TicketGuesses) {
 		return ErrOutcomeUnknown
 	}
-	if slices.ContainsFunc(g.before, func(r pubstore.Range) bool { return r.From <= sequence && sequence <= r.To }) {
+	if slices.ContainsFunc(g.rejectedBefore, func(r pubstore.Range) bool { return r.From <= sequence && sequence <= r.To }) {
 		return ErrRejectedBefore
 	}
-	for _, f := range g.failed {
+	for _, f := range g.pastRejections {
 		if f.sequence == sequence {
 			return f.err
 		}
 	}
-	if sequence <= g.forgotten {
+	if sequence <= g.forgottenTo {
 		return ErrOutcomeUnknown
 	}
 	return nil
 }
 
-// show updates a ticket with the progress of its life.
-func (g *progress) show(t *Ticket) {
+// updateTicket updates a ticket with the progress of its life.
+func (g *lifeState) updateTicket(t *Ticket) {
 	t.Safe = t.Sequence <= g.safe
 	t.Settled = t.Settled || t.Safe || t.Sequence <= g.settled
 }
 
-// Failed records that the application was told of a rejection, and returns the waiters to wake.
+// FailTickets records that the application was told of a rejection, and returns the waiters to wake.
 // err is the error for the present tickets. short is the same error in less memory, for later
 // tickets.
-func (p *Publisher) Failed(life string, sequence uint64, err, short error) (woken *Waiter) {
-	g := p.of(life)
-	if len(g.failed) == maxFailures {
-		g.forgotten = max(g.forgotten, g.failed[0].sequence)
-		g.failed = slices.Delete(g.failed, 0, 1)
+func (p *Publisher) FailTickets(life string, sequence uint64, err, short error) (woken *Waiter) {
+	g := p.stateOf(life)
+	if len(g.pastRejections) == maxPastRejections {
+		g.forgottenTo = max(g.forgottenTo, g.pastRejections[0].sequence)
+		g.pastRejections = slices.Delete(g.pastRejections, 0, 1)
 	}
-	g.failed = append(g.failed, failure{sequence, short})
-	g.spotless = max(g.spotless, sequence)
+	g.pastRejections = append(g.pastRejections, pastRejection{sequence, short})
+	g.cleanAbove = max(g.cleanAbove, sequence)
 	for t := g.waiting[sequence]; t != nil; t = t.next {
 		t.Err = err
-		woken = t.release(woken)
+		woken = t.releaseWaiters(woken)
 	}
 	p.unfollow(g, sequence)
 	return woken
 }
 
 // unfollow drops the tickets of a message, if there are any.
-func (p *Publisher) unfollow(g *progress, sequence uint64) {
+func (p *Publisher) unfollow(g *lifeState, sequence uint64) {
 	if _, follows := g.waiting[sequence]; follows {
 		delete(g.waiting, sequence)
-		p.followed--
+		p.followedMessages--
 	}
 }
 
-// Moved updates the tickets with the progress of their lives, and returns the waiters to wake.
-func (p *Publisher) Moved() (woken *Waiter) {
-	if p.followed == 0 {
+// UpdateTickets updates the tickets with the progress of their lives, and returns the waiters to wake.
+func (p *Publisher) UpdateTickets() (woken *Waiter) {
+	if p.followedMessages == 0 {
 		return nil
 	}
 	if failpoint.On(failpoint.G2TicketByNeighbour) {
-		p.current.settled = max(p.current.settled, p.reached)
+		p.current.settled = max(p.current.settled, p.serverSettled)
 	}
 	for _, g := range p.lives {
 		show := func(t *Ticket) {
 			for ; t != nil; t = t.next {
-				g.show(t)
-				woken = t.release(woken)
+				g.updateTicket(t)
+				woken = t.releaseWaiters(woken)
 			}
 		}
-		g.each(g.sawSettled, g.settled, show)
-		g.each(g.sawSafe, g.safe, func(t *Ticket) { show(t); p.unfollow(g, t.Sequence) })
+		g.eachTicket(g.sawSettled, g.settled, show)
+		g.eachTicket(g.sawSafe, g.safe, func(t *Ticket) { show(t); p.unfollow(g, t.Sequence) })
 		g.sawSettled, g.sawSafe = g.settled, g.safe
 	}
 	return woken
 }
 
-// each calls f for the first ticket of each message above after, up to through. It looks either
+// eachTicket calls f for the first ticket of each message above after, up to through. It looks either
 // at each number in that range or at all waiting tickets, whichever are fewer.
-func (g *progress) each(after, through uint64, f func(*Ticket)) {
+func (g *lifeState) eachTicket(after, through uint64, f func(*Ticket)) {
 	if through <= after || len(g.waiting) == 0 {
 		return
 	}

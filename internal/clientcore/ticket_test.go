@@ -11,7 +11,7 @@ import (
 // follow returns a ticket for a message of the present life.
 func (r *rig) follow(sequence uint64) *Ticket {
 	r.t.Helper()
-	t := &Ticket{Publisher: pubstore.PublisherOf(r.s.Life()), Sequence: sequence}
+	t := &Ticket{Publisher: pubstore.PublisherOf(r.s.LifeID()), Sequence: sequence}
 	if !r.s.Publisher().Follow(t) {
 		r.t.Fatal("life is not known")
 	}
@@ -20,10 +20,10 @@ func (r *rig) follow(sequence uint64) *Ticket {
 
 func (r *rig) persisted(sequence uint64, level string) {
 	r.t.Helper()
-	if _, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Status: text(wire.StatusSuccess), Sequence: sequence, HasSequence: true, Level: text(level)}); err != nil {
+	if _, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Status: text(wire.StatusSuccess), Sequence: sequence, HasSequence: true, Level: text(level)}); err != nil {
 		r.t.Fatal(err)
 	}
-	r.s.Publisher().Moved()
+	r.s.Publisher().UpdateTickets()
 }
 
 // Tickets follow the progress of their life, whether there are few or many of them, and also
@@ -56,10 +56,10 @@ func TestTicketsMove(t *testing.T) {
 		check(29, 10)
 		r.persisted(60, "")
 		check(60, 60)
-		if p := r.s.Publisher(); p.followed != 0 || len(p.current.waiting) != 0 {
-			t.Errorf("one in %d: still follows %d", every, p.followed)
+		if p := r.s.Publisher(); p.followedMessages != 0 || len(p.current.waiting) != 0 {
+			t.Errorf("one in %d: still follows %d", every, p.followedMessages)
 		}
-		if k := r.follow(5); !k.Safe || r.s.Publisher().followed != 0 {
+		if k := r.follow(5); !k.Safe || r.s.Publisher().followedMessages != 0 {
 			t.Errorf("asked for later: %+v", k)
 		}
 	}
@@ -70,7 +70,7 @@ func TestTicketsMove(t *testing.T) {
 func TestRejectionsAreForgotten(t *testing.T) {
 	r := newRig(t)
 	sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
-	const many = maxFailures + 10
+	const many = maxPastRejections + 10
 	for n := uint64(1); n <= many+1; n++ {
 		r.publish(1)
 		if _, err := sender.Fill(nil, 1<<20); err != nil {
@@ -80,12 +80,12 @@ func TestRejectionsAreForgotten(t *testing.T) {
 		if n == 3 || n > many {
 			continue
 		}
-		rejected := Rejection{Life: r.s.Life(), Sequence: n}
+		rejected := Rejection{Life: r.s.LifeID(), Sequence: n}
 		if err := rejected.LetGo(r.store); err != nil {
 			t.Fatal(err)
 		}
-		r.s.Publisher().Failed(r.s.Life(), n, ErrTimeout, ErrTimeout)
-		r.s.Told(&rejected)
+		r.s.Publisher().FailTickets(r.s.LifeID(), n, ErrTimeout, ErrTimeout)
+		r.s.RejectionReported(&rejected)
 	}
 	r.persisted(many+1, "")
 	for n, want := range map[uint64]error{1: ErrOutcomeUnknown, 3: ErrOutcomeUnknown, 9: ErrOutcomeUnknown, 20: ErrTimeout, many: ErrTimeout, many + 1: nil} {
@@ -93,7 +93,7 @@ func TestRejectionsAreForgotten(t *testing.T) {
 			t.Errorf("message %d: %+v, want %v", n, k, want)
 		}
 	}
-	if n := len(r.s.Publisher().current.failed); n != maxFailures {
+	if n := len(r.s.Publisher().current.pastRejections); n != maxPastRejections {
 		t.Errorf("remembers %d", n)
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// AgainSpacing is the least time before former lives are offered again.
-const AgainSpacing = 10 * time.Second
+// ReofferInterval is the least time before former lives are offered again.
+const ReofferInterval = 10 * time.Second
 
 // Spacing for former lives of which the client learns nothing new: they were refused as a gap,
 // or no acks come. The spacing doubles each time, up to a limit.
 const (
-	laterSpacing    = 30 * time.Second
-	maxLaterSpacing = 4 // limit on the doublings
+	idleReofferInterval = 30 * time.Second
+	maxReofferDoublings = 4 // limit on the doublings
 )
 
 // A Visit is the order in which a client logs on to one server with the lives of its store.
@@ -38,9 +38,9 @@ func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 	return lives[last], false
 }
 
-// Settled records that a former life is done here. refused is true if the server has refused
+// Done records that a former life is done here. refused is true if the server has refused
 // it.
-func (v *Visit) Settled(life string, refused bool) {
+func (v *Visit) Done(life string, refused bool) {
 	v.offered = append(v.offered, life)
 	if !refused {
 		v.unsafe = append(v.unsafe, life)
@@ -50,25 +50,25 @@ func (v *Visit) Settled(life string, refused bool) {
 // StartOver offers all former lives again.
 func (v *Visit) StartOver() { *v = Visit{again: v.again + 1} }
 
-// Unsafe reports whether a former life was settled here and is not known to be safe.
-func (v *Visit) Unsafe() bool { return len(v.unsafe) > 0 }
+// HasUnsafe reports whether a former life was settled here and is not known to be safe.
+func (v *Visit) HasUnsafe() bool { return len(v.unsafe) > 0 }
 
-// Due reports whether to offer a former life again. since is the time since the connection
+// NextDue reports whether to offer a former life again. since is the time since the connection
 // began, and inSync is true if acks now come without single.
 //
 // A life that was settled here is offered again when the acks are in sync. Acks come only while
 // messages wait for them. If no message of the new life waits, the settled life has to be
 // offered to find out. A life that was refused as a gap is offered again because the server may
 // have filled the gap meanwhile.
-func (v *Visit) Due(lives []pubstore.Life, inSync bool, since time.Duration) bool {
+func (v *Visit) ReofferDue(lives []pubstore.Life, inSync bool, since time.Duration) bool {
 	last := len(lives) - 1
 	idle := lives[last].Kept == 0
-	later := since >= laterSpacing<<min(v.again, maxLaterSpacing)
+	later := since >= idleReofferInterval<<min(v.again, maxReofferDoublings)
 	for _, l := range lives[:last] {
 		switch {
 		case l.Kept == 0:
 		case slices.Contains(v.unsafe, l.ID):
-			if inSync && since >= AgainSpacing || idle && later {
+			if inSync && since >= ReofferInterval || idle && later {
 				return true
 			}
 		case slices.Contains(v.offered, l.ID):

@@ -18,7 +18,7 @@ func TestVisit(t *testing.T) {
 		if !old {
 			break
 		}
-		v.Settled(l.ID, l.ID == "1")
+		v.Done(l.ID, l.ID == "1")
 	}
 	if !slices.Equal(got, []string{"1", "3", "4"}) {
 		t.Errorf("lives in the order %v", got)
@@ -30,30 +30,30 @@ func TestVisit(t *testing.T) {
 		kept   int // messages kept of life 3, which is settled
 		want   bool
 	}{
-		{true, AgainSpacing - 1, 0, 1, false},
-		{true, AgainSpacing, 0, 1, true},
-		{false, AgainSpacing, 0, 1, false},
-		{true, laterSpacing - 1, 0, 0, false}, // life 1 was refused as a gap
-		{false, laterSpacing, 0, 0, true},
-		{false, 4*laterSpacing - 1, 2, 0, false},
-		{false, 4 * laterSpacing, 2, 0, true},
-		{false, laterSpacing << maxLaterSpacing, 1000, 0, true},
+		{true, ReofferInterval - 1, 0, 1, false},
+		{true, ReofferInterval, 0, 1, true},
+		{false, ReofferInterval, 0, 1, false},
+		{true, idleReofferInterval - 1, 0, 0, false}, // life 1 was refused as a gap
+		{false, idleReofferInterval, 0, 0, true},
+		{false, 4*idleReofferInterval - 1, 2, 0, false},
+		{false, 4 * idleReofferInterval, 2, 0, true},
+		{false, idleReofferInterval << maxReofferDoublings, 1000, 0, true},
 	} {
 		lives[2].Kept, v.again = tt.kept, tt.again
-		if got := v.Due(lives, tt.inSync, tt.since); got != tt.want {
+		if got := v.ReofferDue(lives, tt.inSync, tt.since); got != tt.want {
 			t.Errorf("%+v: due %v", tt, got)
 		}
 	}
 	lives[0].Kept = 0
 	lives[2].Kept, lives[3].Kept, v.again = 1, 0, 0
-	if !v.Due(lives, false, laterSpacing) {
+	if !v.ReofferDue(lives, false, idleReofferInterval) {
 		t.Error("life 3 is kept, and no ack will ever say that it is safe")
 	}
-	if lives[3].Kept = 1; v.Due(lives, false, time.Hour) {
+	if lives[3].Kept = 1; v.ReofferDue(lives, false, time.Hour) {
 		t.Error("the ack of life 4 will say when life 3 is safe")
 	}
 	lives[2].Kept = 0
-	if v.Due(lives, true, time.Hour) {
+	if v.ReofferDue(lives, true, time.Hour) {
 		t.Error("nothing is kept, and something is due")
 	}
 }

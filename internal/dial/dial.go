@@ -57,8 +57,8 @@ func alternate(found []netip.Addr) (order []netip.Addr) {
 	return order
 }
 
-// A dialled is the result of one attempt.
-type dialled struct {
+// A result is the result of one attempt.
+type result struct {
 	nc  net.Conn
 	err error
 }
@@ -68,7 +68,7 @@ type dialled struct {
 // attempts.
 func race(ctx context.Context, network string, addresses []string, dial Func) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan dialled, len(addresses))
+	ended := make(chan result, len(addresses))
 	var attempts sync.WaitGroup
 	running := 0
 	next := time.NewTimer(0)
@@ -95,7 +95,7 @@ func race(ctx context.Context, network string, addresses []string, dial Func) (n
 			running++
 			attempts.Go(func() {
 				nc, err := dial(ctx, network, address)
-				ended <- dialled{nc, err}
+				ended <- result{nc, err}
 			})
 			next.Reset(raceDelay)
 		case d := <-ended:
@@ -103,15 +103,15 @@ func race(ctx context.Context, network string, addresses []string, dial Func) (n
 			if d.err == nil {
 				return d.nc, nil
 			}
-			failed = also(failed, d.err)
+			failed = joinErrors(failed, d.err)
 			next.Reset(0)
 		}
 	}
 	return nil, failed
 }
 
-// also joins two errors into one, on one line.
-func also(err, next error) error {
+// joinErrors joins two errors into one, on one line.
+func joinErrors(err, next error) error {
 	if err == nil {
 		return next
 	}

@@ -4,15 +4,15 @@
 package exitcode
 
 const (
-	Stopped = 0  // after SIGTERM or an interrupt
-	Failed  = 1  // cannot run at the moment
-	Panic   = 2  // set by the Go runtime: a bug
-	Disk    = 3  // the disk has failed or is full
-	Damaged = 4  // the journal is damaged and no peer can heal it
-	Newer   = 5  // a newer holdfastd wrote the journal
-	Config  = 78 // the configuration or the command line is invalid; EX_CONFIG of sysexits.h
+	OK          = 0  // after SIGTERM or an interrupt
+	Failed      = 1  // cannot run at the moment
+	Panic       = 2  // set by the Go runtime: a bug
+	Disk        = 3  // the disk has failed or is full
+	Damaged     = 4  // the journal is damaged and no peer can heal it
+	NewerFormat = 5  // a newer holdfastd wrote the journal
+	Config      = 78 // the configuration or the command line is invalid; EX_CONFIG of sysexits.h
 )
 
-// Final lists the codes after which another start fails in the same way until an operator has
+// NoRestart lists the codes after which another start fails in the same way until an operator has
 // changed something.
-var Final = []int{Damaged, Newer, Config}
+var NoRestart = []int{Damaged, NewerFormat, Config}

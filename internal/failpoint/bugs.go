@@ -26,8 +26,8 @@ const (
 	G1SendBeforeStore Bug = "g1-send-before-store"
 	// G1CancelDropsDelivery removes a message from the store when the caller's context ends.
 	G1CancelDropsDelivery Bug = "g1-cancel-drops-delivery"
-	// G1LetGoUntold lets a rejected message go although the application was not told.
-	G1LetGoUntold Bug = "g1-let-go-untold"
+	// G1LetGoNotTold lets a rejected message go although the application was not told.
+	G1LetGoNotTold Bug = "g1-let-go-untold"
 	// G2LocalAck acknowledges as safe a message that is durable on this instance only.
 	G2LocalAck Bug = "g2-local-ack"
 	// G2LogonHave puts have(p) into the s of the logon ack.
@@ -52,10 +52,10 @@ const (
 	R2RivalsTakeTurns Bug = "r2-rivals-take-turns"
 	// R2AnyCluster links journals of different groups.
 	R2AnyCluster Bug = "r2-any-cluster"
-	// R2EchoTooFar skips all records between two runs that came from a peer.
-	R2EchoTooFar Bug = "r2-echo-too-far"
-	// R2FoundsBesideOne lets two empty journals found a group although a third journal may have the group's records.
-	R2FoundsBesideOne Bug = "r2-founds-beside-one"
+	// R2EchoSkipsBetween skips all records between two runs that came from a peer.
+	R2EchoSkipsBetween Bug = "r2-echo-too-far"
+	// R2FoundsDespiteThird lets two empty journals found a group although a third journal may have the group's records.
+	R2FoundsDespiteThird Bug = "r2-founds-beside-one"
 	// R2FoundsAlone lets an empty journal found a group of its own.
 	R2FoundsAlone Bug = "r2-founds-alone"
 	// R2AdoptsWithRecords lets a journal that has records adopt the id of a group.
@@ -88,8 +88,8 @@ const (
 	R3SilentMove Bug = "r3-silent-move"
 	// R3AsyncMove resumes a bookmark subscription on a server that no synchronous link feeds.
 	R3AsyncMove Bug = "r3-async-move"
-	// R3NotSaid answers a subscription as replicated although no link carries its topic.
-	R3NotSaid Bug = "r3-not-said"
+	// R3ClaimsReplicated answers a subscription as replicated although no link carries its topic.
+	R3ClaimsReplicated Bug = "r3-not-said"
 	// R4NoGapCheck lets a client publish to an instance that lacks messages that the client has let go of.
 	R4NoGapCheck Bug = "r4-no-gap-check"
 	// R4DecreeAgain lets a publisher use one decree again and again.
@@ -102,8 +102,8 @@ const (
 	R4DecreeLinked Bug = "r4-decree-linked"
 	// R4DecreeAlone declares messages lost without asking the peers that the decree does not name.
 	R4DecreeAlone Bug = "r4-decree-alone"
-	// R4LossUntold does not tell a publisher the loss that its logon has found, if its store knows the incarnation.
-	R4LossUntold Bug = "r4-loss-untold"
+	// R4LossNotTold does not tell a publisher the loss that its logon has found, if its store knows the incarnation.
+	R4LossNotTold Bug = "r4-loss-untold"
 	// R2AnyIncarnation links with an instance that is not a member of the decree.
 	R2AnyIncarnation Bug = "r2-any-incarnation"
 	// R10OldIncarnation lets a client go on at a server of a lower incarnation than it has seen.
@@ -112,8 +112,8 @@ const (
 	R5LetGoOnSingle Bug = "r5-let-go-on-single"
 	// R5NeverDowngrade never downgrades a dead link although downgrade_after is set.
 	R5NeverDowngrade Bug = "r5-never-downgrade"
-	// R5LooksLate does not look earlier than planned for a downgrade, although one becomes due before.
-	R5LooksLate Bug = "r5-looks-late"
+	// R5DowngradeNotReplanned does not look earlier than planned for a downgrade, although one becomes due before.
+	R5DowngradeNotReplanned Bug = "r5-looks-late"
 	// R5HeldNotCounted does not count a held publish as waiting, so that it waits for a peer for ever.
 	R5HeldNotCounted Bug = "r5-held-not-counted"
 	// R5MinSyncIgnored downgrades a destination although too few others are left.
@@ -124,10 +124,10 @@ const (
 	R5NeverGiveUp Bug = "r5-never-give-up"
 	// R5NoBound accepts messages into a publish store beyond its bound.
 	R5NoBound Bug = "r5-no-bound"
-	// R5SaidInSync reports in sync while a sync destination is away, behind or downgraded.
-	R5SaidInSync Bug = "r5-said-in-sync"
-	// R6IntactUnsaid does not tell linked peers that an instance has become intact.
-	R6IntactUnsaid Bug = "r6-intact-unsaid"
+	// R5ClaimsInSync reports in sync while a sync destination is away, behind or downgraded.
+	R5ClaimsInSync Bug = "r5-said-in-sync"
+	// R6IntactNotTold does not tell linked peers that an instance has become intact.
+	R6IntactNotTold Bug = "r6-intact-unsaid"
 	// R6ServeAtOnce serves clients before the instance has caught up.
 	R6ServeAtOnce Bug = "r6-serve-at-once"
 	// R6AwaitsAll waits at the start for every destination, asynchronous ones included.
@@ -136,12 +136,12 @@ const (
 	R6ForgetsPeers Bug = "r6-forgets-peers"
 	// R6WaitForEver waits without a bound for a peer that makes no progress.
 	R6WaitForEver Bug = "r6-wait-for-ever"
-	// R6BesideItsGroup serves with an empty journal although its group has another cluster id.
-	R6BesideItsGroup Bug = "r6-beside-its-group"
-	// R6NotSaid opens without the peers and does not report it.
-	R6NotSaid Bug = "r6-not-said"
-	// R7CountsLater counts records that were appended during an fsync as covered by it.
-	R7CountsLater Bug = "r7-counts-later"
+	// R6ServesOutsideGroup serves with an empty journal although its group has another cluster id.
+	R6ServesOutsideGroup Bug = "r6-beside-its-group"
+	// R6OpenNotReported opens without the peers and does not report it.
+	R6OpenNotReported Bug = "r6-not-said"
+	// R7CountsDuringSync counts records that were appended during an fsync as covered by it.
+	R7CountsDuringSync Bug = "r7-counts-later"
 	// R7TrustPageCache treats records as durable that were read back at the start.
 	R7TrustPageCache Bug = "r7-trust-page-cache"
 	// R7IgnoreSyncError goes on after a failed fsync.
@@ -172,8 +172,8 @@ const (
 	DAckBeforeSync Bug = "d-ack-before-sync"
 	// DHoleIsEnd does not look for data behind a hole in a file.
 	DHoleIsEnd Bug = "d-hole-is-end"
-	// DRestUnsummed accepts a frame whose rest does not match its stored sum.
-	DRestUnsummed Bug = "d-rest-unsummed"
+	// DRestNotChecked accepts a frame whose rest does not match its stored sum.
+	DRestNotChecked Bug = "d-rest-unsummed"
 	// DNoCRC accepts any frame whose length fits, whatever its sum.
 	DNoCRC Bug = "d-no-crc"
 	// DLengthTrusted allocates memory for a length that a file states before it checks the data.
@@ -192,8 +192,8 @@ const (
 	DRenameBeforeSync Bug = "d-rename-before-sync"
 	// DCompactUnsynced puts a compact copy of a database in place before the copy is synced.
 	DCompactUnsynced Bug = "d-compact-unsynced"
-	// DScarceIsFailed treats a disk as failed when the process has no file descriptor left for the moment.
-	DScarceIsFailed Bug = "d-scarce-is-failed"
+	// DNoDescriptorIsFailed treats a disk as failed when the process has no file descriptor left for the moment.
+	DNoDescriptorIsFailed Bug = "d-scarce-is-failed"
 	// DNoRoom lets a publish store accept messages for which its disk has no room.
 	DNoRoom Bug = "d-no-room"
 	// DAnyMemory lets a session hold any amount of memory.
@@ -202,40 +202,40 @@ const (
 	DAnySubscriptions Bug = "d-any-subscriptions"
 	// DAnyList searches the log for any number of bookmarks of one plain subscribe.
 	DAnyList Bug = "d-any-list"
-	// DEndUnseen goes on working for a session that is ending.
-	DEndUnseen Bug = "d-end-unseen"
+	// DWorksWhileEnding goes on working for a session that is ending.
+	DWorksWhileEnding Bug = "d-end-unseen"
 	// DAnyTopic accepts topics of any length.
 	DAnyTopic Bug = "d-any-topic"
 	// DAnyPatterns lets a session have patterns of any cost.
 	DAnyPatterns Bug = "d-any-patterns"
 	// DAnyAddress accepts any number of connections from one address.
 	DAnyAddress Bug = "d-any-address"
-	// DStrangersStay turns new connections away, instead of old ones that have sent no logon.
-	DStrangersStay Bug = "d-strangers-stay"
-	// DAnyCrowd starts sessions for any number of connections that send no logon.
-	DAnyCrowd Bug = "d-any-crowd"
+	// DWithoutLogonStays turns new connections away, instead of old ones that have sent no logon.
+	DWithoutLogonStays Bug = "d-strangers-stay"
+	// DAnyWithoutLogon starts sessions for any number of connections that send no logon.
+	DAnyWithoutLogon Bug = "d-any-crowd"
 	// DWakesAll wakes all sessions for each message.
 	DWakesAll Bug = "d-wakes-all"
 	// DTicksTogether makes sessions that were woken together look again at the same moment.
 	DTicksTogether Bug = "d-ticks-together"
-	// DWaitsUnseen does not wake a session whose subscription waits until a message is safe.
-	DWaitsUnseen Bug = "d-waits-unseen"
+	// DSafeWaiterNotWoken does not wake a session whose subscription waits until a message is safe.
+	DSafeWaiterNotWoken Bug = "d-waits-unseen"
 	// DFillsAll produces the output of all subscriptions before it writes any of it.
 	DFillsAll Bug = "d-fills-all"
 	// DAnyID accepts ids of any length.
 	DAnyID Bug = "d-any-id"
 	// DAnyTotal lets all sessions together hold any amount of memory.
 	DAnyTotal Bug = "d-any-total"
-	// DAnyStranger lets a connection without a logon hold as much memory as a session.
-	DAnyStranger Bug = "d-any-stranger"
+	// DMemoryWithoutLogon lets a connection without a logon hold as much memory as a session.
+	DMemoryWithoutLogon Bug = "d-any-stranger"
 	// DMemoryKept does not release the memory of a session that has ended.
 	DMemoryKept Bug = "d-memory-kept"
-	// DPatternsAlone compiles each pattern anew.
-	DPatternsAlone Bug = "d-patterns-alone"
+	// DPatternsNotShared compiles each pattern anew.
+	DPatternsNotShared Bug = "d-patterns-alone"
 	// DWaitsForAll makes a stopping instance wait for each session without a bound.
 	DWaitsForAll Bug = "d-waits-for-all"
-	// DNoRest matches costly patterns without a pause between turns.
-	DNoRest Bug = "d-no-rest"
+	// DNoPause matches costly patterns without a pause between turns.
+	DNoPause Bug = "d-no-rest"
 	// DReadsAll reads for all lagging subscriptions of a session before it does anything else.
 	DReadsAll Bug = "d-reads-all"
 	// DSlowFrames lets a client take any time to send a frame.
@@ -284,8 +284,8 @@ const (
 	R9ResumeIsEpoch Bug = "r9-resume-is-epoch"
 	// R9RemovedNotPassed does not report the removed messages of other topics as passed.
 	R9RemovedNotPassed Bug = "r9-removed-not-passed"
-	// R9OneWord takes the gap of one instance for a gap of the group.
-	R9OneWord Bug = "r9-one-word"
+	// R9GapOfOneInstance takes the gap of one instance for a gap of the group.
+	R9GapOfOneInstance Bug = "r9-one-word"
 	// R9NotFoundAnyway sends a plain server an option that it may not know and that nobody asked for.
 	R9NotFoundAnyway Bug = "r9-not-found-anyway"
 	// R9MarkBeforeReplay counts the marks of a plain server that are ahead of its replay.
@@ -308,12 +308,12 @@ const (
 	R9GapNotCommon Bug = "r9-gap-not-common"
 	// R9DiscardedIsGap reports a gap for messages that were discarded out of order.
 	R9DiscardedIsGap Bug = "r9-discarded-is-gap"
-	// R9LostUntold does not report lost messages to a subscription that has nothing of their publisher.
-	R9LostUntold Bug = "r9-lost-untold"
+	// R9LostNotTold does not report lost messages to a subscription that has nothing of their publisher.
+	R9LostNotTold Bug = "r9-lost-untold"
 	// R10IntactAtOnce treats a journal as intact that was empty when it met its group.
 	R10IntactAtOnce Bug = "r10-intact-at-once"
-	// R10LetGoUnheard reports messages as let go by their publisher that may have been lost with a disk.
-	R10LetGoUnheard Bug = "r10-let-go-unheard"
+	// R10LostAsLetGo reports messages as let go by their publisher that may have been lost with a disk.
+	R10LostAsLetGo Bug = "r10-let-go-unheard"
 	// R10SameLife keeps the life of a store that starts empty.
 	R10SameLife Bug = "r10-same-life"
 	// R10RollbackStays goes on at once at a server that has more of the store's life than the store.
@@ -326,26 +326,26 @@ const (
 	R10ClockNotCompared Bug = "r10-clock-not-compared"
 	// R10ForgetsAlone forgets publishers although a peer has not agreed.
 	R10ForgetsAlone Bug = "r10-forgets-alone"
-	// R10PromiseStays tells nothing about a publisher to a peer that may have forgotten it and now has a session of it.
-	R10PromiseStays Bug = "r10-promise-stays"
+	// R10StalePromise tells nothing about a publisher to a peer that may have forgotten it and now has a session of it.
+	R10StalePromise Bug = "r10-promise-stays"
 	// R10TellsForgotten tells a peer in every hello about a publisher that the peer has forgotten.
 	R10TellsForgotten Bug = "r10-tells-forgotten"
 	// R10ClosedIsRemoved reports the removed messages of a closed publisher to places that can do without it.
 	R10ClosedIsRemoved Bug = "r10-closed-is-removed"
 	// R10ClosedByOne lets places leave out a publisher that an absent peer may still have.
 	R10ClosedByOne Bug = "r10-closed-by-one"
-	// R10LeavesAtOnce lets places leave out a publisher as soon as it is closed, before a backup of a journal has it as closed.
-	R10LeavesAtOnce Bug = "r10-leaves-at-once"
-	// R10LeavesHereOnly lets places leave out a publisher that was closed long ago here, but perhaps only just now on a peer.
-	R10LeavesHereOnly Bug = "r10-leaves-here-only"
+	// R10LeftOutAtOnce lets places leave out a publisher as soon as it is closed, before a backup of a journal has it as closed.
+	R10LeftOutAtOnce Bug = "r10-leaves-at-once"
+	// R10LeftOutByOwnAge lets places leave out a publisher that was closed long ago here, but perhaps only just now on a peer.
+	R10LeftOutByOwnAge Bug = "r10-leaves-here-only"
 	// R10ForgetsOutstanding lets a place forget a publisher that has outstanding messages.
 	R10ForgetsOutstanding Bug = "r10-forgets-outstanding"
-	// R10ClosingUntold leaves out a publisher that may be forgotten only since the hello, so that the peer keeps waiting for it.
-	R10ClosingUntold Bug = "r10-closing-untold"
-	// R10GoneUntold does not tell a peer which messages of a publisher that may be forgotten are gone.
-	R10GoneUntold Bug = "r10-gone-untold"
-	// R10DurableUntold leaves out how far a publisher is durable here when it tells such a peer about it (see R10PromiseStays).
-	R10DurableUntold Bug = "r10-durable-untold"
+	// R10ClosingNotTold leaves out a publisher that may be forgotten only since the hello, so that the peer keeps waiting for it.
+	R10ClosingNotTold Bug = "r10-closing-untold"
+	// R10GoneNotTold does not tell a peer which messages of a publisher that may be forgotten are gone.
+	R10GoneNotTold Bug = "r10-gone-untold"
+	// R10DurableNotTold leaves out how far a publisher is durable here when it tells such a peer about it (see R10StalePromise).
+	R10DurableNotTold Bug = "r10-durable-untold"
 	// R10SentNotKept makes a store report after a crash that nothing was sent since it was last closed.
 	R10SentNotKept Bug = "r10-sent-not-kept"
 	// R10LifeByCRC makes the id of a life with the protocol's hash, for which anyone can find other lives.
@@ -370,12 +370,12 @@ const (
 	R10CompactsDoubt Bug = "r10-compacts-doubt"
 	// R11NoFence lets two sessions of one name live.
 	R11NoFence Bug = "r11-no-fence"
-	// R11TakesAtOnce accepts numbers of a session before its notice was answered.
-	R11TakesAtOnce Bug = "r11-takes-at-once"
-	// R11TakesBehind accepts numbers although a peer has more of the publisher than this instance.
-	R11TakesBehind Bug = "r11-takes-behind"
-	// R11KeptInSilence does not tell a peer that its session has lost against one that stays.
-	R11KeptInSilence Bug = "r11-kept-in-silence"
+	// R11AcceptsBeforeAnswer accepts numbers of a session before its notice was answered.
+	R11AcceptsBeforeAnswer Bug = "r11-takes-at-once"
+	// R11AcceptsWhileBehind accepts numbers although a peer has more of the publisher than this instance.
+	R11AcceptsWhileBehind Bug = "r11-takes-behind"
+	// R11LoserNotTold does not tell a peer that its session has lost against one that stays.
+	R11LoserNotTold Bug = "r11-kept-in-silence"
 	// R11ClaimForgotten answers a claim although another peer has sent a higher one.
 	R11ClaimForgotten Bug = "r11-claim-forgotten"
 	// R11LaterWins ignores the counter of a logon: the later notice wins.
@@ -384,8 +384,8 @@ const (
 	R11NoContentCheck Bug = "r11-no-content-check"
 	// R11KindsAlike treats a message and a tombstone of one identity as the same.
 	R11KindsAlike Bug = "r11-kinds-alike"
-	// R11Overtaken lets a session live although a link brings numbers that its client has not given out.
-	R11Overtaken Bug = "r11-overtaken"
+	// R11SessionBehindLink lets a session live although a link brings numbers that its client has not given out.
+	R11SessionBehindLink Bug = "r11-overtaken"
 	// R11GoneWithoutCRC reports messages as gone without the running CRC at that number.
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
 	// R11NameNotGrowing makes a client retry with a fixed delay when its name is in use.
@@ -428,8 +428,8 @@ const (
 	R12RunUnbounded Bug = "r12-run-unbounded"
 	// R13SettledIsSafe gives messages that are only settled to a fully durable subscription.
 	R13SettledIsSafe Bug = "r13-settled-is-safe"
-	// R14LimitsTheOld applies the limit on published messages to messages that are in a journal of the group already.
-	R14LimitsTheOld Bug = "r14-limits-the-old"
+	// R14LimitsJournaled applies the limit on published messages to messages that are in a journal of the group already.
+	R14LimitsJournaled Bug = "r14-limits-the-old"
 	// R14TooLargeAgain ends the connection because of a message that is longer than the client accepts.
 	R14TooLargeAgain Bug = "r14-too-large-again"
 	// R14NoTombstone rejects a message without leaving a tombstone.

@@ -7,12 +7,12 @@ const (
 	maxText  = 256  // bytes of the longest remembered string
 )
 
-// Texts remembers the strings that it returned last. The zero value remembers none. It is
+// Table remembers the strings that it returned last. The zero value remembers none. It is
 // not safe for concurrent use.
-type Texts struct{ known map[string]string }
+type Table struct{ known map[string]string }
 
-// Of returns the bytes as a string.
-func (t *Texts) Of(b []byte) string {
+// String returns the bytes as a string.
+func (t *Table) String(b []byte) string {
 	if s, ok := t.known[string(b)]; ok {
 		return s
 	}

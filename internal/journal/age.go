@@ -10,46 +10,46 @@ import (
 // clockTolerance is the largest difference between clocks that is not reported.
 const clockTolerance = time.Minute
 
-// A clock measures the age of the log: the time for which processes had it open, by the
+// A ageClock measures the age of the log: the time for which processes had it open, by the
 // monotonic clock. Retention relies on the age alone. The wall clock can be set to
 // anything; it only stamps records.
-type clock struct {
+type ageClock struct {
 	elapsed func() time.Duration // since the log was opened
 	opened  time.Time            // the time of opening by the wall clock
 	base    int64                // age of the log at opening, microseconds
 	newest  int64                // time of the newest record at opening; 0: no records
 
 	// The last report. Only the holder of the trimmer token changes it.
-	set, ahead time.Duration
-	reported   bool
+	reportedSet, reportedAhead time.Duration
+	reported                   bool
 }
 
-func newClock(o *Options, t *table) clock {
+func newClock(o *Options, t *table) ageClock {
 	begin := o.Elapsed()
 	elapsed := func() time.Duration { return o.Elapsed() - begin }
-	return clock{elapsed: elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
+	return ageClock{elapsed: elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
 }
 
 // age returns the age of the log in microseconds.
-func (c *clock) age() int64 { return c.base + c.elapsed().Microseconds() }
+func (c *ageClock) age() int64 { return c.base + c.elapsed().Microseconds() }
 
-// agedLocked brings the table's age up to date and returns it.
-func (j *Journal) agedLocked() int64 {
-	j.table.age = max(j.table.age, j.clock.age())
+// updateAgeLocked brings the table's age up to date and returns it.
+func (j *Journal) updateAgeLocked() int64 {
+	j.table.age = max(j.table.age, j.ageClock.age())
 	return j.table.age
 }
 
-// keepAge notes the age in the log. Without a note a restart would set the age back to that
+// noteAge notes the age in the log. Without a note a restart would set the age back to that
 // of the newest head; with it at most a 64th of retention is lost. When all sealed segments
 // are old no note is needed, so an idle log does not grow.
-func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
+func (j *Journal) noteAge(segs []segment, retain time.Duration) error {
 	if len(segs) == 1 {
 		return nil
 	}
 	sealed := segs[len(segs)-2]
 	j.mu.Lock()
-	kept := j.table.keptAge
-	due := !sealed.old(kept, 0, retain) && j.agedLocked() >= kept+retain.Microseconds()/64
+	kept := j.table.notedAge
+	due := !sealed.expired(kept, 0, retain) && j.updateAgeLocked() >= kept+retain.Microseconds()/64
 	j.mu.Unlock()
 	if !due {
 		return nil
@@ -67,9 +67,9 @@ func (t *table) Amend(summary []byte) []byte {
 	return summary
 }
 
-// Ahead returns by how much the newest record is ahead of the wall clock; 0 if that is at
+// NewestAhead returns by how much the newest record is ahead of the wall clock; 0 if that is at
 // most a minute.
-func (j *Journal) Ahead() time.Duration {
+func (j *Journal) NewestAhead() time.Duration {
 	wall := j.o.Now().UnixMicro()
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -82,19 +82,19 @@ func (j *Journal) Ahead() time.Duration {
 
 // reportClock logs that the wall clock was set while the log was open, that the newest
 // record is from the future, or that by the wall clock the newest record was older than
-// retention when the log was opened. The caller holds the trimmer token.
+// trimState when the log was opened. The caller holds the trimmer token.
 func (j *Journal) reportClock(retain time.Duration) {
-	c := &j.clock
+	c := &j.ageClock
 	opened := c.opened.Round(0) // drops the monotonic reading
-	if set := j.o.Now().Sub(opened) - c.elapsed(); (set - c.set).Abs() > clockTolerance {
-		c.set = set
+	if set := j.o.Now().Sub(opened) - c.elapsed(); (set - c.reportedSet).Abs() > clockTolerance {
+		c.reportedSet = set
 		j.o.Log.Error("the wall clock was set; retention counts the time by the monotonic clock", "by", set)
 	}
-	ahead := j.Ahead()
-	if ahead > 0 && c.ahead == 0 {
+	ahead := j.NewestAhead()
+	if ahead > 0 && c.reportedAhead == 0 {
 		j.o.Log.Error("the newest record is from the future: the wall clock was wrong or is", "ahead", ahead)
 	}
-	c.ahead = ahead
+	c.reportedAhead = ahead
 	away := opened.Sub(time.UnixMicro(c.newest))
 	if !c.reported && c.newest > 0 && retain > 0 && away > retain {
 		j.o.Log.Warn("by the wall clock nothing was recorded for longer than retention before the log was opened; "+
@@ -103,8 +103,8 @@ func (j *Journal) reportClock(retain time.Duration) {
 	c.reported = true
 }
 
-// old reports whether a segment is older than retention by the age of the log.
-func (s *segment) old(age, wall int64, retain time.Duration) bool {
+// expired reports whether a segment is older than retention by the age of the log.
+func (s *segment) expired(age, wall int64, retain time.Duration) bool {
 	if failpoint.On(failpoint.R2WallClock) {
 		return retain > 0 && s.summary.to < wall-retain.Microseconds()
 	}

@@ -13,7 +13,7 @@ import (
 
 // twoClocks are a wall clock that can be set, and a monotonic clock.
 type twoClocks struct {
-	wall, monotonic *clock
+	wall, monotonic *ageClock
 }
 
 func newTwoClocks() twoClocks { return twoClocks{newClock(), newClock()} }
@@ -80,7 +80,7 @@ func TestTrimRemovesWhatIsFromTheFuture(t *testing.T) {
 	fill(t, j, 1, 101, 101)
 	c.wall.add(-3650 * day)
 	fill(t, j, 1, 102, 300)
-	if ahead := j.Ahead(); ahead != 3650*day {
+	if ahead := j.NewestAhead(); ahead != 3650*day {
 		t.Errorf("the newest record is %v ahead", ahead)
 	}
 	trim(t, j, week)

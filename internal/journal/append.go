@@ -25,63 +25,63 @@ var errSequence = errors.New("sequence numbers are used up")
 // says that r is malformed or that its publisher has used its last sequence.
 func (j *Journal) Append(r *Record) (Verdict, error) {
 	v, err := j.append(r)
-	j.notify(r, v)
+	j.notifyAppend(r, v)
 	return v, err
 }
 
-// notify calls OnAppend if r was taken.
-func (j *Journal) notify(r *Record, v Verdict) {
-	if v == Take && j.o.OnAppend != nil {
+// notifyAppend calls OnAppend if r was taken.
+func (j *Journal) notifyAppend(r *Record, v Verdict) {
+	if v == Accepted && j.o.OnAppend != nil {
 		j.o.OnAppend(r.Publisher, r.Sequence)
 	}
 }
 
 // append appends a record, and then the set-aside records that follow it.
 func (j *Journal) append(r *Record) (Verdict, error) {
-	v, err := j.appendAlone(r)
-	if err == nil && v == Take && j.merges.Load() {
-		err = j.mergeAside(r.Publisher)
+	v, err := j.appendOne(r)
+	if err == nil && v == Accepted && j.hasAside.Load() {
+		err = j.mergePublisher(r.Publisher)
 	}
 	return v, err
 }
 
-// appendAlone admits r and appends it.
-func (j *Journal) appendAlone(r *Record) (v Verdict, err error) {
-	if err := j.check(r); err != nil {
+// appendOne admits r and appends it.
+func (j *Journal) appendOne(r *Record) (v Verdict, err error) {
+	if err := j.checkRecord(r); err != nil {
 		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
 	sum := sumOf(r)
 	j.mu.Lock()
 	if err = j.waitRoomLocked(); err == nil {
-		v, err = j.takeLocked(r, sum)
+		v, err = j.appendLocked(r, sum)
 	}
 	j.mu.Unlock()
-	if err == nil && v == Take {
+	if err == nil && v == Accepted {
 		j.work.Signal()
 	}
-	return v, j.judge(err)
+	return v, j.failIfDisk(err)
 }
 
-// takeLocked admits r, whose sum is known, and appends it. An error of the disk is an errDisk.
-func (j *Journal) takeLocked(r *Record, sum uint32) (Verdict, error) {
+// appendLocked admits r, whose sum is known, and appends it. An error of the disk is an diskError.
+func (j *Journal) appendLocked(r *Record, sum uint32) (Verdict, error) {
 	v, err := j.admitLocked(r, sum)
-	if err != nil || v != Take {
+	if err != nil || v != Accepted {
 		return v, err
 	}
-	j.table.settleCheck(r)
-	if err := j.logLocked(r); err != nil {
-		return 0, errDisk{err}
+	j.table.prepareCheck(r)
+	if err := j.writeLocked(r); err != nil {
+		return 0, diskError{err}
 	}
 	if p := j.table.apply(r, sum); !p.dirty {
 		p.dirty = true
 		j.dirty = append(j.dirty, p)
 	}
 	j.end = Position(r.Next)
-	return Take, nil
+	return Accepted, nil
 }
 
-// check reports a record that is too large or malformed.
-func (j *Journal) check(r *Record) error {
+// checkRecord reports a record that is too large or malformed.
+func (j *Journal) checkRecord(r *Record) error {
 	n := len(r.Raw)
 	if r.Raw == nil {
 		var err error
@@ -92,18 +92,18 @@ func (j *Journal) check(r *Record) error {
 	if r.Check == (bookmark.Check{}) {
 		n += len(r.Check) // a link may add the check
 	}
-	if n > MaxRecord || failpoint.On(failpoint.R14LimitsTheOld) && n > 1<<20 {
+	if n > MaxRecord || failpoint.On(failpoint.R14LimitsJournaled) && n > 1<<20 {
 		return ErrTooLarge
 	}
 	if r.Sequence == 0 {
 		return nil // admission gives it a sequence
 	}
-	return record.Check(r)
+	return record.Validate(r)
 }
 
-// waitRoomLocked waits until at most unwrittenMost bytes are left to the syncer.
+// waitRoomLocked waits until at most maxUnwritten bytes are left to the syncer.
 func (j *Journal) waitRoomLocked() error {
-	for !j.closed && j.err == nil && j.end-j.taken > unwrittenMost {
+	for !j.closed && j.err == nil && j.end-j.syncEnd > maxUnwritten {
 		j.synced.Wait()
 	}
 	return j.unusableLocked()
@@ -123,7 +123,7 @@ func (j *Journal) unusableLocked() error {
 // admitLocked gives r a sequence if it has none, and returns the verdict of admission.
 func (j *Journal) admitLocked(r *Record, sum uint32) (Verdict, error) {
 	if r.Sequence == 0 {
-		have := j.table.of(r.Publisher).have
+		have := j.table.lookup(r.Publisher).have
 		if have >= bookmark.MaxSequence {
 			return 0, fmt.Errorf("journal: append for %d: %w", r.Publisher, errSequence)
 		}
@@ -133,15 +133,15 @@ func (j *Journal) admitLocked(r *Record, sum uint32) (Verdict, error) {
 	switch {
 	case v == Hole && failpoint.On(failpoint.R1Holes),
 		v == Duplicate && failpoint.On(failpoint.R1NoDuplicateCheck):
-		v = Take
+		v = Accepted
 	case v == Differs && failpoint.On(failpoint.R11NoContentCheck):
 		v = Duplicate
 	}
 	return v, nil
 }
 
-// logLocked adds r to the log.
-func (j *Journal) logLocked(r *Record) error {
+// writeLocked adds r to the log.
+func (j *Journal) writeLocked(r *Record) error {
 	if r.Time == 0 {
 		r.Time = j.now()
 	}
@@ -163,54 +163,54 @@ func (j *Journal) logLocked(r *Record) error {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
 	r.Position = ledger.Position(at)
-	r.Next = ledger.Position(seglog.Behind(at, len(head)+len(rest)))
+	r.Next = ledger.Position(seglog.EndOf(at, len(head)+len(rest)))
 	return nil
 }
 
 // now returns the time of the journal's clock in the unit of Record.Time.
 func (j *Journal) now() int64 { return j.o.Now().UnixMicro() }
 
-// appending waits for room, then calls do with mu held.
-func (j *Journal) appending(do func() error) error {
+// withRoom waits for room, then calls do with mu held.
+func (j *Journal) withRoom(do func() error) error {
 	j.mu.Lock()
 	err := j.waitRoomLocked()
 	if err == nil {
 		err = do()
 	}
 	j.mu.Unlock()
-	return j.judge(err)
+	return j.failIfDisk(err)
 }
 
 // appendChange adds a state record to the log and applies it.
 func (j *Journal) appendChange(c change) error {
-	return j.appending(func() error { return j.appendChangeLocked(c) })
+	return j.withRoom(func() error { return j.appendChangeLocked(c) })
 }
 
-// errDisk marks an error of the log during an append. Such an error is final.
-type errDisk struct{ error }
+// diskError marks an error of the log during an append. Such an error is final.
+type diskError struct{ error }
 
-func (e errDisk) Unwrap() error { return e.error }
+func (e diskError) Unwrap() error { return e.error }
 
-// judge fails the journal if err is an error of the disk.
-func (j *Journal) judge(err error) error {
-	if e, ok := err.(errDisk); ok {
-		return j.fail(e.error)
+// failIfDisk fails the journal if err is an error of the disk.
+func (j *Journal) failIfDisk(err error) error {
+	if e, ok := err.(diskError); ok {
+		return j.setFailed(e.error)
 	}
 	return err
 }
 
 func (j *Journal) appendChangeLocked(c change) error {
-	c.time, c.age = max(j.table.lastTime, j.now()), j.agedLocked()
+	c.time, c.age = max(j.table.lastTime, j.now()), j.updateAgeLocked()
 	payload := c.payload()
 	if len(payload) > MaxRecord {
 		return fmt.Errorf("journal: state record: %w", ErrTooLarge)
 	}
 	at, err := j.log.Append(uint8(kindState), payload)
 	if err != nil {
-		return errDisk{fmt.Errorf("journal: append state record: %w", err)}
+		return diskError{fmt.Errorf("journal: append state record: %w", err)}
 	}
 	j.table.applyChange(c)
-	j.end = seglog.Behind(at, len(payload))
+	j.end = seglog.EndOf(at, len(payload))
 	j.work.Signal()
 	return nil
 }

@@ -6,21 +6,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// notifyEach is the number of records after which a batch notifies by itself.
-const notifyEach = 64
+// notifyAfter is the number of records after which a batch notifies by itself.
+const notifyAfter = 64
 
 // An AppendBatch appends records that arrived together. They share one reading of the clock
 // and one notification. Only one goroutine at a time may use it.
 type AppendBatch struct {
 	j       *Journal
-	time    int64   // of the records; 0: the clock was not read yet
-	moved   []Moved // appended, notification pending; neighbours of one publisher are one entry
-	records int     // the number of records in moved
-	recall  recall  // state of Standing
+	time    int64     // of the records; 0: the clock was not read yet
+	moved   []Advance // appended, notification pending; neighbours of one publisher are one entry
+	records int       // the number of records in moved
+	lookups logLookup // state of Standing
 }
 
-// NewBatch returns an empty batch.
-func (j *Journal) NewBatch() *AppendBatch { return &AppendBatch{j: j} }
+// NewAppendBatch returns an empty batch.
+func (j *Journal) NewAppendBatch() *AppendBatch { return &AppendBatch{j: j} }
 
 // Append is Journal.Append, except that OnAppend is called later: by Notify, or by the
 // append that fills the batch. The owner must call Notify before it waits for more records.
@@ -32,37 +32,37 @@ func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 		r.Time = b.time
 	}
 	v, err := b.j.append(r)
-	if v == Take {
-		b.took(r.Publisher, r.Sequence, 1)
+	if v == Accepted {
+		b.noteAppended(r.Publisher, r.Sequence, 1)
 	}
 	return v, err
 }
 
 // AppendRun implements [ledger.Appender]. It takes the lock once for all records.
-func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.Ordinary) (t ledger.Taken, err error) {
-	if b.j.merges.Load() || len(run) == 0 { // set-aside records may belong between them
+func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
+	if b.j.hasAside.Load() || len(run) == 0 { // set-aside records may belong between them
 		return t, nil
 	}
 	if b.time == 0 {
 		b.time = b.j.now()
 	}
 	if t, err = b.j.appendRun(check, run, b.time); t.Records > 0 {
-		b.took(run[0].Publisher(), run[t.Records-1].Sequence(), t.Records)
+		b.noteAppended(run[0].Publisher(), run[t.Records-1].Sequence(), t.Records)
 	}
 	return t, err
 }
 
-// took notes that records of a publisher, up to a sequence, were taken.
-func (b *AppendBatch) took(publisher, sequence uint64, records int) {
-	if b.recall.cursor != nil {
-		b.recall.end() // new records: the replay of old ones is over
+// noteAppended notes that records of a publisher, up to a sequence, were taken.
+func (b *AppendBatch) noteAppended(publisher, sequence uint64, records int) {
+	if b.lookups.cursor != nil {
+		b.lookups.reset() // new records: the replay of old ones is over
 	}
 	if n := len(b.moved); n > 0 && b.moved[n-1].Publisher == publisher {
 		b.moved[n-1].Sequence = sequence
 	} else {
-		b.moved = append(b.moved, Moved{publisher, sequence})
+		b.moved = append(b.moved, Advance{publisher, sequence})
 	}
-	if b.records += records; b.records >= notifyEach {
+	if b.records += records; b.records >= notifyAfter {
 		b.Notify()
 	}
 }
@@ -75,5 +75,5 @@ func (b *AppendBatch) Notify() {
 		}
 	}
 	b.moved, b.records, b.time = b.moved[:0], 0, 0
-	b.recall.rest()
+	b.lookups.closeFile()
 }

@@ -14,58 +14,60 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// runBytes bounds the length of a run in the set-aside log, so that merging a run reads
+// asideRunBytes bounds the length of a run in the set-aside log, so that merging a run reads
 // little.
-const runBytes = 64 << 10
+const asideRunBytes = 64 << 10
 
-// A run is a sequence of set-aside records of one publisher. Each record is the predecessor
+// A asideRun is a sequence of set-aside records of one publisher. Each record is the predecessor
 // of the next, and they are close together.
-type run struct {
-	from, to Position // positions of the first and of the last record
-	prev     uint64   // predecessor of the first record
-	least    uint64   // first sequence that the first record stands for, see first
-	last     uint64   // sequence of the last record
+type asideRun struct {
+	from, to    Position // positions of the first and of the last record
+	prev        uint64   // predecessor of the first record
+	firstNumber uint64   // firstNumber sequence that the first record stands for, see first
+	last        uint64   // sequence of the last record
 }
 
-// extend adds a record to the run if it continues it.
-func (n *run) extend(r *Record) bool {
-	if r.Prev != n.last || first(r) != n.last+1 || Position(r.Position)-n.from > runBytes {
+// raiseBound adds a record to the run if it continues it.
+func (n *asideRun) extend(r *Record) bool {
+	if r.Prev != n.last || firstNumber(r) != n.last+1 || Position(r.Position)-n.from > asideRunBytes {
 		return false
 	}
 	n.to, n.last = Position(r.Position), r.Sequence
 	return true
 }
 
-// first returns the first sequence that r stands for. For a gone marker it returns the last
+// findFirst returns the first sequence that r stands for. For a gone marker it returns the last
 // one, because a peer may have the messages before it.
-func first(r *Record) uint64 {
+func firstNumber(r *Record) uint64 {
 	if r.Kind == Gone {
 		return r.Sequence
 	}
 	return r.Prev + 1
 }
 
-// fits reports whether a run may be merged before the peers have sent everything that they
+// mayMerge reports whether a run may be merged before the peers have sent everything that they
 // have. Until then no number may be skipped: a marker, or a message behind refused ones,
 // would turn away records that a peer still sends.
-func fits(have uint64, n run) bool { return n.prev <= have && n.least <= have+1 && have < n.last }
+func mayMerge(have uint64, n asideRun) bool {
+	return n.prev <= have && n.firstNumber <= have+1 && have < n.last
+}
 
-// An aside is the good records behind the damage (R8) that are not merged yet.
-type aside struct {
+// An asideLog is the good records behind the damage (R8) that are not merged yet.
+type asideLog struct {
 	mu     sync.Mutex // held while merging; locked before Journal.mu
 	cursor *seglog.Cursor
-	runs   map[uint64][]run // by publisher, in order
+	runs   map[uint64][]asideRun // by publisher, in order
 }
 
 // Damage returns the damage that Open has found with SetAside, or nil. While it is not nil,
 // records are being merged from a peer and from the set-aside records (R8).
-func (j *Journal) Damage() *seglog.DamageError { return locked(&j.mu, &j.damage) }
+func (j *Journal) Damage() *seglog.DamageError { return readLocked(&j.mu, &j.damage) }
 
 // openAside prepares merging if Open has found damage, or if an earlier Open has set
 // records aside.
 func (j *Journal) openAside() error {
 	j.damage = j.log.Damage()
-	if err := j.refloor(); err != nil {
+	if err := j.repairFloors(); err != nil {
 		return err
 	}
 	cursor, err := j.log.Aside()
@@ -78,10 +80,10 @@ func (j *Journal) openAside() error {
 	if !j.o.SetAside {
 		return errors.Join(j.damage, cursor.Close())
 	}
-	j.aside = &aside{cursor: cursor, runs: make(map[uint64][]run)}
-	j.merges.Store(true)
+	j.asideLog = &asideLog{cursor: cursor, runs: make(map[uint64][]asideRun)}
+	j.hasAside.Store(true)
 	changes, err := j.indexAside()
-	j.aside.sort()
+	j.asideLog.sort()
 	for _, c := range changes {
 		if err == nil {
 			err = j.appendChangeLocked(c) // not shared yet
@@ -94,20 +96,20 @@ func (j *Journal) openAside() error {
 	return nil
 }
 
-// refloor raises the floors to the numbers that are missing before the oldest records. The
+// repairFloors raises the floors to the numbers that are missing before the oldest records. The
 // floor records may be damaged or cut off as torn, but the messages are gone all the same.
 // With the old floors a peer would be sent the records behind the missing ones, and would
 // refuse them as a hole.
-func (j *Journal) refloor() error {
-	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).lowFloor) {
+func (j *Journal) repairFloors() error {
+	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).floorTooLow) {
 		return nil
 	}
-	gone := j.table.haves() // of a publisher without records: everything
+	gone := j.table.haveVector() // of a publisher without records: everything
 	seen := make(map[uint64]bool)
 	err := j.scan(j.log.First(), j.end, func(r *Record) bool {
 		if !seen[r.Publisher] {
 			seen[r.Publisher] = true
-			gone[r.Publisher] = first(r) - 1
+			gone[r.Publisher] = firstNumber(r) - 1
 		}
 		return true
 	})
@@ -121,7 +123,7 @@ func (j *Journal) refloor() error {
 		}
 	}
 	// The floors are logged, because nobody computes them again once the journal is whole.
-	for part := range slices.Chunk(floors, floorsPerRecord) {
+	for part := range slices.Chunk(floors, maxStateEntries) {
 		if err := j.appendChangeLocked(change{kind: stateFloors, list: part}); err != nil { // not shared yet
 			return err
 		}
@@ -136,15 +138,15 @@ func (j *Journal) refloor() error {
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {
-		rec, err := j.aside.cursor.Next()
-		if err == io.EOF || j.lostAside(err) {
+		rec, err := j.asideLog.cursor.Next()
+		if err == io.EOF || j.asideDamaged(err) {
 			return changes, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read what was set aside: %w", err)
 		}
 		if Kind(rec.Kind) == kindState {
-			c, err := decodeState(rec.Payload)
+			c, err := decodeChange(rec.Payload)
 			if err != nil {
 				return nil, fmt.Errorf("set aside at %v: %w", rec.Position, err)
 			}
@@ -157,22 +159,22 @@ func (j *Journal) indexAside() (changes []change, err error) {
 			return nil, err
 		}
 		j.table.lastTime = max(j.table.lastTime, r.Time)
-		j.aside.add(&r)
+		j.asideLog.add(&r)
 	}
 }
 
 // sort orders the runs. Records that were set aside at different times overlap.
-func (a *aside) sort() {
+func (a *asideLog) sort() {
 	for _, runs := range a.runs {
-		slices.SortStableFunc(runs, func(x, y run) int {
-			return cmp.Or(cmp.Compare(x.least, y.least), cmp.Compare(x.last, y.last))
+		slices.SortStableFunc(runs, func(x, y asideRun) int {
+			return cmp.Or(cmp.Compare(x.firstNumber, y.firstNumber), cmp.Compare(x.last, y.last))
 		})
 	}
 }
 
-// lostAside reports whether err is damage of the set-aside records. The records that cannot
+// asideDamaged reports whether err is damage of the set-aside records. The records that cannot
 // be read come from a peer, or become a hole.
-func (j *Journal) lostAside(err error) bool {
+func (j *Journal) asideDamaged(err error) bool {
 	var d *seglog.DamageError
 	if !errors.As(err, &d) {
 		return false
@@ -181,7 +183,7 @@ func (j *Journal) lostAside(err error) bool {
 	return true
 }
 
-func (a *aside) add(r *Record) {
+func (a *asideLog) add(r *Record) {
 	if failpoint.On(failpoint.R8AsideForgotten) {
 		return
 	}
@@ -189,14 +191,14 @@ func (a *aside) add(r *Record) {
 	if n := len(runs); n > 0 && runs[n-1].extend(r) {
 		return
 	}
-	a.runs[r.Publisher] = append(runs, run{from: Position(r.Position), to: Position(r.Position), prev: r.Prev, least: first(r), last: r.Sequence})
+	a.runs[r.Publisher] = append(runs, asideRun{from: Position(r.Position), to: Position(r.Position), prev: r.Prev, firstNumber: firstNumber(r), last: r.Sequence})
 }
 
-// Merge takes all set-aside records that directly follow the records of the journal. It
+// MergeAside takes all set-aside records that directly follow the records of the journal. It
 // must be called before the journal is linked. Otherwise a peer that lacks such a record,
 // and has nothing of its publisher to send, would mark it as gone.
-func (j *Journal) Merge() error {
-	a := j.merging()
+func (j *Journal) MergeAside() error {
+	a := j.currentAside()
 	if a == nil || failpoint.On(failpoint.R8MergeLater) {
 		return nil
 	}
@@ -204,16 +206,16 @@ func (j *Journal) Merge() error {
 	publishers := slices.Sorted(maps.Keys(a.runs))
 	a.mu.Unlock()
 	for _, publisher := range publishers {
-		if err := j.mergeAside(publisher); err != nil {
+		if err := j.mergePublisher(publisher); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mergeAside takes the set-aside records of a publisher that follow its newest record.
-func (j *Journal) mergeAside(publisher uint64) error {
-	a := j.merging()
+// mergePublisher takes the set-aside records of a publisher that follow its newest record.
+func (j *Journal) mergePublisher(publisher uint64) error {
+	a := j.currentAside()
 	if a == nil {
 		return nil
 	}
@@ -222,11 +224,11 @@ func (j *Journal) mergeAside(publisher uint64) error {
 	for runs := a.runs[publisher]; len(runs) > 0; runs = runs[1:] {
 		s, _ := j.State(publisher)
 		if s.Have < runs[0].last {
-			if !fits(s.Have, runs[0]) {
+			if !mayMerge(s.Have, runs[0]) {
 				a.runs[publisher] = runs
 				return nil
 			}
-			if err := j.takeRun(a, publisher, runs[0]); err != nil {
+			if err := j.mergeRun(a, publisher, runs[0]); err != nil {
 				return err
 			}
 		}
@@ -235,14 +237,14 @@ func (j *Journal) mergeAside(publisher uint64) error {
 	return nil
 }
 
-func (j *Journal) merging() *aside { return locked(&j.mu, &j.aside) }
+func (j *Journal) currentAside() *asideLog { return readLocked(&j.mu, &j.asideLog) }
 
-// takeRun offers the records of a run to admission.
-func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
+// mergeRun offers the records of a run to admission.
+func (j *Journal) mergeRun(a *asideLog, publisher uint64, n asideRun) error {
 	var r Record
 	for a.cursor.Seek(n.from); ; {
 		rec, err := a.cursor.Next()
-		if err == io.EOF || err == nil && rec.Position > n.to || j.lostAside(err) {
+		if err == io.EOF || err == nil && rec.Position > n.to || j.asideDamaged(err) {
 			return nil
 		}
 		if err == nil && Kind(rec.Kind) != kindState {
@@ -255,24 +257,24 @@ func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
 			continue
 		}
 		r.Time = 0 // it is taken now
-		v, err := j.appendAlone(&r)
+		v, err := j.appendOne(&r)
 		if err != nil {
 			return err
 		}
-		j.notify(&r, v)
+		j.notifyAppend(&r, v)
 	}
 }
 
 // Healed must be called once the peers have sent everything that they have. It takes the
 // remaining set-aside records where they fit, and marks holes that nobody can fill as Gone.
 // From then on Damage returns nil.
-func (j *Journal) Healed() error {
+func (j *Journal) FinishMerge() error {
 	if j.Damage() == nil {
 		return nil
 	}
-	a := j.merging()
+	a := j.currentAside()
 	if a != nil {
-		if err := j.mergeRest(a); err != nil {
+		if err := j.mergeRemaining(a); err != nil {
 			return err
 		}
 		// Set-aside records may be dropped only once their copies are durable.
@@ -283,7 +285,7 @@ func (j *Journal) Healed() error {
 			return fmt.Errorf("journal: drop what was set aside: %w", err)
 		}
 		if err := j.log.DropAside(); err != nil {
-			return j.fail(fmt.Errorf("journal: drop what was set aside: %w", err))
+			return j.setFailed(fmt.Errorf("journal: drop what was set aside: %w", err))
 		}
 	}
 	j.mu.Lock()
@@ -292,8 +294,8 @@ func (j *Journal) Healed() error {
 	return nil
 }
 
-// mergeRest takes all remaining set-aside records, ordered by publisher.
-func (j *Journal) mergeRest(a *aside) error {
+// mergeRemaining takes all remaining set-aside records, ordered by publisher.
+func (j *Journal) mergeRemaining(a *asideLog) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, publisher := range slices.Sorted(maps.Keys(a.runs)) {
@@ -301,10 +303,10 @@ func (j *Journal) mergeRest(a *aside) error {
 			if s, _ := j.State(publisher); n.last <= s.Have {
 				continue
 			}
-			if err := j.closeHole(publisher, n); err != nil {
+			if err := j.appendLostMarker(publisher, n); err != nil {
 				return err
 			}
-			if err := j.takeRun(a, publisher, n); err != nil {
+			if err := j.mergeRun(a, publisher, n); err != nil {
 				return err
 			}
 		}
@@ -316,11 +318,11 @@ func (j *Journal) mergeRest(a *aside) error {
 // reasonDamaged is sent to a publisher that still keeps a lost message.
 const reasonDamaged = "lost: every disk that had it is damaged there"
 
-// closeHole marks the numbers that are missing before a run as gone. The running CRC stays
+// appendLostMarker marks the numbers that are missing before a run as gone. The running ContentCRC stays
 // as it was, because no instance has the gone messages. A message that was never on two
 // disks is still kept by its publisher. The marker refuses it: otherwise the publisher
 // would let it go in silence (R14).
-func (j *Journal) closeHole(publisher uint64, n run) error {
+func (j *Journal) appendLostMarker(publisher uint64, n asideRun) error {
 	s, _ := j.State(publisher)
 	if n.prev <= s.Have || s.Diverged > 0 { // a diverged publisher takes no more records (R11)
 		return nil
@@ -328,9 +330,9 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
 	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
-	v, err := j.appendAlone(&gone)
-	j.notify(&gone, v)
-	if err == nil && v != Take && v != Duplicate {
+	v, err := j.appendOne(&gone)
+	j.notifyAppend(&gone, v)
+	if err == nil && v != Accepted && v != Duplicate {
 		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))
 	}
 	return err
@@ -339,9 +341,9 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 // closeAside releases the resources of merging.
 func (j *Journal) closeAside() error {
 	j.mu.Lock()
-	a := j.aside
-	j.aside = nil
-	j.merges.Store(false)
+	a := j.asideLog
+	j.asideLog = nil
+	j.hasAside.Store(false)
 	j.mu.Unlock()
 	if a == nil {
 		return nil

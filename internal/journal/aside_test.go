@@ -49,11 +49,11 @@ func interleaved(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal)
 	j := openOn(t, disk, large)
 	for _, j := range []*journal.Journal{j, peer} {
 		for s := uint64(1); s <= n; s++ {
-			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Take)
+			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 			if s%7 == 0 {
-				put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: s, Prev: s - 1, Reason: []byte("no")}, journal.Take)
+				put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: s, Prev: s - 1, Reason: []byte("no")}, journal.Accepted)
 			} else {
-				put(t, j, message(2, s, fmt.Sprintf("<2|%d>", s)), journal.Take)
+				put(t, j, message(2, s, fmt.Sprintf("<2|%d>", s)), journal.Accepted)
 			}
 		}
 	}
@@ -62,7 +62,7 @@ func interleaved(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal)
 }
 
 // send gives j the records of peer that it lacks, as a link would, and returns the number
-// of records that were taken.
+// lookup records that were taken.
 func send(t testing.TB, peer, j *journal.Journal) (sent int) {
 	t.Helper()
 	f := peer.Follow(peer.First(), journal.Appended)
@@ -79,7 +79,7 @@ func send(t testing.TB, peer, j *journal.Journal) (sent int) {
 		if r.Sequence <= state(j, r.Publisher).Have {
 			continue
 		}
-		if v, err := j.Append(&r); err != nil || v != journal.Take {
+		if v, err := j.Append(&r); err != nil || v != journal.Accepted {
 			t.Fatalf("%s: %d, %v", text(&r), v, err)
 		}
 		sent++
@@ -136,7 +136,7 @@ func TestMerge(t *testing.T) {
 		t.Error("forgotten")
 	}
 	send(t, peer, j)
-	if err := j.Healed(); err != nil || j.Damage() != nil {
+	if err := j.FinishMerge(); err != nil || j.Damage() != nil {
 		t.Fatal(err, j.Damage())
 	}
 	fill(t, j, 1, 41, 41)
@@ -152,7 +152,7 @@ func TestHealedAlone(t *testing.T) {
 	damage(t, disk, "<1|20>")
 	damage(t, disk, "<1|30>")
 	j := openOn(t, disk, large, setAside)
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	if s := state(j, 1); s.Have != 40 || s.Floor != 0 || state(j, 2).Have != 40 || state(j, 2).Floor != 0 {
@@ -183,7 +183,7 @@ func TestHealedWithDiverged(t *testing.T) {
 	damage(t, disk, "<1|30>")
 	j := openOn(t, disk, large, setAside)
 	diverge(t, j, 1, 5)
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	if s := state(j, 1); s.Have >= 20 || state(j, 2).Have != 40 || j.Damage() != nil {
@@ -198,33 +198,33 @@ func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
 	fill(t, j, 1, 1, 200)
-	put(t, j, message(2, 1, "<damaged>"), journal.Take)
+	put(t, j, message(2, 1, "<damaged>"), journal.Accepted)
 	synced(t, j)
 	if _, err := j.Trim(journal.Retention{Bytes: 1}); err != nil {
 		t.Fatal(err)
 	}
 	floor := state(j, 1).Floor
-	if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(7)}); err != nil {
+	if err := j.NoteDegraded(journal.DegradedInterval{Destination: "b", Begin: time.UnixMicro(7)}); err != nil {
 		t.Fatal(err)
 	}
-	put(t, j, message(2, 2, "b"), journal.Take)
+	put(t, j, message(2, 2, "b"), journal.Accepted)
 	end(t, j)
 	damage(t, disk, "<damaged>")
 	for range 2 {
 		j = openOn(t, disk, setAside)
-		if s := state(j, 1); s.Floor != floor || len(j.Intervals()) != 1 {
-			t.Errorf("%+v, want the floor %d; %v", s, floor, j.Intervals())
+		if s := state(j, 1); s.Floor != floor || len(j.DegradedIntervals()) != 1 {
+			t.Errorf("%+v, want the floor %d; %v", s, floor, j.DegradedIntervals())
 		}
 		j.Kill()
 	}
 	j = openOn(t, disk, setAside)
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	end(t, j)
 	j = open(t, disk)
-	if s := state(j, 1); s.Floor != floor || len(j.Intervals()) != 1 {
-		t.Errorf("%+v, want the floor %d; %v", s, floor, j.Intervals())
+	if s := state(j, 1); s.Floor != floor || len(j.DegradedIntervals()) != 1 {
+		t.Errorf("%+v, want the floor %d; %v", s, floor, j.DegradedIntervals())
 	}
 }
 
@@ -234,9 +234,9 @@ func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 	j := openOn(t, disk, large)
 	for _, j := range []*journal.Journal{j, peer} {
 		for s := uint64(1); s <= 5; s++ {
-			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Take)
+			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 		}
-		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 10, RunningCRC: 5}, journal.Take)
+		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 10, RunningCRC: 5}, journal.Accepted)
 		fill(t, j, 1, 11, 12)
 	}
 	end(t, j)
@@ -244,7 +244,7 @@ func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 	damage(t, disk, "<1|5>")
 	j = open(t, disk, large, setAside)
 	send(t, peer, j)
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	sameStates(t, peer, j)
@@ -258,7 +258,7 @@ func TestDamageInOldSegment(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
 	for s := uint64(1); s <= 200; s++ {
-		put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Take)
+		put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 	}
 	end(t, j)
 	damage(t, disk, "<1|20>")
@@ -269,7 +269,7 @@ func TestDamageInOldSegment(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	j = open(t, disk, setAside)
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	if report, err := journals.VerifyOpen(j, disk, dir); err != nil || report.Messages != 198 || report.Have[1] != 200 {
@@ -283,7 +283,7 @@ func TestDamageFoundByReader(t *testing.T) {
 	j := openOn(t, disk)
 	for _, j := range []*journal.Journal{j, peer} {
 		for s := uint64(1); s <= 200; s++ {
-			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Take)
+			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 		}
 	}
 	end(t, j)
@@ -305,7 +305,7 @@ func TestDamageFoundByReader(t *testing.T) {
 	if sent := send(t, peer, j); sent != 1 {
 		t.Errorf("%d records came from the peer", sent)
 	}
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	sameStates(t, peer, j)
@@ -326,7 +326,7 @@ func TestCrashWhileHealing(t *testing.T) {
 		for _, m := range memfs.Modes(uint64(n)) {
 			j := openOn(t, disk.Crash(m), large, setAside)
 			send(t, peer, j)
-			if err := j.Healed(); err != nil {
+			if err := j.FinishMerge(); err != nil {
 				t.Fatal(err)
 			}
 			sameStates(t, peer, j)
@@ -349,7 +349,7 @@ func heal(peer, j *journal.Journal) {
 			j.Append(&r)
 		}
 	}
-	j.Healed()
+	j.FinishMerge()
 }
 
 // A message that is damaged on every disk that had it is refused to a publisher that still
@@ -359,7 +359,7 @@ func TestHoleIsRefused(t *testing.T) {
 	peer.Close()
 	damage(t, disk, "<1|5>")
 	j := openOn(t, disk, setAside)
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	refused := func(j *journal.Journal) {

@@ -36,7 +36,7 @@ func benchmarkAppend(b *testing.B, j *journal.Journal, publishers uint64) {
 	for n := uint64(0); b.Loop(); n++ {
 		r.Publisher, r.Sequence = n%publishers+1, n/publishers+1
 		r.Prev = r.Sequence - 1
-		if v, err := j.Append(r); err != nil || v != journal.Take {
+		if v, err := j.Append(r); err != nil || v != journal.Accepted {
 			b.Fatal(v, err)
 		}
 	}
@@ -49,7 +49,7 @@ func BenchmarkDuplicate(b *testing.B) {
 	j, body := benchOpen(b), strings.Repeat("x", benchBytes)
 	const kept = 1000
 	for s := uint64(1); s <= kept; s++ {
-		put(b, j, message(1, s, body), journal.Take)
+		put(b, j, message(1, s, body), journal.Accepted)
 	}
 	r := message(1, 1, body)
 	b.ReportAllocs()
@@ -74,7 +74,7 @@ func BenchmarkFollow(b *testing.B) {
 			r := message(1, 0, strings.Repeat("x", benchBytes))
 			for range from.records {
 				r.Sequence = 0
-				put(b, j, r, journal.Take)
+				put(b, j, r, journal.Accepted)
 			}
 			synced(b, j)
 			benchmarkFollow(b, j)
@@ -110,14 +110,14 @@ func BenchmarkReplay(b *testing.B) {
 			for s := uint64(1); s <= kept; s++ {
 				for p := uint64(1); p <= publishers; p++ {
 					r.Publisher, r.Sequence, r.Prev, r.Time = p, s, s-1, 0
-					put(b, j, r, journal.Take)
+					put(b, j, r, journal.Accepted)
 				}
 			}
 			synced(b, j)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				batch := j.NewBatch()
+				batch := j.NewAppendBatch()
 				for s := uint64(1); s <= kept; s++ {
 					r.Publisher, r.Sequence, r.Prev = 1, s, s-1
 					replay(b, batch, r)
@@ -134,9 +134,9 @@ func BenchmarkReplay(b *testing.B) {
 
 func replay(b *testing.B, batch *journal.AppendBatch, r *journal.Record) {
 	v, err := batch.Append(r)
-	if v == journal.Covered && err == nil {
-		var st journal.Standing
-		if st, err = batch.Standing(r, true); st.Same {
+	if v == journal.ContentUnknown && err == nil {
+		var st journal.RecordInfo
+		if st, err = batch.Lookup(r, true); st.Same {
 			v = journal.Duplicate
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // the head of a later segment, and after its records are trimmed. Another publisher with
 // the same id is told apart each time.
 func TestCheckIsKept(t *testing.T) {
-	who, other := bookmark.OfLife("life"), bookmark.OfLife("another life")
+	who, other := bookmark.IdentityOfLife("life"), bookmark.IdentityOfLife("another life")
 	for _, tt := range []struct {
 		name string
 		do   func(j *journal.Journal)
@@ -32,10 +32,10 @@ func TestCheckIsKept(t *testing.T) {
 			j := openOn(t, disk)
 			r := *message(1, 1, "body")
 			r.Check = who.Check
-			put(t, j, &r, journal.Take)
+			put(t, j, &r, journal.Accepted)
 			r = *message(1, 2, "body")
 			r.Check = who.Check
-			put(t, j, &r, journal.Take)
+			put(t, j, &r, journal.Accepted)
 			if r.Check != (bookmark.Check{}) {
 				t.Error("the second record is written with a check, too")
 			}
@@ -56,7 +56,7 @@ func TestCheckIsKept(t *testing.T) {
 			}
 			r = *message(1, 3, "body")
 			r.Check = who.Check
-			put(t, j, &r, journal.Take)
+			put(t, j, &r, journal.Accepted)
 		})
 	}
 }
@@ -73,7 +73,7 @@ func TestCompareIgnoresChecks(t *testing.T) {
 			if int(s) >= i {
 				r.Check = bookmark.Check{1}
 			}
-			put(t, j, r, journal.Take)
+			put(t, j, r, journal.Accepted)
 		}
 		end(t, j)
 		var err error
@@ -82,6 +82,6 @@ func TestCompareIgnoresChecks(t *testing.T) {
 		}
 	}
 	if c := journal.Compare(index[0], index[1]); !c.Same() {
-		t.Errorf("they differ: %+v", c.Differing)
+		t.Errorf("they differ: %+v", c.Diffs)
 	}
 }

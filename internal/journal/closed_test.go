@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Removed messages up to the number where a publisher was closed are reported only to a
+// RemovedMatching messages up to the number where a publisher was closed are reported only to a
 // place that names the publisher, also after the publisher came back (R10).
 func TestClosedIsNotRemoved(t *testing.T) {
 	disk, c := memfs.New(), newClock()
@@ -23,13 +23,13 @@ func TestClosedIsNotRemoved(t *testing.T) {
 			fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
 			synced(t, j)
 			c.add(15 * time.Minute)
-			if _, err := j.Trim(journal.Retention{Age: time.Hour, Agree: nobody}); err != nil {
+			if _, err := j.Trim(journal.Retention{Age: time.Hour, AgreeToForget: nobody}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	removed := func(named bookmark.Vector) uint64 {
-		return j.Removed(func([]byte) bool { return true }, named)[1]
+		return j.RemovedMatching(func([]byte) bool { return true }, named)[1]
 	}
 	want := func(when string, unnamed, named uint64) {
 		t.Helper()
@@ -44,7 +44,7 @@ func TestClosedIsNotRemoved(t *testing.T) {
 	want("not long ago", 5, 5)
 	agree := func(to uint64) {
 		t.Helper()
-		_, err := j.Trim(journal.Retention{Age: time.Hour, Agree: func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
+		_, err := j.Trim(journal.Retention{Age: time.Hour, AgreeToForget: func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 			return nil, []bookmark.Bookmark{{Publisher: 1, Sequence: to}}
 		}})
 		if err != nil {
@@ -60,7 +60,7 @@ func TestClosedIsNotRemoved(t *testing.T) {
 	agree(5)
 	want("closed", 0, 5)
 	quarters(4)
-	if s := state(j, 1); !s.Closing || s.Closed != 5 || s.Leaving {
+	if s := state(j, 1); !s.Closing || s.ClosedUpTo != 5 || s.Leaving {
 		t.Fatalf("%+v", s)
 	}
 	quarters(1)
@@ -78,7 +78,7 @@ func TestClosedIsNotRemoved(t *testing.T) {
 	if removed(named); named[1] != 5 {
 		t.Errorf("a gap begins behind %d, want 5", named[1])
 	}
-	if s := state(j, 1); s.Closing || s.Leaving || s.Closed != 5 {
+	if s := state(j, 1); s.Closing || s.Leaving || s.ClosedUpTo != 5 {
 		t.Errorf("%+v", s)
 	}
 	end(t, j)
@@ -91,12 +91,12 @@ func TestClosedIsNotRemoved(t *testing.T) {
 func TestClosedByMarker(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 5, Cause: journal.Closed}, journal.Take)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 5}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 5, Cause: journal.Closed}, journal.Accepted)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 5}, journal.Accepted)
 	fill(t, j, 1, 6, 6)
 	for _, opened := range []string{"at once", "again"} {
-		v := j.Removed(func([]byte) bool { return true }, nil)
-		if s := state(j, 1); s.Floor != 5 || s.Have != 6 || s.Closed != 5 || v[1] != 0 || v[2] != 5 {
+		v := j.RemovedMatching(func([]byte) bool { return true }, nil)
+		if s := state(j, 1); s.Floor != 5 || s.Have != 6 || s.ClosedUpTo != 5 || v[1] != 0 || v[2] != 5 {
 			t.Errorf("%s: %+v, removed are %v", opened, s, v)
 		}
 		end(t, j)

@@ -46,30 +46,30 @@ var (
 )
 
 // Cluster returns the group that the journal belongs to.
-func (j *Journal) Cluster() Cluster { return locked(&j.mu, &j.table.cluster) }
+func (j *Journal) Cluster() Cluster { return readLocked(&j.mu, &j.table.cluster) }
 
 // Empty reports whether the journal knows no publisher.
 func (j *Journal) Empty() bool { return j.Publishers() == 0 }
 
-// Found makes the journal the first one of a group with a new id, durably. It fails if the
+// FoundCluster makes the journal the first one of a group with a new id, durably. It fails if the
 // journal has an id.
-func (j *Journal) Found() (Cluster, error) {
+func (j *Journal) FoundCluster() (Cluster, error) {
 	c := Cluster{Founded: true, Intact: true}
 	_, _ = rand.Read(c.ID[:]) // never fails
-	return c, j.join(c, false)
+	return c, j.joinCluster(c, false)
 }
 
-// Adopt makes the journal a member of the group with that id, durably. It fails if the
+// AdoptCluster makes the journal a member of the group with that id, durably. It fails if the
 // journal has an id, or any record: that would be a record of another group. A damaged
 // journal may have records, since it may have lost its id; it gets everything that it lacks
 // from the group.
-func (j *Journal) Adopt(id ClusterID) error { return j.join(Cluster{ID: id}, true) }
+func (j *Journal) AdoptCluster(id ClusterID) error { return j.joinCluster(Cluster{ID: id}, true) }
 
-// join makes the journal a member of a group. No record can be appended between its check
+// joinCluster makes the journal a member of a group. No record can be appended between its check
 // and its change.
-func (j *Journal) join(c Cluster, empty bool) error {
+func (j *Journal) joinCluster(c Cluster, empty bool) error {
 	c.Intact = c.Intact || failpoint.On(failpoint.R10IntactAtOnce)
-	err := j.appending(func() error {
+	err := j.withRoom(func() error {
 		switch {
 		case !j.table.cluster.ID.IsZero():
 			return errHasCluster
@@ -87,7 +87,7 @@ func (j *Journal) join(c Cluster, empty bool) error {
 // BecomeIntact notes that the journal is intact. The note becomes durable after everything
 // appended before it, and before everything appended afterwards.
 func (j *Journal) BecomeIntact() error {
-	err := j.appending(func() error {
+	err := j.withRoom(func() error {
 		c := j.table.cluster
 		c.Intact = true
 		return j.appendChangeLocked(change{kind: stateCluster, cluster: c})

@@ -21,12 +21,12 @@ func TestClusterIsKept(t *testing.T) {
 		}
 		want := journal.Cluster{ID: theirCluster}
 		if founds {
-			c, err := j.Found()
+			c, err := j.FoundCluster()
 			if err != nil || c.ID.IsZero() {
 				t.Fatalf("%+v, %v", c, err)
 			}
 			want = journal.Cluster{ID: c.ID, Founded: true, Intact: true}
-		} else if err := j.Adopt(theirCluster); err != nil {
+		} else if err := j.AdoptCluster(theirCluster); err != nil {
 			t.Fatal(err)
 		}
 		disk = disk.Crash(memfs.Durable)
@@ -53,7 +53,7 @@ func TestClusterIsKept(t *testing.T) {
 		if got := j.Cluster(); got != want || j.Empty() {
 			t.Errorf("%+v from a head, want %+v", got, want)
 		}
-		if _, err := j.Found(); err == nil {
+		if _, err := j.FoundCluster(); err == nil {
 			t.Error("has made another id")
 		}
 	}
@@ -64,7 +64,7 @@ func publishUntil(t *testing.T, j *journal.Journal, enough func() bool) {
 	t.Helper()
 	for s := uint64(1); !enough(); s++ {
 		r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: s, Prev: s - 1, Topic: []byte("t"), Body: make([]byte, 512)}
-		if v, err := j.Append(&r); err != nil || v != journal.Take {
+		if v, err := j.Append(&r); err != nil || v != journal.Accepted {
 			t.Fatalf("%d: %v, %v", s, v, err)
 		}
 	}
@@ -77,16 +77,16 @@ func publishUntil(t *testing.T, j *journal.Journal, enough func() bool) {
 func TestAdoptRefuses(t *testing.T) {
 	j := open(t, memfs.New())
 	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 1, Topic: []byte("t")}
-	if v, err := j.Append(&r); err != nil || v != journal.Take {
+	if v, err := j.Append(&r); err != nil || v != journal.Accepted {
 		t.Fatal(v, err)
 	}
-	if err := j.Adopt(theirCluster); err == nil || !strings.Contains(err.Error(), "01020300: the journal has records") {
+	if err := j.AdoptCluster(theirCluster); err == nil || !strings.Contains(err.Error(), "01020300: the journal has records") {
 		t.Errorf("with a record: %v", err)
 	}
-	if _, err := j.Found(); err != nil {
+	if _, err := j.FoundCluster(); err != nil {
 		t.Errorf("what has records and no id may make one: %v", err)
 	}
-	if err := j.Adopt(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id") {
+	if err := j.AdoptCluster(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id") {
 		t.Errorf("with an id: %v", err)
 	}
 }
@@ -98,11 +98,11 @@ func TestDamagedCluster(t *testing.T) {
 	for _, again := range []bool{true, false} {
 		disk := memfs.New()
 		j := openOn(t, disk, large)
-		if err := j.Adopt(theirCluster); err != nil {
+		if err := j.AdoptCluster(theirCluster); err != nil {
 			t.Fatal(err)
 		}
 		for s := uint64(1); s <= 20; s++ {
-			put(t, j, message(1, s, "body"), journal.Take)
+			put(t, j, message(1, s, "body"), journal.Accepted)
 		}
 		if again {
 			if err := j.BecomeIntact(); err != nil {
@@ -112,13 +112,13 @@ func TestDamagedCluster(t *testing.T) {
 		end(t, j)
 		damage(t, disk, string(theirCluster[:]))
 		j = open(t, disk, large, setAside)
-		if err := j.Merge(); err != nil || j.Damage() == nil || j.Empty() {
+		if err := j.MergeAside(); err != nil || j.Damage() == nil || j.Empty() {
 			t.Fatalf("%v, %v, empty %v", err, j.Damage(), j.Empty())
 		}
 		if known := !j.Cluster().ID.IsZero(); known != again {
 			t.Fatalf("%+v", j.Cluster())
 		}
-		if err := j.Adopt(theirCluster); (err != nil) != again {
+		if err := j.AdoptCluster(theirCluster); (err != nil) != again {
 			t.Fatal(err)
 		}
 		if c := j.Cluster(); c.ID != theirCluster || c.Intact != again {

@@ -38,9 +38,9 @@ func decodeLogged(rec seglog.Record, r *Record) error {
 // Sums of records without content, and the least sum of a content, see sumOf; 0 means no
 // sum.
 const (
-	tombstoneSum = 1
-	emptySum     = 2
-	leastContent = 3
+	tombstoneSum  = 1
+	emptySum      = 2
+	minContentSum = 3
 )
 
 // sumOf returns the sum over kind and content of a record. Two records of one identity with
@@ -58,13 +58,13 @@ func sumOf(r *Record) uint32 {
 	return 0
 }
 
-// contentSum returns the sum of a message's content, at least leastContent.
+// contentSum returns the sum of a message's content, at least minContentSum.
 func contentSum(r *Record) uint32 {
-	r.Seal()
-	return max(r.Sum, leastContent)
+	r.SetSum()
+	return max(r.Sum, minContentSum)
 }
 
-// chainCRC returns the running CRC of a publisher after one more message.
+// chainCRC returns the running ContentCRC of a publisher after one more message.
 func chainCRC(running uint32, sequence uint64, content uint32) uint32 {
 	return crc.Number32(crc.Number64(running, sequence), content)
 }

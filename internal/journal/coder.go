@@ -12,22 +12,24 @@ import (
 // A coder codes the fields of a head, a summary or a state record in their order (doc.go):
 // it either appends or reads them. So each structure is described once for both directions.
 type coder struct {
-	reads         bool
-	record.Fields        // the input
-	b             []byte // the output
+	reading            bool
+	record.FieldReader        // the input
+	b                  []byte // the output
 }
 
-func newReader(b []byte) *coder { return &coder{reads: true, Fields: record.Fields{Rest: b}} }
+func newReader(b []byte) *coder {
+	return &coder{reading: true, FieldReader: record.FieldReader{Rest: b}}
+}
 
-// ended reports whether the whole input was read without a fault.
-func (c *coder) ended() bool { return !c.Bad && len(c.Rest) == 0 }
+// atEnd reports whether the whole input was read without a fault.
+func (c *coder) atEnd() bool { return !c.Bad && len(c.Rest) == 0 }
 
-// check marks the input as bad unless a condition holds.
-func (c *coder) check(holds bool) { c.Bad = c.Bad || !holds }
+// checkRecord marks the input as bad unless a condition holds.
+func (c *coder) require(holds bool) { c.Bad = c.Bad || !holds }
 
 // number codes a number of 8 bytes.
 func number[T ~int64 | ~uint64](c *coder, v *T) {
-	if c.reads {
+	if c.reading {
 		*v = T(c.Uint64())
 	} else {
 		c.b = binary.LittleEndian.AppendUint64(c.b, uint64(*v))
@@ -35,7 +37,7 @@ func number[T ~int64 | ~uint64](c *coder, v *T) {
 }
 
 func (c *coder) uint32(v *uint32) {
-	if c.reads {
+	if c.reading {
 		*v = c.Uint32()
 	} else {
 		c.b = binary.LittleEndian.AppendUint32(c.b, *v)
@@ -44,7 +46,7 @@ func (c *coder) uint32(v *uint32) {
 
 // uvarint codes a number of no stated length.
 func (c *coder) uvarint(v *uint64) {
-	if c.reads {
+	if c.reading {
 		*v = c.Uvarint()
 	} else {
 		c.b = binary.AppendUvarint(c.b, *v)
@@ -52,7 +54,7 @@ func (c *coder) uvarint(v *uint64) {
 }
 
 func (c *coder) byte(v *byte) {
-	if c.reads {
+	if c.reading {
 		*v = c.Byte()
 	} else {
 		c.b = append(c.b, *v)
@@ -61,8 +63,8 @@ func (c *coder) byte(v *byte) {
 
 // bytes codes len(b) bytes.
 func (c *coder) bytes(b []byte) {
-	if c.reads {
-		copy(b, c.Take(uint64(len(b))))
+	if c.reading {
+		copy(b, c.Bytes(uint64(len(b))))
 	} else {
 		c.b = append(c.b, b...)
 	}
@@ -70,8 +72,8 @@ func (c *coder) bytes(b []byte) {
 
 // text codes the length of a text and the text.
 func (c *coder) text(s *string) {
-	if c.reads {
-		*s = string(c.Take(c.Uvarint()))
+	if c.reading {
+		*s = string(c.Bytes(c.Uvarint()))
 	} else {
 		c.b = append(binary.AppendUvarint(c.b, uint64(len(*s))), *s...)
 	}
@@ -81,19 +83,19 @@ func (c *coder) text(s *string) {
 func (c *coder) time(t *time.Time) {
 	micros := t.UnixMicro()
 	number(c, &micros)
-	if c.reads {
+	if c.reading {
 		*t = time.UnixMicro(micros)
 	}
 }
 
 // flags codes one byte of flags; the first flag is the lowest bit.
 func (c *coder) flags(all ...*bool) {
-	if c.reads {
+	if c.reading {
 		b := c.Byte()
 		for n, flag := range all {
 			*flag = b&(1<<n) != 0
 		}
-		c.check(b>>len(all) == 0)
+		c.require(b>>len(all) == 0)
 		return
 	}
 	b := byte(0)
@@ -105,9 +107,9 @@ func (c *coder) flags(all ...*bool) {
 	c.b = append(c.b, b)
 }
 
-// listOf codes the count of entries, then the entries, each of least bytes or more.
-func listOf[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
-	if c.reads {
+// codeList codes the count of entries, then the entries, each of least bytes or more.
+func codeList[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
+	if c.reading {
 		n := c.Count(least)
 		*all = slices.Grow([]T(nil), n)[:n]
 	} else {
@@ -119,10 +121,10 @@ func listOf[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
 }
 
 // ids codes a list of publishers, bookmarks a list of publishers with a sequence each.
-func (c *coder) ids(all *[]uint64) { listOf(c, all, 8, number[uint64]) }
+func (c *coder) ids(all *[]uint64) { codeList(c, all, 8, number[uint64]) }
 
 func (c *coder) bookmarks(all *[]bookmark.Bookmark) {
-	listOf(c, all, 8+1, func(c *coder, b *bookmark.Bookmark) {
+	codeList(c, all, 8+1, func(c *coder, b *bookmark.Bookmark) {
 		number(c, &b.Publisher)
 		c.uvarint(&b.Sequence)
 	})

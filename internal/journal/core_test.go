@@ -21,17 +21,17 @@ func TestAdmit(t *testing.T) {
 		have, prev, sequence uint64
 		want                 Verdict
 	}{
-		{"the first", 0, 0, 1, Take},
-		{"the next", 4, 4, 5, Take},
+		{"the first", 0, 0, 1, Accepted},
+		{"the next", 4, 4, 5, Accepted},
 		{"the same again", 4, 3, 4, Duplicate},
 		{"an old one", 4, 0, 1, Duplicate},
 		{"one is missing", 4, 5, 6, Hole},
 		{"a first one that is not", 0, 1, 2, Hole},
-		{"the one before it was rejected elsewhere", 3, 3, 5, Take},
-		{"rejected here, not where it comes from", 4, 3, 5, Take},
+		{"the one before it was rejected elsewhere", 3, 3, 5, Accepted},
+		{"rejected here, not where it comes from", 4, 3, 5, Accepted},
 		{"gone, below have", 4, 0, 3, Duplicate},
-		{"gone, above have", 4, 0, 30, Take},
-		{"a range that overlaps", 4, 2, 9, Take},
+		{"gone, above have", 4, 0, 30, Accepted},
+		{"a range that overlaps", 4, 2, 9, Accepted},
 		{"a range that begins too late", 4, 5, 9, Hole},
 	} {
 		if got := admit(tt.have, tt.prev, tt.sequence); got != tt.want {
@@ -44,19 +44,19 @@ func TestFits(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		have uint64
-		run  run
+		run  asideRun
 		want bool
 	}{
-		{"follows", 4, run{prev: 4, least: 5, last: 9}, true},
-		{"begins below", 6, run{prev: 4, least: 5, last: 9}, true},
-		{"nothing new", 9, run{prev: 4, least: 5, last: 9}, false},
-		{"behind a hole", 3, run{prev: 4, least: 5, last: 9}, false},
-		{"a gone marker jumps", 4, run{prev: 0, least: 9, last: 9}, false},
-		{"a gone marker does not jump", 8, run{prev: 0, least: 9, last: 9}, true},
-		{"behind a tombstone that is missing", 3, run{prev: 3, least: 5, last: 5}, false},
-		{"a range", 4, run{prev: 4, least: 5, last: 9}, true},
+		{"follows", 4, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
+		{"begins below", 6, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
+		{"nothing new", 9, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
+		{"behind a hole", 3, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
+		{"a gone marker jumps", 4, asideRun{prev: 0, firstNumber: 9, last: 9}, false},
+		{"a gone marker does not jump", 8, asideRun{prev: 0, firstNumber: 9, last: 9}, true},
+		{"behind a tombstone that is missing", 3, asideRun{prev: 3, firstNumber: 5, last: 5}, false},
+		{"a range", 4, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 	} {
-		if got := fits(tt.have, tt.run); got != tt.want {
+		if got := mayMerge(tt.have, tt.run); got != tt.want {
 			t.Errorf("%s: fits(%d, %+v) = %v", tt.name, tt.have, tt.run, got)
 		}
 	}
@@ -84,7 +84,7 @@ func TestExpendable(t *testing.T) {
 		{"age of all: the last one stays", 500, 100 * hour, Retention{Age: time.Hour}, 4},
 		{"bytes", 500, 5 * hour, Retention{Bytes: 300}, 2},
 		{"the one that goes further decides", 500, 5 * hour, Retention{Age: 3 * time.Hour, Bytes: 200}, 3},
-		{"held", 500, 5 * hour, Retention{Bytes: 1, Held: held(2)}, 1},
+		{"held", 500, 5 * hour, Retention{Bytes: 1, SegmentNeeded: held(2)}, 1},
 		{"not durable", 250, 5 * hour, Retention{Bytes: 1}, 2},
 	} {
 		if got := expendable(segs, 500, tt.durable, moment{age: tt.now}, tt.r); got != tt.want {
@@ -108,11 +108,11 @@ func TestRingAgainstMap(t *testing.T) {
 				model[top] = uint32(i + 1)
 			}
 		}
-		if bytes != crcBytes*len(g.crcs) || len(g.crcs) > ringMost {
-			t.Fatalf("ring of %d entries says it has grown by %d bytes", len(g.crcs), bytes)
+		if bytes != crcBytes*len(g.sums) || len(g.sums) > maxRing {
+			t.Fatalf("ring of %d entries says it has grown by %d bytes", len(g.sums), bytes)
 		}
 		for s := top; s > 0 && s+5000 > top; s-- {
-			if got := g.get(s); got != model[s] && !(got == 0 && top-s >= uint64(len(g.crcs))) {
+			if got := g.get(s); got != model[s] && !(got == 0 && top-s >= uint64(len(g.sums))) {
 				t.Fatalf("get(%d) = %d, want %d; top %d", s, got, model[s], top)
 			}
 		}
@@ -126,7 +126,7 @@ func TestRingGrowsToNewest4096(t *testing.T) {
 	var g ring
 	for s := uint64(1); s <= 10000; s++ {
 		g.put(s, uint32(s))
-		if lowest := max(int64(s)-ringMost+1, 1); g.get(uint64(lowest)) != uint32(lowest) {
+		if lowest := max(int64(s)-maxRing+1, 1); g.get(uint64(lowest)) != uint32(lowest) {
 			t.Fatalf("at %d: %d is not known", s, lowest)
 		}
 	}
@@ -134,18 +134,18 @@ func TestRingGrowsToNewest4096(t *testing.T) {
 
 func TestRingsAreBounded(t *testing.T) {
 	tb := newTable(nil)
-	tb.rings.most = 3 * ringLeast * crcBytes
+	tb.rings.maxBytes = 3 * minRing * crcBytes
 	for id := range uint64(5) {
 		tb.apply(&Record{Kind: Message, Publisher: id, Sequence: 1}, 9)
 		tb.apply(&Record{Kind: Message, Publisher: 0, Sequence: 2 + id}, 9) // stays in use
 	}
 	var kept []uint64
 	for _, p := range tb.sorted() {
-		if len(p.ring.crcs) > 0 {
+		if len(p.ring.sums) > 0 {
 			kept = append(kept, p.id)
 		}
 	}
-	if !reflect.DeepEqual(kept, []uint64{0, 3, 4}) || tb.rings.bytes != tb.rings.most {
+	if !reflect.DeepEqual(kept, []uint64{0, 3, 4}) || tb.rings.bytes != tb.rings.maxBytes {
 		t.Errorf("kept the rings of %v, %d bytes", kept, tb.rings.bytes)
 	}
 }
@@ -153,18 +153,18 @@ func TestRingsAreBounded(t *testing.T) {
 // Sums that the replay of the log has put in are newer than those learnt from older
 // segments.
 func TestRingsPutBack(t *testing.T) {
-	s := rings{most: ringsMost}
+	s := rings{maxBytes: maxRingBytes}
 	a, b, c := &publisher{id: 1}, &publisher{id: 2}, &publisher{id: 3}
 	s.put(a, 5, 15)
 	s.put(b, math.MaxUint64-1, 28) // the highest numbers
 	s.put(b, math.MaxUint64, 29)
 	s.put(a, 7, 17)
-	newer := s.takeAll()
+	newer := s.detachAll()
 	s.put(c, 1, 31)
 	for sequence := uint64(2); sequence <= 5; sequence++ {
 		s.put(a, sequence, uint32(10+sequence))
 	}
-	s.putBack(newer)
+	s.reattach(newer)
 	for sequence, want := range []uint32{0, 0, 12, 13, 14, 15, 0, 17, 0} {
 		if got := a.ring.get(uint64(sequence)); got != want {
 			t.Errorf("content of 1|%d is %d, want %d", sequence, got, want)
@@ -173,11 +173,11 @@ func TestRingsPutBack(t *testing.T) {
 	if b.ring.get(math.MaxUint64-1) != 28 || b.ring.get(math.MaxUint64) != 29 || c.ring.get(1) != 31 {
 		t.Error("contents of 2 or 3 are not known")
 	}
-	var order []uint64 // newest first
+	var order []uint64 // lastN first
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		order = append(order, e.Value.(*publisher).id)
 	}
-	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*ringLeast*crcBytes {
+	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*minRing*crcBytes {
 		t.Errorf("%v, %d bytes", order, s.bytes)
 	}
 }
@@ -201,14 +201,14 @@ func drawTable(t *rapid.T) *table {
 			tb.applyFloors([]bookmark.Bookmark{{Publisher: p, Sequence: r.Sequence}})
 		}
 		if rapid.IntRange(0, 9).Draw(t, "interval") == 0 {
-			tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)),
-				Ranges: []Range{{Publisher: p, From: 1, To: r.Sequence}}})
+			tb.applyInterval(DegradedInterval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)),
+				Ranges: []PublisherRange{{Publisher: p, From: 1, To: r.Sequence}}})
 		}
 		if rapid.IntRange(0, 9).Draw(t, "settled") == 0 {
-			tb.applySettled([]uint64{p})
+			tb.applyDecreeUsed([]uint64{p})
 		}
 		if rapid.IntRange(0, 19).Draw(t, "decree") == 0 {
-			tb.applyDecree(decreed{age: int64(i) - 30, Decree: Decree{
+			tb.applyDecree(agedDecree{age: int64(i) - 30, Decree: Decree{
 				Incarnation: tb.decree.Incarnation + 1, ID: uint64(i), Members: []string{"c"}, Lost: []string{"a", "b"},
 				Time: time.UnixMicro(int64(i)), Ended: i%2 == 0,
 			}})
@@ -223,9 +223,9 @@ func known(tb *table) string {
 		text += fmt.Sprint(tb.decree)
 	}
 	for _, p := range tb.sorted() {
-		text += fmt.Sprintf("\n%+v seen %d %v", p.state(), p.seen, p.refused())
+		text += fmt.Sprintf("\n%+v seen %d %v", p.state(), p.seen, p.newestTombstones())
 		if tb.decree.Incarnation > 0 {
-			text += fmt.Sprint(p.settled)
+			text += fmt.Sprint(p.usedDecree)
 		}
 	}
 	return text
@@ -252,8 +252,8 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range tb.sorted() {
-			if s.of(p.id) != p.have || vectorOf(s.highest)[p.id] != p.have {
-				t.Fatalf("summary has %d up to %d, want %d", p.id, s.of(p.id), p.have)
+			if s.highestOf(p.id) != p.have || vectorOf(s.highest)[p.id] != p.have {
+				t.Fatalf("summary has %d up to %d, want %d", p.id, s.highestOf(p.id), p.have)
 			}
 		}
 		if got := tb.summary(); len(got.highest) != 0 || got.last != 0 {
@@ -265,21 +265,21 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 func FuzzHead(f *testing.F) {
 	tb := newTable(nil)
 	tb.apply(&Record{Kind: Tombstone, Publisher: 9, Sequence: 3, Time: 5, Reason: []byte("no")}, 0)
-	tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(9), Ranges: []Range{{1, 2, 3}}})
+	tb.applyInterval(DegradedInterval{Destination: "b", Begin: time.UnixMicro(9), Ranges: []PublisherRange{{1, 2, 3}}})
 	f.Add(tb.Head())
 	f.Add(payload(change{time: 3, kind: stateInterval, interval: tb.intervals[0]}))
 	f.Add(payload(change{time: 3, kind: stateFloors, list: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
 	f.Add(payload(change{time: 3, kind: stateForgotten, ids: []uint64{4}}))
 	f.Add(payload(change{time: 3, kind: stateCluster, cluster: Cluster{ID: ClusterID{1}, Intact: true}}))
-	f.Add(payload(change{time: 3, kind: stateSettled, ids: []uint64{4}}))
-	f.Add(payload(change{time: 3, kind: stateDecree, decree: decreed{Decree: Decree{Incarnation: 1, Lost: []string{"b"}}, age: -5}}))
+	f.Add(payload(change{time: 3, kind: stateDecreeUsed, ids: []uint64{4}}))
+	f.Add(payload(change{time: 3, kind: stateDecree, decree: agedDecree{Decree: Decree{Incarnation: 1, Lost: []string{"b"}}, age: -5}}))
 	f.Add(tb.Summary())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		newTable(nil).RecoverHead(b)
 		newTable(nil).Recover(seglog.Record{Kind: uint8(kindState), Payload: b})
 		newTable(nil).Recover(seglog.Record{Kind: uint8(Message), Payload: b})
 		if s, err := decodeSummary(b); err == nil {
-			s.inside()
+			s.decodeOutline()
 		}
 	})
 }
@@ -308,7 +308,7 @@ func TestOutlineIsBounded(t *testing.T) {
 		stretches, bookmark int // of the outline, about
 	}{{1, 64, 64}, {100, 64, 6400}, {1000, 8, 8000}, {8000, 1, 8000}, {100_000, 0, 0}} {
 		tb := newTable(nil)
-		tb.stretches = newStretches(segment)
+		tb.extents = newRecentExtents(segment)
 		at := Position(0)
 		for n := uint64(0); at < segment; n, at = n+1, at+record {
 			tb.apply(&Record{Kind: Elsewhere, Publisher: n % tt.publishers, Sequence: n/tt.publishers + 1, Position: ledger.Position(at), Next: ledger.Position(at + record)}, 0)
@@ -317,7 +317,7 @@ func TestOutlineIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, rest, err := s.inside()
+		list, rest, err := s.decodeOutline()
 		if err != nil || rest > at {
 			t.Fatal(rest, err)
 		}
@@ -325,7 +325,7 @@ func TestOutlineIsBounded(t *testing.T) {
 		for _, s := range list {
 			bookmarks += len(s.highest)
 		}
-		if len(list) < tt.stretches*3/4 || len(list) > tt.stretches || bookmarks < tt.bookmark*3/4 || bookmarks > outlineBookmarks {
+		if len(list) < tt.stretches*3/4 || len(list) > tt.stretches || bookmarks < tt.bookmark*3/4 || bookmarks > maxOutlineBookmarks {
 			t.Errorf("%d publishers: %d stretches, %d bookmarks, %d bytes", tt.publishers, len(list), bookmarks, len(s.outline))
 		}
 	}
@@ -334,7 +334,7 @@ func TestOutlineIsBounded(t *testing.T) {
 // A damaged outline is an error, and nothing panics.
 func TestOutlineIsChecked(t *testing.T) {
 	tb := newTable(nil)
-	tb.stretches = newStretches(1 << 10)
+	tb.extents = newRecentExtents(1 << 10)
 	for n := range uint64(40) {
 		tb.apply(&Record{Kind: Elsewhere, Publisher: n % 3, Sequence: n/3 + 1, Position: ledger.Position(100 * n), Next: ledger.Position(100*n + 100)}, 0)
 	}
@@ -345,7 +345,7 @@ func TestOutlineIsChecked(t *testing.T) {
 	for n := 1; n < len(s.outline); n++ {
 		cut := s
 		cut.outline = s.outline[:n]
-		if _, _, err := cut.inside(); err == nil {
+		if _, _, err := cut.decodeOutline(); err == nil {
 			t.Errorf("took %d of %d bytes", n, len(s.outline))
 		}
 	}
@@ -356,22 +356,22 @@ func TestTombstonesAreBounded(t *testing.T) {
 	for s := uint64(1); s <= 5000; s++ {
 		tb.apply(&Record{Kind: Tombstone, Publisher: 1, Sequence: s, Prev: s - 1, Reason: []byte("no")}, 0)
 	}
-	ts := tb.byID[1].refused()
-	if len(ts) != tombstonesMost || ts[0].Sequence != 5000-tombstonesMost+1 || ts[len(ts)-1].Sequence != 5000 {
+	ts := tb.byID[1].newestTombstones()
+	if len(ts) != maxTombstones || ts[0].Sequence != 5000-maxTombstones+1 || ts[len(ts)-1].Sequence != 5000 {
 		t.Errorf("%d tombstones, from %d to %d", len(ts), ts[0].Sequence, ts[len(ts)-1].Sequence)
 	}
 }
 
 func TestIntervalsAreBounded(t *testing.T) {
 	tb := newTable(nil)
-	for i := range 3 * intervalsMost {
-		tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)), Ranges: make([]Range, rangesMost/512)})
+	for i := range 3 * maxIntervals {
+		tb.applyInterval(DegradedInterval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)), Ranges: make([]PublisherRange, maxRanges/512)})
 	}
 	ranges := 0
 	for _, i := range tb.intervals {
 		ranges += len(i.Ranges)
 	}
-	if len(tb.intervals) > intervalsMost || ranges > rangesMost || tb.intervals[len(tb.intervals)-1].Begin.UnixMicro() != 3*intervalsMost {
+	if len(tb.intervals) > maxIntervals || ranges > maxRanges || tb.intervals[len(tb.intervals)-1].Begin.UnixMicro() != 3*maxIntervals {
 		t.Errorf("%d intervals with %d ranges", len(tb.intervals), ranges)
 	}
 }

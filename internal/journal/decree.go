@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// DecreeLasts is the time for which a decree stands, by the age of the log. A decree that
+// DecreeLifetime is the time for which a decree stands, by the age of the log. A decree that
 // stood for ever would hide the next loss.
-const DecreeLasts = 7 * 24 * time.Hour
+const DecreeLifetime = 7 * 24 * time.Hour
 
 // A Decree is the operator's declaration that acknowledged messages are lost (R4). It
 // begins an incarnation of the group. The zero Decree means none.
@@ -22,18 +22,18 @@ type Decree struct {
 	Members     []string      // instances that took part; they have it, or learn it from the next hello
 	Lost        []string      // instances that will not return and have not joined again since
 	Time        time.Time     // by the wall clock of the instance that made it; for display
-	Stood       time.Duration // how long it has stood, by the age of the log
+	Age         time.Duration // how long it has stood, by the age of the log
 	Ended       bool          // by command
 }
 
 // Stands reports whether publishers may still use the decree.
-func (d Decree) Stands() bool { return d.Incarnation > 0 && !d.Ended && d.Stood < DecreeLasts }
+func (d Decree) Stands() bool { return d.Incarnation > 0 && !d.Ended && d.Age < DecreeLifetime }
 
-// Is reports whether d and o are the same decree, perhaps in different states.
-func (d Decree) Is(o Decree) bool { return d.Incarnation == o.Incarnation && d.ID == o.ID }
+// Same reports whether d and o are the same decree, perhaps in different states.
+func (d Decree) Same(o Decree) bool { return d.Incarnation == o.Incarnation && d.ID == o.ID }
 
-// A decreed is the decree of a table.
-type decreed struct {
+// A agedDecree is the decree of a table.
+type agedDecree struct {
 	Decree
 	age int64 // of the log when the decree was made, microseconds; negative: elsewhere, before this log began
 }
@@ -49,61 +49,61 @@ func (j *Journal) decreeLocked() Decree {
 	d := j.table.decree.Decree
 	d.Members, d.Lost = slices.Clone(d.Members), slices.Clone(d.Lost)
 	if d.Incarnation > 0 {
-		d.Stood = max(0, time.Duration(j.agedLocked()-j.table.decree.age)*time.Microsecond)
+		d.Age = max(0, time.Duration(j.updateAgeLocked()-j.table.decree.age)*time.Microsecond)
 	}
 	return d
 }
 
-// TakeDecree makes d the newest decree, or updates its state. It is durable when TakeDecree
+// RecordDecree makes d the newest decree, or updates its state. It is durable when RecordDecree
 // returns.
-func (j *Journal) TakeDecree(d Decree) error {
-	if len(d.Members) > peersMost || len(d.Lost) > peersMost {
+func (j *Journal) RecordDecree(d Decree) error {
+	if len(d.Members) > maxPeers || len(d.Lost) > maxPeers {
 		return errors.New("journal: a decree of too many instances")
 	}
 	j.mu.Lock()
-	age := j.agedLocked() - d.Stood.Microseconds()
+	age := j.updateAgeLocked() - d.Age.Microseconds()
 	j.mu.Unlock()
-	err := j.appendChange(change{kind: stateDecree, decree: decreed{d, age}})
+	err := j.appendChange(change{kind: stateDecree, decree: agedDecree{d, age}})
 	if err == nil {
 		err = j.Sync()
 	}
 	return annotate(err, "decree of incarnation %d", d.Incarnation)
 }
 
-// Unsettled reports whether a decree stands that a publisher has not used.
-func (j *Journal) Unsettled(publisher uint64) bool {
+// DecreeUnused reports whether a decree stands that a publisher has not used.
+func (j *Journal) DecreeUnused(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.decreeLocked().Stands() && !j.table.of(publisher).settled
+	return j.decreeLocked().Stands() && !j.table.lookup(publisher).usedDecree
 }
 
-// Settled reports whether a decree stands that a publisher has used.
-func (j *Journal) Settled(publisher uint64) bool {
+// DecreeUsed reports whether a decree stands that a publisher has used.
+func (j *Journal) DecreeUsed(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.decreeLocked().Stands() && j.table.of(publisher).settled
+	return j.decreeLocked().Stands() && j.table.lookup(publisher).usedDecree
 }
 
-// Settle notes that a publisher has used the decree, if one stands. The note becomes
+// UseDecree notes that a publisher has used the decree, if one stands. The note becomes
 // durable before any record appended afterwards.
-func (j *Journal) Settle(publisher uint64) error {
-	if !j.Unsettled(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
+func (j *Journal) UseDecree(publisher uint64) error {
+	if !j.DecreeUnused(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
 		return nil
 	}
-	return annotate(j.appendChange(change{kind: stateSettled, ids: []uint64{publisher}}), "settle %d", publisher)
+	return annotate(j.appendChange(change{kind: stateDecreeUsed, ids: []uint64{publisher}}), "settle %d", publisher)
 }
 
-// ListUnsettled returns the number n of publishers that have not been seen since the
+// UnseenSinceDecree returns the number n of publishers that have not been seen since the
 // standing decree, and the first most of their ids, ordered. Publishers without a message,
 // and those of one start of an instance, do not count.
-func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
+func (j *Journal) UnseenSinceDecree(most int) (ids []uint64, n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.decreeLocked().Stands() {
 		return nil, 0
 	}
 	for _, p := range j.table.sorted() {
-		if p.settled || p.have == 0 || bookmark.IsRun(p.id) {
+		if p.usedDecree || p.have == 0 || bookmark.IsRun(p.id) {
 			continue
 		}
 		if n++; n <= most {
@@ -113,11 +113,11 @@ func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
 	return ids, n
 }
 
-// Lost returns the holes of a publisher whose cause is Lost, in order.
-func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
+// LostRanges returns the holes of a publisher whose cause is Lost, in order.
+func (j *Journal) LostRanges(publisher uint64) (lost []ledger.Range) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, h := range j.table.of(publisher).holes {
+	for _, h := range j.table.lookup(publisher).holes {
 		if h.cause == Lost {
 			lost = append(lost, ledger.Range{From: h.from, To: h.to})
 		}
@@ -127,47 +127,47 @@ func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
 
 // applyDecree makes d the decree, unless its incarnation is lower: a set-aside decree may
 // be an old one. A new decree makes all publishers unsettled.
-func (t *table) applyDecree(d decreed) {
+func (t *table) applyDecree(d agedDecree) {
 	if d.Incarnation < t.decree.Incarnation {
 		return
 	}
-	if !t.decree.Is(d.Decree) {
+	if !t.decree.Same(d.Decree) {
 		for _, p := range t.byID {
-			p.settled = false
+			p.usedDecree = false
 		}
 	}
-	d.Ended = d.Ended || t.decree.Is(d.Decree) && t.decree.Ended
+	d.Ended = d.Ended || t.decree.Same(d.Decree) && t.decree.Ended
 	t.decree, t.age = d, max(t.age, d.age)
 }
 
-func (t *table) applySettled(ids []uint64) {
+func (t *table) applyDecreeUsed(ids []uint64) {
 	for _, id := range ids {
 		if p := t.byID[id]; p != nil {
-			p.settled = true
+			p.usedDecree = true
 		}
 	}
 }
 
-func (c *coder) decree(d *decreed) {
+func (c *coder) decree(d *agedDecree) {
 	c.uvarint(&d.Incarnation)
 	number(c, &d.ID)
-	listOf(c, &d.Members, 1, (*coder).text)
-	listOf(c, &d.Lost, 1, (*coder).text)
+	codeList(c, &d.Members, 1, (*coder).text)
+	codeList(c, &d.Lost, 1, (*coder).text)
 	c.time(&d.Time)
 	number(c, &d.age)
 	c.flags(&d.Ended)
-	c.check(d.Incarnation > 0)
+	c.require(d.Incarnation > 0)
 }
 
-// codeDecreed codes the table's decree, if there is one, and the publishers that have used
+// codeDecree codes the table's decree, if there is one, and the publishers that have used
 // it.
-func (t *table) codeDecreed(c *coder) {
+func (t *table) codeDecree(c *coder) {
 	is := t.decree.Incarnation > 0
 	if c.flags(&is); !is {
 		return
 	}
 	c.decree(&t.decree)
-	settled := t.idsOf(func(p *publisher) bool { return p.settled })
+	settled := t.idsOf(func(p *publisher) bool { return p.usedDecree })
 	c.ids(&settled)
-	t.applySettled(settled)
+	t.applyDecreeUsed(settled)
 }

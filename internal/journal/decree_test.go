@@ -13,21 +13,21 @@ import (
 // A decree and the publishers that have used it survive restarts, also if only the head of
 // a segment has them.
 func TestDecreeIsKept(t *testing.T) {
-	p, q := bookmark.OfLife("p").ID, bookmark.OfLife("q").ID
+	p, q := bookmark.IdentityOfLife("p").ID, bookmark.IdentityOfLife("q").ID
 	for name, more := range map[string]uint64{"in its record": 0, "in a head": 200} {
 		t.Run(name, func(t *testing.T) {
 			disk := memfs.New()
 			j := openOn(t, disk)
 			fill(t, j, p, 1, 3)
 			fill(t, j, q, 1, 3)
-			if j.Unsettled(p) {
+			if j.DecreeUnused(p) {
 				t.Fatal("unsettled without a decree")
 			}
 			first := journal.Decree{Incarnation: 1, ID: 7, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(5)}
-			if err := j.TakeDecree(first); err != nil {
+			if err := j.RecordDecree(first); err != nil {
 				t.Fatal(err)
 			}
-			if err := j.Settle(p); err != nil {
+			if err := j.UseDecree(p); err != nil {
 				t.Fatal(err)
 			}
 			fill(t, j, q, 4, 3+more)
@@ -42,25 +42,25 @@ func TestDecreeIsKept(t *testing.T) {
 			j = openOn(t, disk)
 			defer func() { end(t, j) }()
 			d := j.Decree()
-			if !d.Is(first) || !d.Stands() || !slices.Equal(d.Lost, first.Lost) || !slices.Equal(d.Members, first.Members) || !d.Time.Equal(first.Time) {
+			if !d.Same(first) || !d.Stands() || !slices.Equal(d.Lost, first.Lost) || !slices.Equal(d.Members, first.Members) || !d.Time.Equal(first.Time) {
 				t.Errorf("the decree is %+v", d)
 			}
-			if j.Unsettled(p) || !j.Unsettled(q) || !j.Unsettled(99) {
-				t.Errorf("unsettled: %v %v; want q alone", j.Unsettled(p), j.Unsettled(q))
+			if j.DecreeUnused(p) || !j.DecreeUnused(q) || !j.DecreeUnused(99) {
+				t.Errorf("unsettled: %v %v; want q alone", j.DecreeUnused(p), j.DecreeUnused(q))
 			}
-			if ids, n := j.ListUnsettled(5); n != 1 || !slices.Equal(ids, []uint64{q}) {
+			if ids, n := j.UnseenSinceDecree(5); n != 1 || !slices.Equal(ids, []uint64{q}) {
 				t.Errorf("%d unsettled: %d; want q alone", n, ids)
 			}
-			if err := j.TakeDecree(journal.Decree{Incarnation: 2, ID: 8}); err != nil {
+			if err := j.RecordDecree(journal.Decree{Incarnation: 2, ID: 8}); err != nil {
 				t.Fatal(err)
 			}
-			if ids, n := j.ListUnsettled(1); !j.Unsettled(p) || n != 2 || len(ids) != 1 {
+			if ids, n := j.UnseenSinceDecree(1); !j.DecreeUnused(p) || n != 2 || len(ids) != 1 {
 				t.Error("another decree settles nobody")
 			}
-			if err := j.TakeDecree(journal.Decree{Incarnation: 2, ID: 8, Ended: true}); err != nil {
+			if err := j.RecordDecree(journal.Decree{Incarnation: 2, ID: 8, Ended: true}); err != nil {
 				t.Fatal(err)
 			}
-			if _, n := j.ListUnsettled(5); n != 0 || j.Unsettled(p) || j.Decree().Stands() {
+			if _, n := j.UnseenSinceDecree(5); n != 0 || j.DecreeUnused(p) || j.Decree().Stands() {
 				t.Error("a decree that has ended is of no use")
 			}
 		})
@@ -75,16 +75,16 @@ func TestDecreeEndsByAge(t *testing.T) {
 		o.Now = func() time.Time { return now }
 		o.Elapsed = func() time.Duration { return elapsed }
 	})
-	if err := j.TakeDecree(journal.Decree{Incarnation: 1, ID: 7, Stood: 24 * time.Hour}); err != nil {
+	if err := j.RecordDecree(journal.Decree{Incarnation: 1, ID: 7, Age: 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(365 * 24 * time.Hour) // setting the clock ends nothing
 	elapsed += 6*24*time.Hour - time.Second
-	if d := j.Decree(); !j.Unsettled(1) || d.Stood != 7*24*time.Hour-time.Second {
-		t.Errorf("it has stood for %v, and stands: %v", d.Stood, d.Stands())
+	if d := j.Decree(); !j.DecreeUnused(1) || d.Age != 7*24*time.Hour-time.Second {
+		t.Errorf("it has stood for %v, and stands: %v", d.Age, d.Stands())
 	}
 	elapsed += time.Second
-	if j.Unsettled(1) {
+	if j.DecreeUnused(1) {
 		t.Error("it stands for longer than 7 days")
 	}
 }

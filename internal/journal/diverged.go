@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// Diverge notes publishers that may have two contents for one number. Each comes with the
-// first number that is not proven equal (R11); a number that is not here is not proven
+// NoteDiverged notes publishers that may have two contents for one number. Each comes with the
+// firstNumber number that is not proven equal (R11); a number that is not here is not proven
 // either. From now on no record of these publishers is admitted. A noted number can only
 // fall. changed has the publishers that are new, or whose number has fallen. When Diverge
 // returns all of this is durable, and Diverged returns it.
-func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmark, err error) {
-	for part := range slices.Chunk(found, floorsPerRecord) {
-		news, err := j.noteDiverged(part)
+func (j *Journal) NoteDiverged(found []bookmark.Bookmark) (changed []bookmark.Bookmark, err error) {
+	for part := range slices.Chunk(found, maxStateEntries) {
+		news, err := j.appendDiverged(part)
 		if err != nil {
 			return nil, fmt.Errorf("journal: note diverged publishers: %w", err)
 		}
@@ -34,11 +34,11 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 	return changed, nil
 }
 
-// noteDiverged appends the entries of found that are new or lower, and returns them.
-func (j *Journal) noteDiverged(found []bookmark.Bookmark) (news []bookmark.Bookmark, err error) {
-	err = j.appending(func() error {
+// appendDiverged appends the entries of found that are new or lower, and returns them.
+func (j *Journal) appendDiverged(found []bookmark.Bookmark) (news []bookmark.Bookmark, err error) {
+	err = j.withRoom(func() error {
 		for _, b := range found {
-			p := j.table.of(b.Publisher)
+			p := j.table.lookup(b.Publisher)
 			b.Sequence = max(1, min(b.Sequence, p.have+1))
 			if p.diverged == 0 || b.Sequence < p.diverged {
 				news = append(news, b)
@@ -99,7 +99,7 @@ func (t *table) divergedList() (list []bookmark.Bookmark) {
 // applyDiverged notes diverged publishers. A noted number can only fall.
 func (t *table) applyDiverged(list []bookmark.Bookmark) {
 	for _, b := range list {
-		if p := t.publisher(b.Publisher); p.diverged == 0 || b.Sequence < p.diverged {
+		if p := t.ensure(b.Publisher); p.diverged == 0 || b.Sequence < p.diverged {
 			p.diverged = b.Sequence
 		}
 	}
@@ -107,5 +107,5 @@ func (t *table) applyDiverged(list []bookmark.Bookmark) {
 
 func (c *coder) diverged(list *[]bookmark.Bookmark) {
 	c.bookmarks(list)
-	c.check(!slices.ContainsFunc(*list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 }))
+	c.require(!slices.ContainsFunc(*list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 }))
 }

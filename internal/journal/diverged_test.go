@@ -12,7 +12,7 @@ import (
 
 func diverge(t *testing.T, j *journal.Journal, publisher, from uint64) []bookmark.Bookmark {
 	t.Helper()
-	changed, err := j.Diverge([]bookmark.Bookmark{{Publisher: publisher, Sequence: from}})
+	changed, err := j.NoteDiverged([]bookmark.Bookmark{{Publisher: publisher, Sequence: from}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestDivergedAdmitsNothing(t *testing.T) {
 	for _, s := range []uint64{3, 5, 6, 8} {
 		put(t, j, message(1, s, fmt.Sprint(s)), journal.Diverged)
 	}
-	put(t, j, message(2, 6, "6"), journal.Take)
+	put(t, j, message(2, 6, "6"), journal.Accepted)
 	if s, _ := j.State(1); s.Have != 5 || s.Diverged != 4 {
 		t.Errorf("state %+v", s)
 	}
@@ -95,13 +95,13 @@ func TestDivergedSurvives(t *testing.T) {
 	put(t, again, message(1, 6, "6"), journal.Diverged)
 }
 
-// A marker without a running CRC makes the publisher's CRC unknown. It stays unknown, also
+// A marker without a running ContentCRC makes the publisher's ContentCRC unknown. It stays unknown, also
 // on disk, until another marker brings one.
 func TestRunningCRCUnknown(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
 	gone := func(from, to uint64, crc uint32, cause journal.Cause) {
-		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Prev: from, Sequence: to, RunningCRC: crc, Cause: cause}, journal.Take)
+		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Prev: from, Sequence: to, RunningCRC: crc, Cause: cause}, journal.Accepted)
 	}
 	crc := func() uint32 {
 		s, _ := j.State(1)
@@ -132,7 +132,7 @@ func TestDivergedBehindDamage(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk, large)
 	for n := range uint64(20) {
-		put(t, j, message(1, n+1, fmt.Sprintf("<%d>", n+1)), journal.Take)
+		put(t, j, message(1, n+1, fmt.Sprintf("<%d>", n+1)), journal.Accepted)
 	}
 	diverge(t, j, 2, 1)
 	end(t, j)

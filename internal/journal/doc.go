@@ -63,7 +63,7 @@
 //	count of tombstone reasons and these (length, bytes),
 //	count of topics and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
-//	  id (8), check (16; 0: not known), have, floor, running CRC (4), the group's
+//	  id (8), check (16; 0: not known), have, floor, running ContentCRC (4), the group's
 //	  clock when last seen (8), the sequence at which it was closed (0: never),
 //	  the group's clock when that was found,
 //	  count of topics, then for each its number (from 1; 0: any; 2^32-1: those that
@@ -73,7 +73,7 @@
 //	  the index of its reason,
 //	the cluster (17),
 //	diverged publishers, as in their state record,
-//	count of publishers whose running CRC is not known, and their ids (8),
+//	count of publishers whose running ContentCRC is not known, and their ids (8),
 //	0, or 1, the decree, and the publishers that have used it, as above,
 //	the group's clock, the Forgotten clock, the age of the log when the group's
 //	clock rose last (8)
@@ -98,7 +98,7 @@
 //
 // # CRCs
 //
-// The sum of a message's content is part of its record. The running CRC of a publisher
+// The sum of a message's content is part of its record. The running ContentCRC of a publisher
 // (R11) is chained over (previous value, sequence, sum) of its messages of carried topics,
 // where a sum below 3 counts as 3. Both are the same on every instance.
 package journal

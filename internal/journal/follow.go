@@ -32,8 +32,8 @@ type Follower struct {
 	bound  Position // it may read up to here without asking the journal
 	err    error    // final
 
-	ahead []seglog.Record // buffer of Ahead
-	run   []record.Ordinary
+	peeked []seglog.Record // buffer of Ahead
+	run    []record.OrdinaryMessage
 }
 
 // Follow returns a follower whose first record is at from; 0 means the oldest record. If
@@ -53,15 +53,15 @@ func (f *Follower) Seek(to Position) {
 	f.err = nil
 	if to == 0 {
 		to = f.j.log.First()
-	} else if err := f.j.skipped(to); err != nil {
+	} else if err := f.j.checkTrimmed(to); err != nil {
 		f.err = fmt.Errorf("journal: follow from %v: %w", to, err)
 	}
 	f.cursor.Seek(to)
 }
 
-// notZero replaces position 0 by the position of the first record. Follow takes 0 for the
+// resolveZero replaces position 0 by the position of the first record. Follow takes 0 for the
 // oldest record, which is another one once retention has removed the first.
-func (j *Journal) notZero(at Position) Position {
+func (j *Journal) resolveZero(at Position) Position {
 	if at > 0 {
 		return at
 	}
@@ -79,7 +79,7 @@ func (j *Journal) notZero(at Position) Position {
 func (f *Follower) Next(r *Record) (bool, error) {
 	for f.err == nil {
 		at := f.cursor.Position()
-		if at >= f.bound && !f.extend(at) {
+		if at >= f.bound && !f.raiseBound(at) {
 			return false, f.err
 		}
 		rec, err := f.cursor.Next()
@@ -90,10 +90,10 @@ func (f *Follower) Next(r *Record) (bool, error) {
 			err = ErrClosed
 		}
 		if err == nil && rec.Position != at {
-			err = f.j.skipped(at)
+			err = f.j.checkTrimmed(at)
 		}
 		// The bytes before the bound may be the log's own, without a record.
-		if err == nil && rec.Position >= f.bound && !f.extend(rec.Position) {
+		if err == nil && rec.Position >= f.bound && !f.raiseBound(rec.Position) {
 			f.cursor.Seek(rec.Position)
 			return false, f.err
 		}
@@ -111,21 +111,21 @@ func (f *Follower) Next(r *Record) (bool, error) {
 	return false, f.err
 }
 
-// runMost is the highest number of records that Ahead looks at.
-const runMost = 256
+// maxPeek is the highest number of records that Ahead looks at.
+const maxPeek = 256
 
-// Ahead returns the records that Next would return next, as far as they are ordinary
+// NewestAhead returns the records that Next would return next, as far as they are ordinary
 // messages of the publisher with the numbers from, from+1 and so on, and are read from the
 // disk already. They are valid as long as the record of the last Next.
-func (f *Follower) Ahead(publisher, from uint64) []record.Ordinary {
+func (f *Follower) PeekRun(publisher, from uint64) []record.OrdinaryMessage {
 	f.run = f.run[:0]
 	if f.err != nil {
 		return nil
 	}
-	f.ahead = f.cursor.Ahead(f.ahead[:0], runMost)
-	for i := range f.ahead {
-		rec := &f.ahead[i]
-		if Kind(rec.Kind) != Message || len(rec.Payload) < timeLen || rec.Position >= f.bound && !f.extend(rec.Position) {
+	f.peeked = f.cursor.Buffered(f.peeked[:0], maxPeek)
+	for i := range f.peeked {
+		rec := &f.peeked[i]
+		if Kind(rec.Kind) != Message || len(rec.Payload) < timeLen || rec.Position >= f.bound && !f.raiseBound(rec.Position) {
 			break
 		}
 		o, is := record.AsOrdinary(rec.Payload[timeLen:])
@@ -140,12 +140,12 @@ func (f *Follower) Ahead(publisher, from uint64) []record.Ordinary {
 // Skip moves behind the first n records that Ahead has returned.
 func (f *Follower) Skip(n int) {
 	if n > 0 {
-		f.cursor.Skip(&f.ahead[n-1])
+		f.cursor.Skip(&f.peeked[n-1])
 	}
 }
 
-// extend asks the journal for the bound, and reports whether it is beyond at.
-func (f *Follower) extend(at Position) bool {
+// raiseBound asks the journal for the bound, and reports whether it is beyond at.
+func (f *Follower) raiseBound(at Position) bool {
 	f.j.mu.Lock()
 	defer f.j.mu.Unlock()
 	f.bound = f.j.durable
@@ -158,8 +158,8 @@ func (f *Follower) extend(at Position) bool {
 	return f.err == nil && at < f.bound
 }
 
-// skipped returns ErrTrimmed if retention has removed records at or behind a position.
-func (j *Journal) skipped(at Position) error {
+// checkTrimmed returns ErrTrimmed if retention has removed records at or behind a position.
+func (j *Journal) checkTrimmed(at Position) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if at < j.trimmed {

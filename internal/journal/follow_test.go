@@ -41,7 +41,7 @@ func TestFollowLimits(t *testing.T) {
 func TestFollowLeavesStateRecordsOut(t *testing.T) {
 	j := open(t, memfs.New())
 	fill(t, j, 1, 1, 1)
-	if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(1)}); err != nil {
+	if err := j.NoteDegraded(journal.DegradedInterval{Destination: "b", Begin: time.UnixMicro(1)}); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, j, 1, 2, 2)
@@ -57,7 +57,7 @@ func TestFollowFromPosition(t *testing.T) {
 	var at []journal.Position
 	for range 100 {
 		r := message(1, 0, "b")
-		put(t, j, r, journal.Take)
+		put(t, j, r, journal.Accepted)
 		at = append(at, journal.Position(r.Position))
 	}
 	for i, p := range at {
@@ -85,7 +85,7 @@ func TestFollowWhileTrimming(t *testing.T) {
 	}
 	j := open(t, memfs.New(), func(o *journal.Options) {
 		o.OnAppend = func(uint64, uint64) { poke() }
-		o.OnDurable = func([]journal.Moved, bool) { poke() }
+		o.OnDurable = func([]journal.Advance, bool) { poke() }
 	})
 	stop := make(chan struct{})
 	done := make(chan struct{})
@@ -97,7 +97,7 @@ func TestFollowWhileTrimming(t *testing.T) {
 				return
 			default:
 			}
-			put(t, j, message(1, 0, "body"), journal.Take)
+			put(t, j, message(1, 0, "body"), journal.Accepted)
 			if i%50 == 0 {
 				if _, err := j.Trim(journal.Retention{Bytes: 12 << 10}); err != nil {
 					t.Error(err)
@@ -138,7 +138,7 @@ func TestFollowWhileTrimming(t *testing.T) {
 func TestFollowTrimmed(t *testing.T) {
 	j := open(t, memfs.New())
 	for range 300 { // more than a cursor reads at once
-		put(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Take)
+		put(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Accepted)
 	}
 	synced(t, j)
 	behind, atEnd := j.Follow(j.First(), journal.Durable), j.Follow(j.End(), journal.Durable)

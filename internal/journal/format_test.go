@@ -43,6 +43,6 @@ func again(kind string, b []byte) ([]byte, error) {
 		s, err := decodeSummary(b)
 		return appendSummary(nil, s), err
 	}
-	x, err := decodeState(b)
+	x, err := decodeChange(b)
 	return x.payload(), err
 }

@@ -44,7 +44,7 @@ func openOn(t fataler, disk seglog.FS, change ...func(*journal.Options)) *journa
 	return j
 }
 
-// open opens a journal, which is verified and closed at the end of the test.
+// publishers opens a journal, which is verified and closed at the end of the test.
 func open(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
 	t.Helper()
 	j := openOn(t, disk, change...)
@@ -52,7 +52,7 @@ func open(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journ
 	return j
 }
 
-// end verifies and closes a journal that is still in use.
+// reset verifies and closes a journal that is still in use.
 func end(t fataler, j *journal.Journal) {
 	t.Helper()
 	if _, err := journals.VerifyOpen(j, j.Disk(), dir); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {
@@ -83,7 +83,7 @@ func put(t fataler, j *journal.Journal, r *journal.Record, want journal.Verdict)
 func fill(t fataler, j *journal.Journal, publisher, from, to uint64) {
 	t.Helper()
 	for s := from; s <= to; s++ {
-		put(t, j, message(publisher, s, fmt.Sprintf("%d|%d", publisher, s)), journal.Take)
+		put(t, j, message(publisher, s, fmt.Sprintf("%d|%d", publisher, s)), journal.Accepted)
 	}
 }
 
@@ -95,7 +95,7 @@ func synced(t fataler, j *journal.Journal) {
 }
 
 // state returns the state of a publisher, which may be unknown.
-func state(j *journal.Journal, publisher uint64) journal.State {
+func state(j *journal.Journal, publisher uint64) journal.PublisherState {
 	s, _ := j.State(publisher)
 	return s
 }
@@ -122,21 +122,21 @@ func read(t fataler, f *journal.Follower) []string {
 	}
 }
 
-// A clock stands still until it is moved.
-type clock struct {
+// A ageClock stands still until it is moved.
+type ageClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func newClock() *clock { return &clock{now: time.UnixMicro(1e15)} }
+func newClock() *ageClock { return &ageClock{now: time.UnixMicro(1e15)} }
 
-func (c *clock) Now() time.Time {
+func (c *ageClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) add(d time.Duration) {
+func (c *ageClock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
@@ -208,12 +208,12 @@ func (f gatedFile) Sync() error {
 type ledger struct {
 	mu      sync.Mutex
 	durable map[uint64]uint64
-	calls   [][]journal.Moved
+	calls   [][]journal.Advance
 }
 
 func (l *ledger) use(o *journal.Options) {
 	l.durable = make(map[uint64]uint64)
-	o.OnDurable = func(moved []journal.Moved, _ bool) {
+	o.OnDurable = func(moved []journal.Advance, _ bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.calls = append(l.calls, slices.Clone(moved))
@@ -258,8 +258,8 @@ func encode(t testing.TB, r journal.Record) []byte {
 	return raw
 }
 
-// same compares the parts of two records that a link carries.
-func same(a, b journal.Record) bool {
+// sameRecord compares the parts of two records that a link carries.
+func sameRecord(a, b journal.Record) bool {
 	for _, r := range []*journal.Record{&a, &b} {
 		r.Position, r.Next, r.Time, r.Raw, r.Sum = 0, 0, 0, nil, 0
 		for _, f := range []*[]byte{&r.Topic, &r.Body, &r.Reason, &r.User, &r.CorrelationID, &r.SOWKey} {

@@ -6,9 +6,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// holesMost bounds the holes of a publisher that are remembered. Beyond it the two oldest
+// maxHoles bounds the holes of a publisher that are remembered. Beyond it the two oldest
 // become one. The causes inside that one are no longer known, so it counts as lost.
-const holesMost = 64
+const maxHoles = 64
 
 // A hole is the sequences from to to, both included, of a publisher that are not on this
 // instance. A gone marker says so; retention has not removed them here.
@@ -17,14 +17,14 @@ type hole struct {
 	cause    Cause
 }
 
-// gone notes the sequences that a gone marker stands for. They become a hole, and the floor
+// addHole notes the sequences that a gone marker stands for. They become a hole, and the floor
 // stays: it says that retention has removed everything up to it here. But removed messages
 // raise the floor if nothing is between it and them. The cause Closed counts as Removed,
 // and if the marker begins at 1 the publisher is closed at its end.
-func (p *publisher) gone(h hole) {
+func (p *publisher) addHole(h hole) {
 	if h.cause == Closed {
 		if h.cause = Removed; h.from == 1 {
-			p.closed, p.closedAt = h.to, p.seen
+			p.closedUpTo, p.closedAt = h.to, p.seen
 		}
 	}
 	if h.cause == Removed && p.floor == h.from-1 || failpoint.On(failpoint.R2MarkerIsFloor) {
@@ -32,7 +32,7 @@ func (p *publisher) gone(h hole) {
 		return
 	}
 	p.holes = append(p.holes, h)
-	if len(p.holes) > holesMost {
+	if len(p.holes) > maxHoles {
 		p.holes[1].from, p.holes[1].cause = p.holes[0].from, Lost
 		p.holes = slices.Delete(p.holes, 0, 1)
 	}
@@ -45,8 +45,8 @@ func (p *publisher) raiseFloor(to uint64) {
 	p.holes = slices.DeleteFunc(p.holes, func(h hole) bool { return h.to <= p.floor && h.cause != Lost })
 }
 
-// inHole returns the hole that contains a sequence.
-func (p *publisher) inHole(sequence uint64) (h hole, in bool) {
+// holeAt returns the hole that contains a sequence.
+func (p *publisher) holeAt(sequence uint64) (h hole, in bool) {
 	i := slices.IndexFunc(p.holes, func(h hole) bool { return h.from <= sequence && sequence <= h.to })
 	if i < 0 {
 		return hole{}, false
@@ -58,5 +58,5 @@ func (c *coder) hole(h *hole) {
 	c.uvarint(&h.from)
 	c.uvarint(&h.to)
 	c.byte((*byte)(&h.cause))
-	c.check(0 < h.from && h.from <= h.to && h.cause <= Lost)
+	c.require(0 < h.from && h.from <= h.to && h.cause <= Lost)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// faultsMost is the number of faults that an inspection lists; further faults are only
+// maxFaults is the number of faults that an inspection lists; further faults are only
 // counted.
-const faultsMost = 1000
+const maxFaults = 1000
 
 // A Report has the counts of an inspection.
 type Report struct {
@@ -25,18 +25,18 @@ type Report struct {
 // An Inspection is the result of Inspect.
 type Inspection struct {
 	Report
-	Log       seglog.Inspection
-	States    []State    // of each publisher, ordered by id; Durable is 0
-	Cluster   Cluster    // the journal's group
-	Intervals []Interval // degraded ones that are remembered
-	Faults    []error    // violations of a promise (G3, G4) and contradictions, the first thousand
-	Faulty    int        // the number of all faults
+	Log               seglog.Inspection
+	States            []PublisherState   // of each publisher, ordered by id; Durable is 0
+	Cluster           Cluster            // the journal's group
+	DegradedIntervals []DegradedInterval // degraded ones that are remembered
+	Faults            []error            // violations of a promise (G3, G4) and contradictions, the first thousand
+	FaultCount        int                // the number of all faults
 }
 
 // Sound reports whether the journal has no fault, no damage and no set-aside records. A
 // torn tail is no fault.
 func (i *Inspection) Sound() bool {
-	return i.Faulty == 0 && len(i.Log.Damage) == 0 && i.Log.Aside == nil
+	return i.FaultCount == 0 && len(i.Log.Damage) == 0 && i.Log.Aside == nil
 }
 
 // Inspect reads a whole journal that nobody has open, and changes nothing. It checks that
@@ -55,7 +55,7 @@ func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, er
 	if err != nil {
 		return i.found, fmt.Errorf("journal: %w", err)
 	}
-	i.found.Publishers, i.found.Intervals, i.found.Cluster = len(i.found.Have), i.table.intervals, i.table.cluster
+	i.found.Publishers, i.found.DegradedIntervals, i.found.Cluster = len(i.found.Have), i.table.intervals, i.table.cluster
 	for _, p := range i.table.sorted() {
 		i.found.States = append(i.found.States, p.state())
 	}
@@ -64,25 +64,25 @@ func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, er
 
 // An inspector builds an Inspection while seglog.Inspect visits the log.
 type inspector struct {
-	table *table
-	fn    func(*Record) error
-	found Inspection
-	time  int64  // of the newest record
-	last  Record // scratch
+	table   *table
+	fn      func(*Record) error
+	found   Inspection
+	time    int64  // of the newest record
+	scratch Record // scratch
 
 	// Of the segment that is being read.
-	summary []byte
-	whole   bool            // no damage in it so far
-	damaged bool            // records may be missing between the last one and the next head
-	highest bookmark.Vector // highest sequence of each publisher
-	inside  []stretch       // stretches of its outline, from the one that is being read
-	rest    Position        // the end of these stretches
-	stretch bookmark.Vector // highest sequence of each publisher in the stretch that is being read
+	summary    []byte
+	undamaged  bool            // no damage in it so far
+	damaged    bool            // records may be missing between the last one and the next head
+	highest    bookmark.Vector // highest sequence of each publisher
+	extents    []extent        // recentExtents of its outline, from the one that is being read
+	extentsEnd Position        // the end of these stretches
+	inExtent   bookmark.Vector // highest sequence of each publisher in the stretch that is being read
 }
 
-// note adds a fault.
-func (i *inspector) note(fault error) {
-	if i.found.Faulty++; i.found.Faulty <= faultsMost {
+// noteRecord adds a fault.
+func (i *inspector) addFault(fault error) {
+	if i.found.FaultCount++; i.found.FaultCount <= maxFaults {
 		i.found.Faults = append(i.found.Faults, fault)
 	}
 }
@@ -90,15 +90,15 @@ func (i *inspector) note(fault error) {
 // segment begins a segment.
 func (i *inspector) segment(s seglog.Segment) error {
 	i.endSegment()
-	i.summary, i.whole, i.found.Segments = s.Summary, true, i.found.Segments+1
-	i.highest, i.stretch, i.inside = make(bookmark.Vector), make(bookmark.Vector), nil
+	i.summary, i.undamaged, i.found.Segments = s.Summary, true, i.found.Segments+1
+	i.highest, i.inExtent, i.extents = make(bookmark.Vector), make(bookmark.Vector), nil
 	if err := i.head(s.Head); err != nil {
 		return err
 	}
 	sum, err := decodeSummary(s.Summary)
 	if err == nil {
-		if i.inside, i.rest, err = sum.inside(); err != nil {
-			i.note(err)
+		if i.extents, i.extentsEnd, err = sum.decodeOutline(); err != nil {
+			i.addFault(err)
 		}
 	}
 	return nil
@@ -117,17 +117,17 @@ func (i *inspector) head(head []byte) error {
 	}
 	if err != nil {
 		i.table.reset()
-		i.note(err)
+		i.addFault(err)
 		return nil
 	}
-	have := i.table.haves()
-	i.before(have)
+	have := i.table.haveVector()
+	i.compareHead(have)
 	i.found.Have, i.damaged = have, false
 	return nil
 }
 
 func (i *inspector) damage(*seglog.DamageError) error {
-	i.whole, i.damaged = false, true
+	i.undamaged, i.damaged = false, true
 	return nil
 }
 
@@ -136,9 +136,9 @@ func (i *inspector) record(rec seglog.Record) error {
 		i.state(rec)
 		return nil
 	}
-	r := &i.last
+	r := &i.scratch
 	if err := decodeLogged(rec, r); err != nil {
-		i.note(err)
+		i.addFault(err)
 		return nil
 	}
 	i.check(r)
@@ -151,9 +151,9 @@ func (i *inspector) record(rec seglog.Record) error {
 
 // state applies a state record.
 func (i *inspector) state(rec seglog.Record) {
-	c, err := decodeState(rec.Payload)
+	c, err := decodeChange(rec.Payload)
 	if err != nil {
-		i.note(fmt.Errorf("record at %v: %w", rec.Position, err))
+		i.addFault(fmt.Errorf("record at %v: %w", rec.Position, err))
 		return
 	}
 	if c.kind == stateForgotten {

@@ -34,7 +34,7 @@ func TestInspectFinds(t *testing.T) {
 		if err != nil || n != len(tt.rs) || found.Records != n || found.Sound() != (tt.faults == "") {
 			t.Errorf("%s: %+v, %v", tt.name, found, err)
 		}
-		if tt.faults != "" && (found.Faulty != 1 || !strings.HasPrefix(found.Faults[0].Error(), tt.faults)) {
+		if tt.faults != "" && (found.FaultCount != 1 || !strings.HasPrefix(found.Faults[0].Error(), tt.faults)) {
 			t.Errorf("%s: %v", tt.name, found.Faults)
 		}
 		if disk.String() != before {
@@ -59,7 +59,7 @@ func TestInspectDamaged(t *testing.T) {
 	}
 	disk.Flip(name, int64(at))
 	found, err := journal.Inspect(disk, dir, nil)
-	if err != nil || len(found.Log.Damage) != 1 || found.Faulty != 1 || found.Records != 209 {
+	if err != nil || len(found.Log.Damage) != 1 || found.FaultCount != 1 || found.Records != 209 {
 		t.Fatalf("%+v, %v", found, err)
 	}
 	if text := found.Faults[0].Error(); !strings.Contains(text, "missing at a damaged place") {
@@ -134,11 +134,11 @@ func TestCompare(t *testing.T) {
 
 // describe formats a comparison.
 func describe(c journal.Comparison) string {
-	kinds := map[journal.Difference]string{journal.OnlyOne: "only", journal.Content: "content", journal.Order: "order"}
+	kinds := map[journal.Difference]string{journal.DiffMissing: "only", journal.DiffContent: "content", journal.DiffOrder: "order"}
 	var all []string
-	for _, d := range c.Differing {
-		all = append(all, fmt.Sprintf("%d: %s %d/%d, in all %d/%d and %d", d.Publisher, kinds[d.What],
-			d.Entry[0].Sequence, d.Entry[1].Sequence, d.Only[0], d.Only[1], d.Content))
+	for _, d := range c.Diffs {
+		all = append(all, fmt.Sprintf("%d: %s %d/%d, in all %d/%d and %d", d.Publisher, kinds[d.First],
+			d.Entries[0].Sequence, d.Entries[1].Sequence, d.OnlyIn[0], d.OnlyIn[1], d.ContentDiffers))
 	}
 	return strings.Join(all, "; ")
 }

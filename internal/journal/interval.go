@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// An Interval is a time in which a destination was left out, so that acks were single.
+// An DegradedInterval is a time in which a destination was left out, so that acks were single.
 // Destination and Begin identify it. Times have a precision of a microsecond.
-type Interval struct {
+type DegradedInterval struct {
 	Destination string
 	Begin       time.Time
-	End         time.Time // zero: still going on
-	Ranges      []Range   // settled without the destination, per publisher
+	End         time.Time        // zero: still going on
+	Ranges      []PublisherRange // settled without the destination, per publisher
 }
 
-// Degraded notes an interval in which a sync link was left out (R5), or updates one that
+// NoteDegraded notes an interval in which a sync link was left out (R5), or updates one that
 // was noted before. The journal keeps the interval until retention would have removed its
 // records.
-func (j *Journal) Degraded(i Interval) error {
+func (j *Journal) NoteDegraded(i DegradedInterval) error {
 	if i.Destination == "" || i.Begin.IsZero() {
 		panic("BUG: journal.Degraded without destination or begin")
 	}
@@ -29,8 +29,8 @@ func (j *Journal) Degraded(i Interval) error {
 	return annotate(j.appendChange(change{kind: stateInterval, interval: i}), "note degraded interval of %s", i.Destination)
 }
 
-// Intervals returns the remembered degraded intervals, oldest first.
-func (j *Journal) Intervals() []Interval {
+// DegradedIntervals returns the remembered degraded intervals, oldest first.
+func (j *Journal) DegradedIntervals() []DegradedInterval {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	is := slices.Clone(j.table.intervals)
@@ -40,20 +40,20 @@ func (j *Journal) Intervals() []Interval {
 	return is
 }
 
-// intervalLeast is the length of the shortest coded interval.
-const intervalLeast = 1 + 8 + 8 + 1
+// minIntervalLen is the length of the shortest coded interval.
+const minIntervalLen = 1 + 8 + 8 + 1
 
-func (c *coder) interval(i *Interval) {
+func (c *coder) interval(i *DegradedInterval) {
 	c.text(&i.Destination)
 	c.time(&i.Begin)
 	end := int64(0) // still going on
 	if !i.End.IsZero() {
 		end = i.End.UnixMicro()
 	}
-	if number(c, &end); c.reads && end != 0 {
+	if number(c, &end); c.reading && end != 0 {
 		i.End = time.UnixMicro(end)
 	}
-	listOf(c, &i.Ranges, 8+1+1, func(c *coder, r *Range) {
+	codeList(c, &i.Ranges, 8+1+1, func(c *coder, r *PublisherRange) {
 		number(c, &r.Publisher)
 		c.uvarint(&r.From)
 		c.uvarint(&r.To)

@@ -13,11 +13,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// Moved reports that durable(p) of Publisher has risen to Sequence.
-type Moved struct{ Publisher, Sequence uint64 }
+// Advance reports that durable(p) of Publisher has risen to Sequence.
+type Advance struct{ Publisher, Sequence uint64 }
 
-// A State is the journal's knowledge of one publisher.
-type State struct {
+// A PublisherState is the journal's knowledge of one publisher.
+type PublisherState struct {
 	Publisher  uint64
 	Check      bookmark.Check // zero: not known
 	Have       uint64         // highest sequence in the journal, durable or not
@@ -26,15 +26,15 @@ type State struct {
 	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or none
 
 	Removed    uint64 // highest sequence that retention has removed: Floor, or below it
-	RemovedCRC uint32 // running CRC at Removed; 0: not known
-	Diverged   uint64 // first sequence not proven equal on all instances (R11); 0: not diverged
+	RemovedCRC uint32 // runningCRCs ContentCRC at Removed; 0: not known
+	Diverged   uint64 // firstNumber sequence not proven equal on all instances (R11); 0: not diverged
 	Closing    bool   // all its messages are removed, not seen for twice retain: may be forgotten (R10)
-	Closed     uint64 // no instance has anything of it up to this sequence
+	ClosedUpTo uint64 // no instance has anything of it up to this sequence
 	Leaving    bool   // it has been closed at Have for as long as retain
 }
 
-// A Range is the sequences From to To, both included, of one publisher.
-type Range struct {
+// A PublisherRange is the sequences From to To, both included, of one publisher.
+type PublisherRange struct {
 	Publisher uint64
 	From      uint64
 	To        uint64
@@ -46,7 +46,7 @@ type Journal struct {
 	o    Options
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
-	retention
+	trimState
 	diverged atomic.Pointer[bookmark.Vector] // that are durable; nil: none; only replaced, never changed
 
 	mu     sync.Mutex
@@ -54,35 +54,35 @@ type Journal struct {
 	synced sync.Cond // callers wait here: durable or taken moved, failed, closed
 	table  *table
 	dirty  []*publisher // publishers whose have is above durable
-	batch  batch        // the newest one that the syncer has taken
+	batch  syncBatch    // the newest one that the syncer has taken
 	// Positions. Invariant: durable <= taken <= end. The syncer is making the records below
 	// taken durable. The records below durable were written before the start of an fsync
 	// that succeeded.
-	durable, taken, end Position
-	summaries           map[Position]summary // of sealed segments, by first position
-	trimmed             Position             // behind the last record that Trim has removed
-	scratch             []byte               // buffer of Append: time, header, content up to the body
-	ending
-	mending
+	durable, syncEnd, end Position
+	summaries             map[Position]summary // of sealed segments, by first position
+	trimmed               Position             // behind the last record that Trim has removed
+	scratch               []byte               // buffer of Append: time, header, content up to the body
+	stopState
+	repairState
 }
 
-// ending is the state that stops the journal from taking records.
-type ending struct {
+// stopState is the state that stops the journal from taking records.
+type stopState struct {
 	closed, killed bool
 	err            error // of the disk; final
 }
 
-// retention is the state of Trim.
-type retention struct {
-	trimmer chan struct{} // Trim holds its one token for the whole call, also while it waits for the disk
-	clock   clock
+// trimState is the state of Trim.
+type trimState struct {
+	trimmer  chan struct{} // Trim holds its one token for the whole call, also while it waits for the disk
+	ageClock ageClock
 }
 
-// mending is the state of a repair after damage. Journal.mu guards it.
-type mending struct {
-	damage *seglog.DamageError // nil: no damage, or everything is merged
-	aside  *aside              // nil: no record is set aside
-	merges atomic.Bool         // aside is not nil; read without mu
+// repairState is the state of a repair after damage. Journal.mu guards it.
+type repairState struct {
+	damage   *seglog.DamageError // nil: no damage, or everything is merged
+	asideLog *asideLog           // nil: no record is set aside
+	hasAside atomic.Bool         // asideLog is not nil; read without mu
 }
 
 // Open opens or creates the journal in o.Dir and starts the syncer. When it returns, every
@@ -107,7 +107,7 @@ func open(o Options) (*Journal, error) {
 		if err != nil {
 			return nil, fmt.Errorf("journal: open: %w", err)
 		}
-		err = j.learnContents()
+		err = j.loadContentSums()
 		if _, damaged := errors.AsType[*seglog.DamageError](err); damaged {
 			// The log has noted the damaged place, and checks it when it is opened again.
 			if err := j.log.Abandon(); err != nil {
@@ -115,7 +115,7 @@ func open(o Options) (*Journal, error) {
 			}
 			continue
 		}
-		j.learnRemoved(j.log.First())
+		j.loadRemoved(j.log.First())
 		if err == nil {
 			err = j.openAside()
 		}
@@ -134,7 +134,7 @@ func open(o Options) (*Journal, error) {
 // openLog opens the log and rebuilds the table.
 func openLog(o Options) (*Journal, error) {
 	t := newTable(o.Carried)
-	t.stretches = newStretches(o.SegmentBytes)
+	t.extents = newRecentExtents(o.SegmentBytes)
 	log, err := seglog.Open(seglog.Options{
 		FS:           o.FS,
 		Dir:          o.Dir,
@@ -149,11 +149,11 @@ func openLog(o Options) (*Journal, error) {
 	}
 	j := &Journal{o: o, log: log, table: t, done: make(chan struct{}), summaries: make(map[Position]summary)}
 	j.work.L, j.synced.L = &j.mu, &j.mu
-	j.clock, j.trimmer = newClock(&j.o, t), make(chan struct{}, 1)
-	t.keptAge, t.clock = t.age, j.clock.age
+	j.ageClock, j.trimmer = newClock(&j.o, t), make(chan struct{}, 1)
+	t.notedAge, t.ageNow = t.age, j.ageClock.age
 	j.batch.segment = t.segment
 	j.end = log.End()
-	j.durable, j.taken = j.end, j.end
+	j.durable, j.syncEnd = j.end, j.end
 	for _, p := range t.sorted() {
 		p.durable = p.have
 	}
@@ -161,28 +161,28 @@ func openLog(o Options) (*Journal, error) {
 	return j, nil
 }
 
-// State returns the state of a publisher; known is false if the journal does not know it.
-func (j *Journal) State(publisher uint64) (s State, known bool) {
+// PublisherState returns the state of a publisher; known is false if the journal does not know it.
+func (j *Journal) State(publisher uint64) (s PublisherState, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	p := j.table.byID[publisher]
 	if p == nil {
-		return State{}, false
+		return PublisherState{}, false
 	}
 	return j.table.state(p), true
 }
 
 // States returns the states of all publishers, ordered by id.
-func (j *Journal) States() []State { return j.StatesFrom(0, math.MaxInt) }
+func (j *Journal) States() []PublisherState { return j.StatesFrom(0, math.MaxInt) }
 
 // StatesFrom returns the states of the publishers whose id is at least from, ordered by id,
 // and no more than most of them.
-func (j *Journal) StatesFrom(from uint64, most int) []State {
+func (j *Journal) StatesFrom(from uint64, most int) []PublisherState {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	at, _ := j.table.find(from)
 	all := j.table.sorted()[at:]
-	states := make([]State, min(most, len(all)))
+	states := make([]PublisherState, min(most, len(all)))
 	for i := range states {
 		states[i] = j.table.state(all[i])
 	}
@@ -198,34 +198,34 @@ func (j *Journal) Publishers() int {
 
 // Tombstones returns the refused messages of a publisher above a sequence, in order. It
 // returns the newest 1,024 at most.
-func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {
+func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	ts := j.table.of(publisher).refused()
+	ts := j.table.lookup(publisher).newestTombstones()
 	at, _ := slices.BinarySearchFunc(ts, above+1, bySequenceOf)
 	return slices.Clone(ts[at:])
 }
 
-// Seen notes that a publisher is in use now, so that retention keeps it in the table.
-func (j *Journal) Seen(publisher uint64) {
+// Touch notes that a publisher is in use now, so that retention keeps it in the table.
+func (j *Journal) Touch(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p := j.table.byID[publisher]; p != nil {
-		p.seen = j.table.closing.Clock
+		p.seen = j.table.groupClock.Now
 	}
 }
 
 // First returns the position of the oldest record.
-func (j *Journal) First() Position { return j.notZero(j.log.First()) }
+func (j *Journal) First() Position { return j.resolveZero(j.log.First()) }
 
 // End returns the position behind the newest record.
-func (j *Journal) End() Position { return locked(&j.mu, &j.end) }
+func (j *Journal) End() Position { return readLocked(&j.mu, &j.end) }
 
-// Durable returns the position behind the newest durable record.
-func (j *Journal) Durable() Position { return locked(&j.mu, &j.durable) }
+// DurableEnd returns the position behind the newest durable record.
+func (j *Journal) DurableEnd() Position { return readLocked(&j.mu, &j.durable) }
 
-// locked returns a value that mu guards.
-func locked[T any](mu *sync.Mutex, value *T) T {
+// readLocked returns a value that mu guards.
+func readLocked[T any](mu *sync.Mutex, value *T) T {
 	mu.Lock()
 	defer mu.Unlock()
 	return *value
@@ -235,7 +235,7 @@ func locked[T any](mu *sync.Mutex, value *T) T {
 // The vector covers only messages that were durable when the call returned. It is the base
 // of a subscription that starts at NOW (R9).
 func (j *Journal) DurableVector() (Position, bookmark.Vector) {
-	return j.Durable(), j.vector(j.Publishers(), func(p *publisher) uint64 { return p.durable })
+	return j.DurableEnd(), j.vector(j.Publishers(), func(p *publisher) uint64 { return p.durable })
 }
 
 // Floors returns the floor of every publisher that has one. It is the base of a
@@ -248,7 +248,7 @@ func (j *Journal) Floors() bookmark.Vector {
 // entries.
 func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector {
 	v := make(bookmark.Vector, about)
-	j.each(func(p *publisher) {
+	j.eachPublisher(func(p *publisher) {
 		if n := of(p); n > 0 {
 			v[p.id] = n
 		}
@@ -256,19 +256,19 @@ func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector 
 	return v
 }
 
-// eachAtOnce is the number of publishers that are visited under one hold of mu, while
+// publishersPerLock is the number of publishers that are visited under one hold of mu, while
 // appends wait.
-const eachAtOnce = 1024
+const publishersPerLock = 1024
 
-// each calls f for each publisher, ordered by id, with mu held. It releases mu after every
-// eachAtOnce publishers, so that an append does not wait for the whole table.
-func (j *Journal) each(f func(*publisher)) {
+// eachPublisher calls f for each publisher, ordered by id, with mu held. It releases mu after every
+// publishersPerLock publishers, so that an append does not wait for the whole table.
+func (j *Journal) eachPublisher(f func(*publisher)) {
 	for next, more := uint64(0), true; more; {
 		j.mu.Lock()
 		from, _ := j.table.find(next)
 		some := j.table.sorted()[from:]
-		if more = len(some) > eachAtOnce; more {
-			next, some = some[eachAtOnce].id, some[:eachAtOnce]
+		if more = len(some) > publishersPerLock; more {
+			next, some = some[publishersPerLock].id, some[:publishersPerLock]
 		}
 		for _, p := range some {
 			f(p)
@@ -287,14 +287,14 @@ func (j *Journal) Space() (free, total int64, err error) {
 }
 
 // Err returns the reason why the journal has failed, or nil.
-func (j *Journal) Err() error { return locked(&j.mu, &j.err) }
+func (j *Journal) Err() error { return readLocked(&j.mu, &j.err) }
 
 // Close syncs, stops the syncer and releases the directory.
 func (j *Journal) Close() error {
 	if j.o.Stepped {
-		_ = j.stepAll() // Err keeps the error
+		_ = j.syncAll() // Err keeps the error
 	}
-	if !j.stop(false) {
+	if !j.stopSyncer(false) {
 		return ErrClosed
 	}
 	failed := j.Err()
@@ -306,7 +306,7 @@ func (j *Journal) Close() error {
 
 // Kill releases the directory as a death of the process would: nothing more is written.
 func (j *Journal) Kill() error {
-	if !j.stop(true) {
+	if !j.stopSyncer(true) {
 		return ErrClosed
 	}
 	return annotate(errors.Join(j.closeAside(), j.log.Abandon()), "kill")

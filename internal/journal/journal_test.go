@@ -24,13 +24,13 @@ func TestAppendNumbers(t *testing.T) {
 	j := open(t, memfs.New())
 	for want := uint64(1); want <= 3; want++ {
 		r := message(5, 0, "b")
-		put(t, j, r, journal.Take)
+		put(t, j, r, journal.Accepted)
 		if r.Sequence != want || r.Prev != want-1 || r.Time == 0 || r.Next <= r.Position {
 			t.Errorf("got %+v", r)
 		}
 	}
 	g := &journal.Record{Kind: journal.Gone, Publisher: 5}
-	put(t, j, g, journal.Take)
+	put(t, j, g, journal.Accepted)
 	if g.Sequence != 4 || g.Prev != 3 {
 		t.Errorf("gone got %d behind %d", g.Sequence, g.Prev)
 	}
@@ -43,22 +43,22 @@ func TestVerdicts(t *testing.T) {
 	put(t, j, message(1, 2, "something else"), journal.Differs)
 	put(t, j, message(1, 5, "b"), journal.Hole)
 	put(t, j, message(2, 2, "b"), journal.Hole)
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 3, Reason: []byte("no")}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 3, Reason: []byte("no")}, journal.Accepted)
 	put(t, j, message(1, 4, "b"), journal.Differs)
-	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Accepted)
 	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Duplicate)
 	put(t, j, message(1, 5, "b"), journal.Differs)
 	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 2, Prev: 1}, journal.Differs)
-	put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 9, Prev: 5}, journal.Take)
-	put(t, j, message(1, 8, "b"), journal.Covered)
+	put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 9, Prev: 5}, journal.Accepted)
+	put(t, j, message(1, 8, "b"), journal.ContentUnknown)
 	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 10}, journal.Hole)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9, RunningCRC: 77}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9, RunningCRC: 77}, journal.Accepted)
 	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9}, journal.Duplicate)
-	put(t, j, message(1, 21, "b"), journal.Take)
+	put(t, j, message(1, 21, "b"), journal.Accepted)
 	if s := state(j, 1); s.Have != 21 || s.Floor != 0 {
 		t.Errorf("%+v", s)
 	}
-	if got := j.Tombstones(1, 0); !reflect.DeepEqual(got, []journal.Tombstoned{{Sequence: 4, Reason: "no"}}) {
+	if got := j.Tombstones(1, 0); !reflect.DeepEqual(got, []journal.Refusal{{Sequence: 4, Reason: "no"}}) {
 		t.Errorf("%+v", got)
 	}
 	if got := j.Tombstones(1, 4); len(got) != 0 {
@@ -77,7 +77,7 @@ func TestAppendWithRaw(t *testing.T) {
 		if r.Cause == journal.Lost {
 			continue // stands for the same numbers as the one before it
 		}
-		put(t, a, &r, journal.Take)
+		put(t, a, &r, journal.Accepted)
 	}
 	f := a.Follow(a.First(), journal.Appended)
 	defer f.Close()
@@ -94,7 +94,7 @@ func TestAppendWithRaw(t *testing.T) {
 		if err := record.Parse(r.Raw, &got); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := b.Append(&got); err != nil || v != journal.Take || !same(got, r) {
+		if v, err := b.Append(&got); err != nil || v != journal.Accepted || !sameRecord(got, r) {
 			t.Fatalf("%v, %v, got %+v, want %+v", v, err, got, r)
 		}
 	}
@@ -115,15 +115,15 @@ func TestRunningCRCLeavesOutWhatIsNotCarried(t *testing.T) {
 	for _, j := range []*journal.Journal{a, b} {
 		fill(t, j, 1, 1, 1)
 	}
-	put(t, a, &journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 2, Prev: 1, Topic: []byte("local")}, journal.Take)
-	put(t, b, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 2, Prev: 1}, journal.Take)
+	put(t, a, &journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 2, Prev: 1, Topic: []byte("local")}, journal.Accepted)
+	put(t, b, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 2, Prev: 1}, journal.Accepted)
 	fill(t, a, 1, 3, 3)
 	fill(t, b, 1, 3, 3)
 	if x, y := state(a, 1).RunningCRC, state(b, 1).RunningCRC; x != y || x == 0 {
 		t.Errorf("%#x and %#x", x, y)
 	}
 	c := open(t, memfs.New(), carried)
-	put(t, c, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 3, RunningCRC: state(a, 1).RunningCRC}, journal.Take)
+	put(t, c, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 3, RunningCRC: state(a, 1).RunningCRC}, journal.Accepted)
 	fill(t, a, 1, 4, 4)
 	fill(t, c, 1, 4, 4)
 	if x, y := state(a, 1).RunningCRC, state(c, 1).RunningCRC; x != y {
@@ -210,11 +210,11 @@ func TestGroupCommit(t *testing.T) {
 	j.Close()
 	led.mu.Lock()
 	defer led.mu.Unlock()
-	if len(led.calls) != 2 || !slices.Equal(led.calls[0], []journal.Moved{{Publisher: 9, Sequence: 1}}) {
+	if len(led.calls) != 2 || !slices.Equal(led.calls[0], []journal.Advance{{Publisher: 9, Sequence: 1}}) {
 		t.Fatalf("OnDurable was told %v", led.calls)
 	}
 	for i, m := range led.calls[1] {
-		if want := (journal.Moved{Publisher: uint64(i + 1), Sequence: 20}); m != want {
+		if want := (journal.Advance{Publisher: uint64(i + 1), Sequence: 20}); m != want {
 			t.Errorf("moved %v, want %v", m, want)
 		}
 	}
@@ -231,7 +231,7 @@ func TestAppendWaitsForTheDisk(t *testing.T) {
 		go func() {
 			defer close(done)
 			for range 30 {
-				put(t, j, message(1, 0, strings.Repeat("x", 1<<20)), journal.Take)
+				put(t, j, message(1, 0, strings.Repeat("x", 1<<20)), journal.Accepted)
 				mu.Lock()
 				taken++
 				mu.Unlock()
@@ -352,13 +352,13 @@ func TestReopen(t *testing.T) {
 			fill(t, j, 1, 1, 200) // over several segments
 			remember(t, j, peers[0])
 			fill(t, j, 2, 1, 7)
-			put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: 8, Prev: 7, Reason: []byte("no")}, journal.Take)
-			if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(5), End: time.UnixMicro(9),
-				Ranges: []journal.Range{{Publisher: 1, From: 2, To: 3}}}); err != nil {
+			put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: 8, Prev: 7, Reason: []byte("no")}, journal.Accepted)
+			if err := j.NoteDegraded(journal.DegradedInterval{Destination: "b", Begin: time.UnixMicro(5), End: time.UnixMicro(9),
+				Ranges: []journal.PublisherRange{{Publisher: 1, From: 2, To: 3}}}); err != nil {
 				t.Fatal(err)
 			}
 			synced(t, j)
-			want, intervals := j.States(), j.Intervals()
+			want, intervals := j.States(), j.DegradedIntervals()
 			switch how {
 			case "close":
 				j.Close()
@@ -373,7 +373,7 @@ func TestReopen(t *testing.T) {
 			if got := j.States(); !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v\nwant %v", got, want)
 			}
-			if got := j.Intervals(); !reflect.DeepEqual(got, intervals) {
+			if got := j.DegradedIntervals(); !reflect.DeepEqual(got, intervals) {
 				t.Errorf("got %v\nwant %v", got, intervals)
 			}
 			if got := j.Peers(); !slices.Equal(got, peers) {
@@ -406,7 +406,7 @@ func TestTimeNeverGoesBack(t *testing.T) {
 		j := openOn(t, disk, use)
 		for range 3 {
 			r := message(1, 0, "b")
-			put(t, j, r, journal.Take)
+			put(t, j, r, journal.Accepted)
 			if r.Time < last {
 				t.Errorf("after %v: %d is before %d", step, r.Time, last)
 			}
@@ -447,16 +447,16 @@ func TestOnAppend(t *testing.T) {
 	}
 }
 
-// A batch calls OnAppend once for neighbours of one publisher: in Notify, or when it is
+// A syncBatch calls OnAppend once for neighbours of one publisher: in Notify, or when it is
 // full. Its records have the same time.
 func TestAppendBatch(t *testing.T) {
-	var notified []journal.Moved
+	var notified []journal.Advance
 	c := newClock()
 	j := open(t, memfs.New(), func(o *journal.Options) {
 		o.Now = c.Now
-		o.OnAppend = func(p, s uint64) { notified = append(notified, journal.Moved{Publisher: p, Sequence: s}) }
+		o.OnAppend = func(p, s uint64) { notified = append(notified, journal.Advance{Publisher: p, Sequence: s}) }
 	})
-	batch := j.NewBatch()
+	batch := j.NewAppendBatch()
 	add := func(publisher, sequence uint64, want journal.Verdict) int64 {
 		t.Helper()
 		r := message(publisher, sequence, "b")
@@ -473,12 +473,12 @@ func TestAppendBatch(t *testing.T) {
 		}
 		notified = nil
 	}
-	first := add(1, 1, journal.Take)
-	add(1, 2, journal.Take)
-	add(2, 1, journal.Take)
+	first := add(1, 1, journal.Accepted)
+	add(1, 2, journal.Accepted)
+	add(2, 1, journal.Accepted)
 	add(2, 1, journal.Duplicate)
 	add(3, 3, journal.Hole)
-	if last := add(1, 3, journal.Take); last != first {
+	if last := add(1, 3, journal.Accepted); last != first {
 		t.Errorf("records of one batch have times %d and %d", first, last)
 	}
 	synced(t, j)
@@ -491,9 +491,9 @@ func TestAppendBatch(t *testing.T) {
 	batch.Notify()
 	want("Notify of nothing", "[]")
 	for n := uint64(2); n <= 64; n++ {
-		add(2, n, journal.Take)
+		add(2, n, journal.Accepted)
 	}
-	if next := add(1, 4, journal.Take); next <= first {
+	if next := add(1, 4, journal.Accepted); next <= first {
 		t.Errorf("the next batch has the time of the one before, %d", next)
 	}
 	want("64 records", "[{2 64} {1 4}]")
@@ -527,7 +527,7 @@ func TestAllocations(t *testing.T) {
 	r := message(1, 0, strings.Repeat("x", 200))
 	step := func() {
 		r.Sequence = 0
-		if v, err := j.Append(r); err != nil || v != journal.Take {
+		if v, err := j.Append(r); err != nil || v != journal.Accepted {
 			t.Fatal(v, err)
 		}
 		if ok, err := f.Next(&got); err != nil || !ok || got.Sequence != r.Sequence {
@@ -544,12 +544,12 @@ func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
 		t.Errorf("append and follow: %v allocations", n)
 	}
-	raw, batch := encode(t, *message(2, 1, "b")), j.NewBatch()
+	raw, batch := encode(t, *message(2, 1, "b")), j.NewAppendBatch()
 	if n := testing.AllocsPerRun(100, func() {
 		if err := record.Parse(raw, &got); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := batch.Append(&got); err != nil || v != journal.Take {
+		if v, err := batch.Append(&got); err != nil || v != journal.Accepted {
 			t.Fatal(v, err)
 		}
 		binary.LittleEndian.PutUint64(raw[16:], got.Sequence+1) // the next one

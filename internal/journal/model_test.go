@@ -22,7 +22,7 @@ type model struct {
 	made    int                          // number of bodies
 	records []journal.Record             // taken, in order, without those that a crash has lost
 	have    map[uint64]uint64            // per publisher
-	crc     map[uint64]map[uint64]uint32 // running CRC at each have
+	crc     map[uint64]map[uint64]uint32 // runningCRCs ContentCRC at each have
 	floor   map[uint64]uint64
 
 	followers [2]*journal.Follower
@@ -77,7 +77,7 @@ func (m *model) append(r journal.Record, want journal.Verdict) {
 	if v != want {
 		m.t.Fatalf("%s: verdict %d, want %d", text(&r), v, want)
 	}
-	if v != journal.Take {
+	if v != journal.Accepted {
 		return
 	}
 	m.have[r.Publisher] = r.Sequence
@@ -118,7 +118,7 @@ func (m *model) random() {
 	case 6:
 		r.Sequence, r.Prev = 0, 0
 	}
-	m.append(r, journal.Take)
+	m.append(r, journal.Accepted)
 }
 
 // again offers a record that the journal has already.
@@ -175,7 +175,7 @@ func (m *model) pump() {
 	}
 }
 
-// end ends the journal's process in one of several ways, and begins the next process on the
+// reset ends the journal's process in one of several ways, and begins the next process on the
 // disk that is left.
 func (m *model) end() {
 	for _, f := range m.followers {
@@ -200,7 +200,7 @@ func (m *model) end() {
 	m.compare(reported)
 }
 
-// compare checks that the journal has a prefix of each publisher, with everything that was
+// diffEntries checks that the journal has a prefix of each publisher, with everything that was
 // reported as durable. It removes the rest from the model.
 func (m *model) compare(reported *ledger) {
 	report, err := journals.VerifyOpen(m.j, m.disk, dir)

@@ -15,9 +15,9 @@ const (
 	// own limit for messages that clients publish, and that limit may change. A record that
 	// is already in a journal of the group is taken whatever that limit is (R14).
 	MaxRecord = 256 << 20
-	// unwrittenMost is the number of bytes that Append leaves to the syncer before it
+	// maxUnwritten is the number of bytes that Append leaves to the syncer before it
 	// waits.
-	unwrittenMost = 8 << 20
+	maxUnwritten = 8 << 20
 )
 
 // Options are the parameters of Open. FS and Dir must be set.
@@ -36,7 +36,7 @@ type Options struct {
 	// moved, ordered by id. The syncer makes one call at a time. The call must not block,
 	// and the slice is valid until it returns. idle says that nothing was appended since
 	// the fsync began.
-	OnDurable func(moved []Moved, idle bool)
+	OnDurable func(moved []Advance, idle bool)
 	// OnAppend is called after records were appended: once for each record, or once for
 	// several of one publisher with the last sequence. The appending goroutine calls it,
 	// without a lock of the journal, so calls may be concurrent. The call must not block.

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	outlineStretches = 64      // stretches of one segment, at most
-	outlineBookmarks = 1 << 13 // bookmarks of all these stretches, at most, about
+	maxOutlineExtents   = 64      // recentExtents of one segment, at most
+	maxOutlineBookmarks = 1 << 13 // bookmarks of all these stretches, at most, about
 )
 
 // An outline is the part of a segment's summary that describes the inside of the segment.
@@ -22,14 +22,14 @@ const (
 type outline struct {
 	segment Position // bytes of a full segment
 
-	list      []stretch // oldest first
-	bookmarks int       // in list
-	openStretch
+	list      []extent // oldest first
+	bookmarks int      // in list
+	openExtent
 }
 
-// note adds the records from first to end. publishers are those with records there; their
+// noteRecord adds the records from first to end. publishers are those with records there; their
 // have is as of end.
-func (o *outline) note(first, end Position, publishers []*publisher) {
+func (o *outline) addRange(first, end Position, publishers []*publisher) {
 	for _, p := range publishers {
 		o.add(p, &p.outlined, first)
 	}
@@ -38,28 +38,28 @@ func (o *outline) note(first, end Position, publishers []*publisher) {
 		begin = o.list[0].first
 	}
 	// The bookmarks are spent evenly: each part of the segment gets its share of them.
-	room := outlineBookmarks * min(float64(end-begin)/float64(o.segment), 1)
-	if end-o.first < o.segment/outlineStretches || float64(o.bookmarks+len(o.open)) > room {
+	room := maxOutlineBookmarks * min(float64(end-begin)/float64(o.segment), 1)
+	if end-o.first < o.segment/maxOutlineExtents || float64(o.bookmarks+len(o.publishers)) > room {
 		return
 	}
-	o.bookmarks += len(o.open)
+	o.bookmarks += len(o.publishers)
 	o.list = append(o.list, o.close())
 }
 
-// take returns the outline of a segment that ends at end, and begins the next outline.
-func (o *outline) take(end Position) (list []stretch, rest Position) {
+// finish returns the outline of a segment that ends at end, and begins the next outline.
+func (o *outline) finish(end Position) (list []extent, rest Position) {
 	list, rest = o.list, end
-	if len(o.open) > 0 {
+	if len(o.publishers) > 0 {
 		rest = o.first
 	}
 	o.list, o.bookmarks = nil, 0
-	o.drop()
+	o.reset()
 	return list, rest
 }
 
 // appendOutline appends an outline in the form that doc.go describes. highest is the list
 // in the summary.
-func appendOutline(b []byte, highest []bookmark.Bookmark, list []stretch, rest Position) []byte {
+func appendOutline(b []byte, highest []bookmark.Bookmark, list []extent, rest Position) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	if len(list) == 0 {
 		return b
@@ -78,18 +78,18 @@ func appendOutline(b []byte, highest []bookmark.Bookmark, list []stretch, rest P
 	return binary.AppendUvarint(b, uint64(rest-at))
 }
 
-// inside decodes the outline. It returns the stretches, and the position where the rest of
+// decodeOutline decodes the outline. It returns the stretches, and the position where the rest of
 // the segment begins, which the outline does not describe. Without an outline there are no
 // stretches.
-func (s *summary) inside() (list []stretch, rest Position, err error) {
+func (s *summary) decodeOutline() (list []extent, rest Position, err error) {
 	if len(s.outline) == 0 {
 		return nil, 0, nil
 	}
-	f := record.Fields{Rest: s.outline}
-	list = make([]stretch, f.Count(1+1))
+	f := record.FieldReader{Rest: s.outline}
+	list = make([]extent, f.Count(1+1))
 	for i := range list {
 		rest += Position(f.Uvarint())
-		list[i] = stretch{first: rest, highest: make([]bookmark.Bookmark, f.Count(1+1))}
+		list[i] = extent{first: rest, highest: make([]bookmark.Bookmark, f.Count(1+1))}
 		for k := range list[i].highest {
 			at, below := f.Uvarint(), f.Uvarint()
 			if at >= uint64(len(s.highest)) || below > s.highest[at].Sequence {
@@ -112,7 +112,7 @@ func (s *summary) inside() (list []stretch, rest Position, err error) {
 // seek returns a position at or behind from, the start of the segment, such that v covers
 // all records of the segment before it.
 func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
-	list, rest, err := s.inside()
+	list, rest, err := s.decodeOutline()
 	if err != nil || len(list) == 0 {
 		return from, err
 	}
@@ -122,7 +122,7 @@ func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
 // startBefore returns the last known start of a record at or before at. If it knows no
 // other, that is from, the start of the segment.
 func (s *summary) startBefore(at, from Position) (Position, error) {
-	list, rest, err := s.inside()
+	list, rest, err := s.decodeOutline()
 	if err != nil || len(list) == 0 {
 		return from, err
 	}

@@ -25,8 +25,8 @@ func (j *Journal) RememberPeer(p Peer) error {
 	return annotate(j.appendChange(change{kind: statePeer, peer: p}), "remember peer %s", p.Name)
 }
 
-// peersMost bounds the remembered peers, because a name that was configured once stays.
-const peersMost = 1024
+// maxPeers bounds the remembered peers, because a name that was configured once stays.
+const maxPeers = 1024
 
 // applyPeer remembers a peer.
 func (t *table) applyPeer(p Peer) {
@@ -34,13 +34,13 @@ func (t *table) applyPeer(p Peer) {
 	switch {
 	case found:
 		t.peers[at] = p
-	case len(t.peers) < peersMost:
+	case len(t.peers) < maxPeers:
 		t.peers = slices.Insert(t.peers, at, p)
 	}
 }
 
-// peerLeast is the length of the shortest coded peer.
-const peerLeast = 1 + 1
+// minPeerLen is the length of the shortest coded peer.
+const minPeerLen = 1 + 1
 
 func (c *coder) peer(p *Peer) {
 	c.text(&p.Name)

@@ -12,10 +12,10 @@ type Position = seglog.Position
 type (
 	Kind       = ledger.Kind
 	Record     = ledger.Record
-	Tombstoned = ledger.Tombstoned
+	Refusal    = ledger.Refusal
 	Verdict    = ledger.Verdict
 	Cause      = ledger.Cause
-	Standing   = ledger.Standing
+	RecordInfo = ledger.RecordInfo
 )
 
 const (
@@ -25,12 +25,12 @@ const (
 	Gone      = ledger.Gone
 	Elsewhere = ledger.Elsewhere
 
-	Take      = ledger.Take
-	Duplicate = ledger.Duplicate
-	Hole      = ledger.Hole
-	Differs   = ledger.Differs
-	Covered   = ledger.Covered
-	Diverged  = ledger.Diverged
+	Accepted       = ledger.Accepted
+	Duplicate      = ledger.Duplicate
+	Hole           = ledger.Hole
+	Differs        = ledger.Differs
+	ContentUnknown = ledger.ContentUnknown
+	Diverged       = ledger.Diverged
 
 	Removed = ledger.Removed
 	LetGo   = ledger.LetGo
@@ -40,9 +40,9 @@ const (
 	OtherPublisher = ledger.OtherPublisher
 )
 
-// CRC returns the sum of a message's content (R11), which is the same on every instance.
+// ContentCRC returns the sum of a message's content (R11), which is the same on every instance.
 // For other kinds it returns 0.
-func CRC(r *Record) uint32 {
+func ContentCRC(r *Record) uint32 {
 	if r.Kind != Message {
 		return 0
 	}
@@ -58,7 +58,7 @@ func admit(have, prev, sequence uint64) Verdict {
 	case prev > have:
 		return Hole
 	}
-	return Take
+	return Accepted
 }
 
 // ErrClosed reports the use of a closed journal.

@@ -12,9 +12,9 @@ import (
 // oldest segment has the same for the removed messages. Memory stays small: beyond these
 // bounds a topic counts as any topic, which matches everything.
 const (
-	topicsMost     = 8    // of a publisher
-	topicNamesMost = 1024 // of all publishers
-	topicNameMost  = 256  // bytes
+	maxTopics     = 8    // of a publisher
+	maxTopicNames = 1024 // of all publishers
+	maxTopicName  = 256  // bytes
 )
 
 const (
@@ -26,8 +26,8 @@ const (
 	elsewhereTopic = 1<<32 - 1
 )
 
-// A topicMark is the highest sequence of a publisher on a topic.
-type topicMark struct {
+// A topicHighest is the highest sequence of a publisher on a topic.
+type topicHighest struct {
 	topic    uint32 // its number in topicNames
 	sequence uint64
 }
@@ -47,7 +47,7 @@ func (n *topicNames) number(topic []byte) uint32 {
 	if number, known := n.numbers[string(topic)]; known {
 		return number
 	}
-	if len(n.names) > topicNamesMost || len(topic) > topicNameMost || len(topic) == 0 {
+	if len(n.names) > maxTopicNames || len(topic) > maxTopicName || len(topic) == 0 {
 		return anyTopic
 	}
 	number := uint32(len(n.names))
@@ -73,12 +73,12 @@ func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
 		p.topics[0].sequence = sequence
 		return
 	}
-	p.mark(topicMark{t.topics.number(topic), sequence})
+	p.raiseTopic(topicHighest{t.topics.number(topic), sequence})
 }
 
-// mark raises the entry of a topic, or that of any topic if the publisher has too many
+// raiseTopic raises the entry of a topic, or that of any topic if the publisher has too many
 // topics.
-func (p *publisher) mark(m topicMark) {
+func (p *publisher) raiseTopic(m topicHighest) {
 	unknown := -1
 	for i, had := range p.topics {
 		if had.topic == m.topic {
@@ -91,10 +91,10 @@ func (p *publisher) mark(m topicMark) {
 		}
 	}
 	switch {
-	case m.topic == anyTopic || m.topic == elsewhereTopic || len(p.topics) < topicsMost:
+	case m.topic == anyTopic || m.topic == elsewhereTopic || len(p.topics) < maxTopics:
 		p.topics = append(p.topics, m)
 	case unknown < 0:
-		p.topics = append(p.topics, topicMark{anyTopic, m.sequence})
+		p.topics = append(p.topics, topicHighest{anyTopic, m.sequence})
 	default:
 		p.topics[unknown].sequence = max(p.topics[unknown].sequence, m.sequence)
 	}
@@ -103,27 +103,27 @@ func (p *publisher) mark(m topicMark) {
 // topicNames codes the names of topics, marks the topic entries of a publisher.
 func (c *coder) topicNames(n *topicNames) {
 	names := n.names[1:]
-	listOf(c, &names, 1, (*coder).text)
+	codeList(c, &names, 1, (*coder).text)
 	for i, name := range names { // without anyTopic; too many, too long and repeated names are bad
-		c.check(!c.reads || n.number([]byte(name)) == uint32(i+1))
+		c.require(!c.reading || n.number([]byte(name)) == uint32(i+1))
 	}
 }
 
-func (c *coder) marks(p *publisher, names int) {
-	listOf(c, &p.topics, 1+1, func(c *coder, m *topicMark) {
+func (c *coder) topicHighests(p *publisher, names int) {
+	codeList(c, &p.topics, 1+1, func(c *coder, m *topicHighest) {
 		topic, below := uint64(m.topic), p.have-m.sequence
 		c.uvarint(&topic)
 		c.uvarint(&below)
-		c.check((topic < uint64(names) || topic == elsewhereTopic) && below <= p.have)
-		if c.reads && !c.Bad {
-			*m = topicMark{uint32(topic), p.have - below}
+		c.require((topic < uint64(names) || topic == elsewhereTopic) && below <= p.have)
+		if c.reading && !c.Bad {
+			*m = topicHighest{uint32(topic), p.have - below}
 		}
 	})
-	c.check(len(p.topics) <= topicsMost+2)
+	c.require(len(p.topics) <= maxTopics+2)
 }
 
-// removes copies the removed sequences of a publisher from the head of the oldest segment.
-func (t *table) removes(before *table, of *publisher) {
+// setRemoved copies the removed sequences of a publisher from the head of the oldest segment.
+func (t *table) setRemoved(before *table, of *publisher) {
 	p := t.byID[of.id]
 	if p == nil {
 		return
@@ -146,27 +146,27 @@ func (t *table) removes(before *table, of *publisher) {
 // Sequences up to the one where a publisher was closed are left out, unless named has the
 // publisher (R10). If messages above that were removed, Removed adds the publisher to
 // named, at the sequence where it was closed.
-func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
+func (j *Journal) RemovedMatching(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
-	j.each(func(p *publisher) {
-		n := p.removedOf(wanted)
-		if n > p.closed || n > 0 && (named[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
+	j.eachPublisher(func(p *publisher) {
+		n := p.highestRemoved(wanted)
+		if n > p.closedUpTo || n > 0 && (named[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
 			v[p.id] = n
-			if named != nil && named[p.id] == 0 && p.closed > 0 {
-				named[p.id] = p.closed
+			if named != nil && named[p.id] == 0 && p.closedUpTo > 0 {
+				named[p.id] = p.closedUpTo
 			}
 		}
 	})
 	return v
 }
 
-// Unmatched returns the publishers of which no message that the log has, or ever had, can
+// NeverMatching returns the publishers of which no message that the log has, or ever had, can
 // match, with their highest sequences. The place of a subscription need not name them, and
 // its replay need not read them (R9). Publishers with too many topics, or with messages
 // that were not logged here, are left out, because their topics are not all known.
-func (j *Journal) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
+func (j *Journal) NeverMatching(matches func(topic []byte) bool) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
-	j.each(func(p *publisher) {
+	j.eachPublisher(func(p *publisher) {
 		if !p.mayMatch(wanted) {
 			v[p.id] = p.have
 		}
@@ -180,7 +180,7 @@ func (j *Journal) TopicsKnown(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	p := j.table.byID[publisher]
-	return p != nil && !slices.ContainsFunc(p.topics, func(m topicMark) bool { return m.topic == anyTopic || m.topic == elsewhereTopic })
+	return p != nil && !slices.ContainsFunc(p.topics, func(m topicHighest) bool { return m.topic == anyTopic || m.topic == elsewhereTopic })
 }
 
 // wanted reports for each topic number whether its topic matches.
@@ -203,13 +203,13 @@ func isWanted(wanted []bool, topic uint32) bool {
 
 func (p *publisher) mayMatch(wanted []bool) bool {
 	return !failpoint.On(failpoint.R9LeftOutAll) &&
-		slices.ContainsFunc(p.topics, func(m topicMark) bool {
+		slices.ContainsFunc(p.topics, func(m topicHighest) bool {
 			return isWanted(wanted, m.topic) && !(m.topic == elsewhereTopic && failpoint.On(failpoint.R9ElsewhereLeftOut))
 		})
 }
 
-// removedOf returns the highest removed sequence on the wanted topics.
-func (p *publisher) removedOf(wanted []bool) (highest uint64) {
+// highestRemoved returns the highest removed sequence on the wanted topics.
+func (p *publisher) highestRemoved(wanted []bool) (highest uint64) {
 	if p.floor > p.removed {
 		return p.floor
 	}

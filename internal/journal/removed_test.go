@@ -16,13 +16,13 @@ func on(t *testing.T, j *journal.Journal, topic string, publisher, from, to uint
 	for n := from; n <= to; n++ {
 		r := message(publisher, n, "body")
 		r.Topic = []byte(topic)
-		put(t, j, r, journal.Take)
+		put(t, j, r, journal.Accepted)
 	}
 }
 
 func wantRemoved(t *testing.T, j *journal.Journal, topic string, want bookmark.Vector) {
 	t.Helper()
-	got := j.Removed(func(name []byte) bool { return string(name) == topic }, nil)
+	got := j.RemovedMatching(func(name []byte) bool { return string(name) == topic }, nil)
 	if !maps.Equal(got, want) {
 		t.Errorf("of %s %v is removed, want %v", topic, got, want)
 	}
@@ -38,7 +38,7 @@ func TestRemovedByTopic(t *testing.T) {
 	for n := range uint64(20) { // more than the table tells apart
 		on(t, j, fmt.Sprint("many", n), 3, n+1, n+1)
 	}
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 4, Sequence: 1, Reason: []byte("no")}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 4, Sequence: 1, Reason: []byte("no")}, journal.Accepted)
 	on(t, j, "rest", 9, 1, 300)
 	on(t, j, "a", 1, 10, 10) // not removed
 	synced(t, j)
@@ -67,7 +67,7 @@ func TestRemovedByTopic(t *testing.T) {
 	}
 	// Messages that were removed elsewhere may be of any topic, also once the marker is
 	// removed.
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 5, Sequence: 7, RunningCRC: 1}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 5, Sequence: 7, RunningCRC: 1}, journal.Accepted)
 	on(t, j, "b", 5, 8, 8)
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
 	on(t, j, "rest", 9, 301, 600)
@@ -76,7 +76,7 @@ func TestRemovedByTopic(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
-	if v := j.Removed(func(name []byte) bool { return string(name) == "b" }, nil); v[5] != 8 || v[1] != 9 {
+	if v := j.RemovedMatching(func(name []byte) bool { return string(name) == "b" }, nil); v[5] != 8 || v[1] != 9 {
 		t.Errorf("of b %v is removed", v)
 	}
 	end(t, j)
@@ -96,7 +96,7 @@ func TestRemovedOfManyTopics(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		v := j.Removed(func(name []byte) bool { return string(name) == "topic7" }, nil)
+		v := j.RemovedMatching(func(name []byte) bool { return string(name) == "topic7" }, nil)
 		if v[8] != 1 || v[9] != 0 || v[1200] != 1 || len(v) < 100 || len(v) > 300 {
 			t.Errorf("%d publishers, %v", len(v), v)
 		}

@@ -25,7 +25,7 @@ func fullDisk(t *testing.T, reserve bool) *memfs.FS {
 	}
 	fill(t, j, 1, 1, 300)
 	synced(t, j)
-	disk.Capacity(used(t, disk) + 2<<10) // for a footer, not for a segment
+	disk.SetCapacity(used(t, disk) + 2<<10) // for a footer, not for a segment
 	for n := uint64(301); j.Err() == nil; n++ {
 		if _, err := j.Append(message(1, n, "more")); err == nil {
 			j.Sync()
@@ -36,7 +36,7 @@ func fullDisk(t *testing.T, reserve bool) *memfs.FS {
 	}
 	j.Kill()
 	disk = disk.Crash(memfs.Durable)
-	disk.Capacity(used(t, disk)) // other files have taken the rest
+	disk.SetCapacity(used(t, disk)) // other files have taken the rest
 	return disk
 }
 
@@ -66,7 +66,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	if have < 300 {
 		t.Errorf("have %d", have)
 	}
-	if n, err := j.Trim(journal.Retention{Need: 3 * j.ReserveBytes()}); n == 0 || err != nil {
+	if n, err := j.Trim(journal.Retention{FreeBytes: 3 * j.ReserveBytes()}); n == 0 || err != nil {
 		t.Fatal(n, err)
 	}
 	if err := j.KeepReserve(); err != nil {
@@ -87,11 +87,11 @@ func TestKeepReserve(t *testing.T) {
 	disk := memfs.New()
 	j := open(t, disk)
 	before := used(t, disk)
-	disk.Capacity(before + j.ReserveBytes() - 1)
+	disk.SetCapacity(before + j.ReserveBytes() - 1)
 	if err := j.KeepReserve(); !errors.Is(err, syscall.ENOSPC) || used(t, disk) != before {
 		t.Errorf("%v, %d bytes are used, %d before", err, used(t, disk), before)
 	}
-	disk.Capacity(before + j.ReserveBytes())
+	disk.SetCapacity(before + j.ReserveBytes())
 	for range 2 {
 		if err := j.KeepReserve(); err != nil || used(t, disk) != before+j.ReserveBytes() {
 			t.Errorf("%v, %d bytes are used", err, used(t, disk))
@@ -105,7 +105,7 @@ func TestTrimClosed(t *testing.T) {
 	disk := fullDisk(t, false)
 	size := used(t, disk)
 	n, err := journal.TrimClosed(disk, dir, size/2, 0)
-	if left := used(t, disk); err != nil || n == 0 || left > size/2 || left < size/8 { // whole segments go
+	if left := used(t, disk); err != nil || n == 0 || left > size/2 || left < size/8 { // undamaged segments go
 		t.Fatalf("%d went, %d of %d bytes are left, %v", n, left, size, err)
 	}
 	j := openOn(t, disk)

@@ -3,69 +3,69 @@ package journal
 import "container/list"
 
 const (
-	ringLeast = 16   // entries of a new ring
-	ringMost  = 4096 // newest sequences of a publisher whose content is known (R11)
-	crcBytes  = 4
+	minRing  = 16   // entries of a new ring
+	maxRing  = 4096 // lastN sequences of a publisher whose content is known (R11)
+	crcBytes = 4
 )
 
 // A ring holds the sums (sumOf) of the newest sequences of a publisher; 0 is unknown. Its
 // length is a power of two and grows with its use.
 type ring struct {
-	crcs []uint32
-	top  uint64 // newest sequence in the ring
-	used uint64 // sequences up to top that were put in or skipped since the ring began, at most ringMost
+	sums []uint32
+	top  uint64 // lastN sequence in the ring
+	used uint64 // sequences up to top that were put in or skipped since the ring began, at most maxRing
 }
 
 // get returns the sum of a sequence, or 0.
 func (g *ring) get(sequence uint64) uint32 {
-	if sequence > g.top || g.top-sequence >= uint64(len(g.crcs)) {
+	if sequence > g.top || g.top-sequence >= uint64(len(g.sums)) {
 		return 0
 	}
-	return g.crcs[sequence&uint64(len(g.crcs)-1)]
+	return g.sums[sequence&uint64(len(g.sums)-1)]
 }
 
 // put notes the sum of a sequence above all others, and returns the number of bytes by
 // which the ring has grown.
 func (g *ring) put(sequence uint64, crc uint32) (grown int) {
 	step := sequence - g.top
-	if g.used == 0 || step > ringMost {
-		clear(g.crcs)
+	if g.used == 0 || step > maxRing {
+		clear(g.sums)
 		g.used, step = 0, 1
 	}
-	g.used = min(g.used+step, ringMost)
+	g.used = min(g.used+step, maxRing)
 	grown = g.grow()
-	for s := sequence - min(step, uint64(len(g.crcs))) + 1; s < sequence; s++ {
-		g.crcs[s&uint64(len(g.crcs)-1)] = 0
+	for s := sequence - min(step, uint64(len(g.sums))) + 1; s < sequence; s++ {
+		g.sums[s&uint64(len(g.sums)-1)] = 0
 	}
 	g.top = sequence
-	g.crcs[sequence&uint64(len(g.crcs)-1)] = crc
+	g.sums[sequence&uint64(len(g.sums)-1)] = crc
 	return grown
 }
 
-// grow makes room for used entries, and returns the number of bytes added.
+// updateAge makes room for used entries, and returns the number of bytes added.
 func (g *ring) grow() int {
-	size := uint64(max(len(g.crcs), ringLeast))
+	size := uint64(max(len(g.sums), minRing))
 	for size < g.used {
 		size *= 2
 	}
-	if size == uint64(len(g.crcs)) {
+	if size == uint64(len(g.sums)) {
 		return 0
 	}
 	old := *g
-	g.crcs = make([]uint32, size)
-	for i := range uint64(len(old.crcs)) {
+	g.sums = make([]uint32, size)
+	for i := range uint64(len(old.sums)) {
 		if old.top >= i {
-			g.crcs[(old.top-i)&(size-1)] = old.get(old.top - i)
+			g.sums[(old.top-i)&(size-1)] = old.get(old.top - i)
 		}
 	}
-	return crcBytes * (len(g.crcs) - len(old.crcs))
+	return crcBytes * (len(g.sums) - len(old.sums))
 }
 
 // rings bounds the memory of all rings. The ring of the publisher that has been silent for
 // longest goes first. The list runs from the newest publisher to the oldest.
 type rings struct {
-	bytes, most int
-	order       list.List // of publishers
+	bytes, maxBytes int
+	order           list.List // of publishers
 }
 
 // remember notes one sum for the sequences above after, up to last.
@@ -73,59 +73,59 @@ func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 	if sum == 0 {
 		return
 	}
-	for n := max(after, last-min(last, ringMost)) + 1; n <= last; n++ {
+	for n := max(after, last-min(last, maxRing)) + 1; n <= last; n++ {
 		s.put(p, n, sum)
 	}
 }
 
 // put notes the sum of a sequence.
 func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
-	if p.place == nil {
-		p.place = s.order.PushFront(p)
+	if p.ringElement == nil {
+		p.ringElement = s.order.PushFront(p)
 	} else {
-		s.order.MoveToFront(p.place)
+		s.order.MoveToFront(p.ringElement)
 	}
 	s.bytes += p.ring.put(sequence, crc)
-	for s.bytes > s.most && s.oldest() != p {
+	for s.bytes > s.maxBytes && s.oldest() != p {
 		s.drop(s.oldest())
 	}
 }
 
-// drop forgets a publisher's ring.
+// reset forgets a publisher's ring.
 func (s *rings) drop(p *publisher) {
-	if p.place != nil {
-		s.order.Remove(p.place)
-		p.place = nil
+	if p.ringElement != nil {
+		s.order.Remove(p.ringElement)
+		p.ringElement = nil
 	}
-	s.bytes -= crcBytes * len(p.ring.crcs)
+	s.bytes -= crcBytes * len(p.ring.sums)
 	p.ring = ring{}
 }
 
 // oldest returns the publisher that has been silent for longest.
 func (s *rings) oldest() *publisher { return s.order.Back().Value.(*publisher) }
 
-// learnContents fills the rings from the newest records. The replay of the log may have
+// loadContentSums fills the rings from the newest records. The replay of the log may have
 // been too short for that, because a fresh segment begins after each kill.
-func (j *Journal) learnContents() error {
+func (j *Journal) loadContentSums() error {
 	segs := j.log.Segments()
 	i := len(segs) - 1
-	for i > 0 && j.end-segs[i].First < contentsLeast {
+	for i > 0 && j.end-segs[i].First < minKnownContents {
 		i--
 	}
 	if i == len(segs)-1 {
 		return nil // Open has just replayed all of these records
 	}
 	from, replayed := segs[i].First, segs[len(segs)-1].First
-	if len(segs[i].Summary) > 0 && j.end-from > contentsLeast {
+	if len(segs[i].Summary) > 0 && j.end-from > minKnownContents {
 		s, err := decodeSummary(segs[i].Summary)
 		if err == nil {
-			from, err = s.startBefore(j.end-contentsLeast, from)
+			from, err = s.startBefore(j.end-minKnownContents, from)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	newer := j.table.rings.takeAll()
+	newer := j.table.rings.detachAll()
 	err := j.scan(from, replayed, func(r *Record) bool {
 		if p := j.table.byID[r.Publisher]; p != nil {
 			after := max(r.Prev, p.ring.top)
@@ -136,28 +136,28 @@ func (j *Journal) learnContents() error {
 		}
 		return true
 	})
-	j.table.rings.putBack(newer)
+	j.table.rings.reattach(newer)
 	return err
 }
 
-// A ringOf is a ring and its publisher.
-type ringOf struct {
+// A ownedRing is a ring and its publisher.
+type ownedRing struct {
 	p    *publisher
 	ring ring
 }
 
-// takeAll takes all rings out, beginning with the publisher that has been silent for
+// detachAll takes all rings out, beginning with the publisher that has been silent for
 // longest.
-func (s *rings) takeAll() (all []ringOf) {
+func (s *rings) detachAll() (all []ownedRing) {
 	for s.order.Len() > 0 {
-		all = append(all, ringOf{s.oldest(), s.oldest().ring})
+		all = append(all, ownedRing{s.oldest(), s.oldest().ring})
 		s.drop(s.oldest())
 	}
 	return all
 }
 
-// putBack puts the sums of these rings behind the sums that were put in since.
-func (s *rings) putBack(all []ringOf) {
+// reattach puts the sums of these rings behind the sums that were put in since.
+func (s *rings) reattach(all []ownedRing) {
 	for _, of := range all {
 		for back := min(of.ring.used, of.ring.top); back > 0; back-- {
 			sequence := of.ring.top - (back - 1)

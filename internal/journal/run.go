@@ -13,37 +13,37 @@ import (
 
 // appendRun appends the messages of a run, as long as each is the next one of their
 // publisher and needs no other decision. Append does the same for any record.
-func (j *Journal) appendRun(check bookmark.Check, run []record.Ordinary, time int64) (t ledger.Taken, err error) {
+func (j *Journal) appendRun(check bookmark.Check, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
 	j.mu.Lock()
 	if err = j.waitRoomLocked(); err == nil {
-		t, err = j.takeRunLocked(check, run, time)
+		t, err = j.appendRunLocked(check, run, time)
 	}
 	j.mu.Unlock()
 	if t.Records > 0 {
 		j.work.Signal()
 	}
-	return t, j.judge(err)
+	return t, j.failIfDisk(err)
 }
 
-func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, time int64) (t ledger.Taken, err error) {
-	p := j.table.of(run[0].Publisher())
-	if !p.takesRuns(check) {
+func (j *Journal) appendRunLocked(check bookmark.Check, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
+	p := j.table.lookup(run[0].Publisher())
+	if !p.acceptsRun(check) {
 		return t, nil
 	}
 	t.From, t.To = ledger.Position(j.end), ledger.Position(j.end)
 	time = max(time, j.table.lastTime)
 	head := binary.LittleEndian.AppendUint64(j.scratch[:0], uint64(time))
 	j.scratch = head
-	var topic topicOf
+	var topic runTopic
 	for _, o := range run {
 		if o.Sequence() != p.have+1 && !failpoint.On(failpoint.R1RunHoles) || len(o)+len(bookmark.Check{}) > MaxRecord {
 			break
 		}
 		at, err := j.log.AppendSummed(uint8(Message), timeLen+record.HeaderLen(o), o.Sum(), head, o)
 		if err != nil {
-			return t, errDisk{err}
+			return t, diskError{err}
 		}
-		j.end = seglog.Behind(at, timeLen+len(o))
+		j.end = seglog.EndOf(at, timeLen+len(o))
 		j.table.applyOrdinary(p, o, &topic, at, j.end, time)
 		t.Records, t.To = t.Records+1, ledger.Position(j.end)
 	}
@@ -54,28 +54,28 @@ func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, tim
 	return t, nil
 }
 
-// takesRuns reports whether the next message of a publisher, which comes with this check,
+// acceptsRun reports whether the next message of a publisher, which comes with this check,
 // needs no decision.
-func (p *publisher) takesRuns(check bookmark.Check) bool {
-	return p.check != (bookmark.Check{}) && !bookmark.Mistaken(p.check, check) && p.diverged == 0
+func (p *publisher) acceptsRun(check bookmark.Check) bool {
+	return p.check != (bookmark.Check{}) && !bookmark.ChecksDiffer(p.check, check) && p.diverged == 0
 }
 
-// A topicOf is the topic of the previous message of a run, with its properties.
-type topicOf struct {
+// A runTopic is the topic of the previous message of a run, with its properties.
+type runTopic struct {
 	name    []byte // nil: none yet
 	carried bool
 }
 
 // applyOrdinary is apply for the next message of p, which is ordinary.
-func (t *table) applyOrdinary(p *publisher, o record.Ordinary, topic *topicOf, at, behind Position, time int64) {
-	t.note(p, at, behind, time)
+func (t *table) applyOrdinary(p *publisher, o record.OrdinaryMessage, topic *runTopic, at, behind Position, time int64) {
+	t.noteRecord(p, at, behind, time)
 	p.have = o.Sequence()
-	p.seen = t.closing.Clock
+	p.seen = t.groupClock.Now
 	if name := o.Topic(); topic.name == nil || !bytes.Equal(name, topic.name) {
-		*topic = topicOf{name, t.carried(name)}
+		*topic = runTopic{name, t.carried(name)}
 	}
 	t.noteTopic(p, topic.name, p.have)
-	sum := max(o.Sum(), leastContent)
+	sum := max(o.Sum(), minContentSum)
 	if topic.carried {
 		p.crc = chainCRC(p.crc, p.have, sum)
 	}

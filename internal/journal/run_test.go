@@ -30,7 +30,7 @@ func stepped(t *rapid.T) *Journal {
 
 // anyMessages returns the bytes of messages of one publisher. Most of them are consecutive,
 // from about the number from.
-func anyMessages(t *rapid.T, publisher, from uint64) (all []record.Ordinary) {
+func anyMessages(t *rapid.T, publisher, from uint64) (all []record.OrdinaryMessage) {
 	sequence := max(3, from+uint64(rapid.IntRange(0, 4).Draw(t, "begins"))) - 2
 	for range rapid.IntRange(1, 40).Draw(t, "messages") {
 		r := &Record{
@@ -59,7 +59,7 @@ func anyMessages(t *rapid.T, publisher, from uint64) (all []record.Ordinary) {
 
 // appendEach appends messages one by one until one is not taken, and returns the number
 // taken.
-func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.Ordinary) (taken int) {
+func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.OrdinaryMessage) (taken int) {
 	for _, o := range messages {
 		var r Record
 		if err := record.Parse(o, &r); err != nil {
@@ -70,7 +70,7 @@ func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []rec
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v != Take {
+		if v != Accepted {
 			break
 		}
 		taken++
@@ -85,7 +85,7 @@ func TestAppendRun(t *testing.T) {
 		one, other := stepped(t), stepped(t)
 		defer one.Kill()
 		defer other.Kill()
-		a, b := one.NewBatch(), other.NewBatch()
+		a, b := one.NewAppendBatch(), other.NewAppendBatch()
 		for range rapid.IntRange(1, 12).Draw(t, "runs") {
 			publisher := uint64(rapid.IntRange(1, 3).Draw(t, "publisher"))
 			check := bookmark.Check{byte(publisher)}
@@ -127,7 +127,7 @@ func sameJournals(t *rapid.T, one, other *Journal) {
 		t.Fatalf("the tables differ:\n%+v\n%+v", one.States(), other.States())
 	}
 	for id, p := range one.table.byID {
-		if o := other.table.byID[id]; !slices.Equal(p.ring.crcs, o.ring.crcs) || p.dirty != o.dirty {
+		if o := other.table.byID[id]; !slices.Equal(p.ring.sums, o.ring.sums) || p.dirty != o.dirty {
 			t.Fatalf("publisher %d: %+v and %+v", id, p, o)
 		}
 	}
@@ -157,7 +157,7 @@ func TestAhead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		j := stepped(t)
 		defer j.Kill()
-		b := j.NewBatch()
+		b := j.NewAppendBatch()
 		want := map[uint64]uint64{}
 		for range rapid.IntRange(1, 10).Draw(t, "runs") {
 			publisher := uint64(rapid.IntRange(1, 2).Draw(t, "publisher"))
@@ -193,7 +193,7 @@ func TestAhead(t *testing.T) {
 				t.Fatalf("%d|%d behind %d", r.Publisher, r.Sequence, got[r.Publisher])
 			}
 			got[r.Publisher] = r.Sequence
-			run := f.Ahead(r.Publisher, r.Sequence+1)
+			run := f.PeekRun(r.Publisher, r.Sequence+1)
 			n := rapid.IntRange(0, len(run)).Draw(t, "skip")
 			for i, o := range run {
 				if o.Publisher() != r.Publisher || o.Sequence() != r.Sequence+1+uint64(i) {

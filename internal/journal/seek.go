@@ -29,7 +29,7 @@ func (j *Journal) segments() ([]segment, error) {
 	for i, s := range raw {
 		segs[i] = segment{first: s.First, end: s.End, bytes: s.Bytes}
 		if i == len(raw)-1 {
-			segs[i].end, segs[i].summary = j.end, j.table.summaryInOrderOfArrival()
+			segs[i].end, segs[i].summary = j.end, j.table.unsortedSummary()
 		} else if known, ok := j.summaries[s.First]; ok {
 			segs[i].summary = known
 		} else {
@@ -42,18 +42,18 @@ func (j *Journal) segments() ([]segment, error) {
 		return nil, err
 	}
 	slices.SortFunc(segs[len(segs)-1].summary.highest, byPublisher)
-	return segs, j.learn(segs, raw, unknown)
+	return segs, j.loadSummaries(segs, raw, unknown)
 }
 
-// learn fills in the summaries that are not in memory yet.
-func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) error {
+// loadSummaries fills in the summaries that are not in memory yet.
+func (j *Journal) loadSummaries(segs []segment, raw []seglog.Segment, unknown []int) error {
 	for _, i := range unknown {
 		var err error
 		if len(raw[i].Summary) > 0 {
 			segs[i].summary, err = decodeSummary(raw[i].Summary)
 		} else {
 			segs[i].summary, err = j.summarize(segs[i])
-			segs[i].summary.age = j.clock.base // the highest that it can be
+			segs[i].summary.age = j.ageClock.base // the highest that it can be
 		}
 		if err != nil {
 			return fmt.Errorf("journal: summary of the segment at %v: %w", segs[i].first, err)
@@ -110,10 +110,10 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 			if err != nil {
 				return 0, fmt.Errorf("journal: seek by vector: %w", err)
 			}
-			at = j.notZero(at)
+			at = j.resolveZero(at)
 			j.mu.Lock()
 			defer j.mu.Unlock()
-			return j.table.stretches.seek(v, at), nil
+			return j.table.extents.seek(v, at), nil
 		}
 	}
 	return segs[len(segs)-1].end, nil
@@ -200,7 +200,7 @@ func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position,
 		wanted[b] = true
 	}
 	for _, s := range segs {
-		reached := func(b bookmark.Bookmark) bool { return s.summary.of(b.Publisher) >= b.Sequence }
+		reached := func(b bookmark.Bookmark) bool { return s.summary.highestOf(b.Publisher) >= b.Sequence }
 		if !slices.ContainsFunc(list, func(b bookmark.Bookmark) bool { return wanted[b] && reached(b) }) {
 			continue
 		}

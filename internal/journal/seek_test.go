@@ -64,10 +64,10 @@ func TestSeek(t *testing.T) {
 			case 2:
 				c.add(time.Duration(rapid.IntRange(-3, 9).Draw(t, "minutes")) * time.Minute)
 			case 3:
-				put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: p, Sequence: state(j, p).Have + 3, Prev: state(j, p).Have}, journal.Take)
+				put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: p, Sequence: state(j, p).Have + 3, Prev: state(j, p).Have}, journal.Accepted)
 			default:
 				for range 4 {
-					put(t, j, message(p, 0, "some body"), journal.Take)
+					put(t, j, message(p, 0, "some body"), journal.Accepted)
 				}
 			}
 		}
@@ -149,7 +149,7 @@ func TestSeekTimeIsDurable(t *testing.T) {
 	j := open(t, disk, func(o *journal.Options) { o.Now = c.Now })
 	fill(t, j, 1, 1, 2)
 	synced(t, j)
-	durable := j.Durable()
+	durable := j.DurableEnd()
 	c.add(time.Hour)
 	disk.shut()
 	fill(t, j, 1, 3, 4)
@@ -168,7 +168,7 @@ func TestSeekVectorIsNear(t *testing.T) {
 		j := openOn(t, disk, use)
 		body := strings.Repeat("x", 1000)
 		for n := range uint64(3000) {
-			put(t, j, message(n%3, n/3+1, body), journal.Take)
+			put(t, j, message(n%3, n/3+1, body), journal.Accepted)
 		}
 		for range 2 {
 			for _, seen := range []uint64{1, 300, 500, 650, 990, 1000} {
@@ -196,8 +196,8 @@ func TestFindIsOnePass(t *testing.T) {
 		j := openOn(t, memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment })
 		body := strings.Repeat("x", 1000)
 		for n := range uint64(3000) {
-			put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: n % 3, Sequence: 2*(n/3) + 1, Prev: 2 * (n / 3)}, journal.Take)
-			put(t, j, message(n%3, 2*(n/3)+2, body), journal.Take)
+			put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: n % 3, Sequence: 2*(n/3) + 1, Prev: 2 * (n / 3)}, journal.Accepted)
+			put(t, j, message(n%3, 2*(n/3)+2, body), journal.Accepted)
 		}
 		var list []bookmark.Bookmark // numbers with an elsewhere marker, and the last one
 		for s := range uint64(999) {

@@ -19,17 +19,17 @@ const kindState Kind = 0x20
 
 // Types of state records.
 const (
-	stateFloors    = 1
-	stateInterval  = 2
-	stateForgotten = 3
-	stateAge       = 4
-	statePeer      = 5
-	stateDiverged  = 6
-	stateCluster   = 7
-	stateDecree    = 8
-	stateSettled   = 0x80 | stateDecree // publishers that have used the decree
-	stateClosing   = 9
-	stateClosed    = 0x80 | stateClosing // publishers that are closed
+	stateFloors     = 1
+	stateInterval   = 2
+	stateForgotten  = 3
+	stateAge        = 4
+	statePeer       = 5
+	stateDiverged   = 6
+	stateCluster    = 7
+	stateDecree     = 8
+	stateDecreeUsed = 0x80 | stateDecree // publishers that have used the decree
+	stateGroupClock = 9
+	stateClosed     = 0x80 | stateGroupClock // publishers that are closed
 )
 
 const (
@@ -41,8 +41,8 @@ const (
 	// headTombstones is the number of bytes that tombstones and holes may take in a head. A
 	// head must stay shorter than the log's longest record.
 	headTombstones = 4 << 20
-	// floorsPerRecord bounds the entries of a state record, and so its length.
-	floorsPerRecord = 1 << 16
+	// maxStateEntries bounds the entries of a state record, and so its length.
+	maxStateEntries = 1 << 16
 )
 
 var errState = errors.New("bad state record")
@@ -52,8 +52,8 @@ var ErrNotJournal = errors.New("not a journal")
 
 // Head returns the table's snapshot, for the head of the next segment.
 func (t *table) Head() []byte {
-	t.grow()
-	t.keptAge = t.age
+	t.updateAge()
+	t.notedAge = t.age
 	c := coder{b: append([]byte(headMagic), headVersion)}
 	t.code(&c)
 	return c.b
@@ -70,7 +70,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	}
 	c := newReader(payload[len(headMagic)+1:])
 	t.code(c)
-	if !c.ended() {
+	if !c.atEnd() {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
 	return nil
@@ -80,13 +80,13 @@ func (t *table) RecoverHead(payload []byte) error {
 func (t *table) code(c *coder) {
 	number(c, &t.lastTime)
 	number(c, &t.age)
-	listOf(c, &t.peers, peerLeast, (*coder).peer)
-	listOf(c, &t.intervals, intervalLeast, (*coder).interval)
+	codeList(c, &t.peers, minPeerLen, (*coder).peer)
+	codeList(c, &t.intervals, minIntervalLen, (*coder).interval)
 	reasons, index := t.reasons()
-	listOf(c, &reasons, 1, (*coder).text)
+	codeList(c, &reasons, 1, (*coder).text)
 	c.topicNames(&t.topics)
 	all, room := t.sorted(), headTombstones
-	listOf(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1, func(c *coder, at **publisher) {
+	codeList(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1, func(c *coder, at **publisher) {
 		t.codePublisher(c, at)
 		before := len(c.b)
 		(*at).codeHoles(c, room)
@@ -99,62 +99,62 @@ func (t *table) code(c *coder) {
 	c.ids(&unknown)
 	t.applyDiverged(diverged)
 	for _, id := range unknown {
-		t.publisher(id).crcUnknown = true
+		t.ensure(id).crcUnknown = true
 	}
-	t.codeDecreed(c)
-	c.closing(&t.closing, &t.clockAge)
+	t.codeDecree(c)
+	c.groupClock(&t.groupClock, &t.groupClockAge)
 }
 
 // codePublisher codes a publisher without its holes and tombstones. Reading makes a new
 // publisher.
 func (t *table) codePublisher(c *coder, at **publisher) {
-	if c.reads {
-		*at = t.publisher(c.Uint64())
+	if c.reading {
+		*at = t.ensure(c.Uint64())
 	} else {
 		number(c, &(*at).id)
 	}
 	p := *at
 	c.bytes(p.check[:])
-	if c.reads && failpoint.On(failpoint.R10CheckNotInHead) {
+	if c.reading && failpoint.On(failpoint.R10CheckNotInHead) {
 		p.check = bookmark.Check{}
 	}
 	c.uvarint(&p.have)
 	c.uvarint(&p.floor)
 	c.uint32(&p.crc)
 	number(c, &p.seen)
-	c.uvarint(&p.closed)
+	c.uvarint(&p.closedUpTo)
 	c.uvarint(&p.closedAt)
-	c.marks(p, len(t.topics.names))
+	c.topicHighests(p, len(t.topics.names))
 }
 
 // codeHoles codes the newest holes that fit into room bytes.
 func (p *publisher) codeHoles(c *coder, room int) {
-	holes := newest(p.holes, room/(2*binary.MaxVarintLen64+1))
-	if listOf(c, &holes, 1+1+1, (*coder).hole); c.reads {
+	holes := lastN(p.holes, room/(2*binary.MaxVarintLen64+1))
+	if codeList(c, &holes, 1+1+1, (*coder).hole); c.reading {
 		p.holes = holes
 	}
 }
 
 // codeTombstones codes the newest tombstones that fit into room bytes.
 func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]uint64, room int) {
-	tombstones, last := newest(p.refused(), room/(2*binary.MaxVarintLen64)), uint64(0)
-	listOf(c, &tombstones, 1+1, func(c *coder, s *Tombstoned) {
+	tombstones, last := lastN(p.newestTombstones(), room/(2*binary.MaxVarintLen64)), uint64(0)
+	codeList(c, &tombstones, 1+1, func(c *coder, s *Refusal) {
 		step, reason := s.Sequence-last, index[s.Reason]
 		c.uvarint(&step)
 		c.uvarint(&reason)
 		last += step
-		c.check(reason < uint64(len(reasons)))
-		if c.reads && !c.Bad {
-			*s = Tombstoned{Sequence: last, Reason: reasons[reason]}
+		c.require(reason < uint64(len(reasons)))
+		if c.reading && !c.Bad {
+			*s = Refusal{Sequence: last, Reason: reasons[reason]}
 		}
 	})
-	if c.reads {
+	if c.reading {
 		p.tombstones = tombstones
 	}
 }
 
-// newest returns the last most entries of a list, or all if there are fewer.
-func newest[T any](list []T, most int) []T { return list[len(list)-min(len(list), max(most, 0)):] }
+// lastN returns the last most entries of a list, or all if there are fewer.
+func lastN[T any](list []T, most int) []T { return list[len(list)-min(len(list), max(most, 0)):] }
 
 // reasons returns each tombstone reason once, and the index of each. Index 0 is the empty
 // reason, which also stands for reasons that do not fit.
@@ -162,7 +162,7 @@ func (t *table) reasons() (order []string, index map[string]uint64) {
 	order, index = []string{""}, map[string]uint64{"": 0}
 	size := 0
 	for _, p := range t.sorted() {
-		for _, s := range p.refused() {
+		for _, s := range p.newestTombstones() {
 			if _, had := index[s.Reason]; had || size > headTombstones {
 				continue
 			}
@@ -186,7 +186,7 @@ func (t *table) idsOf(holds func(*publisher) bool) (ids []uint64) {
 
 // checkHead returns an error if start is not the start of a head of a journal.
 func checkHead(start []byte) error {
-	f := record.Fields{Rest: bytes.TrimPrefix(start, []byte(headMagic))}
+	f := record.FieldReader{Rest: bytes.TrimPrefix(start, []byte(headMagic))}
 	if len(f.Rest) == len(start) {
 		return ErrNotJournal
 	}
@@ -213,10 +213,10 @@ func headVector(payload []byte) (bookmark.Vector, error) {
 	if err := t.RecoverHead(payload); err != nil {
 		return nil, err
 	}
-	return t.haves(), nil
+	return t.haveVector(), nil
 }
 
-func (t *table) haves() bookmark.Vector {
+func (t *table) haveVector() bookmark.Vector {
 	v := make(bookmark.Vector, len(t.sorted()))
 	for _, p := range t.sorted() {
 		if p.have > 0 {
@@ -229,7 +229,7 @@ func (t *table) haves() bookmark.Vector {
 // Recover applies a record of the log.
 func (t *table) Recover(rec seglog.Record) error {
 	if Kind(rec.Kind) == kindState {
-		x, err := decodeState(rec.Payload)
+		x, err := decodeChange(rec.Payload)
 		if err != nil {
 			return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
 		}
@@ -246,16 +246,16 @@ func (t *table) Recover(rec seglog.Record) error {
 
 // A change is a decoded state record.
 type change struct {
-	kind     byte
-	time     int64
-	age      int64               // of the log
-	list     []bookmark.Bookmark // floors, diverged or closed publishers
-	ids      []uint64            // forgotten publishers, or those that have used the decree
-	interval Interval
-	peer     Peer
-	cluster  Cluster
-	decree   decreed
-	closing  Closing
+	kind       byte
+	time       int64
+	age        int64               // of the log
+	list       []bookmark.Bookmark // floors, diverged or closed publishers
+	ids        []uint64            // forgotten publishers, or those that have used the decree
+	interval   DegradedInterval
+	peer       Peer
+	cluster    Cluster
+	decree     agedDecree
+	groupClock GroupClock
 }
 
 // payload returns the payload of the state record.
@@ -265,12 +265,12 @@ func (x *change) payload() []byte {
 	return c.b
 }
 
-func decodeState(payload []byte) (x change, err error) {
+func decodeChange(payload []byte) (x change, err error) {
 	c := newReader(payload)
 	if !c.change(&x) {
 		return x, fmt.Errorf("%w: unknown type %d", errState, x.kind)
 	}
-	if !c.ended() {
+	if !c.atEnd() {
 		return x, errState
 	}
 	return x, nil
@@ -285,7 +285,7 @@ func (c *coder) change(x *change) bool {
 		c.bookmarks(&x.list)
 	case stateDiverged:
 		c.diverged(&x.list)
-	case stateForgotten, stateSettled:
+	case stateForgotten, stateDecreeUsed:
 		c.ids(&x.ids)
 	case stateInterval:
 		c.interval(&x.interval)
@@ -297,8 +297,8 @@ func (c *coder) change(x *change) bool {
 		c.cluster(&x.cluster)
 	case stateDecree:
 		c.decree(&x.decree)
-	case stateClosing:
-		c.closing(&x.closing, &x.age)
+	case stateGroupClock:
+		c.groupClock(&x.groupClock, &x.age)
 	default:
 		return false
 	}
@@ -316,28 +316,28 @@ func (t *table) applyChange(x change) {
 	case stateClosed:
 		t.applyClosed(x.list)
 	case stateForgotten:
-		t.remove(x.ids)
-	case stateSettled:
-		t.applySettled(x.ids)
+		t.forget(x.ids)
+	case stateDecreeUsed:
+		t.applyDecreeUsed(x.ids)
 	case stateInterval:
 		t.applyInterval(x.interval)
 	case stateAge:
 		t.age = max(t.age, x.age)
-		t.keptAge = t.age
+		t.notedAge = t.age
 	case statePeer:
 		t.applyPeer(x.peer)
 	case stateCluster:
 		t.cluster = x.cluster
 	case stateDecree:
 		t.applyDecree(x.decree)
-	case stateClosing:
-		t.applyClosing(x.closing, x.age)
+	case stateGroupClock:
+		t.applyGroupClock(x.groupClock, x.age)
 	}
 }
 
 // A summary describes the records of a segment.
 type summary struct {
-	from, to int64               // first and last time; 0: no records
+	from, to int64               // firstNumber and last time; 0: no records
 	age      int64               // of the log when the segment was sealed
 	last     Position            // behind the last record; 0: no records
 	highest  []bookmark.Bookmark // of each publisher, by publisher
@@ -347,19 +347,19 @@ type summary struct {
 // Summary returns the summary of the segment that is being sealed, and begins the next
 // summary.
 func (t *table) Summary() []byte {
-	t.grow()
+	t.updateAge()
 	s := t.summary()
-	list, rest := t.stretches.endSegment(s.last)
+	list, rest := t.extents.endSegment(s.last)
 	s.outline = appendOutline(nil, s.highest, list, rest)
 	t.nextSegment()
 	return appendSummary(nil, s)
 }
 
-// grow brings the age up to date. While the log is being opened, the age is that of the
-// newest note; from there on it is counted again.
-func (t *table) grow() {
-	if t.clock != nil {
-		t.age = max(t.age, t.clock())
+// updateAge brings the age up to date. While the log is being opened, the age is that of the
+// lastN note; from there on it is counted again.
+func (t *table) updateAge() {
+	if t.ageNow != nil {
+		t.age = max(t.age, t.ageNow())
 	}
 }
 
@@ -375,7 +375,7 @@ func decodeSummary(payload []byte) (s summary, err error) {
 		return summary{}, err
 	}
 	c.summary(&s)
-	s.outline = c.Take(uint64(len(c.Rest)))
+	s.outline = c.Bytes(uint64(len(c.Rest)))
 	if c.Bad {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}
@@ -394,8 +394,8 @@ func (c *coder) summary(s *summary) {
 // covered reports whether v covers every record of the segment.
 func (s summary) covered(v bookmark.Vector) bool { return covers(v, s.highest) }
 
-// of returns a publisher's highest sequence in the segment, 0 if it has none.
-func (s summary) of(publisher uint64) uint64 { return highestOf(s.highest, publisher) }
+// lookup returns a publisher's highest sequence in the segment, 0 if it has none.
+func (s summary) highestOf(publisher uint64) uint64 { return highestOf(s.highest, publisher) }
 
 // highestOf returns the sequence of a publisher in an ordered list, 0 if it is not there.
 func highestOf(list []bookmark.Bookmark, publisher uint64) uint64 {

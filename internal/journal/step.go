@@ -6,52 +6,52 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A Step is one fsync, from its beginning to its end. Records appended in between are not
+// A SyncStep is one fsync, from its beginning to its end. Records appended in between are not
 // part of it.
-type Step struct {
+type SyncStep struct {
 	j *Journal
-	b batch
+	b syncBatch
 }
 
-// Begin begins an fsync of everything appended so far. If there is nothing to sync, it
+// BeginSync begins an fsync of everything appended so far. If there is nothing to sync, it
 // notes in the log that everything is durable (R8) and returns nil. There must be only one
-// Step at a time, and the journal must be Stepped.
-func (j *Journal) Begin() (*Step, error) {
+// SyncStep at a time, and the journal must be Stepped.
+func (j *Journal) BeginSync() (*SyncStep, error) {
 	if !j.pending() {
 		if err := j.log.Note(); err != nil {
-			return nil, j.fail(fmt.Errorf("journal: note: %w", err))
+			return nil, j.setFailed(fmt.Errorf("journal: note: %w", err))
 		}
 		return nil, nil
 	}
 	if err := j.Err(); err != nil {
 		return nil, err
 	}
-	s := &Step{j: j, b: j.takeBatch().clone()}
+	s := &SyncStep{j: j, b: j.takeBatch().clone()}
 	if err := j.log.Write(); err != nil {
-		return nil, j.fail(fmt.Errorf("journal: sync: %w", err))
+		return nil, j.setFailed(fmt.Errorf("journal: sync: %w", err))
 	}
 	return s, nil
 }
 
 // Sync makes the records durable on the disk. It may be called at any time before End.
-func (s *Step) Sync() error {
+func (s *SyncStep) Sync() error {
 	if _, err := s.j.log.Sync(); err != nil {
-		return s.j.fail(fmt.Errorf("journal: sync: %w", err))
+		return s.j.setFailed(fmt.Errorf("journal: sync: %w", err))
 	}
 	return nil
 }
 
 // End takes note that the fsync has succeeded, and calls OnDurable.
-func (s *Step) End() {
+func (s *SyncStep) End() {
 	s.j.becomeDurable(s.b)
-	if failpoint.On(failpoint.R7CountsLater) {
+	if failpoint.On(failpoint.R7CountsDuringSync) {
 		s.j.becomeDurable(s.j.takeBatch())
 	}
 }
 
-// stepAll makes everything appended durable.
-func (j *Journal) stepAll() error {
-	s, err := j.Begin()
+// syncAll makes everything appended durable.
+func (j *Journal) syncAll() error {
+	s, err := j.BeginSync()
 	if s == nil || err != nil {
 		return err
 	}

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// A batch is the records of one fsync: those appended before it began (R7). There is one
-// batch at a time, and the next one reuses its slices.
-type batch struct {
-	moved      []Moved
+// A syncBatch is the records of one fsync: those appended before it began (R7). There is one
+// syncBatch at a time, and the next one reuses its slices.
+type syncBatch struct {
+	moved      []Advance
 	publishers []*publisher // parallel to moved
 	end        Position
 	segment    uint32 // number of the table's segment
-	turned     bool   // segment is not that of the batch before
+	newSegment bool   // segment is not that of the batch before
 }
 
 // sync is the syncer, the only goroutine of the journal. While it waits for the disk the
@@ -25,7 +25,7 @@ func (j *Journal) sync() {
 		if !ok {
 			return
 		}
-		s := Step{j, b}
+		s := SyncStep{j, b}
 		if s.Sync() != nil {
 			return
 		}
@@ -34,22 +34,22 @@ func (j *Journal) sync() {
 }
 
 // nextBatch waits for records to sync. ok is false when the syncer must end: after the last
-// batch if the journal is closed, at once if it is killed or has failed.
-func (j *Journal) nextBatch() (b batch, ok bool) {
+// syncBatch if the journal is closed, at once if it is killed or has failed.
+func (j *Journal) nextBatch() (b syncBatch, ok bool) {
 	if !j.pending() {
 		// The log is idle: no later batch will note that the last one is durable (R8).
 		if err := j.log.Note(); err != nil {
-			j.fail(fmt.Errorf("journal: note: %w", err))
-			return batch{}, false
+			j.setFailed(fmt.Errorf("journal: note: %w", err))
+			return syncBatch{}, false
 		}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for j.end == j.taken && !j.closed && j.err == nil {
+	for j.end == j.syncEnd && !j.closed && j.err == nil {
 		j.work.Wait()
 	}
-	if j.killed || j.err != nil || j.end == j.taken {
-		return batch{}, false
+	if j.killed || j.err != nil || j.end == j.syncEnd {
+		return syncBatch{}, false
 	}
 	return j.takeBatchLocked(), true
 }
@@ -58,10 +58,10 @@ func (j *Journal) nextBatch() (b batch, ok bool) {
 func (j *Journal) pending() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.end != j.taken || j.closed || j.err != nil
+	return j.end != j.syncEnd || j.closed || j.err != nil
 }
 
-func (j *Journal) takeBatch() batch {
+func (j *Journal) takeBatch() syncBatch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.takeBatchLocked()
@@ -69,49 +69,49 @@ func (j *Journal) takeBatch() batch {
 
 // takeBatchLocked notes the records that the next fsync will cover, and makes room for
 // appends.
-func (j *Journal) takeBatchLocked() batch {
+func (j *Journal) takeBatchLocked() syncBatch {
 	b := &j.batch
 	b.end, b.moved = j.end, b.moved[:0]
-	b.segment, b.turned = j.table.segment, b.segment != j.table.segment
+	b.segment, b.newSegment = j.table.segment, b.segment != j.table.segment
 	b.publishers, j.dirty = j.dirty, b.publishers[:0]
 	slices.SortFunc(b.publishers, func(a, c *publisher) int { return cmp.Compare(a.id, c.id) })
 	for _, p := range b.publishers {
 		p.dirty = false
-		b.moved = append(b.moved, Moved{p.id, p.have})
+		b.moved = append(b.moved, Advance{p.id, p.have})
 	}
-	j.taken = j.end
+	j.syncEnd = j.end
 	j.synced.Broadcast()
 	return *b
 }
 
 // clone returns a copy that later batches do not change.
-func (b batch) clone() batch {
+func (b syncBatch) clone() syncBatch {
 	b.moved, b.publishers = slices.Clone(b.moved), slices.Clone(b.publishers)
 	return b
 }
 
 // becomeDurable raises durable to the state that a batch had when its fsync began.
-func (j *Journal) becomeDurable(b batch) {
+func (j *Journal) becomeDurable(b syncBatch) {
 	j.mu.Lock()
 	for i, p := range b.publishers {
 		p.durable = max(p.durable, b.moved[i].Sequence)
 	}
 	j.durable = max(j.durable, b.end)
 	j.synced.Broadcast()
-	idle := j.end == j.taken
+	idle := j.end == j.syncEnd
 	j.mu.Unlock()
 
 	if j.o.OnDurable != nil && len(b.moved) > 0 {
 		j.o.OnDurable(b.moved, idle)
 	}
-	if b.turned && j.o.OnSegment != nil {
+	if b.newSegment && j.o.OnSegment != nil {
 		j.o.OnSegment()
 	}
 }
 
-// fail makes the journal failed (R7): it takes no more records. It returns the error of the
-// first call, which also calls OnFail.
-func (j *Journal) fail(err error) error {
+// setFailed makes the journal failed (R7): it takes no more records. It returns the error of the
+// firstNumber call, which also calls OnFail.
+func (j *Journal) setFailed(err error) error {
 	j.mu.Lock()
 	if j.err != nil || j.closed && j.killed {
 		first := cmp.Or(j.err, err)
@@ -133,7 +133,7 @@ func (j *Journal) fail(err error) error {
 // Sync waits until everything appended before the call is durable.
 func (j *Journal) Sync() error {
 	if j.o.Stepped {
-		return j.stepAll()
+		return j.syncAll()
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -148,8 +148,8 @@ func (j *Journal) Sync() error {
 	return nil
 }
 
-// stop ends the syncer and waits for it. It returns false if the journal was closed before.
-func (j *Journal) stop(kill bool) bool {
+// stopSyncer ends the syncer and waits for it. It returns false if the journal was closed before.
+func (j *Journal) stopSyncer(kill bool) bool {
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	tombstonesMost = ledger.TombstonesMost // newest refused messages of a publisher that are remembered
-	reasonMost     = 256                   // bytes of a tombstone's reason that are remembered
-	ringsMost      = 64 << 20              // bytes of all content CRCs
-	intervalsMost  = 1024                  // newest degraded intervals that are remembered
-	rangesMost     = 1 << 17               // ranges of all degraded intervals that are remembered
-	contentsLeast  = 32 << 20              // newest bytes of the log whose contents are known after Open
+	maxTombstones    = ledger.MaxTombstones // lastN refused messages of a publisher that are remembered
+	maxReason        = 256                  // bytes of a tombstone's reason that are remembered
+	maxRingBytes     = 64 << 20             // bytes of all content CRCs
+	maxIntervals     = 1024                 // lastN degraded intervals that are remembered
+	maxRanges        = 1 << 17              // ranges of all degraded intervals that are remembered
+	minKnownContents = 32 << 20             // lastN bytes of the log whose contents are known after Open
 )
 
 // A publisher is the table's entry for one publisher.
@@ -29,43 +29,43 @@ type publisher struct {
 	floor   uint64
 	removed uint64 // highest sequence before the oldest segment
 	presence
-	tombstones []Tombstoned
+	tombstones []Refusal
 	holes      []hole // in order
-	settled    bool   // it has used the decree
+	usedDecree bool   // it has used the decree
 
-	topics        []topicMark // of all its messages
-	removedTopics []topicMark // of its messages up to removed
+	topics        []topicHighest // of all its messages
+	removedTopics []topicHighest // lookup its messages up to removed
 
-	ring  ring
-	place *list.Element // in the order of rings; nil: no ring
+	ring        ring
+	ringElement *list.Element // in the order of rings; nil: no ring
 
-	noted
+	lastAdded
 	dirty bool // have may be above durable
 
-	running
-	diverged uint64 // first sequence not proven equal on all instances; 0: not diverged
+	runningCRCs
+	diverged uint64 // firstNumber sequence not proven equal on all instances; 0: not diverged
 }
 
 // presence says how long a publisher has been away, by the group's clock (R10).
 type presence struct {
-	seen     uint64 // clock at its last record, or at Seen
-	closed   uint64 // no instance has anything of it up to this sequence
-	closedAt uint64 // clock when it was found closed
+	seen       uint64 // ageClock at its last record, or at Seen
+	closedUpTo uint64 // no instance has anything of it up to this sequence
+	closedAt   uint64 // ageClock when it was found closed
 }
 
-// running are the running CRCs of a publisher (R11).
-type running struct {
+// runningCRCs are the running CRCs of a publisher (R11).
+type runningCRCs struct {
 	crc        uint32 // at have
-	crcUnknown bool   // crc lacks the messages of a marker whose CRC nobody knew
+	crcUnknown bool   // crc lacks the messages of a marker whose ContentCRC nobody knew
 	removedCRC uint32 // at removed
 }
 
-// noted are the numbers of the segment and of the two open stretches that a publisher was
+// lastAdded are the numbers of the segment and of the two open stretches that a publisher was
 // last added to.
-type noted struct{ segment, stretch, outlined uint32 }
+type lastAdded struct{ segment, extent, outlined uint32 }
 
-func (p *publisher) state() State {
-	s := State{
+func (p *publisher) state() PublisherState {
+	s := PublisherState{
 		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
 		Removed: p.removed, RemovedCRC: p.removedCRC, Diverged: p.diverged,
 	}
@@ -76,19 +76,19 @@ func (p *publisher) state() State {
 }
 
 // state returns the state of p with the fields that depend on the table.
-func (t *table) state(p *publisher) State {
+func (t *table) state(p *publisher) PublisherState {
 	s := p.state()
-	s.Closing, s.Closed, s.Leaving = t.closes(p), p.closed, t.leaves(p)
+	s.Closing, s.ClosedUpTo, s.Leaving = t.mayClose(p), p.closedUpTo, t.mayLeave(p)
 	return s
 }
 
-// groupNotes are the journal's notes about its group.
-type groupNotes struct {
-	peers    []Peer // the remembered peers, ordered by name
-	cluster  Cluster
-	decree   decreed
-	closing  Closing
-	clockAge int64 // age of the log when the group's clock rose last
+// groupState are the journal's notes about its group.
+type groupState struct {
+	peers         []Peer // the remembered peers, ordered by name
+	cluster       Cluster
+	decree        agedDecree
+	groupClock    GroupClock
+	groupClockAge int64 // age of the log when the group's clock rose last
 }
 
 // A table is the state that the journal's records add up to. Only apply and applyChange
@@ -104,19 +104,19 @@ type table struct {
 	topics  topicNames
 
 	lastTime  int64        // of the newest record; it never goes back
-	age       int64        // of the log, microseconds; grow and agedLocked bring it up to date
-	keptAge   int64        // age in the newest note of the log
-	clock     func() int64 // returns the age now; nil while the log is being opened
-	intervals []Interval
-	groupNotes
+	age       int64        // of the log, microseconds; grow and updateAgeLocked bring it up to date
+	notedAge  int64        // age in the newest note of the log
+	ageNow    func() int64 // returns the age now; nil while the log is being opened
+	intervals []DegradedInterval
+	groupState
 
 	// For the summary of the segment that is being written.
 	segment        uint32 // number of the segment in this table's life, from 1
 	inSegment      []*publisher
-	segFrom, segTo int64    // first and last time; 0: no records
+	segFrom, segTo int64    // firstNumber and last time; 0: no records
 	segLast        Position // behind the last record; 0: no records
 
-	stretches stretches
+	extents recentExtents
 
 	scratch Record // buffer of Recover
 }
@@ -133,10 +133,10 @@ func newTable(carried func(topic []byte) bool) *table {
 func (t *table) reset() {
 	t.byID = make(map[uint64]*publisher)
 	t.all, t.ordered = nil, 0
-	t.rings = rings{most: ringsMost}
+	t.rings = rings{maxBytes: maxRingBytes}
 	t.topics = newTopicNames()
-	t.lastTime, t.age, t.intervals, t.groupNotes = 0, 0, nil, groupNotes{closing: Closing{Clock: 1}}
-	t.stretches = newStretches(int64(t.stretches.outline.segment))
+	t.lastTime, t.age, t.intervals, t.groupState = 0, 0, nil, groupState{groupClock: GroupClock{Now: 1}}
+	t.extents = newRecentExtents(int64(t.extents.outline.segment))
 	t.nextSegment()
 }
 
@@ -146,8 +146,8 @@ func (t *table) nextSegment() {
 	t.segFrom, t.segTo, t.segLast = 0, 0, 0
 }
 
-// publisher returns the entry of a publisher, and adds one if it is unknown.
-func (t *table) publisher(id uint64) *publisher {
+// comparePublisher returns the entry of a publisher, and adds one if it is unknown.
+func (t *table) ensure(id uint64) *publisher {
 	if p := t.byID[id]; p != nil {
 		return p
 	}
@@ -160,8 +160,8 @@ func (t *table) publisher(id uint64) *publisher {
 // noPublisher stands for an unknown publisher. Nobody changes it.
 var noPublisher publisher
 
-// of returns the entry of a publisher, or noPublisher. The caller must not change it.
-func (t *table) of(id uint64) *publisher {
+// lookup returns the entry of a publisher, or noPublisher. The caller must not change it.
+func (t *table) lookup(id uint64) *publisher {
 	if p := t.byID[id]; p != nil {
 		return p
 	}
@@ -192,8 +192,8 @@ func (t *table) find(id uint64) (at int, found bool) {
 
 func byID(a, b *publisher) int { return cmp.Compare(a.id, b.id) }
 
-// remove forgets publishers (R10).
-func (t *table) remove(ids []uint64) {
+// forget forgets publishers (R10).
+func (t *table) forget(ids []uint64) {
 	gone := make(map[uint64]bool, len(ids))
 	for _, id := range ids {
 		if p := t.byID[id]; p != nil {
@@ -210,8 +210,8 @@ func (t *table) remove(ids []uint64) {
 
 // verdict returns the answer of admission (R1, R11) to a record with that sum.
 func (t *table) verdict(r *Record, sum uint32) Verdict {
-	p := t.of(r.Publisher)
-	if bookmark.Mistaken(p.check, r.Check) {
+	p := t.lookup(r.Publisher)
+	if bookmark.ChecksDiffer(p.check, r.Check) {
 		return OtherPublisher
 	}
 	if p.diverged > 0 && !failpoint.On(failpoint.R11DivergedTaken) {
@@ -224,32 +224,32 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	switch had := p.ring.get(r.Sequence); {
 	case had == sum:
 		return Duplicate
-	case had == 0, failpoint.On(failpoint.R11KindsAlike) && min(had, sum) < leastContent:
-		return Covered
+	case had == 0, failpoint.On(failpoint.R11KindsAlike) && min(had, sum) < minContentSum:
+		return ContentUnknown
 	}
 	return Differs
 }
 
-// settleCheck prepares the check of a record that is about to be written. If the
+// prepareCheck prepares the check of a record that is about to be written. If the
 // publisher's check is known, the record loses its check; otherwise the check goes into the
 // bytes of the record. A record that came over a link with its check is written unchanged.
-func (t *table) settleCheck(r *Record) {
-	if r.Check == (bookmark.Check{}) || r.Raw != nil && record.Introduced(r.Raw) {
+func (t *table) prepareCheck(r *Record) {
+	if r.Check == (bookmark.Check{}) || r.Raw != nil && record.HasCheck(r.Raw) {
 		return
 	}
 	switch {
-	case t.of(r.Publisher).check != (bookmark.Check{}) || failpoint.On(failpoint.R10CheckNotKept):
+	case t.lookup(r.Publisher).check != (bookmark.Check{}) || failpoint.On(failpoint.R10CheckNotKept):
 		r.Check = bookmark.Check{}
 	case r.Raw != nil:
-		record.Introduce(nil, r, r.Check)
+		record.InsertCheck(nil, r, r.Check)
 	}
 }
 
 // apply adds a record of the log that has that sum. A record that the head already includes
 // is noted for the summary only.
 func (t *table) apply(r *Record, sum uint32) *publisher {
-	p := t.publisher(r.Publisher)
-	t.note(p, Position(r.Position), Position(r.Next), r.Time)
+	p := t.ensure(r.Publisher)
+	t.noteRecord(p, Position(r.Position), Position(r.Next), r.Time)
 	if p.check == (bookmark.Check{}) {
 		p.check = r.Check
 	}
@@ -258,7 +258,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	}
 	had := p.have
 	p.have = r.Sequence
-	p.seen = t.closing.Clock
+	p.seen = t.groupClock.Now
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)
@@ -266,29 +266,29 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 			p.crc = chainCRC(p.crc, r.Sequence, sum)
 		}
 	case Tombstone:
-		p.refuse(had, r.Sequence, r.Reason)
+		p.addTombstones(had, r.Sequence, r.Reason)
 	case Elsewhere:
-		p.mark(topicMark{elsewhereTopic, r.Sequence})
+		p.raiseTopic(topicHighest{elsewhereTopic, r.Sequence})
 	case Gone:
-		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
-		p.mark(topicMark{anyTopic, r.Sequence})
-		// Messages let go before any instance had anything are in no CRC: 0 is right.
+		p.addHole(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
+		p.raiseTopic(topicHighest{anyTopic, r.Sequence})
+		// Messages let go before any instance had anything are in no ContentCRC: 0 is right.
 		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || had > 0)
 		if len(r.Reason) > 0 {
-			p.refuse(had, r.Sequence, r.Reason)
+			p.addTombstones(had, r.Sequence, r.Reason)
 		}
 	}
 	t.rings.remember(p, had, r.Sequence, sum)
 	return p
 }
 
-// note notes for the summary of the segment that a record of p was taken.
-func (t *table) note(p *publisher, at, behind Position, time int64) {
+// noteRecord notes for the summary of the segment that a record of p was taken.
+func (t *table) noteRecord(p *publisher, at, behind Position, time int64) {
 	if p.segment != t.segment {
 		p.segment = t.segment
 		t.inSegment = append(t.inSegment, p)
 	}
-	t.stretches.note(p, at)
+	t.extents.addRecord(p, at)
 	if t.segFrom == 0 {
 		t.segFrom = time
 	}
@@ -297,33 +297,33 @@ func (t *table) note(p *publisher, at, behind Position, time int64) {
 	t.segLast = behind
 }
 
-// refuse remembers that the sequences above after, up to last, were refused. It keeps the
+// addTombstones remembers that the sequences above after, up to last, were refused. It keeps the
 // newest.
-func (p *publisher) refuse(after, last uint64, reason []byte) {
-	reason = reason[:min(len(reason), reasonMost)]
+func (p *publisher) addTombstones(after, last uint64, reason []byte) {
+	reason = reason[:min(len(reason), maxReason)]
 	var kept string
 	if n := len(p.tombstones); n > 0 && p.tombstones[n-1].Reason == string(reason) {
 		kept = p.tombstones[n-1].Reason // reasons repeat and share memory
 	} else {
 		kept = string(reason)
 	}
-	for s := max(after, last-min(last, tombstonesMost)); s < last; s++ {
-		p.tombstones = append(p.tombstones, Tombstoned{Sequence: s + 1, Reason: kept})
-		if len(p.tombstones) >= 2*tombstonesMost { // many at a time, because moving the others costs
-			p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-tombstonesMost)
+	for s := max(after, last-min(last, maxTombstones)); s < last; s++ {
+		p.tombstones = append(p.tombstones, Refusal{Sequence: s + 1, Reason: kept})
+		if len(p.tombstones) >= 2*maxTombstones { // many at a time, because moving the others costs
+			p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-maxTombstones)
 		}
 	}
 }
 
-// refused returns the remembered tombstones, in order.
-func (p *publisher) refused() []Tombstoned {
-	return p.tombstones[max(0, len(p.tombstones)-tombstonesMost):]
+// newestTombstones returns the remembered tombstones, in order.
+func (p *publisher) newestTombstones() []Refusal {
+	return p.tombstones[max(0, len(p.tombstones)-maxTombstones):]
 }
 
-// lowFloor reports whether the floor is below the messages that stood before the oldest
+// floorTooLow reports whether the floor is below the messages that stood before the oldest
 // segment. A publisher that was forgotten meanwhile and came back with lower numbers looks
 // the same.
-func (p *publisher) lowFloor() bool { return p.floor < min(p.removed, p.have) }
+func (p *publisher) floorTooLow() bool { return p.floor < min(p.removed, p.have) }
 
 // applyFloors raises floors. A floor is never above have: removing messages does not change
 // have(p).
@@ -336,21 +336,21 @@ func (t *table) applyFloors(floors []bookmark.Bookmark) {
 }
 
 // applyInterval adds an interval, or replaces it by its newer state.
-func (t *table) applyInterval(i Interval) {
-	at := slices.IndexFunc(t.intervals, func(had Interval) bool {
+func (t *table) applyInterval(i DegradedInterval) {
+	at := slices.IndexFunc(t.intervals, func(had DegradedInterval) bool {
 		return had.Destination == i.Destination && had.Begin.Equal(i.Begin)
 	})
 	if at >= 0 {
 		t.intervals[at] = i
 	} else {
 		t.intervals = append(t.intervals, i)
-		slices.SortStableFunc(t.intervals, func(a, b Interval) int { return a.Begin.Compare(b.Begin) })
+		slices.SortStableFunc(t.intervals, func(a, b DegradedInterval) int { return a.Begin.Compare(b.Begin) })
 	}
 	ranges := 0
 	for _, i := range t.intervals {
 		ranges += len(i.Ranges)
 	}
-	for len(t.intervals) > 1 && (len(t.intervals) > intervalsMost || ranges > rangesMost) {
+	for len(t.intervals) > 1 && (len(t.intervals) > maxIntervals || ranges > maxRanges) {
 		ranges -= len(t.intervals[0].Ranges)
 		t.intervals = slices.Delete(t.intervals, 0, 1)
 	}
@@ -358,13 +358,13 @@ func (t *table) applyInterval(i Interval) {
 
 // summary returns the summary so far of the segment that is being written.
 func (t *table) summary() summary {
-	s := t.summaryInOrderOfArrival()
+	s := t.unsortedSummary()
 	slices.SortFunc(s.highest, byPublisher)
 	return s
 }
 
-// summaryInOrderOfArrival is summary without sorting the publishers.
-func (t *table) summaryInOrderOfArrival() summary {
+// unsortedSummary is summary without sorting the publishers.
+func (t *table) unsortedSummary() summary {
 	s := summary{from: t.segFrom, to: t.segTo, age: t.age, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
 	for _, p := range t.inSegment {
 		s.highest = append(s.highest, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})

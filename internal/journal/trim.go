@@ -11,17 +11,17 @@ import (
 
 // A Retention bounds the journal for Trim. A zero field is no bound.
 type Retention struct {
-	Age   time.Duration // older segments go; counted by the monotonic clock while the journal is open
-	Bytes int64         // segments go while the journal is larger than this
-	Doubt bool          // no segment goes by age for now
-	Need  int64         // segments go, whatever their age, until so many bytes are free again
-	// Held reports whether a segment must stay although a bound would remove it. highest
+	Age       time.Duration // older segments go; counted by the monotonic clock while the journal is open
+	Bytes     int64         // segments go while the journal is larger than this
+	IgnoreAge bool          // no segment goes by age for now
+	FreeBytes int64         // segments go, whatever their age, until so many bytes are free again
+	// SegmentNeeded reports whether a segment must stay although a bound would remove it. highest
 	// has the highest sequence of each publisher in the segment. Nil: no segment must stay.
-	Held func(highest bookmark.Vector) bool
-	// Agree gets the closing publishers, each with its have. It returns those that the
+	SegmentNeeded func(highest bookmark.Vector) bool
+	// AgreeToForget gets the closing publishers, each with its have. It returns those that the
 	// group agrees to forget, and those of which no instance has anything up to that have.
 	// Trim may call it with no publishers. Nil: there is no group to ask.
-	Agree func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)
+	AgreeToForget func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)
 }
 
 // Trim removes whole segments, the oldest first, and never the last one. The floors are
@@ -39,26 +39,26 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 	}
 	j.reportClock(r.Age)
 	retain := r.Age
-	if r.Doubt {
+	if r.IgnoreAge {
 		r.Age = 0
 	}
 	j.mu.Lock()
-	now := moment{age: j.agedLocked(), wall: j.now()}
+	now := moment{age: j.updateAgeLocked(), wall: j.now()}
 	j.mu.Unlock()
-	n := expendable(segs, j.Size(), j.Durable(), now, r)
+	n := expendable(segs, j.Size(), j.DurableEnd(), now, r)
 	if n > 0 {
 		if err := j.removeSegments(segs[:n]); err != nil {
 			return 0, fmt.Errorf("journal: trim: %w", err)
 		}
 	}
 	if r.Age > 0 || failpoint.On(failpoint.R2HaveForgotten) {
-		err = j.judge(j.advance(r.Age))
+		err = j.failIfDisk(j.advanceGroupClock(r.Age))
 		if err == nil {
-			err = j.judge(j.forget(segs[n:], r.Agree))
+			err = j.failIfDisk(j.forgetPublishers(segs[n:], r.AgreeToForget))
 		}
 	}
 	if retain > 0 && err == nil {
-		err = j.keepAge(segs[n:], retain)
+		err = j.noteAge(segs[n:], retain)
 	}
 	return n, err
 }
@@ -69,16 +69,16 @@ type moment struct{ age, wall int64 }
 // expendable returns how many of the oldest segments retention removes.
 func expendable(segs []segment, size int64, durable Position, now moment, r Retention) int {
 	for i, s := range segs[:len(segs)-1] {
-		old := s.old(now.age, now.wall, r.Age)
+		old := s.expired(now.age, now.wall, r.Age)
 		over := r.Bytes > 0 && size > r.Bytes
-		if !old && !over && r.Need <= 0 || s.end > durable {
+		if !old && !over && r.FreeBytes <= 0 || s.end > durable {
 			return i
 		}
-		if r.Held != nil && r.Held(vectorOf(s.summary.highest)) {
+		if r.SegmentNeeded != nil && r.SegmentNeeded(vectorOf(s.summary.highest)) {
 			return i
 		}
 		size -= s.bytes
-		r.Need -= s.bytes
+		r.FreeBytes -= s.bytes
 	}
 	return len(segs) - 1
 }
@@ -101,8 +101,8 @@ func floorsOf(segs []segment) []bookmark.Bookmark {
 // removeSegments makes the floors durable and then removes the segments.
 func (j *Journal) removeSegments(segs []segment) error {
 	first := segs[len(segs)-1].end
-	j.learnRemoved(first) // before the floors rise: a floor above removed means removal elsewhere
-	for floors := range slices.Chunk(floorsOf(segs), floorsPerRecord) {
+	j.loadRemoved(first) // before the floors rise: a floor above removed means removal elsewhere
+	for floors := range slices.Chunk(floorsOf(segs), maxStateEntries) {
 		if err := j.appendChange(change{kind: stateFloors, list: floors}); err != nil {
 			return err
 		}
@@ -124,10 +124,10 @@ func (j *Journal) removeSegments(segs []segment) error {
 	return j.log.Trim(first)
 }
 
-// learnRemoved reads the state of each publisher at the start of the segment at first,
+// loadRemoved reads the state of each publisher at the start of the segment at first,
 // which is the oldest one from now on. That is the highest removed sequence with its topics
-// (R9), and the running CRC there, which a link sends with its gone marker (R11).
-func (j *Journal) learnRemoved(first Position) {
+// (R9), and the running ContentCRC there, which a link sends with its gone marker (R11).
+func (j *Journal) loadRemoved(first Position) {
 	before := newTable(nil)
 	head, err := j.log.Head(first)
 	if err == nil {
@@ -138,10 +138,10 @@ func (j *Journal) learnRemoved(first Position) {
 		j.o.Log.Warn("journal: running CRCs of what was removed are not known", "err", err)
 		return
 	}
-	for some := range slices.Chunk(before.sorted(), eachAtOnce) {
+	for some := range slices.Chunk(before.sorted(), publishersPerLock) {
 		j.mu.Lock()
 		for _, b := range some {
-			j.table.removes(before, b)
+			j.table.setRemoved(before, b)
 		}
 		j.mu.Unlock()
 	}
@@ -150,7 +150,7 @@ func (j *Journal) learnRemoved(first Position) {
 // forgetIntervals removes the degraded intervals that ended at or before the newest removed
 // record.
 func (t *table) forgetIntervals(before int64) {
-	t.intervals = slices.DeleteFunc(t.intervals, func(i Interval) bool {
+	t.intervals = slices.DeleteFunc(t.intervals, func(i DegradedInterval) bool {
 		return !i.End.IsZero() && i.End.UnixMicro() <= before
 	})
 }

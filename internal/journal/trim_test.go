@@ -19,7 +19,7 @@ func TestTrimKeepsHave(t *testing.T) {
 	use := func(o *journal.Options) { o.Now = c.Now }
 	j := openOn(t, disk, use)
 	fill(t, j, 1, 1, 10)
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 11, Prev: 10, Reason: []byte("no")}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 11, Prev: 10, Reason: []byte("no")}, journal.Accepted)
 	crc := state(j, 1).RunningCRC
 	c.add(30 * time.Minute)
 	fill(t, j, 2, 1, 200)
@@ -58,7 +58,7 @@ func TestTrimKeepsHave(t *testing.T) {
 	j = openOn(t, disk, use)
 	defer end(t, j)
 	check()
-	put(t, j, message(1, 11, "b"), journal.Covered)
+	put(t, j, message(1, 11, "b"), journal.ContentUnknown)
 	put(t, j, message(1, 13, "b"), journal.Hole)
 	fill(t, j, 1, 12, 12)
 }
@@ -98,10 +98,10 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 	trim()
 	quarters(18)
 	known(0, 1, 2, 9)
-	j.Seen(1)
+	j.Touch(1)
 	quarters(1)
 	known(1, 9)
-	if got, want := j.Closing(), (journal.Closing{Clock: 20, Forgotten: 2}); got != want {
+	if got, want := j.GroupClock(), (journal.GroupClock{Now: 20, Forgotten: 2}); got != want {
 		t.Fatalf("group clock %+v, want %+v", got, want)
 	}
 	end(t, j)
@@ -109,7 +109,7 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 	known(1, 9)
 	// The publisher comes back and says which messages it let go (R10).
 	put(t, j, message(2, 6, "b"), journal.Hole)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 4}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 4}, journal.Accepted)
 	fill(t, j, 2, 5, 6)
 	end(t, j)
 	j = openOn(t, disk, use)
@@ -124,7 +124,7 @@ func TestTrimAsksWhoHolds(t *testing.T) {
 	fill(t, j, 1, 1, 300)
 	synced(t, j)
 	var asked []uint64
-	n, err := j.Trim(journal.Retention{Bytes: 1, Held: func(v bookmark.Vector) bool {
+	n, err := j.Trim(journal.Retention{Bytes: 1, SegmentNeeded: func(v bookmark.Vector) bool {
 		asked = append(asked, v[1])
 		return v[1] > 100
 	}})
@@ -174,19 +174,19 @@ func TestIntervals(t *testing.T) {
 	use := func(o *journal.Options) { o.Now = c.Now }
 	j := openOn(t, disk, use)
 	at := c.Now()
-	note := func(i journal.Interval) {
+	note := func(i journal.DegradedInterval) {
 		t.Helper()
-		if err := j.Degraded(i); err != nil {
+		if err := j.NoteDegraded(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	note(journal.Interval{Destination: "b", Begin: at.Add(time.Nanosecond)})
-	note(journal.Interval{Destination: "a", Begin: at.Add(-time.Hour)})
-	note(journal.Interval{Destination: "b", Begin: at, End: at.Add(time.Minute), Ranges: []journal.Range{{Publisher: 1, From: 2, To: 3}}})
+	note(journal.DegradedInterval{Destination: "b", Begin: at.Add(time.Nanosecond)})
+	note(journal.DegradedInterval{Destination: "a", Begin: at.Add(-time.Hour)})
+	note(journal.DegradedInterval{Destination: "b", Begin: at, End: at.Add(time.Minute), Ranges: []journal.PublisherRange{{Publisher: 1, From: 2, To: 3}}})
 	check := func(want ...string) {
 		t.Helper()
 		var got []string
-		for _, i := range j.Intervals() {
+		for _, i := range j.DegradedIntervals() {
 			got = append(got, i.Destination)
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -198,7 +198,7 @@ func TestIntervals(t *testing.T) {
 	j = openOn(t, disk, use)
 	defer func() { end(t, j) }()
 	check("a", "b")
-	if i := j.Intervals()[1]; !i.End.Equal(at.Add(time.Minute)) || len(i.Ranges) != 1 {
+	if i := j.DegradedIntervals()[1]; !i.End.Equal(at.Add(time.Minute)) || len(i.Ranges) != 1 {
 		t.Errorf("%+v", i)
 	}
 	c.add(2 * time.Minute)
@@ -210,7 +210,7 @@ func TestIntervals(t *testing.T) {
 	check("a") // the publisher continues
 }
 
-// The running CRC of the removed messages stays known, also after a restart and with a
+// The running ContentCRC of the removed messages stays known, also after a restart and with a
 // marker above it. A link sends it with its gone marker (R11).
 func TestTrimKeepsRunningCRC(t *testing.T) {
 	disk := memfs.New()
@@ -225,7 +225,7 @@ func TestTrimKeepsRunningCRC(t *testing.T) {
 	if s := state(j, 1); s.Removed != 0 || s.RemovedCRC != 0 {
 		t.Fatalf("%+v before anything was removed", s)
 	}
-	n, err := j.Trim(journal.Retention{Need: 8 << 10})
+	n, err := j.Trim(journal.Retention{FreeBytes: 8 << 10})
 	if err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
@@ -241,7 +241,7 @@ func TestTrimKeepsRunningCRC(t *testing.T) {
 	disk = disk.Crash(memfs.KeepAll)
 	j = openOn(t, disk)
 	check(0)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 400, RunningCRC: 7}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 400, RunningCRC: 7}, journal.Accepted)
 	check(0)
 	end(t, j)
 	j = openOn(t, disk)

@@ -28,8 +28,8 @@ type Ledger interface {
 	Group
 }
 
-// TombstonesMost is the most refused messages of a publisher that a ledger lists.
-const TombstonesMost = 1024
+// MaxTombstones is the most refused messages of a publisher that a ledger lists.
+const MaxTombstones = 1024
 
 // A Log keeps each publisher's messages once (G3) and in order (G4).
 type Log interface {
@@ -43,31 +43,31 @@ type Log interface {
 	// instances, 0 if the publisher has not diverged (R11). It does not block.
 	Diverged(publisher uint64) (from uint64)
 	// Tombstones returns the refused messages of a publisher above a sequence, in order. It
-	// returns at most the newest TombstonesMost.
-	Tombstones(publisher, above uint64) []Tombstoned
-	// Lost returns the lost ranges of a publisher, in order, at most the newest 64.
-	Lost(publisher uint64) []Range
-	// Seen notes that a publisher is in use now, so that retention keeps it.
-	Seen(publisher uint64)
-	// Closing returns the group's progress with forgetting publishers, as far as it is known here.
+	// returns at most the newest MaxTombstones.
+	Tombstones(publisher, above uint64) []Refusal
+	// LostRanges returns the lost ranges of a publisher, in order, at most the newest 64.
+	LostRanges(publisher uint64) []Range
+	// Touch notes that a publisher is in use now, so that retention keeps it.
+	Touch(publisher uint64)
+	// GroupClock returns the group's progress with forgetting publishers, as far as it is known here.
 	// A caller that needs have(p) as well must read Closing first.
-	Closing() Closing
+	GroupClock() GroupClock
 	// Floor returns floor(p). Floors returns the floors of all publishers that have one.
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
-	// Removed returns the publishers with removed messages whose topic matches, or may match, each
+	// RemovedMatching returns the publishers with removed messages whose topic matches, or may match, each
 	// with the highest number of these messages. It leaves out numbers up to where a publisher was
 	// closed if named, the vector of the place, does not name the publisher. If more messages of
 	// such a publisher were removed, it adds to named the number at which the publisher was
 	// closed.
-	Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
-	// Closed returns publishers with their have(p). No message of them up to that number will come
+	RemovedMatching(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
+	// ClosedPublishers returns publishers with their have(p). No message of them up to that number will come
 	// from any instance, so places can do without them. The caller must not change the vector.
-	Closed() bookmark.Vector
+	ClosedPublishers() bookmark.Vector
 
 	// Unmatched returns, with have(p), the publishers of which no message that the log has or ever
 	// had can match. It leaves out a publisher if that is not known.
-	Unmatched(matches func(topic []byte) bool) bookmark.Vector
+	NeverMatching(matches func(topic []byte) bool) bookmark.Vector
 
 	// TopicsKnown reports whether the log knows every topic of a publisher's messages, including
 	// those that retention has removed or will remove.
@@ -77,7 +77,7 @@ type Log interface {
 	// newest durable record. DurableVector returns that position with a vector that covers all
 	// records before it, and no record that was not durable when it returned.
 	First() Position
-	Durable() Position
+	DurableEnd() Position
 	DurableVector() (Position, bookmark.Vector)
 	// SeekVector returns a position such that v covers every record before it.
 	SeekVector(v bookmark.Vector) (Position, error)
@@ -105,19 +105,19 @@ type Appender interface {
 	// AppendRun adds messages of one publisher, in order, as long as each is the next one that the
 	// log lacks. The rest must go through Append, which gives the reason. AppendRun does not check
 	// that the messages are sound.
-	AppendRun(check bookmark.Check, run []record.Ordinary) (Taken, error)
-	// Standing describes the record at the number of r, for which the verdict was Differs or
+	AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (RunResult, error)
+	// RecordInfo describes the record at the number of r, for which the verdict was Differs or
 	// Covered. With search it looks in the log for a record that is not remembered. For ascending
 	// numbers that costs one pass through the log in total.
-	Standing(r *Record, search bool) (Standing, error)
+	Lookup(r *Record, search bool) (RecordInfo, error)
 	// Notify makes the links send the appended records. It must be called before the session waits
 	// for its client.
 	Notify()
 }
 
-// A Taken is the result of appending several records: their number, and their place in the log,
+// A RunResult is the result of appending several records: their number, and their place in the log,
 // from behind the record before the first one to behind the last one.
-type Taken struct {
+type RunResult struct {
 	Records  int
 	From, To Position
 }
@@ -142,9 +142,9 @@ type Watermarks interface {
 	// Watermarks returns safe(p) and settled(p) of the same moment. A caller that needs have(p) as
 	// well must read it afterwards, so that have(p) is not below them.
 	Watermarks(publisher uint64) (safe, settled uint64)
-	// Waits notes that from now on something waits for the message to be settled: a replayed
+	// ExpectSettled notes that from now on something waits for the message to be settled: a replayed
 	// duplicate, or a logon that is held back (R5).
-	Waits(publisher, sequence uint64)
+	ExpectSettled(publisher, sequence uint64)
 }
 
 // A Group is the instance's view of its failover equivalents.
@@ -157,31 +157,31 @@ type Group interface {
 	Single() bool
 	// CatchingUp reports whether the instance serves without having caught up (R6).
 	CatchingUp() bool
-	// Carried returns the topic patterns that every sync destination carries (R3). Nil means all
+	// CarriedTopics returns the topic patterns that every sync destination carries (R3). Nil means all
 	// topics; it is empty without a sync destination.
-	Carried() []string
+	CarriedTopics() []string
 	// SyncPeers returns the names of the sync destinations.
 	SyncPeers() []string
 	// SyncStatus returns how the instance stands to its sync destinations.
 	SyncStatus() syncstatus.Status
 	// Linked reports whether the peer of that name is connected.
 	Linked(peer string) bool
-	// Awaits reports whether a session must not take a number above have(p) yet (R11). That is so
+	// MustHoldPublish reports whether a session must not take a number above have(p) yet (R11). That is so
 	// if a sync peer is not among answers, which are the answers to the session's notice, or if
 	// have(p) is below the answer of a peer that replicates to us. It does not wait for a peer
 	// that is away or downgraded.
-	Awaits(publisher uint64, answers map[string]uint64) bool
+	MustHoldPublish(publisher uint64, answers map[string]uint64) bool
 	// Incarnation counts the decrees of the group (R4).
 	Incarnation() uint64
-	// Outdated returns the reason why no clients may be served: the group has a decree in which
+	// OutdatedReason returns the reason why no clients may be served: the group has a decree in which
 	// this instance had no part. It is empty if they may.
-	Outdated() string
-	// Unsettled reports whether a decree stands that a publisher has not used. Settle notes that
+	OutdatedReason() string
+	// DecreeUnused reports whether a decree stands that a publisher has not used. Settle notes that
 	// the publisher has used it.
-	Unsettled(publisher uint64) bool
-	Settle(publisher uint64) error
-	// Hold notes that a publish is held back because of Awaits, until release is called (R5).
-	Hold() (release func())
+	DecreeUnused(publisher uint64) bool
+	UseDecree(publisher uint64) error
+	// HoldPublish notes that a publish is held back because of Awaits, until release is called (R5).
+	HoldPublish() (release func())
 	// Cluster returns the cluster id, which all instances of the group share, in hex.
 	Cluster() string
 	// Intact reports whether the log has everything that the instance has acknowledged since the
@@ -191,46 +191,46 @@ type Group interface {
 
 // A Notice tells the peers that a client has logged on here (R11).
 type Notice struct {
-	ClientName string
-	User       string
-	Publisher  uint64
-	Check      bookmark.Check
-	Counter    uint64 // of the logon; 0: a plain client
-	Instance   string // the instance where the client logged on
+	ClientName   string
+	User         string
+	Publisher    uint64
+	Check        bookmark.Check
+	LogonCounter uint64 // of the logon; 0: a plain client
+	Instance     string // the instance where the client logged on
 }
 
 // A Reply is an instance's answer to a notice, beside its have(p).
 type Reply struct {
-	Refused bool // the name belongs to another user there
-	Other   bool // the id belongs to another publisher there
-	Lost    bool // another session stays, there or on a third instance
+	NameTaken      bool // the name belongs to another user there
+	OtherPublisher bool // the id belongs to another publisher there
+	Outbid         bool // another session stays, there or on a third instance
 }
 
 // Answers are the peers' answers to a notice.
 type Answers struct {
-	Have    uint64 // the highest have(p)
-	All     bool   // every configured destination and connected peer has answered
-	Refused bool   // the name belongs to another user on one of them
-	Other   bool   // the id belongs to another publisher on one of them
+	Have           uint64 // the highest have(p)
+	AllAnswered    bool   // every configured destination and connected peer has answered
+	NameTaken      bool   // the name belongs to another user on one of them
+	OtherPublisher bool   // the id belongs to another publisher on one of them
 
-	// Coming is the highest have(p) of the peers that replicate to us. Our have(p) will reach it.
-	// Enough reports that the connected ones of these peers and every sync destination have
+	// IncomingHave is the highest have(p) of the peers that replicate to us. Our have(p) will reach it.
+	// EnoughAnswered reports that the connected ones of these peers and every sync destination have
 	// answered. It does not need a peer that is away or an asynchronous destination, whose own
 	// records never come here.
-	Coming uint64
-	Enough bool
+	IncomingHave   uint64
+	EnoughAnswered bool
 
-	// By has the have(p) in the answer of each peer, by name. A peer that keeps a session of its
+	// HaveByPeer has the have(p) in the answer of each peer, by name. A peer that keeps a session of its
 	// own counts as not having answered: By leaves it out, All and Enough are false, and Lost is
 	// true.
-	By   map[string]uint64
-	Lost bool
+	HaveByPeer map[string]uint64
+	Outbid     bool
 
 	Intact bool // one of the peers that have answered is intact
-	// Survivors reports that every configured peer which the standing decree does not name has
+	// SurvivorsAnswered reports that every configured peer which the standing decree does not name has
 	// answered. Settled reports that one of them has seen the publisher use the decree (R4).
-	Survivors bool
-	Settled   bool
+	SurvivorsAnswered bool
+	DecreeUsed        bool
 
 	Forgotten uint64 // the highest Closing.Forgotten
 }

@@ -30,7 +30,7 @@ type Verdict uint8
 
 const (
 	// Take: prev <= have < sequence.
-	Take Verdict = iota + 1
+	Accepted Verdict = iota + 1
 	// Duplicate: the ledger has the record, of the same kind and content.
 	Duplicate
 	// Hole: a record before it is missing. Nothing is written or acknowledged.
@@ -41,13 +41,13 @@ const (
 	OtherPublisher
 	// Covered: the number is at or below have, and its content is not remembered. A Standing says
 	// more.
-	Covered
+	ContentUnknown
 	// Diverged: the publisher has diverged, so nothing of it is taken any more (R11).
 	Diverged
 )
 
-// A Standing describes the record at a number at or below have(p).
-type Standing struct {
+// A RecordInfo describes the record at a number at or below have(p).
+type RecordInfo struct {
 	Kind   Kind   // 0: nothing is known
 	Same   bool   // the record has the same kind and content as the one asked about
 	Cause  Cause  // if Kind is Gone
@@ -55,8 +55,8 @@ type Standing struct {
 	Listed bool   // the record is among Log.Tombstones
 }
 
-// A Tombstoned names a refused message that its publisher may still keep.
-type Tombstoned struct {
+// A Refusal names a refused message that its publisher may still keep.
+type Refusal struct {
 	Sequence uint64
 	Reason   string
 }

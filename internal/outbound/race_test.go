@@ -80,7 +80,7 @@ func TestEverythingArrives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			near, far := pair(t)
-			r := newRig(t, near, far, outbound.Options{Timeout: time.Minute, Piece: 50})
+			r := newRig(t, near, far, outbound.Options{Timeout: time.Minute, ChunkSize: 50})
 			got := make(chan []byte)
 			go func() {
 				all, _ := io.ReadAll(far)
@@ -113,7 +113,7 @@ func bring(r *rig) {
 				if (i+g)%3 == 0 {
 					r.Wake()
 				} else {
-					r.Inline()
+					r.WriteInline()
 				}
 				if r.Pending() < 0 {
 					r.t.Error("fewer than 0 bytes are pending")
@@ -125,7 +125,7 @@ func bring(r *rig) {
 }
 
 // On a connection that cannot be written without blocking, Run's goroutine writes everything, and
-// Inline does not block.
+// WriteInline does not block.
 func TestBlockingConnections(t *testing.T) {
 	for _, name := range []string{"TLS over memnet", "pipe"} {
 		t.Run(name, func(t *testing.T) {
@@ -136,11 +136,11 @@ func TestBlockingConnections(t *testing.T) {
 				synctest.Wait()
 				for range 3 { // the other end does not read yet
 					r.add("news")
-					r.Inline()
+					r.WriteInline()
 				}
 				r.read("newsnewsnews")
 				r.add("more")
-				r.Inline()
+				r.WriteInline()
 				r.read("more")
 				if _, inline := r.counts(); inline > 0 {
 					t.Errorf("%d calls of Fill were inline", inline)
@@ -173,7 +173,7 @@ func TestInlineDoesNotAllocate(t *testing.T) {
 	b := make([]byte, 7)
 	if n := testing.AllocsPerRun(100, func() {
 		s.speak.Store(true)
-		s.w.Inline()
+		s.w.WriteInline()
 		if _, err := io.ReadFull(far, b); err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func TestInlineDoesNotAllocate(t *testing.T) {
 	}
 	near.Close()
 	s.speak.Store(true)
-	s.w.Inline()
+	s.w.WriteInline()
 	if err := <-ended; err == nil {
 		t.Error("Run ends well on a closed connection")
 	}

@@ -17,9 +17,9 @@ func tryWriterOf(conn net.Conn) tryWriter {
 	case tryWriter:
 		return conn
 	case *net.TCPConn:
-		return newRaw(conn)
+		return newRawConn(conn)
 	case *net.UnixConn:
-		return newRaw(conn)
+		return newRawConn(conn)
 	}
 	return nil
 }

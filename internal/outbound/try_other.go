@@ -4,4 +4,4 @@ package outbound
 
 import "syscall"
 
-func newRaw(syscall.Conn) tryWriter { return nil }
+func newRawConn(syscall.Conn) tryWriter { return nil }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A raw is a TCP or Unix connection of the operating system.
-type raw struct {
+// A rawConn is a TCP or Unix connection of the operating system.
+type rawConn struct {
 	conn  syscall.RawConn
 	write func(fd uintptr) (done bool) // made once: a closure for each call would be an allocation
 
@@ -19,19 +19,19 @@ type raw struct {
 	err error
 }
 
-// newRaw returns nil for a connection that is closed.
-func newRaw(conn syscall.Conn) tryWriter {
+// newRawConn returns nil for a connection that is closed.
+func newRawConn(conn syscall.Conn) tryWriter {
 	rc, err := conn.SyscallConn()
 	if err != nil {
 		return nil
 	}
-	r := &raw{conn: rc}
-	r.write = r.once
+	r := &rawConn{conn: rc}
+	r.write = r.writeOnce
 	return r
 }
 
 // TryWrite implements tryWriter.
-func (r *raw) TryWrite(b []byte) (n int, err error) {
+func (r *rawConn) TryWrite(b []byte) (n int, err error) {
 	r.b, r.n, r.err = b, 0, nil
 	err = r.conn.Write(r.write)
 	r.b = nil
@@ -41,9 +41,9 @@ func (r *raw) TryWrite(b []byte) (n int, err error) {
 	return r.n, err
 }
 
-// once does one write. It always reports that it is done, since the runtime must not wait until
+// writeOnce does one write. It always reports that it is done, since the runtime must not wait until
 // the socket is ready.
-func (r *raw) once(fd uintptr) (done bool) {
+func (r *rawConn) writeOnce(fd uintptr) (done bool) {
 	for {
 		n, err := unix.Write(int(fd), r.b)
 		switch {

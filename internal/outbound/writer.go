@@ -21,7 +21,7 @@ type Source interface {
 	// Again means at once, Idle only when woken. With io.EOF these frames are the last. After
 	// another error they are not written.
 	//
-	// inline says that the caller is not the goroutine of Run. Fill must not block then. If it has
+	// tryInline says that the caller is not the goroutine of Run. Fill must not block then. If it has
 	// output that does not suit an inline writer, it returns Again, which wakes Run's goroutine.
 	// It may still append other frames.
 	Fill(b []byte, inline bool) (out []byte, next time.Time, err error)
@@ -38,11 +38,11 @@ type Options struct {
 	// Timeout is how long the connection may take for each piece; 0: no limit. A slow network
 	// makes progress; a peer that reads nothing does not.
 	Timeout time.Duration
-	// Piece is the number of bytes written under one timeout; 0: 64 KiB. The last piece may be
+	// ChunkSize is the number of bytes written under one timeout; 0: 64 KiB. The last piece may be
 	// longer by a quarter.
-	Piece int
-	// Keep is the largest buffer that is kept from one Fill to the next, in bytes; 0: 1 MiB.
-	Keep int
+	ChunkSize int
+	// MaxBuffer is the largest buffer that is kept from one Fill to the next, in bytes; 0: 1 MiB.
+	MaxBuffer int
 	// News wakes Run's goroutine as Wake does. It may be nil.
 	News <-chan struct{}
 }
@@ -51,22 +51,22 @@ type Options struct {
 // for concurrent use. Nothing else may write to the connection before Run has
 // returned.
 type Writer struct {
-	conn    net.Conn
-	try     tryWriter // nil: the connection cannot be written without blocking
-	source  Source
-	o       Options
-	wake    signal.Signal
-	pending atomic.Int64 // bytes of buf that are not written
+	conn        net.Conn
+	nonBlocking tryWriter // nil: the connection cannot be written without blocking
+	source      Source
+	o           Options
+	wake        signal.Signal
+	pending     atomic.Int64 // bytes of buf that are not written
 
-	token   chan struct{} // its holder owns the fields up to err, and may block
-	state   state
-	buf     []byte    // the output of the last Fill
-	written int       // bytes of buf that the connection has taken
-	due     time.Time // when Run's goroutine asks the source again by itself
-	err     error     // the error of the source or connection that ends the output, once buf is written
+	token    chan struct{} // its holder owns the fields up to err, and may block
+	state    state
+	buf      []byte    // the output of the last Fill
+	written  int       // bytes of buf that the connection has taken
+	nextFill time.Time // when Run's goroutine asks the source again by itself
+	err      error     // the error of the source or connection that ends the output, once buf is written
 
-	mu sync.Mutex
-	by time.Time // guarded by mu; not zero: the deadline that Finish has set
+	mu       sync.Mutex
+	deadline time.Time // guarded by mu; not zero: the deadline that Finish has set
 }
 
 type state uint8
@@ -80,9 +80,9 @@ const (
 
 // New returns a Writer that writes nothing before Run.
 func New(conn net.Conn, source Source, o Options) *Writer {
-	o.Piece, o.Keep = cmp.Or(o.Piece, 64<<10), cmp.Or(o.Keep, 1<<20)
+	o.ChunkSize, o.MaxBuffer = cmp.Or(o.ChunkSize, 64<<10), cmp.Or(o.MaxBuffer, 1<<20)
 	w := &Writer{
-		conn: conn, try: tryWriterOf(conn), source: source, o: o,
+		conn: conn, nonBlocking: tryWriterOf(conn), source: source, o: o,
 		wake: signal.New(), token: make(chan struct{}, 1),
 	}
 	w.release()
@@ -108,7 +108,7 @@ func (w *Writer) Pending() int { return int(w.pending.Load()) }
 // timeout for each piece, and wakes Run's goroutine. A later call moves the deadline.
 func (w *Writer) Finish(by time.Time) {
 	w.mu.Lock()
-	w.by = by
+	w.deadline = by
 	_ = w.conn.SetWriteDeadline(by) // fails only if the connection is closed, as writes then do
 	w.mu.Unlock()
 	w.Wake()
@@ -172,23 +172,23 @@ func (w *Writer) Step() (next time.Time, err error) {
 	case w.state == handingOver:
 		w.state = running
 	}
-	w.due = next
+	w.nextFill = next
 	return next, w.err
 }
 
 func (w *Writer) release() { w.token <- struct{}{} }
 
-// Inline asks the source and writes its output on the caller's goroutine, as far as the connection
+// WriteInline asks the source and writes its output on the caller's goroutine, as far as the connection
 // takes it without blocking. It wakes Run's goroutine for the rest, and for output that does not
 // suit an inline writer. It does not block.
-func (w *Writer) Inline() {
-	if w.try == nil || !w.inline() {
+func (w *Writer) WriteInline() {
+	if w.nonBlocking == nil || !w.tryInline() {
 		w.Wake()
 	}
 }
 
-// inline reports whether it has left nothing to Run's goroutine before that is due.
-func (w *Writer) inline() (done bool) {
+// tryInline reports whether it has left nothing to Run's goroutine before that is due.
+func (w *Writer) tryInline() (done bool) {
 	select {
 	case <-w.token:
 	default:
@@ -204,7 +204,7 @@ func (w *Writer) inline() (done bool) {
 		w.state = handingOver
 		return false
 	}
-	return next.IsZero() || !w.due.IsZero() && !next.Before(w.due)
+	return next.IsZero() || !w.nextFill.IsZero() && !next.Before(w.nextFill)
 }
 
 // fill asks the source.
@@ -223,16 +223,16 @@ func (w *Writer) writable() bool {
 // write writes the rest of the output.
 func (w *Writer) write() {
 	for w.writable() {
-		w.writeBy(w.conn.Write, w.piece())
+		w.writeWith(w.conn.Write, w.nextChunk())
 	}
 }
 
-// piece returns the bytes to be written next, under one timeout. The last piece may be longer by a
+// nextChunk returns the bytes to be written next, under one timeout. The last piece may be longer by a
 // quarter, since Fill makes a little more than one piece.
-func (w *Writer) piece() []byte {
+func (w *Writer) nextChunk() []byte {
 	rest := w.buf[w.written:]
-	if w.o.Timeout > 0 && len(rest) > w.o.Piece+w.o.Piece/4 {
-		return rest[:w.o.Piece]
+	if w.o.Timeout > 0 && len(rest) > w.o.ChunkSize+w.o.ChunkSize/4 {
+		return rest[:w.o.ChunkSize]
 	}
 	return rest
 }
@@ -240,17 +240,17 @@ func (w *Writer) piece() []byte {
 // tryWrite writes as much as the connection takes without blocking.
 func (w *Writer) tryWrite() {
 	if w.writable() {
-		w.writeBy(w.try.TryWrite, w.buf[w.written:])
+		w.writeWith(w.nonBlocking.TryWrite, w.buf[w.written:])
 	}
 	if failpoint.On(failpoint.InlineForgets) {
 		w.written = len(w.buf)
 	}
 }
 
-// writeBy writes b, the next bytes, with the function write. An error replaces the source's
+// writeWith writes b, the next bytes, with the function write. An error replaces the source's
 // io.EOF.
-func (w *Writer) writeBy(write func(b []byte) (n int, err error), b []byte) {
-	n, err := 0, w.prepare()
+func (w *Writer) writeWith(write func(b []byte) (n int, err error), b []byte) {
+	n, err := 0, w.setDeadline()
 	if err == nil {
 		n, err = write(b)
 	}
@@ -259,19 +259,19 @@ func (w *Writer) writeBy(write func(b []byte) (n int, err error), b []byte) {
 	if err != nil {
 		w.err = fmt.Errorf("write: %w", err)
 	}
-	if w.written == len(w.buf) && cap(w.buf) > w.o.Keep {
+	if w.written == len(w.buf) && cap(w.buf) > w.o.MaxBuffer {
 		w.buf, w.written = nil, 0
 	}
 }
 
-// prepare sets the deadline of the next piece.
-func (w *Writer) prepare() error {
+// setDeadline sets the deadline of the next piece.
+func (w *Writer) setDeadline() error {
 	if w.o.Timeout == 0 {
 		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.by.IsZero() {
+	if !w.deadline.IsZero() {
 		return nil
 	}
 	return w.conn.SetWriteDeadline(time.Now().Add(w.o.Timeout))

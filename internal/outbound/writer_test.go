@@ -180,7 +180,7 @@ func (r *rig) wantEnd(want error) {
 		r.t.Fatal("Run goes on")
 	}
 	r.set(func() { r.calls = nil })
-	r.Inline()
+	r.WriteInline()
 	r.Wake()
 	synctest.Wait()
 	r.wantCalls(0, 0)
@@ -193,12 +193,12 @@ func TestInline(t *testing.T) {
 		r.wantCalls(1, 0)
 		for range 3 {
 			r.add("news")
-			r.Inline()
+			r.WriteInline()
 			synctest.Wait()
 			r.wantCalls(1, 1)
 			r.read("news")
 		}
-		r.Inline() // there is no output
+		r.WriteInline() // there is no output
 		synctest.Wait()
 		r.wantCalls(1, 1)
 		r.add("news")
@@ -217,7 +217,7 @@ func TestGreeting(t *testing.T) {
 		s.w = outbound.New(near, s, outbound.Options{})
 		r := &rig{s.w, s, t, far, make(chan error, 1)}
 		r.add("hello")
-		r.Inline()
+		r.WriteInline()
 		r.wantCalls(0, 0) // Run has not been called
 		go func() { r.done <- r.Run() }()
 		defer r.stop(near)
@@ -225,7 +225,7 @@ func TestGreeting(t *testing.T) {
 		r.wantCalls(2, 0) // one of them because Inline has woken it
 		r.read("hello")
 		r.add("more")
-		r.Inline()
+		r.WriteInline()
 		synctest.Wait()
 		r.wantCalls(1, 0)
 		r.read("more")
@@ -234,7 +234,7 @@ func TestGreeting(t *testing.T) {
 		synctest.Wait()
 		r.wantCalls(1, 0)
 		r.add("news")
-		r.Inline()
+		r.WriteInline()
 		r.wantCalls(1, 1)
 		r.read("news")
 	})
@@ -248,24 +248,24 @@ func TestHandingOver(t *testing.T) {
 			inMemory(t, 8, outbound.Options{}, func(t *testing.T, r *rig) {
 				fill := "12345678"[takes:]
 				r.add(fill)
-				r.Inline()
+				r.WriteInline()
 				r.wantPending(0)
 				r.wantCalls(2, 1) // one of them at the start
 				r.add("frame1")
-				r.Inline()
+				r.WriteInline()
 				synctest.Wait()
 				r.wantCalls(1, 1)
 				r.wantPending(6 - takes)
 				r.add("frame2", "frame3")
-				r.Inline()
-				r.Inline()
+				r.WriteInline()
+				r.WriteInline()
 				synctest.Wait()
 				r.wantCalls(0, 0)
 				r.read(fill + "frame1frame2frame3")
 				r.wantPending(0)
 				r.wantCalls(3, 0) // one of them because Inline has woken it
 				r.add("news")
-				r.Inline()
+				r.WriteInline()
 				r.wantCalls(1, 1)
 				r.read("news")
 			})
@@ -279,13 +279,13 @@ func TestUnsuitable(t *testing.T) {
 		r.wantCalls(1, 0)
 		r.set(func() { r.shy = true })
 		r.add("long story")
-		r.Inline()
+		r.WriteInline()
 		synctest.Wait()
 		r.wantCalls(2, 1)
 		r.read("long story")
 		r.set(func() { r.shy = false })
 		r.add("part1", "part2", "part3") // Again behind an inline write
-		r.Inline()
+		r.WriteInline()
 		synctest.Wait()
 		r.wantCalls(3, 1)
 		r.read("part1part2part3")
@@ -310,11 +310,11 @@ func TestNext(t *testing.T) {
 		in(time.Minute)
 		pass(1)
 		r.wantCalls(1, 0)
-		r.Inline() // returns the same time
+		r.WriteInline() // returns the same time
 		synctest.Wait()
 		r.wantCalls(1, 1)
 		in(time.Second) // sooner than the goroutine expects
-		r.Inline()
+		r.WriteInline()
 		pass(0)
 		r.wantCalls(2, 1)
 		r.set(func() { r.next = outbound.Idle })
@@ -325,7 +325,7 @@ func TestNext(t *testing.T) {
 		pass(24 * time.Hour)
 		r.wantCalls(0, 0)
 		in(time.Second) // while the goroutine expects nothing
-		r.Inline()
+		r.WriteInline()
 		pass(0)
 		r.wantCalls(2, 1)
 	})
@@ -347,10 +347,10 @@ func TestNews(t *testing.T) {
 }
 
 // small makes pieces of three bytes.
-var small = outbound.Options{Timeout: time.Hour, Piece: 3}
+var small = outbound.Options{Timeout: time.Hour, ChunkSize: 3}
 
 // begins are the ways to make the Writer ask the source.
-var begins = map[string]func(*rig){"inline": func(r *rig) { r.Inline() }, "woken": func(r *rig) { r.Wake() }}
+var begins = map[string]func(*rig){"inline": func(r *rig) { r.WriteInline() }, "woken": func(r *rig) { r.Wake() }}
 
 // The source ends: all its output is written, whichever goroutine has asked it.
 func TestEnd(t *testing.T) {
@@ -378,7 +378,7 @@ func TestSourceFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inMemory(t, 3, outbound.Options{}, func(t *testing.T, r *rig) {
 				r.add("abcdef")
-				r.Inline()
+				r.WriteInline()
 				synctest.Wait()
 				r.read("abcdef")
 				r.add("half a fra")
@@ -413,7 +413,7 @@ func TestConnectionFails(t *testing.T) {
 		t.Run(name+", before", func(t *testing.T) {
 			inMemory(t, 3, outbound.Options{}, func(t *testing.T, r *rig) {
 				r.add("abc")
-				r.Inline()
+				r.WriteInline()
 				r.far.Close()
 				r.add("def")
 				begin(r)
@@ -425,9 +425,9 @@ func TestConnectionFails(t *testing.T) {
 
 // Each piece has its own timeout, so a slow peer does not count as dead.
 func TestTimeout(t *testing.T) {
-	inMemory(t, 4, outbound.Options{Timeout: time.Second, Piece: 4}, func(t *testing.T, r *rig) {
+	inMemory(t, 4, outbound.Options{Timeout: time.Second, ChunkSize: 4}, func(t *testing.T, r *rig) {
 		r.add("1234567890123456")
-		r.Inline()
+		r.WriteInline()
 		for _, piece := range []string{"1234", "5678", "9012"} {
 			time.Sleep(time.Second - 1)
 			r.read(piece)
@@ -465,9 +465,9 @@ func TestPieces(t *testing.T) {
 	}{
 		{outbound.Options{}, 1 << 20, []int{1 << 20}}, // no timeout, no pieces
 		{outbound.Options{Timeout: time.Hour}, 64<<10 + 300, []int{64<<10 + 300}},
-		{outbound.Options{Timeout: time.Hour, Piece: 100}, 125, []int{125}},
-		{outbound.Options{Timeout: time.Hour, Piece: 100}, 126, []int{100, 26}},
-		{outbound.Options{Timeout: time.Hour, Piece: 100}, 399, []int{100, 100, 100, 99}},
+		{outbound.Options{Timeout: time.Hour, ChunkSize: 100}, 125, []int{125}},
+		{outbound.Options{Timeout: time.Hour, ChunkSize: 100}, 126, []int{100, 26}},
+		{outbound.Options{Timeout: time.Hour, ChunkSize: 100}, 399, []int{100, 100, 100, 99}},
 	} {
 		near, far := tcp(t)
 		c := &counted{Conn: near}
@@ -483,7 +483,7 @@ func TestPieces(t *testing.T) {
 
 // Finish bounds the time for the whole rest, including a write in progress.
 func TestFinish(t *testing.T) {
-	o := outbound.Options{Timeout: time.Hour, Piece: 4}
+	o := outbound.Options{Timeout: time.Hour, ChunkSize: 4}
 	inMemory(t, 4, o, func(t *testing.T, r *rig) {
 		r.set(func() { r.end = io.EOF })
 		r.Finish(time.Now().Add(time.Second))
@@ -500,7 +500,7 @@ func TestFinish(t *testing.T) {
 	})
 	inMemory(t, 4, o, func(t *testing.T, r *rig) {
 		r.add("1234567890")
-		r.Inline()
+		r.WriteInline()
 		r.Finish(time.Now().Add(2 * time.Second))
 		time.Sleep(time.Second)
 		r.read("1234") // this does not extend the time
@@ -523,16 +523,16 @@ func TestFinish(t *testing.T) {
 
 // A buffer that has become long is not kept.
 func TestKeep(t *testing.T) {
-	inMemory(t, 1<<20, outbound.Options{Keep: 1000}, func(t *testing.T, r *rig) {
+	inMemory(t, 1<<20, outbound.Options{MaxBuffer: 1000}, func(t *testing.T, r *rig) {
 		long := string(make([]byte, 2000))
-		for _, begin := range []func(){r.Inline, r.Wake} {
+		for _, begin := range []func(){r.WriteInline, r.Wake} {
 			for _, part := range []string{"short", long} {
 				r.add(part)
 				begin()
 				synctest.Wait()
 				r.read(part)
 			}
-			r.Inline()
+			r.WriteInline()
 			if r.room > 0 {
 				t.Errorf("%d bytes were kept", r.room)
 			}
@@ -540,7 +540,7 @@ func TestKeep(t *testing.T) {
 			begin()
 			synctest.Wait()
 			r.read("short")
-			if r.Inline(); r.room == 0 {
+			if r.WriteInline(); r.room == 0 {
 				t.Error("a short buffer was not kept")
 			}
 		}

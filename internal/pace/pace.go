@@ -3,13 +3,13 @@ package pace
 
 import "time"
 
-// A Pace allows an event once in each interval. Unused intervals are saved up, for a burst
+// A Limiter allows an event once in each interval. Unused intervals are saved up, for a burst
 // at most: then several events may happen at once. The zero value is usable. It is not safe
 // for concurrent use.
-type Pace struct{ next time.Time }
+type Limiter struct{ next time.Time }
 
-// Take reports whether the event may happen now, and counts it if so.
-func (p *Pace) Take(now time.Time, interval, burst time.Duration) bool {
+// Allow reports whether the event may happen now, and counts it if so.
+func (p *Limiter) Allow(now time.Time, interval, burst time.Duration) bool {
 	if earliest := now.Add(-burst); p.next.Before(earliest) {
 		p.next = earliest
 	}

@@ -8,11 +8,11 @@ import (
 )
 
 func TestPace(t *testing.T) {
-	var p pace.Pace
+	var p pace.Limiter
 	now := time.Unix(1_000_000, 0)
 	taken := func() (n int) {
 		for range 100 {
-			if p.Take(now, time.Second, 10*time.Second) {
+			if p.Allow(now, time.Second, 10*time.Second) {
 				n++
 			}
 		}

@@ -12,7 +12,7 @@ import (
 // Parse reads the bytes of a record into r, whose slices share the memory of raw. Position,
 // Next and Time become 0. Parse does not check the sum of the content, see Sound.
 func Parse(raw []byte, r *Record) error {
-	if len(raw) < headerLen {
+	if len(raw) < minHeaderLen {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
 	}
 	*r = Record{
@@ -24,17 +24,17 @@ func Parse(raw []byte, r *Record) error {
 	}
 	r.Prev = r.Sequence - 1
 	length := HeaderLen(raw)
-	if length < headerLen || length > len(raw) {
+	if length < minHeaderLen || length > len(raw) {
 		return fmt.Errorf("%w: a header of %d bytes in %d", ErrMalformed, length, len(raw))
 	}
-	f := Fields{Rest: raw[headerLen:length]}
+	f := FieldReader{Rest: raw[minHeaderLen:length]}
 	if flags := raw[1]; flags != 0 { // rare
 		r.parseFields(&f, flags)
 	}
 	if f.Bad || len(f.Rest) > 0 {
 		return fmt.Errorf("%w: its header has not the fields that it announces", ErrMalformed)
 	}
-	if err := Check(r); err != nil {
+	if err := Validate(r); err != nil {
 		return err
 	}
 	if !r.parseContent(raw[length:]) {
@@ -44,13 +44,13 @@ func Parse(raw []byte, r *Record) error {
 }
 
 // parseFields reads the fields that the flags of the header announce.
-func (r *Record) parseFields(f *Fields, flags byte) {
+func (r *Record) parseFields(f *FieldReader, flags byte) {
 	if flags&hasPrev != 0 {
 		r.Prev = f.Uint64()
 		f.Bad = f.Bad || r.Prev == r.Sequence-1
 	}
 	if flags&hasCheck != 0 {
-		copy(r.Check[:], f.Take(uint64(checkLen)))
+		copy(r.Check[:], f.Bytes(uint64(checkLen)))
 		f.Bad = f.Bad || r.Check == bookmark.Check{}
 	}
 	if flags&hasCRC != 0 {
@@ -75,12 +75,12 @@ func (r *Record) parseContent(content []byte) bool {
 	if !r.Kind.hasContent() {
 		return len(content) == 0 && r.Sum == 0
 	}
-	if len(content) < contentLen {
+	if len(content) < minContentLen {
 		return false
 	}
 	flags := content[0]
-	f := Fields{Rest: content[contentLen:]}
-	r.Topic = f.Take(uint64(binary.LittleEndian.Uint16(content[1:])))
+	f := FieldReader{Rest: content[minContentLen:]}
+	r.Topic = f.Bytes(uint64(binary.LittleEndian.Uint16(content[1:])))
 	if flags != 0 {
 		r.Delta = flags&isDelta != 0
 		if flags&hasCorrelation != 0 {
@@ -101,8 +101,8 @@ func (r *Record) parseContent(content []byte) bool {
 	return !f.Bad
 }
 
-// Sound reports whether the content of a record that was read matches its sum.
-func (r *Record) Sound() bool {
+// SumMatches reports whether the content of a record that was read matches its sum.
+func (r *Record) SumMatches() bool {
 	if !r.Kind.hasContent() {
 		return true
 	}
@@ -116,21 +116,21 @@ func HeaderLen(raw []byte) int { return int(binary.LittleEndian.Uint16(raw[2:]))
 // Identity returns the publisher and sequence of a record without parsing the rest. ok is
 // false if raw is too short.
 func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
-	if len(raw) < headerLen {
+	if len(raw) < minHeaderLen {
 		return 0, 0, false
 	}
 	return binary.LittleEndian.Uint64(raw[8:]), binary.LittleEndian.Uint64(raw[16:]), true
 }
 
-// Fields reads fields from bytes that are not trusted. Once a field is missing, Bad is set
+// FieldReader reads fields from bytes that are not trusted. Once a field is missing, Bad is set
 // and all further fields are empty or zero.
-type Fields struct {
+type FieldReader struct {
 	Rest []byte
 	Bad  bool
 }
 
-// Take returns the next n bytes. They share the memory of Rest.
-func (f *Fields) Take(n uint64) []byte {
+// Bytes returns the next n bytes. They share the memory of Rest.
+func (f *FieldReader) Bytes(n uint64) []byte {
 	if f.Bad || n > uint64(len(f.Rest)) {
 		f.Bad, f.Rest = true, nil
 		return nil
@@ -141,23 +141,23 @@ func (f *Fields) Take(n uint64) []byte {
 }
 
 // Byte, Uint16, Uint32 and Uint64 read a little-endian number.
-func (f *Fields) Byte() byte     { return f.number(1)[0] }
-func (f *Fields) Uint16() uint16 { return binary.LittleEndian.Uint16(f.number(2)) }
-func (f *Fields) Uint32() uint32 { return binary.LittleEndian.Uint32(f.number(4)) }
-func (f *Fields) Uint64() uint64 { return binary.LittleEndian.Uint64(f.number(8)) }
+func (f *FieldReader) Byte() byte     { return f.number(1)[0] }
+func (f *FieldReader) Uint16() uint16 { return binary.LittleEndian.Uint16(f.number(2)) }
+func (f *FieldReader) Uint32() uint32 { return binary.LittleEndian.Uint32(f.number(4)) }
+func (f *FieldReader) Uint64() uint64 { return binary.LittleEndian.Uint64(f.number(8)) }
 
 // zero is the bytes of a missing number.
 var zero [8]byte
 
-func (f *Fields) number(n uint64) []byte {
-	if b := f.Take(n); b != nil {
+func (f *FieldReader) number(n uint64) []byte {
+	if b := f.Bytes(n); b != nil {
 		return b
 	}
 	return zero[:n]
 }
 
 // Uvarint reads an unsigned varint.
-func (f *Fields) Uvarint() uint64 {
+func (f *FieldReader) Uvarint() uint64 {
 	v, n := binary.Uvarint(f.Rest)
 	if f.Bad || n <= 0 {
 		f.Bad, f.Rest = true, nil
@@ -169,7 +169,7 @@ func (f *Fields) Uvarint() uint64 {
 
 // Count reads the number of entries that follow, each of at least size bytes. A number that
 // does not fit into Rest is bad.
-func (f *Fields) Count(size int) int {
+func (f *FieldReader) Count(size int) int {
 	n := f.Uvarint()
 	if n > uint64(len(f.Rest)/size) {
 		f.Bad, f.Rest = true, nil
@@ -179,8 +179,8 @@ func (f *Fields) Count(size int) int {
 }
 
 // text reads a text behind its length. An empty text is bad.
-func (f *Fields) text() []byte {
+func (f *FieldReader) text() []byte {
 	n := f.Uint16()
 	f.Bad = f.Bad || n == 0
-	return f.Take(uint64(n))
+	return f.Bytes(uint64(n))
 }

@@ -12,13 +12,13 @@ import (
 
 // Lengths of the parts that are always there, and of a check.
 const (
-	headerLen  = 24
-	contentLen = 3
-	checkLen   = len(bookmark.Check{})
+	minHeaderLen  = 24
+	minContentLen = 3
+	checkLen      = len(bookmark.Check{})
 )
 
-// Least is the length of the shortest record that has a content.
-const Least = headerLen + contentLen
+// MinLen is the length of the shortest record that has a content.
+const MinLen = minHeaderLen + minContentLen
 
 // Flags of the header.
 const (
@@ -64,7 +64,7 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	head, _, err := r.size()
 	if err == nil {
-		err = Check(r)
+		err = Validate(r)
 	}
 	if err != nil {
 		return dst, fmt.Errorf("%v %d|%d: %w", r.Kind, r.Publisher, r.Sequence, err)
@@ -88,8 +88,8 @@ func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	return dst, nil
 }
 
-// Seal sets Sum, if it is 0, to the sum of the content.
-func (r *Record) Seal() {
+// SetSum sets Sum, if it is 0, to the sum of the content.
+func (r *Record) SetSum() {
 	if r.Sum != 0 || !r.Kind.hasContent() {
 		return
 	}
@@ -124,7 +124,7 @@ func (r *Record) size() (head, all int, err error) {
 			return 0, 0, ErrTooLarge
 		}
 	}
-	head = headerLen + textsLen(r.Reason, r.User)
+	head = minHeaderLen + textsLen(r.Reason, r.User)
 	if r.Prev != r.Sequence-1 {
 		head += 8
 	}
@@ -143,7 +143,7 @@ func (r *Record) size() (head, all int, err error) {
 	if !r.Kind.hasContent() {
 		return head, head, nil
 	}
-	all = head + contentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
+	all = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
 	if r.Expiration != 0 {
 		all += 4
 	}
@@ -160,16 +160,16 @@ func textsLen(texts ...[]byte) (n int) {
 	return n
 }
 
-// Check returns an error if the numbers of r are out of range, or if r has a field of
+// Validate returns an error if the numbers of r are out of range, or if r has a field of
 // another kind.
-func Check(r *Record) error {
+func Validate(r *Record) error {
 	gone := r.Kind == Gone
 	switch {
 	case !r.Kind.Known():
 		return fmt.Errorf("%w: unknown %v", ErrMalformed, r.Kind)
 	case r.Sequence == 0 || !bookmark.InRange(r.Sequence):
 		return fmt.Errorf("%w: sequence %d is not between 1 and 2^63-1", ErrMalformed, r.Sequence)
-	case r.Prev >= r.Sequence || r.Kind.Single() && r.Prev != r.Sequence-1:
+	case r.Prev >= r.Sequence || r.Kind.OneNumber() && r.Prev != r.Sequence-1:
 		return fmt.Errorf("%w: %v %d behind %d", ErrMalformed, r.Kind, r.Sequence, r.Prev)
 	case !gone && (r.Cause != Removed || r.RunningCRC != 0), r.Cause > Closed,
 		!gone && r.Kind != Tombstone && len(r.Reason) > 0, r.Kind != Message && len(r.User) > 0,
@@ -241,10 +241,10 @@ func (r *Record) contentFlags() (flags byte) {
 	return flags
 }
 
-// Introduce appends the bytes of a record that was read without the check of its publisher,
+// InsertCheck appends the bytes of a record that was read without the check of its publisher,
 // with that check. The result is for a receiver that does not know the publisher. Introduce
 // sets Check and Raw.
-func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
+func InsertCheck(dst []byte, r *Record, check bookmark.Check) []byte {
 	start, at := len(dst), checkAt(r.Raw)
 	dst = append(dst, r.Raw[:at]...)
 	dst = append(dst, check[:]...)
@@ -259,18 +259,18 @@ func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
 // would be.
 func checkAt(raw []byte) int {
 	if raw[1]&hasPrev != 0 {
-		return headerLen + 8
+		return minHeaderLen + 8
 	}
-	return headerLen
+	return minHeaderLen
 }
 
-// Introduced reports whether the bytes of a record contain the check of its publisher.
-func Introduced(raw []byte) bool { return raw[1]&hasCheck != 0 }
+// HasCheck reports whether the bytes of a record contain the check of its publisher.
+func HasCheck(raw []byte) bool { return raw[1]&hasCheck != 0 }
 
-// SumOf returns the CRC-32C of raw without the check. Two logs may have the check of a
+// SumWithoutCheck returns the CRC-32C of raw without the check. Two logs may have the check of a
 // publisher with different records.
-func SumOf(raw []byte) uint32 {
-	if !Introduced(raw) {
+func SumWithoutCheck(raw []byte) uint32 {
+	if !HasCheck(raw) {
 		return crc.Bytes(0, raw)
 	}
 	at := checkAt(raw)

@@ -8,51 +8,51 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// An Ordinary is the bytes of a message whose header has no fields. Nearly all records are
+// An OrdinaryMessage is the bytes of a message whose header has no fields. Nearly all records are
 // ordinary. Code handles the bytes directly, because parsing them into a Record costs more
 // than copying the message.
-type Ordinary []byte
+type OrdinaryMessage []byte
 
 // ordinaryStart is the start of an Ordinary: kind, no flags, length of the header.
-const ordinaryStart = uint32(Message) | headerLen<<16
+const ordinaryStart = uint32(Message) | minHeaderLen<<16
 
 // AsOrdinary returns raw as an Ordinary. ok is false if raw is not one. AsOrdinary does not
 // check the sum of the content, see Sound.
-func AsOrdinary(raw []byte) (o Ordinary, ok bool) {
-	if len(raw) < Least || binary.LittleEndian.Uint32(raw) != ordinaryStart {
+func AsOrdinary(raw []byte) (o OrdinaryMessage, ok bool) {
+	if len(raw) < MinLen || binary.LittleEndian.Uint32(raw) != ordinaryStart {
 		return nil, false
 	}
 	o = raw
 	if s := o.Sequence(); s == 0 || !bookmark.InRange(s) {
 		return nil, false
 	}
-	if raw[headerLen] != 0 { // the content has fields: rare
+	if raw[minHeaderLen] != 0 { // the content has fields: rare
 		r := Record{Kind: Message}
-		return o, r.parseContent(raw[headerLen:])
+		return o, r.parseContent(raw[minHeaderLen:])
 	}
-	return o, len(raw) >= Least+o.topicLen()
+	return o, len(raw) >= MinLen+o.topicLen()
 }
 
 // Publisher returns the publisher.
-func (o Ordinary) Publisher() uint64 { return binary.LittleEndian.Uint64(o[8:]) }
+func (o OrdinaryMessage) Publisher() uint64 { return binary.LittleEndian.Uint64(o[8:]) }
 
 // Sequence returns the sequence.
-func (o Ordinary) Sequence() uint64 { return binary.LittleEndian.Uint64(o[16:]) }
+func (o OrdinaryMessage) Sequence() uint64 { return binary.LittleEndian.Uint64(o[16:]) }
 
 // Sum returns the sum that the record claims for its content.
-func (o Ordinary) Sum() uint32 { return binary.LittleEndian.Uint32(o[4:]) }
+func (o OrdinaryMessage) Sum() uint32 { return binary.LittleEndian.Uint32(o[4:]) }
 
 // Topic returns the topic.
-func (o Ordinary) Topic() []byte { return o[Least : Least+o.topicLen()] }
+func (o OrdinaryMessage) Topic() []byte { return o[MinLen : MinLen+o.topicLen()] }
 
-func (o Ordinary) topicLen() int { return int(binary.LittleEndian.Uint16(o[headerLen+1:])) }
+func (o OrdinaryMessage) topicLen() int { return int(binary.LittleEndian.Uint16(o[minHeaderLen+1:])) }
 
 // Delta reports whether the message is a delta publish.
-func (o Ordinary) Delta() bool { return o[headerLen]&isDelta != 0 }
+func (o OrdinaryMessage) Delta() bool { return o[minHeaderLen]&isDelta != 0 }
 
-// Sound reports whether the content matches its sum.
-func (o Ordinary) Sound() bool {
-	return crc.Bytes(0, o[headerLen:]) == o.Sum() || failpoint.On(failpoint.R11AnySum)
+// SumMatches reports whether the content matches its sum.
+func (o OrdinaryMessage) SumMatches() bool {
+	return crc.Bytes(0, o[minHeaderLen:]) == o.Sum() || failpoint.On(failpoint.R11AnySum)
 }
 
 // A Template makes ordinary messages of one publisher on one topic, with a body and no

@@ -33,8 +33,8 @@ const (
 // Known reports whether k is a kind of this version.
 func (k Kind) Known() bool { return k >= Message && k <= Elsewhere }
 
-// Single reports whether a record of the kind stands for one number only.
-func (k Kind) Single() bool { return k == Message || k == Empty }
+// OneNumber reports whether a record of the kind stands for one number only.
+func (k Kind) OneNumber() bool { return k == Message || k == Empty }
 
 var kindNames = [...]string{"message", "tombstone", "empty", "gone", "elsewhere"}
 
@@ -86,7 +86,7 @@ type Record struct {
 	RunningCRC uint32 // of Gone: the publisher's running CRC at Sequence (R11)
 	Cause      Cause  // of Gone
 
-	// Check is the publisher's. A log keeps it with the first record of a publisher and
+	// Validate is the publisher's. A log keeps it with the first record of a publisher and
 	// leaves it out of the others.
 	Check bookmark.Check
 

@@ -147,17 +147,17 @@ func TestSum(t *testing.T) {
 		change(&r)
 		raw := encode(t, r)
 		var got record.Record
-		if err := record.Parse(raw, &got); err != nil || !got.Sound() {
+		if err := record.Parse(raw, &got); err != nil || !got.SumMatches() {
 			t.Errorf("%v: %v", got, err)
 		}
 		for at := int(raw[2]); at < len(raw); at++ {
 			raw[at]++
-			if got.Sound() {
+			if got.SumMatches() {
 				t.Errorf("byte %d is not in the sum", at)
 			}
 			raw[at]--
 		}
-		if r.Seal(); r.Sum != got.Sum {
+		if r.SetSum(); r.Sum != got.Sum {
 			t.Errorf("sealed with %#x, written with %#x", r.Sum, got.Sum)
 		}
 		return got.Sum
@@ -186,7 +186,7 @@ func TestSum(t *testing.T) {
 }
 
 // A record that is introduced has the same bytes as if it had been written with the check.
-// SumOf treats it as if it had none.
+// SumWithoutCheck treats it as if it had none.
 func TestIntroduce(t *testing.T) {
 	check := bookmark.Check{1, 15: 2}
 	for _, want := range samples {
@@ -196,12 +196,12 @@ func TestIntroduce(t *testing.T) {
 		if err := record.Parse(encode(t, without), &r); err != nil {
 			t.Fatal(err)
 		}
-		plain := record.SumOf(r.Raw)
-		record.Introduce([]byte("before")[:3], &r, check)
+		plain := record.SumWithoutCheck(r.Raw)
+		record.InsertCheck([]byte("before")[:3], &r, check)
 		if !bytes.Equal(r.Raw, encode(t, want)) || r.Check != check {
 			t.Errorf("%v: %x, want %x", r.Kind, r.Raw, encode(t, want))
 		}
-		if got := record.SumOf(r.Raw); got != plain {
+		if got := record.SumWithoutCheck(r.Raw); got != plain {
 			t.Errorf("%v: summed as %#x, without the check %#x", r.Kind, got, plain)
 		}
 	}
@@ -233,7 +233,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.Sound() {
+		if r.SumMatches() {
 			r.Sum = 0 // it is computed again
 		} else if r.Sum == 0 {
 			return
@@ -251,9 +251,9 @@ func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) 
 	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; is != want {
 		t.Fatalf("%x is ordinary: %v, want %v", raw, is, want)
 	}
-	if is && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.Sound() != r.Sound() ||
+	if is && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.SumMatches() != r.SumMatches() ||
 		string(o.Topic()) != string(r.Topic) || o.Delta() != r.Delta) {
-		t.Errorf("%+v: %d|%d, %q, %x, %v, %v", r, o.Publisher(), o.Sequence(), o.Topic(), o.Sum(), o.Sound(), o.Delta())
+		t.Errorf("%+v: %d|%d, %q, %x, %v, %v", r, o.Publisher(), o.Sequence(), o.Topic(), o.Sum(), o.SumMatches(), o.Delta())
 	}
 }
 

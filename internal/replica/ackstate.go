@@ -6,12 +6,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A Change is the result of AckState.Check.
+// A Change is the result of AckState.Update.
 type Change uint8
 
 const (
 	// Same: the state has not changed.
-	Same Change = iota
+	Unchanged Change = iota
 	// BecameDowngraded: from now on the destination is left out of settled.
 	BecameDowngraded
 	// BecameCounting: the destination counts again.
@@ -40,10 +40,10 @@ func NewAckState(downgradeAfter, upgradeWithin time.Duration) *AckState {
 func (a *AckState) Downgraded() bool   { return a.downgraded }
 func (a *AckState) Downgrades() uint64 { return a.downgrades }
 
-// Check makes the change that is due. wait is the wait of the oldest unacknowledged thing, 0 if
+// Update makes the change that is due. wait is the wait of the oldest unacknowledged thing, 0 if
 // nothing waits. up says whether the destination is connected, spare whether MinSync allows
 // leaving it out.
-func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
+func (a *AckState) Update(wait time.Duration, up, spare bool) Change {
 	switch {
 	case a.downgraded && up && wait < a.upgradeWithin:
 		a.downgraded = false
@@ -53,7 +53,7 @@ func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
 		a.downgrades++
 		return BecameDowngraded
 	}
-	return Same
+	return Unchanged
 }
 
 // Due returns when Check must be called next if nothing else happens. since is when the oldest

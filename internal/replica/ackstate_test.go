@@ -17,22 +17,22 @@ func TestAckState(t *testing.T) {
 		after, within time.Duration
 		checks        []check
 	}{
-		{"stays while less has waited", 5 * s, 0, []check{{5*s - 1, true, true, Same}}},
+		{"stays while less has waited", 5 * s, 0, []check{{5*s - 1, true, true, Unchanged}}},
 		{"connected or not", 5 * s, 0, []check{{5 * s, true, true, BecameDowngraded}}},
 		{"not connected", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}}},
-		{"never", 0, 0, []check{{time.Hour, false, true, Same}}},
-		{"min_sync forbids it", 5 * s, 0, []check{{6 * s, false, false, Same}, {7 * s, false, true, BecameDowngraded}}},
-		{"once", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}, {6 * s, false, true, Same}}},
-		{"down with nothing waiting", 5 * s, 0, []check{{0, false, true, Same}}},
+		{"never", 0, 0, []check{{time.Hour, false, true, Unchanged}}},
+		{"min_sync forbids it", 5 * s, 0, []check{{6 * s, false, false, Unchanged}, {7 * s, false, true, BecameDowngraded}}},
+		{"once", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}, {6 * s, false, true, Unchanged}}},
+		{"down with nothing waiting", 5 * s, 0, []check{{0, false, true, Unchanged}}},
 		{"counts again below half", 5 * s, 0, []check{
-			{5 * s, true, true, BecameDowngraded}, {2500 * time.Millisecond, true, true, Same},
-			{2499 * time.Millisecond, true, true, BecameCounting}, {2499 * time.Millisecond, true, true, Same},
+			{5 * s, true, true, BecameDowngraded}, {2500 * time.Millisecond, true, true, Unchanged},
+			{2499 * time.Millisecond, true, true, BecameCounting}, {2499 * time.Millisecond, true, true, Unchanged},
 		}},
 		{"counts again below what was said", 5 * s, s, []check{
-			{5 * s, true, true, BecameDowngraded}, {s, true, true, Same}, {s - 1, true, true, BecameCounting},
+			{5 * s, true, true, BecameDowngraded}, {s, true, true, Unchanged}, {s - 1, true, true, BecameCounting},
 		}},
 		{"only while connected", 5 * s, 0, []check{
-			{5 * s, true, true, BecameDowngraded}, {0, false, true, Same}, {0, true, true, BecameCounting},
+			{5 * s, true, true, BecameDowngraded}, {0, false, true, Unchanged}, {0, true, true, BecameCounting},
 		}},
 		{"and again", 5 * s, 0, []check{
 			{5 * s, true, true, BecameDowngraded}, {0, true, true, BecameCounting}, {5 * s, true, true, BecameDowngraded},
@@ -42,7 +42,7 @@ func TestAckState(t *testing.T) {
 			a := NewAckState(tt.after, tt.within)
 			var downgrades uint64
 			for i, c := range tt.checks {
-				if got := a.Check(c.wait, c.up, c.spare); got != c.want {
+				if got := a.Update(c.wait, c.up, c.spare); got != c.want {
 					t.Fatalf("check %d: %v, want %v", i, got, c.want)
 				}
 				if c.want == BecameDowngraded {
@@ -66,7 +66,7 @@ func TestAckStateDue(t *testing.T) {
 			t.Errorf("due although waits %v, spare %v", tt.waits, tt.spare)
 		}
 	}
-	a.Check(5*time.Second, true, true)
+	a.Update(5*time.Second, true, true)
 	if _, ok := a.Due(2*time.Second, true, true); ok {
 		t.Error("due although downgraded")
 	}

@@ -23,7 +23,7 @@ func BenchmarkLink(b *testing.B) {
 					l.Appended(p, s)
 				}
 			},
-			OnDurable: func(moved []journal.Moved, idle bool) {
+			OnDurable: func(moved []journal.Advance, idle bool) {
 				if l := links.Load(); l != nil {
 					l.Durable(moved, idle)
 				}
@@ -33,7 +33,7 @@ func BenchmarkLink(b *testing.B) {
 			b.Fatal(err)
 		}
 		l, err := Start(Options{
-			Name: name, Group: "g", Journal: j, Listener: ln, Destinations: dests, Hold: 1 << 40,
+			Name: name, Group: "g", Journal: j, Listener: ln, Destinations: dests, HoldBytes: 1 << 40,
 			OnWatermark: func([]uint64) { safe() },
 		})
 		if err != nil {

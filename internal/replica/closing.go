@@ -9,7 +9,7 @@ import (
 )
 
 // inSync reports whether the peer's acks wait for this instance, or ours for the peer.
-func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
+func (p *peer) inSync() bool { return p.dest.Sync || p.role.sync }
 
 // An instance tells its peers which publishers it may forget. This promise lasts until the peers
 // are told of a new session of the publisher, or until the connection ends. A peer that may forget
@@ -17,17 +17,17 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 // may forget it at any time. So that peer sends the gone marker before it sends anything else of
 // the publisher.
 
-// Agree tells the peers which publishers are closing here, each with its have. agreed are those
+// AgreeToForget tells the peers which publishers are closing here, each with its have. agreed are those
 // that no connected peer knows other than as closing (R10); while a peer in sync is away there are
 // none. closed equals agreed if all peers are connected, and is nil otherwise. In that case Agree
 // also passes to OnClosed the publishers that all instances report as leaving.
-func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
+func (l *Links) AgreeToForget(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 	l.dropForgotten()
 	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }
-	conns, sync, all := l.promise(closing, leaves)
+	conns, sync, all := l.announceClosing(closing, leaves)
 	if sync || failpoint.On(failpoint.R10ForgetsAlone) {
 		for _, b := range closing {
-			known := func(c *conn) bool { return c.knows(b.Publisher) && !failpoint.On(failpoint.R10ForgetsAlone) }
+			known := func(c *conn) bool { return c.peerKnows(b.Publisher) && !failpoint.On(failpoint.R10ForgetsAlone) }
 			if !slices.ContainsFunc(conns, known) {
 				agreed = append(agreed, b)
 			}
@@ -39,14 +39,14 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 	if !all && !failpoint.On(failpoint.R10ClosedByOne) {
 		return agreed, nil
 	}
-	l.leave(slices.DeleteFunc(slices.Clone(agreed), func(b bookmark.Bookmark) bool {
-		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) && !failpoint.On(failpoint.R10LeavesHereOnly) })
+	l.noteLeaving(slices.DeleteFunc(slices.Clone(agreed), func(b bookmark.Bookmark) bool {
+		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.peerLeaving(b) && !failpoint.On(failpoint.R10LeftOutByOwnAge) })
 	}))
 	return agreed, agreed
 }
 
-// leave notes the publishers that are leaving everywhere, and reports the new ones to OnClosed.
-func (l *Links) leave(list []bookmark.Bookmark) {
+// remove notes the publishers that are leaving everywhere, and reports the new ones to OnClosed.
+func (l *Links) noteLeaving(list []bookmark.Bookmark) {
 	leaving, news := make(bookmark.Vector, len(list)), make(bookmark.Vector)
 	l.mu.Lock()
 	for _, b := range list {
@@ -62,8 +62,8 @@ func (l *Links) leave(list []bookmark.Bookmark) {
 	}
 }
 
-// Closed implements [ledger.Log].
-func (l *Links) Closed() bookmark.Vector {
+// ClosedPublishers implements [ledger.Log].
+func (l *Links) ClosedPublishers() bookmark.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.leaving
@@ -76,14 +76,14 @@ func (l *Links) dropForgotten() {
 	agreed := l.agreed
 	l.agreed = nil
 	l.mu.Unlock()
-	l.drop(slices.DeleteFunc(agreed, l.isHere))
+	l.dropPublishers(slices.DeleteFunc(agreed, l.journalKnows))
 }
 
 // dropReturning does the same for one publisher that has a session again, so that the peers' later
 // information about it counts.
 func (l *Links) dropReturning(publisher uint64) {
 	b := bookmark.Bookmark{Publisher: publisher}
-	if l.isHere(b) {
+	if l.journalKnows(b) {
 		return
 	}
 	l.mu.Lock()
@@ -93,27 +93,27 @@ func (l *Links) dropReturning(publisher uint64) {
 	}
 	l.mu.Unlock()
 	if n >= 0 {
-		l.drop([]bookmark.Bookmark{b})
+		l.dropPublishers([]bookmark.Bookmark{b})
 	}
 }
 
-// isHere reports whether the journal knows a publisher.
-func (l *Links) isHere(b bookmark.Bookmark) bool {
+// journalKnows reports whether the journal knows a publisher.
+func (l *Links) journalKnows(b bookmark.Bookmark) bool {
 	_, known := l.o.Journal.State(b.Publisher)
 	return known
 }
 
-// drop drops the links' state of publishers that no instance knows any more.
-func (l *Links) drop(gone []bookmark.Bookmark) {
+// dropPublishers drops the links' state of publishers that no instance knows any more.
+func (l *Links) dropPublishers(gone []bookmark.Bookmark) {
 	if len(gone) == 0 {
 		return
 	}
 	l.mu.Lock()
 	conns := slices.Clone(l.conns)
 	for _, b := range gone {
-		l.marks.Forget(b.Publisher)
+		l.watermarks.Forget(b.Publisher)
 		for _, p := range l.peers {
-			delete(p.differs, b.Publisher)
+			delete(p.differing, b.Publisher)
 			delete(p.equality.proven, b.Publisher)
 			delete(p.equality.unknown, b.Publisher)
 		}
@@ -132,23 +132,23 @@ func (c *conn) forget(gone []bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range gone {
-		c.link.Closed(b.Publisher)
+		c.link.PeerMayForget(b.Publisher)
 		delete(c.leaving, b.Publisher)
 	}
 }
 
-// knows reports whether the peer may still have a publisher.
-func (c *conn) knows(publisher uint64) bool {
+// peerKnows reports whether the peer may still have a publisher.
+func (c *conn) peerKnows(publisher uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, known := c.link.Have()[publisher]
 	return known
 }
 
-// promise tells the connected peers which publishers are closing, and which of these are leaving.
+// announceClosing tells the connected peers which publishers are closing, and which of these are leaving.
 // It returns the peers' connections, whether all peers in sync are connected, and whether all
 // peers are.
-func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookmark) bool) (conns []*conn, sync, all bool) {
+func (l *Links) announceClosing(closing []bookmark.Bookmark, leaves func(bookmark.Bookmark) bool) (conns []*conn, sync, all bool) {
 	var lists [2][]bookmark.Bookmark
 	for _, b := range closing {
 		n := 0
@@ -177,14 +177,14 @@ func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookma
 	return conns, sync, all
 }
 
-// takeClosing handles a peer's closing frame.
-func (c *conn) takeClosing(d *decoder) error {
+// handleClosing handles a peer's closing frame.
+func (c *conn) handleClosing(d *decoder) error {
 	var f closingFrame
 	if err := d.body(&f); err != nil {
 		return err
 	}
 	for _, b := range f.publishers {
-		c.promised(b)
+		c.notePeerMayForget(b)
 	}
 	if f.leaving {
 		c.mu.Lock()
@@ -196,30 +196,30 @@ func (c *conn) takeClosing(d *decoder) error {
 	return nil
 }
 
-// leaves reports whether the peer says that a publisher is leaving.
-func (c *conn) leaves(b bookmark.Bookmark) bool {
+// peerLeaving reports whether the peer says that a publisher is leaving.
+func (c *conn) peerLeaving(b bookmark.Bookmark) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leaving[b.Publisher] == b.Sequence
 }
 
-// takePromises handles the promises in the peer's hello. It removes from the hello the closing
+// noteClosingInHello handles the promises in the peer's hello. It removes from the hello the closing
 // publishers that this instance does not know any more.
-func (c *conn) takePromises() {
-	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.State) bool {
+func (c *conn) noteClosingInHello() {
+	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.PublisherState) bool {
 		if !s.Closing {
 			return false
 		}
-		c.promised(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		c.notePeerMayForget(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		_, known := c.l.o.Journal.State(s.Publisher)
 		return !known
 	})
 }
 
-// promised notes that the peer may forget a publisher of which it has nothing above b. The promise
-// counts only if this instance has nothing of the publisher either, other than removed messages up
+// notePeerMayForget notes that the peer may forget a publisher of which it has nothing above b. The promise
+// counters only if this instance has nothing of the publisher either, other than removed messages up
 // to b. Otherwise the peer repeats it. For a diverged publisher it never counts (R11).
-func (c *conn) promised(b bookmark.Bookmark) {
+func (c *conn) notePeerMayForget(b bookmark.Bookmark) {
 	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !failpoint.On(failpoint.R11DivergedPromised) {
 		return
 	}
@@ -229,24 +229,24 @@ func (c *conn) promised(b bookmark.Bookmark) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link.Closed(b.Publisher)
+	c.link.PeerMayForget(b.Publisher)
 }
 
 // reopen handles a session of a publisher at the peer. If the peer may have forgotten the
 // publisher, it gets the gone marker, so that it knows the publisher again, and an ack of the
 // durable number here, which it may have forgotten as well.
-func (c *conn) reopen(ours journal.State) {
-	if failpoint.On(failpoint.R10PromiseStays) {
+func (c *conn) reopen(ours journal.PublisherState) {
+	if failpoint.On(failpoint.R10StalePromise) {
 		return
 	}
 	c.mu.Lock()
-	known := c.link.Introduced(ours.Publisher)
+	known := c.link.NoteIntroduced(ours.Publisher)
 	c.mu.Unlock()
 	if known || ours.Have == 0 {
 		return
 	}
 	c.l.mu.Lock()
-	if ours.Durable > 0 && !failpoint.On(failpoint.R10DurableUntold) {
+	if ours.Durable > 0 && !failpoint.On(failpoint.R10DurableNotTold) {
 		c.ackLocked(bookmark.Bookmark{Publisher: ours.Publisher, Sequence: ours.Durable})
 	}
 	if ours.Floor == ours.Have {
@@ -256,9 +256,9 @@ func (c *conn) reopen(ours journal.State) {
 	c.out.Wake()
 }
 
-// kept returns the vector of our hello without the publishers that may be forgotten here. A peer
+// keptVector returns the vector of our hello without the publishers that may be forgotten here. A peer
 // that does not know one of those lacks nothing.
-func (c *conn) kept() bookmark.Vector {
+func (c *conn) keptVector() bookmark.Vector {
 	v := make(bookmark.Vector, len(c.ours.States))
 	for _, s := range c.ours.States {
 		if !s.Closing {
@@ -268,18 +268,18 @@ func (c *conn) kept() bookmark.Vector {
 	return v
 }
 
-// open removes from the states the publishers that our hello called closing and that the peer, by
+// sendOpen removes from the states the publishers that our hello called closing and that the peer, by
 // its vector has, does not know. If the peer were told of them, they would never be forgotten. A
 // publisher that became closing after the hello stays, because the peer waits for it as the hello
 // said.
-func open(states, told []journal.State, has bookmark.Vector) []journal.State {
+func withoutForgotten(states, told []journal.PublisherState, has bookmark.Vector) []journal.PublisherState {
 	closing := make(map[uint64]bool)
 	for _, s := range told {
 		closing[s.Publisher] = s.Closing
 	}
-	return slices.DeleteFunc(states, func(s journal.State) bool {
+	return slices.DeleteFunc(states, func(s journal.PublisherState) bool {
 		_, known := has[s.Publisher]
-		known = known && !failpoint.On(failpoint.R10GoneUntold)
-		return (closing[s.Publisher] || s.Closing && failpoint.On(failpoint.R10ClosingUntold)) && !known && !failpoint.On(failpoint.R10TellsForgotten)
+		known = known && !failpoint.On(failpoint.R10GoneNotTold)
+		return (closing[s.Publisher] || s.Closing && failpoint.On(failpoint.R10ClosingNotTold)) && !known && !failpoint.On(failpoint.R10TellsForgotten)
 	})
 }

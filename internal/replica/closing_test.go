@@ -25,13 +25,13 @@ func (w *world) quarter(filled *instance, trimmed ...*instance) {
 // retain runs retention and gives the peers time to hear of it.
 func (i *instance) retain() {
 	i.w.t.Helper()
-	if _, err := i.j.Trim(journal.Retention{Age: 40 * time.Second, Held: i.l.Held, Agree: i.l.Agree}); err != nil {
+	if _, err := i.j.Trim(journal.Retention{Age: 40 * time.Second, SegmentNeeded: i.l.MustKeep, AgreeToForget: i.l.AgreeToForget}); err != nil {
 		i.w.t.Fatal(err)
 	}
 	pass(time.Second)
 }
 
-// knows reports whether an instance has publisher 1 in its tables.
+// peerKnows reports whether an instance has publisher 1 in its tables.
 func (i *instance) knows() bool {
 	_, known := i.j.State(1)
 	return known
@@ -94,7 +94,7 @@ func TestForgettingIsAgreed(t *testing.T) {
 				w.quarter(a, a, b)
 				for _, i := range []*instance{a, b} {
 					p := i.l.dests[0]
-					if i.l.marks.Durable(0, 1) > 0 || p.progress.Acknowledged()[1] > 0 || p.conn.knows(1) {
+					if i.l.watermarks.Durable(0, 1) > 0 || p.progress.Acknowledged()[1] > 0 || p.conn.peerKnows(1) {
 						t.Errorf("the links of %s still know the publisher", i.name)
 					}
 				}
@@ -113,7 +113,7 @@ func TestPromiseEndsWithASession(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
 		a.retain() // A's links forget the publisher, too
-		if got := a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"}); got.Have != 5 {
+		if got := a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), LogonCounter: 1, Instance: "a"}); got.Have != 5 {
 			t.Fatalf("%+v", got)
 		}
 		w.eventually("A knows where it was", func() bool { return a.have(1) == 5 })
@@ -125,7 +125,7 @@ func TestPromiseEndsWithASession(t *testing.T) {
 	})
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
-		b.j.Seen(1)
+		b.j.Touch(1)
 		b.publish(1, 6, 7)
 		w.eventually("A has it", func() bool { return a.have(1) == 7 })
 		if s := a.status("b"); s.Refused != 0 {
@@ -142,7 +142,7 @@ func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
 		w.Reset("a", "b")
 		pass(5 * time.Second)
 		w.linked(a, b)
-		a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"})
+		a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), LogonCounter: 1, Instance: "a"})
 		w.eventually("A knows that it is on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
 		a.retain()
 		if safe, _ := a.l.Watermarks(1); safe != 5 {
@@ -156,15 +156,15 @@ func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
 func TestReturningPublisherIsDropped(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
-		if a.l.marks.Durable(0, 1) != 5 {
+		if a.l.watermarks.Durable(0, 1) != 5 {
 			t.Fatal("nothing to drop")
 		}
 		w.Cut("a", "b")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		a.ask(ctx, Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"})
-		if a.l.marks.Durable(0, 1) > 0 || len(a.l.agreed) > 0 || !b.knows() {
-			t.Errorf("the links know of %d, agreed %v", a.l.marks.Durable(0, 1), a.l.agreed)
+		a.ask(ctx, Notice{Publisher: 1, Check: checkOf(1), LogonCounter: 1, Instance: "a"})
+		if a.l.watermarks.Durable(0, 1) > 0 || len(a.l.agreed) > 0 || !b.knows() {
+			t.Errorf("the links know of %d, agreed %v", a.l.watermarks.Durable(0, 1), a.l.agreed)
 		}
 	})
 }
@@ -182,7 +182,7 @@ func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
 		a.publish(1, 4, 5)
 		for range 12 { // B is given up
 			w.quarter(a)
-			if _, err := a.j.Trim(journal.Retention{Age: 40 * time.Second, Agree: a.l.Agree}); err != nil {
+			if _, err := a.j.Trim(journal.Retention{Age: 40 * time.Second, AgreeToForget: a.l.AgreeToForget}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -203,12 +203,12 @@ func TestThirdKnowsIt(t *testing.T) {
 		a.publish(1, 1, 2)
 		w.eventually("all have it", func() bool { return b.have(1) == 2 && c.have(1) == 2 })
 		for n, name := range []string{"b", "c"} {
-			if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
+			if got, _ := a.l.AgreeToForget([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
 				t.Errorf("forgotten although %s knows it", []string{"b", "c"}[n:])
 			}
 			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as for a peer that promises
 		}
-		if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
+		if got, _ := a.l.AgreeToForget([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
 			t.Errorf("agreed on %v", got)
 		}
 	})
@@ -224,7 +224,7 @@ func TestClosedByAll(t *testing.T) {
 		promise := func(name string) { a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) }
 		want := func(when string, wantAgreed, wantClosed bool) {
 			t.Helper()
-			agreed, closed := a.l.Agree([]bookmark.Bookmark{bm(1, 2)})
+			agreed, closed := a.l.AgreeToForget([]bookmark.Bookmark{bm(1, 2)})
 			if len(agreed) > 0 != wantAgreed || len(closed) > 0 != wantClosed {
 				t.Errorf("%s: agreed on %v, closed are %v", when, agreed, closed)
 			}
@@ -251,7 +251,7 @@ func TestLeavesEverywhere(t *testing.T) {
 		a.l.o.OnClosed = func(closed bookmark.Vector) { told += len(closed) }
 		a.publish(1, 1, 5)
 		w.eventually("B has it", func() bool { return b.have(1) == 5 })
-		quarters := func(n int, trimmed ...*instance) (s, ofB journal.State) {
+		quarters := func(n int, trimmed ...*instance) (s, ofB journal.PublisherState) {
 			for range n {
 				w.quarter(a, trimmed...)
 			}
@@ -260,20 +260,20 @@ func TestLeavesEverywhere(t *testing.T) {
 			return s, ofB
 		}
 		s, ofB := quarters(12, a, b)
-		if s.Closed != 5 || ofB.Closed != 5 || s.Leaving || ofB.Leaving || told > 0 {
+		if s.ClosedUpTo != 5 || ofB.ClosedUpTo != 5 || s.Leaving || ofB.Leaving || told > 0 {
 			t.Fatalf("closed: %+v, %+v, told %d", s, ofB, told)
 		}
-		if s, _ = quarters(4, a); !s.Leaving || told > 0 || len(a.l.Closed()) > 0 {
+		if s, _ = quarters(4, a); !s.Leaving || told > 0 || len(a.l.ClosedPublishers()) > 0 {
 			t.Fatalf("B has not said that it leaves: %+v, told %d", s, told)
 		}
 		b.retain()
 		a.retain()
-		if told != 1 || a.l.Closed()[1] != 5 || !a.knows() || !b.knows() {
-			t.Fatalf("all say so: told %d, %v", told, a.l.Closed())
+		if told != 1 || a.l.ClosedPublishers()[1] != 5 || !a.knows() || !b.knows() {
+			t.Fatalf("all say so: told %d, %v", told, a.l.ClosedPublishers())
 		}
 		quarters(6, a, b)
-		if a.knows() || b.knows() || told != 1 || len(a.l.Closed()) > 0 {
-			t.Errorf("A knows it %v, B %v, told %d, %v", a.knows(), b.knows(), told, a.l.Closed())
+		if a.knows() || b.knows() || told != 1 || len(a.l.ClosedPublishers()) > 0 {
+			t.Errorf("A knows it %v, B %v, told %d, %v", a.knows(), b.knows(), told, a.l.ClosedPublishers())
 		}
 	})
 }
@@ -286,8 +286,8 @@ func TestClosingSinceTheHello(t *testing.T) {
 		has       bookmark.Vector
 		want      int
 	}{{false, true, nil, 1}, {true, true, nil, 0}, {true, false, nil, 0}, {true, true, bookmark.Vector{1: 2}, 1}} {
-		told, now := []journal.State{{Publisher: 1, Have: 3, Closing: tt.told}}, []journal.State{{Publisher: 1, Have: 3, Closing: tt.now}}
-		if got := open(now, told, tt.has); len(got) != tt.want {
+		told, now := []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.told}}, []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.now}}
+		if got := withoutForgotten(now, told, tt.has); len(got) != tt.want {
 			t.Errorf("%+v: told of %v", tt, got)
 		}
 	}
@@ -301,7 +301,7 @@ func TestDivergedIsNotPromised(t *testing.T) {
 		w.linked(a, b)
 		a.publish(1, 1, 5)
 		w.eventually("B has it", func() bool { return b.have(1) == 5 })
-		if err := a.l.diverge([]bookmark.Bookmark{bm(1, 3)}); err != nil {
+		if err := a.l.noteDiverged([]bookmark.Bookmark{bm(1, 3)}); err != nil {
 			t.Fatal(err)
 		}
 		w.eventually("B sets it apart", func() bool { return b.j.Diverged(1) == 3 })
@@ -310,9 +310,9 @@ func TestDivergedIsNotPromised(t *testing.T) {
 		}
 		for _, i := range []*instance{a, b} {
 			p := i.l.dests[0].conn
-			p.promised(bm(1, 5))
-			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.knows(1) {
-				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.knows(1))
+			p.notePeerMayForget(bm(1, 5))
+			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.peerKnows(1) {
+				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.peerKnows(1))
 			}
 		}
 	})

@@ -14,7 +14,7 @@ type clusterStep uint8
 const (
 	clusterLink  clusterStep = iota // both are of one group, or the peer joins ours
 	clusterAdopt                    // we join the peer's group
-	clusterFound                    // neither has an id: we make it
+	clusterNew                      // neither has an id: we make it
 	clusterWait                     // neither has an id, and we do not make it
 	clusterOther                    // they are of two groups
 )
@@ -26,7 +26,7 @@ func decideCluster(ours, theirs *Hello, founds bool) clusterStep {
 	case us.IsZero() && !them.IsZero():
 		return clusterAdopt
 	case us.IsZero() && founds:
-		return clusterFound
+		return clusterNew
 	case us.IsZero():
 		return clusterWait
 	case us == them, them.IsZero() && theirs.Empty, failpoint.On(failpoint.R2AnyCluster):
@@ -41,19 +41,19 @@ func (c *conn) joinCluster() error {
 	c.l.noteEmpty(c.hello)
 	for {
 		ours := &Hello{Name: c.l.o.Name}
-		c.l.tellCluster(ours)
+		c.l.setClusterFields(ours)
 		var err error
-		switch decideCluster(ours, c.hello, c.l.founds()) {
+		switch decideCluster(ours, c.hello, c.l.foundsCluster()) {
 		case clusterAdopt:
-			err = c.l.adopt(c.hello)
-		case clusterFound:
-			err = c.l.found()
+			err = c.l.adoptCluster(c.hello)
+		case clusterNew:
+			err = c.l.foundCluster()
 		case clusterWait:
 			return c.waitForCluster()
 		case clusterOther:
-			return c.otherCluster(ours, c.hello)
+			return c.refuseOtherCluster(ours, c.hello)
 		case clusterLink:
-			return c.dialAgain()
+			return c.redialWithCluster()
 		}
 		if err != nil {
 			return err
@@ -68,28 +68,28 @@ func (c *conn) waitForCluster() error {
 	if !c.dialled {
 		return nil
 	}
-	return fmt.Errorf("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, adviceToBegin)
+	return fmt.Errorf("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, bootstrapAdvice)
 }
 
-// dialAgain ends a connection whose hellos had no cluster id, now that the id is known. The next
+// redialWithCluster ends a connection whose hellos had no cluster id, now that the id is known. The next
 // connection begins with it.
-func (c *conn) dialAgain() error {
+func (c *conn) redialWithCluster() error {
 	if c.dialled && c.ours.Cluster.IsZero() && c.hello.Cluster.IsZero() {
 		return &RefusedError{Code: refuseCrossed, Reason: "the cluster id has just been made: the next connection says it"}
 	}
 	return nil
 }
 
-const adviceToBegin = "start all of them, or, to begin without the others, one with -bootstrap"
+const bootstrapAdvice = "start all of them, or, to begin without the others, one with -bootstrap"
 
-// founds reports whether this instance makes the cluster id when it meets one without. Of the
+// foundsCluster reports whether this instance makes the cluster id when it meets one without. Of the
 // instances that know each other only one does, so no two make different ids. It has met all that
 // it knows, so it does not begin a group beside one that has the group's records.
-func (l *Links) founds() bool {
+func (l *Links) foundsCluster() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, p := range l.peers {
-		if name < l.o.Name || !p.metEmpty && !failpoint.On(failpoint.R2FoundsBesideOne) {
+		if name < l.o.Name || !p.metEmpty && !failpoint.On(failpoint.R2FoundsDespiteThird) {
 			return false
 		}
 	}
@@ -103,41 +103,41 @@ func (l *Links) noteEmpty(theirs *Hello) {
 	l.peers[theirs.Name].metEmpty = theirs.Empty && theirs.Cluster.IsZero()
 }
 
-// found begins a group with this instance.
-func (l *Links) found() error {
-	c, err := l.o.Journal.Found()
+// foundCluster begins a group with this instance.
+func (l *Links) foundCluster() error {
+	c, err := l.o.Journal.FoundCluster()
 	if err == nil {
 		l.o.Log.Info("this instance begins a group: its journal has made the cluster id", "cluster", c.ID)
 	}
-	return l.joined(err)
+	return l.joinError(err)
 }
 
-// adopt joins the peer's group.
-func (l *Links) adopt(theirs *Hello) error {
-	err := l.o.Journal.Adopt(theirs.Cluster)
+// adoptCluster joins the peer's group.
+func (l *Links) adoptCluster(theirs *Hello) error {
+	err := l.o.Journal.AdoptCluster(theirs.Cluster)
 	if err == nil {
 		l.o.Log.Info("this instance becomes one of its peer's group: its journal was empty", "peer", theirs.Name, "cluster", theirs.Cluster)
 	}
-	return l.joined(err)
+	return l.joinError(err)
 }
 
-// joined drops err if the journal has a cluster id: then another connection was faster.
-func (l *Links) joined(err error) error {
+// joinError drops err if the journal has a cluster id: then another connection was faster.
+func (l *Links) joinError(err error) error {
 	if l.o.Journal.Cluster().ID.IsZero() {
 		return err
 	}
-	l.look()
+	l.wakeWatch()
 	return nil
 }
 
-// beginAlone makes the cluster id if this instance need not meet its group first.
-func (l *Links) beginAlone() error {
+// foundClusterAlone makes the cluster id if this instance need not meet its group first.
+func (l *Links) foundClusterAlone() error {
 	j := l.o.Journal
 	switch {
 	case !j.Cluster().ID.IsZero():
 		return nil
 	case l.Lone(), l.o.Bootstrap, !j.Empty() && j.Damage() == nil, failpoint.On(failpoint.R2FoundsAlone):
-		return l.found()
+		return l.foundCluster()
 	}
 	return nil
 }
@@ -150,14 +150,14 @@ func (l *Links) Intact() bool {
 	return l.o.Journal.Cluster().Intact && l.o.Journal.Damage() == nil
 }
 
-// tellCluster writes the journal's cluster fields into a hello.
-func (l *Links) tellCluster(h *Hello) {
+// setClusterFields writes the journal's cluster fields into a hello.
+func (l *Links) setClusterFields(h *Hello) {
 	h.Cluster, h.Intact = l.o.Journal.Cluster().ID, l.Intact()
 	h.Empty = l.o.Journal.Empty() || h.Cluster.IsZero() // a damaged journal that has lost its id gets everything from its group
 }
 
-// otherCluster refuses a peer of another group and makes it visible.
-func (c *conn) otherCluster(ours, theirs *Hello) error {
+// refuseOtherCluster refuses a peer of another group and makes it visible.
+func (c *conn) refuseOtherCluster(ours, theirs *Hello) error {
 	empty := ""
 	switch {
 	case theirs.Empty:
@@ -185,8 +185,8 @@ func (c *conn) otherCluster(ours, theirs *Hello) error {
 func (l *Links) noteForeign(p *peer, err error, counts bool) {
 	now := l.now()
 	l.mu.Lock()
-	news := p.foreign.give(now)
-	l.metOther = true
+	news := p.foreign.record(now)
+	l.metOtherCluster = true
 	if counts {
 		p.refused.Add(1)
 	}
@@ -202,14 +202,14 @@ func (l *Links) noteForeign(p *peer, err error, counts bool) {
 // A membership is the journal's information about its group, as last looked at.
 type membership struct {
 	known, empty, intact bool
-	says                 time.Duration // when to report next that the group was not met; 0: after RejoinTimeout
+	nextLog              time.Duration // when to report next that the group was not met; 0: after RejoinTimeout
 }
 
-// saysAgain is the interval at which an instance logs that it waits for its group.
-const saysAgain = time.Minute
+// groupLogInterval is the interval at which an instance logs that it waits for its group.
+const groupLogInterval = time.Minute
 
-// lookAtCluster reads the membership from the journal while the instance rejoins.
-func (l *Links) lookAtCluster() (m membership) {
+// readMembership reads the membership from the journal while the instance rejoins.
+func (l *Links) readMembership() (m membership) {
 	if !l.rejoining.Load() {
 		return m
 	}
@@ -217,29 +217,29 @@ func (l *Links) lookAtCluster() (m membership) {
 	return membership{known: !j.Cluster().ID.IsZero(), empty: j.Empty(), intact: l.Intact()}
 }
 
-// homelessLocked reports whether clients must not be served: the journal is empty, and its group
+// groupUnknownLocked reports whether clients must not be served: the journal is empty, and its group
 // was not met, or a peer was met that is of another cluster. In that case the missing records are
 // there, even after that peer has gone.
-func (l *Links) homelessLocked() bool {
-	return !l.member.known || l.member.empty && l.metOther && !failpoint.On(failpoint.R6BesideItsGroup)
+func (l *Links) groupUnknownLocked() bool {
+	return !l.member.known || l.member.empty && l.metOtherCluster && !failpoint.On(failpoint.R6ServesOutsideGroup)
 }
 
-// sayHomelessLocked logs at intervals that nobody is served.
-func (l *Links) sayHomelessLocked(now time.Duration) {
-	if now < l.saysAtLocked() {
+// logGroupUnknownLocked logs at intervals that nobody is served.
+func (l *Links) logGroupUnknownLocked(now time.Duration) {
+	if now < l.nextGroupLogLocked() {
 		return
 	}
-	l.member.says = now + saysAgain
-	missing, why := l.rejoin.Missing(), "no instance of the group was met, which may have all that is missing here; "+
+	l.member.nextLog = now + groupLogInterval
+	missing, why := l.rejoin.Awaited(), "no instance of the group was met, which may have all that is missing here; "+
 		"if there is none and this is to be the first, start it with -bootstrap"
 	if l.member.known {
 		why = "a peer's is of another cluster"
 	}
-	l.after = append(l.after, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
+	l.deferred = append(l.deferred, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
 }
 
-// saysAtLocked returns when sayHomelessLocked logs next.
-func (l *Links) saysAtLocked() time.Duration { return max(l.member.says, l.o.RejoinTimeout) }
+// nextGroupLogLocked returns when logGroupUnknownLocked logs next.
+func (l *Links) nextGroupLogLocked() time.Duration { return max(l.member.nextLog, l.o.RejoinTimeout) }
 
 // becomeIntact notes in the journal that it has everything that the group has.
 func (l *Links) becomeIntact() {
@@ -248,29 +248,29 @@ func (l *Links) becomeIntact() {
 		return
 	}
 	l.o.Log.Info("the journal is intact: it has all that an intact peer had")
-	l.sayIntact()
-	l.look()
+	l.announceIntact()
+	l.wakeWatch()
 }
 
 // errIntact ends a link in whose hellos neither instance was intact.
 var errIntact = errors.New("this instance has become intact since its hello: it links again and says so")
 
-// sayIntact ends the links whose peers may become intact by this instance, now that it is intact
+// announceIntact ends the links whose peers may become intact by this instance, now that it is intact
 // itself. Its next hello tells them.
-func (l *Links) sayIntact() {
-	if !l.Intact() || failpoint.On(failpoint.R6IntactUnsaid) {
+func (l *Links) announceIntact() {
+	if !l.Intact() || failpoint.On(failpoint.R6IntactNotTold) {
 		return
 	}
 	l.mu.Lock()
-	l.saysIntact = true
+	l.announcedIntact = true
 	conns := l.linkedLocked()
 	l.mu.Unlock()
 	for _, c := range conns {
-		if c.nobodyIntact() {
-			c.fail(errIntact)
+		if c.neitherIntact() {
+			c.closeWith(errIntact)
 		}
 	}
 }
 
-// nobodyIntact reports whether neither hello of a connection said that its side is intact.
-func (c *conn) nobodyIntact() bool { return !c.ours.Intact && !c.theirs.Intact }
+// neitherIntact reports whether neither hello of a connection said that its side is intact.
+func (c *conn) neitherIntact() bool { return !c.ours.Intact && !c.theirs.Intact }

@@ -23,7 +23,7 @@ func TestDecideCluster(t *testing.T) {
 		{"it becomes one of ours", Hello{Cluster: x}, Hello{Cluster: none, Empty: true}, true, clusterLink},
 		{"it has records and no group", Hello{Cluster: x}, Hello{Cluster: none}, true, clusterOther},
 		{"we become one of theirs", Hello{Cluster: none, Empty: true}, Hello{Cluster: y}, true, clusterAdopt},
-		{"we make it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, true, clusterFound},
+		{"we make it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, true, clusterNew},
 		{"the other makes it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, false, clusterWait},
 	} {
 		if got := decideCluster(&tt.ours, &tt.theirs, tt.founds); got != tt.want {
@@ -203,7 +203,7 @@ func TestWipedBecomesIntact(t *testing.T) {
 // An instance becomes intact when it has everything that an intact peer had, not earlier, and not
 // by a peer that is not intact itself. Its answers to notices say the same.
 func TestIntactByAnIntactPeer(t *testing.T) {
-	states := []journal.State{{Publisher: 1, Have: 3, Durable: 3}}
+	states := []journal.PublisherState{{Publisher: 1, Have: 3, Durable: 3}}
 	for _, peerIs := range []bool{true, false} {
 		inWorld(t, func(t *testing.T, w *world) {
 			a := w.bare("a", to("b"))
@@ -228,7 +228,7 @@ func TestIntactByAnIntactPeer(t *testing.T) {
 }
 
 // notice sends a notice and returns the answer.
-func (c *fakeConn) notice(n *Notice) (a answer) {
+func (c *fakeConn) notice(n *Notice) (a noticeAnswer) {
 	c.w.t.Helper()
 	c.enc.frame(frameNotice, &noticeFrame{7, *n})
 	c.send()
@@ -278,7 +278,7 @@ func TestOtherCluster(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		other.close()
-		pass(signShown)
+		pass(observationShown)
 		if a.status("b").OtherCluster {
 			t.Error("shown although it has gone")
 		}

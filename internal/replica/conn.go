@@ -26,11 +26,11 @@ type conn struct {
 	sender  *sender
 	out     *outbound.Writer // writes the output of sender
 
-	greeting
-	greet chan struct{} // closed when our states are to be sent
-	up    chan struct{} // closed when it is its peer's connection
-	from  string        // host of the accepted connection
-	name  string        // the peer's name, once its hello is proven; guarded by Links.mu
+	handshakeState
+	statesReady chan struct{} // closed when our states are to be sent
+	up          chan struct{} // closed when it is its peer's connection
+	remoteHost  string        // host of the accepted connection
+	name        string        // the peer's name, once its hello is proven; guarded by Links.mu
 
 	// run sets these fields before the channel named here is closed. Then they are read only.
 	ours   *Hello // greet
@@ -38,16 +38,16 @@ type conn struct {
 	peer   *peer  // up; guarded by Links.mu before
 
 	outbox
-	intake
+	receiveBuffers
 	ending
 
-	mu    sync.Mutex
-	first [][]byte // frames of the greeting; guarded by mu
-	told
+	mu              sync.Mutex
+	handshakeFrames [][]byte // frames of the greeting; guarded by mu
+	peerView
 }
 
-// A told is the peer's information about its publishers. It is guarded by conn.mu.
-type told struct {
+// A peerView is the peer's information about its publishers. It is guarded by conn.mu.
+type peerView struct {
 	link    Link            // begins when the peer's hello has arrived
 	leaving bookmark.Vector // publishers that the peer reports as leaving
 	echo    span            // the part of the journal that holds only the newest records from this peer
@@ -58,20 +58,20 @@ type span struct{ from, to journal.Position }
 
 // An outbox holds the output of a connection other than records. It is guarded by Links.mu.
 type outbox struct {
-	control  [][]byte            // other frames, sent behind our states
-	pending  bookmark.Vector     // durable here, to be acknowledged
-	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
-	received bookmark.Vector     // taken from the peer and not yet acknowledged
-	reopened []journal.State     // publishers with a session at the peer, which may know nothing else of them
+	control         [][]byte                 // other frames, sent behind our states
+	pending         bookmark.Vector          // durable here, to be acknowledged
+	movedPublishers map[uint64]struct{}      // publishers that moved since the last heartbeat
+	unacked         bookmark.Vector          // taken from the peer and not yet acknowledged
+	reopened        []journal.PublisherState // publishers with a session at the peer, which may know nothing else of them
 }
 
-// An intake is memory that run reuses from frame to frame.
-type intake struct {
+// An receiveBuffers is memory that run reuses from frame to frame.
+type receiveBuffers struct {
 	dec        *decoder
 	moved      []bookmark.Bookmark
-	batch      *journal.AppendBatch // of a frame's records
-	came       []record.Ordinary    // messages of the frame that are journaled together
-	record     journal.Record       // a record that is journaled by itself
+	batch      *journal.AppendBatch     // of a frame's records
+	runBuffer  []record.OrdinaryMessage // messages of the frame that are journaled together
+	record     journal.Record           // a record that is journaled by itself
 	publishers []uint64
 }
 
@@ -86,15 +86,15 @@ type ending struct {
 func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 	c := &conn{
 		l: l, nc: nc, expect: expect, dialled: expect != nil,
-		greet: make(chan struct{}), up: make(chan struct{}),
-		outbox: outbox{pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector)},
-		intake: intake{dec: newDecoder(), batch: l.o.Journal.NewBatch()},
-		told:   told{leaving: make(bookmark.Vector)},
-		ending: ending{done: make(chan struct{}), ended: make(chan struct{})},
+		statesReady: make(chan struct{}), up: make(chan struct{}),
+		outbox:         outbox{pending: make(bookmark.Vector), movedPublishers: make(map[uint64]struct{}), unacked: make(bookmark.Vector)},
+		receiveBuffers: receiveBuffers{dec: newDecoder(), batch: l.o.Journal.NewAppendBatch()},
+		peerView:       peerView{leaving: make(bookmark.Vector)},
+		ending:         ending{done: make(chan struct{}), ended: make(chan struct{})},
 	}
-	c.greeting = c.newGreeting()
+	c.handshakeState = c.newHandshakeState()
 	c.sender = newSender(c)
-	c.out = outbound.New(nc, c.sender, outbound.Options{Timeout: Silence(l.o.Heartbeat), Keep: 4 * batchBytes})
+	c.out = outbound.New(nc, c.sender, outbound.Options{Timeout: LinkTimeout(l.o.Heartbeat), MaxBuffer: 4 * batchBytes})
 	return c
 }
 
@@ -106,13 +106,13 @@ func (c *conn) dialler() string {
 	return c.theirs.Name
 }
 
-// fail ends the connection. Only the first cause counts. If the cause is a refusal of ours, or our
+// closeWith ends the connection. Only the first cause counts. If the cause is a refusal of ours, or our
 // orderly stop, the peer is still told, within one heartbeat.
-func (c *conn) fail(cause error) {
+func (c *conn) closeWith(cause error) {
 	c.once.Do(func() {
 		c.cause = cause
 		close(c.done)
-		if c.farewell() != nil {
+		if c.finalFrame() != nil {
 			c.out.Finish(time.Now().Add(c.l.o.Heartbeat))
 		} else {
 			_ = c.nc.Close()
@@ -121,17 +121,17 @@ func (c *conn) fail(cause error) {
 	})
 }
 
-// farewell returns the last frame for the peer, or nil. A peer that has not proven itself learns
+// finalFrame returns the last frame for the peer, or nil. A peer that has not proven itself learns
 // nothing about us. It is valid once done is closed.
-func (c *conn) farewell() []byte {
+func (c *conn) finalFrame() []byte {
 	r, refusal := errors.AsType[*RefusedError](c.cause)
 	switch {
-	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.now() == drained && !failpoint.On(failpoint.StopUntold):
-		phase := drained
+	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.current() == phaseDrained && !failpoint.On(failpoint.StopUntold):
+		phase := phaseDrained
 		return newFrame(frameStopping, &phase)
 	case !refusal || r.ByPeer:
 		return nil
-	case !c.tells && !failpoint.On(failpoint.R2TellsStrangers):
+	case !c.mayExplain && !failpoint.On(failpoint.R2TellsStrangers):
 		r = &RefusedError{Code: refuseStranger}
 	}
 	return newFrame(frameRefuse, r)
@@ -151,8 +151,8 @@ func hostOf(a net.Addr) string {
 // ackLocked notes that b is durable here. Links.mu is held.
 func (c *outbox) ackLocked(b bookmark.Bookmark) {
 	c.pending.Raise(b)
-	c.beats[b.Publisher] = struct{}{}
-	c.received.Reach(b)
+	c.movedPublishers[b.Publisher] = struct{}{}
+	c.unacked.RemoveReached(b)
 }
 
 // queueLocked queues a frame to be sent. Links.mu is held.
@@ -167,17 +167,17 @@ func (c *conn) queueLocked(frame []byte) error {
 
 // run serves the connection until it ends, and returns the cause.
 func (c *conn) run() error {
-	crowd, ok := c.l.lobby.enter(c)
+	crowd, ok := c.l.pending.add(c)
 	if !ok {
 		_ = c.nc.Close()
 		return ErrClosed
 	}
 	if crowd != nil {
-		crowd.fail(errCrowd)
+		crowd.closeWith(errTooManyStrangers)
 	}
 	var writer sync.WaitGroup
 	writer.Go(c.write)
-	c.fail(c.read())
+	c.closeWith(c.read())
 	writer.Wait()
 	c.linger()
 	_ = c.nc.Close()
@@ -186,27 +186,27 @@ func (c *conn) run() error {
 	return c.cause
 }
 
-// errCrowd is the cause with which a connection ends to make room for others.
-var errCrowd = errors.New("too many connections that have not shown who they are")
+// errTooManyStrangers is the cause with which a connection ends to make room for others.
+var errTooManyStrangers = errors.New("too many connections that have not shown who they are")
 
 // linger reads on after the peer was refused. Closing at once would reset the connection, and the
 // peer would not read the reason.
 func (c *conn) linger() {
-	if c.farewell() == nil {
+	if c.finalFrame() == nil {
 		return
 	}
 	_ = c.nc.SetReadDeadline(time.Now().Add(c.l.o.Heartbeat))
 	_, _ = io.Copy(io.Discard, c.nc)
 }
 
-// An aliveReader reads from a connection. It fails when nothing arrives for too long.
-type aliveReader struct{ c *conn }
+// An timeoutReader reads from a connection. It fails when nothing arrives for too long.
+type timeoutReader struct{ c *conn }
 
-func (r aliveReader) Read(b []byte) (int, error) {
+func (r timeoutReader) Read(b []byte) (int, error) {
 	if !failpoint.On(failpoint.HeartbeatsIgnored) {
-		by := time.Now().Add(Silence(r.c.l.o.Heartbeat))
-		if r.c.stage < metPeer && by.After(r.c.by) {
-			by = r.c.by
+		by := time.Now().Add(LinkTimeout(r.c.l.o.Heartbeat))
+		if r.c.stage < handshakeDone && by.After(r.c.deadline) {
+			by = r.c.deadline
 		}
 		if err := r.c.nc.SetReadDeadline(by); err != nil {
 			return 0, err
@@ -217,15 +217,15 @@ func (r aliveReader) Read(b []byte) (int, error) {
 
 // read takes the incoming frames, beginning with the greeting.
 func (c *conn) read() error {
-	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep)}
-	c.begin()
+	frames := &frameReader{r: bufio.NewReaderSize(timeoutReader{c}, readStep)}
+	c.startHandshake()
 	for {
 		frames.limit = c.limit()
 		payload, err := frames.next()
 		if err != nil {
-			return c.broken(err)
+			return c.explainReadError(err)
 		}
-		if err := c.take(payload); err != nil {
+		if err := c.handleFrame(payload); err != nil {
 			return err
 		}
 		select {
@@ -236,29 +236,29 @@ func (c *conn) read() error {
 	}
 }
 
-// carries returns the filter for the topics that we send to the peer; nil: all.
-func (c *conn) carries() func(topic []byte) bool {
+// topicFilter returns the filter for the topics that we send to the peer; nil: all.
+func (c *conn) topicFilter() func(topic []byte) bool {
 	if p := c.l.peer(c.theirs.Name); p.outbound() {
 		return p.carries
 	}
 	return nil
 }
 
-// broken explains an error of reading a frame: a malformed frame is refused, silence means that
+// explainReadError explains an error of reading a frame: a malformed frame is refused, silence means that
 // the link is lost.
-func (c *conn) broken(err error) error {
+func (c *conn) explainReadError(err error) error {
 	timeout, is := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, errFrame), errors.Is(err, errFrameTooLong), errors.Is(err, errFrameCRC):
 		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	case is && timeout.Timeout():
-		return fmt.Errorf("link lost: no sign of the peer for %v", Silence(c.l.o.Heartbeat))
+		return fmt.Errorf("link lost: no sign of the peer for %v", LinkTimeout(c.l.o.Heartbeat))
 	}
 	return fmt.Errorf("link lost: %w", err)
 }
 
-// refusal reads the refuse frame in d and returns it as an error.
-func refusal(d *decoder) error {
+// readRefusal reads the refuse frame in d and returns it as an error.
+func readRefusal(d *decoder) error {
 	r := &RefusedError{ByPeer: true}
 	if err := d.body(r); err != nil {
 		return err

@@ -19,34 +19,34 @@ import (
 
 // decrees is the links' state for decrees. It is guarded by Links.mu.
 type decrees struct {
-	offers    map[uint64]*offer // waiting for answers, by number
-	lastOffer uint64
-	outdated  string // why no clients are served; empty: they are
+	decreeRounds map[uint64]*decreeRound // waiting for answers, by number
+	lastRound    uint64
+	outdated     string // why no clients are served; empty: they are
 }
 
-// An offer is a question about a decree to the connected peers.
-type offer struct {
+// An decreeRound is a question about a decree to the connected peers.
+type decreeRound struct {
 	number   uint64
 	open     map[*conn]bool
 	problems []string
 	done     chan struct{} // closed when all have answered
 }
 
-// agree checks the decree in a peer's hello and takes it if it is new. If this instance had no
+// reconcileDecree checks the decree in a peer's hello and takes it if it is new. If this instance had no
 // part in it, its service ends.
-func (c *conn) agree(theirs *Hello) error {
+func (c *conn) reconcileDecree(theirs *Hello) error {
 	take, outdated, err := checkDecree(c.l.hello(c.l.peer(theirs.Name)), theirs)
 	if outdated != "" {
-		c.l.outdate(outdated)
+		c.l.becomeOutdated(outdated)
 	}
 	if take {
-		return c.l.takeDecree(theirs.Decree, c)
+		return c.l.applyDecree(theirs.Decree, c)
 	}
 	return err
 }
 
-// outdate ends the service of an instance that had no part in its group's decree.
-func (l *Links) outdate(reason string) {
+// becomeOutdated ends the service of an instance that had no part in its group's decree.
+func (l *Links) becomeOutdated(reason string) {
 	l.mu.Lock()
 	news := l.outdated == ""
 	l.outdated = reason
@@ -60,8 +60,8 @@ func (l *Links) outdate(reason string) {
 	}
 }
 
-// Outdated returns the reason why no clients may be served, empty if they may.
-func (l *Links) Outdated() string {
+// OutdatedReason returns the reason why no clients may be served, empty if they may.
+func (l *Links) OutdatedReason() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.outdated
@@ -71,30 +71,30 @@ func (l *Links) Outdated() string {
 // which no other instance has are lost (R4). It returns when the decree is durable at each
 // connected peer. An error is a sentence for the operator.
 func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
-	m, err := l.makeDecree(lost, rand.Uint64())
-	return m.decree, m.end(ctx, err)
+	m, err := l.startDecree(lost, rand.Uint64())
+	return m.decree, m.finish(ctx, err)
 }
 
 // EndDecree ends the standing decree.
 func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
-	m, err := l.endDecree()
-	return m.decree, m.end(ctx, err)
+	m, err := l.startEndDecree()
+	return m.decree, m.finish(ctx, err)
 }
 
-// A making is the work of making or ending a decree: an optional round of questions, and a round
+// A decreeProcess is the work of making or ending a decree: an optional round of questions, and a round
 // in which the peers take it.
-type making struct {
+type decreeProcess struct {
 	l      *Links
 	decree journal.Decree
-	what   uint64 // the present round: decreeAsk or decreeTake
-	offer  *offer
+	phase  uint64 // the present round: decreeAsk or decreeTake
+	round  *decreeRound
 }
 
-// makeDecree begins the first round of a decree. id is random.
-func (l *Links) makeDecree(lost []string, id uint64) (*making, error) {
+// startDecree begins the first round of a decree. id is random.
+func (l *Links) startDecree(lost []string, id uint64) (*decreeProcess, error) {
 	had := l.o.Journal.Decree()
 	d := journal.Decree{Incarnation: had.Incarnation + 1, ID: id, Members: []string{l.o.Name}, Lost: lost, Time: l.o.Now()}
-	m := &making{l: l, what: decreeAsk}
+	m := &decreeProcess{l: l, phase: decreeAsk}
 	l.mu.Lock()
 	problem := l.objectionLocked(had, d, true)
 	for _, c := range l.linkedLocked() {
@@ -105,47 +105,47 @@ func (l *Links) makeDecree(lost []string, id uint64) (*making, error) {
 	if m.decree = d; problem != "" {
 		return m, errors.New(problem)
 	}
-	m.offer = l.offer(decreeAsk, d)
+	m.round = l.startRound(decreeAsk, d)
 	return m, nil
 }
 
-// endDecree begins to end the standing decree.
-func (l *Links) endDecree() (*making, error) {
-	m := &making{l: l, decree: l.o.Journal.Decree()}
+// startEndDecree begins to end the standing decree.
+func (l *Links) startEndDecree() (*decreeProcess, error) {
+	m := &decreeProcess{l: l, decree: l.o.Journal.Decree()}
 	if !m.decree.Stands() {
 		return m, errors.New("no decree stands: there is nothing to end")
 	}
 	m.decree.Ended = true
-	return m, m.spread()
+	return m, m.commit()
 }
 
-// spread takes a decree here and offers it to the connected peers to take.
-func (m *making) spread() error {
-	if err := m.l.keepDecree(m.decree); err != nil {
+// commit takes a decree here and offers it to the connected peers to take.
+func (m *decreeProcess) commit() error {
+	if err := m.l.recordDecree(m.decree); err != nil {
 		return err
 	}
-	m.what, m.offer = decreeTake, m.l.offer(decreeTake, m.decree)
+	m.phase, m.round = decreeTake, m.l.startRound(decreeTake, m.decree)
 	return nil
 }
 
-// next ends a round and begins the next one, if there is one.
-func (m *making) next() (more bool, err error) {
-	problems := m.l.withdraw(m.offer)
+// nextRound ends a round and begins the next one, if there is one.
+func (m *decreeProcess) nextRound() (more bool, err error) {
+	problems := m.l.endRound(m.round)
 	switch {
-	case m.what == decreeAsk && problems != nil:
+	case m.phase == decreeAsk && problems != nil:
 		return false, errors.New("nothing was declared: " + strings.Join(problems, "; "))
-	case m.what == decreeAsk:
-		err = m.spread()
+	case m.phase == decreeAsk:
+		err = m.commit()
 		return err == nil, err
 	case problems != nil:
 		return false, errors.New("it stands here; a peer that has not confirmed it takes it when it is linked next: " + strings.Join(problems, "; "))
 	}
-	return false, m.l.intactAgain()
+	return false, m.l.becomeIntactByDecree()
 }
 
-// intactAgain makes this instance intact if neither it nor a connected peer is: the decree has
+// becomeIntactByDecree makes this instance intact if neither it nor a connected peer is: the decree has
 // declared the loss of their journals.
-func (l *Links) intactAgain() error {
+func (l *Links) becomeIntactByDecree() error {
 	l.mu.Lock()
 	intact := l.Intact()
 	for _, c := range l.linkedLocked() {
@@ -158,15 +158,15 @@ func (l *Links) intactAgain() error {
 	if err := l.o.Journal.BecomeIntact(); err != nil {
 		return err
 	}
-	l.sayIntact()
+	l.announceIntact()
 	return nil
 }
 
-// end waits for the end of all rounds. err is the error of beginning the first one.
-func (m *making) end(ctx context.Context, err error) error {
+// finish waits for the end of all rounds. err is the error of beginning the first one.
+func (m *decreeProcess) finish(ctx context.Context, err error) error {
 	for more := err == nil; more; {
-		m.l.wait(ctx, m.offer.done)
-		more, err = m.next()
+		m.l.waitFor(ctx, m.round.done)
+		more, err = m.nextRound()
 	}
 	return err
 }
@@ -178,7 +178,7 @@ func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 	switch {
 	case had.Stands():
 		return fmt.Sprintf("the decree of incarnation %d stands since %s: if more is lost than it was made for, end it first, with --end",
-			had.Incarnation, shown(had.Time))
+			had.Incarnation, formatTime(had.Time))
 	case had.Incarnation+1 != d.Incarnation:
 		return fmt.Sprintf("%s is of incarnation %d already", l.o.Name, had.Incarnation)
 	case l.outdated != "":
@@ -202,12 +202,12 @@ func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 	return ""
 }
 
-// takeDecree takes a decree that arrived over from, and passes it on to the other connected peers.
-func (l *Links) takeDecree(d journal.Decree, from *conn) error {
-	if err := l.keepDecree(d); err != nil {
+// applyDecree takes a decree that arrived over from, and passes it on to the other connected peers.
+func (l *Links) applyDecree(d journal.Decree, from *conn) error {
+	if err := l.recordDecree(d); err != nil {
 		return err
 	}
-	told := newFrame(frameDecree, &decreeMessage{what: decreeTake, decree: d})
+	told := newFrame(frameDecree, &decreeMessage{kind: decreeTake, decree: d})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.linkedLocked() {
@@ -218,9 +218,9 @@ func (l *Links) takeDecree(d journal.Decree, from *conn) error {
 	return nil
 }
 
-// keepDecree makes a decree durable here. The start then no longer waits for the lost instances.
-func (l *Links) keepDecree(d journal.Decree) error {
-	if err := l.o.Journal.TakeDecree(d); err != nil {
+// recordDecree makes a decree durable here. The start then no longer waits for the lost instances.
+func (l *Links) recordDecree(d journal.Decree) error {
+	if err := l.o.Journal.RecordDecree(d); err != nil {
 		return err
 	}
 	if d.Ended {
@@ -236,19 +236,19 @@ func (l *Links) keepDecree(d journal.Decree) error {
 		}
 	}
 	l.mu.Unlock()
-	l.look()
+	l.wakeWatch()
 	return nil
 }
 
-// returned notes that an instance which the decree calls lost has joined again. From now on it is
+// noteReturned notes that an instance which the decree calls lost has joined again. From now on it is
 // waited for and asked like any other.
-func (l *Links) returned(name string) {
+func (l *Links) noteReturned(name string) {
 	d := l.o.Journal.Decree()
 	if !slices.Contains(d.Lost, name) {
 		return
 	}
 	d.Lost = slices.DeleteFunc(d.Lost, func(n string) bool { return n == name })
-	if err := l.o.Journal.TakeDecree(d); err != nil {
+	if err := l.o.Journal.RecordDecree(d); err != nil {
 		l.o.Log.Error("noting that an instance has joined again", "peer", name, "error", err)
 	}
 }
@@ -263,27 +263,27 @@ const (
 // A decreeMessage is the body of a decree frame. An answer has a problem in the place of the
 // decree.
 type decreeMessage struct {
-	number, what uint64
+	number, kind uint64
 	decree       journal.Decree
 	problem      string
 }
 
 func (m *decreeMessage) fields(c codec) {
 	c.uint(&m.number)
-	if c.upTo(&m.what, decreeAnswer); m.what == decreeAnswer {
+	if c.uintUpTo(&m.kind, decreeAnswer); m.kind == decreeAnswer {
 		c.string(&m.problem)
 	} else {
 		decreeFields(c, &m.decree)
 	}
 }
 
-// offer asks the connected peers about a decree, or tells them to take it.
-func (l *Links) offer(what uint64, d journal.Decree) *offer {
+// round asks the connected peers about a decree, or tells them to take it.
+func (l *Links) startRound(what uint64, d journal.Decree) *decreeRound {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lastOffer++
-	o := &offer{number: l.lastOffer, open: make(map[*conn]bool), done: make(chan struct{})}
-	frame := newFrame(frameDecree, &decreeMessage{number: o.number, what: what, decree: d})
+	l.lastRound++
+	o := &decreeRound{number: l.lastRound, open: make(map[*conn]bool), done: make(chan struct{})}
+	frame := newFrame(frameDecree, &decreeMessage{number: o.number, kind: what, decree: d})
 	for _, c := range l.linkedLocked() {
 		if err := c.queueLocked(frame); err != nil {
 			o.problems = append(o.problems, fmt.Sprintf("%s: %v", c.peer.name, err))
@@ -291,30 +291,30 @@ func (l *Links) offer(what uint64, d journal.Decree) *offer {
 		}
 		o.open[c] = true
 	}
-	l.offers[o.number] = o
-	o.look()
+	l.decreeRounds[o.number] = o
+	o.closeIfAnswered()
 	return o
 }
 
-// withdraw ends an offer and returns the objections.
-func (l *Links) withdraw(o *offer) []string {
+// endRound ends an offer and returns the objections.
+func (l *Links) endRound(o *decreeRound) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.offers, o.number)
+	delete(l.decreeRounds, o.number)
 	for c := range o.open {
 		o.problems = append(o.problems, c.peer.name+" has not answered in time")
 	}
 	return o.problems
 }
 
-func (o *offer) look() {
+func (o *decreeRound) closeIfAnswered() {
 	if len(o.open) == 0 && !isClosed(o.done) {
 		close(o.done)
 	}
 }
 
-// answer handles the answer of c's peer. An empty problem means no objection.
-func (o *offer) answer(c *conn, problem string) {
+// addAnswer handles the answer of c's peer. An empty problem means no objection.
+func (o *decreeRound) addAnswer(c *conn, problem string) {
 	if !o.open[c] {
 		return
 	}
@@ -322,45 +322,45 @@ func (o *offer) answer(c *conn, problem string) {
 	if problem != "" {
 		o.problems = append(o.problems, problem)
 	}
-	o.look()
+	o.closeIfAnswered()
 }
 
-// unofferedLocked notes that c will answer no more offers.
-func (l *Links) unofferedLocked(c *conn) {
-	for _, o := range l.offers {
+// dropFromRoundsLocked notes that c will answer no more offers.
+func (l *Links) dropFromRoundsLocked(c *conn) {
+	for _, o := range l.decreeRounds {
 		if c.peer != nil {
-			o.answer(c, "the link with "+c.peer.name+" has ended")
+			o.addAnswer(c, "the link with "+c.peer.name+" has ended")
 		}
 	}
 }
 
-// takeDecreeFrame handles a decree frame.
-func (c *conn) takeDecreeFrame(d *decoder) error {
+// handleDecree handles a decree frame.
+func (c *conn) handleDecree(d *decoder) error {
 	var m decreeMessage
 	if err := d.body(&m); err != nil {
 		return err
 	}
-	if m.what == decreeAnswer {
+	if m.kind == decreeAnswer {
 		c.l.mu.Lock()
 		defer c.l.mu.Unlock()
-		if o := c.l.offers[m.number]; o != nil {
-			o.answer(c, m.problem)
+		if o := c.l.decreeRounds[m.number]; o != nil {
+			o.addAnswer(c, m.problem)
 		}
 		return nil
 	}
-	problem, err := c.consider(m.what, m.decree)
+	problem, err := c.answerDecree(m.kind, m.decree)
 	if err != nil {
 		return err
 	}
-	answer := newFrame(frameDecree, &decreeMessage{number: m.number, what: decreeAnswer, problem: problem})
+	answer := newFrame(frameDecree, &decreeMessage{number: m.number, kind: decreeAnswer, problem: problem})
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	return c.queueLocked(answer)
 }
 
-// consider returns the objection to a peer's decree, or takes the decree. It takes it by the same
+// answerDecree returns the objection to a peer's decree, or takes the decree. It takes it by the same
 // rule as at a hello.
-func (c *conn) consider(what uint64, d journal.Decree) (problem string, err error) {
+func (c *conn) answerDecree(what uint64, d journal.Decree) (problem string, err error) {
 	if what == decreeAsk {
 		had := c.l.o.Journal.Decree()
 		c.l.mu.Lock()
@@ -369,7 +369,7 @@ func (c *conn) consider(what uint64, d journal.Decree) (problem string, err erro
 	}
 	theirs := *c.theirs
 	theirs.Decree = d
-	return "", c.agree(&theirs)
+	return "", c.reconcileDecree(&theirs)
 }
 
 func decreeFields(c codec, d *journal.Decree) {
@@ -378,6 +378,6 @@ func decreeFields(c codec, d *journal.Decree) {
 	list(c, &d.Members, 1, maxPatterns, c.string)
 	list(c, &d.Lost, 1, maxPatterns, c.string)
 	c.time(&d.Time)
-	c.micros(&d.Stood, journal.DecreeLasts)
+	c.micros(&d.Age, journal.DecreeLifetime)
 	c.bool(&d.Ended)
 }

@@ -46,7 +46,7 @@ func TestDecreeOfTheThird(t *testing.T) {
 		a.close()
 		b.close()
 		w.eventually("they are gone", func() bool { return c.status("a").State == "down" && c.status("b").State == "down" })
-		if q := c.l.AskPeers(t.Context(), Notice{Publisher: 2}, nil); q.All || !q.Enough {
+		if q := c.l.AskPeers(t.Context(), Notice{Publisher: 2}, nil); q.AllAnswered || !q.EnoughAnswered {
 			t.Errorf("answers %+v: a and b may know the publisher, and nothing that is waited for comes from them", q)
 		}
 		for problem, lost := range map[string][]string{
@@ -70,19 +70,19 @@ func TestDecreeOfTheThird(t *testing.T) {
 		if c.l.CatchingUp() {
 			t.Error("it waits for instances that will not return")
 		}
-		if q := c.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.Survivors {
+		if q := c.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.SurvivorsAnswered {
 			t.Errorf("answers %+v: all that are left have answered", q)
 		}
 
 		a.start()
-		w.eventually("a is outdated", func() bool { return a.l.Outdated() != "" })
-		if c.status("a").State != "down" || c.l.Outdated() != "" || a.j.Decree().Incarnation != 0 {
-			t.Errorf("a is linked: %+v; c is outdated: %q; a is of incarnation %d", c.status("a"), c.l.Outdated(), a.j.Decree().Incarnation)
+		w.eventually("a is outdated", func() bool { return a.l.OutdatedReason() != "" })
+		if c.status("a").State != "down" || c.l.OutdatedReason() != "" || a.j.Decree().Incarnation != 0 {
+			t.Errorf("a is linked: %+v; c is outdated: %q; a is of incarnation %d", c.status("a"), c.l.OutdatedReason(), a.j.Decree().Incarnation)
 		}
 		a.close()
 		a.disk = memfs.New()
 		a.start()
-		w.eventually("an empty a joins", func() bool { return up(c.status("a")) && a.j.Decree().Is(c.j.Decree()) })
+		w.eventually("an empty a joins", func() bool { return up(c.status("a")) && a.j.Decree().Same(c.j.Decree()) })
 		if lost := c.j.Decree().Lost; !slices.Equal(lost, []string{"b"}) {
 			t.Errorf("after a has joined, lost are %v", lost)
 		}
@@ -103,22 +103,22 @@ func TestDecreeOfThePair(t *testing.T) {
 		b.kill(memfs.Durable)
 		b.start()
 		w.linked(a, b)
-		if d := b.j.Decree(); !d.Is(a.j.Decree()) || !d.Stands() || d.Incarnation != 1 {
+		if d := b.j.Decree(); !d.Same(a.j.Decree()) || !d.Stands() || d.Incarnation != 1 {
 			t.Errorf("b has %+v", d)
 		}
-		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.Survivors || q.Settled {
+		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.SurvivorsAnswered || q.DecreeUsed {
 			t.Errorf("answers %+v", q)
 		}
 		b.publish(1, 1, 1)
-		if err := b.j.Settle(1); err != nil {
+		if err := b.j.UseDecree(1); err != nil {
 			t.Fatal(err)
 		}
-		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.Settled {
+		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.DecreeUsed {
 			t.Errorf("answers %+v: b has seen the publisher make use of the decree", q)
 		}
 		b.close()
 		w.eventually("b is gone", func() bool { return a.status("b").State == "down" })
-		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); q.Survivors {
+		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); q.SurvivorsAnswered {
 			t.Errorf("answers %+v: b may have more", q)
 		}
 		if _, err := a.l.EndDecree(t.Context()); err != nil {
@@ -139,7 +139,7 @@ func TestDecreeWithoutIntact(t *testing.T) {
 		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
 		for _, i := range []*instance{a, b} {
 			i.open()
-			if err := i.j.Adopt(testCluster); err != nil {
+			if err := i.j.AdoptCluster(testCluster); err != nil {
 				t.Fatal(err)
 			}
 			i.start()
@@ -164,7 +164,7 @@ func TestIntactInTurn(t *testing.T) {
 		a, b, c := w.bare("a", to("b")), w.bare("b", to("a"), to("c")), w.bare("c", to("b"))
 		for _, i := range w.instances {
 			i.open()
-			if err := i.j.Adopt(testCluster); err != nil {
+			if err := i.j.AdoptCluster(testCluster); err != nil {
 				t.Fatal(err)
 			}
 			i.start()

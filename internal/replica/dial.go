@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	delayLeast   = 50 * time.Millisecond
-	delayMost    = 5 * time.Second
+	minDelay     = 50 * time.Millisecond
+	maxDelay     = 5 * time.Second
 	stableAfter  = time.Second     // after a connection of this length the delay starts over
 	refusedDelay = 5 * time.Second // between attempts after a refusal
 	dialTimeout  = 5 * time.Second
@@ -20,25 +20,25 @@ const (
 
 // dial keeps a destination connected until the links close.
 func (l *Links) dial(p *peer) {
-	delay := delayLeast
-	for l.awaitFree(p) {
+	delay := minDelay
+	for l.awaitDisconnected(p) {
 		began := l.now()
 		err := l.dialOnce(p)
 		if l.ctx.Err() != nil {
 			return
 		}
 		wait := l.noteAttempt(p, err, delay)
-		if delay = min(2*delay, delayMost); l.now()-began >= stableAfter {
-			delay = delayLeast
+		if delay = min(2*delay, maxDelay); l.now()-began >= stableAfter {
+			delay = minDelay
 		}
-		if !l.pause(wait) {
+		if !l.sleep(wait) {
 			return
 		}
 	}
 }
 
-// awaitFree waits until p has no connection. It returns false if the links close.
-func (l *Links) awaitFree(p *peer) bool {
+// awaitDisconnected waits until p has no connection. It returns false if the links close.
+func (l *Links) awaitDisconnected(p *peer) bool {
 	for {
 		l.mu.Lock()
 		c := p.conn
@@ -46,7 +46,7 @@ func (l *Links) awaitFree(p *peer) bool {
 		if c == nil {
 			return l.ctx.Err() == nil
 		}
-		if !l.wait(l.ctx, c.ended) {
+		if !l.waitFor(l.ctx, c.ended) {
 			return false
 		}
 	}
@@ -90,8 +90,8 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	return delay/2 + rand.N(delay/2)
 }
 
-// pause waits for d. It returns false if the links close.
-func (l *Links) pause(d time.Duration) bool {
+// sleep waits for d. It returns false if the links close.
+func (l *Links) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -111,14 +111,14 @@ func (l *Links) accept() {
 				return
 			}
 			l.o.Log.Error("accepting a peer", "error", err)
-			if !l.pause(acceptDelay) {
+			if !l.sleep(acceptDelay) {
 				return
 			}
 			continue
 		}
-		if !l.lobby.admits(hostOf(nc.RemoteAddr()), l.now()) {
+		if !l.pending.admits(hostOf(nc.RemoteAddr()), l.now()) {
 			_ = nc.Close()
-			l.noLink(nc.RemoteAddr(), errCrowd)
+			l.logNoLink(nc.RemoteAddr(), errTooManyStrangers)
 			continue
 		}
 		l.wg.Go(func() { l.serve(nc) })
@@ -129,22 +129,22 @@ func (l *Links) accept() {
 func (l *Links) serve(nc net.Conn) {
 	c := l.newConn(nc, nil)
 	from := nc.RemoteAddr()
-	c.from = hostOf(from)
+	c.remoteHost = hostOf(from)
 	err := c.run()
 	r, refusal := errors.AsType[*RefusedError](err)
 	if c.peer != nil || errors.Is(err, ErrClosed) || refusal && r.Code == refuseCrossed {
 		return
 	}
-	if c.collected && refusal {
+	if c.identified && refusal {
 		l.peer(c.hello.Name).refused.Add(1)
 	}
-	l.noLink(from, err)
+	l.logNoLink(from, err)
 }
 
-// noLink logs an accepted connection that did not become a link, or counts it for the next such
+// logNoLink logs an accepted connection that did not become a link, or counts it for the next such
 // line.
-func (l *Links) noLink(from net.Addr, err error) {
-	if others, ok := l.lobby.heard(l.now()); ok {
+func (l *Links) logNoLink(from net.Addr, err error) {
+	if others, ok := l.pending.countNoLink(l.now()); ok {
 		l.o.Log.Warn("connection that is no link", "from", from, "reason", err, "others", others)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// diverge notes publishers that have diverged, each with the first number that is not proven
+// noteDiverged notes publishers that have diverged, each with the first number that is not proven
 // equal, and sets them apart (R11). The journal comes first: the note is durable before anything
-// counts without these publishers, and before peers and sessions hear of it. The error is the
+// counters without these publishers, and before peers and sessions hear of it. The error is the
 // journal's.
-func (l *Links) diverge(found []bookmark.Bookmark) error {
-	changed, err := l.o.Journal.Diverge(found)
+func (l *Links) noteDiverged(found []bookmark.Bookmark) error {
+	changed, err := l.o.Journal.NoteDiverged(found)
 	if err != nil {
 		return fmt.Errorf("journal takes nothing more: %w", err)
 	}
@@ -28,103 +28,103 @@ func (l *Links) diverge(found []bookmark.Bookmark) error {
 	}
 	l.mu.Lock()
 	for _, p := range l.peers {
-		l.setApartLocked(p, changed)
+		l.excludeLocked(p, changed)
 	}
 	conns := l.linkedLocked()
 	l.mu.Unlock()
 	for _, c := range conns {
-		c.setApart(changed)
-		c.tellDiverged(changed)
+		c.exclude(changed)
+		c.sendDiverged(changed)
 	}
 	if l.o.OnDiverged != nil {
 		l.o.OnDiverged(changed)
 	}
-	l.watermark(nil)
-	l.look()
+	l.notifyWatermarks(nil)
+	l.wakeWatch()
 	return nil
 }
 
-// everything returns a vector entry that covers all messages of a publisher.
-func everything(publisher uint64) bookmark.Bookmark {
+// maxBookmark returns a vector entry that covers all messages of a publisher.
+func maxBookmark(publisher uint64) bookmark.Bookmark {
 	return bookmark.Bookmark{Publisher: publisher, Sequence: bookmark.MaxSequence}
 }
 
-// setApartLocked makes the publishers count neither as missing at a peer nor as expected from it.
-func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
+// excludeLocked makes the publishers count neither as missing at a peer nor as expected from it.
+func (l *Links) excludeLocked(p *peer, diverged []bookmark.Bookmark) {
 	if failpoint.On(failpoint.R11DivergedAwaited) {
 		return
 	}
 	for _, b := range diverged {
-		all := everything(b.Publisher)
+		all := maxBookmark(b.Publisher)
 		if p.outbound() {
 			p.progress.Acked(all)
-			p.behind.Reach(all)
+			p.backlog.RemoveReached(all)
 		}
 		if l.rejoining.Load() {
-			l.rejoin.Told(p.name, all)
+			l.rejoin.NotExpected(p.name, all)
 			l.rejoin.Acked(p.name, all)
 		}
 	}
 }
 
-// setApart stops sending records of the publishers to the peer.
-func (c *conn) setApart(diverged []bookmark.Bookmark) {
+// exclude stops sending records of the publishers to the peer.
+func (c *conn) exclude(diverged []bookmark.Bookmark) {
 	if failpoint.On(failpoint.R11DivergedSent) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range diverged {
-		c.link.Has(everything(b.Publisher))
+		c.link.Raise(maxBookmark(b.Publisher))
 	}
 }
 
-// tellDiverged sends the peer the diverged publishers.
-func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
+// sendDiverged sends the peer the diverged publishers.
+func (c *conn) sendDiverged(diverged []bookmark.Bookmark) {
 	for part := range slices.Chunk(diverged, acksBatch) {
 		frame := newFrame(frameDiverged, (*vectorFrame)(&part))
 		c.l.mu.Lock()
 		err := c.queueLocked(frame)
 		c.l.mu.Unlock()
 		if err != nil {
-			c.fail(err)
+			c.closeWith(err)
 		}
 	}
 }
 
-// takeDiverged handles the publishers that a peer reports as diverged.
-func (c *conn) takeDiverged(d *decoder) error {
+// handleDiverged handles the publishers that a peer reports as diverged.
+func (c *conn) handleDiverged(d *decoder) error {
 	var diverged vectorFrame
 	if err := d.body(&diverged); err != nil {
 		return err
 	}
-	return c.l.diverge(diverged)
+	return c.l.noteDiverged(diverged)
 }
 
 // findDiverged finds the publishers that have diverged according to the peer's hello.
 func (c *conn) findDiverged() error {
-	if err := c.helloDiverged(); err != nil {
+	if err := c.findDivergedInHello(); err != nil {
 		return err
 	}
 	c.l.mu.Lock()
-	c.l.peers[c.theirs.Name].equality.meet(c.ours, c.theirs)
+	c.l.peers[c.theirs.Name].equality.reset(c.ours, c.theirs)
 	c.l.mu.Unlock()
 	if failpoint.On(failpoint.R11ComparedLate) {
 		return nil
 	}
-	return c.l.compare(c, c.theirs.States, c.theirs.Damaged)
+	return c.l.compareStates(c, c.theirs.States, c.theirs.Damaged)
 }
 
-// helloDiverged finds the publishers that the peer's hello reports as diverged, and those that it
+// findDivergedInHello finds the publishers that the peer's hello reports as diverged, and those that it
 // has under another check. Numbers of these publishers that the peer lacks are not proven equal.
-func (c *conn) helloDiverged() error {
+func (c *conn) findDivergedInHello() error {
 	var found []bookmark.Bookmark
 	ours := c.l.o.Journal.AllDiverged()
 	for _, s := range c.theirs.States {
 		from := cmp.Or(s.Diverged, ours[s.Publisher])
 		delete(ours, s.Publisher)
 		switch {
-		case c.isOther(s.Publisher, s.Check):
+		case c.isOtherPublisher(s.Publisher, s.Check):
 			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: 1})
 		case from > 0:
 			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: min(from, s.Have+1)})
@@ -133,27 +133,27 @@ func (c *conn) helloDiverged() error {
 	for publisher := range ours { // the peer has nothing of it
 		found = append(found, bookmark.Bookmark{Publisher: publisher, Sequence: 1})
 	}
-	return c.l.diverge(found)
+	return c.l.noteDiverged(found)
 }
 
-// setApartHere sets the known diverged publishers apart for a connection that has just become its
+// excludeDiverged sets the known diverged publishers apart for a connection that has just become its
 // peer's, and reports them to the peer.
-func (l *Links) setApartHere(c *conn) {
+func (l *Links) excludeDiverged(c *conn) {
 	var diverged []bookmark.Bookmark
 	all := l.o.Journal.AllDiverged()
 	for _, publisher := range all.Publishers() {
 		diverged = append(diverged, bookmark.Bookmark{Publisher: publisher, Sequence: all[publisher]})
 	}
 	l.mu.Lock()
-	l.setApartLocked(c.peer, diverged)
+	l.excludeLocked(c.peer, diverged)
 	l.mu.Unlock()
-	c.setApart(diverged)
-	c.tellDiverged(diverged)
+	c.exclude(diverged)
+	c.sendDiverged(diverged)
 }
 
-// capped limits a watermark of a publisher to the numbers that are proven equal, even if no peer
+// capAtDivergence limits a watermark of a publisher to the numbers that are proven equal, even if no peer
 // counts.
-func (l *Links) capped(publisher, mark uint64) uint64 {
+func (l *Links) capAtDivergence(publisher, mark uint64) uint64 {
 	if from := l.o.Journal.Diverged(publisher); from > 0 && !failpoint.On(failpoint.R11DivergedSafe) {
 		return min(mark, from-1)
 	}
@@ -168,20 +168,20 @@ type equality struct {
 	// unknown holds the publishers of which one side had something when they met, and that were
 	// not found equal since. If their CRCs differ, the cause may be other than two contents, such
 	// as damage or an earlier configuration.
-	unknown map[uint64]bool
-	all     bool // every publisher is unknown: a journal was damaged when they met
+	unknown    map[uint64]bool
+	allUnknown bool // every publisher is unknown: a journal was damaged when they met
 }
 
-// meet starts over if the peer runs as another process.
-func (q *equality) meet(ours, theirs *Hello) {
+// reset starts over if the peer runs as another process.
+func (q *equality) reset(ours, theirs *Hello) {
 	if q.run == theirs.Run {
 		return
 	}
 	*q = equality{
 		run: theirs.Run, proven: make(bookmark.Vector), unknown: make(map[uint64]bool),
-		all: ours.Damaged || theirs.Damaged,
+		allUnknown: ours.Damaged || theirs.Damaged,
 	}
-	for _, states := range [][]journal.State{ours.States, theirs.States} {
+	for _, states := range [][]journal.PublisherState{ours.States, theirs.States} {
 		for _, s := range states {
 			if s.Have > 0 {
 				q.unknown[s.Publisher] = true
@@ -190,29 +190,29 @@ func (q *equality) meet(ours, theirs *Hello) {
 	}
 }
 
-// equal notes that both sides have the same messages up to b.
-func (q *equality) equal(b bookmark.Bookmark) {
+// noteEqual notes that both sides have the same messages up to b.
+func (q *equality) noteEqual(b bookmark.Bookmark) {
 	q.proven.Raise(b)
 	delete(q.unknown, b.Publisher)
 }
 
-// certain reports whether different CRCs prove different contents.
-func (q *equality) certain(publisher uint64) bool {
-	return q.proven[publisher] > 0 || !q.all && !q.unknown[publisher]
+// isCertain reports whether different CRCs prove different contents.
+func (q *equality) isCertain(publisher uint64) bool {
+	return q.proven[publisher] > 0 || !q.allUnknown && !q.unknown[publisher]
 }
 
-// isOther reports whether a peer has another publisher under an id that is known here (R10). Two
+// isOtherPublisher reports whether a peer has another publisher under an id that is known here (R10). Two
 // such publishers count as one that has diverged from its first number on, since no information
 // about the id from one side may count for the other.
-func (c *conn) isOther(publisher uint64, check bookmark.Check) bool {
+func (c *conn) isOtherPublisher(publisher uint64, check bookmark.Check) bool {
 	ours, _ := c.l.o.Journal.State(publisher)
-	return bookmark.Mistaken(ours.Check, check)
+	return bookmark.ChecksDiffer(ours.Check, check)
 }
 
-// compare finds the publishers that both sides have up to the same sequence and whose running CRCs
+// compareStates finds the publishers that both sides have up to the same sequence and whose running CRCs
 // differ (R11). So it finds an identity with two contents even when it is older than the numbers
 // whose content is compared directly. The error is the journal's.
-func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
+func (l *Links) compareStates(c *conn, theirs []journal.PublisherState, damaged bool) error {
 	if damaged || l.o.Journal.Damage() != nil {
 		return nil
 	}
@@ -222,16 +222,16 @@ func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
 		if !known || ours.Have != s.Have || l.o.Journal.Diverged(s.Publisher) > 0 { // not the state's, which may not be durable yet
 			continue
 		}
-		if from, differs := l.compareOne(c, &ours, &s); differs {
+		if from, differs := l.compareState(c, &ours, &s); differs {
 			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: from})
 		}
 	}
-	return l.diverge(found)
+	return l.noteDiverged(found)
 }
 
-// compareOne compares the states of a publisher at the same number. If the contents differ for
+// compareState compares the states of a publisher at the same number. If the contents differ for
 // certain, it returns the first number that is not proven equal.
-func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, differs bool) {
+func (l *Links) compareState(c *conn, ours, theirs *journal.PublisherState) (from uint64, differs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p, publisher := l.peers[c.theirs.Name], theirs.Publisher
@@ -239,11 +239,11 @@ func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, d
 	case ours.RunningCRC == 0 || theirs.RunningCRC == 0: // one side does not know its CRC
 		return 0, false
 	case ours.RunningCRC == theirs.RunningCRC:
-		p.equality.equal(bookmark.Bookmark{Publisher: publisher, Sequence: theirs.Have})
+		p.equality.noteEqual(bookmark.Bookmark{Publisher: publisher, Sequence: theirs.Have})
 		return 0, false
 	}
-	certain := p.equality.run == c.theirs.Run && p.equality.certain(publisher) && c.ours.Compares == c.theirs.Compares
-	if !p.differs[publisher] {
+	certain := p.equality.run == c.theirs.Run && p.equality.isCertain(publisher) && c.ours.CRCTopics == c.theirs.CRCTopics
+	if !p.differing[publisher] {
 		p.countDiffering(publisher)
 		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
 			"peer", p.name, "publisher", publisher, "up to", theirs.Have, "certain", certain)
@@ -253,28 +253,28 @@ func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, d
 
 // countDiffering counts, once, a publisher of which the peer has other content.
 func (p *peer) countDiffering(publisher uint64) {
-	if p.differs[publisher] {
+	if p.differing[publisher] {
 		return
 	}
-	if p.differs == nil {
-		p.differs = make(map[uint64]bool)
+	if p.differing == nil {
+		p.differing = make(map[uint64]bool)
 	}
-	p.differs[publisher] = true
+	p.differing[publisher] = true
 	p.diverged++
 }
 
-// differsFrom returns the first number of b's publisher that is not proven equal, given that the
+// firstUnproven returns the first number of b's publisher that is not proven equal, given that the
 // records at b differ.
-func (c *conn) differsFrom(b bookmark.Bookmark) uint64 {
+func (c *conn) firstUnproven(b bookmark.Bookmark) uint64 {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	c.peer.countDiffering(b.Publisher)
 	return min(b.Sequence, c.peer.equality.proven[b.Publisher]+1)
 }
 
-// compares returns a hash of the topics that running CRCs cover here, which are those that every
+// crcTopicsHash returns a hash of the topics that running CRCs cover here, which are those that every
 // destination gets. Different CRCs prove different contents only if both sides' hashes are equal.
-func (l *Links) compares() uint32 {
+func (l *Links) crcTopicsHash() uint32 {
 	var lists []string
 	for _, p := range l.dests {
 		if p.topics != nil {

@@ -107,7 +107,7 @@ func TestDivergedAcrossACut(t *testing.T) {
 			if safe, settled := i.l.Watermarks(1); safe != 5 || settled != 5 {
 				t.Errorf("%s: safe %d, settled %d, want 5", i.name, safe, settled)
 			}
-			if i.l.Held(bookmark.Vector{1: 9}) {
+			if i.l.MustKeep(bookmark.Vector{1: 9}) {
 				t.Errorf("%s keeps it for its peer", i.name)
 			}
 		}
@@ -116,7 +116,7 @@ func TestDivergedAcrossACut(t *testing.T) {
 		w.linked(a, b)
 		a.publish(3, 1, 1)
 		w.eventually("safe", func() bool { return a.l.Safe(3) == 1 })
-		if a.j.Diverged(1) != 6 || b.j.Diverged(1) != 6 || !up(a.status("b")) || a.l.Held(bookmark.Vector{1: 9}) {
+		if a.j.Diverged(1) != 6 || b.j.Diverged(1) != 6 || !up(a.status("b")) || a.l.MustKeep(bookmark.Vector{1: 9}) {
 			t.Errorf("after a restart from %d and %d, %+v", a.j.Diverged(1), b.j.Diverged(1), a.status("b"))
 		}
 	})
@@ -131,7 +131,7 @@ func TestDivergedIsNotSent(t *testing.T) {
 		a.publish(2, 1, 5)
 		a.start()
 		c := w.fake("b").accept()
-		c.hello(&Hello{States: []journal.State{{Publisher: 1, Check: checkOf(1), Have: 4, Durable: 4, Diverged: 3}}})
+		c.hello(&Hello{States: []journal.PublisherState{{Publisher: 1, Check: checkOf(1), Have: 4, Durable: 4, Diverged: 3}}})
 		records, _ := c.until(time.Second)
 		if i := slices.IndexFunc(records, func(b bookmark.Bookmark) bool { return b.Publisher == 1 }); i >= 0 || len(records) != 5 {
 			t.Errorf("sent %v", records)
@@ -152,7 +152,7 @@ func TestDivergedIsPassedOn(t *testing.T) {
 		a, b, c := w.chain()
 		a.publish(1, 1, 5)
 		w.eventually("all have it", func() bool { return c.have(1) == 5 })
-		if err := a.l.diverge([]bookmark.Bookmark{bm(1, 4)}); err != nil {
+		if err := a.l.noteDiverged([]bookmark.Bookmark{bm(1, 4)}); err != nil {
 			t.Fatal(err)
 		}
 		w.eventually("all know", func() bool { return b.j.Diverged(1) == 4 && c.j.Diverged(1) == 4 })
@@ -179,16 +179,16 @@ func TestDoubtIsNoDivergence(t *testing.T) {
 		a.publish(1, 1, 3)
 		a.start()
 		c := f.accept()
-		c.hello(&Hello{Run: 7, States: []journal.State{{Publisher: 1, Check: checkOf(1), Have: 3, Durable: 3, RunningCRC: 1}}})
+		c.hello(&Hello{Run: 7, States: []journal.PublisherState{{Publisher: 1, Check: checkOf(1), Have: 3, Durable: 3, RunningCRC: 1}}})
 		w.eventually("shown", func() bool { return a.status("b").Diverged == 1 })
 		if a.j.Diverged(1) != 0 || !up(a.status("b")) {
 			t.Error("set apart")
 		}
 		c.nc.Close()
 		c = f.accept()
-		c.hello(&Hello{Run: 8, Compares: 5})
+		c.hello(&Hello{Run: 8, CRCTopics: 5})
 		a.publish(2, 1, 3)
-		c.enc.frame(frameHeartbeat, &beat{moved: []journal.State{{Publisher: 2, Have: 3, RunningCRC: 1}}})
+		c.enc.frame(frameHeartbeat, &heartbeat{moved: []journal.PublisherState{{Publisher: 2, Have: 3, RunningCRC: 1}}})
 		c.send()
 		w.eventually("shown", func() bool { return a.status("b").Diverged == 2 })
 		if a.j.Diverged(2) != 0 {

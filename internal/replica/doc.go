@@ -67,7 +67,7 @@
 //
 // Before the other side has proven that it knows the secret, a side sends only version, nonce and
 // proof. It sends no states before it has accepted the other side's hello. The frames after the
-// handshake are neither encrypted nor protected against changes.
+// authenticator are neither encrypted nor protected against changes.
 //
 // If a journal is empty and has no cluster id, it takes over the id of the other side before its
 // instance sends anything more. If neither side has an id, the instance that knows no smaller name
@@ -96,7 +96,7 @@
 // like any other.
 //
 // A heartbeat is sent every interval, busy or idle. After four intervals without a byte the link
-// counts as lost. A heartbeat carries the running CRCs of the publishers that moved since the last
+// countsForEnough as lost. A heartbeat carries the running CRCs of the publishers that moved since the last
 // one; more says that there are others that did not fit.
 package replica
 

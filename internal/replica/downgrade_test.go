@@ -23,7 +23,7 @@ func TestFullDiskTakesNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var full atomic.Bool
 		a := w.start("a", downgrading("b"))
-		b := w.instance("b", func(o *Options) { o.Destinations, o.Full = []Destination{to("a")}, full.Load })
+		b := w.instance("b", func(o *Options) { o.Destinations, o.DiskNearlyFull = []Destination{to("a")}, full.Load })
 		b.start()
 		w.linked(a, b)
 		a.publish(1, 1, 5)
@@ -86,14 +86,14 @@ func TestDowngradeAndBack(t *testing.T) {
 		if b.status("a").Downgrades != 0 {
 			t.Error("the other direction was downgraded, too, with nothing waiting")
 		}
-		checkInterval(t, a.j, begun, []journal.Range{{Publisher: 1, From: 6, To: 9}, {Publisher: 2, From: 1, To: 1}})
+		checkInterval(t, a.j, begun, []journal.PublisherRange{{Publisher: 1, From: 6, To: 9}, {Publisher: 2, From: 1, To: 1}})
 	})
 }
 
 // checkInterval checks the one degraded interval in the journal.
-func checkInterval(t *testing.T, j *journal.Journal, begun time.Time, want []journal.Range) {
+func checkInterval(t *testing.T, j *journal.Journal, begun time.Time, want []journal.PublisherRange) {
 	t.Helper()
-	all := j.Intervals()
+	all := j.DegradedIntervals()
 	if len(all) != 1 {
 		t.Fatalf("%d degraded intervals recorded: %+v", len(all), all)
 	}
@@ -116,13 +116,13 @@ func TestDowngradeOfAStalledDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
-		b.disk.SyncDelay(8 * time.Second)
+		b.disk.SetSyncDelay(8 * time.Second)
 		a.publish(1, 1, 1)
 		pass(5 * time.Second)
 		if s := a.status("b"); s.State != "catching-up" || s.Ack != "downgraded" || a.l.Settled(1) != 1 {
 			t.Fatalf("status %+v", s)
 		}
-		b.disk.SyncDelay(0)
+		b.disk.SetSyncDelay(0)
 		w.eventually("counting", func() bool { return a.status("b").Ack == "counting" && a.l.Safe(1) == 1 })
 	})
 }
@@ -135,13 +135,13 @@ func TestWaitsOfAReplayedDuplicate(t *testing.T) {
 		w.linked(a, b)
 		a.publish(1, 1, 5)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
-		a.l.Waits(1, 5) // it is settled, so nothing waits
+		a.l.ExpectSettled(1, 5) // it is settled, so nothing waits
 		b.close()
 		pass(30 * time.Second)
 		if a.status("b").Ack != "counting" {
 			t.Fatal("downgraded with nothing waiting")
 		}
-		a.l.Waits(1, 4)
+		a.l.ExpectSettled(1, 4)
 		pass(5*time.Second - time.Millisecond)
 		if a.l.Settled(1) != 0 {
 			t.Fatal("downgraded too early")
@@ -218,12 +218,12 @@ func TestNeverDowngraded(t *testing.T) {
 }
 
 // A link whose oldest record is young counts again. It is in sync only when the peer has
-// everything up to that moment.
+// maxBookmark up to that moment.
 func TestCountingIsNotYetSync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
-		b.disk.SyncDelay(6 * time.Second)
+		b.disk.SetSyncDelay(6 * time.Second)
 		a.publish(1, 1, 1)
 		w.eventually("downgraded", func() bool { return a.status("b").Ack == "downgraded" })
 		pass(500 * time.Millisecond)
@@ -232,7 +232,7 @@ func TestCountingIsNotYetSync(t *testing.T) {
 		if s := a.status("b"); s.State != "catching-up" || a.l.Safe(1) != 1 || a.l.Settled(1) != 1 {
 			t.Errorf("status %+v", s)
 		}
-		b.disk.SyncDelay(0)
+		b.disk.SetSyncDelay(0)
 		w.eventually("in sync", a.state("b", "sync"))
 	})
 }
@@ -246,7 +246,7 @@ func TestOpenIntervalEndsAtStart(t *testing.T) {
 		pass(5 * time.Second)
 		begun = begun.Add(5 * time.Second)
 		pass(6 * time.Second)
-		if i := a.j.Intervals(); len(i) != 1 || !i[0].End.IsZero() {
+		if i := a.j.DegradedIntervals(); len(i) != 1 || !i[0].End.IsZero() {
 			t.Fatalf("intervals %+v", i)
 		}
 		if err := a.j.Sync(); err != nil {
@@ -255,6 +255,6 @@ func TestOpenIntervalEndsAtStart(t *testing.T) {
 		a.kill(memfs.KeepAll)
 		pass(time.Second)
 		a.start()
-		checkInterval(t, a.j, begun, []journal.Range{{Publisher: 1, From: 1, To: 4}})
+		checkInterval(t, a.j, begun, []journal.PublisherRange{{Publisher: 1, From: 1, To: 4}})
 	})
 }

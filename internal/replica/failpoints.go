@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// came is the key of a planted bug's state: the highest sequences that came over the links of an
+// runBuffer is the key of a planted bug's state: the highest sequences that came over the links of an
 // instance.
 type came struct {
 	links     *Links

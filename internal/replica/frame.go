@@ -38,22 +38,22 @@ const (
 )
 
 const (
-	frameHeader = 8                         // length and CRC
-	batchBytes  = 1 << 20                   // longest payload of records, unless one record alone is longer
-	openLimit   = 256                       // payload before the peer has proven itself
-	helloLimit  = 64 << 10                  // payload of a hello
-	statesLimit = 1<<20 + 64<<10            // payload of states
-	frameLimit  = journal.MaxRecord + 2<<20 // payload after the greeting: the longest record, the batch before it, its metadata
-	readStep    = 16 << 10                  // most that is allocated ahead of the bytes that have arrived
-	pairBytes   = 2                         // least bytes of a publisher with its sequence
-	checkBytes  = 2 + len(bookmark.Check{}) // least bytes of a publisher's check
-	maxText     = math.MaxUint16            // bytes of a name, a reason and other texts
-	maxPatterns = 4096                      // topics of a link
-	maxStates   = 4 << 20                   // publishers in all states of a hello
-	statesBatch = batchBytes / 64           // publishers in one frame of states
-	acksBatch   = statesBatch               // publishers in one ack
-	beatBatch   = 1024                      // publishers in one heartbeat
-	maxControl  = 4096                      // frames queued for a peer that does not read
+	frameHeader    = 8                         // length and CRC
+	batchBytes     = 1 << 20                   // longest payload of records, unless one record alone is longer
+	openLimit      = 256                       // payload before the peer has proven itself
+	helloLimit     = 64 << 10                  // payload of a hello
+	statesLimit    = 1<<20 + 64<<10            // payload of states
+	frameLimit     = journal.MaxRecord + 2<<20 // payload after the greeting: the longest record, the batch before it, its metadata
+	readStep       = 16 << 10                  // most that is allocated ahead of the bytes that have arrived
+	pairBytes      = 2                         // least bytes of a publisher with its sequence
+	checkBytes     = 2 + len(bookmark.Check{}) // least bytes of a publisher's check
+	maxText        = math.MaxUint16            // bytes of a name, a reason and other texts
+	maxPatterns    = 4096                      // topics of a link
+	maxStates      = 4 << 20                   // publishers in all states of a hello
+	statesBatch    = batchBytes / 64           // publishers in one frame of states
+	acksBatch      = statesBatch               // publishers in one ack
+	heartbeatBatch = 1024                      // publishers in one heartbeat
+	maxControl     = 4096                      // frames queued for a peer that does not read
 )
 
 var (
@@ -66,8 +66,8 @@ var (
 // them. So one function describes both directions of a frame.
 type codec interface {
 	uint(v *uint64)
-	upTo(v *uint64, most uint64) // a number up to most
-	sequence(v *uint64)          // a number that is not an id: at most 2^63-1 (R1)
+	uintUpTo(v *uint64, most uint64) // a number up to most
+	sequence(v *uint64)              // a number that is not an id: at most 2^63-1 (R1)
 	uint32(v *uint32)
 	micros(v *time.Duration, most time.Duration) // a duration; a longer one is cut to most when read
 	time(v *time.Time)                           // the zero time and times before 1970 are written as 0
@@ -113,7 +113,7 @@ func (e *encoder) appendTo(b []byte) {
 	e.buf, e.kept = *bytes.NewBuffer(b), len(b)
 }
 
-// begin starts a frame. It drops the frame before it unless that was kept.
+// startHandshake starts a frame. It drops the frame before it unless that was kept.
 func (e *encoder) begin(t frameType) {
 	var head [frameHeader]byte
 	e.buf.Truncate(e.kept)
@@ -136,10 +136,10 @@ func newFrame(t frameType, b frameBody) []byte {
 
 // Writing to a bytes.Buffer never fails, so the encoder drops these errors.
 
-func (e *encoder) uint(v *uint64)           { _ = e.enc.EncodeUint(*v) }
-func (e *encoder) upTo(v *uint64, _ uint64) { e.uint(v) }
-func (e *encoder) sequence(v *uint64)       { e.uint(v) }
-func (e *encoder) uint32(v *uint32)         { _ = e.enc.EncodeUint(uint64(*v)) }
+func (e *encoder) uint(v *uint64)               { _ = e.enc.EncodeUint(*v) }
+func (e *encoder) uintUpTo(v *uint64, _ uint64) { e.uint(v) }
+func (e *encoder) sequence(v *uint64)           { e.uint(v) }
+func (e *encoder) uint32(v *uint32)             { _ = e.enc.EncodeUint(uint64(*v)) }
 func (e *encoder) micros(v *time.Duration, _ time.Duration) {
 	_ = e.enc.EncodeUint(uint64(max(0, v.Microseconds())))
 }
@@ -184,14 +184,14 @@ func (e *encoder) finish() []byte {
 // keep finishes the current frame and keeps it.
 func (e *encoder) keep() { e.kept += len(e.finish()) }
 
-// add keeps a frame that another encoder has finished.
+// addPeer keeps a frame that another encoder has finished.
 func (e *encoder) add(frame []byte) {
 	e.buf.Truncate(e.kept)
 	e.buf.Write(frame)
 	e.kept += len(frame)
 }
 
-// all returns the buffer of appendTo with the frames kept since.
+// allUnknown returns the buffer of appendTo with the frames kept since.
 func (e *encoder) all() []byte { return e.buf.Bytes()[:e.kept] }
 
 // A frameReader reads frames. It allocates at most one step more than the bytes that have arrived.
@@ -203,7 +203,7 @@ type frameReader struct {
 	buf   bytes.Buffer     // the payload; it grows only as bytes arrive
 }
 
-// next returns the payload of the next frame, valid until the next call.
+// nextRound returns the payload of the next frame, valid until the next call.
 func (f *frameReader) next() ([]byte, error) {
 	if _, err := io.ReadFull(f.r, f.head[:]); err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func newDecoder() *decoder {
 	return d
 }
 
-// begin starts a payload and returns its frame type, 0 if the type is out of range.
+// startHandshake starts a payload and returns its frame type, 0 if the type is out of range.
 func (d *decoder) begin(payload []byte) frameType {
 	d.data, d.err = payload, nil
 	d.r.Reset(payload)
@@ -256,7 +256,7 @@ func (d *decoder) begin(payload []byte) frameType {
 	return frameType(t)
 }
 
-func (d *decoder) fail(err error) {
+func (d *decoder) setError(err error) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: %w", errFrame, err)
 	}
@@ -280,7 +280,7 @@ func read[T any](d *decoder, decode func(*msgpack.Decoder) (T, error)) (v T) {
 	}
 	v, err := decode(d.dec)
 	if err != nil {
-		d.fail(err)
+		d.setError(err)
 		return *new(T)
 	}
 	return v
@@ -289,23 +289,23 @@ func read[T any](d *decoder, decode func(*msgpack.Decoder) (T, error)) (v T) {
 func (d *decoder) uint(v *uint64) { *v = read(d, (*msgpack.Decoder).DecodeUint64) }
 func (d *decoder) bool(v *bool)   { *v = read(d, (*msgpack.Decoder).DecodeBool) }
 
-func (d *decoder) upTo(v *uint64, most uint64) {
+func (d *decoder) uintUpTo(v *uint64, most uint64) {
 	if d.uint(v); *v > most {
-		d.fail(fmt.Errorf("number %d is above %d", *v, most))
+		d.setError(fmt.Errorf("number %d is above %d", *v, most))
 		*v = 0
 	}
 }
 
 func (d *decoder) sequence(v *uint64) {
 	if d.uint(v); !bookmark.InRange(*v) {
-		d.fail(fmt.Errorf("number %d is above 2^63-1", *v))
+		d.setError(fmt.Errorf("number %d is above 2^63-1", *v))
 		*v = 0
 	}
 }
 
 func (d *decoder) uint32(v *uint32) {
 	var n uint64
-	d.upTo(&n, math.MaxUint32)
+	d.uintUpTo(&n, math.MaxUint32)
 	*v = uint32(n)
 }
 
@@ -326,7 +326,7 @@ func (d *decoder) time(v *time.Time) {
 func (d *decoder) bytes(v *[]byte) {
 	n := read(d, (*msgpack.Decoder).DecodeBytesLen)
 	if d.err == nil && (n < 0 || n > d.left()) {
-		d.fail(fmt.Errorf("%d bytes announced, %d there", n, d.left()))
+		d.setError(fmt.Errorf("%d bytes announced, %d there", n, d.left()))
 	}
 	if *v = nil; d.err == nil {
 		from := len(d.data) - d.left()
@@ -339,7 +339,7 @@ func (d *decoder) fixed(v []byte, optional bool) {
 	var b []byte
 	d.bytes(&b)
 	if len(b) != len(v) && !(optional && len(b) == 0) {
-		d.fail(fmt.Errorf("%d bytes, where %d belong", len(b), len(v)))
+		d.setError(fmt.Errorf("%d bytes, where %d belong", len(b), len(v)))
 		return
 	}
 	copy(v, b)
@@ -348,7 +348,7 @@ func (d *decoder) fixed(v []byte, optional bool) {
 func (d *decoder) string(v *string) {
 	var b []byte
 	if d.bytes(&b); len(b) > maxText {
-		d.fail(fmt.Errorf("text of %d bytes", len(b)))
+		d.setError(fmt.Errorf("text of %d bytes", len(b)))
 		b = nil
 	}
 	*v = string(b)
@@ -358,10 +358,10 @@ func (d *decoder) array(has, least, most int) (items int, reads bool) {
 	n := read(d, (*msgpack.Decoder).DecodeArrayLen)
 	switch {
 	case n > d.left()/least:
-		d.fail(fmt.Errorf("array of %d announced, %d bytes there", n, d.left()))
+		d.setError(fmt.Errorf("array of %d announced, %d bytes there", n, d.left()))
 		n = 0
 	case n > most-max(0, has):
-		d.fail(fmt.Errorf("array of more than %d", most))
+		d.setError(fmt.Errorf("array of more than %d", most))
 		n = 0
 	}
 	return n, true

@@ -25,10 +25,10 @@ func someFrames() map[string][]byte {
 	frames := make(map[string][]byte)
 	add := func(name string, t frameType, b frameBody) { frames[name] = newFrame(t, b) }
 	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
-	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, Compares: 1 << 31, Closing: journal.Closing{Clock: 9, Forgotten: 8}}
+	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, CRCTopics: 1 << 31, GroupClock: journal.GroupClock{Now: 9, Forgotten: 8}}
 	add("hello", frameHello, hello)
 	add("hello-all-topics", frameHello, all)
-	add("states", frameStates, &statesFrame{true, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}}})
+	add("states", frameStates, &statesFrame{true, []journal.PublisherState{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}}})
 	e := newEncoder()
 	e.begin(frameRecords)
 	e.record([]byte("one record"))
@@ -36,15 +36,15 @@ func someFrames() map[string][]byte {
 	frames["records"] = e.finish()
 	add("ack", frameAck, vectorFrameOf([]bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}))
 	add("closing", frameClosing, &closingFrame{[]bookmark.Bookmark{bm(1, 2)}, true})
-	add("notice", frameNotice, &noticeFrame{7, Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"}})
-	add("answer", frameAnswer, &answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false, journal.Closing{Clock: 5, Forgotten: 4}})
-	add("heartbeat", frameHeartbeat, &beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}, wall: 1 << 50})
+	add("notice", frameNotice, &noticeFrame{7, Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, LogonCounter: 3, Instance: "a"}})
+	add("answer", frameAnswer, &noticeAnswer{7, 99, ledger.Reply{NameTaken: true, Outbid: true}, true, false, journal.GroupClock{Now: 5, Forgotten: 4}})
+	add("heartbeat", frameHeartbeat, &heartbeat{more: true, moved: []journal.PublisherState{{Publisher: 5, Have: 6, RunningCRC: 7}}, groupClock: journal.GroupClock{Now: 1 << 40}, wall: 1 << 50})
 	add("refuse", frameRefuse, &RefusedError{Code: refuseRecord, Reason: "a hole"})
-	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Stood: time.Hour, Ended: true}
-	add("decree", frameDecree, &decreeMessage{number: 7, what: decreeTake, decree: decree})
-	add("decree-answer", frameDecree, &decreeMessage{number: 7, what: decreeAnswer, problem: "no"})
+	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Age: time.Hour, Ended: true}
+	add("decree", frameDecree, &decreeMessage{number: 7, kind: decreeTake, decree: decree})
+	add("decree-answer", frameDecree, &decreeMessage{number: 7, kind: decreeAnswer, problem: "no"})
 	add("hello-decree", frameHello, &Hello{Name: "c", Outbound: true, Decree: decree, Empty: true})
-	add("stopping", frameStopping, new(drained))
+	add("stopping", frameStopping, new(phaseDrained))
 	add("open", frameOpen, &openFrame{protocolVersion, nonce{1, 2, 3}})
 	add("diverged", frameDiverged, vectorFrameOf([]bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}))
 	add("proof", frameProof, proofOf(bytes.Repeat([]byte{9}, macBytes)))
@@ -75,8 +75,8 @@ func reencode(payload []byte) ([]byte, error) {
 	}
 	m := map[frameType]frameBody{
 		frameHello: new(Hello), frameDecree: new(decreeMessage), frameStates: new(statesFrame), frameAck: new(vectorFrame),
-		frameClosing: new(closingFrame), frameDiverged: new(vectorFrame), frameNotice: new(noticeFrame), frameAnswer: new(answer),
-		frameHeartbeat: new(beat), frameStopping: new(stopPhase), frameOpen: new(openFrame), frameProof: new(proofFrame), frameRefuse: new(RefusedError),
+		frameClosing: new(closingFrame), frameDiverged: new(vectorFrame), frameNotice: new(noticeFrame), frameAnswer: new(noticeAnswer),
+		frameHeartbeat: new(heartbeat), frameStopping: new(stopPhase), frameOpen: new(openFrame), frameProof: new(proofFrame), frameRefuse: new(RefusedError),
 	}[t]
 	if m == nil {
 		return nil, errFrame

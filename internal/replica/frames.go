@@ -17,14 +17,14 @@ type Hello struct {
 	Topics   []string // topics that the side sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
 
-	Cluster  journal.ClusterID // of the journal; zero: none yet
-	Empty    bool              // the journal knows no publisher
-	Intact   bool              // the journal has everything that the instance has acknowledged
-	Compares uint32            // hash of the topics that running CRCs cover
-	Decree   journal.Decree    // the newest decree that the side knows
-	Closing  journal.Closing   // its progress with forgetting publishers (R10)
+	Cluster    journal.ClusterID  // of the journal; zero: none yet
+	Empty      bool               // the journal knows no publisher
+	Intact     bool               // the journal has everything that the instance has acknowledged
+	CRCTopics  uint32             // hash of the topics that running CRCs cover
+	Decree     journal.Decree     // the newest decree that the side knows
+	GroupClock journal.GroupClock // its progress with forgetting publishers (R10)
 
-	States []journal.State // sent in frames of their own
+	States []journal.PublisherState // sent in frames of their own
 }
 
 func (h *Hello) fields(c codec) {
@@ -39,9 +39,9 @@ func (h *Hello) fields(c codec) {
 	c.fixed(h.Cluster[:], true)
 	c.bool(&h.Empty)
 	c.bool(&h.Intact)
-	c.uint32(&h.Compares)
+	c.uint32(&h.CRCTopics)
 	decreeFields(c, &h.Decree)
-	closingFields(c, &h.Closing)
+	groupClockFields(c, &h.GroupClock)
 }
 
 // topicFields codes a list of topics, where nil differs from an empty list.
@@ -58,20 +58,20 @@ func topicFields(c codec, topics *[]string) {
 	}
 }
 
-func closingFields(c codec, closing *journal.Closing) {
-	c.sequence(&closing.Clock)
+func groupClockFields(c codec, closing *journal.GroupClock) {
+	c.sequence(&closing.Now)
 	c.sequence(&closing.Forgotten)
 }
 
 // A statesFrame is a part of the states of a hello. A decoder appends to states.
 type statesFrame struct {
 	last   bool
-	states []journal.State
+	states []journal.PublisherState
 }
 
 func (f *statesFrame) fields(c codec) {
 	c.bool(&f.last)
-	list(c, &f.states, 7+checkBytes, maxStates, func(s *journal.State) {
+	list(c, &f.states, 7+checkBytes, maxStates, func(s *journal.PublisherState) {
 		c.uint(&s.Publisher)
 		c.fixed(s.Check[:], false)
 		c.sequence(&s.Have)
@@ -116,48 +116,48 @@ func (f *noticeFrame) fields(c codec) {
 	c.string(&f.User)
 	c.uint(&f.Publisher)
 	c.fixed(f.Check[:], false)
-	c.sequence(&f.Counter)
+	c.sequence(&f.LogonCounter)
 	c.string(&f.Instance)
 }
 
-// An answer is an instance's answer to a notice: its have(p), its reply, and whether it is intact.
-type answer struct {
+// An noticeAnswer is an instance's answer to a notice: its have(p), its reply, and whether it is intact.
+type noticeAnswer struct {
 	id, have uint64
 	ledger.Reply
-	intact  bool
-	settled bool // the publisher has used the standing decree (R4)
-	closing journal.Closing
+	intact     bool
+	decreeUsed bool // the publisher has used the standing decree (R4)
+	groupClock journal.GroupClock
 }
 
-func (a *answer) fields(c codec) {
+func (a *noticeAnswer) fields(c codec) {
 	c.uint(&a.id)
 	c.sequence(&a.have)
-	c.bool(&a.Refused)
-	c.bool(&a.Other)
-	c.bool(&a.Lost)
+	c.bool(&a.NameTaken)
+	c.bool(&a.OtherPublisher)
+	c.bool(&a.Outbid)
 	c.bool(&a.intact)
-	c.bool(&a.settled)
-	closingFields(c, &a.closing)
+	c.bool(&a.decreeUsed)
+	groupClockFields(c, &a.groupClock)
 }
 
-// A beat is a heartbeat: the publishers that moved, with our have of each.
-type beat struct {
-	damaged bool // our journal is being healed
-	more    bool // other publishers moved that did not fit
-	moved   []journal.State
-	closing journal.Closing
-	wall    uint64 // our wall clock in microseconds
+// A heartbeat is a heartbeat: the publishers that moved, with our have of each.
+type heartbeat struct {
+	damaged    bool // our journal is being healed
+	more       bool // other publishers moved that did not fit
+	moved      []journal.PublisherState
+	groupClock journal.GroupClock
+	wall       uint64 // our wall clock in microseconds
 }
 
-func (b *beat) fields(c codec) {
+func (b *heartbeat) fields(c codec) {
 	c.bool(&b.damaged)
 	c.bool(&b.more)
-	list(c, &b.moved, 3, maxStates, func(s *journal.State) {
+	list(c, &b.moved, 3, maxStates, func(s *journal.PublisherState) {
 		c.uint(&s.Publisher)
 		c.sequence(&s.Have)
 		c.uint32(&s.RunningCRC)
 	})
-	closingFields(c, &b.closing)
+	groupClockFields(c, &b.groupClock)
 	c.sequence(&b.wall)
 }
 

@@ -152,7 +152,7 @@ type invader struct {
 	ln    net.Listener
 	input []byte
 	conns []net.Conn
-	shake *handshake // of the newest connection; nil: it has failed
+	shake *authenticator // of the newest connection; nil: it has failed
 	enc   *encoder
 	sent  int
 	own   uint64 // messages that a has published
@@ -212,8 +212,8 @@ func (x *invader) sequence() uint64 {
 	return []uint64{0, 1, 2, 3, 4, 1<<64 - 1, 1<<64 - 2, 1 << 63, 1e9}[x.number(9)]
 }
 
-func (x *invader) state() journal.State {
-	s := journal.State{Publisher: x.publisher(), Have: x.sequence()}
+func (x *invader) state() journal.PublisherState {
+	s := journal.PublisherState{Publisher: x.publisher(), Have: x.sequence()}
 	s.Durable, s.Floor, s.RunningCRC = x.sequence(), x.sequence(), uint32(x.number(256))
 	return s
 }
@@ -231,7 +231,7 @@ func (x *invader) bookmark() bookmark.Bookmark {
 	return bookmark.Bookmark{Publisher: x.publisher(), Sequence: x.sequence()}
 }
 
-// take takes a number off the input, and then that many bytes.
+// handleFrame takes a number off the input, and then that many bytes.
 func (x *invader) take() []byte {
 	n := min(x.number(256), len(x.input))
 	taken := x.input[:n]
@@ -255,16 +255,16 @@ func (x *invader) step() {
 	case peerNotice:
 		x.frame(func(e *encoder) {
 			n := &Notice{ClientName: []string{"", "n", "m"}[x.number(3)], User: []string{"", refusedUser}[x.number(2)], Publisher: x.publisher()}
-			n.Counter, n.Instance = x.sequence(), "b"
+			n.LogonCounter, n.Instance = x.sequence(), "b"
 			e.frame(frameNotice, &noticeFrame{x.sequence(), *n})
 		})
 	case peerAnswer:
 		x.frame(func(e *encoder) {
-			e.frame(frameAnswer, &answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false, journal.Closing{Clock: x.sequence()}})
+			e.frame(frameAnswer, &noticeAnswer{x.sequence(), x.sequence(), ledger.Reply{NameTaken: x.number(2) == 1, OtherPublisher: x.number(2) == 1, Outbid: x.number(2) == 1}, x.number(2) == 1, false, journal.GroupClock{Now: x.sequence()}})
 		})
 	case peerBeat:
 		x.frame(func(e *encoder) {
-			e.frame(frameHeartbeat, &beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), closing: journal.Closing{Clock: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()})
+			e.frame(frameHeartbeat, &heartbeat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), groupClock: journal.GroupClock{Now: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()})
 		})
 	case peerRefuse:
 		x.frame(func(e *encoder) {
@@ -319,7 +319,7 @@ func (x *invader) hello() {
 		return
 	}
 	x.enc.frame(frameHello, h)
-	x.shake.said(x.enc.finish()[frameHeader:])
+	x.shake.addHello(x.enc.finish()[frameHeader:])
 	x.frame(func(e *encoder) { e.frame(frameProof, proofOf(x.shake.prove())) })
 }
 
@@ -385,7 +385,7 @@ func (x *invader) use(nc net.Conn, dialled bool) {
 	go io.Copy(io.Discard, nc)
 }
 
-// greet does everything before our hello, unless the instance has given up.
+// statesReady does everything before our hello, unless the instance has given up.
 func (c *fakeConn) greet() error {
 	if c.shake.dialled {
 		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[0]})
@@ -400,7 +400,7 @@ func (c *fakeConn) greet() error {
 		switch {
 		case want == 0 && t == frameOpen:
 			if theirs := new(openFrame); d.body(theirs) == nil {
-				c.shake.opened(theirs.nonce)
+				c.shake.setPeerNonce(theirs.nonce)
 			}
 			if !c.shake.dialled {
 				c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[1]})
@@ -413,7 +413,7 @@ func (c *fakeConn) greet() error {
 			_, err := c.nc.Write(c.enc.finish())
 			return err
 		case want == 2 && t == frameHello:
-			c.shake.said(payload)
+			c.shake.addHello(payload)
 		}
 	}
 	return nil

@@ -1,110 +1,291 @@
 package replica
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
+	"crypto/rand"
 	"errors"
-	"hash"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
 const (
-	nonceBytes = 32
-	macBytes   = sha256.Size
-	// SecretBytes is the length of a link secret.
-	SecretBytes = 32
+	// strangerTimeout bounds the time from accepting a connection until its hello is proven,
+	// however slowly the bytes arrive.
+	strangerTimeout = 2 * time.Second
+	// helloTimeout bounds a handshake including the states of all publishers.
+	helloTimeout = 30 * time.Second
 )
 
-// A handshake proves to each side of a connection that the other side knows the link secret and
-// that the hellos arrived unchanged. A proof is an HMAC-SHA-256 over the role of its sender, both
-// nonces, and the hellos sent before. So a proof that is reflected or taken from another
-// connection is invalid. Without a secret a proof shows only that both sides have none.
-//
-// A handshake decides and does no I/O. Both sides open with a nonce, the dialler first. The
-// dialled side proves itself first, so that the dialler gives no names to strangers. Each side
-// sends another proof behind its hello.
-type handshake struct {
-	secret  []byte
-	dialled bool             // this side has dialled
-	nonces  [2]nonce         // the dialler's, then the other side's
-	hellos  [][macBytes]byte // SHA-256 sums of the hellos sent so far, by both sides
+// A stage of a greeting is named after the frame that the peer sends next. Both sides send the
+// same frames; only the order of open and proof differs.
+type stage uint8
+
+const (
+	awaitsOpen       stage = iota
+	awaitsProof            // the proof that the peer knows the secret
+	awaitsHello            //
+	awaitsHelloProof       // the proof that the hello is its own
+	awaitsStates           //
+	handshakeDone
+)
+
+// A handshakeState is the beginning of a connection. It belongs to the goroutine that reads.
+type handshakeState struct {
+	stage      stage
+	auth       *authenticator
+	deadline   time.Time // deadline, after which the connection is closed
+	hello      *Hello    // the peer's hello, as far as it has arrived
+	identified bool      // the peer is known, though it may not be linked yet
+	mayExplain bool      // a refusal to the peer states its reason; set before the connection fails
 }
 
-type nonce [nonceBytes]byte
-
-var errNotProven = errors.New("the peer does not know the link secret")
-
-// newHandshake begins a handshake. ours must be a nonce that was never used before.
-func newHandshake(secret []byte, dialled bool, ours nonce) *handshake {
-	h := &handshake{secret: secret, dialled: dialled}
-	h.nonces[h.place(dialled)] = ours
-	return h
-}
-
-// place returns the index of the dialler's or of the dialled side's nonce.
-func (h *handshake) place(dialler bool) int {
-	if dialler {
-		return 0
+func (c *conn) newHandshakeState() handshakeState {
+	var ours nonce
+	_, _ = rand.Read(ours[:]) // never fails
+	timeout := strangerTimeout
+	if c.dialled {
+		timeout = helloTimeout
 	}
-	return 1
+	return handshakeState{auth: newAuthenticator(c.l.o.Secret, c.dialled, ours), deadline: time.Now().Add(timeout)}
 }
 
-// opened takes in the other side's nonce.
-func (h *handshake) opened(theirs nonce) { h.nonces[h.place(!h.dialled)] = theirs }
+// stages lists for each stage the next frame, the limit of its payload, and its handler.
+var stages = [...]struct {
+	frame frameType
+	limit int
+	take  func(*conn, *decoder) error
+}{
+	awaitsOpen:       {frameOpen, openLimit, (*conn).handleOpen},
+	awaitsProof:      {frameProof, openLimit, (*conn).handleProof},
+	awaitsHello:      {frameHello, helloLimit, (*conn).handleHello},
+	awaitsHelloProof: {frameProof, helloLimit, (*conn).handleHelloProof},
+	awaitsStates:     {frameStates, statesLimit, (*conn).handleStates},
+	handshakeDone:    {limit: frameLimit},
+}
 
-// said records the payload of a hello, ours or theirs. Both sides call it in the same order, the
-// dialler's hello first.
-func (h *handshake) said(hello []byte) { h.hellos = append(h.hellos, sha256.Sum256(hello)) }
+// limit returns the limit of the next payload.
+func (c *conn) limit() int { return stages[c.stage].limit }
 
-// prove returns our proof over the handshake so far.
-func (h *handshake) prove() []byte { return h.proof(h.dialled) }
+// startHandshake opens if this side has dialled. Anyone else who connects to the port learns nothing.
+func (c *conn) startHandshake() {
+	if c.dialled {
+		c.sendOpen()
+	}
+}
 
-// check returns an error if the other side's proof is wrong.
-func (h *handshake) check(proof []byte) error {
-	if !hmac.Equal(proof, h.proof(!h.dialled)) && !failpoint.On(failpoint.R2AnyProof) {
-		return errNotProven
+// handleHandshakeFrame handles a frame that arrives before the link is up.
+func (c *conn) handleHandshakeFrame(t frameType, d *decoder) error {
+	switch next := stages[c.stage]; t {
+	case frameRefuse:
+		return c.handleRefusal(d)
+	case next.frame:
+		return next.take(c, d)
+	}
+	return fmt.Errorf("%w: type %d in a greeting", errFrame, t)
+}
+
+// handleRefusal handles a refusal by the peer. It believes that this instance had no part in the
+// peer's decree only if the peer has proven itself.
+func (c *conn) handleRefusal(d *decoder) error {
+	err := readRefusal(d)
+	if r, ok := errors.AsType[*RefusedError](err); ok && c.stage > awaitsProof && r.Code == refuseIncarnation {
+		c.l.becomeOutdated(r.Reason)
+	}
+	return err
+}
+
+func (c *conn) handleOpen(d *decoder) error {
+	var theirs openFrame
+	if err := d.body(&theirs); err != nil {
+		return err
+	}
+	if theirs.version != protocolVersion {
+		return refused("link version %d, ours is %d", theirs.version, protocolVersion)
+	}
+	c.auth.setPeerNonce(theirs.nonce)
+	c.stage = awaitsProof
+	if c.dialled {
+		return nil
+	}
+	c.sendOpen()
+	c.sendProof()
+	return nil
+}
+
+func (c *conn) handleProof(d *decoder) error {
+	if err := c.checkProof(d); err != nil {
+		return err
+	}
+	c.stage, c.mayExplain = awaitsHello, len(c.l.o.Secret) > 0
+	if !c.dialled {
+		return nil
+	}
+	c.sendProof()
+	c.sendHello(c.expect)
+	return nil
+}
+
+func (c *conn) handleHello(d *decoder) error {
+	c.hello = new(Hello)
+	if err := d.body(c.hello); err != nil {
+		return err
+	}
+	c.auth.addHello(d.data)
+	c.stage = awaitsHelloProof
+	return nil
+}
+
+// handleHelloProof admits or refuses the peer. The states of a refused peer are not read, and it gets none
+// of ours, because there may be millions.
+func (c *conn) handleHelloProof(d *decoder) error {
+	if err := c.checkProof(d); err != nil {
+		return err
+	}
+	if err := c.checkHello(c.hello); err != nil {
+		return err
+	}
+	c.mayExplain = true // it gets our states now
+	if err := c.joinCluster(); err != nil {
+		return err
+	}
+	if err := c.reconcileDecree(c.hello); err != nil {
+		return err
+	}
+	c.stage, c.deadline = awaitsStates, time.Now().Add(helloTimeout)
+	if !c.dialled {
+		c.sendHello(c.l.peer(c.hello.Name))
+	}
+	return c.sendStates()
+}
+
+func (c *conn) handleStates(d *decoder) error {
+	known := len(c.hello.States)
+	f := statesFrame{states: c.hello.States}
+	if err := d.body(&f); err != nil {
+		return err
+	}
+	c.hello.States = f.states
+	// Each publisher comes once, so a hello grows no longer than a journal's table of publishers.
+	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !failpoint.On(failpoint.R2StatesRepeat) {
+		return refused("the publishers of the hello are not in order")
+	}
+	if !f.last {
+		return nil
+	}
+	return c.completeHandshake(c.hello)
+}
+
+// ascending reports whether the publishers' ids ascend strictly.
+func ascending(states []journal.PublisherState) bool {
+	for i := range states[:max(len(states)-1, 0)] {
+		if states[i].Publisher >= states[i+1].Publisher {
+			return false
+		}
+	}
+	return true
+}
+
+// completeHandshake begins the link with a peer whose hello is complete.
+func (c *conn) completeHandshake(theirs *Hello) error {
+	if c.l.Cluster() == "" {
+		return refused("%q has met %q and said no cluster id", theirs.Name, c.l.o.Name)
+	}
+	c.stage, c.mayExplain, c.theirs = handshakeDone, true, theirs
+	c.mu.Lock()
+	c.link.Begin(theirs, c.topicFilter())
+	c.mu.Unlock()
+	return c.l.connected(c)
+}
+
+func (c *conn) checkProof(d *decoder) error {
+	var proof proofFrame
+	if err := d.body(&proof); err != nil {
+		return err
+	}
+	if err := c.auth.verify(proof); err != nil {
+		return refused("%v", err)
 	}
 	return nil
 }
 
-// proofLabel keeps these proofs apart from other uses of the secret.
-const proofLabel = "holdfast link proof\n"
-
-func (h *handshake) proof(ofDialler bool) []byte {
-	m := hmac.New(sha256.New, h.secret)
-	write(m, []byte(proofLabel))
-	role := byte(h.place(ofDialler))
-	if failpoint.On(failpoint.R2ProofWithoutRole) {
-		role = 0
+// checkHello returns an error if the peer that said hello must not be linked.
+func (c *conn) checkHello(theirs *Hello) error {
+	expect, ours := "", c.ours
+	if c.dialled {
+		expect = c.expect.name
+	} else {
+		ours = c.l.hello(c.l.peer(theirs.Name))
 	}
-	write(m, []byte{role, byte(len(h.hellos))})
-	for _, n := range h.nonces {
-		if !failpoint.On(failpoint.R2ProofWithoutNonces) {
-			write(m, n[:])
+	known := c.l.peer(theirs.Name) != nil
+	return CheckPeer(ours, theirs, expect, known)
+}
+
+// sendOpen sends our nonce.
+func (c *conn) sendOpen() {
+	c.queueHandshake(newFrame(frameOpen, &openFrame{protocolVersion, c.auth.nonces[c.auth.index(c.dialled)]}))
+}
+
+// sendProof sends our proof.
+func (c *conn) sendProof() {
+	proof := c.auth.prove()
+	c.queueHandshake(newFrame(frameProof, (*proofFrame)(&proof)))
+}
+
+// sendHello sends our hello to a peer, and the proof that it is ours.
+func (c *conn) sendHello(p *peer) {
+	c.ours = c.l.hello(p)
+	hello := newFrame(frameHello, c.ours)
+	c.auth.addHello(hello[frameHeader:])
+	c.queueHandshake(hello)
+	c.sendProof()
+}
+
+// sendStates sends our states. From here on the connection collects the sequences that become
+// durable, so that none is missed after the states.
+func (c *conn) sendStates() error {
+	old, ok := c.l.register(c)
+	if !ok {
+		return ErrClosed
+	}
+	c.l.pending.remove(c)
+	for _, o := range old {
+		o.closeWith(errors.New("the peer has dialled again"))
+	}
+	c.ours.States = c.l.o.Journal.States()
+	close(c.statesReady)
+	c.out.Wake()
+	return nil
+}
+
+// queueHandshake queues a frame of the greeting. There are only a few.
+func (c *conn) queueHandshake(frame []byte) {
+	c.mu.Lock()
+	c.handshakeFrames = append(c.handshakeFrames, frame)
+	c.mu.Unlock()
+	c.out.Wake()
+}
+
+// register registers for Durable a connection whose peer is known. old are the earlier connections
+// that the same peer has dialled and not completed.
+func (l *Links) register(c *conn) (old []*conn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false
+	}
+	for _, o := range l.conns {
+		if o.peer == nil && !o.dialled && !c.dialled && o.name == c.hello.Name {
+			old = append(old, o)
 		}
 	}
-	for _, sum := range h.hellos {
-		write(m, sum[:])
-	}
-	return m.Sum(nil)
+	c.name, c.identified = c.hello.Name, true
+	l.conns = append(l.conns, c)
+	return old, true
 }
 
-func write(m hash.Hash, b []byte) { _, _ = m.Write(b) } // never fails
-
-// An openFrame is the first frame of each side.
-type openFrame struct {
-	version uint64
-	nonce   nonce // not read if the version is another one
+func without(list []*conn, c *conn) []*conn {
+	return slices.DeleteFunc(list, func(o *conn) bool { return o == c })
 }
-
-func (f *openFrame) fields(c codec) {
-	if c.uint(&f.version); f.version == protocolVersion {
-		c.fixed(f.nonce[:], false)
-	}
-}
-
-// A proofFrame is the proof of one side.
-type proofFrame []byte
-
-func (f *proofFrame) fields(c codec) { c.bytes((*[]byte)(f)) }

@@ -14,9 +14,9 @@ import (
 // and is one of its members.
 //
 // The link or process of a member may end between the rounds. Then that member is one incarnation
-// behind and learns of the decree from the next hello. It may take the decree at that time: it was
+// outdatedReason and learns of the decree from the next hello. It may take the decree at that time: it was
 // present when the decree was made, nothing was declared lost without its answer
-// (Answers.Survivors), and the records that it has taken since count as before.
+// (Answers.SurvivorsAnswered), and the records that it has taken since count as before.
 //
 // Any other instance of a lower incarnation may have messages that were declared lost, or other
 // messages under numbers that were taken again since. It is refused unless its journal is empty.
@@ -24,9 +24,9 @@ import (
 // Two decrees of one incarnation whose members are members of both were made at the same moment.
 // The one with the smaller id stays.
 
-// behind returns the reason why h must not be linked with an instance that has the later decree d.
+// outdatedReason returns the reason why h must not be linked with an instance that has the later decree d.
 // An empty reason means that h takes d.
-func behind(d journal.Decree, h *Hello) string {
+func outdatedReason(d journal.Decree, h *Hello) string {
 	switch {
 	case h.Empty && !h.Damaged && h.Decree.Incarnation == 0, failpoint.On(failpoint.R2AnyIncarnation):
 		return ""
@@ -35,35 +35,35 @@ func behind(d journal.Decree, h *Hello) string {
 	}
 	return fmt.Sprintf("%q is of incarnation %d and had no part in the decree of %s that began incarnation %d: export what you need "+
 		"of its journal ('holdfast journal dump'), move the journal away, and start it with an empty one",
-		h.Name, h.Decree.Incarnation, shown(d.Time), d.Incarnation)
+		h.Name, h.Decree.Incarnation, formatTime(d.Time), d.Incarnation)
 }
 
-func shown(t time.Time) string { return t.UTC().Format(time.DateTime) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
 // checkDecree compares the decrees of two instances. take: we take the peer's decree. outdated is
 // the reason why we may not, because we had no part in it. err: the two must not be linked.
 func checkDecree(us, peer *Hello) (take bool, outdated string, err error) {
 	a, b := us.Decree, peer.Decree
 	switch {
-	case a.Is(b):
+	case a.Same(b):
 		return b.Ended && !a.Ended, "", nil
 	case a.Incarnation > b.Incarnation:
-		if reason := behind(a, peer); reason != "" {
+		if reason := outdatedReason(a, peer); reason != "" {
 			err = &RefusedError{Code: refuseIncarnation, Reason: reason}
 		}
 		return false, "", err
 	case a.Incarnation < b.Incarnation:
-		if outdated = behind(b, us); outdated != "" {
+		if outdated = outdatedReason(b, us); outdated != "" {
 			err = refused("%s", outdated)
 		}
 		return outdated == "", outdated, err
-	case memberOf(us.Name, a, b) && memberOf(peer.Name, a, b):
+	case memberOfAll(us.Name, a, b) && memberOfAll(peer.Name, a, b):
 		return b.ID < a.ID, "", nil
 	}
 	return false, "", refused("%q and %q began incarnation %d by two decrees: one of them must start with an empty journal",
 		us.Name, peer.Name, a.Incarnation)
 }
 
-func memberOf(name string, decrees ...journal.Decree) bool {
+func memberOfAll(name string, decrees ...journal.Decree) bool {
 	return !slices.ContainsFunc(decrees, func(d journal.Decree) bool { return !slices.Contains(d.Members, name) })
 }

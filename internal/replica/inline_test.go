@@ -80,8 +80,8 @@ func TestInlineDoesNotBlock(t *testing.T) {
 func TestForwardsBeforeTheOwnDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.chain()
-		a.disk.SyncDelay(time.Second)
-		b.disk.SyncDelay(time.Second)
+		a.disk.SetSyncDelay(time.Second)
+		b.disk.SetSyncDelay(time.Second)
 		for s := uint64(1); s <= 3; s++ {
 			a.publish(1, s, s)
 			w.now("c has it", func() bool { return c.have(1) == s })
@@ -102,10 +102,10 @@ func TestLooksInTime(t *testing.T) {
 		b, c := w.start("b", to("a")), w.start("c", to("a"))
 		w.linked(a, b)
 		w.linked(a, c)
-		b.disk.SyncDelay(time.Minute)
+		b.disk.SetSyncDelay(time.Minute)
 		a.publish(1, 1, 1)
 		pass(3 * time.Second) // it looks for c once more; the next look is for b, in 7 s
-		c.disk.SyncDelay(time.Minute)
+		c.disk.SetSyncDelay(time.Minute)
 		a.publish(1, 2, 2)
 		pass(2*time.Second - time.Millisecond)
 		w.now("c counts", func() bool { return a.status("c").Ack == "counting" })

@@ -18,7 +18,7 @@ type Ledger struct {
 func (l *Links) Ledger() *Ledger { return &Ledger{l, l.o.Journal} }
 
 // Appender implements [ledger.Log].
-func (l *Ledger) Appender() ledger.Appender { return l.Journal.NewBatch() }
+func (l *Ledger) Appender() ledger.Appender { return l.Journal.NewAppendBatch() }
 
 // Have implements [ledger.Log].
 func (l *Ledger) Have(publisher uint64) (have uint64, known bool) {
@@ -26,7 +26,7 @@ func (l *Ledger) Have(publisher uint64) (have uint64, known bool) {
 	return s.Have, known
 }
 
-// Check implements [ledger.Log].
+// Update implements [ledger.Log].
 func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	s, _ := l.Journal.State(publisher)
 	return s.Check
@@ -47,8 +47,8 @@ func (l *Ledger) Incarnation() uint64 { return l.Journal.Decree().Incarnation }
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.Journal.First()) }
 
-// Durable implements [ledger.Log]. It hides Links.Durable, which reports an fsync.
-func (l *Ledger) Durable() ledger.Position { return ledger.Position(l.Journal.Durable()) }
+// DurableEnd implements [ledger.Log]. It hides Links.Durable, which reports an fsync.
+func (l *Ledger) DurableEnd() ledger.Position { return ledger.Position(l.Journal.DurableEnd()) }
 
 // DurableVector implements [ledger.Log].
 func (l *Ledger) DurableVector() (ledger.Position, bookmark.Vector) {

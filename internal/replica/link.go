@@ -13,14 +13,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// lostAfter is the number of heartbeat intervals without a byte after which a link is lost.
-const lostAfter = 4
+// lostAfterIntervals is the number of heartbeat intervals without a byte after which a link is lost.
+const lostAfterIntervals = 4
 
-// Check returns an error if two instances must not be linked, given the hello of this instance and
+// Update returns an error if two instances must not be linked, given the hello of this instance and
 // that of its peer. expect is the name that was dialled, empty if the peer dialled. known says
 // whether the peer's name is that of a configured destination or peer. The error is a
 // *RefusedError.
-func Check(us, peer *Hello, expect string, known bool) error {
+func CheckPeer(us, peer *Hello, expect string, known bool) error {
 	switch {
 	case peer.Name == us.Name && peer.Run == us.Run:
 		return refused("linked to itself: %q answers to its own address", us.Name)
@@ -45,9 +45,9 @@ func Check(us, peer *Hello, expect string, known bool) error {
 	return nil
 }
 
-// CheckInto returns an error if peer must not send records here beside the peer other, which sends
+// CheckInboundTopics returns an error if peer must not send records here beside the peer other, which sends
 // these topics. All links into an instance carry the same topics (R3).
-func CheckInto(peer *Hello, other string, topics []string) error {
+func CheckInboundTopics(peer *Hello, other string, topics []string) error {
 	if !peer.Outbound || other == peer.Name || slices.Equal(peer.Topics, topics) {
 		return nil
 	}
@@ -67,19 +67,19 @@ func refused(format string, args ...any) error {
 	return &RefusedError{Code: refuseHello, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Stays reports whether a new connection between two instances replaces their present one, given
+// Replaces reports whether a new connection between two instances replaces their present one, given
 // the names of the diallers. The connection dialled by the smaller name stays. Of two by the same
 // dialler the newer stays: an instance that dials again has lost the earlier one.
-func Stays(newDialler, oldDialler string) bool { return newDialler <= oldDialler }
+func Replaces(newDialler, oldDialler string) bool { return newDialler <= oldDialler }
 
-// Beyond reports whether an absent destination, whose acknowledgements end at acknowledged, holds
+// ExceedsHold reports whether an absent destination, whose acknowledgements end at acknowledged, holds
 // back more than hold bytes of journal.
-func Beyond(end, acknowledged journal.Position, hold int64) bool {
+func ExceedsHold(end, acknowledged journal.Position, hold int64) bool {
 	return hold > 0 && end > acknowledged && uint64(end-acknowledged) > uint64(hold)
 }
 
-// Silence returns how long a link may bring nothing before it is lost.
-func Silence(heartbeat time.Duration) time.Duration { return lostAfter * heartbeat }
+// LinkTimeout returns how long a link may bring nothing before it is lost.
+func LinkTimeout(heartbeat time.Duration) time.Duration { return lostAfterIntervals * heartbeat }
 
 // A Decision says how a link treats the next record of the journal.
 type Decision uint8
@@ -90,14 +90,14 @@ const (
 	// Send: send the record unchanged.
 	Send
 	// Mark: send a marker instead, which says that the message is elsewhere (R3).
-	Mark
+	SendElsewhere
 	// Wait: the record becomes a marker, but it is not durable here yet.
-	Wait
+	WaitDurable
 	// Lacks: the peer lacks messages before the record. It gets our floor first.
-	Lacks
+	SendFloor
 	// Introduce: the peer does not know the publisher, so the record gets the publisher's check
 	// (R10). Then call Decide again.
-	Introduce
+	AddCheck
 )
 
 // A Link is what one side of a connection knows about the journal of the other. It decides which
@@ -109,32 +109,32 @@ type Link struct {
 
 // Begin begins a link with the peer's hello (R2).
 func (l *Link) Begin(peer *Hello, carries func(topic []byte) bool) {
-	l.have, l.carries = vectorOf(peer.States), carries
+	l.have, l.carries = haveVector(peer.States), carries
 }
 
-// Has notes that the peer has everything up to b, because we sent it, the peer sent it, or the
+// Raise notes that the peer has everything up to b, because we sent it, the peer sent it, or the
 // peer acknowledged it. So no record is echoed.
-func (l *Link) Has(b bookmark.Bookmark) { l.have.Raise(b) }
+func (l *Link) Raise(b bookmark.Bookmark) { l.have.Raise(b) }
 
-// Introduced notes that the next record of a publisher carries its check. It reports whether the
+// NoteIntroduced notes that the next record of a publisher carries its check. It reports whether the
 // peer knows the publisher already.
-func (l *Link) Introduced(publisher uint64) (known bool) {
+func (l *Link) NoteIntroduced(publisher uint64) (known bool) {
 	if _, known = l.have[publisher]; !known {
 		l.have[publisher] = 0
 	}
 	return known
 }
 
-// Closed notes that the peer may forget a publisher. Later records of it are introduced again, and
+// ClosedPublishers notes that the peer may forget a publisher. Later records of it are introduced again, and
 // its gone marker is sent before them.
-func (l *Link) Closed(publisher uint64) { delete(l.have, publisher) }
+func (l *Link) PeerMayForget(publisher uint64) { delete(l.have, publisher) }
 
 // Have returns the vector of the peer, as far as it is known. It is read only.
 func (l *Link) Have() bookmark.Vector { return l.have }
 
-// Floors returns a gone marker for each floor that the peer has not reached: retention has removed
+// GoneMarkers returns a gone marker for each floor that the peer has not reached: retention has removed
 // messages here that the peer lacks (R2). states are our states in order.
-func (l *Link) Floors(states []journal.State) []journal.Record {
+func (l *Link) GoneMarkers(states []journal.PublisherState) []journal.Record {
 	var gone []journal.Record
 	for _, s := range states {
 		if s.Floor > l.have[s.Publisher] {
@@ -150,11 +150,11 @@ func (l *Link) Floors(states []journal.State) []journal.Record {
 func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	switch have, known := l.have[r.Publisher]; {
 	case !known && !failpoint.On(failpoint.R10NotIntroduced):
-		return Introduce
+		return AddCheck
 	case r.Sequence <= have:
 		return Skip
 	case r.Prev > have:
-		return Lacks
+		return SendFloor
 	case r.Kind != journal.Message || l.carries == nil || l.carries(r.Topic):
 		l.have[r.Publisher] = r.Sequence
 		return Send
@@ -163,14 +163,14 @@ func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	case durable < r.Sequence && !failpoint.On(failpoint.R3MarkerEarly):
 		// The peer will acknowledge the marker as if it had the message. If our own disk did not
 		// have the message yet, no disk would have it.
-		return Wait
+		return WaitDurable
 	}
-	return Mark
+	return SendElsewhere
 }
 
-// Run returns how many messages at the beginning of a run can be sent unchanged, and counts them
+// SendRun returns how many messages at the beginning of a run can be sent unchanged, and counts them
 // as sent. A run holds consecutive messages of one publisher. Decide handles the rest.
-func (l *Link) Run(run []record.Ordinary) (n int) {
+func (l *Link) SendRun(run []record.OrdinaryMessage) (n int) {
 	if len(run) == 0 {
 		return 0
 	}
@@ -179,7 +179,7 @@ func (l *Link) Run(run []record.Ordinary) (n int) {
 		return 0
 	}
 	if n = len(run); l.carries != nil {
-		n = carriedOf(run, l.carries)
+		n = countCarried(run, l.carries)
 	}
 	if n > 0 {
 		l.have[publisher] = run[n-1].Sequence()
@@ -187,8 +187,8 @@ func (l *Link) Run(run []record.Ordinary) (n int) {
 	return n
 }
 
-// carriedOf returns the number of messages at the beginning of a run whose topics are carried.
-func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
+// countCarried returns the number of messages at the beginning of a run whose topics are carried.
+func countCarried(run []record.OrdinaryMessage, carries func(topic []byte) bool) int {
 	var topic []byte
 	for i, o := range run {
 		if t := o.Topic(); topic == nil || !bytes.Equal(t, topic) {
@@ -204,9 +204,9 @@ func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
 // goneMarker returns the marker for all sequences of a publisher above the peer's have, up to our
 // floor. It carries the running CRC at the floor. From then on the peer's CRC can be compared with
 // ours (R11).
-func goneMarker(s journal.State, have uint64) journal.Record {
+func goneMarker(s journal.PublisherState, have uint64) journal.Record {
 	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
-	if have == 0 && s.Floor <= s.Closed {
+	if have == 0 && s.Floor <= s.ClosedUpTo {
 		r.Cause = journal.Closed
 	}
 	switch s.Floor {
@@ -222,7 +222,7 @@ func goneMarker(s journal.State, have uint64) journal.Record {
 }
 
 // Refusals count how often in a row a link has ended because a record on it was refused. The first
-// refusal may be an accident that the next hello repairs. At the second the same would happen
+// readRefusal may be an accident that the next hello repairs. At the second the same would happen
 // again, so the link counts as down (R2).
 type Refusals struct{ row int }
 

@@ -39,17 +39,17 @@ func TestCheck(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			us, peer := hello("a", 1), hello("b", 2)
 			tt.change(us, peer)
-			checkRefusal(t, Check(us, peer, tt.expect, peer.Name != "stranger"), tt.want)
+			checkRefusal(t, CheckPeer(us, peer, tt.expect, peer.Name != "stranger"), tt.want)
 		})
 	}
 }
 
 func TestCheckInto(t *testing.T) {
 	peer := &Hello{Name: "b", Outbound: true, Topics: []string{"x"}}
-	checkRefusal(t, CheckInto(peer, "c", []string{"x"}), "")
-	checkRefusal(t, CheckInto(peer, "c", nil), "all links into an instance")
-	checkRefusal(t, CheckInto(peer, "b", nil), "") // b's own earlier connection
-	checkRefusal(t, CheckInto(&Hello{Name: "b"}, "c", []string{"x"}), "")
+	checkRefusal(t, CheckInboundTopics(peer, "c", []string{"x"}), "")
+	checkRefusal(t, CheckInboundTopics(peer, "c", nil), "all links into an instance")
+	checkRefusal(t, CheckInboundTopics(peer, "b", nil), "") // b's own earlier connection
+	checkRefusal(t, CheckInboundTopics(&Hello{Name: "b"}, "c", []string{"x"}), "")
 }
 
 func checkRefusal(t *testing.T, err error, want string) {
@@ -71,7 +71,7 @@ func TestStays(t *testing.T) {
 		newer, older string
 		want         bool
 	}{{"a", "b", true}, {"b", "a", false}, {"a", "a", true}, {"b", "b", true}} {
-		if got := Stays(tt.newer, tt.older); got != tt.want {
+		if got := Replaces(tt.newer, tt.older); got != tt.want {
 			t.Errorf("Stays(%s, %s) = %v", tt.newer, tt.older, got)
 		}
 	}
@@ -83,7 +83,7 @@ func TestBeyond(t *testing.T) {
 		hold       int64
 		want       bool
 	}{{100, 0, 100, false}, {101, 0, 100, true}, {101, 1, 100, false}, {1, 2, 0, false}, {1, 2, 5, false}} {
-		if got := Beyond(tt.end, tt.acked, tt.hold); got != tt.want {
+		if got := ExceedsHold(tt.end, tt.acked, tt.hold); got != tt.want {
 			t.Errorf("Beyond(%v, %v, %d) = %v", tt.end, tt.acked, tt.hold, got)
 		}
 	}
@@ -101,16 +101,16 @@ func TestDecide(t *testing.T) {
 		{"the peer has it, another topic", journal.Record{Kind: journal.Message, Sequence: 5, Prev: 4, Topic: []byte("out")}, 5, Skip},
 		{"next", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("in")}, 0, Send},
 		{"behind a refused one", journal.Record{Kind: journal.Message, Sequence: 8, Prev: 5, Topic: []byte("in")}, 0, Send},
-		{"behind a hole", journal.Record{Kind: journal.Message, Sequence: 8, Prev: 7, Topic: []byte("in")}, 9, Lacks},
-		{"another topic, not durable", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("out")}, 5, Wait},
-		{"another topic, durable", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("out")}, 6, Mark},
+		{"behind a hole", journal.Record{Kind: journal.Message, Sequence: 8, Prev: 7, Topic: []byte("in")}, 9, SendFloor},
+		{"another topic, not durable", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("out")}, 5, WaitDurable},
+		{"another topic, durable", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("out")}, 6, SendElsewhere},
 		{"a tombstone of another topic", journal.Record{Kind: journal.Tombstone, Sequence: 6, Prev: 5, Topic: []byte("out")}, 0, Send},
 		{"empty", journal.Record{Kind: journal.Empty, Sequence: 6, Prev: 5}, 0, Send},
 		{"gone", journal.Record{Kind: journal.Gone, Sequence: 9}, 0, Send},
 		{"elsewhere", journal.Record{Kind: journal.Elsewhere, Sequence: 9, Prev: 5}, 0, Send},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := linkTo(&Hello{States: []journal.State{{Publisher: 1, Have: 5, Durable: 3}}}, carries)
+			l := linkTo(&Hello{States: []journal.PublisherState{{Publisher: 1, Have: 5, Durable: 3}}}, carries)
 			tt.record.Publisher = 1
 			if got := l.Decide(&tt.record, tt.durable); got != tt.want {
 				t.Errorf("decision %v, want %v", got, tt.want)
@@ -122,19 +122,19 @@ func TestDecide(t *testing.T) {
 func TestLinkDoesNotEcho(t *testing.T) {
 	l := linkTo(&Hello{}, nil)
 	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 3, Prev: 2}
-	l.Has(bm(1, 3))
-	l.Has(bm(1, 2))
+	l.Raise(bm(1, 3))
+	l.Raise(bm(1, 2))
 	if got := l.Decide(&r, 0); got != Skip {
 		t.Errorf("decision %v on what the peer has", got)
 	}
 }
 
 func TestFloors(t *testing.T) {
-	l := linkTo(&Hello{States: []journal.State{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
-	if got := l.Decide(&journal.Record{Publisher: 3, Sequence: 1}, 0); got != Introduce {
+	l := linkTo(&Hello{States: []journal.PublisherState{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
+	if got := l.Decide(&journal.Record{Publisher: 3, Sequence: 1}, 0); got != AddCheck {
 		t.Errorf("decision %v on the first record of a publisher", got)
 	}
-	gone := l.Floors([]journal.State{
+	gone := l.GoneMarkers([]journal.PublisherState{
 		{Publisher: 1, Have: 8, Floor: 7},
 		{Publisher: 2, Have: 9, Floor: 9},
 		{Publisher: 3, Have: 4, Floor: 4, RunningCRC: 77},
@@ -174,7 +174,7 @@ func TestRejoin(t *testing.T) {
 	hello := func(name string, have ...uint64) *Hello {
 		h := &Hello{Name: name, Outbound: true}
 		for i, n := range have {
-			h.States = append(h.States, journal.State{Publisher: uint64(i + 1), Have: n, Durable: n})
+			h.States = append(h.States, journal.PublisherState{Publisher: uint64(i + 1), Have: n, Durable: n})
 		}
 		return h
 	}
@@ -198,7 +198,7 @@ func TestRejoin(t *testing.T) {
 		{"has what we had told it that we have", true, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5))
-			r.Told("b", bm(1, 5))
+			r.NotExpected("b", bm(1, 5))
 		}, 20 * s, CaughtUp},
 		{"has more", false, func(r *Rejoin) {
 			r.Await("b", true)
@@ -285,7 +285,7 @@ func TestRejoin(t *testing.T) {
 func TestRejoinBothDamaged(t *testing.T) {
 	r := NewRejoin(10*time.Second, true)
 	r.Await("b", true)
-	r.Hello(0, &Hello{Name: "b", Outbound: true, Damaged: true, States: []journal.State{{Publisher: 1, Have: 79, Durable: 79}}})
+	r.Hello(0, &Hello{Name: "b", Outbound: true, Damaged: true, States: []journal.PublisherState{{Publisher: 1, Have: 79, Durable: 79}}})
 	r.Reached(bm(1, 49))
 	r.Reached(bm(2, 9)) // b lacks it
 	want := func(what string, o Outcome) {
@@ -295,23 +295,23 @@ func TestRejoinBothDamaged(t *testing.T) {
 		}
 	}
 	have := bookmark.Vector{1: 49, 2: 9}
-	r.Beat("b", true, false, true, nil, have)
+	r.Heartbeat("b", true, false, true, nil, have)
 	want("it has more", Waiting)
 	r.Appended(1, bm(1, 79))
 	r.Appended(1, bm(1, 100)) // found among the records that were set aside
-	r.Beat("b", true, false, true, nil, have)
+	r.Heartbeat("b", true, false, true, nil, have)
 	want("it lacks ours", Waiting)
 	r.Acked("b", bm(2, 9))
 	r.Acked("b", bm(1, 100))
 	want("no heartbeat yet", Waiting)
 	have = bookmark.Vector{1: 100, 2: 9}
-	r.Beat("b", true, false, true, []bookmark.Bookmark{bm(2, 20)}, have) // found behind ours
+	r.Heartbeat("b", true, false, true, []bookmark.Bookmark{bm(2, 20)}, have) // found behind ours
 	want("it has found more", Waiting)
 	r.Appended(2, bm(2, 20))
 	r.Acked("b", bm(2, 20))
-	r.Beat("b", true, true, true, nil, have)
+	r.Heartbeat("b", true, true, true, nil, have)
 	want("it has more to say", Waiting)
-	r.Beat("b", true, false, true, nil, have)
+	r.Heartbeat("b", true, false, true, nil, have)
 	want("neither has more", CaughtUp)
 }
 
@@ -326,15 +326,15 @@ func TestEchoes(t *testing.T) {
 		{200, 300, 180, 300},
 		{300, 300, 180, 300},
 	} {
-		if c.echoes(tt.from, tt.to); c.echo != (span{tt.wantFrom, tt.wantTo}) {
+		if c.noteEcho(tt.from, tt.to); c.echo != (span{tt.wantFrom, tt.wantTo}) {
 			t.Errorf("from %d to %d: %+v, want from %d to %d", tt.from, tt.to, c.echo, tt.wantFrom, tt.wantTo)
 		}
 	}
 }
 
-// Run accepts the messages that Decide would send, and the peer counts as having them.
+// SendRun accepts the messages that Decide would send, and the peer counts as having them.
 func TestLinkRun(t *testing.T) {
-	run := func(topics ...string) (all []record.Ordinary) {
+	run := func(topics ...string) (all []record.OrdinaryMessage) {
 		for i, topic := range topics {
 			r := message(1, uint64(5+i), "x")
 			r.Topic = []byte(topic)
@@ -365,7 +365,7 @@ func TestLinkRun(t *testing.T) {
 	} {
 		l := &Link{have: tt.have, carries: tt.carries}
 		had := l.have[1]
-		if got := l.Run(run(tt.topics...)); got != tt.want || l.have[1] != had+uint64(got) {
+		if got := l.SendRun(run(tt.topics...)); got != tt.want || l.have[1] != had+uint64(got) {
 			t.Errorf("%s: %d of a run, want %d; it has %d", tt.name, got, tt.want, l.have[1])
 		}
 	}

@@ -25,7 +25,7 @@ var ErrClosed = errors.New("links are closed")
 type Links struct {
 	o Options
 	clock
-	life
+	lifetime
 	ready      chan struct{}
 	wake       signal.Signal // makes watch look again
 	rejoining  atomic.Bool   // some peer is still awaited
@@ -33,16 +33,16 @@ type Links struct {
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
-	mu     sync.Mutex
-	closed bool
-	peers  map[string]*peer // destinations, and peers that may dial us; the map does not change
-	marks  *Watermarks
+	mu         sync.Mutex
+	closed     bool
+	peers      map[string]*peer // destinations, and peers that may dial us; the map does not change
+	watermarks *Watermarks
 	forgetting
 	connections
-	opening
-	questions
+	startup
+	notices
 	decrees
-	holds
+	heldPublishes
 	schedule
 }
 
@@ -52,8 +52,8 @@ type forgetting struct {
 	leaving bookmark.Vector     // publishers that all instances are about to forget, each with its have; replaced, never changed
 }
 
-// A life is the lifetime of the links' goroutines, and the progress of the instance's stop.
-type life struct {
+// A lifetime is the lifetime of the links' goroutines, and the progress of the instance's stop.
+type lifetime struct {
 	ctx  context.Context // ends when Close is called
 	stop context.CancelFunc
 	wg   sync.WaitGroup // the goroutines
@@ -67,7 +67,7 @@ type clock struct {
 	source func() time.Time // Options.Now; nil: the time of the process
 }
 
-// now returns the time since the links began. It runs for every record, so it reads only the
+// current returns the time since the links began. It runs for every record, so it reads only the
 // monotonic clock.
 func (c *clock) now() time.Duration {
 	if c.source != nil {
@@ -84,32 +84,32 @@ type scratch struct {
 
 // connections are the open connections.
 type connections struct {
-	conns []*conn // those whose peer is known, in the order of arrival; guarded by Links.mu
-	lobby lobby   // the others
+	conns   []*conn      // those whose peer is known, in the order of arrival; guarded by Links.mu
+	pending pendingConns // the others
 }
 
-// opening is the state until Ready is closed. It is guarded by Links.mu.
-type opening struct {
-	rejoin   *Rejoin
-	opened   bool    // ready is closed, or will be unless healing fails
-	outcome  Outcome // of rejoin, at the last look
-	member   membership
-	metOther bool // a peer is of another cluster
-	// saysIntact: the instance has become intact since it began to link, other than by founding.
-	saysIntact bool
+// startup is the state until Ready is closed. It is guarded by Links.mu.
+type startup struct {
+	rejoin          *Rejoin
+	serving         bool    // ready is closed, or will be unless healing fails
+	outcome         Outcome // of rejoin, at the last look
+	member          membership
+	metOtherCluster bool // a peer is of another cluster
+	// announcedIntact: the instance has become intact since it began to link, other than by founding.
+	announcedIntact bool
 }
 
-// questions are the notices that wait for answers. They are guarded by Links.mu.
-type questions struct {
-	asked     map[uint64]*question // by number
-	lastAsked uint64
+// notices are the notices that wait for answers. They are guarded by Links.mu.
+type notices struct {
+	pendingNotices map[uint64]*pendingNotice // by number
+	lastNotice     uint64
 }
 
 // A schedule says when watch looks next. It is guarded by Links.mu.
 type schedule struct {
-	looksAt    time.Duration // when it will look by itself; negative: never
-	lastPatrol time.Duration // when it last looked at absent destinations
-	after      []func()      // work to be done by unlock, without mu
+	nextStepAt      time.Duration // when it will look by itself; negative: never
+	lastAbsentCheck time.Duration // when it last looked at absent destinations
+	deferred        []func()      // work to be done by unlock, without mu
 }
 
 // Start starts linking. The instance may serve clients when Ready is closed. From the moment of
@@ -136,35 +136,35 @@ func newLinks(o Options) (*Links, error) {
 	l := &Links{
 		o: o, clock: clock{o.Now(), source},
 		ready: make(chan struct{}), wake: signal.New(),
-		peers:     make(map[string]*peer),
-		opening:   opening{rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil)},
-		questions: questions{asked: make(map[uint64]*question)},
-		decrees:   decrees{offers: make(map[uint64]*offer)},
+		peers:   make(map[string]*peer),
+		startup: startup{rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil)},
+		notices: notices{pendingNotices: make(map[uint64]*pendingNotice)},
+		decrees: decrees{decreeRounds: make(map[uint64]*decreeRound)},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.rejoining.Store(true)
-	if err := l.begin(); err != nil {
+	if err := l.prepare(); err != nil {
 		l.stop()
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	return l, nil
 }
 
-// begin adds the peers and prepares the journal for linking.
-func (l *Links) begin() error {
+// startHandshake adds the peers and prepares the journal for linking.
+func (l *Links) prepare() error {
 	if err := l.addDestinations(); err != nil {
 		return err
 	}
 	l.syncStatus.Store(uint32(l.syncStatusLocked()))
-	l.closeIntervals()
-	if err := l.beginAlone(); err != nil {
+	l.closeStaleIntervals()
+	if err := l.foundClusterAlone(); err != nil {
 		return err
 	}
 	l.rejoin.intact = l.Intact()
 	if l.Lone() {
 		return nil
 	}
-	return l.o.Journal.Merge()
+	return l.o.Journal.MergeAside()
 }
 
 func (o *Options) validate() error {
@@ -195,19 +195,19 @@ func (o *Options) validate() error {
 }
 
 func (o *Options) defaultHold() error {
-	if o.Hold > 0 || len(o.Destinations) == 0 {
+	if o.HoldBytes > 0 || len(o.Destinations) == 0 {
 		return nil
 	}
 	free, _, err := o.Journal.Space()
 	if err != nil {
 		return fmt.Errorf("free disk for absent destinations: %w", err)
 	}
-	o.Hold = max(free/2, 1)
+	o.HoldBytes = max(free/2, 1)
 	return nil
 }
 
 func (l *Links) addDestinations() error {
-	have, diverged, remembered := vectorOf(l.o.Journal.States()), l.o.Journal.AllDiverged(), remembered(l.o.Journal)
+	have, diverged, remembered := haveVector(l.o.Journal.States()), l.o.Journal.AllDiverged(), storedRoles(l.o.Journal)
 	lost := l.o.Journal.Decree().Lost
 	syncs := make([]bool, 0, len(l.o.Destinations))
 	for _, d := range l.o.Destinations {
@@ -216,13 +216,13 @@ func (l *Links) addDestinations() error {
 			return err
 		}
 		for publisher := range diverged {
-			p.progress.Acked(everything(publisher))
+			p.progress.Acked(maxBookmark(publisher))
 		}
 		p.progress.Begin(l.o.RejoinTimeout, have)
 		// Nobody knows how much it had acknowledged before this process started, so it holds back
 		// nothing that was in the journal then.
-		p.heldFrom = l.o.Journal.End()
-		if err := l.add(p, remembered, lost); err != nil {
+		p.neededFrom = l.o.Journal.End()
+		if err := l.addPeer(p, remembered, lost); err != nil {
 			return err
 		}
 		l.dests = append(l.dests, p)
@@ -231,22 +231,22 @@ func (l *Links) addDestinations() error {
 	if l.Lone() {
 		syncs = nil
 	}
-	l.marks = NewWatermarks(syncs)
+	l.watermarks = NewWatermarks(syncs)
 	for _, name := range l.o.Peers {
-		if err := l.add(&peer{name: name, index: -1, reason: "has not dialled yet"}, remembered, lost); err != nil {
+		if err := l.addPeer(&peer{name: name, index: -1, reason: "has not dialled yet"}, remembered, lost); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add adds a peer. The start waits for it if it replicates here.
-func (l *Links) add(p *peer, remembered map[string]memory, lost []string) error {
+// addPeer adds a peer. The start waits for it if it replicates here.
+func (l *Links) addPeer(p *peer, remembered map[string]linkRole, lost []string) error {
 	if p.name == "" || p.name == l.o.Name || l.peers[p.name] != nil {
 		return fmt.Errorf("destination or peer %q: the name is missing or in use", p.name)
 	}
 	l.peers[p.name] = p
-	if p.memory = remembered[p.name]; p.awaited() && !slices.Contains(lost, p.name) {
+	if p.role = remembered[p.name]; p.delaysStart() && !slices.Contains(lost, p.name) {
 		l.rejoin.Await(p.name, p.dest.Sync)
 	}
 	return nil
@@ -278,7 +278,7 @@ func (l *Links) Close() error {
 	l.closed = true
 	conns := slices.Clone(l.conns)
 	l.mu.Unlock()
-	conns = append(conns, l.lobby.close()...)
+	conns = append(conns, l.pending.close()...)
 
 	l.stop()
 	var err error
@@ -288,11 +288,11 @@ func (l *Links) Close() error {
 		}
 	}
 	for _, c := range conns {
-		c.fail(ErrClosed)
+		c.closeWith(ErrClosed)
 	}
 	l.wg.Wait()
 	if !again {
-		l.endIntervals()
+		l.closeOpenIntervals()
 	}
 	return err
 }
@@ -307,7 +307,7 @@ func (l *Links) Ready() <-chan struct{} { return l.ready }
 func (l *Links) CatchingUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.opened && l.outcome != CaughtUp && !failpoint.On(failpoint.R6NotSaid)
+	return l.serving && l.outcome != CaughtUp && !failpoint.On(failpoint.R6OpenNotReported)
 }
 
 // Appended tells the links of a record in the journal; of several records of one publisher it is
@@ -328,7 +328,7 @@ func (l *Links) Appended(publisher, sequence uint64) {
 	look := l.rejoin.Appended(now, b)
 	l.mu.Unlock()
 	if look {
-		l.look()
+		l.wakeWatch()
 	}
 }
 
@@ -337,31 +337,31 @@ func (l *Links) Appended(publisher, sequence uint64) {
 func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 	l.mu.Lock()
 	first, c := p.progress.Appended(now, b), p.conn
-	look := first && p.dest.Sync && l.looksLateLocked(p)
+	look := first && p.dest.Sync && l.stepsTooLateLocked(p)
 	l.mu.Unlock()
 	if look {
-		l.look()
+		l.wakeWatch()
 	}
 	switch {
-	case c == nil || c.covers(b):
+	case c == nil || c.peerHas(b):
 	case first && p.dest.Sync:
-		c.out.Inline()
+		c.out.WriteInline()
 	default:
 		c.out.Wake()
 	}
 }
 
-// looksLateLocked reports whether watch would by itself look later than p's downgrade is due.
-func (l *Links) looksLateLocked(p *peer) bool {
-	since, waits := l.oldestLocked(p)
-	due, ok := p.ack.Due(since, waits, l.spareLocked(p))
-	return ok && (l.looksAt < 0 || due < l.looksAt && !failpoint.On(failpoint.R5LooksLate))
+// stepsTooLateLocked reports whether watch would by itself look later than p's downgrade is due.
+func (l *Links) stepsTooLateLocked(p *peer) bool {
+	since, waits := l.oldestSinceLocked(p)
+	due, ok := p.ack.Due(since, waits, l.mayDowngradeLocked(p))
+	return ok && (l.nextStepAt < 0 || due < l.nextStepAt && !failpoint.On(failpoint.R5DowngradeNotReplanned))
 }
 
-// Durable tells the links of an fsync. It is meant for journal.Options.OnDurable. It queues the
+// DurableEnd tells the links of an fsync. It is meant for journal.Options.OnDurable. It queues the
 // fsynced sequences as link acks for the peers and reports the watermarks. idle: nothing was
 // appended meanwhile, so the caller has time to write a link ack itself.
-func (l *Links) Durable(moved []journal.Moved, idle bool) {
+func (l *Links) Durable(moved []journal.Advance, idle bool) {
 	if len(moved) == 0 {
 		return
 	}
@@ -372,14 +372,14 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 		for _, c := range l.conns {
 			c.ackLocked(bookmark.Bookmark(m))
 		}
-		l.noteSingleLocked(m.Publisher, m.Sequence)
+		l.extendIntervalsLocked(m.Publisher, m.Sequence)
 	}
 	conns = append(conns, l.conns...)
 	l.mu.Unlock()
-	l.watermark(publishers)
+	l.notifyWatermarks(publishers)
 	for _, c := range conns {
 		if idle && len(moved) == 1 {
-			c.out.Inline()
+			c.out.WriteInline()
 		} else {
 			c.out.Wake()
 		}
@@ -388,15 +388,15 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	l.scratch = scratch{publishers, conns}
 }
 
-// watermark reports that watermarks may have moved; nil: those of any publisher.
-func (l *Links) watermark(publishers []uint64) {
+// notifyWatermarks reports that watermarks may have moved; nil: those of any publisher.
+func (l *Links) notifyWatermarks(publishers []uint64) {
 	if l.o.OnWatermark != nil {
 		l.o.OnWatermark(publishers)
 	}
 }
 
-// look wakes the watch goroutine.
-func (l *Links) look() { l.wake.Set() }
+// closeIfAnswered wakes the watch goroutine.
+func (l *Links) wakeWatch() { l.wake.Set() }
 
 // durable returns durable(p).
 func (l *Links) durable(publisher uint64) uint64 {
@@ -416,7 +416,7 @@ func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 	local := l.durable(publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.capped(publisher, l.marks.Safe(publisher, local)), l.capped(publisher, l.marks.Settled(publisher, local))
+	return l.capAtDivergence(publisher, l.watermarks.Safe(publisher, local)), l.capAtDivergence(publisher, l.watermarks.Settled(publisher, local))
 }
 
 // Single reports whether acks are of level single at the moment: a sync destination is downgraded,
@@ -424,28 +424,28 @@ func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 func (l *Links) Single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marks.Single()
+	return l.watermarks.Single()
 }
 
-// Waits notes that from now on something waits for the message to be settled: a replayed
+// ExpectSettled notes that from now on something waits for the message to be settled: a replayed
 // duplicate, or a logon that is held back (R5).
-func (l *Links) Waits(publisher, sequence uint64) {
+func (l *Links) ExpectSettled(publisher, sequence uint64) {
 	if l.o.Journal.Diverged(publisher) > 0 {
 		return // nobody will acknowledge it
 	}
 	now, look := l.now(), false
 	l.mu.Lock()
 	for _, p := range l.dests {
-		if !p.dest.Sync || p.ack.Downgraded() || l.marks.Durable(p.index, publisher) >= sequence {
+		if !p.dest.Sync || p.ack.Downgraded() || l.watermarks.Durable(p.index, publisher) >= sequence {
 			continue
 		}
-		if p.progress.Asked(now, bookmark.Bookmark{Publisher: publisher, Sequence: sequence}) {
+		if p.progress.Awaited(now, bookmark.Bookmark{Publisher: publisher, Sequence: sequence}) {
 			look = true
 		}
 	}
 	l.mu.Unlock()
 	if look {
-		l.look()
+		l.wakeWatch()
 	}
 }
 
@@ -466,13 +466,13 @@ func (l *Links) linkedLocked() (conns []*conn) {
 	return conns
 }
 
-// Carried returns the topic patterns that every sync destination carries. Nil means all topics,
+// CarriedTopics returns the topic patterns that every sync destination carries. Nil means all topics,
 // also on a lone instance. Without a sync destination it is empty.
-func (l *Links) Carried() []string {
+func (l *Links) CarriedTopics() []string {
 	switch {
 	case l.Lone():
 		return nil
-	case l.marks.syncs == 0:
+	case l.watermarks.syncs == 0:
 		return []string{}
 	}
 	var carried []string
@@ -488,9 +488,9 @@ func (l *Links) Carried() []string {
 	return carried
 }
 
-// Held reports whether a destination still needs a segment with these highest sequences (R2, R5).
+// MustKeep reports whether a destination still needs a segment with these highest sequences (R2, R5).
 // It is meant for journal.Retention.
-func (l *Links) Held(highest bookmark.Vector) bool {
+func (l *Links) MustKeep(highest bookmark.Vector) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dests {

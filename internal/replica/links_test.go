@@ -145,7 +145,7 @@ func TestSafeOnlyAfterPeersSync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		b.disk.SyncDelay(300 * time.Millisecond)
+		b.disk.SetSyncDelay(300 * time.Millisecond)
 		a.publish(1, 1, 1)
 		w.eventually("b has it", func() bool { return b.have(1) == 1 })
 		w.now("it is durable at a only", func() bool { return a.l.durable(1) == 1 && b.l.durable(1) == 0 })
@@ -156,7 +156,7 @@ func TestSafeOnlyAfterPeersSync(t *testing.T) {
 		if b.l.durable(1) != 1 {
 			t.Error("safe before it was durable at b")
 		}
-		b.disk.SyncDelay(0)
+		b.disk.SetSyncDelay(0)
 	})
 }
 
@@ -174,7 +174,7 @@ func TestWatermarkVoidAtDisconnect(t *testing.T) {
 		}
 		// It comes back without the records that it had.
 		b.disk = memfs.New()
-		b.disk.SyncDelay(200 * time.Millisecond)
+		b.disk.SetSyncDelay(200 * time.Millisecond)
 		b.start()
 		w.eventually("connected", func() bool { return a.status("b").State != "down" })
 		w.now("still not safe", func() bool { return a.l.Safe(1) == 0 })
@@ -182,7 +182,7 @@ func TestWatermarkVoidAtDisconnect(t *testing.T) {
 		if b.l.durable(1) != 5 {
 			t.Error("safe before b has it")
 		}
-		b.disk.SyncDelay(0)
+		b.disk.SetSyncDelay(0)
 	})
 }
 
@@ -197,7 +197,7 @@ func TestElsewhere(t *testing.T) {
 		}
 		a, b := w.start("a", some("b")), w.start("b", some("a"))
 		w.linked(a, b)
-		a.disk.SyncDelay(time.Second)
+		a.disk.SetSyncDelay(time.Second)
 		a.publishTo("x", 1, 1, 2)
 		a.publishTo("y", 1, 3, 4)
 		a.publishTo("x", 1, 5, 5)
@@ -211,14 +211,14 @@ func TestElsewhere(t *testing.T) {
 			t.Errorf("b holds\n%s, want\n%s", got, want)
 		}
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
-		if c := a.l.Carried(); len(c) != 1 || c[0] != "x" {
+		if c := a.l.CarriedTopics(); len(c) != 1 || c[0] != "x" {
 			t.Errorf("carried: %v", c)
 		}
-		a.disk.SyncDelay(0)
+		a.disk.SetSyncDelay(0)
 	})
 }
 
-func mustState(i *instance, publisher uint64) journal.State {
+func mustState(i *instance, publisher uint64) journal.PublisherState {
 	s, known := i.j.State(publisher)
 	if !known {
 		i.w.t.Fatalf("%s does not know %d", i.name, publisher)
@@ -235,7 +235,7 @@ func TestFloorsForAWipedPeer(t *testing.T) {
 		a.publish(1, 1, 600)
 		a.publish(2, 1, 3)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 600 && a.l.Safe(2) == 3 })
-		n, err := a.j.Trim(journal.Retention{Bytes: 1, Held: a.l.Held})
+		n, err := a.j.Trim(journal.Retention{Bytes: 1, SegmentNeeded: a.l.MustKeep})
 		if err != nil || n == 0 {
 			t.Fatalf("trimmed %d segments: %v", n, err)
 		}
@@ -297,7 +297,7 @@ func TestHeld(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("c is linked", a.state("c", "live"))
 		a.publish(1, 1, 5)
-		held := func(s uint64) bool { return a.l.Held(map[uint64]uint64{1: s}) }
+		held := func(s uint64) bool { return a.l.MustKeep(map[uint64]uint64{1: s}) }
 		w.eventually("all have it", func() bool { return !held(5) })
 		w.Cut("a", "c")
 		a.publish(1, 6, 6)
@@ -311,7 +311,7 @@ func TestHeld(t *testing.T) {
 		}
 		w.Heal("a", "c")
 		w.eventually("c has it, too", func() bool { return !held(6) })
-		if a.l.Held(map[uint64]uint64{1: 6, 9: 1}) == false {
+		if a.l.MustKeep(map[uint64]uint64{1: 6, 9: 1}) == false {
 			t.Error("what no destination has is not held")
 		}
 		_ = c
@@ -325,7 +325,7 @@ func TestHold(t *testing.T) {
 		d.DowngradeAfter = time.Second
 		a := w.instance("a", func(o *Options) {
 			o.Destinations = []Destination{d}
-			o.Hold = 64 << 10
+			o.HoldBytes = 64 << 10
 		})
 		a.start()
 		b := w.start("b", to("a"))
@@ -339,7 +339,7 @@ func TestHold(t *testing.T) {
 			t.Fatal("given up below hold")
 		}
 		trim := func() int {
-			n, err := a.j.Trim(journal.Retention{Bytes: 1, Held: a.l.Held})
+			n, err := a.j.Trim(journal.Retention{Bytes: 1, SegmentNeeded: a.l.MustKeep})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -468,7 +468,7 @@ func TestFailedJournal(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		a.disk.SyncDelay(10 * time.Millisecond)
+		a.disk.SetSyncDelay(10 * time.Millisecond)
 		a.publish(1, 1, 1)
 		synctest.Wait()
 		a.publish(1, 2, 2) // it has been sent when its fsync begins
@@ -547,7 +547,7 @@ func TestStartRefusesBadOptions(t *testing.T) {
 }
 
 // Random publishing, cutting and killing: a message that was safe is never lost, and in the end
-// all instances hold the same messages.
+// allUnknown instances hold the same messages.
 func TestRandomFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -6,12 +6,12 @@ import "testing"
 // first that enough peers have answered, since it would take the answers for incomplete.
 func TestAllIsNotTakenForEnough(t *testing.T) {
 	for range 50_000 {
-		q, early := newQuestion(), make(chan bool)
+		q, early := newPendingNotice(), make(chan bool)
 		go func() {
 			<-q.enough
 			early <- !isClosed(q.done)
 		}()
-		q.look()
+		q.closeIfAnswered()
 		if <-early {
 			t.Fatal("nobody is left who has not answered, and it was told that somebody is")
 		}

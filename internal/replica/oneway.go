@@ -6,13 +6,13 @@ import "github.com/holdfast-mq/holdfast/internal/failpoint"
 // replicate back. Acknowledged messages are on two disks all the same. But messages published on
 // the other side stay there, so publishers pass over that side (R5).
 
-// noWayBack reports whether we replicate to the peer synchronously and it does not replicate back.
-func (p *peer) noWayBack() bool {
-	return p.dest.Sync && p.memory.known && !p.memory.inbound
+// notReplicatedBack reports whether we replicate to the peer synchronously and it does not replicate back.
+func (p *peer) notReplicatedBack() bool {
+	return p.dest.Sync && p.role.known && !p.role.inbound
 }
 
 // oneWay reports whether the peer replicates to us synchronously and we do not replicate back.
-func (p *peer) oneWay() bool { return p.memory.sync && !p.outbound() }
+func (p *peer) oneWay() bool { return p.role.sync && !p.outbound() }
 
 func (l *Links) anyOneWayLocked() bool {
 	for _, p := range l.peers {
@@ -23,9 +23,9 @@ func (l *Links) anyOneWayLocked() bool {
 	return false
 }
 
-// unequalHalves describes how the promises of a link's two directions differ. It is empty if they
+// describeAsymmetry describes how the promises of a link's two directions differ. It is empty if they
 // do not, or if the only direction is asynchronous.
-func unequalHalves(ours, theirs *Hello) string {
+func describeAsymmetry(ours, theirs *Hello) string {
 	switch {
 	case ours.Sync && !theirs.Outbound:
 		return "the peer does not replicate back: what is published there never gets here; name this instance in its replication.destinations"

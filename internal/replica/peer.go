@@ -23,40 +23,40 @@ type peer struct {
 
 	conn      *conn         // nil: the link is down
 	awaySince time.Duration // when the link went down, or the start
-	memory    memory
+	role      linkRole
 	processes
-	progress *Progress
-	ack      *AckState
-	behind   bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
-	refusals Refusals
-	reason   string           // why the link is down
-	givenUp  bool             // the peer no longer holds back segments
-	heldFrom journal.Position // the earliest position of a record that it has not acknowledged
-	equality equality
-	warned   string // the last warning about how the two directions differ
+	progress    *Progress
+	ack         *AckState
+	backlog     bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
+	refusals    Refusals
+	reason      string           // why the link is down
+	givenUp     bool             // the peer no longer holds back segments
+	neededFrom  journal.Position // the earliest position of a record that it has not acknowledged
+	equality    equality
+	lastWarning string // the last warning about how the two directions differ
 
-	single degraded // the interval in which it is left out
-	counts
+	degraded degradedInterval // the interval in which it is left out
+	counters
 }
 
-// counts are the counters for Status.
-type counts struct {
+// countsForEnough are the counters for Status.
+type counters struct {
 	sent, received atomic.Uint64 // records
 	refused        atomic.Uint64 // connections, and records on them
 	diverged       uint64        // publishers
 
-	differs map[uint64]bool // the publishers counted in diverged
+	differing map[uint64]bool // the publishers counted in diverged
 }
 
-// degraded is the interval during which a destination is left out.
-type degraded struct {
+// degradedInterval is the interval during which a destination is left out.
+type degradedInterval struct {
 	begin  time.Time
-	ranges map[uint64]journal.Range // settled without the destination
-	dirty  bool                     // not yet in the journal
+	ranges map[uint64]journal.PublisherRange // settled without the destination
+	dirty  bool                              // not yet in the journal
 }
 
-// widthParts is the number of moments into which the time until a downgrade is divided.
-const widthParts = maxBuckets
+// downgradeBuckets is the number of moments into which the time until a downgrade is divided.
+const downgradeBuckets = maxBuckets
 
 func newDestination(d Destination, index int) (*peer, error) {
 	topics := normalTopics(d.Topics)
@@ -66,7 +66,7 @@ func newDestination(d Destination, index int) (*peer, error) {
 	}
 	return &peer{
 		name: d.Name, dest: d, index: index, topics: topics, carries: carried.Contains,
-		progress: NewProgress(d.DowngradeAfter / widthParts),
+		progress: NewProgress(d.DowngradeAfter / downgradeBuckets),
 		ack:      NewAckState(d.DowngradeAfter, d.UpgradeWithin),
 		reason:   "not connected yet",
 	}, nil
@@ -87,9 +87,9 @@ func (p *peer) outbound() bool { return p.index >= 0 }
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
-		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(), Decree: l.o.Journal.Decree(), Closing: l.o.Journal.Closing(),
+		Damaged: l.o.Journal.Damage() != nil, CRCTopics: l.crcTopicsHash(), Decree: l.o.Journal.Decree(), GroupClock: l.o.Journal.GroupClock(),
 	}
-	l.tellCluster(h)
+	l.setClusterFields(h)
 	if p != nil && p.outbound() {
 		h.Outbound, h.Sync, h.Topics = true, p.dest.Sync, p.topics
 	}
@@ -105,10 +105,10 @@ func (l *Links) connected(c *conn) error {
 	if err := c.findDiverged(); err != nil { // before anything of its hello counts
 		return err
 	}
-	if err := l.o.Journal.HearClosing(c.theirs.Closing); err != nil { // before any record that it sends
+	if err := l.o.Journal.MergeGroupClock(c.theirs.GroupClock); err != nil { // before any record that it sends
 		return err
 	}
-	c.takePromises()
+	c.noteClosingInHello()
 	now := l.now()
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
@@ -117,52 +117,52 @@ func (l *Links) connected(c *conn) error {
 		return err
 	}
 	unequal, news := l.becomeUpLocked(p, c, now)
-	m := p.memory
-	l.unlock()
+	m := p.role
+	l.unlockAndNotify()
 
 	if news {
-		l.remember(c.theirs.Name, m)
+		l.storeRole(c.theirs.Name, m)
 	}
-	l.returned(c.theirs.Name)
+	l.noteReturned(c.theirs.Name)
 	if old != nil {
-		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
+		old.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
 	if unequal != "" {
 		l.o.Log.Warn(unequal, "peer", p.name)
 	}
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
-	l.reached()
-	l.setApartHere(c)
-	l.watermark(nil)
+	l.reportReached()
+	l.excludeDiverged(c)
+	l.notifyWatermarks(nil)
 	close(c.up)
 	c.out.Wake()
-	l.look()
+	l.wakeWatch()
 	return nil
 }
 
 // becomeUpLocked makes c the connection of p. unequal describes how the two directions differ; it
 // is empty if that was reported before. news reports whether the peer's half of the link differs
-// from its earlier hellos.
+// remoteHost its earlier hellos.
 func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
 	c.peer, p.conn = p, c
-	news, p.reason = p.memory.learn(c.theirs), ""
-	if p.stopSaid = (stopSaid{}); l.stopping.now() != running {
-		c.tellPhaseLocked()
+	news, p.reason = p.role.update(c.theirs), ""
+	if p.stopReport = (stopReport{}); l.stopping.current() != phaseRunning {
+		c.sendPhaseLocked()
 	}
-	p.linked(c.theirs.Run)
+	p.noteRun(c.theirs.Run)
 	if p.outbound() {
-		l.beginLocked(p, c)
+		l.beginDestinationLocked(p, c)
 	}
 	if l.rejoining.Load() {
 		l.rejoin.Hello(now, c.theirs)
 		for _, s := range c.ours.States {
-			l.rejoin.Told(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+			l.rejoin.NotExpected(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		}
 	}
-	if unequal = unequalHalves(c.ours, c.theirs); unequal == p.warned {
+	if unequal = describeAsymmetry(c.ours, c.theirs); unequal == p.lastWarning {
 		return "", news
 	}
-	p.warned = unequal
+	p.lastWarning = unequal
 	return unequal, news
 }
 
@@ -172,33 +172,33 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 	if l.closed {
 		return nil, nil, ErrClosed
 	}
-	if l.saysIntact && c.nobodyIntact() {
+	if l.announcedIntact && c.neitherIntact() {
 		return nil, nil, errIntact
 	}
 	for _, other := range l.peers {
-		if other.conn != nil && other.memory.inbound {
-			if err := CheckInto(c.theirs, other.name, other.conn.theirs.Topics); err != nil {
+		if other.conn != nil && other.role.inbound {
+			if err := CheckInboundTopics(c.theirs, other.name, other.conn.theirs.Topics); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
 	p = l.peers[c.theirs.Name]
-	return p, p.conn, l.replacesLocked(p, c)
+	return p, p.conn, l.checkReplaceLocked(p, c)
 }
 
-// replacesLocked returns an error if c may not replace the present connection of its peer: both
+// checkReplaceLocked returns an error if c may not replace the present connection of its peer: both
 // belong to the same process and cross, or c belongs to an earlier process.
-func (l *Links) replacesLocked(p *peer, c *conn) error {
+func (l *Links) checkReplaceLocked(p *peer, c *conn) error {
 	if p.conn == nil {
 		return nil
 	}
 	if p.conn.theirs.Run == c.theirs.Run {
-		if !Stays(c.dialler(), p.conn.dialler()) {
+		if !Replaces(c.dialler(), p.conn.dialler()) {
 			return &RefusedError{Code: refuseCrossed, Reason: "the other connection stays"}
 		}
 		return nil
 	}
-	back, news := p.comesBack(l.now(), c.theirs.Run)
+	back, news := p.noteReplaced(l.now(), c.theirs.Run)
 	if news {
 		l.o.Log.Error("two processes run under one name, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
 	}
@@ -208,10 +208,10 @@ func (l *Links) replacesLocked(p *peer, c *conn) error {
 	return nil
 }
 
-// beginLocked begins a destination's watermarks with the durable numbers of its hello.
-func (l *Links) beginLocked(p *peer, c *conn) {
+// beginDestinationLocked begins a destination's watermarks with the durable numbers of its hello.
+func (l *Links) beginDestinationLocked(p *peer, c *conn) {
 	durable, lost := make(bookmark.Vector, len(c.theirs.States)), 0
-	ours := c.kept()
+	ours := c.keptVector()
 	for _, s := range c.theirs.States {
 		durable[s.Publisher] = s.Durable
 	}
@@ -223,17 +223,17 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 	if lost > 0 {
 		l.o.Log.Warn("peer came back with less than it had acknowledged", "peer", p.name, "publishers", lost)
 	}
-	l.marks.Connected(p.index, durable)
+	l.watermarks.Connected(p.index, durable)
 	for publisher, s := range durable {
 		p.progress.Acked(bookmark.Bookmark{Publisher: publisher, Sequence: s})
 	}
-	p.behind = ours.Above(durable)
+	p.backlog = ours.Above(durable)
 	p.givenUp = false
 }
 
-// reached tells Rejoin how far the journal had come when the goal was set. Appended reports the
+// reportReached tells Rejoin how far the journal had come when the goal was set. Appended reports the
 // records since then.
-func (l *Links) reached() {
+func (l *Links) reportReached() {
 	if !l.rejoining.Load() {
 		return
 	}
@@ -247,14 +247,14 @@ func (l *Links) reached() {
 
 // disconnected handles the end of c.
 func (l *Links) disconnected(c *conn, cause error) {
-	l.lobby.leave(c)
-	if !c.collected {
+	l.pending.remove(c)
+	if !c.identified {
 		return
 	}
 	l.mu.Lock()
 	l.conns = without(l.conns, c)
-	l.unansweredLocked(c)
-	l.unofferedLocked(c)
+	l.dropFromNoticesLocked(c)
+	l.dropFromRoundsLocked(c)
 	p := c.peer
 	if p == nil || p.conn != c {
 		l.mu.Unlock()
@@ -263,33 +263,33 @@ func (l *Links) disconnected(c *conn, cause error) {
 	p.conn, p.awaySince = nil, l.now()
 	p.reason = cause.Error()
 	l.countRefusalLocked(p, cause)
-	l.lookAtStopLocked()
+	l.updateStopLocked()
 	var acked bookmark.Vector
 	if p.outbound() {
-		l.marks.Ended(p.index)
+		l.watermarks.Disconnected(p.index)
 		acked = p.progress.Acknowledged().Clone()
 	}
-	l.unlock()
+	l.unlockAndNotify()
 
 	if !errors.Is(cause, ErrClosed) {
 		l.o.Log.Warn("link is down", "peer", p.name, "reason", cause)
 	}
 	if p.outbound() {
-		l.holdFrom(p, acked)
+		l.findNeededFrom(p, acked)
 	}
-	l.watermark(nil)
-	l.look()
+	l.notifyWatermarks(nil)
+	l.wakeWatch()
 }
 
-// holdFrom finds the position from which an absent destination needs the journal.
-func (l *Links) holdFrom(p *peer, acked bookmark.Vector) {
+// findNeededFrom finds the position from which an absent destination needs the journal.
+func (l *Links) findNeededFrom(p *peer, acked bookmark.Vector) {
 	at, err := l.o.Journal.SeekVector(acked)
 	if err != nil {
 		l.o.Log.Error("looking for what an absent peer needs", "peer", p.name, "error", err)
 		return
 	}
 	l.mu.Lock()
-	p.heldFrom = at
+	p.neededFrom = at
 	l.mu.Unlock()
 }
 

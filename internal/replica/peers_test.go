@@ -112,7 +112,7 @@ func TestOnlyOneSideDials(t *testing.T) {
 func (l *Links) countConnections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.conns) + l.lobby.count()
+	return len(l.conns) + l.pending.count()
 }
 
 // However often connections cross, one stays.
@@ -194,14 +194,14 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// ask asks the peers and drops the early answers.
+// sendNotice asks the peers and drops the early answers.
 func (i *instance) ask(ctx context.Context, n Notice) Answers {
 	return i.l.AskPeers(ctx, n, func(Answers) {})
 }
 
 func same(a, b Answers) bool {
-	by := maps.Equal(a.By, b.By)
-	a.By, b.By = nil, nil
+	by := maps.Equal(a.HaveByPeer, b.HaveByPeer)
+	a.HaveByPeer, b.HaveByPeer = nil, nil
 	return by && reflect.DeepEqual(a, b)
 }
 
@@ -211,10 +211,10 @@ func TestNotices(t *testing.T) {
 		b := w.start("b", to("a"))
 		w.linked(a, b)
 		b.publish(7, 1, 3)
-		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Check: checkOf(7), Counter: 4, Instance: "a"}
+		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Check: checkOf(7), LogonCounter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) {
+		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, HaveByPeer: map[string]uint64{"b": 3}}) {
 			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
@@ -222,26 +222,26 @@ func TestNotices(t *testing.T) {
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, Coming: 3, All: true, Enough: true, By: map[string]uint64{"b": 3, "c": 3}}) || len(c.notices) != 1 {
+		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, AllAnswered: true, EnoughAnswered: true, HaveByPeer: map[string]uint64{"b": 3, "c": 3}}) || len(c.notices) != 1 {
 			t.Errorf("%+v, c was told %v", got, c.notices)
 		}
 		other := n
 		other.User = refusedUser
-		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, Coming: 3, All: true, Enough: true, Refused: true, By: map[string]uint64{"b": 3, "c": 3}}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, AllAnswered: true, EnoughAnswered: true, NameTaken: true, HaveByPeer: map[string]uint64{"b": 3, "c": 3}}) {
 			t.Errorf("%+v for a name of another user", got)
 		}
 		other.User = lostUser
-		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, Coming: 3, Lost: true}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, Outbid: true}) {
 			t.Errorf("%+v where sessions of others stay", got)
 		}
 		other = n
 		other.Check = checkOf(8)
-		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, Coming: 3, All: true, Enough: true, Other: true, By: map[string]uint64{"b": 3, "c": 3}}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, AllAnswered: true, EnoughAnswered: true, OtherPublisher: true, HaveByPeer: map[string]uint64{"b": 3, "c": 3}}) {
 			t.Errorf("%+v for the id of another publisher", got)
 		}
 		w.Pause("c")
 		began := time.Now()
-		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) || time.Since(began) < 500*time.Millisecond {
+		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, HaveByPeer: map[string]uint64{"b": 3}}) || time.Since(began) < 500*time.Millisecond {
 			t.Errorf("%+v after %v, want an end by ctx", got, time.Since(began))
 		}
 		w.Resume("c")
@@ -263,12 +263,12 @@ func TestNoticeToWhoSendsNothing(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("c is linked", a.state("c", "live"))
 		c.publish(7, 1, 3)
-		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, Have: 3, All: true, Enough: true, By: map[string]uint64{"b": 0, "c": 3}}) {
+		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, Have: 3, AllAnswered: true, EnoughAnswered: true, HaveByPeer: map[string]uint64{"b": 0, "c": 3}}) {
 			t.Errorf("%+v, want 3 there, and none to come", got)
 		}
 		c.close()
 		w.eventually("c is away", a.state("c", "down"))
-		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, Enough: true, By: map[string]uint64{"b": 0}}) {
+		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, EnoughAnswered: true, HaveByPeer: map[string]uint64{"b": 0}}) {
 			t.Errorf("%+v without c, want it to be enough", got)
 		}
 	})
@@ -280,12 +280,12 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 		a, b := w.pair()
 		w.linked(a, b)
 		w.Cut("a", "b")
-		if a.ask(t.Context(), Notice{Publisher: 1}).All {
+		if a.ask(t.Context(), Notice{Publisher: 1}).AllAnswered {
 			t.Error("answered by a peer that was away")
 		}
 		lone := w.instance("z", nil)
 		lone.start()
-		if got := lone.ask(t.Context(), Notice{}); !same(got, Answers{All: true, Enough: true}) {
+		if got := lone.ask(t.Context(), Notice{}); !same(got, Answers{AllAnswered: true, EnoughAnswered: true}) {
 			t.Errorf("alone: %+v", got)
 		}
 	})
@@ -341,7 +341,7 @@ func TestReadyWhenPeerStalls(t *testing.T) {
 		a := w.start("a", to("b"))
 		f := w.fake("b")
 		c := f.accept()
-		c.hello(&Hello{States: []journal.State{{Publisher: 1, Have: 5, Durable: 5}}})
+		c.hello(&Hello{States: []journal.PublisherState{{Publisher: 1, Have: 5, Durable: 5}}})
 		c.beat(time.Second, 9)
 		c.records(message(1, 1, "x")) // some progress
 		c.beat(time.Second, 9)
@@ -436,7 +436,7 @@ type fakeConn struct {
 	nc    net.Conn
 	fr    frameReader
 	enc   *encoder
-	shake *handshake
+	shake *authenticator
 }
 
 func (w *world) fake(name string) *fake {
@@ -462,7 +462,7 @@ func (f *fake) accept() *fakeConn {
 	c.open()
 	c.prove()
 	c.take(frameProof)
-	c.shake.said(c.take(frameHello))
+	c.shake.addHello(c.take(frameHello))
 	c.take(frameProof)
 	return c
 }
@@ -486,10 +486,10 @@ func (w *world) dial(from, to string) *fakeConn {
 // greeter returns a fake's connection on which nothing has been sent.
 func (w *world) greeter(nc net.Conn, dialled bool) *fakeConn {
 	return &fakeConn{w: w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder(),
-		shake: newHandshake(testSecret, dialled, nonce{byte(len(w.instances))})}
+		shake: newAuthenticator(testSecret, dialled, nonce{byte(len(w.instances))})}
 }
 
-// take reads a frame, which must be of type want.
+// handleFrame reads a frame, which must be of type want.
 func (c *fakeConn) take(want frameType) []byte {
 	c.w.t.Helper()
 	payload, err := c.fr.next()
@@ -509,12 +509,12 @@ func (c *fakeConn) takeOpen() {
 	if err := d.body(&theirs); err != nil {
 		c.w.t.Fatal(err)
 	}
-	c.shake.opened(theirs.nonce)
+	c.shake.setPeerNonce(theirs.nonce)
 }
 
 func (c *fakeConn) open() {
 	c.w.t.Helper()
-	c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[c.shake.place(c.shake.dialled)]})
+	c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[c.shake.index(c.shake.dialled)]})
 	c.send()
 }
 
@@ -524,11 +524,11 @@ func (c *fakeConn) prove() {
 	c.send()
 }
 
-// say sends a hello and proves it.
+// sendHello sends a hello and proves it.
 func (c *fakeConn) say(h *Hello) {
 	c.w.t.Helper()
 	c.enc.frame(frameHello, h)
-	c.shake.said(c.enc.finish()[frameHeader:])
+	c.shake.addHello(c.enc.finish()[frameHeader:])
 	c.send()
 	c.prove()
 }
@@ -579,18 +579,18 @@ func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
 	c.send()
 }
 
-// beat sends n heartbeats at intervals of d.
+// heartbeat sends n heartbeats at intervals of d.
 func (c *fakeConn) beat(d time.Duration, n int) {
 	c.w.t.Helper()
 	for range n {
 		pass(d)
-		c.enc.frame(frameHeartbeat, &beat{})
+		c.enc.frame(frameHeartbeat, &heartbeat{})
 		c.send()
 	}
 	pass(0)
 }
 
-// refusal reads until the instance refuses, and returns the refusal.
+// readRefusal reads until the instance refuses, and returns the refusal.
 func (c *fakeConn) refusal() *RefusedError {
 	c.w.t.Helper()
 	for {
@@ -609,7 +609,7 @@ func (c *fakeConn) refusal() *RefusedError {
 }
 
 // A record that cannot be taken ends the link with the reason. The second time in a row the link
-// counts as down and is tried again slowly (R2).
+// countsForEnough as down and is tried again slowly (R2).
 func TestRefusedRecords(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -685,7 +685,7 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
-// A refusal reaches a peer that had stopped reading, behind the frame that is being sent. Without
+// A readRefusal reaches a peer that had stopped reading, behind the frame that is being sent. Without
 // it the peer would try again as if the link was lost.
 func TestRefusedInAFrame(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -758,13 +758,13 @@ func TestDivergenceByHeartbeat(t *testing.T) {
 		c := f.accept()
 		c.hello(&Hello{})
 		a.publish(1, 1, 3)
-		c.enc.frame(frameHeartbeat, &beat{moved: []journal.State{{Publisher: 1, Have: 2, RunningCRC: 1}}})
+		c.enc.frame(frameHeartbeat, &heartbeat{moved: []journal.PublisherState{{Publisher: 1, Have: 2, RunningCRC: 1}}})
 		c.send()
 		pass(0)
 		if a.status("b").Diverged != 0 {
 			t.Fatal("compared at different numbers")
 		}
-		c.enc.frame(frameHeartbeat, &beat{moved: []journal.State{{Publisher: 1, Have: 3, RunningCRC: 1}}})
+		c.enc.frame(frameHeartbeat, &heartbeat{moved: []journal.PublisherState{{Publisher: 1, Have: 3, RunningCRC: 1}}})
 		c.send()
 		pass(0)
 		if a.status("b").Diverged != 1 || !a.logged("DIVERGED") {

@@ -16,7 +16,7 @@ const maxBuckets = 64
 type Progress struct {
 	begun   bucket          // in the journal at the start
 	written buckets         // written by this process
-	asked   buckets         // waited for again, whichever process wrote it
+	awaited buckets         // waited for again, whichever process wrote it
 	acked   bookmark.Vector // highest sequences acknowledged on any connection
 }
 
@@ -26,7 +26,7 @@ func NewProgress(width time.Duration) *Progress {
 	width = max(width, time.Millisecond)
 	return &Progress{
 		written: buckets{width: width, least: width},
-		asked:   buckets{width: width, least: width},
+		awaited: buckets{width: width, least: width},
 		acked:   make(bookmark.Vector),
 	}
 }
@@ -45,25 +45,25 @@ func (p *Progress) Appended(now time.Duration, b bookmark.Bookmark) (first bool)
 	if p.acked.Covers(b) {
 		return false
 	}
-	first = !p.waits()
+	first = !p.anyWaits()
 	p.written.add(now, b)
 	return first
 }
 
-// Asked adds a sequence that is waited for from now on, even if an earlier connection acknowledged
+// Awaited adds a sequence that is waited for from now on, even if an earlier connection acknowledged
 // it. It reports the same as Appended.
-func (p *Progress) Asked(now time.Duration, b bookmark.Bookmark) (first bool) {
-	first = !p.waits()
-	p.asked.add(now, b)
+func (p *Progress) Awaited(now time.Duration, b bookmark.Bookmark) (first bool) {
+	first = !p.anyWaits()
+	p.awaited.add(now, b)
 	return first
 }
 
 // Acked notes that the destination has everything up to b on its disk.
 func (p *Progress) Acked(b bookmark.Bookmark) {
 	p.acked.Raise(b)
-	p.begun.highest.Reach(b)
+	p.begun.highest.RemoveReached(b)
 	p.written.remove(b)
-	p.asked.remove(b)
+	p.awaited.remove(b)
 }
 
 // Acknowledged returns the highest sequences acknowledged on any connection of this process. The
@@ -75,7 +75,7 @@ func (p *Progress) Forget(publisher uint64) { delete(p.acked, publisher) }
 
 // Oldest returns when the oldest wait began, false if nothing waits.
 func (p *Progress) Oldest() (since time.Duration, waits bool) {
-	for _, b := range []*bucket{&p.begun, p.written.oldest(), p.asked.oldest()} {
+	for _, b := range []*bucket{&p.begun, p.written.oldest(), p.awaited.oldest()} {
 		if b != nil && len(b.highest) > 0 && (!waits || b.since < since) {
 			since, waits = b.since, true
 		}
@@ -83,14 +83,14 @@ func (p *Progress) Oldest() (since time.Duration, waits bool) {
 	return since, waits
 }
 
-func (p *Progress) waits() bool {
-	return len(p.begun.highest)+len(p.written.list)+len(p.asked.list) > 0
+func (p *Progress) anyWaits() bool {
+	return len(p.begun.highest)+len(p.written.list)+len(p.awaited.list) > 0
 }
 
 // Waiting returns all sequences that wait now.
 func (p *Progress) Waiting() bookmark.Vector {
 	all := p.begun.highest.Clone()
-	for _, list := range [][]bucket{p.written.list, p.asked.list} {
+	for _, list := range [][]bucket{p.written.list, p.awaited.list} {
 		for _, k := range list {
 			all.Merge(k.highest)
 		}
@@ -145,7 +145,7 @@ func (k *buckets) merge() {
 
 func (k *buckets) remove(b bookmark.Bookmark) {
 	k.list = slices.DeleteFunc(k.list, func(old bucket) bool {
-		if old.highest.Reach(b); len(old.highest) > 0 {
+		if old.highest.RemoveReached(b); len(old.highest) > 0 {
 			return false
 		}
 		k.spare = old.highest

@@ -59,11 +59,11 @@ func TestProgress(t *testing.T) {
 		}, 9 * s, 0},
 		{"unless it is asked for, from when it was", func(p *Progress) {
 			p.Acked(bm(1, 5))
-			p.Asked(2*s, bm(1, 4))
+			p.Awaited(2*s, bm(1, 4))
 		}, 9 * s, 7 * s},
 		{"asked for, and acknowledged by the new connection", func(p *Progress) {
 			p.Acked(bm(1, 5))
-			p.Asked(2*s, bm(1, 4))
+			p.Awaited(2*s, bm(1, 4))
 			p.Acked(bm(1, 5))
 		}, 9 * s, 0},
 	} {
@@ -125,7 +125,7 @@ func TestProgressAgainstTwin(t *testing.T) {
 		for pub, s := range written {
 			p.Acked(bm(pub, s))
 		}
-		if _, waits := p.Oldest(); waits || p.waits() {
+		if _, waits := p.Oldest(); waits || p.anyWaits() {
 			t.Fatal("something waits although all is acknowledged")
 		}
 	})
@@ -157,7 +157,7 @@ func TestProgressIsBounded(t *testing.T) {
 		}
 		p.Acked(bm(pub, 2000))
 	}
-	if p.waits() || p.written.width != 10*time.Millisecond {
+	if p.anyWaits() || p.written.width != 10*time.Millisecond {
 		t.Error("something waits, or is still remembered roughly")
 	}
 }

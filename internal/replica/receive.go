@@ -10,88 +10,88 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// take handles one frame.
-func (c *conn) take(payload []byte) error {
+// handleFrame handles one frame.
+func (c *conn) handleFrame(payload []byte) error {
 	t, d := c.dec.begin(payload), c.dec
-	take := c.takeFrame
-	if c.stage < metPeer {
-		take = c.takeGreeting
+	take := c.handleLinkFrame
+	if c.stage < handshakeDone {
+		take = c.handleHandshakeFrame
 	}
 	err := take(t, d)
 	if errors.Is(err, errFrame) {
-		return c.broken(err)
+		return c.explainReadError(err)
 	}
 	return err
 }
 
-func (c *conn) takeFrame(t frameType, d *decoder) error {
+func (c *conn) handleLinkFrame(t frameType, d *decoder) error {
 	switch t {
 	case frameRecords:
-		return c.takeRecords(d)
+		return c.handleRecords(d)
 	case frameAck:
 		c.moved = c.moved[:0]
 		err := d.body((*vectorFrame)(&c.moved))
 		if err == nil {
-			c.has(c.moved...)
-			c.l.acked(c, c.moved)
+			c.raisePeerHave(c.moved...)
+			c.l.handleAck(c, c.moved)
 		}
 		return err
 	case frameNotice:
-		return c.takeNotice(d)
+		return c.handleNotice(d)
 	case frameAnswer:
-		var a answer
+		var a noticeAnswer
 		err := d.body(&a)
 		if err == nil {
-			c.l.answered(c, a)
+			c.l.handleAnswer(c, a)
 		}
 		return err
 	case frameHeartbeat:
-		return c.takeBeat(d)
+		return c.handleHeartbeat(d)
 	case frameDecree:
-		return c.takeDecreeFrame(d)
+		return c.handleDecree(d)
 	case frameClosing:
-		return c.takeClosing(d)
+		return c.handleClosing(d)
 	case frameRefuse:
-		return refusal(d)
+		return readRefusal(d)
 	case frameDiverged:
-		return c.takeDiverged(d)
+		return c.handleDiverged(d)
 	case frameStopping:
-		return c.takeStopping(d)
+		return c.handleStopping(d)
 	}
 	return fmt.Errorf("%w: unknown type %d", errFrame, t)
 }
 
-// has raises the peer's vector.
-func (c *conn) has(moved ...bookmark.Bookmark) {
+// raisePeerHave raises the peer's vector.
+func (c *conn) raisePeerHave(moved ...bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range moved {
-		c.link.Has(b)
+		c.link.Raise(b)
 	}
 }
 
-// covers reports whether the peer has b, as far as is known.
-func (c *conn) covers(b bookmark.Bookmark) bool {
+// peerHas reports whether the peer has b, as far as is known.
+func (c *conn) peerHas(b bookmark.Bookmark) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.link.Have().Covers(b)
 }
 
-// takeRecords journals the records of a frame.
-func (c *conn) takeRecords(d *decoder) error {
+// handleRecords journals the records of a frame.
+func (c *conn) handleRecords(d *decoder) error {
 	c.moved = c.moved[:0]
 	records := 0
 	defer func() {
-		c.l.took(c, records)
-		if c.l.o.OnRaised != nil {
-			c.l.o.OnRaised(c.moved)
+		c.l.countReceived(c, records)
+		if c.l.o.OnReceived != nil {
+			c.l.o.OnReceived(c.moved)
 		}
 		c.batch.Notify()
 	}()
 	for rest := d.rest(); len(rest) > 0; {
-		n, size, err := c.takeRun(rest)
+		n, size, err := c.appendRun(rest)
 		if n == 0 && err == nil {
-			n, size, err = c.takeRecord(rest)
+			n, size, err = c.appendRecord(rest)
 		}
 		records, rest = records+n, rest[size:]
 		if err != nil {
@@ -101,44 +101,44 @@ func (c *conn) takeRecords(d *decoder) error {
 	return nil
 }
 
-// runMost is the most records that are journaled at once.
-const runMost = 64
+// maxRun is the most records that are journaled at once.
+const maxRun = 64
 
-// takeRun journals a run of ordinary messages from the beginning of rest, the unread part of a
-// frame. The messages are of one publisher, and this instance lacks each of them. takeRun returns
-// their number and their length in bytes, 0 if it leaves the first record to takeRecord.
-func (c *conn) takeRun(rest []byte) (records, size int, err error) {
-	run := c.look(rest)
+// appendRun journals a run of ordinary messages from the beginning of rest, the unread part of a
+// frame. The messages are of one publisher, and this instance lacks each of them. appendRun returns
+// their number and their length in bytes, 0 if it leaves the first record to appendRecord.
+func (c *conn) appendRun(rest []byte) (records, size int, err error) {
+	run := c.parseRun(rest)
 	defer clear(run) // the messages share the frame's memory
-	if len(run) == 0 || c.refusesFull(run[0].Publisher(), run[0].Sequence()) != nil {
+	if len(run) == 0 || c.checkDiskFull(run[0].Publisher(), run[0].Sequence()) != nil {
 		return 0, 0, nil
 	}
 	publisher, last := run[0].Publisher(), run[len(run)-1].Sequence()
-	c.comes(publisher, last)
+	c.noteIncoming(publisher, last)
 	taken, err := c.batch.AppendRun(bookmark.Check{}, run)
 	if taken.Records > 0 {
-		c.here(publisher, run[taken.Records-1].Sequence())
-		c.echoes(journal.Position(taken.From), journal.Position(taken.To))
+		c.noteAppended(publisher, run[taken.Records-1].Sequence())
+		c.noteEcho(journal.Position(taken.From), journal.Position(taken.To))
 	}
 	for _, o := range run[:taken.Records] {
 		size += record.LengthLen + len(o)
 	}
 	if err != nil {
-		err = c.notTaken(err)
+		err = c.appendError(err)
 	}
 	return taken.Records, size, err
 }
 
-// look returns the run at the beginning of rest. It may be empty.
-func (c *conn) look(rest []byte) (run []record.Ordinary) {
-	run = c.came[:0]
-	for next := uint64(0); len(run) < runMost; next++ {
+// closeIfAnswered returns the run at the beginning of rest. It may be empty.
+func (c *conn) parseRun(rest []byte) (run []record.OrdinaryMessage) {
+	run = c.runBuffer[:0]
+	for next := uint64(0); len(run) < maxRun; next++ {
 		raw, behind, whole := record.CutFramed(rest)
 		if !whole {
 			break
 		}
 		o, is := record.AsOrdinary(raw)
-		if !is || !o.Sound() {
+		if !is || !o.SumMatches() {
 			break
 		}
 		if len(run) == 0 {
@@ -150,12 +150,12 @@ func (c *conn) look(rest []byte) (run []record.Ordinary) {
 		}
 		run, rest = append(run, o), behind
 	}
-	c.came = run
+	c.runBuffer = run
 	return run
 }
 
-// takeRecord journals the first record of rest, the unread part of a frame.
-func (c *conn) takeRecord(rest []byte) (records, size int, err error) {
+// appendRecord journals the first record of rest, the unread part of a frame.
+func (c *conn) appendRecord(rest []byte) (records, size int, err error) {
 	raw, _, whole := record.CutFramed(rest)
 	if !whole {
 		return 0, 0, fmt.Errorf("%w: a record is cut", errFrame)
@@ -165,20 +165,20 @@ func (c *conn) takeRecord(rest []byte) (records, size int, err error) {
 		return 0, 0, err
 	}
 	defer func() { *r = journal.Record{} }() // the record shares the frame's memory
-	c.comes(r.Publisher, r.Sequence)
-	if err := c.refusesFull(r.Publisher, r.Sequence); err != nil {
+	c.noteIncoming(r.Publisher, r.Sequence)
+	if err := c.checkDiskFull(r.Publisher, r.Sequence); err != nil {
 		return 0, 0, err
 	}
 	verdict, err := c.batch.Append(r)
 	if err != nil {
-		return 0, 0, c.notTaken(err)
+		return 0, 0, c.appendError(err)
 	}
-	apart, err := c.judge(r, verdict)
+	apart, err := c.checkVerdict(r, verdict)
 	if err != nil {
 		return 0, 0, err
 	}
 	if !apart {
-		c.here(r.Publisher, r.Sequence)
+		c.noteAppended(r.Publisher, r.Sequence)
 	}
 	return 1, record.LengthLen + len(raw), nil
 }
@@ -187,31 +187,31 @@ func parse(raw []byte, r *journal.Record) error {
 	if err := record.Parse(raw, r); err != nil {
 		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
-	if !r.Sound() {
+	if !r.SumMatches() {
 		return &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("%d|%d is damaged", r.Publisher, r.Sequence)}
 	}
 	return nil
 }
 
-// comes notes that the peer has a record that is about to be journaled. That must happen before
+// noteIncoming notes that the peer has a record that is about to be journaled. That must happen before
 // our own sender can see the record.
-func (c *conn) comes(publisher, sequence uint64) {
+func (c *conn) noteIncoming(publisher, sequence uint64) {
 	c.l.camePlanted(publisher, sequence)
-	c.has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
+	c.raisePeerHave(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 }
 
-// echoes notes the part of the journal that holds messages from the peer.
-func (c *conn) echoes(from, to journal.Position) {
+// noteEcho notes the part of the journal that holds messages from the peer.
+func (c *conn) noteEcho(from, to journal.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if from != c.echo.to && !failpoint.On(failpoint.R2EchoTooFar) {
+	if from != c.echo.to && !failpoint.On(failpoint.R2EchoSkipsBetween) {
 		c.echo.from = from
 	}
 	c.echo.to = to
 }
 
-// here notes that the records up to sequence are in the journal now.
-func (c *conn) here(publisher, sequence uint64) {
+// noteAppended notes that the records up to sequence are in the journal now.
+func (c *conn) noteAppended(publisher, sequence uint64) {
 	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
 	if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
 		c.moved[n-1] = b
@@ -220,9 +220,9 @@ func (c *conn) here(publisher, sequence uint64) {
 	}
 }
 
-// refusesFull refuses a record that is new here if the disk is nearly full.
-func (c *conn) refusesFull(publisher, sequence uint64) error {
-	if c.l.o.Full == nil || !c.l.o.Full() {
+// checkDiskFull refuses a record that is new here if the disk is nearly full.
+func (c *conn) checkDiskFull(publisher, sequence uint64) error {
+	if c.l.o.DiskNearlyFull == nil || !c.l.o.DiskNearlyFull() {
 		return nil
 	}
 	if have, _ := c.l.o.Journal.State(publisher); sequence <= have.Have {
@@ -231,9 +231,9 @@ func (c *conn) refusesFull(publisher, sequence uint64) error {
 	return &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
 }
 
-// judge returns an error if the link must end because of a record that was not taken. apart
+// checkVerdict returns an error if the link must end because of a record that was not taken. apart
 // reports that the record was skipped because its publisher has diverged.
-func (c *conn) judge(r *journal.Record, verdict journal.Verdict) (apart bool, err error) {
+func (c *conn) checkVerdict(r *journal.Record, verdict journal.Verdict) (apart bool, err error) {
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	switch verdict {
 	case journal.Hole:
@@ -242,43 +242,43 @@ func (c *conn) judge(r *journal.Record, verdict journal.Verdict) (apart bool, er
 			"hole: %d|%d stands behind %d, and only %d is here", r.Publisher, r.Sequence, r.Prev, have.Have)}
 	case journal.OtherPublisher:
 		c.l.o.Log.Error("DIVERGED: a peer has another publisher under the same id", "peer", c.peer.name, "publisher", r.Publisher)
-		return true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
+		return true, c.l.noteDiverged([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
 	case journal.Differs:
 		c.l.o.Log.Error("DIVERGED: a peer has a message of the same identity with other content",
 			"peer", c.peer.name, "publisher", r.Publisher, "sequence", r.Sequence)
-		return true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: c.differsFrom(b)}})
+		return true, c.l.noteDiverged([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: c.firstUnproven(b)}})
 	}
 	return verdict == journal.Diverged, nil
 }
 
-// notTaken tells whether the journal's error is about its disk or about the record.
-func (c *conn) notTaken(err error) error {
+// appendError tells whether the journal's error is about its disk or about the record.
+func (c *conn) appendError(err error) error {
 	if c.l.o.Journal.Err() != nil || errors.Is(err, journal.ErrClosed) {
 		return fmt.Errorf("journal takes nothing more: %w", err)
 	}
 	return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 }
 
-// took counts the records that arrived from c's peer. c.moved has their highest sequences.
-func (l *Links) took(c *conn, records int) {
+// countReceived counts the records that arrived from c's peer. c.moved has their highest sequences.
+func (l *Links) countReceived(c *conn, records int) {
 	c.peer.received.Add(uint64(records))
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
 	for _, b := range c.moved {
-		c.received.Raise(b)
+		c.unacked.Raise(b)
 		if rejoining && l.rejoin.Appended(now, b) {
 			look = true
 		}
 	}
 	l.mu.Unlock()
 	if look {
-		l.look()
+		l.wakeWatch()
 	}
 	c.ackPlanted()
 }
 
-// acked handles a link ack: the sequences that the peer's disk has.
-func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
+// handleAck handles a link ack: the sequences that the peer's disk has.
+func (l *Links) handleAck(c *conn, moved []bookmark.Bookmark) {
 	p := c.peer
 	publishers := c.publishers[:0]
 	now := l.now()
@@ -289,40 +289,40 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	}
 	for _, b := range moved {
 		publishers = append(publishers, b.Publisher)
-		l.marks.Acked(p.index, b)
+		l.watermarks.Acked(p.index, b)
 		p.progress.Acked(b)
-		p.behind.Reach(b)
+		p.backlog.RemoveReached(b)
 		if l.rejoining.Load() {
 			l.rejoin.Acked(p.name, b)
 		}
 	}
 	c.publishers = publishers
-	if len(p.behind) == 0 {
+	if len(p.backlog) == 0 {
 		p.refusals.Progressed()
 	}
-	l.checkLocked(p, now)
-	single := l.marks.Single() // also by other destinations: settled without them has moved
-	l.unlock()
+	l.updateAckStateLocked(p, now)
+	single := l.watermarks.Single() // also by other destinations: settled without them has moved
+	l.unlockAndNotify()
 	if single {
-		l.noteSingle(publishers)
+		l.extendIntervals(publishers)
 	}
 	if p.dest.Sync {
-		l.watermark(publishers)
+		l.notifyWatermarks(publishers)
 	}
 	if l.rejoining.Load() {
-		l.look()
+		l.wakeWatch()
 	}
 }
 
-// takeBeat handles a heartbeat. It compares the peer's numbers and CRCs with ours.
-func (c *conn) takeBeat(d *decoder) error {
-	var b beat
+// handleHeartbeat handles a heartbeat. It compares the peer's numbers and CRCs with ours.
+func (c *conn) handleHeartbeat(d *decoder) error {
+	var b heartbeat
 	if err := d.body(&b); err != nil {
 		return err
 	}
-	c.l.noteTime(c.peer, b.wall)
-	if err := c.l.o.Journal.HearClosing(b.closing); err != nil {
-		return c.notTaken(err)
+	c.l.noteWallClock(c.peer, b.wall)
+	if err := c.l.o.Journal.MergeGroupClock(b.groupClock); err != nil {
+		return c.appendError(err)
 	}
 	moved, have := make([]bookmark.Bookmark, 0, len(b.moved)), make(bookmark.Vector)
 	for _, s := range b.moved {
@@ -332,15 +332,15 @@ func (c *conn) takeBeat(d *decoder) error {
 			have[s.Publisher] = bookmark.MaxSequence // no more records of it will come
 		}
 	}
-	c.has(moved...)
-	if err := c.l.compare(c, b.moved, b.damaged); err != nil {
+	c.raisePeerHave(moved...)
+	if err := c.l.compareStates(c, b.moved, b.damaged); err != nil {
 		return err
 	}
 	if c.l.rejoining.Load() {
 		c.l.mu.Lock()
-		c.l.rejoin.Beat(c.peer.name, b.damaged, b.more, c.ours.Outbound, moved, have)
+		c.l.rejoin.Heartbeat(c.peer.name, b.damaged, b.more, c.ours.Outbound, moved, have)
 		c.l.mu.Unlock()
-		c.l.look()
+		c.l.wakeWatch()
 	}
 	return nil
 }

@@ -23,17 +23,17 @@ const (
 )
 
 // Rejoin decides when a starting instance may serve clients (R6), and when a damaged journal has
-// everything that its peers can give (R8). Times count from the start of the process. A Rejoin is
+// maxBookmark that its peers can give (R8). Times count from the start of the process. A Rejoin is
 // not safe for concurrent use.
 type Rejoin struct {
 	timeout time.Duration
 	damaged bool
 	intact  bool // this instance is intact, so peers' lacks need not be known
-	peers   map[string]*rejoining
+	peers   map[string]*awaitedPeer
 }
 
-// rejoining is the state of one awaited peer.
-type rejoining struct {
+// awaitedPeer is the state of one awaited peer.
+type awaitedPeer struct {
 	sync     bool
 	met      bool            // it has said hello
 	goal     bookmark.Vector // sequences that it has and we lack
@@ -44,23 +44,23 @@ type rejoining struct {
 	// waits until neither has anything to give: until the peer has acknowledged all of ours, and a
 	// later heartbeat brought nothing new.
 	damaged bool
-	ours    bookmark.Vector
+	unacked bookmark.Vector
 	acked   bookmark.Vector
 
-	intact bool            // it has everything that it has acknowledged, as its hello said
-	lacks  bookmark.Vector // sequences that an intact peer has and we lack, whether or not it sends them
+	intact  bool            // it has everything that it has acknowledged, as its hello said
+	missing bookmark.Vector // sequences that an intact peer has and we lack, whether or not it sends them
 }
 
 // NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the wait for each peer.
 // While our journal is damaged, it bounds neither the wait for a sync destination nor that for a
 // first peer.
 func NewRejoin(timeout time.Duration, damaged bool) *Rejoin {
-	return &Rejoin{timeout: timeout, damaged: damaged, peers: make(map[string]*rejoining)}
+	return &Rejoin{timeout: timeout, damaged: damaged, peers: make(map[string]*awaitedPeer)}
 }
 
 // Await adds a peer to wait for. sync says whether it is a sync destination.
 func (r *Rejoin) Await(name string, sync bool) {
-	r.peers[name] = &rejoining{sync: sync, deadline: r.timeout}
+	r.peers[name] = &awaitedPeer{sync: sync, deadline: r.timeout}
 }
 
 // Forget notes that a peer will not come.
@@ -76,7 +76,7 @@ func (r *Rejoin) Forget(name string) {
 func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	p := r.peers[peer.Name]
 	if p == nil {
-		p = new(rejoining)
+		p = new(awaitedPeer)
 		r.peers[peer.Name] = p
 	}
 	want, durable := make(bookmark.Vector), make(bookmark.Vector)
@@ -84,9 +84,9 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 		want.Raise(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		durable[s.Publisher] = s.Durable
 	}
-	p.intact, p.lacks = peer.Intact, nil
+	p.intact, p.missing = peer.Intact, nil
 	if peer.Intact && !r.intact {
-		p.lacks = want.Clone()
+		p.missing = want.Clone()
 	}
 	if p.done {
 		return
@@ -95,18 +95,18 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 		p.deadline = now + r.timeout
 	}
 	p.met, p.goal = true, want
-	p.damaged, p.acked, p.ours = r.damaged && peer.Damaged, durable, make(bookmark.Vector)
+	p.damaged, p.acked, p.unacked = r.damaged && peer.Damaged, durable, make(bookmark.Vector)
 	if !peer.Outbound {
 		p.goal, p.damaged = nil, false // nothing comes from it
 	}
 }
 
-// Told notes that our hello has told a peer that we have everything up to b. The peer will not
+// NotExpected notes that our hello has told a peer that we have everything up to b. The peer will not
 // send that, even if retention has forgotten the publisher here since.
-func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
+func (r *Rejoin) NotExpected(name string, b bookmark.Bookmark) {
 	if p := r.peers[name]; p != nil {
-		p.goal.Reach(b)
-		p.lacks.Reach(b)
+		p.goal.RemoveReached(b)
+		p.missing.RemoveReached(b)
 	}
 }
 
@@ -114,10 +114,10 @@ func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
 // changed. It does not count as progress.
 func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
-		p.give(b)
-		for _, goal := range [...]bookmark.Vector{p.goal, p.lacks} {
+		p.expectAck(b)
+		for _, goal := range [...]bookmark.Vector{p.goal, p.missing} {
 			if len(goal) > 0 {
-				goal.Reach(b)
+				goal.RemoveReached(b)
 				changed = changed || len(goal) == 0
 			}
 		}
@@ -135,10 +135,10 @@ func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool)
 	return r.Reached(b)
 }
 
-// give notes a sequence that a damaged peer has yet to acknowledge.
-func (p *rejoining) give(b bookmark.Bookmark) {
+// record notes a sequence that a damaged peer has yet to acknowledge.
+func (p *awaitedPeer) expectAck(b bookmark.Bookmark) {
 	if p.damaged && !p.acked.Covers(b) {
-		p.ours.Raise(b)
+		p.unacked.Raise(b)
 	}
 }
 
@@ -149,13 +149,13 @@ func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 		return
 	}
 	p.acked.Raise(b)
-	p.ours.Reach(b)
+	p.unacked.RemoveReached(b)
 }
 
-// Beat notes a peer's heartbeat. damaged: its journal is still damaged. moved are its numbers of
+// Heartbeat notes a peer's heartbeat. damaged: its journal is still damaged. moved are its numbers of
 // the publishers that moved, have our numbers of the same ones. more: other publishers moved as
 // well. gives says whether we send records to the peer.
-func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.Bookmark, have bookmark.Vector) {
+func (r *Rejoin) Heartbeat(name string, damaged, more, gives bool, moved []bookmark.Bookmark, have bookmark.Vector) {
 	p := r.peers[name]
 	if p == nil || p.done || !p.damaged {
 		return
@@ -165,7 +165,7 @@ func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.B
 			p.goal.Raise(b)
 		}
 	}
-	quiet := !more && len(p.goal) == 0 && (len(p.ours) == 0 || !gives)
+	quiet := !more && len(p.goal) == 0 && (len(p.unacked) == 0 || !gives)
 	if !damaged || quiet {
 		p.damaged = false
 	}
@@ -197,21 +197,21 @@ func (r *Rejoin) Outcome(now time.Duration) Outcome {
 	return CaughtUp
 }
 
-func (p *rejoining) expired(now time.Duration) bool {
+func (p *awaitedPeer) expired(now time.Duration) bool {
 	return now >= p.deadline && !failpoint.On(failpoint.R6WaitForEver)
 }
 
-// Whole reports whether the journal has everything that some intact peer had.
-func (r *Rejoin) Whole() bool {
+// Complete reports whether the journal has everything that some intact peer had.
+func (r *Rejoin) Complete() bool {
 	for _, p := range r.peers {
-		if p.intact && len(p.lacks) == 0 {
+		if p.intact && len(p.missing) == 0 {
 			return true
 		}
 	}
 	return false
 }
 
-func vectorOf(states []journal.State) bookmark.Vector {
+func haveVector(states []journal.PublisherState) bookmark.Vector {
 	v := make(bookmark.Vector, len(states))
 	for _, s := range states {
 		v[s.Publisher] = s.Have
@@ -229,8 +229,8 @@ func (r *Rejoin) Due(now time.Duration) (at time.Duration, ok bool) {
 	return at, ok
 }
 
-// Missing returns the sorted names of the peers that are still awaited.
-func (r *Rejoin) Missing() []string {
+// Awaited returns the sorted names of the peers that are still awaited.
+func (r *Rejoin) Awaited() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(r.peers)) {
 		if !r.peers[name].done {

@@ -32,7 +32,7 @@ func TestStartWithoutAnAsyncDestination(t *testing.T) {
 		if w.now("ready", a.isReady); a.l.CatchingUp() {
 			t.Error("a is catching up with an asynchronous destination that is away")
 		}
-		if answers := a.ask(t.Context(), Notice{Publisher: 9}); answers.All || !answers.Enough {
+		if answers := a.ask(t.Context(), Notice{Publisher: 9}); answers.AllAnswered || !answers.EnoughAnswered {
 			t.Errorf("answers %+v: c has not been asked whether it knows the publisher", answers)
 		}
 	})
@@ -110,7 +110,7 @@ func TestStartWithAnEmptyDisk(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if answers := a.ask(ctx, Notice{Publisher: 9}); answers.All {
+		if answers := a.ask(ctx, Notice{Publisher: 9}); answers.AllAnswered {
 			t.Error("b has answered, and is away")
 		}
 	})

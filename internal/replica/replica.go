@@ -15,7 +15,7 @@ import (
 type Destination struct {
 	Name           string
 	Address        string        // empty: the peer dials us
-	Sync           bool          // counts for acks
+	Sync           bool          // counters for acks
 	Topics         []string      // topics or patterns, as topic.Parse reads them; nil: all
 	DowngradeAfter time.Duration // 0: never
 	UpgradeWithin  time.Duration // 0: half of DowngradeAfter
@@ -36,16 +36,16 @@ type Options struct {
 	Secret       []byte                                                      // SecretBytes bytes, the same on all instances of the group; nil: a peer's name is believed without proof
 	Bootstrap    bool                                                        // an empty journal without a cluster id begins a group at once
 	MinSync      int                                                         // least number of counting sync destinations; a downgrade below it does not happen
-	Hold         int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
+	HoldBytes    int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
 	RejoinTimeout time.Duration    // bound on the wait for a peer at the start (R6); default 10s
 	Heartbeat     time.Duration    // default 500ms; a link is lost after four intervals without a byte
 	Log           *slog.Logger     // default: nothing is logged
 	Now           func() time.Time // default time.Now
 	Wall          func() time.Time // the wall clock, compared with the peers' clocks; default Now
-	// Full reports that the disk is nearly full. The links then refuse records, which ends the
+	// DiskNearlyFull reports that the disk is nearly full. The links then refuse records, which ends the
 	// link that brings them. Nil: never full.
-	Full func() bool
+	DiskNearlyFull func() bool
 
 	// OnWatermark is called when safe or settled of publishers may have moved. Nil means any
 	// publisher, also when a peer connects or disconnects. It must not block. The slice is valid
@@ -56,9 +56,9 @@ type Options struct {
 	// OnStart is called by Start before anything else happens. It hands over the Links for the
 	// other callbacks to use.
 	OnStart func(*Links)
-	// OnRaised is called when a peer has sent records of publishers up to these sequences. It must
+	// OnReceived is called when a peer has sent records of publishers up to these sequences. It must
 	// not block. The slice is valid until it returns.
-	OnRaised func(moved []bookmark.Bookmark)
+	OnReceived func(moved []bookmark.Bookmark)
 	// OnDiverged is called when publishers have been found to have diverged (R11), each with the
 	// first number that is not proven equal. It must not block.
 	OnDiverged func(diverged []bookmark.Bookmark)

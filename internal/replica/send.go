@@ -23,10 +23,10 @@ func (c *conn) write() {
 	err := c.out.Run()
 	c.sender.close()
 	if err != nil {
-		c.fail(fmt.Errorf("link lost: %w", err))
+		c.closeWith(fmt.Errorf("link lost: %w", err))
 		return
 	}
-	if c.farewell() != nil {
+	if c.finalFrame() != nil {
 		if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
@@ -39,26 +39,26 @@ func (c *conn) write() {
 // that calls Fill: that of write, or one that has appended a record or made it durable and sends
 // inline.
 type sender struct {
-	c        *conn
-	enc      *encoder
-	turn     func(*sender) (busy bool, err error) // makes the next frames, at first those of the greeting
-	states   []journal.State                      // those of our hello that are not sent yet
-	follower *journal.Follower                    // nil: we do not replicate to the peer
-	record   journal.Record                       // the next record to be sent
-	held     bool                                 // record has been read and not sent yet
-	raw      []byte                               // encoding of a marker
-	first    []byte                               // encoding of a record with its check added
-	moved    []bookmark.Bookmark                  // memory that sendAcks reuses
-	floors   []journal.State                      // to be sent once the cursor has passed passed; nil: already sent
-	passed   journal.Position
-	markers  []journal.Record // markers of floors, to be sent before any other record
-	trimmed  bool             // retention overtook the follower
-	beatAt   time.Time        // when the next heartbeat is due
-	beatDue  bool
+	c             *conn
+	enc           *encoder
+	nextFrames    func(*sender) (busy bool, err error) // makes the next frames, at first those of the greeting
+	states        []journal.PublisherState             // those of our hello that are not sent yet
+	follower      *journal.Follower                    // nil: we do not replicate to the peer
+	record        journal.Record                       // the next record to be sent
+	recordPending bool                                 // record has been read and not sent yet
+	raw           []byte                               // encoding of a marker
+	introduced    []byte                               // encoding of a record with its check added
+	moved         []bookmark.Bookmark                  // linkRole that sendAcks reuses
+	floors        []journal.PublisherState             // to be sent once the cursor has passed passed; nil: already sent
+	floorsAfter   journal.Position
+	markers       []journal.Record // markers of floors, to be sent before any other record
+	trimmed       bool             // retention overtook the follower
+	heartbeatAt   time.Time        // when the next heartbeat is due
+	heartbeatDue  bool
 }
 
 func newSender(c *conn) *sender {
-	return &sender{c: c, enc: newEncoder(), turn: (*sender).greet}
+	return &sender{c: c, enc: newEncoder(), nextFrames: (*sender).sendHandshake}
 }
 
 func (s *sender) close() {
@@ -69,89 +69,89 @@ func (s *sender) close() {
 
 // Fill implements outbound.Source.
 func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err error) {
-	if inline && !s.suitsInline() {
+	if inline && !s.canSendInline() {
 		return b, outbound.Again, nil
 	}
 	if !inline {
-		s.tick(s.c.l.o.Now())
+		s.scheduleHeartbeat(s.c.l.o.Now())
 	}
-	busy, err := s.appendTurn(b)
-	next = s.beatAt
+	busy, err := s.appendFrames(b)
+	next = s.heartbeatAt
 	if busy {
 		next = outbound.Again
 	}
 	return s.enc.all(), next, err
 }
 
-// suitsInline reports whether the next turn sends neither floors nor markers before the records,
+// canSendInline reports whether the next turn sends neither floors nor markers before the records,
 // and the connection has not ended.
-func (s *sender) suitsInline() bool {
+func (s *sender) canSendInline() bool {
 	return !s.trimmed && s.floors == nil && len(s.markers) == 0 && !isClosed(s.c.done)
 }
 
-// tick notes when a heartbeat is due.
-func (s *sender) tick(now time.Time) {
-	if now.Before(s.beatAt) {
+// scheduleHeartbeat notes when a heartbeat is due.
+func (s *sender) scheduleHeartbeat(now time.Time) {
+	if now.Before(s.heartbeatAt) {
 		return
 	}
-	s.beatDue = !s.beatAt.IsZero()
-	s.beatAt = now.Add(s.c.l.o.Heartbeat)
+	s.heartbeatDue = !s.heartbeatAt.IsZero()
+	s.heartbeatAt = now.Add(s.c.l.o.Heartbeat)
 }
 
-// appendTurn appends one turn to b. For a connection that has been ended it appends the farewell
+// appendFrames appends one turn to b. For a connection that has been ended it appends the farewell
 // and returns io.EOF.
-func (s *sender) appendTurn(b []byte) (busy bool, err error) {
+func (s *sender) appendFrames(b []byte) (busy bool, err error) {
 	s.enc.appendTo(b)
 	if isClosed(s.c.done) {
-		s.enc.add(s.c.farewell())
+		s.enc.add(s.c.finalFrame())
 		return false, io.EOF
 	}
-	busy, err = s.turn(s)
+	busy, err = s.nextFrames(s)
 	if err != nil {
-		s.c.fail(err)
+		s.c.closeWith(err)
 	}
 	return busy, err
 }
 
-// greet sends the frames of the greeting. When conn.greet is closed, our states come next.
-func (s *sender) greet() (busy bool, err error) {
-	all := isClosed(s.c.greet) // checked before the frames are taken, since the hello is one of them
-	s.sendQueued(&s.c.mu, &s.c.first)
+// statesReady sends the frames of the greeting. When conn.statesReady is closed, our states come next.
+func (s *sender) sendHandshake() (busy bool, err error) {
+	all := isClosed(s.c.statesReady) // checked before the frames are taken, since the hello is one of them
+	s.sendQueued(&s.c.mu, &s.c.handshakeFrames)
 	if !all {
 		return false, nil
 	}
-	s.states, s.turn = s.c.ours.States, (*sender).tellStates
+	s.states, s.nextFrames = s.c.ours.States, (*sender).sendStates
 	return true, nil
 }
 
-// tellStates sends one frame of states.
-func (s *sender) tellStates() (busy bool, err error) {
+// sendStates sends one frame of states.
+func (s *sender) sendStates() (busy bool, err error) {
 	n := min(len(s.states), statesBatch)
 	s.enc.frame(frameStates, &statesFrame{n == len(s.states), s.states[:n]})
 	s.enc.keep()
 	if s.states = s.states[n:]; len(s.states) == 0 {
-		s.turn = (*sender).meet
+		s.nextFrames = (*sender).startStream
 	}
 	return true, nil
 }
 
-// meet starts the stream once the connection is its peer's.
-func (s *sender) meet() (busy bool, err error) {
+// reset starts the stream once the connection is its peer's.
+func (s *sender) startStream() (busy bool, err error) {
 	if !isClosed(s.c.up) {
 		return false, nil
 	}
-	s.turn = (*sender).stream
+	s.nextFrames = (*sender).stream
 	s.c.out.Greeted()
 	if !s.c.ours.Outbound {
 		return true, nil
 	}
-	return true, s.begin()
+	return true, s.openCursor()
 }
 
-// begin opens the cursor at the position that the peer's vector determines. It sends no gone
+// startHandshake opens the cursor at the position that the peer's vector determines. It sends no gone
 // markers yet: a floor may come from a marker, and the journal may have records before that marker
 // which the peer still lacks.
-func (s *sender) begin() error {
+func (s *sender) openCursor() error {
 	j := s.c.l.o.Journal
 	s.c.mu.Lock()
 	have := s.c.link.Have().Clone()
@@ -165,13 +165,13 @@ func (s *sender) begin() error {
 	}
 	s.follower = j.Follow(from, journal.Appended)
 	// The order matters: the follower notices whatever retention removes from now on.
-	s.floors, s.passed = open(forgotten(s.c.ours.States, j.States()), s.c.ours.States, have), j.End()
+	s.floors, s.floorsAfter = withoutForgotten(addForgotten(s.c.ours.States, j.States()), s.c.ours.States, have), j.End()
 	return nil
 }
 
-// forgotten adds to the states now those that our hello told and that the journal has forgotten
+// addForgotten adds to the states now those that our hello told and that the journal has forgotten
 // since. The peer waits for them and gets the floor.
-func forgotten(told, now []journal.State) []journal.State {
+func addForgotten(told, now []journal.PublisherState) []journal.PublisherState {
 	known := make(map[uint64]bool, len(now))
 	for _, s := range now {
 		known[s.Publisher] = true
@@ -185,27 +185,27 @@ func forgotten(told, now []journal.State) []journal.State {
 	return now
 }
 
-// leftOver finds the floors of publishers without records in the journal, once the cursor has
+// queueFloorMarkers finds the floors of publishers without records in the journal, once the cursor has
 // passed the end that the journal had when the cursor was opened.
-func (s *sender) leftOver() {
-	if s.floors == nil || s.follower.Position() < s.passed {
+func (s *sender) queueFloorMarkers() {
+	if s.floors == nil || s.follower.Position() < s.floorsAfter {
 		return
 	}
-	s.markers, s.floors = s.c.floors(s.floors), nil
+	s.markers, s.floors = s.c.goneMarkers(s.floors), nil
 }
 
-// floors returns gone markers for the floors that the peer has not reached.
-func (c *conn) floors(states []journal.State) []journal.Record {
+// goneMarkers returns gone markers for the floors that the peer has not reached.
+func (c *conn) goneMarkers(states []journal.PublisherState) []journal.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.link.Floors(states)
+	return c.link.GoneMarkers(states)
 }
 
-// gone sends one frame of gone markers.
-func (s *sender) gone() error {
+// sendGoneMarkers sends one frame of gone markers.
+func (s *sender) sendGoneMarkers() error {
 	s.enc.begin(frameRecords)
 	for len(s.markers) > 0 && s.enc.payload() < batchBytes {
-		if err := s.add(&s.markers[0]); err != nil {
+		if err := s.addMarker(&s.markers[0]); err != nil {
 			return err
 		}
 		s.markers = s.markers[1:]
@@ -214,43 +214,43 @@ func (s *sender) gone() error {
 	return nil
 }
 
-// add puts a marker of our own into the batch.
-func (s *sender) add(r *journal.Record) error {
+// addPeer puts a marker of our own into the batch.
+func (s *sender) addMarker(r *journal.Record) error {
 	raw, err := record.Append(s.raw[:0], r)
 	if err != nil {
 		return err
 	}
 	s.raw = raw
-	s.put(r, raw)
+	s.addRecord(r, raw)
 	return nil
 }
 
-func (s *sender) put(r *journal.Record, raw []byte) {
+func (s *sender) addRecord(r *journal.Record, raw []byte) {
 	s.enc.record(raw)
-	s.c.has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+	s.c.raisePeerHave(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
 // stream sends all pending frames, at most one of them with records. It reports whether there may
 // be more.
 func (s *sender) stream() (busy bool, err error) {
 	s.sendAcks()
-	if s.beatDue {
-		s.beatDue = false
-		s.beat()
+	if s.heartbeatDue {
+		s.heartbeatDue = false
+		s.sendHeartbeat()
 	}
 	switch {
 	case s.follower == nil:
 		return false, nil
 	case len(s.markers) > 0:
-		return true, s.gone()
+		return true, s.sendGoneMarkers()
 	case s.trimmed:
 		s.trimmed = false
 		s.close()
-		if err := s.begin(); err != nil {
+		if err := s.openCursor(); err != nil {
 			return false, err
 		}
 	}
-	sent, more, err := s.batch()
+	sent, more, err := s.fillBatch()
 	if err != nil {
 		return false, err
 	}
@@ -258,7 +258,7 @@ func (s *sender) stream() (busy bool, err error) {
 		s.c.peer.sent.Add(uint64(sent))
 		s.enc.keep()
 	}
-	s.leftOver()
+	s.queueFloorMarkers()
 	return more || len(s.markers) > 0, nil
 }
 
@@ -281,7 +281,7 @@ func (s *sender) reintroduce() {
 	s.c.reopened = nil
 	s.c.l.mu.Unlock()
 	if len(reopened) > 0 {
-		s.markers = append(s.markers, s.c.floors(reopened)...)
+		s.markers = append(s.markers, s.c.goneMarkers(reopened)...)
 	}
 }
 
@@ -307,15 +307,15 @@ func (s *sender) sendAcks() {
 	}
 }
 
-// batch fills a frame with the next records. It returns their number and whether there may be
+// fillBatch fills a frame with the next records. It returns their number and whether there may be
 // more.
-func (s *sender) batch() (sent int, more bool, err error) {
+func (s *sender) fillBatch() (sent int, more bool, err error) {
 	s.enc.begin(frameRecords)
 	for range scanStep {
 		if s.enc.payload() >= batchBytes {
 			return sent, true, nil
 		}
-		if !s.held {
+		if !s.recordPending {
 			s.skipEchoes()
 			ok, err := s.follower.Next(&s.record)
 			if errors.Is(err, journal.ErrTrimmed) {
@@ -329,9 +329,9 @@ func (s *sender) batch() (sent int, more bool, err error) {
 				return sent, false, nil
 			}
 		}
-		n, wait, err := s.next(&s.record)
+		n, wait, err := s.addNext(&s.record)
 		sent += n
-		if s.held = wait; wait || err != nil {
+		if s.recordPending = wait; wait || err != nil {
 			return sent, false, err
 		}
 		if n > 0 {
@@ -354,12 +354,12 @@ func (s *sender) skipEchoes() {
 
 // sendRun puts the messages into the batch that directly follow one that is in it.
 func (s *sender) sendRun(publisher, from uint64) (sent int) {
-	run := s.follower.Ahead(publisher, from)
+	run := s.follower.PeekRun(publisher, from)
 	if len(run) == 0 || s.c.l.foreignPlanted(publisher, run[len(run)-1].Sequence()) {
 		return 0
 	}
 	s.c.mu.Lock()
-	run = run[:s.c.link.Run(run)]
+	run = run[:s.c.link.SendRun(run)]
 	s.c.mu.Unlock()
 	for _, o := range run {
 		s.enc.record(o)
@@ -368,23 +368,23 @@ func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	return len(run)
 }
 
-// next puts a record into the batch as the link decides. wait reports that the record cannot be
+// nextRound puts a record into the batch as the link decides. wait reports that the record cannot be
 // sent yet.
-func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
+func (s *sender) addNext(r *journal.Record) (sent int, wait bool, err error) {
 	if s.c.l.foreignPlanted(r.Publisher, r.Sequence) {
 		return 0, false, nil
 	}
 	switch s.decide(r) {
-	case Wait:
+	case WaitDurable:
 		return 0, true, nil
-	case Mark:
-		return 1, false, s.add(&journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check})
-	case Lacks:
-		n, err := s.fillIn(r)
+	case SendElsewhere:
+		return 1, false, s.addMarker(&journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check})
+	case SendFloor:
+		n, err := s.addGoneBefore(r)
 		if err != nil {
 			return n, false, err
 		}
-		s.put(r, r.Raw)
+		s.addRecord(r, r.Raw)
 		return n + 1, false, nil
 	case Send:
 		s.enc.record(r.Raw)
@@ -395,10 +395,10 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 
 func (s *sender) decide(r *journal.Record) Decision {
 	d := s.decideAt(r, 0)
-	if d == Introduce {
+	if d == AddCheck {
 		d = s.introduce(r)
 	}
-	if d == Wait { // only now the durable number matters
+	if d == WaitDurable { // only now the durable number matters
 		d = s.decideAt(r, s.c.l.durable(r.Publisher))
 	}
 	return d
@@ -408,11 +408,11 @@ func (s *sender) decide(r *journal.Record) Decision {
 func (s *sender) introduce(r *journal.Record) Decision {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
-		s.first = record.Introduce(s.first[:0], r, state.Check)
+		s.introduced = record.InsertCheck(s.introduced[:0], r, state.Check)
 	}
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.c.link.Introduced(r.Publisher)
+	s.c.link.NoteIntroduced(r.Publisher)
 	return s.c.link.Decide(r, 0)
 }
 
@@ -422,14 +422,14 @@ func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
 	return s.c.link.Decide(r, durable)
 }
 
-// fillIn sends a gone marker for the messages before r that the peer lacks, if retention has
+// addGoneBefore sends a gone marker for the messages before r that the peer lacks, if retention has
 // removed them. If there is another reason for the lack, the peer will refuse r.
-func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
+func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	state.Floor = min(state.Floor, r.Prev) // only up to the place of r
-	gone := s.c.floors([]journal.State{state})
+	gone := s.c.goneMarkers([]journal.PublisherState{state})
 	for i := range gone {
-		if err := s.add(&gone[i]); err != nil {
+		if err := s.addMarker(&gone[i]); err != nil {
 			return sent, err
 		}
 		sent++
@@ -437,22 +437,22 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	return sent, nil
 }
 
-// beat sends a heartbeat. It also acknowledges records that became durable unnoticed, as may
+// heartbeat sends a heartbeat. It also acknowledges records that became durable unnoticed, as may
 // happen before the first call of Durable.
-func (s *sender) beat() {
+func (s *sender) sendHeartbeat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := beat{damaged: j.Damage() != nil, closing: j.Closing(), wall: uint64(max(0, c.l.o.Wall().UnixMicro()))}
+	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro()))}
 	c.l.mu.Lock()
 	var moved []uint64
-	for publisher := range c.beats {
-		if len(moved) == beatBatch {
+	for publisher := range c.movedPublishers {
+		if len(moved) == heartbeatBatch {
 			b.more = true
 			break
 		}
 		moved = append(moved, publisher)
-		delete(c.beats, publisher)
+		delete(c.movedPublishers, publisher)
 	}
-	received := c.received.Clone()
+	received := c.unacked.Clone()
 	c.l.mu.Unlock()
 
 	slices.Sort(moved)
@@ -460,13 +460,13 @@ func (s *sender) beat() {
 		state, _ := j.State(publisher)
 		b.moved = append(b.moved, state)
 	}
-	c.settle(received)
+	c.ackDurable(received)
 	s.enc.frame(frameHeartbeat, &b)
 	s.enc.keep()
 }
 
-// settle acknowledges the received records that are durable.
-func (c *conn) settle(received bookmark.Vector) {
+// ackDurable acknowledges the received records that are durable.
+func (c *conn) ackDurable(received bookmark.Vector) {
 	for publisher, sequence := range received {
 		durable := c.l.durable(publisher)
 		if durable < sequence {

@@ -11,22 +11,22 @@ import (
 // agreement. A heartbeat that took longer than this has lost its link, or nearly.
 const MaxSkew = 5 * time.Second
 
-// skewBeats is the number of heartbeats from which a skew is estimated.
-const skewBeats = 8
+// skewSamples is the number of heartbeats from which a skew is estimated.
+const skewSamples = 8
 
 // A Skew estimates how far a peer's wall clock is ahead of ours, from the times in its heartbeats.
 // A slow heartbeat makes the peer seem less far ahead, so the largest of the last few values
 // counts.
 type Skew struct {
-	ahead    [skewBeats]time.Duration
+	ahead    [skewSamples]time.Duration
 	n        int // heartbeats so far
 	disagree bool
 }
 
-// Beat adds the difference between a heartbeat's time and our clock at its arrival. It reports
+// Heartbeat adds the difference between a heartbeat's time and our clock at its arrival. It reports
 // whether the clocks have begun or ceased to disagree.
-func (s *Skew) Beat(ahead time.Duration) (changed bool) {
-	s.ahead[s.n%skewBeats] = ahead
+func (s *Skew) Add(ahead time.Duration) (changed bool) {
+	s.ahead[s.n%skewSamples] = ahead
 	s.n++
 	bound := MaxSkew
 	if s.disagree {
@@ -42,17 +42,17 @@ func (s *Skew) Estimate() time.Duration {
 	if s.n == 0 {
 		return 0
 	}
-	return slices.Max(s.ahead[:min(s.n, skewBeats)])
+	return slices.Max(s.ahead[:min(s.n, skewSamples)])
 }
 
 // Disagree reports whether the clocks differ by more than MaxSkew.
 func (s *Skew) Disagree() bool { return s.disagree }
 
-// noteTime handles the wall time of a peer's heartbeat, in microseconds.
-func (l *Links) noteTime(p *peer, micros uint64) {
+// noteWallClock handles the wall time of a peer's heartbeat, in microseconds.
+func (l *Links) noteWallClock(p *peer, micros uint64) {
 	ahead := time.UnixMicro(int64(micros)).Sub(l.o.Wall().Round(0))
 	l.mu.Lock()
-	changed := p.skew.Beat(ahead)
+	changed := p.skew.Add(ahead)
 	disagree, estimate := p.skew.Disagree(), p.skew.Estimate()
 	l.mu.Unlock()
 	switch {

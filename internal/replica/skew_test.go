@@ -19,19 +19,19 @@ func TestSkew(t *testing.T) {
 		is      bool
 	}{
 		{0, 1, false, false},
-		{-8 * time.Second, skewBeats - 1, false, false}, // slow heartbeats, except for the first one
-		{-8 * time.Second, 1, true, true},               // the last fast heartbeat is out of the window
-		{-3 * time.Second, 1, false, true},              // not far enough below the bound
+		{-8 * time.Second, skewSamples - 1, false, false}, // slow heartbeats, except for the first one
+		{-8 * time.Second, 1, true, true},                 // the last fast heartbeat is out of the window
+		{-3 * time.Second, 1, false, true},                // not far enough below the bound
 		{-2 * time.Second, 1, true, false},
 		{5 * time.Second, 1, false, false},
 		{5*time.Second + 1, 1, true, true},
 		{-1 << 63, 1, false, true},
-		{1<<63 - 1, skewBeats, false, true},
-		{0, skewBeats, true, false},
+		{1<<63 - 1, skewSamples, false, true},
+		{0, skewSamples, true, false},
 	} {
 		changed := false
 		for range step.times {
-			changed = s.Beat(step.ahead)
+			changed = s.Add(step.ahead)
 		}
 		if changed != step.changed || s.Disagree() != step.is {
 			t.Errorf("step %d: changed %v, disagree %v, estimate %v", i, changed, s.Disagree(), s.Estimate())

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// meet says hello as b and takes the states of the instance.
+// reset says hello as b and takes the states of the instance.
 func meet(w *world) *fakeConn {
 	c := w.dial("b", "a")
 	c.say(&Hello{Name: "b", Group: "g", Digest: "d", Outbound: true, Cluster: testCluster, Intact: true})
@@ -30,9 +30,9 @@ func TestStatesInOrder(t *testing.T) {
 			w.start("a", Destination{Name: "b", Sync: true})
 			c := meet(w)
 			for _, ids := range frames {
-				var states []journal.State
+				var states []journal.PublisherState
 				for _, id := range ids {
-					states = append(states, journal.State{Publisher: id})
+					states = append(states, journal.PublisherState{Publisher: id})
 				}
 				c.enc.frame(frameStates, &statesFrame{false, states})
 				c.send()
@@ -44,14 +44,14 @@ func TestStatesInOrder(t *testing.T) {
 	}
 }
 
-// A greeting has a time limit, so even endless states come to an end.
+// A handshakeState has a time limit, so even endless states come to an end.
 func TestStatesEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
 		c := meet(w)
 		began := time.Now()
 		for id := uint64(0); time.Since(began) < 2*helloTimeout; id++ {
-			c.enc.frame(frameStates, &statesFrame{false, []journal.State{{Publisher: id}}})
+			c.enc.frame(frameStates, &statesFrame{false, []journal.PublisherState{{Publisher: id}}})
 			if _, err := c.nc.Write(c.enc.finish()); err != nil {
 				break
 			}
@@ -70,7 +70,7 @@ func TestStatesEnd(t *testing.T) {
 func TestPublishersOfAFrame(t *testing.T) {
 	for name, decode := range map[string]func(d *decoder) error{
 		"ack":       func(d *decoder) error { return d.body(new(vectorFrame)) },
-		"heartbeat": func(d *decoder) error { return d.body(new(beat)) },
+		"heartbeat": func(d *decoder) error { return d.body(new(heartbeat)) },
 	} {
 		e := newEncoder()
 		e.begin(frameAck)

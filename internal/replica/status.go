@@ -21,12 +21,12 @@ func (l *Links) Status() []Status {
 
 func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 	s := Status{
-		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.memory.inbound,
-		OneWay: p.oneWay() || p.noWayBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
+		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.role.inbound,
+		OneWay: p.oneWay() || p.notReplicatedBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
 		Sent: p.sent.Load(), Received: p.received.Load(), Refused: p.refused.Load(), Diverged: p.diverged,
 		ClockSkewMS: p.skew.Estimate().Milliseconds(), ClocksDisagree: p.skew.Disagree(),
 	}
-	if p.conn == nil && p.phase != running {
+	if p.conn == nil && p.phase != phaseRunning {
 		s.Reason = "the peer has stopped; " + s.Reason
 	}
 	if p.outbound() {
@@ -73,7 +73,7 @@ func (p *peer) stateLocked() string {
 	switch {
 	case p.conn == nil:
 		return "down"
-	case p.outbound() && (len(p.behind) > 0 || p.ack.Downgraded()):
+	case p.outbound() && (len(p.backlog) > 0 || p.ack.Downgraded()):
 		return "catching-up"
 	case p.dest.Sync:
 		return "sync"

@@ -9,27 +9,27 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 )
 
-// Stepped are the links of an instance without goroutines, clock or sockets of their own. The
+// SteppedLinks are the links of an instance without goroutines, clock or sockets of their own. The
 // driver brings frames, calls Step as time passes, and takes the frames to be sent. It is for one
 // goroutine. All decisions and counters are those of Links.
-type Stepped struct{ *Links }
+type SteppedLinks struct{ *Links }
 
-// NewStepped returns links that are stepped. Options.Dial is not used;
+// NewSteppedLinks returns links that are stepped. Options.Dial is not used;
 // Options.Listener is closed by Close.
-func NewStepped(o Options) (*Stepped, error) {
+func NewSteppedLinks(o Options) (*SteppedLinks, error) {
 	l, err := newLinks(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Stepped{l}, nil
+	return &SteppedLinks{l}, nil
 }
 
 // Step does all that is due and returns the delay until the next call. A negative delay means to
 // wait until Woken returns true.
-func (l *Stepped) Step() time.Duration { return l.step() }
+func (l *SteppedLinks) Step() time.Duration { return l.step() }
 
 // Woken reports whether something has happened that needs a call of Step.
-func (l *Stepped) Woken() bool {
+func (l *SteppedLinks) Woken() bool {
 	select {
 	case <-l.wake:
 		return true
@@ -39,94 +39,96 @@ func (l *Stepped) Woken() bool {
 }
 
 // A Poll returns the answers to a question so far. enough reports whether all peers that count for
-// Answers.Enough have answered. done reports whether all peers have, which ends the question. A
+// Answers.EnoughAnswered have answered. done reports whether all peers have, which ends the question. A
 // call with last set ends the question in any case.
 type Poll func(last bool) (a Answers, enough, done bool)
 
 // Ask tells the peers of a logon and returns the poll of their answers.
-func (l *Stepped) Ask(n Notice) Poll {
-	id, q := l.ask(context.Background(), &n)
+func (l *SteppedLinks) Ask(n Notice) Poll {
+	id, q := l.sendNotice(context.Background(), &n)
 	return func(last bool) (Answers, bool, bool) {
 		switch {
 		case last || isClosed(q.done):
-			return l.answers(id, q), true, true
+			return l.finishNotice(id, q), true, true
 		case isClosed(q.enough):
-			return l.soFar(q), true, false
+			return l.partialAnswers(q), true, false
 		}
 		return Answers{}, false, false
 	}
 }
 
-// An Order is an operator's order in progress. It reports whether the order has ended, and its
+// An DecreePoll is an operator's order in progress. It reports whether the order has ended, and its
 // error. A call with last set waits for no more answers.
-type Order func(last bool) (done bool, err error)
+type DecreePoll func(last bool) (done bool, err error)
 
 // Decree is Links.Decree with id as the id of the decree; id is random.
-func (l *Stepped) Decree(lost []string, id uint64) Order { return order(l.makeDecree(lost, id)) }
+func (l *SteppedLinks) Decree(lost []string, id uint64) DecreePoll {
+	return pollDecree(l.startDecree(lost, id))
+}
 
 // EndDecree is Links.EndDecree.
-func (l *Stepped) EndDecree() Order { return order(l.endDecree()) }
+func (l *SteppedLinks) EndDecree() DecreePoll { return pollDecree(l.startEndDecree()) }
 
-func order(m *making, err error) Order {
+func pollDecree(m *decreeProcess, err error) DecreePoll {
 	return func(last bool) (bool, error) {
 		for more := err == nil; more; {
-			if !last && !isClosed(m.offer.done) {
+			if !last && !isClosed(m.round.done) {
 				return false, nil
 			}
-			more, err = m.next()
+			more, err = m.nextRound()
 		}
 		return true, err
 	}
 }
 
-// An End is one end of a connection between two instances.
-type End struct{ c *conn }
+// An Endpoint is one end of a connection between two instances.
+type Endpoint struct{ c *conn }
 
 // Connect returns this instance's end of a connection: to the named destination, or, if the name
 // is empty, one that a peer dialled. The frames to be sent are written to nc.
-func (l *Stepped) Connect(nc net.Conn, destination string) *End {
+func (l *SteppedLinks) Connect(nc net.Conn, destination string) *Endpoint {
 	c := l.newConn(nc, l.peer(destination))
-	l.lobby.enter(c)
-	c.begin()
-	return &End{c}
+	l.pending.add(c)
+	c.startHandshake()
+	return &Endpoint{c}
 }
 
-// Take takes in one frame, including its header. After an error the caller must call Close.
-func (e *End) Take(frame []byte) error {
+// Receive takes in one frame, including its header. After an error the caller must call Close.
+func (e *Endpoint) Receive(frame []byte) error {
 	r := frameReader{r: bytes.NewReader(frame), limit: e.c.limit()}
 	payload, err := r.next()
 	if err != nil {
-		return e.c.broken(err)
+		return e.c.explainReadError(err)
 	}
-	return e.c.take(payload)
+	return e.c.handleFrame(payload)
 }
 
-// Turn sends the pending frames, at most one batch of records, and a heartbeat if one is due. It
+// SendPending sends the pending frames, at most one batch of records, and a heartbeat if one is due. It
 // reports whether there may be more. Between turns, single records and acks are sent inline if the
 // connection has a TryWrite method.
-func (e *End) Turn() (busy bool, err error) {
+func (e *Endpoint) SendPending() (busy bool, err error) {
 	next, err := e.c.out.Step()
 	return next.Equal(outbound.Again), err
 }
 
 // Peer returns the peer's name, empty until it is known.
-func (e *End) Peer() string {
+func (e *Endpoint) Peer() string {
 	if e.c.theirs == nil {
 		return ""
 	}
 	return e.c.theirs.Name
 }
 
-// Ended reports whether the connection has been ended, for example because another one replaced
+// Disconnected reports whether the connection has been ended, for example because another one replaced
 // it.
-func (e *End) Ended() bool { return isClosed(e.c.done) }
+func (e *Endpoint) Ended() bool { return isClosed(e.c.done) }
 
 // Close ends the connection. Only the first cause counts. The peer still gets a refusal of ours.
-func (e *End) Close(cause error) {
+func (e *Endpoint) Close(cause error) {
 	if isClosed(e.c.ended) {
 		return
 	}
-	e.c.fail(cause)
+	e.c.closeWith(cause)
 	_, _ = e.c.out.Step() // the farewell
 	e.c.sender.close()
 	_ = e.c.nc.Close()

@@ -8,11 +8,11 @@ import (
 // SyncStatus returns how the instance stands to its sync destinations. It takes no lock.
 func (l *Links) SyncStatus() syncstatus.Status { return syncstatus.Status(l.syncStatus.Load()) }
 
-// unlock unlocks mu. It must be called where the sync status may have changed, or where after has
+// unlockAndNotify unlocks mu. It must be called where the sync status may have changed, or where after has
 // work. It then does that work and reports the change.
-func (l *Links) unlock() {
-	after, status := l.after, uint32(l.syncStatusLocked())
-	l.after = nil
+func (l *Links) unlockAndNotify() {
+	after, status := l.deferred, uint32(l.syncStatusLocked())
+	l.deferred = nil
 	changed := l.syncStatus.Swap(status) != status
 	l.mu.Unlock()
 	for _, f := range after {
@@ -29,13 +29,13 @@ func (l *Links) syncStatusLocked() syncstatus.Status {
 		return syncstatus.Alone
 	case l.anyOneWayLocked():
 		return syncstatus.OneWay
-	case l.marks.syncs == 0:
+	case l.watermarks.syncs == 0:
 		return syncstatus.Async
-	case l.outcome != CaughtUp && !failpoint.On(failpoint.R6NotSaid):
+	case l.outcome != CaughtUp && !failpoint.On(failpoint.R6OpenNotReported):
 		return syncstatus.CatchingUp
-	case failpoint.On(failpoint.R5SaidInSync):
+	case failpoint.On(failpoint.R5ClaimsInSync):
 		return syncstatus.InSync
-	case l.marks.Single():
+	case l.watermarks.Single():
 		return syncstatus.Single
 	}
 	for _, p := range l.dests {

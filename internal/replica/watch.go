@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// patrolInterval is how often absent destinations are checked and open intervals are journaled.
-const patrolInterval = 5 * time.Second
+// absentCheckInterval is how often absent destinations are checked and open intervals are journaled.
+const absentCheckInterval = 5 * time.Second
 
 // watch does everything that time causes: downgrades, the end of rejoining, giving up a
 // destination. It sleeps until the next of these is due.
@@ -33,25 +33,25 @@ func (l *Links) watch() {
 // only an event makes the next call necessary.
 func (l *Links) step() time.Duration {
 	now := l.now()
-	member := l.lookAtCluster()
+	member := l.readMembership()
 	l.mu.Lock()
-	member.says = l.member.says
+	member.nextLog = l.member.nextLog
 	l.member = member
-	l.patrolLocked(now)
+	l.checkAbsentLocked(now)
 	for _, p := range l.dests {
-		l.checkLocked(p, now)
+		l.updateAckStateLocked(p, now)
 	}
-	l.rejoinLocked(now)
-	next := l.nextLocked(now)
-	if l.looksAt = now + next; next < 0 {
-		l.looksAt = -1
+	l.updateRejoinLocked(now)
+	next := l.nextDueLocked(now)
+	if l.nextStepAt = now + next; next < 0 {
+		l.nextStepAt = -1
 	}
-	l.unlock()
+	l.unlockAndNotify()
 	return next
 }
 
-// nextLocked returns the time until something is due, negative if nothing is.
-func (l *Links) nextLocked(now time.Duration) time.Duration {
+// nextDueLocked returns the time until something is due, negative if nothing is.
+func (l *Links) nextDueLocked(now time.Duration) time.Duration {
 	next := time.Duration(-1)
 	at := func(t time.Duration, ok bool) {
 		if t = max(0, t-now); ok && (next < 0 || t < next) {
@@ -59,31 +59,31 @@ func (l *Links) nextLocked(now time.Duration) time.Duration {
 		}
 	}
 	for _, p := range l.dests {
-		if since, waits := l.oldestLocked(p); p.dest.Sync {
-			at(p.ack.Due(since, waits, l.spareLocked(p)))
+		if since, waits := l.oldestSinceLocked(p); p.dest.Sync {
+			at(p.ack.Due(since, waits, l.mayDowngradeLocked(p)))
 		}
-		at(l.lastPatrol+patrolInterval, p.conn == nil && !p.givenUp || p.ack.Downgraded())
+		at(l.lastAbsentCheck+absentCheckInterval, p.conn == nil && !p.givenUp || p.ack.Downgraded())
 	}
 	if l.rejoining.Load() {
 		at(l.rejoin.Due(now))
-		at(l.saysAtLocked(), !l.opened && l.homelessLocked())
+		at(l.nextGroupLogLocked(), !l.serving && l.groupUnknownLocked())
 	}
 	return next
 }
 
-// patrolLocked gives up absent destinations that hold back too much, and has open intervals
+// checkAbsentLocked gives up absent destinations that hold back too much, and has open intervals
 // journaled.
-func (l *Links) patrolLocked(now time.Duration) {
-	if now < l.lastPatrol+patrolInterval {
+func (l *Links) checkAbsentLocked(now time.Duration) {
+	if now < l.lastAbsentCheck+absentCheckInterval {
 		return
 	}
-	l.lastPatrol = now
+	l.lastAbsentCheck = now
 	for _, p := range l.dests {
 		if p.ack.Downgraded() {
-			l.after = append(l.after, func() { l.recordInterval(p) })
+			l.deferred = append(l.deferred, func() { l.recordOpenInterval(p) })
 		}
 		if p.conn == nil && !p.givenUp {
-			l.after = append(l.after, func() { l.giveUp(p) })
+			l.deferred = append(l.deferred, func() { l.giveUp(p) })
 		}
 	}
 }
@@ -92,12 +92,12 @@ func (l *Links) patrolLocked(now time.Duration) {
 func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
-	up := p.conn == nil && !p.givenUp && Beyond(end, p.heldFrom, l.o.Hold) && !failpoint.On(failpoint.R5NeverGiveUp)
+	up := p.conn == nil && !p.givenUp && ExceedsHold(end, p.neededFrom, l.o.HoldBytes) && !failpoint.On(failpoint.R5NeverGiveUp)
 	p.givenUp = p.givenUp || up
 	l.mu.Unlock()
 	if up {
 		l.o.Log.Error("destination is given up: it holds back more than hold; it will lack what retention removes",
-			"peer", p.name, "hold", l.o.Hold)
+			"peer", p.name, "hold", l.o.HoldBytes)
 	}
 }
 
@@ -109,7 +109,7 @@ func (l *Links) GiveUpAbsent() (any bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dests {
-		if p.conn != nil || p.givenUp || !l.opened || now-p.awaySince < l.o.RejoinTimeout || failpoint.On(failpoint.R5TrimsLater) {
+		if p.conn != nil || p.givenUp || !l.serving || now-p.awaySince < l.o.RejoinTimeout || failpoint.On(failpoint.R5TrimsLater) {
 			continue
 		}
 		p.givenUp, any = true, true
@@ -118,47 +118,47 @@ func (l *Links) GiveUpAbsent() (any bool) {
 	return any
 }
 
-// rejoinLocked updates the outcome of rejoining and schedules its consequences.
-func (l *Links) rejoinLocked(now time.Duration) {
+// updateRejoinLocked updates the outcome of rejoining and schedules its consequences.
+func (l *Links) updateRejoinLocked(now time.Duration) {
 	if !l.rejoining.Load() {
 		return
 	}
 	was := l.outcome
 	l.outcome = l.rejoin.Outcome(now)
-	if !l.opened && l.homelessLocked() {
+	if !l.serving && l.groupUnknownLocked() {
 		l.outcome = Waiting
-		l.sayHomelessLocked(now)
+		l.logGroupUnknownLocked(now)
 		return
 	}
-	switch whole := l.member.intact || l.rejoin.Whole(); {
+	switch whole := l.member.intact || l.rejoin.Complete(); {
 	case whole && !l.member.intact:
-		l.after = append(l.after, l.becomeIntact)
+		l.deferred = append(l.deferred, l.becomeIntact)
 	case whole && l.outcome == CaughtUp:
 		l.rejoining.Store(false)
 	}
 	switch {
 	case l.outcome == Waiting:
-	case !l.opened:
-		l.opened = true
+	case !l.serving:
+		l.serving = true
 		for _, p := range l.dests {
 			p.progress.BeginLater(now)
 		}
-		outcome, missing := l.outcome, l.rejoin.Missing()
-		l.after = append(l.after, func() { l.open(outcome, missing) })
+		outcome, missing := l.outcome, l.rejoin.Awaited()
+		l.deferred = append(l.deferred, func() { l.becomeReady(outcome, missing) })
 	case l.outcome == CaughtUp && was != CaughtUp:
-		l.after = append(l.after, func() { l.o.Log.Info("caught up with all peers") })
+		l.deferred = append(l.deferred, func() { l.o.Log.Info("caught up with all peers") })
 	}
 }
 
-// open closes ready, after it has healed a damaged journal.
-func (l *Links) open(outcome Outcome, missing []string) {
+// sendOpen closes ready, after it has healed a damaged journal.
+func (l *Links) becomeReady(outcome Outcome, missing []string) {
 	if l.o.Journal.Damage() != nil && !failpoint.On(failpoint.R6ServeAtOnce) {
-		if err := l.o.Journal.Healed(); err != nil {
+		if err := l.o.Journal.FinishMerge(); err != nil {
 			l.o.Log.Error("healing the journal; clients are not served", "error", err)
 			return
 		}
 		l.o.Log.Warn("damaged journal is healed with what the peers had")
-		l.sayIntact()
+		l.announceIntact()
 	}
 	if outcome == TimedOut {
 		l.o.Log.Error("serving without having caught up", "peers", missing, "waited", l.o.RejoinTimeout)

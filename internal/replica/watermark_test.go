@@ -47,7 +47,7 @@ func TestWatermarks(t *testing.T) {
 			for i, d := range tt.dests {
 				w.Connected(i, bookmark.Vector{p: d.durable})
 				if !d.up {
-					w.Ended(i)
+					w.Disconnected(i)
 				}
 				w.LeaveOut(i, d.out)
 			}
@@ -73,7 +73,7 @@ func TestWatermarkEndsWithConnection(t *testing.T) {
 	if got := w.Safe(p, 9); got != 8 {
 		t.Fatalf("safe = %d after acks up to 8", got)
 	}
-	w.Ended(0)
+	w.Disconnected(0)
 	w.Acked(0, bookmark.Bookmark{Publisher: p, Sequence: 9}) // late, of the connection that ended
 	if got := w.Safe(p, 9); got != 0 {
 		t.Errorf("safe = %d while the peer is away", got)
@@ -108,7 +108,7 @@ func TestWatermarksAgainstDefinition(t *testing.T) {
 					w.Connected(i, bookmark.Vector{p: s})
 				case 1:
 					durable[i] = nil
-					w.Ended(i)
+					w.Disconnected(i)
 				case 2:
 					if durable[i] != nil {
 						durable[i][p] = max(durable[i][p], s)

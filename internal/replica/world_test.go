@@ -43,7 +43,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// end closes and verifies the instances that a test leaves behind, even after a failure.
+// finish closes and verifies the instances that a test leaves behind, even after a failure.
 func (w *world) end() {
 	for _, i := range w.instances {
 		w.Resume(i.name)
@@ -153,7 +153,7 @@ func (i *instance) open() {
 				l.Appended(p, s)
 			}
 		},
-		OnDurable: func(moved []journal.Moved, idle bool) {
+		OnDurable: func(moved []journal.Advance, idle bool) {
 			if l := i.links.Load(); l != nil {
 				l.Durable(moved, idle)
 			}
@@ -170,7 +170,7 @@ func (i *instance) open() {
 	if i.bare || !j.Cluster().ID.IsZero() {
 		return
 	}
-	if err := errors.Join(j.Adopt(testCluster), j.BecomeIntact()); err != nil {
+	if err := errors.Join(j.AdoptCluster(testCluster), j.BecomeIntact()); err != nil {
 		i.w.t.Fatalf("%s: %v", i.name, err)
 	}
 }
@@ -178,7 +178,7 @@ func (i *instance) open() {
 // testCluster is the cluster id of journals that need not find a group.
 var testCluster = journal.ClusterID{1, 2, 3, 4}
 
-// carries reports whether every destination gets a topic.
+// topicFilter reports whether every destination gets a topic.
 func (i *instance) carries(topic []byte) bool {
 	l := i.links.Load()
 	return l == nil || !slices.ContainsFunc(l.dests, func(p *peer) bool { return !p.carries(topic) })
@@ -196,13 +196,13 @@ func (i *instance) start() {
 		i.w.t.Fatal(err)
 	}
 	o := Options{
-		Name: i.name, Group: "g", Digest: "d", Run: bookmark.OfName(fmt.Sprint(i.name, i.runs)).ID,
-		Journal: i.j, Listener: ln, Dial: host.Dial, Hold: 1 << 40, Secret: testSecret,
+		Name: i.name, Group: "g", Digest: "d", Run: bookmark.IdentityOfName(fmt.Sprint(i.name, i.runs)).ID,
+		Journal: i.j, Listener: ln, Dial: host.Dial, HoldBytes: 1 << 40, Secret: testSecret,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.marks.Add(1) },
 		OnNotice: func(n Notice) ledger.Reply {
 			i.notices = append(i.notices, n)
-			return ledger.Reply{Refused: n.User == refusedUser, Lost: n.User == lostUser}
+			return ledger.Reply{NameTaken: n.User == refusedUser, Outbid: n.User == lostUser}
 		},
 	}
 	if i.set != nil {
@@ -217,7 +217,7 @@ func (i *instance) start() {
 // testSecret is the link secret of every instance.
 var testSecret = bytes.Repeat([]byte{7}, SecretBytes)
 
-// close stops the instance in order.
+// remove stops the instance in order.
 func (i *instance) close() {
 	if i.l != nil {
 		if err := i.l.Close(); err != nil {
@@ -253,7 +253,7 @@ func message(p, s uint64, topic string) *journal.Record {
 }
 
 // checkOf returns the check of publisher p.
-func checkOf(p uint64) bookmark.Check { return bookmark.OfLife(fmt.Sprint("life ", p)).Check }
+func checkOf(p uint64) bookmark.Check { return bookmark.IdentityOfLife(fmt.Sprint("life ", p)).Check }
 
 // publish appends the messages from to to of publisher p.
 func (i *instance) publish(p, from, to uint64) {
@@ -271,7 +271,7 @@ func (i *instance) publishTo(topic string, p, from, to uint64) {
 func (i *instance) append(r *journal.Record) {
 	i.w.t.Helper()
 	r.Check = checkOf(r.Publisher)
-	if v, err := i.j.Append(r); err != nil || v != journal.Take {
+	if v, err := i.j.Append(r); err != nil || v != journal.Accepted {
 		i.w.t.Fatalf("%s: append %d|%d: verdict %v, %v", i.name, r.Publisher, r.Sequence, v, err)
 	}
 }
@@ -295,7 +295,7 @@ func (w *world) eventually(what string, is func() bool) {
 	w.t.Fatalf("not within 30s: %s", what)
 }
 
-// now checks that a condition holds once all goroutines are idle.
+// current checks that a condition holds once all goroutines are idle.
 func (w *world) now(what string, is func() bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -318,7 +318,7 @@ func (i *instance) state(peer, state string) func() bool {
 	return func() bool { return i.status(peer).State == state }
 }
 
-// linked waits until two instances are linked and nothing waits.
+// noteRun waits until two instances are linked and nothing waits.
 func (w *world) linked(a, b *instance) {
 	w.t.Helper()
 	w.eventually(a.name+" and "+b.name+" are linked", func() bool {
@@ -387,7 +387,7 @@ func (w *world) same(first *instance, others ...*instance) {
 }
 
 func sameStates(a, b *instance) bool {
-	return slices.EqualFunc(a.j.States(), b.j.States(), func(a, b journal.State) bool {
+	return slices.EqualFunc(a.j.States(), b.j.States(), func(a, b journal.PublisherState) bool {
 		return a.Publisher == b.Publisher && a.Check == b.Check && a.Have == b.Have && a.RunningCRC == b.RunningCRC
 	})
 }

@@ -1,8 +1,8 @@
 // Package ring provides a queue in a ring buffer.
 package ring
 
-// least is the number of entries that a queue has room for at first.
-const least = 8
+// minCapacity is the number of entries that a queue has room for at first.
+const minCapacity = 8
 
 // A Queue is a first-in, first-out queue. It grows to the largest number of entries it has
 // held at one time, and keeps that room. The zero Queue is empty. It is not safe for
@@ -47,7 +47,7 @@ func (q *Queue[T]) Clear() {
 }
 
 func (q *Queue[T]) grow() {
-	bigger := make([]T, max(least, 2*len(q.entries)))
+	bigger := make([]T, max(minCapacity, 2*len(q.entries)))
 	for i := range q.n {
 		bigger[i] = *q.At(i)
 	}

@@ -26,7 +26,7 @@ func FuzzOptions(f *testing.F) {
 				}
 				return
 			}
-			if _, notOffered := errors.AsType[*route.NotOfferedError](err); !notOffered && !errors.Is(err, route.ErrInvalidOptions) {
+			if _, notOffered := errors.AsType[*route.UnsupportedError](err); !notOffered && !errors.Is(err, route.ErrInvalidOptions) {
 				t.Errorf("%q: %v", text, err)
 			}
 			if o != (route.Options{}) {

@@ -9,10 +9,10 @@ import (
 // ErrInvalidOptions reports an unknown option or value. Its text is the reason in the failure ack.
 var ErrInvalidOptions = errors.New(wire.ReasonInvalidOptions)
 
-// A NotOfferedError reports an option of the protocol that this server does not implement.
-type NotOfferedError struct{ What string }
+// A UnsupportedError reports an option of the protocol that this server does not implement.
+type UnsupportedError struct{ Feature string }
 
-func (e *NotOfferedError) Error() string { return e.What + " is not offered" }
+func (e *UnsupportedError) Error() string { return e.Feature + " is not offered" }
 
 // NotFound says where a bookmark subscription starts if the ledger knows none of its bookmarks.
 type NotFound uint8
@@ -25,7 +25,7 @@ const (
 	NotFoundFail
 )
 
-var notFounds = map[string]NotFound{"now": NotFoundNow, "epoch": NotFoundEpoch, "fail": NotFoundFail}
+var notFoundValues = map[string]NotFound{"now": NotFoundNow, "epoch": NotFoundEpoch, "fail": NotFoundFail}
 
 // Options are the options of a subscribe that this server implements.
 type Options struct {
@@ -38,15 +38,15 @@ type Options struct {
 	NotFound     NotFound
 }
 
-// notOffered are the options of the protocol that this server does not implement.
-var notOffered = map[string]bool{
+// unsupportedOptions are the options of the protocol that this server does not implement.
+var unsupportedOptions = map[string]bool{
 	"rate": true, "rate_max_gap": true, "pause": true, "resume": true, "conflation": true, "conflation_key": true,
 	"oof": true, "no_empties": true, "send_empties": true, "send_keys": true, "select": true, "top_n": true,
 	"skip_n": true, "projection": true, "grouping": true, "max_backlog": true,
 }
 
 // ParseOptions parses the options of a subscribe. The error is ErrInvalidOptions or a
-// *NotOfferedError.
+// *UnsupportedError.
 func ParseOptions(text []byte) (Options, error) {
 	var o Options
 	for name, value := range wire.Options(text) {
@@ -74,11 +74,11 @@ func (o *Options) set(name, value string) error {
 	case "non_regex_topic":
 		o.Literal = true
 	case "bookmark_not_found":
-		o.NotFound, known = notFounds[value]
+		o.NotFound, known = notFoundValues[value]
 	default:
 		known = name == "conflation" && value == "none"
-		if !known && notOffered[name] {
-			return &NotOfferedError{"option " + name}
+		if !known && unsupportedOptions[name] {
+			return &UnsupportedError{"option " + name}
 		}
 	}
 	if !known {

@@ -40,7 +40,7 @@ func TestOptions(t *testing.T) {
 		"rate=1000": "option rate is not offered", "pause": "option pause is not offered", "conflation=250ms,conflation_key=[/a,/b]": "option conflation is not offered",
 		"select=[-/,+/id]": "option select is not offered", "live,projection=[SUM(/a, 1) AS /b]": "option projection is not offered",
 	} {
-		var e *route.NotOfferedError
+		var e *route.UnsupportedError
 		if _, err := route.ParseOptions([]byte(text)); !errors.As(err, &e) || err.Error() != what {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -107,8 +107,8 @@ func TestSubscriptionByVector(t *testing.T) {
 				t.Fatalf("%v is wanted twice", b)
 			}
 			if rapid.Bool().Draw(t, "mark") {
-				sub.Name(leaveOut)
-				mark, err := bookmark.ParseVector(sub.Mark(nil))
+				sub.NamePublishers(leaveOut)
+				mark, err := bookmark.ParseVector(sub.AppendMark(nil))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -121,8 +121,8 @@ func TestSubscriptionByVector(t *testing.T) {
 			}
 		}
 		if sub.Moved() {
-			sub.Name(leaveOut)
-			mark, _ := bookmark.ParseVector(sub.Mark(nil))
+			sub.NamePublishers(leaveOut)
+			mark, _ := bookmark.ParseVector(sub.AppendMark(nil))
 			marked.Merge(mark)
 		}
 		if marked.String() != marks.String() {
@@ -177,7 +177,7 @@ func TestPlainSubscription(t *testing.T) {
 	if !slices.Equal(got, []uint64{3, 4, 0, 5, 6}) {
 		t.Errorf("got %v", got)
 	}
-	if mark := string(s.Mark(nil)); mark != "1|6|" {
+	if mark := string(s.AppendMark(nil)); mark != "1|6|" {
 		t.Errorf("mark %s", mark)
 	}
 	// The subscription goes live while the shared follower is still before it.

@@ -36,24 +36,24 @@ type Subscription struct {
 	// By vector only. moved is the part of seen that has moved since the last mark. others holds
 	// the numbers passed since then of publishers that seen does not name, if nothing of them was
 	// for the subscription.
-	moved, others bookmark.Vector
-	moving        bookmark.Bookmark // not yet in seen and moved, see settle; zero: none
-	last          bookmark.Bookmark // the newest record passed
-	shown         bookmark.Bookmark // the newest message that the subscriber got
-	matched       bookmark.Bookmark // the newest message whose topic matches
-	passed        int               // records passed since the last mark
-	completed     bool
+	moved, unnamed bookmark.Vector
+	current        bookmark.Bookmark // not yet in seen and moved, see settle; zero: none
+	last           bookmark.Bookmark // the newest record passed
+	shown          bookmark.Bookmark // the newest message that the subscriber got
+	matched        bookmark.Bookmark // the newest message whose topic matches
+	passed         int               // records passed since the last mark
+	completed      bool
 }
 
 // Begin sets the start of the subscription. It keeps the map start.Seen and modifies it.
 func (s *Subscription) Begin(start Start) {
-	s.after, s.target, s.seen, s.moving = start.After, start.Target, start.Seen, bookmark.Bookmark{}
+	s.after, s.target, s.seen, s.current = start.After, start.Target, start.Seen, bookmark.Bookmark{}
 	if s.Options.Vector {
 		s.moved = start.Passed.Clone()
 		if s.seen == nil {
 			s.seen = bookmark.Vector{}
 		}
-		s.others = bookmark.Vector{}
+		s.unnamed = bookmark.Vector{}
 	}
 }
 
@@ -81,9 +81,9 @@ func (s *Subscription) Matched(r *ledger.Record) {
 	s.matched = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 }
 
-// leavesOut reports whether the place need not name the publisher of r on account of r, because r
+// mayLeaveOut reports whether the place need not name the publisher of r on account of r, because r
 // is not for the subscription.
-func (s *Subscription) leavesOut(r *ledger.Record) bool {
+func (s *Subscription) mayLeaveOut(r *ledger.Record) bool {
 	switch r.Kind {
 	case ledger.Message:
 		return s.matched != s.last
@@ -109,47 +109,47 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	switch {
 	case r.Sequence <= seen:
 		return wire.Gap{}, false
-	case seen == 0 && s.leavesOut(r):
-		s.others[r.Publisher] = r.Sequence
+	case seen == 0 && s.mayLeaveOut(r):
+		s.unnamed[r.Publisher] = r.Sequence
 		return wire.Gap{}, false
 	}
-	if missed = r.Kind == ledger.Gone && misses(r.Cause, seen); missed {
+	if missed = r.Kind == ledger.Gone && mustReport(r.Cause, seen); missed {
 		gap = wire.Gap{Publisher: r.Publisher, From: max(seen, r.Prev) + 1, To: r.Sequence}
 	}
 	if missed && !s.AcceptsGaps() {
 		return gap, true
 	}
-	if r.Publisher != s.moving.Publisher {
-		s.settle()
+	if r.Publisher != s.current.Publisher {
+		s.storeCurrent()
 	}
-	s.moving = s.last
+	s.current = s.last
 	return gap, missed
 }
 
-// settle records the position of the current publisher in seen and moved. It is called only when
+// storeCurrent records the position of the current publisher in seen and moved. It is called only when
 // the publisher changes, because most often the next message is of the same publisher.
-func (s *Subscription) settle() {
-	if m := s.moving; !m.IsZero() {
+func (s *Subscription) storeCurrent() {
+	if m := s.current; !m.IsZero() {
 		s.seen[m.Publisher], s.moved[m.Publisher] = m.Sequence, m.Sequence
-		s.moving = bookmark.Bookmark{}
+		s.current = bookmark.Bookmark{}
 	}
 }
 
 // seenOf returns the highest number of a publisher that the subscriber has.
 func (s *Subscription) seenOf(publisher uint64) uint64 {
-	if publisher == s.moving.Publisher && !s.moving.IsZero() {
-		return s.moving.Sequence
+	if publisher == s.current.Publisher && !s.current.IsZero() {
+		return s.current.Sequence
 	}
 	return s.seen[publisher]
 }
 
-// misses reports whether a subscriber that has the numbers of a publisher up to seen must be told
+// mustReport reports whether a subscriber that has the numbers of a publisher up to seen must be told
 // of messages that are gone for the given cause. A subscriber that has nothing of the publisher is
 // not told of messages that were let go before any instance knew them. Nor is it told of removed
 // messages of a publisher that was closed, because its place may have left the publisher out (R10).
-func misses(cause ledger.Cause, seen uint64) bool {
+func mustReport(cause ledger.Cause, seen uint64) bool {
 	switch {
-	case failpoint.On(failpoint.R9SilentGap), failpoint.On(failpoint.R9LostUntold) && cause == ledger.Lost && seen == 0:
+	case failpoint.On(failpoint.R9SilentGap), failpoint.On(failpoint.R9LostNotTold) && cause == ledger.Lost && seen == 0:
 		return false
 	}
 	return seen > 0 || cause != ledger.LetGo && (cause != ledger.Closed || failpoint.On(failpoint.R10ClosedIsRemoved))
@@ -160,7 +160,7 @@ func (s *Subscription) AcceptsGaps() bool { return s.Options.NotFound == NotFoun
 
 // Skip counts the messages in gaps, which the subscriber has missed for ever, as shown.
 func (s *Subscription) Skip(gaps []wire.Gap) {
-	s.settle()
+	s.storeCurrent()
 	for _, g := range gaps {
 		s.seen[g.Publisher] = max(s.seen[g.Publisher], g.To)
 		s.moved[g.Publisher] = s.seen[g.Publisher]
@@ -170,14 +170,14 @@ func (s *Subscription) Skip(gaps []wire.Gap) {
 // Seen returns the numbers that the subscriber of a subscription by vector does not need. The map
 // belongs to the subscription.
 func (s *Subscription) Seen() bookmark.Vector {
-	s.settle()
+	s.storeCurrent()
 	return s.seen
 }
 
-// Named returns how many vector entries the subscription holds.
-func (s *Subscription) Named() int {
-	s.settle()
-	return len(s.seen) + len(s.moved) + len(s.others)
+// Entries returns how many vector entries the subscription holds.
+func (s *Subscription) Entries() int {
+	s.storeCurrent()
+	return len(s.seen) + len(s.moved) + len(s.unnamed)
 }
 
 // BecomeCatchingUp notes that the subscription has its own follower again. The follower begins at
@@ -210,33 +210,33 @@ func (s *Subscription) Shown() bookmark.Bookmark {
 // Passed returns how many records were passed since the last mark.
 func (s *Subscription) Passed() int { return s.passed }
 
-// Name makes the next mark name the publishers of which only messages for others have passed,
+// NamePublishers makes the next mark name the publishers of which only messages for others have passed,
 // unless leaveOut returns true for a publisher.
-func (s *Subscription) Name(leaveOut func(publisher uint64) bool) {
-	for publisher, sequence := range s.others {
+func (s *Subscription) NamePublishers(leaveOut func(publisher uint64) bool) {
+	for publisher, sequence := range s.unnamed {
 		if s.seenOf(publisher) == 0 && !leaveOut(publisher) {
 			s.seen[publisher], s.moved[publisher] = sequence, sequence
 		}
 	}
-	clear(s.others)
+	clear(s.unnamed)
 }
 
 // Moved reports whether the next mark may have content.
 func (s *Subscription) Moved() bool {
 	if s.Options.Vector {
-		return len(s.moved)+len(s.others) > 0 || !s.moving.IsZero()
+		return len(s.moved)+len(s.unnamed) > 0 || !s.current.IsZero()
 	}
 	return s.passed > 0
 }
 
-// Mark appends the text of a progress mark to dst, nothing if the mark would be empty. Then the
+// AppendMark appends the text of a progress mark to dst, nothing if the mark would be empty. Then the
 // next mark begins.
-func (s *Subscription) Mark(dst []byte) []byte {
+func (s *Subscription) AppendMark(dst []byte) []byte {
 	s.passed = 0
 	if !s.Options.Vector {
 		return s.last.AppendText(dst)
 	}
-	if s.settle(); len(s.moved) > 0 {
+	if s.storeCurrent(); len(s.moved) > 0 {
 		dst = s.moved.AppendText(dst)
 		clear(s.moved)
 	}

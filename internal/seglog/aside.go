@@ -48,7 +48,7 @@ func (r *recovery) setAside(d *DamageError) error {
 	if len(kept) > 0 {
 		first = kept[len(kept)-1].end
 	}
-	return inOrder(
+	return runSteps(
 		func() error { return r.writeAside(dir, first, d) },
 		func() error { return r.writeCut(d.Position, first) },
 		r.finishCut,
@@ -60,8 +60,8 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 	head := appendDamage(nil, d)
 	s := newSegment(dir, first, head)
 	err := writeFile(r.o.FS, path.Join(dir, segmentName(first, suffixTmp)), func(f File) error {
-		err := r.eachBehind(d.Position, func(rec Record) error {
-			frame := moved(rec.frame, s.salt, s.end)
+		err := r.eachGoodFrom(d.Position, func(rec Record) error {
+			frame := relocatedFrame(rec.frame, s.salt, s.end)
 			err := writeAt(f, frame, s.offset(s.end))
 			s.end += Position(len(frame))
 			return err
@@ -81,15 +81,15 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 	return r.o.FS.SyncDir(dir)
 }
 
-// eachBehind yields the good records of the owner at or after p. In the last segment it ends where
+// eachGoodFrom yields the good records of the owner at or after p. In the last segment it ends where
 // the log would have ended without the damage.
-func (r *recovery) eachBehind(p Position, yield func(Record) error) error {
+func (r *recovery) eachGoodFrom(p Position, yield func(Record) error) error {
 	for _, s := range r.segs {
 		if s.bad || s.next <= p {
 			continue
 		}
 		err := r.withFile(s.segment, func(f File) error {
-			return goodBehind(f, s.segment, max(p, s.first), s.next, yield)
+			return eachGoodInSegment(f, s.segment, max(p, s.first), s.next, yield)
 		})
 		if err != nil {
 			return err
@@ -98,7 +98,7 @@ func (r *recovery) eachBehind(p Position, yield func(Record) error) error {
 	return nil
 }
 
-func goodBehind(f File, s *segment, from, limit Position, yield func(Record) error) error {
+func eachGoodInSegment(f File, s *segment, from, limit Position, yield func(Record) error) error {
 	if s.state == sealed {
 		limit = min(limit, s.end)
 	}
@@ -126,7 +126,7 @@ func tornFrom(f File, s *segment, from, limit Position) (Position, error) {
 	if limit < maxPosition {
 		return limit, nil // everything was durable
 	}
-	rest, err := behind(f, s, from)
+	rest, err := readRemainder(f, s, from)
 	if err != nil {
 		return 0, err
 	}
@@ -144,13 +144,13 @@ func tornFrom(f File, s *segment, from, limit Position) (Position, error) {
 
 // writeCut is step 2.
 func (r *recovery) writeCut(cut, aside Position) error {
-	return inOrder(
+	return runSteps(
 		func() error {
 			return writeFile(r.o.FS, path.Join(r.o.Dir, cutName+suffixTmp), func(f File) error {
 				return writeAt(f, block{p: cut, q: aside}.appendTo(nil, cutMagic), 0)
 			})
 		},
-		func() error { return keepStrange(r.o.FS, r.o.Dir, cutName, cutMagic) },
+		func() error { return renameIfForeign(r.o.FS, r.o.Dir, cutName, cutMagic) },
 		func() error { return rename(r.o.FS, r.o.Dir, cutName+suffixTmp, cutName) },
 	)
 }
@@ -169,7 +169,7 @@ func (r *recovery) readCut() (cut, aside Position, found bool, err error) {
 		k, found = decodeBlock(b[:], cutMagic)
 		return err
 	})
-	return k.p, k.q, found, unlessMissing(err)
+	return k.p, k.q, found, ignoreNotExist(err)
 }
 
 // finishCut does steps 3 to 5, if a cut is under way.
@@ -179,10 +179,10 @@ func (r *recovery) finishCut() error {
 		return err
 	}
 	dir := asideDir(r.o.Dir)
-	return inOrder(
+	return runSteps(
 		func() error {
 			tmp := path.Join(dir, segmentName(aside, suffixTmp))
-			return unlessMissing(r.o.FS.Rename(tmp, path.Join(dir, segmentName(aside, suffixLog))))
+			return ignoreNotExist(r.o.FS.Rename(tmp, path.Join(dir, segmentName(aside, suffixLog))))
 		},
 		func() error { return r.o.FS.SyncDir(dir) },
 		r.list,
@@ -211,7 +211,7 @@ func (r *recovery) cutSegments(cut Position) error {
 			return r.withFile(s.segment, func(f File) error { return s.cut(f, cut) })
 		}
 		if s.bad && !failpoint.On(failpoint.R8UnknownRemoved) {
-			err = keepUnknown(r.o.FS, r.o.Dir, path.Base(s.name()))
+			err = renameUnknown(r.o.FS, r.o.Dir, path.Base(s.name()))
 		} else {
 			err = r.o.FS.Remove(s.name())
 		}
@@ -250,7 +250,7 @@ func (s *segment) cut(f File, p Position) error {
 		return f.Sync()
 	}
 	s.durable = p
-	for _, at := range []int64{0, headerAgain} {
+	for _, at := range []int64{0, headerCopyOffset} {
 		// Write and sync one after the other, so that one of the two is always good.
 		if err := writeAt(f, s.header.appendTo(nil), at); err != nil {
 			return err
@@ -301,7 +301,7 @@ func listAside(disk FS, dir string) ([]*segment, error) {
 func findAside(disk FS, dir string) (segs []*segment, left []string, err error) {
 	names, err := disk.ReadDir(dir)
 	if err != nil {
-		return nil, nil, unlessMissing(err)
+		return nil, nil, ignoreNotExist(err)
 	}
 	for _, name := range names {
 		if _, ok := parseName(name, suffixTmp); ok {
@@ -371,8 +371,8 @@ func (l *Log) Aside() (*Cursor, error) {
 
 // DropAside removes the records that were set aside. The owner calls it once it has merged them.
 func (l *Log) DropAside() error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
+	l.writeToken <- struct{}{}
+	defer l.releaseWriteToken()
 	l.mu.Lock()
 	aside, err := l.aside, l.err
 	l.mu.Unlock()
@@ -389,7 +389,7 @@ func (l *Log) DropAside() error {
 		}
 	}
 	if err := l.o.FS.SyncDir(aside.o.Dir); err != nil {
-		return l.fail(fmt.Errorf("drop what was set aside: %w", err))
+		return l.setFailed(fmt.Errorf("drop what was set aside: %w", err))
 	}
 	l.mu.Lock()
 	l.aside, l.damage = nil, nil
@@ -404,7 +404,7 @@ func (l *Log) dropFile(name string) error {
 	_, isMark := parseName(name, suffixBad)
 	switch {
 	case isLog && slices.ContainsFunc(l.segs, func(s *segment) bool { return s.first == first && s.bad }):
-		return keepUnknown(l.o.FS, l.o.Dir, name)
+		return renameUnknown(l.o.FS, l.o.Dir, name)
 	case isLog, isMark:
 		return l.o.FS.Remove(path.Join(l.o.Dir, name))
 	}
@@ -415,9 +415,9 @@ func (l *Log) dropFile(name string) error {
 // (Options.SetAside). It is nil if there was none, and again after DropAside.
 func (l *Log) Damage() *DamageError { return locked(&l.mu, &l.damage) }
 
-// mark makes the .bad file of s. Without it the next Open would not read the records of a sealed
+// flagDamage makes the .bad file of s. Without it the next Open would not read the records of a sealed
 // segment.
-func mark(disk FS, s *segment) error {
+func flagDamage(disk FS, s *segment) error {
 	f, err := disk.OpenFile(path.Join(s.dir, segmentName(s.first, suffixBad)), os.O_CREATE)
 	if err != nil {
 		return err
@@ -428,10 +428,10 @@ func mark(disk FS, s *segment) error {
 	return disk.SyncDir(s.dir)
 }
 
-// unmark removes the marks of segments that were found good or are gone.
-func (r *recovery) unmark() error {
-	for _, first := range slices.Sorted(maps.Keys(r.marked)) {
-		if err := unlessMissing(r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))); err != nil {
+// removeFlags removes the marks of segments that were found good or are gone.
+func (r *recovery) removeFlags() error {
+	for _, first := range slices.Sorted(maps.Keys(r.flagged)) {
+		if err := ignoreNotExist(r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))); err != nil {
 			return err
 		}
 	}

@@ -400,7 +400,7 @@ func TestEveryChangeFails(t *testing.T) {
 			if err == nil {
 				err = h.steps(80)
 			}
-			if err == nil && h.disk.Ops() > n && fault != short {
+			if err == nil && h.disk.Changes() > n && fault != short {
 				t.Fatalf("change %d failed with %v and nobody noticed", n, fault)
 			}
 			if err == nil {

@@ -15,21 +15,21 @@ const (
 // A Cursor reads a log in order, from the tail in memory where possible. A Cursor is not safe for
 // concurrent use, but many cursors may read one log concurrently.
 type Cursor struct {
-	l    *Log
+	log  *Log
 	at   Position // of the next record
 	buf  []byte   // bytes read from there on, part of mem
 	need int      // bytes of the next frame, as far as known
 	mem  []byte
 
-	seg   *segment // the segment that buf was read from; nil: from the tail
-	file  File     // open for reading, nil if none is
-	ofile *segment // the segment of file
+	seg         *segment // the segment that buf was read from; nil: from the tail
+	file        File     // open for reading, nil if none is
+	fileSegment *segment // the segment of file
 }
 
 // Cursor returns a cursor that reads its first record at from: First, End, or the Position or Next
 // of a Record. If from is below First it starts at First.
 func (l *Log) Cursor(from Position) *Cursor {
-	return &Cursor{l: l, at: from, need: frameHeader}
+	return &Cursor{log: l, at: from, need: frameHeader}
 }
 
 // Next returns the next record. It skips the records that belong to seglog itself. At the end of
@@ -37,7 +37,7 @@ func (l *Log) Cursor(from Position) *Cursor {
 // ErrClosed, or an error of the disk.
 func (c *Cursor) Next() (Record, error) {
 	for {
-		ok, err := c.whole()
+		ok, err := c.hasFrame()
 		if err != nil {
 			return Record{}, err
 		}
@@ -56,9 +56,9 @@ func (c *Cursor) Next() (Record, error) {
 	}
 }
 
-// Ahead appends to list the records that Next would return next, as far as they are already in
+// Buffered appends to list the records that Next would return next, as far as they are already in
 // memory, until list has most records. They are valid as long as the last record from Next is.
-func (c *Cursor) Ahead(list []Record, most int) []Record {
+func (c *Cursor) Buffered(list []Record, most int) []Record {
 	for b, at := c.buf, c.at; len(list) < most && len(b) >= frameHeader; {
 		if frameLength(b) > int64(len(b)) || frameSize(int(frameLength(b))) > len(b) {
 			break
@@ -82,8 +82,8 @@ func (c *Cursor) Skip(r *Record) {
 	c.at, c.need = r.Next, frameHeader
 }
 
-// whole reports whether the buffer begins with a complete good frame.
-func (c *Cursor) whole() (bool, error) {
+// hasFrame reports whether the buffer begins with a complete good frame.
+func (c *Cursor) hasFrame() (bool, error) {
 	if len(c.buf) < c.need {
 		return false, nil
 	}
@@ -108,7 +108,7 @@ func (c *Cursor) fill() error {
 			return err
 		}
 		err = c.fillFromFile(s, limit)
-		if errors.Is(err, fs.ErrNotExist) && c.l.First() > s.first {
+		if errors.Is(err, fs.ErrNotExist) && c.log.First() > s.first {
 			continue // trimmed meanwhile
 		}
 		return err
@@ -118,7 +118,7 @@ func (c *Cursor) fill() error {
 // locate finds the segment of the next record and the limit up to which its file may be read. If
 // the record is in the tail, locate fills the buffer from there and returns a nil s.
 func (c *Cursor) locate() (s *segment, limit Position, err error) {
-	l := c.l
+	l := c.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -139,7 +139,7 @@ func (c *Cursor) locate() (s *segment, limit Position, err error) {
 }
 
 func (c *Cursor) fillFromTailLocked() error {
-	b := c.l.tail.from(c.at)
+	b := c.log.tail.from(c.at)
 	if len(b) < c.need {
 		return fmt.Errorf("read log at %d: no record begins there", c.at)
 	}
@@ -173,7 +173,7 @@ func (c *Cursor) fillFromFile(s *segment, limit Position) error {
 		return c.damaged("record longer than the segment")
 	}
 	if c.need > max(readAhead, cap(c.mem)) {
-		if ok, err := goodFrameIn(c.file, s.offset(c.at), s.salt, c.at); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if ok, err := goodFrameInFile(c.file, s.offset(c.at), s.salt, c.at); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return fmt.Errorf("read log: %w", err)
 		} else if !ok {
 			return c.damaged("bad record")
@@ -193,17 +193,17 @@ func (c *Cursor) fillFromFile(s *segment, limit Position) error {
 }
 
 func (c *Cursor) open(s *segment) error {
-	if c.ofile == s && c.file != nil {
+	if c.fileSegment == s && c.file != nil {
 		return nil
 	}
 	if err := c.Close(); err != nil {
 		return err
 	}
-	f, err := c.l.o.FS.OpenFile(s.name(), 0)
+	f, err := c.log.o.FS.OpenFile(s.name(), 0)
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	c.file, c.ofile = f, s
+	c.file, c.fileSegment = f, s
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (c *Cursor) open(s *segment) error {
 func (c *Cursor) damaged(reason string) error {
 	d := &DamageError{File: c.seg.name(), Offset: c.seg.offset(c.at), Position: c.at, Reason: reason}
 	c.buf = c.buf[:0]
-	if err := mark(c.l.o.FS, c.seg); err != nil {
+	if err := flagDamage(c.log.o.FS, c.seg); err != nil {
 		return errors.Join(d, err)
 	}
 	return d
@@ -229,7 +229,7 @@ func (c *Cursor) Seek(to Position) {
 // Close closes the file that the cursor has open.
 func (c *Cursor) Close() error {
 	f := c.file
-	c.file, c.ofile = nil, nil
+	c.file, c.fileSegment = nil, nil
 	if f == nil {
 		return nil
 	}

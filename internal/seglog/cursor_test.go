@@ -200,7 +200,7 @@ func TestAppendDuringSync(t *testing.T) {
 		disk := memfs.New()
 		l := openPlain(t, seglog.Options{FS: disk})
 		appendAll(t, l, "a")
-		disk.SyncDelay(time.Second)
+		disk.SetSyncDelay(time.Second)
 		var synced seglog.Position
 		var wg sync.WaitGroup
 		wg.Go(func() {

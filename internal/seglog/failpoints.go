@@ -11,7 +11,7 @@ func (r *recovery) inPlacePlanted(tidy bool) {
 	case r.inPlace:
 	case failpoint.On(failpoint.R7TrustPageCache) && tidy:
 		r.inPlace = true
-	case failpoint.On(failpoint.R8AppendBehindTorn) && r.behind > r.end:
-		r.inPlace, r.end = true, Position(align(int64(r.behind)))
+	case failpoint.On(failpoint.R8AppendBehindTorn) && r.dataEnd > r.end:
+		r.inPlace, r.end = true, Position(align(int64(r.dataEnd)))
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// inOrder runs steps until one fails.
-func inOrder(steps ...func() error) error {
+// runSteps runs steps until one fails.
+func runSteps(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -20,8 +20,8 @@ func inOrder(steps ...func() error) error {
 	return nil
 }
 
-// unlessMissing returns err, or nil if err says that a file does not exist.
-func unlessMissing(err error) error {
+// ignoreNotExist returns err, or nil if err says that a file does not exist.
+func ignoreNotExist(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

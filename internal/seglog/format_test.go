@@ -93,7 +93,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add("cut", []byte("hfsegcut"), true, false)
 	f.Add("0000000000000000.bad", []byte{}, true, false)
 	f.Add("ffffffffffffffff.log", []byte("x"), true, false)
-	f.Add("stage", staged(f), false, false)
+	f.Add("stage", stageEntry(f), false, false)
 	f.Fuzz(func(t *testing.T, name string, b []byte, aside, mend bool) {
 		if strings.ContainsAny(name, "/\x00") || name == "" || len(name) > 100 {
 			return
@@ -132,8 +132,8 @@ func writeLog(t testing.TB, disk *memfs.FS) {
 	}
 }
 
-// staged returns a stage with one record.
-func staged(t testing.TB) []byte {
+// stageEntry returns a stage with one record.
+func stageEntry(t testing.TB) []byte {
 	disk := memfs.New()
 	writeLog(t, disk)
 	f, err := disk.OpenFile("log/stage", 0)

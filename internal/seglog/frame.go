@@ -16,7 +16,7 @@ const (
 	kindNote  = 0x01
 	ownerKind = 0x10 // the first kind that owners may use
 
-	headMost = 1<<16 - 1 // longest head: bytes of a payload that the frame's first checksum can cover
+	maxPrefix = 1<<16 - 1 // longest head: bytes of a payload that the frame's first checksum can cover
 )
 
 // align rounds n up to the next place where a frame may begin.
@@ -33,14 +33,14 @@ func frameSum(salt uint32, p Position, summed []byte) uint32 {
 
 // frameFields are the fields of a frame header, without the first checksum.
 type frameFields struct {
-	length, head int // of the payload, and of the part of it that the first checksum covers
-	kind         uint8
-	rest         uint32 // checksum of the rest of the payload
+	length, prefix int // of the payload, and of the part of it that the first checksum covers
+	kind           uint8
+	rest           uint32 // checksum of the rest of the payload
 }
 
 // words returns the fields as they are encoded after the first checksum.
 func (h *frameFields) words() (uint64, uint32) {
-	return uint64(h.length) | uint64(h.kind)<<32 | uint64(h.head)<<48, h.rest
+	return uint64(h.length) | uint64(h.kind)<<32 | uint64(h.prefix)<<48, h.rest
 }
 
 // sum returns the first checksum of a frame at p whose payload begins with these parts. It reads
@@ -49,7 +49,7 @@ func (h *frameFields) words() (uint64, uint32) {
 func (h *frameFields) sum(salt uint32, p Position, parts ...[]byte) uint32 {
 	first, rest := h.words()
 	sum := crc.Number32(crc.Number64(frameSum(salt, p, nil), first), rest)
-	for left := h.head; left > 0; parts = parts[1:] {
+	for left := h.prefix; left > 0; parts = parts[1:] {
 		part := parts[0][:min(left, len(parts[0]))]
 		sum = crc.Bytes(sum, part)
 		left -= len(part)
@@ -66,33 +66,33 @@ func (h *frameFields) put(frame []byte, sum uint32) {
 	clear(frame[frameHeader+h.length:])
 }
 
-// moved returns a copy of a good frame, with its checksum for another salt and position.
-func moved(frame []byte, salt uint32, p Position) []byte {
+// relocatedFrame returns a copy of a good frame, with its checksum for another salt and position.
+func relocatedFrame(frame []byte, salt uint32, p Position) []byte {
 	frame = bytes.Clone(frame)
-	binary.LittleEndian.PutUint32(frame, frameSum(salt, p, frame[4:frameHeader+frameHead(frame)]))
+	binary.LittleEndian.PutUint32(frame, frameSum(salt, p, frame[4:frameHeader+framePrefix(frame)]))
 	return frame
 }
 
-// sealNote makes frame a note that the log is durable up to durable.
-func sealNote(frame []byte, salt uint32, p, durable Position) {
+// encodeNote makes frame a note that the log is durable up to durable.
+func encodeNote(frame []byte, salt uint32, p, durable Position) {
 	payload := frame[frameHeader:]
 	binary.LittleEndian.PutUint64(payload, uint64(durable))
-	h := frameFields{length: 8, head: 8, kind: kindNote}
+	h := frameFields{length: 8, prefix: 8, kind: kindNote}
 	h.put(frame, h.sum(salt, p, payload))
 }
 
 // frameLength returns the length of the payload, as the frame header b states it.
 func frameLength(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b[4:])) }
 
-// frameHead returns the length of the payload's head, as the frame header b states it.
-func frameHead(b []byte) int { return int(binary.LittleEndian.Uint16(b[10:])) }
+// framePrefix returns the length of the payload's head, as the frame header b states it.
+func framePrefix(b []byte) int { return int(binary.LittleEndian.Uint16(b[10:])) }
 
 // restSum returns the checksum of the rest of the payload, as the frame header b states it.
 func restSum(b []byte) uint32 { return binary.LittleEndian.Uint32(b[12:]) }
 
 // isFrame reports whether the frame header b is consistent.
 func isFrame(b []byte) bool {
-	return b[8] != 0 && int64(frameHead(b)) <= frameLength(b)
+	return b[8] != 0 && int64(framePrefix(b)) <= frameLength(b)
 }
 
 // goodFrame reports whether b begins with a complete good frame, and the size of that frame.
@@ -100,12 +100,12 @@ func goodFrame(b []byte, salt uint32, p Position) (size int, ok bool) {
 	if len(b) < frameHeader || !isFrame(b) || frameLength(b) > int64(len(b)-frameHeader) {
 		return 0, false
 	}
-	n, head := int(frameLength(b)), frameHead(b)
+	n, head := int(frameLength(b)), framePrefix(b)
 	if size = frameSize(n); size > len(b) {
 		return 0, false
 	}
 	ok = frameSum(salt, p, b[4:frameHeader+head]) == binary.LittleEndian.Uint32(b) &&
-		(crc.Bytes(0, b[frameHeader+head:frameHeader+n]) == restSum(b) || failpoint.On(failpoint.DRestUnsummed))
+		(crc.Bytes(0, b[frameHeader+head:frameHeader+n]) == restSum(b) || failpoint.On(failpoint.DRestNotChecked))
 	return size, ok || failpoint.On(failpoint.DNoCRC)
 }
 

@@ -113,7 +113,7 @@ func trimmed(t *testing.T) (*memfs.FS, []string) {
 }
 
 // The head of the first segment cannot be rebuilt once records before it were removed. If another
-// head is good, Open does without it and loses nothing. Otherwise all records are set aside.
+// prefix is good, Open does without it and loses nothing. Otherwise all records are set aside.
 func TestHeadOfTheFirst(t *testing.T) {
 	d, names := trimmed(t)
 	breakHead(d, names[0])

@@ -16,9 +16,9 @@ type Inspection struct {
 	Durable    Position       // everything before was durable: the highest note in the log
 	Damage     []*DamageError // bad records below Durable, in log order
 	Torn       *Torn          // the torn tail; nil: there is none
-	Left       []string       // unfinished files of a process that died; Open removes them
+	Unfinished []string       // unfinished files of a process that died; Open removes them
 	Unknown    []string       // renamed files whose headers are not ours; nothing removes them
-	Marked     []string       // segments that a reader found damaged; Open checks them
+	Flagged    []string       // segments that a reader found damaged; Open checks them
 	Cut        Position       // if above 0, Open ends the log here to finish a cut before damage
 	Aside      *DamageError   // damage whose set-aside records the owner has not merged yet; nil: none
 }
@@ -61,7 +61,7 @@ type inspector struct {
 }
 
 func (i *inspector) run() error {
-	lock, err := lockThere(i.r.o) // first, so that no other process opens the log meanwhile
+	lock, err := lockExisting(i.r.o) // first, so that no other process opens the log meanwhile
 	if err != nil {
 		return err
 	}
@@ -101,9 +101,9 @@ func (i *inspector) list() error {
 	if len(aside) > 0 {
 		i.found.Aside = asideDamage(i.r.o.FS, aside[len(aside)-1])
 	}
-	i.found.Left, i.found.Unknown = append(i.r.left, left...), i.r.kept
-	for _, first := range slices.Sorted(maps.Keys(i.r.marked)) {
-		i.found.Marked = append(i.found.Marked, path.Join(i.r.o.Dir, segmentName(first, suffixLog)))
+	i.found.Unfinished, i.found.Unknown = append(i.r.unfinished, left...), i.r.unknown
+	for _, first := range slices.Sorted(maps.Keys(i.r.flagged)) {
+		i.found.Flagged = append(i.found.Flagged, path.Join(i.r.o.Dir, segmentName(first, suffixLog)))
 	}
 	i.found.Segments = len(i.r.segs)
 	for n, s := range i.r.segs {
@@ -140,10 +140,10 @@ func (i *inspector) segment(s *foundSegment) error {
 		}
 		i.found.End, i.found.Durable = at, max(i.found.Durable, min(noted, at))
 		if !s.last() {
-			return i.missing(s.segment, end, s.next)
+			return i.checkEnd(s.segment, end, s.next)
 		}
-		if at >= noted && i.r.behind > at && s.state != sealed && i.found.Cut == 0 {
-			i.found.Torn = &Torn{File: s.name(), Offset: s.offset(at), Bytes: int64(i.r.behind - at)}
+		if at >= noted && i.r.dataEnd > at && s.state != sealed && i.found.Cut == 0 {
+			i.found.Torn = &Torn{File: s.name(), Offset: s.offset(at), Bytes: int64(i.r.dataEnd - at)}
 		}
 		return nil
 	})
@@ -172,7 +172,7 @@ func (i *inspector) bounds(f File, s *foundSegment) (end, noted Position, err er
 	return maxPosition, i.r.noted, err
 }
 
-// head calls the visitor for a segment, and for damage if its head is bad.
+// prefix calls the visitor for a segment, and for damage if its head is bad.
 func (i *inspector) head(f File, s *segment, end Position) error {
 	head, err := readHead(f, s)
 	if d := (*DamageError)(nil); errors.As(err, &d) {
@@ -231,8 +231,8 @@ func nextGood(f File, s *segment, from, end Position) (at Position, found bool, 
 	return at, found, err
 }
 
-// missing reports damage if the records of s end before the next segment begins.
-func (i *inspector) missing(s *segment, end, next Position) error {
+// unwrittenFrames reports damage if the records of s end before the next segment begins.
+func (i *inspector) checkEnd(s *segment, end, next Position) error {
 	if end >= next {
 		return nil
 	}

@@ -26,7 +26,7 @@ func inspect(disk seglog.FS, dir string) (texts []string, found seglog.Inspectio
 func checkInspect(t *testing.T, disk *memfs.FS, want string, damaged bool) {
 	t.Helper()
 	before := disk.String()
-	ops := disk.Ops()
+	ops := disk.Changes()
 	texts, found, err := inspect(disk, "log")
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func checkInspect(t *testing.T, disk *memfs.FS, want string, damaged bool) {
 	if got := len(found.Damage) > 0; got != damaged {
 		t.Errorf("inspect finds damage %v, want any: %v", found.Damage, damaged)
 	}
-	if disk.String() != before || disk.Ops() != ops {
+	if disk.String() != before || disk.Changes() != ops {
 		t.Errorf("inspect has changed the disk from %s to %s", before, disk)
 	}
 }

@@ -25,21 +25,21 @@ type Log struct {
 	// Write, by Note, and by Sync until it has written. files is held to sync, make or remove
 	// files: by Sync, by Trim, and by a Write that begins a new segment. A goroutine that needs
 	// both takes turn first.
-	turn, files chan struct{}
-	w           writer // used by the holder of turn; closing its file also needs files
+	writeToken, fileToken chan struct{}
+	w                     writer // used by the holder of turn; closing its file also needs files
 
-	mu      sync.Mutex
-	segs    []*segment // guarded by mu, oldest first, never empty
-	tail    tail       // guarded by mu
-	stage   *stage     // guarded by mu; nil: the log has no stage
-	kept    Position   // guarded by mu: everything before is written or staged; 0 once the log has failed
-	end     Position   // guarded by mu: end of the newest frame
-	records Position   // guarded by mu: end of the newest record of the owner
-	taken   Position   // guarded by mu: everything before belongs to a batch that is or was written
-	written Position   // guarded by mu; changed by the holder of turn
-	durable Position   // guarded by mu; changed by the holder of files
-	noted   Position   // guarded by mu: the highest durable position in a written note
-	err     error      // guarded by mu: why the log has failed, or ErrClosed
+	mu         sync.Mutex
+	segs       []*segment // guarded by mu, oldest first, never empty
+	tail       tail       // guarded by mu
+	stage      *stage     // guarded by mu; nil: the log has no stage
+	kept       Position   // guarded by mu: everything before is written or staged; 0 once the log has failed
+	end        Position   // guarded by mu: end of the newest frame
+	records    Position   // guarded by mu: end of the newest record of the owner
+	batchedEnd Position   // guarded by mu: everything before belongs to a batch that is or was written
+	written    Position   // guarded by mu; changed by the holder of turn
+	durable    Position   // guarded by mu; changed by the holder of files
+	noted      Position   // guarded by mu: the highest durable position in a written note
+	err        error      // guarded by mu: why the log has failed, or ErrClosed
 
 	aside  *Log         // guarded by mu: the records set aside, read only; nil: none
 	damage *DamageError // guarded by mu: why they were set aside
@@ -70,7 +70,7 @@ func Open(o Options) (*Log, error) {
 }
 
 func newLog(o Options) *Log {
-	return &Log{o: o, turn: make(chan struct{}, 1), files: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}
+	return &Log{o: o, writeToken: make(chan struct{}, 1), fileToken: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}
 }
 
 // Append adds a record, whose payload is the concatenation of parts, to the tail in memory and
@@ -92,7 +92,7 @@ func (l *Log) AppendSummed(kind uint8, head int, rest uint32, parts ...[]byte) (
 // AppendKept is AppendSummed that also reports in kept whether the record and all before it already
 // survive the death of the process. If not, call Keep.
 func (l *Log) AppendKept(kind uint8, head int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
-	if head > headMost {
+	if head > maxPrefix {
 		head = unsummed
 	}
 	return l.append(kind, head, rest, parts)
@@ -119,7 +119,7 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 		return 0, false, l.err
 	}
 	if l.stage != nil && (l.end == l.written || failpoint.On(failpoint.DStageOverwritten)) {
-		l.stage.empty(l.records)
+		l.stage.reset(l.records)
 	}
 	s := l.prepareLocked(frameSize(n))
 	p = l.end
@@ -128,9 +128,9 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 	for _, part := range parts {
 		at = append(at, part...)
 	}
-	h := frameFields{length: n, head: head, kind: kind, rest: rest}
+	h := frameFields{length: n, prefix: head, kind: kind, rest: rest}
 	if head == unsummed {
-		h.head, h.rest = 0, crc.Bytes(0, at)
+		h.prefix, h.rest = 0, crc.Bytes(0, at)
 	}
 	h.put(frame, h.sum(s.salt, p, parts...))
 	if err := l.stageLocked(s, frame, p); err != nil {
@@ -147,7 +147,7 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 // is full, and appends a note if the frame is the first of its batch. It returns the segment that
 // takes the frame.
 func (l *Log) prepareLocked(size int) *segment {
-	batchEmpty := l.end == l.taken
+	batchEmpty := l.end == l.batchedEnd
 	need := int64(size)
 	if batchEmpty {
 		need += noteSize
@@ -165,7 +165,7 @@ func (l *Log) prepareLocked(size int) *segment {
 // appendNoteLocked begins a batch with a note. Write fills in the durable position.
 func (l *Log) appendNoteLocked() {
 	frame := l.tail.extend(l.end, noteSize)
-	sealNote(frame, l.lastLocked().salt, l.end, l.durable)
+	encodeNote(frame, l.lastLocked().salt, l.end, l.durable)
 	l.advanceLocked(noteSize)
 }
 
@@ -189,8 +189,8 @@ func (l *Log) lastLocked() *segment { return l.segs[len(l.segs)-1] }
 // has returned nil, the records that were appended before the call survive the death of the
 // process.
 func (l *Log) Write() error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
+	l.writeToken <- struct{}{}
+	defer l.releaseWriteToken()
 	return l.write()
 }
 
@@ -198,11 +198,11 @@ func (l *Log) Write() error {
 // end position. An error is final: the log takes no more records, and every later call returns the
 // error (R7).
 func (l *Log) Sync() (Position, error) {
-	l.turn <- struct{}{}
+	l.writeToken <- struct{}{}
 	err := l.write()
-	l.files <- struct{}{}
-	defer l.passFiles()
-	l.passTurn()
+	l.fileToken <- struct{}{}
+	defer l.releaseFileToken()
+	l.releaseWriteToken()
 	if err != nil {
 		return 0, err
 	}
@@ -212,14 +212,14 @@ func (l *Log) Sync() (Position, error) {
 // Note writes the durable position once more. An owner calls it when the log falls idle, so that
 // the last batch is known to be durable (R8). If a note already says so, Note does nothing.
 func (l *Log) Note() error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
+	l.writeToken <- struct{}{}
+	defer l.releaseWriteToken()
 	return l.note()
 }
 
-func (l *Log) passTurn() { <-l.turn }
+func (l *Log) releaseWriteToken() { <-l.writeToken }
 
-func (l *Log) passFiles() { <-l.files }
+func (l *Log) releaseFileToken() { <-l.fileToken }
 
 // First returns the position of the oldest record in the log.
 func (l *Log) First() Position {
@@ -293,7 +293,7 @@ func (l *Log) Head(first Position) ([]byte, error) {
 	defer f.Close()
 	head, err := readHead(f, s)
 	if _, damaged := errors.AsType[*DamageError](err); damaged {
-		err = errors.Join(err, mark(l.o.FS, s))
+		err = errors.Join(err, flagDamage(l.o.FS, s))
 	}
 	return head, err
 }
@@ -318,10 +318,10 @@ func (l *Log) Close() error {
 
 // Abandon releases the directory without writing anything, as if the process had died.
 func (l *Log) Abandon() error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
-	l.files <- struct{}{} // now no other call works on the log
-	defer l.passFiles()
+	l.writeToken <- struct{}{}
+	defer l.releaseWriteToken()
+	l.fileToken <- struct{}{} // now no other call works on the log
+	defer l.releaseFileToken()
 	l.mu.Lock()
 	first := !errors.Is(l.err, ErrClosed)
 	l.err = ErrClosed
@@ -348,8 +348,8 @@ func (l *Log) Abandon() error {
 	return err
 }
 
-// fail records err as the reason why the log has failed, unless it has one. It returns the reason.
-func (l *Log) fail(err error) error {
+// setFailed records err as the reason why the log has failed, unless it has one. It returns the reason.
+func (l *Log) setFailed(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = cmp.Or(l.err, err)

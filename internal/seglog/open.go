@@ -12,30 +12,30 @@ import (
 
 // A recovery is the state of Open. Its main steps are list, inspect, replay and renew.
 type recovery struct {
-	o      Options
-	segs   []*foundSegment
-	marked map[Position]bool // segments that have a .bad file
-	left   []string          // unfinished files
-	kept   []string          // files whose headers are not ours
+	o          Options
+	segs       []*foundSegment
+	flagged    map[Position]bool // segments that have a .bad file
+	unfinished []string          // unfinished files
+	unknown    []string          // files whose headers are not ours
 
 	// These describe the last segment, as inspect found it.
 	end     Position // end of the last good record
 	noted   Position // highest note: everything before was durable
-	behind  Position // end of the last byte that is not zero
+	dataEnd Position // end of the last byte that is not zero
 	inPlace bool     // no record must be written again: the log continues at end
 
-	start int      // index of the segment that the replay begins with
-	fresh *segment // the successor of the last segment if the log is cut; nil: not cut yet
-	file  File     // of the last segment
+	start     int      // index of the segment that the replay begins with
+	successor *segment // the successor of the last segment if the log is cut; nil: not cut yet
+	file      File     // of the last segment
 }
 
 // A foundSegment is a segment on the disk, and the repairs that Open must make to it.
 type foundSegment struct {
 	*segment
-	next     Position // start of the next segment; maxPosition: this is the last one
-	unsealed bool     // summary and footer must be made again
-	headless bool     // the head must be rebuilt; false for all before recovery.start
-	fresh    *segment // replaces a headless segment, once its head is known
+	next        Position // start of the next segment; maxPosition: this is the last one
+	unsealed    bool     // summary and footer must be made again
+	headless    bool     // the head must be rebuilt; false for all before recovery.start
+	replacement *segment // replaces a headless segment, once its head is known
 }
 
 func (s *foundSegment) last() bool { return s.next == maxPosition }
@@ -54,17 +54,17 @@ func recoverLog(o Options) (*Log, error) {
 
 func (r *recovery) run() error {
 	redo := func() error {
-		if err := r.redo(); err != nil {
+		if err := r.applyStage(); err != nil {
 			return fmt.Errorf("write what was staged: %w", err)
 		}
 		return nil
 	}
-	return inOrder(r.refuseNewer, r.finishCut, redo, r.settle, r.replay, r.renew, r.unmark)
+	return runSteps(r.refuseNewer, r.finishCut, redo, r.inspectAndCut, r.replay, r.rewriteUnsynced, r.removeFlags)
 }
 
-// settle inspects the log, and cuts it before damage if SetAside allows that, until no damage is
+// inspectAndCut inspects the log, and cuts it before damage if SetAside allows that, until no damage is
 // left.
-func (r *recovery) settle() error {
+func (r *recovery) inspectAndCut() error {
 	for cut := maxPosition; ; {
 		if err := r.list(); err != nil {
 			return err
@@ -86,7 +86,7 @@ func (r *recovery) list() error {
 	if err := r.find(); err != nil {
 		return err
 	}
-	for _, name := range r.left {
+	for _, name := range r.unfinished {
 		if err := r.o.FS.Remove(name); err != nil {
 			return err
 		}
@@ -100,16 +100,16 @@ func (r *recovery) find() error {
 	if err != nil {
 		return err
 	}
-	r.segs, r.start, r.marked, r.left, r.kept = nil, 0, make(map[Position]bool), nil, nil
+	r.segs, r.start, r.flagged, r.unfinished, r.unknown = nil, 0, make(map[Position]bool), nil, nil
 	for _, name := range names {
 		if strings.HasSuffix(name, suffixUnknown) {
-			r.kept = append(r.kept, r.o.Dir+"/"+name)
+			r.unknown = append(r.unknown, r.o.Dir+"/"+name)
 		}
 		if _, ok := parseName(name, suffixTmp); ok || name == cutName+suffixTmp {
-			r.left = append(r.left, r.o.Dir+"/"+name)
+			r.unfinished = append(r.unfinished, r.o.Dir+"/"+name)
 		}
 		if first, ok := parseName(name, suffixBad); ok {
-			r.marked[first] = true
+			r.flagged[first] = true
 		}
 		if first, ok := parseName(name, suffixLog); ok {
 			s, err := readSegment(r.o.FS, r.o.Dir, first)
@@ -160,7 +160,7 @@ func readSegment(disk FS, dir string, first Position) (*segment, error) {
 
 // readHeader uses the first of the two headers that is good.
 func (s *segment) readHeader(f File) error {
-	for _, at := range []int64{0, headerAgain} {
+	for _, at := range []int64{0, headerCopyOffset} {
 		var b [headerSize]byte
 		if at+headerSize > s.size {
 			break
@@ -201,7 +201,7 @@ func (s *segment) readFooter(f File) error {
 
 // readHead reads the owner's state at the head of s.
 func readHead(f File, s *segment) ([]byte, error) {
-	head, good, err := readSummed(f, headStart, s.headLen, s.headSum)
+	head, good, err := readSummed(f, headOffset, s.headLen, s.headSum)
 	if err != nil {
 		return nil, fmt.Errorf("head of %s: %w", s.name(), err)
 	}
@@ -212,7 +212,7 @@ func readHead(f File, s *segment) ([]byte, error) {
 }
 
 func badHead(s *segment) *DamageError {
-	return &DamageError{File: s.name(), Offset: headStart, Position: s.first, Reason: "bad head"}
+	return &DamageError{File: s.name(), Offset: headOffset, Position: s.first, Reason: "bad head"}
 }
 
 // inspect looks for damage, oldest segment first, and finds the end of the log.
@@ -238,8 +238,8 @@ func (r *recovery) inspect() error {
 
 const reasonHeader = "bad header"
 
-// headsAhead is the size of the newest part of a log in which Open checks every head.
-const headsAhead = 32 << 20
+// headCheckBytes is the size of the newest part of a log in which Open checks every head.
+const headCheckBytes = 32 << 20
 
 // chooseStart finds the segment that the replay begins with. It is the last one, or an earlier one
 // if a summary or head must be rebuilt, and in any case one with a known head.
@@ -269,7 +269,7 @@ func (r *recovery) chooseStart() error {
 func (r *recovery) chooseHeads() error {
 	end := r.last().first
 	for i, s := range slices.Backward(r.segs) {
-		if s.bad || i < r.start && end-s.first > headsAhead && !r.marked[s.first] {
+		if s.bad || i < r.start && end-s.first > headCheckBytes && !r.flagged[s.first] {
 			continue
 		}
 		good, err := r.hasHead(s.segment)
@@ -319,7 +319,7 @@ func (r *recovery) inspectOld(s *foundSegment, replayed bool) error {
 	if s.state == sealed && s.end < s.next {
 		return &DamageError{File: s.name(), Offset: s.offset(s.end), Position: s.end, Reason: "the next segment is missing"}
 	}
-	if !s.unsealed && !replayed && !r.marked[s.first] {
+	if !s.unsealed && !replayed && !r.flagged[s.first] {
 		return nil
 	}
 	return r.withFile(s.segment, func(f File) error {
@@ -344,13 +344,13 @@ func (r *recovery) inspectLast(f File) error {
 	if err != nil {
 		return err
 	}
-	r.behind = r.end
+	r.dataEnd = r.end
 	if s.state != sealed {
-		rest, err := behind(f, s, r.end)
+		rest, err := readRemainder(f, s, r.end)
 		if err != nil {
 			return err
 		}
-		r.behind, r.noted = rest.end, max(r.noted, rest.noted)
+		r.dataEnd, r.noted = rest.end, max(r.noted, rest.noted)
 	}
 	if r.end < r.noted {
 		return &DamageError{File: s.name(), Offset: s.offset(r.end), Position: r.end, Reason: "bad record"}
@@ -378,7 +378,7 @@ func (r *recovery) readNotes(f File, s *segment, limit Position) (onlyNote bool,
 // batch begins with the same note, byte for byte.
 func (r *recovery) decideInPlace(onlyNote bool) {
 	s := r.last()
-	tidy := r.behind <= r.end && s.state != sealed && !s.headless
+	tidy := r.dataEnd <= r.end && s.state != sealed && !s.headless
 	onlyNote = onlyNote && r.end-noteSize == r.noted
 	r.inPlace = tidy && (r.noted == r.end || onlyNote)
 	if r.inPlace && onlyNote {
@@ -400,7 +400,7 @@ func (r *recovery) replay() error {
 			return err
 		}
 	}
-	if !r.inPlace && r.fresh == nil {
+	if !r.inPlace && r.successor == nil {
 		r.cutAt(r.end)
 	}
 	r.amend(segs)
@@ -411,7 +411,7 @@ func (r *recovery) replay() error {
 func (r *recovery) amend(segs []*foundSegment) {
 	a, is := r.o.Owner.(Amender)
 	for _, s := range segs {
-		if is && (!s.last() || r.fresh != nil) && s.summary != nil {
+		if is && (!s.last() || r.successor != nil) && s.summary != nil {
 			s.summary = slices.Clone(a.Amend(s.summary))
 		}
 	}
@@ -434,10 +434,10 @@ func (r *recovery) replaySegment(f File, s *foundSegment) error {
 		end = r.end
 	}
 	if s.headless && !s.last() {
-		s.fresh = newSegment(r.o.Dir, s.first, r.o.Owner.Head())
+		s.replacement = newSegment(r.o.Dir, s.first, r.o.Owner.Head())
 	}
 	_, err := eachFrame(f, s.segment, s.first, end, func(rec Record) error {
-		if s.last() && !r.inPlace && r.fresh == nil && (s.headless || rec.Position >= r.noted) {
+		if s.last() && !r.inPlace && r.successor == nil && (s.headless || rec.Position >= r.noted) {
 			r.cutAt(rec.Position)
 		}
 		if rec.Kind < ownerKind {
@@ -460,20 +460,20 @@ func (r *recovery) cutAt(p Position) {
 		old.unsealed = old.state != sealed || old.end != p
 		old.end, old.summary = p, slices.Clone(r.o.Owner.Summary())
 	}
-	r.fresh = newSegment(r.o.Dir, p, r.o.Owner.Head())
+	r.successor = newSegment(r.o.Dir, p, r.o.Owner.Head())
 }
 
-// renew writes the records above the highest note again, to a fresh segment. After that, this
+// rewriteUnsynced writes the records above the highest note again, to a fresh segment. After that, this
 // process has synced every record that it found (R7). If the last segment has no good head, renew
 // writes all of it again.
-func (r *recovery) renew() error {
+func (r *recovery) rewriteUnsynced() error {
 	if err := r.restoreHeads(); err != nil {
 		return err
 	}
 	if r.inPlace {
-		return r.goOn()
+		return r.reopenLast()
 	}
-	fresh := r.fresh
+	fresh := r.successor
 	// The segment gets its name after it was synced, so its header may state that it is durable.
 	fresh.durable, fresh.end = max(r.end, fresh.first), max(r.end, fresh.first)
 	var old *segment
@@ -501,10 +501,10 @@ func (r *recovery) renew() error {
 // has rebuilt.
 func (r *recovery) restoreHeads() error {
 	for _, s := range r.segs {
-		if s.fresh == nil {
+		if s.replacement == nil {
 			continue
 		}
-		fresh, old := s.fresh, s.segment
+		fresh, old := s.replacement, s.segment
 		fresh.durable, fresh.end, fresh.summary = old.end, old.end, old.summary
 		f, err := r.rewrite(fresh, int64(fresh.end-fresh.first), old)
 		if err != nil {
@@ -520,7 +520,7 @@ func (r *recovery) restoreHeads() error {
 
 // rewrite makes the file of fresh and copies the records of its range from old.
 func (r *recovery) rewrite(fresh *segment, capacity int64, old *segment) (File, error) {
-	least := max(int64(fresh.end-fresh.first), min(capacity, leastRoom))
+	least := max(int64(fresh.end-fresh.first), min(capacity, minRoom))
 	f, size, err := create(r.o.FS, fresh, capacity, least, func(to File) error {
 		if fresh.end == fresh.first {
 			return nil
@@ -531,8 +531,8 @@ func (r *recovery) rewrite(fresh *segment, capacity int64, old *segment) (File, 
 	return f, err
 }
 
-// goOn opens the last segment for the next batch.
-func (r *recovery) goOn() error {
+// reopenLast opens the last segment for the next batch.
+func (r *recovery) reopenLast() error {
 	s := r.last()
 	f, err := r.o.FS.OpenFile(s.name(), 0)
 	if err != nil {
@@ -554,7 +554,7 @@ func (r *recovery) goOn() error {
 // copyFrames copies the frames in the range of dst from the file of src, to the same positions.
 func copyFrames(to File, dst *segment, from File, src *segment) error {
 	end, err := eachFrame(from, src, dst.first, dst.end, func(rec Record) error {
-		return writeAt(to, moved(rec.frame, dst.salt, rec.Position), dst.offset(rec.Position))
+		return writeAt(to, relocatedFrame(rec.frame, dst.salt, rec.Position), dst.offset(rec.Position))
 	})
 	if err == nil && end < dst.end {
 		err = fmt.Errorf("%s changed while it was read", src.name())
@@ -590,7 +590,7 @@ func (r *recovery) log() (*Log, error) {
 	}
 	last := r.last().segment
 	last.state = growing
-	l.end, l.records, l.taken = last.end, last.end, last.end
+	l.end, l.records, l.batchedEnd = last.end, last.end, last.end
 	l.written, l.durable, l.noted = last.end, last.end, last.end
 	l.w.file, l.w.seg = r.file, last
 	var err error

@@ -129,21 +129,21 @@ func (osFS) Space(dir string) (free, total int64, err error) { return space(file
 // A readOnlyFS refuses operations that would change the disk.
 type readOnlyFS struct{ osFS }
 
-func refused(op, name string) error {
+func permissionError(op, name string) error {
 	return &fs.PathError{Op: op, Path: name, Err: fs.ErrPermission}
 }
 
-func (readOnlyFS) MkdirAll(dir string) error   { return refused("mkdir", dir) }
-func (readOnlyFS) Rename(from, _ string) error { return refused("rename", from) }
-func (readOnlyFS) Remove(name string) error    { return refused("remove", name) }
+func (readOnlyFS) MkdirAll(dir string) error   { return permissionError("mkdir", dir) }
+func (readOnlyFS) Rename(from, _ string) error { return permissionError("rename", from) }
+func (readOnlyFS) Remove(name string) error    { return permissionError("remove", name) }
 func (readOnlyFS) Map(name string, _ int64) (File, error) {
-	return nil, refused("map", name)
+	return nil, permissionError("map", name)
 }
-func (readOnlyFS) SyncDir(dir string) error { return refused("sync", dir) }
+func (readOnlyFS) SyncDir(dir string) error { return permissionError("sync", dir) }
 
 func (readOnlyFS) OpenFile(name string, flag int) (File, error) {
 	if flag != 0 {
-		return nil, refused("create", name)
+		return nil, permissionError("create", name)
 	}
 	return openFile(name, os.O_RDONLY)
 }

@@ -49,8 +49,8 @@ func syncDir(dir string) error {
 	return cmp.Or(d.Sync(), d.Close())
 }
 
-// unbounded is the size that is reported for a disk of unknown size.
-const unbounded = 1 << 60
+// unknownSpace is the size that is reported for a disk of unknown size.
+const unknownSpace = 1 << 60
 
 func space(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t
@@ -58,7 +58,7 @@ func space(dir string) (free, total int64, err error) {
 		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	if st.Blocks == 0 { // some file systems report no size, mostly those in user space
-		return unbounded, unbounded, nil
+		return unknownSpace, unknownSpace, nil
 	}
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }

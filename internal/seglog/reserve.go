@@ -61,9 +61,9 @@ func preallocate(f File, want, need int64) (int64, error) {
 	return need, f.Preallocate(need)
 }
 
-// leastRoom is the least space for records in a new segment. It is enough for a log on a full disk
+// minRoom is the least space for records in a new segment. It is enough for a log on a full disk
 // to note that messages were let go.
-const leastRoom = 64 << 10
+const minRoom = 64 << 10
 
 // Room returns the number of bytes that can be appended even if the disk is full: space that is
 // reserved for records and not used yet. It is negative if appended records have no reserved space.

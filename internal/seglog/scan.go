@@ -32,7 +32,7 @@ func scan(f File, s *segment, from, limit Position) (*scanner, error) {
 	return &scanner{f: f, seg: s, at: from, limit: min(limit, s.first+Position(room))}, nil
 }
 
-// next returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
+// lastEnd returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
 // record is valid until the next call.
 func (sc *scanner) next() (r Record, ok bool, err error) {
 	if ok, err = sc.ensure(frameHeader); !ok {
@@ -62,7 +62,7 @@ func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	}
 	at := sc.seg.offset(sc.at)
 	if n > max(readAhead, int64(cap(sc.mem))) {
-		if ok, err := goodFrameIn(sc.f, at, sc.seg.salt, sc.at); !ok {
+		if ok, err := goodFrameInFile(sc.f, at, sc.seg.salt, sc.at); !ok {
 			return false, err
 		}
 	}
@@ -116,19 +116,19 @@ func readAt(f File, b []byte, at int64) error {
 	return err
 }
 
-// remains describes the bytes after the last good frame of a segment.
-type remains struct {
+// remainder describes the bytes after the last good frame of a segment.
+type remainder struct {
 	end   Position // end of the last byte that is not zero
 	noted Position // highest note in a good frame among them
 }
 
-// behind examines s from the position on at which the good frames end.
-func behind(f File, s *segment, from Position) (remains, error) {
+// dataEnd examines s from the position on at which the good frames end.
+func readRemainder(f File, s *segment, from Position) (remainder, error) {
 	end, err := lastByte(f, s, from)
 	if err != nil || end == from {
-		return remains{end: from}, err
+		return remainder{end: from}, err
 	}
-	r := remains{end: end}
+	r := remainder{end: end}
 	err = eachGood(f, s, from, maxPosition, func(frame Record) bool {
 		if p, ok := frame.noted(); ok {
 			r.noted = max(r.noted, p)
@@ -146,7 +146,7 @@ func lastByte(f File, s *segment, from Position) (Position, error) {
 		return from, err
 	}
 	buf := make([]byte, min(readAhead, max(size-s.offset(from), 0)))
-	for _, p := range slices.Backward(pieces(f, s.offset(from), size)) {
+	for _, p := range slices.Backward(dataRanges(f, s.offset(from), size)) {
 		for p.to > p.from {
 			b := buf[:min(int64(len(buf)), p.to-p.from)]
 			p.to -= int64(len(b))
@@ -161,19 +161,19 @@ func lastByte(f File, s *segment, from Position) (Position, error) {
 	return from, nil
 }
 
-// A piece is a range of bytes in a file.
-type piece struct{ from, to int64 }
+// A dataRange is a range of bytes in a file.
+type dataRange struct{ from, to int64 }
 
-// pieces returns the ranges of a file, from at on, that may hold other bytes than zeros. It asks
+// dataRanges returns the ranges of a file, from at on, that may hold other bytes than zeros. It asks
 // for all of them before any is read: reading brings pages into memory, with read-ahead, and a file
 // system no longer reports a range in memory as unwritten.
-func pieces(f File, at, size int64) (all []piece) {
+func dataRanges(f File, at, size int64) (all []dataRange) {
 	s, ok := f.(sparse)
 	if !ok && at < size {
-		return []piece{{at, size}}
+		return []dataRange{{at, size}}
 	}
 	for at < size {
-		p := piece{}
+		p := dataRange{}
 		p.from, p.to = s.Data(at)
 		if p.from >= size || failpoint.On(failpoint.DHoleIsEnd) && len(all) > 0 {
 			break
@@ -196,7 +196,7 @@ func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) er
 	if err != nil {
 		return err
 	}
-	for _, p := range pieces(f, s.offset(from), size) {
+	for _, p := range dataRanges(f, s.offset(from), size) {
 		// A frame has 8 bytes before its kind. Only these can lie in an unwritten range.
 		if begins := align(p.from) - 2*frameAlign; begins > s.offset(sc.at) {
 			sc.move(s.position(begins))
@@ -216,9 +216,9 @@ func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) er
 	return nil
 }
 
-// goodFrameIn is goodFrame for a frame that may be shorter than it states. It reads in pieces and
+// goodFrameInFile is goodFrame for a frame that may be shorter than it states. It reads in pieces and
 // so takes no memory for the stated length.
-func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
+func goodFrameInFile(f File, at int64, salt uint32, p Position) (bool, error) {
 	if failpoint.On(failpoint.DLengthTrusted) {
 		return true, nil
 	}
@@ -226,17 +226,17 @@ func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
 	if err := readAt(f, b[:], at); err != nil || !isFrame(b[:]) {
 		return false, err
 	}
-	head, n := int64(frameHead(b[:])), frameLength(b[:])
-	sum, err := sumIn(f, frameSum(salt, p, b[4:]), at+frameHeader, head)
+	head, n := int64(framePrefix(b[:])), frameLength(b[:])
+	sum, err := sumFile(f, frameSum(salt, p, b[4:]), at+frameHeader, head)
 	if err != nil || sum != binary.LittleEndian.Uint32(b[:]) {
 		return false, err
 	}
-	rest, err := sumIn(f, 0, at+frameHeader+head, n-head)
+	rest, err := sumFile(f, 0, at+frameHeader+head, n-head)
 	return rest == restSum(b[:]), err
 }
 
-// sumIn continues a checksum with n bytes of a file, one piece at a time.
-func sumIn(f File, sum uint32, at, n int64) (uint32, error) {
+// sumFile continues a checksum with n bytes of a file, one piece at a time.
+func sumFile(f File, sum uint32, at, n int64) (uint32, error) {
 	buf := make([]byte, min(readAhead, n))
 	for n > 0 {
 		b := buf[:min(int64(len(buf)), n)]
@@ -253,7 +253,7 @@ func sumIn(f File, sum uint32, at, n int64) (uint32, error) {
 // long range is verified first and then read again, so that a wrong length takes no memory.
 func readSummed(f File, at int64, n, sum uint32) (b []byte, good bool, err error) {
 	if n > readAhead && !failpoint.On(failpoint.DLengthTrusted) {
-		if found, err := sumIn(f, 0, at, int64(n)); err != nil || found != sum {
+		if found, err := sumFile(f, 0, at, int64(n)); err != nil || found != sum {
 			return nil, false, err
 		}
 	}

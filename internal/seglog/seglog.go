@@ -10,8 +10,8 @@ import (
 // grows with every record, is never reused, and has no meaning in another log.
 type Position uint64
 
-// Behind returns the end position of a record at p with a payload of n bytes.
-func Behind(p Position, n int) Position { return p + Position(frameSize(n)) }
+// EndOf returns the end position of a record at p with a payload of n bytes.
+func EndOf(p Position, n int) Position { return p + Position(frameSize(n)) }
 
 // A Record is the unit of a log: a payload, and one byte whose meaning the owner defines. Kinds
 // below 0x10 belong to seglog itself.
@@ -85,13 +85,13 @@ func (o *Options) validate() error {
 		return errors.New("open log: FS, Dir and Owner must be set")
 	}
 	if o.SegmentBytes < 0 || o.MaxRecord < 0 || o.MaxRecord > largestRecord || o.TailBytes < 0 ||
-		o.StageBytes < 0 || o.StageBytes > stageMost {
+		o.StageBytes < 0 || o.StageBytes > maxStageBytes {
 		return fmt.Errorf("open log %s: SegmentBytes, MaxRecord, TailBytes or StageBytes out of range", o.Dir)
 	}
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, defaultSegmentBytes)
 	o.MaxRecord = cmp.Or(o.MaxRecord, defaultMaxRecord)
 	o.TailBytes = cmp.Or(o.TailBytes, defaultTailBytes)
-	o.FS = scarceFS{o.FS}
+	o.FS = retryFS{o.FS}
 	return nil
 }
 

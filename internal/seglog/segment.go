@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	version     = 1
-	headerSize  = 64
-	footerSize  = 64
-	headerAgain = 4096 // offset of the copy of the header
-	headStart   = headerAgain + headerSize
+	version          = 1
+	headerSize       = 64
+	footerSize       = 64
+	headerCopyOffset = 4096 // offset of the copy of the header
+	headOffset       = headerCopyOffset + headerSize
 
 	headerMagic = "hfseglog"
 	footerMagic = "hfsegend"
@@ -86,7 +86,7 @@ type header struct {
 	headSum uint32
 }
 
-func (h *header) dataStart() int64 { return align(headStart + int64(h.headLen)) }
+func (h *header) dataStart() int64 { return align(headOffset + int64(h.headLen)) }
 
 func (h *header) appendTo(b []byte) []byte {
 	return block{h.salt, h.first, h.durable, h.headLen, h.headSum}.appendTo(b, headerMagic)
@@ -102,7 +102,7 @@ func (h *header) decode(b []byte) bool {
 func (h *header) appendStart(b, head []byte) []byte {
 	at := len(b)
 	b = h.appendTo(b)
-	b = append(b, make([]byte, headerAgain-headerSize)...)
+	b = append(b, make([]byte, headerCopyOffset-headerSize)...)
 	b = h.appendTo(b)
 	b = append(b, head...)
 	return append(b, make([]byte, h.dataStart()-int64(len(b)-at))...)
@@ -150,7 +150,7 @@ func (k block) appendTo(b []byte, magic string) []byte {
 // decodeBlock decodes a block of this version. ok is false if b is not one.
 func decodeBlock(b []byte, magic string) (k block, ok bool) {
 	if len(b) != headerSize || string(b[:8]) != magic ||
-		binary.LittleEndian.Uint32(b[8:]) != version || !sumStands(b) {
+		binary.LittleEndian.Uint32(b[8:]) != version || !checksumValid(b) {
 		return block{}, false
 	}
 	return block{
@@ -162,8 +162,8 @@ func decodeBlock(b []byte, magic string) (k block, ok bool) {
 	}, true
 }
 
-// sumStands reports whether the last 4 of 64 bytes are the checksum of the others.
-func sumStands(b []byte) bool {
+// checksumValid reports whether the last 4 of 64 bytes are the checksum of the others.
+func checksumValid(b []byte) bool {
 	return binary.LittleEndian.Uint32(b[headerSize-4:]) == checksum(b[:headerSize-4])
 }
 

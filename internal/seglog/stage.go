@@ -12,33 +12,33 @@ import (
 )
 
 const (
-	stageName  = "stage"
-	stageMagic = "hfsstage"
-	stagedHead = 24      // bytes before each frame in the stage
-	stageMost  = 1 << 30 // largest stage that is read
+	stageName        = "stage"
+	stageMagic       = "hfsstage"
+	stageEntryHeader = 24      // bytes before each frame in the stage
+	maxStageBytes    = 1 << 30 // largest stage that is read
 )
 
 // A stage is a file that protects frames from the death of the process until one write puts many of
 // them into their segment. If the system supports it the file is memory-mapped, so that staging a
 // frame is a copy without a system call (doc.go).
 type stage struct {
-	file File
-	salt uint32
-	size int64
-	at   int64    // offset of the next entry
-	next Position // end of the record that was staged last
-	buf  []byte   // encodes an entry, reused
+	file    File
+	salt    uint32
+	size    int64
+	at      int64    // offset of the next entry
+	lastEnd Position // end of the record that was staged last
+	buf     []byte   // encodes an entry, reused
 }
 
 // openStage opens the stage of the log in o.Dir for new entries. Recovery has written the old ones
 // to their segment. It returns nil, and removes the file, if the log is to have no stage.
 func openStage(o Options) (*stage, error) {
-	if err := keepStrange(o.FS, o.Dir, stageName, stageMagic); err != nil {
+	if err := renameIfForeign(o.FS, o.Dir, stageName, stageMagic); err != nil {
 		return nil, err
 	}
 	name := path.Join(o.Dir, stageName)
 	if o.StageBytes == 0 {
-		return nil, unlessMissing(o.FS.Remove(name))
+		return nil, ignoreNotExist(o.FS.Remove(name))
 	}
 	g := &stage{size: int64(o.StageBytes), at: headerSize, salt: newSalt()}
 	f, err := o.FS.OpenFile(name, os.O_CREATE)
@@ -58,8 +58,8 @@ func openStage(o Options) (*stage, error) {
 	return g, nil
 }
 
-// empty makes the stage start over. All entries must have been written to their segment.
-func (g *stage) empty(records Position) { g.at, g.next = headerSize, records }
+// reset makes the stage start over. All entries must have been written to their segment.
+func (g *stage) reset(records Position) { g.at, g.lastEnd = headerSize, records }
 
 // stageLocked stages the frame of a record if there is space and every earlier record is written or
 // staged.
@@ -68,34 +68,34 @@ func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
 	if g == nil || s.state != growing {
 		return nil // redo can only find the segment if it has a file
 	}
-	if g.next != behind || g.at+stagedHead+int64(len(frame)) > g.size {
+	if g.lastEnd != behind || g.at+stageEntryHeader+int64(len(frame)) > g.size {
 		return nil
 	}
-	g.buf = appendStaged(g.buf[:0], g.salt, s.salt, behind, p, frame)
+	g.buf = appendStageEntry(g.buf[:0], g.salt, s.salt, behind, p, frame)
 	if err := writeAt(g.file, g.buf, g.at); err != nil {
 		return err
 	}
 	g.at += int64(len(g.buf))
-	g.next = p + Position(len(frame))
-	l.kept = g.next
+	g.lastEnd = p + Position(len(frame))
+	l.kept = g.lastEnd
 	return nil
 }
 
-// appendStaged appends an encoded entry.
-func appendStaged(b []byte, salt, segment uint32, behind, p Position, frame []byte) []byte {
+// appendStageEntry appends an encoded entry.
+func appendStageEntry(b []byte, salt, segment uint32, behind, p Position, frame []byte) []byte {
 	b = append(b, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, segment)
 	b = binary.LittleEndian.AppendUint64(b, uint64(behind))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p))
 	b = append(b, frame...)
-	binary.LittleEndian.PutUint32(b, stagedSum(salt, b))
+	binary.LittleEndian.PutUint32(b, stageEntrySum(salt, b))
 	return b
 }
 
-// stagedSum returns the checksum of an entry. It covers the entry's head and the frame's first
+// stageEntrySum returns the checksum of an entry. It covers the entry's head and the frame's first
 // checksum and length; the frame's own checksums cover the rest.
-func stagedSum(salt uint32, entry []byte) uint32 {
-	return crc.Bytes(salt, entry[4:stagedHead+8])
+func stageEntrySum(salt uint32, entry []byte) uint32 {
+	return crc.Bytes(salt, entry[4:stageEntryHeader+8])
 }
 
 // Keep makes the record at p and all before it survive the death of the process. It writes the
@@ -110,19 +110,19 @@ func (l *Log) Keep(p Position) error {
 	return l.Write()
 }
 
-// A staged is a frame that redo has found in the stage.
-type staged struct {
-	segment uint32 // the salt of its segment
-	behind  Position
-	at      Position
-	frame   []byte
+// A stageEntry is a frame that redo has found in the stage.
+type stageEntry struct {
+	segment     uint32 // the salt of its segment
+	previousEnd Position
+	at          Position
+	frame       []byte
 }
 
 // readStage returns the entries of the stage in dir, in order. There are none if there is no stage.
-func readStage(disk FS, dir string) (list []staged, err error) {
+func readStage(disk FS, dir string) (list []stageEntry, err error) {
 	err = withFile(disk, path.Join(dir, stageName), func(f File) error {
 		size, err := f.Size()
-		if err != nil || size < headerSize || size > stageMost {
+		if err != nil || size < headerSize || size > maxStageBytes {
 			return err
 		}
 		var b [headerSize]byte
@@ -134,32 +134,32 @@ func readStage(disk FS, dir string) (list []staged, err error) {
 		}
 		return err
 	})
-	return list, unlessMissing(err)
+	return list, ignoreNotExist(err)
 }
 
 // decodeStage decodes entries as long as each follows its predecessor. After them there are entries
 // of an earlier round, or zeros.
-func decodeStage(f File, size int64, salt uint32) (list []staged, err error) {
+func decodeStage(f File, size int64, salt uint32) (list []stageEntry, err error) {
 	for at := int64(headerSize); ; {
-		e, ok, err := decodeStaged(f, at, size, salt)
+		e, ok, err := decodeStageEntry(f, at, size, salt)
 		if err != nil || !ok {
 			return list, err
 		}
-		if n := len(list); n > 0 && list[n-1].end() != e.behind {
+		if n := len(list); n > 0 && list[n-1].end() != e.previousEnd {
 			return list, nil
 		}
 		list = append(list, e)
-		at += stagedHead + int64(len(e.frame))
+		at += stageEntryHeader + int64(len(e.frame))
 	}
 }
 
-// mostNotes is a generous limit for the number of notes between two staged records. There is one
+// maxNotes is a generous limit for the number of notes between two staged records. There is one
 // before each batch, and one when the log has fallen idle.
-const mostNotes = 64
+const maxNotes = 64
 
-// decodeStaged decodes the entry at an offset of the stage. ok is false if there is no good one.
-func decodeStaged(f File, at, size int64, salt uint32) (e staged, ok bool, err error) {
-	var b [stagedHead + frameHeader]byte
+// decodeStageEntry decodes the entry at an offset of the stage. ok is false if there is no good one.
+func decodeStageEntry(f File, at, size int64, salt uint32) (e stageEntry, ok bool, err error) {
+	var b [stageEntryHeader + frameHeader]byte
 	if at+int64(len(b)) > size {
 		return e, false, nil
 	}
@@ -167,30 +167,30 @@ func decodeStaged(f File, at, size int64, salt uint32) (e staged, ok bool, err e
 		return e, false, err
 	}
 	e.segment = binary.LittleEndian.Uint32(b[4:])
-	e.behind = Position(binary.LittleEndian.Uint64(b[8:]))
+	e.previousEnd = Position(binary.LittleEndian.Uint64(b[8:]))
 	e.at = Position(binary.LittleEndian.Uint64(b[16:]))
-	if stagedSum(salt, b[:]) != binary.LittleEndian.Uint32(b[:]) || e.behind > e.at || e.at >= maxPosition ||
-		e.at-e.behind > mostNotes*noteSize && !failpoint.On(failpoint.DLengthTrusted) {
+	if stageEntrySum(salt, b[:]) != binary.LittleEndian.Uint32(b[:]) || e.previousEnd > e.at || e.at >= maxPosition ||
+		e.at-e.previousEnd > maxNotes*noteSize && !failpoint.On(failpoint.DLengthTrusted) {
 		return e, false, nil
 	}
-	at += stagedHead
-	n := align(frameHeader + frameLength(b[stagedHead:]))
+	at += stageEntryHeader
+	n := align(frameHeader + frameLength(b[stageEntryHeader:]))
 	if n > size-at {
 		return e, false, nil
 	}
-	if ok, err = goodFrameIn(f, at, e.segment, e.at); !ok {
+	if ok, err = goodFrameInFile(f, at, e.segment, e.at); !ok {
 		return e, false, err
 	}
 	e.frame = make([]byte, n)
 	return e, true, readAt(f, e.frame, at)
 }
 
-func (e *staged) end() Position { return e.at + Position(len(e.frame)) }
+func (e *stageEntry) end() Position { return e.at + Position(len(e.frame)) }
 
-// redo writes to the last segment the frames that the dead process had staged but not written. Each
+// applyStage writes to the last segment the frames that the dead process had staged but not written. Each
 // frame gets the place that it was meant for, as if the process had lived on. Doing this twice
 // changes nothing.
-func (r *recovery) redo() error {
+func (r *recovery) applyStage() error {
 	if failpoint.On(failpoint.DStageIgnored) {
 		return nil
 	}
@@ -203,7 +203,7 @@ func (r *recovery) redo() error {
 	}
 	s := r.last().segment
 	return r.withFile(s, func(f File) error {
-		frames, err := missing(f, s, redone(s, list))
+		frames, err := unwrittenFrames(f, s, framesFor(s, list))
 		if err != nil || len(frames) == 0 {
 			return err
 		}
@@ -221,29 +221,29 @@ func (r *recovery) redo() error {
 	})
 }
 
-// redone returns the staged frames that belong to s. It adds a note wherever a note was before a
+// framesFor returns the staged frames that belong to s. It adds a note wherever a note was before a
 // record. The content of that note is unknown, so the new one states the lowest possible position.
-func redone(s *segment, list []staged) (frames []staged) {
-	if s.bad || s.state == sealed || s.offset(list[0].behind) > s.size {
+func framesFor(s *segment, list []stageEntry) (frames []stageEntry) {
+	if s.bad || s.state == sealed || s.offset(list[0].previousEnd) > s.size {
 		return nil
 	}
 	for _, e := range list {
-		if e.segment != s.salt || e.behind < s.first || (e.at-e.behind)%noteSize != 0 {
+		if e.segment != s.salt || e.previousEnd < s.first || (e.at-e.previousEnd)%noteSize != 0 {
 			break
 		}
-		for at := e.behind; at < e.at; at += noteSize {
+		for at := e.previousEnd; at < e.at; at += noteSize {
 			note := make([]byte, noteSize)
-			sealNote(note, s.salt, at, min(s.durable, at))
-			frames = append(frames, staged{segment: s.salt, at: at, frame: note})
+			encodeNote(note, s.salt, at, min(s.durable, at))
+			frames = append(frames, stageEntry{segment: s.salt, at: at, frame: note})
 		}
 		frames = append(frames, e)
 	}
 	return frames
 }
 
-// missing returns the frames that are not in the file yet. If there is a good frame in a place it
+// unwrittenFrames returns the frames that are not in the file yet. If there is a good frame in a place it
 // is the same one, or a note that states a higher position.
-func missing(f File, s *segment, frames []staged) (lacking []staged, err error) {
+func unwrittenFrames(f File, s *segment, frames []stageEntry) (lacking []stageEntry, err error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
@@ -263,12 +263,12 @@ func missing(f File, s *segment, frames []staged) (lacking []staged, err error) 
 	return lacking, nil
 }
 
-// A patched is the file of a segment as redo will leave it. Inspect uses it, since it writes
+// A patchedFile is the file of a segment as redo will leave it. Inspect uses it, since it writes
 // nothing.
-type patched struct {
+type patchedFile struct {
 	File
 	seg    *segment
-	frames []staged // not empty
+	frames []stageEntry // not empty
 }
 
 // patch returns the file of the last segment s as redo would leave it.
@@ -277,21 +277,21 @@ func (r *recovery) patch(f File, s *segment) (File, error) {
 	if err != nil || len(list) == 0 {
 		return f, err
 	}
-	frames, err := missing(f, s, redone(s, list))
+	frames, err := unwrittenFrames(f, s, framesFor(s, list))
 	if err != nil || len(frames) == 0 {
 		return f, err
 	}
-	return &patched{File: f, seg: s, frames: frames}, nil
+	return &patchedFile{File: f, seg: s, frames: frames}, nil
 }
 
 // Size implements File.
-func (p *patched) Size() (int64, error) {
+func (p *patchedFile) Size() (int64, error) {
 	size, err := p.File.Size()
 	return max(size, p.seg.offset(p.frames[len(p.frames)-1].end())), err
 }
 
 // ReadAt implements File.
-func (p *patched) ReadAt(b []byte, at int64) (int, error) {
+func (p *patchedFile) ReadAt(b []byte, at int64) (int, error) {
 	size, err := p.Size()
 	if err != nil {
 		return 0, err

@@ -9,8 +9,8 @@ import (
 // Trim removes the segments that end at or before the given position, except the last segment.
 // State that the owner needs from them must be durable elsewhere first.
 func (l *Log) Trim(before Position) error {
-	l.files <- struct{}{}
-	defer l.passFiles()
+	l.fileToken <- struct{}{}
+	defer l.releaseFileToken()
 	for {
 		s, err := l.takeOldest(before)
 		if err != nil || s == nil {
@@ -22,7 +22,7 @@ func (l *Log) Trim(before Position) error {
 		}
 		// Sync after each removal: a crash must not leave an older segment without its successor.
 		if err := l.o.FS.SyncDir(s.dir); err != nil {
-			return l.fail(fmt.Errorf("trim log: %w", err))
+			return l.setFailed(fmt.Errorf("trim log: %w", err))
 		}
 	}
 }
@@ -55,7 +55,7 @@ func (l *Log) putBack(s *segment) {
 // ErrLocked if a Log has the directory open, and a *format.VersionError if a later version has
 // written to the log. Only FS, Dir and CheckHead of the options are used.
 func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
-	lock, err := lockThere(o)
+	lock, err := lockExisting(o)
 	if err == nil {
 		defer lock.Close()
 		r := recovery{o: o}
@@ -67,8 +67,8 @@ func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head [
 	return segments, err
 }
 
-// lockThere locks the directory of a log. It does not make the directory.
-func lockThere(o Options) (io.Closer, error) {
+// lockExisting locks the directory of a log. It does not make the directory.
+func lockExisting(o Options) (io.Closer, error) {
 	if _, err := o.FS.ReadDir(o.Dir); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (l *Log) write() error {
 
 	for _, s := range l.w.batch {
 		if err := l.writeSpan(s); err != nil {
-			return l.fail(fmt.Errorf("write log: %w", err))
+			return l.setFailed(fmt.Errorf("write log: %w", err))
 		}
 	}
 	if len(l.w.batch) == 0 {
@@ -75,9 +75,9 @@ func (l *Log) takeBatchLocked() {
 	if l.end == l.written {
 		return
 	}
-	l.taken = l.end
+	l.batchedEnd = l.end
 	i, _ := l.findLocked(l.written)
-	sealNote(l.tail.from(l.written)[:noteSize], l.segs[i].salt, l.written, l.durable)
+	encodeNote(l.tail.from(l.written)[:noteSize], l.segs[i].salt, l.written, l.durable)
 	for at := l.written; at < l.end; {
 		s := l.segs[i]
 		b := l.tail.from(at)
@@ -92,7 +92,7 @@ func (l *Log) takeBatchLocked() {
 
 func (l *Log) writeSpan(s span) error {
 	if l.w.seg != s.seg {
-		if err := l.turnPage(s.seg); err != nil {
+		if err := l.switchSegment(s.seg); err != nil {
 			return err
 		}
 	}
@@ -116,11 +116,11 @@ func writeAt(f File, b []byte, at int64) error {
 	return err
 }
 
-// turnPage syncs and seals the current segment and makes the file of the next one. All of a segment
+// switchSegment syncs and seals the current segment and makes the file of the next one. All of a segment
 // must be durable before its successor takes records.
-func (l *Log) turnPage(next *segment) error {
-	l.files <- struct{}{}
-	defer l.passFiles()
+func (l *Log) switchSegment(next *segment) error {
+	l.fileToken <- struct{}{}
+	defer l.releaseFileToken()
 	old := l.w.seg
 	if err := l.syncFile(); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (l *Log) turnPage(next *segment) error {
 		return err
 	}
 	l.w.file = nil
-	f, size, err := create(l.o.FS, next, l.o.SegmentBytes, min(l.o.SegmentBytes, leastRoom), nil)
+	f, size, err := create(l.o.FS, next, l.o.SegmentBytes, min(l.o.SegmentBytes, minRoom), nil)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (l *Log) sync() (Position, error) {
 		return to, nil
 	}
 	if err := l.syncFile(); err != nil {
-		return 0, l.fail(fmt.Errorf("sync log: %w", err))
+		return 0, l.setFailed(fmt.Errorf("sync log: %w", err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,7 +237,7 @@ func (l *Log) note() error {
 		return l.err
 	}
 	known := l.noted >= min(l.durable, l.records)
-	if !known && l.end == l.taken {
+	if !known && l.end == l.batchedEnd {
 		l.appendNoteLocked()
 	}
 	l.mu.Unlock()

@@ -11,29 +11,29 @@ import (
 
 // Limits bound the cost of one client. A zero field means its default.
 type Limits struct {
-	Subscriptions int // per session; default 1000
-	SessionMemory int // bytes held by one session; default twice the longest message plus 8 MiB
-	Memory        int // bytes held by all sessions together; default 1 GiB
-	Topic         int // bytes of one topic; default 256
-	Strangers     int // connections without a logon; default 512
-	PerAddress    int // connections from one address; default 4096
+	Subscriptions   int // per session; default 1000
+	SessionMemory   int // bytes held by one session; default twice the longest message plus 8 MiB
+	Memory          int // bytes held by all sessions together; default 1 GiB
+	Topic           int // bytes of one topic; default 256
+	Unauthenticated int // connections without a logon; default 512
+	PerAddress      int // connections from one address; default 4096
 }
 
 // withDefaults returns l with its zero fields set to the defaults.
 func (l Limits) withDefaults(maxMessage int) Limits {
 	return Limits{
-		Subscriptions: cmp.Or(l.Subscriptions, 1000),
-		SessionMemory: cmp.Or(l.SessionMemory, 2*maxMessage+8<<20),
-		Memory:        cmp.Or(l.Memory, 1<<30),
-		Topic:         cmp.Or(l.Topic, 256),
-		Strangers:     cmp.Or(l.Strangers, 512),
-		PerAddress:    cmp.Or(l.PerAddress, 4096),
+		Subscriptions:   cmp.Or(l.Subscriptions, 1000),
+		SessionMemory:   cmp.Or(l.SessionMemory, 2*maxMessage+8<<20),
+		Memory:          cmp.Or(l.Memory, 1<<30),
+		Topic:           cmp.Or(l.Topic, 256),
+		Unauthenticated: cmp.Or(l.Unauthenticated, 512),
+		PerAddress:      cmp.Or(l.PerAddress, 4096),
 	}
 }
 
 const (
-	// strangerMemory is the memory bound of a connection that has not logged on.
-	strangerMemory = 128 << 10
+	// unauthenticatedMemory is the memory bound of a connection that has not logged on.
+	unauthenticatedMemory = 128 << 10
 	// accountChunk is the unit in which an account reserves memory from the budget. An account that
 	// shrinks keeps up to four chunks in reserve.
 	accountChunk = 16 << 10
@@ -50,7 +50,7 @@ const (
 // Estimates of the memory of an item besides its text, in bytes.
 const (
 	subBytes       = 2<<10 + aloneBytes // a subscription
-	stepBytes      = 128                // a step in the outbox
+	taskBytes      = 128                // a step in the outbox
 	pendingBytes   = 64                 // a pending ack
 	publisherBytes = 96                 // an entry of a subscription's place
 	vectorBytes    = 192                // an entry of a vector while its subscribe is executed
@@ -69,19 +69,19 @@ type budget struct{ used atomic.Int64 }
 type account struct {
 	budget   *budget
 	total    int // limit of the budget
-	most     int // limit of this session
+	limit    int // limit of this session
 	used     int
 	reserved int // taken from the budget
 }
 
-// take adds bytes to the session's memory; a negative number gives memory back. It returns false if
+// startReading adds bytes to the session's memory; a negative number gives memory back. It returns false if
 // the session, or all sessions together, exceed their limit.
-func (a *account) take(bytes int) bool {
+func (a *account) add(bytes int) bool {
 	a.used += bytes
 	if failpoint.On(failpoint.DAnyMemory) {
 		return true
 	}
-	if bytes > 0 && a.used > a.most {
+	if bytes > 0 && a.used > a.limit {
 		return false
 	}
 	switch {
@@ -98,7 +98,7 @@ func (a *account) take(bytes int) bool {
 func (a *account) charge(held *int, bytes int) bool {
 	more := bytes - *held
 	*held = bytes
-	return a.take(more)
+	return a.add(more)
 }
 
 // reserve takes bytes from the budget; a negative number gives them back. It returns false if the
@@ -114,23 +114,23 @@ func (a *account) close() {
 		return
 	}
 	a.reserve(-a.reserved)
-	a.used, a.most = 0, 0
+	a.used, a.limit = 0, 0
 }
 
-// Holds adds bytes of input that the driver holds for the session; a negative number gives them
+// ChargeInput adds bytes of input that the driver holds for the session; a negative number gives them
 // back. It returns false if that is too much, and the driver must then end the session.
-func (s *Session) Holds(bytes int) bool {
+func (s *Session) ChargeInput(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.account.take(bytes)
+	return s.account.add(bytes)
 }
 
-// admitted raises the limit of a session that has logged on. Besides SessionMemory it may hold one
+// raiseMemoryLimit raises the limit of a session that has logged on. Besides SessionMemory it may hold one
 // place that names all publishers of the instance.
-func (s *Session) admitted() {
+func (s *Session) raiseMemoryLimit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.account.most = s.limits.SessionMemory + s.placeBytes()
+	s.account.limit = s.limits.SessionMemory + s.placeBytes()
 }
 
 // placeBytes returns the memory of a place that names all publishers of the instance, including the
@@ -142,23 +142,23 @@ func (s *Session) placeBytes() int {
 	return (vectorBytes + publisherBytes) * s.inst.Publishers()
 }
 
-// vectorMost returns how many publishers the vector of a subscribe may name, but not more than
+// maxVector returns how many publishers the vector of a subscribe may name, but not more than
 // most.
-func (s *Session) vectorMost(most int) int {
-	s.admitted() // the instance may know more publishers by now
+func (s *Session) maxVector(most int) int {
+	s.raiseMemoryLimit() // the instance may know more publishers by now
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(most, max(s.account.most-s.account.used, vectorBytes)/vectorBytes)
+	return min(most, max(s.account.limit-s.account.used, vectorBytes)/vectorBytes)
 }
 
 // weight returns the memory of a subscription in bytes.
 func (b *sub) weight() int {
-	return subBytes + len(b.ID) + len(b.id) + len(b.Pattern.String()) + publisherBytes*b.Named()
+	return subBytes + len(b.ID) + len(b.id) + len(b.Pattern.String()) + publisherBytes*b.Entries()
 }
 
-// weigh updates the session's account with the size of a subscription, whose place may have grown.
+// chargeSub updates the session's account with the size of a subscription, whose place may have grown.
 // It ends a session that exceeds its limit.
-func (s *Session) weigh(b *sub) {
+func (s *Session) chargeSub(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.account.charge(&b.charged, b.weight()) {
@@ -166,8 +166,8 @@ func (s *Session) weigh(b *sub) {
 	}
 }
 
-// release gives back the memory of a subscription.
-func (s *Session) release(b *sub) {
+// creditSub gives back the memory of a subscription.
+func (s *Session) creditSub(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account.charge(&b.charged, 0)
@@ -176,16 +176,16 @@ func (s *Session) release(b *sub) {
 // addPart adds one part of a subscribe's vector. An error in the part is reported in the answer to
 // the subscribe.
 func (s *Session) addPart(m *wire.Message) error {
-	s.reader.vector.Add(m, s.vectorMost(wire.MaxVector))
-	if !s.holdsVector(s.reader.vector.Size()) {
+	s.reader.vector.Add(m, s.maxVector(wire.MaxVector))
+	if !s.chargeVector(s.reader.vector.Size()) {
 		return errMemory
 	}
 	return nil
 }
 
-// holdsVector sets the size of the vector that the session is assembling or reading, in bytes. It
+// chargeVector sets the size of the vector that the session is assembling or reading, in bytes. It
 // returns false if that is too much.
-func (s *Session) holdsVector(bytes int) bool {
+func (s *Session) chargeVector(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.account.charge(&s.reader.vectorBytes, bytes)

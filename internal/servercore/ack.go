@@ -49,9 +49,9 @@ func (p *pendingAcks) flush(id string, sequence uint64) int {
 // empty reports whether no ack is pending.
 func (p *pendingAcks) empty() bool { return len(p.publishes)+len(p.flushes) == 0 }
 
-// takeDue removes the acks that are due from a list and returns them with their memory in bytes.
+// takeDueAcks removes the acks that are due from a list and returns them with their memory in bytes.
 // settled is the settled watermark of the sequenced publisher, unsequenced that of the other one.
-func takeDue(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck, bytes int) {
+func takeDueAcks(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck, bytes int) {
 	for _, a := range *list {
 		if a.sequence > settled || a.unsequenced > unsequenced {
 			break
@@ -62,66 +62,66 @@ func takeDue(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck,
 	return slices.Clip(due), bytes
 }
 
-// An ackLook holds the watermarks of the session's two publishers, and whether persisted acks may
+// An ackCheck holds the watermarks of the session's two publishers, and whether persisted acks may
 // be due. By the time it is used, the real watermarks may be higher but never lower.
-type ackLook struct {
+type ackCheck struct {
 	now                                 time.Time
-	owes                                bool
+	mayBeDue                            bool
 	safe, settled                       uint64
-	unsequencedSafe, unsequencedSettled uint64              // of messages without a sequence
-	tombs                               []ledger.Tombstoned // tombstones that the client may not know yet
+	unsequencedSafe, unsequencedSettled uint64           // of messages without a sequence
+	tombs                               []ledger.Refusal // tombstones that the client may not know yet
 }
 
-// acksDue holds the persisted acks to write.
-type acksDue struct {
-	acks            []AckOut // to the sequenced publisher
+// dueAcks holds the persisted acks to write.
+type dueAcks struct {
+	acks            []PersistedAck // to the sequenced publisher
 	publishes       []pendingAck
 	flushes         []pendingAck
 	unsequencedSafe uint64
 }
 
-// lookForAcks checks whether persisted acks may be due. It queries the ledger, so it runs without
+// checkAcks checks whether persisted acks may be due. It queries the ledger, so it runs without
 // the session's lock.
-func (s *Session) lookForAcks(now time.Time) (look ackLook) {
+func (s *Session) checkAcks(now time.Time) (look ackCheck) {
 	s.mu.Lock()
 	failed := s.acks.Failed
 	unsequenced := !s.pending.empty()
-	owes := s.acks.owes() || unsequenced
+	owes := s.acks.mayHaveAcks() || unsequenced
 	urgent := len(s.pending.flushes) > 0 || s.state != StateOpen
 	s.mu.Unlock()
 	if !owes {
-		s.writer.held = false
+		s.writer.conflating = false
 		return look
 	}
 	l, out := s.inst.Ledger, &s.writer
-	if s.who.canSequence {
-		look.safe, look.settled = l.Watermarks(s.who.claim.Publisher)
-		look.tombs = l.Tombstones(s.who.claim.Publisher, failed)
+	if s.client.canSequence {
+		look.safe, look.settled = l.Watermarks(s.client.claim.Publisher)
+		look.tombs = l.Tombstones(s.client.claim.Publisher, failed)
 	}
 	if unsequenced {
-		look.unsequencedSafe, look.unsequencedSettled = l.Watermarks(s.who.unsequenced.ID)
+		look.unsequencedSafe, look.unsequencedSettled = l.Watermarks(s.client.unsequenced.ID)
 	}
 	look.now = now
-	out.held = !urgent && len(look.tombs) == 0 && now.Sub(out.lastAck) < s.who.conflation
-	look.owes = !out.held // a held ack waits for the interval that the client asked for
+	out.conflating = !urgent && len(look.tombs) == 0 && now.Sub(out.lastAck) < s.client.conflation
+	look.mayBeDue = !out.conflating // a held ack waits for the interval that the client asked for
 	return look
 }
 
 // takeAcksLocked takes the acks that the watermarks allow.
-func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
-	if !look.owes {
+func (s *Session) takeAcksLocked(look *ackCheck) (due dueAcks) {
+	if !look.mayBeDue {
 		return due
 	}
 	out := &s.writer
-	if s.who.canSequence {
-		out.ackOuts = s.acks.Next(out.ackOuts, look.safe, look.settled, look.tombs)
-		due.acks = out.ackOuts
+	if s.client.canSequence {
+		out.ackScratch = s.acks.Next(out.ackScratch, look.safe, look.settled, look.tombs)
+		due.acks = out.ackScratch
 	}
 	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // with the acks already sent
 	var took, more int
-	due.publishes, took = takeDue(&s.pending.publishes, settled, look.unsequencedSettled)
-	due.flushes, more = takeDue(&s.pending.flushes, settled, look.unsequencedSettled)
-	s.account.take(-took - more)
+	due.publishes, took = takeDueAcks(&s.pending.publishes, settled, look.unsequencedSettled)
+	due.flushes, more = takeDueAcks(&s.pending.flushes, settled, look.unsequencedSettled)
+	s.account.add(-took - more)
 	due.unsequencedSafe = look.unsequencedSafe
 	if len(due.acks)+len(due.publishes)+len(due.flushes) > 0 {
 		out.lastAck = look.now
@@ -130,14 +130,14 @@ func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
 }
 
 // writeAcks writes the persisted acks in due.
-func (s *Session) writeAcks(due *acksDue) {
+func (s *Session) writeAcks(due *dueAcks) {
 	for _, o := range due.acks {
 		s.writePersisted(o)
 	}
 	for _, a := range due.publishes {
 		s.write(&wire.AckMessage{
 			CommandID: a.id, Type: wire.AckPersisted, Success: true,
-			Single: s.who.ext && a.unsequenced > due.unsequencedSafe,
+			Single: s.client.ext && a.unsequenced > due.unsequencedSafe,
 		})
 	}
 	for _, f := range due.flushes {
@@ -148,10 +148,10 @@ func (s *Session) writeAcks(due *acksDue) {
 }
 
 // writePersisted writes one cumulative ack, or the failure of one message.
-func (s *Session) writePersisted(o AckOut) {
+func (s *Session) writePersisted(o PersistedAck) {
 	a := wire.AckMessage{Type: wire.AckPersisted, Sequence: o.Sequence, HasSequence: true, Success: !o.Failure, Reason: o.Reason, Single: o.Single}
 	if !o.Failure {
-		a.Mark = bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: o.Sequence}
+		a.MessageBookmark = bookmark.Bookmark{Publisher: s.client.claim.Publisher, Sequence: o.Sequence}
 	} else {
 		s.inst.Counts.Refused.Add(1)
 	}
@@ -161,8 +161,8 @@ func (s *Session) writePersisted(o AckOut) {
 // untilAck returns how long the held persisted acks must still wait to keep the interval that the
 // client asked for.
 func (s *Session) untilAck(now time.Time) time.Duration {
-	if !s.writer.held {
+	if !s.writer.conflating {
 		return never
 	}
-	return s.who.conflation - now.Sub(s.writer.lastAck)
+	return s.client.conflation - now.Sub(s.writer.lastAck)
 }

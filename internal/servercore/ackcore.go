@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// An AckOut is one persisted ack to a publisher.
-type AckOut struct {
+// An PersistedAck is one persisted ack to a publisher.
+type PersistedAck struct {
 	Sequence uint64
 	Single   bool
 	Failure  bool
@@ -19,13 +19,13 @@ type AckOut struct {
 // level single, settled (G2, R5). Successes are cumulative. The failure of a tombstone is an ack of
 // its own: it follows the successes below it, and no success above it precedes it (R14).
 type AckCore struct {
-	ext      bool
-	Received uint64 // highest sequence that this session has sent, or that the logon ack named
-	Wanted   uint64 // highest sequence whose persisted ack was requested
-	Safe     uint64 // highest sequence acknowledged as safe; for a plain client: acknowledged
-	Single   uint64 // highest sequence acknowledged at level single
-	Failed   uint64 // failures of tombstones up to here were sent
-	Again    bool   // a duplicate asks for the current watermark
+	ext             bool
+	Received        uint64 // highest sequence that this session has sent, or that the logon ack named
+	Wanted          uint64 // highest sequence whose persisted ack was requested
+	Safe            uint64 // highest sequence acknowledged as safe; for a plain client: acknowledged
+	Single          uint64 // highest sequence acknowledged at level single
+	Failed          uint64 // failures of tombstones up to here were sent
+	RepeatWatermark bool   // a duplicate asks for the current watermark
 }
 
 // Begin sets the state after the logon ack, which named sequence. The failures of tombstones up to
@@ -34,30 +34,32 @@ func (a *AckCore) Begin(ext bool, sequence, told uint64) {
 	*a = AckCore{ext: ext, Received: sequence, Wanted: sequence, Safe: sequence, Failed: max(sequence, told)}
 }
 
-// Took records a publish that is on its way into the ledger.
-func (a *AckCore) Took(sequence uint64, wanted bool) {
+// TrackPublish records a publish that is on its way into the ledger.
+func (a *AckCore) TrackPublish(sequence uint64, wanted bool) {
 	a.Received = max(a.Received, sequence)
 	if wanted || a.ext {
 		a.Wanted = max(a.Wanted, sequence)
 	}
 }
 
-// Duplicate records a publish that the ledger already had.
-func (a *AckCore) Duplicate(sequence uint64, wanted bool) {
-	a.Took(sequence, wanted)
-	a.Again = a.Again || wanted || a.ext
+// TrackDuplicate records a publish that the ledger already had.
+func (a *AckCore) TrackDuplicate(sequence uint64, wanted bool) {
+	a.TrackPublish(sequence, wanted)
+	a.RepeatWatermark = a.RepeatWatermark || wanted || a.ext
 }
 
 // Outstanding reports whether an ack that the client requested has not been sent. An ack at level
 // single counts as sent, because the client's store keeps such messages.
 func (a *AckCore) Outstanding() bool { return a.Wanted > max(a.Safe, a.Single) }
 
-// owes reports whether Next may return acks.
-func (a *AckCore) owes() bool { return a.Outstanding() || a.Again || a.Safe < a.Received }
+// mayHaveAcks reports whether Next may return acks.
+func (a *AckCore) mayHaveAcks() bool {
+	return a.Outstanding() || a.RepeatWatermark || a.Safe < a.Received
+}
 
 // Next returns the acks to send now; it reuses the memory of out. tombs are the tombstones above
 // Failed, in order.
-func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombstoned) []AckOut {
+func (a *AckCore) Next(out []PersistedAck, safe, settled uint64, tombs []ledger.Refusal) []PersistedAck {
 	out = out[:0]
 	if !a.ext {
 		safe = settled
@@ -70,38 +72,38 @@ func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombst
 		if t.Sequence <= a.Failed {
 			continue
 		}
-		out = a.succeed(out, min(safe, t.Sequence-1), min(settled, t.Sequence-1))
+		out = a.appendSuccesses(out, min(safe, t.Sequence-1), min(settled, t.Sequence-1))
 		// A plain client's next message has the tombstone as its predecessor, so the tombstone
 		// itself must be settled. An extended client can leave a rejected number out (R1), so for
 		// it a settled predecessor is enough.
 		if t.Sequence > reach && (!a.ext || t.Sequence > reach+1) {
-			a.Again = false
+			a.RepeatWatermark = false
 			return out
 		}
 		if a.ext || a.Wanted > 0 {
-			out = append(out, AckOut{Sequence: t.Sequence, Failure: true, Reason: t.Reason})
+			out = append(out, PersistedAck{Sequence: t.Sequence, Failure: true, Reason: t.Reason})
 		}
 		a.Failed = t.Sequence
 		reach = max(reach, t.Sequence)
 	}
-	out = a.succeed(out, min(safe, a.Received), min(settled, a.Received))
-	if a.Again && a.Safe > 0 && !slices.ContainsFunc(out, func(o AckOut) bool { return !o.Failure && !o.Single }) {
-		out = append(out, AckOut{Sequence: a.Safe})
+	out = a.appendSuccesses(out, min(safe, a.Received), min(settled, a.Received))
+	if a.RepeatWatermark && a.Safe > 0 && !slices.ContainsFunc(out, func(o PersistedAck) bool { return !o.Failure && !o.Single }) {
+		out = append(out, PersistedAck{Sequence: a.Safe})
 	}
-	a.Again = false
+	a.RepeatWatermark = false
 	return out
 }
 
-// succeed appends the new successes: the safe watermark and, above it, the settled watermark at
+// appendSuccesses appends the new successes: the safe watermark and, above it, the settled watermark at
 // level single. The second never replaces the first.
-func (a *AckCore) succeed(out []AckOut, safe, settled uint64) []AckOut {
+func (a *AckCore) appendSuccesses(out []PersistedAck, safe, settled uint64) []PersistedAck {
 	if safe > a.Safe && a.Wanted > a.Safe {
 		a.Safe = safe
-		out = append(out, AckOut{Sequence: safe})
+		out = append(out, PersistedAck{Sequence: safe})
 	}
 	if a.ext && settled > max(a.Safe, a.Single) {
 		a.Single = settled
-		out = append(out, AckOut{Sequence: settled, Single: true})
+		out = append(out, PersistedAck{Sequence: settled, Single: true})
 	}
 	return out
 }

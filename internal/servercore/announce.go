@@ -13,7 +13,7 @@ type announcement struct {
 	ledger.Answers // all so far; By has the newest answer of each peer and is replaced, never modified
 
 	asked   bool // the peers were asked at least once
-	again   bool // the notice must be sent once more
+	resend  bool // the notice must be sent once more
 	running bool // the driver is asking the peers
 }
 
@@ -21,8 +21,8 @@ type announcement struct {
 func (s *Session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.ClientName, anonymous) {
-		s.answers = announcement{Answers: ledger.Answers{All: true, Survivors: true}, asked: true}
+	if s.inst.Ledger.Lone() || s.client.claim.Publisher == 0 && strings.HasPrefix(s.client.claim.ClientName, anonymous) {
+		s.answers = announcement{Answers: ledger.Answers{AllAnswered: true, SurvivorsAnswered: true}, asked: true}
 		return
 	}
 	if s.answers.running || s.state >= StateEnding {
@@ -35,79 +35,79 @@ func (s *Session) announce() {
 // announceAgain sends the notice once more, because a peer seems to have a session that must end.
 func (s *Session) announceAgain() {
 	s.mu.Lock()
-	s.answers.again = true
+	s.answers.resend = true
 	s.mu.Unlock()
 	s.announce()
 }
 
-// wasAnnounced reports whether the given peer has answered the notice of this session. The other
+// peerAnswered reports whether the given peer has answered the notice of this session. The other
 // peers, which may be away, do not matter.
-func (s *Session) wasAnnounced(peer string) bool {
+func (s *Session) peerAnswered(peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, answered := s.answers.By[peer]
-	return answered && !s.answers.again
+	_, answered := s.answers.HaveByPeer[peer]
+	return answered && !s.answers.resend
 }
 
 // Notice returns the notice to send to the peers.
 func (s *Session) Notice() ledger.Notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers.again = false
-	return ledger.Notice(s.who.claim)
+	s.answers.resend = false
+	return ledger.Notice(s.client.claim)
 }
 
-// Answered takes the peers' answers to the notice; some may be missing. It returns true when the
+// AddAnswers takes the peers' answers to the notice; some may be missing. It returns true when the
 // peers need not be asked again.
-func (s *Session) Answered(a ledger.Answers) (done bool) {
-	if a.Refused {
+func (s *Session) AddAnswers(a ledger.Answers) (done bool) {
+	if a.NameTaken {
 		s.log.Warn("the name is in use by another user elsewhere")
 		s.Fence()
 		return true
 	}
-	if a.Other {
-		s.endOther("")
-		s.bar()
+	if a.OtherPublisher {
+		s.endOtherPublisher("")
+		s.stopAppends()
 		return true
 	}
-	s.takeAnswers(a)
-	awaits := s.awaits()
+	s.mergeAnswers(a)
+	awaits := s.awaitsPeers()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers.running = (!a.All || awaits || s.answers.again) && s.state < StateEnding
+	s.answers.running = (!a.AllAnswered || awaits || s.answers.resend) && s.state < StateEnding
 	s.driver.Wake()
 	return !s.answers.running
 }
 
-func (s *Session) takeAnswers(a ledger.Answers) {
+func (s *Session) mergeAnswers(a ledger.Answers) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := &s.answers
-	by := make(map[string]uint64, len(was.By))
-	maps.Copy(by, was.By)
-	maps.Copy(by, a.By)
-	a.Have, a.Forgotten, a.By = max(was.Have, a.Have), max(was.Forgotten, a.Forgotten), by
-	a.Intact, a.Settled = was.Intact || a.Intact, was.Settled || a.Settled
+	by := make(map[string]uint64, len(was.HaveByPeer))
+	maps.Copy(by, was.HaveByPeer)
+	maps.Copy(by, a.HaveByPeer)
+	a.Have, a.Forgotten, a.HaveByPeer = max(was.Have, a.Have), max(was.Forgotten, a.Forgotten), by
+	a.Intact, a.DecreeUsed = was.Intact || a.Intact, was.DecreeUsed || a.DecreeUsed
 	was.Answers, was.asked = a, true
 }
 
-// awaits reports whether new numbers of the session's publisher must wait for the peers: one of
+// awaitsPeers reports whether new numbers of the session's publisher must wait for the peers: one of
 // them may have another session of the same publisher (R11).
-func (s *Session) awaits() bool {
-	if !s.who.canSequence {
+func (s *Session) awaitsPeers() bool {
+	if !s.client.canSequence {
 		return false
 	}
 	s.mu.Lock()
-	by := s.answers.By
+	by := s.answers.HaveByPeer
 	s.mu.Unlock()
-	return s.inst.Ledger.Awaits(s.who.claim.Publisher, by)
+	return s.inst.Ledger.MustHoldPublish(s.client.claim.Publisher, by)
 }
 
-// hasLost reports whether a peer keeps another session.
-func (s *Session) hasLost() bool {
+// isOutbid reports whether a peer keeps another session.
+func (s *Session) isOutbid() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.answers.Lost
+	return s.answers.Outbid
 }
 
 // OnNotice handles a peer's notice of a logon there: it closes the sessions here that lose to that
@@ -116,23 +116,23 @@ func (s *Session) hasLost() bool {
 func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 	there := Claim(n)
 	for _, here := range i.Registry.rivals(there) {
-		switch ContestAcross(here.who.claim, there, here.wasAnnounced(n.Instance)) {
+		switch ContestAcross(here.client.claim, there, here.peerAnswered(n.Instance)) {
 		case NewWins:
 			i.Counts.Fenced.Add(1)
 			here.yield(there)
 		case OldWins:
-			r.Lost = true
+			r.Outbid = true
 			here.announceAgain()
 		case OtherUser:
 			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
-			r.Refused = true
+			r.NameTaken = true
 		case OtherPublisher:
-			r.Other = true
+			r.OtherPublisher = true
 		}
 	}
 	if r == (ledger.Reply{}) {
-		r.Lost = i.Registry.outbid(there, i.Ledger)
+		r.Outbid = i.Registry.isOutbid(there, i.Ledger)
 	}
-	r.Lost = r.Lost && !failpoint.On(failpoint.R11KeptInSilence)
+	r.Outbid = r.Outbid && !failpoint.On(failpoint.R11LoserNotTold)
 	return r
 }

@@ -16,7 +16,7 @@ type Batch struct {
 	session *Session
 	rest    []byte
 	publish wire.Message
-	run     []record.Ordinary // scratch of TakeRun
+	run     []record.OrdinaryMessage // scratch of TakeRun
 }
 
 // Batch starts the batch in m. The result is valid until the next call, and only as long as the
@@ -31,43 +31,43 @@ func (s *Session) Batch(m *wire.Message) *Batch {
 // session.
 func (b *Batch) Next() (m *wire.Message, size int, err error) {
 	s := b.session
-	if !s.who.ext {
+	if !s.client.ext {
 		return nil, 0, fmt.Errorf("%w: the logon did not say ext", wire.ErrBatch)
 	}
-	rest, more, err := b.publish.TakePublish(b.rest, &s.reader.came)
+	rest, more, err := b.publish.NextPublish(b.rest, &s.reader.batchRecord)
 	if err == nil && more {
-		err = s.checkCame(&s.reader.came)
+		err = s.checkBatchRecord(&s.reader.batchRecord)
 	}
 	if err != nil || !more {
 		return nil, 0, err
 	}
 	b.rest = rest
-	return &b.publish, len(s.reader.came.Raw), nil
+	return &b.publish, len(s.reader.batchRecord.Raw), nil
 }
 
-// runMost is the most messages that are recorded in one append.
-const runMost = 64
+// maxRun is the most messages that are recorded in one append.
+const maxRun = 64
 
 // TakeRun records the messages at the front of the batch as long as they are ordinary: each is the
 // next number, and there is nothing to decide. Next continues with the rest. The result is the same
 // as that of Execute on each message, with fewer locks.
 func (b *Batch) TakeRun() error {
 	for s := b.session; s.takesRuns(s.reader.have + 1); {
-		if b.look(); len(b.run) == 0 {
+		if b.scanRun(); len(b.run) == 0 {
 			return nil
 		}
-		t, err := unlessFenced(s, func() (ledger.Taken, error) { return s.reader.appender.AppendRun(s.who.claim.Check, b.run) })
+		t, err := appendUnlessFenced(s, func() (ledger.RunResult, error) { return s.reader.appender.AppendRun(s.client.claim.Check, b.run) })
 		taken := t.Records
 		if taken > 0 {
 			s.reader.have += uint64(taken)
 			s.inst.Counts.Published.Add(uint64(taken))
-			s.took(s.reader.have, true)
+			s.trackPublish(s.reader.have, true)
 			s.driver.Wake() // the watermark may have moved past them already
 		}
 		for _, o := range b.run[:taken] {
 			b.rest = b.rest[record.LengthLen+len(o):]
 		}
-		if taken < runMost || err != nil {
+		if taken < maxRun || err != nil {
 			clear(b.run) // the entries share the frame's memory
 			return err
 		}
@@ -75,21 +75,21 @@ func (b *Batch) TakeRun() error {
 	return nil
 }
 
-// look sets run to the ordinary messages at the front of the batch.
-func (b *Batch) look() {
+// scanRun sets run to the ordinary messages at the front of the batch.
+func (b *Batch) scanRun() {
 	s, next := b.session, b.session.reader.have+1
 	b.run = b.run[:0]
-	for rest, topic := b.rest, []byte(nil); len(b.run) < runMost; next++ {
+	for rest, topic := b.rest, []byte(nil); len(b.run) < maxRun; next++ {
 		raw, behind, whole := record.CutFramed(rest)
 		if !whole {
 			return
 		}
 		o, is := record.AsOrdinary(raw)
-		if !is || o.Sequence() != next || o.Publisher() != s.who.claim.Publisher || o.Delta() || len(o) > s.inst.MaxMessage || !o.Sound() {
+		if !is || o.Sequence() != next || o.Publisher() != s.client.claim.Publisher || o.Delta() || len(o) > s.inst.MaxMessage || !o.SumMatches() {
 			return // Execute handles it
 		}
 		if t := o.Topic(); !bytes.Equal(t, topic) {
-			if string(t) == devnull || s.refusesTopic(t, true) != "" {
+			if string(t) == devnull || s.topicRefusalReason(t, true) != "" {
 				return
 			}
 			topic = t
@@ -100,22 +100,22 @@ func (b *Batch) look() {
 
 // takesRuns reports whether messages may be recorded as runs, beginning with the number next.
 func (s *Session) takesRuns(next uint64) bool {
-	return s.who.ext && s.who.canSequence && len(s.who.user) == 0 && s.reader.begins == LogonWait &&
-		(s.inst.Full == nil || !s.inst.Full()) && s.mayTake(next)
+	return s.client.ext && s.client.canSequence && len(s.client.user) == 0 && s.reader.firstPublishStep == LogonWait &&
+		(s.inst.Full == nil || !s.inst.Full()) && s.mayAppend(next)
 }
 
 // Rest returns the records that Next has not returned yet.
 func (b *Batch) Rest() []byte { return b.rest }
 
-// checkCame returns an error if a client must not send the record r in a batch. It verifies the
+// checkBatchRecord returns an error if a client must not send the record r in a batch. It verifies the
 // record's sum, which is trusted from here on.
-func (s *Session) checkCame(r *record.Record) error {
+func (s *Session) checkBatchRecord(r *record.Record) error {
 	switch {
-	case r.Kind != record.Message || record.Introduced(r.Raw) || len(r.User) > 0:
+	case r.Kind != record.Message || record.HasCheck(r.Raw) || len(r.User) > 0:
 		return fmt.Errorf("%w: a record of %v that is no client's", wire.ErrBatch, r.Kind)
-	case r.Publisher != s.who.claim.Publisher:
-		return fmt.Errorf("%w: a record of publisher %d in a session of %d", wire.ErrBatch, r.Publisher, s.who.claim.Publisher)
-	case !r.Sound():
+	case r.Publisher != s.client.claim.Publisher:
+		return fmt.Errorf("%w: a record of publisher %d in a session of %d", wire.ErrBatch, r.Publisher, s.client.claim.Publisher)
+	case !r.SumMatches():
 		return fmt.Errorf("%w: message %d has not the content that its sum says", wire.ErrBatch, r.Sequence)
 	}
 	return nil

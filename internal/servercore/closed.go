@@ -7,11 +7,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Closed tells subscriptions that their places no longer need these publishers: no instance will
+// PublishersClosed tells subscriptions that their places no longer need these publishers: no instance will
 // send any of their messages up to the given numbers (R10).
-func (r *Registry) Closed(closed bookmark.Vector) {
+func (r *Registry) PublishersClosed(closed bookmark.Vector) {
 	for _, s := range r.listSubscribers() {
-		s.later(func(now time.Time) {
+		s.queueTask(func(now time.Time) {
 			for b := range s.writer.subs {
 				s.tellClosed(b, closed, now)
 			}
@@ -35,8 +35,8 @@ func (s *Session) tellClosed(b *sub, closed bookmark.Vector, now time.Time) {
 	if len(over) == 0 {
 		return
 	}
-	s.mark(b, now)
-	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonClosed, SubID: b.ID}
+	s.writeMark(b, now)
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonPublisherClosed, SubID: b.ID}
 	for text := over.String(); text != ""; { // each part is valid by itself
 		a.Bookmark, text = wire.CutPart(text)
 		s.write(&a)

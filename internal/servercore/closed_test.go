@@ -21,8 +21,8 @@ func TestClosed(t *testing.T) {
 		}
 	}
 	s.sync()
-	x, y, z := bookmark.OfLife("x").ID, bookmark.OfLife("y").ID, bookmark.OfLife("z").ID
-	l.SetState(memledger.State{Closed: bookmark.Vector{x: 1, y: 2}})
+	x, y, z := bookmark.IdentityOfLife("x").ID, bookmark.IdentityOfLife("y").ID, bookmark.IdentityOfLife("z").ID
+	l.SetGroup(memledger.GroupState{ClosedPublishers: bookmark.Vector{x: 1, y: 2}})
 	c := s.publisher("reader")
 	closed := func(id uint64) string {
 		return "persisted success sub=1 reason=publisher closed bm=" + bookmark.Vector{id: 1}.String()
@@ -31,7 +31,7 @@ func TestClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want("processed success sub=1", closed(x))
-	s.inst.Registry.Closed(bookmark.Vector{y: 2, z: 1})
+	s.inst.Registry.PublishersClosed(bookmark.Vector{y: 2, z: 1})
 	c.want(closed(z))
 
 	fresh := s.publisher("fresh")

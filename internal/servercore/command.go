@@ -21,9 +21,9 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		return s.idTooLong(m, longest)
 	}
 	switch s.reader.stage {
-	case connected:
+	case stageConnected:
 		return s.logon(m)
-	case deciding, holding:
+	case stageDeciding, stageHolding:
 		return errors.New("BUG: a command is executed while another one waits")
 	}
 	if m.Command != wire.Publish {
@@ -34,7 +34,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		if size > s.inst.MaxMessage {
 			return s.TooLarge(m)
 		}
-		return s.publish(m, s.refuses(m))
+		return s.publish(m, s.refusalReason(m))
 	case wire.Batch:
 		return errors.New("BUG: a batch is executed whole")
 	case wire.Subscribe:
@@ -52,13 +52,13 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		s.processed(m, wire.ReasonDuplicateLogon)
 	case wire.SOWDelete:
 		if m.HasSequence && m.Sequence > 0 {
-			return s.publish(m, s.refuses(m)) // it leaves a tombstone (R14)
+			return s.publish(m, s.refusalReason(m)) // it leaves a tombstone (R14)
 		}
 		s.notOffered(m)
 	case wire.DeltaSubscribe, wire.SOW, wire.SOWAndSubscribe, wire.SOWAndDeltaSubscribe, wire.Ack:
 		s.notOffered(m)
 	default:
-		return s.closeWith(m, wire.ReasonInvalidCommand)
+		return s.endBadCommand(m, wire.ReasonInvalidCommand)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 // publish is rejected with a tombstone (R14). Any other command ends the session.
 func (s *Session) TooLarge(m *wire.Message) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
-		return s.closeWith(m, "command too large")
+		return s.endBadCommand(m, "command too large")
 	}
 	return s.publish(m, reasonTooLarge)
 }
@@ -124,12 +124,12 @@ func (s *Session) notOffered(m *wire.Message) {
 	})
 }
 
-// closeWith ends the session of a client that sent a command which cannot be executed.
-func (s *Session) closeWith(m *wire.Message, reason string) error {
+// endBadCommand ends the session of a client that sent a command which cannot be executed.
+func (s *Session) endBadCommand(m *wire.Message, reason string) error {
 	if m.CommandID == nil {
 		s.End(reason, nil)
 	} else {
-		s.endBy(reason, string(m.CommandID))
+		s.endWithAck(reason, string(m.CommandID))
 	}
 	return ErrEnding
 }
@@ -141,7 +141,7 @@ func (s *Session) idTooLong(m *wire.Message, bytes int) error {
 	if len(m.CommandID) <= maxID {
 		id = string(m.CommandID)
 	}
-	s.endBy(reason, id)
+	s.endWithAck(reason, id)
 	return ErrEnding
 }
 
@@ -154,7 +154,7 @@ func (s *Session) unsubscribe(m *wire.Message) {
 		return
 	}
 	for _, b := range s.takeSubs(ids) {
-		s.later(func(time.Time) { s.remove(b) })
+		s.queueTask(func(time.Time) { s.removeSub(b) })
 	}
 	s.processed(m, "")
 }
@@ -179,8 +179,8 @@ func (s *Session) takeSubs(ids string) []*sub {
 	return taken
 }
 
-// forget removes a subscription that ended without an unsubscribe.
-func (s *Session) forget(b *sub) {
+// unregisterSub removes a subscription that ended without an unsubscribe.
+func (s *Session) unregisterSub(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.subs[b.ID] == b {
@@ -198,7 +198,7 @@ func (s *Session) flush(m *wire.Message) error {
 		return nil
 	}
 	s.mu.Lock()
-	ok := s.account.take(s.pending.flush(string(m.CommandID), s.acks.Received))
+	ok := s.account.add(s.pending.flush(string(m.CommandID), s.acks.Received))
 	s.mu.Unlock()
 	if !ok {
 		return errMemory
@@ -231,7 +231,7 @@ func (s *Session) heartbeatCommand(m *wire.Message) {
 
 func (s *Session) setHeartbeat(interval time.Duration) {
 	s.reader.heartbeat = interval
-	s.later(func(time.Time) { s.writer.heartbeat = interval })
+	s.queueTask(func(time.Time) { s.writer.heartbeat = interval })
 }
 
 // Silence returns how long the client may be silent before its connection counts as dead: twice the

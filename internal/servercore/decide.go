@@ -7,33 +7,33 @@ import (
 
 // LogonFacts are the facts that decide a logon.
 type LogonFacts struct {
-	Ext       bool   // the client uses our extensions
-	Publishes bool   // the client may publish with sequences
-	Other     bool   // the id belongs to another publisher here
-	Acked     uint64 // extended: highest sequence that its store has let go of as persisted
-	Last      uint64 // extended: highest sequence that its store has given out
-	Sent      uint64 // extended: highest sequence that it may have sent
-	Clock     uint64 // extended: group's clock, of a logon with the life unknown and no sent message kept
+	Ext            bool   // the client uses our extensions
+	Publishes      bool   // the client may publish with sequences
+	OtherPublisher bool   // the id belongs to another publisher here
+	Acked          uint64 // extended: highest sequence that its store has let go of as persisted
+	Last           uint64 // extended: highest sequence that its store has given out
+	Sent           uint64 // extended: highest sequence that it may have sent
+	Clock          uint64 // extended: group's clock, of a logon with the life unknown and no sent message kept
 
 	Have    uint64 // have(p) here
 	Safe    uint64 // safe(p)
 	Settled uint64 // settled(p)
 
-	Lone       bool   // the instance has no peers
-	Asked      bool   // the peers have been asked at least once
-	Answered   bool   // all peers have answered
-	PeerHave   uint64 // the highest have(p) that a peer answered
-	Enough     bool   // the sync destinations and all connected peers that replicate to us have answered
-	Coming     uint64 // the highest have(p) that a peer which replicates to us answered
-	Reachable  bool   // a peer is connected
-	Single     bool   // a sync destination is downgraded
-	CatchingUp bool   // the instance serves clients before it has caught up (R6)
-	Intact     bool   // this instance or one that has answered is intact
+	Lone           bool   // the instance has no peers
+	Asked          bool   // the peers have been asked at least once
+	AllAnswered    bool   // all peers have answered
+	PeerHave       uint64 // the highest have(p) that a peer answered
+	EnoughAnswered bool   // the sync destinations and all connected peers that replicate to us have answered
+	IncomingHave   uint64 // the highest have(p) that a peer which replicates to us answered
+	Reachable      bool   // a peer is connected
+	Single         bool   // a sync destination is downgraded
+	CatchingUp     bool   // the instance serves clients before it has caught up (R6)
+	Intact         bool   // this instance or one that has answered is intact
 
-	Decreed   bool // a decree stands that this publisher has not used
-	Survivors bool // all peers that the decree does not name have answered
+	DecreeUnused      bool // a decree stands that this publisher has not used
+	SurvivorsAnswered bool // all peers that the decree does not name have answered
 
-	Closing ledger.Closing // every forgotten life was last seen at a clock below Closing.Forgotten
+	GroupClock ledger.GroupClock // every forgotten life was last seen at a clock below Closing.Forgotten
 }
 
 // A LogonStep is the next step of a logon.
@@ -53,8 +53,8 @@ const (
 	// LogonLost: everything up to UpTo is lost, according to the decree (R4). Record that, then
 	// decide again.
 	LogonLost
-	// LogonOther: the id belongs to another publisher (R10).
-	LogonOther
+	// LogonOtherPublisher: the id belongs to another publisher (R10).
+	LogonOtherPublisher
 )
 
 // A LogonVerdict is the decision on a logon. Sequence and Have belong to LogonAccept, UpTo and
@@ -68,7 +68,7 @@ type LogonVerdict struct {
 	Unknown  uint64 // 0: none
 	// Foreign: the instance has more of the life than the client's store has given out. So each
 	// number must be compared before it is acknowledged as the client's.
-	Foreign bool
+	LedgerAhead bool
 }
 
 // DecideLogon decides a logon from the facts.
@@ -76,8 +76,8 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 	switch {
 	case !f.Publishes:
 		return LogonVerdict{Step: LogonAccept}
-	case f.Other:
-		return LogonVerdict{Step: LogonOther}
+	case f.OtherPublisher:
+		return LogonVerdict{Step: LogonOtherPublisher}
 	case f.Ext:
 		return decideExtended(f)
 	}
@@ -93,7 +93,7 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		accept.Sequence = f.Have
 	}
 	if f.Have > f.Last && !failpoint.On(failpoint.R1ForeignTrusted) {
-		accept.Sequence, accept.Foreign = min(f.Safe, f.Acked), true
+		accept.Sequence, accept.LedgerAhead = min(f.Safe, f.Acked), true
 	}
 	gone := LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
 	if f.maybeForgotten() {
@@ -102,9 +102,9 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	switch {
 	case f.Acked <= f.Have && gone.Unknown == 0 || failpoint.On(failpoint.R4NoGapCheck):
 		return accept
-	case f.mayLose():
+	case f.mayDeclareLost():
 		return LogonVerdict{Step: LogonLost, UpTo: f.Acked, Unknown: gone.Unknown}
-	case f.Decreed && !f.Survivors && f.PeerHave <= f.Have:
+	case f.DecreeUnused && !f.SurvivorsAnswered && f.PeerHave <= f.Have:
 		return LogonVerdict{Step: LogonWait}
 	case f.Have > 0 || failpoint.On(failpoint.R10UnknownIsGap):
 		return LogonVerdict{Step: LogonGap}
@@ -112,37 +112,37 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		return gone
 	case f.PeerHave > 0 && f.Acked == 0: // the link will bring its messages, and new numbers wait for them (R11)
 		return accept
-	case f.PeerHave > 0 && f.Coming >= f.Acked: // the link brings them, or says what is gone
+	case f.PeerHave > 0 && f.IncomingHave >= f.Acked: // the link brings them, or says what is gone
 		return LogonVerdict{Step: LogonWait}
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
-	case f.Answered:
+	case f.AllAnswered:
 		return gone
 	}
 	return LogonVerdict{Step: LogonWait}
 }
 
-// mayLose reports whether the missing messages may be declared lost by a decree: no instance is
+// mayDeclareLost reports whether the missing messages may be declared lost by a decree: no instance is
 // left that could have them. A peer that has more of the publisher will send it.
-func (f LogonFacts) mayLose() bool {
-	return f.Decreed && (f.Survivors || failpoint.On(failpoint.R4DecreeAlone)) && f.PeerHave <= f.Have
+func (f LogonFacts) mayDeclareLost() bool {
+	return f.DecreeUnused && (f.SurvivorsAnswered || failpoint.On(failpoint.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
 
 // maybeForgotten reports whether the group may have had, and forgotten, messages that the client's
 // store still keeps. Taking such a message now could take it twice.
 func (f LogonFacts) maybeForgotten() bool {
-	before := f.Clock > 0 && f.Clock <= f.Closing.Forgotten // 0: it has heard no clock, so it has sent nothing
+	before := f.Clock > 0 && f.Clock <= f.GroupClock.Forgotten // 0: it has heard no clock, so it has sent nothing
 	return f.Have == 0 && f.Sent > f.Acked && before && !failpoint.On(failpoint.R10ClockNotCompared)
 }
 
 // clock returns the group's clock for the logon ack, 0 to leave it out. Only a client whose
-// publisher is unknown gets it: an instance that forgets the publisher later has seen it after this
+// sessionOf is unknown gets it: an instance that forgets the publisher later has seen it after this
 // clock.
 func (f LogonFacts) clock() uint64 {
 	if !f.Ext || f.Have > 0 || f.PeerHave > 0 {
 		return 0
 	}
-	return f.Closing.Clock
+	return f.GroupClock.Now
 }
 
 // decidePlain decides the logon of a plain client. The number in its logon ack serves both for
@@ -157,7 +157,7 @@ func decidePlain(f LogonFacts) LogonVerdict {
 		return LogonVerdict{Step: LogonWait}
 	case f.Lone || f.Single || unknown && !f.Reachable:
 		// None of the peers is waited for.
-	case !f.Enough || f.Coming > f.Have:
+	case !f.EnoughAnswered || f.IncomingHave > f.Have:
 		return LogonVerdict{Step: LogonWait}
 	}
 	if f.Settled < f.Have {
@@ -172,55 +172,55 @@ func (f LogonFacts) UnknownEverywhere() bool {
 	if failpoint.On(failpoint.R10UnknownIsGap) || f.Have > 0 || f.CatchingUp {
 		return false
 	}
-	return f.Lone || f.Answered && f.PeerHave == 0
+	return f.Lone || f.AllAnswered && f.PeerHave == 0
 }
 
 // UnknownCause returns why the earlier messages of a publisher that no instance knows are not here.
 // Only an intact instance can say that the publisher let go of them before it came here. On another
 // instance they may have been on a disk that was lost (R10).
 func (f LogonFacts) UnknownCause() ledger.Cause {
-	if f.Intact || failpoint.On(failpoint.R10LetGoUnheard) {
+	if f.Intact || failpoint.On(failpoint.R10LostAsLetGo) {
 		return ledger.LetGo
 	}
 	return ledger.Lost
 }
 
-// AgainFacts are the facts about a number at or below have(p) that is sent again, besides the
+// ResendFacts are the facts about a number at or below have(p) that is sent again, besides the
 // record at that number.
-type AgainFacts struct {
-	Foreign bool // the instance has more of the life than the client's store has given out
-	LetGo   bool // the client has stated that its store let go of the number
-	Refused bool // the message would be refused if it were new
+type ResendFacts struct {
+	LedgerAhead bool // the instance has more of the life than the client's store has given out
+	LetGo       bool // the client has stated that its store let go of the number
+	Refused     bool // the message would be refused if it were new
 }
 
-// An AgainVerdict is the answer to a number that is sent again.
-type AgainVerdict uint8
+// An ResendVerdict is the answer to a number that is sent again.
+type ResendVerdict uint8
 
 const (
-	AgainKnown   AgainVerdict = iota // answer with the watermark
-	AgainRefused                     // answer with the failure of the tombstone at that number
-	AgainDiffers                     // one identity with two contents: reject the message (R11)
-	AgainUnknown                     // reject the message: its outcome is unknown
+	ResendKnown   ResendVerdict = iota // answer with the watermark
+	ResendRefused                      // answer with the failure of the tombstone at that number
+	ResendDiffers                      // one identity with two contents: reject the message (R11)
+	ResendUnknown                      // reject the message: its outcome is unknown
 )
 
-// DecideAgain decides the answer to a number that is sent again from the record at that number
+// DecideResend decides the answer to a number that is sent again from the record at that number
 // (R1).
-func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
+func DecideResend(st ledger.RecordInfo, f ResendFacts) ResendVerdict {
 	gone := st.Kind == 0 || st.Kind == ledger.Elsewhere || st.Kind == ledger.Gone // nothing to compare with
 	done := st.Kind != ledger.Gone || st.Cause == ledger.Removed || st.Cause == ledger.Closed || st.Cause == ledger.LetGo && f.LetGo
 	switch {
 	case failpoint.On(failpoint.R1CoveredIsDuplicate):
-		return AgainKnown
+		return ResendKnown
 	case st.Kind == ledger.Tombstone:
-		return AgainRefused
+		return ResendRefused
 	case st.Same:
-		return AgainKnown
-	case gone && done && !f.Foreign:
-		return AgainKnown
+		return ResendKnown
+	case gone && done && !f.LedgerAhead:
+		return ResendKnown
 	case gone:
-		return AgainUnknown
-	case f.Refused && !f.Foreign:
-		return AgainKnown // taken under earlier rules; a body that is too large now cannot be compared
+		return ResendUnknown
+	case f.Refused && !f.LedgerAhead:
+		return ResendKnown // taken under earlier rules; a body that is too large now cannot be compared
 	}
-	return AgainDiffers
+	return ResendDiffers
 }

@@ -15,7 +15,7 @@ import (
 func TestLostByDecree(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
-	x := bookmark.OfLife("x").ID
+	x := bookmark.IdentityOfLife("x").ID
 	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestLostByDecree(t *testing.T) {
 		c.want("processed failure reason=publish gap", "end")
 	}
 	refused(2, 7)
-	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
 	c := s.connect()
 	if wait, err := c.logon("x", "x", 3, 7); wait || err != nil {
 		t.Fatal(wait, err)
@@ -39,7 +39,7 @@ func TestLostByDecree(t *testing.T) {
 	if err := c.publish("a", 8, "8"); err != nil {
 		t.Fatal(err)
 	}
-	if lost := l.Lost(x); fmt.Sprint(lost) != fmt.Sprint([]ledger.Range{{From: 2, To: 7}}) {
+	if lost := l.LostRanges(x); fmt.Sprint(lost) != fmt.Sprint([]ledger.Range{{From: 2, To: 7}}) {
 		t.Errorf("lost %v", lost)
 	}
 	s.sync()
@@ -65,7 +65,7 @@ func TestDecreeThatWasMet(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.sync()
-	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
 	for life, want := range map[string][]string{"x": {"processed success s=1 have=5 lost=2-5"}, "y": {"processed success s=0 have=5 lost=1-5"}} {
 		c := s.connect()
 		cmd := wire.LogonCommand{
@@ -84,7 +84,7 @@ func TestDecreeThatWasMet(t *testing.T) {
 func TestDecreeOfNoUse(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
-	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
 	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -101,20 +101,20 @@ func TestDecreeAsksPeers(t *testing.T) {
 		want    string
 	}{
 		"one is silent":        {ledger.Answers{}, ""},
-		"nobody has more":      {ledger.Answers{Survivors: true, All: true, Enough: true}, "processed success s=0 have=7 lost=1-7"},
-		"one has more":         {ledger.Answers{Survivors: true, All: true, Have: 3}, "processed failure reason=publish gap"},
-		"it was made use of":   {ledger.Answers{Survivors: true, Settled: true, Have: 1}, "processed failure reason=publish gap"},
-		"all but who is named": {ledger.Answers{Survivors: true}, "processed success s=0 have=7 lost=1-7"},
+		"nobody has more":      {ledger.Answers{SurvivorsAnswered: true, AllAnswered: true, EnoughAnswered: true}, "processed success s=0 have=7 lost=1-7"},
+		"one has more":         {ledger.Answers{SurvivorsAnswered: true, AllAnswered: true, Have: 3}, "processed failure reason=publish gap"},
+		"it was made use of":   {ledger.Answers{SurvivorsAnswered: true, DecreeUsed: true, Have: 1}, "processed failure reason=publish gap"},
+		"all but who is named": {ledger.Answers{SurvivorsAnswered: true}, "processed success s=0 have=7 lost=1-7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := memledger.New()
 			s := newStand(t, l, l.Sync)
-			l.SetState(memledger.State{Incarnation: 1, Decreed: true, Grouped: true, Reachable: true})
+			l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true, Grouped: true, Reachable: true})
 			c := s.connect()
 			if wait, err := c.logon("x", "x", 1, 7); !wait || err != nil {
 				t.Fatal(wait, err)
 			}
-			c.core.Answered(tt.answers)
+			c.core.AddAnswers(tt.answers)
 			_ = c.core.Decide(s.now) // the result is in the output
 			if got := c.out(); tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) == 0 || got[0] != tt.want) {
 				t.Errorf("got %v, want %q", got, tt.want)
@@ -144,7 +144,7 @@ func TestPlainLostByDecree(t *testing.T) {
 	}
 	publish(1, nil)
 	publish(5, errGap)
-	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
 	publish(5, nil)
 	publish(9, errGap)
 }
@@ -156,7 +156,7 @@ var errGap = fmt.Errorf("a gap")
 func TestOutdated(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
-	l.SetState(memledger.State{Incarnation: 1})
+	l.SetGroup(memledger.GroupState{Incarnation: 1})
 	for seen, refused := range []bool{false, false, true} {
 		c := s.connect()
 		cmd := wire.LogonCommand{CommandID: "0", ClientName: fmt.Sprint(seen), Acks: wire.AckProcessed, Ext: true, Incarnation: uint64(seen)}
@@ -170,7 +170,7 @@ func TestOutdated(t *testing.T) {
 	if n := s.inst.Counts.Outdated.Load(); n != 1 {
 		t.Errorf("%d counted", n)
 	}
-	l.SetState(memledger.State{Outdated: "the group has gone on"})
+	l.SetGroup(memledger.GroupState{OutdatedReason: "the group has gone on"})
 	c := s.connect()
 	if err := c.core.Execute(s.message(&wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed}), 0); err == nil {
 		t.Error("an instance that was left behind serves")

@@ -16,10 +16,10 @@ import (
 // deliver reads on with every follower and reports whether one of them has more records.
 func (s *Session) deliver(now time.Time) (more bool) {
 	w := &s.writer
-	if s.rests(now) {
+	if s.isThrottled(now) {
 		return false
 	}
-	s.waiting.Store(false) // until a subscription waits again
+	s.awaitsSafe.Store(false) // until a subscription waits again
 	if w.shared != nil {
 		more = s.deliverShared(now)
 	}
@@ -27,7 +27,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	held := ledger.Position(0)               // of a record that resting subscriptions hold until it is safe
 	began := w.read
 	for i, b := range w.turn {
-		if s.rests(now) {
+		if s.isThrottled(now) {
 			w.rotate(b)
 			return false
 		}
@@ -35,23 +35,23 @@ func (s *Session) deliver(now time.Time) (more bool) {
 			w.rotate(b)
 			return true
 		}
-		if b.follower == nil && b.at == held && held > 0 {
+		if b.follower == nil && b.parkedAt == held && held > 0 {
 			continue // it would read the same record and wait
 		}
 		more = s.deliverBehind(b, now) || more
-		if len(w.behind) > mostFollowers && !failpoint.On(failpoint.DFillsAll) {
-			held = s.rest(b, held)
+		if len(w.behind) > maxFollowers && !failpoint.On(failpoint.DFillsAll) {
+			held = s.park(b, held)
 		}
 	}
-	if len(w.behind) <= mostFollowers {
+	if len(w.behind) <= maxFollowers {
 		closeFollower(&w.spare)
 	}
 	return more
 }
 
-// mostFollowers is how many subscriptions that are behind may keep their follower, with the data
+// maxFollowers is how many subscriptions that are behind may keep their follower, with the data
 // that it has read, while others have their turn.
-const mostFollowers = 4
+const maxFollowers = 4
 
 // rotate makes b the first subscription of the next turn.
 func (f *feeds) rotate(b *sub) {
@@ -60,9 +60,9 @@ func (f *feeds) rotate(b *sub) {
 	}
 }
 
-// following returns the memory of the open followers in bytes.
-func (f *feeds) following() int {
-	bytes := followerBytes * min(len(f.behind), mostFollowers)
+// followerMemory returns the memory of the open followers in bytes.
+func (f *feeds) followerMemory() int {
+	bytes := followerBytes * min(len(f.behind), maxFollowers)
 	if f.spare != nil {
 		bytes += followerBytes
 	}
@@ -84,17 +84,17 @@ func closeFollower(f *ledger.Follower) {
 func (s *Session) deliverShared(now time.Time) (more bool) {
 	w := &s.writer
 	for range turnRecords {
-		if s.worked(&w.table, now) {
-			return !s.rests(now)
+		if s.turnEnds(&w.table, now) {
+			return !s.isThrottled(now)
 		}
 		if ok, err := w.shared.Next(&w.record); err != nil {
-			return s.unread(err, slices.Collect(w.table.All), now)
+			return s.handleReadError(err, slices.Collect(w.table.All), now)
 		} else if !ok {
-			s.reached(nil)
+			s.completeReplays(nil)
 			return false
 		}
-		s.reached(&w.record)
-		s.offer(&w.record, &w.table, now)
+		s.completeReplays(&w.record)
+		s.deliverRecord(&w.record, &w.table, now)
 		if w.shared == nil { // the last live subscription has ended with a gap
 			return false
 		}
@@ -109,32 +109,32 @@ const (
 	// turnWork bounds the matching work of one turn, in pattern steps times topic bytes. It takes
 	// about a hundredth of a second.
 	turnWork = 1 << 20
-	// workRest is the interval from the start of one turn to the start of the next, for each
+	// throttleInterval is the interval from the start of one turn to the start of the next, for each
 	// turnWork that was matched. So expensive patterns leave the processor to other sessions most
 	// of the time.
-	workRest = 30 * time.Millisecond
+	throttleInterval = 30 * time.Millisecond
 )
 
-// worked reports whether the turn must end, because it has matched too much or because the session
+// turnEnds reports whether the turn must end, because it has matched too much or because the session
 // is ending.
-func (s *Session) worked(table *topic.Table[*sub], now time.Time) bool {
+func (s *Session) turnEnds(table *topic.Table[*sub], now time.Time) bool {
 	if s.ended.Load() {
 		return true
 	}
-	if table.Work() < turnWork || failpoint.On(failpoint.DNoRest) {
+	if table.Work() < turnWork || failpoint.On(failpoint.DNoPause) {
 		return false
 	}
-	s.writer.rested = now.Add(workRest * time.Duration(table.Work()) / turnWork)
-	table.Rest()
+	s.writer.throttledUntil = now.Add(throttleInterval * time.Duration(table.Work()) / turnWork)
+	table.ResetWork()
 	return true
 }
 
-// rests reports whether the session pauses its matching for now.
-func (s *Session) rests(now time.Time) bool { return now.Before(s.writer.rested) }
+// isThrottled reports whether the session pauses its matching for now.
+func (s *Session) isThrottled(now time.Time) bool { return now.Before(s.writer.throttledUntil) }
 
-// reached completes the replay of live subscriptions whose target was ahead of the shared follower.
+// completeReplays completes the replay of live subscriptions whose target was ahead of the shared follower.
 // next is the record that the follower has just read, nil at the end of the log.
-func (s *Session) reached(next *ledger.Record) {
+func (s *Session) completeReplays(next *ledger.Record) {
 	w := &s.writer
 	if !w.unfinished {
 		return
@@ -145,7 +145,7 @@ func (s *Session) reached(next *ledger.Record) {
 		if next != nil {
 			at = next.Position
 		}
-		s.complete(b, at)
+		s.completeReplay(b, at)
 		w.unfinished = w.unfinished || !b.Completed()
 	}
 }
@@ -154,31 +154,31 @@ func (s *Session) reached(next *ledger.Record) {
 // fully durable.
 func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	w := &s.writer
-	s.wakeUp(b)
+	s.unpark(b)
 	for range turnRecords {
-		if s.worked(&b.alone, now) {
-			return !s.rests(now)
+		if s.turnEnds(&b.alone, now) {
+			return !s.isThrottled(now)
 		}
-		if !b.holding {
+		if !b.awaitsSafe {
 			if ok, err := b.follower.Next(&b.record); err != nil {
-				return s.unread(err, []*sub{b}, now)
+				return s.handleReadError(err, []*sub{b}, now)
 			} else if !ok {
-				s.atEnd(b)
+				s.handleEndOfLog(b)
 				return false
 			}
 			w.read++
 			if w.shared != nil && !b.Options.FullyDurable && b.record.Position >= w.shared.Position() {
-				s.join(b, b.record.Position) // the shared follower reads this record next
+				s.goLive(b, b.record.Position) // the shared follower reads this record next
 				return true
 			}
 		}
-		s.complete(b, b.record.Position)
-		if b.holding = b.Options.FullyDurable && !s.isSafeNow(&b.record); b.holding {
-			s.waits(b, s.inst.Ledger.Single())
+		s.completeReplay(b, b.record.Position)
+		if b.awaitsSafe = b.Options.FullyDurable && !s.checkSafe(&b.record); b.awaitsSafe {
+			s.reportHeldBack(b, s.inst.Ledger.Single())
 			return false
 		}
-		s.waits(b, false)
-		s.offer(&b.record, &b.alone, now)
+		s.reportHeldBack(b, false)
+		s.deliverRecord(&b.record, &b.alone, now)
 		if b.follower == nil {
 			return false
 		}
@@ -189,35 +189,35 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	return true
 }
 
-// unread handles subscriptions whose follower cannot read on.
-func (s *Session) unread(err error, subs []*sub, now time.Time) (more bool) {
+// handleReadError handles subscriptions whose follower cannot read on.
+func (s *Session) handleReadError(err error, subs []*sub, now time.Time) (more bool) {
 	if errors.Is(err, ledger.ErrTrimmed) {
-		s.overtaken(subs, now)
+		s.handleTrimmed(subs, now)
 		return true
 	}
-	s.failed(err)
+	s.endOnReadError(err)
 	return false
 }
 
-// atEnd makes a subscription live once it has read everything. A fully durable one keeps its own
+// handleEndOfLog makes a subscription live once it has read everything. A fully durable one keeps its own
 // follower.
-func (s *Session) atEnd(b *sub) {
+func (s *Session) handleEndOfLog(b *sub) {
 	at := b.follower.Position()
-	s.complete(b, max(at, b.Target()))
+	s.completeReplay(b, max(at, b.Target()))
 	if b.Options.FullyDurable {
 		return
 	}
 	if s.writer.shared == nil {
 		s.writer.shared, b.follower = b.follower, nil
 	}
-	s.join(b, at)
+	s.goLive(b, at)
 }
 
-// join makes a subscription live.
-func (s *Session) join(b *sub, at ledger.Position) {
+// goLive makes a subscription live.
+func (s *Session) goLive(b *sub, at ledger.Position) {
 	w := &s.writer
 	closeFollower(&b.follower)
-	b.alone.Forget()
+	b.alone.ClearCache()
 	b.record = ledger.Record{}
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
 	b.BecomeLive(at)
@@ -225,9 +225,9 @@ func (s *Session) join(b *sub, at ledger.Position) {
 	w.table.Add(b.Pattern, b)
 }
 
-// offer writes r once, with the ids of all subscriptions of the table that want it, and moves all
+// deliverRecord writes r once, with the ids of all subscriptions of the table that want it, and moves all
 // subscriptions of the table past it.
-func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Time) {
+func (s *Session) deliverRecord(r *ledger.Record, table *topic.Table[*sub], now time.Time) {
 	w := &s.writer
 	w.match = w.match[:0]
 	if r.Kind == ledger.Message {
@@ -246,28 +246,28 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 	for b := range table.All {
 		gap, missed := b.Pass(r)
 		if missed && !b.AcceptsGaps() {
-			s.mark(b, now) // so that the gap begins where the client's place ends
+			s.writeMark(b, now) // so that the gap begins where the client's place ends
 			ended = append(ended, b)
 		}
 		if missed {
 			s.tellGap(b, []wire.Gap{gap})
 		}
 		if b.Passed() >= markRecords {
-			s.mark(b, now)
+			s.writeMark(b, now)
 		}
 	}
 	for _, b := range ended {
-		s.remove(b)
+		s.removeSub(b)
 	}
 }
 
-// isSafeNow is isSafe. If the record is not safe, it also has the session woken when watermarks
+// checkSafe is isSafe. If the record is not safe, it also has the session woken when watermarks
 // move.
-func (s *Session) isSafeNow(r *ledger.Record) bool {
+func (s *Session) checkSafe(r *ledger.Record) bool {
 	if s.isSafe(r) {
 		return true
 	}
-	s.waiting.Store(!failpoint.On(failpoint.DWaitsUnseen))
+	s.awaitsSafe.Store(!failpoint.On(failpoint.DSafeWaiterNotWoken))
 	return s.isSafe(r) // the watermark may have moved before waiting was set
 }
 
@@ -281,57 +281,57 @@ func (s *Session) isSafe(r *ledger.Record) bool {
 		return true // it never becomes safe
 	}
 	safe, settled := s.inst.Ledger.Watermarks(r.Publisher)
-	if s.who.ext && !failpoint.On(failpoint.R13SettledIsSafe) {
+	if s.client.ext && !failpoint.On(failpoint.R13SettledIsSafe) {
 		return r.Sequence <= safe
 	}
 	return r.Sequence <= settled
 }
 
-// waits tells the client of a fully durable subscription whether the next message waits for a
+// heldBackReported tells the client of a fully durable subscription whether the next message waits for a
 // downgraded destination, if that has changed (R13).
-func (s *Session) waits(b *sub, on bool) {
-	if b.waits == on || !b.Options.Vector {
+func (s *Session) reportHeldBack(b *sub, on bool) {
+	if b.heldBackReported == on || !b.Options.Vector {
 		return
 	}
-	b.waits = on
+	b.heldBackReported = on
 	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Single: on})
 }
 
-// complete writes the completed ack, if the subscribe requested one, once the replay has reached
+// completeReplay writes the completed ack, if the subscribe requested one, once the replay has reached
 // the end that the log had at the subscribe. A subscription by vector gets a mark first, so that
 // the mark covers all of the replay.
-func (s *Session) complete(b *sub, next ledger.Position) {
+func (s *Session) completeReplay(b *sub, next ledger.Position) {
 	if !b.Reached(next) || b.acks&wire.AckCompleted == 0 {
 		return
 	}
 	if b.Options.Vector {
-		s.mark(b, b.lastMark)
+		s.writeMark(b, b.lastMark)
 	}
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckCompleted, Success: true, SubID: b.ID}
 	if b.Bookmark {
-		a.Mark = b.Shown() // a plain client may keep it as its place
+		a.MessageBookmark = b.Shown() // a plain client may keep it as its place
 	}
 	s.write(&a)
 }
 
-// overtaken handles subscriptions whose follower was overtaken by retention. A subscription by
+// handleTrimmed handles subscriptions whose follower was overtaken by retention. A subscription by
 // vector knows whether it missed a message. If it missed none, or accepts the gap, it seeks again.
 // A plain subscription cannot know, so its session ends as that of a slow client.
-func (s *Session) overtaken(subs []*sub, now time.Time) {
+func (s *Session) handleTrimmed(subs []*sub, now time.Time) {
 	for _, b := range subs {
 		if !b.Options.Vector {
 			s.mu.Lock()
-			s.slowLocked()
+			s.endSlowLocked()
 			s.mu.Unlock()
 			return
 		}
 		from, err := b.seek(s.inst.Ledger, b.Seen())
 		if err != nil {
-			s.failed(err)
+			s.endOnReadError(err)
 			return
 		}
-		gaps := route.Gaps(s.inst.Ledger.Removed(b.matches(), b.Seen()), b.Seen())
-		s.drop(b)
+		gaps := route.Gaps(s.inst.Ledger.RemovedMatching(b.matches(), b.Seen()), b.Seen())
+		s.detachSub(b)
 		if len(gaps) > 0 {
 			s.tellGap(b, gaps)
 			if !b.AcceptsGaps() {
@@ -340,7 +340,7 @@ func (s *Session) overtaken(subs []*sub, now time.Time) {
 			b.Skip(gaps)
 		}
 		b.BecomeCatchingUp(from)
-		s.add(b, from, now)
+		s.startReading(b, from, now)
 	}
 	s.registerInterest()
 }
@@ -352,7 +352,7 @@ func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 	switch {
 	case !a.Success:
 		a.Reason = wire.ReasonBookmarkNotFound
-		s.forget(b)
+		s.unregisterSub(b)
 	case !s.inst.isReplicated(b.Pattern):
 		a.Reason = wire.ReasonNotReplicated // as in the answer to the subscribe
 	}
@@ -361,8 +361,8 @@ func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 	s.write(&a)
 }
 
-// failed ends the session because the ledger cannot be read.
-func (s *Session) failed(err error) {
+// endOnReadError ends the session because the ledger cannot be read.
+func (s *Session) endOnReadError(err error) {
 	if !errors.Is(err, ledger.ErrClosed) {
 		s.log.Error("reading the journal for a subscription", "error", err)
 	}

@@ -12,26 +12,26 @@ import (
 // divergedFrom returns the first number of the session's publisher that is not proven equal on all
 // instances, or 0 if the publisher has not diverged (R11).
 func (s *Session) divergedFrom() uint64 {
-	if !s.who.canSequence || failpoint.On(failpoint.R11DivergedLives) {
+	if !s.client.canSequence || failpoint.On(failpoint.R11DivergedLives) {
 		return 0
 	}
-	return s.inst.Ledger.Diverged(s.who.claim.Publisher)
+	return s.inst.Ledger.Diverged(s.client.claim.Publisher)
 }
 
 // endDiverged ends a session whose publisher has diverged; from is the first number that is not
 // proven equal. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endDiverged(id string, from uint64) {
-	s.log.Error("the client's publisher has diverged, its life is never taken again", "publisher", s.who.claim.Publisher, "from", from)
-	s.inst.Registry.release(s)
-	s.End(wire.ReasonDiverged, &wire.AckMessage{
-		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonDiverged,
-		Mark: bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: from},
+	s.log.Error("the client's publisher has diverged, its life is never taken again", "publisher", s.client.claim.Publisher, "from", from)
+	s.inst.Registry.freeNames(s)
+	s.End(wire.ReasonPublisherDiverged, &wire.AckMessage{
+		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged,
+		MessageBookmark: bookmark.Bookmark{Publisher: s.client.claim.Publisher, Sequence: from},
 	})
 }
 
-// notTaken ends a session because the ledger takes no more messages of its publisher. Until the
+// endNotTaken ends a session because the ledger takes no more messages of its publisher. Until the
 // divergence is durable the client is not told the reason: it will log on again and hear it then.
-func (s *Session) notTaken(publisher uint64) {
+func (s *Session) endNotTaken(publisher uint64) {
 	if from := s.inst.Ledger.Diverged(publisher); from > 0 {
 		s.endDiverged("", from)
 		return
@@ -39,20 +39,20 @@ func (s *Session) notTaken(publisher uint64) {
 	s.End("the publisher is about to be noted as diverged", nil)
 }
 
-// Diverged ends the sessions of publishers that have diverged. It tells the subscriptions whose
+// PublishersDiverged ends the sessions of publishers that have diverged. It tells the subscriptions whose
 // place is already past the numbers that are proven equal.
-func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
+func (r *Registry) PublishersDiverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
-		s := r.publisher(b.Publisher)
+		s := r.sessionOf(b.Publisher)
 		if s == nil || failpoint.On(failpoint.R11DivergedLives) {
 			continue
 		}
 		s.endDiverged("", b.Sequence)
-		s.bar()
+		s.stopAppends()
 	}
 	diverged = slices.Clone(diverged)
 	for _, s := range r.listSubscribers() {
-		s.later(func(time.Time) {
+		s.queueTask(func(time.Time) {
 			for b := range s.writer.subs {
 				s.tellPassed(b, diverged)
 			}
@@ -94,6 +94,6 @@ func (s *Session) tellDiverged(b *sub, d bookmark.Bookmark) {
 	}
 	b.diverged[d.Publisher] = true
 	s.write(&wire.AckMessage{
-		CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonDiverged, SubID: b.ID, Mark: d,
+		CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonPublisherDiverged, SubID: b.ID, MessageBookmark: d,
 	})
 }

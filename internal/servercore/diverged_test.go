@@ -16,27 +16,27 @@ import (
 func TestDivergedHasNoSession(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
-	id := bookmark.OfLife("x").ID
+	id := bookmark.IdentityOfLife("x").ID
 	told, racing, other := s.publisher("x"), s.publisher("y"), s.publisher("z")
 	if err := told.publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
 	}
 	l.SetDiverged(id, 1)
-	l.SetDiverged(bookmark.OfLife("y").ID, 1)
-	s.inst.Registry.Diverged([]bookmark.Bookmark{{Publisher: id, Sequence: 1}})
-	told.want("processed failure reason="+wire.ReasonDiverged, "end")
+	l.SetDiverged(bookmark.IdentityOfLife("y").ID, 1)
+	s.inst.Registry.PublishersDiverged([]bookmark.Bookmark{{Publisher: id, Sequence: 1}})
+	told.want("processed failure reason="+wire.ReasonPublisherDiverged, "end")
 	if err := told.publish("a", 2, "2"); err == nil {
 		t.Error("a publish was taken")
 	}
 	if err := racing.publish("a", 1, "1"); !errors.Is(err, servercore.ErrEnding) {
 		t.Errorf("a publish: %v", err)
 	}
-	racing.want("processed failure reason="+wire.ReasonDiverged, "end")
+	racing.want("processed failure reason="+wire.ReasonPublisherDiverged, "end")
 	again := s.connect()
 	if _, err := again.logon("x", "x", 2, 0); err == nil {
 		t.Error("a logon was accepted")
 	}
-	again.want("processed failure reason="+wire.ReasonDiverged, "end")
+	again.want("processed failure reason="+wire.ReasonPublisherDiverged, "end")
 	if err := other.publish("a", 1, "1"); err != nil {
 		t.Error(err)
 	}
@@ -48,7 +48,7 @@ func TestDivergedHasNoSession(t *testing.T) {
 func TestDivergedHoldsNothingBack(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
-	id := bookmark.OfLife("x").ID
+	id := bookmark.IdentityOfLife("x").ID
 	p, durable, live := s.publisher("x"), s.publisher("durable"), s.publisher("live")
 	for _, c := range []*client{durable, live} {
 		options := "vector"
@@ -70,8 +70,8 @@ func TestDivergedHoldsNothingBack(t *testing.T) {
 	durable.want("1: 1", "1: 2")
 	live.want("1: 1", "1: 2", "1: 3", "1: 4")
 	l.SetDiverged(id, 3)
-	s.inst.Registry.Diverged([]bookmark.Bookmark{{Publisher: id, Sequence: 3}})
-	event := "persisted success sub=1 reason=" + wire.ReasonDiverged
+	s.inst.Registry.PublishersDiverged([]bookmark.Bookmark{{Publisher: id, Sequence: 3}})
+	event := "persisted success sub=1 reason=" + wire.ReasonPublisherDiverged
 	durable.want(event, "1: 3", "1: 4")
 	live.want(event)
 

@@ -1,7 +1,7 @@
 // Package servercore is the server's side of a client session. A [Session] owns all state of one
 // client and the order of its events: the logon and the peers' answers to it, the admission of
 // publishes, the start of subscriptions, deliveries, gaps, progress marks and acks. The decisions
-// below it are pure functions and small types: [DecideLogon], [DecideAgain], [AckCore],
+// below it are pure functions and small types: [DecideLogon], [DecideResend], [AckCore],
 // [ContestHere], [ContestAcross].
 //
 // The package starts no goroutines, reads no clock and uses no files or connections. It blocks only

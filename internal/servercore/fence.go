@@ -26,11 +26,11 @@ const (
 // same life, the higher counter wins. Otherwise the later logon wins (R11).
 func ContestHere(old, later Claim) Contest {
 	switch {
-	case mistaken(old, later):
+	case idCollides(old, later):
 		return OtherPublisher
 	case old.User != later.User:
 		return OtherUser
-	case SameLife(old, later) && later.Counter < old.Counter && !failpoint.On(failpoint.R11LaterWins):
+	case SameLife(old, later) && later.LogonCounter < old.LogonCounter && !failpoint.On(failpoint.R11LaterWins):
 		return OldWins
 	}
 	return NewWins
@@ -42,9 +42,9 @@ func ContestHere(old, later Claim) Contest {
 // alike.
 func ContestAcross(here, there Claim, told bool) Contest {
 	switch {
-	case mistaken(here, there) && !told && bytes.Compare(there.Check[:], here.Check[:]) > 0:
+	case idCollides(here, there) && !told && bytes.Compare(there.Check[:], here.Check[:]) > 0:
 		return NewWins
-	case mistaken(here, there):
+	case idCollides(here, there):
 		return OtherPublisher
 	case here.User != there.User && !told && there.Instance < here.Instance:
 		return NewWins // the notices have crossed, and one of them must win
@@ -52,8 +52,8 @@ func ContestAcross(here, there Claim, told bool) Contest {
 		return OtherUser
 	case failpoint.On(failpoint.R11LaterWins):
 		return NewWins
-	case SameLife(here, there) && here.Counter != there.Counter:
-		return winner(there.Counter > here.Counter)
+	case SameLife(here, there) && here.LogonCounter != there.LogonCounter:
+		return winner(there.LogonCounter > here.LogonCounter)
 	case told:
 		return NewWins
 	case here.Publisher != there.Publisher:
@@ -70,9 +70,9 @@ func SameLife(a, b Claim) bool {
 // hasLife reports whether the claim is of a client with a publish store of ours.
 func (c Claim) hasLife() bool { return bookmark.IsLife(c.Publisher) }
 
-// mistaken reports whether two claims have the same id but are of two publishers.
-func mistaken(a, b Claim) bool {
-	return a.Publisher == b.Publisher && bookmark.Mistaken(a.Check, b.Check)
+// idCollides reports whether two claims have the same id but are of two publishers.
+func idCollides(a, b Claim) bool {
+	return a.Publisher == b.Publisher && bookmark.ChecksDiffer(a.Check, b.Check)
 }
 
 // Takeover describes for the log why a session has lost its name to a later claim.

@@ -13,14 +13,14 @@ func TestContestHere(t *testing.T) {
 		old, new Claim
 		want     Contest
 	}{
-		{"a reconnect", life("x", Claim{Counter: 1}), life("x", Claim{Counter: 2}), NewWins},
-		{"an old logon that comes late", life("x", Claim{Counter: 2}), life("x", Claim{Counter: 1}), OldWins},
-		{"another process", life("x", Claim{Counter: 9}), life("y", Claim{Counter: 1}), NewWins},
+		{"a reconnect", life("x", Claim{LogonCounter: 1}), life("x", Claim{LogonCounter: 2}), NewWins},
+		{"an old logon that comes late", life("x", Claim{LogonCounter: 2}), life("x", Claim{LogonCounter: 1}), OldWins},
+		{"another process", life("x", Claim{LogonCounter: 9}), life("y", Claim{LogonCounter: 1}), NewWins},
 		{"two plain clients", Claim{}, Claim{}, NewWins},
-		{"another publisher with the id", life("x", Claim{}), mistakenFor("x", Claim{Counter: 9}), OtherPublisher},
-		{"a plain one after an extended one", life("x", Claim{Counter: 3}), Claim{}, NewWins},
+		{"another publisher with the id", life("x", Claim{}), mistakenFor("x", Claim{LogonCounter: 9}), OtherPublisher},
+		{"a plain one after an extended one", life("x", Claim{LogonCounter: 3}), Claim{}, NewWins},
 		{"another user", Claim{User: "joe"}, Claim{User: "jim"}, OtherUser},
-		{"another user of the same life", life("x", Claim{User: "joe", Counter: 1}), life("x", Claim{Counter: 2}), OtherUser},
+		{"another user of the same life", life("x", Claim{User: "joe", LogonCounter: 1}), life("x", Claim{LogonCounter: 2}), OtherUser},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := ContestHere(tt.old, tt.new); got != tt.want {
@@ -37,15 +37,15 @@ func TestContestAcross(t *testing.T) {
 		told        bool
 		want        Contest
 	}{
-		{"a reconnect there", life("x", Claim{Counter: 1}), life("x", Claim{Counter: 2}), true, NewWins},
-		{"a delayed notice of a session long gone", life("x", Claim{Counter: 3}), life("x", Claim{Counter: 2}), true, OldWins},
-		{"crossing, one life", life("x", Claim{Counter: 3}), life("x", Claim{Counter: 2}), false, OldWins},
+		{"a reconnect there", life("x", Claim{LogonCounter: 1}), life("x", Claim{LogonCounter: 2}), true, NewWins},
+		{"a delayed notice of a session long gone", life("x", Claim{LogonCounter: 3}), life("x", Claim{LogonCounter: 2}), true, OldWins},
+		{"crossing, one life", life("x", Claim{LogonCounter: 3}), life("x", Claim{LogonCounter: 2}), false, OldWins},
 		{"another process, later", life("y", Claim{}), life("x", Claim{}), true, NewWins},
 		{"another process, crossing, larger id there", life("x", Claim{}), life("y", Claim{}), false, NewWins},
 		{"another process, crossing, larger id here", life("y", Claim{}), life("x", Claim{}), false, OldWins},
 		{"another publisher with the id, larger check there", life("x", Claim{}), mistakenFor("x", Claim{}), false, NewWins},
 		{"another publisher with the id, larger check here", mistakenFor("x", Claim{}), life("x", Claim{}), false, OtherPublisher},
-		{"another publisher with the id, later", life("x", Claim{}), mistakenFor("x", Claim{Counter: 9}), true, OtherPublisher},
+		{"another publisher with the id, later", life("x", Claim{}), mistakenFor("x", Claim{LogonCounter: 9}), true, OtherPublisher},
 		{"plain, later", Claim{Instance: "a"}, Claim{Instance: "b"}, true, NewWins},
 		{"plain, crossing, smaller name here", Claim{Instance: "a"}, Claim{Instance: "b"}, false, OldWins},
 		{"plain, crossing, smaller name there", Claim{Instance: "b"}, Claim{Instance: "a"}, false, NewWins},
@@ -62,7 +62,7 @@ func TestContestAcross(t *testing.T) {
 }
 
 func TestTakeover(t *testing.T) {
-	x1, x2, y, plain := life("x", Claim{Counter: 1}), life("x", Claim{Counter: 2}), life("y", Claim{}), Claim{}
+	x1, x2, y, plain := life("x", Claim{LogonCounter: 1}), life("x", Claim{LogonCounter: 2}), life("y", Claim{}), Claim{}
 	for _, tt := range []struct {
 		old, later Claim
 		want       string
@@ -78,7 +78,7 @@ func TestTakeover(t *testing.T) {
 // life returns c as the claim of a store's life; an empty name is a client without a store.
 func life(name string, c Claim) Claim {
 	if name != "" {
-		c.Publisher, c.Check = bookmark.OfLife("").ID&^0xff|uint64(name[0]), bookmark.Check{name[0]}
+		c.Publisher, c.Check = bookmark.IdentityOfLife("").ID&^0xff|uint64(name[0]), bookmark.Check{name[0]}
 	}
 	return c
 }
@@ -97,8 +97,8 @@ func TestContestAcrossAgrees(t *testing.T) {
 		for _, l2 := range lives {
 			for c1 := range uint64(3) {
 				for c2 := range uint64(3) {
-					a := life(l1, Claim{Counter: c1, Instance: instances[0]})
-					b := life(l2, Claim{Counter: c2, Instance: instances[1]})
+					a := life(l1, Claim{LogonCounter: c1, Instance: instances[0]})
+					b := life(l2, Claim{LogonCounter: c2, Instance: instances[1]})
 					onA, onB := ContestAcross(a, b, false), ContestAcross(b, a, false)
 					if (onA == NewWins) == (onB == NewWins) {
 						t.Errorf("%+v and %+v: %v on a, %v on b", a, b, onA, onB)

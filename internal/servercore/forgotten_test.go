@@ -28,7 +28,7 @@ func (s *stand) returns(counter, acked, sent, last, clock uint64) *client {
 // answer is lost. The life continues after them (R10).
 func TestForgottenLife(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
-		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
+		s.hear(ledger.GroupClock{Now: 20, Forgotten: 11})
 		unknown := func(n int) string { return fmt.Sprintf("persisted failure s=%d reason=outcome unknown", n) }
 		s.returns(1, 3, 5, 7, 11) // its connection ends before it hears anything
 		s.sync()
@@ -42,7 +42,7 @@ func TestForgottenLife(t *testing.T) {
 		p.publishes("a", 6, 7)
 		s.sync()
 		p.want(unknown(4), unknown(5), "persisted success s=7")
-		if have, _ := s.inst.Ledger.Have(bookmark.OfLife("x").ID); have != 7 {
+		if have, _ := s.inst.Ledger.Have(bookmark.IdentityOfLife("x").ID); have != 7 {
 			t.Errorf("have %d, want 7", have)
 		}
 	})
@@ -52,12 +52,12 @@ func TestForgottenLife(t *testing.T) {
 // listed is not let go because of the logon ack. It is refused when it is sent.
 func TestForgottenLifeWithMuchOpen(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
-		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
+		s.hear(ledger.GroupClock{Now: 20, Forgotten: 11})
 		s.returns(1, 3, 2000, 2000, 11)
 		s.sync()
 		p := s.returns(2, 3, 2000, 2000, 11)
 		got := p.out()
-		if n := len(got); n != ledger.TombstonesMost+1 || got[n-1] != "processed success s=976 have=2000" {
+		if n := len(got); n != ledger.MaxTombstones+1 || got[n-1] != "processed success s=976 have=2000" {
 			t.Fatalf("%d lines, the last is %q", n, got[n-1])
 		}
 		p.publishes("a", 4, 5)
@@ -69,7 +69,7 @@ func TestForgottenLifeWithMuchOpen(t *testing.T) {
 // told the group's clock if no instance knew the life.
 func TestUnknownLifeThatWasNotForgotten(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
-		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
+		s.hear(ledger.GroupClock{Now: 20, Forgotten: 11})
 		p := s.returns(1, 0, 5, 7, 12)
 		p.want("processed success s=0 have=0 clock=20")
 		p.publishes("a", 1, 2)

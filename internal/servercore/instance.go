@@ -22,17 +22,17 @@ type Instance struct {
 	Registry   *Registry
 	Stopping   func() bool // the instance is about to end its sessions; nil: never
 	Full       func() bool // the disk is nearly full, so that no new message is recorded; nil: never
-	// Refused is called with the reason when a client is refused that cannot go on by itself. It
+	// OnRefused is called with the reason when a client is refused that cannot go on by itself. It
 	// may be nil. It must not block.
-	Refused func(reason string)
+	OnRefused func(reason string)
 	// Publishers returns how many publishers the instance knows. Nil means that the number is
 	// unknown.
 	Publishers func() int
 	Limits     Limits
 	Counts     Counters
 
-	held  budget // of all sessions
-	scout scout
+	memory budget // of all sessions
+	scout  scout
 }
 
 // Counters are event counts since the start of the process.
@@ -43,9 +43,9 @@ type Counters struct {
 	Outdated                                  atomic.Uint64
 }
 
-func (i *Instance) refused(reason string) {
-	if i.Refused != nil {
-		i.Refused(reason)
+func (i *Instance) notifyRefused(reason string) {
+	if i.OnRefused != nil {
+		i.OnRefused(reason)
 	}
 }
 
@@ -60,15 +60,15 @@ func (i *Instance) SyncStatus() syncstatus.Status {
 // runPublisher returns the publisher of a client's messages without a sequence. It is made from the
 // client name, this instance and this process start, and counts from 1 (R1).
 func (i *Instance) runPublisher(client string) bookmark.Identity {
-	return bookmark.OfRun(client, i.Name, i.Run)
+	return bookmark.IdentityOfRun(client, i.Name, i.Run)
 }
 
 // isReplicated reports whether it is certain that every sync link carries all topics of a pattern
 // (R3).
 func (i *Instance) isReplicated(p topic.Pattern) bool {
-	if failpoint.On(failpoint.R3NotSaid) {
+	if failpoint.On(failpoint.R3ClaimsReplicated) {
 		return true
 	}
-	set, err := topic.NewSet(i.Ledger.Carried())
+	set, err := topic.NewSet(i.Ledger.CarriedTopics())
 	return err == nil && set.Covers(p)
 }

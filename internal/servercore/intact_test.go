@@ -27,17 +27,17 @@ func TestUnknownWhereNothingIsIntact(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, ", extended ", ext), func(t *testing.T) {
 				l := memledger.New()
 				s := newStand(t, l, l.Sync)
-				l.SetState(memledger.State{Grouped: true, NotIntact: !tt.here})
-				c, who := s.connect(), bookmark.OfName("x")
+				l.SetGroup(memledger.GroupState{Grouped: true, NotIntact: !tt.here})
+				c, who := s.connect(), bookmark.IdentityOfName("x")
 				cmd := wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed}
 				if ext {
-					who = bookmark.OfLife("life of x")
+					who = bookmark.IdentityOfLife("life of x")
 					cmd.Ext, cmd.Store, cmd.Counter, cmd.Acked, cmd.Last = true, "life of x", 1, 6, 7
 				}
 				if err := c.core.Execute(s.message(&cmd), 0); err != nil {
 					t.Fatal(err)
 				}
-				c.core.Answered(ledger.Answers{All: true, Enough: true, Intact: tt.answer})
+				c.core.AddAnswers(ledger.Answers{AllAnswered: true, EnoughAnswered: true, Intact: tt.answer})
 				if err := c.core.Decide(s.now); err != nil || c.core.Deciding() {
 					t.Fatalf("%v, still waits: %v", err, c.core.Deciding())
 				}

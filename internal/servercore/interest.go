@@ -18,7 +18,7 @@ type interests struct {
 	pattern map[string]*interest
 	steps   int                    // of pattern
 	others  interest               // subscriptions whose patterns would exceed interestSteps
-	known   map[string][]*interest // matching entries of pattern by topic; cleared when pattern changes
+	cache   map[string][]*interest // matching entries of pattern by topic; cleared when pattern changes
 }
 
 // An interest is one pattern with the number of subscriptions that each session has for it.
@@ -29,12 +29,12 @@ type interest struct {
 
 func newInterests() interests {
 	return interests{
-		literal: make(map[string]*interest), pattern: make(map[string]*interest), known: make(map[string][]*interest),
+		literal: make(map[string]*interest), pattern: make(map[string]*interest), cache: make(map[string][]*interest),
 		others: interest{sessions: make(map[*Session]int)},
 	}
 }
 
-// add adds a subscription. It returns the entry that remove needs.
+// startReading adds a subscription. It returns the entry that remove needs.
 func (i *interests) add(p topic.Pattern, s *Session) *interest {
 	all := i.literal
 	if !p.IsLiteral() {
@@ -48,14 +48,14 @@ func (i *interests) add(p topic.Pattern, s *Session) *interest {
 		in = &interest{pattern: p, sessions: make(map[*Session]int)}
 		all[p.String()] = in
 		if i.steps += p.Steps(); !p.IsLiteral() {
-			clear(i.known)
+			clear(i.cache)
 		}
 	}
 	in.sessions[s]++
 	return in
 }
 
-// remove removes a subscription from the entry in.
+// removeSub removes a subscription from the entry in.
 func (i *interests) remove(in *interest, s *Session) {
 	if in.sessions[s]--; in.sessions[s] > 0 {
 		return
@@ -71,10 +71,10 @@ func (i *interests) remove(in *interest, s *Session) {
 	}
 	delete(i.pattern, p.String())
 	i.steps -= p.Steps()
-	clear(i.known)
+	clear(i.cache)
 }
 
-// each calls f with every session that may have a subscription for the topic. It may call f more
+// eachInterested calls f with every session that may have a subscription for the topic. It may call f more
 // than once with the same session.
 func (i *interests) each(topic []byte, f func(*Session)) {
 	if in := i.literal[string(topic)]; in != nil {
@@ -94,7 +94,7 @@ func (in *interest) each(f func(*Session)) {
 
 // matching returns the entries of pattern that match a topic.
 func (i *interests) matching(topic []byte) []*interest {
-	matching, known := i.known[string(topic)]
+	matching, known := i.cache[string(topic)]
 	if known || len(i.pattern) == 0 {
 		return matching
 	}
@@ -103,9 +103,9 @@ func (i *interests) matching(topic []byte) []*interest {
 			matching = append(matching, in)
 		}
 	}
-	if len(i.known) >= interestKnown {
-		clear(i.known)
+	if len(i.cache) >= interestKnown {
+		clear(i.cache)
 	}
-	i.known[string(topic)] = matching
+	i.cache[string(topic)] = matching
 	return matching
 }

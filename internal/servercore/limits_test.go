@@ -51,7 +51,7 @@ func TestMemoryOfSession(t *testing.T) {
 			return c.do(&wire.PublishCommand{Topic: "gossip", Body: []byte(longID)})
 		},
 		"input": func(c *client, n int) error {
-			if !c.core.Holds(1 << 10) {
+			if !c.core.ChargeInput(1 << 10) {
 				return servercore.ErrEnding
 			}
 			return nil
@@ -92,7 +92,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 				t.Fatal(n, err)
 			}
 		}
-		if !c.core.Holds(1<<10) || !c.core.Holds(-1<<10) {
+		if !c.core.ChargeInput(1<<10) || !c.core.ChargeInput(-1<<10) {
 			t.Fatal(n, "no input")
 		}
 		s.sync()
@@ -110,23 +110,23 @@ func TestMemoryOfAll(t *testing.T) {
 	var greedy []*client
 	for n := range 8 {
 		c := s.publisher(fmt.Sprint("greedy", n))
-		for c.core.Holds(64 << 10) {
+		for c.core.ChargeInput(64 << 10) {
 		}
 		greedy = append(greedy, c)
 	}
 	modest := s.publisher("modest")
-	if !modest.core.Holds(64 << 10) {
+	if !modest.core.ChargeInput(64 << 10) {
 		t.Error("a session that holds little is ended")
 	}
 	late := s.publisher("late")
-	if late.core.Holds(512 << 10) {
+	if late.core.ChargeInput(512 << 10) {
 		t.Error("a session may hold much although all hold as much as they may")
 	}
 	greedy = append(greedy, late)
 	for _, c := range greedy {
 		s.inst.Registry.Remove(c.core)
 	}
-	if !modest.core.Holds(512 << 10) {
+	if !modest.core.ChargeInput(512 << 10) {
 		t.Error("what sessions held that have ended is held still")
 	}
 }
@@ -134,7 +134,7 @@ func TestMemoryOfAll(t *testing.T) {
 // A connection that has not logged on may hold very little.
 func TestMemoryOfStranger(t *testing.T) {
 	c := limited(t).connect()
-	if !c.core.Holds(64<<10) || c.core.Holds(65<<10) {
+	if !c.core.ChargeInput(64<<10) || c.core.ChargeInput(65<<10) {
 		t.Error("128 KiB is what a stranger may hold")
 	}
 }
@@ -358,7 +358,7 @@ func TestEndIsSeen(t *testing.T) {
 		l := &leavingLedger{Ledger: s.inst.Ledger, after: 20}
 		s.inst.Ledger = l
 		c := s.publisher("y")
-		l.leave = func() { c.core.Cut("gone") }
+		l.leave = func() { c.core.Abort("gone") }
 		if err := c.subscribe("1", "a", at, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -450,7 +450,7 @@ func TestReadingIsBounded(t *testing.T) {
 // burst. Connections from other addresses are not delayed.
 func TestCrowdIsPaced(t *testing.T) {
 	s := limited(t)
-	s.inst.Limits.Strangers = 8
+	s.inst.Limits.Unauthenticated = 8
 	taken := func(from string, count int) (n int) {
 		for range count {
 			if !s.inst.Admits(from, s.now) {
@@ -479,7 +479,7 @@ func TestCrowdIsPaced(t *testing.T) {
 // If there are too many connections without a logon, one from the busiest address makes room.
 func TestStrangersMakeRoom(t *testing.T) {
 	s := limited(t)
-	s.inst.Limits.Strangers, s.inst.Limits.PerAddress = 8, 6
+	s.inst.Limits.Unauthenticated, s.inst.Limits.PerAddress = 8, 6
 	add := func(from string) (c *client, ok bool) {
 		c = &client{s: s}
 		c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)

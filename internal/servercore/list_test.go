@@ -48,7 +48,7 @@ func TestPlainList(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p, q := s.publisher("p"), s.publisher("q")
 		text := func(life string, sequence uint64) string {
-			return bookmark.Bookmark{Publisher: bookmark.OfLife(life).ID, Sequence: sequence}.String()
+			return bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(life).ID, Sequence: sequence}.String()
 		}
 		publish := func(by *client, topic string, n uint64, body string) {
 			if err := by.publish(topic, n, body); err != nil {

@@ -22,9 +22,9 @@ const (
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
-	// lostWait is how long a session that has lost to a session on a peer holds a publish before it
+	// outbidWait is how long a session that has lost to a session on a peer holds a publish before it
 	// ends. The peer's notice usually ends it earlier.
-	lostWait = 3 * time.Second
+	outbidWait = 3 * time.Second
 
 	maxConflation = time.Minute // bound on the conflation interval that a client may request
 	maxNameBytes  = 1024
@@ -51,8 +51,8 @@ type RefusedError struct{ Reason string }
 
 func (e *RefusedError) Error() string { return "logon refused: " + e.Reason }
 
-// identity describes the client as its logon does.
-type identity struct {
+// clientInfo describes the client as its logon does.
+type clientInfo struct {
 	claim       Claim
 	user        []byte // the user of claim
 	ext         bool
@@ -63,17 +63,17 @@ type identity struct {
 
 // A logonRequest is a logon that waits for its decision.
 type logonRequest struct {
-	id     string
-	acks   wire.AckType
-	acked  uint64
-	last   uint64      // highest sequence that the client's store has given out
-	sent   uint64      // highest sequence that may have been sent
-	clock  uint64      // group's clock: as stated by the client, later as sent in the logon ack
-	spans  []wire.Span // rejected sequences above acked
-	seen   uint64      // highest incarnation of this group that the client's store has met
-	lost   bool        // this logon has found messages to be lost
-	since  time.Time   // time of the first Decide
-	waited bool        // the ledger counts the logon as waiting
+	id          string
+	acks        wire.AckType
+	acked       uint64
+	last        uint64      // highest sequence that the client's store has given out
+	sent        uint64      // highest sequence that may have been sent
+	clock       uint64      // group's clock: as stated by the client, later as sent in the logon ack
+	spans       []wire.Span // rejected sequences above acked
+	incarnation uint64      // highest incarnation of this group that the client's store has met
+	lost        bool        // this logon has found messages to be lost
+	since       time.Time   // time of the first Decide
+	waited      bool        // the ledger counts the logon as waiting
 }
 
 // logon executes the first command, which must be a logon. It takes the client name (R11) and has
@@ -87,25 +87,25 @@ func (s *Session) logon(m *wire.Message) error {
 		return s.refuseLogon(m, reason)
 	}
 	rejected, err := wire.ParseSpans(m.Rejected)
-	if err != nil || s.who.ext && (m.Acked > m.Last || m.Sent > m.Last) && !failpoint.On(failpoint.R1AckedBeyondLast) {
+	if err != nil || s.client.ext && (m.Acked > m.Last || m.Sent > m.Last) && !failpoint.On(failpoint.R1AckedBeyondLast) {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
-	if reason := s.inst.Ledger.Outdated(); reason != "" {
+	if reason := s.inst.Ledger.OutdatedReason(); reason != "" {
 		return s.refuseLogon(m, wire.ReasonIncarnation)
 	}
 	seen := m.Incarnation
-	if !s.who.ext || string(m.Cluster) != s.inst.Ledger.Cluster() {
+	if !s.client.ext || string(m.Cluster) != s.inst.Ledger.Cluster() {
 		seen = 0
 	}
 	if seen > s.inst.Ledger.Incarnation() {
 		return s.refuseOutdated(m, seen)
 	}
-	if s.isOther() { // before it replaces the session of the real publisher
-		return s.refuseLogon(m, wire.ReasonOtherPublisher)
+	if s.isOtherPublisher() { // before it replaces the session of the real publisher
+		return s.refuseLogon(m, wire.ReasonPublisherIDTaken)
 	}
 	if from := s.divergedFrom(); from > 0 {
 		s.endDiverged(string(m.CommandID), from)
-		return &RefusedError{wire.ReasonDiverged}
+		return &RefusedError{wire.ReasonPublisherDiverged}
 	}
 	losers, reason := s.inst.Registry.claim(s)
 	if reason != "" {
@@ -113,21 +113,21 @@ func (s *Session) logon(m *wire.Message) error {
 	}
 	for _, old := range losers {
 		s.inst.Counts.Fenced.Add(1)
-		old.log.Info(Takeover(old.who.claim, s.who.claim))
+		old.log.Info(Takeover(old.client.claim, s.client.claim))
 		old.Fence()
 	}
 	s.reader.logon = logonRequest{
-		id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, clock: m.Clock, spans: rejected, seen: seen,
+		id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, clock: m.Clock, spans: rejected, incarnation: seen,
 	}
-	s.reader.stage = deciding
+	s.reader.stage = stageDeciding
 	s.announce()
 	return nil
 }
 
-// isOther reports whether the ledger has another publisher with this id.
-func (s *Session) isOther() bool {
-	c := s.who.claim
-	return c.Publisher != 0 && bookmark.Mistaken(s.inst.Ledger.Check(c.Publisher), c.Check)
+// isOtherPublisher reports whether the ledger has another publisher with this id.
+func (s *Session) isOtherPublisher() bool {
+	c := s.client.claim
+	return c.Publisher != 0 && bookmark.ChecksDiffer(s.inst.Ledger.Check(c.Publisher), c.Check)
 }
 
 // refuseLogon answers the logon with a failure and ends the session.
@@ -151,7 +151,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	case !validName(m.UserID):
 		return "invalid user"
 	}
-	who := identity{ext: string(m.Ext) == "1"}
+	who := clientInfo{ext: string(m.Ext) == "1"}
 	for name, value := range wire.Options(m.Options) {
 		if !who.option(string(name), value) {
 			return wire.ReasonInvalidOptions
@@ -164,7 +164,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	who.user = []byte(who.claim.User)
 	who.canSequence = who.claim.Publisher != 0
 	who.unsequenced = s.inst.runPublisher(who.claim.ClientName)
-	s.who = who
+	s.client = who
 	s.log = s.log.With("client", who.claim.ClientName)
 	return ""
 }
@@ -172,10 +172,10 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 // claimOf returns the claim of a logon. A client without a name gets one from the server.
 func claimOf(m *wire.Message, instance string) Claim {
 	c := Claim{ClientName: string(m.ClientName), User: string(m.UserID), Instance: instance}
-	who := IdentityOf(m)
+	who := PublisherOf(m)
 	c.Publisher, c.Check = who.ID, who.Check
 	if c.hasLife() {
-		c.Counter = m.Counter
+		c.LogonCounter = m.Counter
 	}
 	if c.ClientName == "" {
 		c.ClientName = anonymous + nuid.Next()
@@ -183,14 +183,14 @@ func claimOf(m *wire.Message, instance string) Claim {
 	return c
 }
 
-// IdentityOf returns the publisher of a logon, the zero Identity if the client does not publish
+// PublisherOf returns the publisher of a logon, the zero Identity if the client does not publish
 // with a sequence.
-func IdentityOf(logon *wire.Message) bookmark.Identity {
+func PublisherOf(logon *wire.Message) bookmark.Identity {
 	switch ext := logon.IsExt(); {
 	case ext && len(logon.Store) > 0:
-		return bookmark.OfLife(string(logon.Store))
+		return bookmark.IdentityOfLife(string(logon.Store))
 	case !ext && len(logon.ClientName) > 0:
-		return bookmark.OfName(string(logon.ClientName))
+		return bookmark.IdentityOfName(string(logon.ClientName))
 	}
 	return bookmark.Identity{}
 }
@@ -208,7 +208,7 @@ func validName(name []byte) bool {
 }
 
 // option applies one option of the logon. It returns false if the option is unknown.
-func (i *identity) option(name string, value []byte) bool {
+func (i *clientInfo) option(name string, value []byte) bool {
 	switch name {
 	case "ack_conflation":
 		d, err := wire.ParseInterval(value)
@@ -224,11 +224,13 @@ func (i *identity) option(name string, value []byte) bool {
 // While one waits, the driver must call Decide whenever it is woken, and after LogonTick at the
 // latest. It must not execute another command, and it must keep the message of the waiting command
 // unchanged.
-func (s *Session) Deciding() bool { return s.reader.stage == deciding || s.reader.stage == holding }
+func (s *Session) Deciding() bool {
+	return s.reader.stage == stageDeciding || s.reader.stage == stageHolding
+}
 
 // Decide decides the waiting command if that is possible now. An error ends the session.
 func (s *Session) Decide(now time.Time) error {
-	if s.reader.stage == holding {
+	if s.reader.stage == stageHolding {
 		return s.decideHeld(now)
 	}
 	return s.decideLogon(now)
@@ -241,7 +243,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	}
 	if from := s.divergedFrom(); from > 0 { // found after the claim
 		s.endDiverged(l.id, from)
-		return &RefusedError{wire.ReasonDiverged}
+		return &RefusedError{wire.ReasonPublisherDiverged}
 	}
 	facts := s.facts(l)
 	verdict, clock := DecideLogon(facts), facts.clock()
@@ -255,19 +257,19 @@ func (s *Session) decideLogon(now time.Time) error {
 	waits := verdict.Step == LogonWait
 	switch {
 	case verdict.Step == LogonAccept:
-		s.reader.stage, l.clock = loggedOn, clock
+		s.reader.stage, l.clock = stageLoggedOn, clock
 		return s.accept(verdict, facts)
-	case verdict.Step == LogonOther:
-		s.endOther(l.id)
-		return &RefusedError{wire.ReasonOtherPublisher}
-	case verdict.Step == LogonGap, waits && s.who.ext && now.Sub(l.since) >= extendedLogonWait:
-		return s.publishGap(l.acked)
+	case verdict.Step == LogonOtherPublisher:
+		s.endOtherPublisher(l.id)
+		return &RefusedError{wire.ReasonPublisherIDTaken}
+	case verdict.Step == LogonGap, waits && s.client.ext && now.Sub(l.since) >= extendedLogonWait:
+		return s.endPublishGap(l.acked)
 	case now.Sub(l.since) >= plainLogonWait:
 		return fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", plainLogonWait)
 	}
 	if !l.waited && facts.Have > 0 {
 		l.waited = true
-		s.inst.Ledger.Waits(s.who.claim.Publisher, facts.Have)
+		s.inst.Ledger.ExpectSettled(s.client.claim.Publisher, facts.Have)
 	}
 	return nil
 }
@@ -276,31 +278,31 @@ func (s *Session) decideLogon(now time.Time) error {
 func (s *Session) facts(r *logonRequest) LogonFacts {
 	l := s.inst.Ledger
 	f := LogonFacts{
-		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: r.acked, Last: r.last, Sent: r.sent, Clock: r.clock,
+		Ext: s.client.ext, Publishes: s.client.canSequence, Acked: r.acked, Last: r.last, Sent: r.sent, Clock: r.clock,
 		Lone: l.Lone(), Reachable: l.Reachable(), Single: l.Single(), CatchingUp: l.CatchingUp(),
 	}
 	s.mu.Lock()
 	a := &s.answers
-	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.All, a.Have, a.Enough, a.Coming
-	f.Intact, f.Survivors, f.Decreed = a.Intact, a.Survivors, !a.Settled
-	heard := ledger.Closing{Forgotten: a.Forgotten}
+	f.Asked, f.AllAnswered, f.PeerHave, f.EnoughAnswered, f.IncomingHave = a.asked, a.AllAnswered, a.Have, a.EnoughAnswered, a.IncomingHave
+	f.Intact, f.SurvivorsAnswered, f.DecreeUnused = a.Intact, a.SurvivorsAnswered, !a.DecreeUsed
+	heard := ledger.GroupClock{Forgotten: a.Forgotten}
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
-	if s.who.canSequence {
+	if s.client.canSequence {
 		// Watermarks first: they are never above a have(p) that is read later.
-		f.Safe, f.Settled = l.Watermarks(s.who.claim.Publisher)
-		f.Have, _ = l.Have(s.who.claim.Publisher)
-		f.Other = s.isOther()
+		f.Safe, f.Settled = l.Watermarks(s.client.claim.Publisher)
+		f.Have, _ = l.Have(s.client.claim.Publisher)
+		f.OtherPublisher = s.isOtherPublisher()
 	}
-	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
-	f.Closing = heard.Max(l.Closing()) // read after have(p), to include all forgetting before that
+	f.DecreeUnused = f.DecreeUnused && s.client.canSequence && l.DecreeUnused(s.client.claim.Publisher)
+	f.GroupClock = heard.Max(l.GroupClock()) // read after have(p), to include all forgetting before that
 	return f
 }
 
 // recordMissing records the messages that are missing here as the verdict says: those up to UpTo,
 // then those up to Unknown with an unknown outcome.
 func (s *Session) recordMissing(v LogonVerdict) error {
-	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); v.UpTo > have {
+	if have, _ := s.inst.Ledger.Have(s.client.claim.Publisher); v.UpTo > have {
 		if err := s.recordGone(v); err != nil {
 			return err
 		}
@@ -311,8 +313,8 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 	s.log.Warn("nobody in the group knows this publisher any more, nor what has become of messages that it may have sent",
 		"from", v.UpTo+1, "to", v.Unknown)
 	_, err := s.append(&ledger.Record{
-		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check,
-		Sequence: v.Unknown, Prev: v.UpTo, Cause: ledger.LetGo, Reason: []byte(wire.ReasonUnknown),
+		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check,
+		Sequence: v.Unknown, Prev: v.UpTo, Cause: ledger.LetGo, Reason: []byte(wire.ReasonOutcomeUnknown),
 	})
 	return err
 }
@@ -322,7 +324,7 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 // are lost by decree (R4).
 func (s *Session) recordGone(v LogonVerdict) error {
 	r := &ledger.Record{
-		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
+		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
 	}
 	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
 	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost
@@ -345,54 +347,54 @@ func (s *Session) recordGone(v LogonVerdict) error {
 // number does not let them pass in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
-	s.admitted() // before the failures, of which there may be many
-	if f.Decreed && s.who.ext && s.who.canSequence {
-		if err := s.inst.Ledger.Settle(s.who.claim.Publisher); err != nil {
+	s.raiseMemoryLimit() // before the failures, of which there may be many
+	if f.DecreeUnused && s.client.ext && s.client.canSequence {
+		if err := s.inst.Ledger.UseDecree(s.client.claim.Publisher); err != nil {
 			return err
 		}
 	}
-	r.begins, r.cause = s.plainBegins(f), f.UnknownCause()
-	r.have, r.foreign = f.Have, v.Foreign
-	if r.foreign {
+	r.firstPublishStep, r.cause = s.firstPublishStep(f), f.UnknownCause()
+	r.have, r.ledgerAhead = f.Have, v.LedgerAhead
+	if r.ledgerAhead {
 		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",
 			"have", f.Have, "given_out", r.logon.last)
 	}
-	if !s.who.ext { // a plain client lets go of the messages up to the number that it gets now
+	if !s.client.ext { // a plain client lets go of the messages up to the number that it gets now
 		r.logon.acked = v.Sequence
 	}
 	told := uint64(0)
-	if s.who.canSequence {
-		s.inst.Ledger.Seen(s.who.claim.Publisher)
+	if s.client.canSequence {
+		s.inst.Ledger.Touch(s.client.claim.Publisher)
 		told = s.tellTombstones(&v)
 	}
 	s.mu.Lock()
-	s.acks.Begin(s.who.ext, v.Sequence, told)
-	s.known, s.given = true, max(r.logon.last, f.Have)
+	s.acks.Begin(s.client.ext, v.Sequence, told)
+	s.loggedOn, s.givenOut = true, max(r.logon.last, f.Have)
 	s.mu.Unlock()
-	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); s.who.canSequence {
-		s.raised(have) // a link may have brought records before given was set
+	if have, _ := s.inst.Ledger.Have(s.client.claim.Publisher); s.client.canSequence {
+		s.checkOvertaken(have) // a link may have brought records before given was set
 	}
 	a := s.logonAck(v, f)
 	s.mu.Lock() // one lock for both: the client gets each change after its logon ack
 	if s.reader.logon.acks&wire.AckProcessed != 0 {
 		s.sendLocked(a)
 	}
-	s.told.status = a.Sync
+	s.sentStatus.status = a.Sync
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
-	s.log.Info("client logged on", "ext", s.who.ext, "s", v.Sequence, "have", v.Have)
+	s.log.Info("client logged on", "ext", s.client.ext, "s", v.Sequence, "have", v.Have)
 	return nil
 }
 
-// plainBegins returns how to record the numbers that the first publish of a plain client leaves
+// firstPublishStep returns how to record the numbers that the first publish of a plain client leaves
 // out: as gone (LogonGone), as lost (LogonLost), or not at all (LogonWait).
-func (s *Session) plainBegins(f LogonFacts) LogonStep {
+func (s *Session) firstPublishStep(f LogonFacts) LogonStep {
 	switch {
-	case !s.who.canSequence || s.who.ext:
+	case !s.client.canSequence || s.client.ext:
 	case f.UnknownEverywhere():
 		return LogonGone
-	case f.Have > 0 && f.mayLose():
+	case f.Have > 0 && f.mayDeclareLost():
 		return LogonLost
 	}
 	return LogonWait
@@ -403,11 +405,11 @@ func (s *Session) plainBegins(f LogonFacts) LogonStep {
 // below its first entry: earlier messages may have been refused too, and the client must not let go
 // of them before it hears that.
 func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
-	if !s.who.ext || failpoint.On(failpoint.R14NotToldAgain) {
+	if !s.client.ext || failpoint.On(failpoint.R14NotToldAgain) {
 		return 0
 	}
-	tombs := s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked)
-	if len(tombs) >= ledger.TombstonesMost {
+	tombs := s.inst.Ledger.Tombstones(s.client.claim.Publisher, s.reader.logon.acked)
+	if len(tombs) >= ledger.MaxTombstones {
 		v.Sequence = min(v.Sequence, tombs[0].Sequence-1)
 	}
 	for _, t := range tombs {
@@ -421,23 +423,23 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a := &wire.AckMessage{
 		CommandID: s.reader.logon.id, Type: wire.AckProcessed, Success: true,
 		Sequence: v.Sequence, HasSequence: true,
-		Bookmark:   bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: v.Sequence}.String(),
-		ClientName: s.who.claim.ClientName,
+		Bookmark:   bookmark.Bookmark{Publisher: s.client.claim.Publisher, Sequence: v.Sequence}.String(),
+		ClientName: s.client.claim.ClientName,
 		Version:    s.inst.Version,
 	}
-	if !s.who.ext {
+	if !s.client.ext {
 		return a
 	}
 	a.Ext, a.Have, a.Max, a.CatchingUp = true, v.Have, uint64(s.inst.MaxMessage), f.CatchingUp
-	if carried := s.inst.Ledger.Carried(); carried != nil {
+	if carried := s.inst.Ledger.CarriedTopics(); carried != nil {
 		a.Carried, a.HasCarried = strings.Join(carried, ","), true
 	}
 	a.Instance = s.inst.Name
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
 	a.Sync, a.Clock = s.inst.SyncStatus().String(), s.reader.logon.clock
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
-	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost && !failpoint.On(failpoint.R4LossUntold)) && s.who.canSequence {
-		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
+	if r := &s.reader.logon; (r.incarnation < a.Incarnation || r.lost && !failpoint.On(failpoint.R4LossNotTold)) && s.client.canSequence {
+		a.Lost = spansOf(s.inst.Ledger.LostRanges(s.client.claim.Publisher))
 	}
 	return a
 }
@@ -458,7 +460,7 @@ func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 // keeps serving other clients, because any client could make that claim.
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
 	s.inst.Counts.Outdated.Add(1)
-	s.inst.refused(wire.ReasonIncarnation)
+	s.inst.notifyRefused(wire.ReasonIncarnation)
 	s.log.Error("a client has seen a later incarnation of this group and is refused: was this instance replaced while it was away?",
 		"incarnation", s.inst.Ledger.Incarnation(), "seen", seen)
 	return s.refuseLogon(m, wire.ReasonIncarnation)

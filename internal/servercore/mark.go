@@ -17,31 +17,31 @@ const (
 func (s *Session) writeMarks(now time.Time) {
 	for b := range s.writer.subs {
 		if now.Sub(b.lastMark) >= markInterval {
-			s.mark(b, now)
+			s.writeMark(b, now)
 		}
 	}
 }
 
-func (b *sub) hasMark() bool {
+func (b *sub) markDue() bool {
 	return b.Moved() && (b.Options.Vector || b.Bookmark && b.acks&wire.AckPersisted != 0)
 }
 
-// mark writes a progress mark (R9). A plain client takes a mark for a point up to which everything
+// writeMark writes a progress mark (R9). A plain client takes a mark for a point up to which everything
 // is persisted, so for it the last message passed must be settled.
-func (s *Session) mark(b *sub, now time.Time) {
-	if !b.hasMark() {
+func (s *Session) writeMark(b *sub, now time.Time) {
+	if !b.markDue() {
 		return
 	}
 	b.lastMark = now
-	s.weigh(b)
+	s.chargeSub(b)
 	if failpoint.On(failpoint.R9NoMarks) {
 		return
 	}
-	b.Name(s.leavesOut)
+	b.NamePublishers(s.leavesOut)
 	text := ""
 	switch last := b.Last(); {
 	case b.Options.Vector || s.isSettled(last):
-		text = string(b.Mark(nil))
+		text = string(b.AppendMark(nil))
 	case !b.candidate.IsZero() && s.isSettled(b.candidate):
 		text, b.candidate = b.candidate.String(), last
 	default: // the candidate stays until it is settled: under load the newest message never is
@@ -72,7 +72,7 @@ func (s *Session) isSettled(b bookmark.Bookmark) bool {
 func (s *Session) untilMark(now time.Time) time.Duration {
 	next := never
 	for b := range s.writer.subs {
-		if b.hasMark() {
+		if b.markDue() {
 			next = min(next, markInterval-now.Sub(b.lastMark))
 		}
 	}

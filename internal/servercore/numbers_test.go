@@ -148,8 +148,8 @@ func TestLostIsUnknown(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.states("x", 1, 0, 9)
 		p.publishes("a", 1, 3)
-		gone := ledger.Record{Kind: ledger.Gone, Publisher: bookmark.OfLife("x").ID, Prev: 3, Sequence: 6, Cause: ledger.Lost}
-		if v, err := s.inst.Ledger.Appender().Append(&gone); v != ledger.Take || err != nil {
+		gone := ledger.Record{Kind: ledger.Gone, Publisher: bookmark.IdentityOfLife("x").ID, Prev: 3, Sequence: 6, Cause: ledger.Lost}
+		if v, err := s.inst.Ledger.Appender().Append(&gone); v != ledger.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
 		s.sync()
@@ -172,12 +172,12 @@ func TestOvertakenByALink(t *testing.T) {
 		s.sync()
 		p.out()
 		come := func(n uint64) {
-			id := bookmark.OfLife("x").ID
+			id := bookmark.IdentityOfLife("x").ID
 			r := ledger.Record{Kind: ledger.Message, Publisher: id, Prev: n - 1, Sequence: n, Topic: []byte("a")}
 			if _, err := s.inst.Ledger.Appender().Append(&r); err != nil {
 				t.Fatal(err)
 			}
-			s.inst.Registry.Raised([]bookmark.Bookmark{{Publisher: 7, Sequence: 99}, {Publisher: id, Sequence: n}})
+			s.inst.Registry.RecordsReceived([]bookmark.Bookmark{{Publisher: 7, Sequence: 99}, {Publisher: id, Sequence: n}})
 		}
 		come(3)
 		p.want()
@@ -195,13 +195,13 @@ func TestHoleIsToldWhereItStands(t *testing.T) {
 	for name, cause := range map[string]ledger.Cause{"removed": ledger.Removed, "lost": ledger.Lost} {
 		t.Run(name, func(t *testing.T) {
 			onEachLedger(t, func(s *stand) {
-				id := bookmark.OfLife("x").ID
+				id := bookmark.IdentityOfLife("x").ID
 				add := func(r ledger.Record) {
 					r.Publisher, r.Topic, r.Body = id, []byte("a"), fmt.Append(nil, r.Sequence)
 					if r.Kind == ledger.Gone {
 						r.Topic, r.Body = nil, nil
 					}
-					if v, err := s.inst.Ledger.Appender().Append(&r); v != ledger.Take || err != nil {
+					if v, err := s.inst.Ledger.Appender().Append(&r); v != ledger.Accepted || err != nil {
 						t.Fatal(v, err)
 					}
 				}
@@ -235,8 +235,8 @@ func TestHoleIsToldWhereItStands(t *testing.T) {
 func TestLostIsTold(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		for life, cause := range map[string]ledger.Cause{"x": ledger.LetGo, "y": ledger.Lost} {
-			r := ledger.Record{Kind: ledger.Gone, Publisher: bookmark.OfLife(life).ID, Sequence: 6, Cause: cause}
-			if v, err := s.inst.Ledger.Appender().Append(&r); v != ledger.Take || err != nil {
+			r := ledger.Record{Kind: ledger.Gone, Publisher: bookmark.IdentityOfLife(life).ID, Sequence: 6, Cause: cause}
+			if v, err := s.inst.Ledger.Appender().Append(&r); v != ledger.Accepted || err != nil {
 				t.Fatal(v, err)
 			}
 		}
@@ -245,6 +245,6 @@ func TestLostIsTold(t *testing.T) {
 		if err := c.subscribe("1", "a", "0", "vector,bookmark_not_found=epoch"); err != nil {
 			t.Fatal(err)
 		}
-		c.want("processed success sub=1", fmt.Sprintf("processed success sub=1 gap=%d|1|6", bookmark.OfLife("y").ID))
+		c.want("processed success sub=1", fmt.Sprintf("processed success sub=1 gap=%d|1|6", bookmark.IdentityOfLife("y").ID))
 	})
 }

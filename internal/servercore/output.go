@@ -16,26 +16,26 @@ const (
 	never       = time.Hour // longer than any wait that matters
 )
 
-// output is the writer's half of a session. Everything that goes to the client passes here: control
+// writerState is the writer's half of a session. Everything that goes to the client passes here: control
 // frames, persisted acks, and the messages of subscriptions, which it reads from the ledger itself.
-type output struct {
-	out     []byte   // buffer of the current Fill
-	box     outbox   // the session's outbox, swapped in by takeDue
-	charged int      // memory of the output and of the followers, as charged to the session's account
-	ackOuts []AckOut // scratch
-	feeds            // of the subscriptions
-	open    openStretch
-	follows follows   // as last set in the registry
-	rested  time.Time // end of the pause in matching
-	lastAck time.Time // when persisted acks were last written
-	held    bool      // persisted acks wait for the client's conflation interval
+type writerState struct {
+	out            []byte         // buffer of the current Fill
+	box            outbox         // the session's outbox, swapped in by takeDueAcks
+	charged        int            // memory of the output and of the followers, as charged to the session's account
+	ackScratch     []PersistedAck // scratch
+	feeds                         // of the subscriptions
+	open           openStretch
+	wakeups        wakeups   // as last set in the registry
+	throttledUntil time.Time // end of the pause in matching
+	lastAck        time.Time // when persisted acks were last written
+	conflating     bool      // persisted acks wait for the client's conflation interval
 
 	lastOutput time.Time
 	heartbeat  time.Duration // interval, 0: none
 }
 
-// follows says which events must wake a session.
-type follows struct{ ledger, watermarks bool }
+// setWakeups says which events must wake a session.
+type wakeups struct{ ledger, watermarks bool }
 
 // feeds are the session's subscriptions and their followers. Live subscriptions, at the end of the
 // log, share one follower and get one frame per message. Each of the others has its own follower.
@@ -71,7 +71,7 @@ func (f *feeds) subs(yield func(*sub) bool) {
 func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	w := &s.writer
 	w.begin(b)
-	due := s.takeDue(now)
+	due := s.takeOutput(now)
 	if due.state == StateDead {
 		return b, false, true
 	}
@@ -89,21 +89,21 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 		w.lastOutput = now
 	}
 	out, w.out = w.out, nil
-	s.holdsOutput(cap(out))
+	s.chargeOutput(cap(out))
 	return out, more, !more && due.state == StateEnding || s.drained()
 }
 
 // begin directs the following output to b.
-func (w *output) begin(b []byte) {
+func (w *writerState) begin(b []byte) {
 	w.out = b
 	w.open.OpenStretch = wire.OpenStretch{}
 }
 
-// holdsOutput charges the memory of the writer's half, with bytes for the output buffer, to the
+// chargeOutput charges the memory of the writer's half, with bytes for the output buffer, to the
 // session's account. It ends a session that exceeds its limit.
-func (s *Session) holdsOutput(bytes int) {
+func (s *Session) chargeOutput(bytes int) {
 	w := &s.writer
-	bytes += w.box.bytes + w.following()
+	bytes += w.box.unloggedBytes + w.followerMemory()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.account.charge(&w.charged, bytes) {
@@ -115,9 +115,9 @@ func (s *Session) holdsOutput(bytes int) {
 // that Fill must be called.
 func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	w := &s.writer
-	look := s.lookForAcks(now)
+	look := s.checkAcks(now)
 	s.mu.Lock()
-	if !s.known || s.state != StateOpen || !s.box.empty() && !failpoint.On(failpoint.R14AckPassesFrames) {
+	if !s.loggedOn || s.state != StateOpen || !s.box.empty() && !failpoint.On(failpoint.R14AckPassesFrames) {
 		s.mu.Unlock()
 		return b, true
 	}
@@ -129,32 +129,32 @@ func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 		w.lastOutput = now
 	}
 	out, w.out = w.out, nil
-	return out, w.held
+	return out, w.conflating
 }
 
-// due is the output that is due besides messages and marks, in this order: the frames in the
+// dueOutput is the output that is due besides messages and marks, in this order: the frames in the
 // writer's outbox, a change of the sync status, persisted acks.
-type due struct {
+type dueOutput struct {
 	state  State
 	status string // to tell the client; empty: no change
-	acks   acksDue
+	acks   dueAcks
 }
 
-// takeDue takes the output that is due, all under one lock. So neither an ack nor a status
+// takeDueAcks takes the output that is due, all under one lock. So neither an ack nor a status
 // overtakes a frame that was queued earlier, which may be the logon ack or the failure of an
 // earlier message (R14).
-func (s *Session) takeDue(now time.Time) (d due) {
+func (s *Session) takeOutput(now time.Time) (d dueOutput) {
 	w := &s.writer
-	look, status := s.lookForAcks(now), s.inst.SyncStatus()
+	look, status := s.checkAcks(now), s.inst.SyncStatus()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d.state = s.state; len(w.box.unlogged) > 0 {
 		return d // the rest of the outbox comes first
 	}
 	w.box, s.box = s.box, w.box
-	s.account.take(-w.box.size())
+	s.account.add(-w.box.size())
 	if d.state < StateEnding {
-		d.status = s.told.change(status, now)
+		d.status = s.sentStatus.change(status, now)
 		d.acks = s.takeAcksLocked(&look)
 	}
 	return d
@@ -167,12 +167,12 @@ func (s *Session) Next(now time.Time) time.Duration {
 		next = s.writer.heartbeat - now.Sub(s.writer.lastOutput)
 	}
 	s.mu.Lock()
-	next = min(next, s.told.until(now))
+	next = min(next, s.sentStatus.wait(now))
 	s.mu.Unlock()
-	if s.rests(now) {
-		next = min(next, s.writer.rested.Sub(now))
+	if s.isThrottled(now) {
+		next = min(next, s.writer.throttledUntil.Sub(now))
 	}
-	return max(min(next, s.untilMark(now), s.untilAck(now), s.tick()), 0)
+	return max(min(next, s.untilMark(now), s.untilAck(now), s.catchUpDelay()), 0)
 }
 
 // Release closes the resources of the writer's half. Fill must not be called again.
@@ -180,11 +180,11 @@ func (s *Session) Release() {
 	closeFollower(&s.writer.shared)
 	closeFollower(&s.writer.spare)
 	for b := range s.writer.subs {
-		s.inst.Registry.interested(s, b, false)
+		s.inst.Registry.setInterest(s, b, false)
 		closeFollower(&b.follower)
 	}
 	s.writer.behind = nil
-	s.inst.Registry.follows(s, false, false)
+	s.inst.Registry.setWakeups(s, false, false)
 }
 
 // write appends an ack to the output.
@@ -195,7 +195,7 @@ func (s *Session) write(a *wire.AckMessage) { s.writer.out = a.AppendTo(s.writer
 func (s *Session) writeOutbox(now time.Time) (more bool) {
 	w := &s.writer
 	box, written := &w.box, 0
-	for _, step := range box.steps {
+	for _, step := range box.tasks {
 		w.out = append(w.out, box.control[written:step.at]...)
 		written = step.at
 		step.do(now)
@@ -203,7 +203,7 @@ func (s *Session) writeOutbox(now time.Time) (more bool) {
 	w.out = append(w.out, box.control[written:]...)
 	for i, m := range box.unlogged {
 		if len(w.out) >= fillBytes && i > 0 && !failpoint.On(failpoint.DFillsAll) {
-			box.keep(i)
+			box.keepFrom(i)
 			return true
 		}
 		s.deliverUnlogged(m)

@@ -21,7 +21,7 @@ func frames(t *testing.T, b []byte) (all []*wire.Message) {
 		m := new(wire.Message)
 		err := wire.Parse(frame[4:], m)
 		if err == nil && m.Command == wire.Stretch {
-			b, err = stretches.Before(m, b)
+			b, err = stretches.Expand(m, b)
 		} else {
 			all = append(all, m)
 		}
@@ -74,7 +74,7 @@ func TestSubscribeInParts(t *testing.T) {
 			}
 		}
 		s.sync()
-		v := bookmark.Vector{bookmark.OfLife("x").ID: 2}
+		v := bookmark.Vector{bookmark.IdentityOfLife("x").ID: 2}
 		for p := range uint64(5000) {
 			v[1<<63+p] = 1 << 40
 		}
@@ -114,7 +114,7 @@ func TestPlaceLeavesOut(t *testing.T) {
 		if err := c.subscribe("1", "a", bookmark.NowText, "vector"); err != nil {
 			t.Fatal(err)
 		}
-		named := bookmark.Bookmark{Publisher: bookmark.OfLife("x").ID, Sequence: 2}.String()
+		named := bookmark.Bookmark{Publisher: bookmark.IdentityOfLife("x").ID, Sequence: 2}.String()
 		if base := c.base(); base != named {
 			t.Errorf("the base is %s, want x up to 2: %s", base, named)
 		}
@@ -123,7 +123,7 @@ func TestPlaceLeavesOut(t *testing.T) {
 		c.want("1: a3")
 		s.now = s.now.Add(2 * markWait)
 		b, _, _ := c.core.Fill(nil, s.now)
-		if m := frames(t, b); len(m) != 1 || string(m[0].Bookmark) != (bookmark.Bookmark{Publisher: bookmark.OfLife("y").ID, Sequence: 3}).String() {
+		if m := frames(t, b); len(m) != 1 || string(m[0].Bookmark) != (bookmark.Bookmark{Publisher: bookmark.IdentityOfLife("y").ID, Sequence: 3}).String() {
 			t.Errorf("the mark is not y up to 3: %v", m)
 		}
 		r := s.publisher("another")
@@ -147,7 +147,7 @@ func TestPlaceNamesWhatIsElsewhere(t *testing.T) {
 	for _, kind := range []ledger.Kind{ledger.Elsewhere, ledger.Gone} {
 		onEachLedger(t, func(s *stand) {
 			r := ledger.Record{Kind: kind, Publisher: 7, Sequence: 9, Cause: ledger.Removed}
-			if v, err := s.inst.Ledger.Appender().Append(&r); err != nil || v != ledger.Take {
+			if v, err := s.inst.Ledger.Appender().Append(&r); err != nil || v != ledger.Accepted {
 				t.Fatal(v, err)
 			}
 			s.sync()

@@ -37,18 +37,18 @@ func (s *Session) publish(m *wire.Message, refused string) error {
 	return s.publishUnsequenced(m, refused)
 }
 
-// refuses returns the reason to refuse a publish, empty if there is none. All instances of a group
+// refusalReason returns the reason to refuse a publish, empty if there is none. All instances of a group
 // must refuse the same publishes (R14): the rules here depend only on the format and on settings
 // that are in the digest.
-func (s *Session) refuses(m *wire.Message) string {
+func (s *Session) refusalReason(m *wire.Message) string {
 	if m.Command != wire.Publish {
 		return m.Command.String() + " is not offered"
 	}
-	return s.refusesTopic(m.Topic, m.HasSequence && m.Sequence > 0)
+	return s.topicRefusalReason(m.Topic, m.HasSequence && m.Sequence > 0)
 }
 
-// refusesTopic returns the reason to refuse a publish to a topic, empty if there is none.
-func (s *Session) refusesTopic(topic []byte, numbered bool) string {
+// topicRefusalReason returns the reason to refuse a publish to a topic, empty if there is none.
+func (s *Session) topicRefusalReason(topic []byte, numbered bool) string {
 	switch {
 	case len(topic) == 0:
 		return wire.ReasonNoTopic
@@ -65,38 +65,38 @@ func (s *Session) refusesTopic(topic []byte, numbered bool) string {
 // validTopic reports whether a topic is valid UTF-8 without control characters. Message bodies may
 // hold any bytes.
 func validTopic(topic []byte) bool {
-	if !slices.ContainsFunc(topic, special) {
+	if !slices.ContainsFunc(topic, notPrintable) {
 		return true
 	}
 	return utf8.Valid(topic) && !bytes.ContainsFunc(topic, unicode.IsControl)
 }
 
-// special reports whether c is not printable ASCII. Most topics have only printable ASCII.
-func special(c byte) bool { return c < ' ' || c > '~' }
+// notPrintable reports whether c is not printable ASCII. Most topics have only printable ASCII.
+func notPrintable(c byte) bool { return c < ' ' || c > '~' }
 
 // publishSequenced records a numbered message, or its tombstone if it is refused.
 func (s *Session) publishSequenced(m *wire.Message, refused string) error {
-	if !s.who.canSequence {
-		s.refuse(m, reasonNoName)
+	if !s.client.canSequence {
+		s.refusePublish(m, reasonNoName)
 		return nil
 	}
 	if refused != "" && failpoint.On(failpoint.R14NoTombstone) {
-		s.refuse(m, refused)
+		s.refusePublish(m, refused)
 		return nil
 	}
-	if !s.mayTake(m.Sequence) {
-		s.hold(m, refused)
+	if !s.mayAppend(m.Sequence) {
+		s.holdPublish(m, refused)
 		return nil
 	}
 	wanted := m.Acks&wire.AckPersisted != 0
 	if m.Sequence > s.reader.have {
-		if err := s.leaveOut(m.Sequence - 1); err != nil {
+		if err := s.recordLeftOut(m.Sequence - 1); err != nil {
 			return err
 		}
 		// This must happen before the message is in the ledger: otherwise the watermark could pass
 		// the number and no one would check again. A number that the ledger already has is not
 		// noted here: it must not be acknowledged before its content is known to be the same.
-		s.took(m.Sequence, wanted)
+		s.trackPublish(m.Sequence, wanted)
 	}
 	r := s.recordOf(m, refused)
 	r.Sequence, r.Prev = m.Sequence, m.Sequence-1
@@ -106,28 +106,28 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	}
 	switch verdict {
 	case ledger.Hole:
-		return s.publishGap(m.Sequence)
-	case ledger.Take:
+		return s.endPublishGap(m.Sequence)
+	case ledger.Accepted:
 		s.reader.have = m.Sequence
 		s.inst.Counts.Published.Add(1)
 	default:
-		return s.again(m, r, verdict, refused)
+		return s.answerResend(m, r, verdict, refused)
 	}
 	s.answerPublish(m, refused)
 	return nil
 }
 
-// took notes a number of the client that is on its way into the ledger.
-func (s *Session) took(sequence uint64, wanted bool) {
+// trackPublish notes a number of the client that is on its way into the ledger.
+func (s *Session) trackPublish(sequence uint64, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.acks.Took(sequence, wanted)
-	s.given = max(s.given, sequence)
+	s.acks.TrackPublish(sequence, wanted)
+	s.givenOut = max(s.givenOut, sequence)
 }
 
-// leaveOut records a tombstone for the numbers from have(p)+1 to upTo, which the next message
+// recordLeftOut records a tombstone for the numbers from have(p)+1 to upTo, which the next message
 // leaves out. All of them must be in one range that the client has stated as rejected (R1).
-func (s *Session) leaveOut(upTo uint64) error {
+func (s *Session) recordLeftOut(upTo uint64) error {
 	low, out := rejectedFrom(s.reader.logon.spans, upTo)
 	if failpoint.On(failpoint.R1LeavesOut) && upTo > 0 {
 		low, out = 1, true
@@ -135,19 +135,19 @@ func (s *Session) leaveOut(upTo uint64) error {
 	if !out || upTo <= s.reader.have {
 		return nil
 	}
-	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
+	have, _ := s.inst.Ledger.Have(s.client.claim.Publisher)
 	switch {
 	case upTo <= have:
 		return nil
 	case low > have+1:
-		return s.publishGap(upTo + 1)
+		return s.endPublishGap(upTo + 1)
 	}
 	verdict, err := s.append(&ledger.Record{
-		Kind: ledger.Tombstone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check,
+		Kind: ledger.Tombstone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check,
 		Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
 	})
 	if err == nil && verdict == ledger.Hole {
-		return s.publishGap(upTo + 1)
+		return s.endPublishGap(upTo + 1)
 	}
 	return err
 }
@@ -161,49 +161,49 @@ func rejectedFrom(spans []wire.Span, sequence uint64) (from uint64, in bool) {
 	return spans[i].From, true
 }
 
-// again answers a number that the ledger already has from the record at that number.
-func (s *Session) again(m *wire.Message, r *ledger.Record, verdict ledger.Verdict, refused string) error {
-	st := ledger.Standing{Kind: r.Kind, Same: true, Listed: true}
+// answerResend answers a number that the ledger already has from the record at that number.
+func (s *Session) answerResend(m *wire.Message, r *ledger.Record, verdict ledger.Verdict, refused string) error {
+	st := ledger.RecordInfo{Kind: r.Kind, Same: true, Listed: true}
 	if verdict != ledger.Duplicate || r.Kind == ledger.Tombstone {
 		var err error
 		// Reading the log for each client that reconnects would cost too much. So in the client's
 		// own life content that is no longer in memory counts as the same.
-		if st, err = s.reader.appender.Standing(r, s.reader.foreign); err != nil {
+		if st, err = s.reader.appender.Lookup(r, s.reader.ledgerAhead); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
-	answer := DecideAgain(st, AgainFacts{
-		Foreign: s.reader.foreign, LetGo: m.Sequence <= s.reader.logon.acked, Refused: refused != "",
+	answer := DecideResend(st, ResendFacts{
+		LedgerAhead: s.reader.ledgerAhead, LetGo: m.Sequence <= s.reader.logon.acked, Refused: refused != "",
 	})
 	switch {
-	case answer == AgainKnown, answer == AgainRefused && st.Listed && s.willTell(m.Sequence):
-		s.duplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
+	case answer == ResendKnown, answer == ResendRefused && st.Listed && s.failurePending(m.Sequence):
+		s.answerDuplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
 		s.answerPublish(m, refused)
-	case answer == AgainRefused:
-		s.refuse(m, st.Reason)
-	case answer == AgainUnknown:
-		s.refuse(m, wire.ReasonUnknown)
+	case answer == ResendRefused:
+		s.refusePublish(m, st.Reason)
+	case answer == ResendUnknown:
+		s.refusePublish(m, wire.ReasonOutcomeUnknown)
 	default:
-		s.differs(m)
+		s.rejectDiffering(m)
 	}
 	return nil
 }
 
-// willTell reports whether the failure of a tombstone will still be sent in order with the acks.
-func (s *Session) willTell(sequence uint64) bool {
+// failurePending reports whether the failure of a tombstone will still be sent in order with the acks.
+func (s *Session) failurePending(sequence uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return sequence > s.acks.Failed
 }
 
-// publishGap ends the session of a client that would write past messages that this instance lacks
+// endPublishGap ends the session of a client that would write past messages that this instance lacks
 // (R4).
-func (s *Session) publishGap(sequence uint64) error {
+func (s *Session) endPublishGap(sequence uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
-	s.inst.refused(wire.ReasonPublishGap)
-	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
+	s.inst.notifyRefused(wire.ReasonPublishGap)
+	have, _ := s.inst.Ledger.Have(s.client.claim.Publisher)
 	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
-	s.endBy(wire.ReasonPublishGap, "")
+	s.endWithAck(wire.ReasonPublishGap, "")
 	return ErrEnding
 }
 
@@ -212,7 +212,7 @@ func (s *Session) publishGap(sequence uint64) error {
 // (R4).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	verdict, err := s.append(r)
-	begins := s.reader.begins
+	begins := s.reader.firstPublishStep
 	if begins == LogonWait || err != nil {
 		return verdict, err
 	}
@@ -222,10 +222,10 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 		}
 		verdict, err = s.append(r)
 	}
-	if err == nil && verdict == ledger.Take {
-		s.reader.begins = LogonWait
+	if err == nil && verdict == ledger.Accepted {
+		s.reader.firstPublishStep = LogonWait
 		if begins == LogonLost {
-			err = s.inst.Ledger.Settle(r.Publisher)
+			err = s.inst.Ledger.UseDecree(r.Publisher)
 		}
 	}
 	return verdict, err
@@ -233,26 +233,26 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 
 // append records r unless the session has lost its name meanwhile.
 func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
-	if s.inst.Full != nil && s.inst.Full() && !s.recorded(r) {
-		return 0, s.diskFull()
+	if s.inst.Full != nil && s.inst.Full() && !s.inLedger(r) {
+		return 0, s.endDiskFull()
 	}
-	verdict, err := unlessFenced(s, func() (ledger.Verdict, error) { return s.reader.appender.Append(r) })
+	verdict, err := appendUnlessFenced(s, func() (ledger.Verdict, error) { return s.reader.appender.Append(r) })
 	switch {
 	case err != nil:
 		return 0, err
 	case verdict == ledger.OtherPublisher:
-		s.endOther("")
+		s.endOtherPublisher("")
 		return 0, ErrEnding
 	case verdict == ledger.Diverged:
-		s.notTaken(r.Publisher)
+		s.endNotTaken(r.Publisher)
 		return 0, ErrEnding
 	}
 	return verdict, nil
 }
 
-// unlessFenced calls add, which appends to the ledger, unless the session has lost its name
+// appendUnlessFenced calls add, which appends to the ledger, unless the session has lost its name
 // meanwhile.
-func unlessFenced[T any](s *Session, add func() (T, error)) (added T, err error) {
+func appendUnlessFenced[T any](s *Session, add func() (T, error)) (added T, err error) {
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	if s.fenced {
@@ -264,18 +264,18 @@ func unlessFenced[T any](s *Session, add func() (T, error)) (added T, err error)
 	return added, err
 }
 
-// recorded reports whether the ledger already has r, so that r needs no space.
-func (s *Session) recorded(r *ledger.Record) bool {
+// inLedger reports whether the ledger already has r, so that r needs no space.
+func (s *Session) inLedger(r *ledger.Record) bool {
 	have, _ := s.inst.Ledger.Have(r.Publisher)
 	return r.Sequence > 0 && r.Sequence <= have
 }
 
-// diskFull ends the session of a client that publishes while the disk is nearly full. This is a
+// endDiskFull ends the session of a client that publishes while the disk is nearly full. This is a
 // temporary state, so there is no tombstone: the client keeps the message and sends it again, here
 // or to another server.
-func (s *Session) diskFull() error {
+func (s *Session) endDiskFull() error {
 	s.inst.Counts.DiskFull.Add(1)
-	s.endBy(wire.ReasonDiskFull, "")
+	s.endWithAck(wire.ReasonDiskFull, "")
 	return ErrEnding
 }
 
@@ -284,8 +284,8 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 	r := &s.reader.record
 	*r = ledger.Record{
 		Kind:      ledger.Message,
-		Publisher: s.who.claim.Publisher,
-		Check:     s.who.claim.Check,
+		Publisher: s.client.claim.Publisher,
+		Check:     s.client.claim.Check,
 		Topic:     m.Topic,
 	}
 	switch {
@@ -296,40 +296,40 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 		r.Kind = ledger.Empty
 		return r
 	}
-	if came := &s.reader.came; m == &s.reader.batch.publish && len(s.who.user) == 0 {
+	if came := &s.reader.batchRecord; m == &s.reader.batch.publish && len(s.client.user) == 0 {
 		r.Raw, r.Sum = came.Raw, came.Sum // the record as the client sent it
 	}
-	r.Body, r.User = m.Body, s.who.user
+	r.Body, r.User = m.Body, s.client.user
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
 	r.Expiration = uint32(min(m.Expiration, 1<<32-1))
 	return r
 }
 
-// duplicate has the client get the current watermark again. If the message is not settled, it
+// answerDuplicate has the client get the current watermark again. If the message is not settled, it
 // counts as waiting for a peer (R5).
-func (s *Session) duplicate(sequence uint64, wanted bool) {
+func (s *Session) answerDuplicate(sequence uint64, wanted bool) {
 	s.inst.Counts.Duplicates.Add(1)
-	if _, settled := s.inst.Ledger.Watermarks(s.who.claim.Publisher); sequence > settled {
-		s.inst.Ledger.Waits(s.who.claim.Publisher, sequence)
+	if _, settled := s.inst.Ledger.Watermarks(s.client.claim.Publisher); sequence > settled {
+		s.inst.Ledger.ExpectSettled(s.client.claim.Publisher, sequence)
 	}
 	s.mu.Lock()
-	s.acks.Duplicate(sequence, wanted)
+	s.acks.TrackDuplicate(sequence, wanted)
 	s.mu.Unlock()
 	s.driver.Wake()
 }
 
-// differs rejects a message whose identity the ledger has with other content: a copy of a publish
+// rejectDiffering rejects a message whose identity the ledger has with other content: a copy of a publish
 // store is in use (R11).
-func (s *Session) differs(m *wire.Message) {
+func (s *Session) rejectDiffering(m *wire.Message) {
 	if failpoint.On(failpoint.R11NoContentCheck) {
-		s.duplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
+		s.answerDuplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
 		return
 	}
 	s.inst.Counts.Differing.Add(1)
-	s.inst.refused(reasonDiffers)
+	s.inst.notifyRefused(reasonDiffers)
 	s.log.Error("one identity with two contents: a copy of a publish store is in use, the later message is rejected",
-		"publisher", s.who.claim.Publisher, "sequence", m.Sequence)
-	s.refuse(m, reasonDiffers)
+		"publisher", s.client.claim.Publisher, "sequence", m.Sequence)
+	s.refusePublish(m, reasonDiffers)
 }
 
 // publishUnsequenced records a message that the instance numbers itself, or delivers a message on a
@@ -338,11 +338,11 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 	nowhere := string(m.Topic) == devnull
 	switch {
 	case refused != "":
-		s.refuse(m, refused)
+		s.refusePublish(m, refused)
 		return nil
 	case nowhere || !s.inst.Logged.Contains(m.Topic):
 		if !nowhere {
-			s.inst.Registry.publishUnlogged(m, s.who.claim.User)
+			s.inst.Registry.publishUnlogged(m, s.client.claim.User)
 			s.inst.Counts.Published.Add(1)
 		}
 		s.answerPublish(m, "")
@@ -350,7 +350,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 		return nil
 	}
 	r := s.recordOf(m, "")
-	r.Publisher, r.Check = s.who.unsequenced.ID, s.who.unsequenced.Check
+	r.Publisher, r.Check = s.client.unsequenced.ID, s.client.unsequenced.Check
 	if _, err := s.append(r); err != nil {
 		return err
 	}
@@ -363,7 +363,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	wanted := m.Acks&wire.AckPersisted != 0
 	s.mu.Lock()
-	ok := s.account.take(s.pending.publish(sequence, string(m.CommandID), wanted))
+	ok := s.account.add(s.pending.publish(sequence, string(m.CommandID), wanted))
 	s.mu.Unlock()
 	if !ok {
 		return errMemory
@@ -383,12 +383,12 @@ func (s *Session) answerPublish(m *wire.Message, refused string) {
 	}
 }
 
-// refuse answers a publish that is refused without a record.
-func (s *Session) refuse(m *wire.Message, reason string) {
+// refusePublish answers a publish that is refused without a record.
+func (s *Session) refusePublish(m *wire.Message, reason string) {
 	s.inst.Counts.Refused.Add(1)
 	s.log.Warn("publish refused", "reason", reason, "topic", string(m.Topic), "sequence", m.Sequence)
 	s.answer(m, wire.AckProcessed, reason)
-	if m.HasSequence && m.Sequence > 0 && (s.who.ext || m.Acks&wire.AckPersisted != 0) {
+	if m.HasSequence && m.Sequence > 0 && (s.client.ext || m.Acks&wire.AckPersisted != 0) {
 		s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: m.Sequence, HasSequence: true, Reason: reason})
 		return
 	}

@@ -18,83 +18,83 @@ import (
 type Registry struct {
 	audience atomic.Int64 // sessions with subscriptions
 
-	arrivals arrivals
+	sessions sessionSet
 
-	mu          sync.RWMutex
-	names       map[string]*Session   // guarded by mu, like the rest
-	publishers  map[uint64]*Session   // by publisher id, up to two per session; never 0
-	subscribers map[*Session]struct{} // sessions to wake when records become durable
-	waiters     map[*Session]struct{} // sessions to wake when the watermarks of any publisher move
-	interests   interests             // patterns of the subscribers
-	claims      map[uint64]Claim      // highest claim of peers that was answered, by publisher
+	mu               sync.RWMutex
+	names            map[string]*Session   // guarded by mu, like the rest
+	publishers       map[uint64]*Session   // by publisher id, up to two per session; never 0
+	subscribers      map[*Session]struct{} // sessions to wake when records become durable
+	watermarkWaiters map[*Session]struct{} // sessions to wake when the watermarks of any publisher move
+	interests        interests             // patterns of the subscribers
+	claims           map[uint64]Claim      // highest claim of peers that was answered, by publisher
 }
 
 // NewRegistry returns an empty registry that takes up to most sessions; 0 means no bound.
 func NewRegistry(most int) *Registry {
 	return &Registry{
-		arrivals:    newArrivals(most),
-		names:       make(map[string]*Session),
-		publishers:  make(map[uint64]*Session),
-		interests:   newInterests(),
-		subscribers: make(map[*Session]struct{}),
-		waiters:     make(map[*Session]struct{}),
-		claims:      make(map[uint64]Claim),
+		sessions:         newSessionSet(most),
+		names:            make(map[string]*Session),
+		publishers:       make(map[uint64]*Session),
+		interests:        newInterests(),
+		subscribers:      make(map[*Session]struct{}),
+		watermarkWaiters: make(map[*Session]struct{}),
+		claims:           make(map[uint64]Claim),
 	}
 }
 
-// ReasonCrowd is the reason for ending a connection that makes room for another one.
-const ReasonCrowd = "sent no logon, and others wait"
+// ReasonEvicted is the reason for ending a connection that makes room for another one.
+const ReasonEvicted = "sent no logon, and others wait"
 
 // Admits reports whether a connection from an address may become a session. The check is cheap, so
 // that refusing a connection costs next to nothing.
 func (i *Instance) Admits(address string, now time.Time) bool {
-	return i.Registry.arrivals.admits(address, i.Limits.withDefaults(i.MaxMessage).Strangers, now)
+	return i.Registry.sessions.admits(address, i.Limits.withDefaults(i.MaxMessage).Unauthenticated, now)
 }
 
 // Add adds a connection from an address that has not logged on. It returns false if there are too
 // many. If there are too many connections without a logon, it ends one of them to make room.
 func (r *Registry) Add(s *Session, address string) bool {
-	crowding, ok := r.arrivals.add(s, address)
+	crowding, ok := r.sessions.add(s, address)
 	if crowding != nil {
 		s.inst.Counts.TurnedAway.Add(1)
-		crowding.Cut(ReasonCrowd)
+		crowding.Abort(ReasonEvicted)
 	}
 	return ok
 }
 
 // Remove removes a session, which must execute no more commands.
 func (r *Registry) Remove(s *Session) {
-	s.endHold()
+	s.dropHeldPublish()
 	s.mu.Lock()
 	s.account.close()
 	s.mu.Unlock()
-	r.arrivals.remove(s)
-	if s.reader.stage == connected {
-		return // strangers come and go without the lock that others wait for
+	r.sessions.remove(s)
+	if s.reader.stage == stageConnected {
+		return // unauthenticated come and go without the lock that others wait for
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.gone = true
 	delete(r.subscribers, s)
-	delete(r.waiters, s)
+	delete(r.watermarkWaiters, s)
 	r.audience.Store(int64(len(r.subscribers)))
-	r.releaseLocked(s)
+	r.freeNamesLocked(s)
 }
 
-// release frees the client name and the publishers of s.
-func (r *Registry) release(s *Session) {
+// creditSub frees the client name and the publishers of s.
+func (r *Registry) freeNames(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.releaseLocked(s)
+	r.freeNamesLocked(s)
 }
 
-// releaseLocked frees the client name and the publishers of s, unless another session has taken
+// freeNamesLocked frees the client name and the publishers of s, unless another session has taken
 // them.
-func (r *Registry) releaseLocked(s *Session) {
-	if r.names[s.who.claim.ClientName] == s {
-		delete(r.names, s.who.claim.ClientName)
+func (r *Registry) freeNamesLocked(s *Session) {
+	if r.names[s.client.claim.ClientName] == s {
+		delete(r.names, s.client.claim.ClientName)
 	}
-	for _, p := range []uint64{s.who.claim.Publisher, s.who.unsequenced.ID} {
+	for _, p := range []uint64{s.client.claim.Publisher, s.client.unsequenced.ID} {
 		if r.publishers[p] == s {
 			delete(r.publishers, p)
 		}
@@ -104,27 +104,27 @@ func (r *Registry) releaseLocked(s *Session) {
 // claim registers s under its client name and publishers, or returns the reason why it cannot.
 // losers are the sessions that it replaces; the caller must fence them.
 func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
-	defer r.arrivals.named(s)
+	defer r.sessions.logonReceived(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, old := range r.rivalsLocked(s.who.claim) {
-		switch ContestHere(old.who.claim, s.who.claim) {
+	for _, old := range r.rivalsLocked(s.client.claim) {
+		switch ContestHere(old.client.claim, s.client.claim) {
 		case NewWins:
 		case OtherPublisher:
-			return nil, wire.ReasonOtherPublisher
+			return nil, wire.ReasonPublisherIDTaken
 		default:
 			return nil, wire.ReasonNameInUse
 		}
 		losers = append(losers, old)
 	}
 	for _, old := range losers {
-		r.releaseLocked(old)
+		r.freeNamesLocked(old)
 	}
-	r.names[s.who.claim.ClientName] = s
-	if s.who.claim.Publisher != 0 {
-		r.publishers[s.who.claim.Publisher] = s
+	r.names[s.client.claim.ClientName] = s
+	if s.client.claim.Publisher != 0 {
+		r.publishers[s.client.claim.Publisher] = s
 	}
-	r.publishers[s.who.unsequenced.ID] = s
+	r.publishers[s.client.unsequenced.ID] = s
 	return losers, ""
 }
 
@@ -149,14 +149,14 @@ func (r *Registry) rivals(c Claim) []*Session {
 	return r.rivalsLocked(c)
 }
 
-// follows sets whether a session must be woken for new durable records, and whether for the
+// setWakeups sets whether a session must be woken for new durable records, and whether for the
 // watermarks of any publisher. It belongs to the writer's half of the session.
-func (r *Registry) follows(s *Session, ledger, watermarks bool) {
-	now := follows{ledger, watermarks}
-	if s.writer.follows == now {
+func (r *Registry) setWakeups(s *Session, ledger, watermarks bool) {
+	now := wakeups{ledger, watermarks}
+	if s.writer.wakeups == now {
 		return
 	}
-	s.writer.follows = now
+	s.writer.wakeups = now
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.gone {
@@ -164,7 +164,7 @@ func (r *Registry) follows(s *Session, ledger, watermarks bool) {
 	}
 	setMember(r.subscribers, s, ledger)
 	r.audience.Store(int64(len(r.subscribers)))
-	setMember(r.waiters, s, watermarks)
+	setMember(r.watermarkWaiters, s, watermarks)
 }
 
 func setMember(set map[*Session]struct{}, s *Session, in bool) {
@@ -191,7 +191,7 @@ func (r *Registry) WatermarksMoved(publishers []uint64) {
 		return
 	}
 	for _, p := range publishers {
-		switch s := r.publisher(p); {
+		switch s := r.sessionOf(p); {
 		case s == nil:
 		case len(publishers) == 1:
 			s.driver.AcksDue()
@@ -201,24 +201,24 @@ func (r *Registry) WatermarksMoved(publishers []uint64) {
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for s := range r.waiters {
-		if s.waiting.Load() {
+	for s := range r.watermarkWaiters {
+		if s.awaitsSafe.Load() {
 			s.driver.Wake()
 		}
 	}
 }
 
-// Raised tells the sessions of publishers that a link has brought records up to these sequences.
-func (r *Registry) Raised(moved []bookmark.Bookmark) {
+// RecordsReceived tells the sessions of publishers that a link has brought records up to these sequences.
+func (r *Registry) RecordsReceived(moved []bookmark.Bookmark) {
 	for _, b := range moved {
-		if s := r.publisher(b.Publisher); s != nil && s.LoggedOn() && s.who.claim.Publisher == b.Publisher {
-			s.raised(b.Sequence)
+		if s := r.sessionOf(b.Publisher); s != nil && s.LoggedOn() && s.client.claim.Publisher == b.Publisher {
+			s.checkOvertaken(b.Sequence)
 		}
 	}
 }
 
-// publisher returns the session of a publisher, nil if it has none.
-func (r *Registry) publisher(publisher uint64) *Session {
+// sessionOf returns the session of a publisher, nil if it has none.
+func (r *Registry) sessionOf(publisher uint64) *Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.publishers[publisher]
@@ -247,7 +247,7 @@ func (r *Registry) listSubscribers() []*Session {
 }
 
 // Sessions returns all sessions in no particular order.
-func (r *Registry) Sessions() []*Session { return r.arrivals.list() }
+func (r *Registry) Sessions() []*Session { return r.sessions.list() }
 
 // publishUnlogged queues an unlogged message for the sessions that may have a matching
 // subscription.
@@ -257,7 +257,7 @@ func (r *Registry) publishUnlogged(m *wire.Message, user string) {
 		correlation: bytes.Clone(m.CorrelationID), user: []byte(user),
 	}
 	sessions := make(map[*Session]struct{})
-	r.each(u.topic, func(s *Session) { sessions[s] = struct{}{} })
+	r.eachInterested(u.topic, func(s *Session) { sessions[s] = struct{}{} })
 	for s := range sessions {
 		s.queueUnlogged(u)
 	}

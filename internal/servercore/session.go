@@ -25,9 +25,9 @@ type Driver interface {
 	// AskPeers has the driver send the session's Notice to the peers and pass their answers to
 	// Answered, repeatedly until Answered returns true.
 	AskPeers()
-	// Changed reports a new state of the session. From StateDraining on the driver must not read
+	// StateChanged reports a new state of the session. From StateDraining on the driver must not read
 	// any more commands.
-	Changed(State)
+	StateChanged(State)
 }
 
 // A State is a phase in the life of a session. It only moves forward.
@@ -53,53 +53,53 @@ var ErrEnding = errors.New("session is ending")
 // concurrent use unless their comment says otherwise. The state that both halves share is guarded
 // by mu.
 type Session struct {
-	inst    *Instance    // shared by all sessions
-	limits  Limits       // with the defaults filled in
-	driver  Driver       // has the connection
-	log     *slog.Logger // see Log
-	address string       // remote address; guarded by the mu of the registry's arrivals
-	gone    bool         // removed from the registry; guarded by its mu
-	number  uint64       // number in the registry; constant once the session is added
-	ended   atomic.Bool  // the state is StateEnding or later
-	waiting atomic.Bool  // a subscription holds a record until it is safe
-	who     identity     // set by the logon, constant once that is answered
-	reader  intake       // the reader's half
-	writer  output       // the writer's half
+	inst       *Instance    // shared by all sessions
+	limits     Limits       // with the defaults filled in
+	driver     Driver       // has the connection
+	log        *slog.Logger // see Log
+	address    string       // remote address; guarded by the mu of the registry's arrivals
+	gone       bool         // removed from the registry; guarded by its mu
+	number     uint64       // number in the registry; constant once the session is added
+	ended      atomic.Bool  // the state is StateEnding or later
+	awaitsSafe atomic.Bool  // a subscription holds a record until it is safe
+	client     clientInfo   // set by the logon, constant once that is answered
+	reader     readerState  // the reader's half
+	writer     writerState  // the writer's half
 
 	// appending is held while a record of this session goes into the ledger. Fence waits for it.
 	appending sync.Mutex
 	fenced    bool // guarded by appending
 
-	mu      sync.Mutex      // guards the fields below
-	state   State           // guarded by mu, like the rest
-	account account         // memory of the session
-	why     string          // reason why the session ends
-	known   bool            // logged on
-	box     outbox          // for the writer
-	acks    AckCore         // of the sequenced publisher
-	pending pendingAcks     // of the publisher without sequences, and of flushes
-	subs    map[string]*sub // by id
-	answers announcement    // of the peers
-	told    toldStatus      // the sync status that the client knows
-	given   uint64          // highest sequence that the client is known to have given out
+	mu         sync.Mutex      // guards the fields below
+	state      State           // guarded by mu, like the rest
+	account    account         // memory of the session
+	endReason  string          // reason why the session ends
+	loggedOn   bool            // logged on
+	box        outbox          // for the writer
+	acks       AckCore         // of the sequenced publisher
+	pending    pendingAcks     // of the publisher without sequences, and of flushes
+	subs       map[string]*sub // by id
+	answers    announcement    // of the peers
+	sentStatus sentStatus      // the sync status that the client knows
+	givenOut   uint64          // highest sequence that the client is known to have given out
 }
 
-// intake is the reader's half of a session.
-type intake struct {
-	stage     stage
-	appender  ledger.Appender
-	record    ledger.Record
-	batch     Batch
-	came      ledger.Record // record of the batch's current publish
-	logon     logonRequest
-	begins    LogonStep     // how to record numbers that the first publish leaves out, see plainBegins
-	cause     ledger.Cause  // why these numbers are not here, if begins is LogonGone
-	have      uint64        // have(p) at the logon, raised by the session's own messages
-	foreign   bool          // the ledger had more of the publisher than the client's store has given out
-	heartbeat time.Duration // interval, 0: none
-	mayTake   bool          // the peers have answered, so every number may be taken
-	held      heldPublish
-	vector    wire.Assembly // of a subscribe that comes in parts
+// readerState is the reader's half of a session.
+type readerState struct {
+	stage            stage
+	appender         ledger.Appender
+	record           ledger.Record
+	batch            Batch
+	batchRecord      ledger.Record // record of the batch's current publish
+	logon            logonRequest
+	firstPublishStep LogonStep     // how to record numbers that the first publish leaves out, see firstPublishStep
+	cause            ledger.Cause  // why these numbers are not here, if begins is LogonGone
+	have             uint64        // have(p) at the logon, raised by the session's own messages
+	ledgerAhead      bool          // the ledger had more of the publisher than the client's store has given out
+	heartbeat        time.Duration // interval, 0: none
+	mayAppend        bool          // the peers have answered, so every number may be taken
+	held             heldPublish
+	vector           wire.Assembly // of a subscribe that comes in parts
 
 	vectorBytes int // memory of vector, as charged to the account
 }
@@ -108,19 +108,19 @@ type intake struct {
 type stage uint8
 
 const (
-	connected stage = iota
-	deciding
-	loggedOn
-	holding
+	stageConnected stage = iota
+	stageDeciding
+	stageLoggedOn
+	stageHolding
 )
 
 // NewSession returns the session of a new connection.
 func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) *Session {
 	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
 	s.limits = inst.Limits.withDefaults(inst.MaxMessage)
-	s.account = account{budget: &inst.held, total: s.limits.Memory, most: strangerMemory}
-	if failpoint.On(failpoint.DAnyStranger) {
-		s.account.most = s.limits.SessionMemory
+	s.account = account{budget: &inst.memory, total: s.limits.Memory, limit: unauthenticatedMemory}
+	if failpoint.On(failpoint.DMemoryWithoutLogon) {
+		s.account.limit = s.limits.SessionMemory
 	}
 	s.reader.appender = inst.Ledger.Appender()
 	s.writer.lastOutput = now
@@ -143,23 +143,23 @@ func (s *Session) send(a *wire.AckMessage) {
 }
 
 func (s *Session) sendLocked(a *wire.AckMessage) {
-	if s.state < StateEnding && !s.account.take(s.box.frame(a)) {
-		s.slowLocked()
+	if s.state < StateEnding && !s.account.add(s.box.addFrame(a)) {
+		s.endSlowLocked()
 	}
 }
 
-// later has the writer run a step after it has written the frames queued so far.
-func (s *Session) later(do func(now time.Time)) {
+// queueTask has the writer run a step after it has written the frames queued so far.
+func (s *Session) queueTask(do func(now time.Time)) {
 	s.mu.Lock()
-	if s.state < StateEnding && !s.account.take(s.box.step(do)) {
-		s.slowLocked()
+	if s.state < StateEnding && !s.account.add(s.box.addTask(do)) {
+		s.endSlowLocked()
 	}
 	s.mu.Unlock()
 	s.driver.Wake()
 }
 
-// slowLocked ends the session of a client that does not read its output.
-func (s *Session) slowLocked() {
+// endSlowLocked ends the session of a client that does not read its output.
+func (s *Session) endSlowLocked() {
 	s.inst.Counts.Slow.Add(1)
 	s.becomeLocked(StateDead, "slow client")
 }
@@ -169,19 +169,19 @@ func (s *Session) End(why string, last *wire.AckMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state < StateEnding && last != nil {
-		s.box.frame(last)
+		s.box.addFrame(last)
 	}
 	s.becomeLocked(StateEnding, why)
 }
 
-// endBy ends the session after telling the client the reason. id is the id of the command that this
+// endWithAck ends the session after telling the client the reason. id is the id of the command that this
 // answers, empty if there is none.
-func (s *Session) endBy(reason, id string) {
+func (s *Session) endWithAck(reason, id string) {
 	s.End(reason, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: reason})
 }
 
-// Cut ends the session without writing anything more.
-func (s *Session) Cut(why string) { s.become(StateDead, why) }
+// Abort ends the session without writing anything more.
+func (s *Session) Abort(why string) { s.become(StateDead, why) }
 
 // Drain ends the session once its outstanding acks are sent.
 func (s *Session) Drain() { s.become(StateDraining, "drained") }
@@ -195,7 +195,7 @@ func (s *Session) become(state State, why string) {
 // Stop ends the session because the instance stops. A client with our extensions is told.
 func (s *Session) Stop() {
 	s.mu.Lock()
-	last := s.told.stopping()
+	last := s.sentStatus.stopping()
 	s.mu.Unlock()
 	s.End("the instance stops", last)
 }
@@ -204,12 +204,12 @@ func (s *Session) becomeLocked(state State, why string) {
 	if state <= s.state {
 		return
 	}
-	if why != "" && (s.why == "" || s.state == StateDraining) {
-		s.why = why
+	if why != "" && (s.endReason == "" || s.state == StateDraining) {
+		s.endReason = why
 	}
 	s.state = state
-	s.ended.Store(state >= StateEnding && !failpoint.On(failpoint.DEndUnseen))
-	s.driver.Changed(state)
+	s.ended.Store(state >= StateEnding && !failpoint.On(failpoint.DWorksWhileEnding))
+	s.driver.StateChanged(state)
 	s.driver.Wake()
 }
 
@@ -224,56 +224,56 @@ func (s *Session) State() State {
 func (s *Session) Reason() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.why
+	return s.endReason
 }
 
 // Fence ends a session that has lost its name to another one (R11), after telling the client. When
 // it returns, the session appends nothing more.
 func (s *Session) Fence() {
-	s.endBy(wire.ReasonNameInUse, "")
-	s.bar()
+	s.endWithAck(wire.ReasonNameInUse, "")
+	s.stopAppends()
 }
 
-// bar waits for the append in progress and prevents any further one.
-func (s *Session) bar() {
+// stopAppends waits for the append in progress and prevents any further one.
+func (s *Session) stopAppends() {
 	s.appending.Lock()
 	s.fenced = true
 	s.appending.Unlock()
 }
 
-// endOther ends a session whose id belongs to another publisher (R10), and frees the id for that
+// endOtherPublisher ends a session whose id belongs to another publisher (R10), and frees the id for that
 // publisher. id is the id of the command that this answers, empty if there is none.
-func (s *Session) endOther(id string) {
-	s.log.Error("the id of the client's publisher belongs to another publisher", "publisher", s.who.claim.Publisher)
-	s.inst.Registry.release(s)
-	s.endBy(wire.ReasonOtherPublisher, id)
+func (s *Session) endOtherPublisher(id string) {
+	s.log.Error("the id of the client's publisher belongs to another publisher", "publisher", s.client.claim.Publisher)
+	s.inst.Registry.freeNames(s)
+	s.endWithAck(wire.ReasonPublisherIDTaken, id)
 }
 
 // yield ends a session that has lost to a claim on a peer.
 func (s *Session) yield(to Claim) {
-	if mistaken(s.who.claim, to) {
-		s.endOther("")
-		s.bar()
+	if idCollides(s.client.claim, to) {
+		s.endOtherPublisher("")
+		s.stopAppends()
 		return
 	}
-	s.log.Warn(Takeover(s.who.claim, to), "instance", to.Instance)
+	s.log.Warn(Takeover(s.client.claim, to), "instance", to.Instance)
 	s.Fence()
 }
 
-// raised ends the session if the ledger has numbers of its publisher that the client has not given
+// checkOvertaken ends the session if the ledger has numbers of its publisher that the client has not given
 // out: another process sends as this publisher, or the client's store was rolled back (R11). The
 // client is told that its name is in use. At its next logon every number is then compared before
 // the client lets go of it.
-func (s *Session) raised(have uint64) {
+func (s *Session) checkOvertaken(have uint64) {
 	s.mu.Lock()
-	overtaken := have > s.given && s.state < StateEnding && !failpoint.On(failpoint.R11Overtaken)
-	given := s.given
+	overtaken := have > s.givenOut && s.state < StateEnding && !failpoint.On(failpoint.R11SessionBehindLink)
+	given := s.givenOut
 	s.mu.Unlock()
 	if !overtaken {
 		return
 	}
 	s.log.Error("numbers have come from a peer that this client has not given out: another process sends as its publisher, or its store was rolled back",
-		"publisher", s.who.claim.Publisher, "have", have, "given_out", given)
+		"publisher", s.client.claim.Publisher, "have", have, "given_out", given)
 	s.Fence()
 }
 
@@ -281,21 +281,21 @@ func (s *Session) raised(have uint64) {
 func (s *Session) LoggedOn() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known
+	return s.loggedOn
 }
 
-// Info describes a session that is logged on. It returns false if the session is not.
-func (s *Session) Info() (i Info, ok bool) {
+// SessionInfo describes a session that is logged on. It returns false if the session is not.
+func (s *Session) Info() (i SessionInfo, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.known {
-		return Info{}, false
+	if !s.loggedOn {
+		return SessionInfo{}, false
 	}
-	return Info{Claim: s.who.claim, Extended: s.who.ext, Subscriptions: len(s.subs)}, true
+	return SessionInfo{Claim: s.client.claim, Extended: s.client.ext, Subscriptions: len(s.subs)}, true
 }
 
-// An Info describes a session.
-type Info struct {
+// An SessionInfo describes a session.
+type SessionInfo struct {
 	Claim
 	Extended      bool
 	Subscriptions int

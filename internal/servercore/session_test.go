@@ -25,7 +25,7 @@ type stand struct {
 	t    *testing.T
 	inst *servercore.Instance
 	sync func()
-	hear func(ledger.Closing) // sets the closing state that the group reports
+	hear func(ledger.GroupClock) // sets the closing state that the group reports
 	now  time.Time
 }
 
@@ -34,7 +34,7 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 	t.Run("memory", func(t *testing.T) {
 		l := memledger.New()
 		s := newStand(t, l, l.Sync)
-		s.hear = func(c ledger.Closing) { l.SetState(memledger.State{Closing: c}) }
+		s.hear = func(c ledger.GroupClock) { l.SetGroup(memledger.GroupState{GroupClock: c}) }
 		test(s)
 	})
 	t.Run("journal", func(t *testing.T) {
@@ -42,7 +42,7 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		links, err := replica.NewStepped(replica.Options{Name: "a", Group: "g", Journal: j})
+		links, err := replica.NewSteppedLinks(replica.Options{Name: "a", Group: "g", Journal: j})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,8 +52,8 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 				t.Fatal(err)
 			}
 		})
-		s.hear = func(c ledger.Closing) {
-			if err := j.HearClosing(c); err != nil {
+		s.hear = func(c ledger.GroupClock) {
+			if err := j.MergeGroupClock(c); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -79,10 +79,10 @@ type client struct {
 	states []servercore.State
 }
 
-func (c *client) Wake()                      {}
-func (c *client) AcksDue()                   {}
-func (c *client) AskPeers()                  { c.asks++ }
-func (c *client) Changed(s servercore.State) { c.states = append(c.states, s) }
+func (c *client) Wake()                           {}
+func (c *client) AcksDue()                        {}
+func (c *client) AskPeers()                       { c.asks++ }
+func (c *client) StateChanged(s servercore.State) { c.states = append(c.states, s) }
 
 func (s *stand) connect() *client {
 	c := &client{s: s}
@@ -95,7 +95,7 @@ func (s *stand) connect() *client {
 
 type command interface{ AppendTo([]byte) []byte }
 
-// message returns the parsed frame of a command.
+// addUnlogged returns the parsed frame of a command.
 func (s *stand) message(c command) *wire.Message {
 	s.t.Helper()
 	var m wire.Message
@@ -184,7 +184,7 @@ func words(m *wire.Message) string {
 	if len(m.Gap) > 0 {
 		add("gap", string(m.Gap))
 	}
-	if string(m.Reason) == wire.ReasonClosed {
+	if string(m.Reason) == wire.ReasonPublisherClosed {
 		add("bm", string(m.Bookmark))
 	}
 	if len(m.Lost) > 0 {
@@ -254,7 +254,7 @@ func TestPublish(t *testing.T) {
 			t.Error("a hole was taken")
 		}
 		p.want("processed failure reason=publish gap", "end")
-		if have, _ := s.inst.Ledger.Have(bookmark.OfLife("x").ID); have != 3 {
+		if have, _ := s.inst.Ledger.Have(bookmark.IdentityOfLife("x").ID); have != 3 {
 			t.Errorf("have %d", have)
 		}
 	})
@@ -329,7 +329,7 @@ func TestSubscribe(t *testing.T) {
 		s.now = s.now.Add(time.Second)
 		c.want("persisted success sub=1")
 		again := s.publisher("other")
-		seen := bookmark.Vector{bookmark.OfLife("x").ID: 1}
+		seen := bookmark.Vector{bookmark.IdentityOfLife("x").ID: 1}
 		if err := again.subscribe("1", "^a$", seen.String(), "vector"); err != nil {
 			t.Fatal(err)
 		}
@@ -398,26 +398,26 @@ func TestDrain(t *testing.T) {
 // at the first message if the other one came in between, and when a peer says so.
 func TestOtherPublisher(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
-		id := bookmark.OfLife("x").ID
+		id := bookmark.IdentityOfLife("x").ID
 		taken := &ledger.Record{Kind: ledger.Message, Publisher: id, Check: bookmark.Check{1}, Sequence: 1, Topic: []byte("a")}
 		early, asked := s.publisher("x"), s.publisher("y")
-		if v, err := s.inst.Ledger.Appender().Append(taken); v != ledger.Take || err != nil {
+		if v, err := s.inst.Ledger.Appender().Append(taken); v != ledger.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
 		if err := early.publish("a", 1, "forged"); !errors.Is(err, servercore.ErrEnding) {
 			t.Errorf("a publish: %v", err)
 		}
-		early.want("processed failure reason="+wire.ReasonOtherPublisher, "end")
+		early.want("processed failure reason="+wire.ReasonPublisherIDTaken, "end")
 		s.inst.Registry.Remove(early.core)
 		late := s.connect()
 		if _, err := late.logon("x", "x", 2, 0); err == nil {
 			t.Error("a logon was accepted")
 		}
-		late.want("processed failure reason="+wire.ReasonOtherPublisher, "end")
-		if !asked.core.Answered(ledger.Answers{Other: true}) {
+		late.want("processed failure reason="+wire.ReasonPublisherIDTaken, "end")
+		if !asked.core.AddAnswers(ledger.Answers{OtherPublisher: true}) {
 			t.Error("the peers are asked once more")
 		}
-		asked.want("processed failure reason="+wire.ReasonOtherPublisher, "end")
+		asked.want("processed failure reason="+wire.ReasonPublisherIDTaken, "end")
 		if have, _ := s.inst.Ledger.Have(id); have != 1 {
 			t.Errorf("have %d", have)
 		}
@@ -429,9 +429,9 @@ func TestOtherPublisher(t *testing.T) {
 func TestSingleAcks(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
-	l.SetState(memledger.State{Grouped: true, Reachable: true})
+	l.SetGroup(memledger.GroupState{Grouped: true, Reachable: true})
 	p := s.publisher("x")
-	id := bookmark.OfLife("x").ID
+	id := bookmark.IdentityOfLife("x").ID
 	l.SetWatermarks(id, 0, 0)
 	if err := p.publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
@@ -467,5 +467,5 @@ func TestGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Trim(2)
-	c.want("processed success sub=1", fmt.Sprintf("processed failure sub=1 reason=%s gap=%d|1|2", wire.ReasonBookmarkNotFound, bookmark.OfLife("x").ID))
+	c.want("processed success sub=1", fmt.Sprintf("processed failure sub=1 reason=%s gap=%d|1|2", wire.ReasonBookmarkNotFound, bookmark.IdentityOfLife("x").ID))
 }

@@ -21,11 +21,11 @@ type start struct {
 	diverged []bookmark.Bookmark // diverged publishers whose proven numbers the place has passed (R11)
 }
 
-// begins finds where a subscription begins.
-func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
+// firstPublishStep finds where a subscription begins.
+func (s *Session) findStart(b *sub, m *wire.Message) (start, error) {
 	l := s.inst.Ledger
 	if !b.Bookmark {
-		end := l.Durable()
+		end := l.DurableEnd()
 		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
 	}
 	if err := s.checkList(b, m.Bookmark); err != nil {
@@ -52,7 +52,7 @@ const maxBookmarks = 1000
 func (s *Session) checkList(b *sub, list []byte) error {
 	n := 1 + bytes.Count(list, []byte(","))
 	switch {
-	case b.Options.Vector && n > s.vectorMost(wire.MaxVector):
+	case b.Options.Vector && n > s.maxVector(wire.MaxVector):
 		return &subscribeError{reason: wire.ReasonVectorTooLong, loud: true}
 	case !b.Options.Vector && n > maxBookmarks && !failpoint.On(failpoint.DAnyList):
 		return &subscribeError{reason: "more than 1000 bookmarks", loud: true}
@@ -67,7 +67,7 @@ func (s *Session) checkList(b *sub, list []byte) error {
 // in the base.
 func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	at := start{}
-	at.Target = l.Durable()
+	at.Target = l.DurableEnd()
 	var err error
 	switch asked.Kind {
 	case bookmark.Epoch:
@@ -90,7 +90,7 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	at.After = max(at.From, at.After)
 	if asked.Kind != bookmark.List {
 		// Every message of a publisher that has had nothing for the subscription so far is new.
-		unmatched, closed := l.Unmatched(b.matches()), l.Closed() // read after the base
+		unmatched, closed := l.NeverMatching(b.matches()), l.ClosedPublishers() // read after the base
 		maps.DeleteFunc(at.Seen, func(publisher, seen uint64) bool {
 			_, is := unmatched[publisher]
 			return is || seen == closed[publisher]
@@ -103,7 +103,7 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 // seek returns the position from which a subscription by vector must read. It skips records that
 // the vector covers and publishers whose messages cannot match.
 func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) {
-	covered, other := l.Unmatched(b.matches()), v // read before the log
+	covered, other := l.NeverMatching(b.matches()), v // read before the log
 	switch {
 	case len(covered) == 0:
 		return l.SeekVector(v)
@@ -127,25 +127,25 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 	if err != nil {
 		return err
 	}
-	removed := l.Removed(b.matches(), at.Seen)
+	removed := l.RemovedMatching(b.matches(), at.Seen)
 	if at.gaps = route.Gaps(removed, at.Seen); len(at.gaps) > 0 {
 		if !b.AcceptsGaps() {
 			return &subscribeError{reason: wire.ReasonBookmarkNotFound, gaps: at.gaps, loud: true}
 		}
 		at.Seen.Merge(removed)
 	}
-	at.pass(l, list)
+	at.raiseToFloors(l, list)
 	if failpoint.On(failpoint.R9ByPosition) {
 		at.From, at.After = behindLast(l, list, at.From)
 	}
 	return nil
 }
 
-// pass raises the listed publishers to their floors. The removed messages do not match the
+// raiseToFloors raises the listed publishers to their floors. The removed messages do not match the
 // subscription: those that may match were handled as gaps before. The subscriber learns the raised
 // numbers by a mark, because an instance that does not know the topics of the removed messages may
 // report a gap for them.
-func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
+func (at *start) raiseToFloors(l ledger.Ledger, list []bookmark.Bookmark) {
 	at.Passed = bookmark.Vector{}
 	for _, x := range list {
 		if floor := l.Floor(x.Publisher); floor > at.Seen[x.Publisher] && !failpoint.On(failpoint.R9RemovedNotPassed) {
@@ -158,7 +158,7 @@ func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 // position of this ledger; the epoch is position 0.
 func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
-	at.Target = l.Durable()
+	at.Target = l.DurableEnd()
 	var err error
 	switch asked.Kind {
 	case bookmark.Now:
@@ -177,7 +177,7 @@ func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, 
 // ones of the same publishers are not repeated.
 func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
-	at.Target, at.Seen = l.Durable(), bookmark.Vector{}
+	at.Target, at.Seen = l.DurableEnd(), bookmark.Vector{}
 	for _, x := range asked.List {
 		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
 	}

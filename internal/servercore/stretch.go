@@ -21,7 +21,7 @@ type openStretch struct {
 // gets it as an entry of a stretch, if a stretch can hold it.
 func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 	s.inst.Counts.Delivered.Add(uint64(len(subs)))
-	if !s.who.ext || !s.stretchTo(subs, r) {
+	if !s.client.ext || !s.stretchTo(subs, r) {
 		s.deliverAlone(subs, r)
 	}
 }
@@ -30,11 +30,11 @@ func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 // if a stretch cannot hold the message.
 func (s *Session) stretchTo(subs []*sub, r *ledger.Record) bool {
 	w := &s.writer
-	if r.Raw == nil || record.Introduced(r.Raw) && !failpoint.On(failpoint.R10CheckTold) {
+	if r.Raw == nil || record.HasCheck(r.Raw) && !failpoint.On(failpoint.R10CheckTold) {
 		return false // the record holds the publisher's check, which subscribers must not see
 	}
 	o := &w.open
-	if !o.Takes(w.out, len(r.Raw)) || !slices.Equal(o.subs, subs) && !failpoint.On(failpoint.R9StretchForOthers) {
+	if !o.Fits(w.out, len(r.Raw)) || !slices.Equal(o.subs, subs) && !failpoint.On(failpoint.R9StretchForOthers) {
 		if !slices.ContainsFunc(subs, (*sub).getsBookmarks) {
 			return false
 		}

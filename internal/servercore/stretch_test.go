@@ -28,7 +28,7 @@ func (c *client) shapes() (lines []string) {
 		if len(frame) > wire.MaxStretch {
 			c.s.t.Errorf("a stretch of %d bytes", len(frame))
 		}
-		spread, err := stretches.Before(&m, nil)
+		spread, err := stretches.Expand(&m, nil)
 		if err != nil {
 			c.s.t.Fatal(err)
 		}

@@ -20,18 +20,18 @@ type sub struct {
 	id   string // of the subscribe command
 	acks wire.AckType
 
-	follower  ledger.Follower   // nil: the subscription is live, or at rest
-	at        ledger.Position   // at rest: where it continues
-	alone     topic.Table[*sub] // holds this subscription only, to remember which topics match
-	record    ledger.Record
-	holding   bool         // record was read and waits until it is safe
-	waits     bool         // the client knows that the next message waits for a downgraded destination
-	ended     *atomic.Bool // the session's ended
-	interest  *interest    // entry in the registry; nil: none. Guarded by the registry's mu
-	charged   int          // memory charged to the session's account; guarded by its mu
-	lastMark  time.Time
-	candidate bookmark.Bookmark // for the next mark to a plain client, once it is settled
-	diverged  map[uint64]bool   // diverged publishers that the subscription was told of; nil: none
+	follower         ledger.Follower   // nil: the subscription is live, or at rest
+	parkedAt         ledger.Position   // at rest: where it continues
+	alone            topic.Table[*sub] // holds this subscription only, to remember which topics match
+	record           ledger.Record
+	awaitsSafe       bool         // record was read and waits until it is safe
+	heldBackReported bool         // the client knows that the next message waits for a downgraded destination
+	ended            *atomic.Bool // the session's ended
+	interest         *interest    // entry in the registry; nil: none. Guarded by the registry's mu
+	charged          int          // memory charged to the session's account; guarded by its mu
+	lastMark         time.Time
+	candidate        bookmark.Bookmark // for the next mark to a plain client, once it is settled
+	diverged         map[uint64]bool   // diverged publishers that the subscription was told of; nil: none
 }
 
 // matches returns a function that reports whether a removed message on a topic concerns the
@@ -43,16 +43,16 @@ func (b *sub) matches() func(topic []byte) bool {
 	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) }
 }
 
-// rest takes the follower away from a subscription that is behind, until its next turn. It returns
+// park takes the follower away from a subscription that is behind, until its next turn. It returns
 // the position of the record that the subscription holds until it is safe, or else held.
-func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
+func (s *Session) park(b *sub, held ledger.Position) ledger.Position {
 	if b.follower == nil {
 		return held
 	}
-	b.at = b.follower.Position()
-	if b.holding {
-		b.at, b.holding = b.record.Position, false
-		held = b.at
+	b.parkedAt = b.follower.Position()
+	if b.awaitsSafe {
+		b.parkedAt, b.awaitsSafe = b.record.Position, false
+		held = b.parkedAt
 	}
 	b.record = ledger.Record{}
 	if s.writer.spare == nil {
@@ -62,46 +62,46 @@ func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
 	return held
 }
 
-// wakeUp gives a subscription at rest a follower again.
-func (s *Session) wakeUp(b *sub) {
+// unpark gives a subscription at rest a follower again.
+func (s *Session) unpark(b *sub) {
 	switch {
 	case b.follower != nil:
 	case s.writer.spare != nil:
 		b.follower, s.writer.spare = s.writer.spare, nil
-		b.follower.Seek(b.at)
+		b.follower.Seek(b.parkedAt)
 	default:
-		b.follower = s.inst.Ledger.Follow(b.at)
+		b.follower = s.inst.Ledger.Follow(b.parkedAt)
 	}
 }
 
-// add has a subscription read from a position on. The subscription is new, or retention has
+// startReading has a subscription read from a position on. The subscription is new, or retention has
 // overtaken it. It gets its own follower, and becomes live once it has read everything.
-func (s *Session) add(b *sub, from ledger.Position, now time.Time) {
+func (s *Session) startReading(b *sub, from ledger.Position, now time.Time) {
 	b.follower = s.inst.Ledger.Follow(from)
-	b.holding = false
-	s.weigh(b)
+	b.awaitsSafe = false
+	s.chargeSub(b)
 	if b.alone.Len() == 0 {
-		b.alone.Most = aloneBytes
+		b.alone.MaxBytes = aloneBytes
 		b.alone.Add(b.Pattern, b)
 		b.lastMark = now
 	}
 	s.writer.behind = append(s.writer.behind, b)
-	s.inst.Registry.interested(s, b, true)
+	s.inst.Registry.setInterest(s, b, true)
 	s.registerInterest()
 }
 
-// remove ends a subscription.
-func (s *Session) remove(b *sub) {
-	s.drop(b)
+// removeSub ends a subscription.
+func (s *Session) removeSub(b *sub) {
+	s.detachSub(b)
 	s.registerInterest()
 }
 
-// drop stops serving a subscription.
-func (s *Session) drop(b *sub) {
+// detachSub stops serving a subscription.
+func (s *Session) detachSub(b *sub) {
 	w := &s.writer
 	closeFollower(&b.follower)
-	s.inst.Registry.interested(s, b, false)
-	s.release(b)
+	s.inst.Registry.setInterest(s, b, false)
+	s.creditSub(b)
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
 	w.table.Remove(b)
 	if w.table.Len() == 0 {
@@ -113,5 +113,5 @@ func (s *Session) drop(b *sub) {
 func (s *Session) registerInterest() {
 	w := &s.writer
 	durable := slices.ContainsFunc(w.behind, func(b *sub) bool { return b.Options.FullyDurable })
-	s.inst.Registry.follows(s, len(w.behind)+w.table.Len() > 0, durable)
+	s.inst.Registry.setWakeups(s, len(w.behind)+w.table.Len() > 0, durable)
 }

@@ -31,7 +31,7 @@ func (s *Session) subscribe(m *wire.Message) error {
 		return s.addPart(m)
 	}
 	s.answer(m, wire.AckReceived, "")
-	defer s.holdsVector(0)
+	defer s.chargeVector(0)
 	err := s.assemble(m)
 	var b *sub
 	if err == nil {
@@ -39,7 +39,7 @@ func (s *Session) subscribe(m *wire.Message) error {
 	}
 	var at start
 	if err == nil {
-		at, err = s.begins(b, m)
+		at, err = s.findStart(b, m)
 	}
 	var refused *subscribeError
 	switch {
@@ -50,19 +50,19 @@ func (s *Session) subscribe(m *wire.Message) error {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	b.Begin(at.Start)
-	old, refused := s.enter(b)
+	old, refused := s.registerSub(b)
 	if refused != nil {
 		s.refuseSubscribe(m, refused)
 		return nil
 	}
 	if old != nil {
-		s.later(func(time.Time) { s.remove(old) })
+		s.queueTask(func(time.Time) { s.removeSub(old) })
 	}
 	s.answerSubscribe(m, b, at)
-	s.later(func(now time.Time) {
-		s.add(b, at.From, now)
+	s.queueTask(func(now time.Time) {
+		s.startReading(b, at.From, now)
 		s.tellPassed(b, at.diverged)
-		s.tellClosed(b, s.inst.Ledger.Closed(), now)
+		s.tellClosed(b, s.inst.Ledger.ClosedPublishers(), now)
 	})
 	return nil
 }
@@ -121,7 +121,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 // offered.
 func (s *Session) subOptions(m *wire.Message) (route.Options, error) {
 	options, err := route.ParseOptions(m.Options)
-	var notOffered *route.NotOfferedError
+	var notOffered *route.UnsupportedError
 	switch {
 	case errors.As(err, &notOffered):
 		return options, &subscribeError{reason: err.Error(), loud: true}
@@ -135,7 +135,7 @@ func (s *Session) subOptions(m *wire.Message) (route.Options, error) {
 		return options, &subscribeError{reason: wire.ReasonNoTopic}
 	case !validTopic(m.Topic), options.Literal && len(m.Topic) > s.limits.Topic:
 		return options, &subscribeError{reason: wire.ReasonInvalidTopic}
-	case options.Vector && (!s.who.ext || m.Bookmark == nil || options.NotFound == route.NotFoundNow):
+	case options.Vector && (!s.client.ext || m.Bookmark == nil || options.NotFound == route.NotFoundNow):
 		return options, &subscribeError{reason: wire.ReasonInvalidOptions}
 	}
 	return options, nil
@@ -159,8 +159,8 @@ func (s *Session) refuseSubscribe(m *wire.Message, refused *subscribeError) {
 	}
 }
 
-// enter registers b under its id. old is the subscription that it replaces, nil if there is none.
-func (s *Session) enter(b *sub) (old *sub, refused *subscribeError) {
+// registerSub registers b under its id. old is the subscription that it replaces, nil if there is none.
+func (s *Session) registerSub(b *sub) (old *sub, refused *subscribeError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old = s.subs[b.ID]

@@ -19,8 +19,8 @@ func (m *unloggedMessage) size() int { return len(m.topic) + len(m.body) + len(m
 func (s *Session) queueUnlogged(m *unloggedMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state < StateEnding && !s.account.take(s.box.message(m)) {
-		s.slowLocked()
+	if s.state < StateEnding && !s.account.add(s.box.addUnlogged(m)) {
+		s.endSlowLocked()
 	}
 	s.driver.Wake()
 }

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// audienceLeast is the number of sessions with subscriptions from which on a message wakes only
+	// selectiveWakeMin is the number of sessions with subscriptions from which on a message wakes only
 	// the sessions that may want it. With fewer sessions, waking all costs less than reading the
 	// message first.
-	audienceLeast = 64
-	// audienceTick is the interval at which the sessions that were not woken read on. It grows to
-	// audienceEach times the number of sessions, so that at most about a thousand of them read on
+	selectiveWakeMin = 64
+	// catchUpInterval is the interval at which the sessions that were not woken read on. It grows to
+	// catchUpPerSession times the number of sessions, so that at most about a thousand of them read on
 	// per second.
-	audienceTick = time.Second
-	audienceEach = time.Millisecond
+	catchUpInterval   = time.Second
+	catchUpPerSession = time.Millisecond
 
-	scoutRecords = 512 // most records of one fsync to select sessions by; above that all are woken
+	scoutRecords = 512 // limit records of one fsync to select sessions by; above that all are woken
 	scoutTopics  = 64
 )
 
@@ -34,24 +34,24 @@ type scout struct {
 
 // DurableMoved wakes the sessions that may want the records that have become durable.
 func (i *Instance) DurableMoved() {
-	if !i.scouted() {
+	if !i.wakeSelected() {
 		i.Registry.wakeSubscribers()
 	}
 }
 
-// scouted wakes the sessions that may want the new durable records. It returns false if all
+// wakeSelected wakes the sessions that may want the new durable records. It returns false if all
 // subscribers must be woken.
-func (i *Instance) scouted() bool {
+func (i *Instance) wakeSelected() bool {
 	s := &i.scout
 	if !s.busy.CompareAndSwap(false, true) {
 		return false
 	}
 	defer s.busy.Store(false)
 	switch {
-	case i.Registry.audience.Load() < audienceLeast || failpoint.On(failpoint.DWakesAll):
+	case i.Registry.audience.Load() < selectiveWakeMin || failpoint.On(failpoint.DWakesAll):
 		closeFollower(&s.follower)
 	case s.follower == nil:
-		s.follower, s.topics = i.Ledger.Follow(i.Ledger.Durable()), make(map[string]bool)
+		s.follower, s.topics = i.Ledger.Follow(i.Ledger.DurableEnd()), make(map[string]bool)
 	case i.wakeByTopic():
 		return true
 	default:
@@ -76,7 +76,7 @@ func (i *Instance) wakeByTopic() bool {
 			continue
 		}
 		s.topics[string(s.record.Topic)] = true
-		i.Registry.each(s.record.Topic, func(c *Session) { c.driver.Wake() })
+		i.Registry.eachInterested(s.record.Topic, func(c *Session) { c.driver.Wake() })
 	}
 	return false
 }
@@ -85,15 +85,15 @@ func (i *Instance) wakeByTopic() bool {
 // become durable.
 func (i *Instance) Close() { closeFollower(&i.scout.follower) }
 
-// each calls f with the sessions that may have a subscription for the topic.
-func (r *Registry) each(topic []byte, f func(*Session)) {
+// eachInterested calls f with the sessions that may have a subscription for the topic.
+func (r *Registry) eachInterested(topic []byte, f func(*Session)) {
 	r.mu.Lock() // not RLock: interests caches topics
 	defer r.mu.Unlock()
 	r.interests.each(topic, f)
 }
 
-// interested registers that a subscription follows the ledger, or no longer does.
-func (r *Registry) interested(s *Session, b *sub, on bool) {
+// setInterest registers that a subscription follows the ledger, or no longer does.
+func (r *Registry) setInterest(s *Session, b *sub, on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -105,17 +105,17 @@ func (r *Registry) interested(s *Session, b *sub, on bool) {
 	}
 }
 
-// tick returns how long the session may wait before it reads on past records that it was not woken
+// catchUpDelay returns how long the session may wait before it reads on past records that it was not woken
 // for. The interval differs between sessions, so that sessions woken together do not all read on
 // together.
-func (s *Session) tick() time.Duration {
+func (s *Session) catchUpDelay() time.Duration {
 	n := s.inst.Registry.audience.Load()
-	if n < audienceLeast || len(s.writer.behind)+s.writer.table.Len() == 0 {
+	if n < selectiveWakeMin || len(s.writer.behind)+s.writer.table.Len() == 0 {
 		return never
 	}
-	tick := max(audienceTick, time.Duration(n)*audienceEach)
+	tick := max(catchUpInterval, time.Duration(n)*catchUpPerSession)
 	if failpoint.On(failpoint.DTicksTogether) {
 		return tick
 	}
-	return tick - tick/2*time.Duration(s.number%audienceLeast)/audienceLeast
+	return tick - tick/2*time.Duration(s.number%selectiveWakeMin)/selectiveWakeMin
 }

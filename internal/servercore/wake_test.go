@@ -112,7 +112,7 @@ func TestWakesByTopic(t *testing.T) {
 		t.Errorf("a message of a woke %d of the 2 that are left", w)
 	}
 	for _, c := range idle {
-		c.core.Cut("gone")
+		c.core.Abort("gone")
 		c.core.Release()
 		s.inst.Registry.Remove(c.core)
 	}
@@ -133,7 +133,7 @@ func TestWatermarksWakeWhoWaits(t *testing.T) {
 	if err := p.publish("a", 1, "x"); err != nil {
 		t.Fatal(err)
 	}
-	who := bookmark.OfLife("p").ID
+	who := bookmark.IdentityOfLife("p").ID
 	l.SetWatermarks(who, 0, 0)
 	s.sync()
 	a.want() // b has not read on yet

@@ -18,7 +18,7 @@ const metacharacters = `^$.*+?()[]{}|\`
 const (
 	maxPattern = 2048 // bytes
 	maxFolding = 256  // bytes of a case-insensitive pattern: case folding walks each range rune by rune
-	maxSteps   = 8192 // steps of the compiled program, roughly
+	maxSteps   = 8192 // countSteps of the compiled program, roughly
 )
 
 var folds = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
@@ -60,7 +60,7 @@ func compile(text string) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := steps(tree)
+	n := countSteps(tree)
 	if n > maxSteps {
 		return nil, fmt.Errorf("takes more than %d steps", maxSteps)
 	}
@@ -68,12 +68,12 @@ func compile(text string) (*program, error) {
 	return &program{re, n}, err
 }
 
-// steps estimates the size of the program that a pattern compiles to. It stops counting at
+// countSteps estimates the size of the program that a pattern compiles to. It stops counting at
 // maxSteps+1.
-func steps(re *syntax.Regexp) int {
+func countSteps(re *syntax.Regexp) int {
 	n := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
-		n = min(n+steps(sub), maxSteps+1)
+		n = min(n+countSteps(sub), maxSteps+1)
 	}
 	if re.Op == syntax.OpRepeat {
 		n *= max(re.Min+1, re.Max)

@@ -26,7 +26,7 @@ type programCache struct {
 
 // get returns the program of a pattern. It compiles the pattern if no other pattern has that text.
 func (c *programCache) get(text string) (*program, error) {
-	if p := c.find(text); p != nil && !failpoint.On(failpoint.DPatternsAlone) {
+	if p := c.find(text); p != nil && !failpoint.On(failpoint.DPatternsNotShared) {
 		return p, nil
 	}
 	p, err := compile(text)
@@ -35,7 +35,7 @@ func (c *programCache) get(text string) (*program, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if other := c.known[text].Value(); other != nil && !failpoint.On(failpoint.DPatternsAlone) {
+	if other := c.known[text].Value(); other != nil && !failpoint.On(failpoint.DPatternsNotShared) {
 		return other, nil // compiled meanwhile
 	}
 	c.known[text] = weak.Make(p)

@@ -8,8 +8,8 @@ import (
 // A Table finds the subscriptions whose pattern matches a topic, in the order in which they were
 // added. It is not safe for concurrent use.
 type Table[S comparable] struct {
-	// Most bounds the memory of cached answers in bytes; 0 means 256 KiB.
-	Most int
+	// MaxBytes bounds the memory of cached answers in bytes; 0 means 256 KiB.
+	MaxBytes int
 
 	entries []entry[S]
 	known   map[string][]S
@@ -19,8 +19,8 @@ type Table[S comparable] struct {
 }
 
 const (
-	tableMost = 256 << 10
-	knownMost = 64 // bytes of an answer beside its topic and its subscriptions
+	defaultMaxBytes = 256 << 10
+	knownMost       = 64 // bytes of an answer beside its topic and its subscriptions
 )
 
 type entry[S comparable] struct {
@@ -37,24 +37,24 @@ type answer[S comparable] struct {
 // Add adds a subscription.
 func (t *Table[S]) Add(p Pattern, sub S) {
 	t.entries = append(t.entries, entry[S]{p, sub})
-	t.Forget()
+	t.ClearCache()
 }
 
 // Remove removes a subscription, if it is there.
 func (t *Table[S]) Remove(sub S) {
 	t.entries = slices.DeleteFunc(t.entries, func(e entry[S]) bool { return e.sub == sub })
-	t.Forget()
+	t.ClearCache()
 }
 
-// Forget drops the cached answers.
-func (t *Table[S]) Forget() { t.known, t.bytes, t.recent = nil, 0, answer[S]{} }
+// ClearCache drops the cached answers.
+func (t *Table[S]) ClearCache() { t.known, t.bytes, t.recent = nil, 0, answer[S]{} }
 
 // Work returns the matching work since the last Rest, in pattern steps times topic bytes. Cached
 // answers cost nothing.
 func (t *Table[S]) Work() int { return t.work }
 
-// Rest resets the counter of Work.
-func (t *Table[S]) Rest() { t.work = 0 }
+// ResetWork resets the counter of Work.
+func (t *Table[S]) ResetWork() { t.work = 0 }
 
 // Len returns the number of subscriptions.
 func (t *Table[S]) Len() int { return len(t.entries) }
@@ -83,17 +83,17 @@ func (t *Table[S]) match(topic []byte) (subs []S) {
 			subs = append(subs, e.sub)
 		}
 	}
-	t.remember(topic, subs)
+	t.cache(topic, subs)
 	return subs
 }
 
-// remember caches an answer. If the cache is full, it is cleared first.
-func (t *Table[S]) remember(topic []byte, subs []S) {
+// cache caches an answer. If the cache is full, it is cleared first.
+func (t *Table[S]) cache(topic []byte, subs []S) {
 	if len(topic) > maxCachedTopic {
 		return
 	}
 	bytes := knownMost + len(topic) + 8*cap(subs)
-	if t.known == nil || t.bytes+bytes > cmp.Or(t.Most, tableMost) {
+	if t.known == nil || t.bytes+bytes > cmp.Or(t.MaxBytes, defaultMaxBytes) {
 		t.known, t.bytes = make(map[string][]S), 0
 	}
 	t.known[string(topic)] = subs

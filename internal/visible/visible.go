@@ -72,9 +72,9 @@ func Text(text string) string {
 // Line is like Text, but also escapes newlines, so that the result is one line.
 func Line(text string) string { return strings.ReplaceAll(Text(text), "\n", `\n`) }
 
-// JSON returns a writer for JSON texts. It escapes the characters from 0x7f to 0x9f, since
+// NewJSONWriter returns a writer for NewJSONWriter texts. It escapes the characters from 0x7f to 0x9f, since
 // encoding/json escapes only those below 0x20. The caller writes whole texts.
-func JSON(w io.Writer) io.Writer { return &Writer{w: w, escape: appendJSON} }
+func NewJSONWriter(w io.Writer) io.Writer { return &Writer{w: w, escape: appendJSON} }
 
 func appendJSON(to []byte, r rune, encoded []byte) []byte {
 	if 0x7f <= r && r <= 0x9f {

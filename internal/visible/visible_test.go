@@ -44,14 +44,14 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// The output of JSON means the same as its input, and has no control character.
+// The output of NewJSONWriter means the same as its input, and has no control character.
 func FuzzJSON(f *testing.F) {
 	for _, text := range []string{"", "plain", "\u0080\u009b31m\x7f\u0099", "\u00a0\u00c2\xc2", "é\x1b"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var out bytes.Buffer
-		if err := json.NewEncoder(visible.JSON(&out)).Encode(text); err != nil {
+		if err := json.NewEncoder(visible.NewJSONWriter(&out)).Encode(text); err != nil {
 			t.Fatal(err)
 		}
 		var got, want string

@@ -28,18 +28,18 @@ const (
 //	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
 //	 "instance":…,"peers":…,"sync":…,"cluster":…,"incarnation":…,"lost":…,"clock":…}
 type AckMessage struct {
-	CommandID   string            // cid
-	Type        AckType           // a: one type
-	Success     bool              // status
-	Reason      string            // reason
-	Sequence    uint64            // s, written if HasSequence
-	HasSequence bool              // write s, also if Sequence is 0
-	Bookmark    string            // bm
-	Mark        bookmark.Bookmark // bm if Bookmark is empty
-	ClientName  string            // client_name: this is a logon ack
-	SubID       string            // sub_id
-	QueryID     string            // query_id
-	Version     string            // version
+	CommandID       string            // cid
+	Type            AckType           // a: one type
+	Success         bool              // status
+	Reason          string            // reason
+	Sequence        uint64            // s, written if HasSequence
+	HasSequence     bool              // write s, also if Sequence is 0
+	Bookmark        string            // bm
+	MessageBookmark bookmark.Bookmark // bm if Bookmark is empty
+	ClientName      string            // client_name: this is a logon ack
+	SubID           string            // sub_id
+	QueryID         string            // query_id
+	Version         string            // version
 
 	// Our extensions.
 	Ext        bool   // ext: a logon ack of an extended session; Have and Max are written
@@ -90,7 +90,7 @@ func (a *AckMessage) appendInParts(dst []byte) []byte {
 
 func (a *AckMessage) appendPart(dst []byte, n uint64) []byte {
 	dst, start := beginFrame(dst, "ack", a.CommandID)
-	dst = a.appendOther(dst)
+	dst = a.appendAck(dst)
 	dst = appendNumber(dst, `,"part":`, n, true)
 	return endFrame(dst, start, nil)
 }
@@ -100,7 +100,7 @@ func (a *AckMessage) appendLast(dst []byte, parts splitter) []byte {
 	if a.ClientName != "" {
 		dst = a.appendLogon(dst)
 	} else {
-		dst = a.appendOther(dst)
+		dst = a.appendAck(dst)
 	}
 	if a.Ext {
 		dst = a.appendExt(dst)
@@ -117,7 +117,7 @@ func (a *AckMessage) appendLogon(dst []byte) []byte {
 	return appendText(dst, `,"version":`, a.Version)
 }
 
-func (a *AckMessage) appendOther(dst []byte) []byte {
+func (a *AckMessage) appendAck(dst []byte) []byte {
 	dst = appendText(dst, `,"query_id":`, a.QueryID)
 	dst = appendAcks(dst, a.Type)
 	if a.HasSequence {
@@ -139,7 +139,7 @@ func (a *AckMessage) appendOther(dst []byte) []byte {
 
 func (a *AckMessage) appendBookmark(dst []byte) []byte {
 	if a.Bookmark == "" {
-		return appendBookmark(dst, a.Mark)
+		return appendBookmark(dst, a.MessageBookmark)
 	}
 	return appendText(dst, `,"bm":`, a.Bookmark)
 }

@@ -40,13 +40,13 @@ func (m *Message) appendPair(dst, key []byte) []byte {
 		}
 		return dst
 	}
-	if text := m.text(key); text != nil {
+	if text := m.textField(key); text != nil {
 		if *text != nil || text == &m.Carried && m.HasCarried {
 			dst = appendQuoted(appendKey(dst, key), *text)
 		}
 		return dst
 	}
-	n, has := m.number(key)
+	n, has := m.numberField(key)
 	if has != nil && *has || has == nil && *n != 0 {
 		dst = appendNumber(appendKey(dst, key), "", *n, true)
 	}

@@ -18,8 +18,8 @@ const (
 	batchHeader = `{"c":"` + batchName + `"}`
 )
 
-// BatchRoom is the number of bytes in a batch beside its records.
-const BatchRoom = len(batchHeader)
+// BatchOverhead is the number of bytes in a batch beside its records.
+const BatchOverhead = len(batchHeader)
 
 // BeginBatch appends the start of the frame of a batch.
 func BeginBatch(dst []byte) []byte {
@@ -31,9 +31,9 @@ func EndBatch(b []byte, start int) {
 	setLength(b, start)
 }
 
-// TakePublish takes the first record from the unread rest of a batch and makes m the publish in
+// NextPublish takes the first record from the unread rest of a batch and makes m the publish in
 // it. r shares memory with batch. more is false if nothing was left.
-func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
+func (m *Message) NextPublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
 	if len(batch) == 0 {
 		return nil, false, nil
 	}

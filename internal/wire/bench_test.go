@@ -50,7 +50,7 @@ func BenchmarkWrite(b *testing.B) {
 		{"publish", (&wire.PublishCommand{
 			Topic: "important_topic", Acks: wire.AckPersisted, Sequence: 1234567, Body: []byte(smallBody),
 		}).AppendTo},
-		{"ack", (&wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: 43, HasSequence: true, Mark: mark}).AppendTo},
+		{"ack", (&wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: 43, HasSequence: true, MessageBookmark: mark}).AppendTo},
 	} {
 		b.Run(f.name, func(b *testing.B) {
 			dst := f.write(make([]byte, 0, 1024))

@@ -76,7 +76,7 @@
 // them has "ext":"1" in its logon ack. Without that ack neither side uses any of them. The
 // numbers in parentheses are the rules in client/GUARANTEES.md.
 //
-//	logon          store        the life of the publish store, a secret; bookmark.OfLife returns its
+//	logon          store        the life of the publish store, a secret; bookmark.IdentityOfLife returns its
 //	                            publisher (R10)
 //	               n            logon counter, which the store keeps (R11)
 //	               acked        highest sequence that the store let go of as persisted (R4)

@@ -17,9 +17,9 @@ const (
 // connection, such as a deadline, it can be repeated without loss. A Reader is not safe for
 // concurrent use.
 type Reader struct {
-	conn io.Reader
-	max  int
-	hold func(bytes int) bool // nil: the buffer may have any size
+	conn     io.Reader
+	max      int
+	onResize func(bytes int) bool // nil: the buffer may have any size
 
 	buf        []byte
 	start, end int    // buf[start:end] was read and is not used yet
@@ -33,15 +33,15 @@ func NewReader(r io.Reader, max int) *Reader {
 	return &Reader{conn: r, max: max}
 }
 
-// ErrBuffer reports that the buffer may not grow enough for the next frame.
-var ErrBuffer = errors.New("wire: no memory for a longer frame")
+// ErrNoMemory reports that the buffer may not grow enough for the next frame.
+var ErrNoMemory = errors.New("wire: no memory for a longer frame")
 
-// Account sets a function that is called before the buffer changes its size, with the
-// difference in bytes. If hold returns false for a buffer that grows, Next returns ErrBuffer.
-func (r *Reader) Account(hold func(bytes int) bool) { r.hold = hold }
+// OnResize sets a function that is called before the buffer changes its size, with the
+// difference in bytes. If hold returns false for a buffer that grows, Next returns ErrNoMemory.
+func (r *Reader) OnResize(hold func(bytes int) bool) { r.onResize = hold }
 
-// Limit sets the limit for the following frames, in bytes.
-func (r *Reader) Limit(max int) { r.max = max }
+// SetMax sets the limit for the following frames, in bytes.
+func (r *Reader) SetMax(max int) { r.max = max }
 
 // Next returns the content of the next frame, without the length prefix. The result is valid
 // until the next call. Empty frames are skipped. For a frame beyond the limit, Next returns a
@@ -50,7 +50,7 @@ func (r *Reader) Limit(max int) { r.max = max }
 //
 // is io.EOF between two frames, and io.ErrUnexpectedEOF within a frame.
 func (r *Reader) Next() ([]byte, error) {
-	if err := r.passOver(); err != nil {
+	if err := r.skipBody(); err != nil {
 		return nil, err
 	}
 	r.shrink()
@@ -99,8 +99,8 @@ func (r *Reader) NextTooLarge() (header []byte, err error) {
 // Buffered returns the number of bytes that were read and not returned yet.
 func (r *Reader) Buffered() int { return r.end - r.start }
 
-// passOver skips the rest of a frame that was too large.
-func (r *Reader) passOver() error {
+// skipBody skips the rest of a frame that was too large.
+func (r *Reader) skipBody() error {
 	for r.skip > 0 {
 		if r.start == r.end {
 			if err := r.read(1); err == io.EOF {
@@ -131,7 +131,7 @@ func (r *Reader) fill(n int) error {
 // read reads once from the connection. n is the number of bytes that the caller needs.
 func (r *Reader) read(n int) error {
 	if !r.makeRoom(n) {
-		return ErrBuffer
+		return ErrNoMemory
 	}
 	for range maxEmpty {
 		room := r.buf[r.end:]
@@ -170,7 +170,7 @@ func (r *Reader) makeRoom(n int) bool {
 
 // resize moves the unused bytes to a buffer of another size. It returns false if hold refused.
 func (r *Reader) resize(size int) bool {
-	if r.hold != nil && !r.hold(size-len(r.buf)) {
+	if r.onResize != nil && !r.onResize(size-len(r.buf)) {
 		return false
 	}
 	r.move(make([]byte, size))

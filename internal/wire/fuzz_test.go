@@ -141,7 +141,7 @@ func long(fields map[string]json.RawMessage, key string) bool {
 }
 
 // FuzzCommands writes each command with random texts and numbers, and reads it again. Every
-// text stays the same, whatever characters it has.
+// textField stays the same, whatever characters it has.
 func FuzzCommands(f *testing.F) {
 	f.Add("7", "orders", "sub", uint64(42), []byte(`{"id":1}`))
 	f.Add("", "", "", uint64(0), []byte{})

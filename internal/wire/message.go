@@ -80,9 +80,9 @@ type Message struct {
 // Failed reports whether an ack is a failure.
 func (m *Message) Failed() bool { return string(m.Status) == StatusFailure }
 
-// text returns the field for a key whose value is plain text, or nil for other keys. The second
+// textField returns the field for a key whose value is plain text, or nil for other keys. The second
 // key of a case is a synonym that is read but never written.
-func (m *Message) text(key []byte) *[]byte {
+func (m *Message) textField(key []byte) *[]byte {
 	switch string(key) {
 	case "t", "topic":
 		return &m.Topic
@@ -115,11 +115,11 @@ func (m *Message) text(key []byte) *[]byte {
 	case "reason":
 		return &m.Reason
 	}
-	return m.sessionText(key)
+	return m.sessionTextField(key)
 }
 
-// sessionText is the part of text for logons, their acks, and our extensions.
-func (m *Message) sessionText(key []byte) *[]byte {
+// sessionTextField is the part of text for logons, their acks, and our extensions.
+func (m *Message) sessionTextField(key []byte) *[]byte {
 	switch string(key) {
 	case "client_name":
 		return &m.ClientName
@@ -157,9 +157,9 @@ func (m *Message) sessionText(key []byte) *[]byte {
 	return nil
 }
 
-// number returns the field for a key whose value is a number, or nil for other keys. has is the
+// numberField returns the field for a key whose value is a number, or nil for other keys. has is the
 // field that records that the key is present. If has is nil, an absent key and 0 mean the same.
-func (m *Message) number(key []byte) (n *uint64, has *bool) {
+func (m *Message) numberField(key []byte) (n *uint64, has *bool) {
 	switch string(key) {
 	case "s", "seq":
 		return &m.Sequence, &m.HasSequence
@@ -194,11 +194,11 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 	case "incarnation":
 		return &m.Incarnation, nil
 	}
-	return m.count(key), nil
+	return m.countField(key), nil
 }
 
-// count is the part of number for stats acks.
-func (m *Message) count(key []byte) *uint64 {
+// countField is the part of number for stats acks.
+func (m *Message) countField(key []byte) *uint64 {
 	switch string(key) {
 	case "matches":
 		return &m.Matches

@@ -65,7 +65,7 @@ func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
 	if byteAt(b, i) != '"' {
 		return 0, 0, &HeaderError{i, "no key in quotes"}
 	}
-	key, i, err := m.key(b, i)
+	key, i, err := m.parseKey(b, i)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -76,14 +76,14 @@ func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
 	start := skipBlanks(b, i+1)
 	var value []byte
 	if byteAt(b, start) == '"' {
-		value, end, err = m.quoted(b, start)
+		value, end, err = m.parseQuoted(b, start)
 	} else {
-		value, end, err = bare(b, start)
+		value, end, err = parseBare(b, start)
 	}
 	if err != nil {
 		return 0, 0, err
 	}
-	if field := m.text(key); field != nil {
+	if field := m.textField(key); field != nil {
 		*field = value
 		switch field {
 		case &m.Bookmark, &m.Gap:
@@ -93,15 +93,15 @@ func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
 		}
 		return end, unlimited, nil
 	}
-	if err := m.set(key, value, start); err != nil {
+	if err := m.setField(key, value, start); err != nil {
 		return 0, 0, err
 	}
 	return end, 0, nil
 }
 
-// set sets a field that is not plain text. It skips unknown keys. A value of nil stands for
+// setField sets a field that is not plain text. It skips unknown keys. A value of nil stands for
 // null and leaves the field unset.
-func (m *Message) set(key, value []byte, at int) error {
+func (m *Message) setField(key, value []byte, at int) error {
 	switch string(key) {
 	case "c", "cmd":
 		m.Command, m.CommandText = ParseCommand(value), value
@@ -113,7 +113,7 @@ func (m *Message) set(key, value []byte, at int) error {
 		m.CatchingUp = string(value) == "true"
 		return nil
 	}
-	n, has := m.number(key)
+	n, has := m.numberField(key)
 	if n == nil || value == nil {
 		return nil
 	}
@@ -131,8 +131,8 @@ func (m *Message) set(key, value []byte, at int) error {
 	return nil
 }
 
-// key is like quoted, and faster for short texts.
-func (m *Message) key(b []byte, i int) (text []byte, end int, err error) {
+// parseKey is like quoted, and faster for short texts.
+func (m *Message) parseKey(b []byte, i int) (text []byte, end int, err error) {
 	for j := i + 1; j < len(b); j++ {
 		switch b[j] {
 		case '"':
@@ -144,9 +144,9 @@ func (m *Message) key(b []byte, i int) (text []byte, end int, err error) {
 	return nil, 0, &HeaderError{i, "no closing quote"}
 }
 
-// quoted returns the text between the quote at b[i] and the next quote, and the offset behind
+// parseQuoted returns the text between the quote at b[i] and the next quote, and the offset behind
 // that quote.
-func (m *Message) quoted(b []byte, i int) (text []byte, end int, err error) {
+func (m *Message) parseQuoted(b []byte, i int) (text []byte, end int, err error) {
 	j := textEnd(b, i+1)
 	if j == len(b) {
 		return nil, 0, &HeaderError{i, "no closing quote"}
@@ -178,8 +178,8 @@ const ones = 0x0101010101010101 // times a byte: a word with that byte eight tim
 // if x has no zero byte.
 func zeroBytes(x uint64) uint64 { return (x - ones) &^ x & (ones << 7) }
 
-// bare parses a value without quotes. It returns nil for null.
-func bare(b []byte, i int) (text []byte, end int, err error) {
+// parseBare parses a value without quotes. It returns nil for null.
+func parseBare(b []byte, i int) (text []byte, end int, err error) {
 	end = i
 scan:
 	for end < len(b) {

@@ -19,9 +19,9 @@ const (
 	MaxVector = 1 << 20
 )
 
-// longestEntry is the largest size in bytes of one entry of a vector or of a list of gaps,
+// maxEntryBytes is the largest size in bytes of one entry of a vector or of a list of gaps,
 // comma included.
-const longestEntry = 64
+const maxEntryBytes = 64
 
 var (
 	// ErrParts reports a vector that could not be assembled: a part is missing, or parts of two
@@ -102,8 +102,8 @@ func (a *Assembly) Add(m *Message, most int) bool {
 		return true
 	}
 	a.parts++
-	a.take(m)
-	if most > 0 && (a.entries > most || len(a.bookmark)+len(a.gap) > longestEntry*most) {
+	a.addTexts(m)
+	if most > 0 && (a.entries > most || len(a.bookmark)+len(a.gap) > maxEntryBytes*most) {
 		*a = Assembly{err: ErrVectorTooLong}
 		return false
 	}
@@ -113,7 +113,7 @@ func (a *Assembly) Add(m *Message, most int) bool {
 // Size returns the number of bytes that the Assembly holds.
 func (a *Assembly) Size() int { return cap(a.bookmark) + cap(a.gap) }
 
-func (a *Assembly) take(m *Message) {
+func (a *Assembly) addTexts(m *Message) {
 	a.append(&a.bookmark, m.Bookmark)
 	a.append(&a.gap, m.Gap)
 }
@@ -144,7 +144,7 @@ func (a *Assembly) Complete(m *Message) error {
 	}
 	came := was.parts
 	mixed := !bytes.Equal(was.id, m.CommandID)
-	was.take(m)
+	was.addTexts(m)
 	if (mixed || came != m.Parts || uint64(was.sum) != m.Sum) && !failpoint.On(failpoint.R9PartMissing) {
 		return fmt.Errorf("%w: %d parts came, with sum %d, of %d with sum %d", ErrParts, came, was.sum, m.Parts, m.Sum)
 	}

@@ -23,15 +23,15 @@ const (
 	ReasonDuplicateLogon     = "duplicate logon attempt"
 	ReasonLogonRequired      = "logon required"
 
-	ReasonPublishGap       = "publish gap"        // R4
-	ReasonUnknown          = "outcome unknown"    // R1: nobody can know the outcome of a message that is sent again
-	ReasonDiskFull         = "disk full"          // R7: a passing state; the session ends, and no message is rejected
-	ReasonNotReplicated    = "not replicated"     // R3, with success
-	ReasonBookmarkNotFound = "bookmark not found" // R9
-	ReasonClosed           = "publisher closed"   // R10: nothing comes any more of the publishers in bm, up to their sequences there
-	ReasonDiverged         = "publisher diverged" // R11: the life is refused for good; bm has its first sequence that is not proven equal
-	ReasonIncarnation      = "incarnation"        // R10: the client or the group has met a later incarnation
-	ReasonOtherPublisher   = "publisher id taken" // R10: another publisher has this id, perhaps under another name
+	ReasonPublishGap        = "publish gap"        // R4
+	ReasonOutcomeUnknown    = "outcome unknown"    // R1: nobody can know the outcome of a message that is sent again
+	ReasonDiskFull          = "disk full"          // R7: a passing state; the session ends, and no message is rejected
+	ReasonNotReplicated     = "not replicated"     // R3, with success
+	ReasonBookmarkNotFound  = "bookmark not found" // R9
+	ReasonPublisherClosed   = "publisher closed"   // R10: nothing comes any more of the publishers in bm, up to their sequences there
+	ReasonPublisherDiverged = "publisher diverged" // R11: the life is refused for good; bm has its first sequence that is not proven equal
+	ReasonIncarnation       = "incarnation"        // R10: the client or the group has met a later incarnation
+	ReasonPublisherIDTaken  = "publisher id taken" // R10: another publisher has this id, perhaps under another name
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
 	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9

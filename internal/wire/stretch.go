@@ -25,25 +25,25 @@ const stretchName = "stretch"
 const MaxStretch = maxBuffer
 
 const (
-	timeLen   = 8 // bytes of the time in an entry
-	entryRoom = record.LengthLen + timeLen
+	timeLen       = 8 // bytes of the time in an entry
+	entryOverhead = record.LengthLen + timeLen
 )
 
 // An OpenStretch is the stretch at the end of a buffer. The stretch is closed as soon as
 // anything else is appended to the buffer. The zero value is a closed stretch.
 type OpenStretch struct{ start, end int }
 
-// Takes reports whether a record of that many bytes fits into the open stretch at the end of
+// Fits reports whether a record of that many bytes fits into the open stretch at the end of
 // dst.
-func (s *OpenStretch) Takes(dst []byte, record int) bool {
-	return s.end > 0 && s.end == len(dst) && s.end-s.start+entryRoom+record <= MaxStretch
+func (s *OpenStretch) Fits(dst []byte, record int) bool {
+	return s.end > 0 && s.end == len(dst) && s.end-s.start+entryOverhead+record <= MaxStretch
 }
 
 // FitsStretch reports whether a record of that many bytes fits into a new stretch for a comma
 // list of subscriptions.
 func FitsStretch(subIDs []byte, record int) bool {
 	const escaped, head = len(`\u0000`), prefixLen + len(`{"c":"`+stretchName+`","sids":""}`)
-	return head+escaped*len(subIDs)+entryRoom+record <= MaxStretch
+	return head+escaped*len(subIDs)+entryOverhead+record <= MaxStretch
 }
 
 // Begin appends a stretch without entries for a comma list of subscriptions.
@@ -69,9 +69,9 @@ func (s *OpenStretch) Add(dst []byte, time int64, raw []byte) []byte {
 // An Entry is an entry of a stretch: a message with its time.
 type Entry = record.Record
 
-// TakeEntry takes the first entry from the unread rest of a stretch. r shares memory with
+// NextEntry takes the first entry from the unread rest of a stretch. r shares memory with
 // stretch. more is false if nothing was left.
-func TakeEntry(stretch []byte, r *Entry) (rest []byte, more bool, err error) {
+func NextEntry(stretch []byte, r *Entry) (rest []byte, more bool, err error) {
 	if len(stretch) == 0 {
 		return nil, false, nil
 	}

@@ -44,7 +44,7 @@ func TestStretch(t *testing.T) {
 	var e wire.Entry
 	n := uint64(0)
 	for rest := m.Body; ; n++ {
-		behind, more, err := wire.TakeEntry(rest, &e)
+		behind, more, err := wire.NextEntry(rest, &e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,13 +65,13 @@ func TestStretch(t *testing.T) {
 // A stretch stays open as long as the buffer ends with it, and is at most MaxStretch long.
 func TestStretchIsBounded(t *testing.T) {
 	var s wire.OpenStretch
-	if s.Takes(nil, 0) {
+	if s.Fits(nil, 0) {
 		t.Error("there is a stretch before one has begun")
 	}
 	raw := recordOf(t, 1, string(make([]byte, 1000)))
 	head := []byte("what stands before")
 	out := s.Begin(head, []byte("1"))
-	for s.Takes(out, len(raw)) {
+	for s.Fits(out, len(raw)) {
 		out = s.Add(out, 0, raw)
 	}
 	if n := len(out) - len(head); n > wire.MaxStretch || n+len(raw)+12 <= wire.MaxStretch {
@@ -81,7 +81,7 @@ func TestStretchIsBounded(t *testing.T) {
 		t.Errorf("its length says %d of %d", got, len(out)-len(head)-4)
 	}
 	out = s.Begin(out, []byte("1"))
-	if out = append(out, 1); s.Takes(out, len(raw)) {
+	if out = append(out, 1); s.Fits(out, len(raw)) {
 		t.Error("it takes more behind another frame")
 	}
 	ids := bytes.Repeat([]byte{1}, 1000) // each byte is escaped
@@ -89,7 +89,7 @@ func TestStretchIsBounded(t *testing.T) {
 	for wire.FitsStretch(ids, most+1) {
 		most++
 	}
-	if out = s.Begin(nil, ids); !s.Takes(out, most) || len(s.Add(out, 0, make([]byte, most))) > wire.MaxStretch {
+	if out = s.Begin(nil, ids); !s.Fits(out, most) || len(s.Add(out, 0, make([]byte, most))) > wire.MaxStretch {
 		t.Errorf("a record of %d bytes does not fit", most)
 	}
 }
@@ -113,7 +113,7 @@ func TestBadStretch(t *testing.T) {
 		"cut": whole[:len(whole)-1], "cut in the head": whole[:len(whole)-body+11], "cut in the length": whole[:len(whole)-body+3],
 	} {
 		var e wire.Entry
-		if _, more, err := wire.TakeEntry(parse(t, frame[4:]).Body, &e); more || !errors.Is(err, wire.ErrStretch) {
+		if _, more, err := wire.NextEntry(parse(t, frame[4:]).Body, &e); more || !errors.Is(err, wire.ErrStretch) {
 			t.Errorf("%s: %v, %v", name, more, err)
 		}
 	}
@@ -129,11 +129,11 @@ func FuzzStretch(f *testing.F) {
 		var e wire.Entry
 		heap.Bounded(t, len(body), 1, 4<<10, func() {
 			for rest, more, err := body, true, error(nil); more && err == nil; {
-				rest, more, err = wire.TakeEntry(rest, &e)
+				rest, more, err = wire.NextEntry(rest, &e)
 			}
 			for rest, more, err := body, true, error(nil); more && err == nil; {
 				var m wire.Message
-				rest, more, err = m.TakePublish(rest, &e)
+				rest, more, err = m.NextPublish(rest, &e)
 			}
 		})
 		var s wire.OpenStretch
@@ -141,7 +141,7 @@ func FuzzStretch(f *testing.F) {
 		head := len(again)
 		rest, more, err := body, true, error(nil)
 		for {
-			if rest, more, err = wire.TakeEntry(rest, &e); !more || err != nil {
+			if rest, more, err = wire.NextEntry(rest, &e); !more || err != nil {
 				break
 			}
 			again = s.Add(again, e.Time, e.Raw)

@@ -5,9 +5,9 @@ import "fmt"
 // MaxFrame is the default limit of a reader for a frame, header and body together, in bytes.
 const MaxFrame = 16<<20 + 64<<10
 
-// LeastFrame is a frame length in bytes that every server accepts from a client that is logged
+// MinFrame is a frame length in bytes that every server accepts from a client that is logged
 // on. A server with a lower limit on messages still has to accept long subscribe commands.
-const LeastFrame = 1 << 20
+const MinFrame = 1 << 20
 
 // MaxHeader is the longest header in bytes. The values of bm and gap are not counted, because
 // they have one entry for each publisher.

@@ -16,15 +16,15 @@ func testNumbering(t *testing.T, h Harness) {
 	if life.ID == "" {
 		t.Fatal("a life has no id")
 	}
-	s.is(0, 0, 0)
+	s.checkLife(0, 0, 0)
 	s.publish(5)
-	s.is(0, 5, 5)
+	s.checkLife(0, 5, 5)
 	s.discard(life.ID, 5)
-	s.is(5, 5, 0)
+	s.checkLife(5, 5, 0)
 	s.publish(7)
 	s.reject(life.ID, 7)
 	s.publish(8)
-	s.is(5, 8, 2)
+	s.checkLife(5, 8, 2)
 	if other := open(t, h, Options{}); other.life().ID == life.ID {
 		t.Fatal("two stores are the same life")
 	}
@@ -60,16 +60,16 @@ func testRoundTrip(t *testing.T, h Harness) {
 		if ok, err := c.Next(&got); !ok || err != nil {
 			t.Fatalf("Next = %v, %v", ok, err)
 		}
-		same(t, &got, &want, before)
+		checkMessage(t, &got, &want, before)
 		again, err := s.Get(s.life().ID, want.Sequence)
 		if err != nil {
 			t.Fatalf("Get(%d): %v", want.Sequence, err)
 		}
-		same(t, again, &want, before)
+		checkMessage(t, again, &want, before)
 	}
 }
 
-func same(t *testing.T, got, want *pubstore.Message, before time.Time) {
+func checkMessage(t *testing.T, got, want *pubstore.Message, before time.Time) {
 	t.Helper()
 	if got.Sequence != want.Sequence || got.Prev != want.Prev || got.Topic != want.Topic ||
 		!bytes.Equal(got.Body, want.Body) || got.Delta != want.Delta || got.SOWKey != want.SOWKey ||
@@ -100,11 +100,11 @@ func testCursor(t *testing.T, h Harness) {
 	if got := read(t, c); len(got) != 1 || got[0] != (ref{5, 4}) {
 		t.Fatalf("the cursor reads %v, want 5 only: 4 was let go", got)
 	}
-	s.kept(life, 0, 5, 4)
-	s.kept(life, 4, 5, 4)
-	s.kept(life, 5)
-	s.kept(life, 99)
-	if _, err := s.Cursor("nobody's", 0); !errors.Is(err, pubstore.ErrNoLife) {
+	s.checkKept(life, 0, 5, 4)
+	s.checkKept(life, 4, 5, 4)
+	s.checkKept(life, 5)
+	s.checkKept(life, 99)
+	if _, err := s.Cursor("nobody's", 0); !errors.Is(err, pubstore.ErrUnknownLife) {
 		t.Fatalf("Cursor of an unknown life: %v", err)
 	}
 }
@@ -139,10 +139,10 @@ func testAppended(t *testing.T, h Harness) {
 	s.publish(3)
 	select {
 	case <-s.Appended():
-	case <-soon(t).Done():
+	case <-longContext(t).Done():
 		t.Fatal("no word of three appends")
 	}
-	s.kept(s.life().ID, 0, 1, 0, 2, 1, 3, 2)
+	s.checkKept(s.life().ID, 0, 1, 0, 2, 1, 3, 2)
 }
 
 func testDiscard(t *testing.T, h Harness) {
@@ -150,20 +150,20 @@ func testDiscard(t *testing.T, h Harness) {
 	life := s.life().ID
 	s.publish(10)
 	s.discard(life, 4)
-	s.is(4, 10, 6)
-	s.kept(life, 6, 7, 6, 8, 7, 9, 8, 10, 9)
+	s.checkLife(4, 10, 6)
+	s.checkKept(life, 6, 7, 6, 8, 7, 9, 8, 10, 9)
 	s.discard(life, 3) // below an earlier Discard
 	s.discard(life, 4) // twice
 	s.discard(life, 0)
-	s.is(4, 10, 6)
+	s.checkLife(4, 10, 6)
 	s.discard("nobody's", 7)
-	s.is(4, 10, 6)
+	s.checkLife(4, 10, 6)
 	s.discard(life, 1<<63) // above Last
-	s.is(10, 10, 0)
-	s.kept(life, 0)
+	s.checkLife(10, 10, 0)
+	s.checkKept(life, 0)
 	s.publish(11)
-	s.is(10, 11, 1)
-	s.kept(life, 0, 11, 10)
+	s.checkLife(10, 11, 1)
+	s.checkKept(life, 0, 11, 10)
 }
 
 func testReject(t *testing.T, h Harness) {
@@ -173,35 +173,35 @@ func testReject(t *testing.T, h Harness) {
 	for _, seq := range []uint64{1, 5, 4, 9, 10} {
 		s.reject(life, seq)
 	}
-	s.is(0, 10, 5)
-	s.kept(life, 0, 2, 0, 3, 2, 6, 3, 7, 6, 8, 7)
+	s.checkLife(0, 10, 5)
+	s.checkKept(life, 0, 2, 0, 3, 2, 6, 3, 7, 6, 8, 7)
 	s.publish(11)
-	s.kept(life, 8, 11, 8)
+	s.checkKept(life, 8, 11, 8)
 
 	for _, seq := range []uint64{0, 1, 5, 12, 1 << 63} { // not in the store
 		s.reject(life, seq)
 	}
 	s.reject("nobody's", 2)
-	s.is(0, 11, 6)
+	s.checkLife(0, 11, 6)
 
-	s.rejected(life, 0, 9, pubstore.Range{From: 1, To: 1}, pubstore.Range{From: 4, To: 5}, pubstore.Range{From: 9, To: 10})
-	s.rejected(life, 1, 1, pubstore.Range{From: 1, To: 1})
-	s.rejected(life, 5, 2, pubstore.Range{From: 4, To: 5}, pubstore.Range{From: 9, To: 10})
-	s.rejected("nobody's", 0, 9)
+	s.checkRejected(life, 0, 9, pubstore.Range{From: 1, To: 1}, pubstore.Range{From: 4, To: 5}, pubstore.Range{From: 9, To: 10})
+	s.checkRejected(life, 1, 1, pubstore.Range{From: 1, To: 1})
+	s.checkRejected(life, 5, 2, pubstore.Range{From: 4, To: 5}, pubstore.Range{From: 9, To: 10})
+	s.checkRejected("nobody's", 0, 9)
 	s.discard(life, 4)
-	s.rejected(life, 0, 9, pubstore.Range{From: 5, To: 5}, pubstore.Range{From: 9, To: 10})
-	s.is(4, 11, 4)
-	s.kept(life, 0, 6, 4, 7, 6, 8, 7, 11, 8)
+	s.checkRejected(life, 0, 9, pubstore.Range{From: 5, To: 5}, pubstore.Range{From: 9, To: 10})
+	s.checkLife(4, 11, 4)
+	s.checkKept(life, 0, 6, 4, 7, 6, 8, 7, 11, 8)
 	s.discard(life, 7)
 	s.reject(life, 7)
 	s.reject(life, 8)
-	s.is(7, 11, 1)
-	s.kept(life, 0, 11, 7)
+	s.checkLife(7, 11, 1)
+	s.checkKept(life, 0, 11, 7)
 	s.reject(life, 11)
-	s.is(7, 11, 0)
-	s.kept(life, 0)
+	s.checkLife(7, 11, 0)
+	s.checkKept(life, 0)
 	s.publish(12)
-	s.kept(life, 0, 12, 7)
+	s.checkKept(life, 0, 12, 7)
 }
 
 func testGet(t *testing.T, h Harness) {
@@ -215,11 +215,11 @@ func testGet(t *testing.T, h Harness) {
 		t.Fatalf("Get(4) = %+v, %v", m, err)
 	}
 	for _, seq := range []uint64{0, 1, 3, 6, 1 << 63} {
-		if _, err := s.Get(life, seq); !errors.Is(err, pubstore.ErrNotKept) {
+		if _, err := s.Get(life, seq); !errors.Is(err, pubstore.ErrNotFound) {
 			t.Errorf("Get(%d): %v, want ErrNotKept", seq, err)
 		}
 	}
-	if _, err := s.Get("nobody's", 4); !errors.Is(err, pubstore.ErrNotKept) {
+	if _, err := s.Get("nobody's", 4); !errors.Is(err, pubstore.ErrNotFound) {
 		t.Errorf("Get of an unknown life: %v, want ErrNotKept", err)
 	}
 }
@@ -244,7 +244,7 @@ func testLarge(t *testing.T, h Harness) {
 		}
 	}
 	s.discard(s.life().ID, 5)
-	s.is(5, 6, 1)
+	s.checkLife(5, 6, 1)
 }
 
 func testTooLarge(t *testing.T, h Harness) {
@@ -253,7 +253,7 @@ func testTooLarge(t *testing.T, h Harness) {
 	if err == nil || errors.Is(err, pubstore.ErrFull) {
 		t.Fatalf("a message larger than the store: %v, want an error that is not ErrFull", err)
 	}
-	s.is(0, 0, 0)
+	s.checkLife(0, 0, 0)
 	s.publish(1)
 }
 
@@ -267,7 +267,7 @@ func testLogon(t *testing.T, h Harness) {
 		}
 		last = n
 	}
-	if _, err := s.Logon("other"); !errors.Is(err, pubstore.ErrOtherName) {
+	if _, err := s.Logon("other"); !errors.Is(err, pubstore.ErrNameMismatch) {
 		t.Fatalf("Logon under another name: %v", err)
 	}
 	if n, err := s.Logon("gateway"); err != nil || n <= last {
@@ -278,25 +278,25 @@ func testLogon(t *testing.T, h Harness) {
 func testBase(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	life := s.life()
-	if life.Base != 0 {
-		t.Fatalf("a new life has base %d", life.Base)
+	if life.PlainOffset != 0 {
+		t.Fatalf("a new life has base %d", life.PlainOffset)
 	}
-	if err := s.SetBase(life.ID, 1<<50); err != nil {
+	if err := s.SetPlainOffset(life.ID, 1<<50); err != nil {
 		t.Fatal(err)
 	}
 	s.publish(2)
-	if got := s.life(); got.Base != 1<<50 || got.BaseAfter != 0 || got.Last != 2 {
+	if got := s.life(); got.PlainOffset != 1<<50 || got.PlainOffsetAfter != 0 || got.Last != 2 {
 		t.Fatalf("life is %+v, want base 2^50", got)
 	}
 	s.discard(life.ID, 1)
-	if err := s.SetBase(life.ID, 1<<51); err != nil {
+	if err := s.SetPlainOffset(life.ID, 1<<51); err != nil {
 		t.Fatal(err)
 	}
 	s.discard(life.ID, 2)
-	if got := s.life(); got.Base != 1<<51 || got.BaseAfter != 1 || got.Acked != 2 {
+	if got := s.life(); got.PlainOffset != 1<<51 || got.PlainOffsetAfter != 1 || got.Acked != 2 {
 		t.Fatalf("life is %+v, want base 2^51 after 1", got)
 	}
-	if err := s.SetBase("nobody's", 1); !errors.Is(err, pubstore.ErrNoLife) {
+	if err := s.SetPlainOffset("nobody's", 1); !errors.Is(err, pubstore.ErrUnknownLife) {
 		t.Fatalf("SetBase of an unknown life: %v", err)
 	}
 }
@@ -325,7 +325,7 @@ func testSent(t *testing.T, h Harness) {
 	s.publish(5)
 	wants(9, 2)
 	s.SetSent("nobody's", 1)
-	if err := s.SetClock("nobody's", 1); !errors.Is(err, pubstore.ErrNoLife) {
+	if err := s.SetClock("nobody's", 1); !errors.Is(err, pubstore.ErrUnknownLife) {
 		t.Fatalf("SetClock of an unknown life: %v", err)
 	}
 	s.renew()
@@ -354,7 +354,7 @@ func testRenew(t *testing.T, h Harness) {
 	s.reject(old, 3)
 	oldCursor := s.cursor(old, 0)
 	s.renew()
-	s.is(0, 0, 0)
+	s.checkLife(0, 0, 0)
 	s.publish(2)
 
 	lives := s.Lives()
@@ -362,8 +362,8 @@ func testRenew(t *testing.T, h Harness) {
 		t.Fatalf("lives are %+v, want the old one with 2 and 4", lives)
 	}
 	life := lives[1].ID
-	s.kept(old, 0, 2, 1, 4, 2)
-	s.kept(life, 0, 1, 0, 2, 1)
+	s.checkKept(old, 0, 2, 1, 4, 2)
+	s.checkKept(life, 0, 1, 0, 2, 1)
 	if u := s.Usage(); u.Messages != 4 {
 		t.Fatalf("usage is %+v, want 4 messages", u)
 	}
@@ -381,7 +381,7 @@ func testRenew(t *testing.T, h Harness) {
 	if got := read(t, oldCursor); got != nil {
 		t.Fatalf("the old life still has %v", got)
 	}
-	s.is(1, 2, 1)
+	s.checkLife(1, 2, 1)
 }
 
 func testUsage(t *testing.T, h Harness) {
@@ -403,17 +403,17 @@ func testUsage(t *testing.T, h Harness) {
 		}
 	}
 	check(10, 0)
-	s.Single(life, 6)
+	s.SetSingle(life, 6)
 	check(10, 6)
-	s.Single(life, 3) // below an earlier Single
+	s.SetSingle(life, 3) // below an earlier Single
 	check(10, 6)
 	s.reject(life, 5)
 	s.reject(life, 8)
 	check(8, 5)
 	s.discard(life, 2)
 	check(6, 3)
-	s.Single(life, 99)
-	s.Single("nobody's", 99)
+	s.SetSingle(life, 99)
+	s.SetSingle("nobody's", 99)
 	check(6, 6)
 	s.discard(life, 10)
 	check(0, 0)
@@ -432,7 +432,7 @@ func testClosed(t *testing.T, h Harness) {
 	_, nextErr := c.Next(new(pubstore.Message))
 	for what, err := range map[string]error{
 		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Get": getErr, "Next": nextErr,
-		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetBase(life, 1), "SetClock": s.SetClock(life, 1), "Renew": s.Renew(),
+		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetPlainOffset(life, 1), "SetClock": s.SetClock(life, 1), "Renew": s.Renew(),
 	} {
 		if !errors.Is(err, pubstore.ErrClosed) {
 			t.Errorf("%s on a closed store: %v", what, err)

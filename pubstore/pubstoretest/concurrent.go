@@ -21,7 +21,7 @@ func testConcurrent(t *testing.T, h Harness) {
 		wg.Go(func() {
 			var last uint64
 			for n := range each {
-				seq, err := s.Append(t.Context(), numbered(g, n))
+				seq, err := s.Append(t.Context(), numberedMessage(g, n))
 				if err != nil || seq <= last {
 					t.Errorf("Append = %d, %v after %d", seq, err, last)
 					return
@@ -32,21 +32,21 @@ func testConcurrent(t *testing.T, h Harness) {
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	sender(t, s, life, goroutines*each, done)
+	runSender(t, s, life, goroutines*each, done)
 	s.Lives()
 	if u := s.Usage(); u.Messages != 0 || u.Bytes != 0 {
 		t.Errorf("usage is %+v when all was let go", u)
 	}
 }
 
-func numbered(goroutine, n int) *pubstore.Message {
+func numberedMessage(goroutine, n int) *pubstore.Message {
 	b := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(goroutine)), uint64(n))
 	return &pubstore.Message{Topic: fmt.Sprint("from ", goroutine), Body: b}
 }
 
-// sender works as a client does: it reads appended messages in order and discards them, or
+// runSender works as a client does: it reads appended messages in order and discards them, or
 // sometimes rejects one.
-func sender(t *testing.T, s store, life string, total uint64, done <-chan struct{}) {
+func runSender(t *testing.T, s store, life string, total uint64, done <-chan struct{}) {
 	c := s.cursor(life, 0)
 	next := map[uint64]uint64{} // by goroutine
 	var last, rejected uint64
@@ -61,14 +61,14 @@ func sender(t *testing.T, s store, life string, total uint64, done <-chan struct
 			case <-s.Appended():
 			case <-done: // the last message may have been read already
 				done = nil
-			case <-soon(t).Done():
+			case <-longContext(t).Done():
 				t.Fatalf("nothing after %d", last)
 			}
 			continue
 		}
 		checkNumbered(t, &m, last, rejected, next)
 		last = m.Sequence
-		s.Single(life, last)
+		s.SetSingle(life, last)
 		s.Usage()
 		if last%7 == 0 {
 			s.reject(life, last)
@@ -97,7 +97,7 @@ func checkNumbered(t *testing.T, m *pubstore.Message, last, rejected uint64, nex
 	next[g]++
 }
 
-func testCursorBesideAppends(t *testing.T, h Harness) {
+func testCursorDuringAppends(t *testing.T, h Harness) {
 	const total = 300
 	s := open(t, h, Options{})
 	life := s.life().ID

@@ -53,52 +53,52 @@ type testCase struct {
 }
 
 var cases = []testCase{
-	{"Numbering", with(testNumbering)},
-	{"RoundTrip", with(testRoundTrip)},
-	{"Cursor", with(testCursor)},
-	{"CursorOwnsNothing", with(testCursorOwnsNothing)},
-	{"Appended", with(testAppended)},
-	{"Discard", with(testDiscard)},
-	{"Reject", with(testReject)},
-	{"Get", with(testGet)},
-	{"Random", with(testRandom)},
-	{"Large", with(testLarge)},
-	{"TooLarge", with(testTooLarge)},
-	{"Logon", with(testLogon)},
-	{"Base", with(testBase)},
-	{"Sent", with(testSent)},
-	{"Renew", with(testRenew)},
-	{"Usage", with(testUsage)},
-	{"Closed", with(testClosed)},
+	{"Numbering", withHarness(testNumbering)},
+	{"RoundTrip", withHarness(testRoundTrip)},
+	{"Cursor", withHarness(testCursor)},
+	{"CursorOwnsNothing", withHarness(testCursorOwnsNothing)},
+	{"Appended", withHarness(testAppended)},
+	{"Discard", withHarness(testDiscard)},
+	{"Reject", withHarness(testReject)},
+	{"Get", withHarness(testGet)},
+	{"Random", withHarness(testRandom)},
+	{"Large", withHarness(testLarge)},
+	{"TooLarge", withHarness(testTooLarge)},
+	{"Logon", withHarness(testLogon)},
+	{"Base", withHarness(testBase)},
+	{"Sent", withHarness(testSent)},
+	{"Renew", withHarness(testRenew)},
+	{"Usage", withHarness(testUsage)},
+	{"Closed", withHarness(testClosed)},
 
-	{"FullMessages", with(testFullMessages)},
-	{"FullBytes", with(testFullBytes)},
-	{"WaitForDiscard", bubble(testWaitForDiscard)},
-	{"WaitForReject", bubble(testWaitForReject)},
-	{"WaitCancelled", bubble(testWaitCancelled)},
-	{"WaitClosed", bubble(testWaitClosed)},
-	{"WaitInOrder", bubble(testWaitInOrder)},
-	{"WaitMany", bubble(testWaitMany)},
-	{"Age", bubble(testAge)},
+	{"FullMessages", withHarness(testFullMessages)},
+	{"FullBytes", withHarness(testFullBytes)},
+	{"WaitForDiscard", inBubble(testWaitForDiscard)},
+	{"WaitForReject", inBubble(testWaitForReject)},
+	{"WaitCancelled", inBubble(testWaitCancelled)},
+	{"WaitClosed", inBubble(testWaitClosed)},
+	{"WaitInOrder", inBubble(testWaitInOrder)},
+	{"WaitMany", inBubble(testWaitMany)},
+	{"Age", inBubble(testAge)},
 
-	{"Concurrent", with(testConcurrent)},
-	{"CursorBesideAppends", with(testCursorBesideAppends)},
+	{"Concurrent", withHarness(testConcurrent)},
+	{"CursorBesideAppends", withHarness(testCursorDuringAppends)},
 
-	{"Reopen", durable(testReopen)},
-	{"ReopenLives", durable(testReopenLives)},
-	{"Kill", durable(testKill)},
-	{"KillReject", durable(testKillReject)},
-	{"KillWhileAppending", durable(testKillWhileAppending)},
-	{"Rebooted", durable(testRebooted)},
-	{"RebootedClosed", durable(testRebootedClosed)},
-	{"RandomReopen", durable(testRandomReopen)},
+	{"Reopen", ifDurable(testReopen)},
+	{"ReopenLives", ifDurable(testReopenLives)},
+	{"Kill", ifDurable(testKill)},
+	{"KillReject", ifDurable(testKillReject)},
+	{"KillWhileAppending", ifDurable(testKillWhileAppending)},
+	{"Rebooted", ifDurable(testRebooted)},
+	{"RebootedClosed", ifDurable(testRebootedClosed)},
+	{"RandomReopen", ifDurable(testRandomReopen)},
 }
 
-func with(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harness) {
+func withHarness(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harness) {
 	return func(t *testing.T, newHarness func(t *testing.T) Harness) { f(t, newHarness(t)) }
 }
 
-func durable(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harness) {
+func ifDurable(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harness) {
 	return func(t *testing.T, newHarness func(t *testing.T) Harness) {
 		h := newHarness(t)
 		if h.Volatile {
@@ -116,10 +116,10 @@ type store struct {
 
 func open(t *testing.T, h Harness, o Options) store {
 	t.Helper()
-	return guard(t, h.Open(t, o))
+	return wrap(t, h.Open(t, o))
 }
 
-func guard(t *testing.T, s pubstore.Store) store {
+func wrap(t *testing.T, s pubstore.Store) store {
 	t.Cleanup(func() { s.Close() })
 	return store{s, t}
 }
@@ -201,8 +201,8 @@ func read(t *testing.T, c pubstore.Cursor) (refs []ref) {
 	}
 }
 
-// kept checks the messages of a life above after. want alternates sequence and Prev.
-func (s store) kept(life string, after uint64, want ...uint64) {
+// checkKept checks the messages of a life above after. want alternates sequence and Prev.
+func (s store) checkKept(life string, after uint64, want ...uint64) {
 	s.t.Helper()
 	got := read(s.t, s.cursor(life, after))
 	if len(got)*2 != len(want) {
@@ -215,24 +215,24 @@ func (s store) kept(life string, after uint64, want ...uint64) {
 	}
 }
 
-// rejected checks the result of Rejected from sequence from on.
-func (s store) rejected(life string, from uint64, most int, want ...pubstore.Range) {
+// checkRejected checks the result of Rejected from sequence from on.
+func (s store) checkRejected(life string, from uint64, most int, want ...pubstore.Range) {
 	s.t.Helper()
 	if got := s.Rejected(life, from, most); !slices.Equal(got, want) {
 		s.t.Fatalf("rejected from %d on: %v, want %v", from, got, want)
 	}
 }
 
-// is checks the numbers of the current life.
-func (s store) is(acked, last uint64, kept int) {
+// checkLife checks the numbers of the current life.
+func (s store) checkLife(acked, last uint64, kept int) {
 	s.t.Helper()
 	if l := s.life(); l.Acked != acked || l.Last != last || l.Kept != kept {
 		s.t.Fatalf("life is %+v, want acked %d, last %d, kept %d", l, acked, last, kept)
 	}
 }
 
-// soon returns a context that ends with the test, or after far too long a time.
-func soon(t *testing.T) context.Context {
+// longContext returns a context that ends with the test, or after far too long a time.
+func longContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	t.Cleanup(cancel)
 	return ctx

@@ -10,12 +10,12 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A twin is a model of a store, written in the most obvious way.
-type twin struct {
-	lives []*twinLife
+// A model is a model of a store, written in the most obvious way.
+type model struct {
+	lives []*modelLife
 }
 
-type twinLife struct {
+type modelLife struct {
 	id       string
 	acked    uint64
 	last     uint64
@@ -23,33 +23,33 @@ type twinLife struct {
 	kept     []uint64
 }
 
-func (w *twin) current() *twinLife { return w.lives[len(w.lives)-1] }
+func (w *model) current() *modelLife { return w.lives[len(w.lives)-1] }
 
-func (w *twin) prune() {
-	w.lives = slices.DeleteFunc(w.lives, func(l *twinLife) bool { return l != w.current() && len(l.kept) == 0 })
+func (w *model) prune() {
+	w.lives = slices.DeleteFunc(w.lives, func(l *modelLife) bool { return l != w.current() && len(l.kept) == 0 })
 }
 
-func (l *twinLife) discard(n uint64) {
+func (l *modelLife) discard(n uint64) {
 	l.acked = max(l.acked, min(n, l.last))
 	l.kept = slices.DeleteFunc(l.kept, func(seq uint64) bool { return seq <= l.acked })
 }
 
-func (l *twinLife) reject(n uint64) {
+func (l *modelLife) reject(n uint64) {
 	if i := slices.Index(l.kept, n); i >= 0 {
 		l.kept = slices.Delete(l.kept, i, i+1)
 		l.rejected[n] = true
 	}
 }
 
-func (l *twinLife) prev(n uint64) uint64 {
+func (l *modelLife) prev(n uint64) uint64 {
 	for n--; n > l.acked && l.rejected[n]; n-- {
 	}
 	return n
 }
 
-// seed returns a generator with a random seed, or with the one in HOLDFAST_SEED, and logs the
+// newRand returns a generator with a random seed, or with the one in HOLDFAST_SEED, and logs the
 // seed.
-func seed(t *testing.T) *rand.Rand {
+func newRand(t *testing.T) *rand.Rand {
 	n := rand.Uint64()
 	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
 		n, _ = strconv.ParseUint(s, 10, 64)
@@ -58,28 +58,28 @@ func seed(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, 0))
 }
 
-// A walk takes a store and its twin through the same random steps.
-type walk struct {
-	t    *testing.T
-	rnd  *rand.Rand
-	s    store
-	twin twin
+// A randomWalk takes a store and its twin through the same random steps.
+type randomWalk struct {
+	t     *testing.T
+	rnd   *rand.Rand
+	s     store
+	model model
 }
 
-func newWalk(t *testing.T, h Harness) *walk {
-	w := &walk{t: t, rnd: seed(t), s: open(t, h, Options{})}
-	w.begin()
+func newRandomWalk(t *testing.T, h Harness) *randomWalk {
+	w := &randomWalk{t: t, rnd: newRand(t), s: open(t, h, Options{})}
+	w.addLife()
 	return w
 }
 
-// begin adds a life to the twin that the store has begun.
-func (w *walk) begin() {
-	w.twin.lives = append(w.twin.lives, &twinLife{id: w.s.life().ID, rejected: map[uint64]bool{}})
-	w.twin.prune()
+// addLife adds a life to the twin that the store has begun.
+func (w *randomWalk) addLife() {
+	w.model.lives = append(w.model.lives, &modelLife{id: w.s.life().ID, rejected: map[uint64]bool{}})
+	w.model.prune()
 }
 
-func (w *walk) step() {
-	life := w.twin.lives[w.rnd.IntN(len(w.twin.lives))]
+func (w *randomWalk) step() {
+	life := w.model.lives[w.rnd.IntN(len(w.model.lives))]
 	n := life.acked + uint64(w.rnd.IntN(int(life.last-life.acked)+3))
 	switch w.rnd.IntN(10) {
 	case 0, 1:
@@ -94,28 +94,28 @@ func (w *walk) step() {
 	case 4:
 		if w.rnd.IntN(5) == 0 {
 			w.s.renew()
-			w.begin()
+			w.addLife()
 		}
 	default:
-		life = w.twin.current()
+		life = w.model.current()
 		for range w.rnd.IntN(8) {
 			life.last++
 			life.kept = append(life.kept, life.last)
 			w.s.publish(life.last)
 		}
 	}
-	w.twin.prune()
+	w.model.prune()
 }
 
 // verify compares the store with its twin.
-func (w *walk) verify() {
+func (w *randomWalk) verify() {
 	w.t.Helper()
 	lives := w.s.Lives()
-	if len(lives) != len(w.twin.lives) {
-		w.t.Fatalf("lives are %+v, want %d", lives, len(w.twin.lives))
+	if len(lives) != len(w.model.lives) {
+		w.t.Fatalf("lives are %+v, want %d", lives, len(w.model.lives))
 	}
 	total := 0
-	for i, l := range w.twin.lives {
+	for i, l := range w.model.lives {
 		want := pubstore.Life{ID: l.id, Acked: l.acked, Last: l.last, Kept: len(l.kept)}
 		if lives[i] != want {
 			w.t.Fatalf("life is %+v, want %+v", lives[i], want)
@@ -127,7 +127,7 @@ func (w *walk) verify() {
 				refs = append(refs, seq, l.prev(seq))
 			}
 		}
-		w.s.kept(l.id, after, refs...)
+		w.s.checkKept(l.id, after, refs...)
 		total += len(l.kept)
 	}
 	if u := w.s.Usage(); u.Messages != total || (u.Bytes == 0) != (total == 0) {
@@ -136,7 +136,7 @@ func (w *walk) verify() {
 }
 
 func testRandom(t *testing.T, h Harness) {
-	w := newWalk(t, h)
+	w := newRandomWalk(t, h)
 	for range 150 {
 		w.step()
 		w.verify()
@@ -144,14 +144,14 @@ func testRandom(t *testing.T, h Harness) {
 }
 
 func testRandomReopen(t *testing.T, h Harness) {
-	w := newWalk(t, h)
+	w := newRandomWalk(t, h)
 	for range 12 {
 		for range 15 {
 			w.step()
 		}
 		w.verify()
 		w.s.close()
-		w.s = guard(t, h.Reopen(t, w.s.Store))
+		w.s = wrap(t, h.Reopen(t, w.s.Store))
 		w.verify()
 	}
 }

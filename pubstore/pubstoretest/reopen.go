@@ -17,7 +17,7 @@ func testReopen(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetBase(life, 12345); err != nil {
+	if err := s.SetPlainOffset(life, 12345); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetClock(life, 7); err != nil {
@@ -34,18 +34,18 @@ func testReopen(t *testing.T, h Harness) {
 	s.SetSent(life, 8)
 	s.close()
 
-	s = guard(t, h.Reopen(t, s.Store))
-	if got := s.life(); got != (pubstore.Life{ID: life, Acked: 2, Last: 10, Kept: 6, Base: 12345, Clock: 7, Sent: 8}) {
+	s = wrap(t, h.Reopen(t, s.Store))
+	if got := s.life(); got != (pubstore.Life{ID: life, Acked: 2, Last: 10, Kept: 6, PlainOffset: 12345, Clock: 7, Sent: 8}) {
 		t.Fatalf("life is %+v after a clean close", got)
 	}
 	if u := s.Usage(); u.Messages != used.Messages || u.Bytes != used.Bytes {
 		t.Fatalf("usage is %+v, was %+v", u, used)
 	}
-	s.kept(life, 0, 3, 2, 5, 3, 6, 5, 7, 6, 8, 7, 10, 8)
+	s.checkKept(life, 0, 3, 2, 5, 3, 6, 5, 7, 6, 8, 7, 10, 8)
 	if m, err := s.Get(life, 5); err != nil || string(m.Body) != `{"n":5}` {
 		t.Fatalf("Get(5) = %+v, %v", m, err)
 	}
-	if _, err := s.Logon("other"); !errors.Is(err, pubstore.ErrOtherName) {
+	if _, err := s.Logon("other"); !errors.Is(err, pubstore.ErrNameMismatch) {
 		t.Fatalf("Logon under another name: %v", err)
 	}
 	if n, err := s.Logon("gateway"); err != nil || n <= counter {
@@ -55,10 +55,10 @@ func testReopen(t *testing.T, h Harness) {
 	s.discard(life, 11)
 	s.close()
 
-	s = guard(t, h.Reopen(t, s.Store))
-	s.is(11, 11, 0)
+	s = wrap(t, h.Reopen(t, s.Store))
+	s.checkLife(11, 11, 0)
 	s.publish(12)
-	s.kept(life, 0, 12, 11)
+	s.checkKept(life, 0, 12, 11)
 }
 
 func testReopenLives(t *testing.T, h Harness) {
@@ -70,16 +70,16 @@ func testReopenLives(t *testing.T, h Harness) {
 	s.publish(2)
 	s.close()
 
-	s = guard(t, h.Reopen(t, s.Store))
+	s = wrap(t, h.Reopen(t, s.Store))
 	if lives := s.Lives(); len(lives) != 2 || lives[0].ID != old || lives[1].ID != life {
 		t.Fatalf("lives are %+v, want %s and %s", lives, old, life)
 	}
-	s.kept(old, 0, 1, 0, 2, 1, 3, 2)
-	s.kept(life, 0, 1, 0, 2, 1)
+	s.checkKept(old, 0, 1, 0, 2, 1, 3, 2)
+	s.checkKept(life, 0, 1, 0, 2, 1)
 	s.discard(old, 3)
 	s.close()
 
-	s = guard(t, h.Reopen(t, s.Store))
+	s = wrap(t, h.Reopen(t, s.Store))
 	if lives := s.Lives(); len(lives) != 1 || lives[0].ID != life {
 		t.Fatalf("lives are %+v, want %s alone", lives, life)
 	}
@@ -94,26 +94,26 @@ func testKill(t *testing.T, h Harness) {
 	}
 	s.publish(6)
 	s.discard(life, 2)
-	if err := s.SetBase(life, 777); err != nil {
+	if err := s.SetPlainOffset(life, 777); err != nil {
 		t.Fatal(err)
 	}
 	s.publish(8)
 
-	k := guard(t, h.Kill(t, s.Store, false))
+	k := wrap(t, h.Kill(t, s.Store, false))
 	l := k.life()
-	if len(k.Lives()) != 1 || l.ID != life || l.Last != 8 || l.Base != 777 {
+	if len(k.Lives()) != 1 || l.ID != life || l.Last != 8 || l.PlainOffset != 777 {
 		t.Fatalf("lives are %+v after a kill, want %s with 8 messages and base 777", k.Lives(), life)
 	}
 	// Discarded messages may be back, but no other message may be gone.
 	if l.Acked > 2 || l.Kept != int(8-l.Acked) {
 		t.Fatalf("life is %+v, at most 2 were acked", l)
 	}
-	k.kept(life, 2, 3, 2, 4, 3, 5, 4, 6, 5, 7, 6, 8, 7)
+	k.checkKept(life, 2, 3, 2, 4, 3, 5, 4, 6, 5, 7, 6, 8, 7)
 	if n, err := k.Logon("gateway"); err != nil || n <= counter {
 		t.Fatalf("Logon = %d, %v; before the kill %d", n, err, counter)
 	}
 	k.publish(9)
-	k.kept(life, 7, 8, 7, 9, 8)
+	k.checkKept(life, 7, 8, 7, 9, 8)
 }
 
 func testKillReject(t *testing.T, h Harness) {
@@ -122,10 +122,10 @@ func testKillReject(t *testing.T, h Harness) {
 	s.publish(4)
 	s.reject(life, 2)
 	s.close()
-	s = guard(t, h.Reopen(t, s.Store))
+	s = wrap(t, h.Reopen(t, s.Store))
 	s.publish(5)
-	k := guard(t, h.Kill(t, s.Store, false))
-	k.kept(life, 0, 1, 0, 3, 1, 4, 3, 5, 4)
+	k := wrap(t, h.Kill(t, s.Store, false))
+	k.checkKept(life, 0, 1, 0, 3, 1, 4, 3, 5, 4)
 }
 
 // testKillWhileAppending kills the process between appends of several goroutines. Every message
@@ -154,7 +154,7 @@ func testKillWhileAppending(t *testing.T, h Harness) {
 	<-enough
 	// Appends return out of order, but every message before a returned one is in the store.
 	least := returned.Load()
-	k := guard(t, h.Kill(t, s.Store, false))
+	k := wrap(t, h.Kill(t, s.Store, false))
 	wg.Wait()
 	if l := k.life(); l.ID != life || l.Last < least || l.Kept != int(l.Last) {
 		t.Fatalf("life is %+v after a kill, want at least %d", l, least)
@@ -166,10 +166,10 @@ func testRebooted(t *testing.T, h Harness) {
 	old := s.life().ID
 	s.publish(3)
 	s.close()
-	s = guard(t, h.Reopen(t, s.Store)) // so that the messages are certainly on the disk
+	s = wrap(t, h.Reopen(t, s.Store)) // so that the messages are certainly on the disk
 	s.publish(4)
 
-	k := guard(t, h.Kill(t, s.Store, true))
+	k := wrap(t, h.Kill(t, s.Store, true))
 	lives := k.Lives()
 	if len(lives) != 2 || lives[0].ID != old || lives[1].ID == old || lives[1].Last != 0 {
 		t.Fatalf("lives are %+v after a boot, want %s and a new one", lives, old)
@@ -183,16 +183,16 @@ func testRebooted(t *testing.T, h Harness) {
 	if lives := k.Lives(); len(lives) != 1 || lives[0].ID != life {
 		t.Fatalf("lives are %+v, the old one keeps nothing", lives)
 	}
-	k.kept(life, 0, 1, 0)
+	k.checkKept(life, 0, 1, 0)
 }
 
 func testRebootedClosed(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	s.publish(1)
-	k := guard(t, h.Kill(t, s.Store, true))
+	k := wrap(t, h.Kill(t, s.Store, true))
 	life := k.life().ID
 	k.close()
-	k = guard(t, h.Reopen(t, k.Store))
+	k = wrap(t, h.Reopen(t, k.Store))
 	if got := k.life().ID; got != life {
 		t.Fatalf("a store that was closed begins life %s, was %s", got, life)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// bubble runs a case in virtual time.
-func bubble(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harness) {
+// inBubble runs a case in virtual time.
+func inBubble(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harness) {
 	return func(t *testing.T, newHarness func(t *testing.T) Harness) {
 		synctest.Test(t, func(t *testing.T) { f(t, newHarness(t)) })
 	}
@@ -28,7 +28,7 @@ func testFullMessages(t *testing.T, h Harness) {
 	}
 	s.publish(3)
 	full()
-	s.is(0, 3, 3)
+	s.checkLife(0, 3, 3)
 	s.discard(life, 1)
 	s.publish(4)
 	full()
@@ -72,8 +72,8 @@ type result struct {
 	err  error
 }
 
-// later appends in a new goroutine, and returns once the Append waits or has ended.
-func (s store) later(ctx context.Context, name string, size int, done chan<- result) {
+// appendAsync appends in a new goroutine, and returns once the Append waits or has ended.
+func (s store) appendAsync(ctx context.Context, name string, size int, done chan<- result) {
 	go func() {
 		seq, err := s.Append(ctx, &pubstore.Message{Topic: name, Body: make([]byte, size)})
 		done <- result{name, seq, err}
@@ -81,7 +81,7 @@ func (s store) later(ctx context.Context, name string, size int, done chan<- res
 	synctest.Wait()
 }
 
-func (s store) waits(done <-chan result) {
+func (s store) checkWaiting(done <-chan result) {
 	s.t.Helper()
 	synctest.Wait()
 	select {
@@ -95,26 +95,26 @@ func testWaitForDiscard(t *testing.T, h Harness) {
 	s := open(t, h, Options{MaxMessages: 2})
 	life, done := s.life().ID, make(chan result)
 	s.publish(2)
-	s.later(t.Context(), "w", 0, done)
-	s.waits(done)
+	s.appendAsync(t.Context(), "w", 0, done)
+	s.checkWaiting(done)
 	s.discard(life, 1)
 	if r := <-done; r.seq != 3 || r.err != nil {
 		t.Fatalf("Append after the wait = %d, %v", r.seq, r.err)
 	}
-	s.is(1, 3, 2)
+	s.checkLife(1, 3, 2)
 }
 
 func testWaitForReject(t *testing.T, h Harness) {
 	s := open(t, h, Options{MaxMessages: 3})
 	life, done := s.life().ID, make(chan result)
 	s.publish(3)
-	s.later(t.Context(), "w", 0, done)
-	s.waits(done)
+	s.appendAsync(t.Context(), "w", 0, done)
+	s.checkWaiting(done)
 	s.reject(life, 2)
 	if r := <-done; r.seq != 4 || r.err != nil {
 		t.Fatalf("Append after the wait = %d, %v", r.seq, r.err)
 	}
-	s.is(0, 4, 3)
+	s.checkLife(0, 4, 3)
 }
 
 func testWaitCancelled(t *testing.T, h Harness) {
@@ -122,11 +122,11 @@ func testWaitCancelled(t *testing.T, h Harness) {
 	life, done := s.life().ID, make(chan result)
 	s.publish(1)
 	ctx, cancel := context.WithCancel(t.Context())
-	s.later(ctx, "a", 0, done)
+	s.appendAsync(ctx, "a", 0, done)
 	timeout, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
-	s.later(timeout, "b", 0, done)
-	s.later(t.Context(), "c", 0, done)
+	s.appendAsync(timeout, "b", 0, done)
+	s.appendAsync(t.Context(), "c", 0, done)
 	cancel()
 	if r := <-done; r.name != "a" || !errors.Is(r.err, context.Canceled) {
 		t.Fatalf("the first to end is %+v, want a, cancelled", r)
@@ -134,13 +134,13 @@ func testWaitCancelled(t *testing.T, h Harness) {
 	if r := <-done; r.name != "b" || !errors.Is(r.err, context.DeadlineExceeded) {
 		t.Fatalf("the next to end is %+v, want b, too late", r)
 	}
-	s.waits(done)
-	s.is(0, 1, 1)
+	s.checkWaiting(done)
+	s.checkLife(0, 1, 1)
 	s.discard(life, 1)
 	if r := <-done; r.name != "c" || r.seq != 2 || r.err != nil {
 		t.Fatalf("the last to end is %+v, want c as 2", r)
 	}
-	s.is(1, 2, 1)
+	s.checkLife(1, 2, 1)
 }
 
 func testWaitClosed(t *testing.T, h Harness) {
@@ -148,9 +148,9 @@ func testWaitClosed(t *testing.T, h Harness) {
 	done := make(chan result)
 	s.publish(1)
 	for range 3 {
-		s.later(t.Context(), "w", 0, done)
+		s.appendAsync(t.Context(), "w", 0, done)
 	}
-	s.waits(done)
+	s.checkWaiting(done)
 	s.close()
 	for range 3 {
 		if r := <-done; !errors.Is(r.err, pubstore.ErrClosed) {
@@ -170,11 +170,11 @@ func testWaitInOrder(t *testing.T, h Harness) {
 	}
 	fill()
 	fill()
-	s.later(t.Context(), "large", 700, done)
-	s.later(t.Context(), "small", 10, done)
-	s.later(t.Context(), "small too", 10, done)
+	s.appendAsync(t.Context(), "large", 700, done)
+	s.appendAsync(t.Context(), "small", 10, done)
+	s.appendAsync(t.Context(), "small too", 10, done)
 	s.discard(life, 1) // makes room for the small ones only, but they wait behind the large one
-	s.waits(done)
+	s.checkWaiting(done)
 	s.discard(life, 2)
 	seqs := map[string]uint64{}
 	for range 3 {
@@ -223,7 +223,7 @@ func testWaitMany(t *testing.T, h Harness) {
 			t.Fatal(r.err)
 		}
 	}
-	s.is(goroutines*each, goroutines*each, 0)
+	s.checkLife(goroutines*each, goroutines*each, 0)
 }
 
 func testAge(t *testing.T, h Harness) {

@@ -17,42 +17,42 @@ import (
 // client sends the messages again that it acknowledged.
 func (i *Instance) DelayAcks(d time.Duration) { i.taps.delay.Store(int64(max(d, 0))) }
 
-// A late writes the server's output to a connection. It delays the persisted acks
+// A ackDelayer writes the server's output to a connection. It delays the persisted acks
 // of publishers.
-type late struct {
-	conn  net.Conn
-	timer *time.Timer // calls release
-	beats atomic.Bool // the client has asked for heartbeats
+type ackDelayer struct {
+	conn       net.Conn
+	timer      *time.Timer // calls release
+	heartbeats atomic.Bool // the client has asked for heartbeats
 
-	mu       sync.Mutex // held while writing: there is one writer at a time
-	frame    framer     // guarded by mu, like the rest
-	rest     []byte     // first part of a frame that is not complete yet
-	held     []heldAck  // in order
-	loggedOn bool       // the logon ack has been sent
+	mu       sync.Mutex   // held while writing: there is one writer at a time
+	frame    framer       // guarded by mu, like the rest
+	partial  []byte       // first part of a frame that is not complete yet
+	delayed  []delayedAck // in order
+	loggedOn bool         // the logon ack has been sent
 }
 
-// A heldAck is a frame that leaves when it is due and all frames before it have left.
-type heldAck struct {
+// A delayedAck is a frame that leaves when it is due and all frames before it have left.
+type delayedAck struct {
 	due   time.Time
 	frame []byte
 }
 
-func (l *late) init(conn net.Conn) {
+func (l *ackDelayer) init(conn net.Conn) {
 	l.conn = conn
 	l.timer = time.AfterFunc(time.Hour, l.release)
 	l.timer.Stop()
 }
 
 // write sends p, except the acks in it that are held back.
-func (l *late) write(p []byte, delay time.Duration) (int, error) {
+func (l *ackDelayer) write(p []byte, delay time.Duration) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.loggedOn && delay == 0 && len(l.held) == 0 && len(l.rest) == 0 {
-		l.frame.pass(p)
+	if l.loggedOn && delay == 0 && len(l.delayed) == 0 && len(l.partial) == 0 {
+		l.frame.skip(p)
 		return l.conn.Write(p)
 	}
-	out := l.sortLocked(p, delay)
-	if len(out) == 0 && l.beats.Load() {
+	out := l.splitLocked(p, delay)
+	if len(out) == 0 && l.heartbeats.Load() {
 		out = (&wire.HeartbeatCommand{}).AppendTo(nil) // a sign of life, as the ack would have been
 	}
 	if len(out) > 0 {
@@ -63,20 +63,20 @@ func (l *late) write(p []byte, delay time.Duration) (int, error) {
 	return len(p), nil
 }
 
-// sortLocked holds back the acks in p and returns the rest.
-func (l *late) sortLocked(p []byte, delay time.Duration) []byte {
-	p = append(l.rest, p...)
-	l.rest = nil
+// splitLocked holds back the acks in p and returns the rest.
+func (l *ackDelayer) splitLocked(p []byte, delay time.Duration) []byte {
+	p = append(l.partial, p...)
+	l.partial = nil
 	out := make([]byte, 0, len(p))
 	for len(p) > 0 {
 		was := l.frame
 		n, whole := l.frame.next(p)
 		if !whole && was.isBetween() {
-			l.frame, l.rest = was, p
+			l.frame, l.partial = was, p
 			break
 		}
-		if whole && l.waitsLocked(p[:n], delay) {
-			l.holdLocked(p[:n], delay)
+		if whole && l.isDelayedLocked(p[:n], delay) {
+			l.delayLocked(p[:n], delay)
 		} else {
 			out = append(out, p[:n]...)
 		}
@@ -85,39 +85,39 @@ func (l *late) sortLocked(p []byte, delay time.Duration) []byte {
 	return out
 }
 
-// waitsLocked reports whether a frame is an ack to be held back. Acks before the
+// isDelayedLocked reports whether a frame is an ack to be held back. Acks before the
 // logon ack are not held back: they are part of the answer to the logon (R14).
-func (l *late) waitsLocked(frame []byte, delay time.Duration) bool {
-	if l.loggedOn && delay == 0 && len(l.held) == 0 {
+func (l *ackDelayer) isDelayedLocked(frame []byte, delay time.Duration) bool {
+	if l.loggedOn && delay == 0 && len(l.delayed) == 0 {
 		return false
 	}
 	var m wire.Message
-	if wire.Parse(frame[prefix:], &m) != nil || m.Command != wire.Ack {
+	if wire.Parse(frame[lengthBytes:], &m) != nil || m.Command != wire.Ack {
 		return false
 	}
 	if !l.loggedOn {
 		l.loggedOn = m.ClientName != nil
 		return false
 	}
-	return m.Acks&wire.AckPersisted != 0 && m.SubID == nil && (delay > 0 || len(l.held) > 0)
+	return m.Acks&wire.AckPersisted != 0 && m.SubID == nil && (delay > 0 || len(l.delayed) > 0)
 }
 
-// holdLocked holds an ack back, behind the acks that are held back already.
-func (l *late) holdLocked(frame []byte, delay time.Duration) {
-	l.held = append(l.held, heldAck{time.Now().Add(delay), frame})
-	if len(l.held) == 1 {
+// delayLocked holds an ack back, behind the acks that are held back already.
+func (l *ackDelayer) delayLocked(frame []byte, delay time.Duration) {
+	l.delayed = append(l.delayed, delayedAck{time.Now().Add(delay), frame})
+	if len(l.delayed) == 1 {
 		l.timer.Reset(delay)
 	}
 }
 
 // release sends the acks that are due, up to the first that is not.
-func (l *late) release() {
+func (l *ackDelayer) release() {
 	const deadline = 10 * time.Second // the deadline that the server set may have passed
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []byte
-	for now := time.Now(); len(l.held) > 0 && !l.held[0].due.After(now); l.held = l.held[1:] {
-		out = append(out, l.held[0].frame...)
+	for now := time.Now(); len(l.delayed) > 0 && !l.delayed[0].due.After(now); l.delayed = l.delayed[1:] {
+		out = append(out, l.delayed[0].frame...)
 	}
 	if len(out) > 0 {
 		err := l.conn.SetWriteDeadline(time.Now().Add(deadline))
@@ -125,44 +125,44 @@ func (l *late) release() {
 			_, err = l.conn.Write(out)
 		}
 		if err != nil {
-			l.held = nil // the connection has ended
+			l.delayed = nil // the connection has ended
 		}
 	}
-	if len(l.held) > 0 {
-		l.timer.Reset(time.Until(l.held[0].due))
+	if len(l.delayed) > 0 {
+		l.timer.Reset(time.Until(l.delayed[0].due))
 	}
 }
 
-const prefix = 4 // bytes of a frame's length
+const lengthBytes = 4 // bytes of a frame's length
 
 // A framer tracks where frames begin in a stream that is written in pieces.
 type framer struct {
-	head [prefix]byte
-	have int    // bytes in head so far
-	left uint32 // missing bytes of the frame whose head is complete
+	head      [lengthBytes]byte
+	headBytes int    // bytes in head so far
+	missing   uint32 // missing bytes of the frame whose head is complete
 }
 
 // isBetween reports whether a frame begins here.
-func (f *framer) isBetween() bool { return f.have == 0 && f.left == 0 }
+func (f *framer) isBetween() bool { return f.headBytes == 0 && f.missing == 0 }
 
 // next returns the number of bytes of p that belong to the current or the next
 // frame, and whether these bytes are the whole frame.
 func (f *framer) next(p []byte) (n int, whole bool) {
 	begins := f.isBetween()
-	if f.left == 0 {
-		n = copy(f.head[f.have:], p)
-		if f.have += n; f.have < prefix {
+	if f.missing == 0 {
+		n = copy(f.head[f.headBytes:], p)
+		if f.headBytes += n; f.headBytes < lengthBytes {
 			return n, false
 		}
-		f.have, f.left = 0, binary.BigEndian.Uint32(f.head[:])
+		f.headBytes, f.missing = 0, binary.BigEndian.Uint32(f.head[:])
 	}
-	body := uint32(min(uint64(f.left), uint64(len(p)-n)))
-	f.left -= body
-	return n + int(body), begins && f.left == 0
+	body := uint32(min(uint64(f.missing), uint64(len(p)-n)))
+	f.missing -= body
+	return n + int(body), begins && f.missing == 0
 }
 
-// pass advances past p.
-func (f *framer) pass(p []byte) {
+// skip advances past p.
+func (f *framer) skip(p []byte) {
 	for len(p) > 0 {
 		n, _ := f.next(p)
 		p = p[n:]

@@ -85,7 +85,7 @@ func TestDelayedAcksAreNoSilence(t *testing.T) {
 			time.Sleep(time.Second / 10)
 		}
 		a.flushes(9*time.Second, 11*time.Second)
-		if n := a.Stats().Connects; n != 1 {
+		if n := a.Stats().Logons; n != 1 {
 			t.Errorf("connected %d times", n)
 		}
 	})
@@ -95,7 +95,7 @@ func TestDelayedAcksAreNoSilence(t *testing.T) {
 func TestDelayedAcksKeepTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
-		i.Intercept(orders(map[string]servertest.Verdict{"2": servertest.Reject("no")}))
+		i.Intercept(orders(map[string]servertest.Action{"2": servertest.Reject("no")}))
 		a := start(t, i.Client("app"))
 		a.told(atA)
 		i.DelayAcks(10 * time.Second)

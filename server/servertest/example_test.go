@@ -37,8 +37,8 @@ func Example() {
 	}
 	next := 0
 	for m, err := range sub.Messages(ctx) {
-		if err != nil || string(m.Data) != fmt.Sprint(next) {
-			log.Fatalf("got %s (%v), want order %d", m.Data, err, next)
+		if err != nil || string(m.Body) != fmt.Sprint(next) {
+			log.Fatalf("got %s (%v), want order %d", m.Body, err, next)
 		}
 		if next++; next == orders {
 			break

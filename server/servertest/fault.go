@@ -1,20 +1,20 @@
 package servertest
 
-// Stop freezes the instance as SIGSTOP does: its connections stay open, new
+// Freeze freezes the instance as SIGSTOP does: its connections stay open, new
 // connections are accepted, and nothing answers. Its own clocks go on. The freeze
 // lasts until Cont or until the instance ends. Not for Real.
-func (i *Instance) Stop() {
+func (i *Instance) Freeze() {
 	i.t.Helper()
-	i.inMemory("Stop")
-	i.mustRun("Stop")
+	i.requireInMemory("Stop")
+	i.requireRunning("Stop")
 	i.net.Pause(i.cfg.Name)
 }
 
-// Cont thaws the instance after Stop. Everything that was sent to it meanwhile
+// Thaw thaws the instance after Stop. Everything that was sent to it meanwhile
 // arrives. Not for Real.
-func (i *Instance) Cont() {
+func (i *Instance) Thaw() {
 	i.t.Helper()
-	i.inMemory("Cont")
+	i.requireInMemory("Cont")
 	i.net.Resume(i.cfg.Name)
 }
 
@@ -23,7 +23,7 @@ func (i *Instance) Cont() {
 // cut survives restarts and lasts until HealClients. Not for Real.
 func (i *Instance) CutClients() {
 	i.t.Helper()
-	i.inMemory("CutClients")
+	i.requireInMemory("CutClients")
 	i.net.Cut(clients, i.cfg.Name)
 }
 
@@ -31,15 +31,15 @@ func (i *Instance) CutClients() {
 // connection was given up. Not for Real.
 func (i *Instance) HealClients() {
 	i.t.Helper()
-	i.inMemory("HealClients")
+	i.requireInMemory("HealClients")
 	i.net.Heal(clients, i.cfg.Name)
 }
 
-// DropClients resets all current connections of clients to the instance. Bytes
+// ResetClients resets all current connections of clients to the instance. Bytes
 // in transit are lost. Clients can connect again at once. Not for Real.
-func (i *Instance) DropClients() {
+func (i *Instance) ResetClients() {
 	i.t.Helper()
-	i.inMemory("DropClients")
+	i.requireInMemory("DropClients")
 	i.net.Reset(clients, i.cfg.Name)
 }
 
@@ -50,6 +50,6 @@ func (i *Instance) DropClients() {
 // disk fails once: Restart finds it as it was. Not for Real.
 func (i *Instance) FailDisk(err error) {
 	i.t.Helper()
-	i.inMemory("FailDisk")
+	i.requireInMemory("FailDisk")
 	i.disk.FailNth(1, err)
 }

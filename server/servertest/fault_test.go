@@ -71,7 +71,7 @@ func TestPowerCut(t *testing.T) {
 				a := start(t, i.Client("app"))
 				a.publish(1, 2)
 				a.flushes(0, time.Second)
-				i.Disk().SyncDelay(time.Minute)
+				i.Disk().SetSyncDelay(time.Minute)
 				a.publish(3, 3)
 				time.Sleep(time.Second)
 				holds(t, i, "1", "2", "3")
@@ -93,7 +93,7 @@ func TestWipe(t *testing.T) {
 		a.flushes(0, time.Second)
 		pair.A.Wipe() // kills it first
 		holds(t, pair.A)
-		if have := pair.A.Have(pair.Publisher("app")); have != 0 {
+		if have := pair.A.Have(pair.PublisherID("app")); have != 0 {
 			t.Errorf("a wiped disk has %d", have)
 		}
 		pair.A.Restart()
@@ -143,7 +143,7 @@ func TestStopAndCont(t *testing.T) {
 		a := start(t, pair.Client("app"))
 		a.told(atA)
 		began := time.Now()
-		pair.A.Stop()
+		pair.A.Freeze()
 		a.publish(1, 1)
 		a.told(atB)
 		if took := time.Since(began).Round(time.Second / 2); took < 2*time.Second || took > 3*time.Second {
@@ -156,22 +156,22 @@ func TestStopAndCont(t *testing.T) {
 			nc.Close()
 		}
 		holds(t, pair.A)
-		pair.A.Cont()
+		pair.A.Thaw()
 		a.flushes(0, time.Minute)
 		pair.AwaitConverged()
 		holds(t, pair.A, "1")
-		pair.B.Stop()
+		pair.B.Freeze()
 		pair.B.Restart() // the end of a process thaws it
 		pair.B.AwaitReady()
 		for _, end := range []func(){pair.B.Kill, pair.B.PowerCut} {
-			pair.B.Stop()
+			pair.B.Freeze()
 			end()
 			pair.B.Restart()
 			pair.AwaitReady()
 		}
 		a.publish(2, 2)
 		a.flushes(0, time.Minute)
-		pair.A.Stop() // the end of the test thaws it, too
+		pair.A.Freeze() // the end of the test thaws it, too
 	})
 }
 
@@ -208,7 +208,7 @@ func TestDropClients(t *testing.T) {
 		a := start(t, i.Client("app"))
 		a.told(atA)
 		began := time.Now()
-		i.DropClients()
+		i.ResetClients()
 		a.told(atA)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("connected again after %v", took)
@@ -283,15 +283,15 @@ func TestReal(t *testing.T) {
 	for name, call := range map[string]func(*servertest.Pair){
 		"PowerCut":    func(p *servertest.Pair) { p.A.PowerCut() },
 		"FailDisk":    func(p *servertest.Pair) { p.A.FailDisk(syscall.EIO) },
-		"Stop":        func(p *servertest.Pair) { p.A.Stop() },
-		"Cont":        func(p *servertest.Pair) { p.A.Cont() },
+		"Stop":        func(p *servertest.Pair) { p.A.Freeze() },
+		"Cont":        func(p *servertest.Pair) { p.A.Thaw() },
 		"CutClients":  func(p *servertest.Pair) { p.A.CutClients() },
 		"HealClients": func(p *servertest.Pair) { p.A.HealClients() },
-		"DropClients": func(p *servertest.Pair) { p.A.DropClients() },
+		"DropClients": func(p *servertest.Pair) { p.A.ResetClients() },
 		"Partition":   (*servertest.Pair).Partition,
 		"Heal":        (*servertest.Pair).Heal,
 	} {
-		text := fails(t, func(ft servertest.T) { call(servertest.NewPair(ft, servertest.Real(), servertest.Stopped())) })
+		text := fails(t, func(ft servertest.T) { call(servertest.NewPair(ft, servertest.Real(), servertest.Unstarted())) })
 		if want := "servertest: " + name + " needs the network and disk in memory"; !strings.HasPrefix(text, want) {
 			t.Errorf("%s: %q", name, text)
 		}
@@ -306,10 +306,10 @@ func TestMisuse(t *testing.T) {
 		want string
 	}{
 		{"ready without a start", func(i *servertest.Instance) { i.AwaitReady() }, "a is not running: Restart starts it"},
-		{"freeze without a start", func(i *servertest.Instance) { i.Stop() }, "Stop: a is not running: Restart starts it"},
+		{"freeze without a start", func(i *servertest.Instance) { i.Freeze() }, "Stop: a is not running: Restart starts it"},
 		{"the end of what was killed", func(i *servertest.Instance) { i.Restart(); i.Kill(); _ = i.AwaitEnd() }, "AwaitEnd: a is not running: it was ended by the test"},
 		{"an end that does not come", func(i *servertest.Instance) { i.Restart(); _ = i.AwaitEnd() }, "a still runs after 1m0s"},
-		{"nobody's name", func(i *servertest.Instance) { i.Publisher("app") }, `no client named "app" has logged on as a publisher; those that have: []`},
+		{"nobody's name", func(i *servertest.Instance) { i.PublisherID("app") }, `no client named "app" has logged on as a publisher; those that have: []`},
 		{"a bad configuration", func(i *servertest.Instance) {
 			i.Configure(func(cfg *server.Config) { cfg.Log.Topics = []string{"("} })
 			i.Restart()
@@ -317,7 +317,7 @@ func TestMisuse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				text := fails(t, func(ft servertest.T) { tt.call(servertest.New(ft, servertest.Stopped())) })
+				text := fails(t, func(ft servertest.T) { tt.call(servertest.New(ft, servertest.Unstarted())) })
 				if !strings.Contains(text, tt.want) {
 					t.Errorf("failed with %q, want %q", text, tt.want)
 				}

@@ -86,7 +86,7 @@ func (a *app) flushes(least, most time.Duration) {
 // waits fails the test unless messages are still not safe after d.
 func (a *app) waits(d time.Duration) {
 	a.t.Helper()
-	var unsettled *client.UnsettledError
+	var unsettled *client.PendingError
 	if err := a.FlushSafe(within(a.t, d)); !errors.As(err, &unsettled) {
 		a.t.Fatalf("flush says %v, want messages on their way", err)
 	}
@@ -100,8 +100,8 @@ func (a *app) receives(from, to int) {
 		a.t.Fatal(err)
 	}
 	for m, err := range sub.Messages(within(a.t, time.Minute)) {
-		if err != nil || string(m.Data) != fmt.Sprint(from) {
-			a.t.Fatalf("got %s (%v), want %d", m.Data, err, from)
+		if err != nil || string(m.Body) != fmt.Sprint(from) {
+			a.t.Fatalf("got %s (%v), want %d", m.Body, err, from)
 		}
 		if from++; from > to {
 			return

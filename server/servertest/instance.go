@@ -24,7 +24,7 @@ type Instance struct {
 	*world
 	cfg  server.Config
 	disk *memfs.FS      // nil: Real
-	s    *server.Server // nil: not started, or ended by the test
+	srv  *server.Server // nil: not started, or ended by the test
 	taps taps
 }
 
@@ -33,7 +33,7 @@ type Instance struct {
 func New(t T, opts ...Option) *Instance {
 	t.Helper()
 	i := newInstance(newWorld(t, opts), "a")
-	if i.o.start {
+	if i.opts.start {
 		i.Restart()
 		i.AwaitReady()
 	}
@@ -43,7 +43,7 @@ func New(t T, opts ...Option) *Instance {
 func newInstance(w *world, name string) *Instance {
 	i := &Instance{world: w}
 	i.cfg = server.Config{Name: name, Data: "data", Logger: w.log}
-	if w.o.real {
+	if w.opts.real {
 		i.cfg.Data = filepath.Join(w.t.TempDir(), name)
 		i.cfg.Clients.Listen = heldport.ForTest(w.t)
 	} else {
@@ -59,7 +59,7 @@ func (i *Instance) Name() string { return i.cfg.Name }
 
 // Server returns the running server, for methods that this package does not offer,
 // such as Status. It returns nil if the instance is not running.
-func (i *Instance) Server() *server.Server { return i.s }
+func (i *Instance) Server() *server.Server { return i.srv }
 
 // Disk returns the disk in memory, nil with Real. PowerCut, Kill and Wipe replace
 // it. Disk is for this module's own tests, since its type is internal; other tests
@@ -94,25 +94,25 @@ const clients = "client"
 
 // isRunning reports whether the server runs. A server that has ended by itself does not.
 func (i *Instance) isRunning() bool {
-	if i.s == nil {
+	if i.srv == nil {
 		return false
 	}
 	select {
-	case <-i.s.Done():
+	case <-i.srv.Done():
 		return false
 	default:
 		return true
 	}
 }
 
-// mustRun fails the test if the server does not run.
-func (i *Instance) mustRun(what string) {
+// requireRunning fails the test if the server does not run.
+func (i *Instance) requireRunning(what string) {
 	i.t.Helper()
 	switch {
-	case i.s == nil:
+	case i.srv == nil:
 		i.t.Fatalf("servertest: %s: %s is not running: Restart starts it", what, i.cfg.Name)
 	case !i.isRunning():
-		i.t.Fatalf("servertest: %s: %s has ended by itself: %v", what, i.cfg.Name, i.s.Err())
+		i.t.Fatalf("servertest: %s: %s has ended by itself: %v", what, i.cfg.Name, i.srv.Err())
 	}
 }
 
@@ -124,12 +124,12 @@ func (i *Instance) Start() error {
 		return errors.New("servertest: " + i.cfg.Name + " is running already")
 	}
 	cfg := i.config()
-	cfg.Listen = i.tapped(cfg)
+	cfg.Listen = i.listenFunc(cfg)
 	s, err := server.Start(cfg)
 	if err != nil {
 		return err
 	}
-	i.s = s
+	i.srv = s
 	if addr := s.Addr().String(); i.cfg.Clients.Listen != addr {
 		i.cfg.Clients.Listen = addr // a free port stays the same over restarts
 	}
@@ -147,7 +147,7 @@ func (i *Instance) config() server.Config {
 	if cfg.Listen == nil {
 		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
-	for _, change := range i.o.configure {
+	for _, change := range i.opts.configure {
 		change(&cfg)
 	}
 	return cfg
@@ -169,13 +169,13 @@ func (i *Instance) Restart() {
 // AwaitReady waits until the instance serves clients, for a minute at most.
 func (i *Instance) AwaitReady() {
 	i.t.Helper()
-	i.mustRun("AwaitReady")
+	i.requireRunning("AwaitReady")
 	select {
-	case <-i.s.Ready():
-	case <-i.s.Done():
-		i.t.Fatalf("servertest: %s has ended by itself: %v", i.cfg.Name, i.s.Err())
-	case <-time.After(patience):
-		i.t.Fatalf("servertest: %s is not ready after %v", i.cfg.Name, patience)
+	case <-i.srv.Ready():
+	case <-i.srv.Done():
+		i.t.Fatalf("servertest: %s has ended by itself: %v", i.cfg.Name, i.srv.Err())
+	case <-time.After(awaitTimeout):
+		i.t.Fatalf("servertest: %s is not ready after %v", i.cfg.Name, awaitTimeout)
 	}
 }
 
@@ -184,54 +184,54 @@ func (i *Instance) AwaitReady() {
 // instance again.
 func (i *Instance) AwaitEnd() error {
 	i.t.Helper()
-	if i.s == nil {
+	if i.srv == nil {
 		i.t.Fatalf("servertest: AwaitEnd: %s is not running: it was ended by the test, not by itself", i.cfg.Name)
 		return nil
 	}
 	select {
-	case <-i.s.Done():
-	case <-time.After(patience):
-		i.t.Fatalf("servertest: %s still runs after %v", i.cfg.Name, patience)
+	case <-i.srv.Done():
+	case <-time.After(awaitTimeout):
+		i.t.Fatalf("servertest: %s still runs after %v", i.cfg.Name, awaitTimeout)
 	}
-	return i.s.Err()
+	return i.srv.Err()
 }
 
 // Close stops the instance cleanly: it writes its journal to disk and ends the
 // connections of its clients. If the instance is not running, Close does nothing.
 func (i *Instance) Close() {
-	if i.s == nil {
+	if i.srv == nil {
 		return
 	}
 	if i.net != nil {
 		i.net.Resume(i.cfg.Name)
 	}
-	i.s.Close()
-	i.s = nil
+	i.srv.Close()
+	i.srv = nil
 }
 
 // Kill ends the instance as kill -9 would. Everything that it wrote is still on its
 // disk, synced or not. If the instance is not running, Kill does nothing.
-func (i *Instance) Kill() { i.die(memfs.KeepAll) }
+func (i *Instance) Kill() { i.crash(memfs.KeepAll) }
 
 // PowerCut ends the instance as a power failure of its machine would: data that was
 // not synced to its disk is lost. It loses such data also if the instance is not
 // running. Not for Real.
 func (i *Instance) PowerCut() {
 	i.t.Helper()
-	i.inMemory("PowerCut")
-	i.die(memfs.Durable)
+	i.requireInMemory("PowerCut")
+	i.crash(memfs.Durable)
 }
 
-// die ends the process. The mode decides which data stays on its disk.
-func (i *Instance) die(mode memfs.Mode) {
+// crash ends the process. The mode decides which data stays on its disk.
+func (i *Instance) crash(mode memfs.Mode) {
 	image := i.disk
 	if i.net != nil {
 		i.net.Kill(i.cfg.Name)
 		image = i.disk.Crash(mode)
 	}
-	if i.s != nil {
-		testdoor.Inside(i.s).Kill()
-		i.s = nil
+	if i.srv != nil {
+		testdoor.Inside(i.srv).Kill()
+		i.srv = nil
 	}
 	i.disk = image
 }

@@ -28,17 +28,17 @@ type Command struct {
 	Body      []byte
 }
 
-// A Verdict decides what the server does with a command: [Pass], [Drop],
+// A Action decides what the server does with a command: [Pass], [Drop],
 // [Disconnect] or [Reject].
-type Verdict struct {
-	kind   verdict
+type Action struct {
+	kind   actionKind
 	reason string
 }
 
-type verdict uint8
+type actionKind uint8
 
 const (
-	pass verdict = iota
+	pass actionKind = iota
 	drop
 	disconnect
 	reject
@@ -46,15 +46,15 @@ const (
 
 var (
 	// Pass lets the server execute the command.
-	Pass = Verdict{kind: pass}
+	Pass = Action{kind: pass}
 	// Drop swallows the command: the server does not see it, and the client
 	// gets no answer. After a dropped publish, a publish with a later sequence
 	// is a hole for the server. It then ends the connection, and the client
 	// sends both again.
-	Drop = Verdict{kind: drop}
+	Drop = Action{kind: drop}
 	// Disconnect ends the connection before the server sees the command.
 	// Output that the server has not sent yet is dropped.
-	Disconnect = Verdict{kind: disconnect}
+	Disconnect = Action{kind: disconnect}
 )
 
 // Reject makes the server refuse the command with the given reason, as it refuses a
@@ -69,8 +69,8 @@ var (
 // instances of a pair must reject the same commands, as servers with the same
 // configuration do (R14); [Pair.Intercept] sets one function for both. Otherwise
 // one may accept a message that the other has refused, and their journals differ.
-func Reject(reason string) Verdict {
-	return Verdict{reject, cmp.Or(reason, "rejected by the test")}
+func Reject(reason string) Action {
+	return Action{reject, cmp.Or(reason, "rejected by the test")}
 }
 
 // Intercept calls f for each command that clients send to the instance, before the
@@ -84,7 +84,7 @@ func Reject(reason string) Verdict {
 // instance: Close and Kill wait for f. To kill an instance at a certain command,
 // let f signal the goroutine of the test, which calls Kill, and return Drop for
 // that command and all later ones.
-func (i *Instance) Intercept(f func(Command) Verdict) {
+func (i *Instance) Intercept(f func(Command) Action) {
 	if f == nil {
 		i.taps.intercept.Store(nil)
 		return
@@ -94,13 +94,13 @@ func (i *Instance) Intercept(f func(Command) Verdict) {
 
 // taps are the settings of Intercept and DelayAcks. Safe for concurrent use.
 type taps struct {
-	intercept atomic.Pointer[func(Command) Verdict] // nil: no interception
-	delay     atomic.Int64                          // of acks, a time.Duration
+	intercept atomic.Pointer[func(Command) Action] // nil: no interception
+	delay     atomic.Int64                         // of acks, a time.Duration
 }
 
-// tapped returns the Listen function for the server. It listens as cfg does; the
+// listenFunc returns the Listen function for the server. It listens as cfg does; the
 // connections that clients open have taps.
-func (i *Instance) tapped(cfg server.Config) func(address string) (net.Listener, error) {
+func (i *Instance) listenFunc(cfg server.Config) func(address string) (net.Listener, error) {
 	return func(address string) (net.Listener, error) {
 		l, err := cfg.Listen(address)
 		if err != nil || address != cfg.Clients.Listen {
@@ -128,7 +128,7 @@ type conn struct {
 	net.Conn
 	taps       *taps
 	publishers *publishers
-	acks       late
+	acks       ackDelayer
 
 	// Used by the goroutine that reads the connection only.
 	client    string
@@ -147,10 +147,10 @@ var errDisconnect = errors.New("disconnected by the test, with Intercept")
 func (c *conn) Intercept(m *wire.Message) (swallow bool, refuse string, err error) {
 	if m.Command == wire.Logon {
 		c.client = string(m.ClientName)
-		c.publisher = c.publishers.loggedOn(m)
+		c.publisher = c.publishers.addLogon(m)
 	}
 	if m.Command == wire.Heartbeat {
-		c.acks.beats.Store(true)
+		c.acks.heartbeats.Store(true)
 	}
 	f := c.taps.intercept.Load()
 	if f == nil {

@@ -14,9 +14,9 @@ import (
 
 // orders returns a function for Intercept. It gives publishes a verdict by their body,
 // each verdict once, and passes all other commands.
-func orders(verdicts map[string]servertest.Verdict) func(servertest.Command) servertest.Verdict {
+func orders(verdicts map[string]servertest.Action) func(servertest.Command) servertest.Action {
 	var mu sync.Mutex
-	return func(c servertest.Command) servertest.Verdict {
+	return func(c servertest.Command) servertest.Action {
 		mu.Lock()
 		defer mu.Unlock()
 		v, ok := verdicts[string(c.Body)]
@@ -33,7 +33,7 @@ func TestInterceptSees(t *testing.T) {
 		i := servertest.New(t)
 		seen := make(map[string]servertest.Command)
 		var mu sync.Mutex
-		i.Intercept(func(c servertest.Command) servertest.Verdict {
+		i.Intercept(func(c servertest.Command) servertest.Action {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[c.Name] = c
@@ -49,7 +49,7 @@ func TestInterceptSees(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		p := seen["publish"]
-		if p.Client != "app" || p.Publisher != i.Publisher("app") || p.Topic != "orders" || p.Sequence != 2 || string(p.Body) != "2" {
+		if p.Client != "app" || p.Publisher != i.PublisherID("app") || p.Topic != "orders" || p.Sequence != 2 || string(p.Body) != "2" {
 			t.Errorf("publish: %+v", p)
 		}
 		s := seen["subscribe"]
@@ -67,7 +67,7 @@ func TestInterceptSees(t *testing.T) {
 func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
-		pair.Intercept(orders(map[string]servertest.Verdict{"2": servertest.Drop}))
+		pair.Intercept(orders(map[string]servertest.Action{"2": servertest.Drop}))
 		a := start(t, pair.Client("app"))
 		a.told(atA)
 		a.publish(1, 2)
@@ -78,7 +78,7 @@ func TestDrop(t *testing.T) {
 		holds(t, pair.A, "1", "2", "3")
 		pair.AwaitConverged()
 
-		pair.Intercept(func(c servertest.Command) servertest.Verdict {
+		pair.Intercept(func(c servertest.Command) servertest.Action {
 			if c.Name == "subscribe" {
 				return servertest.Drop
 			}
@@ -93,7 +93,7 @@ func TestDrop(t *testing.T) {
 func TestDropOfALogon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
-		pair.A.Intercept(func(servertest.Command) servertest.Verdict { return servertest.Drop })
+		pair.A.Intercept(func(servertest.Command) servertest.Action { return servertest.Drop })
 		began := time.Now()
 		a := start(t, pair.Client("app"))
 		a.told(atB)
@@ -106,7 +106,7 @@ func TestDropOfALogon(t *testing.T) {
 func TestDisconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
-		pair.Intercept(orders(map[string]servertest.Verdict{"5": servertest.Disconnect}))
+		pair.Intercept(orders(map[string]servertest.Action{"5": servertest.Disconnect}))
 		a := start(t, pair.Client("app"))
 		a.told(atA)
 		a.publish(1, 4)
@@ -124,7 +124,7 @@ func TestDisconnect(t *testing.T) {
 func TestRejectOfAPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
-		pair.Intercept(orders(map[string]servertest.Verdict{"2": servertest.Reject("not today"), "4": servertest.Reject("")}))
+		pair.Intercept(orders(map[string]servertest.Action{"2": servertest.Reject("not today"), "4": servertest.Reject("")}))
 		a := start(t, pair.Client("app"))
 		a.told(atA)
 		a.publish(1, 5)
@@ -139,14 +139,14 @@ func TestRejectOfAPublish(t *testing.T) {
 		a.publish(6, 6)
 		pair.A.Restart()
 		a.flushes(0, time.Minute)
-		if have := pair.B.Have(pair.Publisher("app")); have != 6 {
+		if have := pair.B.Have(pair.PublisherID("app")); have != 6 {
 			t.Errorf("b has %d", have)
 		}
 		if n := a.Stats().Publish.Rejected; n != 2 {
 			t.Errorf("told of %d rejections", n)
 		}
 		pair.A.Kill()
-		if have := pair.A.Have(pair.Publisher("app")); have != 6 {
+		if have := pair.A.Have(pair.PublisherID("app")); have != 6 {
 			t.Errorf("on the disk of a is %d", have)
 		}
 	})
@@ -157,18 +157,18 @@ func TestRejectIsTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
-		i.Disk().SyncDelay(time.Minute) // no acks, so that the client sends the orders again
+		i.Disk().SetSyncDelay(time.Minute) // no acks, so that the client sends the orders again
 		a.publish(1, 2)
 		time.Sleep(time.Second)
 		holds(t, i, "1", "2")
-		i.Intercept(func(c servertest.Command) servertest.Verdict {
+		i.Intercept(func(c servertest.Command) servertest.Action {
 			if c.Name == "publish" {
 				return servertest.Reject("too late")
 			}
 			return servertest.Pass
 		})
 		a.publish(3, 3)
-		i.DropClients()
+		i.ResetClients()
 		a.flushes(0, 10*time.Minute)
 		a.told(atA)
 		a.told(atA)
@@ -185,7 +185,7 @@ func TestRejectOfTheRest(t *testing.T) {
 		pair := servertest.NewPair(t)
 		var mu sync.Mutex
 		rejects := []string{"subscribe", "sow"}
-		pair.B.Intercept(func(c servertest.Command) servertest.Verdict {
+		pair.B.Intercept(func(c servertest.Command) servertest.Action {
 			mu.Lock()
 			defer mu.Unlock()
 			if slices.Contains(rejects, c.Name) {
@@ -221,7 +221,7 @@ func TestKillAtACommand(t *testing.T) {
 		pair := servertest.NewPair(t)
 		came := make(chan struct{})
 		var once sync.Once
-		pair.A.Intercept(func(c servertest.Command) servertest.Verdict {
+		pair.A.Intercept(func(c servertest.Command) servertest.Action {
 			if c.Sequence < 3 {
 				return servertest.Pass
 			}

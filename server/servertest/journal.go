@@ -27,15 +27,15 @@ type Message struct {
 
 // Have returns the highest sequence of a publisher in the journal, including
 // rejected messages, or 0 if there is none. The publisher is an id as
-// [Instance.Publisher] returns it. If the instance is not running, Have reads its
+// [Instance.PublisherID] returns it. If the instance is not running, Have reads its
 // disk.
 func (i *Instance) Have(publisher uint64) uint64 {
 	i.t.Helper()
 	if i.isRunning() {
-		return testdoor.Inside(i.s).Have(publisher)
+		return testdoor.Inside(i.srv).Have(publisher)
 	}
 	var have uint64
-	i.dump(func(r *journal.Record) {
+	i.eachRecord(func(r *journal.Record) {
 		if r.Publisher == publisher {
 			have = max(have, r.Sequence)
 		}
@@ -49,7 +49,7 @@ func (i *Instance) Have(publisher uint64) uint64 {
 func (i *Instance) Messages(topic string) (all []Message) {
 	i.t.Helper()
 	if i.isRunning() {
-		found, err := testdoor.Inside(i.s).Messages(topic)
+		found, err := testdoor.Inside(i.srv).Messages(topic)
 		if err != nil {
 			i.t.Fatalf("servertest: read the journal of %s: %v", i.cfg.Name, err)
 		}
@@ -58,7 +58,7 @@ func (i *Instance) Messages(topic string) (all []Message) {
 		}
 		return all
 	}
-	i.dump(func(r *journal.Record) {
+	i.eachRecord(func(r *journal.Record) {
 		if r.Kind == journal.Message && (topic == "" || topic == string(r.Topic)) {
 			all = append(all, Message{
 				Publisher: r.Publisher, Sequence: r.Sequence, Topic: string(r.Topic), Body: bytes.Clone(r.Body),
@@ -68,8 +68,8 @@ func (i *Instance) Messages(topic string) (all []Message) {
 	return all
 }
 
-// dump calls f with each record on the disk of an instance that is not running.
-func (i *Instance) dump(f func(*journal.Record)) {
+// eachRecord calls f with each record on the disk of an instance that is not running.
+func (i *Instance) eachRecord(f func(*journal.Record)) {
 	i.t.Helper()
 	disk := seglog.OS
 	if i.disk != nil {
@@ -84,26 +84,26 @@ func (i *Instance) dump(f func(*journal.Record)) {
 	}
 }
 
-// Publisher returns the id under which the client of that name publishes. The id is
+// PublisherID returns the id under which the client of that name publishes. The id is
 // that of its last logon to the instance, or to either instance of a pair. With a
 // publish store it identifies the life of the store; a memory store begins a new
 // life at each start. If no such client has logged on as a publisher, Publisher
 // fails the test.
-func (i *Instance) Publisher(client string) uint64 {
+func (i *Instance) PublisherID(client string) uint64 {
 	i.t.Helper()
-	return i.idOf(client)
+	return i.publisherID(client)
 }
 
-// Publisher returns the id under which the client of that name publishes; see
-// [Instance.Publisher].
-func (p *Pair) Publisher(client string) uint64 {
+// PublisherID returns the id under which the client of that name publishes; see
+// [Instance.PublisherID].
+func (p *Pair) PublisherID(client string) uint64 {
 	p.t.Helper()
-	return p.idOf(client)
+	return p.publisherID(client)
 }
 
-func (w *world) idOf(client string) uint64 {
+func (w *world) publisherID(client string) uint64 {
 	w.t.Helper()
-	id, names := w.publishers.of(client)
+	id, names := w.publishers.lookup(client)
 	if id == 0 {
 		w.t.Fatalf("servertest: no client named %q has logged on as a publisher; those that have: %q", client, names)
 	}
@@ -118,12 +118,12 @@ type publishers struct {
 
 func newPublishers() *publishers { return &publishers{ids: make(map[string]uint64)} }
 
-// loggedOn notes a logon and returns the publisher id of the client, 0 if it has
+// addLogon notes a logon and returns the publisher id of the client, 0 if it has
 // none. With our extensions the id belongs to the life of the client's store,
 // without them to the client's name.
-func (p *publishers) loggedOn(logon *wire.Message) uint64 {
+func (p *publishers) addLogon(logon *wire.Message) uint64 {
 	name := string(logon.ClientName)
-	id := servercore.IdentityOf(logon).ID
+	id := servercore.PublisherOf(logon).ID
 	if id == 0 {
 		return 0
 	}
@@ -133,15 +133,15 @@ func (p *publishers) loggedOn(logon *wire.Message) uint64 {
 	return id
 }
 
-// of returns the id of a client, 0 if there is none, and the names of all clients.
-func (p *publishers) of(client string) (id uint64, names []string) {
+// lookup returns the id of a client, 0 if there is none, and the names of all clients.
+func (p *publishers) lookup(client string) (id uint64, names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ids[client], slices.Sorted(maps.Keys(p.ids))
 }
 
-// name describes a publisher by its id and, if known, its client name.
-func (p *publishers) name(id uint64) string {
+// describe describes a publisher by its id and, if known, its client name.
+func (p *publishers) describe(id uint64) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name, publisher := range p.ids {
@@ -164,7 +164,7 @@ func (p *Pair) Converged() error {
 	maps.Copy(all, b)
 	for _, publisher := range slices.Sorted(maps.Keys(all)) {
 		if what := difference(a[publisher], b[publisher]); what != "" {
-			return fmt.Errorf("%s: %s", p.publishers.name(publisher), what)
+			return fmt.Errorf("%s: %s", p.publishers.describe(publisher), what)
 		}
 	}
 	return nil

@@ -21,7 +21,7 @@ func TestJournalsOfTheDead(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.flushes(0, time.Second)
-		publisher := i.Publisher("app")
+		publisher := i.PublisherID("app")
 		want := []servertest.Message{
 			{Publisher: publisher, Sequence: 1, Topic: "orders", Body: []byte("1")},
 			{Publisher: publisher, Sequence: 2, Topic: "orders", Body: []byte("2")},
@@ -49,7 +49,7 @@ func TestJournalsOfTheDead(t *testing.T) {
 		check("back")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		holds(t, servertest.New(t, servertest.Stopped()))
+		holds(t, servertest.New(t, servertest.Unstarted()))
 	})
 }
 
@@ -58,14 +58,14 @@ func TestPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.A.Client("app"))
-		first := pair.Publisher("app")
+		first := pair.PublisherID("app")
 		a.publish(1, 1)
 		a.flushes(0, time.Second)
 		a.Close()
 		b := start(t, pair.B.Client("app"))
 		b.publish(2, 3)
 		b.flushes(0, time.Second)
-		second := pair.A.Publisher("app")
+		second := pair.A.PublisherID("app")
 		if pair.A.Have(first) != 1 || pair.B.Have(second) != 2 {
 			t.Errorf("a has %d of the first life, b %d of the second", pair.A.Have(first), pair.B.Have(second))
 		}
@@ -83,7 +83,7 @@ func TestConverged(t *testing.T) {
 		a.publish(1, 2)
 		a.waits(time.Second)
 		err := pair.Converged()
-		if want := fmt.Sprintf("publisher %d (app): a has 2 messages, b has 0", pair.Publisher("app")); err == nil || err.Error() != want {
+		if want := fmt.Sprintf("publisher %d (app): a has 2 messages, b has 0", pair.PublisherID("app")); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 		pair.B.Restart()
@@ -110,7 +110,7 @@ func TestConverged(t *testing.T) {
 // may log after that, which must not reach the test.
 func TestLogged(t *testing.T) {
 	log := &recorder{Program: new(servertest.Program)}
-	i := servertest.New(log, servertest.Logged())
+	i := servertest.New(log, servertest.Verbose())
 	logger := i.Client("app").Logger
 	logger.Info("from the client")
 	log.Close()

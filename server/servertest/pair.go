@@ -26,13 +26,13 @@ func NewPair(t T, opts ...Option) *Pair {
 	w := newWorld(t, opts)
 	p := &Pair{A: newInstance(w, "a"), B: newInstance(w, "b"), world: w}
 	addrA, addrB := "a:9107", "b:9107"
-	if w.o.real {
+	if w.opts.real {
 		addrA, addrB = heldport.ForTest(t), heldport.ForTest(t)
 	}
 	link(p.A, addrA, "b", addrB)
 	link(p.B, addrB, "a", addrA)
 	p.A.cfg.Bootstrap = true // a test may start A alone
-	if w.o.start {
+	if w.opts.start {
 		p.A.Restart()
 		p.B.Restart()
 		p.A.AwaitReady()
@@ -85,20 +85,20 @@ func (p *Pair) AwaitReady() {
 // reach both instances. Not for Real.
 func (p *Pair) Partition() {
 	p.t.Helper()
-	p.inMemory("Partition")
+	p.requireInMemory("Partition")
 	p.net.Cut(p.A.Name(), p.B.Name())
 }
 
 // Heal ends Partition. Bytes that were in transit arrive. Not for Real.
 func (p *Pair) Heal() {
 	p.t.Helper()
-	p.inMemory("Heal")
+	p.requireInMemory("Heal")
 	p.net.Heal(p.A.Name(), p.B.Name())
 }
 
 // Intercept calls f for each command that clients send to either instance; see
 // [Instance.Intercept]. Both instances of a pair must reject the same commands.
-func (p *Pair) Intercept(f func(Command) Verdict) {
+func (p *Pair) Intercept(f func(Command) Action) {
 	p.A.Intercept(f)
 	p.B.Intercept(f)
 }

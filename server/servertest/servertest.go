@@ -36,12 +36,12 @@ type options struct {
 // other processes. It does not work in a bubble, and most faults are not available.
 func Real() Option { return func(o *options) { o.real = true } }
 
-// Logged writes the log lines of the servers to the test's log. It also does so for
+// Verbose writes the log lines of the servers to the test's log. It also does so for
 // the clients whose configuration comes from Client.
-func Logged() Option { return func(o *options) { o.log = true } }
+func Verbose() Option { return func(o *options) { o.log = true } }
 
-// Stopped makes New and NewPair leave the servers stopped. Restart starts them.
-func Stopped() Option { return func(o *options) { o.start = false } }
+// Unstarted makes New and NewPair leave the servers stopped. Restart starts them.
+func Unstarted() Option { return func(o *options) { o.start = false } }
 
 // Config changes the configuration of each server at each start, after this package
 // has set everything else. The package relies on the name, the addresses and the
@@ -67,21 +67,21 @@ func DowngradeAfter(d time.Duration) Option {
 // A world is shared by the instances of one test.
 type world struct {
 	t          T
-	o          options
+	opts       options
 	net        *memnet.Network // nil: Real
 	log        *slog.Logger    // nil: none
 	publishers *publishers
 }
 
 func newWorld(t T, opts []Option) *world {
-	w := &world{t: t, o: options{start: true}, publishers: newPublishers()}
+	w := &world{t: t, opts: options{start: true}, publishers: newPublishers()}
 	for _, opt := range opts {
-		opt(&w.o)
+		opt(&w.opts)
 	}
-	if !w.o.real {
+	if !w.opts.real {
 		w.net = memnet.New()
 	}
-	if w.o.log {
+	if w.opts.log {
 		out := &testLog{t: t}
 		t.Cleanup(out.end)
 		w.log = slog.New(slog.NewTextHandler(out, nil))
@@ -112,17 +112,17 @@ func (l *testLog) end() {
 	l.ended = true
 }
 
-// inMemory fails the test if it runs with Real. The named method needs the network
+// requireInMemory fails the test if it runs with Real. The named method needs the network
 // or the disk in memory.
-func (w *world) inMemory(what string) {
+func (w *world) requireInMemory(what string) {
 	w.t.Helper()
 	if w.net == nil {
 		w.t.Fatalf("servertest: %s needs the network and disk in memory: make the servers without servertest.Real()", what)
 	}
 }
 
-// patience is the longest time for which a method waits.
-const patience = time.Minute
+// awaitTimeout is the longest time for which a method waits.
+const awaitTimeout = time.Minute
 
 // await calls missing until it returns nil. It fails the test after patience.
 func (w *world) await(what string, missing func() error) {
@@ -133,8 +133,8 @@ func (w *world) await(what string, missing func() error) {
 		if err == nil {
 			return
 		}
-		if time.Since(began) > patience {
-			w.t.Fatalf("servertest: waited %v for %s: %v", patience, what, err)
+		if time.Since(began) > awaitTimeout {
+			w.t.Fatalf("servertest: waited %v for %s: %v", awaitTimeout, what, err)
 			return
 		}
 		time.Sleep(2 * time.Millisecond)

@@ -86,10 +86,10 @@ func Damage(image, recipe []byte, mend bool) []byte {
 func Recipes(image []byte) map[string][]byte {
 	return map[string][]byte{
 		"as it was":                 nil,
-		"a branch to itself":        each(image, 0x01, func(page byte) []byte { return []byte{setNumber, page, 0, 24, page} }),
-		"many free pages":           each(image, 0x10, func(page byte) []byte { return []byte{setLarge, page, 0, 8, 255, setLarge, page, 0, 16, 127} }),
-		"a page free that is used":  each(image, 0x10, func(page byte) []byte { return []byte{setByte, page, 0, 10, 1, setNumber, page, 0, 16, page} }),
-		"a value without end":       each(image, 0x02, func(page byte) []byte { return []byte{setLarge, page, 0, 28, 255} }),
+		"a branch to itself":        recipeForPages(image, 0x01, func(page byte) []byte { return []byte{setNumber, page, 0, 24, page} }),
+		"many free pages":           recipeForPages(image, 0x10, func(page byte) []byte { return []byte{setLarge, page, 0, 8, 255, setLarge, page, 0, 16, 127} }),
+		"a page free that is used":  recipeForPages(image, 0x10, func(page byte) []byte { return []byte{setByte, page, 0, 10, 1, setNumber, page, 0, 16, page} }),
+		"a value without end":       recipeForPages(image, 0x02, func(page byte) []byte { return []byte{setLarge, page, 0, 28, 255} }),
 		"a page at another's place": {copyPage, 4, 0, 0, 6},
 		"a root far away":           {setNumber, 0, 0, 32, 255, setNumber, 1, 0, 32, 255},
 		"half a file":               {cutFile, 6, 0, 0, 0},
@@ -99,8 +99,8 @@ func Recipes(image []byte) map[string][]byte {
 	}
 }
 
-// each returns a recipe that calls do for each page with these flags.
-func each(image []byte, flags uint16, do func(page byte) []byte) []byte {
+// recipeForPages returns a recipe that calls do for each page with these flags.
+func recipeForPages(image []byte, flags uint16, do func(page byte) []byte) []byte {
 	var recipe []byte
 	for page := 2; page < min(len(image)/PageSize, 255); page++ {
 		if binary.NativeEndian.Uint16(image[page*PageSize+8:]) == flags {

@@ -18,7 +18,7 @@ func given(t *testing.T) bench.Options {
 	return bench.Options{Dir: t.TempDir(), Messages: 500, Servers: p.Client("bench").Servers}
 }
 
-func run(t *testing.T, w bench.Work, o bench.Options) *bench.Result {
+func run(t *testing.T, w bench.Benchmark, o bench.Options) *bench.Result {
 	t.Helper()
 	r, err := bench.Run(t.Context(), w, o)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestFanout(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		work bench.Work
+		work bench.Benchmark
 		o    bench.Options
 	}{
 		{"no such work", "sleep", bench.Options{}},

@@ -8,29 +8,29 @@ import "time"
 type body []byte
 
 const (
-	bodyForm = `{"p":"0000","n":"0000000000","t":"0000000000000000","x":"`
-	bodyEnd  = `"}`
-	minSize  = len(bodyForm) + len(bodyEnd)
+	bodyTemplate = `{"p":"0000","n":"0000000000","t":"0000000000000000","x":"`
+	bodyEnd      = `"}`
+	minSize      = len(bodyTemplate) + len(bodyEnd)
 
-	atPublisher, atNumber, atDue          = 6, 17, 34
-	digitsPublisher, digitsNumber, digits = 4, 10, 16
+	publisherOffset, numberOffset, dueOffset = 6, 17, 34
+	publisherDigits, numberDigits, dueDigits = 4, 10, 16
 )
 
 // newBody returns the body of a publisher's messages.
 func newBody(publisher, size int) body {
 	b := make(body, size)
-	for i := copy(b, bodyForm); i < size-len(bodyEnd); i++ {
+	for i := copy(b, bodyTemplate); i < size-len(bodyEnd); i++ {
 		b[i] = 'a' + byte(i%26)
 	}
 	copy(b[size-len(bodyEnd):], bodyEnd)
-	putHex(b[atPublisher:][:digitsPublisher], uint64(publisher))
+	putHex(b[publisherOffset:][:publisherDigits], uint64(publisher))
 	return b
 }
 
 // set makes it the body of the nth message.
 func (b body) set(n uint64, due time.Duration) {
-	putHex(b[atNumber:][:digitsNumber], n)
-	putHex(b[atDue:][:digits], uint64(due))
+	putHex(b[numberOffset:][:numberDigits], n)
+	putHex(b[dueOffset:][:dueDigits], uint64(due))
 }
 
 // A stamp is what a body says.
@@ -45,9 +45,9 @@ func parse(data []byte, size int) (s stamp, ok bool) {
 	if len(data) != size {
 		return s, false
 	}
-	p, ok1 := hex(data[atPublisher:][:digitsPublisher])
-	n, ok2 := hex(data[atNumber:][:digitsNumber])
-	due, ok3 := hex(data[atDue:][:digits])
+	p, ok1 := hex(data[publisherOffset:][:publisherDigits])
+	n, ok2 := hex(data[numberOffset:][:numberDigits])
+	due, ok3 := hex(data[dueOffset:][:dueDigits])
 	return stamp{int(p), n, time.Duration(due)}, ok1 && ok2 && ok3
 }
 

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// A Work is what is measured.
-type Work string
+// A Benchmark is what is measured.
+type Benchmark string
 
 // The works.
 const (
-	Publish  Work = "publish"  // from the first publish to the last persisted ack, as fast as it goes
-	Latency  Work = "latency"  // of a persisted ack: one message at a time, or at a rate
-	Replay   Work = "replay"   // from EPOCH, of what was published before
-	Fanout   Work = "fanout"   // to subscribers that are there while it is published
-	Failover Work = "failover" // kill -9 of the instance in use
+	Publish  Benchmark = "publish"  // from the first publish to the last persisted ack, as fast as it goes
+	Latency  Benchmark = "latency"  // of a persisted ack: one message at a time, or at a rate
+	Replay   Benchmark = "replay"   // from EPOCH, of what was published before
+	Fanout   Benchmark = "fanout"   // to subscribers that are there while it is published
+	Failover Benchmark = "failover" // kill -9 of the instance in use
 )
 
 // Options are what a run is of. A zero field means its default.
@@ -59,23 +59,23 @@ func optionf(format string, args ...any) error {
 
 // Limits and defaults.
 const (
-	maxPublishers   = 1 << 16 // what a body has digits for
-	maxSize         = 8 << 20
-	maxRate         = 1e9
-	defaultSize     = 256
-	windowMessages  = 65536
-	windowBytes     = 32 << 20
-	replayMessages  = 1_000_000
-	failoverRate    = 10_000
-	boundMessages   = 4 << 20 // of a store that must hold what comes in during an outage
-	boundBytes      = 1 << 30
-	overhead        = 512 // bytes of a message beside its body, at most
-	defaultDuration = 10 * time.Second
+	maxPublishers         = 1 << 16 // what a body has digits for
+	maxSize               = 8 << 20
+	maxRate               = 1e9
+	defaultSize           = 256
+	windowMessages        = 65536
+	windowBytes           = 32 << 20
+	replayMessages        = 1_000_000
+	failoverRate          = 10_000
+	failoverStoreMessages = 4 << 20 // of a store that must hold what comes in during an outage
+	failoverStoreBytes    = 1 << 30
+	messageOverhead       = 512 // bytes of a message beside its body, at most
+	defaultDuration       = 10 * time.Second
 )
 
 // validate checks the options and fills in the defaults.
-func (o *Options) validate(w Work) error {
-	o.fill(w)
+func (o *Options) validate(w Benchmark) error {
+	o.setDefaults(w)
 	for _, wrong := range []struct {
 		is   bool
 		text string
@@ -101,7 +101,7 @@ func (o *Options) validate(w Work) error {
 }
 
 // validateFor checks what depends on the work.
-func (o *Options) validateFor(w Work) error {
+func (o *Options) validateFor(w Benchmark) error {
 	switch {
 	case w == Failover && len(o.Servers) > 0:
 		return optionf("failover kills a server: it does so only to one that it has started, so give no servers")
@@ -113,8 +113,8 @@ func (o *Options) validateFor(w Work) error {
 	return nil
 }
 
-// fill fills in the defaults.
-func (o *Options) fill(w Work) {
+// setDefaults fills in the defaults.
+func (o *Options) setDefaults(w Benchmark) {
 	setDefault(&o.Store, "file")
 	setDefault(&o.Size, defaultSize)
 	setDefault(&o.Publishers, 1)

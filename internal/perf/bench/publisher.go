@@ -14,23 +14,23 @@ import (
 type publisher struct {
 	index  int
 	client *client.Client
-	store  *watched
+	store  *observedStore
 	topic  string
 	body   body
-	share  uint64 // messages to publish, 0: until the end of the time
+	quota  uint64 // messages to publish, 0: until the end of the time
 
 	published atomic.Uint64 // accepted by the store, without warm-up
 	refused   atomic.Uint64 // by a server
 	safe      atomic.Uint64 // acknowledged by every server that counts, by sequence, with warm-up
-	before    atomic.Uint64 // the last sequence of the warm-up
+	warmupEnd atomic.Uint64 // the last sequence of the warm-up
 
-	toAck *times // of the run: from when a message was due to its ack
+	ackLatency *latencyRecorder // of the run: from when a message was due to its ack
 
-	mu       sync.Mutex
-	schedule *schedule          // guarded by mu; of an open loop, nil otherwise
-	next     uint64             // guarded by mu: the number whose ack comes next
-	kill     *kill              // guarded by mu: an ack of what was published after it is awaited
-	revive   chan time.Duration // how long that took
+	mu        sync.Mutex
+	schedule  *schedule          // guarded by mu; of an open loop, nil otherwise
+	next      uint64             // guarded by mu: the number whose ack comes next
+	kill      *kill              // guarded by mu: an ack of what was published after it is awaited
+	recovered chan time.Duration // how long that took
 }
 
 // A schedule says when the messages of an open loop are due.
@@ -48,16 +48,16 @@ func (s *schedule) due(n uint64) time.Duration {
 // newPublisher opens the store and connects.
 func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
 	name := fmt.Sprintf("%s-publisher-%d", r.topic, index)
-	p := &publisher{index: index, topic: r.topic, body: newBody(index, r.o.Size), share: r.share(index),
-		toAck: r.toAck, next: 1, revive: make(chan time.Duration, 1)}
-	store, err := r.o.open(r.dir, name, r.bound.messages, r.bound.bytes)
+	p := &publisher{index: index, topic: r.topic, body: newBody(index, r.o.Size), quota: r.quota(index),
+		ackLatency: r.ackLatency, next: 1, recovered: make(chan time.Duration, 1)}
+	store, err := r.o.openStore(r.dir, name, r.storeLimits.messages, r.storeLimits.bytes)
 	if err != nil {
 		return nil, err
 	}
-	p.store = &watched{store, p.acked}
+	p.store = &observedStore{store, p.onAck}
 	p.client, err = dial(ctx, client.Config{
 		Name: name, Servers: r.servers, PublishStore: p.store,
-		WindowMessages: r.o.Window, WindowBytes: max(windowBytes, r.o.Window*(r.o.Size+overhead)),
+		WindowMessages: r.o.Window, WindowBytes: max(windowBytes, r.o.Window*(r.o.Size+messageOverhead)),
 		Hooks: client.Hooks{FailedWrite: func(*client.RejectedError) { p.refused.Add(1) }},
 	})
 	if err != nil {
@@ -67,8 +67,8 @@ func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
 	return p, nil
 }
 
-// share returns how many messages a publisher publishes.
-func (r *run) share(index int) uint64 {
+// quota returns how many messages a publisher publishes.
+func (r *run) quota(index int) uint64 {
 	n := r.o.Messages / r.o.Publishers
 	if index < r.o.Messages%r.o.Publishers {
 		n++
@@ -83,7 +83,7 @@ func (p *publisher) close() {
 
 // warmUp publishes to another topic for a while, and waits until all is safe.
 func (p *publisher) warmUp(ctx context.Context, d time.Duration) error {
-	for end := time.Now().Add(d); time.Now().Before(end); p.before.Add(1) {
+	for end := time.Now().Add(d); time.Now().Before(end); p.warmupEnd.Add(1) {
 		if _, err := p.client.Publish(ctx, p.topic+"_warmup", p.body); err != nil {
 			return err
 		}
@@ -91,10 +91,10 @@ func (p *publisher) warmUp(ctx context.Context, d time.Duration) error {
 	return p.client.FlushSafe(ctx)
 }
 
-// flood publishes as fast as the store takes it, for its share or until the end.
-func (p *publisher) flood(ctx context.Context, end time.Time) error {
-	for n := uint64(1); p.share == 0 || n <= p.share; n++ {
-		if p.share == 0 && n%32 == 1 && !time.Now().Before(end) {
+// publishUnpaced publishes as fast as the store takes it, for its share or until the end.
+func (p *publisher) publishUnpaced(ctx context.Context, end time.Time) error {
+	for n := uint64(1); p.quota == 0 || n <= p.quota; n++ {
+		if p.quota == 0 && n%32 == 1 && !time.Now().Before(end) {
 			return nil
 		}
 		if err := p.publish(ctx, n, 0); err != nil {
@@ -104,15 +104,15 @@ func (p *publisher) flood(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// pace publishes each message when it is due by the schedule, or as soon after
+// publishPaced publishes each message when it is due by the schedule, or as soon after
 // as the store takes it, for its share or until stop is closed or the time is over.
-func (p *publisher) pace(ctx context.Context, schedule *schedule, d time.Duration, stop <-chan struct{}) error {
-	p.follow(schedule)
+func (p *publisher) publishPaced(ctx context.Context, schedule *schedule, d time.Duration, stop <-chan struct{}) error {
+	p.setSchedule(schedule)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for n := uint64(1); p.share == 0 || n <= p.share; n++ {
+	for n := uint64(1); p.quota == 0 || n <= p.quota; n++ {
 		due := schedule.due(n)
-		if p.share == 0 && due >= d {
+		if p.quota == 0 && due >= d {
 			return nil
 		}
 		if wait := due - time.Since(schedule.start); wait > 0 {
@@ -132,8 +132,8 @@ func (p *publisher) pace(ctx context.Context, schedule *schedule, d time.Duratio
 	return nil
 }
 
-// follow has acks counted from when messages are due.
-func (p *publisher) follow(schedule *schedule) {
+// setSchedule has acks counted from when messages are due.
+func (p *publisher) setSchedule(schedule *schedule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.schedule = schedule
@@ -149,12 +149,12 @@ func (p *publisher) publish(ctx context.Context, n uint64, due time.Duration) er
 	return nil
 }
 
-// acked is told each ack by the store, from the client's session.
-func (p *publisher) acked(through uint64, safe bool) {
+// onAck is told each ack by the store, from the client's session.
+func (p *publisher) onAck(through uint64, safe bool) {
 	if safe && through > p.safe.Load() {
 		p.safe.Store(through)
 	}
-	before := p.before.Load()
+	before := p.warmupEnd.Load()
 	if through <= before {
 		return
 	}
@@ -162,7 +162,7 @@ func (p *publisher) acked(through uint64, safe bool) {
 	defer p.mu.Unlock()
 	number := through - before
 	if p.kill != nil && number > p.kill.published[p.index] {
-		p.revive <- time.Since(p.kill.at)
+		p.recovered <- time.Since(p.kill.at)
 		p.kill = nil
 	}
 	if safe && p.schedule != nil {
@@ -174,12 +174,12 @@ func (p *publisher) acked(through uint64, safe bool) {
 func (p *publisher) recordLocked(number uint64) {
 	now := time.Since(p.schedule.start)
 	for ; p.next <= number; p.next++ {
-		p.toAck.record(now - p.schedule.due(p.next))
+		p.ackLatency.record(now - p.schedule.due(p.next))
 	}
 }
 
-// await tells revive the first ack of what was published after a kill.
-func (p *publisher) await(k *kill) {
+// awaitAckAfter tells revive the first ack of what was published after a kill.
+func (p *publisher) awaitAckAfter(k *kill) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kill = k

@@ -13,11 +13,11 @@ import (
 // left out. A run that lost or repeated a message has no result, so the two
 // counts are always 0: they are there to say that it was looked at.
 type Result struct {
-	Bench    Work    `json:"bench"`
-	Messages int     `json:"messages"`   // published, without warm-up
-	Seconds  float64 `json:"seconds"`    // publish, latency: from the first publish to the last persisted ack; replay: from subscribing to the last message at the last subscriber; fanout: from the first publish to the last persisted ack; failover: of publishing
-	Rate     float64 `json:"msgs_per_s"` // Messages in Seconds; of replay at one subscriber
-	MB       float64 `json:"mb_per_s"`   // the same in bodies, 1 MB = 1,000,000 bytes
+	Bench    Benchmark `json:"bench"`
+	Messages int       `json:"messages"`   // published, without warm-up
+	Seconds  float64   `json:"seconds"`    // publish, latency: from the first publish to the last persisted ack; replay: from subscribing to the last message at the last subscriber; fanout: from the first publish to the last persisted ack; failover: of publishing
+	Rate     float64   `json:"msgs_per_s"` // Messages in Seconds; of replay at one subscriber
+	MB       float64   `json:"mb_per_s"`   // the same in bodies, 1 MB = 1,000,000 bytes
 
 	Deliveries  float64    `json:"deliveries_per_s,omitempty"`   // replay, fanout: at all subscribers together
 	FirstUS     float64    `json:"first_message_us,omitempty"`   // replay: from subscribing to the first message, at the subscriber where that took longest
@@ -67,7 +67,7 @@ func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // newResult returns one that says what the run is of.
-func newResult(w Work, o *Options, dir string) *Result {
+func newResult(w Benchmark, o *Options, dir string) *Result {
 	r := &Result{
 		Bench: w, Body: o.Size, Window: o.Window, Publishers: o.Publishers, Subscribers: o.Subscribers,
 		Fsync: "before each ack", Store: o.Store, StoreFsync: o.storeSync(), OfferedRate: o.Rate,
@@ -80,8 +80,8 @@ func newResult(w Work, o *Options, dir string) *Result {
 	return r
 }
 
-// took fills in rates.
-func (r *Result) took(messages int, d time.Duration) {
+// setRates fills in rates.
+func (r *Result) setRates(messages int, d time.Duration) {
 	r.Messages, r.Seconds = messages, d.Seconds()
 	r.Rate = float64(messages) / r.Seconds
 	r.MB = r.Rate * float64(r.Body) / 1e6

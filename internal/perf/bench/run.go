@@ -16,30 +16,30 @@ import (
 
 // A run is one measurement: its servers, publishers and subscribers.
 type run struct {
-	o       Options
-	dir     string // of stores and journals, removed at the end
-	servers []string
-	pair    *pair.Pair // nil: the servers were given
-	topic   string     // of this run alone
-	bound   struct {   // of a publisher's store
+	o           Options
+	dir         string // of stores and journals, removed at the end
+	servers     []string
+	pair        *pair.Pair // nil: the servers were given
+	topic       string     // of this run alone
+	storeLimits struct {   // of a publisher's store
 		messages int
 		bytes    int64
 	}
-	publishers  []*publisher
-	subscribers []*subscriber // that are measured
-	clients     []*subscriber // these and those that check
-	toAck       *times        // from when messages were due, or published, to their acks
-	toLoop      *times        // and to the subscribers
-	watch       watch
+	publishers      []*publisher
+	subscribers     []*subscriber    // that are measured
+	clients         []*subscriber    // these and those that check
+	ackLatency      *latencyRecorder // from when messages were due, or published, to their acks
+	deliveryLatency *latencyRecorder // and to the subscribers
+	watchdog        watchdog
 }
 
 // Run measures w. The error is an *OptionError for what can't be run, and a
 // *CountError for what can't be told as a figure.
-func Run(ctx context.Context, w Work, o Options) (*Result, error) {
+func Run(ctx context.Context, w Benchmark, o Options) (*Result, error) {
 	if err := o.validate(w); err != nil {
 		return nil, err
 	}
-	works := map[Work]func(*run, context.Context, *Result) error{
+	works := map[Benchmark]func(*run, context.Context, *Result) error{
 		Publish: (*run).publish, Latency: (*run).latency, Replay: (*run).replay, Fanout: (*run).fanout, Failover: (*run).failover,
 	}
 	work, ok := works[w]
@@ -51,16 +51,16 @@ func Run(ctx context.Context, w Work, o Options) (*Result, error) {
 		return nil, optionf("the directory can't be used: %v", err)
 	}
 	r := &run{o: o, dir: dir, servers: o.Servers, topic: "bench_" + strings.ToLower(rand.Text()[:12]),
-		toAck: newTimes(), toLoop: newTimes()}
-	r.bound.messages, r.bound.bytes = o.Window, max(64<<20, int64(o.Window)*int64(o.Size+overhead))
+		ackLatency: newLatencyRecorder(), deliveryLatency: newLatencyRecorder()}
+	r.storeLimits.messages, r.storeLimits.bytes = o.Window, max(64<<20, int64(o.Window)*int64(o.Size+messageOverhead))
 	if w == Failover {
-		r.bound.messages, r.bound.bytes = boundMessages, boundBytes
+		r.storeLimits.messages, r.storeLimits.bytes = failoverStoreMessages, failoverStoreBytes
 	}
 	defer r.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r.watch.start(r, cancel)
-	defer r.watch.stop()
+	r.watchdog.start(r, cancel)
+	defer r.watchdog.stop()
 
 	result := newResult(w, &o, dir)
 	if err := r.prepare(ctx); err != nil {
@@ -69,7 +69,7 @@ func Run(ctx context.Context, w Work, o Options) (*Result, error) {
 	if err := work(r, ctx, result); err != nil {
 		return nil, r.explain(ctx, err)
 	}
-	if err := r.verify(ctx, result); err != nil {
+	if err := r.checkServers(ctx, result); err != nil {
 		return nil, r.explain(ctx, err)
 	}
 	return result, nil
@@ -84,7 +84,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 		return err
 	}
 	for _, in := range r.pair {
-		err = errors.Join(err, in.Ended())
+		err = errors.Join(err, in.UnexpectedExit())
 	}
 	return err
 }
@@ -101,11 +101,11 @@ func (r *run) prepare(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("publisher %d: %w", i, err)
 		}
-		r.watch.Lock()
+		r.watchdog.Lock()
 		r.publishers = append(r.publishers, p)
-		r.watch.Unlock()
+		r.watchdog.Unlock()
 	}
-	return r.each(func(p *publisher) error { return p.warmUp(ctx, r.o.Warmup) })
+	return r.eachPublisher(func(p *publisher) error { return p.warmUp(ctx, r.o.Warmup) })
 }
 
 // startPair starts two processes and waits until they are in sync.
@@ -151,8 +151,8 @@ func (r *run) close() {
 	}
 }
 
-// each runs f for all publishers at once.
-func (r *run) each(f func(*publisher) error) error {
+// eachPublisher runs f for all publishers at once.
+func (r *run) eachPublisher(f func(*publisher) error) error {
 	errs := make([]error, len(r.publishers))
 	var wg sync.WaitGroup
 	for i, p := range r.publishers {
@@ -166,8 +166,8 @@ func (r *run) each(f func(*publisher) error) error {
 	return errors.Join(errs...)
 }
 
-// published returns what each publisher has, and how much that is.
-func (r *run) published() (each []uint64, total int) {
+// publishedCounts returns what each publisher has, and how much that is.
+func (r *run) publishedCounts() (each []uint64, total int) {
 	for _, p := range r.publishers {
 		n := p.published.Load()
 		each, total = append(each, n), total+int(n)
@@ -177,11 +177,11 @@ func (r *run) published() (each []uint64, total int) {
 
 // flushSafe waits until everything published is safe.
 func (r *run) flushSafe(ctx context.Context) error {
-	return r.each(func(p *publisher) error { return p.client.FlushSafe(ctx) })
+	return r.eachPublisher(func(p *publisher) error { return p.client.FlushSafe(ctx) })
 }
 
-// connect connects the subscribers.
-func (r *run) connect(ctx context.Context) error {
+// connectSubscribers connects the subscribers.
+func (r *run) connectSubscribers(ctx context.Context) error {
 	for i := range r.o.Subscribers {
 		s, err := r.newSubscriber(ctx, fmt.Sprintf("subscriber-%d", i), r.servers)
 		if err != nil {
@@ -192,13 +192,13 @@ func (r *run) connect(ctx context.Context) error {
 	return nil
 }
 
-// begin subscribes all of them at once.
-func (r *run) begin(ctx context.Context, from client.Start) error {
+// subscribeAll subscribes all of them at once.
+func (r *run) subscribeAll(ctx context.Context, from client.Start) error {
 	errs := make([]error, len(r.subscribers))
 	var wg sync.WaitGroup
 	for i, s := range r.subscribers {
 		wg.Go(func() {
-			if err := s.begin(ctx, r.topic, from); err != nil {
+			if err := s.subscribe(ctx, r.topic, from); err != nil {
 				errs[i] = fmt.Errorf("subscriber %d: %w", i, err)
 			}
 		})
@@ -207,51 +207,51 @@ func (r *run) begin(ctx context.Context, from client.Start) error {
 	return errors.Join(errs...)
 }
 
-// expect tells the subscribers how many messages there are.
-func (r *run) expect() {
-	_, total := r.published()
+// setExpected tells the subscribers how many messages there are.
+func (r *run) setExpected() {
+	_, total := r.publishedCounts()
 	for _, s := range r.subscribers {
-		s.tally.expect(total)
+		s.tally.setExpected(total)
 	}
 }
 
-// complete returns when each subscriber has every message, and when that was.
-func (r *run) complete(ctx context.Context) (end time.Time, err error) {
+// awaitComplete returns when each subscriber has every message, and when that was.
+func (r *run) awaitComplete(ctx context.Context) (end time.Time, err error) {
 	for i, s := range r.subscribers {
-		if err := s.await(ctx); err != nil {
+		if err := s.awaitAll(ctx); err != nil {
 			return end, fmt.Errorf("subscriber %d: %w", i, err)
 		}
-		if s.tally.at.After(end) {
-			end = s.tally.at
+		if s.tally.completedAt.After(end) {
+			end = s.tally.completedAt
 		}
 	}
-	return end, r.judge()
+	return end, r.checkSubscribers()
 }
 
-// judge ends the subscribers and checks what they have counted.
-func (r *run) judge() error {
-	each, _ := r.published()
+// checkSubscribers ends the subscribers and checks what they have counted.
+func (r *run) checkSubscribers() error {
+	each, _ := r.publishedCounts()
 	for i, s := range r.subscribers {
-		if err := s.finish(); err != nil {
+		if err := s.stopReceiving(); err != nil {
 			return fmt.Errorf("subscriber %d: %w", i, err)
 		}
-		if err := s.tally.verdict(fmt.Sprintf("subscriber %d", i), each); err != nil {
+		if err := s.tally.check(fmt.Sprintf("subscriber %d", i), each); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// verify counts the messages on every server.
-func (r *run) verify(ctx context.Context, result *Result) error {
-	each, total := r.published()
+// checkServers counts the messages on every server.
+func (r *run) checkServers(ctx context.Context, result *Result) error {
+	each, total := r.publishedCounts()
 	for _, p := range r.publishers {
 		if n := p.refused.Load(); n > 0 {
 			return fmt.Errorf("publisher %d: %s refused by a server", p.index, plural(int(n), "message"))
 		}
 	}
 	for i, server := range r.servers {
-		if err := r.check(ctx, i, each, total); err != nil {
+		if err := r.checkServer(ctx, i, each, total); err != nil {
 			return fmt.Errorf("check %s: %w", server, err)
 		}
 		result.Copies++
@@ -259,18 +259,18 @@ func (r *run) verify(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// check replays everything from one server.
-func (r *run) check(ctx context.Context, i int, each []uint64, total int) error {
+// checkServer replays everything from one server.
+func (r *run) checkServer(ctx context.Context, i int, each []uint64, total int) error {
 	s, err := r.newSubscriber(ctx, fmt.Sprintf("check-%d", i), r.servers[i:i+1])
 	if err != nil {
 		return err
 	}
-	s.tally.expect(total)
-	if err := s.begin(ctx, r.topic, client.Epoch); err != nil {
+	s.tally.setExpected(total)
+	if err := s.subscribe(ctx, r.topic, client.Epoch); err != nil {
 		return err
 	}
-	if err := errors.Join(s.await(ctx), s.finish()); err != nil {
+	if err := errors.Join(s.awaitAll(ctx), s.stopReceiving()); err != nil {
 		return err
 	}
-	return s.tally.verdict("its log", each)
+	return s.tally.check("its log", each)
 }

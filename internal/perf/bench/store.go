@@ -21,14 +21,14 @@ func (o *Options) storeSync() string {
 	return "every " + storeSyncInterval.String()
 }
 
-// A keeper is a store as pubstore has them: one client at a time.
-type keeper interface {
+// A exclusiveStore is a store as pubstore has them: one client at a time.
+type exclusiveStore interface {
 	pubstore.Store
 	Acquire() (release func(), err error)
 }
 
-// open opens a publisher's store, which holds so many messages.
-func (o *Options) open(dir, name string, messages int, bytes int64) (keeper, error) {
+// openStore opens a publisher's store, which holds so many messages.
+func (o *Options) openStore(dir, name string, messages int, bytes int64) (exclusiveStore, error) {
 	switch o.Store {
 	case "memory":
 		return pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: messages, MaxBytes: bytes}), nil
@@ -40,20 +40,20 @@ func (o *Options) open(dir, name string, messages int, bytes int64) (keeper, err
 	})
 }
 
-// A watched store tells which acks it sees, before it acts on them.
-type watched struct {
-	keeper
-	acked func(through uint64, safe bool)
+// A observedStore store tells which acks it sees, before it acts on them.
+type observedStore struct {
+	exclusiveStore
+	onAck func(through uint64, safe bool)
 }
 
 // Discard implements pubstore.Store.
-func (w *watched) Discard(life string, through uint64) error {
-	w.acked(through, true)
-	return w.keeper.Discard(life, through)
+func (w *observedStore) Discard(life string, through uint64) error {
+	w.onAck(through, true)
+	return w.exclusiveStore.Discard(life, through)
 }
 
-// Single implements pubstore.Store.
-func (w *watched) Single(life string, through uint64) {
-	w.acked(through, false)
-	w.keeper.Single(life, through)
+// SetSingle implements pubstore.Store.
+func (w *observedStore) SetSingle(life string, through uint64) {
+	w.onAck(through, false)
+	w.exclusiveStore.SetSingle(life, through)
 }

@@ -17,43 +17,43 @@ type subscriber struct {
 	tally        *tally
 	ended        chan error // of loop
 
-	first  time.Time // when the first message came
-	toLoop *times    // of the run: from when a message was due, of an open loop
-	base   time.Time // what due times are counted from; zero: nothing is recorded
+	first           time.Time        // when the first message came
+	deliveryLatency *latencyRecorder // of the run: from when a message was due, of an open loop
+	base            time.Time        // what due times are counted from; zero: nothing is recorded
 
-	kill   atomic.Pointer[kill] // the first message published after it is awaited
-	revive chan time.Duration   // how long that took
-	stop   context.CancelFunc
+	kill      atomic.Pointer[kill] // the first message published after it is awaited
+	recovered chan time.Duration   // how long that took
+	cancel    context.CancelFunc
 }
 
 // newSubscriber connects to servers.
 func (r *run) newSubscriber(ctx context.Context, name string, servers []string) (*subscriber, error) {
 	s := &subscriber{
 		tally: newTally(r.o.Publishers, r.o.Size), ended: make(chan error, 1),
-		toLoop: r.toLoop, revive: make(chan time.Duration, 1),
+		deliveryLatency: r.deliveryLatency, recovered: make(chan time.Duration, 1),
 	}
 	var err error
 	if s.client, err = dial(ctx, client.Config{Name: r.topic + "-" + name, Servers: servers}); err != nil {
 		return nil, err
 	}
-	r.watch.Lock()
-	defer r.watch.Unlock()
+	r.watchdog.Lock()
+	defer r.watchdog.Unlock()
 	r.clients = append(r.clients, s)
 	return s, nil
 }
 
 // begin subscribes, and takes messages until finish.
-func (s *subscriber) begin(ctx context.Context, topic string, from client.Start) (err error) {
+func (s *subscriber) subscribe(ctx context.Context, topic string, from client.Start) (err error) {
 	if s.subscription, err = s.client.Subscribe(ctx, topic, client.From(from)); err != nil {
 		return err
 	}
-	ctx, s.stop = context.WithCancel(ctx)
-	go func() { s.ended <- s.loop(ctx) }()
+	ctx, s.cancel = context.WithCancel(ctx)
+	go func() { s.ended <- s.receive(ctx) }()
 	return nil
 }
 
-// loop takes messages until ctx ends.
-func (s *subscriber) loop(ctx context.Context) error {
+// receive takes messages until ctx ends.
+func (s *subscriber) receive(ctx context.Context) error {
 	for m, err := range s.subscription.Messages(ctx) {
 		if err != nil {
 			if errors.Is(err, context.Canceled) {
@@ -61,54 +61,54 @@ func (s *subscriber) loop(ctx context.Context) error {
 			}
 			return err
 		}
-		stamp, ok := s.tally.take(m.Data)
+		stamp, ok := s.tally.count(m.Body)
 		if err := m.Discard(); err != nil {
 			return err
 		}
 		if ok {
-			s.note(stamp)
+			s.recordTimes(stamp)
 		}
 	}
 	return errors.New("the subscription has ended")
 }
 
-// note takes the times that a message stands for.
-func (s *subscriber) note(m stamp) {
+// recordTimes takes the times that a message stands for.
+func (s *subscriber) recordTimes(m stamp) {
 	if s.first.IsZero() {
 		s.first = time.Now()
 	}
 	if !s.base.IsZero() {
-		s.toLoop.record(time.Since(s.base) - m.due)
+		s.deliveryLatency.record(time.Since(s.base) - m.due)
 	}
 	if k := s.kill.Load(); k != nil && m.number > k.published[m.publisher] {
-		s.revive <- time.Since(k.at)
+		s.recovered <- time.Since(k.at)
 		s.kill.Store(nil)
 	}
 }
 
-// await returns when as many messages have come as are expected.
-func (s *subscriber) await(ctx context.Context) error {
+// awaitAckAfter returns when as many messages have come as are expected.
+func (s *subscriber) awaitAll(ctx context.Context) error {
 	select {
-	case <-s.tally.all:
+	case <-s.tally.complete:
 		return nil
 	case err := <-s.ended:
 		s.ended <- err
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%d of %d messages received: %w", s.tally.passed.Load(), s.tally.want.Load(), context.Cause(ctx))
+		return fmt.Errorf("%d of %d messages received: %w", s.tally.counted.Load(), s.tally.expected.Load(), context.Cause(ctx))
 	}
 }
 
-// finish ends the loop.
-func (s *subscriber) finish() error {
-	s.stop()
+// stopReceiving ends the loop.
+func (s *subscriber) stopReceiving() error {
+	s.cancel()
 	return <-s.ended
 }
 
 // close ends it.
 func (s *subscriber) close() {
-	if s.stop != nil {
-		s.stop()
+	if s.cancel != nil {
+		s.cancel()
 	}
 	s.client.Close()
 }

@@ -17,21 +17,21 @@ func TestTally(t *testing.T) {
 		want  CountError
 	}{
 		{"all, once, in order", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}, {1, 3}}, CountError{}},
-		{"the last is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}}, CountError{Lost: 1, Received: 4, Wants: 5}},
-		{"one within is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 3}}, CountError{Lost: 1, Received: 4, Wants: 5}},
-		{"one came twice", []m{{0, 1}, {1, 1}, {0, 1}, {0, 2}, {1, 2}, {1, 3}}, CountError{Duplicated: 1, Received: 5, Wants: 5}},
-		{"two changed places", []m{{0, 2}, {0, 1}, {1, 1}, {1, 2}, {1, 3}}, CountError{Lost: 1, Duplicated: 1, Received: 4, Wants: 5}},
-		{"one too many", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}, {1, 3}, {1, 4}}, CountError{Received: 6, Wants: 5}},
-		{"of a stranger", []m{{0, 1}, {1, 1}, {0, 2}, {2, 1}, {1, 2}, {1, 3}}, CountError{Alien: 1, Received: 5, Wants: 5}},
+		{"the last is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}}, CountError{Lost: 1, Received: 4, Expected: 5}},
+		{"one within is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 3}}, CountError{Lost: 1, Received: 4, Expected: 5}},
+		{"one came twice", []m{{0, 1}, {1, 1}, {0, 1}, {0, 2}, {1, 2}, {1, 3}}, CountError{Duplicated: 1, Received: 5, Expected: 5}},
+		{"two changed places", []m{{0, 2}, {0, 1}, {1, 1}, {1, 2}, {1, 3}}, CountError{Lost: 1, Duplicated: 1, Received: 4, Expected: 5}},
+		{"one too many", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}, {1, 3}, {1, 4}}, CountError{Received: 6, Expected: 5}},
+		{"of a stranger", []m{{0, 1}, {1, 1}, {0, 2}, {2, 1}, {1, 2}, {1, 3}}, CountError{Foreign: 1, Received: 5, Expected: 5}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tally := newTally(2, minSize)
 			for _, m := range tt.takes {
 				b := newBody(m.publisher, minSize)
 				b.set(m.number, 7)
-				tally.take(b)
+				tally.count(b)
 			}
-			err := tally.verdict("", []uint64{2, 3})
+			err := tally.check("", []uint64{2, 3})
 			var got CountError
 			if wrong, ok := errors.AsType[*CountError](err); ok {
 				got = *wrong
@@ -54,7 +54,7 @@ func TestBody(t *testing.T) {
 		if _, ok := parse(b, size+1); ok {
 			t.Error("a body of another size is taken")
 		}
-		b[atNumber] = '"'
+		b[numberOffset] = '"'
 		if _, ok := parse(b, size); ok {
 			t.Errorf("%s is taken", b)
 		}
@@ -63,12 +63,12 @@ func TestBody(t *testing.T) {
 
 // Measuring must not weigh on what is measured.
 func TestTakingAndPublishingTakesNoMemory(t *testing.T) {
-	b, tally, times := newBody(0, 256), newTally(1, 256), newTimes()
+	b, tally, times := newBody(0, 256), newTally(1, 256), newLatencyRecorder()
 	n := uint64(0)
 	if allocations := testing.AllocsPerRun(1000, func() {
 		n++
 		b.set(n, 1)
-		if s, ok := tally.take(b); ok {
+		if s, ok := tally.count(b); ok {
 			times.record(s.due)
 		}
 	}); allocations > 0 {

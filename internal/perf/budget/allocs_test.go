@@ -50,13 +50,13 @@ func atMost(t *testing.T, most float64, f func()) {
 }
 
 // dial starts a client of a server that costs nothing, over a real connection.
-func dial(t *testing.T, change func(*client.Config)) (*client.Client, *budget.Swallow) {
+func dial(t *testing.T, change func(*client.Config)) (*client.Client, *budget.StubServer) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := budget.NewSwallow(t, ln)
+	srv := budget.NewStubServer(t, ln)
 	cfg := client.Config{Name: "me", Servers: []string{"tcp://" + ln.Addr().String() + "/amps/json"}, QueueMessages: 4 * burst}
 	change(&cfg)
 	c, err := client.Dial(t.Context(), cfg)
@@ -128,7 +128,7 @@ func TestAllocsOfTickets(t *testing.T) {
 		return k
 	}
 	await := func(k *client.Ticket) {
-		if err := errors.Join(k.Settled(ctx), k.Safe(ctx)); err != nil {
+		if err := errors.Join(k.AwaitSettled(ctx), k.AwaitSafe(ctx)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestAllocsOfReceive(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			srv.Subscribed()
+			srv.AwaitSubscribed()
 			body := make([]byte, 256)
 			deliver := srv.Deliver
 			receive := func(n, together int) {
@@ -185,7 +185,7 @@ func TestAllocsOfReceive(t *testing.T) {
 			}
 			atMost(t, tt.most, func() { receive(burst, burst) })
 			atMost(t, tt.most, func() { receive(burst, 1) })
-			deliver = srv.DeliverSingly
+			deliver = srv.DeliverPlain
 			atMost(t, tt.most, func() { receive(burst, burst) })
 		})
 	}
@@ -198,13 +198,13 @@ var systems = map[string]func(testing.TB) *servertest.Instance{
 }
 
 // call logs a client that costs nothing on.
-func call(t *testing.T, i *servertest.Instance, name string) *budget.Caller {
+func call(t *testing.T, i *servertest.Instance, name string) *budget.StubClient {
 	t.Helper()
 	conn, err := i.Dial(t.Context(), "tcp", i.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return budget.NewCaller(t, conn, name)
+	return budget.NewStubClient(t, conn, name)
 }
 
 func TestAllocsOfAServer(t *testing.T) {
@@ -213,11 +213,11 @@ func TestAllocsOfAServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := start(t)
 			p := call(t, i, "publisher")
-			check := func(name, topic string, subscribers ...*budget.Caller) {
+			check := func(name, topic string, subscribers ...*budget.StubClient) {
 				t.Helper()
 				pass := func(n int) {
 					p.Publish(n, topic, body)
-					p.Persisted()
+					p.AwaitPersisted()
 					for _, s := range subscribers {
 						s.Receive(n)
 					}
@@ -247,7 +247,7 @@ func TestAllocsOfAReplay(t *testing.T) {
 	i := servertest.New(t, servertest.Real())
 	p := call(t, i, "publisher")
 	p.Publish(messages, "orders", make([]byte, 256))
-	p.Persisted()
+	p.AwaitPersisted()
 	atMost(t, 2000, func() {
 		s := call(t, i, "subscriber")
 		s.Subscribe("orders", "vector")

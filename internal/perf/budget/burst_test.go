@@ -36,7 +36,7 @@ const (
 	syncTime  = time.Millisecond
 )
 
-func meter() *budget.Meter { return &budget.Meter{Each: writeTime} }
+func meter() *budget.Meter { return &budget.Meter{WriteDelay: writeTime} }
 
 func perInstance() map[string]*budget.Meter {
 	return map[string]*budget.Meter{"a": meter(), "b": meter()}
@@ -48,8 +48,8 @@ func newSystem(t *testing.T) *system {
 		journal: perInstance(), clients: perInstance(), links: perInstance(),
 	}
 	s.pair = servertest.NewPair(t, servertest.Config(s.measure))
-	s.pair.A.Disk().SyncDelay(syncTime)
-	s.pair.B.Disk().SyncDelay(syncTime)
+	s.pair.A.Disk().SetSyncDelay(syncTime)
+	s.pair.B.Disk().SetSyncDelay(syncTime)
 
 	store := openStore(t, s.store, false)
 	s.publisher = s.dial(t, client.Config{Name: "publisher", PublishStore: store}, s.published)
@@ -72,7 +72,7 @@ func (s *system) subscribe(t *testing.T, name string) {
 func openStore(t *testing.T, m *budget.Meter, syncAlways bool) *pubstore.File {
 	t.Helper()
 	disk := memfs.New()
-	disk.SyncDelay(syncTime)
+	disk.SetSyncDelay(syncTime)
 	s, err := pubstore.OpenFile("store", testdoor.OnDisk(pubstore.FileOptions{
 		BootID: func() (string, error) { return "boot", nil }, SyncAlways: syncAlways,
 	}, m.Disk(disk)))

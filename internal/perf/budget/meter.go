@@ -10,10 +10,10 @@ import (
 
 // A Meter counts what goes to disks and over connections. Safe for concurrent use.
 type Meter struct {
-	// Each is how long a write takes beside its own work. In virtual time, where
+	// WriteDelay is how long a write takes beside its own work. In virtual time, where
 	// all other work takes none, it makes what can be written together be
 	// written together, on every machine alike. Default: no time.
-	Each time.Duration
+	WriteDelay time.Duration
 
 	writes, bytes, syncs, reads, mapped atomic.Int64
 }
@@ -45,8 +45,8 @@ func (m *Meter) Since(r Reading) Reading {
 func (m *Meter) wrote(n int) {
 	m.writes.Add(1)
 	m.bytes.Add(int64(n))
-	if m.Each > 0 {
-		time.Sleep(m.Each)
+	if m.WriteDelay > 0 {
+		time.Sleep(m.WriteDelay)
 	}
 }
 

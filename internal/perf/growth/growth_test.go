@@ -52,7 +52,7 @@ func fill(b *testing.B, dir string, messages, size, publishers int) {
 			Kind: journal.Message, Publisher: uint64(p) + 1, Sequence: next[p], Prev: next[p] - 1,
 			Topic: []byte(topic), Body: body,
 		}
-		if v, err := j.Append(&r); err != nil || v != journal.Take {
+		if v, err := j.Append(&r); err != nil || v != journal.Accepted {
 			b.Fatal(v, err)
 		}
 	}
@@ -293,7 +293,7 @@ func BenchmarkMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 			c, err := client.Dial(context.Background(), client.Config{
-				Name: "alone", Servers: []string{"tcp://127.0.0.1:1/amps/json"}, Offline: true, PublishStore: store, BookmarkStore: bookmarkstore.NewMemory(),
+				Name: "alone", Servers: []string{"tcp://127.0.0.1:1/amps/json"}, StartOffline: true, PublishStore: store, BookmarkStore: bookmarkstore.NewMemory(),
 			})
 			if err != nil {
 				b.Fatal(err)

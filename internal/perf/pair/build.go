@@ -25,7 +25,7 @@ func Build(ctx context.Context, dir string) (binary string, err error) {
 			}
 		}
 	}
-	cmd := Go(ctx, dir, append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
+	cmd := GoCommand(ctx, dir, append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
 	out, err := cmd.CombinedOutput()
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -36,10 +36,10 @@ func Build(ctx context.Context, dir string) (binary string, err error) {
 	return binary, nil
 }
 
-// Go returns a go command that is detached, and interrupted with all that it has
+// GoCommand returns a go command that is detached, and interrupted with all that it has
 // started when ctx ends. Its temporary files, of which an interrupt leaves some,
 // are in dir.
-func Go(ctx context.Context, dir string, args ...string) *exec.Cmd {
+func GoCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	Detach(cmd)
 	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)

@@ -23,8 +23,8 @@ import (
 
 // An Instance is one server process with its data directory.
 type Instance struct {
-	Name    string
-	Clients string // address for clients
+	Name          string
+	ClientAddress string // address for clients
 
 	dir     string // holds its configuration, journal and log
 	command []string
@@ -32,12 +32,12 @@ type Instance struct {
 	ports   []*heldport.Port
 	openLog func() (*os.File, error)
 
-	mu      sync.Mutex
-	process *exec.Cmd     // guarded by mu; nil while dead
-	exited  chan struct{} // guarded by mu; closed when process has ended
-	last    error         // guarded by mu: how the last process that has ended did
-	stopped bool          // guarded by mu: suspended
-	closed  bool          // guarded by mu
+	mu        sync.Mutex
+	process   *exec.Cmd     // guarded by mu; nil while dead
+	exited    chan struct{} // guarded by mu; closed when process has ended
+	exitErr   error         // guarded by mu: how the last process that has ended did
+	suspended bool          // guarded by mu: suspended
+	closed    bool          // guarded by mu
 }
 
 func (in *Instance) config() string { return filepath.Join(in.dir, "holdfastd.yaml") }
@@ -48,11 +48,11 @@ func (in *Instance) Log() string { return filepath.Join(in.dir, "holdfastd.log")
 // Journal returns the directory of the instance's journal.
 func (in *Instance) Journal() string { return filepath.Join(in.dir, "journal") }
 
-// Replication returns the address of the replication port.
-func (in *Instance) Replication() string { return in.ports[replicationPort].Address }
+// ReplicationAddress returns the address of the replication port.
+func (in *Instance) ReplicationAddress() string { return in.ports[replicationPort].Address }
 
 // URI returns the instance's address as a client takes it.
-func (in *Instance) URI() string { return "tcp://" + in.Clients + "/amps/json" }
+func (in *Instance) URI() string { return "tcp://" + in.ClientAddress + "/amps/json" }
 
 // Start starts the process and returns when it serves clients.
 func (in *Instance) Start(ctx context.Context) error {
@@ -63,7 +63,7 @@ func (in *Instance) Start(ctx context.Context) error {
 	select {
 	case _, ok := <-ready:
 		if !ok {
-			return fmt.Errorf("instance %s ended before it was ready; %s", in.Name, in.lastWords())
+			return fmt.Errorf("instance %s ended before it was ready; %s", in.Name, in.logTail())
 		}
 		return nil
 	case <-ctx.Done():
@@ -74,7 +74,7 @@ func (in *Instance) Start(ctx context.Context) error {
 // Spawn starts the process; ready receives its "ready" line, or is closed when it
 // ends first. A process that has ended by itself is not replaced: that is an error.
 func (in *Instance) Spawn() (ready <-chan string, err error) {
-	if err := in.Ended(); err != nil {
+	if err := in.UnexpectedExit(); err != nil {
 		return nil, err
 	}
 	logFile, err := in.openLog()
@@ -105,7 +105,7 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 		}
 		err := cmd.Wait()
 		in.mu.Lock()
-		in.last = err
+		in.exitErr = err
 		in.mu.Unlock()
 		close(exited)
 		close(lines)
@@ -147,8 +147,8 @@ func (in *Instance) Stop() error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.last != nil && CanStop {
-		return fmt.Errorf("stop instance %s: %w; %s", in.Name, in.last, in.lastWords())
+	if in.exitErr != nil && HasSignals {
+		return fmt.Errorf("stop instance %s: %w; %s", in.Name, in.exitErr, in.logTail())
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (in *Instance) Stop() error {
 func (in *Instance) end(how func(*os.Process) error) error {
 	in.mu.Lock()
 	cmd, exited := in.process, in.exited
-	in.process, in.stopped = nil, false
+	in.process, in.suspended = nil, false
 	in.mu.Unlock()
 	if cmd == nil {
 		return fmt.Errorf("instance %s is not running", in.Name)
@@ -198,19 +198,19 @@ func (in *Instance) Alive() bool {
 	}
 }
 
-// Ended returns an error if the process has ended though nobody ended it.
-func (in *Instance) Ended() error {
+// UnexpectedExit returns an error if the process has ended though nobody ended it.
+func (in *Instance) UnexpectedExit() error {
 	in.mu.Lock()
 	ours := in.process != nil
 	in.mu.Unlock()
 	if ours && !in.Alive() {
-		return fmt.Errorf("instance %s ended by itself; %s", in.Name, in.lastWords())
+		return fmt.Errorf("instance %s ended by itself; %s", in.Name, in.logTail())
 	}
 	return nil
 }
 
-// lastWords returns the end of the instance's log, and where the rest is.
-func (in *Instance) lastWords() string {
+// logTail returns the end of the instance's log, and where the rest is.
+func (in *Instance) logTail() string {
 	const most = 2000
 	text, err := os.ReadFile(in.Log())
 	if err != nil {
@@ -237,7 +237,7 @@ func (in *Instance) Close() {
 }
 
 // Suspend stops the process as SIGSTOP does: its sockets are open and nothing
-// answers. Where there are no signals (CanStop) it is an error.
+// answers. Where there are no signals (HasSignals) it is an error.
 func (in *Instance) Suspend() error { return in.signal(suspend, true) }
 
 // Resume ends a Suspend.
@@ -251,16 +251,16 @@ func (in *Instance) signal(send func(*os.Process) error, stopped bool) error {
 	}
 	err := send(in.process.Process)
 	if err == nil {
-		in.stopped = stopped
+		in.suspended = stopped
 	}
 	return err
 }
 
-// Stopped reports whether the process is suspended.
-func (in *Instance) Stopped() bool {
+// Suspended reports whether the process is suspended.
+func (in *Instance) Suspended() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.stopped
+	return in.suspended
 }
 
 // A Status is what an instance says of itself.

@@ -23,9 +23,9 @@ type Options struct {
 	Command []string
 	// DowngradeAfter is how long either waits for the other. Default 2s.
 	DowngradeAfter time.Duration
-	// Through returns the address at which a peer's replication port is to be
+	// PeerAddress returns the address at which a peer's replication port is to be
 	// reached. Default: its own.
-	Through func(from, to, address string) (string, error)
+	PeerAddress func(from, to, address string) (string, error)
 	// Stderr opens the standard error of each process. Default: its log file.
 	Stderr func() (*os.File, error)
 	// Config is added to the configurations.
@@ -79,22 +79,22 @@ func newInstance(name, dir string, command []string) (*Instance, error) {
 		}
 		in.ports = append(in.ports, p)
 	}
-	in.Clients, in.admin = in.ports[clientPort].Address, in.ports[adminPort].Address
+	in.ClientAddress, in.admin = in.ports[clientPort].Address, in.ports[adminPort].Address
 	return in, os.MkdirAll(dir, 0o755)
 }
 
 // configure writes the instance's configuration.
 func (in *Instance) configure(peer *Instance, o Options) (err error) {
 	at := peer.ports[replicationPort].Address
-	if o.Through != nil {
-		if at, err = o.Through(in.Name, peer.Name, at); err != nil {
+	if o.PeerAddress != nil {
+		if at, err = o.PeerAddress(in.Name, peer.Name, at); err != nil {
 			return err
 		}
 	}
 	if err := os.WriteFile(filepath.Join(in.dir, "link.key"), []byte(strings.Repeat("5e", 32)), 0o600); err != nil {
 		return err
 	}
-	config := fmt.Sprintf(configuration, in.Name, in.Clients, in.ports[replicationPort].Address, peer.Name, at, o.DowngradeAfter, in.admin)
+	config := fmt.Sprintf(configuration, in.Name, in.ClientAddress, in.ports[replicationPort].Address, peer.Name, at, o.DowngradeAfter, in.admin)
 	return os.WriteFile(in.config(), []byte(config+o.Config), 0o644)
 }
 
@@ -150,7 +150,7 @@ func (p Pair) AwaitSync(ctx context.Context) error {
 	defer tick.Stop()
 	for !p[0].InSync() || !p[1].InSync() {
 		for _, in := range p {
-			if err := in.Ended(); err != nil {
+			if err := in.UnexpectedExit(); err != nil {
 				return err
 			}
 		}

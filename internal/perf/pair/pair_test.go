@@ -89,7 +89,7 @@ func TestInterruptedStart(t *testing.T) {
 			if tt.links == 0 {
 				cancel()
 			}
-			p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: []string{os.Args[0], "hang"}, Through: through})
+			p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: []string{os.Args[0], "hang"}, PeerAddress: through})
 			if !errors.Is(err, context.Canceled) || p[0].Alive() || p[1].Alive() {
 				t.Errorf("a lives: %v, b lives: %v, error %v", p[0].Alive(), p[1].Alive(), err)
 			}
@@ -131,7 +131,7 @@ func TestRestart(t *testing.T) {
 	if err := p[1].Stop(); err != nil {
 		t.Error(err)
 	}
-	if err := errors.Join(p[0].Ended(), p[1].Ended()); err != nil {
+	if err := errors.Join(p[0].UnexpectedExit(), p[1].UnexpectedExit()); err != nil {
 		t.Errorf("an end that was meant is an error: %v", err)
 	}
 	if err := p[0].Process().Kill(); err != nil { // nobody asked for it

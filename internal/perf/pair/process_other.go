@@ -8,8 +8,8 @@ import (
 	"os/exec"
 )
 
-// CanStop says whether a process can be stopped and continued here.
-const CanStop = false
+// HasSignals says whether a process can be stopped and continued here.
+const HasSignals = false
 
 var errNoSignals = errors.New("no signals on this system")
 

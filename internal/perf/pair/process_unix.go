@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// CanStop says whether a process can be stopped and continued here.
-const CanStop = true
+// HasSignals says whether a process can be stopped and continued here.
+const HasSignals = true
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 func suspend(p *os.Process) error   { return p.Signal(syscall.SIGSTOP) }
@@ -20,7 +20,7 @@ func resume(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 // system can, the command is killed when this process dies.
 func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	dieWithUs(cmd.SysProcAttr)
+	killWithParent(cmd.SysProcAttr)
 }
 
 // interrupt interrupts a detached process with all that it has started.

@@ -4,5 +4,5 @@ package pair
 
 import "syscall"
 
-// dieWithUs is for Linux. Elsewhere a command outlives a process that is killed.
-func dieWithUs(*syscall.SysProcAttr) {}
+// killWithParent is for Linux. Elsewhere a command outlives a process that is killed.
+func killWithParent(*syscall.SysProcAttr) {}

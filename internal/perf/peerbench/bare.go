@@ -33,38 +33,38 @@ type bareJob struct {
 	Address string
 }
 
-// bareFlow runs publisher, first and second node: B1 and B2.
-func bareFlow(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+// runBarePublish runs publisher, first and second node: B1 and B2.
+func runBarePublish(ctx context.Context, b *session, dir string, j job) (sample, error) {
 	bytes := int64(j.Messages+warmUp) * int64(frameHead+j.Size)
-	return b.bare(ctx, j, nodeSpec{File: filepath.Join(dir, "b"), Bytes: bytes}, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes})
+	return b.runBare(ctx, j, nodeSpec{File: filepath.Join(dir, "b"), Bytes: bytes}, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes})
 }
 
-// bareReplay runs a reader of a file and who counts what it sends: B3.
-func bareReplay(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+// runBareReplay runs a reader of a file and who counts what it sends: B3.
+func runBareReplay(ctx context.Context, b *session, dir string, j job) (sample, error) {
 	bytes := int64(j.Messages) * int64(frameHead+j.Size)
-	return b.bare(ctx, j, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes, Fill: j.Messages, Size: j.Size})
+	return b.runBare(ctx, j, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes, Fill: j.Messages, Size: j.Size})
 }
 
-// bare starts nodes, each in front of the one before it, and a client at the last.
-func (b *bench) bare(ctx context.Context, j job, nodes ...nodeSpec) (sample, error) {
+// runBare starts nodes, each in front of the one before it, and a client at the last.
+func (b *session) runBare(ctx context.Context, j job, nodes ...nodeSpec) (sample, error) {
 	var ready nodeReady
 	for _, n := range nodes {
 		n.Next = ready.Address
 		p := b.child(ctx, "bare-node", n)
-		if err := p.start(); err != nil {
+		if err := p.startWithOutput(); err != nil {
 			return nil, err
 		}
 		defer p.kill()
-		if err := p.answer(&ready); err != nil {
+		if err := p.readAnswer(&ready); err != nil {
 			return nil, err
 		}
 	}
 	return b.load(ctx, "bare-load", bareJob{j, ready.Address})
 }
 
-// rawSync is the yardstick of B2: one fdatasync after an append of 4 KiB to a
+// runRawSync is the yardstick of B2: one fdatasync after an append of 4 KiB to a
 // preallocated file, again and again.
-func rawSync(_ context.Context, _ *bench, dir string, _ job) (sample, error) {
+func runRawSync(_ context.Context, _ *session, dir string, _ job) (sample, error) {
 	const n, page = 2000, 4096
 	f, err := createFile(filepath.Join(dir, "raw"), (n+warmUp)*page)
 	if err != nil {

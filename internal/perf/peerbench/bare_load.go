@@ -29,14 +29,14 @@ func loadBare(spec []byte) error {
 	if err != nil {
 		return err
 	}
-	return answer(s)
+	return writeAnswer(s)
 }
 
 // publish is B1.
 func (j *bareJob) publish(conn net.Conn) (sample, error) {
 	began := time.Now()
-	f := &flight{conn: conn, text: body(1, j.Size), total: uint64(j.Messages)}
-	f.moved.L = &f.mu
+	f := &inFlight{conn: conn, text: body(1, j.Size), total: uint64(j.Messages)}
+	f.changed.L = &f.mu
 	go f.send() // ends before the last ack comes, or with the process
 	if err := eachAck(conn, f.ack); err != nil {
 		return nil, fmt.Errorf("wait for acks: %w", err)
@@ -71,22 +71,22 @@ func (j *bareJob) replay(conn net.Conn) (sample, error) {
 	return sample{published: float64(j.Messages) / time.Since(began).Seconds()}, nil
 }
 
-// A flight is what a publisher has sent and not been acked.
-type flight struct {
+// A inFlight is what a publisher has sent and not been acked.
+type inFlight struct {
 	conn  net.Conn
 	text  []byte
 	total uint64
 
-	mu    sync.Mutex
-	moved sync.Cond // of mu
-	acked uint64    // guarded by mu
+	mu      sync.Mutex
+	changed sync.Cond // of mu
+	acked   uint64    // guarded by mu
 }
 
 // send sends all messages, as many at once as the window and a buffer allow.
-func (f *flight) send() {
+func (f *inFlight) send() {
 	var chunk []byte
 	for sent := uint64(0); sent < f.total; {
-		until := min(f.room(sent), f.total)
+		until := min(f.awaitWindow(sent), f.total)
 		for chunk = chunk[:0]; sent < until && len(chunk) < readBuffer/4; sent++ {
 			chunk = appendFrame(chunk, f.text)
 		}
@@ -96,21 +96,21 @@ func (f *flight) send() {
 	}
 }
 
-// room waits until more than sent may be sent, and returns up to where.
-func (f *flight) room(sent uint64) uint64 {
+// awaitWindow waits until more than sent may be sent, and returns up to where.
+func (f *inFlight) awaitWindow(sent uint64) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.acked+bareWindow <= sent {
-		f.moved.Wait()
+		f.changed.Wait()
 	}
 	return f.acked + bareWindow
 }
 
 // ack takes an ack and reports whether more will come.
-func (f *flight) ack(acked uint64) (more bool) {
+func (f *inFlight) ack(acked uint64) (more bool) {
 	f.mu.Lock()
 	f.acked = acked
 	f.mu.Unlock()
-	f.moved.Signal()
+	f.changed.Signal()
 	return acked < f.total
 }

@@ -38,7 +38,7 @@ func serveBare(spec []byte) error {
 		return err
 	}
 	defer l.Close()
-	if err := answer(nodeReady{l.Addr().String()}); err != nil {
+	if err := writeAnswer(nodeReady{l.Addr().String()}); err != nil {
 		return err
 	}
 	up, err := l.Accept()
@@ -108,17 +108,17 @@ type node struct {
 	up   net.Conn // frames come from there, acks go there
 	next net.Conn // the other way round; nil at the last node
 
-	mu      sync.Mutex
-	moved   sync.Cond // of mu
-	written uint64    // guarded by mu: frames in the file
-	durable uint64    // guarded by mu: of these, synced
-	behind  uint64    // guarded by mu: acked by the next node
+	mu        sync.Mutex
+	changed   sync.Cond // of mu
+	written   uint64    // guarded by mu: frames in the file
+	durable   uint64    // guarded by mu: of these, synced
+	nextAcked uint64    // guarded by mu: acked by the next node
 }
 
 // relay runs a node until its connection ends.
 func (n *nodeSpec) relay(f seglog.File, up net.Conn) error {
 	node := &node{file: f, up: up}
-	node.moved.L = &node.mu
+	node.changed.L = &node.mu
 	steps := []func() error{node.receive, node.sync, node.ack}
 	if n.Next != "" {
 		next, err := net.Dial("tcp", n.Next)
@@ -126,7 +126,7 @@ func (n *nodeSpec) relay(f seglog.File, up net.Conn) error {
 			return err
 		}
 		defer next.Close()
-		node.next, steps = next, append(steps, node.hear)
+		node.next, steps = next, append(steps, node.receiveAcks)
 	}
 	ended := make(chan error, len(steps))
 	for _, step := range steps {
@@ -148,17 +148,17 @@ func (n *node) receive() error {
 			return err
 		}
 		at += int64(len(chunk))
-		n.move(func() { n.written += uint64(frames) })
+		n.update(func() { n.written += uint64(frames) })
 		return nil
 	})
 }
 
-// move changes a count and wakes who waits for it.
-func (n *node) move(change func()) {
+// update changes a count and wakes who waits for it.
+func (n *node) update(change func()) {
 	n.mu.Lock()
 	change()
 	n.mu.Unlock()
-	n.moved.Broadcast()
+	n.changed.Broadcast()
 }
 
 // await returns a count when it is beyond seen.
@@ -166,7 +166,7 @@ func (n *node) await(seen uint64, count func() uint64) uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for count() <= seen {
-		n.moved.Wait()
+		n.changed.Wait()
 	}
 	return count()
 }
@@ -178,7 +178,7 @@ func (n *node) sync() error {
 		if err := n.file.Sync(); err != nil {
 			return err
 		}
-		n.move(func() { n.durable = durable })
+		n.update(func() { n.durable = durable })
 	}
 }
 
@@ -189,7 +189,7 @@ func (n *node) ack() error {
 			if n.next == nil {
 				return n.durable
 			}
-			return min(n.durable, n.behind)
+			return min(n.durable, n.nextAcked)
 		})
 		if _, err := n.up.Write(binary.LittleEndian.AppendUint64(nil, acked)); err != nil {
 			return err
@@ -197,10 +197,10 @@ func (n *node) ack() error {
 	}
 }
 
-// hear takes the acks of the next node.
-func (n *node) hear() error {
+// receiveAcks takes the acks of the next node.
+func (n *node) receiveAcks() error {
 	return eachAck(n.next, func(acked uint64) (more bool) {
-		n.move(func() { n.behind = acked })
+		n.update(func() { n.nextAcked = acked })
 		return true
 	})
 }

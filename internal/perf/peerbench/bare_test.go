@@ -12,7 +12,7 @@ import (
 
 // The test's own binary is the children, too.
 func TestMain(m *testing.M) {
-	beChild()
+	runIfChild()
 	os.Exit(m.Run())
 }
 
@@ -26,9 +26,9 @@ func doesAll(t *testing.T, contender string, runs int, ids ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{self: self, dir: t.TempDir()}
-	for _, w := range works(options{Only: ids, Peers: []string{contender}, Messages: 10_000, Size: 256}) {
-		r, err := b.work(t.Context(), w, runs)
+	b := &session{self: self, dir: t.TempDir()}
+	for _, w := range benchmarks(options{Only: ids, Peers: []string{contender}, Messages: 10_000, Size: 256}) {
+		r, err := b.measureBenchmark(t.Context(), w, runs)
 		if err != nil {
 			t.Errorf("%s: %v", w.id, err)
 		}
@@ -66,7 +66,7 @@ func TestAChildsLastWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{self: self}
+	b := &session{self: self}
 	_, err = b.load(t.Context(), "bare-load", bareJob{Address: "nowhere"})
 	const want = "bare-load: exit status 1; its last words: peerbench: dial tcp: address nowhere: missing port in address"
 	if err == nil || err.Error() != want {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// leastBody is the shortest body that has room for a number.
-const leastBody = 64
+// minBody is the shortest body that has room for a number.
+const minBody = 64
 
 // body returns a JSON object of the given size that carries n.
 func body(n uint64, size int) []byte {
@@ -16,8 +16,8 @@ func body(n uint64, size int) []byte {
 	return []byte(head + strings.Repeat("x", size-len(head)-len(`"}`)) + `"}`)
 }
 
-// number returns the n of a body.
-func number(body []byte) (n uint64, err error) {
-	_, err = fmt.Sscanf(string(body[:min(len(body), leastBody)]), `{"id":%d`, &n)
+// bodyNumber returns the n of a body.
+func bodyNumber(body []byte) (n uint64, err error) {
+	_, err = fmt.Sscanf(string(body[:min(len(body), minBody)]), `{"id":%d`, &n)
 	return n, err
 }

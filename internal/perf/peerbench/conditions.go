@@ -24,15 +24,15 @@ func conditions(dir string, o options) string {
 		fmt.Sprintf("holdfast's publisher keeps a pubstore.File, and downgrade_after is %v.", downgradeAfter),
 		fmt.Sprintf("JetStream (nats-server %s, nats.go %s): R2 and R3 are two and three file-stored copies on as many servers,", server.VERSION, nats.Version),
 		fmt.Sprintf("\"always\" is with sync_interval: always, the others with its default, %d messages in flight, ordered consumers.", window),
-	}, furtherConditions(o)...), " ")
+	}, peerConditions(o)...), " ")
 }
 
-// furtherConditions is of the peers that may not be installed.
-func furtherConditions(o options) (all []string) {
-	if o.asksFor(redisStreams) && !redisMissing() {
+// peerConditions is of the peers that may not be installed.
+func peerConditions(o options) (all []string) {
+	if o.includes(redisStreams) && !redisMissing() {
 		all = append(all, redisConditions(redisVersion()))
 	}
-	if o.asksFor(rabbitQuorum) && !rabbitMissing() {
+	if o.includes(rabbitQuorum) && !rabbitMissing() {
 		all = append(all, rabbitConditions(rabbitVersion()))
 	}
 	return all
@@ -94,8 +94,8 @@ func within(dir, at string) bool {
 	return at == "/" || dir == at || strings.HasPrefix(dir, at+"/")
 }
 
-// onDisk refuses a directory whose file system keeps nothing: to sync costs nothing there.
-func onDisk(dir string) error {
+// checkOnDisk refuses a directory whose file system keeps nothing: to sync costs nothing there.
+func checkOnDisk(dir string) error {
 	if kind := fileSystem(dir); kind == "tmpfs" || kind == "ramfs" {
 		return fmt.Errorf("%s is in memory (%s): figures would be of no disk; give a -dir that is on one", dir, kind)
 	}

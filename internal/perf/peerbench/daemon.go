@@ -20,7 +20,7 @@ func (p *process) serve(dir string, env ...string) error {
 	}
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
 	p.cmd.Stdout = &p.stderr
-	if err := p.begin(); err != nil {
+	if err := p.startCommand(); err != nil {
 		return err
 	}
 	p.ended = make(chan struct{})
@@ -31,14 +31,14 @@ func (p *process) serve(dir string, env ...string) error {
 	return nil
 }
 
-// end ends a server, with all that it has started in its group, as kill -9 does.
-func (p *process) end() {
+// killGroup ends a server, with all that it has started in its group, as kill -9 does.
+func (p *process) killGroup() {
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.ended
 }
 
-// listens waits until a server accepts connections.
-func (p *process) listens(ctx context.Context, address string) error {
+// awaitListening waits until a server accepts connections.
+func (p *process) awaitListening(ctx context.Context, address string) error {
 	var dialer net.Dialer
 	for {
 		conn, err := dialer.DialContext(ctx, "tcp", address)
@@ -47,7 +47,7 @@ func (p *process) listens(ctx context.Context, address string) error {
 		}
 		select {
 		case <-p.ended:
-			return p.explain(errors.New("ended before it listened"))
+			return p.withOutput(errors.New("ended before it listened"))
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not listen: %w", p.name, context.Cause(ctx))
 		case <-time.After(10 * time.Millisecond):

@@ -28,8 +28,8 @@ func TestScan(t *testing.T) {
 
 func TestBody(t *testing.T) {
 	for _, n := range []uint64{0, 7, 1 << 40} {
-		b := body(n, leastBody)
-		if got, err := number(b); err != nil || got != n || len(b) != leastBody {
+		b := body(n, minBody)
+		if got, err := bodyNumber(b); err != nil || got != n || len(b) != minBody {
 			t.Errorf("number(%s) = %d, %v; %d bytes", b, got, err, len(b))
 		}
 	}

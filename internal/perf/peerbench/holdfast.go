@@ -29,7 +29,7 @@ type report struct {
 }
 
 // benchHoldfast does a job with holdfast's own command, which starts a pair for it.
-func benchHoldfast(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+func benchHoldfast(ctx context.Context, b *session, dir string, j job) (sample, error) {
 	var r report
 	if err := command(ctx, b.holdfast, holdfastArgs(dir, j)...).run(ctx, &r); err != nil {
 		return nil, err
@@ -63,11 +63,11 @@ func holdfastArgs(dir string, j job) []string {
 func (r report) sample(kind string) sample {
 	switch kind {
 	case "latency":
-		return sample{median50: r.Latency.P50 / 1000, median99: r.Latency.P99 / 1000}
+		return sample{p50: r.Latency.P50 / 1000, p99: r.Latency.P99 / 1000}
 	case "fanout":
 		return sample{published: r.Messages, deliveries: r.Deliveries}
 	case "failover":
-		return sample{nextAck: r.Failover.Ack, nextMsg: r.Failover.Delivery, lost: 0, duplicated: 0}
+		return sample{nextAck: r.Failover.Ack, nextMessage: r.Failover.Delivery, lost: 0, duplicated: 0}
 	default:
 		return sample{published: r.Messages}
 	}

@@ -19,10 +19,10 @@ func TestReport(t *testing.T) {
 	}
 	for kind, want := range map[string]sample{
 		"publish":  {published: 500_000},
-		"latency":  {median50: 0.35, median99: 0.7},
+		"latency":  {p50: 0.35, p99: 0.7},
 		"replay":   {published: 500_000},
 		"fanout":   {published: 500_000, deliveries: 4_000_000},
-		"failover": {nextAck: 2010, nextMsg: 8, lost: 0, duplicated: 0},
+		"failover": {nextAck: 2010, nextMessage: 8, lost: 0, duplicated: 0},
 	} {
 		if got := r.sample(kind); !maps.Equal(got, want) {
 			t.Errorf("sample(%s) = %v, want %v", kind, got, want)

@@ -11,18 +11,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/heldport"
 )
 
-// always ends the name of a contender whose servers sync before they ack.
-const always = " always"
+// alwaysSuffix ends the name of a contender whose servers sync before they ack.
+const alwaysSuffix = " always"
 
-// jetstreams returns JetStream with each number of copies, syncing always and by default.
-func jetstreams(copies ...int) []contender {
+// jetstreamContenders returns JetStream with each number of copies, syncing always and by default.
+func jetstreamContenders(copies ...int) []contender {
 	var all []contender
 	for _, n := range copies {
-		for _, suffix := range []string{always, ""} {
+		for _, suffix := range []string{alwaysSuffix, ""} {
 			all = append(all, contender{
 				name: fmt.Sprintf("JetStream R%d%s", n, suffix),
-				run: func(ctx context.Context, b *bench, dir string, j job) (sample, error) {
-					return b.jetstream(ctx, dir, j, n, suffix == always)
+				run: func(ctx context.Context, b *session, dir string, j job) (sample, error) {
+					return b.jetstream(ctx, dir, j, n, suffix == alwaysSuffix)
 				},
 			})
 		}
@@ -52,10 +52,10 @@ type natsJob struct {
 }
 
 // jetstream does a job with a cluster of its own, of as many servers as copies.
-func (b *bench) jetstream(ctx context.Context, dir string, j job, copies int, always bool) (sample, error) {
+func (b *session) jetstream(ctx context.Context, dir string, j job, copies int, always bool) (sample, error) {
 	c, err := b.startCluster(ctx, dir, copies, always)
 	for attempt := 1; err != nil && attempt < 3 && ctx.Err() == nil; attempt++ {
-		say("start once more: %v", err) // routes that two servers dial at once may refuse each other
+		logf("start once more: %v", err) // routes that two servers dial at once may refuse each other
 		c, err = b.startCluster(ctx, filepath.Join(dir, fmt.Sprint(attempt)), copies, always)
 	}
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *cluster) stop() {
 }
 
 // startCluster starts servers with directories in dir and waits until they are one cluster.
-func (b *bench) startCluster(ctx context.Context, dir string, copies int, always bool) (*cluster, error) {
+func (b *session) startCluster(ctx context.Context, dir string, copies int, always bool) (*cluster, error) {
 	c := new(cluster)
 	ports, err := c.holdPorts(copies)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b *bench) startCluster(ctx context.Context, dir string, copies int, always
 	for i, port := range ports {
 		name := fmt.Sprintf("n%d", i+1)
 		p := b.child(ctx, "nats-server", natsSpec{name, filepath.Join(dir, name), port, ports, always})
-		if err := p.start(); err != nil {
+		if err := p.startWithOutput(); err != nil {
 			c.stop()
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (b *bench) startCluster(ctx context.Context, dir string, copies int, always
 	}
 	for _, p := range c.processes {
 		var s natsServer
-		if err := p.answer(&s); err != nil {
+		if err := p.readAnswer(&s); err != nil {
 			c.stop()
 			return nil, err
 		}

@@ -20,13 +20,13 @@ import (
 // after a failure, so that the time to the next ack is the cluster's and not theirs.
 const publishers = 16
 
-// settle is how long the load lasts before the kill, and after all goes on.
-const settle = time.Second
+// steadyTime is how long the load lasts before the kill, and after all goes on.
+const steadyTime = time.Second
 
 // failover is B5: the leader's process is killed under load. Publishers and
 // subscriber are connected to it, as they would be to the instance in use.
 func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample, error) {
-	l := newLedger()
+	l := newFailoverLog()
 	reader, err := j.connect()
 	if err != nil {
 		return nil, err
@@ -35,16 +35,16 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 	if err := j.follow(ctx, reader, l); err != nil {
 		return nil, err
 	}
-	stop := j.publishForEver(ctx, js, l)
+	stop := j.startPublishers(ctx, js, l)
 	defer stop()
-	pause(ctx, settle)
+	pause(ctx, steadyTime)
 	if err := j.killLeader(ctx, js, l); err != nil {
 		return nil, err
 	}
 	select {
-	case <-l.wentOn:
-		pause(ctx, settle)
-	case <-time.After(patience):
+	case <-l.recovered:
+		pause(ctx, steadyTime)
+	case <-time.After(stepTimeout):
 	}
 	stop()
 	return j.audit(ctx, l)
@@ -53,14 +53,14 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 // follow starts the subscriber: a consumer with as many copies as the stream,
 // which acks what it got. An ordered consumer has one copy, and did not always
 // go on when that was lost. It notices after a second that its server is silent.
-func (j *natsJob) follow(ctx context.Context, js jetstream.JetStream, l *ledger) error {
+func (j *natsJob) follow(ctx context.Context, js jetstream.JetStream, l *failoverLog) error {
 	c, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Durable: "follower", Replicas: len(j.Servers), AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: window,
 	})
 	if err == nil {
 		_, err = c.Consume(func(m jetstream.Msg) {
-			if n, err := number(m.Data()); err == nil {
-				l.delivers(n)
+			if n, err := bodyNumber(m.Data()); err == nil {
+				l.recordDelivery(n)
 			}
 			m.Ack()
 		}, jetstream.PullExpiry(time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
@@ -73,21 +73,21 @@ func (j *natsJob) follow(ctx context.Context, js jetstream.JetStream, l *ledger)
 
 // audit reads the stream once more, by a connection of its own, until all that
 // was acked is found, or patience ends, and counts.
-func (j *natsJob) audit(ctx context.Context, l *ledger) (sample, error) {
+func (j *natsJob) audit(ctx context.Context, l *failoverLog) (sample, error) {
 	js, err := j.connect()
 	if err != nil {
 		return nil, err
 	}
 	defer js.Conn().Close()
 	err = consume(ctx, js, func(m jetstream.Msg) {
-		if n, err := number(m.Data()); err == nil {
-			l.keeps(n)
+		if n, err := bodyNumber(m.Data()); err == nil {
+			l.recordFound(n)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(stepTimeout); ; {
 		s := l.count()
 		if s[lost] == 0 || time.Now().After(deadline) {
 			return s, nil
@@ -99,7 +99,7 @@ func (j *natsJob) audit(ctx context.Context, l *ledger) (sample, error) {
 }
 
 // killLeader kills the server that leads the stream now.
-func (j *natsJob) killLeader(ctx context.Context, js jetstream.JetStream, l *ledger) error {
+func (j *natsJob) killLeader(ctx context.Context, js jetstream.JetStream, l *failoverLog) error {
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
 		return fmt.Errorf("ask for the leader: %w", err)
@@ -119,15 +119,15 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// publishForEver starts the publishers; stop ends them and waits.
-func (j *natsJob) publishForEver(ctx context.Context, js jetstream.JetStream, l *ledger) (stop func()) {
+// startPublishers starts the publishers; stop ends them and waits.
+func (j *natsJob) startPublishers(ctx context.Context, js jetstream.JetStream, l *failoverLog) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var next atomic.Uint64
 	var running sync.WaitGroup
 	for range publishers {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				j.publishOne(ctx, js, l, next.Add(1))
+				j.publishUntilAcked(ctx, js, l, next.Add(1))
 			}
 		})
 	}
@@ -137,104 +137,106 @@ func (j *natsJob) publishForEver(ctx context.Context, js jetstream.JetStream, l 
 	}
 }
 
-// publishOne tries until the message is acked. The server knows it by its
+// publishUntilAcked tries until the message is acked. The server knows it by its
 // number, should more than one try arrive.
-func (j *natsJob) publishOne(ctx context.Context, js jetstream.JetStream, l *ledger, n uint64) {
+func (j *natsJob) publishUntilAcked(ctx context.Context, js jetstream.JetStream, l *failoverLog, n uint64) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		l.tries(n, began)
+		l.recordTry(n, began)
 		// Not all at once: after a failure, there is always one about to try.
 		try, cancel := context.WithTimeout(ctx, 50*time.Millisecond+rand.N(50*time.Millisecond))
 		_, err := js.Publish(try, subject, body(n, j.Size), jetstream.WithMsgID(strconv.FormatUint(n, 10)), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {
-			l.acks(n, began)
+			l.recordAck(n, began)
 			return
 		}
 		pause(ctx, 5*time.Millisecond)
 	}
 }
 
-// A ledger is who published, acked and delivered what, and when.
-type ledger struct {
-	wentOn chan struct{} // closed at the first ack and the first delivery after the kill
+// A failoverLog is who published, acked and delivered what, and when.
+type failoverLog struct {
+	recovered chan struct{} // closed at the first ack and the first delivery after the kill
 
 	mu        sync.Mutex
 	tried     map[uint64]time.Time // guarded by mu: the last try of a message
 	acked     map[uint64]bool      // guarded by mu
 	delivered map[uint64]int       // guarded by mu: how often
-	kept      map[uint64]bool      // guarded by mu: found in the stream at the end
+	found     map[uint64]bool      // guarded by mu: found in the stream at the end
 	killed    time.Time            // guarded by mu
 	ack, msg  time.Duration        // guarded by mu: from the kill
 }
 
-func newLedger() *ledger {
-	return &ledger{
-		wentOn: make(chan struct{}),
-		tried:  make(map[uint64]time.Time), acked: make(map[uint64]bool),
-		delivered: make(map[uint64]int), kept: make(map[uint64]bool),
+func newFailoverLog() *failoverLog {
+	return &failoverLog{
+		recovered: make(chan struct{}),
+		tried:     make(map[uint64]time.Time), acked: make(map[uint64]bool),
+		delivered: make(map[uint64]int), found: make(map[uint64]bool),
 	}
 }
 
 // kill lets a process be killed, and takes down when. To wait for its end is the parent's.
-func (l *ledger) kill(do func() error) error {
+func (l *failoverLog) kill(do func() error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.killed = time.Now()
 	return do()
 }
 
-func (l *ledger) tries(n uint64, at time.Time) {
+func (l *failoverLog) recordTry(n uint64, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tried[n] = at
 }
 
-// acks takes down an ack. What was tried before the kill may have been acked
+// recordAck takes down an ack. What was tried before the kill may have been acked
 // by the server that was killed, and isn't the next ack.
-func (l *ledger) acks(n uint64, tried time.Time) {
+func (l *failoverLog) recordAck(n uint64, tried time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.acked[n] = true
 	if l.ack == 0 && l.afterKillLocked(tried) {
 		l.ack = time.Since(l.killed)
-		l.goOnLocked()
+		l.signalRecoveredLocked()
 	}
 }
 
-// delivers takes down a delivery. What was tried before the kill may have been
+// recordDelivery takes down a delivery. What was tried before the kill may have been
 // on its way, and isn't the next message.
-func (l *ledger) delivers(n uint64) {
+func (l *failoverLog) recordDelivery(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delivered[n]++
 	if l.msg == 0 && l.afterKillLocked(l.tried[n]) {
 		l.msg = time.Since(l.killed)
-		l.goOnLocked()
+		l.signalRecoveredLocked()
 	}
 }
 
-func (l *ledger) afterKillLocked(t time.Time) bool { return !l.killed.IsZero() && t.After(l.killed) }
+func (l *failoverLog) afterKillLocked(t time.Time) bool {
+	return !l.killed.IsZero() && t.After(l.killed)
+}
 
-func (l *ledger) goOnLocked() {
+func (l *failoverLog) signalRecoveredLocked() {
 	if l.ack > 0 && l.msg > 0 {
-		close(l.wentOn)
+		close(l.recovered)
 	}
 }
 
-func (l *ledger) keeps(n uint64) {
+func (l *failoverLog) recordFound(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.kept[n] = true
+	l.found[n] = true
 }
 
 // count returns the sample. What did not go on within patience has the time it was given.
-func (l *ledger) count() sample {
+func (l *failoverLog) count() sample {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := sample{nextAck: orPatience(l.ack), nextMsg: orPatience(l.msg), lost: 0, duplicated: 0}
+	s := sample{nextAck: orTimeout(l.ack), nextMessage: orTimeout(l.msg), lost: 0, duplicated: 0}
 	for n := range l.acked {
-		if !l.kept[n] {
+		if !l.found[n] {
 			s[lost]++
 		}
 	}
@@ -244,9 +246,9 @@ func (l *ledger) count() sample {
 	return s
 }
 
-func orPatience(d time.Duration) (milliseconds float64) {
+func orTimeout(d time.Duration) (milliseconds float64) {
 	if d == 0 {
-		d = patience
+		d = stepTimeout
 	}
 	return d.Seconds() * 1000
 }

@@ -11,36 +11,36 @@ import (
 
 func TestLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLedger()
+		l := newFailoverLog()
 		before := time.Now()
 		for n := uint64(1); n <= 5; n++ {
-			l.tries(n, before)
+			l.recordTry(n, before)
 		}
-		l.acks(1, before)
-		l.delivers(1)
+		l.recordAck(1, before)
+		l.recordDelivery(1)
 		time.Sleep(time.Second)
 		l.kill(func() error { return nil })
 		time.Sleep(10 * time.Millisecond)
-		l.acks(2, before) // on their way when the server died
-		l.delivers(2)
+		l.recordAck(2, before) // on their way when the server died
+		l.recordDelivery(2)
 		again := time.Now()
-		l.tries(3, again)
+		l.recordTry(3, again)
 		time.Sleep(20 * time.Millisecond)
-		l.acks(3, again)
-		l.acks(4, again)
+		l.recordAck(3, again)
+		l.recordAck(4, again)
 		select {
-		case <-l.wentOn:
+		case <-l.recovered:
 			t.Error("all goes on before the next message has come")
 		default:
 		}
 		time.Sleep(30 * time.Millisecond)
-		l.delivers(3)
-		<-l.wentOn
-		l.delivers(3)
+		l.recordDelivery(3)
+		<-l.recovered
+		l.recordDelivery(3)
 		for _, n := range []uint64{1, 2, 3} { // not 4, which was acked
-			l.keeps(n)
+			l.recordFound(n)
 		}
-		want := sample{nextAck: 30, nextMsg: 60, lost: 1, duplicated: 1}
+		want := sample{nextAck: 30, nextMessage: 60, lost: 1, duplicated: 1}
 		if got := l.count(); !maps.Equal(got, want) {
 			t.Errorf("count() = %v, want %v", got, want)
 		}

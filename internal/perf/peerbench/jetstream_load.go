@@ -28,7 +28,7 @@ func loadNATS(spec []byte) error {
 	if err := json.Unmarshal(spec, &j); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), j.limit()-patience) // sooner than the parent, to say what it waits for
+	ctx, cancel := context.WithTimeout(context.Background(), j.limit()-stepTimeout) // sooner than the parent, to say what it waits for
 	defer cancel()
 	if err := j.createStream(ctx); err != nil {
 		return err
@@ -45,7 +45,7 @@ func loadNATS(spec []byte) error {
 	if err != nil {
 		return err
 	}
-	return answer(s)
+	return writeAnswer(s)
 }
 
 // connect returns a connection to the first of the servers, which goes on to the others when it is lost.
@@ -95,7 +95,7 @@ func (j *natsJob) tryStream(ctx context.Context, js jetstream.JetStream) (leader
 		return "", err
 	}
 	info, err := s.Info(ctx)
-	if err == nil && !current(info.Cluster, len(j.Servers)) {
+	if err == nil && !allCurrent(info.Cluster, len(j.Servers)) {
 		err = errNotCurrent
 	}
 	if err != nil {
@@ -104,8 +104,8 @@ func (j *natsJob) tryStream(ctx context.Context, js jetstream.JetStream) (leader
 	return info.Cluster.Leader, nil
 }
 
-// current reports whether a stream has a leader and all its copies follow it.
-func current(c *jetstream.ClusterInfo, copies int) bool {
+// allCurrent reports whether a stream has a leader and all its copies follow it.
+func allCurrent(c *jetstream.ClusterInfo, copies int) bool {
 	return c != nil && c.Leader != "" && len(c.Replicas) == copies-1 &&
 		!slices.ContainsFunc(c.Replicas, func(p *jetstream.PeerInfo) bool { return !p.Current || p.Offline })
 }
@@ -184,7 +184,7 @@ func latencies(n int, do func() error) (sample, error) {
 		}
 	}
 	slices.Sort(took)
-	return sample{median50: quantile(took, 0.5), median99: quantile(took, 0.99)}, nil
+	return sample{p50: quantile(took, 0.5), p99: quantile(took, 0.99)}, nil
 }
 
 // replay is B3: an ordered consumer reads what the stream holds.

@@ -15,8 +15,8 @@ import (
 
 const loopback = "127.0.0.1"
 
-// formation is for servers to become a cluster, which takes some seconds.
-const formation = 15 * time.Second
+// clusterTimeout is for servers to become a cluster, which takes some seconds.
+const clusterTimeout = 15 * time.Second
 
 // serveNATS is a server of a cluster. It answers when the cluster is whole, and
 // serves until its parent ends it.
@@ -31,13 +31,13 @@ func serveNATS(spec []byte) error {
 	}
 	s.ConfigureLogger()
 	s.Start()
-	if !s.ReadyForConnections(patience) {
-		return fmt.Errorf("not ready within %v", patience)
+	if !s.ReadyForConnections(stepTimeout) {
+		return fmt.Errorf("not ready within %v", stepTimeout)
 	}
-	if err := awaitWhole(s, len(n.Routes)); err != nil {
+	if err := awaitCluster(s, len(n.Routes)); err != nil {
 		return err
 	}
-	if err := answer(natsServer{n.Name, s.ClientURL(), os.Getpid()}); err != nil {
+	if err := writeAnswer(natsServer{n.Name, s.ClientURL(), os.Getpid()}); err != nil {
 		return err
 	}
 	s.WaitForShutdown()
@@ -62,20 +62,20 @@ func (n natsSpec) options() *server.Options {
 	return o
 }
 
-// awaitWhole waits until the meta group has all servers of the cluster and a
+// awaitCluster waits until the meta group has all servers of the cluster and a
 // leader that has heard from each of them.
-func awaitWhole(s *server.Server, servers int) error {
-	deadline := time.Now().Add(formation)
-	for !whole(s, servers) {
+func awaitCluster(s *server.Server, servers int) error {
+	deadline := time.Now().Add(clusterTimeout)
+	for !clusterReady(s, servers) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("no meta group of %d within %v", servers, formation)
+			return fmt.Errorf("no meta group of %d within %v", servers, clusterTimeout)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil
 }
 
-func whole(s *server.Server, servers int) bool {
+func clusterReady(s *server.Server, servers int) bool {
 	info, err := s.Jsz(nil)
 	if err != nil || info.Meta == nil || info.Meta.Leader == "" || info.Meta.Size != servers {
 		return false

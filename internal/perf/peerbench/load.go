@@ -24,7 +24,7 @@ func loadFlow(spec []byte, j any, of *job, connect func(context.Context) (flow, 
 	if err := json.Unmarshal(spec, j); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), of.limit()-patience) // sooner than the parent, to say what it waits for
+	ctx, cancel := context.WithTimeout(context.Background(), of.limit()-stepTimeout) // sooner than the parent, to say what it waits for
 	defer cancel()
 	f, err := connect(ctx)
 	if err != nil {
@@ -34,14 +34,14 @@ func loadFlow(spec []byte, j any, of *job, connect func(context.Context) (flow, 
 	if err != nil {
 		return err
 	}
-	return answer(s)
+	return writeAnswer(s)
 }
 
 // measure does a job of any kind but failover.
 func (f flow) measure(ctx context.Context, j job) (sample, error) {
 	switch j.Kind {
 	case "publish":
-		took, err := timed(func() error { return f.publish(ctx, j.Messages) })
+		took, err := measureSeconds(func() error { return f.publish(ctx, j.Messages) })
 		return sample{published: float64(j.Messages) / took}, err
 	case "latency":
 		return latencies(j.Messages, func() error { return f.publish(ctx, 1) })
@@ -54,8 +54,8 @@ func (f flow) measure(ctx context.Context, j job) (sample, error) {
 	}
 }
 
-// timed returns how many seconds it took.
-func timed(do func() error) (seconds float64, err error) {
+// measureSeconds returns how many seconds it took.
+func measureSeconds(do func() error) (seconds float64, err error) {
 	began := time.Now()
 	err = do()
 	return time.Since(began).Seconds(), err
@@ -70,7 +70,7 @@ func (f flow) replay(ctx context.Context, j job) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	took, err := timed(func() error { return read(j.Messages) })
+	took, err := measureSeconds(func() error { return read(j.Messages) })
 	return sample{published: float64(j.Messages) / took}, err
 }
 

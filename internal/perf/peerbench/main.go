@@ -25,7 +25,7 @@ type options struct {
 }
 
 func main() {
-	beChild()
+	runIfChild()
 	o, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peerbench:", err)
@@ -47,13 +47,13 @@ var children = map[string]func(spec []byte) error{
 	"rabbit-load": loadRabbit,
 }
 
-// beChild does not return if this is a child.
-func beChild() {
+// runIfChild does not return if this is a child.
+func runIfChild() {
 	if len(os.Args) != 3 {
 		return
 	}
 	if child, ok := children[os.Args[1]]; ok {
-		go endWithParent()
+		go exitWithParent()
 		exit(child([]byte(os.Args[2])))
 	}
 }
@@ -82,25 +82,25 @@ func parse(args []string) (options, error) {
 	if o.Short {
 		o.Runs, o.Messages = 1, 20_000
 	}
-	o.Only, o.Peers = list(only), list(peers)
-	if flags.NArg() > 0 || o.Runs < 1 || o.Messages < 1000 || o.Size < leastBody {
-		return o, fmt.Errorf("there are no arguments, at least 1 run, 1000 messages and %d bytes", leastBody)
+	o.Only, o.Peers = splitList(only), splitList(peers)
+	if flags.NArg() > 0 || o.Runs < 1 || o.Messages < 1000 || o.Size < minBody {
+		return o, fmt.Errorf("there are no arguments, at least 1 run, 1000 messages and %d bytes", minBody)
 	}
 	for _, id := range o.Only {
-		if !o.has(id) {
+		if !o.hasBenchmark(id) {
 			return o, fmt.Errorf("no work is called %q", id)
 		}
 	}
 	return o, nil
 }
 
-func list(s string) []string {
+func splitList(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// has reports whether there is a work with the id.
-func (o options) has(id string) bool {
-	for _, w := range works(options{Messages: o.Messages}) {
+// hasBenchmark reports whether there is a work with the id.
+func (o options) hasBenchmark(id string) bool {
+	for _, w := range benchmarks(options{Messages: o.Messages}) {
 		if w.id == id {
 			return true
 		}

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// patience is for a process to do its next step; only a hang takes so long.
-const patience = 30 * time.Second
+// stepTimeout is for a process to do its next step; only a hang takes so long.
+const stepTimeout = 30 * time.Second
 
 // A process is one that this one starts, in a group of its own: a terminal's
 // interrupt comes to this process only, which ends the others. Its context ends it.
@@ -27,12 +27,12 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer     // a child ends with it
 	stdout *bufio.Reader // of one that answers while it runs
-	stderr tail
+	stderr tailBuffer
 	ended  chan struct{} // of a server that is not a part of this command; closed at its end
 }
 
 // child is this command itself, as a child with a spec, which it is given as JSON.
-func (b *bench) child(ctx context.Context, name string, spec any) *process {
+func (b *session) child(ctx context.Context, name string, spec any) *process {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		panic("BUG: " + err.Error())
@@ -50,17 +50,17 @@ func command(ctx context.Context, file string, args ...string) *process {
 	return p
 }
 
-// start starts one that answers while it runs.
-func (p *process) start() error {
+// startWithOutput starts one that answers while it runs.
+func (p *process) startWithOutput() error {
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
 	p.stdout = bufio.NewReader(stdout)
-	return p.begin()
+	return p.startCommand()
 }
 
-func (p *process) begin() (err error) {
+func (p *process) startCommand() (err error) {
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return err
 	}
@@ -70,20 +70,20 @@ func (p *process) begin() (err error) {
 	return nil
 }
 
-// answer reads the next line of what it says into v.
-func (p *process) answer(v any) error {
+// writeAnswer reads the next line of what it says into v.
+func (p *process) readAnswer(v any) error {
 	text, err := p.stdout.ReadBytes('\n')
 	if err == nil {
 		return json.Unmarshal(text, v)
 	}
 	p.kill()
-	return p.explain(err)
+	return p.withOutput(err)
 }
 
 // kill ends it as kill -9 does.
 func (p *process) kill() {
 	if p.ended != nil {
-		p.end()
+		p.killGroup()
 		return
 	}
 	p.cmd.Process.Kill()
@@ -94,7 +94,7 @@ func (p *process) kill() {
 func (p *process) run(ctx context.Context, v any) error {
 	var stdout bytes.Buffer
 	p.cmd.Stdout = &stdout
-	if err := p.begin(); err != nil {
+	if err := p.startCommand(); err != nil {
 		return err
 	}
 	err := p.cmd.Wait()
@@ -103,13 +103,13 @@ func (p *process) run(ctx context.Context, v any) error {
 		err = json.Unmarshal(stdout.Bytes(), v)
 	}
 	if err != nil {
-		return p.explain(errors.Join(context.Cause(ctx), err))
+		return p.withOutput(errors.Join(context.Cause(ctx), err))
 	}
 	return nil
 }
 
-// explain adds to an error what the process said before it ended.
-func (p *process) explain(err error) error {
+// withOutput adds to an error what the process said before it ended.
+func (p *process) withOutput(err error) error {
 	if said := strings.TrimSpace(string(p.stderr)); said != "" {
 		return fmt.Errorf("%s: %w; its last words: %s", p.name, err, said)
 	}
@@ -117,26 +117,26 @@ func (p *process) explain(err error) error {
 }
 
 // load runs a child that measures, to its end.
-func (b *bench) load(ctx context.Context, child string, spec any) (s sample, err error) {
+func (b *session) load(ctx context.Context, child string, spec any) (s sample, err error) {
 	err = b.child(ctx, child, spec).run(ctx, &s)
 	return s, err
 }
 
-// A tail is the end of what was written to it.
-type tail []byte
+// A tailBuffer is the end of what was written to it.
+type tailBuffer []byte
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *tailBuffer) Write(p []byte) (int, error) {
 	const most = 512
 	*t = append(*t, p...)
 	*t = (*t)[max(0, len(*t)-most):]
 	return len(p), nil
 }
 
-// answer is how a child answers.
-func answer(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }
+// writeAnswer is how a child answers.
+func writeAnswer(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }
 
-// endWithParent ends a child when nobody holds its standard input any more.
-func endWithParent() {
+// exitWithParent ends a child when nobody holds its standard input any more.
+func exitWithParent() {
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(1)
 }

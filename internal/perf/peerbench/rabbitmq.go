@@ -38,7 +38,7 @@ type rabbitJob struct {
 }
 
 // runRabbit does a job with a cluster of its own.
-func runRabbit(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+func runRabbit(ctx context.Context, b *session, dir string, j job) (sample, error) {
 	c := new(cluster)
 	defer c.stop()
 	nodes, err := c.startRabbit(ctx, dir)
@@ -57,7 +57,7 @@ func (c *cluster) startRabbit(ctx context.Context, dir string) (addresses []stri
 		return nil, err
 	}
 	mapper, clients, links := ports[0], ports[1:1+rabbitNodes], ports[1+rabbitNodes:]
-	if err := rabbitFiles(dir); err != nil {
+	if err := writeRabbitFiles(dir); err != nil {
 		return nil, err
 	}
 	names := command(ctx, epmd, "-address", loopback, "-port", strconv.Itoa(mapper))
@@ -65,7 +65,7 @@ func (c *cluster) startRabbit(ctx context.Context, dir string) (addresses []stri
 	if err := c.serve(names, dir); err != nil {
 		return nil, err
 	}
-	if err := names.listens(ctx, address(mapper)); err != nil {
+	if err := names.awaitListening(ctx, address(mapper)); err != nil {
 		return nil, err
 	}
 	for i := range rabbitNodes {
@@ -80,7 +80,7 @@ func (c *cluster) startRabbit(ctx context.Context, dir string) (addresses []stri
 	}
 	for i, p := range c.processes[1:] {
 		addresses = append(addresses, address(clients[i]))
-		if err := p.listens(ctx, addresses[i]); err != nil {
+		if err := p.awaitListening(ctx, addresses[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -101,9 +101,9 @@ func rabbitCommand(ctx context.Context) (*process, error) {
 
 func rabbitNode(i int) string { return fmt.Sprintf("n%d@localhost", i+1) }
 
-// rabbitFiles writes what the nodes have in common: a cookie, no plugins, and
+// writeRabbitFiles writes what the nodes have in common: a cookie, no plugins, and
 // settings that are the defaults but for the nodes' names.
-func rabbitFiles(dir string) error {
+func writeRabbitFiles(dir string) error {
 	config := "cluster_formation.peer_discovery_backend = classic_config\n"
 	for i := range rabbitNodes {
 		config += fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s\n", i+1, rabbitNode(i))
@@ -138,7 +138,7 @@ func rabbitEnv(dir, node string, i, mapper, clients, links int) []string {
 	}
 }
 
-var rabbitPath = regexp.MustCompile(`rabbitmq_server-([^/]+)`)
+var rabbitVersionPattern = regexp.MustCompile(`rabbitmq_server-([^/]+)`)
 
 // rabbitVersion returns the version of the server that is installed, as its
 // directory's name says it: the server itself takes seconds to do so.
@@ -147,7 +147,7 @@ func rabbitVersion() string {
 	if err == nil {
 		server, err = filepath.EvalSymlinks(server)
 	}
-	if version := rabbitPath.FindStringSubmatch(server); err == nil && version != nil {
+	if version := rabbitVersionPattern.FindStringSubmatch(server); err == nil && version != nil {
 		return version[1]
 	}
 	return unknownVersion

@@ -24,7 +24,7 @@ func (j *rabbitJob) connect(ctx context.Context) (flow, error) {
 	if err != nil {
 		return flow{}, err
 	}
-	if err := j.awaitWhole(ctx, ch); err != nil {
+	if err := j.awaitCluster(ctx, ch); err != nil {
 		return flow{}, err
 	}
 	_, err = ch.QueueDeclare(subject, true, false, false, false, amqp.Table{
@@ -48,14 +48,14 @@ func (j *rabbitJob) dial(node string) (*amqp.Channel, error) {
 	return conn.Channel()
 }
 
-// awaitWhole waits until each node knows a queue that the first one has.
-func (j *rabbitJob) awaitWhole(ctx context.Context, first *amqp.Channel) error {
+// awaitCluster waits until each node knows a queue that the first one has.
+func (j *rabbitJob) awaitCluster(ctx context.Context, first *amqp.Channel) error {
 	const name = "whole"
 	if _, err := first.QueueDeclare(name, true, false, false, false, nil); err != nil {
 		return err
 	}
 	for _, node := range j.Nodes[1:] {
-		for err := j.knows(node, name); err != nil; err = j.knows(node, name) {
+		for err := j.findQueue(node, name); err != nil; err = j.findQueue(node, name) {
 			if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
 				return fmt.Errorf("wait for %d nodes to be one cluster: %w", len(j.Nodes), errors.Join(ctx.Err(), err))
 			}
@@ -64,8 +64,8 @@ func (j *rabbitJob) awaitWhole(ctx context.Context, first *amqp.Channel) error {
 	return nil
 }
 
-// knows asks a node for a queue.
-func (j *rabbitJob) knows(node, queue string) error {
+// findQueue asks a node for a queue.
+func (j *rabbitJob) findQueue(node, queue string) error {
 	ch, err := j.dial(node)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (j *rabbitJob) publisher(ch *amqp.Channel) func(context.Context, int) error
 	return func(ctx context.Context, n int) error {
 		for i := range n {
 			if i >= window {
-				if err := confirmed(ctx, confirms); err != nil {
+				if err := awaitConfirm(ctx, confirms); err != nil {
 					return err
 				}
 			}
@@ -95,7 +95,7 @@ func (j *rabbitJob) publisher(ch *amqp.Channel) func(context.Context, int) error
 			}
 		}
 		for range min(n, window) {
-			if err := confirmed(ctx, confirms); err != nil {
+			if err := awaitConfirm(ctx, confirms); err != nil {
 				return err
 			}
 		}
@@ -103,8 +103,8 @@ func (j *rabbitJob) publisher(ch *amqp.Channel) func(context.Context, int) error
 	}
 }
 
-// confirmed waits for one message's confirm.
-func confirmed(ctx context.Context, confirms <-chan amqp.Confirmation) error {
+// awaitConfirm waits for one message's confirm.
+func awaitConfirm(ctx context.Context, confirms <-chan amqp.Confirmation) error {
 	select {
 	case c, ok := <-confirms:
 		switch {

@@ -28,7 +28,7 @@ type redisJob struct {
 }
 
 // runRedis does a job with a primary and a replica of its own.
-func runRedis(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+func runRedis(ctx context.Context, b *session, dir string, j job) (sample, error) {
 	c := new(cluster)
 	defer c.stop()
 	ports, err := c.holdPorts(2)
@@ -41,7 +41,7 @@ func runRedis(ctx context.Context, b *bench, dir string, j job) (sample, error) 
 		if err := c.serve(p, filepath.Join(dir, strconv.Itoa(i))); err != nil {
 			return nil, err
 		}
-		if err := p.listens(ctx, address(ports[i])); err != nil {
+		if err := p.awaitListening(ctx, address(ports[i])); err != nil {
 			return nil, err
 		}
 	}
@@ -59,12 +59,12 @@ func redisArgs(port int, role []string) []string {
 	}, role...)
 }
 
-var redisSays = regexp.MustCompile(`\bv=(\d+\.\d+\S*)`)
+var redisVersionPattern = regexp.MustCompile(`\bv=(\d+\.\d+\S*)`)
 
 // redisVersion returns the version of the server that is installed.
 func redisVersion() string {
 	out, err := exec.Command(redisServer, "--version").Output()
-	if version := redisSays.FindSubmatch(out); err == nil && version != nil {
+	if version := redisVersionPattern.FindSubmatch(out); err == nil && version != nil {
 		return string(version[1])
 	}
 	return unknownVersion

@@ -11,17 +11,17 @@ import (
 
 // A result is the runs of one work, a list of samples for each contender's name.
 type result struct {
-	work
-	runs   map[string][]sample
-	absent []string // names of contenders that are not installed
+	benchmark
+	runs         map[string][]sample
+	notInstalled []string // names of contenders that are not installed
 }
 
 // printTable writes all results as one Markdown table, a column for each
 // contender that has something to show, holdfast's first.
 func printTable(out io.Writer, results []result) {
 	columns := columnsOf(results)
-	line(out, append([]string{"work", "measured"}, columns...))
-	line(out, slices.Repeat([]string{"---"}, 2+len(columns)))
+	printRow(out, append([]string{"work", "measured"}, columns...))
+	printRow(out, slices.Repeat([]string{"---"}, 2+len(columns)))
 	for _, r := range results {
 		title := r.id + " " + r.title
 		for _, row := range r.rows {
@@ -29,13 +29,13 @@ func printTable(out io.Writer, results []result) {
 			for _, c := range columns {
 				cells = append(cells, r.cell(row, c))
 			}
-			line(out, cells)
+			printRow(out, cells)
 			title = ""
 		}
 	}
 }
 
-func line(out io.Writer, cells []string) { fmt.Fprintln(out, "| "+strings.Join(cells, " | ")+" |") }
+func printRow(out io.Writer, cells []string) { fmt.Fprintln(out, "| "+strings.Join(cells, " | ")+" |") }
 
 // columnsOf returns the contenders that measured something or are not installed:
 // holdfast, the peers in the order they are named in, then what has no peer's guarantees.
@@ -43,16 +43,16 @@ func columnsOf(results []result) []string {
 	var names []string
 	for _, r := range results {
 		for _, c := range r.contenders {
-			if (len(r.runs[c.name]) > 0 || slices.Contains(r.absent, c.name)) && !slices.Contains(names, c.name) {
+			if (len(r.runs[c.name]) > 0 || slices.Contains(r.notInstalled, c.name)) && !slices.Contains(names, c.name) {
 				names = append(names, c.name)
 			}
 		}
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return place(a) - place(b) })
+	slices.SortStableFunc(names, func(a, b string) int { return columnOrder(a) - columnOrder(b) })
 	return names
 }
 
-func place(contender string) int {
+func columnOrder(contender string) int {
 	switch contender {
 	case holdfast:
 		return 0
@@ -69,16 +69,16 @@ func place(contender string) int {
 func (r result) cell(row row, contender string) string {
 	v, ok := r.value(row, contender)
 	switch {
-	case slices.Contains(r.absent, contender):
+	case slices.Contains(r.notInstalled, contender):
 		return "not installed"
 	case !ok:
 		return ""
 	}
 	own, measured := r.value(row, holdfast)
 	if contender == holdfast || !measured || own == 0 || v == 0 {
-		return figure(v)
+		return formatFigure(v)
 	}
-	return fmt.Sprintf("%s (%s ×)", figure(v), ratio(own/v))
+	return fmt.Sprintf("%s (%s ×)", formatFigure(v), formatRatio(own/v))
 }
 
 // value is what a contender's runs come to in a row, if they measured it.
@@ -109,28 +109,28 @@ func quantile(sorted []float64, share float64) float64 {
 	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
 }
 
-// figure writes a number with the digits that are worth reading.
-func figure(v float64) string {
+// formatFigure writes a number with the digits that are worth reading.
+func formatFigure(v float64) string {
 	switch {
 	case v >= 1e6:
-		return digits(v/1e6) + "M"
+		return formatDigits(v/1e6) + "M"
 	case v >= 1e4:
-		return digits(v/1e3) + "k"
+		return formatDigits(v/1e3) + "k"
 	default:
-		return digits(v)
+		return formatDigits(v)
 	}
 }
 
-// digits writes three digits, or all that stand before the point.
-func digits(v float64) string {
+// formatDigits writes three digits, or all that stand before the point.
+func formatDigits(v float64) string {
 	if v >= 100 {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.3g", v)
 }
 
-// ratio writes a ratio with two digits, or all that stand before the point.
-func ratio(v float64) string {
+// formatRatio writes a ratio with two digits, or all that stand before the point.
+func formatRatio(v float64) string {
 	if v >= 10 {
 		return fmt.Sprintf("%.0f", v)
 	}

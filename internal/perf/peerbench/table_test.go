@@ -39,7 +39,7 @@ func TestFigure(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "0", 0.1374: "0.137", 2.2: "2.2", 4213.4: "4213", 103_400: "103k", 999_999: "1000k", 1_049_000: "1.05M",
 	} {
-		if got := figure(v); got != want {
+		if got := formatFigure(v); got != want {
 			t.Errorf("figure(%v) = %q, want %q", v, got, want)
 		}
 	}
@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 	peer := contender{name: "peer"}
 	results := []result{
 		{
-			work: work{id: "B1", title: "publish", rows: medians(published), contenders: []contender{{name: pipeline}, peer, {name: holdfast}, {name: "absent"}}},
+			benchmark: benchmark{id: "B1", title: "publish", rows: medians(published), contenders: []contender{{name: pipeline}, peer, {name: holdfast}, {name: "absent"}}},
 			runs: map[string][]sample{
 				holdfast: {{published: 500_000}, {published: 100_000}, {published: 600_000}},
 				"peer":   {{published: 90_000}, {published: 100_000}, {published: 110_000}},
@@ -59,7 +59,7 @@ func TestTable(t *testing.T) {
 			},
 		},
 		{
-			work: work{id: "B5", title: "kill", rows: append(medians(nextAck), row{lost, true}), contenders: []contender{{name: holdfast}, peer}},
+			benchmark: benchmark{id: "B5", title: "kill", rows: append(medians(nextAck), row{lost, true}), contenders: []contender{{name: holdfast}, peer}},
 			runs: map[string][]sample{
 				holdfast: {{nextAck: 20, lost: 0}, {nextAck: 30, lost: 0}},
 				"peer":   {{nextAck: 4200, lost: 0}, {nextAck: 4000, lost: 2}, {nextAck: 4400, lost: 0}},

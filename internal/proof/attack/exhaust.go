@@ -21,14 +21,14 @@ import (
 
 // The limits: what a hostile client may cost, and what others may feel of it.
 const (
-	mostMemory   = 16 << 20              // of one connection
-	mostSlower   = 5                     // times the undisturbed p99, or
-	mostLatency  = 50 * time.Millisecond // whichever is larger
-	mostRecovery = 5 * time.Second
-	drainTimeout = 2 * time.Second
-	exhaustRuns  = 3 // of each attack; the median counts
-	exhaustTime  = 1500 * time.Millisecond
-	readyTime    = 20 * time.Second
+	maxMemory        = 16 << 20              // of one connection
+	maxSlowdown      = 5                     // times the undisturbed p99, or
+	toleratedLatency = 50 * time.Millisecond // whichever is larger
+	maxRecovery      = 5 * time.Second
+	drainTimeout     = 2 * time.Second
+	exhaustRuns      = 3 // of each attack; the median counts
+	exhaustTime      = 1500 * time.Millisecond
+	readyTime        = 20 * time.Second
 )
 
 // A siege is a pair, one well-behaved client, and how long its messages take before
@@ -53,7 +53,7 @@ func exhaust(ctx context.Context, dir, binary string, attackers []greedy) (well 
 		return false, err
 	}
 	defer s.pair.Close()
-	if s.fine, err = newFine(ctx, s.pair[0].URI()); err != nil {
+	if s.fine, err = newWellBehavedClient(ctx, s.pair[0].URI()); err != nil {
 		return false, err
 	}
 	defer s.fine.client.Close()
@@ -100,9 +100,9 @@ type felt struct {
 	recovered time.Duration
 }
 
-// mostStolen is the share of the processors that the host may give to others while what a
+// maxStolen is the share of the processors that the host may give to others while what a
 // client felt is judged.
-const mostStolen = 0.02
+const maxStolen = 0.02
 
 // attacks reports whether an attack costs no more than it may. It is measured again if that
 // was too much: how much memory a process has at its peak depends on when garbage is collected,
@@ -116,8 +116,8 @@ func (s *siege) attacks(ctx context.Context, g greedy) (well bool, err error) {
 		if well || err != nil {
 			return well, err
 		}
-		share := processors().stolenSince(before)
-		busy = slow && share > mostStolen
+		share := processors().stolenShare(before)
+		busy = slow && share > maxStolen
 		fmt.Printf("%26s  the host has taken away %.0f %% of the processors meanwhile\n", "", 100*share)
 	}
 	if busy {
@@ -142,7 +142,7 @@ func (s *siege) attack(ctx context.Context, g greedy) (well, slow bool, err erro
 	for _, r := range runs {
 		m.memory, m.descriptors, m.recovered = max(m.memory, r.memory), max(m.descriptors, r.descriptors), max(m.recovered, r.recovered)
 	}
-	cheap := m.recovered <= mostRecovery && (g.floods || g.many || m.memory <= mostMemory)
+	cheap := m.recovered <= maxRecovery && (g.floods || g.many || m.memory <= maxMemory)
 	slow = cheap && !g.floods && m.p99 > limit
 	well = cheap && !slow
 	said := ""
@@ -160,14 +160,14 @@ func (s *siege) attack(ctx context.Context, g greedy) (well, slow bool, err erro
 }
 
 // limit is how long the 99th of 100 may take while an attack goes on.
-func (s *siege) limit() time.Duration { return max(mostSlower*s.quiet.p99, mostLatency) }
+func (s *siege) limit() time.Duration { return max(maxSlowdown*s.quiet.p99, toleratedLatency) }
 
 func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
 // once has an attacker at work once.
 func (s *siege) once(ctx context.Context, g greedy) (f felt, err error) {
 	pid := s.pair[0].PID()
-	before, err := usageOf(pid)
+	before, err := readUsage(pid)
 	if err != nil {
 		return f, err
 	}
@@ -185,7 +185,7 @@ func (s *siege) once(ctx context.Context, g greedy) (f felt, err error) {
 	if err != nil {
 		return f, err
 	}
-	after, err := usageOf(pid)
+	after, err := readUsage(pid)
 	if err != nil {
 		return f, err
 	}
@@ -201,7 +201,7 @@ func (s *siege) send(ctx context.Context, g greedy) (end func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-greedy", g.name, "-clients", s.pair[0].Clients, "-links", s.pair[0].Replication())
+	cmd := exec.CommandContext(ctx, self, "-greedy", g.name, "-clients", s.pair[0].ClientAddress, "-links", s.pair[0].ReplicationAddress())
 	said, err := os.OpenFile(filepath.Join(s.dir, "attackers.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -250,7 +250,7 @@ func (s *siege) recovered(ctx context.Context) (time.Duration, error) {
 		if err != nil || felt.p99 <= s.limit() && s.pair[0].InSync() {
 			return at, err
 		}
-		if at > 2*mostRecovery {
+		if at > 2*maxRecovery {
 			return at, nil
 		}
 	}
@@ -283,7 +283,7 @@ type fine struct {
 	ended  chan error     // of the subscription
 }
 
-func newFine(ctx context.Context, uri string) (*fine, error) {
+func newWellBehavedClient(ctx context.Context, uri string) (*fine, error) {
 	c, err := client.Dial(ctx, client.Config{
 		Name: "fine", Servers: []string{uri}, PublishStore: pubstore.NewMemory(pubstore.MemoryOptions{}),
 	})
@@ -297,7 +297,7 @@ func newFine(ctx context.Context, uri string) (*fine, error) {
 	}
 	go func() { // ends with the client
 		f.ended <- sub.Handle(context.WithoutCancel(ctx), func(m *client.Message) error {
-			n, err := strconv.ParseInt(string(m.Data), 10, 64)
+			n, err := strconv.ParseInt(string(m.Body), 10, 64)
 			f.came <- time.Unix(0, n)
 			return err
 		})

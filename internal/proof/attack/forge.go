@@ -17,7 +17,7 @@ const devnull = "/AMPS/devnull"
 
 // victim returns one of the honest publishers, and an instance.
 func (b *battle) victim(random *rand.Rand) (h *honest, address string) {
-	return b.honest[random.IntN(len(b.honest))], b.pair[random.IntN(2)].Clients
+	return b.honest[random.IntN(len(b.honest))], b.pair[random.IntN(2)].ClientAddress
 }
 
 // forgeName logs on under a name or a life that might be taken for a
@@ -48,15 +48,15 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 	return err
 }
 
-// strikeSpacing is the least time between two sessions under one victim's own life:
+// takeoverSpacing is the least time between two sessions under one victim's own life:
 // a client that loses its name three times in a minute ends (R11), for which no
 // number is needed.
-const strikeSpacing = 30 * time.Second
+const takeoverSpacing = 30 * time.Second
 
 // claimed returns a name and a life to send numbers under: an honest publisher's
 // own, as a copy of its store would, or mostly a new one.
 func (b *battle) claimed(h *honest, random *rand.Rand) (name string, life pubstore.Life) {
-	if time.Since(b.struck[h]) < strikeSpacing {
+	if time.Since(b.struck[h]) < takeoverSpacing {
 		name = fmt.Sprintf("evil-%x", random.Uint64())
 		return name, pubstore.Life{ID: name}
 	}
@@ -112,7 +112,7 @@ func race(_ context.Context, b *battle, random *rand.Rand) error {
 	var both sync.WaitGroup
 	for i, in := range b.pair {
 		both.Go(func() {
-			c, err := dialRaw(in.Clients)
+			c, err := dialRaw(in.ClientAddress)
 			if err != nil {
 				errs[i] = err
 				return

@@ -63,8 +63,8 @@ func attackersNamed(text string) (named []greedy) {
 // started is when the process has.
 var started = time.Now()
 
-// beGreedy is the process of one attacker, until its standard input ends.
-func beGreedy(name string, t target) (code int) {
+// runGreedyAttacker is the process of one attacker, until its standard input ends.
+func runGreedyAttacker(name string, t target) (code int) {
 	runtime.GOMAXPROCS(1)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the process that started this one

@@ -125,7 +125,7 @@ func (b *battle) verdict() (well bool, err error) {
 	v := checker.Compare(published, places...)
 	compared := journal.Compare(indexes[0], indexes[1])
 	fmt.Printf("both journals: %d present, %d lost, %d duplicated, %d out of order, %d foreign; %d publishers differ\n",
-		v.Present, v.Lost, v.Duplicated, v.Disordered, v.Foreign, len(compared.Differing))
+		v.Present, v.Lost, v.Duplicated, v.Disordered, v.Foreign, len(compared.Diffs))
 	return v.Clean() && compared.Same(), nil
 }
 

@@ -116,9 +116,9 @@ func (h *hostile) close() {
 }
 
 const (
-	hostileTime  = 10 * time.Second
-	mostLogons   = 40 // within hostileTime, of a client that backs off
-	hostileCount = 200
+	hostileTime     = 10 * time.Second
+	maxLogons       = 40 // within hostileTime, of a client that backs off
+	hostileMessages = 200
 )
 
 // hostileServers has a client work with each hostile server and the pair in its list.
@@ -130,11 +130,11 @@ func hostileServers(ctx context.Context, dir string, servers []string) (well boo
 			return false, fmt.Errorf("beside the hostile server %s: %w", h.name, err)
 		}
 		fmt.Printf("%-8s %d of %d messages published and received, %d logons in %v, %d subscriptions ended\n",
-			h.name, received, hostileCount, h.logons.Load(), hostileTime, len(h.ended))
+			h.name, received, hostileMessages, h.logons.Load(), hostileTime, len(h.ended))
 		if len(h.ended) > 0 {
 			fmt.Printf("%-8s the last one: %v\n", "", h.ended[len(h.ended)-1])
 		}
-		well = well && received == hostileCount && h.logons.Load() <= mostLogons && h.logons.Load() > 0
+		well = well && received == hostileMessages && h.logons.Load() <= maxLogons && h.logons.Load() > 0
 	}
 	return well, nil
 }
@@ -173,11 +173,11 @@ func (h *hostile) beside(ctx context.Context, dir string, servers []string) (rec
 		came <- result{n, err}
 	}()
 	ends := time.Now().Add(hostileTime)
-	for n := range hostileCount {
+	for n := range hostileMessages {
 		if _, err := c.Publish(ctx, messages, fmt.Append(nil, n)); err != nil {
 			return 0, err
 		}
-		time.Sleep(time.Until(ends) / time.Duration(hostileCount-n))
+		time.Sleep(time.Until(ends) / time.Duration(hostileMessages-n))
 	}
 	if err := c.FlushSafe(ctx); err != nil {
 		return 0, err
@@ -199,14 +199,14 @@ func (h *hostile) receive(ctx context.Context, c *client.Client, topic string) (
 				h.ended = append(h.ended, err)
 				break
 			}
-			if string(m.Data) != fmt.Sprint(received) {
-				return received, fmt.Errorf("message %q came in place of %d", m.Data, received)
+			if string(m.Body) != fmt.Sprint(received) {
+				return received, fmt.Errorf("message %q came in place of %d", m.Body, received)
 			}
 			received++
 			if err := m.Discard(); err != nil {
 				return received, err
 			}
-			if received == hostileCount {
+			if received == hostileMessages {
 				return received, nil
 			}
 		}

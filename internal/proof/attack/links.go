@@ -22,7 +22,7 @@ import (
 func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 	in := b.pair[random.IntN(2)]
 	if random.IntN(2) == 0 {
-		return noise(in.Replication(), random)
+		return noise(in.ReplicationAddress(), random)
 	}
 	name := []string{"c", b.pair[0].Name, b.pair[1].Name}[random.IntN(3)]
 	h, _ := b.victim(random)
@@ -38,7 +38,7 @@ func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		},
-		Destinations: []replica.Destination{{Name: in.Name, Address: in.Replication(), Sync: true}},
+		Destinations: []replica.Destination{{Name: in.Name, Address: in.ReplicationAddress(), Sync: true}},
 	})
 	if err != nil {
 		return err
@@ -66,13 +66,13 @@ func forgedJournal(dir string, h *honest, cluster string) (*journal.Journal, err
 	}
 	id, err := hex.DecodeString(cluster)
 	if err == nil && len(id) == len(journal.ClusterID{}) {
-		err = j.Adopt(journal.ClusterID(id))
+		err = j.AdoptCluster(journal.ClusterID(id))
 	}
 	if err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	last := h.store.Lives()[0].Last
-	who := bookmark.OfLife(h.store.Lives()[0].ID)
+	who := bookmark.IdentityOfLife(h.store.Lives()[0].ID)
 	records := []journal.Record{
 		{Kind: journal.Gone, Publisher: who.ID, Check: who.Check, Sequence: last + 1000},
 		{Kind: journal.Message, Publisher: who.ID, Sequence: last + 1001, Prev: last + 1000, Topic: []byte(topic), Body: []byte("evil link")},
@@ -105,11 +105,11 @@ func noise(address string, random *rand.Rand) error {
 	if _, err := conn.Write(b); err != nil {
 		return err
 	}
-	if n, err := io.ReadAll(io.LimitReader(conn, 1<<20)); err == nil && len(n) > mostToStrangers {
+	if n, err := io.ReadAll(io.LimitReader(conn, 1<<20)); err == nil && len(n) > maxStrangerAnswer {
 		return fmt.Errorf("a stranger was told %d bytes", len(n))
 	}
 	return errors.New("not a peer")
 }
 
-// mostToStrangers is the longest answer to noise: a refusal that says nothing.
-const mostToStrangers = 64
+// maxStrangerAnswer is the longest answer to noise: a refusal that says nothing.
+const maxStrangerAnswer = 64

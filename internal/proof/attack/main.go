@@ -48,7 +48,7 @@ func run() int {
 	flag.StringVar(&target.links, "links", "", "address of the replication port")
 	flag.Parse()
 	if *greedy != "" {
-		return beGreedy(*greedy, target)
+		return runGreedyAttacker(*greedy, target)
 	}
 	if flag.NArg() > 0 || *duration <= 0 {
 		fmt.Fprintln(os.Stderr, "attack: duration must be positive, and there are no arguments")

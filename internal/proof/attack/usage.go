@@ -21,8 +21,8 @@ const (
 	procCPU  = 11                    // fields between the process's name and its times
 )
 
-// usageOf returns the usage of a process.
-func usageOf(pid int) (u usage, err error) {
+// readUsage returns the usage of a process.
+func readUsage(pid int) (u usage, err error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	pages, err := os.ReadFile(dir + "statm")
 	if err != nil {
@@ -57,7 +57,7 @@ func number(line []byte, field int) int {
 // watchUsage returns the most of a process until ctx ends.
 func watchUsage(ctx context.Context, pid int, most usage) usage {
 	for {
-		if u, err := usageOf(pid); err == nil {
+		if u, err := readUsage(pid); err == nil {
 			most.memory, most.descriptors = max(most.memory, u.memory), max(most.descriptors, u.descriptors)
 		}
 		select {
@@ -74,11 +74,11 @@ type processing struct{ all, stolen float64 }
 // processors returns that as Linux says it; zero: it is not said.
 func processors() processing {
 	b, _ := os.ReadFile("/proc/stat") // elsewhere there is none
-	return processingOf(string(b))
+	return parseCPUTimes(string(b))
 }
 
-// processingOf reads the first line of /proc/stat.
-func processingOf(stat string) (p processing) {
+// parseCPUTimes reads the first line of /proc/stat.
+func parseCPUTimes(stat string) (p processing) {
 	line, _, _ := strings.Cut(stat, "\n")
 	const first, stolen = 1, 8 // fields; behind the second stand times that are part of others
 	for n := first; n <= stolen; n++ {
@@ -90,8 +90,8 @@ func processingOf(stat string) (p processing) {
 	return p
 }
 
-// stolenSince returns the share that the host of the machine gave to others.
-func (p processing) stolenSince(before processing) float64 {
+// stolenShare returns the share that the host of the machine gave to others.
+func (p processing) stolenShare(before processing) float64 {
 	if all := p.all - before.all; all > 0 {
 		return (p.stolen - before.stolen) / all
 	}

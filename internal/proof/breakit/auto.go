@@ -29,8 +29,8 @@ func draw(rnd *rand.Rand) byte {
 	panic("BUG: chances don't add up")
 }
 
-// playAlone presses random keys and judges.
-func playAlone(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+// playAuto presses random keys and judges.
+func playAuto(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
 	fmt.Printf("seed %d\n", o.seed)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -44,7 +44,7 @@ func Main(args []string) int {
 	}
 	return rig.Rig{Name: "breakit", Keep: o.keep, Binary: o.binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
 		if o.auto {
-			return playAlone(ctx, o, dir, []string{binary})
+			return playAuto(ctx, o, dir, []string{binary})
 		}
 		return play(ctx, o, dir, []string{binary})
 	})

@@ -20,7 +20,7 @@ type fault struct {
 
 // strike says what is done, does it, and follows how the traffic takes it.
 func (w *world) strike(ctx context.Context, what string, do func() error) {
-	marks := w.fleet.Marks()
+	marks := w.fleet.PublishedCounts()
 	f := &fault{at: time.Now(), what: what}
 	if err := do(); err != nil {
 		w.say("%s: %v", what, err)
@@ -39,8 +39,8 @@ func (w *world) follow(ctx context.Context, f *fault, marks []int) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		acked := w.fleet.Beyond(marks, (*fleet.Publisher).Acknowledged)
-		safe := w.fleet.Beyond(marks, (*fleet.Publisher).Safe)
+		acked := w.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged)
+		safe := w.fleet.AckedSince(marks, (*fleet.Publisher).Safe)
 		w.mu.Lock()
 		if acked && f.acked == 0 {
 			f.acked = time.Since(f.at)
@@ -77,8 +77,8 @@ func (w *world) idle(i int) {
 	w.sides[i].doing = ""
 }
 
-// toggleLife kills an instance as kill -9 does, or starts one that is dead.
-func (w *world) toggleLife(ctx context.Context, i int) {
+// toggleKill kills an instance as kill -9 does, or starts one that is dead.
+func (w *world) toggleKill(ctx context.Context, i int) {
 	if w.pair[i].Alive() {
 		w.kill(ctx, i)
 	} else {
@@ -117,11 +117,11 @@ func (w *world) launch(ctx context.Context, i int) {
 func (w *world) toggleStop(ctx context.Context, i int) {
 	in := w.pair[i]
 	switch {
-	case !pair.CanStop:
+	case !pair.HasSignals:
 		w.say("a process can't be stopped on this system")
 	case !in.Alive():
 		w.say("%s does not run", in.Name)
-	case in.Stopped():
+	case in.Suspended():
 		w.say("%s goes on", in.Name)
 		if err := in.Resume(); err != nil {
 			w.say("%v", err)
@@ -171,14 +171,14 @@ func (w *world) setWiped(i int, wiped bool) {
 	w.sides[i].wiped = wiped
 }
 
-// wipeOut kills an instance, removes its journal and starts it again.
-func (w *world) wipeOut(ctx context.Context, i int) {
+// wipeInstance kills an instance, removes its journal and starts it again.
+func (w *world) wipeInstance(ctx context.Context, i int) {
 	in := w.pair[i]
 	if !w.busy(i, "wiping") {
 		return
 	}
 	w.strike(ctx, "kill -9 "+in.Name+" and wipe its disk", func() error {
-		if err := in.Ended(); err != nil {
+		if err := in.UnexpectedExit(); err != nil {
 			w.fail(err)
 			return err
 		}
@@ -198,7 +198,7 @@ func (w *world) wipeOut(ctx context.Context, i int) {
 func (w *world) repair(ctx context.Context) {
 	w.setCable(false)
 	for i, in := range w.pair {
-		if in.Stopped() {
+		if in.Suspended() {
 			if err := in.Resume(); err != nil {
 				w.say("%v", err)
 			}

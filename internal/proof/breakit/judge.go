@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// settleTime is how long everything published may take to become safe.
-const settleTime = time.Minute
+// restTimeout is how long everything published may take to become safe.
+const restTimeout = time.Minute
 
 // A report is what stands where once everything has come to rest.
 type report struct {
@@ -113,13 +113,13 @@ func (r *report) readJournals(instances pair.Pair) error {
 		}
 		r.places = append(r.places, place{"journal of " + in.Name, keys})
 	}
-	r.differing = len(journal.Compare(index[0], index[1]).Differing)
+	r.differing = len(journal.Compare(index[0], index[1]).Diffs)
 	return nil
 }
 
 // settle returns when all that was published is safe and delivered, or why it is not.
 func (w *world) settle(ctx context.Context, published int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, fmt.Errorf("not within %v", settleTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, restTimeout, fmt.Errorf("not within %v", restTimeout))
 	defer cancel()
 	for !w.whole() { // an instance may be on its way up or down
 		w.repair(ctx)
@@ -144,7 +144,7 @@ func (w *world) whole() bool {
 	w.mu.Lock()
 	idle := w.sides[0].doing == "" && w.sides[1].doing == "" && !w.cut
 	w.mu.Unlock()
-	return idle && w.pair[0].Alive() && w.pair[1].Alive() && !w.pair[0].Stopped() && !w.pair[1].Stopped()
+	return idle && w.pair[0].Alive() && w.pair[1].Alive() && !w.pair[0].Suspended() && !w.pair[1].Suspended()
 }
 
 // awaitDelivered gives the subscribers enough time: until each has as much as

@@ -33,9 +33,9 @@ func (p *player) press(ctx context.Context, key byte) {
 	w := p.w
 	switch key {
 	case 'k':
-		w.toggleLife(ctx, 0)
+		w.toggleKill(ctx, 0)
 	case 'K':
-		w.toggleLife(ctx, 1)
+		w.toggleKill(ctx, 1)
 	case 's':
 		w.toggleStop(ctx, 0)
 	case 'S':
@@ -55,14 +55,14 @@ func (p *player) press(ctx context.Context, key byte) {
 // wipe asks first if the other disk may not have everything that is safe.
 func (p *player) wipe(ctx context.Context, i int) {
 	if p.w.mayWipe(i) {
-		p.w.wipeOut(ctx, i)
+		p.w.wipeInstance(ctx, i)
 		return
 	}
 	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
 		p.w.pair[1-i].Name, p.w.pair[i].Name)
 	p.risk = func() {
 		p.w.risked.Store(true)
-		p.w.wipeOut(ctx, i)
+		p.w.wipeInstance(ctx, i)
 	}
 }
 
@@ -82,7 +82,7 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 	defer w.close()
 	defer stop() // before it: close waits for what was begun with ctx
 	started.Store(true)
-	r, err := playOn(ctx, w)
+	r, err := runScreen(ctx, w)
 	if err != nil || r == nil { // nil: its user did not want to wait
 		return err == nil, err
 	}
@@ -90,9 +90,9 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 	return well, errors.Join(w.err(), err)
 }
 
-// playOn is play while the terminal is taken over. It returns the last
+// runScreen is play while the terminal is taken over. It returns the last
 // judgement, nil if the reader did not wait for one.
-func playOn(ctx context.Context, w *world) (*report, error) {
+func runScreen(ctx context.Context, w *world) (*report, error) {
 	t, err := openTerminal()
 	if err != nil {
 		return nil, err

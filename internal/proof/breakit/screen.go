@@ -48,7 +48,7 @@ func (w *world) view() view {
 	for _, s := range w.subscribers {
 		t, server, _ := s.seen()
 		v.delivered = append(v.delivered, t.Present)
-		v.tally = v.tally.Plus(t)
+		v.tally = v.tally.Add(t)
 		servers = append(servers, server)
 	}
 	w.mu.Lock()
@@ -56,7 +56,7 @@ func (w *world) view() view {
 	v.cut, v.log = w.cut, append(v.log, w.log...)
 	for i, in := range w.pair {
 		side := w.sides[i]
-		show := instanceView{name: in.Name, state: side.state(in.Alive(), in.Stopped()), link: "-", sessions: w.fleet.Sessions(in.URI())}
+		show := instanceView{name: in.Name, state: side.state(in.Alive(), in.Suspended()), link: "-", sessions: w.fleet.Sessions(in.URI())}
 		for _, server := range servers {
 			if server == in.URI() {
 				show.sessions++
@@ -133,7 +133,7 @@ func render(v view, width, height int, p palette) []string {
 	lines = append(lines, foot...)
 	lines = lines[:min(len(lines), height)]
 	for i := range lines {
-		lines[i] = cutTo(lines[i], width)
+		lines[i] = truncate(lines[i], width)
 	}
 	return lines
 }
@@ -224,8 +224,8 @@ func foot(v view, p palette) []string {
 	return []string{line, p.dim("  " + keys[0]), p.dim("  " + keys[1])}
 }
 
-// cutTo cuts a line to so many columns. Escape codes take none.
-func cutTo(line string, width int) string {
+// truncate cuts a line to so many columns. Escape codes take none.
+func truncate(line string, width int) string {
 	var b strings.Builder
 	column := 0
 	for len(line) > 0 {

@@ -135,7 +135,7 @@ func newSubscriber(ctx context.Context, name, dir string, servers []string) (*su
 // read takes in what comes until the client is closed.
 func (s *subscriber) read(sub *client.Subscription) {
 	err := sub.Handle(context.Background(), func(m *client.Message) error {
-		publisher, key, err := keyOf(m.Data)
+		publisher, key, err := keyOf(m.Body)
 		if err == nil {
 			s.note(publisher, key)
 		}

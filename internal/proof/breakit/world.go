@@ -66,7 +66,7 @@ func newWorld(ctx context.Context, dir string, command []string, rate int, print
 
 // begin starts the pair, then its clients. After an error close ends what there is.
 func (w *world) begin(ctx context.Context, command []string, rate int) (err error) {
-	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, Through: w.through}); err != nil {
+	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, PeerAddress: w.through}); err != nil {
 		return err
 	}
 	w.say("starting a and b")
@@ -173,7 +173,7 @@ func (w *world) err() error {
 		err = errors.Join(err, serr)
 	}
 	for _, in := range w.pair {
-		err = errors.Join(err, in.Ended())
+		err = errors.Join(err, in.UnexpectedExit())
 	}
 	return err
 }

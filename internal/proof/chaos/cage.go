@@ -64,7 +64,7 @@ func build(ctx context.Context, dir string) (binary string, err error) {
 		return "", fmt.Errorf("find the module of holdfastd: %w", err)
 	}
 	binary = filepath.Join(dir, "holdfastd")
-	cmd := pair.Go(ctx, dir, "build", "-o", binary, module+"/server/cmd/holdfastd")
+	cmd := pair.GoCommand(ctx, dir, "build", "-o", binary, module+"/server/cmd/holdfastd")
 	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)

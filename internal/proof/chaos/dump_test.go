@@ -49,7 +49,7 @@ func writeJournal(t *testing.T, dir string, from, to uint64) {
 		if n%50 == 0 {
 			r.Kind, r.Body, r.User, r.Reason = journal.Tombstone, nil, nil, []byte("no")
 		}
-		if v, err := j.Append(&r); v != journal.Take || err != nil {
+		if v, err := j.Append(&r); v != journal.Accepted || err != nil {
 			t.Fatalf("append %d: %v, %v", n, v, err)
 		}
 	}

@@ -50,7 +50,7 @@ func judge(dir string) (finding, error) {
 		f.delivered[host] = n
 	}
 	for _, m := range e.Published {
-		if m.Fate == checker.Taken {
+		if m.Fate == checker.Accepted {
 			f.accepted++
 		} else {
 			f.doubtful++
@@ -75,9 +75,9 @@ type evidence struct {
 func (e *evidence) take(w word) {
 	switch w.What {
 	case published, doubtful:
-		m := &checker.Published{App: w.Client, N: int(w.N), Topic: topicOf(w.Client), Body: keyOf(w.Client, w.N), Sequence: w.Sequence}
+		m := &checker.Publication{App: w.Client, N: int(w.N), Topic: topicOf(w.Client), Body: keyOf(w.Client, w.N), Sequence: w.Sequence}
 		if w.What == published {
-			m.Fate = checker.Taken
+			m.Fate = checker.Accepted
 		}
 		e.Published = append(e.Published, m)
 	case acked:
@@ -85,13 +85,13 @@ func (e *evidence) take(w word) {
 			e.safe[w.Client] = max(e.safe[w.Client], w.Sequence)
 		}
 	case begun: // an earlier process may have been killed before it could say so
-		for r := e.reader(w.Client); uint64(len(r.Lives)) < w.N; {
-			r.Lives = append(r.Lives, nil)
+		for r := e.reader(w.Client); uint64(len(r.Processes)) < w.N; {
+			r.Processes = append(r.Processes, nil)
 		}
 	case handed:
-		lives := e.reader(w.Client).Lives
+		lives := e.reader(w.Client).Processes
 		life := &lives[len(lives)-1]
-		*life = append(*life, &checker.Handed{Bookmark: bookmark.Bookmark{Publisher: w.ID, Sequence: w.Sequence}, Body: keyOf(w.Publisher, w.N)})
+		*life = append(*life, &checker.Delivery{Bookmark: bookmark.Bookmark{Publisher: w.ID, Sequence: w.Sequence}, Body: keyOf(w.Publisher, w.N)})
 	case strange:
 		e.Errors = append(e.Errors, w.Client+": "+w.Text)
 	}
@@ -121,13 +121,13 @@ func (e *evidence) discarded(subscriber, database string) (n int, err error) {
 		kept[keeping{key, life}]++
 	})
 	r := e.reader(subscriber)
-	for i, life := range r.Lives {
+	for i, life := range r.Processes {
 		for _, m := range life {
 			k := keeping{m.Body, i + 1}
 			if kept[k] > 0 {
-				m.Discard = checker.DiscardDurable
+				m.State = checker.DiscardDurable
 				kept[k]--
-			} else if i == len(r.Lives)-1 {
+			} else if i == len(r.Processes)-1 {
 				e.Errors = append(e.Errors, fmt.Sprintf("%s was handed %s and did not keep it", subscriber, m.Body))
 			}
 		}
@@ -142,8 +142,8 @@ func (e *evidence) discarded(subscriber, database string) (n int, err error) {
 
 // letGo returns that a publisher's store let go of what was acknowledged as
 // safe. What was on both disks then must be in both journals in the end.
-func (e *evidence) letGo(name string, through uint64) checker.LetGo {
-	l := checker.LetGo{App: name, Through: bookmark.Bookmark{Sequence: through}, Durable: make(map[string]bookmark.Bookmark)}
+func (e *evidence) letGo(name string, through uint64) checker.LetGoEvent {
+	l := checker.LetGoEvent{App: name, Through: bookmark.Bookmark{Sequence: through}, Durable: make(map[string]bookmark.Bookmark)}
 	for _, j := range e.Journals {
 		l.Durable[j.Instance] = bookmark.Bookmark{}
 		for _, r := range j.Records {
@@ -179,7 +179,7 @@ func dumpTo(journal, file string) error {
 func readDump(instance, file string) (checker.Journal, error) {
 	j := checker.Journal{Instance: instance}
 	err := readLines(file, func(r record) {
-		s := checker.Stored{Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
+		s := checker.Record{Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
 			Prev: r.Prev, Kind: journal.Kind(r.Kind), Topic: r.Topic, Sum: r.Sum}
 		if r.Kind == frameMessage {
 			s.Body = keyOf(r.Name, r.N)

@@ -79,14 +79,14 @@ func newPublisher(spec publishing, name string, next uint64) (*publisher, error)
 	}
 	p := &publisher{name: name, next: next, store: newTellingStore(file, name)}
 	p.client, err = client.Dial(context.Background(), client.Config{
-		Name: name, Chooser: client.NewPriority(client.FailBackAtOnce(), spec.Servers...), PublishStore: p.store, Offline: true,
+		Name: name, Chooser: client.NewPriority(client.FailBackAtOnce(), spec.Servers...), PublishStore: p.store, StartOffline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: name, Text: s.Server}) },
 			Disconnected: func(server string, err error) {
 				say(word{What: lost, Client: name, Text: fmt.Sprint(server, ": ", err)})
 			},
-			FailedWrite:     func(e *client.RejectedError) { say(word{What: strange, Client: name, Text: e.Error()}) },
-			StoreRolledBack: func(err error) { say(word{What: strange, Client: name, Text: err.Error()}) },
+			FailedWrite: func(e *client.RejectedError) { say(word{What: strange, Client: name, Text: e.Error()}) },
+			LifeRenewed: func(err error) { say(word{What: strange, Client: name, Text: err.Error()}) },
 		},
 	})
 	if err != nil {
@@ -160,9 +160,9 @@ func (s *tellingStore) Discard(life string, through uint64) error {
 	return err
 }
 
-// Single implements pubstore.Store.
-func (s *tellingStore) Single(life string, through uint64) {
-	s.File.Single(life, through)
+// SetSingle implements pubstore.Store.
+func (s *tellingStore) SetSingle(life string, through uint64) {
+	s.File.SetSingle(life, through)
 	s.tell(life, through, true)
 }
 

@@ -40,7 +40,7 @@ type keeper struct {
 type keepsake struct {
 	publisher string
 	n         uint64
-	mark      client.Mark
+	mark      client.MessageRef
 }
 
 // subscribeForEver is the subscriber process.
@@ -60,7 +60,7 @@ func subscribeForEver(text string) error {
 	}
 	defer marks.Close()
 	c, err := client.Dial(context.Background(), client.Config{
-		Name: spec.Name, Servers: spec.Servers, BookmarkStore: marks, Offline: true,
+		Name: spec.Name, Servers: spec.Servers, BookmarkStore: marks, StartOffline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: spec.Name, Text: s.Server}) },
 			Disconnected: func(server string, err error) {
@@ -112,14 +112,14 @@ func (k *keeper) take(ctx context.Context, c *client.Client, name string) error 
 		if err != nil {
 			return err
 		}
-		publisher, n, err := readBody(m.Data)
+		publisher, n, err := readBody(m.Body)
 		if err != nil {
 			say(word{What: strange, Client: name, Text: err.Error()})
 			return err
 		}
 		say(word{What: handed, Client: name, Publisher: publisher, N: n, ID: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence})
 		select {
-		case k.queue <- keepsake{publisher, n, m.Mark()}:
+		case k.queue <- keepsake{publisher, n, m.Ref()}:
 		case <-ctx.Done():
 			return nil
 		}

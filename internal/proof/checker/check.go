@@ -12,13 +12,13 @@ import (
 
 // Check returns what of a history the guarantees do not allow.
 func (h *History) Check() []Violation {
-	c := &check{h: h, published: make(map[string]*Published, len(h.Published)), content: make(map[bookmark.Bookmark]string)}
+	c := &check{h: h, published: make(map[string]*Publication, len(h.Published)), content: make(map[bookmark.Bookmark]string)}
 	c.identify()
 	for _, e := range h.Errors {
 		c.bad(Unexpected, "G7", "%s", e)
 	}
 	for _, l := range h.LetGo {
-		c.letGo(l)
+		c.checkLetGo(l)
 	}
 	for _, j := range h.Journals {
 		c.journal(j)
@@ -33,16 +33,16 @@ func (h *History) Check() []Violation {
 // A check is one Check.
 type check struct {
 	h         *History
-	published map[string]*Published            // by body
-	at        map[bookmark.Bookmark]*Published // those whose identity is known
-	ends      bookmark.Vector                  // the last of each publisher; nil: not known
-	content   map[bookmark.Bookmark]string     // what an identity stands for, wherever it was seen first
+	published map[string]*Publication            // by body
+	at        map[bookmark.Bookmark]*Publication // those whose identity is known
+	ends      bookmark.Vector                    // the last of each publisher; nil: not known
+	content   map[bookmark.Bookmark]string       // what an identity stands for, wherever it was seen first
 	found     []Violation
 }
 
 // identify notes what was published, and which identities are known.
 func (c *check) identify() {
-	c.at, c.ends = make(map[bookmark.Bookmark]*Published), make(bookmark.Vector)
+	c.at, c.ends = make(map[bookmark.Bookmark]*Publication), make(bookmark.Vector)
 	all := true
 	for _, m := range c.h.Published {
 		c.published[m.Body] = m
@@ -58,22 +58,22 @@ func (c *check) identify() {
 	}
 }
 
-func (m *Published) identity() bookmark.Bookmark {
+func (m *Publication) identity() bookmark.Bookmark {
 	return bookmark.Bookmark{Publisher: m.Publisher, Sequence: m.Sequence}
 }
 
 // kind is the kind of the records that stand for a message.
-func (m *Published) kind() journal.Kind { return cmp.Or(m.Kind, journal.Message) }
+func (m *Publication) kind() journal.Kind { return cmp.Or(m.Kind, journal.Message) }
 
 // beyond reports whether an identity is known to be behind the last of its publisher.
 func (c *check) beyond(b bookmark.Bookmark) bool { return c.ends != nil && !c.ends.Covers(b) }
 
-func (c *check) bad(harm Harm, rule, format string, args ...any) {
+func (c *check) bad(harm ViolationKind, rule, format string, args ...any) {
 	c.found = append(c.found, Violation{harm, rule, fmt.Sprintf(format, args...)})
 }
 
-// letGo: a store lets go of what is on both disks (G2).
-func (c *check) letGo(l LetGo) {
+// checkLetGo: a store lets go of what is on both disks (G2).
+func (c *check) checkLetGo(l LetGoEvent) {
 	on := 0
 	for _, d := range l.Durable {
 		if d.Sequence >= l.Through.Sequence {
@@ -95,18 +95,18 @@ type origin struct {
 type volume struct {
 	*check
 	j     Journal
-	last  map[uint64]Stored                  // by publisher
+	last  map[uint64]Record                  // by publisher
 	n     map[origin]int                     // count of the last message
-	there map[string]Stored                  // messages by body
+	there map[string]Record                  // messages by body
 	kinds map[bookmark.Bookmark]journal.Kind // of the records
-	holes map[uint64][]Stored                // gone markers, by publisher
+	holes map[uint64][]Record                // gone markers, by publisher
 }
 
 // journal: each identity once (G3), each publisher's in order and without
 // holes (G4), all that was taken, nothing that was not published (G1).
 func (c *check) journal(j Journal) {
-	v := volume{c, j, make(map[uint64]Stored), make(map[origin]int), make(map[string]Stored, len(j.Records)),
-		make(map[bookmark.Bookmark]journal.Kind, len(j.Records)), make(map[uint64][]Stored)}
+	v := volume{c, j, make(map[uint64]Record), make(map[origin]int), make(map[string]Record, len(j.Records)),
+		make(map[bookmark.Bookmark]journal.Kind, len(j.Records)), make(map[uint64][]Record)}
 	for _, r := range j.Records {
 		switch {
 		case !v.follows(r):
@@ -127,7 +127,7 @@ func (c *check) journal(j Journal) {
 }
 
 // follows: a record stands behind its predecessor, and once. It returns false for a second one.
-func (v volume) follows(r Stored) bool {
+func (v volume) follows(r Record) bool {
 	if v.kinds[r.Bookmark] != 0 {
 		v.bad(Duplicated, "G3", "%s has %v twice", v.j.Instance, r.Bookmark)
 		return false
@@ -154,7 +154,7 @@ func (v volume) follows(r Stored) bool {
 }
 
 // message: a record is a message that was published, once, in its place.
-func (v volume) message(r Stored) {
+func (v volume) message(r Record) {
 	if other, twice := v.there[r.Body]; twice {
 		v.bad(Duplicated, "G3", "%s has %s as %v and as %v", v.j.Instance, short(r.Body), other.Bookmark, r.Bookmark)
 	}
@@ -166,7 +166,7 @@ func (v volume) message(r Stored) {
 	if r.Topic != m.Topic {
 		v.bad(Foreign, "G1", "%s has %s under %s, it was published to %s", v.j.Instance, short(m.Body), r.Topic, m.Topic)
 	}
-	if s := m.Sequence; s > 0 && (r.Sequence < s || r.Sequence > s && !m.Based || m.Publisher != 0 && r.Publisher != m.Publisher) {
+	if s := m.Sequence; s > 0 && (r.Sequence < s || r.Sequence > s && !m.HasBase || m.Publisher != 0 && r.Publisher != m.Publisher) {
 		v.bad(Disordered, "G1", "%s has %s as %v, it was taken as %d", v.j.Instance, short(m.Body), r.Bookmark, s)
 	}
 	of := origin{r.Publisher, m.App}
@@ -178,7 +178,7 @@ func (v volume) message(r Stored) {
 }
 
 // marker: a record that is no message stands for one that leaves such a record.
-func (v volume) marker(r Stored) {
+func (v volume) marker(r Record) {
 	if m := v.at[r.Bookmark]; m != nil && r.Kind != m.kind() && (r.Kind == journal.Tombstone || r.Kind == journal.Empty) {
 		v.bad(Foreign, "G1", "%s has %v as %v, it is to be a %v", v.j.Instance, r.Bookmark, r.Kind, m.kind())
 	}
@@ -186,7 +186,7 @@ func (v volume) marker(r Stored) {
 
 // genuine returns the message that was published with a body, nil for none,
 // and finds fault with one that must not be there.
-func (c *check) genuine(rule, where, verb string, b bookmark.Bookmark, body string) *Published {
+func (c *check) genuine(rule, where, verb string, b bookmark.Bookmark, body string) *Publication {
 	m := c.published[body]
 	switch {
 	case m == nil:
@@ -208,8 +208,8 @@ func (c *check) means(where string, b bookmark.Bookmark, body string) {
 }
 
 // kept: what was taken is there, unless retention has removed it.
-func (v volume) kept(m *Published) {
-	if m.Fate != Taken || m.Publisher != 0 && (m.Sequence <= v.j.Floor[m.Publisher] || v.inHole(m)) {
+func (v volume) kept(m *Publication) {
+	if m.Fate != Accepted || m.Publisher != 0 && (m.Sequence <= v.j.Floor[m.Publisher] || v.inHole(m)) {
 		return
 	}
 	_, ok := v.there[m.Body]
@@ -222,8 +222,8 @@ func (v volume) kept(m *Published) {
 }
 
 // inHole reports whether the journal says that a message is gone.
-func (v volume) inHole(m *Published) bool {
-	return slices.ContainsFunc(v.holes[m.Publisher], func(r Stored) bool { return r.Prev < m.Sequence && m.Sequence <= r.Sequence })
+func (v volume) inHole(m *Publication) bool {
+	return slices.ContainsFunc(v.holes[m.Publisher], func(r Record) bool { return r.Prev < m.Sequence && m.Sequence <= r.Sequence })
 }
 
 // same: all journals hold the same messages (G5).
@@ -252,7 +252,7 @@ func (c *check) same() {
 }
 
 // behind returns the message that a record stands for, nil if that is not known.
-func (c *check) behind(r Stored) *Published {
+func (c *check) behind(r Record) *Publication {
 	if r.Kind == journal.Message {
 		return c.published[r.Body]
 	}
@@ -265,8 +265,8 @@ func alike(k journal.Kind) bool { return k == journal.Message || k == journal.Em
 
 // shared returns the records of a journal that are alike in every other, and
 // up to where they are gone.
-func shared(j Journal) (all map[bookmark.Bookmark]Stored, gone bookmark.Vector) {
-	all, gone = make(map[bookmark.Bookmark]Stored, len(j.Records)), make(bookmark.Vector)
+func shared(j Journal) (all map[bookmark.Bookmark]Record, gone bookmark.Vector) {
+	all, gone = make(map[bookmark.Bookmark]Record, len(j.Records)), make(bookmark.Vector)
 	gone.Merge(j.Floor)
 	for _, r := range j.Records {
 		switch {
@@ -280,7 +280,7 @@ func shared(j Journal) (all map[bookmark.Bookmark]Stored, gone bookmark.Vector) 
 }
 
 // missing returns what of want is neither in got nor gone, in order.
-func missing(want, got map[bookmark.Bookmark]Stored, gone bookmark.Vector) (all []bookmark.Bookmark) {
+func missing(want, got map[bookmark.Bookmark]Record, gone bookmark.Vector) (all []bookmark.Bookmark) {
 	for b := range want {
 		if _, ok := got[b]; !ok && !gone.Covers(b) {
 			all = append(all, b)

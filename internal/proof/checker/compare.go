@@ -24,8 +24,8 @@ type Verdict struct{ Present, Lost, Duplicated, Disordered, Foreign int }
 // Clean reports whether nothing is wrong.
 func (v Verdict) Clean() bool { return v.Lost+v.Duplicated+v.Disordered+v.Foreign == 0 }
 
-// Plus returns the sums of both.
-func (v Verdict) Plus(o Verdict) Verdict {
+// Add returns the sums of both.
+func (v Verdict) Add(o Verdict) Verdict {
 	return Verdict{v.Present + o.Present, v.Lost + o.Lost, v.Duplicated + o.Duplicated,
 		v.Disordered + o.Disordered, v.Foreign + o.Foreign}
 }
@@ -39,7 +39,7 @@ func Compare(published Keys, places ...Keys) Verdict {
 		for _, got := range places {
 			judge(wrong, keys, got[publisher])
 		}
-		v = v.Plus(count(wrong))
+		v = v.Add(count(wrong))
 		v.Present += len(keys)
 	}
 	v.Present -= v.Lost
@@ -53,7 +53,7 @@ func Compare(published Keys, places ...Keys) Verdict {
 			}
 		}
 	}
-	return v.Plus(count(unknown))
+	return v.Add(count(unknown))
 }
 
 // A flaw is what is wrong with a message: any of these together.
@@ -74,7 +74,7 @@ func count(wrong map[string]flaw) (v Verdict) {
 		return 0
 	}
 	for _, f := range wrong {
-		v = v.Plus(Verdict{0, one(f, lost), one(f, duplicated), one(f, disordered), one(f, foreign)})
+		v = v.Add(Verdict{0, one(f, lost), one(f, duplicated), one(f, disordered), one(f, foreign)})
 	}
 	return v
 }

@@ -15,8 +15,8 @@ import (
 // disks at that moment, and what stands in the journals at the end, when
 // nothing has gone wrong for long enough. Check judges it by the guarantees.
 type History struct {
-	Published []*Published
-	LetGo     []LetGo
+	Published []*Publication
+	LetGo     []LetGoEvent
 	Journals  []Journal
 	Readers   []*Reader
 	Errors    []string // of applications and instances, although nothing entitles them to one (G7)
@@ -27,26 +27,26 @@ type Fate int
 
 // The fates of a message.
 const (
-	Unknown Fate = iota // its publisher died with it: it may be delivered, once
-	Taken               // Publish returned nil, and its store has not been lost
-	Refused             // Publish returned an error: it must not be delivered
+	Unknown  Fate = iota // its publisher died with it: it may be delivered, once
+	Accepted             // Publish returned nil, and its store has not been lost
+	Refused              // Publish returned an error: it must not be delivered
 )
 
-// A Published is one message given to Publish. Bodies are unique.
-type Published struct {
+// A Publication is one message given to Publish. Bodies are unique.
+type Publication struct {
 	App         string
 	N           int // counts the messages of App
 	Topic, Body string
 	Publisher   uint64 // that Sequence is of; 0: not known. If all identities are known, there is nothing behind the last
 	Sequence    uint64 // that Publish returned; 0 unless it returned nil
 	Fate        Fate
-	Begun       int64        // when Publish was called, by the clock that Reader.Since is of
+	PublishedAt int64        // when Publish was called, by the clock that Reader.Since is of
 	Kind        journal.Kind // of the records that stand for it; 0: Message
-	Based       bool         // on the wire sequences are counted from a base, as towards servers without our extensions
+	HasBase     bool         // on the wire sequences are counted from a base, as towards servers without our extensions
 }
 
-// A LetGo is a publish store letting go of messages.
-type LetGo struct {
+// A LetGoEvent is a publish store letting go of messages.
+type LetGoEvent struct {
 	App     string
 	Through bookmark.Bookmark            // all of the publisher up to it
 	Durable map[string]bookmark.Bookmark // of each synchronous instance: what its disk had up to at that moment
@@ -56,14 +56,14 @@ type LetGo struct {
 // A Journal is what stands in an instance's journal.
 type Journal struct {
 	Instance string
-	Records  []Stored
+	Records  []Record
 	Floor    bookmark.Vector // what retention has removed, or may have; nil: nothing
 	Have     bookmark.Vector // how far it says that it has publishers; of one that is absent it says nothing
 	OneWay   bool            // it gives nothing to the others: it may have what died with them and with its publisher
 }
 
-// A Stored is a record of a journal.
-type Stored struct {
+// A Record is a record of a journal.
+type Record struct {
 	bookmark.Bookmark
 	Prev        uint64
 	Kind        journal.Kind
@@ -77,55 +77,55 @@ type Reader struct {
 	Topic        string // empty: all
 	Since        int64  // when it was accepted from NOW; 0: from EPOCH
 	FullyDurable bool
-	Gaps         []Gap       // that it was told of, because retention went past it (R9)
-	Lives        [][]*Handed // of the processes that had it, one after the other
+	Gaps         []Gap         // that it was told of, because retention went past it (R9)
+	Processes    [][]*Delivery // of the processes that had it, one after the other
 }
 
 // A Gap is a range of a publisher's messages, both ends included.
 type Gap struct{ Publisher, From, Through uint64 }
 
-// A Handed is a message handed to an application.
-type Handed struct {
+// A Delivery is a message handed to an application.
+type Delivery struct {
 	bookmark.Bookmark
-	Body    string
-	Discard Discarded
+	Body  string
+	State DiscardState
 }
 
-// Discarded says how far a discard has come.
-type Discarded int
+// DiscardState says how far a discard has come.
+type DiscardState int
 
 // How far a discard has come.
 const (
-	Undiscarded    Discarded = iota
-	Discarding               // was called, may be on disk
-	DiscardDurable           // a Sync behind it has returned
+	NotDiscarded   DiscardState = iota
+	Discarding                  // was called, may be on disk
+	DiscardDurable              // a Sync behind it has returned
 )
 
 // A Violation is something in a history that the guarantees do not allow.
 type Violation struct {
-	Harm Harm
+	Kind ViolationKind
 	Rule string // the guarantee or rule that it breaks: G1 to G7, R1, R9, R13
 	Text string
 }
 
 func (v Violation) String() string { return v.Rule + ": " + v.Text }
 
-// A Harm is what a violation comes to for the one who relies on the guarantee.
-type Harm int
+// A ViolationKind is what a violation comes to for the one who relies on the guarantee.
+type ViolationKind int
 
 // The harms.
 const (
-	Lost       Harm = iota // not where it must be, or no longer
-	Duplicated             // there twice, or handed over twice
-	Disordered             // out of order, or behind a hole
-	Foreign                // was never published, or not so
-	Diverged               // the journals differ
-	Unsafe                 // let go of too early
-	Unexpected             // an error that nothing entitles to
+	Lost       ViolationKind = iota // not where it must be, or no longer
+	Duplicated                      // there twice, or handed over twice
+	Disordered                      // out of order, or behind a hole
+	Foreign                         // was never published, or not so
+	Diverged                        // the journals differ
+	Unsafe                          // let go of too early
+	Unexpected                      // an error that nothing entitles to
 	harms
 )
 
-func (h Harm) String() string {
+func (h ViolationKind) String() string {
 	return [...]string{"lost", "duplicated", "out of order", "foreign", "diverged", "unsafe", "unexpected"}[h]
 }
 
@@ -135,7 +135,7 @@ type Tally [harms]int
 // Count returns how many violations there are of each harm.
 func Count(all []Violation) (t Tally) {
 	for _, v := range all {
-		t[v.Harm]++
+		t[v.Kind]++
 	}
 	return t
 }

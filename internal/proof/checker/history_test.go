@@ -20,43 +20,43 @@ func mark(publisher, sequence uint64) bookmark.Bookmark {
 // subscriber "again" had two processes.
 func good() *checker.History {
 	h := &checker.History{
-		LetGo: []checker.LetGo{{App: "p", Through: mark(1, 2), Durable: map[string]bookmark.Bookmark{"a": mark(1, 3), "b": mark(1, 2)}}},
+		LetGo: []checker.LetGoEvent{{App: "p", Through: mark(1, 2), Durable: map[string]bookmark.Bookmark{"a": mark(1, 3), "b": mark(1, 2)}}},
 	}
-	for n, fate := range []checker.Fate{checker.Taken, checker.Taken, checker.Taken, checker.Unknown} {
-		m := &checker.Published{App: "p", Publisher: 1, N: n + 1, Topic: "orders", Body: fmt.Sprintf("p-%d", n+1), Fate: fate, Begun: int64(10 * n)}
-		if fate == checker.Taken {
+	for n, fate := range []checker.Fate{checker.Accepted, checker.Accepted, checker.Accepted, checker.Unknown} {
+		m := &checker.Publication{App: "p", Publisher: 1, N: n + 1, Topic: "orders", Body: fmt.Sprintf("p-%d", n+1), Fate: fate, PublishedAt: int64(10 * n)}
+		if fate == checker.Accepted {
 			m.Sequence = uint64(n + 1)
 		}
 		h.Published = append(h.Published, m)
 	}
 	h.Published = append(h.Published,
-		&checker.Published{App: "q", N: 1, Topic: "ticks", Body: "q-1", Fate: checker.Refused, Begun: 1},
-		&checker.Published{App: "q", N: 2, Topic: "ticks", Body: "q-2", Fate: checker.Taken, Sequence: 1, Begun: 2})
-	p := []checker.Stored{record(1, 1, "orders", "p-1"), record(1, 2, "orders", "p-2"), record(1, 3, "orders", "p-3"), record(1, 4, "orders", "p-4")}
+		&checker.Publication{App: "q", N: 1, Topic: "ticks", Body: "q-1", Fate: checker.Refused, PublishedAt: 1},
+		&checker.Publication{App: "q", N: 2, Topic: "ticks", Body: "q-2", Fate: checker.Accepted, Sequence: 1, PublishedAt: 2})
+	p := []checker.Record{record(1, 1, "orders", "p-1"), record(1, 2, "orders", "p-2"), record(1, 3, "orders", "p-3"), record(1, 4, "orders", "p-4")}
 	q := record(2, 1, "ticks", "q-2")
 	h.Journals = []checker.Journal{
-		{Instance: "a", Records: []checker.Stored{p[0], q, p[1], p[2], p[3]}},
-		{Instance: "b", Records: []checker.Stored{p[0], p[1], p[2], p[3], q}},
+		{Instance: "a", Records: []checker.Record{p[0], q, p[1], p[2], p[3]}},
+		{Instance: "b", Records: []checker.Record{p[0], p[1], p[2], p[3], q}},
 	}
 	h.Readers = []*checker.Reader{
-		{Name: "all", Lives: [][]*checker.Handed{hand(p[0], q, p[1], p[2], p[3])}},
-		{Name: "orders", Topic: "orders", FullyDurable: true, Lives: [][]*checker.Handed{hand(p...)}},
-		{Name: "now", Topic: "orders", Since: 15, Lives: [][]*checker.Handed{hand(p[2], p[3])}},
-		{Name: "again", Lives: [][]*checker.Handed{hand(p[0], p[1], q), hand(p[1], q, p[2], p[3])}},
+		{Name: "all", Processes: [][]*checker.Delivery{hand(p[0], q, p[1], p[2], p[3])}},
+		{Name: "orders", Topic: "orders", FullyDurable: true, Processes: [][]*checker.Delivery{hand(p...)}},
+		{Name: "now", Topic: "orders", Since: 15, Processes: [][]*checker.Delivery{hand(p[2], p[3])}},
+		{Name: "again", Processes: [][]*checker.Delivery{hand(p[0], p[1], q), hand(p[1], q, p[2], p[3])}},
 	}
-	again := h.Readers[3].Lives[0]
-	again[0].Discard, again[1].Discard = checker.DiscardDurable, checker.Discarding
+	again := h.Readers[3].Processes[0]
+	again[0].State, again[1].State = checker.DiscardDurable, checker.Discarding
 	return h
 }
 
-func record(publisher, sequence uint64, topic, body string) checker.Stored {
-	return checker.Stored{Bookmark: mark(publisher, sequence), Prev: sequence - 1, Kind: journal.Message, Topic: topic, Body: body}
+func record(publisher, sequence uint64, topic, body string) checker.Record {
+	return checker.Record{Bookmark: mark(publisher, sequence), Prev: sequence - 1, Kind: journal.Message, Topic: topic, Body: body}
 }
 
-func hand(records ...checker.Stored) []*checker.Handed {
-	var handed []*checker.Handed
+func hand(records ...checker.Record) []*checker.Delivery {
+	var handed []*checker.Delivery
 	for _, r := range records {
-		handed = append(handed, &checker.Handed{Bookmark: r.Bookmark, Body: r.Body})
+		handed = append(handed, &checker.Delivery{Bookmark: r.Bookmark, Body: r.Body})
 	}
 	return handed
 }
@@ -74,30 +74,30 @@ func TestAlsoGood(t *testing.T) {
 			h.Journals[0].Records = h.Journals[0].Records[:4]
 			h.Journals[1].Records = drop(h.Journals[1].Records, 3)
 			for _, r := range h.Readers[1:] {
-				last := len(r.Lives) - 1
-				r.Lives[last] = r.Lives[last][:len(r.Lives[last])-1]
+				last := len(r.Processes) - 1
+				r.Processes[last] = r.Processes[last][:len(r.Processes[last])-1]
 			}
 		}, // "all" was handed it before it died
 		"a discard that was on its way was on disk": func(h *checker.History) {
-			h.Readers[3].Lives[1] = h.Readers[3].Lives[1][1:]
+			h.Readers[3].Processes[1] = h.Readers[3].Processes[1][1:]
 		},
 		"a subscription from NOW that began a little earlier": func(h *checker.History) {
-			h.Readers[2].Lives[0] = hand(h.Journals[1].Records[1:4]...)
+			h.Readers[2].Processes[0] = hand(h.Journals[1].Records[1:4]...)
 		},
 		"a process that was handed nothing": func(h *checker.History) {
 			r := h.Readers[3]
-			r.Lives = [][]*checker.Handed{r.Lives[0], nil, r.Lives[1]}
+			r.Processes = [][]*checker.Delivery{r.Processes[0], nil, r.Processes[1]}
 		},
 		"what is gone need not be in sequence": func(h *checker.History) {
 			for i := range h.Journals {
-				gone := checker.Stored{Bookmark: mark(9, 1000), Kind: journal.Gone}
+				gone := checker.Record{Bookmark: mark(9, 1000), Kind: journal.Gone}
 				next := record(9, 1001, "orders", "r-1")
 				h.Journals[i].Records = append(h.Journals[i].Records, gone, next)
 			}
-			h.Published = append(h.Published, &checker.Published{App: "r", N: 1, Topic: "orders", Body: "r-1", Sequence: 1, Based: true, Fate: checker.Taken})
+			h.Published = append(h.Published, &checker.Publication{App: "r", N: 1, Topic: "orders", Body: "r-1", Sequence: 1, HasBase: true, Fate: checker.Accepted})
 			for _, r := range h.Readers {
-				last := len(r.Lives) - 1
-				r.Lives[last] = append(r.Lives[last], hand(record(9, 1001, "orders", "r-1"))...)
+				last := len(r.Processes) - 1
+				r.Processes[last] = append(r.Processes[last], hand(record(9, 1001, "orders", "r-1"))...)
 			}
 		},
 		"an instance that gives nothing to others has what died": func(h *checker.History) {
@@ -107,7 +107,7 @@ func TestAlsoGood(t *testing.T) {
 		"retention has removed the beginning": func(h *checker.History) {
 			for i := range h.Journals {
 				h.Journals[i].Floor = bookmark.Vector{1: 2}
-				h.Journals[i].Records = slices.DeleteFunc(h.Journals[i].Records, func(r checker.Stored) bool { return r.Body == "p-1" || r.Body == "p-2" })
+				h.Journals[i].Records = slices.DeleteFunc(h.Journals[i].Records, func(r checker.Record) bool { return r.Body == "p-1" || r.Body == "p-2" })
 			}
 		},
 		"retention has removed the beginning from one": func(h *checker.History) {
@@ -116,10 +116,10 @@ func TestAlsoGood(t *testing.T) {
 		},
 		"a gap that the subscription was told of": func(h *checker.History) {
 			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 1, Through: 2}}
-			h.Readers[1].Lives[0] = h.Readers[1].Lives[0][2:]
+			h.Readers[1].Processes[0] = h.Readers[1].Processes[0][2:]
 		},
 		"a message that died with its publisher is gone from one": func(h *checker.History) {
-			h.Journals[1].Records[3] = checker.Stored{Bookmark: mark(1, 4), Kind: journal.Gone}
+			h.Journals[1].Records[3] = checker.Record{Bookmark: mark(1, 4), Kind: journal.Gone}
 		},
 		"one disk is enough for a plain client": func(h *checker.History) {
 			h.LetGo[0].Durable["a"], h.LetGo[0].Single = mark(1, 0), true
@@ -133,13 +133,13 @@ func TestAlsoGood(t *testing.T) {
 	}
 }
 
-func drop(records []checker.Stored, i int) []checker.Stored {
-	return append(append([]checker.Stored(nil), records[:i]...), records[i+1:]...)
+func drop(records []checker.Record, i int) []checker.Record {
+	return append(append([]checker.Record(nil), records[:i]...), records[i+1:]...)
 }
 
 // Each rule rejects a history that breaks it, and says which.
 func TestBadHistories(t *testing.T) {
-	both := func(h *checker.History, change func(records []checker.Stored) []checker.Stored) {
+	both := func(h *checker.History, change func(records []checker.Record) []checker.Record) {
 		for i := range h.Journals {
 			h.Journals[i].Records = change(h.Journals[i].Records)
 		}
@@ -149,7 +149,7 @@ func TestBadHistories(t *testing.T) {
 		change     func(h *checker.History)
 	}{
 		{"a message that was taken is nowhere", "G1: a lacks p-3", func(h *checker.History) {
-			both(h, func(r []checker.Stored) []checker.Stored {
+			both(h, func(r []checker.Record) []checker.Record {
 				for i := range r {
 					if r[i].Body == "p-3" {
 						r[i].Kind = journal.Empty
@@ -159,10 +159,10 @@ func TestBadHistories(t *testing.T) {
 			})
 		}},
 		{"a message that was not taken is there", "G1: b has q-1, whose Publish returned an error", func(h *checker.History) {
-			both(h, func(r []checker.Stored) []checker.Stored { return append(r, record(2, 2, "ticks", "q-1")) })
+			both(h, func(r []checker.Record) []checker.Record { return append(r, record(2, 2, "ticks", "q-1")) })
 		}},
 		{"a message that nobody published", "G1: a has 3|1|, which nobody published", func(h *checker.History) {
-			both(h, func(r []checker.Stored) []checker.Stored { return append(r, record(3, 1, "orders", "x-1")) })
+			both(h, func(r []checker.Record) []checker.Record { return append(r, record(3, 1, "orders", "x-1")) })
 		}},
 		{"a message under another topic", "G1: b has p-2 under ticks", func(h *checker.History) {
 			h.Journals[1].Records[1].Topic = "ticks"
@@ -174,20 +174,20 @@ func TestBadHistories(t *testing.T) {
 			h.LetGo[0].Durable["b"] = mark(1, 1)
 		}},
 		{"let go by a plain client on no disk", "G2: the store of p let go", func(h *checker.History) {
-			h.LetGo[0] = checker.LetGo{App: "p", Through: mark(1, 2), Single: true, Durable: map[string]bookmark.Bookmark{"a": mark(1, 1), "b": mark(1, 0)}}
+			h.LetGo[0] = checker.LetGoEvent{App: "p", Through: mark(1, 2), Single: true, Durable: map[string]bookmark.Bookmark{"a": mark(1, 1), "b": mark(1, 0)}}
 		}},
 		{"an identity twice", "G3: a has 1|1| twice", func(h *checker.History) {
 			h.Journals[0].Records = append(h.Journals[0].Records, h.Journals[0].Records[0])
 		}},
 		{"a message under two identities", "G3: a has p-1 as 1|1| and as 5|1|", func(h *checker.History) {
-			both(h, func(r []checker.Stored) []checker.Stored { return append(r, record(5, 1, "orders", "p-1")) })
+			both(h, func(r []checker.Record) []checker.Record { return append(r, record(5, 1, "orders", "p-1")) })
 		}},
 		{"an identity with two contents", "G3: 1|4| is", func(h *checker.History) {
-			h.Published = append(h.Published, &checker.Published{App: "p", N: 5, Topic: "orders", Body: "p-5"})
+			h.Published = append(h.Published, &checker.Publication{App: "p", N: 5, Topic: "orders", Body: "p-5"})
 			h.Journals[1].Records[3].Body = "p-5"
 		}},
 		{"an identity with another content at a subscriber", "G3: 1|4| is q-2 at all", func(h *checker.History) {
-			h.Readers[0].Lives[0][4].Body = "q-2"
+			h.Readers[0].Processes[0][4].Body = "q-2"
 		}},
 		{"out of order", "G4: b has 1|2| behind 1|3|", func(h *checker.History) {
 			r := h.Journals[1].Records
@@ -197,7 +197,7 @@ func TestBadHistories(t *testing.T) {
 			h.Journals[1].Records = drop(h.Journals[1].Records, 1)
 		}},
 		{"numbers in order, messages not", "G4: a has p-1 behind number 2", func(h *checker.History) {
-			both(h, func(r []checker.Stored) []checker.Stored {
+			both(h, func(r []checker.Record) []checker.Record {
 				for i := range r {
 					switch r[i].Body {
 					case "p-1":
@@ -223,40 +223,40 @@ func TestBadHistories(t *testing.T) {
 			h.Journals[1].OneWay = true
 		}},
 		{"handed twice", "G6: all, process 1 was handed 1|4| twice", func(h *checker.History) {
-			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], h.Readers[0].Lives[0][4])
+			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], h.Readers[0].Processes[0][4])
 		}},
 		{"handed out of order", "G6: orders, process 1 was handed 1|1| behind 2", func(h *checker.History) {
-			l := h.Readers[1].Lives[0]
+			l := h.Readers[1].Processes[0]
 			l[0], l[1] = l[1], l[0]
 		}},
 		{"skipped", "G6: orders, process 1 was not handed 1|2|", func(h *checker.History) {
-			l := h.Readers[1].Lives
+			l := h.Readers[1].Processes
 			l[0] = append(l[0][:1:1], l[0][2:]...)
 		}},
 		{"the last one missing", "G6: orders, process 1, at the end was not handed 1|4|", func(h *checker.History) {
-			h.Readers[1].Lives[0] = h.Readers[1].Lives[0][:3]
+			h.Readers[1].Processes[0] = h.Readers[1].Processes[0][:3]
 		}},
 		{"a publisher missing", "G6: all, process 1, at the end was not handed 2|1|", func(h *checker.History) {
-			l := h.Readers[0].Lives
+			l := h.Readers[0].Processes
 			l[0] = append(l[0][:1:1], l[0][2:]...)
 		}},
 		{"from NOW, one behind its beginning missing", "G6: now, process 1, at the end was not handed 1|4|", func(h *checker.History) {
-			h.Readers[2].Lives[0] = h.Readers[2].Lives[0][:1]
+			h.Readers[2].Processes[0] = h.Readers[2].Processes[0][:1]
 		}},
 		{"from NOW, the first behind its beginning missing", "G6: now, process 1 was not handed 1|3|", func(h *checker.History) {
-			h.Readers[2].Lives[0] = h.Readers[2].Lives[0][1:]
+			h.Readers[2].Processes[0] = h.Readers[2].Processes[0][1:]
 		}},
 		{"again although discarded", "G6: again, process 2 was handed 1|1| again", func(h *checker.History) {
-			l := h.Readers[3].Lives
+			l := h.Readers[3].Processes
 			l[1] = append(hand(h.Journals[0].Records[0]), l[1]...)
 		}},
 		{"not again although not discarded", "was not handed 2|1|", func(h *checker.History) {
-			l := h.Readers[3].Lives
+			l := h.Readers[3].Processes
 			l[1] = append(l[1][:1:1], l[1][2:]...)
 		}},
 		{"retention has removed what it must not", "G1: a lacks p-2", func(h *checker.History) {
-			both(h, func(r []checker.Stored) []checker.Stored {
-				return slices.DeleteFunc(r, func(r checker.Stored) bool { return r.Body == "p-1" || r.Body == "p-2" })
+			both(h, func(r []checker.Record) []checker.Record {
+				return slices.DeleteFunc(r, func(r checker.Record) bool { return r.Body == "p-1" || r.Body == "p-2" })
 			})
 			h.Journals[0].Floor = bookmark.Vector{1: 1}
 		}},
@@ -265,21 +265,21 @@ func TestBadHistories(t *testing.T) {
 			h.Journals[0].Records = h.Journals[0].Records[3:]
 		}},
 		{"handed again behind another", "G6: all, process 1 was handed 1|1| twice", func(h *checker.History) {
-			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], h.Readers[0].Lives[0][0])
+			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], h.Readers[0].Processes[0][0])
 		}},
 		{"more left out than it was told", "G6: orders, process 1 was not handed 1|3|", func(h *checker.History) {
 			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 1, Through: 2}}
-			h.Readers[1].Lives[0] = h.Readers[1].Lives[0][3:]
+			h.Readers[1].Processes[0] = h.Readers[1].Processes[0][3:]
 		}},
 		{"another topic", "G6: orders, process 1 was handed 2|1| of topic ticks", func(h *checker.History) {
-			h.Readers[1].Lives[0] = append(h.Readers[1].Lives[0], hand(record(2, 1, "ticks", "q-2"))...)
+			h.Readers[1].Processes[0] = append(h.Readers[1].Processes[0], hand(record(2, 1, "ticks", "q-2"))...)
 		}},
 		{"what nobody published", "which nobody published", func(h *checker.History) {
-			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], hand(record(3, 1, "orders", "x-1"))...)
+			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], hand(record(3, 1, "orders", "x-1"))...)
 		}},
 		{"fully durable, and lost", "R13: orders, process 1 was handed 1|5|", func(h *checker.History) {
-			h.Published = append(h.Published, &checker.Published{App: "p", N: 5, Topic: "orders", Body: "p-5"})
-			h.Readers[1].Lives[0] = append(h.Readers[1].Lives[0], hand(record(1, 5, "orders", "p-5"))...)
+			h.Published = append(h.Published, &checker.Publication{App: "p", N: 5, Topic: "orders", Body: "p-5"})
+			h.Readers[1].Processes[0] = append(h.Readers[1].Processes[0], hand(record(1, 5, "orders", "p-5"))...)
 		}},
 		{"an error out of nowhere", "G7: p: publish: no", func(h *checker.History) {
 			h.Errors = append(h.Errors, "p: publish: no")
@@ -302,8 +302,8 @@ func identified() *checker.History {
 	h.Published[5].Publisher = 2
 	for n, kind := range []journal.Kind{journal.Tombstone, journal.Empty} {
 		body, seq := fmt.Sprintf("q-%d", n+3), uint64(n+2)
-		h.Published = append(h.Published, &checker.Published{
-			App: "q", N: n + 3, Topic: "ticks", Body: body, Publisher: 2, Sequence: seq, Fate: checker.Taken, Kind: kind,
+		h.Published = append(h.Published, &checker.Publication{
+			App: "q", N: n + 3, Topic: "ticks", Body: body, Publisher: 2, Sequence: seq, Fate: checker.Accepted, Kind: kind,
 		})
 		r := record(2, seq, "ticks", "")
 		r.Kind = kind
@@ -340,10 +340,10 @@ func TestIdentified(t *testing.T) {
 			r.Kind, r.Body = journal.Message, "q-3"
 		}},
 		{"a refused message that was handed over", "G6: all, process 1 was handed 2|2|, it is to be a tombstone", func(h *checker.History) {
-			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], hand(record(2, 2, "ticks", "q-3"))...)
+			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], hand(record(2, 2, "ticks", "q-3"))...)
 		}},
 		{"a failed Publish that was handed over", "G6: all, process 1 was handed q-1, whose Publish", func(h *checker.History) {
-			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], hand(record(2, 4, "ticks", "q-1"))...)
+			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], hand(record(2, 4, "ticks", "q-1"))...)
 		}},
 		{"a refusal of another kind", "G1: b has 2|2| as empty, it is to be a tombstone", func(h *checker.History) {
 			h.Journals[1].Records[5].Kind = journal.Empty
@@ -369,7 +369,7 @@ func TestIdentified(t *testing.T) {
 			h.Journals[1].Records[4].Publisher = 3
 		}},
 		{"a marker behind the last", "G1: a has 2|4|, the last that was published is 3", func(h *checker.History) {
-			h.Journals[0].Records = append(h.Journals[0].Records, checker.Stored{Bookmark: mark(2, 4), Prev: 3, Kind: journal.Empty})
+			h.Journals[0].Records = append(h.Journals[0].Records, checker.Record{Bookmark: mark(2, 4), Prev: 3, Kind: journal.Empty})
 		}},
 		{"a gap behind the last", "R9: orders was told of a gap up to 1|5|, the last that was published is 4", func(h *checker.History) {
 			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 2, Through: 5}}
@@ -395,9 +395,9 @@ func TestCount(t *testing.T) {
 	h := good()
 	h.Errors = []string{"p: publish: no"}
 	h.LetGo[0].Durable["b"] = mark(1, 1)
-	h.Journals[1].Records = h.Journals[1].Records[:4]                               // q's message
-	h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], h.Readers[0].Lives[0][0]) // twice
-	h.Readers[1].Lives[0][0], h.Readers[1].Lives[0][1] = h.Readers[1].Lives[0][1], h.Readers[1].Lives[0][0]
+	h.Journals[1].Records = h.Journals[1].Records[:4]                                           // q's message
+	h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], h.Readers[0].Processes[0][0]) // twice
+	h.Readers[1].Processes[0][0], h.Readers[1].Processes[0][1] = h.Readers[1].Processes[0][1], h.Readers[1].Processes[0][0]
 	want := checker.Tally{checker.Lost: 1, checker.Diverged: 1, checker.Duplicated: 1, checker.Disordered: 1,
 		checker.Unsafe: 1, checker.Unexpected: 1}
 	if got := checker.Count(h.Check()); got != want {

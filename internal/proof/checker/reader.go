@@ -13,8 +13,8 @@ import (
 type reading struct {
 	*check
 	r     *Reader
-	due   map[uint64][]uint64             // the sequences it must be handed, by publisher, ascending
-	state map[bookmark.Bookmark]Discarded // of what earlier processes discarded
+	due   map[uint64][]uint64                // the sequences it must be handed, by publisher, ascending
+	state map[bookmark.Bookmark]DiscardState // of what earlier processes discarded
 
 	// Of the present process:
 	who  string // it, and which of its processes
@@ -25,23 +25,23 @@ type reading struct {
 // reader: each message once in a process, each publisher's in order, all of
 // them, and in later processes those not discarded.
 func (c *check) reader(r *Reader) {
-	rd := reading{check: c, r: r, due: c.due(r), state: make(map[bookmark.Bookmark]Discarded)}
+	rd := reading{check: c, r: r, due: c.due(r), state: make(map[bookmark.Bookmark]DiscardState)}
 	for _, g := range r.Gaps {
 		if last := (bookmark.Bookmark{Publisher: g.Publisher, Sequence: g.Through}); c.beyond(last) {
 			c.bad(Foreign, "R9", "%s was told of a gap up to %v, the last that was published is %d", r.Name, last, c.ends[g.Publisher])
 		}
 	}
-	for life, handed := range r.Lives {
+	for life, handed := range r.Processes {
 		rd.who = fmt.Sprintf("%s, process %d", r.Name, life+1)
 		rd.last, rd.seen = make(bookmark.Vector), make(map[bookmark.Bookmark]bool, len(handed))
 		for _, m := range handed {
 			rd.handed(m)
 		}
 		for _, p := range slices.Sorted(maps.Keys(rd.due)) {
-			rd.complete(p, life == len(r.Lives)-1)
+			rd.complete(p, life == len(r.Processes)-1)
 		}
 		for _, m := range handed {
-			rd.state[m.Bookmark] = max(rd.state[m.Bookmark], m.Discard)
+			rd.state[m.Bookmark] = max(rd.state[m.Bookmark], m.State)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func (c *check) reader(r *Reader) {
 // behind the first it was handed.
 func (c *check) due(r *Reader) map[uint64][]uint64 {
 	first := make(map[uint64]uint64)
-	for _, life := range r.Lives {
+	for _, life := range r.Processes {
 		for _, m := range life {
 			if f, ok := first[m.Publisher]; !ok || m.Sequence < f {
 				first[m.Publisher] = m.Sequence
@@ -68,7 +68,7 @@ func (c *check) due(r *Reader) map[uint64][]uint64 {
 		}
 		f, some := first[s.Publisher]
 		m := c.published[s.Body]
-		if r.Since == 0 || some && s.Sequence >= f || m != nil && m.Begun > r.Since {
+		if r.Since == 0 || some && s.Sequence >= f || m != nil && m.PublishedAt > r.Since {
 			due[s.Publisher] = append(due[s.Publisher], s.Sequence)
 		}
 	}
@@ -76,7 +76,7 @@ func (c *check) due(r *Reader) map[uint64][]uint64 {
 }
 
 // handed checks one message against those before it.
-func (rd *reading) handed(m *Handed) {
+func (rd *reading) handed(m *Delivery) {
 	switch at := rd.last[m.Publisher]; {
 	case rd.seen[m.Bookmark]:
 		rd.bad(Duplicated, "G6", "%s was handed %v twice", rd.who, m.Bookmark)
@@ -114,7 +114,7 @@ func (rd *reading) complete(publisher uint64, toEnd bool) {
 				break
 			}
 		}
-		if !rd.seen[b] && rd.state[b] == Undiscarded && !rd.r.Told(b) {
+		if !rd.seen[b] && rd.state[b] == NotDiscarded && !rd.r.HasGap(b) {
 			rd.bad(Lost, "G6", "%s%s was not handed %v", rd.who, when, b)
 		}
 	}
@@ -124,8 +124,8 @@ func (rd *reading) complete(publisher uint64, toEnd bool) {
 	rd.due[publisher] = due[done:]
 }
 
-// Told reports whether the subscription was told that it can't have a message.
-func (r *Reader) Told(b bookmark.Bookmark) bool {
+// HasGap reports whether the subscription was told that it can't have a message.
+func (r *Reader) HasGap(b bookmark.Bookmark) bool {
 	return slices.ContainsFunc(r.Gaps, func(g Gap) bool {
 		return g.Publisher == b.Publisher && g.From <= b.Sequence && b.Sequence <= g.Through
 	})

@@ -93,8 +93,8 @@ func (p *Process) Start(args ...string) error {
 	return nil
 }
 
-// Expect says that the process may end by itself from now on.
-func (p *Process) Expect() {
+// ExpectEnd says that the process may end by itself from now on.
+func (p *Process) ExpectEnd() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wanted = true
@@ -124,7 +124,7 @@ func (p *Process) Running() bool {
 
 // Kill ends the process as kill -9 does and waits until it is gone.
 func (p *Process) Kill() error {
-	p.Expect()
+	p.ExpectEnd()
 	p.mu.Lock()
 	cmd, exited := p.cmd, p.exited
 	p.mu.Unlock()
@@ -138,7 +138,7 @@ func (p *Process) Kill() error {
 // Stop ends the standard input of the process and waits until it has ended, as it
 // should with exit code 0.
 func (p *Process) Stop() error {
-	p.Expect()
+	p.ExpectEnd()
 	p.mu.Lock()
 	cmd, input, exited := p.cmd, p.input, p.exited
 	p.mu.Unlock()

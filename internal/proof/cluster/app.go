@@ -52,10 +52,10 @@ func (s *System) App(name string, servers []string, configure func(*client.Confi
 func (s *System) NewApp(name string, servers []string, configure func(*client.Config)) *App {
 	a := &App{Name: name, s: s, host: name, bootID: "boot-1"}
 	a.config = client.Config{
-		Name:    name,
-		Servers: s.Servers(servers...),
-		Logger:  s.Log.With("at", name),
-		Offline: true,
+		Name:         name,
+		Servers:      s.Servers(servers...),
+		Logger:       s.Log.With("at", name),
+		StartOffline: true,
 	}
 	a.config.Hooks = a.hooks()
 	if configure != nil {
@@ -71,15 +71,15 @@ func (s *System) NewApp(name string, servers []string, configure func(*client.Co
 // hooks note what they are told.
 func (a *App) hooks() client.Hooks {
 	return client.Hooks{
-		Connected:       func(i client.ServerInfo) { a.event("connected %s", i.Server) },
-		Disconnected:    func(server string, err error) { a.event("disconnected %s: %v", server, err) },
-		FailedWrite:     func(e *client.RejectedError) { a.event("rejected %d: %s", e.Message.Sequence, e.Reason) },
-		Downgraded:      func(on bool) { a.event("downgraded %v", on) },
-		PublishGap:      func(server string) { a.event("gap %s", server) },
-		StoreRolledBack: func(err error) { a.event("rolled back: %v", err) },
-		HeldBack:        func(_ *client.Subscription, on bool) { a.event("waits %v", on) },
-		Diverged:        func(_ *client.Subscription, err *client.DivergedError) { a.event("diverged: %v", err) },
-		Gap:             func(e *client.GapError) { a.event("subscription gap %s", e.Subscription) },
+		Connected:    func(i client.ServerInfo) { a.event("connected %s", i.Server) },
+		Disconnected: func(server string, err error) { a.event("disconnected %s: %v", server, err) },
+		FailedWrite:  func(e *client.RejectedError) { a.event("rejected %d: %s", e.Message.Sequence, e.Reason) },
+		Downgraded:   func(on bool) { a.event("downgraded %v", on) },
+		PublishGap:   func(server string) { a.event("gap %s", server) },
+		LifeRenewed:  func(err error) { a.event("rolled back: %v", err) },
+		HeldBack:     func(_ *client.Subscription, on bool) { a.event("waits %v", on) },
+		Diverged:     func(_ *client.Subscription, err *client.DivergedError) { a.event("diverged: %v", err) },
+		Gap:          func(e *client.GapError) { a.event("subscription gap %s", e.Subscription) },
 	}
 }
 
@@ -175,8 +175,8 @@ func (a *App) Restart() {
 	a.start()
 }
 
-// Use gives a dead application another configuration for its next Restart.
-func (a *App) Use(configure func(*client.Config)) { configure(&a.config) }
+// Configure gives a dead application another configuration for its next Restart.
+func (a *App) Configure(configure func(*client.Config)) { configure(&a.config) }
 
 // Publish publishes bodies to a topic; it must not fail.
 func (a *App) Publish(topic string, bodies ...string) {
@@ -231,7 +231,7 @@ func (a *App) AwaitServer(name string) {
 	a.s.TB.Helper()
 	a.s.Await(a.Name+" to be live on "+name, func() bool {
 		st := a.Client.Stats()
-		return st.State == client.Live && st.Server.Server == a.s.Servers(name)[0]
+		return st.State == client.StateLive && st.Server.Server == a.s.Servers(name)[0]
 	})
 }
 
@@ -258,9 +258,9 @@ type Reader struct {
 	stop context.CancelFunc
 
 	mu  sync.Mutex
-	got []string      // bodies, in order; guarded by mu
-	msg []client.Mark // guarded by mu
-	err error         // guarded by mu
+	got []string            // bodies, in order; guarded by mu
+	msg []client.MessageRef // guarded by mu
+	err error               // guarded by mu
 }
 
 // Read subscribes and reads in a goroutine of its own until the end of the
@@ -307,8 +307,8 @@ func (r *Reader) loop(ctx context.Context, f func(*client.Message) error) {
 	for m, err := range r.Sub.Messages(ctx) {
 		r.mu.Lock()
 		if err == nil {
-			r.got = append(r.got, string(m.Data))
-			r.msg = append(r.msg, m.Mark())
+			r.got = append(r.got, string(m.Body))
+			r.msg = append(r.msg, m.Ref())
 		}
 		r.mu.Unlock()
 		if err == nil {
@@ -328,18 +328,18 @@ func (r *Reader) fail(err error) {
 	}
 }
 
-// Got returns the bodies received so far, in order.
-func (r *Reader) Got() []string {
+// Bodies returns the bodies received so far, in order.
+func (r *Reader) Bodies() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.got...)
 }
 
 // Marks returns the marks of what was received so far, in order.
-func (r *Reader) Marks() []bookmarkstore.Mark {
+func (r *Reader) Marks() []bookmarkstore.MessageRef {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]client.Mark(nil), r.msg...)
+	return append([]client.MessageRef(nil), r.msg...)
 }
 
 // Err returns what the loop ended with, or what a discard failed with.
@@ -349,7 +349,7 @@ func (r *Reader) Err() error {
 	return r.err
 }
 
-// Stop ends the loop and waits for it.
+// MaxViolations ends the loop and waits for it.
 func (r *Reader) Stop() {
 	r.stop()
 	<-r.done
@@ -359,8 +359,8 @@ func (r *Reader) Stop() {
 func (r *Reader) AwaitN(n int) []string {
 	r.a.s.TB.Helper()
 	r.a.s.Await(fmt.Sprintf("%s to receive %d messages", r.a.Name, n), func() bool {
-		return len(r.Got()) >= n || r.Err() != nil
+		return len(r.Bodies()) >= n || r.Err() != nil
 	})
-	r.a.s.Pass(50 * time.Millisecond)
-	return r.Got()
+	r.a.s.Advance(50 * time.Millisecond)
+	return r.Bodies()
 }

@@ -95,7 +95,7 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 	if configure != nil {
 		configure(&n.Config)
 	}
-	n.FS.SyncDelay(SyncTime)
+	n.FS.SetSyncDelay(SyncTime)
 	s.nodes = append(s.nodes, n)
 	return n
 }
@@ -144,12 +144,12 @@ func (s *System) Await(what string, condition func() bool) {
 		if time.Since(begun) > bound {
 			s.TB.Fatalf("waited %v for %s", bound, what)
 		}
-		s.Pass(2 * time.Millisecond)
+		s.Advance(2 * time.Millisecond)
 	}
 }
 
-// Pass lets virtual time pass.
-func (s *System) Pass(d time.Duration) {
+// Advance lets virtual time pass.
+func (s *System) Advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -199,8 +199,8 @@ func (s *System) close() {
 	}
 }
 
-// Same fails unless two instances hold the same messages of every publisher, in the same order.
-func (s *System) Same(a, b string) {
+// CheckSame fails unless two instances hold the same messages of every publisher, in the same order.
+func (s *System) CheckSame(a, b string) {
 	s.TB.Helper()
 	ja, jb := s.Node(a).Stored(), s.Node(b).Stored()
 	for publisher, messages := range ja {

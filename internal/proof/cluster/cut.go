@@ -76,7 +76,7 @@ func (c cut) happen(n *memnet.Network) {
 	case reset:
 		n.ResetAfter(c.from, c.to, c.at)
 	case end:
-		n.EndAfter(c.from, c.to, c.at)
+		n.FinAfter(c.from, c.to, c.at)
 	case mute:
 		n.CutAfter(c.from, c.to, c.at)
 	}
@@ -153,32 +153,32 @@ func session(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
 	p := &publisher{r: s.random, plain: c.plain}
 	s.begin(p, "app", []string{"a", "b"})
 	if c.plain {
-		s.plainReader()
+		s.subscribePlain()
 	} else {
-		s.readHere(p)
+		s.readOwn(p)
 	}
-	s.Pass(time.Millisecond)
+	s.Advance(time.Millisecond)
 	for range 4 {
 		s.publish("app", "orders", "orders", "ticks")
-		s.Pass(150 * time.Microsecond)
+		s.Advance(150 * time.Microsecond)
 		s.publish("app", "orders")
-		s.Pass(time.Millisecond)
+		s.Advance(time.Millisecond)
 	}
-	s.Pass(1200 * time.Millisecond)
+	s.Advance(1200 * time.Millisecond)
 	s.publish("app", "orders", "ticks", "orders", "orders")
-	s.Pass(1200 * time.Millisecond)
+	s.Advance(1200 * time.Millisecond)
 	bytes := s.Net.Delivered(c.from, c.to)
 	if c.kind == mute && bytes >= c.at {
-		s.Pass(long)
+		s.Advance(long)
 	}
 	s.recover()
 	s.judge()
 	return bytes
 }
 
-// readHere has a publisher's own client read what it publishes, and for a
+// readOwn has a publisher's own client read what it publishes, and for a
 // moment another subscription, too.
-func (s *story) readHere(p *publisher) {
+func (s *story) readOwn(p *publisher) {
 	sub := s.reader(p, "all", "")
 	s.subscribers = append(s.subscribers, sub)
 	brief := s.reader(p, "brief", "orders")
@@ -189,7 +189,7 @@ func (s *story) readHere(p *publisher) {
 // reader starts a subscription on a publisher's client.
 func (s *story) reader(p *publisher, name, topic string) *subscriber {
 	sub := &subscriber{r: s.random, name: name, app: p.app, hold: 2, up: true, has: make(map[string]bool), done: make(chan struct{})}
-	sub.history = &checker.Reader{Name: name, Topic: topic, Lives: make([][]*checker.Handed, 1)}
+	sub.history = &checker.Reader{Name: name, Topic: topic, Processes: make([][]*checker.Delivery, 1)}
 	sub.rand = rand.New(rand.NewPCG(s.seed, 20))
 	sub.opts = []client.SubscribeOption{client.From(client.Epoch)}
 	var ctx context.Context
@@ -198,10 +198,10 @@ func (s *story) reader(p *publisher, name, topic string) *subscriber {
 	return sub
 }
 
-// plainReader starts a subscriber of the other instance, when the plain
+// subscribePlain starts a subscriber of the other instance, when the plain
 // publisher has begun: before, it would take what is below its first number for a gap.
-func (s *story) plainReader() {
-	s.Await("the plain publisher to begin", func() bool { return s.publishers[0].app.Client.Stats().State == client.Live })
+func (s *story) subscribePlain() {
+	s.Await("the plain publisher to begin", func() bool { return s.publishers[0].app.Client.Stats().State == client.StateLive })
 	s.publish("app", "orders")
 	s.Await("its first message to be let go", func() bool { return s.publishers[0].app.Store.Lives()[0].Acked > 0 })
 	s.subscribe(4, []string{"b", "a"}, s.sure)

@@ -51,7 +51,7 @@ func instanceDiskFails(t *testing.T, s *cluster.System, n *cluster.Node, f fault
 	p, q := s.App("p", []string{"a", "b"}, nil), s.App("q", []string{"b", "a"}, nil)
 	r := s.App("sub", []string{n.Name, "a", "b"}, nil).Read("orders", true, client.From(client.Epoch))
 	loads := []*cluster.Load{p.Load("orders", 4*time.Millisecond), q.Load("orders", 5*time.Millisecond)}
-	s.Pass(200 * time.Millisecond)
+	s.Advance(200 * time.Millisecond)
 	f.inject(n.FS)
 	stopsWith(t, s, n, f.is)
 	for _, app := range []*cluster.App{p, q} {
@@ -61,7 +61,7 @@ func instanceDiskFails(t *testing.T, s *cluster.System, n *cluster.Node, f fault
 	for _, app := range []*cluster.App{p, q} {
 		wantPrefix(s, app, n.Bodies(), n.Name)
 	}
-	s.Pass(time.Second)
+	s.Advance(time.Second)
 	n.Start()
 	s.AwaitSync()
 	want := stopLoads(s, loads...)
@@ -123,12 +123,12 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	if random.IntN(2) == 0 {
 		p.PublishN("orders", each+1, each+5) // on its way when they come up
 	} else {
-		s.Pass(time.Minute)
+		s.Advance(time.Minute)
 		p.PublishN("orders", each+1, each+5)
 	}
 
 	a.Start()
-	s.Pass(time.Duration(random.IntN(10)) * time.Second)
+	s.Advance(time.Duration(random.IntN(10)) * time.Second)
 	for _, n := range []*cluster.Node{a, b} {
 		if n.Server == nil {
 			n.Start()
@@ -152,7 +152,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 		t.Errorf("refused %d, diverged %d", st.Refused, st.Diverged)
 	}
 	s.Finish()
-	s.Same("a", "b")
+	s.CheckSame("a", "b")
 	for _, n := range []*cluster.Node{a, b} {
 		exactly(t, names(n.Bodies()), want...)
 	}

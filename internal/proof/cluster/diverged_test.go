@@ -30,17 +30,17 @@ func TestCase38DivergedPublisher(t *testing.T) {
 		first := s.App("one", []string{"a"}, nil)
 		first.PublishN("orders", 1, 5)
 		first.FlushSafe()
-		s.Pass(time.Second) // until its disk has let them go, too
+		s.Advance(time.Second) // until its disk has let them go, too
 		first.Kill()
 		one, two, late := follow(first), follow(first.Copy("two")), follow(first.Copy("late"))
-		two.app.Use(func(c *client.Config) { c.Servers = s.Servers("b") })
+		two.app.Configure(func(c *client.Config) { c.Servers = s.Servers("b") })
 		other := s.App("other", []string{"a"}, nil)
 		sure := s.App("sure", []string{"b"}, nil)
 		durable := sure.Read("orders", true, client.From(client.Epoch), client.FullyDurable())
 		moving := s.App("moving", []string{"a", "b"}, nil)
 		moves := moving.Read("orders", true, client.From(client.Epoch))
 		wantBodies(s, "the fully durable subscription", durable.AwaitN(5), cluster.Bodies("one", 1, 5))
-		s.Pass(2 * time.Second) // heartbeats compare
+		s.Advance(2 * time.Second) // heartbeats compare
 
 		s.Cut("a", "b")
 		one.app.Restart()
@@ -85,7 +85,7 @@ func TestCase38DivergedPublisher(t *testing.T) {
 		one.publish(s, 13, 13)
 		want := slices.Concat(cluster.Bodies("one", 1, 8), cluster.Bodies("other", 1, 6), cluster.Bodies("one", 10, 13))
 		moves.AwaitN(len(want))
-		if got := moves.Got(); !sameSet(got, want) {
+		if got := moves.Bodies(); !sameSet(got, want) {
 			t.Errorf("the subscription that moved has %q", got)
 		}
 		for _, app := range []*cluster.App{sure, moving} {

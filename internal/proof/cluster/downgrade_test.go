@@ -19,7 +19,7 @@ func unsettled(s *cluster.System, flush func(context.Context) error, d time.Dura
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	err := flush(ctx)
-	var u *client.UnsettledError
+	var u *client.PendingError
 	if !errors.As(err, &u) {
 		s.TB.Errorf("a flush returned %v, want an *UnsettledError", err)
 		return 0
@@ -86,7 +86,7 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 				begun := time.Now()
 				pub.PublishN("orders", 6, 20)
 				pub.Flush()
-				s.Pass(time.Millisecond) // hooks come after
+				s.Advance(time.Millisecond) // hooks come after
 				if took := time.Since(begun); took < 3*time.Second || took > 4*time.Second {
 					t.Errorf("acknowledged after %v, downgrade_after is 3s", took)
 				}
@@ -95,13 +95,13 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 					t.Errorf("the application was not told of the downgrade: %v", pub.Events())
 				}
 
-				connects := pub.Client.Stats().Connects
+				connects := pub.Client.Stats().Logons
 				tt.logon(s, pub)
 				s.Await("another logon", func() bool {
 					st := pub.Client.Stats()
-					return st.State == client.Live && (st.Connects > connects || tt.name == "application restarted")
+					return st.State == client.StateLive && (st.Logons > connects || tt.name == "application restarted")
 				})
-				s.Pass(time.Second)
+				s.Advance(time.Second)
 				kept(s, pub, 5, 15)
 				pub.PublishN("orders", 21, 30)
 				pub.Flush()
@@ -110,7 +110,7 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 				b.Start()
 				s.AwaitSync()
 				pub.FlushSafe()
-				s.Pass(time.Millisecond)
+				s.Advance(time.Millisecond)
 				kept(s, pub, 30, 0)
 				if events := pub.Events(); !slices.Contains(events, "downgraded false") {
 					t.Errorf("the application was not told that acks are safe again: %v", events)
@@ -143,7 +143,7 @@ func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 				pub.AwaitServer("a")
 				s.Net.CutOneWay("a", "pub")
 				pub.PublishN("orders", 1, 20)
-				s.Pass(500 * time.Millisecond) // the peer has them on its disk, and has said so
+				s.Advance(500 * time.Millisecond) // the peer has them on its disk, and has said so
 				if acked(pub) != 0 {
 					t.Fatal("acks have come through a cut")
 				}
@@ -155,7 +155,7 @@ func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 				s.Net.Reset("pub", "a")
 				s.Heal("pub", "a")
 				pub.AwaitServer("a")
-				s.Pass(5 * time.Second)
+				s.Advance(5 * time.Second)
 				kept(s, pub, 0, 20)
 
 				a.Kill()
@@ -192,11 +192,11 @@ func TestOnlyHolderWiped(t *testing.T) {
 				kept(s, pub, 5, 15)
 				if first == "a" {
 					a.Start()
-					s.Pass(time.Second)
+					s.Advance(time.Second)
 					b.Start()
 				} else {
 					b.Start()
-					s.Pass(5 * time.Second)
+					s.Advance(5 * time.Second)
 					a.Start()
 				}
 				s.AwaitSync()
@@ -248,7 +248,7 @@ func TestIntervalsOnRecord(t *testing.T) {
 			from := 10*n + 1
 			pub.PublishN("orders", from, from+9)
 			pub.Flush()
-			s.Pass(20 * time.Second)
+			s.Advance(20 * time.Second)
 			b.Start()
 			s.AwaitSync()
 			pub.FlushSafe()
@@ -263,7 +263,7 @@ func TestIntervalsOnRecord(t *testing.T) {
 			}
 		}
 		a.Restart()
-		a.Ready()
+		a.AwaitReady()
 		if n := len(a.Server.Status().Degraded); n != 3 {
 			t.Errorf("after a restart %d intervals are on record, want 3", n)
 		}

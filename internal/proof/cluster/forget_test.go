@@ -27,7 +27,7 @@ func passRetention(s *cluster.System, filler *cluster.App, quarters int) {
 	for range quarters {
 		publishLong(s, filler, "ticks", 1, 100)
 		filler.FlushSafe()
-		s.Pass(16 * time.Second)
+		s.Advance(16 * time.Second)
 	}
 }
 
@@ -50,14 +50,14 @@ func TestBothForget(t *testing.T) {
 			app.PublishN("orders", 1, 3)
 			app.FlushSafe()
 		}
-		s.Pass(time.Second) // the stores have let go of them on their disks
+		s.Advance(time.Second) // the stores have let go of them on their disks
 		gone.Kill()
 		passRetention(s, filler, 5)
 		s.Node("a").Restart()
 		s.AwaitSync()
 		passRetention(s, filler, 3)
 		s.Cut("a", "b")
-		s.Pass(time.Minute)
+		s.Advance(time.Minute)
 		s.Heal("a", "b")
 		s.AwaitSync()
 		passRetention(s, filler, 2)
@@ -95,7 +95,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				pub, filler := s.App("pub", []string{"a"}, nil), s.App("filler", []string{"b"}, nil)
 				pub.PublishN("orders", 1, 3)
 				pub.FlushSafe()
-				s.Pass(time.Second) // the store has let go of them on its disk
+				s.Advance(time.Second) // the store has let go of them on its disk
 				s.Net.CutOneWay("a", "pub")
 				pub.PublishN("orders", 4, 5)
 				s.Await("4 and 5 in both journals", func() bool { return have(s, "b", publisherID(pub)) == 5 })
@@ -106,7 +106,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				if have(s, "a", id) > 0 || have(s, "b", id) > 0 {
 					t.Fatal("it is not forgotten: nothing is tried")
 				}
-				pub.Use(func(c *client.Config) { c.Servers = s.Servers(back) })
+				pub.Configure(func(c *client.Config) { c.Servers = s.Servers(back) })
 				pub.Restart()
 				pub.PublishN("orders", 6, 7)
 				pub.FlushSafe()
@@ -121,9 +121,9 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 }
 
 // named returns the publishers that the place of a process that is dead names.
-func named(t *testing.T, pl *cluster.Place) bookmarkstore.Vector {
+func named(t *testing.T, pl *cluster.BookmarkFile) bookmarkstore.Vector {
 	t.Helper()
-	place, err := pl.Store.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
+	place, err := pl.Store.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,15 +139,15 @@ func named(t *testing.T, pl *cluster.Place) bookmarkstore.Vector {
 func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, filler := s.App("pub", []string{"a"}, nil), s.App("filler", []string{"b"}, nil)
-		places := map[string]*cluster.Place{"live": s.Place(), "away": s.Place()}
+		places := map[string]*cluster.BookmarkFile{"live": s.BookmarkFile(), "away": s.BookmarkFile()}
 		subs := make(map[string]*cluster.App)
 		begin := func(name, at string) *cluster.Reader {
-			subs[name].Use(func(c *client.Config) { c.Servers = s.Servers(at) })
+			subs[name].Configure(func(c *client.Config) { c.Servers = s.Servers(at) })
 			subs[name].Restart()
 			return subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
 		}
 		end := func(name string, r *cluster.Reader) {
-			s.Pass(3 * time.Second)
+			s.Advance(3 * time.Second)
 			places[name].Sync()
 			wantNoGap(t, subs[name], r)
 			r.Stop()
@@ -161,7 +161,7 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 		}
 		readers := make(map[string]*cluster.Reader)
 		for name, pl := range places {
-			subs[name] = s.App(name, []string{"a"}, pl.Use)
+			subs[name] = s.App(name, []string{"a"}, pl.Configure)
 			readers[name] = subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
 		}
 		// comes has both subscribers take what the publisher sends next.
@@ -169,9 +169,9 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 			t.Helper()
 			pub.PublishN("orders", from, to)
 			pub.FlushSafe()
-			s.Pass(time.Second)
+			s.Advance(time.Second)
 			for name, r := range readers {
-				exactly(t, r.Got(), cluster.Bodies("pub", from, to))
+				exactly(t, r.Bodies(), cluster.Bodies("pub", from, to))
 				if err := r.Err(); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
@@ -190,7 +190,7 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 			t.Fatal("the publisher is forgotten already")
 		}
 		for n, at := range []string{"b", "a"} {
-			pub.Use(func(c *client.Config) { c.Servers = s.Servers(at) })
+			pub.Configure(func(c *client.Config) { c.Servers = s.Servers(at) })
 			pub.Restart()
 			readers["live"], readers["away"] = begin("live", "a"), begin("away", "b")
 			comes(4+2*n, 5+2*n)

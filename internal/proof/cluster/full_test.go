@@ -100,7 +100,7 @@ func fullBlocks(s *cluster.System, pub *cluster.App) {
 		_, err := pub.Client.Publish(context.Background(), "orders", []byte("pub-26"))
 		done <- err
 	}()
-	s.Pass(time.Minute)
+	s.Advance(time.Minute)
 	select {
 	case err := <-done:
 		s.TB.Fatalf("Publish to a full store has returned %v", err)
@@ -153,7 +153,7 @@ func TestExecute(t *testing.T) {
 			if r.Kind != client.ReplyMessage {
 				continue
 			}
-			if got = append(got, string(r.Data)); len(got) == 3 {
+			if got = append(got, string(r.Body)); len(got) == 3 {
 				s.Node("a").Kill()
 			}
 		}

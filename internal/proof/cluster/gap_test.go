@@ -28,7 +28,7 @@ func removes(t *testing.T, scenario func(*cluster.System)) {
 }
 
 // resumeAt restarts a subscriber that takes up its place on the servers named.
-func resumeAt(s *cluster.System, pl *cluster.Place, sub *cluster.App, servers []string, handle func(*client.Message) error, opts ...client.SubscribeOption) (*cluster.Reader, error) {
+func resumeAt(s *cluster.System, pl *cluster.BookmarkFile, sub *cluster.App, servers []string, handle func(*client.Message) error, opts ...client.SubscribeOption) (*cluster.Reader, error) {
 	pl.Sync()
 	pl.Crash(sub, func(c *client.Config) { c.Servers = s.Servers(servers...) })
 	return sub.TryHandle("orders", handle, append(opts, client.From(client.MostRecent), client.ID("orders"))...)
@@ -37,15 +37,15 @@ func resumeAt(s *cluster.System, pl *cluster.Place, sub *cluster.App, servers []
 func discard(m *client.Message) error { return m.Discard() }
 
 // beginsAt starts a subscriber that has received and discarded the first messages.
-func beginsAt(s *cluster.System, pl *cluster.Place, pubs ...*cluster.App) *cluster.App {
-	sub := s.App("sub", []string{"a"}, pl.Use)
+func beginsAt(s *cluster.System, pl *cluster.BookmarkFile, pubs ...*cluster.App) *cluster.App {
+	sub := s.App("sub", []string{"a"}, pl.Configure)
 	r := sub.Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
 	for _, pub := range pubs {
 		publishLong(s, pub, "orders", 1, 10)
 	}
 	r.AwaitN(10 * len(pubs))
 	r.Stop()
-	s.Pass(time.Second)
+	s.Advance(time.Second)
 	pl.Sync()
 	pl.Kill(sub)
 	return sub
@@ -57,12 +57,12 @@ func beginsAt(s *cluster.System, pl *cluster.Place, pubs ...*cluster.App) *clust
 func TestGapIsFilledFromThePeer(t *testing.T) {
 	for _, queue := range []int{2000, 8} {
 		removes(t, func(s *cluster.System) {
-			pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+			pub, pl := s.App("pub", []string{"a", "b"}, nil), s.BookmarkFile()
 			sub := beginsAt(s, pl, pub)
-			sub.Use(func(c *client.Config) { c.QueueMessages = queue })
+			sub.Configure(func(c *client.Config) { c.QueueMessages = queue })
 			publishLong(s, pub, "orders", 11, 1000)
 			pub.FlushSafe()
-			s.Pass(3 * time.Minute)
+			s.Advance(3 * time.Minute)
 			publishLong(s, pub, "orders", 1001, 1002)
 			if floor(s, "a", "orders", pub) < 200 || floor(s, "b", "orders", pub) != 0 {
 				t.Fatal("a has removed nothing, or b has: nothing is tried")
@@ -74,7 +74,7 @@ func TestGapIsFilledFromThePeer(t *testing.T) {
 			}
 			exactly(t, names(r.AwaitN(992)), cluster.Bodies("pub", 11, 1002))
 			wantNoGap(t, sub, r)
-			if st := sub.Client.Stats(); st.Server.Server != s.Servers("a")[0] || st.State != client.Live {
+			if st := sub.Client.Stats(); st.Server.Server != s.Servers("a")[0] || st.State != client.StateLive {
 				t.Errorf("the client is %v on %s", st.State, st.Server.Server)
 			}
 		})
@@ -91,7 +91,7 @@ func TestGapsOfTwoInstances(t *testing.T) {
 	}
 	for _, known := range []bool{true, false} {
 		cluster.Run(t, configure, func(s *cluster.System) {
-			p, q, pl := s.App("p", []string{"b"}, nil), s.App("q", []string{"a"}, nil), s.Place()
+			p, q, pl := s.App("p", []string{"b"}, nil), s.App("q", []string{"a"}, nil), s.BookmarkFile()
 			from, pubs := 1, []*cluster.App{q}
 			if known {
 				from, pubs = 11, []*cluster.App{p, q}
@@ -100,10 +100,10 @@ func TestGapsOfTwoInstances(t *testing.T) {
 			s.Cut("a", "b")
 			publishLong(s, p, "orders", from, 150)
 			publishLong(s, q, "orders", 11, 150)
-			s.Pass(4 * time.Minute)
+			s.Advance(4 * time.Minute)
 			s.Heal("a", "b")
 			s.AwaitSync()
-			s.Pass(150 * time.Second)
+			s.Advance(150 * time.Second)
 			if floor(s, "a", "orders", p) > 10 || floor(s, "a", "orders", q) <= 10 || floor(s, "b", "orders", q) > 10 || floor(s, "b", "orders", p) <= 10 {
 				t.Fatal("they have not removed what the other one has: nothing is tried")
 			}
@@ -123,19 +123,19 @@ func TestGapsOfTwoInstances(t *testing.T) {
 
 // bothLack runs a scenario on a pair of which both have removed the beginning of
 // what a subscriber missed, a more than b.
-func bothLack(t *testing.T, scenario func(s *cluster.System, pl *cluster.Place, sub *cluster.App, common client.Gap)) {
+func bothLack(t *testing.T, scenario func(s *cluster.System, pl *cluster.BookmarkFile, sub *cluster.App, common client.Gap)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := cluster.New(t)
 		s.Add("a", retain(time.Minute), "b").Start()
 		s.Add("b", retain(10*time.Minute), "a").Start()
 		s.AwaitSync()
-		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.BookmarkFile()
 		sub := beginsAt(s, pl, pub)
 		publishLong(s, pub, "orders", 11, 200)
-		s.Pass(9 * time.Minute)
+		s.Advance(9 * time.Minute)
 		publishLong(s, pub, "orders", 201, 400)
-		s.Pass(3 * time.Minute)
+		s.Advance(3 * time.Minute)
 		publishLong(s, pub, "orders", 401, 402)
 		common := client.Gap{Publisher: publisherID(pub), From: 11, To: floor(s, "b", "orders", pub)}
 		if common.To < 100 || floor(s, "a", "orders", pub) <= common.To {
@@ -149,17 +149,17 @@ func bothLack(t *testing.T, scenario func(s *cluster.System, pl *cluster.Place, 
 
 // A gap is what all instances lack.
 func TestGapIsCommon(t *testing.T) {
-	bothLack(t, func(s *cluster.System, pl *cluster.Place, sub *cluster.App, common client.Gap) {
+	bothLack(t, func(s *cluster.System, pl *cluster.BookmarkFile, sub *cluster.App, common client.Gap) {
 		_, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
-		if gap := wantGap(t, err, common); len(gap.Unasked) > 0 {
-			t.Errorf("%v were not asked", gap.Unasked)
+		if gap := wantGap(t, err, common); len(gap.NotAsked) > 0 {
+			t.Errorf("%v were not asked", gap.NotAsked)
 		}
 	})
 }
 
 // One that accepts gaps is told what all lack, and gets what one of them has.
 func TestAcceptedGapIsCommon(t *testing.T) {
-	bothLack(t, func(s *cluster.System, pl *cluster.Place, sub *cluster.App, common client.Gap) {
+	bothLack(t, func(s *cluster.System, pl *cluster.BookmarkFile, sub *cluster.App, common client.Gap) {
 		var told []client.Gap
 		r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard, client.OnGap(func(e *client.GapError) { told = append(told, e.Gaps...) }))
 		if err != nil {
@@ -186,11 +186,11 @@ func wantGap(t *testing.T, err error, want ...client.Gap) *client.GapError {
 func TestGapWaitsForThePeer(t *testing.T) {
 	for _, returns := range []bool{true, false} {
 		removes(t, func(s *cluster.System) {
-			pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+			pub, pl := s.App("pub", []string{"a", "b"}, nil), s.BookmarkFile()
 			sub := beginsAt(s, pl, pub)
 			publishLong(s, pub, "orders", 11, 300)
 			pub.FlushSafe()
-			s.Pass(3 * time.Minute)
+			s.Advance(3 * time.Minute)
 			missing := client.Gap{Publisher: publisherID(pub), From: 11, To: floor(s, "a", "orders", pub)}
 			if missing.To < 100 {
 				t.Fatal("a has removed nothing: nothing is tried")
@@ -214,8 +214,8 @@ func TestGapWaitsForThePeer(t *testing.T) {
 				wantNoGap(t, sub, r)
 				return
 			}
-			if gap := wantGap(t, err, missing); !slices.Equal(gap.Unasked, []string{"b"}) {
-				t.Errorf("not asked: %v", gap.Unasked)
+			if gap := wantGap(t, err, missing); !slices.Equal(gap.NotAsked, []string{"b"}) {
+				t.Errorf("not asked: %v", gap.NotAsked)
 			}
 			if took < 60*time.Second || took > 70*time.Second {
 				t.Errorf("told after %v", took)
@@ -229,12 +229,12 @@ func TestGapWaitsForThePeer(t *testing.T) {
 // come again, all else does; what it has discarded is no gap either (R9).
 func TestKillsWhileAGapIsFilled(t *testing.T) {
 	removes(t, func(s *cluster.System) {
-		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.BookmarkFile()
 		sub := beginsAt(s, pl, pub)
-		sub.Use(func(c *client.Config) { c.QueueMessages = 8 })
+		sub.Configure(func(c *client.Config) { c.QueueMessages = 8 })
 		publishLong(s, pub, "orders", 11, 300)
 		pub.FlushSafe()
-		s.Pass(3 * time.Minute)
+		s.Advance(3 * time.Minute)
 		if floor(s, "a", "orders", pub) < 150 {
 			t.Fatal("a has removed nothing: nothing is tried")
 		}
@@ -243,7 +243,7 @@ func TestKillsWhileAGapIsFilled(t *testing.T) {
 		for life := 1; len(handled) < 289; life++ {
 			n, want := 0, min(7*life, 289-len(handled))
 			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, func(m *client.Message) error {
-				body := names([]string{string(m.Data)})[0]
+				body := names([]string{string(m.Body)})[0]
 				if n++; n > 7*life || body == "pub-20" {
 					return nil // later, in another life
 				}
@@ -279,13 +279,13 @@ func TestKillsWhileAGapIsFilled(t *testing.T) {
 // A subscription that ends, or its client, ends a search with it.
 func TestSearchEnds(t *testing.T) {
 	removes(t, func(s *cluster.System) {
-		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.BookmarkFile()
 		sub := beginsAt(s, pl, pub)
 		publishLong(s, pub, "orders", 11, 300)
 		pub.FlushSafe()
-		s.Pass(3 * time.Minute)
+		s.Advance(3 * time.Minute)
 		s.Node("b").Kill()
-		sub.Use(func(c *client.Config) { c.Servers = s.Servers("a", "b") })
+		sub.Configure(func(c *client.Config) { c.Servers = s.Servers("a", "b") })
 		sub.Restart()
 		sub.AwaitServer("a")
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -298,7 +298,7 @@ func TestSearchEnds(t *testing.T) {
 			_, err := sub.Client.Subscribe(context.Background(), "orders", client.From(client.MostRecent), client.ID("orders"))
 			failed <- err
 		}()
-		s.Pass(5 * time.Second)
+		s.Advance(5 * time.Second)
 		began := time.Now()
 		sub.Client.Close()
 		if err := <-failed; !errors.Is(err, client.ErrClosed) || time.Since(began) > 6*time.Second {
@@ -328,12 +328,12 @@ func wantNoGap(t *testing.T, sub *cluster.App, readers ...*cluster.Reader) {
 func TestGapIsOfTheTopic(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
-			pub, other, mixed, pl := s.App("pub", []string{"a"}, nil), s.App("other", []string{"a"}, nil), s.App("mixed", []string{"b"}, nil), s.Place()
+			pub, other, mixed, pl := s.App("pub", []string{"a"}, nil), s.App("other", []string{"a"}, nil), s.App("mixed", []string{"b"}, nil), s.BookmarkFile()
 			sub := beginsAt(s, pl, pub)
 			publishLong(s, other, "ticks", 1, 300)
 			pub.FlushSafe()
 			other.FlushSafe()
-			s.Pass(3 * time.Minute)
+			s.Advance(3 * time.Minute)
 			publishLong(s, pub, "orders", 11, 20)
 			if floor(s, "a", "ticks", other) < 200 || floor(s, "b", "ticks", other) < 200 {
 				t.Fatal("they have removed nothing: nothing is tried")
@@ -358,7 +358,7 @@ func TestGapIsOfTheTopic(t *testing.T) {
 			publishLong(s, mixed, "orders", 1, 7)
 			publishLong(s, mixed, "ticks", 8, 200)
 			mixed.FlushSafe()
-			s.Pass(3 * time.Minute)
+			s.Advance(3 * time.Minute)
 			publishLong(s, pub, "orders", 21, 22)
 			if floor(s, "a", "ticks", mixed) < 100 || floor(s, "b", "ticks", mixed) < 100 {
 				t.Fatal("they have removed nothing: nothing is tried")
@@ -374,12 +374,12 @@ func TestGapIsOfTheTopic(t *testing.T) {
 // peer, which has removed them, knows that they were on another topic: that is no gap.
 func TestGapOfUnknownTopics(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
-		pub, other, pl := s.App("pub", []string{"a"}, nil), s.App("other", []string{"a"}, nil), s.Place()
+		pub, other, pl := s.App("pub", []string{"a"}, nil), s.App("other", []string{"a"}, nil), s.BookmarkFile()
 		sub := beginsAt(s, pl, pub)
 		publishLong(s, pub, "ticks", 11, 100)
 		pub.FlushSafe()
 		publishLong(s, other, "ticks", 1, 200)
-		s.Pass(110 * time.Second)
+		s.Advance(110 * time.Second)
 		publishLong(s, other, "orders", 201, 202)
 		other.FlushSafe()
 		if n := floor(s, "a", "ticks", pub); n != 100 {

@@ -105,5 +105,5 @@ func floor(s *cluster.System, name, topic string, publisher *cluster.App) uint64
 // publisherID returns the id of the newest life of an application's store.
 func publisherID(a *cluster.App) uint64 {
 	lives := a.Store.Lives()
-	return bookmark.OfLife(lives[len(lives)-1].ID).ID
+	return bookmark.IdentityOfLife(lives[len(lives)-1].ID).ID
 }

@@ -72,7 +72,7 @@ func (l *Load) Sent() (int, error) {
 	return l.sent, l.err
 }
 
-// Stop ends the load, which must not have failed, and returns what it published.
+// MaxViolations ends the load, which must not have failed, and returns what it published.
 func (l *Load) Stop() []string {
 	l.App.s.TB.Helper()
 	l.end()

@@ -47,8 +47,8 @@ func (n *Node) TryStart() error {
 	return nil
 }
 
-// Ready waits until the instance serves clients.
-func (n *Node) Ready() {
+// AwaitReady waits until the instance serves clients.
+func (n *Node) AwaitReady() {
 	n.s.TB.Helper()
 	n.s.Await(n.Name+" to serve clients", n.isReady)
 }
@@ -101,14 +101,14 @@ func (n *Node) Crash(mode memfs.Mode) {
 	testdoor.Inside(n.Server).Kill()
 	n.Server = nil
 	n.FS = image
-	n.FS.SyncDelay(SyncTime)
+	n.FS.SetSyncDelay(SyncTime)
 	synctest.Wait()
 }
 
 // Wipe gives a dead instance an empty disk.
 func (n *Node) Wipe() {
 	n.FS = memfs.New()
-	n.FS.SyncDelay(SyncTime)
+	n.FS.SetSyncDelay(SyncTime)
 }
 
 // Join gives an empty disk the id of a group, so that the instance need not meet the
@@ -117,7 +117,7 @@ func (n *Node) Join(id journal.ClusterID, whole bool) {
 	n.s.TB.Helper()
 	j, err := journal.Open(journal.Options{FS: n.FS, Dir: n.Config.Data})
 	if err == nil {
-		err = j.Adopt(id)
+		err = j.AdoptCluster(id)
 		if whole {
 			err = errors.Join(err, j.BecomeIntact())
 		}
@@ -144,7 +144,7 @@ func (n *Node) Shutdown() {
 	synctest.Wait()
 }
 
-// Stop closes the instance if it is running.
+// MaxViolations closes the instance if it is running.
 func (n *Node) Stop() {
 	if n.Server == nil {
 		return

@@ -31,7 +31,7 @@ func TestAloneTakesTwoSyncs(t *testing.T) {
 					}
 				}
 				s.Finish()
-				s.Same("a", "b")
+				s.CheckSame("a", "b")
 			})
 		})
 	}

@@ -38,7 +38,7 @@ func total(bodies [][]string) (n int) {
 func wantBoth(t *testing.T, s *cluster.System, bodies ...[]string) {
 	t.Helper()
 	s.Finish()
-	s.Same("a", "b")
+	s.CheckSame("a", "b")
 	for _, name := range []string{"a", "b"} {
 		exactly(t, s.Node(name).Bodies(), bodies...)
 	}
@@ -137,15 +137,15 @@ func TestCase21CrashBothUnderLoad(t *testing.T) {
 				r := sub.Read("orders", true, client.From(client.Epoch))
 				loads := []*cluster.Load{p.Load("orders", 700*time.Microsecond), q.Load("orders", 900*time.Microsecond)}
 				for _, mode := range modes {
-					s.Pass(time.Duration(20+random.IntN(100_000)) * time.Microsecond)
+					s.Advance(time.Duration(20+random.IntN(100_000)) * time.Microsecond)
 					a.Crash(mode)
 					b.Crash(mode)
 					for _, app := range []*cluster.App{p, q} {
 						wantPrefix(s, app, durableBodies(a), "a")
 						wantPrefix(s, app, durableBodies(b), "b")
 					}
-					a.FS.SyncDelay(time.Duration(100+random.IntN(900)) * time.Microsecond)
-					b.FS.SyncDelay(time.Duration(100+random.IntN(900)) * time.Microsecond)
+					a.FS.SetSyncDelay(time.Duration(100+random.IntN(900)) * time.Microsecond)
+					b.FS.SetSyncDelay(time.Duration(100+random.IntN(900)) * time.Microsecond)
 					a.Start()
 					b.Start()
 					if random.IntN(2) == 0 {
@@ -192,16 +192,16 @@ func TestOnlyOneSideDials(t *testing.T) {
 				r := s.App("sub", []string{"b", "a"}, nil).Read("orders", true, client.From(client.Epoch))
 				loads := []*cluster.Load{p.Load("orders", 3*time.Millisecond), q.Load("orders", 4*time.Millisecond)}
 				for _, name := range []string{"a", "b", "b", "a"} {
-					s.Pass(200 * time.Millisecond)
+					s.Advance(200 * time.Millisecond)
 					s.Node(name).Kill()
-					s.Pass(200 * time.Millisecond)
+					s.Advance(200 * time.Millisecond)
 					s.Node(name).Start()
 					s.AwaitSync()
 				}
 				s.Net.Reset("a", "b")
-				s.Pass(time.Second)
+				s.Advance(time.Second)
 				s.Cut("a", "b")
-				s.Pass(5 * time.Second)
+				s.Advance(5 * time.Second)
 				s.Heal("a", "b")
 				s.AwaitSync()
 				want := stopLoads(s, loads...)

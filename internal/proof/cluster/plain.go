@@ -70,7 +70,7 @@ func (c *plainConn) Write(p []byte) (int, error) {
 		if len(c.partial) < n {
 			break
 		}
-		out = c.passOn(out, c.partial[4:n])
+		out = c.forward(out, c.partial[4:n])
 		c.partial = c.partial[n:]
 	}
 	if _, err := c.Conn.Write(out); err != nil {
@@ -79,8 +79,8 @@ func (c *plainConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// passOn appends one of the client's frames without what a plain server ignores.
-func (c *plainConn) passOn(out, frame []byte) []byte {
+// forward appends one of the client's frames without what a plain server ignores.
+func (c *plainConn) forward(out, frame []byte) []byte {
 	var m wire.Message
 	if err := wire.Parse(frame, &m); err != nil {
 		c.tb.Errorf("the client sent %q: %v", frame, err)

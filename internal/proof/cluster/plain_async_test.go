@@ -21,7 +21,7 @@ func TestPlainClientWithoutTheThird(t *testing.T) {
 		s.AwaitSync()
 		s.Finish()
 		for _, other := range []string{"b", "c"} {
-			s.Same("a", other)
+			s.CheckSame("a", other)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func TestPlainServers(t *testing.T) {
 		pub := s.PlainApp("pub", []string{"a"}, nil)
 		pub.PublishN("orders", 1, 10)
 		pub.Flush()
-		base := pub.Store.Lives()[0].Base
+		base := pub.Store.Lives()[0].PlainOffset
 		if now := uint64(time.Now().UnixMicro()); base == 0 || base > now {
 			t.Errorf("base %d, want the time, %d", base, now)
 		}
@@ -34,7 +34,7 @@ func TestPlainServers(t *testing.T) {
 
 		s.Net.CutOneWay("a", "pub") // the acks of these are lost
 		pub.PublishN("orders", 11, 20)
-		s.Pass(100 * time.Millisecond)
+		s.Advance(100 * time.Millisecond)
 		s.Heal("a", "pub")
 		s.Net.Reset("a", "pub")
 		pub.AwaitServer("a")
@@ -43,17 +43,17 @@ func TestPlainServers(t *testing.T) {
 
 		s.Net.CutOneWay("a", "pub")
 		pub.PublishN("orders", 31, 40)
-		s.Pass(100 * time.Millisecond)
+		s.Advance(100 * time.Millisecond)
 		pub.Kill()
 		s.Heal("a", "pub")
 		pub.Restart()
 		pub.PublishN("orders", 41, 50)
 		pub.FlushSafe()
-		if now := pub.Store.Lives()[0].Base; now != base {
+		if now := pub.Store.Lives()[0].PlainOffset; now != base {
 			t.Errorf("base %d after a restart, want %d as before", now, base)
 		}
 		wantJournals(s, cluster.Bodies("pub", 1, 50))
-		for sequence, body := range s.Node("a").Stored()[bookmark.OfName("pub").ID] {
+		for sequence, body := range s.Node("a").Stored()[bookmark.IdentityOfName("pub").ID] {
 			if want := fmt.Sprintf("%d:pub-%d", base+uint64(sequence)+1, sequence+1); body != want {
 				t.Errorf("the journal has %s, want %s", body, want)
 			}
@@ -97,8 +97,8 @@ func TestPlainFailover(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cluster.Run(t, tt.configure, func(s *cluster.System) {
 				pub := s.PlainApp("pub", []string{"a", "b"}, nil)
-				pl := s.Place()
-				sub := s.PlainApp("sub", []string{"a", "b"}, pl.Use)
+				pl := s.BookmarkFile()
+				sub := s.PlainApp("sub", []string{"a", "b"}, pl.Configure)
 				r := sub.Read("orders", true, client.From(client.Epoch), client.ID("orders"))
 				live := s.PlainApp("live", []string{"b", "a"}, nil).Read("orders", true, client.From(client.Epoch))
 				pub.PublishN("orders", 1, 10)
@@ -111,8 +111,8 @@ func TestPlainFailover(t *testing.T) {
 					s.Node(down).Kill()
 					pub.PublishN("orders", last+1, last+10)
 					if tt.configure == nil {
-						s.Pass(7 * time.Second)
-						if st := pub.Client.Stats(); st.State == client.Live {
+						s.Advance(7 * time.Second)
+						if st := pub.Client.Stats(); st.State == client.StateLive {
 							t.Errorf("%s is down, and the publisher was let in to %s", down, st.Server.Server)
 						}
 					} else {
@@ -125,7 +125,7 @@ func TestPlainFailover(t *testing.T) {
 					r.AwaitN(last + 3)
 				}
 				pl.Sync()
-				exactly(t, r.Got(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
+				exactly(t, r.Bodies(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
 				if n := r.Sub.Stats().Duplicates; n > 0 {
 					t.Errorf("%d came again that the list covers", n)
 				}
@@ -136,7 +136,7 @@ func TestPlainFailover(t *testing.T) {
 				exactly(t, r.AwaitN(5), cluster.Bodies("pub", last+1, last+5))
 				exactly(t, live.AwaitN(last+8), cluster.Bodies("pub", 1, last+5), cluster.Bodies("early", 1, 3))
 				s.Finish()
-				s.Same("a", "b")
+				s.CheckSame("a", "b")
 			})
 		})
 	}
@@ -149,7 +149,7 @@ func TestPlainNameInUse(t *testing.T) {
 		one := s.PlainApp("one", []string{"a"}, gateway)
 		one.AwaitServer("a")
 		two := s.PlainApp("two", []string{"b"}, gateway)
-		s.Pass(10 * time.Minute)
+		s.Advance(10 * time.Minute)
 		told := pushedOut(one) + pushedOut(two)
 		if told < 10 || told > 30 {
 			t.Errorf("the two were pushed out %d times in ten minutes, want about 20", told)
@@ -282,7 +282,7 @@ func TestPlainClientFailover(t *testing.T) {
 		}
 		s.Node("a").Kill()
 		s.Node("b").Start()
-		s.Node("b").Ready()
+		s.Node("b").AwaitReady()
 		c = dialRaw(s, "old", "b")
 		c.logOn()
 		c.waits(10 * time.Second)
@@ -309,7 +309,7 @@ func TestPlainClientDowngrade(t *testing.T) {
 		c.publish(1, 5)
 		c.persisted(5)
 
-		s.Pass(time.Second) // b is told that a has it, too
+		s.Advance(time.Second) // b is told that a has it, too
 		s.Cut("a", "b")
 		c.publish(6, 8)
 		c.persisted(8) // one disk, a plain client is not told
@@ -353,14 +353,14 @@ func TestPlainClientReplays(t *testing.T) {
 		known.publish(1, 3)
 		known.persisted(3)
 		s.Cut("a", "b")
-		s.Pass(5 * time.Second)
+		s.Advance(5 * time.Second)
 		unknown := dialRaw(s, "unknown", "a")
 		unknown.logOn()
 		unknown.in()
 		known.publish(4, 6)
 		unknown.publish(1, 6)
 
-		s.Pass(time.Second)
+		s.Advance(time.Second)
 		known, unknown = dialRaw(s, "known", "b"), dialRaw(s, "unknown", "b")
 		known.logOn()
 		unknown.logOn()
@@ -377,7 +377,7 @@ func TestPlainClientReplays(t *testing.T) {
 		known.persisted(9)
 		unknown.persisted(8)
 		s.Finish()
-		s.Same("a", "b")
+		s.CheckSame("a", "b")
 		exactly(t, s.Node("b").Bodies(), cluster.Bodies("known", 1, 9), cluster.Bodies("unknown", 1, 8))
 	})
 }

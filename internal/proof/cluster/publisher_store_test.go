@@ -22,7 +22,7 @@ func publish(s *cluster.System, app *cluster.App, from, to int) []string {
 		if _, err := app.Client.Publish(ctx, "orders", []byte(body)); err != nil {
 			return bodies[:i]
 		}
-		s.Pass(time.Millisecond)
+		s.Advance(time.Millisecond)
 	}
 	return bodies
 }
@@ -100,7 +100,7 @@ func tornStore(s *cluster.System, connected bool, fail func(*cluster.App), mode 
 func wantTaken(s *cluster.System, want []string) {
 	s.TB.Helper()
 	s.Finish()
-	s.Same("a", "b")
+	s.CheckSame("a", "b")
 	for _, name := range []string{"a", "b"} {
 		got := s.Node(name).Bodies()
 		seen := make(map[string]bool)
@@ -136,7 +136,7 @@ func powerCuts(s *cluster.System, mode memfs.Mode) {
 		for range 4 {
 			pub.PublishN("orders", next, next+9)
 			next += 10
-			s.Pass(time.Duration(mode.Seed*37%300) * time.Microsecond)
+			s.Advance(time.Duration(mode.Seed*37%300) * time.Microsecond)
 		}
 		a.Crash(mode)
 		b.Crash(mode)

@@ -37,7 +37,7 @@ func move(s *cluster.System, app *cluster.App, from, to string) {
 func wantJournals(s *cluster.System, want []string) {
 	s.TB.Helper()
 	s.Finish()
-	s.Same("a", "b")
+	s.CheckSame("a", "b")
 	for _, name := range []string{"a", "b"} {
 		wantBodies(s, "the journal of "+name, s.Node(name).Bodies(), want)
 	}
@@ -145,7 +145,7 @@ func TestCase01KillAtEveryStep(t *testing.T) {
 
 func killAtStep(s *cluster.System, step step, mode memfs.Mode, both bool) {
 	a, b := s.Node("a"), s.Node("b")
-	b.FS.SyncDelay(900 * time.Microsecond) // a has it on disk earlier than b
+	b.FS.SetSyncDelay(900 * time.Microsecond) // a has it on disk earlier than b
 	pub := s.App("pub", []string{"a", "b"}, nil)
 	sub := s.App("sub", []string{"a", "b"}, nil)
 	r := sub.Read("orders", true, client.From(client.Epoch))
@@ -157,10 +157,10 @@ func killAtStep(s *cluster.System, step step, mode memfs.Mode, both bool) {
 	sent := 3
 	for ; sent < 15 && !step.come(s); sent++ {
 		pub.PublishN("orders", sent+1, sent+1)
-		s.Pass(400 * time.Microsecond)
+		s.Advance(400 * time.Microsecond)
 	}
 	for end := time.Now().Add(2 * time.Millisecond); !step.come(s) && time.Now().Before(end); {
-		s.Pass(50 * time.Microsecond)
+		s.Advance(50 * time.Microsecond)
 	}
 	if !step.come(s) {
 		s.TB.Errorf("%s does not come", step.name)

@@ -63,7 +63,7 @@ type random struct {
 	known  map[*memfs.FS]bookmark.Vector // what a disk is known to have durable; guarded by mu
 	lost   map[string]loss               // by instance: what the disk last wiped had; guarded by mu
 	acked  map[uint64]bookmark.Bookmark  // by publisher: what its store has let go of; guarded by mu
-	letGo  []checker.LetGo               // guarded by mu
+	letGo  []checker.LetGoEvent          // guarded by mu
 	errors []string                      // guarded by mu
 }
 
@@ -169,7 +169,7 @@ func (r *random) addInstance(name string, sync time.Duration, peers ...string) {
 	n := r.Add(name, func(c *server.Config) { r.configure(c, name) }, peers...)
 	i := &instance{Node: n, r: r, sync: sync}
 	r.instances = append(r.instances, i)
-	n.FS.SyncDelay(i.sync)
+	n.FS.SetSyncDelay(i.sync)
 	r.disk(i)
 	if r.met {
 		n.Join(journal.ClusterID{1}, true)
@@ -241,7 +241,7 @@ func (r *random) recover() {
 	for _, s := range r.subscribers {
 		s.restart()
 	}
-	r.Pass(100 * time.Millisecond)
+	r.Advance(100 * time.Millisecond)
 	for _, p := range r.publishers {
 		p.stop()
 	}
@@ -254,7 +254,7 @@ func (r *random) recover() {
 	for _, s := range r.subscribers {
 		r.settle(s.name+" to be handed all", s.complete)
 	}
-	r.Pass(3 * time.Second) // for what comes too often
+	r.Advance(3 * time.Second) // for what comes too often
 }
 
 // settle is Await that says more when it takes too long.
@@ -361,8 +361,8 @@ func (r *random) history() *checker.History {
 	return h
 }
 
-func stored(r *journal.Record) checker.Stored {
-	return checker.Stored{
+func stored(r *journal.Record) checker.Record {
+	return checker.Record{
 		Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
 		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic), Body: string(r.Body),
 	}
@@ -416,7 +416,7 @@ func (r *random) discards(app string, through bookmark.Bookmark, single bool) {
 	if r.sample.IntN(r.looks) > 0 {
 		return // reading the disks takes long
 	}
-	l := checker.LetGo{App: app, Through: through, Durable: make(map[string]bookmark.Bookmark), Single: single}
+	l := checker.LetGoEvent{App: app, Through: through, Durable: make(map[string]bookmark.Bookmark), Single: single}
 	for name, fs := range r.disks {
 		if name == "c" {
 			continue

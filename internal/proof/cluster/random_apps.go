@@ -43,11 +43,11 @@ type publisher struct {
 	pace  time.Duration
 	up    bool
 
-	n         int                  // of the last message; the load's
-	published []*checker.Published // guarded by mu
-	accepted  []time.Time          // when Publish returned, of each of published; guarded by mu
-	safe      map[int]bool         // by index in published, those of which a ticket has said so; guarded by mu
-	process   int                  // index in published of this process's first
+	n         int                    // of the last message; the load's
+	published []*checker.Publication // guarded by mu
+	accepted  []time.Time            // when Publish returned, of each of published; guarded by mu
+	safe      map[int]bool           // by index in published, those of which a ticket has said so; guarded by mu
+	process   int                    // index in published of this process's first
 	mu        sync.Mutex
 	killed    bool   // guarded by mu
 	through   uint64 // what a memory store has let go of; guarded by mu
@@ -123,9 +123,9 @@ func (p *publisher) discards(l pubstore.Life, through uint64) {
 		p.through = through
 	}
 	p.mu.Unlock()
-	b := bookmark.Bookmark{Publisher: bookmark.OfLife(l.ID).ID, Sequence: through}
+	b := bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(l.ID).ID, Sequence: through}
 	if p.plain {
-		b = bookmark.Bookmark{Publisher: bookmark.OfName(p.app.Name).ID, Sequence: l.Base + through}
+		b = bookmark.Bookmark{Publisher: bookmark.IdentityOfName(p.app.Name).ID, Sequence: l.PlainOffset + through}
 	}
 	p.r.discards(p.app.Name, b, p.plain && p.r.set.downgrade > 0)
 }
@@ -166,7 +166,7 @@ func (p *publisher) load(ctx context.Context, c *client.Client) {
 			cancel()
 		}
 		if p.kind == syncedStore && p.rand.IntN(200) == 0 {
-			if err := c.Renew(); err != nil && ctx.Err() == nil {
+			if err := c.RenewLife(); err != nil && ctx.Err() == nil {
 				p.renewed(err)
 			}
 		}
@@ -185,7 +185,7 @@ func (p *publisher) renewed(err error) {
 // publish publishes one message; false ends the load.
 func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	p.n++
-	m := &checker.Published{App: p.app.Name, N: p.n, Topic: "orders", Begun: p.r.clock.Add(1), Based: p.plain}
+	m := &checker.Publication{App: p.app.Name, N: p.n, Topic: "orders", PublishedAt: p.r.clock.Add(1), HasBase: p.plain}
 	m.Body = fmt.Sprintf("%s-%d ", m.App, m.N) + strings.Repeat(".", p.size())
 	if p.told {
 		m.Topic = p.topic
@@ -201,7 +201,7 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	defer p.mu.Unlock()
 	switch {
 	case err == nil:
-		m.Fate, m.Sequence = checker.Taken, sequence
+		m.Fate, m.Sequence = checker.Accepted, sequence
 		p.accepted[len(p.accepted)-1] = time.Now()
 	case p.killed: // the message may be in the store
 	case ctx.Err() != nil:
@@ -215,7 +215,7 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 
 // publishTo publishes m, which is the last of published, every third time with a
 // ticket. What that has said to be safe must not be lost with the process.
-func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.Published) (sequence uint64, err error) {
+func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.Publication) (sequence uint64, err error) {
 	if p.told || p.n%3 != 0 {
 		return c.Publish(ctx, m.Topic, []byte(m.Body))
 	}
@@ -227,7 +227,7 @@ func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.
 	i := len(p.published) - 1
 	p.mu.Unlock()
 	p.tickets.Go(func() {
-		if ticket.Safe(ctx) == nil {
+		if ticket.AwaitSafe(ctx) == nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.safe[i] = true
@@ -279,7 +279,7 @@ func (p *publisher) gone(mode memfs.Mode) {
 		m := p.published[i]
 		lost := p.kind == memoryStore && i >= p.process && m.Sequence > p.through ||
 			p.kind == fileStore && mode != memfs.KeepAll && time.Since(p.accepted[i]) < 100*time.Millisecond
-		if lost && !p.safe[i] && m.Fate == checker.Taken {
+		if lost && !p.safe[i] && m.Fate == checker.Accepted {
 			m.Fate = checker.Unknown
 		}
 	}
@@ -291,7 +291,7 @@ func (p *publisher) restart() {
 		return
 	}
 	if p.kind == memoryStore {
-		p.app.Use(func(c *client.Config) { c.PublishStore = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{})) })
+		p.app.Configure(func(c *client.Config) { c.PublishStore = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{})) })
 	}
 	p.start()
 }
@@ -401,20 +401,20 @@ func (r *random) subscribe(n int, servers []string, configure func(*subscriber))
 // start starts a process.
 func (s *subscriber) start() {
 	has := make(map[string]bool)
-	for _, life := range s.history.Lives {
+	for _, life := range s.history.Processes {
 		for _, m := range life {
-			if m.Discard != checker.Undiscarded {
+			if m.State != checker.NotDiscarded {
 				has[m.Body] = true
 			}
 		}
 	}
-	s.history.Lives = append(s.history.Lives, nil)
+	s.history.Processes = append(s.history.Processes, nil)
 	s.mu.Lock()
 	s.killed, s.has = false, has
 	s.mu.Unlock()
 	if s.dir != "" {
 		s.open()
-		s.app.Use(func(c *client.Config) { c.BookmarkStore = s.store })
+		s.app.Configure(func(c *client.Config) { c.BookmarkStore = s.store })
 	}
 	s.app.start()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -456,8 +456,8 @@ func (s *subscriber) read(ctx context.Context, c *client.Client) {
 
 // held is a message that was handed over and is not discarded.
 type held struct {
-	*checker.Handed
-	mark client.Mark
+	*checker.Delivery
+	mark client.MessageRef
 }
 
 // handed notes a message; nil if the process is dead.
@@ -467,11 +467,11 @@ func (s *subscriber) handed(m *client.Message) *held {
 	if s.killed {
 		return nil
 	}
-	h := &checker.Handed{Bookmark: m.Bookmark, Body: string(m.Data)}
-	life := &s.history.Lives[len(s.history.Lives)-1]
+	h := &checker.Delivery{Bookmark: m.Bookmark, Body: string(m.Body)}
+	life := &s.history.Processes[len(s.history.Processes)-1]
 	*life = append(*life, h)
 	s.has[h.Body] = true
-	return &held{h, m.Mark()}
+	return &held{h, m.Ref()}
 }
 
 // discard discards some of what is held, in any order, and now and then waits
@@ -495,12 +495,12 @@ func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all 
 // sync waits until what was discarded is on disk.
 func (s *subscriber) sync(ctx context.Context) {
 	s.mu.Lock()
-	life := s.history.Lives[len(s.history.Lives)-1]
+	life := s.history.Processes[len(s.history.Processes)-1]
 	s.mu.Unlock()
 	var discarded []*held
 	for _, h := range life {
-		if h.Discard == checker.Discarding {
-			discarded = append(discarded, &held{Handed: h})
+		if h.State == checker.Discarding {
+			discarded = append(discarded, &held{Delivery: h})
 		}
 	}
 	if err := s.store.Sync(ctx); err != nil {
@@ -511,12 +511,12 @@ func (s *subscriber) sync(ctx context.Context) {
 }
 
 // set notes how far discards have come, unless the process is dead.
-func (s *subscriber) set(all []*held, to checker.Discarded) {
+func (s *subscriber) set(all []*held, to checker.DiscardState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range all {
 		if !s.killed {
-			h.Discard = to
+			h.State = to
 		}
 	}
 }
@@ -551,7 +551,7 @@ func (s *subscriber) open() {
 // kill ends the process; its file stays as it is at this moment.
 func (s *subscriber) kill() {
 	s.r.TB.Helper()
-	s.r.Pass(0)
+	s.r.Advance(0)
 	image, err := os.ReadFile(s.path())
 	if err != nil {
 		s.r.TB.Fatal(err)
@@ -597,8 +597,8 @@ func (s *subscriber) complete() bool {
 	defer s.mu.Unlock()
 	for _, p := range s.r.publishers {
 		for _, m := range p.published {
-			if m.Fate == checker.Taken && (s.history.Topic == "" || m.Topic == s.history.Topic) &&
-				(s.name != "now" || s.history.Since > 0 && m.Begun > s.history.Since) && !s.has[m.Body] {
+			if m.Fate == checker.Accepted && (s.history.Topic == "" || m.Topic == s.history.Topic) &&
+				(s.name != "now" || s.history.Since > 0 && m.PublishedAt > s.history.Since) && !s.has[m.Body] {
 				return false
 			}
 		}

@@ -96,7 +96,7 @@ func (r *random) chaos() {
 	end := time.Now().Add(r.set.length)
 	for n := uint64(0); ; n++ {
 		d := &draw{rand.New(rand.NewPCG(r.seed, 1000+n))}
-		r.passUntil(time.Now().Add(d.duration(0, 2*r.set.pace)), d)
+		r.advanceUntil(time.Now().Add(d.duration(0, 2*r.set.pace)), d)
 		if time.Now().After(end) {
 			return
 		}
@@ -122,8 +122,8 @@ func (r *random) kinds() []fault {
 	return kinds
 }
 
-// passUntil lets time pass and ends the faults that are over by then.
-func (r *random) passUntil(at time.Time, d *draw) {
+// advanceUntil lets time pass and ends the faults that are over by then.
+func (r *random) advanceUntil(at time.Time, d *draw) {
 	for len(r.undo) > 0 && r.undo[0].at.Before(at) {
 		u := r.undo[0]
 		r.undo = r.undo[1:]
@@ -132,7 +132,7 @@ func (r *random) passUntil(at time.Time, d *draw) {
 	}
 	<-time.After(time.Until(at))
 	if d.IntN(2) == 0 {
-		r.Pass(0) // otherwise others run at the same time
+		r.Advance(0) // otherwise others run at the same time
 	}
 }
 
@@ -163,7 +163,7 @@ func (r *random) crash(i *instance, mode memfs.Mode, away time.Duration) bool {
 func (i *instance) crash(mode memfs.Mode) {
 	i.Crash(mode)
 	i.armed = false
-	i.FS.SyncDelay(i.sync)
+	i.FS.SetSyncDelay(i.sync)
 	i.r.disk(i)
 }
 
@@ -265,8 +265,8 @@ func (r *random) wipe(d *draw) bool {
 	if d.IntN(2) == 0 { // which has things on disk that the other one has not yet
 		slow := d.duration(5*time.Millisecond, 200*time.Millisecond)
 		r.note("%s: an fsync takes %v, for a moment", other.Name, slow)
-		other.FS.SyncDelay(slow)
-		r.later(2*slow, func() { other.FS.SyncDelay(other.sync) })
+		other.FS.SetSyncDelay(slow)
+		r.later(2*slow, func() { other.FS.SetSyncDelay(other.sync) })
 		<-time.After(d.duration(0, slow))
 	}
 	if !r.mayLose(i, other) {
@@ -276,7 +276,7 @@ func (r *random) wipe(d *draw) bool {
 	r.note("%s dies and has an empty disk, for %v", i.Name, away)
 	r.loses(i, other, func() {
 		i.Wipe()
-		i.FS.SyncDelay(i.sync)
+		i.FS.SetSyncDelay(i.sync)
 	})
 	r.later(away, i.restore)
 	return true
@@ -297,7 +297,7 @@ func (r *random) damage(d *draw) bool {
 		content, err := durable.ReadFile(name)
 		there := err == nil && slices.Contains(i.FS.Names(), name) // it may have been removed since
 		if there && strings.HasSuffix(name, ".log") && len(content) > 0 {
-			at := placeOf(d, len(content))
+			at := damageOffset(d, len(content))
 			r.note("%s dies, byte %d of %s is damaged", i.Name, at, name)
 			i.FS.FlipBits(name, int64(at), byte(1+d.IntN(255)))
 			done = true
@@ -307,9 +307,9 @@ func (r *random) damage(d *draw) bool {
 	return done
 }
 
-// placeOf draws a byte of a segment's file: any, or, as they are few, one of
+// damageOffset draws a byte of a segment's file: any, or, as they are few, one of
 // those that stand before or behind its records.
-func placeOf(d *draw, size int) int {
+func damageOffset(d *draw, size int) int {
 	const start, few = 4096, 400
 	switch d.IntN(4) {
 	case 0:
@@ -424,8 +424,8 @@ func (r *random) slowDisk(d *draw) bool {
 	i := r.instance(d)
 	slow, long := d.duration(5*time.Millisecond, 400*time.Millisecond), d.away()
 	r.note("%s: an fsync takes %v, for %v", i.Name, slow, long)
-	i.FS.SyncDelay(slow)
-	r.later(long, func() { i.FS.SyncDelay(i.sync) })
+	i.FS.SetSyncDelay(slow)
+	r.later(long, func() { i.FS.SetSyncDelay(i.sync) })
 	return true
 }
 

@@ -49,7 +49,7 @@ func TestRejoinBehindTheFloorIsNoDivergence(t *testing.T) {
 			sent += 5
 			p.FlushSafe()
 			q.FlushSafe()
-			s.Pass(5 * time.Second) // heartbeats have compared
+			s.Advance(5 * time.Second) // heartbeats have compared
 		}
 		for _, name := range []string{"a", "b"} {
 			if st := link(s, name); st.Diverged != 0 || st.Refused != 0 {

@@ -34,7 +34,7 @@ type fate struct {
 // follow notes what a dead application publishes from its next start on.
 func follow(app *cluster.App) *fate {
 	f := &fate{app: app}
-	app.Use(func(c *client.Config) {
+	app.Configure(func(c *client.Config) {
 		told := c.Hooks.FailedWrite
 		c.Hooks.FailedWrite = func(e *client.RejectedError) {
 			told(e)
@@ -121,9 +121,9 @@ func TestCase11CopiedStore(t *testing.T) {
 					first.FlushSafe()
 					first.Kill()
 					one, two := follow(first), follow(first.Copy("two"))
-					two.app.Use(func(c *client.Config) { c.Servers = s.Servers(servers[1]) })
+					two.app.Configure(func(c *client.Config) { c.Servers = s.Servers(servers[1]) })
 					tt.run(s, one, two)
-					s.Pass(2 * time.Minute)
+					s.Advance(2 * time.Minute)
 
 					keptOne, keptTwo := one.kept(s), two.kept(s)
 					if diverged(s) {
@@ -131,7 +131,7 @@ func TestCase11CopiedStore(t *testing.T) {
 					}
 					s.Finish()
 					journal := s.Node("a").Bodies()
-					s.Same("a", "b")
+					s.CheckSame("a", "b")
 					one.check(s, journal, keptOne)
 					two.check(s, journal, keptTwo)
 					if tt.told != "" && !containsEvent(two.app, tt.told) {
@@ -180,7 +180,7 @@ func atOnce(s *cluster.System, one, two *fate) {
 	for n := 6; n <= 200; n++ {
 		one.publish(s, n, n)
 		two.publish(s, n, n)
-		s.Pass(137 * time.Millisecond)
+		s.Advance(137 * time.Millisecond)
 	}
 }
 

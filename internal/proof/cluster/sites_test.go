@@ -62,13 +62,13 @@ func TestCase18TwoSites(t *testing.T) {
 		pub.PublishN("orders", 21, 40)
 		pub.FlushSafe() // on both of the other site
 		exactly(t, told.AwaitN(40), cluster.Bodies("pub", 1, 40))
-		s.Pass(time.Minute)
+		s.Advance(time.Minute)
 		st := sub.Client.Stats()
-		if st.State == client.Live || st.AsyncRefusals == 0 {
+		if st.State == client.StateLive || st.AsyncRefusals == 0 {
 			t.Errorf("the subscriber is %v, %d refusals, %v", st.State, st.AsyncRefusals, st.LastFailure)
 		}
-		if len(careful.Got()) != 20 || careful.Err() != nil {
-			t.Errorf("it got %d messages, %v", len(careful.Got()), careful.Err())
+		if len(careful.Bodies()) != 20 || careful.Err() != nil {
+			t.Errorf("it got %d messages, %v", len(careful.Bodies()), careful.Err())
 		}
 
 		s.Node("b").Start()
@@ -81,7 +81,7 @@ func TestCase18TwoSites(t *testing.T) {
 		exactly(t, told.AwaitN(60), cluster.Bodies("pub", 1, 60))
 		s.Finish()
 		for _, other := range []string{"b", "c", "d"} {
-			s.Same("a", other)
+			s.CheckSame("a", other)
 		}
 	})
 }

@@ -21,7 +21,7 @@ var (
 // nothing and changes no order: that of a client, one without our extensions,
 // and the link.
 func TestCutAtEveryByte(t *testing.T) {
-	cluster.Cuts(t, cluster.Options{Every: some(97), Stop: *stop, Only: *theCut})
+	cluster.Cuts(t, cluster.Options{Every: some(97), MaxViolations: *stop, Only: *theCut})
 }
 
 // However little of a frame a read returns.
@@ -52,12 +52,12 @@ func TestSingleFaults(t *testing.T) {
 			cluster.Singles(t, cluster.Options{Only: faults})
 		}
 	}
-	cluster.Singles(t, cluster.Options{Every: some(13), Stop: *stop, Only: *theFaults})
+	cluster.Singles(t, cluster.Options{Every: some(13), MaxViolations: *stop, Only: *theFaults})
 }
 
 // A story with any two faults ends well.
 func TestPairsOfFaults(t *testing.T) {
-	cluster.Pairs(t, cluster.Options{For: *pairsTime, From: *pairsFrom, Stop: *stop})
+	cluster.Pairs(t, cluster.Options{Duration: *pairsTime, From: *pairsFrom, MaxViolations: *stop})
 }
 
 func some(n int) int {

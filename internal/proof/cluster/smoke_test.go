@@ -20,7 +20,7 @@ func TestJourney(t *testing.T) {
 			t.Errorf("received %v, want %v", got, want)
 		}
 		s.Finish()
-		s.Same("a", "b")
+		s.CheckSame("a", "b")
 	})
 }
 
@@ -42,6 +42,6 @@ func TestKillOfThePublishersInstance(t *testing.T) {
 			t.Errorf("received %v, want %v", got, want)
 		}
 		s.Finish()
-		s.Same("a", "b")
+		s.CheckSame("a", "b")
 	})
 }

@@ -37,7 +37,7 @@ func publishMuch(pub *cluster.App, from, n int) {
 func TestRetentionIsBoundByTheDisk(t *testing.T) {
 	cluster.Run(t, smallSegments(), func(s *cluster.System) {
 		for _, n := range []string{"a", "b"} {
-			s.Node(n).FS.Capacity(smallDisk)
+			s.Node(n).FS.SetCapacity(smallDisk)
 		}
 		pub := s.App("pub", []string{"a", "b"}, nil)
 		publishMuch(pub, 1, 16_000)
@@ -56,7 +56,7 @@ func TestRetentionIsBoundByTheDisk(t *testing.T) {
 func TestAbsentPeerIsGivenUpBeforeTheDiskIsFull(t *testing.T) {
 	cluster.Run(t, smallSegments(downgradeAfter(time.Second)), func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)
-		s.Node("a").FS.Capacity(smallDisk)
+		s.Node("a").FS.SetCapacity(smallDisk)
 		publishMuch(pub, 1, 100)
 		s.Node("b").Kill()
 		publishMuch(pub, 101, 16_000)
@@ -90,7 +90,7 @@ func TestPublishesAreRefusedForNow(t *testing.T) {
 		pub.FlushSafe()
 		for _, n := range []string{"a", "b"} {
 			d := s.Node(n).FS
-			d.Capacity(100 << 20)
+			d.SetCapacity(100 << 20)
 			free, _, err := d.Space("data")
 			if err != nil {
 				t.Fatal(err)
@@ -101,7 +101,7 @@ func TestPublishesAreRefusedForNow(t *testing.T) {
 			return s.Node("a").Server.Status().Full && s.Node("b").Server.Status().Full
 		})
 		pub.PublishN("orders", 51, 60)
-		s.Pass(time.Minute)
+		s.Advance(time.Minute)
 		for _, n := range []string{"a", "b"} {
 			st := s.Node(n).Server.Status()
 			if !st.Ready || st.DiskFull == 0 || st.Published > 50 || st.Refused > 0 {
@@ -122,7 +122,7 @@ func TestPublishesAreRefusedForNow(t *testing.T) {
 
 // fillDisk has others take all of an instance's disk but so many bytes.
 func fillDisk(s *cluster.System, n *cluster.Node, leave int64) {
-	n.FS.Capacity(64 << 20)
+	n.FS.SetCapacity(64 << 20)
 	n.FS.WriteFile("others", nil)
 	free, _, err := n.FS.Space("data")
 	if err != nil {

@@ -160,8 +160,8 @@ func (s *story) sure(sub *subscriber) {
 
 // pass lets time pass, in which faults end.
 func (s *story) pass(d time.Duration) {
-	s.passUntil(time.Now().Add(d), s.even)
-	s.Pass(0)
+	s.advanceUntil(time.Now().Add(d), s.even)
+	s.Advance(0)
 }
 
 // leave has the publisher lose its connection to an instance, which it can't
@@ -217,7 +217,7 @@ func tell(tb testing.TB, faults ...event) (not []string) {
 		if at < len(script) {
 			s.note("%2d %s", at, script[at].name)
 			script[at].do(s)
-			s.Pass(0)
+			s.Advance(0)
 		}
 	}
 	s.bury()
@@ -233,7 +233,7 @@ func tell(tb testing.TB, faults ...event) (not []string) {
 func (s *story) happen(m mishap) string {
 	s.bury()
 	s.note("%s", m.name)
-	defer s.Pass(0)
+	defer s.Advance(0)
 	return m.do(s)
 }
 

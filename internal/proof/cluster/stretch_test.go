@@ -26,7 +26,7 @@ func TestPlainAndStretchesAlike(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				seen[a.Name] = append(seen[a.Name], fmt.Sprintf("%s %s %v x%s k%s by %s, timed: %v",
-					m.Topic, m.Data, m.Bookmark, m.CorrelationID, m.SOWKey, m.UserID, !m.Time.IsZero()))
+					m.Topic, m.Body, m.Bookmark, m.CorrelationID, m.SOWKey, m.UserID, !m.Time.IsZero()))
 				return m.Discard()
 			}, append(opts, client.From(client.Epoch))...)
 		}
@@ -68,7 +68,7 @@ func TestPlainAndStretchesAlike(t *testing.T) {
 			}
 		}
 		s.Finish()
-		s.Same("a", "b")
+		s.CheckSame("a", "b")
 		mu.Lock()
 		defer mu.Unlock()
 		for name, like := range map[string]string{"live": "plain", "other": "plain", "late": "plain late", "timed": "plain timed", "plain late": "plain"} {

@@ -36,14 +36,14 @@ func TestOverrunThroughFailovers(t *testing.T) {
 			for i, name := range []string{"a", "b", "a"} {
 				r.AwaitN((i + 1) * 60)
 				s.Node(name).Kill()
-				s.Pass(time.Second)
+				s.Advance(time.Second)
 				p2.PublishN("orders", 151+10*i, 160+10*i)
 				s.Node(name).Start()
 				s.AwaitSync()
 			}
 			exactly(t, r.AwaitN(330), cluster.Bodies("p1", 1, 150), cluster.Bodies("p2", 1, 180))
-			if st := r.Sub.Stats(); st.Overruns < 3 {
-				t.Errorf("the queue overran %d times: nothing was tried", st.Overruns)
+			if st := r.Sub.Stats(); st.Pauses < 3 {
+				t.Errorf("the queue overran %d times: nothing was tried", st.Pauses)
 			}
 		})
 	}
@@ -68,8 +68,8 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		pub.PublishN("orders", 6, 10)
 		pub.Flush() // single
 		quick.AwaitN(10)
-		s.Pass(10 * time.Second)
-		if got := sure.Got(); len(got) != 5 {
+		s.Advance(10 * time.Second)
+		if got := sure.Bodies(); len(got) != 5 {
 			t.Errorf("received %v while they were on one disk only", got[5:])
 		}
 		if !slices.Contains(sub.Events(), "waits true") {
@@ -78,9 +78,9 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		// It doesn't help to subscribe again, or to have been away.
 		late := sub.Read("orders", true, client.From(client.Epoch), client.FullyDurable())
 		s.Net.Reset("sub", "a")
-		s.Pass(10 * time.Second)
+		s.Advance(10 * time.Second)
 		for _, r := range []*cluster.Reader{sure, late} {
-			for _, body := range r.Got() {
+			for _, body := range r.Bodies() {
 				if !slices.Contains(cluster.Bodies("pub", 1, 5), body) {
 					t.Errorf("received %s while it was on one disk only", body)
 				}
@@ -96,7 +96,7 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		}
 
 		// Nor does it help that the instance dies that has given nothing away.
-		pub.Use(func(c *client.Config) { c.Servers = s.Servers("b") })
+		pub.Configure(func(c *client.Config) { c.Servers = s.Servers("b") })
 		pub.Kill()
 		pub.Restart()
 		s.Node("a").Kill()
@@ -104,8 +104,8 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		pub.PublishN("orders", 11, 15)
 		pub.Flush()
 		quick.AwaitN(15)
-		s.Pass(10 * time.Second)
-		if got := sure.Got(); len(got) != 10 {
+		s.Advance(10 * time.Second)
+		if got := sure.Bodies(); len(got) != 10 {
 			t.Errorf("received %v while they were on the other disk only", got[10:])
 		}
 		s.Node("a").Start()
@@ -122,8 +122,8 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 func TestMarksOfOtherTopics(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, noise := s.App("pub", []string{"a", "b"}, nil), s.App("noise", []string{"b", "a"}, nil)
-		pl := s.Place()
-		sub := s.App("sub", []string{"a", "b"}, pl.Use)
+		pl := s.BookmarkFile()
+		sub := s.App("sub", []string{"a", "b"}, pl.Configure)
 		r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 		sub.AwaitServer("a")
 		for n := range 20 { // more topics than retention tells apart
@@ -132,7 +132,7 @@ func TestMarksOfOtherTopics(t *testing.T) {
 		pub.PublishN("orders", 1, 4)
 		pub.FlushSafe()
 		noise.FlushSafe()
-		s.Pass(2 * time.Minute)
+		s.Advance(2 * time.Minute)
 		pub.PublishN("orders", 5, 5) // the last bookmark is of pub, whichever mark came first
 		pub.FlushSafe()
 		r.AwaitN(5)
@@ -163,14 +163,14 @@ func TestMarksOfOtherTopics(t *testing.T) {
 func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)
-		pl := s.Place()
-		sub := s.App("sub", []string{"a", "b"}, pl.Use)
+		pl := s.BookmarkFile()
+		sub := s.App("sub", []string{"a", "b"}, pl.Configure)
 		hold := make(chan struct{})
 		r := sub.Handle("orders", func(m *client.Message) error {
-			if string(m.Data) == "pub-3" {
+			if string(m.Body) == "pub-3" {
 				<-hold
 			}
-			if string(m.Data) == "pub-2" {
+			if string(m.Body) == "pub-2" {
 				return nil // and never will be
 			}
 			return m.Discard()
@@ -178,9 +178,9 @@ func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 		for n := range 6 {
 			pub.PublishN("orders", n+1, n+1)
 			pub.PublishN("ticks", 1, 3)
-			s.Pass(2 * time.Second) // for the mark
+			s.Advance(2 * time.Second) // for the mark
 		}
-		if got := r.Got(); len(got) != 3 {
+		if got := r.Bodies(); len(got) != 3 {
 			t.Fatalf("received %v, want three", got)
 		}
 		pl.Sync()
@@ -199,8 +199,8 @@ func TestRestartsWithBolt(t *testing.T) {
 		cluster.Run(t, nil, func(s *cluster.System) {
 			random := rand.New(rand.NewPCG(seed, 9))
 			pubs := []*cluster.App{s.App("p1", []string{"a", "b"}, nil), s.App("p2", []string{"b", "a"}, nil)}
-			pl := s.Place()
-			sub := s.App("sub", []string{"a", "b"}, pl.Use)
+			pl := s.BookmarkFile()
+			sub := s.App("sub", []string{"a", "b"}, pl.Configure)
 			handled := make(map[string]int)
 			for life := range 6 {
 				n := random.IntN(8)
@@ -209,7 +209,7 @@ func TestRestartsWithBolt(t *testing.T) {
 						return nil
 					}
 					n--
-					handled[string(m.Data)]++
+					handled[string(m.Body)]++
 					return m.Discard()
 				}, client.From(client.MostRecent), client.ID("orders"))
 				for i, pub := range pubs {
@@ -218,7 +218,7 @@ func TestRestartsWithBolt(t *testing.T) {
 						pub.PublishN("ticks", life, life+random.IntN(10)*i)
 					}
 				}
-				s.Pass(time.Duration(random.IntN(3000)) * time.Millisecond)
+				s.Advance(time.Duration(random.IntN(3000)) * time.Millisecond)
 				node := s.Node([]string{"a", "b"}[random.IntN(2)])
 				if random.IntN(2) == 0 {
 					node.Restart()

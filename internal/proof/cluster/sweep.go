@@ -13,11 +13,11 @@ import (
 
 // Options say how much of what there is is run.
 type Options struct {
-	Every int           // one in so many; default all
-	For   time.Duration // and no longer; default until all are run
-	Stop  int           // so many violations end it; default 1
-	Only  string        // the one of that name
-	From  string        // where to begin: a number, or anything for one made of it
+	Every         int           // one in so many; default all
+	Duration      time.Duration // and no longer; default until all are run
+	MaxViolations int           // so many violations end it; default 1
+	Only          string        // the one of that name
+	From          string        // where to begin: a number, or anything for one made of it
 }
 
 // only runs one system and tells whatever was wrong with it.
@@ -49,9 +49,9 @@ type wrong struct {
 
 func newSweep(o Options) *sweep {
 	s := &sweep{Options: o}
-	s.Every, s.Stop = max(o.Every, 1), max(o.Stop, 1)
-	if o.For > 0 {
-		s.until = time.Now().Add(o.For)
+	s.Every, s.MaxViolations = max(o.Every, 1), max(o.MaxViolations, 1)
+	if o.Duration > 0 {
+		s.until = time.Now().Add(o.Duration)
 	}
 	return s
 }
@@ -76,7 +76,7 @@ func (s *sweep) run(t *testing.T, n int, system func(tb testing.TB, i int)) {
 func (s *sweep) take(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next >= n || len(s.wrong) >= s.Stop || !s.until.IsZero() && time.Now().After(s.until) {
+	if s.next >= n || len(s.wrong) >= s.MaxViolations || !s.until.IsZero() && time.Now().After(s.until) {
 		return -1
 	}
 	i := s.next

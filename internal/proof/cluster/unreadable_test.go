@@ -17,9 +17,9 @@ func TestSubscribeWhereTheDiskCantBeRead(t *testing.T) {
 	cluster.Run(t, segments, func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)
 		publishLong(s, pub, "orders", 1, 100)
-		s.Pass(time.Second)
+		s.Advance(time.Second)
 		since := time.Now()
-		s.Pass(time.Second)
+		s.Advance(time.Second)
 		publishLong(s, pub, "orders", 101, 200)
 		pub.FlushSafe()
 		sub := s.App("sub", []string{"b", "a"}, nil)

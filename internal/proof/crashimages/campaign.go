@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A Life is a store and what it has promised, in one process after the other.
+// A Model is a store and what it has promised, in one process after the other.
 // An error that is a [Violation] breaks a promise; others are of the disk.
-type Life interface {
+type Model interface {
 	// Open opens the store on the disk that the process before left, which
 	// was killed, or lost power with its machine.
 	Open(disk *memfs.FS, killed bool) error
@@ -22,18 +22,18 @@ type Life interface {
 	Use(steps int) error
 	// Close closes the store in good order.
 	Close() error
-	// Failed checks that a store that was opened says for good that its disk has failed.
-	Failed() error
-	// End ends the process.
-	End()
+	// CheckFailed checks that a store that was opened says for good that its disk has failed.
+	CheckFailed() error
+	// Kill ends the process.
+	Kill()
 	// Clone returns a life with the same promises that will do other things.
-	Clone(seed uint64) Life
+	Clone(seed uint64) Model
 }
 
 // A Subject is a kind of store.
 type Subject struct {
 	Name string
-	New  func(seed uint64) Life
+	New  func(seed uint64) Model
 }
 
 // A Violation is a promise that was broken.
@@ -41,27 +41,27 @@ type Violation struct{ what string }
 
 func (v *Violation) Error() string { return v.what }
 
-// Violated returns a Violation.
-func Violated(format string, args ...any) error {
+// Violatef returns a Violation.
+func Violatef(format string, args ...any) error {
 	return &Violation{fmt.Sprintf(format, args...)}
 }
 
 // Count says what was done.
 type Count struct {
-	Images     int // built at a change of the first life, recovered, checked and used
-	Second     int // left by a life on one of these, recovered, checked and used
-	Recoveries int // of these, left by a recovery that died
+	Images      int // built at a change of the first life, recovered, checked and used
+	SecondLives int // left by a life on one of these, recovered, checked and used
+	Recoveries  int // of these, left by a recovery that died
 }
 
 // Add adds what was done elsewhere.
 func (c *Count) Add(o Count) {
 	c.Images += o.Images
-	c.Second += o.Second
+	c.SecondLives += o.SecondLives
 	c.Recoveries += o.Recoveries
 }
 
 func (c Count) String() string {
-	return fmt.Sprintf("images: %d images, %d second lives, %d recoveries crashed, 0 violations", c.Images, c.Second, c.Recoveries)
+	return fmt.Sprintf("images: %d images, %d second lives, %d recoveries crashed, 0 violations", c.Images, c.SecondLives, c.Recoveries)
 }
 
 const (
@@ -73,15 +73,15 @@ const (
 
 // A Campaign judges the images of one script of a subject.
 type Campaign struct {
-	Subject Subject
-	Seed    uint64
-	Share   int // if not 0, of the images of power cuts one in so many is judged
-	Count   Count
+	Subject     Subject
+	Seed        uint64
+	SampleEvery int // if not 0, of the images of power cuts one in so many is judged
+	Count       Count
 }
 
-// Die runs the script until the disk dies before its nth change, and judges
+// CrashBefore runs the script until the disk dies before its nth change, and judges
 // every image of that moment. It reports false if the script came to its end.
-func (c *Campaign) Die(n int) (more bool, err error) {
+func (c *Campaign) CrashBefore(n int) (more bool, err error) {
 	disk := memfs.New()
 	disk.CrashAt(n)
 	first := c.Subject.New(c.Seed)
@@ -96,10 +96,10 @@ func (c *Campaign) Die(n int) (more bool, err error) {
 }
 
 // judgeAll judges every image of a disk that has died.
-func (c *Campaign) judgeAll(first Life, disk *memfs.FS, n int, where string) error {
+func (c *Campaign) judgeAll(first Model, disk *memfs.FS, n int, where string) error {
 	i := 0
 	for image := range disk.Images() {
-		if i++; c.Share > 0 && image.Kind != memfs.Kill && (i+n)%c.Share > 0 {
+		if i++; c.SampleEvery > 0 && image.Kind != memfs.Kill && (i+n)%c.SampleEvery > 0 {
 			continue
 		}
 		if err := c.judge(first, image, uint64(n)<<32|uint64(i)); err != nil {
@@ -129,25 +129,25 @@ var Faults = []Fault{
 	{shortWrite, func(disk *memfs.FS, n int) { disk.ShortWriteNth(n, nil) }},
 }
 
-// Fail runs the script on a disk that fails once: the store must say so, and
+// FailChange runs the script on a disk that fails once: the store must say so, and
 // for good, unless it lacked space only. Then it judges every image that the death of its process or machine
 // may leave. It reports false if the script came to its end without the fault.
-func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
+func (c *Campaign) FailChange(n int, f Fault) (more bool, err error) {
 	disk := memfs.New()
 	f.Fail(disk, n)
 	first := c.Subject.New(c.Seed)
 	err = live(first, disk)
 	where := fmt.Sprintf("%s, seed %d, change %d failed with %s", c.Subject.Name, c.Seed, n, f.Name)
-	if err == nil && disk.Ops() <= n || f.Name == shortWrite && err == nil {
-		first.End()
+	if err == nil && disk.Changes() <= n || f.Name == shortWrite && err == nil {
+		first.Kill()
 		return false, nil
 	}
 	switch {
 	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: it goes on with less
 	case err == nil:
-		err = Violated("nobody noticed")
+		err = Violatef("nobody noticed")
 	case !broken(err):
-		err = first.Failed()
+		err = first.CheckFailed()
 	}
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", where, err)
@@ -175,14 +175,14 @@ func (c *Campaign) FailRead(n int) (more bool, err error) {
 	more = left.Reads() >= n
 	left.FailReadNth(0, nil) // none from here on
 	if err != nil && more && errors.Is(err, syscall.EIO) {
-		next.End()
+		next.Kill()
 		next = first.Clone(1)
 		err = next.Open(left, true)
 	}
 	if err == nil {
 		err = next.Check()
 	}
-	next.End()
+	next.Kill()
 	if err != nil {
 		return false, fmt.Errorf("%s, seed %d, read %d failed: %w", c.Subject.Name, c.Seed, n, err)
 	}
@@ -190,7 +190,7 @@ func (c *Campaign) FailRead(n int) (more bool, err error) {
 }
 
 // live is the first life: open, use, close.
-func live(l Life, disk *memfs.FS) error {
+func live(l Model, disk *memfs.FS) error {
 	if err := l.Open(disk, true); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func broken(err error) bool {
 
 // judge has a life recover from an image and use it, and another one recover
 // from what that leaves; every few images, one that dies while it recovers.
-func (c *Campaign) judge(first Life, image memfs.Image, draw uint64) error {
+func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 	r := rand.New(rand.NewPCG(c.Seed, draw))
 	killed := image.Kind == memfs.Kill
 	c.Count.Images++
@@ -241,23 +241,23 @@ func (c *Campaign) judge(first Life, image memfs.Image, draw uint64) error {
 }
 
 // kill ends a life with its machine, so that nothing reaches the disk any more.
-func kill(l Life, disk *memfs.FS) {
+func kill(l Model, disk *memfs.FS) {
 	disk.Crash(memfs.Durable)
-	l.End()
+	l.Kill()
 }
 
 // again judges what a life that ended with err has left on its disk, which
 // had died or not.
-func (c *Campaign) again(l Life, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
+func (c *Campaign) again(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
 	if err != nil && (!died || broken(err)) {
 		return fmt.Errorf("life on the image: %w", err)
 	}
 	modes := memfs.Modes(r.Uint64())
 	mode := modes[r.IntN(len(modes))]
 	left := disk.Crash(mode)
-	c.Count.Second++
+	c.Count.SecondLives++
 	last := l.Clone(r.Uint64())
-	defer last.End()
+	defer last.Kill()
 	if err = last.Open(left, mode == memfs.KeepAll); err == nil {
 		err = last.Check()
 	}

@@ -49,8 +49,8 @@ func (d Damage) String() string {
 	return fmt.Sprintf("%s of %d bytes at %d of %s", d.Kind, len(d.Mask), d.At, d.File)
 }
 
-// Do damages a disk.
-func (d Damage) Do(disk *memfs.FS) {
+// Apply damages a disk.
+func (d Damage) Apply(disk *memfs.FS) {
 	for i, m := range d.Mask {
 		if m != 0 {
 			disk.FlipBits(d.File, d.At+int64(i), m)
@@ -79,8 +79,8 @@ func Damages(disk *memfs.FS) iter.Seq[Damage] {
 	}
 }
 
-// oneIn leaves out all but one damage in so many.
-func oneIn(share int, all iter.Seq[Damage]) iter.Seq[Damage] {
+// sample leaves out all but one damage in so many.
+func sample(share int, all iter.Seq[Damage]) iter.Seq[Damage] {
 	return func(yield func(Damage) bool) {
 		i := 0
 		for d := range all {
@@ -134,8 +134,8 @@ func overwrites(name string, b, other []byte, yield func(Damage) bool) bool {
 	return true
 }
 
-// atRest returns a disk on which all that was written is durable.
-func atRest(disk *memfs.FS) *memfs.FS {
+// durableCopy returns a disk on which all that was written is durable.
+func durableCopy(disk *memfs.FS) *memfs.FS {
 	rest := memfs.New()
 	for _, name := range disk.Names() {
 		b, _ := disk.ReadFile(name)

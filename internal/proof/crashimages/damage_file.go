@@ -22,13 +22,13 @@ func DamageFile(seed uint64, share int) (damages int, err error) {
 	if err := live(life, disk); err != nil {
 		return 0, err
 	}
-	disk = atRest(disk)
-	kept, err := keptIn(disk.Image(memfs.KeepAll), false)
+	disk = durableCopy(disk)
+	kept, err := keptMessages(disk.Image(memfs.KeepAll), false)
 	if err != nil {
 		return 0, err
 	}
 	r := newRand(seed)
-	for d := range oneIn(share, Damages(disk)) {
+	for d := range sample(share, Damages(disk)) {
 		damages++
 		if err := damageFile(disk, d, kept, r); err != nil {
 			return damages, fmt.Errorf("file, seed %d, %v: %w", seed, d, err)
@@ -44,7 +44,7 @@ func dying(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.
 	tried.CrashAt(1 + r.IntN(30))
 	err = do(tried)
 	if err != nil && !tried.Crashed() {
-		return nil, Violated("%v", err)
+		return nil, Violatef("%v", err)
 	}
 	modes := memfs.Modes(r.Uint64())
 	left = tried.Crash(modes[r.IntN(len(modes))])
@@ -56,43 +56,43 @@ func dying(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.
 
 func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand) error {
 	damaged := disk.Image(memfs.KeepAll)
-	d.Do(damaged)
-	found, err := keptIn(damaged, false)
+	d.Apply(damaged)
+	found, err := keptMessages(damaged, false)
 	if err == nil {
-		return missingOf(kept, found, nil)
+		return checkMissing(kept, found, nil)
 	}
 	if _, is := errors.AsType[*pubstore.DamagedError](err); !is {
-		return Violated("refused with %v", err)
+		return Violatef("refused with %v", err)
 	}
 	if damaged, err = dying(damaged, r, func(disk *memfs.FS) error {
-		_, err := keptIn(disk, true)
+		_, err := keptMessages(disk, true)
 		return err
 	}); err != nil {
 		return err
 	}
-	if found, err = keptIn(damaged, true); err != nil {
-		return Violated("with AcceptDamage: %v", err)
+	if found, err = keptMessages(damaged, true); err != nil {
+		return Violatef("with AcceptDamage: %v", err)
 	}
-	if err = missingOf(kept, found, d.hit); err != nil {
+	if err = checkMissing(kept, found, d.hit); err != nil {
 		return err
 	}
 	// It goes on, as a store without damage.
-	again, err := keptIn(damaged, false)
+	again, err := keptMessages(damaged, false)
 	if err != nil {
-		return Violated("opened again: %v", err)
+		return Violatef("opened again: %v", err)
 	}
-	return missingOf(found, again, nil)
+	return checkMissing(found, again, nil)
 }
 
-// keptIn opens the store on a disk and returns the messages that it keeps, by life.
-func keptIn(disk *memfs.FS, accept bool) (kept map[string][]uint64, err error) {
+// keptMessages opens the store on a disk and returns the messages that it keeps, by life.
+func keptMessages(disk *memfs.FS, accept bool) (kept map[string][]uint64, err error) {
 	s, err := pubstore.OpenFile("store", testdoor.OnDisk(pubstore.FileOptions{
 		SegmentBytes: 700, AcceptDamage: accept, BootID: func() (string, error) { return "boot 0", nil },
 	}, disk))
 	if err != nil {
 		return nil, err
 	}
-	w := &Publisher{s: s}
+	w := &PublishStoreModel{s: s}
 	kept = make(map[string][]uint64)
 	for _, l := range s.Lives() {
 		f, err := w.find(l)
@@ -104,22 +104,22 @@ func keptIn(disk *memfs.FS, accept bool) (kept map[string][]uint64, err error) {
 	return kept, s.Close()
 }
 
-// missingOf reports a message that is there no more, and whose record is not
+// checkMissing reports a message that is there no more, and whose record is not
 // among those that were hit.
-func missingOf(kept, found map[string][]uint64, hit []frame) error {
+func checkMissing(kept, found map[string][]uint64, hit []frame) error {
 	for life, all := range kept {
 		for _, seq := range all {
-			if !slices.Contains(found[life], seq) && !wasHit(seq, hit) {
-				return Violated("message %d of %s is missing, of %v", seq, life, found[life])
+			if !slices.Contains(found[life], seq) && !isDamaged(seq, hit) {
+				return Violatef("message %d of %s is missing, of %v", seq, life, found[life])
 			}
 		}
 	}
 	return nil
 }
 
-// wasHit reports whether the record of a message with a sequence is among
+// isDamaged reports whether the record of a message with a sequence is among
 // those that were damaged: kind 0x10, its sequence where package record has it, behind the time.
-func wasHit(seq uint64, hit []frame) bool {
+func isDamaged(seq uint64, hit []frame) bool {
 	return slices.ContainsFunc(hit, func(f frame) bool {
 		return f.kind == 0x10 && binary.LittleEndian.Uint64(f.payload[8+16:]) == seq
 	})

@@ -47,7 +47,7 @@ func written(r *rand.Rand) (*memfs.FS, error) {
 		if have[p]%5 == 0 {
 			rec.Kind, rec.Body, rec.Reason = journal.Tombstone, nil, []byte("no")
 		}
-		if v, err := j.Append(&rec); err != nil || v != journal.Take {
+		if v, err := j.Append(&rec); err != nil || v != journal.Accepted {
 			return nil, fmt.Errorf("verdict %d, %w", v, err)
 		}
 		if r.IntN(4) == 0 {
@@ -57,7 +57,7 @@ func written(r *rand.Rand) (*memfs.FS, error) {
 		}
 	}
 	err = j.Close()
-	return atRest(disk), err
+	return durableCopy(disk), err
 }
 
 // contents returns a journal's records by identity, each once.
@@ -69,14 +69,14 @@ func contents(j *journal.Journal) (map[identity]string, error) {
 	for {
 		ok, err := f.Next(&r)
 		if err != nil {
-			return nil, Violated("read: %v", err)
+			return nil, Violatef("read: %v", err)
 		}
 		if !ok {
 			return found, nil
 		}
 		id := identity{r.Publisher, r.Sequence}
 		if found[id] != "" {
-			return nil, Violated("record %v is there twice", id)
+			return nil, Violatef("record %v is there twice", id)
 		}
 		if r.Kind != journal.Gone {
 			found[id] = recordText(&r)
@@ -96,10 +96,10 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 		return 0, err
 	}
 	r := newRand(seed)
-	for d := range oneIn(share, Damages(disk)) {
+	for d := range sample(share, Damages(disk)) {
 		damages++
 		damaged := disk.Image(memfs.KeepAll)
-		d.Do(damaged)
+		d.Apply(damaged)
 		damaged, err := dying(damaged, r, func(disk *memfs.FS) error {
 			_, err := healed(disk)
 			return err
@@ -122,9 +122,9 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 func healed(disk *memfs.FS) (map[identity]string, error) {
 	j, err := openJournal(disk)
 	if err != nil {
-		return nil, Violated("open: %v", err)
+		return nil, Violatef("open: %v", err)
 	}
-	if err := j.Healed(); err != nil {
+	if err := j.FinishMerge(); err != nil {
 		j.Kill()
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func healed(disk *memfs.FS) (map[identity]string, error) {
 		return nil, err
 	}
 	if j, err = journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200}); err != nil {
-		return nil, Violated("open again: %v", err)
+		return nil, Violatef("open again: %v", err)
 	}
 	found, err := contents(j)
 	return found, errors.Join(err, j.Close())
@@ -144,12 +144,12 @@ func without(want, found map[identity]string, hit []frame) error {
 		got, there := found[id]
 		damaged := slices.ContainsFunc(hit, func(f frame) bool { of, ok := identityOf(f); return ok && of == id })
 		if there && got != text || !there && !damaged {
-			return Violated("record %v reads %q, was %q", id, got, text)
+			return Violatef("record %v reads %q, was %q", id, got, text)
 		}
 	}
 	for id := range found {
 		if want[id] == "" {
-			return Violated("record %v was never written", id)
+			return Violatef("record %v was never written", id)
 		}
 	}
 	return nil
@@ -177,7 +177,7 @@ func DamagePair(seed uint64) (damages int, err error) {
 		disk := []*memfs.FS{a, b}[r.IntN(2)]
 		all := slices.Collect(Damages(disk))
 		if d := all[r.IntN(len(all))]; claim(hit, disk, d) {
-			d.Do(disk)
+			d.Apply(disk)
 			done = append(done, d)
 		}
 	}
@@ -209,10 +209,10 @@ func pair(a, b *memfs.FS, want map[identity]string) error {
 	for i, disk := range []*memfs.FS{a, b} {
 		j, err := openJournal(disk)
 		if err != nil {
-			return Violated("open: %v", err)
+			return Violatef("open: %v", err)
 		}
 		defer j.Kill()
-		if err := j.Merge(); err != nil {
+		if err := j.MergeAside(); err != nil {
 			return err
 		}
 		js[i] = j
@@ -220,7 +220,7 @@ func pair(a, b *memfs.FS, want map[identity]string) error {
 	if err := link(js); err != nil {
 		return err
 	}
-	if err := errors.Join(js[0].Healed(), js[1].Healed(), link(js)); err != nil {
+	if err := errors.Join(js[0].FinishMerge(), js[1].FinishMerge(), link(js)); err != nil {
 		return err
 	}
 	for i, j := range js {
@@ -268,7 +268,7 @@ func send(from, to *journal.Journal) (sent int, err error) {
 		if err != nil {
 			return sent, err
 		}
-		if v == journal.Take {
+		if v == journal.Accepted {
 			sent++
 		}
 	}

@@ -34,13 +34,13 @@ func TestImages(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	begin := time.Now()
 	var total crashimages.Count
-	for s := *seed; !t.Failed() && total.Images+total.Second < max(*atLeast, 1); s++ {
+	for s := *seed; !t.Failed() && total.Images+total.SecondLives < max(*atLeast, 1); s++ {
 		for _, subject := range subjects {
 			t.Run(subject.Name, func(t *testing.T) {
-				c := crashimages.Campaign{Subject: subject, Seed: s, Share: *share}
-				each(t, c.Die)
+				c := crashimages.Campaign{Subject: subject, Seed: s, SampleEvery: *share}
+				each(t, c.CrashBefore)
 				for _, f := range crashimages.Faults {
-					each(t, func(n int) (bool, error) { return c.Fail(n, f) })
+					each(t, func(n int) (bool, error) { return c.FailChange(n, f) })
 				}
 				each(t, c.FailRead)
 				t.Logf("seed %d, %v", s, c.Count)

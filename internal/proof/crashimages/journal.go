@@ -17,8 +17,8 @@ import (
 )
 
 // Journal is the transaction log of an instance.
-var Journal = Subject{"journal", func(seed uint64) Life {
-	return &journalLife{rand: newRand(seed), ids: make(map[uint64]*ids), decrees: make([]journal.Decree, 1), settled: make(map[uint64]bool)}
+var Journal = Subject{"journal", func(seed uint64) Model {
+	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*ids), decrees: make([]journal.Decree, 1), settled: make(map[uint64]bool)}
 }}
 
 // ids is what is known of one publisher.
@@ -38,9 +38,9 @@ type remembering struct {
 	sequence  uint64
 }
 
-// A journalLife is a journal and what it has promised: nothing but what it
+// A journalModel is a journal and what it has promised: nothing but what it
 // reported as durable, by a kill as by a power cut.
-type journalLife struct {
+type journalModel struct {
 	rand    *rand.Rand
 	j       *journal.Journal
 	disk    *memfs.FS
@@ -60,8 +60,8 @@ type journalLife struct {
 	failed error             // guarded by mu: what OnFail was told
 }
 
-func (l *journalLife) Clone(seed uint64) Life {
-	c := &journalLife{
+func (l *journalModel) Clone(seed uint64) Model {
+	c := &journalModel{
 		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
 		peers: slices.Clone(l.peers), kept: l.kept,
 		apart: slices.Clone(l.apart), noted: l.noted, cluster: l.cluster,
@@ -76,17 +76,17 @@ func (l *journalLife) Clone(seed uint64) Life {
 	return c
 }
 
-func (l *journalLife) reported(publisher uint64) uint64 {
+func (l *journalModel) reported(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.moved[publisher]
 }
 
-func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
+func (l *journalModel) Open(disk *memfs.FS, _ bool) (err error) {
 	l.disk, l.moved = disk, make(map[uint64]uint64)
 	l.j, err = journal.Open(journal.Options{
 		FS: disk, Dir: "journal", SegmentBytes: 1200,
-		OnDurable: func(moved []journal.Moved, _ bool) {
+		OnDurable: func(moved []journal.Advance, _ bool) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, m := range moved {
@@ -102,7 +102,7 @@ func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
 	return err
 }
 
-func (l *journalLife) Use(steps int) error {
+func (l *journalModel) Use(steps int) error {
 	for range steps {
 		if err := l.step(l.rand.IntN(16)); err != nil {
 			return err
@@ -111,7 +111,7 @@ func (l *journalLife) Use(steps int) error {
 	return nil
 }
 
-func (l *journalLife) step(what int) error {
+func (l *journalModel) step(what int) error {
 	switch {
 	case what < 7:
 		for range 1 + l.rand.IntN(6) {
@@ -123,8 +123,8 @@ func (l *journalLife) step(what int) error {
 	case what == 7:
 		return l.remember()
 	case what == 13:
-		clock := l.j.Closing().Clock
-		return l.j.HearClosing(journal.Closing{Clock: clock + l.rand.Uint64N(3), Forgotten: clock})
+		clock := l.j.GroupClock().Now
+		return l.j.MergeGroupClock(journal.GroupClock{Now: clock + l.rand.Uint64N(3), Forgotten: clock})
 	case what < 9:
 		return l.j.Sync()
 	case what < 11:
@@ -135,7 +135,7 @@ func (l *journalLife) step(what int) error {
 	case what > 13:
 		return l.declare()
 	case l.cluster.ID.IsZero():
-		c, err := l.j.Found()
+		c, err := l.j.FoundCluster()
 		if err == nil {
 			l.cluster = c
 		}
@@ -145,10 +145,10 @@ func (l *journalLife) step(what int) error {
 }
 
 // declare has the journal take a decree, end it, or note that a publisher has made use of it.
-func (l *journalLife) declare() error {
+func (l *journalModel) declare() error {
 	d := l.decrees[0]
 	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.ids[publisher] != nil && l.rand.IntN(3) > 0 {
-		err := errors.Join(l.j.Settle(publisher), l.j.Sync())
+		err := errors.Join(l.j.UseDecree(publisher), l.j.Sync())
 		if err == nil {
 			l.settled[publisher] = true
 		}
@@ -161,16 +161,16 @@ func (l *journalLife) declare() error {
 		}
 	}
 	l.decrees = append(l.decrees[:1], d)
-	err := l.j.TakeDecree(d)
+	err := l.j.RecordDecree(d)
 	if err == nil {
-		l.keepDecree(d)
+		l.decreeDurable(d)
 	}
 	return err
 }
 
-// keepDecree notes that a decree is durable. Nobody has made use of another one.
-func (l *journalLife) keepDecree(d journal.Decree) {
-	if !d.Is(l.decrees[0]) {
+// decreeDurable notes that a decree is durable. Nobody has made use of another one.
+func (l *journalModel) decreeDurable(d journal.Decree) {
+	if !d.Same(l.decrees[0]) {
 		clear(l.settled)
 	}
 	l.decrees = []journal.Decree{d}
@@ -178,31 +178,31 @@ func (l *journalLife) keepDecree(d journal.Decree) {
 
 // checkDecree checks that the decree is the last one that was durable, or the one behind
 // it, and who has made use of it.
-func (l *journalLife) checkDecree() error {
+func (l *journalModel) checkDecree() error {
 	found := l.j.Decree()
-	found.Stood = 0
+	found.Age = 0
 	n := slices.IndexFunc(l.decrees, func(d journal.Decree) bool { return fmt.Sprint(d) == fmt.Sprint(found) })
 	if n < 0 && (found.Incarnation > 0 || l.decrees[0].Incarnation > 0) {
-		return Violated("found the decree %+v, had %+v", found, l.decrees)
+		return Violatef("found the decree %+v, had %+v", found, l.decrees)
 	}
-	l.keepDecree(l.decrees[max(n, 0)])
+	l.decreeDurable(l.decrees[max(n, 0)])
 	for publisher := range l.settled {
-		if l.decrees[0].Stands() && !l.j.Settled(publisher) {
-			return Violated("forgot that %d has made use of the decree %+v", publisher, found)
+		if l.decrees[0].Stands() && !l.j.DecreeUsed(publisher) {
+			return Violatef("forgot that %d has made use of the decree %+v", publisher, found)
 		}
 	}
 	return nil
 }
 
-// firstApart is the first of the publishers that are noted as diverged.
-const firstApart = 100
+// firstDiverged is the first of the publishers that are noted as diverged.
+const firstDiverged = 100
 
 // diverge notes a publisher as diverged, which is durable then.
-func (l *journalLife) diverge() error {
+func (l *journalModel) diverge() error {
 	l.made++
-	publisher := firstApart + uint64(l.made)
+	publisher := firstDiverged + uint64(l.made)
 	l.apart = append(l.apart, publisher)
-	_, err := l.j.Diverge([]bookmark.Bookmark{{Publisher: publisher, Sequence: 1}})
+	_, err := l.j.NoteDiverged([]bookmark.Bookmark{{Publisher: publisher, Sequence: 1}})
 	if err == nil {
 		l.noted = len(l.apart)
 	}
@@ -210,10 +210,10 @@ func (l *journalLife) diverge() error {
 }
 
 // checkDiverged checks that those are noted that were reported as durable.
-func (l *journalLife) checkDiverged() error {
+func (l *journalModel) checkDiverged() error {
 	for i, publisher := range l.apart {
 		if from := l.j.Diverged(publisher); i < l.noted && from != 1 {
-			return Violated("publisher %d has diverged from %d on, want 1", publisher, from)
+			return Violatef("publisher %d has diverged from %d on, want 1", publisher, from)
 		}
 	}
 	l.apart = slices.DeleteFunc(l.apart, func(p uint64) bool { return l.j.Diverged(p) == 0 })
@@ -222,7 +222,7 @@ func (l *journalLife) checkDiverged() error {
 }
 
 // append appends a record of some kind, or one that is there already.
-func (l *journalLife) append() error {
+func (l *journalModel) append() error {
 	publisher := 1 + l.rand.Uint64N(3)
 	if l.ids[publisher] == nil {
 		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause), clock: make(map[uint64]uint64)}
@@ -249,11 +249,11 @@ func (l *journalLife) append() error {
 		r.Kind, r.Body, r.Topic, r.Sequence = journal.Gone, nil, nil, s.have+4
 		r.Cause = []journal.Cause{journal.Lost, journal.LetGo}[l.rand.IntN(2)]
 	}
-	if err := l.offer(&r, journal.Take); err != nil {
+	if err := l.offer(&r, journal.Accepted); err != nil {
 		return err
 	}
 	state, _ := l.j.State(publisher)
-	s.have, s.crc[r.Sequence], s.clock[r.Sequence] = r.Sequence, state.RunningCRC, l.j.Closing().Clock
+	s.have, s.crc[r.Sequence], s.clock[r.Sequence] = r.Sequence, state.RunningCRC, l.j.GroupClock().Now
 	if r.Kind == journal.Gone {
 		s.holes[r.Sequence] = r.Cause
 	}
@@ -266,10 +266,10 @@ func (l *journalLife) append() error {
 	return nil
 }
 
-func (l *journalLife) offer(r *journal.Record, want journal.Verdict) error {
+func (l *journalModel) offer(r *journal.Record, want journal.Verdict) error {
 	v, err := l.j.Append(r)
 	if err == nil && v != want {
-		err = Violated("%s got the verdict %d, want %d", recordText(r), v, want)
+		err = Violatef("%s got the verdict %d, want %d", recordText(r), v, want)
 	}
 	return err
 }
@@ -281,7 +281,7 @@ func checkOf(publisher uint64) (c bookmark.Check) {
 }
 
 // remember has the journal remember a peer.
-func (l *journalLife) remember() error {
+func (l *journalModel) remember() error {
 	p := journal.Peer{Name: fmt.Sprintf("peer %d", l.rand.IntN(3)), Sends: l.rand.IntN(2) == 0, Sync: l.rand.IntN(2) == 0}
 	err := l.j.RememberPeer(p)
 	if err == nil {
@@ -294,7 +294,7 @@ func recordText(r *journal.Record) string {
 	return fmt.Sprintf("%d|%d after %d: %v %s%s", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Body, r.Reason)
 }
 
-func (l *journalLife) trim() error {
+func (l *journalModel) trim() error {
 	if err := l.j.Sync(); err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (l *journalLife) trim() error {
 	return err
 }
 
-func (l *journalLife) Close() error {
+func (l *journalModel) Close() error {
 	err := l.j.Close()
 	if err == nil {
 		for _, s := range l.ids {
@@ -316,13 +316,13 @@ func (l *journalLife) Close() error {
 	return err
 }
 
-func (l *journalLife) End() {
+func (l *journalModel) Kill() {
 	if l.j != nil {
 		l.j.Kill()
 	}
 }
 
-func (l *journalLife) Failed() error {
+func (l *journalModel) CheckFailed() error {
 	if l.j == nil || l.j.Err() == nil {
 		return nil
 	}
@@ -332,7 +332,7 @@ func (l *journalLife) Failed() error {
 	told := l.failed
 	l.mu.Unlock()
 	if told == nil {
-		return Violated("failed with %v and told nobody", first)
+		return Violatef("failed with %v and told nobody", first)
 	}
 	s := l.ids[1]
 	if s == nil {
@@ -341,14 +341,14 @@ func (l *journalLife) Failed() error {
 	_, appendErr := l.j.Append(&journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: s.have + 1, Prev: s.have})
 	for i, err := range []error{appendErr, l.j.Sync(), l.j.Close()} {
 		if err == nil {
-			return Violated("call %d after the disk failed with %v succeeds", i, first)
+			return Violatef("call %d after the disk failed with %v succeeds", i, first)
 		}
 	}
 	return nil
 }
 
 // Check implements Life.
-func (l *journalLife) Check() error {
+func (l *journalModel) Check() error {
 	if err := errors.Join(l.checkDiverged(), l.checkDecree()); err != nil {
 		return err
 	}
@@ -358,24 +358,24 @@ func (l *journalLife) Check() error {
 		}
 		known := l.ids[s.Publisher]
 		if known == nil {
-			return Violated("a publisher that nobody used: %+v", s)
+			return Violatef("a publisher that nobody used: %+v", s)
 		}
 		crc, at := known.crc[s.Have]
 		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.gone || s.Have > 0 && (!at || crc != s.RunningCRC) {
-			return Violated("found %+v, had %+v", s, *known)
+			return Violatef("found %+v, had %+v", s, *known)
 		}
-		if clock := l.j.Closing().Clock; clock < known.clock[s.Have] {
-			return Violated("the group's clock is %d, it was %d before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
+		if clock := l.j.GroupClock().Now; clock < known.clock[s.Have] {
+			return Violatef("the group's clock is %d, it was %d before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
 		}
 	}
 	for publisher, known := range l.ids {
 		s, _ := l.j.State(publisher)
 		if s.Have < known.durable {
-			return Violated("publisher %d has %d, %d was reported durable", publisher, s.Have, known.durable)
+			return Violatef("publisher %d has %d, %d was reported durable", publisher, s.Have, known.durable)
 		}
 	}
 	if c := l.j.Cluster(); !l.cluster.ID.IsZero() && c != l.cluster {
-		return Violated("is of cluster %+v, was of %+v", c, l.cluster)
+		return Violatef("is of cluster %+v, was of %+v", c, l.cluster)
 	}
 	l.cluster = l.j.Cluster()
 	if err := errors.Join(l.checkPeers(), l.checkHoles()); err != nil {
@@ -383,14 +383,14 @@ func (l *journalLife) Check() error {
 	}
 	report, err := journals.VerifyOpen(l.j, l.disk, "journal")
 	if err != nil {
-		return Violated("verify: %v", err)
+		return Violatef("verify: %v", err)
 	}
 	return l.checkRecords(report.Records)
 }
 
 // checkPeers looks for the peers that must be remembered: all before any record
 // that is there, and of the later ones those up to some point.
-func (l *journalLife) checkPeers() error {
+func (l *journalModel) checkPeers() error {
 	least := l.kept
 	for n, r := range l.peers {
 		if s, _ := l.j.State(r.publisher); r.sequence > 0 && s.Have >= r.sequence {
@@ -404,7 +404,7 @@ func (l *journalLife) checkPeers() error {
 			return nil
 		}
 	}
-	return Violated("remembers %v, was told of %v, at least %d of them for good", found, l.peers, least)
+	return Violatef("remembers %v, was told of %v, at least %d of them for good", found, l.peers, least)
 }
 
 // peersOf returns the peers that are remembered after some were, by name.
@@ -420,20 +420,20 @@ func peersOf(list []remembering) (peers []journal.Peer) {
 }
 
 // checkHoles looks for the checks of publishers and for why numbers are missing.
-func (l *journalLife) checkHoles() error {
-	b := l.j.NewBatch()
+func (l *journalModel) checkHoles() error {
+	b := l.j.NewAppendBatch()
 	for publisher, known := range l.ids {
 		s, there := l.j.State(publisher)
 		if there && s.Check != checkOf(publisher) {
-			return Violated("publisher %d has the check %x", publisher, s.Check)
+			return Violatef("publisher %d has the check %x", publisher, s.Check)
 		}
 		for to, cause := range known.holes {
 			if to > s.Have || to <= s.Floor {
 				continue
 			}
-			st, err := b.Standing(&journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: to}, true)
+			st, err := b.Lookup(&journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: to}, true)
 			if err != nil || st.Kind != journal.Gone || st.Cause != cause {
-				return Violated("%d|%d is %+v (%v), it is a hole of cause %v", publisher, to, st, err, cause)
+				return Violatef("%d|%d is %+v (%v), it is a hole of cause %v", publisher, to, st, err, cause)
 			}
 		}
 	}
@@ -442,7 +442,7 @@ func (l *journalLife) checkHoles() error {
 
 // checkRecords compares the records with those that were appended: of each
 // publisher all above the floor, in their order, and no other.
-func (l *journalLife) checkRecords(n int) error {
+func (l *journalModel) checkRecords(n int) error {
 	f := l.j.Follow(l.j.First(), journal.Appended)
 	defer f.Close()
 	var found []string
@@ -451,25 +451,25 @@ func (l *journalLife) checkRecords(n int) error {
 	for {
 		ok, err := f.Next(&r)
 		if err != nil {
-			return Violated("read: %v", err)
+			return Violatef("read: %v", err)
 		}
 		if !ok {
 			break
 		}
 		s, _ := l.j.State(r.Publisher)
 		if before, in := last[r.Publisher]; r.Prev != before && (in || r.Prev > s.Floor) {
-			return Violated("%s stands behind %d, the floor is %d", recordText(&r), before, s.Floor)
+			return Violatef("%s stands behind %d, the floor is %d", recordText(&r), before, s.Floor)
 		}
 		last[r.Publisher] = r.Sequence
 		found = append(found, recordText(&r))
 	}
 	if !inOrder(found, l.records) || len(found) != n {
-		return Violated("the journal holds\n%s\nof\n%s", strings.Join(found, "\n"), strings.Join(l.records, "\n"))
+		return Violatef("the journal holds\n%s\nof\n%s", strings.Join(found, "\n"), strings.Join(l.records, "\n"))
 	}
 	for publisher, known := range l.ids {
 		s, _ := l.j.State(publisher)
 		if s.Have > s.Floor && last[publisher] != s.Have {
-			return Violated("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
+			return Violatef("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
 		}
 		known.have, known.durable = s.Have, s.Have
 		maps.DeleteFunc(known.holes, func(to uint64, _ journal.Cause) bool { return to > s.Have }) // given again

@@ -14,7 +14,7 @@ import (
 )
 
 // Seglog is the segmented log by itself.
-var Seglog = Subject{"seglog", func(seed uint64) Life { return &logLife{seed: seed, rand: newRand(seed)} }}
+var Seglog = Subject{"seglog", func(seed uint64) Model { return &logModel{seed: seed, rand: newRand(seed)} }}
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
@@ -29,8 +29,8 @@ func (o *owner) RecoverHead(p []byte) error {
 }
 func (o *owner) Recover(seglog.Record) error { o.count++; return nil }
 
-// A logLife is a log and what it has promised. Records say which they are.
-type logLife struct {
+// A logModel is a log and what it has promised. Records say which they are.
+type logModel struct {
 	seed    uint64
 	rand    *rand.Rand
 	o       owner
@@ -43,14 +43,14 @@ type logLife struct {
 	cut     bool              // power was lost since what is there was last checked
 }
 
-func (h *logLife) Clone(seed uint64) Life {
+func (h *logModel) Clone(seed uint64) Model {
 	c := *h
 	c.l, c.rand = nil, newRand(seed)
 	c.ends = slices.Clone(h.ends)
 	return &c
 }
 
-func (h *logLife) Open(disk *memfs.FS, killed bool) (err error) {
+func (h *logModel) Open(disk *memfs.FS, killed bool) (err error) {
 	h.cut, h.o = h.cut || !killed, owner{}
 	h.l, err = seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: &h.o, SegmentBytes: 400, TailBytes: 1})
 	return err
@@ -58,7 +58,7 @@ func (h *logLife) Open(disk *memfs.FS, killed bool) (err error) {
 
 func logText(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%90)) }
 
-func (h *logLife) Use(steps int) error {
+func (h *logModel) Use(steps int) error {
 	for range steps {
 		if err := h.step(h.rand.IntN(10)); err != nil {
 			return err
@@ -67,7 +67,7 @@ func (h *logLife) Use(steps int) error {
 	return nil
 }
 
-func (h *logLife) step(what int) error {
+func (h *logModel) step(what int) error {
 	n := len(h.ends)
 	switch {
 	case what < 5:
@@ -97,7 +97,7 @@ func (h *logLife) step(what int) error {
 	return err
 }
 
-func (h *logLife) append() error {
+func (h *logModel) append() error {
 	t := logText(len(h.ends))
 	if h.rand.IntN(20) == 0 {
 		t += strings.Repeat("y", 500) // more than a segment
@@ -107,7 +107,7 @@ func (h *logLife) append() error {
 		return err
 	}
 	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
-		return Violated("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
+		return Violatef("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
 	}
 	h.ends = append(h.ends, p+seglog.Position(16+len(t)+7)&^7)
 	h.o.count++
@@ -115,7 +115,7 @@ func (h *logLife) append() error {
 }
 
 // add appends a text, every other one with the sum of all but its first byte.
-func (h *logLife) add(t string) (seglog.Position, error) {
+func (h *logModel) add(t string) (seglog.Position, error) {
 	head, rest := []byte(t[:1]), []byte(t[1:])
 	if len(h.ends)%2 == 0 {
 		return h.l.Append(0x10, head, rest)
@@ -123,7 +123,7 @@ func (h *logLife) add(t string) (seglog.Position, error) {
 	return h.l.AppendSummed(0x10, len(head), crc.Bytes(0, rest), head, rest)
 }
 
-func (h *logLife) Close() error {
+func (h *logModel) Close() error {
 	n := len(h.ends)
 	err := h.l.Close()
 	if err == nil {
@@ -132,14 +132,14 @@ func (h *logLife) Close() error {
 	return err
 }
 
-func (h *logLife) End() {
+func (h *logModel) Kill() {
 	if h.l != nil {
 		h.l.Abandon()
 	}
 }
 
-// Failed implements Life. Only a Remove that failed is forgiven.
-func (h *logLife) Failed() error {
+// CheckFailed implements Life. Only a Remove that failed is forgiven.
+func (h *logModel) CheckFailed() error {
 	if h.l == nil || h.l.Err() == nil {
 		return nil
 	}
@@ -148,24 +148,24 @@ func (h *logLife) Failed() error {
 	_, syncErr := h.l.Sync()
 	for i, err := range []error{appendErr, h.l.Write(), syncErr, h.l.Note(), h.l.Trim(0)} {
 		if !errors.Is(err, first) {
-			return Violated("call %d after the disk failed with %v: %v", i, first, err)
+			return Violatef("call %d after the disk failed with %v: %v", i, first, err)
 		}
 	}
 	return nil
 }
 
 // Check implements Life.
-func (h *logLife) Check() error {
+func (h *logModel) Check() error {
 	least := h.written
 	if h.cut {
 		least = h.synced
 	}
 	h.cut = false
 	if h.l.Durable() != h.l.End() {
-		return Violated("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
+		return Violatef("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
 	}
 	if h.o.count < least || h.o.count > len(h.ends) {
-		return Violated("the owner knows %d records, want %d to %d", h.o.count, least, len(h.ends))
+		return Violatef("the owner knows %d records, want %d to %d", h.o.count, least, len(h.ends))
 	}
 	next, err := h.firstKept()
 	if err != nil {
@@ -175,7 +175,7 @@ func (h *logLife) Check() error {
 		return err
 	}
 	if next != h.o.count {
-		return Violated("the log holds %d records, its owner knows %d", next, h.o.count)
+		return Violatef("the log holds %d records, its owner knows %d", next, h.o.count)
 	}
 	h.ends = h.ends[:next]
 	h.written, h.synced = next, next
@@ -183,7 +183,7 @@ func (h *logLife) Check() error {
 }
 
 // read checks every record from the nth on and returns the number behind the last.
-func (h *logLife) read(n int) (int, error) {
+func (h *logModel) read(n int) (int, error) {
 	c := h.l.Cursor(0)
 	defer c.Close()
 	for ; ; n++ {
@@ -194,32 +194,32 @@ func (h *logLife) read(n int) (int, error) {
 		case err != nil:
 			return n, err
 		case n >= len(h.ends) || !strings.HasPrefix(string(r.Payload), logText(n)):
-			return n, Violated("record %d reads %.20q", n, r.Payload)
+			return n, Violatef("record %d reads %.20q", n, r.Payload)
 		case r.Next != h.ends[n]:
-			return n, Violated("record %d ends at %d, was %d", n, r.Next, h.ends[n])
+			return n, Violatef("record %d ends at %d, was %d", n, r.Next, h.ends[n])
 		}
 	}
 }
 
 // firstKept returns the number of the first record, which must not be one that
 // Trim had to leave, nor one that it has removed.
-func (h *logLife) firstKept() (int, error) {
+func (h *logModel) firstKept() (int, error) {
 	first := h.l.First()
 	if first > h.trimmed || first < h.kept {
-		return 0, Violated("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
+		return 0, Violatef("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
 	}
 	h.kept = first
 	return h.before(first), nil
 }
 
 // before returns how many records end at or before p.
-func (h *logLife) before(p seglog.Position) int {
+func (h *logModel) before(p seglog.Position) int {
 	n, _ := slices.BinarySearch(h.ends, p+1)
 	return n
 }
 
 // checkSegments compares heads and summaries with the records before them.
-func (h *logLife) checkSegments() error {
+func (h *logModel) checkSegments() error {
 	segs := h.l.Segments()
 	for i, s := range segs {
 		head, err := h.l.Head(s.First)
@@ -227,16 +227,16 @@ func (h *logLife) checkSegments() error {
 			return err
 		}
 		if want := fmt.Sprintf("head %d", h.before(s.First)); string(head) != want {
-			return Violated("head of segment %d at %d: %q, want %q", i, s.First, head, want)
+			return Violatef("head of segment %d at %d: %q, want %q", i, s.First, head, want)
 		}
 		want := fmt.Sprintf("summary %d", h.before(s.End))
 		if i == len(segs)-1 {
 			want = ""
 		} else if s.End != segs[i+1].First {
-			return Violated("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
+			return Violatef("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
 		}
 		if string(s.Summary) != want {
-			return Violated("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)
+			return Violatef("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)
 		}
 	}
 	return nil

@@ -26,8 +26,8 @@ type options struct {
 // Main is the command; it returns the exit code. earthquakes are what is
 // published if no other input is named. The command starts itself as the subscriber.
 func Main(args []string, earthquakes []byte) int {
-	if len(args) > 1 && args[0] == asSubscriber {
-		fmt.Fprintln(os.Stderr, subscribeForEver(args[1], args[2:]))
+	if len(args) > 1 && args[0] == subscriberArgument {
+		fmt.Fprintln(os.Stderr, runSubscriber(args[1], args[2:]))
 		return 1
 	}
 	var o options

@@ -38,7 +38,7 @@ func schedule(rnd *rand.Rand, kills, messages int) []fault {
 		faults = append(faults, fault{kind: killInstance, downtime: downtime, apart: n%5 == 0})
 	}
 	extra := []fault{{kind: killSubscriber, downtime: 500 * time.Millisecond}}
-	if pair.CanStop {
+	if pair.HasSignals {
 		extra = append(extra, fault{kind: stopInstance, downtime: stopTime})
 	}
 	for _, f := range extra {

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/timeline"
 )
 
-// perFault is the time that publishing is spread over, for each fault.
-const perFault = 4500 * time.Millisecond
+// timePerFault is the time that publishing is spread over, for each fault.
+const timePerFault = 4500 * time.Millisecond
 
 // A run is one execution of the main job.
 type run struct {
@@ -48,7 +48,7 @@ func (r *run) begin(ctx context.Context, dir string, command []string) (err erro
 		return err
 	}
 	r.servers = r.pair.URIs()
-	r.Printf("a serves at %s, b at %s, in sync", r.pair[0].Clients, r.pair[1].Clients)
+	r.Printf("a serves at %s, b at %s, in sync", r.pair[0].ClientAddress, r.pair[1].ClientAddress)
 	r.subscriber = newSubscriber(dir, r.servers)
 	if err := r.subscriber.start(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (r *run) begin(ctx context.Context, dir string, command []string) (err erro
 
 // publishUnderFaults publishes everything while the faults fire.
 func (r *run) publishUnderFaults(ctx context.Context) error {
-	over := perFault * time.Duration(max(1, len(r.faults)))
+	over := timePerFault * time.Duration(max(1, len(r.faults)))
 	published := make(chan error, 1)
 	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) })
 	for _, f := range r.faults {
@@ -74,7 +74,7 @@ func (r *run) publishUnderFaults(ctx context.Context) error {
 		}
 		r.done++
 	}
-	if err := r.awaitRevived(); err != nil {
+	if err := r.awaitRestarts(); err != nil {
 		return err
 	}
 	for {
@@ -97,7 +97,7 @@ func (r *run) awaitFault(ctx context.Context, f fault) error {
 	if err != nil || f.apart {
 		return err
 	}
-	if err := r.awaitRevived(); err != nil {
+	if err := r.awaitRestarts(); err != nil {
 		return err
 	}
 	return r.pair.AwaitSync(ctx)
@@ -124,7 +124,7 @@ func (r *run) until(ctx context.Context, condition func() bool) error {
 // strike does one fault and follows what comes of it.
 func (r *run) strike(ctx context.Context, f fault) error {
 	if f.kind == killSubscriber {
-		return r.strikeSubscriber(ctx, f)
+		return r.restartSubscriber(ctx, f)
 	}
 	victim := r.victim()
 	in := r.pair[victim]
@@ -136,7 +136,7 @@ func (r *run) strike(ctx context.Context, f fault) error {
 	if r.subscriber.server.Load() == r.servers[victim] {
 		also = " and the subscriber"
 	}
-	marks, handed, acknowledged := r.fleet.Marks(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
+	marks, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
 	what, revive, err := r.hit(in, f)
 	if err != nil {
 		return err
@@ -145,12 +145,12 @@ func (r *run) strike(ctx context.Context, f fault) error {
 	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
 	r.revived = append(r.revived, revived)
-	r.running.Go(func() { revived <- r.reviveLater(ctx, in, f, revive) })
+	r.running.Go(func() { revived <- r.restartLater(ctx, in, f, revive) })
 	return r.follow(ctx, f, at, marks, handed, resent)
 }
 
-// awaitRevived waits for the instances that are on their way back.
-func (r *run) awaitRevived() error {
+// awaitRestarts waits for the instances that are on their way back.
+func (r *run) awaitRestarts() error {
 	for _, revived := range r.revived {
 		if err := <-revived; err != nil {
 			return err
@@ -183,7 +183,7 @@ func (r *run) hit(in *pair.Instance, f fault) (what string, revive func(context.
 	return "kill -9", in.Start, in.Kill()
 }
 
-func (r *run) reviveLater(ctx context.Context, in *pair.Instance, f fault, revive func(context.Context) error) error {
+func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revive func(context.Context) error) error {
 	select {
 	case <-time.After(f.downtime):
 	case <-ctx.Done():
@@ -201,7 +201,7 @@ func (r *run) reviveLater(ctx context.Context, in *pair.Instance, f fault, reviv
 // follow waits for the next acknowledged message and the next delivery of what
 // was published after the fault, and tells how long they took.
 func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
-	if err := r.until(ctx, func() bool { return r.fleet.Beyond(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
+	if err := r.until(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
 		return err
 	}
 	gap := time.Since(at)
@@ -218,7 +218,7 @@ func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, ha
 	return nil
 }
 
-func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
+func (r *run) restartSubscriber(ctx context.Context, f fault) error {
 	handed := r.subscriber.handed.Load()
 	if err := r.subscriber.kill(); err != nil {
 		return err
@@ -253,7 +253,7 @@ func (r *run) settle(ctx context.Context) (report, error) {
 	r.Printf("all is safe; waiting for the subscriber")
 	rep.published = r.fleet.Keys()
 	r.awaitDelivered(ctx, rep.published.Len())
-	r.End()
+	r.ClearBar()
 	for _, in := range r.pair {
 		status, _ := in.Status()
 		rep.dropped = append(rep.dropped, status.LogDropped)

@@ -17,19 +17,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/child"
 )
 
-// asSubscriber is the first argument of the process that is the subscriber;
+// subscriberArgument is the first argument of the process that is the subscriber;
 // the database and the servers follow.
-const asSubscriber = "subscriber"
+const subscriberArgument = "subscriber"
 
 // received is the bucket that holds the key of each message, in the order of
 // the transactions that discarded them.
 var received = []byte("received")
 
-// subscribeForEver is the subscriber process. Its bookmark store lives in its own
+// runSubscriber is the subscriber process. Its bookmark store lives in its own
 // database; a message's key is written in the transaction that discards it, so
 // that either both survive or neither. It says on standard output where it is
 // connected and what was handed to it.
-func subscribeForEver(database string, servers []string) error {
+func runSubscriber(database string, servers []string) error {
 	ctx := child.Context()
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{Timeout: time.Minute})
 	if err != nil {
@@ -72,7 +72,7 @@ func subscribeForEver(database string, servers []string) error {
 
 // keep writes the message's key and discards it in one transaction.
 func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
-	network, key, err := keyOf(m.Data)
+	network, key, err := keyOf(m.Body)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, n), []byte(network+" "+key)); err != nil {
 			return err
 		}
-		return marks.DiscardTx(tx, m.Mark())
+		return marks.DiscardTx(tx, m.Ref())
 	})
 }
 
@@ -133,7 +133,7 @@ func newSubscriber(dir string, servers []string) *subscriber {
 
 // start starts the process.
 func (s *subscriber) start() error {
-	return s.Start(append([]string{asSubscriber, s.database}, s.servers...)...)
+	return s.Start(append([]string{subscriberArgument, s.database}, s.servers...)...)
 }
 
 // heed takes in what the process says.

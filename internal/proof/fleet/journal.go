@@ -12,7 +12,7 @@ import (
 // identities under test.
 func ReadJournal(dir string, keyOf func(body []byte) (publisher, key string, err error)) (checker.Keys, error) {
 	h := make(checker.Keys)
-	err := Dump(dir, func(_ string, body []byte) error {
+	err := EachMessage(dir, func(_ string, body []byte) error {
 		publisher, key, err := keyOf(body)
 		if err != nil {
 			return err
@@ -23,8 +23,8 @@ func ReadJournal(dir string, keyOf func(body []byte) (publisher, key string, err
 	return h, err
 }
 
-// Dump calls do for each message in a stopped instance's journal, in its order.
-func Dump(dir string, do func(topic string, body []byte) error) error {
+// EachMessage calls do for each message in a stopped instance's journal, in its order.
+func EachMessage(dir string, do func(topic string, body []byte) error) error {
 	return journals.Dump(seglog.ReadOnly, dir, func(r *journal.Record) error {
 		if r.Kind != journal.Message {
 			return nil

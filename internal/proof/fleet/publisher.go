@@ -123,8 +123,8 @@ func (f Fleet) Sessions(server string) (n int) {
 	return n
 }
 
-// Marks returns how much each publisher has published by now.
-func (f Fleet) Marks() []int {
+// PublishedCounts returns how much each publisher has published by now.
+func (f Fleet) PublishedCounts() []int {
 	marks := make([]int, len(f))
 	for i, p := range f {
 		marks[i] = p.Published()
@@ -132,9 +132,9 @@ func (f Fleet) Marks() []int {
 	return marks
 }
 
-// Beyond reports whether something that was published after marks is
+// AckedSince reports whether something that was published after marks is
 // acknowledged: Acknowledged or Safe says what counts.
-func (f Fleet) Beyond(marks []int, acknowledged func(*Publisher) int) bool {
+func (f Fleet) AckedSince(marks []int, acknowledged func(*Publisher) int) bool {
 	for i, p := range f {
 		if acknowledged(p) > marks[i] {
 			return true

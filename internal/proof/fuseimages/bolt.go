@@ -12,45 +12,45 @@ const file = "store.db"
 
 // Publish returns pubstore.Bolt on m.
 func Publish(m *Mount) crashimages.Subject {
-	return crashimages.Subject{Name: "bolt-publish", New: func(seed uint64) crashimages.Life {
-		p := crashimages.NewPublisher(seed)
-		p.Always = true
-		p.Settle = func(s pubstore.Store) error {
+	return crashimages.Subject{Name: "bolt-publish", New: func(seed uint64) crashimages.Model {
+		p := crashimages.NewPublishStoreModel(seed)
+		p.SyncAlways = true
+		p.WriteBack = func(s pubstore.Store) error {
 			_, err := s.Logon("gateway") // its commit takes along what was let go
 			return err
 		}
-		return &publishLife{Publisher: p, m: m}
+		return &publishLife{PublishStoreModel: p, m: m}
 	}}
 }
 
 // A publishLife is a pubstore.Bolt on a disk in memory.
 type publishLife struct {
-	*crashimages.Publisher
+	*crashimages.PublishStoreModel
 	m       *Mount
 	release func()
 }
 
-// Open implements crashimages.Life.
+// Open implements crashimages.Model.
 func (l *publishLife) Open(disk *memfs.FS, killed bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
 	}
 	l.release = release
-	return l.Publisher.Open(killed, func(boot func() (string, error)) (pubstore.Store, error) {
+	return l.PublishStoreModel.Open(killed, func(boot func() (string, error)) (pubstore.Store, error) {
 		return pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot, CommitInterval: time.Hour})
 	})
 }
 
-// End implements crashimages.Life.
-func (l *publishLife) End() {
-	l.Publisher.End()
+// End implements crashimages.Model.
+func (l *publishLife) Kill() {
+	l.PublishStoreModel.Kill()
 	if l.release != nil {
 		l.release()
 	}
 }
 
-// Clone implements crashimages.Life.
-func (l *publishLife) Clone(seed uint64) crashimages.Life {
-	return &publishLife{Publisher: l.Publisher.Clone(seed), m: l.m}
+// Clone implements crashimages.Model.
+func (l *publishLife) Clone(seed uint64) crashimages.Model {
+	return &publishLife{PublishStoreModel: l.PublishStoreModel.Clone(seed), m: l.m}
 }

@@ -16,7 +16,7 @@ import (
 // Compacting returns a queue in a file of its own on m that is filled and
 // drained, so that many an open compacts it.
 func Compacting(m *Mount) crashimages.Subject {
-	return crashimages.Subject{Name: "bolt-compacting", New: func(seed uint64) crashimages.Life {
+	return crashimages.Subject{Name: "bolt-compacting", New: func(seed uint64) crashimages.Model {
 		return &queueLife{m: m, rand: newRand(seed), kept: map[uint64]bool{}}
 	}}
 }
@@ -33,28 +33,28 @@ type queueLife struct {
 	after map[uint64]bool // if the last transaction, which failed, did commit; or nil
 }
 
-// Clone implements crashimages.Life.
-func (l *queueLife) Clone(seed uint64) crashimages.Life {
+// Clone implements crashimages.Model.
+func (l *queueLife) Clone(seed uint64) crashimages.Model {
 	return &queueLife{m: l.m, rand: newRand(seed), next: l.next, kept: maps.Clone(l.kept), after: maps.Clone(l.after)}
 }
 
 var queue = []byte("queue")
 
-// Open implements crashimages.Life.
+// Open implements crashimages.Model.
 func (l *queueLife) Open(disk *memfs.FS, _ bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
 	}
 	l.release = release
-	l.db, err = boltfile.OpenOwn(path, boltfile.Options{Timeout: time.Second, Buckets: []string{string(queue)}, CompactAbove: 32 << 10})
+	l.db, err = boltfile.OpenPrivate(path, boltfile.Options{Timeout: time.Second, Buckets: []string{string(queue)}, CompactAbove: 32 << 10})
 	if err == nil {
-		err = boltfile.Guard(path, func() error { return boltfile.Settle(l.db) })
+		err = boltfile.Guard(path, func() error { return boltfile.MakeDurable(l.db) })
 	}
 	return err
 }
 
-// Check implements crashimages.Life.
+// Check implements crashimages.Model.
 func (l *queueLife) Check() error {
 	found := map[uint64]bool{}
 	err := boltfile.Guard(l.db.Path(), func() error {
@@ -66,20 +66,20 @@ func (l *queueLife) Check() error {
 			return b.ForEach(func(k, v []byte) error {
 				n := binary.BigEndian.Uint64(k)
 				if found[n] = true; len(v) == 0 || binary.BigEndian.Uint64(v) != n {
-					return crashimages.Violated("message %d is not as it was", n)
+					return crashimages.Violatef("message %d is not as it was", n)
 				}
 				return nil
 			})
 		})
 	})
 	if err == nil && !maps.Equal(found, l.kept) && (l.after == nil || !maps.Equal(found, l.after)) {
-		err = crashimages.Violated("it holds %v, want %v or %v", found, l.kept, l.after)
+		err = crashimages.Violatef("it holds %v, want %v or %v", found, l.kept, l.after)
 	}
 	l.kept, l.after = found, nil
 	return err
 }
 
-// Use implements crashimages.Life. A round has the changes of several steps of others.
+// Use implements crashimages.Model. A round has the changes of several steps of others.
 func (l *queueLife) Use(steps int) error {
 	for range (steps + 5) / 6 {
 		err := l.add(8 + l.rand.IntN(6))
@@ -148,14 +148,14 @@ func (l *queueLife) update(after map[uint64]bool, do func(*bbolt.Bucket) error) 
 	return err
 }
 
-// Close implements crashimages.Life.
+// Close implements crashimages.Model.
 func (l *queueLife) Close() error { return l.db.Close() }
 
-// Failed implements crashimages.Life: to stop is up to the stores.
-func (l *queueLife) Failed() error { return nil }
+// Failed implements crashimages.Model: to stop is up to the stores.
+func (l *queueLife) CheckFailed() error { return nil }
 
-// End implements crashimages.Life.
-func (l *queueLife) End() {
+// End implements crashimages.Model.
+func (l *queueLife) Kill() {
 	if l.db != nil {
 		_ = l.db.Close() // it may be closed already
 	}

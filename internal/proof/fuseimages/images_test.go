@@ -38,13 +38,13 @@ func TestImages(t *testing.T) {
 	})
 	begin := time.Now()
 	var total crashimages.Count
-	for s := *seed; !t.Failed() && total.Images+total.Second < max(*atLeast, 1); s++ {
+	for s := *seed; !t.Failed() && total.Images+total.SecondLives < max(*atLeast, 1); s++ {
 		for _, subject := range []crashimages.Subject{fuseimages.Publish(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true), fuseimages.Shared(m), fuseimages.Compacting(m)} {
 			t.Run(subject.Name, func(t *testing.T) {
-				c := crashimages.Campaign{Subject: subject, Seed: s, Share: *share}
-				each(t, c.Die)
+				c := crashimages.Campaign{Subject: subject, Seed: s, SampleEvery: *share}
+				each(t, c.CrashBefore)
 				for _, f := range crashimages.Faults {
-					each(t, func(n int) (bool, error) { return c.Fail(n, f) })
+					each(t, func(n int) (bool, error) { return c.FailChange(n, f) })
 				}
 				t.Logf("seed %d, %v", s, c.Count)
 				total.Add(c.Count)

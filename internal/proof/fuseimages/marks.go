@@ -19,7 +19,7 @@ func Bookmarks(m *Mount, always bool) crashimages.Subject {
 	if always {
 		name += "-sync-always"
 	}
-	return crashimages.Subject{Name: name, New: func(seed uint64) crashimages.Life {
+	return crashimages.Subject{Name: name, New: func(seed uint64) crashimages.Model {
 		return &marksLife{m: m, always: always, rand: newRand(seed), publishers: map[uint64]*marks{}}
 	}}
 }
@@ -59,8 +59,8 @@ type marksLife struct {
 	publishers map[uint64]*marks
 }
 
-// Clone implements crashimages.Life.
-func (l *marksLife) Clone(seed uint64) crashimages.Life {
+// Clone implements crashimages.Model.
+func (l *marksLife) Clone(seed uint64) crashimages.Model {
 	c := &marksLife{m: l.m, always: l.always, rand: newRand(seed), based: l.based, publishers: map[uint64]*marks{}}
 	for id, p := range l.publishers {
 		copied := *p
@@ -70,7 +70,7 @@ func (l *marksLife) Clone(seed uint64) crashimages.Life {
 	return c
 }
 
-// Open implements crashimages.Life.
+// Open implements crashimages.Model.
 func (l *marksLife) Open(disk *memfs.FS, _ bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
@@ -79,12 +79,12 @@ func (l *marksLife) Open(disk *memfs.FS, _ bool) error {
 	l.release = release
 	l.store, err = bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{CommitInterval: time.Hour, SyncAlways: l.always})
 	if err == nil {
-		l.sub, err = l.store.Subscription("s", bookmarkstore.Query{Topic: "orders"})
+		l.sub, err = l.store.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	}
 	return err
 }
 
-// Use implements crashimages.Life.
+// Use implements crashimages.Model.
 func (l *marksLife) Use(steps int) error {
 	if !l.based {
 		if err := l.setBase(); err != nil {
@@ -119,7 +119,7 @@ func (l *marksLife) step(what int) error {
 			p := l.publishers[id]
 			p.received++
 			if !l.sub.Receive(bookmarkstore.Bookmark{Publisher: id, Sequence: p.received}) {
-				return crashimages.Violated("message %d of %d is new and is dropped", p.received, id)
+				return crashimages.Violatef("message %d of %d is new and is dropped", p.received, id)
 			}
 		}
 		return nil
@@ -166,7 +166,7 @@ func (l *marksLife) settle() {
 	}
 }
 
-// Close implements crashimages.Life.
+// Close implements crashimages.Model.
 func (l *marksLife) Close() error {
 	err := l.store.Close()
 	if err == nil {
@@ -175,23 +175,23 @@ func (l *marksLife) Close() error {
 	return err
 }
 
-// Failed implements crashimages.Life.
-func (l *marksLife) Failed() error {
+// Failed implements crashimages.Model.
+func (l *marksLife) CheckFailed() error {
 	if l.sub == nil {
 		return nil
 	}
-	_, subErr := l.store.Subscription("t", bookmarkstore.Query{Topic: "orders"})
+	_, subErr := l.store.OpenSubscription("t", bookmarkstore.Query{Topic: "orders"})
 	discardErr := l.sub.Discard(bookmarkstore.Bookmark{Publisher: 1, Sequence: 1})
 	for i, err := range []error{l.store.Sync(context.Background()), subErr, discardErr, l.store.Close()} {
 		if _, failed := errors.AsType[*bookmarkstore.FailedError](err); !failed {
-			return crashimages.Violated("call %d after the disk failed: %v", i, err)
+			return crashimages.Violatef("call %d after the disk failed: %v", i, err)
 		}
 	}
 	return nil
 }
 
-// End implements crashimages.Life.
-func (l *marksLife) End() {
+// End implements crashimages.Model.
+func (l *marksLife) Kill() {
 	if l.store != nil {
 		l.store.Close()
 	}
@@ -200,20 +200,20 @@ func (l *marksLife) End() {
 	}
 }
 
-// Check implements crashimages.Life: the place is never ahead of what was
+// Check implements crashimages.Model: the place is never ahead of what was
 // discarded, and not behind what was durably so (I10).
 func (l *marksLife) Check() error {
 	v, known := l.sub.Discarded()
 	if !known {
 		if l.based {
-			return crashimages.Violated("the subscription is not known")
+			return crashimages.Violatef("the subscription is not known")
 		}
 		l.publishers = map[uint64]*marks{}
 		return nil
 	}
 	for _, id := range slices.Sorted(maps.Keys(v)) {
 		if l.publishers[id] == nil {
-			return crashimages.Violated("a publisher that nobody used: %v", v)
+			return crashimages.Violatef("a publisher that nobody used: %v", v)
 		}
 	}
 	for id, p := range l.publishers {
@@ -228,7 +228,7 @@ func (l *marksLife) Check() error {
 // checkPublisher receives again all above the place of one publisher.
 func (l *marksLife) checkPublisher(id uint64, p *marks, place uint64) error {
 	if least, most := p.through(true), p.through(false); place < least || place > most {
-		return crashimages.Violated("the place of %d is %d, discarded are %v from %d on", id, place, p.discarded, p.base)
+		return crashimages.Violatef("the place of %d is %d, discarded are %v from %d on", id, place, p.discarded, p.base)
 	}
 	found := make(map[uint64]bool)
 	for n := place + 1; n <= p.received; n++ {
@@ -236,9 +236,9 @@ func (l *marksLife) checkPublisher(id uint64, p *marks, place uint64) error {
 		durable, discarded := p.discarded[n]
 		switch {
 		case fresh && durable:
-			return crashimages.Violated("message %d of %d was durably discarded and comes again", n, id)
+			return crashimages.Violatef("message %d of %d was durably discarded and comes again", n, id)
 		case !fresh && !discarded:
-			return crashimages.Violated("message %d of %d was not discarded and is dropped", n, id)
+			return crashimages.Violatef("message %d of %d was not discarded and is dropped", n, id)
 		case !fresh:
 			found[n] = true
 		}

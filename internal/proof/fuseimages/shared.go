@@ -23,7 +23,7 @@ import (
 // Shared returns an application's database on m that also holds a publish store
 // and a bookmark store: what is done for a message is one transaction.
 func Shared(m *Mount) crashimages.Subject {
-	return crashimages.Subject{Name: "bolt-shared", New: func(seed uint64) crashimages.Life {
+	return crashimages.Subject{Name: "bolt-shared", New: func(seed uint64) crashimages.Model {
 		return &sharedLife{m: m, rand: newRand(seed), received: map[uint64]uint64{}, done: map[bookmarkstore.Bookmark]bool{}, acked: map[string]bool{}}
 	}}
 }
@@ -45,13 +45,13 @@ type sharedLife struct {
 	acked       map[string]bool                 // bodies that the publish store was to let go of
 }
 
-// Clone implements crashimages.Life.
-func (l *sharedLife) Clone(seed uint64) crashimages.Life {
+// Clone implements crashimages.Model.
+func (l *sharedLife) Clone(seed uint64) crashimages.Model {
 	return &sharedLife{m: l.m, rand: newRand(seed), boots: l.boots,
 		received: maps.Clone(l.received), done: maps.Clone(l.done), acked: maps.Clone(l.acked)}
 }
 
-// Open implements crashimages.Life.
+// Open implements crashimages.Model.
 func (l *sharedLife) Open(disk *memfs.FS, killed bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
@@ -71,11 +71,11 @@ func (l *sharedLife) Open(disk *memfs.FS, killed bool) error {
 	if l.marks, err = bookmarkstore.OpenBoltIn(l.db, "marks", bookmarkstore.BoltOptions{CommitInterval: time.Hour}); err != nil {
 		return err
 	}
-	l.sub, err = l.marks.Subscription("s", bookmarkstore.Query{Topic: "orders"})
+	l.sub, err = l.marks.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	return err
 }
 
-// Use implements crashimages.Life.
+// Use implements crashimages.Model.
 func (l *sharedLife) Use(steps int) error {
 	if err := l.sub.SetBase(bookmarkstore.Vector{}); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (l *sharedLife) receive() error {
 		l.received[p]++
 		b := bookmarkstore.Bookmark{Publisher: p, Sequence: l.received[p]}
 		if !l.sub.Receive(b) {
-			return crashimages.Violated("message %v is new and is dropped", b)
+			return crashimages.Violatef("message %v is new and is dropped", b)
 		}
 		l.outstanding = append(l.outstanding, b)
 	}
@@ -173,7 +173,7 @@ func (l *sharedLife) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
 	if _, err := l.outbox.AppendTx(tx, "invoices", body); err != nil {
 		return err
 	}
-	return l.marks.DiscardTx(tx, bookmarkstore.Mark{Subscription: "s", Bookmark: b})
+	return l.marks.DiscardTx(tx, bookmarkstore.MessageRef{Subscription: "s", Bookmark: b})
 }
 
 func (l *sharedLife) update(do func(*bbolt.Tx) error) error {
@@ -212,17 +212,17 @@ func (l *sharedLife) published(life string, do func(m *pubstore.Message) error) 
 	}
 }
 
-// Close implements crashimages.Life.
+// Close implements crashimages.Model.
 func (l *sharedLife) Close() error {
 	return cmp.Or(l.outbox.Close(), l.marks.Close(), l.db.Close())
 }
 
-// Failed implements crashimages.Life: of a commit of its own that failed the
+// Failed implements crashimages.Model: of a commit of its own that failed the
 // application is told, and ends.
-func (l *sharedLife) Failed() error { return nil }
+func (l *sharedLife) CheckFailed() error { return nil }
 
-// End implements crashimages.Life.
-func (l *sharedLife) End() {
+// End implements crashimages.Model.
+func (l *sharedLife) Kill() {
 	if l.outbox != nil {
 		l.outbox.Close()
 	}
@@ -237,7 +237,7 @@ func (l *sharedLife) End() {
 	}
 }
 
-// Check implements crashimages.Life: what is done for a message is there altogether
+// Check implements crashimages.Model: what is done for a message is there altogether
 // and it does not come again, or nothing is and it does.
 func (l *sharedLife) Check() error {
 	own, err := l.readOwn()
@@ -249,7 +249,7 @@ func (l *sharedLife) Check() error {
 	}
 	for b, committed := range l.done {
 		if _, there := own[b.String()]; committed && !there {
-			return crashimages.Violated("message %v was done, and is not", b)
+			return crashimages.Violatef("message %v was done, and is not", b)
 		}
 	}
 	l.outstanding = nil
@@ -262,9 +262,9 @@ func (l *sharedLife) Check() error {
 			_, tried := was[b]
 			switch fresh := l.sub.Receive(b); {
 			case fresh == there:
-				return crashimages.Violated("message %v: done is %v, and it comes again is %v", b, there, fresh)
+				return crashimages.Violatef("message %v: done is %v, and it comes again is %v", b, there, fresh)
 			case there && !tried:
-				return crashimages.Violated("message %v is done, and was given up", b)
+				return crashimages.Violatef("message %v is done, and was given up", b)
 			case there:
 				l.done[b] = true
 			default:
@@ -286,7 +286,7 @@ func (l *sharedLife) readOwn() (map[string]string, error) {
 		return bucket.ForEach(func(key, body []byte) error {
 			var n int
 			if _, err := fmt.Sscan(string(body), &n); err != nil {
-				return crashimages.Violated("message %s: %v", key, err)
+				return crashimages.Violatef("message %s: %v", key, err)
 			}
 			own[string(key)], numbers[n] = string(body), true
 			return nil
@@ -294,7 +294,7 @@ func (l *sharedLife) readOwn() (map[string]string, error) {
 	})
 	for n := range len(own) {
 		if err == nil && !numbers[n+1] {
-			err = crashimages.Violated("%d messages are done, and none is number %d", len(own), n+1)
+			err = crashimages.Violatef("%d messages are done, and none is number %d", len(own), n+1)
 		}
 	}
 	return own, err
@@ -309,7 +309,7 @@ func (l *sharedLife) checkOutbox(own map[string]string) error {
 		err := l.published(life.ID, func(m *pubstore.Message) error {
 			var n int
 			if _, err := fmt.Sscan(string(m.Body), &n); err != nil || n <= last || kept[string(m.Body)] || !slices.Contains(bodies, string(m.Body)) {
-				return crashimages.Violated("%.30q is published behind number %d, done are %d: %v", m.Body, last, len(own), err)
+				return crashimages.Violatef("%.30q is published behind number %d, done are %d: %v", m.Body, last, len(own), err)
 			}
 			last, kept[string(m.Body)] = n, true
 			return nil
@@ -320,7 +320,7 @@ func (l *sharedLife) checkOutbox(own map[string]string) error {
 	}
 	for _, body := range bodies {
 		if !kept[body] && !l.acked[body] {
-			return crashimages.Violated("%.30q is done, and not published", body)
+			return crashimages.Violatef("%.30q is done, and not published", body)
 		}
 	}
 	return nil

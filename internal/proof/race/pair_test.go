@@ -27,7 +27,7 @@ const (
 )
 
 var (
-	publisher = bookmark.OfLife(life)
+	publisher = bookmark.IdentityOfLife(life)
 	quiet     = slog.New(slog.DiscardHandler)
 	logged, _ = topic.NewSet([]string{"orders"})
 	noon      = time.Unix(1_800_000_000, 0)
@@ -49,9 +49,9 @@ type instance struct {
 	name   string
 	peer   *instance
 	j      *journal.Journal
-	links  *replica.Stepped
+	links  *replica.SteppedLinks
 	shared *servercore.Instance
-	end    *replica.End
+	end    *replica.Endpoint
 	in     [][]byte // frames on their way here
 	unsent bool     // records of the session wait to be sent
 	owes   bool     // an answer waits to be sent
@@ -98,11 +98,11 @@ func (i *instance) open(have uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(i.j.Adopt(journal.ClusterID{1}), i.j.BecomeIntact()); err != nil {
+	if err := errors.Join(i.j.AdoptCluster(journal.ClusterID{1}), i.j.BecomeIntact()); err != nil {
 		return err
 	}
-	i.links, err = replica.NewStepped(replica.Options{
-		Name: i.name, Group: "g", Digest: "d", Run: 1, Journal: i.j, Listener: noListener{}, Hold: 1 << 40,
+	i.links, err = replica.NewSteppedLinks(replica.Options{
+		Name: i.name, Group: "g", Digest: "d", Run: 1, Journal: i.j, Listener: noListener{}, HoldBytes: 1 << 40,
 		Now: func() time.Time { return noon }, OnNotice: i.onNotice,
 		Destinations: []replica.Destination{{Name: i.peer.name, Address: i.peer.name, Sync: true}},
 	})
@@ -186,7 +186,7 @@ func (w *wayOut) SetReadDeadline(time.Time) error  { return nil }
 func (i *instance) turn() error {
 	for busy := true; busy; {
 		var err error
-		if busy, err = i.end.Turn(); err != nil {
+		if busy, err = i.end.SendPending(); err != nil {
 			return err
 		}
 	}
@@ -199,17 +199,17 @@ func (i *instance) turn() error {
 func (i *instance) takeFrame() error {
 	frame := i.in[0]
 	i.in = i.in[1:]
-	if err := i.end.Take(frame); err != nil || !i.owes {
+	if err := i.end.Receive(frame); err != nil || !i.owes {
 		return err
 	}
 	return i.turn()
 }
 
 // Wake, AcksDue, Changed and AskPeers implement servercore.Driver.
-func (c *client) Wake()                    {}
-func (c *client) AcksDue()                 {}
-func (c *client) Changed(servercore.State) {}
-func (c *client) AskPeers()                { c.asking = true }
+func (c *client) Wake()                         {}
+func (c *client) AcksDue()                      {}
+func (c *client) StateChanged(servercore.State) {}
+func (c *client) AskPeers()                     { c.asking = true }
 
 type command interface{ AppendTo([]byte) []byte }
 
@@ -271,7 +271,7 @@ func (i *instance) look() {
 func (i *instance) hear() error {
 	i.heard += "a"
 	i.poll, i.taken = nil, false
-	i.asking = !i.core.Answered(i.answers)
+	i.asking = !i.core.AddAnswers(i.answers)
 	return nil
 }
 

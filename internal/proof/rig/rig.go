@@ -15,7 +15,7 @@ import (
 
 // The exit codes.
 const (
-	exitWell        = 0
+	exitOK          = 0
 	exitFailed      = 1
 	exitInterrupted = 130
 )
@@ -58,7 +58,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 		fmt.Println("NOT WELL")
 		return exitFailed
 	}
-	return exitWell
+	return exitOK
 }
 
 // heeded returns the signals that end a run. One that was ignored when the program

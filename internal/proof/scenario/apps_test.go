@@ -22,9 +22,9 @@ type app struct {
 	*cluster.App
 
 	w       *world
-	memory  bool           // its publish store is in memory
-	place   *cluster.Place // its bookmark store in a file; nil: in memory
-	load    *cluster.Load  // publishing in the background
+	memory  bool                  // its publish store is in memory
+	place   *cluster.BookmarkFile // its bookmark store in a file; nil: in memory
+	load    *cluster.Load         // publishing in the background
 	readers []*reader
 	taken   []string // bodies that Publish returned nil for
 
@@ -52,7 +52,7 @@ func (w *world) publisher(c *command) string {
 	}
 	a := &app{w: w, memory: c.option("store", "file") == "memory"}
 	if c.option("marks", "memory") == "file" {
-		a.place = w.Place()
+		a.place = w.BookmarkFile()
 	}
 	window, queue := c.number("window"), c.number("queue")
 	heartbeat, user := c.duration("heartbeat", "0s"), c.option("user", "")
@@ -73,7 +73,7 @@ func (w *world) publisher(c *command) string {
 			cc.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		}
 		if a.place != nil {
-			a.place.Use(cc)
+			a.place.Configure(cc)
 		}
 	})
 	a.Options.MaxMessages, a.Options.SyncAlways = c.number("max"), c.has("sync-always")
@@ -109,9 +109,9 @@ func (w *world) copyApp(c *command) string {
 	from := w.app(c.name(0))
 	a := &app{w: w, App: from.Copy(c.name(1))}
 	if servers := c.list("servers"); servers != nil {
-		a.Use(func(cc *client.Config) { cc.Servers = w.Servers(servers...) })
+		a.Configure(func(cc *client.Config) { cc.Servers = w.Servers(servers...) })
 	}
-	a.Use(func(cc *client.Config) { cc.Hooks = a.hooks() })
+	a.Configure(func(cc *client.Config) { cc.Hooks = a.hooks() })
 	w.apps[a.Name] = a
 	return ""
 }
@@ -121,7 +121,7 @@ func (w *world) copyApp(c *command) string {
 func (w *world) connect(c *command) string {
 	w.TB.Helper()
 	servers := w.Servers(c.list("servers")...)
-	w.app(c.name(0)).Use(func(cc *client.Config) { cc.Servers = servers })
+	w.app(c.name(0)).Configure(func(cc *client.Config) { cc.Servers = servers })
 	return ""
 }
 
@@ -145,7 +145,7 @@ func (a *app) crash(mode memfs.Mode) {
 func (a *app) restart() {
 	a.w.TB.Helper()
 	if a.memory {
-		a.Use(func(cc *client.Config) { cc.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{}) })
+		a.Configure(func(cc *client.Config) { cc.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{}) })
 	}
 	a.Restart()
 	for _, r := range a.readers {
@@ -173,8 +173,8 @@ func (a *app) hooks() client.Hooks {
 			}
 		},
 		PublishGap: func(server string) { a.tell("refused by %s: publish gap", instance(server)) },
-		Lost:       func(e *client.LostError) { a.tell("lost: %d..%d", e.First, e.Last) },
-		StoreRolledBack: func(err error) {
+		Lost:       func(e *client.LostError) { a.tell("lost: %d..%d", e.From, e.To) },
+		LifeRenewed: func(err error) {
 			what := "the store was rolled back"
 			if errors.Is(err, client.ErrDiverged) {
 				what = "the publisher has diverged"
@@ -293,7 +293,7 @@ func (w *world) publish(c *command) string {
 			refused, why = append(refused, text), err
 		}
 		if every > 0 {
-			w.Pass(every)
+			w.Advance(every)
 		}
 	}
 	if why == nil {
@@ -365,7 +365,7 @@ func (w *world) flush(c *command) string {
 		}
 		err := flush(ctx)
 		cancel()
-		var left *client.UnsettledError
+		var left *client.PendingError
 		switch {
 		case err == nil:
 			fmt.Fprintf(&b, "%s: all %s\n", name, what)
@@ -384,7 +384,7 @@ func (w *world) ended(c *command) string {
 	w.rest()
 	var b strings.Builder
 	for _, name := range c.names {
-		if w.app(name).Client.Stats().State != client.Closed {
+		if w.app(name).Client.Stats().State != client.StateClosed {
 			fmt.Fprintf(&b, "%s: no\n", name)
 			continue
 		}
@@ -401,9 +401,9 @@ func (w *world) where(c *command) string {
 	var b strings.Builder
 	for _, name := range c.names {
 		switch st := w.app(name).Client.Stats(); st.State {
-		case client.Live:
+		case client.StateLive:
 			fmt.Fprintf(&b, "%s: on %s\n", name, instance(st.Server.Server))
-		case client.Closed:
+		case client.StateClosed:
 			fmt.Fprintf(&b, "%s: stopped\n", name)
 		default:
 			fmt.Fprintf(&b, "%s: nowhere\n", name)
@@ -433,7 +433,7 @@ func (w *world) moves(c *command) string {
 // passed returns the servers that were passed over.
 func passed(m client.Move) string {
 	var text string
-	for _, e := range m.Passed {
+	for _, e := range m.Failed {
 		if why := moveReason(e.Err); why != lostConnection && e.Server != m.To {
 			text += fmt.Sprintf(", not %s: %s", instance(e.Server), why)
 		}
@@ -446,7 +446,7 @@ const lostConnection = "connection lost"
 // moveReason returns why a client has left a server, in words that are the same in every run.
 func moveReason(err error) string {
 	for _, typed := range []error{
-		client.ErrStopping, client.ErrPreferred, client.ErrPublishGap, client.ErrNameInUse,
+		client.ErrServerStopping, client.ErrPreferred, client.ErrPublishGap, client.ErrNameInUse,
 		client.ErrLagging, client.ErrAsync, client.ErrOneWay, client.ErrAsyncPath, client.ErrOldIncarnation,
 	} {
 		if errors.Is(err, typed) {

@@ -372,7 +372,7 @@ func (w *world) publisherOf(id uint64) string {
 			continue
 		}
 		for _, l := range a.Store.Lives() {
-			if bookmark.OfLife(l.ID).ID == id {
+			if bookmark.IdentityOfLife(l.ID).ID == id {
 				return name
 			}
 		}

@@ -30,7 +30,7 @@ type reader struct {
 	mu    sync.Mutex
 	sub   *client.Subscription // guarded by mu
 	texts []string             // bodies and gaps, in order; guarded by mu
-	marks []client.Mark        // of the messages; guarded by mu
+	marks []client.MessageRef  // of the messages; guarded by mu
 	began bool                 // the subscription was accepted or refused; guarded by mu
 	err   error                // guarded by mu
 }
@@ -115,7 +115,7 @@ func (r *reader) begin() {
 	r.sub, r.texts, r.marks, r.began, r.err = nil, nil, nil, false, nil
 	r.mu.Unlock()
 	go r.loop(r.app.Client)
-	for until := time.Now().Add(away); time.Now().Before(until); r.app.w.Pass(time.Millisecond) {
+	for until := time.Now().Add(away); time.Now().Before(until); r.app.w.Advance(time.Millisecond) {
 		r.mu.Lock()
 		began := r.began
 		r.mu.Unlock()
@@ -145,7 +145,7 @@ func (r *reader) loop(c *client.Client) {
 			r.end(err)
 			return
 		}
-		r.note(body(m.Data), new(m.Mark()))
+		r.note(body(m.Body), new(m.Ref()))
 		if err := r.handle(c, m, &left); err != nil {
 			r.end(err)
 			return
@@ -158,8 +158,8 @@ func (r *reader) again(sub *client.Subscription) {
 	failed := errors.New("failed")
 	for {
 		err := sub.Handle(context.Background(), func(m *client.Message) error {
-			r.note(body(m.Data), new(m.Mark()))
-			if m.Redelivered < 3 && strings.HasSuffix(body(m.Data), "-"+strconv.Itoa(r.fails)) {
+			r.note(body(m.Body), new(m.Ref()))
+			if m.Redeliveries < 3 && strings.HasSuffix(body(m.Body), "-"+strconv.Itoa(r.fails)) {
 				return failed
 			}
 			return nil
@@ -178,7 +178,7 @@ func (r *reader) handle(c *client.Client, m *client.Message, left *int) error {
 		<-time.After(r.handling)
 	}
 	if r.answers != "" {
-		if _, err := c.Publish(context.Background(), r.answers, append([]byte("to-"), m.Data...)); err != nil {
+		if _, err := c.Publish(context.Background(), r.answers, append([]byte("to-"), m.Body...)); err != nil {
 			return err
 		}
 		if err := c.Flush(context.Background()); err != nil {
@@ -192,7 +192,7 @@ func (r *reader) handle(c *client.Client, m *client.Message, left *int) error {
 	return m.Discard()
 }
 
-func (r *reader) note(text string, mark *client.Mark) {
+func (r *reader) note(text string, mark *client.MessageRef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.texts = append(r.texts, text)

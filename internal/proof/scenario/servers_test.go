@@ -185,14 +185,14 @@ func (w *world) start(c *command) string {
 // not return.
 func (w *world) lost(c *command) string {
 	w.TB.Helper()
-	do, args := server.OrderLost, c.names[1:]
+	do, args := server.ControlDeclareLost, c.names[1:]
 	if c.option("end", "") != "" {
-		do = server.OrderEndLost
+		do = server.ControlEndDecree
 	}
 	n := w.Node(c.name(0))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := server.SendOrder(ctx, testdoor.OnDisk(n.Config, n.FS), do, args...); err != nil {
+	if _, err := server.SendControl(ctx, testdoor.OnDisk(n.Config, n.FS), do, args...); err != nil {
 		return err.Error() + "\n"
 	}
 	return n.Name + ": done\n"
@@ -202,7 +202,7 @@ func (w *world) lost(c *command) string {
 func (w *world) newer(c *command) string { return w.rewrite(c, newer.Segment) }
 
 // known undoes newer.
-func (w *world) known(c *command) string { return w.rewrite(c, newer.Undo) }
+func (w *world) known(c *command) string { return w.rewrite(c, newer.SegmentUndo) }
 
 // rewrite changes the segments of dead instances.
 func (w *world) rewrite(c *command, change func([]byte) []byte) string {
@@ -292,7 +292,7 @@ func (w *world) move(c *command) string {
 // slowDisk lets each fsync of an instance take a time from now on.
 func (w *world) slowDisk(c *command) string {
 	w.TB.Helper()
-	w.Node(c.name(0)).FS.SyncDelay(c.parseDuration(c.name(1)))
+	w.Node(c.name(0)).FS.SetSyncDelay(c.parseDuration(c.name(1)))
 	return ""
 }
 
@@ -300,7 +300,7 @@ func (w *world) slowDisk(c *command) string {
 func (w *world) failDisk(c *command) string {
 	w.TB.Helper()
 	if r := w.readers[c.name(0)]; r != nil {
-		r.app.place.Fail()
+		r.app.place.FailCommits()
 		return ""
 	}
 	disk := w.disk(c.name(0))

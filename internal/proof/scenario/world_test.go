@@ -114,10 +114,10 @@ func (w *world) finish() {
 }
 
 // rest lets come what is on its way, before facts are printed.
-func (w *world) rest() { w.Pass(100 * time.Millisecond) }
+func (w *world) rest() { w.Advance(100 * time.Millisecond) }
 
 func (w *world) pass(c *command) string {
-	w.Pass(c.parseDuration(c.name(0)))
+	w.Advance(c.parseDuration(c.name(0)))
 	return ""
 }
 
@@ -128,7 +128,7 @@ func (w *world) await(c *command) string {
 	case "sync":
 		w.AwaitSync()
 	case "ready":
-		w.Node(c.name(1)).Ready()
+		w.Node(c.name(1)).AwaitReady()
 	case "live":
 		w.app(c.name(1)).AwaitServer(c.name(2))
 	case "recovering":

@@ -14,16 +14,16 @@ const (
 	dialTimeout     = 2 * time.Second
 	logonTimeout    = 5 * time.Second
 	recoveryTimeout = time.Minute
-	windowMost      = 64      // messages in flight
+	windowMessages  = 64      // messages in flight
 	windowBytes     = 1 << 20 // of them
 	packetBytes     = 2 << 10 // of publishes
 )
 
 var (
-	errDial      = errors.New("no connection")
-	errTimeout   = errors.New("timed out")
-	errPreferred = errors.New("another server is preferred")
-	errUnreached = errors.New("no synchronous link leads there")
+	errDial       = errors.New("no connection")
+	errTimeout    = errors.New("timed out")
+	errPreferred  = errors.New("another server is preferred")
+	errNoSyncLink = errors.New("no synchronous link leads there")
 )
 
 // A client is the process of an application: it carries events between its
@@ -31,7 +31,7 @@ var (
 type client struct {
 	process
 	app    application
-	order  *clientcore.Order
+	order  *clientcore.ServerOrder
 	core   *clientcore.Session
 	store  pubstore.Store
 	server *instance // chosen last
@@ -48,7 +48,7 @@ type client struct {
 
 // An application is the publisher or subscriber that a client runs for.
 type application interface {
-	leadsTo(to *clientcore.Server) bool
+	acceptsServer(to *clientcore.Server) bool
 	meet(m *wire.Message)              // the group of a server
 	attach()                           // put the subscriptions on the wire
 	lost()                             // the connection is gone
@@ -69,12 +69,12 @@ func (c *client) launch(store pubstore.Store) {
 	w.booted(&c.process)
 	c.s, c.sender, c.live, c.last, c.due = nil, nil, false, clientcore.EndNone, 0
 	c.store = store
-	c.core = clientcore.NewSession(store.Lives(), windowMost, windowBytes, recoveryTimeout)
+	c.core = clientcore.NewSession(store.Lives(), windowMessages, windowBytes, recoveryTimeout)
 	servers := 2
 	if _, publishes := c.app.(*publisher); publishes && w.set.drill {
 		servers = len(w.instances)
 	}
-	c.order = clientcore.NewOrder(servers, false, w.net.Float64)
+	c.order = clientcore.NewServerOrder(servers, false, w.net.Float64)
 	c.next(0)
 	c.beat()
 }
@@ -120,9 +120,9 @@ func (c *client) connect(i *instance) {
 func (c *client) logon() {
 	counter, err := c.store.Logon(c.name)
 	c.stored(err)
-	c.core.Logon(c.name, "", "", counter, c.store.Rejected(c.core.Life(), c.core.RejectedFrom(), wire.MaxSpans))
-	if m, can := c.store.(memory); can {
-		c.core.States(m.Met())
+	c.core.Logon(c.name, "", "", counter, c.store.Rejected(c.core.LifeID(), c.core.RejectedFrom(), wire.MaxSpans))
+	if m, can := c.store.(groupStore); can {
+		c.core.StateGroup(m.Group())
 	}
 	cmd := c.core.Credentials("", "")
 	c.send(cmd.AppendTo)
@@ -149,26 +149,26 @@ func (c *client) take(m *wire.Message) {
 		c.app.take(m)
 		return
 	}
-	e, err := c.core.Take(m)
+	e, err := c.core.HandleAck(m)
 	switch {
 	case err != nil:
 		c.ended(err)
-	case e.Kind == clientcore.Accepted:
-		c.loggedOn(m)
-	case e.Kind == clientcore.Acked:
+	case e.Kind == clientcore.EventAccepted:
+		c.onLogon(m)
+	case e.Kind == clientcore.EventAcked:
 		c.acked(&e)
-	case e.Kind == clientcore.Rejected:
+	case e.Kind == clientcore.EventRejected:
 		c.app.rejected(e.Rejection)
 	}
 }
 
-func (c *client) loggedOn(m *wire.Message) {
+func (c *client) onLogon(m *wire.Message) {
 	c.at = c.core.Server()
-	if !c.app.leadsTo(&c.at) {
+	if !c.app.acceptsServer(&c.at) {
 		c.unreached()
 		return
 	}
-	b, err := c.core.Begin(m, c.w.clock())
+	b, err := c.core.BeginPublishing(m, c.w.clock())
 	if err != nil {
 		c.ended(err)
 		return
@@ -186,8 +186,8 @@ func (c *client) loggedOn(m *wire.Message) {
 	}
 	c.w.say("%s: on %s as %s, safe %d, have %d", c.name, c.server.name, b.Life.ID, m.Sequence, m.Have)
 	c.sender, c.began = sender, c.w.now
-	c.core.Start(c.w.clock())
-	c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
+	c.core.StartTimers(c.w.clock())
+	c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientHeartbeat)}).AppendTo)
 	c.fill()
 	if on := c.s; c.server.spare {
 		c.w.after(between(c.w.load, time.Second, 4*time.Second), &c.process, 'o', func() {
@@ -204,12 +204,12 @@ func (c *client) unreached() {
 	if !c.w.muted {
 		c.w.oracle.violate("%s can't move to %s", c.name, c.server.name)
 	}
-	c.ended(errUnreached)
+	c.ended(errNoSyncLink)
 }
 
 // stored notes an error of the store.
 func (c *client) stored(err error) {
-	if !errors.Is(err, clientcore.ErrSettled) && !errors.Is(err, clientcore.ErrRolledBack) {
+	if !errors.Is(err, clientcore.ErrFormerLifeDone) && !errors.Is(err, clientcore.ErrRolledBack) {
 		c.w.oracle.check(err, c.name, "its store")
 	}
 }
@@ -218,7 +218,7 @@ func (c *client) stored(err error) {
 func (c *client) acked(e *clientcore.Event) {
 	c.app.letGo(e.Ack.Life, e.Ack.LetGo)
 	c.stored(e.Ack.Apply(c.store))
-	if e.Ack.Opened {
+	if e.Ack.WindowOpened {
 		c.fill()
 		return
 	}
@@ -249,13 +249,13 @@ func (c *client) fill() {
 
 // look takes the steps that are due, if there may be new ones.
 func (c *client) look() {
-	if c.sender != nil && c.core.News() {
-		c.lookNow()
+	if c.sender != nil && c.core.NeedsRecheck() {
+		c.step()
 	}
 }
 
-func (c *client) lookNow() {
-	l, err := c.core.Look(c.w.clock(), c.store.Lives())
+func (c *client) step() {
+	l, err := c.core.DueSteps(c.w.clock(), c.store.Lives())
 	if err != nil {
 		c.ended(err)
 		return
@@ -264,9 +264,9 @@ func (c *client) lookNow() {
 		c.app.attach()
 	}
 	c.live = c.live || l.Live
-	c.alarm(&c.due, c.core.Due().Sub(c.w.clock()), 'y', func() {
+	c.alarm(&c.due, c.core.NextDue().Sub(c.w.clock()), 'y', func() {
 		if c.sender != nil {
-			c.lookNow()
+			c.step()
 		}
 	})
 	c.look()
@@ -284,7 +284,7 @@ func (c *client) ended(cause error) {
 	}
 	c.stored(l.Apply(c.store, func(r *clientcore.Rejection, _ *pubstore.Message) { c.app.rejected(*r) }))
 	switch {
-	case l.Again:
+	case l.ReconnectNow:
 		c.connect(c.server)
 		return
 	case lived:
@@ -312,13 +312,13 @@ func (c *client) leave() {
 func (c *client) beat() {
 	w := c.w
 	if c.sender != nil {
-		if w.now-c.s.heard >= 2*clientBeat {
+		if w.now-c.s.heard >= 2*clientHeartbeat {
 			c.ended(errTimeout)
 		} else {
 			c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatBeat}).AppendTo)
 		}
 	}
-	w.after(clientBeat/2, &c.process, 'b', c.beat)
+	w.after(clientHeartbeat/2, &c.process, 'b', c.beat)
 }
 
 // die ends the process.

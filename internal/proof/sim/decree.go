@@ -19,16 +19,16 @@ type restoring struct {
 	want  uint64 // incarnation that the decree is to begin
 }
 
-// decreeGap is the time between two attempts of the operator, and for how long one
+// decreeRetryInterval is the time between two attempts of the operator, and for how long one
 // waits for answers.
 const (
-	decreeGap   = 3 * time.Second
-	decreeWaits = 2 * time.Second
+	decreeRetryInterval = 3 * time.Second
+	decreeTimeout       = 2 * time.Second
 )
 
-// putBack puts images of the disks of both back, or of one that the other can make
+// restoreImages puts images of the disks of both back, or of one that the other can make
 // good, and has the operator declare lost what is on neither.
-func (w *world) putBack() bool {
+func (w *world) restoreImages() bool {
 	// What a publisher has put on the third does not come back to the pair.
 	if w.restoring.under || w.damaged || w.set.drill || !w.instances[0].alive || !w.instances[1].alive {
 		return false
@@ -47,7 +47,7 @@ func (w *world) putBack() bool {
 		})
 	}
 	w.later(2*time.Second, 10*time.Second, func() {
-		if slices.Contains(images, nil) || w.anyBlank() || len(back) == 1 && !w.expendable(back[0]) {
+		if slices.Contains(images, nil) || w.anyEmpty() || len(back) == 1 && !w.expendable(back[0]) {
 			w.restoring.under = false
 			return
 		}
@@ -79,7 +79,7 @@ func (w *world) declare() {
 		w.restoring.under = false
 		return
 	}
-	w.after(decreeGap, nil, 'D', w.declare)
+	w.after(decreeRetryInterval, nil, 'D', w.declare)
 	i := w.either()
 	if !i.alive || i.stopped || !i.serving || i.j.Decree().Incarnation >= w.restoring.want { // the other one is away
 		return
@@ -92,14 +92,14 @@ func (w *world) declare() {
 	}
 	order := i.links.EndDecree
 	if d := i.j.Decree(); !d.Stands() {
-		order = func() replica.Order { return i.links.Decree(nil, id) }
+		order = func() replica.DecreePoll { return i.links.Decree(nil, id) }
 	}
 	w.say("the operator's order at %s", i.name)
-	i.follow(order(), w.now+decreeWaits)
+	i.follow(order(), w.now+decreeTimeout)
 }
 
 // follow waits for the end of an order.
-func (i *instance) follow(order replica.Order, until time.Duration) {
+func (i *instance) follow(order replica.DecreePoll, until time.Duration) {
 	done, err := order(i.w.now >= until)
 	i.wake()
 	if done {
@@ -145,7 +145,7 @@ func (o *oracle) remains() remains {
 			for _, l := range o.order {
 				s, _ := j.State(l.publisher)
 				r.top[l] = max(r.top[l], s.Have)
-				r.settled[l] = r.settled[l] || j.Settled(l.publisher)
+				r.settled[l] = r.settled[l] || j.DecreeUsed(l.publisher)
 			}
 			return nil
 		})
@@ -197,10 +197,10 @@ func (o *oracle) restored() (incarnation uint64) {
 	return r.incarnation
 }
 
-// diskLost notes that with a disk it may be lost that a decree has ended, or that a
+// noteDiskLost notes that with a disk it may be lost that a decree has ended, or that a
 // publisher has made use of it: messages that were lost before may then be declared
 // lost by it.
-func (o *oracle) diskLost() {
+func (o *oracle) noteDiskLost() {
 	if o.w.damaged { // no journal need be readable, and anything may be lost
 		return
 	}
@@ -220,7 +220,7 @@ func (o *oracle) checkLost() {
 		}
 		incarnation := i.j.Decree().Incarnation
 		for _, l := range o.order {
-			for _, r := range i.j.Lost(l.publisher) {
+			for _, r := range i.j.LostRanges(l.publisher) {
 				if !o.mayBeLost(l, r, incarnation) {
 					o.violate("%s says in incarnation %d that %d to %d of %s are lost: lost are %v", i.name, incarnation, r.From, r.To, l.id, l.lost)
 				}
@@ -246,7 +246,7 @@ func (o *oracle) mayBeLost(l *life, r ledger.Range, incarnation uint64) bool {
 func (o *oracle) untold(p *publisher) (lost []ledger.Range) {
 	lives := p.store.Lives()
 	l := o.life(p, lives[len(lives)-1].ID)
-	for _, r := range o.w.instances[0].j.Lost(l.publisher) {
+	for _, r := range o.w.instances[0].j.LostRanges(l.publisher) {
 		if l.isLost(r.From) && !slices.ContainsFunc(l.told, func(t telling) bool { return t.From <= r.From && r.To <= t.To }) {
 			lost = append(lost, r)
 		}
@@ -254,12 +254,12 @@ func (o *oracle) untold(p *publisher) (lost []ledger.Range) {
 	return lost
 }
 
-// tellsLost notes that a publisher is told what is lost of a life, in an incarnation
+// noteLossReport notes that a publisher is told what is lost of a life, in an incarnation
 // that its store has not met.
-func (o *oracle) tellsLost(p *publisher, m *wire.Message, again bool) {
+func (o *oracle) noteLossReport(p *publisher, m *wire.Message, again bool) {
 	spans, err := wire.ParseSpans(m.Lost)
 	o.check(err, p.name, "lost")
-	l := o.life(p, p.core.Life())
+	l := o.life(p, p.core.LifeID())
 	for _, s := range spans {
 		t := telling{loss{ledger.Range(s), m.Incarnation}, p.server, p.server.run}
 		twice := slices.ContainsFunc(l.told, func(x telling) bool { return x.loss == t.loss && x.lasts() })
@@ -273,22 +273,22 @@ func (o *oracle) tellsLost(p *publisher, m *wire.Message, again bool) {
 	}
 }
 
-// A memory is a store that keeps which group it has met.
-type memory interface {
-	Met() (cluster string, incarnation uint64)
-	Meet(cluster string, incarnation uint64) error
+// A groupStore is a store that keeps which group it has met.
+type groupStore interface {
+	Group() (cluster string, incarnation uint64)
+	SetGroup(cluster string, incarnation uint64) error
 }
 
 // meet takes in the group of a server that has accepted a logon, and what is lost.
 func (p *publisher) meet(m *wire.Message) {
-	store := p.store.(memory)
-	_, seen := store.Met()
+	store := p.store.(groupStore)
+	_, seen := store.Group()
 	if seen > m.Incarnation {
 		p.w.oracle.violate("%s is served by %s of incarnation %d, and has met %d", p.name, p.server.name, m.Incarnation, seen)
 	}
 	former := p.core.Former()
-	p.w.oracle.tellsLost(p, m, former || p.rolled)
+	p.w.oracle.noteLossReport(p, m, former || p.rolled)
 	if !former {
-		p.stored(store.Meet(string(m.Cluster), m.Incarnation))
+		p.stored(store.SetGroup(string(m.Cluster), m.Incarnation))
 	}
 }

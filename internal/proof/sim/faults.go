@@ -26,7 +26,7 @@ var kinds = []kind{
 	{"kill then power cut", 5, of((*world).running, (*world).killThenCutPower)},
 	{"wipe", 4, of((*world).running, (*world).wipe)},
 	{"disk rolled back", 3, of((*world).running, (*world).rollBackDisk)},
-	{"old images, then a decree", 6, (*world).putBack},
+	{"old images, then a decree", 6, (*world).restoreImages},
 	{"damage at rest", 3, of((*world).running, (*world).damage)},
 	{"stop", 5, func(w *world) bool { return w.pause(&w.one().process, 6*time.Second) }},
 	{"link cut", 8, (*world).cutLink},
@@ -47,7 +47,7 @@ var kinds = []kind{
 	{"store renewed", 2, of((*world).publisher, (*world).renewStore)},
 	{"subscriber killed", 8, of((*world).subscriber, (*world).killSubscriber)},
 	{"forged: number above 2^63-1", 2, forged(highNumber)},
-	{"forged: numbers left out", 3, forged(farNumber)},
+	{"forged: numbers left out", 3, forged(skippedNumbers)},
 	{"forged: numbers said to be rejected", 2, forged(rejectedNumbers)},
 	{"forged: acked", 3, forged(falseAcked)},
 	{"forged: other content", 5, forged(otherContent)},
@@ -57,7 +57,7 @@ var kinds = []kind{
 	{"link replayed", 2, (*world).replayLink},
 	{"one-way link", 3, of((*world).either, (*world).silence)},
 	{"wall clock set", 4, of((*world).one, (*world).setClock)},
-	{"subscriber's store rolled back", 3, of((*world).subscriber, (*world).rollBackMarks)},
+	{"subscriber's store rolled back", 3, of((*world).subscriber, (*world).rollBackBookmarks)},
 	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.subscriber().process, 4*time.Second) }},
 }
 
@@ -78,13 +78,13 @@ func both(strike func(*world, *instance) bool) func(*world) bool {
 }
 
 // strike has a fault happen now and then until the time is up.
-func (w *world) strikeUntil(end time.Duration) {
+func (w *world) injectFaults(end time.Duration) {
 	w.after(between(w.chaos, w.set.gap/2, w.set.gap*3/2), nil, 'F', func() {
 		if w.now >= end {
 			return
 		}
 		w.strike()
-		w.strikeUntil(end)
+		w.injectFaults(end)
 	})
 }
 
@@ -193,7 +193,7 @@ func (w *world) expendable(i *instance) bool {
 		return true
 	}
 	o := i.other()
-	return (o.disk.whole || w.becameWhole(o)) && w.oracle.incarnation(i) <= w.oracle.incarnation(o)
+	return (o.disk.whole || w.becameComplete(o)) && w.oracle.incarnation(i) <= w.oracle.incarnation(o)
 }
 
 // covers reports whether what is on the disk of an instance is on another one's.
@@ -206,9 +206,9 @@ func (w *world) covers(other, i *instance) bool {
 	return true
 }
 
-// becameWhole looks whether an instance whose disk has lost something has got
+// becameComplete looks whether an instance whose disk has lost something has got
 // it back.
-func (w *world) becameWhole(i *instance) bool {
+func (w *world) becameComplete(i *instance) bool {
 	lacks := func(l *life) bool {
 		return i.disk.has[l.publisher] < l.safe && !l.isLost(l.safe)
 	}
@@ -236,19 +236,19 @@ func (w *world) lose(i *instance, fs *memfs.FS, taken time.Duration) {
 	}
 	i.crash(memfs.Durable, true)
 	i.fs, i.disk = fs, lost
-	w.oracle.diskLost()
+	w.oracle.noteDiskLost()
 	w.oracle.revives(i, taken)
 	w.revive(&i.process, 0, 2*time.Second, i.start)
 }
 
-// anyBlank reports whether an instance has no journal, and has not met its group
+// anyEmpty reports whether an instance has no journal, and has not met its group
 // since: another one without would begin another group with it.
-func (w *world) anyBlank() bool {
+func (w *world) anyEmpty() bool {
 	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.blank })
 }
 
 func (w *world) wipe(i *instance) bool {
-	if !w.expendable(i) || w.anyBlank() {
+	if !w.expendable(i) || w.anyEmpty() {
 		return false
 	}
 	w.say("FAULT %s is wiped", i.name)
@@ -317,8 +317,8 @@ func (w *world) ways(what string, least, most time.Duration, list ...way) bool {
 }
 
 const (
-	cutLeast = 50 * time.Millisecond
-	cutMost  = 4 * time.Second
+	minCutTime = 50 * time.Millisecond
+	maxCutTime = 4 * time.Second
 )
 
 // mutual are the ways between a host and others, in both directions.
@@ -332,11 +332,11 @@ func mutual(host string, others ...string) (list []way) {
 }
 
 func (w *world) cutLink() bool {
-	return w.ways("link cut", cutLeast, cutMost, mutual(w.instances[0].name, w.instances[1].name)...)
+	return w.ways("link cut", minCutTime, maxCutTime, mutual(w.instances[0].name, w.instances[1].name)...)
 }
 
 func (w *world) cutLinkOneWay(i *instance) bool {
-	return w.ways("link cut from "+i.name, cutLeast, cutMost, way{i.name, i.other().name})
+	return w.ways("link cut from "+i.name, minCutTime, maxCutTime, way{i.name, i.other().name})
 }
 
 // applications are the hosts of all applications.
@@ -358,7 +358,7 @@ func (w *world) client() string {
 
 func (w *world) cutClient(i *instance) bool {
 	c := w.client()
-	return w.ways("cut "+i.name+" "+c, cutLeast, cutMost, mutual(i.name, c)...)
+	return w.ways("cut "+i.name+" "+c, minCutTime, maxCutTime, mutual(i.name, c)...)
 }
 
 func (w *world) cutClientOneWay(i *instance) bool {
@@ -366,7 +366,7 @@ func (w *world) cutClientOneWay(i *instance) bool {
 	if w.chaos.IntN(2) == 0 {
 		x.from, x.to = x.to, x.from
 	}
-	return w.ways("cut "+x.from+" to "+x.to, cutLeast, cutMost, x)
+	return w.ways("cut "+x.from+" to "+x.to, minCutTime, maxCutTime, x)
 }
 
 func (w *world) isolate(i *instance) bool {
@@ -374,7 +374,7 @@ func (w *world) isolate(i *instance) bool {
 	for _, o := range w.instances {
 		others = append(others, o.name)
 	}
-	return w.ways(i.name+" isolated", cutLeast, cutMost, mutual(i.name, others...)...)
+	return w.ways(i.name+" isolated", minCutTime, maxCutTime, mutual(i.name, others...)...)
 }
 
 func (w *world) flap() bool {
@@ -394,7 +394,7 @@ func (w *world) resetOne() bool {
 	}
 	c := open[w.chaos.IntN(len(open))]
 	w.say("FAULT reset between %s and %s", c.sides[0].host, c.sides[1].host)
-	c.breakOff()
+	c.reset()
 	return true
 }
 
@@ -435,11 +435,11 @@ func (w *world) fillDisk(i *instance) bool {
 	return true
 }
 
-func (w *world) killPublisher(p *publisher) bool { return w.endPublisher(p, memfs.KeepAll, false) }
+func (w *world) killPublisher(p *publisher) bool { return w.crashPublisher(p, memfs.KeepAll, false) }
 
-func (w *world) cutPublisher(p *publisher) bool { return w.endPublisher(p, w.mode(), true) }
+func (w *world) cutPublisher(p *publisher) bool { return w.crashPublisher(p, w.mode(), true) }
 
-func (w *world) endPublisher(p *publisher, mode memfs.Mode, power bool) bool {
+func (w *world) crashPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	if !p.alive {
 		return false
 	}
@@ -525,9 +525,9 @@ func (w *world) setClock(i *instance) bool {
 	return true
 }
 
-// rollBackMarks puts back an older image of a subscriber's store: what it has
+// rollBackBookmarks puts back an older image of a subscriber's store: what it has
 // discarded since comes again.
-func (w *world) rollBackMarks(s *subscriber) bool {
+func (w *world) rollBackBookmarks(s *subscriber) bool {
 	if !s.alive || !s.based || s.imaged {
 		return false
 	}

@@ -30,8 +30,8 @@ type lie struct {
 
 const (
 	forgerName = "forger"
-	// forgerStays is how long a forger waits for an answer.
-	forgerStays = time.Second
+	// forgerTimeout is how long a forger waits for an answer.
+	forgerTimeout = time.Second
 	// forgerSpacing is the least time between two sessions under a victim's life or
 	// name that take it from the victim: three times in a minute end a client (R11).
 	forgerSpacing = 30 * time.Second
@@ -51,7 +51,7 @@ func forged(tell func(w *world, i *instance, l *life, f *forger) bool) func(*wor
 		}
 		f.logon.Store = f.logon.ClientName
 		f.publish = wire.PublishCommand{
-			CommandID: "1", Topic: topicNothing, Acks: wire.AckProcessed | wire.AckPersisted,
+			CommandID: "1", Topic: topicDevnull, Acks: wire.AckProcessed | wire.AckPersisted,
 			Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
 		}
 		l := w.oracle.order[w.chaos.IntN(len(w.oracle.order))]
@@ -71,7 +71,7 @@ func forged(tell func(w *world, i *instance, l *life, f *forger) bool) func(*wor
 func (f *forger) own(upTo uint64) bool {
 	id := publisherOf(f.logon.Store)
 	if !f.logon.Ext {
-		id = bookmark.OfName(f.logon.ClientName).ID
+		id = bookmark.IdentityOfName(f.logon.ClientName).ID
 	}
 	f.w.oracle.forged[id] = max(f.w.oracle.forged[id], upTo)
 	return true
@@ -113,8 +113,8 @@ func highNumber(w *world, _ *instance, l *life, f *forger) bool {
 	return f.own(0)
 }
 
-// farNumber leaves numbers out.
-func farNumber(w *world, i *instance, l *life, f *forger) bool {
+// skippedNumbers leaves numbers out.
+func skippedNumbers(w *world, i *instance, l *life, f *forger) bool {
 	f.refused = true
 	f.publish.Sequence = 2 + w.chaos.Uint64N(100)
 	if have := i.state(l).Have; have > 0 && w.chaos.IntN(2) == 0 {
@@ -162,7 +162,7 @@ func otherContent(w *world, i *instance, l *life, f *forger) bool {
 	m := l.messages[w.chaos.Uint64N(have)]
 	f.publish.Sequence, f.covered = m.Sequence, l
 	switch {
-	case m.Topic == topicNothing, w.chaos.IntN(2) == 0:
+	case m.Topic == topicDevnull, w.chaos.IntN(2) == 0:
 		f.publish.Topic = topicA
 	}
 	f.refused = m.Topic != topicRefused // else the failure is still to be told, perhaps
@@ -182,13 +182,13 @@ func otherName(w *world, _ *instance, l *life, f *forger) bool {
 	case 1:
 		f.logon.Ext = false
 		f.logon.ClientName = forge.Name(f.logon.ClientName, l.id)
-		w.forged[bookmark.OfName(f.logon.ClientName).ID] = true // as that of another one who does the same
+		w.forged[bookmark.IdentityOfName(f.logon.ClientName).ID] = true // as that of another one who does the same
 	default:
 		f.logon.Store = forge.Name(f.logon.ClientName, l.id)
 	}
 	f.logon.Last = 1
 	if !f.logon.Ext && f.logon.ClientName == l.owner.name {
-		f.publish.Sequence = w.oracle.forged[bookmark.OfName(f.logon.ClientName).ID] + 1
+		f.publish.Sequence = w.oracle.forged[bookmark.IdentityOfName(f.logon.ClientName).ID] + 1
 	}
 	return f.own(f.publish.Sequence)
 }
@@ -202,7 +202,7 @@ func (f *forger) connect() {
 	}
 	f.s.lost = func(error) { f.leave() }
 	f.s.send(f.logon.AppendTo(nil))
-	w.after(forgerStays, &f.process, 'G', f.leave)
+	w.after(forgerTimeout, &f.process, 'G', f.leave)
 }
 
 // hear hears an answer.
@@ -227,32 +227,32 @@ func (f *forger) leave() {
 	f.end()
 }
 
-// forgeGap is the time between two forged publishers.
-const forgeGap = 3 * time.Second
+// conflictInterval is the time between two forged publishers.
+const conflictInterval = 3 * time.Second
 
 // forge has the pair take one number of a publisher that no application has with two
 // contents, now and then, as a copied store or who knows a life has it. Nothing of that
 // may change what is promised to others, whether and when it is found (R11). Both
 // contents deliver nothing.
 func (w *world) forge(end time.Duration) {
-	w.after(forgeGap, nil, 'Z', func() {
+	w.after(conflictInterval, nil, 'Z', func() {
 		if w.now >= end {
 			return
 		}
-		who := bookmark.OfLife(fmt.Sprintf("forged %d", len(w.forged)))
+		who := bookmark.IdentityOfLife(fmt.Sprintf("forged %d", len(w.forged)))
 		w.say("FAULT %d is forged", who.ID)
 		w.forged[who.ID] = true
 		for n, i := range w.instances[:2] {
 			kind := []journal.Kind{journal.Empty, journal.Tombstone}[n]
 			for s := range uint64(n + 1) {
-				w.forgeAt(i, &journal.Record{Kind: kind, Publisher: who.ID, Check: who.Check, Sequence: s + 1, Prev: s})
+				w.appendConflict(i, &journal.Record{Kind: kind, Publisher: who.ID, Check: who.Check, Sequence: s + 1, Prev: s})
 			}
 		}
 		w.forge(end)
 	})
 }
 
-func (w *world) forgeAt(i *instance, r *journal.Record) {
+func (w *world) appendConflict(i *instance, r *journal.Record) {
 	if !i.alive || i.stopped || i.j == nil || i.j.Cluster().ID.IsZero() { // it takes nothing yet
 		return
 	}

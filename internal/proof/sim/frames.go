@@ -45,7 +45,7 @@ func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) (rest 
 
 // spread returns the frames of the deliveries that a stretch stands for, and those behind it.
 func (r *frames) spread(behind []byte) []byte {
-	packet, err := stretches.Before(&r.m, behind)
+	packet, err := stretches.Expand(&r.m, behind)
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}

@@ -14,10 +14,10 @@ import (
 // A reader is what a subscriber has been handed.
 type reader struct {
 	checker.Reader
-	base  bookmark.Vector                       // that its subscription began with; nil: none yet
-	queue []*checker.Handed                     // came, and was not handed over yet
-	got   map[bookmark.Bookmark]*checker.Handed // as it was handed over last, unless that is forgotten
-	whole bookmark.Vector                       // up to where incomplete has found nothing
+	base  bookmark.Vector                         // that its subscription began with; nil: none yet
+	queue []*checker.Delivery                     // came, and was not handed over yet
+	got   map[bookmark.Bookmark]*checker.Delivery // as it was handed over last, unless that is forgotten
+	whole bookmark.Vector                         // up to where incomplete has found nothing
 
 	untold  bookmark.Vector // up to where publishers were closed that its place did not name (R10)
 	left    map[uint64]left // publishers that its place has left out
@@ -32,7 +32,7 @@ type left struct {
 
 // subscribes makes a subscriber known.
 func (o *oracle) subscribes(s *subscriber) {
-	r := &reader{got: make(map[bookmark.Bookmark]*checker.Handed), whole: make(bookmark.Vector),
+	r := &reader{got: make(map[bookmark.Bookmark]*checker.Delivery), whole: make(bookmark.Vector),
 		untold: make(bookmark.Vector), left: make(map[uint64]left), revived: make(bookmark.Vector)}
 	r.Name = s.name
 	if s.topic != topicAll {
@@ -45,7 +45,7 @@ func (o *oracle) subscribes(s *subscriber) {
 func (o *oracle) started(s *subscriber) {
 	r := o.readers[s]
 	r.FullyDurable = s.durable
-	r.Lives, r.queue = append(r.Lives, nil), nil
+	r.Processes, r.queue = append(r.Processes, nil), nil
 }
 
 func (o *oracle) based(s *subscriber, base bookmark.Vector) {
@@ -62,26 +62,26 @@ func (o *oracle) based(s *subscriber, base bookmark.Vector) {
 // came notes what was delivered, to be handed over in this order.
 func (o *oracle) came(s *subscriber, b bookmark.Bookmark, body uint64) {
 	r := o.readers[s]
-	r.queue = append(r.queue, &checker.Handed{Bookmark: b, Body: text(body)})
+	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: text(body)})
 }
 
 // handed notes that the next message was handed over.
 func (o *oracle) handed(s *subscriber) {
 	r := o.readers[s]
-	m, last := r.queue[0], len(r.Lives)-1
+	m, last := r.queue[0], len(r.Processes)-1
 	r.queue = r.queue[1:]
 	o.w.counts.Delivered++
 	if had := r.got[m.Bookmark]; had != nil && m.Sequence <= r.revived[m.Publisher] {
 		o.w.counts.Revived++
 		return
 	}
-	r.Lives[last] = append(r.Lives[last], m)
+	r.Processes[last] = append(r.Processes[last], m)
 	r.got[m.Bookmark] = m
 }
 
 // discarded notes that a discard was called.
 func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
-	o.readers[s].got[b].Discard = checker.Discarding
+	o.readers[s].got[b].State = checker.Discarding
 }
 
 // died notes which discards are on the disk of a subscriber whose process has
@@ -91,12 +91,12 @@ func (o *oracle) died(s *subscriber, forgets bool) {
 	got := o.readers[s].got
 	for b, m := range got {
 		switch {
-		case m.Discard == checker.Undiscarded:
+		case m.State == checker.NotDiscarded:
 		case forgets && !s.kept.Covers(b):
-			m.Discard = checker.Discarding // it was on disk for a time, perhaps
+			m.State = checker.Discarding // it was on disk for a time, perhaps
 			delete(got, b)
 		default:
-			m.Discard = checker.DiscardDurable
+			m.State = checker.DiscardDurable
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
 		from = r.revived[publisher] + 1
 	}
 	for seq := from; seq <= to; seq++ {
-		if m := r.got[bookmark.Bookmark{Publisher: publisher, Sequence: seq}]; m != nil && m.Discard == checker.DiscardDurable {
+		if m := r.got[bookmark.Bookmark{Publisher: publisher, Sequence: seq}]; m != nil && m.State == checker.DiscardDurable {
 			o.violate("%s is told that it misses %d from %d to %d, and has handled %d", s.name, publisher, from, to, seq)
 			return
 		}
@@ -123,7 +123,7 @@ func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
 // leaves notes that a place has left out a publisher that it had up to there.
 func (o *oracle) leaves(s *subscriber, publisher, to uint64) {
 	o.w.say("%s leaves out %d|%d", s.name, publisher, to)
-	o.w.counts.Closed++
+	o.w.counts.LeftOut++
 	r := o.readers[s]
 	r.left[publisher] = left{to, o.w.now}
 	delete(r.revived, publisher)
@@ -137,7 +137,7 @@ func (o *oracle) unnamed(s *subscriber) {
 	for _, l := range o.order {
 		for _, i := range o.w.instances[:2] {
 			if v[l.publisher] == 0 {
-				r.untold[l.publisher] = max(r.untold[l.publisher], i.state(l).Closed)
+				r.untold[l.publisher] = max(r.untold[l.publisher], i.state(l).ClosedUpTo)
 			}
 		}
 	}
@@ -146,12 +146,12 @@ func (o *oracle) unnamed(s *subscriber) {
 // revives notes which publishers that places have left out an image of that time, which
 // was put back, does not have as closed. It must be older than that by retain (R10).
 func (o *oracle) revives(i *instance, taken time.Duration) {
-	o.readAside(i, o.w.damaged, func(j *journal.Journal) error {
+	o.readDamagedDisk(i, o.w.damaged, func(j *journal.Journal) error {
 		for _, l := range o.order {
 			s, _ := j.State(l.publisher)
 			for _, sub := range o.w.subscribers {
 				r := o.readers[sub]
-				if left := r.left[l.publisher]; s.Have > 0 && s.Closed < left.to && taken+o.w.set.retain <= left.at {
+				if left := r.left[l.publisher]; s.Have > 0 && s.ClosedUpTo < left.to && taken+o.w.set.retain <= left.at {
 					o.w.say("%s has %s again, which %s has left out", i.name, l.id, sub.name)
 					r.revived[l.publisher] = left.to
 				}
@@ -173,8 +173,8 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
 		end := min(have[l.publisher], uint64(len(l.messages)))
 		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher], l.away, r.untold[l.publisher]) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
-			done := r.got[b] != nil && r.got[b].Discard != checker.Undiscarded
-			if !done && s.wants(m) && !m.refused && !r.Told(b) { // of a refused one nobody may have anything
+			done := r.got[b] != nil && r.got[b].State != checker.NotDiscarded
+			if !done && s.wants(m) && !m.refused && !r.HasGap(b) { // of a refused one nobody may have anything
 				return m
 			}
 			r.whole[l.publisher] = seq
@@ -199,7 +199,7 @@ func (o *oracle) trimmed(i *instance, before bookmark.Vector) {
 		if m == nil || m.Sequence <= before[l.publisher] {
 			continue
 		}
-		if age := o.w.now - time.Duration(m.Begun); age < i.keeps() {
+		if age := o.w.now - time.Duration(m.PublishedAt); age < i.keeps() {
 			o.violate("%s removes %s|%d, which is %v old", i.name, l.id, m.Sequence, age)
 		}
 	}
@@ -220,7 +220,7 @@ func (o *oracle) judge() {
 	h := checker.History{}
 	for _, l := range o.order {
 		for _, m := range l.messages {
-			h.Published = append(h.Published, &m.Published)
+			h.Published = append(h.Published, &m.Publication)
 		}
 	}
 	for _, i := range o.w.instances {
@@ -293,8 +293,8 @@ func (o *oracle) isForged(i *instance, publisher, sequence uint64) bool {
 	return forged
 }
 
-func stored(r *journal.Record) checker.Stored {
-	s := checker.Stored{
+func stored(r *journal.Record) checker.Record {
+	s := checker.Record{
 		Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
 		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic),
 	}

@@ -34,19 +34,19 @@ type instance struct {
 	mute  bool // it does not replicate to the other one of the pair
 	blank bool // it was wiped, and has not served since
 
-	j        *journal.Journal
-	links    *replica.Stepped
-	shared   *servercore.Instance // what its sessions share
-	id       uint64               // of this start
-	serving  bool
-	ahead    time.Duration // its wall clock is
-	failed   error         // its disk, or why it could not start
-	stepping bool          // an fsync is under way
-	stepEnds bool          // the end of an fsync of ours is told
-	pumping  bool          // a turn of links and sessions is planned
-	stepAt   time.Duration
-	ends     []*linkEnd
-	sessions []*session
+	j          *journal.Journal
+	links      *replica.SteppedLinks
+	shared     *servercore.Instance // what its sessions share
+	id         uint64               // of this start
+	serving    bool
+	ahead      time.Duration // its wall clock is
+	failed     error         // its disk, or why it could not start
+	stepping   bool          // an fsync is under way
+	syncEnding bool          // the end of an fsync of ours is told
+	pumping    bool          // a turn of links and sessions is planned
+	linkStepAt time.Duration
+	ends       []*linkEnd
+	sessions   []*session
 
 	linkName string // said on links
 	secret   []byte
@@ -90,8 +90,8 @@ func (i *instance) start() {
 	i.begin()
 	w.runs++
 	i.id = w.runs
-	i.stepEnds = false
-	i.serving, i.failed, i.stepping, i.pumping, i.stepAt = false, nil, false, false, 0
+	i.syncEnding = false
+	i.serving, i.failed, i.stepping, i.pumping, i.linkStepAt = false, nil, false, false, 0
 	i.ends, i.sessions = nil, nil
 	w.booted(&i.process)
 	if err := i.open(); err != nil {
@@ -124,8 +124,8 @@ func (i *instance) open() (err error) {
 				i.links.Appended(p, s)
 			}
 		},
-		OnDurable: func(moved []journal.Moved, idle bool) {
-			if !i.stepEnds { // the journal has synced by itself, to be sure of a state record
+		OnDurable: func(moved []journal.Advance, idle bool) {
+			if !i.syncEnding { // the journal has synced by itself, to be sure of a state record
 				for _, m := range moved {
 					i.disk.has[m.Publisher] = max(i.disk.has[m.Publisher], m.Sequence)
 				}
@@ -141,7 +141,7 @@ func (i *instance) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if i.links, err = replica.NewStepped(i.linkOptions()); err != nil {
+	if i.links, err = replica.NewSteppedLinks(i.linkOptions()); err != nil {
 		return err
 	}
 	i.shared.Ledger = i.links.Ledger()
@@ -159,22 +159,22 @@ func (i *instance) watermarksMoved(publishers []uint64) {
 func (i *instance) diverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
 		if i.w.apart(b.Publisher) {
-			i.w.counts.Apart++
+			i.w.counts.Diverged++
 			continue
 		}
 		i.w.oracle.violate("%s sets %d apart from %d on, and nobody has given one number two contents", i.name, b.Publisher, b.Sequence)
 	}
-	i.shared.Registry.Diverged(diverged)
+	i.shared.Registry.PublishersDiverged(diverged)
 }
 
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.linkName, Group: "group", Digest: "digest", Run: i.id,
-		Journal: i.j, Listener: new(net.TCPListener), Hold: 1 << 40,
+		Journal: i.j, Listener: new(net.TCPListener), HoldBytes: 1 << 40,
 		Secret:        i.secret,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
-		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged, OnClosed: i.shared.Registry.Closed,
+		OnReceived: i.shared.Registry.RecordsReceived, OnDiverged: i.diverged, OnClosed: i.shared.Registry.PublishersClosed,
 	}
 	switch { // those that feed it
 	case i.spare:
@@ -250,7 +250,7 @@ func (i *instance) sync() {
 	if i.stepping || i.failed != nil {
 		return
 	}
-	step, err := i.j.Begin()
+	step, err := i.j.BeginSync()
 	if step == nil || err != nil {
 		return
 	}
@@ -266,9 +266,9 @@ func (i *instance) sync() {
 			i.fail(i.failed)
 			return
 		}
-		i.stepEnds = true
+		i.syncEnding = true
 		step.End()
-		i.stepEnds = false
+		i.syncEnding = false
 		i.turn()
 	})
 }
@@ -286,7 +286,7 @@ func (i *instance) synced(sync func() error) bool {
 }
 
 // covers notes that all that a journal has is covered by an fsync.
-func (d *diskTruth) covers(states []journal.State) {
+func (d *diskTruth) covers(states []journal.PublisherState) {
 	for _, s := range states {
 		d.has[s.Publisher] = max(d.has[s.Publisher], s.Have)
 	}
@@ -296,7 +296,7 @@ func (d *diskTruth) covers(states []journal.State) {
 func (i *instance) step() {
 	damaged := i.j.Damage() != nil
 	next := i.links.Step()
-	if damaged && i.j.Damage() == nil && i.j.Durable() == i.j.End() {
+	if damaged && i.j.Damage() == nil && i.j.DurableEnd() == i.j.End() {
 		i.disk.covers(i.j.States()) // healing has synced
 	}
 	select {
@@ -305,7 +305,7 @@ func (i *instance) step() {
 	default:
 	}
 	if next >= 0 {
-		i.alarm(&i.stepAt, next, 's', func() { i.step(); i.wake() })
+		i.alarm(&i.linkStepAt, next, 's', func() { i.step(); i.wake() })
 	}
 }
 
@@ -320,14 +320,14 @@ func (i *instance) serve() {
 	}
 	i.w.say("%s serves, catching up %v", i.name, i.links.CatchingUp())
 	for _, s := range i.sessions {
-		s.goOn()
+		s.executeWaiting()
 	}
 }
 
 // heartbeat is how often a link and a session say that they live.
 const (
-	linkBeat   = 500 * time.Millisecond
-	clientBeat = time.Second
+	linkHeartbeat   = 500 * time.Millisecond
+	clientHeartbeat = time.Second
 )
 
 // beat keeps links and sessions alive and finds those that are not.
@@ -342,7 +342,7 @@ func (i *instance) beat() {
 		i.w.oracle.violate("%s does not replicate back, and says that it is %v", i.name, i.links.SyncStatus())
 	}
 	i.wake()
-	i.w.after(linkBeat, &i.process, 'b', i.beat)
+	i.w.after(linkHeartbeat, &i.process, 'b', i.beat)
 }
 
 // retain has retention remove what it may.
@@ -353,7 +353,7 @@ func (i *instance) retain() {
 			p.seen(i)
 		}
 		before, known := w.oracle.floors(i), w.oracle.known(i)
-		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held, Agree: i.links.Agree}); err != nil && i.failed == nil {
+		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), SegmentNeeded: i.links.MustKeep, AgreeToForget: i.links.AgreeToForget}); err != nil && i.failed == nil {
 			i.failed = err
 		}
 		w.oracle.trimmed(i, before)

@@ -13,7 +13,7 @@ import (
 type linkEnd struct {
 	i      *instance
 	s      *side
-	end    *replica.End
+	end    *replica.Endpoint
 	closed bool
 }
 
@@ -49,7 +49,7 @@ func (i *instance) attach(s *side, destination string) {
 	}
 	e.end = i.links.Connect(c, destination)
 	s.take = func(packet any) {
-		if err := e.end.Take(packet.([]byte)); err != nil {
+		if err := e.end.Receive(packet.([]byte)); err != nil {
 			e.close(err)
 		}
 		if s.other.p.strange && e.end.Peer() != "" {
@@ -66,7 +66,7 @@ func (e *linkEnd) turn() (busy bool) {
 	if e.closed {
 		return false
 	}
-	busy, err := e.end.Turn()
+	busy, err := e.end.SendPending()
 	if err != nil {
 		e.close(err)
 		return false
@@ -76,7 +76,7 @@ func (e *linkEnd) turn() (busy bool) {
 
 // beat finds out whether the peer lives.
 func (e *linkEnd) beat() {
-	if e.i.w.now-e.s.heard >= 4*linkBeat {
+	if e.i.w.now-e.s.heard >= 4*linkHeartbeat {
 		e.close(errLinkLost)
 	}
 }
@@ -108,7 +108,7 @@ func (c *linkConn) Write(b []byte) (int, error) {
 		}
 		frame := append([]byte(nil), c.part[:n]...)
 		c.e.s.send(frame)
-		if r := c.recorded; r != nil && len(r.frames) < recordedMost {
+		if r := c.recorded; r != nil && len(r.frames) < maxRecordedFrames {
 			r.frames = append(r.frames, frame)
 		}
 		c.part = c.part[:copy(c.part, c.part[n:])]

@@ -159,9 +159,9 @@ func (s *side) reset() {
 	w.after(w.latency(), s.p, 'x', func() { s.end(errReset) })
 }
 
-// breakOff ends a connection from outside: what is on its way is gone, and both
+// reset ends a connection from outside: what is on its way is gone, and both
 // sides hear of it.
-func (c *conn) breakOff() {
+func (c *conn) reset() {
 	c.broken = true
 	for _, s := range c.sides {
 		s.way = nil

@@ -51,7 +51,7 @@ type life struct {
 // publisher lost it before it was safe with what G1 does not cover, as with the
 // process of a memory store.
 type message struct {
-	checker.Published
+	checker.Publication
 	refused bool // the application was told that a server refused it
 }
 
@@ -84,9 +84,9 @@ func (o *oracle) accepted(p *publisher, id string, seq uint64, topic string, bod
 		o.violate("%s: message %d of %s follows %d", p.name, seq, id, len(l.messages))
 		return
 	}
-	m := &message{Published: checker.Published{
+	m := &message{Publication: checker.Publication{
 		App: p.name, N: int(body), Topic: topic, Kind: kindOf(topic), Body: text(body),
-		Publisher: l.publisher, Sequence: seq, Fate: checker.Taken, Begun: int64(o.w.now),
+		Publisher: l.publisher, Sequence: seq, Fate: checker.Accepted, PublishedAt: int64(o.w.now),
 	}}
 	l.messages = append(l.messages, m)
 	if p.always {
@@ -100,7 +100,7 @@ func kindOf(topic string) journal.Kind {
 	switch topic {
 	case topicRefused:
 		return journal.Tombstone
-	case topicNothing:
+	case topicDevnull:
 		return journal.Empty
 	}
 	return journal.Message
@@ -208,7 +208,7 @@ func (o *oracle) bodies(p *publisher, l *life) []uint64 {
 
 func (o *oracle) checkKept(p *publisher, l *life, bodies []uint64) {
 	for _, m := range l.messages {
-		if m.Fate != checker.Taken || m.Sequence <= l.safe {
+		if m.Fate != checker.Accepted || m.Sequence <= l.safe {
 			continue
 		}
 		if int(m.Sequence) >= len(bodies) || bodies[m.Sequence] == 0 {
@@ -278,7 +278,7 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
 	// While an instance has more of a life than its store has given out, what it
 	// can't compare any more is not known to be the store's (R1).
-	unknown := r.Reason == wire.ReasonUnknown && (p.rolled || r.Sequence <= o.life(p, r.Life).unheardOf() || o.ahead(p, r.Life))
+	unknown := r.Reason == wire.ReasonOutcomeUnknown && (p.rolled || r.Sequence <= o.life(p, r.Life).unknownThrough() || o.ahead(p, r.Life))
 	switch {
 	case m == nil:
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
@@ -289,10 +289,10 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	}
 }
 
-// unheardOf returns up to where a life may be told that the outcome is unknown. The
+// unknownThrough returns up to where a life may be told that the outcome is unknown. The
 // group does not tell a life that it has forgotten from one that the images did not
 // know, and a store that was not closed does not know what was sent of it (R10).
-func (l *life) unheardOf() uint64 {
+func (l *life) unknownThrough() uint64 {
 	if l.away == 0 && l.erased == 0 {
 		return 0
 	}
@@ -339,7 +339,7 @@ func (o *oracle) forgotten(l *life) bool {
 }
 
 // state is how an instance stands with a life; zero: it doesn't know it, or is down.
-func (i *instance) state(l *life) (s journal.State) {
+func (i *instance) state(l *life) (s journal.PublisherState) {
 	if i.j != nil {
 		s, _ = i.j.State(l.publisher)
 	}
@@ -367,7 +367,7 @@ func (l *life) forgettable(w *world, have uint64) bool {
 		return false
 	}
 	for _, m := range l.messages[l.safe:] {
-		if m.Fate == checker.Taken {
+		if m.Fate == checker.Accepted {
 			return false
 		}
 	}
@@ -387,11 +387,11 @@ func (o *oracle) onDisk(i *instance) bookmark.Vector {
 
 // read calls f with what would be left of a journal if the power went now.
 func (o *oracle) read(i *instance, f func(*journal.Journal) error) {
-	o.readAside(i, i.j != nil && i.j.Damage() != nil, f)
+	o.readDamagedDisk(i, i.j != nil && i.j.Damage() != nil, f)
 }
 
-// readAside is read of a journal that may be damaged.
-func (o *oracle) readAside(i *instance, damaged bool, f func(*journal.Journal) error) {
+// readDamagedDisk is read of a journal that may be damaged.
+func (o *oracle) readDamagedDisk(i *instance, damaged bool, f func(*journal.Journal) error) {
 	j, err := journal.Open(journal.Options{
 		FS: i.fs.Image(memfs.Durable), Dir: dataDir, SegmentBytes: o.w.set.segment,
 		Stepped: true, Now: o.w.clock, SetAside: damaged,

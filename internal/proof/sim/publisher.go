@@ -20,7 +20,7 @@ const (
 	topicA       = "a"
 	topicB       = "b"
 	topicRefused = "refused"       // by every instance alike
-	topicNothing = "/AMPS/devnull" // taken, and nothing to keep
+	topicDevnull = "/AMPS/devnull" // taken, and nothing to keep
 )
 
 const (
@@ -100,7 +100,7 @@ func (p *publisher) publish() {
 	case n < 33:
 		topic = topicRefused
 	case n < 34:
-		topic = topicNothing
+		topic = topicDevnull
 	}
 	w.bodies++
 	body := w.bodies
@@ -147,16 +147,16 @@ func (p *publisher) rejected(r clientcore.Rejection) {
 }
 
 func (p *publisher) told(r clientcore.Rejection) {
-	e := p.core.Told(&r)
+	e := p.core.RejectionReported(&r)
 	p.acked(&e)
 }
 
 // A publisher has no subscriptions.
-func (p *publisher) leadsTo(*clientcore.Server) bool { return true }
-func (p *publisher) attach()                         {}
-func (p *publisher) lost()                           {}
-func (p *publisher) take(*wire.Message)              {}
-func (p *publisher) handle()                         {}
+func (p *publisher) acceptsServer(*clientcore.Server) bool { return true }
+func (p *publisher) attach()                               {}
+func (p *publisher) lost()                                 {}
+func (p *publisher) take(*wire.Message)                    {}
+func (p *publisher) handle()                               {}
 
 // seen has retention remember the lives that a store keeps. In a run of
 // seconds retain is seconds, too; that a store keeps a life for longer is
@@ -167,12 +167,12 @@ func (p *publisher) seen(i *instance) {
 	}
 	if !p.alive {
 		for _, l := range p.w.oracle.of(p) {
-			i.j.Seen(l.publisher)
+			i.j.Touch(l.publisher)
 		}
 		return
 	}
 	for _, l := range p.store.Lives() {
-		i.j.Seen(publisherOf(l.ID))
+		i.j.Touch(publisherOf(l.ID))
 	}
 }
 
@@ -190,4 +190,4 @@ func (p *publisher) kill(mode memfs.Mode, power bool) {
 }
 
 // publisherOf is the id of a life as servers know it.
-func publisherOf(life string) uint64 { return bookmark.OfLife(life).ID }
+func publisherOf(life string) uint64 { return bookmark.IdentityOfLife(life).ID }

@@ -11,28 +11,28 @@ import (
 // Times of a search, as the client has them.
 const (
 	searchPause   = time.Second
-	searchSilence = 10 * time.Second // after which a side session is left
+	searchTimeout = 10 * time.Second // after which a side session is left
 )
 
 // A search is the side sessions of a subscriber whose server has removed messages.
 type search struct {
-	known clientcore.Known
+	known clientcore.ServerReports
 	next  int // instance to visit
 
 	side  *side // nil: none
 	in    frames
-	on    *clientcore.Side
+	on    *clientcore.SideSession
 	at    clientcore.Server
 	asked bool // the subscribe was sent
 }
 
-// goOn begins a search, or subscribes again.
-func (s *subscriber) goOn() {
+// searchOrAttach begins a search, or subscribes again.
+func (s *subscriber) searchOrAttach() {
 	if !s.sub.Searching() {
 		s.attach()
 		return
 	}
-	s.search = search{known: make(clientcore.Known)}
+	s.search = search{known: make(clientcore.ServerReports)}
 	s.w.counts.Searches++
 	s.tour()
 }
@@ -41,7 +41,7 @@ func (s *subscriber) goOn() {
 func (s *subscriber) tour() {
 	w, q := s.w, &s.search
 	servers := w.instances[:2]
-	e, over := s.sub.Found(s.sub.Received(), q.known, len(servers), w.clock())
+	e, over := s.sub.ConcludeSearch(s.sub.Received(), q.known, len(servers), w.clock())
 	if over {
 		q.known = nil
 		s.happen("", &e)
@@ -55,7 +55,7 @@ func (s *subscriber) tour() {
 	}
 	i := servers[q.next]
 	q.next++
-	if at, is := q.known[i.name]; is && !s.sub.Seeks(&at) {
+	if at, is := q.known[i.name]; is && !s.sub.SearchIncludes(&at) {
 		s.tour()
 		return
 	}
@@ -71,9 +71,9 @@ func (s *subscriber) visit(i *instance) {
 	}
 	ours := w.connect(&s.process, &i.process, i.accept)
 	q.side, q.in, q.asked = ours, frames{}, false
-	ours.take = func(packet any) { s.sideArrived(ours, i.name, packet.([]byte)) }
+	ours.take = func(packet any) { s.onSidePacket(ours, i.name, packet.([]byte)) }
 	ours.lost = func(error) { s.leaveSide(ours) }
-	q.on = clientcore.NewSide(i.name, "", "")
+	q.on = clientcore.NewSideSession(i.name, "", "")
 	logon := q.on.Credentials("", "")
 	ours.send(logon.AppendTo(nil))
 	s.watchSide(ours)
@@ -81,10 +81,10 @@ func (s *subscriber) visit(i *instance) {
 
 // watchSide leaves a side session on which nothing comes.
 func (s *subscriber) watchSide(on *side) {
-	s.w.after(searchSilence, &s.process, 'Q', func() {
+	s.w.after(searchTimeout, &s.process, 'Q', func() {
 		switch {
 		case s.search.side != on:
-		case s.w.now-on.heard >= searchSilence:
+		case s.w.now-on.heard >= searchTimeout:
 			s.leaveSide(on)
 		default:
 			s.watchSide(on)
@@ -92,12 +92,12 @@ func (s *subscriber) watchSide(on *side) {
 	})
 }
 
-func (s *subscriber) sideArrived(on *side, name string, packet []byte) {
+func (s *subscriber) onSidePacket(on *side, name string, packet []byte) {
 	s.search.in.each(packet, func(m *wire.Message) bool {
 		if s.search.side == on {
-			s.sideTakes(name, m)
+			s.onSideFrame(name, m)
 		}
-		if s.search.side == on && s.search.asked && s.sub.Served() {
+		if s.search.side == on && s.search.asked && s.sub.SideDone() {
 			s.leaveSide(on)
 		}
 		return s.search.side == on
@@ -105,20 +105,20 @@ func (s *subscriber) sideArrived(on *side, name string, packet []byte) {
 	s.handle()
 }
 
-func (s *subscriber) sideTakes(name string, m *wire.Message) {
+func (s *subscriber) onSideFrame(name string, m *wire.Message) {
 	q := &s.search
 	switch {
 	case q.asked && (m.Command == wire.Publish || len(m.SubID) > 0):
-		s.takeAt(&q.at, m)
+		s.onFrameFrom(&q.at, m)
 	case m.Command == wire.Ack && string(m.CommandID) == "0":
-		e, err := q.on.Take(m)
-		if err != nil || e.Kind != clientcore.Accepted {
+		e, err := q.on.HandleAck(m)
+		if err != nil || e.Kind != clientcore.EventAccepted {
 			s.leaveSide(q.side)
 			return
 		}
 		q.at = q.on.Server()
 		q.known[name] = q.at
-		if !s.sub.Asks(&q.at, s.w.clock()) {
+		if !s.sub.ShouldAsk(&q.at, s.w.clock()) {
 			s.leaveSide(q.side)
 			return
 		}
@@ -138,7 +138,7 @@ func (s *subscriber) leaveSide(on *side) {
 	on.close()
 	q.side = nil
 	if q.asked {
-		s.sub.Left(s.w.clock())
+		s.sub.SideEnded(s.w.clock())
 	}
 	s.tour()
 }

@@ -43,7 +43,7 @@ func (i *instance) accept(s *side) {
 	}
 	s.heard, c.in.broken = i.w.now, c.end
 	s.take = func(packet any) { c.received(packet.([]byte)) }
-	s.lost = func(cause error) { c.core.Cut(cause.Error()) }
+	s.lost = func(cause error) { c.core.Abort(cause.Error()) }
 	i.sessions = append(i.sessions, c)
 }
 
@@ -62,7 +62,7 @@ func (s *session) received(packet []byte) {
 		} else {
 			s.end(s.core.Execute(m, 0))
 		}
-		return s.goesOn()
+		return s.canExecute()
 	})
 	if len(batch)+len(rest) > 0 {
 		s.early = append(s.early, append(batch, rest...))
@@ -71,13 +71,15 @@ func (s *session) received(packet []byte) {
 	s.decide()
 }
 
-// goesOn reports whether the session executes the next command now.
-func (s *session) goesOn() bool { return s.core.State() == servercore.StateOpen && !s.core.Deciding() }
+// canExecute reports whether the session executes the next command now.
+func (s *session) canExecute() bool {
+	return s.core.State() == servercore.StateOpen && !s.core.Deciding()
+}
 
 // batch executes the publishes of a batch, and returns a batch of those that it keeps.
 func (s *session) batch(m *wire.Message) (kept []byte) {
 	b := s.core.Batch(m)
-	for s.goesOn() {
+	for s.canExecute() {
 		s.end(b.TakeRun())
 		p, size, err := b.Next()
 		if p == nil || err != nil {
@@ -120,11 +122,11 @@ func (s *session) decide() {
 		safe, _ := s.i.links.Watermarks(i.Publisher)
 		w.oracle.acked(s.i, i.Publisher, safe)
 	}
-	s.goOn()
+	s.executeWaiting()
 }
 
-// goOn executes the frames that were kept.
-func (s *session) goOn() {
+// searchOrAttach executes the frames that were kept.
+func (s *session) executeWaiting() {
 	early := s.early
 	s.early = nil
 	for _, packet := range early {
@@ -152,8 +154,8 @@ func (s *session) AcksDue() {
 	}
 }
 
-// Changed implements servercore.Driver.
-func (s *session) Changed(servercore.State) {}
+// StateChanged implements servercore.Driver.
+func (s *session) StateChanged(servercore.State) {}
 
 // AskPeers implements servercore.Driver.
 func (s *session) AskPeers() {
@@ -162,12 +164,12 @@ func (s *session) AskPeers() {
 
 func (s *session) ask() {
 	s.poll, s.heard, s.until = s.i.links.Ask(s.core.Notice()), false, s.i.w.now+servercore.NoticeTimeout
-	s.i.w.after(servercore.NoticeTimeout, &s.i.process, 'q', s.lookForAnswers)
-	s.lookForAnswers()
+	s.i.w.after(servercore.NoticeTimeout, &s.i.process, 'q', s.checkAnswers)
+	s.checkAnswers()
 }
 
-// lookForAnswers looks whether the peers have answered, or too long have not.
-func (s *session) lookForAnswers() {
+// checkAnswers looks whether the peers have answered, or too long have not.
+func (s *session) checkAnswers() {
 	if s.poll == nil {
 		return
 	}
@@ -176,19 +178,19 @@ func (s *session) lookForAnswers() {
 	if !done {
 		if enough && !s.heard {
 			s.heard = true
-			s.core.Answered(answers)
+			s.core.AddAnswers(answers)
 		}
 		return
 	}
 	s.poll = nil
-	if !s.core.Answered(answers) {
+	if !s.core.AddAnswers(answers) {
 		w.after(servercore.NoticePause, &s.i.process, 'Q', s.ask)
 	}
 }
 
 // turn writes what there is to write and reports whether there is more.
 func (s *session) turn() (busy bool) {
-	s.lookForAnswers()
+	s.checkAnswers()
 	s.decide()
 	if s.closed || !s.due {
 		return false

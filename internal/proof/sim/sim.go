@@ -24,10 +24,10 @@ type Counts struct {
 	Skipped   uint64 // gaps that subscribers were told of
 	Searches  uint64 // for what their server has removed
 	Overruns  uint64
-	Closed    uint64 // publishers that places of subscribers left out again
+	LeftOut   uint64 // publishers that places of subscribers left out again
 	Revived   uint64 // gaps told and messages handed over again, of such that images have brought back
 	RollBacks uint64
-	Apart     uint64 // publishers set apart, once for each instance
+	Diverged  uint64 // publishers set apart, once for each instance
 	Restored  uint64 // times that old images were put back
 	Lost      uint64 // messages that were acknowledged and on no disk then
 }
@@ -41,10 +41,10 @@ func (c *Counts) Add(o Counts) {
 	c.Skipped += o.Skipped
 	c.Searches += o.Searches
 	c.Overruns += o.Overruns
-	c.Closed += o.Closed
+	c.LeftOut += o.LeftOut
 	c.Revived += o.Revived
 	c.RollBacks += o.RollBacks
-	c.Apart += o.Apart
+	c.Diverged += o.Diverged
 	c.Restored += o.Restored
 	c.Lost += o.Lost
 	if c.Faults == nil {
@@ -63,8 +63,8 @@ func (c *Counts) FaultsTotal() (n uint64) {
 	return n
 }
 
-// KindNames are the kinds of faults, in the order of Counts.Faults.
-func KindNames() []string {
+// FaultNames are the kinds of faults, in the order of Counts.Faults.
+func FaultNames() []string {
 	names := make([]string, len(kinds))
 	for n, k := range kinds {
 		names[n] = k.name
@@ -186,7 +186,7 @@ func Run(o Options) (r Result) {
 	if o.Seed%3 == 0 {
 		w.forge(w.set.length)
 	}
-	w.strikeUntil(w.set.length)
+	w.injectFaults(w.set.length)
 	w.runUntil(w.set.length)
 	w.rest()
 	for _, i := range w.instances {
@@ -197,8 +197,8 @@ func Run(o Options) (r Result) {
 	return r
 }
 
-// restBound is how long everything may take to come to rest.
-const restBound = 3 * time.Minute
+// restTimeout is how long everything may take to come to rest.
+const restTimeout = 3 * time.Minute
 
 // rest ends all faults and waits until everything is safe and handed over.
 func (w *world) rest() {
@@ -214,13 +214,13 @@ func (w *world) rest() {
 	for _, s := range w.subscribers {
 		s.shuffle = false
 	}
-	for end := w.now + restBound; ; {
+	for end := w.now + restTimeout; ; {
 		why := w.restless()
 		if why == "" {
 			return
 		}
 		if w.now >= end {
-			w.oracle.violate("not at rest after %v: %s", restBound, why)
+			w.oracle.violate("not at rest after %v: %s", restTimeout, why)
 			return
 		}
 		w.runUntil(w.now + 100*time.Millisecond)

@@ -36,7 +36,7 @@ func stranger(secret []byte, names ...string) func(*world) bool {
 
 // forge has a stranger's journal say that a life has gone far.
 func (i *instance) forge(l *life) {
-	who := bookmark.OfLife(l.id)
+	who := bookmark.IdentityOfLife(l.id)
 	far := uint64(len(l.messages)) + 1<<20
 	for _, r := range []journal.Record{
 		{Kind: journal.Gone, Publisher: who.ID, Check: who.Check, Sequence: far},
@@ -47,8 +47,8 @@ func (i *instance) forge(l *life) {
 	}
 }
 
-// recordedMost is how many frames of the beginning of a link are recorded.
-const recordedMost = 12
+// maxRecordedFrames is how many frames of the beginning of a link are recorded.
+const maxRecordedFrames = 12
 
 // A recording is what an instance has sent on a link that it dialled.
 type recording struct {
@@ -90,11 +90,11 @@ func (i *instance) record(s *side) *recording {
 		}
 		r := &recording{to: to}
 		w.recordings = append(w.recordings, r)
-		w.recordings = w.recordings[max(0, len(w.recordings)-recordingsMost):]
+		w.recordings = w.recordings[max(0, len(w.recordings)-maxRecordings):]
 		return r
 	}
 	return nil
 }
 
-// recordingsMost is how many links are recorded.
-const recordingsMost = 8
+// maxRecordings is how many links are recorded.
+const maxRecordings = 8

@@ -60,8 +60,8 @@ func (s *subscriber) begin() {
 
 func (s *subscriber) open() {
 	s.sub = &clientcore.Subscription{Request: clientcore.Request{
-		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, Gaps: true, Durable: s.durable,
-		Recovery: recoveryTimeout,
+		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, AcceptGaps: true, FullyDurable: s.durable,
+		RecoveryTimeout: recoveryTimeout,
 	}}
 	s.search = search{}
 	s.stored(s.sub.Open(s.marks))
@@ -73,10 +73,10 @@ func (s *subscriber) commit() {
 	s.w.after(between(s.w.load, 20*time.Millisecond, 200*time.Millisecond), &s.process, 'k', s.commit)
 }
 
-func (s *subscriber) take(m *wire.Message) { s.takeAt(&s.at, m) }
+func (s *subscriber) take(m *wire.Message) { s.onFrameFrom(&s.at, m) }
 
-// takeAt takes in a frame of the subscription from a server.
-func (s *subscriber) takeAt(at *clientcore.Server, m *wire.Message) {
+// onFrameFrom takes in a frame of the subscription from a server.
+func (s *subscriber) onFrameFrom(at *clientcore.Server, m *wire.Message) {
 	var e clientcore.Effect
 	var err error
 	id := string(m.SubID)
@@ -86,11 +86,11 @@ func (s *subscriber) takeAt(at *clientcore.Server, m *wire.Message) {
 	case m.Command != wire.Ack:
 	case m.Acks == wire.AckProcessed:
 		s.w.oracle.unnamed(s)
-		e, err = s.sub.Answer(at, id, m, s.sub.Received())
+		e, err = s.sub.HandleAnswer(at, id, m, s.sub.Received())
 	case m.Acks == wire.AckCompleted:
-		s.sub.Completed(id)
+		s.sub.HandleCompleted(id)
 	default:
-		e, err = s.sub.Mark(at, id, m)
+		e, err = s.sub.HandleMark(at, id, m)
 	}
 	if err != nil {
 		s.ended(err)
@@ -99,10 +99,10 @@ func (s *subscriber) takeAt(at *clientcore.Server, m *wire.Message) {
 	s.happen(id, &e)
 }
 
-// leadsTo passes over servers without a synchronous peer, as choosers do: messages
+// acceptsServer passes over servers without a synchronous peer, as choosers do: messages
 // that are published there come nowhere else.
-func (s *subscriber) leadsTo(to *clientcore.Server) bool {
-	return !to.Sync.Unpaired() && s.sub.LeadsTo(to)
+func (s *subscriber) acceptsServer(to *clientcore.Server) bool {
+	return !to.Sync.Unpaired() && s.sub.CanMoveTo(to)
 }
 
 // A subscriber publishes nothing.
@@ -112,22 +112,22 @@ func (s *subscriber) meet(*wire.Message)            {}
 
 // attach subscribes, under a new id, if the subscription waits for that.
 func (s *subscriber) attach() {
-	if !s.sub.Waits() || s.sender == nil {
+	if !s.sub.Detached() || s.sender == nil {
 		return
 	}
 	s.ids++
 	cmd, err := s.sub.Attach(&s.at, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
 	s.w.oracle.check(err, s.name, "resume")
-	s.core.Await(cmd.SubID)
+	s.core.AwaitAnswer(cmd.SubID)
 	s.send(cmd.AppendTo)
 }
 
 // happen applies an effect.
 func (s *subscriber) happen(id string, e *clientcore.Effect) {
-	if e.Answered || e.Away {
+	if e.Answered || e.OffWire {
 		s.core.Answered(id)
 	}
-	if e.Away {
+	if e.OffWire {
 		s.unsubscribe(id)
 	}
 	if e.Base != nil {
@@ -137,8 +137,8 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
 	}
-	if e.Closed == nil {
-		s.stored(s.sub.Keep(e))
+	if e.ClosedPublishers == nil {
+		s.stored(s.sub.Apply(e))
 	} else {
 		s.forget(e)
 	}
@@ -149,8 +149,8 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 	if e.End != nil {
 		s.w.oracle.violate("%s: its subscription ends: %v", s.name, e.End)
 	}
-	if e.Away {
-		s.goOn()
+	if e.OffWire {
+		s.searchOrAttach()
 	}
 	s.look()
 }
@@ -164,15 +164,15 @@ func (s *subscriber) message(id string, m *wire.Message) {
 	b, err := bookmark.Parse(m.Bookmark)
 	s.w.oracle.check(err, s.name, "message")
 	searching := s.sub.Searching()
-	v := s.sub.Arrives(id, b, len(s.queue) < s.most)
-	if v == clientcore.Pause {
+	v := s.sub.Admit(id, b, len(s.queue) < s.most)
+	if v == clientcore.VerdictPause {
 		s.w.counts.Overruns++
 		if !searching {
 			s.core.Answered(id)
 			s.unsubscribe(id)
 		}
 	}
-	if s.sub.Receive(v, b) && s.sub.Queues() {
+	if s.sub.Receive(v, b) && s.sub.MayQueue() {
 		s.w.oracle.came(s, b, binary.LittleEndian.Uint64(m.Body))
 		s.queue = append(s.queue, b)
 	}
@@ -192,7 +192,7 @@ func (s *subscriber) handle() {
 			s.handle()
 		})
 	}
-	if len(s.queue) == 0 && s.sub.Emptied() {
+	if len(s.queue) == 0 && s.sub.QueueEmptied() {
 		s.attach() // after an overrun
 	}
 }
@@ -206,13 +206,13 @@ func (s *subscriber) handleOne() {
 		return
 	}
 	s.held = append(s.held, b)
-	for len(s.held) > s.w.load.IntN(heldMost) {
+	for len(s.held) > s.w.load.IntN(maxUndiscarded) {
 		s.release()
 	}
 }
 
-// heldMost is how many messages are handled and not yet discarded, at most.
-const heldMost = 12
+// maxUndiscarded is how many messages are handled and not yet discarded, at most.
+const maxUndiscarded = 12
 
 // release discards one of those that are held back, any.
 func (s *subscriber) release() {
@@ -229,14 +229,14 @@ func (s *subscriber) discard(b bookmark.Bookmark) {
 
 func (s *subscriber) lost() {
 	if !s.sub.Searching() { // in side sessions it is on no connection of the client
-		s.sub.Lost()
+		s.sub.ConnectionLost()
 	}
 }
 
 // forget has the place leave out publishers of which nothing comes any more.
 func (s *subscriber) forget(e *clientcore.Effect) {
 	before, _ := s.sub.Place().Received()
-	s.stored(s.sub.Keep(e))
+	s.stored(s.sub.Apply(e))
 	after, _ := s.sub.Place().Received()
 	for _, publisher := range slices.Sorted(maps.Keys(before)) {
 		if after[publisher] == 0 {

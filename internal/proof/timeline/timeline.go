@@ -48,8 +48,8 @@ func (t *Timeline) Progress(done, all int, note string) {
 	fmt.Print(t.bar)
 }
 
-// End takes the bar off the screen.
-func (t *Timeline) End() {
+// ClearBar takes the bar off the screen.
+func (t *Timeline) ClearBar() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()

@@ -43,7 +43,7 @@ func (a *application) start(d death) error {
 	a.mu.Lock()
 	a.at, a.done = "", false
 	a.mu.Unlock()
-	args := []string{asApp}
+	args := []string{applicationArgument}
 	if d.step != "" && d.step != outside {
 		args = append(args, "-die", d.String())
 	}
@@ -72,7 +72,7 @@ func (a *application) heed(line string) {
 	case "full":
 		a.full++
 	case "dies":
-		a.Expect()
+		a.ExpectEnd()
 	default:
 		a.trouble = append(a.trouble, line)
 	}
@@ -95,7 +95,7 @@ func (a *application) died(s step) (at string, f fate) {
 	switch f {
 	case comesAgain:
 		due[0]++
-	case mayCome:
+	case mayComeAgain:
 		due[1]++
 	}
 	a.due[a.at] = due

@@ -53,7 +53,7 @@ func (r *trialRun) begin(ctx context.Context, dir string, command []string) (err
 	if err != nil {
 		return err
 	}
-	r.Printf("a serves at %s, b at %s, in sync; %d shops are connected", r.pair[0].Clients, r.pair[1].Clients, len(r.shops))
+	r.Printf("a serves at %s, b at %s, in sync; %d shops are connected", r.pair[0].ClientAddress, r.pair[1].ClientAddress, len(r.shops))
 	return nil
 }
 
@@ -65,19 +65,19 @@ func (r *trialRun) execute(ctx context.Context, seed uint64, episodes []episode)
 	for i, p := range r.shops {
 		wg.Go(func() { errs[i] = publishOrders(publishing, p, rand.New(rand.NewPCG(seed, uint64(i)+1))) })
 	}
-	errs[len(r.shops)] = r.playAll(ctx, episodes)
+	errs[len(r.shops)] = r.runEpisodes(ctx, episodes)
 	stop()
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (r *trialRun) playAll(ctx context.Context, episodes []episode) error {
+func (r *trialRun) runEpisodes(ctx context.Context, episodes []episode) error {
 	for i, e := range episodes {
 		if err := r.play(ctx, e); err != nil {
 			return fmt.Errorf("life %d, death at %s: %w", i+1, e.step, err)
 		}
 	}
-	return r.awaitRevived()
+	return r.awaitRestarts()
 }
 
 // publishOrders publishes orders until ctx ends.
@@ -109,7 +109,7 @@ func (r *trialRun) play(ctx context.Context, e episode) error {
 	struck := ""
 	if e.strike.running {
 		var err error
-		if struck, err = r.strikeLater(ctx, e.strike); err != nil {
+		if struck, err = r.causeOutage(ctx, e.strike); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (r *trialRun) play(ctx context.Context, e episode) error {
 	r.deaths++
 	if !e.strike.running {
 		var err error
-		if struck, err = r.strikeLater(ctx, e.strike); err != nil {
+		if struck, err = r.causeOutage(ctx, e.strike); err != nil {
 			return err
 		}
 	}
@@ -165,12 +165,12 @@ func (r *trialRun) awaitDeath(ctx context.Context, e episode) error {
 	}
 }
 
-// strikeLater kills instances after a while, has them come back, and returns their names.
-func (r *trialRun) strikeLater(ctx context.Context, s strike) (string, error) {
+// causeOutage kills instances after a while, has them come back, and returns their names.
+func (r *trialRun) causeOutage(ctx context.Context, s strike) (string, error) {
 	if len(s.victims) == 0 {
 		return "", nil
 	}
-	if err := r.awaitRevived(); err != nil {
+	if err := r.awaitRestarts(); err != nil {
 		return "", err
 	}
 	if err := r.pair.AwaitSync(ctx); err != nil {
@@ -195,8 +195,8 @@ func (r *trialRun) strikeLater(ctx context.Context, s strike) (string, error) {
 	return strings.Join(names, " and "), nil
 }
 
-// awaitRevived waits for the instances that are on their way back.
-func (r *trialRun) awaitRevived() error {
+// awaitRestarts waits for the instances that are on their way back.
+func (r *trialRun) awaitRestarts() error {
 	for _, revived := range r.revived {
 		if err := <-revived; err != nil {
 			return err

@@ -21,9 +21,9 @@ type strike struct {
 	downtime time.Duration
 }
 
-// fromOutside is how often in a round the application is killed at any instant,
+// outsideKillsPerRound is how often in a round the application is killed at any instant,
 // lives how often it dies in all.
-const fromOutside, lives = 5, 18
+const outsideKillsPerRound, lives = 5, 18
 
 // schedule draws the episodes of a run: in each round one death at every step
 // and some from outside, in any order, and the given number of strikes among them.
@@ -33,7 +33,7 @@ func schedule(rnd *rand.Rand, rounds, strikes int) []episode {
 		for _, s := range steps {
 			all = append(all, episode{death: drawDeath(rnd, s)})
 		}
-		for range fromOutside {
+		for range outsideKillsPerRound {
 			all = append(all, episode{death: death{step: outside}, life: 100*time.Millisecond + drawTime(rnd, 500*time.Millisecond)})
 		}
 	}
@@ -41,7 +41,7 @@ func schedule(rnd *rand.Rand, rounds, strikes int) []episode {
 	targets := [][]int{{0}, {1}, {0, 1}}
 	for n := range strikes {
 		at := n * len(all) / strikes
-		all[min(at, len(all)-1)].strike = drawStrike(rnd, targets[n%len(targets)])
+		all[min(at, len(all)-1)].strike = drawOutage(rnd, targets[n%len(targets)])
 	}
 	return all
 }
@@ -60,7 +60,7 @@ func drawDeath(rnd *rand.Rand, s step) death {
 	return d
 }
 
-func drawStrike(rnd *rand.Rand, victims []int) strike {
+func drawOutage(rnd *rand.Rand, victims []int) strike {
 	return strike{
 		victims: victims, running: rnd.IntN(2) == 0,
 		wait: drawTime(rnd, 300*time.Millisecond), downtime: 100*time.Millisecond + drawTime(rnd, time.Second),

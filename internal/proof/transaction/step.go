@@ -43,16 +43,16 @@ func (s step) again() fate {
 	case committed, woken, told, settled:
 		return isDone
 	}
-	return mayCome
+	return mayComeAgain
 }
 
 // A fate is what becomes of the order that was at hand when the application died.
 type fate int
 
 const (
-	mayCome    fate = iota
-	comesAgain      // its transaction was not committed
-	isDone          // it was
+	mayComeAgain fate = iota
+	comesAgain        // its transaction was not committed
+	isDone            // it was
 )
 
 // A death says when the application dies by itself; the zero death: never.

@@ -49,14 +49,14 @@ type Account struct {
 	Total  int `json:"total"`
 }
 
-// asApp is the first argument of the process that is the application; its
+// applicationArgument is the first argument of the process that is the application; its
 // death, the database and the servers follow.
-const asApp = "application"
+const applicationArgument = "application"
 
-// Child has this process be the application, if the arguments say so, and does
+// RunChild has this process be the application, if the arguments say so, and does
 // not return then. The application ends in order when its standard input does.
-func (a App) Child(args []string) {
-	if len(args) == 0 || args[0] != asApp {
+func (a App) RunChild(args []string) {
+	if len(args) == 0 || args[0] != applicationArgument {
 		return
 	}
 	if err := a.serve(args[1:]); err != nil {
@@ -67,7 +67,7 @@ func (a App) Child(args []string) {
 }
 
 func (a App) serve(args []string) error {
-	flags := flag.NewFlagSet(asApp, flag.ContinueOnError)
+	flags := flag.NewFlagSet(applicationArgument, flag.ContinueOnError)
 	text := flags.String("die", "", "step:passage:percent at which the process kills itself")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -89,7 +89,7 @@ type options struct {
 
 // Main is the command; it returns the exit code.
 func Main(args []string, a App) int {
-	a.Child(args)
+	a.RunChild(args)
 	var o options
 	flags := flag.NewFlagSet("transaction", flag.ExitOnError)
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the application dies at each of its steps")
@@ -167,10 +167,10 @@ func (a App) play(ctx context.Context, dir string, command []string, seed uint64
 	if err != nil {
 		return false, err
 	}
-	rep.wantedDeaths = len(episodes)
+	rep.plannedDeaths = len(episodes)
 	for _, e := range episodes {
 		if len(e.strike.victims) > 0 {
-			rep.wantedStrikes++
+			rep.plannedOutages++
 		}
 	}
 	return rep.print(w), nil

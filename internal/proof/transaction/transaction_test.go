@@ -24,7 +24,7 @@ func wellReport() report {
 		accounts:  map[string]Account{"x": {2, 12}},
 		numbered:  2,
 		app:       &application{handed: map[string]int{"north-1": 2, "south-1": 1}, due: map[string][2]int{"north-1": {1, 0}}},
-		deaths:    1, wantedDeaths: 1,
+		deaths:    1, plannedDeaths: 1,
 	}
 }
 
@@ -60,7 +60,7 @@ func TestReport(t *testing.T) {
 		}, true},
 		{"the application had trouble", func(r *report) { r.app.trouble = []string{"rejected"} }, false},
 		{"nobody died", func(r *report) { r.deaths = 0 }, false},
-		{"an instance was not killed", func(r *report) { r.wantedStrikes = 1 }, false},
+		{"an instance was not killed", func(r *report) { r.plannedOutages = 1 }, false},
 		{"nothing was published", func(r *report) { *r = report{app: new(application)} }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestSchedule(t *testing.T) {
 				t.Fatalf("death %q is read as %v, %v", e.death, again, err)
 			}
 		}
-		if len(all) != rounds*lives || deaths[outside] != rounds*fromOutside || strikes != 6 {
+		if len(all) != rounds*lives || deaths[outside] != rounds*outsideKillsPerRound || strikes != 6 {
 			t.Fatalf("seed %d: %d lives, %v, %d strikes", seed, len(all), deaths, strikes)
 		}
 		for _, s := range steps {

@@ -62,14 +62,14 @@ func (t *Trial) GaveUp(err error) bool {
 	return true
 }
 
-// Trouble says what must not happen.
-func (t *Trial) Trouble(err error) { fmt.Println("trouble", err) }
+// Unexpected says what must not happen.
+func (t *Trial) Unexpected(err error) { fmt.Println("trouble", err) }
 
 // Outbox returns a publish store that is used under the trial.
-func (t *Trial) Outbox(s *pubstore.Bolt) *TriedOutbox { return &TriedOutbox{s, t} }
+func (t *Trial) Outbox(s *pubstore.Bolt) *TrialOutbox { return &TrialOutbox{s, t} }
 
-// Marks returns a bookmark store that is used under the trial.
-func (t *Trial) Marks(s *bookmarkstore.Bolt) *TriedMarks { return &TriedMarks{s, t} }
+// Bookmarks returns a bookmark store that is used under the trial.
+func (t *Trial) Bookmarks(s *bookmarkstore.Bolt) *TrialBookmarks { return &TrialBookmarks{s, t} }
 
 // pass has the process die here if it is to.
 func (t *Trial) pass(s step) {
@@ -123,14 +123,14 @@ func (t *Trial) giveUp() error {
 	return nil
 }
 
-// A TriedOutbox is the publish store as the application uses it.
-type TriedOutbox struct {
+// A TrialOutbox is the publish store as the application uses it.
+type TrialOutbox struct {
 	*pubstore.Bolt
 	trial *Trial
 }
 
 // AppendTx implements the publish store.
-func (o *TriedOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error) {
+func (o *TrialOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error) {
 	o.trial.pass(booked)
 	tx.OnCommit(o.trial.endCommit) // ahead of the stores' own
 	sequence, err := o.Bolt.AppendTx(tx, topic, body)
@@ -142,14 +142,14 @@ func (o *TriedOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64,
 	return sequence, nil
 }
 
-// TriedMarks are the bookmark store as the application uses it.
-type TriedMarks struct {
+// TrialBookmarks are the bookmark store as the application uses it.
+type TrialBookmarks struct {
 	*bookmarkstore.Bolt
 	trial *Trial
 }
 
 // DiscardTx implements the bookmark store.
-func (m *TriedMarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.Mark) error {
+func (m *TrialBookmarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.MessageRef) error {
 	if err := m.Bolt.DiscardTx(tx, mark); err != nil {
 		return err
 	}

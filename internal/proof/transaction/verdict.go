@@ -18,7 +18,7 @@ type journal struct {
 }
 
 func readJournal(dir string) (j journal, err error) {
-	err = fleet.Dump(dir, func(topic string, body []byte) error {
+	err = fleet.EachMessage(dir, func(topic string, body []byte) error {
 		if topic == "orders" {
 			j.orders = append(j.orders, order{})
 			return json.Unmarshal(body, &j.orders[len(j.orders)-1])
@@ -37,8 +37,8 @@ type report struct {
 	numbered  uint64             // the last invoice, by the application's database
 	app       *application
 
-	deaths, strikes             int // that happened
-	wantedDeaths, wantedStrikes int
+	deaths, strikes               int // that happened
+	plannedDeaths, plannedOutages int
 }
 
 // ordersOf returns the ids of the orders in a journal, by shop.
@@ -144,22 +144,22 @@ func (r report) print(w io.Writer) bool {
 		row("orders on "+name, checker.Compare(r.published, orders[i]).Present, "in its journal, read after it stopped")
 		row("invoices on "+name, checker.Compare(numbersTo(n), invoices[i]).Present, "numbered 1 to "+strconv.Itoa(n)+", one for each order")
 	}
-	all := checker.Compare(r.published, orders...).Plus(checker.Compare(numbersTo(n), invoices...)).Plus(checker.Compare(r.published, taken...))
+	all := checker.Compare(r.published, orders...).Add(checker.Compare(numbersTo(n), invoices...)).Add(checker.Compare(r.published, taken...))
 	again, some, missed, repeated := r.app.handedOver()
 	row("last invoice", r.numbered, "by the application's database")
 	row("handed over again", again, fmt.Sprintf("after each of %d deaths before a commit, none of %d behind one, %d of %d at any instant",
-		r.app.deaths[comesAgain], r.app.deaths[isDone], some, r.app.deaths[mayCome]))
+		r.app.deaths[comesAgain], r.app.deaths[isDone], some, r.app.deaths[mayComeAgain]))
 	row("lost", all.Lost+missed, "orders, invoices, and orders that had to come again")
 	row("twice", all.Duplicated+repeated, "")
 	row("out of order", all.Disordered, "")
 	row("wrong accounts", wrong, "on an invoice or in the database, by the orders in the journals")
-	row("deaths", fmt.Sprintf("%d of %d", r.deaths, r.wantedDeaths), "of the application")
-	row("instances killed", fmt.Sprintf("%d of %d", r.strikes, r.wantedStrikes), "times, one or both")
+	row("deaths", fmt.Sprintf("%d of %d", r.deaths, r.plannedDeaths), "of the application")
+	row("instances killed", fmt.Sprintf("%d of %d", r.strikes, r.plannedOutages), "times, one or both")
 	row("publish store full", r.app.full, "in a transaction, which was done again when there was room")
 	for _, line := range r.app.trouble {
 		row("trouble", "", line)
 	}
 	fmt.Fprintln(w, strings.Repeat("-", 72))
 	return all.Clean() && missed+repeated+wrong+len(r.app.trouble) == 0 && r.numbered == uint64(n) &&
-		r.deaths == r.wantedDeaths && r.strikes == r.wantedStrikes && n > 0
+		r.deaths == r.plannedDeaths && r.strikes == r.plannedOutages && n > 0
 }

@@ -20,7 +20,7 @@ func Verify(disk seglog.FS, dir string) (journal.Report, error) {
 	if err != nil {
 		return journal.Report{}, err
 	}
-	have := haves(j)
+	have := haveVector(j)
 	if err := j.Close(); err != nil {
 		return journal.Report{}, err
 	}
@@ -33,7 +33,7 @@ func VerifyOpen(j *journal.Journal, disk seglog.FS, dir string) (journal.Report,
 	if err := j.Sync(); err != nil {
 		return journal.Report{}, err
 	}
-	return inspect(unlocked{disk}, dir, haves(j))
+	return inspect(noLockFS{disk}, dir, haveVector(j))
 }
 
 // inspect inspects a journal of which so much is to be there. What is set aside does not count.
@@ -49,7 +49,7 @@ func inspect(disk seglog.FS, dir string, have bookmark.Vector) (journal.Report, 
 	return found.Report, err
 }
 
-func haves(j *journal.Journal) bookmark.Vector {
+func haveVector(j *journal.Journal) bookmark.Vector {
 	v := make(bookmark.Vector)
 	for _, s := range j.States() {
 		if s.Have > 0 {
@@ -59,10 +59,10 @@ func haves(j *journal.Journal) bookmark.Vector {
 	return v
 }
 
-// An unlocked disk has nobody wait for the owner of a directory.
-type unlocked struct{ seglog.FS }
+// An noLockFS disk has nobody wait for the owner of a directory.
+type noLockFS struct{ seglog.FS }
 
-func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+func (noLockFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // Dump calls fn with the records of a journal that nobody has open, in order, until it
 // returns an error, and changes nothing. The error is a *seglog.DamageError if some

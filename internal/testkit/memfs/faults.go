@@ -62,9 +62,9 @@ func (f *faults) nextSync() error {
 	return err
 }
 
-// Ops returns how many changes were made or tried: opening to create or
+// Changes returns how many changes were made or tried: opening to create or
 // truncate, writing, resizing, syncing, renaming, removing.
-func (d *FS) Ops() int {
+func (d *FS) Changes() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.faults.changes
@@ -129,15 +129,15 @@ func (d *FS) FailSync(err error) {
 	d.faults.syncErr = err
 }
 
-// SyncDelay lets each sync take that long.
-func (d *FS) SyncDelay(delay time.Duration) {
+// SetSyncDelay lets each sync take that long.
+func (d *FS) SetSyncDelay(delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.delay = delay
 }
 
-// Capacity bounds the bytes of all files together, beyond it is ENOSPC. Zero: no bound.
-func (d *FS) Capacity(bytes int64) {
+// SetCapacity bounds the bytes of all files together, beyond it is ENOSPC. Zero: no bound.
+func (d *FS) SetCapacity(bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.capacity = bytes

@@ -216,7 +216,7 @@ func (f *file) resize(what string, size int64, growOnly bool) error {
 }
 
 // Sync makes durable what was written before it began. It takes as long as
-// SyncDelay says.
+// SetSyncDelay says.
 func (f *file) Sync() error {
 	f.d.mu.Lock()
 	err := f.errLocked()

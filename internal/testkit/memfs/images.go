@@ -21,8 +21,8 @@ const (
 	LostSector = "lost sector"   // one is there but for a sector
 )
 
-// allSubsetsOf is how many changes of names are applied in every combination.
-const allSubsetsOf = 4
+// maxForAllSubsets is how many changes of names are applied in every combination.
+const maxForAllSubsets = 4
 
 // An Image is one state of the disk that a crash may leave.
 type Image struct {
@@ -104,7 +104,7 @@ func (d *FS) nameSets() iter.Seq[map[string]*inode] {
 // subsets enumerates the subsets of n things, of many only the telling ones.
 func subsets(n int) iter.Seq[func(int) bool] {
 	return func(yield func(func(int) bool) bool) {
-		if n <= allSubsetsOf {
+		if n <= maxForAllSubsets {
 			for mask := range 1 << n {
 				if !yield(func(i int) bool { return mask>>i&1 == 1 }) {
 					return

@@ -189,7 +189,7 @@ func TestFaults(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 
-	d.Capacity(8)
+	d.SetCapacity(8)
 	if n, err := f.WriteAt([]byte("12345"), 6); n != 2 || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("write to a full disk: %d, %v", n, err)
 	}
@@ -236,7 +236,7 @@ func TestSyncDelay(t *testing.T) {
 		d := memfs.New()
 		d.WriteFile("f", []byte("----"))
 		f := create(t, d, "f", "1")
-		d.SyncDelay(time.Second)
+		d.SetSyncDelay(time.Second)
 		done := make(chan error)
 		begin := time.Now()
 		go func() { done <- f.Sync() }()

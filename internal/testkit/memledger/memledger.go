@@ -18,42 +18,42 @@ import (
 // A Ledger is a list of records. It is lone until State says otherwise. Safe
 // for concurrent use.
 type Ledger struct {
-	mu      sync.Mutex
-	records []ledger.Record // guarded by mu, like the rest; their positions count from 1
-	first   int             // how many of them retention has removed
-	durable int             // how many of them are durable
-	have    bookmark.Vector
-	checks  map[uint64]bookmark.Check
-	floors  bookmark.Vector
-	marks   map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
-	waits   bookmark.Vector
-	apart   bookmark.Vector // diverged publishers, each with the first number that is not proven equal
-	holds   int             // of publishes, not released
-	settled map[uint64]bool
-	state   State
+	mu            sync.Mutex
+	records       []ledger.Record // guarded by mu, like the rest; their positions count from 1
+	first         int             // how many of them retention has removed
+	durable       int             // how many of them are durable
+	have          bookmark.Vector
+	checks        map[uint64]bookmark.Check
+	floors        bookmark.Vector
+	watermarks    map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
+	expected      bookmark.Vector
+	diverged      bookmark.Vector // diverged publishers, each with the first number that is not proven equal
+	heldPublishes int             // of publishes, not released
+	usedDecree    map[uint64]bool
+	groupState    GroupState
 }
 
-// A State says how the instance stands to its group.
-type State struct {
+// A GroupState says how the instance stands to its group.
+type GroupState struct {
 	Grouped, Reachable, Single, CatchingUp bool
-	Awaits                                 bool // new numbers wait for the peers
-	Carried, SyncPeers                     []string
+	MustHoldPublish                        bool // new numbers wait for the peers
+	CarriedTopics, SyncPeers               []string
 	SyncStatus                             syncstatus.Status
 	Cluster                                string
 	NotIntact                              bool
 	Incarnation                            uint64
-	Decreed                                bool // a decree stands
-	Outdated                               string
-	Closing                                ledger.Closing
-	Closed                                 bookmark.Vector // publishers that are about to be forgotten everywhere
+	DecreeStands                           bool // a decree stands
+	OutdatedReason                         string
+	GroupClock                             ledger.GroupClock
+	ClosedPublishers                       bookmark.Vector // publishers that are about to be forgotten everywhere
 }
 
 // New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{}, apart: bookmark.Vector{},
-		settled: make(map[uint64]bool),
-		state:   State{SyncStatus: syncstatus.Alone},
+		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, watermarks: make(map[uint64][2]uint64), expected: bookmark.Vector{}, diverged: bookmark.Vector{},
+		usedDecree: make(map[uint64]bool),
+		groupState: GroupState{SyncStatus: syncstatus.Alone},
 	}
 }
 
@@ -69,28 +69,28 @@ func (l *Ledger) Sync() {
 func (l *Ledger) SetWatermarks(publisher, safe, settled uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.marks[publisher] = [2]uint64{safe, settled}
+	l.watermarks[publisher] = [2]uint64{safe, settled}
 }
 
 // SetDiverged notes that a publisher has diverged from a number on.
 func (l *Ledger) SetDiverged(publisher, from uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.apart[publisher] = from
+	l.diverged[publisher] = from
 }
 
 // Diverged implements [ledger.Log].
 func (l *Ledger) Diverged(publisher uint64) (from uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.apart[publisher]
+	return l.diverged[publisher]
 }
 
-// SetState sets how the instance stands to its group.
-func (l *Ledger) SetState(s State) {
+// SetGroup sets how the instance stands to its group.
+func (l *Ledger) SetGroup(s GroupState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.state = s
+	l.groupState = s
 }
 
 // Trim removes the oldest n records, as retention does.
@@ -103,18 +103,18 @@ func (l *Ledger) Trim(n int) {
 	l.first += n
 }
 
-// Waited returns the sequence up to which Waits was called for a publisher.
-func (l *Ledger) Waited(publisher uint64) uint64 {
+// ExpectedSettled returns the sequence up to which Waits was called for a publisher.
+func (l *Ledger) ExpectedSettled(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waits[publisher]
+	return l.expected[publisher]
 }
 
-// Held returns how many publishes are held back.
-func (l *Ledger) Held() int {
+// HeldPublishes returns how many publishes are held back.
+func (l *Ledger) HeldPublishes() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.holds
+	return l.heldPublishes
 }
 
 // Appender implements [ledger.Log].
@@ -125,14 +125,14 @@ type appender struct{ l *Ledger }
 func (a appender) Notify() {}
 
 // AppendRun implements [ledger.Appender].
-func (a appender) AppendRun(check bookmark.Check, run []record.Ordinary) (t ledger.Taken, err error) {
+func (a appender) AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
 	for _, o := range run {
 		var r ledger.Record
 		if err := record.Parse(o, &r); err != nil {
 			return t, err
 		}
 		r.Check = check
-		if v, err := a.Append(&r); v != ledger.Take || err != nil {
+		if v, err := a.Append(&r); v != ledger.Accepted || err != nil {
 			return t, err
 		}
 		t.Records++
@@ -145,10 +145,10 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	l := a.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if bookmark.Mistaken(l.checks[r.Publisher], r.Check) {
+	if bookmark.ChecksDiffer(l.checks[r.Publisher], r.Check) {
 		return ledger.OtherPublisher, nil
 	}
-	if l.apart[r.Publisher] > 0 {
+	if l.diverged[r.Publisher] > 0 {
 		return ledger.Diverged, nil
 	}
 	have := l.have[r.Publisher]
@@ -157,7 +157,7 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	}
 	switch {
 	case r.Sequence <= have:
-		return l.sameLocked(r), nil
+		return l.compareLocked(r), nil
 	case r.Prev > have:
 		return ledger.Hole, nil
 	}
@@ -166,19 +166,19 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	if r.Time == 0 {
 		r.Time = int64(r.Position)
 	}
-	c, err := l.keptLocked(r)
+	c, err := l.storedLocked(r)
 	if err != nil {
 		return 0, err
 	}
 	l.records = append(l.records, c)
 	l.have[r.Publisher] = r.Sequence
 	l.checks[r.Publisher] = cmp.Or(l.checks[r.Publisher], r.Check)
-	return ledger.Take, nil
+	return ledger.Accepted, nil
 }
 
-// keptLocked returns a copy of a record with its bytes, which have the check only if it is the
+// storedLocked returns a copy of a record with its bytes, which have the check only if it is the
 // first of its publisher.
-func (l *Ledger) keptLocked(r *ledger.Record) (c ledger.Record, err error) {
+func (l *Ledger) storedLocked(r *ledger.Record) (c ledger.Record, err error) {
 	c = *r
 	if _, known := l.have[r.Publisher]; known {
 		c.Check = bookmark.Check{}
@@ -191,20 +191,20 @@ func (l *Ledger) keptLocked(r *ledger.Record) (c ledger.Record, err error) {
 	return c, err
 }
 
-// sameLocked tells a duplicate from another message with the same identity.
-func (l *Ledger) sameLocked(r *ledger.Record) ledger.Verdict {
-	o := l.atLocked(r.Publisher, r.Sequence)
+// compareLocked tells a duplicate from another message with the same identity.
+func (l *Ledger) compareLocked(r *ledger.Record) ledger.Verdict {
+	o := l.recordAtLocked(r.Publisher, r.Sequence)
 	switch {
-	case o == nil || marker(o.Kind) || marker(r.Kind):
-		return ledger.Covered
-	case alike(o, r):
+	case o == nil || isMarker(o.Kind) || isMarker(r.Kind):
+		return ledger.ContentUnknown
+	case sameContent(o, r):
 		return ledger.Duplicate
 	}
 	return ledger.Differs
 }
 
-// atLocked returns the record that stands for a number, nil if retention has removed it.
-func (l *Ledger) atLocked(publisher, sequence uint64) *ledger.Record {
+// recordAtLocked returns the record that stands for a number, nil if retention has removed it.
+func (l *Ledger) recordAtLocked(publisher, sequence uint64) *ledger.Record {
 	for n := l.first; n < len(l.records); n++ {
 		if o := &l.records[n]; o.Publisher == publisher && o.Prev < sequence && sequence <= o.Sequence {
 			return o
@@ -213,27 +213,27 @@ func (l *Ledger) atLocked(publisher, sequence uint64) *ledger.Record {
 	return nil
 }
 
-func marker(k ledger.Kind) bool { return k == ledger.Gone || k == ledger.Elsewhere }
+func isMarker(k ledger.Kind) bool { return k == ledger.Gone || k == ledger.Elsewhere }
 
-func alike(a, b *ledger.Record) bool {
+func sameContent(a, b *ledger.Record) bool {
 	return a.Kind == b.Kind && (a.Kind == ledger.Tombstone || bytes.Equal(a.Body, b.Body) && bytes.Equal(a.Topic, b.Topic))
 }
 
-// Standing implements [ledger.Appender].
-func (a appender) Standing(r *ledger.Record, _ bool) (ledger.Standing, error) {
+// Lookup implements [ledger.Appender].
+func (a appender) Lookup(r *ledger.Record, _ bool) (ledger.RecordInfo, error) {
 	l := a.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o := l.atLocked(r.Publisher, r.Sequence)
+	o := l.recordAtLocked(r.Publisher, r.Sequence)
 	switch {
 	case o == nil && r.Sequence <= l.floors[r.Publisher]:
-		return ledger.Standing{Kind: ledger.Gone}, nil
+		return ledger.RecordInfo{Kind: ledger.Gone}, nil
 	case o == nil:
-		return ledger.Standing{}, nil
+		return ledger.RecordInfo{}, nil
 	}
-	st := ledger.Standing{
-		Kind: o.Kind, Same: alike(o, r), Cause: o.Cause, Reason: string(o.Reason),
-		Listed: refuses(o) && o.Sequence-r.Sequence < ledger.TombstonesMost,
+	st := ledger.RecordInfo{
+		Kind: o.Kind, Same: sameContent(o, r), Cause: o.Cause, Reason: string(o.Reason),
+		Listed: isRefusal(o) && o.Sequence-r.Sequence < ledger.MaxTombstones,
 	}
 	if st.Listed {
 		st.Kind = ledger.Tombstone
@@ -241,8 +241,8 @@ func (a appender) Standing(r *ledger.Record, _ bool) (ledger.Standing, error) {
 	return st, nil
 }
 
-// refuses reports whether a record says that what it stands for is refused.
-func refuses(r *ledger.Record) bool {
+// isRefusal reports whether a record says that what it stands for is refused.
+func isRefusal(r *ledger.Record) bool {
 	return r.Kind == ledger.Tombstone || r.Kind == ledger.Gone && len(r.Reason) > 0
 }
 
@@ -262,28 +262,28 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 }
 
 // Tombstones implements [ledger.Log].
-func (l *Ledger) Tombstones(publisher, above uint64) (list []ledger.Tombstoned) {
+func (l *Ledger) Tombstones(publisher, above uint64) (list []ledger.Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records {
-		if r.Publisher != publisher || !refuses(&r) {
+		if r.Publisher != publisher || !isRefusal(&r) {
 			continue
 		}
-		for n := max(r.Prev, above, r.Sequence-min(r.Sequence, ledger.TombstonesMost)) + 1; n <= r.Sequence; n++ {
-			list = append(list, ledger.Tombstoned{Sequence: n, Reason: string(r.Reason)})
+		for n := max(r.Prev, above, r.Sequence-min(r.Sequence, ledger.MaxTombstones)) + 1; n <= r.Sequence; n++ {
+			list = append(list, ledger.Refusal{Sequence: n, Reason: string(r.Reason)})
 		}
 	}
-	return list[max(0, len(list)-ledger.TombstonesMost):]
+	return list[max(0, len(list)-ledger.MaxTombstones):]
 }
 
-// Seen implements [ledger.Log]: nothing is forgotten here.
-func (l *Ledger) Seen(uint64) {}
+// Touch implements [ledger.Log]: nothing is forgotten here.
+func (l *Ledger) Touch(uint64) {}
 
-// Closing implements [ledger.Log].
-func (l *Ledger) Closing() ledger.Closing { return l.group().Closing }
+// GroupClock implements [ledger.Log].
+func (l *Ledger) GroupClock() ledger.GroupClock { return l.group().GroupClock }
 
-// Closed implements [ledger.Log].
-func (l *Ledger) Closed() bookmark.Vector { return l.group().Closed }
+// ClosedPublishers implements [ledger.Log].
+func (l *Ledger) ClosedPublishers() bookmark.Vector { return l.group().ClosedPublishers }
 
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 { return l.Floors()[publisher] }
@@ -295,8 +295,8 @@ func (l *Ledger) Floors() bookmark.Vector {
 	return l.floors.Clone()
 }
 
-// Removed implements [ledger.Log].
-func (l *Ledger) Removed(matches func(topic []byte) bool, _ bookmark.Vector) bookmark.Vector {
+// RemovedMatching implements [ledger.Log].
+func (l *Ledger) RemovedMatching(matches func(topic []byte) bool, _ bookmark.Vector) bookmark.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := bookmark.Vector{}
@@ -308,13 +308,13 @@ func (l *Ledger) Removed(matches func(topic []byte) bool, _ bookmark.Vector) boo
 	return v
 }
 
-// Unmatched implements [ledger.Log].
-func (l *Ledger) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
+// NeverMatching implements [ledger.Log].
+func (l *Ledger) NeverMatching(matches func(topic []byte) bool) bookmark.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.have.Clone()
 	for _, r := range l.records {
-		if marker(r.Kind) || r.Kind == ledger.Message && matches(r.Topic) {
+		if isMarker(r.Kind) || r.Kind == ledger.Message && matches(r.Topic) {
 			delete(v, r.Publisher)
 		}
 	}
@@ -325,7 +325,7 @@ func (l *Ledger) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
 func (l *Ledger) TopicsKnown(publisher uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !slices.ContainsFunc(l.records, func(r ledger.Record) bool { return r.Publisher == publisher && marker(r.Kind) })
+	return !slices.ContainsFunc(l.records, func(r ledger.Record) bool { return r.Publisher == publisher && isMarker(r.Kind) })
 }
 
 // First implements [ledger.Log].
@@ -335,8 +335,8 @@ func (l *Ledger) First() ledger.Position {
 	return ledger.Position(l.first + 1)
 }
 
-// Durable implements [ledger.Log].
-func (l *Ledger) Durable() ledger.Position {
+// DurableEnd implements [ledger.Log].
+func (l *Ledger) DurableEnd() ledger.Position {
 	at, _ := l.DurableVector()
 	return at
 }
@@ -437,8 +437,8 @@ func (f *follower) Seek(to ledger.Position) {
 // Close implements [ledger.Follower].
 func (f *follower) Close() error { return nil }
 
-// Lost implements [ledger.Log].
-func (l *Ledger) Lost(publisher uint64) (lost []ledger.Range) {
+// LostRanges implements [ledger.Log].
+func (l *Ledger) LostRanges(publisher uint64) (lost []ledger.Range) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records {
@@ -453,24 +453,24 @@ func (l *Ledger) Lost(publisher uint64) (lost []ledger.Range) {
 func (l *Ledger) Watermarks(publisher uint64) (safe, settled uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if set, is := l.marks[publisher]; is {
+	if set, is := l.watermarks[publisher]; is {
 		return set[0], set[1]
 	}
 	_, v := l.vectorLocked(l.durable)
 	return v[publisher], v[publisher]
 }
 
-// Waits implements [ledger.Watermarks].
-func (l *Ledger) Waits(publisher, sequence uint64) {
+// ExpectSettled implements [ledger.Watermarks].
+func (l *Ledger) ExpectSettled(publisher, sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waits[publisher] = max(l.waits[publisher], sequence)
+	l.expected[publisher] = max(l.expected[publisher], sequence)
 }
 
-func (l *Ledger) group() State {
+func (l *Ledger) group() GroupState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state
+	return l.groupState
 }
 
 // Lone implements [ledger.Group], as the methods below do.
@@ -478,7 +478,7 @@ func (l *Ledger) Lone() bool                    { return !l.group().Grouped }
 func (l *Ledger) Reachable() bool               { return l.group().Reachable }
 func (l *Ledger) Single() bool                  { return l.group().Single }
 func (l *Ledger) CatchingUp() bool              { return l.group().CatchingUp }
-func (l *Ledger) Carried() []string             { return l.group().Carried }
+func (l *Ledger) CarriedTopics() []string       { return l.group().CarriedTopics }
 func (l *Ledger) SyncPeers() []string           { return l.group().SyncPeers }
 func (l *Ledger) SyncStatus() syncstatus.Status { return l.group().SyncStatus }
 
@@ -488,36 +488,36 @@ func (l *Ledger) Cluster() string { return l.group().Cluster }
 // Intact implements [ledger.Group].
 func (l *Ledger) Intact() bool { return !l.group().NotIntact }
 
-func (l *Ledger) Incarnation() uint64 { return l.group().Incarnation }
-func (l *Ledger) Outdated() string    { return l.group().Outdated }
+func (l *Ledger) Incarnation() uint64    { return l.group().Incarnation }
+func (l *Ledger) OutdatedReason() string { return l.group().OutdatedReason }
 
-// Unsettled implements [ledger.Group].
-func (l *Ledger) Unsettled(publisher uint64) bool {
+// DecreeUnused implements [ledger.Group].
+func (l *Ledger) DecreeUnused(publisher uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state.Decreed && !l.settled[publisher]
+	return l.groupState.DecreeStands && !l.usedDecree[publisher]
 }
 
-// Settle implements [ledger.Group].
-func (l *Ledger) Settle(publisher uint64) error {
+// UseDecree implements [ledger.Group].
+func (l *Ledger) UseDecree(publisher uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.settled[publisher] = l.state.Decreed
+	l.usedDecree[publisher] = l.groupState.DecreeStands
 	return nil
 }
 
 // Linked implements [ledger.Group]: each peer is connected, or none.
 func (l *Ledger) Linked(string) bool { return l.group().Reachable }
 
-// Awaits implements [ledger.Group].
-func (l *Ledger) Awaits(uint64, map[string]uint64) bool { return l.group().Awaits }
+// MustHoldPublish implements [ledger.Group].
+func (l *Ledger) MustHoldPublish(uint64, map[string]uint64) bool { return l.group().MustHoldPublish }
 
-// Hold implements [ledger.Group].
-func (l *Ledger) Hold() (release func()) {
+// HoldPublish implements [ledger.Group].
+func (l *Ledger) HoldPublish() (release func()) {
 	add := func(n int) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.holds += n
+		l.heldPublishes += n
 	}
 	add(1)
 	return func() { add(-1) }

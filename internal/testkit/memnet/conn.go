@@ -176,7 +176,7 @@ func (c *conn) putLocked(p []byte) int {
 // flowLocked lets arrive what can.
 func (s *stream) flowLocked() {
 	n := s.from.h.n
-	state := n.wayLocked(s.way)
+	state := n.directionLocked(s.way)
 	if state.cut || s.from.h.paused {
 		return
 	}
@@ -193,7 +193,7 @@ func (s *stream) flowLocked() {
 	}
 	if s.to.closed && s.arrived > 0 {
 		s.buf, s.arrived = nil, 0
-		if !n.wayLocked(s.way.reverse()).cut {
+		if !n.directionLocked(s.way.reverse()).cut {
 			s.from.reset = true // nobody is there: the host answers with an RST
 		}
 		s.from.cond.Broadcast()

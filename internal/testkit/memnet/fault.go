@@ -12,15 +12,15 @@ func (n *Network) Cut(a, b string) {
 func (n *Network) CutOneWay(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.wayLocked(way{from, to}).cut = true
+	n.directionLocked(way{from, to}).cut = true
 }
 
 // CutAfter cuts both ways between two hosts when so many more bytes have
 // arrived from the first at the second. 0 is at once.
 func (n *Network) CutAfter(from, to string, bytes int64) {
 	n.faultAfter(way{from, to}, bytes, func(w way) {
-		n.wayLocked(w).cut = true
-		n.wayLocked(w.reverse()).cut = true
+		n.directionLocked(w).cut = true
+		n.directionLocked(w.reverse()).cut = true
 	})
 }
 
@@ -30,10 +30,10 @@ func (n *Network) ResetAfter(from, to string, bytes int64) {
 	n.faultAfter(way{from, to}, bytes, func(w way) { n.resetLocked(w, false) })
 }
 
-// EndAfter ends, as a FIN does, what the first host sends the second on its
+// FinAfter ends, as a FIN does, what the first host sends the second on its
 // connections when so many more bytes have arrived. The other direction stays
 // open until an end closes it.
-func (n *Network) EndAfter(from, to string, bytes int64) {
+func (n *Network) FinAfter(from, to string, bytes int64) {
 	n.faultAfter(way{from, to}, bytes, func(w way) {
 		for _, c := range n.conns {
 			if c.out.way == w && c.out.ended == open {
@@ -50,7 +50,7 @@ func (n *Network) ResetEvery(from, to string, bytes int64) {
 	var again func(w way)
 	again = func(w way) {
 		n.resetLocked(w, false)
-		s := n.wayLocked(w)
+		s := n.directionLocked(w)
 		s.faultAt, s.fault = s.delivered+bytes, again
 	}
 	n.faultAfter(way{from, to}, bytes, again)
@@ -64,7 +64,7 @@ func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
 		fault(w)
 		return
 	}
-	s := n.wayLocked(w)
+	s := n.directionLocked(w)
 	s.faultAt, s.fault = s.delivered+bytes, fault
 }
 
@@ -75,7 +75,7 @@ func (n *Network) Heal(a, b string) {
 	defer n.mu.Unlock()
 	w := way{a, b}
 	for _, w := range []way{w, w.reverse()} {
-		s := n.wayLocked(w)
+		s := n.directionLocked(w)
 		s.cut, s.faultAt, s.fault = false, 0, nil
 	}
 	n.flowAllLocked()

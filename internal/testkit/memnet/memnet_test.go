@@ -381,7 +381,7 @@ func TestResetAfter(t *testing.T) {
 
 func TestEndAfter(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
-		p.EndAfter("a", "b", 3)
+		p.FinAfter("a", "b", 3)
 		p.write(p.a, "12345")
 		p.read(p.b, "123")
 		p.readError(p.b, io.EOF)

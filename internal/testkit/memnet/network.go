@@ -27,11 +27,11 @@ const (
 // the way is open again.
 type Network struct {
 	mu        sync.Mutex
-	changed   *sync.Cond           // for dialers; of mu: a way may be open, a backlog shorter, a host dead
-	hosts     map[string]*Host     // the live process of each host
-	ways      map[way]*wayState    // those that have been used or cut
-	listeners map[string]*listener // by address
-	conns     []*conn              // both ends of each connection that has an open end
+	changed   *sync.Cond              // for dialers; of mu: a way may be open, a backlog shorter, a host dead
+	hosts     map[string]*Host        // the live process of each host
+	ways      map[way]*directionState // those that have been used or cut
+	listeners map[string]*listener    // by address
+	conns     []*conn                 // both ends of each connection that has an open end
 	nextPort  int
 	buffer    int
 	chunk     int // a Read returns no more; 0: any
@@ -43,7 +43,7 @@ type way struct{ from, to string }
 // reverse returns the other direction.
 func (w way) reverse() way { return way{w.to, w.from} }
 
-type wayState struct {
+type directionState struct {
 	cut       bool
 	delivered int64 // bytes
 	faultAt   int64 // value of delivered at which fault happens; 0: none
@@ -54,7 +54,7 @@ type wayState struct {
 func New() *Network {
 	n := &Network{
 		hosts:     make(map[string]*Host),
-		ways:      make(map[way]*wayState),
+		ways:      make(map[way]*directionState),
 		listeners: make(map[string]*listener),
 		nextPort:  firstEphemeral,
 		buffer:    defaultBuffer,
@@ -101,7 +101,7 @@ func (n *Network) Dial(ctx context.Context, addr string) (net.Conn, error) {
 func (n *Network) Delivered(from, to string) int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.wayLocked(way{from, to}).delivered
+	return n.directionLocked(way{from, to}).delivered
 }
 
 // Host returns the process that runs on the host of that name. After Kill it
@@ -215,7 +215,7 @@ func (h *Host) tryDialLocked(ctx context.Context, to, at string) (*conn, error) 
 	if h.dead {
 		return nil, net.ErrClosed
 	}
-	if h.paused || n.wayLocked(w).cut || n.wayLocked(w.reverse()).cut {
+	if h.paused || n.directionLocked(w).cut || n.directionLocked(w.reverse()).cut {
 		return nil, nil
 	}
 	l := n.listeners[at]
@@ -233,10 +233,10 @@ func (h *Host) tryDialLocked(ctx context.Context, to, at string) (*conn, error) 
 	return near, nil
 }
 
-func (n *Network) wayLocked(w way) *wayState {
+func (n *Network) directionLocked(w way) *directionState {
 	s := n.ways[w]
 	if s == nil {
-		s = &wayState{}
+		s = &directionState{}
 		n.ways[w] = s
 	}
 	return s

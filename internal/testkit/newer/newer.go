@@ -13,13 +13,13 @@ const (
 	copyAt     = 4096
 	headAt     = copyAt + headerSize
 
-	known, tooNew = 1, 2
+	known, newerVersion = 1, 2
 )
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // Header gives the header that a file of a log has at an offset version 2.
-func Header(file []byte, at int) []byte { return header(file, at, tooNew) }
+func Header(file []byte, at int) []byte { return header(file, at, newerVersion) }
 
 func header(file []byte, at int, version uint32) []byte {
 	b := slices.Clone(file)
@@ -35,8 +35,8 @@ func seal(header []byte) {
 // Segment gives a segment version 2.
 func Segment(file []byte) []byte { return Header(Header(file, 0), copyAt) }
 
-// Undo is Segment backwards.
-func Undo(file []byte) []byte { return header(header(file, 0, known), copyAt, known) }
+// SegmentUndo is Segment backwards.
+func SegmentUndo(file []byte) []byte { return header(header(file, 0, known), copyAt, known) }
 
 // Head gives the owner's head of a segment the version after its own, which stands at an offset of the head.
 func Head(segment []byte, at int) []byte {

@@ -60,10 +60,10 @@ type Server struct {
 // Rules are what a server refuses, and how slow it is. The functions are called
 // with a lock held, and may be nil.
 type Rules struct {
-	Entitled func(topic string) bool
-	Reads    func(body string) bool // it can parse the message
-	Closes   bool                   // and ends a connection behind one that it can't
-	Replay   int                    // messages of a replay between two acks; 0: any number
+	Entitled     func(topic string) bool
+	Parses       func(body string) bool // it can parse the message
+	ClosesAfter  bool                   // and ends a connection behind one that it can't
+	ReplayWindow int                    // messages of a replay between two acks; 0: any number
 }
 
 // Add starts a server of a version, which gets its listeners from listen.
@@ -88,8 +88,8 @@ func (g *Group) Close() {
 	}
 }
 
-// Cut cuts the links between the servers, or heals them.
-func (g *Group) Cut(apart bool) {
+// SetLinksCut cuts the links between the servers, or heals them.
+func (g *Group) SetLinksCut(apart bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.apart = apart
@@ -133,7 +133,7 @@ func (g *Group) replicateLocked() {
 				continue
 			}
 			for _, e := range from.log[from.sent[to]:] {
-				to.takeLocked(e)
+				to.appendLocked(e)
 			}
 			from.sent[to] = len(from.log)
 		}
@@ -156,8 +156,8 @@ func (g *Group) settledLocked(s *Server, publisher uint64) uint64 {
 	return n
 }
 
-// takeLocked appends a message unless the server has it.
-func (s *Server) takeLocked(e Entry) {
+// appendLocked appends a message unless the server has it.
+func (s *Server) appendLocked(e Entry) {
 	if e.Sequence > s.have[e.Publisher] {
 		s.have[e.Publisher] = e.Sequence
 		s.log = append(s.log, e)
@@ -184,11 +184,11 @@ func (s *Server) Kill() {
 	s.dead = true
 	s.group.replicateLocked()
 	s.group.mu.Unlock()
-	s.Refuse()
+	s.RefuseClients()
 }
 
-// Refuse ends the connections of clients, and takes no more until Start.
-func (s *Server) Refuse() {
+// RefuseClients ends the connections of clients, and takes no more until Start.
+func (s *Server) RefuseClients() {
 	s.group.mu.Lock()
 	if s.ln != nil {
 		s.ln.Close()

@@ -122,7 +122,7 @@ func beatInterval(options []byte) (interval time.Duration, asked bool) {
 func (ss *session) ack(a wire.AckMessage) { ss.out = a.AppendTo(ss.out) }
 
 func (ss *session) logon(m *wire.Message) {
-	ss.publisher = bookmark.OfName(string(m.ClientName)).ID
+	ss.publisher = bookmark.IdentityOfName(string(m.ClientName)).ID
 	have := ss.s.have[ss.publisher]
 	ss.told = have
 	ss.s.logons++
@@ -142,14 +142,14 @@ func (ss *session) publish(m *wire.Message) {
 	e := Entry{Topic: string(m.Topic), Body: string(m.Body)}
 	e.Publisher, e.Sequence = ss.publisher, m.Sequence
 	switch {
-	case s.rules.Reads != nil && !s.rules.Reads(e.Body):
+	case s.rules.Parses != nil && !s.rules.Parses(e.Body):
 		g.dropped[e.Bookmark] = true
 		a := wire.AckMessage{Type: wire.AckProcessed, Reason: "parse error"}
 		if s.version.names {
 			a.CommandID = string(m.CommandID)
 		}
 		ss.ack(a)
-		ss.closing = s.rules.Closes
+		ss.closing = s.rules.ClosesAfter
 		return
 	case e.Sequence <= s.have[e.Publisher]:
 		if ss.again = s.version.duplicate.reason == ""; !ss.again {
@@ -164,7 +164,7 @@ func (ss *session) publish(m *wire.Message) {
 		g.dropped[e.Bookmark] = true
 		return
 	}
-	s.takeLocked(e)
+	s.appendLocked(e)
 	g.replicateLocked()
 }
 
@@ -172,14 +172,14 @@ func (ss *session) publish(m *wire.Message) {
 func (ss *session) number(sequence uint64, a answer) {
 	m := wire.AckMessage{Type: wire.AckPersisted, Success: a.success, Reason: a.reason, Sequence: sequence, HasSequence: true}
 	if a.success {
-		m.Mark = bookmark.Bookmark{Publisher: ss.publisher, Sequence: sequence}
+		m.MessageBookmark = bookmark.Bookmark{Publisher: ss.publisher, Sequence: sequence}
 	}
 	ss.ack(m)
 }
 
 func (ss *session) subscribe(m *wire.Message) {
 	b := &sub{id: string(m.SubID), cid: string(m.CommandID), topic: string(m.Topic), acks: m.Acks, marked: m.Bookmark != nil}
-	b.target, b.budget = len(ss.s.log), ss.s.rules.Replay
+	b.target, b.budget = len(ss.s.log), ss.s.rules.ReplayWindow
 	answer := wire.AckMessage{CommandID: b.cid, SubID: b.id, Type: wire.AckProcessed}
 	answer.Reason = ss.begin(b, m)
 	if answer.Success = answer.Reason == ""; answer.Success {
@@ -268,7 +268,7 @@ func (ss *session) fill(now time.Time) {
 		ss.acksAt = time.Time{}
 		ss.persisted()
 		for _, b := range ss.subs {
-			ss.sendMark(b)
+			ss.sendSubscriptionAck(b)
 		}
 	}
 	if ss.acksAt.IsZero() && ss.owes() {
@@ -289,7 +289,7 @@ func (ss *session) owes() bool {
 		return true
 	}
 	return slices.ContainsFunc(ss.subs, func(b *sub) bool {
-		return b.next < b.target && ss.s.rules.Replay > 0 || b.marks() && b.mark != ss.s.newest()
+		return b.next < b.target && ss.s.rules.ReplayWindow > 0 || b.marks() && b.mark != ss.s.newest()
 	})
 }
 
@@ -324,10 +324,10 @@ func (ss *session) persisted() {
 	}
 }
 
-// sendMark sends the persisted ack of a subscription: the newest of the log, however
+// sendSubscriptionAck sends the persisted ack of a subscription: the newest of the log, however
 // far the replay is.
-func (ss *session) sendMark(b *sub) {
-	b.budget = ss.s.rules.Replay
+func (ss *session) sendSubscriptionAck(b *sub) {
+	b.budget = ss.s.rules.ReplayWindow
 	newest := ss.s.newest()
 	if !b.marks() || newest == b.mark {
 		return
@@ -342,7 +342,7 @@ func (ss *session) sendMark(b *sub) {
 
 // deliver reads on in the log for a subscription.
 func (ss *session) deliver(b *sub) {
-	limited := ss.s.rules.Replay > 0
+	limited := ss.s.rules.ReplayWindow > 0
 	for b.next < len(ss.s.log) && len(ss.out) < turnBytes {
 		replays := b.next < b.target
 		if replays && limited && b.budget == 0 {

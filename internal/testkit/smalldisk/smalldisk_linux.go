@@ -44,9 +44,9 @@ func Run(t *testing.T, size string, f func(dir string)) {
 	}
 }
 
-// TakeRest takes all the space that is left, and returns the file that has it. Called
+// Fill takes all the space that is left, and returns the file that has it. Called
 // again it adds to that.
-func TakeRest(t *testing.T, dir string) (path string) {
+func Fill(t *testing.T, dir string) (path string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, "rest"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {

@@ -30,7 +30,7 @@ func (r *Reader) Next() ([]byte, error) {
 		if wire.Parse(frame, &m) != nil || m.Command != wire.Stretch {
 			return frame, nil
 		}
-		if r.rest, err = Before(&m, nil); err != nil {
+		if r.rest, err = Expand(&m, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -45,11 +45,11 @@ func Cut(frames []byte) (frame, rest []byte) {
 	return frames[:n:n], frames[n:]
 }
 
-// Before returns the frames of the deliveries that a stretch stands for, and rest behind them.
-func Before(m *wire.Message, rest []byte) (frames []byte, err error) {
+// Expand returns the frames of the deliveries that a stretch stands for, and rest behind them.
+func Expand(m *wire.Message, rest []byte) (frames []byte, err error) {
 	var r wire.Entry
 	for left := m.Body; ; {
-		behind, more, err := wire.TakeEntry(left, &r)
+		behind, more, err := wire.NextEntry(left, &r)
 		if err != nil || !more {
 			return append(frames, rest...), err
 		}

@@ -123,7 +123,7 @@ func (c *benchFailover) Run(o *output) error {
 }
 
 // measure runs a benchmark and prints its result.
-func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) error {
+func (f *benchFlags) measure(o *output, w bench.Benchmark, options bench.Options) error {
 	ctx, end := interruptible() // a second interrupt ends this process, and so its instances, at once
 	defer end(nil)
 	self, err := os.Executable()
@@ -139,7 +139,7 @@ func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) err
 		return benchError(err)
 	}
 	if f.JSON {
-		return o.object(result)
+		return o.printJSON(result)
 	}
 	result.Print(o.out)
 	return nil
@@ -151,7 +151,7 @@ func benchError(err error) error {
 		return &exitError{exitUsage, option}
 	}
 	if _, ok := errors.AsType[*bench.CountError](err); ok {
-		return &exitError{exitFound, err}
+		return &exitError{exitFault, err}
 	}
 	return err
 }

@@ -31,7 +31,7 @@ func measure(t *testing.T, args ...string) (r bench.Result) {
 	}
 	dir := t.TempDir()
 	var out, wrong bytes.Buffer
-	if code := run(append([]string{"bench"}, append(args, "--json", "--dir", dir)...), &out, &wrong); code != exitWell {
+	if code := run(append([]string{"bench"}, append(args, "--json", "--dir", dir)...), &out, &wrong); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, wrong.String())
 	}
 	decoder := json.NewDecoder(&out)

@@ -45,9 +45,9 @@ func (c *completeCommand) Run(ctx *kong.Context, o *output) error {
 	before, word := words[:len(words)-1], words[len(words)-1]
 	at := position{node: ctx.Model.Node}
 	for _, word := range before {
-		at.pass(word)
+		at.advance(word)
 	}
-	for _, candidate := range at.all(word) {
+	for _, candidate := range at.candidates(word) {
 		if !strings.HasPrefix(candidate.value, word) {
 			continue
 		}
@@ -91,21 +91,21 @@ type candidate struct{ value, help string }
 // A position is the place of a word in the command line.
 type position struct {
 	node        *kong.Node
-	value       *kong.Flag // flag whose value is the next word; nil: none
+	pendingFlag *kong.Flag // flag whose value is the next word; nil: none
 	used        []string   // flags before this place
 	positionals int        // number of positional arguments before this place
 	noFlags     bool       // after --
 }
 
-// pass advances the position past a word.
-func (p *position) pass(word string) {
+// advance advances the position past a word.
+func (p *position) advance(word string) {
 	switch {
-	case p.value != nil:
-		p.value = nil
+	case p.pendingFlag != nil:
+		p.pendingFlag = nil
 	case word == "--":
 		p.noFlags = true
 	case strings.HasPrefix(word, "-") && !p.noFlags:
-		p.passFlag(word)
+		p.advanceFlag(word)
 	default:
 		for _, child := range p.node.Children {
 			if child.Name == word || slices.Contains(child.Aliases, word) {
@@ -117,7 +117,7 @@ func (p *position) pass(word string) {
 	}
 }
 
-func (p *position) passFlag(word string) {
+func (p *position) advanceFlag(word string) {
 	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	flag := p.flag(name)
 	if flag == nil {
@@ -125,7 +125,7 @@ func (p *position) passFlag(word string) {
 	}
 	p.used = append(p.used, flag.Name)
 	if !hasValue && !flag.IsBool() {
-		p.value = flag
+		p.pendingFlag = flag
 	}
 }
 
@@ -142,30 +142,30 @@ func (p *position) flag(name string) *kong.Flag {
 	return nil
 }
 
-// all returns the candidates for a word here, given its beginning. Some of them may
+// candidates returns the candidates for a word here, given its beginning. Some of them may
 // not match that beginning.
-func (p *position) all(begin string) []candidate {
+func (p *position) candidates(begin string) []candidate {
 	name, _, hasValue := strings.Cut(begin, "=")
 	switch {
-	case p.value != nil:
-		return values("", p.value.Value)
+	case p.pendingFlag != nil:
+		return enumValues("", p.pendingFlag.Value)
 	case strings.HasPrefix(begin, "-") && hasValue && !p.noFlags:
 		if f := p.flag(strings.TrimLeft(name, "-")); f != nil {
-			return values(name+"=", f.Value)
+			return enumValues(name+"=", f.Value)
 		}
 		return nil
 	case strings.HasPrefix(begin, "-") && !p.noFlags:
-		return p.unused()
+		return p.unusedFlags()
 	case len(p.node.Children) > 0:
-		return commandsOf(p.node)
+		return subcommands(p.node)
 	case p.positionals < len(p.node.Positional):
-		return values("", p.node.Positional[p.positionals])
+		return enumValues("", p.node.Positional[p.positionals])
 	}
 	return nil
 }
 
-// unused returns the flags that were not used yet, or that may be repeated.
-func (p *position) unused() (all []candidate) {
+// unusedFlags returns the flags that were not used yet, or that may be repeated.
+func (p *position) unusedFlags() (all []candidate) {
 	for _, f := range p.flags() {
 		if !slices.Contains(p.used, f.Name) || f.IsCumulative() {
 			all = append(all, candidate{"--" + f.Name, firstSentence(f.Help)})
@@ -174,8 +174,8 @@ func (p *position) unused() (all []candidate) {
 	return all
 }
 
-// values returns the values that a flag or argument may have, if it is an enum.
-func values(before string, v *kong.Value) (all []candidate) {
+// enumValues returns the values that a flag or argument may have, if it is an enum.
+func enumValues(before string, v *kong.Value) (all []candidate) {
 	for _, word := range v.EnumSlice() {
 		if word != "" {
 			all = append(all, candidate{value: before + word})
@@ -184,8 +184,8 @@ func values(before string, v *kong.Value) (all []candidate) {
 	return all
 }
 
-// commandsOf returns the subcommands of a node that are not hidden.
-func commandsOf(node *kong.Node) (all []candidate) {
+// subcommands returns the subcommands of a node that are not hidden.
+func subcommands(node *kong.Node) (all []candidate) {
 	for _, child := range node.Children {
 		if !child.Hidden {
 			all = append(all, candidate{child.Name, firstSentence(child.Help)})

@@ -14,7 +14,7 @@ import (
 func completed(t *testing.T, words ...string) (values []string) {
 	t.Helper()
 	var out, wrong bytes.Buffer
-	if code := run(append([]string{"complete", "bash", "--"}, words...), &out, &wrong); code != exitWell {
+	if code := run(append([]string{"complete", "bash", "--"}, words...), &out, &wrong); code != exitOK {
 		t.Fatalf("%q: exit code %d: %s", words, code, wrong.String())
 	}
 	for line := range strings.Lines(out.String()) {

@@ -59,7 +59,7 @@ func (c *journalVerify) print(o *output, found *journal.Inspection) {
 		o.printf("sound: every checksum is right, each identity stands there once, each publisher's in order\n")
 		return
 	}
-	printWrong(o, found)
+	printFaults(o, found)
 }
 
 // printOpening lists the changes that opening the journal would make.
@@ -70,23 +70,23 @@ func printOpening(o *output, log seglog.Inspection) {
 	if log.Cut > 0 {
 		o.printf("  a cut before damage was begun: opening ends the journal at position %d, and so does this look at it\n", log.Cut)
 	}
-	for _, name := range log.Left {
+	for _, name := range log.Unfinished {
 		o.printf("  unfinished: %s: opening removes it\n", name)
 	}
 	for _, name := range log.Unknown {
 		o.printf("  unknown: %s stood in the way and has no header of ours: it takes space until you remove it\n", name)
 	}
-	for _, name := range log.Marked {
+	for _, name := range log.Flagged {
 		o.printf("  marked: a reader met damage in %s, opening looks at it again\n", name)
 	}
 }
 
-// fewPublishers is the number of publishers that are listed without --all.
-const fewPublishers = 20
+// maxPublishersShown is the number of publishers that are listed without --all.
+const maxPublishersShown = 20
 
-func printPublishers(o *output, states []journal.State, all bool) {
+func printPublishers(o *output, states []journal.PublisherState, all bool) {
 	for i, s := range states {
-		if i == fewPublishers && !all {
+		if i == maxPublishersShown && !all {
 			o.printf("  and %d more publishers, see --all\n", len(states)-i)
 			return
 		}
@@ -101,8 +101,8 @@ func printPublishers(o *output, states []journal.State, all bool) {
 	}
 }
 
-// printWrong lists the damage and the faults of a journal.
-func printWrong(o *output, found *journal.Inspection) {
+// printFaults lists the damage and the faults of a journal.
+func printFaults(o *output, found *journal.Inspection) {
 	for _, d := range found.Log.Damage {
 		o.printf("damage: %s at offset %d, position %d: %s\n", d.File, d.Offset, d.Position, d.Reason)
 	}
@@ -112,7 +112,7 @@ func printWrong(o *output, found *journal.Inspection) {
 	for _, fault := range found.Faults {
 		o.printf("fault: %s\n", strings.TrimPrefix(fault.Error(), "journal: "))
 	}
-	o.printf("NOT SOUND: %s, %s", plural(len(found.Log.Damage), "damaged place"), plural(found.Faulty, "fault"))
+	o.printf("NOT SOUND: %s, %s", plural(len(found.Log.Damage), "damaged place"), plural(found.FaultCount, "fault"))
 	if len(found.Log.Damage) > 0 || found.Log.Aside != nil {
 		o.printf("; an instance that has a peer starts and heals from it, a lone one needs -accept-damage")
 	}
@@ -122,65 +122,65 @@ func printWrong(o *output, found *journal.Inspection) {
 // inspectJournal reads a journal. It returns a usage error if dir holds something else.
 func inspectJournal(dir string, fn func(*journal.Record) error) (journal.Inspection, error) {
 	found, err := journal.Inspect(seglog.ReadOnly, dir, fn)
-	return found, judge(dir, found, err)
+	return found, journalError(dir, found, err)
 }
 
-// judge returns an error with advice for the user if no journal could be read in dir.
-func judge(dir string, found journal.Inspection, err error) error {
-	if err := directory(dir); err != nil {
+// journalError returns an error with advice for the user if no journal could be read in dir.
+func journalError(dir string, found journal.Inspection, err error) error {
+	if err := checkDirectory(dir); err != nil {
 		return err
 	}
 	switch {
 	case errors.Is(err, journal.ErrNotJournal):
 		if _, err := pubstore.InspectFile(dir, pubstore.FileOptions{}, nil); err == nil {
-			return usagef("%s is a publish store: see holdfast store inspect", dir)
+			return usageErrorf("%s is a publish store: see holdfast store inspect", dir)
 		}
-		return usagef("%s is not a journal", dir)
+		return usageErrorf("%s is not a journal", dir)
 	case err == nil && found.Log.Segments == 0:
-		return usagef("%s holds no journal: name the directory with the files *.log", dir)
+		return usageErrorf("%s holds no journal: name the directory with the files *.log", dir)
 	}
-	return explain(dir, err)
+	return withAdvice(dir, err)
 }
 
-// A filter selects records.
-type filter struct {
-	Publisher []uint64 `help:"Records of this publisher; may be repeated." placeholder:"ID"`
-	Topic     string   `help:"Records of this topic; one that has any of ^$.*+?()[]{}|\\ is a regular expression, searched anywhere." placeholder:"TOPIC"`
-	From      place    `help:"Records from this position, or taken at or after this time (RFC 3339), on." placeholder:"POSITION|TIME"`
-	To        place    `help:"Records before this position, or taken before this time." placeholder:"POSITION|TIME"`
+// A recordFilter selects records.
+type recordFilter struct {
+	Publisher []uint64     `help:"Records of this publisher; may be repeated." placeholder:"ID"`
+	Topic     string       `help:"Records of this topic; one that has any of ^$.*+?()[]{}|\\ is a regular expression, searched anywhere." placeholder:"TOPIC"`
+	From      journalPoint `help:"Records from this position, or taken at or after this time (RFC 3339), on." placeholder:"POSITION|TIME"`
+	To        journalPoint `help:"Records before this position, or taken before this time." placeholder:"POSITION|TIME"`
 }
 
 // match returns a function that reports whether the filter selects a record.
-func (f *filter) match() (func(*journal.Record) bool, error) {
+func (f *recordFilter) match() (func(*journal.Record) bool, error) {
 	wanted := func([]byte) bool { return true }
 	if f.Topic != "" {
 		pattern, err := topic.Parse(f.Topic)
 		if err != nil {
-			return nil, usagef("--topic %q is a %w", f.Topic, err)
+			return nil, usageErrorf("--topic %q is a %w", f.Topic, err)
 		}
 		wanted = pattern.Match
 	}
 	return func(r *journal.Record) bool {
 		return (len(f.Publisher) == 0 || slices.Contains(f.Publisher, r.Publisher)) && wanted(r.Topic) &&
-			(f.From.behind == nil || !f.From.behind(r)) && (f.To.behind == nil || f.To.behind(r))
+			(f.From.isAfter == nil || !f.From.isAfter(r)) && (f.To.isAfter == nil || f.To.isAfter(r))
 	}, nil
 }
 
-// A place is a position or a time in a journal.
-type place struct {
-	behind func(*journal.Record) bool // reports whether the place is behind the record; nil: none was given
+// A journalPoint is a position or a time in a journal.
+type journalPoint struct {
+	isAfter func(*journal.Record) bool // reports whether the place is behind the record; nil: none was given
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (p *place) UnmarshalText(text []byte) error {
+func (p *journalPoint) UnmarshalText(text []byte) error {
 	if t, err := time.Parse(time.RFC3339, string(text)); err == nil {
-		p.behind = func(r *journal.Record) bool { return r.Time < t.UnixMicro() }
+		p.isAfter = func(r *journal.Record) bool { return r.Time < t.UnixMicro() }
 		return nil
 	}
 	position, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil {
 		return fmt.Errorf("%q is neither a position (a number) nor a time (such as 2026-01-31T12:00:00Z)", text)
 	}
-	p.behind = func(r *journal.Record) bool { return uint64(r.Position) < position }
+	p.isAfter = func(r *journal.Record) bool { return uint64(r.Position) < position }
 	return nil
 }

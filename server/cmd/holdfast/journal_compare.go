@@ -24,17 +24,17 @@ func (c *journalCompare) Run(o *output) error {
 	var sides [2]journal.Index
 	for i, dir := range dirs {
 		index, err := journal.ReadIndex(seglog.ReadOnly, dir)
-		if err := judge(dir, index.Inspection, err); err != nil {
+		if err := journalError(dir, index.Inspection, err); err != nil {
 			return err
 		}
 		sides[i] = index
 	}
 	found := journal.Compare(sides[0], sides[1])
-	shown := found.Differing
+	shown := found.Diffs
 	if !c.All {
-		shown = shown[:min(len(shown), fewPublishers)]
+		shown = shown[:min(len(shown), maxPublishersShown)]
 	}
-	records, err := recordsOf(dirs, shown)
+	records, err := readRecords(dirs, shown)
 	if err != nil {
 		return err
 	}
@@ -42,14 +42,14 @@ func (c *journalCompare) Run(o *output) error {
 }
 
 // print shows a comparison to a person.
-func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Comparison, shown []journal.Differing, records records) {
-	for i, f := range found.Found {
+func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Comparison, shown []journal.PublisherDiff, records records) {
+	for i, f := range found.Inspections {
 		o.printf("%s: %s of %s\n", dirs[i], plural(f.Records, "record"), plural(f.Publishers, "publisher"))
 	}
 	printLeftOut(o, found)
-	printDiffering(o, dirs, len(found.Differing), shown, records)
+	printDiffering(o, dirs, len(found.Diffs), shown, records)
 	for i := range dirs {
-		if !found.Found[i].Sound() {
+		if !found.Inspections[i].Sound() {
 			o.printf("%s is not sound, see holdfast journal verify\n", dirs[i])
 		}
 	}
@@ -57,7 +57,7 @@ func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Compari
 		o.printf("the same: each publisher's records, in the same order\n")
 		return
 	}
-	o.printf("NOT THE SAME: %s with a difference\n", plural(len(found.Differing), "publisher"))
+	o.printf("NOT THE SAME: %s with a difference\n", plural(len(found.Diffs), "publisher"))
 }
 
 // printLeftOut lists the records that were not compared.
@@ -71,32 +71,32 @@ func printLeftOut(o *output, found *journal.Comparison) {
 }
 
 // printDiffering prints the first difference of each publisher in shown, the earliest first.
-func printDiffering(o *output, dirs [2]string, differing int, shown []journal.Differing, records records) {
+func printDiffering(o *output, dirs [2]string, differing int, shown []journal.PublisherDiff, records records) {
 	for i, d := range shown {
 		first := ""
 		if i == 0 && differing > 1 {
 			first = ", the earliest of all"
 		}
-		o.printf("publisher %d: first difference%s: %s\n", d.Publisher, first, name(d, dirs))
-		for side, e := range d.Entry {
+		o.printf("publisher %d: first difference%s: %s\n", d.Publisher, first, describeDifference(d, dirs))
+		for side, e := range d.Entries {
 			if e.Sequence > 0 {
 				o.printf("  in %s: %s\n", dirs[side], strings.TrimSpace(records[side][e.Position].String()))
 			}
 		}
-		o.printf("  in all: %d only in %s, %d only in %s, %d that do not say the same\n", d.Only[0], dirs[0], d.Only[1], dirs[1], d.Content)
+		o.printf("  in all: %d only in %s, %d only in %s, %d that do not say the same\n", d.OnlyIn[0], dirs[0], d.OnlyIn[1], dirs[1], d.ContentDiffers)
 	}
 	if more := differing - len(shown); more > 0 {
 		o.printf("and %d more publishers, see --all\n", more)
 	}
 }
 
-// name describes a difference.
-func name(d journal.Differing, dirs [2]string) string {
-	a, b := d.Entry[0], d.Entry[1]
+// describeDifference describes a difference.
+func describeDifference(d journal.PublisherDiff, dirs [2]string) string {
+	a, b := d.Entries[0], d.Entries[1]
 	switch {
-	case d.What == journal.Content:
+	case d.First == journal.DiffContent:
 		return fmt.Sprintf("%d is not the same", a.Sequence)
-	case d.What == journal.Order:
+	case d.First == journal.DiffOrder:
 		return fmt.Sprintf("another order: %d in %s, where %s has %d", a.Sequence, dirs[0], dirs[1], b.Sequence)
 	case a.Sequence > 0:
 		return fmt.Sprintf("%d is only in %s", a.Sequence, dirs[0])
@@ -105,23 +105,23 @@ func name(d journal.Differing, dirs [2]string) string {
 }
 
 // records are selected records of two journals, by position.
-type records [2]map[journal.Position]dumped
+type records [2]map[journal.Position]dumpedRecord
 
-// recordsOf reads the records of the differences once more, to print them.
-func recordsOf(dirs [2]string, differing []journal.Differing) (found records, err error) {
+// readRecords reads the records of the differences once more, to print them.
+func readRecords(dirs [2]string, differing []journal.PublisherDiff) (found records, err error) {
 	if len(differing) == 0 {
 		return found, nil
 	}
 	for side, dir := range dirs {
-		found[side] = make(map[journal.Position]dumped)
+		found[side] = make(map[journal.Position]dumpedRecord)
 		for _, d := range differing {
-			if e := d.Entry[side]; e.Sequence > 0 {
-				found[side][e.Position] = dumped{}
+			if e := d.Entries[side]; e.Sequence > 0 {
+				found[side][e.Position] = dumpedRecord{}
 			}
 		}
 		_, err := inspectJournal(dir, func(r *journal.Record) error {
 			if _, wanted := found[side][journal.Position(r.Position)]; wanted {
-				found[side][journal.Position(r.Position)] = dump(r)
+				found[side][journal.Position(r.Position)] = newDumpedRecord(r)
 			}
 			return nil
 		})

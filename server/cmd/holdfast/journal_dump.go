@@ -13,18 +13,18 @@ import (
 
 // journalDump is "journal dump".
 type journalDump struct {
-	Dir      string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
-	filter   `embed:""`
-	Sequence uint64 `help:"Records of this sequence of their publisher, and later ones." placeholder:"N"`
-	JSON     bool   `name:"json" help:"One JSON object a line."`
-	Body     bool   `help:"With the body of each message."`
+	Dir          string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	recordFilter `embed:""`
+	Sequence     uint64 `help:"Records of this sequence of their publisher, and later ones." placeholder:"N"`
+	JSON         bool   `name:"json" help:"One JSON object a line."`
+	Body         bool   `help:"With the body of each message."`
 }
 
-// timeForm is RFC 3339 with the microseconds that a journal keeps.
-const timeForm = "2006-01-02T15:04:05.000000Z07:00"
+// timeLayout is RFC 3339 with the microseconds that a journal keeps.
+const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 
-// A dumped is a record in the form that the command prints.
-type dumped struct {
+// A dumpedRecord is a record in the form that the command prints.
+type dumpedRecord struct {
 	Position  journal.Position `json:"position"`
 	Time      string           `json:"time"`             // when this instance took it
 	Publisher uint64           `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
@@ -39,22 +39,22 @@ type dumped struct {
 	BodyBytes []byte           `json:"body_base64,omitempty"` // instead of body, if the body is not UTF-8
 }
 
-func dump(r *journal.Record) dumped {
-	d := dumped{
-		Position: journal.Position(r.Position), Time: stamp(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
+func newDumpedRecord(r *journal.Record) dumpedRecord {
+	d := dumpedRecord{
+		Position: journal.Position(r.Position), Time: formatMicros(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
 		Kind: r.Kind.String(), Topic: string(r.Topic), Size: len(r.Body), Reason: string(r.Reason),
 	}
-	if crc := journal.CRC(r); crc != 0 {
+	if crc := journal.ContentCRC(r); crc != 0 {
 		d.CRC = fmt.Sprintf("%08x", crc)
 	}
 	return d
 }
 
-// stamp returns a time of a journal, in microseconds, as text.
-func stamp(micros int64) string { return time.UnixMicro(micros).UTC().Format(timeForm) }
+// formatMicros returns a time of a journal, in microseconds, as text.
+func formatMicros(micros int64) string { return time.UnixMicro(micros).UTC().Format(timeLayout) }
 
-// bodyOf returns a body for JSON: as text, or as bytes if it is not UTF-8.
-func bodyOf(body []byte) (*string, []byte) {
+// jsonBody returns a body for JSON: as text, or as bytes if it is not UTF-8.
+func jsonBody(body []byte) (*string, []byte) {
 	if !utf8.Valid(body) {
 		return nil, body
 	}
@@ -63,17 +63,17 @@ func bodyOf(body []byte) (*string, []byte) {
 }
 
 // String returns the record on one line.
-func (d dumped) String() string {
+func (d dumpedRecord) String() string {
 	line := fmt.Sprintf("%10d  %s  %-24s  prev %-8d  %-9s  %7d B", d.Position, d.Time,
 		fmt.Sprintf("%d|%d", d.Publisher, d.Sequence), d.Prev, d.Kind, d.Size)
 	if d.CRC != "" {
 		line += "  crc " + d.CRC
 	}
 	if d.Topic != "" {
-		line += "  " + plain(d.Topic)
+		line += "  " + quoteIfNeeded(d.Topic)
 	}
 	if d.Reason != "" {
-		line += "  reason " + plain(d.Reason)
+		line += "  reason " + quoteIfNeeded(d.Reason)
 	}
 	switch {
 	case d.Body != nil:
@@ -91,14 +91,14 @@ func (c *journalDump) Run(o *output) error {
 		return err
 	}
 	out := bufio.NewWriter(o.out)
-	lines := objects(out)
+	lines := jsonEncoder(out)
 	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
 		if !wanted(r) || r.Sequence < c.Sequence {
 			return nil
 		}
-		d := dump(r)
+		d := newDumpedRecord(r)
 		if c.Body && r.Kind == journal.Message {
-			d.Body, d.BodyBytes = bodyOf(r.Body)
+			d.Body, d.BodyBytes = jsonBody(r.Body)
 		}
 		if c.JSON {
 			return lines.Encode(d)
@@ -110,6 +110,6 @@ func (c *journalDump) Run(o *output) error {
 		return err
 	}
 	fmt.Fprintln(o.err, "holdfast: the journal is not sound:")
-	printWrong(&output{o.err, o.err}, &found)
-	return errFound
+	printFaults(&output{o.err, o.err}, &found)
+	return errFault
 }

@@ -21,16 +21,16 @@ type journalReport struct {
 	Intact     bool              `json:"intact"`            // it has, or had, everything that its group has acknowledged
 	Records    int               `json:"records"`
 	Messages   int               `json:"messages"`
-	Torn       *placeReport      `json:"torn,omitempty"` // torn end, which opening cuts off; nothing in it was acknowledged
-	Damage     []*placeReport    `json:"damage"`
-	Aside      *placeReport      `json:"aside,omitempty"` // damage found earlier: the records behind it are set aside until the peer is linked
+	Torn       *locationReport   `json:"torn,omitempty"` // torn end, which opening cuts off; nothing in it was acknowledged
+	Damage     []*locationReport `json:"damage"`
+	Aside      *locationReport   `json:"aside,omitempty"` // damage found earlier: the records behind it are set aside until the peer is linked
 	Faults     []string          `json:"faults"`          // broken promises, the first thousand
 	Faulty     int               `json:"faulty"`          // number of broken promises
 	Publishers []publisherReport `json:"publishers"`      // ordered by id
 }
 
-// A placeReport is a place in a file.
-type placeReport struct {
+// A locationReport is a place in a file.
+type locationReport struct {
 	File     string          `json:"file"`
 	Offset   int64           `json:"offset"` // in the file
 	Bytes    int64           `json:"bytes,omitempty"`
@@ -45,23 +45,23 @@ type publisherReport struct {
 	Floor     uint64 `json:"floor"` // highest sequence that retention has removed
 }
 
-func placeOf(d *seglog.DamageError) *placeReport {
-	return &placeReport{File: d.File, Offset: d.Offset, Position: d.Position, Reason: d.Reason}
+func locationOf(d *seglog.DamageError) *locationReport {
+	return &locationReport{File: d.File, Offset: d.Offset, Position: d.Position, Reason: d.Reason}
 }
 
 func journalReportOf(dir string, found *journal.Inspection) journalReport {
 	log := &found.Log
 	r := journalReport{
 		Journal: dir, Sound: found.Sound(), Segments: log.Segments, Bytes: log.Bytes, First: log.First, End: log.End, Durable: log.Durable,
-		Records: found.Records, Messages: found.Messages, Damage: mapped(log.Damage, placeOf), Faults: mapped(found.Faults, error.Error), Faulty: found.Faulty,
-		Publishers: mapped(found.States, func(s journal.State) publisherReport { return publisherReport{s.Publisher, s.Have, s.Floor} }),
+		Records: found.Records, Messages: found.Messages, Damage: mapSlice(log.Damage, locationOf), Faults: mapSlice(found.Faults, error.Error), Faulty: found.FaultCount,
+		Publishers: mapSlice(found.States, func(s journal.PublisherState) publisherReport { return publisherReport{s.Publisher, s.Have, s.Floor} }),
 		Cluster:    found.Cluster.ID.String(), Intact: found.Cluster.Intact,
 	}
 	if t := log.Torn; t != nil {
-		r.Torn = &placeReport{File: t.File, Offset: t.Offset, Bytes: t.Bytes}
+		r.Torn = &locationReport{File: t.File, Offset: t.Offset, Bytes: t.Bytes}
 	}
 	if log.Aside != nil {
-		r.Aside = placeOf(log.Aside)
+		r.Aside = locationOf(log.Aside)
 	}
 	return r
 }
@@ -92,22 +92,22 @@ type comparedReport struct {
 
 // A differingReport is a publisher whose records differ between the journals.
 type differingReport struct {
-	Publisher uint64     `json:"publisher,string"`
-	What      string     `json:"what"`    // the first difference, in words
-	Records   [2]*dumped `json:"records"` // the records at the first difference; null: the journal lacks it
-	Only      [2]int     `json:"only"`    // number of records that only this journal has
-	Content   int        `json:"content"` // number of identities with different contents
+	Publisher uint64           `json:"publisher,string"`
+	What      string           `json:"what"`    // the first difference, in words
+	Records   [2]*dumpedRecord `json:"records"` // the records at the first difference; null: the journal lacks it
+	Only      [2]int           `json:"only"`    // number of records that only this journal has
+	Content   int              `json:"content"` // number of identities with different contents
 }
 
-func comparisonReport(dirs [2]string, found *journal.Comparison, shown []journal.Differing, records records) compareReport {
-	r := compareReport{Same: found.Same(), Elsewhere: found.Elsewhere, Differing: len(found.Differing), List: []differingReport{}}
-	for i, f := range found.Found {
+func comparisonReport(dirs [2]string, found *journal.Comparison, shown []journal.PublisherDiff, records records) compareReport {
+	r := compareReport{Same: found.Same(), Elsewhere: found.Elsewhere, Differing: len(found.Diffs), List: []differingReport{}}
+	for i, f := range found.Inspections {
 		r.Journals[i] = comparedReport{dirs[i], f.Sound(), f.Records, f.Publishers}
 	}
-	r.Floors = mapped(slices.Sorted(maps.Keys(found.Floors)), func(p uint64) floorReport { return floorReport{p, found.Floors[p]} })
+	r.Floors = mapSlice(slices.Sorted(maps.Keys(found.Floors)), func(p uint64) floorReport { return floorReport{p, found.Floors[p]} })
 	for _, d := range shown {
-		report := differingReport{Publisher: d.Publisher, What: name(d, dirs), Only: d.Only, Content: d.Content}
-		for side, e := range d.Entry {
+		report := differingReport{Publisher: d.Publisher, What: describeDifference(d, dirs), Only: d.OnlyIn, Content: d.ContentDiffers}
+		for side, e := range d.Entries {
 			if e.Sequence > 0 {
 				record := records[side][e.Position]
 				report.Records[side] = &record

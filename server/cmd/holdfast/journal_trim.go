@@ -14,14 +14,14 @@ type journalTrim struct {
 // Run implements the command.
 func (c *journalTrim) Run(o *output) error {
 	if c.Bytes <= 0 {
-		return usagef("--bytes is %d, it must be above 0", c.Bytes)
+		return usageErrorf("--bytes is %d, it must be above 0", c.Bytes)
 	}
-	if err := directory(c.Dir); err != nil {
+	if err := checkDirectory(c.Dir); err != nil {
 		return err
 	}
 	n, err := journal.TrimClosed(seglog.OS, c.Dir, c.Bytes, 0)
 	if err != nil {
-		return explain(c.Dir, err)
+		return withAdvice(c.Dir, err)
 	}
 	o.printf("removed %s of %s", plural(n, "segment"), c.Dir)
 	if n > 0 {

@@ -83,7 +83,7 @@ func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string
 	return kills
 }
 
-// ended reports whether a publisher that has printed its result has noted its end; then
+// runEnded reports whether a publisher that has printed its result has noted its end; then
 // it was only killed before it could exit.
 func (s *site) ended() bool {
 	_, err := os.Stat(s.path("out.db.running"))

@@ -58,7 +58,7 @@ func (s *shell) try(command string, args ...string) (code int, out, wrong string
 func (s *shell) do(command string, args ...string) string {
 	s.t.Helper()
 	code, out, wrong := s.try(command, args...)
-	if code != exitWell {
+	if code != exitOK {
 		s.t.Fatalf("%s %v: exit code %d, %s%s", command, args, code, out, wrong)
 	}
 	return out
@@ -75,7 +75,7 @@ func (s *shell) expect(code int, words, command string, args ...string) (out str
 	return out
 }
 
-// read returns the output of subscribe for the n messages of a topic.
+// nextLine returns the output of subscribe for the n messages of a topic.
 func (s *shell) read(topic string, n int, args ...string) string {
 	s.t.Helper()
 	return s.do("subscribe", append([]string{"--topic", topic, "--from", "epoch", "--count", fmt.Sprint(n), "--timeout", "20s", "--until-idle", "5s"}, args...)...)
@@ -133,11 +133,11 @@ func TestSlowInput(t *testing.T) {
 	s := newShell(t, lone(t, nil).Addr())
 	for _, store := range []string{"", s.path("out.db")} {
 		r, w := io.Pipe()
-		c := &publishCommand{contactFlags: contactFlags{Server: []string{s.servers[1]}}, Topic: "slow" + filepath.Base(store), Store: store}
+		c := &publishCommand{connectionFlags: connectionFlags{Server: []string{s.servers[1]}}, Topic: "slow" + filepath.Base(store), Store: store}
 		ctx, end := context.WithCancelCause(t.Context())
 		var out, wrong bytes.Buffer
 		o := &output{&out, &wrong}
-		p, err := c.publication(end, o, &input{name: "pipe", r: r})
+		p, err := c.newRun(end, o, &input{name: "pipe", r: r})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,10 +159,10 @@ func TestSlowInput(t *testing.T) {
 func (s *shell) abandon(store, topic, lines string) {
 	s.t.Helper()
 	r, w := io.Pipe()
-	c := &publishCommand{contactFlags: contactFlags{Server: []string{s.servers[1]}, Timeout: 20 * time.Second}, Topic: topic, Store: store}
+	c := &publishCommand{connectionFlags: connectionFlags{Server: []string{s.servers[1]}, Timeout: 20 * time.Second}, Topic: topic, Store: store}
 	ctx, end := context.WithCancelCause(s.t.Context())
 	o := &output{io.Discard, io.Discard}
-	p, err := c.publication(end, o, &input{name: "pipe", r: r})
+	p, err := c.newRun(end, o, &input{name: "pipe", r: r})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -251,9 +251,9 @@ func TestStoreOfAnApplication(t *testing.T) {
 // A run does not continue an input that has grown if its last line had no newline.
 func TestGrownInput(t *testing.T) {
 	f := func(text string, from extent) (lines []line, err error) {
-		f := newFeed(&input{name: "in", r: strings.NewReader(text)}, false, 100, 0)
+		f := newLineReader(&input{name: "in", r: strings.NewReader(text)}, false, 100, 0)
 		go f.run(t.Context(), from)
-		for batch := range f.out {
+		for batch := range f.batches {
 			lines = append(lines, batch...)
 		}
 		return lines, f.err
@@ -276,10 +276,10 @@ func TestGrownInput(t *testing.T) {
 // A read error ends the run, and no part of the unfinished line is published.
 func TestBrokenInput(t *testing.T) {
 	broken := errors.New("no such device")
-	f := newFeed(&input{name: "in", r: io.MultiReader(strings.NewReader("1\nha"), errReader{broken})}, false, 100, 0)
+	f := newLineReader(&input{name: "in", r: io.MultiReader(strings.NewReader("1\nha"), errReader{broken})}, false, 100, 0)
 	go f.run(t.Context(), extent{})
 	var lines []line
-	for batch := range f.out {
+	for batch := range f.batches {
 		lines = append(lines, batch...)
 	}
 	if len(lines) != 1 || !errors.Is(f.err, broken) {
@@ -297,7 +297,7 @@ func TestLongLine(t *testing.T) {
 	s := newShell(t, lone(t, func(c *server.Config) { c.MaxMessage = 4096 }).Addr())
 	for _, args := range [][]string{{"--topic", "kept", "--store", s.path("out.db")}, {"--topic", "passing"}} {
 		long := s.write("in", "1\n"+strings.Repeat("x", 4096)+"\n3\n")
-		s.expect(exitFound, "line 2: publish: message of", "publish", append(args, "--file", long)...)
+		s.expect(exitFault, "line 2: publish: message of", "publish", append(args, "--file", long)...)
 		if got := s.read(args[1], 1); got != "1\n" {
 			t.Errorf("%q came out", got)
 		}
@@ -308,9 +308,9 @@ func TestLongLine(t *testing.T) {
 			}
 		}
 	}
-	f := newFeed(&input{name: "in", r: strings.NewReader("1\n" + strings.Repeat("x", 100<<10))}, false, 99<<10, 0)
+	f := newLineReader(&input{name: "in", r: strings.NewReader("1\n" + strings.Repeat("x", 100<<10))}, false, 99<<10, 0)
 	go f.run(t.Context(), extent{})
-	for range f.out {
+	for range f.batches {
 	}
 	if f.err == nil || !strings.Contains(f.err.Error(), "in: line 2 has more than 101376 bytes") {
 		t.Errorf("longer than any store takes: %v", f.err)
@@ -323,8 +323,8 @@ func TestRejectedLines(t *testing.T) {
 	in := s.write("in", strings.Repeat("x\n", 12))
 	for _, args := range [][]string{{}, {"--store", s.path("out.db")}} {
 		code, out, wrong := s.try("publish", append(args, "--topic", "unlogged", "--file", in)...)
-		if code != exitFound || out != "0 of 12 lines published, 12 rejected; safe on every server\n" ||
-			!strings.Contains(wrong, "holdfast: line 1 was rejected by the servers: ") || strings.Count(wrong, "rejected") != told {
+		if code != exitFault || out != "0 of 12 lines published, 12 rejected; safe on every server\n" ||
+			!strings.Contains(wrong, "holdfast: line 1 was rejected by the servers: ") || strings.Count(wrong, "rejected") != maxRejectionsShown {
 			t.Errorf("exit code %d, %s%s", code, out, wrong)
 		}
 	}
@@ -387,7 +387,7 @@ func TestStorePutBack(t *testing.T) {
 	s.read("t", 4)
 	s.write("out.db", string(backup))
 	in := s.write("in", "1\n2\n3\n4\n5\n")
-	s.expect(exitFound, "lines behind line 3 may be published already", "publish", "--topic", "t", "--store", store, "--file", in)
+	s.expect(exitFault, "lines behind line 3 may be published already", "publish", "--topic", "t", "--store", store, "--file", in)
 	s.read("t", 4)
 	s.do("publish", "--topic", "t", "--store", store, "--file", in)
 	if got := s.read("t", 6); got != "1\n2\n3\n4\n4\n5\n" {
@@ -407,25 +407,25 @@ func TestFullStore(t *testing.T) {
 	for i := range int64(5) {
 		lines = append(lines, line{[]byte("x"), extent{Lines: i + 1, Bytes: 2 * (i + 1)}})
 	}
-	if n, last, err := store.keep(t.Context(), lines); n != 3 || last != 3 || err != nil || store.kept.Lines != 3 {
+	if n, last, err := store.storeLines(t.Context(), lines); n != 3 || last != 3 || err != nil || store.stored.Lines != 3 {
 		t.Fatal(n, last, err)
 	}
 	soon, stop := context.WithTimeout(t.Context(), time.Millisecond)
 	defer stop()
-	if n, _, err := store.keep(soon, lines[3:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+	if n, _, err := store.storeLines(soon, lines[3:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(n, err)
 	}
 	if err := store.Discard(store.Lives()[0].ID, 1); err != nil {
 		t.Fatal(err)
 	}
-	if n, last, err := store.keep(t.Context(), lines[3:]); n != 1 || last != 4 || err != nil {
+	if n, last, err := store.storeLines(t.Context(), lines[3:]); n != 1 || last != 4 || err != nil {
 		t.Fatal(n, last, err)
 	}
 	if err := store.close(); err != nil {
 		t.Fatal(err)
 	}
 	store, _, err = openResumable(s.path("out.db"), "t", pubstore.BoltOptions{})
-	if err != nil || store.kept.Lines != 4 || store.Usage().Messages != 3 {
+	if err != nil || store.stored.Lines != 4 || store.Usage().Messages != 3 {
 		t.Fatal(store, err)
 	}
 	store.close()
@@ -452,7 +452,7 @@ func TestSubscribeGoesOn(t *testing.T) {
 	if got := s.do("subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms"); got != "" {
 		t.Errorf("more came out: %q", got)
 	}
-	s.expect(exitFound, "0 messages came, not 2", "subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms", "--count", "2")
+	s.expect(exitFault, "0 messages came, not 2", "subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms", "--count", "2")
 	s.expect(exitUsage, `the place of a subscription to topic "t"`, "subscribe", "--topic", "^t$", "--id", "t", "--store", store)
 	if got := s.do("subscribe", "--topic", "^t$", "--id", "t", "--store", store, "--restart", "--count", "1"); got != "0\n" {
 		t.Errorf("restarted: %q", got)
@@ -501,7 +501,7 @@ func TestReaderGone(t *testing.T) {
 	r.Close()
 	var wrong bytes.Buffer
 	args := append([]string{"subscribe", "--topic", "t", "--quiet", "--store", s.path("in.db")}, s.servers...)
-	if code := run(args, w, &wrong); code != exitWell || wrong.Len() > 0 {
+	if code := run(args, w, &wrong); code != exitOK || wrong.Len() > 0 {
 		t.Errorf("exit code %d, %q", code, wrong.String())
 	}
 	if got := s.do("subscribe", "--topic", "t", "--store", s.path("in.db"), "--count", "2", "--until-idle", "5s"); got != "1\n2\n" {
@@ -510,18 +510,18 @@ func TestReaderGone(t *testing.T) {
 }
 
 func TestEndings(t *testing.T) {
-	r := &reading{flags: &subscribeCommand{}}
+	r := &subscribeRun{flags: &subscribeCommand{}}
 	for _, tt := range []struct {
 		err   error
 		code  int
 		words string
 	}{
-		{&client.GapError{Subscription: "s", Topic: "t"}, exitFound, "--accept-gaps goes on behind them"},
-		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFound, "wait for the --server that has it, or --allow-unreplicated"},
-		{errInterrupted, exitWell, ""},
+		{&client.GapError{Subscription: "s", Topic: "t"}, exitFault, "--accept-gaps goes on behind them"},
+		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFault, "wait for the --server that has it, or --allow-unreplicated"},
+		{errInterrupted, exitOK, ""},
 	} {
 		var wrong bytes.Buffer
-		if code := exitCode(r.ending(tt.err), &wrong); code != tt.code || !strings.Contains(wrong.String(), tt.words) {
+		if code := exitCode(r.result(tt.err), &wrong); code != tt.code || !strings.Contains(wrong.String(), tt.words) {
 			t.Errorf("%v: exit code %d, %q", tt.err, code, wrong.String())
 		}
 	}
@@ -530,16 +530,16 @@ func TestEndings(t *testing.T) {
 func TestPing(t *testing.T) {
 	i := lone(t, nil)
 	var out, wrong bytes.Buffer
-	if code := run([]string{"ping", uri(i.Addr()), "--count", "2", "--interval", "1ms"}, &out, &wrong); code != exitWell ||
+	if code := run([]string{"ping", uri(i.Addr()), "--count", "2", "--interval", "1ms"}, &out, &wrong); code != exitOK ||
 		strings.Count(out.String(), "round trip") != 2 {
 		t.Errorf("exit code %d, %q %q", code, out.String(), wrong.String())
 	}
 	out.Reset()
 	up, down := uri(i.Addr()), "tcp://me:secret@127.0.0.1:1/amps/json"
-	if code := run([]string{"ping", "--json", up, down}, &out, &wrong); code != exitFound || strings.Contains(out.String(), "secret") {
+	if code := run([]string{"ping", "--json", up, down}, &out, &wrong); code != exitFault || strings.Contains(out.String(), "secret") {
 		t.Errorf("exit code %d, %q", code, out.String())
 	}
-	var answers [2]pinged
+	var answers [2]pingResult
 	decoder := json.NewDecoder(&out)
 	if err := errors.Join(decoder.Decode(&answers[0]), decoder.Decode(&answers[1])); err != nil {
 		t.Fatal(err)

@@ -184,8 +184,8 @@ import (
 
 // The exit codes.
 const (
-	exitWell   = 0
-	exitFound  = 1
+	exitOK     = 0
+	exitFault  = 1
 	exitUsage  = 2
 	exitFailed = 3
 	exitInUse  = 4
@@ -208,7 +208,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
-func main() { os.Exit(run(os.Args[1:], standard(os.Stdout), standard(os.Stderr))) }
+func main() { os.Exit(run(os.Args[1:], standardWriter(os.Stdout), standardWriter(os.Stderr))) }
 
 // run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
@@ -251,32 +251,32 @@ type output struct{ out, err io.Writer }
 // printf writes to standard output.
 func (o *output) printf(format string, args ...any) { fmt.Fprintf(o.out, format, args...) }
 
-// object writes a JSON object on one line.
-func (o *output) object(v any) error { return objects(o.out).Encode(v) }
+// printJSON writes a JSON object on one line.
+func (o *output) printJSON(v any) error { return jsonEncoder(o.out).Encode(v) }
 
-// objects returns an encoder that writes JSON objects, each on one line.
-func objects(w io.Writer) *json.Encoder {
-	e := json.NewEncoder(visible.JSON(w))
+// jsonEncoder returns an encoder that writes JSON objects, each on one line.
+func jsonEncoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(visible.NewJSONWriter(w))
 	e.SetEscapeHTML(false)
 	return e
 }
 
 // report writes a report, as a JSON object or by print for people. It returns
-// errFound unless all is well.
+// errFault unless all is well.
 func (o *output) report(asJSON, well bool, report any, print func()) error {
 	if !asJSON {
 		print()
-	} else if err := o.object(report); err != nil {
+	} else if err := o.printJSON(report); err != nil {
 		return err
 	}
 	if !well {
-		return errFound
+		return errFault
 	}
 	return nil
 }
 
-// errFound says that the command found a fault and has reported it already.
-var errFound = errors.New("something is wrong")
+// errFault says that the command found a fault and has reported it already.
+var errFault = errors.New("something is wrong")
 
 // An exitError is an error with an exit code of its own.
 type exitError struct {
@@ -287,18 +287,18 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-// usagef returns a usage error: the person who typed the command made a mistake.
-func usagef(format string, args ...any) error {
+// usageErrorf returns a usage error: the person who typed the command made a mistake.
+func usageErrorf(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
 // exitCode prints an error and returns its exit code.
 func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
-		return exitWell
+		return exitOK
 	}
-	if errors.Is(err, errFound) {
-		return exitFound
+	if errors.Is(err, errFault) {
+		return exitFault
 	}
 	fmt.Fprintln(stderr, "holdfast:", err)
 	if e, ok := errors.AsType[*exitError](err); ok {

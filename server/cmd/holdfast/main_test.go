@@ -87,7 +87,7 @@ func (d *desk) typed(args ...string) string {
 	return d.show(strings.Join(args, " "), args...)
 }
 
-// show runs the command and returns the masked output. shown is the command line for it.
+// showProgress runs the command and returns the masked output. shown is the command line for it.
 func (d *desk) show(shown string, args ...string) string {
 	d.t.Helper()
 	var out bytes.Buffer
@@ -144,7 +144,7 @@ func (d *desk) journal(name string, rs ...journal.Record) {
 	d.t.Helper()
 	j := d.open(name)
 	for i := range rs {
-		if v, err := j.Append(&rs[i]); err != nil || v != journal.Take {
+		if v, err := j.Append(&rs[i]); err != nil || v != journal.Accepted {
 			d.t.Fatal(v, err)
 		}
 		if err := j.Sync(); err != nil {
@@ -216,7 +216,7 @@ func TestJournalVerify(t *testing.T) {
 	d := newDesk(t)
 	d.journal("a", some(3)...)
 	d.journal("torn", some(2)...)
-	d.flip("torn"+firstSegment, "not logged", 1, 100) // behind the last record
+	d.flip("torn"+firstSegment, "not logged", 1, 100) // behindText the last record
 	d.journal("damaged", some(20)...)
 	d.flip("damaged"+firstSegment, "orders", 2, 0)
 	golden(t, "journal_verify", d.holdfast("journal", "verify", "a")+
@@ -344,10 +344,10 @@ func TestBoltStores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := marks.Subscription("fresh", bookmarkstore.Query{Topic: "fills", Filter: "/px > 3"}); err != nil {
+	if _, err := marks.OpenSubscription("fresh", bookmarkstore.Query{Topic: "fills", Filter: "/px > 3"}); err != nil {
 		t.Fatal(err)
 	}
-	sub, err := marks.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
+	sub, err := marks.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +469,7 @@ func TestDamagedDatabases(t *testing.T) {
 		var out bytes.Buffer
 		code := run([]string{"store", "inspect", "--messages", d.path("bad.db")}, &out, &out)
 		codes[code]++
-		if code < exitWell || code > exitFailed && code != exitNewer || out.Len() == 0 { // a damaged version number may look like a later version
+		if code < exitOK || code > exitFailed && code != exitNewer || out.Len() == 0 { // a damaged version number may look like a later version
 			t.Fatalf("exit %d: %s", code, out.String())
 		}
 	}
@@ -478,7 +478,7 @@ func TestDamagedDatabases(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var out, wrong strings.Builder
-	if code := run([]string{"--version"}, &out, &wrong); code != exitWell || out.String() != buildinfo.Version()+"\n" || wrong.Len() > 0 {
+	if code := run([]string{"--version"}, &out, &wrong); code != exitOK || out.String() != buildinfo.Version()+"\n" || wrong.Len() > 0 {
 		t.Errorf("exit code %d, %q, %q", code, out.String(), wrong.String())
 	}
 }

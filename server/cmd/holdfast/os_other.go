@@ -13,5 +13,5 @@ func isClosed(f *os.File) bool {
 	return err != nil
 }
 
-// ours reports true: here a new file inherits its permissions from its directory.
-func ours(fs.FileInfo) bool { return true }
+// isOwn reports true: here a new file inherits its permissions from its directory.
+func isOwn(fs.FileInfo) bool { return true }

@@ -22,9 +22,9 @@ func isClosed(f *os.File) bool {
 	return err1 == nil && err2 == nil && os.SameFile(own, null)
 }
 
-// ours reports whether a file that this process makes has the same owner as the
+// isOwn reports whether a file that this process makes has the same owner as the
 // given file. Otherwise the application could not use a file that replaces it.
-func ours(info fs.FileInfo) bool {
+func isOwn(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || int(stat.Uid) == os.Geteuid()
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // A message counts as read once it is written. subscribe therefore refuses to start if
-// standard output is closed.
+// standardWriter output is closed.
 func TestClosedStandardOutput(t *testing.T) {
 	for redirection, want := range map[string]string{
 		">&-":        "standard output is closed",

@@ -13,51 +13,53 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// directory returns an error if path is not a directory.
-func directory(path string) error {
+// checkDirectory returns an error if path is not a directory.
+func checkDirectory(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return usagef("%s does not exist", path)
+		return usageErrorf("%s does not exist", path)
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return usagef("%s is a file: name the directory that holds the journal", path)
+		return usageErrorf("%s is a file: name the directory that holds the journal", path)
 	}
 	return nil
 }
 
-// explain adds advice for the user to an error of reading path.
-func explain(path string, err error) error {
+// withAdvice adds advice for the user to an error of reading path.
+func withAdvice(path string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, seglog.ErrLocked), errors.Is(err, pubstore.ErrLocked):
-		return inUse(path)
+		return inUseError(path)
 	case errors.Is(err, fs.ErrPermission):
 		return &exitError{exitFailed, fmt.Errorf("%w: read it as the user whose process made it", err)}
 	}
 	return err
 }
 
-func inUse(path string) error {
+func inUseError(path string) error {
 	return &exitError{exitInUse, fmt.Errorf("%s is in use by a running process: stop that first, or copy it and look at the copy", path)}
 }
 
-// plain returns text unchanged if it is printable and has no spaces, else quoted.
-func plain[T string | []byte](text T) string {
+// quoteIfNeeded returns text unchanged if it is printable and has no spaces, else quoted.
+func quoteIfNeeded[T string | []byte](text T) string {
 	s := string(text)
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !isPlain(r) }) {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !isWordRune(r) }) {
 		return strconv.Quote(s)
 	}
 	return s
 }
 
-// plainList returns texts, each as plain shows it, separated by commas.
-func plainList(texts []string) string { return strings.Join(mapped(texts, plain[string]), ", ") }
+// quoteList returns texts, each as plain shows it, separated by commas.
+func quoteList(texts []string) string {
+	return strings.Join(mapSlice(texts, quoteIfNeeded[string]), ", ")
+}
 
-// mapped returns the results of f for each value of a list. It never returns nil.
-func mapped[A, B any](list []A, f func(A) B) []B {
+// mapSlice returns the results of f for each value of a list. It never returns nil.
+func mapSlice[A, B any](list []A, f func(A) B) []B {
 	all := make([]B, len(list))
 	for i, a := range list {
 		all[i] = f(a)
@@ -65,8 +67,8 @@ func mapped[A, B any](list []A, f func(A) B) []B {
 	return all
 }
 
-// isPlain reports whether a character is printable and does not separate words.
-func isPlain(r rune) bool { return r != unicode.ReplacementChar && r != ' ' && unicode.IsPrint(r) }
+// isWordRune reports whether a character is printable and does not separate words.
+func isWordRune(r rune) bool { return r != unicode.ReplacementChar && r != ' ' && unicode.IsPrint(r) }
 
 // plural returns "1 word" or "n words".
 func plural(n int, word string) string {

@@ -22,8 +22,8 @@ type pingCommand struct {
 	JSON     bool          `name:"json" help:"Print a JSON object for each answer, one a line."`
 }
 
-// A pinged is the result of asking one server: its answer, or the error.
-type pinged struct {
+// A pingResult is the result of asking one server: its answer, or the error.
+type pingResult struct {
 	Server     string            `json:"server"` // its URI, without a password
 	Up         bool              `json:"up"`
 	Error      string            `json:"error,omitempty"`
@@ -66,7 +66,7 @@ func (c *pingCommand) Run(o *output) error {
 		}
 		for _, p := range pingAll(ctx, targets) {
 			if !p.Up {
-				failed = errFound
+				failed = errFault
 			}
 			if err := c.print(o, p); err != nil {
 				return err
@@ -79,11 +79,11 @@ func (c *pingCommand) Run(o *output) error {
 func (c *pingCommand) check() error {
 	switch {
 	case c.Count < 0:
-		return usagef("--count is %d, it must not be negative", c.Count)
+		return usageErrorf("--count is %d, it must not be negative", c.Count)
 	case c.Interval < 0:
-		return usagef("--interval is %v, it must not be negative", c.Interval)
+		return usageErrorf("--interval is %v, it must not be negative", c.Interval)
 	case c.Timeout <= 0:
-		return usagef("--timeout is %v, it must be more than nothing", c.Timeout)
+		return usageErrorf("--timeout is %v, it must be more than nothing", c.Timeout)
 	}
 	if err := (client.Config{Servers: c.URI}).Check(); err != nil {
 		return &exitError{exitUsage, err}
@@ -101,8 +101,8 @@ func pause(ctx context.Context, d time.Duration) (over bool) {
 }
 
 // pingAll pings all targets concurrently. It returns the results in their order.
-func pingAll(ctx context.Context, targets []*target) []pinged {
-	answers := make([]pinged, len(targets))
+func pingAll(ctx context.Context, targets []*target) []pingResult {
+	answers := make([]pingResult, len(targets))
 	var all sync.WaitGroup
 	for i, t := range targets {
 		all.Go(func() { answers[i] = t.ping(ctx) })
@@ -111,16 +111,16 @@ func pingAll(ctx context.Context, targets []*target) []pinged {
 	return answers
 }
 
-func (c *pingCommand) print(o *output, p pinged) error {
+func (c *pingCommand) print(o *output, p pingResult) error {
 	if c.JSON {
-		return o.object(p)
+		return o.printJSON(p)
 	}
 	o.printf("%v\n", p)
 	return nil
 }
 
 // String returns the result on one line.
-func (p pinged) String() string {
+func (p pingResult) String() string {
 	if !p.Up {
 		return p.Server + "  no answer: " + p.Error
 	}
@@ -129,17 +129,17 @@ func (p pinged) String() string {
 		text += fmt.Sprintf(", logon %.2f ms", p.LogonMS)
 	}
 	if p.Instance != "" {
-		text += "; instance " + plain(p.Instance)
+		text += "; instance " + quoteIfNeeded(p.Instance)
 	}
-	text += "; version " + plain(p.Version)
+	text += "; version " + quoteIfNeeded(p.Version)
 	if !p.Extended {
 		return text + "; without holdfast's extensions"
 	}
-	return text + p.standing()
+	return text + p.syncText()
 }
 
-// standings are the texts for the sync states; PEERS stands for the names of the peers.
-var standings = map[client.SyncStatus]string{
+// pingSyncTexts are the texts for the sync states; PEERS stands for the names of the peers.
+var pingSyncTexts = map[client.SyncStatus]string{
 	client.SyncOK:         "; in sync with PEERS",
 	client.SyncApart:      "; without PEERS, for which acks wait",
 	client.SyncSingle:     "; without PEERS, acks are of one disk",
@@ -150,11 +150,11 @@ var standings = map[client.SyncStatus]string{
 	client.SyncStopping:   "; stopping",
 }
 
-// standing describes the server's sync state and the topics that it replicates.
-func (p pinged) standing() string {
-	text := strings.ReplaceAll(standings[p.Sync], "PEERS", strings.Join(p.Peers, " and "))
+// syncText describes the server's sync state and the topics that it replicates.
+func (p pingResult) syncText() string {
+	text := strings.ReplaceAll(pingSyncTexts[p.Sync], "PEERS", strings.Join(p.Peers, " and "))
 	if p.Carried != nil {
-		text += "; replicates synchronously only " + plain(strings.Join(p.Carried, " "))
+		text += "; replicates synchronously only " + quoteIfNeeded(strings.Join(p.Carried, " "))
 	}
 	return text
 }
@@ -167,10 +167,10 @@ type target struct {
 }
 
 // ping asks the server once. After a failure the next call opens a new connection.
-func (t *target) ping(ctx context.Context) pinged {
+func (t *target) ping(ctx context.Context) pingResult {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	limit := time.AfterFunc(t.timeout, func() { end(errNothing) })
+	limit := time.AfterFunc(t.timeout, func() { end(errNoAnswer) })
 	defer limit.Stop()
 	began := time.Now()
 	first := t.client == nil
@@ -182,13 +182,13 @@ func (t *target) ping(ctx context.Context) pinged {
 	logon := time.Since(began)
 	began = time.Now()
 	if err == nil {
-		err = t.ask(ctx)
+		err = t.roundTrip(ctx)
 	}
 	if err != nil {
 		t.close()
-		return pinged{Server: t.shown(), Error: t.explain(causeOf(ctx, err))}
+		return pingResult{Server: t.redactedURI(), Error: t.explain(causeOf(ctx, err))}
 	}
-	p := t.answer()
+	p := t.result()
 	p.RoundMS = milliseconds(time.Since(began))
 	if first {
 		p.LogonMS = milliseconds(logon)
@@ -198,8 +198,8 @@ func (t *target) ping(ctx context.Context) pinged {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// ask sends a command without side effects and waits for the answer.
-func (t *target) ask(ctx context.Context) error {
+// roundTrip sends a command without side effects and waits for the answer.
+func (t *target) roundTrip(ctx context.Context) error {
 	for _, err := range t.client.Execute(ctx, client.Command{Name: "flush"}) {
 		if err != nil {
 			return err
@@ -208,12 +208,12 @@ func (t *target) ask(ctx context.Context) error {
 	return nil
 }
 
-func (t *target) answer() pinged {
+func (t *target) result() pingResult {
 	s := t.client.Stats().Server
-	p := pinged{Server: s.Server, Up: true, Version: s.Version, Extended: s.Extended, Instance: s.Instance,
+	p := pingResult{Server: s.Server, Up: true, Version: s.Version, Extended: s.Extended, Instance: s.Instance,
 		Peers: s.Peers, Sync: s.Sync, CatchingUp: s.CatchingUp, MaxMessage: s.MaxMessage}
-	if s.Carries {
-		p.Carried = append([]string{}, s.Carried...)
+	if s.Partial {
+		p.Carried = append([]string{}, s.CarriedTopics...)
 	}
 	return p
 }
@@ -225,15 +225,15 @@ func (t *target) close() {
 	}
 }
 
-// errNothing says that no answer came in time.
-var errNothing = errors.New("nothing came")
+// errNoAnswer says that no answer came in time.
+var errNoAnswer = errors.New("nothing came")
 
-// explain returns the reason why the server did not answer, with advice for the user.
+// withAdvice returns the reason why the server did not answer, with advice for the user.
 func (t *target) explain(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens there: start the server, or name the port of its 'clients.listen'"
-	case errors.Is(err, errNothing):
+	case errors.Is(err, errNoAnswer):
 		return fmt.Sprintf("nothing within %v (--timeout): its process is stopped, its machine can't be reached, "+
 			"or the port is not that of 'clients.listen'", t.timeout)
 	case closedAtOnce(err):
@@ -242,8 +242,8 @@ func (t *target) explain(err error) string {
 	return err.Error()
 }
 
-// shown returns the URI without its password.
-func (t *target) shown() string {
+// redactedURI returns the URI without its password.
+func (t *target) redactedURI() string {
 	u, err := url.Parse(t.uri)
 	if err != nil {
 		return "a server" // not reached: Config.Check has accepted the URI

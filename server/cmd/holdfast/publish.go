@@ -17,7 +17,7 @@ import (
 
 // publishCommand is "publish".
 type publishCommand struct {
-	contactFlags
+	connectionFlags
 	Topic    string  `required:"" placeholder:"TOPIC" help:"Topic to publish to, literally."`
 	Store    string  `placeholder:"FILE" help:"Publish store, a file that is made if there is none. With it, the same command goes on after a kill or an interrupt, and each line is published once; without it, lines are kept in memory and such a run can't be gone on with."`
 	File     string  `default:"-" placeholder:"PATH" help:"Input; default standard input."`
@@ -45,14 +45,14 @@ Exit codes: 0 every line is published; 1 a line is too long or was rejected;
 // Run implements the command. Its very last step is to note that the run has ended.
 // After a kill at any moment before that, the next run continues this one.
 func (c *publishCommand) Run(o *output) error {
-	p, err := c.perform(o)
+	p, err := c.execute(o)
 	if p == nil || !p.complete {
 		return err
 	}
-	return cmp.Or(p.store.exit(), err)
+	return cmp.Or(p.store.recordEnd(), err)
 }
 
-func (c *publishCommand) perform(o *output) (*publication, error) {
+func (c *publishCommand) execute(o *output) (*publishRun, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (c *publishCommand) perform(o *output) (*publication, error) {
 	defer in.close()
 	ctx, end := interruptible()
 	defer end(nil)
-	p, err := c.publication(end, o, in)
+	p, err := c.newRun(end, o, in)
 	if err != nil {
 		return nil, err
 	}
@@ -73,68 +73,68 @@ func (c *publishCommand) perform(o *output) (*publication, error) {
 func (c *publishCommand) check() error {
 	switch {
 	case c.Topic == "":
-		return usagef("--topic is empty")
+		return usageErrorf("--topic is empty")
 	case c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0):
-		return usagef("--rate is %v, it must be a number of lines a second", c.Rate)
+		return usageErrorf("--rate is %v, it must be a number of lines a second", c.Rate)
 	case c.Restart && c.Store == "":
-		return usagef("--restart is for a --store: without one every run begins anew")
+		return usageErrorf("--restart is for a --store: without one every run begins anew")
 	}
-	return c.contactFlags.check()
+	return c.connectionFlags.check()
 }
 
-// A publication is a run of the command.
-type publication struct {
-	flags   *publishCommand
-	screen  *screen
-	contact *contact
-	in      *input
-	store   keeper
-	name    string // of the client
-	began   time.Time
+// A publishRun is a run of the command.
+type publishRun struct {
+	flags      *publishCommand
+	screen     *screen
+	connection *connection
+	in         *input
+	store      lineStore
+	name       string // of the client
+	began      time.Time
 
-	client  *client.Client
-	skipped int64 // lines that earlier runs have read
+	client      *client.Client
+	linesBefore int64 // lines that earlier runs have read
 
 	complete bool // the servers have the whole input, and the result was printed
 
 	mu       sync.Mutex
-	last     lastKept // guarded by mu
+	last     lastLine // guarded by mu
 	rejected int      // guarded by mu
 }
 
-// A lastKept is the last line that was put into the store, also by earlier runs, with
+// A lastLine is the last line that was put into the store, also by earlier runs, with
 // its publisher and sequence. It maps a sequence to a line number, since each line
 // takes one sequence.
-type lastKept struct {
+type lastLine struct {
 	publisher uint64
 	sequence  uint64
 	at        extent
 }
 
-// publication opens the store and returns a publication that is ready to run.
-func (c *publishCommand) publication(end context.CancelCauseFunc, o *output, in *input) (*publication, error) {
-	p := &publication{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
+// publishRun opens the store and returns a publication that is ready to run.
+func (c *publishCommand) newRun(end context.CancelCauseFunc, o *output, in *input) (*publishRun, error) {
+	p := &publishRun{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
 	if c.Store == "" {
-		p.store = &passing{pubstore.NewMemory(pubstore.MemoryOptions{}), c.Topic}
+		p.store = &memoryStore{pubstore.NewMemory(pubstore.MemoryOptions{}), c.Topic}
 	} else if err := p.open(); err != nil {
 		return nil, err
 	}
-	p.name = cmp.Or(p.name, madeUpName())
-	p.contact = c.contact(p.screen, end)
+	p.name = cmp.Or(p.name, generatedName())
+	p.connection = c.newConnection(p.screen, end)
 	return p, nil
 }
 
 // open opens the store file.
-func (p *publication) open() error {
+func (p *publishRun) open() error {
 	s, name, err := openResumable(p.flags.Store, p.flags.Topic, pubstore.BoltOptions{})
 	if err != nil {
 		return err
 	}
 	if p.flags.Restart {
-		err = s.forget()
+		err = s.forgetInput()
 	}
 	if err == nil && p.name != "" && name != "" && p.name != name {
-		err = usagef("--store %s belongs to client name %q: leave --name out, or name another store", p.flags.Store, name)
+		err = usageErrorf("--store %s belongs to client name %q: leave --name out, or name another store", p.flags.Store, name)
 	}
 	if err != nil {
 		return errors.Join(err, s.close())
@@ -145,23 +145,23 @@ func (p *publication) open() error {
 }
 
 // run publishes the input. It returns when all messages are settled.
-func (p *publication) run(ctx context.Context) error {
+func (p *publishRun) run(ctx context.Context) error {
 	if p.flags.Progress || isTerminal(p.screen.w) {
-		defer p.screen.follow(p.progress)()
+		defer p.screen.trackProgress(p.progress)()
 	}
-	from, err := p.from()
+	from, err := p.publishedBefore()
 	if err != nil {
 		return err
 	}
 	if p.flags.Store != "" && from.Lines == 0 {
-		p.sayBeginning()
+		p.reportStart()
 	}
 	if err := p.dial(ctx, from); err != nil {
 		return err
 	}
-	f := newFeed(p.in, p.flags.Whole, lineMost-len(p.flags.Topic), p.flags.Rate)
-	f.skipped = func() {
-		p.screen.say("going on behind line %d of %s, up to which the last run has published", from.Lines, p.in.name)
+	f := newLineReader(p.in, p.flags.Whole, maxLine-len(p.flags.Topic), p.flags.Rate)
+	f.onSkipped = func() {
+		p.screen.notify("going on behind line %d of %s, up to which the last run has published", from.Lines, p.in.name)
 	}
 	ahead, stop := context.WithCancel(ctx)
 	defer stop()
@@ -169,68 +169,68 @@ func (p *publication) run(ctx context.Context) error {
 	if err := p.publish(ctx, f); err != nil {
 		return err
 	}
-	return p.settle(ctx)
+	return p.awaitAcks(ctx)
 }
 
-// sayBeginning reports that the store has nothing of the input, and how many other
+// reportStart reports that the store has nothing of the input, and how many other
 // messages it keeps.
-func (p *publication) sayBeginning() {
+func (p *publishRun) reportStart() {
 	if kept := p.store.Usage().Messages; kept > 0 {
-		p.screen.say("--store %s keeps %s of earlier runs, sent first", p.flags.Store, plural(kept, "message"))
+		p.screen.notify("--store %s keeps %s of earlier runs, sent first", p.flags.Store, plural(kept, "message"))
 		return
 	}
-	p.screen.say("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
+	p.screen.notify("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
 }
 
-// from returns the part of the input that earlier runs have published.
-func (p *publication) from() (from extent, err error) {
-	s, ok := p.store.(*resumable)
+// publishedBefore returns the part of the input that earlier runs have published.
+func (p *publishRun) publishedBefore() (from extent, err error) {
+	s, ok := p.store.(*resumableStore)
 	if !ok {
 		return from, nil
 	}
 	if from, err = s.extent(p.flags.Whole); err != nil {
 		return from, err
 	}
-	s.kept.Input, s.kept.Topic, s.kept.Whole = p.in.name, p.flags.Topic, p.flags.Whole // on disk with the first line
-	p.last = lastKept{s.kept.Publisher, s.kept.Sequence, from}
-	p.skipped = from.Lines
+	s.stored.Input, s.stored.Topic, s.stored.Whole = p.in.name, p.flags.Topic, p.flags.Whole // on disk with the first line
+	p.last = lastLine{s.stored.Publisher, s.stored.Sequence, from}
+	p.linesBefore = from.Lines
 	return from, nil
 }
 
 // dial connects. It fails if the store was restored from a copy: such a store does
 // not know how far the input was really published.
-func (p *publication) dial(ctx context.Context, from extent) (err error) {
-	hooks := p.contact.hooks()
-	hooks.FailedWrite = p.refused
-	hooks.StoreRolledBack = func(err error) { p.screen.say("%v: it was put back from a copy, or is one", err) }
-	p.client, err = p.contact.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, PublishStore: p.store, Hooks: hooks})
+func (p *publishRun) dial(ctx context.Context, from extent) (err error) {
+	hooks := p.connection.hooks()
+	hooks.FailedWrite = p.failedWrite
+	hooks.LifeRenewed = func(err error) { p.screen.notify("%v: it was put back from a copy, or is one", err) }
+	p.client, err = p.connection.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, PublishStore: p.store, Hooks: hooks})
 	if err != nil {
 		return err
 	}
-	if from.Lines > 0 && p.client.Stats().Publish.RollBacks > 0 {
-		return &exitError{exitFound, fmt.Errorf("%s is older than what the servers have of it: lines behind line %d may be published already. "+
+	if from.Lines > 0 && p.client.Stats().Publish.Rollbacks > 0 {
+		return &exitError{exitFault, fmt.Errorf("%s is older than what the servers have of it: lines behind line %d may be published already. "+
 			"Look at the end of the topic (holdfast subscribe); then run this again to go on with line %d, or remove from the input what is there, and --restart",
 			p.flags.Store, from.Lines, from.Lines+1)}
 	}
 	return nil
 }
 
-// lineMost is the longest line that is read, in bytes. No store accepts a longer
+// maxLine is the longest line that is read, in bytes. No store accepts a longer
 // message. client.Check knows the limit of the server in use.
-const lineMost = 16 << 20
+const maxLine = 16 << 20
 
 // publish puts all lines into the store.
-func (p *publication) publish(ctx context.Context, f *feed) error {
+func (p *publishRun) publish(ctx context.Context, f *lineReader) error {
 	for {
 		select {
-		case batch, ok := <-f.out:
+		case batch, ok := <-f.batches:
 			if !ok && f.err == io.EOF {
 				return nil
 			}
 			if !ok {
 				return f.err
 			}
-			if err := p.keep(ctx, batch); err != nil {
+			if err := p.storeLines(ctx, batch); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -239,13 +239,13 @@ func (p *publication) publish(ctx context.Context, f *feed) error {
 	}
 }
 
-// keep puts lines into the store, up to the first one that the server would not accept.
-func (p *publication) keep(ctx context.Context, lines []line) error {
+// storeLines puts lines into the store, up to the first one that the server would not accept.
+func (p *publishRun) storeLines(ctx context.Context, lines []line) error {
 	lines, tooLarge := p.check(lines)
 	for len(lines) > 0 {
-		n, last, err := p.store.keep(ctx, lines)
+		n, last, err := p.store.storeLines(ctx, lines)
 		if n > 0 {
-			p.note(last, lines[n-1].at)
+			p.setLast(last, lines[n-1].at)
 		}
 		if err != nil {
 			return err
@@ -257,30 +257,30 @@ func (p *publication) keep(ctx context.Context, lines []line) error {
 
 // check returns the lines before the first one that the server would not accept, and
 // the error for that one.
-func (p *publication) check(lines []line) ([]line, error) {
+func (p *publishRun) check(lines []line) ([]line, error) {
 	for i, l := range lines {
-		if err := p.client.Check(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
-			return lines[:i], &exitError{exitFound, fmt.Errorf("%s: line %d: %w: nothing of it is published; shorten it or take it out", p.in.name, l.at.Lines, err)}
+		if err := p.client.CheckMessage(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
+			return lines[:i], &exitError{exitFault, fmt.Errorf("%s: line %d: %w: nothing of it is published; shorten it or take it out", p.in.name, l.at.Lines, err)}
 		}
 	}
 	return lines, nil
 }
 
-func (p *publication) note(last uint64, at extent) {
+func (p *publishRun) setLast(last uint64, at extent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last = lastKept{currentPublisher(p.store), last, at}
+	p.last = lastLine{currentPublisher(p.store), last, at}
 }
 
 // stored returns how much of the input was put into the store, also by earlier runs.
-func (p *publication) stored() extent {
+func (p *publishRun) stored() extent {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last.at
 }
 
-// settle waits until the servers have everything.
-func (p *publication) settle(ctx context.Context) error {
+// awaitAcks waits until the servers have everything.
+func (p *publishRun) awaitAcks(ctx context.Context) error {
 	if p.flags.Safe {
 		return p.client.FlushSafe(ctx)
 	}
@@ -295,34 +295,34 @@ func (p *publication) settle(ctx context.Context) error {
 	return nil
 }
 
-// told is the number of rejected lines that are reported one by one.
-const told = 10
+// outageReported is the number of rejected lines that are reported one by one.
+const maxRejectionsShown = 10
 
-// refused is the hook FailedWrite.
-func (p *publication) refused(e *client.RejectedError) {
+// failedWrite is the hook FailedWrite.
+func (p *publishRun) failedWrite(e *client.RejectedError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	which := "a line of an earlier run"
 	if n := p.last.at.Lines - int64(p.last.sequence-e.Message.Sequence); e.Publisher == p.last.publisher && n > 0 {
 		which = fmt.Sprintf("line %d", n)
 	}
-	if p.rejected++; p.rejected <= told {
-		p.screen.tell("%s was rejected by the servers: %s", which, e.Reason)
+	if p.rejected++; p.rejected <= maxRejectionsShown {
+		p.screen.warn("%s was rejected by the servers: %s", which, e.Reason)
 	}
 }
 
 // progress returns one line of progress.
-func (p *publication) progress() string {
+func (p *publishRun) progress() string {
 	stored, usage := p.stored(), p.store.Usage()
 	s := fmt.Sprintf("%d lines, %d on the way", stored.Lines, usage.Messages-usage.Single)
 	if p.in.size > 0 {
-		s = bar(stored.Bytes, p.in.size) + "  " + s
+		s = progressBar(stored.Bytes, p.in.size) + "  " + s
 	}
 	if usage.Single > 0 {
 		s += fmt.Sprintf(", %d on one disk only", usage.Single)
 	}
-	rate := float64(stored.Lines-p.skipped) / time.Since(p.began).Seconds()
-	return s + fmt.Sprintf("  %.0f/s  %s", rate, p.contact.where())
+	rate := float64(stored.Lines-p.linesBefore) / time.Since(p.began).Seconds()
+	return s + fmt.Sprintf("  %.0f/s  %s", rate, p.connection.serverText())
 }
 
 // A publishResult is the result of a run.
@@ -340,13 +340,13 @@ type publishResult struct {
 	Stopped  string  `json:"stopped,omitempty"` // why it is not complete
 }
 
-func (p *publication) result(err error) publishResult {
+func (p *publishRun) result(err error) publishResult {
 	usage := p.store.Usage()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := publishResult{
 		Complete: err == nil,
-		Topic:    p.flags.Topic, Lines: p.last.at.Lines, Before: p.skipped, Bytes: p.last.at.Bytes, Rejected: p.rejected,
+		Topic:    p.flags.Topic, Lines: p.last.at.Lines, Before: p.linesBefore, Bytes: p.last.at.Bytes, Rejected: p.rejected,
 		OneDisk: usage.Single, Unacked: usage.Messages - usage.Single, Seconds: time.Since(p.began).Seconds(), Store: p.flags.Store,
 	}
 	if err != nil {
@@ -375,39 +375,39 @@ func (r publishResult) String() string {
 }
 
 // report ends a run, closes the client and the store, and prints the result.
-func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
+func (c *publishCommand) report(ctx context.Context, o *output, p *publishRun, err error) error {
 	err = connectionError(ctx, p.name, err)
 	if err != nil {
-		p.hurry(err)
+		p.flushBriefly(err)
 	}
 	if p.client != nil {
 		p.client.Close()
 	}
 	if err == nil {
-		err = p.store.finish()
+		err = p.store.recordDone()
 	}
 	r := p.result(err)
 	err = errors.Join(err, p.store.close())
 	switch {
 	case c.JSON:
-		err = errors.Join(err, o.object(r))
+		err = errors.Join(err, o.printJSON(r))
 	case r.Complete:
 		o.printf("%v\n", r)
 	}
 	if err != nil {
-		return r.goOn(err)
+		return r.withAdvice(err)
 	}
 	p.complete = true
 	if r.Rejected > 0 {
-		return errFound
+		return errFault
 	}
 	return nil
 }
 
-// hurry waits a short time for the acks of the lines that were read before a run
+// flushBriefly waits a short time for the acks of the lines that were read before a run
 // stopped. It does not wait if no server could be used. It does not wait either
 // after an interrupt of a run with a store, which keeps the lines anyway.
-func (p *publication) hurry(why error) {
+func (p *publishRun) flushBriefly(why error) {
 	if p.client == nil || errors.Is(why, errNoServer) || p.flags.Store != "" && errors.Is(why, errInterrupted) {
 		return
 	}
@@ -416,9 +416,9 @@ func (p *publication) hurry(why error) {
 	_ = p.client.Flush(soon) // the result counts the messages without an ack
 }
 
-// goOn adds to an error where the lines are and how to go on. It leaves a usage error
+// withAdvice adds to an error where the lines are and how to go on. It leaves a usage error
 // unchanged, since the user has to correct something first.
-func (r *publishResult) goOn(err error) error {
+func (r *publishResult) withAdvice(err error) error {
 	e, special := errors.AsType[*exitError](err)
 	unacked := ""
 	if r.Unacked > 0 {

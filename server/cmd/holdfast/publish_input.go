@@ -31,15 +31,15 @@ func openInput(path string) (*input, error) {
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usagef("--file %s does not exist", path)
+		return nil, usageErrorf("--file %s does not exist", path)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, usagef("--file %s can't be read: %v", path, fs.ErrPermission)
+		return nil, usageErrorf("--file %s can't be read: %v", path, fs.ErrPermission)
 	case err != nil:
 		return nil, &exitError{exitUsage, fmt.Errorf("--file: %w", err)}
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
-		err = usagef("--file %s is a directory: name a file, or give the lines on standard input", path)
+		err = usageErrorf("--file %s is a directory: name a file, or give the lines on standard input", path)
 	}
 	if err != nil {
 		f.Close()
@@ -64,22 +64,22 @@ type line struct {
 	at   extent
 }
 
-// A feed reads lines ahead of the publishing goroutine, which is slower. It has one
+// A lineReader reads lines ahead of the publishing goroutine, which is slower. It has one
 // goroutine, which ends with the input, with an error, or with its context. Nobody
 // waits for it: it may hang in reading a pipe that nobody writes to.
-type feed struct {
-	in    *bufio.Reader
-	name  string
-	whole bool
-	most  int // bytes of a body
-	pace  pace
-	// skipped is called when the published part of the input was read and is unchanged.
-	skipped func()
+type lineReader struct {
+	in      *bufio.Reader
+	name    string
+	whole   bool
+	maxBody int // bytes of a body
+	limiter rateLimiter
+	// linesBefore is called when the published part of the input was read and is unchanged.
+	onSkipped func()
 
-	hash hash.Hash
-	at   extent
-	out  chan []line // capacity 1; closed at the end, after err is set
-	err  error       // io.EOF: the input has ended
+	hash    hash.Hash
+	at      extent
+	batches chan []line // capacity 1; closed at the end, after err is set
+	err     error       // io.EOF: the input has ended
 }
 
 const (
@@ -87,35 +87,35 @@ const (
 	batchBytes = 1 << 20
 )
 
-func newFeed(in *input, whole bool, most int, rate float64) *feed {
-	return &feed{
-		in: bufio.NewReaderSize(in.r, 64<<10), name: in.name, whole: whole, most: most,
-		pace: pace{rate: rate}, hash: sha256.New(), out: make(chan []line, 1),
+func newLineReader(in *input, whole bool, most int, rate float64) *lineReader {
+	return &lineReader{
+		in: bufio.NewReaderSize(in.r, 64<<10), name: in.name, whole: whole, maxBody: most,
+		limiter: rateLimiter{rate: rate}, hash: sha256.New(), batches: make(chan []line, 1),
 	}
 }
 
 // run reads all lines after the extent from.
-func (f *feed) run(ctx context.Context, from extent) {
-	defer close(f.out)
+func (f *lineReader) run(ctx context.Context, from extent) {
+	defer close(f.batches)
 	if f.err = f.skip(ctx, from); f.err != nil {
 		return
 	}
-	if f.skipped != nil && from.Bytes > 0 {
-		f.skipped()
+	if f.onSkipped != nil && from.Bytes > 0 {
+		f.onSkipped()
 	}
 	for f.err == nil {
-		f.err = f.one(ctx)
+		f.err = f.forwardLine(ctx)
 	}
 }
 
 // skip reads the part of the input that was published before, and checks that it has
 // not changed.
-func (f *feed) skip(ctx context.Context, from extent) error {
+func (f *lineReader) skip(ctx context.Context, from extent) error {
 	for left := from.Bytes; left > 0; {
 		n, err := io.CopyN(f.hash, f.in, min(left, 1<<20))
 		left -= n
 		if errors.Is(err, io.EOF) {
-			return f.differs("it ends after %d bytes, and %d were published", from.Bytes-left, from.Bytes)
+			return f.inputChanged("it ends after %d bytes, and %d were published", from.Bytes-left, from.Bytes)
 		}
 		if err = cmp.Or(err, context.Cause(ctx)); err != nil {
 			return err
@@ -123,31 +123,31 @@ func (f *feed) skip(ctx context.Context, from extent) error {
 	}
 	f.at = from
 	if from.Bytes > 0 && !bytes.Equal(f.hash.Sum(nil), from.Sum[:]) {
-		return f.differs("its first %d lines are others", from.Lines)
+		return f.inputChanged("its first %d lines are others", from.Lines)
 	}
 	if !from.Open {
 		return nil
 	}
 	if _, err := f.in.Peek(1); err != io.EOF {
-		return cmp.Or(err, f.differs("it ended with line %d, and has more now", from.Lines))
+		return cmp.Or(err, f.inputChanged("it ended with line %d, and has more now", from.Lines))
 	}
 	return nil
 }
 
-// differs returns the error for an input that is not the one of the interrupted run.
-func (f *feed) differs(format string, args ...any) error {
-	return usagef("%s is not the input that was being published when the last run ended: %s. "+
+// inputChanged returns the error for an input that is not the one of the interrupted run.
+func (f *lineReader) inputChanged(format string, args ...any) error {
+	return usageErrorf("%s is not the input that was being published when the last run ended: %s. "+
 		"Give that one to go on with it, or --restart to publish this one from its beginning, or another --store",
 		f.name, fmt.Sprintf(format, args...))
 }
 
-// one reads one line and hands it over.
-func (f *feed) one(ctx context.Context) error {
-	raw, err := f.read()
+// forwardLine reads one line and hands it over.
+func (f *lineReader) forwardLine(ctx context.Context) error {
+	raw, err := f.nextLine()
 	if err != nil && (err != io.EOF || len(raw) == 0) {
 		return err
 	}
-	f.pace.wait(ctx)
+	f.limiter.wait(ctx)
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -160,14 +160,14 @@ func (f *feed) one(ctx context.Context) error {
 	f.at.Bytes += int64(len(raw))
 	f.at.Open = f.whole || !ended
 	f.hash.Sum(f.at.Sum[:0])
-	return f.give(ctx, line{body, f.at})
+	return f.send(ctx, line{body, f.at})
 }
 
-// read returns the next line with its newline, or the whole input with --whole.
-func (f *feed) read() (raw []byte, err error) {
+// nextLine returns the next line with its newline, or the whole input with --whole.
+func (f *lineReader) nextLine() (raw []byte, err error) {
 	if f.whole {
-		raw, err = io.ReadAll(io.LimitReader(f.in, int64(f.most)+1))
-		if len(raw) > f.most {
+		raw, err = io.ReadAll(io.LimitReader(f.in, int64(f.maxBody)+1))
+		if len(raw) > f.maxBody {
 			return nil, f.tooLong("the input")
 		}
 		return raw, cmp.Or(err, io.EOF)
@@ -175,7 +175,7 @@ func (f *feed) read() (raw []byte, err error) {
 	for {
 		part, err := f.in.ReadSlice('\n')
 		raw = append(raw, part...)
-		if len(bytes.TrimSuffix(raw, []byte("\n"))) > f.most {
+		if len(bytes.TrimSuffix(raw, []byte("\n"))) > f.maxBody {
 			return nil, f.tooLong(fmt.Sprintf("line %d", f.at.Lines+1))
 		}
 		if err != bufio.ErrBufferFull {
@@ -184,50 +184,50 @@ func (f *feed) read() (raw []byte, err error) {
 	}
 }
 
-func (f *feed) tooLong(message string) error {
-	return &exitError{exitFound, fmt.Errorf("%s: %s has more than %d bytes, which is the limit of a message: nothing of it is published; shorten it or take it out",
-		f.name, message, f.most)}
+func (f *lineReader) tooLong(message string) error {
+	return &exitError{exitFault, fmt.Errorf("%s: %s has more than %d bytes, which is the limit of a message: nothing of it is published; shorten it or take it out",
+		f.name, message, f.maxBody)}
 }
 
-// give hands a line over, in one batch with the lines that were not taken yet. It
+// send hands a line over, in one batch with the lines that were not taken yet. It
 // waits only if that batch is full.
-func (f *feed) give(ctx context.Context, l line) error {
+func (f *lineReader) send(ctx context.Context, l line) error {
 	var batch []line
 	select {
-	case batch = <-f.out:
+	case batch = <-f.batches:
 	default:
 	}
 	if len(batch) > 0 && (len(batch) == batchLines || l.at.Bytes-batch[0].at.Bytes > batchBytes) {
-		f.out <- batch
+		f.batches <- batch
 		batch = nil
 	}
 	select {
-	case f.out <- append(batch, l):
+	case f.batches <- append(batch, l):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// A pace limits lines to a rate.
-type pace struct {
+// A rateLimiter limits lines to a rate.
+type rateLimiter struct {
 	rate  float64 // a second; 0: as fast as it goes
-	begun time.Time
+	start time.Time
 	n     float64
 }
 
 // wait waits until the next line is due, or ctx ends.
-func (p *pace) wait(ctx context.Context) {
+func (p *rateLimiter) wait(ctx context.Context) {
 	if p.rate == 0 {
 		return
 	}
 	if p.n == 0 {
-		p.begun = time.Now()
+		p.start = time.Now()
 	}
-	left := time.Until(p.begun.Add(time.Duration(p.n / p.rate * float64(time.Second))))
+	left := time.Until(p.start.Add(time.Duration(p.n / p.rate * float64(time.Second))))
 	p.n++
 	if left < -time.Second { // the input paused: the lost time is not made up for
-		p.begun = p.begun.Add(-left)
+		p.start = p.start.Add(-left)
 	}
 	if left > 0 {
 		pause(ctx, left)

@@ -22,26 +22,26 @@ import (
 )
 
 // The buckets in a database that this command has made: the publish store's, with the
-// name that pubstore.OpenBolt uses, and one for the extent of the input in the store.
+// describeDifference that pubstore.OpenBolt uses, and one for the extent of the input in the store.
 const (
 	publishBucket = "publish"
 	inputBucket   = "holdfast publish"
 )
 
-var inputNote = note{inputBucket, "input"}
+var inputEntry = boltEntry{inputBucket, "input"}
 
-// A keeper is a publish store that takes lines.
-type keeper interface {
+// A lineStore is a publish store that takes lines.
+type lineStore interface {
 	pubstore.Store
-	// keep puts lines into the store, at least one and as many as there is room
+	// storeLines puts lines into the store, at least one and as many as there is room
 	// for, and returns how many and the sequence of the last.
-	keep(ctx context.Context, lines []line) (n int, last uint64, err error)
-	// finish notes that the servers have all of the input.
-	finish() error
+	storeLines(ctx context.Context, lines []line) (n int, last uint64, err error)
+	// recordDone notes that the servers have all of the input.
+	recordDone() error
 	close() error
-	// exit is the last step of a run that has ended well. From then on the next
+	// recordEnd is the last step of a run that has ended well. From then on the next
 	// run starts from the beginning of its input.
-	exit() error
+	recordEnd() error
 }
 
 // currentPublisher returns the publisher id of the store's current life.
@@ -50,7 +50,7 @@ func currentPublisher(s pubstore.Store) uint64 {
 	if len(lives) == 0 {
 		return 0 // it is closed
 	}
-	return bookmark.OfLife(lives[len(lives)-1].ID).ID
+	return bookmark.IdentityOfLife(lives[len(lives)-1].ID).ID
 }
 
 // An extent is the part of an input that has been read: a number of lines from its
@@ -80,8 +80,8 @@ func (c *checksum) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A keptExtent is the extent of an input as a store keeps it, in JSON.
-type keptExtent struct {
+// A storedExtent is the extent of an input as a store keeps it, in JSON.
+type storedExtent struct {
 	Version int    `json:"version"`
 	Input   string `json:"input"` // its name, for people
 	Topic   string `json:"topic"`
@@ -98,33 +98,33 @@ type keptExtent struct {
 
 const extentVersion = 2
 
-// A resumable is a publish store in a database, together with the extent of the
+// A resumableStore is a publish store in a database, together with the extent of the
 // input. Both change in one transaction: a line is in the store if and only if the
 // extent covers it.
-type resumable struct {
+type resumableStore struct {
 	*pubstore.Bolt
-	db    *bbolt.DB
-	path  string // db.Path is empty once the database is closed
-	topic string
-	kept  keptExtent // the extent in the database; Version 0: none
+	db     *bbolt.DB
+	path   string // db.Path is empty once the database is closed
+	topic  string
+	stored storedExtent // the extent in the database; Version 0: none
 }
 
 // openResumable opens the store, or makes it. It returns the name of the client that
 // the store belongs to, empty if no client has used it.
-func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, name string, err error) {
+func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumableStore, name string, err error) {
 	db, err := openStoreFile(path, "publish store", publishBucket, inputBucket)
 	if err != nil {
 		return nil, "", err
 	}
-	s = &resumable{db: db, path: path, topic: topic}
+	s = &resumableStore{db: db, path: path, topic: topic}
 	found, err := pubstore.InspectBolt(db, publishBucket, pubstore.BoltOptions{}, nil)
 	if errors.Is(err, pubstore.ErrNotStore) {
 		err = nil
 	}
 	if err == nil {
-		s.kept, err = readExtent(db)
-		if s.ended() {
-			s.kept = keptExtent{}
+		s.stored, err = readExtent(db)
+		if s.runEnded() {
+			s.stored = storedExtent{}
 		}
 	}
 	if err == nil {
@@ -137,8 +137,8 @@ func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, na
 }
 
 // readExtent reads the extent of the input from a database; Version 0: there is none.
-func readExtent(db *bbolt.DB) (k keptExtent, err error) {
-	text, err := inputNote.get(db)
+func readExtent(db *bbolt.DB) (k storedExtent, err error) {
+	text, err := inputEntry.get(db)
 	if err == nil && text != nil {
 		err = json.Unmarshal(text, &k)
 	}
@@ -152,27 +152,27 @@ func readExtent(db *bbolt.DB) (k keptExtent, err error) {
 }
 
 // extent returns how far the interrupted run came. It is zero if there was no such run.
-func (s *resumable) extent(whole bool) (extent, error) {
-	k := &s.kept
+func (s *resumableStore) extent(whole bool) (extent, error) {
+	k := &s.stored
 	switch {
 	case k.Version == 0:
 		return extent{}, nil
 	case k.Topic != s.topic:
-		return extent{}, usagef("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
+		return extent{}, usageErrorf("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
 			"or --restart to publish from the beginning of the input to %q, or another --store", k.Topic, s.topic)
 	case k.Whole != whole:
-		return extent{}, usagef("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
+		return extent{}, usageErrorf("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
 			map[bool]string{true: "with", false: "without"}[k.Whole])
 	}
 	return k.extent, nil
 }
 
-// keep puts as many lines into the store as have room. It waits until one has room.
-func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64, err error) {
+// storeLines puts as many lines into the store as have room. It waits until one has room.
+func (s *resumableStore) storeLines(ctx context.Context, lines []line) (n int, last uint64, err error) {
 	if err := s.AwaitRoom(ctx, len(s.topic)+len(lines[0].body)); err != nil {
 		return 0, 0, err
 	}
-	next := s.kept
+	next := s.stored
 	err = updateBolt(s.db, func(tx *bbolt.Tx) error {
 		for ; n < len(lines); n++ {
 			sequence, err := s.AppendTx(tx, s.topic, lines[n].body)
@@ -197,80 +197,80 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 	if err != nil {
 		return 0, 0, fmt.Errorf("--store %s: %w", s.path, err)
 	}
-	s.kept = next
+	s.stored = next
 	return n, last, nil
 }
 
-func (s *resumable) write(tx *bbolt.Tx, k *keptExtent) error {
+func (s *resumableStore) write(tx *bbolt.Tx, k *storedExtent) error {
 	text, err := json.Marshal(k)
 	if err != nil {
 		return err
 	}
-	return inputNote.put(tx, text)
+	return inputEntry.put(tx, text)
 }
 
-// forget drops the extent: the next publication starts from the beginning of its input.
-func (s *resumable) forget() error {
-	s.kept = keptExtent{}
+// forgetInput drops the extent: the next publication starts from the beginning of its input.
+func (s *resumableStore) forgetInput() error {
+	s.stored = storedExtent{}
 	err := updateBolt(s.db, func(tx *bbolt.Tx) error {
-		if bucket := tx.Bucket([]byte(inputNote.bucket)); bucket != nil {
-			return bucket.Delete([]byte(inputNote.key))
+		if bucket := tx.Bucket([]byte(inputEntry.bucket)); bucket != nil {
+			return bucket.Delete([]byte(inputEntry.key))
 		}
 		return nil
 	})
-	return cmp.Or(err, s.exit())
+	return cmp.Or(err, s.recordEnd())
 }
 
 // A run that is killed just after its end looks to its caller as if it had not ended,
 // so the caller runs the command again. The end of a run is therefore noted as late
 // as possible: not in the database, whose commits take time, but by a file that
-// finish makes and exit removes. Only a kill in the instant between exit and the end
+// recordDone makes and exit removes. Only a kill in the instant between exit and the end
 // of the process can cause the input to be published again.
 
-func (s *resumable) running() string { return s.path + ".running" }
+func (s *resumableStore) runningPath() string { return s.path + ".running" }
 
-func (s *resumable) finish() error {
-	if s.kept.Version == 0 {
+func (s *resumableStore) recordDone() error {
+	if s.stored.Version == 0 {
 		return nil // no line was published
 	}
-	err := s.exit() // removes a leftover file, or a symbolic link of that name
+	err := s.recordEnd() // removes a leftover file, or a symbolic link of that name
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(s.running(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(s.runningPath(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		err = cmp.Or(f.Close(), boltfile.SyncDir(filepath.Dir(s.path)))
 	}
 	if err != nil {
 		return err
 	}
-	s.kept.Done = true
-	return updateBolt(s.db, func(tx *bbolt.Tx) error { return s.write(tx, &s.kept) })
+	s.stored.Done = true
+	return updateBolt(s.db, func(tx *bbolt.Tx) error { return s.write(tx, &s.stored) })
 }
 
-func (s *resumable) exit() error {
-	if err := os.Remove(s.running()); !errors.Is(err, fs.ErrNotExist) {
+func (s *resumableStore) recordEnd() error {
+	if err := os.Remove(s.runningPath()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// ended reports whether the run that wrote s.kept has ended.
-func (s *resumable) ended() bool {
-	_, err := os.Stat(s.running())
-	return s.kept.Done && errors.Is(err, fs.ErrNotExist)
+// runEnded reports whether the run that wrote s.kept has ended.
+func (s *resumableStore) runEnded() bool {
+	_, err := os.Stat(s.runningPath())
+	return s.stored.Done && errors.Is(err, fs.ErrNotExist)
 }
 
-func (s *resumable) close() error { return cmp.Or(s.Bolt.Close(), s.db.Close()) }
+func (s *resumableStore) close() error { return cmp.Or(s.Bolt.Close(), s.db.Close()) }
 
-// A passing is a publish store in memory. A later run cannot continue from it.
-type passing struct {
+// A memoryStore is a publish store in memory. A later run cannot continue from it.
+type memoryStore struct {
 	*pubstore.Memory
 	topic string
 }
 
-// keep puts all lines into the store, and waits while there is no room.
-func (s *passing) keep(ctx context.Context, lines []line) (n int, last uint64, err error) {
+// storeLines puts all lines into the store, and waits while there is no room.
+func (s *memoryStore) storeLines(ctx context.Context, lines []line) (n int, last uint64, err error) {
 	for ; n < len(lines) && err == nil; n++ {
 		last, err = s.Append(ctx, &pubstore.Message{Topic: s.topic, Body: lines[n].body})
 	}
@@ -280,6 +280,6 @@ func (s *passing) keep(ctx context.Context, lines []line) (n int, last uint64, e
 	return n, last, nil
 }
 
-func (s *passing) finish() error { return nil }
-func (s *passing) close() error  { return s.Close() }
-func (s *passing) exit() error   { return nil }
+func (s *memoryStore) recordDone() error { return nil }
+func (s *memoryStore) close() error      { return s.Close() }
+func (s *memoryStore) recordEnd() error  { return nil }

@@ -117,7 +117,7 @@ func (d *desk) appDB(name string) {
 		d.t.Fatal(err)
 	}
 	for _, id := range []string{"a", "b"} {
-		sub, err := marks.Subscription(id, bookmarkstore.Query{Topic: "orders"})
+		sub, err := marks.OpenSubscription(id, bookmarkstore.Query{Topic: "orders"})
 		if err == nil {
 			err = sub.SetBase(bookmarkstore.Vector{7: 10, 8: 20})
 		}
@@ -284,7 +284,7 @@ func (d *desk) checkRepaired(name string) {
 		d.t.Fatal(name, err)
 	}
 	for _, id := range []string{"a", "b"} {
-		sub, err := marks.Subscription(id, bookmarkstore.Query{Topic: "orders"})
+		sub, err := marks.OpenSubscription(id, bookmarkstore.Query{Topic: "orders"})
 		if err != nil {
 			d.t.Fatal(name, err)
 		}
@@ -315,7 +315,7 @@ func TestRepairedStoreAndAPair(t *testing.T) {
 			pair := servertest.NewPair(t)
 			pair.B.Kill() // so that no message becomes safe
 			store := tt.open(t, d)
-			publisher := bookmark.OfLife(store.Lives()[0].ID).ID
+			publisher := bookmark.IdentityOfLife(store.Lives()[0].ID).ID
 			c := dialPair(t, pair, store)
 			publishOrders(t, c, 1, 6)
 			awaitHave(t, pair.A, publisher, 6)

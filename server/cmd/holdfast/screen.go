@@ -28,23 +28,23 @@ func newScreen(w io.Writer, quiet bool) *screen { return &screen{w: w, quiet: qu
 
 const eraseLine = "\r\x1b[K"
 
-// say writes a notice, unless the screen is quiet.
-func (s *screen) say(format string, args ...any) {
+// notify writes a notice, unless the screen is quiet.
+func (s *screen) notify(format string, args ...any) {
 	if !s.quiet {
-		s.tell(format, args...)
+		s.warn(format, args...)
 	}
 }
 
-// tell writes a notice even if the screen is quiet.
-func (s *screen) tell(format string, args ...any) {
+// warn writes a notice even if the screen is quiet.
+func (s *screen) warn(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eraseLocked()
 	fmt.Fprintf(s.w, "holdfast: %s\n", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`))
 }
 
-// show writes a line of progress.
-func (s *screen) show(line string) {
+// showProgress writes a line of progress.
+func (s *screen) showProgress(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, is := s.w.(*terminal)
@@ -79,10 +79,10 @@ func (t *terminal) fit(line string) string {
 	return string([]rune(line)[:width-1])
 }
 
-// follow shows progress while a command runs: ten times a second on a terminal,
+// trackProgress shows progress while a command runs: ten times a second on a terminal,
 // elsewhere once a second. The returned function stops that and waits until it has
 // stopped.
-func (s *screen) follow(progress func() string) (stop func()) {
+func (s *screen) trackProgress(progress func() string) (stop func()) {
 	every := time.Second
 	if isTerminal(s.w) {
 		every = 100 * time.Millisecond
@@ -92,7 +92,7 @@ func (s *screen) follow(progress func() string) (stop func()) {
 	go func() {
 		defer close(stopped)
 		for pause(ctx, every) {
-			s.show(progress())
+			s.showProgress(progress())
 		}
 		s.erase()
 	}()
@@ -102,8 +102,8 @@ func (s *screen) follow(progress func() string) (stop func()) {
 // barWidth is the width of a bar in cells.
 const barWidth = 20
 
-// bar draws the done share of a whole as a percentage and a bar.
-func bar(done, whole int64) string {
+// progressBar draws the done share of a whole as a percentage and a bar.
+func progressBar(done, whole int64) string {
 	share := float64(done) / float64(max(whole, 1))
 	full := min(int(share*barWidth), barWidth)
 	return fmt.Sprintf("%3.0f %% %s%s", min(100*share, 100), strings.Repeat("█", full), strings.Repeat("░", barWidth-full))

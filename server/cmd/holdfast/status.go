@@ -18,38 +18,38 @@ import (
 
 // statusCommand is "status".
 type statusCommand struct {
-	Admin   adminAddress  `arg:"" help:"Admin address of an instance, 'admin.listen' of its configuration: HOST:PORT or http://HOST:PORT."`
-	Peer    adminAddress  `arg:"" optional:"" help:"That of its peer."`
-	Watch   every         `placeholder:"INTERVAL" help:"Look again and again, each INTERVAL (--watch=500ms; without, each 2s), until interrupted."`
-	Timeout time.Duration `default:"3s" help:"How long to wait for an answer."`
-	All     bool          `help:"List all degraded intervals and all publishers that differ, not only some."`
-	JSON    bool          `name:"json" help:"Print one JSON object on one line, with --watch one each time."`
+	Admin   adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' of its configuration: HOST:PORT or http://HOST:PORT."`
+	Peer    adminAddress     `arg:"" optional:"" help:"That of its peer."`
+	Watch   optionalInterval `placeholder:"INTERVAL" help:"Look again and again, each INTERVAL (--watch=500ms; without, each 2s), until interrupted."`
+	Timeout time.Duration    `default:"3s" help:"How long to wait for an answer."`
+	All     bool             `help:"List all degraded intervals and all publishers that differ, not only some."`
+	JSON    bool             `name:"json" help:"Print one JSON object on one line, with --watch one each time."`
 }
 
 // Run implements the command.
 func (c *statusCommand) Run(o *output) error {
 	switch {
 	case c.Admin == c.Peer:
-		return usagef("%s is there twice: name the peer's admin address, or only one", c.Admin)
+		return usageErrorf("%s is there twice: name the peer's admin address, or only one", c.Admin)
 	case c.Timeout <= 0:
-		return usagef("--timeout must be more than 0")
+		return usageErrorf("--timeout must be more than 0")
 	}
 	ctx, end := interruptible()
 	defer end(nil)
 	client := newAdminClient(c.Timeout)
 	if !c.Watch.set {
-		return c.once(ctx, o, client)
+		return c.showOnce(ctx, o, client)
 	}
 	return c.watch(ctx, o, client)
 }
 
-// once asks the instances once and prints the report.
-func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient) error {
+// showOnce asks the instances once and prints the report.
+func (c *statusCommand) showOnce(ctx context.Context, o *output, client *adminClient) error {
 	addresses := []adminAddress{c.Admin}
 	if c.Peer != "" {
 		addresses = append(addresses, c.Peer)
 	}
-	report := lookAround(ctx, client, addresses)
+	report := collectStatus(ctx, client, addresses)
 	return o.report(c.JSON, report.Well, report, func() { report.print(o, c.All) })
 }
 
@@ -60,7 +60,7 @@ func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClien
 	defer tick.Stop()
 	for {
 		var screen strings.Builder
-		err := c.once(ctx, &output{&screen, o.err}, client)
+		err := c.showOnce(ctx, &output{&screen, o.err}, client)
 		if ctx.Err() != nil {
 			return last // the interrupt ended the requests: their errors are not about the instances
 		}
@@ -73,7 +73,7 @@ func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClien
 		default:
 			text += "\n"
 		}
-		if _, err := io.WriteString(raw(o.out), text); err != nil {
+		if _, err := io.WriteString(unescaped(o.out), text); err != nil {
 			return err
 		}
 		select {
@@ -90,20 +90,20 @@ func redraw(text string) string {
 	return home + strings.ReplaceAll(text, "\n", restOfLine+"\n") + restOfScreen
 }
 
-// lookAround asks the instances concurrently, compares their publishers, and lists
+// collectStatus asks the instances concurrently, compares their publishers, and lists
 // the problems.
-func lookAround(ctx context.Context, client *adminClient, addresses []adminAddress) *statusReport {
+func collectStatus(ctx context.Context, client *adminClient, addresses []adminAddress) *statusReport {
 	r := &statusReport{Time: time.Now(), Instances: make([]instanceReport, len(addresses))}
 	lists := make([]publisherList, len(addresses))
 	var wg sync.WaitGroup
 	for i, address := range addresses {
-		wg.Go(func() { r.Instances[i], lists[i] = client.look(ctx, address, len(addresses) > 1) })
+		wg.Go(func() { r.Instances[i], lists[i] = client.fetch(ctx, address, len(addresses) > 1) })
 	}
 	wg.Wait()
 	if len(addresses) > 1 {
-		r.Publishers = compare(r.Instances, lists)
+		r.Publishers = comparePublishers(r.Instances, lists)
 	}
-	r.judge()
+	r.findProblems()
 	return r
 }
 
@@ -141,18 +141,18 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// every is an interval flag whose value is optional.
-type every struct {
+// optionalInterval is an interval flag whose value is optional.
+type optionalInterval struct {
 	set      bool
 	interval time.Duration
 }
 
 // IsBool implements kong.BoolMapperValue: the flag may stand without a value.
-func (e *every) IsBool() bool { return true }
+func (e *optionalInterval) IsBool() bool { return true }
 
 // Decode implements kong.MapperValue.
-func (e *every) Decode(ctx *kong.DecodeContext) error {
-	*e = every{set: true, interval: 2 * time.Second}
+func (e *optionalInterval) Decode(ctx *kong.DecodeContext) error {
+	*e = optionalInterval{set: true, interval: 2 * time.Second}
 	if ctx.Scan.Peek().Type != kong.FlagValueToken {
 		return nil
 	}

@@ -14,10 +14,10 @@ import (
 
 // Limits of the degraded intervals of an instance, and of the differing publishers,
 // that are shown without --all.
-const fewIntervals, fewDiffering = 3, 10
+const maxIntervalsShown, maxDifferingShown = 3, 10
 
-// secondsForm is RFC 3339 to the second, for people.
-const secondsForm = "2006-01-02T15:04:05Z07:00"
+// secondsLayout is RFC 3339 to the second, for people.
+const secondsLayout = "2006-01-02T15:04:05Z07:00"
 
 // print shows a report to a person.
 func (r *statusReport) print(o *output, all bool) {
@@ -26,10 +26,10 @@ func (r *statusReport) print(o *output, all bool) {
 	r.printDegraded(o, all)
 	r.printPublishers(o, all)
 	if r.Well {
-		o.printf("\nall is well (%s)\n", r.Time.UTC().Format(secondsForm))
+		o.printf("\nall is well (%s)\n", r.Time.UTC().Format(secondsLayout))
 		return
 	}
-	o.printf("\nWRONG (%s):\n", r.Time.UTC().Format(secondsForm))
+	o.printf("\nWRONG (%s):\n", r.Time.UTC().Format(secondsLayout))
 	for _, p := range r.Problems {
 		if p.Instance != "" {
 			p.Text = p.Instance + ": " + p.Text
@@ -41,7 +41,7 @@ func (r *statusReport) print(o *output, all bool) {
 // A table is rows of cells. The first cell of a row is its label.
 type table [][]string
 
-func (t *table) row(cells ...string) { *t = append(*t, cells) }
+func (t *table) add(cells ...string) { *t = append(*t, cells) }
 
 // print writes the table with its columns aligned.
 func (t table) print(o *output) {
@@ -55,30 +55,30 @@ func (t table) print(o *output) {
 // table returns the table with one column for each instance.
 func (r *statusReport) table() table {
 	var t table
-	r.row(&t, "", func(s *server.Status) string { return printable(s.Name) })
+	r.addRow(&t, "", func(s *server.Status) string { return printable(s.Name) })
 	addresses := []string{"address"}
 	for _, i := range r.Instances {
 		addresses = append(addresses, i.Address)
 	}
-	t.row(addresses...)
-	r.row(&t, "state", state)
+	t.add(addresses...)
+	r.addRow(&t, "state", stateText)
 	if !slices.ContainsFunc(r.Instances, func(i instanceReport) bool { return i.Status != nil }) {
 		return t
 	}
-	r.row(&t, "version", func(s *server.Status) string { return printable(s.Version) })
-	r.row(&t, "cluster", cluster)
-	r.row(&t, "told to clients", func(s *server.Status) string { return syncText(s.Sync) })
-	r.row(&t, "acks", acks)
-	r.row(&t, "sessions", sessions)
-	r.row(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })
-	r.row(&t, "journal files", func(s *server.Status) string { return bytesText(s.JournalBytes) })
+	r.addRow(&t, "version", func(s *server.Status) string { return printable(s.Version) })
+	r.addRow(&t, "cluster", clusterText)
+	r.addRow(&t, "told to clients", func(s *server.Status) string { return syncText(s.Sync) })
+	r.addRow(&t, "acks", acksText)
+	r.addRow(&t, "sessions", sessionsText)
+	r.addRow(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })
+	r.addRow(&t, "journal files", func(s *server.Status) string { return bytesText(s.JournalBytes) })
 	r.linkRows(&t)
 	r.counterRows(&t)
 	return t
 }
 
-// row adds a row with one cell for each instance, made from its status.
-func (r *statusReport) row(t *table, label string, cell func(*server.Status) string) {
+// add adds a row with one cell for each instance, made from its status.
+func (r *statusReport) addRow(t *table, label string, cell func(*server.Status) string) {
 	cells := []string{label}
 	for _, i := range r.Instances {
 		switch {
@@ -90,11 +90,11 @@ func (r *statusReport) row(t *table, label string, cell func(*server.Status) str
 			cells = append(cells, "-")
 		}
 	}
-	t.row(cells...)
+	t.add(cells...)
 }
 
-// state returns "ready" or the state that prevents it, and further problems.
-func state(s *server.Status) string {
+// stateText returns "ready" or the state that prevents it, and further problems.
+func stateText(s *server.Status) string {
 	words := []string{"NOT READY"}
 	switch {
 	case s.Stopping:
@@ -111,19 +111,19 @@ func state(s *server.Status) string {
 	return strings.Join(words, ", ")
 }
 
-// cluster returns the beginning of the cluster id, and says if the journal is not intact.
-func cluster(s *server.Status) string {
+// clusterText returns the beginning of the cluster id, and says if the journal is not intact.
+func clusterText(s *server.Status) string {
 	switch {
 	case s.Cluster == "":
 		return "NONE MET"
 	case !s.Intact:
-		return short(s.Cluster) + ", NOT INTACT"
+		return shortCluster(s.Cluster) + ", NOT INTACT"
 	}
-	return short(s.Cluster)
+	return shortCluster(s.Cluster)
 }
 
-// acks returns the number of disks that have a message when its publisher gets an ack.
-func acks(s *server.Status) string {
+// acksText returns the number of disks that have a message when its publisher gets an ack.
+func acksText(s *server.Status) string {
 	disks, missing := 1, ""
 	for _, l := range s.Links {
 		if l.Sync {
@@ -142,8 +142,8 @@ func acks(s *server.Status) string {
 	return fmt.Sprintf("%d disks", disks) + missing
 }
 
-// sessions returns the numbers of sessions, publishing sessions and subscriptions.
-func sessions(s *server.Status) string {
+// sessionsText returns the numbers of sessions, publishing sessions and subscriptions.
+func sessionsText(s *server.Status) string {
 	var publish, subscriptions int
 	for _, session := range s.Sessions {
 		if session.Publisher != 0 {
@@ -167,21 +167,21 @@ func (r *statusReport) linkRows(t *table) {
 	}
 	for n := range most {
 		link := func(label string, cell func(*server.LinkStatus) string) {
-			r.row(t, label, func(s *server.Status) string {
+			r.addRow(t, label, func(s *server.Status) string {
 				if n >= len(s.Links) {
 					return "-"
 				}
 				return cell(&s.Links[n])
 			})
 		}
-		link("link", linkState)
-		link("  behind", behind)
+		link("link", linkText)
+		link("  behind", behindText)
 		link("  sent, received", func(l *server.LinkStatus) string { return thousands(l.Sent) + ", " + thousands(l.Received) })
 	}
 }
 
-// linkState returns the directions of a link, its peer and its state.
-func linkState(l *server.LinkStatus) string {
+// linkText returns the directions of a link, its peer and its state.
+func linkText(l *server.LinkStatus) string {
 	way := "-> "
 	switch {
 	case l.Outbound && l.Inbound:
@@ -207,9 +207,9 @@ func linkState(l *server.LinkStatus) string {
 	return way + printable(l.Peer) + ": " + strings.Join(words, ", ")
 }
 
-// behind returns the number of records that the peer has not acknowledged, and how
+// isAfter returns the number of records that the peer has not acknowledged, and how
 // long the oldest of them has waited.
-func behind(l *server.LinkStatus) string {
+func behindText(l *server.LinkStatus) string {
 	switch {
 	case !l.Outbound:
 		return "-"
@@ -250,7 +250,7 @@ func (r *statusReport) counterRows(t *table) {
 			show = show || i.Status != nil && c.count(i.Status) > 0
 		}
 		if show {
-			r.row(t, c.label, func(s *server.Status) string { return thousands(c.count(s)) })
+			r.addRow(t, c.label, func(s *server.Status) string { return thousands(c.count(s)) })
 		}
 	}
 }
@@ -264,12 +264,12 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 			continue
 		}
 		list := i.Status.Degraded
-		if !all && len(list) > fewIntervals {
-			more += len(list) - fewIntervals
-			list = list[len(list)-fewIntervals:]
+		if !all && len(list) > maxIntervalsShown {
+			more += len(list) - maxIntervalsShown
+			list = list[len(list)-maxIntervalsShown:]
 		}
 		for _, d := range list {
-			t.row(r.degraded(i.name(), &d)...)
+			t.add(r.degradedRow(i.name(), &d)...)
 		}
 	}
 	if len(t) == 1 {
@@ -282,13 +282,13 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 	}
 }
 
-// degraded returns an interval as a row.
-func (r *statusReport) degraded(name string, d *server.DegradedInterval) []string {
-	end, to := d.End, d.End.UTC().Format(secondsForm)
+// degradedRow returns an interval as a row.
+func (r *statusReport) degradedRow(name string, d *server.DegradedInterval) []string {
+	end, to := d.End, d.End.UTC().Format(secondsLayout)
 	if end.IsZero() {
 		end, to = r.Time, "STILL"
 	}
-	return []string{"  " + name, printable(d.Destination), d.Begin.UTC().Format(secondsForm), to,
+	return []string{"  " + name, printable(d.Destination), d.Begin.UTC().Format(secondsLayout), to,
 		max(0, end.Sub(d.Begin)).Round(100 * time.Millisecond).String(), thousands(uint64(len(d.Ranges)))}
 }
 
@@ -316,14 +316,14 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 	t := table{{"  publisher", "client", a + ": have", "durable", "safe", b + ": have", "durable", "safe"}}
 	list := p.List
 	if !all {
-		list = list[:min(len(list), fewDiffering)]
+		list = list[:min(len(list), maxDifferingShown)]
 	}
 	for _, d := range list {
 		client := "-"
 		if d.Client != "" {
-			client = plain(printable(d.Client))
+			client = quoteIfNeeded(printable(d.Client))
 		}
-		t.row(append([]string{"  " + strconv.FormatUint(d.Publisher, 10), client}, append(marks(d.Instances[0]), marks(d.Instances[1])...)...)...)
+		t.add(append([]string{"  " + strconv.FormatUint(d.Publisher, 10), client}, append(watermarkCells(d.Instances[0]), watermarkCells(d.Instances[1])...)...)...)
 	}
 	t.print(o)
 	if more := p.Differing - len(list); more > 0 {
@@ -331,8 +331,8 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 	}
 }
 
-// marks returns have, durable and safe of a publisher on an instance, as cells.
-func marks(p *server.PublisherStatus) []string {
+// watermarkCells returns have, durable and safe of a publisher on an instance, as cells.
+func watermarkCells(p *server.PublisherStatus) []string {
 	if p == nil {
 		return []string{"-", "-", "-"}
 	}

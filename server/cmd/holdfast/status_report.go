@@ -32,7 +32,7 @@ type instanceReport struct {
 	Status  *server.Status `json:"status,omitempty"` // nil: there was an error
 }
 
-// name returns the instance's name, or its address if it does not answer.
+// describeDifference returns the instance's name, or its address if it does not answer.
 func (i *instanceReport) name() string {
 	if i.Status == nil {
 		return i.Address
@@ -40,85 +40,85 @@ func (i *instanceReport) name() string {
 	return printable(i.Status.Name)
 }
 
-// judge fills in the problems.
-func (r *statusReport) judge() {
+// journalError fills in the problems.
+func (r *statusReport) findProblems() {
 	r.Problems = []problem{}
 	for i := range r.Instances {
 		in := &r.Instances[i]
 		if in.Status == nil {
-			r.wrong("unreachable", in.Address, "%s", in.Error)
+			r.addProblem("unreachable", in.Address, "%s", in.Error)
 			continue
 		}
-		r.judgeState(in.name(), in.Status)
+		r.checkState(in.name(), in.Status)
 		for _, l := range in.Status.Links {
-			r.judgeLink(in.name(), &l)
+			r.checkLink(in.name(), &l)
 		}
 	}
 	if len(r.Instances) == 2 && r.Instances[0].Status != nil && r.Instances[1].Status != nil {
-		r.judgePair(r.Instances[0].Status, r.Instances[1].Status)
+		r.checkPair(r.Instances[0].Status, r.Instances[1].Status)
 	}
 	r.Well = len(r.Problems) == 0
 }
 
-// wrong adds a problem.
-func (r *statusReport) wrong(kind, instance, format string, args ...any) {
+// addProblem adds a problem.
+func (r *statusReport) addProblem(kind, instance, format string, args ...any) {
 	r.Problems = append(r.Problems, problem{kind, instance, fmt.Sprintf(format, args...)})
 }
 
-func (r *statusReport) wrongIf(is bool, kind, instance, format string, args ...any) {
+func (r *statusReport) addProblemIf(is bool, kind, instance, format string, args ...any) {
 	if is {
-		r.wrong(kind, instance, format, args...)
+		r.addProblem(kind, instance, format, args...)
 	}
 }
 
-// judgeState adds the problems of an instance itself.
-func (r *statusReport) judgeState(name string, s *server.Status) {
+// checkState adds the problems of an instance itself.
+func (r *statusReport) checkState(name string, s *server.Status) {
 	switch {
 	case s.Stopping:
-		r.wrong("stopping", name, "it stops: clients move to the peer")
+		r.addProblem("stopping", name, "it stops: clients move to the peer")
 	case !s.Ready && s.Cluster == "":
-		r.wrong("no_cluster", name, "it serves nobody: its journal is empty and it has met no instance of its group, which may have all that is missing there; "+
+		r.addProblem("no_cluster", name, "it serves nobody: its journal is empty and it has met no instance of its group, which may have all that is missing there; "+
 			"if it is to be the first one, start it with -bootstrap")
 	case !s.Ready:
-		r.wrong("not_ready", name, "it does not serve clients yet: it catches up with its peer, 'rejoin_timeout' at most")
+		r.addProblem("not_ready", name, "it does not serve clients yet: it catches up with its peer, 'rejoin_timeout' at most")
 	case s.CatchingUp:
-		r.wrong("catching_up", name, "it serves clients, and lacks or may lack what its peer has, until the peer has told it")
+		r.addProblem("catching_up", name, "it serves clients, and lacks or may lack what its peer has, until the peer has told it")
 	}
-	r.wrongIf(s.Ready && !s.Intact && s.Damage == "", "not_intact", name, "its journal was lost, and it has not yet got all that a peer with an intact one has: "+
+	r.addProblemIf(s.Ready && !s.Intact && s.Damage == "", "not_intact", name, "its journal was lost, and it has not yet got all that a peer with an intact one has: "+
 		"of publishers that nobody knows any more subscriptions are told that messages may be lost")
-	r.wrongIf(s.Damage != "", "damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
-	r.wrongIf(s.Full, "full", name, "its disk is nearly full, and what is there can't go: it refuses publishes until there is space, clients move to the peer")
-	r.wrongIf(s.ClockAheadMS > 0, "clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
+	r.addProblemIf(s.Damage != "", "damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
+	r.addProblemIf(s.Full, "full", name, "its disk is nearly full, and what is there can't go: it refuses publishes until there is space, clients move to the peer")
+	r.addProblemIf(s.ClockAheadMS > 0, "clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
 		"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
 	for _, d := range s.Diverged {
-		r.wrongIf(d.Floor < max(d.Have, 1), "set_apart", name, "publisher %d has diverged: from its message %d on the instances have different contents, since a store was copied or somebody "+
+		r.addProblemIf(d.Floor < max(d.Have, 1), "set_apart", name, "publisher %d has diverged: from its message %d on the instances have different contents, since a store was copied or somebody "+
 			"knows its life; nothing more of it is taken, sent or waited for, and its client goes on as another publisher. Find the copy, and keep what each "+
 			"instance has until you have decided: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
 	}
-	r.judgeDecree(name, s)
-	r.wrongIf(s.Single, "single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
+	r.checkDecree(name, s)
+	r.addProblemIf(s.Single, "single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
 }
 
-// judgeDecree adds the problems about lost messages: an outdated instance, refused
+// checkDecree adds the problems about lost messages: an outdated instance, refused
 // clients, a decree that stands.
-func (r *statusReport) judgeDecree(name string, s *server.Status) {
-	r.wrongIf(s.Outdated != "", "outdated", name, "it serves nobody: %s", printable(s.Outdated))
+func (r *statusReport) checkDecree(name string, s *server.Status) {
+	r.addProblemIf(s.Outdated != "", "outdated", name, "it serves nobody: %s", printable(s.Outdated))
 	for _, reason := range s.Refusing {
 		text, known := refusalTexts[reason]
 		if !known {
 			text = "clients are refused that cannot go on by themselves: " + printable(reason)
 		}
-		r.wrong("refusing", name, "%s", text)
+		r.addProblem("refusing", name, "%s", text)
 	}
 	if d := s.Decree; d != nil && d.Stands {
-		r.wrong("decree", name, "the decree of incarnation %d stands for %v more: it would hide another loss; %s not been seen since%s; "+
+		r.addProblem("decree", name, "the decree of incarnation %d stands for %v more: it would hide another loss; %s not been seen since%s; "+
 			"end it with 'holdfastd lost --end' when all are back that will come", d.Incarnation,
-			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralHas(d.Unseen, "publisher"), firstOf(d.Publishers))
+			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralWithHave(d.Unseen, "publisher"), shownIDs(d.Publishers))
 	}
 }
 
-// firstOf returns the first few of a list in parentheses, "" for an empty list.
-func firstOf(ids []string) string {
+// shownIDs returns the first few of a list in parentheses, "" for an empty list.
+func shownIDs(ids []string) string {
 	const shown = 3
 	if len(ids) == 0 {
 		return ""
@@ -129,7 +129,7 @@ func firstOf(ids []string) string {
 	return " (" + printable(strings.Join(ids, ", ")) + ")"
 }
 
-func pluralHas(n int, noun string) string {
+func pluralWithHave(n int, noun string) string {
 	if n == 1 {
 		return plural(n, noun) + " has"
 	}
@@ -144,48 +144,48 @@ var refusalTexts = map[string]string{
 	"incarnation":                  "clients are refused that have seen a later incarnation of the group: was this instance replaced while it was away?",
 }
 
-// judgeLink adds the problems of an instance's link to a peer.
-func (r *statusReport) judgeLink(name string, l *server.LinkStatus) {
+// checkLink adds the problems of an instance's link to a peer.
+func (r *statusReport) checkLink(name string, l *server.LinkStatus) {
 	peer := printable(l.Peer)
 	switch {
 	case l.State == "down":
-		r.wrong("link_down", name, "the link to %s is down: %s", peer, printable(l.Reason))
+		r.addProblem("link_down", name, "the link to %s is down: %s", peer, printable(l.Reason))
 	case l.State == "catching-up":
-		r.wrong("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
+		r.addProblem("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
 	}
-	r.wrongIf(l.OtherCluster, "other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
-	r.wrongIf(l.ClocksDisagree, "clocks_disagree", name, "the wall clock of %s is %v from its own: messages don't go by age until they agree again; set the one that is wrong",
+	r.addProblemIf(l.OtherCluster, "other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
+	r.addProblemIf(l.ClocksDisagree, "clocks_disagree", name, "the wall clock of %s is %v from its own: messages don't go by age until they agree again; set the one that is wrong",
 		peer, time.Duration(l.ClockSkewMS)*time.Millisecond)
-	r.wrongIf(l.Rivals, "rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
+	r.addProblemIf(l.Rivals, "rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
 	switch {
 	case l.OneWay && l.Outbound:
-		r.wrong("one_way", name, "%s does not replicate back: what is published there never gets here, and publishers pass it over; "+
+		r.addProblem("one_way", name, "%s does not replicate back: what is published there never gets here, and publishers pass it over; "+
 			"name %s in its 'replication.destinations'", peer, name)
 	case l.OneWay:
-		r.wrong("one_way", name, "it does not replicate back to %s, whose acks wait for it: what is published here never gets there, and publishers "+
+		r.addProblem("one_way", name, "it does not replicate back to %s, whose acks wait for it: what is published here never gets there, and publishers "+
 			"pass it over; name %s in its 'replication.destinations'", peer, peer)
 	}
-	r.wrongIf(l.Ack == "downgraded", "downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
-	r.wrongIf(l.GivenUp, "given_up", name, "%s was away for more than 'hold': what it lacks is no longer kept for it, and it is told what is missing when it is back", peer)
-	r.wrongIf(l.Diverged > 0, "diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
+	r.addProblemIf(l.Ack == "downgraded", "downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
+	r.addProblemIf(l.GivenUp, "given_up", name, "%s was away for more than 'hold': what it lacks is no longer kept for it, and it is told what is missing when it is back", peer)
+	r.addProblemIf(l.Diverged > 0, "diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
 }
 
-// judgePair adds the problems of two instances as a pair.
-func (r *statusReport) judgePair(a, b *server.Status) {
+// checkPair adds the problems of two instances as a pair.
+func (r *statusReport) checkPair(a, b *server.Status) {
 	switch {
 	case a.Name == b.Name:
-		r.wrong("same_instance", "", "both addresses are of %s: name the peer's, too", printable(a.Name))
+		r.addProblem("same_instance", "", "both addresses are of %s: name the peer's, too", printable(a.Name))
 	case a.Group != b.Group:
-		r.wrong("no_pair", "", "these are no pair: %s is of group %s, %s of %s", printable(a.Name), plain(a.Group), printable(b.Name), plain(b.Group))
+		r.addProblem("no_pair", "", "these are no pair: %s is of group %s, %s of %s", printable(a.Name), quoteIfNeeded(a.Group), printable(b.Name), quoteIfNeeded(b.Group))
 	case a.Cluster != b.Cluster && a.Cluster != "" && b.Cluster != "":
-		r.wrong("no_pair", "", "these are no pair: %s is of cluster %s, %s of %s", printable(a.Name), short(a.Cluster), printable(b.Name), short(b.Cluster))
+		r.addProblem("no_pair", "", "these are no pair: %s is of cluster %s, %s of %s", printable(a.Name), shortCluster(a.Cluster), printable(b.Name), shortCluster(b.Cluster))
 	case !linked(a, b) && !linked(b, a):
-		r.wrong("no_pair", "", "these are no pair: neither replicates to the other, see 'replication.destinations'")
+		r.addProblem("no_pair", "", "these are no pair: neither replicates to the other, see 'replication.destinations'")
 	}
 }
 
-// short returns the beginning of a cluster id, as logs show it.
-func short(cluster string) string { return plain(cluster[:min(len(cluster), 8)]) }
+// shortCluster returns the beginning of a cluster id, as logs show it.
+func shortCluster(cluster string) string { return quoteIfNeeded(cluster[:min(len(cluster), 8)]) }
 
 // linked reports whether a has a link with b.
 func linked(a, b *server.Status) bool {
@@ -200,7 +200,7 @@ func printable(text string) string {
 		text = text[:most] + "..."
 	}
 	return strings.Map(func(r rune) rune {
-		if r == ' ' || isPlain(r) {
+		if r == ' ' || isWordRune(r) {
 			return r
 		}
 		return '?'

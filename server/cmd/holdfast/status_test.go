@@ -41,8 +41,8 @@ func TestStatusScreen(t *testing.T) {
 	at := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 	var got bytes.Buffer
 	show := func(r *statusReport, lists []publisherList) {
-		r.Publishers = compare(r.Instances, lists)
-		r.judge()
+		r.Publishers = comparePublishers(r.Instances, lists)
+		r.findProblems()
 		r.print(&output{out: &got}, false)
 		got.WriteString("\n----\n")
 	}
@@ -116,7 +116,7 @@ func TestStatusProblems(t *testing.T) {
 		statuses := pair()
 		tt.harm(statuses[0], statuses[1])
 		r := &statusReport{Instances: []instanceReport{{Status: statuses[0]}, {Status: statuses[1]}}}
-		r.judge()
+		r.findProblems()
 		var kinds []string
 		for _, p := range r.Problems {
 			kinds = append(kinds, p.Kind)
@@ -133,7 +133,7 @@ func TestStatusProblems(t *testing.T) {
 // Incomplete lists of publishers are compared up to the id that both lists reach.
 func TestCompareCutOff(t *testing.T) {
 	list := func(more bool, ids ...uint64) publisherList {
-		l := publisherList{more: more}
+		l := publisherList{truncated: more}
 		for _, id := range ids {
 			l.publishers = append(l.publishers, server.PublisherStatus{Publisher: id, Have: 1, Durable: 1})
 		}
@@ -151,18 +151,18 @@ func TestCompareCutOff(t *testing.T) {
 		{list(true, 1, 5), list(true, 1, 2), 2, 1, false}, // 2 is not on a
 		{list(false), list(false), 0, 0, true},
 	} {
-		r := compare(instances, []publisherList{tt.a, tt.b})
+		r := comparePublishers(instances, []publisherList{tt.a, tt.b})
 		if r.Compared != tt.compared || r.Differing != tt.differing || r.Complete != tt.complete || len(r.List) != tt.differing {
 			t.Errorf("%+v and %+v: %+v", tt.a, tt.b, r)
 		}
 	}
 }
 
-// running starts a pair with admin ports. It returns the addresses of these ports.
+// runningPath starts a pair with admin ports. It returns the addresses of these ports.
 func running(t *testing.T) (pair *servertest.Pair, admin []string) {
 	t.Helper()
 	admin = []string{heldport.ForTest(t), heldport.ForTest(t)}
-	pair = servertest.NewPair(t, servertest.Real(), servertest.Stopped())
+	pair = servertest.NewPair(t, servertest.Real(), servertest.Unstarted())
 	for i, in := range []*servertest.Instance{pair.A, pair.B} {
 		in.Configure(func(c *server.Config) { c.Admin.Listen = admin[i] })
 		in.Restart()
@@ -191,22 +191,22 @@ func await(t *testing.T, wanted int, args ...string) (out string) {
 func TestStatusOfARealPair(t *testing.T) {
 	pair, admin := running(t)
 	args := []string{"status", admin[0], "http://" + admin[1] + "/"}
-	if out := await(t, exitWell, args...); !strings.Contains(out, "all is well") || !strings.Contains(out, "<-> b: sync, counting") {
+	if out := await(t, exitOK, args...); !strings.Contains(out, "all is well") || !strings.Contains(out, "<-> b: sync, counting") {
 		t.Errorf("well:\n%s", out)
 	}
-	if out := await(t, exitWell, "status", admin[0]); strings.Contains(out, "compared") {
+	if out := await(t, exitOK, "status", admin[0]); strings.Contains(out, "compared") {
 		t.Errorf("one alone:\n%s", out)
 	}
-	await(t, exitWell, "status", admin[0], "--timeout=2s", admin[1]) // words and flags in any order
+	await(t, exitOK, "status", admin[0], "--timeout=2s", admin[1]) // words and flags in any order
 	pair.B.Kill()
-	out := await(t, exitFound, args...)
+	out := await(t, exitFault, args...)
 	for _, want := range []string{"DOES NOT ANSWER", admin[1] + ": nobody listens there", "publishers not compared"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
 	var r statusReport
-	out = await(t, exitFound, append(args, "--json")...)
+	out = await(t, exitFault, append(args, "--json")...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil || strings.Count(out, "\n") != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -214,7 +214,7 @@ func TestStatusOfARealPair(t *testing.T) {
 		t.Errorf("as JSON: %s", out)
 	}
 	pair.B.Restart()
-	await(t, exitWell, args...)
+	await(t, exitOK, args...)
 }
 
 // status tells an address where something else listens from one that does not answer.
@@ -235,7 +235,7 @@ func TestStatusOfSomethingElse(t *testing.T) {
 		{"a web page", page.URL, "what it says to /status is not what an instance says"},
 		{"a stopped process", silent.Addr().String(), "no answer within 200ms: its process is stopped or its machine can't be reached; --timeout waits longer"},
 	} {
-		if out := await(t, exitFound, "status", "--timeout=200ms", tt.address); !strings.Contains(out, tt.want) {
+		if out := await(t, exitFault, "status", "--timeout=200ms", tt.address); !strings.Contains(out, tt.want) {
 			t.Errorf("%s: no %q in\n%s", tt.name, tt.want, out)
 		}
 	}
@@ -251,7 +251,7 @@ func TestStatusBounded(t *testing.T) {
 		}
 	}))
 	defer endless.Close()
-	if out := await(t, exitFound, "status", "--timeout=1m", endless.URL); !strings.Contains(out, "the answer to /status is larger than 64 MiB") {
+	if out := await(t, exitFault, "status", "--timeout=1m", endless.URL); !strings.Contains(out, "the answer to /status is larger than 64 MiB") {
 		t.Error(out)
 	}
 }
@@ -273,11 +273,11 @@ func (w *stopWriter) Write(p []byte) (int, error) {
 // status --watch asks again and again, and its exit code is that of the last report.
 func TestStatusWatch(t *testing.T) {
 	_, admin := running(t)
-	await(t, exitWell, "status", admin[0], admin[1])
+	await(t, exitOK, "status", admin[0], admin[1])
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &stopWriter{screens: 3, stop: cancel}
-	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: every{true, time.Millisecond}, JSON: true}
+	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: optionalInterval{true, time.Millisecond}, JSON: true}
 	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second)); err != nil {
 		t.Errorf("it ends with %v", err)
 	}

@@ -36,11 +36,11 @@ type storeInspect struct {
 
 // Run implements the command.
 func (c *storeInspect) Run(o *output) error {
-	stores, err := look(c.Path, c.Messages)
+	stores, err := readStores(c.Path, c.Messages)
 	if err != nil {
 		return err
 	}
-	file, err := usageOf(c.Path)
+	file, err := fileUsage(c.Path)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *storeInspect) Run(o *output) error {
 	if file != nil {
 		file.print(o, c.Path)
 	}
-	return verdict(o, stores, false)
+	return printDamage(o, stores, false)
 }
 
 // storeVerify is "store verify".
@@ -64,19 +64,19 @@ type storeVerify struct {
 
 // Run implements the command.
 func (c *storeVerify) Run(o *output) error {
-	stores, err := look(c.Path, false)
+	stores, err := readStores(c.Path, false)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return writeStores(o, stores, nil)
 	}
-	return verdict(o, stores, true)
+	return printDamage(o, stores, true)
 }
 
-// verdict prints the damage of stores, and with all also the sound stores. It returns
-// errFound if a store is damaged.
-func verdict(o *output, stores []*storeReport, all bool) (err error) {
+// printDamage prints the damage of stores, and with all also the sound stores. It returns
+// errFault if a store is damaged.
+func printDamage(o *output, stores []*storeReport, all bool) (err error) {
 	for _, s := range stores {
 		for _, d := range s.Damage {
 			o.printf("damage: %s\n", d)
@@ -84,10 +84,10 @@ func verdict(o *output, stores []*storeReport, all bool) (err error) {
 		switch {
 		case !s.Sound && s.Publish != nil:
 			o.printf("%s: DAMAGED; see holdfast store repair, which keeps all that can be read (a copy put back would be a rollback)\n", s.name())
-			err = errFound
+			err = errFault
 		case !s.Sound:
 			o.printf("%s: DAMAGED; put back a copy, or see holdfast store repair, after which messages come again\n", s.name())
-			err = errFound
+			err = errFault
 		case all:
 			o.printf("%s: sound\n", s.name())
 		}
@@ -95,55 +95,55 @@ func verdict(o *output, stores []*storeReport, all bool) (err error) {
 	return err
 }
 
-// look reads the stores at path. It finds out by itself of which kind they are.
-func look(path string, messages bool) ([]*storeReport, error) {
+// fetch reads the stores at path. It finds out by itself of which kind they are.
+func readStores(path string, messages bool) ([]*storeReport, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil, usagef("%s does not exist", path)
+		return nil, usageErrorf("%s does not exist", path)
 	case errors.Is(err, syscall.ENOTDIR):
-		return nil, usagef("%s does not exist: what stands before its last / is a file, which may be the database; name that", path)
+		return nil, usageErrorf("%s does not exist: what stands before its last / is a file, which may be the database; name that", path)
 	case err != nil:
-		return nil, explain(path, err)
+		return nil, withAdvice(path, err)
 	case info.IsDir():
-		s, err := lookIntoFile(path, messages)
+		s, err := readFileStore(path, messages)
 		return []*storeReport{s}, err
 	case !info.Mode().IsRegular():
-		return nil, usagef("%s is neither a directory nor a file", path)
+		return nil, usageErrorf("%s is neither a directory nor a file", path)
 	case info.Size() == 0:
-		return nil, usagef("%s is empty", path)
+		return nil, usageErrorf("%s is empty", path)
 	}
-	return lookIntoBolt(path, messages)
+	return readBoltStores(path, messages)
 }
 
-// lookIntoFile reads the file store in a directory.
-func lookIntoFile(dir string, messages bool) (*storeReport, error) {
+// readFileStore reads the file store in a directory.
+func readFileStore(dir string, messages bool) (*storeReport, error) {
 	kept := make(keptMessages)
 	found, err := pubstore.InspectFile(dir, pubstore.FileOptions{}, kept.collect(messages))
 	if errors.Is(err, pubstore.ErrNotStore) {
 		if found, err := journal.Inspect(seglog.ReadOnly, dir, nil); err == nil && found.Log.Segments > 0 {
-			return nil, usagef("%s is the journal of an instance: see holdfast journal verify", dir)
+			return nil, usageErrorf("%s is the journal of an instance: see holdfast journal verify", dir)
 		}
-		return nil, usagef("%s holds no publish store", dir)
+		return nil, usageErrorf("%s holds no publish store", dir)
 	}
-	return publishStoreOf(dir, "", &found, kept, keptExtent{}), explain(dir, err)
+	return publishStoreOf(dir, "", &found, kept, storedExtent{}), withAdvice(dir, err)
 }
 
-// lookIntoBolt reads every store in a database, which must have at least one.
-func lookIntoBolt(path string, messages bool) (stores []*storeReport, err error) {
+// readBoltStores reads every store in a database, which must have at least one.
+func readBoltStores(path string, messages bool) (stores []*storeReport, err error) {
 	err = withBolt(path, func(db *bbolt.DB) (err error) {
 		var buckets int
 		stores, buckets, err = findStores(db, messages)
 		if err == nil && len(stores) == 0 {
-			err = usagef("%s holds no store: %s of something else", path, plural(buckets, "bucket"))
+			err = usageErrorf("%s holds no store: %s of something else", path, plural(buckets, "bucket"))
 		}
 		return err
 	})
 	return stores, err
 }
 
-// usageOf returns the space usage of a database file, nil for a directory.
-func usageOf(path string) (file *fileReport, err error) {
+// fileUsage returns the space usage of a database file, nil for a directory.
+func fileUsage(path string) (file *fileReport, err error) {
 	if isDirectory(path) {
 		return nil, nil
 	}
@@ -167,22 +167,22 @@ func withBolt(path string, do func(*bbolt.DB) error) error {
 	db, err := boltfile.OpenReadOnly(path, &bbolt.Options{Timeout: 250 * time.Millisecond})
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return inUse(path)
+		return inUseError(path)
 	case errors.Is(err, bbolterrors.ErrInvalid):
-		return usagef("%s is neither a directory nor a database (bbolt): of a file store name the directory", path)
+		return usageErrorf("%s is neither a directory nor a database (bbolt): of a file store name the directory", path)
 	case errors.Is(err, os.ErrPermission):
-		return explain(path, err)
+		return withAdvice(path, err)
 	case err != nil:
-		return damagedBolt(err)
+		return withRepairAdvice(err)
 	}
 	defer db.Close()
-	return damagedBolt(boltfile.Guard(path, func() error { return do(db) }))
+	return withRepairAdvice(boltfile.Guard(path, func() error { return do(db) }))
 }
 
-// damagedBolt adds advice for the user if err says that a database is damaged.
-func damagedBolt(err error) error {
+// withRepairAdvice adds advice for the user if err says that a database is damaged.
+func withRepairAdvice(err error) error {
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
-		return &exitError{exitFound, fmt.Errorf("%w; see holdfast store repair, or put back a copy", d)}
+		return &exitError{exitFault, fmt.Errorf("%w; see holdfast store repair, or put back a copy", d)}
 	}
 	return err
 }
@@ -200,7 +200,7 @@ func findStores(db *bbolt.DB, messages bool) (stores []*storeReport, buckets int
 
 // appendStore appends the store in a bucket, if the bucket holds one.
 func appendStore(stores []*storeReport, db *bbolt.DB, bucket string, messages bool) ([]*storeReport, error) {
-	kept, input := make(keptMessages), keptExtent{}
+	kept, input := make(keptMessages), storedExtent{}
 	found, err := pubstore.InspectBolt(db, bucket, pubstore.BoltOptions{}, kept.collect(messages))
 	if err == nil && bucket == publishBucket {
 		input, err = readExtent(db)
@@ -234,7 +234,7 @@ func (s *storeReport) print(o *output) {
 }
 
 func (p *publishReport) print(o *output, name string) {
-	owner := "of client " + plain(p.Client)
+	owner := "of client " + quoteIfNeeded(p.Client)
 	if p.Client == "" {
 		owner = "that no client has used yet"
 	}
@@ -254,7 +254,7 @@ func (p *publishReport) print(o *output, name string) {
 	}
 	o.printf("  to be sent by the next client that opens it: %s, less what the server says it has\n", plural(p.ToSend, "message"))
 	if in := p.Input; in != nil {
-		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command goes on behind it\n", in.Name, in.Lines, plain(in.Topic))
+		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command goes on behind it\n", in.Name, in.Lines, quoteIfNeeded(in.Topic))
 	}
 }
 
@@ -269,7 +269,7 @@ func (l *lifeReport) print(o *output) {
 		o.printf("    %s can't be read\n", rangeText(r))
 	}
 	for _, m := range l.Messages {
-		o.printf("    %8d  %s  %7d B  %s\n", m.Sequence, m.Time, m.Size, plain(m.Topic))
+		o.printf("    %8d  %s  %7d B  %s\n", m.Sequence, m.Time, m.Size, quoteIfNeeded(m.Topic))
 	}
 }
 
@@ -283,12 +283,12 @@ func rangeText(r pubstore.Range) string {
 
 func (s *subscriptionReport) print(o *output) {
 	if s.Damage != "" {
-		o.printf("  %s: damaged\n", plain(s.Subscription))
+		o.printf("  %s: damaged\n", quoteIfNeeded(s.Subscription))
 		return
 	}
-	o.printf("  %s, topic %s", plain(s.Subscription), plain(s.Topic))
+	o.printf("  %s, topic %s", quoteIfNeeded(s.Subscription), quoteIfNeeded(s.Topic))
 	if s.Filter != "" {
-		o.printf(", filter %s", plain(s.Filter))
+		o.printf(", filter %s", quoteIfNeeded(s.Filter))
 	}
 	if !s.Known {
 		o.printf(": begins where it is told to\n")

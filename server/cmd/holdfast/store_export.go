@@ -31,7 +31,7 @@ type storeExport struct {
 
 // Run implements the command.
 func (c *storeExport) Run(o *output) (err error) {
-	found, err := c.choose()
+	found, err := c.chooseStore()
 	if err != nil {
 		return err
 	}
@@ -39,26 +39,26 @@ func (c *storeExport) Run(o *output) (err error) {
 	if c.Output != "" {
 		f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
-			return usagef("%s exists: remove it, or name another file", c.Output)
+			return usageErrorf("%s exists: remove it, or name another file", c.Output)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return usagef("the directory of %s does not exist: make it, or name another file", c.Output)
+			return usageErrorf("the directory of %s does not exist: make it, or name another file", c.Output)
 		}
 		if err != nil {
 			return err
 		}
-		defer func() { err = finish(f, err) }()
+		defer func() { err = closeOutput(f, err) }()
 		w = f
 	}
 	if err := c.export(found, w); err != nil {
 		return err
 	}
-	return verdict(&output{o.err, o.err}, []*storeReport{found}, false)
+	return printDamage(&output{o.err, o.err}, []*storeReport{found}, false)
 }
 
-// finish syncs and closes an output file. It removes the file if it is not complete.
-func finish(f *os.File, err error) error {
-	if err == nil || errors.Is(err, errFound) {
+// recordDone syncs and closes an output file. It removes the file if it is not complete.
+func closeOutput(f *os.File, err error) error {
+	if err == nil || errors.Is(err, errFault) {
 		if werr := errors.Join(f.Sync(), f.Close()); werr == nil {
 			return err
 		} else {
@@ -69,9 +69,9 @@ func finish(f *os.File, err error) error {
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// choose returns the store in the bucket --bucket, or without it the only store.
-func (c *storeExport) choose() (*storeReport, error) {
-	stores, err := look(c.Path, false)
+// chooseStore returns the store in the bucket --bucket, or without it the only store.
+func (c *storeExport) chooseStore() (*storeReport, error) {
+	stores, err := readStores(c.Path, false)
 	if err != nil {
 		return nil, err
 	}
@@ -86,16 +86,16 @@ func (c *storeExport) choose() (*storeReport, error) {
 	}
 	switch {
 	case c.Bucket != "" && len(names) == 0:
-		return nil, usagef("%s is a directory, without buckets: leave --bucket out", c.Path)
+		return nil, usageErrorf("%s is a directory, without buckets: leave --bucket out", c.Path)
 	case c.Bucket != "":
-		return nil, usagef("%s has no store in a bucket %s: it has %s", c.Path, plain(c.Bucket), plainList(names))
+		return nil, usageErrorf("%s has no store in a bucket %s: it has %s", c.Path, quoteIfNeeded(c.Bucket), quoteList(names))
 	case len(stores) > 1:
-		return nil, usagef("%s holds several stores: choose one with --bucket, it has %s", c.Path, plainList(names))
+		return nil, usageErrorf("%s holds several stores: choose one with --bucket, it has %s", c.Path, quoteList(names))
 	}
 	return stores[0], nil
 }
 
-// export writes the content of a store.
+// newExportedMessage writes the content of a store.
 func (c *storeExport) export(s *storeReport, to io.Writer) error {
 	w := bufio.NewWriter(to)
 	write := c.messages
@@ -109,26 +109,26 @@ func (c *storeExport) export(s *storeReport, to io.Writer) error {
 }
 
 // subscriptions writes the place of each subscription. It leaves out damaged ones, whose
-// place is not known.
+// journalPoint is not known.
 func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	if c.Publisher != 0 {
-		return usagef("%s is a bookmark store, which has no publishers: leave --publisher out", s.home())
+		return usageErrorf("%s is a bookmark store, which has no publishers: leave --publisher out", s.location())
 	}
 	for _, sub := range s.Subscriptions {
 		if sub.Damage != "" || c.Topic != "" && sub.Topic != c.Topic {
 			continue
 		}
 		if c.Format == "lines" {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain(sub.Subscription), plain(sub.Topic), sub.Resume, strings.Join(sub.Done, ""))
-		} else if err := objects(w).Encode(sub); err != nil {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", quoteIfNeeded(sub.Subscription), quoteIfNeeded(sub.Topic), sub.Resume, strings.Join(sub.Done, ""))
+		} else if err := jsonEncoder(w).Encode(sub); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// An exported is a message as JSON. It has either body or body_base64.
-type exported struct {
+// An exportedMessage is a message as JSON. It has either body or body_base64.
+type exportedMessage struct {
 	Publisher     uint64  `json:"publisher,string"`
 	Sequence      uint64  `json:"sequence"`
 	Prev          uint64  `json:"prev"` // sequence of its predecessor: lower than sequence-1 if messages between were rejected
@@ -142,17 +142,17 @@ type exported struct {
 	BodyBytes     []byte  `json:"body_base64,omitempty"` // the body if it is not UTF-8
 }
 
-func export(publisher uint64, m *pubstore.Message) exported {
-	e := exported{
-		Publisher: publisher, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
+func newExportedMessage(publisher uint64, m *pubstore.Message) exportedMessage {
+	e := exportedMessage{
+		Publisher: publisher, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeLayout),
 		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, CorrelationID: m.CorrelationID, Expiration: m.Expiration.Seconds(),
 	}
-	e.Body, e.BodyBytes = bodyOf(m.Body)
+	e.Body, e.BodyBytes = jsonBody(m.Body)
 	return e
 }
 
 // messages writes the messages, the oldest life first, each life in order. A first
-// pass checks whether the store has them in that order. It nearly always has; then
+// advance checks whether the store has them in that order. It nearly always has; then
 // they need not all be in memory.
 func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[uint64]int), sorted: true}
@@ -162,26 +162,26 @@ func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 		publishers = append(publishers, fmt.Sprint(life.Publisher))
 	}
 	if c.Publisher != 0 && !slices.Contains(publishers, fmt.Sprint(c.Publisher)) {
-		return usagef("%s has no publisher %d: it has %s", s.home(), c.Publisher, strings.Join(publishers, ", "))
+		return usageErrorf("%s has no publisher %d: it has %s", s.location(), c.Publisher, strings.Join(publishers, ", "))
 	}
-	if err := s.each(plan.look); err != nil {
+	if err := s.eachMessage(plan.visit); err != nil {
 		return err
 	}
-	if err := plan.check(s.home()); err != nil {
+	if err := plan.check(s.location()); err != nil {
 		return err
 	}
 	write := func(publisher uint64, m *pubstore.Message) error { return plan.write(w, publisher, m) }
 	if plan.sorted {
-		return s.each(write)
+		return s.eachMessage(write)
 	}
-	var all []keptOf
-	err := s.each(func(publisher uint64, m *pubstore.Message) error {
+	var all []publisherMessage
+	err := s.eachMessage(func(publisher uint64, m *pubstore.Message) error {
 		m2 := *m
 		m2.Body = bytes.Clone(m.Body)
-		all = append(all, keptOf{publisher, &m2})
+		all = append(all, publisherMessage{publisher, &m2})
 		return nil
 	})
-	slices.SortFunc(all, func(a, b keptOf) int {
+	slices.SortFunc(all, func(a, b publisherMessage) int {
 		return cmp.Or(cmp.Compare(plan.lives[a.publisher], plan.lives[b.publisher]), cmp.Compare(a.m.Sequence, b.m.Sequence))
 	})
 	for _, k := range all {
@@ -192,8 +192,8 @@ func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	return err
 }
 
-// A keptOf is a message with its publisher.
-type keptOf struct {
+// A publisherMessage is a message with its publisher.
+type publisherMessage struct {
 	publisher uint64
 	m         *pubstore.Message
 }
@@ -212,7 +212,7 @@ func (p *exportPlan) wanted(publisher uint64, m *pubstore.Message) bool {
 	return (p.c.Publisher == 0 || p.c.Publisher == publisher) && (p.c.Topic == "" || p.c.Topic == m.Topic)
 }
 
-func (p *exportPlan) look(publisher uint64, m *pubstore.Message) error {
+func (p *exportPlan) visit(publisher uint64, m *pubstore.Message) error {
 	at := [2]uint64{uint64(p.lives[publisher]), m.Sequence}
 	p.sorted = p.sorted && slices.Compare(p.last[:], at[:]) < 0
 	p.last = at
@@ -232,10 +232,10 @@ func (p *exportPlan) check(home string) error {
 	case p.c.Format != "lines":
 		return nil
 	case len(p.topics) > 1:
-		return usagef("%s has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
+		return usageErrorf("%s has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
 			home, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
 	case p.newline > 0:
-		return usagef("%s: message %d has a line break in its body, and would be several lines: take --format json", home, p.newline)
+		return usageErrorf("%s: message %d has a line break in its body, and would be several lines: take --format json", home, p.newline)
 	}
 	return nil
 }
@@ -245,7 +245,7 @@ func (p *exportPlan) write(w *bufio.Writer, publisher uint64, m *pubstore.Messag
 		return nil
 	}
 	if p.c.Format == "json" {
-		return objects(w).Encode(export(publisher, m))
+		return jsonEncoder(w).Encode(newExportedMessage(publisher, m))
 	}
 	if _, err := w.Write(m.Body); err != nil {
 		return err
@@ -253,12 +253,12 @@ func (p *exportPlan) write(w *bufio.Writer, publisher uint64, m *pubstore.Messag
 	return w.WriteByte('\n')
 }
 
-// each calls do with every message in the store.
-func (s *storeReport) each(do func(publisher uint64, m *pubstore.Message) error) error {
-	each := func(life string, m *pubstore.Message) error { return do(bookmark.OfLife(life).ID, m) }
+// eachMessage calls do with every message in the store.
+func (s *storeReport) eachMessage(do func(publisher uint64, m *pubstore.Message) error) error {
+	each := func(life string, m *pubstore.Message) error { return do(bookmark.IdentityOfLife(life).ID, m) }
 	if s.Format == "file" {
 		_, err := pubstore.InspectFile(s.Path, pubstore.FileOptions{}, each)
-		return explain(s.Path, err)
+		return withAdvice(s.Path, err)
 	}
 	return withBolt(s.Path, func(db *bbolt.DB) error {
 		_, err := pubstore.InspectBolt(db, s.Bucket, pubstore.BoltOptions{}, each)

@@ -105,7 +105,7 @@ import (
 
 // A storesReport is the JSON output of store inspect and store verify.
 type storesReport struct {
-	Sound  bool           `json:"sound"` // all stores are sound
+	Sound  bool           `json:"sound"` // candidates stores are sound
 	Stores []*storeReport `json:"stores"`
 	File   *fileReport    `json:"file,omitempty"` // with store inspect of a database only
 }
@@ -181,26 +181,26 @@ type subscriptionReport struct {
 	Damage       string   `json:"damage,omitempty"` // why it cannot be opened; then nothing else is known
 }
 
-// writeStores prints stores as JSON. It returns errFound unless all are sound.
+// writeStores prints stores as JSON. It returns errFault unless all are sound.
 func writeStores(o *output, stores []*storeReport, file *fileReport) error {
 	sound := !slices.ContainsFunc(stores, func(s *storeReport) bool { return !s.Sound })
 	return o.report(true, sound, storesReport{sound, stores, file}, nil)
 }
 
-// home returns the path of a store, with its bucket if it has one.
-func (s *storeReport) home() string {
+// location returns the path of a store, with its bucket if it has one.
+func (s *storeReport) location() string {
 	if s.Bucket == "" {
 		return s.Path
 	}
-	return fmt.Sprintf("%s, bucket %s", s.Path, plain(s.Bucket))
+	return fmt.Sprintf("%s, bucket %s", s.Path, quoteIfNeeded(s.Bucket))
 }
 
-// name returns the path, the bucket and the kind of a store.
+// describeDifference returns the path, the bucket and the kind of a store.
 func (s *storeReport) name() string {
 	if s.Publish == nil {
-		return s.home() + ": bookmark store"
+		return s.location() + ": bookmark store"
 	}
-	return fmt.Sprintf("%s: %s publish store", s.home(), s.Format)
+	return fmt.Sprintf("%s: %s publish store", s.location(), s.Format)
 }
 
 // keptMessages are messages to list, by life.
@@ -212,14 +212,14 @@ func (k keptMessages) collect(wanted bool) func(string, *pubstore.Message) error
 		return nil
 	}
 	return func(life string, m *pubstore.Message) error {
-		k[life] = append(k[life], messageReport{m.Sequence, m.Time.UTC().Format(timeForm), m.Topic, len(m.Body)})
+		k[life] = append(k[life], messageReport{m.Sequence, m.Time.UTC().Format(timeLayout), m.Topic, len(m.Body)})
 		return nil
 	}
 }
 
 // publishStoreOf returns the report of a publish store. With an empty bucket it is a
 // file store in a directory. input is the extent that holdfast publish keeps.
-func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages keptMessages, input keptExtent) *storeReport {
+func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages keptMessages, input storedExtent) *storeReport {
 	p := &publishReport{Client: found.Name, Logons: found.Counter, Closed: found.Closed, TornBytes: found.Torn, Renews: found.Renews, Lives: []lifeReport{}}
 	if input.Version > 0 && !input.Done {
 		p.Input = &inputReport{input.Input, input.Topic, input.Lines}
@@ -228,19 +228,19 @@ func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages ke
 		p.ToSend += l.Kept
 		kept := messages[l.ID] // sorted by sequence, the order of sending
 		slices.SortFunc(kept, func(a, b messageReport) int { return cmp.Compare(a.Sequence, b.Sequence) })
-		p.Lives = append(p.Lives, lifeReport{Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes,
+		p.Lives = append(p.Lives, lifeReport{Publisher: bookmark.IdentityOfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes,
 			Missing: append([]pubstore.Range{}, l.Missing...), Messages: kept})
 	}
 	format := "bolt"
 	if bucket == "" {
 		format = "file"
 	}
-	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: mapped(found.Damage, error.Error), Publish: p}
+	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: mapSlice(found.Damage, error.Error), Publish: p}
 }
 
 // bookmarkStoreOf returns the report of a bookmark store. err says why it cannot be
 // opened, nil if it can.
-func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.Inspected, err error) *storeReport {
+func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.InspectedSubscription, err error) *storeReport {
 	r := &storeReport{Path: path, Bucket: bucket, Kind: "bookmark", Format: "bolt", Damage: []string{}}
 	if err != nil {
 		r.Damage = append(r.Damage, err.Error())
@@ -256,8 +256,8 @@ func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.Inspecte
 	return r
 }
 
-func subscriptionOf(s *bookmarkstore.Inspected) subscriptionReport {
-	r := subscriptionReport{Subscription: s.ID, Topic: s.Query.Topic, Filter: s.Query.Filter, Known: s.Known, Done: mapped(s.OutOfOrder, bookmarkstore.Bookmark.String)}
+func subscriptionOf(s *bookmarkstore.InspectedSubscription) subscriptionReport {
+	r := subscriptionReport{Subscription: s.ID, Topic: s.Query.Topic, Filter: s.Query.Filter, Known: s.Known, Done: mapSlice(s.OutOfOrder, bookmarkstore.Bookmark.String)}
 	if s.Known {
 		r.Resume = s.Discarded.String()
 	}

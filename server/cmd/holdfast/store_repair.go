@@ -24,8 +24,8 @@ type storeRepair struct {
 // Run implements the command.
 func (c *storeRepair) Run(o *output) error {
 	info, err := os.Stat(c.Path)
-	if err == nil && c.Yes && !ours(info) {
-		return usagef("%s is another user's: repair it as the user whose process made it", c.Path)
+	if err == nil && c.Yes && !isOwn(info) {
+		return usageErrorf("%s is another user's: repair it as the user whose process made it", c.Path)
 	}
 	report := &repairReport{Path: c.Path, Damage: []string{}, Lost: []lossReport{}, Stores: []repairedReport{}}
 	if err == nil && info.IsDir() {
@@ -42,7 +42,7 @@ func (c *storeRepair) Run(o *output) error {
 // repairFile repairs a file store. It copies the directory aside, then opens the store
 // with AcceptDamage, which keeps everything that can be read.
 func (c *storeRepair) repairFile(r *repairReport) error {
-	s, err := lookIntoFile(c.Path, false)
+	s, err := readFileStore(c.Path, false)
 	if err != nil {
 		return err
 	}
@@ -51,9 +51,9 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 	}
 	r.Needed, r.Damage = true, s.Damage
 	if len(s.Publish.Lives) == 0 {
-		return &exitError{exitFound, fmt.Errorf("%s: nothing says whose messages these are, so none can be kept (%s): put back a copy", c.Path, s.Damage[0])}
+		return &exitError{exitFault, fmt.Errorf("%s: nothing says whose messages these are, so none can be kept (%s): put back a copy", c.Path, s.Damage[0])}
 	}
-	r.Stores = append(r.Stores, givesUp(s))
+	r.Stores = append(r.Stores, newRepairedReport(s))
 	r.Aside = asideName(c.Path, time.Now())
 	if !c.Yes {
 		return nil
@@ -67,14 +67,14 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 		err = opened.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("%w; what was there before is in %s", explain(c.Path, err), r.Aside)
+		return fmt.Errorf("%w; what was there before is in %s", withAdvice(c.Path, err), r.Aside)
 	}
 	return r.verify(c.Path)
 }
 
-// givesUp returns the report of a damaged publish store, with the messages that opening
+// newRepairedReport returns the report of a damaged publish store, with the messages that opening
 // it would give up.
-func givesUp(s *storeReport) repairedReport {
+func newRepairedReport(s *storeReport) repairedReport {
 	r := repairedReport{Bucket: s.Bucket, Kind: s.Kind, Kept: s.Publish.ToSend, NewLife: true, GivenUp: []givenUpReport{}}
 	for _, l := range s.Publish.Lives {
 		if len(l.Missing) > 0 {
@@ -91,7 +91,7 @@ func (r *repairReport) verify(path string) error {
 		return err
 	}
 	if len(damage) > 0 {
-		return &exitError{exitFound, fmt.Errorf("%s is damaged still (%s): put back a copy; what was there before is in %s", path, damage[0], r.Aside)}
+		return &exitError{exitFault, fmt.Errorf("%s is damaged still (%s): put back a copy; what was there before is in %s", path, damage[0], r.Aside)}
 	}
 	r.Done = true
 	return nil
@@ -113,7 +113,7 @@ func asideName(path string, now time.Time) string {
 func copyAside(dir, aside string) error {
 	lock, err := seglog.ReadOnly.Lock(filepath.ToSlash(dir))
 	if err != nil {
-		return explain(dir, err)
+		return withAdvice(dir, err)
 	}
 	defer lock.Close()
 	tmp := aside + ".tmp"

@@ -17,7 +17,7 @@ import (
 
 // repairBolt repairs the stores in a database. It copies everything that can be read to
 // a new database, in which the stores give up the rest. The new database takes the
-// place of the damaged one, which gets another name. Without --yes the new database is
+// journalPoint of the damaged one, which gets another name. Without --yes the new database is
 // made in a temporary directory and removed.
 func (c *storeRepair) repairBolt(r *repairReport) error {
 	damage, err := damageOf(c.Path)
@@ -44,7 +44,7 @@ func (c *storeRepair) repairBolt(r *repairReport) error {
 // damageOf returns all damage of the stores at path. The error is about a problem that
 // a repair does not solve.
 func damageOf(path string) (all []string, err error) {
-	stores, err := look(path, false)
+	stores, err := readStores(path, false)
 	if _, is := errors.AsType[*boltfile.DamageError](err); is {
 		return []string{err.Error()}, nil
 	}
@@ -63,40 +63,40 @@ func (r *repairReport) rebuild(path, fresh string) error {
 	defer db.Close()
 	losses, err := boltfile.Rescue(path, db)
 	if _, is := errors.AsType[*boltfile.DamageError](err); is {
-		return &exitError{exitFound, fmt.Errorf("%w: nothing in it can be found any more: put back a copy", err)}
+		return &exitError{exitFault, fmt.Errorf("%w: nothing in it can be found any more: put back a copy", err)}
 	}
 	if err != nil {
-		return explain(path, err)
+		return withAdvice(path, err)
 	}
-	r.Lost = mapped(losses, func(l boltfile.Loss) lossReport { return lossReport{l.String(), l.Offset} })
+	r.Lost = mapSlice(losses, func(l boltfile.Loss) lossReport { return lossReport{l.String(), l.Offset} })
 	stores, _, err := findStores(db, false)
 	if err != nil {
 		return err
 	}
-	if err := refuse(path, db, stores, losses); err != nil {
+	if err := checkRepairable(path, db, stores, losses); err != nil {
 		return err
 	}
 	for _, s := range stores {
-		if err := r.repairIn(db, s, losses); err != nil {
+		if err := r.repairStore(db, s, losses); err != nil {
 			return err
 		}
 	}
 	return db.Close()
 }
 
-// refuse returns an error if a repair would do harm: if a store has lost the part that
+// checkRepairable returns an error if a repair would do harm: if a store has lost the part that
 // records its sent messages, the repaired store would begin as if it were new.
-func refuse(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.Loss) error {
+func checkRepairable(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.Loss) error {
 	for _, l := range losses {
 		const metas = 2
 		if len(l.Bucket) == 0 && l.Page >= metas {
-			return &exitError{exitFound, fmt.Errorf("%s: %v: nobody knows which stores it held: put back a copy", path, l)}
+			return &exitError{exitFault, fmt.Errorf("%s: %v: nobody knows which stores it held: put back a copy", path, l)}
 		}
 		if len(l.Bucket) == 0 || slices.ContainsFunc(stores, func(s *storeReport) bool { return s.Bucket == string(l.Bucket[0]) }) {
 			continue
 		}
 		if wasStore(db, l.Bucket[0]) {
-			return &exitError{exitFound, fmt.Errorf("%s: %v: if that was a store, what says how far it was is lost: put back a copy", path, l)}
+			return &exitError{exitFault, fmt.Errorf("%s: %v: if that was a store, what says how far it was is lost: put back a copy", path, l)}
 		}
 	}
 	return nil
@@ -121,8 +121,8 @@ func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 	return maybe
 }
 
-// repairIn repairs one store in the new database, if it is damaged or has lost pages.
-func (r *repairReport) repairIn(db *bbolt.DB, s *storeReport, losses []boltfile.Loss) error {
+// repairStore repairs one store in the new database, if it is damaged or has lost pages.
+func (r *repairReport) repairStore(db *bbolt.DB, s *storeReport, losses []boltfile.Loss) error {
 	lost := slices.ContainsFunc(losses, func(l boltfile.Loss) bool {
 		return len(l.Bucket) == 0 || string(l.Bucket[0]) == s.Bucket
 	})
@@ -132,13 +132,13 @@ func (r *repairReport) repairIn(db *bbolt.DB, s *storeReport, losses []boltfile.
 	case s.Publish == nil:
 		return r.repairBookmarks(db, s.Bucket)
 	}
-	r.Stores = append(r.Stores, givesUp(s))
-	return renewed(db, s.Bucket)
+	r.Stores = append(r.Stores, newRepairedReport(s))
+	return renewStore(db, s.Bucket)
 }
 
-// renewed opens a publish store with AcceptDamage and begins a new life. The damage may
+// renewStore opens a publish store with AcceptDamage and begins a new life. The damage may
 // hide the numbers that were given out last, and no number may get two contents (R10).
-func renewed(db *bbolt.DB, bucket string) error {
+func renewStore(db *bbolt.DB, bucket string) error {
 	s, err := pubstore.OpenBoltIn(db, bucket, pubstore.BoltOptions{AcceptDamage: true})
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (r *repairReport) print(o *output) {
 func (r *repairedReport) print(o *output) {
 	where := r.Kind + " store"
 	if r.Bucket != "" {
-		where = "bucket " + plain(r.Bucket) + ", " + where
+		where = "bucket " + quoteIfNeeded(r.Bucket) + ", " + where
 	}
 	if r.Kind == "bookmark" {
 		o.printf("%s: keeps %s\n", where, plural(r.Kept, "subscription"))
@@ -91,8 +91,8 @@ func (r *repairedReport) print(o *output) {
 
 func (s *repairedSubscription) print(o *output) {
 	if s.Gone {
-		o.printf("  %s: nothing of it can be kept: it begins where it is told to; from EPOCH it misses nothing\n", plain(s.Subscription))
+		o.printf("  %s: nothing of it can be kept: it begins where it is told to; from EPOCH it misses nothing\n", quoteIfNeeded(s.Subscription))
 		return
 	}
-	o.printf("  %s: %s can't be read, and messages noted there as done come again: goes on behind %s\n", plain(s.Subscription), plural(s.Dropped, "value"), s.Resume)
+	o.printf("  %s: %s can't be read, and messages noted there as done come again: goes on behind %s\n", quoteIfNeeded(s.Subscription), plural(s.Dropped, "value"), s.Resume)
 }

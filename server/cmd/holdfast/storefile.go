@@ -20,11 +20,11 @@ import (
 // openStoreFile opens the database of a store, or makes it. The first bucket is the
 // store's. A database that holds something else is refused.
 func openStoreFile(path, kind string, buckets ...string) (*bbolt.DB, error) {
-	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: 250 * time.Millisecond, Buckets: buckets})
+	db, err := boltfile.OpenPrivate(path, boltfile.Options{Timeout: 250 * time.Millisecond, Buckets: buckets})
 	if err != nil {
 		return nil, storeFileError(path, err)
 	}
-	if err := holdsOnly(db, kind, buckets); err != nil {
+	if err := checkBuckets(db, kind, buckets); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -37,15 +37,15 @@ func storeFileError(path string, err error) error {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return &exitError{exitInUse, fmt.Errorf("--store %s is in use by a running process: end that one, or name another", path)}
 	case errors.Is(err, fs.ErrNotExist):
-		return usagef("--store %s: the directory %s does not exist", path, filepath.Dir(path))
+		return usageErrorf("--store %s: the directory %s does not exist", path, filepath.Dir(path))
 	case errors.Is(err, fs.ErrPermission):
 		return &exitError{exitFailed, fmt.Errorf("--store %s: %w: use it as the user whose process made it", path, fs.ErrPermission)}
 	case isDirectory(path):
-		return usagef("--store %s is a directory: name a file, which is made if there is none (what a file store keeps shows holdfast store inspect)", path)
+		return usageErrorf("--store %s is a directory: name a file, which is made if there is none (what a file store keeps shows holdfast store inspect)", path)
 	case damaged && errors.Is(damage.Err, bbolterrors.ErrInvalid):
-		return usagef("--store %s is no store (not a bbolt database): name another file, or one that is not there yet", path)
+		return usageErrorf("--store %s is no store (not a bbolt database): name another file, or one that is not there yet", path)
 	case damaged:
-		return &exitError{exitFound, fmt.Errorf("--store %s is damaged: %w; see holdfast store repair, or name another", path, damage.Err)}
+		return &exitError{exitFault, fmt.Errorf("--store %s is damaged: %w; see holdfast store repair, or name another", path, damage.Err)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }
@@ -58,22 +58,22 @@ func storeError(path string, err error) error {
 	case err == nil:
 		return nil
 	case isPublish:
-		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, or name another --store", publish)}
+		return &exitError{exitFault, fmt.Errorf("%w: see holdfast store repair, or name another --store", publish)}
 	case isMarks:
-		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, put back a copy, or name another --store", marks)}
+		return &exitError{exitFault, fmt.Errorf("%w: see holdfast store repair, put back a copy, or name another --store", marks)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }
 
-func isDirectory(path string) bool { return directory(path) == nil }
+func isDirectory(path string) bool { return checkDirectory(path) == nil }
 
-// holdsOnly refuses a database that has buckets, but none of ours.
-func holdsOnly(db *bbolt.DB, kind string, ours []string) error {
+// checkBuckets refuses a database that has buckets, but none of ours.
+func checkBuckets(db *bbolt.DB, kind string, ours []string) error {
 	names, err := bucketNames(db)
 	own := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ours, name) })
 	if err == nil && !own && len(names) > 0 {
-		err = usagef("--store %s is not a %s, it holds something else (%s): name another file, or one that is not there yet",
-			db.Path(), kind, plainList(names))
+		err = usageErrorf("--store %s is not a %s, it holds something else (%s): name another file, or one that is not there yet",
+			db.Path(), kind, quoteList(names))
 	}
 	return err
 }
@@ -94,11 +94,11 @@ func updateBolt(db *bbolt.DB, do func(*bbolt.Tx) error) error {
 	return boltfile.Guard(db.Path(), func() error { return db.Update(do) })
 }
 
-// A note is a value that a command keeps beside a store in its database.
-type note struct{ bucket, key string }
+// A boltEntry is a value that a command keeps beside a store in its database.
+type boltEntry struct{ bucket, key string }
 
 // get returns the value, nil if there is none.
-func (n note) get(db *bbolt.DB) (value []byte, err error) {
+func (n boltEntry) get(db *bbolt.DB) (value []byte, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		if bucket := tx.Bucket([]byte(n.bucket)); bucket != nil {
 			value = bytes.Clone(bucket.Get([]byte(n.key)))
@@ -109,7 +109,7 @@ func (n note) get(db *bbolt.DB) (value []byte, err error) {
 }
 
 // put stores the value.
-func (n note) put(tx *bbolt.Tx, value []byte) error {
+func (n boltEntry) put(tx *bbolt.Tx, value []byte) error {
 	bucket, err := tx.CreateBucketIfNotExists([]byte(n.bucket))
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func openedSize(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	return boltfiletest.Size(t, path)
+	return boltfiletest.FileSize(t, path)
 }
 
 func inspectText(path string) string {
@@ -102,7 +102,7 @@ func TestMalformedHash(t *testing.T) {
 	defer db.Close()
 	for _, hash := range []string{"", "00", strings.Repeat("00", 31), strings.Repeat("00", 33), strings.Repeat("0g", 32)} {
 		err := updateBolt(db, func(tx *bbolt.Tx) error {
-			return inputNote.put(tx, fmt.Appendf(nil, `{"version":2,"lines":1,"bytes":2,"sha256":"%s"}`, hash))
+			return inputEntry.put(tx, fmt.Appendf(nil, `{"version":2,"lines":1,"bytes":2,"sha256":"%s"}`, hash))
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 
 // subscribeCommand is "subscribe".
 type subscribeCommand struct {
-	contactFlags
+	connectionFlags
 	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression that is searched anywhere in a topic: for the one topic orders.eu write ^orders\\.eu$$."`
 	From              string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
 	Store             string        `placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
@@ -62,52 +62,52 @@ func (c *subscribeCommand) Run(o *output) error {
 	signal.Ignore(syscall.SIGPIPE) // a write returns EPIPE instead
 	ctx, end := interruptible()
 	defer end(nil)
-	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: cmp.Or(c.Name, madeUpName()), sink: sink{out: o.out, most: c.Batch}}
+	r := &subscribeRun{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: cmp.Or(c.Name, generatedName()), sink: sink{out: o.out, maxBatch: c.Batch}}
 	if c.Raw {
-		r.sink.out = raw(o.out)
+		r.sink.out = unescaped(o.out)
 	}
-	if meant, foreign := topic.Foreign(c.Topic); foreign {
-		r.screen.say("--topic %s is a regular expression, searched anywhere in a topic, and no wildcard; you may mean '%s'", c.Topic, meant)
+	if meant, foreign := topic.Wildcard(c.Topic); foreign {
+		r.screen.notify("--topic %s is a regular expression, searched anywhere in a topic, and no wildcard; you may mean '%s'", c.Topic, meant)
 	}
 	if err := r.open(); err != nil {
 		return errors.Join(err, r.close())
 	}
 	err = connectionError(ctx, r.name, r.run(ctx, end))
-	return errors.Join(r.ending(err), r.close())
+	return errors.Join(r.result(err), r.close())
 }
 
 func (c *subscribeCommand) check() (client.Start, error) {
 	switch {
 	case c.Topic == "":
-		return nil, usagef("--topic is empty")
+		return nil, usageErrorf("--topic is empty")
 	case c.Count < 0:
-		return nil, usagef("--count is %d, it must not be negative", c.Count)
+		return nil, usageErrorf("--count is %d, it must not be negative", c.Count)
 	case c.Batch < 1:
-		return nil, usagef("--batch is %d, it must be 1 or more", c.Batch)
+		return nil, usageErrorf("--batch is %d, it must be 1 or more", c.Batch)
 	case c.UntilIdle < 0:
-		return nil, usagef("--until-idle is %v, it must not be negative", c.UntilIdle)
+		return nil, usageErrorf("--until-idle is %v, it must not be negative", c.UntilIdle)
 	case c.Out == "" && isClosed(os.Stdout):
-		return nil, usagef("standard output is closed, and messages count as consumed once they are written: name an --out, or redirect it")
+		return nil, usageErrorf("standard output is closed, and messages count as consumed once they are written: name an --out, or redirect it")
 	case c.Store == "" && (c.ID != "" || c.Restart):
-		return nil, usagef("--id and --restart are about the place in a --store: name one")
+		return nil, usageErrorf("--id and --restart are about the place in a --store: name one")
 	case c.Store == "" && c.Out != "":
-		return nil, usagef("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
+		return nil, usageErrorf("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
 	}
 	if _, err := topic.Parse(c.Topic); err != nil { // the server would refuse it with less advice
-		return nil, usagef("--topic %q is a %v; for the one topic of that name write '^%s$'", c.Topic, err, regexp.QuoteMeta(c.Topic))
+		return nil, usageErrorf("--topic %q is a %v; for the one topic of that name write '^%s$'", c.Topic, err, regexp.QuoteMeta(c.Topic))
 	}
 	start, err := c.from()
 	if err != nil {
 		return nil, err
 	}
-	return start, c.contactFlags.check()
+	return start, c.connectionFlags.check()
 }
 
-// from returns where the subscription begins if the store has no place yet.
+// publishedBefore returns where the subscription begins if the store has no place yet.
 func (c *subscribeCommand) from() (client.Start, error) {
 	switch from := strings.ToLower(c.From); {
 	case from == "most-recent" && c.Store == "":
-		return nil, usagef("--from most-recent needs a --store, which keeps the place")
+		return nil, usageErrorf("--from most-recent needs a --store, which keeps the place")
 	case from == "now", from == "" && c.Store == "":
 		return client.Now, nil
 	case from == "", from == "epoch", from == "most-recent": // used if the store has no place
@@ -121,7 +121,7 @@ func (c *subscribeCommand) from() (client.Start, error) {
 			return client.At(t), nil
 		}
 	}
-	return nil, usagef("--from %q is none of epoch, now, most-recent, a bookmark (such as 14273104871|43|) and a time (such as 2026-01-31T12:00:00Z)", c.From)
+	return nil, usageErrorf("--from %q is none of epoch, now, most-recent, a bookmark (such as 14273104871|43|) and a time (such as 2026-01-31T12:00:00Z)", c.From)
 }
 
 // bookmarks parses a comma-separated list of bookmarks.
@@ -133,15 +133,15 @@ func bookmarks(text string) (client.Start, error) {
 			err = fmt.Errorf("%q: sequences begin at 1", one)
 		}
 		if err != nil {
-			return nil, usagef("--from: %w; give it as --json shows it, such as 14273104871|43|", err)
+			return nil, usageErrorf("--from: %w; give it as --json shows it, such as 14273104871|43|", err)
 		}
 		all = append(all, b)
 	}
 	return client.After(all...), nil
 }
 
-// A reading is a run of the command.
-type reading struct {
+// A subscribeRun is a run of the command.
+type subscribeRun struct {
 	flags  *subscribeCommand
 	screen *screen
 	start  client.Start
@@ -152,7 +152,7 @@ type reading struct {
 }
 
 // open opens the store and the output file.
-func (r *reading) open() error {
+func (r *subscribeRun) open() error {
 	f := r.flags
 	if f.Store == "" {
 		return nil
@@ -164,9 +164,9 @@ func (r *reading) open() error {
 	}
 	switch {
 	case !known && !f.Restart:
-		r.screen.say("--store %s has no place of %q yet: beginning at %s", f.Store, id, cmp.Or(f.From, "epoch"))
+		r.screen.notify("--store %s has no place of %q yet: beginning at %s", f.Store, id, cmp.Or(f.From, "epoch"))
 	case f.From != "":
-		r.screen.say("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
+		r.screen.notify("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
 	}
 	if !f.Restart {
 		r.start = client.MostRecentOr(r.start)
@@ -177,7 +177,7 @@ func (r *reading) open() error {
 	return r.sink.openOut(f.Out, f.Restart)
 }
 
-func (r *reading) close() error {
+func (r *subscribeRun) close() error {
 	if r.client != nil {
 		r.client.Close()
 	}
@@ -187,11 +187,11 @@ func (r *reading) close() error {
 var errIdle = errors.New("nothing has come")
 
 // run subscribes and writes the messages.
-func (r *reading) run(ctx context.Context, end context.CancelCauseFunc) (err error) {
-	contact := r.flags.contact(r.screen, end)
+func (r *subscribeRun) run(ctx context.Context, end context.CancelCauseFunc) (err error) {
+	contact := r.flags.newConnection(r.screen, end)
 	config := client.Config{Name: r.name, Servers: r.flags.Server, Hooks: contact.hooks()}
-	if r.sink.marks != nil {
-		config.BookmarkStore = r.sink.marks
+	if r.sink.bookmarks != nil {
+		config.BookmarkStore = r.sink.bookmarks
 	}
 	if r.client, err = contact.dial(ctx, config); err != nil {
 		return err
@@ -201,10 +201,10 @@ func (r *reading) run(ctx context.Context, end context.CancelCauseFunc) (err err
 		return err
 	}
 	r.sink.sub = sub
-	return r.follow(ctx, sub)
+	return r.writeMessages(ctx, sub)
 }
 
-func (r *reading) options() []client.SubscribeOption {
+func (r *subscribeRun) options() []client.SubscribeOption {
 	f := r.flags
 	opts := []client.SubscribeOption{client.From(r.start), client.ID(r.sink.id), client.Filter(f.Filter)}
 	if f.JSON {
@@ -214,7 +214,7 @@ func (r *reading) options() []client.SubscribeOption {
 		opts = append(opts, client.FullyDurable())
 	}
 	if f.AcceptGaps {
-		opts = append(opts, client.OnGap(func(gap *client.GapError) { r.screen.tell("%v", gap) }))
+		opts = append(opts, client.OnGap(func(gap *client.GapError) { r.screen.warn("%v", gap) }))
 	}
 	if f.AllowUnreplicated {
 		opts = append(opts, client.AllowUnreplicated())
@@ -222,10 +222,10 @@ func (r *reading) options() []client.SubscribeOption {
 	return opts
 }
 
-// follow writes messages until ctx ends or --count is reached. It commits when a batch
+// trackProgress writes messages until ctx ends or --count is reached. It commits when a batch
 // is full or when no more messages are queued.
-func (r *reading) follow(ctx context.Context, sub *client.Subscription) error {
-	ctx, came, stop := r.untilIdle(ctx)
+func (r *subscribeRun) writeMessages(ctx context.Context, sub *client.Subscription) error {
+	ctx, came, stop := r.idleContext(ctx)
 	defer stop()
 	for m, err := range sub.Messages(ctx) {
 		if err != nil {
@@ -246,9 +246,9 @@ func (r *reading) follow(ctx context.Context, sub *client.Subscription) error {
 	return r.sink.commit()
 }
 
-// untilIdle returns a context that ends with errIdle when came was not called for
+// idleContext returns a context that ends with errIdle when came was not called for
 // --until-idle although the client has a server.
-func (r *reading) untilIdle(ctx context.Context) (idle context.Context, came, stop func()) {
+func (r *subscribeRun) idleContext(ctx context.Context) (idle context.Context, came, stop func()) {
 	after := r.flags.UntilIdle
 	if after == 0 {
 		return ctx, func() {}, func() {}
@@ -259,7 +259,7 @@ func (r *reading) untilIdle(ctx context.Context) (idle context.Context, came, st
 		for {
 			select {
 			case <-timer.C:
-				if r.client.Stats().State == client.Live {
+				if r.client.Stats().State == client.StateLive {
 					end(errIdle)
 				}
 				timer.Reset(after)
@@ -271,22 +271,22 @@ func (r *reading) untilIdle(ctx context.Context) (idle context.Context, came, st
 	return idle, func() { timer.Reset(after) }, func() { end(nil); timer.Stop() }
 }
 
-// ending converts the error that ended a run to the result of the command, nil if the
+// result converts the error that ended a run to the result of the command, nil if the
 // run ended as the user wanted.
-func (r *reading) ending(err error) error {
+func (r *subscribeRun) result(err error) error {
 	gap, isGap := errors.AsType[*client.GapError](err)
 	refused, isRefused := errors.AsType[*client.CommandError](err)
 	switch {
 	case errors.Is(err, errIdle) && r.read < r.flags.Count:
-		return &exitError{exitFound, fmt.Errorf("%s came, not %d, and then nothing for %v", plural(r.read, "message"), r.flags.Count, r.flags.UntilIdle)}
+		return &exitError{exitFault, fmt.Errorf("%s came, not %d, and then nothing for %v", plural(r.read, "message"), r.flags.Count, r.flags.UntilIdle)}
 	case errors.Is(err, errIdle), errors.Is(err, errReaderGone), errors.Is(err, errInterrupted):
 		return nil
 	case isGap:
-		return &exitError{exitFound, fmt.Errorf("%w; --accept-gaps goes on behind them", gap)}
+		return &exitError{exitFault, fmt.Errorf("%w; --accept-gaps goes on behind them", gap)}
 	case isRefused:
 		return &exitError{exitUsage, refused}
 	case errors.Is(err, client.ErrNotReplicated):
-		return &exitError{exitFound, fmt.Errorf("%w: wait for the --server that has it, or --allow-unreplicated", err)}
+		return &exitError{exitFault, fmt.Errorf("%w: wait for the --server that has it, or --allow-unreplicated", err)}
 	}
 	return err
 }

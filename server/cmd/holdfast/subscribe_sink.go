@@ -20,38 +20,38 @@ import (
 )
 
 // The buckets in a database that this command has made: the bookmark store's, with the
-// name that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
+// describeDifference that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
 const (
-	marksBucket = "bookmarks"
-	outBucket   = "holdfast subscribe"
+	bookmarksBucket = "bookmarks"
+	outBucket       = "holdfast subscribe"
 )
 
 // A sink writes messages, and then discards them. A kill between the two steps
 // repeats one batch at most. With an output file it repeats nothing: the length of
 // the file and the discards are one transaction.
 type sink struct {
-	out  io.Writer
-	most int // messages in a batch at most
-	sub  *client.Subscription
+	out      io.Writer
+	maxBatch int // messages in a batch at most
+	sub      *client.Subscription
 
 	// With a store.
-	db    *bbolt.DB
-	marks *bookmarkstore.Bolt
-	id    string
-	file  *os.File // nil: out is standard output
-	size  int64    // of file
+	db        *bbolt.DB
+	bookmarks *bookmarkstore.Bolt
+	id        string
+	file      *os.File // nil: out is standard output
+	size      int64    // of file
 
-	batch bytes.Buffer
-	lines *json.Encoder // into batch
-	done  []client.Mark // of the messages in batch
+	batch   bytes.Buffer
+	lines   *json.Encoder       // into batch
+	pending []client.MessageRef // of the messages in batch
 }
 
 const (
-	// sinkBytes is the size that ends a batch; the message that reaches it is still in it.
-	sinkBytes = 1 << 20
-	// outMessages is the limit of a batch that goes to an output file. It ignores
+	// maxBatchBytes is the size that ends a batch; the message that reaches it is still in it.
+	maxBatchBytes = 1 << 20
+	// outBatch is the limit of a batch that goes to an output file. It ignores
 	// --batch, since a kill repeats nothing there.
-	outMessages = 4096
+	outBatch = 4096
 )
 
 // errReaderGone says that the reader of standard output has closed it.
@@ -60,31 +60,31 @@ var errReaderGone = errors.New("standard output was closed")
 // open opens the store. It reports whether the store has a place under id.
 func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known bool, err error) {
 	if len(id) > 256 {
-		return false, usagef("the id of the place has %d bytes, 256 at most: give a shorter --id", len(id))
+		return false, usageErrorf("the id of the place has %d bytes, 256 at most: give a shorter --id", len(id))
 	}
 	s.id = id
-	if s.db, err = openStoreFile(path, "bookmark store", marksBucket, outBucket); err != nil {
+	if s.db, err = openStoreFile(path, "bookmark store", bookmarksBucket, outBucket); err != nil {
 		return false, err
 	}
-	found, err := bookmarkstore.InspectBolt(s.db, marksBucket)
+	found, err := bookmarkstore.InspectBolt(s.db, bookmarksBucket)
 	if err != nil && !errors.Is(err, bookmarkstore.ErrNotStore) {
 		return false, storeError(path, err)
 	}
-	if i := slices.IndexFunc(found, func(f bookmarkstore.Inspected) bool { return f.ID == id }); i >= 0 && !restart {
+	if i := slices.IndexFunc(found, func(f bookmarkstore.InspectedSubscription) bool { return f.ID == id }); i >= 0 && !restart {
 		if err := storeError(path, found[i].Damage); err != nil {
 			return false, err
 		}
 		if found[i].Query != q {
-			return false, usagef("--store %s has under id %q the place of a subscription to %s: give another --id, or --restart to forget that place",
-				path, id, described(found[i].Query))
+			return false, usageErrorf("--store %s has under id %q the place of a subscription to %s: give another --id, or --restart to forget that place",
+				path, id, describeQuery(found[i].Query))
 		}
 		known = found[i].Known
 	}
-	s.marks, err = bookmarkstore.OpenBoltIn(s.db, marksBucket, bookmarkstore.BoltOptions{})
+	s.bookmarks, err = bookmarkstore.OpenBoltIn(s.db, bookmarksBucket, bookmarkstore.BoltOptions{})
 	return known, storeError(path, err)
 }
 
-func described(q bookmarkstore.Query) string {
+func describeQuery(q bookmarkstore.Query) string {
 	if q.Filter == "" {
 		return fmt.Sprintf("topic %q", q.Topic)
 	}
@@ -97,7 +97,7 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--out: %w", err)}
 	}
-	s.out, s.most = s.file, outMessages
+	s.out, s.maxBatch = s.file, outBatch
 	size, err := s.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("--out %s: %w", path, err)
@@ -107,9 +107,9 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	case err != nil:
 		return err
 	case (kept < 0 || restart) && size > 0:
-		return usagef("--out %s is not empty, and what is in it is not this command's: remove it, or name another file", path)
+		return usageErrorf("--out %s is not empty, and what is in it is not this command's: remove it, or name another file", path)
 	case kept > size && !restart:
-		return usagef("--out %s has %d bytes, and %d were written: put back the file, or name another --out and --restart", path, size, kept)
+		return usageErrorf("--out %s has %d bytes, and %d were written: put back the file, or name another --out and --restart", path, size, kept)
 	case kept < size && kept >= 0:
 		if err = s.file.Truncate(kept); err == nil {
 			_, err = s.file.Seek(kept, io.SeekStart)
@@ -124,7 +124,7 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 
 // outSize returns the committed length of the output file, -1 if none is recorded.
 func (s *sink) outSize() (int64, error) {
-	v, err := note{outBucket, s.id}.get(s.db)
+	v, err := boltEntry{outBucket, s.id}.get(s.db)
 	if len(v) != 8 {
 		return -1, err
 	}
@@ -132,28 +132,28 @@ func (s *sink) outSize() (int64, error) {
 }
 
 func (s *sink) putOutSize(tx *bbolt.Tx) error {
-	return note{outBucket, s.id}.put(tx, binary.BigEndian.AppendUint64(nil, uint64(s.size)))
+	return boltEntry{outBucket, s.id}.put(tx, binary.BigEndian.AppendUint64(nil, uint64(s.size)))
 }
 
 // add adds a message to the batch.
 func (s *sink) add(m *client.Message, asJSON bool) error {
-	s.done = append(s.done, m.Mark())
+	s.pending = append(s.pending, m.Ref())
 	if asJSON {
 		if s.lines == nil {
-			s.lines = objects(&s.batch)
+			s.lines = jsonEncoder(&s.batch)
 		}
-		return s.lines.Encode(deliveryOf(m))
+		return s.lines.Encode(newDelivery(m))
 	}
-	s.batch.Write(m.Data)
+	s.batch.Write(m.Body)
 	s.batch.WriteByte('\n')
 	return nil
 }
 
-func (s *sink) full() bool { return len(s.done) >= s.most || s.batch.Len() >= sinkBytes }
+func (s *sink) full() bool { return len(s.pending) >= s.maxBatch || s.batch.Len() >= maxBatchBytes }
 
 // commit writes the batch and discards its messages.
 func (s *sink) commit() error {
-	if len(s.done) == 0 {
+	if len(s.pending) == 0 {
 		return nil
 	}
 	if err := s.write(); err != nil {
@@ -161,7 +161,7 @@ func (s *sink) commit() error {
 	}
 	err := s.discard()
 	s.batch.Reset()
-	s.done = s.done[:0]
+	s.pending = s.pending[:0]
 	return err
 }
 
@@ -181,8 +181,8 @@ func (s *sink) write() error {
 }
 
 func (s *sink) discard() error {
-	if s.marks == nil {
-		for _, m := range s.done {
+	if s.bookmarks == nil {
+		for _, m := range s.pending {
 			if err := s.sub.Discard(m); err != nil {
 				return err
 			}
@@ -190,8 +190,8 @@ func (s *sink) discard() error {
 		return nil
 	}
 	return updateBolt(s.db, func(tx *bbolt.Tx) error {
-		for _, m := range s.done {
-			if err := s.marks.DiscardTx(tx, m); err != nil {
+		for _, m := range s.pending {
+			if err := s.bookmarks.DiscardTx(tx, m); err != nil {
 				return err
 			}
 		}
@@ -204,8 +204,8 @@ func (s *sink) discard() error {
 
 func (s *sink) close() error {
 	var errs []error
-	if s.marks != nil {
-		errs = append(errs, s.marks.Close())
+	if s.bookmarks != nil {
+		errs = append(errs, s.bookmarks.Close())
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
@@ -230,16 +230,16 @@ type delivery struct {
 	Base64        []byte          `json:"body_base64,omitempty"` // the body if it is neither
 }
 
-func deliveryOf(m *client.Message) delivery {
+func newDelivery(m *client.Message) delivery {
 	d := delivery{Bookmark: m.Bookmark.String(), Publisher: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence,
 		Topic: m.Topic, CorrelationID: m.CorrelationID}
 	if !m.Time.IsZero() {
-		d.Time = m.Time.UTC().Format(timeForm)
+		d.Time = m.Time.UTC().Format(timeLayout)
 	}
-	if utf8.Valid(m.Data) && json.Valid(m.Data) {
-		d.JSON = m.Data
+	if utf8.Valid(m.Body) && json.Valid(m.Body) {
+		d.JSON = m.Body
 	} else {
-		d.Body, d.Base64 = bodyOf(m.Data)
+		d.Body, d.Base64 = jsonBody(m.Body)
 	}
 	return d
 }

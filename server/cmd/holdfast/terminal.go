@@ -20,8 +20,8 @@ type terminal struct {
 	text *visible.Writer // guarded by mu
 }
 
-// standard returns the writer that commands use for a standard file.
-func standard(f *os.File) io.Writer {
+// standardWriter returns the writer that commands use for a standard file.
+func standardWriter(f *os.File) io.Writer {
 	if !term.IsTerminal(int(f.Fd())) {
 		return f
 	}
@@ -43,8 +43,8 @@ func isTerminal(w io.Writer) bool {
 	return is
 }
 
-// raw returns a writer to the same file as w that does not escape anything.
-func raw(w io.Writer) io.Writer {
+// unescaped returns a writer to the same file as w that does not escape anything.
+func unescaped(w io.Writer) io.Writer {
 	if t, is := w.(*terminal); is {
 		return t.f
 	}

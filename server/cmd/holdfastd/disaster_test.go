@@ -216,7 +216,7 @@ func (d *drill) servers() (uris []string) {
 
 func (d *drill) dial(name string, set func(*sdk.Config)) *sdk.Client {
 	d.Helper()
-	cfg := sdk.Config{Name: name, Servers: d.servers(), Offline: true, Hooks: sdk.Hooks{
+	cfg := sdk.Config{Name: name, Servers: d.servers(), StartOffline: true, Hooks: sdk.Hooks{
 		Lost: func(e *sdk.LostError) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -227,7 +227,7 @@ func (d *drill) dial(name string, set func(*sdk.Config)) *sdk.Client {
 			defer d.mu.Unlock()
 			d.rejected = append(d.rejected, string(e.Message.Body))
 		},
-		StoreRolledBack: func(err error) {
+		LifeRenewed: func(err error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.rollback = err
@@ -277,7 +277,7 @@ func (d *drill) toldLost(from, to int) {
 	d.until(func() (bool, string) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		return len(d.lost) > 0 && d.lost[0].First == uint64(from) && d.lost[0].Last == uint64(to), fmt.Sprint(d.lost)
+		return len(d.lost) > 0 && d.lost[0].From == uint64(from) && d.lost[0].To == uint64(to), fmt.Sprint(d.lost)
 	}, "the publisher was not told that %d to %d are lost", from, to)
 }
 
@@ -315,8 +315,8 @@ func (d *drill) read(last, lostFrom, lostTo int) {
 		if err != nil {
 			d.Fatalf("reading %d: %v", next, err)
 		}
-		if string(m.Data) != fmt.Sprint(next) {
-			d.Fatalf("read %q, want %d", m.Data, next)
+		if string(m.Body) != fmt.Sprint(next) {
+			d.Fatalf("read %q, want %d", m.Body, next)
 		}
 		if next == last {
 			break

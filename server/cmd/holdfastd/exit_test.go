@@ -24,15 +24,15 @@ func TestExitCodesAndUnit(t *testing.T) {
 	for _, row := range rows {
 		code, _ := strconv.Atoi(row[1])
 		codes = append(codes, code)
-		if row[2] == "no" && code != exitcode.Stopped {
+		if row[2] == "no" && code != exitcode.OK {
 			final = append(final, code)
 		}
 	}
-	if want := []int{exitcode.Stopped, exitcode.Failed, exitcode.Panic, exitcode.Disk, exitcode.Damaged, exitcode.Newer, exitcode.Config}; !slices.Equal(codes, want) {
+	if want := []int{exitcode.OK, exitcode.Failed, exitcode.Panic, exitcode.Disk, exitcode.Damaged, exitcode.NewerFormat, exitcode.Config}; !slices.Equal(codes, want) {
 		t.Errorf("the table has %v, want %v", codes, want)
 	}
-	if !slices.Equal(final, exitcode.Final) {
-		t.Errorf("the table keeps %v down, want %v", final, exitcode.Final)
+	if !slices.Equal(final, exitcode.NoRestart) {
+		t.Errorf("the table keeps %v down, want %v", final, exitcode.NoRestart)
 	}
 	unit, err := os.ReadFile("../../deploy/holdfastd@.service")
 	if err != nil {
@@ -42,7 +42,7 @@ func TestExitCodesAndUnit(t *testing.T) {
 	if !strings.Contains(section, "\nStartLimitIntervalSec=0\n") {
 		t.Error("the unit gives up after some starts")
 	}
-	keepsDown := "\nRestartPreventExitStatus=" + strings.Trim(fmt.Sprint(exitcode.Final), "[]") + "\n"
+	keepsDown := "\nRestartPreventExitStatus=" + strings.Trim(fmt.Sprint(exitcode.NoRestart), "[]") + "\n"
 	if !strings.Contains(string(unit), keepsDown) || !strings.Contains(string(unit), "\nRestart=on-failure\n") {
 		t.Errorf("the unit does not have %q with Restart=on-failure", keepsDown)
 	}

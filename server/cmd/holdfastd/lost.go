@@ -12,18 +12,18 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// orderTimeout limits the wait for the instance's answer.
-const orderTimeout = 30 * time.Second
+// controlTimeout limits the wait for the instance's answer.
+const controlTimeout = 30 * time.Second
 
-// lost sends a running instance the order to declare a loss, or to end the decree.
-func lost(args []string, stdout, stderr io.Writer) int {
+// declareLost sends a running instance the order to declare a loss, or to end the decree.
+func declareLost(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("holdfastd lost", stderr)
 	config := flags.String("config", "", "YAML `file` that describes the running instance")
 	end := flags.Bool("end", false, "end the decree that stands")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitcode.Stopped
+		return exitcode.OK
 	case err != nil:
 		return exitcode.Config
 	case *config == "":
@@ -38,17 +38,17 @@ func lost(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitcode.Config
 	}
-	do := server.OrderLost
+	do := server.ControlDeclareLost
 	if *end {
-		do = server.OrderEndLost
+		do = server.ControlEndDecree
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), orderTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
-	answer, err := server.SendOrder(ctx, cfg, do, flags.Args()...)
+	answer, err := server.SendControl(ctx, cfg, do, flags.Args()...)
 	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
 		return exitcode.Failed
 	}
 	fmt.Fprintln(stdout, answer)
-	return exitcode.Stopped
+	return exitcode.OK
 }

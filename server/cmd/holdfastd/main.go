@@ -71,7 +71,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	stdout, stderr := newOutput(standard(os.Stdout)), newOutput(standard(os.Stderr))
+	stdout, stderr := newOutput(terminalSafe(os.Stdout)), newOutput(terminalSafe(os.Stderr))
 	code := run(os.Args[1:], stdout, stderr, signals)
 	stdout.close()
 	stderr.close()
@@ -131,20 +131,20 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // run executes the command and returns the exit code.
 func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Signal) int {
 	if len(args) == 2 && args[0] == "secret" {
-		return secret(args[1], stderr)
+		return makeSecret(args[1], stderr)
 	}
 	if len(args) > 0 && args[0] == "lost" {
-		return lost(args[1:], stdout, stderr)
+		return declareLost(args[1:], stdout, stderr)
 	}
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitcode.Stopped
+		return exitcode.OK
 	case err != nil:
 		return exitcode.Config
 	case o.version:
 		fmt.Fprintln(stdout, buildinfo.Version())
-		return exitcode.Stopped
+		return exitcode.OK
 	}
 	cfg, err := server.LoadConfig(o.config)
 	if err != nil {
@@ -159,17 +159,17 @@ func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Sign
 		return exitCode(err)
 	}
 	fmt.Fprintf(stdout, "listening name=%s clients=%s replication=%s admin=%s\n",
-		cfg.Name, text(s.Addr()), text(s.ReplicationAddr()), text(s.AdminAddr()))
+		cfg.Name, addrText(s.Addr()), addrText(s.ReplicationAddr()), addrText(s.AdminAddr()))
 	return serve(s, cfg, stdout, signals)
 }
 
-// secret makes the file of a link secret.
-func secret(file string, stderr io.Writer) int {
+// makeSecret makes the file of a link secret.
+func makeSecret(file string, stderr io.Writer) int {
 	if err := server.WriteSecret(file); err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
 		return exitcode.Failed
 	}
-	return exitcode.Stopped
+	return exitcode.OK
 }
 
 // serve waits until a signal or a failure ends the instance.
@@ -178,7 +178,7 @@ func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals <-chan
 	for {
 		select {
 		case <-ready:
-			fmt.Fprintf(stdout, "ready name=%s clients=%s\n", cfg.Name, text(s.Addr()))
+			fmt.Fprintf(stdout, "ready name=%s clients=%s\n", cfg.Name, addrText(s.Addr()))
 			ready = nil
 		case sig := <-signals:
 			cfg.Logger.Info("stopping", "signal", sig)
@@ -201,7 +201,7 @@ func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
 		if err := s.Err(); err != nil {
 			return exitCode(err)
 		}
-		return exitcode.Stopped
+		return exitcode.OK
 	case sig := <-signals:
 		cfg.Logger.Error("stopping at once", "signal", sig)
 		return exitcode.Failed
@@ -215,7 +215,7 @@ func exitCode(err error) int {
 	var config *server.ConfigError
 	switch {
 	case errors.As(err, &newer):
-		return exitcode.Newer
+		return exitcode.NewerFormat
 	case errors.As(err, &disk):
 		return exitcode.Disk
 	case errors.As(err, &damaged):
@@ -228,22 +228,22 @@ func exitCode(err error) int {
 
 func logger(form string, w io.Writer) *slog.Logger {
 	if form == "json" {
-		return slog.New(slog.NewJSONHandler(visible.JSON(w), nil))
+		return slog.New(slog.NewJSONHandler(visible.NewJSONWriter(w), nil))
 	}
 	return slog.New(slog.NewTextHandler(w, nil))
 }
 
-// standard returns a writer for a standard file. On a terminal it makes control characters visible,
+// terminalSafe returns a writer for a standard file. On a terminal it makes control characters visible,
 // so that text from clients and peers cannot affect the terminal.
-func standard(f *os.File) io.Writer {
+func terminalSafe(f *os.File) io.Writer {
 	if term.IsTerminal(int(f.Fd())) {
 		return visible.NewWriter(f)
 	}
 	return f
 }
 
-// text returns the text of an address, or "-" if it is nil.
-func text(a net.Addr) string {
+// addrText returns the text of an address, or "-" if it is nil.
+func addrText(a net.Addr) string {
 	if a == nil {
 		return "-"
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	outputBytes = 1 << 20                // buffered while nobody reads
-	outputEnd   = 500 * time.Millisecond // wait for the reader at the end of the process
+	maxOutputBytes     = 1 << 20                // buffered while nobody reads
+	outputCloseTimeout = 500 * time.Millisecond // wait for the reader at the end of the process
 )
 
 // An output writes lines to a file that perhaps nobody reads: a full pipe, a pipe without reader, a
@@ -41,7 +41,7 @@ func newOutput(w io.Writer) *output {
 // Write buffers or drops one line. It never fails.
 func (o *output) Write(line []byte) (int, error) {
 	o.mu.Lock()
-	fits := o.bytes+len(line) <= outputBytes
+	fits := o.bytes+len(line) <= maxOutputBytes
 	if fits {
 		o.lines = append(o.lines, append([]byte(nil), line...))
 		o.bytes += len(line)
@@ -60,7 +60,7 @@ func (o *output) run() {
 	defer close(o.ended)
 	told := uint64(0) // number of dropped lines that were reported
 	for {
-		lines, closed := o.take()
+		lines, closed := o.takeLines()
 		for _, line := range lines {
 			if _, err := o.w.Write(line); err != nil {
 				o.dropped.Add(1)
@@ -81,14 +81,14 @@ func (o *output) run() {
 	}
 }
 
-func (o *output) take() (lines [][]byte, closed bool) {
+func (o *output) takeLines() (lines [][]byte, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lines, o.lines, o.bytes = o.lines, nil, 0
 	return lines, o.closed
 }
 
-// close waits until everything is written, at most outputEnd.
+// close waits until everything is written, at most outputCloseTimeout.
 func (o *output) close() {
 	o.mu.Lock()
 	o.closed = true
@@ -96,6 +96,6 @@ func (o *output) close() {
 	o.wake.Set()
 	select {
 	case <-o.ended:
-	case <-time.After(outputEnd):
+	case <-time.After(outputCloseTimeout):
 	}
 }

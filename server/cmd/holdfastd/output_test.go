@@ -18,7 +18,7 @@ func TestOutputDrops(t *testing.T) {
 		r, w := io.Pipe()
 		o := newOutput(w)
 		line := append(bytes.Repeat([]byte("x"), 1023), '\n')
-		const kept = 1 + outputBytes/1024 // one more than fit: the first one is being written
+		const kept = 1 + maxOutputBytes/1024 // one more than fit: the first one is being written
 		for i := range kept + 7 {
 			o.Write(line)
 			if i == 0 {
@@ -50,7 +50,7 @@ func TestOutputThatStaysUnread(t *testing.T) {
 		fmt.Fprintln(o, "a line")
 		begun := time.Now()
 		o.close()
-		if took := time.Since(begun); took != outputEnd {
+		if took := time.Since(begun); took != outputCloseTimeout {
 			t.Errorf("took %v", took)
 		}
 		r.Close()

@@ -173,13 +173,13 @@ func (c *campaign) failed() bool { return len(c.bad) > 0 || len(c.differed) > 0 
 
 func (c *campaign) report() {
 	took := time.Since(c.began)
-	for n, name := range sim.KindNames() {
+	for n, name := range sim.FaultNames() {
 		if c.counts.Faults != nil {
 			fmt.Printf("%10d times %s\n", c.counts.Faults[n], name)
 		}
 	}
 	fmt.Printf("%d connections refused as a publish gap or for a hole, %d searches for what an instance has removed, %d gaps told to subscribers, %d times a place left out a publisher again (%d times a gap or message of one, after its images were put back), %d overruns, %d stores rolled back, %d times a forged publisher was set apart; old images were put back %d times, with which %d acknowledged messages were on no disk\n",
-		c.counts.Gaps, c.counts.Searches, c.counts.Skipped, c.counts.Closed, c.counts.Revived, c.counts.Overruns, c.counts.RollBacks, c.counts.Apart,
+		c.counts.Gaps, c.counts.Searches, c.counts.Skipped, c.counts.LeftOut, c.counts.Revived, c.counts.Overruns, c.counts.RollBacks, c.counts.Diverged,
 		c.counts.Restored, c.counts.Lost)
 	for _, seed := range c.differed {
 		fmt.Printf("seed %d did not do the same again\n", seed)

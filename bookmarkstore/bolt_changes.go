@@ -1,0 +1,53 @@
+package bookmarkstore
+
+// An placeChanges is the part of a place that the database of a Bolt does not have yet.
+type placeChanges struct {
+	dirty []*publisher // publishers with something to write
+	// storedGeneration and storedHasBase are lower bounds for the head in the database.
+	storedGeneration uint64
+	storedHasBase    bool
+}
+
+// A publisherChanges is the part of one publisher that is to be written, besides its discarded point.
+type publisherChanges struct {
+	dirty            bool
+	storedOutOfOrder bool     // the database may have out-of-order discards of the publisher
+	removed          bool     // the publisher is to be removed from the database
+	pending          []uint64 // out-of-order discards that the database does not have
+}
+
+// addChangeLocked notes a change of the window for the next commit. It reports whether there is
+// something to write. It takes nothing once the place is broken: no commit would cover it any
+// more.
+func (p *place) addChangeLocked(c change) bool {
+	if c.none() || p.b == nil || p.endErr != nil {
+		return false
+	}
+	n := &c.publisher.publisherChanges
+	n.removed = c.removed
+	if c.outOfOrder > 0 {
+		n.pending = append(n.pending, c.outOfOrder)
+	}
+	if !n.dirty {
+		n.dirty = true
+		p.dirty = append(p.dirty, c.publisher)
+	}
+	return true
+}
+
+func (p *place) headLocked() head {
+	return head{generation: p.generation, hasBase: p.w.hasBase, query: p.query}
+}
+
+func (p *place) headChangedLocked() bool {
+	return p.storedGeneration < p.generation || p.w.hasBase && !p.storedHasBase
+}
+
+// headWrittenLocked notes that h is in the database.
+func (p *place) headWrittenLocked(h head) {
+	if h.generation > p.storedGeneration {
+		p.storedGeneration, p.storedHasBase = h.generation, h.hasBase
+	} else if h.generation == p.storedGeneration {
+		p.storedHasBase = p.storedHasBase || h.hasBase
+	}
+}

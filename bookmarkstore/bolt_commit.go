@@ -1,0 +1,332 @@
+package bookmarkstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
+)
+
+// These are the states of the committer (Bolt.committerState). They limit the changes to two signals per
+// commit.
+const (
+	committerIdle    int32 = iota
+	committerWaiting       // the committer waits for the interval
+	committerHurried       // the committer was told to commit now
+)
+
+// errNoChanges rolls back a transaction that has nothing to write.
+var errNoChanges = errors.New("nothing to commit")
+
+// signalChange tells the committer about a change.
+func (b *Bolt) signalChange() {
+	if b.committerState.Load() == committerIdle && b.committerState.CompareAndSwap(committerIdle, committerWaiting) {
+		b.wake.Set()
+	}
+	collected := b.collected.Load() // read first, since changes only grows
+	if b.changes.Load()-collected >= uint64(b.options.CommitThreshold) && b.committerState.CompareAndSwap(committerWaiting, committerHurried) {
+		b.hurry.Set()
+	}
+}
+
+// Sync implements Store.
+func (b *Bolt) Sync(ctx context.Context) error {
+	if err := b.checkOpen(); err != nil {
+		return err
+	}
+	return b.awaitDurable(ctx)
+}
+
+// awaitDurable returns when all changes so far are durable.
+func (b *Bolt) awaitDurable(ctx context.Context) error {
+	changes := b.changes.Load()
+	for hurried := false; ; {
+		b.mu.Lock()
+		durable, failed, committed := b.durable, b.failed, b.committed
+		b.mu.Unlock()
+		if failed != nil {
+			return failed
+		}
+		if durable >= changes {
+			return nil
+		}
+		if !hurried {
+			hurried = true
+			b.signalChange()
+			b.hurry.Set()
+		}
+		select {
+		case <-committed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// commitLoop is the committer. After Close it commits once more and ends.
+func (b *Bolt) commitLoop() {
+	defer close(b.done)
+	interval := time.NewTimer(b.options.CommitInterval)
+	defer interval.Stop()
+	for {
+		select {
+		case <-b.wake:
+		case <-b.stop:
+			b.commit()
+			return
+		}
+		interval.Reset(b.options.CommitInterval)
+		select {
+		case <-interval.C:
+		case <-b.hurry:
+		case <-b.stop:
+		}
+		b.commit()
+	}
+}
+
+// commit writes all changes. In a shared database it waits for open write transactions.
+func (b *Bolt) commit() {
+	b.mu.Lock()
+	failed, durable := b.failed, b.durable
+	b.mu.Unlock()
+	b.committerState.Store(committerIdle) // first: a change counted after this line signals again
+	if failed != nil || durable == b.changes.Load() {
+		return
+	}
+
+	var covered uint64
+	var saved []placeWrite
+	err := b.update(func(tx *bbolt.Tx) (err error) {
+		covered = b.changes.Load()
+		b.collected.Store(covered)
+		saved, err = b.writeAll(tx)
+		return err
+	})
+	if err != nil && !errors.Is(err, errNoChanges) && !failpoint.On(failpoint.R7IgnoreCommitError) {
+		b.setFailed(err)
+		return
+	}
+	for _, s := range saved {
+		s.p.mu.Lock()
+		s.p.headWrittenLocked(s.head)
+		s.p.mu.Unlock()
+	}
+	b.mu.Lock()
+	b.durable = covered
+	close(b.committed)
+	b.committed = make(chan struct{})
+	b.mu.Unlock()
+}
+
+// setFailed fails the store for good. Only the next process that reads the database knows its
+// content after a failed commit (R7).
+func (b *Bolt) setFailed(err error) {
+	failed := &FailedError{Path: b.path, Err: err}
+	// Places first: a caller that gets the error from Sync must get it from them, too.
+	for ended := 0; ; {
+		b.mu.Lock()
+		places := b.order[ended:]
+		if len(places) == 0 {
+			b.failed = failed
+			close(b.committed)
+			b.committed = make(chan struct{})
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		for _, p := range places {
+			p.setEndErr(failed)
+		}
+		ended += len(places)
+	}
+}
+
+// writeAll writes the changes of all places.
+func (b *Bolt) writeAll(tx *bbolt.Tx) (saved []placeWrite, err error) {
+	b.mu.Lock()
+	places := b.order
+	b.mu.Unlock()
+
+	subscriptions, err := b.subscriptions(tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range places {
+		p.mu.Lock()
+		s, some := p.collectLocked()
+		p.clearLocked()
+		p.mu.Unlock()
+		if !some {
+			continue
+		}
+		if err := b.writePlace(subscriptions, s); err != nil {
+			return nil, err
+		}
+		saved = append(saved, s)
+	}
+	if len(saved) == 0 {
+		return nil, errNoChanges
+	}
+	return saved, nil
+}
+
+// A placeWrite is the part of one place that a transaction has to write.
+type placeWrite struct {
+	p           *place
+	head        head
+	headChanged bool
+	publishers  []publisherWrite
+}
+
+// A publisherWrite is the part of one publisher that a transaction has to write.
+type publisherWrite struct {
+	publisher  uint64
+	discarded  uint64
+	removed    bool     // the publisher is removed at discarded
+	sweep      bool     // the database may have out-of-order discards at or below discarded
+	outOfOrder []uint64 // those that the database does not have
+}
+
+// collectLocked returns everything that the database does not have yet.
+func (p *place) collectLocked() (s placeWrite, some bool) {
+	s = placeWrite{p: p, head: p.headLocked(), headChanged: p.headChangedLocked()}
+	if len(p.dirty) == 0 {
+		return s, s.headChanged
+	}
+	s.publishers = make([]publisherWrite, 0, len(p.dirty))
+	var outOfOrder []uint64 // of all points, one after the other
+	for _, publisher := range p.dirty {
+		n := &publisher.publisherChanges
+		before := len(outOfOrder)
+		for _, sequence := range n.pending {
+			if sequence > publisher.discarded {
+				outOfOrder = append(outOfOrder, sequence)
+			}
+		}
+		s.publishers = append(s.publishers, publisherWrite{publisher.id, publisher.discarded, n.removed, n.storedOutOfOrder || n.removed, outOfOrder[before:]})
+	}
+	return s, true
+}
+
+// clearLocked marks the collected changes as written. If the commit fails, so does the store.
+func (p *place) clearLocked() {
+	for _, n := range p.dirty {
+		n.storedOutOfOrder = n.storedOutOfOrder || len(n.pending) > 0
+		n.pending = n.pending[:0]
+		n.dirty = false
+	}
+	clear(p.dirty)
+	p.dirty = p.dirty[:0]
+}
+
+// placeWrite writes the collected changes of a place.
+func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, s placeWrite) error {
+	bucket, err := b.writeHead(subscriptions, s)
+	for _, pt := range s.publishers {
+		if err == nil {
+			err = b.writePublisher(bucket, s.p.id, pt)
+		}
+	}
+	return err
+}
+
+// writeHead writes the head of a subscription and returns its bucket. If the stored bucket has an
+// earlier generation, writeHead empties it first.
+func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, s placeWrite) (*bbolt.Bucket, error) {
+	name := []byte(s.p.id)
+	if bucket := subscriptions.Bucket(name); bucket != nil {
+		if !s.headChanged {
+			return bucket, nil
+		}
+		there, err := b.headOf(bucket, s.p.id)
+		if err == nil && there.generation < s.head.generation {
+			err = subscriptions.DeleteBucket(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	bucket, err := subscriptions.CreateBucketIfNotExists(name)
+	if err != nil {
+		return nil, err
+	}
+	return bucket, bucket.Put(keyHead, encodeHead(s.p.id, s.head))
+}
+
+// headOf returns the head in the bucket of a subscription.
+func (b *Bolt) headOf(bucket *bbolt.Bucket, id string) (h head, err error) {
+	err = errMissing
+	if value := bucket.Get(keyHead); value != nil {
+		h, err = decodeHead(id, value)
+	}
+	if err != nil {
+		return h, b.damagedError(id, keyHead, err)
+	}
+	return h, nil
+}
+
+// discardedOf returns the stored discarded point of a publisher, 0 if there is none.
+func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through uint64, err error) {
+	if value := bucket.Get(key); value != nil {
+		if through, err = decodeDiscarded(id, key, value); err != nil {
+			return 0, b.damagedError(id, key, err)
+		}
+	}
+	return through, nil
+}
+
+// writePublisher writes the changes of one publisher. It reads only the stored point and the keys that
+// the new point replaces.
+func (b *Bolt) writePublisher(bucket *bbolt.Bucket, id string, pt publisherWrite) error {
+	key := discardedKey(pt.publisher)
+	there, err := b.discardedOf(bucket, id, key)
+	if err != nil {
+		return err
+	}
+	// After the commit of an application's transaction with DiscardTx, and before its OnCommit,
+	// the database is ahead of the window. It must not fall back.
+	if there > pt.discarded || there == pt.discarded && !pt.removed {
+		pt.removed, pt.discarded = false, 0
+		pt.outOfOrder = slices.DeleteFunc(pt.outOfOrder, func(sequence uint64) bool { return sequence <= there })
+	}
+	switch {
+	case pt.removed:
+		err = bucket.Delete(key)
+	case pt.discarded > 0:
+		err = bucket.Put(key, encodeDiscarded(id, key, pt.discarded))
+	}
+	if err == nil && pt.sweep && pt.discarded > 0 {
+		err = sweep(bucket, pt.publisher, pt.discarded)
+	}
+	for _, sequence := range pt.outOfOrder {
+		if err == nil {
+			key := outOfOrderKey(Bookmark{Publisher: pt.publisher, Sequence: sequence})
+			err = bucket.Put(key, encodeOutOfOrder(id, key))
+		}
+	}
+	return err
+}
+
+// sweep removes the out-of-order discards of a publisher up to its discarded point.
+func sweep(bucket *bbolt.Bucket, publisher, discarded uint64) error {
+	from := outOfOrderKey(Bookmark{Publisher: publisher})
+	c := bucket.Cursor()
+	for {
+		// Seek each time: a cursor may skip a key after a Delete. Start at the deleted key: from
+		// the first key the search would walk over every page that was emptied so far.
+		key, _ := c.Seek(from)
+		if len(key) != 16 || binary.BigEndian.Uint64(key) != publisher || binary.BigEndian.Uint64(key[8:]) > discarded {
+			return nil
+		}
+		from = append(from[:0], key...)
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package bookmarkstore
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
+)
+
+// A txDiscards holds the discards of one open transaction of the application. If the transaction
+// commits, they are in the database, and the windows follow. Otherwise they never happened.
+type txDiscards struct {
+	tx     *bbolt.Tx
+	places []*txPlace // in order of their first discard
+}
+
+// A txPlace is the part of a txDiscards for one subscription.
+type txPlace struct {
+	p           *place
+	generation  uint64
+	head        head // as the transaction has written it, if headWritten
+	headWritten bool
+	publishers  map[uint64]*txPublisher
+}
+
+// A txPublisher is the part of a txPlace for one publisher.
+type txPublisher struct {
+	id        uint64
+	discarded uint64   // the contiguous point within the transaction
+	sequences []uint64 // discarded in the transaction, ascending
+}
+
+// DiscardTx discards m in a write transaction of the application on the same database. If the
+// transaction commits, the discard is durable together with the application's own data. If it
+// rolls back, nothing has changed and the message is still outstanding. A transaction may have
+// any number of discards, in any order.
+//
+// Unlike Discard, DiscardTx returns ErrNotOutstanding for a message that is not outstanding. Roll
+// back the transaction then: its work for the message was done before, or will be done when the
+// message is delivered again. This also covers an earlier commit that returned an error and took
+// effect nevertheless. A Mark with the zero Bookmark changes nothing.
+//
+// The subscription must have been opened with Subscription since the store was opened.
+func (b *Bolt) DiscardTx(tx *bbolt.Tx, m MessageRef) error {
+	if err := b.discardTx(tx, m); err != nil {
+		return fmt.Errorf("bookmark store: discard %d|%d| of subscription %q in a transaction: %w",
+			m.Bookmark.Publisher, m.Bookmark.Sequence, m.Subscription, err)
+	}
+	return nil
+}
+
+func (b *Bolt) discardTx(tx *bbolt.Tx, m MessageRef) error {
+	if tx.DB() != b.db {
+		return fmt.Errorf("the transaction is not one of %s", b.path)
+	}
+	if !tx.Writable() {
+		return berrors.ErrTxNotWritable
+	}
+	p, t, err := b.txDiscardsOf(tx, m.Subscription)
+	if err != nil || m.Bookmark.IsZero() {
+		return err
+	}
+	subscriptions, err := b.subscriptions(tx)
+	if err != nil {
+		return err
+	}
+	there, err := b.storedStateOf(subscriptions, m)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	s, err := t.discardLocked(p, m.Bookmark, there)
+	p.mu.Unlock()
+	if err != nil || failpoint.On(failpoint.TxDiscardInMemory) {
+		return err
+	}
+	return b.writePlace(subscriptions, s)
+}
+
+// A storedState is the stored state of one message.
+type storedState struct {
+	generation uint64 // of the subscription
+	discarded  bool
+}
+
+// storedStateOf returns the stored state of a message. The database may be ahead of the window: the last
+// transaction may have committed before its OnCommit ran, or its Commit may have failed after the
+// decisive write.
+func (b *Bolt) storedStateOf(subscriptions *bbolt.Bucket, m MessageRef) (storedState, error) {
+	bucket := subscriptions.Bucket([]byte(m.Subscription))
+	if bucket == nil {
+		return storedState{}, nil
+	}
+	h, err := b.headOf(bucket, m.Subscription)
+	if err != nil {
+		return storedState{}, err
+	}
+	through, err := b.discardedOf(bucket, m.Subscription, discardedKey(m.Bookmark.Publisher))
+	if err != nil {
+		return storedState{}, err
+	}
+	discarded := m.Bookmark.Sequence <= through || bucket.Get(outOfOrderKey(m.Bookmark)) != nil
+	return storedState{h.generation, discarded}, nil
+}
+
+// txDiscardsOf returns the place of id and the discards of tx so far.
+func (b *Bolt) txDiscardsOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.checkOpenLocked(); err != nil {
+		return nil, nil, err
+	}
+	p := b.places[id]
+	if p == nil {
+		return nil, nil, fmt.Errorf("the subscription was not opened in this store")
+	}
+	// A database has one write transaction at a time, so a new one means that the last one has
+	// ended. If it committed, its OnCommit has the discards. If not, they are dropped here.
+	if b.tx == nil || b.tx.tx != tx {
+		t := &txDiscards{tx: tx}
+		tx.OnCommit(func() { b.applyCommitted(t) })
+		b.tx = t
+	}
+	return p, b.tx, nil
+}
+
+// discardLocked notes a discard and returns the data to write for it. The window does not change
+// yet.
+func (t *txDiscards) discardLocked(p *place, b Bookmark, there storedState) (placeWrite, error) {
+	if p.endErr != nil {
+		return placeWrite{}, p.endErr
+	}
+	if !p.w.isOutstanding(b) || there.discarded && there.generation == p.generation {
+		if failpoint.On(failpoint.TxTwice) {
+			return placeWrite{p: p, head: p.headLocked()}, nil
+		}
+		return placeWrite{}, ErrNotOutstanding
+	}
+	tp := t.place(p)
+	q := tp.publishers[b.Publisher]
+	if q == nil {
+		q = &txPublisher{id: b.Publisher}
+		tp.publishers[b.Publisher] = q
+	}
+	i, found := slices.BinarySearch(q.sequences, b.Sequence)
+	if found {
+		return placeWrite{}, ErrNotOutstanding
+	}
+	q.sequences = slices.Insert(q.sequences, i, b.Sequence)
+	q.discarded = p.w.publisher(b.Publisher).reach(q.discarded, q.sequences)
+	return tp.writeLocked(q, b.Sequence), nil
+}
+
+// place returns the part for p. If the subscription was restarted within the transaction, that
+// part is a new one.
+func (t *txDiscards) place(p *place) *txPlace {
+	for _, tp := range t.places {
+		if tp.p == p && tp.generation == p.generation {
+			return tp
+		}
+	}
+	tp := &txPlace{p: p, generation: p.generation, publishers: make(map[uint64]*txPublisher)}
+	t.places = append(t.places, tp)
+	return tp
+}
+
+// writeLocked returns the data that the transaction has to write for a discard of q. If the
+// database has an old head, that is the whole unsaved part of the place: a discard must not be
+// durable without the base below it.
+func (tp *txPlace) writeLocked(q *txPublisher, sequence uint64) placeWrite {
+	p := tp.p
+	s := placeWrite{p: p, head: p.headLocked()}
+	if p.headChangedLocked() && !(tp.headWritten && tp.head == s.head) {
+		s, _ = p.collectLocked()
+		tp.head, tp.headWritten = s.head, true
+	}
+	own := publisherWrite{publisher: q.id, discarded: q.discarded, sweep: true}
+	if sequence > q.discarded {
+		own.outOfOrder = []uint64{sequence}
+	}
+	s.publishers = append(s.publishers, own)
+	return s
+}
+
+// applyCommitted applies the committed discards of a transaction to the windows.
+func (b *Bolt) applyCommitted(t *txDiscards) {
+	for _, tp := range t.places {
+		tp.p.mu.Lock()
+		tp.p.unlockAndSignal(tp.applyCommittedLocked())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tx == t {
+		b.tx = nil
+	}
+}
+
+// applyCommittedLocked reports whether there is more to write now: a discard outside of the transaction
+// may have become contiguous through one inside.
+func (tp *txPlace) applyCommittedLocked() bool {
+	p := tp.p
+	if p.endErr != nil || p.generation != tp.generation {
+		return false // restarted since: the next commit forgets these discards too
+	}
+	if tp.headWritten {
+		p.headWrittenLocked(tp.head)
+	}
+	changed := false
+	for _, id := range slices.Sorted(maps.Keys(tp.publishers)) {
+		q := tp.publishers[id]
+		for _, sequence := range q.sequences {
+			b := Bookmark{Publisher: id, Sequence: sequence}
+			c := p.w.discard(b)
+			if c.none() && sequence > p.w.publisher(id).received {
+				p.w.addOutOfOrder(b) // the id was released in the meantime, and b will be delivered again
+			}
+			p.w.publisher(id).storedOutOfOrder = true
+			if c.discarded > q.discarded {
+				changed = p.addChangeLocked(c) || changed
+			}
+		}
+	}
+	return changed
+}

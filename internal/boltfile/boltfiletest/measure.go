@@ -1,0 +1,27 @@
+package boltfiletest
+
+import (
+	"os"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// FileSize returns the length of a file in bytes.
+func FileSize(t testing.TB, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// BytesWritten returns the number of bytes of pages that a database writes during a call.
+func BytesWritten(db *bbolt.DB, during func()) int64 {
+	before := db.Stats()
+	during()
+	after := db.Stats()
+	written := after.TxStats.Sub(&before.TxStats)
+	return written.GetPageAlloc()
+}

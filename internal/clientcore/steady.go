@@ -1,0 +1,23 @@
+package clientcore
+
+import "github.com/holdfast-mq/holdfast/internal/failpoint"
+
+// A Steady measures for how long a condition has been true without interruption. Times are in
+// nanoseconds with any origin. In the zero value the condition was never true.
+type Steady struct {
+	holds bool
+	since int64
+}
+
+// Set records whether the condition is true at the time now.
+func (h *Steady) Set(on bool, now int64) {
+	if on && !h.holds {
+		h.since = now
+	}
+	h.holds = on
+}
+
+// For reports whether the condition has been true for d.
+func (h *Steady) For(d, now int64) bool {
+	return h.holds && now-h.since >= d || failpoint.On(failpoint.FailBackBlind)
+}

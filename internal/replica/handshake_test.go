@@ -1,0 +1,332 @@
+package replica
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A proof is valid for one side of one connection, and for the hellos sent on it.
+func TestHandshake(t *testing.T) {
+	other := bytes.Repeat([]byte{8}, SecretBytes)
+	begin := func(secret []byte, dialled bool, ours, theirs byte) *authenticator {
+		h := newAuthenticator(secret, dialled, nonce{ours})
+		h.setPeerNonce(nonce{theirs})
+		return h
+	}
+	d, a := begin(testSecret, true, 1, 2), begin(testSecret, false, 2, 1)
+	check := func(what string, h *authenticator, proof []byte, want error) {
+		t.Helper()
+		if err := h.verify(proof); err != want {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	for step, hello := range []string{"", "of the dialler", "of the other"} {
+		if hello != "" {
+			d.addHello([]byte(hello))
+			a.addHello([]byte(hello))
+		}
+		check("good", a, d.prove(), nil)
+		check("good", d, a.prove(), nil)
+		check("reflected", a, a.prove(), errNotProven)
+		check("reflected", d, d.prove(), errNotProven)
+		for what, h := range map[string]*authenticator{
+			"other secret": begin(other, true, 1, 2), "no secret": begin(nil, true, 1, 2),
+			"replayed, our nonce is new": begin(testSecret, true, 1, 3), "replayed, theirs is": begin(testSecret, true, 3, 2),
+			"nonces change places": begin(testSecret, true, 2, 1),
+		} {
+			for _, said := range []string{"of the dialler", "of the other"}[:step] {
+				h.addHello([]byte(said))
+			}
+			check(what, a, h.prove(), errNotProven)
+		}
+		check("empty", a, nil, errNotProven)
+		check("cut", a, d.prove()[:16], errNotProven)
+	}
+	early, changed := begin(testSecret, true, 1, 2), begin(testSecret, true, 1, 2)
+	check("of before the hellos", a, early.prove(), errNotProven)
+	changed.addHello([]byte("of the dialler"))
+	changed.addHello([]byte("of another"))
+	check("another hello", a, changed.prove(), errNotProven)
+}
+
+// secretive starts an instance whose group and digest would be recognizable in its frames.
+func secretive(w *world, secret []byte, dests []Destination, peers ...string) *instance {
+	a := w.instance("a", func(o *Options) {
+		o.Group, o.Digest, o.Secret, o.Destinations, o.Peers = "the-group", "the-digest", secret, dests, peers
+	})
+	a.start()
+	return a
+}
+
+// frames reads all frames until the connection ends.
+func frames(t *testing.T, nc net.Conn) (all []frameType, text string) {
+	t.Helper()
+	stream, err := io.ReadAll(nc)
+	if err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Fatal(err)
+	}
+	fr := frameReader{r: bytes.NewReader(stream), limit: 1 << 20}
+	for {
+		payload, err := fr.next()
+		if err != nil {
+			return all, string(stream)
+		}
+		kind, _ := decode(payload)
+		all = append(all, kind)
+	}
+}
+
+// A stranger that does not know the secret learns nothing, whatever it sends, and becomes no peer.
+func TestStrangersLearnNothing(t *testing.T) {
+	hello := &Hello{Name: "b", Run: 9, Group: "the-group", Digest: "the-digest", Outbound: true, Sync: true}
+	for _, tt := range []struct {
+		name   string
+		secret []byte // of the instance
+		say    func(c *fakeConn)
+		told   bool // the stranger is told that it is refused
+		logged string
+	}{
+		{"hello at once", testSecret, func(c *fakeConn) { c.say(hello) }, true, "type 1 in a greeting"},
+		{"another version", testSecret, func(c *fakeConn) {
+			c.enc.begin(frameOpen)
+			c.enc.uint(new(uint64(99)))
+			c.send()
+		}, true, "link version 99"},
+		{"no proof", testSecret, func(c *fakeConn) { c.open(); c.say(hello) }, true, "type 1 in a greeting"},
+		{"a wrong proof", testSecret, func(c *fakeConn) {
+			c.open()
+			c.enc.frame(frameProof, proofOf(make([]byte, macBytes)))
+			c.send()
+			c.say(hello)
+		}, true, "does not know the link secret"},
+		{"the proof reflected", testSecret, func(c *fakeConn) {
+			c.open()
+			c.takeOpen()
+			_, d := decode(c.take(frameProof))
+			var proof proofFrame
+			if err := d.body(&proof); err != nil {
+				c.w.t.Fatal(err)
+			}
+			c.enc.frame(frameProof, &proof)
+			c.send()
+		}, true, "does not know the link secret"},
+		{"a long frame", testSecret, func(c *fakeConn) {
+			c.open()
+			c.enc.frame(frameProof, proofOf(make([]byte, openLimit)))
+			c.send()
+		}, true, "longer than the limit"},
+		{"nothing", testSecret, func(c *fakeConn) {}, false, "no sign of the peer"},
+		{"nothing more", testSecret, func(c *fakeConn) { c.open() }, false, "no sign of the peer"},
+		{"no secret to know, another name", nil, func(c *fakeConn) {
+			c.open()
+			c.takeOpen()
+			c.take(frameProof)
+			c.prove()
+			h := *hello
+			h.Name = "stranger"
+			c.say(&h)
+		}, true, "neither a destination nor a peer"},
+		{"no secret to know, another digest", nil, func(c *fakeConn) {
+			c.open()
+			c.takeOpen()
+			c.take(frameProof)
+			c.prove()
+			h := *hello
+			h.Digest = "another"
+			c.say(&h)
+		}, true, "rejects by other rules"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a := secretive(w, tt.secret, []Destination{{Name: "b", Sync: true}})
+				a.publish(0x1234567812345678, 1, 1)
+				nc, err := w.Host("b").Dial(t.Context(), "a:9107")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				c := w.greeter(nc, true)
+				c.shake.secret = tt.secret
+				began := time.Now()
+				tt.say(c)
+				got, text := frames(t, nc)
+				checkTold(t, got, tt.told)
+				for _, word := range []string{"the-group", "the-digest", "stranger", "secret", "\x12\x34\x56\x78"} {
+					if strings.Contains(text, word) {
+						t.Errorf("was told %q", word)
+					}
+				}
+				if took := time.Since(began); took > strangerTimeout {
+					t.Errorf("ended after %v", took)
+				}
+				pass(time.Second)
+				if s := a.status("b"); s.State != "down" || s.Inbound || a.l.countConnections() != 0 {
+					t.Errorf("status %+v, %d connections", s, a.l.countConnections())
+				}
+				if !a.logged("no link", tt.logged) {
+					t.Error("the log does not say why")
+				}
+			})
+		})
+	}
+}
+
+// checkTold checks that a stranger got only frames that reveal nothing, and whether it was told
+// that it is refused.
+func checkTold(t *testing.T, got []frameType, refused bool) {
+	t.Helper()
+	told := false
+	for _, f := range got {
+		switch f {
+		case frameOpen, frameProof:
+		case frameRefuse:
+			told = true
+		default:
+			t.Errorf("got a frame of type %d", f)
+		}
+	}
+	if told != refused {
+		t.Errorf("got frames %v: told that it is refused: %v", got, told)
+	}
+}
+
+// However slowly a stranger sends, it is gone after two seconds.
+func TestStrangerTrickles(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		secretive(w, testSecret, []Destination{{Name: "b", Sync: true}})
+		nc, err := w.Host("b").Dial(t.Context(), "a:9107")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		began := time.Now()
+		for _, b := range someFrames()["open"] {
+			if _, err := nc.Write([]byte{b}); err != nil {
+				break
+			}
+			pass(500 * time.Millisecond)
+		}
+		if took := time.Since(began); took > strangerTimeout+time.Second {
+			t.Errorf("gone after %v", took)
+		}
+	})
+}
+
+// A stranger that listens at a peer's address learns nothing from the instance that dials it.
+func TestDiallerTellsNothingToAStranger(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		f := w.fake("b")
+		a := secretive(w, testSecret, []Destination{to("b")})
+		nc, err := f.ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c := w.greeter(nc, false)
+		c.shake.secret = bytes.Repeat([]byte{8}, SecretBytes)
+		c.takeOpen()
+		c.open()
+		c.prove()
+		got, _ := frames(t, nc)
+		checkTold(t, got, true)
+		w.eventually("the reason is shown", func() bool { return strings.Contains(a.status("b").Reason, "does not know the link secret") })
+		if a.status("b").Refused == 0 {
+			t.Error("not counted")
+		}
+	})
+}
+
+// The frames of a peer on one connection are worthless on another.
+func TestReplayedSession(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", Destination{Name: "b", Sync: true})
+		first := w.dial("b", "a")
+		record := &recorder{Conn: first.nc}
+		first.nc = record
+		first.hello(&Hello{Run: 5})
+		w.now("linked", a.state("b", "sync"))
+		first.nc.Close()
+		w.now("down", a.state("b", "down"))
+		nc, err := w.Host("b").Dial(t.Context(), "a:9107")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c := w.greeter(nc, true)
+		c.open() // with the same nonce
+		_, _ = nc.Write(firstProof(first))
+		_, _ = nc.Write(record.b.Bytes())
+		got, _ := frames(t, nc)
+		checkTold(t, got, true)
+		w.now("still down", a.state("b", "down"))
+	})
+}
+
+// firstProof returns the first proof that a connection has sent.
+func firstProof(c *fakeConn) []byte {
+	again := newAuthenticator(c.shake.secret, c.shake.dialled, nonce{})
+	again.nonces = c.shake.nonces
+	return newFrame(frameProof, proofOf(again.prove()))
+}
+
+// A recorder keeps the bytes written to a connection.
+type recorder struct {
+	net.Conn
+	b bytes.Buffer
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.b.Write(b)
+	return r.Conn.Write(b)
+}
+
+// Instances with configured names link if neither has a secret or both have the same one. Others
+// do not, and those that know the secret are told the reason. Each side logs a reason.
+func TestSecretsAndNames(t *testing.T) {
+	other := bytes.Repeat([]byte{8}, SecretBytes)
+	for _, tt := range []struct {
+		name   string
+		ours   []byte // secret of a
+		theirs []byte // secret of b
+		change func(b *Options)
+		linked bool
+		atA    string // expected in a's log
+		atB    string
+	}{
+		{"the same", testSecret, testSecret, nil, true, "link is up", "link is up"},
+		{"none", nil, nil, nil, true, "link is up", "link is up"},
+		{"another", testSecret, other, nil, false, "it has another link secret", "does not know the link secret"},
+		{"one has none", testSecret, nil, nil, false, "it has another link secret", "does not know the link secret"},
+		{"another name", testSecret, testSecret, func(b *Options) { b.Name = "b2" }, false, "neither a destination nor a peer", "refused by the peer: \\\"b2\\\" names neither"},
+		{"another name, no secret", nil, nil, func(b *Options) { b.Name = "b2" }, false, "neither a destination nor a peer", "refused by the peer, whose log says why"},
+		{"another group", testSecret, testSecret, func(b *Options) { b.Group = "h" }, false, "is of group", "is of group"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a := w.instance("a", func(o *Options) { o.Secret, o.Peers = tt.ours, []string{"b"} })
+				b := w.instance("b", func(o *Options) {
+					o.Secret, o.Destinations = tt.theirs, []Destination{to("a")}
+					if tt.change != nil {
+						tt.change(o)
+					}
+				})
+				a.start()
+				b.start()
+				pass(3 * time.Second)
+				if got := b.status("a").State == "sync"; got != tt.linked {
+					t.Errorf("linked: %v", got)
+				}
+				if !tt.linked && (len(a.l.Status()) != 1 || a.status("b").State != "down") {
+					t.Errorf("status of a: %+v", a.l.Status())
+				}
+				if !a.logged(tt.atA) || !b.logged(tt.atB) {
+					t.Errorf("a does not log %q, or b %q", tt.atA, tt.atB)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,36 @@
+package topic
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Wildcard reports whether a topic looks like a wildcard pattern of another system: with a * or a
+// final > between dots, or a + or a final # between slashes. Here such a text is a regular
+// expression with another meaning. meant is the regular expression that was probably intended.
+func Wildcard(text string) (meant string, foreign bool) {
+	if meant, foreign = foreignBy(text, ".", "*", ">"); foreign {
+		return meant, true
+	}
+	return foreignBy(text, "/", "+", "#")
+}
+
+var word = regexp.MustCompile(`^[\w-]+$`)
+
+// foreignBy is Foreign for one system: its separator of levels, its wildcard for one level, and its
+// wildcard for all remaining levels.
+func foreignBy(text, separator, one, rest string) (meant string, foreign bool) {
+	levels, end := strings.Split(text, separator), "$"
+	last := len(levels) - 1
+	for i, level := range levels {
+		switch {
+		case level == one && last > 0:
+			levels[i], foreign = "[^"+separator+"]+", true
+		case level == rest && i == last && last > 0:
+			levels[i], foreign, end = "", true, ""
+		case !word.MatchString(level):
+			return "", false
+		}
+	}
+	return "^" + strings.Join(levels, regexp.QuoteMeta(separator)) + end, foreign
+}

@@ -1,0 +1,191 @@
+package pubstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/holdfast-mq/holdfast/internal/format"
+)
+
+// The state of a store is its ledger without slots, in msgpack:
+//
+//	[version, name, counter, boot, closed, lives, cluster, incarnation]
+//	a life: [id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
+//
+// A later version may append fields.
+const stateVersion = 1
+
+const stateFields, lifeFields = 8, 8
+
+// maxLives bounds the lives that are read. Each Renew while no message becomes safe adds one.
+const maxLives = 1 << 16
+
+var errState = errors.New("state of the store is malformed")
+
+// encode returns the encoded state. It cannot fail, since it writes to memory.
+func (l *storeState) encode() []byte {
+	lives := make([]any, len(l.lives))
+	for i, w := range l.lives {
+		rejected := make([]uint64, 0, 2*len(w.rejected))
+		for _, s := range w.rejected {
+			rejected = append(rejected, s.From, s.To)
+		}
+		lives[i] = []any{w.id, w.plainOffset, w.acked, w.last, rejected, w.clock, w.sent, w.plainOffsetAfter}
+	}
+	var buf bytes.Buffer
+	enc := msgpack.NewEncoder(&buf)
+	enc.UseCompactInts(true)
+	err := enc.Encode([]any{uint64(stateVersion), l.name, l.counter, l.boot, l.closed, lives, l.group.cluster, l.group.incarnation})
+	if err != nil {
+		panic("BUG: encoding to memory: " + err.Error())
+	}
+	return buf.Bytes()
+}
+
+// decode replaces the ledger by an encoded state. The slots are empty afterwards: see
+// recover.go.
+func (l *storeState) decode(p []byte) error {
+	d := newStateDecoder(p)
+	if err := d.checkVersion(); err != nil {
+		return err
+	}
+	name, counter, boot, closed := d.text(), d.uint(), d.text(), d.bool()
+	n := d.array()
+	if d.err != nil || n > maxLives {
+		return d.malformed("lives")
+	}
+	var lives []*lifeState
+	for range n {
+		w := d.life()
+		if d.err != nil {
+			return d.malformed("a life")
+		}
+		lives = append(lives, w)
+	}
+	group := serverGroup{d.text(), d.uint()}
+	if d.err != nil {
+		return d.malformed("the group")
+	}
+	l.name, l.counter, l.boot, l.closed, l.lives, l.group = name, counter, boot, closed, lives, group
+	return nil
+}
+
+// A stateDecoder reads a state. Its first error stays. It refuses a length that the remaining
+// bytes cannot hold.
+type stateDecoder struct {
+	r   *bytes.Reader
+	dec *msgpack.Decoder
+	err error
+}
+
+func newStateDecoder(p []byte) *stateDecoder {
+	r := bytes.NewReader(p)
+	return &stateDecoder{r: r, dec: msgpack.NewDecoder(r)}
+}
+
+func (d *stateDecoder) malformed(what string) error {
+	if d.err != nil {
+		return fmt.Errorf("%w: %s: %w", errState, what, d.err)
+	}
+	return fmt.Errorf("%w: %s", errState, what)
+}
+
+// checkVersion reads the fields up to the version. A later version is not malformed.
+func (d *stateDecoder) checkVersion() error {
+	fields, v := d.array(), d.uint()
+	switch {
+	case d.err == nil && v > stateVersion:
+		return &format.VersionError{Found: v, Known: stateVersion}
+	case fields < stateFields || v != stateVersion:
+		return d.malformed("version")
+	}
+	return nil
+}
+
+// checkHead returns an error if a segment head that begins with start is not one of a publish
+// store.
+func checkHead(start []byte) error {
+	state, is := bytes.CutPrefix(start, []byte(headMagic))
+	if !is {
+		return ErrNotStore
+	}
+	return newStateDecoder(state).checkVersion()
+}
+
+func (d *stateDecoder) life() *lifeState {
+	if d.array() < lifeFields {
+		d.err = errState
+		return nil
+	}
+	w := newLifeState(d.text())
+	w.plainOffset, w.acked, w.last = d.uint(), d.uint(), d.uint()
+	low := w.acked
+	for range d.array() / 2 {
+		s := Range{d.uint(), d.uint()}
+		if d.err == nil && (s.From <= low || s.To < s.From || s.To > w.last) {
+			d.err = errState
+		}
+		if d.err != nil {
+			return nil
+		}
+		w.rejected = append(w.rejected, s)
+		low = s.To
+	}
+	w.clock, w.sent, w.plainOffsetAfter = d.uint(), d.uint(), d.uint()
+	if d.err == nil && w.acked > w.last {
+		d.err = errState
+	}
+	return w
+}
+
+func (d *stateDecoder) array() int { return d.length(d.dec.DecodeArrayLen) }
+
+// length reads a number of elements. Each of them takes at least one byte.
+func (d *stateDecoder) length(read func() (int, error)) (n int) {
+	if d.err == nil {
+		n, d.err = read()
+	}
+	if d.err == nil && (n < 0 || n > d.r.Len()) {
+		d.err = errState
+	}
+	if d.err != nil {
+		return 0
+	}
+	return n
+}
+
+// uint reads a number. It refuses a signed one: msgpack would return a negative number as a large
+// one, and a negative version would pass for a later version.
+func (d *stateDecoder) uint() (n uint64) {
+	var code byte
+	if d.err == nil {
+		code, d.err = d.dec.PeekCode()
+	}
+	switch {
+	case d.err != nil:
+	case code >= msgpcode.NegFixedNumLow, code >= msgpcode.Int8 && code <= msgpcode.Int64:
+		d.err = errors.New("a number with a sign")
+	default:
+		n, d.err = d.dec.DecodeUint64()
+	}
+	return n
+}
+
+func (d *stateDecoder) bool() (b bool) {
+	if d.err == nil {
+		b, d.err = d.dec.DecodeBool()
+	}
+	return b
+}
+
+func (d *stateDecoder) text() string {
+	b := make([]byte, d.length(d.dec.DecodeBytesLen))
+	if d.err == nil {
+		d.err = d.dec.ReadFull(b)
+	}
+	return string(b)
+}

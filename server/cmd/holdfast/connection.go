@@ -1,0 +1,224 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// connectionFlags are the flags of the commands that stay connected.
+type connectionFlags struct {
+	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json; give it again for each other server of the group."`
+	Name    string        `placeholder:"NAME" help:"Client name; one live session each in a group of servers. Default: one that is made up, and kept in a publish store."`
+	Timeout time.Duration `help:"Give up when no server could be used for so long. Default: never."`
+	Quiet   bool          `help:"Say nothing of connections and downgrades on standard error."`
+}
+
+// check validates the flags. It is called before any file is made or opened.
+func (f *connectionFlags) check() error {
+	if f.Timeout < 0 {
+		return usageErrorf("--timeout is %v, it must not be negative", f.Timeout)
+	}
+	if err := (client.Config{Name: f.Name, Servers: f.Server}).Check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
+// generatedName returns a unique client name, for a command without --name.
+func generatedName() string { return "holdfast-" + nuid.Next() }
+
+var (
+	errInterrupted = errors.New("interrupted")
+	errNoServer    = errors.New("no server could be used")
+)
+
+// interruptible returns a context that ends with errInterrupted at the first
+// interrupt or SIGTERM. A second one ends the process at once.
+func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
+	ctx, end = context.WithCancelCause(context.Background())
+	signaled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(signaled, func() {
+		end(errInterrupted)
+		stop()
+	})
+	return ctx, end
+}
+
+// A connection tracks the connection of a command to its servers. It reports connects
+// and disconnects, and it ends the command when no server could be used for too long.
+type connection struct {
+	screen  *screen
+	timeout time.Duration
+	cancel  context.CancelCauseFunc
+
+	mu             sync.Mutex
+	server         string      // server in use, empty: none; guarded by mu
+	lastErr        error       // error of the last failed attempt; guarded by mu
+	outageReported bool        // the user knows that there is no server; guarded by mu
+	waitsForPeer   bool        // the server in use waits for its peer; guarded by mu
+	nextReminder   time.Time   // time of the next reminder that there is no server; guarded by mu
+	nameConflicts  int         // consecutive attempts for which the name was in use; guarded by mu
+	timer          *time.Timer // runs while there is no server; nil: patience has no end; guarded by mu
+}
+
+func (f *connectionFlags) newConnection(s *screen, end context.CancelCauseFunc) *connection {
+	c := &connection{screen: s, timeout: f.Timeout, cancel: end}
+	if c.timeout > 0 {
+		c.timer = time.AfterFunc(c.timeout, c.onTimeout)
+	}
+	return c
+}
+
+func (c *connection) onTimeout() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server == "" {
+		c.cancel(fmt.Errorf("%w within %v (--timeout); does one run there, and is it the port for clients? %w",
+			errNoServer, c.timeout, cmp.Or(c.lastErr, errors.New("no answer yet"))))
+	}
+}
+
+// connected is the hook Connected.
+func (c *connection) connected(s client.ServerInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.outageReported {
+		c.screen.notify("connected to %s", s.Server)
+	}
+	c.server, c.outageReported = s.Server, false
+	c.reportSyncLocked(s)
+}
+
+// serverChanged is the hook ServerChanged.
+func (c *connection) serverChanged(s client.ServerInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reportSyncLocked(s)
+}
+
+// reportSyncLocked reports that acks do not come because the server waits for its
+// peer, and when that is over.
+func (c *connection) reportSyncLocked(s client.ServerInfo) {
+	apart := s.Sync == client.SyncApart
+	switch {
+	case apart && !c.waitsForPeer:
+		c.screen.notify("%s waits for %s, which is away or behind: until then nothing is acknowledged", s.Server, strings.Join(s.Peers, " and "))
+	case c.waitsForPeer && s.Sync == client.SyncOK:
+		c.screen.notify("%s no longer waits for its peer", s.Server)
+	}
+	c.waitsForPeer = apart
+}
+
+// Times between reminders that no server can be used.
+const (
+	firstReminderDelay = 5 * time.Second
+	reminderInterval   = 30 * time.Second
+)
+
+// disconnected is the hook Disconnected. It reports the first failed attempt of an
+// outage, and later one now and then.
+func (c *connection) disconnected(server string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastErr = &client.ConnectError{Server: server, Err: err}
+	c.countNameConflictLocked(err)
+	if c.server != "" && c.timer != nil {
+		c.timer.Reset(c.timeout)
+	}
+	switch now := time.Now(); {
+	case !c.outageReported:
+		c.screen.notify("%s: %v; trying the servers in turn", server, err)
+		c.nextReminder = now.Add(firstReminderDelay)
+	case now.After(c.nextReminder):
+		c.screen.notify("%v yet, trying on (--timeout ends that); does one run there, and is it the port for clients? %v", errNoServer, c.lastErr)
+		c.nextReminder = now.Add(reminderInterval)
+	}
+	c.server, c.outageReported = "", true
+}
+
+// countNameConflictLocked ends the command when its name was in use three times in a row. A
+// client would retry for ever, but the user of a command can choose another name.
+func (c *connection) countNameConflictLocked(err error) {
+	if !errors.Is(err, client.ErrNameInUse) {
+		c.nameConflicts = 0
+	} else if c.nameConflicts++; c.nameConflicts == 3 {
+		c.cancel(err)
+	}
+}
+
+// serverText returns the server in use, or a text that says that there is none.
+func (c *connection) serverText() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.server, "no server answers")
+}
+
+// hooks returns the hooks for the client.
+func (c *connection) hooks() client.Hooks {
+	return client.Hooks{
+		Connected:     c.connected,
+		Disconnected:  c.disconnected,
+		ServerChanged: c.serverChanged,
+		PublishGap: func(server string) {
+			c.screen.notify("%s lacks messages that were acknowledged before: nothing is published there until it has caught up", server)
+		},
+		Downgraded: func(on bool) {
+			if on {
+				c.screen.notify("one server is away: messages are on one disk only, and the store keeps them until both have them")
+			} else {
+				c.screen.notify("both servers have everything again")
+			}
+		},
+		HeldBack: func(_ *client.Subscription, on bool) {
+			if on {
+				c.screen.notify("one server is away: nothing new is on both disks, so that there is nothing to show (--fully-durable)")
+			}
+		},
+	}
+}
+
+// dial starts a client. When the client ends, the command ends with its error.
+func (c *connection) dial(ctx context.Context, config client.Config) (*client.Client, error) {
+	started, err := client.Dial(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-started.Done()
+		c.cancel(started.Err())
+	}()
+	return started, nil
+}
+
+// causeOf returns the cause of ctx instead of err if ctx has ended. A nil err stays nil.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// connectionError turns an error of a command that stays connected into one that
+// tells the user how to go on.
+func connectionError(ctx context.Context, name string, err error) error {
+	err = causeOf(ctx, err)
+	if errors.Is(err, client.ErrNameInUse) {
+		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: end that one, or give another --name", name)}
+	}
+	return err
+}

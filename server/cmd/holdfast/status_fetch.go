@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// Limits of an answer in bytes, and of the sessions and publishers of an instance.
+const (
+	maxAnswer         = 64 << 20
+	maxSessionsRead   = 100 * server.MaxSessionsPerPage
+	maxPublishersRead = 10 * server.MaxPublishersPerPage
+)
+
+// An adminClient sends requests to admin endpoints.
+type adminClient struct {
+	timeout time.Duration
+	http    http.Client
+}
+
+// newAdminClient returns a client that waits for each instance for timeout in all. It
+// ignores the proxy settings of the environment: the instances are on nearby hosts.
+func newAdminClient(timeout time.Duration) *adminClient {
+	return &adminClient{timeout, http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// A publisherList is the list of publishers of an instance.
+type publisherList struct {
+	publishers []server.PublisherStatus // ordered by id
+	truncated  bool                     // the instance has more
+	err        error                    // the list could not be read
+}
+
+// fetch asks one instance for its status and, if wanted, its publishers.
+func (c *adminClient) fetch(ctx context.Context, address adminAddress, publishers bool) (r instanceReport, list publisherList) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	r = instanceReport{Address: string(address)}
+	status, err := c.status(ctx, address)
+	if err != nil {
+		r.Error = c.explain(address, err)
+		return r, list
+	}
+	r.Status = &status
+	for publishers {
+		var page server.PublisherList
+		if list.err = c.get(ctx, address, fmt.Sprintf("/publishers?after=%d", list.lastID()), &page); list.err != nil {
+			return r, list
+		}
+		list.publishers = append(list.publishers, page.Publishers...)
+		list.truncated = page.More
+		publishers = page.More && len(page.Publishers) > 0 && len(list.publishers) < maxPublishersRead
+	}
+	return r, list
+}
+
+// status asks one instance for its status, with all sessions up to a limit.
+func (c *adminClient) status(ctx context.Context, address adminAddress) (status server.Status, err error) {
+	for path := "/status"; ; {
+		var page server.Status
+		if err := c.get(ctx, address, path, &page); err != nil {
+			return status, err
+		}
+		if page.Name == "" {
+			return status, errNotAdmin
+		}
+		page.Sessions = append(status.Sessions, page.Sessions...)
+		status = page
+		if n := len(page.Sessions); !page.SessionsMore || n == 0 || n > maxSessionsRead {
+			return status, nil
+		}
+		path = "/status?after=" + url.QueryEscape(page.Sessions[len(page.Sessions)-1].Name)
+	}
+}
+
+// lastID returns the highest id in the list, 0 if it is empty.
+func (l *publisherList) lastID() uint64 {
+	if len(l.publishers) == 0 {
+		return 0
+	}
+	return l.publishers[len(l.publishers)-1].Publisher
+}
+
+// errNotAdmin says that an address is not the admin endpoint of an instance.
+var errNotAdmin = errors.New("not an admin endpoint")
+
+// get requests one path and decodes the JSON of the answer.
+func (c *adminClient) get(ctx context.Context, address adminAddress, path string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(address)+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
+		return fmt.Errorf("%w: it says %s to %s", errNotAdmin, response.Status, path)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return err
+	case len(body) > maxAnswer:
+		return fmt.Errorf("the answer to %s is larger than %d MiB", path, maxAnswer>>20)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: what it says to %s is not what an instance says", errNotAdmin, path)
+	}
+	return nil
+}
+
+// withAdvice returns the reason why an instance could not be asked, with advice for the user.
+func (c *adminClient) explain(address adminAddress, err error) string {
+	_, port, _ := net.SplitHostPort(string(address))
+	var timeout interface{ Timeout() bool }
+	_, lookup := errors.AsType[*net.DNSError](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there: start the instance, or name what 'admin.listen' of its configuration says"
+	case lookup:
+		return fmt.Sprintf("%v: write the name as the resolver knows it, or the IP address", innermostError(err))
+	case errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
+		return "interrupted"
+	case errors.Is(err, errNotAdmin):
+		return fmt.Sprintf("%v: name the port of 'admin.listen' of an instance's configuration", err)
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("no answer within %v: its process is stopped or its machine can't be reached; --timeout waits longer", c.timeout)
+	case notHTTP(err):
+		return fmt.Sprintf("what listens there does not speak HTTP: %s looks like a port for clients or peers ('clients.listen', 'replication.listen'), and status wants that of 'admin.listen'", port)
+	}
+	return innermostError(err).Error()
+}
+
+// notHTTP reports whether the other side does not speak HTTP: it closed the connection
+// without an answer, or sent something else.
+func notHTTP(err error) bool {
+	return closedAtOnce(err) || strings.Contains(err.Error(), "malformed HTTP")
+}
+
+// closedAtOnce reports whether the other side closed the connection before an answer
+// was complete.
+func closedAtOnce(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// innermostError returns the innermost error that still names the operation and the address.
+func innermostError(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns
+	}
+	return err
+}
