@@ -7,20 +7,13 @@ import (
 )
 
 // A serverGroup is the last group of servers that a store has met, and the highest incarnation of it that
-// the store has seen (R10). If a store has the methods
-//
-//	Met() (cluster string, incarnation uint64)
-//	Meet(cluster string, incarnation uint64) error
-//
-// then the client never goes back to servers that their group has left behind, not even after a
-// restart. The two stores of this package have them. Meet is durable when it returns.
+// the store has seen (R10).
 type serverGroup struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Group returns the id and the highest incarnation of the last group of servers that the store has
-// met.
+// Group implements [Store].
 func (r *storeBase) Group() (cluster string, incarnation uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,7 +31,7 @@ func (r *storeBase) setGroup(m serverGroup) error {
 	return err
 }
 
-// SetGroup notes the group of servers that the client has met, and its incarnation.
+// SetGroup implements [Store].
 func (m *Memory) SetGroup(cluster string, incarnation uint64) error {
 	return m.setGroup(serverGroup{cluster, incarnation})
 }
@@ -47,8 +40,7 @@ func (m *Memory) SetGroup(cluster string, incarnation uint64) error {
 // between version and checksum.
 var keyGroup = []byte("met")
 
-// SetGroup stores the group of servers that the client has met, and its incarnation. In a shared
-// database it waits for an open write transaction of the application.
+// SetGroup implements [Store]. In a shared database it waits for an open write transaction of the application.
 func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 	if err := b.checkOpen(); err != nil {
 		return err
@@ -63,7 +55,7 @@ func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 }
 
 // loadGroup reads the group met last. An unreadable value counts as none, as in a store that has
-// serverGroup no group yet.
+// met no group yet.
 func (b *Bolt) loadGroup(bucket *bbolt.Bucket) {
 	body, err := unseal("", keyGroup, bucket.Get(keyGroup))
 	if err == nil && len(body) >= 8 {

@@ -52,6 +52,13 @@ type Store interface {
 	// application chooses the id. If the stored subscription has another query, its place is
 	// forgotten. One caller at a time uses an id; for others the error is ErrInUse until Release.
 	OpenSubscription(id string, q Query) (Subscription, error)
+	// Group returns the id and the highest incarnation of the last group of servers that the
+	// store has met, as SetGroup set them. With them the client never goes back to servers that
+	// their group has left behind, not even after a restart (R10).
+	Group() (cluster string, incarnation uint64)
+	// SetGroup keeps the group of servers that the client has met. In a durable store it is on
+	// disk when SetGroup returns.
+	SetGroup(cluster string, incarnation uint64) error
 	// Sync returns when every Discard so far is on disk, or ctx ends.
 	Sync(ctx context.Context) error
 	// Close syncs and releases the store. The client does not call it.

@@ -120,6 +120,13 @@ type Store interface {
 	// until SetSent says otherwise.
 	Logon(name string) (counter uint64, err error)
 
+	// Group returns the id and the highest incarnation of the last group of servers that the
+	// store has met, as SetGroup set them. With them the client never goes back to servers that
+	// their group has left behind, not even after a restart (R10).
+	Group() (cluster string, incarnation uint64)
+	// SetGroup keeps the group of servers that the client has met. It is as durable as Logon.
+	SetGroup(cluster string, incarnation uint64) error
+
 	// Lives returns the lives of the store, oldest first. Append adds to the last one. An older
 	// life stays as long as it keeps a message.
 	Lives() []Life

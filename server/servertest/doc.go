@@ -75,9 +75,9 @@
 //	PowerCut        the machine dies: unsynced data is gone   Restart    in memory only
 //	Wipe            the disk is lost, and the process dies    Restart
 //	FailDisk        a write or sync fails: it ends by itself  Restart    in memory only
-//	Stop            half dead: connections stay open, silent  Cont       in memory only
+//	Freeze          half dead: connections stay open, silent  Thaw       in memory only
 //	CutClients      clients are cut off, silently             HealClients, in memory only
-//	ResetClients     clients' connections are reset                       in memory only
+//	ResetClients    clients' connections are reset                       in memory only
 //	Partition       of the pair: the link is cut, silently    Heal       in memory only
 //	DelayAcks       publishers' acks come late                DelayAcks(0)
 //	Intercept       commands vanish, are refused, or end      Intercept(nil)
