@@ -78,10 +78,10 @@ func rest(t *rapid.T, c pubstore.Cursor, atOnce bool) (all []byte) {
 		all = record.AppendFramed(all, m.Record())
 		if atOnce {
 			ahead := c.(interface {
-				Ahead() []record.OrdinaryMessage
+				Buffered() []record.OrdinaryMessage
 				Skip(n int)
 			})
-			run := ahead.Ahead()
+			run := ahead.Buffered()
 			n := rapid.IntRange(0, len(run)).Draw(t, "skip")
 			for _, o := range run[:n] {
 				all = record.AppendFramed(all, o)
