@@ -24,8 +24,8 @@
 //			}
 //			n := 0
 //			for m, err := range sub.Messages(t.Context()) {
-//				if n++; err != nil || string(m.Data) != fmt.Sprint(n) {
-//					t.Fatalf("got %s (%v), want order %d", m.Data, err, n)
+//				if n++; err != nil || string(m.Body) != fmt.Sprint(n) {
+//					t.Fatalf("got %s (%v), want order %d", m.Body, err, n)
 //				}
 //				if n == 50 {
 //					pair.A.Kill() // the client goes on at B
