@@ -132,7 +132,7 @@ func TestEmptyWaitsForItsGroup(t *testing.T) {
 		if a.isReady() || a.l.Cluster() != "" {
 			t.Error("it serves although it has met nobody")
 		}
-		if n := strings.Count(a.log.String(), "nobody is served"); n < 4 || n > 6 {
+		if n := strings.Count(a.log.String(), "no clients are served"); n < 4 || n > 6 {
 			t.Errorf("said %d times in five minutes", n)
 		}
 		a.close()
@@ -186,7 +186,7 @@ func TestWipedBecomesIntact(t *testing.T) {
 		if c := a.j.Cluster(); c.ID.String() != id || c.Founded || !a.isReady() {
 			t.Errorf("%+v", c)
 		}
-		if !a.logged("becomes one of its peer's group") || !a.logged("the journal is intact") {
+		if !a.logged("joins the group of its peer") || !a.logged("the journal is intact") {
 			t.Error("not said")
 		}
 		if err := a.j.Sync(); err != nil {

@@ -51,8 +51,8 @@ func TestDecreeOfTheThird(t *testing.T) {
 		}
 		for problem, lost := range map[string][]string{
 			"b is not connected with c: start it, or name it": {"a"},
-			"x is no destination and no peer of c":            {"a", "b", "x"},
-			"c runs: leave its name out":                      {"a", "b", "c"},
+			"x is neither a destination nor a peer of c":      {"a", "b", "x"},
+			"c is running: leave its name out":                {"a", "b", "c"},
 		} {
 			if err := c.decree(lost...); !says(err, problem) {
 				t.Errorf("%v: %v, want %s", lost, err, problem)

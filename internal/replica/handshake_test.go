@@ -90,13 +90,13 @@ func TestStrangersLearnNothing(t *testing.T) {
 		told   bool // the stranger is told that it is refused
 		logged string
 	}{
-		{"hello at once", testSecret, func(c *fakeConn) { c.say(hello) }, true, "type 1 in a greeting"},
+		{"hello at once", testSecret, func(c *fakeConn) { c.say(hello) }, true, "unexpected type 1 in the handshake"},
 		{"another version", testSecret, func(c *fakeConn) {
 			c.enc.begin(frameOpen)
 			c.enc.uint(new(uint64(99)))
 			c.send()
 		}, true, "link version 99"},
-		{"no proof", testSecret, func(c *fakeConn) { c.open(); c.say(hello) }, true, "type 1 in a greeting"},
+		{"no proof", testSecret, func(c *fakeConn) { c.open(); c.say(hello) }, true, "unexpected type 1 in the handshake"},
 		{"a wrong proof", testSecret, func(c *fakeConn) {
 			c.open()
 			c.enc.frame(frameProof, proofOf(make([]byte, macBytes)))
