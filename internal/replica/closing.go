@@ -19,9 +19,8 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.role.sync }
 
 // AgreeToForget tells the peers which publishers are closing here, each with its have. agreed are
 // those that every connected peer also calls closing or does not know (R10). It is empty while a
-// peer in sync is away. closed equals agreed if all peers are connected, and is nil otherwise. In
-// the first case AgreeToForget also passes to OnClosed the publishers that all instances report as
-// leaving.
+// peer in sync is away. closed equals agreed if all peers are connected, and is nil otherwise. If
+// it is not nil, the publishers that all instances report as leaving are also passed to OnClosed.
 func (l *Links) AgreeToForget(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 	l.dropForgotten()
 	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }

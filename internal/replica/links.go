@@ -97,12 +97,11 @@ type startup struct {
 	outcome         Outcome // of rejoin, at the last step
 	member          membership
 	metOtherCluster bool // a peer is of another cluster
-	// announcedIntact: the instance has become intact since the start, other than by founding a
-	// group
+	// announcedIntact: the instance has become intact since the start, other than by founding a group
 	announcedIntact bool
 }
 
-// notices are the logons reported to the peers that wait for answers. They are guarded by Links.mu.
+// notices are the notices that were sent and wait for answers. They are guarded by Links.mu.
 type notices struct {
 	pendingNotices map[uint64]*pendingNotice // by number
 	lastNotice     uint64
