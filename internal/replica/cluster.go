@@ -219,8 +219,8 @@ func (l *Links) readMembership() (m membership) {
 	return membership{known: !j.Cluster().ID.IsZero(), empty: j.Empty(), intact: l.Intact()}
 }
 
-// groupUnknownLocked reports whether clients must not be served because the journal is empty and
-// its group was not met, or because a peer of another cluster was met. In the second case the other
+// groupUnknownLocked reports whether clients must not be served because the journal has no cluster
+// id, or because it is empty and a peer of another cluster was met. In the second case the other
 // cluster has the missing records, even after that peer has gone.
 func (l *Links) groupUnknownLocked() bool {
 	return !l.member.known || l.member.empty && l.metOtherCluster && !failpoint.On(failpoint.R6ServesOutsideGroup)

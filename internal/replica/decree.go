@@ -71,14 +71,14 @@ func (l *Links) OutdatedReason() string {
 // which no other instance has are lost (R4). It returns when the decree is durable at each
 // connected peer. The text of an error is meant for the operator.
 func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
-	m, err := l.startDecree(lost, rand.Uint64())
-	return m.decree, m.finish(ctx, err)
+	p, err := l.startDecree(lost, rand.Uint64())
+	return p.decree, p.finish(ctx, err)
 }
 
 // EndDecree ends the standing decree.
 func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
-	m, err := l.startEndDecree()
-	return m.decree, m.finish(ctx, err)
+	p, err := l.startEndDecree()
+	return p.decree, p.finish(ctx, err)
 }
 
 // A decreeProcess makes or ends a decree: an optional round of questions, and a round in which the
@@ -94,7 +94,7 @@ type decreeProcess struct {
 func (l *Links) startDecree(lost []string, id uint64) (*decreeProcess, error) {
 	had := l.o.Journal.Decree()
 	d := journal.Decree{Incarnation: had.Incarnation + 1, ID: id, Members: []string{l.o.Name}, Lost: lost, Time: l.o.Now()}
-	m := &decreeProcess{l: l, phase: decreeAsk}
+	p := &decreeProcess{l: l, phase: decreeAsk}
 	l.mu.Lock()
 	problem := l.objectionLocked(had, d, true)
 	for _, c := range l.linkedLocked() {
@@ -102,45 +102,45 @@ func (l *Links) startDecree(lost []string, id uint64) (*decreeProcess, error) {
 	}
 	l.mu.Unlock()
 	slices.Sort(d.Members)
-	if m.decree = d; problem != "" {
-		return m, errors.New(problem)
+	if p.decree = d; problem != "" {
+		return p, errors.New(problem)
 	}
-	m.round = l.startRound(decreeAsk, d)
-	return m, nil
+	p.round = l.startRound(decreeAsk, d)
+	return p, nil
 }
 
 // startEndDecree starts the one round that ends the standing decree.
 func (l *Links) startEndDecree() (*decreeProcess, error) {
-	m := &decreeProcess{l: l, decree: l.o.Journal.Decree()}
-	if !m.decree.Stands() {
-		return m, errors.New("no decree stands: there is nothing to end")
+	p := &decreeProcess{l: l, decree: l.o.Journal.Decree()}
+	if !p.decree.Stands() {
+		return p, errors.New("no decree stands: there is nothing to end")
 	}
-	m.decree.Ended = true
-	return m, m.commit()
+	p.decree.Ended = true
+	return p, p.commit()
 }
 
 // commit takes the decree here and starts the round in which the connected peers take it.
-func (m *decreeProcess) commit() error {
-	if err := m.l.recordDecree(m.decree); err != nil {
+func (p *decreeProcess) commit() error {
+	if err := p.l.recordDecree(p.decree); err != nil {
 		return err
 	}
-	m.phase, m.round = decreeTake, m.l.startRound(decreeTake, m.decree)
+	p.phase, p.round = decreeTake, p.l.startRound(decreeTake, p.decree)
 	return nil
 }
 
 // nextRound ends a round and starts the next one, if there is one.
-func (m *decreeProcess) nextRound() (more bool, err error) {
-	problems := m.l.endRound(m.round)
+func (p *decreeProcess) nextRound() (more bool, err error) {
+	problems := p.l.endRound(p.round)
 	switch {
-	case m.phase == decreeAsk && problems != nil:
+	case p.phase == decreeAsk && problems != nil:
 		return false, errors.New("nothing was declared: " + strings.Join(problems, "; "))
-	case m.phase == decreeAsk:
-		err = m.commit()
+	case p.phase == decreeAsk:
+		err = p.commit()
 		return err == nil, err
 	case problems != nil:
 		return false, errors.New("the decree stands on this instance; a peer that has not confirmed it takes it when it is linked again: " + strings.Join(problems, "; "))
 	}
-	return false, m.l.becomeIntactByDecree()
+	return false, p.l.becomeIntactByDecree()
 }
 
 // becomeIntactByDecree makes this instance intact if neither it nor a connected peer is. The decree
@@ -163,10 +163,10 @@ func (l *Links) becomeIntactByDecree() error {
 }
 
 // finish waits for the end of all rounds. err is the error of starting the first one.
-func (m *decreeProcess) finish(ctx context.Context, err error) error {
+func (p *decreeProcess) finish(ctx context.Context, err error) error {
 	for more := err == nil; more; {
-		m.l.waitFor(ctx, m.round.done)
-		more, err = m.nextRound()
+		p.l.waitFor(ctx, p.round.done)
+		more, err = p.nextRound()
 	}
 	return err
 }

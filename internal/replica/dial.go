@@ -102,7 +102,7 @@ func (l *Links) sleep(d time.Duration) bool {
 	}
 }
 
-// accept takes connections until the listener is closed.
+// accept accepts connections until the listener is closed.
 func (l *Links) accept() {
 	for {
 		nc, err := l.o.Listener.Accept()

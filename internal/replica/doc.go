@@ -43,7 +43,7 @@
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
 //	              number, 2 (answer), the objection
 //	13 closing    array of publisher, have: the sender may forget these;
-//	              1 if places can do without them there (R10)
+//	              1 if places need not name them any more (R10)
 //	15 stopping   0: the sender runs (the answer of a running instance), 1: it stops, and its
 //	              sessions wait for acks, 2: none of its sessions waits any more
 //

@@ -96,7 +96,7 @@ func (f *vectorFrame) fields(c codec) {
 // A closingFrame lists publishers that the sender may forget.
 type closingFrame struct {
 	publishers vectorFrame
-	leaving    bool // bookmark stores need not name them
+	leaving    bool // places need not name them any more
 }
 
 func (f *closingFrame) fields(c codec) {

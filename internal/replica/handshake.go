@@ -37,10 +37,10 @@ const (
 type handshakeState struct {
 	stage      stage
 	auth       *authenticator
-	deadline   time.Time // deadline, after which the connection is closed
+	deadline   time.Time // the connection is closed then unless the handshake is done
 	hello      *Hello    // the peer's hello, as far as it has arrived
 	identified bool      // the peer is known, but perhaps not linked yet
-	mayExplain bool      // a refusal to the peer states its reason; set before the connection fails
+	mayExplain bool      // a refusal to the peer states its reason; set before the connection ends
 }
 
 func (c *conn) newHandshakeState() handshakeState {

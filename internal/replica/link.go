@@ -28,7 +28,7 @@ func CheckPeer(us, peer *Hello, expect string, known bool) error {
 	case peer.Name == us.Name:
 		return refused("another instance is named %q, too", us.Name)
 	case peer.Name == "":
-		return refused("a peer without a name")
+		return refused("the peer has no name")
 	case expect != "" && peer.Name != expect:
 		return refused("%q answered where %q was expected", peer.Name, expect)
 	case !known && !failpoint.On(failpoint.R2AnyName):

@@ -25,7 +25,7 @@ func TestCheckPeer(t *testing.T) {
 		{"accepted", func(us, peer *Hello) {}, "", ""},
 		{"itself", func(us, peer *Hello) { *peer = *us }, "b", "itself"},
 		{"same name", func(us, peer *Hello) { peer.Name = us.Name }, "b", "another instance"},
-		{"no name", func(us, peer *Hello) { peer.Name = "" }, "", "without a name"},
+		{"no name", func(us, peer *Hello) { peer.Name = "" }, "", "no name"},
 		{"not configured", func(us, peer *Hello) { peer.Name = "stranger" }, "", "neither a destination nor a peer"},
 		{"another instance answers", func(us, peer *Hello) { peer.Name = "c" }, "b", "expected"},
 		{"group", func(us, peer *Hello) { peer.Group = "h" }, "b", "group"},

@@ -221,8 +221,8 @@ func (l *Links) addDestinations() error {
 			p.progress.Acked(maxBookmark(publisher))
 		}
 		p.progress.Begin(l.o.RejoinTimeout, have)
-		// Nobody knows how much it had acknowledged before this process started, so records that
-		// were in the journal then are not held for it.
+		// It is not known how much the destination had acknowledged before this process started, so
+		// records that were in the journal then are not kept for it.
 		p.neededFrom = l.o.Journal.End()
 		if err := l.addPeer(p, roles, lost); err != nil {
 			return err
@@ -434,7 +434,7 @@ func (l *Links) Single() bool {
 // duplicate, or a logon that is held back (R5).
 func (l *Links) ExpectSettled(publisher, sequence uint64) {
 	if l.o.Journal.Diverged(publisher) > 0 {
-		return // nobody will acknowledge it
+		return // no peer will acknowledge it
 	}
 	now, wake := l.now(), false
 	l.mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// maxBuckets bounds the memory of Progress: the number of moments. Each moment remembers the
-// publishers that wrote then.
+// maxBuckets bounds the number of buckets of a Progress, and thus its memory. Each bucket holds the
+// publishers that wrote in its time.
 const maxBuckets = 64
 
 // Progress records which sequences wait for one destination, and since when (R5). Times count from

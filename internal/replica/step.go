@@ -69,13 +69,13 @@ func (l *SteppedLinks) Decree(lost []string, id uint64) DecreePoll {
 // EndDecree is Links.EndDecree.
 func (l *SteppedLinks) EndDecree() DecreePoll { return pollDecree(l.startEndDecree()) }
 
-func pollDecree(m *decreeProcess, err error) DecreePoll {
+func pollDecree(p *decreeProcess, err error) DecreePoll {
 	return func(last bool) (bool, error) {
 		for more := err == nil; more; {
-			if !last && !isClosed(m.round.done) {
+			if !last && !isClosed(p.round.done) {
 				return false, nil
 			}
-			more, err = m.nextRound()
+			more, err = p.nextRound()
 		}
 		return true, err
 	}
