@@ -287,7 +287,7 @@ func TestOtherCluster(t *testing.T) {
 
 // A disk is lost, and the unit file still has the flag to begin a group. The instance begins a
 // group of its own beside its peer's, and serves no clients.
-func TestBootstrapAfterDiskLoss(t *testing.T) {
+func TestBootstrapWasWrong(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", to("b")), w.start("b", to("a"))
 		w.linked(a, b)
