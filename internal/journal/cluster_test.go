@@ -86,7 +86,7 @@ func TestAdoptRefuses(t *testing.T) {
 	if _, err := j.FoundCluster(); err != nil {
 		t.Errorf("what has records and no id may make one: %v", err)
 	}
-	if err := j.AdoptCluster(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id") {
+	if err := j.AdoptCluster(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id already") {
 		t.Errorf("with an id: %v", err)
 	}
 }

@@ -108,7 +108,7 @@ func TestRingAgainstMap(t *testing.T) {
 				model[top] = uint32(i + 1)
 			}
 		}
-		if bytes != crcBytes*len(g.sums) || len(g.sums) > maxRing {
+		if bytes != sumBytes*len(g.sums) || len(g.sums) > maxRing {
 			t.Fatalf("ring of %d entries says it has grown by %d bytes", len(g.sums), bytes)
 		}
 		for s := top; s > 0 && s+5000 > top; s-- {
@@ -134,7 +134,7 @@ func TestRingGrowsToNewest4096(t *testing.T) {
 
 func TestRingsAreBounded(t *testing.T) {
 	tb := newTable(nil)
-	tb.rings.maxBytes = 3 * minRing * crcBytes
+	tb.rings.maxBytes = 3 * minRing * sumBytes
 	for id := range uint64(5) {
 		tb.apply(&Record{Kind: Message, Publisher: id, Sequence: 1}, 9)
 		tb.apply(&Record{Kind: Message, Publisher: 0, Sequence: 2 + id}, 9) // stays in use
@@ -177,7 +177,7 @@ func TestRingsPutBack(t *testing.T) {
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		order = append(order, e.Value.(*publisher).id)
 	}
-	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*minRing*crcBytes {
+	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*minRing*sumBytes {
 		t.Errorf("%v, %d bytes", order, s.bytes)
 	}
 }
