@@ -78,24 +78,24 @@ func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
 // raiseTopic raises the entry of a topic, or the entry of anyTopic if the publisher has too
 // many topics.
 func (p *publisher) raiseTopic(m topicHighest) {
-	unknown := -1
-	for i, had := range p.topics {
-		if had.topic == m.topic {
-			p.topics[i].sequence = max(m.sequence, had.sequence)
+	anyIndex := -1
+	for i, e := range p.topics {
+		if e.topic == m.topic {
+			p.topics[i].sequence = max(m.sequence, e.sequence)
 			p.topics[0], p.topics[i] = p.topics[i], p.topics[0]
 			return
 		}
-		if had.topic == anyTopic {
-			unknown = i
+		if e.topic == anyTopic {
+			anyIndex = i
 		}
 	}
 	switch {
 	case m.topic == anyTopic || m.topic == elsewhereTopic || len(p.topics) < maxTopics:
 		p.topics = append(p.topics, m)
-	case unknown < 0:
+	case anyIndex < 0:
 		p.topics = append(p.topics, topicHighest{anyTopic, m.sequence})
 	default:
-		p.topics[unknown].sequence = max(p.topics[unknown].sequence, m.sequence)
+		p.topics[anyIndex].sequence = max(p.topics[anyIndex].sequence, m.sequence)
 	}
 }
 
@@ -141,19 +141,19 @@ func (t *table) setRemoved(before *table, of *publisher) {
 
 // RemovedMatching returns the publishers of which retention has removed matching messages, each
 // with the highest sequence of these. Messages that were removed elsewhere match, because
-// their topics are not known. named is the vector of a subscription's place.
+// their topics are not known. place is the vector of a subscription's place.
 //
-// If named does not have a publisher, sequences up to the one at which it was closed do not
+// If place does not name a publisher, sequences up to the one at which it was closed do not
 // count (R10). If later messages of it were removed, RemovedMatching adds the publisher to
-// named with that sequence.
-func (j *Journal) RemovedMatching(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
+// place with that sequence.
+func (j *Journal) RemovedMatching(matches func(topic []byte) bool, place bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.eachPublisher(func(p *publisher) {
 		n := p.highestRemoved(wanted)
-		if n > p.closedUpTo || n > 0 && (named[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
+		if n > p.closedUpTo || n > 0 && (place[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
 			v[p.id] = n
-			if named != nil && named[p.id] == 0 && p.closedUpTo > 0 {
-				named[p.id] = p.closedUpTo
+			if place != nil && place[p.id] == 0 && p.closedUpTo > 0 {
+				place[p.id] = p.closedUpTo
 			}
 		}
 	})

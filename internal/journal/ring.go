@@ -65,7 +65,7 @@ func (g *ring) grow() int {
 // silent for longest first.
 type rings struct {
 	bytes, maxBytes int
-	order           list.List // of publishers
+	order           list.List // of publishers, the most recent first
 }
 
 // remember adds one sum for the sequences above after, up to last.

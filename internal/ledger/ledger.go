@@ -56,11 +56,11 @@ type Log interface {
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
 	// RemovedMatching returns the publishers with removed messages whose topics match, or may
-	// match, each with the highest number of these messages. named is the vector of a place. If it
+	// match, each with the highest number of these messages. place is the vector of a place. If it
 	// does not name a publisher, the messages up to the number at which the publisher was closed do
-	// not count. If later ones of it were removed as well, RemovedMatching adds that number to
-	// named.
-	RemovedMatching(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
+	// not count. If later ones of it were removed as well, RemovedMatching adds the publisher to
+	// place with that number.
+	RemovedMatching(matches func(topic []byte) bool, place bookmark.Vector) bookmark.Vector
 	// ClosedPublishers returns publishers with their have(p). No instance will send a message of
 	// them up to that number, so places can leave them out. The caller must not change the vector.
 	ClosedPublishers() bookmark.Vector
