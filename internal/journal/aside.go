@@ -104,12 +104,12 @@ func (j *Journal) repairFloors() error {
 	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).floorTooLow) {
 		return nil
 	}
-	gone := j.table.haveVector() // a publisher without records has lost everything
+	lastMissing := j.table.haveVector() // a publisher without records lacks everything
 	seen := make(map[uint64]bool)
 	err := j.scan(j.log.First(), j.end, func(r *Record) bool {
 		if !seen[r.Publisher] {
 			seen[r.Publisher] = true
-			gone[r.Publisher] = firstNumber(r) - 1
+			lastMissing[r.Publisher] = firstNumber(r) - 1
 		}
 		return true
 	})
@@ -118,7 +118,7 @@ func (j *Journal) repairFloors() error {
 	}
 	var floors []bookmark.Bookmark
 	for _, p := range j.table.sorted() {
-		if floor := min(gone[p.id], p.have); floor > p.floor {
+		if floor := min(lastMissing[p.id], p.have); floor > p.floor {
 			floors = append(floors, bookmark.Bookmark{Publisher: p.id, Sequence: floor})
 		}
 	}
@@ -330,9 +330,9 @@ func (j *Journal) appendLostMarker(publisher uint64, n asideRun) error {
 	}
 	j.o.Log.Error("messages are lost: they are damaged here and no peer has them",
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
-	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
-	v, err := j.appendOne(&gone)
-	j.notifyAppend(&gone, v)
+	marker := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
+	v, err := j.appendOne(&marker)
+	j.notifyAppend(&marker, v)
 	if err == nil && v != Accepted && v != Duplicate {
 		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))
 	}

@@ -94,7 +94,7 @@ func (j *Journal) BecomeIntact() error {
 	return annotate(err, "become intact")
 }
 
-func (c *coder) cluster(of *Cluster) {
-	c.bytes(of.ID[:])
-	c.flags(&of.Founded, &of.Intact)
+func (c *coder) cluster(v *Cluster) {
+	c.bytes(v.ID[:])
+	c.flags(&v.Founded, &v.Intact)
 }

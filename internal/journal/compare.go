@@ -73,7 +73,7 @@ type Index struct {
 	entries map[uint64][]Entry // of each publisher, in journal order
 }
 
-// ReadIndex inspects a journal that nobody has open and returns its index.
+// ReadIndex inspects a journal that is not open and returns its index.
 func ReadIndex(disk seglog.FS, dir string) (Index, error) {
 	entries := make(map[uint64][]Entry)
 	found, err := Inspect(disk, dir, func(r *Record) error {
@@ -157,11 +157,11 @@ func dropElsewhere(sides *[2][]Entry) (n int) {
 	}
 	for i := range sides {
 		sides[i] = slices.DeleteFunc(sides[i], func(e Entry) bool {
-			gone := dropped[i][e.Sequence]
-			if gone && e.Kind != Elsewhere {
+			drop := dropped[i][e.Sequence]
+			if drop && e.Kind != Elsewhere {
 				n++
 			}
-			return gone
+			return drop
 		})
 	}
 	return n

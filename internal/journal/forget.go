@@ -100,20 +100,20 @@ func (j *Journal) forgetPublishers(remaining []segment, agree func([]bookmark.Bo
 		}
 	}
 	t, next := j.table, j.table.groupClock
-	var gone []uint64
+	var forgotten []uint64
 	for _, b := range list {
 		p := t.byID[b.Publisher]
-		if p == nil || p.have != b.Sequence || !t.mayForget(p) || !t.forgettable(p, remaining) || len(gone) == maxStateEntries {
+		if p == nil || p.have != b.Sequence || !t.mayForget(p) || !t.forgettable(p, remaining) || len(forgotten) == maxStateEntries {
 			continue // it was seen meanwhile, or was not closed for long enough
 		}
-		gone = append(gone, p.id)
+		forgotten = append(forgotten, p.id)
 		next.Forgotten = max(next.Forgotten, p.seen+1)
 	}
 	if err == nil && next != t.groupClock {
 		err = j.appendChangeLocked(change{kind: stateGroupClock, groupClock: next})
 	}
-	if err == nil && len(gone) > 0 {
-		err = j.appendChangeLocked(change{kind: stateForgotten, ids: gone})
+	if err == nil && len(forgotten) > 0 {
+		err = j.appendChangeLocked(change{kind: stateForgotten, ids: forgotten})
 	}
 	return err
 }
@@ -172,8 +172,8 @@ func (t *table) applyGroupClock(c GroupClock, age int64) {
 
 // groupClock codes the group's clock, the Forgotten clock, and the age of the log when the
 // group's clock rose last.
-func (c *coder) groupClock(of *GroupClock, age *int64) {
-	c.uvarint(&of.Now)
-	c.uvarint(&of.Forgotten)
+func (c *coder) groupClock(v *GroupClock, age *int64) {
+	c.uvarint(&v.Now)
+	c.uvarint(&v.Forgotten)
 	number(c, age)
 }

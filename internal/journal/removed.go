@@ -123,18 +123,18 @@ func (c *coder) topicHighests(p *publisher, names int) {
 }
 
 // setRemoved sets the removed sequences of a publisher from the head of the oldest segment.
-func (t *table) setRemoved(before *table, of *publisher) {
-	p := t.byID[of.id]
+func (t *table) setRemoved(head *table, state *publisher) {
+	p := t.byID[state.id]
 	if p == nil {
 		return
 	}
-	p.removed, p.removedCRC = of.have, of.state().RunningCRC
+	p.removed, p.removedCRC = state.have, state.state().RunningCRC
 	p.removedTopics = p.removedTopics[:0]
-	for _, m := range of.topics {
+	for _, m := range state.topics {
 		if m.topic == elsewhereTopic || failpoint.On(failpoint.R9TopicForgotten) {
 			continue
 		}
-		m.topic = t.topics.number([]byte(before.topics.names[m.topic]))
+		m.topic = t.topics.number([]byte(head.topics.names[m.topic]))
 		p.removedTopics = append(p.removedTopics, m)
 	}
 }

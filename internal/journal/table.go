@@ -194,16 +194,16 @@ func byID(a, b *publisher) int { return cmp.Compare(a.id, b.id) }
 
 // forget forgets publishers (R10).
 func (t *table) forget(ids []uint64) {
-	gone := make(map[uint64]bool, len(ids))
+	forgotten := make(map[uint64]bool, len(ids))
 	for _, id := range ids {
 		if p := t.byID[id]; p != nil {
 			t.rings.drop(p)
 			delete(t.byID, id)
-			gone[id] = true
+			forgotten[id] = true
 		}
 	}
-	if len(gone) > 0 {
-		t.all = slices.DeleteFunc(t.sorted(), func(p *publisher) bool { return gone[p.id] })
+	if len(forgotten) > 0 {
+		t.all = slices.DeleteFunc(t.sorted(), func(p *publisher) bool { return forgotten[p.id] })
 		t.ordered = len(t.all)
 	}
 }

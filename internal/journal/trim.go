@@ -128,20 +128,20 @@ func (j *Journal) removeSegments(segs []segment) error {
 // is the oldest one from now on. That is the highest removed sequence with its topics (R9),
 // and the running CRC there, which a link sends with its gone marker (R11).
 func (j *Journal) loadRemoved(first Position) {
-	before := newTable(nil)
+	table := newTable(nil)
 	head, err := j.log.Head(first)
 	if err == nil {
-		err = before.RecoverHead(head)
+		err = table.RecoverHead(head)
 	}
 	if err != nil {
 		// A reader of that segment gets the error. Here it costs a comparison of CRCs only.
 		j.o.Log.Warn("the head of the oldest segment is unreadable: the running CRCs of removed messages are unknown", "error", err)
 		return
 	}
-	for part := range slices.Chunk(before.sorted(), publishersPerLock) {
+	for part := range slices.Chunk(table.sorted(), publishersPerLock) {
 		j.mu.Lock()
 		for _, p := range part {
-			j.table.setRemoved(before, p)
+			j.table.setRemoved(table, p)
 		}
 		j.mu.Unlock()
 	}

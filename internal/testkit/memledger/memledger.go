@@ -26,9 +26,9 @@ type Ledger struct {
 	checks        map[uint64]bookmark.Check
 	floors        bookmark.Vector
 	watermarks    map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
-	expected      bookmark.Vector
-	diverged      bookmark.Vector // diverged publishers, each with the first number that is not proven equal
-	heldPublishes int             // of publishes, not released
+	expected      bookmark.Vector      // highest sequence of each publisher that something waits for
+	diverged      bookmark.Vector      // diverged publishers, each with the first number that is not proven equal
+	heldPublishes int                  // number of publishes that are held back
 	usedDecree    map[uint64]bool
 	groupState    GroupState
 }
@@ -42,7 +42,7 @@ type GroupState struct {
 	Cluster                                string
 	NotIntact                              bool
 	Incarnation                            uint64
-	DecreeStands                           bool // a decree stands
+	DecreeStands                           bool
 	OutdatedReason                         string
 	GroupClock                             ledger.GroupClock
 	ClosedPublishers                       bookmark.Vector // publishers that all instances are about to forget
