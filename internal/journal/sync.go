@@ -9,8 +9,8 @@ import (
 // A syncBatch has the records of one fsync: those appended before it began (R7). There is one
 // syncBatch at a time, and the next one reuses its slices.
 type syncBatch struct {
-	moved      []Advance
-	publishers []*publisher // parallel to moved
+	advances   []Advance
+	publishers []*publisher // parallel to advances
 	end        Position
 	segment    uint32 // number of the table's segment
 	newSegment bool   // segment is not that of the previous batch
@@ -71,13 +71,13 @@ func (j *Journal) takeBatch() syncBatch {
 // appends.
 func (j *Journal) takeBatchLocked() syncBatch {
 	b := &j.batch
-	b.end, b.moved = j.end, b.moved[:0]
+	b.end, b.advances = j.end, b.advances[:0]
 	b.segment, b.newSegment = j.table.segment, b.segment != j.table.segment
 	b.publishers, j.dirty = j.dirty, b.publishers[:0]
 	slices.SortFunc(b.publishers, func(a, c *publisher) int { return cmp.Compare(a.id, c.id) })
 	for _, p := range b.publishers {
 		p.dirty = false
-		b.moved = append(b.moved, Advance{p.id, p.have})
+		b.advances = append(b.advances, Advance{p.id, p.have})
 	}
 	j.syncEnd = j.end
 	j.synced.Broadcast()
@@ -86,7 +86,7 @@ func (j *Journal) takeBatchLocked() syncBatch {
 
 // clone returns a copy that does not share slices with later batches.
 func (b syncBatch) clone() syncBatch {
-	b.moved, b.publishers = slices.Clone(b.moved), slices.Clone(b.publishers)
+	b.advances, b.publishers = slices.Clone(b.advances), slices.Clone(b.publishers)
 	return b
 }
 
@@ -94,15 +94,15 @@ func (b syncBatch) clone() syncBatch {
 func (j *Journal) becomeDurable(b syncBatch) {
 	j.mu.Lock()
 	for i, p := range b.publishers {
-		p.durable = max(p.durable, b.moved[i].Sequence)
+		p.durable = max(p.durable, b.advances[i].Sequence)
 	}
 	j.durable = max(j.durable, b.end)
 	j.synced.Broadcast()
 	idle := j.end == j.syncEnd
 	j.mu.Unlock()
 
-	if j.o.OnDurable != nil && len(b.moved) > 0 {
-		j.o.OnDurable(b.moved, idle)
+	if j.o.OnDurable != nil && len(b.advances) > 0 {
+		j.o.OnDurable(b.advances, idle)
 	}
 	if b.newSegment && j.o.OnSegment != nil {
 		j.o.OnSegment()
