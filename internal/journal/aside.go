@@ -96,10 +96,10 @@ func (j *Journal) openAside() error {
 	return nil
 }
 
-// repairFloors raises the floor of each publisher to its last number before the oldest
-// record. The floor records may be damaged or cut off as torn, but the messages are gone all
-// the same. With the old floors a link would send the records behind the missing ones, and
-// the peer would refuse them as a hole.
+// repairFloors raises the floor of each publisher to the number before its oldest record. The
+// floor records may be damaged or cut off as torn, but the messages are gone all the same.
+// With the old floors a link would send the records behind the missing ones, and the peer
+// would refuse them as a hole.
 func (j *Journal) repairFloors() error {
 	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).floorTooLow) {
 		return nil
@@ -131,10 +131,9 @@ func (j *Journal) repairFloors() error {
 	return nil
 }
 
-// indexAside indexes the set-aside records and returns the state changes among them that
-// count. It leaves out three kinds: a publisher that was forgotten there is known until it
-// is forgotten again, changes of peers are outdated, and a cluster counts only if the table
-// has none.
+// indexAside indexes the set-aside records and returns the state changes among them. It leaves
+// out forgotten publishers: each of them is known until it is forgotten again. It also leaves
+// out changes of peers, and a cluster if the table has one.
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {

@@ -55,7 +55,7 @@ func (j *Journal) appendRunLocked(check bookmark.Check, run []record.OrdinaryMes
 }
 
 // acceptsRun reports whether admission may accept the next messages of a publisher by their
-// numbers alone. check came with them.
+// numbers alone. check is the check that came with them.
 func (p *publisher) acceptsRun(check bookmark.Check) bool {
 	return p.check != (bookmark.Check{}) && !bookmark.ChecksDiffer(p.check, check) && p.diverged == 0
 }

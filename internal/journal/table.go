@@ -56,7 +56,7 @@ type presence struct {
 // runningCRCs has the running CRCs of a publisher (R11).
 type runningCRCs struct {
 	crc        uint32 // at have
-	crcUnknown bool   // crc lacks the messages of a marker that before no running CRC
+	crcUnknown bool   // crc lacks the messages of a marker without a running CRC
 	removedCRC uint32 // at removed
 }
 
@@ -192,7 +192,7 @@ func (t *table) find(id uint64) (at int, found bool) {
 
 func byID(a, b *publisher) int { return cmp.Compare(a.id, b.id) }
 
-// forget forgets publishers (R10).
+// forget removes the entries of publishers (R10).
 func (t *table) forget(ids []uint64) {
 	forgotten := make(map[uint64]bool, len(ids))
 	for _, id := range ids {
@@ -273,7 +273,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	case Gone:
 		p.addHole(hole{from: before + 1, to: r.Sequence, cause: r.Cause})
 		p.raiseTopic(topicHighest{anyTopic, r.Sequence})
-		// Messages that were let go before any instance before anything are in no CRC: 0 is right.
+		// Messages that were let go before any instance had anything are in no CRC: 0 is right.
 		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || before > 0)
 		if len(r.Reason) > 0 {
 			p.addTombstones(before, r.Sequence, r.Reason)
