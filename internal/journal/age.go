@@ -58,7 +58,7 @@ func (j *Journal) noteAge(segs []segment, retain time.Duration) error {
 }
 
 // Amend implements seglog.Amender. It sets the age in a summary that was made while the log
-// was being opened. The newest note of the age may be behind that segment. With an earlier
+// was being opened. The newest note of the age may be after that segment. With an earlier
 // age the messages of the segment would count as older than they are.
 func (t *table) Amend(summary []byte) []byte {
 	if !failpoint.On(failpoint.R2SealedTooOld) {

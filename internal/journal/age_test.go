@@ -69,7 +69,7 @@ func TestTrimIgnoresAWallClockThatIsSet(t *testing.T) {
 }
 
 // A record that was appended while the wall clock was ten years ahead is removed when it is
-// old. It does not delay the removal of the records behind it.
+// old. It does not delay the removal of the records after it.
 func TestTrimRemovesRecordsFromTheFuture(t *testing.T) {
 	c, disk := newTwoClocks(), memfs.New()
 	var log bytes.Buffer

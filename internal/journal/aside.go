@@ -46,13 +46,13 @@ func firstNumber(r *Record) uint64 {
 }
 
 // mayMerge reports whether a run may be merged before the peers have sent all their records.
-// Until then no number may be skipped: otherwise a marker, or a message behind refused ones,
+// Until then no number may be skipped: otherwise a marker, or a message after refused ones,
 // would make the journal refuse records that a peer still sends.
 func mayMerge(have uint64, n asideRun) bool {
 	return n.prev <= have && n.firstNumber <= have+1 && have < n.last
 }
 
-// An asideLog has the good records behind the damage (R8) that are not merged yet.
+// An asideLog has the good records after the damage (R8) that are not merged yet.
 type asideLog struct {
 	mu     sync.Mutex // held while merging; locked before Journal.mu
 	cursor *seglog.Cursor
@@ -98,7 +98,7 @@ func (j *Journal) openAside() error {
 
 // repairFloors raises the floor of each publisher to the number before its oldest record. The
 // floor records may be damaged or cut off as torn, but the messages are gone all the same.
-// With the old floors a link would send the records behind the missing ones, and the peer
+// With the old floors a link would send the records after the missing ones, and the peer
 // would refuse them as a hole.
 func (j *Journal) repairFloors() error {
 	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).floorTooLow) {

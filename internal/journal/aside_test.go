@@ -106,7 +106,7 @@ func TestDamageIsRefused(t *testing.T) {
 	}
 }
 
-// Damage is repaired with records from a peer and with those behind the damage (R8).
+// Damage is repaired with records from a peer and with those after the damage (R8).
 func TestMerge(t *testing.T) {
 	disk, peer := twoPublishers(t, 40)
 	damageBody(t, disk, "<1|20>")
@@ -117,7 +117,7 @@ func TestMerge(t *testing.T) {
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); n != 0 || err != nil {
 		t.Errorf("trimmed %d segments of a damaged journal, %v", n, err)
 	}
-	// The peer sends one record of each publisher; the rest comes from behind the damage.
+	// The peer sends one record of each publisher; the rest are set-aside records.
 	if sent := replicate(t, peer, j); sent != 2 {
 		t.Errorf("%d records came from the peer", sent)
 	}
@@ -192,7 +192,7 @@ func TestFinishMergeWithDiverged(t *testing.T) {
 	verifyAndClose(t, j)
 }
 
-// The set-aside records restore the floors and the degraded intervals behind the damage.
+// The set-aside records restore the floors and the degraded intervals after the damage.
 func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	disk := memfs.New()
 	j := mustOpen(t, disk)
@@ -227,7 +227,7 @@ func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	}
 }
 
-// A marker behind the damage must not make the journal refuse records that a peer still sends.
+// A marker after the damage must not make the journal refuse records that a peer still sends.
 func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 	disk, peer := memfs.New(), openForTest(t, memfs.New(), largeSegments)
 	j := mustOpen(t, disk, largeSegments)
@@ -297,7 +297,7 @@ func TestDamageFoundByReader(t *testing.T) {
 	f.Close()
 	var d *seglog.DamageError
 	if !errors.As(err, &d) || r.Sequence != 19 {
-		t.Fatalf("%v behind %d", err, r.Sequence)
+		t.Fatalf("%v after %d", err, r.Sequence)
 	}
 	j.Close()
 	j = openForTest(t, disk, setAside)

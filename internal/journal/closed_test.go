@@ -76,7 +76,7 @@ func TestClosedIsNotRemoved(t *testing.T) {
 	want("removed again", 7, 7)
 	named := bookmark.Vector{2: 1}
 	if removed(named); named[1] != 5 {
-		t.Errorf("a gap begins behind %d, want 5", named[1])
+		t.Errorf("a gap begins after %d, want 5", named[1])
 	}
 	if s := state(j, 1); s.Closing || s.Leaving || s.ClosedUpTo != 5 {
 		t.Errorf("%+v", s)

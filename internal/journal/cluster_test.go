@@ -91,8 +91,8 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 }
 
-// Damage has destroyed the id. If a record behind the damage repeats the id, the journal knows
-// it. Otherwise the journal adopts the id of its group, although some of the records behind
+// Damage has destroyed the id. If a record after the damage repeats the id, the journal knows
+// it. Otherwise the journal adopts the id of its group, although some of the records after
 // the damage are merged already.
 func TestDamagedCluster(t *testing.T) {
 	for _, again := range []bool{true, false} {

@@ -50,10 +50,10 @@ func TestMayMerge(t *testing.T) {
 		{"follows", 4, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 		{"begins below", 6, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 		{"nothing new", 9, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
-		{"behind a hole", 3, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
+		{"after a hole", 3, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
 		{"a gone marker jumps", 4, asideRun{prev: 0, firstNumber: 9, last: 9}, false},
 		{"a gone marker does not jump", 8, asideRun{prev: 0, firstNumber: 9, last: 9}, true},
-		{"behind a tombstone that is missing", 3, asideRun{prev: 3, firstNumber: 5, last: 5}, false},
+		{"after a tombstone that is missing", 3, asideRun{prev: 3, firstNumber: 5, last: 5}, false},
 		{"a range", 4, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 	} {
 		if got := mayMerge(tt.have, tt.run); got != tt.want {

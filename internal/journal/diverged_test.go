@@ -109,23 +109,23 @@ func TestRunningCRCUnknown(t *testing.T) {
 	appendGone(0, 4, 0, journal.LetGo) // every instance has 0 for it
 	fill(t, j, 1, 5, 6)
 	if crc() == 0 {
-		t.Error("the running CRC is unknown behind messages that were let go before any instance had one")
+		t.Error("the running CRC is unknown after messages that were let go before any instance had one")
 	}
 	appendGone(6, 9, 0, journal.Removed)
 	fill(t, j, 1, 10, 10)
 	fill(t, j, 2, 1, 500) // several segments
 	verifyAndClose(t, j)
 	if j = mustOpen(t, disk); crc() != 0 {
-		t.Errorf("running CRC %x behind a marker without one, after a restart; want 0", crc())
+		t.Errorf("running CRC %x after a marker without one, after a restart; want 0", crc())
 	}
 	appendGone(10, 12, 7, journal.Removed)
 	if crc() != 7 {
-		t.Errorf("running CRC %x behind a marker with 7", crc())
+		t.Errorf("running CRC %x after a marker with 7", crc())
 	}
 	verifyAndClose(t, j)
 }
 
-// A divergence that is recorded behind damage counts as soon as the journal is opened. So the
+// A divergence that is recorded after damage counts as soon as the journal is opened. So the
 // journal does not wait for records that a peer will not send.
 func TestDivergedBehindDamage(t *testing.T) {
 	disk := memfs.New()

@@ -80,7 +80,7 @@
 // The summary at the end of a sealed segment describes its records:
 //
 //	version 3 (1 byte), first and last time (8 each; 0: no records), age of the
-//	log when the segment was sealed (8), position behind the last record (8),
+//	log when the segment was sealed (8), position after the last record (8),
 //	count of publishers, then for each, ordered by id:
 //	  id (8), highest sequence
 //	outline: count of extents, which are consecutive, then for each:

@@ -74,7 +74,7 @@ func newRecentExtents(segment int64) recentExtents {
 	return recentExtents{bytes: Position(min(extentBytes, segment/16)), outline: outline{segment: Position(segment)}}
 }
 
-// endSegment ends a segment at the position behind its last record, and returns its
+// endSegment ends a segment at the position after its last record, and returns its
 // outline.
 func (t *recentExtents) endSegment(at Position) (list []extent, rest Position) {
 	t.endOpen(at)
@@ -107,7 +107,7 @@ func (t *recentExtents) endOpen(at Position) {
 	t.list = t.list[drop:]
 }
 
-// seek returns a position at or behind from such that v covers all records before it. v
+// seek returns a position at or after from such that v covers all records before it. v
 // must cover all records before from.
 func (t *recentExtents) seek(v bookmark.Vector, from Position) Position {
 	i, exact := slices.BinarySearchFunc(t.list, from, func(s extent, p Position) int { return cmp.Compare(s.first, p) })

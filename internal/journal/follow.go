@@ -137,7 +137,7 @@ func (f *Follower) PeekRun(publisher, from uint64) []record.OrdinaryMessage {
 	return f.run
 }
 
-// Skip moves behind the first n records that PeekRun has returned.
+// Skip moves past the first n records that PeekRun has returned.
 func (f *Follower) Skip(n int) {
 	if n > 0 {
 		f.cursor.Skip(&f.peeked[n-1])
@@ -158,7 +158,7 @@ func (f *Follower) raiseBound(at Position) bool {
 	return f.err == nil && at < f.bound
 }
 
-// checkTrimmed returns ErrTrimmed if retention has removed records at or behind a position.
+// checkTrimmed returns ErrTrimmed if retention has removed records at or after a position.
 func (j *Journal) checkTrimmed(at Position) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -141,11 +141,11 @@ func TestFollowTrimmed(t *testing.T) {
 		mustAppend(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Accepted)
 	}
 	mustSync(t, j)
-	behind, atEnd := j.Follow(j.First(), journal.Durable), j.Follow(j.End(), journal.Durable)
-	defer behind.Close()
+	slow, atEnd := j.Follow(j.First(), journal.Durable), j.Follow(j.End(), journal.Durable)
+	defer slow.Close()
 	defer atEnd.Close()
 	var r journal.Record
-	if ok, err := behind.Next(&r); !ok || err != nil || r.Sequence != 1 {
+	if ok, err := slow.Next(&r); !ok || err != nil || r.Sequence != 1 {
 		t.Fatal(ok, err)
 	}
 	first := journal.Position(r.Position)
@@ -157,7 +157,7 @@ func TestFollowTrimmed(t *testing.T) {
 	}
 	last := uint64(1)
 	for {
-		ok, err := behind.Next(&r)
+		ok, err := slow.Next(&r)
 		if errors.Is(err, journal.ErrTrimmed) {
 			break
 		}

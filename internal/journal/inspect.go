@@ -43,7 +43,7 @@ func (i *Inspection) Sound() bool {
 // its predecessor (G4), that times do not go back, and that heads and summaries agree with
 // the records.
 //
-// Inspect calls fn, unless that is nil, with all records in order, including those behind
+// Inspect calls fn, unless that is nil, with all records in order, including those after
 // damage. A record is valid during the call. The faults are in the Inspection. The error is
 // one of reading or of fn, or ErrNotJournal.
 func Inspect(disk seglog.FS, dir string, fn func(*Record) error) (Inspection, error) {

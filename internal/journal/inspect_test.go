@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Inspect finds the same faults as Verify. It continues behind them and changes nothing.
+// Inspect finds the same faults as Verify. It continues after them and changes nothing.
 func TestInspectFindsFaults(t *testing.T) {
 	m := func(publisher, sequence uint64) *journal.Record { return message(publisher, sequence, "b") }
 	for _, tt := range []struct {
@@ -43,7 +43,7 @@ func TestInspectFindsFaults(t *testing.T) {
 	}
 }
 
-// Inspect reports damage once, with the missing sequences. It checks the segments behind the
+// Inspect reports damage once, with the missing sequences. It checks the segments after the
 // damage as usual.
 func TestInspectDamaged(t *testing.T) {
 	disk := memfs.New()

@@ -60,7 +60,7 @@ type Journal struct {
 	// began.
 	durable, syncEnd, end Position
 	summaries             map[Position]summary // of sealed segments, by first position
-	trimmed               Position             // behind the last record that Trim has removed
+	trimmed               Position             // after the last record that Trim has removed
 	scratch               []byte               // buffer of Append: time, header, content up to the body
 	stopState
 	repairState
@@ -218,10 +218,10 @@ func (j *Journal) Touch(publisher uint64) {
 // First returns the position of the oldest record.
 func (j *Journal) First() Position { return j.resolveZero(j.log.First()) }
 
-// End returns the position behind the newest record.
+// End returns the position after the newest record.
 func (j *Journal) End() Position { return readLocked(&j.mu, &j.end) }
 
-// DurableEnd returns the position behind the newest durable record.
+// DurableEnd returns the position after the newest durable record.
 func (j *Journal) DurableEnd() Position { return readLocked(&j.mu, &j.durable) }
 
 // readLocked returns a value that mu guards.

@@ -127,7 +127,7 @@ func TestRunningCRCCoversCarriedTopics(t *testing.T) {
 	fill(t, a, 1, 4, 4)
 	fill(t, c, 1, 4, 4)
 	if x, y := state(a, 1).RunningCRC, state(c, 1).RunningCRC; x != y {
-		t.Errorf("running CRC %#x, and behind a gone marker %#x", x, y)
+		t.Errorf("running CRC %#x, and after a gone marker %#x", x, y)
 	}
 }
 

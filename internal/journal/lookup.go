@@ -68,7 +68,7 @@ type logLookup struct {
 	record    Record // scratch
 }
 
-// find reads on to the record that stands for a number. If the last record is behind the
+// find reads on to the record that stands for a number. If the last record is after the
 // number, it starts again at an earlier position. It returns false if the log has no such
 // record.
 func (c *logLookup) find(j *Journal, publisher, sequence uint64) (bool, error) {

@@ -162,7 +162,7 @@ func (m *model) readFollowers() {
 				break
 			}
 			if m.read[limit] == len(m.records) {
-				m.t.Fatalf("follower %d reads %s behind the end", limit, recordText(&r))
+				m.t.Fatalf("follower %d reads %s after the end", limit, recordText(&r))
 			}
 			if want := m.records[m.read[limit]]; recordText(&r) != recordText(&want) {
 				m.t.Fatalf("follower %d reads %s, want %s", limit, recordText(&r), recordText(&want))

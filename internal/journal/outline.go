@@ -17,7 +17,7 @@ const (
 // An outline is the part of a segment's summary that describes the inside of the segment.
 // With it, a resume in an old segment does not read the segment from its start. An outline is
 // a list of extents. They are longer if there are more publishers, so that the outline stays
-// small. It does not describe the rest of the segment behind its last extent: a vector that
+// small. It does not describe the rest of the segment after its last extent: a vector that
 // covers all extents begins there.
 type outline struct {
 	segment Position // bytes of a full segment
@@ -108,7 +108,7 @@ func (s *summary) decodeOutline() (list []extent, rest Position, err error) {
 	return list, rest, nil
 }
 
-// seek returns a position at or behind from, the start of the segment, such that v covers
+// seek returns a position at or after from, the start of the segment, such that v covers
 // all records of the segment before it.
 func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
 	list, rest, err := s.decodeOutline()

@@ -166,7 +166,7 @@ func segments(disk *memfs.FS) (logs []string) {
 	return logs
 }
 
-// TrimClosed keeps the segments behind an unreadable head, because only the head describes the
+// TrimClosed keeps the segments after an unreadable head, because only the head describes the
 // records before it.
 func TestTrimClosedStopsAtABadHead(t *testing.T) {
 	disk := memfs.New()

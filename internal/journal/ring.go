@@ -156,7 +156,7 @@ func (s *rings) detachAll() (all []ownedRing) {
 	return all
 }
 
-// reattach adds the sums of these rings behind the sums that were added since.
+// reattach adds the sums of these rings after the sums that were added since.
 func (s *rings) reattach(all []ownedRing) {
 	for _, o := range all {
 		for back := min(o.ring.used, o.ring.top); back > 0; back-- {

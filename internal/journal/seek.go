@@ -147,7 +147,7 @@ func (j *Journal) seekTime(micros int64) (Position, bookmark.Vector, error) {
 	return durable, v, nil
 }
 
-// seekTimeIn is SeekTime in the segment s, which holds the record. If the record is behind
+// seekTimeIn is SeekTime in the segment s, which holds the record. If the record is after
 // the durable end, seekTimeIn returns that with its vector v.
 func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookmark.Vector) (Position, bookmark.Vector, error) {
 	if s.first >= durable {

@@ -76,7 +76,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	return nil
 }
 
-// code codes the part of a head behind its version. For decoding the table must be empty.
+// code codes the part of a head after its version. For decoding the table must be empty.
 func (t *table) code(c *coder) {
 	number(c, &t.lastTime)
 	number(c, &t.age)
@@ -339,7 +339,7 @@ func (t *table) applyChange(x change) {
 type summary struct {
 	from, to int64               // first and last time; 0: no records
 	age      int64               // of the log when the segment was sealed
-	last     Position            // behind the last record; 0: no records
+	last     Position            // after the last record; 0: no records
 	highest  []bookmark.Bookmark // of each publisher, by publisher
 	outline  []byte              // encoded, see decodeOutline; may be empty
 }

@@ -115,7 +115,7 @@ type table struct {
 	segment        uint32 // counts the segments of this table, from 1
 	inSegment      []*publisher
 	segFrom, segTo int64    // first and last time; 0: no records
-	segLast        Position // behind the last record; 0: no records
+	segLast        Position // after the last record; 0: no records
 
 	extents recentExtents
 

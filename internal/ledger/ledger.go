@@ -74,7 +74,7 @@ type Log interface {
 	// those that retention has removed or will remove.
 	TopicsKnown(publisher uint64) bool
 
-	// First returns the position of the oldest record. DurableEnd returns the position behind the
+	// First returns the position of the oldest record. DurableEnd returns the position after the
 	// newest durable record. DurableVector returns the same position and a vector. The vector
 	// covers all records before the position, and only records that were durable when the call
 	// returned.

@@ -347,7 +347,7 @@ func (l *Ledger) DurableVector() (ledger.Position, bookmark.Vector) {
 	return l.vectorLocked(l.durable)
 }
 
-// vectorLocked returns the position behind the first n records and their vector.
+// vectorLocked returns the position after the first n records and their vector.
 func (l *Ledger) vectorLocked(n int) (ledger.Position, bookmark.Vector) {
 	v := bookmark.Vector{}
 	for _, r := range l.records[:n] {
