@@ -32,8 +32,8 @@ const (
 	domainMask  = 1<<domainShift - 1
 )
 
-// IdentityOfLife returns the identity of a life of a publish store. The life is a secret between
-// its store and the servers: whoever knows it can publish as it.
+// IdentityOfLife returns the identity of a life of a publish store. The life is a secret
+// between its store and the servers: whoever knows it can publish as it.
 func IdentityOfLife(life string) Identity {
 	if failpoint.On(failpoint.R10LifeByCRC) {
 		return Identity{nameHash(life), hash(lifeDomain, life).Check}
@@ -41,8 +41,8 @@ func IdentityOfLife(life string) Identity {
 	return hash(lifeDomain, life)
 }
 
-// IdentityOfRun returns the identity of the messages that an instance numbers itself, for one
-// client in one run of its process.
+// IdentityOfRun returns the identity of the messages that an instance numbers itself, for
+// one client in one run of its process.
 func IdentityOfRun(client, instance string, run uint64) Identity {
 	return hash(runDomain, fmt.Sprintf("%s\x00%s\x00%016x", client, instance, run))
 }
@@ -60,8 +60,8 @@ func IsLife(id uint64) bool { return id>>domainShift == lifeDomain }
 // with that start.
 func IsRun(id uint64) bool { return id>>domainShift == runDomain }
 
-// ChecksDiffer reports whether two checks of one id are both known and differ: then they belong
-// to two publishers.
+// ChecksDiffer reports whether two checks of one id are both known and differ: then they
+// belong to two publishers.
 func ChecksDiffer(a, b Check) bool {
 	return a != b && a != Check{} && b != Check{} && !failpoint.On(failpoint.R10CheckIgnored)
 }

@@ -28,8 +28,8 @@ func (v Vector) Raise(b Bookmark) {
 	}
 }
 
-// RemoveReached removes the publisher of b from v, which is a goal, if b has reached the sequence
-// of v.
+// RemoveReached removes the publisher of b from v, which is a goal, if b has reached the
+// sequence of v.
 func (v Vector) RemoveReached(b Bookmark) {
 	if s, ok := v[b.Publisher]; ok && s <= b.Sequence {
 		delete(v, b.Publisher)

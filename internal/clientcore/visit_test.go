@@ -39,13 +39,13 @@ func TestVisit(t *testing.T) {
 		{false, 4 * idleReofferInterval, 2, 0, true},
 		{false, idleReofferInterval << maxReofferDoublings, 1000, 0, true},
 	} {
-		lives[2].Kept, v.again = tt.kept, tt.again
+		lives[2].Kept, v.restarts = tt.kept, tt.again
 		if got := v.ReofferDue(lives, tt.inSync, tt.since); got != tt.want {
 			t.Errorf("%+v: due %v", tt, got)
 		}
 	}
 	lives[0].Kept = 0
-	lives[2].Kept, lives[3].Kept, v.again = 1, 0, 0
+	lives[2].Kept, lives[3].Kept, v.restarts = 1, 0, 0
 	if !v.ReofferDue(lives, false, idleReofferInterval) {
 		t.Error("life 3 is kept, and no ack will ever say that it is safe")
 	}

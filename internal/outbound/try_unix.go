@@ -41,8 +41,8 @@ func (r *rawConn) TryWrite(b []byte) (n int, err error) {
 	return r.n, err
 }
 
-// writeOnce does one write. It always reports that it is done, since the runtime must not wait until
-// the socket is ready.
+// writeOnce does one write. It always reports that it is done, since the runtime must not wait
+// until the socket is ready.
 func (r *rawConn) writeOnce(fd uintptr) (done bool) {
 	for {
 		n, err := unix.Write(int(fd), r.b)

@@ -21,9 +21,9 @@ type Source interface {
 	// Again means at once, Idle only when woken. With io.EOF these frames are the last. After
 	// another error they are not written.
 	//
-	// tryInline says that the caller is not the goroutine of Run. Fill must not block then. If it has
-	// output that does not suit an inline writer, it returns Again, which wakes Run's goroutine.
-	// It may still append other frames.
+	// tryInline says that the caller is not the goroutine of Run. Fill must not block then. If it
+	// has output that does not suit an inline writer, it returns Again, which wakes Run's
+	// goroutine. It may still append other frames.
 	Fill(b []byte, inline bool) (out []byte, next time.Time, err error)
 }
 
@@ -178,9 +178,9 @@ func (w *Writer) Step() (next time.Time, err error) {
 
 func (w *Writer) release() { w.token <- struct{}{} }
 
-// WriteInline asks the source and writes its output on the caller's goroutine, as far as the connection
-// takes it without blocking. It wakes Run's goroutine for the rest, and for output that does not
-// suit an inline writer. It does not block.
+// WriteInline asks the source and writes its output on the caller's goroutine, as far as the
+// connection takes it without blocking. It wakes Run's goroutine for the rest, and for output that
+// does not suit an inline writer. It does not block.
 func (w *Writer) WriteInline() {
 	if w.nonBlocking == nil || !w.tryInline() {
 		w.Wake()
@@ -227,8 +227,8 @@ func (w *Writer) write() {
 	}
 }
 
-// nextChunk returns the bytes to be written next, under one timeout. The last piece may be longer by a
-// quarter, since Fill makes a little more than one piece.
+// nextChunk returns the bytes to be written next, under one timeout. The last piece may be longer
+// by a quarter, since Fill makes a little more than one piece.
 func (w *Writer) nextChunk() []byte {
 	rest := w.buf[w.written:]
 	if w.o.Timeout > 0 && len(rest) > w.o.ChunkSize+w.o.ChunkSize/4 {

@@ -122,8 +122,8 @@ func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
 	return binary.LittleEndian.Uint64(raw[8:]), binary.LittleEndian.Uint64(raw[16:]), true
 }
 
-// FieldReader reads fields from bytes that are not trusted. Once a field is missing, Bad is set
-// and all further fields are empty or zero.
+// FieldReader reads fields from bytes that are not trusted. Once a field is missing, Bad is
+// set and all further fields are empty or zero.
 type FieldReader struct {
 	Rest []byte
 	Bad  bool

@@ -241,9 +241,9 @@ func (r *Record) contentFlags() (flags byte) {
 	return flags
 }
 
-// InsertCheck appends the bytes of a record that was read without the check of its publisher,
-// with that check. The result is for a receiver that does not know the publisher. Introduce
-// sets Check and Raw.
+// InsertCheck appends the bytes of a record that was read without the check of its
+// publisher, with that check. The result is for a receiver that does not know the
+// publisher. Introduce sets Check and Raw.
 func InsertCheck(dst []byte, r *Record, check bookmark.Check) []byte {
 	start, at := len(dst), checkAt(r.Raw)
 	dst = append(dst, r.Raw[:at]...)
@@ -267,8 +267,8 @@ func checkAt(raw []byte) int {
 // HasCheck reports whether the bytes of a record contain the check of its publisher.
 func HasCheck(raw []byte) bool { return raw[1]&hasCheck != 0 }
 
-// SumWithoutCheck returns the CRC-32C of raw without the check. Two logs may have the check of a
-// publisher with different records.
+// SumWithoutCheck returns the CRC-32C of raw without the check. Two logs may have the check
+// of a publisher with different records.
 func SumWithoutCheck(raw []byte) uint32 {
 	if !HasCheck(raw) {
 		return crc.Bytes(0, raw)

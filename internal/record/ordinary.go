@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// An OrdinaryMessage is the bytes of a message whose header has no fields. Nearly all records are
-// ordinary. Code handles the bytes directly, because parsing them into a Record costs more
-// than copying the message.
+// An OrdinaryMessage is the bytes of a message whose header has no fields. Nearly all
+// records are ordinary. Code handles the bytes directly, because parsing them into a Record
+// costs more than copying the message.
 type OrdinaryMessage []byte
 
 // ordinaryStart is the start of an Ordinary: kind, no flags, length of the header.

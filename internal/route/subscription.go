@@ -81,8 +81,8 @@ func (s *Subscription) Matched(r *ledger.Record) {
 	s.matched = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 }
 
-// mayLeaveOut reports whether the place need not name the publisher of r on account of r, because r
-// is not for the subscription.
+// mayLeaveOut reports whether the place need not name the publisher of r on account of r, because
+// r is not for the subscription.
 func (s *Subscription) mayLeaveOut(r *ledger.Record) bool {
 	switch r.Kind {
 	case ledger.Message:
@@ -126,8 +126,8 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	return gap, missed
 }
 
-// storeCurrent records the position of the current publisher in seen and moved. It is called only when
-// the publisher changes, because most often the next message is of the same publisher.
+// storeCurrent records the position of the current publisher in seen and moved. It is called only
+// when the publisher changes, because most often the next message is of the same publisher.
 func (s *Subscription) storeCurrent() {
 	if m := s.current; !m.IsZero() {
 		s.seen[m.Publisher], s.moved[m.Publisher] = m.Sequence, m.Sequence
@@ -143,10 +143,11 @@ func (s *Subscription) seenOf(publisher uint64) uint64 {
 	return s.seen[publisher]
 }
 
-// mustReport reports whether a subscriber that has the numbers of a publisher up to seen must be told
-// of messages that are gone for the given cause. A subscriber that has nothing of the publisher is
-// not told of messages that were let go before any instance knew them. Nor is it told of removed
-// messages of a publisher that was closed, because its place may have left the publisher out (R10).
+// mustReport reports whether a subscriber that has the numbers of a publisher up to seen must be
+// told of messages that are gone for the given cause. A subscriber that has nothing of the
+// publisher is not told of messages that were let go before any instance knew them. Nor is it told
+// of removed messages of a publisher that was closed, because its place may have left the
+// publisher out (R10).
 func mustReport(cause ledger.Cause, seen uint64) bool {
 	switch {
 	case failpoint.On(failpoint.R9SilentGap), failpoint.On(failpoint.R9LostNotTold) && cause == ledger.Lost && seen == 0:
@@ -210,8 +211,8 @@ func (s *Subscription) Shown() bookmark.Bookmark {
 // Passed returns how many records were passed since the last mark.
 func (s *Subscription) Passed() int { return s.passed }
 
-// NamePublishers makes the next mark name the publishers of which only messages for others have passed,
-// unless leaveOut returns true for a publisher.
+// NamePublishers makes the next mark name the publishers of which only messages for others have
+// passed, unless leaveOut returns true for a publisher.
 func (s *Subscription) NamePublishers(leaveOut func(publisher uint64) bool) {
 	for publisher, sequence := range s.unnamed {
 		if s.seenOf(publisher) == 0 && !leaveOut(publisher) {
@@ -229,8 +230,8 @@ func (s *Subscription) Moved() bool {
 	return s.passed > 0
 }
 
-// AppendMark appends the text of a progress mark to dst, nothing if the mark would be empty. Then the
-// next mark begins.
+// AppendMark appends the text of a progress mark to dst, nothing if the mark would be empty. Then
+// the next mark begins.
 func (s *Subscription) AppendMark(dst []byte) []byte {
 	s.passed = 0
 	if !s.Options.Vector {

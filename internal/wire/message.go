@@ -80,8 +80,8 @@ type Message struct {
 // Failed reports whether an ack is a failure.
 func (m *Message) Failed() bool { return string(m.Status) == StatusFailure }
 
-// textField returns the field for a key whose value is plain text, or nil for other keys. The second
-// key of a case is a synonym that is read but never written.
+// textField returns the field for a key whose value is plain text, or nil for other keys. The
+// second key of a case is a synonym that is read but never written.
 func (m *Message) textField(key []byte) *[]byte {
 	switch string(key) {
 	case "t", "topic":
@@ -157,8 +157,9 @@ func (m *Message) sessionTextField(key []byte) *[]byte {
 	return nil
 }
 
-// numberField returns the field for a key whose value is a number, or nil for other keys. has is the
-// field that records that the key is present. If has is nil, an absent key and 0 mean the same.
+// numberField returns the field for a key whose value is a number, or nil for other keys. has is
+// the field that records that the key is present. If has is nil, an absent key and 0 mean the
+// same.
 func (m *Message) numberField(key []byte) (n *uint64, has *bool) {
 	switch string(key) {
 	case "s", "seq":

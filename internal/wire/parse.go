@@ -144,8 +144,8 @@ func (m *Message) parseKey(b []byte, i int) (text []byte, end int, err error) {
 	return nil, 0, &HeaderError{i, "no closing quote"}
 }
 
-// parseQuoted returns the text between the quote at b[i] and the next quote, and the offset behind
-// that quote.
+// parseQuoted returns the text between the quote at b[i] and the next quote, and the offset
+// behind that quote.
 func (m *Message) parseQuoted(b []byte, i int) (text []byte, end int, err error) {
 	j := textEnd(b, i+1)
 	if j == len(b) {

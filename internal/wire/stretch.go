@@ -33,8 +33,7 @@ const (
 // anything else is appended to the buffer. The zero value is a closed stretch.
 type OpenStretch struct{ start, end int }
 
-// Fits reports whether a record of that many bytes fits into the open stretch at the end of
-// dst.
+// Fits reports whether a record of that many bytes fits into the open stretch at the end of dst.
 func (s *OpenStretch) Fits(dst []byte, record int) bool {
 	return s.end > 0 && s.end == len(dst) && s.end-s.start+entryOverhead+record <= MaxStretch
 }
