@@ -35,7 +35,7 @@ type Window interface {
 	ReplayDone(resent int)
 }
 
-// An bufferedCursor is a pubstore.Cursor that can return several messages at once, as bytes.
+// A bufferedCursor is a pubstore.Cursor that can return several messages at once, as bytes.
 type bufferedCursor interface {
 	// Buffered returns the next messages that the cursor has read already. The result is valid
 	// until the next call.

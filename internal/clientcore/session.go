@@ -230,7 +230,7 @@ func refusalError(command string, m *wire.Message) error {
 }
 
 // BeginPublishing handles the publisher's part of the ack of an accepted logon. An error ends
-// the connection. After a rollback the error comes from Beginning.Apply.
+// the connection. After a rollback the error comes from LogonEffect.Apply.
 func (s *Session) BeginPublishing(m *wire.Message, now time.Time) (LogonEffect, error) {
 	if !m.IsExt() && s.life.PlainOffset == 0 && m.Sequence > maxPlainOffset && !failpoint.On(failpoint.R1AnyNumber) {
 		return LogonEffect{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves no numbers for new messages", ErrProtocol, m.Sequence)
