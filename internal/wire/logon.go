@@ -13,14 +13,14 @@ type LogonCommand struct {
 	Acks                                                                AckType
 	Options, Version                                                    string
 
-	Ext     bool // write the fields below, also those that are empty unless they say otherwise
+	Ext     bool // write the fields below; empty ones too, unless their comment says otherwise
 	Store   string
 	Counter uint64
 	Acked   uint64
 	Last    uint64
 	// Rejected is left out if it is empty.
 	Rejected []Span
-	// Cluster and Incarnation are the last ones that the client's stores have met. They are
+	// Cluster and Incarnation are those of the group that the client's stores met last. They are
 	// left out if empty.
 	Cluster     string
 	Incarnation uint64

@@ -30,5 +30,5 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("wire: a frame of %d bytes, more than %d", e.Size, e.Max)
+	return fmt.Sprintf("wire: a frame of %d bytes is longer than the limit of %d", e.Size, e.Max)
 }
