@@ -10,8 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 )
 
-// Ids and checks are part of the formats: an id that is written today must be read
-// tomorrow.
+// Ids and checks are part of the file formats, so they must not change.
 func TestIdentities(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -39,13 +38,14 @@ func TestDomains(t *testing.T) {
 			t.Fatalf("ids %d, %d and %d", name.ID, life.ID, run.ID)
 		}
 		if bookmark.IsLife(name.ID) || !bookmark.IsLife(life.ID) || bookmark.IsLife(run.ID) {
-			t.Fatal("a life is not told from the others")
+			t.Fatal("IsLife is wrong")
 		}
 	})
 }
 
-// A life that has the protocol's hash of another life, of a client name, or 0 gets another
-// id. Only two client names can have the same id, and then their checks differ.
+// A life that has the protocol's hash of another life or of a client name, or the hash 0,
+// gets another id. Only two client names can have the same id, and then their checks
+// differ.
 func TestForgedIdentities(t *testing.T) {
 	life := "3f2a0b1c-victim"
 	victim := bookmark.IdentityOfLife(life)
@@ -59,13 +59,13 @@ func TestForgedIdentities(t *testing.T) {
 		}
 	}
 	if forged := bookmark.IdentityOfName(forge.Name("forged ", "orders")); forged.ID != plain.ID || !bookmark.ChecksDiffer(forged.Check, plain.Check) {
-		t.Errorf("another client name: id %d, mistaken %v, want %d and true", forged.ID, bookmark.ChecksDiffer(forged.Check, plain.Check), plain.ID)
+		t.Errorf("another client name: id %d, checks differ %v, want %d and true", forged.ID, bookmark.ChecksDiffer(forged.Check, plain.Check), plain.ID)
 	}
 }
 
-func TestMistaken(t *testing.T) {
+func TestChecksDiffer(t *testing.T) {
 	a, b, unknown := bookmark.Check{1}, bookmark.Check{2}, bookmark.Check{}
 	if !bookmark.ChecksDiffer(a, b) || bookmark.ChecksDiffer(a, a) || bookmark.ChecksDiffer(a, unknown) || bookmark.ChecksDiffer(unknown, b) {
-		t.Error("two known checks that differ are of two publishers, nothing else is")
+		t.Error("only two known checks can differ")
 	}
 }
