@@ -13,16 +13,16 @@ import (
 // Ids and checks are part of the file formats, so they must not change.
 func TestIdentities(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		is   bookmark.Identity
-		want string
+		name     string
+		identity bookmark.Identity
+		want     string
 	}{
 		{"a client name", bookmark.IdentityOfName("pubber"), "7094790850998930143 534fd622a472fdd85d30fd5ee70f2b9f"},
 		{"an empty name", bookmark.IdentityOfName(""), "9223372036854775807 61e83adb25ef2f7fefe35be88e7f22a2"},
 		{"a life", bookmark.IdentityOfLife("pubber"), "11073530024977219754 2e22cbccc3118391ee3829016804a07d"},
 		{"a run", bookmark.IdentityOfRun("pubber", "a", 7), "15222190352941670700 ff7f04c181a0d27db9c13a6d47e7782e"},
 	} {
-		if got := fmt.Sprintf("%d %x", tt.is.ID, tt.is.Check); got != tt.want {
+		if got := fmt.Sprintf("%d %x", tt.identity.ID, tt.identity.Check); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

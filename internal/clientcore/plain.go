@@ -89,8 +89,8 @@ func (s *Session) handleRefusal(m *wire.Message) (Event, error) {
 	case m.HasSequence:
 		return s.reject(m.Sequence, foreign.Reason), nil
 	}
-	onWire, again := s.pub.UnnamedRefusal(foreign.Reason)
-	if again {
+	onWire, resend := s.pub.UnnamedRefusal(foreign.Reason)
+	if resend {
 		return Event{}, fmt.Errorf("%w: %s", ErrUnnamedRefusal, foreign.Reason)
 	}
 	return s.reject(onWire, foreign.Reason), nil
@@ -115,25 +115,25 @@ type suspects struct {
 }
 
 // UnnamedRefusal handles the refusal of a message that the server does not name. If several
-// messages are in flight, all of them are sent again, one at a time (again). If only one is in
-// flight, it is the refused one, and is sent again. After maxUnnamedRefusals refusals it is
-// rejected: onWire is its number on the wire, otherwise 0.
-func (p *Publisher) UnnamedRefusal(reason string) (onWire uint64, again bool) {
-	x := &p.current.suspects
+// messages are in flight, all of them are sent again, one at a time, and resend is true. If only
+// one is in flight, it is the refused one, and it is sent again, too. After maxUnnamedRefusals
+// refusals it is rejected: onWire is its number on the wire, otherwise 0.
+func (p *Publisher) UnnamedRefusal(reason string) (onWire uint64, resend bool) {
+	s := &p.current.suspects
 	switch p.flight.Len() {
 	case 0:
 		return 0, false // the refusal concerns no message
 	case 1:
-		alone := p.flight.At(0).sequence
-		if x.alone != alone {
-			x.alone, x.aloneRefusals = alone, 0
+		sequence := p.flight.At(0).sequence
+		if s.alone != sequence {
+			s.alone, s.aloneRefusals = sequence, 0
 		}
-		if x.aloneRefusals++; x.aloneRefusals < maxUnnamedRefusals {
+		if s.aloneRefusals++; s.aloneRefusals < maxUnnamedRefusals {
 			return 0, true
 		}
-		return alone + p.offset, false
+		return sequence + p.offset, false
 	}
-	x.first, x.last, x.reason = p.flight.At(0).sequence, p.written, reason
+	s.first, s.last, s.reason = p.flight.At(0).sequence, p.written, reason
 	return 0, true
 }
 

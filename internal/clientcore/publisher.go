@@ -222,11 +222,11 @@ func (s *lifeState) trustedTo(l pubstore.Life, have uint64) uint64 {
 
 // fromWire returns the sequence in the store for one on the wire, or 0 if it is from before the
 // life.
-func (p *Publisher) fromWire(wire uint64) uint64 {
-	if wire <= p.offset {
+func (p *Publisher) fromWire(onWire uint64) uint64 {
+	if onWire <= p.offset {
 		return 0
 	}
-	return wire - p.offset
+	return onWire - p.offset
 }
 
 // Room reports whether the window has room for another message. Up to doubtfulTo and up to the
@@ -238,13 +238,13 @@ func (p *Publisher) Room() bool {
 
 // Reserve records that a message is about to be sent, and takes room in the window for it. It
 // returns the sequence on the wire, and whether the message may have been sent before.
-func (p *Publisher) Reserve(sequence uint64, bytes int) (wire uint64, again bool) {
-	again = sequence <= p.current.sent
+func (p *Publisher) Reserve(sequence uint64, bytes int) (onWire uint64, resent bool) {
+	resent = sequence <= p.current.sent
 	p.current.sent, p.current.sentBound = max(p.current.sent, sequence), max(p.current.sentBound, sequence)
 	p.written = max(p.written, sequence)
 	p.flight.push(sequence, bytes)
 	p.exhausted = false
-	return sequence + p.offset, again
+	return sequence + p.offset, resent
 }
 
 // An AckEffect is the effect of an ack.
@@ -262,8 +262,8 @@ type AckEffect struct {
 // Persisted handles a cumulative ack. It tolerates an ack that is late, repeated or beyond the
 // sent messages: an ack counts only if it is higher than earlier ones, and only up to the
 // highest sent sequence.
-func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
-	n := p.fromWire(wire)
+func (p *Publisher) Persisted(onWire uint64, single bool) AckEffect {
+	n := p.fromWire(onWire)
 	if !failpoint.On(failpoint.G2AckBeyond) {
 		n = min(n, p.current.sent)
 	}
@@ -294,8 +294,8 @@ func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 
 // Reject handles the rejection of one message. ok is false if the message was never sent, or if
 // the rejection is known already. RejectionReported settles the message.
-func (p *Publisher) Reject(wire uint64) (sequence uint64, ok bool) {
-	n := p.fromWire(wire)
+func (p *Publisher) Reject(onWire uint64) (sequence uint64, ok bool) {
+	n := p.fromWire(onWire)
 	if n == 0 || n > p.current.sent {
 		return 0, false
 	}

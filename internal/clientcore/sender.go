@@ -25,8 +25,8 @@ type Window interface {
 	// whether the window has room for more.
 	Reserve(first uint64, sizes []int) (onWire uint64, n, resent int, room bool)
 	// Exhausted records that the store has nothing more to send at the moment. lives are the
-	// store's lives. If again is true, the sender has to read the store once more.
-	Exhausted(lives []pubstore.Life) (again bool)
+	// store's lives. If reread is true, the sender has to read the store once more.
+	Exhausted(lives []pubstore.Life) (reread bool)
 	// MayLeaveOut reports whether the server knows that a range of sequences, both ends
 	// included, was rejected.
 	MayLeaveOut(from, to uint64) bool
@@ -40,7 +40,7 @@ type bufferedCursor interface {
 	// Buffered returns the next messages that the cursor has read already. The result is valid
 	// until the next call.
 	Buffered() []record.OrdinaryMessage
-	// Skip moves the cursor behind the first n messages that Ahead returned.
+	// Skip moves the cursor past the first n messages that Buffered returned.
 	Skip(n int)
 }
 

@@ -13,27 +13,27 @@ import (
 func TestLeadsTo(t *testing.T) {
 	a := Server{Address: "a", Instance: "a", Peers: []string{"b"}}
 	b := Server{Address: "b", Instance: "b", Peers: []string{"a"}}
-	far := Server{Address: "c", Instance: "c", Sync: syncstatus.Async}
+	async := Server{Address: "c", Instance: "c", Sync: syncstatus.Async}
 	pair := Server{Address: "c", Instance: "c", Peers: []string{"d"}, Sync: syncstatus.InSync} // a pair that a and b feed asynchronously
 	alone := Server{Address: "x", Instance: "x", Sync: syncstatus.Alone}
 	moved := Server{Address: "elsewhere", Instance: "a", Peers: []string{"b"}}
-	silent := Server{Address: "old"}
+	unnamed := Server{Address: "old"}
 	for _, tt := range []struct {
 		name     string
 		from, to Server
 		want     bool
 	}{
-		{"no server before", Server{}, far, true},
+		{"no server before", Server{}, async, true},
 		{"a peer", a, b, true},
-		{"the same instance", far, far, true},
+		{"the same instance", async, async, true},
 		{"the same instance at another address", a, moved, true},
-		{"an asynchronous instance", a, far, false},
-		{"from an asynchronous instance", far, a, false},
+		{"an asynchronous instance", a, async, false},
+		{"from an asynchronous instance", async, a, false},
 		{"a pair that is in sync with itself", a, pair, false},
 		{"between two lone instances", alone, a, false},
-		{"a server without a name may be a peer", a, silent, true},
-		{"a server without a name, if there are no peers", far, silent, false},
-		{"from a server without a name", silent, a, true},
+		{"a server without a name may be a peer", a, unnamed, true},
+		{"a server without a name, if there are no peers", async, unnamed, false},
+		{"from a server without a name", unnamed, a, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.from.LeadsTo(&tt.to); got != tt.want {

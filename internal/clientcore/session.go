@@ -150,7 +150,7 @@ const (
 	EventChallenged           // the server asks for other credentials, with the user and password in its message
 	EventAccepted             // the server has accepted the logon: call BeginPublishing
 	EventAcked                // apply Ack to the store
-	EventRejected             // tell the application of Rejection
+	EventRejected             // report Rejection to the application
 )
 
 // An Event is the effect of a frame.
@@ -380,7 +380,7 @@ func (s *Session) Reserve(first uint64, sizes []int) (onWire uint64, n, resent i
 }
 
 // Exhausted implements Window.
-func (s *Session) Exhausted(lives []pubstore.Life) (again bool) {
+func (s *Session) Exhausted(lives []pubstore.Life) (reread bool) {
 	s.pub.Exhausted()
 	if s.UpdateLives(lives) {
 		return true // something may have been appended to this life before it became a former one

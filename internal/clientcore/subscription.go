@@ -60,7 +60,7 @@ type Subscription struct {
 	diverged map[uint64]bool // publishers whose divergence was reported to the application
 }
 
-// A stage tells whether a subscription is on the wire.
+// A stage says whether a subscription is on the wire.
 type stage uint8
 
 const (

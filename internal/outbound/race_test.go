@@ -150,7 +150,7 @@ func TestBlockingConnections(t *testing.T) {
 	}
 }
 
-// A speaker is a source that makes the same message whenever it is told to.
+// A speaker is a source that makes the same message each time it is asked to.
 type speaker struct {
 	w     *outbound.Writer
 	speak atomic.Bool

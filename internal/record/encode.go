@@ -114,12 +114,12 @@ func sumText(sum uint32, text []byte) uint32 {
 
 // Size returns the length of the bytes of r, or ErrTooLarge.
 func Size(r *Record) (int, error) {
-	_, all, err := r.size()
-	return all, err
+	_, total, err := r.size()
+	return total, err
 }
 
 // size returns the length of the header and that of the whole record.
-func (r *Record) size() (head, all int, err error) {
+func (r *Record) size() (head, total int, err error) {
 	for _, f := range [...][]byte{r.Topic, r.CorrelationID, r.SOWKey} {
 		if len(f) > math.MaxUint16 {
 			return 0, 0, ErrTooLarge
@@ -144,11 +144,11 @@ func (r *Record) size() (head, all int, err error) {
 	if !r.Kind.hasContent() {
 		return head, head, nil
 	}
-	all = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
+	total = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
 	if r.Expiration != 0 {
-		all += 4
+		total += 4
 	}
-	return head, all, nil
+	return head, total, nil
 }
 
 // textsLen returns the number of bytes that appendTexts appends.

@@ -261,18 +261,18 @@ func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) 
 func FuzzFramed(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00a\x00\x00\x00\x00\x09\x00\x00\x00cut"))
 	f.Add(record.AppendFramed(nil, encode(f, samples[0])))
-	f.Fuzz(func(t *testing.T, all []byte) {
+	f.Fuzz(func(t *testing.T, input []byte) {
 		var again []byte
-		rest := all
+		rest := input
 		for {
-			raw, behind, whole := record.CutFramed(rest)
+			raw, after, whole := record.CutFramed(rest)
 			if !whole {
 				break
 			}
-			again, rest = record.AppendFramed(again, raw), behind
+			again, rest = record.AppendFramed(again, raw), after
 		}
-		if !bytes.Equal(append(again, rest...), all) {
-			t.Errorf("%x became %x", all, again)
+		if !bytes.Equal(append(again, rest...), input) {
+			t.Errorf("%x became %x", input, again)
 		}
 	})
 }

@@ -146,8 +146,8 @@ func TestGoneMarkerIsAGap(t *testing.T) {
 		}
 	}
 	for _, cause := range []ledger.Cause{ledger.Removed, ledger.Lost} {
-		told := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Prev: 3, Cause: cause}
-		if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&told); !missed || gap != (wire.Gap{Publisher: 1, From: 4, To: 9}) {
+		marker := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Prev: 3, Cause: cause}
+		if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&marker); !missed || gap != (wire.Gap{Publisher: 1, From: 4, To: 9}) {
 			t.Errorf("new publisher, cause %d: gap %v, %v", cause, gap, missed)
 		}
 	}
@@ -182,8 +182,8 @@ func TestPlainSubscription(t *testing.T) {
 	}
 	// The subscription goes live while the shared follower is still before it.
 	s.BecomeLive(100)
-	old := ledger.Record{Position: 90, Kind: ledger.Message, Publisher: 1, Sequence: 10}
-	if s.Wants(&old) {
+	passed := ledger.Record{Position: 90, Kind: ledger.Message, Publisher: 1, Sequence: 10}
+	if s.Wants(&passed) {
 		t.Error("a passed message comes again")
 	}
 }

@@ -147,7 +147,7 @@ func (r *Reader) read(n int) error {
 	return io.ErrNoProgress
 }
 
-// makeRoom makes room behind the bytes that were read. It returns false if the buffer may not
+// makeRoom makes room after the bytes that were read. It returns false if the buffer may not
 // grow. A frame can claim any length, so the buffer at most doubles, and only after received
 // bytes have filled it. Above maxBuffer it grows only up to n, the length of the frame.
 func (r *Reader) makeRoom(n int) bool {
