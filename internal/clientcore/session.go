@@ -59,7 +59,7 @@ type connection struct {
 	life         pubstore.Life // as it was at the logon
 	formerLife   bool          // life was a former one at the logon
 	unsafeFormer bool          // former lives were settled on this server, and may not be safe
-	inSync       bool          // a safe ack has come, and nothing is only single
+	inSync       bool          // the last ack was safe, and nothing is only single
 	replayed     bool          // every message that may have been sent before this connection was sent again
 	live         bool
 	unanswered   map[string]bool // subscribes that must be answered before the session is live
@@ -254,7 +254,8 @@ func (s *Session) BeginPublishing(m *wire.Message, now time.Time) (LogonEffect, 
 }
 
 // mayRenew reports whether the store may begin a new life because of a report of this server,
-// and records that it does. A server that is wrong must not renew the store again and again.
+// and records that it does. A faulty server must not make the store begin one life after the
+// other.
 func (s *Session) mayRenew(now time.Time) bool {
 	last, found := s.renewed[s.server.Address]
 	if found && now.Sub(last) < minRenewInterval && !failpoint.On(failpoint.R10RenewsFreely) {

@@ -54,9 +54,9 @@ func (v *Visit) StartOver() { *v = Visit{restarts: v.restarts + 1} }
 func (v *Visit) HasUnsafe() bool { return len(v.unsafe) > 0 }
 
 // ReofferDue reports whether to offer a former life again. age is the time since the connection
-// started. inSync is true if acks now come without single.
+// started. inSync is true if acks are safe now, not only single.
 //
-// A life that was settled here is offered again when the acks are in sync. Acks come only while
+// A life that was settled here is offered again when acks are safe. Acks come only while
 // messages wait for them. If no message of the new life waits, the client finds out only by
 // offering the settled life. A life that was refused as a gap is offered again because the
 // server may have filled the gap meanwhile.
