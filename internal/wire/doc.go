@@ -30,8 +30,9 @@
 //   - null, which means that the key is absent
 //   - every escape of JSON
 //
-// A header may have 64 KiB. The values of bm and gap do not count, since they have an entry for
-// each publisher. Anything else is a *HeaderError, and the connection cannot be used any more.
+// A header may be 64 KiB long. The values of bm and gap do not count, because they have an entry
+// for each publisher. Anything else is a *HeaderError, and the connection cannot be used any
+// more.
 //
 // # Keys
 //

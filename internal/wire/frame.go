@@ -23,7 +23,7 @@ type Reader struct {
 
 	buf        []byte
 	start, end int    // buf[start:end] was read and is not used yet
-	filled     bool   // the last read filled the room that it was given
+	filled     bool   // the last read filled all the room that it had
 	tooLarge   uint32 // length of the frame at start if it is longer than max; otherwise 0
 	skip       int64  // bytes to skip before the next frame
 }

@@ -20,8 +20,8 @@ type LogonCommand struct {
 	Last    uint64
 	// Rejected is left out if it is empty.
 	Rejected []Span
-	// Cluster and Incarnation are those of the group that the client's stores met last. They are
-	// left out if empty.
+	// Cluster is the id of the group that the client's stores have met. Incarnation is the
+	// highest one of that group that they have met. Both are left out if empty.
 	Cluster     string
 	Incarnation uint64
 	Sent        uint64 // left out if 0, as is Clock
