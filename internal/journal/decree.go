@@ -84,9 +84,10 @@ func (j *Journal) DecreeUsed(publisher uint64) bool {
 }
 
 // UseDecree records that a publisher has used the decree, if one stands. That becomes durable
-// before any record appended afterwards.
+// before any record appended afterwards. It does nothing for a publisher without a record: the
+// journal keeps nothing about it.
 func (j *Journal) UseDecree(publisher uint64) error {
-	if !j.DecreeUnused(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
+	if _, known := j.State(publisher); !known || !j.DecreeUnused(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
 		return nil
 	}
 	return annotate(j.appendChange(change{kind: stateDecreeUsed, ids: []uint64{publisher}}), "record the use of the decree by publisher %d", publisher)

@@ -179,7 +179,7 @@ type Group interface {
 	// decree in which it had no part. The reason is empty if it may serve them.
 	OutdatedReason() string
 	// DecreeUnused reports whether a decree stands that a publisher has not used. UseDecree records
-	// that the publisher has used it.
+	// that the publisher has used it. It does nothing for a publisher without a message.
 	DecreeUnused(publisher uint64) bool
 	UseDecree(publisher uint64) error
 	// HoldPublish records that a publish is held back because of MustHoldPublish, until release is

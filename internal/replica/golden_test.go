@@ -39,7 +39,7 @@ func TestLinksOfReleases(t *testing.T) {
 					}
 					continue
 				}
-				raws, err := cutAll(d)
+				raws, err := recordsOf(d)
 				if err != nil {
 					t.Fatalf("%s: records: %v", file, err)
 				}

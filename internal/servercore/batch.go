@@ -100,7 +100,7 @@ func (b *Batch) scanRun() {
 
 // takesRuns reports whether messages may be recorded as runs, beginning with the number next.
 func (s *Session) takesRuns(next uint64) bool {
-	return s.client.ext && s.client.canSequence && len(s.client.user) == 0 && s.reader.firstPublishStep == LogonWait &&
+	return s.client.ext && s.client.canSequence && len(s.client.user) == 0 && s.reader.firstPublishStep == LogonWait && !s.reader.usesDecree &&
 		(s.inst.Full == nil || !s.inst.Full()) && s.mayAppend(next)
 }
 

@@ -10,6 +10,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
+// A publisher without a message uses a decree with its first one: an instance keeps nothing about
+// a publisher that has no message (R4).
+func TestDecreeIsUsedByTheFirstMessage(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
+	x := bookmark.IdentityOfLife("x").ID
+	c := s.connect()
+	if wait, err := c.logon("x", "x", 1, 0); wait || err != nil {
+		t.Fatal(wait, err)
+	}
+	if !l.DecreeUnused(x) {
+		t.Error("a publisher without a message has used the decree")
+	}
+	if err := c.publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if l.DecreeUnused(x) {
+		t.Error("the first message has not used the decree")
+	}
+	again := s.connect()
+	if _, err := again.logon("x", "x", 2, 9); err == nil {
+		t.Error("a loss after the decree was used is declared lost")
+	}
+}
+
 // Under a decree a publisher continues after its lost messages, once. Its client and the
 // subscribers are told which messages are lost (R4).
 func TestLostByDecree(t *testing.T) {

@@ -348,12 +348,13 @@ func (s *Session) recordGone(v LogonVerdict) error {
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
 	s.raiseMemoryLimit() // before the failures, of which there may be many
-	if f.DecreeUnused && s.client.ext && s.client.canSequence {
+	if f.DecreeUnused && s.client.ext && s.client.canSequence && f.Have > 0 {
 		if err := s.inst.Ledger.UseDecree(s.client.claim.Publisher); err != nil {
 			return err
 		}
 	}
 	r.firstPublishStep, r.cause = s.firstPublishStep(f), f.UnknownCause()
+	r.usesDecree = r.firstPublishStep == LogonLost || f.DecreeUnused && s.client.ext && s.client.canSequence && f.Have == 0
 	r.have, r.ledgerAhead = f.Have, v.LedgerAhead
 	if r.ledgerAhead {
 		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",

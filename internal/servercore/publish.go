@@ -212,11 +212,10 @@ func (s *Session) endPublishGap(sequence uint64) error {
 // (R4).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	verdict, err := s.append(r)
-	begins := s.reader.firstPublishStep
-	if begins == LogonWait || err != nil {
+	if err != nil {
 		return verdict, err
 	}
-	if verdict == ledger.Hole {
+	if begins := s.reader.firstPublishStep; verdict == ledger.Hole && begins != LogonWait {
 		if err := s.recordGone(LogonVerdict{Step: begins, UpTo: r.Sequence - 1, Cause: s.reader.cause}); err != nil {
 			return verdict, err
 		}
@@ -224,7 +223,8 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	}
 	if err == nil && verdict == ledger.Accepted {
 		s.reader.firstPublishStep = LogonWait
-		if begins == LogonLost {
+		if s.reader.usesDecree {
+			s.reader.usesDecree = false
 			err = s.inst.Ledger.UseDecree(r.Publisher)
 		}
 	}

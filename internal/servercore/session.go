@@ -94,6 +94,7 @@ type readerState struct {
 	logon            logonRequest
 	firstPublishStep LogonStep     // how to record numbers that the first publish leaves out, see firstPublishStep
 	cause            ledger.Cause  // why these numbers are not here, if begins is LogonGone
+	usesDecree       bool          // the first message recorded uses the decree (R4)
 	have             uint64        // have(p) at the logon, raised by the session's own messages
 	ledgerAhead      bool          // the ledger had more of the publisher than the client's store has given out
 	heartbeat        time.Duration // interval, 0: none

@@ -501,7 +501,9 @@ func (l *Ledger) DecreeUnused(publisher uint64) bool {
 func (l *Ledger) UseDecree(publisher uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.usedDecree[publisher] = l.groupState.DecreeStands
+	if l.have[publisher] > 0 {
+		l.usedDecree[publisher] = l.groupState.DecreeStands
+	}
 	return nil
 }
 
