@@ -7,24 +7,24 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// A latencyRecorder takes durations, from any goroutine.
+// A latencyRecorder collects durations. It is safe for concurrent use.
 type latencyRecorder struct {
 	mu        sync.Mutex
-	histogram *hdr.Histogram // guarded by mu; of nanoseconds up to an hour, to three digits
+	histogram *hdr.Histogram // guarded by mu; nanoseconds up to an hour, with three digits
 }
 
 func newLatencyRecorder() *latencyRecorder {
 	return &latencyRecorder{histogram: hdr.New(1, int64(time.Hour), 3)}
 }
 
-// record takes one duration.
+// record adds a duration.
 func (t *latencyRecorder) record(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.histogram.RecordValue(min(max(1, int64(d)), int64(time.Hour)))
 }
 
-// quantiles returns those of what was taken, nil if that is nothing.
+// quantiles returns the quantiles of the durations, nil if there are none.
 func (t *latencyRecorder) quantiles() *Quantiles {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -13,11 +13,11 @@ import (
 
 // journalDump is "journal dump".
 type journalDump struct {
-	Dir          string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	Dir          string `arg:"" help:"Directory of the journal: 'data' in the instance's configuration."`
 	recordFilter `embed:""`
-	Sequence     uint64 `help:"Records of this sequence of their publisher, and later ones." placeholder:"N"`
-	JSON         bool   `name:"json" help:"One JSON object a line."`
-	Body         bool   `help:"With the body of each message."`
+	Sequence     uint64 `help:"Only records with this sequence of their publisher, or a later one." placeholder:"N"`
+	JSON         bool   `name:"json" help:"Print one JSON object per line."`
+	Body         bool   `help:"Print the body of each message."`
 }
 
 // timeLayout is RFC 3339 with the microseconds that a journal keeps.

@@ -194,13 +194,13 @@ const (
 
 // commands is the command line, with one field for each command or group of commands.
 type commands struct {
-	Publish   publishCommand   `cmd:"" help:"Publish lines, each once, also through kills and failovers."`
-	Subscribe subscribeCommand `cmd:"" help:"Write what is published to a topic, one line a message, and go on through failovers."`
-	Ping      pingCommand      `cmd:"" help:"Log on to servers and say what they answer."`
-	Journal   journalCommands  `cmd:"" help:"Look at the journal of an instance that does not run."`
-	Store     storeCommands    `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
-	Status    statusCommand    `cmd:"" help:"Show what the instances of a running pair say of themselves, side by side."`
-	Bench     benchCommands    `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
+	Publish   publishCommand   `cmd:"" help:"Publish lines, each once, even across kills and failovers."`
+	Subscribe subscribeCommand `cmd:"" help:"Print the messages of a topic, one per line, even across failovers."`
+	Ping      pingCommand      `cmd:"" help:"Log on to servers and print their answers."`
+	Journal   journalCommands  `cmd:"" help:"Examine the journal of a stopped instance."`
+	Store     storeCommands    `cmd:"" help:"Examine or repair a publish store or bookmark store that is not in use."`
+	Status    statusCommand    `cmd:"" help:"Show the state of a running pair, both instances side by side."`
+	Bench     benchCommands    `cmd:"" help:"Measure a pair of servers: a running one, or one that the command starts."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
 	Complete   completeCommand   `cmd:"" hidden:""`
@@ -215,8 +215,8 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	asked := -1 // exit code of --help and --version, which exit inside the parser
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
-		kong.Description("Publishes and subscribes; shows and measures what a pair of servers does; looks at what holdfast keeps on disk, and repairs it. "+
-			"Exit codes: 0 all is well, 1 something is wrong, 2 usage, 3 it could not go on, 4 in use by a running process."),
+		kong.Description("Publishes and subscribes, shows and measures a pair of servers, and examines and repairs journals and stores on disk. "+
+			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { asked = code }),
 		kong.Vars{"store_path": pathHelp, "version": buildinfo.Version()},
@@ -276,7 +276,7 @@ func (o *output) report(asJSON, well bool, report any, print func()) error {
 }
 
 // errFault says that the command found a fault and has reported it already.
-var errFault = errors.New("something is wrong")
+var errFault = errors.New("a fault was found")
 
 // An exitError is an error with an exit code of its own.
 type exitError struct {
@@ -305,7 +305,7 @@ func exitCode(err error, stderr io.Writer) int {
 		return e.code
 	}
 	if isNewer(err) {
-		fmt.Fprintln(stderr, "holdfast: a newer version of holdfast has written it, and nothing was changed: use that version")
+		fmt.Fprintln(stderr, "holdfast: a newer version of holdfast has written this data: use that version (nothing was changed)")
 		return exitNewer
 	}
 	return exitFailed

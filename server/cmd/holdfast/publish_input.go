@@ -39,7 +39,7 @@ func openInput(path string) (*input, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
-		err = usageErrorf("--file %s is a directory: name a file, or give the lines on standard input", path)
+		err = usageErrorf("--file %s is a directory: name a file, or pipe the lines to standard input", path)
 	}
 	if err != nil {
 		f.Close()
@@ -115,7 +115,7 @@ func (f *lineReader) skip(ctx context.Context, from extent) error {
 		n, err := io.CopyN(f.hash, f.in, min(left, 1<<20))
 		left -= n
 		if errors.Is(err, io.EOF) {
-			return f.inputChanged("it ends after %d bytes, and %d were published", from.Bytes-left, from.Bytes)
+			return f.inputChanged("it ends after %d bytes, but %d were published", from.Bytes-left, from.Bytes)
 		}
 		if err = cmp.Or(err, context.Cause(ctx)); err != nil {
 			return err
@@ -123,21 +123,21 @@ func (f *lineReader) skip(ctx context.Context, from extent) error {
 	}
 	f.at = from
 	if from.Bytes > 0 && !bytes.Equal(f.hash.Sum(nil), from.Sum[:]) {
-		return f.inputChanged("its first %d lines are others", from.Lines)
+		return f.inputChanged("its first %d lines have changed", from.Lines)
 	}
 	if !from.Open {
 		return nil
 	}
 	if _, err := f.in.Peek(1); err != io.EOF {
-		return cmp.Or(err, f.inputChanged("it ended with line %d, and has more now", from.Lines))
+		return cmp.Or(err, f.inputChanged("it ended with line %d and now has more", from.Lines))
 	}
 	return nil
 }
 
 // inputChanged returns the error for an input that is not the one of the interrupted run.
 func (f *lineReader) inputChanged(format string, args ...any) error {
-	return usageErrorf("%s is not the input that was being published when the last run ended: %s. "+
-		"Give that one to go on with it, or --restart to publish this one from its beginning, or another --store",
+	return usageErrorf("%s is not the input of the interrupted run: %s. "+
+		"Use that input to continue the run, --restart to publish this one from its beginning, or another --store",
 		f.name, fmt.Sprintf(format, args...))
 }
 
@@ -185,7 +185,7 @@ func (f *lineReader) nextLine() (raw []byte, err error) {
 }
 
 func (f *lineReader) tooLong(message string) error {
-	return &exitError{exitFault, fmt.Errorf("%s: %s has more than %d bytes, which is the limit of a message: nothing of it is published; shorten it or take it out",
+	return &exitError{exitFault, fmt.Errorf("%s: %s has more than %d bytes, the limit of a message: it is not published; shorten or remove it",
 		f.name, message, f.maxBody)}
 }
 

@@ -146,7 +146,7 @@ func readExtent(db *bbolt.DB) (k storedExtent, err error) {
 		err = &format.VersionError{Found: uint64(k.Version), Known: extentVersion}
 	}
 	if err != nil {
-		err = fmt.Errorf("how far the input was published: %w", err)
+		err = fmt.Errorf("read how far the input was published: %w", err)
 	}
 	return k, err
 }
@@ -158,10 +158,10 @@ func (s *resumableStore) extent(whole bool) (extent, error) {
 	case k.Version == 0:
 		return extent{}, nil
 	case k.Topic != s.topic:
-		return extent{}, usageErrorf("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
-			"or --restart to publish from the beginning of the input to %q, or another --store", k.Topic, s.topic)
+		return extent{}, usageErrorf("the last run with this --store was to topic %q and has not completed: use that topic to continue it, "+
+			"--restart to publish the input from its beginning to %q, or another --store", k.Topic, s.topic)
 	case k.Whole != whole:
-		return extent{}, usageErrorf("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
+		return extent{}, usageErrorf("the last run with this --store was %s --whole and has not completed: do the same to continue it, or use --restart",
 			map[bool]string{true: "with", false: "without"}[k.Whole])
 	}
 	return k.extent, nil
@@ -192,7 +192,7 @@ func (s *resumableStore) storeLines(ctx context.Context, lines []line) (n int, l
 		return s.write(tx, &next)
 	})
 	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w: make some room there", err)
+		err = fmt.Errorf("%w: free some space there", err)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("--store %s: %w", s.path, err)

@@ -22,10 +22,10 @@ import (
 // storeExport is "store export".
 type storeExport struct {
 	Path      string `arg:"" help:"${store_path}"`
-	Bucket    string `placeholder:"NAME" help:"The store in this bucket of a database that holds several."`
-	Publisher uint64 `placeholder:"ID" help:"Of a publish store: messages of this publisher, one life of the store, only (see store inspect)."`
-	Topic     string `placeholder:"TOPIC" help:"Messages, or subscriptions, of this topic only."`
-	Format    string `enum:"json,lines" default:"json" help:"json: one object a line. lines: of a publish store one body a line, as holdfast publish reads them; of a bookmark store subscription, topic, where it resumes and what is done with above it, tabs between them."`
+	Bucket    string `placeholder:"NAME" help:"Bucket of the store, for a database that holds several stores."`
+	Publisher uint64 `placeholder:"ID" help:"Only messages of this publisher, that is of one life of a publish store (see store inspect)."`
+	Topic     string `placeholder:"TOPIC" help:"Only messages or subscriptions of this topic."`
+	Format    string `enum:"json,lines" default:"json" help:"json: one object per line. lines: for a publish store, one body per line, as holdfast publish reads them; for a bookmark store, subscription, topic, discarded vector and bookmarks discarded above it, separated by tabs."`
 	Output    string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file, which must not exist yet."`
 }
 
@@ -42,7 +42,7 @@ func (c *storeExport) Run(o *output) (err error) {
 			return usageErrorf("%s exists: remove it, or name another file", c.Output)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return usageErrorf("the directory of %s does not exist: make it, or name another file", c.Output)
+			return usageErrorf("the directory of %s does not exist: create it, or name another file", c.Output)
 		}
 		if err != nil {
 			return err
@@ -86,11 +86,11 @@ func (c *storeExport) chooseStore() (*storeReport, error) {
 	}
 	switch {
 	case c.Bucket != "" && len(names) == 0:
-		return nil, usageErrorf("%s is a directory, without buckets: leave --bucket out", c.Path)
+		return nil, usageErrorf("%s is a directory and has no buckets: omit --bucket", c.Path)
 	case c.Bucket != "":
-		return nil, usageErrorf("%s has no store in a bucket %s: it has %s", c.Path, quoteIfNeeded(c.Bucket), quoteList(names))
+		return nil, usageErrorf("%s has no store in bucket %s, only in %s", c.Path, quoteIfNeeded(c.Bucket), quoteList(names))
 	case len(stores) > 1:
-		return nil, usageErrorf("%s holds several stores: choose one with --bucket, it has %s", c.Path, quoteList(names))
+		return nil, usageErrorf("%s holds several stores: choose one with --bucket (%s)", c.Path, quoteList(names))
 	}
 	return stores[0], nil
 }
@@ -112,7 +112,7 @@ func (c *storeExport) export(s *storeReport, to io.Writer) error {
 // journalPoint is not known.
 func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	if c.Publisher != 0 {
-		return usageErrorf("%s is a bookmark store, which has no publishers: leave --publisher out", s.location())
+		return usageErrorf("%s is a bookmark store, which has no publishers: omit --publisher", s.location())
 	}
 	for _, sub := range s.Subscriptions {
 		if sub.Damage != "" || c.Topic != "" && sub.Topic != c.Topic {
@@ -232,10 +232,10 @@ func (p *exportPlan) check(home string) error {
 	case p.c.Format != "lines":
 		return nil
 	case len(p.topics) > 1:
-		return usageErrorf("%s has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
+		return usageErrorf("%s has messages of %d topics, which lines cannot distinguish: choose one with --topic (%s), or use --format json",
 			home, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
 	case p.newline > 0:
-		return usageErrorf("%s: message %d has a line break in its body, and would be several lines: take --format json", home, p.newline)
+		return usageErrorf("%s: message %d has a line break in its body and would become several lines: use --format json", home, p.newline)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ var errReaderGone = errors.New("standard output was closed")
 // open opens the store. It reports whether the store has a place under id.
 func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known bool, err error) {
 	if len(id) > 256 {
-		return false, usageErrorf("the id of the place has %d bytes, 256 at most: give a shorter --id", len(id))
+		return false, usageErrorf("the id of the place has %d bytes, and the limit is 256: use a shorter --id", len(id))
 	}
 	s.id = id
 	if s.db, err = openStoreFile(path, "bookmark store", bookmarksBucket, outBucket); err != nil {
@@ -75,7 +75,7 @@ func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known
 			return false, err
 		}
 		if found[i].Query != q {
-			return false, usageErrorf("--store %s has under id %q the place of a subscription to %s: give another --id, or --restart to forget that place",
+			return false, usageErrorf("--store %s has a place of a subscription to %[3]s under id %[2]q: use another --id, or --restart to discard that place",
 				path, id, describeQuery(found[i].Query))
 		}
 		known = found[i].Known
@@ -107,9 +107,9 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	case err != nil:
 		return err
 	case (kept < 0 || restart) && size > 0:
-		return usageErrorf("--out %s is not empty, and what is in it is not this command's: remove it, or name another file", path)
+		return usageErrorf("--out %s is not empty and was not written by this command: remove it, or name another file", path)
 	case kept > size && !restart:
-		return usageErrorf("--out %s has %d bytes, and %d were written: put back the file, or name another --out and --restart", path, size, kept)
+		return usageErrorf("--out %s has %d bytes, but %d were written: restore the file, or use another --out with --restart", path, size, kept)
 	case kept < size && kept >= 0:
 		if err = s.file.Truncate(kept); err == nil {
 			_, err = s.file.Seek(kept, io.SeekStart)
@@ -175,7 +175,7 @@ func (s *sink) write() error {
 	case errors.Is(err, syscall.EPIPE):
 		return errReaderGone
 	case err != nil:
-		return fmt.Errorf("write messages: %w; those that were not written come again", err)
+		return fmt.Errorf("write messages: %w; the unwritten ones come again", err)
 	}
 	return nil
 }
