@@ -32,7 +32,7 @@ func scan(f File, s *segment, from, limit Position) (*scanner, error) {
 	return &scanner{f: f, seg: s, at: from, limit: min(limit, s.first+Position(room))}, nil
 }
 
-// lastEnd returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
+// next returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
 // record is valid until the next call.
 func (sc *scanner) next() (r Record, ok bool, err error) {
 	if ok, err = sc.ensure(frameHeader); !ok {
@@ -122,7 +122,7 @@ type remainder struct {
 	noted Position // highest note in a good frame among them
 }
 
-// dataEnd examines s from the position on at which the good frames end.
+// readRemainder examines s from the position on at which the good frames end.
 func readRemainder(f File, s *segment, from Position) (remainder, error) {
 	end, err := lastByte(f, s, from)
 	if err != nil || end == from {

@@ -70,7 +70,7 @@ func (p *process) startCommand() (err error) {
 	return nil
 }
 
-// writeAnswer reads the next line of what it says into v.
+// readAnswer reads the next line of what it says into v.
 func (p *process) readAnswer(v any) error {
 	text, err := p.stdout.ReadBytes('\n')
 	if err == nil {

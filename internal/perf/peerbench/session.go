@@ -84,7 +84,7 @@ func buildHoldfast(ctx context.Context, dir string) (command string, err error) 
 	return command, nil
 }
 
-// benchmark runs all contenders of a work in turns. One that fails is said at once
+// measureBenchmark runs all contenders of a work in turns. One that fails is said at once
 // and left out of what follows, as is one that is not installed; the others go on.
 func (b *session) measureBenchmark(ctx context.Context, w benchmark, runs int) (result, error) {
 	r := result{benchmark: w, runs: make(map[string][]sample), notInstalled: w.notInstalled()}

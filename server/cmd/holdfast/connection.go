@@ -57,20 +57,20 @@ func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
 }
 
 // A connection tracks the connection of a command to its servers. It reports connects
-// and disconnects, and it ends the command when no server could be used for too long.
+// and disconnects, and it ends the command after --timeout without a usable server.
 type connection struct {
 	screen  *screen
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
 
 	mu             sync.Mutex
-	server         string      // server in use, empty: none; guarded by mu
+	server         string      // server in use; empty: none; guarded by mu
 	lastErr        error       // error of the last failed attempt; guarded by mu
 	outageReported bool        // the user knows that there is no server; guarded by mu
 	waitsForPeer   bool        // the server in use waits for its peer; guarded by mu
 	nextReminder   time.Time   // time of the next reminder that there is no server; guarded by mu
 	nameConflicts  int         // consecutive attempts for which the name was in use; guarded by mu
-	timer          *time.Timer // runs while there is no server; nil: patience has no end; guarded by mu
+	timer          *time.Timer // runs while there is no server; nil: no --timeout; guarded by mu
 }
 
 func (f *connectionFlags) newConnection(s *screen, end context.CancelCauseFunc) *connection {
@@ -111,8 +111,8 @@ func (c *connection) serverChanged(s client.ServerInfo) {
 	c.reportSyncLocked(s)
 }
 
-// reportSyncLocked reports that acks do not come because the server waits for its
-// peer, and when that is over.
+// reportSyncLocked reports when the server begins to wait for its peer, so that acks
+// do not come, and when it no longer does.
 func (c *connection) reportSyncLocked(s client.ServerInfo) {
 	apart := s.Sync == client.SyncApart
 	switch {
@@ -131,7 +131,7 @@ const (
 )
 
 // disconnected is the hook Disconnected. It reports the first failed attempt of an
-// outage, and later one now and then.
+// outage, and a later one now and then.
 func (c *connection) disconnected(server string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,8 +151,9 @@ func (c *connection) disconnected(server string, err error) {
 	c.server, c.outageReported = "", true
 }
 
-// countNameConflictLocked ends the command when its name was in use three times in a row. A
-// client would retry for ever, but the user of a command can choose another name.
+// countNameConflictLocked ends the command when its name was in use three times in a
+// row. A client would retry for ever, but the user of a command can choose another
+// name.
 func (c *connection) countNameConflictLocked(err error) {
 	if !errors.Is(err, client.ErrNameInUse) {
 		c.nameConflicts = 0
@@ -213,8 +214,8 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// connectionError turns an error of a command that stays connected into one that
-// tells the user how to go on.
+// connectionError adds advice for the user to an error of a command that stays
+// connected.
 func connectionError(ctx context.Context, name string, err error) error {
 	err = causeOf(ctx, err)
 	if errors.Is(err, client.ErrNameInUse) {

@@ -168,7 +168,7 @@ func (f *recordFilter) match() (func(*journal.Record) bool, error) {
 
 // A journalPoint is a position or a time in a journal.
 type journalPoint struct {
-	isAfter func(*journal.Record) bool // reports whether the place is behind the record; nil: none was given
+	isAfter func(*journal.Record) bool // reports whether the point is after the record; nil: no point was given
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.

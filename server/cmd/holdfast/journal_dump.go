@@ -26,7 +26,7 @@ const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 // A dumpedRecord is a record in the form that the command prints.
 type dumpedRecord struct {
 	Position  journal.Position `json:"position"`
-	Time      string           `json:"time"`             // when this instance took it
+	Time      string           `json:"time"`             // when this instance accepted it
 	Publisher uint64           `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
 	Sequence  uint64           `json:"sequence"`
 	Prev      uint64           `json:"prev"`

@@ -83,7 +83,7 @@ func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string
 	return kills
 }
 
-// runEnded reports whether a publisher that has printed its result has noted its end; then
+// ended reports whether a publisher that has printed its result has noted its end; then
 // it was only killed before it could exit.
 func (s *site) ended() bool {
 	_, err := os.Stat(s.path("out.db.running"))
@@ -229,7 +229,7 @@ func TestInterrupt(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Skip("no signals here")
 	}
-	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command goes on behind it") {
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command continues after it") {
 		t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), wrong)
 	}
 	seen := make(firstWrite, 1)

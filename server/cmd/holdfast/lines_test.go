@@ -75,7 +75,7 @@ func (s *shell) expect(code int, words, command string, args ...string) (out str
 	return out
 }
 
-// nextLine returns the output of subscribe for the n messages of a topic.
+// read returns the output of subscribe for the n messages of a topic.
 func (s *shell) read(topic string, n int, args ...string) string {
 	s.t.Helper()
 	return s.do("subscribe", append([]string{"--topic", topic, "--from", "epoch", "--count", fmt.Sprint(n), "--timeout", "20s", "--until-idle", "5s"}, args...)...)
@@ -174,7 +174,7 @@ func (s *shell) abandon(store, topic, lines string) {
 		<-tick.C
 	}
 	end(errInterrupted)
-	if err := <-done; !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), fmt.Sprintf("up to line %d all is", want)) {
+	if err := <-done; !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), fmt.Sprintf("all lines up to line %d are", want)) {
 		s.t.Errorf("interrupted: %v", err)
 	}
 	w.Close()
@@ -186,16 +186,16 @@ func TestGoingOn(t *testing.T) {
 	store := s.path("out.db")
 	s.abandon(store, "t", "1\n2\n3\n")
 	in, short, other := s.write("in", "1\n2\n3\n4\n5"), s.write("short", "1\n2\n"), s.write("other", "1\n2\n4\n4\n5")
-	for file, words := range map[string]string{short: "it ends after 4 bytes, and 6 were published", other: "its first 3 lines are others"} {
+	for file, words := range map[string]string{short: "it ends after 4 bytes, but 6 were published", other: "its first 3 lines have changed"} {
 		s.expect(exitUsage, words, "publish", "--topic", "t", "--store", store, "--file", file)
 	}
 	var found bytes.Buffer
 	if run([]string{"store", "inspect", store}, &found, &found); !strings.Contains(found.String(), "has read pipe up to line 3, to topic t: the same") {
 		t.Errorf("store inspect says %s", found.String())
 	}
-	s.expect(exitUsage, `was to topic "t" and has not ended`, "publish", "--topic", "u", "--store", store, "--file", in)
+	s.expect(exitUsage, `was to topic "t" and has not completed`, "publish", "--topic", "u", "--store", store, "--file", in)
 	s.expect(exitUsage, `without --whole`, "publish", "--topic", "t", "--store", store, "--file", in, "--whole")
-	if got := s.do("publish", "--topic", "t", "--store", store, "--file", in); got != "5 lines published, 3 of them by the runs before; safe on every server\n" {
+	if got := s.do("publish", "--topic", "t", "--store", store, "--file", in); got != "5 lines published, 3 of them by earlier runs; safe on every server\n" {
 		t.Errorf("going on says %q", got)
 	}
 	if got := s.read("t", 5); got != "1\n2\n3\n4\n5\n" {
@@ -268,7 +268,7 @@ func TestGrownInput(t *testing.T) {
 	if rest, err := f("1\n2", all[0].at); err != io.EOF || len(rest) != 1 || rest[0].at != all[1].at {
 		t.Errorf("the second: %v, %v", rest, err)
 	}
-	if _, err := f("1\n23\n", all[1].at); err == nil || !strings.Contains(err.Error(), "it ended with line 2, and has more now") {
+	if _, err := f("1\n23\n", all[1].at); err == nil || !strings.Contains(err.Error(), "it ended with line 2 and now has more") {
 		t.Errorf("grown: %v", err)
 	}
 }
@@ -361,7 +361,7 @@ func TestKilledAtTheEnd(t *testing.T) {
 	args := []string{"--topic", "t", "--store", s.path("out.db"), "--file", s.write("in", "1\n2\n")}
 	s.do("publish", args...)
 	s.write("out.db.running", "") // as the file is until the last moment
-	if got := s.do("publish", args...); got != "2 lines published, 2 of them by the runs before; safe on every server\n" {
+	if got := s.do("publish", args...); got != "2 lines published, 2 of them by earlier runs; safe on every server\n" {
 		t.Errorf("again: %q", got)
 	}
 	if _, err := os.Stat(s.path("out.db.running")); !errors.Is(err, os.ErrNotExist) {
@@ -387,7 +387,7 @@ func TestStorePutBack(t *testing.T) {
 	s.read("t", 4)
 	s.write("out.db", string(backup))
 	in := s.write("in", "1\n2\n3\n4\n5\n")
-	s.expect(exitFault, "lines behind line 3 may be published already", "publish", "--topic", "t", "--store", store, "--file", in)
+	s.expect(exitFault, "lines after line 3 may already be published", "publish", "--topic", "t", "--store", store, "--file", in)
 	s.read("t", 4)
 	s.do("publish", "--topic", "t", "--store", store, "--file", in)
 	if got := s.read("t", 6); got != "1\n2\n3\n4\n4\n5\n" {
@@ -452,8 +452,8 @@ func TestSubscribeGoesOn(t *testing.T) {
 	if got := s.do("subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms"); got != "" {
 		t.Errorf("more came out: %q", got)
 	}
-	s.expect(exitFault, "0 messages came, not 2", "subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms", "--count", "2")
-	s.expect(exitUsage, `the place of a subscription to topic "t"`, "subscribe", "--topic", "^t$", "--id", "t", "--store", store)
+	s.expect(exitFault, "received 0 messages instead of 2", "subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms", "--count", "2")
+	s.expect(exitUsage, `a place of a subscription to topic "t"`, "subscribe", "--topic", "^t$", "--id", "t", "--store", store)
 	if got := s.do("subscribe", "--topic", "^t$", "--id", "t", "--store", store, "--restart", "--count", "1"); got != "0\n" {
 		t.Errorf("restarted: %q", got)
 	}
@@ -478,7 +478,7 @@ func TestSubscribeIntoFile(t *testing.T) {
 	s.do("subscribe", append(args, "--count", "1")...)
 	has("1\n2\n3\n")
 	s.write("lines", "1\n")
-	s.expect(exitUsage, "has 2 bytes, and 6 were written", "subscribe", args...)
+	s.expect(exitUsage, "has 2 bytes, but 6 were written", "subscribe", args...)
 	s.expect(exitUsage, "is not empty", "subscribe", append(args, "--restart")...)
 	s.expect(exitUsage, "is not empty", "subscribe", "--topic", "t", "--id", "x", "--store", s.path("in.db"), "--out", file)
 	if err := os.Remove(file); err != nil {
@@ -516,8 +516,8 @@ func TestEndings(t *testing.T) {
 		code  int
 		words string
 	}{
-		{&client.GapError{Subscription: "s", Topic: "t"}, exitFault, "--accept-gaps goes on behind them"},
-		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFault, "wait for the --server that has it, or --allow-unreplicated"},
+		{&client.GapError{Subscription: "s", Topic: "t"}, exitFault, "use --accept-gaps to continue after them"},
+		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFault, "wait for the --server that has it, or use --allow-unreplicated"},
 		{errInterrupted, exitOK, ""},
 	} {
 		var wrong bytes.Buffer
@@ -547,7 +547,7 @@ func TestPing(t *testing.T) {
 	if a := answers[0]; !a.Up || a.Server != up || !a.Extended || a.LogonMS <= 0 || a.RoundMS <= 0 || a.MaxMessage != 16<<20 || a.Sync != client.SyncAlone {
 		t.Errorf("the one that is up: %+v", a)
 	}
-	if a := answers[1]; a.Up || !strings.Contains(a.Error, "nobody listens there") {
+	if a := answers[1]; a.Up || !strings.Contains(a.Error, "nothing listens there") {
 		t.Errorf("the one that is not: %+v", a)
 	}
 }

@@ -39,7 +39,7 @@
 //	   --until-idle, a message lost or repeated during a measurement
 //	2  usage: wrong flags, a path that holds something else, an input that differs
 //	   from the one of the interrupted run, a subscription that the server refuses
-//	3  the command could not go on: a disk error, no server within --timeout, an
+//	3  the command could not continue: a disk error, no server within --timeout, an
 //	   interrupt of publish, a measurement that failed
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
@@ -52,14 +52,14 @@
 //
 // With --store FILE a run can be killed at any moment, and each line is published
 // once. The store records how far the input has been read, in the same transaction
-// as the lines. The same command then goes on behind the last recorded line. First
+// as the lines. The same command then continues after the last recorded line. First
 // it reads the input again up to that line and checks that it has not changed. It
 // also sends the messages that the store still keeps.
 //
-// A run ends when the servers have the whole input. The next run with the same
-// store is a new publication. At the very end a run removes FILE.running, a file
-// beside the store. If it is killed between that step and its exit, the same
-// command publishes the input again.
+// A run is complete when the servers have the whole input. The next run with the
+// same store starts from the beginning of its input. At the very end a run removes
+// FILE.running, a file beside the store. If it is killed between that step and its
+// exit, the same command publishes the input again.
 //
 // The store of an application also works, if pubstore.OpenBolt made it and the
 // application does not run. The command sends the messages that the store keeps,
@@ -92,20 +92,20 @@
 // characters in bodies and in any other text from a server are printed as escapes,
 // such as \u001b. With --raw bodies are printed as they are.
 //
-// With --store the same command goes on where the last run ended, on any server of
+// With --store the same command continues where the last run ended, on any server of
 // the group. A message counts as read once it is written. Messages that are there
-// at the same time are written as one batch of up to --batch messages, then marked
+// at the same time are written as one batch of up to --batch messages, then recorded
 // as read on disk. A kill between these two steps repeats that batch and nothing
 // else. If messages come more slowly than the disk works, a batch is one message.
-// With --count exactly that many messages are written and marked.
+// With --count exactly that many messages are written and recorded.
 //
-// A message that is written to a pipe is marked as read, although the process at
+// A message that is written to a pipe is recorded as read, although the process at
 // the other end may not have read it. If that process dies, it loses the messages
 // that are in the pipe.
 //
 // With --out FILE no message comes twice. The length of the file and the read
 // messages are recorded in one transaction. After a kill, the next run cuts off the
-// part of the file behind the recorded length.
+// part of the file after the recorded length.
 //
 // With --json each message is one object on one line:
 //
@@ -114,7 +114,7 @@
 //	 "publisher": "16793650774582128290",
 //	 "sequence": 43,
 //	 "topic": "quakes",
-//	 "time": "2026-01-31T12:00:00.000000Z",   // when the server took it
+//	 "time": "2026-01-31T12:00:00.000000Z",   // when the server accepted it
 //	 "correlation_id": "…",                   // if the publisher gave one
 //	 "json": {"mag": 4.5}                     // the body if it is JSON, without insignificant space; else
 //	 "body": "…"                              // the body if it is UTF-8; else
@@ -155,7 +155,7 @@
 //	 "lost": 0, "duplicated": 0,    // always 0: otherwise there is no result
 //	 "copies": 2,                   // servers on which every message was found
 //	 "body": 256,                   // bytes
-//	 "window": 65536,               // most messages in flight of one publisher
+//	 "window": 65536,               // maximum of messages in flight of one publisher
 //	 "publishers": 1, "subscribers": 0,
 //	 "fsync": "before each ack",    // of the servers
 //	 "store": "file",               // memory, file, bolt
@@ -275,7 +275,7 @@ func (o *output) report(asJSON, well bool, report any, print func()) error {
 	return nil
 }
 
-// errFault says that the command found a fault and has reported it already.
+// errFault reports a fault that the command has already printed.
 var errFault = errors.New("a fault was found")
 
 // An exitError is an error with an exit code of its own.

@@ -87,7 +87,7 @@ func (d *desk) typed(args ...string) string {
 	return d.show(strings.Join(args, " "), args...)
 }
 
-// showProgress runs the command and returns the masked output. shown is the command line for it.
+// show runs the command and returns the masked output. shown is the command line for it.
 func (d *desk) show(shown string, args ...string) string {
 	d.t.Helper()
 	var out bytes.Buffer

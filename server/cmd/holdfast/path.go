@@ -53,7 +53,7 @@ func quoteIfNeeded[T string | []byte](text T) string {
 	return s
 }
 
-// quoteList returns texts, each as plain shows it, separated by commas.
+// quoteList returns texts, each as from quoteIfNeeded, separated by commas.
 func quoteList(texts []string) string {
 	return strings.Join(mapSlice(texts, quoteIfNeeded[string]), ", ")
 }

@@ -32,7 +32,7 @@ type pingResult struct {
 	Version    string            `json:"version,omitempty"`
 	Extended   bool              `json:"extended"`              // the server knows holdfast's extensions to the protocol
 	Instance   string            `json:"instance,omitempty"`    // its name in its group
-	Sync       client.SyncStatus `json:"sync,omitzero"`         // its sync state with its peers
+	Sync       client.SyncStatus `json:"sync,omitzero"`         // its sync status with its peers
 	Peers      []string          `json:"peers,omitempty"`       // instances that it replicates to synchronously
 	Carried    []string          `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
 	CatchingUp bool              `json:"catching_up"`           // it serves but has not caught up with its peers
@@ -138,7 +138,7 @@ func (p pingResult) String() string {
 	return text + p.syncText()
 }
 
-// pingSyncTexts are the texts for the sync states; PEERS stands for the names of the peers.
+// pingSyncTexts are the texts for the values of a sync status; PEERS stands for the names of the peers.
 var pingSyncTexts = map[client.SyncStatus]string{
 	client.SyncOK:         "; in sync with PEERS",
 	client.SyncApart:      "; without PEERS, acks wait until it has caught up",
@@ -150,7 +150,7 @@ var pingSyncTexts = map[client.SyncStatus]string{
 	client.SyncStopping:   "; stopping",
 }
 
-// syncText describes the server's sync state and the topics that it replicates.
+// syncText describes the server's sync status and the topics that it replicates.
 func (p pingResult) syncText() string {
 	text := strings.ReplaceAll(pingSyncTexts[p.Sync], "PEERS", strings.Join(p.Peers, " and "))
 	if p.Carried != nil {
@@ -228,7 +228,7 @@ func (t *target) close() {
 // errNoAnswer says that no answer came in time.
 var errNoAnswer = errors.New("no answer in time")
 
-// withAdvice returns the reason why the server did not answer, with advice for the user.
+// explain returns the reason why the server did not answer, with advice for the user.
 func (t *target) explain(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

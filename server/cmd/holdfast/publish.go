@@ -112,7 +112,7 @@ type lastLine struct {
 	at        extent
 }
 
-// publishRun opens the store and returns a publication that is ready to run.
+// newRun opens the store and returns a run that is ready to start.
 func (c *publishCommand) newRun(end context.CancelCauseFunc, o *output, in *input) (*publishRun, error) {
 	p := &publishRun{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
 	if c.Store == "" {
@@ -145,7 +145,7 @@ func (p *publishRun) open() error {
 	return nil
 }
 
-// run publishes the input. It returns when all messages are settled.
+// run publishes the input and waits until the servers have it.
 func (p *publishRun) run(ctx context.Context) error {
 	if p.flags.Progress || isTerminal(p.screen.w) {
 		defer p.screen.trackProgress(p.progress)()
@@ -240,7 +240,8 @@ func (p *publishRun) publish(ctx context.Context, f *lineReader) error {
 	}
 }
 
-// storeLines puts lines into the store, up to the first one that the server would not accept.
+// storeLines puts lines into the store, up to the first one that the server would not
+// accept.
 func (p *publishRun) storeLines(ctx context.Context, lines []line) error {
 	lines, tooLarge := p.check(lines)
 	for len(lines) > 0 {
@@ -296,7 +297,7 @@ func (p *publishRun) awaitAcks(ctx context.Context) error {
 	return nil
 }
 
-// outageReported is the number of rejected lines that are reported one by one.
+// maxRejectionsShown is the number of rejected lines that are reported one by one.
 const maxRejectionsShown = 10
 
 // failedWrite is the hook FailedWrite.
@@ -417,8 +418,8 @@ func (p *publishRun) flushBriefly(why error) {
 	_ = p.client.Flush(soon) // the result counts the messages without an ack
 }
 
-// withAdvice adds to an error where the lines are and how to go on. It leaves a usage error
-// unchanged, since the user has to correct something first.
+// withAdvice adds to an error where the lines are and how to continue. It leaves a
+// usage error unchanged, since the user has to correct something first.
 func (r *publishResult) withAdvice(err error) error {
 	e, special := errors.AsType[*exitError](err)
 	unacked := ""

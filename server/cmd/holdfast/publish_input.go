@@ -19,7 +19,7 @@ import (
 type input struct {
 	name string // for people
 	r    io.Reader
-	size int64 // in bytes; 0: not known
+	size int64 // in bytes; 0: unknown
 	f    *os.File
 }
 
@@ -65,15 +65,15 @@ type line struct {
 }
 
 // A lineReader reads lines ahead of the publishing goroutine, which is slower. It has one
-// goroutine, which ends with the input, with an error, or with its context. Nobody
-// waits for it: it may hang in reading a pipe that nobody writes to.
+// goroutine, which ends with the input, with an error, or with its context. No caller
+// waits for it, since it may block on a pipe without a writer.
 type lineReader struct {
 	in      *bufio.Reader
 	name    string
 	whole   bool
-	maxBody int // bytes of a body
+	maxBody int // in bytes
 	limiter rateLimiter
-	// linesBefore is called when the published part of the input was read and is unchanged.
+	// onSkipped is called when the published part of the input was read and is unchanged.
 	onSkipped func()
 
 	hash    hash.Hash
@@ -189,7 +189,7 @@ func (f *lineReader) tooLong(message string) error {
 		f.name, message, f.maxBody)}
 }
 
-// send hands a line over, in one batch with the lines that were not taken yet. It
+// send hands a line over, in one batch with the lines that were not received yet. It
 // waits only if that batch is full.
 func (f *lineReader) send(ctx context.Context, l line) error {
 	var batch []line
@@ -211,7 +211,7 @@ func (f *lineReader) send(ctx context.Context, l line) error {
 
 // A rateLimiter limits lines to a rate.
 type rateLimiter struct {
-	rate  float64 // a second; 0: as fast as it goes
+	rate  float64 // lines per second; 0: no limit
 	start time.Time
 	n     float64
 }
@@ -226,7 +226,7 @@ func (p *rateLimiter) wait(ctx context.Context) {
 	}
 	left := time.Until(p.start.Add(time.Duration(p.n / p.rate * float64(time.Second))))
 	p.n++
-	if left < -time.Second { // the input paused: the lost time is not made up for
+	if left < -time.Second { // the input paused: do not make up for the lost time
 		p.start = p.start.Add(-left)
 	}
 	if left > 0 {

@@ -200,7 +200,7 @@ func TestRepairDamagedPages(t *testing.T) {
 		case strings.Contains(shown, "REPAIRED") && strings.HasSuffix(shown, "[exit 0]\n\n"):
 			done++
 			d.checkRepaired(name)
-		case strings.Contains(shown, "put back a copy") && strings.HasSuffix(shown, "[exit 1]\n\n"):
+		case strings.Contains(shown, "restore a backup") && strings.HasSuffix(shown, "[exit 1]\n\n"):
 			refused++
 			if now, err := os.ReadFile(d.path(name)); err != nil || !slices.Equal(now, bad) {
 				t.Errorf("%s was refused, and is not what it was (%v)", name, err)

@@ -32,7 +32,7 @@ func (c *statusCommand) Run(o *output) error {
 	case c.Admin == c.Peer:
 		return usageErrorf("%s is given twice: give the peer's admin address, or only one address", c.Admin)
 	case c.Timeout <= 0:
-		return usageErrorf("--timeout must be more than 0")
+		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
 	ctx, end := interruptible()
 	defer end(nil)

@@ -126,7 +126,7 @@ func (c *adminClient) get(ctx context.Context, address adminAddress, path string
 	return nil
 }
 
-// withAdvice returns the reason why an instance could not be asked, with advice for the user.
+// explain returns the reason why an instance could not be asked, with advice for the user.
 func (c *adminClient) explain(address adminAddress, err error) string {
 	_, port, _ := net.SplitHostPort(string(address))
 	var timeout interface{ Timeout() bool }

@@ -77,7 +77,7 @@ func (r *statusReport) table() table {
 	return t
 }
 
-// add adds a row with one cell for each instance, made from its status.
+// addRow adds a row with one cell for each instance, made from its status.
 func (r *statusReport) addRow(t *table, label string, cell func(*server.Status) string) {
 	cells := []string{label}
 	for _, i := range r.Instances {
@@ -207,7 +207,7 @@ func linkText(l *server.LinkStatus) string {
 	return way + printable(l.Peer) + ": " + strings.Join(words, ", ")
 }
 
-// isAfter returns the number of records that the peer has not acknowledged, and how
+// behindText returns the number of records that the peer has not acknowledged, and how
 // long the oldest of them has waited.
 func behindText(l *server.LinkStatus) string {
 	switch {

@@ -32,7 +32,7 @@ type instanceReport struct {
 	Status  *server.Status `json:"status,omitempty"` // nil: there was an error
 }
 
-// describeDifference returns the instance's name, or its address if it does not answer.
+// name returns the instance's name, or its address if it does not answer.
 func (i *instanceReport) name() string {
 	if i.Status == nil {
 		return i.Address
@@ -40,7 +40,7 @@ func (i *instanceReport) name() string {
 	return printable(i.Status.Name)
 }
 
-// journalError fills in the problems.
+// findProblems fills in the problems.
 func (r *statusReport) findProblems() {
 	r.Problems = []problem{}
 	for i := range r.Instances {
@@ -100,7 +100,7 @@ func (r *statusReport) checkState(name string, s *server.Status) {
 }
 
 // checkDecree adds the problems about lost messages: an outdated instance, refused
-// clients, a decree that stands.
+// clients, a decree in force.
 func (r *statusReport) checkDecree(name string, s *server.Status) {
 	r.addProblemIf(s.Outdated != "", "outdated", name, "it serves no clients: %s", printable(s.Outdated))
 	for _, reason := range s.Refusing {

@@ -95,7 +95,7 @@ func printDamage(o *output, stores []*storeReport, all bool) (err error) {
 	return err
 }
 
-// fetch reads the stores at path. It finds out by itself of which kind they are.
+// readStores reads the stores at path. It detects their kinds.
 func readStores(path string, messages bool) ([]*storeReport, error) {
 	info, err := os.Stat(path)
 	switch {

@@ -56,7 +56,7 @@ func (c *storeExport) Run(o *output) (err error) {
 	return printDamage(&output{o.err, o.err}, []*storeReport{found}, false)
 }
 
-// recordDone syncs and closes an output file. It removes the file if it is not complete.
+// closeOutput syncs and closes an output file. It removes the file if it is not complete.
 func closeOutput(f *os.File, err error) error {
 	if err == nil || errors.Is(err, errFault) {
 		if werr := errors.Join(f.Sync(), f.Close()); werr == nil {
@@ -95,7 +95,7 @@ func (c *storeExport) chooseStore() (*storeReport, error) {
 	return stores[0], nil
 }
 
-// newExportedMessage writes the content of a store.
+// export writes the messages or the places of a store.
 func (c *storeExport) export(s *storeReport, to io.Writer) error {
 	w := bufio.NewWriter(to)
 	write := c.messages
@@ -109,7 +109,7 @@ func (c *storeExport) export(s *storeReport, to io.Writer) error {
 }
 
 // subscriptions writes the place of each subscription. It leaves out damaged ones, whose
-// journalPoint is not known.
+// place is not known.
 func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	if c.Publisher != 0 {
 		return usageErrorf("%s is a bookmark store, which has no publishers: omit --publisher", s.location())
@@ -152,7 +152,7 @@ func newExportedMessage(publisher uint64, m *pubstore.Message) exportedMessage {
 }
 
 // messages writes the messages, the oldest life first, each life in order. A first
-// advance checks whether the store has them in that order. It nearly always has; then
+// pass checks whether the store has them in that order. It nearly always has; then
 // they need not all be in memory.
 func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[uint64]int), sorted: true}

@@ -40,7 +40,7 @@ func (c *storeRepair) Run(o *output) error {
 }
 
 // repairFile repairs a file store. It copies the directory aside, then opens the store
-// with AcceptDamage, which keeps everything that can be read.
+// with AcceptDamage, which keeps everything readable.
 func (c *storeRepair) repairFile(r *repairReport) error {
 	s, err := readFileStore(c.Path, false)
 	if err != nil {
@@ -72,8 +72,8 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 	return r.verify(c.Path)
 }
 
-// newRepairedReport returns the report of a damaged publish store, with the messages that opening
-// it would give up.
+// newRepairedReport returns the report of a damaged publish store, with the messages
+// that opening it would give up.
 func newRepairedReport(s *storeReport) repairedReport {
 	r := repairedReport{Bucket: s.Bucket, Kind: s.Kind, Kept: s.Publish.ToSend, NewLife: true, GivenUp: []givenUpReport{}}
 	for _, l := range s.Publish.Lives {

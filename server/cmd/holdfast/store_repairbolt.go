@@ -17,7 +17,7 @@ import (
 
 // repairBolt repairs the stores in a database. It copies everything that can be read to
 // a new database, in which the stores give up the rest. The new database takes the
-// journalPoint of the damaged one, which gets another name. Without --yes the new database is
+// place of the damaged one, which gets another name. Without --yes the new database is
 // made in a temporary directory and removed.
 func (c *storeRepair) repairBolt(r *repairReport) error {
 	damage, err := damageOf(c.Path)
@@ -84,8 +84,8 @@ func (r *repairReport) rebuild(path, fresh string) error {
 	return db.Close()
 }
 
-// checkRepairable returns an error if a repair would do harm: if a store has lost the part that
-// records its sent messages, the repaired store would begin as if it were new.
+// checkRepairable returns an error if a repair would do harm: if a store has lost the
+// part that records its sent messages, the repaired store would start as if it were new.
 func checkRepairable(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.Loss) error {
 	for _, l := range losses {
 		const metas = 2
@@ -102,8 +102,8 @@ func checkRepairable(path string, db *bbolt.DB, stores []*storeReport, losses []
 	return nil
 }
 
-// wasStore reports whether a bucket may be the rest of a store that cannot be recognized
-// any more.
+// wasStore reports whether a bucket may be the remainder of a store that can no longer
+// be recognized.
 func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 	_ = db.View(func(tx *bbolt.Tx) error { // never an error
 		b := tx.Bucket(name)

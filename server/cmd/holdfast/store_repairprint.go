@@ -43,7 +43,7 @@ type repairedSubscription struct {
 	Subscription string `json:"subscription"`
 	Dropped      int    `json:"dropped"`          // number of unreadable values; messages that they recorded as discarded come again
 	Gone         bool   `json:"gone"`             // the place is lost: the subscribe decides where to begin
-	Resume       string `json:"resume,omitempty"` // the vector where it goes on
+	Resume       string `json:"resume,omitempty"` // the vector where it resumes
 }
 
 // print shows the report to a person.

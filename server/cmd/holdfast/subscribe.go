@@ -103,7 +103,7 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	return start, c.connectionFlags.check()
 }
 
-// publishedBefore returns where the subscription begins if the store has no place yet.
+// from returns the start of the subscription if the store has no place yet.
 func (c *subscribeCommand) from() (client.Start, error) {
 	switch from := strings.ToLower(c.From); {
 	case from == "most-recent" && c.Store == "":
@@ -184,7 +184,7 @@ func (r *subscribeRun) close() error {
 	return r.sink.close()
 }
 
-var errIdle = errors.New("nothing has come")
+var errIdle = errors.New("no message for --until-idle")
 
 // run subscribes and writes the messages.
 func (r *subscribeRun) run(ctx context.Context, end context.CancelCauseFunc) (err error) {
@@ -222,16 +222,16 @@ func (r *subscribeRun) options() []client.SubscribeOption {
 	return opts
 }
 
-// trackProgress writes messages until ctx ends or --count is reached. It commits when a batch
-// is full or when no more messages are queued.
+// writeMessages writes messages until ctx ends or --count is reached. It commits when
+// a batch is full or when no more messages are queued.
 func (r *subscribeRun) writeMessages(ctx context.Context, sub *client.Subscription) error {
-	ctx, came, stop := r.idleContext(ctx)
+	ctx, received, stop := r.idleContext(ctx)
 	defer stop()
 	for m, err := range sub.Messages(ctx) {
 		if err != nil {
 			return cmp.Or(r.sink.commit(), err)
 		}
-		came()
+		received()
 		if err := r.sink.add(m, r.flags.JSON); err != nil {
 			return err
 		}
@@ -246,9 +246,9 @@ func (r *subscribeRun) writeMessages(ctx context.Context, sub *client.Subscripti
 	return r.sink.commit()
 }
 
-// idleContext returns a context that ends with errIdle when came was not called for
-// --until-idle although the client has a server.
-func (r *subscribeRun) idleContext(ctx context.Context) (idle context.Context, came, stop func()) {
+// idleContext returns a context that ends with errIdle when received was not called
+// for --until-idle while the client has a server.
+func (r *subscribeRun) idleContext(ctx context.Context) (idle context.Context, received, stop func()) {
 	after := r.flags.UntilIdle
 	if after == 0 {
 		return ctx, func() {}, func() {}

@@ -20,7 +20,7 @@ import (
 )
 
 // The buckets in a database that this command has made: the bookmark store's, with the
-// describeDifference that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
+// name that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
 const (
 	bookmarksBucket = "bookmarks"
 	outBucket       = "holdfast subscribe"
@@ -43,11 +43,12 @@ type sink struct {
 
 	batch   bytes.Buffer
 	lines   *json.Encoder       // into batch
-	pending []client.MessageRef // of the messages in batch
+	pending []client.MessageRef // the messages in batch
 }
 
 const (
-	// maxBatchBytes is the size that ends a batch; the message that reaches it is still in it.
+	// maxBatchBytes is the size that ends a batch. The message that reaches it belongs
+	// to the batch.
 	maxBatchBytes = 1 << 20
 	// outBatch is the limit of a batch that goes to an output file. It ignores
 	// --batch, since a kill repeats nothing there.
@@ -91,7 +92,7 @@ func describeQuery(q bookmarkstore.Query) string {
 	return fmt.Sprintf("topic %q with filter %q", q.Topic, q.Filter)
 }
 
-// openOut opens the output file. It cuts off the part behind the last commit, since
+// openOut opens the output file. It cuts off the part after the last commit, since
 // those messages come again.
 func (s *sink) openOut(path string, restart bool) (err error) {
 	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
@@ -223,7 +224,7 @@ type delivery struct {
 	Publisher     uint64          `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
 	Sequence      uint64          `json:"sequence"`
 	Topic         string          `json:"topic"`
-	Time          string          `json:"time,omitempty"` // when the server took it
+	Time          string          `json:"time,omitempty"` // when the server accepted it
 	CorrelationID string          `json:"correlation_id,omitempty"`
 	JSON          json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without insignificant space
 	Body          *string         `json:"body,omitempty"`        // the body if it is other text in UTF-8

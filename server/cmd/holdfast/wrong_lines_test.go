@@ -19,7 +19,7 @@ import (
 // portMask matches the addresses and names that differ from run to run.
 var portMask = regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}\b|holdfast-[0-9A-Za-z]{22}`)
 
-// outageReported runs a command and returns its line, its output and its exit code. In the
+// told runs a command and returns its line, its output and its exit code. In the
 // command, S stands for the --server flag, and file names are in the directory.
 func (s *shell) told(command string) string {
 	s.t.Helper()
@@ -150,7 +150,7 @@ func TestConnectionErrors(t *testing.T) {
 		code  int
 		words string
 	}{
-		{client.ErrNameInUse, exitInUse, `client name "me" is in use by another process: end that one, or give another --name`},
+		{client.ErrNameInUse, exitInUse, `client name "me" is in use by another process: stop that process, or choose another --name`},
 		{&pubstore.FailedError{Path: "out.db", Err: syscall.ENOSPC}, exitFailed, "no space left"},
 	} {
 		ctx, end := context.WithCancelCause(t.Context())
