@@ -18,21 +18,21 @@ func newLatencyRecorder() *latencyRecorder {
 }
 
 // record adds a duration.
-func (t *latencyRecorder) record(d time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.histogram.RecordValue(min(max(1, int64(d)), int64(time.Hour)))
+func (r *latencyRecorder) record(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.histogram.RecordValue(min(max(1, int64(d)), int64(time.Hour)))
 }
 
 // quantiles returns the quantiles of the durations, nil if there are none.
-func (t *latencyRecorder) quantiles() *Quantiles {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.histogram.TotalCount() == 0 {
+func (r *latencyRecorder) quantiles() *Quantiles {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.histogram.TotalCount() == 0 {
 		return nil
 	}
 	at := func(percent float64) float64 {
-		return microseconds(time.Duration(t.histogram.ValueAtPercentile(percent)))
+		return microseconds(time.Duration(r.histogram.ValueAtPercentile(percent)))
 	}
-	return &Quantiles{at(50), at(90), at(99), at(99.9), microseconds(time.Duration(t.histogram.Max()))}
+	return &Quantiles{at(50), at(90), at(99), at(99.9), microseconds(time.Duration(r.histogram.Max()))}
 }

@@ -48,13 +48,13 @@ type observedStore struct {
 }
 
 // Discard implements pubstore.Store.
-func (w *observedStore) Discard(life string, through uint64) error {
-	w.onAck(through, true)
-	return w.exclusiveStore.Discard(life, through)
+func (s *observedStore) Discard(life string, through uint64) error {
+	s.onAck(through, true)
+	return s.exclusiveStore.Discard(life, through)
 }
 
 // SetSingle implements pubstore.Store.
-func (w *observedStore) SetSingle(life string, through uint64) {
-	w.onAck(through, false)
-	w.exclusiveStore.SetSingle(life, through)
+func (s *observedStore) SetSingle(life string, through uint64) {
+	s.onAck(through, false)
+	s.exclusiveStore.SetSingle(life, through)
 }

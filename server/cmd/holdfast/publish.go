@@ -221,15 +221,15 @@ func (p *publishRun) dial(ctx context.Context, from extent) (err error) {
 const maxLine = 16 << 20
 
 // publish puts all lines into the store.
-func (p *publishRun) publish(ctx context.Context, f *lineReader) error {
+func (p *publishRun) publish(ctx context.Context, r *lineReader) error {
 	for {
 		select {
-		case batch, ok := <-f.batches:
-			if !ok && f.err == io.EOF {
+		case batch, ok := <-r.batches:
+			if !ok && r.err == io.EOF {
 				return nil
 			}
 			if !ok {
-				return f.err
+				return r.err
 			}
 			if err := p.storeLines(ctx, batch); err != nil {
 				return err

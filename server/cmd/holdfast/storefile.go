@@ -98,10 +98,10 @@ func updateBolt(db *bbolt.DB, do func(*bbolt.Tx) error) error {
 type boltEntry struct{ bucket, key string }
 
 // get returns the value, nil if there is none.
-func (n boltEntry) get(db *bbolt.DB) (value []byte, err error) {
+func (e boltEntry) get(db *bbolt.DB) (value []byte, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
-		if bucket := tx.Bucket([]byte(n.bucket)); bucket != nil {
-			value = bytes.Clone(bucket.Get([]byte(n.key)))
+		if bucket := tx.Bucket([]byte(e.bucket)); bucket != nil {
+			value = bytes.Clone(bucket.Get([]byte(e.key)))
 		}
 		return nil
 	})
@@ -109,10 +109,10 @@ func (n boltEntry) get(db *bbolt.DB) (value []byte, err error) {
 }
 
 // put stores the value.
-func (n boltEntry) put(tx *bbolt.Tx, value []byte) error {
-	bucket, err := tx.CreateBucketIfNotExists([]byte(n.bucket))
+func (e boltEntry) put(tx *bbolt.Tx, value []byte) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(e.bucket))
 	if err != nil {
 		return err
 	}
-	return bucket.Put([]byte(n.key), value)
+	return bucket.Put([]byte(e.key), value)
 }

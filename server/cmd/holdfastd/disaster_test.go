@@ -369,7 +369,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	// The old a must not serve clients: its group has declared messages lost.
 	d.start("a")
 	d.instances["a"].process.stderr.await(t, "OUTDATED: no clients are served any more")
-	d.eventually([]string{"a"}, "it serves nobody", "start it with an empty one")
+	d.eventually([]string{"a"}, "it serves no clients", "start it with an empty one")
 	d.end(syscall.SIGTERM, "a")
 	for _, name := range []string{"a", "b"} {
 		if err := os.Rename(d.journal(name), d.journal(name)+".old"); err != nil {
