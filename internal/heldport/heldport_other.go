@@ -11,8 +11,8 @@ import (
 // until Lend. (On Linux it stays held after that. Here another process can get it
 // between Lend and the start of the process that listens, or while that is away.)
 type Port struct {
-	Address string
-	holder  net.Listener
+	Address  string
+	listener net.Listener
 }
 
 // Hold returns a free port.
@@ -21,11 +21,11 @@ func Hold() (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hold a free port: %w", err)
 	}
-	return &Port{Address: l.Addr().String(), holder: l}, nil
+	return &Port{Address: l.Addr().String(), listener: l}, nil
 }
 
 // Lend must be called before a process listens on the port.
-func (p *Port) Lend() { p.holder.Close() }
+func (p *Port) Lend() { p.listener.Close() }
 
 // Free releases the port.
-func (p *Port) Free() { p.holder.Close() }
+func (p *Port) Free() { p.listener.Close() }
