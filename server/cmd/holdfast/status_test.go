@@ -75,8 +75,8 @@ func TestStatusProblems(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		harm func(a, b *server.Status)
-		want string // kinds
+		change func(a, b *server.Status)
+		want   string // kinds
 	}{
 		{func(a, b *server.Status) {}, ""},
 		{func(a, b *server.Status) { a.Ready, a.CatchingUp = false, true }, "not_ready"},
@@ -114,7 +114,7 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Links, b.Links[0].Peer = nil, "c" }, "no_pair"},
 	} {
 		statuses := pair()
-		tt.harm(statuses[0], statuses[1])
+		tt.change(statuses[0], statuses[1])
 		r := &statusReport{Instances: []instanceReport{{Status: statuses[0]}, {Status: statuses[1]}}}
 		r.findProblems()
 		var kinds []string
@@ -131,7 +131,7 @@ func TestStatusProblems(t *testing.T) {
 }
 
 // Incomplete lists of publishers are compared up to the id that both lists reach.
-func TestCompareCutOff(t *testing.T) {
+func TestCompareIncompleteLists(t *testing.T) {
 	list := func(more bool, ids ...uint64) publisherList {
 		l := publisherList{truncated: more}
 		for _, id := range ids {
@@ -217,8 +217,9 @@ func TestStatusOfARealPair(t *testing.T) {
 	await(t, exitOK, args...)
 }
 
-// status tells an address where something else listens from one that does not answer.
-func TestStatusOfSomethingElse(t *testing.T) {
+// status distinguishes an address where something else listens from one that does not
+// answer.
+func TestStatusOfOtherAddresses(t *testing.T) {
 	pair, _ := running(t)
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
@@ -279,7 +280,7 @@ func TestStatusWatch(t *testing.T) {
 	w := &stopWriter{screens: 3, stop: cancel}
 	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: optionalInterval{true, time.Millisecond}, JSON: true}
 	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second)); err != nil {
-		t.Errorf("it ends with %v", err)
+		t.Errorf("watch returns %v", err)
 	}
 	if lines := strings.Split(strings.TrimSpace(w.seen.String()), "\n"); len(lines) != 3 || slices.ContainsFunc(lines, func(l string) bool { return !json.Valid([]byte(l)) }) {
 		t.Errorf("%d lines:\n%s", len(lines), w.seen.String())
