@@ -45,10 +45,10 @@ func (f *benchFlags) options(o *output) bench.Options {
 // benchGroup are the flags of the benchmarks that can also measure running servers.
 type benchGroup struct {
 	benchFlags
-	Server         []string      `sep:"none" placeholder:"URI" help:"Server to measure, instead of a started pair. Repeat for each other server of the group."`
+	Server         []string      `sep:"none" placeholder:"URI" help:"Measure this server instead of a started pair. Repeat for each other server of the group."`
 	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of the started pair wait for each other before they acknowledge alone."`
 	Messages       int           `help:"Total number of messages to publish."`
-	Duration       time.Duration `help:"Time to publish, instead of --messages. Default: 10s; for subscribe, 1,000,000 messages."`
+	Duration       time.Duration `help:"Time to publish, instead of --messages. Default: 10s (bench subscribe: 1,000,000 messages)."`
 }
 
 // options converts the flags to options of a benchmark.

@@ -20,7 +20,7 @@ import (
 // connectionFlags are the flags of the commands that stay connected.
 type connectionFlags struct {
 	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json. Repeat for each other server of the group."`
-	Name    string        `placeholder:"NAME" help:"Client name; a group of servers accepts one live session for each. Default: a generated name, which a publish store keeps."`
+	Name    string        `placeholder:"NAME" help:"Client name, unique among the live sessions of a group of servers. Default: a generated name, which a publish store keeps."`
 	Timeout time.Duration `help:"Give up after this time without a usable server. Default: never."`
 	Quiet   bool          `help:"Do not report connections and downgrades on standard error."`
 }

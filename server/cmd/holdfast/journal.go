@@ -152,16 +152,16 @@ type recordFilter struct {
 
 // match returns a function that reports whether the filter selects a record.
 func (f *recordFilter) match() (func(*journal.Record) bool, error) {
-	wanted := func([]byte) bool { return true }
+	topicMatches := func([]byte) bool { return true }
 	if f.Topic != "" {
 		pattern, err := topic.Parse(f.Topic)
 		if err != nil {
 			return nil, usageErrorf("--topic %q: %w", f.Topic, err)
 		}
-		wanted = pattern.Match
+		topicMatches = pattern.Match
 	}
 	return func(r *journal.Record) bool {
-		return (len(f.Publisher) == 0 || slices.Contains(f.Publisher, r.Publisher)) && wanted(r.Topic) &&
+		return (len(f.Publisher) == 0 || slices.Contains(f.Publisher, r.Publisher)) && topicMatches(r.Topic) &&
 			(f.From.isAfter == nil || !f.From.isAfter(r)) && (f.To.isAfter == nil || f.To.isAfter(r))
 	}, nil
 }

@@ -84,16 +84,16 @@ func (d dumpedRecord) String() string {
 	return line
 }
 
-// Run implements the command. It also prints the records behind damage.
+// Run implements the command. It also prints the records after damage.
 func (c *journalDump) Run(o *output) error {
-	wanted, err := c.match()
+	matches, err := c.match()
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(o.out)
 	lines := jsonEncoder(out)
 	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
-		if !wanted(r) || r.Sequence < c.Sequence {
+		if !matches(r) || r.Sequence < c.Sequence {
 			return nil
 		}
 		d := newDumpedRecord(r)

@@ -212,13 +212,13 @@ func main() { os.Exit(run(os.Args[1:], standardWriter(os.Stdout), standardWriter
 
 // run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
-	asked := -1 // exit code of --help and --version, which exit inside the parser
+	parserExit := -1 // exit code of --help and --version, which exit inside the parser
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
 		kong.Description("Publishes and subscribes, shows and measures a pair of servers, and examines and repairs journals and stores on disk. "+
 			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version."),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { asked = code }),
+		kong.Exit(func(code int) { parserExit = code }),
 		kong.Vars{"store_path": pathHelp, "version": buildinfo.Version()},
 	)
 	if err != nil {
@@ -226,8 +226,8 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	}
 	command, err := parser.Parse(args)
 	switch {
-	case asked >= 0:
-		return asked
+	case parserExit >= 0:
+		return parserExit
 	case err != nil:
 		fmt.Fprintf(stderr, "holdfast: %v; see %s --help\n", err, commandOf(err))
 		return exitUsage
@@ -287,7 +287,7 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-// usageErrorf returns a usage error: the person who typed the command made a mistake.
+// usageErrorf returns a usage error: the user made a mistake.
 func usageErrorf(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }

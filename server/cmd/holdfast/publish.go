@@ -24,7 +24,7 @@ type publishCommand struct {
 	Whole    bool    `help:"Publish the whole input as one message."`
 	Rate     float64 `placeholder:"N" help:"Lines to publish per second. Default: as fast as possible."`
 	Safe     bool    `help:"Wait at the end until every line is on the disks of both servers. Without it, one disk is enough while the other server is away."`
-	Restart  bool    `help:"Publish the input from its beginning even if the last run with this store has not completed. Messages that it left in the store are still sent. To continue an interrupted run with --restart, omit the flag."`
+	Restart  bool    `help:"Publish the input from its beginning even if the last run with this store has not completed. Messages that it left in the store are still sent. If that run is interrupted, continue it without --restart."`
 	JSON     bool    `name:"json" help:"Print the result as one JSON object."`
 	Progress bool    `help:"Print progress to standard error once a second, even if it is not a terminal."`
 }
@@ -164,9 +164,9 @@ func (p *publishRun) run(ctx context.Context) error {
 	f.onSkipped = func() {
 		p.screen.notify("continuing after line %d of %s, where the last run stopped", from.Lines, p.in.name)
 	}
-	ahead, stop := context.WithCancel(ctx)
-	defer stop()
-	go f.run(ahead, from)
+	readCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go f.run(readCtx, from)
 	if err := p.publish(ctx, f); err != nil {
 		return err
 	}
@@ -290,9 +290,9 @@ func (p *publishRun) awaitAcks(ctx context.Context) error {
 		return err
 	}
 	if !p.client.Stats().Publish.Downgraded { // both servers have it; the store lets it go soon
-		soon, stop := context.WithTimeout(ctx, time.Second)
-		defer stop()
-		_ = p.client.FlushSafe(soon) // the result counts the messages that are not safe
+		flushCtx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_ = p.client.FlushSafe(flushCtx) // the result counts the messages that are not safe
 	}
 	return nil
 }
@@ -413,9 +413,9 @@ func (p *publishRun) flushBriefly(why error) {
 	if p.client == nil || errors.Is(why, errNoServer) || p.flags.Store != "" && errors.Is(why, errInterrupted) {
 		return
 	}
-	soon, stop := context.WithTimeout(context.Background(), 2*time.Second)
-	defer stop()
-	_ = p.client.Flush(soon) // the result counts the messages without an ack
+	flushCtx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = p.client.Flush(flushCtx) // the result counts the messages without an ack
 }
 
 // withAdvice adds to an error where the lines are and how to continue. It leaves a

@@ -136,7 +136,7 @@ func pluralWithHave(n int, noun string) string {
 	return plural(n, noun) + " have"
 }
 
-// refusalTexts are the problems behind clients that are refused for good, by reason.
+// refusalTexts are the problems that cause permanent refusals of clients, by reason.
 var refusalTexts = map[string]string{
 	"publish gap": "it refuses publishers because it lacks messages that were acknowledged to them as safe: wait for the peer that has them, " +
 		"or declare them lost with 'holdfastd lost' (server/DISASTER.md)",

@@ -208,7 +208,7 @@ type exportPlan struct {
 	newline uint64    // sequence of the first message with a line break in its body, 0: none
 }
 
-func (p *exportPlan) wanted(publisher uint64, m *pubstore.Message) bool {
+func (p *exportPlan) selects(publisher uint64, m *pubstore.Message) bool {
 	return (p.c.Publisher == 0 || p.c.Publisher == publisher) && (p.c.Topic == "" || p.c.Topic == m.Topic)
 }
 
@@ -216,7 +216,7 @@ func (p *exportPlan) visit(publisher uint64, m *pubstore.Message) error {
 	at := [2]uint64{uint64(p.lives[publisher]), m.Sequence}
 	p.sorted = p.sorted && slices.Compare(p.last[:], at[:]) < 0
 	p.last = at
-	if !p.wanted(publisher, m) {
+	if !p.selects(publisher, m) {
 		return nil
 	}
 	p.topics[m.Topic] = true
@@ -241,7 +241,7 @@ func (p *exportPlan) check(home string) error {
 }
 
 func (p *exportPlan) write(w *bufio.Writer, publisher uint64, m *pubstore.Message) error {
-	if !p.wanted(publisher, m) {
+	if !p.selects(publisher, m) {
 		return nil
 	}
 	if p.c.Format == "json" {

@@ -24,7 +24,7 @@ type subscribeCommand struct {
 	From              string        `placeholder:"START" help:"Where to start: epoch (the start of the log), now, a bookmark or a comma-separated list of them as --json prints them, or a time such as 2026-01-31T12:00:00Z. With --store it counts only if the store has no place yet, and the default is epoch. Without --store the default is now."`
 	Store             string        `placeholder:"FILE" help:"Bookmark store: a file, created if missing. With it, the same command continues where the last one ended, on any server."`
 	ID                string        `name:"id" placeholder:"ID" help:"Name of the place in the store. Default: the topic. A store can hold many places."`
-	Restart           bool          `help:"Start at --from even if the store has a place. To continue that run later, omit the flag."`
+	Restart           bool          `help:"Start at --from even if the store has a place. If that run is interrupted, continue it without --restart."`
 	Out               string        `placeholder:"FILE" help:"Write to this file instead of standard output. It gets each message exactly once, even after a kill. Needs --store."`
 	Count             int           `placeholder:"N" help:"Exit after this many messages. Later ones stay for the next run."`
 	UntilIdle         time.Duration `placeholder:"DURATION" help:"Exit after this time without a message while a server is connected."`

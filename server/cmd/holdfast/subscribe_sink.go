@@ -103,20 +103,20 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("--out %s: %w", path, err)
 	}
-	kept, err := s.outSize()
+	committed, err := s.outSize()
 	switch {
 	case err != nil:
 		return err
-	case (kept < 0 || restart) && size > 0:
+	case (committed < 0 || restart) && size > 0:
 		return usageErrorf("--out %s is not empty and was not written by this command: remove it, or name another file", path)
-	case kept > size && !restart:
-		return usageErrorf("--out %s has %d bytes, but %d were written: restore the file, or use another --out with --restart", path, size, kept)
-	case kept < size && kept >= 0:
-		if err = s.file.Truncate(kept); err == nil {
-			_, err = s.file.Seek(kept, io.SeekStart)
+	case committed > size && !restart:
+		return usageErrorf("--out %s has %d bytes, but %d were written: restore the file, or use another --out with --restart", path, size, committed)
+	case committed < size && committed >= 0:
+		if err = s.file.Truncate(committed); err == nil {
+			_, err = s.file.Seek(committed, io.SeekStart)
 		}
 	}
-	s.size = max(kept, 0)
+	s.size = max(committed, 0)
 	if restart {
 		s.size = 0
 	}
