@@ -100,7 +100,7 @@ func (r *statusReport) checkState(name string, s *server.Status) {
 }
 
 // checkDecree adds the problems about lost messages: an outdated instance, refused
-// clients, a decree in force.
+// clients, a decree that stands.
 func (r *statusReport) checkDecree(name string, s *server.Status) {
 	r.addProblemIf(s.Outdated != "", "outdated", name, "it serves no clients: %s", printable(s.Outdated))
 	for _, reason := range s.Refusing {
@@ -111,7 +111,7 @@ func (r *statusReport) checkDecree(name string, s *server.Status) {
 		r.addProblem("refusing", name, "%s", text)
 	}
 	if d := s.Decree; d != nil && d.Stands {
-		r.addProblem("decree", name, "the decree of incarnation %d stays in force for %v and would hide another loss; %s not been seen since%s; "+
+		r.addProblem("decree", name, "the decree of incarnation %d stands for another %v and would hide another loss; %s not been seen since%s; "+
 			"end it with 'holdfastd lost --end' once all that will return are back", d.Incarnation,
 			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralWithHave(d.Unseen, "publisher"), shownIDs(d.Publishers))
 	}
