@@ -120,7 +120,7 @@ func TestNewerVersion(t *testing.T) {
 			_, err = seglog.Inspect(d, "log", seglog.Visitor{})
 			checkNewer(t, "Inspect", err, file)
 			if after := snapshot(t, d); !maps.Equal(before, after) {
-				t.Errorf("the files are not what they were")
+				t.Errorf("the files have changed")
 			}
 		})
 	}
@@ -221,6 +221,6 @@ func TestCheckHead(t *testing.T) {
 		t.Errorf("Open: %v", err)
 	}
 	if after := snapshot(t, d); !maps.Equal(before, after) {
-		t.Errorf("the files are not what they were")
+		t.Errorf("the files have changed")
 	}
 }

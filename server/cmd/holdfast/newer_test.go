@@ -14,7 +14,7 @@ import (
 
 // Files of a newer version have an exit code of their own, and no command changes them.
 func TestNewerVersion(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.journal("journal", journal.Record{Kind: journal.Message, Publisher: 1, Topic: []byte("orders")})
 	outbox, err := pubstore.OpenFile(d.path("outbox"), unstaged)
 	if err != nil {

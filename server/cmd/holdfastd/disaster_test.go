@@ -357,7 +357,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	d.command(1, "no instance runs with this configuration", daemon, "lost", "-config", c, "a", "b")
 	d.start("c")
 	d.publish(p, 81, 90)
-	d.eventually([]string{"c"}, "publishers are refused, since it lacks messages that they were told are safe", "holdfastd lost")
+	d.eventually([]string{"c"}, "it refuses publishers because it lacks messages that were acknowledged to them as safe", "holdfastd lost")
 	d.command(1, "b is not connected with c: start it, or name it", daemon, "lost", "-config", c, "a")
 	d.command(78, "-config is missing", daemon, "lost", "a")
 	d.command(0, "incarnation 1 has begun, with c", daemon, "lost", "-config", c, "a", "b")
@@ -369,7 +369,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	// The old a must not serve clients: its group has declared messages lost.
 	d.start("a")
 	d.instances["a"].process.stderr.await(t, "OUTDATED: no clients are served any more")
-	d.eventually([]string{"a"}, "it serves nobody", "start it with an empty one")
+	d.eventually([]string{"a"}, "it serves no clients", "start it with an empty one")
 	d.end(syscall.SIGTERM, "a")
 	for _, name := range []string{"a", "b"} {
 		if err := os.Rename(d.journal(name), d.journal(name)+".old"); err != nil {
@@ -410,7 +410,7 @@ func TestDisasterBothFromBackups(t *testing.T) {
 	}
 	d.start("a", "b")
 	d.publish(p, 81, 90)
-	d.eventually([]string{"a", "b"}, "publishers are refused, since it lacks messages")
+	d.eventually([]string{"a", "b"}, "it refuses publishers because it lacks messages")
 	a := d.instances["a"].config
 	d.command(1, "b is connected with a: stop it, or leave its name out", daemon, "lost", "-config", a, "b")
 	d.command(0, "incarnation 1 has begun, with a, b", daemon, "lost", "-config", a)
