@@ -149,8 +149,8 @@ func (b *Bolt) openBuckets() error {
 	if err := boltfile.MakeDurable(b.db); err != nil {
 		return err
 	}
-	there, err := b.checkFormat()
-	if err != nil || there {
+	exists, err := b.checkFormat()
+	if err != nil || exists {
 		return err
 	}
 	return b.db.Update(func(tx *bbolt.Tx) error {
@@ -165,7 +165,7 @@ func (b *Bolt) openBuckets() error {
 	})
 }
 
-func (b *Bolt) checkFormat() (there bool, err error) {
+func (b *Bolt) checkFormat() (exists bool, err error) {
 	err = b.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(b.bucket)
 		if bucket == nil {
@@ -187,23 +187,23 @@ func (b *Bolt) checkFormat() (there bool, err error) {
 		case format[0] != formatVersion:
 			return b.damagedError("", keyFormat, versionError("it", format[0]))
 		}
-		there = true
+		exists = true
 		b.loadGroup(bucket)
 		return nil
 	})
-	return there, err
+	return exists, err
 }
 
 // damagedError turns a decoding error into a *DamagedError or *VersionError that names bucket and key.
 func (b *Bolt) damagedError(id string, key []byte, err error) error {
-	where := string(b.bucket)
+	name := string(b.bucket)
 	if id != "" {
-		where += "/" + id
+		name += "/" + id
 	}
 	if isVersionError(err) {
-		return &VersionError{Path: b.path, Bucket: where, Err: err}
+		return &VersionError{Path: b.path, Bucket: name, Err: err}
 	}
-	return &DamagedError{Path: b.path, Bucket: where, Key: slices.Clone(key), Err: err}
+	return &DamagedError{Path: b.path, Bucket: name, Key: slices.Clone(key), Err: err}
 }
 
 // guard turns a panic of bbolt into a *DamagedError.

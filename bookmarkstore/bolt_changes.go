@@ -23,13 +23,13 @@ func (p *place) addChangeLocked(c change) bool {
 	if c.none() || p.b == nil || p.endErr != nil {
 		return false
 	}
-	n := &c.publisher.publisherChanges
-	n.removed = c.removed
+	pending := &c.publisher.publisherChanges
+	pending.removed = c.removed
 	if c.outOfOrder > 0 {
-		n.pending = append(n.pending, c.outOfOrder)
+		pending.pending = append(pending.pending, c.outOfOrder)
 	}
-	if !n.dirty {
-		n.dirty = true
+	if !pending.dirty {
+		pending.dirty = true
 		p.dirty = append(p.dirty, c.publisher)
 	}
 	return true

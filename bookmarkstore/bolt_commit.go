@@ -45,7 +45,7 @@ func (b *Bolt) Sync(ctx context.Context) error {
 // awaitDurable returns when all changes so far are durable.
 func (b *Bolt) awaitDurable(ctx context.Context) error {
 	changes := b.changes.Load()
-	for hurried := false; ; {
+	for signalled := false; ; {
 		b.mu.Lock()
 		durable, failed, committed := b.durable, b.failed, b.committed
 		b.mu.Unlock()
@@ -55,8 +55,8 @@ func (b *Bolt) awaitDurable(ctx context.Context) error {
 		if durable >= changes {
 			return nil
 		}
-		if !hurried {
-			hurried = true
+		if !signalled {
+			signalled = true
 			b.signalChange()
 			b.hurry.Set()
 		}
@@ -101,21 +101,21 @@ func (b *Bolt) commit() {
 	}
 
 	var covered uint64
-	var saved []placeWrite
+	var written []placeWrite
 	err := b.update(func(tx *bbolt.Tx) (err error) {
 		covered = b.changes.Load()
 		b.collected.Store(covered)
-		saved, err = b.writeAll(tx)
+		written, err = b.writeAll(tx)
 		return err
 	})
 	if err != nil && !errors.Is(err, errNoChanges) && !failpoint.On(failpoint.R7IgnoreCommitError) {
 		b.setFailed(err)
 		return
 	}
-	for _, s := range saved {
-		s.p.mu.Lock()
-		s.p.headWrittenLocked(s.head)
-		s.p.mu.Unlock()
+	for _, w := range written {
+		w.p.mu.Lock()
+		w.p.headWrittenLocked(w.head)
+		w.p.mu.Unlock()
 	}
 	b.mu.Lock()
 	b.durable = covered
@@ -148,7 +148,7 @@ func (b *Bolt) setFailed(err error) {
 }
 
 // writeAll writes the changes of all places.
-func (b *Bolt) writeAll(tx *bbolt.Tx) (saved []placeWrite, err error) {
+func (b *Bolt) writeAll(tx *bbolt.Tx) (written []placeWrite, err error) {
 	b.mu.Lock()
 	places := b.order
 	b.mu.Unlock()
@@ -159,21 +159,21 @@ func (b *Bolt) writeAll(tx *bbolt.Tx) (saved []placeWrite, err error) {
 	}
 	for _, p := range places {
 		p.mu.Lock()
-		s, some := p.collectLocked()
+		w, changed := p.collectLocked()
 		p.clearLocked()
 		p.mu.Unlock()
-		if !some {
+		if !changed {
 			continue
 		}
-		if err := b.writePlace(subscriptions, s); err != nil {
+		if err := b.writePlace(subscriptions, w); err != nil {
 			return nil, err
 		}
-		saved = append(saved, s)
+		written = append(written, w)
 	}
-	if len(saved) == 0 {
+	if len(written) == 0 {
 		return nil, errNoChanges
 	}
-	return saved, nil
+	return written, nil
 }
 
 // A placeWrite is the part of one place that a transaction has to write.
@@ -194,24 +194,24 @@ type publisherWrite struct {
 }
 
 // collectLocked returns everything that the database does not have yet.
-func (p *place) collectLocked() (s placeWrite, some bool) {
-	s = placeWrite{p: p, head: p.headLocked(), headChanged: p.headChangedLocked()}
+func (p *place) collectLocked() (w placeWrite, changed bool) {
+	w = placeWrite{p: p, head: p.headLocked(), headChanged: p.headChangedLocked()}
 	if len(p.dirty) == 0 {
-		return s, s.headChanged
+		return w, w.headChanged
 	}
-	s.publishers = make([]publisherWrite, 0, len(p.dirty))
+	w.publishers = make([]publisherWrite, 0, len(p.dirty))
 	var outOfOrder []uint64 // of all points, one after the other
 	for _, publisher := range p.dirty {
-		n := &publisher.publisherChanges
-		before := len(outOfOrder)
-		for _, sequence := range n.pending {
+		c := &publisher.publisherChanges
+		start := len(outOfOrder)
+		for _, sequence := range c.pending {
 			if sequence > publisher.discarded {
 				outOfOrder = append(outOfOrder, sequence)
 			}
 		}
-		s.publishers = append(s.publishers, publisherWrite{publisher.id, publisher.discarded, n.removed, n.storedOutOfOrder || n.removed, outOfOrder[before:]})
+		w.publishers = append(w.publishers, publisherWrite{publisher.id, publisher.discarded, c.removed, c.storedOutOfOrder || c.removed, outOfOrder[start:]})
 	}
-	return s, true
+	return w, true
 }
 
 // clearLocked marks the collected changes as written. If the commit fails, so does the store.
@@ -225,12 +225,12 @@ func (p *place) clearLocked() {
 	p.dirty = p.dirty[:0]
 }
 
-// placeWrite writes the collected changes of a place.
-func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, s placeWrite) error {
-	bucket, err := b.writeHead(subscriptions, s)
-	for _, pt := range s.publishers {
+// writePlace writes the collected changes of a place.
+func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, w placeWrite) error {
+	bucket, err := b.writeHead(subscriptions, w)
+	for _, p := range w.publishers {
 		if err == nil {
-			err = b.writePublisher(bucket, s.p.id, pt)
+			err = b.writePublisher(bucket, w.p.id, p)
 		}
 	}
 	return err
@@ -238,14 +238,14 @@ func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, s placeWrite) error {
 
 // writeHead writes the head of a subscription and returns its bucket. If the stored bucket has an
 // earlier generation, writeHead empties it first.
-func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, s placeWrite) (*bbolt.Bucket, error) {
-	name := []byte(s.p.id)
+func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, w placeWrite) (*bbolt.Bucket, error) {
+	name := []byte(w.p.id)
 	if bucket := subscriptions.Bucket(name); bucket != nil {
-		if !s.headChanged {
+		if !w.headChanged {
 			return bucket, nil
 		}
-		there, err := b.headOf(bucket, s.p.id)
-		if err == nil && there.generation < s.head.generation {
+		stored, err := b.headOf(bucket, w.p.id)
+		if err == nil && stored.generation < w.head.generation {
 			err = subscriptions.DeleteBucket(name)
 		}
 		if err != nil {
@@ -256,7 +256,7 @@ func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, s placeWrite) (*bbolt.Buck
 	if err != nil {
 		return nil, err
 	}
-	return bucket, bucket.Put(keyHead, encodeHead(s.p.id, s.head))
+	return bucket, bucket.Put(keyHead, encodeHead(w.p.id, w.head))
 }
 
 // headOf returns the head in the bucket of a subscription.
@@ -283,30 +283,30 @@ func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through
 
 // writePublisher writes the changes of one publisher. It reads only the stored point and the keys that
 // the new point replaces.
-func (b *Bolt) writePublisher(bucket *bbolt.Bucket, id string, pt publisherWrite) error {
-	key := discardedKey(pt.publisher)
-	there, err := b.discardedOf(bucket, id, key)
+func (b *Bolt) writePublisher(bucket *bbolt.Bucket, id string, p publisherWrite) error {
+	key := discardedKey(p.publisher)
+	stored, err := b.discardedOf(bucket, id, key)
 	if err != nil {
 		return err
 	}
 	// After the commit of an application's transaction with DiscardTx, and before its OnCommit,
 	// the database is ahead of the window. It must not fall back.
-	if there > pt.discarded || there == pt.discarded && !pt.removed {
-		pt.removed, pt.discarded = false, 0
-		pt.outOfOrder = slices.DeleteFunc(pt.outOfOrder, func(sequence uint64) bool { return sequence <= there })
+	if stored > p.discarded || stored == p.discarded && !p.removed {
+		p.removed, p.discarded = false, 0
+		p.outOfOrder = slices.DeleteFunc(p.outOfOrder, func(sequence uint64) bool { return sequence <= stored })
 	}
 	switch {
-	case pt.removed:
+	case p.removed:
 		err = bucket.Delete(key)
-	case pt.discarded > 0:
-		err = bucket.Put(key, encodeDiscarded(id, key, pt.discarded))
+	case p.discarded > 0:
+		err = bucket.Put(key, encodeDiscarded(id, key, p.discarded))
 	}
-	if err == nil && pt.sweep && pt.discarded > 0 {
-		err = sweep(bucket, pt.publisher, pt.discarded)
+	if err == nil && p.sweep && p.discarded > 0 {
+		err = sweep(bucket, p.publisher, p.discarded)
 	}
-	for _, sequence := range pt.outOfOrder {
+	for _, sequence := range p.outOfOrder {
 		if err == nil {
-			key := outOfOrderKey(Bookmark{Publisher: pt.publisher, Sequence: sequence})
+			key := outOfOrderKey(Bookmark{Publisher: p.publisher, Sequence: sequence})
 			err = bucket.Put(key, encodeOutOfOrder(id, key))
 		}
 	}

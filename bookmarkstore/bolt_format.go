@@ -77,11 +77,11 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	where := e.Path
+	location := e.Path
 	if e.Bucket != "" {
-		where = fmt.Sprintf("%s, bucket %q", e.Path, e.Bucket)
+		location = fmt.Sprintf("%s, bucket %q", e.Path, e.Bucket)
 	}
-	return fmt.Sprintf("bookmark store %s was written by a newer version: %v; nothing was changed: open it with that version", where, e.Err)
+	return fmt.Sprintf("bookmark store %s was written by a newer version: %v; nothing was changed: open it with that version", location, e.Err)
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 

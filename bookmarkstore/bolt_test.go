@@ -258,8 +258,8 @@ func TestNewerVersion(t *testing.T) {
 	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })
 	check := func(call string, err error) {
 		t.Helper()
-		newer, is := errors.AsType[*bookmarkstore.VersionError](err)
-		if !is || newer.Path != path || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
+		newer, ok := errors.AsType[*bookmarkstore.VersionError](err)
+		if !ok || newer.Path != path || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
 			t.Errorf("%s: %v", call, err)
 		}
 	}

@@ -68,17 +68,17 @@ func (b *Bolt) discardTx(tx *bbolt.Tx, m MessageRef) error {
 	if err != nil {
 		return err
 	}
-	there, err := b.storedStateOf(subscriptions, m)
+	stored, err := b.storedStateOf(subscriptions, m)
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
-	s, err := t.discardLocked(p, m.Bookmark, there)
+	w, err := t.discardLocked(p, m.Bookmark, stored)
 	p.mu.Unlock()
 	if err != nil || failpoint.On(failpoint.TxDiscardInMemory) {
 		return err
 	}
-	return b.writePlace(subscriptions, s)
+	return b.writePlace(subscriptions, w)
 }
 
 // A storedState is the stored state of one message.
@@ -130,29 +130,29 @@ func (b *Bolt) txDiscardsOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error
 
 // discardLocked notes a discard and returns the data to write for it. The window does not change
 // yet.
-func (t *txDiscards) discardLocked(p *place, b Bookmark, there storedState) (placeWrite, error) {
+func (t *txDiscards) discardLocked(p *place, b Bookmark, stored storedState) (placeWrite, error) {
 	if p.endErr != nil {
 		return placeWrite{}, p.endErr
 	}
-	if !p.w.isOutstanding(b) || there.discarded && there.generation == p.generation {
+	if !p.w.isOutstanding(b) || stored.discarded && stored.generation == p.generation {
 		if failpoint.On(failpoint.TxTwice) {
 			return placeWrite{p: p, head: p.headLocked()}, nil
 		}
 		return placeWrite{}, ErrNotOutstanding
 	}
 	tp := t.place(p)
-	q := tp.publishers[b.Publisher]
-	if q == nil {
-		q = &txPublisher{id: b.Publisher}
-		tp.publishers[b.Publisher] = q
+	pub := tp.publishers[b.Publisher]
+	if pub == nil {
+		pub = &txPublisher{id: b.Publisher}
+		tp.publishers[b.Publisher] = pub
 	}
-	i, found := slices.BinarySearch(q.sequences, b.Sequence)
+	i, found := slices.BinarySearch(pub.sequences, b.Sequence)
 	if found {
 		return placeWrite{}, ErrNotOutstanding
 	}
-	q.sequences = slices.Insert(q.sequences, i, b.Sequence)
-	q.discarded = p.w.publisher(b.Publisher).reach(q.discarded, q.sequences)
-	return tp.writeLocked(q, b.Sequence), nil
+	pub.sequences = slices.Insert(pub.sequences, i, b.Sequence)
+	pub.discarded = p.w.publisher(b.Publisher).reach(pub.discarded, pub.sequences)
+	return tp.writeLocked(pub, b.Sequence), nil
 }
 
 // place returns the part for p. If the subscription was restarted within the transaction, that
@@ -171,19 +171,19 @@ func (t *txDiscards) place(p *place) *txPlace {
 // writeLocked returns the data that the transaction has to write for a discard of q. If the
 // database has an old head, that is the whole unsaved part of the place: a discard must not be
 // durable without the base below it.
-func (tp *txPlace) writeLocked(q *txPublisher, sequence uint64) placeWrite {
+func (tp *txPlace) writeLocked(pub *txPublisher, sequence uint64) placeWrite {
 	p := tp.p
-	s := placeWrite{p: p, head: p.headLocked()}
-	if p.headChangedLocked() && !(tp.headWritten && tp.head == s.head) {
-		s, _ = p.collectLocked()
-		tp.head, tp.headWritten = s.head, true
+	w := placeWrite{p: p, head: p.headLocked()}
+	if p.headChangedLocked() && !(tp.headWritten && tp.head == w.head) {
+		w, _ = p.collectLocked()
+		tp.head, tp.headWritten = w.head, true
 	}
-	own := publisherWrite{publisher: q.id, discarded: q.discarded, sweep: true}
-	if sequence > q.discarded {
-		own.outOfOrder = []uint64{sequence}
+	discard := publisherWrite{publisher: pub.id, discarded: pub.discarded, sweep: true}
+	if sequence > pub.discarded {
+		discard.outOfOrder = []uint64{sequence}
 	}
-	s.publishers = append(s.publishers, own)
-	return s
+	w.publishers = append(w.publishers, discard)
+	return w
 }
 
 // applyCommitted applies the committed discards of a transaction to the windows.
@@ -211,15 +211,15 @@ func (tp *txPlace) applyCommittedLocked() bool {
 	}
 	changed := false
 	for _, id := range slices.Sorted(maps.Keys(tp.publishers)) {
-		q := tp.publishers[id]
-		for _, sequence := range q.sequences {
+		pub := tp.publishers[id]
+		for _, sequence := range pub.sequences {
 			b := Bookmark{Publisher: id, Sequence: sequence}
 			c := p.w.discard(b)
 			if c.none() && sequence > p.w.publisher(id).received {
 				p.w.addOutOfOrder(b) // the id was released in the meantime, and b will be delivered again
 			}
 			p.w.publisher(id).storedOutOfOrder = true
-			if c.discarded > q.discarded {
+			if c.discarded > pub.discarded {
 				changed = p.addChangeLocked(c) || changed
 			}
 		}

@@ -97,9 +97,9 @@ func FuzzOpenBolt(f *testing.F) {
 		heap.Bounded(t, len(b), 64, 1<<20, func() {
 			err := useDamaged(t, path, query)
 			d, damaged := errors.AsType[*DamagedError](err)
-			failed, is := errors.AsType[*FailedError](err)
+			failed, ok := errors.AsType[*FailedError](err)
 			newer, later := errors.AsType[*VersionError](err) // the bytes may look like a later version
-			if err != nil && (len(recipe) < 5 || !(damaged && d.Path == path || is && failed.Path == path || later && newer.Path == path)) {
+			if err != nil && (len(recipe) < 5 || !(damaged && d.Path == path || ok && failed.Path == path || later && newer.Path == path)) {
 				t.Errorf("a damaged store: %v", err)
 			}
 		})

@@ -21,19 +21,19 @@ type serverGroup struct {
 
 // Group returns the id and the highest incarnation of the last group of servers that the store has
 // met.
-func (r *storeBase) Group() (cluster string, incarnation uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.group.cluster, r.group.incarnation
+func (b *storeBase) Group() (cluster string, incarnation uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.group.cluster, b.group.incarnation
 }
 
 // setGroup notes the group, unless the store is closed or failed.
-func (r *storeBase) setGroup(m serverGroup) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := r.checkOpenLocked()
+func (b *storeBase) setGroup(m serverGroup) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := b.checkOpenLocked()
 	if err == nil {
-		r.group = m
+		b.group = m
 	}
 	return err
 }

@@ -53,13 +53,13 @@ func isStore(root *bbolt.Bucket) bool {
 	case len(format) == 1:
 		return true
 	}
-	ours := false
+	found := false
 	_ = subscriptions.ForEachBucket(func(id []byte) error { // never an error
 		_, err := decodeHead(string(id), subscriptions.Bucket(id).Get(keyHead))
-		ours = ours || err == nil
+		found = found || err == nil
 		return nil
 	})
-	return ours
+	return found
 }
 
 func repairStore(root *bbolt.Bucket) (all []RepairedSubscription, err error) {
@@ -117,9 +117,9 @@ func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 // scanValues counts the readable values of a subscription and returns the keys of the others. A
 // value of a later version is an error, since this version cannot judge it.
 func scanValues(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
-	kept := func(Bookmark) { good++ }
+	count := func(Bookmark) { good++ }
 	err = bucket.ForEach(func(key, value []byte) error {
-		err := loadValue(id, key, value, kept, kept)
+		err := loadValue(id, key, value, count, count)
 		if string(key) == string(keyHead) {
 			_, err = decodeHead(id, value)
 		}

@@ -32,41 +32,41 @@ type storeBase struct {
 }
 
 // checkOpen returns the reason why the store takes no more calls, or nil.
-func (r *storeBase) checkOpen() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.checkOpenLocked()
+func (b *storeBase) checkOpen() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.checkOpenLocked()
 }
 
-func (r *storeBase) checkOpenLocked() error {
-	if r.failed == nil && r.closed {
+func (b *storeBase) checkOpenLocked() error {
+	if b.failed == nil && b.closed {
 		return ErrClosed
 	}
-	return r.failed
+	return b.failed
 }
 
 // findOrAdd returns the place of id. If there is none, it adds fresh, unless that is nil.
-func (r *storeBase) findOrAdd(id string, fresh *place) (*place, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.checkOpenLocked(); err != nil {
+func (b *storeBase) findOrAdd(id string, newPlace *place) (*place, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.checkOpenLocked(); err != nil {
 		return nil, err
 	}
-	p := r.places[id]
-	if p == nil && fresh != nil {
-		p = fresh
-		r.places[id] = p
-		r.order = append(r.order, p)
+	p := b.places[id]
+	if p == nil && newPlace != nil {
+		p = newPlace
+		b.places[id] = p
+		b.order = append(b.order, p)
 	}
 	return p, nil
 }
 
 // closePlaces closes the store for its callers: the places take no more changes.
-func (r *storeBase) closePlaces() error {
-	r.mu.Lock()
-	closed, places := r.closed, r.order
-	r.closed = true
-	r.mu.Unlock()
+func (b *storeBase) closePlaces() error {
+	b.mu.Lock()
+	closed, places := b.closed, b.order
+	b.closed = true
+	b.mu.Unlock()
 
 	if closed {
 		return ErrClosed
@@ -95,7 +95,7 @@ type place struct {
 	placeChanges          // guarded by mu
 }
 
-// closePlaces makes every later change return err. The first error stays.
+// setEndErr makes every later change return err. The first error stays.
 func (p *place) setEndErr(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,15 +128,15 @@ func (p *place) acquire(q Query) (Subscription, error) {
 		p.mu.Unlock()
 		return nil, err
 	}
-	other := p.query != q
-	if other {
+	forgotten := p.query != q
+	if forgotten {
 		p.resetLocked()
 		p.query = q
 	}
 	p.w.rewind()
 	s := &subscription{p}
 	p.owner, p.inUse = s, true
-	p.unlockAndSignal(other)
+	p.unlockAndSignal(forgotten)
 	return s, nil
 }
 

@@ -154,7 +154,7 @@ func (w *twin) mark(t *rapid.T) { w.progress(t, publisherOf(t)) }
 
 func (w *twin) marks(t *rapid.T) { w.progress(t, 1, 2, 3) }
 
-// receiveMarks receives a mark up to the point that the server has shown.
+// progress receives a mark up to the point that the server has shown.
 func (w *twin) progress(t *rapid.T, publishers ...uint64) {
 	v := Vector{}
 	for _, p := range publishers {
@@ -210,7 +210,7 @@ func (w *twin) restart(t *rapid.T, fromDisk bool) {
 	}
 }
 
-// checkFormat compares the results of all queries.
+// check compares the results of all queries.
 func (w *twin) check(t *rapid.T) {
 	discarded, received, waiting := maps.Clone(w.base), maps.Clone(w.base), 0
 	for p, events := range w.life {

@@ -100,8 +100,8 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
-	if newer := asVersionError(path, err); newer != nil {
-		return nil, newer
+	if versionErr := asVersionError(path, err); versionErr != nil {
+		return nil, versionErr
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", path, asDamagedError(err))
@@ -201,7 +201,7 @@ func asDamagedError(err error) error {
 	return err
 }
 
-// checkMessage returns an error that names the first invalid option.
+// check returns an error that names the first invalid option.
 func (o *BoltOptions) check() error {
 	return cmp.Or(checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage), checkNotNegative("CommitInterval", o.CommitInterval))
 }
@@ -253,8 +253,8 @@ func (s *Bolt) commitChange(f func(*storeState) error) error {
 // Discard implements Store. It is committed a little later. After a crash in between, the
 // messages are back and are discarded again.
 func (s *Bolt) Discard(life string, through uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.discard(w, through) {
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.discard(l, through) {
 			s.scheduleDeletesLocked()
 		}
 	})
@@ -263,9 +263,9 @@ func (s *Bolt) Discard(life string, through uint64) error {
 // Reject implements Store. It is committed a little later, like Discard. The client's session
 // calls it and must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.reject(w, sequence) {
-			s.rejectedKeys = append(s.rejectedKeys, boltKey{w.publisher, sequence})
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.reject(l, sequence) {
+			s.rejectedKeys = append(s.rejectedKeys, boltKey{l.publisher, sequence})
 			s.scheduleDeletesLocked()
 		}
 	})
@@ -283,7 +283,7 @@ func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 	return readOne(c, err, sequence)
 }
 
-// malformed puts the store into the failed state for good and returns the error for later calls.
+// fail puts the store into the failed state for good and returns the error for later calls.
 func (s *Bolt) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

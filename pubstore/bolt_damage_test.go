@@ -156,8 +156,8 @@ func openBolt(t *testing.T, path string, accept bool) *pubstore.Bolt {
 }
 
 func isDamaged(err error) bool {
-	_, is := errors.AsType[*pubstore.DamagedError](err)
-	return is
+	_, ok := errors.AsType[*pubstore.DamagedError](err)
+	return ok
 }
 
 // harm changes the bucket of a store and the bucket of its first life.

@@ -60,12 +60,12 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	if err != nil {
 		return 0, fmt.Errorf("publish store: %w", err)
 	}
-	batch := s.txAppendsLocked(tx, current)
+	added := s.txAppendsLocked(tx, current)
 	if !s.fitsTxLocked(m.Size()) {
 		return 0, ErrFull
 	}
 	m.Time = time.Now()
-	if err := s.putLocked(root, m, batch); err != nil {
+	if err := s.putLocked(root, m, added); err != nil {
 		return 0, err
 	}
 	if failpoint.On(failpoint.TxSentEarly) {
@@ -106,10 +106,10 @@ func (s *Bolt) txAppendsLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 		return s.pending[n-1]
 	}
 	s.resolvePendingLocked(current.Sequence())
-	batch := &txAppends{tx: tx}
-	s.pending = append(s.pending, batch)
-	tx.OnCommit(func() { s.onTxCommit(batch) })
-	return batch
+	added := &txAppends{tx: tx}
+	s.pending = append(s.pending, added)
+	tx.OnCommit(func() { s.onTxCommit(added) })
+	return added
 }
 
 // resolvePendingLocked enters the pending messages up to last into the ledger: they were committed before
@@ -123,11 +123,11 @@ func (s *Bolt) resolvePendingLocked(last uint64) {
 
 // onTxCommit is called by bbolt after the commit of a batch. Later transactions may have begun by
 // then, or even committed.
-func (s *Bolt) onTxCommit(batch *txAppends) {
+func (s *Bolt) onTxCommit(added *txAppends) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !batch.applied {
-		s.applyPendingLocked(batch.last)
+	if !added.applied {
+		s.applyPendingLocked(added.last)
 	}
 }
 
@@ -141,25 +141,25 @@ func (s *Bolt) applyPendingLocked(last uint64) {
 	s.pending = slices.Delete(s.pending, 0, n)
 }
 
-func (s *Bolt) applyTxLocked(batch *txAppends) {
-	w := s.state.current()
-	for _, m := range batch.messages {
-		if m.seq != w.last+1 {
-			s.failLocked(fmt.Errorf("message %d follows %d: the bucket was changed by someone else", m.seq, w.last))
+func (s *Bolt) applyTxLocked(added *txAppends) {
+	l := s.state.current()
+	for _, m := range added.messages {
+		if m.seq != l.last+1 {
+			s.failLocked(fmt.Errorf("message %d follows %d: the bucket was changed by someone else", m.seq, l.last))
 			return
 		}
-		w.append(0, m.size, m.ms)
+		l.append(0, m.size, m.ms)
 	}
-	batch.applied = true
+	added.applied = true
 	s.signalAppended()
 }
 
 // fitsTxLocked reports whether there is room for a message beside the pending ones.
 func (s *Bolt) fitsTxLocked(size int) bool {
 	n, bytes := 0, int64(size)
-	for _, batch := range s.pending {
-		n += len(batch.messages)
-		bytes += batch.bytes
+	for _, added := range s.pending {
+		n += len(added.messages)
+		bytes += added.bytes
 	}
 	return s.state.fitsWith(n, bytes)
 }

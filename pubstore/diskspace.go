@@ -24,36 +24,36 @@ type diskSpace struct {
 }
 
 // refresh looks at the disk. If looking fails, the disk counts as not full.
-func (r *diskSpace) refresh() {
-	if r.measure == nil {
+func (d *diskSpace) refresh() {
+	if d.measure == nil {
 		return
 	}
-	bytes, err := r.measure()
+	bytes, err := d.measure()
 	if err != nil {
 		bytes = 1 << 62
 	}
-	r.available.Store(bytes)
+	d.available.Store(bytes)
 }
 
 // fits reports whether there is room for a message of size bytes.
-func (r *diskSpace) fits(size int) bool {
-	return r.measure == nil || r.available.Load() >= int64(size)+recordOverhead || failpoint.On(failpoint.DNoRoom)
+func (d *diskSpace) fits(size int) bool {
+	return d.measure == nil || d.available.Load() >= int64(size)+recordOverhead || failpoint.On(failpoint.DNoRoom)
 }
 
 // subtract subtracts an appended message.
-func (r *diskSpace) subtract(size int) {
-	if r.measure != nil {
-		r.available.Add(-int64(size) - recordOverhead)
+func (d *diskSpace) subtract(size int) {
+	if d.measure != nil {
+		d.available.Add(-int64(size) - recordOverhead)
 	}
 }
 
 // fullError returns ErrFull. If the disk is the reason, the error says so.
-func (r *diskSpace) fullError(size int) error {
-	if r.fits(size) {
+func (d *diskSpace) fullError(size int) error {
+	if d.fits(size) {
 		return ErrFull
 	}
 	return fmt.Errorf("%w: its disk has too little space left", ErrFull)
 }
 
 // ticker ticks whenever a waiting Append has to look at the disk.
-func (r *diskSpace) ticker() *time.Ticker { return time.NewTicker(refreshInterval) }
+func (d *diskSpace) ticker() *time.Ticker { return time.NewTicker(refreshInterval) }

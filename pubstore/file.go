@@ -149,8 +149,8 @@ func (s *File) finishAppend(pos seglog.Position) error {
 
 // appendLocked assigns the sequence of m and appends m to the log's buffer.
 func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err error) {
-	w := s.state.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.clock.now()
+	l := s.state.current()
+	m.Publisher, m.Sequence, m.Time = l.publisher, l.last+1, s.clock.now()
 	prefix, err := s.encoder.append(s.prefix[:0], m)
 	if err != nil {
 		return 0, false, err
@@ -162,7 +162,7 @@ func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err err
 	if err != nil {
 		return 0, false, err
 	}
-	w.append(uint64(pos), m.Size(), m.Time.UnixMilli())
+	l.append(uint64(pos), m.Size(), m.Time.UnixMilli())
 	s.disk.subtract(m.Size())
 	return pos, kept, nil
 }
@@ -205,9 +205,9 @@ func (s *File) changeState(f func(*storeState) error) error {
 // Discard implements Store. It reaches the disk a little later. After a crash in between, the
 // messages are back and are discarded again.
 func (s *File) Discard(life string, through uint64) error {
-	return s.withLife(life, func(w *lifeState) {
+	return s.withLife(life, func(l *lifeState) {
 		lives := len(s.state.lives)
-		if s.state.discard(w, through) {
+		if s.state.discard(l, through) {
 			s.lifePruned = s.lifePruned || len(s.state.lives) < lives
 			s.waiting.wakeFirst()
 			s.scheduleCommitLocked()
@@ -222,8 +222,8 @@ func (s *File) Reject(life string, sequence uint64) error {
 		defer s.mu.Unlock()
 		return s.endErr
 	}
-	w, lives := s.state.life(life), len(s.state.lives)
-	if w == nil || !s.state.reject(w, sequence) {
+	l, lives := s.state.life(life), len(s.state.lives)
+	if l == nil || !s.state.reject(l, sequence) {
 		s.mu.Unlock()
 		return nil
 	}
@@ -234,7 +234,7 @@ func (s *File) Reject(life string, sequence uint64) error {
 		s.lifePruned = true
 		return s.logChangeLocked(kindState, s.state.encode())
 	}
-	return s.logChangeLocked(kindReject, appendIdentity(nil, w.publisher, sequence))
+	return s.logChangeLocked(kindReject, appendIdentity(nil, l.publisher, sequence))
 }
 
 // Get implements Store.
@@ -251,7 +251,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	return m, nil
 }
 
-// malformed puts the store into the failed state for good and returns the error for later calls.
+// fail puts the store into the failed state for good and returns the error for later calls.
 func (s *File) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

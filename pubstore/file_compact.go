@@ -48,16 +48,16 @@ func (s *File) compact() error {
 // oldestMovesLocked returns the kept messages before end, up to compactBytes of them.
 func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 	budget := int64(compactBytes)
-	for _, w := range s.state.lives {
-		for seq := w.next(0); seq != 0 && budget > 0; seq = w.next(seq) {
-			at := w.slots.at(seq)
+	for _, l := range s.state.lives {
+		for seq := l.next(0); seq != 0 && budget > 0; seq = l.next(seq) {
+			at := l.slots.at(seq)
 			if at.pos >= end {
-				if seq >= w.orderedFrom {
+				if seq >= l.orderedFrom {
 					break // and so are all that follow
 				}
 				continue
 			}
-			moves = append(moves, move{w: w, seq: seq, from: at.pos})
+			moves = append(moves, move{w: l, seq: seq, from: at.pos})
 			budget -= int64(at.size) + recordOverhead
 		}
 	}

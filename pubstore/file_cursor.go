@@ -25,11 +25,11 @@ type fileCursor struct {
 
 // Cursor implements Store.
 func (s *File) Cursor(life string, after uint64) (Cursor, error) {
-	w, err := s.lifeToRead(life)
+	l, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
-	return &fileCursor{s: s, w: w, log: s.log.Cursor(0), at: after}, nil
+	return &fileCursor{s: s, w: l, log: s.log.Cursor(0), at: after}, nil
 }
 
 func (c *fileCursor) Next(m *Message) (bool, error) {
@@ -75,8 +75,8 @@ func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 		if next > upTo || rec.Position >= visible || len(rec.Payload) < minRecordLen {
 			break
 		}
-		o, is := record.AsOrdinary(rec.Payload[timeLen:])
-		if !is || o.Publisher() != c.w.publisher || o.Sequence() != next {
+		o, ok := record.AsOrdinary(rec.Payload[timeLen:])
+		if !ok || o.Publisher() != c.w.publisher || o.Sequence() != next {
 			break
 		}
 		c.run, c.runRecords = append(c.run, o), append(c.runRecords, rec)
@@ -89,8 +89,8 @@ func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 func (c *fileCursor) consecutiveThrough() (upTo uint64, visible seglog.Position) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if w := c.w; c.s.endErr == nil && len(w.rejected) == 0 && max(w.slots.first, w.orderedFrom) <= c.at+1 {
-		upTo = w.last
+	if l := c.w; c.s.endErr == nil && len(l.rejected) == 0 && max(l.slots.first, l.orderedFrom) <= c.at+1 {
+		upTo = l.last
 	}
 	return upTo, seglog.Position(c.s.visible)
 }
@@ -103,7 +103,7 @@ func (c *fileCursor) Skip(n int) {
 	}
 }
 
-// measure returns the sequence to read next and its position. seq is 0 if there is no message.
+// locateNext returns the sequence to read next and its position. seq is 0 if there is no message.
 func (c *fileCursor) locateNext() (seq, prev, pos uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -124,7 +124,7 @@ func (c *fileCursor) locateNext() (seq, prev, pos uint64, err error) {
 // there are usually only a few bytes, which the cursor has already read.
 const maxSkip = 64 << 10
 
-// readAhead returns the record at pos.
+// read returns the record at pos.
 func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 	if at := c.log.Position(); at > pos || pos-at > maxSkip {
 		c.log.Seek(pos)
@@ -147,9 +147,9 @@ func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 }
 
 func (c *fileCursor) checkIdentity(rec []byte, seq uint64) error {
-	publisher, have, err := recordIdentity(rec)
-	if err == nil && (publisher != c.w.publisher || have != seq) {
-		err = fmt.Errorf("found message %d of publisher %d: %w", have, publisher, record.ErrMalformed)
+	publisher, got, err := recordIdentity(rec)
+	if err == nil && (publisher != c.w.publisher || got != seq) {
+		err = fmt.Errorf("found message %d of publisher %d: %w", got, publisher, record.ErrMalformed)
 	}
 	return err
 }

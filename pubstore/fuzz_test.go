@@ -71,14 +71,14 @@ func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 // saysDamage reports whether an error names the store and says that it is damaged. The damaged
 // bytes may also look like a later version.
 func saysDamage(err error, path string) bool {
-	if v, is := errors.AsType[*pubstore.VersionError](err); is {
+	if v, ok := errors.AsType[*pubstore.VersionError](err); ok {
 		return v.Path == path
 	}
-	if d, is := errors.AsType[*pubstore.DamagedError](err); is {
+	if d, ok := errors.AsType[*pubstore.DamagedError](err); ok {
 		return d.Path == path
 	}
-	f, is := errors.AsType[*pubstore.FailedError](err)
-	return is && f.Path == path
+	f, ok := errors.AsType[*pubstore.FailedError](err)
+	return ok && f.Path == path
 }
 
 // FuzzOpenBolt opens a store with a damaged database file. Either an error says that it is

@@ -15,8 +15,8 @@ type serverGroup struct {
 
 // Group returns the id and the highest incarnation of the last group of servers that the store has
 // met.
-func (d *storeBase) Group() (cluster string, incarnation uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.state.group.cluster, d.state.group.incarnation
+func (b *storeBase) Group() (cluster string, incarnation uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.group.cluster, b.state.group.incarnation
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// withState calls most methods of a store until its disk fails.
+// use calls most methods of a store until its disk fails.
 func use(fs *memfs.FS) {
 	s, err := pubstore.OpenFile("outbox", testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 700}, fs))
 	if err != nil {

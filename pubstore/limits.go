@@ -30,11 +30,11 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	what := "message"
+	subject := "message"
 	if e.Header {
-		what = "header of a message"
+		subject = "header of a message"
 	}
-	s := fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
+	s := fmt.Sprintf("%s of %d bytes, the limit is %d", subject, e.Size, e.Max)
 	if e.Setting != "" {
 		s += " (" + e.Setting + ")"
 	}
@@ -43,7 +43,7 @@ func (e *TooLargeError) Error() string {
 
 // checkMessage returns an error if a store of messages up to max bytes cannot take m: a *TooLargeError,
 // or an error that names the invalid field.
-func checkMessage(m *Message, max int) error {
+func checkMessage(m *Message, maxSize int) error {
 	switch {
 	case strings.ContainsFunc(m.SOWKey, notBase64):
 		return fmt.Errorf("publish store: SOWKey is %q, it must be of base-64 characters", m.SOWKey)
@@ -53,8 +53,8 @@ func checkMessage(m *Message, max int) error {
 		return fmt.Errorf("publish store: Expiration is %v, it must be whole seconds, or 0", m.Expiration)
 	case m.HeaderSize() > MaxHeader:
 		return &TooLargeError{Size: m.HeaderSize(), Max: MaxHeader, Header: true}
-	case m.Size() > max:
-		return &TooLargeError{Size: m.Size(), Max: max, Setting: limitSetting}
+	case m.Size() > maxSize:
+		return &TooLargeError{Size: m.Size(), Max: maxSize, Setting: limitSetting}
 	}
 	return nil
 }

@@ -58,14 +58,14 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 	if err := s.admit(ctx, m); err != nil {
 		return 0, err
 	}
-	w := s.state.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.clock.now()
+	l := s.state.current()
+	m.Publisher, m.Sequence, m.Time = l.publisher, l.last+1, s.clock.now()
 	pos, err := s.arena.add(m)
 	if err != nil {
 		s.mu.Unlock()
 		return 0, fmt.Errorf("publish store: %w", err)
 	}
-	w.append(pos, m.Size(), m.Time.UnixMilli())
+	l.append(pos, m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
 	s.signalAppended()
 	return m.Sequence, nil
@@ -73,11 +73,11 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 
 // Cursor implements Store.
 func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
-	w, err := s.lifeToRead(life)
+	l, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
-	return &memoryCursor{s: s, w: w, at: after}, nil
+	return &memoryCursor{s: s, w: l, at: after}, nil
 }
 
 // A memoryCursor copies each message that it returns, since the arena may reuse its memory.
@@ -126,8 +126,8 @@ func (c *memoryCursor) Close() error { return nil }
 
 // Discard implements Store.
 func (s *Memory) Discard(life string, through uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.discard(w, through) {
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.discard(l, through) {
 			s.waiting.wakeFirst()
 		}
 	})
@@ -135,8 +135,8 @@ func (s *Memory) Discard(life string, through uint64) error {
 
 // Reject implements Store.
 func (s *Memory) Reject(life string, sequence uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.reject(w, sequence) {
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.reject(l, sequence) {
 			s.waiting.wakeFirst()
 		}
 	})

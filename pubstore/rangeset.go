@@ -64,7 +64,7 @@ func (s rangeSet) count(n uint64) (c uint64) {
 }
 
 // from returns the first spans that end at or above n. most is their maximum number.
-func (s rangeSet) from(n uint64, most int) []Range {
+func (s rangeSet) from(n uint64, limit int) []Range {
 	i, _ := s.search(n)
-	return slices.Clone(s[i:min(i+most, len(s))])
+	return slices.Clone(s[i:min(i+limit, len(s))])
 }

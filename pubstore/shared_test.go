@@ -82,7 +82,7 @@ func (s *shared) handle(in func(func(*bbolt.Tx) error) error, b bookmarkstore.Bo
 	})
 }
 
-// checkMessage compares the handled, the published and the undiscarded messages. It returns the number
+// check compares the handled, the published and the undiscarded messages. It returns the number
 // of handled ones.
 func (s *shared) check() int {
 	s.t.Helper()

@@ -52,11 +52,11 @@ func create(path string, o *bbolt.Options) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	fresh := *o
-	if fresh.OpenFile == nil {
-		fresh.OpenFile = openNew
+	options := *o
+	if options.OpenFile == nil {
+		options.OpenFile = openNew
 	}
-	db, err := bbolt.Open(tmp, 0o600, &fresh)
+	db, err := bbolt.Open(tmp, 0o600, &options)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func MakeDurable(db *bbolt.DB) error {
 // MetaPagesValid reports whether both meta pages of an open database are undamaged. A damaged one may have
 // been the newer one. The database then has the state before its last commit. A power cut can
 // cause this, and so can damage. Whole waits for an open write transaction.
-func MetaPagesValid(db *bbolt.DB) (whole bool, err error) {
+func MetaPagesValid(db *bbolt.DB) (valid bool, err error) {
 	tx, err := db.Begin(!db.IsReadOnly()) // no concurrent writer
 	if err != nil {
 		return false, err
@@ -102,21 +102,21 @@ func MetaPagesValid(db *bbolt.DB) (whole bool, err error) {
 	return metaPagesValid(db)
 }
 
-func metaPagesValid(db *bbolt.DB) (whole bool, err error) {
+func metaPagesValid(db *bbolt.DB) (valid bool, err error) {
 	f, err := os.Open(db.Path())
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	whole = true
+	valid = true
 	for id := range int64(firstPage) {
 		var b [metaSize]byte
 		if _, err := f.ReadAt(b[:], id*int64(db.Info().PageSize)+pageHeader); err != nil {
 			return false, err
 		}
-		whole = whole && isValidMeta(&b)
+		valid = valid && isValidMeta(&b)
 	}
-	return whole, nil
+	return valid, nil
 }
 
 // rewrite reads a page, writes it back, and syncs the file.

@@ -97,8 +97,8 @@ func TestNewerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = boltfile.Open(path, options)
-	newer, is := errors.AsType[*format.VersionError](err)
-	if !is || newer.Found != 3 || newer.Known != 2 {
+	newer, isDamage := errors.AsType[*format.VersionError](err)
+	if !isDamage || newer.Found != 3 || newer.Known != 2 {
 		t.Errorf("Open: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {

@@ -74,8 +74,8 @@ func use(t *testing.T, path string, whole bool) {
 	if err == nil {
 		err = boltfile.Guard(path, func() error { return db.Update(writeSome) })
 	}
-	damage, is := errors.AsType[*boltfile.DamageError](err)
-	if err != nil && (whole || is && damage.Path != path) {
+	damage, isDamage := errors.AsType[*boltfile.DamageError](err)
+	if err != nil && (whole || isDamage && damage.Path != path) {
 		t.Errorf("use it: %v", err)
 	}
 }

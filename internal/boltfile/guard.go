@@ -58,12 +58,12 @@ func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 // openOnce is bbolt.Open, but after an error or a panic the file does not stay open and locked.
 func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	var opened *os.File
-	do := o.OpenFile
-	if do == nil {
-		do = os.OpenFile
+	openFile := o.OpenFile
+	if openFile == nil {
+		openFile = os.OpenFile
 	}
 	o.OpenFile = func(name string, flag int, perm os.FileMode) (f *os.File, err error) {
-		opened, err = do(name, flag, perm)
+		opened, err = openFile(name, flag, perm)
 		return opened, err
 	}
 	err = Guard(path, func() (err error) {
@@ -89,8 +89,8 @@ func checkName(f *os.File, path string) error {
 	if err != nil {
 		return err
 	}
-	there, err := os.Stat(path)
-	if err == nil && !os.SameFile(opened, there) {
+	current, err := os.Stat(path)
+	if err == nil && !os.SameFile(opened, current) {
 		err = errReplaced
 	}
 	return err
@@ -99,10 +99,10 @@ func checkName(f *os.File, path string) error {
 // asDamageError turns an error about the content of a file into a *DamageError or a
 // *format.VersionError. It returns an error of the file system as it is.
 func asDamageError(path string, err error) error {
-	_, is := errors.AsType[*DamageError](err)
-	_, file := errors.AsType[*fs.PathError](err)
-	_, system := errors.AsType[syscall.Errno](err)
-	if err == nil || is || file || system || errors.Is(err, berrors.ErrTimeout) {
+	_, isDamage := errors.AsType[*DamageError](err)
+	_, isPath := errors.AsType[*fs.PathError](err)
+	_, isErrno := errors.AsType[syscall.Errno](err)
+	if err == nil || isDamage || isPath || isErrno || errors.Is(err, berrors.ErrTimeout) {
 		return err
 	}
 	if newer := newerVersion(path); newer != nil {

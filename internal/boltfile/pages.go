@@ -89,8 +89,8 @@ func (w *walk) checkAll(size int64) error {
 	if err != nil {
 		return err
 	}
-	if most := uint64(size) / w.pageSize; w.pages > most {
-		return badPage(0, "%d pages in use, the file has %d", w.pages, most)
+	if maxPages := uint64(size) / w.pageSize; w.pages > maxPages {
+		return badPage(0, "%d pages in use, the file has %d", w.pages, maxPages)
 	}
 	w.seen = make([]uint64, w.pages/64+1)
 	if freelist != noFreelist {
@@ -117,8 +117,8 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 		if _, err := w.r.ReadAt(b[:], int64(id*w.pageSize+pageHeader)); err != nil {
 			continue // bbolt has found the other one
 		}
-		tx, ours := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
-		if !ours || !isValidMeta(&b) || found && tx <= newest {
+		tx, known := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
+		if !known || !isValidMeta(&b) || found && tx <= newest {
 			continue
 		}
 		newest, found = tx, true

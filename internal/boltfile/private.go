@@ -74,21 +74,21 @@ func (o *Options) shouldCompact(db *bbolt.DB, u Usage) bool {
 	if !u.sparse(cmp.Or(o.CompactAbove, compactAbove)) || !o.ownsAllBuckets(db) {
 		return false
 	}
-	whole, err := metaPagesValid(db)
-	return err == nil && whole || failpoint.On(failpoint.R10CompactsDoubt)
+	valid, err := metaPagesValid(db)
+	return err == nil && valid || failpoint.On(failpoint.R10CompactsDoubt)
 }
 
 // ownsAllBuckets reports whether all buckets of the database are the store's. An application with a
 // bucket in it would wait for the lock of a file that a compaction may replace.
 func (o *Options) ownsAllBuckets(db *bbolt.DB) bool {
-	only := true
+	all := true
 	err := db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			only = only && slices.Contains(o.Buckets, string(name))
+			all = all && slices.Contains(o.Buckets, string(name))
 			return nil
 		})
 	})
-	return err == nil && only
+	return err == nil && all
 }
 
 // compactSteps are the steps of a compaction after the copying, in this order. The copy gets the name
@@ -102,13 +102,13 @@ type compactSteps struct {
 // compact replaces the file of a database by a compact copy. The database must be open and
 // locked. After an error, a power cut may leave either file.
 func (s *compactSteps) compact(file string, db *bbolt.DB) error {
-	fresh := tempName(file)
-	err := s.copyTo(fresh, db)
+	copied := tempName(file)
+	err := s.copyTo(copied, db)
 	if err == nil {
-		err = s.rename(fresh, file)
+		err = s.rename(copied, file)
 	}
 	if err != nil {
-		_ = os.Remove(fresh) // the file is unchanged
+		_ = os.Remove(copied) // the file is unchanged
 		return nil
 	}
 	return s.syncDir(filepath.Dir(file))

@@ -132,7 +132,7 @@ func (r *rescue) addLoss(path [][]byte, page uint64, err error) {
 	r.losses = append(r.losses, Loss{path, page, int64(page * r.pageSize), err})
 }
 
-// checkPage copies everything below a page into the bucket at path.
+// copyPage copies everything below a page into the bucket at path.
 func (r *rescue) copyPage(id uint64, path [][]byte) {
 	if r.err != nil {
 		return
@@ -154,9 +154,9 @@ func (r *rescue) copyPage(id uint64, path [][]byte) {
 
 // copyElements copies the elements of a page, or of a leaf page inside a value.
 func (r *rescue) copyElements(h header, b []byte, path [][]byte) {
-	if most := (len(b) - pageHeader) / elementSize; h.count > most {
+	if limit := (len(b) - pageHeader) / elementSize; h.count > limit {
 		r.addLoss(path, h.id, badPage(h.id, "%d elements in %d bytes", h.count, len(b)))
-		h.count = most
+		h.count = limit
 	}
 	for i := range h.count {
 		e := b[pageHeader+elementSize*i:]
@@ -165,13 +165,13 @@ func (r *rescue) copyElements(h header, b []byte, path [][]byte) {
 			continue
 		}
 		from := uint64(u32(e[4:]))
-		middle := from + uint64(u32(e[8:]))
-		end := middle + uint64(u32(e[12:]))
+		valueStart := from + uint64(u32(e[8:]))
+		end := valueStart + uint64(u32(e[12:]))
 		if r.budget -= int64(end - from); end > uint64(len(e)) || r.budget < 0 {
 			r.addLoss(path, h.id, badPage(h.id, "a value ends behind it"))
 			continue
 		}
-		key, value := bytes.Clone(e[from:middle]), bytes.Clone(e[middle:end])
+		key, value := bytes.Clone(e[from:valueStart]), bytes.Clone(e[valueStart:end])
 		if u32(e)&flagBucket != 0 {
 			r.copyBucket(h.id, append(path[:len(path):len(path)], key), value)
 		} else {

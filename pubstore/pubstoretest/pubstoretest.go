@@ -216,9 +216,9 @@ func (s store) checkKept(life string, after uint64, want ...uint64) {
 }
 
 // checkRejected checks the result of Rejected from sequence from on.
-func (s store) checkRejected(life string, from uint64, most int, want ...pubstore.Range) {
+func (s store) checkRejected(life string, from uint64, limit int, want ...pubstore.Range) {
 	s.t.Helper()
-	if got := s.Rejected(life, from, most); !slices.Equal(got, want) {
+	if got := s.Rejected(life, from, limit); !slices.Equal(got, want) {
 		s.t.Fatalf("rejected from %d on: %v, want %v", from, got, want)
 	}
 }

@@ -23,10 +23,10 @@ type modelLife struct {
 	kept     []uint64
 }
 
-func (w *model) current() *modelLife { return w.lives[len(w.lives)-1] }
+func (m *model) current() *modelLife { return m.lives[len(m.lives)-1] }
 
-func (w *model) prune() {
-	w.lives = slices.DeleteFunc(w.lives, func(l *modelLife) bool { return l != w.current() && len(l.kept) == 0 })
+func (m *model) prune() {
+	m.lives = slices.DeleteFunc(m.lives, func(l *modelLife) bool { return l != m.current() && len(l.kept) == 0 })
 }
 
 func (l *modelLife) discard(n uint64) {

@@ -51,7 +51,7 @@ const (
 // Damage returns a copy of a database file with the steps of a recipe applied. If mend is true,
 // its meta pages get valid checksums afterwards, so that bbolt trusts them. An empty recipe
 // changes nothing.
-func Damage(image, recipe []byte, mend bool) []byte {
+func Damage(image, recipe []byte, fixChecksums bool) []byte {
 	b := bytes.Clone(image)
 	for ; len(recipe) >= 5 && len(b) >= 2*PageSize; recipe = recipe[5:] {
 		page := int(recipe[1]) % (len(b) / PageSize) * PageSize
@@ -74,7 +74,7 @@ func Damage(image, recipe []byte, mend bool) []byte {
 			clear(b[page : page+PageSize])
 		}
 	}
-	for at := 16; mend && at < 2*PageSize && at+64 <= len(b); at += PageSize {
+	for at := 16; fixChecksums && at < 2*PageSize && at+64 <= len(b); at += PageSize {
 		sum := fnv.New64a()
 		sum.Write(b[at : at+56])
 		binary.NativeEndian.PutUint64(b[at+56:], sum.Sum64())
@@ -100,11 +100,11 @@ func Recipes(image []byte) map[string][]byte {
 }
 
 // recipeForPages returns a recipe that calls do for each page with these flags.
-func recipeForPages(image []byte, flags uint16, do func(page byte) []byte) []byte {
+func recipeForPages(image []byte, flags uint16, step func(page byte) []byte) []byte {
 	var recipe []byte
 	for page := 2; page < min(len(image)/PageSize, 255); page++ {
 		if binary.NativeEndian.Uint16(image[page*PageSize+8:]) == flags {
-			recipe = append(recipe, do(byte(page))...)
+			recipe = append(recipe, step(byte(page))...)
 		}
 	}
 	return recipe

@@ -18,9 +18,9 @@ func FileSize(t testing.TB, path string) int64 {
 }
 
 // BytesWritten returns the number of bytes of pages that a database writes during a call.
-func BytesWritten(db *bbolt.DB, during func()) int64 {
+func BytesWritten(db *bbolt.DB, f func()) int64 {
 	before := db.Stats()
-	during()
+	f()
 	after := db.Stats()
 	written := after.TxStats.Sub(&before.TxStats)
 	return written.GetPageAlloc()
