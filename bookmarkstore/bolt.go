@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// ownBucket is the name of the bucket in a database that OpenBolt made.
+// ownBucket is the name of the bucket in a database that OpenBolt created.
 const ownBucket = "bookmarks"
 
 // BoltOptions configure the commits of a Bolt. The zero value is ready to use.
@@ -23,7 +23,7 @@ type BoltOptions struct {
 	// CommitInterval is the longest time that a discard waits for the commit that makes it
 	// durable. An open write transaction of the application delays it further. Default 10ms.
 	CommitInterval time.Duration
-	// CommitThreshold is the number of waiting discards that starts a commit before the interval
+	// CommitThreshold is the number of pending discards that starts a commit before CommitInterval
 	// has passed. Default 1000.
 	CommitThreshold int
 	// SyncAlways makes Discard return only when the discard is durable. Concurrent Discards share
@@ -56,18 +56,18 @@ type Bolt struct {
 	bucket  []byte
 	options BoltOptions
 
-	// changes counts the changes that have to become durable. A change is counted under the mu of
-	// its place, after it was made. So a commit that first reads the count and then collects
-	// covers every change it counted.
+	// changes counts the changes that have to become durable. A change is counted after it was
+	// made, under the mu of its place. So a commit that first reads the count and then collects the
+	// changes covers every counted one.
 	changes        atomic.Uint64
-	collected      atomic.Uint64 // number of changes that the last commit covers
+	collected      atomic.Uint64 // number of changes covered by the last commit
 	committerState atomic.Int32
 
 	committer
 
 	storeBase
 
-	// The fields below are guarded by the mu of the registry.
+	// The fields below are guarded by the mu of the storeBase.
 	durable   uint64        // number of durable changes
 	committed chan struct{} // closed and replaced by each commit
 	tx        *txDiscards   // discards in the last transaction that DiscardTx saw
@@ -113,7 +113,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 // a bucket. Do not call OpenBoltIn inside a write transaction.
 //
 // While the application has a write transaction open, the commits of the store wait. SetBase,
-// Sync, Meet and Close wait with them, and so does Discard with SyncAlways. Inside a write
+// Sync, SetGroup and Close wait with them, and so does Discard with SyncAlways. Inside a write
 // transaction use DiscardTx.
 //
 // Open the database with NoFreelistSync and FreelistMapType: see pubstore.OpenBoltIn.
@@ -194,7 +194,8 @@ func (b *Bolt) checkFormat() (exists bool, err error) {
 	return exists, err
 }
 
-// damagedError turns a decoding error into a *DamagedError or *VersionError that names bucket and key.
+// damagedError turns a decoding error into a *DamagedError or *VersionError that names bucket and
+// key.
 func (b *Bolt) damagedError(id string, key []byte, err error) error {
 	name := string(b.bucket)
 	if id != "" {
@@ -211,7 +212,7 @@ func (b *Bolt) guard(do func() error) error {
 	return asDamagedError(b.path, boltfile.Guard(b.path, do))
 }
 
-// update is the Update of the database with a guard.
+// update is db.Update in a guard.
 func (b *Bolt) update(do func(*bbolt.Tx) error) error {
 	return b.guard(func() error { return b.db.Update(do) })
 }
@@ -244,8 +245,8 @@ func (b *Bolt) place(id string, q Query) (*place, error) {
 	if p, err := b.findOrAdd(id, nil); p != nil || err != nil {
 		return p, err
 	}
-	// A concurrent call may read the same place. The first one to add it wins, and nothing is
-	// written for the place until then.
+	// A concurrent call may read the same place. The first one to add it wins. Nothing is written
+	// for the place before it has been added.
 	p, err := b.readPlace(id, q)
 	if err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// These are the states of the committer (Bolt.committerState). They limit the changes to two signals per
-// commit.
+// These are the states of the committer (Bolt.committerState). Because of them there are at most
+// two signals per commit, however many changes there are.
 const (
 	committerIdle    int32 = iota
 	committerWaiting       // the committer waits for the interval
@@ -23,7 +23,7 @@ const (
 // errNoChanges rolls back a transaction that has nothing to write.
 var errNoChanges = errors.New("nothing to commit")
 
-// signalChange tells the committer about a change.
+// signalChange signals the committer if the last change has to start or speed up a commit.
 func (b *Bolt) signalChange() {
 	if b.committerState.Load() == committerIdle && b.committerState.CompareAndSwap(committerIdle, committerWaiting) {
 		b.wake.Set()
@@ -124,11 +124,11 @@ func (b *Bolt) commit() {
 	b.mu.Unlock()
 }
 
-// setFailed fails the store for good. Only the next process that reads the database knows its
-// content after a failed commit (R7).
+// setFailed puts the store into the failed state for good. After a failed commit, only the next
+// process that reads the database finds out its content (R7).
 func (b *Bolt) setFailed(err error) {
 	failed := &FailedError{Path: b.path, Err: err}
-	// Places first: a caller that gets the error from Sync must get it from them, too.
+	// The places fail first: a caller that gets the error from Sync must get it from them, too.
 	for ended := 0; ; {
 		b.mu.Lock()
 		places := b.order[ended:]
@@ -176,7 +176,7 @@ func (b *Bolt) writeAll(tx *bbolt.Tx) (written []placeWrite, err error) {
 	return written, nil
 }
 
-// A placeWrite is the part of one place that a transaction has to write.
+// A placeWrite holds the changes of one place that a transaction has to write.
 type placeWrite struct {
 	p           *place
 	head        head
@@ -184,13 +184,13 @@ type placeWrite struct {
 	publishers  []publisherWrite
 }
 
-// A publisherWrite is the part of one publisher that a transaction has to write.
+// A publisherWrite holds the changes of one publisher that a transaction has to write.
 type publisherWrite struct {
 	publisher  uint64
 	discarded  uint64
-	removed    bool     // the publisher is removed at discarded
+	removed    bool     // the publisher was removed when it was at discarded
 	sweep      bool     // the database may have out-of-order discards at or below discarded
-	outOfOrder []uint64 // those that the database does not have
+	outOfOrder []uint64 // out-of-order discards that the database does not have
 }
 
 // collectLocked returns everything that the database does not have yet.
@@ -200,7 +200,7 @@ func (p *place) collectLocked() (w placeWrite, changed bool) {
 		return w, w.headChanged
 	}
 	w.publishers = make([]publisherWrite, 0, len(p.dirty))
-	var outOfOrder []uint64 // of all points, one after the other
+	var outOfOrder []uint64 // of all publishers, one after the other
 	for _, publisher := range p.dirty {
 		c := &publisher.publisherChanges
 		start := len(outOfOrder)
@@ -214,7 +214,8 @@ func (p *place) collectLocked() (w placeWrite, changed bool) {
 	return w, true
 }
 
-// clearLocked marks the collected changes as written. If the commit fails, so does the store.
+// clearLocked records that the collected changes are written. If their commit fails, so does the
+// store.
 func (p *place) clearLocked() {
 	for _, n := range p.dirty {
 		n.storedOutOfOrder = n.storedOutOfOrder || len(n.pending) > 0
@@ -281,16 +282,16 @@ func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through
 	return through, nil
 }
 
-// writePublisher writes the changes of one publisher. It reads only the stored point and the keys that
-// the new point replaces.
+// writePublisher writes the changes of one publisher. It reads only the stored discarded point and
+// the keys that the new one replaces.
 func (b *Bolt) writePublisher(bucket *bbolt.Bucket, id string, p publisherWrite) error {
 	key := discardedKey(p.publisher)
 	stored, err := b.discardedOf(bucket, id, key)
 	if err != nil {
 		return err
 	}
-	// After the commit of an application's transaction with DiscardTx, and before its OnCommit,
-	// the database is ahead of the window. It must not fall back.
+	// Between the commit of an application's transaction with DiscardTx and its OnCommit, the
+	// database is ahead of the window. This write must not move it back.
 	if stored > p.discarded || stored == p.discarded && !p.removed {
 		p.removed, p.discarded = false, 0
 		p.outOfOrder = slices.DeleteFunc(p.outOfOrder, func(sequence uint64) bool { return sequence <= stored })
@@ -318,8 +319,8 @@ func sweep(bucket *bbolt.Bucket, publisher, discarded uint64) error {
 	from := outOfOrderKey(Bookmark{Publisher: publisher})
 	c := bucket.Cursor()
 	for {
-		// Seek each time: a cursor may skip a key after a Delete. Start at the deleted key: from
-		// the first key the search would walk over every page that was emptied so far.
+		// Seek again each time: a cursor may skip a key after a Delete. Start at the deleted key: a
+		// search from the first key would walk over every page that has become empty.
 		key, _ := c.Seek(from)
 		if len(key) != 16 || binary.BigEndian.Uint64(key) != publisher || binary.BigEndian.Uint64(key[8:]) > discarded {
 			return nil

@@ -259,7 +259,7 @@ func TestNewerVersion(t *testing.T) {
 	check := func(call string, err error) {
 		t.Helper()
 		newer, ok := errors.AsType[*bookmarkstore.VersionError](err)
-		if !ok || newer.Path != path || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
+		if !ok || newer.Path != path || !strings.Contains(err.Error(), "format version 2, but this program reads only versions up to 1") {
 			t.Errorf("%s: %v", call, err)
 		}
 	}

@@ -150,8 +150,8 @@ func TestDiscardTxCommit(t *testing.T) {
 	a.wantDisk(4, 5, 6)
 }
 
-// ForgetPublishers removes a publisher whose last message was discarded in a transaction. A publisher that
-// came back in another transaction stays.
+// ForgetPublishers removes a publisher whose last message was discarded in a transaction. A
+// publisher that came back in another transaction stays.
 func TestDiscardTxForgets(t *testing.T) {
 	a := newApp(t, slow)
 	tx := a.begin()
@@ -338,7 +338,7 @@ func TestDiscardTxErrors(t *testing.T) {
 		mark bookmarkstore.MessageRef
 		want string
 	}{
-		{"a transaction of another database", foreign, markOf("s", 1), "not one of " + a.path},
+		{"a transaction of another database", foreign, markOf("s", 1), "of another database than " + a.path},
 		{"a read transaction", reading, markOf("s", 1), "not writable"},
 		{"an unknown subscription", tx, markOf("t", 1), `subscription "t"`},
 	} {

@@ -6,49 +6,48 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A serverGroup is the last group of servers that a store has met, and the highest incarnation of it that
-// the store has seen (R10). If a store has the methods
+// A serverGroup is the group of servers that the client logged on to last, and the highest
+// incarnation of it that the client has seen (R10). If a store has the methods
 //
-//	Met() (cluster string, incarnation uint64)
-//	Meet(cluster string, incarnation uint64) error
+//	Group() (cluster string, incarnation uint64)
+//	SetGroup(cluster string, incarnation uint64) error
 //
-// then the client never goes back to servers that their group has left behind, not even after a
-// restart. The two stores of this package have them. Meet is durable when it returns.
+// then the client never goes back to servers of an older incarnation, not even after a restart. The
+// two stores of this package have them. In a Bolt the change is durable when SetGroup returns.
 type serverGroup struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Group returns the id and the highest incarnation of the last group of servers that the store has
-// met.
+// Group returns the cluster id and the incarnation that SetGroup stored last.
 func (b *storeBase) Group() (cluster string, incarnation uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.group.cluster, b.group.incarnation
 }
 
-// setGroup notes the group, unless the store is closed or failed.
-func (b *storeBase) setGroup(m serverGroup) error {
+// setGroup sets the group, unless the store is closed or failed.
+func (b *storeBase) setGroup(g serverGroup) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := b.checkOpenLocked()
 	if err == nil {
-		b.group = m
+		b.group = g
 	}
 	return err
 }
 
-// SetGroup notes the group of servers that the client has met, and its incarnation.
+// SetGroup stores the id and the incarnation of the group of servers that the client logged on to.
 func (m *Memory) SetGroup(cluster string, incarnation uint64) error {
 	return m.setGroup(serverGroup{cluster, incarnation})
 }
 
-// keyGroup is the key of the group met last. Its value is the incarnation (8 bytes) and the cluster
-// between version and checksum.
+// keyGroup is the key of the group. Between version and checksum, its value has the incarnation
+// (8 bytes) and the cluster id.
 var keyGroup = []byte("met")
 
-// SetGroup stores the group of servers that the client has met, and its incarnation. In a shared
-// database it waits for an open write transaction of the application.
+// SetGroup stores the id and the incarnation of the group of servers that the client logged on to.
+// In a shared database it waits for an open write transaction of the application.
 func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 	if err := b.checkOpen(); err != nil {
 		return err
@@ -62,8 +61,7 @@ func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 	return b.setGroup(serverGroup{cluster, incarnation})
 }
 
-// loadGroup reads the group met last. An unreadable value counts as none, as in a store that has
-// serverGroup no group yet.
+// loadGroup reads the group. An unreadable value counts as none, as in a store without a group.
 func (b *Bolt) loadGroup(bucket *bbolt.Bucket) {
 	body, err := unseal("", keyGroup, bucket.Get(keyGroup))
 	if err == nil && len(body) >= 8 {

@@ -13,18 +13,18 @@ import (
 // A RepairedSubscription is a subscription with unreadable values.
 type RepairedSubscription struct {
 	ID string
-	// Dropped is the number of values removed. If they stood for discards, those messages come
-	// again.
+	// Dropped is the number of values removed. If a removed value was a discard, its message is
+	// delivered again.
 	Dropped int
 	// Gone is true if nothing was readable. The subscription starts as a new one, at its
 	// configured start.
 	Gone bool
 }
 
-// RepairBolt makes a damaged store openable. It removes values that are not as they were written
-// and keeps all others. It guesses nothing, so messages may are delivered again. Messages are
-// left out only if a subscription is Gone and its configured start is behind them. No process may
-// have the store open. The error is ErrNotStore if the bucket holds something else.
+// RepairBolt repairs a damaged store so that it can be opened. It removes unreadable values and
+// keeps all others. It guesses nothing, so messages may be delivered again. A subscription misses
+// messages only if it is Gone and its configured start is behind them. No process may have the
+// store open. The error is ErrNotStore if the bucket holds something else.
 func RepairBolt(db *bbolt.DB, bucket string) ([]RepairedSubscription, error) {
 	var all []RepairedSubscription
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
@@ -42,9 +42,8 @@ func RepairBolt(db *bbolt.DB, bucket string) ([]RepairedSubscription, error) {
 	return all, nil
 }
 
-// isStore reports whether a bucket belongs to a store, even if its format or its subscriptions
-// are missing. One key alone proves little: another owner's bucket may well have a "format" or
-// "subscriptions".
+// isStore reports whether a bucket belongs to a store, even if its "format" or its "subscriptions"
+// are missing. One of these keys alone proves little: a bucket of another owner may have it, too.
 func isStore(root *bbolt.Bucket) bool {
 	format, subscriptions := root.Get(keyFormat), root.Bucket(keySubscriptions)
 	switch {
@@ -101,7 +100,7 @@ func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 	if newer != nil {
 		return newer
 	}
-	// Without a base and a point the subscription would look like a new one, so make it one.
+	// Without a base and a discarded point the subscription would look like a new one: make it one.
 	if err != nil || len(bad) > 0 && good == 0 && !h.hasBase {
 		r.Gone = true
 		return subscriptions.DeleteBucket([]byte(r.ID))

@@ -23,5 +23,5 @@ func (b *storeBase) Acquire() (release func(), err error) {
 	}), nil
 }
 
-// A lease identifies one Acquire.
+// A lease identifies one call of Acquire.
 type lease struct{}

@@ -38,7 +38,7 @@ func (a *arena) blockFor(n int) (*block, uint64) {
 	return b, a.first + uint64(len(a.blocks)-1)
 }
 
-// lengthLen is the size of the length in front of each record.
+// lengthLen is the size of the length field before each record.
 const lengthLen = 4
 
 // add stores the record of m and returns its position.

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// The store's bucket holds the state (state.go) under "state", and one bucket for each life,
+// The store's bucket holds the state (stateformat.go) under "state", and one bucket for each life,
 // named by its publisher id. The bucket of a life holds the records (record.go) by sequence; its
 // bbolt sequence is the last one given out. All numbers are big endian.
 
@@ -22,15 +22,15 @@ var stateKey = []byte("state")
 
 const (
 	maxBatch = 1000 // ops in one commit
-	// maxSweep is the number of messages that one commit deletes at most.
+	// maxSweep is the maximum number of messages that one commit deletes.
 	maxSweep = 10_000
 )
 
 func lifeKey(publisher uint64) []byte { return binary.BigEndian.AppendUint64(nil, publisher) }
 func seqKey(seq uint64) []byte        { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// recover reads the bucket and opens the ledger under a boot id. It does not write to the disk,
-// so an error is always about the content of the bucket.
+// recover reads the state from the bucket and opens it under a boot id. It does not write to the
+// disk, so an error is always about the content of the bucket.
 func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
 	err := s.recoverBucket(tx, boot)
 	if versionErr := asVersionError(s.db.Path(), err); versionErr != nil {
@@ -76,7 +76,7 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, l *lifeState) error {
 		return fmt.Errorf("publisher %d has no bucket", l.publisher)
 	}
 	if l.last = b.Sequence(); l.last < l.acked {
-		return fmt.Errorf("publisher %d has given out %d and let go of %d", l.publisher, l.last, l.acked)
+		return fmt.Errorf("publisher %d: discarded up to %d, but sequences were given out only up to %d", l.publisher, l.acked, l.last)
 	}
 	if err := l.prepareSlots(uint64(b.Stats().KeyN)); err != nil {
 		return err
@@ -90,8 +90,8 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, l *lifeState) error {
 	return nil
 }
 
-// fill finds the messages in the bucket of a life. It returns the keys whose value is not the
-// right message.
+// fill fills the slots of a life from its bucket. It returns the keys whose value is not the right
+// message.
 func (s *Bolt) fill(b *bbolt.Bucket, l *lifeState) (bad [][]byte) {
 	s.swept[l.publisher] = l.acked
 	c := b.Cursor()
@@ -110,8 +110,8 @@ func (s *Bolt) fill(b *bbolt.Bucket, l *lifeState) (bad [][]byte) {
 	return bad
 }
 
-// highestGivenOut returns the highest sequence that a damaged life is known to have given out. The last
-// of the state alone may be out of date. b may be nil.
+// highestGivenOut returns the highest sequence that a damaged life has certainly given out. The one
+// in the state may be out of date. b may be nil.
 func highestGivenOut(b *bbolt.Bucket, l *lifeState) uint64 {
 	given := max(l.last, l.acked)
 	if b == nil {
@@ -123,13 +123,13 @@ func highestGivenOut(b *bbolt.Bucket, l *lifeState) uint64 {
 	return max(given, b.Sequence())
 }
 
-// salvageLimit returns the highest believable number of kept messages of a damaged life.
+// salvageLimit returns the highest plausible number of kept messages of a damaged life.
 func salvageLimit(root *bbolt.Bucket) uint64 {
 	return uint64(root.Tx().Size())/minRecordLen + maxSalvage
 }
 
-// maxSalvage is the number of messages that a life may lack beyond those that fit into its file.
-// It keeps a damaged number from claiming all memory.
+// maxSalvage is the number of missing messages that salvageLimit allows in addition to the messages
+// that fit into the file. Without a limit, a damaged number could claim all memory.
 const maxSalvage = 1 << 20
 
 // salvageLife is recoverLife for a damaged store. It gives up unreadable messages.
@@ -161,9 +161,9 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, l *lifeState) error {
 	return nil
 }
 
-// commitLoop is the committer, the only goroutine of the store. It commits an op at once, together with
-// the ops that arrived during the last commit. Deletions of discarded and rejected messages wait
-// for the next such commit, or for the interval.
+// commitLoop is the committer, the only goroutine of the store. It commits an op at once, together
+// with the ops that arrived during the last commit. Deletions of discarded and rejected messages
+// wait for the next such commit, or until the interval has passed.
 func (s *Bolt) commitLoop() {
 	defer close(s.done)
 	for {
@@ -198,7 +198,7 @@ func (s *Bolt) awaitCommitTime() {
 	}
 }
 
-// commit commits one batch. It reports whether the batch had an op.
+// commit commits one batch. It reports whether the batch contained an op.
 func (s *Bolt) commit() bool {
 	batch, err := s.takeBatch()
 	if len(batch) == 0 && !s.hasUnsaved() {
@@ -216,7 +216,7 @@ func (s *Bolt) commit() bool {
 	return len(batch) > 0
 }
 
-// hasUnsaved reports whether the database still has discarded or rejected messages, or an old state.
+// hasUnsaved reports whether the database still has discarded or rejected messages or an old state.
 func (s *Bolt) hasUnsaved() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,8 +231,8 @@ func (s *Bolt) hasUnsaved() bool {
 	return s.dirty || len(s.rejectedKeys) > 0
 }
 
-// takeBatch removes the next batch from the queue: a run of appends, or one change. A non-nil error is
-// the reason why the batch cannot be committed.
+// takeBatch removes the next batch from the queue: a run of appends, or one change. If it returns
+// an error, the batch cannot be committed.
 func (s *Bolt) takeBatch() ([]*boltOp, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,8 +250,8 @@ func (s *Bolt) takeBatch() ([]*boltOp, error) {
 	return batch, nil
 }
 
-// applyBatch carries out a batch in a transaction, with the deletions since the last one. If a change
-// fails, its error is in errs.
+// applyBatch carries out a batch in a transaction, with the deletions since the last one. It stores
+// the error of a change in errs.
 func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,8 +282,8 @@ func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	return s.putState(root)
 }
 
-// putLocked assigns the sequence of a message, puts its record into the bucket of the current
-// life, and adds it to the messages of its transaction.
+// putLocked assigns the sequence of a message, puts its record into the bucket of the current life,
+// and adds the message to those of its transaction.
 func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, added *txAppends) (err error) {
 	l := s.state.current()
 	b := root.Bucket(lifeKey(l.publisher))
@@ -354,7 +354,7 @@ func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	return nil
 }
 
-// finishBatch enters a committed batch into the ledger and completes its ops.
+// finishBatch adds the messages of a committed batch to the state and completes its ops.
 func (s *Bolt) finishBatch(batch []*boltOp, errs []error, err error) {
 	s.mu.Lock()
 	if err == nil && len(batch) > 0 && batch[0].m != nil {

@@ -12,15 +12,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A txAppends holds the messages that one transaction of the application adds. The store learns
-// their outcome late. It is never told of a rollback, and it may learn of a commit only after the
-// next transaction has begun.
+// A txAppends holds the messages that one transaction adds. The store learns the outcome of a
+// transaction of the application late: bbolt does not report a rollback, and may report a commit
+// only after the next transaction has begun.
 type txAppends struct {
 	tx       *bbolt.Tx
 	last     uint64 // sequence of the newest message
 	messages []pendingMessage
 	bytes    int64
-	applied  bool // the messages are in the ledger
+	applied  bool // the messages are in the state
 }
 
 type pendingMessage struct {
@@ -29,15 +29,16 @@ type pendingMessage struct {
 	ms   int64
 }
 
-// AppendTx stores a message within the application's own transaction. If tx commits, the message
-// is in the store and is sent. If tx rolls back, neither the message nor its sequence is used. At
-// the store's bound AppendTx returns ErrFull, since it cannot wait inside a transaction. The
-// application may still commit the other messages of tx; afterwards it can wait with AwaitRoom.
+// AppendTx stores a message within the application's own transaction. If tx commits, the message is
+// in the store and is sent. If tx rolls back, the message does not exist and its sequence is given
+// to another one. At the store's bound AppendTx returns ErrFull, since it cannot wait inside a
+// transaction. The application may still commit the other messages of tx; afterwards it can wait
+// with AwaitRoom.
 //
-// Do not wait for the client while tx is open: the client's own commits wait for the end of tx.
-// If the commit itself fails, and not a call within the transaction, then the disk has failed.
-// Only the next process that opens the database finds out whether the transaction is in it, so
-// end this process.
+// Do not wait for the client while tx is open: the client's own commits wait for the end of tx. If
+// the commit itself fails, rather than a call within the transaction, the disk has failed. End the
+// process then: only the next process that opens the database finds out whether the transaction was
+// committed.
 func (s *Bolt) AppendTx(tx *bbolt.Tx, topic string, body []byte) (seq uint64, err error) {
 	return s.AppendMessageTx(tx, &Message{Topic: topic, Body: body})
 }
@@ -99,8 +100,8 @@ func (s *Bolt) currentBucketLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
 	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
 }
 
-// txAppendsLocked returns the messages that tx has added so far. bbolt runs one write transaction at
-// a time, so at the first call for tx the outcome of all earlier ones is known.
+// txAppendsLocked returns the messages that tx has added so far. bbolt runs one write transaction
+// at a time, so at the first call for tx the outcome of all earlier ones is known.
 func (s *Bolt) txAppendsLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	if n := len(s.pending); n > 0 && s.pending[n-1].tx == tx {
 		return s.pending[n-1]
@@ -112,8 +113,8 @@ func (s *Bolt) txAppendsLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	return added
 }
 
-// resolvePendingLocked enters the pending messages up to last into the ledger: they were committed before
-// the current transaction. The others were rolled back, and it drops them.
+// resolvePendingLocked adds the pending messages up to last to the state: they were committed
+// before the current transaction. It drops the others, which were rolled back.
 func (s *Bolt) resolvePendingLocked(last uint64) {
 	s.applyPendingLocked(last)
 	if !failpoint.On(failpoint.TxRollbackKept) {
@@ -121,8 +122,8 @@ func (s *Bolt) resolvePendingLocked(last uint64) {
 	}
 }
 
-// onTxCommit is called by bbolt after the commit of a batch. Later transactions may have begun by
-// then, or even committed.
+// onTxCommit handles the commit of a transaction of the application. bbolt calls it after the
+// commit, when later transactions may have begun or even committed.
 func (s *Bolt) onTxCommit(added *txAppends) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +132,7 @@ func (s *Bolt) onTxCommit(added *txAppends) {
 	}
 }
 
-// applyPendingLocked enters the committed messages into the ledger: pending ones up to last.
+// applyPendingLocked adds the pending messages up to last, which are committed, to the state.
 func (s *Bolt) applyPendingLocked(last uint64) {
 	n := 0
 	for n < len(s.pending) && s.pending[n].last <= last {
@@ -154,7 +155,7 @@ func (s *Bolt) applyTxLocked(added *txAppends) {
 	s.signalAppended()
 }
 
-// fitsTxLocked reports whether there is room for a message beside the pending ones.
+// fitsTxLocked reports whether there is room for a message in addition to the pending ones.
 func (s *Bolt) fitsTxLocked(size int) bool {
 	n, bytes := 0, int64(size)
 	for _, added := range s.pending {

@@ -5,15 +5,16 @@ import (
 	"errors"
 )
 
-// A stateChanger changes the lives of a store and its knowledge about the servers.
+// A stateChanger implements the methods of a store that change its state: logons, lives, the group.
 type stateChanger struct {
-	// change changes the ledger and returns once the store has kept the change. If its argument
-	// returns an error, change returns that error and the ledger is as before.
+	// change changes the state and returns once the store has kept the change. If its argument
+	// returns an error, change returns that error and the state is unchanged.
 	change  func(func(*storeState) error) error
 	newLife func() string
 }
 
-// newStateChanger returns a changer that names new lives by newLife; nil: 130 random bits.
+// newStateChanger returns a stateChanger that gets the ids of new lives from newLife; nil: 130
+// random bits.
 func newStateChanger(change func(func(*storeState) error) error, newLife func() string) stateChanger {
 	if newLife == nil {
 		newLife = rand.Text
@@ -35,8 +36,8 @@ func (c *stateChanger) Logon(name string) (counter uint64, err error) {
 }
 
 // SetPlainOffset implements Store.
-func (c *stateChanger) SetPlainOffset(life string, base uint64) error {
-	return c.changeLife(life, func(l *lifeState) { l.setPlainOffset(base) })
+func (c *stateChanger) SetPlainOffset(life string, offset uint64) error {
+	return c.changeLife(life, func(l *lifeState) { l.setPlainOffset(offset) })
 }
 
 // SetClock implements Store.
@@ -63,7 +64,7 @@ func (c *stateChanger) Renew() error {
 	})
 }
 
-// SetGroup stores the group of servers that the client has met, and its incarnation.
+// SetGroup stores the id and the incarnation of the group of servers that the client logged on to.
 func (c *stateChanger) SetGroup(cluster string, incarnation uint64) error {
 	return c.change(func(s *storeState) error {
 		s.group = serverGroup{cluster, incarnation}
@@ -109,8 +110,8 @@ func (b *storeBase) lifeToRead(life string) (l *lifeState, err error) {
 	return l, err
 }
 
-// close ends a store once and returns the result of finish, which gets the disk error so far.
-// Later calls wait until the first has ended.
+// close ends a store and returns the result of finish. finish gets the disk error that has
+// occurred, or nil. Later calls of close wait until the first has returned.
 func (b *storeBase) close(c *committer, finish func(failure error) error) error {
 	b.mu.Lock()
 	if c.closing {

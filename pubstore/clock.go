@@ -1,7 +1,7 @@
 package pubstore
 
-// SetClock implements Store. It syncs, since a life without a clock counts as one that has sent
-// nothing, even after a power cut. The call is rare.
+// SetClock implements Store. It syncs: a life without a clock counts as one that has sent nothing,
+// and that must also be true after a power cut. The call is rare.
 func (s *File) SetClock(life string, clock uint64) error {
 	if err := s.stateChanger.SetClock(life, clock); err != nil {
 		return err

@@ -45,8 +45,8 @@ func (s *File) awaitCommitTime(t *time.Timer) {
 }
 
 // yieldForBatch yields to goroutines that are about to append. The last sync or commit woke them
-// together, and they can share the next one if it does not start too early. waiting returns a
-// measure of the waiting work; gather ends when it no longer changes.
+// together, and they can share the next one if it does not start too early. measure returns a
+// measure of the waiting work; yieldForBatch returns when it no longer changes.
 func yieldForBatch[T comparable](measure func() T) {
 	last := measure()
 	for range maxYields {
@@ -144,7 +144,7 @@ func (s *File) commitNow() {
 	s.noteDurable()
 }
 
-// logDiscardsLocked logs the discards that the log does not have yet.
+// logDiscardsLocked logs the discards that are not in the log yet.
 func (s *File) logDiscardsLocked() error {
 	if s.lifePruned {
 		s.lifePruned = false
@@ -182,8 +182,8 @@ func (s *File) oldestLocked() seglog.Position {
 	return oldest
 }
 
-// noteDurable records in an idle log that it is durable up to its end, so that the next opening knows
-// (R8).
+// noteDurable records in an idle log that the log is durable up to its end. The next opening relies
+// on that record (R8).
 func (s *File) noteDurable() {
 	if isFailed(s.endError()) {
 		return

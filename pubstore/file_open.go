@@ -15,10 +15,10 @@ import (
 )
 
 // These are the kinds of records in the log of a File. The head of each segment also holds the
-// state (state.go), after headMagic. So an older segment is needed only for its messages.
+// state (stateformat.go), after headMagic. So an older segment is needed only for its messages.
 const (
 	kindMessage = 0x10 // record.go
-	kindState   = 0x11 // state.go: replaces the ledger
+	kindState   = 0x11 // stateformat.go: replaces the whole state
 	kindDiscard = 0x12 // publisher and highest discarded sequence
 	kindReject  = 0x13 // publisher and sequence of a rejected message
 )
@@ -29,7 +29,8 @@ const headMagic = "hfspubstore"
 // ErrNotStore means that a directory or bucket holds no publish store.
 var ErrNotStore = errors.New("not a publish store")
 
-// A mark is the payload of kindDiscard and kindReject: two numbers of 8 bytes, little endian.
+// The payload of kindDiscard and kindReject is an identity: publisher and sequence, 8 bytes each,
+// little endian.
 const identitySize = 16
 
 func appendIdentity(dst []byte, publisher, seq uint64) []byte {
@@ -66,7 +67,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return "publish store " + e.Path + " was written by a newer version: " + e.Err.Error() + "; nothing was changed: open it with that version"
+	return "publish store " + e.Path + " was written by a newer version: " + e.Err.Error() + "; the store is unchanged: open it with that version"
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
@@ -91,7 +92,7 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 		var d *seglog.DamageError
 		switch {
 		case o.AcceptDamage && errors.As(err, &d) && d.Position != cutAt:
-			cutAt = d.Position // the log knows this damage now, and cuts there at the next opening
+			cutAt = d.Position // the log has recorded this damage, and the next opening cuts it there
 		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.fs, slashPath(dir)):
 		default:
 			return s, err
@@ -99,8 +100,8 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	}
 }
 
-// measureSpace returns the number of bytes that messages may still take. It makes the reserve file if
-// there is none and the disk has room for it: opening a store after a crash takes up to a
+// measureSpace returns the number of bytes that messages may still take. It creates the reserve
+// file if there is none and the disk has room for it: opening a store after a crash takes up to a
 // segment.
 func (s *File) measureSpace(disk seglog.FS) (int64, error) {
 	reserveSize, spare := s.segment+diskSpare, int64(diskSpare)
@@ -115,7 +116,7 @@ func (s *File) measureSpace(disk seglog.FS) (int64, error) {
 }
 
 const (
-	// recordRoom exceeds the size of the part of a record beside its message.
+	// recordRoom is more than a record needs in addition to the size of its message.
 	recordRoom = 64 << 10
 	// maxRecord is the length of the longest record that a store may hold. MaxMessage limits only
 	// new messages; the store may hold larger ones from before.
@@ -155,8 +156,9 @@ func openFile(dir string, o FileOptions) (*File, error) {
 }
 
 // stageBytes returns the size of the log's stage. An append is copied to the stage without a
-// system call, and several appends are written together later. The stage seldom fills up while
-// the disk syncs, when a write has to wait. A store that syncs each message has no use for it.
+// system call, and several appends are written together later. A write waits for a running sync;
+// the stage is large enough that it rarely fills up during one. A store that syncs each message has
+// no use for a stage.
 func stageBytes(syncAlways bool) int {
 	if syncAlways {
 		return 0
@@ -208,9 +210,9 @@ func (s *File) openError(err error) error {
 	case versionErr != nil:
 		return versionErr
 	case errors.Is(err, ErrNotStore):
-		return fmt.Errorf("open %s: it is %w", s.dir, ErrNotStore)
+		return fmt.Errorf("open %s: %w", s.dir, ErrNotStore)
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("open %s: it is not a directory", s.dir)
+		return fmt.Errorf("open publish store %s: not a directory", s.dir)
 	case errors.Is(err, seglog.ErrLocked):
 		return fmt.Errorf("open %s: %w", s.dir, ErrLocked)
 	case errors.As(err, &damaged):
@@ -222,7 +224,7 @@ func (s *File) openError(err error) error {
 }
 
 // recover finds the messages that the state lists as kept. It records durably that the store is
-// open, and so not closed cleanly from now on.
+// open: from now on it does not count as closed cleanly.
 func (s *File) recover(boot string, acceptDamage bool) error {
 	damage := s.log.Damage()
 	if damage != nil && !acceptDamage {
@@ -232,7 +234,8 @@ func (s *File) recover(boot string, acceptDamage bool) error {
 		if err := s.eachAside(s.state.replayAfterDamage); err != nil {
 			return err
 		}
-		// The salvaged messages follow. With this state a later replay accepts their numbers.
+		// The salvaged messages follow in the log. Because of this state a later replay accepts
+		// their numbers.
 		if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 			return err
 		}
@@ -255,7 +258,7 @@ func (s *File) recover(boot string, acceptDamage bool) error {
 	return s.log.Trim(s.oldestLocked()) // commit trims too, but may never run on a full disk
 }
 
-// logOpened makes the state of a store that was just opened durable.
+// logOpened logs the state of the opened store and syncs the log.
 func (s *File) logOpened() error {
 	if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 		return err
@@ -300,7 +303,7 @@ func (s *File) fillSlots(acceptDamage bool) error {
 	return nil
 }
 
-// fillFromRecord notes the position of the message in a record.
+// fillFromRecord sets the position of the message in a record.
 func (s *storeState) fillFromRecord(r seglog.Record) error {
 	if r.Kind != kindMessage {
 		return nil
@@ -316,8 +319,8 @@ func (s *storeState) fillFromRecord(r seglog.Record) error {
 	return nil
 }
 
-// A fileOwner is the view that the log has of a File. seglog.Open calls its methods before anyone
-// else has the store, Append calls them while mu is held.
+// A fileOwner is the log's view of a File. seglog.Open calls its methods before any other goroutine
+// has the store, and Append calls them while mu is held.
 type fileOwner File
 
 func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.state.encode()...) }
@@ -334,7 +337,7 @@ func (o *fileOwner) RecoverHead(p []byte) error {
 
 func (o *fileOwner) Recover(r seglog.Record) error { return o.state.replay(r.Kind, r.Payload) }
 
-// replay applies a record to a ledger whose slots are not filled yet.
+// replay applies a record to a state whose slots are not filled yet.
 func (s *storeState) replay(kind uint8, p []byte) error {
 	var publisher, seq uint64
 	var err error

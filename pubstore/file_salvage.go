@@ -34,7 +34,7 @@ func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 }
 
 // replayAfterDamage replays a record after damage. Records in between are missing, so a record
-// that contradicts the ledger is ignored.
+// that contradicts the state is ignored.
 func (s *storeState) replayAfterDamage(r seglog.Record) error {
 	if r.Kind == kindMessage {
 		publisher, seq, err := recordIdentity(r.Payload)

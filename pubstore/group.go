@@ -1,20 +1,19 @@
 package pubstore
 
-// A serverGroup is the last group of servers that a store has met, and the highest incarnation of it that
-// the store has seen (R10). If a store has the methods
+// A serverGroup is the group of servers that the client logged on to last, and the highest
+// incarnation of it that the client has seen (R10). If a store has the methods
 //
-//	Met() (cluster string, incarnation uint64)
-//	Meet(cluster string, incarnation uint64) error
+//	Group() (cluster string, incarnation uint64)
+//	SetGroup(cluster string, incarnation uint64) error
 //
-// then the client never goes back to servers that their group has left behind, not even after a
-// restart. The three stores of this package have them. Meet is as durable as Logon.
+// then the client never goes back to servers of an older incarnation, not even after a restart. The
+// three stores of this package have them. SetGroup is as durable as Logon.
 type serverGroup struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Group returns the id and the highest incarnation of the last group of servers that the store has
-// met.
+// Group returns the cluster id and the incarnation that SetGroup stored last.
 func (b *storeBase) Group() (cluster string, incarnation uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

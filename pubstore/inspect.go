@@ -23,8 +23,8 @@ type Inspection struct {
 	// has booted since, or the database may lack its last commit.
 	Renews bool
 	Lives  []InspectedLife // oldest first
-	// Damage lists why the store cannot be opened. For a file store the list is complete, and
-	// Lives has everything that is still readable.
+	// Damage lists the reasons why the store cannot be opened. For a file store the list is
+	// complete, and Lives has everything that is still readable.
 	Damage []error
 	// Torn is the length in bytes of a torn end that opening cuts off (File). It belongs to a
 	// message whose Append never returned, or comes from a power cut.
@@ -36,21 +36,21 @@ type InspectedLife struct {
 	Life
 	First   uint64  // lowest sequence in the store, 0 if there is none
 	Bytes   int64   // size of the messages in the store
-	Missing []Range // messages that should be there and are unreadable, ascending; not in Kept
+	Missing []Range // messages that should be in the store but cannot be read, ascending; not in Kept
 }
 
-// A Range is the sequences of a life from From to To, both included.
+// A Range is a range of sequences of a life, From and To included.
 type Range struct {
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`
 }
 
-// InspectFile reads the file store in dir and changes nothing. It uses only BootID and FS of the
-// options. If each is not nil, InspectFile calls it with every message in the store, in no
-// particular order: these are the messages that a client would send to a server that has none of
-// them. Body is valid during the call. The error is ErrNotStore if dir holds no store, ErrLocked
-// if a process has it open, and a *VersionError if a later version has written it. Damage is
-// reported in the Inspection, not as an error.
+// InspectFile reads the file store in dir and changes nothing. Of the options it uses only BootID.
+// If visit is not nil, InspectFile calls it with every message in the store, in no particular
+// order. A client would send these messages to a server that has none of them. Body is valid during
+// the call. The error is ErrNotStore if dir holds no store, ErrLocked if a process has it open, and
+// a *VersionError if a later version has written it. Damage is reported in the Inspection, not as
+// an error.
 func InspectFile(dir string, o FileOptions, visit func(life string, m *Message) error) (Inspection, error) {
 	i := fileInspector{disk: cmp.Or(o.fs, seglog.ReadOnly), dir: slashPath(dir)}
 	err := i.inspect(visit)
@@ -70,8 +70,7 @@ func InspectFile(dir string, o FileOptions, visit func(life string, m *Message) 
 	return i.found, nil
 }
 
-// fillInspection copies the ledger's knowledge into an inspection. A nil boot means the system's boot
-// id.
+// fillInspection copies the state to an inspection. A nil boot means the system's boot id.
 func (s *storeState) fillInspection(boot func() (string, error), found *Inspection) {
 	id := currentBoot(boot)
 	if !s.hasWholeTail(id) {
@@ -103,7 +102,7 @@ func (i *fileInspector) inspect(visit func(string, *Message) error) error {
 	for _, l := range i.state.lives {
 		if err := l.prepareSlots(i.records); err != nil {
 			i.found.Damage = append(i.found.Damage, err)
-			return nil // without slots, nothing is known of its messages
+			return nil // without slots, nothing is known about its messages
 		}
 	}
 	if _, err := seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: i.fill}); err != nil {
@@ -123,7 +122,7 @@ func (i *fileInspector) addLogFindings(log seglog.Inspection) {
 		i.found.Damage = append(i.found.Damage, d)
 	}
 	if log.Aside != nil {
-		i.found.Damage = append(i.found.Damage, fmt.Errorf("opening it with AcceptDamage was begun and not finished: %w", log.Aside))
+		i.found.Damage = append(i.found.Damage, fmt.Errorf("an earlier opening with AcceptDamage did not finish: %w", log.Aside))
 	}
 	if log.Torn != nil {
 		i.found.Torn = log.Torn.Bytes
@@ -197,7 +196,7 @@ func (i *fileInspector) visitRecord(r seglog.Record, visit func(string, *Message
 	return visitMessage(l, seq, r.Payload, visit)
 }
 
-// visitMessage calls each with one kept message.
+// visitMessage calls visit with one kept message.
 func visitMessage(l *lifeState, seq uint64, record []byte, visit func(string, *Message) error) error {
 	var m Message
 	if err := decodeRecord(record, &m, new(intern.Table)); err != nil {
@@ -208,7 +207,7 @@ func visitMessage(l *lifeState, seq uint64, record []byte, visit func(string, *M
 }
 
 // InspectBolt is InspectFile for a store in a bucket of a database, which may be opened
-// read-only. It uses only BootID of the options. The bucket of OpenBolt is "publish".
+// read-only. Of the options it uses only BootID. The bucket of OpenBolt is "publish".
 func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, visit func(life string, m *Message) error) (Inspection, error) {
 	s := &Bolt{db: db, bucket: []byte(bucket), swept: make(map[uint64]uint64)}
 	var found Inspection
@@ -240,7 +239,7 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, visit func(life str
 		return found, fmt.Errorf("inspect publish store %s, bucket %s: %w", db.Path(), bucket, err)
 	}
 	s.state.fillInspection(o.BootID, &found)
-	if db.IsReadOnly() { // otherwise a process has it open, and its opening has checked this
+	if db.IsReadOnly() { // otherwise a process has the store open, and has checked this when it opened it
 		whole, err := boltfile.MetaPagesValid(db)
 		found.Renews = found.Renews || !whole
 		return found, err
@@ -248,13 +247,13 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, visit func(life str
 	return found, nil
 }
 
-// inspectDamaged finds the readable messages of a life that recoverLife refuses, and notes the
-// others as lost.
+// inspectDamaged finds the readable messages of a life that recoverLife refuses, and records the
+// others as unreadable.
 func (s *Bolt) inspectDamaged(root *bbolt.Bucket, l *lifeState) {
 	b := root.Bucket(lifeKey(l.publisher))
 	l.kept, l.bytes, l.last = 0, 0, highestGivenOut(b, l)
 	if l.prepareSlots(salvageLimit(root)) != nil {
-		l.last, l.slots = l.acked, slots{first: l.acked + 1} // without slots, nothing is known of its messages
+		l.last, l.slots = l.acked, slots{first: l.acked + 1} // without slots, nothing is known about its messages
 		return
 	}
 	if b != nil {
@@ -278,7 +277,7 @@ func isStore(root *bbolt.Bucket) bool {
 	return state != nil && (lives > 0 || err == nil || asVersionError("", err) != nil)
 }
 
-// visitLife calls each, unless it is nil, with the kept messages of a life.
+// visitLife calls visit, unless it is nil, with the kept messages of a life.
 func visitLife(root *bbolt.Bucket, l *lifeState, visit func(string, *Message) error) error {
 	b := root.Bucket(lifeKey(l.publisher))
 	if visit == nil || b == nil {

@@ -2,7 +2,7 @@ package pubstore
 
 import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
-// A lifeState describes one life: which of the sequences 1..last are kept. Those are the sequences
+// A lifeState is the state of one life. It knows which of the sequences 1..last are kept: those
 // above acked that are not rejected.
 type lifeState struct {
 	id               string
@@ -13,11 +13,11 @@ type lifeState struct {
 	sent             uint64 // see Life.Sent; may be above last
 
 	// Invariant: single, acked <= last.
-	acked  uint64 // all up to it are discarded as persisted
+	acked  uint64 // everything up to it was discarded as persisted
 	last   uint64 // highest sequence given out
-	single uint64 // one server has all up to it; lost at a restart
+	single uint64 // one server has everything up to it; not stored
 
-	rejected rangeSet // readOne those above acked; below it no cursor needs Prev
+	rejected rangeSet // only those above acked; below it no cursor needs Prev
 	// Invariant: slots.first+slots.n == last+1, and slots.first is the oldest kept sequence, or
 	// last+1.
 	slots slots
@@ -26,15 +26,17 @@ type lifeState struct {
 	// orderedFrom is a sequence from which on positions ascend. Messages below it may be at any
 	// position (File).
 	orderedFrom uint64
-	unreadable  rangeSet // should be kept but is unreadable; given up at opening or inspection
+	unreadable  rangeSet // should be kept but cannot be read; given up at opening or inspection
 }
 
 func newLifeState(id string) *lifeState {
 	return &lifeState{id: id, publisher: PublisherOf(id), slots: slots{first: 1}}
 }
 
-// setPlainOffset sets base, and based to the current acked.
-func (l *lifeState) setPlainOffset(base uint64) { l.plainOffset, l.plainOffsetAfter = base, l.acked }
+// setPlainOffset sets plainOffset, and plainOffsetAfter to the current acked.
+func (l *lifeState) setPlainOffset(offset uint64) {
+	l.plainOffset, l.plainOffsetAfter = offset, l.acked
+}
 
 // append adds a message and returns its sequence.
 func (l *lifeState) append(pos uint64, size int, ms int64) uint64 {
@@ -69,8 +71,9 @@ func (l *lifeState) next(after uint64) uint64 {
 	return seq
 }
 
-// prev returns the highest sequence below seq that was not rejected: the ones in between are not
-// sent (R1). Below acked the servers have everything, so rejections there do not matter.
+// prev returns the highest sequence below seq that was not rejected: the client does not send the
+// sequences in between (R1). Below acked the servers have everything, so rejections there do not
+// matter.
 func (l *lifeState) prev(seq uint64) uint64 {
 	if seq == 0 {
 		return 0
@@ -81,7 +84,7 @@ func (l *lifeState) prev(seq uint64) uint64 {
 	return seq - 1
 }
 
-// discard removes everything up to through. It calls drop for each message that was kept.
+// discard removes all messages up to through. It calls drop for each kept one.
 func (l *lifeState) discard(through uint64, drop func(slot)) {
 	through = min(through, l.last)
 	if through <= l.acked {
@@ -131,7 +134,7 @@ func (l *lifeState) skipRejected() {
 	}
 }
 
-// setPosition notes the new position of a kept message, which is after all others.
+// setPosition sets a new position of a kept message. It must be after all others.
 func (l *lifeState) setPosition(seq, pos uint64) {
 	l.slots.at(seq).pos = pos
 	l.orderedFrom = max(l.orderedFrom, seq+1)

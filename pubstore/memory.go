@@ -21,8 +21,8 @@ type MemoryOptions struct {
 	NewLife func() string
 }
 
-// Memory is a Store in memory. It survives a lost connection and a server failure, but not the
-// end of the process. Each new Memory begins a new life, and so it is a new publisher (R10).
+// Memory is a Store in memory. It survives a lost connection and a server failure, but not the end
+// of the process. Each new Memory begins a new life and is therefore a new publisher (R10).
 type Memory struct {
 	storeBase
 	stateChanger
@@ -77,16 +77,16 @@ func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &memoryCursor{s: s, w: l, at: after}, nil
+	return &memoryCursor{s: s, life: l, at: after}, nil
 }
 
 // A memoryCursor copies each message that it returns, since the arena may reuse its memory.
 type memoryCursor struct {
-	s   *Memory
-	w   *lifeState // guarded by s.mu
-	at  uint64     // the sequence last returned
-	buf []byte
-	in  intern.Table
+	s    *Memory
+	life *lifeState // guarded by s.mu
+	at   uint64     // the sequence last returned
+	buf  []byte
+	in   intern.Table
 }
 
 // maxIdleBuffer is the size up to which a cursor keeps its buffer for the next message.
@@ -113,13 +113,13 @@ func (c *memoryCursor) copyNext() (prev uint64, ok bool, err error) {
 	if c.s.endErr != nil {
 		return 0, false, c.s.endErr
 	}
-	seq := c.w.next(c.at)
+	seq := c.life.next(c.at)
 	if seq == 0 {
 		return 0, false, nil
 	}
-	c.buf = append(c.buf[:0], c.s.arena.get(*c.w.slots.at(seq))...)
+	c.buf = append(c.buf[:0], c.s.arena.get(*c.life.slots.at(seq))...)
 	c.at = seq
-	return c.w.prev(seq), true, nil
+	return c.life.prev(seq), true, nil
 }
 
 func (c *memoryCursor) Close() error { return nil }

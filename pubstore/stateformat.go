@@ -11,22 +11,24 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
-// The state of a store is its ledger without slots, in msgpack:
+// stateVersion is the version of the encoded state: a storeState without slots, in msgpack:
 //
 //	[version, name, counter, boot, closed, lives, cluster, incarnation]
-//	a life: [id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
+//	a life: [id, plainOffset, acked, last, rejected, clock, sent, plainOffsetAfter]
+//	rejected: [from, to, from, to, …]
 //
 // A later version may append fields.
 const stateVersion = 1
 
 const stateFields, lifeFields = 8, 8
 
-// maxLives bounds the lives that are read. Each Renew while no message becomes safe adds one.
+// maxLives bounds the number of lives that are read. Each Renew adds a life while no message
+// becomes safe.
 const maxLives = 1 << 16
 
 var errState = errors.New("state of the store is malformed")
 
-// encode returns the encoded state. It cannot fail, since it writes to memory.
+// encode encodes the state. It cannot fail, since it writes to memory.
 func (s *storeState) encode() []byte {
 	lives := make([]any, len(s.lives))
 	for i, l := range s.lives {
@@ -46,8 +48,7 @@ func (s *storeState) encode() []byte {
 	return buf.Bytes()
 }
 
-// decode replaces the ledger by an encoded state. The slots are empty afterwards: see
-// recover.go.
+// decode replaces the state by an encoded one. The slots are empty afterwards: see recover.go.
 func (s *storeState) decode(p []byte) error {
 	d := newStateDecoder(p)
 	if err := d.checkVersion(); err != nil {
@@ -94,7 +95,8 @@ func (d *stateDecoder) malformed(part string) error {
 	return fmt.Errorf("%w: %s", errState, part)
 }
 
-// checkVersion reads the fields up to the version. A later version is not malformed.
+// checkVersion reads and checks the version. The error for a later version is a
+// *format.VersionError, not errState.
 func (d *stateDecoder) checkVersion() error {
 	fields, v := d.array(), d.uint()
 	switch {
@@ -106,7 +108,7 @@ func (d *stateDecoder) checkVersion() error {
 	return nil
 }
 
-// checkHead returns an error if a segment head that begins with start is not one of a publish
+// checkHead returns an error if a segment head that begins with start does not belong to a publish
 // store.
 func checkHead(start []byte) error {
 	state, ok := bytes.CutPrefix(start, []byte(headMagic))
@@ -158,8 +160,8 @@ func (d *stateDecoder) length(read func() (int, error)) (n int) {
 	return n
 }
 
-// uint reads a number. It refuses a signed one: msgpack would return a negative number as a large
-// one, and a negative version would pass for a later version.
+// uint reads an unsigned number. It refuses a signed one: msgpack would return a negative number as
+// a large one, and a negative version would pass for a later version.
 func (d *stateDecoder) uint() (n uint64) {
 	var code byte
 	if d.err == nil {
@@ -168,7 +170,7 @@ func (d *stateDecoder) uint() (n uint64) {
 	switch {
 	case d.err != nil:
 	case code >= msgpcode.NegFixedNumLow, code >= msgpcode.Int8 && code <= msgpcode.Int64:
-		d.err = errors.New("a number with a sign")
+		d.err = errors.New("number is signed")
 	default:
 		n, d.err = d.dec.DecodeUint64()
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// A storeBase is the common part of the three stores: the ledger, the line of Appends that wait for
+// A storeBase is the common part of the three stores: the state, the queue of Appends that wait for
 // room, and the reason why the store has ended.
 type storeBase struct {
 	appended     signal.Signal
@@ -20,7 +20,7 @@ type storeBase struct {
 	mu      sync.Mutex
 	state   storeState // guarded by mu
 	waiting waitQueue  // guarded by mu
-	endErr  error      // why the store takes no more calls: closed, failed, or invalid options; guarded by mu
+	endErr  error      // reason to refuse all further calls: closed, failed, or invalid options; guarded by mu
 	lease   *lease     // the client that uses the store, nil if none does; guarded by mu
 	clock   fastClock  // guarded by mu
 }
@@ -28,7 +28,7 @@ type storeBase struct {
 // A fastClock tells the time with one reading of the system's clocks, where time.Now takes two.
 type fastClock struct{ last time.Time }
 
-// maxClockAge is how long a stamp relies on the monotonic clock before it reads the wall clock
+// maxClockAge is how long a fastClock relies on the monotonic clock before it reads the wall clock
 // again.
 const maxClockAge = 10 * time.Millisecond
 
@@ -86,7 +86,8 @@ func (b *storeBase) admit(ctx context.Context, m *Message) error {
 	return nil
 }
 
-// awaitRoomLocked returns once there is room, or with an error at once if atOnce is true.
+// awaitRoomLocked returns once there is room. If failFast is true, it does not wait but returns an
+// error.
 func (b *storeBase) awaitRoomLocked(ctx context.Context, size int, failFast bool) error {
 	switch {
 	case b.endErr != nil:
@@ -102,7 +103,7 @@ func (b *storeBase) awaitRoomLocked(ctx context.Context, size int, failFast bool
 // fitsLocked reports whether there is room for a message.
 func (b *storeBase) fitsLocked(size int) bool { return b.state.fits(size) && b.disk.fits(size) }
 
-// waitInQueueLocked waits in line for room. It unlocks mu while it waits.
+// waitInQueueLocked waits in the queue for room. It unlocks mu while it waits.
 func (b *storeBase) waitInQueueLocked(ctx context.Context, size int) error {
 	w := b.waiting.add()
 	ticker := b.disk.ticker()
@@ -165,7 +166,7 @@ func (b *storeBase) diskError() error {
 	return nil
 }
 
-// endError returns the reason why the store takes no more calls, or nil.
+// endError returns the reason why the store has ended, or nil.
 func (b *storeBase) endError() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A storeState is everything that a store knows about its messages, except the messages themselves:
-// its lives, oldest first, and its bound.
+// A storeState is the whole state of a store, except the messages themselves: its lives and its
+// bound.
 type storeState struct {
 	name    string      // client name the store was first used with
 	counter uint64      // number of logons (R11)
@@ -18,15 +18,15 @@ type storeState struct {
 	closed  bool        // it was closed cleanly
 	group   serverGroup // the group of servers met last (R10)
 
-	lives []*lifeState // oldest first; not empty once begin was called; the last one is the current life
+	lives []*lifeState // oldest first; not empty once beginLife was called; the last one is current
 
 	maxMessages int
 	maxBytes    int64
-	// held and reservedBytes count messages that have room but are still on their way to a commit.
+	// reserved and reservedBytes count messages that have been admitted and wait for their commit.
 	reserved      int
 	reservedBytes int64
 
-	// drop, if set, is called for each message that is discarded or rejected.
+	// onDrop, if set, is called for each message that is discarded or rejected.
 	onDrop func(slot)
 }
 
@@ -36,9 +36,9 @@ func (s *storeState) beginLife(id string) {
 	s.prune()
 }
 
-// recordOpen notes that the store is opened under a boot id ("": unknown). It begins a life if there is
-// none yet, or if an unsynced tail may be missing: the store was not closed, and the machine has
-// booted since (R10).
+// recordOpen records that the store is opened under a boot id ("": unknown). It begins a life if
+// there is none yet, or if an unsynced tail may be missing: the store was not closed, and the
+// machine has booted since (R10).
 func (s *storeState) recordOpen(boot, newLife string) {
 	trusted := s.hasWholeTail(boot)
 	if !trusted {
@@ -71,7 +71,7 @@ func (s *storeState) hasWholeTail(boot string) bool {
 // logon checks the client name and increments the counter (R11).
 func (s *storeState) logon(name string) error {
 	if s.name != "" && s.name != name {
-		return fmt.Errorf("%w: it is %q's, not %q's", ErrNameMismatch, s.name, name)
+		return fmt.Errorf("%w: %q, not %q", ErrNameMismatch, s.name, name)
 	}
 	s.name = name
 	s.counter++
@@ -81,7 +81,7 @@ func (s *storeState) logon(name string) error {
 	return nil
 }
 
-// assumeAllSent notes that every message may have been sent, including later ones.
+// assumeAllSent records that every message may have been sent, including later ones.
 func (s *storeState) assumeAllSent() {
 	for _, l := range s.lives {
 		l.sent = math.MaxUint64
@@ -141,8 +141,8 @@ func (s *storeState) reject(l *lifeState, seq uint64) bool {
 // fits reports whether a message of size bytes has room.
 func (s *storeState) fits(size int) bool { return s.fitsWith(0, int64(size)) }
 
-// fitsWith reports whether one more message has room beside n others. bytes is the size of all
-// of them.
+// fitsWith reports whether one more message has room in addition to n pending ones. bytes is the
+// size of all of them.
 func (s *storeState) fitsWith(n int, bytes int64) bool {
 	kept, keptBytes := s.keptTotals()
 	if failpoint.On(failpoint.R5NoBound) {

@@ -17,7 +17,7 @@ import (
 
 func checkNewer(t *testing.T, call string, err error) {
 	t.Helper()
-	if _, ok := errors.AsType[*pubstore.VersionError](err); !ok || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
+	if _, ok := errors.AsType[*pubstore.VersionError](err); !ok || !strings.Contains(err.Error(), "format version 2, but this program reads only versions up to 1") {
 		t.Errorf("%s: %v", call, err)
 	}
 }

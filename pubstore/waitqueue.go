@@ -6,14 +6,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// A waitQueue is the queue of Appends that wait for room, first come, first served. The mutex of its
-// owner guards it. Invariant: the first in line has been woken since room was last freed.
+// A waitQueue is the FIFO queue of Appends that wait for room. The mutex of its owner guards it.
+// Invariant: the first waiter has been woken since room was last freed.
 type waitQueue struct{ waiters []*waiter }
 
 // A waiter is one waiting Append. It is woken when there may be room.
 type waiter struct{ wake signal.Signal }
 
-// add adds a turn at the end of the line.
+// add adds a waiter at the end of the queue.
 func (q *waitQueue) add() *waiter {
 	w := &waiter{signal.New()}
 	q.waiters = append(q.waiters, w)
@@ -22,7 +22,7 @@ func (q *waitQueue) add() *waiter {
 
 func (q *waitQueue) isFirst(w *waiter) bool { return q.waiters[0] == w }
 
-// remove removes a turn, served or not. It wakes the new first in line, since the remaining room
+// remove removes a waiter, served or not. It wakes the new first waiter, since the remaining room
 // may be enough for it.
 func (q *waitQueue) remove(w *waiter) {
 	i := slices.Index(q.waiters, w)
@@ -30,14 +30,14 @@ func (q *waitQueue) remove(w *waiter) {
 	q.wakeFirst()
 }
 
-// wakeFirst tells the first in line that there may be room.
+// wakeFirst tells the first waiter that there may be room.
 func (q *waitQueue) wakeFirst() {
 	if len(q.waiters) > 0 {
 		q.waiters[0].wake.Set()
 	}
 }
 
-// wakeAll wakes everyone in line, because the store has ended.
+// wakeAll wakes all waiters, because the store has ended.
 func (q *waitQueue) wakeAll() {
 	for _, w := range q.waiters {
 		w.wake.Set()

@@ -176,8 +176,8 @@ func testRandom(t *testing.T, d Disk, e ending) {
 	}
 }
 
-// A randomModel is the expected state in testRandom. Messages have odd sequences: the even ones do not
-// match.
+// A randomModel is the expected state in testRandom. Messages have odd sequences: the even ones do
+// not match.
 type randomModel struct {
 	rand        *rand.Rand
 	r           *rig

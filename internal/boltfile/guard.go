@@ -44,8 +44,8 @@ func Remove(from *bbolt.Bucket, key []byte) error {
 // errReplaced means that the file was replaced while open waited for its lock.
 var errReplaced = errors.New("the file was replaced")
 
-// open opens the file that has the name path at the time when it is locked: a compaction by
-// another process may replace the file (OpenPrivate).
+// open opens the file that has the name path once it is locked: while open waits for the lock, a
+// compaction by another process may replace the file (OpenPrivate).
 func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	for {
 		db, err := openOnce(path, o)
@@ -55,7 +55,7 @@ func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	}
 }
 
-// openOnce is bbolt.Open, but after an error or a panic the file does not stay open and locked.
+// openOnce is bbolt.Open, but closes and unlocks the file after an error or a panic.
 func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	var opened *os.File
 	openFile := o.OpenFile
@@ -97,7 +97,7 @@ func checkName(f *os.File, path string) error {
 }
 
 // asDamageError turns an error about the content of a file into a *DamageError or a
-// *format.VersionError. It returns an error of the file system as it is.
+// *format.VersionError. It returns an error of the file system unchanged.
 func asDamageError(path string, err error) error {
 	_, isDamage := errors.AsType[*DamageError](err)
 	_, isPath := errors.AsType[*fs.PathError](err)
@@ -111,8 +111,8 @@ func asDamageError(path string, err error) error {
 	return &DamageError{path, err}
 }
 
-// OpenReadOnly checks the pages of an existing database and opens it for reading only. The error
-// is a *DamageError if the file is no database, or no longer one, and a *format.VersionError if a
+// OpenReadOnly checks the pages of an existing database and opens it read-only. The error is a
+// *DamageError if the file is not a database, or no longer one, and a *format.VersionError if a
 // later version of bbolt has written it.
 func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := openReadOnly(path, *o)

@@ -120,7 +120,7 @@ func TestCompactionFails(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "store.db")
 		want, was := drained(t, path)
-		db, err := boltfile.OpenOwnBy(path, own,
+		db, err := boltfile.OpenPrivateBy(path, own,
 			func(*bbolt.DB) error { return s.sync() }, func(string, string) error { return s.rename() },
 			func(string) error { t.Errorf("%s: went on", name); return nil })
 		if err != nil {
@@ -229,7 +229,7 @@ func TestCompactionCutAtEveryStep(t *testing.T) {
 	}
 	d := &disk{T: t, FS: memfs.New(), path: path, want: want}
 	d.WriteFile("store.db", image)
-	db, err := boltfile.OpenOwnBy(path, own, d.sync, d.rename, d.syncDir)
+	db, err := boltfile.OpenPrivateBy(path, own, d.sync, d.rename, d.syncDir)
 	if err != nil {
 		t.Fatal(err)
 	}

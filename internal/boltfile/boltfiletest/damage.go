@@ -16,7 +16,7 @@ import (
 // many pages of every kind.
 const PageSize = 1024
 
-// Image returns the file of a database that fill has filled.
+// Image returns the content of a database file that fill has filled.
 func Image(t testing.TB, fill func(path string)) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.db")
@@ -48,8 +48,8 @@ const (
 	steps
 )
 
-// Damage returns a copy of a database file with the steps of a recipe applied. If mend is true,
-// its meta pages get valid checksums afterwards, so that bbolt trusts them. An empty recipe
+// Damage returns a copy of a database file with the steps of a recipe applied. If fixChecksums is
+// true, its meta pages get valid checksums afterwards, so that bbolt trusts them. An empty recipe
 // changes nothing.
 func Damage(image, recipe []byte, fixChecksums bool) []byte {
 	b := bytes.Clone(image)
@@ -99,7 +99,7 @@ func Recipes(image []byte) map[string][]byte {
 	}
 }
 
-// recipeForPages returns a recipe that calls do for each page with these flags.
+// recipeForPages returns the steps for all pages with the given flags.
 func recipeForPages(image []byte, flags uint16, step func(page byte) []byte) []byte {
 	var recipe []byte
 	for page := 2; page < min(len(image)/PageSize, 255); page++ {

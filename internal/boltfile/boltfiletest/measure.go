@@ -17,7 +17,7 @@ func FileSize(t testing.TB, path string) int64 {
 	return info.Size()
 }
 
-// BytesWritten returns the number of bytes of pages that a database writes during a call.
+// BytesWritten returns the number of bytes of the pages that a database writes during a call of f.
 func BytesWritten(db *bbolt.DB, f func()) int64 {
 	before := db.Stats()
 	f()
