@@ -41,7 +41,7 @@ func checkValue(t *testing.T, id string, key, value []byte) {
 			return
 		}
 		again = encodeHead(id, h)
-		// A number has several encodings, of which the shortest is written.
+		// A number has several encodings; encodeHead writes the shortest.
 		if g, err := decodeHead(id, again); err != nil || g != h {
 			t.Errorf("head %+v is read again as %+v, %v", h, g, err)
 		}
@@ -50,7 +50,7 @@ func checkValue(t *testing.T, id string, key, value []byte) {
 	err := loadValue(id, key, value, func(b Bookmark) { again = encodeDiscarded(id, key, b.Sequence) },
 		func(Bookmark) { again = encodeOutOfOrder(id, key) })
 	if err == nil && !bytes.Equal(again, value) {
-		t.Errorf("%x under %x is written %x", value, key, again)
+		t.Errorf("%x under %x is encoded as %x", value, key, again)
 	}
 }
 
@@ -120,7 +120,7 @@ func useDamaged(t *testing.T, path string, query Query) (err error) {
 		v, _ := s.Discarded()
 		for p, sequence := range v {
 			if p >= 20 || sequence > 2 {
-				t.Errorf("%s is at %d|%d, it was at %d|2", id, p, sequence, p)
+				t.Errorf("%s has discarded up to %d|%d, want at most %d|2", id, p, sequence, p)
 			}
 		}
 		b := Bookmark{Publisher: 3, Sequence: 3}

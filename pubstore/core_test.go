@@ -14,37 +14,37 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
-// TestSpans compares spans with a plain set.
-func TestSpans(t *testing.T) {
+// TestRangeSet compares a rangeSet with a plain set.
+func TestRangeSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s rangeSet
-		twin := map[uint64]bool{}
+		model := map[uint64]bool{}
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			n := rapid.Uint64Range(1, 40).Draw(t, "n")
 			if rapid.IntRange(0, 5).Draw(t, "what") == 0 {
 				s.dropThrough(n)
-				for k := range twin {
+				for k := range model {
 					if k <= n {
-						delete(twin, k)
+						delete(model, k)
 					}
 				}
-			} else if s.add(n) == twin[n] {
-				t.Fatalf("add(%d) is new: %v, twin %v", n, !twin[n], twin)
+			} else if s.add(n) == model[n] {
+				t.Fatalf("add(%d) is new: %v, twin %v", n, !model[n], model)
 			} else {
-				twin[n] = true
+				model[n] = true
 			}
-			checkSpans(t, s, twin)
+			checkRangeSet(t, s, model)
 		}
 	})
 }
 
-func checkSpans(t *rapid.T, s rangeSet, twin map[uint64]bool) {
+func checkRangeSet(t *rapid.T, s rangeSet, model map[uint64]bool) {
 	count := uint64(0)
 	for n := uint64(0); n <= 41; n++ {
-		if _, in := s.search(n); in != twin[n] {
-			t.Fatalf("%v holds %d: %v", s, n, in)
+		if _, in := s.search(n); in != model[n] {
+			t.Fatalf("%v contains %d: %v", s, n, in)
 		}
-		if twin[n] {
+		if model[n] {
 			count++
 		}
 		if got := s.count(n); got != count {
@@ -53,7 +53,7 @@ func checkSpans(t *rapid.T, s rangeSet, twin map[uint64]bool) {
 	}
 	for i := range s {
 		if s[i].From > s[i].To || i > 0 && s[i-1].To+1 >= s[i].From {
-			t.Fatalf("%v is not sorted and apart", s)
+			t.Fatalf("ranges in %v are not sorted or touch each other", s)
 		}
 	}
 }
@@ -138,8 +138,8 @@ func TestPrev(t *testing.T) {
 	}
 }
 
-// TestOpenLedger checks the cases in which a store begins a new life (R10).
-func TestOpenLedger(t *testing.T) {
+// TestRecordOpen checks the cases in which a store begins a new life (R10).
+func TestRecordOpen(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		empty, closed bool
@@ -166,13 +166,13 @@ func TestOpenLedger(t *testing.T) {
 				t.Errorf("new life: %v, want %v", got, tt.renewed)
 			}
 			if s.closed || s.boot != tt.is {
-				t.Errorf("the ledger notes closed %v, boot %q", s.closed, s.boot)
+				t.Errorf("the state has closed %v, boot %q", s.closed, s.boot)
 			}
 		})
 	}
 }
 
-func exampleLedger() *storeState {
+func exampleState() *storeState {
 	s := &storeState{name: "gateway", counter: 7, boot: "b1", closed: true, group: serverGroup{"c1", 2}}
 	s.beginLife("older")
 	s.current().append(0, 10, 0)
@@ -198,7 +198,7 @@ const (
 )
 
 func TestGoldenState(t *testing.T) {
-	s := exampleLedger()
+	s := exampleState()
 	if got := hex.EncodeToString(s.encode()); got != goldenState {
 		t.Errorf("state is\n%s, want\n%s", got, goldenState)
 	}
@@ -263,7 +263,7 @@ func TestGoldenRecord(t *testing.T) {
 }
 
 func FuzzState(f *testing.F) {
-	f.Add(exampleLedger().encode())
+	f.Add(exampleState().encode())
 	f.Add([]byte{0x97, 1, 0xdb, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var s storeState
@@ -278,7 +278,7 @@ func FuzzState(f *testing.F) {
 		}
 		var again storeState
 		if err := again.decode(s.encode()); err != nil {
-			t.Errorf("state %x is read, and not when written again: %v", p, err)
+			t.Errorf("state %x decodes, but its encoding does not: %v", p, err)
 		}
 	})
 }

@@ -59,7 +59,7 @@ func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 				break
 			}
 			if m.Sequence <= last {
-				t.Errorf("%d stands behind %d", m.Sequence, last)
+				t.Errorf("message %d follows %d", m.Sequence, last)
 			}
 			last = m.Sequence
 		}
@@ -68,9 +68,9 @@ func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 	return err
 }
 
-// saysDamage reports whether an error names the store and says that it is damaged. The damaged
+// isDamageOf reports whether an error names the store and says that it is damaged. The damaged
 // bytes may also look like a later version.
-func saysDamage(err error, path string) bool {
+func isDamageOf(err error, path string) bool {
 	if v, ok := errors.AsType[*pubstore.VersionError](err); ok {
 		return v.Path == path
 	}
@@ -107,18 +107,18 @@ func FuzzOpenBolt(f *testing.F) {
 			if err == nil {
 				err = useFuzzed(t, s)
 			}
-			if err != nil && (len(recipe) < 5 || !saysDamage(err, path)) {
+			if err != nil && (len(recipe) < 5 || !isDamageOf(err, path)) {
 				t.Errorf("a damaged store: %v", err)
 			}
 		})
 		accept := options
 		accept.AcceptDamage = true
-		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for all messages that it may have lost
+		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for all messages that may be missing
 			s, err := pubstore.OpenBolt(path, accept)
 			if err == nil {
 				err = useFuzzed(t, s)
 			}
-			if err != nil && !saysDamage(err, path) {
+			if err != nil && !isDamageOf(err, path) {
 				t.Errorf("with AcceptDamage: %v", err)
 			}
 		})
@@ -127,7 +127,7 @@ func FuzzOpenBolt(f *testing.F) {
 
 // FuzzOpenFile opens a store with changed, missing or arbitrary bytes in a file. Either an error
 // says that it is damaged, or the store works with the remaining messages. With AcceptDamage it
-// works, unless the directory no longer shows that it is a store.
+// works, unless the directory is no longer recognizable as a store.
 func FuzzOpenFile(f *testing.F) {
 	disk := memfs.New()
 	options := func(d *memfs.FS, accept bool) pubstore.FileOptions {
@@ -167,7 +167,7 @@ func FuzzOpenFile(f *testing.F) {
 			if err == nil {
 				err = useFuzzed(t, s)
 			}
-			if err != nil && !saysDamage(err, "store") {
+			if err != nil && !isDamageOf(err, "store") {
 				t.Errorf("a damaged store: %v", err)
 			}
 		})

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// use calls most methods of a store until its disk fails.
-func use(fs *memfs.FS) {
+// useUntilCrash calls most methods of a store until its disk fails.
+func useUntilCrash(fs *memfs.FS) {
 	s, err := pubstore.OpenFile("outbox", testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 700}, fs))
 	if err != nil {
 		return
@@ -35,16 +35,16 @@ func use(fs *memfs.FS) {
 	}
 }
 
-// After any crash, InspectFile reports the state that OpenFile then makes of the store.
+// After any crash, InspectFile reports the state that the store has after OpenFile.
 func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 	for n := 1; ; n++ {
 		fs := memfs.New()
 		fs.CrashAt(n)
-		use(fs)
+		useUntilCrash(fs)
 		crashed := fs.Crashed() // or at its end
 		for _, mode := range memfs.Modes(uint64(n)) {
 			for _, bootID := range []string{"first", "second"} {
-				agree(t, fs.Crash(mode), bootID, fmt.Sprintf("crash before change %d, %s, boot %s", n, mode.Name, bootID))
+				checkInspection(t, fs.Crash(mode), bootID, fmt.Sprintf("crash before change %d, %s, boot %s", n, mode.Name, bootID))
 			}
 		}
 		if !crashed || t.Failed() {
@@ -53,7 +53,7 @@ func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 	}
 }
 
-func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
+func checkInspection(t *testing.T, fs *memfs.FS, bootID, what string) {
 	t.Helper()
 	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot(bootID), SegmentBytes: 700}, fs)
 	var bodies []string
@@ -71,7 +71,7 @@ func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 	}
 	defer s.Close()
 	if errors.Is(unseen, pubstore.ErrNotStore) || errors.Is(unseen, os.ErrNotExist) {
-		return // nothing was there yet
+		return // the store had not been created yet
 	}
 	lives, kept := s.Lives(), s.Usage().Messages
 	if seen.Renews {
@@ -87,7 +87,7 @@ func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 // InspectFile names a damaged message and counts the readable ones.
 func TestInspectFileDamaged(t *testing.T) {
 	fs := memfs.New()
-	use(fs)
+	useUntilCrash(fs)
 	good, err := pubstore.InspectFile("outbox", testdoor.OnDisk(pubstore.FileOptions{}, fs), nil)
 	if err != nil || len(good.Damage) > 0 {
 		t.Fatal(good, err)

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// orderedWindow returns a window with messages 1 to n, at positions 10, 20, ...
-func orderedWindow(n int) *lifeState {
+// orderedLife returns a lifeState with messages 1 to n, at positions 10, 20, ...
+func orderedLife(n int) *lifeState {
 	l := newLifeState("life")
 	for i := range n {
 		l.append(uint64(10*(i+1)), 1, 0)
@@ -15,8 +15,8 @@ func orderedWindow(n int) *lifeState {
 	return l
 }
 
-// lowest returns the lowest position of a kept message. It looks at all of them.
-func lowest(l *lifeState) uint64 {
+// lowestPosition returns the lowest position of a kept message. It looks at all of them.
+func lowestPosition(l *lifeState) uint64 {
 	low := noPos
 	for seq := l.next(0); seq != 0; seq = l.next(seq) {
 		low = min(low, l.slots.at(seq).pos)
@@ -24,11 +24,11 @@ func lowest(l *lifeState) uint64 {
 	return low
 }
 
-// While a compaction moves messages, and others are appended and discarded, oldest returns the
-// position of a kept message, and no kept message is before it.
-func TestOldest(t *testing.T) {
+// oldestPosition returns the lowest position of a kept message, whatever messages a compaction
+// moves and whatever is appended and discarded.
+func TestOldestPosition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := orderedWindow(rapid.IntRange(0, 20).Draw(t, "messages"))
+		l := orderedLife(rapid.IntRange(0, 20).Draw(t, "messages"))
 		end := uint64(1000)
 		t.Repeat(map[string]func(*rapid.T){
 			"append": func(t *rapid.T) {
@@ -48,7 +48,7 @@ func TestOldest(t *testing.T) {
 				l.reject(rapid.Uint64Range(0, l.last).Draw(t, "sequence"), func(slot) {})
 			},
 			"": func(t *rapid.T) {
-				if got, want := l.oldestPosition(), lowest(l); got != want {
+				if got, want := l.oldestPosition(), lowestPosition(l); got != want {
 					t.Fatalf("the oldest position is %d, want %d", got, want)
 				}
 			},
@@ -56,8 +56,8 @@ func TestOldest(t *testing.T) {
 	})
 }
 
-// A lost message does not hide that its neighbours were moved. oldest finds the first kept one.
-func TestOldestBesideALoss(t *testing.T) {
+// oldestPosition is also right if an unreadable message is between messages that were moved.
+func TestOldestPositionWithUnreadable(t *testing.T) {
 	l := newLifeState("life")
 	l.last = 3
 	if err := l.prepareSlots(3); err != nil {
@@ -70,15 +70,15 @@ func TestOldestBesideALoss(t *testing.T) {
 	}
 }
 
-// Once the messages moved by a compaction are gone, the first message is the oldest again and
-// oldestPosition looks at no other, even in a store that is never empty.
-func TestOldestIsFirstAgain(t *testing.T) {
-	l := orderedWindow(10)
+// Once the messages moved by a compaction are gone, the first message has the oldest position
+// again. oldestPosition examines no other then, even in a store that is never empty.
+func TestOldestPositionIsFirstAgain(t *testing.T) {
+	l := orderedLife(10)
 	l.setPosition(1, 1000)
 	l.setPosition(2, 1010)
 	l.append(1020, 1, 0)
 	l.discard(2, func(slot) {})
 	if l.slots.first < l.orderedFrom {
-		t.Errorf("of messages from %d on, those below %d are looked at", l.slots.first, l.orderedFrom)
+		t.Errorf("of the messages from %d on, those below %d are examined", l.slots.first, l.orderedFrom)
 	}
 }

@@ -61,11 +61,11 @@ func FuzzOpen(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		heap.Bounded(t, len(b), 64, 1<<20, func() { use(t, path, len(recipe) < 5) })
+		heap.Bounded(t, len(b), 64, 1<<20, func() { useDatabase(t, path, len(recipe) < 5) })
 	})
 }
 
-func use(t *testing.T, path string, whole bool) {
+func useDatabase(t *testing.T, path string, whole bool) {
 	db, err := boltfile.Open(path, options)
 	if err == nil {
 		defer db.Close()
@@ -76,7 +76,7 @@ func use(t *testing.T, path string, whole bool) {
 	}
 	damage, isDamage := errors.AsType[*boltfile.DamageError](err)
 	if err != nil && (whole || isDamage && damage.Path != path) {
-		t.Errorf("use it: %v", err)
+		t.Errorf("use the database: %v", err)
 	}
 }
 
@@ -104,7 +104,7 @@ func writeSome(tx *bbolt.Tx) error {
 	return errors.Join(err, b.Delete([]byte("new 0")))
 }
 
-func TestDamageIsSaid(t *testing.T) {
+func TestDamageIsReported(t *testing.T) {
 	image := boltfiletest.Image(t, func(path string) { fill(t, path) })
 	for name, recipe := range boltfiletest.Recipes(image) {
 		path := filepath.Join(t.TempDir(), "damaged.db")

@@ -37,8 +37,8 @@ func contents(t *testing.T, db *bbolt.DB) map[string]string {
 	return all
 }
 
-// rescued returns the data rescued from an image. found is false if Rescue fails.
-func rescued(t *testing.T, image []byte) (all map[string]string, losses []boltfile.Loss, found bool) {
+// rescueImage returns the data rescued from an image. found is false if Rescue fails.
+func rescueImage(t *testing.T, image []byte) (all map[string]string, losses []boltfile.Loss, found bool) {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "damaged.db")
@@ -66,17 +66,17 @@ func TestRescue(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	whole, losses, found := rescued(t, image)
+	whole, losses, found := rescueImage(t, image)
 	if !found || len(losses) > 0 || len(whole) < 44 || whole["outer"] != "bucket at 42" {
-		t.Fatalf("of a database that is whole: %d values, outer is a %s, losses %v", len(whole), whole["outer"], losses)
+		t.Fatalf("undamaged database: %d values, outer is a %s, losses %v", len(whole), whole["outer"], losses)
 	}
 	most := 0
 	for page := range len(image) / boltfiletest.PageSize {
 		broken := append([]byte{}, image...)
 		clear(broken[page*boltfiletest.PageSize:][:boltfiletest.PageSize])
-		got, losses, found := rescued(t, broken)
+		got, losses, found := rescueImage(t, broken)
 		if !found {
-			t.Errorf("without page %d nothing is found", page)
+			t.Errorf("without page %d Rescue fails", page)
 			continue
 		}
 		for path, value := range got {
@@ -85,7 +85,7 @@ func TestRescue(t *testing.T) {
 			}
 		}
 		if (page <= 1 || len(got) < len(whole)) && len(losses) == 0 {
-			t.Errorf("without page %d %d values are missing, and it is not told", page, len(whole)-len(got))
+			t.Errorf("without page %d %d values are missing, and no loss is reported", page, len(whole)-len(got))
 		}
 		if len(losses) > 0 {
 			most = max(most, len(got))
@@ -99,7 +99,7 @@ func TestRescue(t *testing.T) {
 	}
 	for name, recipe := range boltfiletest.Recipes(image) {
 		for _, mend := range []bool{false, true} {
-			got, _, found := rescued(t, boltfiletest.Damage(image, recipe, mend))
+			got, _, found := rescueImage(t, boltfiletest.Damage(image, recipe, mend))
 			if name == "as it was" && (!found || !maps.Equal(got, whole)) {
 				t.Errorf("%s: %d values", name, len(got))
 			}
