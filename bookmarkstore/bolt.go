@@ -38,7 +38,7 @@ func (o *BoltOptions) validate() error {
 	o.CommitInterval = cmp.Or(o.CommitInterval, 10*time.Millisecond)
 	o.CommitThreshold = cmp.Or(o.CommitThreshold, 1000)
 	if o.CommitInterval < 0 || o.CommitThreshold < 0 || o.LockTimeout < 0 {
-		return errors.New("bookmark store: CommitInterval, CommitOperations and LockTimeout must not be negative")
+		return errors.New("bookmark store: CommitInterval, CommitThreshold and LockTimeout must not be negative")
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (o *BoltOptions) validate() error {
 type Bolt struct {
 	db      *bbolt.DB
 	path    string // a closed database no longer knows its path
-	own     bool   // Close closes the database
+	ownsDB  bool   // Close closes the database
 	bucket  []byte
 	options BoltOptions
 
@@ -104,7 +104,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	b.own = true
+	b.ownsDB = true
 	return b, nil
 }
 
@@ -219,7 +219,7 @@ func (b *Bolt) update(do func(*bbolt.Tx) error) error {
 
 // asDamagedError turns damage or a later version of the whole file into an error of this package.
 func asDamagedError(path string, err error) error {
-	if _, ours := errors.AsType[*VersionError](err); isVersionError(err) && !ours {
+	if _, converted := errors.AsType[*VersionError](err); isVersionError(err) && !converted {
 		return &VersionError{Path: path, Err: err}
 	}
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
@@ -305,9 +305,9 @@ func (b *Bolt) Close() error {
 	b.mu.Lock()
 	err := b.failed
 	b.mu.Unlock()
-	if b.own {
-		if closing := b.db.Close(); err == nil && closing != nil {
-			err = fmt.Errorf("bookmark store: close %s: %w", b.path, closing)
+	if b.ownsDB {
+		if closeErr := b.db.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("bookmark store: close %s: %w", b.path, closeErr)
 		}
 	}
 	return err

@@ -23,13 +23,13 @@ func (p *place) addChangeLocked(c change) bool {
 	if c.none() || p.b == nil || p.endErr != nil {
 		return false
 	}
-	pending := &c.publisher.publisherChanges
-	pending.removed = c.removed
+	changes := &c.publisher.publisherChanges
+	changes.removed = c.removed
 	if c.outOfOrder > 0 {
-		pending.pending = append(pending.pending, c.outOfOrder)
+		changes.pending = append(changes.pending, c.outOfOrder)
 	}
-	if !pending.dirty {
-		pending.dirty = true
+	if !changes.dirty {
+		changes.dirty = true
 		p.dirty = append(p.dirty, c.publisher)
 	}
 	return true

@@ -217,10 +217,10 @@ func (p *place) collectLocked() (w placeWrite, changed bool) {
 // clearLocked records that the collected changes are written. If their commit fails, so does the
 // store.
 func (p *place) clearLocked() {
-	for _, n := range p.dirty {
-		n.storedOutOfOrder = n.storedOutOfOrder || len(n.pending) > 0
-		n.pending = n.pending[:0]
-		n.dirty = false
+	for _, c := range p.dirty {
+		c.storedOutOfOrder = c.storedOutOfOrder || len(c.pending) > 0
+		c.pending = c.pending[:0]
+		c.dirty = false
 	}
 	clear(p.dirty)
 	p.dirty = p.dirty[:0]

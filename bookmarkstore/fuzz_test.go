@@ -89,8 +89,8 @@ func FuzzOpenBolt(f *testing.F) {
 		f.Add(recipe, true)
 	}
 	path := filepath.Join(f.TempDir(), "marks.db")
-	f.Fuzz(func(t *testing.T, recipe []byte, mend bool) {
-		b := boltfiletest.Damage(image, recipe, mend)
+	f.Fuzz(func(t *testing.T, recipe []byte, fixChecksums bool) {
+		b := boltfiletest.Damage(image, recipe, fixChecksums)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -96,18 +96,18 @@ func repairStore(root *bbolt.Bucket) (all []RepairedSubscription, err error) {
 func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 	bucket := subscriptions.Bucket([]byte(r.ID))
 	h, err := decodeHead(r.ID, bucket.Get(keyHead))
-	good, bad, newer := scanValues(bucket, r.ID)
+	readable, unreadable, newer := scanValues(bucket, r.ID)
 	if newer != nil {
 		return newer
 	}
 	// Without a base and a discarded point the subscription would look like a new one: make it one.
-	if err != nil || len(bad) > 0 && good == 0 && !h.hasBase {
+	if err != nil || len(unreadable) > 0 && readable == 0 && !h.hasBase {
 		r.Gone = true
 		return subscriptions.DeleteBucket([]byte(r.ID))
 	}
-	r.Dropped = len(bad)
+	r.Dropped = len(unreadable)
 	var errs []error
-	for _, key := range bad {
+	for _, key := range unreadable {
 		errs = append(errs, boltfile.Remove(bucket, key))
 	}
 	return errors.Join(errs...)
@@ -115,8 +115,8 @@ func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 
 // scanValues counts the readable values of a subscription and returns the keys of the others. A
 // value of a later version is an error, since this version cannot judge it.
-func scanValues(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
-	count := func(Bookmark) { good++ }
+func scanValues(bucket *bbolt.Bucket, id string) (readable int, unreadable [][]byte, err error) {
+	count := func(Bookmark) { readable++ }
 	err = bucket.ForEach(func(key, value []byte) error {
 		err := loadValue(id, key, value, count, count)
 		if string(key) == string(keyHead) {
@@ -126,9 +126,9 @@ func scanValues(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err er
 		case isVersionError(err):
 			return fmt.Errorf("subscription %q: %w", id, err)
 		case err != nil:
-			bad = append(bad, slices.Clone(key))
+			unreadable = append(unreadable, slices.Clone(key))
 		}
 		return nil
 	})
-	return good, bad, err
+	return readable, unreadable, err
 }

@@ -84,11 +84,11 @@ func TestRepairLeavesOthersAlone(t *testing.T) {
 		t.Errorf("version 2: %v", err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		mine, err := tx.CreateBucket([]byte("mine"))
+		other, err := tx.CreateBucket([]byte("mine"))
 		if err != nil {
 			return err
 		}
-		subscriptions, err := mine.CreateBucket([]byte("subscriptions"))
+		subscriptions, err := other.CreateBucket([]byte("subscriptions"))
 		if err != nil {
 			return err
 		}

@@ -137,7 +137,7 @@ func (w *window) discard(b Bookmark) change {
 	}
 	e.state = entryDone
 	w.outstanding--
-	w.discardPlanted(failpoint.R9DiscardMax, p, b.Sequence)
+	w.failpointDiscard(failpoint.R9DiscardMax, p, b.Sequence)
 	if c := p.advance(); !c.none() {
 		return c
 	}
@@ -192,7 +192,7 @@ func (w *window) receiveMark(b Bookmark) change {
 		return change{}
 	}
 	p.received = b.Sequence
-	w.discardPlanted(failpoint.R9MarkOnArrival, p, b.Sequence)
+	w.failpointDiscard(failpoint.R9MarkOnArrival, p, b.Sequence)
 	n := p.queue.Len()
 	if n == 0 { // the usual case: most publishers in a mark have no queue
 		p.discarded = b.Sequence
@@ -304,7 +304,7 @@ func (w *window) vector(of func(*publisher) uint64) (v Vector, known bool) {
 			v[p.id] = sequence
 		}
 	}
-	return w.singlePlanted(v), w.hasBase || len(v) > 0 || w.hasOutOfOrder()
+	return w.failpointSingleBookmark(v), w.hasBase || len(v) > 0 || w.hasOutOfOrder()
 }
 
 // hasOutOfOrder reports whether there is an out-of-order discard. In that case the subscription is

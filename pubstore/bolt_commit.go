@@ -81,8 +81,8 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, l *lifeState) error {
 	if err := l.prepareSlots(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
-	if bad := s.fill(b, l); len(bad) > 0 {
-		return fmt.Errorf("publisher %d, key %x: %w", l.publisher, bad[0], record.ErrMalformed)
+	if badKeys := s.fill(b, l); len(badKeys) > 0 {
+		return fmt.Errorf("publisher %d, key %x: %w", l.publisher, badKeys[0], record.ErrMalformed)
 	}
 	if seq := l.nextMissing(0); seq != 0 {
 		return fmt.Errorf("publisher %d: message %d is missing", l.publisher, seq)
@@ -92,14 +92,14 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, l *lifeState) error {
 
 // fill fills the slots of a life from its bucket. It returns the keys whose value is not the right
 // message.
-func (s *Bolt) fill(b *bbolt.Bucket, l *lifeState) (bad [][]byte) {
+func (s *Bolt) fill(b *bbolt.Bucket, l *lifeState) (badKeys [][]byte) {
 	s.swept[l.publisher] = l.acked
 	c := b.Cursor()
 	for k, rec := c.First(); k != nil; k, rec = c.Next() {
 		publisher, seq, _ := recordIdentity(rec)
 		size, ms, err := recordMeta(rec)
 		if err != nil || publisher != l.publisher || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > l.last {
-			bad = append(bad, slices.Clone(k))
+			badKeys = append(badKeys, slices.Clone(k))
 			continue
 		}
 		l.fillSlot(seq, 0, size, ms)
@@ -107,20 +107,20 @@ func (s *Bolt) fill(b *bbolt.Bucket, l *lifeState) (bad [][]byte) {
 			s.swept[l.publisher] = min(s.swept[l.publisher], seq-1)
 		}
 	}
-	return bad
+	return badKeys
 }
 
 // highestGivenOut returns the highest sequence that a damaged life has certainly given out. The one
 // in the state may be out of date. b may be nil.
 func highestGivenOut(b *bbolt.Bucket, l *lifeState) uint64 {
-	given := max(l.last, l.acked)
+	highest := max(l.last, l.acked)
 	if b == nil {
-		return given
+		return highest
 	}
 	if key, _ := b.Cursor().Last(); len(key) == 8 {
-		given = max(given, binary.BigEndian.Uint64(key))
+		highest = max(highest, binary.BigEndian.Uint64(key))
 	}
-	return max(given, b.Sequence())
+	return max(highest, b.Sequence())
 }
 
 // salvageLimit returns the highest plausible number of kept messages of a damaged life.
@@ -138,14 +138,14 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, l *lifeState) error {
 	if err != nil {
 		return err
 	}
-	given := highestGivenOut(b, l)
-	if given != b.Sequence() {
+	highest := highestGivenOut(b, l)
+	if highest != b.Sequence() {
 		s.salvaged = true
-		if err := b.SetSequence(given); err != nil {
+		if err := b.SetSequence(highest); err != nil {
 			return err
 		}
 	}
-	l.last = given
+	l.last = highest
 	if err := l.prepareSlots(salvageLimit(root)); err != nil {
 		return err
 	}

@@ -64,12 +64,12 @@ func TestBoltAcceptDamage(t *testing.T) {
 			}
 
 			s = openBolt(t, path, true)
-			lost := 0
+			givenUp := 0
 			for _, r := range missing {
-				lost += int(r.To - r.From + 1)
+				givenUp += int(r.To - r.From + 1)
 			}
-			if s.GivenUp() != lost {
-				t.Errorf("%d given up, want %d", s.GivenUp(), lost)
+			if s.GivenUp() != givenUp {
+				t.Errorf("%d given up, want %d", s.GivenUp(), givenUp)
 			}
 			checkNewLife(t, s, old, tt.kept)
 			if err := s.Close(); err != nil {
@@ -146,9 +146,9 @@ func inspectionRenews(t *testing.T, path string) bool {
 	return found.Renews
 }
 
-func openBolt(t *testing.T, path string, accept bool) *pubstore.Bolt {
+func openBolt(t *testing.T, path string, acceptDamage bool) *pubstore.Bolt {
 	t.Helper()
-	s, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b"), AcceptDamage: accept})
+	s, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b"), AcceptDamage: acceptDamage})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func (s *Bolt) currentBucketLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
 	if b := lifeBucket(root, s.state.current().publisher); b != nil {
 		return b, nil
 	}
-	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
+	return nil, fmt.Errorf("bucket %q was removed or changed by the application", s.bucket)
 }
 
 // txAppendsLocked returns the messages that tx has added so far. bbolt runs one write transaction
@@ -146,7 +146,7 @@ func (s *Bolt) applyTxLocked(added *txAppends) {
 	l := s.state.current()
 	for _, m := range added.messages {
 		if m.seq != l.last+1 {
-			s.failLocked(fmt.Errorf("message %d follows %d: the bucket was changed by someone else", m.seq, l.last))
+			s.failLocked(fmt.Errorf("message %d follows %d: the application has changed the bucket", m.seq, l.last))
 			return
 		}
 		l.append(0, m.size, m.ms)

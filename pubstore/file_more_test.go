@@ -230,8 +230,8 @@ func segmentNames(fs *memfs.FS) (names []string) {
 
 // TestFileDamaged flips a bit in a durable record.
 func TestFileDamaged(t *testing.T) {
-	for _, which := range []string{"first", "middle", "last"} {
-		t.Run(which, func(t *testing.T) {
+	for _, position := range []string{"first", "middle", "last"} {
+		t.Run(position, func(t *testing.T) {
 			fs := memfs.New()
 			o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 4096}, fs)
 			s := openFile(t, o)
@@ -245,7 +245,7 @@ func TestFileDamaged(t *testing.T) {
 			}
 			closeStore(t, s)
 			names := segmentNames(fs)
-			name := map[string]string{"first": names[0], "middle": names[len(names)/2], "last": names[len(names)-1]}[which]
+			name := map[string]string{"first": names[0], "middle": names[len(names)/2], "last": names[len(names)-1]}[position]
 			fs.Flip(name, 4160+90)
 
 			var damaged *pubstore.DamagedError

@@ -97,8 +97,8 @@ func FuzzOpenBolt(f *testing.F) {
 		f.Add(recipe, true)
 	}
 	path := filepath.Join(f.TempDir(), "store.db")
-	f.Fuzz(func(t *testing.T, recipe []byte, mend bool) {
-		b := boltfiletest.Damage(image, recipe, mend)
+	f.Fuzz(func(t *testing.T, recipe []byte, fixChecksums bool) {
+		b := boltfiletest.Damage(image, recipe, fixChecksums)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -130,8 +130,8 @@ func FuzzOpenBolt(f *testing.F) {
 // works, unless the directory is no longer recognizable as a store.
 func FuzzOpenFile(f *testing.F) {
 	disk := memfs.New()
-	options := func(d *memfs.FS, accept bool) pubstore.FileOptions {
-		return testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 1 << 10, BootID: boot("b"), AcceptDamage: accept}, d)
+	options := func(d *memfs.FS, acceptDamage bool) pubstore.FileOptions {
+		return testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 1 << 10, BootID: boot("b"), AcceptDamage: acceptDamage}, d)
 	}
 	s, err := pubstore.OpenFile("store", options(disk, false))
 	if err != nil {
@@ -146,7 +146,7 @@ func FuzzOpenFile(f *testing.F) {
 			f.Add(byte(file), at, []byte("\xff\xff\xff\x7f\xff\xff\xff\xff\xff"), false, true)
 		}
 	}
-	f.Fuzz(func(t *testing.T, file byte, at uint16, with []byte, cut, accept bool) {
+	f.Fuzz(func(t *testing.T, file byte, at uint16, with []byte, cut, acceptDamage bool) {
 		if len(with) > 1<<12 {
 			return
 		}
@@ -163,7 +163,7 @@ func FuzzOpenFile(f *testing.F) {
 		}
 		d.WriteFile(name, damaged)
 		heap.Bounded(t, len(damaged), 64, 32<<20, func() {
-			s, err := pubstore.OpenFile("store", options(d, accept))
+			s, err := pubstore.OpenFile("store", options(d, acceptDamage))
 			if err == nil {
 				err = useFuzzed(t, s)
 			}

@@ -240,8 +240,8 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, visit func(life str
 	}
 	s.state.fillInspection(o.BootID, &found)
 	if db.IsReadOnly() { // otherwise a process has the store open, and has checked this when it opened it
-		whole, err := boltfile.MetaPagesValid(db)
-		found.Renews = found.Renews || !whole
+		valid, err := boltfile.MetaPagesValid(db)
+		found.Renews = found.Renews || !valid
 		return found, err
 	}
 	return found, nil

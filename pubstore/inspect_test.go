@@ -53,34 +53,34 @@ func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 	}
 }
 
-func checkInspection(t *testing.T, fs *memfs.FS, bootID, what string) {
+func checkInspection(t *testing.T, fs *memfs.FS, bootID, name string) {
 	t.Helper()
 	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot(bootID), SegmentBytes: 700}, fs)
 	var bodies []string
 	before, ops := fs.String(), fs.Changes()
-	seen, unseen := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
+	inspection, inspectErr := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
 		bodies = append(bodies, string(m.Body))
 		return nil
 	})
 	if fs.String() != before || fs.Changes() != ops {
-		t.Errorf("%s: InspectFile has changed the disk", what)
+		t.Errorf("%s: InspectFile has changed the disk", name)
 	}
 	s, err := pubstore.OpenFile("outbox", o)
 	if err != nil {
-		t.Fatalf("%s: %v", what, err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	defer s.Close()
-	if errors.Is(unseen, pubstore.ErrNotStore) || errors.Is(unseen, os.ErrNotExist) {
+	if errors.Is(inspectErr, pubstore.ErrNotStore) || errors.Is(inspectErr, os.ErrNotExist) {
 		return // the store had not been created yet
 	}
 	lives, kept := s.Lives(), s.Usage().Messages
-	if seen.Renews {
+	if inspection.Renews {
 		lives = lives[:len(lives)-1] // the new life; an older life without messages was pruned
-		seen.Lives = slices.DeleteFunc(seen.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
+		inspection.Lives = slices.DeleteFunc(inspection.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
 	}
-	same := slices.EqualFunc(lives, seen.Lives, func(l pubstore.Life, i pubstore.InspectedLife) bool { return l == i.Life })
-	if unseen != nil || len(seen.Damage) > 0 || !same || len(bodies) != kept {
-		t.Errorf("%s: inspected %+v, %q, %v; opened %+v with %d messages", what, seen, bodies, unseen, lives, kept)
+	same := slices.EqualFunc(lives, inspection.Lives, func(l pubstore.Life, i pubstore.InspectedLife) bool { return l == i.Life })
+	if inspectErr != nil || len(inspection.Damage) > 0 || !same || len(bodies) != kept {
+		t.Errorf("%s: inspected %+v, %q, %v; opened %+v with %d messages", name, inspection, bodies, inspectErr, lives, kept)
 	}
 }
 

@@ -99,19 +99,19 @@ func TestLargestHeader(t *testing.T) {
 			return db.Update(func(tx *bbolt.Tx) error { _, err := bolt.AppendMessageTx(tx, m); return err })
 		},
 	} {
-		for what, topic := range map[string]string{
+		for kind, topic := range map[string]string{
 			"plain":    strings.Repeat("x", pubstore.MaxHeader-4),
 			"quotes":   strings.Repeat(`"`, pubstore.MaxHeader/2-2),
 			"controls": "yyyy" + strings.Repeat("\x01", pubstore.MaxHeader/6-1),
 		} {
 			m := pubstore.Message{Topic: topic, SOWKey: "a2V5"}
 			if err := add(&m); err != nil {
-				t.Errorf("%s, %s of %d bytes: %v", name, what, len(topic), err)
+				t.Errorf("%s, %s of %d bytes: %v", name, kind, len(topic), err)
 			}
 			m.Topic += `"`
 			var large *pubstore.TooLargeError
 			if err := add(&m); !errors.As(err, &large) || !large.Header || large.Max != pubstore.MaxHeader {
-				t.Errorf("%s, %s and one more: %v", name, what, err)
+				t.Errorf("%s, %s and one more: %v", name, kind, err)
 			}
 		}
 	}

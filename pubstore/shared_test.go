@@ -18,11 +18,11 @@ import (
 // A sharedDatabase has an application's own data, its publish store and its bookmark store with one
 // subscription.
 type sharedDatabase struct {
-	t      *testing.T
-	db     *bbolt.DB
-	outbox *pubstore.Bolt
-	marks  *bookmarkstore.Bolt
-	sub    bookmarkstore.Subscription
+	t         *testing.T
+	db        *bbolt.DB
+	outbox    *pubstore.Bolt
+	bookmarks *bookmarkstore.Bolt
+	sub       bookmarkstore.Subscription
 }
 
 const sharedMessages = 200 // from each of three publishers
@@ -35,10 +35,10 @@ func openSharedDatabase(t *testing.T, path string) *sharedDatabase {
 	var err error
 	s.outbox, err = pubstore.OpenBoltIn(s.db, "outbox", pubstore.BoltOptions{BootID: boot("first")})
 	s.must(err)
-	s.marks, err = bookmarkstore.OpenBoltIn(s.db, "marks", bookmarkstore.BoltOptions{CommitInterval: 1})
+	s.bookmarks, err = bookmarkstore.OpenBoltIn(s.db, "marks", bookmarkstore.BoltOptions{CommitInterval: 1})
 	s.must(err)
-	t.Cleanup(func() { s.outbox.Close(); s.marks.Close() })
-	s.sub, err = s.marks.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
+	t.Cleanup(func() { s.outbox.Close(); s.bookmarks.Close() })
+	s.sub, err = s.bookmarks.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	s.must(err)
 	return s
 }
@@ -77,8 +77,8 @@ func (s *sharedDatabase) handle(in func(func(*bbolt.Tx) error) error, b bookmark
 		if _, err := s.outbox.AppendTx(tx, "invoices", []byte(b.String())); err != nil {
 			return err
 		}
-		mark := bookmarkstore.MessageRef{Subscription: "s", Bookmark: b}
-		return errors.Join(s.marks.DiscardTx(tx, mark), result)
+		ref := bookmarkstore.MessageRef{Subscription: "s", Bookmark: b}
+		return errors.Join(s.bookmarks.DiscardTx(tx, ref), result)
 	})
 }
 
@@ -171,11 +171,11 @@ func (s *sharedDatabase) checkAfterKill(path string) {
 	s.must(s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) }))
 	next := openSharedDatabase(s.t, path)
 	done := next.check()
-	again := next.receive()
-	if done+len(again) != 3*sharedMessages {
-		s.t.Errorf("%d messages are handled and %d are delivered again, of %d", done, len(again), 3*sharedMessages)
+	redelivered := next.receive()
+	if done+len(redelivered) != 3*sharedMessages {
+		s.t.Errorf("%d messages are handled and %d are delivered again, of %d", done, len(redelivered), 3*sharedMessages)
 	}
-	for _, b := range again {
+	for _, b := range redelivered {
 		if err := next.handle(next.db.Update, b, nil); err != nil {
 			s.t.Fatalf("handle %v after a restart: %v", b, err)
 		}

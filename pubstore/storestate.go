@@ -16,7 +16,7 @@ type storeState struct {
 	counter uint64      // number of logons (R11)
 	boot    string      // boot id when the store was opened last
 	closed  bool        // it was closed cleanly
-	group   serverGroup // the group of servers met last (R10)
+	group   serverGroup // the group of servers that the client logged on to last (R10)
 
 	lives []*lifeState // oldest first; not empty once beginLife was called; the last one is current
 

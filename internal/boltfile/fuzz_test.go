@@ -56,8 +56,8 @@ func FuzzOpen(f *testing.F) {
 		f.Add(recipe, true)
 	}
 	path := filepath.Join(f.TempDir(), "damaged.db")
-	f.Fuzz(func(t *testing.T, recipe []byte, mend bool) {
-		b := boltfiletest.Damage(image, recipe, mend)
+	f.Fuzz(func(t *testing.T, recipe []byte, fixChecksums bool) {
+		b := boltfiletest.Damage(image, recipe, fixChecksums)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-func useDatabase(t *testing.T, path string, whole bool) {
+func useDatabase(t *testing.T, path string, undamaged bool) {
 	db, err := boltfile.Open(path, options)
 	if err == nil {
 		defer db.Close()
@@ -75,7 +75,7 @@ func useDatabase(t *testing.T, path string, whole bool) {
 		err = boltfile.Guard(path, func() error { return db.Update(writeSome) })
 	}
 	damage, isDamage := errors.AsType[*boltfile.DamageError](err)
-	if err != nil && (whole || isDamage && damage.Path != path) {
+	if err != nil && (undamaged || isDamage && damage.Path != path) {
 		t.Errorf("use the database: %v", err)
 	}
 }

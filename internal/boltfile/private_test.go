@@ -61,7 +61,7 @@ func drainedDatabase(t *testing.T, path string) (map[string]string, int64) {
 
 func TestCompaction(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	want, was := drainedDatabase(t, path)
+	want, before := drainedDatabase(t, path)
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +73,8 @@ func TestCompaction(t *testing.T) {
 	if got := contents(t, db); !maps.Equal(got, want) {
 		t.Errorf("the copy holds %d values, want %d", len(got), len(want))
 	}
-	if now := boltfiletest.FileSize(t, path); now > was/4 {
-		t.Errorf("%d bytes became %d", was, now)
+	if after := boltfiletest.FileSize(t, path); after > before/4 {
+		t.Errorf("%d bytes became %d", before, after)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("mode is %v, %v", info.Mode(), err)
@@ -95,18 +95,18 @@ func TestNotCompacted(t *testing.T) {
 		"shared": {Timeout: 1, Buckets: []string{"another"}, CompactAbove: 1},
 	} {
 		path := filepath.Join(t.TempDir(), "store.db")
-		_, was := drainedDatabase(t, path)
+		_, before := drainedDatabase(t, path)
 		openPrivate(t, path, o)
-		if now := boltfiletest.FileSize(t, path); now != was {
-			t.Errorf("%s: %d bytes became %d", name, was, now)
+		if after := boltfiletest.FileSize(t, path); after != before {
+			t.Errorf("%s: %d bytes became %d", name, before, after)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "store.db")
 	fill(t, path)
-	was := boltfiletest.FileSize(t, path)
+	before := boltfiletest.FileSize(t, path)
 	openPrivate(t, path, boltfile.Options{Timeout: 1, Buckets: []string{"outer"}, CompactAbove: 1})
-	if now := boltfiletest.FileSize(t, path); now != was {
-		t.Errorf("full: %d bytes became %d", was, now)
+	if after := boltfiletest.FileSize(t, path); after != before {
+		t.Errorf("full: %d bytes became %d", before, after)
 	}
 }
 
@@ -119,15 +119,15 @@ func TestCompactionFails(t *testing.T) {
 		"rename": {done, fail},
 	} {
 		path := filepath.Join(t.TempDir(), "store.db")
-		want, was := drainedDatabase(t, path)
+		want, before := drainedDatabase(t, path)
 		db, err := boltfile.OpenPrivateBy(path, compactAlways,
 			func(*bbolt.DB) error { return s.sync() }, func(string, string) error { return s.rename() },
 			func(string) error { t.Errorf("%s: the compaction continued", name); return nil })
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if now := boltfiletest.FileSize(t, path); now != was || !maps.Equal(contents(t, db), want) {
-			t.Errorf("%s: %d bytes became %d", name, was, now)
+		if after := boltfiletest.FileSize(t, path); after != before || !maps.Equal(contents(t, db), want) {
+			t.Errorf("%s: %d bytes became %d", name, before, after)
 		}
 		db.Close()
 		if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
@@ -222,7 +222,7 @@ func (d *disk) syncDir(string) error {
 // database.
 func TestCompactionCutAtEveryStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	want, was := drainedDatabase(t, path)
+	want, before := drainedDatabase(t, path)
 	image, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -234,10 +234,10 @@ func TestCompactionCutAtEveryStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if now := boltfiletest.FileSize(t, path); now > was/4 || d.seen < 72 {
-		t.Errorf("%d bytes became %d, %d images", was, now, d.seen)
+	if after := boltfiletest.FileSize(t, path); after > before/4 || d.seen < 72 {
+		t.Errorf("%d bytes became %d, %d images", before, after, d.seen)
 	}
-	if left, err := d.Image(memfs.Durable).ReadFile("store.db"); err != nil || int64(len(left)) > was/4 {
+	if left, err := d.Image(memfs.Durable).ReadFile("store.db"); err != nil || int64(len(left)) > before/4 {
 		t.Errorf("the copy is in use before its name is durable: %d bytes, %v", len(left), err)
 	}
 }
@@ -284,12 +284,12 @@ func TestKeysOutOfOrder(t *testing.T) {
 		if err = errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		whole, err := os.ReadFile(path)
+		original, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Replace the key everywhere, since a page may be from before the last commit.
-		b := bytes.ReplaceAll(whole, []byte("key 0007"), []byte("key 9999"))
+		b := bytes.ReplaceAll(original, []byte("key 0007"), []byte("key 9999"))
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -305,25 +305,25 @@ func testSent(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	life := s.life().ID
 	s.publish(3)
-	wants := func(clock, sent uint64) {
+	check := func(clock, sent uint64) {
 		t.Helper()
 		if got := s.life(); got.Clock != clock || got.Sent != sent {
 			t.Fatalf("life is %+v, want clock %d and sent %d", got, clock, sent)
 		}
 	}
-	wants(0, 0)
+	check(0, 0)
 	if _, err := s.Logon("gateway"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetClock(life, 9); err != nil {
 		t.Fatal(err)
 	}
-	wants(9, 3)
+	check(9, 3)
 	s.publish(4)
-	wants(9, 4)
+	check(9, 4)
 	s.SetSent(life, 2)
 	s.publish(5)
-	wants(9, 2)
+	check(9, 2)
 	s.SetSent("nobody's", 1)
 	if err := s.SetClock("nobody's", 1); !errors.Is(err, pubstore.ErrUnknownLife) {
 		t.Fatalf("SetClock of an unknown life: %v", err)
@@ -343,10 +343,10 @@ func (s store) renew() {
 
 func testRenew(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
-	empty := s.life().ID
+	emptyLife := s.life().ID
 	s.renew()
-	if lives := s.Lives(); len(lives) != 1 || lives[0].ID == empty {
-		t.Fatalf("lives of an empty store are %+v after Renew, want one other than %s", lives, empty)
+	if lives := s.Lives(); len(lives) != 1 || lives[0].ID == emptyLife {
+		t.Fatalf("lives of an empty store are %+v after Renew, want one other than %s", lives, emptyLife)
 	}
 	old := s.life().ID
 	s.publish(4)

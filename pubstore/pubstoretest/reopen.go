@@ -30,7 +30,7 @@ func testReopen(t *testing.T, h Harness) {
 	s.discard(life, 2)
 	s.reject(life, 4)
 	s.reject(life, 9)
-	used := s.Usage()
+	usage := s.Usage()
 	s.SetSent(life, 8)
 	s.close()
 
@@ -38,8 +38,8 @@ func testReopen(t *testing.T, h Harness) {
 	if got := s.life(); got != (pubstore.Life{ID: life, Acked: 2, Last: 10, Kept: 6, PlainOffset: 12345, Clock: 7, Sent: 8}) {
 		t.Fatalf("life is %+v after a clean close", got)
 	}
-	if u := s.Usage(); u.Messages != used.Messages || u.Bytes != used.Bytes {
-		t.Fatalf("usage is %+v, was %+v", u, used)
+	if u := s.Usage(); u.Messages != usage.Messages || u.Bytes != usage.Bytes {
+		t.Fatalf("usage is %+v, was %+v", u, usage)
 	}
 	s.checkKept(life, 0, 3, 2, 5, 3, 6, 5, 7, 6, 8, 7, 10, 8)
 	if m, err := s.Get(life, 5); err != nil || string(m.Body) != `{"n":5}` {
@@ -153,11 +153,11 @@ func testKillWhileAppending(t *testing.T, h Harness) {
 	}
 	<-enough
 	// Appends return out of order, but every message before a returned one is in the store.
-	least := returned.Load()
+	minLast := returned.Load()
 	k := wrap(t, h.Kill(t, s.Store, false))
 	wg.Wait()
-	if l := k.life(); l.ID != life || l.Last < least || l.Kept != int(l.Last) {
-		t.Fatalf("life is %+v after a kill, want at least %d", l, least)
+	if l := k.life(); l.ID != life || l.Last < minLast || l.Kept != int(l.Last) {
+		t.Fatalf("life is %+v after a kill, want at least %d", l, minLast)
 	}
 }
 
