@@ -64,7 +64,7 @@ func (e *DamagedError) Error() string {
 	if e.Bucket == "" {
 		return fmt.Sprintf("bookmark store %s is damaged: %v", e.Path, e.Err)
 	}
-	return fmt.Sprintf("bookmark store %s: bucket %q, key %q: %v", e.Path, e.Bucket, e.Key, e.Err)
+	return fmt.Sprintf("bookmark store %s is damaged: bucket %q, key %q: %v", e.Path, e.Bucket, e.Key, e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
@@ -103,7 +103,7 @@ var (
 	errLength   = errors.New("value has a wrong length")
 	errChecksum = errors.New("checksum does not match")
 	errKey      = errors.New("not a key of this store")
-	errMissing  = errors.New("is missing")
+	errMissing  = errors.New("value is missing")
 )
 
 // A head is the stored state of a subscription as a whole.
