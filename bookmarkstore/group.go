@@ -7,19 +7,13 @@ import (
 )
 
 // A serverGroup is the group of servers that the client logged on to last, and the highest
-// incarnation of it that the client has seen (R10). If a store has the methods
-//
-//	Group() (cluster string, incarnation uint64)
-//	SetGroup(cluster string, incarnation uint64) error
-//
-// then the client never goes back to servers of an older incarnation, not even after a restart. The
-// two stores of this package have them. In a Bolt the change is durable when SetGroup returns.
+// incarnation of it that the client has seen (R10).
 type serverGroup struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Group returns the cluster id and the incarnation that SetGroup stored last.
+// Group implements Store.
 func (b *storeBase) Group() (cluster string, incarnation uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -37,7 +31,7 @@ func (b *storeBase) setGroup(g serverGroup) error {
 	return err
 }
 
-// SetGroup stores the id and the incarnation of the group of servers that the client logged on to.
+// SetGroup implements Store.
 func (m *Memory) SetGroup(cluster string, incarnation uint64) error {
 	return m.setGroup(serverGroup{cluster, incarnation})
 }
@@ -46,8 +40,8 @@ func (m *Memory) SetGroup(cluster string, incarnation uint64) error {
 // (8 bytes) and the cluster id.
 var keyGroup = []byte("met")
 
-// SetGroup stores the id and the incarnation of the group of servers that the client logged on to.
-// In a shared database it waits for an open write transaction of the application.
+// SetGroup implements Store. In a shared database it waits for an open write transaction of the
+// application.
 func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 	if err := b.checkOpen(); err != nil {
 		return err

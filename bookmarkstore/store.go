@@ -52,6 +52,12 @@ type Store interface {
 	// application chooses the id. If the stored subscription has another query, its place is
 	// forgotten. Until Release, the error of further calls with the id is ErrInUse.
 	OpenSubscription(id string, q Query) (Subscription, error)
+	// Group returns the cluster id and the incarnation that SetGroup stored last. With them the
+	// client never goes back to servers of an older incarnation, not even after a restart (R10).
+	Group() (cluster string, incarnation uint64)
+	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
+	// logged on to. In a durable store they are durable when SetGroup returns.
+	SetGroup(cluster string, incarnation uint64) error
 	// Sync returns when every Discard so far is on disk, or ctx ends.
 	Sync(ctx context.Context) error
 	// Close syncs and releases the store. The client does not call it.

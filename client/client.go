@@ -71,7 +71,7 @@ type subscribing struct {
 // including the attempt under way. After Dial has returned, the client reconnects by itself, for
 // ever, and ctx has no effect. With Config.StartOffline Dial does not wait.
 //
-// If another client of this process uses the publish store, the error is pubstore.ErrLoopRunning.
+// If another client of this process uses the publish store, the error is pubstore.ErrInUse.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg, err := cfg.validate()
 	if err != nil {
@@ -111,7 +111,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		finished:   make(chan struct{}),
 		publishing: publishing{calls: newCalls()},
 		events:     events{wake: signal.New()},
-		group:      newGroup(cfg.PublishStore, cfg.BookmarkStore),
+		group:      &group{stores: [2]groupStore{cfg.PublishStore, cfg.BookmarkStore}},
 		stats:      newClientStats(),
 		subs:       make(map[string]*Subscription),
 	}

@@ -51,7 +51,7 @@ type Config struct {
 	// PublishStore keeps the published messages until both servers have them. Default
 	// pubstore.NewMemory: when the process ends, messages that are not yet safe on both servers may
 	// be lost. The application closes the store, after the client. One client at a time uses it
-	// (pubstore.ErrLoopRunning).
+	// (pubstore.ErrInUse).
 	PublishStore pubstore.Store
 	// BookmarkStore keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory: when
 	// the process ends the places are lost, so MostRecent begins at Epoch in the next process and

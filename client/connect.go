@@ -106,7 +106,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err != nil {
 		return err
 	}
-	cluster, seen := c.knownGroup()
+	cluster, seen := c.store.Group()
 	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, cluster, seen, u.plain)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {

@@ -42,7 +42,7 @@
 //     closes. It also closes if the context of Drain ends first.
 //
 // The application owns the stores and closes them after the client. A publish store serves one
-// client at a time: Dial refuses a second client of the same process ([pubstore.ErrLoopRunning]), and
+// client at a time: Dial refuses a second client of the same process ([pubstore.ErrInUse]), and
 // a store on disk refuses a second process when that process opens it.
 //
 // # What is promised when
@@ -153,7 +153,7 @@
 //	*pubstore.FailedError         the disk failed: restart the process, on another disk if need be
 //	pubstore.ErrNameMismatch         (ends the client) give each client name its own store
 //	pubstore.ErrClosed            (ends the client) close the store after the client
-//	pubstore.ErrLoopRunning             (Dial) use a store with one client at a time
+//	pubstore.ErrInUse             (Dial) use a store with one client at a time
 //	*TooLargeError                split the message (= *pubstore.TooLargeError)
 //	*FrameTooLargeError           raise Config.MaxFrame and subscribe again
 //	*RejectedError                (hook FailedWrite, Ticket) store the message elsewhere or drop it
@@ -162,7 +162,7 @@
 //	ErrOutcomeUnknown             (Ticket, *RejectedError) check whether the message has arrived; or
 //	                              publish it again if it may come twice
 //	ErrPublishGap                 (Stats, hook PublishGap) nothing: it ends when that server has
-//	                              caught up; or call Renew
+//	                              caught up; or call RenewLife
 //	*LostError                    (hook Lost) acknowledged messages are lost: publish them again, or
 //	                              reconcile, if the application still knows them
 //	ErrOldIncarnation             (Stats, hook Disconnected) nothing, the client tries other servers;
@@ -191,9 +191,9 @@
 //	*CommandError                 correct the command, or the permissions
 //	ErrTimeout, ErrDisconnected   try the command again
 //	ErrProtocol                   (Stats, hook Disconnected) check that the port is a client port
-//	ErrLoopRunning                      read a subscription with one loop at a time
+//	ErrLoopRunning                read a subscription with one loop at a time
 //	ErrNoSubscription             (Client.Discard) discard before the subscription ends
-//	bookmarkstore.ErrLoopRunning        (Subscribe) give each subscription its own ID
+//	bookmarkstore.ErrInUse        (Subscribe) give each subscription its own ID
 //	bookmarkstore.ErrNotOutstanding
 //	                              (Bolt.DiscardTx) roll back and take the next message: this
 //	                              one is discarded already, or comes again
@@ -221,7 +221,7 @@
 //     sending waits, and meanwhile the store fills.
 //   - The queue of a subscription ([Config.QueueMessages], 1,024 or 8 MiB). A subscription with
 //     From is paused until the loop has emptied the queue. The server's log is the buffer, and
-//     other subscriptions are not held up (R12). Without From the [Policy] decides: by default
+//     other subscriptions are not held up (R12). Without From the [WhenSlow] decides: by default
 //     the subscription ends with [ErrSlowConsumer] after 5s, or at eight times the bound.
 //   - The publishers that the place of a bookmark subscription names ([Config.MaxPublishers],
 //     1,000,000). With a server without our extensions the bound is also half a million,

@@ -21,7 +21,7 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("messages %d to %d of publisher %d were acknowledged and are lost", e.From, e.To, e.Publisher)
 }
 
-// A groupStore is a store that remembers the group of servers that it has met (R10).
+// A groupStore is the part of both stores that remembers the group of servers (R10).
 type groupStore interface {
 	Group() (cluster string, incarnation uint64)
 	SetGroup(cluster string, incarnation uint64) error
@@ -31,45 +31,24 @@ type groupStore interface {
 type group struct {
 	cluster     string // as met by this process
 	incarnation uint64
-	stores      []groupStore // the stores that can remember it
-}
-
-// Group implements memory, for stores that do not.
-func (g *group) Group() (cluster string, incarnation uint64) { return g.cluster, g.incarnation }
-
-func (g *group) SetGroup(cluster string, incarnation uint64) error {
-	g.cluster, g.incarnation = cluster, incarnation
-	return nil
-}
-
-// newGroup returns a group over those of the stores that can remember it.
-func newGroup(stores ...any) *group {
-	g := new(group)
-	for _, s := range stores {
-		if m, can := s.(groupStore); can {
-			g.stores = append(g.stores, m)
-		}
-	}
-	return g
+	stores      [2]groupStore // the publish store and the bookmark store
 }
 
 // check refuses a server that its group has left behind.
 func (g *group) check(m *wire.Message) error {
-	for _, s := range append([]groupStore{g}, g.stores...) {
-		cluster, seen := s.Group()
-		if m.IsExt() && cluster == string(m.Cluster) && seen > m.Incarnation && !failpoint.On(failpoint.R10OldIncarnation) {
-			return fmt.Errorf("%w: it is of incarnation %d, and %d was seen", ErrOldIncarnation, m.Incarnation, seen)
+	seen := uint64(0)
+	if g.cluster == string(m.Cluster) {
+		seen = g.incarnation
+	}
+	for _, s := range g.stores {
+		if cluster, incarnation := s.Group(); cluster == string(m.Cluster) {
+			seen = max(seen, incarnation)
 		}
 	}
-	return nil
-}
-
-// knownGroup returns the cluster and incarnation that the logon states for the publish store.
-func (c *Client) knownGroup() (cluster string, incarnation uint64) {
-	if m, can := c.store.(groupStore); can {
-		return m.Group()
+	if m.IsExt() && seen > m.Incarnation && !failpoint.On(failpoint.R10OldIncarnation) {
+		return fmt.Errorf("%w: it is of incarnation %d, and %d was seen", ErrOldIncarnation, m.Incarnation, seen)
 	}
-	return c.group.Group()
+	return nil
 }
 
 // noteGroup notes the group of a server that has accepted a logon. The stores note it only after the
@@ -85,7 +64,7 @@ func (c *Client) noteGroup(m *wire.Message, former bool) error {
 	}
 	b, _ := bookmark.Parse(m.Bookmark)
 	cluster, incarnation := string(m.Cluster), m.Incarnation
-	_ = c.group.SetGroup(cluster, incarnation) // in memory: it cannot fail
+	c.group.cluster, c.group.incarnation = cluster, incarnation
 	c.events.post(func() {
 		for _, l := range lost {
 			c.reportLost(&LostError{Publisher: b.Publisher, From: l.From, To: l.To})

@@ -116,7 +116,7 @@ func From(start Start) SubscribeOption {
 
 // ID names a bookmark subscription, so that a restarted process can resume it with
 // From(MostRecent). An id is any text of up to 256 bytes and is unique within a bookmark store
-// (bookmarkstore.ErrLoopRunning).
+// (bookmarkstore.ErrInUse).
 func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.request.ID = id } }
 
 // Filter restricts the subscription to messages that match a content filter in the server's filter

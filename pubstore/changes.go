@@ -64,7 +64,7 @@ func (c *stateChanger) Renew() error {
 	})
 }
 
-// SetGroup stores the id and the incarnation of the group of servers that the client logged on to.
+// SetGroup implements Store.
 func (c *stateChanger) SetGroup(cluster string, incarnation uint64) error {
 	return c.change(func(s *storeState) error {
 		s.group = serverGroup{cluster, incarnation}

@@ -119,6 +119,13 @@ type Store interface {
 	// until SetSent limits that.
 	Logon(name string) (counter uint64, err error)
 
+	// Group returns the cluster id and the incarnation that SetGroup stored last. With them the
+	// client never goes back to servers of an older incarnation, not even after a restart (R10).
+	Group() (cluster string, incarnation uint64)
+	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
+	// logged on to. It is as durable as Logon.
+	SetGroup(cluster string, incarnation uint64) error
+
 	// Lives returns the lives of the store, oldest first. Append adds to the last one. An older
 	// life stays as long as it keeps a message.
 	Lives() []Life

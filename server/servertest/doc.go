@@ -24,8 +24,8 @@
 //			}
 //			n := 0
 //			for m, err := range sub.Messages(t.Context()) {
-//				if n++; err != nil || string(m.Data) != fmt.Sprint(n) {
-//					t.Fatalf("got %s (%v), want order %d", m.Data, err, n)
+//				if n++; err != nil || string(m.Body) != fmt.Sprint(n) {
+//					t.Fatalf("got %s (%v), want order %d", m.Body, err, n)
 //				}
 //				if n == 50 {
 //					pair.A.Kill() // the client goes on at B
@@ -75,9 +75,9 @@
 //	PowerCut        the machine dies: unsynced data is gone   Restart    in memory only
 //	Wipe            the disk is lost, and the process dies    Restart
 //	FailDisk        a write or sync fails: it ends by itself  Restart    in memory only
-//	Stop            half dead: connections stay open, silent  Cont       in memory only
+//	Freeze          half dead: connections stay open, silent  Thaw       in memory only
 //	CutClients      clients are cut off, silently             HealClients, in memory only
-//	ResetClients     clients' connections are reset                       in memory only
+//	ResetClients    clients' connections are reset                       in memory only
 //	Partition       of the pair: the link is cut, silently    Heal       in memory only
 //	DelayAcks       publishers' acks come late                DelayAcks(0)
 //	Intercept       commands vanish, are refused, or end      Intercept(nil)

@@ -19,7 +19,7 @@ type Pair struct {
 }
 
 // NewPair starts a pair and returns when both instances serve clients. Both are
-// closed when the test ends. In a pair made with [Stopped], A may be started alone.
+// closed when the test ends. In a pair made with [Unstarted], A may be started alone.
 // B serves nobody before it has met A, as any instance with an empty disk.
 func NewPair(t T, opts ...Option) *Pair {
 	t.Helper()

@@ -121,9 +121,7 @@ func (c *client) logon() {
 	counter, err := c.store.Logon(c.name)
 	c.stored(err)
 	c.core.Logon(c.name, "", "", counter, c.store.Rejected(c.core.LifeID(), c.core.RejectedFrom(), wire.MaxSpans))
-	if m, can := c.store.(groupStore); can {
-		c.core.StateGroup(m.Group())
-	}
+	c.core.StateGroup(c.store.Group())
 	cmd := c.core.Credentials("", "")
 	c.send(cmd.AppendTo)
 }

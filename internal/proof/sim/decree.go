@@ -273,22 +273,15 @@ func (o *oracle) noteLossReport(p *publisher, m *wire.Message, again bool) {
 	}
 }
 
-// A groupStore is a store that keeps which group it has met.
-type groupStore interface {
-	Group() (cluster string, incarnation uint64)
-	SetGroup(cluster string, incarnation uint64) error
-}
-
 // meet takes in the group of a server that has accepted a logon, and what is lost.
 func (p *publisher) meet(m *wire.Message) {
-	store := p.store.(groupStore)
-	_, seen := store.Group()
+	_, seen := p.store.Group()
 	if seen > m.Incarnation {
 		p.w.oracle.violate("%s is served by %s of incarnation %d, and has met %d", p.name, p.server.name, m.Incarnation, seen)
 	}
 	former := p.core.Former()
 	p.w.oracle.noteLossReport(p, m, former || p.rolled)
 	if !former {
-		p.stored(store.SetGroup(string(m.Cluster), m.Incarnation))
+		p.stored(p.store.SetGroup(string(m.Cluster), m.Incarnation))
 	}
 }

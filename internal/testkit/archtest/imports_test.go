@@ -81,9 +81,9 @@ var starters = []string{"bookmarkstore", "client", "internal/perf/bench", "inter
 // or select. Their callers tell them what happened and when.
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
-	"client/trail.go", "client/standing.go",
-	"internal/clientcore/errors.go", "internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/logon.go", "internal/clientcore/names.go",
-	"internal/clientcore/order.go", "internal/clientcore/publisher.go", "internal/clientcore/start.go", "internal/clientcore/sender.go", "internal/clientcore/ticket.go", "internal/clientcore/push.go",
+	"client/movetracker.go", "client/syncstatus.go",
+	"internal/clientcore/errors.go", "internal/clientcore/flight.go", "internal/clientcore/steady.go", "internal/clientcore/logon.go", "internal/clientcore/namebackoff.go",
+	"internal/clientcore/serverorder.go", "internal/clientcore/publisher.go", "internal/clientcore/start.go", "internal/clientcore/sender.go", "internal/clientcore/ticket.go", "internal/clientcore/earlyclose.go",
 	"internal/clientcore/ranges.go", "internal/clientcore/search.go", "internal/clientcore/server.go", "internal/clientcore/session.go", "internal/clientcore/store.go", "internal/clientcore/subscription.go",
 	"internal/clientcore/visit.go",
 	"internal/journal/record.go", "internal/journal/table.go",
@@ -92,7 +92,7 @@ var cores = []string{
 	"internal/route/gap.go", "internal/route/subscription.go",
 	"internal/servercore/ackcore.go", "internal/servercore/decide.go", "internal/servercore/fence.go",
 	"internal/topic/pattern.go", "internal/topic/table.go",
-	"pubstore/window.go",
+	"pubstore/lifestate.go",
 }
 
 // objects are packages of objects that hold the state and order of something,

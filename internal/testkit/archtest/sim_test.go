@@ -22,10 +22,10 @@ var driven = map[string][]string{
 		"StateDead", "LogonTick", "NoticeTimeout", "NoticePause",
 	},
 	"clientcore": {
-		"NewSession", "Session", "Sender", "Subscription", "Request", "Server", "NewOrder", "Order", "Ending",
-		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrSettled", "ErrRolledBack", "ErrRestate",
-		"Event", "Accepted", "Acked", "Rejected", "Rejection", "Effect", "Pause",
-		"Known", "NewSide", "Side",
+		"NewSession", "Session", "Sender", "Subscription", "Request", "Server", "NewServerOrder", "ServerOrder", "Ending",
+		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrFormerLifeDone", "ErrRolledBack", "ErrRestate",
+		"Event", "EventAccepted", "EventAcked", "EventRejected", "Rejection", "Effect", "VerdictPause",
+		"ServerReports", "NewSideSession", "SideSession",
 	},
 }
 

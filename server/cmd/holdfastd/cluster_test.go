@@ -46,7 +46,7 @@ func TestGroups(t *testing.T) {
 	production := grouped(t, "a", "b", nobody, "10ms")
 	waits := start(t, "-config", production)
 	waits.replication()
-	waits.stderr.await(t, "nobody is served")
+	waits.stderr.await(t, "no clients are served")
 	waits.stopped()
 
 	a := start(t, "-config", production, "-bootstrap")
