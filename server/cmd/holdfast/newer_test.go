@@ -42,7 +42,7 @@ func TestNewerVersion(t *testing.T) {
 		"store verify outbox.db", "store repair outbox.db --yes",
 	} {
 		shown := d.holdfast(strings.Fields(line)...)
-		if !strings.Contains(shown, "format version 2, this program reads versions up to 1") || !strings.Contains(shown, "[exit 5]") {
+		if !strings.Contains(shown, "format version 2, but this program reads only versions up to 1") || !strings.Contains(shown, "[exit 5]") {
 			t.Error(shown)
 		}
 	}
