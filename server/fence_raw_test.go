@@ -48,7 +48,7 @@ func TestNoticesCross(t *testing.T) {
 					winner, loser = b, a
 				}
 				loser.conn.SetReadDeadline(time.Now().Add(time.Minute))
-				f, err := loser.take()
+				f, err := loser.readFrame()
 				if err != nil || string(f) != `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}` {
 					t.Fatalf("the loser got %s, %v", f, err)
 				}

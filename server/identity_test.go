@@ -94,7 +94,7 @@ func TestForgedName(t *testing.T) {
 		refused("after it has left")
 		victim = dial(t, pair.B)
 		if s := victim.logon("victim"); s != 1 {
-			t.Errorf("the victim goes on behind %d, want 1", s)
+			t.Errorf("the victim continues after %d, want 1", s)
 		}
 		victim.publish("orders", 2, 2)
 		victim.persisted(2, "")

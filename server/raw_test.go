@@ -39,7 +39,7 @@ type raw struct {
 	conn net.Conn
 	r    *stretches.Reader
 
-	standings []string // sync states that the server sent after the logon
+	syncStates []string // sync states that the server sent after the logon
 }
 
 func dial(t testing.TB, i *servertest.Instance) *raw {
@@ -75,16 +75,16 @@ func frame(content string) string {
 // read returns the text of the next frame.
 func (c *raw) read() (string, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	return c.take()
+	return c.readFrame()
 }
 
-// allow is read without its own deadline. It skips the sync states that an extended client gets, and
-// keeps them in standings.
-func (c *raw) take() (string, error) {
+// allow is read without its own deadline. It skips the sync states that an extended client gets,
+// and keeps them in syncStates.
+func (c *raw) readFrame() (string, error) {
 	for {
 		f, err := c.r.Next()
 		if told, is := strings.CutPrefix(string(f), `{"c":"ack","a":"processed","status":"success","sync":"`); is {
-			c.standings = append(c.standings, strings.TrimSuffix(told, `"}`))
+			c.syncStates = append(c.syncStates, strings.TrimSuffix(told, `"}`))
 			continue
 		}
 		return string(f), err
@@ -129,7 +129,7 @@ func (c *raw) message() *wire.Message {
 func (c *raw) silent(d time.Duration) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(d))
-	f, err := c.take()
+	f, err := c.readFrame()
 	if err == nil {
 		c.t.Fatalf("got %s, want nothing", f)
 	}
@@ -222,8 +222,8 @@ func (c *raw) deliveries(n int) []string {
 	return got
 }
 
-// marks returns the bookmarks of a publisher's messages.
-func marks(publisher uint64, from, to uint64) []string {
+// bookmarks returns the bookmarks of a publisher's messages.
+func bookmarks(publisher uint64, from, to uint64) []string {
 	var all []string
 	for s := from; s <= to; s++ {
 		all = append(all, bookmark.Bookmark{Publisher: publisher, Sequence: s}.String())

@@ -45,12 +45,12 @@ func TestExtendedLogon(t *testing.T) {
 			t.Errorf("s=%d have=%d, want at most 5, and 5", ack.Sequence, ack.Have)
 		}
 		if !slices.Equal(failures, []string{`{"c":"ack","a":"persisted","s":4,"status":"failure","reason":"delta_publish is not offered"}`}) {
-			t.Errorf("told %q before the logon ack", failures)
+			t.Errorf("got %q before the logon ack", failures)
 		}
 		p.close()
 		p = dial(t, pair.A)
 		if _, failures := p.logonExt("gw", "life", 3, 5); len(failures) != 0 {
-			t.Errorf("told %q, of which nothing is kept any more", failures)
+			t.Errorf("got %q for messages that the store no longer keeps", failures)
 		}
 	})
 }
@@ -67,7 +67,7 @@ func TestOneInstanceDead(t *testing.T) {
 		p.persisted(2, "")
 		pair.B.Kill()
 		p.publish("orders", 3, 5)
-		if got := s.deliveries(5); !slices.Equal(got, marks(lifeHash, 1, 5)) {
+		if got := s.deliveries(5); !slices.Equal(got, bookmarks(lifeHash, 1, 5)) {
 			t.Errorf("local subscriber got %v", got)
 		}
 		p.silent(10 * time.Minute)
@@ -122,7 +122,7 @@ func TestVectorSubscription(t *testing.T) {
 		s.logonExt("sub", "", 0, 0)
 		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"vector","a":"processed,completed,persisted"}`)
 		s.expect(`{"c":"ack","cid":"1","a":"processed","status":"success","sub_id":"1","bm":"0"}`)
-		if got := s.deliveries(3); !slices.Equal(got, marks(lifeHash, 1, 3)) {
+		if got := s.deliveries(3); !slices.Equal(got, bookmarks(lifeHash, 1, 3)) {
 			t.Errorf("from EPOCH: %v", got)
 		}
 		s.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success","sub_id":"1","bm":"`+life(6)+`"}`,
@@ -244,7 +244,7 @@ func TestGap(t *testing.T) {
 		if m := s.message(); string(m.Status) != "success" || string(m.Gap) != string(wire.AppendGaps(nil, gaps)) || m.Bookmark != nil {
 			t.Errorf("accepted gap: %s, gap %s, base %s", m.Status, m.Gap, m.Bookmark)
 		}
-		if got := s.deliveries(int(60 - floor)); !slices.Equal(got, marks(lifeHash, floor+1, 60)) {
+		if got := s.deliveries(int(60 - floor)); !slices.Equal(got, bookmarks(lifeHash, floor+1, 60)) {
 			t.Errorf("after the gap: %v", got)
 		}
 		s.send(`{"c":"subscribe","cid":"3","t":"orders","bm":"` + life(2) + `","opts":"vector,bookmark_not_found=now","a":"processed"}`)
@@ -443,7 +443,7 @@ func TestPlainLogonWaits(t *testing.T) {
 		p.expect(`{"c":"ack","cid":"0","s":3,"bm":"7094790850998930143|3|","client_name":"pubber","a":"processed","status":"success","version":"5.3.5.0.holdfast-dev"}`)
 		pair.B.AwaitReady()
 		if have := pair.B.Have(pubber); have != 3 {
-			t.Errorf("told 3 while b has %d", have)
+			t.Errorf("the logon ack says 3 while b has %d", have)
 		}
 	})
 }

@@ -341,7 +341,7 @@ func TestExitCodes(t *testing.T) {
 		{"bad log", "", []string{"-log", "xml", "-config", "x"}, 78, "-log is"},
 		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 78, "/nonexistent.yaml"},
 		{"unknown key", lone + "colour: red\n", nil, 78, `a.yaml:4: unknown field "colour"`},
-		{"bad value", lone + "max_message: lots\n", nil, 78, `a.yaml:4: max_message "lots" is no size`},
+		{"bad value", lone + "max_message: lots\n", nil, 78, `a.yaml:4: max_message "lots" is not a size`},
 		{"port in use", busy, nil, 1, "address already in use (another process listens there)"},
 		{"data is a file", strings.Replace(lone, "data: journal", "data: a.yaml", 1), nil, 78, "a.yaml is not a directory"},
 		{"data below a file", strings.Replace(lone, "data: journal", "data: a.yaml/journal", 1), nil, 78, "a.yaml is not a directory"},
@@ -386,7 +386,7 @@ func TestNewerJournal(t *testing.T) {
 		t.Errorf("exit %d, want 5; said:\n%s", code, p.stderr)
 	}
 	if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
-		t.Errorf("the journal is not what it was, %v", err)
+		t.Errorf("the journal was changed: %v", err)
 	}
 	p = start(t, "-help")
 	if code := p.exit(); code != 0 || !strings.Contains(p.stderr.String(), "5 journal written by a newer holdfastd") {
@@ -405,7 +405,7 @@ func TestSecret(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	if said, err := exec.Command(daemon, "secret", file).CombinedOutput(); err == nil || !strings.Contains(string(said), "exists") {
-		t.Errorf("made again: %v: %s", err, said)
+		t.Errorf("overwritten: %v: %s", err, said)
 	}
 }
 

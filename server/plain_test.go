@@ -14,7 +14,7 @@ import (
 // pubber is the client-name hash of "pubber", from a capture of a real server.
 const pubber = uint64(7094790850998930143)
 
-func TestStranger(t *testing.T) {
+func TestPlainClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		p := dial(t, pair.A)
@@ -35,14 +35,14 @@ func TestStranger(t *testing.T) {
 			s.send(`{"c":"subscribe","cid":"2","t":"orders","sub_id":"7","bm":"0","a":"processed,completed"}`)
 			s.expect(`{"c":"ack","cid":"2","a":"processed","status":"success","sub_id":"7"}`,
 				`{"c":"p","t":"orders","bm":"7094790850998930143|1|","sids":"7"}{"id":1}`)
-			if got := s.deliveries(4); !slices.Equal(got, marks(pubber, 2, 5)) {
+			if got := s.deliveries(4); !slices.Equal(got, bookmarks(pubber, 2, 5)) {
 				t.Errorf("on %s from EPOCH: %v", i.Name(), got)
 			}
 			s.expect(`{"c":"ack","cid":"2","a":"completed","status":"success","sub_id":"7","bm":"7094790850998930143|5|"}`)
 
 			s.send(`{"c":"subscribe","cid":"3","t":"^ord","sub_id":"8","bm":"7094790850998930143|3|,42|7|","a":"processed,completed"}`)
 			s.expect(`{"c":"ack","cid":"3","a":"processed","status":"success","sub_id":"8"}`)
-			if got := s.deliveries(2); !slices.Equal(got, marks(pubber, 4, 5)) {
+			if got := s.deliveries(2); !slices.Equal(got, bookmarks(pubber, 4, 5)) {
 				t.Errorf("on %s after a list: %v", i.Name(), got)
 			}
 			s.expect(`{"c":"ack","cid":"3","a":"completed","status":"success","sub_id":"8","bm":"7094790850998930143|5|"}`)
@@ -117,7 +117,7 @@ func TestFailureAcksKeepTheOrder(t *testing.T) {
 			t.Errorf("the journal holds %d messages, want 3", n)
 		}
 		if have := i.Have(pubber); have != 8 {
-			t.Errorf("have is %d, want 8: what is refused leaves a record", have)
+			t.Errorf("have is %d, want 8: a refused message leaves a record", have)
 		}
 	})
 }
