@@ -163,8 +163,8 @@ func (p *Pair) Converged() error {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	for _, publisher := range slices.Sorted(maps.Keys(all)) {
-		if what := difference(a[publisher], b[publisher]); what != "" {
-			return fmt.Errorf("%s: %s", p.publishers.describe(publisher), what)
+		if diff := difference(a[publisher], b[publisher]); diff != "" {
+			return fmt.Errorf("%s: %s", p.publishers.describe(publisher), diff)
 		}
 	}
 	return nil
@@ -179,11 +179,11 @@ func (p *Pair) AwaitConverged() {
 }
 
 func byPublisher(messages []Message) map[uint64][]Message {
-	by := make(map[uint64][]Message)
+	all := make(map[uint64][]Message)
 	for _, m := range messages {
-		by[m.Publisher] = append(by[m.Publisher], m)
+		all[m.Publisher] = append(all[m.Publisher], m)
 	}
-	return by
+	return all
 }
 
 // difference describes the first difference between the messages of one publisher
