@@ -49,7 +49,7 @@ func TestExitCodesAndUnit(t *testing.T) {
 }
 
 // A damaged journal without a peer ends the instance with its own exit code.
-func TestDamagedAloneExit(t *testing.T) {
+func TestDamagedLoneExit(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, lone)
 	p := start(t, "-config", file)

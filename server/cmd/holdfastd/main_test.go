@@ -50,7 +50,7 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stderr *output
-	lines  *bufio.Reader // terminalSafe output
+	lines  *bufio.Reader // standard output
 	addr   string
 }
 

@@ -52,7 +52,7 @@ func abandoned(t *testing.T) *os.File {
 
 // An instance serves and stops in order even if nobody reads its log and standard output, and it
 // counts the dropped lines.
-func TestNobodyReadsTheLog(t *testing.T) {
+func TestUnreadLog(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")
 	}
