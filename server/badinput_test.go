@@ -67,14 +67,14 @@ func TestBadCommands(t *testing.T) {
 				c.logon("pubber")
 				c.send(tt.send)
 				if tt.want == "-" {
-					c.closed()
+					c.wantClosed()
 					return
 				}
 				if m := c.message(); string(m.Status) != "failure" || string(m.Reason) != tt.want || string(m.CommandID) != "1" {
 					t.Errorf("%s %q of %q, want failure %q", m.Status, m.Reason, m.CommandID, tt.want)
 				}
 				if tt.want == wire.ReasonInvalidCommand {
-					c.closed()
+					c.wantClosed()
 				}
 			})
 		})
@@ -153,7 +153,7 @@ func TestDamaged(t *testing.T) {
 		c := dial(t, i)
 		c.logon("pubber")
 		c.publish("a", 1, 9)
-		c.persisted(9, "")
+		c.awaitPersisted(9, "")
 		i.Close()
 		flipSome(t, i.Disk())
 		var damaged *server.DamagedError
@@ -224,7 +224,7 @@ func TestAdminPublishers(t *testing.T) {
 			name := fmt.Sprintf("publisher %d", n)
 			c.logon(name)
 			c.publish("orders", 1, n+1)
-			c.persisted(n+1, "")
+			c.awaitPersisted(n+1, "")
 			want[bookmark.IdentityOfName(name).ID] = n + 1
 		}
 		get := func(query string) (code int, body string) {
@@ -364,7 +364,7 @@ func TestNewerJournal(t *testing.T) {
 				c := dial(t, i)
 				c.logon("pubber")
 				c.publish("a", 1, 9)
-				c.persisted(9, "")
+				c.awaitPersisted(9, "")
 				i.Close()
 				disk := i.Disk()
 				flipSome(t, disk)

@@ -339,7 +339,7 @@ func (c *badClient) step(step string) {
 			c.t.Fatalf("got %.200s\nwant something with %.200s", got, text)
 		}
 	case kind == 'x':
-		c.ended(text)
+		c.wantClosedAfter(text)
 	case step == "open":
 		c.write(frame(`{"c":"flush","cid":"still here","a":"completed"}`))
 		for !strings.Contains(c.next(), "still here") {
@@ -354,8 +354,9 @@ func (c *badClient) write(b string) {
 	c.sent += n
 }
 
-// ended waits until the server has closed. Before that it may send only failures and heartbeats.
-func (c *badClient) ended(after string) {
+// wantClosedAfter waits until the server has closed. Before that it may send only failures and
+// heartbeats.
+func (c *badClient) wantClosedAfter(after string) {
 	c.t.Helper()
 	began := time.Now()
 	c.conn.SetReadDeadline(began.Add(time.Minute))
@@ -456,7 +457,7 @@ func subscriberNeverReads(t *testing.T) {
 		p.send(fmt.Sprintf(`{"c":"p","t":"a","s":%d}`, s+1), strings.Repeat("x", 1<<20))
 		good.roundTrip()
 	}
-	p.silent(11 * time.Second)
+	p.wantSilence(11 * time.Second)
 	if n := len(i.Server().Status().Sessions); n != 3 {
 		t.Errorf("%d sessions, want 3: a client that does not read is closed", n)
 	}
@@ -493,7 +494,7 @@ func normalisationTwins(t *testing.T) {
 		c := &badClient{raw: dial(t, i)}
 		c.step("+" + name)
 		c.publish("t", 1, 1)
-		c.persisted(1, "")
+		c.awaitPersisted(1, "")
 		if have := i.Have(bookmark.IdentityOfName(name).ID); have != 1 {
 			t.Errorf("%q has %d", name, have)
 		}

@@ -156,7 +156,7 @@ func attack(t *testing.T, input []byte) {
 	}
 }
 
-// queryNumber takes a number below n from the input.
+// number takes a number below n from the input.
 func (a *attacker) number(n int) int {
 	if len(a.input) == 0 {
 		return 0
@@ -168,7 +168,7 @@ func (a *attacker) number(n int) int {
 
 func (a *attacker) choose(from []string) string { return from[a.number(len(from))] }
 
-// allow takes a length and that many bytes from the input.
+// takeBytes takes a length and that many bytes from the input.
 func (a *attacker) takeBytes() []byte {
 	n := min(a.number(256), len(a.input))
 	taken := a.input[:n]
@@ -331,7 +331,7 @@ func (n *neighbour) roundTrip() {
 	began := time.Now()
 	n.sequence++
 	n.pub.send(fmt.Sprintf(`{"c":"p","t":"good","a":"persisted","s":%d}`, n.sequence), body(n.sequence))
-	n.pub.persisted(n.sequence, "")
+	n.pub.awaitPersisted(n.sequence, "")
 	want := bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(goodLife).ID, Sequence: n.sequence}.String()
 	for {
 		m := n.sub.message()

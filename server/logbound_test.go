@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// logBudget returns the log lines that contain a text.
+// lines returns the log lines that contain a text.
 func (o *recording) lines(with string) (found []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -78,8 +78,8 @@ func (c *raw) read() (string, error) {
 	return c.readFrame()
 }
 
-// allow is read without its own deadline. It skips the sync states that an extended client gets,
-// and keeps them in syncStates.
+// readFrame is read without its own deadline. It skips the sync states that an extended client
+// gets, and keeps them in syncStates.
 func (c *raw) readFrame() (string, error) {
 	for {
 		f, err := c.r.Next()
@@ -125,8 +125,8 @@ func (c *raw) message() *wire.Message {
 	return &m
 }
 
-// silent checks that the server sends nothing for a while.
-func (c *raw) silent(d time.Duration) {
+// wantSilence checks that the server sends nothing for a while.
+func (c *raw) wantSilence(d time.Duration) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(d))
 	f, err := c.readFrame()
@@ -138,8 +138,8 @@ func (c *raw) silent(d time.Duration) {
 	}
 }
 
-// closed checks that the server closes without another frame.
-func (c *raw) closed() {
+// wantClosed checks that the server closes without another frame.
+func (c *raw) wantClosed() {
 	c.t.Helper()
 	text, err := c.read()
 	if err == nil {
@@ -192,8 +192,8 @@ func (c *raw) publish(topic string, from, to uint64) {
 
 func body(s uint64) string { return fmt.Sprintf(`{"n":%d}`, s) }
 
-// persisted reads acks until one has sequence s and this level.
-func (c *raw) persisted(s uint64, level string) {
+// awaitPersisted reads acks until one has sequence s and this level.
+func (c *raw) awaitPersisted(s uint64, level string) {
 	c.t.Helper()
 	for {
 		m := c.message()
@@ -209,8 +209,8 @@ func (c *raw) persisted(s uint64, level string) {
 	}
 }
 
-// deliveries reads n messages and returns their bookmarks.
-func (c *raw) deliveries(n int) []string {
+// receive reads n messages and returns their bookmarks.
+func (c *raw) receive(n int) []string {
 	c.t.Helper()
 	var got []string
 	for len(got) < n {

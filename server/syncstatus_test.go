@@ -15,7 +15,7 @@ import (
 // call.
 func (c *raw) newSyncStates(d time.Duration) []string {
 	c.t.Helper()
-	c.silent(d)
+	c.wantSilence(d)
 	states := c.syncStates
 	c.syncStates = nil
 	return states
@@ -46,11 +46,11 @@ func TestSyncStatusIsSent(t *testing.T) {
 			t.Errorf("the status says %q", got)
 		}
 		p.publish("orders", 1, 1)
-		p.persisted(1, "single")
+		p.awaitPersisted(1, "single")
 		wantSyncStates(t, "a message has waited", p.newSyncStates(time.Minute), syncstatus.Single.String())
 		pair.B.Restart()
 		p.awaitLink(pair.A)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		wantSyncStates(t, "b is back", p.newSyncStates(time.Minute), syncstatus.InSync.String())
 		if len(plain.newSyncStates(time.Second)) > 0 {
 			t.Error("a plain client got a sync status")
@@ -68,7 +68,7 @@ func TestSyncStatusIsSent(t *testing.T) {
 // syncStatesUntilClose returns the sync states that a client got before the server closed.
 func syncStatesUntilClose(c *raw) []string {
 	c.t.Helper()
-	c.closed()
+	c.wantClosed()
 	return c.syncStates
 }
 
@@ -85,10 +85,10 @@ func TestSyncStatusFlaps(t *testing.T) {
 		began := time.Now()
 		for range flaps {
 			pair.Network().Reset("a", "b")
-			p.silent(200 * time.Millisecond) // except for sync states
+			p.wantSilence(200 * time.Millisecond) // except for sync states
 		}
 		took := time.Since(began)
-		p.silent(10 * time.Second)
+		p.wantSilence(10 * time.Second)
 		n := len(p.syncStates)
 		if most := int(took/time.Second) + 2; n == 0 || n > most {
 			t.Errorf("got %d states in %v with %d flaps, want %d at most", n, took, flaps, most)

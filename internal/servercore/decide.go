@@ -13,7 +13,7 @@ type LogonFacts struct {
 	Acked          uint64 // extended: highest sequence that its store has let go of as persisted
 	Last           uint64 // extended: highest sequence that its store has given out
 	Sent           uint64 // extended: highest sequence that it may have sent
-	Clock          uint64 // extended: group's clock from an earlier logon, at which no instance knew the life
+	Clock          uint64 // extended: group's clock that its store keeps, from a logon at which no instance knew the life
 
 	Have    uint64 // have(p) here
 	Safe    uint64 // safe(p)

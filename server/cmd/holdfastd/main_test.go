@@ -131,8 +131,8 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// ready reads the two lines of standard output.
-func (p *process) ready() {
+// awaitReady reads the two lines of standard output.
+func (p *process) awaitReady() {
 	p.t.Helper()
 	listening, ready := p.line(), p.line()
 	for field := range strings.FieldsSeq(listening) {
@@ -256,7 +256,7 @@ func TestKillAndStop(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), lone)
 	p := start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	connect(t, p.addr, "pubber").publish(1, 500)
 
 	locked := start(t, "-config", file)
@@ -267,7 +267,7 @@ func TestKillAndStop(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	p.exit()
 	p = start(t, "-config", file, "-log", "json")
-	p.ready()
+	p.awaitReady()
 	connect(t, p.addr, "sub").replay(500)
 	connect(t, p.addr, "pubber").publish(501, 600)
 	p.signal(syscall.SIGTERM)
@@ -278,7 +278,7 @@ func TestKillAndStop(t *testing.T) {
 		t.Errorf("the log is no JSON:\n%s", p.stderr)
 	}
 	p = start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	connect(t, p.addr, "sub").replay(600)
 }
 
@@ -290,7 +290,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), lone+"log: {segment: 64KiB}\n")
 	p := startCommand(t, exec.Command("sh", "-c", `ulimit -n 100; exec "$@"`, "sh", daemon, "-config", file))
-	p.ready()
+	p.awaitReady()
 	pub := connect(t, p.addr, "pubber")
 	var conns []net.Conn
 	turnedAway := 0
@@ -367,7 +367,7 @@ func TestNewerJournal(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, lone)
 	p := start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	c := connect(t, p.addr, "pubber")
 	c.publish(1, 3)
 	p.cmd.Process.Kill()
@@ -417,7 +417,7 @@ func TestSecondSignal(t *testing.T) {
 	file := write(t, t.TempDir(), "group: g\nreplication: {listen: \"127.0.0.1:0\", destinations: [{name: b, topics: [x]}]}\n"+
 		"rejoin_timeout: 10ms\ndrain_timeout: 1h\n"+lone)
 	p := start(t, "-config", file, "-bootstrap")
-	p.ready()
+	p.awaitReady()
 	c := connect(t, p.addr, "pubber")
 	c.send(`{"c":"p","t":"x","a":"persisted","s":1}x`)
 	c.send(`{"c":"flush","cid":"1","a":"completed"}`)
