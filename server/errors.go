@@ -25,7 +25,7 @@ type DamagedError struct{ Err error }
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("server: the journal is damaged and there is no peer to heal it from: %v "+
-		"(-accept-damage, in Go Config.AcceptDamage, serves what is left)", e.Err)
+		"(-accept-damage, in Go Config.AcceptDamage, serves the undamaged records)", e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 

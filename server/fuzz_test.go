@@ -27,7 +27,7 @@ import (
 // subscribes. Each byte of the input chooses the next step, see attack. For any input the server
 // survives and its memory is proportional to the bytes sent. It acknowledges only messages that are
 // on its disk. The journal has each identity once (G3) and each publisher in order (G4), and the
-// neighbour is not disturbed (I12).
+// neighbour is not disturbed.
 func FuzzSession(f *testing.F) {
 	for _, s := range sessionStories() {
 		f.Add(s)

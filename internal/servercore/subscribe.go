@@ -174,7 +174,7 @@ func (s *Session) registerSub(b *sub) (old *sub, refusal *subscribeError) {
 		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}
 	case !s.account.charge(&b.charged, b.weight()):
 		s.account.charge(&b.charged, 0)
-		return nil, &subscribeError{reason: "too much memory is taken by the subscriptions of this session", loud: true}
+		return nil, &subscribeError{reason: "the subscriptions of this session would exceed its memory limit", loud: true}
 	}
 	s.subs[b.ID] = b
 	return old, nil
