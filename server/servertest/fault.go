@@ -46,7 +46,7 @@ func (i *Instance) ResetClients() {
 // FailDisk makes the next write or sync of the instance fail with err, such as
 // syscall.EIO or syscall.ENOSPC; nil cancels a failure that has not happened yet.
 // An instance ends by itself when its disk fails, since it cannot know which data
-// is durable (R7); AwaitEnd waits for that. An idle instance writes nothing. The
+// is durable; AwaitEnd waits for that. An idle instance writes nothing. The
 // disk fails once: Restart finds it as it was. Not for Real.
 func (i *Instance) FailDisk(err error) {
 	i.t.Helper()

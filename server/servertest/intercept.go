@@ -61,13 +61,13 @@ var (
 // command that breaks its own rules. An empty reason becomes "rejected by the test".
 //
 //   - A publish with a sequence leaves a tombstone in the journal. The tombstone
-//     replicates, and the publisher gets a failure ack in the order of its messages (R14).
+//     replicates, and the publisher gets a failure ack in the order of its messages.
 //   - A logon ends the connection.
 //   - Any other command gets a failure ack, and nothing else happens.
 //
 // A publish that the journal has already is a duplicate; it is not rejected. The
 // instances of a pair must reject the same commands, as servers with the same
-// configuration do (R14); [Pair.Intercept] sets one function for both. Otherwise
+// configuration do; [Pair.Intercept] sets one function for both. Otherwise
 // one may accept a message that the other has refused, and their journals differ.
 func Reject(reason string) Action {
 	return Action{reject, cmp.Or(reason, "rejected by the test")}

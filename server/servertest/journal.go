@@ -154,7 +154,7 @@ func (p *publishers) describe(id uint64) string {
 
 // Converged compares the journals of both instances, running or not. It returns nil
 // if they hold the same messages of each publisher in the same order, as a linked
-// pair promises (G5); otherwise it returns an error that names the first
+// pair promises; otherwise it returns an error that names the first
 // difference. Between publishers the order may differ. Messages of topics that the
 // pair does not replicate count as a difference.
 func (p *Pair) Converged() error {
