@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// attachNow subscribes on the present connection if there is one and the subscription waits for
-// one.
+// attachNow subscribes on the present connection, if there is one and the subscription is not
+// attached to one already.
 func (s *Subscription) attachNow() {
 	for {
 		cn := s.c.connected()
@@ -43,7 +43,7 @@ func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Receive
 		return true, err
 	}
 	if cn.server.Plain && !cn.server.SupportsNotFound && s.core.NotFound != "" {
-		s.c.cfg.Logger.Warn("server is too old for the option bookmark_not_found, its own way counts",
+		s.c.cfg.Logger.Warn("option bookmark_not_found not sent: the server is too old for it",
 			"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
 	}
 	s.c.core.do(func(core *clientcore.Session) { core.AwaitAnswer(id) })
@@ -79,7 +79,7 @@ func (s *Subscription) handleAck(cn *conn, id string, m *wire.Message) error {
 	return err
 }
 
-// coreAck passes an ack to the core.
+// coreAck passes an ack to the core and returns its effect.
 func (s *Subscription) coreAck(cn *conn, id string, m *wire.Message, have clientcore.Received) (e clientcore.Effect, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,16 +131,16 @@ func (s *Subscription) applyEffect(e *clientcore.Effect) {
 	if d := e.Diverged; d != nil {
 		s.c.events.post(func() { s.c.reportDiverged(s, d) })
 	}
-	if on := e.HeldBack; on || e.Released {
-		s.c.events.post(func() { s.c.reportHeldBack(s, on) })
+	if heldBack := e.HeldBack; heldBack || e.Released {
+		s.c.events.post(func() { s.c.reportHeldBack(s, heldBack) })
 	}
 	if end != nil {
 		s.end(asCommandError(end, s.topic))
 	}
 }
 
-// reportGap reports a gap to the application. An accepted gap is also queued if the application has an
-// OnGap.
+// reportGap reports a gap to the application. An accepted gap is also queued if the application has
+// an OnGap.
 func (s *Subscription) reportGap(e *clientcore.Effect) *GapError {
 	gap := &GapError{Subscription: s.id, Topic: s.topic, NotAsked: e.NotAsked}
 	for _, g := range e.Gaps {

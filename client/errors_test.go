@@ -195,15 +195,15 @@ func TestLogger(t *testing.T) {
 			t.Error(err)
 		}
 		for _, want := range []string{
-			`level=WARN msg="this topic is a regular expression, searched anywhere in a topic, and no wildcard" topic=orders.> probably_meant=^orders\.`,
-			`level=WARN msg="acks come from one server only"`,
-			`level=INFO msg="acks come from both servers again"`,
-			`level=INFO msg="subscription waits until messages are safe" subscription=#1`,
-			`level=INFO msg="subscription goes on, messages are safe"`,
-			`level=WARN msg="subscription paused, its queue is full"`,
-			`level=INFO msg="sent again" messages=1`,
-			`level=WARN msg="subscription ended" subscription=#1 topic=orders error=`,
-			`level=DEBUG msg="state changed" state=recovering`,
+			`level=WARN msg="topic of the subscription looks like a wildcard, but is a regular expression" client=me topic=orders.> suggestion=^orders\.`,
+			`level=WARN msg="acks come from one server only" client=me`,
+			`level=INFO msg="acks come from both servers again" client=me`,
+			`level=INFO msg="server holds messages back until they are safe" client=me subscription=#1`,
+			`level=INFO msg="server delivers again: messages are safe" client=me`,
+			`level=WARN msg="subscription paused: its queue is full" client=me`,
+			`level=INFO msg="messages sent again" client=me messages=1`,
+			`level=WARN msg="subscription ended" client=me subscription=#1 topic=orders error=`,
+			`level=DEBUG msg="state changed" client=me state=recovering`,
 		} {
 			if !strings.Contains(text.String(), want) {
 				t.Errorf("not logged: %s", want)

@@ -42,5 +42,5 @@ func ExampleNewPriority() {
 	// Output:
 	// begins on tcp://a:9007/amps/json
 	// moves to tcp://b:9007/amps/json, the other stops: true
-	// moves to tcp://a:9007/amps/json: a server that is preferred can be reached
+	// moves to tcp://a:9007/amps/json: a preferred server can be reached
 }

@@ -14,16 +14,16 @@ import (
 // the reader and the sender of the connection, and by the application's goroutines.
 type lockedCore struct {
 	store       pubstore.Store
-	wakeSession signal.Signal // wakes the session to look at the core
+	wakeSession signal.Signal // wakes the session goroutine when the core has steps due
 
 	mu      sync.Mutex
 	core    *clientcore.Session // guarded by mu
-	changed chan struct{}       // closed when a Flush may be done; nil: no waiter; guarded by mu
+	changed chan struct{}       // closed when a Flush may be complete; nil: no waiter; guarded by mu
 	sent    int                 // publishes that were sent; guarded by mu
 	resent  int                 // of these: publishes that may have been sent before; guarded by mu
 }
 
-// watch returns a channel that is closed when a Flush may be done.
+// watch returns a channel that is closed when a Flush may be complete.
 func (o *lockedCore) watch() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -33,7 +33,7 @@ func (o *lockedCore) watch() <-chan struct{} {
 	return o.changed
 }
 
-// wake wakes all goroutines that watch, and those that wait for tickets whose outcome is known.
+// wake wakes all goroutines that wait in watch, or for a ticket whose outcome is known.
 func (o *lockedCore) wake() {
 	o.mu.Lock()
 	watched := o.changed != nil
@@ -71,9 +71,9 @@ func withLock[T any](mu *sync.Mutex, f func() T) T {
 }
 
 // withCore calls f with the core and returns the result.
-func withCore[T any](o *lockedCore, f func(s *clientcore.Session) T) (said T) {
-	o.do(func(s *clientcore.Session) { said = f(s) })
-	return said
+func withCore[T any](o *lockedCore, f func(s *clientcore.Session) T) (result T) {
+	o.do(func(s *clientcore.Session) { result = f(s) })
+	return result
 }
 
 // Credentials implements decider.
@@ -101,9 +101,9 @@ func (o *lockedCore) logon(name, messageType string, counter uint64, cluster str
 	})
 }
 
-// countUnsettled returns the sequence up to which the life of a goal is settled. quiet reports whether the
+// settled returns the sequence up to which the life of a goal is settled. reported is true if the
 // application knows of every rejection up to the goal.
-func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
+func (o *lockedCore) settled(g goal) (through uint64, reported bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.core.Publisher()

@@ -122,7 +122,7 @@ func TestPublishOffline(t *testing.T) {
 }
 
 // The failed-write handler is called once, and the store lets the message go (R14). The next
-// handleMessage leaves out the rejected number, which the logon states (R1).
+// message leaves out the rejected number, which the logon states (R1).
 func TestRejected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")

@@ -29,7 +29,7 @@ func reading(t *testing.T, n *memnet.Network, opts ...client.SubscribeOption) (*
 	return c, s
 }
 
-// firstAnswer reads one message and leaves the loop in its turn.
+// first reads one message and leaves the loop in its turn.
 func first(t *testing.T, s *client.Subscription) *client.Message {
 	t.Helper()
 	for m, err := range s.Messages(within(t)) {
@@ -159,7 +159,7 @@ func TestNothingComesAgainWithoutBookmark(t *testing.T) {
 	})
 }
 
-// ProbeInterval calls the function again after a delay, up to the number of tries. Then GiveUp decides.
+// Retry calls the function again after a delay, up to the number of tries. Then GiveUp decides.
 func TestRetry(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		var aside []string

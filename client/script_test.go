@@ -230,7 +230,7 @@ func (ss *session) expect(c wire.Command) *wire.Message {
 	return m
 }
 
-// idle fails the test if the client sends anything within d.
+// quiet fails the test if the client sends anything within d.
 func (ss *session) quiet(d time.Duration) {
 	ss.t.Helper()
 	select {

@@ -35,7 +35,7 @@ type inbound struct {
 func (a *arrival) setMessage(m *wire.Message) (err error) {
 	*a = arrival{topic: m.Topic, data: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
 	if len(m.Timestamp) > 0 {
-		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero if invalid: nothing depends on it
+		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero if invalid: only the application reads it
 	}
 	if len(m.Bookmark) > 0 {
 		a.bookmark, err = bookmark.Parse(m.Bookmark)
@@ -61,14 +61,14 @@ func (cn *conn) stretch(m *wire.Message) error {
 	routes := cn.findRoutes(m.SubIDs)
 	defer clear(routes)
 	for rest := m.Body; len(rest) > 0; {
-		n, behind, bad := in.takeRun(rest)
+		n, next, invalid := in.takeRun(rest)
 		for _, r := range routes {
 			r.receiver.handleRun(cn, r.id, in.run[:n])
 		}
-		if bad != nil {
-			return fmt.Errorf("%w: %w", ErrProtocol, bad)
+		if invalid != nil {
+			return fmt.Errorf("%w: %w", ErrProtocol, invalid)
 		}
-		rest = behind
+		rest = next
 	}
 	return nil
 }
@@ -86,8 +86,8 @@ func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// findRoutes returns the routes of a comma-separated list of ids, in scratch memory. It leaves out ids
-// that have ended.
+// findRoutes returns the routes of a comma-separated list of ids, in scratch memory. It leaves out
+// ids that have ended.
 func (cn *conn) findRoutes(ids []byte) []route {
 	in := &cn.in.inbound
 	in.routes = in.routes[:0]
@@ -96,14 +96,14 @@ func (cn *conn) findRoutes(ids []byte) []route {
 	for len(ids) > 0 {
 		id, rest, _ := bytes.Cut(ids, comma)
 		ids = rest
-		if r, is := cn.routes[string(bytes.TrimSpace(id))]; is {
+		if r, ok := cn.routes[string(bytes.TrimSpace(id))]; ok {
 			in.routes = append(in.routes, r)
 		}
 	}
 	return in.routes
 }
 
-// connReady implements receiver.
+// handleRun implements receiver.
 func (q *query) handleRun(_ *conn, _ string, run []arrival) {
 	for i := range run {
 		a := &run[i]

@@ -838,8 +838,8 @@ func TestGapAcceptedAndNotReplicated(t *testing.T) {
 	})
 }
 
-// A server that names too many publishers ends the subscription with a TooManyPublishersError. The place
-// stays unchanged, and the next server accepts it (R9).
+// A server that names too many publishers ends the subscription with a TooManyPublishersError. The
+// place stays unchanged, and the next server accepts it (R9).
 func TestPublishersWithoutEnd(t *testing.T) {
 	crowd := func(from, n uint64) string {
 		var list []string

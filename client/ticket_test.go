@@ -35,7 +35,7 @@ type outcome struct {
 	settled, safe chan error
 }
 
-// awaitFlush waits for a ticket in the background.
+// await waits for a ticket in the background.
 func await(ctx context.Context, k *client.Ticket) outcome {
 	o := outcome{make(chan error, 1), make(chan error, 1)}
 	go func() { o.settled <- k.AwaitSettled(ctx) }()
@@ -54,7 +54,7 @@ func pending(t *testing.T, name string, done chan error) {
 	}
 }
 
-// releaseCallContext returns the result of a wait.
+// over returns the result of a wait.
 func over(t *testing.T, name string, done chan error) error {
 	t.Helper()
 	synctest.Wait()

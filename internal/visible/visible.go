@@ -72,8 +72,8 @@ func Text(text string) string {
 // Line is like Text, but also escapes newlines, so that the result is one line.
 func Line(text string) string { return strings.ReplaceAll(Text(text), "\n", `\n`) }
 
-// NewJSONWriter returns a writer for NewJSONWriter texts. It escapes the characters from 0x7f to 0x9f, since
-// encoding/json escapes only those below 0x20. The caller writes whole texts.
+// NewJSONWriter returns a writer for NewJSONWriter texts. It escapes the characters from 0x7f to
+// 0x9f, since encoding/json escapes only those below 0x20. The caller writes whole texts.
 func NewJSONWriter(w io.Writer) io.Writer { return &Writer{w: w, escape: appendJSON} }
 
 func appendJSON(to []byte, r rune, encoded []byte) []byte {
