@@ -54,7 +54,7 @@ type Client struct {
 type publishing struct {
 	maxMessage    atomic.Int64 // limit of the server, in bytes
 	maxFromServer atomic.Bool  // the server has stated maxMessage
-	calls         *calls       // calls of Publish and Renew
+	calls         *calls       // calls of Publish and RenewLife
 	messages      sync.Pool    // *pubstore.Message
 	waiters       sync.Pool    // *clientcore.Waiter
 	callContexts  sync.Pool    // *callContext

@@ -9,12 +9,12 @@ import (
 )
 
 func TestTexts(t *testing.T) {
-	var texts intern.Table
+	var table intern.Table
 	long := strings.Repeat("x", 1000)
 	for i := range 5000 { // more than it remembers
 		for _, want := range []string{"", "orders", fmt.Sprint("orders ", i), long} {
 			b := []byte(want)
-			got := texts.String(b)
+			got := table.String(b)
 			clear(b) // the string must not share memory with b
 			if got != want {
 				t.Fatalf("%q, want %q", got, want)
@@ -24,10 +24,10 @@ func TestTexts(t *testing.T) {
 }
 
 func TestTextsDoNotAllocate(t *testing.T) {
-	var texts intern.Table
+	var table intern.Table
 	b := []byte("a topic of some length, as they are")
-	texts.String(b)
-	if n := testing.AllocsPerRun(100, func() { texts.String(b) }); n != 0 {
+	table.String(b)
+	if n := testing.AllocsPerRun(100, func() { table.String(b) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
