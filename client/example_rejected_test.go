@@ -20,7 +20,7 @@ func ExampleHooks_failedWrite() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 
-	refused := make(chan *client.RejectedError, 100)
+	rejected := make(chan *client.RejectedError, 100)
 	c, err := client.Dial(ctx, client.Config{
 		Name:    "order-gateway",
 		Servers: pair.servers,
@@ -28,7 +28,7 @@ func ExampleHooks_failedWrite() {
 		Hooks: client.Hooks{
 			FailedWrite: func(e *client.RejectedError) {
 				select {
-				case refused <- e: // passed on to another goroutine
+				case rejected <- e: // passed on to another goroutine
 				default: // a hook must not block
 					log.Print(e)
 				}
@@ -45,10 +45,10 @@ func ExampleHooks_failedWrite() {
 			log.Fatal(err) // the message is not in the store; a rejection comes later
 		}
 	}
-	if err := c.Flush(ctx); err != nil { // all messages are taken, or rejected and reported
+	if err := c.Flush(ctx); err != nil { // all messages are settled, or rejected and reported
 		log.Fatal(err)
 	}
-	e := <-refused
+	e := <-rejected
 	fmt.Printf("message %d to %s, %q: %s\n", e.Message.Sequence, e.Message.Topic, e.Message.Body, e.Reason)
 	fmt.Println("rejected:", c.Stats().Publish.Rejected, "- logged:", len(pair.A.Messages("orders")))
 	// Output:

@@ -8,10 +8,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
-func TestTexts(t *testing.T) {
+func TestTable(t *testing.T) {
 	var table intern.Table
 	long := strings.Repeat("x", 1000)
-	for i := range 5000 { // more than it remembers
+	for i := range 5000 { // more than the table holds
 		for _, want := range []string{"", "orders", fmt.Sprint("orders ", i), long} {
 			b := []byte(want)
 			got := table.String(b)
@@ -23,7 +23,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-func TestTextsDoNotAllocate(t *testing.T) {
+func TestTableDoesNotAllocate(t *testing.T) {
 	var table intern.Table
 	b := []byte("a topic of some length, as they are")
 	table.String(b)

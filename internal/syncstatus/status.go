@@ -58,8 +58,8 @@ func (s *Status) UnmarshalText(text []byte) error {
 // messages that others have, or others never get the messages published on it.
 func (s Status) Lags() bool { return s == CatchingUp || s.Unpaired() }
 
-// Unpaired reports whether the instance is configured to replicate to no instance synchronously. The
-// instances that could take its place then lack messages that were published on it.
+// Unpaired reports whether the instance is configured to replicate to no instance synchronously.
+// The instances that could take its place then lack messages that were published on it.
 func (s Status) Unpaired() bool { return s == Async || s == OneWay }
 
 // Parse returns the status of a text, or Unknown for any other text.

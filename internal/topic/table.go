@@ -49,8 +49,8 @@ func (t *Table[S]) Remove(sub S) {
 // ClearCache drops the cached answers.
 func (t *Table[S]) ClearCache() { t.known, t.bytes, t.recent = nil, 0, answer[S]{} }
 
-// Work returns the matching work since the last ResetWork, in pattern steps times topic bytes. Cached
-// answers cost nothing.
+// Work returns the matching work since the last ResetWork, in pattern steps times topic bytes.
+// Cached answers cost nothing.
 func (t *Table[S]) Work() int { return t.work }
 
 // ResetWork resets the counter of Work.
