@@ -128,7 +128,7 @@ type listChooser struct {
 	justMoved bool                    // the client has just moved to a preferred server; guarded by mu
 }
 
-// NewRoundRobin returns a chooser that stays with a server until that fails and then goes on to the
+// NewRoundRobin returns a chooser that stays with a server until that fails and then moves to the
 // next of the list. Config.Servers uses it. Dial refuses an empty list and an invalid connection
 // URI.
 //

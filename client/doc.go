@@ -83,7 +83,7 @@
 // Publish. This also holds across failovers: the client first sends again every message that was
 // sent before and is not yet safe, and only then anything new (R1). A rejected message is the
 // exception: the client calls the hook [Hooks.FailedWrite] once, the store lets the message go,
-// and the messages behind it are sent all the same. So if B must not be sent unless A succeeded,
+// and the messages behind it are still sent. So if B must not be sent unless A succeeded,
 // wait for A ([Ticket.AwaitSettled]) before you publish B.
 //
 // A context ends the wait of its call, never the delivery of a message. If Publish returns an
@@ -167,9 +167,9 @@
 //	                              caught up; or call RenewLife
 //	*LostError                    (hook Lost) acknowledged messages are lost: publish them again, or
 //	                              reconcile, if the application still knows them
-//	ErrOldIncarnation             (Stats, hook Disconnected) nothing, the client tries other servers;
+//	ErrOldIncarnation             (Stats, hook Disconnected) nothing: the client tries other servers;
 //	                              the operator of that server must empty its journal
-//	ErrDiskFull                   (Stats, hook Disconnected) nothing, the client tries other servers;
+//	ErrDiskFull                   (Stats, hook Disconnected) nothing: the client tries other servers;
 //	                              the operator of that server must free disk space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server claims more messages than it was sent
@@ -202,7 +202,7 @@
 //	                              one is discarded already, or comes again
 //	bookmarkstore.ErrClosed       close the store after the client
 //	*bookmarkstore.FailedError    the disk failed: as for *pubstore.FailedError
-//	*ConnectError                 (Dial, Stats, hook Disconnected) nothing, the client goes on
+//	*ConnectError                 (Dial, Stats, hook Disconnected) nothing: the client tries again
 //
 // Errors of opening a store, before there is a client:
 //
@@ -238,7 +238,7 @@
 // # Choosing servers
 //
 // The client tries [Config.Servers] in turn, beginning with the first. It stays with a server
-// until that fails and then goes on to the next. It tries every server of the list once without
+// until that fails and then moves to the next. It tries every server of the list once without
 // delay; after that it waits between attempts, with jittered delays that grow to 5s.
 // [NewPriority] prefers the first server and goes back to it as its [FailBack] says. [NewDNS]
 // tries the addresses of a host name. A [ServerChooser] of your own receives the reason why the

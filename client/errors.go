@@ -17,18 +17,18 @@ var (
 	ErrClosed = errors.New("client is closed")
 
 	// ErrPublishGap says that a server lacks messages that both servers once acknowledged, so
-	// nothing may be published to it (R4). The client goes on to the next server by itself and
-	// comes back. The gap ends when the server has caught up. An application that cannot wait calls
+	// nothing may be published to it (R4). The client moves to the next server by itself and comes
+	// back. The gap ends when the server has caught up. An application that cannot wait calls
 	// RenewLife. For servers without our extensions there is Config.AllowPublishGap.
 	ErrPublishGap = clientcore.ErrPublishGap
 
 	// ErrOldIncarnation says that the group of a server has left it behind: the server missed a
 	// decree (an operator's declaration of loss) that the client's stores have seen (R10). The
-	// client goes on to the next server. The operator of such a server must empty its journal.
+	// client moves to the next server. The operator of such a server must empty its journal.
 	ErrOldIncarnation = clientcore.ErrOldIncarnation
 
 	// ErrDiskFull says that a server refuses publishes for now, because its disk is nearly full
-	// (R7). Nothing is rejected or lost. The client keeps its messages and goes on to the next
+	// (R7). Nothing is rejected or lost. The client keeps its messages and moves to the next
 	// server, with growing delays as long as every server reports this error.
 	ErrDiskFull = clientcore.ErrDiskFull
 
@@ -72,14 +72,14 @@ var (
 	ErrSlowConsumer = clientcore.ErrSlowConsumer
 
 	// ErrNotReplicated ends a bookmark subscription that would have to move to another server to
-	// which its topic is not replicated (R3). With AllowUnreplicated it moves all the same.
+	// which its topic is not replicated (R3). With AllowUnreplicated it moves nevertheless.
 	// ErrAsyncPath is for servers that receive nothing synchronously.
 	ErrNotReplicated = clientcore.ErrNotReplicated
 
 	// ErrAsyncPath says that the client left a server because a bookmark subscription would have
 	// moved to it along an asynchronous path (R3). The server is not a synchronous peer of the
 	// subscription's last server, so it may lack messages that the last server delivered or
-	// acknowledged. The client goes on to the next server and comes back. If every bookmark
+	// acknowledged. The client moves to the next server and comes back. If every bookmark
 	// subscription has AllowUnreplicated, the client stays.
 	ErrAsyncPath = errors.New("bookmark subscriptions were on a server that does not replicate to this one synchronously")
 
@@ -170,7 +170,7 @@ func (e *CommandError) Error() string {
 
 // A RejectedError reports to the failed-write handler that a server refused a message for good:
 // every server of the group would refuse it. The publish store lets the message go when the handler
-// returns. Later messages are sent all the same.
+// returns. Later messages are still sent.
 type RejectedError struct {
 	// Publisher is the id of the store's life that the message belongs to, as holdfast store
 	// inspect shows it.
@@ -212,8 +212,8 @@ type TooLargeError = pubstore.TooLargeError
 
 // A FrameTooLargeError reports that a server sent a frame longer than Config.MaxFrame. If the frame
 // is a message, the error ends the subscription, or the replies to the command, that it is for. The
-// message is not skipped: a bookmark subscription that a client with a larger MaxFrame resumes goes
-// on with it. If the frame is not a message, the error ends the connection.
+// message is not skipped: a client with a larger MaxFrame that resumes the bookmark subscription
+// receives it. If the frame is not a message, the error ends the connection.
 type FrameTooLargeError struct {
 	Subscription string // its id; empty if the message is for no subscription
 	Topic        string // topic of the message

@@ -12,7 +12,7 @@ import (
 )
 
 // The hook FailedWrite is called once for each message that the servers reject. The publish store
-// keeps the message until the hook returns. Later messages are delivered all the same. The servers
+// keeps the message until the hook returns. Later messages are still delivered. The servers
 // of this example log only the topic orders.
 func ExampleHooks_failedWrite() {
 	pair := newExamplePair(servertest.Config(func(c *server.Config) { c.Log.Topics = []string{"orders"} }))

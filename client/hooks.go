@@ -54,8 +54,8 @@ type Hooks struct {
 	HeldBack func(s *Subscription, heldBack bool)
 	// Diverged is called for a bookmark subscription that has received, or may receive, messages of
 	// a publisher whose messages differ between the servers. It is called once for each publisher
-	// (R11). The subscription goes on with the messages of the connected server; another subscriber
-	// may have received different ones. Must not block.
+	// (R11). The subscription continues with the messages of the connected server; another
+	// subscriber may have received different ones. Must not block.
 	Diverged func(s *Subscription, err *DivergedError)
 	// SubscriptionEnded is called for a subscription that ended with an error. Its loop gets the
 	// same error. Must not block.

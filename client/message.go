@@ -16,7 +16,7 @@ type Bookmark = bookmarkstore.Bookmark
 // from any goroutine and in any order.
 type MessageRef = bookmarkstore.MessageRef
 
-// A Message is a message that a subscription received. It and its Data are valid until the next
+// A Message is a message that a subscription received. It and its Body are valid until the next
 // turn of the loop and must not be changed. Clone makes a copy that stays valid.
 type Message struct {
 	Topic string

@@ -393,7 +393,7 @@ func TestFormerLifeFirst(t *testing.T) {
 			t.Error(err)
 		}
 		if err := c.Stats().LastFailure; err != nil {
-			t.Errorf("to settle a life is a failure: %v", err)
+			t.Errorf("a settled life counts as a failure: %v", err)
 		}
 	})
 }

@@ -169,7 +169,7 @@ func (s *Subscription) pushLocked(a *arrival) {
 	if string(a.topic) != s.topic {
 		m.Topic = s.texts.String(a.topic)
 	}
-	m.Body = append(m.Body, a.data...)
+	m.Body = append(m.Body, a.body...)
 	if len(a.sowKey) > 0 {
 		m.SOWKey = string(a.sowKey)
 	}

@@ -74,13 +74,13 @@ func (c *Client) searchServers() []string {
 // ended.
 func (q *search) finishIfDecided(servers int) bool {
 	s := q.s
-	have := s.core.Received()
+	received := s.core.Received()
 	s.mu.Lock()
 	if s.search != q {
 		s.mu.Unlock()
 		return true
 	}
-	e, decided := s.core.ConcludeSearch(have, q.known, servers, time.Now())
+	e, decided := s.core.ConcludeSearch(received, q.known, servers, time.Now())
 	s.mu.Unlock()
 	if decided {
 		s.applyEffect(&e)
@@ -139,14 +139,14 @@ func (q *search) fetch(cn *conn) error {
 // ask returns the encoded subscribe. ok is false if the server must not be asked.
 func (q *search) ask(cn *conn) (cmd []byte, ok bool) {
 	s := q.s
-	id, have, now := s.c.newID(), s.core.Received(), time.Now()
+	id, received, now := s.c.newID(), s.core.Received(), time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.search != q || !s.core.ShouldAsk(&cn.server, now) {
 		return nil, false
 	}
 	s.cn, cn.routes[id] = cn, route{s, id}
-	c := s.core.Ask(&cn.server, id, have, now)
+	c := s.core.Ask(&cn.server, id, received, now)
 	return c.AppendTo(nil), true
 }
 

@@ -59,8 +59,8 @@ type Stats struct {
 	Logons      int            // attempts that a server accepted
 	Failures    map[string]int // failed attempts and lost connections, by server
 	LastFailure error
-	// AsyncRefusals counts the logons that were given up because bookmark subscriptions would have
-	// moved along an asynchronous path (ErrAsyncPath).
+	// AsyncRefusals counts the logons that the client gave up because bookmark subscriptions would
+	// have moved along an asynchronous path (ErrAsyncPath).
 	AsyncRefusals int
 
 	Publish       PublishStats
@@ -74,7 +74,7 @@ type PublishStats struct {
 	Sent        int            // publishes written to a connection
 	Resent      int            // of these: publishes that may have been sent before
 	Rejected    int            // messages that a server rejected
-	GapRefusals int            // logons that were given up because of a publish gap (R4)
+	GapRefusals int            // logons that the client gave up because of a publish gap (R4)
 	Rollbacks   int            // number of times that the store was found rolled back (R10)
 	Downgraded  bool           // acks come from one server only at the moment (R5)
 }

@@ -721,7 +721,7 @@ func (s failingBookmarks) OpenSubscription(id string, q bookmarkstore.Query) (bo
 type failingPlace struct{ bookmarkstore.Subscription }
 
 func (failingPlace) ReceiveMark(bookmarkstore.Vector) error {
-	return &bookmarkstore.FailedError{Path: "marks", Err: errors.New("input/output error")}
+	return &bookmarkstore.FailedError{Path: "bookmarks", Err: errors.New("input/output error")}
 }
 
 // At a server without our extensions a subscription sends the list of its bookmarks and drops

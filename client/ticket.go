@@ -41,12 +41,12 @@ func (c *Client) PublishTicket(ctx context.Context, topic string, body []byte) (
 // the messages that the store still keeps. If an earlier process saw the message rejected, the
 // ticket has a *RejectedError without the server's reason. The ticket has ErrOutcomeUnknown for any
 // other message that an earlier process published and let go, for a message of another store, and
-// for one that was rejected before some hundred others.
+// for a rejected message that some hundred rejections followed.
 func (c *Client) Ticket(publisher, sequence uint64) *Ticket {
-	given := slices.ContainsFunc(c.store.Lives(), func(l pubstore.Life) bool {
+	known := slices.ContainsFunc(c.store.Lives(), func(l pubstore.Life) bool {
 		return pubstore.PublisherOf(l.ID) == publisher && 0 < sequence && sequence <= l.Last
 	})
-	if !given {
+	if !known {
 		return &Ticket{c, clientcore.Ticket{Publisher: publisher, Sequence: sequence, Err: ErrOutcomeUnknown}}
 	}
 	return c.newTicket(publisher, sequence)

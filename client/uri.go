@@ -67,16 +67,16 @@ func withoutUser(text string) string {
 // host or port, or reports with the password in its error.
 func uriMistake(text string) string {
 	_, rest, _ := strings.Cut(text, "://")
-	authority, behind := rest, ""
+	authority, tail := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority, behind = rest[:i], rest[i:]
+		authority, tail = rest[:i], rest[i:]
 	}
 	at := strings.LastIndexByte(authority, '@')
 	host := authority[at+1:]
 	switch {
 	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		return "it contains white space; remove it, or percent-encode a blank as %20"
-	case strings.ContainsAny(behind, "#@"), strings.IndexByte(authority, '@') != at:
+		return "it contains a blank or a control character; remove it, or percent-encode it (a blank is %20)"
+	case strings.ContainsAny(tail, "#@"), strings.IndexByte(authority, '@') != at:
 		return "percent-encode @, /, ? and # in user and password, as %40, %2F, %3F and %23"
 	case strings.Contains(host, ","):
 		return "it names several servers; give each a URI of its own"
