@@ -12,7 +12,7 @@ import (
 
 var (
 	// ErrClosed reports a client that was closed or drained, or that stopped by itself. In the last
-	// case the error also wraps the cause: the publish store's *FailedError, ErrOtherName or
+	// case the error also wraps the cause: the publish store's *FailedError, ErrNameMismatch or
 	// ErrClosed. The next client that is given the publish store sends the messages that it keeps.
 	ErrClosed = errors.New("client is closed")
 
