@@ -14,7 +14,7 @@ func isIdle(c *calls) bool {
 	}
 }
 
-// After shut no call begins, and quiet is closed when the last call has left.
+// After shut no call begins, and idle is closed when the last call has left.
 func TestCalls(t *testing.T) {
 	for n := range 3 {
 		c := newCalls()

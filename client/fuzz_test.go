@@ -17,7 +17,7 @@ import (
 )
 
 // FuzzHostileServer sends arbitrary frames, before or after a good logon, to a client that
-// expectPublishes, subscribes and queries. The client must not panic or hang. Its queues must not
+// publishes, subscribes and queries. The client must not panic or hang. Its queues must not
 // grow beyond their bounds, and it must not allocate memory for lengths that are only claimed. It
 // must not let go of messages that it has not sent. A line of input is a frame; a line that begins
 // with "!" is written to the connection unchanged.
@@ -123,7 +123,7 @@ func serveHostile(t *testing.T, welcome bool, input []byte) {
 	c.Close()
 }
 
-// sendHeader sends the lines of an input.
+// sendLines sends the lines of an input.
 func sendLines(nc net.Conn, input []byte) {
 	for line := range bytes.SplitSeq(input, []byte("\n")) {
 		if raw, ok := bytes.CutPrefix(line, []byte("!")); ok {

@@ -275,7 +275,7 @@ func TestPlainMarks(t *testing.T) {
 
 // A publisher with 100,000 outstanding messages fails over and back, while the servers exchange
 // their messages. No message is reported as failed, each server has each message once, and none was
-// expectPublishAndSubscribe behind a hole.
+// published behind a hole.
 func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 	runPlain(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		const most = 100_000

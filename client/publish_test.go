@@ -370,7 +370,7 @@ func TestFormerLifeFirst(t *testing.T) {
 		}
 		ss.expectPublishes(1, 2)
 		ss.expectNothing(time.Second)
-		ss.single(2) // countUnsettled is enough
+		ss.single(2) // settled is enough
 		ss.expectClosed()
 		ss, m = srv.logon(0, 0)
 		if string(m.Store) == former || m.Counter != 2 {
@@ -470,7 +470,7 @@ func TestFormerLifeWithAGap(t *testing.T) {
 	})
 }
 
-// After Renew on a live connection the former life is finished first, on that connection.
+// After RenewLife on a live connection the former life is finished first, on that connection.
 func TestRenewWhileConnected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -569,7 +569,7 @@ func TestServerClaimsTooMuch(t *testing.T) {
 }
 
 // If it is the client's only server, the client tries it with growing delays and renews the store
-// expectLog a minute at most.
+// once a minute at most.
 func TestOnlyServerClaimsTooMuch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		evil := listen(t, n, "evil")
@@ -669,7 +669,7 @@ func TestPublishMessage(t *testing.T) {
 	})
 }
 
-// Publish waits on a full store until there is room. Close ends the wait.
+// Publish waits for a full store until there is room. Close ends the wait.
 func TestPublishAtTheBound(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")

@@ -33,7 +33,7 @@ func stretch(t testing.TB, ids string, at int64, sequences ...uint64) []byte {
 }
 
 // A stretch has the same effect as separate deliveries: each of its subscriptions gets each message
-// expectLog, in order, with the same fields.
+// once, in order, with the same fields.
 func TestStretch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
