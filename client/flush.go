@@ -58,7 +58,7 @@ func (c *Client) awaitFlush(ctx context.Context, safe bool) error {
 		case <-changed:
 			continue
 		case <-ctx.Done():
-			c.dropPlanted(goals)
+			c.plantedDrop(goals)
 			err = context.Cause(ctx)
 		case <-c.finished:
 			err = c.closedError()

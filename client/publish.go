@@ -55,7 +55,7 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 
 	callCtx := c.newCallContext(ctx)
 	defer c.releaseCallContext(callCtx)
-	c.sendPlanted(m)
+	c.plantedSend(m)
 	sequence, err = c.store.Append(callCtx, m)
 	if err != nil {
 		if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {

@@ -155,7 +155,7 @@ const maxYields = 64
 // part of it that half the queue holds. It releases mu meanwhile.
 func (s *Subscription) yieldLocked(cn *conn, run []arrival) {
 	others := max(min(len(run), s.queue.maxMessages/2), 1) - 1
-	for n := 0; (n < maxYields || waitsPlanted(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
+	for n := 0; (n < maxYields || plantedWait(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()

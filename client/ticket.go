@@ -139,12 +139,12 @@ func wake(w *clientcore.Waiter) bool {
 }
 
 // follow connects a ticket to the outcome of its message.
-func (o *lockedCore) follow(t *clientcore.Ticket) {
-	if withCore(o, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
+func (lc *lockedCore) follow(t *clientcore.Ticket) {
+	if withCore(lc, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
 		return
 	}
-	lives := o.store.Lives()
-	o.do(func(s *clientcore.Session) {
+	lives := lc.store.Lives()
+	lc.do(func(s *clientcore.Session) {
 		s.Publisher().AddLives(lives)
 		if !s.Publisher().Follow(t) {
 			t.Err = ErrOutcomeUnknown
@@ -153,9 +153,9 @@ func (o *lockedCore) follow(t *clientcore.Ticket) {
 }
 
 // rejectTicket sets the outcome of the ticket of a rejected message, if there is one.
-func (o *lockedCore) rejectTicket(r *clientcore.Rejection, e *RejectedError) {
+func (lc *lockedCore) rejectTicket(r *clientcore.Rejection, e *RejectedError) {
 	short := &RejectedError{Publisher: e.Publisher, Message: &pubstore.Message{Sequence: r.Sequence}, Reason: e.Reason, Err: e.Err}
-	wake(withCore(o, func(s *clientcore.Session) *clientcore.Waiter {
+	wake(withCore(lc, func(s *clientcore.Session) *clientcore.Waiter {
 		return s.Publisher().FailTickets(r.Life, r.Sequence, e, short)
 	}))
 }
