@@ -633,7 +633,7 @@ func TestRefusedRecords(t *testing.T) {
 		{"a message that leaves out others", func(c *fakeConn) {
 			r := &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 1, Topic: []byte("t")}
 			c.sendChanged(r, func(raw []byte) { raw[0] = byte(journal.Message) })
-		}, refuseRecord, "message 4 behind 1"},
+		}, refuseRecord, "message 4 after predecessor 1"},
 		{"content that does not match its checksum", func(c *fakeConn) {
 			c.sendChanged(message(1, 1, "x"), func(raw []byte) { raw[len(raw)-1]++ })
 		}, refuseRecord, "is damaged"},
