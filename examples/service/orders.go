@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	orders  = "orders"
-	refused = "orders.failed" // orders whose work failed for good
+	ordersTopic = "orders"
+	failedTopic = "orders.failed" // orders whose work failed for good
 
-	mostBody = 64 << 10
+	maxBody = 64 << 10
 	// patience is how long a request waits for the servers. Whatever its outcome, the
 	// order is in the store and will be delivered.
-	patience = 2 * time.Second
+	ackTimeout = 2 * time.Second
 )
 
 // routes returns the service's handler.
@@ -46,7 +46,7 @@ func routes(c *client.Client) http.Handler {
 // takeOrder publishes an order. 201: the servers have it on disk. 202: it is on the disk of
 // this service only, and goes to the servers as soon as one answers.
 func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
@@ -55,12 +55,12 @@ func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "an order is a JSON value", http.StatusBadRequest)
 		return
 	}
-	ticket, err := c.PublishTicket(r.Context(), orders, body)
+	ticket, err := c.PublishTicket(r.Context(), ordersTopic, body)
 	if err != nil {
 		http.Error(w, err.Error(), statusOf(err)) // it is not in the store
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), ackTimeout)
 	defer cancel()
 	err = ticket.AwaitSettled(ctx)
 	rejection, isRejected := errors.AsType[*client.RejectedError](err)
@@ -95,7 +95,7 @@ func consume(c *client.Client, work func(context.Context, []byte) error) error {
 		client.From(client.MostRecent),
 		client.Retry(client.RetryPolicy{Delay: time.Second, MaxTries: 5, GiveUp: func(m *client.Message, err error) error {
 			slog.Error("order put aside", "bookmark", m.Bookmark.String(), "error", err)
-			_, err = c.Publish(context.Background(), refused, m.Body)
+			_, err = c.Publish(context.Background(), failedTopic, m.Body)
 			return err
 		}}))
 	if err != nil {

@@ -47,7 +47,7 @@ func TestOrders(t *testing.T) {
 		}
 		post(`"book"`, http.StatusCreated)
 		post(`no JSON`, http.StatusBadRequest)
-		post(`"`+strings.Repeat("x", mostBody)+`"`, http.StatusRequestEntityTooLarge)
+		post(`"`+strings.Repeat("x", maxBody)+`"`, http.StatusRequestEntityTooLarge)
 		pair.A.Kill()
 		pair.B.Kill()
 		post(`"pen"`, http.StatusAccepted)

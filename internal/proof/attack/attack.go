@@ -21,8 +21,8 @@ type battle struct {
 	honest []*honest
 	dir    string
 	// admitted counts the strangers that an instance took for peers.
-	admitted atomic.Int64
-	struck   map[*honest]time.Time // when a session last had the victim's own life; of the attacker with numbers
+	admitted       atomic.Int64
+	sessionTakenAt map[*honest]time.Time // when a session last had the victim's own life; of the attacker with numbers
 }
 
 // An attacker tries one thing again and again until ctx ends.
@@ -37,17 +37,17 @@ type attacker struct {
 func attack(ctx context.Context, dir, binary string, duration time.Duration, seed uint64) (well bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, duration+5*time.Minute, errors.New("took five minutes longer than it should"))
 	defer cancel()
-	b := &battle{dir: dir, struck: make(map[*honest]time.Time)}
+	b := &battle{dir: dir, sessionTakenAt: make(map[*honest]time.Time)}
 	if b.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}}); err != nil {
 		return false, err
 	}
 	defer b.pair.Close()
 	defer b.close()
-	if err := b.recruit(ctx); err != nil {
+	if err := b.connectHonest(ctx); err != nil {
 		return false, err
 	}
-	b.siege(ctx, duration, seed)
-	if err := b.settle(ctx); err != nil {
+	b.runAttacks(ctx, duration, seed)
+	if err := b.awaitRest(ctx); err != nil {
 		return false, err
 	}
 	serversWell, err := hostileServers(ctx, dir, b.pair.URIs())
@@ -63,7 +63,7 @@ func attack(ctx context.Context, dir, binary string, duration time.Duration, see
 }
 
 // siege has everybody at work for so long.
-func (b *battle) siege(ctx context.Context, duration time.Duration, seed uint64) {
+func (b *battle) runAttacks(ctx context.Context, duration time.Duration, seed uint64) {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
 	var all sync.WaitGroup
@@ -98,7 +98,7 @@ func (a *attacker) run(ctx context.Context, b *battle, random *rand.Rand) {
 }
 
 // settle waits until the pair is in sync and all honest messages are safe.
-func (b *battle) settle(ctx context.Context) error {
+func (b *battle) awaitRest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not done within %v", patience))
 	defer cancel()
 	if err := b.pair.AwaitSync(ctx); err != nil {

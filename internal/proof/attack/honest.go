@@ -23,17 +23,17 @@ type honest struct {
 	store  *pubstore.File
 	keys   []string
 
-	mu   sync.Mutex
-	told map[string]string // reasons of failures, by key; guarded by mu
+	mu       sync.Mutex
+	failures map[string]string // reasons of failures, by key; guarded by mu
 }
 
 const topic = "orders"
 
 // recruit connects the honest publishers, half of them to each instance.
-func (b *battle) recruit(ctx context.Context) error {
+func (b *battle) connectHonest(ctx context.Context) error {
 	servers := b.pair.URIs()
 	for i, name := range []string{"gateway-1", "gateway-2", "gateway-3", "gateway-4"} {
-		h := &honest{name: name, told: make(map[string]string)}
+		h := &honest{name: name, failures: make(map[string]string)}
 		var err error
 		if h.store, err = pubstore.OpenFile(filepath.Join(b.dir, "publishers", name), pubstore.FileOptions{}); err != nil {
 			return err
@@ -41,7 +41,7 @@ func (b *battle) recruit(ctx context.Context) error {
 		b.honest = append(b.honest, h)
 		h.client, err = client.Dial(ctx, client.Config{
 			Name: name, PublishStore: h.store, Servers: []string{servers[i%2], servers[1-i%2]},
-			Hooks: client.Hooks{FailedWrite: h.failed},
+			Hooks: client.Hooks{FailedWrite: h.onFailedWrite},
 		})
 		if err != nil {
 			return fmt.Errorf("publisher %s: %w", name, err)
@@ -68,11 +68,11 @@ func (h *honest) publish(ctx context.Context) {
 }
 
 // failed notes a failure that the publisher is told.
-func (h *honest) failed(e *client.RejectedError) {
+func (h *honest) onFailedWrite(e *client.RejectedError) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, key, _ := strings.Cut(string(e.Message.Body), " ")
-	h.told[key] = e.Reason
+	h.failures[key] = e.Reason
 }
 
 func (h *honest) close() {
@@ -87,7 +87,7 @@ func (h *honest) expected() (keys []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range h.keys {
-		if _, failed := h.told[key]; !failed {
+		if _, failed := h.failures[key]; !failed {
 			keys = append(keys, key)
 		}
 	}
@@ -100,7 +100,7 @@ func (b *battle) verdict() (well bool, err error) {
 	for _, h := range b.honest {
 		h.close()
 		published[h.name] = h.expected()
-		fmt.Printf("%s published %d messages and was told of %d failures\n", h.name, len(h.keys), len(h.told))
+		fmt.Printf("%s published %d messages and was told of %d failures\n", h.name, len(h.keys), len(h.failures))
 	}
 	var places []checker.Keys
 	var indexes [2]journal.Index

@@ -125,7 +125,7 @@ const (
 func hostileServers(ctx context.Context, dir string, servers []string) (well bool, err error) {
 	well = true
 	for _, h := range hostiles() {
-		received, err := h.beside(ctx, dir, servers)
+		received, err := h.runBeside(ctx, dir, servers)
 		if err != nil {
 			return false, fmt.Errorf("beside the hostile server %s: %w", h.name, err)
 		}
@@ -141,7 +141,7 @@ func hostileServers(ctx context.Context, dir string, servers []string) (well boo
 
 // beside publishes and subscribes with the hostile server in the list, for
 // hostileTime, and returns how many messages came.
-func (h *hostile) beside(ctx context.Context, dir string, servers []string) (received int, err error) {
+func (h *hostile) runBeside(ctx context.Context, dir string, servers []string) (received int, err error) {
 	uri, err := h.listen()
 	if err != nil {
 		return 0, err

@@ -9,19 +9,19 @@ import (
 )
 
 // chances is how often -auto presses a key, of what a sum of them.
-var chances = []struct {
+var keyWeights = []struct {
 	key    byte
 	chance int
 }{{'k', 4}, {'K', 4}, {'s', 2}, {'S', 2}, {'c', 3}, {'w', 2}, {'W', 2}, {'r', 3}}
 
 // draw draws a key.
-func draw(rnd *rand.Rand) byte {
+func drawKey(rnd *rand.Rand) byte {
 	sum := 0
-	for _, c := range chances {
+	for _, c := range keyWeights {
 		sum += c.chance
 	}
 	n := rnd.IntN(sum)
-	for _, c := range chances {
+	for _, c := range keyWeights {
 		if n -= c.chance; n < 0 {
 			return c.key
 		}
@@ -48,9 +48,9 @@ func playAuto(ctx context.Context, o options, dir string, command []string) (wel
 		return false, err
 	}
 	for _, f := range w.lastFaults(faultLines) {
-		fmt.Printf("  %-32s %s\n", f.what, f.text())
+		fmt.Printf("  %-32s %s\n", f.what, f.describe())
 	}
-	well, err = conclude(r, dir)
+	well, err = saveAndPrint(r, dir)
 	return well, errors.Join(w.err(), err)
 }
 
@@ -67,7 +67,7 @@ func pressRandomly(ctx context.Context, w *world, o options) error {
 		if err := w.err(); err != nil {
 			return err
 		}
-		p.press(ctx, draw(rnd))
+		p.press(ctx, drawKey(rnd))
 		if p.question != "" { // only the reader may risk more
 			p.press(ctx, 'n')
 		}

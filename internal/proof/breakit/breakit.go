@@ -51,10 +51,10 @@ func Main(args []string) int {
 }
 
 // conclude tells the verdict and saves what it is about.
-func conclude(r *report, dir string) (well bool, err error) {
+func saveAndPrint(r *report, dir string) (well bool, err error) {
 	if err := r.save(dir); err != nil {
 		return false, err
 	}
 	r.write(os.Stdout)
-	return r.well(), nil
+	return r.clean(), nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // frame is how often the screen is drawn.
-const frame = 100 * time.Millisecond
+const frameInterval = 100 * time.Millisecond
 
 // ctrlC is what the key sends in a raw terminal.
 const ctrlC = 3
@@ -18,16 +18,16 @@ const ctrlC = 3
 type player struct {
 	w        *world
 	question string // asked, to be answered with y or n
-	risk     func() // done if the answer is y
+	onYes    func() // done if the answer is y
 }
 
 // press does what a key says. What takes long goes on on its own.
 func (p *player) press(ctx context.Context, key byte) {
 	if p.question != "" {
 		if key == 'y' || key == 'Y' {
-			p.risk()
+			p.onYes()
 		}
-		p.question, p.risk = "", nil
+		p.question, p.onYes = "", nil
 		return
 	}
 	w := p.w
@@ -47,7 +47,7 @@ func (p *player) press(ctx context.Context, key byte) {
 	case 'W':
 		p.wipe(ctx, 1)
 	case 'r':
-		w.say("repair all")
+		w.logf("repair all")
 		w.repair(ctx)
 	}
 }
@@ -60,8 +60,8 @@ func (p *player) wipe(ctx context.Context, i int) {
 	}
 	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
 		p.w.pair[1-i].Name, p.w.pair[i].Name)
-	p.risk = func() {
-		p.w.risked.Store(true)
+	p.onYes = func() {
+		p.w.wipedBoth.Store(true)
 		p.w.wipeInstance(ctx, i)
 	}
 }
@@ -86,7 +86,7 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 	if err != nil || r == nil { // nil: its user did not want to wait
 		return err == nil, err
 	}
-	well, err = conclude(r, dir)
+	well, err = saveAndPrint(r, dir)
 	return well, errors.Join(w.err(), err)
 }
 
@@ -98,8 +98,8 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 		return nil, err
 	}
 	defer t.close() // also when something panics
-	s := stage{player: player{w: w}, t: t, colours: palette{colours()}}
-	tick := time.NewTicker(frame)
+	s := screenPlayer{player: player{w: w}, t: t, colours: palette{colours()}}
+	tick := time.NewTicker(frameInterval)
 	defer tick.Stop()
 	for {
 		s.draw()
@@ -109,11 +109,11 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 				return nil, err
 			}
 		case key := <-t.keys:
-			if s.key(ctx, key) {
+			if s.onKey(ctx, key) {
 				return nil, nil
 			}
 		case r := <-s.judged:
-			if s.take(ctx, r) {
+			if s.onJudgement(ctx, r) {
 				return r.report, r.err
 			}
 		case <-ctx.Done():
@@ -123,7 +123,7 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 }
 
 // A stage is a player with a screen.
-type stage struct {
+type screenPlayer struct {
 	player
 	t       *terminal
 	colours palette
@@ -142,7 +142,7 @@ type judgement struct {
 }
 
 // key takes a key; it returns true if the reader wants to leave at once.
-func (s *stage) key(ctx context.Context, key byte) (leave bool) {
+func (s *screenPlayer) onKey(ctx context.Context, key byte) (leave bool) {
 	quit := key == 'q' || key == 'Q'
 	switch {
 	case key == ctrlC, quit && s.leaving:
@@ -165,25 +165,25 @@ func (s *stage) key(ctx context.Context, key byte) (leave bool) {
 }
 
 // take takes a judgement; it returns true if that was the last.
-func (s *stage) take(ctx context.Context, j judgement) (last bool) {
+func (s *screenPlayer) onJudgement(ctx context.Context, j judgement) (last bool) {
 	s.judged = nil
 	if s.leaving || j.err != nil {
 		return true
 	}
-	s.verdict, s.well = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.well()
-	s.w.say("judged: %s", s.verdict)
+	s.verdict, s.well = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.clean()
+	s.w.logf("judged: %s", s.verdict)
 	s.w.resume(ctx)
 	return false
 }
 
 // draw shows the moment.
-func (s *stage) draw() {
+func (s *screenPlayer) draw() {
 	v := s.w.view()
-	const second = int(time.Second / frame)
+	const second = int(time.Second / frameInterval)
 	s.rates = append(s.rates, v.published)
 	s.rates = s.rates[max(0, len(s.rates)-3*second-1):]
 	if n := len(s.rates) - 1; n > 0 {
-		v.rate = float64(s.rates[n]-s.rates[0]) / (float64(n) * frame.Seconds())
+		v.rate = float64(s.rates[n]-s.rates[0]) / (float64(n) * frameInterval.Seconds())
 	}
 	v.question, v.verdict, v.well = s.question, s.verdict, s.well
 	width, height := s.t.size()

@@ -21,14 +21,14 @@ func busyView() view {
 	v := view{
 		elapsed: 83 * time.Second, start: start, cut: true, rate: 200,
 		instances: [2]instanceView{
-			{name: "a", state: "up", link: "down, downgraded", waits: 3100 * time.Millisecond, sessions: 6},
+			{name: "a", state: "up", link: "down, downgraded", oldestWait: 3100 * time.Millisecond, sessions: 6},
 			{name: "b", state: "catching up", link: "catching-up"},
 		},
 		published: 1626, safe: 966, single: 660, delivered: []int{1626, 1625},
 		tally: checker.Verdict{Present: 3251, Duplicated: 1},
 		faults: []fault{
-			{at: start.Add(80 * time.Second), what: "cut the link", acked: 2 * time.Second},
-			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", acked: 100 * time.Millisecond, safe: 400 * time.Millisecond},
+			{at: start.Add(80 * time.Second), what: "cut the link", ackedAfter: 2 * time.Second},
+			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", ackedAfter: 100 * time.Millisecond, safeAfter: 400 * time.Millisecond},
 		},
 		question: "b was wiped too and lacks what only a has now: wipe it all the same? y/n",
 	}
@@ -71,7 +71,7 @@ func TestScreenFits(t *testing.T) {
 			}
 		}
 	}
-	for _, line := range keys {
+	for _, line := range keyHelp {
 		if len(line)+2 > 80 {
 			t.Errorf("too long for 80 columns: %s", line)
 		}
@@ -82,7 +82,7 @@ func TestScreenFits(t *testing.T) {
 func bare(line string) string {
 	var b strings.Builder
 	for line != "" {
-		if n := escape(line); n > 0 {
+		if n := escapeLength(line); n > 0 {
 			line = line[n:]
 			continue
 		}
@@ -102,23 +102,23 @@ func TestReport(t *testing.T) {
 		line  string
 	}{
 		{"all there", func(*report) {}, true, "lost 0 · duplicated 0 · out of order 0"},
-		{"lost", func(r *report) { r.places[1].keys = checker.Keys{"p1": {"1", "3"}} }, false, "lost 1 · duplicated 0 · out of order 0"},
-		{"twice", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "2", "2", "3"}} }, false, "lost 0 · duplicated 1 · out of order 0"},
-		{"disordered", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
+		{"lost", func(r *report) { r.locations[1].keys = checker.Keys{"p1": {"1", "3"}} }, false, "lost 1 · duplicated 0 · out of order 0"},
+		{"twice", func(r *report) { r.locations[0].keys = checker.Keys{"p1": {"1", "2", "2", "3"}} }, false, "lost 0 · duplicated 1 · out of order 0"},
+		{"disordered", func(r *report) { r.locations[0].keys = checker.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
 		{"journals differ", func(r *report) { r.differing = 2 }, false, "lost 0 · duplicated 0 · out of order 0 · journals differ in 2 publishers"},
-		{"did not settle", func(r *report) { r.unsettled = errors.New("not within 1m0s") }, false, "lost 0 · duplicated 0 · out of order 0 · did not settle: not within 1m0s"},
+		{"did not settle", func(r *report) { r.restError = errors.New("not within 1m0s") }, false, "lost 0 · duplicated 0 · out of order 0 · did not settle: not within 1m0s"},
 		{"both disks were wiped", func(r *report) {
 			left := checker.Keys{"p1": {"3"}}
-			r.places = []place{{"subscriber s1", published}, {"journal of a", left}, {"journal of b", left}}
-			r.risked = true
+			r.locations = []location{{"subscriber s1", published}, {"journal of a", left}, {"journal of b", left}}
+			r.wipedBoth = true
 		}, false, "lost 2 · duplicated 0 · out of order 0 · both disks were wiped, as was asked for"},
 		{"nothing published", func(r *report) { *r = report{} }, false, "lost 0 · duplicated 0 · out of order 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &report{published: published, places: []place{{"journal of a", published}, {"subscriber s1", published}}}
+			r := &report{published: published, locations: []location{{"journal of a", published}, {"subscriber s1", published}}}
 			tt.spoil(r)
-			if r.well() != tt.well || r.summary() != tt.line {
-				t.Errorf("well %v: %s", r.well(), r.summary())
+			if r.clean() != tt.well || r.summary() != tt.line {
+				t.Errorf("well %v: %s", r.clean(), r.summary())
 			}
 		})
 	}
@@ -138,9 +138,9 @@ func TestSubscriberCounts(t *testing.T) {
 	} {
 		s := &subscriber{received: make(checker.Keys), last: make(map[string]int)}
 		for _, key := range strings.Fields(tt.keys) {
-			s.note("p1", key)
+			s.record("p1", key)
 		}
-		if got, _, _ := s.seen(); got != tt.want {
+		if got, _, _ := s.counts(); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

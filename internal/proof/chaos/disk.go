@@ -41,7 +41,7 @@ func newDisk(dir string, plain bool) (*disk, error) {
 
 // replace mounts a new, empty file system. Nothing may be mounted.
 func (d *disk) replace() error {
-	image := d.next()
+	image := d.nextImage()
 	f, err := os.Create(image)
 	if err != nil {
 		return err
@@ -50,21 +50,21 @@ func (d *disk) replace() error {
 		return err
 	}
 	// All tables are made now, so that the file system writes nothing by itself later.
-	if err := tool("mkfs.ext4", "-q", "-F", "-m", "0", "-N", "16384", "-J", "size=16",
+	if err := runTool("mkfs.ext4", "-q", "-F", "-m", "0", "-N", "16384", "-J", "size=16",
 		"-E", "lazy_itable_init=0,nodiscard", image); err != nil {
 		return err
 	}
 	return d.attach(image)
 }
 
-func (d *disk) next() string {
+func (d *disk) nextImage() string {
 	d.images++
 	return filepath.Join(d.dir, fmt.Sprintf("disk-%d.img", d.images))
 }
 
 // attach mounts an image and removes the one before it.
 func (d *disk) attach(image string) error {
-	if err := tool("mount", "-o", "loop,noatime", image, d.mount); err != nil {
+	if err := runTool("mount", "-o", "loop,noatime", image, d.mount); err != nil {
 		return err
 	}
 	if d.image != "" {
@@ -94,16 +94,16 @@ func (d *disk) detach() error {
 // the kernel writes by itself meanwhile would make a copy of two moments, so
 // the copy is made again until nothing was written during it.
 func (d *disk) snapshot() (image string, err error) {
-	image = d.next()
+	image = d.nextImage()
 	for range 50 {
-		before, err := d.writes()
+		before, err := d.deviceStats()
 		if err != nil {
 			return "", err
 		}
-		if err := tool("cp", "--sparse=auto", "--reflink=never", d.image, image); err != nil {
+		if err := runTool("cp", "--sparse=auto", "--reflink=never", d.image, image); err != nil {
 			return "", err
 		}
-		after, err := d.writes()
+		after, err := d.deviceStats()
 		if err != nil {
 			return "", err
 		}
@@ -115,23 +115,23 @@ func (d *disk) snapshot() (image string, err error) {
 }
 
 // A traffic is what a block device has done so far.
-type traffic struct{ writes, flushes, inFlight string }
+type deviceStats struct{ writes, flushes, inFlight string }
 
 // writes returns what the disk's device has done so far.
-func (d *disk) writes() (traffic, error) {
+func (d *disk) deviceStats() (deviceStats, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(d.mount, &st); err != nil {
-		return traffic{}, err
+		return deviceStats{}, err
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
 	if err != nil {
-		return traffic{}, err
+		return deviceStats{}, err
 	}
 	f := strings.Fields(string(text))
 	if len(f) < 9 {
-		return traffic{}, fmt.Errorf("the device of %s says %q of itself", d.mount, text)
+		return deviceStats{}, fmt.Errorf("the device of %s says %q of itself", d.mount, text)
 	}
-	t := traffic{writes: f[4], inFlight: f[8]}
+	t := deviceStats{writes: f[4], inFlight: f[8]}
 	if len(f) > 15 {
 		t.flushes = f[15]
 	}
@@ -139,7 +139,7 @@ func (d *disk) writes() (traffic, error) {
 }
 
 // swap mounts a snapshot in place of the file system.
-func (d *disk) swap(image string) error {
+func (d *disk) swapImage(image string) error {
 	if err := d.detach(); err != nil {
 		return err
 	}
@@ -169,17 +169,17 @@ func (d *disk) fill() error {
 }
 
 // empty gives back what fill took.
-func (d *disk) empty() error { return os.Remove(d.filler()) }
+func (d *disk) freeFilled() error { return os.Remove(d.filler()) }
 
 func (d *disk) canary() string { return filepath.Join(d.mount, "canary") }
 
-const song = "not synced"
+const canaryText = "not synced"
 
 // leaveUnsynced writes a file that a power cut must lose.
-func (d *disk) leaveUnsynced() error { return os.WriteFile(d.canary(), []byte(song), 0o644) }
+func (d *disk) leaveUnsynced() error { return os.WriteFile(d.canary(), []byte(canaryText), 0o644) }
 
 // lostUnsynced checks that a power cut has lost it: that it was one.
-func (d *disk) lostUnsynced() error {
+func (d *disk) checkUnsyncedLost() error {
 	text, err := os.ReadFile(d.canary())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -187,7 +187,7 @@ func (d *disk) lostUnsynced() error {
 	if err != nil {
 		return err
 	}
-	if string(text) == song {
+	if string(text) == canaryText {
 		return errors.New("what was not synced has survived the power cut, which was none then")
 	}
 	return os.Remove(d.canary())

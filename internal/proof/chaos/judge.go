@@ -31,7 +31,7 @@ type finding struct {
 func judge(dir string) (finding, error) {
 	f := finding{delivered: make(map[string]int), stored: make(map[string]int)}
 	e := evidence{readers: make(map[string]*checker.Reader), safe: make(map[string]uint64)}
-	if err := readLines(filepath.Join(dir, "history.jsonl"), e.take); err != nil {
+	if err := readLines(filepath.Join(dir, "history.jsonl"), e.add); err != nil {
 		return f, err
 	}
 	for _, host := range []string{hostA, hostB} {
@@ -72,27 +72,27 @@ type evidence struct {
 }
 
 // take takes in a word.
-func (e *evidence) take(w word) {
+func (e *evidence) add(w historyEvent) {
 	switch w.What {
-	case published, doubtful:
+	case eventPublished, eventDoubtful:
 		m := &checker.Publication{App: w.Client, N: int(w.N), Topic: topicOf(w.Client), Body: keyOf(w.Client, w.N), Sequence: w.Sequence}
-		if w.What == published {
+		if w.What == eventPublished {
 			m.Fate = checker.Accepted
 		}
 		e.Published = append(e.Published, m)
-	case acked:
+	case eventAcked:
 		if !w.Single {
 			e.safe[w.Client] = max(e.safe[w.Client], w.Sequence)
 		}
-	case begun: // an earlier process may have been killed before it could say so
+	case eventBegun: // an earlier process may have been killed before it could say so
 		for r := e.reader(w.Client); uint64(len(r.Processes)) < w.N; {
 			r.Processes = append(r.Processes, nil)
 		}
-	case handed:
+	case eventHanded:
 		lives := e.reader(w.Client).Processes
 		life := &lives[len(lives)-1]
 		*life = append(*life, &checker.Delivery{Bookmark: bookmark.Bookmark{Publisher: w.ID, Sequence: w.Sequence}, Body: keyOf(w.Publisher, w.N)})
-	case strange:
+	case eventStrange:
 		e.Errors = append(e.Errors, w.Client+": "+w.Text)
 	}
 }

@@ -62,7 +62,7 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code, err := cage(ctx, o)
+	code, err := runInNamespaces(ctx, o)
 	if err != nil && ctx.Err() != nil {
 		fmt.Fprintln(os.Stderr, "chaos: interrupted")
 		os.Exit(exitInterrupted)
@@ -78,8 +78,8 @@ func main() {
 // in the namespaces, which starts the others.
 var children = map[string]func(spec string) error{
 	"inside":     inside,
-	"publisher":  publishForEver,
-	"subscriber": subscribeForEver,
+	"publisher":  runPublishers,
+	"subscriber": runSubscriber,
 }
 
 func exit(err error) {

@@ -43,7 +43,7 @@ func makeNetwork() error {
 		steps = append(steps, plug(host, "admin", "admin0", adminAddress(host))...)
 	}
 	for _, step := range steps {
-		if err := tool("ip", strings.Fields(step)...); err != nil {
+		if err := runTool("ip", strings.Fields(step)...); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func plug(host, bridge, device, address string) []string {
 }
 
 // within returns a command line that runs in a host's network.
-func within(host string, args ...string) []string {
+func inHost(host string, args ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + host}, args...)
 }
 
@@ -76,13 +76,13 @@ func filter(host string, r rules) error {
 		table += fmt.Sprintf("table inet chaos {\n chain in {\n type filter hook input priority 0\n%s\n}\nchain out {\n type filter hook output priority 0\n%s\n}\n}\n",
 			strings.Join(r.in, "\n"), strings.Join(r.out, "\n"))
 	}
-	args := within(host, "nft", "-f", "-")
-	return toolWith(table, args[0], args[1:]...)
+	args := inHost(host, "nft", "-f", "-")
+	return runToolWithInput(table, args[0], args[1:]...)
 }
 
 // cutFrom are rules under which nothing comes from the hosts, and with both nothing goes there either.
 func cutFrom(both bool, from ...string) rules {
-	r := rules{in: []string{"ip saddr " + set(from) + " drop"}}
+	r := rules{in: []string{"ip saddr " + addressSet(from) + " drop"}}
 	if both {
 		r.out = cutTo(from...).out
 	}
@@ -90,9 +90,9 @@ func cutFrom(both bool, from ...string) rules {
 }
 
 // cutTo are rules under which nothing goes to the hosts.
-func cutTo(to ...string) rules { return rules{out: []string{"ip daddr " + set(to) + " drop"}} }
+func cutTo(to ...string) rules { return rules{out: []string{"ip daddr " + addressSet(to) + " drop"}} }
 
-func set(hosts []string) string {
+func addressSet(hosts []string) string {
 	var all []string
 	for _, h := range hosts {
 		all = append(all, address(h))
@@ -127,6 +127,6 @@ func throttle(host string, kbit int) error {
 	if kbit > 0 {
 		line = fmt.Sprintf("tc qdisc add dev eth0 root tbf rate %dkbit burst 32kb latency 400ms", kbit)
 	}
-	args := within(host, strings.Fields(line)...)
-	return tool(args[0], args[1:]...)
+	args := inHost(host, strings.Fields(line)...)
+	return runTool(args[0], args[1:]...)
 }

@@ -18,12 +18,12 @@ import (
 type outcome struct {
 	kind                   string
 	synced                 bool          // watched until the pair was in sync again
-	still                  time.Duration // the longest that the machine itself stood still
+	stall                  time.Duration // the longest that the machine itself stood still
 	acks, safe, deliveries time.Duration
 }
 
 // stillness is from when on a fault's times are not its own, but the machine's.
-const stillness = time.Second
+const stallThreshold = time.Second
 
 // print writes the table of faults by kind.
 func (r *run) print(w io.Writer) {
@@ -33,15 +33,15 @@ func (r *run) print(w io.Writer) {
 	printOutcomes(w, r.outcomes)
 	printStill(w, r.outcomes)
 	fmt.Fprintf(w, "\n  %d faults, among them %d times kill -9 of a process and %d partitions; skipped kinds: %s\n",
-		len(r.outcomes), r.kills, r.partitions(), or(strings.Join(r.skipped, ", "), "none"))
+		len(r.outcomes), r.kills, r.partitions(), textOr(strings.Join(r.skipped, ", "), "none"))
 }
 
 // printStill says which times were left out.
 func printStill(w io.Writer, outcomes []outcome) {
 	n, longest := 0, time.Duration(0)
 	for _, o := range outcomes {
-		if o.still >= stillness {
-			n, longest = n+1, max(longest, o.still)
+		if o.stall >= stallThreshold {
+			n, longest = n+1, max(longest, o.stall)
 		}
 	}
 	if n > 0 {
@@ -52,14 +52,14 @@ func printStill(w io.Writer, outcomes []outcome) {
 // partitions returns how many of the faults were partitions.
 func (r *run) partitions() (n int) {
 	for _, o := range r.outcomes {
-		if kindOf(o.kind).group == cutting {
+		if kindOf(o.kind).group == groupPartitions {
 			n++
 		}
 	}
 	return n
 }
 
-func or(text, otherwise string) string {
+func textOr(text, otherwise string) string {
 	if text == "" {
 		return otherwise
 	}
@@ -83,7 +83,7 @@ func printOutcomes(w io.Writer, outcomes []outcome) {
 		}
 		fmt.Fprintln(w)
 	}
-	for _, k := range kinds {
+	for _, k := range faultKinds {
 		row(k.name, slices.DeleteFunc(slices.Clone(outcomes), func(o outcome) bool { return o.kind != k.name }))
 	}
 	row("all", outcomes)
@@ -93,7 +93,7 @@ func printOutcomes(w io.Writer, outcomes []outcome) {
 func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) string {
 	var all []time.Duration
 	for _, o := range list {
-		if d, counts := of(o); counts && o.still < stillness {
+		if d, counts := of(o); counts && o.stall < stallThreshold {
 			all = append(all, d)
 		}
 	}
@@ -104,15 +104,15 @@ func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) 
 }
 
 // shown is how many violations are printed in full.
-const shown = 20
+const maxShown = 20
 
 // print writes what the checker says and returns whether all is well.
 func (f finding) print(w io.Writer) bool {
 	t := checker.Count(f.found)
-	for _, v := range f.found[:min(shown, len(f.found))] {
+	for _, v := range f.found[:min(maxShown, len(f.found))] {
 		fmt.Fprintln(w, "  VIOLATION", v)
 	}
-	if n := len(f.found) - shown; n > 0 {
+	if n := len(f.found) - maxShown; n > 0 {
 		fmt.Fprintf(w, "  and %d more\n", n)
 	}
 	fmt.Fprintf(w, "  accepted by the publish stores  %8d   and %d more in doubt, whose publisher was killed over them\n", f.accepted, f.doubtful)

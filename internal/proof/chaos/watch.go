@@ -12,7 +12,7 @@ import (
 // concurrent use.
 type watch struct {
 	begun      time.Time
-	mark       time.Time           // what was published later counts as service again
+	faultTime  time.Time           // what was published later counts as service again
 	acks       map[string]*service // persisted, on one disk or on both
 	safe       map[string]*service // of these, the safe ones
 	deliveries map[string]*service
@@ -33,7 +33,7 @@ func newWatch(at time.Time, publishers, subscribers []string) *watch {
 	for _, s := range subscribers {
 		w.deliveries[s] = new(service)
 	}
-	w.remark(at)
+	w.setFaultTime(at)
 	for _, s := range w.all() {
 		s.last = at
 	}
@@ -55,8 +55,8 @@ func (w *watch) end(at time.Time) {
 }
 
 // remark sets when the fault happened. Silence is measured all along.
-func (w *watch) remark(at time.Time) {
-	w.mark = at
+func (w *watch) setFaultTime(at time.Time) {
+	w.faultTime = at
 	for _, s := range w.all() {
 		s.next = time.Time{}
 	}
@@ -96,9 +96,9 @@ func silence(of map[string]*service) (d time.Duration) {
 }
 
 // next returns how long after the mark the first and the last client were served again.
-func (w *watch) next(of map[string]*service) (first, last time.Duration) {
+func (w *watch) recoveryTimes(of map[string]*service) (first, last time.Duration) {
 	for _, s := range of {
-		d := max(0, s.next.Sub(w.mark))
+		d := max(0, s.next.Sub(w.faultTime))
 		last = max(last, d)
 		if first == 0 || d < first {
 			first = d

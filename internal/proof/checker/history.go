@@ -122,7 +122,7 @@ const (
 	Diverged                        // the journals differ
 	Unsafe                          // let go of too early
 	Unexpected                      // an error that nothing entitles to
-	harms
+	kindCount
 )
 
 func (h ViolationKind) String() string {
@@ -130,7 +130,7 @@ func (h ViolationKind) String() string {
 }
 
 // A Tally counts violations by harm.
-type Tally [harms]int
+type Tally [kindCount]int
 
 // Count returns how many violations there are of each harm.
 func Count(all []Violation) (t Tally) {

@@ -17,10 +17,10 @@ import (
 type BookmarkFile struct {
 	Store *bookmarkstore.Bolt
 
-	s   *System
-	db  *bbolt.DB
-	dir string
-	n   int // of the file: each life of the process has a copy
+	s      *System
+	db     *bbolt.DB
+	dir    string
+	copies int // of the file: each life of the process has a copy
 }
 
 // BookmarkFile opens an empty store.
@@ -32,7 +32,9 @@ func (s *System) BookmarkFile() *BookmarkFile {
 	return p
 }
 
-func (p *BookmarkFile) path() string { return filepath.Join(p.dir, fmt.Sprintf("marks-%d.db", p.n)) }
+func (p *BookmarkFile) path() string {
+	return filepath.Join(p.dir, fmt.Sprintf("marks-%d.db", p.copies))
+}
 
 func (p *BookmarkFile) open() {
 	p.s.TB.Helper()
@@ -82,7 +84,7 @@ func (p *BookmarkFile) Kill(a *App) {
 	}
 	a.Kill()
 	p.close()
-	p.n++
+	p.copies++
 	if err := os.WriteFile(p.path(), image, 0o600); err != nil {
 		p.s.TB.Fatal(err)
 	}

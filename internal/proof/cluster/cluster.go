@@ -48,16 +48,16 @@ func Run(t *testing.T, configure func(*server.Config), scenario func(s *System))
 func New(t testing.TB) *System {
 	s := &System{TB: t, Net: memnet.New(), Log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() {
-		s.Log = slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+		s.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
 	t.Cleanup(s.close) // of a scenario that has failed
 	return s
 }
 
 // writer writes a log to a test.
-type writer struct{ t testing.TB }
+type testWriter struct{ t testing.TB }
 
-func (w writer) Write(b []byte) (int, error) {
+func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Logf("%s", bytes.TrimRight(b, "\n"))
 	return len(b), nil
 }
@@ -74,7 +74,7 @@ func (s *System) Pair(configure func(*server.Config)) {
 // Add adds an instance that replicates synchronously to its peers. Its
 // clients connect to NAME:9007. It is not started yet.
 func (s *System) Add(name string, configure func(*server.Config), peers ...string) *Node {
-	n := &Node{Name: name, FS: memfs.New(), s: s}
+	n := &Node{Name: name, FS: memfs.New(), system: s}
 	n.Config = server.Config{
 		Name:          name,
 		Group:         "pair",
@@ -131,7 +131,7 @@ func (s *System) AwaitSync() {
 }
 
 // bound is how long anything may take, in virtual time.
-const bound = 2 * time.Minute
+const waitTimeout = 2 * time.Minute
 
 // Await returns when condition holds. It is asked every few virtual milliseconds.
 func (s *System) Await(what string, condition func() bool) {
@@ -141,8 +141,8 @@ func (s *System) Await(what string, condition func() bool) {
 		if condition() {
 			return
 		}
-		if time.Since(begun) > bound {
-			s.TB.Fatalf("waited %v for %s", bound, what)
+		if time.Since(begun) > waitTimeout {
+			s.TB.Fatalf("waited %v for %s", waitTimeout, what)
 		}
 		s.Advance(2 * time.Millisecond)
 	}
@@ -156,7 +156,7 @@ func (s *System) Advance(d time.Duration) {
 
 // Context returns a context that ends after the bound.
 func (s *System) Context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), bound)
+	return context.WithTimeout(context.Background(), waitTimeout)
 }
 
 // Servers returns the addresses of instances as a client wants them.

@@ -142,7 +142,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	p.FlushSafe()
 	q.FlushSafe()
 	want := [][]string{cluster.Bodies("p", 1, each+5), cluster.Bodies("q", 1, each)}
-	exactly(t, names(r.AwaitN(total(want))), want...)
+	exactly(t, eventNames(r.AwaitN(total(want))), want...)
 	for _, n := range []*cluster.Node{a, b} {
 		if st := n.Server.Status(); st.Damage != "" || st.CatchingUp {
 			t.Errorf("%s: catching up: %v, damage: %q", n.Name, st.CatchingUp, st.Damage)
@@ -154,7 +154,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	s.Finish()
 	s.CheckSame("a", "b")
 	for _, n := range []*cluster.Node{a, b} {
-		exactly(t, names(n.Bodies()), want...)
+		exactly(t, eventNames(n.Bodies()), want...)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestGapIsFilledFromThePeer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			exactly(t, names(r.AwaitN(992)), cluster.Bodies("pub", 11, 1002))
+			exactly(t, eventNames(r.AwaitN(992)), cluster.Bodies("pub", 11, 1002))
 			wantNoGap(t, sub, r)
 			if st := sub.Client.Stats(); st.Server.Server != s.Servers("a")[0] || st.State != client.StateLive {
 				t.Errorf("the client is %v on %s", st.State, st.Server.Server)
@@ -112,7 +112,7 @@ func TestGapsOfTwoInstances(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			exactly(t, names(r.AwaitN(150-from+1+140)), cluster.Bodies("p", from, 150), cluster.Bodies("q", 11, 150))
+			exactly(t, eventNames(r.AwaitN(150-from+1+140)), cluster.Bodies("p", from, 150), cluster.Bodies("q", 11, 150))
 			wantNoGap(t, sub, r)
 			if moves := sub.Client.Stats().Moves; len(moves) > 1 {
 				t.Errorf("the client has moved: %v", moves)
@@ -165,7 +165,7 @@ func TestAcceptedGapIsCommon(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exactly(t, names(r.AwaitN(402-int(common.To))), cluster.Bodies("pub", int(common.To)+1, 402))
+		exactly(t, eventNames(r.AwaitN(402-int(common.To))), cluster.Bodies("pub", int(common.To)+1, 402))
 		if !slices.Equal(told, []client.Gap{common}) {
 			t.Errorf("told %v, want %v", told, common)
 		}
@@ -210,7 +210,7 @@ func TestGapWaitsForThePeer(t *testing.T) {
 				if err != nil || took < 30*time.Second {
 					t.Fatalf("after %v: %v", took, err)
 				}
-				exactly(t, names(r.AwaitN(290)), cluster.Bodies("pub", 11, 300))
+				exactly(t, eventNames(r.AwaitN(290)), cluster.Bodies("pub", 11, 300))
 				wantNoGap(t, sub, r)
 				return
 			}
@@ -243,7 +243,7 @@ func TestKillsWhileAGapIsFilled(t *testing.T) {
 		for life := 1; len(handled) < 289; life++ {
 			n, want := 0, min(7*life, 289-len(handled))
 			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, func(m *client.Message) error {
-				body := names([]string{string(m.Body)})[0]
+				body := eventNames([]string{string(m.Body)})[0]
 				if n++; n > 7*life || body == "pub-20" {
 					return nil // later, in another life
 				}
@@ -272,7 +272,7 @@ func TestKillsWhileAGapIsFilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exactly(t, names(r.AwaitN(1)), cluster.Bodies("pub", 20, 20))
+		exactly(t, eventNames(r.AwaitN(1)), cluster.Bodies("pub", 20, 20))
 	})
 }
 
@@ -349,7 +349,7 @@ func TestGapIsOfTheTopic(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			exactly(t, names(r.AwaitN(10)), cluster.Bodies("pub", 11, 20))
+			exactly(t, eventNames(r.AwaitN(10)), cluster.Bodies("pub", 11, 20))
 			wantNoGap(t, sub, r)
 			r.Stop()
 			pl.Sync()
@@ -397,7 +397,7 @@ func TestGapOfUnknownTopics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exactly(t, names(r.AwaitN(2)), cluster.Bodies("other", 201, 202))
+		exactly(t, eventNames(r.AwaitN(2)), cluster.Bodies("other", 201, 202))
 		wantNoGap(t, sub, r)
 	})
 }

@@ -73,7 +73,7 @@ func publishLong(s *cluster.System, a *cluster.App, topic string, from, to int) 
 }
 
 // names returns what publishLong put before the kilobyte.
-func names(bodies []string) []string {
+func eventNames(bodies []string) []string {
 	short := make([]string, len(bodies))
 	for i, b := range bodies {
 		short[i] = strings.TrimSpace(b)

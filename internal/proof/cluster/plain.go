@@ -51,7 +51,7 @@ func (c *plainConn) Read(p []byte) (int, error) {
 		if err := wire.Parse(frame, &m); err != nil {
 			c.tb.Errorf("the server sent %q: %v", frame, err)
 		}
-		if extended(&m) {
+		if hasExtensions(&m) {
 			c.tb.Errorf("the server used our extensions with a plain client: %s", frame)
 		}
 		c.rest = appendFrame(c.rest[:0], frame)
@@ -88,7 +88,7 @@ func (c *plainConn) forward(out, frame []byte) []byte {
 	if m.Command == wire.Logon {
 		return appendFrame(out, c.plainLogon(frame))
 	}
-	if extended(&m) {
+	if hasExtensions(&m) {
 		c.tb.Errorf("the client used our extensions with a plain server: %s", frame)
 	}
 	return appendFrame(out, frame)
@@ -114,7 +114,7 @@ func appendFrame(out, content []byte) []byte {
 }
 
 // extended reports whether a frame has anything of our extensions.
-func extended(m *wire.Message) bool {
+func hasExtensions(m *wire.Message) bool {
 	for name := range wire.Options(m.Options) {
 		if string(name) == "vector" {
 			return true

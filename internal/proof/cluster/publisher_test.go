@@ -107,7 +107,7 @@ func wireStep(from, to string, bytes int64) step {
 
 // steps are some of all steps, evenly spread: from publish to ack they cut
 // within and between all frames of a dozen messages.
-func steps() []step {
+func stepCount() []step {
 	var steps []step
 	for n := 1; n <= 21; n++ {
 		steps = append(steps, diskStep(n))
@@ -135,7 +135,7 @@ func steps() []step {
 // arrives once (G1, G2, G3, G4, R1, R4).
 func TestCase01KillAtEveryStep(t *testing.T) {
 	modes := []memfs.Mode{memfs.KeepAll, memfs.Durable, memfs.Torn(1), memfs.Hole(2)}
-	for i, step := range steps() {
+	for i, step := range stepCount() {
 		both, mode := i%2 == 0, modes[i/2%len(modes)]
 		t.Run(fmt.Sprintf("%s/%s/both=%v", step.name, mode.Name, both), func(t *testing.T) {
 			cluster.Run(t, nil, func(s *cluster.System) { killAtStep(s, step, mode, both) })

@@ -38,11 +38,11 @@ func TestRandom(t *testing.T) {
 	t.Logf("seeds %d to %d", first, first+uint64(n)-1)
 	total := make(map[string]int)
 	for i := range n {
-		random(t, first+uint64(i), total)
+		randomRun(t, first+uint64(i), total)
 	}
 	if *seeds == 0 {
 		for _, s := range regressions {
-			random(t, s, total)
+			randomRun(t, s, total)
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(total)) {
@@ -50,7 +50,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-func random(t *testing.T, seed uint64, total map[string]int) {
+func randomRun(t *testing.T, seed uint64, total map[string]int) {
 	t.Run(fmt.Sprint(seed), func(t *testing.T) {
 		for kind, n := range cluster.Random(t, seed) {
 			total[kind] += n

@@ -21,7 +21,7 @@ type Options struct {
 }
 
 // only runs one system and tells whatever was wrong with it.
-func (o Options) only(t *testing.T, system func(tb testing.TB)) {
+func (o Options) runOnly(t *testing.T, system func(tb testing.TB)) {
 	t.Helper()
 	for _, f := range bubble(t, system) {
 		t.Error(f)
@@ -34,14 +34,14 @@ type sweep struct {
 	Options
 	until time.Time // no other is begun after this; zero: all are run
 
-	mu    sync.Mutex
-	next  int     // guarded by mu
-	ran   int     // guarded by mu
-	wrong []wrong // guarded by mu
+	mu       sync.Mutex
+	next     int       // guarded by mu
+	ran      int       // guarded by mu
+	failures []failure // guarded by mu
 }
 
 // A wrong is a system that did what it must not.
-type wrong struct {
+type failure struct {
 	at    int // it is the so manyth
 	after int // so many were run before
 	found []string
@@ -64,8 +64,8 @@ func (s *sweep) run(t *testing.T, n int, system func(tb testing.TB, i int)) {
 		for worker := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprint(worker), func(t *testing.T) {
 				t.Parallel()
-				for i := s.take(n); i >= 0; i = s.take(n) {
-					s.ended(i, bubble(t, func(tb testing.TB) { system(tb, i) }))
+				for i := s.nextSystem(n); i >= 0; i = s.nextSystem(n) {
+					s.record(i, bubble(t, func(tb testing.TB) { system(tb, i) }))
 				}
 			})
 		}
@@ -73,10 +73,10 @@ func (s *sweep) run(t *testing.T, n int, system func(tb testing.TB, i int)) {
 }
 
 // take returns the next system to run, or -1.
-func (s *sweep) take(n int) int {
+func (s *sweep) nextSystem(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next >= n || len(s.wrong) >= s.MaxViolations || !s.until.IsZero() && time.Now().After(s.until) {
+	if s.next >= n || len(s.failures) >= s.MaxViolations || !s.until.IsZero() && time.Now().After(s.until) {
 		return -1
 	}
 	i := s.next
@@ -84,11 +84,11 @@ func (s *sweep) take(n int) int {
 	return i
 }
 
-func (s *sweep) ended(i int, found []string) {
+func (s *sweep) record(i int, found []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(found) > 0 {
-		s.wrong = append(s.wrong, wrong{i, s.ran, found})
+		s.failures = append(s.failures, failure{i, s.ran, found})
 	}
 	s.ran++
 }
@@ -96,7 +96,7 @@ func (s *sweep) ended(i int, found []string) {
 // report fails t with what was wrong, by the names of the systems.
 func (s *sweep) report(t *testing.T, name func(i int) string) {
 	t.Helper()
-	for _, w := range s.wrong {
+	for _, w := range s.failures {
 		t.Errorf("%q, after %d others:\n%s", name(w.at), w.after, strings.Join(w.found, "\n"))
 	}
 }
@@ -104,7 +104,7 @@ func (s *sweep) report(t *testing.T, name func(i int) string) {
 // bubble runs a system in a bubble and returns what was wrong, which doesn't
 // fail t: a thousand others are to run yet.
 func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
-	listener := &listener{}
+	listener := &recordingTB{}
 	defer func() {
 		if p := recover(); p != nil {
 			listener.Errorf("%v", p) // such as goroutines that nobody waits for
@@ -124,7 +124,7 @@ func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
 }
 
 // A listener is a testing.TB that notes failures instead of failing.
-type listener struct {
+type recordingTB struct {
 	testing.TB
 
 	mu    sync.Mutex
@@ -134,22 +134,22 @@ type listener struct {
 // gaveUp is what a system that can't go on panics with.
 const gaveUp = "gave up"
 
-func (l *listener) Errorf(format string, args ...any) {
+func (l *recordingTB) Errorf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.found = append(l.found, fmt.Sprintf(format, args...))
 }
 
-func (l *listener) Fatalf(format string, args ...any) {
+func (l *recordingTB) Fatalf(format string, args ...any) {
 	l.Errorf(format, args...)
 	panic(gaveUp)
 }
 
-func (l *listener) Fatal(args ...any) { l.Fatalf("%s", fmt.Sprint(args...)) }
+func (l *recordingTB) Fatal(args ...any) { l.Fatalf("%s", fmt.Sprint(args...)) }
 
-func (l *listener) Logf(format string, args ...any) { l.Errorf(format, args...) }
+func (l *recordingTB) Logf(format string, args ...any) { l.Errorf(format, args...) }
 
-func (l *listener) Failed() bool {
+func (l *recordingTB) Failed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.found) > 0

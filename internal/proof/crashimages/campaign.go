@@ -37,9 +37,9 @@ type Subject struct {
 }
 
 // A Violation is a promise that was broken.
-type Violation struct{ what string }
+type Violation struct{ text string }
 
-func (v *Violation) Error() string { return v.what }
+func (v *Violation) Error() string { return v.text }
 
 // Violatef returns a Violation.
 func Violatef(format string, args ...any) error {
@@ -85,11 +85,11 @@ func (c *Campaign) CrashBefore(n int) (more bool, err error) {
 	disk := memfs.New()
 	disk.CrashAt(n)
 	first := c.Subject.New(c.Seed)
-	err = live(first, disk)
+	err = runScript(first, disk)
 	more = disk.Crashed()
 	kill(first, disk)
 	where := fmt.Sprintf("%s, seed %d, crash before change %d", c.Subject.Name, c.Seed, n)
-	if err != nil && (!more || broken(err)) {
+	if err != nil && (!more || isViolation(err)) {
 		return false, fmt.Errorf("%s: %w", where, err)
 	}
 	return more, c.judgeAll(first, disk, n, where)
@@ -136,7 +136,7 @@ func (c *Campaign) FailChange(n int, f Fault) (more bool, err error) {
 	disk := memfs.New()
 	f.Fail(disk, n)
 	first := c.Subject.New(c.Seed)
-	err = live(first, disk)
+	err = runScript(first, disk)
 	where := fmt.Sprintf("%s, seed %d, change %d failed with %s", c.Subject.Name, c.Seed, n, f.Name)
 	if err == nil && disk.Changes() <= n || f.Name == shortWrite && err == nil {
 		first.Kill()
@@ -146,7 +146,7 @@ func (c *Campaign) FailChange(n int, f Fault) (more bool, err error) {
 	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: it goes on with less
 	case err == nil:
 		err = Violatef("nobody noticed")
-	case !broken(err):
+	case !isViolation(err):
 		err = first.CheckFailed()
 	}
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *Campaign) FailRead(n int) (more bool, err error) {
 }
 
 // live is the first life: open, use, close.
-func live(l Model, disk *memfs.FS) error {
+func runScript(l Model, disk *memfs.FS) error {
 	if err := l.Open(disk, true); err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func live(l Model, disk *memfs.FS) error {
 	return l.Close()
 }
 
-func broken(err error) bool {
+func isViolation(err error) bool {
 	_, is := errors.AsType[*Violation](err)
 	return is
 }
@@ -224,7 +224,7 @@ func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 	}
 	died := disk.Crashed()
 	kill(next, disk)
-	if err := c.again(next, disk, died, err, r); err != nil {
+	if err := c.judgeLeft(next, disk, died, err, r); err != nil {
 		return err
 	}
 	if r.IntN(recoveryEvery) > 0 {
@@ -237,7 +237,7 @@ func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 		c.Count.Recoveries++
 	}
 	kill(next, disk)
-	return c.again(next, disk, died, err, r)
+	return c.judgeLeft(next, disk, died, err, r)
 }
 
 // kill ends a life with its machine, so that nothing reaches the disk any more.
@@ -248,8 +248,8 @@ func kill(l Model, disk *memfs.FS) {
 
 // again judges what a life that ended with err has left on its disk, which
 // had died or not.
-func (c *Campaign) again(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
-	if err != nil && (!died || broken(err)) {
+func (c *Campaign) judgeLeft(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
+	if err != nil && (!died || isViolation(err)) {
 		return fmt.Errorf("life on the image: %w", err)
 	}
 	modes := memfs.Modes(r.Uint64())

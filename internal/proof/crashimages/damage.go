@@ -38,11 +38,11 @@ func frames(b []byte) (all []frame) {
 
 // A Damage is something wrong at rest with one place of a file.
 type Damage struct {
-	Kind string
-	File string
-	At   int64
-	Mask []byte // the bits that are wrong
-	hit  []frame
+	Kind   string
+	File   string
+	At     int64
+	Mask   []byte // the bits that are wrong
+	frames []frame
 }
 
 func (d Damage) String() string {
@@ -98,7 +98,7 @@ func flips(name string, b []byte, yield func(Damage) bool) bool {
 			continue
 		}
 		d := Damage{Kind: "bit flip", File: name, At: int64(at), Mask: []byte{1 << (at % 8)}}
-		if !yield(d.hits(all)) {
+		if !yield(d.withFrames(all)) {
 			return false
 		}
 	}
@@ -116,7 +116,7 @@ func overwrites(name string, b, other []byte, yield func(Damage) bool) bool {
 			}
 		}
 		d := Damage{Kind: kind, File: name, At: at, Mask: mask}
-		return slices.Equal(old, new) || yield(d.hits(all))
+		return slices.Equal(old, new) || yield(d.withFrames(all))
 	}
 	for i, f := range all {
 		if !write("zeros", f.at, b[f.at:f.end], nil) {
@@ -145,11 +145,11 @@ func durableCopy(disk *memfs.FS) *memfs.FS {
 }
 
 // hits notes which frames are damaged.
-func (d Damage) hits(all []frame) Damage {
+func (d Damage) withFrames(all []frame) Damage {
 	end := d.At + int64(len(d.Mask))
 	for _, f := range all {
 		if f.at < end && d.At < f.end {
-			d.hit = append(d.hit, f)
+			d.frames = append(d.frames, f)
 		}
 	}
 	return d

@@ -19,7 +19,7 @@ import (
 func DamageFile(seed uint64, share int) (damages int, err error) {
 	disk := memfs.New()
 	life := File.New(seed)
-	if err := live(life, disk); err != nil {
+	if err := runScript(life, disk); err != nil {
 		return 0, err
 	}
 	disk = durableCopy(disk)
@@ -39,7 +39,7 @@ func DamageFile(seed uint64, share int) (damages int, err error) {
 
 // dying has something be done to a disk that dies meanwhile, and returns one of
 // the disks that may be left, where that has to be done again.
-func dying(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
+func crashDuring(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
 	tried := disk.Image(memfs.KeepAll)
 	tried.CrashAt(1 + r.IntN(30))
 	err = do(tried)
@@ -64,7 +64,7 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 	if _, is := errors.AsType[*pubstore.DamagedError](err); !is {
 		return Violatef("refused with %v", err)
 	}
-	if damaged, err = dying(damaged, r, func(disk *memfs.FS) error {
+	if damaged, err = crashDuring(damaged, r, func(disk *memfs.FS) error {
 		_, err := keptMessages(disk, true)
 		return err
 	}); err != nil {
@@ -73,7 +73,7 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 	if found, err = keptMessages(damaged, true); err != nil {
 		return Violatef("with AcceptDamage: %v", err)
 	}
-	if err = checkMissing(kept, found, d.hit); err != nil {
+	if err = checkMissing(kept, found, d.frames); err != nil {
 		return err
 	}
 	// It goes on, as a store without damage.
@@ -92,10 +92,10 @@ func keptMessages(disk *memfs.FS, accept bool) (kept map[string][]uint64, err er
 	if err != nil {
 		return nil, err
 	}
-	w := &PublishStoreModel{s: s}
+	w := &PublishStoreModel{store: s}
 	kept = make(map[string][]uint64)
 	for _, l := range s.Lives() {
-		f, err := w.find(l)
+		f, err := w.findStream(l)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}

@@ -29,7 +29,7 @@ func openJournal(disk *memfs.FS) (*journal.Journal, error) {
 
 // written makes a closed journal of records of three publishers in an order
 // drawn from r, the same records whatever the order.
-func written(r *rand.Rand) (*memfs.FS, error) {
+func writtenJournal(r *rand.Rand) (*memfs.FS, error) {
 	disk := memfs.New()
 	j, err := openJournal(disk)
 	if err != nil {
@@ -87,11 +87,11 @@ func contents(j *journal.Journal) (map[identity]string, error) {
 // DamageJournal damages a closed journal in every way, or one in so many. Alone, without a peer, it
 // has all but the records that were damaged, also if it dies while it recovers.
 func DamageJournal(seed uint64, share int) (damages int, err error) {
-	disk, err := written(newRand(seed))
+	disk, err := writtenJournal(newRand(seed))
 	if err != nil {
 		return 0, err
 	}
-	want, err := healed(disk.Image(memfs.KeepAll))
+	want, err := healedRecords(disk.Image(memfs.KeepAll))
 	if err != nil {
 		return 0, err
 	}
@@ -100,16 +100,16 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 		damages++
 		damaged := disk.Image(memfs.KeepAll)
 		d.Apply(damaged)
-		damaged, err := dying(damaged, r, func(disk *memfs.FS) error {
-			_, err := healed(disk)
+		damaged, err := crashDuring(damaged, r, func(disk *memfs.FS) error {
+			_, err := healedRecords(disk)
 			return err
 		})
 		if err != nil {
 			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
 		}
-		found, err := healed(damaged)
+		found, err := healedRecords(damaged)
 		if err == nil {
-			err = without(want, found, d.hit)
+			err = checkRecordsExcept(want, found, d.frames)
 		}
 		if err != nil {
 			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
@@ -119,7 +119,7 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 }
 
 // healed opens a journal that no peer can help, twice, and returns what it has.
-func healed(disk *memfs.FS) (map[identity]string, error) {
+func healedRecords(disk *memfs.FS) (map[identity]string, error) {
 	j, err := openJournal(disk)
 	if err != nil {
 		return nil, Violatef("open: %v", err)
@@ -139,7 +139,7 @@ func healed(disk *memfs.FS) (map[identity]string, error) {
 }
 
 // without reports a record that is missing or another one, although it was not hit.
-func without(want, found map[identity]string, hit []frame) error {
+func checkRecordsExcept(want, found map[identity]string, hit []frame) error {
 	for id, text := range want {
 		got, there := found[id]
 		damaged := slices.ContainsFunc(hit, func(f frame) bool { of, ok := identityOf(f); return ok && of == id })
@@ -159,15 +159,15 @@ func without(want, found map[identity]string, hit []frame) error {
 // and lets them give each other what they lack: both have everything again.
 func DamagePair(seed uint64) (damages int, err error) {
 	r := newRand(seed)
-	a, err := written(r)
+	a, err := writtenJournal(r)
 	if err != nil {
 		return 0, err
 	}
-	b, err := written(r)
+	b, err := writtenJournal(r)
 	if err != nil {
 		return 0, err
 	}
-	want, err := healed(a.Image(memfs.KeepAll))
+	want, err := healedRecords(a.Image(memfs.KeepAll))
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +181,7 @@ func DamagePair(seed uint64) (damages int, err error) {
 			done = append(done, d)
 		}
 	}
-	if err := pair(a, b, want); err != nil {
+	if err := checkPair(a, b, want); err != nil {
 		return len(done), fmt.Errorf("pair, seed %d, %v: %w", seed, done, err)
 	}
 	return len(done), nil
@@ -190,12 +190,12 @@ func DamagePair(seed uint64) (damages int, err error) {
 // claim notes the records that a damage hits, unless the other disk has damage
 // to one of them.
 func claim(hit map[identity]*memfs.FS, disk *memfs.FS, d Damage) bool {
-	for _, f := range d.hit {
+	for _, f := range d.frames {
 		if id, ok := identityOf(f); ok && hit[id] != nil && hit[id] != disk {
 			return false
 		}
 	}
-	for _, f := range d.hit {
+	for _, f := range d.frames {
 		if id, ok := identityOf(f); ok {
 			hit[id] = disk
 		}
@@ -204,7 +204,7 @@ func claim(hit map[identity]*memfs.FS, disk *memfs.FS, d Damage) bool {
 }
 
 // pair opens both journals, links them until nothing moves, and compares.
-func pair(a, b *memfs.FS, want map[identity]string) error {
+func checkPair(a, b *memfs.FS, want map[identity]string) error {
 	var js [2]*journal.Journal
 	for i, disk := range []*memfs.FS{a, b} {
 		j, err := openJournal(disk)
@@ -217,16 +217,16 @@ func pair(a, b *memfs.FS, want map[identity]string) error {
 		}
 		js[i] = j
 	}
-	if err := link(js); err != nil {
+	if err := exchangeRecords(js); err != nil {
 		return err
 	}
-	if err := errors.Join(js[0].FinishMerge(), js[1].FinishMerge(), link(js)); err != nil {
+	if err := errors.Join(js[0].FinishMerge(), js[1].FinishMerge(), exchangeRecords(js)); err != nil {
 		return err
 	}
 	for i, j := range js {
 		found, err := contents(j)
 		if err == nil {
-			err = without(want, found, nil)
+			err = checkRecordsExcept(want, found, nil)
 		}
 		if err != nil {
 			return fmt.Errorf("journal %d: %w", i, err)
@@ -236,13 +236,13 @@ func pair(a, b *memfs.FS, want map[identity]string) error {
 }
 
 // link has both send until neither has anything for the other.
-func link(js [2]*journal.Journal) error {
+func exchangeRecords(js [2]*journal.Journal) error {
 	for moved := 1; moved > 0; {
-		n, err := send(js[0], js[1])
+		n, err := sendRecords(js[0], js[1])
 		if err != nil {
 			return err
 		}
-		m, err := send(js[1], js[0])
+		m, err := sendRecords(js[1], js[0])
 		if err != nil {
 			return err
 		}
@@ -252,7 +252,7 @@ func link(js [2]*journal.Journal) error {
 }
 
 // send gives to what it lacks and from has, as a link does.
-func send(from, to *journal.Journal) (sent int, err error) {
+func sendRecords(from, to *journal.Journal) (sent int, err error) {
 	f := from.Follow(from.First(), journal.Appended)
 	defer f.Close()
 	var r journal.Record

@@ -18,21 +18,21 @@ import (
 
 // Journal is the transaction log of an instance.
 var Journal = Subject{"journal", func(seed uint64) Model {
-	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*ids), decrees: make([]journal.Decree, 1), settled: make(map[uint64]bool)}
+	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*publisherState), decrees: make([]journal.Decree, 1), usedDecree: make(map[uint64]bool)}
 }}
 
 // ids is what is known of one publisher.
-type ids struct {
-	have    uint64                   // highest sequence appended
-	durable uint64                   // highest one reported as durable
-	gone    uint64                   // retention may have removed up to here
-	crc     map[uint64]uint32        // running CRC at each sequence
-	holes   map[uint64]journal.Cause // by the last sequence of each
-	clock   map[uint64]uint64        // the group's clock then (R10)
+type publisherState struct {
+	have             uint64                   // highest sequence appended
+	durable          uint64                   // highest one reported as durable
+	removableThrough uint64                   // retention may have removed up to here
+	crc              map[uint64]uint32        // running CRC at each sequence
+	holes            map[uint64]journal.Cause // by the last sequence of each
+	clock            map[uint64]uint64        // the group's clock then (R10)
 }
 
 // A remembering is a peer that the journal was told to remember.
-type remembering struct {
+type rememberedPeer struct {
 	peer      journal.Peer
 	publisher uint64 // of the record that was appended next, 0: none yet
 	sequence  uint64
@@ -41,31 +41,31 @@ type remembering struct {
 // A journalModel is a journal and what it has promised: nothing but what it
 // reported as durable, by a kill as by a power cut.
 type journalModel struct {
-	rand    *rand.Rand
-	j       *journal.Journal
-	disk    *memfs.FS
-	made    int      // bodies
-	records []string // appended, in order
-	peers   []remembering
-	kept    int // of the peers, those that are durable
-	ids     map[uint64]*ids
-	cluster journal.Cluster  // that it has become one of, durably
-	apart   []uint64         // publishers noted as diverged, durable but for the last
-	noted   int              // how many of them are durable
-	decrees []journal.Decree // the last one that is durable, and one behind it that may be
-	settled map[uint64]bool  // publishers that have made use of it, durably
+	rand            *rand.Rand
+	j               *journal.Journal
+	disk            *memfs.FS
+	bodyCount       int      // bodies
+	records         []string // appended, in order
+	peers           []rememberedPeer
+	durablePeers    int // of the peers, those that are durable
+	ids             map[uint64]*publisherState
+	cluster         journal.Cluster  // that it has become one of, durably
+	diverged        []uint64         // publishers noted as diverged, durable but for the last
+	durableDiverged int              // how many of them are durable
+	decrees         []journal.Decree // the last one that is durable, and one behind it that may be
+	usedDecree      map[uint64]bool  // publishers that have made use of it, durably
 
-	mu     sync.Mutex
-	moved  map[uint64]uint64 // guarded by mu: reported as durable by this process
-	failed error             // guarded by mu: what OnFail was told
+	mu              sync.Mutex
+	reportedDurable map[uint64]uint64 // guarded by mu: reported as durable by this process
+	failed          error             // guarded by mu: what OnFail was told
 }
 
 func (l *journalModel) Clone(seed uint64) Model {
 	c := &journalModel{
-		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
-		peers: slices.Clone(l.peers), kept: l.kept,
-		apart: slices.Clone(l.apart), noted: l.noted, cluster: l.cluster,
-		decrees: slices.Clone(l.decrees), settled: maps.Clone(l.settled),
+		rand: newRand(seed), bodyCount: l.bodyCount, records: slices.Clone(l.records), ids: make(map[uint64]*publisherState),
+		peers: slices.Clone(l.peers), durablePeers: l.durablePeers,
+		diverged: slices.Clone(l.diverged), durableDiverged: l.durableDiverged, cluster: l.cluster,
+		decrees: slices.Clone(l.decrees), usedDecree: maps.Clone(l.usedDecree),
 	}
 	for p, s := range l.ids {
 		copied := *s
@@ -79,18 +79,18 @@ func (l *journalModel) Clone(seed uint64) Model {
 func (l *journalModel) reported(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.moved[publisher]
+	return l.reportedDurable[publisher]
 }
 
 func (l *journalModel) Open(disk *memfs.FS, _ bool) (err error) {
-	l.disk, l.moved = disk, make(map[uint64]uint64)
+	l.disk, l.reportedDurable = disk, make(map[uint64]uint64)
 	l.j, err = journal.Open(journal.Options{
 		FS: disk, Dir: "journal", SegmentBytes: 1200,
 		OnDurable: func(moved []journal.Advance, _ bool) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, m := range moved {
-				l.moved[m.Publisher] = m.Sequence
+				l.reportedDurable[m.Publisher] = m.Sequence
 			}
 		},
 		OnFail: func(err error) {
@@ -133,7 +133,7 @@ func (l *journalModel) step(what int) error {
 	case what < 12:
 		return l.trim()
 	case what > 13:
-		return l.declare()
+		return l.changeDecree()
 	case l.cluster.ID.IsZero():
 		c, err := l.j.FoundCluster()
 		if err == nil {
@@ -145,19 +145,19 @@ func (l *journalModel) step(what int) error {
 }
 
 // declare has the journal take a decree, end it, or note that a publisher has made use of it.
-func (l *journalModel) declare() error {
+func (l *journalModel) changeDecree() error {
 	d := l.decrees[0]
 	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.ids[publisher] != nil && l.rand.IntN(3) > 0 {
 		err := errors.Join(l.j.UseDecree(publisher), l.j.Sync())
 		if err == nil {
-			l.settled[publisher] = true
+			l.usedDecree[publisher] = true
 		}
 		return err
 	}
 	if d.Ended = d.Stands(); !d.Ended {
-		l.made++
+		l.bodyCount++
 		d = journal.Decree{
-			Incarnation: d.Incarnation + 1, ID: uint64(l.made), Members: []string{"a", "b"}, Lost: []string{"c"}, Time: time.UnixMicro(int64(l.made)),
+			Incarnation: d.Incarnation + 1, ID: uint64(l.bodyCount), Members: []string{"a", "b"}, Lost: []string{"c"}, Time: time.UnixMicro(int64(l.bodyCount)),
 		}
 	}
 	l.decrees = append(l.decrees[:1], d)
@@ -171,7 +171,7 @@ func (l *journalModel) declare() error {
 // decreeDurable notes that a decree is durable. Nobody has made use of another one.
 func (l *journalModel) decreeDurable(d journal.Decree) {
 	if !d.Same(l.decrees[0]) {
-		clear(l.settled)
+		clear(l.usedDecree)
 	}
 	l.decrees = []journal.Decree{d}
 }
@@ -186,7 +186,7 @@ func (l *journalModel) checkDecree() error {
 		return Violatef("found the decree %+v, had %+v", found, l.decrees)
 	}
 	l.decreeDurable(l.decrees[max(n, 0)])
-	for publisher := range l.settled {
+	for publisher := range l.usedDecree {
 		if l.decrees[0].Stands() && !l.j.DecreeUsed(publisher) {
 			return Violatef("forgot that %d has made use of the decree %+v", publisher, found)
 		}
@@ -199,25 +199,25 @@ const firstDiverged = 100
 
 // diverge notes a publisher as diverged, which is durable then.
 func (l *journalModel) diverge() error {
-	l.made++
-	publisher := firstDiverged + uint64(l.made)
-	l.apart = append(l.apart, publisher)
+	l.bodyCount++
+	publisher := firstDiverged + uint64(l.bodyCount)
+	l.diverged = append(l.diverged, publisher)
 	_, err := l.j.NoteDiverged([]bookmark.Bookmark{{Publisher: publisher, Sequence: 1}})
 	if err == nil {
-		l.noted = len(l.apart)
+		l.durableDiverged = len(l.diverged)
 	}
 	return err
 }
 
 // checkDiverged checks that those are noted that were reported as durable.
 func (l *journalModel) checkDiverged() error {
-	for i, publisher := range l.apart {
-		if from := l.j.Diverged(publisher); i < l.noted && from != 1 {
+	for i, publisher := range l.diverged {
+		if from := l.j.Diverged(publisher); i < l.durableDiverged && from != 1 {
 			return Violatef("publisher %d has diverged from %d on, want 1", publisher, from)
 		}
 	}
-	l.apart = slices.DeleteFunc(l.apart, func(p uint64) bool { return l.j.Diverged(p) == 0 })
-	l.noted = len(l.apart)
+	l.diverged = slices.DeleteFunc(l.diverged, func(p uint64) bool { return l.j.Diverged(p) == 0 })
+	l.durableDiverged = len(l.diverged)
 	return nil
 }
 
@@ -225,13 +225,13 @@ func (l *journalModel) checkDiverged() error {
 func (l *journalModel) append() error {
 	publisher := 1 + l.rand.Uint64N(3)
 	if l.ids[publisher] == nil {
-		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause), clock: make(map[uint64]uint64)}
+		l.ids[publisher] = &publisherState{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause), clock: make(map[uint64]uint64)}
 	}
 	s := l.ids[publisher]
-	l.made++
+	l.bodyCount++
 	r := journal.Record{
 		Kind: journal.Message, Publisher: publisher, Sequence: s.have + 1, Prev: s.have, Topic: []byte("t"),
-		Body: fmt.Appendf(nil, "%d %s", l.made, strings.Repeat("b", l.made*37%60)), Check: checkOf(publisher),
+		Body: fmt.Appendf(nil, "%d %s", l.bodyCount, strings.Repeat("b", l.bodyCount*37%60)), Check: checkOf(publisher),
 	}
 	switch l.rand.IntN(14) {
 	case 0:
@@ -242,14 +242,14 @@ func (l *journalModel) append() error {
 		r.Kind, r.Topic, r.Body, r.Sequence = journal.Elsewhere, nil, nil, s.have+3
 	case 3:
 		r.Sequence, r.Prev = s.have+2, s.have+1
-		return l.offer(&r, journal.Hole)
+		return l.appendExpecting(&r, journal.Hole)
 	case 4: // numbers that were left out
 		r.Kind, r.Body, r.Reason, r.Sequence = journal.Tombstone, nil, []byte("elsewhere"), s.have+2
 	case 5:
 		r.Kind, r.Body, r.Topic, r.Sequence = journal.Gone, nil, nil, s.have+4
 		r.Cause = []journal.Cause{journal.Lost, journal.LetGo}[l.rand.IntN(2)]
 	}
-	if err := l.offer(&r, journal.Accepted); err != nil {
+	if err := l.appendExpecting(&r, journal.Accepted); err != nil {
 		return err
 	}
 	state, _ := l.j.State(publisher)
@@ -266,7 +266,7 @@ func (l *journalModel) append() error {
 	return nil
 }
 
-func (l *journalModel) offer(r *journal.Record, want journal.Verdict) error {
+func (l *journalModel) appendExpecting(r *journal.Record, want journal.Verdict) error {
 	v, err := l.j.Append(r)
 	if err == nil && v != want {
 		err = Violatef("%s got the verdict %d, want %d", recordText(r), v, want)
@@ -285,7 +285,7 @@ func (l *journalModel) remember() error {
 	p := journal.Peer{Name: fmt.Sprintf("peer %d", l.rand.IntN(3)), Sends: l.rand.IntN(2) == 0, Sync: l.rand.IntN(2) == 0}
 	err := l.j.RememberPeer(p)
 	if err == nil {
-		l.peers = append(l.peers, remembering{peer: p})
+		l.peers = append(l.peers, rememberedPeer{peer: p})
 	}
 	return err
 }
@@ -299,7 +299,7 @@ func (l *journalModel) trim() error {
 		return err
 	}
 	for _, s := range l.ids {
-		s.gone = s.have
+		s.removableThrough = s.have
 	}
 	_, err := l.j.Trim(journal.Retention{Bytes: 14 << 10})
 	return err
@@ -311,7 +311,7 @@ func (l *journalModel) Close() error {
 		for _, s := range l.ids {
 			s.durable = s.have
 		}
-		l.kept = len(l.peers)
+		l.durablePeers = len(l.peers)
 	}
 	return err
 }
@@ -336,7 +336,7 @@ func (l *journalModel) CheckFailed() error {
 	}
 	s := l.ids[1]
 	if s == nil {
-		s = &ids{}
+		s = &publisherState{}
 	}
 	_, appendErr := l.j.Append(&journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: s.have + 1, Prev: s.have})
 	for i, err := range []error{appendErr, l.j.Sync(), l.j.Close()} {
@@ -353,7 +353,7 @@ func (l *journalModel) Check() error {
 		return err
 	}
 	for _, s := range l.j.States() {
-		if slices.Contains(l.apart, s.Publisher) {
+		if slices.Contains(l.diverged, s.Publisher) {
 			continue
 		}
 		known := l.ids[s.Publisher]
@@ -361,7 +361,7 @@ func (l *journalModel) Check() error {
 			return Violatef("a publisher that nobody used: %+v", s)
 		}
 		crc, at := known.crc[s.Have]
-		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.gone || s.Have > 0 && (!at || crc != s.RunningCRC) {
+		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.removableThrough || s.Have > 0 && (!at || crc != s.RunningCRC) {
 			return Violatef("found %+v, had %+v", s, *known)
 		}
 		if clock := l.j.GroupClock().Now; clock < known.clock[s.Have] {
@@ -391,7 +391,7 @@ func (l *journalModel) Check() error {
 // checkPeers looks for the peers that must be remembered: all before any record
 // that is there, and of the later ones those up to some point.
 func (l *journalModel) checkPeers() error {
-	least := l.kept
+	least := l.durablePeers
 	for n, r := range l.peers {
 		if s, _ := l.j.State(r.publisher); r.sequence > 0 && s.Have >= r.sequence {
 			least = n + 1
@@ -400,7 +400,7 @@ func (l *journalModel) checkPeers() error {
 	found := l.j.Peers()
 	for n := least; n <= len(l.peers); n++ {
 		if slices.Equal(peersOf(l.peers[:n]), found) {
-			l.peers, l.kept = l.peers[:n], n
+			l.peers, l.durablePeers = l.peers[:n], n
 			return nil
 		}
 	}
@@ -408,7 +408,7 @@ func (l *journalModel) checkPeers() error {
 }
 
 // peersOf returns the peers that are remembered after some were, by name.
-func peersOf(list []remembering) (peers []journal.Peer) {
+func peersOf(list []rememberedPeer) (peers []journal.Peer) {
 	last := make(map[string]journal.Peer)
 	for _, r := range list {
 		last[r.peer.Name] = r.peer

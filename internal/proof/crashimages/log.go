@@ -31,16 +31,16 @@ func (o *owner) Recover(seglog.Record) error { o.count++; return nil }
 
 // A logModel is a log and what it has promised. Records say which they are.
 type logModel struct {
-	seed    uint64
-	rand    *rand.Rand
-	o       owner
-	l       *seglog.Log
-	ends    []seglog.Position // behind each record appended
-	written int               // so many survive a kill
-	synced  int               // so many survive a power cut
-	trimmed seglog.Position   // Trim was asked to go so far
-	kept    seglog.Position   // the log began there when Trim or Open returned
-	cut     bool              // power was lost since what is there was last checked
+	seed      uint64
+	rand      *rand.Rand
+	o         owner
+	l         *seglog.Log
+	ends      []seglog.Position // behind each record appended
+	written   int               // so many survive a kill
+	synced    int               // so many survive a power cut
+	trimmed   seglog.Position   // Trim was asked to go so far
+	begin     seglog.Position   // the log began there when Trim or Open returned
+	powerLost bool              // power was lost since what is there was last checked
 }
 
 func (h *logModel) Clone(seed uint64) Model {
@@ -51,7 +51,7 @@ func (h *logModel) Clone(seed uint64) Model {
 }
 
 func (h *logModel) Open(disk *memfs.FS, killed bool) (err error) {
-	h.cut, h.o = h.cut || !killed, owner{}
+	h.powerLost, h.o = h.powerLost || !killed, owner{}
 	h.l, err = seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: &h.o, SegmentBytes: 400, TailBytes: 1})
 	return err
 }
@@ -92,7 +92,7 @@ func (h *logModel) step(what int) error {
 	h.trimmed = max(h.trimmed, h.ends[h.synced-6])
 	err := h.l.Trim(h.trimmed)
 	if err == nil {
-		h.kept = h.l.First()
+		h.begin = h.l.First()
 	}
 	return err
 }
@@ -157,10 +157,10 @@ func (h *logModel) CheckFailed() error {
 // Check implements Life.
 func (h *logModel) Check() error {
 	least := h.written
-	if h.cut {
+	if h.powerLost {
 		least = h.synced
 	}
-	h.cut = false
+	h.powerLost = false
 	if h.l.Durable() != h.l.End() {
 		return Violatef("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
 	}
@@ -205,15 +205,15 @@ func (h *logModel) read(n int) (int, error) {
 // Trim had to leave, nor one that it has removed.
 func (h *logModel) firstKept() (int, error) {
 	first := h.l.First()
-	if first > h.trimmed || first < h.kept {
-		return 0, Violatef("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
+	if first > h.trimmed || first < h.begin {
+		return 0, Violatef("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.begin)
 	}
-	h.kept = first
-	return h.before(first), nil
+	h.begin = first
+	return h.recordsBefore(first), nil
 }
 
 // before returns how many records end at or before p.
-func (h *logModel) before(p seglog.Position) int {
+func (h *logModel) recordsBefore(p seglog.Position) int {
 	n, _ := slices.BinarySearch(h.ends, p+1)
 	return n
 }
@@ -226,10 +226,10 @@ func (h *logModel) checkSegments() error {
 		if err != nil {
 			return err
 		}
-		if want := fmt.Sprintf("head %d", h.before(s.First)); string(head) != want {
+		if want := fmt.Sprintf("head %d", h.recordsBefore(s.First)); string(head) != want {
 			return Violatef("head of segment %d at %d: %q, want %q", i, s.First, head, want)
 		}
-		want := fmt.Sprintf("summary %d", h.before(s.End))
+		want := fmt.Sprintf("summary %d", h.recordsBefore(s.End))
 		if i == len(segs)-1 {
 			want = ""
 		} else if s.End != segs[i+1].First {

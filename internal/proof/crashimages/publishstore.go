@@ -100,7 +100,7 @@ func (p *promise) mayVanish(cut bool) bool {
 }
 
 // settle notes that all of it has reached the disk.
-func (p *promise) settle() {
+func (p *promise) allDurable() {
 	p.durable, p.letGo = p.appended, p.discarded
 	for n, r := range p.rejected {
 		if r == rejectReturned {
@@ -120,26 +120,26 @@ type PublishStoreModel struct {
 	WriteBack func(pubstore.Store) error
 
 	rand    *rand.Rand
-	s       pubstore.Store
+	store   pubstore.Store
 	streams map[string]*promise
 	current string
 	counter uint64
 	boot    int
 
-	opened   bool // Open has returned
-	renewing bool // Renew was called and has not returned
-	closing  bool // Close was called
-	cut      bool // power was lost since what is there was last checked
-	rebooted bool // the same, since Open last returned
+	openReturned bool // Open has returned
+	renewing     bool // Renew was called and has not returned
+	closing      bool // Close was called
+	powerLost    bool // power was lost since what is there was last checked
+	rebooted     bool // the same, since Open last returned
 }
 
 // NewPublishStoreModel returns a Publisher that will do what seed says.
 func NewPublishStoreModel(seed uint64) *PublishStoreModel {
-	return &PublishStoreModel{WriteBack: wait, rand: newRand(seed), streams: make(map[string]*promise)}
+	return &PublishStoreModel{WriteBack: sleepForWriteBack, rand: newRand(seed), streams: make(map[string]*promise)}
 }
 
 // wait gives the store the time to write what it holds back, and the word that it could.
-func wait(s pubstore.Store) error {
+func sleepForWriteBack(s pubstore.Store) error {
 	time.Sleep(writeBackTime)
 	lives := s.Lives()
 	_, err := s.Cursor(lives[len(lives)-1].ID, 0)
@@ -149,7 +149,7 @@ func wait(s pubstore.Store) error {
 // Clone returns a Publisher with the same promises and no store.
 func (w *PublishStoreModel) Clone(seed uint64) *PublishStoreModel {
 	c := *w
-	c.s, c.rand, c.streams = nil, newRand(seed), make(map[string]*promise, len(w.streams))
+	c.store, c.rand, c.streams = nil, newRand(seed), make(map[string]*promise, len(w.streams))
 	for id, p := range w.streams {
 		copied := *p
 		copied.rejected = maps.Clone(p.rejected)
@@ -163,26 +163,26 @@ func (w *PublishStoreModel) Clone(seed uint64) *PublishStoreModel {
 func (w *PublishStoreModel) Open(killed bool, open func(boot func() (string, error)) (pubstore.Store, error)) (err error) {
 	if !killed {
 		w.boot++
-		w.cut, w.rebooted = true, true
+		w.powerLost, w.rebooted = true, true
 	}
 	boot := fmt.Sprint("boot ", w.boot)
-	w.opened = w.opened && len(w.streams) > 0
+	w.openReturned = w.openReturned && len(w.streams) > 0
 	s, err := open(func() (string, error) { return boot, nil })
 	if err != nil {
-		w.opened = false
+		w.openReturned = false
 		return err
 	}
-	w.s = s
+	w.store = s
 	if len(w.streams) == 0 {
-		w.begin()
-		w.opened, w.rebooted, w.cut, w.closing = true, false, false, false
+		w.streamBegun()
+		w.openReturned, w.rebooted, w.powerLost, w.closing = true, false, false, false
 	}
 	return nil
 }
 
 // begin takes note of a stream that the store has begun.
-func (w *PublishStoreModel) begin() {
-	lives := w.s.Lives()
+func (w *PublishStoreModel) streamBegun() {
+	lives := w.store.Lives()
 	w.current = lives[len(lives)-1].ID
 	w.streams[w.current] = &promise{rejected: make(map[uint64]rejection)}
 }
@@ -204,21 +204,21 @@ func (w *PublishStoreModel) step(what int) error {
 	case what < 8:
 		return w.append(1 + w.rand.IntN(4))
 	case what < 11:
-		return w.discard(w.any())
+		return w.discard(w.anyStream())
 	case what < 13:
-		return w.reject(w.any())
+		return w.reject(w.anyStream())
 	case what < 17:
-		return w.settle()
+		return w.awaitDurable()
 	case what < 18:
 		return w.renew()
 	case what < 19:
 		return w.logon()
 	}
-	return w.s.SetPlainOffset(w.current, 99)
+	return w.store.SetPlainOffset(w.current, 99)
 }
 
 // any returns a stream, mostly one with messages.
-func (w *PublishStoreModel) any() string {
+func (w *PublishStoreModel) anyStream() string {
 	ids := slices.Sorted(maps.Keys(w.streams))
 	ids = slices.DeleteFunc(ids, func(id string) bool { p := w.streams[id]; return p.discarded == p.appended })
 	if len(ids) == 0 {
@@ -231,7 +231,7 @@ func (w *PublishStoreModel) append(n int) error {
 	for range n {
 		p := w.streams[w.current]
 		p.tried++
-		seq, err := w.s.Append(context.Background(), publishMessage(w.current, p.tried))
+		seq, err := w.store.Append(context.Background(), publishMessage(w.current, p.tried))
 		if err != nil {
 			return err
 		}
@@ -256,7 +256,7 @@ func publishMessage(stream string, seq uint64) *pubstore.Message {
 func (w *PublishStoreModel) discard(stream string) error {
 	p := w.streams[stream]
 	p.discarded += uint64(w.rand.IntN(int(min(p.appended-p.discarded, 6)) + 1))
-	return w.s.Discard(stream, p.discarded)
+	return w.store.Discard(stream, p.discarded)
 }
 
 func (w *PublishStoreModel) reject(stream string) error {
@@ -273,7 +273,7 @@ func (w *PublishStoreModel) rejectOne(stream string, n uint64) error {
 		return nil
 	}
 	p.rejected[n] = rejecting
-	err := w.s.Reject(stream, n)
+	err := w.store.Reject(stream, n)
 	if err == nil {
 		p.rejected[n] = rejectReturned
 	}
@@ -291,32 +291,32 @@ func (w *PublishStoreModel) churn() error {
 			return err
 		}
 	}
-	return w.settle()
+	return w.awaitDurable()
 }
 
 // settle notes that what was done so far is safe against a power cut.
-func (w *PublishStoreModel) settle() error {
-	if err := w.WriteBack(w.s); err != nil {
+func (w *PublishStoreModel) awaitDurable() error {
+	if err := w.WriteBack(w.store); err != nil {
 		return err
 	}
 	for _, p := range w.streams {
-		p.settle()
+		p.allDurable()
 	}
 	return nil
 }
 
 func (w *PublishStoreModel) renew() error {
 	w.renewing = true
-	err := w.s.Renew()
+	err := w.store.Renew()
 	if err == nil {
 		w.renewing = false
-		w.begin()
+		w.streamBegun()
 	}
 	return err
 }
 
 func (w *PublishStoreModel) logon() error {
-	counter, err := w.s.Logon("gateway")
+	counter, err := w.store.Logon("gateway")
 	if err == nil && counter <= w.counter {
 		err = Violatef("Logon counts %d after %d", counter, w.counter)
 	}
@@ -329,10 +329,10 @@ func (w *PublishStoreModel) logon() error {
 // Close implements Life.
 func (w *PublishStoreModel) Close() error {
 	w.closing = true
-	err := w.s.Close()
+	err := w.store.Close()
 	if err == nil {
 		for _, p := range w.streams {
-			p.settle()
+			p.allDurable()
 		}
 	}
 	return err
@@ -340,22 +340,22 @@ func (w *PublishStoreModel) Close() error {
 
 // Kill implements Life.
 func (w *PublishStoreModel) Kill() {
-	if w.s != nil {
-		w.s.Close()
+	if w.store != nil {
+		w.store.Close()
 	}
 }
 
 // CheckFailed implements Life.
 func (w *PublishStoreModel) CheckFailed() error {
-	if w.s == nil {
+	if w.store == nil {
 		return nil
 	}
-	_, appendErr := w.s.Append(context.Background(), &pubstore.Message{Topic: "t"})
-	_, logonErr := w.s.Logon("gateway")
-	_, cursorErr := w.s.Cursor(w.current, 0)
+	_, appendErr := w.store.Append(context.Background(), &pubstore.Message{Topic: "t"})
+	_, logonErr := w.store.Logon("gateway")
+	_, cursorErr := w.store.Cursor(w.current, 0)
 	for what, err := range map[string]error{
-		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Discard": w.s.Discard(w.current, 1),
-		"Reject": w.s.Reject(w.current, 1), "SetBase": w.s.SetPlainOffset(w.current, 1), "Renew": w.s.Renew(), "Close": w.s.Close(),
+		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Discard": w.store.Discard(w.current, 1),
+		"Reject": w.store.Reject(w.current, 1), "SetBase": w.store.SetPlainOffset(w.current, 1), "Renew": w.store.Renew(), "Close": w.store.Close(),
 	} {
 		if _, failed := errors.AsType[*pubstore.FailedError](err); !failed {
 			return Violatef("%s after the disk failed: %v", what, err)
@@ -373,8 +373,8 @@ type finding struct {
 // Check implements Life.
 func (w *PublishStoreModel) Check() error {
 	var found []finding
-	for _, l := range w.s.Lives() {
-		f, err := w.find(l)
+	for _, l := range w.store.Lives() {
+		f, err := w.findStream(l)
 		if err != nil {
 			return err
 		}
@@ -390,26 +390,26 @@ func (w *PublishStoreModel) Check() error {
 			continue
 		}
 		// A life that is gone on with has all that it ever gave out.
-		if err := w.checkStream(f, p, w.cut && f.ID != current); err != nil {
+		if err := w.checkStream(f, p, w.powerLost && f.ID != current); err != nil {
 			return err
 		}
 	}
 	for id, p := range w.streams {
-		if !p.mayVanish(w.cut) && !slices.ContainsFunc(found, func(f finding) bool { return f.ID == id }) {
+		if !p.mayVanish(w.powerLost) && !slices.ContainsFunc(found, func(f finding) bool { return f.ID == id }) {
 			return Violatef("life %s has left with %+v", id, *p)
 		}
 	}
 	if err := w.checkCurrent(current); err != nil {
 		return err
 	}
-	w.take(found)
+	w.adopt(found)
 	return nil
 }
 
 // find reads what is kept of a stream.
-func (w *PublishStoreModel) find(l pubstore.Life) (finding, error) {
+func (w *PublishStoreModel) findStream(l pubstore.Life) (finding, error) {
 	f := finding{Life: l}
-	c, err := w.s.Cursor(l.ID, 0)
+	c, err := w.store.Cursor(l.ID, 0)
 	if err != nil {
 		return f, err
 	}
@@ -433,7 +433,7 @@ func (w *PublishStoreModel) checkCurrent(id string) error {
 	switch {
 	case w.rebooted && old && !w.closing:
 		return Violatef("goes on with %s although the machine has booted", id)
-	case !w.rebooted && id != w.current && w.opened && !w.renewing && !w.closing:
+	case !w.rebooted && id != w.current && w.openReturned && !w.renewing && !w.closing:
 		return Violatef("goes on with %s, it was %s, and the machine has not booted", id, w.current)
 	}
 	return nil
@@ -449,7 +449,7 @@ func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	for n := f.Acked + 1; n <= f.Last; n++ {
 		kept := i < len(f.kept) && f.kept[i] == n
 		r, rejected := p.rejected[n]
-		gone := r == rejectedForGood || r == rejectReturned && !w.cut && w.RejectSurvivesKill
+		gone := r == rejectedForGood || r == rejectReturned && !w.powerLost && w.RejectSurvivesKill
 		switch {
 		case kept && f.prev[i] != prev:
 			return Violatef("message %d names %d before it, want %d: %+v", n, f.prev[i], prev, f)
@@ -470,7 +470,7 @@ func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 }
 
 // take makes what was found the promise: Open has made it durable.
-func (w *PublishStoreModel) take(found []finding) {
+func (w *PublishStoreModel) adopt(found []finding) {
 	w.streams = make(map[string]*promise, len(found))
 	for _, f := range found {
 		p := &promise{
@@ -484,8 +484,8 @@ func (w *PublishStoreModel) take(found []finding) {
 		}
 		w.streams[f.ID], w.current = p, f.ID
 	}
-	if w.cut {
+	if w.powerLost {
 		w.counter = 0 // a new life is a new publisher, whose logons count anew
 	}
-	w.opened, w.renewing, w.closing, w.cut, w.rebooted = true, false, false, false, false
+	w.openReturned, w.renewing, w.closing, w.powerLost, w.rebooted = true, false, false, false, false
 }

@@ -67,13 +67,13 @@ func execute(ctx context.Context, o options, events []event, dir string, command
 	r := newRun(o, events)
 	defer r.close()
 	defer cancel() // before it: close waits for what was begun with ctx
-	if err := r.begin(ctx, dir, command); err != nil {
+	if err := r.start(ctx, dir, command); err != nil {
 		return false, err
 	}
 	if err := r.publishUnderFaults(ctx); err != nil {
 		return false, err
 	}
-	report, err := r.settle(ctx)
+	report, err := r.finish(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -30,9 +30,9 @@ type run struct {
 	unread     []*os.File     // pipes that nobody reads; guarded by mu
 	running    sync.WaitGroup // what ends with the context
 
-	done        int            // faults that happened
-	revived     []<-chan error // one for each instance that is on its way back
-	gaps, apart []time.Duration
+	faultsDone        int            // faults that happened
+	restarts          []<-chan error // one for each instance that is on its way back
+	gaps, hurriedGaps []time.Duration
 }
 
 // newRun draws the faults of a run.
@@ -43,7 +43,7 @@ func newRun(o options, events []event) *run {
 
 // begin starts the pair, the subscriber and the publishers. After an error
 // close ends what there is.
-func (r *run) begin(ctx context.Context, dir string, command []string) (err error) {
+func (r *run) start(ctx context.Context, dir string, command []string) (err error) {
 	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, Stderr: r.openStderr()}); err != nil {
 		return err
 	}
@@ -69,10 +69,10 @@ func (r *run) publishUnderFaults(ctx context.Context) error {
 		if err := r.awaitFault(ctx, f); err != nil {
 			return err
 		}
-		if err := r.strike(ctx, f); err != nil {
+		if err := r.injectFault(ctx, f); err != nil {
 			return err
 		}
-		r.done++
+		r.faultsDone++
 	}
 	if err := r.awaitRestarts(); err != nil {
 		return err
@@ -93,8 +93,8 @@ func (r *run) showProgress() {
 
 // awaitFault waits until the fault is due and, unless it is apart, the pair in sync.
 func (r *run) awaitFault(ctx context.Context, f fault) error {
-	err := r.until(ctx, func() bool { return r.fleet.Acknowledged() > f.after })
-	if err != nil || f.apart {
+	err := r.pollUntil(ctx, func() bool { return r.fleet.Acknowledged() > f.after })
+	if err != nil || f.hurried {
 		return err
 	}
 	if err := r.awaitRestarts(); err != nil {
@@ -104,7 +104,7 @@ func (r *run) awaitFault(ctx context.Context, f fault) error {
 }
 
 // until polls a condition; the subscriber's own death ends it.
-func (r *run) until(ctx context.Context, condition func() bool) error {
+func (r *run) pollUntil(ctx context.Context, condition func() bool) error {
 	for n := 0; !condition(); n++ {
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -122,7 +122,7 @@ func (r *run) until(ctx context.Context, condition func() bool) error {
 }
 
 // strike does one fault and follows what comes of it.
-func (r *run) strike(ctx context.Context, f fault) error {
+func (r *run) injectFault(ctx context.Context, f fault) error {
 	if f.kind == killSubscriber {
 		return r.restartSubscriber(ctx, f)
 	}
@@ -137,26 +137,26 @@ func (r *run) strike(ctx context.Context, f fault) error {
 		also = " and the subscriber"
 	}
 	marks, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
-	what, revive, err := r.hit(in, f)
+	what, revive, err := r.disable(in, f)
 	if err != nil {
 		return err
 	}
 	at := time.Now()
 	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
-	r.revived = append(r.revived, revived)
+	r.restarts = append(r.restarts, revived)
 	r.running.Go(func() { revived <- r.restartLater(ctx, in, f, revive) })
-	return r.follow(ctx, f, at, marks, handed, resent)
+	return r.awaitRecovery(ctx, f, at, marks, handed, resent)
 }
 
 // awaitRestarts waits for the instances that are on their way back.
 func (r *run) awaitRestarts() error {
-	for _, revived := range r.revived {
+	for _, revived := range r.restarts {
 		if err := <-revived; err != nil {
 			return err
 		}
 	}
-	r.revived = nil
+	r.restarts = nil
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (r *run) victim() int {
 }
 
 // hit kills or stops an instance; revive undoes it.
-func (r *run) hit(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
+func (r *run) disable(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
 	if f.kind == stopInstance {
 		return "SIGSTOP", func(context.Context) error { return in.Resume() }, in.Suspend()
 	}
@@ -200,18 +200,18 @@ func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revi
 
 // follow waits for the next acknowledged message and the next delivery of what
 // was published after the fault, and tells how long they took.
-func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
-	if err := r.until(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
+func (r *run) awaitRecovery(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
+	if err := r.pollUntil(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
 		return err
 	}
 	gap := time.Since(at)
-	if f.apart {
-		r.apart = append(r.apart, gap)
+	if f.hurried {
+		r.hurriedGaps = append(r.hurriedGaps, gap)
 	} else {
 		r.gaps = append(r.gaps, gap)
 	}
 	r.Printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.Resent()-resent)
-	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+	if err := r.pollUntil(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
 	r.Printf("  next delivery within %v", time.Since(at).Round(time.Millisecond))
@@ -233,7 +233,7 @@ func (r *run) restartSubscriber(ctx context.Context, f fault) error {
 	if err := r.subscriber.start(); err != nil {
 		return err
 	}
-	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+	if err := r.pollUntil(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
 	r.Printf("  next delivery after %v", time.Since(at).Round(time.Millisecond))
@@ -241,8 +241,8 @@ func (r *run) restartSubscriber(ctx context.Context, f fault) error {
 }
 
 // settle drains, stops everything and reads what is on the disks.
-func (r *run) settle(ctx context.Context) (report, error) {
-	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults), dead: r.stderr == "dead"}
+func (r *run) finish(ctx context.Context) (report, error) {
+	rep := report{gaps: r.gaps, hurriedGaps: r.hurriedGaps, faults: r.faultsDone, plannedFaults: len(r.faults), deadReader: r.stderr == "dead"}
 	r.Printf("everything is published; waiting until it is safe")
 	if err := r.pair.AwaitSync(ctx); err != nil {
 		return rep, err
@@ -283,7 +283,7 @@ func (r *run) settle(ctx context.Context) (report, error) {
 // What is missing then, the verdict tells.
 func (r *run) awaitDelivered(ctx context.Context, published int) {
 	last, since := int64(-1), time.Now()
-	r.until(ctx, func() bool {
+	r.pollUntil(ctx, func() bool {
 		n := r.subscriber.handed.Load()
 		if n != last {
 			last, since = n, time.Now()

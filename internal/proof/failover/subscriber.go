@@ -23,7 +23,7 @@ const subscriberArgument = "subscriber"
 
 // received is the bucket that holds the key of each message, in the order of
 // the transactions that discarded them.
-var received = []byte("received")
+var receivedBucket = []byte("received")
 
 // runSubscriber is the subscriber process. Its bookmark store lives in its own
 // database; a message's key is written in the transaction that discards it, so
@@ -63,7 +63,7 @@ func runSubscriber(database string, servers []string) error {
 			return err
 		}
 		fmt.Println("message")
-		if err := keep(db, marks, m); err != nil {
+		if err := recordAndDiscard(db, marks, m); err != nil {
 			return err
 		}
 	}
@@ -71,13 +71,13 @@ func runSubscriber(database string, servers []string) error {
 }
 
 // keep writes the message's key and discards it in one transaction.
-func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
+func recordAndDiscard(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 	network, key, err := keyOf(m.Body)
 	if err != nil {
 		return err
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(received)
+		bucket, err := tx.CreateBucketIfNotExists(receivedBucket)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func readReceived(database string) (checker.Keys, error) {
 	defer db.Close()
 	h := make(checker.Keys)
 	err = db.View(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(received)
+		bucket := tx.Bucket(receivedBucket)
 		if bucket == nil {
 			return nil
 		}
@@ -127,7 +127,7 @@ type subscriber struct {
 func newSubscriber(dir string, servers []string) *subscriber {
 	s := &subscriber{database: filepath.Join(dir, "subscriber.db"), servers: servers}
 	s.server.Store("")
-	s.Process = child.New("the subscriber", s.heed)
+	s.Process = child.New("the subscriber", s.onLine)
 	return s
 }
 
@@ -137,7 +137,7 @@ func (s *subscriber) start() error {
 }
 
 // heed takes in what the process says.
-func (s *subscriber) heed(line string) {
+func (s *subscriber) onLine(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
 	case "message":

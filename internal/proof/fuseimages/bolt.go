@@ -11,7 +11,7 @@ import (
 const file = "store.db"
 
 // Publish returns pubstore.Bolt on m.
-func Publish(m *Mount) crashimages.Subject {
+func PublishStore(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-publish", New: func(seed uint64) crashimages.Model {
 		p := crashimages.NewPublishStoreModel(seed)
 		p.SyncAlways = true
@@ -19,19 +19,19 @@ func Publish(m *Mount) crashimages.Subject {
 			_, err := s.Logon("gateway") // its commit takes along what was let go
 			return err
 		}
-		return &publishLife{PublishStoreModel: p, m: m}
+		return &publishStoreModel{PublishStoreModel: p, m: m}
 	}}
 }
 
 // A publishLife is a pubstore.Bolt on a disk in memory.
-type publishLife struct {
+type publishStoreModel struct {
 	*crashimages.PublishStoreModel
 	m       *Mount
 	release func()
 }
 
 // Open implements crashimages.Model.
-func (l *publishLife) Open(disk *memfs.FS, killed bool) error {
+func (l *publishStoreModel) Open(disk *memfs.FS, killed bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (l *publishLife) Open(disk *memfs.FS, killed bool) error {
 }
 
 // End implements crashimages.Model.
-func (l *publishLife) Kill() {
+func (l *publishStoreModel) Kill() {
 	l.PublishStoreModel.Kill()
 	if l.release != nil {
 		l.release()
@@ -51,6 +51,6 @@ func (l *publishLife) Kill() {
 }
 
 // Clone implements crashimages.Model.
-func (l *publishLife) Clone(seed uint64) crashimages.Model {
-	return &publishLife{PublishStoreModel: l.PublishStoreModel.Clone(seed), m: l.m}
+func (l *publishStoreModel) Clone(seed uint64) crashimages.Model {
+	return &publishStoreModel{PublishStoreModel: l.PublishStoreModel.Clone(seed), m: l.m}
 }

@@ -33,7 +33,7 @@ type Mount struct {
 
 // NewMount mounts dir. It needs /dev/fuse and the right to mount.
 func NewMount(dir string) (*Mount, error) {
-	m := &Mount{dir: dir, root: &rootNode{disks: make(map[string]*attached)}}
+	m := &Mount{dir: dir, root: &rootNode{disks: make(map[string]*attachedDisk)}}
 	long := time.Hour // nobody but the kernel changes what is here
 	server, err := fs.Mount(dir, m.root, &fs.Options{
 		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "memfs", Name: "memfs", DisableXAttrs: true},
@@ -55,7 +55,7 @@ func (m *Mount) Close() error { return m.server.Unmount() }
 func (m *Mount) Attach(disk *memfs.FS, file string) (path string, release func(), err error) {
 	m.root.mu.Lock()
 	m.root.names++
-	name, a := fmt.Sprint(m.root.names), &attached{disk: disk}
+	name, a := fmt.Sprint(m.root.names), &attachedDisk{disk: disk}
 	m.root.disks[name] = a
 	m.root.mu.Unlock()
 	dir := filepath.Join(m.dir, name)
@@ -73,7 +73,7 @@ func (m *Mount) Attach(disk *memfs.FS, file string) (path string, release func()
 }
 
 // An attached is a disk as long as it is shown.
-type attached struct {
+type attachedDisk struct {
 	disk     *memfs.FS
 	released atomic.Bool // what is removed now stays on the disk
 }
@@ -83,8 +83,8 @@ type rootNode struct {
 	fs.Inode
 
 	mu    sync.Mutex
-	disks map[string]*attached // guarded by mu
-	names int                  // guarded by mu: given out
+	disks map[string]*attachedDisk // guarded by mu
+	names int                      // guarded by mu: given out
 }
 
 func (r *rootNode) Lookup(ctx context.Context, name string, _ *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
@@ -94,7 +94,7 @@ func (r *rootNode) Lookup(ctx context.Context, name string, _ *fuse.EntryOut) (*
 	if a == nil {
 		return nil, syscall.ENOENT
 	}
-	return r.NewInode(ctx, &dirNode{attached: a}, fs.StableAttr{Mode: syscall.S_IFDIR}), 0
+	return r.NewInode(ctx, &dirNode{attachedDisk: a}, fs.StableAttr{Mode: syscall.S_IFDIR}), 0
 }
 
 // Rmdir forgets a disk.
@@ -108,7 +108,7 @@ func (r *rootNode) Rmdir(_ context.Context, name string) syscall.Errno {
 // A dirNode is a disk: its directory ".".
 type dirNode struct {
 	fs.Inode
-	*attached
+	*attachedDisk
 }
 
 func (d *dirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {

@@ -39,7 +39,7 @@ func TestImages(t *testing.T) {
 	begin := time.Now()
 	var total crashimages.Count
 	for s := *seed; !t.Failed() && total.Images+total.SecondLives < max(*atLeast, 1); s++ {
-		for _, subject := range []crashimages.Subject{fuseimages.Publish(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true), fuseimages.Shared(m), fuseimages.Compacting(m)} {
+		for _, subject := range []crashimages.Subject{fuseimages.PublishStore(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true), fuseimages.Shared(m), fuseimages.Compacting(m)} {
 			t.Run(subject.Name, func(t *testing.T) {
 				c := crashimages.Campaign{Subject: subject, Seed: s, SampleEvery: *share}
 				each(t, c.CrashBefore)

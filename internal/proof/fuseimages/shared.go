@@ -24,12 +24,12 @@ import (
 // and a bookmark store: what is done for a message is one transaction.
 func Shared(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-shared", New: func(seed uint64) crashimages.Model {
-		return &sharedLife{m: m, rand: newRand(seed), received: map[uint64]uint64{}, done: map[bookmarkstore.Bookmark]bool{}, acked: map[string]bool{}}
+		return &sharedModel{m: m, rand: newRand(seed), received: map[uint64]uint64{}, done: map[bookmarkstore.Bookmark]bool{}, acked: map[string]bool{}}
 	}}
 }
 
 // A sharedLife is an application and what it has done.
-type sharedLife struct {
+type sharedModel struct {
 	m       *Mount
 	rand    *rand.Rand
 	release func()
@@ -46,13 +46,13 @@ type sharedLife struct {
 }
 
 // Clone implements crashimages.Model.
-func (l *sharedLife) Clone(seed uint64) crashimages.Model {
-	return &sharedLife{m: l.m, rand: newRand(seed), boots: l.boots,
+func (l *sharedModel) Clone(seed uint64) crashimages.Model {
+	return &sharedModel{m: l.m, rand: newRand(seed), boots: l.boots,
 		received: maps.Clone(l.received), done: maps.Clone(l.done), acked: maps.Clone(l.acked)}
 }
 
 // Open implements crashimages.Model.
-func (l *sharedLife) Open(disk *memfs.FS, killed bool) error {
+func (l *sharedModel) Open(disk *memfs.FS, killed bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (l *sharedLife) Open(disk *memfs.FS, killed bool) error {
 }
 
 // Use implements crashimages.Model.
-func (l *sharedLife) Use(steps int) error {
+func (l *sharedModel) Use(steps int) error {
 	if err := l.sub.SetBase(bookmarkstore.Vector{}); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (l *sharedLife) Use(steps int) error {
 	return nil
 }
 
-func (l *sharedLife) step(what int) error {
+func (l *sharedModel) step(what int) error {
 	switch {
 	case what < 4:
 		return l.receive()
@@ -102,7 +102,7 @@ func (l *sharedLife) step(what int) error {
 	return l.marks.Sync(context.Background())
 }
 
-func (l *sharedLife) receive() error {
+func (l *sharedModel) receive() error {
 	for range 1 + l.rand.IntN(3) {
 		p := 1 + l.rand.Uint64N(2)
 		l.received[p]++
@@ -119,7 +119,7 @@ var errGivenUp = errors.New("given up")
 
 // handle does all that is to be done for one or two messages, out of order, in a
 // transaction, which is given up at times.
-func (l *sharedLife) handle() error {
+func (l *sharedModel) handle() error {
 	l.rand.Shuffle(len(l.outstanding), func(i, k int) {
 		l.outstanding[i], l.outstanding[k] = l.outstanding[k], l.outstanding[i]
 	})
@@ -157,7 +157,7 @@ func (l *sharedLife) handle() error {
 // body of what was published for it, which begins with a number that has no gap.
 var handled = []byte("handled")
 
-func (l *sharedLife) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
+func (l *sharedModel) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
 	own, err := tx.CreateBucketIfNotExists(handled)
 	if err != nil {
 		return err
@@ -176,12 +176,12 @@ func (l *sharedLife) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
 	return l.marks.DiscardTx(tx, bookmarkstore.MessageRef{Subscription: "s", Bookmark: b})
 }
 
-func (l *sharedLife) update(do func(*bbolt.Tx) error) error {
+func (l *sharedModel) update(do func(*bbolt.Tx) error) error {
 	return boltfile.Guard(l.db.Path(), func() error { return l.db.Update(do) })
 }
 
 // acknowledge has the publish store let go of some.
-func (l *sharedLife) acknowledge() error {
+func (l *sharedModel) acknowledge() error {
 	lives := l.outbox.Lives()
 	life := lives[l.rand.IntN(len(lives))]
 	through := life.Acked + l.rand.Uint64N(life.Last-life.Acked+1)
@@ -195,7 +195,7 @@ func (l *sharedLife) acknowledge() error {
 }
 
 // published calls do for each message that the publish store keeps of a life.
-func (l *sharedLife) published(life string, do func(m *pubstore.Message) error) error {
+func (l *sharedModel) published(life string, do func(m *pubstore.Message) error) error {
 	c, err := l.outbox.Cursor(life, 0)
 	if err != nil {
 		return err
@@ -213,16 +213,16 @@ func (l *sharedLife) published(life string, do func(m *pubstore.Message) error) 
 }
 
 // Close implements crashimages.Model.
-func (l *sharedLife) Close() error {
+func (l *sharedModel) Close() error {
 	return cmp.Or(l.outbox.Close(), l.marks.Close(), l.db.Close())
 }
 
 // Failed implements crashimages.Model: of a commit of its own that failed the
 // application is told, and ends.
-func (l *sharedLife) CheckFailed() error { return nil }
+func (l *sharedModel) CheckFailed() error { return nil }
 
 // End implements crashimages.Model.
-func (l *sharedLife) Kill() {
+func (l *sharedModel) Kill() {
 	if l.outbox != nil {
 		l.outbox.Close()
 	}
@@ -239,7 +239,7 @@ func (l *sharedLife) Kill() {
 
 // Check implements crashimages.Model: what is done for a message is there altogether
 // and it does not come again, or nothing is and it does.
-func (l *sharedLife) Check() error {
+func (l *sharedModel) Check() error {
 	own, err := l.readOwn()
 	if err != nil {
 		return err
@@ -276,7 +276,7 @@ func (l *sharedLife) Check() error {
 }
 
 // readOwn returns the application's own data: bodies by bookmark.
-func (l *sharedLife) readOwn() (map[string]string, error) {
+func (l *sharedModel) readOwn() (map[string]string, error) {
 	own, numbers := make(map[string]string), make(map[int]bool)
 	err := l.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(handled)
@@ -301,7 +301,7 @@ func (l *sharedLife) readOwn() (map[string]string, error) {
 }
 
 // checkOutbox compares what is published with the application's own data.
-func (l *sharedLife) checkOutbox(own map[string]string) error {
+func (l *sharedModel) checkOutbox(own map[string]string) error {
 	bodies := slices.Collect(maps.Values(own))
 	kept := make(map[string]bool)
 	for _, life := range l.outbox.Lives() {

@@ -32,7 +32,7 @@ type Rig struct {
 // The first signal ends the context of do, which ends all that it has started.
 // The second has its usual effect.
 func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, err error)) (code int) {
-	ctx, stop := signal.NotifyContext(context.Background(), heeded()...)
+	ctx, stop := signal.NotifyContext(context.Background(), endingSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	dir, err := os.MkdirTemp("", "holdfast-"+r.Name+"-")
@@ -47,7 +47,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 		}
 		os.RemoveAll(dir)
 	}()
-	well, err := r.build(ctx, dir, do)
+	well, err := r.buildAndRun(ctx, dir, do)
 	switch {
 	case ctx.Err() != nil && (err == nil && well || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)):
 		fmt.Fprintf(os.Stderr, "%s: interrupted\n", r.Name)
@@ -63,7 +63,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 
 // heeded returns the signals that end a run. One that was ignored when the program
 // started, as nohup does, stays ignored.
-func heeded() []os.Signal {
+func endingSignals() []os.Signal {
 	signals := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
@@ -73,7 +73,7 @@ func heeded() []os.Signal {
 	return signals
 }
 
-func (r Rig) build(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
+func (r Rig) buildAndRun(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
 	if r.Binary != "" {
 		return do(ctx, dir, r.Binary)
 	}

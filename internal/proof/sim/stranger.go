@@ -19,23 +19,23 @@ var (
 // of the group: its journal has what a publisher never published.
 func stranger(secret []byte, names ...string) func(*world) bool {
 	return func(w *world) bool {
-		i, name := w.either(), names[w.chaos.IntN(len(names))]
+		i, name := w.oneOfPair(), names[w.chaos.IntN(len(names))]
 		if !i.alive || i.stopped || name == i.name || len(w.oracle.order) == 0 {
 			return false
 		}
-		x := &instance{process: process{w: w, name: "stranger", strange: true}, fs: memfs.New(), peers: []*instance{i}}
-		x.disk, x.syncTime = diskTruth{has: bookmark.Vector{}}, time.Millisecond
+		x := &instance{process: process{w: w, name: "stranger", foreign: true}, fs: memfs.New(), peers: []*instance{i}}
+		x.disk, x.syncTime = diskTruth{durable: bookmark.Vector{}}, time.Millisecond
 		x.linkName, x.secret = name, secret
-		w.say("FAULT a stranger as %s links with %s", x.linkName, i.name)
+		w.logf("FAULT a stranger as %s links with %s", x.linkName, i.name)
 		x.start()
-		x.forge(w.oracle.order[w.chaos.IntN(len(w.oracle.order))])
+		x.forgeJournal(w.oracle.order[w.chaos.IntN(len(w.oracle.order))])
 		w.later(500*time.Millisecond, 3*time.Second, func() { x.crash(memfs.KeepAll, false) })
 		return true
 	}
 }
 
 // forge has a stranger's journal say that a life has gone far.
-func (i *instance) forge(l *life) {
+func (i *instance) forgeJournal(l *life) {
 	who := bookmark.IdentityOfLife(l.id)
 	far := uint64(len(l.messages)) + 1<<20
 	for _, r := range []journal.Record{
@@ -43,7 +43,7 @@ func (i *instance) forge(l *life) {
 		{Kind: journal.Message, Publisher: who.ID, Sequence: far + 1, Prev: far, Topic: []byte(topicA), Body: make([]byte, 8)},
 	} {
 		_, err := i.j.Append(&r)
-		i.w.oracle.check(err, i.name, "its journal")
+		i.w.oracle.checkError(err, i.name, "its journal")
 	}
 }
 
@@ -70,22 +70,22 @@ func (w *world) replayLink() bool {
 	if w.chaos.IntN(2) == 0 {
 		w.chaos.Shuffle(len(frames), func(a, b int) { frames[a], frames[b] = frames[b], frames[a] })
 	}
-	w.say("FAULT a link to %s is replayed", r.to.name)
-	x := &process{w: w, name: "stranger", strange: true}
-	x.begin()
-	s := w.connect(x, &r.to.process, func(s *side) { r.to.attach(s, "") })
+	w.logf("FAULT a link to %s is replayed", r.to.name)
+	x := &process{w: w, name: "stranger", foreign: true}
+	x.beginRun()
+	s := w.connect(x, &r.to.process, func(s *endpoint) { r.to.attachLink(s, "") })
 	for _, f := range frames {
 		s.send(f)
 	}
-	w.later(500*time.Millisecond, 3*time.Second, func() { w.died(x, false); x.end() })
+	w.later(500*time.Millisecond, 3*time.Second, func() { w.closeConnections(x, false); x.endRun() })
 	return true
 }
 
 // record begins a recording of a link that is dialled; the latest few are kept.
-func (i *instance) record(s *side) *recording {
+func (i *instance) recordLink(s *endpoint) *recording {
 	w := i.w
 	for _, to := range w.instances {
-		if &to.process != s.other.p {
+		if &to.process != s.other.process {
 			continue
 		}
 		r := &recording{to: to}

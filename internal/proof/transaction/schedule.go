@@ -10,11 +10,11 @@ import (
 type episode struct {
 	death
 	life   time.Duration // until it is killed from outside
-	strike strike
+	outage outage
 }
 
 // A strike is kill -9 of instances, which come back after downtime.
-type strike struct {
+type outage struct {
 	victims  []int // by their place in the pair
 	running  bool  // while the application runs, and not between two lives of it
 	wait     time.Duration
@@ -23,7 +23,7 @@ type strike struct {
 
 // outsideKillsPerRound is how often in a round the application is killed at any instant,
 // lives how often it dies in all.
-const outsideKillsPerRound, lives = 5, 18
+const outsideKillsPerRound, deathsPerRound = 5, 18
 
 // schedule draws the episodes of a run: in each round one death at every step
 // and some from outside, in any order, and the given number of strikes among them.
@@ -41,27 +41,27 @@ func schedule(rnd *rand.Rand, rounds, strikes int) []episode {
 	targets := [][]int{{0}, {1}, {0, 1}}
 	for n := range strikes {
 		at := n * len(all) / strikes
-		all[min(at, len(all)-1)].strike = drawOutage(rnd, targets[n%len(targets)])
+		all[min(at, len(all)-1)].outage = drawOutage(rnd, targets[n%len(targets)])
 	}
 	return all
 }
 
 func drawDeath(rnd *rand.Rand, s step) death {
-	d := death{step: s, passage: 1 + rnd.IntN(20)}
+	d := death{step: s, occurrence: 1 + rnd.IntN(20)}
 	switch {
 	case s.starting():
-		d.passage = 1
+		d.occurrence = 1
 	case s == rolledBack:
-		d.passage = 1 + rnd.IntN(4)
+		d.occurrence = 1 + rnd.IntN(4)
 	case s == committing:
-		d.passage++ // the first commit tells how long one takes
+		d.occurrence++ // the first commit tells how long one takes
 		d.percent = rnd.IntN(151)
 	}
 	return d
 }
 
-func drawOutage(rnd *rand.Rand, victims []int) strike {
-	return strike{
+func drawOutage(rnd *rand.Rand, victims []int) outage {
+	return outage{
 		victims: victims, running: rnd.IntN(2) == 0,
 		wait: drawTime(rnd, 300*time.Millisecond), downtime: 100*time.Millisecond + drawTime(rnd, time.Second),
 	}

@@ -113,13 +113,13 @@ func Main(args []string, a App) int {
 }
 
 func (o options) check(args []string) error {
-	switch most := o.rounds * lives; {
+	switch most := o.rounds * deathsPerRound; {
 	case len(args) > 0:
 		return fmt.Errorf("argument %q: there are only flags, see -help", args[0])
 	case o.rounds < 1:
 		return fmt.Errorf("-rounds is %d, it must be at least 1", o.rounds)
 	case o.kills < 0 || o.kills > most:
-		return fmt.Errorf("-kills is %d, it must be 0 to %d (%d for each round)", o.kills, most, lives)
+		return fmt.Errorf("-kills is %d, it must be 0 to %d (%d for each round)", o.kills, most, deathsPerRound)
 	}
 	return nil
 }
@@ -137,8 +137,8 @@ func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer)
 				continue
 			}
 			d := drawDeath(rnd, s)
-			d.passage = min(d.passage, 3)
-			episodes = append(episodes, episode{death: d, strike: strike{victims: victims, downtime: 50 * time.Millisecond}})
+			d.occurrence = min(d.occurrence, 3)
+			episodes = append(episodes, episode{death: d, outage: outage{victims: victims, downtime: 50 * time.Millisecond}})
 		}
 	}
 	binary, err := pair.Build(ctx, dir)
@@ -157,19 +157,19 @@ func (a App) play(ctx context.Context, dir string, command []string, seed uint64
 	r := newTrialRun(dir, a)
 	defer r.close()
 	defer cancel() // before it: close waits for what was begun with ctx
-	if err := r.begin(ctx, dir, command); err != nil {
+	if err := r.start(ctx, dir, command); err != nil {
 		return false, err
 	}
 	if err := r.execute(ctx, seed, episodes); err != nil {
 		return false, err
 	}
-	rep, err := r.settle(ctx)
+	rep, err := r.finish(ctx)
 	if err != nil {
 		return false, err
 	}
 	rep.plannedDeaths = len(episodes)
 	for _, e := range episodes {
-		if len(e.strike.victims) > 0 {
+		if len(e.outage.victims) > 0 {
 			rep.plannedOutages++
 		}
 	}

@@ -20,23 +20,23 @@ type Trial struct {
 	attempts int  // transactions that came as far as their end
 	gaveUp   bool // the last one
 
-	begun time.Time     // the last commit
-	took  time.Duration // the last commit that came through
+	commitBegun time.Time     // the last commit
+	commitTook  time.Duration // the last commit that came through
 }
 
 // Opened says that the stores are open.
-func (t *Trial) Opened() { t.pass(opened) }
+func (t *Trial) Opened() { t.reach(opened) }
 
 // Connected says that the client has logged on.
-func (t *Trial) Connected() { t.pass(connected) }
+func (t *Trial) Connected() { t.reach(connected) }
 
 // Subscribed says that the subscription has been answered.
-func (t *Trial) Subscribed() { t.pass(subscribed) }
+func (t *Trial) Subscribed() { t.reach(subscribed) }
 
 // Received says that an order was handed over.
 func (t *Trial) Received(order []byte) {
 	fmt.Printf("order %s\n", order)
-	t.pass(received)
+	t.reach(received)
 }
 
 // Done says that the order's transaction has committed. If awaitAck is true, the
@@ -47,7 +47,7 @@ func (t *Trial) Done() (awaitAck bool) {
 }
 
 // Acknowledged says that all that was published is.
-func (t *Trial) Acknowledged() { t.pass(settled) }
+func (t *Trial) Acknowledged() { t.reach(settled) }
 
 // Full says that a transaction has met a full publish store.
 func (t *Trial) Full() { fmt.Println("full") }
@@ -58,7 +58,7 @@ func (t *Trial) GaveUp(err error) bool {
 	if !errors.Is(err, errGivenUp) {
 		return false
 	}
-	t.pass(rolledBack)
+	t.reach(rolledBack)
 	return true
 }
 
@@ -72,15 +72,15 @@ func (t *Trial) Outbox(s *pubstore.Bolt) *TrialOutbox { return &TrialOutbox{s, t
 func (t *Trial) Bookmarks(s *bookmarkstore.Bolt) *TrialBookmarks { return &TrialBookmarks{s, t} }
 
 // pass has the process die here if it is to.
-func (t *Trial) pass(s step) {
+func (t *Trial) reach(s step) {
 	if s != t.step {
 		return
 	}
-	t.passage--
+	t.occurrence--
 	switch {
-	case t.passage != 0:
+	case t.occurrence != 0:
 	case s == committing:
-		time.AfterFunc(t.took*time.Duration(t.percent)/100, t.die)
+		time.AfterFunc(t.commitTook*time.Duration(t.percent)/100, t.die)
 	default:
 		t.die()
 	}
@@ -88,13 +88,13 @@ func (t *Trial) pass(s step) {
 
 // beginCommit is passed before a commit, endCommit behind it.
 func (t *Trial) beginCommit() {
-	t.begun = time.Now()
-	t.pass(committing)
+	t.commitBegun = time.Now()
+	t.reach(committing)
 }
 
 func (t *Trial) endCommit() {
-	t.took = time.Since(t.begun)
-	t.pass(committed)
+	t.commitTook = time.Since(t.commitBegun)
+	t.reach(committed)
 }
 
 // die is kill -9, by its own hand.
@@ -131,14 +131,14 @@ type TrialOutbox struct {
 
 // AppendTx implements the publish store.
 func (o *TrialOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error) {
-	o.trial.pass(booked)
+	o.trial.reach(booked)
 	tx.OnCommit(o.trial.endCommit) // ahead of the stores' own
 	sequence, err := o.Bolt.AppendTx(tx, topic, body)
 	if err != nil {
 		return 0, err
 	}
-	tx.OnCommit(func() { o.trial.pass(woken) }) // behind the store's own
-	o.trial.pass(appended)
+	tx.OnCommit(func() { o.trial.reach(storeNotified) }) // behind the store's own
+	o.trial.reach(appended)
 	return sequence, nil
 }
 
@@ -153,11 +153,11 @@ func (m *TrialBookmarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.MessageRef) 
 	if err := m.Bolt.DiscardTx(tx, mark); err != nil {
 		return err
 	}
-	m.trial.pass(discarded)
+	m.trial.reach(discarded)
 	if err := m.trial.giveUp(); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { m.trial.pass(told) }) // behind the stores' own
+	tx.OnCommit(func() { m.trial.reach(bothNotified) }) // behind the stores' own
 	m.trial.beginCommit()
 	return nil
 }

@@ -24,14 +24,14 @@ func total() uint64 {
 }
 
 // A fataler is a *testing.T, *testing.F or *rapid.T.
-type fataler interface {
+type reporter interface {
 	Helper()
 	Errorf(format string, args ...any)
 }
 
 // Bounded runs f, which was given so many bytes of input, and fails the test
 // if it allocated more than times as many and constant bytes.
-func Bounded(t fataler, input, times, constant int, f func()) {
+func Bounded(t reporter, input, times, constant int, f func()) {
 	t.Helper()
 	most := uint64(input)*uint64(times) + uint64(constant) + slack
 	if took := Allocated(f); took > most {

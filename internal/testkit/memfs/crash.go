@@ -77,15 +77,15 @@ func (d *FS) imageLocked(m Mode) *FS {
 		return img
 	}
 	c := crash{mode: m, rand: rand.New(rand.NewPCG(m.Seed, uint64(m.kind)))}
-	names := maps.Clone(d.kept)
+	names := maps.Clone(d.durable)
 	c.names(names, d.pending)
 	nodes := make(map[*inode]*inode)
 	for _, n := range byNumber(names) {
 		after := c.content(n)
-		nodes[n] = &inode{number: n.number, now: after.clone(), kept: after.clone()}
+		nodes[n] = &inode{number: n.number, now: after.clone(), durable: after.clone()}
 	}
 	for name, n := range names {
-		img.files[name], img.kept[name] = nodes[n], nodes[n]
+		img.files[name], img.durable[name] = nodes[n], nodes[n]
 	}
 	return img
 }
@@ -95,15 +95,15 @@ func (d *FS) copyLocked(img *FS) {
 	nodes := map[*inode]*inode{nil: nil}
 	node := func(n *inode) *inode {
 		if _, ok := nodes[n]; !ok {
-			nodes[n] = &inode{number: n.number, now: n.now.clone(), kept: n.kept.clone(), pending: slices.Clone(n.pending)}
+			nodes[n] = &inode{number: n.number, now: n.now.clone(), durable: n.durable.clone(), pending: slices.Clone(n.pending)}
 		}
 		return nodes[n]
 	}
 	for name, n := range d.files {
 		img.files[name] = node(n)
 	}
-	for name, n := range d.kept {
-		img.kept[name] = node(n)
+	for name, n := range d.durable {
+		img.durable[name] = node(n)
 	}
 	for _, c := range d.pending {
 		c.node = node(c.node)
@@ -139,7 +139,7 @@ func (c *crash) names(names map[string]*inode, pending []nameChange) {
 }
 
 func (c *crash) content(n *inode) content {
-	after := n.kept.clone()
+	after := n.durable.clone()
 	switch c.mode.kind {
 	case torn:
 		c.tear(&after, n.pending)

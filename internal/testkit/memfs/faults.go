@@ -154,7 +154,7 @@ func (d *FS) FlipBits(name string, offset int64, mask byte) {
 	if n == nil {
 		panic("BUG: memfs.Flip in a file that doesn't exist: " + name)
 	}
-	for _, c := range []*content{&n.now, &n.kept} {
+	for _, c := range []*content{&n.now, &n.durable} {
 		if offset >= c.size {
 			continue
 		}
@@ -171,5 +171,5 @@ func (d *FS) Wipe() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	fresh := New()
-	d.files, d.kept, d.dirs, d.pending = fresh.files, fresh.kept, fresh.dirs, nil
+	d.files, d.durable, d.dirs, d.pending = fresh.files, fresh.durable, fresh.dirs, nil
 }

@@ -12,7 +12,7 @@ import (
 type inode struct {
 	number  int     // in order of creation
 	now     content // what a reader sees
-	kept    content // what is durable
+	durable content // what is durable
 	pending []op    // what leads from kept to now, unless a sync failed
 }
 
@@ -29,7 +29,7 @@ func (c *content) clone() content {
 }
 
 // own makes data c's alone, with room for n bytes.
-func (c *content) own(n int64) {
+func (c *content) makeUnique(n int64) {
 	if c.shared {
 		c.data = append(make([]byte, 0, max(n, int64(len(c.data)))), c.data...)
 		c.shared = false
@@ -50,7 +50,7 @@ func (o op) apply(c *content) {
 	}
 	c.size = o.size
 	if int64(len(c.data)) > o.size {
-		c.own(0)
+		c.makeUnique(0)
 		clear(c.data[o.size:])
 		c.data = c.data[:o.size]
 	}
@@ -58,7 +58,7 @@ func (o op) apply(c *content) {
 
 func (c *content) write(b []byte, at int64) {
 	end := at + int64(len(b))
-	c.own(end)
+	c.makeUnique(end)
 	if have := int64(len(c.data)); end > have {
 		c.data = append(c.data, make([]byte, end-have)...)
 	}
@@ -79,7 +79,7 @@ const mappedPending = 3
 // what nobody syncs.
 func (n *inode) writeBack() {
 	for len(n.pending) > mappedPending {
-		n.pending[0].apply(&n.kept)
+		n.pending[0].apply(&n.durable)
 		n.pending = slices.Delete(n.pending, 0, 1)
 	}
 }
@@ -245,7 +245,7 @@ func (f *file) Sync() error {
 	// Another sync may have been faster.
 	covered = min(covered, len(f.n.pending))
 	for _, o := range f.n.pending[:covered] {
-		o.apply(&f.n.kept)
+		o.apply(&f.n.durable)
 	}
 	f.n.pending = append([]op(nil), f.n.pending[covered:]...)
 	return nil

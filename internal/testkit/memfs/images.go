@@ -36,11 +36,11 @@ type Image struct {
 // A fate is what became of the changes to one file: those before the one
 // numbered op are there.
 type fate struct {
-	node *inode // nil: no file has a change that isn't durable
-	kind string
-	op   int
-	cut  int  // bytes of it that are there; of a lost sector: where it begins
-	rest bool // those behind it are there
+	node   *inode // nil: no file has a change that isn't durable
+	kind   string
+	change int
+	cut    int  // bytes of it that are there; of a lost sector: where it begins
+	rest   bool // those behind it are there
 }
 
 // Images enumerates what a crash may leave of the disk as it is now, which
@@ -88,7 +88,7 @@ func (d *FS) imagesOf(names map[string]*inode, yield func(Image) bool) bool {
 func (d *FS) nameSets() iter.Seq[map[string]*inode] {
 	return func(yield func(map[string]*inode) bool) {
 		for applied := range subsets(len(d.pending)) {
-			names := maps.Clone(d.kept)
+			names := maps.Clone(d.durable)
 			for i, c := range d.pending {
 				if applied(i) {
 					c.apply(names)
@@ -128,13 +128,13 @@ func (n *inode) fates() iter.Seq[fate] {
 		for i, o := range n.pending {
 			newest := i == len(n.pending)-1
 			for f := range o.fates(newest) {
-				f.node, f.op = n, i
+				f.node, f.change = n, i
 				if !yield(f) {
 					return
 				}
 			}
 		}
-		yield(fate{node: n, kind: Prefix, op: len(n.pending)})
+		yield(fate{node: n, kind: Prefix, change: len(n.pending)})
 	}
 }
 
@@ -204,9 +204,9 @@ func (i Image) FS() *FS {
 	for name, n := range i.names {
 		if nodes[n] == nil {
 			after := i.content(n)
-			nodes[n] = &inode{number: n.number, now: after.clone(), kept: after.clone()}
+			nodes[n] = &inode{number: n.number, now: after.clone(), durable: after.clone()}
 		}
-		img.files[name], img.kept[name] = nodes[n], nodes[n]
+		img.files[name], img.durable[name] = nodes[n], nodes[n]
 	}
 	return img
 }
@@ -216,19 +216,19 @@ func (i Image) content(n *inode) content {
 	case n == i.fate.node:
 		return i.fate.content()
 	case i.rest && len(n.pending) > 0:
-		return fate{node: n, op: len(n.pending)}.content()
+		return fate{node: n, change: len(n.pending)}.content()
 	}
-	return n.kept.clone()
+	return n.durable.clone()
 }
 
 // content returns what the file holds.
 func (f fate) content() content {
-	c := f.node.kept.clone()
+	c := f.node.durable.clone()
 	for i, o := range f.node.pending {
 		switch {
-		case i < f.op, i > f.op && f.rest:
+		case i < f.change, i > f.change && f.rest:
 			o.apply(&c)
-		case i == f.op && o.data != nil:
+		case i == f.change && o.data != nil:
 			f.damage(&c, o)
 		}
 	}
@@ -282,5 +282,5 @@ func (i Image) String() string {
 		return i.Kind
 	}
 	return fmt.Sprintf("%s: change %d of %d to file %d, cut at %d, what follows it %v, other files %v",
-		i.Kind, i.fate.op+1, len(i.fate.node.pending), i.fate.node.number, i.fate.cut, i.fate.rest, i.rest)
+		i.Kind, i.fate.change+1, len(i.fate.node.pending), i.fate.node.number, i.fate.cut, i.fate.rest, i.rest)
 }

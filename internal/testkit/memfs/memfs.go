@@ -29,13 +29,13 @@ import (
 var ErrCrashed = errors.New("the disk's machine has crashed")
 
 // unlimited is what Space reports of a disk without Capacity.
-const unlimited = 1 << 40
+const unlimitedSpace = 1 << 40
 
 // An FS is a disk. The zero value isn't one: use New.
 type FS struct {
 	mu       sync.Mutex
 	files    map[string]*inode   // guarded by mu: names as they are
-	kept     map[string]*inode   // guarded by mu: names that are durable
+	durable  map[string]*inode   // guarded by mu: names that are durable
 	dirs     map[string]bool     // guarded by mu: durable at once, see MkdirAll
 	pending  []nameChange        // guarded by mu: not yet durable, in order
 	locks    map[string]struct{} // guarded by mu
@@ -49,29 +49,29 @@ type FS struct {
 // A nameChange is a create, rename or remove. Each stands for itself, so that
 // any subset of them can be applied.
 type nameChange struct {
-	gone string // empty: none
-	come string // empty: none
+	from string // empty: none
+	to   string // empty: none
 	node *inode // what come names
 }
 
 func (c nameChange) apply(names map[string]*inode) {
-	delete(names, c.gone)
-	if c.come != "" {
-		names[c.come] = c.node
+	delete(names, c.from)
+	if c.to != "" {
+		names[c.to] = c.node
 	}
 }
 
 func (c nameChange) in(dir string) bool {
-	return c.gone != "" && path.Dir(c.gone) == dir || c.come != "" && path.Dir(c.come) == dir
+	return c.from != "" && path.Dir(c.from) == dir || c.to != "" && path.Dir(c.to) == dir
 }
 
 // New returns an empty disk.
 func New() *FS {
 	return &FS{
-		files: make(map[string]*inode),
-		kept:  make(map[string]*inode),
-		dirs:  map[string]bool{".": true, "/": true},
-		locks: make(map[string]struct{}),
+		files:   make(map[string]*inode),
+		durable: make(map[string]*inode),
+		dirs:    map[string]bool{".": true, "/": true},
+		locks:   make(map[string]struct{}),
 	}
 }
 
@@ -115,7 +115,7 @@ func (d *FS) OpenFile(name string, flag int) (seglog.File, error) {
 	}
 	if n == nil {
 		n = d.newInodeLocked()
-		d.renameLocked(nameChange{come: name, node: n})
+		d.renameLocked(nameChange{to: name, node: n})
 	}
 	if flag&os.O_TRUNC != 0 && n.now.size > 0 {
 		n.change(op{size: 0})
@@ -157,7 +157,7 @@ func (d *FS) Rename(from, to string) error {
 	if err != nil {
 		return pathError("rename", from, err)
 	}
-	d.renameLocked(nameChange{gone: from, come: to, node: n})
+	d.renameLocked(nameChange{from: from, to: to, node: n})
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (d *FS) Remove(name string) error {
 	case d.files[name] == nil:
 		err = fs.ErrNotExist
 	default:
-		d.renameLocked(nameChange{gone: name})
+		d.renameLocked(nameChange{from: name})
 	}
 	if err != nil {
 		return pathError("remove", name, err)
@@ -232,7 +232,7 @@ func (d *FS) SyncDir(dir string) error {
 	var left []nameChange
 	for _, c := range d.pending {
 		if c.in(dir) {
-			c.apply(d.kept)
+			c.apply(d.durable)
 		} else {
 			left = append(left, c)
 		}
@@ -279,14 +279,14 @@ func (d *FS) Space(string) (free, total int64, err error) {
 		return 0, 0, ErrCrashed
 	}
 	if d.capacity == 0 {
-		return unlimited, unlimited, nil
+		return unlimitedSpace, unlimitedSpace, nil
 	}
 	return d.freeLocked(), d.capacity, nil
 }
 
 func (d *FS) freeLocked() int64 {
 	if d.capacity == 0 {
-		return unlimited
+		return unlimitedSpace
 	}
 	left := d.capacity
 	for _, n := range d.files {
@@ -344,8 +344,8 @@ func (d *FS) WriteFile(name string, b []byte) {
 	}
 	n := d.newInodeLocked()
 	n.change(op{data: slices.Clone(b)})
-	n.kept, n.pending = n.now.clone(), nil
-	d.files[name], d.kept[name] = n, n
+	n.durable, n.pending = n.now.clone(), nil
+	d.files[name], d.durable[name] = n, n
 }
 
 // String lists the files with their sizes, for a test that failed.

@@ -12,13 +12,13 @@ func (n *Network) Cut(a, b string) {
 func (n *Network) CutOneWay(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.directionLocked(way{from, to}).cut = true
+	n.directionLocked(direction{from, to}).cut = true
 }
 
 // CutAfter cuts both ways between two hosts when so many more bytes have
 // arrived from the first at the second. 0 is at once.
 func (n *Network) CutAfter(from, to string, bytes int64) {
-	n.faultAfter(way{from, to}, bytes, func(w way) {
+	n.faultAfter(direction{from, to}, bytes, func(w direction) {
 		n.directionLocked(w).cut = true
 		n.directionLocked(w.reverse()).cut = true
 	})
@@ -27,16 +27,16 @@ func (n *Network) CutAfter(from, to string, bytes int64) {
 // ResetAfter resets the connections between two hosts when so many more bytes
 // have arrived from the first at the second; these can still be read.
 func (n *Network) ResetAfter(from, to string, bytes int64) {
-	n.faultAfter(way{from, to}, bytes, func(w way) { n.resetLocked(w, false) })
+	n.faultAfter(direction{from, to}, bytes, func(w direction) { n.resetLocked(w, false) })
 }
 
 // FinAfter ends, as a FIN does, what the first host sends the second on its
 // connections when so many more bytes have arrived. The other direction stays
 // open until an end closes it.
 func (n *Network) FinAfter(from, to string, bytes int64) {
-	n.faultAfter(way{from, to}, bytes, func(w way) {
+	n.faultAfter(direction{from, to}, bytes, func(w direction) {
 		for _, c := range n.conns {
-			if c.out.way == w && c.out.ended == open {
+			if c.out.direction == w && c.out.ended == open {
 				c.out.buf = c.out.buf[:c.out.arrived]
 				c.endLocked(fin)
 				c.cond.Broadcast()
@@ -47,17 +47,17 @@ func (n *Network) FinAfter(from, to string, bytes int64) {
 
 // ResetEvery is ResetAfter again and again, until Heal.
 func (n *Network) ResetEvery(from, to string, bytes int64) {
-	var again func(w way)
-	again = func(w way) {
+	var again func(w direction)
+	again = func(w direction) {
 		n.resetLocked(w, false)
 		s := n.directionLocked(w)
 		s.faultAt, s.fault = s.delivered+bytes, again
 	}
-	n.faultAfter(way{from, to}, bytes, again)
+	n.faultAfter(direction{from, to}, bytes, again)
 }
 
 // faultAfter replaces the fault that was waiting on that way, if any.
-func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
+func (n *Network) faultAfter(w direction, bytes int64, fault func(direction)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if bytes <= 0 {
@@ -73,8 +73,8 @@ func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
 func (n *Network) Heal(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := way{a, b}
-	for _, w := range []way{w, w.reverse()} {
+	w := direction{a, b}
+	for _, w := range []direction{w, w.reverse()} {
 		s := n.directionLocked(w)
 		s.cut, s.faultAt, s.fault = false, 0, nil
 	}
@@ -86,12 +86,12 @@ func (n *Network) Heal(a, b string) {
 func (n *Network) Reset(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.resetLocked(way{a, b}, true)
+	n.resetLocked(direction{a, b}, true)
 }
 
-func (n *Network) resetLocked(w way, drop bool) {
+func (n *Network) resetLocked(w direction, drop bool) {
 	for _, c := range n.conns {
-		if c.out.way == w || c.in.way == w {
+		if c.out.direction == w || c.in.direction == w {
 			c.resetLocked(drop)
 		}
 	}
@@ -113,7 +113,7 @@ func (n *Network) Kill(host string) {
 		l.closeLocked()
 	}
 	for _, c := range append([]*conn(nil), n.conns...) {
-		if c.h == h {
+		if c.host == h {
 			c.closeLocked(c.in.arrived > 0)
 		}
 	}

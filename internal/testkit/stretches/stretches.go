@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-const prefix = 4 // bytes of a frame's length
+const lengthSize = 4 // bytes of a frame's length
 
 // A Reader reads frames as a [wire.Reader] does, and each stretch as single deliveries.
 type Reader struct {
@@ -36,12 +36,12 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 	var frame []byte
 	frame, r.rest = Cut(r.rest)
-	return frame[prefix:], nil
+	return frame[lengthSize:], nil
 }
 
 // Cut cuts the first frame off, its length included.
 func Cut(frames []byte) (frame, rest []byte) {
-	n := prefix + int(binary.BigEndian.Uint32(frames))
+	n := lengthSize + int(binary.BigEndian.Uint32(frames))
 	return frames[:n:n], frames[n:]
 }
 

@@ -13,18 +13,18 @@ import (
 
 // A ledger takes down what the clients say, as the history, and knows what of
 // it the faults must wait for. Safe for concurrent use.
-type ledger struct {
-	mu      sync.Mutex
-	file    *os.File
-	out     *bufio.Writer
-	lines   *json.Encoder
-	failed  error                     // guarded by mu: the history could not be written
-	streams map[string]*stream        // guarded by mu: by publisher
-	handed  map[string]int            // guarded by mu: messages handed to a subscriber, in all its lives
-	onlines map[string]string         // guarded by mu: server that a client is connected to
-	drained int                       // guarded by mu: processes whose messages are all safe
-	watched *watch                    // guarded by mu
-	strange func(client, text string) // told what must not happen
+type recorder struct {
+	mu          sync.Mutex
+	file        *os.File
+	out         *bufio.Writer
+	lines       *json.Encoder
+	failed      error                     // guarded by mu: the history could not be written
+	streams     map[string]*stream        // guarded by mu: by publisher
+	handed      map[string]int            // guarded by mu: messages handed to a subscriber, in all its lives
+	connectedTo map[string]string         // guarded by mu: server that a client is connected to
+	drained     int                       // guarded by mu: processes whose messages are all safe
+	current     *watch                    // guarded by mu
+	onStrange   func(client, text string) // told what must not happen
 }
 
 // A stream is what is known of one publisher.
@@ -35,19 +35,19 @@ type stream struct {
 	acked     uint64               // sequence
 }
 
-func newLedger(file string, strange func(client, text string)) (*ledger, error) {
+func newRecorder(file string, strange func(client, text string)) (*recorder, error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{file: f, out: bufio.NewWriter(f), strange: strange,
-		streams: make(map[string]*stream), handed: make(map[string]int), onlines: make(map[string]string)}
+	l := &recorder{file: f, out: bufio.NewWriter(f), onStrange: strange,
+		streams: make(map[string]*stream), handed: make(map[string]int), connectedTo: make(map[string]string)}
 	l.lines = json.NewEncoder(l.out)
 	return l, nil
 }
 
 // close completes the history.
-func (l *ledger) close() error {
+func (l *recorder) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.out.Flush(); l.failed == nil {
@@ -60,21 +60,21 @@ func (l *ledger) close() error {
 }
 
 // hear takes down a line that a client said.
-func (l *ledger) hear(line string) {
-	var w word
+func (l *recorder) recordLine(line string) {
+	var w historyEvent
 	if err := json.Unmarshal([]byte(line), &w); err != nil {
-		w = word{What: strange, Text: fmt.Sprintf("a client said %q", line)}
+		w = historyEvent{What: eventStrange, Text: fmt.Sprintf("a client said %q", line)}
 	}
-	l.note(w)
+	l.record(w)
 }
 
 // note takes down a word.
-func (l *ledger) note(w word) {
+func (l *recorder) record(w historyEvent) {
 	if w.Time == 0 {
 		w.Time = time.Now().UnixMicro()
 	}
-	if w.What == strange {
-		l.strange(w.Client, w.Text)
+	if w.What == eventStrange {
+		l.onStrange(w.Client, w.Text)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,22 +82,22 @@ func (l *ledger) note(w word) {
 		l.failed = err
 	}
 	switch w.What {
-	case published:
+	case eventPublished:
 		l.publishedLocked(w)
-	case acked:
+	case eventAcked:
 		l.ackedLocked(w)
-	case handed:
+	case eventHanded:
 		l.handedLocked(w)
-	case connected:
-		l.onlines[w.Client] = w.Text
-	case lost:
-		delete(l.onlines, w.Client)
-	case drained:
+	case eventConnected:
+		l.connectedTo[w.Client] = w.Text
+	case eventLost:
+		delete(l.connectedTo, w.Client)
+	case eventDrained:
 		l.drained++
 	}
 }
 
-func (l *ledger) streamLocked(name string) *stream {
+func (l *recorder) streamLocked(name string) *stream {
 	s := l.streams[name]
 	if s == nil {
 		s = &stream{byNumber: make(map[uint64]time.Time)}
@@ -106,7 +106,7 @@ func (l *ledger) streamLocked(name string) *stream {
 	return s
 }
 
-func (l *ledger) publishedLocked(w word) {
+func (l *recorder) publishedLocked(w historyEvent) {
 	s := l.streamLocked(w.Client)
 	for uint64(len(s.published)) < w.Sequence { // a doubtful one before it is taken as published now
 		s.published = append(s.published, w.at())
@@ -115,49 +115,49 @@ func (l *ledger) publishedLocked(w word) {
 	s.byNumber[w.N] = w.at()
 }
 
-func (l *ledger) ackedLocked(w word) {
+func (l *recorder) ackedLocked(w historyEvent) {
 	s := l.streamLocked(w.Client)
 	s.acked = max(s.acked, w.Sequence)
-	if l.watched == nil {
+	if l.current == nil {
 		return
 	}
 	// The ack may be heard before the word of the publish.
 	known := min(w.Sequence, uint64(len(s.published)))
-	after := known > 0 && s.published[known-1].After(l.watched.mark)
-	l.watched.served(l.watched.acks, w.Client, w.at(), after)
+	after := known > 0 && s.published[known-1].After(l.current.faultTime)
+	l.current.served(l.current.acks, w.Client, w.at(), after)
 	if !w.Single {
-		l.watched.served(l.watched.safe, w.Client, w.at(), after)
+		l.current.served(l.current.safe, w.Client, w.at(), after)
 	}
 }
 
-func (l *ledger) handedLocked(w word) {
+func (l *recorder) handedLocked(w historyEvent) {
 	l.handed[w.Client]++
-	if l.watched != nil {
+	if l.current != nil {
 		at, known := l.streamLocked(w.Publisher).byNumber[w.N]
-		l.watched.served(l.watched.deliveries, w.Client, w.at(), known && at.After(l.watched.mark))
+		l.current.served(l.current.deliveries, w.Client, w.at(), known && at.After(l.current.faultTime))
 	}
 }
 
 // died takes down that a process of publishers was killed: each may have been
 // publishing its next message. It returns where each goes on.
-func (l *ledger) died(names []string) (next []uint64) {
+func (l *recorder) publishersKilled(names []string) (next []uint64) {
 	for _, name := range names {
 		l.mu.Lock()
 		s := l.streamLocked(name)
 		s.last++
 		n := s.last
 		l.mu.Unlock()
-		l.note(word{What: doubtful, Client: name, N: n})
+		l.record(historyEvent{What: eventDoubtful, Client: name, N: n})
 		next = append(next, n+1)
 	}
 	return next
 }
 
 // sessions returns how many clients are connected to a server.
-func (l *ledger) sessions(server string) (n int) {
+func (l *recorder) sessions(server string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.onlines {
+	for _, s := range l.connectedTo {
 		if s == server {
 			n++
 		}
@@ -166,15 +166,15 @@ func (l *ledger) sessions(server string) (n int) {
 }
 
 // disconnected takes down that the clients of a process are gone with it.
-func (l *ledger) disconnected(names []string) {
+func (l *recorder) disconnected(names []string) {
 	for _, name := range names {
-		l.note(word{What: lost, Client: name, Text: "killed"})
+		l.record(historyEvent{What: eventLost, Client: name, Text: "killed"})
 	}
 }
 
 // totals returns how many messages were published, and how many were handed to
 // the one of the subscribers that got fewest.
-func (l *ledger) totals(subscribers []string) (publishes, received int) {
+func (l *recorder) totals(subscribers []string) (publishes, received int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.streams {
@@ -190,30 +190,30 @@ func (l *ledger) totals(subscribers []string) (publishes, received int) {
 }
 
 // drainedBy returns how many processes of publishers have said that all is safe.
-func (l *ledger) drainedBy() int {
+func (l *recorder) drainedCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.drained
 }
 
 // watch has what the clients get measured by w from now on, and returns what measured it so far.
-func (l *ledger) watch(w *watch) (before *watch) {
+func (l *recorder) watch(w *watch) (before *watch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before, l.watched = l.watched, w
+	before, l.current = l.current, w
 	return before
 }
 
 // remark sets when the fault that is watched happened.
-func (l *ledger) remark(at time.Time) {
+func (l *recorder) setFaultTime(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watched.remark(at)
+	l.current.setFaultTime(at)
 }
 
 // recovered reports whether every client is served again.
-func (l *ledger) recovered() bool {
+func (l *recorder) recovered() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.watched.recovered()
+	return l.current.recovered()
 }

@@ -10,45 +10,45 @@ import (
 
 // A pulse notices when the machine itself stands still, so that what it holds
 // up isn't taken for the work of a fault. Safe for concurrent use.
-type pulse struct {
+type stallDetector struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	mu    sync.Mutex
-	still time.Duration // guarded by mu: the longest since it was asked last
+	mu           sync.Mutex
+	longestStall time.Duration // guarded by mu: the longest since it was asked last
 }
 
 // beat is how often it looks.
-const beat = 50 * time.Millisecond
+const probeInterval = 50 * time.Millisecond
 
-func newPulse() *pulse {
+func newStallDetector() *stallDetector {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &pulse{stop: stop, done: make(chan struct{})}
-	go p.feel(ctx)
+	p := &stallDetector{stop: stop, done: make(chan struct{})}
+	go p.loop(ctx)
 	return p
 }
 
-func (p *pulse) feel(ctx context.Context) {
+func (p *stallDetector) loop(ctx context.Context) {
 	defer close(p.done)
-	for last := time.Now(); pause(ctx, beat) == nil; {
+	for last := time.Now(); pause(ctx, probeInterval) == nil; {
 		now := time.Now()
 		p.mu.Lock()
-		p.still = max(p.still, now.Sub(last)-beat)
+		p.longestStall = max(p.longestStall, now.Sub(last)-probeInterval)
 		p.mu.Unlock()
 		last = now
 	}
 }
 
 // longest returns how long the machine stood still at most since it was asked last.
-func (p *pulse) longest() time.Duration {
+func (p *stallDetector) longest() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.still
-	p.still = 0
+	d := p.longestStall
+	p.longestStall = 0
 	return d
 }
 
-func (p *pulse) end() {
+func (p *stallDetector) end() {
 	p.stop()
 	<-p.done
 }

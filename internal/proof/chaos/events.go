@@ -12,20 +12,20 @@ import (
 
 // What clients say, and what the history holds.
 const (
-	published = "published" // Publish returned nil; N, Sequence
-	doubtful  = "doubtful"  // the publisher was killed while it may have been publishing N
-	acked     = "acked"     // a server acknowledged up to Sequence
-	handed    = "handed"    // N, which is Sequence of publisher ID, was handed to a subscriber
-	begun     = "begun"     // process N of a subscriber began: what it is handed may begin again
-	connected = "connected" // to Text
-	lost      = "lost"      // a connection; Text is why
-	drained   = "drained"   // all that was published is safe
-	strange   = "strange"   // Text is something that must not happen
-	fault     = "fault"     // Text is what was done
+	eventPublished = "published" // Publish returned nil; N, Sequence
+	eventDoubtful  = "doubtful"  // the publisher was killed while it may have been publishing N
+	eventAcked     = "acked"     // a server acknowledged up to Sequence
+	eventHanded    = "handed"    // N, which is Sequence of publisher ID, was handed to a subscriber
+	eventBegun     = "begun"     // process N of a subscriber began: what it is handed may begin again
+	eventConnected = "connected" // to Text
+	eventLost      = "lost"      // a connection; Text is why
+	eventDrained   = "drained"   // all that was published is safe
+	eventStrange   = "strange"   // Text is something that must not happen
+	eventFault     = "fault"     // Text is what was done
 )
 
 // A word is one entry of the history. Its time is that of who says it.
-type word struct {
+type historyEvent struct {
 	Time      int64  `json:"t"` // microseconds since the Unix epoch
 	What      string `json:"what"`
 	Client    string `json:"client,omitempty"`    // a publisher or a subscriber
@@ -37,10 +37,10 @@ type word struct {
 	Text      string `json:"text,omitempty"`
 }
 
-func (w word) at() time.Time { return time.UnixMicro(w.Time) }
+func (w historyEvent) at() time.Time { return time.UnixMicro(w.Time) }
 
 // say writes a word to standard output, in one piece: it may be the last.
-func say(w word) {
+func writeEvent(w historyEvent) {
 	w.Time = time.Now().UnixMicro()
 	text, err := json.Marshal(w)
 	if err != nil {
