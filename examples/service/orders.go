@@ -19,7 +19,7 @@ const (
 	failedTopic = "orders.failed" // orders whose work failed for good
 
 	maxBody = 64 << 10
-	// patience is how long a request waits for the servers. Whatever its outcome, the
+	// ackTimeout is how long a request waits for the servers. Whatever its outcome, the
 	// order is in the store and will be delivered.
 	ackTimeout = 2 * time.Second
 )

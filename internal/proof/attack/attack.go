@@ -62,7 +62,7 @@ func attack(ctx context.Context, dir, binary string, duration time.Duration, see
 	return well, err
 }
 
-// siege has everybody at work for so long.
+// runAttacks has everybody at work for so long.
 func (b *battle) runAttacks(ctx context.Context, duration time.Duration, seed uint64) {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
@@ -97,7 +97,7 @@ func (a *attacker) run(ctx context.Context, b *battle, random *rand.Rand) {
 	}
 }
 
-// settle waits until the pair is in sync and all honest messages are safe.
+// awaitRest waits until the pair is in sync and all honest messages are safe.
 func (b *battle) awaitRest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not done within %v", patience))
 	defer cancel()

@@ -31,7 +31,7 @@ const (
 	readyTime        = 20 * time.Second
 )
 
-// A siege is a pair, one well-behaved client, and how long its messages take before
+// An exhaustion is a pair, one well-behaved client, and how long its messages take before
 // anybody attacks.
 type exhaustion struct {
 	dir         string // for what attackers say
@@ -77,7 +77,7 @@ func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker
 	return well && stopped, err
 }
 
-// undisturbed is the median of runs without an attacker. It is measured once: later on
+// measureBaseline is the median of runs without an attacker. It is measured once: later on
 // it would hide what attacks leave behind.
 func (s *exhaustion) measureBaseline(ctx context.Context) (latency, error) {
 	var runs []latency
@@ -92,7 +92,7 @@ func (s *exhaustion) measureBaseline(ctx context.Context) (latency, error) {
 	return runs[len(runs)/2], nil
 }
 
-// A felt is what one run of an attack cost, and what the well-behaved client felt.
+// A measurement is what one run of an attack cost, and what the well-behaved client felt.
 type measurement struct {
 	memory, descriptors int
 	cpu                 float64 // cores
@@ -104,7 +104,7 @@ type measurement struct {
 // client felt is judged.
 const maxStolen = 0.02
 
-// attacks reports whether an attack costs no more than it may. It is measured again if that
+// judgeAttack reports whether an attack costs no more than it may. It is measured again if that
 // was too much: how much memory a process has at its peak depends on when garbage is collected,
 // and the well-behaved client waits for the processors, too. A client that waits too long twice
 // is not judged if the host has taken the processors away meanwhile.
@@ -126,7 +126,7 @@ func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (well bo
 	return busy, nil
 }
 
-// attack reports whether an attack costs no more than it may. slow: it does but for
+// measureAttack reports whether an attack costs no more than it may. slow: it does but for
 // what the well-behaved client felt.
 func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (well, slow bool, err error) {
 	var runs []measurement
@@ -164,7 +164,7 @@ func (s *exhaustion) limit() time.Duration { return max(maxSlowdown*s.baseline.p
 
 func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// once has an attacker at work once.
+// runOnce has an attacker at work once.
 func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measurement, err error) {
 	pid := s.pair[0].PID()
 	before, err := readUsage(pid)
@@ -195,7 +195,7 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 	return f, err
 }
 
-// send starts an attacker and waits until its attack has begun.
+// startAttacker starts an attacker and waits until its attack has begun.
 func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -241,7 +241,7 @@ func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end f
 	return nil, err
 }
 
-// recovered returns after how long the well-behaved client feels nothing any more.
+// awaitRecovery returns after how long the well-behaved client feels nothing any more.
 func (s *exhaustion) awaitRecovery(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	for {
@@ -276,7 +276,7 @@ func (s *exhaustion) stop(ctx context.Context, attackers []greedyAttacker) (well
 	return well, nil
 }
 
-// A fine client publishes and subscribes as it should.
+// A wellBehavedClient client publishes and subscribes as it should.
 type wellBehavedClient struct {
 	client    *client.Client
 	published chan time.Time // when each message was published
@@ -315,7 +315,7 @@ func (f *wellBehavedClient) warm(ctx context.Context) error {
 	return f.client.FlushSafe(ctx)
 }
 
-// turns publishes one message after the other for a time, and returns how long it took
+// roundTrips publishes one message after the other for a time, and returns how long it took
 // until they were acknowledged by both and delivered.
 func (f *wellBehavedClient) roundTrips(ctx context.Context, lasting time.Duration) (l latency, err error) {
 	var took []time.Duration

@@ -53,7 +53,7 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 // number is needed.
 const takeoverSpacing = 30 * time.Second
 
-// claimed returns a name and a life to send numbers under: an honest publisher's
+// claimIdentity returns a name and a life to send numbers under: an honest publisher's
 // own, as a copy of its store would, or mostly a new one.
 func (b *battle) claimIdentity(h *honest, random *rand.Rand) (name string, life pubstore.Life) {
 	if time.Since(b.sessionTakenAt[h]) < takeoverSpacing {

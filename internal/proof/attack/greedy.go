@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A greedy attacker wants an instance to spend memory, descriptors or its processor on
+// A greedyAttacker attacker wants an instance to spend memory, descriptors or its processor on
 // it. Each runs as a process of its own that takes half a core.
 type greedyAttacker struct {
 	name      string
@@ -32,7 +32,7 @@ type greedyAttacker struct {
 // A target is an instance that is attacked.
 type target struct{ clients, links string }
 
-// greedies are the attackers. The first one attacks nobody: it shows what half a core
+// greedyAttackers are the attackers. The first one attacks nobody: it shows what half a core
 // that is taken means to the others on this machine.
 var greedyAttackers = []greedyAttacker{
 	{name: "half a core", run: spin},
@@ -60,7 +60,7 @@ func attackersNamed(text string) (named []greedyAttacker) {
 	return named
 }
 
-// started is when the process has.
+// processStart is when the process has.
 var processStart = time.Now()
 
 // runGreedyAttacker is the process of one attacker, until its standard input ends.
@@ -109,7 +109,7 @@ func dialDeaf(t target, from net.IP) (*deaf, error) {
 	return &deaf{c}, nil
 }
 
-// say sends frames, and rests so that no more than half a core is taken.
+// sendPaced sends frames, and rests so that no more than half a core is taken.
 func (c *deaf) sendPaced(frames ...frame) error {
 	restToHalfCore()
 	if err := c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -118,7 +118,7 @@ func (c *deaf) sendPaced(frames ...frame) error {
 	return c.send(frames...)
 }
 
-// deafly has one deaf client at work.
+// withDeafClient has one deaf client at work.
 func withDeafClient(t target, work func(c *deaf) error) error {
 	c, err := dialDeaf(t, nil)
 	if err != nil {
@@ -128,7 +128,7 @@ func withDeafClient(t target, work func(c *deaf) error) error {
 	return work(c)
 }
 
-// until waits until the server closes.
+// awaitClose waits until the server closes.
 func (c *deaf) awaitClose() error {
 	_, err := io.Copy(io.Discard, c.Conn)
 	return err
@@ -140,7 +140,7 @@ func subscribe(id, topic, at, options string) *wire.SubscribeCommand {
 	return &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options}
 }
 
-// unhurried is how long an attacker rests that publishes: it wants to cost much by what its
+// publishPause is how long an attacker rests that publishes: it wants to cost much by what its
 // messages have the instance do, not by their number, which honest publishers may have, too.
 const publishPause = time.Millisecond
 

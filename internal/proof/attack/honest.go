@@ -29,7 +29,7 @@ type honest struct {
 
 const topic = "orders"
 
-// recruit connects the honest publishers, half of them to each instance.
+// connectHonest connects the honest publishers, half of them to each instance.
 func (b *battle) connectHonest(ctx context.Context) error {
 	servers := b.pair.URIs()
 	for i, name := range []string{"gateway-1", "gateway-2", "gateway-3", "gateway-4"} {
@@ -67,7 +67,7 @@ func (h *honest) publish(ctx context.Context) {
 	}
 }
 
-// failed notes a failure that the publisher is told.
+// onFailedWrite notes a failure that the publisher is told.
 func (h *honest) onFailedWrite(e *client.RejectedError) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

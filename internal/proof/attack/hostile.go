@@ -139,7 +139,7 @@ func hostileServers(ctx context.Context, dir string, servers []string) (well boo
 	return well, nil
 }
 
-// beside publishes and subscribes with the hostile server in the list, for
+// runBeside publishes and subscribes with the hostile server in the list, for
 // hostileTime, and returns how many messages came.
 func (h *hostile) runBeside(ctx context.Context, dir string, servers []string) (received int, err error) {
 	uri, err := h.listen()

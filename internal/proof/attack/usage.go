@@ -44,7 +44,7 @@ func readUsage(pid int) (u usage, err error) {
 	return u, nil
 }
 
-// number returns a field of a line of numbers, 0 if it has none.
+// fieldAt returns a field of a line of numbers, 0 if it has none.
 func fieldAt(line []byte, field int) int {
 	fields := bytes.Fields(line)
 	if field >= len(fields) {
@@ -68,10 +68,10 @@ func watchUsage(ctx context.Context, pid int, most usage) usage {
 	}
 }
 
-// A processing is how the processors were used since the machine has started, in ticks.
+// A cpuTimes is how the processors were used since the machine has started, in ticks.
 type cpuTimes struct{ all, stolen float64 }
 
-// processors returns that as Linux says it; zero: it is not said.
+// readCPUTimes returns that as Linux says it; zero: it is not said.
 func readCPUTimes() cpuTimes {
 	b, _ := os.ReadFile("/proc/stat") // elsewhere there is none
 	return parseCPUTimes(string(b))

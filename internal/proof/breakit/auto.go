@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// chances is how often -auto presses a key, of what a sum of them.
+// keyWeights is how often -auto presses a key, of what a sum of them.
 var keyWeights = []struct {
 	key    byte
 	chance int
 }{{'k', 4}, {'K', 4}, {'s', 2}, {'S', 2}, {'c', 3}, {'w', 2}, {'W', 2}, {'r', 3}}
 
-// draw draws a key.
+// drawKey draws a key.
 func drawKey(rnd *rand.Rand) byte {
 	sum := 0
 	for _, c := range keyWeights {

@@ -18,7 +18,7 @@ type fault struct {
 	safeAfter  time.Duration // until one was acknowledged by both
 }
 
-// strike says what is done, does it, and follows how the traffic takes it.
+// injectFault says what is done, does it, and follows how the traffic takes it.
 func (w *world) injectFault(ctx context.Context, what string, do func() error) {
 	marks := w.fleet.PublishedCounts()
 	f := &fault{at: time.Now(), what: what}
@@ -34,7 +34,7 @@ func (w *world) injectFault(ctx context.Context, what string, do func() error) {
 	w.running.Go(func() { w.awaitRecovery(ctx, f, marks) })
 }
 
-// follow waits for the next acknowledgements.
+// awaitRecovery waits for the next acknowledgements.
 func (w *world) awaitRecovery(ctx context.Context, f *fault, marks []int) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -60,7 +60,7 @@ func (w *world) awaitRecovery(ctx context.Context, f *fault, marks []int) {
 	}
 }
 
-// busy marks an instance as one that something is done to. It returns false if it is already.
+// claim marks an instance as one that something is done to. It returns false if it is already.
 func (w *world) claim(i int, doing string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,7 +95,7 @@ func (w *world) kill(ctx context.Context, i int) {
 	w.injectFault(ctx, "kill -9 "+in.Name, in.Kill)
 }
 
-// launch starts an instance and, on its own, waits until it serves clients.
+// startInstance starts an instance and, on its own, waits until it serves clients.
 func (w *world) startInstance(ctx context.Context, i int) {
 	if !w.claim(i, "starting") {
 		return
@@ -222,7 +222,7 @@ func (w *world) lastFaults(n int) []fault {
 	return last
 }
 
-// text says how the traffic took a fault.
+// describe says how the traffic took a fault.
 func (f fault) describe() string {
 	after := func(d time.Duration) string {
 		if d == 0 {

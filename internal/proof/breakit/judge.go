@@ -29,13 +29,13 @@ type report struct {
 	wipedBoth bool  // a disk was wiped while the other lacked something
 }
 
-// A place is where messages were found.
+// A location is where messages were found.
 type location struct {
 	name string
 	keys checker.Keys
 }
 
-// all is what is wrong in any place.
+// combined is what is wrong in any place.
 func (r *report) combined() checker.Verdict {
 	var all []checker.Keys
 	for _, p := range r.locations {
@@ -117,7 +117,7 @@ func (r *report) readJournals(instances pair.Pair) error {
 	return nil
 }
 
-// settle returns when all that was published is safe and delivered, or why it is not.
+// awaitRest returns when all that was published is safe and delivered, or why it is not.
 func (w *world) awaitRest(ctx context.Context, published int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, restTimeout, fmt.Errorf("not within %v", restTimeout))
 	defer cancel()
@@ -139,7 +139,7 @@ func (w *world) awaitRest(ctx context.Context, published int) error {
 	return nil
 }
 
-// whole reports whether both instances run and nothing is done to them.
+// allRunning reports whether both instances run and nothing is done to them.
 func (w *world) allRunning() bool {
 	w.mu.Lock()
 	idle := w.states[0].activity == "" && w.states[1].activity == "" && !w.cut

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// frame is how often the screen is drawn.
+// frameInterval is how often the screen is drawn.
 const frameInterval = 100 * time.Millisecond
 
 // ctrlC is what the key sends in a raw terminal.
@@ -122,7 +122,7 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 	}
 }
 
-// A stage is a player with a screen.
+// A screenPlayer is a player with a screen.
 type screenPlayer struct {
 	player
 	t       *terminal
@@ -141,7 +141,7 @@ type judgement struct {
 	err    error
 }
 
-// key takes a key; it returns true if the reader wants to leave at once.
+// onKey takes a key; it returns true if the reader wants to leave at once.
 func (s *screenPlayer) onKey(ctx context.Context, key byte) (leave bool) {
 	quit := key == 'q' || key == 'Q'
 	switch {
@@ -164,7 +164,7 @@ func (s *screenPlayer) onKey(ctx context.Context, key byte) (leave bool) {
 	return false
 }
 
-// take takes a judgement; it returns true if that was the last.
+// onJudgement takes a judgement; it returns true if that was the last.
 func (s *screenPlayer) onJudgement(ctx context.Context, j judgement) (last bool) {
 	s.judged = nil
 	if s.leaving || j.err != nil {

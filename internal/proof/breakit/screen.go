@@ -109,7 +109,7 @@ func (p palette) warn(text string) string { return p.paint("33", text) }
 func (p palette) dim(text string) string  { return p.paint("2", text) }
 func (p palette) bold(text string) string { return p.paint("1", text) }
 
-// keys is what the last two lines of the screen say.
+// keyHelp is what the last two lines of the screen say.
 var keyHelp = []string{
 	"k/K kill or start a/b   s/S stop or continue a/b   c cut or mend the link",
 	"w/W wipe a/b   r repair all   d judge, go on   q judge, quit (qq: at once)",
@@ -189,7 +189,7 @@ func counters(v view, p palette) []string {
 	}
 }
 
-// middle are the last faults and the end of the log, in so many lines.
+// faultsAndLog are the last faults and the end of the log, in so many lines.
 func faultsAndLog(v view, room int, p palette) []string {
 	var lines []string
 	faults := min(len(v.faults), max(0, room-3)/2)
@@ -210,7 +210,7 @@ func faultsAndLog(v view, room int, p palette) []string {
 	return lines[:room]
 }
 
-// foot are the last lines: the verdict or a question, and the keys.
+// footer are the last lines: the verdict or a question, and the keys.
 func footer(v view, p palette) []string {
 	line := ""
 	switch {
@@ -244,7 +244,7 @@ func truncate(line string, width int) string {
 	return b.String()
 }
 
-// escape returns the length of the escape code that line begins with, 0 if it does not.
+// escapeLength returns the length of the escape code that line begins with, 0 if it does not.
 func escapeLength(line string) int {
 	if !strings.HasPrefix(line, "\x1b[") {
 		return 0

@@ -58,13 +58,13 @@ func publish(ctx context.Context, p *fleet.Publisher, rate int, turn *gate) erro
 	}
 }
 
-// A turn lets publishers go on, or holds them all.
+// A gate lets publishers go on, or holds them all.
 type gate struct {
 	mu   sync.RWMutex
 	held atomic.Bool
 }
 
-// take returns false if ctx has ended. Each that returns true has a done.
+// enter returns false if ctx has ended. Each that returns true has a done.
 func (t *gate) enter(ctx context.Context) bool {
 	t.mu.RLock()
 	if ctx.Err() != nil {
@@ -148,7 +148,7 @@ func (s *subscriber) read(sub *client.Subscription) {
 	}
 }
 
-// note takes in one message.
+// record takes in one message.
 func (s *subscriber) record(publisher, key string) {
 	n, _ := strconv.Atoi(key)
 	s.mu.Lock()
@@ -172,7 +172,7 @@ func (s *subscriber) setServer(server string) {
 	s.server = server
 }
 
-// seen returns what it has counted so far, and where it is connected.
+// counts returns what it has counted so far, and where it is connected.
 func (s *subscriber) counts() (v checker.Verdict, server string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -45,7 +45,7 @@ type world struct {
 	failure error            // guarded by mu: why the traffic ended by itself
 }
 
-// A side is what is known of one instance.
+// An instanceState is what is known of one instance.
 type instanceState struct {
 	activity string // what is being done to it, empty: nothing
 	status   pair.Status
@@ -64,7 +64,7 @@ func newWorld(ctx context.Context, dir string, command []string, rate int, print
 	return w, nil
 }
 
-// begin starts the pair, then its clients. After an error close ends what there is.
+// startAll starts the pair, then its clients. After an error close ends what there is.
 func (w *world) startAll(ctx context.Context, command []string, rate int) (err error) {
 	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, PeerAddress: w.proxyAddress}); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (w *world) startAll(ctx context.Context, command []string, rate int) (err e
 	return nil
 }
 
-// through puts the cable between the instances.
+// proxyAddress puts the cable between the instances.
 func (w *world) proxyAddress(_, _, address string) (string, error) {
 	p, err := newProxy(address)
 	if err != nil {
@@ -96,7 +96,7 @@ func (w *world) proxyAddress(_, _, address string) (string, error) {
 	return p.address(), nil
 }
 
-// connect connects the clients.
+// connectClients connects the clients.
 func (w *world) connectClients(ctx context.Context) (err error) {
 	servers := w.pair.URIs()
 	var names []string
@@ -125,7 +125,7 @@ func (w *world) connectClients(ctx context.Context) (err error) {
 	return nil
 }
 
-// watch asks an instance how it is, again and again.
+// pollStatus asks an instance how it is, again and again.
 func (w *world) pollStatus(ctx context.Context, i int) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -142,7 +142,7 @@ func (w *world) pollStatus(ctx context.Context, i int) {
 	}
 }
 
-// say adds a line to the log.
+// logf adds a line to the log.
 func (w *world) logf(format string, args ...any) {
 	line := fmt.Sprintf("%7.1fs  %s", time.Since(w.start).Seconds(), fmt.Sprintf(format, args...))
 	w.mu.Lock()
@@ -152,7 +152,7 @@ func (w *world) logf(format string, args ...any) {
 	w.print(line)
 }
 
-// fail notes why the traffic can't go on.
+// noteFailure notes why the traffic can't go on.
 func (w *world) noteFailure(err error) {
 	if err == nil || errors.Is(err, client.ErrClosed) {
 		return
@@ -193,5 +193,5 @@ func (w *world) close() {
 	}
 }
 
-// wipe removes an instance's journal.
+// removeJournal removes an instance's journal.
 func (w *world) removeJournal(i int) error { return os.RemoveAll(filepath.Clean(w.pair[i].Journal())) }

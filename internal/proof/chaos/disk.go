@@ -114,10 +114,10 @@ func (d *disk) snapshot() (image string, err error) {
 	return "", fmt.Errorf("the kernel kept writing to %s", d.image)
 }
 
-// A traffic is what a block device has done so far.
+// A deviceStats is what a block device has done so far.
 type deviceStats struct{ writes, flushes, inFlight string }
 
-// writes returns what the disk's device has done so far.
+// deviceStats returns what the disk's device has done so far.
 func (d *disk) deviceStats() (deviceStats, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(d.mount, &st); err != nil {
@@ -138,7 +138,7 @@ func (d *disk) deviceStats() (deviceStats, error) {
 	return t, nil
 }
 
-// swap mounts a snapshot in place of the file system.
+// swapImage mounts a snapshot in place of the file system.
 func (d *disk) swapImage(image string) error {
 	if err := d.detach(); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (d *disk) fill() error {
 	return nil
 }
 
-// empty gives back what fill took.
+// freeFilled gives back what fill took.
 func (d *disk) freeFilled() error { return os.Remove(d.filler()) }
 
 func (d *disk) canary() string { return filepath.Join(d.mount, "canary") }
@@ -178,7 +178,7 @@ const canaryText = "not synced"
 // leaveUnsynced writes a file that a power cut must lose.
 func (d *disk) leaveUnsynced() error { return os.WriteFile(d.canary(), []byte(canaryText), 0o644) }
 
-// lostUnsynced checks that a power cut has lost it: that it was one.
+// checkUnsyncedLost checks that a power cut has lost it: that it was one.
 func (d *disk) checkUnsyncedLost() error {
 	text, err := os.ReadFile(d.canary())
 	if errors.Is(err, os.ErrNotExist) {

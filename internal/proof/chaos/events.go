@@ -24,7 +24,7 @@ const (
 	eventFault     = "fault"     // Text is what was done
 )
 
-// A word is one entry of the history. Its time is that of who says it.
+// A historyEvent is one entry of the history. Its time is that of who says it.
 type historyEvent struct {
 	Time      int64  `json:"t"` // microseconds since the Unix epoch
 	What      string `json:"what"`
@@ -39,7 +39,7 @@ type historyEvent struct {
 
 func (w historyEvent) at() time.Time { return time.UnixMicro(w.Time) }
 
-// say writes a word to standard output, in one piece: it may be the last.
+// writeEvent writes a word to standard output, in one piece: it may be the last.
 func writeEvent(w historyEvent) {
 	w.Time = time.Now().UnixMicro()
 	text, err := json.Marshal(w)

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// An injection is a strace that tampers with each fsync of an instance.
+// A straceInjection is a strace that tampers with each fsync of an instance.
 type straceInjection struct {
 	cmd    *exec.Cmd
 	output string        // file of what it saw
 	ended  chan struct{} // closed when it has ended
 }
 
-// tamper is the strace that tampers with each fsync of what follows.
+// straceLine is the strace that tampers with each fsync of what follows.
 func straceLine(output, how string) []string {
 	return []string{"strace", "-f", "-o", output, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:" + how}
 }
 
-// inject has strace tamper with each fsync of an instance from now on.
+// attachStrace has strace tamper with each fsync of an instance from now on.
 func attachStrace(in *instance, how string) (*straceInjection, error) {
 	i := &straceInjection{output: filepath.Join(in.dir, "strace.out"), ended: make(chan struct{})}
 	line := append(straceLine(i.output, how), "-p", strconv.Itoa(in.pid()))

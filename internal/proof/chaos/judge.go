@@ -71,7 +71,7 @@ type evidence struct {
 	safe    map[string]uint64 // by publisher
 }
 
-// take takes in a word.
+// add takes in a word.
 func (e *evidence) add(w historyEvent) {
 	switch w.What {
 	case eventPublished, eventDoubtful:

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
 )
 
-// A kind is a kind of fault.
+// A faultKind is a kind of fault.
 type faultKind struct {
 	name   string
 	weight int // how often it is drawn for once of the others of its group; 0: once
@@ -22,9 +22,9 @@ type faultKind struct {
 	needs  []facility
 	// The fault lasts for a time between these.
 	least, most time.Duration
-	// fresh: what it destroys must be on the other instance.
+	// needsPeerCopy: what it destroys must be on the other instance.
 	needsPeerCopy bool
-	// strike does it and returns how it is undone.
+	// inject does it and returns how it is undone.
 	inject func(*run, context.Context, *plannedFault) (heal, error)
 }
 
@@ -40,7 +40,7 @@ const (
 // A heal undoes a fault.
 type heal func(context.Context) error
 
-// A blow is one fault that is to happen. All about it is drawn from the seed.
+// A plannedFault is one fault that is to happen. All about it is drawn from the seed.
 type plannedFault struct {
 	*faultKind
 	victim int           // which of two
@@ -96,7 +96,7 @@ func kindOf(name string) *faultKind {
 	return &faultKinds[i]
 }
 
-// wanted returns the kinds of the names, or all.
+// kindsNamed returns the kinds of the names, or all.
 func kindsNamed(names []string) (list []*faultKind) {
 	for i := range faultKinds {
 		if len(names) == 0 || slices.Contains(names, faultKinds[i].name) {
@@ -132,7 +132,7 @@ func (r *run) kill(p *process) error {
 	return p.kill()
 }
 
-// back is a heal that starts instances again. If the fault is hurried it
+// restartHeal is a heal that starts instances again. If the fault is hurried it
 // doesn't wait until they serve.
 func (r *run) restartHeal(f *plannedFault, list ...*instance) heal {
 	return func(ctx context.Context) error {
@@ -181,7 +181,7 @@ func (r *run) killSubscriber(_ context.Context, f *plannedFault) (heal, error) {
 	return func(context.Context) error { return s.start(nil) }, nil
 }
 
-// obey has a host's network obey rules until the fault is healed.
+// applyRules has a host's network obey rules until the fault is healed.
 func (r *run) applyRules(host string, rs rules) (heal, error) {
 	return func(context.Context) error { return filter(host, rules{}) }, filter(host, rs)
 }
@@ -386,7 +386,7 @@ func (r *run) powerOffNow(f *plannedFault, list ...*instance) (heal, error) {
 	}, nil
 }
 
-// holdBack makes the disks of instances so slow that what they write stays
+// slowDisks makes the disks of instances so slow that what they write stays
 // unsynced, and waits for some. Release gives back what is left of it.
 func (r *run) slowDisks(ctx context.Context, f *plannedFault, list ...*instance) (release func(), err error) {
 	var all []*straceInjection
@@ -515,7 +515,7 @@ func (r *run) split(ctx context.Context, f *plannedFault) (heal, error) {
 	}, err
 }
 
-// emptyDisk kills an instance, if it is alive, and replaces its disk by an empty one.
+// replaceDisk kills an instance, if it is alive, and replaces its disk by an empty one.
 func (r *run) replaceDisk(in *instance) error {
 	if in.alive() {
 		if err := r.killAll(in); err != nil {

@@ -20,14 +20,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
-// An order is what the process outside tells the one inside.
+// A spec is what the process outside tells the one inside.
 type spec struct {
 	options
 	Dir    string
 	Binary string
 }
 
-// cage runs the test in namespaces of its own, so that all it starts, mounts
+// runInNamespaces runs the test in namespaces of its own, so that all it starts, mounts
 // and links ends with it, and returns the exit code.
 func runInNamespaces(ctx context.Context, o options) (code int, err error) {
 	dir, err := os.MkdirTemp("", "holdfast-chaos-")
@@ -167,7 +167,7 @@ func inside(text string) error {
 	return nil
 }
 
-// furnish makes the new namespaces usable: mounts stay in here, /proc shows
+// prepareNamespaces makes the new namespaces usable: mounts stay in here, /proc shows
 // the processes in here, and ip has a place for its names of networks.
 func prepareNamespaces() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
@@ -182,10 +182,10 @@ func prepareNamespaces() error {
 	return runTool("ip", "link", "set", "lo", "up")
 }
 
-// tool runs a tool of the system; its error says what the tool said.
+// runTool runs a tool of the system; its error says what the tool said.
 func runTool(name string, args ...string) error { return runToolWithInput("", name, args...) }
 
-// toolWith is tool with something on standard input.
+// runToolWithInput is tool with something on standard input.
 func runToolWithInput(input, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(input)

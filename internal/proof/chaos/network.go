@@ -61,7 +61,7 @@ func plug(host, bridge, device, address string) []string {
 	}
 }
 
-// within returns a command line that runs in a host's network.
+// inHost returns a command line that runs in a host's network.
 func inHost(host string, args ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + host}, args...)
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// patience is for a process to do its next step; only a hang takes so long.
+// stepTimeout is for a process to do its next step; only a hang takes so long.
 const stepTimeout = 45 * time.Second
 
 // A process is one command in a host's network, which may be started again
@@ -68,7 +68,7 @@ func (p *process) launch(onLine func(string), meant bool) error {
 	return nil
 }
 
-// attend hears a life of the process to its end.
+// follow hears a life of the process to its end.
 func (p *process) follow(cmd *exec.Cmd, stdout io.Reader, onLine func(string), exited chan struct{}) {
 	scan := bufio.NewScanner(stdout)
 	for scan.Scan() {
@@ -111,7 +111,7 @@ func (p *process) alive() bool {
 	}
 }
 
-// mayEnd says that an end of the present life is meant from now on.
+// expectEnd says that an end of the present life is meant from now on.
 func (p *process) expectEnd() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,7 +135,7 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// tell writes a line to its standard input.
+// writeLine writes a line to its standard input.
 func (p *process) writeLine(line string) error {
 	p.mu.Lock()
 	stdin := p.stdin
@@ -154,7 +154,7 @@ func (p *process) kill() error {
 	return err
 }
 
-// leave closes its standard input, which asks a client to end, and waits.
+// closeStdin closes its standard input, which asks a client to end, and waits.
 func (p *process) closeStdin() error {
 	p.expectEnd()
 	p.mu.Lock()
@@ -164,7 +164,7 @@ func (p *process) closeStdin() error {
 	return p.awaitExit(0)
 }
 
-// endsWith waits until it has ended and checks its exit code.
+// awaitExit waits until it has ended and checks its exit code.
 func (p *process) awaitExit(want int) error {
 	code, err := p.awaitEnd()
 	if err == nil && code != want {

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A publishing is what a process of publishers is told.
+// A publisherSpec is what a process of publishers is told.
 type publisherSpec struct {
 	Dir     string
 	Servers []string
@@ -25,7 +25,7 @@ type publisherSpec struct {
 	Next    []uint64 // number of the first message of each
 }
 
-// publishForEver is a process of publishers, each with a file store of its own.
+// runPublishers is a process of publishers, each with a file store of its own.
 func runPublishers(text string) error {
 	var spec publisherSpec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
@@ -105,7 +105,7 @@ func (p *publisher) close() {
 	p.store.Close()
 }
 
-// publishOn publishes at a steady rate until ctx ends.
+// publishLoop publishes at a steady rate until ctx ends.
 func (p *publisher) publishLoop(ctx context.Context, rate int, late time.Duration) {
 	select {
 	case <-time.After(late):
@@ -130,7 +130,7 @@ func (p *publisher) publishLoop(ctx context.Context, rate int, late time.Duratio
 	}
 }
 
-// A tellingStore says what it is told of acknowledgements.
+// A reportingStore says what it is told of acknowledgements.
 type reportingStore struct {
 	*pubstore.File
 	name string
@@ -145,7 +145,7 @@ func newReportingStore(file *pubstore.File, name string) *reportingStore {
 	return &reportingStore{File: file, name: name, life: lives[len(lives)-1].ID, reported: make(map[bool]uint64)}
 }
 
-// storing is how long a store takes to take a message, as one would that syncs
+// appendDelay is how long a store takes to take a message, as one would that syncs
 // each: time enough for a kill to come between.
 const appendDelay = 2 * time.Millisecond
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A ledger takes down what the clients say, as the history, and knows what of
+// A recorder takes down what the clients say, as the history, and knows what of
 // it the faults must wait for. Safe for concurrent use.
 type recorder struct {
 	mu          sync.Mutex
@@ -59,7 +59,7 @@ func (l *recorder) close() error {
 	return l.failed
 }
 
-// hear takes down a line that a client said.
+// recordLine takes down a line that a client said.
 func (l *recorder) recordLine(line string) {
 	var w historyEvent
 	if err := json.Unmarshal([]byte(line), &w); err != nil {
@@ -68,7 +68,7 @@ func (l *recorder) recordLine(line string) {
 	l.record(w)
 }
 
-// note takes down a word.
+// record takes down a word.
 func (l *recorder) record(w historyEvent) {
 	if w.Time == 0 {
 		w.Time = time.Now().UnixMicro()
@@ -138,7 +138,7 @@ func (l *recorder) handedLocked(w historyEvent) {
 	}
 }
 
-// died takes down that a process of publishers was killed: each may have been
+// publishersKilled takes down that a process of publishers was killed: each may have been
 // publishing its next message. It returns where each goes on.
 func (l *recorder) publishersKilled(names []string) (next []uint64) {
 	for _, name := range names {
@@ -189,7 +189,7 @@ func (l *recorder) totals(subscribers []string) (publishes, received int) {
 	return publishes, received
 }
 
-// drainedBy returns how many processes of publishers have said that all is safe.
+// drainedCount returns how many processes of publishers have said that all is safe.
 func (l *recorder) drainedCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,7 +204,7 @@ func (l *recorder) watch(w *watch) (before *watch) {
 	return before
 }
 
-// remark sets when the fault that is watched happened.
+// setFaultTime sets when the fault that is watched happened.
 func (l *recorder) setFaultTime(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

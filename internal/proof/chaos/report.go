@@ -22,7 +22,7 @@ type outcome struct {
 	acks, safe, deliveries time.Duration
 }
 
-// stillness is from when on a fault's times are not its own, but the machine's.
+// stallThreshold is from when on a fault's times are not its own, but the machine's.
 const stallThreshold = time.Second
 
 // print writes the table of faults by kind.
@@ -103,7 +103,7 @@ func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) 
 	return fmt.Sprintf("%7v %7v %7v", checker.Quantile(all, 0.5), checker.Quantile(all, 0.99), checker.Quantile(all, 1))
 }
 
-// shown is how many violations are printed in full.
+// maxShown is how many violations are printed in full.
 const maxShown = 20
 
 // print writes what the checker says and returns whether all is well.

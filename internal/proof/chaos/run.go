@@ -31,7 +31,7 @@ type run struct {
 	passed   bool
 }
 
-// A crew is a process of publishers.
+// A publisherProcess is a process of publishers.
 type publisherProcess struct {
 	process
 	names []string
@@ -112,7 +112,7 @@ func (r *run) available() (list []*faultKind, err error) {
 	return list, nil
 }
 
-// begin starts the pair and its clients.
+// startAll starts the pair and its clients.
 func (r *run) startAll(ctx context.Context) (err error) {
 	r.recorder, err = newRecorder(filepath.Join(r.Dir, "history.jsonl"), func(client, text string) {
 		r.fail(fmt.Errorf("%s says what must not happen: %s", client, text))
@@ -194,7 +194,7 @@ func (r *run) watch(at time.Time) {
 	r.recorder.watch(newWatch(at, publishers, subscribers))
 }
 
-// strikeAll makes faults until the time is over, or all have been made.
+// injectFaults makes faults until the time is over, or all have been made.
 func (r *run) injectFaults(ctx context.Context, s *schedule) error {
 	end := time.Now().Add(r.Duration)
 	for r.counted() || time.Now().Before(end) {
@@ -212,7 +212,7 @@ func (r *run) injectFaults(ctx context.Context, s *schedule) error {
 	return awaitSync(ctx, r.pair)
 }
 
-// strike does one fault and follows what comes of it.
+// injectFault does one fault and follows what comes of it.
 func (r *run) injectFault(ctx context.Context, f *plannedFault) error {
 	if f.needsPeerCopy {
 		if err := errors.Join(awaitSync(ctx, r.pair), r.awaitSpread(ctx)); err != nil {
@@ -262,7 +262,7 @@ func (r *run) awaitSpread(ctx context.Context) error {
 	return nil
 }
 
-// conclude takes down what the clients noticed of a fault.
+// recordOutcome takes down what the clients noticed of a fault.
 func (r *run) recordOutcome(f *plannedFault, after string) {
 	w := r.recorder.watch(nil)
 	w.end(time.Now())
@@ -304,7 +304,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func short(d time.Duration) time.Duration { return d.Round(ms) }
 
-// settle has all become quiet, stops everything and reads what is on the disks.
+// finish has all become quiet, stops everything and reads what is on the disks.
 func (r *run) finish(ctx context.Context) error {
 	r.printf("no more faults; waiting until everything is safe")
 	for _, c := range r.publisherProcesses {
@@ -372,7 +372,7 @@ func (r *run) dump() error {
 	return errors.Join(append(errs, r.recorder.close())...)
 }
 
-// explain shows the end of the logs of a run that failed.
+// printLogs shows the end of the logs of a run that failed.
 func (r *run) printLogs() {
 	var logs []string
 	for i := range r.pair {

@@ -111,7 +111,7 @@ func (s *schedule) share(k *faultKind) int {
 	return max(1, k.weight)
 }
 
-// upTo draws a time from 0 to d.
+// randomTime draws a time from 0 to d.
 func randomTime(rnd *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(rnd.Int64N(int64(d) + 1))
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A pulse notices when the machine itself stands still, so that what it holds
+// A stallDetector notices when the machine itself stands still, so that what it holds
 // up isn't taken for the work of a fault. Safe for concurrent use.
 type stallDetector struct {
 	stop context.CancelFunc
@@ -18,7 +18,7 @@ type stallDetector struct {
 	longestStall time.Duration // guarded by mu: the longest since it was asked last
 }
 
-// beat is how often it looks.
+// probeInterval is how often it looks.
 const probeInterval = 50 * time.Millisecond
 
 func newStallDetector() *stallDetector {

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A subscribing is what a subscriber process is told.
+// A subscriberSpec is what a subscriber process is told.
 type subscriberSpec struct {
 	Name     string
 	Servers  []string
@@ -36,14 +36,14 @@ type keeper struct {
 	life  int
 }
 
-// A keepsake is what remains of a message.
+// A keptMessage is what remains of a message.
 type keptMessage struct {
 	publisher string
 	n         uint64
 	mark      client.MessageRef
 }
 
-// subscribeForEver is the subscriber process.
+// runSubscriber is the subscriber process.
 func runSubscriber(text string) error {
 	var spec subscriberSpec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
@@ -106,7 +106,7 @@ func (k *keeper) follow(c *client.Client, name string) error {
 	return err
 }
 
-// take subscribes and queues what is handed over.
+// subscribe subscribes and queues what is handed over.
 func (k *keeper) subscribe(ctx context.Context, c *client.Client, name string) error {
 	sub, err := c.Subscribe(ctx, "^chaos/", client.From(client.MostRecent), client.ID("all"))
 	if err != nil {

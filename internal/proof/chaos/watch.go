@@ -54,7 +54,7 @@ func (w *watch) end(at time.Time) {
 	}
 }
 
-// remark sets when the fault happened. Silence is measured all along.
+// setFaultTime sets when the fault happened. Silence is measured all along.
 func (w *watch) setFaultTime(at time.Time) {
 	w.faultTime = at
 	for _, s := range w.all() {
@@ -95,7 +95,7 @@ func silence(of map[string]*service) (d time.Duration) {
 	return d
 }
 
-// next returns how long after the mark the first and the last client were served again.
+// recoveryTimes returns how long after the mark the first and the last client were served again.
 func (w *watch) recoveryTimes(of map[string]*service) (first, last time.Duration) {
 	for _, s := range of {
 		d := max(0, s.next.Sub(w.faultTime))

@@ -40,7 +40,7 @@ type check struct {
 	found         []Violation
 }
 
-// identify notes what was published, and which identities are known.
+// indexPublished notes what was published, and which identities are known.
 func (c *check) indexPublished() {
 	c.at, c.lastPublished = make(map[bookmark.Bookmark]*Publication), make(bookmark.Vector)
 	all := true
@@ -65,7 +65,7 @@ func (m *Publication) identity() bookmark.Bookmark {
 // kind is the kind of the records that stand for a message.
 func (m *Publication) kind() journal.Kind { return cmp.Or(m.Kind, journal.Message) }
 
-// beyond reports whether an identity is known to be behind the last of its publisher.
+// isBeyondLast reports whether an identity is known to be behind the last of its publisher.
 func (c *check) isBeyondLast(b bookmark.Bookmark) bool {
 	return c.lastPublished != nil && !c.lastPublished.Covers(b)
 }
@@ -93,7 +93,7 @@ type origin struct {
 	app       string
 }
 
-// A volume is the check of one journal.
+// A journalCheck is the check of one journal.
 type journalCheck struct {
 	*check
 	j       Journal
@@ -104,7 +104,7 @@ type journalCheck struct {
 	holes   map[uint64][]Record                // gone markers, by publisher
 }
 
-// journal: each identity once (G3), each publisher's in order and without
+// checkJournal: each identity once (G3), each publisher's in order and without
 // holes (G4), all that was taken, nothing that was not published (G1).
 func (c *check) checkJournal(j Journal) {
 	v := journalCheck{c, j, make(map[uint64]Record), make(map[origin]int), make(map[string]Record, len(j.Records)),
@@ -128,7 +128,7 @@ func (c *check) checkJournal(j Journal) {
 	}
 }
 
-// follows: a record stands behind its predecessor, and once. It returns false for a second one.
+// checkOrder: a record stands behind its predecessor, and once. It returns false for a second one.
 func (v journalCheck) checkOrder(r Record) bool {
 	if v.kinds[r.Bookmark] != 0 {
 		v.report(Duplicated, "G3", "%s has %v twice", v.j.Instance, r.Bookmark)
@@ -155,7 +155,7 @@ func (v journalCheck) checkOrder(r Record) bool {
 	return true
 }
 
-// message: a record is a message that was published, once, in its place.
+// checkMessage: a record is a message that was published, once, in its place.
 func (v journalCheck) checkMessage(r Record) {
 	if other, twice := v.present[r.Body]; twice {
 		v.report(Duplicated, "G3", "%s has %s as %v and as %v", v.j.Instance, short(r.Body), other.Bookmark, r.Bookmark)
@@ -179,14 +179,14 @@ func (v journalCheck) checkMessage(r Record) {
 	v.checkContent(v.j.Instance, r.Bookmark, r.Body)
 }
 
-// marker: a record that is no message stands for one that leaves such a record.
+// checkMarker: a record that is no message stands for one that leaves such a record.
 func (v journalCheck) checkMarker(r Record) {
 	if m := v.at[r.Bookmark]; m != nil && r.Kind != m.kind() && (r.Kind == journal.Tombstone || r.Kind == journal.Empty) {
 		v.report(Foreign, "G1", "%s has %v as %v, it is to be a %v", v.j.Instance, r.Bookmark, r.Kind, m.kind())
 	}
 }
 
-// genuine returns the message that was published with a body, nil for none,
+// publishedAs returns the message that was published with a body, nil for none,
 // and finds fault with one that must not be there.
 func (c *check) publishedAs(rule, where, verb string, b bookmark.Bookmark, body string) *Publication {
 	m := c.published[body]
@@ -201,7 +201,7 @@ func (c *check) publishedAs(rule, where, verb string, b bookmark.Bookmark, body 
 	return m
 }
 
-// means: an identity stands for one content, wherever it is seen.
+// checkContent: an identity stands for one content, wherever it is seen.
 func (c *check) checkContent(where string, b bookmark.Bookmark, body string) {
 	if first, known := c.content[b]; known && first != body {
 		c.report(Duplicated, "G3", "%v is %s at %s, and elsewhere %s", b, short(body), where, short(first))
@@ -209,7 +209,7 @@ func (c *check) checkContent(where string, b bookmark.Bookmark, body string) {
 	c.content[b] = body
 }
 
-// kept: what was taken is there, unless retention has removed it.
+// checkKept: what was taken is there, unless retention has removed it.
 func (v journalCheck) checkKept(m *Publication) {
 	if m.Fate != Accepted || m.Publisher != 0 && (m.Sequence <= v.j.Floor[m.Publisher] || v.inHole(m)) {
 		return
@@ -228,7 +228,7 @@ func (v journalCheck) inHole(m *Publication) bool {
 	return slices.ContainsFunc(v.holes[m.Publisher], func(r Record) bool { return r.Prev < m.Sequence && m.Sequence <= r.Sequence })
 }
 
-// same: all journals hold the same messages (G5).
+// checkSame: all journals hold the same messages (G5).
 func (c *check) checkSame() {
 	if len(c.h.Journals) == 0 {
 		return
@@ -253,7 +253,7 @@ func (c *check) checkSame() {
 	}
 }
 
-// behind returns the message that a record stands for, nil if that is not known.
+// messageOf returns the message that a record stands for, nil if that is not known.
 func (c *check) messageOf(r Record) *Publication {
 	if r.Kind == journal.Message {
 		return c.published[r.Body]
@@ -261,11 +261,11 @@ func (c *check) messageOf(r Record) *Publication {
 	return c.at[r.Bookmark]
 }
 
-// alike reports whether records of a kind are the same in every journal. A
+// sameEverywhere reports whether records of a kind are the same in every journal. A
 // refusal that only one instance knows of is none of the others' (R14).
 func sameEverywhere(k journal.Kind) bool { return k == journal.Message || k == journal.Empty }
 
-// shared returns the records of a journal that are alike in every other, and
+// sharedRecords returns the records of a journal that are alike in every other, and
 // up to where they are gone.
 func sharedRecords(j Journal) (all map[bookmark.Bookmark]Record, gone bookmark.Vector) {
 	all, gone = make(map[bookmark.Bookmark]Record, len(j.Records)), make(bookmark.Vector)

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// A reading is the check of one subscription (G6).
+// A readerCheck is the check of one subscription (G6).
 type readerCheck struct {
 	*check
 	r           *Reader
@@ -22,7 +22,7 @@ type readerCheck struct {
 	seen  map[bookmark.Bookmark]bool
 }
 
-// reader: each message once in a process, each publisher's in order, all of
+// checkReader: each message once in a process, each publisher's in order, all of
 // them, and in later processes those not discarded.
 func (c *check) checkReader(r *Reader) {
 	rd := readerCheck{check: c, r: r, mustReceive: c.mustReceive(r), discarded: make(map[bookmark.Bookmark]DiscardState)}
@@ -46,7 +46,7 @@ func (c *check) checkReader(r *Reader) {
 	}
 }
 
-// due returns what a subscription must be handed at least: from EPOCH all that
+// mustReceive returns what a subscription must be handed at least: from EPOCH all that
 // matches; from NOW what was published behind its beginning, and what is
 // behind the first it was handed.
 func (c *check) mustReceive(r *Reader) map[uint64][]uint64 {
@@ -75,7 +75,7 @@ func (c *check) mustReceive(r *Reader) map[uint64][]uint64 {
 	return due
 }
 
-// handed checks one message against those before it.
+// checkDelivery checks one message against those before it.
 func (rd *readerCheck) checkDelivery(m *Delivery) {
 	switch at := rd.last[m.Publisher]; {
 	case rd.seen[m.Bookmark]:
@@ -103,7 +103,7 @@ func (c *check) trimmed(b bookmark.Bookmark) bool {
 	return slices.ContainsFunc(c.h.Journals, func(j Journal) bool { return j.Floor.Covers(b) })
 }
 
-// complete: nothing of a publisher that is due was left out before the last
+// checkComplete: nothing of a publisher that is due was left out before the last
 // that a process was handed; behind it neither, if the process lived to the end.
 func (rd *readerCheck) checkComplete(publisher uint64, toEnd bool) {
 	due, done := rd.mustReceive[publisher], 0

@@ -54,7 +54,7 @@ func New(t testing.TB) *System {
 	return s
 }
 
-// writer writes a log to a test.
+// testWriter writes a log to a test.
 type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
@@ -130,7 +130,7 @@ func (s *System) AwaitSync() {
 	})
 }
 
-// bound is how long anything may take, in virtual time.
+// waitTimeout is how long anything may take, in virtual time.
 const waitTimeout = 2 * time.Minute
 
 // Await returns when condition holds. It is asked every few virtual milliseconds.

@@ -70,7 +70,7 @@ func parseCut(name string) (c cut, err error) {
 	return c, err
 }
 
-// happen sets the cut up.
+// arm sets the cut up.
 func (c cut) arm(n *memnet.Network) {
 	switch c.kind {
 	case endReset:
@@ -108,7 +108,7 @@ func Cuts(t *testing.T, o Options) {
 	t.Logf("cut at every byte: %d cuts of %d bytes in %d directions, %d violations", made.Load(), bytes, len(directions), len(s.failures))
 }
 
-// record runs the session without a fault, and returns all cuts there can be.
+// recordSession runs the session without a fault, and returns all cuts there can be.
 // The number of bytes differs by a few, as identities have more or fewer digits.
 func recordSession(t *testing.T) (cuts []cut, bytes int64) {
 	t.Helper()
@@ -142,7 +142,7 @@ func Chunks(t *testing.T, most int) {
 	}
 }
 
-// session is what the connections are recorded of: a client that logs on, has
+// runSession is what the connections are recorded of: a client that logs on, has
 // two subscriptions of which it ends one, publishes twenty messages, is handed
 // those of its own and discards them, is idle for heartbeats and publishes
 // again, to an instance that replicates it. It returns how many bytes had

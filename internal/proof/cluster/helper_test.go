@@ -72,7 +72,7 @@ func publishLong(s *cluster.System, a *cluster.App, topic string, from, to int) 
 	}
 }
 
-// names returns what publishLong put before the kilobyte.
+// eventNames returns what publishLong put before the kilobyte.
 func eventNames(bodies []string) []string {
 	short := make([]string, len(bodies))
 	for i, b := range bodies {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// steps is at how many points of the story a fault can happen: before each
+// stepCount is at how many points of the story a fault can happen: before each
 // step, and behind the last.
 var stepCount = len(script) + 1
 
@@ -52,7 +52,7 @@ func Pairs(t *testing.T, o Options) {
 	not.log(t)
 }
 
-// paired returns the faults that happen in pairs, in the order of their steps.
+// pairedEvents returns the faults that happen in pairs, in the order of their steps.
 func pairedEvents() []event {
 	var events []event
 	for step := range stepCount {
@@ -65,7 +65,7 @@ func pairedEvents() []event {
 	return events
 }
 
-// pair returns pair n: the first row has one pair, event 1 with event 0, the
+// pairAt returns pair n: the first row has one pair, event 1 with event 0, the
 // second two, and so on.
 func pairAt(events []event, n int) []event {
 	row, before := 1, 0
@@ -93,7 +93,7 @@ func gcd(a, b int) int {
 	return a
 }
 
-// number returns the number that text stands for: itself, or what becomes of
+// startNumber returns the number that text stands for: itself, or what becomes of
 // it as of the hash of a commit.
 func startNumber(text string, all int) int {
 	if n, err := strconv.Atoi(text); err == nil {
@@ -104,7 +104,7 @@ func startNumber(text string, all int) int {
 	return int(h.Sum32()) % all
 }
 
-// names names events as parseEvents takes them.
+// eventNames names events as parseEvents takes them.
 func eventNames(events []event) string {
 	var all []string
 	for _, e := range events {
@@ -127,7 +127,7 @@ func parseEvents(text string) ([]event, error) {
 	return events, nil
 }
 
-// impossible counts the faults that could not happen, by why.
+// skippedFaults counts the faults that could not happen, by why.
 type skippedFaults struct {
 	mu     sync.Mutex
 	counts map[string]int // guarded by mu

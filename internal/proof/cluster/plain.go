@@ -113,7 +113,7 @@ func appendFrame(out, content []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(out, uint32(len(content))), content...)
 }
 
-// extended reports whether a frame has anything of our extensions.
+// hasExtensions reports whether a frame has anything of our extensions.
 func hasExtensions(m *wire.Message) bool {
 	for name := range wire.Options(m.Options) {
 		if string(name) == "vector" {

@@ -105,7 +105,7 @@ func wireStep(from, to string, bytes int64) step {
 	}
 }
 
-// steps are some of all steps, evenly spread: from publish to ack they cut
+// stepCount are some of all steps, evenly spread: from publish to ack they cut
 // within and between all frames of a dozen messages.
 func stepCount() []step {
 	var steps []step

@@ -37,7 +37,7 @@ func Random(t *testing.T, seed uint64) map[string]int {
 	return faults
 }
 
-// A random is one random run. It is for one goroutine but for what mu guards.
+// A randomRun is one random run. It is for one goroutine but for what mu guards.
 type randomRun struct {
 	*System
 	seed     uint64
@@ -67,7 +67,7 @@ type randomRun struct {
 	errors       []string                      // guarded by mu
 }
 
-// A setting is what stays the same in a run.
+// A settings is what stays the same in a run.
 type settings struct {
 	downgrade     time.Duration // 0: never
 	rejoin        time.Duration // 0: as elsewhere
@@ -93,7 +93,7 @@ const (
 	silenceTimeout = 6 * time.Second
 )
 
-// and adds what an earlier loss of the same disk still counts as having.
+// merge adds what an earlier loss of the same disk still counts as having.
 func (l loss) merge(earlier loss) loss {
 	now := time.Now()
 	if now.Before(earlier.noticedAt) {
@@ -108,7 +108,7 @@ func (l loss) merge(earlier loss) loss {
 	return l
 }
 
-// of returns what a disk that has lost something counts as having.
+// counted returns what a disk that has lost something counts as having.
 func (l loss) counted(publisher uint64, on uint64) uint64 {
 	now := time.Now()
 	if now.Before(l.noticedAt) {
@@ -194,7 +194,7 @@ func (r *randomRun) configure(c *server.Config, name string) {
 	}
 }
 
-// note writes to the log of the run.
+// logf writes to the log of the run.
 func (r *randomRun) logf(format string, args ...any) {
 	r.log = append(r.log, fmt.Sprintf("%9.4fs  ", time.Since(r.begun).Seconds())+fmt.Sprintf(format, args...))
 }
@@ -206,7 +206,7 @@ func (r *randomRun) report() {
 	}
 }
 
-// fail notes an error that nothing entitles an application or instance to.
+// reportError notes an error that nothing entitles an application or instance to.
 func (r *randomRun) reportError(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -257,7 +257,7 @@ func (r *randomRun) recover() {
 	r.Advance(3 * time.Second) // for what comes too often
 }
 
-// settle is Await that says more when it takes too long.
+// awaitOrDescribe is Await that says more when it takes too long.
 func (r *randomRun) awaitOrDescribe(what string, condition func() bool) {
 	r.TB.Helper()
 	for begun := time.Now(); ; {
@@ -316,7 +316,7 @@ func (r *randomRun) judge() {
 	}
 }
 
-// alarms collects what instances and applications complain of that never happened.
+// collectErrors collects what instances and applications complain of that never happened.
 func (r *randomRun) collectErrors() {
 	for _, i := range r.instances {
 		if i.Server == nil {
@@ -368,7 +368,7 @@ func stored(r *journal.Record) checker.Record {
 	}
 }
 
-// disk tells the oracle which disk an instance has.
+// noteDisk tells the oracle which disk an instance has.
 func (r *randomRun) noteDisk(i *instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -405,7 +405,7 @@ func durableOn(fs *memfs.FS) bookmark.Vector {
 	}
 }
 
-// discards is called before a store lets go of messages.
+// noteDiscard is called before a store lets go of messages.
 func (r *randomRun) noteDiscard(app string, through bookmark.Bookmark, single bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

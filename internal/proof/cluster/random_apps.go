@@ -91,7 +91,7 @@ func (r *randomRun) startPublishers() {
 	})
 }
 
-// either returns both instances in one order or the other.
+// serverOrder returns both instances in one order or the other.
 func (r *randomRun) serverOrder() []string {
 	if r.rand.IntN(2) == 0 {
 		return []string{"b", "a"}
@@ -101,7 +101,7 @@ func (r *randomRun) serverOrder() []string {
 
 func (p *publisher) watchStore(s pubstore.Store) pubstore.Store { return &watchedStore{Store: s, p: p} }
 
-// watched is a store whose discards are seen.
+// watchedStore is a store whose discards are seen.
 type watchedStore struct {
 	pubstore.Store
 	p *publisher
@@ -173,7 +173,7 @@ func (p *publisher) load(ctx context.Context, c *client.Client) {
 	}
 }
 
-// renewed notes that a new life could not begin, unless the process is dead.
+// renewFailed notes that a new life could not begin, unless the process is dead.
 func (p *publisher) renewFailed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,7 +267,7 @@ func (p *publisher) close() {
 	p.processEnded(memfs.KeepAll)
 }
 
-// gone notes what is lost with the process.
+// processEnded notes what is lost with the process.
 func (p *publisher) processEnded(mode memfs.Mode) {
 	p.cancel()
 	<-p.done
@@ -454,13 +454,13 @@ func (s *subscriber) read(ctx context.Context, c *client.Client) {
 	}
 }
 
-// held is a message that was handed over and is not discarded.
+// heldMessage is a message that was handed over and is not discarded.
 type heldMessage struct {
 	*checker.Delivery
 	mark client.MessageRef
 }
 
-// handed notes a message; nil if the process is dead.
+// recordHanded notes a message; nil if the process is dead.
 func (s *subscriber) recordHanded(m *client.Message) *heldMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -510,7 +510,7 @@ func (s *subscriber) sync(ctx context.Context) {
 	s.setDiscard(discarded, checker.DiscardDurable)
 }
 
-// set notes how far discards have come, unless the process is dead.
+// setDiscard notes how far discards have come, unless the process is dead.
 func (s *subscriber) setDiscard(all []*heldMessage, to checker.DiscardState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -521,7 +521,7 @@ func (s *subscriber) setDiscard(all []*heldMessage, to checker.DiscardState) {
 	}
 }
 
-// ended notes what a subscription ended with, unless that was wanted.
+// subscriptionEnded notes what a subscription ended with, unless that was wanted.
 func (s *subscriber) subscriptionEnded(ctx context.Context, err error) {
 	s.mu.Lock()
 	killed := s.killed

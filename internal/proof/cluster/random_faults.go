@@ -23,7 +23,7 @@ type instance struct {
 	armed    bool          // its disk was told to fail
 }
 
-// An undo is the end of a fault.
+// An undoAction is the end of a fault.
 type undoAction struct {
 	at time.Time
 	f  func()
@@ -55,7 +55,7 @@ func (d *draw) mode() memfs.Mode {
 	return modes[d.IntN(len(modes))]
 }
 
-// away draws how long something is away: most often shortly, sometimes longer
+// absence draws how long something is away: most often shortly, sometimes longer
 // than heartbeats and downgrades take.
 func (d *draw) absence() time.Duration {
 	switch d.IntN(4) {
@@ -90,7 +90,7 @@ var faultKinds = []fault{
 	{"split brain", 2, (*randomRun).splitBrain},
 }
 
-// chaos lets faults happen for a while.
+// injectFaults lets faults happen for a while.
 func (r *randomRun) injectFaults() {
 	kinds := r.kinds()
 	end := time.Now().Add(r.settings.length)
@@ -184,7 +184,7 @@ func (i *instance) restore() {
 	i.Start()
 }
 
-// dead buries an instance that has ended by itself.
+// noteDeath buries an instance that has ended by itself.
 func (i *instance) noteDeath() {
 	err := i.Server.Err()
 	i.run.logf("%s has ended: %v", i.Name, err)
@@ -194,7 +194,7 @@ func (i *instance) noteDeath() {
 	i.crash(memfs.KeepAll)
 }
 
-// revive has instances that ended by themselves restarted after a while.
+// restartEnded has instances that ended by themselves restarted after a while.
 func (r *randomRun) restartEnded(d *draw) {
 	for _, i := range r.instances {
 		if i.Server == nil {
@@ -321,7 +321,7 @@ func damageOffset(d *draw, size int) int {
 	}
 }
 
-// loses ends an instance, does something to its disk, and notes what it had.
+// loseDisk ends an instance, does something to its disk, and notes what it had.
 func (r *randomRun) loseDisk(i, other *instance, what func()) {
 	l := loss{had: durableOn(i.FS), safe: durableOn(other.FS), noticedAt: time.Now(), acksUntil: time.Now().Add(ackGrace)}
 	for p, s := range l.safe {
@@ -448,14 +448,14 @@ func (r *randomRun) cut(d *draw, one, other string) bool {
 	return true
 }
 
-// unseen notes that hosts don't reach each other for a while.
+// noteUnseen notes that hosts don't reach each other for a while.
 func (r *randomRun) noteUnseen(one, other string, long time.Duration) {
 	if until := time.Now().Add(long); len(one) == 1 && len(other) == 1 && until.After(r.unseenUntil) {
 		r.unseenUntil = until
 	}
 }
 
-// pair draws two hosts that talk to each other.
+// anyHosts draws two hosts that talk to each other.
 func (r *randomRun) anyHosts(d *draw) (one, other string) {
 	if d.IntN(3) == 0 {
 		return "a", "b"

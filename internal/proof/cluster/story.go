@@ -133,7 +133,7 @@ func (s *story) addPublisher(p *publisher, name string, servers []string) {
 	p.start()
 }
 
-// again is a subscriber that is restarted with its place. It discards a
+// configureResuming is a subscriber that is restarted with its place. It discards a
 // message when it has two more.
 func (s *story) configureResuming(sub *subscriber) {
 	sub.name, sub.dir, sub.maxHeld, sub.pace = "again", memoryDir(s.TB), 2, 300*time.Microsecond
@@ -152,13 +152,13 @@ func memoryDir(tb testing.TB) string {
 	return dir
 }
 
-// sure is a subscriber that is handed what is on both disks.
+// configureDurable is a subscriber that is handed what is on both disks.
 func (s *story) configureDurable(sub *subscriber) {
 	sub.name, sub.history.FullyDurable = "sure", true
 	sub.opts = []client.SubscribeOption{client.From(client.Epoch), client.FullyDurable()}
 }
 
-// pass lets time pass, in which faults end.
+// runFor lets time pass, in which faults end.
 func (s *story) runFor(d time.Duration) {
 	s.advanceUntil(time.Now().Add(d), s.fixedDraw)
 	s.Advance(0)
@@ -202,7 +202,7 @@ type event struct{ step, fault int }
 
 func (e event) String() string { return fmt.Sprintf("%d:%s", e.step, storyFaults[e.fault].name) }
 
-// tell runs the story with faults, which are in the order of their steps, and
+// runStory runs the story with faults, which are in the order of their steps, and
 // judges it. It returns why those that could not happen could not.
 func runStory(tb testing.TB, faults ...event) (not []string) {
 	s := newStory(tb, func(*memnet.Network) {})
@@ -229,7 +229,7 @@ func runStory(tb testing.TB, faults ...event) (not []string) {
 	return not
 }
 
-// happen has a fault happen, and returns why it can't if it can't.
+// inject has a fault happen, and returns why it can't if it can't.
 func (s *story) inject(m storyFault) string {
 	s.restartDead()
 	s.logf("%s", m.name)
@@ -237,5 +237,5 @@ func (s *story) inject(m storyFault) string {
 	return m.inject(s)
 }
 
-// bury has instances that have ended by themselves restarted after a while.
+// restartDead has instances that have ended by themselves restarted after a while.
 func (s *story) restartDead() { s.restartEnded(s.fixedDraw) }

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A mishap is a kind of fault that can happen at any step of a story. do
+// A storyFault is a kind of fault that can happen at any step of a story. do
 // returns why it can't, if it can't.
 type storyFault struct {
 	name   string
@@ -24,7 +24,7 @@ const (
 	longTime   = 2600 * time.Millisecond
 )
 
-// mishaps are all kinds.
+// storyFaults are all kinds.
 var storyFaults = slices.Concat(
 	machineFaults(0, "a"), networkFaults("a", "b"),
 	machineFaults(1, "b"), networkFaults("b", "a"),
@@ -140,7 +140,7 @@ func (s *story) wipeInstance(n int) string {
 	return ""
 }
 
-// arm has an instance's disk fail soon.
+// armDisk has an instance's disk fail soon.
 func (s *story) armDisk(n int, fail func(*memfs.FS)) string {
 	i := s.instances[n]
 	if i.Server == nil || i.armed {

@@ -20,7 +20,7 @@ type Options struct {
 	From          string        // where to begin: a number, or anything for one made of it
 }
 
-// only runs one system and tells whatever was wrong with it.
+// runOnly runs one system and tells whatever was wrong with it.
 func (o Options) runOnly(t *testing.T, system func(tb testing.TB)) {
 	t.Helper()
 	for _, f := range bubble(t, system) {
@@ -40,7 +40,7 @@ type sweep struct {
 	failures []failure // guarded by mu
 }
 
-// A wrong is a system that did what it must not.
+// A failure is a system that did what it must not.
 type failure struct {
 	at    int // it is the so manyth
 	after int // so many were run before
@@ -72,7 +72,7 @@ func (s *sweep) run(t *testing.T, n int, system func(tb testing.TB, i int)) {
 	})
 }
 
-// take returns the next system to run, or -1.
+// nextSystem returns the next system to run, or -1.
 func (s *sweep) nextSystem(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
 	return nil
 }
 
-// A listener is a testing.TB that notes failures instead of failing.
+// A recordingTB is a testing.TB that notes failures instead of failing.
 type recordingTB struct {
 	testing.TB
 

@@ -189,7 +189,7 @@ func (c *Campaign) FailRead(n int) (more bool, err error) {
 	return more, nil
 }
 
-// live is the first life: open, use, close.
+// runScript is the first life: open, use, close.
 func runScript(l Model, disk *memfs.FS) error {
 	if err := l.Open(disk, true); err != nil {
 		return err
@@ -246,7 +246,7 @@ func kill(l Model, disk *memfs.FS) {
 	l.Kill()
 }
 
-// again judges what a life that ended with err has left on its disk, which
+// judgeLeft judges what a life that ended with err has left on its disk, which
 // had died or not.
 func (c *Campaign) judgeLeft(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
 	if err != nil && (!died || isViolation(err)) {

@@ -144,7 +144,7 @@ func durableCopy(disk *memfs.FS) *memfs.FS {
 	return rest
 }
 
-// hits notes which frames are damaged.
+// withFrames notes which frames are damaged.
 func (d Damage) withFrames(all []frame) Damage {
 	end := d.At + int64(len(d.Mask))
 	for _, f := range all {

@@ -37,7 +37,7 @@ func DamageFile(seed uint64, share int) (damages int, err error) {
 	return damages, nil
 }
 
-// dying has something be done to a disk that dies meanwhile, and returns one of
+// crashDuring has something be done to a disk that dies meanwhile, and returns one of
 // the disks that may be left, where that has to be done again.
 func crashDuring(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
 	tried := disk.Image(memfs.KeepAll)

@@ -27,7 +27,7 @@ func openJournal(disk *memfs.FS) (*journal.Journal, error) {
 	return journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200, SetAside: true})
 }
 
-// written makes a closed journal of records of three publishers in an order
+// writtenJournal makes a closed journal of records of three publishers in an order
 // drawn from r, the same records whatever the order.
 func writtenJournal(r *rand.Rand) (*memfs.FS, error) {
 	disk := memfs.New()
@@ -118,7 +118,7 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 	return damages, nil
 }
 
-// healed opens a journal that no peer can help, twice, and returns what it has.
+// healedRecords opens a journal that no peer can help, twice, and returns what it has.
 func healedRecords(disk *memfs.FS) (map[identity]string, error) {
 	j, err := openJournal(disk)
 	if err != nil {
@@ -138,7 +138,7 @@ func healedRecords(disk *memfs.FS) (map[identity]string, error) {
 	return found, errors.Join(err, j.Close())
 }
 
-// without reports a record that is missing or another one, although it was not hit.
+// checkRecordsExcept reports a record that is missing or another one, although it was not hit.
 func checkRecordsExcept(want, found map[identity]string, hit []frame) error {
 	for id, text := range want {
 		got, there := found[id]
@@ -203,7 +203,7 @@ func claim(hit map[identity]*memfs.FS, disk *memfs.FS, d Damage) bool {
 	return true
 }
 
-// pair opens both journals, links them until nothing moves, and compares.
+// checkPair opens both journals, links them until nothing moves, and compares.
 func checkPair(a, b *memfs.FS, want map[identity]string) error {
 	var js [2]*journal.Journal
 	for i, disk := range []*memfs.FS{a, b} {
@@ -235,7 +235,7 @@ func checkPair(a, b *memfs.FS, want map[identity]string) error {
 	return nil
 }
 
-// link has both send until neither has anything for the other.
+// exchangeRecords has both send until neither has anything for the other.
 func exchangeRecords(js [2]*journal.Journal) error {
 	for moved := 1; moved > 0; {
 		n, err := sendRecords(js[0], js[1])
@@ -251,7 +251,7 @@ func exchangeRecords(js [2]*journal.Journal) error {
 	return nil
 }
 
-// send gives to what it lacks and from has, as a link does.
+// sendRecords gives to what it lacks and from has, as a link does.
 func sendRecords(from, to *journal.Journal) (sent int, err error) {
 	f := from.Follow(from.First(), journal.Appended)
 	defer f.Close()

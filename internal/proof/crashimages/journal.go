@@ -21,7 +21,7 @@ var Journal = Subject{"journal", func(seed uint64) Model {
 	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*publisherState), decrees: make([]journal.Decree, 1), usedDecree: make(map[uint64]bool)}
 }}
 
-// ids is what is known of one publisher.
+// publisherState is what is known of one publisher.
 type publisherState struct {
 	have             uint64                   // highest sequence appended
 	durable          uint64                   // highest one reported as durable
@@ -31,7 +31,7 @@ type publisherState struct {
 	clock            map[uint64]uint64        // the group's clock then (R10)
 }
 
-// A remembering is a peer that the journal was told to remember.
+// A rememberedPeer is a peer that the journal was told to remember.
 type rememberedPeer struct {
 	peer      journal.Peer
 	publisher uint64 // of the record that was appended next, 0: none yet
@@ -144,7 +144,7 @@ func (l *journalModel) step(what int) error {
 	return l.diverge()
 }
 
-// declare has the journal take a decree, end it, or note that a publisher has made use of it.
+// changeDecree has the journal take a decree, end it, or note that a publisher has made use of it.
 func (l *journalModel) changeDecree() error {
 	d := l.decrees[0]
 	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.ids[publisher] != nil && l.rand.IntN(3) > 0 {

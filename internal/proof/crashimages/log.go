@@ -212,7 +212,7 @@ func (h *logModel) firstKept() (int, error) {
 	return h.recordsBefore(first), nil
 }
 
-// before returns how many records end at or before p.
+// recordsBefore returns how many records end at or before p.
 func (h *logModel) recordsBefore(p seglog.Position) int {
 	n, _ := slices.BinarySearch(h.ends, p+1)
 	return n

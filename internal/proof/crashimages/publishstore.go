@@ -99,7 +99,7 @@ func (p *promise) mayVanish(cut bool) bool {
 	return true
 }
 
-// settle notes that all of it has reached the disk.
+// allDurable notes that all of it has reached the disk.
 func (p *promise) allDurable() {
 	p.durable, p.letGo = p.appended, p.discarded
 	for n, r := range p.rejected {
@@ -138,7 +138,7 @@ func NewPublishStoreModel(seed uint64) *PublishStoreModel {
 	return &PublishStoreModel{WriteBack: sleepForWriteBack, rand: newRand(seed), streams: make(map[string]*promise)}
 }
 
-// wait gives the store the time to write what it holds back, and the word that it could.
+// sleepForWriteBack gives the store the time to write what it holds back, and the word that it could.
 func sleepForWriteBack(s pubstore.Store) error {
 	time.Sleep(writeBackTime)
 	lives := s.Lives()
@@ -180,7 +180,7 @@ func (w *PublishStoreModel) Open(killed bool, open func(boot func() (string, err
 	return nil
 }
 
-// begin takes note of a stream that the store has begun.
+// streamBegun takes note of a stream that the store has begun.
 func (w *PublishStoreModel) streamBegun() {
 	lives := w.store.Lives()
 	w.current = lives[len(lives)-1].ID
@@ -217,7 +217,7 @@ func (w *PublishStoreModel) step(what int) error {
 	return w.store.SetPlainOffset(w.current, 99)
 }
 
-// any returns a stream, mostly one with messages.
+// anyStream returns a stream, mostly one with messages.
 func (w *PublishStoreModel) anyStream() string {
 	ids := slices.Sorted(maps.Keys(w.streams))
 	ids = slices.DeleteFunc(ids, func(id string) bool { p := w.streams[id]; return p.discarded == p.appended })
@@ -294,7 +294,7 @@ func (w *PublishStoreModel) churn() error {
 	return w.awaitDurable()
 }
 
-// settle notes that what was done so far is safe against a power cut.
+// awaitDurable notes that what was done so far is safe against a power cut.
 func (w *PublishStoreModel) awaitDurable() error {
 	if err := w.WriteBack(w.store); err != nil {
 		return err
@@ -406,7 +406,7 @@ func (w *PublishStoreModel) Check() error {
 	return nil
 }
 
-// find reads what is kept of a stream.
+// findStream reads what is kept of a stream.
 func (w *PublishStoreModel) findStream(l pubstore.Life) (finding, error) {
 	f := finding{Life: l}
 	c, err := w.store.Cursor(l.ID, 0)
@@ -469,7 +469,7 @@ func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	return nil
 }
 
-// take makes what was found the promise: Open has made it durable.
+// adopt makes what was found the promise: Open has made it durable.
 func (w *PublishStoreModel) adopt(found []finding) {
 	w.streams = make(map[string]*promise, len(found))
 	for _, f := range found {

@@ -21,7 +21,7 @@ type fault struct {
 	kind     faultKind
 	after    int
 	downtime time.Duration
-	// apart: it doesn't wait until the pair is in sync again, so that both
+	// hurried: it doesn't wait until the pair is in sync again, so that both
 	// instances may be away. Its gap is listed apart.
 	hurried bool
 }

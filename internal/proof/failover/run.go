@@ -41,7 +41,7 @@ func newRun(o options, events []event) *run {
 		faults: schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))}
 }
 
-// begin starts the pair, the subscriber and the publishers. After an error
+// start starts the pair, the subscriber and the publishers. After an error
 // close ends what there is.
 func (r *run) start(ctx context.Context, dir string, command []string) (err error) {
 	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, Stderr: r.openStderr()}); err != nil {
@@ -103,7 +103,7 @@ func (r *run) awaitFault(ctx context.Context, f fault) error {
 	return r.pair.AwaitSync(ctx)
 }
 
-// until polls a condition; the subscriber's own death ends it.
+// pollUntil polls a condition; the subscriber's own death ends it.
 func (r *run) pollUntil(ctx context.Context, condition func() bool) error {
 	for n := 0; !condition(); n++ {
 		select {
@@ -121,7 +121,7 @@ func (r *run) pollUntil(ctx context.Context, condition func() bool) error {
 	return nil
 }
 
-// strike does one fault and follows what comes of it.
+// injectFault does one fault and follows what comes of it.
 func (r *run) injectFault(ctx context.Context, f fault) error {
 	if f.kind == killSubscriber {
 		return r.restartSubscriber(ctx, f)
@@ -175,7 +175,7 @@ func (r *run) victim() int {
 	return 0
 }
 
-// hit kills or stops an instance; revive undoes it.
+// disable kills or stops an instance; revive undoes it.
 func (r *run) disable(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
 	if f.kind == stopInstance {
 		return "SIGSTOP", func(context.Context) error { return in.Resume() }, in.Suspend()
@@ -198,7 +198,7 @@ func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revi
 	return nil
 }
 
-// follow waits for the next acknowledged message and the next delivery of what
+// awaitRecovery waits for the next acknowledged message and the next delivery of what
 // was published after the fault, and tells how long they took.
 func (r *run) awaitRecovery(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
 	if err := r.pollUntil(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
@@ -240,7 +240,7 @@ func (r *run) restartSubscriber(ctx context.Context, f fault) error {
 	return nil
 }
 
-// settle drains, stops everything and reads what is on the disks.
+// finish drains, stops everything and reads what is on the disks.
 func (r *run) finish(ctx context.Context) (report, error) {
 	rep := report{gaps: r.gaps, hurriedGaps: r.hurriedGaps, faults: r.faultsDone, plannedFaults: len(r.faults), deadReader: r.stderr == "dead"}
 	r.Printf("everything is published; waiting until it is safe")

@@ -21,7 +21,7 @@ import (
 // the database and the servers follow.
 const subscriberArgument = "subscriber"
 
-// received is the bucket that holds the key of each message, in the order of
+// receivedBucket is the bucket that holds the key of each message, in the order of
 // the transactions that discarded them.
 var receivedBucket = []byte("received")
 
@@ -70,7 +70,7 @@ func runSubscriber(database string, servers []string) error {
 	return errors.New("the subscription has ended")
 }
 
-// keep writes the message's key and discards it in one transaction.
+// recordAndDiscard writes the message's key and discards it in one transaction.
 func recordAndDiscard(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 	network, key, err := keyOf(m.Body)
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *subscriber) start() error {
 	return s.Start(append([]string{subscriberArgument, s.database}, s.servers...)...)
 }
 
-// heed takes in what the process says.
+// onLine takes in what the process says.
 func (s *subscriber) onLine(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {

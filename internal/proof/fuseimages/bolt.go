@@ -10,7 +10,7 @@ import (
 
 const file = "store.db"
 
-// Publish returns pubstore.Bolt on m.
+// PublishStore returns pubstore.Bolt on m.
 func PublishStore(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-publish", New: func(seed uint64) crashimages.Model {
 		p := crashimages.NewPublishStoreModel(seed)
@@ -23,7 +23,7 @@ func PublishStore(m *Mount) crashimages.Subject {
 	}}
 }
 
-// A publishLife is a pubstore.Bolt on a disk in memory.
+// A publishStoreModel is a pubstore.Bolt on a disk in memory.
 type publishStoreModel struct {
 	*crashimages.PublishStoreModel
 	m       *Mount
@@ -42,7 +42,7 @@ func (l *publishStoreModel) Open(disk *memfs.FS, killed bool) error {
 	})
 }
 
-// End implements crashimages.Model.
+// Kill implements crashimages.Model.
 func (l *publishStoreModel) Kill() {
 	l.PublishStoreModel.Kill()
 	if l.release != nil {

@@ -26,7 +26,7 @@ func Bookmarks(m *Mount, always bool) crashimages.Subject {
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 11)) }
 
-// marks is what was done with the messages of one publisher.
+// discards is what was done with the messages of one publisher.
 type discards struct {
 	base      uint64          // none of the subscription's
 	received  uint64          // highest one received
@@ -45,7 +45,7 @@ func (p *discards) through(durably bool) uint64 {
 	}
 }
 
-// A marksLife is a subscription in a bookmark store and what was done with its
+// A bookmarksModel is a subscription in a bookmark store and what was done with its
 // messages.
 type bookmarksModel struct {
 	m       *Mount
@@ -157,7 +157,7 @@ func (l *bookmarksModel) sync() error {
 	return err
 }
 
-// settle notes that all that was discarded is durable.
+// allDurable notes that all that was discarded is durable.
 func (l *bookmarksModel) allDurable() {
 	for _, p := range l.publishers {
 		for n := range p.discarded {
@@ -175,7 +175,7 @@ func (l *bookmarksModel) Close() error {
 	return err
 }
 
-// Failed implements crashimages.Model.
+// CheckFailed implements crashimages.Model.
 func (l *bookmarksModel) CheckFailed() error {
 	if l.sub == nil {
 		return nil
@@ -190,7 +190,7 @@ func (l *bookmarksModel) CheckFailed() error {
 	return nil
 }
 
-// End implements crashimages.Model.
+// Kill implements crashimages.Model.
 func (l *bookmarksModel) Kill() {
 	if l.store != nil {
 		l.store.Close()

@@ -21,7 +21,7 @@ func Compacting(m *Mount) crashimages.Subject {
 	}}
 }
 
-// A queueLife is a queue and what its file must hold.
+// A queueModel is a queue and what its file must hold.
 type queueModel struct {
 	m       *Mount
 	rand    *rand.Rand
@@ -151,10 +151,10 @@ func (l *queueModel) update(after map[uint64]bool, do func(*bbolt.Bucket) error)
 // Close implements crashimages.Model.
 func (l *queueModel) Close() error { return l.db.Close() }
 
-// Failed implements crashimages.Model: to stop is up to the stores.
+// CheckFailed implements crashimages.Model: to stop is up to the stores.
 func (l *queueModel) CheckFailed() error { return nil }
 
-// End implements crashimages.Model.
+// Kill implements crashimages.Model.
 func (l *queueModel) Kill() {
 	if l.db != nil {
 		_ = l.db.Close() // it may be closed already

@@ -72,7 +72,7 @@ func (m *Mount) Attach(disk *memfs.FS, file string) (path string, release func()
 	}, nil
 }
 
-// An attached is a disk as long as it is shown.
+// An attachedDisk is a disk as long as it is shown.
 type attachedDisk struct {
 	disk     *memfs.FS
 	released atomic.Bool // what is removed now stays on the disk

@@ -28,7 +28,7 @@ func Shared(m *Mount) crashimages.Subject {
 	}}
 }
 
-// A sharedLife is an application and what it has done.
+// A sharedModel is an application and what it has done.
 type sharedModel struct {
 	m       *Mount
 	rand    *rand.Rand
@@ -217,11 +217,11 @@ func (l *sharedModel) Close() error {
 	return cmp.Or(l.outbox.Close(), l.marks.Close(), l.db.Close())
 }
 
-// Failed implements crashimages.Model: of a commit of its own that failed the
+// CheckFailed implements crashimages.Model: of a commit of its own that failed the
 // application is told, and ends.
 func (l *sharedModel) CheckFailed() error { return nil }
 
-// End implements crashimages.Model.
+// Kill implements crashimages.Model.
 func (l *sharedModel) Kill() {
 	if l.outbox != nil {
 		l.outbox.Close()

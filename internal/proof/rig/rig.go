@@ -61,7 +61,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 	return exitOK
 }
 
-// heeded returns the signals that end a run. One that was ignored when the program
+// endingSignals returns the signals that end a run. One that was ignored when the program
 // started, as nohup does, stays ignored.
 func endingSignals() []os.Signal {
 	signals := []os.Signal{syscall.SIGTERM}

@@ -79,7 +79,7 @@ func (c *client) launch(store pubstore.Store) {
 	c.heartbeat()
 }
 
-// next connects to the next server.
+// connectNext connects to the next server.
 func (c *client) connectNext(least time.Duration) {
 	server, delay := c.order.Next(c.lastEnding, nil)
 	c.w.after(max(least, time.Duration(delay)), &c.process, 'c', func() { c.connect(c.w.instances[server]) })
@@ -129,7 +129,7 @@ func (c *client) logon() {
 // send sends a command.
 func (c *client) send(appendTo func([]byte) []byte) { c.conn.send(appendTo(nil)) }
 
-// arrived takes in a packet.
+// onPacket takes in a packet.
 func (c *client) onPacket(on *endpoint, packet []byte) {
 	c.in.each(packet, func(m *wire.Message) bool {
 		if c.conn == on {
@@ -196,7 +196,7 @@ func (c *client) onLogon(m *wire.Message) {
 	}
 }
 
-// unreached leaves a server to which no synchronous link leads from the last one,
+// leaveUnreachable leaves a server to which no synchronous link leads from the last one,
 // which must have been one that did not replicate back.
 func (c *client) leaveUnreachable() {
 	if !c.w.hadOneWay {
@@ -205,14 +205,14 @@ func (c *client) leaveUnreachable() {
 	c.connectionEnded(errNoSyncLink)
 }
 
-// stored notes an error of the store.
+// checkStoreError notes an error of the store.
 func (c *client) checkStoreError(err error) {
 	if !errors.Is(err, clientcore.ErrFormerLifeDone) && !errors.Is(err, clientcore.ErrRolledBack) {
 		c.w.oracle.checkError(err, c.name, "its store")
 	}
 }
 
-// acked applies an ack.
+// applyAck applies an ack.
 func (c *client) applyAck(e *clientcore.Event) {
 	c.app.letGo(e.Ack.Life, e.Ack.LetGo)
 	c.checkStoreError(e.Ack.Apply(c.store))
@@ -245,7 +245,7 @@ func (c *client) fill() {
 	c.stepIfDue()
 }
 
-// look takes the steps that are due, if there may be new ones.
+// stepIfDue takes the steps that are due, if there may be new ones.
 func (c *client) stepIfDue() {
 	if c.sender != nil && c.core.NeedsRecheck() {
 		c.step()
@@ -270,7 +270,7 @@ func (c *client) step() {
 	c.stepIfDue()
 }
 
-// ended is the end of a connection, or of the attempt to make one.
+// connectionEnded is the end of a connection, or of the attempt to make one.
 func (c *client) connectionEnded(cause error) {
 	w := c.w
 	lived := c.sender != nil && w.now-c.loggedOnAt >= clientcore.StableAfter
@@ -293,7 +293,7 @@ func (c *client) connectionEnded(cause error) {
 	c.connectNext(l.Wait)
 }
 
-// leave closes the connection.
+// disconnect closes the connection.
 func (c *client) disconnect() {
 	if c.sender != nil {
 		c.sender.Close()
@@ -306,7 +306,7 @@ func (c *client) disconnect() {
 	c.app.onDisconnect()
 }
 
-// beat keeps the connection alive and finds out when it isn't.
+// heartbeat keeps the connection alive and finds out when it isn't.
 func (c *client) heartbeat() {
 	w := c.w
 	if c.sender != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A restoring is that old images of the pair are put back, and the operator's decree
+// A restoreFault is that old images of the pair are put back, and the operator's decree
 // about that. There is one at a time: images are thus of the present incarnation.
 type restoreFault struct {
 	running     bool   // way: from the images to the decree
@@ -66,7 +66,7 @@ func (w *world) restoreImages() bool {
 	return true
 }
 
-// declare has the operator make the decree until both have it.
+// declareLoss has the operator make the decree until both have it.
 func (w *world) declareLoss() {
 	w.oracle.checkLost()
 	waits := 0
@@ -98,7 +98,7 @@ func (w *world) declareLoss() {
 	i.awaitOrder(order(), w.now+decreeTimeout)
 }
 
-// follow waits for the end of an order.
+// awaitOrder waits for the end of an order.
 func (i *instance) awaitOrder(order replica.DecreePoll, until time.Duration) {
 	done, err := order(i.w.now >= until)
 	i.wake()
@@ -116,7 +116,7 @@ type loss struct {
 	since uint64
 }
 
-// A telling is that a publisher was told of a loss, in an incarnation, by a run of an
+// A lossReport is that a publisher was told of a loss, in an incarnation, by a run of an
 // instance.
 type lossReport struct {
 	loss
@@ -124,7 +124,7 @@ type lossReport struct {
 	run      int
 }
 
-// lasts reports whether the instance must know that it told so. If its process has ended
+// isDurable reports whether the instance must know that it told so. If its process has ended
 // since, the record of the loss may be gone that was not durable yet.
 func (t *lossReport) isDurable() bool { return t.instance.run == t.run }
 
@@ -164,7 +164,7 @@ func (o *oracle) incarnation(i *instance) (n uint64) {
 	return n
 }
 
-// since is the incarnation from which on a loss of a life may be declared.
+// lossSince is the incarnation from which on a loss of a life may be declared.
 func (r *diskState) lossSince(l *life) uint64 {
 	if r.decreeStands && !r.usedDecree[l] {
 		return r.incarnation
@@ -172,7 +172,7 @@ func (r *diskState) lossSince(l *life) uint64 {
 	return r.incarnation + 1
 }
 
-// restored notes the messages that are on none of the images that were put back, and
+// noteRestored notes the messages that are on none of the images that were put back, and
 // returns the present incarnation.
 func (o *oracle) noteRestored() (incarnation uint64) {
 	r := o.readDisks()
@@ -241,7 +241,7 @@ func (o *oracle) mayBeLost(l *life, r ledger.Range, incarnation uint64) bool {
 	return o.w.damaged || o.w.hadOneWay && r.From == 1 || slices.ContainsFunc(l.lost, func(x loss) bool { return x.From <= r.From && r.To <= x.To && x.since <= incarnation })
 }
 
-// untold returns what a publisher was not told of what is lost of the life that its
+// unreportedLosses returns what a publisher was not told of what is lost of the life that its
 // store goes on with.
 func (o *oracle) unreportedLosses(p *publisher) (lost []ledger.Range) {
 	lives := p.store.Lives()
@@ -273,7 +273,7 @@ func (o *oracle) noteLossReport(p *publisher, m *wire.Message, again bool) {
 	}
 }
 
-// meet takes in the group of a server that has accepted a logon, and what is lost.
+// onGroup takes in the group of the server that has accepted a logon, and the reported losses.
 func (p *publisher) onGroup(m *wire.Message) {
 	_, seen := p.store.Group()
 	if seen > m.Incarnation {

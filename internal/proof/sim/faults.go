@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A kind is a kind of fault. strike does it and plans its end; false: it
+// A faultKind is a kind of fault. strike does it and plans its end; false: it
 // can't be done now.
 type faultKind struct {
 	name   string
@@ -61,7 +61,7 @@ var faultKinds = []faultKind{
 	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.anySubscriber().process, 4*time.Second) }},
 }
 
-// of strikes one that pick draws; nil: it can't be struck now.
+// atTarget strikes one that pick draws; nil: it can't be struck now.
 func atTarget[T any](pick func(*world) *T, strike func(*world, *T) bool) func(*world) bool {
 	return func(w *world) bool {
 		x := pick(w)
@@ -69,7 +69,7 @@ func atTarget[T any](pick func(*world) *T, strike func(*world, *T) bool) func(*w
 	}
 }
 
-// both strikes both of the pair, as far as it can.
+// bothOfPair strikes both of the pair, as far as it can.
 func bothOfPair(strike func(*world, *instance) bool) func(*world) bool {
 	return func(w *world) bool {
 		a := strike(w, w.instances[0])
@@ -105,13 +105,13 @@ func (w *world) injectFault() {
 	}
 }
 
-// either returns one of the pair.
+// oneOfPair returns one of the pair.
 func (w *world) oneOfPair() *instance { return w.instances[w.chaos.IntN(2)] }
 
-// one returns any instance, the spare one among them.
+// anyInstance returns any instance, the spare one among them.
 func (w *world) anyInstance() *instance { return w.instances[w.chaos.IntN(len(w.instances))] }
 
-// running returns any instance, or nil if that is down.
+// runningInstance returns any instance, or nil if that is down.
 func (w *world) runningInstance() *instance {
 	if i := w.anyInstance(); i.alive {
 		return i
@@ -131,7 +131,7 @@ func (w *world) later(least, most time.Duration, f func()) {
 	w.after(between(w.chaos, least, most), nil, 'e', f)
 }
 
-// revive starts a process that is down, a little later.
+// restartLater starts a process that is down, a little later.
 func (w *world) restartLater(p *process, least, most time.Duration, start func()) {
 	w.later(least, most, func() {
 		if !p.alive {
@@ -170,7 +170,7 @@ func (w *world) crashInstance(i *instance, mode memfs.Mode, power bool) bool {
 	return true
 }
 
-// mode draws what a power cut leaves.
+// crashMode draws what a power cut leaves.
 func (w *world) crashMode() memfs.Mode {
 	modes := memfs.Modes(w.chaos.Uint64())[1:] // without the kill
 	return modes[w.chaos.IntN(len(modes))]
@@ -186,7 +186,7 @@ func (w *world) killThenCutPower(i *instance) bool {
 	return true
 }
 
-// expendable reports whether the disk of an instance may lose something:
+// mayLose reports whether the disk of an instance may lose something:
 // everything that was acknowledged as safe is on the other one's, and the decree, too.
 func (w *world) mayLose(i *instance) bool {
 	if i.spare {
@@ -219,7 +219,7 @@ func (w *world) becameComplete(i *instance) bool {
 	return true
 }
 
-// lose takes what an instance's disk had. The other one may count on it until
+// loseDisk takes what an instance's disk had. The other one may count on it until
 // it has lost the connection.
 func (w *world) loseDisk(i *instance, fs *memfs.FS, taken time.Duration) {
 	lost := diskTruth{durable: bookmark.Vector{}, lostDurable: i.disk.trusted().Clone()} // what it has start says
@@ -302,7 +302,7 @@ func (w *world) damage(i *instance) bool {
 	return true
 }
 
-// ways cuts ways for a time.
+// cutDirections cuts ways for a time.
 func (w *world) cutDirections(what string, least, most time.Duration, list ...direction) bool {
 	w.logf("FAULT %s", what)
 	for _, x := range list {
@@ -321,7 +321,7 @@ const (
 	maxCutTime = 4 * time.Second
 )
 
-// mutual are the ways between a host and others, in both directions.
+// bothDirections are the ways between a host and others, in both directions.
 func bothDirections(host string, others ...string) (list []direction) {
 	for _, o := range others {
 		if o != host {
@@ -339,7 +339,7 @@ func (w *world) cutLinkOneWay(i *instance) bool {
 	return w.cutDirections("link cut from "+i.name, minCutTime, maxCutTime, direction{i.name, i.other().name})
 }
 
-// applications are the hosts of all applications.
+// applicationHosts are the hosts of all applications.
 func (w *world) applicationHosts() (hosts []string) {
 	for _, p := range w.publishers {
 		hosts = append(hosts, p.name)
@@ -350,7 +350,7 @@ func (w *world) applicationHosts() (hosts []string) {
 	return hosts
 }
 
-// client returns the host of some application.
+// anyClient returns the host of some application.
 func (w *world) anyClient() string {
 	hosts := w.applicationHosts()
 	return hosts[w.chaos.IntN(len(hosts))]
@@ -449,7 +449,7 @@ func (w *world) crashPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	return true
 }
 
-// away is for how long a publisher may be away: in some runs long enough to be forgotten.
+// publisherAbsence is for how long a publisher may be away: in some runs long enough to be forgotten.
 func (w *world) publisherAbsence() time.Duration {
 	if w.forgottenReturn() && w.chaos.IntN(2) == 0 {
 		return 8 * w.settings.retain
@@ -457,7 +457,7 @@ func (w *world) publisherAbsence() time.Duration {
 	return time.Second
 }
 
-// returns reports whether publishers that were forgotten come back in this run.
+// forgottenReturn reports whether publishers that were forgotten come back in this run.
 func (w *world) forgottenReturn() bool { return w.settings.retain > 0 && w.options.Seed%2 == 1 }
 
 // rollBackStore puts back an older image of a publisher's machine: it boots
@@ -496,7 +496,7 @@ func (w *world) renewStore(p *publisher) bool {
 	return true
 }
 
-// silence starts an instance again that does not know its peer's new name: it does
+// makeOneWay starts an instance again that does not know its peer's new name: it does
 // not replicate back, until it is told.
 func (w *world) makeOneWay(i *instance) bool {
 	if !i.alive || i.oneWay {

@@ -37,7 +37,7 @@ const (
 	forgerSpacing = 30 * time.Second
 )
 
-// forged makes a fault of a kind of lie about a life, which it may refuse to tell.
+// forgerFault makes a fault of a kind of lie about a life, which it may refuse to tell.
 func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func(*world) bool {
 	return func(w *world) bool {
 		i := w.oneOfPair()
@@ -67,7 +67,7 @@ func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func
 	}
 }
 
-// own allows the numbers that a forger has for itself.
+// allowOwn allows the numbers that a forger has for itself.
 func (f *forger) allowOwn(upTo uint64) bool {
 	id := publisherOf(f.logon.Store)
 	if !f.logon.Ext {
@@ -77,7 +77,7 @@ func (f *forger) allowOwn(upTo uint64) bool {
 	return true
 }
 
-// as speaks for a victim: now and then so that it takes the victim's session.
+// impersonate speaks for a victim: now and then so that it takes the victim's session.
 func (f *forger) impersonate(l *life) {
 	f.logon.Store = l.id
 	if f.w.chaos.IntN(4) == 0 && f.mayTakeSession(l.owner) {
@@ -85,7 +85,7 @@ func (f *forger) impersonate(l *life) {
 	}
 }
 
-// strikes reports whether a victim may lose its session now.
+// mayTakeSession reports whether a victim may lose its session now.
 func (f *forger) mayTakeSession(p *publisher) bool {
 	if p.sessionTakenAt > 0 && f.w.now-p.sessionTakenAt < forgerSpacing {
 		return false
@@ -205,7 +205,7 @@ func (f *forger) connect() {
 	w.after(forgerTimeout, &f.process, 'G', f.disconnect)
 }
 
-// hear hears an answer.
+// onAnswer hears an answer.
 func (f *forger) onAnswer(m *wire.Message) {
 	if m.Command != wire.Ack || m.Acks != wire.AckProcessed {
 		return
@@ -230,7 +230,7 @@ func (f *forger) disconnect() {
 // conflictInterval is the time between two forged publishers.
 const conflictInterval = 3 * time.Second
 
-// forge has the pair take one number of a publisher that no application has with two
+// writeConflicts has the pair take one number of a publisher that no application has with two
 // contents, now and then, as a copied store or who knows a life has it. Nothing of that
 // may change what is promised to others, whether and when it is found (R11). Both
 // contents deliver nothing.
@@ -262,5 +262,5 @@ func (w *world) appendConflict(i *instance, r *journal.Record) {
 	i.wake()
 }
 
-// apart reports whether a publisher was forged, so that nothing is promised of it.
+// isConflicting reports whether a publisher was forged, so that nothing is promised of it.
 func (w *world) isConflicting(publisher uint64) bool { return w.conflicting[publisher] }

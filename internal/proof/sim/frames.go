@@ -13,7 +13,7 @@ import (
 // framePrefix is the length of a frame's length field.
 const framePrefix = 4
 
-// frames reads the frames of packets.
+// frameReader reads the frames of packets.
 type frameReader struct {
 	m       wire.Message
 	onError func(error) // what can't be parsed; nil: that is a bug
@@ -43,7 +43,7 @@ func (r *frameReader) each(packet []byte, f func(m *wire.Message) (more bool)) (
 	return packet
 }
 
-// spread returns the frames of the deliveries that a stretch stands for, and those behind it.
+// expand returns the frames of the deliveries that a stretch stands for, and those behind it.
 func (r *frameReader) expand(behind []byte) []byte {
 	packet, err := stretches.Expand(&r.m, behind)
 	if err != nil {

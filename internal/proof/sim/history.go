@@ -24,13 +24,13 @@ type reader struct {
 	revivedThrough bookmark.Vector    // up to where images have brought these back since
 }
 
-// A left is how far a publisher was that a place has left out, and when.
+// A leftOut is how far a publisher was that a place has left out, and when.
 type leftOut struct {
 	to uint64
 	at time.Duration
 }
 
-// subscribes makes a subscriber known.
+// subscriberAdded makes a subscriber known.
 func (o *oracle) subscriberAdded(s *subscriber) {
 	r := &reader{handed: make(map[bookmark.Bookmark]*checker.Delivery), completeThrough: make(bookmark.Vector),
 		closedUnnamed: make(bookmark.Vector), leftOut: make(map[uint64]leftOut), revivedThrough: make(bookmark.Vector)}
@@ -41,7 +41,7 @@ func (o *oracle) subscriberAdded(s *subscriber) {
 	o.readers[s] = r
 }
 
-// started notes a new life of a subscriber's process.
+// subscriberStarted notes a new life of a subscriber's process.
 func (o *oracle) subscriberStarted(s *subscriber) {
 	r := o.readers[s]
 	r.FullyDurable = s.fullyDurable
@@ -59,13 +59,13 @@ func (o *oracle) baseSet(s *subscriber, base bookmark.Vector) {
 	}
 }
 
-// came notes what was delivered, to be handed over in this order.
+// delivered notes what was delivered, to be handed over in this order.
 func (o *oracle) delivered(s *subscriber, b bookmark.Bookmark, body uint64) {
 	r := o.readers[s]
 	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: bodyText(body)})
 }
 
-// handed notes that the next message was handed over.
+// handedOver notes that the next message was handed over.
 func (o *oracle) handedOver(s *subscriber) {
 	r := o.readers[s]
 	m, last := r.queue[0], len(r.Processes)-1
@@ -84,7 +84,7 @@ func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
 	o.readers[s].handed[b].State = checker.Discarding
 }
 
-// died notes which discards are on the disk of a subscriber whose process has
+// subscriberDied notes which discards are on the disk of a subscriber whose process has
 // died: all of them, or, if its store forgets, those up to kept and none behind.
 // What is forgotten must come again.
 func (o *oracle) subscriberDied(s *subscriber, forgets bool) {
@@ -101,7 +101,7 @@ func (o *oracle) subscriberDied(s *subscriber, forgets bool) {
 	}
 }
 
-// missed notes a gap that a subscriber was told of.
+// gapReported notes a gap that a subscriber was told of.
 func (o *oracle) gapReported(s *subscriber, publisher, from, to uint64) {
 	if _, forged := o.forgerLimits[publisher]; forged || o.w.isConflicting(publisher) {
 		return
@@ -120,7 +120,7 @@ func (o *oracle) gapReported(s *subscriber, publisher, from, to uint64) {
 	}
 }
 
-// leaves notes that a place has left out a publisher that it had up to there.
+// publisherLeftOut notes that a place has left out a publisher that it had up to there.
 func (o *oracle) publisherLeftOut(s *subscriber, publisher, to uint64) {
 	o.w.logf("%s leaves out %d|%d", s.name, publisher, to)
 	o.w.counts.LeftOut++
@@ -129,7 +129,7 @@ func (o *oracle) publisherLeftOut(s *subscriber, publisher, to uint64) {
 	delete(r.revivedThrough, publisher)
 }
 
-// unnamed notes which publishers are closed that the place of a subscriber does not
+// noteUnnamedClosed notes which publishers are closed that the place of a subscriber does not
 // name: what was removed of them is not told (R10).
 func (o *oracle) noteUnnamedClosed(s *subscriber) {
 	r := o.readers[s]
@@ -143,7 +143,7 @@ func (o *oracle) noteUnnamedClosed(s *subscriber) {
 	}
 }
 
-// revives notes which publishers that places have left out an image of that time, which
+// noteRevived notes which publishers that places have left out an image of that time, which
 // was put back, does not have as closed. It must be older than that by retain (R10).
 func (o *oracle) noteRevived(i *instance, taken time.Duration) {
 	o.readDamagedDisk(i, o.w.damaged, func(j *journal.Journal) error {
@@ -161,7 +161,7 @@ func (o *oracle) noteRevived(i *instance, taken time.Duration) {
 	})
 }
 
-// incomplete returns a message that a subscriber should have been handed and
+// firstMissing returns a message that a subscriber should have been handed and
 // wasn't, given what the instances have. It is for a run at rest, when no
 // process dies any more.
 func (o *oracle) firstMissing(s *subscriber, have bookmark.Vector) *message {
@@ -192,7 +192,7 @@ func (o *oracle) floors(i *instance) bookmark.Vector {
 	return v
 }
 
-// trimmed checks that retention has removed nothing before its time (R2).
+// checkTrim checks that retention has removed nothing before its time (R2).
 func (o *oracle) checkTrim(i *instance, before bookmark.Vector) {
 	for _, l := range o.order {
 		m := l.message(i.state(l).Floor)
@@ -304,7 +304,7 @@ func stored(r *journal.Record) checker.Record {
 	return s
 }
 
-// reading returns what a subscriber was handed, and as gaps what is none of the
+// readerHistory returns what a subscriber was handed, and as gaps what is none of the
 // subscription's or need not be told.
 func (o *oracle) readerHistory(s *subscriber) *checker.Reader {
 	r := o.readers[s]

@@ -20,7 +20,7 @@ const (
 	maxMessage = 1 << 16
 )
 
-// logged are the topics that every instance logs.
+// loggedTopics are the topics that every instance logs.
 var loggedTopics, _ = topic.NewSet([]string{topicA, topicB})
 
 // An instance is one server of the group: its disk, and while its process
@@ -65,7 +65,7 @@ type diskTruth struct {
 	oldConns    []*endpoint
 }
 
-// counted is how far a peer may count on what is on this disk.
+// trusted is how far a peer may count on what is on this disk.
 func (d *diskTruth) trusted() bookmark.Vector {
 	if !slices.ContainsFunc(d.oldConns, func(s *endpoint) bool { return !s.ended() }) {
 		return d.durable
@@ -233,7 +233,7 @@ func (i *instance) turn() {
 	}
 }
 
-// sweep drops ends and sessions that have ended.
+// dropEnded drops ends and sessions that have ended.
 func (i *instance) dropEnded() {
 	i.linkEnds = slices.DeleteFunc(i.linkEnds, func(e *linkEnd) bool {
 		gone := e.closed || e.end.Ended()
@@ -245,7 +245,7 @@ func (i *instance) dropEnded() {
 	i.sessions = slices.DeleteFunc(i.sessions, func(s *session) bool { return s.closed })
 }
 
-// sync begins an fsync if there is something to sync and none is under way.
+// startSync begins an fsync if there is something to sync and none is under way.
 func (i *instance) startSync() {
 	if i.syncing || i.failure != nil {
 		return
@@ -273,7 +273,7 @@ func (i *instance) startSync() {
 	})
 }
 
-// synced has the disk do an fsync of all that the journal has, and the oracle know.
+// doSync has the disk do an fsync of all that the journal has, and the oracle know.
 func (i *instance) doSync(sync func() error) bool {
 	states := i.j.States()
 	if err := sync(); err != nil {
@@ -285,14 +285,14 @@ func (i *instance) doSync(sync func() error) bool {
 	return true
 }
 
-// covers notes that all that a journal has is covered by an fsync.
+// noteSynced notes that all that a journal has is covered by an fsync.
 func (d *diskTruth) noteSynced(states []journal.PublisherState) {
 	for _, s := range states {
 		d.durable[s.Publisher] = max(d.durable[s.Publisher], s.Have)
 	}
 }
 
-// step does for the links what time brings.
+// stepLinks does for the links what time brings.
 func (i *instance) stepLinks() {
 	damaged := i.j.Damage() != nil
 	next := i.links.Step()
@@ -330,7 +330,7 @@ const (
 	clientHeartbeat = time.Second
 )
 
-// beat keeps links and sessions alive and finds those that are not.
+// heartbeat keeps links and sessions alive and finds those that are not.
 func (i *instance) heartbeat() {
 	for _, e := range i.linkEnds {
 		e.checkHeartbeat()
@@ -345,7 +345,7 @@ func (i *instance) heartbeat() {
 	i.w.after(linkHeartbeat, &i.process, 'b', i.heartbeat)
 }
 
-// retain has retention remove what it may.
+// runRetention has retention remove what it may.
 func (i *instance) runRetention() {
 	w := i.w
 	if w.settings.retain > 0 && !w.faultsOver && !i.syncing && i.doSync(i.j.Sync) {
@@ -368,7 +368,7 @@ func (i *instance) runRetention() {
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.runRetention)
 }
 
-// keeps is for how long it keeps messages. In some runs B keeps them for longer, so
+// retention is for how long it keeps messages. In some runs B keeps them for longer, so
 // that it has what A has removed (R9).
 func (i *instance) retention() time.Duration {
 	if i == i.w.instances[1] {
@@ -385,7 +385,7 @@ func (i *instance) fail(err error) {
 	i.w.restartLater(&i.process, 100*time.Millisecond, time.Second, i.start)
 }
 
-// count adds up what the process has counted.
+// addCounts adds up what the process has counted.
 func (i *instance) addCounts() {
 	c := &i.shared.Counts
 	i.w.counts.Gaps += c.PublishGaps.Swap(0)
@@ -409,14 +409,14 @@ func (i *instance) crash(mode memfs.Mode, power bool) {
 	i.fs = i.fs.Crash(mode)
 }
 
-// fed reports whether the other one of the pair is linked.
+// isFed reports whether the other one of the pair is linked.
 func (i *instance) isFed() bool {
 	return slices.ContainsFunc(i.linkEnds, func(e *linkEnd) bool {
 		return e.conn.other.process == &i.other().process && e.end.Peer() != "" && !e.end.Ended()
 	})
 }
 
-// linked reports whether the peer of that name is connected.
+// isLinked reports whether the peer of that name is connected.
 func (i *instance) isLinked(name string) bool {
 	return slices.ContainsFunc(i.linkEnds, func(e *linkEnd) bool { return e.end.Peer() == name && !e.end.Ended() })
 }

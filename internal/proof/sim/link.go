@@ -35,7 +35,7 @@ func (i *instance) dial(p *instance, delay, wait time.Duration) {
 	})
 }
 
-// link connects to a peer.
+// connectLink connects to a peer.
 func (i *instance) connectLink(p *instance) {
 	ours := i.w.connect(&i.process, &p.process, func(s *endpoint) { p.attachLink(s, "") })
 	i.attachLink(ours, p.name)
@@ -74,7 +74,7 @@ func (e *linkEnd) turn() (busy bool) {
 	return busy
 }
 
-// beat finds out whether the peer lives.
+// checkHeartbeat finds out whether the peer lives.
 func (e *linkEnd) checkHeartbeat() {
 	if e.i.w.now-e.conn.lastHeard >= 4*linkHeartbeat {
 		e.close(errLinkLost)

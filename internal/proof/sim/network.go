@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A way is one direction between two hosts.
+// A direction is one direction between two hosts.
 type direction struct{ from, to string }
 
 // A conn is a connection. Each side sends in order; what one has sent and the
@@ -18,7 +18,7 @@ type conn struct {
 	broken bool // nothing gets through any more
 }
 
-// A side is one end of a connection, in the hands of a process.
+// An endpoint is one end of a connection, in the hands of a process.
 type endpoint struct {
 	conn       *conn
 	process    *process
@@ -62,7 +62,7 @@ func (w *world) connect(from, to *process, accepted func(*endpoint)) *endpoint {
 	return a
 }
 
-// sides are all ends of all connections.
+// endpoints are all ends of all connections.
 func (w *world) endpoints() iter.Seq[*endpoint] {
 	return func(yield func(*endpoint) bool) {
 		for _, c := range w.conns {
@@ -73,7 +73,7 @@ func (w *world) endpoints() iter.Seq[*endpoint] {
 	}
 }
 
-// done reports whether the connection has ended for the process of a side.
+// ended reports whether the connection has ended for the process of a side.
 func (s *endpoint) ended() bool { return s.closed || s.notified }
 
 // reachable reports whether a packet gets from one host to the other.
@@ -97,7 +97,7 @@ func (s *endpoint) send(packet any) {
 	s.planArrival()
 }
 
-// move plans the arrival of the first packet on its way, unless that is
+// planArrival plans the arrival of the first packet on its way, unless that is
 // planned or the way is cut.
 func (s *endpoint) planArrival() {
 	w := s.conn.w
@@ -116,7 +116,7 @@ func (s *endpoint) planArrival() {
 	})
 }
 
-// arrive hands over all that is on its way: what was sent one after the other
+// deliver hands over all that is on its way: what was sent one after the other
 // comes together.
 func (s *endpoint) deliver() {
 	packets := s.inFlight
@@ -169,7 +169,7 @@ func (c *conn) reset() {
 	}
 }
 
-// end tells the process that the connection has ended.
+// notifyEnd tells the process that the connection has ended.
 func (s *endpoint) notifyEnd(cause error) {
 	if s.ended() {
 		return
@@ -193,7 +193,7 @@ func (s *endpoint) abort() {
 	s.other.reset()
 }
 
-// vanish is a side whose machine has lost power: nobody is told anything.
+// powerOff is a side whose machine has lost power: nobody is told anything.
 func (s *endpoint) powerOff() { s.closed, s.inFlight, s.poweredOff = true, nil, true }
 
 // cut cuts a way, heal opens it again. Cuts of one way add up.
@@ -215,7 +215,7 @@ func (w *world) heal(x direction) {
 	}
 }
 
-// died closes what a process had open: by its kernel, after what was sent or
+// closeConnections closes what a process had open: by its kernel, after what was sent or
 // instead of it, or not at all if the machine lost power.
 func (w *world) closeConnections(p *process, power bool) {
 	w.conns = slices.DeleteFunc(w.conns, func(c *conn) bool {
@@ -236,7 +236,7 @@ func (w *world) closeConnections(p *process, power bool) {
 	})
 }
 
-// booted has what was silent since a power cut answer again: with a reset, to whoever still sends.
+// answerStale has what was silent since a power cut answer again: with a reset, to whoever still sends.
 func (w *world) answerStale(p *process) {
 	for s := range w.endpoints() {
 		if s.process == p && s.poweredOff {

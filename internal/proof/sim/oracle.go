@@ -70,7 +70,7 @@ func (o *oracle) violate(format string, args ...any) {
 	}
 }
 
-// check says that something failed that must not.
+// checkError says that something failed that must not.
 func (o *oracle) checkError(err error, name, what string) {
 	if err != nil {
 		o.violate("%s: %s: %v", name, what, err)
@@ -125,7 +125,7 @@ func (l *life) message(seq uint64) *message {
 	return l.messages[seq-1]
 }
 
-// of returns the lives of a publisher.
+// livesOf returns the lives of a publisher.
 func (o *oracle) livesOf(p *publisher) (lives []*life) {
 	for _, l := range o.order {
 		if l.owner == p {
@@ -135,14 +135,14 @@ func (o *oracle) livesOf(p *publisher) (lives []*life) {
 	return lives
 }
 
-// synced notes that a store has synced.
+// storeSynced notes that a store has synced.
 func (o *oracle) storeSynced(p *publisher) {
 	for _, l := range o.livesOf(p) {
 		l.synced = len(l.messages)
 	}
 }
 
-// closed notes that a publisher's process has ended, and what may be lost with it.
+// publisherDied notes that a publisher's process has ended, and what may be lost with it.
 func (o *oracle) publisherDied(p *publisher, power bool) {
 	for _, l := range o.livesOf(p) {
 		from := len(l.messages)
@@ -164,7 +164,7 @@ func (l *life) excuse(from int) {
 	}
 }
 
-// opened looks whether a store still has what it must (G1).
+// storeOpened looks whether a store still has what it must (G1).
 func (o *oracle) storeOpened(p *publisher) {
 	kept := make(map[*life][]uint64)
 	lives := p.store.Lives()
@@ -299,7 +299,7 @@ func (l *life) unknownThrough() uint64 {
 	return max(l.publishedAtForget, l.publishedAtErase, l.publishedAtOpen)
 }
 
-// known returns the lives that an instance knows.
+// knownLives returns the lives that an instance knows.
 func (o *oracle) knownLives(i *instance) (lives []*life) {
 	for _, l := range o.order {
 		if i.state(l).Have > 0 {
@@ -309,7 +309,7 @@ func (o *oracle) knownLives(i *instance) (lives []*life) {
 	return lives
 }
 
-// forgot notes which of these an instance does not know any more. All that there is
+// noteForgotten notes which of these an instance does not know any more. All that there is
 // of them is gone for who has not read it, and nobody knows what was taken of it.
 func (o *oracle) noteForgotten(i *instance, lives []*life) {
 	for _, l := range lives {
@@ -320,7 +320,7 @@ func (o *oracle) noteForgotten(i *instance, lives []*life) {
 	}
 }
 
-// ahead reports whether an instance has more of a life than its store has given out.
+// hasMoreThanStore reports whether an instance has more of a life than its store has given out.
 func (o *oracle) hasMoreThanStore(p *publisher, life string) bool {
 	lives := p.store.Lives()
 	n := slices.IndexFunc(lives, func(l pubstore.Life) bool { return l.ID == life })
@@ -346,7 +346,7 @@ func (i *instance) state(l *life) (s journal.PublisherState) {
 	return s
 }
 
-// removed is how far a life is gone from the journals of a run with retention
+// removedThrough is how far a life is gone from the journals of a run with retention
 // and damage: what is told of a floor to who has nothing of a life depends on
 // a running CRC, which damage may have made unknown.
 func (o *oracle) removedThrough(l *life) (through uint64) {
@@ -385,7 +385,7 @@ func (o *oracle) onDisk(i *instance) bookmark.Vector {
 	return v
 }
 
-// read calls f with what would be left of a journal if the power went now.
+// readDisk calls f with what would be left of a journal if the power went now.
 func (o *oracle) readDisk(i *instance, f func(*journal.Journal) error) {
 	o.readDamagedDisk(i, i.j != nil && i.j.Damage() != nil, f)
 }

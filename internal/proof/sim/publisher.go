@@ -79,7 +79,7 @@ func (p *publisher) open() pubstore.Store {
 	return s
 }
 
-// work publishes now and then.
+// publishBursts publishes now and then.
 func (p *publisher) publishBursts() {
 	w := p.w
 	if !p.quiet {
@@ -114,7 +114,7 @@ func (p *publisher) publish() {
 	w.oracle.accepted(p, lives[len(lives)-1].ID, seq, topic, body)
 }
 
-// tick syncs the store.
+// syncStore syncs the store.
 func (p *publisher) syncStore() {
 	w := p.w
 	if f, is := p.store.(*pubstore.File); is {
@@ -158,7 +158,7 @@ func (p *publisher) onDisconnect()                         {}
 func (p *publisher) onFrame(*wire.Message)                 {}
 func (p *publisher) handleQueued()                         {}
 
-// seen has retention remember the lives that a store keeps. In a run of
+// announceLives has retention remember the lives that a store keeps. In a run of
 // seconds retain is seconds, too; that a store keeps a life for longer is
 // for some runs only.
 func (p *publisher) announceLives(i *instance) {

@@ -37,7 +37,7 @@ func (s *subscriber) searchOrAttach() {
 	s.visitNext()
 }
 
-// tour visits the next instance, unless the search is over.
+// visitNext visits the next instance, unless the search is over.
 func (s *subscriber) visitNext() {
 	w, q := s.w, &s.search
 	servers := w.instances[:2]

@@ -29,7 +29,7 @@ type session struct {
 	pollDeadline time.Duration // then the answers that have come must do
 }
 
-// quiet is the log of all sessions.
+// discardLog is the log of all sessions.
 var discardLog = slog.New(slog.DiscardHandler)
 
 // accept begins a session with a client that has connected to the client port.
@@ -47,7 +47,7 @@ func (i *instance) accept(s *endpoint) {
 	i.sessions = append(i.sessions, c)
 }
 
-// received executes the frames of a packet, or keeps them until the instance
+// onPacket executes the frames of a packet, or keeps them until the instance
 // serves and no command waits.
 func (s *session) onPacket(packet []byte) {
 	s.i.wake()
@@ -76,7 +76,7 @@ func (s *session) canExecute() bool {
 	return s.core.State() == servercore.StateOpen && !s.core.Deciding()
 }
 
-// batch executes the publishes of a batch, and returns a batch of those that it keeps.
+// executeBatch executes the publishes of a batch, and returns a batch of those that it keeps.
 func (s *session) executeBatch(m *wire.Message) (kept []byte) {
 	b := s.core.Batch(m)
 	for s.canExecute() {
@@ -96,7 +96,7 @@ func (s *session) executeBatch(m *wire.Message) (kept []byte) {
 	return kept
 }
 
-// end ends a session whose reader has failed.
+// endOnError ends a session whose reader has failed.
 func (s *session) endOnError(err error) {
 	if err != nil {
 		s.core.End(err.Error(), nil)
@@ -234,7 +234,7 @@ func (s *session) close() {
 
 var errSilent = errors.New("heartbeat: nothing came for too long")
 
-// beat finds out whether the client lives.
+// checkHeartbeat finds out whether the client lives.
 func (s *session) checkHeartbeat() {
 	if silence := s.core.Silence(); silence > 0 && s.i.w.now-s.conn.lastHeard >= silence {
 		s.endOnError(errSilent)

@@ -83,7 +83,7 @@ type Result struct {
 	Log        []string
 }
 
-// A setting is what stays the same in a run.
+// A settings is what stays the same in a run.
 type settings struct {
 	length         time.Duration // of the faults
 	faultInterval  time.Duration // between two of them, on average
@@ -98,7 +98,7 @@ type settings struct {
 	weights        []int         // of the kinds of faults; 0: left out
 }
 
-// draw draws a setting.
+// drawSettings draws a setting.
 func (w *world) drawSettings() {
 	r := w.chaos
 	w.settings = settings{
@@ -131,7 +131,7 @@ func (w *world) drawSettings() {
 	}
 }
 
-// people makes the instances and the applications.
+// addParticipants makes the instances and the applications.
 func (w *world) addParticipants() {
 	a, b := w.addInstance("A"), w.addInstance("B")
 	a.peers, b.peers = []*instance{b}, []*instance{a}
@@ -200,7 +200,7 @@ func Run(o Options) (r Result) {
 // restTimeout is how long everything may take to come to rest.
 const restTimeout = 3 * time.Minute
 
-// rest ends all faults and waits until everything is safe and handed over.
+// awaitRest ends all faults and waits until everything is safe and handed over.
 func (w *world) awaitRest() {
 	w.logf("the faults end")
 	w.runUntil(w.now + 7*time.Second) // they end by themselves
@@ -233,7 +233,7 @@ func (w *world) anyIntact() bool {
 	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.alive && !i.stopped && i.links.Intact() })
 }
 
-// restless says what is not at rest.
+// unrest says what is not at rest.
 func (w *world) unrest() string {
 	if w.restore.running {
 		return "the operator's decree is not made"
@@ -288,7 +288,7 @@ func (w *world) unrest() string {
 	return ""
 }
 
-// haves are what the instances of the pair have, together.
+// pairVector are what the instances of the pair have, together.
 func (w *world) pairVector() bookmark.Vector {
 	have := bookmark.Vector{}
 	for _, i := range w.instances[:2] {

@@ -34,7 +34,7 @@ func stranger(secret []byte, names ...string) func(*world) bool {
 	}
 }
 
-// forge has a stranger's journal say that a life has gone far.
+// forgeJournal has a stranger's journal say that a life has gone far.
 func (i *instance) forgeJournal(l *life) {
 	who := bookmark.IdentityOfLife(l.id)
 	far := uint64(len(l.messages)) + 1<<20
@@ -81,7 +81,7 @@ func (w *world) replayLink() bool {
 	return true
 }
 
-// record begins a recording of a link that is dialled; the latest few are kept.
+// recordLink begins a recording of a link that is dialled; the latest few are kept.
 func (i *instance) recordLink(s *endpoint) *recording {
 	w := i.w
 	for _, to := range w.instances {

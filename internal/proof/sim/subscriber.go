@@ -122,7 +122,7 @@ func (s *subscriber) attach() {
 	s.send(cmd.AppendTo)
 }
 
-// happen applies an effect.
+// applyEffect applies an effect.
 func (s *subscriber) applyEffect(id string, e *clientcore.Effect) {
 	if e.Answered || e.OffWire {
 		s.core.Answered(id)
@@ -178,7 +178,7 @@ func (s *subscriber) onMessage(id string, m *wire.Message) {
 	}
 }
 
-// handle hands over what is queued, at the application's pace.
+// handleQueued hands over what is queued, at the application's pace.
 func (s *subscriber) handleQueued() {
 	for !s.busy && len(s.queue) > 0 {
 		if s.handleTime == 0 {
@@ -214,7 +214,7 @@ func (s *subscriber) handleOne() {
 // maxUndiscarded is how many messages are handled and not yet discarded, at most.
 const maxUndiscarded = 12
 
-// release discards one of those that are held back, any.
+// discardOne discards one of those that are held back, any.
 func (s *subscriber) discardOne() {
 	n := s.w.load.IntN(len(s.undiscarded))
 	b := s.undiscarded[n]
@@ -233,7 +233,7 @@ func (s *subscriber) onDisconnect() {
 	}
 }
 
-// forget has the place leave out publishers of which nothing comes any more.
+// leaveOut has the place leave out publishers of which nothing comes any more.
 func (s *subscriber) leaveOut(e *clientcore.Effect) {
 	before, _ := s.sub.Place().Received()
 	s.checkStoreError(s.sub.Apply(e))

@@ -155,13 +155,13 @@ func (w *world) logf(format string, args ...any) {
 	}
 }
 
-// begin starts a run of the process.
+// beginRun starts a run of the process.
 func (p *process) beginRun() {
 	p.endRun()
 	p.alive = true
 }
 
-// end ends it: nothing that was planned for it happens.
+// endRun ends it: nothing that was planned for it happens.
 func (p *process) endRun() {
 	p.run++
 	p.alive, p.stopped, p.heldEvents = false, false, nil

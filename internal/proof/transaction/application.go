@@ -54,7 +54,7 @@ func (a *application) start(d death) error {
 	return a.Start(append(append(args, a.database), servers...)...)
 }
 
-// heed takes in what the process says.
+// onLine takes in what the process says.
 func (a *application) onLine(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -78,7 +78,7 @@ func (a *application) onLine(line string) {
 	}
 }
 
-// died notes that the process died at a step, and returns the order that was at
+// noteDeath notes that the process died at a step, and returns the order that was at
 // hand, if any, and its fate.
 func (a *application) noteDeath(s step) (at string, f fate) {
 	a.mu.Lock()

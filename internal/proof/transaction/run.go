@@ -18,7 +18,7 @@ import (
 
 var shops = []string{"north", "south", "west"}
 
-// every is how often each shop publishes an order.
+// orderInterval is how often each shop publishes an order.
 const orderInterval = 25 * time.Millisecond
 
 // A trialRun is one run of the demonstration.
@@ -39,7 +39,7 @@ func newTrialRun(dir string, a App) *trialRun {
 	return &trialRun{Timeline: timeline.New(), accounts: a.Accounts, app: newApplication(dir)}
 }
 
-// begin starts the pair and connects the shops. After an error close ends what
+// start starts the pair and connects the shops. After an error close ends what
 // there is.
 func (r *trialRun) start(ctx context.Context, dir string, command []string) (err error) {
 	r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, DowngradeAfter: 500 * time.Millisecond})
@@ -101,7 +101,7 @@ func publishOrders(ctx context.Context, p *fleet.Publisher, rnd *rand.Rand) erro
 	}
 }
 
-// play has the application live once, and die.
+// runEpisode has the application live once, and die.
 func (r *trialRun) runEpisode(ctx context.Context, e episode) error {
 	if err := r.app.start(e.death); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (r *trialRun) runEpisode(ctx context.Context, e episode) error {
 	return nil
 }
 
-// tell prints what happened in an episode.
+// printEpisode prints what happened in an episode.
 func (r *trialRun) printEpisode(e episode, at string, f fate, struck string) {
 	what := "died at " + string(e.step)
 	if e.step == outside {
@@ -206,7 +206,7 @@ func (r *trialRun) awaitRestarts() error {
 	return nil
 }
 
-// settle lets the application finish, stops everything and reads what is on the disks.
+// finish lets the application finish, stops everything and reads what is on the disks.
 func (r *trialRun) finish(ctx context.Context) (rep report, err error) {
 	r.Printf("the shops are done; the application lives on and takes what is left")
 	if err := r.app.start(death{}); err != nil {

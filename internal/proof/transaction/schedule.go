@@ -13,7 +13,7 @@ type episode struct {
 	outage outage
 }
 
-// A strike is kill -9 of instances, which come back after downtime.
+// An outage is kill -9 of instances, which come back after downtime.
 type outage struct {
 	victims  []int // by their place in the pair
 	running  bool  // while the application runs, and not between two lives of it

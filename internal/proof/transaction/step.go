@@ -35,7 +35,7 @@ var steps = []step{
 // starting reports whether the step is passed once, before the first order.
 func (s step) starting() bool { return s == opened || s == connected || s == subscribed }
 
-// again says whether the order at hand comes again after a death at the step.
+// fateAtDeath says whether the order at hand comes again after a death at the step.
 func (s step) fateAtDeath() fate {
 	switch s {
 	case received, booked, appended, discarded, rolledBack:

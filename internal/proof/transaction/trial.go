@@ -71,7 +71,7 @@ func (t *Trial) Outbox(s *pubstore.Bolt) *TrialOutbox { return &TrialOutbox{s, t
 // Bookmarks returns a bookmark store that is used under the trial.
 func (t *Trial) Bookmarks(s *bookmarkstore.Bolt) *TrialBookmarks { return &TrialBookmarks{s, t} }
 
-// pass has the process die here if it is to.
+// reach has the process die here if it is to.
 func (t *Trial) reach(s step) {
 	if s != t.step {
 		return

@@ -50,7 +50,7 @@ func (j journal) ordersOf() checker.Keys {
 	return keys
 }
 
-// taken returns the ids of the orders that the invoices are for, by shop.
+// invoicedOrders returns the ids of the orders that the invoices are for, by shop.
 func (j journal) invoicedOrders() checker.Keys {
 	keys := make(checker.Keys)
 	for _, v := range j.invoices {
@@ -60,7 +60,7 @@ func (j journal) invoicedOrders() checker.Keys {
 	return keys
 }
 
-// numbers returns the numbers of the invoices.
+// invoiceNumbers returns the numbers of the invoices.
 func (j journal) invoiceNumbers() checker.Keys {
 	var numbers []string
 	for _, v := range j.invoices {
@@ -99,7 +99,7 @@ func (j journal) recompute() (accounts map[string]Account, wrong int) {
 	return accounts, wrong
 }
 
-// differ returns how many accounts are not the same.
+// differingAccounts returns how many accounts are not the same.
 func differingAccounts(a, b map[string]Account) (n int) {
 	for customer := range a {
 		if a[customer] != b[customer] {

@@ -23,7 +23,7 @@ func total() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// A fataler is a *testing.T, *testing.F or *rapid.T.
+// A reporter is a *testing.T, *testing.F or *rapid.T.
 type reporter interface {
 	Helper()
 	Errorf(format string, args ...any)

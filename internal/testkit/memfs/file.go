@@ -28,7 +28,7 @@ func (c *content) clone() content {
 	return *c
 }
 
-// own makes data c's alone, with room for n bytes.
+// makeUnique makes data c's alone, with room for n bytes.
 func (c *content) makeUnique(n int64) {
 	if c.shared {
 		c.data = append(make([]byte, 0, max(n, int64(len(c.data)))), c.data...)

@@ -28,7 +28,7 @@ import (
 // ErrCrashed is what every call returns after a crash.
 var ErrCrashed = errors.New("the disk's machine has crashed")
 
-// unlimited is what Space reports of a disk without Capacity.
+// unlimitedSpace is what Space reports of a disk without Capacity.
 const unlimitedSpace = 1 << 40
 
 // An FS is a disk. The zero value isn't one: use New.

@@ -37,7 +37,7 @@ type Network struct {
 	chunk      int // a Read returns no more; 0: any
 }
 
-// A way is one direction between two hosts.
+// A direction is one direction between two hosts.
 type direction struct{ from, to string }
 
 // reverse returns the other direction.

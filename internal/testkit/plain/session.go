@@ -92,7 +92,7 @@ func (ss *session) readLoop() {
 	}
 }
 
-// take executes a command. It and all that it calls run with the group's mu held.
+// execute executes a command. It and all that it calls run with the group's mu held.
 func (ss *session) execute(m *wire.Message) {
 	switch m.Command {
 	case wire.Logon:
@@ -168,7 +168,7 @@ func (ss *session) publish(m *wire.Message) {
 	g.replicateLocked()
 }
 
-// number answers one message.
+// ackNumber answers one message.
 func (ss *session) ackNumber(sequence uint64, a answer) {
 	m := wire.AckMessage{Type: wire.AckPersisted, Success: a.success, Reason: a.reason, Sequence: sequence, HasSequence: true}
 	if a.success {
@@ -188,7 +188,7 @@ func (ss *session) subscribe(m *wire.Message) {
 	ss.ack(answer)
 }
 
-// begin sets where a subscription begins. It returns why it is refused.
+// setStart sets where a subscription begins. It returns why it is refused.
 func (ss *session) setStart(b *sub, m *wire.Message) (refused string) {
 	lost, ok := ss.s.version.missingBookmark(m.Options)
 	if !ok {
@@ -283,7 +283,7 @@ func (ss *session) fill(now time.Time) {
 	}
 }
 
-// owes reports whether acks are to be sent.
+// acksOwed reports whether acks are to be sent.
 func (ss *session) acksOwed() bool {
 	if ss.ackAgain || len(ss.failures) > 0 || ss.publisher != 0 && ss.s.group.settledLocked(ss.s, ss.publisher) > ss.ackedThrough {
 		return true
@@ -293,7 +293,7 @@ func (ss *session) acksOwed() bool {
 	})
 }
 
-// marks reports whether persisted acks of the subscription were asked for.
+// wantsPersisted reports whether persisted acks of the subscription were asked for.
 func (b *sub) wantsPersisted() bool { return b.bookmarked && b.acks&wire.AckPersisted != 0 }
 
 // newest returns the newest bookmark that all servers that run have.
@@ -306,7 +306,7 @@ func (s *Server) newest() bookmark.Bookmark {
 	return bookmark.Bookmark{}
 }
 
-// persisted tells what is settled of the publisher: successes in one number, and
+// sendPersisted tells what is settled of the publisher: successes in one number, and
 // each failure behind the successes before it.
 func (ss *session) sendPersisted() {
 	settled := ss.s.group.settledLocked(ss.s, ss.publisher)

@@ -51,7 +51,7 @@ var options = map[string]bool{
 	"none": true, "replace": true, "bookmark": true, "live": true, "fully_durable": true, "timestamp": true, "no_sowkey": true,
 }
 
-// place returns where a list begins of which no bookmark is known, and false if
+// missingBookmark returns where a list begins of which no bookmark is known, and false if
 // the options are none of this version's.
 func (v *Version) missingBookmark(opts []byte) (lost string, ok bool) {
 	lost = v.missingStart

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is set in the process that has the disk; its value is the directory.
+// dirVariable is set in the process that has the disk; its value is the directory.
 const dirVariable = "HOLDFAST_SMALL_DISK"
 
 // Run runs f with the directory of a tmpfs of that size ("40m"), which ends with the

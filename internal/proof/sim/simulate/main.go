@@ -86,7 +86,7 @@ func (c *campaign) run() {
 	workers.Wait()
 }
 
-// seed returns the next seed to run, false if it is enough.
+// nextSeed returns the next seed to run, false if it is enough.
 func (c *campaign) nextSeed() (uint64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +103,7 @@ func (c *campaign) nextSeed() (uint64, bool) {
 	return c.next - 1, true
 }
 
-// enough is how many runs with violations end the campaign.
+// violationLimit is how many runs with violations end the campaign.
 func (c *campaign) violationLimit() int {
 	if c.o.find {
 		return 1
@@ -111,7 +111,7 @@ func (c *campaign) violationLimit() int {
 	return 5
 }
 
-// found says after how many seeds the first violation was found.
+// reportFind says after how many seeds the first violation was found.
 func (c *campaign) reportFind() {
 	if len(c.violating) == 0 {
 		fmt.Printf("not found in %d seeds\n", c.runs)
@@ -121,7 +121,7 @@ func (c *campaign) reportFind() {
 	fmt.Printf("found after %d seeds: %s\n", first.Seed-c.o.first+1, first.Violations[0])
 }
 
-// hangs is how long no run ever takes.
+// runTimeout is how long no run ever takes.
 const runTimeout = time.Minute
 
 func (c *campaign) runSeed(seed uint64) {
@@ -159,7 +159,7 @@ func (c *campaign) runSeed(seed uint64) {
 	}
 }
 
-// hangs ends the process because of a run that does not end.
+// reportHang ends the process because of a run that does not end.
 func (c *campaign) reportHang(seed uint64) {
 	if c.o.find {
 		fmt.Printf("found after %d seeds: the run does not end\n", seed-c.o.first+1)
