@@ -76,7 +76,7 @@ func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%d|%d\n", ticket.Publisher(), ticket.Sequence())
 }
 
-// statusOf says what an order that could not be stored is answered with.
+// statusOf returns the HTTP status for an order that could not be stored.
 func statusOf(err error) int {
 	if _, tooLarge := errors.AsType[*client.TooLargeError](err); tooLarge {
 		return http.StatusRequestEntityTooLarge

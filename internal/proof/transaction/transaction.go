@@ -13,6 +13,9 @@ import (
 	"os"
 	"time"
 
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 	"github.com/holdfast-mq/holdfast/internal/proof/child"
 	"github.com/holdfast-mq/holdfast/internal/proof/rig"
@@ -20,9 +23,10 @@ import (
 
 // An App is the application that is killed.
 type App struct {
-	// Serve opens the database and handles orders until ctx ends. It tells the
-	// trial how far it is, and has the trial's stores between itself and its own.
-	Serve func(ctx context.Context, database string, servers []string, t *Trial) error
+	// Handler returns the function that processes an order: it changes the accounts,
+	// appends the invoice to outbox and discards the order in bookmarks, all in one
+	// transaction of db.
+	Handler func(db *bbolt.DB, outbox *TrialOutbox, bookmarks *TrialBookmarks) func(*client.Message) error
 	// Accounts returns the accounts in the database, by customer, and the
 	// number of the last invoice.
 	Accounts func(database string) (map[string]Account, uint64, error)
@@ -76,7 +80,7 @@ func (a App) serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.Serve(child.Context(), flags.Arg(0), flags.Args()[1:], &Trial{death: d})
+	return a.handleOrders(child.Context(), flags.Arg(0), flags.Args()[1:], &trial{death: d})
 }
 
 // options are the command's flags.

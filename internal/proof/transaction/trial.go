@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A Trial is what the demonstration does to the application: it has the process
-// die, and transactions be given up; and what the application says of itself,
-// on standard output. It isn't safe for concurrent use.
-type Trial struct {
+// A trial kills the process of the application at a step of its work and rolls some
+// transactions back. It also reports the progress of the application on standard
+// output. It isn't safe for concurrent use.
+type trial struct {
 	death
 	attempts int  // transactions that came as far as their end
 	gaveUp   bool // the last one
@@ -24,37 +24,25 @@ type Trial struct {
 	commitTook  time.Duration // the last commit that came through
 }
 
-// Opened says that the stores are open.
-func (t *Trial) Opened() { t.reach(opened) }
-
-// Connected says that the client has logged on.
-func (t *Trial) Connected() { t.reach(connected) }
-
-// Subscribed says that the subscription has been answered.
-func (t *Trial) Subscribed() { t.reach(subscribed) }
-
-// Received says that an order was handed over.
-func (t *Trial) Received(order []byte) {
+// received says that an order was handed over.
+func (t *trial) received(order []byte) {
 	fmt.Printf("order %s\n", order)
 	t.reach(received)
 }
 
-// Done says that the order's transaction has committed. If awaitAck is true, the
-// application waits until the invoice is acknowledged, and says Acknowledged.
-func (t *Trial) Done() (awaitAck bool) {
+// done says that the order's transaction has committed. If awaitAck is true, the
+// application waits until the invoice is acknowledged, and reaches that step then.
+func (t *trial) done() (awaitAck bool) {
 	fmt.Println("done")
 	return t.step == settled
 }
 
-// Acknowledged says that all that was published is.
-func (t *Trial) Acknowledged() { t.reach(settled) }
+// full says that a transaction has found the publish store full.
+func (t *trial) full() { fmt.Println("full") }
 
-// Full says that a transaction has met a full publish store.
-func (t *Trial) Full() { fmt.Println("full") }
-
-// GaveUp reports whether it was the trial that has rolled back a transaction,
-// which is to be tried again.
-func (t *Trial) GaveUp(err error) bool {
+// rolledBack reports whether an error comes from the trial, which has rolled a
+// transaction back. The transaction is repeated then.
+func (t *trial) rolledBack(err error) bool {
 	if !errors.Is(err, errGivenUp) {
 		return false
 	}
@@ -62,17 +50,11 @@ func (t *Trial) GaveUp(err error) bool {
 	return true
 }
 
-// Unexpected says what must not happen.
-func (t *Trial) Unexpected(err error) { fmt.Println("trouble", err) }
-
-// Outbox returns a publish store that is used under the trial.
-func (t *Trial) Outbox(s *pubstore.Bolt) *TrialOutbox { return &TrialOutbox{s, t} }
-
-// Bookmarks returns a bookmark store that is used under the trial.
-func (t *Trial) Bookmarks(s *bookmarkstore.Bolt) *TrialBookmarks { return &TrialBookmarks{s, t} }
+// unexpected reports an event that must not happen.
+func (t *trial) unexpected(err error) { fmt.Println("unexpected", err) }
 
 // reach has the process die here if it is to.
-func (t *Trial) reach(s step) {
+func (t *trial) reach(s step) {
 	if s != t.step {
 		return
 	}
@@ -87,18 +69,18 @@ func (t *Trial) reach(s step) {
 }
 
 // beginCommit is passed before a commit, endCommit behind it.
-func (t *Trial) beginCommit() {
+func (t *trial) beginCommit() {
 	t.commitBegun = time.Now()
 	t.reach(committing)
 }
 
-func (t *Trial) endCommit() {
+func (t *trial) endCommit() {
 	t.commitTook = time.Since(t.commitBegun)
 	t.reach(committed)
 }
 
 // die is kill -9, by its own hand.
-func (t *Trial) die() {
+func (t *trial) die() {
 	fmt.Println("dies")
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -114,7 +96,7 @@ func (t *Trial) die() {
 var errGivenUp = errors.New("the application changes its mind")
 
 // giveUp returns errGivenUp for every fifth transaction; the next one goes through.
-func (t *Trial) giveUp() error {
+func (t *trial) giveUp() error {
 	t.attempts++
 	t.gaveUp = !t.gaveUp && t.attempts%5 == 0
 	if t.gaveUp {
@@ -126,7 +108,7 @@ func (t *Trial) giveUp() error {
 // A TrialOutbox is the publish store as the application uses it.
 type TrialOutbox struct {
 	*pubstore.Bolt
-	trial *Trial
+	trial *trial
 }
 
 // AppendTx implements the publish store.
@@ -145,7 +127,7 @@ func (o *TrialOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64,
 // TrialBookmarks are the bookmark store as the application uses it.
 type TrialBookmarks struct {
 	*bookmarkstore.Bolt
-	trial *Trial
+	trial *trial
 }
 
 // DiscardTx implements the bookmark store.
