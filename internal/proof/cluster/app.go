@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An App is an application process: a client, a publish store on a disk of its
-// own unless it is told to have another, and what happened to it.
+// An App is an application process: a client, a publish store (on a disk of its own
+// unless the configuration has another), and the events of its hooks.
 type App struct {
 	Name   string
 	Client *client.Client
@@ -24,8 +24,8 @@ type App struct {
 	FS     *memfs.FS // of the publish store; nil if it has none
 	// Options of the store on FS, for the next Restart. FS and BootID are set by itself.
 	Options pubstore.FileOptions
-	// Wrap, if set, returns what the client gets in place of the store on FS
-	// from the next Restart on.
+	// Wrap, if set, returns the store that the client gets in place of the one on FS from
+	// the next Restart on.
 	Wrap func(pubstore.Store) pubstore.Store
 
 	plain  bool // its servers have none of our extensions
@@ -68,7 +68,7 @@ func (s *System) NewApp(name string, servers []string, configure func(*client.Co
 	return a
 }
 
-// hooks note what they are told.
+// hooks record their calls as events.
 func (a *App) hooks() client.Hooks {
 	return client.Hooks{
 		Connected:    func(i client.ServerInfo) { a.record("connected %s", i.Server) },
@@ -149,8 +149,8 @@ func (a *App) Kill() { a.Crash(memfs.KeepAll) }
 // PowerCut ends the application's machine.
 func (a *App) PowerCut() { a.Crash(memfs.Durable) }
 
-// Crash ends the application, and with it its machine unless mode is
-// memfs.KeepAll, and leaves on its disk what mode says.
+// Crash ends the application, and with it its machine unless mode is memfs.KeepAll. mode
+// decides the content of its disk.
 func (a *App) Crash(mode memfs.Mode) {
 	if mode != memfs.KeepAll {
 		a.bootID += "+"
@@ -242,7 +242,7 @@ func (a *App) record(format string, args ...any) {
 	a.system.Log.Info(fmt.Sprintf(format, args...), "at", a.Name)
 }
 
-// Events returns what the hooks were told.
+// Events returns the events that the hooks were told.
 func (a *App) Events() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -275,8 +275,8 @@ func (a *App) Read(topic string, discard bool, opts ...client.SubscribeOption) *
 	}, opts...)
 }
 
-// Handle is Read with what is done with each message, on the reader's
-// goroutine, after it was noted. The first error stays.
+// Handle is Read with a function for each message, which runs on the reader's goroutine
+// after the message was noted. The first error stays.
 func (a *App) Handle(topic string, f func(*client.Message) error, opts ...client.SubscribeOption) *Reader {
 	a.system.TB.Helper()
 	r, err := a.TryHandle(topic, f, opts...)
@@ -335,21 +335,21 @@ func (r *Reader) Bodies() []string {
 	return append([]string(nil), r.bodies...)
 }
 
-// Marks returns the marks of what was received so far, in order.
+// Marks returns the references of the messages received so far, in order.
 func (r *Reader) Marks() []bookmarkstore.MessageRef {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]client.MessageRef(nil), r.marks...)
 }
 
-// Err returns what the loop ended with, or what a discard failed with.
+// Err returns the error that ended the loop, or of a discard.
 func (r *Reader) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// MaxViolations ends the loop and waits for it.
+// Stop ends the loop and waits for it.
 func (r *Reader) Stop() {
 	r.stop()
 	<-r.done

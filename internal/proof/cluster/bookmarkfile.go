@@ -57,7 +57,7 @@ func (p *BookmarkFile) close() {
 // Configure has a client use the store.
 func (p *BookmarkFile) Configure(c *client.Config) { c.BookmarkStore = p.Store }
 
-// Sync waits until what was discarded is on disk.
+// Sync waits until all discards are on disk.
 func (p *BookmarkFile) Sync() {
 	p.s.TB.Helper()
 	if err := p.Store.Sync(context.Background()); err != nil {
@@ -73,8 +73,8 @@ func (p *BookmarkFile) FailCommits() {
 	}
 }
 
-// Kill kills an application that uses the store. What was in the file at that
-// moment is there for its next Restart.
+// Kill kills an application that uses the store. Its next Restart finds the file as it
+// was at that moment.
 func (p *BookmarkFile) Kill(a *App) {
 	p.s.TB.Helper()
 	p.s.Advance(0)

@@ -1,7 +1,7 @@
-// Package cluster runs a whole system in memory, in a testing/synctest bubble:
-// instances of the server, publisher and subscriber applications, on a network
-// and on disks that fail when told. At the end it checks what the guarantees
-// say of journals (client/GUARANTEES.md G3, G4, G5).
+// Package cluster runs a whole system in memory, in a testing/synctest bubble: instances
+// of the server, publisher and subscriber applications, on a network and on disks that
+// fail on demand. At the end it checks the guarantees for journals (client/GUARANTEES.md
+// G3, G4, G5).
 package cluster
 
 import (
@@ -100,10 +100,10 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 	return n
 }
 
-// linkSecret is what the instances prove to each other.
+// linkSecret is the secret of the links.
 var linkSecret = []byte("the secret of the proof's cluster")[:32]
 
-// SyncTime is what an fsync of an instance takes.
+// SyncTime is the time of an fsync of an instance.
 const SyncTime = 200 * time.Microsecond
 
 // Node returns the instance of that name.
@@ -188,7 +188,7 @@ func (s *System) Finish() {
 	}
 }
 
-// close closes what is still running.
+// close closes everything that still runs.
 func (s *System) close() {
 	for _, f := range slices.Backward(s.closers) {
 		f()

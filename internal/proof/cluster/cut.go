@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
-// A cut is what happens to the connections between two hosts when so many
-// bytes have arrived one way.
+// A cut is an end of the connections between two hosts once a number of bytes have
+// arrived one way.
 type cut struct {
 	direction
 	kind ending
@@ -43,7 +43,7 @@ type ending string
 const (
 	endReset   ending = "reset"   // RST: both ends are told
 	endFIN     ending = "end"     // FIN: the receiver is told
-	endSilence ending = "silence" // nobody is told; heartbeats find out
+	endSilence ending = "silence" // neither end is told; heartbeats find out
 )
 
 var endings = []ending{endReset, endFIN, endSilence}
@@ -57,7 +57,7 @@ func (c cut) String() string {
 	return name
 }
 
-// parseCut parses what String returned.
+// parseCut parses the result of String.
 func parseCut(name string) (c cut, err error) {
 	rest, plain := strings.CutPrefix(name, "plain/")
 	c.plain = plain
@@ -142,11 +142,11 @@ func Chunks(t *testing.T, most int) {
 	}
 }
 
-// runSession is what the connections are recorded of: a client that logs on, has
-// two subscriptions of which it ends one, publishes twenty messages, is handed
-// those of its own and discards them, is idle for heartbeats and publishes
-// again, to an instance that replicates it. It returns how many bytes had
-// arrived where the cut counts them, when all was done.
+// runSession runs the session whose connections are recorded: a client logs on, has two
+// subscriptions of which it ends one, publishes twenty messages, receives and discards
+// its own, is idle for some heartbeats and publishes again, to an instance that
+// replicates it. It returns how many bytes had arrived at the point of the cut in the
+// end.
 func runSession(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
 	s := newStory(tb, set)
 	defer s.report()
@@ -176,8 +176,8 @@ func runSession(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
 	return bytes
 }
 
-// readOwn has a publisher's own client read what it publishes, and for a
-// moment another subscription, too.
+// readOwn has a publisher's own client read its messages, and for a moment another
+// subscription, too.
 func (s *story) readOwn(p *publisher) {
 	sub := s.reader(p, "all", "")
 	s.subscribers = append(s.subscribers, sub)
@@ -198,8 +198,8 @@ func (s *story) reader(p *publisher, name, topic string) *subscriber {
 	return sub
 }
 
-// subscribePlain starts a subscriber of the other instance, when the plain
-// publisher has begun: before, it would take what is below its first number for a gap.
+// subscribePlain starts a subscriber of the other instance once the plain publisher has
+// begun. Earlier it would take the numbers below the first one for a gap.
 func (s *story) subscribePlain() {
 	s.Await("the plain publisher to begin", func() bool { return s.publishers[0].app.Client.Stats().State == client.StateLive })
 	s.publish("app", "orders")

@@ -59,11 +59,11 @@ func TestNoAckWithoutThePeer(t *testing.T) {
 	})
 }
 
-// With downgrade_after the acks come after that time, said to be of one disk:
-// Flush returns, FlushSafe does not, the store keeps the messages and the
-// application is told. Neither a new logon nor a restart of the application or
-// of the instance makes them safe: s of the logon ack is not above what the
-// dead peer's disk has. When it is back they are safe, and that is told (G2, R5).
+// With downgrade_after the acks come after that time and are single: Flush returns,
+// FlushSafe does not, the store keeps the messages and the application is told. Neither a
+// new logon nor a restart of the application or of the instance makes them safe: s of the
+// logon ack is not above the content of the dead peer's disk. When the peer is back they
+// are safe, and the application is told (G2, R5).
 func TestSingleUntilThePeerIsBack(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -121,7 +121,7 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 	}
 }
 
-// kept checks what a store has let go of and how many messages it keeps.
+// kept checks how far a store has let go and how many messages it keeps.
 func kept(s *cluster.System, app *cluster.App, upTo, messages int) {
 	s.TB.Helper()
 	if got, n := acked(app), app.Store.Usage().Messages; got != upTo || n != messages {
@@ -129,11 +129,10 @@ func kept(s *cluster.System, app *cluster.App, upTo, messages int) {
 	}
 }
 
-// The peer's acks have come, those of the instance to the publisher have not,
-// when the peer dies and its disk is lost. At its next logon the publisher is
-// told what is safe now, and that is nothing: the peer's disk may be empty.
-// So it keeps its messages, and when the instance dies too, the only one that
-// has them, with its disk, nothing is lost (G2, R2).
+// The peer's acks have come, and those of the instance to the publisher have not, when
+// the peer dies and its disk is lost. At its next logon the publisher is told the present
+// safe number, which is 0: the peer's disk may be empty. So it keeps its messages. When
+// the instance, the only holder, dies with its disk too, nothing is lost (G2, R2).
 func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 	for _, left := range []time.Duration{0, 2 * time.Second} {
 		t.Run("downgrade_after "+left.String(), func(t *testing.T) {
@@ -236,9 +235,9 @@ func TestMinSync(t *testing.T) {
 	})
 }
 
-// While the peer is away, time and again, under load: the intervals in which
-// acks were of one disk are on record, with what was settled in each, and stay
-// on record through restarts (R5, G7).
+// The peer is away, time and again, under load. The intervals in which acks were of one
+// disk are on record with the messages settled in each, and stay on record through
+// restarts (R5, G7).
 func TestIntervalsOnRecord(t *testing.T) {
 	cluster.Run(t, downgradeAfter(time.Second), func(s *cluster.System) {
 		a, b := s.Node("a"), s.Node("b")

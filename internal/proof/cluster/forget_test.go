@@ -84,10 +84,10 @@ func TestBothForget(t *testing.T) {
 	})
 }
 
-// A publisher has sent 1 to 5 and heard of 3 when its process ends, and both instances
-// forget it. When it is there again nobody knows whether 4 and 5 were taken: the
-// application is told so, they are not taken again, and the life goes on behind
-// them (R10).
+// A publisher has sent 1 to 5 and received the ack of 3 when its process ends, and both
+// instances forget it. When it is back it is unknown whether 4 and 5 were accepted: the
+// application is told so, they are not accepted again, and the life goes on behind them
+// (R10).
 func TestForgottenPublisherComesBack(t *testing.T) {
 	for _, back := range []string{"a", "b"} {
 		t.Run(back, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 			subs[name] = s.App(name, []string{"a"}, pl.Configure)
 			readers[name] = subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
 		}
-		// comes has both subscribers take what the publisher sends next.
+		// comes checks that both subscribers receive the publisher's next messages.
 		comes := func(from, to int) {
 			t.Helper()
 			pub.PublishN("orders", from, to)

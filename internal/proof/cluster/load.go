@@ -72,7 +72,7 @@ func (l *Load) Sent() (int, error) {
 	return l.sent, l.err
 }
 
-// MaxViolations ends the load, which must not have failed, and returns what it published.
+// Stop ends the load, which must not have failed, and returns the published bodies.
 func (l *Load) Stop() []string {
 	l.App.system.TB.Helper()
 	l.end()

@@ -84,13 +84,13 @@ func (s *System) isRunning(name string) bool {
 	return false
 }
 
-// Kill ends the instance as kill -9 does. What it had written stays on its disk.
+// Kill ends the instance as kill -9 does. Everything written stays on its disk.
 func (n *Node) Kill() { n.Crash(memfs.KeepAll) }
 
-// PowerCut ends the instance's machine: what was not synced is lost.
+// PowerCut ends the instance's machine: everything not synced is lost.
 func (n *Node) PowerCut() { n.Crash(memfs.Durable) }
 
-// Crash ends the instance and leaves on its disk what mode says.
+// Crash ends the instance. mode decides the content of its disk.
 func (n *Node) Crash(mode memfs.Mode) {
 	n.system.TB.Helper()
 	if n.Server == nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 )
 
-// A message that is alone costs two syncs side by side and no more time: who
-// brings the news of it, at each step, has the next one know. Nothing on its way
-// is left until a heartbeat looks, also where a connection takes little at once.
+// A single message costs two syncs side by side and no more time: at each step the bearer
+// of the news wakes the next one. No message on its way waits for a heartbeat, also where
+// a connection accepts little at once.
 func TestAloneTakesTwoSyncs(t *testing.T) {
 	for _, buffer := range []int{1, 30, 64 << 10} {
 		t.Run(fmt.Sprint("buffer of ", buffer), func(t *testing.T) {

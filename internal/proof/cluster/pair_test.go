@@ -161,7 +161,8 @@ func TestCase21CrashBothUnderLoad(t *testing.T) {
 	}
 }
 
-// wantPrefix checks that what an application's store has let go of is among bodies.
+// wantPrefix checks that the messages that an application's store has let go of are among
+// bodies.
 func wantPrefix(s *cluster.System, app *cluster.App, bodies []string, where string) {
 	s.TB.Helper()
 	var got []string

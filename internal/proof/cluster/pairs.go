@@ -93,8 +93,8 @@ func gcd(a, b int) int {
 	return a
 }
 
-// startNumber returns the number that text stands for: itself, or what becomes of
-// it as of the hash of a commit.
+// startNumber returns the number in text, or one made from the hash of text, such as that
+// of a commit.
 func startNumber(text string, all int) int {
 	if n, err := strconv.Atoi(text); err == nil {
 		return n % all

@@ -14,11 +14,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// The SDK against servers without our extensions: it publishes under its
-// client's name with base+n, the base chosen once and kept in the store. The
-// acks let go of the store; after a lost connection and after a kill of the
-// process what is kept is sent again under the same numbers, and is there once
-// (R10, R15).
+// The SDK against servers without our extensions: it publishes under its client's name
+// with base+n. The base is chosen once and kept in the store. Acks let go of messages;
+// after a lost connection and after a kill of the process the kept messages are sent
+// again under the same numbers, and are there once (R10, R15).
 func TestPlainServers(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		pub := s.PlainApp("pub", []string{"a"}, nil)
@@ -61,8 +60,8 @@ func TestPlainServers(t *testing.T) {
 	})
 }
 
-// A plain server rejects messages: each is told once, what comes after is
-// delivered, and the rejected are not sent again (R14).
+// A plain server rejects messages: each is told once, later messages are delivered, and
+// the rejected ones are not sent again (R14).
 func TestPlainServerRejects(t *testing.T) {
 	cluster.Run(t, logged("^orders$"), func(s *cluster.System) {
 		pub := s.PlainApp("pub", []string{"a", "b"}, nil)
@@ -80,11 +79,11 @@ func TestPlainServerRejects(t *testing.T) {
 	})
 }
 
-// The plain servers of a pair fail over, in turns, with the publisher and a
-// subscriber whose process dies too. The logon at the one left waits until the
-// numbers are one: until its peer is back, or downgraded (R15). All arrives
-// once; a subscriber's list of bookmarks has the server begin too early rather
-// than too late, and the server leaves out what the list covers (R9, R15).
+// The plain servers of a pair fail over, in turns, with the publisher and a subscriber
+// whose process dies too. The logon at the remaining server waits until both watermarks
+// agree: until its peer is back, or downgraded (R15). All messages arrive once. A
+// subscriber's list of bookmarks makes the server begin too early rather than too late,
+// and the server leaves out messages that the list covers (R9, R15).
 func TestPlainFailover(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -157,8 +156,8 @@ func TestPlainNameInUse(t *testing.T) {
 	})
 }
 
-// A rawClient is a client of the plain protocol made of frames. It keeps what
-// it publishes only as long as its test does.
+// A rawClient is a client of the plain protocol that sends frames. It keeps published
+// messages only as long as its test does.
 type rawClient struct {
 	s    *cluster.System
 	name string
@@ -297,10 +296,10 @@ func TestPlainClientFailover(t *testing.T) {
 	})
 }
 
-// Two instances lose each other. One acknowledges alone to a plain client,
-// which lets go and moves to the other: there its logon waits until the peer
-// is downgraded, and it is turned away, since what it goes on from is not
-// there. When the link is whole it is let in with the right number (R4, R15).
+// Two instances lose each other. One acknowledges alone to a plain client, which lets go
+// and moves to the other. There its logon waits until the peer is downgraded, and the
+// client is turned away, since its last messages are not there. When the link is healed
+// it is let in with the right number (R4, R15).
 func TestPlainClientDowngrade(t *testing.T) {
 	cluster.Run(t, downgradeAfter(3*time.Second), func(s *cluster.System) {
 		c := dialRaw(s, "old", "a")
@@ -341,10 +340,10 @@ func TestPlainClientDowngrade(t *testing.T) {
 	})
 }
 
-// A plain client with a store of its own moves while the link is cut, keeping
-// what was not acknowledged, and the other instance learns the same from its
-// peer later: it is there once. A publisher that nobody here knows is let in
-// while no peer can be asked (R1, R15).
+// A plain client with a store of its own moves while the link is cut, with its
+// unacknowledged messages, and the other instance gets the same ones from its peer later:
+// they are there once. A publisher that no instance knows is let in while no peer can be
+// asked (R1, R15).
 func TestPlainClientReplays(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		known := dialRaw(s, "known", "a")

@@ -66,8 +66,7 @@ func acked(app *cluster.App) int {
 	return int(lives[len(lives)-1].Acked)
 }
 
-// durableBodies returns what a dead instance's disk would hold if its machine
-// lost power too.
+// durableBodies returns the bodies on a dead instance's disk after a power cut.
 func durableBodies(n *cluster.Node) []string {
 	image := *n
 	image.FS = n.FS.Crash(memfs.Durable)
@@ -105,9 +104,9 @@ func wireStep(from, to string, bytes int64) step {
 	}
 }
 
-// stepCount are some of all steps, evenly spread: from publish to ack they cut
+// killSteps are some of all steps, evenly spread: from publish to ack they cut
 // within and between all frames of a dozen messages.
-func stepCount() []step {
+func killSteps() []step {
 	var steps []step
 	for n := 1; n <= 21; n++ {
 		steps = append(steps, diskStep(n))
@@ -128,14 +127,13 @@ func stepCount() []step {
 	return steps
 }
 
-// Case 1. The instance a publisher is on dies at every step of a message's
-// way: before and after its own disk has it, after the peer has it, before and
-// after the ack; it alone or together with its peer, by a kill or a power cut.
-// What the publish store has let go of is on the disks, and every message
-// arrives once (G1, G2, G3, G4, R1, R4).
+// Case 1. The publisher's instance dies at every step of a message's way: before and
+// after its own disk has it, after the peer has it, before and after the ack; alone or
+// together with its peer, by a kill or a power cut. Messages that the publish store has
+// let go of are on the disks, and every message arrives once (G1, G2, G3, G4, R1, R4).
 func TestCase01KillAtEveryStep(t *testing.T) {
 	modes := []memfs.Mode{memfs.KeepAll, memfs.Durable, memfs.Torn(1), memfs.Hole(2)}
-	for i, step := range stepCount() {
+	for i, step := range killSteps() {
 		both, mode := i%2 == 0, modes[i/2%len(modes)]
 		t.Run(fmt.Sprintf("%s/%s/both=%v", step.name, mode.Name, both), func(t *testing.T) {
 			cluster.Run(t, nil, func(s *cluster.System) { killAtStep(s, step, mode, both) })
@@ -187,8 +185,8 @@ func killAtStep(s *cluster.System, step step, mode memfs.Mode, both bool) {
 	wantJournals(s, want)
 }
 
-// wantOnDisk checks, with both instances dead, that what the publish store has
-// let go of is on both disks (G2).
+// wantOnDisk checks, with both instances dead, that the messages that the publish store
+// has let go of are on both disks (G2).
 func wantOnDisk(s *cluster.System, pub *cluster.App) {
 	s.TB.Helper()
 	want := cluster.Bodies(pub.Name, 1, acked(pub))

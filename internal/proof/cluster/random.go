@@ -19,9 +19,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// Random runs a whole system under load and under faults, both drawn from
-// seed, lets the faults end and everything come to rest, and judges what was
-// seen by checker.History.Check. It returns how often each kind of fault happened.
+// Random runs a whole system under load and under faults, both drawn from seed, lets the
+// faults end and everything come to rest, and judges the history by
+// checker.History.Check. It returns how often each kind of fault happened.
 func Random(t *testing.T, seed uint64) map[string]int {
 	t.Helper()
 	var faults map[string]int
@@ -37,7 +37,8 @@ func Random(t *testing.T, seed uint64) map[string]int {
 	return faults
 }
 
-// A randomRun is one random run. It is for one goroutine but for what mu guards.
+// A randomRun is one random run. It is for one goroutine, except for the fields that mu
+// guards.
 type randomRun struct {
 	*System
 	seed     uint64
@@ -60,14 +61,14 @@ type randomRun struct {
 	disks        map[string]*memfs.FS          // of the instances; guarded by mu
 	sample       *rand.Rand                    // draws which discards to look at; guarded by mu
 	sampleEvery  int                           // at one in so many
-	knownDurable map[*memfs.FS]bookmark.Vector // what a disk is known to have durable; guarded by mu
-	losses       map[string]loss               // by instance: what the disk last wiped had; guarded by mu
-	acked        map[uint64]bookmark.Bookmark  // by publisher: what its store has let go of; guarded by mu
+	knownDurable map[*memfs.FS]bookmark.Vector // the known durable content of each disk; guarded by mu
+	losses       map[string]loss               // by instance: the content of the disk last wiped; guarded by mu
+	acked        map[uint64]bookmark.Bookmark  // by publisher: the last message that its store has let go of; guarded by mu
 	letGo        []checker.LetGoEvent          // guarded by mu
 	errors       []string                      // guarded by mu
 }
 
-// A settings is what stays the same in a run.
+// settings stay the same during a run.
 type settings struct {
 	downgrade     time.Duration // 0: never
 	rejoin        time.Duration // 0: as elsewhere
@@ -78,11 +79,11 @@ type settings struct {
 	faultInterval time.Duration // between two faults, on average
 }
 
-// A loss is what a disk had when it was wiped or damaged.
+// A loss is the content of a disk when it was wiped or damaged.
 type loss struct {
-	had       bookmark.Vector // what its peer counts on until it has lost the connection
+	had       bookmark.Vector // its peer counts on it until it has lost the connection
 	noticedAt time.Time       // when it has
-	safe      bookmark.Vector // what the other disk had, too: acks for it are right
+	safe      bookmark.Vector // the part that the other disk had, too: acks for it are right
 	acksUntil time.Time       // when those that were on their way have come
 }
 
@@ -93,7 +94,7 @@ const (
 	silenceTimeout = 6 * time.Second
 )
 
-// merge adds what an earlier loss of the same disk still counts as having.
+// merge adds the content that an earlier loss of the same disk still counts as having.
 func (l loss) merge(earlier loss) loss {
 	now := time.Now()
 	if now.Before(earlier.noticedAt) {
@@ -108,7 +109,7 @@ func (l loss) merge(earlier loss) loss {
 	return l
 }
 
-// counted returns what a disk that has lost something counts as having.
+// counted returns how far a disk that has lost something counts as having a publisher.
 func (l loss) counted(publisher uint64, on uint64) uint64 {
 	now := time.Now()
 	if now.Before(l.noticedAt) {
@@ -254,7 +255,7 @@ func (r *randomRun) recover() {
 	for _, s := range r.subscribers {
 		r.awaitOrDescribe(s.name+" to be handed all", s.complete)
 	}
-	r.Advance(3 * time.Second) // for what comes too often
+	r.Advance(3 * time.Second) // for messages that come too often
 }
 
 // awaitOrDescribe is Await that says more when it takes too long.
@@ -316,7 +317,8 @@ func (r *randomRun) judge() {
 	}
 }
 
-// collectErrors collects what instances and applications complain of that never happened.
+// collectErrors collects the complaints of instances and applications about things that
+// never happened.
 func (r *randomRun) collectErrors() {
 	for _, i := range r.instances {
 		if i.Server == nil {
@@ -343,7 +345,7 @@ func (r *randomRun) collectErrors() {
 	}
 }
 
-// history puts together what was seen.
+// history puts together the history of the run.
 func (r *randomRun) history() *checker.History {
 	r.TB.Helper()
 	h := &checker.History{LetGo: r.letGo, Errors: r.errors}
@@ -385,8 +387,8 @@ func (r *randomRun) durableLocked(fs *memfs.FS, want bookmark.Bookmark) uint64 {
 	return v[want.Publisher]
 }
 
-// durableOn returns what would be on a disk after a power cut; what is behind
-// damage doesn't count.
+// durableOn returns the content of a disk after a power cut, without records behind
+// damage.
 func durableOn(fs *memfs.FS) bookmark.Vector {
 	v := make(bookmark.Vector)
 	j, err := journal.Open(journal.Options{FS: fs.Image(memfs.Durable), Dir: "data", SetAside: true})

@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// storeKind is what a publisher's store is.
+// A storeKind is the kind of a publisher's store.
 type storeKind int
 
 const (
@@ -38,7 +38,7 @@ type publisher struct {
 	kind      storeKind
 	plain     bool
 	onCommand bool       // publishes when it is told, and has no load
-	topic     string     // what it is told
+	topic     string     // the topic of the next message
 	rand      *rand.Rand // the load's; one goroutine at a time
 	pace      time.Duration
 	running   bool
@@ -50,7 +50,7 @@ type publisher struct {
 	processStart int                    // index in published of this process's first
 	mu           sync.Mutex
 	killed       bool   // guarded by mu
-	letGoThrough uint64 // what a memory store has let go of; guarded by mu
+	letGoThrough uint64 // how far a memory store has let go; guarded by mu
 
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -83,8 +83,8 @@ func (r *randomRun) startPublishers() {
 		r.onClose(p.end)
 		p.start()
 	}
-	// A subscriber that was there before a plain publisher would take what is
-	// below its first number for a gap when it resumes.
+	// A subscriber that was there before a plain publisher would take the numbers below
+	// its first one for a gap when it resumes.
 	r.Await("the plain publisher to begin", func() bool {
 		p := r.publishers[0]
 		return !p.plain || p.app.Store.Lives()[0].Acked > 0
@@ -107,7 +107,7 @@ type watchedStore struct {
 	p *publisher
 }
 
-// Discard tells the run what is about to be let go.
+// Discard tells the run which messages are about to be let go.
 func (w *watchedStore) Discard(life string, through uint64) error {
 	for _, l := range w.Store.Lives() {
 		if l.ID == life && through > l.Acked {
@@ -213,8 +213,8 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	return err == nil
 }
 
-// publishTo publishes m, which is the last of published, every third time with a
-// ticket. What that has said to be safe must not be lost with the process.
+// publishTo publishes m, which is the last of published, every third time with a ticket.
+// A message that the ticket has reported as safe must not be lost with the process.
 func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.Publication) (sequence uint64, err error) {
 	if p.onCommand || p.n%3 != 0 {
 		return c.Publish(ctx, m.Topic, []byte(m.Body))
@@ -267,7 +267,7 @@ func (p *publisher) close() {
 	p.processEnded(memfs.KeepAll)
 }
 
-// processEnded notes what is lost with the process.
+// processEnded notes the messages that are lost with the process.
 func (p *publisher) processEnded(mode memfs.Mode) {
 	p.cancel()
 	<-p.done
@@ -319,7 +319,7 @@ type subscriber struct {
 	history *checker.Reader
 	rand    *rand.Rand // the loop's; one goroutine at a time
 	opts    []client.SubscribeOption
-	pace    time.Duration // what a message takes
+	pace    time.Duration // the time that a message takes
 	maxHeld int           // messages that wait to be discarded in any order
 	running bool
 
@@ -380,7 +380,7 @@ func (r *randomRun) subscribe(n int, servers []string, configure func(*subscribe
 	s := &subscriber{run: r, history: &checker.Reader{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
 	configure(s)
 	s.history.Name = s.name
-	// One that takes what is safe only would wait on the third for ever (R13).
+	// A fully durable one would wait on the third for ever (R13).
 	if r.settings.third && !s.history.FullyDurable && len(servers) > 1 && s.rand.IntN(2) == 0 {
 		servers = append(servers, "c")
 	}
@@ -474,8 +474,8 @@ func (s *subscriber) recordHanded(m *client.Message) *heldMessage {
 	return &heldMessage{h, m.Ref()}
 }
 
-// discard discards some of what is held, in any order, and now and then waits
-// until that is on disk.
+// discard discards some of the held messages, in any order, and now and then waits until
+// that is on disk.
 func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all []*heldMessage) []*heldMessage {
 	for len(all) > s.maxHeld {
 		i := s.rand.IntN(len(all))
@@ -492,7 +492,7 @@ func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all 
 	return all
 }
 
-// sync waits until what was discarded is on disk.
+// sync waits until all discards are on disk.
 func (s *subscriber) sync(ctx context.Context) {
 	s.mu.Lock()
 	life := s.history.Processes[len(s.history.Processes)-1]
@@ -521,7 +521,7 @@ func (s *subscriber) setDiscard(all []*heldMessage, to checker.DiscardState) {
 	}
 }
 
-// subscriptionEnded notes what a subscription ended with, unless that was wanted.
+// subscriptionEnded notes the error of a subscription, unless its end was wanted.
 func (s *subscriber) subscriptionEnded(ctx context.Context, err error) {
 	s.mu.Lock()
 	killed := s.killed

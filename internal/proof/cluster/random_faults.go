@@ -19,7 +19,7 @@ import (
 type instance struct {
 	*Node
 	run      *randomRun
-	syncTime time.Duration // what an fsync takes when nothing slows it down
+	syncTime time.Duration // the time of an fsync when nothing slows it down
 	armed    bool          // its disk was told to fail
 }
 
@@ -49,7 +49,7 @@ func (d *draw) duration(least, most time.Duration) time.Duration {
 	return least + time.Duration(d.Int64N(int64(most-least)))
 }
 
-// mode draws what a power cut leaves.
+// mode draws the image that a power cut leaves.
 func (d *draw) mode() memfs.Mode {
 	modes := memfs.Modes(d.Uint64())[1:]
 	return modes[d.IntN(len(modes))]
@@ -223,7 +223,8 @@ func (r *randomRun) powerCutOfBoth(d *draw) bool {
 	return a || b
 }
 
-// killThenPowerCut has what was read back from the page cache lost after all.
+// killThenPowerCut makes the records that were read back from the page cache get lost
+// after all.
 func (r *randomRun) killThenPowerCut(d *draw) bool {
 	i := r.anyInstance(d)
 	if i.Server == nil {
@@ -321,7 +322,7 @@ func damageOffset(d *draw, size int) int {
 	}
 }
 
-// loseDisk ends an instance, does something to its disk, and notes what it had.
+// loseDisk ends an instance, changes its disk, and notes the old content.
 func (r *randomRun) loseDisk(i, other *instance, what func()) {
 	l := loss{had: durableOn(i.FS), safe: durableOn(other.FS), noticedAt: time.Now(), acksUntil: time.Now().Add(ackGrace)}
 	for p, s := range l.safe {
@@ -347,7 +348,7 @@ func (r *randomRun) mayLose(i, other *instance) bool {
 		return true
 	}
 	if damaged(other.FS) {
-		return false // it may count on what this one has
+		return false // it may count on the content of this one
 	}
 	has := durableOn(other.FS)
 	r.mu.Lock()
@@ -378,7 +379,7 @@ func covers(v, all bookmark.Vector) bool {
 	return true
 }
 
-// plainSingle reports whether a store lets go of what is on one disk.
+// plainSingle reports whether a store lets go of messages that are on one disk.
 func (r *randomRun) plainSingle() bool {
 	return r.settings.downgrade > 0 && slices.ContainsFunc(r.publishers, func(p *publisher) bool { return p.plain })
 }

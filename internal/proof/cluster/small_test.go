@@ -34,12 +34,12 @@ func TestReadsOfAFewBytes(t *testing.T) {
 var telling = []string{
 	// A watermark that outlives its connection (R2).
 	"40:wipe a",
-	// A progress mark that passes what is queued (R9).
+	// A progress mark that passes queued messages (R9).
 	"46:kill the subscriber",
-	// Holes and gaps let through: a publisher goes on at an instance that
-	// lacks what was let go (R1, R4).
+	// Holes and gaps let through: a publisher goes on at an instance that lacks messages
+	// that were let go (R1, R4).
 	"18:wipe a; 24:long cut of the link",
-	// What a former life had left on one disk was never offered again, as
+	// Records that a former life had left on one disk were never offered again, as
 	// nothing was published any more (R10).
 	"21:fsync error at a; 49:power cut of the publisher, durable",
 	"42:power cut inside a write of a; 48:power cut of the publisher, durable",

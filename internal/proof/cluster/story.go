@@ -29,9 +29,9 @@ type step struct {
 	do   func(s *story)
 }
 
-// script is the story. Its pauses lie between what a message goes through: an
-// fsync takes 200µs, and the publisher's instance and the other one make one
-// each before a message is safe.
+// script is the story. Its pauses lie between the steps of a message: an fsync takes
+// 200µs, and the publisher's instance and the other one make one each before a message is
+// safe.
 var script = []step{
 	{"the publisher starts", func(s *story) { s.startPublisher("pub", "a", "b") }},
 	pause(50 * time.Microsecond),
@@ -104,7 +104,7 @@ func (s *story) publish(name string, topics ...string) {
 	}
 }
 
-// newStory returns a pair that nothing has happened to, but what arm sets up.
+// newStory returns a pair without faults, except for those that arm sets up.
 func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	s := &story{randomRun: newRandom(New(tb), 1), fixedDraw: &draw{rand.New(rand.NewPCG(1, 1))}}
 	s.Log = slog.New(slog.DiscardHandler)
@@ -117,7 +117,7 @@ func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	return s
 }
 
-// startPublisher starts a publisher that publishes what the story says.
+// startPublisher starts a publisher of the story.
 func (s *story) startPublisher(name string, servers ...string) {
 	s.addPublisher(&publisher{run: s.randomRun}, name, servers)
 }
@@ -152,7 +152,7 @@ func memoryDir(tb testing.TB) string {
 	return dir
 }
 
-// configureDurable is a subscriber that is handed what is on both disks.
+// configureDurable makes a subscriber that receives only messages that are on both disks.
 func (s *story) configureDurable(sub *subscriber) {
 	sub.name, sub.history.FullyDurable = "sure", true
 	sub.opts = []client.SubscribeOption{client.From(client.Epoch), client.FullyDurable()}
@@ -172,7 +172,7 @@ func (s *story) leave(instance string) {
 	s.later(500*time.Millisecond, func() { s.Heal("pub", instance) })
 }
 
-// syncSubscriber waits until what the subscriber with a place has discarded is on disk.
+// syncSubscriber waits until the discards of the subscriber with a place are on disk.
 func (s *story) syncSubscriber() {
 	if s.subscribers[0].running {
 		s.subscribers[0].sync(context.Background())

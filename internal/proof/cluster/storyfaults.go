@@ -16,8 +16,8 @@ type storyFault struct {
 	inject func(s *story) (not string)
 }
 
-// How long a fault lasts: shorter than what waits for it, longer than a
-// downgrade takes, and longer than it takes to find out that nothing comes.
+// How long a fault lasts: shorter than any timeout, longer than a downgrade takes, and
+// longer than it takes to notice silence.
 const (
 	shortTime  = 100 * time.Millisecond
 	mediumTime = 600 * time.Millisecond
@@ -108,7 +108,8 @@ func (s *story) crashBoth() string {
 	return a
 }
 
-// crashTwice has what was read back from the page cache lost after all.
+// crashTwice makes the records that were read back from the page cache get lost after
+// all.
 func (s *story) crashTwice(n int) string {
 	i := s.instances[n]
 	if i.Server == nil {
@@ -125,8 +126,8 @@ func (s *story) crashTwice(n int) string {
 	return ""
 }
 
-// wipeInstance gives an instance an empty disk. If the other one lacks what a store
-// has let go of, both disks of a message would be gone.
+// wipeInstance gives an instance an empty disk. If the other one lacks messages that a
+// store has let go of, both disks of a message would be gone.
 func (s *story) wipeInstance(n int) string {
 	i, other := s.instances[n], s.instances[1-n]
 	if !s.mayLose(i, other) {
@@ -183,7 +184,7 @@ func cutBetween(one, other string, away time.Duration) func(s *story) string {
 	}
 }
 
-// stall holds what is sent one way; it arrives late.
+// stall holds all bytes sent one way; they arrive late.
 func stall(from, to string) func(s *story) string {
 	return func(s *story) string {
 		s.Net.CutOneWay(from, to)

@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A subscriber is much slower than its queue is long, so that it is paused
-// again and again, while the instances die one after the other. Nothing is
-// missed and nothing comes twice: what was dropped of the tail doesn't count
-// as received, and the server's log is the buffer (R12, G6).
+// A subscriber is much slower than its queue is long, so that it is paused again and
+// again, while the instances die one after the other. Nothing is missed and nothing comes
+// twice: the dropped tail does not count as received, and the server's log is the buffer
+// (R12, G6).
 func TestOverrunThroughFailovers(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Logf("seed %d", seed)
@@ -49,9 +49,9 @@ func TestOverrunThroughFailovers(t *testing.T) {
 	}
 }
 
-// The link is downgraded, and the publisher goes on with single acks. A
-// subscriber that asked for what is fully durable gets nothing of that before
-// it is on both disks again; the others get it at once (R13).
+// The link is downgraded, and the publisher goes on with single acks. A fully durable
+// subscription gets none of these messages before they are on both disks again; the
+// others get them at once (R13).
 func TestFullyDurableDuringADowngrade(t *testing.T) {
 	downgrades := func(c *server.Config) {
 		c.Replication.Destinations[0].DowngradeAfter = server.Duration(time.Second)
@@ -115,10 +115,10 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 	})
 }
 
-// A subscriber to one topic lives beside publishers of others. What it has
-// been shown by progress marks isn't missing when it resumes, on either
-// instance, alive or in a new process, though retention has long removed
-// messages that never matched: resuming goes no further back than the marks (R9).
+// A subscriber to one topic lives beside publishers of others. It does not miss messages
+// that progress marks have passed when it resumes, on either instance, alive or in a new
+// process, though retention has long removed messages that never matched: resuming goes
+// no further back than the marks (R9).
 func TestMarksOfOtherTopics(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, noise := s.App("pub", []string{"a", "b"}, nil), s.App("noise", []string{"b", "a"}, nil)
@@ -156,10 +156,9 @@ func TestMarksOfOtherTopics(t *testing.T) {
 	})
 }
 
-// Progress marks of a publisher arrive while messages of it wait to be
-// discarded, some in the hands of the application and some in the queue. The
-// process is killed, and these come again: a mark is behind what stood before
-// it when it came (R9).
+// Progress marks of a publisher arrive while some of its messages wait to be discarded,
+// in the hands of the application or in the queue. The process is killed, and these come
+// again: a mark takes effect only after the messages that were ahead of it (R9).
 func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)

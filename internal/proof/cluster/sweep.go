@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Options say how much of what there is is run.
+// Options say how many of the systems are run.
 type Options struct {
 	Every         int           // one in so many; default all
 	Duration      time.Duration // and no longer; default until all are run
@@ -28,8 +28,8 @@ func (o Options) runOnly(t *testing.T, system func(tb testing.TB)) {
 	}
 }
 
-// A sweep runs many small systems, each in a bubble of its own, as many at a
-// time as there are cores, and gathers what was wrong with each.
+// A sweep runs many small systems, each in a bubble of its own, as many at a time as
+// there are cores, and gathers their failures.
 type sweep struct {
 	Options
 	until time.Time // no other is begun after this; zero: all are run
@@ -40,7 +40,7 @@ type sweep struct {
 	failures []failure // guarded by mu
 }
 
-// A failure is a system that did what it must not.
+// A failure is a system that broke a promise.
 type failure struct {
 	at    int // it is the so manyth
 	after int // so many were run before
@@ -93,7 +93,7 @@ func (s *sweep) record(i int, found []string) {
 	s.ran++
 }
 
-// report fails t with what was wrong, by the names of the systems.
+// report fails t with the failures, by the names of the systems.
 func (s *sweep) report(t *testing.T, name func(i int) string) {
 	t.Helper()
 	for _, w := range s.failures {
@@ -101,13 +101,13 @@ func (s *sweep) report(t *testing.T, name func(i int) string) {
 	}
 }
 
-// bubble runs a system in a bubble and returns what was wrong, which doesn't
-// fail t: a thousand others are to run yet.
+// bubble runs a system in a bubble and returns its failures, which don't fail t: a
+// thousand others are to run yet.
 func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
 	listener := &recordingTB{}
 	defer func() {
 		if p := recover(); p != nil {
-			listener.Errorf("%v", p) // such as goroutines that nobody waits for
+			listener.Errorf("%v", p) // such as goroutines without an owner
 		}
 		found = listener.found
 	}()
@@ -131,7 +131,7 @@ type recordingTB struct {
 	found []string // guarded by mu
 }
 
-// gaveUp is what a system that can't go on panics with.
+// gaveUp is the panic of a system that can't go on.
 const gaveUp = "gave up"
 
 func (l *recordingTB) Errorf(format string, args ...any) {

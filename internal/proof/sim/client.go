@@ -53,7 +53,7 @@ type application interface {
 	attach()                           // put the subscriptions on the wire
 	onDisconnect()                     // the connection is gone
 	onFrame(m *wire.Message)           // a frame that is not the session's
-	handleQueued()                     // what has come
+	handleQueued()                     // the messages in the queue
 	letGo(life string, through uint64) // the store will
 	rejected(r clientcore.Rejection)   // tell the application
 }

@@ -26,10 +26,11 @@ const (
 	decreeTimeout       = 2 * time.Second
 )
 
-// restoreImages puts images of the disks of both back, or of one that the other can make
-// good, and has the operator declare lost what is on neither.
+// restoreImages puts back old images of both disks, or of one whose messages the other
+// can restore. The operator then declares lost the messages that are on neither.
 func (w *world) restoreImages() bool {
-	// What a publisher has put on the third does not come back to the pair.
+	// A message that a publisher has sent to the third instance does not come back to the
+	// pair.
 	if w.restore.running || w.damaged || w.settings.publishToSpare || !w.instances[0].alive || !w.instances[1].alive {
 		return false
 	}
@@ -55,7 +56,7 @@ func (w *world) restoreImages() bool {
 		for n, i := range back {
 			w.loseDisk(i, images[n], taken[n])
 		}
-		if len(back) == 2 && w.settings.spare { // or nobody might give back what it has
+		if len(back) == 2 && w.settings.spare { // otherwise the third instance might give back lost messages
 			w.loseDisk(w.instances[2], memfs.New(), w.now)
 			w.instances[2].empty = true
 		}
@@ -109,8 +110,8 @@ func (i *instance) awaitOrder(order replica.DecreePoll, until time.Duration) {
 	i.w.after(20*time.Millisecond, &i.process, 'D', func() { i.awaitOrder(order, until) })
 }
 
-// A loss is what was acknowledged and is on no disk. It may be declared lost from an
-// incarnation on, not before.
+// A loss is a range of messages that were acknowledged and are on no disk. It may be
+// declared lost from an incarnation on, not before.
 type loss struct {
 	ledger.Range
 	since uint64
@@ -128,7 +129,7 @@ type lossReport struct {
 // since, the record of the loss may be gone that was not durable yet.
 func (t *lossReport) isDurable() bool { return t.instance.run == t.run }
 
-// Remains are what the disks of the group have together.
+// A diskState is the content of all disks of the group together.
 type diskState struct {
 	incarnation  uint64
 	decreeStands bool             // the decree does
@@ -186,7 +187,7 @@ func (o *oracle) noteRestored() (incarnation uint64) {
 		}
 		lost := loss{ledger.Range{From: top + 1, To: l.safe}, r.lossSince(l)}
 		if l.lost = append(l.lost, lost); top == 0 {
-			l.lostUnknown = l.safe // before the decree that is taken for what retention has removed (R10)
+			l.lostUnknown = l.safe // before the decree such messages count as removed by retention (R10)
 		}
 		for seq := lost.From; seq <= lost.To; seq++ {
 			l.messages[seq-1].Fate = checker.Unknown // it may be kept, too, and be sent again
@@ -234,15 +235,15 @@ func (l *life) isLost(seq uint64) bool {
 	return slices.ContainsFunc(l.lost, func(x loss) bool { return x.From <= seq && seq <= x.To })
 }
 
-// mayBeLost reports whether a range is lost, and may be said to be in an incarnation.
-// An instance whose peers do not know it to be one that they replicate to asks nobody
-// about a life that it does not know, and what is damaged on both disks is lost, too.
+// mayBeLost reports whether an instance may report a range as lost in an incarnation. An
+// instance whose peers do not know that they replicate to it asks no peer about an
+// unknown life. A record that is damaged on both disks is lost, too.
 func (o *oracle) mayBeLost(l *life, r ledger.Range, incarnation uint64) bool {
 	return o.w.damaged || o.w.hadOneWay && r.From == 1 || slices.ContainsFunc(l.lost, func(x loss) bool { return x.From <= r.From && r.To <= x.To && x.since <= incarnation })
 }
 
-// unreportedLosses returns what a publisher was not told of what is lost of the life that its
-// store goes on with.
+// unreportedLosses returns the losses that a publisher has not been told, of the life
+// that its store continues.
 func (o *oracle) unreportedLosses(p *publisher) (lost []ledger.Range) {
 	lives := p.store.Lives()
 	l := o.life(p, lives[len(lives)-1].ID)
@@ -254,8 +255,8 @@ func (o *oracle) unreportedLosses(p *publisher) (lost []ledger.Range) {
 	return lost
 }
 
-// noteLossReport notes that a publisher is told what is lost of a life, in an incarnation
-// that its store has not met.
+// noteLossReport notes the losses that a publisher is told, of a life and in an
+// incarnation that its store has not met.
 func (o *oracle) noteLossReport(p *publisher, m *wire.Message, again bool) {
 	spans, err := wire.ParseSpans(m.Lost)
 	o.checkError(err, p.name, "lost")

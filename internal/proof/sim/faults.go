@@ -170,7 +170,7 @@ func (w *world) crashInstance(i *instance, mode memfs.Mode, power bool) bool {
 	return true
 }
 
-// crashMode draws what a power cut leaves.
+// crashMode draws the image that a power cut leaves.
 func (w *world) crashMode() memfs.Mode {
 	modes := memfs.Modes(w.chaos.Uint64())[1:] // without the kill
 	return modes[w.chaos.IntN(len(modes))]
@@ -196,7 +196,7 @@ func (w *world) mayLose(i *instance) bool {
 	return (o.disk.complete || w.becameComplete(o)) && w.oracle.incarnation(i) <= w.oracle.incarnation(o)
 }
 
-// covers reports whether what is on the disk of an instance is on another one's.
+// covers reports whether another instance's disk has everything that this one's has.
 func (w *world) covers(other, i *instance) bool {
 	for publisher, seq := range i.disk.durable {
 		if other.disk.durable[publisher] < seq {
@@ -219,10 +219,10 @@ func (w *world) becameComplete(i *instance) bool {
 	return true
 }
 
-// loseDisk takes what an instance's disk had. The other one may count on it until
-// it has lost the connection.
+// loseDisk replaces an instance's disk. The peer may count on the old content until it
+// has lost the connection.
 func (w *world) loseDisk(i *instance, fs *memfs.FS, taken time.Duration) {
-	lost := diskTruth{durable: bookmark.Vector{}, lostDurable: i.disk.trusted().Clone()} // what it has start says
+	lost := diskTruth{durable: bookmark.Vector{}, lostDurable: i.disk.trusted().Clone()} // start sets durable
 	for _, s := range i.disk.oldConns {
 		if !s.ended() {
 			lost.oldConns = append(lost.oldConns, s)
@@ -271,11 +271,11 @@ func (w *world) rollBackDisk(i *instance) bool {
 	return true
 }
 
-// damage flips bits of what is at rest on the disk of an instance that is down for it.
+// damage flips bits at rest on the disk of an instance that is down for it.
 //
-// What is damaged must be on the other disk, too: of a message that was never
-// safe the only record may be damaged, and then it is refused to its publisher
-// (R8), which is not what is looked for here.
+// The damaged records must be on the other disk, too. The only record of a message that
+// was never safe may be damaged otherwise, and the message is then refused to its
+// publisher (R8), which is not the subject here.
 func (w *world) damage(i *instance) bool {
 	holder := w.instances[0]
 	if !i.spare {
@@ -290,7 +290,7 @@ func (w *world) damage(i *instance) bool {
 	for range n {
 		name := names[w.chaos.IntN(len(names))]
 		b, err := fs.ReadFile(name)
-		b = bytes.TrimRight(b, "\x00") // what is reserved and not yet written
+		b = bytes.TrimRight(b, "\x00") // without the space that is reserved and not yet written
 		if err != nil || len(b) == 0 {
 			continue
 		}
@@ -460,8 +460,8 @@ func (w *world) publisherAbsence() time.Duration {
 // forgottenReturn reports whether publishers that were forgotten come back in this run.
 func (w *world) forgottenReturn() bool { return w.settings.retain > 0 && w.options.Seed%2 == 1 }
 
-// rollBackStore puts back an older image of a publisher's machine: it boots
-// with a store that has forgotten what came since.
+// rollBackStore puts back an older image of a publisher's machine: it boots with a store
+// that has forgotten its latest messages.
 func (w *world) rollBackStore(p *publisher) bool {
 	if p.memoryStore || !p.alive {
 		return false
@@ -525,8 +525,8 @@ func (w *world) setClock(i *instance) bool {
 	return true
 }
 
-// rollBackBookmarks puts back an older image of a subscriber's store: what it has
-// discarded since comes again.
+// rollBackBookmarks puts back an older image of a subscriber's store: messages that were
+// discarded since come again.
 func (w *world) rollBackBookmarks(s *subscriber) bool {
 	if !s.alive || !s.baseKnown || s.imageKept {
 		return false

@@ -55,7 +55,7 @@ func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func
 			Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
 		}
 		l := w.oracle.order[w.chaos.IntN(len(w.oracle.order))]
-		if len(l.lost) > 0 { // whoever knows a life can use up its decree
+		if len(l.lost) > 0 { // a client that knows the life can use up its decree
 			return false
 		}
 		if !tell(w, i, l, f) {
@@ -128,7 +128,7 @@ func skippedNumbers(w *world, i *instance, l *life, f *forger) bool {
 	return true
 }
 
-// rejectedNumbers says that what it leaves out was rejected elsewhere.
+// rejectedNumbers leaves numbers out and states that they were rejected elsewhere.
 func rejectedNumbers(w *world, _ *instance, _ *life, f *forger) bool {
 	acked := w.chaos.Uint64N(50)
 	f.logon.Acked, f.publish.Sequence = acked, acked+2+w.chaos.Uint64N(50)
@@ -137,7 +137,7 @@ func rejectedNumbers(w *world, _ *instance, _ *life, f *forger) bool {
 	return f.allowOwn(f.publish.Sequence)
 }
 
-// falseAcked says that it let go of what it never gave out, or nobody has.
+// falseAcked states numbers as let go that it never gave out, or that no store has.
 func falseAcked(w *world, i *instance, l *life, f *forger) bool {
 	f.mustBeRefused = true
 	f.publish.Sequence = 1
@@ -182,7 +182,7 @@ func otherName(w *world, _ *instance, l *life, f *forger) bool {
 	case 1:
 		f.logon.Ext = false
 		f.logon.ClientName = forge.Name(f.logon.ClientName, l.id)
-		w.conflicting[bookmark.IdentityOfName(f.logon.ClientName).ID] = true // as that of another one who does the same
+		w.conflicting[bookmark.IdentityOfName(f.logon.ClientName).ID] = true // another forger of the same kind has the same id
 	default:
 		f.logon.Store = forge.Name(f.logon.ClientName, l.id)
 	}
@@ -230,10 +230,10 @@ func (f *forger) disconnect() {
 // conflictInterval is the time between two forged publishers.
 const conflictInterval = 3 * time.Second
 
-// writeConflicts has the pair take one number of a publisher that no application has with two
-// contents, now and then, as a copied store or who knows a life has it. Nothing of that
-// may change what is promised to others, whether and when it is found (R11). Both
-// contents deliver nothing.
+// writeConflicts has the two instances take one number of a publisher with different
+// contents, now and then, as a copied store or a client that knows the life could. No
+// application uses this publisher. Nothing promised to others may change, whether and
+// when the conflict is found (R11). Both contents deliver nothing.
 func (w *world) writeConflicts(end time.Duration) {
 	w.after(conflictInterval, nil, 'Z', func() {
 		if w.now >= end {

@@ -16,7 +16,7 @@ const framePrefix = 4
 // frameReader reads the frames of packets.
 type frameReader struct {
 	m       wire.Message
-	onError func(error) // what can't be parsed; nil: that is a bug
+	onError func(error) // told of a frame that can't be parsed; nil: that is a bug
 }
 
 // each calls f with each frame of a packet until it returns false, and returns

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A reader is what a subscriber has been handed.
+// A reader is the history of a subscriber.
 type reader struct {
 	checker.Reader
 	base            bookmark.Vector                         // that its subscription began with; nil: none yet
@@ -59,7 +59,7 @@ func (o *oracle) baseSet(s *subscriber, base bookmark.Vector) {
 	}
 }
 
-// delivered notes what was delivered, to be handed over in this order.
+// delivered notes a delivered message, to be handed over in this order.
 func (o *oracle) delivered(s *subscriber, b bookmark.Bookmark, body uint64) {
 	r := o.readers[s]
 	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: bodyText(body)})
@@ -85,8 +85,8 @@ func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
 }
 
 // subscriberDied notes which discards are on the disk of a subscriber whose process has
-// died: all of them, or, if its store forgets, those up to kept and none behind.
-// What is forgotten must come again.
+// died: all of them or, if its store forgets, only those up to the last commit. The
+// messages of forgotten discards must come again.
 func (o *oracle) subscriberDied(s *subscriber, forgets bool) {
 	got := o.readers[s].handed
 	for b, m := range got {
@@ -129,8 +129,8 @@ func (o *oracle) publisherLeftOut(s *subscriber, publisher, to uint64) {
 	delete(r.revivedThrough, publisher)
 }
 
-// noteUnnamedClosed notes which publishers are closed that the place of a subscriber does not
-// name: what was removed of them is not told (R10).
+// noteUnnamedClosed notes the closed publishers that the place of a subscriber does not
+// name: their removed messages are not reported as a gap (R10).
 func (o *oracle) noteUnnamedClosed(s *subscriber) {
 	r := o.readers[s]
 	v, _ := s.sub.Place().Received()
@@ -161,9 +161,9 @@ func (o *oracle) noteRevived(i *instance, taken time.Duration) {
 	})
 }
 
-// firstMissing returns a message that a subscriber should have been handed and
-// wasn't, given what the instances have. It is for a run at rest, when no
-// process dies any more.
+// firstMissing returns a message that a subscriber should have been handed and wasn't,
+// given the contents of the instances. It is for a run at rest, when no process dies any
+// more.
 func (o *oracle) firstMissing(s *subscriber, have bookmark.Vector) *message {
 	r := o.readers[s]
 	for _, l := range o.order {
@@ -174,7 +174,7 @@ func (o *oracle) firstMissing(s *subscriber, have bookmark.Vector) *message {
 		for seq := max(r.base[l.publisher], o.removedThrough(l), r.completeThrough[l.publisher], l.publishedAtForget, r.closedUnnamed[l.publisher]) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.handed[b] != nil && r.handed[b].State != checker.NotDiscarded
-			if !done && s.wants(m) && !m.refusalTold && !r.HasGap(b) { // of a refused one nobody may have anything
+			if !done && s.wants(m) && !m.refusalTold && !r.HasGap(b) { // a refused message may be on no disk
 				return m
 			}
 			r.completeThrough[l.publisher] = seq
@@ -214,8 +214,8 @@ const topicAll = ".*"
 
 func bodyText(body uint64) string { return strconv.FormatUint(body, 10) }
 
-// judge has the checker judge the run: it reads the disks and what subscribers
-// were handed.
+// judge has the checker judge the run: it reads the disks and the histories of the
+// subscribers.
 func (o *oracle) judge() {
 	h := checker.History{}
 	for _, l := range o.order {
@@ -234,12 +234,12 @@ func (o *oracle) judge() {
 	}
 }
 
-// journal returns what would be left of a journal if the power went now.
+// journal returns the content of a journal after a power cut at this moment.
 func (o *oracle) journal(i *instance) checker.Journal {
 	c := checker.Journal{Instance: i.name, OneWay: i.spare, Have: bookmark.Vector{}}
 	if o.w.settings.retain > 0 || i.spare {
-		// Nothing but retention may remove what was not lost with its publisher,
-		// except where nobody gives back what was damaged.
+		// Only retention may remove a message, unless it was lost with its publisher, or
+		// was damaged and no peer can give it back.
 		c.Floor = bookmark.Vector{}
 	}
 	o.readDisk(i, func(j *journal.Journal) error {
@@ -304,11 +304,11 @@ func stored(r *journal.Record) checker.Record {
 	return s
 }
 
-// readerHistory returns what a subscriber was handed, and as gaps what is none of the
-// subscription's or need not be told.
+// readerHistory returns the history of a subscriber. Messages that are none of the
+// subscription's or need not be reported count as gaps.
 func (o *oracle) readerHistory(s *subscriber) *checker.Reader {
 	r := o.readers[s]
-	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it was handed what is lost, perhaps
+	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it may have been handed a message that is lost
 	for _, l := range o.order {
 		none := max(r.base[l.publisher], o.removedThrough(l), l.publishedAtForget, r.closedUnnamed[l.publisher])
 		if o.forgotten(l) {

@@ -36,7 +36,7 @@ type instance struct {
 
 	j           *journal.Journal
 	links       *replica.SteppedLinks
-	shared      *servercore.Instance // what its sessions share
+	shared      *servercore.Instance // the state that its sessions share
 	runID       uint64               // of this start
 	serving     bool
 	clockOffset time.Duration // its wall clock is
@@ -50,22 +50,22 @@ type instance struct {
 
 	linkName string // said on links
 	secret   []byte
-	syncTime time.Duration // what an fsync takes at most
+	syncTime time.Duration // the longest time of an fsync
 	disk     diskTruth
 }
 
-// A diskTruth is what the oracle knows of an instance's disk.
+// A diskTruth is the oracle's knowledge of an instance's disk.
 type diskTruth struct {
 	durable  bookmark.Vector // covered by an fsync that has been done
 	complete bool            // nothing that was acknowledged as safe is missing from it
-	// After the disk lost something its peer may act on what it had until the
-	// connections of before have ended on its side: what was sent on them may
-	// still be on its way.
+	// After the disk has lost something its peer may act on the old content until its
+	// side of the earlier connections has ended: frames sent on them may still be on
+	// their way.
 	lostDurable bookmark.Vector
 	oldConns    []*endpoint
 }
 
-// trusted is how far a peer may count on what is on this disk.
+// trusted is how far a peer may count on this disk.
 func (d *diskTruth) trusted() bookmark.Vector {
 	if !slices.ContainsFunc(d.oldConns, func(s *endpoint) bool { return !s.ended() }) {
 		return d.durable
@@ -84,7 +84,7 @@ func (w *world) addInstance(name string) *instance {
 	return i
 }
 
-// start starts the process on what is on its disk.
+// start starts the process on its disk.
 func (i *instance) start() {
 	w := i.w
 	i.beginRun()
@@ -148,14 +148,14 @@ func (i *instance) open() (err error) {
 	return nil
 }
 
-// watermarksMoved has acks sent, and a turn for whoever else waits.
+// watermarksMoved has acks sent and plans a turn.
 func (i *instance) watermarksMoved(publishers []uint64) {
 	i.shared.Registry.WatermarksMoved(publishers)
 	i.wake()
 }
 
-// diverged ends the sessions of publishers that have diverged. Nobody copies a store
-// here, and one that is rolled back begins a new life: only forged ones may be among them.
+// diverged ends the sessions of diverged publishers. No store is copied here, and a store
+// that is rolled back begins a new life, so only forged publishers may be among them.
 func (i *instance) diverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
 		if i.w.isConflicting(b.Publisher) {
@@ -292,7 +292,7 @@ func (d *diskTruth) noteSynced(states []journal.PublisherState) {
 	}
 }
 
-// stepLinks does for the links what time brings.
+// stepLinks does the timed work of the links.
 func (i *instance) stepLinks() {
 	damaged := i.j.Damage() != nil
 	next := i.links.Step()
@@ -345,7 +345,7 @@ func (i *instance) heartbeat() {
 	i.w.after(linkHeartbeat, &i.process, 'b', i.heartbeat)
 }
 
-// runRetention has retention remove what it may.
+// runRetention has retention remove old messages.
 func (i *instance) runRetention() {
 	w := i.w
 	if w.settings.retain > 0 && !w.faultsOver && !i.syncing && i.doSync(i.j.Sync) {
@@ -368,8 +368,8 @@ func (i *instance) runRetention() {
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.runRetention)
 }
 
-// retention is for how long it keeps messages. In some runs B keeps them for longer, so
-// that it has what A has removed (R9).
+// retention is how long the instance keeps messages. In some runs B keeps them longer, so
+// that it has messages that A has removed (R9).
 func (i *instance) retention() time.Duration {
 	if i == i.w.instances[1] {
 		return i.w.settings.retain * time.Duration(1+5*(i.w.options.Seed%3))
@@ -385,7 +385,7 @@ func (i *instance) fail(err error) {
 	i.w.restartLater(&i.process, 100*time.Millisecond, time.Second, i.start)
 }
 
-// addCounts adds up what the process has counted.
+// addCounts adds the counts of the process to those of the run.
 func (i *instance) addCounts() {
 	c := &i.shared.Counts
 	i.w.counts.Gaps += c.PublishGaps.Swap(0)
@@ -397,8 +397,8 @@ func (i *instance) addCounts() {
 	o.differing -= n
 }
 
-// crash ends the process: by a kill if mode is KeepAll, by a power cut that
-// leaves what mode says.
+// crash ends the process: by a kill if mode is KeepAll, otherwise by a power cut whose
+// image mode describes.
 func (i *instance) crash(mode memfs.Mode, power bool) {
 	if i.alive {
 		i.w.closeConnections(&i.process, power)

@@ -91,9 +91,9 @@ func (e *linkEnd) close(cause error) {
 	e.conn.close()
 }
 
-// A linkConn is what an End writes to. It sends whole frames.
+// A linkConn is the connection that an End writes to. It sends whole frames.
 type linkConn struct {
-	net.Conn  // nil: an End needs nothing of it but what follows
+	net.Conn  // nil: an End needs only the methods below
 	e         *linkEnd
 	partial   []byte // of a frame
 	recording *recording
@@ -116,11 +116,11 @@ func (c *linkConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// frameHeader is the length of what stands before the payload of a link's frame.
+// frameHeader is the length of the header of a link's frame.
 const frameHeader = 8
 
-// TryWrite is for what is sent inline. At times the connection takes a part of
-// it, or nothing; a turn sends the rest.
+// TryWrite is for inline writes. At times the connection takes a part of b, or nothing; a
+// turn sends the rest.
 func (c *linkConn) TryWrite(b []byte) (int, error) {
 	if w := c.e.i.w; len(b) > 0 && w.net.IntN(4) == 0 {
 		c.e.i.wake()

@@ -10,8 +10,8 @@ import (
 // A direction is one direction between two hosts.
 type direction struct{ from, to string }
 
-// A conn is a connection. Each side sends in order; what one has sent and the
-// other not received is on its way.
+// A conn is a connection. Each end sends in order; a packet that one end has sent and the
+// other has not received is in flight.
 type conn struct {
 	w      *world
 	ends   [2]*endpoint
@@ -31,9 +31,9 @@ type endpoint struct {
 	inFlight       []any // on its way from here
 	arrivalPlanned bool  // an event is planned for the first of it
 	lastArrival    time.Duration
-	lastHeard      time.Duration // when something came, for who watches
+	lastHeard      time.Duration // time of the last packet, for heartbeats
 
-	onPacket func(packet any)  // what came
+	onPacket func(packet any)  // called with each packet
 	onLost   func(cause error) // the connection has ended otherwise than by close
 }
 
@@ -116,8 +116,8 @@ func (s *endpoint) planArrival() {
 	})
 }
 
-// deliver hands over all that is on its way: what was sent one after the other
-// comes together.
+// deliver hands over all packets in flight: packets sent one after the other arrive
+// together.
 func (s *endpoint) deliver() {
 	packets := s.inFlight
 	s.inFlight = nil
@@ -125,7 +125,7 @@ func (s *endpoint) deliver() {
 	for _, p := range packets {
 		if to.ended() {
 			if !to.poweredOff {
-				s.reset() // who sends to a closed port hears so
+				s.reset() // as a closed port answers
 			}
 			break
 		}
@@ -159,8 +159,8 @@ func (s *endpoint) reset() {
 	w.after(w.latency(), s.process, 'x', func() { s.notifyEnd(errReset) })
 }
 
-// reset ends a connection from outside: what is on its way is gone, and both
-// sides hear of it.
+// reset ends a connection from outside: packets in flight are lost, and both ends are
+// notified.
 func (c *conn) reset() {
 	c.broken = true
 	for _, s := range c.ends {
@@ -178,13 +178,13 @@ func (s *endpoint) notifyEnd(cause error) {
 	s.onLost(cause)
 }
 
-// close closes the side. What is on its way still arrives.
+// close closes the endpoint. Packets in flight still arrive.
 func (s *endpoint) close() {
 	s.send(fin{})
 	s.closed = true
 }
 
-// abort closes the side and drops what is on its way.
+// abort closes the endpoint and drops the packets in flight.
 func (s *endpoint) abort() {
 	if s.closed {
 		return
@@ -193,7 +193,8 @@ func (s *endpoint) abort() {
 	s.other.reset()
 }
 
-// powerOff is a side whose machine has lost power: nobody is told anything.
+// powerOff closes an endpoint whose machine has lost power: the other end is not
+// notified.
 func (s *endpoint) powerOff() { s.closed, s.inFlight, s.poweredOff = true, nil, true }
 
 // cut cuts a way, heal opens it again. Cuts of one way add up.
@@ -215,8 +216,8 @@ func (w *world) heal(x direction) {
 	}
 }
 
-// closeConnections closes what a process had open: by its kernel, after what was sent or
-// instead of it, or not at all if the machine lost power.
+// closeConnections closes the connections of a process that has ended. Its kernel sends
+// the packets in flight first, or drops them; nothing is sent if the machine lost power.
 func (w *world) closeConnections(p *process, power bool) {
 	w.conns = slices.DeleteFunc(w.conns, func(c *conn) bool {
 		for _, s := range c.ends {
@@ -232,11 +233,12 @@ func (w *world) closeConnections(p *process, power bool) {
 				s.abort()
 			}
 		}
-		return c.ends[0].ended() && c.ends[1].ended() // nobody has it any more
+		return c.ends[0].ended() && c.ends[1].ended() // neither process has it open any more
 	})
 }
 
-// answerStale has what was silent since a power cut answer again: with a reset, to whoever still sends.
+// answerStale lets a machine that was off since a power cut answer again: with a reset,
+// to a peer that still sends.
 func (w *world) answerStale(p *process) {
 	for s := range w.endpoints() {
 		if s.process == p && s.poweredOff {

@@ -14,11 +14,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An oracle knows what was published, what has been promised, and what each
-// disk has, and says where a promise was not kept. It never asks a server. It
-// looks itself at what can only be seen while it happens: acks, and what stores
-// keep and let go of. It keeps the history of the run for the checker of all
-// engines, which judges the rest of it.
+// An oracle knows the published messages, the promises and the content of each disk, and
+// reports each broken promise. It never asks a server. It watches the events that leave
+// no trace: acks, and messages that stores keep and let go of. It keeps the history of
+// the run for the checker, which judges the rest.
 type oracle struct {
 	w            *world
 	lives        map[uint64]*life // by publisher
@@ -46,10 +45,10 @@ type life struct {
 	publishedAtOpen   uint64       // published when its store was last opened: all of it may have been sent
 }
 
-// A message is one that an application's Publish returned nil for. N is its
-// body. Its fate is unknown if the application was told of its refusal, or its
-// publisher lost it before it was safe with what G1 does not cover, as with the
-// process of a memory store.
+// A message is one for which an application's Publish returned nil. N is its body. Its
+// fate is unknown if the application was told of its refusal, or if its publisher lost it
+// before it was safe in a way that G1 does not cover, such as the end of a process with a
+// memory store.
 type message struct {
 	checker.Publication
 	refusalTold bool // the application was told that a server refused it
@@ -59,7 +58,7 @@ func (o *oracle) init(w *world) {
 	o.w, o.lives, o.readers, o.forgerLimits = w, make(map[uint64]*life), make(map[*subscriber]*reader), make(map[uint64]uint64)
 }
 
-// maxViolations is enough to see what is wrong.
+// maxViolations is enough to recognise the fault.
 const maxViolations = 20
 
 func (o *oracle) violate(format string, args ...any) {
@@ -142,7 +141,8 @@ func (o *oracle) storeSynced(p *publisher) {
 	}
 }
 
-// publisherDied notes that a publisher's process has ended, and what may be lost with it.
+// publisherDied notes that a publisher's process has ended, and which messages may be
+// lost with it.
 func (o *oracle) publisherDied(p *publisher, power bool) {
 	for _, l := range o.livesOf(p) {
 		from := len(l.messages)
@@ -164,7 +164,7 @@ func (l *life) excuse(from int) {
 	}
 }
 
-// storeOpened looks whether a store still has what it must (G1).
+// storeOpened checks that a store still has the messages that it must keep (G1).
 func (o *oracle) storeOpened(p *publisher) {
 	kept := make(map[*life][]uint64)
 	lives := p.store.Lives()
@@ -181,7 +181,7 @@ func (o *oracle) storeOpened(p *publisher) {
 	}
 }
 
-// bodies returns what a store has of a life, by sequence.
+// bodies returns the messages that a store has of a life, by sequence.
 func (o *oracle) bodies(p *publisher, l *life) []uint64 {
 	bodies := make([]uint64, len(l.messages)+1)
 	c, err := p.store.Cursor(l.id, 0)
@@ -221,7 +221,8 @@ func (o *oracle) checkKept(p *publisher, l *life, bodies []uint64) {
 	}
 }
 
-// acked checks that what an instance says is safe is on two disks (I1, G2).
+// acked checks that a message is on two disks when an instance acknowledges it as safe
+// (I1, G2).
 func (o *oracle) acked(i *instance, publisher, seq uint64) {
 	if seq == 0 {
 		return
@@ -276,8 +277,8 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 // perhaps again: after a restart, or by the other server.
 func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
-	// While an instance has more of a life than its store has given out, what it
-	// can't compare any more is not known to be the store's (R1).
+	// While an instance has more of a life than its store has given out, a message that
+	// it can no longer compare is not known to be the store's (R1).
 	unknown := r.Reason == wire.ReasonOutcomeUnknown && (p.rolledBack || r.Sequence <= o.life(p, r.Life).unknownThrough() || o.hasMoreThanStore(p, r.Life))
 	switch {
 	case m == nil:
@@ -289,9 +290,9 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	}
 }
 
-// unknownThrough returns up to where a life may be told that the outcome is unknown. The
-// group does not tell a life that it has forgotten from one that the images did not
-// know, and a store that was not closed does not know what was sent of it (R10).
+// unknownThrough returns the highest number of a life whose outcome may be reported as
+// unknown. The group cannot tell a forgotten life from one that the images did not have,
+// and a store that was not closed does not know how far it was sent (R10).
 func (l *life) unknownThrough() uint64 {
 	if l.publishedAtForget == 0 && l.publishedAtErase == 0 {
 		return 0
@@ -309,8 +310,9 @@ func (o *oracle) knownLives(i *instance) (lives []*life) {
 	return lives
 }
 
-// noteForgotten notes which of these an instance does not know any more. All that there is
-// of them is gone for who has not read it, and nobody knows what was taken of it.
+// noteForgotten notes which of these lives an instance has forgotten. Their messages are
+// gone for a subscriber that has not read them, and no store knows which of its messages
+// were accepted.
 func (o *oracle) noteForgotten(i *instance, lives []*life) {
 	for _, l := range lives {
 		if i.j != nil && i.state(l).Have == 0 {
@@ -327,8 +329,8 @@ func (o *oracle) hasMoreThanStore(p *publisher, life string) bool {
 	return n >= 0 && slices.ContainsFunc(o.w.instances, func(i *instance) bool { return i.state(o.life(p, life)).Have > lives[n].Last })
 }
 
-// forgotten reports whether an instance does not know a life any more (R10).
-// Who has not read it by then is not told.
+// forgotten reports whether an instance has forgotten a life (R10). A subscriber that has
+// not read it by then is not told.
 func (o *oracle) forgotten(l *life) bool {
 	for _, i := range o.w.instances[:2] {
 		if s := i.state(l); (s.Have == 0 || s.Have < l.safe) && o.w.settings.retain > 0 {
@@ -346,9 +348,9 @@ func (i *instance) state(l *life) (s journal.PublisherState) {
 	return s
 }
 
-// removedThrough is how far a life is gone from the journals of a run with retention
-// and damage: what is told of a floor to who has nothing of a life depends on
-// a running CRC, which damage may have made unknown.
+// removedThrough is how far a life is gone from the journals of a run with retention and
+// damage. A subscriber that has nothing of a life learns of its floor through a running
+// CRC, which damage may have made unknown.
 func (o *oracle) removedThrough(l *life) (through uint64) {
 	if o.w.settings.retain == 0 || !o.w.damaged {
 		return l.lostUnknown
@@ -385,7 +387,7 @@ func (o *oracle) onDisk(i *instance) bookmark.Vector {
 	return v
 }
 
-// readDisk calls f with what would be left of a journal if the power went now.
+// readDisk calls f with the journal as a power cut at this moment would leave it.
 func (o *oracle) readDisk(i *instance, f func(*journal.Journal) error) {
 	o.readDamagedDisk(i, i.j != nil && i.j.Damage() != nil, f)
 }

@@ -55,7 +55,7 @@ func (s *session) onPacket(packet []byte) {
 		s.waiting = append(s.waiting, packet)
 		return
 	}
-	var batch []byte // what is left of one
+	var batch []byte // the rest of a batch
 	rest := s.in.each(packet, func(m *wire.Message) bool {
 		if m.Command == wire.Batch {
 			batch = s.executeBatch(m)
@@ -188,7 +188,7 @@ func (s *session) checkAnswers() {
 	}
 }
 
-// turn writes what there is to write and reports whether there is more.
+// turn writes the output that is due and reports whether there is more.
 func (s *session) turn() (busy bool) {
 	s.checkAnswers()
 	s.decide()

@@ -8,13 +8,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// Options say what run to make.
+// Options choose a run.
 type Options struct {
 	Seed uint64
-	Log  bool // keep a log of what happens
+	Log  bool // keep a log of the events
 }
 
-// Counts are what happened in a run.
+// Counts are the counts of a run.
 type Counts struct {
 	Published uint64 // messages that a store took
 	Safe      uint64 // of these, acknowledged as on two disks and let go
@@ -22,7 +22,7 @@ type Counts struct {
 	Faults    []uint64
 	Gaps      uint64 // connections refused as a publish gap or for a hole
 	Skipped   uint64 // gaps that subscribers were told of
-	Searches  uint64 // for what their server has removed
+	Searches  uint64 // for messages that their server has removed
 	Overruns  uint64
 	LeftOut   uint64 // publishers that places of subscribers left out again
 	Revived   uint64 // gaps told and messages handed over again, of such that images have brought back
@@ -72,7 +72,7 @@ func FaultNames() []string {
 	return names
 }
 
-// A Result is what a run was and what was found.
+// A Result describes a run and its violations.
 type Result struct {
 	Counts
 	Seed       uint64
@@ -83,7 +83,7 @@ type Result struct {
 	Log        []string
 }
 
-// A settings is what stays the same in a run.
+// settings stay the same during a run.
 type settings struct {
 	length         time.Duration // of the faults
 	faultInterval  time.Duration // between two of them, on average
@@ -118,7 +118,7 @@ func (w *world) drawSettings() {
 		w.settings.retain = between(r, 2*time.Second, 8*time.Second)
 	}
 	w.settings.publishToSpare = w.settings.spare && r.IntN(2) == 0
-	// In some runs some kinds are left out: what remains goes deeper.
+	// In some runs some kinds are left out, so that the others happen more often.
 	swarm := r.IntN(5) < 2
 	some := false
 	for n, k := range faultKinds {
@@ -233,7 +233,7 @@ func (w *world) anyIntact() bool {
 	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.alive && !i.stopped && i.links.Intact() })
 }
 
-// unrest says what is not at rest.
+// unrest returns the reason why the run is not at rest, empty if it is.
 func (w *world) unrest() string {
 	if w.restore.running {
 		return "the operator's decree is not made"
@@ -288,7 +288,8 @@ func (w *world) unrest() string {
 	return ""
 }
 
-// pairVector are what the instances of the pair have, together.
+// pairVector returns the highest sequence of each publisher on either instance of the
+// pair.
 func (w *world) pairVector() bookmark.Vector {
 	have := bookmark.Vector{}
 	for _, i := range w.instances[:2] {

@@ -15,8 +15,8 @@ var (
 	otherSecret = []byte("another secret than that of links")[:32]
 )
 
-// stranger makes a fault of an instance that links with one of the pair, and is none
-// of the group: its journal has what a publisher never published.
+// stranger makes a fault: an instance outside the group links with one of the pair. Its
+// journal has messages that no publisher published.
 func stranger(secret []byte, names ...string) func(*world) bool {
 	return func(w *world) bool {
 		i, name := w.oneOfPair(), names[w.chaos.IntN(len(names))]
@@ -50,14 +50,14 @@ func (i *instance) forgeJournal(l *life) {
 // maxRecordedFrames is how many frames of the beginning of a link are recorded.
 const maxRecordedFrames = 12
 
-// A recording is what an instance has sent on a link that it dialled.
+// A recording is the first frames that an instance has sent on a link that it dialled.
 type recording struct {
 	to     *instance
 	frames [][]byte
 }
 
-// replayLink sends to an instance what another one sent on an earlier link, as it
-// was or in another order.
+// replayLink sends an instance the frames of an earlier link, in their order or in
+// another.
 func (w *world) replayLink() bool {
 	if len(w.recordings) == 0 {
 		return false

@@ -25,19 +25,19 @@ type subscriber struct {
 	client
 	topic        string
 	start        string
-	fullyDurable bool          // takes only what is safe
-	handleTime   time.Duration // what handling a message takes; 0: nothing
+	fullyDurable bool          // takes only safe messages
+	handleTime   time.Duration // the time that handling a message takes; 0: none
 	queueLimit   int           // bound of its queue
 	shuffle      bool          // discards in any order
 
 	bookmarks   *bookmarkstore.Memory
 	sub         *clientcore.Subscription
-	search      search // for what its server has removed
+	search      search // for messages that its server has removed
 	ids         uint64
 	queue       []bookmark.Bookmark
 	busy        bool
 	undiscarded []bookmark.Bookmark // handled, discarded later
-	committed   bookmark.Vector     // what a commit of its store has on disk
+	committed   bookmark.Vector     // the place that a commit of its store has on disk
 	baseKnown   bool                // and that the subscription is known
 	imageKept   bool                // an image of its store is kept, to be put back
 }
@@ -178,7 +178,7 @@ func (s *subscriber) onMessage(id string, m *wire.Message) {
 	}
 }
 
-// handleQueued hands over what is queued, at the application's pace.
+// handleQueued hands over the queued messages, at the application's pace.
 func (s *subscriber) handleQueued() {
 	for !s.busy && len(s.queue) > 0 {
 		if s.handleTime == 0 {
@@ -245,7 +245,7 @@ func (s *subscriber) leaveOut(e *clientcore.Effect) {
 	}
 }
 
-// kill ends the process. forgets: what its store had not committed is gone.
+// kill ends the process. forgets: the store loses the changes since its last commit.
 func (s *subscriber) kill(forgets bool) {
 	s.sub.Place().Release()
 	s.die(false)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A world is all there is in one run: time, what is to happen, chance, and
-// everybody in it.
+// A world is everything in one run: the time, the planned events, the random streams, and
+// all participants.
 type world struct {
 	options    Options
 	settings   settings
@@ -40,12 +40,12 @@ type world struct {
 	restore      restoreFault
 
 	oracle oracle
-	trace  uint64   // hash of what happened
+	trace  uint64   // hash of the events
 	log    []string // with Options.Log
 	counts Counts
 }
 
-// epoch is the time at which every run begins, for those who ask for a date.
+// epoch is the wall clock at the beginning of every run.
 var epoch = time.Unix(1_800_000_000, 0)
 
 // clock returns the time as an instance or application reads it.
@@ -63,15 +63,15 @@ func newWorld(o Options) *world {
 	return w
 }
 
-// A process can be killed and stopped. What is planned for it is dropped with
-// its run, and kept back while it is stopped.
+// A process can be killed and stopped. Its planned events are dropped when it ends, and
+// held back while it is stopped.
 type process struct {
 	w          *world
 	name       string
 	run        int
 	alive      bool
 	stopped    bool
-	foreign    bool // of nobody who belongs here
+	foreign    bool // not of the group
 	heldEvents []*event
 }
 
@@ -82,7 +82,7 @@ type event struct {
 	p     *process
 	run   int
 	f     func()
-	label byte // what it is, for the hash
+	label byte // its kind, for the hash
 }
 
 // after plans f for the process p, nil for the world itself.
@@ -111,8 +111,7 @@ func (w *world) runUntil(t time.Duration) {
 	w.now = t
 }
 
-// alarm plans f for what is due by time alone, unless something is planned for
-// an earlier time. planned holds the time.
+// alarm plans f at a time, unless an earlier alarm is planned. planned holds the time.
 func (p *process) alarm(planned *time.Duration, d time.Duration, label byte, f func()) {
 	at := p.w.now + max(d, 0)
 	if *planned > p.w.now && *planned <= at {
@@ -142,7 +141,7 @@ func (w *world) run(e *event) {
 	e.f()
 }
 
-// mix adds a number to the hash of what happened.
+// mix adds a number to the hash of the events.
 func (w *world) mix(v uint64) {
 	w.trace ^= v
 	w.trace *= 1099511628211

@@ -1,5 +1,5 @@
-// Command simulate makes many runs of package sim and reports what happened
-// in them. It exits with 1 if a promise was not kept in one, and names its seed.
+// Command simulate makes many runs of package sim and reports their events. It exits
+// with 1 if a promise was broken in one, and prints the seed of that run.
 //
 //	go run ./internal/proof/sim/simulate -seeds 1000
 //	go run ./internal/proof/sim/simulate -messages 100000000 -faults 3000000
