@@ -15,7 +15,7 @@ import (
 // patience is for honest work to be done once the attacks have ended.
 const patience = time.Minute
 
-// A battle is one pair, its honest users, and those who attack.
+// A battle is one pair, its honest users, and the attackers.
 type battle struct {
 	pair   pair.Pair
 	honest []*honest
@@ -29,7 +29,8 @@ type battle struct {
 type attacker struct {
 	name string
 	try  func(ctx context.Context, b *battle, random *rand.Rand) error
-	// tries and refused count: refused is what ended in an error that the attacker saw.
+	// tries counts attempts; refused counts those that ended in an error that the
+	// attacker saw.
 	tries, refused atomic.Int64
 }
 
@@ -62,7 +63,7 @@ func attack(ctx context.Context, dir, binary string, duration time.Duration, see
 	return well, err
 }
 
-// runAttacks has everybody at work for so long.
+// runAttacks runs honest users and attackers for a time.
 func (b *battle) runAttacks(ctx context.Context, duration time.Duration, seed uint64) {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()

@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// The limits: what a hostile client may cost, and what others may feel of it.
+// The limits: the cost of a hostile client, and its effect on others.
 const (
 	maxMemory        = 16 << 20              // of one connection
 	maxSlowdown      = 5                     // times the undisturbed p99, or
@@ -34,7 +34,7 @@ const (
 // An exhaustion is a pair, one well-behaved client, and how long its messages take before
 // anybody attacks.
 type exhaustion struct {
-	dir         string // for what attackers say
+	dir         string // for the output of attackers
 	pair        pair.Pair
 	wellBehaved *wellBehavedClient
 	baseline    latency
@@ -77,8 +77,8 @@ func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker
 	return well && stopped, err
 }
 
-// measureBaseline is the median of runs without an attacker. It is measured once: later on
-// it would hide what attacks leave behind.
+// measureBaseline is the median of runs without an attacker. It is measured once: later
+// on it would hide the lasting effects of attacks.
 func (s *exhaustion) measureBaseline(ctx context.Context) (latency, error) {
 	var runs []latency
 	for range exhaustRuns {
@@ -92,7 +92,8 @@ func (s *exhaustion) measureBaseline(ctx context.Context) (latency, error) {
 	return runs[len(runs)/2], nil
 }
 
-// A measurement is what one run of an attack cost, and what the well-behaved client felt.
+// A measurement is the cost of one run of an attack, and its effect on the well-behaved
+// client.
 type measurement struct {
 	memory, descriptors int
 	cpu                 float64 // cores
@@ -100,8 +101,8 @@ type measurement struct {
 	recovered time.Duration
 }
 
-// maxStolen is the share of the processors that the host may give to others while what a
-// client felt is judged.
+// maxStolen is the largest share of the processors that the host may give to others while
+// the effect on a client is judged.
 const maxStolen = 0.02
 
 // judgeAttack reports whether an attack costs no more than it may. It is measured again if that
@@ -126,8 +127,8 @@ func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (well bo
 	return busy, nil
 }
 
-// measureAttack reports whether an attack costs no more than it may. slow: it does but for
-// what the well-behaved client felt.
+// measureAttack reports whether an attack costs no more than it may. slow: only the
+// effect on the well-behaved client is too large.
 func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (well, slow bool, err error) {
 	var runs []measurement
 	for range exhaustRuns {

@@ -20,8 +20,8 @@ func (b *battle) victim(random *rand.Rand) (h *honest, address string) {
 	return b.honest[random.IntN(len(b.honest))], b.pair[random.IntN(2)].ClientAddress
 }
 
-// forgeName logs on under a name or a life that might be taken for a
-// publisher's, and publishes what would be its next message.
+// forgeName logs on under a name or a life that might be taken for a publisher's, and
+// publishes a message under the publisher's next number.
 func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 	h, address := b.victim(random)
 	c, err := dialRaw(address)

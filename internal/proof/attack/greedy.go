@@ -22,8 +22,8 @@ import (
 type greedyAttacker struct {
 	name      string
 	manyConns bool // connections: they may cost more memory than one
-	// floods says that it publishes as much as it can. What others feel of that needs
-	// limits of bytes per second; until there are some it is reported, not judged.
+	// floods says that it publishes as much as it can. Its effect on others needs limits
+	// of bytes per second; until there are some it is reported, not judged.
 	floods bool
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
@@ -32,8 +32,8 @@ type greedyAttacker struct {
 // A target is an instance that is attacked.
 type target struct{ clients, links string }
 
-// greedyAttackers are the attackers. The first one attacks nobody: it shows what half a core
-// that is taken means to the others on this machine.
+// greedyAttackers are the attackers. The first one attacks no instance: it shows the
+// effect of half a busy core on the others on this machine.
 var greedyAttackers = []greedyAttacker{
 	{name: "half a core", run: spin},
 	{name: "half a frame", run: halfFrame},
@@ -140,8 +140,8 @@ func subscribe(id, topic, at, options string) *wire.SubscribeCommand {
 	return &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options}
 }
 
-// publishPause is how long an attacker rests that publishes: it wants to cost much by what its
-// messages have the instance do, not by their number, which honest publishers may have, too.
+// publishPause is how long a publishing attacker rests: it wants to cost much by the work
+// for its messages, not by their number, which honest publishers may have, too.
 const publishPause = time.Millisecond
 
 func spin(_ target, ready func()) error {

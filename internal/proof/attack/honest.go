@@ -16,7 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An honest publisher has a file store, and remembers what it published and what it was told.
+// An honest publisher has a file store, and remembers its messages and their reported
+// failures.
 type honest struct {
 	name   string
 	client *client.Client

@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// strangeLink comes to an instance's replication port: with noise, or as an
-// instance that would replicate to it what its victim never published.
+// strangeLink connects to an instance's replication port: with noise, or as an instance
+// that would replicate messages that its victim never published.
 func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 	in := b.pair[random.IntN(2)]
 	if random.IntN(2) == 0 {

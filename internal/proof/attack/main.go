@@ -1,7 +1,7 @@
-// Command attack tries to make a pair of real instances lose or forge what an
-// honest publisher sends, without any credential, and to make the SDK do so as a
-// server. The honest publishers must find all that they published in both
-// journals, once and in order, or have been told of a failure.
+// Command attack tries to make a pair of real instances lose or forge messages of
+// honest publishers, without any credential, and, as a hostile server, to make the
+// SDK do so. All honest messages must be in both journals, once and in order, or
+// have been reported to their publisher as failed.
 //
 // Towards the pair:
 //
@@ -19,7 +19,7 @@
 //	counts   a number from which a plain session can't count on
 //	marks    progress marks that name a million publishers
 //
-// With -exhaust it tries what one hostile client can cost instead, with half a core: see greedy.go.
+// With -exhaust it measures the cost of one hostile client instead, with half a core: see greedy.go.
 package main
 
 import (

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A usage is what a process has of the machine, as Linux says it.
+// A usage is the resources of a process, as Linux reports them.
 type usage struct {
 	memory, descriptors int
 	cpu                 time.Duration

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// keyWeights is how often -auto presses a key, of what a sum of them.
+// keyWeights is how often -auto presses each key, relative to the others.
 var keyWeights = []struct {
 	key    byte
 	chance int
@@ -39,7 +39,7 @@ func playAuto(ctx context.Context, o options, dir string, command []string) (wel
 		return false, err
 	}
 	defer w.close()
-	defer stop() // before it: close waits for what was begun with ctx
+	defer stop() // before close, which waits for goroutines with this context
 	if err := pressRandomly(ctx, w, o); err != nil {
 		return false, err
 	}

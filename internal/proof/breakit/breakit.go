@@ -50,7 +50,7 @@ func Main(args []string) int {
 	})
 }
 
-// saveAndPrint tells the verdict and saves what it is about.
+// saveAndPrint saves the histories and prints the verdict.
 func saveAndPrint(r *report, dir string) (well bool, err error) {
 	if err := r.save(dir); err != nil {
 		return false, err

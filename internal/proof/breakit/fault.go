@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
-// A fault is what was done to the pair, and how soon it went on.
+// A fault is a fault and the recovery from it.
 type fault struct {
 	at         time.Time
 	what       string
@@ -18,7 +18,7 @@ type fault struct {
 	safeAfter  time.Duration // until one was acknowledged by both
 }
 
-// injectFault says what is done, does it, and follows how the traffic takes it.
+// injectFault makes a fault, logs it, and follows the recovery of the traffic.
 func (w *world) injectFault(ctx context.Context, what string, do func() error) {
 	marks := w.fleet.PublishedCounts()
 	f := &fault{at: time.Now(), what: what}
@@ -153,9 +153,8 @@ func (w *world) setCable(cut bool) {
 	w.cut = cut
 }
 
-// mayWipe reports whether a journal may go: what is safe is on the other disk
-// too, unless that was wiped and has not caught up since. What isn't safe
-// the publishers have.
+// mayWipe reports whether a journal may be removed: safe messages are on the other disk
+// too, unless that was wiped and has not caught up since. The publishers have all others.
 func (w *world) mayWipe(i int) bool {
 	if w.pair[i].InSync() && w.pair[1-i].InSync() {
 		w.setWiped(1-i, false)

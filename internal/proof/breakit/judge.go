@@ -20,7 +20,7 @@ import (
 // restTimeout is how long everything published may take to become safe.
 const restTimeout = time.Minute
 
-// A report is what stands where once everything has come to rest.
+// A report is the content of all locations once everything has come to rest.
 type report struct {
 	published checker.Keys
 	locations []location
@@ -35,7 +35,7 @@ type location struct {
 	keys checker.Keys
 }
 
-// combined is what is wrong in any place.
+// combined is the verdict on all locations together.
 func (r *report) combined() checker.Verdict {
 	var all []checker.Keys
 	for _, p := range r.locations {
@@ -100,7 +100,7 @@ func (w *world) judge(ctx context.Context) (*report, error) {
 	return r, r.readJournals(w.pair)
 }
 
-// readJournals takes in what stands in the journals of the pair.
+// readJournals reads the journals of the pair.
 func (r *report) readJournals(instances pair.Pair) error {
 	var index [2]journal.Index
 	for i, in := range instances {
@@ -147,9 +147,8 @@ func (w *world) allRunning() bool {
 	return idle && w.pair[0].Alive() && w.pair[1].Alive() && !w.pair[0].Suspended() && !w.pair[1].Suspended()
 }
 
-// awaitDelivered gives the subscribers enough time: until each has as much as
-// was published and nothing more for a second. What is missing then, or too
-// much, the verdict tells.
+// awaitDelivered waits until each subscriber has as many messages as were published and
+// no more come for a second. The verdict reports missing ones, and too many.
 func (w *world) awaitDelivered(ctx context.Context, published int) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -11,17 +11,17 @@ import (
 // frameInterval is how often the screen is drawn.
 const frameInterval = 100 * time.Millisecond
 
-// ctrlC is what the key sends in a raw terminal.
+// ctrlC is the byte of the key in a raw terminal.
 const ctrlC = 3
 
-// A player is whoever presses the keys.
+// A player presses the keys.
 type player struct {
 	w        *world
 	question string // asked, to be answered with y or n
 	onYes    func() // done if the answer is y
 }
 
-// press does what a key says. What takes long goes on on its own.
+// press does the action of a key. Long actions run in the background.
 func (p *player) press(ctx context.Context, key byte) {
 	if p.question != "" {
 		if key == 'y' || key == 'Y' {
@@ -70,7 +70,7 @@ func (p *player) wipe(ctx context.Context, i int) {
 func play(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var started atomic.Bool // what is said from then on is on the screen
+	var started atomic.Bool // from then on the log is on the screen
 	w, err := newWorld(ctx, dir, command, o.rate, func(line string) {
 		if !started.Load() {
 			fmt.Println(line)
@@ -80,7 +80,7 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 		return false, err
 	}
 	defer w.close()
-	defer stop() // before it: close waits for what was begun with ctx
+	defer stop() // before close, which waits for goroutines with this context
 	started.Store(true)
 	r, err := runScreen(ctx, w)
 	if err != nil || r == nil { // nil: its user did not want to wait
@@ -135,7 +135,7 @@ type screenPlayer struct {
 	rates   []int // published at the last frames
 }
 
-// A judgement is what judge returns.
+// A judgement is the result of judge.
 type judgement struct {
 	report *report
 	err    error

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A view is what the screen shows of the world at one moment.
+// A view is the content of the screen at one moment.
 type view struct {
 	elapsed   time.Duration
 	instances [2]instanceView
@@ -28,10 +28,10 @@ type view struct {
 	well      bool
 }
 
-// An instanceView is what the screen shows of an instance.
+// An instanceView is the part of the screen about an instance.
 type instanceView struct {
 	name       string
-	state      string // up, down, stopped, silent, or what is being done to it
+	state      string // up, down, stopped, silent, or the running action
 	link       string
 	oldestWait time.Duration // how long the oldest has waited for the peer
 	sessions   int
@@ -109,7 +109,7 @@ func (p palette) warn(text string) string { return p.paint("33", text) }
 func (p palette) dim(text string) string  { return p.paint("2", text) }
 func (p palette) bold(text string) string { return p.paint("1", text) }
 
-// keyHelp is what the last two lines of the screen say.
+// keyHelp is the text of the last two lines of the screen.
 var keyHelp = []string{
 	"k/K kill or start a/b   s/S stop or continue a/b   c cut or mend the link",
 	"w/W wipe a/b   r repair all   d judge, go on   q judge, quit (qq: at once)",

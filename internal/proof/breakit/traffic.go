@@ -18,13 +18,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
-// A body is what is published: the n-th message of a publisher.
+// A body is the body of the n-th message of a publisher.
 type body struct {
 	Publisher string `json:"publisher"`
 	N         int    `json:"n"`
 }
 
-// keyOf returns what tells one message from every other, out of its body alone.
+// keyOf returns a key for a message, made from its body alone.
 func keyOf(b []byte) (publisher, key string, err error) {
 	var m body
 	if err := json.Unmarshal(b, &m); err != nil {
@@ -76,7 +76,7 @@ func (t *gate) enter(ctx context.Context) bool {
 
 func (t *gate) leave() { t.mu.RUnlock() }
 
-// hold returns when nobody publishes, until release.
+// hold returns when no publisher publishes, until release.
 func (t *gate) hold() {
 	t.mu.Lock()
 	t.held.Store(true)
@@ -89,9 +89,9 @@ func (t *gate) release() {
 	}
 }
 
-// A subscriber reads every message, with a bookmark store of its own. It
-// judges what it sees as it comes: each publisher's messages are counted from
-// 1, so that the next one is known.
+// A subscriber reads every message, with a bookmark store of its own. It judges each
+// message as it comes: each publisher's messages are counted from 1, so that the next one
+// is known.
 type subscriber struct {
 	name    string
 	client  *client.Client
@@ -132,7 +132,7 @@ func newSubscriber(ctx context.Context, name, dir string, servers []string) (*su
 	return s, nil
 }
 
-// read takes in what comes until the client is closed.
+// read takes in messages until the client is closed.
 func (s *subscriber) read(sub *client.Subscription) {
 	err := sub.Handle(context.Background(), func(m *client.Message) error {
 		publisher, key, err := keyOf(m.Body)
@@ -172,14 +172,14 @@ func (s *subscriber) setServer(server string) {
 	s.server = server
 }
 
-// counts returns what it has counted so far, and where it is connected.
+// counts returns the counts so far, and the server that it is connected to.
 func (s *subscriber) counts() (v checker.Verdict, server string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tally, s.server, s.err
 }
 
-// keys returns what it has received.
+// keys returns the keys of the received messages.
 func (s *subscriber) keys() checker.Keys {
 	s.mu.Lock()
 	defer s.mu.Unlock()

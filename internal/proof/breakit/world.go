@@ -45,9 +45,9 @@ type world struct {
 	failure error            // guarded by mu: why the traffic ended by itself
 }
 
-// An instanceState is what is known of one instance.
+// An instanceState is the known state of one instance.
 type instanceState struct {
-	activity string // what is being done to it, empty: nothing
+	activity string // the running action, empty: none
 	status   pair.Status
 	answers  bool // it answers
 	wiped    bool // its disk was wiped, and may not have caught up yet
@@ -64,7 +64,8 @@ func newWorld(ctx context.Context, dir string, command []string, rate int, print
 	return w, nil
 }
 
-// startAll starts the pair, then its clients. After an error close ends what there is.
+// startAll starts the pair, then its clients. After an error close ends those that were
+// started.
 func (w *world) startAll(ctx context.Context, command []string, rate int) (err error) {
 	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, PeerAddress: w.proxyAddress}); err != nil {
 		return err

@@ -24,7 +24,8 @@ type disk struct {
 	plain  bool
 }
 
-// imageBytes is the size of a file system. Its file has holes, so it costs what is written only.
+// imageBytes is the size of a file system. Its file has holes, so it takes only the space
+// that is written.
 const imageBytes = 2 << 30
 
 // newDisk makes an empty disk below dir.
@@ -89,10 +90,10 @@ func (d *disk) detach() error {
 	return nil
 }
 
-// snapshot copies the image as it is: what has reached the device, without
-// what only the page cache has. Whoever uses the disk must stand still. What
-// the kernel writes by itself meanwhile would make a copy of two moments, so
-// the copy is made again until nothing was written during it.
+// snapshot copies the image: the data that has reached the device, without the page
+// cache. Processes that use the disk must be stopped. A write of the kernel meanwhile
+// would make the copy a mix of two moments, so the copy is repeated until nothing was
+// written during it.
 func (d *disk) snapshot() (image string, err error) {
 	image = d.nextImage()
 	for range 50 {
@@ -114,10 +115,10 @@ func (d *disk) snapshot() (image string, err error) {
 	return "", fmt.Errorf("the kernel kept writing to %s", d.image)
 }
 
-// A deviceStats is what a block device has done so far.
+// deviceStats are the counters of a block device.
 type deviceStats struct{ writes, flushes, inFlight string }
 
-// deviceStats returns what the disk's device has done so far.
+// deviceStats returns the counters of the disk's device.
 func (d *disk) deviceStats() (deviceStats, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(d.mount, &st); err != nil {
@@ -168,7 +169,7 @@ func (d *disk) fill() error {
 	return nil
 }
 
-// freeFilled gives back what fill took.
+// freeFilled frees the room that fill took.
 func (d *disk) freeFilled() error { return os.Remove(d.filler()) }
 
 func (d *disk) canary() string { return filepath.Join(d.mount, "canary") }

@@ -22,7 +22,7 @@ type record struct {
 	Kind      uint8  `json:"kind"`
 	Sum       uint32 `json:"sum"` // over all that goes over a link but the check
 	Topic     string `json:"topic"`
-	Name      string `json:"name,omitempty"` // of who published it, and its number, as its body says
+	Name      string `json:"name,omitempty"` // of its publisher, and its number, from the body
 	N         uint64 `json:"n,omitempty"`
 }
 
@@ -132,7 +132,7 @@ func readFrame(b []byte, salt uint32, p int64) (kind uint8, payload []byte, size
 	return b[8], b[header : header+n], (header + n + 7) &^ 7
 }
 
-// Where a record has what, see package record; this reads it for itself.
+// The layout of a record, as in package record; this reader is separate on purpose.
 const (
 	recordHeader = 24
 	checkLength  = 16

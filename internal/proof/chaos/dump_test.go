@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 )
 
-// The dump, which shares no code with the journal, reads what the journal wrote.
+// The dump, which shares no code with the journal, reads the journal's own records.
 func TestDumpJournal(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	writeJournal(t, dir, 1, 200)

@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// What clients say, and what the history holds.
+// The events that clients report and the history holds.
 const (
 	eventPublished = "published" // Publish returned nil; N, Sequence
 	eventDoubtful  = "doubtful"  // the publisher was killed while it may have been publishing N
 	eventAcked     = "acked"     // a server acknowledged up to Sequence
 	eventHanded    = "handed"    // N, which is Sequence of publisher ID, was handed to a subscriber
-	eventBegun     = "begun"     // process N of a subscriber began: what it is handed may begin again
+	eventBegun     = "begun"     // process N of a subscriber began: its messages may begin again
 	eventConnected = "connected" // to Text
 	eventLost      = "lost"      // a connection; Text is why
 	eventDrained   = "drained"   // all that was published is safe
 	eventStrange   = "strange"   // Text is something that must not happen
-	eventFault     = "fault"     // Text is what was done
+	eventFault     = "fault"     // Text describes the fault
 )
 
-// A historyEvent is one entry of the history. Its time is that of who says it.
+// A historyEvent is one entry of the history, with the time of its reporter.
 type historyEvent struct {
 	Time      int64  `json:"t"` // microseconds since the Unix epoch
 	What      string `json:"what"`
 	Client    string `json:"client,omitempty"`    // a publisher or a subscriber
-	Publisher string `json:"publisher,omitempty"` // of what was handed over
+	Publisher string `json:"publisher,omitempty"` // of the message that was handed over
 	N         uint64 `json:"n,omitempty"`         // names a message among its publisher's; part of its body
 	ID        uint64 `json:"id,omitempty"`        // the publisher's, as the server says
 	Sequence  uint64 `json:"s,omitempty"`         // the publish store's

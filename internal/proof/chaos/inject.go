@@ -18,11 +18,12 @@ import (
 // A straceInjection is a strace that tampers with each fsync of an instance.
 type straceInjection struct {
 	cmd    *exec.Cmd
-	output string        // file of what it saw
+	output string        // file of its trace
 	ended  chan struct{} // closed when it has ended
 }
 
-// straceLine is the strace that tampers with each fsync of what follows.
+// straceLine is the command line of a strace that tampers with each fsync of the command
+// after it.
 func straceLine(output, how string) []string {
 	return []string{"strace", "-f", "-o", output, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:" + how}
 }

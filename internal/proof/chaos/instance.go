@@ -123,10 +123,10 @@ func (in *instance) stop() error {
 	return in.awaitExit(0)
 }
 
-// A linkStatus is what an instance says of a link to its peer.
+// A linkStatus is the status of a link to the peer.
 type linkStatus struct{ State, Ack string }
 
-// A status is what an instance says of itself.
+// A status is the status that an instance reports.
 type status struct {
 	Ready    bool
 	Stopping bool

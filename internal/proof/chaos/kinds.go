@@ -22,7 +22,7 @@ type faultKind struct {
 	needs  []facility
 	// The fault lasts for a time between these.
 	least, most time.Duration
-	// needsPeerCopy: what it destroys must be on the other instance.
+	// needsPeerCopy: the data that it destroys must be on the other instance.
 	needsPeerCopy bool
 	// inject does it and returns how it is undone.
 	inject func(*run, context.Context, *plannedFault) (heal, error)
@@ -327,8 +327,8 @@ func (r *run) cutPowerOfBoth(ctx context.Context, f *plannedFault) (heal, error)
 	return r.powerOff(ctx, f, r.pair[:]...)
 }
 
-// cutPowerAfterRestart cuts the power while what was read back after a kill
-// may be in the page cache only.
+// cutPowerAfterRestart cuts the power while records that were read back after a kill may
+// be in the page cache only.
 func (r *run) cutPowerAfterRestart(ctx context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
 	f.what = "kill -9 " + in.name + ", start it and cut its power"
@@ -342,10 +342,9 @@ func (r *run) cutPowerAfterRestart(ctx context.Context, f *plannedFault) (heal, 
 	return r.powerOff(ctx, f, in)
 }
 
-// powerOff has instances vanish from the network in the middle of what they do,
-// and loses what had not reached their disks. They are there again with their
-// network. Half of the time their disks are slow before, so that much of what
-// they wrote is not synced yet.
+// powerOff makes instances vanish from the network in the middle of their work, and loses
+// the data that had not reached their disks. They come back with their network. Half of
+// the time their disks are slow before, so that many writes are not synced yet.
 func (r *run) powerOff(ctx context.Context, f *plannedFault, list ...*instance) (heal, error) {
 	if f.rnd.IntN(2) == 0 {
 		release, err := r.slowDisks(ctx, f, list...)
@@ -386,8 +385,8 @@ func (r *run) powerOffNow(f *plannedFault, list ...*instance) (heal, error) {
 	}, nil
 }
 
-// slowDisks makes the disks of instances so slow that what they write stays
-// unsynced, and waits for some. Release gives back what is left of it.
+// slowDisks makes the disks of instances so slow that their writes stay unsynced, and
+// waits for some. release ends it.
 func (r *run) slowDisks(ctx context.Context, f *plannedFault, list ...*instance) (release func(), err error) {
 	var all []*straceInjection
 	release = func() {
@@ -408,7 +407,7 @@ func (r *run) slowDisks(ctx context.Context, f *plannedFault, list ...*instance)
 	return release, pause(ctx, 100*ms+randomTime(f.rnd, 500*ms))
 }
 
-// losePower has a stopped instance's disk lose what had not reached the device
+// losePower makes a stopped instance's disk lose the data that had not reached the device
 // and returns how many records that were.
 func losePower(in *instance) (records int, err error) {
 	if err := in.disk.leaveUnsynced(); err != nil {
@@ -440,9 +439,9 @@ func (r *run) wipe(_ context.Context, f *plannedFault) (heal, error) {
 	return r.restartHeal(f, in), r.replaceDisk(in)
 }
 
-// cutPowerAndWipe leaves one disk only, and of that what had reached it: all
-// that was said to be on two disks must be there. Half of the time what is on
-// it was read back after a kill that came before it was synced.
+// cutPowerAndWipe leaves only one disk, after a power cut: all messages that were
+// reported as on two disks must be there. Half of the time its records were read back
+// after a kill that came before they were synced.
 func (r *run) cutPowerAndWipe(ctx context.Context, f *plannedFault) (heal, error) {
 	in, other := r.pair[f.victim], r.pair[1-f.victim]
 	f.what = "cut the power of " + in.name + " and replace the disk of " + other.name
@@ -467,9 +466,9 @@ func (r *run) cutPowerAndWipe(ctx context.Context, f *plannedFault) (heal, error
 	}, r.replaceDisk(other)
 }
 
-// killUnsynced kills an instance while what it wrote is not synced, and starts
-// it again on a disk that is slow from the first: what it says soon after to be
-// durable had better be.
+// killUnsynced kills an instance while its writes are not synced, and starts it again on
+// a disk that is slow from the first: it must not report those records as durable too
+// early.
 func (r *run) killUnsynced(ctx context.Context, f *plannedFault, in *instance) error {
 	release, err := r.slowDisks(ctx, f, in)
 	if err == nil {
@@ -490,8 +489,8 @@ func (r *run) killUnsynced(ctx context.Context, f *plannedFault, in *instance) e
 	return pause(ctx, randomTime(f.rnd, 300*ms))
 }
 
-// split cuts the pair's link until both instances go on alone, and then one of
-// them dies, half of the time with its disk, before the other has what it took.
+// split cuts the pair's link until both instances go on alone. Then one of them dies,
+// half of the time with its disk, before the other has its new messages.
 func (r *run) split(ctx context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
 	if err := filter(in.host, cutFrom(true, hosts[1-f.victim])); err != nil {

@@ -32,7 +32,7 @@ type options struct {
 // counted reports whether the run ends after a number of faults and not after a time.
 func (o options) counted() bool { return o.Kills+o.Partitions > 0 }
 
-// limit returns what no run takes unless it hangs.
+// limit returns a time that no run takes unless it hangs.
 func (o options) limit() time.Duration {
 	if o.counted() {
 		return time.Duration(o.Kills+o.Partitions)*20*time.Second + 10*time.Minute
@@ -129,8 +129,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// readSkips returns the kinds of fault in a file that lists what may be
-// skipped: lines of what skips, what is skipped, and why. "#" begins a comment.
+// readSkips reads a file of kinds of fault that may be skipped. A line has the program,
+// the kind and the reason. "#" begins a comment.
 func readSkips(text string) (kinds []string, err error) {
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)

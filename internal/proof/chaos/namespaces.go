@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
-// A spec is what the process outside tells the one inside.
+// A spec is the job of the process inside the namespaces.
 type spec struct {
 	options
 	Dir    string
@@ -182,7 +182,7 @@ func prepareNamespaces() error {
 	return runTool("ip", "link", "set", "lo", "up")
 }
 
-// runTool runs a tool of the system; its error says what the tool said.
+// runTool runs a tool of the system; its error has the tool's output.
 func runTool(name string, args ...string) error { return runToolWithInput("", name, args...) }
 
 // runToolWithInput is tool with something on standard input.

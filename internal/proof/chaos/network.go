@@ -66,7 +66,7 @@ func inHost(host string, args ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + host}, args...)
 }
 
-// rules are what a host's network does to packets. An empty list: nothing.
+// rules are the packet filter rules of a host. An empty list has no effect.
 type rules struct{ in, out []string }
 
 // filter has a host's network obey rules, in place of those before.
@@ -121,7 +121,7 @@ func resetAll() rules {
 	}
 }
 
-// throttle bounds what a host sends, in kilobits a second; 0: no bound.
+// throttle limits the send rate of a host, in kilobits a second; 0: no limit.
 func throttle(host string, kbit int) error {
 	line := "tc qdisc del dev eth0 root"
 	if kbit > 0 {

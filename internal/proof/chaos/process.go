@@ -24,7 +24,7 @@ type process struct {
 	args            func() []string
 	log             string            // file that takes its standard error
 	onLine          func(line string) // told each line of its standard output
-	onUnexpectedEnd func(error)       // told that it ended although nobody meant it to
+	onUnexpectedEnd func(error)       // told that it ended unexpectedly
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd      // guarded by mu; nil before the first start

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A publisherSpec is what a process of publishers is told.
+// A publisherSpec is the job of a process of publishers.
 type publisherSpec struct {
 	Dir     string
 	Servers []string
@@ -130,7 +130,7 @@ func (p *publisher) publishLoop(ctx context.Context, rate int, late time.Duratio
 	}
 }
 
-// A reportingStore says what it is told of acknowledgements.
+// A reportingStore reports the acknowledgements.
 type reportingStore struct {
 	*pubstore.File
 	name string
@@ -182,8 +182,8 @@ func (s *reportingStore) report(life string, through uint64, single bool) {
 	}
 }
 
-// A body is what a message says of itself, so that the verdict doesn't lean on
-// the identities under test.
+// A body identifies its message, so that the verdict does not depend on the identities
+// under test.
 type body struct {
 	Publisher string `json:"p"`
 	N         uint64 `json:"n"`
@@ -193,7 +193,7 @@ type body struct {
 // keyOf names a message.
 func keyOf(publisher string, n uint64) string { return fmt.Sprintf("%s-%d", publisher, n) }
 
-// topicOf returns what a publisher publishes to.
+// topicOf returns the topic of a publisher.
 func topicOf(publisher string) string { return "chaos/" + publisher }
 
 // bodyOf makes a body. Most are small, one of 200 is of 64 KiB, one of 4,000 of 1 MiB.
@@ -214,7 +214,7 @@ func bodyOf(publisher string, n uint64) []byte {
 	return text
 }
 
-// readBody reads what bodyOf made. It must be as it was made.
+// readBody parses a body of bodyOf. It must be unchanged.
 func readBody(text []byte) (publisher string, n uint64, err error) {
 	var b body
 	if err := json.Unmarshal(text, &b); err != nil {

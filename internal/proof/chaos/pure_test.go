@@ -133,7 +133,7 @@ func TestWatch(t *testing.T) {
 	at := func(d time.Duration) time.Time { return begin.Add(d) }
 	w := newWatch(begin, []string{"p", "q"}, []string{"s"})
 	w.served(w.acks, "p", at(time.Second), true)
-	w.served(w.acks, "q", at(2*time.Second), false) // of what was published before
+	w.served(w.acks, "q", at(2*time.Second), false) // of a message published before
 	w.served(w.deliveries, "s", at(3*time.Second), true)
 	w.served(w.acks, "another", at(time.Second), true)
 	if w.recovered() {
@@ -155,9 +155,10 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// The ledger measures by the time of what was published, not by when it heard of it.
+// The recorder measures by the time at which a message was published, not by when it
+// heard of it.
 func TestLedger(t *testing.T) {
-	var wrong []string // what was told as such
+	var wrong []string // the reported events
 	l, err := newRecorder(filepath.Join(t.TempDir(), "history"), func(client, text string) { wrong = append(wrong, client+" "+text) })
 	if err != nil {
 		t.Fatal(err)
@@ -199,8 +200,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// What a run leaves in its directory is judged as what it was. The rules have
-// tests of their own, in package checker; these are of how it is read.
+// judge reads the directory of a run. The rules have tests of their own in package
+// checker; these tests are about the reading.
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -276,11 +277,11 @@ func TestJudgeNothing(t *testing.T) {
 	}
 }
 
-// remains are what a run leaves in its directory.
+// remains are the files that a run leaves in its directory.
 type remains struct {
 	history []historyEvent
 	a, b    []record
-	x, y    []string // what the subscribers kept
+	x, y    []string // the messages that the subscribers kept
 }
 
 // hand adds that p's messages were handed to a subscriber.

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A recorder takes down what the clients say, as the history, and knows what of
-// it the faults must wait for. Safe for concurrent use.
+// A recorder writes the events of the clients to the history, and knows those that the
+// faults must wait for. Safe for concurrent use.
 type recorder struct {
 	mu          sync.Mutex
 	file        *os.File
@@ -24,10 +24,10 @@ type recorder struct {
 	connectedTo map[string]string         // guarded by mu: server that a client is connected to
 	drained     int                       // guarded by mu: processes whose messages are all safe
 	current     *watch                    // guarded by mu
-	onStrange   func(client, text string) // told what must not happen
+	onStrange   func(client, text string) // told of events that must not happen
 }
 
-// A stream is what is known of one publisher.
+// A stream is the state of one publisher.
 type stream struct {
 	last      uint64               // number of the last message published
 	published []time.Time          // by sequence-1
@@ -196,7 +196,7 @@ func (l *recorder) drainedCount() int {
 	return l.drained
 }
 
-// watch has what the clients get measured by w from now on, and returns what measured it so far.
+// watch sets the watch that measures from now on, and returns the one before.
 func (l *recorder) watch(w *watch) (before *watch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// An outcome is what the clients noticed of one fault: the longest time that
-// one of them went without what it is there for.
+// An outcome is the effect of one fault on the clients: the longest time that one of them
+// went without acks or messages.
 type outcome struct {
 	kind                   string
 	synced                 bool          // watched until the pair was in sync again
@@ -106,7 +106,7 @@ func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) 
 // maxShown is how many violations are printed in full.
 const maxShown = 20
 
-// print writes what the checker says and returns whether all is well.
+// print writes the result of the checker and returns whether all is well.
 func (f finding) print(w io.Writer) bool {
 	t := checker.Count(f.found)
 	for _, v := range f.found[:min(maxShown, len(f.found))] {

@@ -21,7 +21,7 @@ type run struct {
 	publisherProcesses [2]*publisherProcess
 	subscribers        [2]*process
 	fail               func(error)        // ends the run
-	missing            map[facility]error // what can't be had, and why
+	missing            map[facility]error // facilities that are missing, and why
 
 	start    time.Time
 	outcomes []outcome
@@ -69,7 +69,7 @@ func execute(ctx context.Context, spec spec) (well bool, err error) {
 		err = r.finish(ctx)
 	}
 	if err != nil {
-		if !errors.Is(err, context.Canceled) { // nobody asks about an interrupted one
+		if !errors.Is(err, context.Canceled) { // an interrupted run needs no explanation
 			r.printLogs()
 		}
 		return false, err
@@ -184,7 +184,7 @@ func text(spec any) string {
 
 func (r *run) hear(line string) { r.recorder.recordLine(line) }
 
-// watch begins to measure what the clients notice.
+// watch begins to measure the effect on the clients.
 func (r *run) watch(at time.Time) {
 	var publishers, subscribers []string
 	for i := range r.publisherProcesses {
@@ -212,7 +212,7 @@ func (r *run) injectFaults(ctx context.Context, s *schedule) error {
 	return awaitSync(ctx, r.pair)
 }
 
-// injectFault does one fault and follows what comes of it.
+// injectFault makes one fault and waits for the recovery.
 func (r *run) injectFault(ctx context.Context, f *plannedFault) error {
 	if f.needsPeerCopy {
 		if err := errors.Join(awaitSync(ctx, r.pair), r.awaitSpread(ctx)); err != nil {
@@ -220,7 +220,7 @@ func (r *run) injectFault(ctx context.Context, f *plannedFault) error {
 		}
 	}
 	sessions := [2]int{r.recorder.sessions(serverURI(hostA)), r.recorder.sessions(serverURI(hostB))}
-	r.stalls.longest() // what was before it
+	r.stalls.longest() // earlier stalls do not count
 	r.watch(time.Now())
 	heal, err := f.faultKind.inject(r, ctx, f)
 	r.recorder.record(historyEvent{What: eventFault, Text: f.what})
@@ -262,7 +262,7 @@ func (r *run) awaitSpread(ctx context.Context) error {
 	return nil
 }
 
-// recordOutcome takes down what the clients noticed of a fault.
+// recordOutcome notes the effect of a fault on the clients.
 func (r *run) recordOutcome(f *plannedFault, after string) {
 	w := r.recorder.watch(nil)
 	w.end(time.Now())
@@ -304,7 +304,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func short(d time.Duration) time.Duration { return d.Round(ms) }
 
-// finish has all become quiet, stops everything and reads what is on the disks.
+// finish waits for rest, stops everything and reads the disks.
 func (r *run) finish(ctx context.Context) error {
 	r.printf("no more faults; waiting until everything is safe")
 	for _, c := range r.publisherProcesses {
@@ -341,9 +341,8 @@ func (r *run) finish(ctx context.Context) error {
 	return r.dump()
 }
 
-// awaitReceived waits until the subscribers have had enough time for all that
-// was published: until as much was handed to each and nothing more comes, or
-// nothing came for long. What is missing then, the verdict tells.
+// awaitReceived waits until each subscriber was handed as many messages as were published
+// and nothing more comes, or nothing came for long. The verdict reports missing ones.
 func (r *run) awaitReceived(ctx context.Context) error {
 	last, since := -1, time.Now()
 	for {
@@ -361,7 +360,7 @@ func (r *run) awaitReceived(ctx context.Context) error {
 	}
 }
 
-// dump writes down what stands in both journals, and completes the history.
+// dump writes the records of both journals to files, and completes the history.
 func (r *run) dump() error {
 	var errs []error
 	for _, in := range r.pair {
@@ -409,7 +408,7 @@ func (r *run) close() {
 		}
 	}
 	if r.recorder != nil && !r.passed {
-		r.dump() // as far as it goes, for who looks into it
+		r.dump() // as far as possible, to look into
 	}
 	for _, in := range r.pair {
 		if in == nil {

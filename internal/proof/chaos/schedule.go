@@ -16,7 +16,7 @@ type schedule struct {
 	seed   uint64
 	kinds  []*faultKind
 	quotas map[group]int          // faults that are left to make; nil: no quotas
-	rounds map[group][]*faultKind // what is left of the present round
+	rounds map[group][]*faultKind // the rest of the present round
 	n      uint64                 // faults drawn
 }
 
@@ -66,9 +66,9 @@ func (s *schedule) next() *plannedFault {
 	return f
 }
 
-// victim draws the instance that a fault strikes. The disk that is filled is always
-// the same one, and so is the one that is replaced: on a full disk retention removes
-// what the other one has, and that must not be lost next.
+// victim draws the instance for a fault. The disk that is filled is always the same one,
+// and so is the one that is replaced: on a full disk retention removes messages that the
+// other one has, and these must not be lost next.
 func (s *schedule) victim(kind string, rnd *rand.Rand) int {
 	drawn, filled := rnd.IntN(2), int(s.seed%2)
 	switch kind {
@@ -80,7 +80,7 @@ func (s *schedule) victim(kind string, rnd *rand.Rand) int {
 	return drawn
 }
 
-// draw draws a group by what is left of the quotas.
+// draw draws a group by the rest of the quotas.
 func (s *schedule) draw(rnd *rand.Rand) group {
 	left := max(0, s.quotas[groupKills]) + max(0, s.quotas[groupPartitions])
 	switch {

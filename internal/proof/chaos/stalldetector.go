@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A stallDetector notices when the machine itself stands still, so that what it holds
-// up isn't taken for the work of a fault. Safe for concurrent use.
+// A stallDetector notices when the machine itself stands still, so that the delay is not
+// blamed on a fault. Safe for concurrent use.
 type stallDetector struct {
 	stop context.CancelFunc
 	done chan struct{}

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A subscriberSpec is what a subscriber process is told.
+// A subscriberSpec is the job of a subscriber process.
 type subscriberSpec struct {
 	Name     string
 	Servers  []string
@@ -27,8 +27,8 @@ type subscriberSpec struct {
 // that it was handed to, in the order of the transactions that discarded them.
 var received = []byte("received")
 
-// A keeper writes down what was handed over, many messages in a transaction:
-// their names and their discards, so that either all survives or nothing.
+// A keeper writes down the received messages, many in a transaction: their names and
+// their discards, so that either all survive or none.
 type keeper struct {
 	db    *bbolt.DB
 	marks *bookmarkstore.Bolt
@@ -36,7 +36,7 @@ type keeper struct {
 	life  int
 }
 
-// A keptMessage is what remains of a message.
+// A keptMessage is the record of a message.
 type keptMessage struct {
 	publisher string
 	n         uint64
@@ -82,7 +82,7 @@ func runSubscriber(text string) error {
 	return k.follow(c, spec.Name)
 }
 
-// follow takes what is handed over until standard input ends.
+// follow receives messages until standard input ends.
 func (k *keeper) follow(c *client.Client, name string) error {
 	ctx, stop := context.WithCancelCause(context.Background())
 	go func() {
@@ -106,7 +106,7 @@ func (k *keeper) follow(c *client.Client, name string) error {
 	return err
 }
 
-// subscribe subscribes and queues what is handed over.
+// subscribe subscribes and queues the messages.
 func (k *keeper) subscribe(ctx context.Context, c *client.Client, name string) error {
 	sub, err := c.Subscribe(ctx, "^chaos/", client.From(client.MostRecent), client.ID("all"))
 	if err != nil {
@@ -131,7 +131,7 @@ func (k *keeper) subscribe(ctx context.Context, c *client.Client, name string) e
 	return fmt.Errorf("the subscription has ended")
 }
 
-// keepAll writes down what is queued until the queue is closed.
+// keepAll writes down the queued messages until the queue is closed.
 func (k *keeper) keepAll() error {
 	for first := range k.queue {
 		some := append(make([]keptMessage, 0, 64), first)
@@ -165,8 +165,8 @@ func (k *keeper) keep(tx *bbolt.Tx, some []keptMessage) error {
 	return nil
 }
 
-// readReceived calls fn with what a subscriber's transactions hold, in order:
-// the key of a message, and the process that it was handed to.
+// readReceived calls fn with the entries of a subscriber's database, in order: the key of
+// a message, and the process that it was handed to.
 func readReceived(database string, fn func(key string, life int)) error {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {

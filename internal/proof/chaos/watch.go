@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// A watch measures what clients notice of one fault. It isn't safe for
-// concurrent use.
+// A watch measures the effect of one fault on the clients. It isn't safe for concurrent
+// use.
 type watch struct {
 	begun      time.Time
-	faultTime  time.Time           // what was published later counts as service again
+	faultTime  time.Time           // service counts again for messages published later
 	acks       map[string]*service // persisted, on one disk or on both
 	safe       map[string]*service // of these, the safe ones
 	deliveries map[string]*service
 }
 
-// A service is what one client got since the watch began.
+// A service is the service to one client since the watch began.
 type service struct {
 	last    time.Time     // when it got anything
 	silence time.Duration // the longest time without anything
@@ -47,7 +47,7 @@ func (w *watch) all() (list []*service) {
 	return list
 }
 
-// end ends the watch; who got nothing until now has gone without since the last time.
+// end ends the watch: the silence of a client without service lasts until now.
 func (w *watch) end(at time.Time) {
 	for _, s := range w.all() {
 		s.silence = max(s.silence, at.Sub(s.last))

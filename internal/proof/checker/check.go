@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// Check returns what of a history the guarantees do not allow.
+// Check returns the violations of the guarantees in a history.
 func (h *History) Check() []Violation {
 	c := &check{h: h, published: make(map[string]*Publication, len(h.Published)), content: make(map[bookmark.Bookmark]string)}
 	c.indexPublished()
@@ -36,11 +36,12 @@ type check struct {
 	published     map[string]*Publication            // by body
 	at            map[bookmark.Bookmark]*Publication // those whose identity is known
 	lastPublished bookmark.Vector                    // the last of each publisher; nil: not known
-	content       map[bookmark.Bookmark]string       // what an identity stands for, wherever it was seen first
+	content       map[bookmark.Bookmark]string       // the content of an identity, from the place where it was seen first
 	found         []Violation
 }
 
-// indexPublished notes what was published, and which identities are known.
+// indexPublished indexes the published messages by body and, where it is known, by
+// identity.
 func (c *check) indexPublished() {
 	c.at, c.lastPublished = make(map[bookmark.Bookmark]*Publication), make(bookmark.Vector)
 	all := true
@@ -74,7 +75,7 @@ func (c *check) report(harm ViolationKind, rule, format string, args ...any) {
 	c.found = append(c.found, Violation{harm, rule, fmt.Sprintf(format, args...)})
 }
 
-// checkLetGo: a store lets go of what is on both disks (G2).
+// checkLetGo checks that a store let go only of messages that are on both disks (G2).
 func (c *check) checkLetGo(l LetGoEvent) {
 	on := 0
 	for _, d := range l.Durable {
@@ -209,7 +210,7 @@ func (c *check) checkContent(where string, b bookmark.Bookmark, body string) {
 	c.content[b] = body
 }
 
-// checkKept: what was taken is there, unless retention has removed it.
+// checkKept checks that an accepted message is there, unless retention has removed it.
 func (v journalCheck) checkKept(m *Publication) {
 	if m.Fate != Accepted || m.Publisher != 0 && (m.Sequence <= v.j.Floor[m.Publisher] || v.inHole(m)) {
 		return
@@ -281,7 +282,7 @@ func sharedRecords(j Journal) (all map[bookmark.Bookmark]Record, gone bookmark.V
 	return all, gone
 }
 
-// missing returns what of want is neither in got nor gone, in order.
+// missing returns the records of want that are neither in got nor gone, in order.
 func missing(want, got map[bookmark.Bookmark]Record, gone bookmark.Vector) (all []bookmark.Bookmark) {
 	for b := range want {
 		if _, ok := got[b]; !ok && !gone.Covers(b) {

@@ -67,7 +67,7 @@ func TestGoodHistory(t *testing.T) {
 	}
 }
 
-// What may differ from one good history to the next.
+// Two good histories may differ in these points.
 func TestAlsoGood(t *testing.T) {
 	for what, change := range map[string]func(h *checker.History){
 		"a message that died with its publisher is nowhere": func(h *checker.History) {
@@ -317,7 +317,7 @@ func identified() *checker.History {
 	return h
 }
 
-// Who knows all identities sees more.
+// With all identities known the checker finds more.
 func TestIdentified(t *testing.T) {
 	for _, v := range identified().Check() {
 		t.Error(v)
@@ -390,7 +390,7 @@ func TestIdentified(t *testing.T) {
 	}
 }
 
-// The harms say what it comes to.
+// Violations are counted by their kind.
 func TestCount(t *testing.T) {
 	h := good()
 	h.Errors = []string{"p: publish: no"}

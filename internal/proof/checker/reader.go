@@ -14,7 +14,7 @@ type readerCheck struct {
 	*check
 	r           *Reader
 	mustReceive map[uint64][]uint64                // the sequences it must be handed, by publisher, ascending
-	discarded   map[bookmark.Bookmark]DiscardState // of what earlier processes discarded
+	discarded   map[bookmark.Bookmark]DiscardState // messages that earlier processes discarded
 
 	// Of the present process:
 	label string // it, and which of its processes
@@ -46,9 +46,9 @@ func (c *check) checkReader(r *Reader) {
 	}
 }
 
-// mustReceive returns what a subscription must be handed at least: from EPOCH all that
-// matches; from NOW what was published behind its beginning, and what is
-// behind the first it was handed.
+// mustReceive returns the messages that a subscription must be handed at least: from
+// EPOCH all that match; from NOW those that were published after its beginning, and those
+// behind the first that it was handed.
 func (c *check) mustReceive(r *Reader) map[uint64][]uint64 {
 	first := make(map[uint64]uint64)
 	for _, life := range r.Processes {

@@ -159,7 +159,7 @@ func (p *Process) Stop() error {
 	}
 }
 
-// Err returns why the process ended, if nobody ended it.
+// Err returns why the process ended by itself; nil if it did not.
 func (p *Process) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

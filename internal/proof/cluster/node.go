@@ -144,7 +144,7 @@ func (n *Node) Shutdown() {
 	synctest.Wait()
 }
 
-// MaxViolations closes the instance if it is running.
+// Stop closes the instance if it is running.
 func (n *Node) Stop() {
 	if n.Server == nil {
 		return

@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A Model is a store and what it has promised, in one process after the other.
-// An error that is a [Violation] breaks a promise; others are of the disk.
+// A Model is a store together with its promises, in one process after the other. An error
+// that is a [Violation] means a broken promise; others are of the disk.
 type Model interface {
 	// Open opens the store on the disk that the process before left, which
 	// was killed, or lost power with its machine.
 	Open(disk *memfs.FS, killed bool) error
-	// Check compares what is there with what was promised, which is what is
-	// there from then on.
+	// Check compares the content of the store with its promises, and makes the content
+	// the new promises.
 	Check() error
 	// Use does some of everything until the disk fails.
 	Use(steps int) error
@@ -26,7 +26,7 @@ type Model interface {
 	CheckFailed() error
 	// Kill ends the process.
 	Kill()
-	// Clone returns a life with the same promises that will do other things.
+	// Clone returns a model with the same promises that will make other calls.
 	Clone(seed uint64) Model
 }
 
@@ -46,14 +46,14 @@ func Violatef(format string, args ...any) error {
 	return &Violation{fmt.Sprintf(format, args...)}
 }
 
-// Count says what was done.
+// Count is the work done by a campaign.
 type Count struct {
 	Images      int // built at a change of the first life, recovered, checked and used
 	SecondLives int // left by a life on one of these, recovered, checked and used
 	Recoveries  int // of these, left by a recovery that died
 }
 
-// Add adds what was done elsewhere.
+// Add adds another count.
 func (c *Count) Add(o Count) {
 	c.Images += o.Images
 	c.SecondLives += o.SecondLives
@@ -120,8 +120,8 @@ const (
 	noSpace    = "ENOSPC"
 )
 
-// Faults are the ways in which the nth change to a disk, or of a short write
-// the nth write, may fail. What a failed sync left out is gone for good.
+// Faults are the ways in which the nth change of a disk may fail, or the nth write for a
+// short write. Changes that a failed sync left out are gone for good.
 var Faults = []Fault{
 	{"EIO", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.EIO) }},
 	{noSpace, func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.ENOSPC) }},
@@ -205,8 +205,8 @@ func isViolation(err error) bool {
 	return is
 }
 
-// judge has a life recover from an image and use it, and another one recover
-// from what that leaves; every few images, one that dies while it recovers.
+// judge lets a model recover from an image and use it, and another one recover from the
+// result; for every few images, one dies while it recovers.
 func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 	r := rand.New(rand.NewPCG(c.Seed, draw))
 	killed := image.Kind == memfs.Kill
@@ -246,8 +246,8 @@ func kill(l Model, disk *memfs.FS) {
 	l.Kill()
 }
 
-// judgeLeft judges what a life that ended with err has left on its disk, which
-// had died or not.
+// judgeLeft judges the disk of a process that ended with err. died: the disk died with
+// it.
 func (c *Campaign) judgeLeft(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
 	if err != nil && (!died || isViolation(err)) {
 		return fmt.Errorf("life on the image: %w", err)

@@ -58,9 +58,9 @@ func (d Damage) Apply(disk *memfs.FS) {
 	}
 }
 
-// Damages enumerates what may be wrong with the segments on a disk: a bit
-// flipped in each byte that isn't zero, and so in each field; each frame zeroed,
-// or stale: as the one before it; each sector that of another file.
+// Damages enumerates possible damage to the segments on a disk: one bit of each byte that
+// isn't zero, and so of each field; each frame zeroed, or replaced by the one before it;
+// each sector replaced by one of another file.
 func Damages(disk *memfs.FS) iter.Seq[Damage] {
 	return func(yield func(Damage) bool) {
 		var names []string

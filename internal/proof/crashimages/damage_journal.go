@@ -118,7 +118,7 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 	return damages, nil
 }
 
-// healedRecords opens a journal that no peer can help, twice, and returns what it has.
+// healedRecords opens a journal that no peer can help, twice, and returns its records.
 func healedRecords(disk *memfs.FS) (map[identity]string, error) {
 	j, err := openJournal(disk)
 	if err != nil {
@@ -155,8 +155,8 @@ func checkRecordsExcept(want, found map[identity]string, hit []frame) error {
 	return nil
 }
 
-// DamagePair damages the journals of a pair in many places, no record on both,
-// and lets them give each other what they lack: both have everything again.
+// DamagePair damages the journals of a pair in many places, no record on both, and lets
+// them exchange the missing records: both have everything again.
 func DamagePair(seed uint64) (damages int, err error) {
 	r := newRand(seed)
 	a, err := writtenJournal(r)
@@ -251,7 +251,7 @@ func exchangeRecords(js [2]*journal.Journal) error {
 	return nil
 }
 
-// sendRecords gives to what it lacks and from has, as a link does.
+// sendRecords sends the records that to lacks, as a link does.
 func sendRecords(from, to *journal.Journal) (sent int, err error) {
 	f := from.Follow(from.First(), journal.Appended)
 	defer f.Close()

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/crashimages"
 )
 
-// Damage at rest, to each record and field of a closed store or journal, is
-// noticed, and costs what was damaged only (R8).
+// Damage at rest, to each record and field of a closed store or journal, is noticed, and
+// costs only the damaged records (R8).
 func TestDamageAtRest(t *testing.T) {
 	damaged(t, "a publish store", 2, func(s uint64) (int, error) { return crashimages.DamageFile(s, *share) })
 	damaged(t, "a journal alone", 1, func(s uint64) (int, error) { return crashimages.DamageJournal(s, *share) })

@@ -25,10 +25,10 @@ func init() {
 
 var subjects = []crashimages.Subject{crashimages.Seglog, crashimages.File, crashimages.FileAlways, crashimages.FileCompacting, crashimages.Journal}
 
-// Every image that a crash of a store or journal may leave is recovered from,
-// used, and recovered from again: what was acknowledged is there (G1, R7, R8).
-// The disk dies before each change of a script; and each of them fails, which
-// the store says for good, and then it dies.
+// Every image that a crash of a store or journal may leave is recovered from, used, and
+// recovered from again: acknowledged records are there (G1, R7, R8). The disk dies before
+// each change of a script. Each change also fails once: the store reports that for good,
+// and then the disk dies.
 func TestImages(t *testing.T) {
 	// Much is made and dropped at once, and little is kept.
 	defer debug.SetGCPercent(debug.SetGCPercent(800))

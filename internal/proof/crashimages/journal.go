@@ -21,7 +21,7 @@ var Journal = Subject{"journal", func(seed uint64) Model {
 	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*publisherState), decrees: make([]journal.Decree, 1), usedDecree: make(map[uint64]bool)}
 }}
 
-// publisherState is what is known of one publisher.
+// publisherState is the state of one publisher.
 type publisherState struct {
 	have             uint64                   // highest sequence appended
 	durable          uint64                   // highest one reported as durable
@@ -38,8 +38,8 @@ type rememberedPeer struct {
 	sequence  uint64
 }
 
-// A journalModel is a journal and what it has promised: nothing but what it
-// reported as durable, by a kill as by a power cut.
+// A journalModel is a journal and its promises: the records that it reported as durable,
+// after a kill as after a power cut.
 type journalModel struct {
 	rand            *rand.Rand
 	j               *journal.Journal
@@ -57,7 +57,7 @@ type journalModel struct {
 
 	mu              sync.Mutex
 	reportedDurable map[uint64]uint64 // guarded by mu: reported as durable by this process
-	failed          error             // guarded by mu: what OnFail was told
+	failed          error             // guarded by mu: the error of OnFail
 }
 
 func (l *journalModel) Clone(seed uint64) Model {
@@ -168,7 +168,7 @@ func (l *journalModel) changeDecree() error {
 	return err
 }
 
-// decreeDurable notes that a decree is durable. Nobody has made use of another one.
+// decreeDurable notes that a decree is durable. No publisher has used another one.
 func (l *journalModel) decreeDurable(d journal.Decree) {
 	if !d.Same(l.decrees[0]) {
 		clear(l.usedDecree)
@@ -176,8 +176,8 @@ func (l *journalModel) decreeDurable(d journal.Decree) {
 	l.decrees = []journal.Decree{d}
 }
 
-// checkDecree checks that the decree is the last one that was durable, or the one behind
-// it, and who has made use of it.
+// checkDecree checks that the decree is the last durable one, or the one behind it, and
+// which publishers have used it.
 func (l *journalModel) checkDecree() error {
 	found := l.j.Decree()
 	found.Age = 0

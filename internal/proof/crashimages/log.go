@@ -29,7 +29,7 @@ func (o *owner) RecoverHead(p []byte) error {
 }
 func (o *owner) Recover(seglog.Record) error { o.count++; return nil }
 
-// A logModel is a log and what it has promised. Records say which they are.
+// A logModel is a log and its promises. Each record has its number in its text.
 type logModel struct {
 	seed      uint64
 	rand      *rand.Rand
@@ -40,7 +40,7 @@ type logModel struct {
 	synced    int               // so many survive a power cut
 	trimmed   seglog.Position   // Trim was asked to go so far
 	begin     seglog.Position   // the log began there when Trim or Open returned
-	powerLost bool              // power was lost since what is there was last checked
+	powerLost bool              // power was lost since the last check
 }
 
 func (h *logModel) Clone(seed uint64) Model {

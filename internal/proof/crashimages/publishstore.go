@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// writeBackTime is more than a store takes to have on disk what it holds back.
+// writeBackTime is more than a store takes to write back its changes.
 const writeBackTime = 50 * time.Millisecond
 
 // File is pubstore.File as it is by default, FileAlways with SyncAlways, and
@@ -61,8 +61,7 @@ func (l *fileModel) Open(disk *memfs.FS, killed bool) error {
 // Clone implements Life.
 func (l *fileModel) Clone(seed uint64) Model { return &fileModel{l.PublishStoreModel.Clone(seed), l.o} }
 
-// A promise is what a store has said of one life (R10), which is called a
-// stream here.
+// A promise is the promise of a store for one life (R10). A life is called a stream here.
 type promise struct {
 	tried     uint64 // Append was called for it
 	appended  uint64 // Append returned it
@@ -109,14 +108,14 @@ func (p *promise) allDurable() {
 	}
 }
 
-// A PublishStoreModel is a publish store and what it has promised.
+// A PublishStoreModel is a publish store and its promises.
 type PublishStoreModel struct {
 	// SyncAlways says that an Append that has returned is safe against a power
 	// cut, RejectSurvivesKill that a Reject that has returned is safe against a kill.
 	SyncAlways, RejectSurvivesKill bool
 	// Churn has it reject nearly all that it publishes.
 	Churn bool
-	// WriteBack has the store write what it holds back; at first it just waits.
+	// WriteBack makes the store write back its changes; by default it just waits.
 	WriteBack func(pubstore.Store) error
 
 	rand    *rand.Rand
@@ -129,16 +128,17 @@ type PublishStoreModel struct {
 	openReturned bool // Open has returned
 	renewing     bool // Renew was called and has not returned
 	closing      bool // Close was called
-	powerLost    bool // power was lost since what is there was last checked
+	powerLost    bool // power was lost since the last check
 	rebooted     bool // the same, since Open last returned
 }
 
-// NewPublishStoreModel returns a Publisher that will do what seed says.
+// NewPublishStoreModel returns a model whose calls are drawn from seed.
 func NewPublishStoreModel(seed uint64) *PublishStoreModel {
 	return &PublishStoreModel{WriteBack: sleepForWriteBack, rand: newRand(seed), streams: make(map[string]*promise)}
 }
 
-// sleepForWriteBack gives the store the time to write what it holds back, and the word that it could.
+// sleepForWriteBack gives the store the time to write back its changes, and returns its
+// error.
 func sleepForWriteBack(s pubstore.Store) error {
 	time.Sleep(writeBackTime)
 	lives := s.Lives()
@@ -294,7 +294,7 @@ func (w *PublishStoreModel) churn() error {
 	return w.awaitDurable()
 }
 
-// awaitDurable notes that what was done so far is safe against a power cut.
+// awaitDurable waits until all changes are safe against a power cut.
 func (w *PublishStoreModel) awaitDurable() error {
 	if err := w.WriteBack(w.store); err != nil {
 		return err
@@ -364,7 +364,7 @@ func (w *PublishStoreModel) CheckFailed() error {
 	return nil
 }
 
-// A finding is what is there of a stream.
+// A finding is the content of a stream.
 type finding struct {
 	pubstore.Life
 	kept, prev []uint64
@@ -406,7 +406,7 @@ func (w *PublishStoreModel) Check() error {
 	return nil
 }
 
-// findStream reads what is kept of a stream.
+// findStream reads the messages of a stream.
 func (w *PublishStoreModel) findStream(l pubstore.Life) (finding, error) {
 	f := finding{Life: l}
 	c, err := w.store.Cursor(l.ID, 0)
@@ -439,8 +439,8 @@ func (w *PublishStoreModel) checkCurrent(id string) error {
 	return nil
 }
 
-// checkStream checks one stream, of which the machine may have lost what it
-// had not synced if cut.
+// checkStream checks one stream. cut: the machine may have lost changes that were not
+// synced.
 func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	if f.Acked > p.discarded || f.Acked < p.letGo || f.Last > p.tried || f.Last < p.least(cut) {
 		return Violatef("life is %+v, promised %+v", f.Life, *p)
@@ -469,7 +469,7 @@ func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	return nil
 }
 
-// adopt makes what was found the promise: Open has made it durable.
+// adopt makes the findings the promises: Open has made them durable.
 func (w *PublishStoreModel) adopt(found []finding) {
 	w.streams = make(map[string]*promise, len(found))
 	for _, f := range found {

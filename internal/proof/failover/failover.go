@@ -23,8 +23,8 @@ type options struct {
 	keep   bool
 }
 
-// Main is the command; it returns the exit code. earthquakes are what is
-// published if no other input is named. The command starts itself as the subscriber.
+// Main is the command; it returns the exit code. It publishes earthquakes if no other
+// input is named. The command starts itself as the subscriber.
 func Main(args []string, earthquakes []byte) int {
 	if len(args) > 1 && args[0] == subscriberArgument {
 		fmt.Fprintln(os.Stderr, runSubscriber(args[1], args[2:]))
@@ -60,13 +60,13 @@ func Main(args []string, earthquakes []byte) int {
 
 // execute runs the main job in dir; command runs an instance.
 func execute(ctx context.Context, o options, events []event, dir string, command []string) (well bool, err error) {
-	// Far beyond what a run takes: only so that none hangs for ever.
+	// The limit is far beyond the time of a run, so that none hangs for ever.
 	limit := 3*time.Minute + time.Duration(o.kills)*20*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
 	r := newRun(o, events)
 	defer r.close()
-	defer cancel() // before it: close waits for what was begun with ctx
+	defer cancel() // before close, which waits for goroutines with this context
 	if err := r.start(ctx, dir, command); err != nil {
 		return false, err
 	}

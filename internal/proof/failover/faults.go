@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
-// A faultKind is what is done to the running system.
+// A faultKind is a kind of fault.
 type faultKind int
 
 const (

@@ -27,8 +27,8 @@ type run struct {
 	subscriber *subscriber
 	faults     []fault
 	mu         sync.Mutex
-	unread     []*os.File     // pipes that nobody reads; guarded by mu
-	running    sync.WaitGroup // what ends with the context
+	unread     []*os.File     // pipes without a reader; guarded by mu
+	running    sync.WaitGroup // goroutines that end with the context
 
 	faultsDone        int            // faults that happened
 	restarts          []<-chan error // one for each instance that is on its way back
@@ -41,8 +41,8 @@ func newRun(o options, events []event) *run {
 		faults: schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))}
 }
 
-// start starts the pair, the subscriber and the publishers. After an error
-// close ends what there is.
+// start starts the pair, the subscriber and the publishers. After an error close ends
+// those that were started.
 func (r *run) start(ctx context.Context, dir string, command []string) (err error) {
 	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, Stderr: r.openStderr()}); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (r *run) pollUntil(ctx context.Context, condition func() bool) error {
 	return nil
 }
 
-// injectFault does one fault and follows what comes of it.
+// injectFault makes one fault and waits for the recovery.
 func (r *run) injectFault(ctx context.Context, f fault) error {
 	if f.kind == killSubscriber {
 		return r.restartSubscriber(ctx, f)
@@ -198,8 +198,8 @@ func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revi
 	return nil
 }
 
-// awaitRecovery waits for the next acknowledged message and the next delivery of what
-// was published after the fault, and tells how long they took.
+// awaitRecovery waits for the next acknowledged message and the next delivery of a
+// message published after the fault, and prints how long they took.
 func (r *run) awaitRecovery(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
 	if err := r.pollUntil(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
 		return err
@@ -240,7 +240,7 @@ func (r *run) restartSubscriber(ctx context.Context, f fault) error {
 	return nil
 }
 
-// finish drains, stops everything and reads what is on the disks.
+// finish drains, stops everything and reads the disks.
 func (r *run) finish(ctx context.Context) (report, error) {
 	rep := report{gaps: r.gaps, hurriedGaps: r.hurriedGaps, faults: r.faultsDone, plannedFaults: len(r.faults), deadReader: r.stderr == "dead"}
 	r.Printf("everything is published; waiting until it is safe")
@@ -278,9 +278,8 @@ func (r *run) finish(ctx context.Context) (report, error) {
 	return rep, err
 }
 
-// awaitDelivered waits until the subscriber has had enough time for what was
-// published: until as much was handed to it, and nothing more for two seconds.
-// What is missing then, the verdict tells.
+// awaitDelivered waits until the subscriber has been handed as many messages as were
+// published, and no more for two seconds. The verdict reports missing ones.
 func (r *run) awaitDelivered(ctx context.Context, published int) {
 	last, since := int64(-1), time.Now()
 	r.pollUntil(ctx, func() bool {

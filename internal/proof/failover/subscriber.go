@@ -25,10 +25,9 @@ const subscriberArgument = "subscriber"
 // the transactions that discarded them.
 var receivedBucket = []byte("received")
 
-// runSubscriber is the subscriber process. Its bookmark store lives in its own
-// database; a message's key is written in the transaction that discards it, so
-// that either both survive or neither. It says on standard output where it is
-// connected and what was handed to it.
+// runSubscriber is the subscriber process. Its bookmark store lives in its own database;
+// a message's key is written in the transaction that discards it, so that either both
+// survive or neither. It reports its connections and messages on standard output.
 func runSubscriber(database string, servers []string) error {
 	ctx := child.Context()
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{Timeout: time.Minute})
@@ -92,7 +91,7 @@ func recordAndDiscard(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message
 	})
 }
 
-// readReceived returns what the subscriber's transactions hold.
+// readReceived returns the keys in the subscriber's database.
 func readReceived(database string) (checker.Keys, error) {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {
@@ -136,7 +135,7 @@ func (s *subscriber) start() error {
 	return s.Start(append([]string{subscriberArgument, s.database}, s.servers...)...)
 }
 
-// onLine takes in what the process says.
+// onLine takes in a line of the process.
 func (s *subscriber) onLine(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {

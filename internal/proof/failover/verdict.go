@@ -13,12 +13,12 @@ import (
 type report struct {
 	published         checker.Keys
 	a, b              checker.Keys // the journals
-	delivered         checker.Keys // what the subscriber's transactions hold
+	delivered         checker.Keys // the keys in the subscriber's database
 	handedOver        int          // times a message was handed to the subscriber
 	gaps, hurriedGaps []time.Duration
 	faults            int
 	plannedFaults     int      // faults that were to happen
-	dropped           []uint64 // lines of the log that nobody took, of each server's last process
+	dropped           []uint64 // log lines that were dropped, by each server's last process
 	deadReader        bool     // the reader of the log is
 }
 

@@ -1,5 +1,5 @@
-// Package fleet is publishers with file stores of their own, and what became of
-// their messages, for the examples that break a pair on purpose.
+// Package fleet has publishers with file stores of their own, and the outcome of their
+// messages, for the examples that break a pair on purpose.
 package fleet
 
 import (
@@ -23,11 +23,11 @@ type Publisher struct {
 	store     *pubstore.File
 	published atomic.Int64 // accepted by the store
 	server    atomic.Value // string: the server it is connected to, empty if none
-	keys      []string     // of what was published, in order; of the goroutine that publishes
+	keys      []string     // of the published messages, in order; of the goroutine that publishes
 }
 
-// NewPublisher opens the publisher's store below dir and connects to the pair.
-// config is what is not said otherwise of the client: name and hooks.
+// NewPublisher opens the publisher's store below dir and connects to the pair. config has
+// the name and the hooks of the client.
 func NewPublisher(ctx context.Context, name, dir string, servers []string, config client.Config) (*Publisher, error) {
 	store, err := pubstore.OpenFile(filepath.Join(dir, "publishers", name), pubstore.FileOptions{})
 	if err != nil {
@@ -132,8 +132,8 @@ func (f Fleet) PublishedCounts() []int {
 	return marks
 }
 
-// AckedSince reports whether something that was published after marks is
-// acknowledged: Acknowledged or Safe says what counts.
+// AckedSince reports whether a message published after marks is acknowledged.
+// acknowledged is Acknowledged or Safe.
 func (f Fleet) AckedSince(marks []int, acknowledged func(*Publisher) int) bool {
 	for i, p := range f {
 		if acknowledged(p) > marks[i] {
@@ -148,7 +148,7 @@ func (f Fleet) Resent() int {
 	return f.sum(func(p *Publisher) int { return p.Client.Stats().Publish.Resent })
 }
 
-// Keys returns what was published. Nobody may publish meanwhile.
+// Keys returns the keys of the published messages. No publisher may publish meanwhile.
 func (f Fleet) Keys() checker.Keys {
 	h := make(checker.Keys)
 	for _, p := range f {

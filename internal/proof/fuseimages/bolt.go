@@ -16,7 +16,7 @@ func PublishStore(m *Mount) crashimages.Subject {
 		p := crashimages.NewPublishStoreModel(seed)
 		p.SyncAlways = true
 		p.WriteBack = func(s pubstore.Store) error {
-			_, err := s.Logon("gateway") // its commit takes along what was let go
+			_, err := s.Logon("gateway") // its commit takes along earlier discards
 			return err
 		}
 		return &publishStoreModel{PublishStoreModel: p, m: m}

@@ -26,7 +26,7 @@ func Bookmarks(m *Mount, always bool) crashimages.Subject {
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 11)) }
 
-// discards is what was done with the messages of one publisher.
+// discards are the calls for the messages of one publisher.
 type discards struct {
 	base      uint64          // none of the subscription's
 	received  uint64          // highest one received
@@ -45,8 +45,7 @@ func (p *discards) through(durably bool) uint64 {
 	}
 }
 
-// A bookmarksModel is a subscription in a bookmark store and what was done with its
-// messages.
+// A bookmarksModel is a subscription in a bookmark store and the calls for its messages.
 type bookmarksModel struct {
 	m       *Mount
 	always  bool
@@ -129,7 +128,7 @@ func (l *bookmarksModel) step(what int) error {
 	return l.sync()
 }
 
-// discard discards some of what is outstanding, in no order.
+// discard discards some of the outstanding messages, in no order.
 func (l *bookmarksModel) discard(id uint64) error {
 	p := l.publishers[id]
 	for range 2 {
@@ -200,8 +199,8 @@ func (l *bookmarksModel) Kill() {
 	}
 }
 
-// Check implements crashimages.Model: the place is never ahead of what was
-// discarded, and not behind what was durably so (I10).
+// Check implements crashimages.Model: the place is never ahead of the discards, and never
+// behind the durable ones (I10).
 func (l *bookmarksModel) Check() error {
 	v, known := l.sub.Discarded()
 	if !known {

@@ -21,7 +21,7 @@ func Compacting(m *Mount) crashimages.Subject {
 	}}
 }
 
-// A queueModel is a queue and what its file must hold.
+// A queueModel is a queue and the required content of its file.
 type queueModel struct {
 	m       *Mount
 	rand    *rand.Rand
@@ -130,7 +130,7 @@ func (l *queueModel) drain(leave int) error {
 	})
 }
 
-// update does something in a transaction, with which the queue holds what is in after.
+// update changes the queue in a transaction, after which it holds the messages in after.
 func (l *queueModel) update(after map[uint64]bool, do func(*bbolt.Bucket) error) error {
 	l.after = after
 	err := boltfile.Guard(l.db.Path(), func() error {

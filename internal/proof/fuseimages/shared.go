@@ -20,15 +20,15 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Shared returns an application's database on m that also holds a publish store
-// and a bookmark store: what is done for a message is one transaction.
+// Shared returns an application's database on m that also holds a publish store and a
+// bookmark store. Each message is handled in one transaction.
 func Shared(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-shared", New: func(seed uint64) crashimages.Model {
 		return &sharedModel{m: m, rand: newRand(seed), received: map[uint64]uint64{}, done: map[bookmarkstore.Bookmark]bool{}, acked: map[string]bool{}}
 	}}
 }
 
-// A sharedModel is an application and what it has done.
+// A sharedModel is an application and the messages that it has handled.
 type sharedModel struct {
 	m       *Mount
 	rand    *rand.Rand
@@ -153,8 +153,8 @@ func (l *sharedModel) handle() error {
 	return nil
 }
 
-// handled is the application's own bucket: for each message that is done the
-// body of what was published for it, which begins with a number that has no gap.
+// handled is the application's own bucket: for each handled message the body that was
+// published for it. Bodies begin with a number, and the numbers have no gap.
 var handled = []byte("handled")
 
 func (l *sharedModel) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
@@ -237,8 +237,8 @@ func (l *sharedModel) Kill() {
 	}
 }
 
-// Check implements crashimages.Model: what is done for a message is there altogether
-// and it does not come again, or nothing is and it does.
+// Check implements crashimages.Model: of each message everything has been done and it
+// does not come again, or nothing has and it does.
 func (l *sharedModel) Check() error {
 	own, err := l.readOwn()
 	if err != nil {
@@ -300,7 +300,7 @@ func (l *sharedModel) readOwn() (map[string]string, error) {
 	return own, err
 }
 
-// checkOutbox compares what is published with the application's own data.
+// checkOutbox compares the published messages with the application's own data.
 func (l *sharedModel) checkOutbox(own map[string]string) error {
 	bodies := slices.Collect(maps.Values(own))
 	kept := make(map[string]bool)

@@ -33,7 +33,7 @@ var (
 	noon      = time.Unix(1_800_000_000, 0)
 )
 
-// A setting is what a search begins with.
+// A setting is the start of a search.
 type setting struct {
 	have     uint64    // that both journals have of the publisher
 	counters [2]uint64 // of the two logons
@@ -128,7 +128,7 @@ func (i *instance) onNotice(n ledger.Notice) ledger.Reply {
 	return i.shared.OnNotice(n)
 }
 
-// link connects the instances and brings over what each says first.
+// link connects the instances and exchanges their first frames.
 func (p *pair) link() error {
 	p[0].end = p[0].links.Connect(&wayOut{to: p[1]}, "B")
 	p[1].end = p[1].links.Connect(&wayOut{to: p[0]}, "")
@@ -160,7 +160,7 @@ func (noListener) Close() error { return nil }
 
 // A wayOut is the connection that an end writes to: its frames wait at the peer.
 type wayOut struct {
-	net.Conn // nil: an End needs nothing of it but what follows
+	net.Conn // nil: an End needs only the methods below
 	to       *instance
 	part     []byte
 }
@@ -243,7 +243,7 @@ func (i *instance) decide() error {
 	return i.appends(func() error { return i.core.Decide(noon) })
 }
 
-// appends does what may append a record, which is sent later.
+// appends runs a function that may append a record, which is sent later.
 func (i *instance) appends(do func() error) error {
 	end := i.j.End()
 	err := do()
@@ -311,7 +311,7 @@ func (i *instance) readAll() []string {
 	}
 }
 
-// digest says all of the state that matters for what can happen.
+// digest describes the part of the state that decides about later steps.
 func (p *pair) digest() string {
 	var b strings.Builder
 	for _, i := range p {

@@ -170,7 +170,8 @@ func (s setting) String() string {
 	return fmt.Sprintf("have %d, counters %v, leave %v, plain %v", s.have, s.counters, s.leaves, s.plain)
 }
 
-// In no order of what two copies of a store do on a pair does a number get two contents.
+// Two copies of a store publish on a pair. In no order of their steps does a number get
+// two contents.
 func TestNoNumberGetsTwoContents(t *testing.T) {
 	sets := []setting{
 		{plain: true},
@@ -198,8 +199,8 @@ func TestNoNumberGetsTwoContents(t *testing.T) {
 	}
 }
 
-// Three orders in which both copies had a number taken when only publishers waited
-// that nobody knew: each shows what a part of the rule is for.
+// Three orders in which both copies had a number accepted when only publishers waited
+// that no instance knew. Each shows the purpose of one part of the rule.
 func TestTraces(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

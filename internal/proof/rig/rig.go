@@ -1,5 +1,5 @@
-// Package rig is what the programs have in common that break a pair of real
-// servers on purpose.
+// Package rig has the common parts of the programs that break a pair of real servers on
+// purpose.
 package rig
 
 import (

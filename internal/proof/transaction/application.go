@@ -54,7 +54,7 @@ func (a *application) start(d death) error {
 	return a.Start(append(append(args, a.database), servers...)...)
 }
 
-// onLine takes in what the process says.
+// onLine takes in a line of the process.
 func (a *application) onLine(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

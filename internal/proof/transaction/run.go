@@ -32,15 +32,15 @@ type trialRun struct {
 
 	deaths, outages int            // that happened
 	restarts        []<-chan error // one for each instance that is on its way back
-	running         sync.WaitGroup // what ends with the context
+	running         sync.WaitGroup // goroutines that end with the context
 }
 
 func newTrialRun(dir string, a App) *trialRun {
 	return &trialRun{Timeline: timeline.New(), accounts: a.Accounts, app: newApplication(dir)}
 }
 
-// start starts the pair and connects the shops. After an error close ends what
-// there is.
+// start starts the pair and connects the shops. After an error close ends those that were
+// started.
 func (r *trialRun) start(ctx context.Context, dir string, command []string) (err error) {
 	r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, DowngradeAfter: 500 * time.Millisecond})
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *trialRun) runEpisode(ctx context.Context, e episode) error {
 	return nil
 }
 
-// printEpisode prints what happened in an episode.
+// printEpisode prints the events of an episode.
 func (r *trialRun) printEpisode(e episode, at string, f fate, struck string) {
 	what := "died at " + string(e.step)
 	if e.step == outside {
@@ -206,7 +206,7 @@ func (r *trialRun) awaitRestarts() error {
 	return nil
 }
 
-// finish lets the application finish, stops everything and reads what is on the disks.
+// finish lets the application finish, stops everything and reads the disks.
 func (r *trialRun) finish(ctx context.Context) (rep report, err error) {
 	r.Printf("the shops are done; the application lives on and takes what is left")
 	if err := r.app.start(death{}); err != nil {
@@ -242,8 +242,8 @@ func (r *trialRun) finish(ctx context.Context) (rep report, err error) {
 	return rep, nil
 }
 
-// awaitIdle waits until the application was handed so many orders and nothing
-// has come for a second, or nothing for twenty. What is missing then, the verdict tells.
+// awaitIdle waits until the application was handed so many orders and none has come for a
+// second, or none for twenty. The verdict reports missing ones.
 func (r *trialRun) awaitIdle(ctx context.Context, orders int) error {
 	last, since := -1, time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)

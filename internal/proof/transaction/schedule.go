@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// An episode is one life of the application and how it ends, with what happens
-// to the instances meanwhile.
+// An episode is one process of the application and its end, with the outage of instances
+// meanwhile.
 type episode struct {
 	death
 	life   time.Duration // until it is killed from outside

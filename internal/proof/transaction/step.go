@@ -24,7 +24,7 @@ const (
 	storeNotified step = "woken"      // the publish store was told, the bookmark store was not
 	bothNotified  step = "told"       // both were told
 	settled       step = "settled"    // the invoice was acknowledged
-	outside       step = "outside"    // not a step: at any instant, by somebody else
+	outside       step = "outside"    // not a step: killed from outside, at any instant
 )
 
 var steps = []step{
@@ -46,7 +46,7 @@ func (s step) fateAtDeath() fate {
 	return mayComeAgain
 }
 
-// A fate is what becomes of the order that was at hand when the application died.
+// A fate is the outcome of the order at hand when the application died.
 type fate int
 
 const (
@@ -65,7 +65,7 @@ type death struct {
 
 func (d death) String() string { return fmt.Sprintf("%s:%d:%d", d.step, d.occurrence, d.percent) }
 
-// parseDeath reads what String wrote; an empty text is the zero death.
+// parseDeath parses the result of String; an empty text is the zero death.
 func parseDeath(text string) (d death, err error) {
 	if text == "" {
 		return death{}, nil

@@ -1,7 +1,7 @@
-// Package transaction is the rig of examples/transaction: it starts a pair of
-// servers and shops that publish orders, kills the example's application at
-// every step of its work, and judges what became of the orders. Of the
-// application it knows what stands in journals, and [App].
+// Package transaction is the rig of examples/transaction: it starts a pair of servers and
+// shops that publish orders, kills the example's application at every step of its work,
+// and judges the outcome of the orders. It knows the application by its messages in the
+// journals, and by [App].
 package transaction
 
 import (
@@ -32,7 +32,7 @@ type App struct {
 	Accounts func(database string) (map[string]Account, uint64, error)
 }
 
-// An order is what a shop publishes to the topic "orders".
+// An order is the message that a shop publishes to the topic "orders".
 type order struct {
 	ID       string `json:"id"`
 	Shop     string `json:"shop"`
@@ -40,14 +40,14 @@ type order struct {
 	Amount   int    `json:"amount"`
 }
 
-// An invoice is what the application publishes to the topic "invoices".
+// An invoice is the message that the application publishes to the topic "invoices".
 type invoice struct {
 	Number  uint64  `json:"number"`
 	Order   string  `json:"order"`
 	Account Account `json:"account"`
 }
 
-// An Account is what the application keeps of a customer.
+// An Account is the application's state of one customer.
 type Account struct {
 	Orders int `json:"orders"`
 	Total  int `json:"total"`
@@ -154,13 +154,13 @@ func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer)
 
 // play runs the demonstration with the given episodes; command runs an instance.
 func (a App) play(ctx context.Context, dir string, command []string, seed uint64, episodes []episode, w io.Writer) (well bool, err error) {
-	// Far beyond what a run takes: only so that none hangs for ever.
+	// The limit is far beyond the time of a run, so that none hangs for ever.
 	limit := 2*time.Minute + time.Duration(len(episodes))*10*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
 	r := newTrialRun(dir, a)
 	defer r.close()
-	defer cancel() // before it: close waits for what was begun with ctx
+	defer cancel() // before close, which waits for goroutines with this context
 	if err := r.start(ctx, dir, command); err != nil {
 		return false, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
-// A journal is what stands in the journal of an instance.
+// A journal is the content of an instance's journal.
 type journal struct {
 	orders   []order
 	invoices []invoice
@@ -114,9 +114,9 @@ func differingAccounts(a, b map[string]Account) (n int) {
 	return n
 }
 
-// handedOver compares how often orders were handed over with how often their
-// transactions had not committed when the application died.
-// Of those of which nobody can know, some came again.
+// handedOver compares how often orders were handed over with how often their transactions
+// had not committed when the application died. Of orders whose fate is unknown, some came
+// again.
 func (a *application) handedOver() (again, some, missed, repeated int) {
 	for id, n := range a.handed {
 		due, may := a.expectedAgain[id][0], a.expectedAgain[id][1]
