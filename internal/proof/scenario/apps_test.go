@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An app is an application of a document: its process, what it published, and
-// what its hooks were told.
+// An app is an application of a document: its process, its published messages, and the
+// calls of its hooks.
 type app struct {
 	*cluster.App
 
@@ -125,8 +125,8 @@ func (w *world) connect(c *command) string {
 	return ""
 }
 
-// crash ends the process, and with it its machine unless mode is
-// memfs.KeepAll. What its hooks are told while it dies nobody hears.
+// crash ends the process, and with it its machine unless mode is memfs.KeepAll. Calls of
+// its hooks during its end are ignored.
 func (a *app) crash(mode memfs.Mode) {
 	a.mu.Lock()
 	told := a.told
@@ -153,7 +153,7 @@ func (a *app) restart() {
 	}
 }
 
-// hooks note what they are told, in words that are the same in every run.
+// hooks record their calls, in words that are the same in every run.
 func (a *app) hooks() client.Hooks {
 	return client.Hooks{
 		Connected:    a.logon,
@@ -244,7 +244,7 @@ func (a *app) tell(format string, args ...any) {
 	}
 }
 
-// events prints what an application's hooks were told since the last time.
+// events prints the calls of an application's hooks since the last time.
 func (w *world) events(c *command) string {
 	w.TB.Helper()
 	w.rest()
@@ -274,7 +274,7 @@ func instance(uri string) string {
 	return u.Hostname()
 }
 
-// publish publishes NAME-from to NAME-to and prints what was not taken.
+// publish publishes NAME-from to NAME-to and prints the messages that were not accepted.
 func (w *world) publish(c *command) string {
 	w.TB.Helper()
 	a, topic := w.app(c.name(0)), c.name(1)
@@ -378,7 +378,7 @@ func (w *world) flush(c *command) string {
 	return b.String()
 }
 
-// ended prints what ended clients or subscriptions, if anything did.
+// ended prints the errors that ended clients or subscriptions, if any did.
 func (w *world) ended(c *command) string {
 	w.TB.Helper()
 	w.rest()
@@ -412,8 +412,8 @@ func (w *world) where(c *command) string {
 	return b.String()
 }
 
-// moves prints where applications have been, and why they went. What could not
-// be reached in between is left to chance, and not told.
+// moves prints the servers of applications, and why they left them. Failed attempts in
+// between are left to chance, and not printed.
 func (w *world) moves(c *command) string {
 	w.TB.Helper()
 	w.rest()
@@ -456,7 +456,7 @@ func moveReason(err error) string {
 	return lostConnection
 }
 
-// body returns a body without what made it long.
+// body returns a body without its padding.
 func body(b []byte) string { return strings.TrimSpace(string(b)) }
 
 // short returns the number of a body, or the body if it has none.

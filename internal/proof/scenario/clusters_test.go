@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A said is what an instance has logged, warnings and errors.
+// A said is the log of an instance, warnings and errors.
 type said struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
@@ -24,7 +24,7 @@ func (s *said) Write(b []byte) (int, error) {
 	return s.text.Write(b)
 }
 
-// listen keeps what an instance logs from its next start on.
+// listen keeps the log of an instance from its next start on.
 func (w *world) listen(n *cluster.Node) {
 	s := new(said)
 	w.logs[n.Name] = s

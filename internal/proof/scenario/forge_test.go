@@ -45,8 +45,8 @@ func (c *command) large(key string) uint64 {
 	return n
 }
 
-// tell sends two commands, the second one when the first is accepted, and returns
-// what becomes of them.
+// tell sends two commands, the second one when the first is accepted, and returns their
+// outcome.
 func (w *world) tell(instance string, logon *wire.LogonCommand, publish *wire.PublishCommand) (string, error) {
 	conn, err := w.Net.Host("forger").Dial(context.Background(), instance+":9007")
 	if err != nil {

@@ -171,7 +171,7 @@ func (r *reader) again(sub *client.Subscription) {
 	}
 }
 
-// handle is what the application does with a message.
+// handle is the application's work on a message.
 func (r *reader) handle(c *client.Client, m *client.Message, left *int) error {
 	<-r.gate
 	if r.handling > 0 {
@@ -226,8 +226,8 @@ func (w *world) release(c *command) string {
 	return ""
 }
 
-// discard discards what was received, by number, in the order given, and
-// waits until that is on disk: discard sub 3 1.
+// discard discards received messages, by number, in the order given, and waits until that
+// is on disk: discard sub 3 1.
 func (w *world) discard(c *command) string {
 	w.TB.Helper()
 	r := w.reader(c.name(0))
@@ -256,7 +256,7 @@ func (w *world) discard(c *command) string {
 	return ""
 }
 
-// received prints what readers were handed in the present process: of each
+// received prints the messages that readers were handed in the present process: of each
 // publisher in the order of arrival.
 func (w *world) received(c *command) string {
 	w.TB.Helper()

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestScenarios runs the documents in testdata. With -rewrite it writes what
-// was printed into them instead.
+// TestScenarios runs the documents in testdata. With -rewrite it writes the printed text
+// into them instead.
 func TestScenarios(t *testing.T) {
 	for _, path := range documents(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) { run(t, path) })
@@ -63,8 +63,8 @@ func documents(t *testing.T) []string {
 	return paths
 }
 
-// Every hard case of the guarantees is told by a document that is named after
-// its number and begins with what it is about.
+// Every hard case of the guarantees is told by a document that is named after its number
+// and begins with a description.
 func TestEveryCaseHasADocument(t *testing.T) {
 	told := make(map[string]bool)
 	name := regexp.MustCompile(`^case(\d\d)_[a-z0-9_]+\.txt$`)

@@ -70,7 +70,7 @@ func (w *world) configure(c *command) string {
 	return ""
 }
 
-// settings returns what the options say of an instance.
+// settings returns the configuration that the options describe.
 func (w *world) settings(c *command) func(*server.Config) {
 	w.TB.Helper()
 	downgrade, rejoin, retain := c.duration("downgrade-after", "0s"), c.duration("rejoin-timeout", "0s"), c.duration("retain", "0s")
@@ -130,8 +130,8 @@ func (w *world) shutdown(c *command) string {
 	return ""
 }
 
-// powercut ends machines. Of what was not synced their disks keep nothing, or
-// some of it: torn, hole, garbage, zeros.
+// powercut ends machines. Their disks keep nothing of the unsynced changes, or some of
+// it: torn, hole, garbage, zeros.
 func (w *world) powercut(c *command) string {
 	w.TB.Helper()
 	seed := uint64(c.number("seed"))
@@ -254,7 +254,7 @@ func (w *world) cut(c *command) string {
 	return ""
 }
 
-// heal ends what partition, cut and reset-every began.
+// heal ends the faults of partition, cut and reset-every.
 func (w *world) heal(c *command) string {
 	w.TB.Helper()
 	for _, other := range c.names[1:] {

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 )
 
-// A world is what a document tells about: instances, applications, and what
-// they have seen. It belongs to the bubble's goroutine.
+// A world is the subject of a document: instances, applications, and their events. It
+// belongs to the bubble's goroutine.
 type world struct {
 	*cluster.System
 
@@ -29,7 +29,7 @@ type world struct {
 	verbs   map[string]verb
 }
 
-// A verb carries out a command and returns what it prints.
+// A verb carries out a command and returns the text that it prints.
 type verb func(c *command) string
 
 func newWorld(t *testing.T) *world {
@@ -113,7 +113,7 @@ func (w *world) finish() {
 	}
 }
 
-// rest lets come what is on its way, before facts are printed.
+// rest waits for messages on their way, before facts are printed.
 func (w *world) rest() { w.Advance(100 * time.Millisecond) }
 
 func (w *world) pass(c *command) string {

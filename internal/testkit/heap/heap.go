@@ -1,5 +1,5 @@
-// Package heap is a test part: it tells how much memory something asked for,
-// so that a test can hold it against what somebody else sent.
+// Package heap is a test part: it measures how much memory a function allocates, so that
+// a test can compare it with the size of its input.
 package heap
 
 import "runtime/metrics"

@@ -11,12 +11,12 @@ import (
 // An inode is a file without its name. FS.mu guards it.
 type inode struct {
 	number  int     // in order of creation
-	now     content // what a reader sees
-	durable content // what is durable
-	pending []op    // what leads from kept to now, unless a sync failed
+	now     content // the content for a reader
+	durable content // the durable content
+	pending []op    // the changes from durable to now, unless a sync failed
 }
 
-// content is the bytes of a file; what is missing in data is zero.
+// content is the bytes of a file; bytes behind the end of data are zero.
 type content struct {
 	data   []byte
 	size   int64
@@ -71,12 +71,11 @@ func (n *inode) change(o op) {
 	n.pending = append(n.pending, o)
 }
 
-// mappedPending is how many writes to a mapped file, which nobody syncs, wait
-// for the disk: few, or they would be most of what a crash may leave.
+// mappedPending is how many writes to a mapped file, which is never synced, wait for the
+// disk: few, or most images of a crash would differ only in them.
 const mappedPending = 3
 
-// writeBack brings the oldest changes to the disk, as the system does with
-// what nobody syncs.
+// writeBack brings the oldest changes to the disk, as the system does without a sync.
 func (n *inode) writeBack() {
 	for len(n.pending) > mappedPending {
 		n.pending[0].apply(&n.durable)
@@ -178,7 +177,7 @@ func (f *file) Size() (int64, error) {
 	return f.n.now.size, nil
 }
 
-// Data returns at and the end of what was ever written.
+// Data returns at and the end of the written bytes.
 func (f *file) Data(at int64) (from, to int64) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -215,8 +214,7 @@ func (f *file) resize(what string, size int64, growOnly bool) error {
 	return nil
 }
 
-// Sync makes durable what was written before it began. It takes as long as
-// SetSyncDelay says.
+// Sync makes durable all changes made before it began. It takes the time of SetSyncDelay.
 func (f *file) Sync() error {
 	f.d.mu.Lock()
 	err := f.errLocked()

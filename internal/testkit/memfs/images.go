@@ -7,10 +7,10 @@ import (
 	"math/rand/v2"
 )
 
-// The kinds of images that Images gives, beside that of a kill. Each says what
-// became of one change to one file that wasn't synced.
+// The kinds of images that Images gives, beside that of a kill. Each is the fate of one
+// unsynced change to one file.
 const (
-	Kill       = "kill -9"       // everything can be read, what isn't durable may go with the next crash
+	Kill       = "kill -9"       // everything can be read, unsynced changes may be lost in the next crash
 	Prefix     = "prefix"        // the first few changes are there: none, some, all
 	AllButOne  = "all but one"   // one is missing
 	TornAt     = "torn"          // one, the last, is there up to some byte
@@ -33,8 +33,7 @@ type Image struct {
 	rest  bool // the other files have all of their changes, or none
 }
 
-// A fate is what became of the changes to one file: those before the one
-// numbered op are there.
+// A fate is the fate of the changes to one file: those before the numbered one are there.
 type fate struct {
 	node   *inode // nil: no file has a change that isn't durable
 	kind   string
@@ -43,12 +42,12 @@ type fate struct {
 	rest   bool // those behind it are there
 }
 
-// Images enumerates what a crash may leave of the disk as it is now, which
-// must not change meanwhile: a kill; and for a power cut each combination of
-// the names that aren't durable (of more than a few: the first ones, all but
-// one, one) with each fate of each file's changes, the other changed files as
-// they were or as they are. The newest change to a file is torn at every byte,
-// if it is long at every boundary that shows; older ones at a few.
+// Images enumerates the disks that a crash may leave now. The disk must not change
+// meanwhile. There is one image of a kill. For a power cut there is each combination of
+// the names that aren't durable (of more than a few: the first ones, all but one, one)
+// with each fate of each file's changes, with the other changed files as they were or as
+// they are. The newest change to a file is torn at every byte or, if it is long, at every
+// boundary that shows; older ones at a few.
 func (d *FS) Images() iter.Seq[Image] {
 	return func(yield func(Image) bool) {
 		if !yield(Image{Kind: Kill, disk: d}) {
@@ -122,7 +121,7 @@ func subsets(n int) iter.Seq[func(int) bool] {
 	}
 }
 
-// fates enumerates what may become of a file's changes.
+// fates enumerates the fates of a file's changes.
 func (n *inode) fates() iter.Seq[fate] {
 	return func(yield func(fate) bool) {
 		for i, o := range n.pending {
@@ -138,7 +137,7 @@ func (n *inode) fates() iter.Seq[fate] {
 	}
 }
 
-// fates enumerates what may become of one change.
+// fates enumerates the fates of one change.
 func (o op) fates(newest bool) iter.Seq[fate] {
 	return func(yield func(fate) bool) {
 		all := []fate{{kind: Prefix}, {kind: ZeroTail}}
@@ -221,7 +220,7 @@ func (i Image) content(n *inode) content {
 	return n.durable.clone()
 }
 
-// content returns what the file holds.
+// content returns the content of the file.
 func (f fate) content() content {
 	c := f.node.durable.clone()
 	for i, o := range f.node.pending {
@@ -256,7 +255,7 @@ func (f fate) spoil(c *content, o op) {
 	}
 }
 
-// damage writes what is left of the change that the fate is about.
+// damage writes the remains of the change that the fate is about.
 func (f fate) damage(c *content, o op) {
 	switch f.kind {
 	case TornAt, TornWithin, ZeroTail:
@@ -276,7 +275,7 @@ func (f fate) damage(c *content, o op) {
 	}
 }
 
-// String says what the image is, for a test that failed.
+// String describes the image, for a test that failed.
 func (i Image) String() string {
 	if i.fate.node == nil {
 		return i.Kind

@@ -1,13 +1,12 @@
-// Package memfs is a disk in memory that tells written from durable. It
-// implements seglog.FS, gives the images that a crash may leave behind, and
-// fails where a test says so.
+// Package memfs is a disk in memory that tells written from durable. It implements
+// seglog.FS, gives the images that a crash may leave behind, and fails on demand.
 //
-// What it assumes of a disk: a write leaves the bytes around it alone, and
-// what a successful Sync or SyncDir covered stays; a sector that is written with
-// what it holds never holds anything else. It assumes no order among
-// what wasn't synced, and no name to be durable before its directory was
-// synced. After a failed Sync the data can still be read, and will never be
-// durable, however often Sync succeeds afterwards: that is what kernels do.
+// It makes these assumptions about a disk. A write leaves the bytes around it alone.
+// Changes that a successful Sync or SyncDir covered stay. A sector that is written with
+// its own content never gets any other content. There is no order among unsynced changes,
+// and no name is durable before its directory was synced. After a failed Sync the data
+// can still be read, and will never be durable, however often Sync succeeds afterwards:
+// kernels do that.
 package memfs
 
 import (
@@ -25,10 +24,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// ErrCrashed is what every call returns after a crash.
+// ErrCrashed is the error of every call after a crash.
 var ErrCrashed = errors.New("the disk's machine has crashed")
 
-// unlimitedSpace is what Space reports of a disk without Capacity.
+// unlimitedSpace is the result of Space for a disk without a capacity.
 const unlimitedSpace = 1 << 40
 
 // An FS is a disk. The zero value isn't one: use New.
@@ -51,7 +50,7 @@ type FS struct {
 type nameChange struct {
 	from string // empty: none
 	to   string // empty: none
-	node *inode // what come names
+	node *inode // the file of the new name
 }
 
 func (c nameChange) apply(names map[string]*inode) {
@@ -321,7 +320,7 @@ func (d *FS) Names() []string {
 	return names
 }
 
-// ReadFile returns what is in a file, faults aside.
+// ReadFile returns the content of a file, faults aside.
 func (d *FS) ReadFile(name string) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -19,7 +19,7 @@ type conn struct {
 
 	cond   *sync.Cond // for this end's Read and Write: anything about it changed
 	closed bool       // by this end; nothing works any more
-	reset  bool       // an RST has arrived: what has been received can still be read
+	reset  bool       // an RST has arrived: bytes received before it can still be read
 	read   deadline
 	write  deadline
 }
@@ -32,17 +32,17 @@ type stream struct {
 	buf        []byte // sent, not yet read
 	spare      []byte // where buf begins again once it is empty
 	arrived    int    // so much of buf has arrived
-	ended      ending // what the sender put behind buf
+	ended      ending // set behind buf by the sender
 	endArrived bool   // the ending has arrived
 }
 
-// An ending is what stands at the end of a stream.
+// An ending is the end of a stream.
 type ending uint8
 
 const (
 	open ending = iota
 	fin         // the sender will send no more
-	rst         // the sender is gone and threw away what it received
+	rst         // the sender is gone and threw away its received bytes
 )
 
 func newPair(dialer, listener *Host, local, remote net.Addr) (near, far *conn) {
@@ -57,7 +57,7 @@ func newPair(dialer, listener *Host, local, remote net.Addr) (near, far *conn) {
 	return near, far
 }
 
-// Read reads what has arrived, and waits if nothing has.
+// Read reads the bytes that have arrived, and waits if there are none.
 func (c *conn) Read(p []byte) (int, error) {
 	n := c.host.n
 	n.mu.Lock()
@@ -93,7 +93,7 @@ func (c *conn) tryReadLocked(p []byte) (got int, err error, done bool) {
 	return 0, nil, false
 }
 
-// takeLocked moves what has arrived to p.
+// takeLocked moves arrived bytes to p.
 func (c *conn) takeLocked(p []byte) int {
 	if chunk := c.host.n.chunk; chunk > 0 && len(p) > chunk {
 		p = p[:chunk]
@@ -128,7 +128,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// TryWrite sends what of p there is room for, which may be nothing.
+// TryWrite sends the part of p for which there is room, which may be nothing.
 func (c *conn) TryWrite(p []byte) (int, error) {
 	n := c.host.n
 	n.mu.Lock()
@@ -158,7 +158,7 @@ func (c *conn) writableLocked() error {
 	return nil
 }
 
-// putLocked sends what of p there is room for.
+// putLocked sends the part of p for which there is room.
 func (c *conn) putLocked(p []byte) int {
 	room := max(c.host.n.buffer-len(c.out.buf), 0)
 	if p = p[:min(room, len(p))]; len(p) == 0 {
@@ -173,7 +173,7 @@ func (c *conn) putLocked(p []byte) int {
 	return len(p)
 }
 
-// flowLocked lets arrive what can.
+// flowLocked lets bytes arrive, as far as the direction is open.
 func (s *stream) flowLocked() {
 	n := s.from.host.n
 	state := n.directionLocked(s.direction)
@@ -194,7 +194,7 @@ func (s *stream) flowLocked() {
 	if s.to.closed && s.arrived > 0 {
 		s.buf, s.arrived = nil, 0
 		if !n.directionLocked(s.direction.reverse()).cut {
-			s.from.reset = true // nobody is there: the host answers with an RST
+			s.from.reset = true // the other end is closed: the host answers with an RST
 		}
 		s.from.cond.Broadcast()
 	}
@@ -206,7 +206,7 @@ func (s *stream) flowLocked() {
 	}
 }
 
-// CloseWrite ends what this end sends; it can still read.
+// CloseWrite ends the sending direction; this end can still read.
 func (c *conn) CloseWrite() error {
 	n := c.host.n
 	n.mu.Lock()
@@ -219,8 +219,8 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// Close ends the connection. The other end reads what was sent and then EOF,
-// or, as on Linux, ECONNRESET if this end leaves unread what has arrived.
+// Close ends the connection. The other end reads all sent bytes and then EOF, or, as on
+// Linux, ECONNRESET if this end leaves arrived bytes unread.
 func (c *conn) Close() error {
 	n := c.host.n
 	n.mu.Lock()
@@ -240,7 +240,7 @@ func (c *conn) closeLocked(abort bool) {
 	c.read.stop()
 	c.write.stop()
 	if abort {
-		c.out.buf = c.out.buf[:c.out.arrived] // what is only in the sender's buffer is thrown away
+		c.out.buf = c.out.buf[:c.out.arrived] // bytes that are only in the sender's buffer are thrown away
 		c.endLocked(rst)
 	} else {
 		c.endLocked(fin)
@@ -257,8 +257,8 @@ func (c *conn) endLocked(e ending) {
 	c.out.flowLocked()
 }
 
-// resetLocked is an RST from somewhere on the way. If drop, what is on its way
-// to this end is lost, even what has arrived and isn't read yet.
+// resetLocked is an RST from somewhere on the way. If drop, bytes on their way to this
+// end are lost, even those that have arrived and aren't read yet.
 func (c *conn) resetLocked(drop bool) {
 	c.reset = true
 	if drop {
@@ -303,7 +303,7 @@ func (c *conn) setDeadlines(t time.Time, ds ...*deadline) error {
 	return nil
 }
 
-// A deadline is a time that wakes whoever waits when it passes.
+// A deadline is a time that wakes all waiting calls when it passes.
 type deadline struct {
 	at    time.Time
 	timer *time.Timer

@@ -30,9 +30,8 @@ func (n *Network) ResetAfter(from, to string, bytes int64) {
 	n.faultAfter(direction{from, to}, bytes, func(w direction) { n.resetLocked(w, false) })
 }
 
-// FinAfter ends, as a FIN does, what the first host sends the second on its
-// connections when so many more bytes have arrived. The other direction stays
-// open until an end closes it.
+// FinAfter ends the connections of the first host to the second, as a FIN does, when so
+// many more bytes have arrived. The other direction stays open until an end closes it.
 func (n *Network) FinAfter(from, to string, bytes int64) {
 	n.faultAfter(direction{from, to}, bytes, func(w direction) {
 		for _, c := range n.conns {
@@ -68,8 +67,8 @@ func (n *Network) faultAfter(w direction, bytes int64, fault func(direction)) {
 	s.faultAt, s.fault = s.delivered+bytes, fault
 }
 
-// Heal opens both ways between two hosts. What has been sent meanwhile
-// arrives now. Faults that have not happened yet are taken back.
+// Heal opens both directions between two hosts. Bytes sent meanwhile arrive now. Faults
+// that have not happened yet are cancelled.
 func (n *Network) Heal(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -81,8 +80,7 @@ func (n *Network) Heal(a, b string) {
 	n.flowAllLocked()
 }
 
-// Reset resets the open connections between two hosts. What has been sent and
-// not been read is lost.
+// Reset resets the open connections between two hosts. Bytes sent and not read are lost.
 func (n *Network) Reset(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,9 +118,9 @@ func (n *Network) Kill(host string) {
 	n.changed.Broadcast()
 }
 
-// Pause stops the process on a host as SIGSTOP does: its calls don't return,
-// what it sends doesn't arrive, and its deadlines don't pass. Its kernel still
-// takes connections and bytes until the buffers are full.
+// Pause stops the process on a host as SIGSTOP does: its calls don't return, its bytes
+// don't arrive, and its deadlines don't pass. Its kernel still takes connections and
+// bytes until the buffers are full.
 func (n *Network) Pause(host string) {
 	h := n.Host(host)
 	n.mu.Lock()
@@ -152,7 +150,7 @@ func (n *Network) listenersLocked(h *Host) []*listener {
 	return ls
 }
 
-// flowAllLocked lets arrive what can, and has everyone look again.
+// flowAllLocked lets bytes arrive everywhere, and wakes all waiting calls.
 func (n *Network) flowAllLocked() {
 	for _, c := range n.conns {
 		c.out.flowLocked()

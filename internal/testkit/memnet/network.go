@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	defaultBuffer  = 64 << 10 // what fits between a writer and its reader
+	defaultBuffer  = 64 << 10 // bytes between a writer and its reader
 	backlog        = 128      // connections that wait for Accept
 	firstEphemeral = 40001
 )
 
-// A Network is a set of hosts, each of which reaches each other until a fault
-// is made. It is safe for concurrent use.
+// A Network is a set of hosts, each of which reaches each other until a fault is made. It
+// is safe for concurrent use.
 //
-// A connection has no delay. What is written arrives at once if the way is
-// open, and otherwise waits in the sender's buffer, like TCP retransmits, until
-// the way is open again.
+// A connection has no delay. Bytes arrive at once if the direction is open. Otherwise
+// they wait in the sender's buffer, like TCP retransmits, until the direction is open
+// again.
 type Network struct {
 	mu         sync.Mutex
 	changed    *sync.Cond                    // for dialers; of mu: a way may be open, a backlog shorter, a host dead
@@ -74,8 +74,8 @@ func (n *Network) SetBuffer(bytes int) {
 	}
 }
 
-// SetReadChunk makes every Read return at most that many bytes, to find
-// readers that expect what was written together to arrive together. 0 is no limit.
+// SetReadChunk makes every Read return at most that many bytes, to find readers that
+// expect the bytes of one write to arrive together. 0 is no limit.
 func (n *Network) SetReadChunk(bytes int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

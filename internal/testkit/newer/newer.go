@@ -1,4 +1,4 @@
-// Package newer makes files what a later version of this module would write.
+// Package newer turns files into files of a later version of this module.
 package newer
 
 import (

@@ -57,7 +57,7 @@ type Server struct {
 	wg sync.WaitGroup
 }
 
-// Rules are what a server refuses, and how slow it is. The functions are called
+// Rules say which messages a server refuses, and how slow it is. The functions are called
 // with a lock held, and may be nil.
 type Rules struct {
 	Entitled     func(topic string) bool
@@ -96,8 +96,8 @@ func (g *Group) SetLinksCut(apart bool) {
 	g.replicateLocked()
 }
 
-// HealAtPublish heals the links right before the next publish is taken: what its
-// client has logged on to send is there then.
+// HealAtPublish heals the links right before the next publish is accepted. The messages
+// that its client has logged on to send have been replicated by then.
 func (g *Group) HealAtPublish() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,7 +125,7 @@ func (g *Group) checkLocked(s *Server, b bookmark.Bookmark) {
 	}
 }
 
-// replicateLocked sends each server what the others have, and wakes the sessions.
+// replicateLocked sends each server the messages of the others, and wakes the sessions.
 func (g *Group) replicateLocked() {
 	for _, from := range g.servers {
 		for _, to := range g.servers {

@@ -258,7 +258,7 @@ func (ss *session) writeLoop() {
 	}
 }
 
-// fill appends what is due.
+// fill appends the output that is due.
 func (ss *session) fill(now time.Time) {
 	busy := len(ss.out) > 0
 	for _, b := range ss.subs {
@@ -306,8 +306,8 @@ func (s *Server) newest() bookmark.Bookmark {
 	return bookmark.Bookmark{}
 }
 
-// sendPersisted tells what is settled of the publisher: successes in one number, and
-// each failure behind the successes before it.
+// sendPersisted reports the settled messages of the publisher: successes in one number,
+// and each failure behind the successes before it.
 func (ss *session) sendPersisted() {
 	settled := ss.s.group.settledLocked(ss.s, ss.publisher)
 	for len(ss.failures) > 0 && ss.failures[0].sequence <= settled+1 {

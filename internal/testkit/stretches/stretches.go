@@ -16,7 +16,7 @@ type Reader struct {
 	rest []byte // of the deliveries
 }
 
-// NewReader returns a reader of what in reads.
+// NewReader returns a reader of the frames of in.
 func NewReader(in *wire.Reader) *Reader { return &Reader{Reader: in} }
 
 // Next returns the next frame's content, valid until the next call.

@@ -1,4 +1,4 @@
-// Package tmux shows a test what a terminal looks like after a command.
+// Package tmux shows a test the screen of a terminal after a command.
 package tmux
 
 import (
@@ -86,11 +86,11 @@ func (m *Terminal) Await(text string) {
 	}
 }
 
-// screen is what there is to see, with escapes for its attributes.
+// screen is the content of the screen, with escapes for its attributes.
 func (m *Terminal) screen() string { return m.tmux("capture-pane", "-p", "-e", "-S", "-") }
 
-// Check waits for the command's end and returns what it wrote. It fails the test if that
-// is anything but text below the first line and above the last one.
+// Check waits for the command's end and returns its output. It fails the test if that is
+// anything but text below the first line and above the last one.
 func (m *Terminal) Check() string {
 	m.t.Helper()
 	m.Await(after)
