@@ -51,7 +51,7 @@ func run() int {
 		return runGreedyAttacker(*greedy, target)
 	}
 	if flag.NArg() > 0 || *duration <= 0 {
-		fmt.Fprintln(os.Stderr, "attack: duration must be positive, and there are no arguments")
+		fmt.Fprintln(os.Stderr, "attack: -duration must be positive, and there are no arguments")
 		return 2
 	}
 	if *exhausts {

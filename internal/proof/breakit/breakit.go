@@ -39,7 +39,7 @@ func Main(args []string) int {
 		return 2
 	}
 	if !o.auto && !isTerminal() {
-		fmt.Fprintln(os.Stderr, "breakit: this is no terminal to show a screen on: use -auto, which presses the keys by itself")
+		fmt.Fprintln(os.Stderr, "breakit: standard output is not a terminal: use -auto, which needs none")
 		return 2
 	}
 	return rig.Rig{Name: "breakit", Keep: o.keep, Binary: o.binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {

@@ -130,7 +130,7 @@ func (d *disk) deviceStats() (deviceStats, error) {
 	}
 	f := strings.Fields(string(text))
 	if len(f) < 9 {
-		return deviceStats{}, fmt.Errorf("the device of %s says %q of itself", d.mount, text)
+		return deviceStats{}, fmt.Errorf("the device of %s has unreadable statistics: %q", d.mount, text)
 	}
 	t := deviceStats{writes: f[4], inFlight: f[8]}
 	if len(f) > 15 {
@@ -189,7 +189,7 @@ func (d *disk) checkUnsyncedLost() error {
 		return err
 	}
 	if string(text) == canaryText {
-		return errors.New("what was not synced has survived the power cut, which was none then")
+		return errors.New("an unsynced file has survived: the power cut was none")
 	}
 	return os.Remove(d.canary())
 }

@@ -84,7 +84,7 @@ func dumpSegment(name string, end int64, fn func(record, []byte) error) error {
 			if end < 0 {
 				return nil
 			}
-			return fmt.Errorf("no frame at position %d, the segment goes on to %d", p, end)
+			return fmt.Errorf("there is no frame at position %d but the segment ends at %d", p, end)
 		}
 		if err := dumpFrame(kind, payload, fn); err != nil {
 			return fmt.Errorf("position %d: %w", p, err)
@@ -200,7 +200,7 @@ func readContent(content []byte, sum uint32) (topic string, body []byte, err err
 		return "", nil, nil
 	}
 	if got := crc32.Checksum(content, castagnoli); got != sum {
-		return "", nil, fmt.Errorf("its content has the sum %08x, not %08x", got, sum)
+		return "", nil, fmt.Errorf("its content has the sum %08x, want %08x", got, sum)
 	}
 	flags, rest := content[0], content[1:]
 	text := func(there bool) (b []byte) {

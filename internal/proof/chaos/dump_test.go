@@ -30,7 +30,7 @@ func TestDumpJournal(t *testing.T) {
 	}
 	got := dumpLines(t, dir)
 	if len(want) != 300 || !slices.Equal(got, want) {
-		t.Errorf("%d records, the journal says %d", len(got), len(want))
+		t.Errorf("read %d records, want %d", len(got), len(want))
 	}
 }
 

@@ -176,7 +176,7 @@ func (in *instance) awaitEither(full bool) (said bool, err error) {
 		case <-in.ended():
 			return false, in.awaitExit(exitcode.Disk)
 		case <-deadline:
-			return false, fmt.Errorf("%s has not said within %v that its disk is full: %v; its log is %s", in.name, stepTimeout, full, in.log)
+			return false, fmt.Errorf("%s did not report within %v that its disk is full: %v; its log is %s", in.name, stepTimeout, full, in.log)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -106,14 +106,14 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.Judge, "judge", "", "judge the kept `directory` of an earlier run again, and do nothing else")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.Rate < 1 || o.Duration <= 0 || o.Kills < 0 || o.Partitions < 0 {
-		return o, fmt.Errorf("duration and rate must be above 0, numbers of faults not below, and there are no arguments")
+		return o, fmt.Errorf("-duration and -rate must be above 0, -kills and -partitions at least 0, and there are no arguments")
 	}
 	if faults != "" {
 		o.Faults = strings.Split(faults, ",")
 	}
 	for _, name := range o.Faults {
 		if kindOf(name) == nil {
-			return o, fmt.Errorf("no kind of fault is called %q; there are %s", name, strings.Join(kindNames(), ", "))
+			return o, fmt.Errorf("there is no kind of fault %q: choose from %s", name, strings.Join(kindNames(), ", "))
 		}
 	}
 	if skips != "" {
@@ -138,7 +138,7 @@ func readSkips(text string) (kinds []string, err error) {
 			continue
 		}
 		if len(words) < 3 || kindOf(words[1]) == nil {
-			return nil, fmt.Errorf("%q names no kind of fault, or no reason", strings.TrimSpace(line))
+			return nil, fmt.Errorf("%q lacks a kind of fault or a reason", strings.TrimSpace(line))
 		}
 		kinds = append(kinds, words[1])
 	}

@@ -134,7 +134,7 @@ func skipAll(o options, reason string) error {
 	for _, k := range kindsNamed(o.Faults) {
 		fmt.Printf("SKIP %s: %s\n", k.name, reason)
 	}
-	return errors.New("no fault can be had here")
+	return errors.New("no kind of fault is available here")
 }
 
 // exitInterrupted is the exit code of a run that was asked to stop.

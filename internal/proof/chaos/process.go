@@ -168,7 +168,7 @@ func (p *process) closeStdin() error {
 func (p *process) awaitExit(want int) error {
 	code, err := p.awaitEnd()
 	if err == nil && code != want {
-		err = fmt.Errorf("%s ended with exit code %d, not %d; its log is %s", p.name, code, want, p.log)
+		err = fmt.Errorf("%s ended with exit code %d, want %d; its log is %s", p.name, code, want, p.log)
 	}
 	return err
 }

@@ -46,7 +46,7 @@ func TestSchedule(t *testing.T) {
 				round[f.name] = true
 			}
 			if len(round) != len(faultKinds) {
-				t.Fatalf("seed %d: a round of %d kinds, there are %d", seed, len(round), len(faultKinds))
+				t.Fatalf("seed %d: a round has %d kinds, want %d", seed, len(round), len(faultKinds))
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func TestWatch(t *testing.T) {
 	}
 	w.setFaultTime(at(4 * time.Second))
 	if w.recovered() || silence(w.deliveries) != 3*time.Second {
-		t.Error("a new mark ends what was served, not the silence")
+		t.Error("a new fault time must reset the service, not the silence")
 	}
 }
 
@@ -223,15 +223,15 @@ func TestJudge(t *testing.T) {
 			}
 			r.x[1] = "p-2 3"
 		}, ""},
-		{"the doubtful one in one journal only", func(r *remains) { r.a = append(r.a, rec(1, 3, 3)) }, "G5: a has 1|3|, b has not"},
+		{"the doubtful one in one journal only", func(r *remains) { r.a = append(r.a, rec(1, 3, 3)) }, "G5: a has 1|3| but b does not"},
 		{"lost on a", func(r *remains) { r.a, r.history[3].Sequence = r.a[:1], 1 }, "G1: a lacks p-2"},
 		{"acknowledged as safe, and on one disk", func(r *remains) { r.b = r.b[:1] }, "G2: the store of p let go up to 1|2|"},
 		{"twice on b, with two identities", func(r *remains) { r.b = append(r.b, rec(1, 3, 2)) }, "G3: b has p-2"},
 		{"one identity twice", func(r *remains) { r.a = append(r.a, rec(1, 2, 2)) }, "G3: a has 1|2| twice"},
 		{"another content on b", func(r *remains) { r.b[1].Sum = 1 }, "G5: 1|2| is not the same on b"},
-		{"another topic on both", func(r *remains) { r.a[0].Topic, r.b[0].Topic = "no", "no" }, "G1: a has p-1 under no"},
-		{"behind a hole", func(r *remains) { r.b[1].Prev = 9 }, "G4: b lacks what is before 1|2|"},
-		{"under another number", func(r *remains) { r.history[0].Sequence = 5 }, "G1: a has p-1 as 1|1|, it was taken as 5"},
+		{"another topic on both", func(r *remains) { r.a[0].Topic, r.b[0].Topic = "no", "no" }, "G1: a has p-1 under topic no"},
+		{"behind a hole", func(r *remains) { r.b[1].Prev = 9 }, "G4: b lacks the message before 1|2|"},
+		{"under another number", func(r *remains) { r.history[0].Sequence = 5 }, "G1: a has p-1 as 1|1|: it was accepted as 5"},
 		{"never published", func(r *remains) { r.a, r.b = append(r.a, rec(1, 3, 9)), append(r.b, rec(1, 3, 9)) }, "G1: a has 1|3|, which nobody published"},
 		{"something strange", func(r *remains) {
 			r.history = append(r.history, historyEvent{What: eventStrange, Client: "p", Text: "no"})

@@ -115,7 +115,7 @@ func (f finding) print(w io.Writer) bool {
 	if n := len(f.found) - maxShown; n > 0 {
 		fmt.Fprintf(w, "  and %d more\n", n)
 	}
-	fmt.Fprintf(w, "  accepted by the publish stores  %8d   and %d more in doubt, whose publisher was killed over them\n", f.accepted, f.doubtful)
+	fmt.Fprintf(w, "  accepted by the publish stores  %8d   and %d more in doubt: their publisher was killed\n", f.accepted, f.doubtful)
 	fmt.Fprintf(w, "  acknowledged as safe            %8d\n", f.safe)
 	for _, host := range slices.Sorted(maps.Keys(f.stored)) {
 		fmt.Fprintf(w, "  in the journal of %-13s %8d\n", host, f.stored[host])

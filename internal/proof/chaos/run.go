@@ -105,9 +105,9 @@ func (r *run) available() (list []*faultKind, err error) {
 	}
 	switch {
 	case len(unlisted) > 0:
-		return nil, fmt.Errorf("skipped, and not listed as such: %v", unlisted)
+		return nil, fmt.Errorf("these kinds of fault were skipped but are not listed in -skips: %v", unlisted)
 	case len(list) == 0:
-		return nil, fmt.Errorf("no fault can be had here")
+		return nil, fmt.Errorf("no kind of fault is available here")
 	}
 	return list, nil
 }
@@ -115,7 +115,7 @@ func (r *run) available() (list []*faultKind, err error) {
 // startAll starts the pair and its clients.
 func (r *run) startAll(ctx context.Context) (err error) {
 	r.recorder, err = newRecorder(filepath.Join(r.Dir, "history.jsonl"), func(client, text string) {
-		r.fail(fmt.Errorf("%s says what must not happen: %s", client, text))
+		r.fail(fmt.Errorf("%s reports an event that must not happen: %s", client, text))
 	})
 	if err != nil {
 		return err

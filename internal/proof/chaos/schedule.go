@@ -29,7 +29,7 @@ func newSchedule(o options, kinds []*faultKind) (*schedule, error) {
 	s.quotas = map[group]int{groupKills: o.Kills, groupPartitions: o.Partitions}
 	for g, n := range s.quotas {
 		if n > 0 && len(s.round(g)) == 0 {
-			return nil, errors.New("there is no kind of fault of which that number could be made")
+			return nil, errors.New("the requested kinds of fault have none of this group")
 		}
 	}
 	return s, nil

@@ -84,7 +84,7 @@ func (c *check) checkLetGo(l LetGoEvent) {
 		}
 	}
 	if on < len(l.Durable) && !(l.Single && on > 0) {
-		c.report(Unsafe, "G2", "the store of %s let go up to %v, the disks have up to %v", l.App, l.Through, l.Durable)
+		c.report(Unsafe, "G2", "the store of %s let go up to %v; durable on the disks: %v", l.App, l.Through, l.Durable)
 	}
 }
 
@@ -124,7 +124,7 @@ func (c *check) checkJournal(j Journal) {
 	}
 	for _, p := range j.Have.Publishers() {
 		if last := max(v.last[p].Sequence, j.Floor[p]); j.Have[p] != last {
-			v.report(Disordered, "R1", "%s says that it has publisher %d up to %d, and has it up to %d", j.Instance, p, j.Have[p], last)
+			v.report(Disordered, "R1", "%s reports publisher %d up to %d but has it up to %d", j.Instance, p, j.Have[p], last)
 		}
 	}
 }
@@ -148,9 +148,9 @@ func (v journalCheck) checkOrder(r Record) bool {
 	case r.Sequence <= l.Sequence:
 		v.report(Disordered, "G4", "%s has %v behind %v", v.j.Instance, r.Bookmark, l.Bookmark)
 	case r.Prev > before:
-		v.report(Disordered, "G4", "%s lacks what is before %v, the last before is %v", v.j.Instance, r.Bookmark, l.Bookmark)
+		v.report(Disordered, "G4", "%s lacks the message before %v: the last one before is %v", v.j.Instance, r.Bookmark, l.Bookmark)
 	case v.isBeyondLast(r.Bookmark):
-		v.report(Foreign, "G1", "%s has %v, the last that was published is %d", v.j.Instance, r.Bookmark, v.lastPublished[r.Publisher])
+		v.report(Foreign, "G1", "%s has %v but the last published message is %d", v.j.Instance, r.Bookmark, v.lastPublished[r.Publisher])
 	}
 	v.last[r.Publisher] = r
 	return true
@@ -167,10 +167,10 @@ func (v journalCheck) checkMessage(r Record) {
 		return
 	}
 	if r.Topic != m.Topic {
-		v.report(Foreign, "G1", "%s has %s under %s, it was published to %s", v.j.Instance, short(m.Body), r.Topic, m.Topic)
+		v.report(Foreign, "G1", "%s has %s under topic %s: it was published to %s", v.j.Instance, short(m.Body), r.Topic, m.Topic)
 	}
 	if s := m.Sequence; s > 0 && (r.Sequence < s || r.Sequence > s && !m.HasBase || m.Publisher != 0 && r.Publisher != m.Publisher) {
-		v.report(Disordered, "G1", "%s has %s as %v, it was taken as %d", v.j.Instance, short(m.Body), r.Bookmark, s)
+		v.report(Disordered, "G1", "%s has %s as %v: it was accepted as %d", v.j.Instance, short(m.Body), r.Bookmark, s)
 	}
 	of := origin{r.Publisher, m.App}
 	if v.n[of] >= m.N {
@@ -183,7 +183,7 @@ func (v journalCheck) checkMessage(r Record) {
 // checkMarker: a record that is no message stands for one that leaves such a record.
 func (v journalCheck) checkMarker(r Record) {
 	if m := v.at[r.Bookmark]; m != nil && r.Kind != m.kind() && (r.Kind == journal.Tombstone || r.Kind == journal.Empty) {
-		v.report(Foreign, "G1", "%s has %v as %v, it is to be a %v", v.j.Instance, r.Bookmark, r.Kind, m.kind())
+		v.report(Foreign, "G1", "%s has %v as %v: it must be a %v", v.j.Instance, r.Bookmark, r.Kind, m.kind())
 	}
 }
 
@@ -197,7 +197,7 @@ func (c *check) publishedAs(rule, where, verb string, b bookmark.Bookmark, body 
 	case m.Fate == Refused:
 		c.report(Foreign, rule, "%s %s %s, whose Publish returned an error", where, verb, short(body))
 	case m.kind() != journal.Message:
-		c.report(Foreign, rule, "%s %s %v, it is to be a %v", where, verb, b, m.kind())
+		c.report(Foreign, rule, "%s %s %v: it must be a %v", where, verb, b, m.kind())
 	}
 	return m
 }
@@ -205,7 +205,7 @@ func (c *check) publishedAs(rule, where, verb string, b bookmark.Bookmark, body 
 // checkContent: an identity stands for one content, wherever it is seen.
 func (c *check) checkContent(where string, b bookmark.Bookmark, body string) {
 	if first, known := c.content[b]; known && first != body {
-		c.report(Duplicated, "G3", "%v is %s at %s, and elsewhere %s", b, short(body), where, short(first))
+		c.report(Duplicated, "G3", "%v is %s at %s but %s elsewhere", b, short(body), where, short(first))
 	}
 	c.content[b] = body
 }
@@ -220,7 +220,7 @@ func (v journalCheck) checkKept(m *Publication) {
 		ok = v.kinds[m.identity()] == m.Kind
 	}
 	if !ok {
-		v.report(Lost, "G1", "%s lacks %s, which was taken as %d", v.j.Instance, short(m.Body), m.Sequence)
+		v.report(Lost, "G1", "%s lacks %s, which was accepted as %d", v.j.Instance, short(m.Body), m.Sequence)
 	}
 }
 
@@ -239,11 +239,11 @@ func (c *check) checkSame() {
 	for _, j := range c.h.Journals[1:] {
 		got, goneHere := sharedRecords(j)
 		for _, b := range missing(want, got, goneHere) {
-			c.report(Diverged, "G5", "%s has %v, %s has not", first.Instance, b, j.Instance)
+			c.report(Diverged, "G5", "%s has %v but %s does not", first.Instance, b, j.Instance)
 		}
 		for _, b := range missing(got, want, gone) {
 			if m := c.messageOf(got[b]); !(j.OneWay && m != nil && m.Fate == Unknown) {
-				c.report(Diverged, "G5", "%s has %v, %s has not", j.Instance, b, first.Instance)
+				c.report(Diverged, "G5", "%s has %v but %s does not", j.Instance, b, first.Instance)
 			}
 		}
 		for _, r := range j.Records {

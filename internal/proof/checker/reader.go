@@ -28,7 +28,7 @@ func (c *check) checkReader(r *Reader) {
 	rd := readerCheck{check: c, r: r, mustReceive: c.mustReceive(r), discarded: make(map[bookmark.Bookmark]DiscardState)}
 	for _, g := range r.Gaps {
 		if last := (bookmark.Bookmark{Publisher: g.Publisher, Sequence: g.Through}); c.isBeyondLast(last) {
-			c.report(Foreign, "R9", "%s was told of a gap up to %v, the last that was published is %d", r.Name, last, c.lastPublished[g.Publisher])
+			c.report(Foreign, "R9", "%s was told of a gap up to %v but the last published message is %d", r.Name, last, c.lastPublished[g.Publisher])
 		}
 	}
 	for life, handed := range r.Processes {
@@ -87,13 +87,13 @@ func (rd *readerCheck) checkDelivery(m *Delivery) {
 	}
 	rd.seen[m.Bookmark] = true
 	if rd.discarded[m.Bookmark] == DiscardDurable {
-		rd.report(Duplicated, "G6", "%s was handed %v again, whose discard was on disk", rd.label, m.Bookmark)
+		rd.report(Duplicated, "G6", "%s was handed %v again although its discard was on disk", rd.label, m.Bookmark)
 	}
 	if p := rd.publishedAs("G6", rd.label, "was handed", m.Bookmark, m.Body); p != nil && rd.r.Topic != "" && p.Topic != rd.r.Topic {
 		rd.report(Foreign, "G6", "%s was handed %v of topic %s", rd.label, m.Bookmark, p.Topic)
 	}
 	if _, stored := rd.content[m.Bookmark]; !stored && rd.r.FullyDurable && !rd.trimmed(m.Bookmark) {
-		rd.report(Lost, "R13", "%s was handed %v, and the disks have lost it", rd.label, m.Bookmark)
+		rd.report(Lost, "R13", "%s was handed %v, which the disks have lost", rd.label, m.Bookmark)
 	}
 	rd.checkContent(rd.label, m.Bookmark, m.Body)
 }

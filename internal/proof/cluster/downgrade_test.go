@@ -148,7 +148,7 @@ func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 				}
 				b.PowerCut()
 				if got := len(b.Bodies()); got != 20 {
-					t.Fatalf("the peer had %d messages on its disk: nothing is tried", got)
+					t.Fatalf("the peer had %d messages on its disk: the test proves nothing", got)
 				}
 				b.Wipe()
 				s.Net.Reset("pub", "a")
@@ -225,7 +225,7 @@ func TestMinSync(t *testing.T) {
 			t.Errorf("%d messages are on their way, want 15", n)
 		}
 		if st := link(s, "a"); st.Ack != "counting" || st.Downgrades != 0 {
-			t.Errorf("the link is %s, was downgraded %d times", st.Ack, st.Downgrades)
+			t.Errorf("the link is %s and was downgraded %d times", st.Ack, st.Downgrades)
 		}
 		kept(s, pub, 5, 15)
 		b.Start()

@@ -66,7 +66,7 @@ func TestBothForget(t *testing.T) {
 		passRetention(s, filler, 18)
 		for _, name := range []string{"a", "b"} {
 			if n := have(s, name, publisherID(gone)); n > 0 {
-				t.Errorf("%s has not forgotten a publisher that is gone, of which it has %d", name, n)
+				t.Errorf("%s still has %d messages of a publisher that is gone", name, n)
 			}
 			if n := have(s, name, publisherID(silent)); n != 3 {
 				t.Errorf("%s has %d of a publisher that is silent", name, n)
@@ -104,7 +104,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				id := publisherID(pub)
 				passRetention(s, filler, 26)
 				if have(s, "a", id) > 0 || have(s, "b", id) > 0 {
-					t.Fatal("it is not forgotten: nothing is tried")
+					t.Fatal("it is not forgotten: the test proves nothing")
 				}
 				pub.Configure(func(c *client.Config) { c.Servers = s.Servers(back) })
 				pub.Restart()

@@ -112,7 +112,7 @@ func TestPlainFailover(t *testing.T) {
 					if tt.configure == nil {
 						s.Advance(7 * time.Second)
 						if st := pub.Client.Stats(); st.State == client.StateLive {
-							t.Errorf("%s is down, and the publisher was let in to %s", down, st.Server.Server)
+							t.Errorf("the publisher was let in to %[2]s while %[1]s is down", down, st.Server.Server)
 						}
 					} else {
 						pub.Flush() // on one disk

@@ -189,7 +189,7 @@ func (i *instance) noteDeath() {
 	err := i.Server.Err()
 	i.run.logf("%s has ended: %v", i.Name, err)
 	if !i.armed {
-		i.run.reportError("%s ended with %v, although its disk is well", i.Name, err)
+		i.run.reportError("%s ended with %v although its disk works", i.Name, err)
 	}
 	i.crash(memfs.KeepAll)
 }

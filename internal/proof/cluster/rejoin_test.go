@@ -34,7 +34,7 @@ func TestRejoinBehindTheFloorIsNoDivergence(t *testing.T) {
 		publish()
 		testdoor.Inside(a.Server).Trim() // segments that the instance has not removed by itself
 		if a.Server.Publishers(0, 1).Publishers[0].Floor == 0 {
-			t.Fatal("nothing was removed: nothing is tried")
+			t.Fatal("nothing was removed: the test proves nothing")
 		}
 		b.Kill()
 		b.Wipe()

@@ -90,7 +90,7 @@ func (f *fate) check(s *cluster.System, journal, kept []string) {
 		in, told := slices.Contains(journal, body), slices.Contains(f.rejected, body)
 		switch {
 		case in && told:
-			s.TB.Errorf("%s was taken, and told as rejected", body)
+			s.TB.Errorf("%s was accepted and reported as rejected", body)
 		case !in && !told && !slices.Contains(kept, body):
 			s.TB.Errorf("%s was swallowed in silence", body)
 		}

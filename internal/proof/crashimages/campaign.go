@@ -145,7 +145,7 @@ func (c *Campaign) FailChange(n int, f Fault) (more bool, err error) {
 	switch {
 	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: it goes on with less
 	case err == nil:
-		err = Violatef("nobody noticed")
+		err = Violatef("the fault went unnoticed")
 	case !isViolation(err):
 		err = first.CheckFailed()
 	}

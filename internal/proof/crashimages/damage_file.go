@@ -110,7 +110,7 @@ func checkMissing(kept, found map[string][]uint64, hit []frame) error {
 	for life, all := range kept {
 		for _, seq := range all {
 			if !slices.Contains(found[life], seq) && !isDamaged(seq, hit) {
-				return Violatef("message %d of %s is missing, of %v", seq, life, found[life])
+				return Violatef("message %d of %s is missing: found %v", seq, life, found[life])
 			}
 		}
 	}

@@ -144,7 +144,7 @@ func checkRecordsExcept(want, found map[identity]string, hit []frame) error {
 		got, there := found[id]
 		damaged := slices.ContainsFunc(hit, func(f frame) bool { of, ok := identityOf(f); return ok && of == id })
 		if there && got != text || !there && !damaged {
-			return Violatef("record %v reads %q, was %q", id, got, text)
+			return Violatef("record %v reads %q, want %q", id, got, text)
 		}
 	}
 	for id := range found {

@@ -188,7 +188,7 @@ func (l *journalModel) checkDecree() error {
 	l.decreeDurable(l.decrees[max(n, 0)])
 	for publisher := range l.usedDecree {
 		if l.decrees[0].Stands() && !l.j.DecreeUsed(publisher) {
-			return Violatef("forgot that %d has made use of the decree %+v", publisher, found)
+			return Violatef("forgot that %d has used the decree %+v", publisher, found)
 		}
 	}
 	return nil
@@ -332,7 +332,7 @@ func (l *journalModel) CheckFailed() error {
 	told := l.failed
 	l.mu.Unlock()
 	if told == nil {
-		return Violatef("failed with %v and told nobody", first)
+		return Violatef("failed with %v without calling OnFail", first)
 	}
 	s := l.ids[1]
 	if s == nil {
@@ -358,14 +358,14 @@ func (l *journalModel) Check() error {
 		}
 		known := l.ids[s.Publisher]
 		if known == nil {
-			return Violatef("a publisher that nobody used: %+v", s)
+			return Violatef("a publisher that was never used: %+v", s)
 		}
 		crc, at := known.crc[s.Have]
 		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.removableThrough || s.Have > 0 && (!at || crc != s.RunningCRC) {
 			return Violatef("found %+v, had %+v", s, *known)
 		}
 		if clock := l.j.GroupClock().Now; clock < known.clock[s.Have] {
-			return Violatef("the group's clock is %d, it was %d before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
+			return Violatef("the group's clock is %d, below the %d from before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
 		}
 	}
 	for publisher, known := range l.ids {
@@ -375,7 +375,7 @@ func (l *journalModel) Check() error {
 		}
 	}
 	if c := l.j.Cluster(); !l.cluster.ID.IsZero() && c != l.cluster {
-		return Violatef("is of cluster %+v, was of %+v", c, l.cluster)
+		return Violatef("the cluster is %+v, want %+v", c, l.cluster)
 	}
 	l.cluster = l.j.Cluster()
 	if err := errors.Join(l.checkPeers(), l.checkHoles()); err != nil {
@@ -404,7 +404,7 @@ func (l *journalModel) checkPeers() error {
 			return nil
 		}
 	}
-	return Violatef("remembers %v, was told of %v, at least %d of them for good", found, l.peers, least)
+	return Violatef("remembers the peers %v, want at least the first %[3]d of %[2]v", found, l.peers, least)
 }
 
 // peersOf returns the peers that are remembered after some were, by name.
@@ -458,7 +458,7 @@ func (l *journalModel) checkRecords(n int) error {
 		}
 		s, _ := l.j.State(r.Publisher)
 		if before, in := last[r.Publisher]; r.Prev != before && (in || r.Prev > s.Floor) {
-			return Violatef("%s stands behind %d, the floor is %d", recordText(&r), before, s.Floor)
+			return Violatef("%s follows %d but the floor is %d", recordText(&r), before, s.Floor)
 		}
 		last[r.Publisher] = r.Sequence
 		found = append(found, recordText(&r))
@@ -469,7 +469,7 @@ func (l *journalModel) checkRecords(n int) error {
 	for publisher, known := range l.ids {
 		s, _ := l.j.State(publisher)
 		if s.Have > s.Floor && last[publisher] != s.Have {
-			return Violatef("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
+			return Violatef("the records of %d end at %d, want %d", publisher, last[publisher], s.Have)
 		}
 		known.have, known.durable = s.Have, s.Have
 		maps.DeleteFunc(known.holes, func(to uint64, _ journal.Cause) bool { return to > s.Have }) // given again

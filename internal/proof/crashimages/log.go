@@ -107,7 +107,7 @@ func (h *logModel) append() error {
 		return err
 	}
 	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
-		return Violatef("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
+		return Violatef("record %d is at %d but the one before ends at %d", n, p, h.ends[n-1])
 	}
 	h.ends = append(h.ends, p+seglog.Position(16+len(t)+7)&^7)
 	h.o.count++
@@ -175,7 +175,7 @@ func (h *logModel) Check() error {
 		return err
 	}
 	if next != h.o.count {
-		return Violatef("the log holds %d records, its owner knows %d", next, h.o.count)
+		return Violatef("the log holds %d records but its owner knows %d", next, h.o.count)
 	}
 	h.ends = h.ends[:next]
 	h.written, h.synced = next, next
@@ -196,7 +196,7 @@ func (h *logModel) read(n int) (int, error) {
 		case n >= len(h.ends) || !strings.HasPrefix(string(r.Payload), logText(n)):
 			return n, Violatef("record %d reads %.20q", n, r.Payload)
 		case r.Next != h.ends[n]:
-			return n, Violatef("record %d ends at %d, was %d", n, r.Next, h.ends[n])
+			return n, Violatef("record %d ends at %d, want %d", n, r.Next, h.ends[n])
 		}
 	}
 }
@@ -206,7 +206,7 @@ func (h *logModel) read(n int) (int, error) {
 func (h *logModel) firstKept() (int, error) {
 	first := h.l.First()
 	if first > h.trimmed || first < h.begin {
-		return 0, Violatef("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.begin)
+		return 0, Violatef("the log begins at %d, want %[3]d to %[2]d", first, h.trimmed, h.begin)
 	}
 	h.begin = first
 	return h.recordsBefore(first), nil
@@ -233,7 +233,7 @@ func (h *logModel) checkSegments() error {
 		if i == len(segs)-1 {
 			want = ""
 		} else if s.End != segs[i+1].First {
-			return Violatef("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
+			return Violatef("segment %d ends at %d but the next one begins at %d", i, s.End, segs[i+1].First)
 		}
 		if string(s.Summary) != want {
 			return Violatef("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)

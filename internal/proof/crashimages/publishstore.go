@@ -385,7 +385,7 @@ func (w *PublishStoreModel) Check() error {
 		p := w.streams[f.ID]
 		if p == nil { // a new one, or one whose Renew (or Open) had not returned
 			if f.Last != 0 || f.ID != current {
-				return Violatef("a life that nobody used: %+v", f)
+				return Violatef("a life that was never used: %+v", f)
 			}
 			continue
 		}
@@ -396,7 +396,7 @@ func (w *PublishStoreModel) Check() error {
 	}
 	for id, p := range w.streams {
 		if !p.mayVanish(w.powerLost) && !slices.ContainsFunc(found, func(f finding) bool { return f.ID == id }) {
-			return Violatef("life %s has left with %+v", id, *p)
+			return Violatef("life %s is missing although it has %+v", id, *p)
 		}
 	}
 	if err := w.checkCurrent(current); err != nil {
@@ -434,7 +434,7 @@ func (w *PublishStoreModel) checkCurrent(id string) error {
 	case w.rebooted && old && !w.closing:
 		return Violatef("goes on with %s although the machine has booted", id)
 	case !w.rebooted && id != w.current && w.openReturned && !w.renewing && !w.closing:
-		return Violatef("goes on with %s, it was %s, and the machine has not booted", id, w.current)
+		return Violatef("goes on with %s instead of %s although the machine has not booted", id, w.current)
 	}
 	return nil
 }

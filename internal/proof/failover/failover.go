@@ -40,7 +40,7 @@ func Main(args []string, earthquakes []byte) int {
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with stores, journals and logs")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.rounds < 1 || o.kills < 0 {
-		fmt.Fprintln(os.Stderr, "failover: rounds must be at least 1, kills at least 0, and there are no arguments")
+		fmt.Fprintln(os.Stderr, "failover: -rounds must be at least 1, -kills at least 0, and there are no arguments")
 		return 2
 	}
 	if o.stderr != "file" && o.stderr != "unread" && o.stderr != "dead" {

@@ -129,7 +129,7 @@ func (r *run) injectFault(ctx context.Context, f fault) error {
 	victim := r.victim()
 	in := r.pair[victim]
 	if !in.Alive() {
-		return fmt.Errorf("instance %s is not running, so it can't be struck", in.Name)
+		return fmt.Errorf("instance %s is not running: no fault can be made", in.Name)
 	}
 	sessions, resent := r.fleet.Sessions(r.servers[victim]), r.fleet.Resent()
 	also := ""

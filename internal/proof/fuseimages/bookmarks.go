@@ -212,7 +212,7 @@ func (l *bookmarksModel) Check() error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(v)) {
 		if l.publishers[id] == nil {
-			return crashimages.Violatef("a publisher that nobody used: %v", v)
+			return crashimages.Violatef("a publisher that was never used: %v", v)
 		}
 	}
 	for id, p := range l.publishers {

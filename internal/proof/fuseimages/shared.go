@@ -249,7 +249,7 @@ func (l *sharedModel) Check() error {
 	}
 	for b, committed := range l.done {
 		if _, there := own[b.String()]; committed && !there {
-			return crashimages.Violatef("message %v was done, and is not", b)
+			return crashimages.Violatef("message %v was handled but its changes are missing", b)
 		}
 	}
 	l.outstanding = nil
@@ -262,9 +262,9 @@ func (l *sharedModel) Check() error {
 			_, tried := was[b]
 			switch fresh := l.sub.Receive(b); {
 			case fresh == there:
-				return crashimages.Violatef("message %v: done is %v, and it comes again is %v", b, there, fresh)
+				return crashimages.Violatef("message %v: handled is %v but comes again is %v", b, there, fresh)
 			case there && !tried:
-				return crashimages.Violatef("message %v is done, and was given up", b)
+				return crashimages.Violatef("message %v was rolled back but its changes are there", b)
 			case there:
 				l.done[b] = true
 			default:
@@ -294,7 +294,7 @@ func (l *sharedModel) readOwn() (map[string]string, error) {
 	})
 	for n := range len(own) {
 		if err == nil && !numbers[n+1] {
-			err = crashimages.Violatef("%d messages are done, and none is number %d", len(own), n+1)
+			err = crashimages.Violatef("%d messages are handled but none has number %d", len(own), n+1)
 		}
 	}
 	return own, err
@@ -320,7 +320,7 @@ func (l *sharedModel) checkOutbox(own map[string]string) error {
 	}
 	for _, body := range bodies {
 		if !kept[body] && !l.acked[body] {
-			return crashimages.Violatef("%.30q is done, and not published", body)
+			return crashimages.Violatef("%.30q was handled but not published", body)
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func TestEveryCaseHasADocument(t *testing.T) {
 	}
 	cases := hardCases(t)
 	if len(cases) < 31 {
-		t.Errorf("the guarantees list %d hard cases, they had 31", len(cases))
+		t.Errorf("the guarantees list %d hard cases, want at least 31", len(cases))
 	}
 	for _, number := range cases {
 		if !told[fmt.Sprintf("%02s", number)] {
@@ -93,7 +93,7 @@ func TestEveryCaseHasADocument(t *testing.T) {
 		}
 	}
 	if len(told) > len(cases) {
-		t.Errorf("documents for %d cases, the guarantees list %d", len(told), len(cases))
+		t.Errorf("there are documents for %d cases but the guarantees list %d", len(told), len(cases))
 	}
 }
 

@@ -200,7 +200,7 @@ func (c *client) onLogon(m *wire.Message) {
 // which must have been one that did not replicate back.
 func (c *client) leaveUnreachable() {
 	if !c.w.hadOneWay {
-		c.w.oracle.violate("%s can't move to %s", c.name, c.server.name)
+		c.w.oracle.violate("%s can't move to %s: no synchronous link leads there", c.name, c.server.name)
 	}
 	c.connectionEnded(errNoSyncLink)
 }

@@ -88,7 +88,7 @@ func (w *world) declareLoss() {
 	o, id := i.other().linkName, w.chaos.Uint64()
 	if w.chaos.IntN(2) == 0 && i.isLinked(o) {
 		if done, err := i.links.Decree([]string{o}, id)(false); !done || err == nil {
-			w.oracle.violate("%s declares lost what %s has, which is linked", i.name, o)
+			w.oracle.violate("%s declares the messages of %s lost although it is linked", i.name, o)
 		}
 	}
 	order := i.links.EndDecree
@@ -223,7 +223,7 @@ func (o *oracle) checkLost() {
 		for _, l := range o.order {
 			for _, r := range i.j.LostRanges(l.publisher) {
 				if !o.mayBeLost(l, r, incarnation) {
-					o.violate("%s says in incarnation %d that %d to %d of %s are lost: lost are %v", i.name, incarnation, r.From, r.To, l.id, l.lost)
+					o.violate("%s reports in incarnation %d that %d to %d of %s are lost: the lost ones are %v", i.name, incarnation, r.From, r.To, l.id, l.lost)
 				}
 			}
 		}
@@ -268,7 +268,7 @@ func (o *oracle) noteLossReport(p *publisher, m *wire.Message, again bool) {
 			o.violate("%s is told a second time in incarnation %d that %d to %d of %s are lost", p.name, t.since, t.From, t.To, l.id)
 		}
 		if !o.mayBeLost(l, t.Range, t.since) {
-			o.violate("%s is told in incarnation %d that %d to %d of %s are lost: lost are %v", p.name, t.since, t.From, t.To, l.id, l.lost)
+			o.violate("%s is told in incarnation %d that %d to %d of %s are lost: the lost ones are %v", p.name, t.since, t.From, t.To, l.id, l.lost)
 		}
 		l.lossReports = append(l.lossReports, t)
 	}
@@ -278,7 +278,7 @@ func (o *oracle) noteLossReport(p *publisher, m *wire.Message, again bool) {
 func (p *publisher) onGroup(m *wire.Message) {
 	_, seen := p.store.Group()
 	if seen > m.Incarnation {
-		p.w.oracle.violate("%s is served by %s of incarnation %d, and has met %d", p.name, p.server.name, m.Incarnation, seen)
+		p.w.oracle.violate("%s is served by %s of incarnation %d although it has met %d", p.name, p.server.name, m.Incarnation, seen)
 	}
 	former := p.core.Former()
 	p.w.oracle.noteLossReport(p, m, former || p.rolledBack)

@@ -114,7 +114,7 @@ func (o *oracle) gapReported(s *subscriber, publisher, from, to uint64) {
 	}
 	for seq := from; seq <= to; seq++ {
 		if m := r.handed[bookmark.Bookmark{Publisher: publisher, Sequence: seq}]; m != nil && m.State == checker.DiscardDurable {
-			o.violate("%s is told that it misses %d from %d to %d, and has handled %d", s.name, publisher, from, to, seq)
+			o.violate("%s is told that it misses %d from %d to %d although it has handled %d", s.name, publisher, from, to, seq)
 			return
 		}
 	}

@@ -162,7 +162,7 @@ func (i *instance) diverged(diverged []bookmark.Bookmark) {
 			i.w.counts.Diverged++
 			continue
 		}
-		i.w.oracle.violate("%s sets %d apart from %d on, and nobody has given one number two contents", i.name, b.Publisher, b.Sequence)
+		i.w.oracle.violate("%s sets %d apart from %d on although no number has two contents", i.name, b.Publisher, b.Sequence)
 	}
 	i.shared.Registry.PublishersDiverged(diverged)
 }
@@ -316,7 +316,7 @@ func (i *instance) serve() {
 	}
 	i.serving, i.empty = true, false
 	if i.links.Cluster() == "" {
-		i.w.oracle.violate("%s serves, and has met no group", i.name)
+		i.w.oracle.violate("%s serves clients before it has met a group", i.name)
 	}
 	i.w.logf("%s serves, catching up %v", i.name, i.links.CatchingUp())
 	for _, s := range i.sessions {
@@ -339,7 +339,7 @@ func (i *instance) heartbeat() {
 		s.checkHeartbeat()
 	}
 	if i.oneWay && i.isFed() && i.links.SyncStatus() != syncstatus.OneWay {
-		i.w.oracle.violate("%s does not replicate back, and says that it is %v", i.name, i.links.SyncStatus())
+		i.w.oracle.violate("%s does not replicate back but reports %v", i.name, i.links.SyncStatus())
 	}
 	i.wake()
 	i.w.after(linkHeartbeat, &i.process, 'b', i.heartbeat)

@@ -173,7 +173,7 @@ func (o *oracle) storeOpened(p *publisher) {
 		kept[known], known.publishedAtOpen = o.bodies(p, known), uint64(len(known.messages))
 		// A power cut may take the end of a life; its numbers must not be given again.
 		if given := len(known.messages); l.Last < uint64(given) && n == len(lives)-1 {
-			o.violate("%s: %s goes on from %d, and %d was given out", p.name, l.ID, l.Last, given)
+			o.violate("%s: %s goes on from %d although %d was given out", p.name, l.ID, l.Last, given)
 		}
 	}
 	for _, l := range o.livesOf(p) {
@@ -242,14 +242,14 @@ func (o *oracle) acked(i *instance, publisher, seq uint64) {
 		o.violate("%s, to which nothing is replicated back, acknowledges %s|%d as safe", i.name, l.id, seq)
 	}
 	if has := i.disk.durable[publisher]; has < seq {
-		o.violate("%s acknowledges %s|%d as safe, its own disk has %d", i.name, l.id, seq, has)
+		o.violate("%s acknowledges %s|%d as safe but its own disk has %d", i.name, l.id, seq, has)
 	}
 	for _, p := range i.peers {
 		if i.async[p.name] {
 			continue
 		}
 		if has := p.disk.trusted()[publisher]; has < seq {
-			o.violate("%s acknowledges %s|%d as safe, the disk of %s has %d", i.name, l.id, seq, p.name, has)
+			o.violate("%s acknowledges %s|%d as safe but the disk of %s has %d", i.name, l.id, seq, p.name, has)
 		}
 	}
 	l.safe = max(l.safe, min(seq, uint64(len(l.messages))))
@@ -259,12 +259,12 @@ func (o *oracle) acked(i *instance, publisher, seq uint64) {
 func (o *oracle) letGo(p *publisher, id string, through uint64) {
 	l := o.life(p, id)
 	if through > l.safe {
-		o.violate("%s lets go of %s|%d, and only %d was acknowledged as safe", p.name, id, through, l.safe)
+		o.violate("%s lets go of %s|%d although only %d was acknowledged as safe", p.name, id, through, l.safe)
 		through = l.safe
 	}
 	for seq := l.letGo + 1; seq <= through; seq++ {
 		if m := l.messages[seq-1]; m.Topic == topicRefused && !m.refusalTold && o.w.settings.retain == 0 {
-			o.violate("%s lets go of %s|%d, which was refused, and was not told", p.name, id, seq)
+			o.violate("%s lets go of the refused %s|%d without being told", p.name, id, seq)
 		}
 	}
 	if through > l.letGo {
@@ -282,7 +282,7 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	unknown := r.Reason == wire.ReasonOutcomeUnknown && (p.rolledBack || r.Sequence <= o.life(p, r.Life).unknownThrough() || o.hasMoreThanStore(p, r.Life))
 	switch {
 	case m == nil:
-		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
+		o.violate("%s: was told that %s|%d was refused although it was never published", p.name, r.Life, r.Sequence)
 	case m.Topic != topicRefused && !o.w.damaged && !unknown:
 		o.violate("%s: %s|%d was refused: %s", p.name, r.Life, r.Sequence, r.Reason)
 	default:

@@ -236,7 +236,7 @@ func (w *world) anyIntact() bool {
 // unrest returns the reason why the run is not at rest, empty if it is.
 func (w *world) unrest() string {
 	if w.restore.running {
-		return "the operator's decree is not made"
+		return "the operator has not made the decree"
 	}
 	for _, i := range w.instances {
 		switch {
@@ -282,7 +282,7 @@ func (w *world) unrest() string {
 			s.discardOne()
 		}
 		if m := w.oracle.firstMissing(s, have); m != nil || !s.live {
-			return fmt.Sprintf("%s is live %v, has received %v and was not handed %+v", s.name, s.live, s.sub.Received(), m)
+			return fmt.Sprintf("%s: live %v, received %v, but was not handed %+v", s.name, s.live, s.sub.Received(), m)
 		}
 	}
 	return ""

@@ -121,9 +121,9 @@ func (o options) check(args []string) error {
 	case len(args) > 0:
 		return fmt.Errorf("argument %q: there are only flags, see -help", args[0])
 	case o.rounds < 1:
-		return fmt.Errorf("-rounds is %d, it must be at least 1", o.rounds)
+		return fmt.Errorf("-rounds %d is below the minimum 1", o.rounds)
 	case o.kills < 0 || o.kills > most:
-		return fmt.Errorf("-kills is %d, it must be 0 to %d (%d for each round)", o.kills, most, deathsPerRound)
+		return fmt.Errorf("-kills %d is outside the range 0 to %d (%d for each round)", o.kills, most, deathsPerRound)
 	}
 	return nil
 }

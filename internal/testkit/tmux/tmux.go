@@ -80,7 +80,7 @@ func (m *Terminal) Await(text string) {
 	m.t.Helper()
 	for begun := time.Now(); !strings.Contains(m.screen(), text); {
 		if time.Since(begun) > patience {
-			m.t.Fatalf("%q does not come, the screen is\n%s", text, m.screen())
+			m.t.Fatalf("%q did not appear; the screen is\n%s", text, m.screen())
 		}
 		<-time.After(20 * time.Millisecond)
 	}
@@ -98,7 +98,7 @@ func (m *Terminal) Check() string {
 	text, begins := strings.CutPrefix(screen, before+"\n")
 	text, ends := strings.CutSuffix(text, after)
 	if !begins || !ends || strings.ContainsAny(text, "\x1b\x0e\x0f") {
-		m.t.Errorf("the screen is not as it was left, but for text:\n%q", screen)
+		m.t.Errorf("the command changed the screen by more than text:\n%q", screen)
 	}
 	state := m.tmux("display-message", "-p", "#{pane_title} #{window_name} #{alternate_on} #{cursor_flag} #{insert_flag} #{origin_flag} #{scroll_region_upper}")
 	if strings.Contains(state, "owned") || !strings.HasSuffix(strings.TrimSpace(state), " 0 1 0 0 0") {
