@@ -119,10 +119,10 @@ func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (well bo
 		}
 		share := readCPUTimes().stolenShare(before)
 		busy = slow && share > maxStolen
-		fmt.Printf("%26s  the host has taken away %.0f %% of the processors meanwhile\n", "", 100*share)
+		fmt.Printf("%26s  meanwhile the host has taken away %.0f %% of the processors\n", "", 100*share)
 	}
 	if busy {
-		fmt.Printf("SKIP attack %q: what others felt is not judged, since the host took the processors away\n", g.name)
+		fmt.Printf("SKIP attack %q: the effect on others is not judged: the host took the processors away\n", g.name)
 	}
 	return busy, nil
 }

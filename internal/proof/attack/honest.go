@@ -101,7 +101,7 @@ func (b *battle) verdict() (well bool, err error) {
 	for _, h := range b.honest {
 		h.close()
 		published[h.name] = h.expected()
-		fmt.Printf("%s published %d messages and was told of %d failures\n", h.name, len(h.keys), len(h.failures))
+		fmt.Printf("%s published %d messages and %d were reported as failed\n", h.name, len(h.keys), len(h.failures))
 	}
 	var places []checker.Keys
 	var indexes [2]journal.Index

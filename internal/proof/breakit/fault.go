@@ -120,7 +120,7 @@ func (w *world) toggleStop(ctx context.Context, i int) {
 	case !pair.HasSignals:
 		w.logf("a process can't be stopped on this system")
 	case !in.Alive():
-		w.logf("%s does not run", in.Name)
+		w.logf("%s is not running", in.Name)
 	case in.Suspended():
 		w.logf("%s goes on", in.Name)
 		if err := in.Resume(); err != nil {

@@ -59,7 +59,7 @@ func (r *report) summary() string {
 		line += fmt.Sprintf(" · journals differ in %d publishers", r.differing)
 	}
 	if r.wipedBoth {
-		line += " · both disks were wiped, as was asked for"
+		line += " · both disks were wiped on request"
 	}
 	if r.restError != nil {
 		line += " · did not settle: " + r.restError.Error()
@@ -82,7 +82,7 @@ func (r *report) write(w io.Writer) {
 // reads both journals. The pair is left stopped, the traffic held.
 func (w *world) judge(ctx context.Context) (*report, error) {
 	w.gate.hold()
-	w.logf("nobody publishes any more; waiting until all is safe and delivered")
+	w.logf("publishing has stopped; waiting until all messages are safe and delivered")
 	r := &report{published: w.fleet.Keys(), wipedBoth: w.wipedBoth.Load()}
 	r.restError = w.awaitRest(ctx, r.published.Len())
 	if ctx.Err() != nil {

@@ -58,7 +58,7 @@ func (p *player) wipe(ctx context.Context, i int) {
 		p.w.wipeInstance(ctx, i)
 		return
 	}
-	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
+	p.question = fmt.Sprintf("%s was wiped too and lacks messages that only %[2]s has: wipe %[2]s anyway? y/n",
 		p.w.pair[1-i].Name, p.w.pair[i].Name)
 	p.onYes = func() {
 		p.w.wipedBoth.Store(true)

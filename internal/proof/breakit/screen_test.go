@@ -30,7 +30,7 @@ func busyView() view {
 			{at: start.Add(80 * time.Second), what: "cut the link", ackedAfter: 2 * time.Second},
 			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", ackedAfter: 100 * time.Millisecond, safeAfter: 400 * time.Millisecond},
 		},
-		question: "b was wiped too and lacks what only a has now: wipe it all the same? y/n",
+		question: "b was wiped too and lacks messages that only a has: wipe a anyway? y/n",
 	}
 	for _, line := range strings.Fields("one two three four five six seven eight nine ten") {
 		v.log = append(v.log, "   80.1s  "+line)
@@ -111,7 +111,7 @@ func TestReport(t *testing.T) {
 			left := checker.Keys{"p1": {"3"}}
 			r.locations = []location{{"subscriber s1", published}, {"journal of a", left}, {"journal of b", left}}
 			r.wipedBoth = true
-		}, false, "lost 2 · duplicated 0 · out of order 0 · both disks were wiped, as was asked for"},
+		}, false, "lost 2 · duplicated 0 · out of order 0 · both disks were wiped on request"},
 		{"nothing published", func(r *report) { *r = report{} }, false, "lost 0 · duplicated 0 · out of order 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func printStill(w io.Writer, outcomes []outcome) {
 		}
 	}
 	if n > 0 {
-		fmt.Fprintf(w, "  without the times of %d faults during which the machine itself stood still, for up to %v\n", n, short(longest))
+		fmt.Fprintf(w, "  the times of %d faults are left out: the machine itself stood still, for up to %v\n", n, short(longest))
 	}
 }
 

@@ -42,7 +42,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 	code = exitFailed // of a panic
 	defer func() {
 		if r.Keep || code == exitFailed {
-			fmt.Println("stores, journals, logs and what else there is are in", dir)
+			fmt.Println("stores, journals and logs are in", dir)
 			return
 		}
 		os.RemoveAll(dir)

@@ -95,7 +95,7 @@ func (w *world) declareLoss() {
 	if d := i.j.Decree(); !d.Stands() {
 		order = func() replica.DecreePoll { return i.links.Decree(nil, id) }
 	}
-	w.logf("the operator's order at %s", i.name)
+	w.logf("the operator's command at %s", i.name)
 	i.awaitOrder(order(), w.now+decreeTimeout)
 }
 
@@ -104,7 +104,7 @@ func (i *instance) awaitOrder(order replica.DecreePoll, until time.Duration) {
 	done, err := order(i.w.now >= until)
 	i.wake()
 	if done {
-		i.w.logf("%s: the order has ended: %v, %+v", i.name, err, i.j.Decree())
+		i.w.logf("%s: the command has ended: %v, %+v", i.name, err, i.j.Decree())
 		return
 	}
 	i.w.after(20*time.Millisecond, &i.process, 'D', func() { i.awaitOrder(order, until) })

@@ -208,7 +208,7 @@ func (r *trialRun) awaitRestarts() error {
 
 // finish lets the application finish, stops everything and reads the disks.
 func (r *trialRun) finish(ctx context.Context) (rep report, err error) {
-	r.Printf("the shops are done; the application lives on and takes what is left")
+	r.Printf("the shops have stopped; the application handles the remaining orders")
 	if err := r.app.start(death{}); err != nil {
 		return rep, err
 	}

@@ -178,11 +178,11 @@ func (c *campaign) report() {
 			fmt.Printf("%10d times %s\n", c.counts.Faults[n], name)
 		}
 	}
-	fmt.Printf("%d connections refused as a publish gap or for a hole, %d searches for what an instance has removed, %d gaps told to subscribers, %d times a place left out a publisher again (%d times a gap or message of one, after its images were put back), %d overruns, %d stores rolled back, %d times a forged publisher was set apart; old images were put back %d times, with which %d acknowledged messages were on no disk\n",
+	fmt.Printf("%d connections refused as a publish gap or for a hole, %d searches for removed messages, %d gaps reported to subscribers, %d publishers left out by a place (%d gaps and messages of these came again after old images), %d overruns, %d stores rolled back, %d forged publishers set apart; old images were restored %d times, after which %d acknowledged messages were on no disk\n",
 		c.counts.Gaps, c.counts.Searches, c.counts.Skipped, c.counts.LeftOut, c.counts.Revived, c.counts.Overruns, c.counts.RollBacks, c.counts.Diverged,
 		c.counts.Restored, c.counts.Lost)
 	for _, seed := range c.differed {
-		fmt.Printf("seed %d did not do the same again\n", seed)
+		fmt.Printf("seed %d had a different trace the second time\n", seed)
 	}
 	fmt.Printf("simulator: %d seeds, %d faults, %d messages acknowledged as safe, %d delivered, %d events, %.1f simulated hours in %.0f s (%.1f seeds/s); %d of %d replays differ; %d violations\n",
 		c.runs, c.counts.FaultsTotal(), c.counts.Safe, c.counts.Delivered, c.events, c.virtual.Hours(), took.Seconds(),
