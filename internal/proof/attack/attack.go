@@ -35,7 +35,7 @@ type attacker struct {
 }
 
 // attack does it all and reports whether all is well.
-func attack(ctx context.Context, dir, binary string, duration time.Duration, seed uint64) (well bool, err error) {
+func attack(ctx context.Context, dir, binary string, duration time.Duration, seed uint64) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, duration+5*time.Minute, errors.New("took five minutes longer than it should"))
 	defer cancel()
 	b := &battle{dir: dir, sessionTakenAt: make(map[*honest]time.Time)}
@@ -51,16 +51,16 @@ func attack(ctx context.Context, dir, binary string, duration time.Duration, see
 	if err := b.awaitRest(ctx); err != nil {
 		return false, err
 	}
-	serversWell, err := hostileServers(ctx, dir, b.pair.URIs())
+	serversPassed, err := hostileServers(ctx, dir, b.pair.URIs())
 	if err != nil {
 		return false, err
 	}
-	pairWell, err := b.verdict()
+	pairPassed, err := b.verdict()
 	fmt.Printf("%d strangers were taken for peers\n", b.admitted.Load())
-	if well = pairWell && serversWell && b.admitted.Load() == 0; well && err == nil {
+	if passed = pairPassed && serversPassed && b.admitted.Load() == 0; passed && err == nil {
 		fmt.Println("all is well")
 	}
-	return well, err
+	return passed, err
 }
 
 // runAttacks runs honest users and attackers for a time.

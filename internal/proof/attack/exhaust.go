@@ -44,7 +44,7 @@ type exhaustion struct {
 type latency struct{ p50, p99 time.Duration }
 
 // exhaust has attackers at work for a while, one after the other, and measures.
-func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker) (well bool, err error) {
+func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errors.New("took longer than four minutes"))
 	defer cancel()
 	s := exhaustion{dir: dir}
@@ -65,16 +65,16 @@ func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker
 	}
 	fmt.Printf("undisturbed: p50 %v, p99 %v\n%-26s %10s %8s %7s %8s %8s %8s %9s\n", short(s.baseline.p50), short(s.baseline.p99),
 		"attack", "memory", "descr.", "cpu", "p50", "p99", "limit", "recovered")
-	well = true
+	passed = true
 	for _, g := range attackers {
 		ok, err := s.judgeAttack(ctx, g)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", g.name, err)
 		}
-		well = well && ok
+		passed = passed && ok
 	}
 	stopped, err := s.stop(ctx, attackers)
-	return well && stopped, err
+	return passed && stopped, err
 }
 
 // measureBaseline is the median of runs without an attacker. It is measured once: later
@@ -109,13 +109,13 @@ const maxStolen = 0.02
 // was too much: how much memory a process has at its peak depends on when garbage is collected,
 // and the well-behaved client waits for the processors, too. A client that waits too long twice
 // is not judged if the host has taken the processors away meanwhile.
-func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (well bool, err error) {
+func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (passed bool, err error) {
 	busy := false
 	for range 2 {
 		before := readCPUTimes()
-		well, slow, err := s.measureAttack(ctx, g)
-		if well || err != nil {
-			return well, err
+		passed, slow, err := s.measureAttack(ctx, g)
+		if passed || err != nil {
+			return passed, err
 		}
 		share := readCPUTimes().stolenShare(before)
 		busy = slow && share > maxStolen
@@ -129,7 +129,7 @@ func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (well bo
 
 // measureAttack reports whether an attack costs no more than it may. slow: only the
 // effect on the well-behaved client is too large.
-func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (well, slow bool, err error) {
+func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passed, slow bool, err error) {
 	var runs []measurement
 	for range exhaustRuns {
 		f, err := s.runOnce(ctx, g)
@@ -145,19 +145,19 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (well,
 	}
 	cheap := m.recovered <= maxRecovery && (g.floods || g.manyConns || m.memory <= maxMemory)
 	slow = cheap && !g.floods && m.p99 > limit
-	well = cheap && !slow
+	passed = cheap && !slow
 	said := ""
 	switch {
 	case slow:
 		said = "  TOO SLOW"
-	case !well:
+	case !passed:
 		said = "  TOO MUCH"
 	case g.floods:
 		said = "  judged by recovery and SIGTERM alone: bytes per second are not limited yet"
 	}
 	fmt.Printf("%-26s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
 		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)
-	return well, slow, nil
+	return passed, slow, nil
 }
 
 // limit is how long the 99th of 100 may take while an attack goes on.
@@ -172,7 +172,7 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 	if err != nil {
 		return f, err
 	}
-	most, began := before, time.Now()
+	most, start := before, time.Now()
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { most = watchUsage(watched, pid, most) })
@@ -191,7 +191,7 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 		return f, err
 	}
 	f.memory, f.descriptors = most.memory-before.memory, most.descriptors-before.descriptors
-	f.cpu = (after.cpu - before.cpu).Seconds() / time.Since(began).Seconds()
+	f.cpu = (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds()
 	f.recovered, err = s.awaitRecovery(ctx)
 	return f, err
 }
@@ -244,9 +244,9 @@ func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end f
 
 // awaitRecovery returns after how long the well-behaved client feels nothing any more.
 func (s *exhaustion) awaitRecovery(ctx context.Context) (time.Duration, error) {
-	began := time.Now()
+	start := time.Now()
 	for {
-		at := time.Since(began)
+		at := time.Since(start)
 		felt, err := s.wellBehaved.roundTrips(ctx, 300*time.Millisecond)
 		if err != nil || felt.p99 <= s.limit() && s.pair[0].InSync() {
 			return at, err
@@ -258,7 +258,7 @@ func (s *exhaustion) awaitRecovery(ctx context.Context) (time.Duration, error) {
 }
 
 // stop ends the instance while attackers are at work.
-func (s *exhaustion) stop(ctx context.Context, attackers []greedyAttacker) (well bool, err error) {
+func (s *exhaustion) stop(ctx context.Context, attackers []greedyAttacker) (passed bool, err error) {
 	attackers = slices.DeleteFunc(slices.Clone(attackers), func(g greedyAttacker) bool { return g.manyConns })
 	for _, g := range attackers {
 		end, err := s.startAttacker(ctx, g)
@@ -267,14 +267,14 @@ func (s *exhaustion) stop(ctx context.Context, attackers []greedyAttacker) (well
 		}
 		defer end()
 	}
-	began := time.Now()
+	start := time.Now()
 	if err := s.pair[0].Stop(); err != nil {
 		fmt.Println(err) // a drain that was given up is no fault here
 	}
-	took := time.Since(began)
-	well = took <= drainTimeout+time.Second
+	took := time.Since(start)
+	passed = took <= drainTimeout+time.Second
 	fmt.Printf("SIGTERM under %d attacks: ended after %v, drain_timeout is %v\n", len(attackers), took.Round(time.Millisecond), drainTimeout)
-	return well, nil
+	return passed, nil
 }
 
 // A wellBehavedClient client publishes and subscribes as it should.
@@ -321,8 +321,8 @@ func (f *wellBehavedClient) warm(ctx context.Context) error {
 func (f *wellBehavedClient) roundTrips(ctx context.Context, lasting time.Duration) (l latency, err error) {
 	var took []time.Duration
 	for ends := time.Now().Add(lasting); time.Now().Before(ends); {
-		began := time.Now()
-		if _, err := f.client.Publish(ctx, topic, strconv.AppendInt(nil, began.UnixNano(), 10)); err != nil {
+		start := time.Now()
+		if _, err := f.client.Publish(ctx, topic, strconv.AppendInt(nil, start.UnixNano(), 10)); err != nil {
 			return l, err
 		}
 		if err := f.client.FlushSafe(ctx); err != nil {
@@ -335,7 +335,7 @@ func (f *wellBehavedClient) roundTrips(ctx context.Context, lasting time.Duratio
 		case <-time.After(readyTime):
 			return l, fmt.Errorf("a message was not delivered within %v", readyTime)
 		}
-		took = append(took, time.Since(began))
+		took = append(took, time.Since(start))
 		time.Sleep(5 * time.Millisecond)
 	}
 	slices.Sort(took)

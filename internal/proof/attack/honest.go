@@ -96,7 +96,7 @@ func (h *honest) expected() (keys []string) {
 }
 
 // verdict stops the pair and judges its journals.
-func (b *battle) verdict() (well bool, err error) {
+func (b *battle) verdict() (passed bool, err error) {
 	published := make(checker.Keys)
 	for _, h := range b.honest {
 		h.close()

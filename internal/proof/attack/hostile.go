@@ -122,8 +122,8 @@ const (
 )
 
 // hostileServers has a client work with each hostile server and the pair in its list.
-func hostileServers(ctx context.Context, dir string, servers []string) (well bool, err error) {
-	well = true
+func hostileServers(ctx context.Context, dir string, servers []string) (passed bool, err error) {
+	passed = true
 	for _, h := range hostiles() {
 		received, err := h.runBeside(ctx, dir, servers)
 		if err != nil {
@@ -134,9 +134,9 @@ func hostileServers(ctx context.Context, dir string, servers []string) (well boo
 		if len(h.ended) > 0 {
 			fmt.Printf("%-8s the last one: %v\n", "", h.ended[len(h.ended)-1])
 		}
-		well = well && received == hostileMessages && h.logons.Load() <= maxLogons && h.logons.Load() > 0
+		passed = passed && received == hostileMessages && h.logons.Load() <= maxLogons && h.logons.Load() > 0
 	}
-	return well, nil
+	return passed, nil
 }
 
 // runBeside publishes and subscribes with the hostile server in the list, for

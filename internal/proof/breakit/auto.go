@@ -30,7 +30,7 @@ func drawKey(rnd *rand.Rand) byte {
 }
 
 // playAuto presses random keys and judges.
-func playAuto(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+func playAuto(ctx context.Context, o options, dir string, command []string) (passed bool, err error) {
 	fmt.Printf("seed %d\n", o.seed)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -48,10 +48,10 @@ func playAuto(ctx context.Context, o options, dir string, command []string) (wel
 		return false, err
 	}
 	for _, f := range w.lastFaults(faultLines) {
-		fmt.Printf("  %-32s %s\n", f.what, f.describe())
+		fmt.Printf("  %-32s %s\n", f.description, f.describe())
 	}
-	well, err = saveAndPrint(r, dir)
-	return well, errors.Join(w.err(), err)
+	passed, err = saveAndPrint(r, dir)
+	return passed, errors.Join(w.err(), err)
 }
 
 // pressRandomly presses random keys for as long as -auto is to.

@@ -51,7 +51,7 @@ func Main(args []string) int {
 }
 
 // saveAndPrint saves the histories and prints the verdict.
-func saveAndPrint(r *report, dir string) (well bool, err error) {
+func saveAndPrint(r *report, dir string) (passed bool, err error) {
 	if err := r.save(dir); err != nil {
 		return false, err
 	}

@@ -12,21 +12,21 @@ import (
 
 // A fault is a fault and the recovery from it.
 type fault struct {
-	at         time.Time
-	what       string
-	ackedAfter time.Duration // until a message published afterwards was acknowledged, 0: not yet
-	safeAfter  time.Duration // until one was acknowledged by both
+	at          time.Time
+	description string
+	ackedAfter  time.Duration // until a message published afterwards was acknowledged, 0: not yet
+	safeAfter   time.Duration // until one was acknowledged by both
 }
 
 // injectFault makes a fault, logs it, and follows the recovery of the traffic.
-func (w *world) injectFault(ctx context.Context, what string, do func() error) {
+func (w *world) injectFault(ctx context.Context, description string, do func() error) {
 	marks := w.fleet.PublishedCounts()
-	f := &fault{at: time.Now(), what: what}
+	f := &fault{at: time.Now(), description: description}
 	if err := do(); err != nil {
-		w.logf("%s: %v", what, err)
+		w.logf("%s: %v", description, err)
 		return
 	}
-	w.logf("%s", what)
+	w.logf("%s", description)
 	w.mu.Lock()
 	w.faults = append(w.faults, f)
 	w.faults = w.faults[max(0, len(w.faults)-faultLines):]
@@ -102,14 +102,14 @@ func (w *world) startInstance(ctx context.Context, i int) {
 	}
 	w.running.Go(func() {
 		defer w.unclaim(i)
-		begun := time.Now()
+		start := time.Now()
 		if err := w.pair[i].Start(ctx); err != nil {
 			if ctx.Err() == nil {
 				w.noteFailure(err)
 			}
 			return
 		}
-		w.logf("%s serves again, %v after its start", w.pair[i].Name, time.Since(begun).Round(time.Millisecond))
+		w.logf("%s serves again, %v after its start", w.pair[i].Name, time.Since(start).Round(time.Millisecond))
 	})
 }
 

@@ -67,7 +67,7 @@ func (p *player) wipe(ctx context.Context, i int) {
 }
 
 // play shows the screen and lets the reader press keys, until q or ctx ends.
-func play(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+func play(ctx context.Context, o options, dir string, command []string) (passed bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var started atomic.Bool // from then on the log is on the screen
@@ -86,8 +86,8 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 	if err != nil || r == nil { // nil: its user did not want to wait
 		return err == nil, err
 	}
-	well, err = saveAndPrint(r, dir)
-	return well, errors.Join(w.err(), err)
+	passed, err = saveAndPrint(r, dir)
+	return passed, errors.Join(w.err(), err)
 }
 
 // runScreen is play while the terminal is taken over. It returns the last
@@ -131,7 +131,7 @@ type screenPlayer struct {
 	judged  chan judgement // not nil while a judgement is under way
 	leaving bool           // after it
 	verdict string
-	well    bool
+	passed  bool
 	rates   []int // published at the last frames
 }
 
@@ -151,7 +151,7 @@ func (s *screenPlayer) onKey(ctx context.Context, key byte) (leave bool) {
 		s.leaving = s.leaving || quit
 	case quit, key == 'd' || key == 'D':
 		s.leaving, s.question = quit, ""
-		s.verdict, s.well = "judging …", true
+		s.verdict, s.passed = "judging …", true
 		s.judged = make(chan judgement, 1)
 		judged := s.judged
 		s.w.running.Go(func() {
@@ -170,7 +170,7 @@ func (s *screenPlayer) onJudgement(ctx context.Context, j judgement) (last bool)
 	if s.leaving || j.err != nil {
 		return true
 	}
-	s.verdict, s.well = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.clean()
+	s.verdict, s.passed = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.clean()
 	s.w.logf("judged: %s", s.verdict)
 	s.w.resume(ctx)
 	return false
@@ -185,7 +185,7 @@ func (s *screenPlayer) draw() {
 	if n := len(s.rates) - 1; n > 0 {
 		v.rate = float64(s.rates[n]-s.rates[0]) / (float64(n) * frameInterval.Seconds())
 	}
-	v.question, v.verdict, v.well = s.question, s.verdict, s.well
+	v.question, v.verdict, v.passed = s.question, s.verdict, s.passed
 	width, height := s.t.size()
 	s.t.show(render(v, width, height, s.colours))
 }

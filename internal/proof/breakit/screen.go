@@ -25,7 +25,7 @@ type view struct {
 	log       []string
 	question  string // to be answered with y or n
 	verdict   string // of the last judgement
-	well      bool
+	passed    bool
 }
 
 // An instanceView is the part of the screen about an instance.
@@ -197,7 +197,7 @@ func faultsAndLog(v view, room int, p palette) []string {
 		lines = append(lines, p.dim("  last faults"))
 	}
 	for _, f := range v.faults[:faults] {
-		lines = append(lines, fmt.Sprintf("%7.1fs  %-30s  %s", f.at.Sub(v.start).Seconds(), f.what, f.describe()))
+		lines = append(lines, fmt.Sprintf("%7.1fs  %-30s  %s", f.at.Sub(v.start).Seconds(), f.description, f.describe()))
 	}
 	left := room - len(lines) - 1
 	if left > 0 {
@@ -216,7 +216,7 @@ func footer(v view, p palette) []string {
 	switch {
 	case v.question != "":
 		line = p.warn("  " + v.question)
-	case v.verdict != "" && v.well:
+	case v.verdict != "" && v.passed:
 		line = p.good("  " + v.verdict)
 	case v.verdict != "":
 		line = p.bad("  " + v.verdict)

@@ -27,8 +27,8 @@ func busyView() view {
 		published: 1626, safe: 966, single: 660, delivered: []int{1626, 1625},
 		tally: checker.Verdict{Present: 3251, Duplicated: 1},
 		faults: []fault{
-			{at: start.Add(80 * time.Second), what: "cut the link", ackedAfter: 2 * time.Second},
-			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", ackedAfter: 100 * time.Millisecond, safeAfter: 400 * time.Millisecond},
+			{at: start.Add(80 * time.Second), description: "cut the link", ackedAfter: 2 * time.Second},
+			{at: start.Add(41 * time.Second), description: "kill -9 b and wipe its disk", ackedAfter: 100 * time.Millisecond, safeAfter: 400 * time.Millisecond},
 		},
 		question: "b was wiped too and lacks messages that only a has: wipe a anyway? y/n",
 	}
@@ -65,7 +65,7 @@ func TestScreenFits(t *testing.T) {
 				t.Fatalf("%dx%d: %d lines", width, height, len(lines))
 			}
 			for i, line := range render(busyView(), width, height, plain) {
-				if utf8.RuneCountInString(line) > width || bare(lines[i]) != line {
+				if utf8.RuneCountInString(line) > width || withoutEscapes(lines[i]) != line {
 					t.Fatalf("%dx%d: %q, with colours %q", width, height, line, lines[i])
 				}
 			}
@@ -79,7 +79,7 @@ func TestScreenFits(t *testing.T) {
 }
 
 // bare takes the escape codes out.
-func bare(line string) string {
+func withoutEscapes(line string) string {
 	var b strings.Builder
 	for line != "" {
 		if n := escapeLength(line); n > 0 {

@@ -27,7 +27,7 @@ const (
 // A historyEvent is one entry of the history, with the time of its reporter.
 type historyEvent struct {
 	Time      int64  `json:"t"` // microseconds since the Unix epoch
-	What      string `json:"what"`
+	Kind      string `json:"what"`
 	Client    string `json:"client,omitempty"`    // a publisher or a subscriber
 	Publisher string `json:"publisher,omitempty"` // of the message that was handed over
 	N         uint64 `json:"n,omitempty"`         // names a message among its publisher's; part of its body

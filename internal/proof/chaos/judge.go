@@ -73,10 +73,10 @@ type evidence struct {
 
 // add takes in a word.
 func (e *evidence) add(w historyEvent) {
-	switch w.What {
+	switch w.Kind {
 	case eventPublished, eventDoubtful:
 		m := &checker.Publication{App: w.Client, N: int(w.N), Topic: topicOf(w.Client), Body: keyOf(w.Client, w.N), Sequence: w.Sequence}
-		if w.What == eventPublished {
+		if w.Kind == eventPublished {
 			m.Fate = checker.Accepted
 		}
 		e.Published = append(e.Published, m)

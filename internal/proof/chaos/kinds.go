@@ -46,10 +46,10 @@ type plannedFault struct {
 	victim int           // which of two
 	length time.Duration // how long it lasts
 	// hurried: the next one doesn't wait until the pair is in sync again.
-	hurried bool
-	pause   time.Duration // until it, from when the one before was over
-	rnd     *rand.Rand
-	what    string // in words, set by strike
+	hurried     bool
+	pause       time.Duration // until it, from when the one before was over
+	rnd         *rand.Rand
+	description string // in words, set by strike
 }
 
 const ms = time.Millisecond
@@ -108,12 +108,12 @@ func kindsNamed(names []string) (list []*faultKind) {
 
 func (r *run) killInstance(_ context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "kill -9 " + in.name
+	f.description = "kill -9 " + in.name
 	return r.restartHeal(f, in), r.killAll(in)
 }
 
 func (r *run) killBoth(_ context.Context, f *plannedFault) (heal, error) {
-	f.what = "kill -9 both instances"
+	f.description = "kill -9 both instances"
 	return r.restartHeal(f, r.pair[:]...), r.killAll(r.pair[:]...)
 }
 
@@ -150,19 +150,19 @@ func (r *run) restartHeal(f *plannedFault, list ...*instance) heal {
 
 func (r *run) terminate(_ context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "SIGTERM " + in.name
+	f.description = "SIGTERM " + in.name
 	return r.restartHeal(f, in), in.stop()
 }
 
 func (r *run) stopInstance(_ context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "SIGSTOP " + in.name
+	f.description = "SIGSTOP " + in.name
 	return func(context.Context) error { return in.signal(syscall.SIGCONT) }, in.signal(syscall.SIGSTOP)
 }
 
 func (r *run) killPublishers(_ context.Context, f *plannedFault) (heal, error) {
 	c := r.publisherProcesses[f.victim]
-	f.what = "kill -9 the publishers near " + hosts[f.victim]
+	f.description = "kill -9 the publishers near " + hosts[f.victim]
 	if err := r.kill(&c.process); err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (r *run) killPublishers(_ context.Context, f *plannedFault) (heal, error) {
 
 func (r *run) killSubscriber(_ context.Context, f *plannedFault) (heal, error) {
 	s := r.subscribers[f.victim]
-	f.what = "kill -9 the subscriber near " + hosts[f.victim]
+	f.description = "kill -9 the subscriber near " + hosts[f.victim]
 	if err := r.kill(s); err != nil {
 		return nil, err
 	}
@@ -187,19 +187,19 @@ func (r *run) applyRules(host string, rs rules) (heal, error) {
 }
 
 func (r *run) cutPair(_ context.Context, f *plannedFault) (heal, error) {
-	f.what = "cut a from b; clients reach both"
+	f.description = "cut a from b; clients reach both"
 	return r.applyRules(hosts[f.victim], cutFrom(true, hosts[1-f.victim]))
 }
 
 func (r *run) cutClients(_ context.Context, f *plannedFault) (heal, error) {
 	host := hosts[f.victim]
-	f.what = "cut " + host + " from all clients"
+	f.description = "cut " + host + " from all clients"
 	return r.applyRules(host, cutFrom(true, hostX, hostY))
 }
 
 func (r *run) isolate(_ context.Context, f *plannedFault) (heal, error) {
 	host := hosts[f.victim]
-	f.what = "cut " + host + " from all"
+	f.description = "cut " + host + " from all"
 	return r.applyRules(host, cutAll())
 }
 
@@ -210,17 +210,17 @@ func (r *run) cutOneWay(_ context.Context, f *plannedFault) (heal, error) {
 		others, name = []string{hostX, hostY}, "the clients"
 	}
 	if f.rnd.IntN(2) == 0 {
-		f.what = "cut one way, from " + host + " to " + name
+		f.description = "cut one way, from " + host + " to " + name
 		return r.applyRules(host, cutTo(others...))
 	}
-	f.what = "cut one way, from " + name + " to " + host
+	f.description = "cut one way, from " + name + " to " + host
 	return r.applyRules(host, cutFrom(false, others...))
 }
 
 // flap cuts the pair's link again and again, faster than it can settle.
 func (r *run) flap(ctx context.Context, f *plannedFault) (heal, error) {
 	host, n := hosts[f.victim], 4+f.rnd.IntN(5)
-	f.what = fmt.Sprintf("cut a from b %d times in a row", n)
+	f.description = fmt.Sprintf("cut a from b %d times in a row", n)
 	for range n {
 		if err := filter(host, cutFrom(true, hosts[1-f.victim])); err != nil {
 			return nil, err
@@ -240,19 +240,19 @@ func (r *run) flap(ctx context.Context, f *plannedFault) (heal, error) {
 
 func (r *run) reset(_ context.Context, f *plannedFault) (heal, error) {
 	host := hosts[f.victim]
-	f.what = "reset all connections of " + host
+	f.description = "reset all connections of " + host
 	return r.applyRules(host, resetAll())
 }
 
 func (r *run) lose(_ context.Context, f *plannedFault) (heal, error) {
 	host, percent := hosts[f.victim], 5+f.rnd.IntN(25)
-	f.what = fmt.Sprintf("lose %d %% of all packets to and from %s", percent, host)
+	f.description = fmt.Sprintf("lose %d %% of all packets to and from %s", percent, host)
 	return r.applyRules(host, lose(percent))
 }
 
 func (r *run) throttle(_ context.Context, f *plannedFault) (heal, error) {
 	host, kbit := hosts[f.victim], 500+f.rnd.IntN(1500)
-	f.what = fmt.Sprintf("throttle %s to %d kbit/s", host, kbit)
+	f.description = fmt.Sprintf("throttle %s to %d kbit/s", host, kbit)
 	return func(context.Context) error { return throttle(host, 0) }, throttle(host, kbit)
 }
 
@@ -260,7 +260,7 @@ func (r *run) throttle(_ context.Context, f *plannedFault) (heal, error) {
 // more if it is started before there is any.
 func (r *run) fillDisk(_ context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "fill the disk of " + in.name
+	f.description = "fill the disk of " + in.name
 	in.expectEnd()
 	if err := in.disk.fill(); err != nil {
 		return nil, err
@@ -287,10 +287,10 @@ func (r *run) fillDisk(_ context.Context, f *plannedFault) (heal, error) {
 // of the time later ones would succeed.
 func (r *run) failSync(_ context.Context, f *plannedFault) (heal, error) {
 	in, how := r.pair[f.victim], "error=EIO"
-	f.what = "EIO on every fsync of " + in.name
+	f.description = "EIO on every fsync of " + in.name
 	if f.rnd.IntN(2) == 0 {
 		how += ":when=1"
-		f.what = "EIO on one fsync of " + in.name
+		f.description = "EIO on one fsync of " + in.name
 	}
 	in.expectEnd()
 	injected, err := attachStrace(in, how)
@@ -308,7 +308,7 @@ func (r *run) failSync(_ context.Context, f *plannedFault) (heal, error) {
 
 func (r *run) slowSync(_ context.Context, f *plannedFault) (heal, error) {
 	in, delay := r.pair[f.victim], 50*ms+randomTime(f.rnd, 900*ms)
-	f.what = fmt.Sprintf("each fsync of %s takes %v longer", in.name, delay.Round(ms))
+	f.description = fmt.Sprintf("each fsync of %s takes %v longer", in.name, delay.Round(ms))
 	injected, err := attachStrace(in, fmt.Sprintf("delay_enter=%d", delay.Microseconds()))
 	if err != nil {
 		return nil, err
@@ -318,12 +318,12 @@ func (r *run) slowSync(_ context.Context, f *plannedFault) (heal, error) {
 
 func (r *run) cutPower(ctx context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "cut the power of " + in.name
+	f.description = "cut the power of " + in.name
 	return r.powerOff(ctx, f, in)
 }
 
 func (r *run) cutPowerOfBoth(ctx context.Context, f *plannedFault) (heal, error) {
-	f.what = "cut the power of both instances"
+	f.description = "cut the power of both instances"
 	return r.powerOff(ctx, f, r.pair[:]...)
 }
 
@@ -331,7 +331,7 @@ func (r *run) cutPowerOfBoth(ctx context.Context, f *plannedFault) (heal, error)
 // be in the page cache only.
 func (r *run) cutPowerAfterRestart(ctx context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "kill -9 " + in.name + ", start it and cut its power"
+	f.description = "kill -9 " + in.name + ", start it and cut its power"
 	if err := r.killAll(in); err != nil {
 		return nil, err
 	}
@@ -373,7 +373,7 @@ func (r *run) powerOffNow(f *plannedFault, list ...*instance) (heal, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.what += fmt.Sprintf("; %d records of %s had not reached its disk", n, in.name)
+		f.description += fmt.Sprintf("; %d records of %s had not reached its disk", n, in.name)
 	}
 	return func(ctx context.Context) error {
 		for _, in := range list {
@@ -435,7 +435,7 @@ func countRecords(dir string) (n int) {
 
 func (r *run) wipe(_ context.Context, f *plannedFault) (heal, error) {
 	in := r.pair[f.victim]
-	f.what = "replace the disk of " + in.name + " by an empty one"
+	f.description = "replace the disk of " + in.name + " by an empty one"
 	return r.restartHeal(f, in), r.replaceDisk(in)
 }
 
@@ -444,10 +444,10 @@ func (r *run) wipe(_ context.Context, f *plannedFault) (heal, error) {
 // after a kill that came before they were synced.
 func (r *run) cutPowerAndWipe(ctx context.Context, f *plannedFault) (heal, error) {
 	in, other := r.pair[f.victim], r.pair[1-f.victim]
-	f.what = "cut the power of " + in.name + " and replace the disk of " + other.name
+	f.description = "cut the power of " + in.name + " and replace the disk of " + other.name
 	off := func() (heal, error) { return r.powerOff(ctx, f, in) }
 	if f.rnd.IntN(2) == 0 {
-		f.what = "kill -9 " + in.name + ", start it with a slow disk, cut its power and replace the disk of " + other.name
+		f.description = "kill -9 " + in.name + ", start it with a slow disk, cut its power and replace the disk of " + other.name
 		if err := r.killUnsynced(ctx, f, in); err != nil {
 			return nil, err
 		}
@@ -500,10 +500,10 @@ func (r *run) split(ctx context.Context, f *plannedFault) (heal, error) {
 		return nil, err
 	}
 	r.recorder.setFaultTime(time.Now())
-	f.what = "cut a from b, then kill -9 " + in.name
+	f.description = "cut a from b, then kill -9 " + in.name
 	err := r.killAll(in)
 	if wipe := f.rnd.IntN(2) == 0; err == nil && wipe {
-		f.what += " and replace its disk"
+		f.description += " and replace its disk"
 		err = r.replaceDisk(in)
 	}
 	return func(ctx context.Context) error {

@@ -151,7 +151,7 @@ func inside(text string) error {
 	if err := prepareNamespaces(); err != nil {
 		return skipAll(spec.options, err.Error())
 	}
-	well, err := execute(ctx, spec)
+	passed, err := execute(ctx, spec)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "chaos: interrupted")
@@ -159,7 +159,7 @@ func inside(text string) error {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
-	case !well:
+	case !passed:
 		fmt.Println("NOT WELL")
 		os.Exit(1)
 	}

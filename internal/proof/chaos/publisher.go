@@ -57,7 +57,7 @@ func runPublishers(text string) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	writeEvent(historyEvent{What: eventDrained})
+	writeEvent(historyEvent{Kind: eventDrained})
 	awaitInputEnd()
 	return nil
 }
@@ -82,15 +82,15 @@ func newPublisher(spec publisherSpec, name string, next uint64) (*publisher, err
 		Name: name, Chooser: client.NewPriority(client.FailBackAtOnce(), spec.Servers...), PublishStore: p.store, StartOffline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) {
-				writeEvent(historyEvent{What: eventConnected, Client: name, Text: s.Server})
+				writeEvent(historyEvent{Kind: eventConnected, Client: name, Text: s.Server})
 			},
 			Disconnected: func(server string, err error) {
-				writeEvent(historyEvent{What: eventLost, Client: name, Text: fmt.Sprint(server, ": ", err)})
+				writeEvent(historyEvent{Kind: eventLost, Client: name, Text: fmt.Sprint(server, ": ", err)})
 			},
 			FailedWrite: func(e *client.RejectedError) {
-				writeEvent(historyEvent{What: eventStrange, Client: name, Text: e.Error()})
+				writeEvent(historyEvent{Kind: eventStrange, Client: name, Text: e.Error()})
 			},
-			LifeRenewed: func(err error) { writeEvent(historyEvent{What: eventStrange, Client: name, Text: err.Error()}) },
+			LifeRenewed: func(err error) { writeEvent(historyEvent{Kind: eventStrange, Client: name, Text: err.Error()}) },
 		},
 	})
 	if err != nil {
@@ -106,9 +106,9 @@ func (p *publisher) close() {
 }
 
 // publishLoop publishes at a steady rate until ctx ends.
-func (p *publisher) publishLoop(ctx context.Context, rate int, late time.Duration) {
+func (p *publisher) publishLoop(ctx context.Context, rate int, delay time.Duration) {
 	select {
-	case <-time.After(late):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return
 	}
@@ -118,10 +118,10 @@ func (p *publisher) publishLoop(ctx context.Context, rate int, late time.Duratio
 		// Not with ctx: a message must be in the store or not when this returns.
 		s, err := p.client.Publish(context.Background(), topicOf(p.name), bodyOf(p.name, p.next))
 		if err != nil {
-			writeEvent(historyEvent{What: eventStrange, Client: p.name, Text: "publish: " + err.Error()})
+			writeEvent(historyEvent{Kind: eventStrange, Client: p.name, Text: "publish: " + err.Error()})
 			return
 		}
-		writeEvent(historyEvent{What: eventPublished, Client: p.name, N: p.next, Sequence: s})
+		writeEvent(historyEvent{Kind: eventPublished, Client: p.name, N: p.next, Sequence: s})
 		p.next++
 		select {
 		case <-tick.C:
@@ -178,7 +178,7 @@ func (s *reportingStore) report(life string, through uint64, single bool) {
 	}
 	s.mu.Unlock()
 	if news {
-		writeEvent(historyEvent{What: eventAcked, Client: s.name, Sequence: through, Single: single})
+		writeEvent(historyEvent{Kind: eventAcked, Client: s.name, Sequence: through, Single: single})
 	}
 }
 

@@ -168,23 +168,23 @@ func TestLedger(t *testing.T) {
 			l.record(w)
 		}
 	}
-	words(historyEvent{Time: 10, What: eventPublished, Client: "p", N: 1, Sequence: 1}, historyEvent{Time: 11, What: eventBegun, Client: "s"})
+	words(historyEvent{Time: 10, Kind: eventPublished, Client: "p", N: 1, Sequence: 1}, historyEvent{Time: 11, Kind: eventBegun, Client: "s"})
 	l.watch(newWatch(time.UnixMicro(20), []string{"p"}, []string{"s"}))
-	words(historyEvent{Time: 25, What: eventAcked, Client: "p", Sequence: 1}, historyEvent{Time: 26, What: eventHanded, Client: "s", Publisher: "p", N: 1})
+	words(historyEvent{Time: 25, Kind: eventAcked, Client: "p", Sequence: 1}, historyEvent{Time: 26, Kind: eventHanded, Client: "s", Publisher: "p", N: 1})
 	if l.recovered() {
 		t.Error("recovered by what was published before the fault")
 	}
-	words(historyEvent{Time: 30, What: eventAcked, Client: "p", Sequence: 2}) // heard before its publish
-	words(historyEvent{Time: 29, What: eventPublished, Client: "p", N: 2, Sequence: 2})
-	words(historyEvent{Time: 31, What: eventPublished, Client: "p", N: 3, Sequence: 3}, historyEvent{Time: 32, What: eventAcked, Client: "p", Sequence: 3})
-	words(historyEvent{Time: 33, What: eventHanded, Client: "s", Publisher: "p", N: 3})
+	words(historyEvent{Time: 30, Kind: eventAcked, Client: "p", Sequence: 2}) // heard before its publish
+	words(historyEvent{Time: 29, Kind: eventPublished, Client: "p", N: 2, Sequence: 2})
+	words(historyEvent{Time: 31, Kind: eventPublished, Client: "p", N: 3, Sequence: 3}, historyEvent{Time: 32, Kind: eventAcked, Client: "p", Sequence: 3})
+	words(historyEvent{Time: 33, Kind: eventHanded, Client: "s", Publisher: "p", N: 3})
 	if !l.recovered() {
 		t.Error("not recovered")
 	}
 	if len(wrong) > 0 {
 		t.Errorf("wrong: %q", wrong)
 	}
-	words(historyEvent{Time: 35, What: eventStrange, Client: "p", Text: "rejected"})
+	words(historyEvent{Time: 35, Kind: eventStrange, Client: "p", Text: "rejected"})
 	l.recordLine("goroutine 1 [running]")
 	if len(wrong) != 2 {
 		t.Errorf("a rejection and a word that is none: %q", wrong)
@@ -217,7 +217,7 @@ func TestJudge(t *testing.T) {
 		}, ""},
 		{"a process that was killed before it said anything", func(r *remains) {
 			for i := range r.history {
-				if w := &r.history[i]; w.Client == "subscriber-x" && w.What == eventBegun && w.N == 2 {
+				if w := &r.history[i]; w.Client == "subscriber-x" && w.Kind == eventBegun && w.N == 2 {
 					w.N = 3
 				}
 			}
@@ -234,7 +234,7 @@ func TestJudge(t *testing.T) {
 		{"under another number", func(r *remains) { r.history[0].Sequence = 5 }, "G1: a has p-1 as 1|1|: it was accepted as 5"},
 		{"never published", func(r *remains) { r.a, r.b = append(r.a, rec(1, 3, 9)), append(r.b, rec(1, 3, 9)) }, "G1: a has 1|3|, which nobody published"},
 		{"something strange", func(r *remains) {
-			r.history = append(r.history, historyEvent{What: eventStrange, Client: "p", Text: "no"})
+			r.history = append(r.history, historyEvent{Kind: eventStrange, Client: "p", Text: "no"})
 		}, "G7: p: no"},
 		{"handed to y twice", func(r *remains) { r.hand("subscriber-y", 2); r.y = append(r.y, "p-2 1") }, "G6: subscriber-y, process 1 was handed 1|2| twice"},
 		{"handed to x again although it had kept it", func(r *remains) { r.hand("subscriber-x", 1); r.x = append(r.x, "p-1 2") }, "was handed 1|1| behind 2"},
@@ -244,25 +244,25 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := remains{
-				history: []historyEvent{{What: eventPublished, Client: "p", N: 1, Sequence: 1}, {What: eventPublished, Client: "p", N: 2, Sequence: 2},
-					{What: eventDoubtful, Client: "p", N: 3}, {What: eventAcked, Client: "p", Sequence: 2}},
+				history: []historyEvent{{Kind: eventPublished, Client: "p", N: 1, Sequence: 1}, {Kind: eventPublished, Client: "p", N: 2, Sequence: 2},
+					{Kind: eventDoubtful, Client: "p", N: 3}, {Kind: eventAcked, Client: "p", Sequence: 2}},
 				a: []record{rec(1, 1, 1), rec(1, 2, 2)},
 				b: []record{rec(1, 1, 1), rec(1, 2, 2)},
 				x: []string{"p-1 1", "p-2 2"}, // the first process was killed over p-2
 				y: []string{"p-1 1", "p-2 1"},
 			}
-			r.history = append(r.history, historyEvent{What: eventBegun, Client: "subscriber-x", N: 1})
+			r.history = append(r.history, historyEvent{Kind: eventBegun, Client: "subscriber-x", N: 1})
 			r.hand("subscriber-x", 1, 2)
-			r.history = append(r.history, historyEvent{What: eventBegun, Client: "subscriber-x", N: 2})
+			r.history = append(r.history, historyEvent{Kind: eventBegun, Client: "subscriber-x", N: 2})
 			r.hand("subscriber-x", 2)
-			r.history = append(r.history, historyEvent{What: eventBegun, Client: "subscriber-y", N: 1})
+			r.history = append(r.history, historyEvent{Kind: eventBegun, Client: "subscriber-y", N: 1})
 			r.hand("subscriber-y", 1, 2)
 			tt.harm(&r)
 			f, err := judge(r.write(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if well := f.print(io.Discard); well != (tt.want == "") || len(f.found) > 0 && !strings.Contains(f.found[0].String(), tt.want) {
+			if passed := f.print(io.Discard); passed != (tt.want == "") || len(f.found) > 0 && !strings.Contains(f.found[0].String(), tt.want) {
 				t.Errorf("found %q, want %q", f.found, tt.want)
 			}
 		})
@@ -287,7 +287,7 @@ type remains struct {
 // hand adds that p's messages were handed to a subscriber.
 func (r *remains) hand(subscriber string, numbers ...uint64) {
 	for _, n := range numbers {
-		r.history = append(r.history, historyEvent{What: eventHanded, Client: subscriber, Publisher: "p", N: n, ID: 1, Sequence: n})
+		r.history = append(r.history, historyEvent{Kind: eventHanded, Client: subscriber, Publisher: "p", N: n, ID: 1, Sequence: n})
 	}
 }
 

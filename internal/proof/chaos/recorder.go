@@ -63,7 +63,7 @@ func (l *recorder) close() error {
 func (l *recorder) recordLine(line string) {
 	var w historyEvent
 	if err := json.Unmarshal([]byte(line), &w); err != nil {
-		w = historyEvent{What: eventStrange, Text: fmt.Sprintf("a client said %q", line)}
+		w = historyEvent{Kind: eventStrange, Text: fmt.Sprintf("a client said %q", line)}
 	}
 	l.record(w)
 }
@@ -73,7 +73,7 @@ func (l *recorder) record(w historyEvent) {
 	if w.Time == 0 {
 		w.Time = time.Now().UnixMicro()
 	}
-	if w.What == eventStrange {
+	if w.Kind == eventStrange {
 		l.onStrange(w.Client, w.Text)
 	}
 	l.mu.Lock()
@@ -81,7 +81,7 @@ func (l *recorder) record(w historyEvent) {
 	if err := l.lines.Encode(w); l.failed == nil {
 		l.failed = err
 	}
-	switch w.What {
+	switch w.Kind {
 	case eventPublished:
 		l.publishedLocked(w)
 	case eventAcked:
@@ -147,7 +147,7 @@ func (l *recorder) publishersKilled(names []string) (next []uint64) {
 		s.last++
 		n := s.last
 		l.mu.Unlock()
-		l.record(historyEvent{What: eventDoubtful, Client: name, N: n})
+		l.record(historyEvent{Kind: eventDoubtful, Client: name, N: n})
 		next = append(next, n+1)
 	}
 	return next
@@ -168,7 +168,7 @@ func (l *recorder) sessions(server string) (n int) {
 // disconnected takes down that the clients of a process are gone with it.
 func (l *recorder) disconnected(names []string) {
 	for _, name := range names {
-		l.record(historyEvent{What: eventLost, Client: name, Text: "killed"})
+		l.record(historyEvent{Kind: eventLost, Client: name, Text: "killed"})
 	}
 }
 

@@ -42,7 +42,7 @@ type publisherProcess struct {
 const publishersPerCrew = 4
 
 // execute runs the test and reports whether all is well.
-func execute(ctx context.Context, spec spec) (well bool, err error) {
+func execute(ctx context.Context, spec spec) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, spec.limit(), fmt.Errorf("not done within %v", spec.limit()))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -223,8 +223,8 @@ func (r *run) injectFault(ctx context.Context, f *plannedFault) error {
 	r.stalls.longest() // earlier stalls do not count
 	r.watch(time.Now())
 	heal, err := f.faultKind.inject(r, ctx, f)
-	r.recorder.record(historyEvent{What: eventFault, Text: f.what})
-	r.printf("%s (%d clients were on a, %d on b)", f.what, sessions[0], sessions[1])
+	r.recorder.record(historyEvent{Kind: eventFault, Text: f.description})
+	r.printf("%s (%d clients were on a, %d on b)", f.description, sessions[0], sessions[1])
 	if err != nil {
 		return err
 	}

@@ -63,13 +63,13 @@ func runSubscriber(text string) error {
 		Name: spec.Name, Servers: spec.Servers, BookmarkStore: marks, StartOffline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) {
-				writeEvent(historyEvent{What: eventConnected, Client: spec.Name, Text: s.Server})
+				writeEvent(historyEvent{Kind: eventConnected, Client: spec.Name, Text: s.Server})
 			},
 			Disconnected: func(server string, err error) {
-				writeEvent(historyEvent{What: eventLost, Client: spec.Name, Text: fmt.Sprint(server, ": ", err)})
+				writeEvent(historyEvent{Kind: eventLost, Client: spec.Name, Text: fmt.Sprint(server, ": ", err)})
 			},
 			Gap: func(e *client.GapError) {
-				writeEvent(historyEvent{What: eventStrange, Client: spec.Name, Text: e.Error()})
+				writeEvent(historyEvent{Kind: eventStrange, Client: spec.Name, Text: e.Error()})
 			},
 		},
 	})
@@ -77,7 +77,7 @@ func runSubscriber(text string) error {
 		return err
 	}
 	defer c.Close()
-	writeEvent(historyEvent{What: eventBegun, Client: spec.Name, N: uint64(spec.Life)})
+	writeEvent(historyEvent{Kind: eventBegun, Client: spec.Name, N: uint64(spec.Life)})
 	k := &keeper{db: db, marks: marks, queue: make(chan keptMessage, 500), life: spec.Life}
 	return k.follow(c, spec.Name)
 }
@@ -118,10 +118,10 @@ func (k *keeper) subscribe(ctx context.Context, c *client.Client, name string) e
 		}
 		publisher, n, err := readBody(m.Body)
 		if err != nil {
-			writeEvent(historyEvent{What: eventStrange, Client: name, Text: err.Error()})
+			writeEvent(historyEvent{Kind: eventStrange, Client: name, Text: err.Error()})
 			return err
 		}
-		writeEvent(historyEvent{What: eventHanded, Client: name, Publisher: publisher, N: n, ID: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence})
+		writeEvent(historyEvent{Kind: eventHanded, Client: name, Publisher: publisher, N: n, ID: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence})
 		select {
 		case k.queue <- keptMessage{publisher, n, m.Ref()}:
 		case <-ctx.Done():

@@ -217,12 +217,12 @@ func (a *App) FlushSafe() {
 	a.flush("flush safe", a.Client.FlushSafe)
 }
 
-func (a *App) flush(what string, flush func(context.Context) error) {
+func (a *App) flush(call string, flush func(context.Context) error) {
 	a.system.TB.Helper()
 	ctx, cancel := a.system.Context()
 	defer cancel()
 	if err := flush(ctx); err != nil {
-		a.system.TB.Fatalf("%s: %s: %v", a.Name, what, err)
+		a.system.TB.Fatalf("%s: %s: %v", a.Name, call, err)
 	}
 }
 

@@ -134,15 +134,15 @@ func (s *System) AwaitSync() {
 const waitTimeout = 2 * time.Minute
 
 // Await returns when condition holds. It is asked every few virtual milliseconds.
-func (s *System) Await(what string, condition func() bool) {
+func (s *System) Await(description string, condition func() bool) {
 	s.TB.Helper()
-	for begun := time.Now(); ; {
+	for start := time.Now(); ; {
 		synctest.Wait()
 		if condition() {
 			return
 		}
-		if time.Since(begun) > waitTimeout {
-			s.TB.Fatalf("waited %v for %s", waitTimeout, what)
+		if time.Since(start) > waitTimeout {
+			s.TB.Fatalf("waited %v for %s", waitTimeout, description)
 		}
 		s.Advance(2 * time.Millisecond)
 	}

@@ -65,7 +65,7 @@ func instanceDiskFails(t *testing.T, s *cluster.System, n *cluster.Node, f fault
 	n.Start()
 	s.AwaitSync()
 	want := stopLoads(s, loads...)
-	exactly(t, r.AwaitN(total(want)), want...)
+	wantExactly(t, r.AwaitN(total(want)), want...)
 	wantBoth(t, s, want...)
 }
 
@@ -142,7 +142,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	p.FlushSafe()
 	q.FlushSafe()
 	want := [][]string{cluster.Bodies("p", 1, each+5), cluster.Bodies("q", 1, each)}
-	exactly(t, trimBodies(r.AwaitN(total(want))), want...)
+	wantExactly(t, trimBodies(r.AwaitN(total(want))), want...)
 	for _, n := range []*cluster.Node{a, b} {
 		if st := n.Server.Status(); st.Damage != "" || st.CatchingUp {
 			t.Errorf("%s: catching up: %v, damage: %q", n.Name, st.CatchingUp, st.Damage)
@@ -154,7 +154,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	s.Finish()
 	s.CheckSame("a", "b")
 	for _, n := range []*cluster.Node{a, b} {
-		exactly(t, trimBodies(n.Bodies()), want...)
+		wantExactly(t, trimBodies(n.Bodies()), want...)
 	}
 }
 

@@ -65,9 +65,9 @@ func TestCase38DivergedPublisher(t *testing.T) {
 			if events(f.app, "has diverged: from its message 6 on") == 0 {
 				t.Errorf("%s was told %q", f.app.Name, f.app.Events())
 			}
-			want := len(f.taken)
+			want := len(f.accepted)
 			if len(f.rejected) != want || events(f.app, "outcome unknown") != want {
-				t.Errorf("%s: of %q it was told that they are unknown: %q", f.app.Name, f.taken, f.rejected)
+				t.Errorf("%s: of %q it was told that they are unknown: %q", f.app.Name, f.accepted, f.rejected)
 			}
 		}
 		got := durable.AwaitN(14)

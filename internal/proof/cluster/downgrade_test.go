@@ -14,7 +14,7 @@ import (
 
 // unsettled checks that a flush doesn't end within d, and returns how many
 // messages it says are on their way.
-func unsettled(s *cluster.System, flush func(context.Context) error, d time.Duration) int {
+func wantUnsettled(s *cluster.System, flush func(context.Context) error, d time.Duration) int {
 	s.TB.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -41,7 +41,7 @@ func TestNoAckWithoutThePeer(t *testing.T) {
 		b.Kill()
 		pub.PublishN("orders", 6, 20)
 		wantBodies(s, "the local subscriber", r.AwaitN(20), cluster.Bodies("pub", 1, 20))
-		if n := unsettled(s, pub.Client.Flush, 10*time.Minute); n != 15 {
+		if n := wantUnsettled(s, pub.Client.Flush, 10*time.Minute); n != 15 {
 			t.Errorf("%d messages are on their way, want 15", n)
 		}
 		if n := acked(pub); n != 5 || a.Server.Status().Single {
@@ -83,14 +83,14 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 				pub.PublishN("orders", 1, 5)
 				pub.FlushSafe()
 				b.Kill()
-				begun := time.Now()
+				start := time.Now()
 				pub.PublishN("orders", 6, 20)
 				pub.Flush()
 				s.Advance(time.Millisecond) // hooks come after
-				if took := time.Since(begun); took < 3*time.Second || took > 4*time.Second {
+				if took := time.Since(start); took < 3*time.Second || took > 4*time.Second {
 					t.Errorf("acknowledged after %v, downgrade_after is 3s", took)
 				}
-				kept(s, pub, 5, 15)
+				wantKept(s, pub, 5, 15)
 				if !slices.Contains(pub.Events(), "downgraded true") {
 					t.Errorf("the application was not told of the downgrade: %v", pub.Events())
 				}
@@ -102,16 +102,16 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 					return st.State == client.StateLive && (st.Logons > connects || tt.name == "application restarted")
 				})
 				s.Advance(time.Second)
-				kept(s, pub, 5, 15)
+				wantKept(s, pub, 5, 15)
 				pub.PublishN("orders", 21, 30)
 				pub.Flush()
-				kept(s, pub, 5, 25)
+				wantKept(s, pub, 5, 25)
 
 				b.Start()
 				s.AwaitSync()
 				pub.FlushSafe()
 				s.Advance(time.Millisecond)
-				kept(s, pub, 30, 0)
+				wantKept(s, pub, 30, 0)
 				if events := pub.Events(); !slices.Contains(events, "downgraded false") {
 					t.Errorf("the application was not told that acks are safe again: %v", events)
 				}
@@ -122,7 +122,7 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 }
 
 // kept checks how far a store has let go and how many messages it keeps.
-func kept(s *cluster.System, app *cluster.App, upTo, messages int) {
+func wantKept(s *cluster.System, app *cluster.App, upTo, messages int) {
 	s.TB.Helper()
 	if got, n := acked(app), app.Store.Usage().Messages; got != upTo || n != messages {
 		s.TB.Errorf("%s let go up to %d and keeps %d messages, want %d and %d", app.Name, got, n, upTo, messages)
@@ -155,7 +155,7 @@ func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 				s.Heal("pub", "a")
 				pub.AwaitServer("a")
 				s.Advance(5 * time.Second)
-				kept(s, pub, 0, 20)
+				wantKept(s, pub, 0, 20)
 
 				a.Kill()
 				a.Wipe()
@@ -188,7 +188,7 @@ func TestOnlyHolderWiped(t *testing.T) {
 				a.Wipe()
 				pub.Kill()
 				pub.Restart()
-				kept(s, pub, 5, 15)
+				wantKept(s, pub, 5, 15)
 				if first == "a" {
 					a.Start()
 					s.Advance(time.Second)
@@ -221,13 +221,13 @@ func TestMinSync(t *testing.T) {
 		pub.FlushSafe()
 		b.Kill()
 		pub.PublishN("orders", 6, 20)
-		if n := unsettled(s, pub.Client.Flush, time.Minute); n != 15 {
+		if n := wantUnsettled(s, pub.Client.Flush, time.Minute); n != 15 {
 			t.Errorf("%d messages are on their way, want 15", n)
 		}
 		if st := link(s, "a"); st.Ack != "counting" || st.Downgrades != 0 {
 			t.Errorf("the link is %s and was downgraded %d times", st.Ack, st.Downgrades)
 		}
-		kept(s, pub, 5, 15)
+		wantKept(s, pub, 5, 15)
 		b.Start()
 		s.AwaitSync()
 		pub.FlushSafe()

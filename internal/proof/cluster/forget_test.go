@@ -32,7 +32,7 @@ func passRetention(s *cluster.System, filler *cluster.App, quarters int) {
 }
 
 // of returns the bodies of an application in an instance's journal.
-func of(n *cluster.Node, app *cluster.App) (bodies []string) {
+func bodiesOf(n *cluster.Node, app *cluster.App) (bodies []string) {
 	for _, b := range n.Bodies() {
 		if strings.HasPrefix(b, app.Name+"-") {
 			bodies = append(bodies, strings.TrimSpace(b))
@@ -113,7 +113,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				wantRejections(s, pub, "rejected 4: outcome unknown", "rejected 5: outcome unknown")
 				for _, name := range []string{"a", "b"} {
 					s.Node(name).Stop()
-					exactly(t, of(s.Node(name), pub), cluster.Bodies("pub", 6, 7))
+					wantExactly(t, bodiesOf(s.Node(name), pub), cluster.Bodies("pub", 6, 7))
 				}
 			})
 		})
@@ -121,9 +121,9 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 }
 
 // named returns the publishers that the place of a process that is dead names.
-func named(t *testing.T, pl *cluster.BookmarkFile) bookmarkstore.Vector {
+func placeOfDead(t *testing.T, file *cluster.BookmarkFile) bookmarkstore.Vector {
 	t.Helper()
-	place, err := pl.Store.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
+	place, err := file.Store.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,13 +155,13 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 		}
 		names := func(name string, want uint64) {
 			t.Helper()
-			if got := named(t, places[name])[publisherID(pub)]; got != want {
+			if got := placeOfDead(t, places[name])[publisherID(pub)]; got != want {
 				t.Errorf("the place of %s has the publisher at %d, want %d", name, got, want)
 			}
 		}
 		readers := make(map[string]*cluster.Reader)
-		for name, pl := range places {
-			subs[name] = s.App(name, []string{"a"}, pl.Configure)
+		for name, file := range places {
+			subs[name] = s.App(name, []string{"a"}, file.Configure)
 			readers[name] = subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
 		}
 		// comes checks that both subscribers receive the publisher's next messages.
@@ -171,7 +171,7 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 			pub.FlushSafe()
 			s.Advance(time.Second)
 			for name, r := range readers {
-				exactly(t, r.Bodies(), cluster.Bodies("pub", from, to))
+				wantExactly(t, r.Bodies(), cluster.Bodies("pub", from, to))
 				if err := r.Err(); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

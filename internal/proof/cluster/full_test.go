@@ -14,7 +14,7 @@ import (
 )
 
 // bounded gives a dead application's store a bound.
-func bounded(app *cluster.App, messages int, fail bool) {
+func setBound(app *cluster.App, messages int, fail bool) {
 	app.Options.MaxMessages, app.Options.FailWhenFull = messages, fail
 }
 
@@ -37,7 +37,7 @@ func TestStoreFull(t *testing.T) {
 			cluster.Run(t, downgradeAfter(time.Second), func(s *cluster.System) {
 				pub := s.App("pub", []string{"a", "b"}, nil)
 				pub.Kill()
-				bounded(pub, 20, tt.fail)
+				setBound(pub, 20, tt.fail)
 				pub.Restart()
 				pub.PublishN("orders", 1, 5)
 				pub.FlushSafe()

@@ -22,11 +22,11 @@ func TestAloneTakesTwoSyncs(t *testing.T) {
 					pub.FlushSafe()
 				}
 				for i := 2; i <= 20; i++ {
-					began := time.Now()
+					start := time.Now()
 					pub := pubs[i%2]
 					pub.PublishN("orders", i, i)
 					pub.Flush()
-					if took := time.Since(began); took > cluster.SyncTime {
+					if took := time.Since(start); took > cluster.SyncTime {
 						t.Errorf("message %d was settled after %v, a sync takes %v", i, took, cluster.SyncTime)
 					}
 				}

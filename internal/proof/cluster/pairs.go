@@ -27,12 +27,12 @@ func Singles(t *testing.T, o Options) {
 		return
 	}
 	at := func(i int) []event { return []event{{i / len(storyFaults), i % len(storyFaults)}} }
-	s, not := newSweep(o), &skippedFaults{}
+	s, skipped := newSweep(o), &skippedFaults{}
 	n := stepCount * len(storyFaults)
-	s.run(t, n, func(tb testing.TB, i int) { not.add(at(i), runStory(tb, at(i)...)) })
+	s.run(t, n, func(tb testing.TB, i int) { skipped.add(at(i), runStory(tb, at(i)...)) })
 	s.report(t, func(i int) string { return eventNames(at(i)) })
 	t.Logf("single faults: %d of %d run, %d kinds at %d steps, %d violations", s.ran, n, len(storyFaults), stepCount, len(s.failures))
-	not.log(t)
+	skipped.log(t)
 }
 
 // Pairs tells the story once for every pair of faults, of those kinds that
@@ -44,12 +44,12 @@ func Pairs(t *testing.T, o Options) {
 	all := len(events) * (len(events) - 1) / 2
 	begin := startNumber(o.From, all)
 	at := func(i int) []event { return pairAt(events, scatter((begin+i)%all, all)) }
-	s, not := newSweep(o), &skippedFaults{}
-	s.run(t, all, func(tb testing.TB, i int) { not.add(at(i), runStory(tb, at(i)...)) })
+	s, skipped := newSweep(o), &skippedFaults{}
+	s.run(t, all, func(tb testing.TB, i int) { skipped.add(at(i), runStory(tb, at(i)...)) })
 	s.report(t, func(i int) string { return eventNames(at(i)) })
 	t.Logf("pairs: %d of %d (%.2f %%) run, from number %d to %d, %d violations",
 		s.ran, all, 100*float64(s.ran)/float64(all), begin, (begin+s.next)%all, len(s.failures))
-	not.log(t)
+	skipped.log(t)
 }
 
 // pairedEvents returns the faults that happen in pairs, in the order of their steps.
@@ -133,13 +133,13 @@ type skippedFaults struct {
 	counts map[string]int // guarded by mu
 }
 
-func (p *skippedFaults) add(events []event, not []string) {
+func (p *skippedFaults) add(events []event, reasons []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.counts == nil {
 		p.counts = make(map[string]int)
 	}
-	for i, why := range not {
+	for i, why := range reasons {
 		if why != "" {
 			p.counts[storyFaults[events[i].fault].name+": "+why]++
 		}

@@ -96,8 +96,8 @@ func TestPlainFailover(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cluster.Run(t, tt.configure, func(s *cluster.System) {
 				pub := s.PlainApp("pub", []string{"a", "b"}, nil)
-				pl := s.BookmarkFile()
-				sub := s.PlainApp("sub", []string{"a", "b"}, pl.Configure)
+				file := s.BookmarkFile()
+				sub := s.PlainApp("sub", []string{"a", "b"}, file.Configure)
 				r := sub.Read("orders", true, client.From(client.Epoch), client.ID("orders"))
 				live := s.PlainApp("live", []string{"b", "a"}, nil).Read("orders", true, client.From(client.Epoch))
 				pub.PublishN("orders", 1, 10)
@@ -123,17 +123,17 @@ func TestPlainFailover(t *testing.T) {
 					last += 10
 					r.AwaitN(last + 3)
 				}
-				pl.Sync()
-				exactly(t, r.Bodies(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
+				file.Sync()
+				wantExactly(t, r.Bodies(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
 				if n := r.Sub.Stats().Duplicates; n > 0 {
 					t.Errorf("%d came again that the list covers", n)
 				}
-				pl.Crash(sub, nil)
+				file.Crash(sub, nil)
 				r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 				pub.PublishN("orders", last+1, last+5)
 				pub.Flush()
-				exactly(t, r.AwaitN(5), cluster.Bodies("pub", last+1, last+5))
-				exactly(t, live.AwaitN(last+8), cluster.Bodies("pub", 1, last+5), cluster.Bodies("early", 1, 3))
+				wantExactly(t, r.AwaitN(5), cluster.Bodies("pub", last+1, last+5))
+				wantExactly(t, live.AwaitN(last+8), cluster.Bodies("pub", 1, last+5), cluster.Bodies("early", 1, 3))
 				s.Finish()
 				s.CheckSame("a", "b")
 			})
@@ -145,9 +145,9 @@ func TestPlainFailover(t *testing.T) {
 // loser is told, and waits longer each time (R11, R15).
 func TestPlainNameInUse(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
-		one := s.PlainApp("one", []string{"a"}, gateway)
+		one := s.PlainApp("one", []string{"a"}, setGatewayName)
 		one.AwaitServer("a")
-		two := s.PlainApp("two", []string{"b"}, gateway)
+		two := s.PlainApp("two", []string{"b"}, setGatewayName)
 		s.Advance(10 * time.Minute)
 		told := pushedOut(one) + pushedOut(two)
 		if told < 10 || told > 30 {
@@ -186,7 +186,7 @@ func (c *rawClient) send(frame []byte) {
 }
 
 // next returns the next ack, false if none comes within d or ever.
-func (c *rawClient) next(d time.Duration) (m wire.Message, came bool) {
+func (c *rawClient) next(d time.Duration) (m wire.Message, ok bool) {
 	c.s.TB.Helper()
 	if err := c.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return m, false
@@ -209,19 +209,19 @@ func (c *rawClient) logOn() {
 }
 
 // in returns the number in the logon ack, which must come within a minute.
-func (c *rawClient) in() uint64 {
+func (c *rawClient) awaitLogon() uint64 {
 	c.s.TB.Helper()
-	m, came := c.next(time.Minute)
-	if !came || m.Acks != wire.AckProcessed || string(m.Status) != wire.StatusSuccess {
-		c.s.TB.Fatalf("%s: logon: %v, %q %q", c.name, came, m.Status, m.Reason)
+	m, ok := c.next(time.Minute)
+	if !ok || m.Acks != wire.AckProcessed || string(m.Status) != wire.StatusSuccess {
+		c.s.TB.Fatalf("%s: logon: %v, %q %q", c.name, ok, m.Status, m.Reason)
 	}
 	return m.Sequence
 }
 
 // waits fails if the logon is answered within d.
-func (c *rawClient) waits(d time.Duration) {
+func (c *rawClient) wantNoLogon(d time.Duration) {
 	c.s.TB.Helper()
-	if m, came := c.next(d); came {
+	if m, ok := c.next(d); ok {
 		c.s.TB.Fatalf("%s: the logon was answered with %d %q, want nothing yet", c.name, m.Sequence, m.Reason)
 	}
 }
@@ -236,12 +236,12 @@ func (c *rawClient) publish(from, to int) {
 }
 
 // persisted waits until everything up to n is acknowledged.
-func (c *rawClient) persisted(n uint64) {
+func (c *rawClient) awaitPersisted(n uint64) {
 	c.s.TB.Helper()
 	for {
-		m, came := c.next(time.Minute)
-		if !came || m.Acks != wire.AckPersisted || string(m.Status) != wire.StatusSuccess || m.Sequence > n {
-			c.s.TB.Fatalf("%s: persisted: %v, %d %q %q, want %d", c.name, came, m.Sequence, m.Status, m.Reason, n)
+		m, ok := c.next(time.Minute)
+		if !ok || m.Acks != wire.AckPersisted || string(m.Status) != wire.StatusSuccess || m.Sequence > n {
+			c.s.TB.Fatalf("%s: persisted: %v, %d %q %q, want %d", c.name, ok, m.Sequence, m.Status, m.Reason, n)
 		}
 		if m.Sequence == n {
 			return
@@ -250,13 +250,13 @@ func (c *rawClient) persisted(n uint64) {
 }
 
 // turnedAway waits for the publish gap that ends the session.
-func (c *rawClient) turnedAway() {
+func (c *rawClient) wantPublishGap() {
 	c.s.TB.Helper()
-	m, came := c.next(time.Minute)
-	if !came || m.Acks != wire.AckProcessed || string(m.Reason) != wire.ReasonPublishGap || m.HasSequence {
-		c.s.TB.Fatalf("%s: %v, %q %q, want a publish gap", c.name, came, m.Status, m.Reason)
+	m, ok := c.next(time.Minute)
+	if !ok || m.Acks != wire.AckProcessed || string(m.Reason) != wire.ReasonPublishGap || m.HasSequence {
+		c.s.TB.Fatalf("%s: %v, %q %q, want a publish gap", c.name, ok, m.Status, m.Reason)
 	}
-	if _, came := c.next(time.Minute); came {
+	if _, ok := c.next(time.Minute); ok {
 		c.s.TB.Fatalf("%s: the session goes on behind a publish gap", c.name)
 	}
 }
@@ -268,15 +268,15 @@ func TestPlainClientFailover(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		c := dialRaw(s, "old", "a")
 		c.logOn()
-		if n := c.in(); n != 0 {
+		if n := c.awaitLogon(); n != 0 {
 			t.Errorf("first logon: %d", n)
 		}
 		c.publish(1, 5)
-		c.persisted(5)
+		c.awaitPersisted(5)
 
 		s.Node("b").Kill()
 		c.publish(6, 8)
-		if m, came := c.next(5 * time.Second); came {
+		if m, ok := c.next(5 * time.Second); ok {
 			t.Fatalf("%d is acknowledged by one disk", m.Sequence)
 		}
 		s.Node("a").Kill()
@@ -284,13 +284,13 @@ func TestPlainClientFailover(t *testing.T) {
 		s.Node("b").AwaitReady()
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		c.waits(10 * time.Second)
+		c.wantNoLogon(10 * time.Second)
 		s.Node("a").Start()
-		if n := c.in(); n != 8 {
+		if n := c.awaitLogon(); n != 8 {
 			t.Errorf("logon when both are there: %d, want 8 as a has it", n)
 		}
 		c.publish(9, 12)
-		c.persisted(12)
+		c.awaitPersisted(12)
 		s.AwaitSync()
 		wantJournals(s, cluster.Bodies("old", 1, 12))
 	})
@@ -304,26 +304,26 @@ func TestPlainClientDowngrade(t *testing.T) {
 	cluster.Run(t, downgradeAfter(3*time.Second), func(s *cluster.System) {
 		c := dialRaw(s, "old", "a")
 		c.logOn()
-		c.in()
+		c.awaitLogon()
 		c.publish(1, 5)
-		c.persisted(5)
+		c.awaitPersisted(5)
 
 		s.Advance(time.Second) // b is told that a has it, too
 		s.Cut("a", "b")
 		c.publish(6, 8)
-		c.persisted(8) // one disk, a plain client is not told
+		c.awaitPersisted(8) // one disk, a plain client is not told
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		c.waits(2 * time.Second)
-		if n := c.in(); n != 5 {
+		c.wantNoLogon(2 * time.Second)
+		if n := c.awaitLogon(); n != 5 {
 			t.Errorf("logon at the one that lags: %d, want 5", n)
 		}
 		c.publish(9, 9)
-		c.turnedAway()
+		c.wantPublishGap()
 
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		if n := c.in(); n != 5 {
+		if n := c.awaitLogon(); n != 5 {
 			t.Errorf("logon at the one that lags: %d, want 5", n)
 		}
 		c.conn.Close()
@@ -331,11 +331,11 @@ func TestPlainClientDowngrade(t *testing.T) {
 		s.AwaitSync()
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		if n := c.in(); n != 8 {
+		if n := c.awaitLogon(); n != 8 {
 			t.Errorf("logon behind the heal: %d, want 8", n)
 		}
 		c.publish(9, 12)
-		c.persisted(12)
+		c.awaitPersisted(12)
 		wantJournals(s, cluster.Bodies("old", 1, 12))
 	})
 }
@@ -348,14 +348,14 @@ func TestPlainClientReplays(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		known := dialRaw(s, "known", "a")
 		known.logOn()
-		known.in()
+		known.awaitLogon()
 		known.publish(1, 3)
-		known.persisted(3)
+		known.awaitPersisted(3)
 		s.Cut("a", "b")
 		s.Advance(5 * time.Second)
 		unknown := dialRaw(s, "unknown", "a")
 		unknown.logOn()
-		unknown.in()
+		unknown.awaitLogon()
 		known.publish(4, 6)
 		unknown.publish(1, 6)
 
@@ -363,20 +363,20 @@ func TestPlainClientReplays(t *testing.T) {
 		known, unknown = dialRaw(s, "known", "b"), dialRaw(s, "unknown", "b")
 		known.logOn()
 		unknown.logOn()
-		if n := unknown.in(); n != 0 {
+		if n := unknown.awaitLogon(); n != 0 {
 			t.Errorf("a publisher unknown here is told %d", n)
 		}
 		unknown.publish(1, 8)
-		known.waits(10 * time.Second)
+		known.wantNoLogon(10 * time.Second)
 		s.Heal("a", "b")
-		if n := known.in(); n != 6 {
+		if n := known.awaitLogon(); n != 6 {
 			t.Errorf("a publisher known here is told %d, want 6", n)
 		}
 		known.publish(7, 9)
-		known.persisted(9)
-		unknown.persisted(8)
+		known.awaitPersisted(9)
+		unknown.awaitPersisted(8)
 		s.Finish()
 		s.CheckSame("a", "b")
-		exactly(t, s.Node("b").Bodies(), cluster.Bodies("known", 1, 9), cluster.Bodies("unknown", 1, 8))
+		wantExactly(t, s.Node("b").Bodies(), cluster.Bodies("known", 1, 9), cluster.Bodies("unknown", 1, 8))
 	})
 }

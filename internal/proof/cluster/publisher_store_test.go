@@ -91,13 +91,13 @@ func tornStore(s *cluster.System, connected bool, fail func(*cluster.App), mode 
 	pub.FlushSafe()
 	wantNoEvent(s, pub, "rejected")
 	wantNoEvent(s, pub, "rolled back")
-	wantTaken(s, want)
+	wantAccepted(s, want)
 }
 
 // wantTaken ends the scenario and checks that both journals hold all messages for which
 // Publish has returned, once and in order. A message whose Publish failed with the disk
 // may be there too, in its place.
-func wantTaken(s *cluster.System, want []string) {
+func wantAccepted(s *cluster.System, want []string) {
 	s.TB.Helper()
 	s.Finish()
 	s.CheckSame("a", "b")

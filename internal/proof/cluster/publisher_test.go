@@ -43,10 +43,10 @@ func wantJournals(s *cluster.System, want []string) {
 	}
 }
 
-func wantBodies(s *cluster.System, what string, got, want []string) {
+func wantBodies(s *cluster.System, owner string, got, want []string) {
 	s.TB.Helper()
 	if !slices.Equal(got, want) {
-		s.TB.Errorf("%s has %d messages, want %d:\n%s\nwant\n%s", what, len(got), len(want), strings.Join(got, " "), strings.Join(want, " "))
+		s.TB.Errorf("%s has %d messages, want %d:\n%s\nwant\n%s", owner, len(got), len(want), strings.Join(got, " "), strings.Join(want, " "))
 	}
 }
 
@@ -76,17 +76,17 @@ func durableBodies(n *cluster.Node) []string {
 
 // A step is a moment in a message's way from the publisher to the ack.
 type step struct {
-	name string
-	arm  func(s *cluster.System)      // has it come at a later time
-	come func(s *cluster.System) bool // whether it has
+	name    string
+	arm     func(s *cluster.System)      // has it come at a later time
+	reached func(s *cluster.System) bool // whether it has
 }
 
 // diskStep is before the nth change of a's disk.
 func diskStep(n int) step {
 	return step{
-		name: fmt.Sprintf("disk/%d", n),
-		arm:  func(s *cluster.System) { s.Node("a").FS.CrashAt(n) },
-		come: func(s *cluster.System) bool { return s.Node("a").FS.Crashed() },
+		name:    fmt.Sprintf("disk/%d", n),
+		arm:     func(s *cluster.System) { s.Node("a").FS.CrashAt(n) },
+		reached: func(s *cluster.System) bool { return s.Node("a").FS.Crashed() },
 	}
 }
 
@@ -100,7 +100,7 @@ func wireStep(from, to string, bytes int64) step {
 			at = s.Net.Delivered(from, to) + bytes
 			s.Net.CutAfter(from, to, bytes)
 		},
-		come: func(s *cluster.System) bool { return s.Net.Delivered(from, to) >= at },
+		reached: func(s *cluster.System) bool { return s.Net.Delivered(from, to) >= at },
 	}
 }
 
@@ -153,14 +153,14 @@ func killAtStep(s *cluster.System, step step, mode memfs.Mode, both bool) {
 
 	step.arm(s)
 	sent := 3
-	for ; sent < 15 && !step.come(s); sent++ {
+	for ; sent < 15 && !step.reached(s); sent++ {
 		pub.PublishN("orders", sent+1, sent+1)
 		s.Advance(400 * time.Microsecond)
 	}
-	for end := time.Now().Add(2 * time.Millisecond); !step.come(s) && time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Millisecond); !step.reached(s) && time.Now().Before(end); {
 		s.Advance(50 * time.Microsecond)
 	}
-	if !step.come(s) {
+	if !step.reached(s) {
 		s.TB.Errorf("%s does not come", step.name)
 	}
 	a.Crash(mode)

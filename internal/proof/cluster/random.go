@@ -259,16 +259,16 @@ func (r *randomRun) recover() {
 }
 
 // awaitOrDescribe is Await that says more when it takes too long.
-func (r *randomRun) awaitOrDescribe(what string, condition func() bool) {
+func (r *randomRun) awaitOrDescribe(description string, condition func() bool) {
 	r.TB.Helper()
-	for begun := time.Now(); ; {
+	for start := time.Now(); ; {
 		synctest.Wait()
 		if condition() {
 			return
 		}
-		if time.Since(begun) > waitTimeout {
+		if time.Since(start) > waitTimeout {
 			r.describe()
-			r.TB.Fatalf("seed %d: waited %v for %s", r.seed, waitTimeout, what)
+			r.TB.Fatalf("seed %d: waited %v for %s", r.seed, waitTimeout, description)
 		}
 		<-time.After(20 * time.Millisecond)
 	}

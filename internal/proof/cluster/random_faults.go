@@ -323,7 +323,7 @@ func damageOffset(d *draw, size int) int {
 }
 
 // loseDisk ends an instance, changes its disk, and notes the old content.
-func (r *randomRun) loseDisk(i, other *instance, what func()) {
+func (r *randomRun) loseDisk(i, other *instance, change func()) {
 	l := loss{had: durableOn(i.FS), safe: durableOn(other.FS), noticedAt: time.Now(), acksUntil: time.Now().Add(ackGrace)}
 	for p, s := range l.safe {
 		l.safe[p] = min(s, l.had[p])
@@ -334,7 +334,7 @@ func (r *randomRun) loseDisk(i, other *instance, what func()) {
 	if i.Server != nil {
 		i.crash(memfs.KeepAll)
 	}
-	what()
+	change()
 	r.noteDisk(i)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,13 +22,13 @@ func accepted(s *cluster.System, app *cluster.App, taken *[]string, body string)
 	return err
 }
 
-func gateway(c *client.Config) { c.Name = "gateway" }
+func setGatewayName(c *client.Config) { c.Name = "gateway" }
 
 // A fate is the outcome of the messages that an application has published: those that its
 // store accepted, and the calls of its failed-write handler.
 type fate struct {
-	app             *cluster.App
-	taken, rejected []string
+	app                *cluster.App
+	accepted, rejected []string
 }
 
 // follow notes the messages that a dead application publishes from its next start on.
@@ -48,7 +48,7 @@ func follow(app *cluster.App) *fate {
 func (f *fate) publish(s *cluster.System, from, to int) {
 	s.TB.Helper()
 	for _, body := range cluster.Bodies(f.app.Name, from, to) {
-		if err := accepted(s, f.app, &f.taken, body); err != nil {
+		if err := accepted(s, f.app, &f.accepted, body); err != nil {
 			s.TB.Errorf("%s: %v", body, err)
 		}
 	}
@@ -86,7 +86,7 @@ func (f *fate) kept(s *cluster.System) []string {
 // rejected, or is kept.
 func (f *fate) check(s *cluster.System, journal, kept []string) {
 	s.TB.Helper()
-	for _, body := range f.taken {
+	for _, body := range f.accepted {
 		in, told := slices.Contains(journal, body), slices.Contains(f.rejected, body)
 		switch {
 		case in && told:

@@ -204,14 +204,14 @@ func (e event) String() string { return fmt.Sprintf("%d:%s", e.step, storyFaults
 
 // runStory runs the story with faults, which are in the order of their steps, and
 // judges it. It returns why those that could not happen could not.
-func runStory(tb testing.TB, faults ...event) (not []string) {
+func runStory(tb testing.TB, faults ...event) (reasons []string) {
 	s := newStory(tb, func(*memnet.Network) {})
 	defer s.report()
-	not = make([]string, len(faults))
+	reasons = make([]string, len(faults))
 	for at := range stepCount {
 		for n, f := range faults {
 			if f.step == at {
-				not[n] = s.inject(storyFaults[f.fault])
+				reasons[n] = s.inject(storyFaults[f.fault])
 			}
 		}
 		if at < len(script) {
@@ -226,7 +226,7 @@ func runStory(tb testing.TB, faults ...event) (not []string) {
 	}
 	s.recover()
 	s.judge()
-	return not
+	return reasons
 }
 
 // inject has a fault happen, and returns why it can't if it can't.

@@ -13,7 +13,7 @@ import (
 type storyFault struct {
 	name   string
 	paired bool // happens in pairs, too
-	inject func(s *story) (not string)
+	inject func(s *story) (reason string)
 }
 
 // How long a fault lasts: shorter than any timeout, longer than a downgrade takes, and

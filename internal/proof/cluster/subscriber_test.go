@@ -41,7 +41,7 @@ func TestOverrunThroughFailovers(t *testing.T) {
 				s.Node(name).Start()
 				s.AwaitSync()
 			}
-			exactly(t, r.AwaitN(330), cluster.Bodies("p1", 1, 150), cluster.Bodies("p2", 1, 180))
+			wantExactly(t, r.AwaitN(330), cluster.Bodies("p1", 1, 150), cluster.Bodies("p2", 1, 180))
 			if st := r.Sub.Stats(); st.Pauses < 3 {
 				t.Errorf("the queue overran %d times: the test proves nothing", st.Pauses)
 			}
@@ -89,7 +89,7 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 
 		s.Heal("a", "b")
 		for _, r := range []*cluster.Reader{sure, late, quick} {
-			exactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
+			wantExactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
 		}
 		if events := sub.Events(); events[len(events)-1] != "waits false" {
 			t.Errorf("the application was not told that it waits no longer: %v", events)
@@ -110,7 +110,7 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		}
 		s.Node("a").Start()
 		for _, r := range []*cluster.Reader{sure, late, quick} {
-			exactly(t, r.AwaitN(15), cluster.Bodies("pub", 1, 15))
+			wantExactly(t, r.AwaitN(15), cluster.Bodies("pub", 1, 15))
 		}
 	})
 }
@@ -122,8 +122,8 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 func TestMarksOfOtherTopics(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, noise := s.App("pub", []string{"a", "b"}, nil), s.App("noise", []string{"b", "a"}, nil)
-		pl := s.BookmarkFile()
-		sub := s.App("sub", []string{"a", "b"}, pl.Configure)
+		file := s.BookmarkFile()
+		sub := s.App("sub", []string{"a", "b"}, file.Configure)
 		r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 		sub.AwaitServer("a")
 		for n := range 20 { // more topics than retention tells apart
@@ -145,14 +145,14 @@ func TestMarksOfOtherTopics(t *testing.T) {
 		s.Node("a").Kill()
 		sub.AwaitServer("b")
 		pub.PublishN("orders", 6, 10)
-		exactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
-		pl.Sync()
-		pl.Crash(sub, nil)
+		wantExactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
+		file.Sync()
+		file.Crash(sub, nil)
 		r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 		s.Node("a").Start()
 		s.AwaitSync()
 		pub.PublishN("orders", 11, 15)
-		exactly(t, r.AwaitN(5), cluster.Bodies("pub", 11, 15))
+		wantExactly(t, r.AwaitN(5), cluster.Bodies("pub", 11, 15))
 	})
 }
 
@@ -162,8 +162,8 @@ func TestMarksOfOtherTopics(t *testing.T) {
 func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)
-		pl := s.BookmarkFile()
-		sub := s.App("sub", []string{"a", "b"}, pl.Configure)
+		file := s.BookmarkFile()
+		sub := s.App("sub", []string{"a", "b"}, file.Configure)
 		hold := make(chan struct{})
 		r := sub.Handle("orders", func(m *client.Message) error {
 			if string(m.Body) == "pub-3" {
@@ -182,10 +182,10 @@ func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 		if got := r.Bodies(); len(got) != 3 {
 			t.Fatalf("received %v, want three", got)
 		}
-		pl.Sync()
-		pl.Crash(sub, func(c *client.Config) { c.Servers = s.Servers("b", "a"); close(hold) })
+		file.Sync()
+		file.Crash(sub, func(c *client.Config) { c.Servers = s.Servers("b", "a"); close(hold) })
 		r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
-		exactly(t, r.AwaitN(5), cluster.Bodies("pub", 2, 6))
+		wantExactly(t, r.AwaitN(5), cluster.Bodies("pub", 2, 6))
 	})
 }
 
@@ -198,8 +198,8 @@ func TestRestartsWithBolt(t *testing.T) {
 		cluster.Run(t, nil, func(s *cluster.System) {
 			random := rand.New(rand.NewPCG(seed, 9))
 			pubs := []*cluster.App{s.App("p1", []string{"a", "b"}, nil), s.App("p2", []string{"b", "a"}, nil)}
-			pl := s.BookmarkFile()
-			sub := s.App("sub", []string{"a", "b"}, pl.Configure)
+			file := s.BookmarkFile()
+			sub := s.App("sub", []string{"a", "b"}, file.Configure)
 			handled := make(map[string]int)
 			for life := range 6 {
 				n := random.IntN(8)
@@ -223,8 +223,8 @@ func TestRestartsWithBolt(t *testing.T) {
 					node.Restart()
 				}
 				r.Stop()
-				pl.Sync()
-				pl.Crash(sub, nil)
+				file.Sync()
+				file.Crash(sub, nil)
 				s.AwaitSync()
 			}
 			r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
@@ -246,7 +246,7 @@ func TestRestartsWithBolt(t *testing.T) {
 
 // exactly fails unless got is made of the lists wanted, each of them in its
 // order: nothing missed, nothing twice. Each list is one publisher's.
-func exactly(t *testing.T, got []string, want ...[]string) {
+func wantExactly(t *testing.T, got []string, want ...[]string) {
 	t.Helper()
 	total := 0
 	for _, list := range want {

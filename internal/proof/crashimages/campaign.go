@@ -201,8 +201,8 @@ func runScript(l Model, disk *memfs.FS) error {
 }
 
 func isViolation(err error) bool {
-	_, is := errors.AsType[*Violation](err)
-	return is
+	_, ok := errors.AsType[*Violation](err)
+	return ok
 }
 
 // judge lets a model recover from an image and use it, and another one recover from the

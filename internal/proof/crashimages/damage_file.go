@@ -61,7 +61,7 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 	if err == nil {
 		return checkMissing(kept, found, nil)
 	}
-	if _, is := errors.AsType[*pubstore.DamagedError](err); !is {
+	if _, ok := errors.AsType[*pubstore.DamagedError](err); !ok {
 		return Violatef("refused with %v", err)
 	}
 	if damaged, err = crashDuring(damaged, r, func(disk *memfs.FS) error {

@@ -111,28 +111,28 @@ func (l *journalModel) Use(steps int) error {
 	return nil
 }
 
-func (l *journalModel) step(what int) error {
+func (l *journalModel) step(action int) error {
 	switch {
-	case what < 7:
+	case action < 7:
 		for range 1 + l.rand.IntN(6) {
 			if err := l.append(); err != nil {
 				return err
 			}
 		}
 		return nil
-	case what == 7:
+	case action == 7:
 		return l.remember()
-	case what == 13:
+	case action == 13:
 		clock := l.j.GroupClock().Now
 		return l.j.MergeGroupClock(journal.GroupClock{Now: clock + l.rand.Uint64N(3), Forgotten: clock})
-	case what < 9:
+	case action < 9:
 		return l.j.Sync()
-	case what < 11:
+	case action < 11:
 		time.Sleep(time.Millisecond) // until the syncer has nothing left to do
 		return l.j.Err()
-	case what < 12:
+	case action < 12:
 		return l.trim()
-	case what > 13:
+	case action > 13:
 		return l.changeDecree()
 	case l.cluster.ID.IsZero():
 		c, err := l.j.FoundCluster()

@@ -67,24 +67,24 @@ func (h *logModel) Use(steps int) error {
 	return nil
 }
 
-func (h *logModel) step(what int) error {
+func (h *logModel) step(action int) error {
 	n := len(h.ends)
 	switch {
-	case what < 5:
+	case action < 5:
 		return h.append()
-	case what < 6:
+	case action < 6:
 		err := h.l.Write()
 		if err == nil {
 			h.written = n
 		}
 		return err
-	case what < 8:
+	case action < 8:
 		_, err := h.l.Sync()
 		if err == nil {
 			h.written, h.synced = n, n
 		}
 		return err
-	case what < 9:
+	case action < 9:
 		return h.l.Note()
 	case h.synced < 6:
 		return nil

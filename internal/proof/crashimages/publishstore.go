@@ -197,21 +197,21 @@ func (w *PublishStoreModel) Use(steps int) error {
 	return nil
 }
 
-func (w *PublishStoreModel) step(what int) error {
+func (w *PublishStoreModel) step(action int) error {
 	switch {
-	case w.Churn && what%2 == 0:
+	case w.Churn && action%2 == 0:
 		return w.churn()
-	case what < 8:
+	case action < 8:
 		return w.append(1 + w.rand.IntN(4))
-	case what < 11:
+	case action < 11:
 		return w.discard(w.anyStream())
-	case what < 13:
+	case action < 13:
 		return w.reject(w.anyStream())
-	case what < 17:
+	case action < 17:
 		return w.awaitDurable()
-	case what < 18:
+	case action < 18:
 		return w.renew()
-	case what < 19:
+	case action < 19:
 		return w.logon()
 	}
 	return w.store.SetPlainOffset(w.current, 99)
@@ -353,12 +353,12 @@ func (w *PublishStoreModel) CheckFailed() error {
 	_, appendErr := w.store.Append(context.Background(), &pubstore.Message{Topic: "t"})
 	_, logonErr := w.store.Logon("gateway")
 	_, cursorErr := w.store.Cursor(w.current, 0)
-	for what, err := range map[string]error{
+	for call, err := range map[string]error{
 		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Discard": w.store.Discard(w.current, 1),
 		"Reject": w.store.Reject(w.current, 1), "SetBase": w.store.SetPlainOffset(w.current, 1), "Renew": w.store.Renew(), "Close": w.store.Close(),
 	} {
 		if _, failed := errors.AsType[*pubstore.FailedError](err); !failed {
-			return Violatef("%s after the disk failed: %v", what, err)
+			return Violatef("%s after the disk failed: %v", call, err)
 		}
 	}
 	return nil

@@ -59,7 +59,7 @@ func Main(args []string, earthquakes []byte) int {
 }
 
 // execute runs the main job in dir; command runs an instance.
-func execute(ctx context.Context, o options, events []event, dir string, command []string) (well bool, err error) {
+func execute(ctx context.Context, o options, events []event, dir string, command []string) (passed bool, err error) {
 	// The limit is far beyond the time of a run, so that none hangs for ever.
 	limit := 3*time.Minute + time.Duration(o.kills)*20*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
@@ -77,8 +77,8 @@ func execute(ctx context.Context, o options, events []event, dir string, command
 	if err != nil {
 		return false, err
 	}
-	if well = report.print(os.Stdout); well {
+	if passed = report.print(os.Stdout); passed {
 		fmt.Println("all is well")
 	}
-	return well, nil
+	return passed, nil
 }

@@ -62,9 +62,9 @@ func (r *run) start(ctx context.Context, dir string, command []string) (err erro
 
 // publishUnderFaults publishes everything while the faults fire.
 func (r *run) publishUnderFaults(ctx context.Context) error {
-	over := timePerFault * time.Duration(max(1, len(r.faults)))
+	duration := timePerFault * time.Duration(max(1, len(r.faults)))
 	published := make(chan error, 1)
-	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) })
+	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, duration) })
 	for _, f := range r.faults {
 		if err := r.awaitFault(ctx, f); err != nil {
 			return err
@@ -137,12 +137,12 @@ func (r *run) injectFault(ctx context.Context, f fault) error {
 		also = " and the subscriber"
 	}
 	marks, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
-	what, revive, err := r.disable(in, f)
+	action, revive, err := r.disable(in, f)
 	if err != nil {
 		return err
 	}
 	at := time.Now()
-	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
+	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", action, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
 	r.restarts = append(r.restarts, revived)
 	r.running.Go(func() { revived <- r.restartLater(ctx, in, f, revive) })
@@ -176,7 +176,7 @@ func (r *run) victim() int {
 }
 
 // disable kills or stops an instance; revive undoes it.
-func (r *run) disable(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
+func (r *run) disable(in *pair.Instance, f fault) (action string, revive func(context.Context) error, err error) {
 	if f.kind == stopInstance {
 		return "SIGSTOP", func(context.Context) error { return in.Resume() }, in.Suspend()
 	}
@@ -189,12 +189,12 @@ func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revi
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	begun := time.Now()
+	start := time.Now()
 	if err := revive(ctx); err != nil {
 		return err
 	}
 	r.Printf("%s is back after %v, %v of it to start and catch up", in.Name,
-		(f.downtime + time.Since(begun)).Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
+		(f.downtime + time.Since(start)).Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 	return nil
 }
 

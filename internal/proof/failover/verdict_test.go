@@ -27,8 +27,8 @@ func TestReport(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := good
 			tt.spoil(&r)
-			if well := r.print(io.Discard); well != tt.well {
-				t.Errorf("all is well = %v, want %v", well, tt.well)
+			if passed := r.print(io.Discard); passed != tt.well {
+				t.Errorf("all is well = %v, want %v", passed, tt.well)
 			}
 		})
 	}

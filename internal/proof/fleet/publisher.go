@@ -78,7 +78,7 @@ func (p *Publisher) Close() {
 type Fleet []*Publisher
 
 // New connects a publisher for each name, made by one.
-func New(names, servers []string, one func(name string, servers []string) (*Publisher, error)) (Fleet, error) {
+func New(names, servers []string, connect func(name string, servers []string) (*Publisher, error)) (Fleet, error) {
 	all := make(Fleet, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
@@ -87,7 +87,7 @@ func New(names, servers []string, one func(name string, servers []string) (*Publ
 		if i%2 == 1 { // half of them prefer the other instance
 			order = []string{servers[1], servers[0]}
 		}
-		wg.Go(func() { all[i], errs[i] = one(name, order) })
+		wg.Go(func() { all[i], errs[i] = connect(name, order) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

@@ -110,10 +110,10 @@ func (l *bookmarksModel) setBase() error {
 	return err
 }
 
-func (l *bookmarksModel) step(what int) error {
+func (l *bookmarksModel) step(action int) error {
 	id := 1 + l.rand.Uint64N(3)
 	switch {
-	case what < 4:
+	case action < 4:
 		for range 1 + l.rand.IntN(3) {
 			p := l.publishers[id]
 			p.received++
@@ -122,7 +122,7 @@ func (l *bookmarksModel) step(what int) error {
 			}
 		}
 		return nil
-	case what < 8:
+	case action < 8:
 		return l.discard(id)
 	}
 	return l.sync()

@@ -146,7 +146,7 @@ func (d *dirNode) Unlink(_ context.Context, name string) syscall.Errno {
 func (d *dirNode) Rename(_ context.Context, name string, _ fs.InodeEmbedder, to string, _ uint32) syscall.Errno {
 	err := d.disk.Rename(name, to)
 	if child := d.GetChild(name); child != nil && err == nil {
-		if n, is := child.Operations().(*fileNode); is {
+		if n, ok := child.Operations().(*fileNode); ok {
 			n.name.Store(&to)
 		}
 	}

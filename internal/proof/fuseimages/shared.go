@@ -88,15 +88,15 @@ func (l *sharedModel) Use(steps int) error {
 	return nil
 }
 
-func (l *sharedModel) step(what int) error {
+func (l *sharedModel) step(action int) error {
 	switch {
-	case what < 4:
+	case action < 4:
 		return l.receive()
-	case what < 9:
+	case action < 9:
 		return l.handle()
-	case what < 10:
+	case action < 10:
 		return l.acknowledge()
-	case what < 11:
+	case action < 11:
 		return l.outbox.Renew()
 	}
 	return l.marks.Sync(context.Background())

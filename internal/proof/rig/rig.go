@@ -31,7 +31,7 @@ type Rig struct {
 // there. It returns the exit code, which is 0 only if do says that all is well.
 // The first signal ends the context of do, which ends all that it has started.
 // The second has its usual effect.
-func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, err error)) (code int) {
+func (r Rig) Run(do func(ctx context.Context, dir, binary string) (passed bool, err error)) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), endingSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -47,14 +47,14 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 		}
 		os.RemoveAll(dir)
 	}()
-	well, err := r.buildAndRun(ctx, dir, do)
+	passed, err := r.buildAndRun(ctx, dir, do)
 	switch {
-	case ctx.Err() != nil && (err == nil && well || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)):
+	case ctx.Err() != nil && (err == nil && passed || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)):
 		fmt.Fprintf(os.Stderr, "%s: interrupted\n", r.Name)
 		return exitInterrupted
 	case err != nil:
 		return r.fail(err)
-	case !well:
+	case !passed:
 		fmt.Println("NOT WELL")
 		return exitFailed
 	}

@@ -135,7 +135,7 @@ func (c *command) span(n int) (from, to int) {
 }
 
 // done fails if the line has an option that was not asked for.
-func (c *command) done() {
+func (c *command) checkOptions() {
 	c.tb.Helper()
 	for key := range c.options {
 		if !c.used[key] {

@@ -37,7 +37,7 @@ type stretch struct {
 
 // runs merges consecutive messages. A text that is no message, such as a gap, is a run of
 // its own.
-func runs(texts []string) []stretch {
+func mergeRuns(texts []string) []stretch {
 	var all []stretch
 	for _, text := range texts {
 		publisher, n, ok := number(text)
@@ -58,7 +58,7 @@ func runs(texts []string) []stretch {
 func spans(texts []string) string {
 	var b strings.Builder
 	last := ""
-	for _, r := range runs(texts) {
+	for _, r := range mergeRuns(texts) {
 		switch {
 		case r.publisher != last && last != "":
 			fmt.Fprintf(&b, ", %s", r.publisher)
@@ -94,8 +94,8 @@ func (w *world) byPublisher(texts []string) string {
 	var parts []string
 	for _, publisher := range slices.Sorted(maps.Keys(of)) {
 		part := spans(of[publisher])
-		if a := w.apps[publisher]; a != nil && a.load != nil && len(a.taken) > 1 {
-			last := strings.TrimPrefix(a.taken[len(a.taken)-1], publisher+"-")
+		if a := w.apps[publisher]; a != nil && a.load != nil && len(a.accepted) > 1 {
+			last := strings.TrimPrefix(a.accepted[len(a.accepted)-1], publisher+"-")
 			if s, ok := strings.CutSuffix(part, ".."+last); ok {
 				part = s + "..last"
 			}
@@ -407,7 +407,7 @@ func bookmarkReason(err error) string {
 func (w *world) account(c *command) string {
 	w.TB.Helper()
 	in := make(map[string]bool)
-	for _, instance := range w.all {
+	for _, instance := range w.instances {
 		for _, r := range w.records(instance) {
 			if r.Kind == journal.Message {
 				in[body(r.Body)] = true
@@ -421,7 +421,7 @@ func (w *world) account(c *command) string {
 		a.mu.Lock()
 		rejected := slices.Clone(a.rejected)
 		a.mu.Unlock()
-		for _, text := range a.taken {
+		for _, text := range a.accepted {
 			if !in[text] && !slices.Contains(rejected, text) && !slices.Contains(kept, text) {
 				swallowed = append(swallowed, text)
 			}

@@ -23,7 +23,7 @@ import (
 func (w *world) servers(c *command) string {
 	w.TB.Helper()
 	a, b, third := c.name(0), c.name(1), c.option("third", "")
-	set, rename := w.settings(c), named(a, b, c.list("as"))
+	set, rename := w.settings(c), renamed(a, b, c.list("as"))
 	configure := func(sc *server.Config) {
 		set(sc)
 		rename(sc)
@@ -32,10 +32,10 @@ func (w *world) servers(c *command) string {
 				server.Destination{Name: third, Address: third + ":9107", Ack: "async"})
 		}
 	}
-	w.all = append(w.all, a, b)
+	w.instances = append(w.instances, a, b)
 	if third != "" {
 		w.Add(third, func(sc *server.Config) { sc.Replication.Peers = []string{a, b} }).Start()
-		w.all = append(w.all, third)
+		w.instances = append(w.instances, third)
 	}
 	na, nb := w.Add(a, configure, b), w.Add(b, configure, a)
 	w.listen(na)
@@ -172,7 +172,7 @@ func (w *world) start(c *command) string {
 			continue
 		}
 		err := w.Node(name).TryStart()
-		if newer, is := errors.AsType[*server.VersionError](err); is {
+		if newer, ok := errors.AsType[*server.VersionError](err); ok {
 			fmt.Fprintf(&refused, "%s: %v\n", name, newer)
 		} else if err != nil {
 			c.fail("start %s: %v", name, err)
@@ -300,7 +300,7 @@ func (w *world) slowDisk(c *command) string {
 func (w *world) failDisk(c *command) string {
 	w.TB.Helper()
 	if r := w.readers[c.name(0)]; r != nil {
-		r.app.place.FailCommits()
+		r.app.bookmarks.FailCommits()
 		return ""
 	}
 	disk := w.disk(c.name(0))

@@ -19,14 +19,14 @@ import (
 type world struct {
 	*cluster.System
 
-	apps    map[string]*app
-	readers map[string]*reader
-	paused  map[string]bool          // instances
-	all     []string                 // instances
-	clocks  map[string]*atomic.Int64 // by how much those of instances are ahead
-	proxies []func()                 // end them
-	logs    map[string]*said         // of instances
-	verbs   map[string]verb
+	apps      map[string]*app
+	readers   map[string]*reader
+	paused    map[string]bool          // instances
+	instances []string                 // instances
+	clocks    map[string]*atomic.Int64 // by how much those of instances are ahead
+	proxies   []func()                 // end them
+	logs      map[string]*instanceLog  // of instances
+	verbs     map[string]verb
 }
 
 // A verb carries out a command and returns the text that it prints.
@@ -39,7 +39,7 @@ func newWorld(t *testing.T) *world {
 		readers: make(map[string]*reader),
 		paused:  make(map[string]bool),
 		clocks:  make(map[string]*atomic.Int64),
-		logs:    make(map[string]*said),
+		logs:    make(map[string]*instanceLog),
 	}
 	w.verbs = map[string]verb{
 		"servers": w.servers, "config": w.configure, "proxy": w.proxy,
@@ -91,7 +91,7 @@ func (w *world) line(printed *strings.Builder, at, line string) {
 		c.fail("there is no such command")
 	}
 	text := do(c)
-	c.done()
+	c.checkOptions()
 	// Everything that happens without time passing has happened.
 	synctest.Wait()
 	if text != "" {
@@ -105,7 +105,7 @@ func (w *world) finish() {
 		w.Node(name).Resume()
 	}
 	for _, r := range w.readers {
-		r.letGo()
+		r.openGate()
 	}
 	w.Finish()
 	for _, end := range w.proxies {
@@ -142,7 +142,7 @@ func (w *world) await(c *command) string {
 		if _, err := fmt.Sscan(c.name(2), &count); err != nil {
 			c.fail("%v", err)
 		}
-		w.Await(r.name+" to receive "+c.name(2), func() bool { return len(r.got()) >= count })
+		w.Await(r.name+" to receive "+c.name(2), func() bool { return len(r.received()) >= count })
 	default:
 		c.fail("nobody can wait for %q", what)
 	}

@@ -303,8 +303,8 @@ func (w *world) damage(i *instance) bool {
 }
 
 // cutDirections cuts ways for a time.
-func (w *world) cutDirections(what string, least, most time.Duration, list ...direction) bool {
-	w.logf("FAULT %s", what)
+func (w *world) cutDirections(description string, least, most time.Duration, list ...direction) bool {
+	w.logf("FAULT %s", description)
 	for _, x := range list {
 		w.cut(x)
 	}

@@ -239,13 +239,13 @@ func (w *world) writeConflicts(end time.Duration) {
 		if w.now >= end {
 			return
 		}
-		who := bookmark.IdentityOfLife(fmt.Sprintf("forged %d", len(w.conflicting)))
-		w.logf("FAULT %d is forged", who.ID)
-		w.conflicting[who.ID] = true
+		identity := bookmark.IdentityOfLife(fmt.Sprintf("forged %d", len(w.conflicting)))
+		w.logf("FAULT %d is forged", identity.ID)
+		w.conflicting[identity.ID] = true
 		for n, i := range w.instances[:2] {
 			kind := []journal.Kind{journal.Empty, journal.Tombstone}[n]
 			for s := range uint64(n + 1) {
-				w.appendConflict(i, &journal.Record{Kind: kind, Publisher: who.ID, Check: who.Check, Sequence: s + 1, Prev: s})
+				w.appendConflict(i, &journal.Record{Kind: kind, Publisher: identity.ID, Check: identity.Check, Sequence: s + 1, Prev: s})
 			}
 		}
 		w.writeConflicts(end)

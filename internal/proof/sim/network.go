@@ -142,7 +142,7 @@ func (s *endpoint) receive(packet any) {
 			return
 		}
 		s.lastHeard = w.now
-		if _, is := packet.(fin); is {
+		if _, ok := packet.(fin); ok {
 			s.notifyEnd(errors.New("closed by the other side"))
 			return
 		}

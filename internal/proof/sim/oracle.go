@@ -70,9 +70,9 @@ func (o *oracle) violate(format string, args ...any) {
 }
 
 // checkError says that something failed that must not.
-func (o *oracle) checkError(err error, name, what string) {
+func (o *oracle) checkError(err error, name, subject string) {
 	if err != nil {
-		o.violate("%s: %s: %v", name, what, err)
+		o.violate("%s: %s: %v", name, subject, err)
 	}
 }
 

@@ -117,7 +117,7 @@ func (p *publisher) publish() {
 // syncStore syncs the store.
 func (p *publisher) syncStore() {
 	w := p.w
-	if f, is := p.store.(*pubstore.File); is {
+	if f, ok := p.store.(*pubstore.File); ok {
 		p.checkStoreError(f.Sync())
 		w.oracle.storeSynced(p)
 	}

@@ -55,7 +55,7 @@ func (s *subscriber) visitNext() {
 	}
 	i := servers[q.next]
 	q.next++
-	if at, is := q.known[i.name]; is && !s.sub.SearchIncludes(&at) {
+	if at, ok := q.known[i.name]; ok && !s.sub.SearchIncludes(&at) {
 		s.visitNext()
 		return
 	}

@@ -165,7 +165,7 @@ func Run(o Options) (r Result) {
 	w.logf("%+v", w.settings)
 	defer func() {
 		if p := recover(); p != nil {
-			if _, is := p.(stopRun); !is {
+			if _, ok := p.(stopRun); !ok {
 				w.oracle.violate("panic: %v", p)
 				if o.Log {
 					panic(p)

@@ -36,11 +36,11 @@ func stranger(secret []byte, names ...string) func(*world) bool {
 
 // forgeJournal has a stranger's journal say that a life has gone far.
 func (i *instance) forgeJournal(l *life) {
-	who := bookmark.IdentityOfLife(l.id)
+	identity := bookmark.IdentityOfLife(l.id)
 	far := uint64(len(l.messages)) + 1<<20
 	for _, r := range []journal.Record{
-		{Kind: journal.Gone, Publisher: who.ID, Check: who.Check, Sequence: far},
-		{Kind: journal.Message, Publisher: who.ID, Sequence: far + 1, Prev: far, Topic: []byte(topicA), Body: make([]byte, 8)},
+		{Kind: journal.Gone, Publisher: identity.ID, Check: identity.Check, Sequence: far},
+		{Kind: journal.Message, Publisher: identity.ID, Sequence: far + 1, Prev: far, Topic: []byte(topicA), Body: make([]byte, 8)},
 	} {
 		_, err := i.j.Append(&r)
 		i.w.oracle.checkError(err, i.name, "its journal")

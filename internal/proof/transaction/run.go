@@ -130,20 +130,20 @@ func (r *trialRun) runEpisode(ctx context.Context, e episode) error {
 
 // printEpisode prints the events of an episode.
 func (r *trialRun) printEpisode(e episode, at string, f fate, struck string) {
-	what := "died at " + string(e.step)
+	text := "died at " + string(e.step)
 	if e.step == outside {
-		what = "killed from outside"
+		text = "killed from outside"
 	}
 	if at != "" {
-		what += ", order " + at + [...]string{" may come again", " comes again", " is done"}[f]
+		text += ", order " + at + [...]string{" may come again", " comes again", " is done"}[f]
 	}
 	if struck != "" {
-		what += "; kill -9 of " + struck
+		text += "; kill -9 of " + struck
 		if e.outage.running {
-			what += " meanwhile"
+			text += " meanwhile"
 		}
 	}
-	r.Printf("%s", what)
+	r.Printf("%s", text)
 }
 
 // awaitDeath waits until the process has died, or ends it.

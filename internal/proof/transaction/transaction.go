@@ -108,11 +108,11 @@ func Main(args []string, a App) int {
 	fmt.Printf("seed %d\n", o.seed)
 	return rig.Rig{Name: "transaction", Keep: o.keep}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
 		episodes := schedule(rand.New(rand.NewPCG(o.seed, 0)), o.rounds, o.kills)
-		well, err := a.play(ctx, dir, []string{binary}, o.seed, episodes, os.Stdout)
-		if well {
+		passed, err := a.play(ctx, dir, []string{binary}, o.seed, episodes, os.Stdout)
+		if passed {
 			fmt.Println("all is well")
 		}
-		return well, err
+		return passed, err
 	})
 }
 
@@ -131,7 +131,7 @@ func (o options) check(args []string) error {
 // EveryStep is for a test, whose own program is the application: that dies at
 // every step, and before it lives again no instance dies, or one, or the other,
 // or both; short: a quarter of it. It writes the verdict to w.
-func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer) (well bool, err error) {
+func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer) (passed bool, err error) {
 	const seed = 1
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var episodes []episode
@@ -153,7 +153,7 @@ func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer)
 }
 
 // play runs the demonstration with the given episodes; command runs an instance.
-func (a App) play(ctx context.Context, dir string, command []string, seed uint64, episodes []episode, w io.Writer) (well bool, err error) {
+func (a App) play(ctx context.Context, dir string, command []string, seed uint64, episodes []episode, w io.Writer) (passed bool, err error) {
 	// The limit is far beyond the time of a run, so that none hangs for ever.
 	limit := 2*time.Minute + time.Duration(len(episodes))*10*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))

@@ -13,7 +13,7 @@ import (
 )
 
 // wellReport is of two orders, of which the first was handed over again.
-func wellReport() report {
+func goodReport() report {
 	j := journal{
 		orders:   []order{{"north-1", "north", "x", 5}, {"south-1", "south", "x", 7}},
 		invoices: []invoice{{1, "north-1", Account{1, 5}}, {2, "south-1", Account{2, 12}}},
@@ -64,10 +64,10 @@ func TestReport(t *testing.T) {
 		{"nothing was published", func(r *report) { *r = report{app: new(application)} }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := wellReport()
+			r := goodReport()
 			tt.spoil(&r)
-			if well := r.print(io.Discard); well != tt.well {
-				t.Errorf("all is well = %v, want %v", well, tt.well)
+			if passed := r.print(io.Discard); passed != tt.well {
+				t.Errorf("all is well = %v, want %v", passed, tt.well)
 			}
 		})
 	}

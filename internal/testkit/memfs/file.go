@@ -191,7 +191,7 @@ func (f *file) Truncate(size int64) error { return f.resize("truncate", size, fa
 
 func (f *file) Preallocate(size int64) error { return f.resize("preallocate", size, true) }
 
-func (f *file) resize(what string, size int64, growOnly bool) error {
+func (f *file) resize(operation string, size int64, growOnly bool) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	err := f.errLocked()
@@ -208,7 +208,7 @@ func (f *file) resize(what string, size int64, growOnly bool) error {
 		err = syscall.ENOSPC
 	}
 	if err != nil {
-		return pathError(what, f.name, err)
+		return pathError(operation, f.name, err)
 	}
 	f.n.change(op{size: size})
 	return nil

@@ -78,8 +78,8 @@ func (m *Terminal) tmux(args ...string) string {
 // Await waits until text is on the screen.
 func (m *Terminal) Await(text string) {
 	m.t.Helper()
-	for begun := time.Now(); !strings.Contains(m.screen(), text); {
-		if time.Since(begun) > patience {
+	for start := time.Now(); !strings.Contains(m.screen(), text); {
+		if time.Since(start) > patience {
 			m.t.Fatalf("%q did not appear; the screen is\n%s", text, m.screen())
 		}
 		<-time.After(20 * time.Millisecond)
