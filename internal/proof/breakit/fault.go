@@ -20,7 +20,7 @@ type fault struct {
 
 // injectFault makes a fault, logs it, and follows the recovery of the traffic.
 func (w *world) injectFault(ctx context.Context, description string, do func() error) {
-	marks := w.fleet.PublishedCounts()
+	counts := w.fleet.PublishedCounts()
 	f := &fault{at: time.Now(), description: description}
 	if err := do(); err != nil {
 		w.logf("%s: %v", description, err)
@@ -31,16 +31,16 @@ func (w *world) injectFault(ctx context.Context, description string, do func() e
 	w.faults = append(w.faults, f)
 	w.faults = w.faults[max(0, len(w.faults)-faultLines):]
 	w.mu.Unlock()
-	w.running.Go(func() { w.awaitRecovery(ctx, f, marks) })
+	w.running.Go(func() { w.awaitRecovery(ctx, f, counts) })
 }
 
 // awaitRecovery waits for the next acknowledgements.
-func (w *world) awaitRecovery(ctx context.Context, f *fault, marks []int) {
+func (w *world) awaitRecovery(ctx context.Context, f *fault, counts []int) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		acked := w.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged)
-		safe := w.fleet.AckedSince(marks, (*fleet.Publisher).Safe)
+		acked := w.fleet.AckedSince(counts, (*fleet.Publisher).Acknowledged)
+		safe := w.fleet.AckedSince(counts, (*fleet.Publisher).Safe)
 		w.mu.Lock()
 		if acked && f.ackedAfter == 0 {
 			f.ackedAfter = time.Since(f.at)
@@ -60,7 +60,8 @@ func (w *world) awaitRecovery(ctx context.Context, f *fault, marks []int) {
 	}
 }
 
-// claim marks an instance as one that something is done to. It returns false if it is already.
+// claim reserves an instance for an action. It returns false if another action is
+// running.
 func (w *world) claim(i int, doing string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

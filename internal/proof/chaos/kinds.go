@@ -49,7 +49,7 @@ type plannedFault struct {
 	hurried     bool
 	pause       time.Duration // until it, from when the one before was over
 	rnd         *rand.Rand
-	description string // in words, set by strike
+	description string // in words, set by inject
 }
 
 const ms = time.Millisecond
@@ -217,7 +217,7 @@ func (r *run) cutOneWay(_ context.Context, f *plannedFault) (heal, error) {
 	return r.applyRules(host, cutFrom(false, others...))
 }
 
-// flap cuts the pair's link again and again, faster than it can settle.
+// flap cuts the pair's link again and again, faster than it can recover.
 func (r *run) flap(ctx context.Context, f *plannedFault) (heal, error) {
 	host, n := hosts[f.victim], 4+f.rnd.IntN(5)
 	f.description = fmt.Sprintf("cut a from b %d times in a row", n)

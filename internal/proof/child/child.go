@@ -43,10 +43,10 @@ func Context() context.Context {
 	return ctx
 }
 
-// New returns a process that doesn't run yet. heed is told each line of its
+// New returns a process that doesn't run yet. onLine is called with each line of its
 // standard output, on a goroutine of its own.
-func New(name string, heed func(line string)) *Process {
-	return &Process{name: name, onLine: heed}
+func New(name string, onLine func(line string)) *Process {
+	return &Process{name: name, onLine: onLine}
 }
 
 // Start starts the process with the given arguments; the one before must have ended.
@@ -101,7 +101,7 @@ func (p *Process) ExpectEnd() {
 }
 
 // Exited returns a channel that is closed when the process that was started
-// last has ended and all that it said was heeded.
+// last has ended and onLine was called with all of its output.
 func (p *Process) Exited() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

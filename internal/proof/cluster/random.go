@@ -87,8 +87,8 @@ type loss struct {
 	acksUntil time.Time       // when those that were on their way have come
 }
 
-// grace is how long an ack may be on its way, silence how long a peer may take
-// to find out that nothing comes any more.
+// ackGrace is how long an ack may be on its way, silenceTimeout how long a peer may take
+// to notice silence.
 const (
 	ackGrace       = 20 * time.Second
 	silenceTimeout = 6 * time.Second

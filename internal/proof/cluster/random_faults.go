@@ -430,7 +430,7 @@ func (r *randomRun) slowDisk(d *draw) bool {
 	return true
 }
 
-// cut cuts two hosts' ways, both or one.
+// cut cuts the connections of two hosts, in both directions or one.
 func (r *randomRun) cut(d *draw, one, other string) bool {
 	long := d.absence()
 	switch d.IntN(4) {

@@ -347,7 +347,7 @@ func (l *journalModel) CheckFailed() error {
 	return nil
 }
 
-// Check implements Life.
+// Check implements Model.
 func (l *journalModel) Check() error {
 	if err := errors.Join(l.checkDiverged(), l.checkDecree()); err != nil {
 		return err

@@ -138,7 +138,7 @@ func (h *logModel) Kill() {
 	}
 }
 
-// CheckFailed implements Life. Only a Remove that failed is forgiven.
+// CheckFailed implements Model. Only a Remove that failed is forgiven.
 func (h *logModel) CheckFailed() error {
 	if h.l == nil || h.l.Err() == nil {
 		return nil
@@ -154,7 +154,7 @@ func (h *logModel) CheckFailed() error {
 	return nil
 }
 
-// Check implements Life.
+// Check implements Model.
 func (h *logModel) Check() error {
 	least := h.written
 	if h.powerLost {

@@ -49,7 +49,7 @@ func newFile(seed uint64, o pubstore.FileOptions) *fileModel {
 	return &fileModel{p, o}
 }
 
-// Open implements Life.
+// Open implements Model.
 func (l *fileModel) Open(disk *memfs.FS, killed bool) error {
 	o := testdoor.OnDisk(l.o, disk)
 	return l.PublishStoreModel.Open(killed, func(boot func() (string, error)) (pubstore.Store, error) {
@@ -58,7 +58,7 @@ func (l *fileModel) Open(disk *memfs.FS, killed bool) error {
 	})
 }
 
-// Clone implements Life.
+// Clone implements Model.
 func (l *fileModel) Clone(seed uint64) Model { return &fileModel{l.PublishStoreModel.Clone(seed), l.o} }
 
 // A promise is the promise of a store for one life (R10). A life is called a stream here.
@@ -187,7 +187,7 @@ func (w *PublishStoreModel) streamBegun() {
 	w.streams[w.current] = &promise{rejected: make(map[uint64]rejection)}
 }
 
-// Use implements Life.
+// Use implements Model.
 func (w *PublishStoreModel) Use(steps int) error {
 	for range steps {
 		if err := w.step(w.rand.IntN(20)); err != nil {
@@ -326,7 +326,7 @@ func (w *PublishStoreModel) logon() error {
 	return err
 }
 
-// Close implements Life.
+// Close implements Model.
 func (w *PublishStoreModel) Close() error {
 	w.closing = true
 	err := w.store.Close()
@@ -338,14 +338,14 @@ func (w *PublishStoreModel) Close() error {
 	return err
 }
 
-// Kill implements Life.
+// Kill implements Model.
 func (w *PublishStoreModel) Kill() {
 	if w.store != nil {
 		w.store.Close()
 	}
 }
 
-// CheckFailed implements Life.
+// CheckFailed implements Model.
 func (w *PublishStoreModel) CheckFailed() error {
 	if w.store == nil {
 		return nil
@@ -370,7 +370,7 @@ type finding struct {
 	kept, prev []uint64
 }
 
-// Check implements Life.
+// Check implements Model.
 func (w *PublishStoreModel) Check() error {
 	var found []finding
 	for _, l := range w.store.Lives() {

@@ -136,7 +136,7 @@ func (r *run) injectFault(ctx context.Context, f fault) error {
 	if r.subscriber.server.Load() == r.servers[victim] {
 		also = " and the subscriber"
 	}
-	marks, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
+	counts, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
 	action, revive, err := r.disable(in, f)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (r *run) injectFault(ctx context.Context, f fault) error {
 	revived := make(chan error, 1)
 	r.restarts = append(r.restarts, revived)
 	r.running.Go(func() { revived <- r.restartLater(ctx, in, f, revive) })
-	return r.awaitRecovery(ctx, f, at, marks, handed, resent)
+	return r.awaitRecovery(ctx, f, at, counts, handed, resent)
 }
 
 // awaitRestarts waits for the instances that are on their way back.
@@ -200,8 +200,8 @@ func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revi
 
 // awaitRecovery waits for the next acknowledged message and the next delivery of a
 // message published after the fault, and prints how long they took.
-func (r *run) awaitRecovery(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
-	if err := r.pollUntil(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
+func (r *run) awaitRecovery(ctx context.Context, f fault, at time.Time, counts []int, handed int64, resent int) error {
+	if err := r.pollUntil(ctx, func() bool { return r.fleet.AckedSince(counts, (*fleet.Publisher).Acknowledged) }); err != nil {
 		return err
 	}
 	gap := time.Since(at)

@@ -125,18 +125,18 @@ func (f Fleet) Sessions(server string) (n int) {
 
 // PublishedCounts returns how much each publisher has published by now.
 func (f Fleet) PublishedCounts() []int {
-	marks := make([]int, len(f))
+	counts := make([]int, len(f))
 	for i, p := range f {
-		marks[i] = p.Published()
+		counts[i] = p.Published()
 	}
-	return marks
+	return counts
 }
 
-// AckedSince reports whether a message published after marks is acknowledged.
-// acknowledged is Acknowledged or Safe.
-func (f Fleet) AckedSince(marks []int, acknowledged func(*Publisher) int) bool {
+// AckedSince reports whether a message is acknowledged that was published after counts
+// were taken by PublishedCounts. acknowledged is Acknowledged or Safe.
+func (f Fleet) AckedSince(counts []int, acknowledged func(*Publisher) int) bool {
 	for i, p := range f {
-		if acknowledged(p) > marks[i] {
+		if acknowledged(p) > counts[i] {
 			return true
 		}
 	}

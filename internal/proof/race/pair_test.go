@@ -52,7 +52,7 @@ type instance struct {
 	links     *replica.SteppedLinks
 	shared    *servercore.Instance
 	end       *replica.Endpoint
-	inFlight  [][]byte // frames on their way here
+	inFlight  [][]byte // frames to this instance
 	unsent    bool     // records of the session wait to be sent
 	answerDue bool     // an answer waits to be sent
 	read      []string // the journal up to readTo
@@ -194,8 +194,8 @@ func (i *instance) turn() error {
 	return nil
 }
 
-// takeFrame takes the first frame on its way here. An answer goes out at once: to
-// send it later is to have it wait on its way.
+// takeFrame takes the first frame in flight to this instance. An answer is sent at once:
+// to send it later is the same as a longer time in flight.
 func (i *instance) takeFrame() error {
 	frame := i.inFlight[0]
 	i.inFlight = i.inFlight[1:]

@@ -15,7 +15,7 @@ import (
 // A restoreFault is that old images of the pair are put back, and the operator's decree
 // about that. There is one at a time: images are thus of the present incarnation.
 type restoreFault struct {
-	running     bool   // way: from the images to the decree
+	running     bool   // from taking the images to the decree
 	incarnation uint64 // incarnation that the decree is to begin
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A faultKind is a kind of fault. strike does it and plans its end; false: it
+// A faultKind is a kind of fault. inject makes it and plans its end; false: it
 // can't be done now.
 type faultKind struct {
 	name   string
@@ -61,23 +61,23 @@ var faultKinds = []faultKind{
 	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.anySubscriber().process, 4*time.Second) }},
 }
 
-// atTarget strikes one that pick draws; nil: it can't be struck now.
-func atTarget[T any](pick func(*world) *T, strike func(*world, *T) bool) func(*world) bool {
+// atTarget makes a fault at a target that pick draws; nil: there is none now.
+func atTarget[T any](pick func(*world) *T, inject func(*world, *T) bool) func(*world) bool {
 	return func(w *world) bool {
 		x := pick(w)
-		return x != nil && strike(w, x)
+		return x != nil && inject(w, x)
 	}
 }
 
-// bothOfPair strikes both of the pair, as far as it can.
-func bothOfPair(strike func(*world, *instance) bool) func(*world) bool {
+// bothOfPair makes a fault at both instances of the pair, as far as it can.
+func bothOfPair(inject func(*world, *instance) bool) func(*world) bool {
 	return func(w *world) bool {
-		a := strike(w, w.instances[0])
-		return strike(w, w.instances[1]) || a
+		a := inject(w, w.instances[0])
+		return inject(w, w.instances[1]) || a
 	}
 }
 
-// strike has a fault happen now and then until the time is up.
+// injectFaults makes faults now and then until the time is up.
 func (w *world) injectFaults(end time.Duration) {
 	w.after(between(w.chaos, w.settings.faultInterval/2, w.settings.faultInterval*3/2), nil, 'F', func() {
 		if w.now >= end {
@@ -302,7 +302,7 @@ func (w *world) damage(i *instance) bool {
 	return true
 }
 
-// cutDirections cuts ways for a time.
+// cutDirections cuts some directions for a time.
 func (w *world) cutDirections(description string, least, most time.Duration, list ...direction) bool {
 	w.logf("FAULT %s", description)
 	for _, x := range list {
@@ -321,7 +321,7 @@ const (
 	maxCutTime = 4 * time.Second
 )
 
-// bothDirections are the ways between a host and others, in both directions.
+// bothDirections are the directions from a host to others, and back.
 func bothDirections(host string, others ...string) (list []direction) {
 	for _, o := range others {
 		if o != host {

@@ -28,7 +28,7 @@ type endpoint struct {
 	notified   bool // that the connection has ended
 	poweredOff bool // its machine lost power: it can't even refuse
 
-	inFlight       []any // on its way from here
+	inFlight       []any // packets sent from here that have not arrived
 	arrivalPlanned bool  // an event is planned for the first of it
 	lastArrival    time.Duration
 	lastHeard      time.Duration // time of the last packet, for heartbeats
@@ -37,7 +37,7 @@ type endpoint struct {
 	onLost   func(cause error) // the connection has ended otherwise than by close
 }
 
-// fin stands behind the last packet of a side that was closed.
+// fin stands behind the last packet of an endpoint that was closed.
 type fin struct{}
 
 var errReset = errors.New("connection reset")
@@ -73,7 +73,7 @@ func (w *world) endpoints() iter.Seq[*endpoint] {
 	}
 }
 
-// ended reports whether the connection has ended for the process of a side.
+// ended reports whether the connection has ended for the process of this endpoint.
 func (s *endpoint) ended() bool { return s.closed || s.notified }
 
 // reachable reports whether a packet gets from one host to the other.
@@ -88,7 +88,7 @@ func (w *world) latency() time.Duration {
 	return d
 }
 
-// send puts a packet on its way.
+// send puts a packet in flight.
 func (s *endpoint) send(packet any) {
 	if s.ended() || s.conn.broken {
 		return
@@ -97,8 +97,8 @@ func (s *endpoint) send(packet any) {
 	s.planArrival()
 }
 
-// planArrival plans the arrival of the first packet on its way, unless that is
-// planned or the way is cut.
+// planArrival plans the arrival of the first packet in flight, unless that is planned or
+// the direction is cut.
 func (s *endpoint) planArrival() {
 	w := s.conn.w
 	if s.arrivalPlanned || len(s.inFlight) == 0 || !w.reachable(s.host, s.other.host) {
@@ -110,7 +110,7 @@ func (s *endpoint) planArrival() {
 	w.after(at-w.now, nil, 'n', func() {
 		s.arrivalPlanned = false
 		if !w.reachable(s.host, s.other.host) {
-			return // it is sent again when the way is open
+			return // it is planned again when the direction is open
 		}
 		s.deliver()
 	})
@@ -150,7 +150,7 @@ func (s *endpoint) receive(packet any) {
 	})
 }
 
-// reset tells a side that the connection is gone, as soon as that can get through.
+// reset tells an endpoint that the connection is gone, as soon as that can get through.
 func (s *endpoint) reset() {
 	w := s.conn.w
 	if s.ended() || !w.reachable(s.other.host, s.host) {

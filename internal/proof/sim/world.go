@@ -26,7 +26,7 @@ type world struct {
 	publishers   []*publisher
 	subscribers  []*subscriber
 	conns        []*conn
-	cuts         map[direction]int // how often a way is cut; 0: open
+	cuts         map[direction]int // how often a direction is cut; 0: open
 	extraLatency time.Duration
 	faultsOver   bool            // the faults have ended
 	hadOneWay    bool            // a link was one way

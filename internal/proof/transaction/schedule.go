@@ -25,9 +25,9 @@ type outage struct {
 // lives how often it dies in all.
 const outsideKillsPerRound, deathsPerRound = 5, 18
 
-// schedule draws the episodes of a run: in each round one death at every step
-// and some from outside, in any order, and the given number of strikes among them.
-func schedule(rnd *rand.Rand, rounds, strikes int) []episode {
+// schedule draws the episodes of a run: in each round one death at every step and some
+// from outside, in any order, and the given number of outages among them.
+func schedule(rnd *rand.Rand, rounds, outages int) []episode {
 	var all []episode
 	for range rounds {
 		for _, s := range steps {
@@ -39,8 +39,8 @@ func schedule(rnd *rand.Rand, rounds, strikes int) []episode {
 	}
 	rnd.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
 	targets := [][]int{{0}, {1}, {0, 1}}
-	for n := range strikes {
-		at := n * len(all) / strikes
+	for n := range outages {
+		at := n * len(all) / outages
 		all[min(at, len(all)-1)].outage = drawOutage(rnd, targets[n%len(targets)])
 	}
 	return all

@@ -77,18 +77,18 @@ func TestSchedule(t *testing.T) {
 	for seed := range uint64(100) {
 		rounds := 1 + int(seed%3)
 		all := schedule(rand.New(rand.NewPCG(seed, 0)), rounds, 6)
-		deaths, strikes := make(map[step]int), 0
+		deaths, outages := make(map[step]int), 0
 		for _, e := range all {
 			deaths[e.step]++
 			if len(e.outage.victims) > 0 {
-				strikes++
+				outages++
 			}
 			if again, err := parseDeath(e.death.String()); err != nil || again != e.death {
 				t.Fatalf("death %q is read as %v, %v", e.death, again, err)
 			}
 		}
-		if len(all) != rounds*deathsPerRound || deaths[outside] != rounds*outsideKillsPerRound || strikes != 6 {
-			t.Fatalf("seed %d: %d lives, %v, %d strikes", seed, len(all), deaths, strikes)
+		if len(all) != rounds*deathsPerRound || deaths[outside] != rounds*outsideKillsPerRound || outages != 6 {
+			t.Fatalf("seed %d: %d lives, %v, %d outages", seed, len(all), deaths, outages)
 		}
 		for _, s := range steps {
 			if deaths[s] != rounds {

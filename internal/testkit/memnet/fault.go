@@ -1,21 +1,21 @@
 package memnet
 
-// Cut cuts both ways between two hosts. Open connections go silent: nothing
+// Cut cuts both directions between two hosts. Open connections go silent: nothing
 // arrives, no error is seen, and dialing waits.
 func (n *Network) Cut(a, b string) {
 	n.CutOneWay(a, b)
 	n.CutOneWay(b, a)
 }
 
-// CutOneWay cuts the way from one host to another. Nothing can be dialled
-// between the two, as that takes both ways.
+// CutOneWay cuts the direction from one host to another. Nothing can be dialled
+// between the two, as that takes both directions.
 func (n *Network) CutOneWay(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.directionLocked(direction{from, to}).cut = true
 }
 
-// CutAfter cuts both ways between two hosts when so many more bytes have
+// CutAfter cuts both directions between two hosts when so many more bytes have
 // arrived from the first at the second. 0 is at once.
 func (n *Network) CutAfter(from, to string, bytes int64) {
 	n.faultAfter(direction{from, to}, bytes, func(w direction) {
@@ -55,7 +55,7 @@ func (n *Network) ResetEvery(from, to string, bytes int64) {
 	n.faultAfter(direction{from, to}, bytes, again)
 }
 
-// faultAfter replaces the fault that was waiting on that way, if any.
+// faultAfter replaces the fault that was waiting on that direction, if any.
 func (n *Network) faultAfter(w direction, bytes int64, fault func(direction)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -27,7 +27,7 @@ const (
 // again.
 type Network struct {
 	mu         sync.Mutex
-	changed    *sync.Cond                    // for dialers; of mu: a way may be open, a backlog shorter, a host dead
+	changed    *sync.Cond                    // for dialers; of mu: a direction may be open, a backlog shorter, a host dead
 	hosts      map[string]*Host              // the live process of each host
 	directions map[direction]*directionState // those that have been used or cut
 	listeners  map[string]*listener          // by address
@@ -173,7 +173,7 @@ func (n *Network) freePortLocked() string {
 }
 
 // Dial connects to a listener. Without one it fails at once with
-// syscall.ECONNREFUSED; where the way there or back is cut it waits until that
+// syscall.ECONNREFUSED; where either direction is cut it waits until that
 // changes or ctx ends. It doesn't wait for Accept, as the kernel of a real
 // host answers, except that of a full backlog.
 func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
