@@ -22,7 +22,7 @@ type App struct {
 	Client *client.Client
 	Store  pubstore.Store
 	FS     *memfs.FS // of the publish store; nil if it has none
-	// Options of the store on FS, for the next Restart. FS and BootID are set by itself.
+	// Options of the store on FS, for the next Restart. The App sets the disk and BootID.
 	Options pubstore.FileOptions
 	// Wrap, if set, returns the store that the client gets in place of the one on FS from
 	// the next Restart on.

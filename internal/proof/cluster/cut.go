@@ -127,8 +127,7 @@ func recordSession(t *testing.T) (cuts []cut, bytes int64) {
 	return cuts, bytes
 }
 
-// Chunks runs the session with reads that return no more than so many bytes,
-// for each number up to most.
+// Chunks runs the session with reads that return at most n bytes, for each n up to most.
 func Chunks(t *testing.T, most int) {
 	t.Helper()
 	for n := 1; n <= most; n++ {

@@ -132,10 +132,10 @@ func placeOfDead(t *testing.T, file *cluster.BookmarkFile) bookmarkstore.Vector 
 	return v
 }
 
-// A publisher ends, and all that it has published is removed. The places that name it
-// leave it out, that of a subscriber that was away once it is there again. When the
-// publisher comes back, before it is forgotten or behind that, nothing of it comes
-// again, nothing is missed and no gap is told, at whichever instance (R10).
+// A publisher ends, and all its messages are removed. The places that name it leave it
+// out; that of a subscriber that was away does so once it is back. When the publisher
+// comes back, before or after it is forgotten, none of its messages comes again, none is
+// missed and no gap is reported, at either instance (R10).
 func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, filler := s.App("pub", []string{"a"}, nil), s.App("filler", []string{"b"}, nil)

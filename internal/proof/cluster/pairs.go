@@ -15,7 +15,7 @@ import (
 // step, and behind the last.
 var stepCount = len(script) + 1
 
-// Singles tells the story once for every kind of fault at every step.
+// Singles runs the story once for every kind of fault at every step.
 func Singles(t *testing.T, o Options) {
 	t.Helper()
 	if o.Only != "" {
@@ -35,9 +35,9 @@ func Singles(t *testing.T, o Options) {
 	skipped.log(t)
 }
 
-// Pairs tells the story once for every pair of faults, of those kinds that
-// happen in pairs. Each pair has a number; those next to each other have
-// nothing in common, so that any share of the numbers has a bit of everything.
+// Pairs runs the story once for every pair of faults, of those kinds that happen in
+// pairs. Each pair has a number; neighbours have nothing in common, so that any range of
+// numbers is a mixture.
 func Pairs(t *testing.T, o Options) {
 	t.Helper()
 	events := pairedEvents()

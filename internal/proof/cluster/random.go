@@ -60,7 +60,7 @@ type randomRun struct {
 	mu           sync.Mutex
 	disks        map[string]*memfs.FS          // of the instances; guarded by mu
 	sample       *rand.Rand                    // draws which discards to look at; guarded by mu
-	sampleEvery  int                           // at one in so many
+	sampleEvery  int                           // look at one discard in sampleEvery
 	knownDurable map[*memfs.FS]bookmark.Vector // the known durable content of each disk; guarded by mu
 	losses       map[string]loss               // by instance: the content of the disk last wiped; guarded by mu
 	acked        map[uint64]bookmark.Bookmark  // by publisher: the last message that its store has let go of; guarded by mu
@@ -164,7 +164,7 @@ func (r *randomRun) start() {
 	r.logf("%+v", r.settings)
 }
 
-// addInstance starts an instance on which an fsync takes so long.
+// addInstance starts an instance with a given time of an fsync.
 func (r *randomRun) addInstance(name string, sync time.Duration, peers ...string) {
 	r.TB.Helper()
 	n := r.Add(name, func(c *server.Config) { r.configure(c, name) }, peers...)

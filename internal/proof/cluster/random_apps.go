@@ -37,7 +37,7 @@ type publisher struct {
 	app       *App
 	kind      storeKind
 	plain     bool
-	onCommand bool       // publishes when it is told, and has no load
+	onCommand bool       // publishes on command, and has no load
 	topic     string     // the topic of the next message
 	rand      *rand.Rand // the load's; one goroutine at a time
 	pace      time.Duration

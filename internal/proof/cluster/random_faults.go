@@ -184,7 +184,7 @@ func (i *instance) restore() {
 	i.Start()
 }
 
-// noteDeath buries an instance that has ended by itself.
+// noteDeath notes the end of an instance that has ended by itself.
 func (i *instance) noteDeath() {
 	err := i.Server.Err()
 	i.run.logf("%s has ended: %v", i.Name, err)
@@ -535,8 +535,8 @@ func (r *randomRun) killSubscriber(d *draw) bool {
 	return true
 }
 
-// splitBrain cuts the link for so long that both sides go on alone if they
-// may, and has publishers go from one to the other meanwhile.
+// splitBrain cuts the link for so long that both instances go on alone if they may, and
+// makes publishers move between them meanwhile.
 func (r *randomRun) splitBrain(d *draw) bool {
 	long := d.duration(2*time.Second, 6*time.Second)
 	r.logf("split brain, for %v", long)

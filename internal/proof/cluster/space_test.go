@@ -121,7 +121,7 @@ func TestPublishesAreRefusedForNow(t *testing.T) {
 	})
 }
 
-// fillDisk has others take all of an instance's disk but so many bytes.
+// fillDisk fills an instance's disk with other files, up to the given free bytes.
 func fillDisk(s *cluster.System, n *cluster.Node, leave int64) {
 	n.FS.SetCapacity(64 << 20)
 	n.FS.WriteFile("others", nil)

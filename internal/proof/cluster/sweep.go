@@ -13,14 +13,14 @@ import (
 
 // Options say how many of the systems are run.
 type Options struct {
-	Every         int           // one in so many; default all
+	Every         int           // run one system in Every; default all
 	Duration      time.Duration // and no longer; default until all are run
-	MaxViolations int           // so many violations end it; default 1
+	MaxViolations int           // end after that many violations; default 1
 	Only          string        // the one of that name
 	From          string        // where to begin: a number, or anything for one made of it
 }
 
-// runOnly runs one system and tells whatever was wrong with it.
+// runOnly runs one system and reports its failures.
 func (o Options) runOnly(t *testing.T, system func(tb testing.TB)) {
 	t.Helper()
 	for _, f := range bubble(t, system) {
@@ -43,7 +43,7 @@ type sweep struct {
 // A failure is a system that broke a promise.
 type failure struct {
 	at    int // it is the so manyth
-	after int // so many were run before
+	after int // number of systems run before
 	found []string
 }
 

@@ -306,7 +306,7 @@ func (c *client) disconnect() {
 	c.app.onDisconnect()
 }
 
-// heartbeat keeps the connection alive and finds out when it isn't.
+// heartbeat keeps the connection alive and notices when it is dead.
 func (c *client) heartbeat() {
 	w := c.w
 	if c.sender != nil {

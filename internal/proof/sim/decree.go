@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A restoreFault is that old images of the pair are put back, and the operator's decree
-// about that. There is one at a time: images are thus of the present incarnation.
+// A restoreFault puts old images of the pair back, and makes the operator's decree about
+// it. There is one at a time, so images are of the present incarnation.
 type restoreFault struct {
 	running     bool   // from taking the images to the decree
 	incarnation uint64 // incarnation that the decree is to begin
@@ -117,7 +117,7 @@ type loss struct {
 	since uint64
 }
 
-// A lossReport is that a publisher was told of a loss, in an incarnation, by a run of an
+// A lossReport is the report of a loss to a publisher, in an incarnation, by a run of an
 // instance.
 type lossReport struct {
 	loss
@@ -125,8 +125,8 @@ type lossReport struct {
 	run      int
 }
 
-// isDurable reports whether the instance must know that it told so. If its process has ended
-// since, the record of the loss may be gone that was not durable yet.
+// isDurable reports whether the instance must remember the report. If its process has
+// ended since, the record of the loss may have been lost before it was durable.
 func (t *lossReport) isDurable() bool { return t.instance.run == t.run }
 
 // A diskState is the content of all disks of the group together.
@@ -173,8 +173,8 @@ func (r *diskState) lossSince(l *life) uint64 {
 	return r.incarnation + 1
 }
 
-// noteRestored notes the messages that are on none of the images that were put back, and
-// returns the present incarnation.
+// noteRestored notes the messages that are on none of the restored images, and returns
+// the present incarnation.
 func (o *oracle) noteRestored() (incarnation uint64) {
 	r := o.readDisks()
 	for _, l := range o.order {

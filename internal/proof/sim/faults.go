@@ -496,8 +496,8 @@ func (w *world) renewStore(p *publisher) bool {
 	return true
 }
 
-// makeOneWay starts an instance again that does not know its peer's new name: it does
-// not replicate back, until it is told.
+// makeOneWay starts an instance again that does not know its peer's new name: it does not
+// replicate back, until its configuration is mended.
 func (w *world) makeOneWay(i *instance) bool {
 	if !i.alive || i.oneWay {
 		return false

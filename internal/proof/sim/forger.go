@@ -37,7 +37,8 @@ const (
 	forgerSpacing = 30 * time.Second
 )
 
-// forgerFault makes a fault of a kind of lie about a life, which it may refuse to tell.
+// forgerFault makes a fault from a lie about a life. tell returns false if the lie is not
+// possible now.
 func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func(*world) bool {
 	return func(w *world) bool {
 		i := w.oneOfPair()
@@ -94,7 +95,7 @@ func (f *forger) mayTakeSession(p *publisher) bool {
 	return true
 }
 
-// highNumber publishes above 2^63-1, or under a life of its own the highest number.
+// highNumber publishes above 2^63-1, or the highest number under a life of its own.
 func highNumber(w *world, _ *instance, l *life, f *forger) bool {
 	f.publish.Sequence, f.mustBeRefused = 1<<63+w.chaos.Uint64()>>1, true
 	switch w.chaos.IntN(4) {
@@ -165,7 +166,7 @@ func otherContent(w *world, i *instance, l *life, f *forger) bool {
 	case m.Topic == topicDevnull, w.chaos.IntN(2) == 0:
 		f.publish.Topic = topicA
 	}
-	f.mustBeRefused = m.Topic != topicRefused // else the failure is still to be told, perhaps
+	f.mustBeRefused = m.Topic != topicRefused // otherwise the failure may still have to be reported
 	w.oracle.differing++
 	return true
 }

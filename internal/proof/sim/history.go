@@ -101,7 +101,7 @@ func (o *oracle) subscriberDied(s *subscriber, forgets bool) {
 	}
 }
 
-// gapReported notes a gap that a subscriber was told of.
+// gapReported notes a gap that was reported to a subscriber.
 func (o *oracle) gapReported(s *subscriber, publisher, from, to uint64) {
 	if _, forged := o.forgerLimits[publisher]; forged || o.w.isConflicting(publisher) {
 		return
@@ -143,8 +143,8 @@ func (o *oracle) noteUnnamedClosed(s *subscriber) {
 	}
 }
 
-// noteRevived notes which publishers that places have left out an image of that time, which
-// was put back, does not have as closed. It must be older than that by retain (R10).
+// noteRevived notes the publishers that places have left out and a restored image does
+// not have as closed. The image must be older than that by retain (R10).
 func (o *oracle) noteRevived(i *instance, taken time.Duration) {
 	o.readDamagedDisk(i, o.w.damaged, func(j *journal.Journal) error {
 		for _, l := range o.order {
@@ -304,8 +304,8 @@ func stored(r *journal.Record) checker.Record {
 	return s
 }
 
-// readerHistory returns the history of a subscriber. Messages that are none of the
-// subscription's or need not be reported count as gaps.
+// readerHistory returns the history of a subscriber. Messages that the subscription need
+// not be handed count as gaps.
 func (o *oracle) readerHistory(s *subscriber) *checker.Reader {
 	r := o.readers[s]
 	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it may have been handed a message that is lost

@@ -42,7 +42,7 @@ type instance struct {
 	clockOffset time.Duration // its wall clock is
 	failure     error         // its disk, or why it could not start
 	syncing     bool          // an fsync is under way
-	syncEnding  bool          // the end of an fsync of ours is told
+	syncEnding  bool          // an fsync of ours is ending
 	turnPlanned bool          // a turn of links and sessions is planned
 	linkStepAt  time.Duration
 	linkEnds    []*linkEnd

@@ -74,7 +74,7 @@ func (e *linkEnd) turn() (busy bool) {
 	return busy
 }
 
-// checkHeartbeat finds out whether the peer lives.
+// checkHeartbeat closes the link if the peer is silent.
 func (e *linkEnd) checkHeartbeat() {
 	if e.i.w.now-e.conn.lastHeard >= 4*linkHeartbeat {
 		e.close(errLinkLost)

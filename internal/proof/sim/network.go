@@ -37,7 +37,7 @@ type endpoint struct {
 	onLost   func(cause error) // the connection has ended otherwise than by close
 }
 
-// fin stands behind the last packet of an endpoint that was closed.
+// fin follows the last packet of an endpoint that was closed.
 type fin struct{}
 
 var errReset = errors.New("connection reset")
@@ -134,7 +134,7 @@ func (s *endpoint) deliver() {
 	s.planArrival()
 }
 
-// receive has the process take a packet, now or when it goes on.
+// receive hands a packet to the process, now or when it is resumed.
 func (s *endpoint) receive(packet any) {
 	w := s.conn.w
 	w.after(0, s.process, 'r', func() {
@@ -150,7 +150,8 @@ func (s *endpoint) receive(packet any) {
 	})
 }
 
-// reset tells an endpoint that the connection is gone, as soon as that can get through.
+// reset notifies an endpoint that the connection is gone, as soon as that can get
+// through.
 func (s *endpoint) reset() {
 	w := s.conn.w
 	if s.ended() || !w.reachable(s.other.host, s.host) {
@@ -169,7 +170,7 @@ func (c *conn) reset() {
 	}
 }
 
-// notifyEnd tells the process that the connection has ended.
+// notifyEnd notifies the process that the connection has ended.
 func (s *endpoint) notifyEnd(cause error) {
 	if s.ended() {
 		return

@@ -38,10 +38,10 @@ type life struct {
 	safe              uint64       // highest sequence acknowledged as safe
 	letGo             uint64       // highest sequence its store has let go of as safe
 	publishedAtForget uint64       // published when an instance forgot it
-	lost              []loss       // with images that were put back
+	lost              []loss       // with restored images
 	lossReports       []lossReport // to its publisher
 	lostUnknown       uint64       // up to here it was lost with all that was known of it
-	publishedAtErase  uint64       // published when images were put back that did not know it
+	publishedAtErase  uint64       // published when images without it were restored
 	publishedAtOpen   uint64       // published when its store was last opened: all of it may have been sent
 }
 
@@ -273,8 +273,8 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 	}
 }
 
-// rejected notes that the application was told of a message that was refused,
-// perhaps again: after a restart, or by the other server.
+// rejected notes that the application was told of a refused message, perhaps again: after
+// a restart, or by the other server.
 func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
 	// While an instance has more of a life than its store has given out, a message that
@@ -340,7 +340,7 @@ func (o *oracle) forgotten(l *life) bool {
 	return false
 }
 
-// state is how an instance stands with a life; zero: it doesn't know it, or is down.
+// state returns an instance's state of a life; zero: it doesn't know it, or is down.
 func (i *instance) state(l *life) (s journal.PublisherState) {
 	if i.j != nil {
 		s, _ = i.j.State(l.publisher)

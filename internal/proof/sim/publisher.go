@@ -131,7 +131,7 @@ func (p *publisher) letGo(life string, through uint64) {
 	}
 }
 
-// rejected has the application told, a little later, and lets the message go then.
+// rejected tells the application, a little later, and then lets the message go.
 func (p *publisher) rejected(r clientcore.Rejection) {
 	m, err := r.Message(p.store)
 	p.checkStoreError(err)

@@ -208,7 +208,7 @@ func (s *session) turn() (busy bool) {
 	return more
 }
 
-// write sends frames, and tells the oracle which acks they bring.
+// write sends frames, and reports their acks to the oracle.
 func (s *session) write(out []byte) {
 	if len(out) == 0 {
 		return
@@ -234,7 +234,7 @@ func (s *session) close() {
 
 var errSilent = errors.New("heartbeat: nothing came for too long")
 
-// checkHeartbeat finds out whether the client lives.
+// checkHeartbeat ends the session if the client is silent.
 func (s *session) checkHeartbeat() {
 	if silence := s.core.Silence(); silence > 0 && s.i.w.now-s.conn.lastHeard >= silence {
 		s.endOnError(errSilent)

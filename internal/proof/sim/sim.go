@@ -21,14 +21,14 @@ type Counts struct {
 	Delivered uint64 // handed to subscribers
 	Faults    []uint64
 	Gaps      uint64 // connections refused as a publish gap or for a hole
-	Skipped   uint64 // gaps that subscribers were told of
+	Skipped   uint64 // gaps reported to subscribers
 	Searches  uint64 // for messages that their server has removed
 	Overruns  uint64
 	LeftOut   uint64 // publishers that places of subscribers left out again
-	Revived   uint64 // gaps told and messages handed over again, of such that images have brought back
+	Revived   uint64 // gaps reported and messages handed over again because of restored images
 	RollBacks uint64
 	Diverged  uint64 // publishers set apart, once for each instance
-	Restored  uint64 // times that old images were put back
+	Restored  uint64 // times that old images were restored
 	Lost      uint64 // messages that were acknowledged and on no disk then
 }
 
@@ -269,7 +269,7 @@ func (w *world) unrest() string {
 				return fmt.Sprintf("%s has %d of %d up to %d", i.name, s.Durable, s.Publisher, have[s.Publisher])
 			}
 			if s.Check == (bookmark.Check{}) && w.damaged {
-				continue // lost with a head, or never told by an instance that had lost it
+				continue // lost with a head, or never sent by an instance that had lost it
 			}
 			if check, known := checks[s.Publisher]; s.Check == (bookmark.Check{}) || known && s.Check != check {
 				return fmt.Sprintf("%s has check %x of %d, another has %x", i.name, s.Check, s.Publisher, check)

@@ -39,7 +39,7 @@ type subscriber struct {
 	undiscarded []bookmark.Bookmark // handled, discarded later
 	committed   bookmark.Vector     // the place that a commit of its store has on disk
 	baseKnown   bool                // and that the subscription is known
-	imageKept   bool                // an image of its store is kept, to be put back
+	imageKept   bool                // an image of its store is kept, to be restored
 }
 
 func (w *world) addSubscriber(name, topic, start string) *subscriber {

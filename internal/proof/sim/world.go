@@ -18,8 +18,8 @@ type world struct {
 	queue      []*event      // the next one is the last
 	eventsDone int           // events that happened
 
-	// Each purpose draws from a stream of its own, so that one draw more for
-	// one does not change the others.
+	// Each purpose draws from its own stream, so that one more draw for one does not
+	// change the others.
 	net, disk, load, chaos *rand.Rand
 
 	instances    []*instance
