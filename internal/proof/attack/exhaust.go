@@ -160,7 +160,7 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 	return passed, slow, nil
 }
 
-// limit is how long the 99th of 100 may take while an attack goes on.
+// limit is the allowed 99th percentile during an attack.
 func (s *exhaustion) limit() time.Duration { return max(maxSlowdown*s.baseline.p99, toleratedLatency) }
 
 func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }

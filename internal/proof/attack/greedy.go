@@ -314,8 +314,8 @@ func trickle(t target, ready func()) error {
 	}
 }
 
-// idleSubscribers is how many subscribers there are of other topics. They come from
-// several addresses, since one may not have so many connections.
+// idleSubscribers is the number of subscribers to other topics. They come from several
+// addresses, since the number of connections from one is limited.
 const (
 	idleSubscribers = 5000
 	idlePerAddress  = 2000

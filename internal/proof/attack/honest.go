@@ -68,7 +68,7 @@ func (h *honest) publish(ctx context.Context) {
 	}
 }
 
-// onFailedWrite notes a failure that the publisher is told.
+// onFailedWrite notes a failed message.
 func (h *honest) onFailedWrite(e *client.RejectedError) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,7 +83,7 @@ func (h *honest) close() {
 	h.store.Close()
 }
 
-// expected returns the keys of which no failure was told.
+// expected returns the keys of the messages that were not reported as failed.
 func (h *honest) expected() (keys []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -189,7 +189,7 @@ func counters(v view, p palette) []string {
 	}
 }
 
-// faultsAndLog are the last faults and the end of the log, in so many lines.
+// faultsAndLog are the last faults and the end of the log, in room lines.
 func faultsAndLog(v view, room int, p palette) []string {
 	var lines []string
 	faults := min(len(v.faults), max(0, room-3)/2)
@@ -224,7 +224,7 @@ func footer(v view, p palette) []string {
 	return []string{line, p.dim("  " + keyHelp[0]), p.dim("  " + keyHelp[1])}
 }
 
-// truncate cuts a line to so many columns. Escape codes take none.
+// truncate cuts a line to width columns. Escape codes take none.
 func truncate(line string, width int) string {
 	var b strings.Builder
 	column := 0

@@ -92,7 +92,7 @@ func withoutEscapes(line string) string {
 	return b.String()
 }
 
-// Any harm, in any place, fails a run.
+// Any flaw, in any location, fails a run.
 func TestReport(t *testing.T) {
 	published := checker.Keys{"p1": {"1", "2", "3"}}
 	for _, tt := range []struct {
@@ -124,7 +124,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// A subscriber sees harm as it comes.
+// A subscriber notices a flaw at once.
 func TestSubscriberCounts(t *testing.T) {
 	for _, tt := range []struct {
 		name string

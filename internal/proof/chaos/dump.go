@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// A record is one entry of a journal as it stands on the disk.
+// A record is one entry of a journal on disk.
 type record struct {
 	Publisher uint64 `json:"publisher"`
 	Sequence  uint64 `json:"s"`

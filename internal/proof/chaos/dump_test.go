@@ -70,7 +70,7 @@ func dumpLines(t *testing.T, dir string) (lines []string) {
 	return lines
 }
 
-// Damage in front of the end is told, not passed over.
+// Damage before the end is reported, not skipped.
 func TestDumpJournalDamaged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	writeJournal(t, dir, 1, 200)

@@ -391,7 +391,7 @@ func (r *run) slowDisks(ctx context.Context, f *plannedFault, list ...*instance)
 	var all []*straceInjection
 	release = func() {
 		for _, i := range all {
-			i.detach() // its instance may be gone by now, with nothing to tell
+			i.detach() // its instance may be gone by now, and the counts do not matter
 		}
 	}
 	if r.missing[injecting] != nil {

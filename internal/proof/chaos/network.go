@@ -105,7 +105,7 @@ func cutAll() rules {
 	return rules{in: []string{`iifname "eth0" drop`}, out: []string{`oifname "eth0" drop`}}
 }
 
-// lose are rules that lose so many packets of a hundred, both ways.
+// lose are rules that lose a percentage of all packets, in both directions.
 func lose(percent int) rules {
 	return rules{
 		in:  []string{fmt.Sprintf(`iifname "eth0" numgen random mod 100 < %d drop`, percent)},

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// stepTimeout is for a process to do its next step; only a hang takes so long.
+// stepTimeout is the time for a process to do its next step; only a hang takes longer.
 const stepTimeout = 45 * time.Second
 
 // A process is one command in a host's network, which may be started again
@@ -23,18 +23,18 @@ type process struct {
 	host            string
 	args            func() []string
 	log             string            // file that takes its standard error
-	onLine          func(line string) // told each line of its standard output
-	onUnexpectedEnd func(error)       // told that it ended unexpectedly
+	onLine          func(line string) // called with each line of its standard output
+	onUnexpectedEnd func(error)       // called when it ends unexpectedly
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd      // guarded by mu; nil before the first start
 	stdin    io.WriteCloser // guarded by mu
 	exited   chan struct{}  // guarded by mu; closed when cmd has ended and all its output was heard
-	expected bool           // guarded by mu: its end is meant
+	expected bool           // guarded by mu: its end is expected
 	code     int            // guarded by mu: of the last end; -1 after a signal
 }
 
-// start starts it; onLine, if not nil, is told the lines of this life too.
+// start starts it; onLine, if not nil, gets the lines of this run too.
 func (p *process) start(onLine func(string)) error { return p.launch(onLine, false) }
 
 // startToEnd starts it for a life that may end from the first.
@@ -111,7 +111,7 @@ func (p *process) alive() bool {
 	}
 }
 
-// expectEnd says that an end of the present life is meant from now on.
+// expectEnd says that an end of the present run is expected from now on.
 func (p *process) expectEnd() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -52,7 +52,7 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// With quotas, so many of each group are drawn and then none.
+// With quotas, that many faults of each group are drawn and then none.
 func TestScheduleCounted(t *testing.T) {
 	s := scheduleOf(t, options{Seed: 3, Kills: 600, Partitions: 50})
 	groups, names := make(map[group]int), make(map[string]int)

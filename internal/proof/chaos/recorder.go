@@ -24,7 +24,7 @@ type recorder struct {
 	connectedTo map[string]string         // guarded by mu: server that a client is connected to
 	drained     int                       // guarded by mu: processes whose messages are all safe
 	current     *watch                    // guarded by mu
-	onStrange   func(client, text string) // told of events that must not happen
+	onStrange   func(client, text string) // called with events that must not happen
 }
 
 // A stream is the state of one publisher.
@@ -59,7 +59,7 @@ func (l *recorder) close() error {
 	return l.failed
 }
 
-// recordLine takes down a line that a client said.
+// recordLine records a line that a client has written.
 func (l *recorder) recordLine(line string) {
 	var w historyEvent
 	if err := json.Unmarshal([]byte(line), &w); err != nil {
@@ -68,7 +68,7 @@ func (l *recorder) recordLine(line string) {
 	l.record(w)
 }
 
-// record takes down a word.
+// record records an event.
 func (l *recorder) record(w historyEvent) {
 	if w.Time == 0 {
 		w.Time = time.Now().UnixMicro()
@@ -138,8 +138,8 @@ func (l *recorder) handedLocked(w historyEvent) {
 	}
 }
 
-// publishersKilled takes down that a process of publishers was killed: each may have been
-// publishing its next message. It returns where each goes on.
+// publishersKilled records that a process of publishers was killed: each may have been
+// publishing its next message. It returns the next number of each.
 func (l *recorder) publishersKilled(names []string) (next []uint64) {
 	for _, name := range names {
 		l.mu.Lock()
@@ -165,7 +165,7 @@ func (l *recorder) sessions(server string) (n int) {
 	return n
 }
 
-// disconnected takes down that the clients of a process are gone with it.
+// disconnected records that the clients of a process are gone with it.
 func (l *recorder) disconnected(names []string) {
 	for _, name := range names {
 		l.record(historyEvent{Kind: eventLost, Client: name, Text: "killed"})

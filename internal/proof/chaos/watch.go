@@ -62,7 +62,7 @@ func (w *watch) setFaultTime(at time.Time) {
 	}
 }
 
-// served takes down that a client got something; after: it was published after the mark.
+// served notes that a client got something; after: it was published after the fault.
 func (w *watch) served(of map[string]*service, client string, at time.Time, after bool) {
 	s := of[client]
 	if s == nil {

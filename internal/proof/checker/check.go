@@ -129,7 +129,8 @@ func (c *check) checkJournal(j Journal) {
 	}
 }
 
-// checkOrder: a record stands behind its predecessor, and once. It returns false for a second one.
+// checkOrder checks that a record follows its predecessor, and occurs once. It returns
+// false for a second one.
 func (v journalCheck) checkOrder(r Record) bool {
 	if v.kinds[r.Bookmark] != 0 {
 		v.report(Duplicated, "G3", "%s has %v twice", v.j.Instance, r.Bookmark)
@@ -180,7 +181,8 @@ func (v journalCheck) checkMessage(r Record) {
 	v.checkContent(v.j.Instance, r.Bookmark, r.Body)
 }
 
-// checkMarker: a record that is no message stands for one that leaves such a record.
+// checkMarker checks that a record without a message belongs to a publication that leaves
+// such a record.
 func (v journalCheck) checkMarker(r Record) {
 	if m := v.at[r.Bookmark]; m != nil && r.Kind != m.kind() && (r.Kind == journal.Tombstone || r.Kind == journal.Empty) {
 		v.report(Foreign, "G1", "%s has %v as %v: it must be a %v", v.j.Instance, r.Bookmark, r.Kind, m.kind())
@@ -202,7 +204,7 @@ func (c *check) publishedAs(rule, where, verb string, b bookmark.Bookmark, body 
 	return m
 }
 
-// checkContent: an identity stands for one content, wherever it is seen.
+// checkContent checks that an identity has one content, wherever it is seen.
 func (c *check) checkContent(where string, b bookmark.Bookmark, body string) {
 	if first, known := c.content[b]; known && first != body {
 		c.report(Duplicated, "G3", "%v is %s at %s but %s elsewhere", b, short(body), where, short(first))
@@ -254,7 +256,7 @@ func (c *check) checkSame() {
 	}
 }
 
-// messageOf returns the message that a record stands for, nil if that is not known.
+// messageOf returns the message of a record, nil if that is not known.
 func (c *check) messageOf(r Record) *Publication {
 	if r.Kind == journal.Message {
 		return c.published[r.Body]
@@ -263,7 +265,7 @@ func (c *check) messageOf(r Record) *Publication {
 }
 
 // sameEverywhere reports whether records of a kind are the same in every journal. A
-// refusal that only one instance knows of is none of the others' (R14).
+// refusal that only one instance knows of is in no other journal (R14).
 func sameEverywhere(k journal.Kind) bool { return k == journal.Message || k == journal.Empty }
 
 // sharedRecords returns the records of a journal that are alike in every other, and

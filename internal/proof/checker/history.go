@@ -77,7 +77,7 @@ type Reader struct {
 	Topic        string // empty: all
 	Since        int64  // when it was accepted from NOW; 0: from EPOCH
 	FullyDurable bool
-	Gaps         []Gap         // that it was told of, because retention went past it (R9)
+	Gaps         []Gap         // reported to it, because retention went past it (R9)
 	Processes    [][]*Delivery // of the processes that had it, one after the other
 }
 
@@ -129,10 +129,10 @@ func (h ViolationKind) String() string {
 	return [...]string{"lost", "duplicated", "out of order", "foreign", "diverged", "unsafe", "unexpected"}[h]
 }
 
-// A Tally counts violations by harm.
+// A Tally counts violations by kind.
 type Tally [kindCount]int
 
-// Count returns how many violations there are of each harm.
+// Count returns the number of violations of each kind.
 func Count(all []Violation) (t Tally) {
 	for _, v := range all {
 		t[v.Kind]++

@@ -124,7 +124,7 @@ func (rd *readerCheck) checkComplete(publisher uint64, toEnd bool) {
 	rd.mustReceive[publisher] = due[done:]
 }
 
-// HasGap reports whether the subscription was told that it can't have a message.
+// HasGap reports whether a message is in a gap that was reported to the subscription.
 func (r *Reader) HasGap(b bookmark.Bookmark) bool {
 	return slices.ContainsFunc(r.Gaps, func(g Gap) bool {
 		return g.Publisher == b.Publisher && g.From <= b.Sequence && b.Sequence <= g.Through

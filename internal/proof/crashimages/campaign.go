@@ -67,7 +67,7 @@ func (c Count) String() string {
 const (
 	scriptSteps    = 24 // of the first life
 	useSteps       = 3  // of those after it
-	recoveryEvery  = 5  // one image in so many has its recovery die as well
+	recoveryEvery  = 5  // the recovery of one image in recoveryEvery dies as well
 	recoverChanges = 14 // at most, about
 )
 
@@ -75,7 +75,7 @@ const (
 type Campaign struct {
 	Subject     Subject
 	Seed        uint64
-	SampleEvery int // if not 0, of the images of power cuts one in so many is judged
+	SampleEvery int // if not 0, one image of a power cut in SampleEvery is judged
 	Count       Count
 }
 
@@ -143,7 +143,7 @@ func (c *Campaign) FailChange(n int, f Fault) (more bool, err error) {
 		return false, nil
 	}
 	switch {
-	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: it goes on with less
+	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: the store continues with less
 	case err == nil:
 		err = Violatef("the fault went unnoticed")
 	case !isViolation(err):

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A frame is a record, or one of seglog's own, as it stands in a file.
+// A frame is a record in a file, or one of seglog's own frames.
 type frame struct {
 	at, end int64
 	kind    byte
@@ -79,7 +79,7 @@ func Damages(disk *memfs.FS) iter.Seq[Damage] {
 	}
 }
 
-// sample leaves out all but one damage in so many.
+// sample returns every nth damage.
 func sample(share int, all iter.Seq[Damage]) iter.Seq[Damage] {
 	return func(yield func(Damage) bool) {
 		i := 0

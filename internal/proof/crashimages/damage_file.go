@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// DamageFile runs a script of File, closes the store, and damages it in every
-// way, or one in so many: it opens with all that it kept, or says that it is damaged; then
-// AcceptDamage opens it with all but the messages whose records were damaged,
-// also if it dies at that and is opened once more.
+// DamageFile runs a script of File, closes the store, and damages it in every way, or in
+// a sample of all. The store opens with all its messages, or reports the damage; then
+// AcceptDamage opens it with all but the damaged messages, also if the process dies in
+// the middle and opens it once more.
 func DamageFile(seed uint64, share int) (damages int, err error) {
 	disk := memfs.New()
 	life := File.New(seed)
@@ -76,7 +76,7 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 	if err = checkMissing(kept, found, d.frames); err != nil {
 		return err
 	}
-	// It goes on, as a store without damage.
+	// It continues as a store without damage.
 	again, err := keptMessages(damaged, false)
 	if err != nil {
 		return Violatef("opened again: %v", err)

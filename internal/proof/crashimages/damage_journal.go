@@ -84,8 +84,8 @@ func contents(j *journal.Journal) (map[identity]string, error) {
 	}
 }
 
-// DamageJournal damages a closed journal in every way, or one in so many. Alone, without a peer, it
-// has all but the records that were damaged, also if it dies while it recovers.
+// DamageJournal damages a closed journal in every way, or in a sample of all. Without a
+// peer it has all but the damaged records, also if it dies during the recovery.
 func DamageJournal(seed uint64, share int) (damages int, err error) {
 	disk, err := writtenJournal(newRand(seed))
 	if err != nil {

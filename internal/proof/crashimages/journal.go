@@ -31,7 +31,7 @@ type publisherState struct {
 	clock            map[uint64]uint64        // the group's clock then (R10)
 }
 
-// A rememberedPeer is a peer that the journal was told to remember.
+// A rememberedPeer is a peer that the journal must remember.
 type rememberedPeer struct {
 	peer      journal.Peer
 	publisher uint64 // of the record that was appended next, 0: none yet
@@ -274,7 +274,7 @@ func (l *journalModel) appendExpecting(r *journal.Record, want journal.Verdict) 
 	return err
 }
 
-// checkOf is the check of a publisher, which stands in its first record.
+// checkOf returns the check of a publisher, which is in its first record.
 func checkOf(publisher uint64) (c bookmark.Check) {
 	c[0] = byte(publisher)
 	return c
@@ -327,7 +327,7 @@ func (l *journalModel) CheckFailed() error {
 		return nil
 	}
 	first := l.j.Err()
-	time.Sleep(time.Millisecond) // until the syncer has told
+	time.Sleep(time.Millisecond) // until the syncer has called OnFail
 	l.mu.Lock()
 	told := l.failed
 	l.mu.Unlock()

@@ -18,7 +18,7 @@ var Seglog = Subject{"seglog", func(seed uint64) Model { return &logModel{seed: 
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
-// An owner is a log's owner that counts the records it is told.
+// An owner is a log's owner that counts the records.
 type owner struct{ count int }
 
 func (o *owner) Head() []byte    { return fmt.Appendf(nil, "head %d", o.count) }
@@ -36,8 +36,8 @@ type logModel struct {
 	o         owner
 	l         *seglog.Log
 	ends      []seglog.Position // behind each record appended
-	written   int               // so many survive a kill
-	synced    int               // so many survive a power cut
+	written   int               // number of records that survive a kill
+	synced    int               // number of records that survive a power cut
 	trimmed   seglog.Position   // Trim was asked to go so far
 	begin     seglog.Position   // the log began there when Trim or Open returned
 	powerLost bool              // power was lost since the last check

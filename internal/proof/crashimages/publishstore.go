@@ -389,7 +389,7 @@ func (w *PublishStoreModel) Check() error {
 			}
 			continue
 		}
-		// A life that is gone on with has all that it ever gave out.
+		// A life that continues has all messages that it ever gave out.
 		if err := w.checkStream(f, p, w.powerLost && f.ID != current); err != nil {
 			return err
 		}

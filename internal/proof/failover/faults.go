@@ -26,7 +26,7 @@ type fault struct {
 	hurried bool
 }
 
-// stopTime is how long a stopped instance stands still.
+// stopTime is how long a stopped instance stays stopped.
 const stopTime = 5 * time.Second
 
 // schedule draws the faults of a run from its seed: kills of instances, every

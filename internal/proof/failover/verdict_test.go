@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// Any harm, in any place, and any fault that did not happen makes a run fail.
+// Any flaw, in any place, and any fault that did not happen makes a run fail.
 func TestReport(t *testing.T) {
 	published := checker.Keys{"ak": {"1", "2", "3"}, "us": {"1"}}
 	good := report{published: published, a: published, b: published, delivered: published, faults: 1, plannedFaults: 1}

@@ -28,7 +28,7 @@ func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 11)) }
 
 // discards are the calls for the messages of one publisher.
 type discards struct {
-	base      uint64          // none of the subscription's
+	base      uint64          // messages up to it are not the subscription's
 	received  uint64          // highest one received
 	discarded map[uint64]bool // Discard was called; true: that is durable
 }

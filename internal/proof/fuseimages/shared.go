@@ -217,8 +217,8 @@ func (l *sharedModel) Close() error {
 	return cmp.Or(l.outbox.Close(), l.marks.Close(), l.db.Close())
 }
 
-// CheckFailed implements crashimages.Model: of a commit of its own that failed the
-// application is told, and ends.
+// CheckFailed implements crashimages.Model: the application learns of its own failed
+// commit, and ends.
 func (l *sharedModel) CheckFailed() error { return nil }
 
 // Kill implements crashimages.Model.

@@ -260,7 +260,7 @@ func (i *instance) ask() error {
 	return i.turn()
 }
 
-// look finds out whether the answers have come. The session hears of them later.
+// checkAnswers checks whether the answers have come. The session gets them later.
 func (i *instance) checkAnswers() {
 	if i.poll == nil || i.answered {
 		return

@@ -110,7 +110,7 @@ func (s *search) replay(path []step) (*pair, error) {
 	return p, nil
 }
 
-// explore goes on from the state that a path leads to. It closes p.
+// explore continues from the state at the end of a path. It closes p.
 func (s *search) explore(p *pair, path []step) (err error) {
 	possible := p.possible()
 	if len(possible) == 0 {

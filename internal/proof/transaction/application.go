@@ -37,7 +37,7 @@ func newApplication(dir string) *application {
 	return a
 }
 
-// start starts the process, which dies as it is told. Every second one prefers the
+// start starts the process, which dies at the step of d. Every second one prefers the
 // other instance.
 func (a *application) start(d death) error {
 	a.mu.Lock()

@@ -54,7 +54,7 @@ func drawDeath(rnd *rand.Rand, s step) death {
 	case s == rolledBack:
 		d.occurrence = 1 + rnd.IntN(4)
 	case s == committing:
-		d.occurrence++ // the first commit tells how long one takes
+		d.occurrence++ // the first commit shows how long one takes
 		d.percent = rnd.IntN(151)
 	}
 	return d

@@ -20,7 +20,7 @@ const maxOutstanding = 48
 const maxInvoice = 1 << 10
 
 // handleOrders is the application's process: it opens the database with both stores,
-// connects, and handles orders until ctx ends. The trial is told each step.
+// connects, and handles orders until ctx ends. It reports each step to the trial.
 func (a App) handleOrders(ctx context.Context, database string, servers []string, t *trial) error {
 	db, err := bbolt.Open(database, 0o600, &bbolt.Options{
 		Timeout: time.Minute, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, // see pubstore.OpenBoltIn

@@ -20,9 +20,9 @@ const (
 	discarded     step = "discarded"  // DiscardTx has returned; the commit comes next
 	rolledBack    step = "rolledback" // the transaction was given up after all that
 	committing    step = "committing" // at some instant of the commit, or just behind it
-	committed     step = "committed"  // the commit is on the disk, neither store was told
-	storeNotified step = "woken"      // the publish store was told, the bookmark store was not
-	bothNotified  step = "told"       // both were told
+	committed     step = "committed"  // the commit is on the disk, neither store was notified
+	storeNotified step = "store-notified"      // the publish store was notified, the bookmark store was not
+	bothNotified  step = "both-notified"       // both were notified
 	settled       step = "settled"    // the invoice was acknowledged
 	outside       step = "outside"    // not a step: killed from outside, at any instant
 )

@@ -28,7 +28,7 @@ func goodReport() report {
 	}
 }
 
-// Any harm, in any place, makes a run fail.
+// Any flaw, in any place, makes a run fail.
 func TestReport(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -269,7 +269,7 @@ func TestReadAt(t *testing.T) {
 	}
 }
 
-// An image shows the result of a crash; the disk goes on.
+// An image shows the result of a crash; the disk itself is unchanged.
 func TestImage(t *testing.T) {
 	d := memfs.New()
 	d.WriteFile("f", []byte("durable"))

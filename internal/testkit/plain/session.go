@@ -30,7 +30,7 @@ type session struct {
 	closing      bool   // out is the last
 	publisher    uint64 // 0: before the logon
 	ackedThrough uint64 // the client knows that it is settled
-	ackAgain     bool   // and is to be told again
+	ackAgain     bool   // the watermark must be sent again
 	failures     []failure
 	subs         []*sub
 	acksAt       time.Time // the next acks

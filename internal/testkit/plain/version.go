@@ -51,8 +51,8 @@ var options = map[string]bool{
 	"none": true, "replace": true, "bookmark": true, "live": true, "fully_durable": true, "timestamp": true, "no_sowkey": true,
 }
 
-// missingBookmark returns where a list begins of which no bookmark is known, and false if
-// the options are none of this version's.
+// missingBookmark returns the start for a list without a known bookmark, and false if
+// this version does not know all options.
 func (v *Version) missingBookmark(opts []byte) (lost string, ok bool) {
 	lost = v.missingStart
 	for name, value := range wire.Options(opts) {
