@@ -11,20 +11,20 @@ import (
 type step string
 
 const (
-	opened        step = "opened"     // the stores are open
-	connected     step = "connected"  // the client has logged on
-	subscribed    step = "subscribed" // the subscription has been answered
-	received      step = "received"   // an order was handed over; no transaction yet
-	booked        step = "booked"     // the account is changed
-	appended      step = "appended"   // AppendTx has returned
-	discarded     step = "discarded"  // DiscardTx has returned; the commit comes next
-	rolledBack    step = "rolledback" // the transaction was given up after all that
-	committing    step = "committing" // at some instant of the commit, or just behind it
-	committed     step = "committed"  // the commit is on the disk, neither store was notified
-	storeNotified step = "store-notified"      // the publish store was notified, the bookmark store was not
-	bothNotified  step = "both-notified"       // both were notified
-	settled       step = "settled"    // the invoice was acknowledged
-	outside       step = "outside"    // not a step: killed from outside, at any instant
+	opened        step = "opened"         // the stores are open
+	connected     step = "connected"      // the client has logged on
+	subscribed    step = "subscribed"     // the subscription has been answered
+	received      step = "received"       // an order was handed over; no transaction yet
+	booked        step = "booked"         // the account is changed
+	appended      step = "appended"       // AppendTx has returned
+	discarded     step = "discarded"      // DiscardTx has returned; the commit comes next
+	rolledBack    step = "rolledback"     // the transaction was given up after all that
+	committing    step = "committing"     // at some instant of the commit, or just behind it
+	committed     step = "committed"      // the commit is on the disk, neither store was notified
+	storeNotified step = "store-notified" // the publish store was notified, the bookmark store was not
+	bothNotified  step = "both-notified"  // both were notified
+	settled       step = "settled"        // the invoice was acknowledged
+	outside       step = "outside"        // not a step: killed from outside, at any instant
 )
 
 var steps = []step{
