@@ -28,7 +28,7 @@ const (
 func routes(c *client.Client) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, r *http.Request) { takeOrder(c, w, r) })
-	// The process is well: restart it if this does not answer.
+	// The process works: restart it if this does not answer.
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {})
 	// The service can take orders: send it none while this fails. It takes them, and keeps
 	// them, also while no server answers.
@@ -82,19 +82,19 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	}
 	if errors.Is(err, pubstore.ErrFull) || errors.Is(err, client.ErrClosed) {
-		return http.StatusServiceUnavailable // elsewhere, or later
+		return http.StatusServiceUnavailable // try another instance, or later
 	}
 	return http.StatusInternalServerError
 }
 
 // consume works on orders until the client is drained. An order is done when work returns
-// nil: then it does not come again. Work that fails is tried again, all later orders wait,
-// and after the fifth time the order is put aside.
+// nil: then it does not come again. Work that fails is tried again while all later orders
+// wait. After the fifth time the order goes to the topic orders.failed.
 func consume(c *client.Client, work func(context.Context, []byte) error) error {
 	sub, err := c.Subscribe(context.Background(), "^orders$", client.ID("work"),
 		client.From(client.MostRecent),
 		client.Retry(client.RetryPolicy{Delay: time.Second, MaxTries: 5, GiveUp: func(m *client.Message, err error) error {
-			slog.Error("order put aside", "bookmark", m.Bookmark.String(), "error", err)
+			slog.Error("order moved to the failed topic", "bookmark", m.Bookmark.String(), "error", err)
 			_, err = c.Publish(context.Background(), failedTopic, m.Body)
 			return err
 		}}))

@@ -68,7 +68,7 @@ func TestGoodHistory(t *testing.T) {
 }
 
 // Two good histories may differ in these points.
-func TestAlsoGood(t *testing.T) {
+func TestOtherGoodHistories(t *testing.T) {
 	for what, change := range map[string]func(h *checker.History){
 		"a message that died with its publisher is nowhere": func(h *checker.History) {
 			h.Journals[0].Records = h.Journals[0].Records[:4]

@@ -54,7 +54,7 @@ func (s *System) NewApp(name string, servers []string, configure func(*client.Co
 	a.config = client.Config{
 		Name:         name,
 		Servers:      s.Servers(servers...),
-		Logger:       s.Log.With("at", name),
+		Logger:       s.Log.With("host", name),
 		StartOffline: true,
 	}
 	a.config.Hooks = a.hooks()
@@ -88,7 +88,7 @@ func (a *App) hooks() client.Hooks {
 func (a *App) Copy(host string) *App {
 	c := &App{Name: host, Options: a.Options, system: a.system, host: host, config: a.config, bootID: a.bootID}
 	c.config.Hooks = c.hooks()
-	c.config.Logger = a.system.Log.With("at", host)
+	c.config.Logger = a.system.Log.With("host", host)
 	c.FS = a.FS.Crash(memfs.KeepAll)
 	a.FS = a.FS.Crash(memfs.KeepAll)
 	a.system.onClose(c.close)
@@ -239,7 +239,7 @@ func (a *App) record(format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.events = append(a.events, fmt.Sprintf(format, args...))
-	a.system.Log.Info(fmt.Sprintf(format, args...), "at", a.Name)
+	a.system.Log.Info(fmt.Sprintf(format, args...), "host", a.Name)
 }
 
 // Events returns the events that the hooks were told.

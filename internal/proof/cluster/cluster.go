@@ -82,7 +82,7 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 		Clients:       server.Endpoint{Listen: name + ":9007"},
 		Replication:   &server.Replication{Listen: name + ":9107", SecretKey: linkSecret},
 		RejoinTimeout: server.Duration(2 * time.Second),
-		Logger:        s.Log.With("at", name),
+		Logger:        s.Log.With("host", name),
 	}
 	n.Config.Log.Segment = 1 << 20
 	for _, peer := range peers {

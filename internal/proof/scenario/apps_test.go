@@ -236,7 +236,7 @@ func (a *app) disconnected(server string, err error) {
 // tell notes something, once if it is told again and again.
 func (a *app) record(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	a.w.Log.Info(text, "at", a.Name)
+	a.w.Log.Info(text, "host", a.Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if n := len(a.calls); n == 0 || a.calls[n-1] != text {

@@ -11,7 +11,7 @@ import (
 // A single message costs two syncs side by side and no more time: at each step the bearer
 // of the news wakes the next one. No message on its way waits for a heartbeat, also where
 // a connection accepts little at once.
-func TestAloneTakesTwoSyncs(t *testing.T) {
+func TestSingleMessageTakesTwoSyncs(t *testing.T) {
 	for _, buffer := range []int{1, 30, 64 << 10} {
 		t.Run(fmt.Sprint("buffer of ", buffer), func(t *testing.T) {
 			cluster.Run(t, nil, func(s *cluster.System) {
