@@ -80,7 +80,7 @@ func readCPUTimes() cpuTimes {
 // parseCPUTimes reads the first line of /proc/stat.
 func parseCPUTimes(stat string) (p cpuTimes) {
 	line, _, _ := strings.Cut(stat, "\n")
-	const first, stolen = 1, 8 // fields; behind the second stand times that are part of others
+	const first, stolen = 1, 8 // fields; after the second stand times that are part of others
 	for n := first; n <= stolen; n++ {
 		ticks := float64(fieldAt([]byte(line), n))
 		if p.all += ticks; n == stolen {

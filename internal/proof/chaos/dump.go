@@ -167,7 +167,7 @@ func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error 
 	case len(payload) < 8+recordHeader:
 		return fmt.Errorf("a record of %d bytes", len(payload))
 	}
-	raw := payload[8:] // behind the local time
+	raw := payload[8:] // after the local time
 	r := record{
 		Publisher: binary.LittleEndian.Uint64(raw[8:]),
 		Sequence:  binary.LittleEndian.Uint64(raw[16:]),

@@ -19,7 +19,7 @@ import (
 func TestDumpJournal(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	writeJournal(t, dir, 1, 200)
-	writeJournal(t, dir, 201, 300) // behind a start, which rewrites the tail
+	writeJournal(t, dir, 201, 300) // after a start, which rewrites the tail
 	var want []string
 	err := journals.Dump(seglog.OS, dir, func(r *journal.Record) error {
 		want = append(want, fmt.Sprintf("%016x %d %d %d %s %d", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Topic, len(r.Body)))

@@ -66,7 +66,7 @@ func (m *Publication) identity() bookmark.Bookmark {
 // kind is the kind of the records that stand for a message.
 func (m *Publication) kind() journal.Kind { return cmp.Or(m.Kind, journal.Message) }
 
-// isBeyondLast reports whether an identity is known to be behind the last of its publisher.
+// isBeyondLast reports whether an identity is known to be after the last of its publisher.
 func (c *check) isBeyondLast(b bookmark.Bookmark) bool {
 	return c.lastPublished != nil && !c.lastPublished.Covers(b)
 }

@@ -37,7 +37,7 @@ type Publication struct {
 	App         string
 	N           int // counts the messages of App
 	Topic, Body string
-	Publisher   uint64 // that Sequence is of; 0: not known. If all identities are known, there is nothing behind the last
+	Publisher   uint64 // that Sequence is of; 0: not known. If all identities are known, there is nothing after the last
 	Sequence    uint64 // that Publish returned; 0 unless it returned nil
 	Fate        Fate
 	PublishedAt int64        // when Publish was called, by the clock that Reader.Since is of
@@ -98,7 +98,7 @@ type DiscardState int
 const (
 	NotDiscarded   DiscardState = iota
 	Discarding                  // was called, may be on disk
-	DiscardDurable              // a Sync behind it has returned
+	DiscardDurable              // a Sync after it has returned
 )
 
 // A Violation is something in a history that the guarantees do not allow.
@@ -117,7 +117,7 @@ type ViolationKind int
 const (
 	Lost       ViolationKind = iota // not where it must be, or no longer
 	Duplicated                      // there twice, or handed over twice
-	Disordered                      // out of order, or behind a hole
+	Disordered                      // out of order, or after a hole
 	Foreign                         // was never published, or not so
 	Diverged                        // the journals differ
 	Unsafe                          // let go of too early

@@ -48,7 +48,7 @@ func (c *check) checkReader(r *Reader) {
 
 // mustReceive returns the messages that a subscription must be handed at least: from
 // EPOCH all that match; from NOW those that were published after its beginning, and those
-// behind the first that it was handed.
+// after the first that it was handed.
 func (c *check) mustReceive(r *Reader) map[uint64][]uint64 {
 	first := make(map[uint64]uint64)
 	for _, life := range r.Processes {
@@ -104,7 +104,7 @@ func (c *check) trimmed(b bookmark.Bookmark) bool {
 }
 
 // checkComplete: nothing of a publisher that is due was left out before the last
-// that a process was handed; behind it neither, if the process lived to the end.
+// that a process was handed; after it neither, if the process lived to the end.
 func (rd *readerCheck) checkComplete(publisher uint64, toEnd bool) {
 	due, done := rd.mustReceive[publisher], 0
 	for _, s := range due {

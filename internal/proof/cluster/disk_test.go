@@ -87,7 +87,7 @@ func stopsWith(t *testing.T, s *cluster.System, n *cluster.Node, cause error) {
 }
 
 // Case 23. A record is damaged on A, and another one on B. Both instances report it, set
-// aside the good records behind the damage, serve no clients, and give each other the
+// aside the good records after the damage, serve no clients, and give each other the
 // missing records. Then both journals are complete: everything is there once, and in
 // order (R8, G3, G4, G5).
 func TestCase23DamageOnBoth(t *testing.T) {

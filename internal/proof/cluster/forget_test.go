@@ -86,7 +86,7 @@ func TestBothForget(t *testing.T) {
 
 // A publisher has sent 1 to 5 and received the ack of 3 when its process ends, and both
 // instances forget it. When it is back it is unknown whether 4 and 5 were accepted: the
-// application is told so, they are not accepted again, and the life goes on behind them
+// application is told so, they are not accepted again, and the life goes on after them
 // (R10).
 func TestForgottenPublisherComesBack(t *testing.T) {
 	for _, back := range []string{"a", "b"} {

@@ -64,7 +64,7 @@ func retain(age time.Duration) func(*server.Config) {
 	}
 }
 
-// publishLong publishes NAME-from to NAME-to, each with a kilobyte behind it.
+// publishLong publishes NAME-from to NAME-to, each with a kilobyte after it.
 func publishLong(s *cluster.System, a *cluster.App, topic string, from, to int) {
 	s.TB.Helper()
 	for _, body := range cluster.Bodies(a.Name, from, to) {
@@ -82,7 +82,7 @@ func trimBodies(bodies []string) []string {
 }
 
 // floor returns how far retention has removed a publisher's messages on an instance, as
-// reported to a subscription that begins behind the first of them.
+// reported to a subscription that begins after the first of them.
 func floor(s *cluster.System, name, topic string, publisher *cluster.App) uint64 {
 	s.TB.Helper()
 	probe := s.App("floor-of-"+publisher.Name+"-on-"+name, []string{name}, nil)

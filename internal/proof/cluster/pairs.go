@@ -12,7 +12,7 @@ import (
 )
 
 // stepCount is at how many points of the story a fault can happen: before each
-// step, and behind the last.
+// step, and after the last.
 var stepCount = len(script) + 1
 
 // Singles runs the story once for every kind of fault at every step.

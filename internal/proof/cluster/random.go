@@ -387,7 +387,7 @@ func (r *randomRun) durableLocked(fs *memfs.FS, want bookmark.Bookmark) uint64 {
 	return v[want.Publisher]
 }
 
-// durableOn returns the content of a disk after a power cut, without records behind
+// durableOn returns the content of a disk after a power cut, without records after
 // damage.
 func durableOn(fs *memfs.FS) bookmark.Vector {
 	v := make(bookmark.Vector)

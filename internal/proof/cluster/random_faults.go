@@ -309,7 +309,7 @@ func (r *randomRun) damage(d *draw) bool {
 }
 
 // damageOffset draws a byte of a segment's file: any, or, as they are few, one of
-// those that stand before or behind its records.
+// those that stand before or after its records.
 func damageOffset(d *draw, size int) int {
 	const start, few = 4096, 400
 	switch d.IntN(4) {

@@ -118,7 +118,7 @@ func checkMissing(kept, found map[string][]uint64, hit []frame) error {
 }
 
 // isDamaged reports whether the record of a message with a sequence is among
-// those that were damaged: kind 0x10, its sequence where package record has it, behind the time.
+// those that were damaged: kind 0x10, its sequence where package record has it, after the time.
 func isDamaged(seq uint64, hit []frame) bool {
 	return slices.ContainsFunc(hit, func(f frame) bool {
 		return f.kind == 0x10 && binary.LittleEndian.Uint64(f.payload[8+16:]) == seq

@@ -52,7 +52,7 @@ type journalModel struct {
 	cluster         journal.Cluster  // that it has become one of, durably
 	diverged        []uint64         // publishers noted as diverged, durable but for the last
 	durableDiverged int              // how many of them are durable
-	decrees         []journal.Decree // the last one that is durable, and one behind it that may be
+	decrees         []journal.Decree // the last one that is durable, and one after it that may be
 	usedDecree      map[uint64]bool  // publishers that have made use of it, durably
 
 	mu              sync.Mutex
@@ -176,7 +176,7 @@ func (l *journalModel) decreeDurable(d journal.Decree) {
 	l.decrees = []journal.Decree{d}
 }
 
-// checkDecree checks that the decree is the last durable one, or the one behind it, and
+// checkDecree checks that the decree is the last durable one, or the one after it, and
 // which publishers have used it.
 func (l *journalModel) checkDecree() error {
 	found := l.j.Decree()

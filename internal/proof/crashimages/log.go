@@ -35,7 +35,7 @@ type logModel struct {
 	rand      *rand.Rand
 	o         owner
 	l         *seglog.Log
-	ends      []seglog.Position // behind each record appended
+	ends      []seglog.Position // after each record appended
 	written   int               // number of records that survive a kill
 	synced    int               // number of records that survive a power cut
 	trimmed   seglog.Position   // Trim was asked to go so far
@@ -182,7 +182,7 @@ func (h *logModel) Check() error {
 	return h.checkSegments()
 }
 
-// read checks every record from the nth on and returns the number behind the last.
+// read checks every record from the nth on and returns the number after the last.
 func (h *logModel) read(n int) (int, error) {
 	c := h.l.Cursor(0)
 	defer c.Close()

@@ -29,7 +29,7 @@ func number(text string) (publisher string, n int, ok bool) {
 	return text[:i], n, err == nil
 }
 
-// A stretch is messages of one publisher one behind the other.
+// A stretch is messages of one publisher one after the other.
 type stretch struct {
 	publisher string
 	from, to  int

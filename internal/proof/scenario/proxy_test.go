@@ -36,7 +36,7 @@ func tampers() map[string]func() tamper {
 }
 
 // proxy starts a host between clients and an instance that passes acks of
-// publishes on twice, late again behind each younger one, or once more with a
+// publishes on twice, late again after each younger one, or once more with a
 // number far beyond: proxy middle A acks=twice.
 func (w *world) proxy(c *command) string {
 	w.TB.Helper()

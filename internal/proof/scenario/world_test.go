@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// block carries out the lines of a block. "repeat n" carries out those behind
+// block carries out the lines of a block. "repeat n" carries out those after
 // it n times.
 func (w *world) block(b *datadriven.TestData) string {
 	w.TB.Helper()

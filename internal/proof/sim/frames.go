@@ -20,7 +20,7 @@ type frameReader struct {
 }
 
 // each calls f with each frame of a packet until it returns false, and returns
-// the frames behind. The message is valid until the next call.
+// the remaining frames. The message is valid until the next call.
 func (r *frameReader) each(packet []byte, f func(m *wire.Message) (more bool)) (rest []byte) {
 	for len(packet) > 0 {
 		end := framePrefix + int(binary.BigEndian.Uint32(packet))
@@ -43,7 +43,7 @@ func (r *frameReader) each(packet []byte, f func(m *wire.Message) (more bool)) (
 	return packet
 }
 
-// expand returns the frames of the deliveries that a stretch stands for, and those behind it.
+// expand returns the frames of the deliveries that a stretch stands for, and those after it.
 func (r *frameReader) expand(behind []byte) []byte {
 	packet, err := stretches.Expand(&r.m, behind)
 	if err != nil {

@@ -156,7 +156,7 @@ func (o *oracle) publisherDied(p *publisher, power bool) {
 	}
 }
 
-// excuse allows messages behind the first few to be missing, as far as they
+// excuse allows messages after the first few to be missing, as far as they
 // were not safe.
 func (l *life) excuse(from int) {
 	for n := max(from, int(l.safe)); n < len(l.messages); n++ {

@@ -94,7 +94,7 @@ func (w *world) after(d time.Duration, p *process, label byte, f func()) {
 	w.push(e)
 }
 
-// push plans an event, behind those that are planned for the same time.
+// push plans an event, after those that are planned for the same time.
 func (w *world) push(e *event) {
 	n, _ := slices.BinarySearchFunc(w.queue, e.at, func(q *event, at time.Duration) int { return cmp.Compare(at, q.at) })
 	w.queue = slices.Insert(w.queue, n, e)

@@ -19,7 +19,7 @@ const (
 	appended      step = "appended"       // AppendTx has returned
 	discarded     step = "discarded"      // DiscardTx has returned; the commit comes next
 	rolledBack    step = "rolledback"     // the transaction was given up after all that
-	committing    step = "committing"     // at some instant of the commit, or just behind it
+	committing    step = "committing"     // at some instant of the commit, or just after it
 	committed     step = "committed"      // the commit is on the disk, neither store was notified
 	storeNotified step = "store-notified" // the publish store was notified, the bookmark store was not
 	bothNotified  step = "both-notified"  // both were notified

@@ -68,7 +68,7 @@ func (t *trial) reach(s step) {
 	}
 }
 
-// beginCommit is passed before a commit, endCommit behind it.
+// beginCommit is passed before a commit, endCommit after it.
 func (t *trial) beginCommit() {
 	t.commitBegun = time.Now()
 	t.reach(committing)
@@ -119,7 +119,7 @@ func (o *TrialOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64,
 	if err != nil {
 		return 0, err
 	}
-	tx.OnCommit(func() { o.trial.reach(storeNotified) }) // behind the store's own
+	tx.OnCommit(func() { o.trial.reach(storeNotified) }) // after the store's own
 	o.trial.reach(appended)
 	return sequence, nil
 }
@@ -139,7 +139,7 @@ func (m *TrialBookmarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.MessageRef) 
 	if err := m.trial.giveUp(); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { m.trial.reach(bothNotified) }) // behind the stores' own
+	tx.OnCommit(func() { m.trial.reach(bothNotified) }) // after the stores' own
 	m.trial.beginCommit()
 	return nil
 }

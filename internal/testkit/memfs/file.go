@@ -16,7 +16,7 @@ type inode struct {
 	pending []op    // the changes from durable to now, unless a sync failed
 }
 
-// content is the bytes of a file; bytes behind the end of data are zero.
+// content is the bytes of a file; bytes after the end of data are zero.
 type content struct {
 	data   []byte
 	size   int64

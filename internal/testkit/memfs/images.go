@@ -39,7 +39,7 @@ type fate struct {
 	kind   string
 	change int
 	cut    int  // bytes of it that are there; of a lost sector: where it begins
-	rest   bool // those behind it are there
+	rest   bool // those after it are there
 }
 
 // Images enumerates the disks that a crash may leave now. The disk must not change

@@ -32,7 +32,7 @@ type stream struct {
 	buf        []byte // sent, not yet read
 	spare      []byte // where buf begins again once it is empty
 	arrived    int    // so much of buf has arrived
-	ended      ending // set behind buf by the sender
+	ended      ending // set after buf by the sender
 	endArrived bool   // the ending has arrived
 }
 

@@ -62,7 +62,7 @@ type Server struct {
 type Rules struct {
 	Entitled     func(topic string) bool
 	Parses       func(body string) bool // it can parse the message
-	ClosesAfter  bool                   // and ends a connection behind one that it can't
+	ClosesAfter  bool                   // and ends a connection after one that it can't
 	ReplayWindow int                    // messages of a replay between two acks; 0: any number
 }
 

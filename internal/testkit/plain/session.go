@@ -210,7 +210,7 @@ func (ss *session) setStart(b *sub, m *wire.Message) (refused string) {
 	return ""
 }
 
-// seek has a subscription begin behind the bookmark that is earliest in the log.
+// seek has a subscription begin after the bookmark that is earliest in the log.
 func (s *Server) seek(b *sub, list []bookmark.Bookmark, lost string) (refused string) {
 	at := slices.IndexFunc(s.log, func(e Entry) bool { return slices.Contains(list, e.Bookmark) })
 	switch {
@@ -307,7 +307,7 @@ func (s *Server) newest() bookmark.Bookmark {
 }
 
 // sendPersisted reports the settled messages of the publisher: successes in one number,
-// and each failure behind the successes before it.
+// and each failure after the successes before it.
 func (ss *session) sendPersisted() {
 	settled := ss.s.group.settledLocked(ss.s, ss.publisher)
 	for len(ss.failures) > 0 && ss.failures[0].sequence <= settled+1 {

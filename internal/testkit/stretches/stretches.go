@@ -45,7 +45,7 @@ func Cut(frames []byte) (frame, rest []byte) {
 	return frames[:n:n], frames[n:]
 }
 
-// Expand returns the frames of the deliveries that a stretch stands for, and rest behind them.
+// Expand returns the frames of the deliveries that a stretch stands for, and rest after them.
 func Expand(m *wire.Message, rest []byte) (frames []byte, err error) {
 	var r wire.Entry
 	for left := m.Body; ; {
