@@ -160,7 +160,7 @@ func inside(text string) error {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
 	case !passed:
-		fmt.Println("NOT WELL")
+		fmt.Println("FAILED")
 		os.Exit(1)
 	}
 	fmt.Println("all is well")

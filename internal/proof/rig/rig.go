@@ -55,7 +55,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (passed bool, 
 	case err != nil:
 		return r.fail(err)
 	case !passed:
-		fmt.Println("NOT WELL")
+		fmt.Println("FAILED")
 		return exitFailed
 	}
 	return exitOK
