@@ -37,12 +37,12 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	duration := flag.Duration("duration", 30*time.Second, "how long the pair is attacked")
-	seed := flag.Uint64("seed", rand.Uint64()>>32, "draws what attackers do; random if not given")
+	seed := flag.Uint64("seed", rand.Uint64()>>32, "seed of the attacks; random if not given")
 	keep := flag.Bool("keep", false, "keep the directory with stores, journals and logs")
 	binary := flag.String("binary", "", "a holdfastd; built from this checkout if not given")
-	exhausts := flag.Bool("exhaust", false, "try what hostile clients can cost, instead")
+	exhausts := flag.Bool("exhaust", false, "measure the cost of hostile clients instead")
 	only := flag.String("only", "", "with -exhaust: the attackers whose names contain this")
-	greedy := flag.String("greedy", "", "be the attacker of that name, towards the instance at -clients and -links")
+	greedy := flag.String("greedy", "", "run as the attacker of that name, against the instance at -clients and -links")
 	var target target
 	flag.StringVar(&target.clients, "clients", "", "address of the client port")
 	flag.StringVar(&target.links, "links", "", "address of the replication port")

@@ -28,7 +28,7 @@ func Main(args []string) int {
 	var o options
 	flags := flag.NewFlagSet("breakit", flag.ExitOnError)
 	flags.BoolVar(&o.auto, "auto", false, "press random keys, without a terminal")
-	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws the keys of -auto; random if not given")
+	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "seed of the keys of -auto; random if not given")
 	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long -auto presses keys")
 	flags.IntVar(&o.rate, "rate", 50, "messages a second that each publisher publishes")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with stores, journals, logs and histories")

@@ -15,7 +15,7 @@ import (
 
 // A disk is a directory that holds one instance's data: a file system of its
 // own in a file, so that it can fill up and lose power, or, where no loop
-// device can be had, a plain directory.
+// device is available, a plain directory.
 type disk struct {
 	dir    string // where images are
 	mount  string // where the file system is

@@ -22,7 +22,7 @@ type options struct {
 	Seed       uint64
 	Faults     []string // names of kinds; empty: all
 	Rate       int      // messages a second of each publisher
-	Skips      []string // kinds that may be missing here
+	Skips      []string // kinds that may be skipped
 	Limited    bool     // only those may
 	Keep       bool
 	Binary     string // holdfastd; empty: built from this checkout
@@ -95,15 +95,15 @@ func parse(args []string) (options, error) {
 	var faults, skips string
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	flags.DurationVar(&o.Duration, "duration", 2*time.Minute, "how long faults are made")
-	flags.IntVar(&o.Kills, "kills", 0, "make this `number` of kill faults, soon one after the other, and not as many as fit into a duration")
-	flags.IntVar(&o.Partitions, "partitions", 0, "likewise, of partitions")
-	flags.Uint64Var(&o.Seed, "seed", rand.Uint64()>>32, "draws the faults; random if not given")
-	flags.StringVar(&faults, "faults", "", "kinds of fault, with commas between; all if not given: "+strings.Join(kindNames(), ","))
+	flags.IntVar(&o.Kills, "kills", 0, "make this `number` of kill faults in quick succession, instead of faults for a duration")
+	flags.IntVar(&o.Partitions, "partitions", 0, "make this `number` of partitions, likewise")
+	flags.Uint64Var(&o.Seed, "seed", rand.Uint64()>>32, "seed of the faults; random if not given")
+	flags.StringVar(&faults, "faults", "", "kinds of fault, separated by commas; all if not given: "+strings.Join(kindNames(), ","))
 	flags.IntVar(&o.Rate, "rate", 50, "messages a second of each of the eight publishers")
-	flags.StringVar(&skips, "skips", "", "`file` of the kinds of fault that may be missing here, each in a line \"chaos KIND REASON\"; without it, any may")
+	flags.StringVar(&skips, "skips", "", "`file` of the kinds of fault that may be skipped, each in a line \"chaos KIND REASON\"; without it, any may be skipped")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the directory with stores, journals, history and logs")
 	flags.StringVar(&o.Binary, "binary", "", "`file` of the holdfastd to test; built from this checkout if not given")
-	flags.StringVar(&o.Judge, "judge", "", "judge the kept `directory` of an earlier run again, and do nothing else")
+	flags.StringVar(&o.Judge, "judge", "", "only judge the kept `directory` of an earlier run again")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.Rate < 1 || o.Duration <= 0 || o.Kills < 0 || o.Partitions < 0 {
 		return o, fmt.Errorf("-duration and -rate must be above 0, -kills and -partitions at least 0, and there are no arguments")

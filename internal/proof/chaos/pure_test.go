@@ -187,7 +187,7 @@ func TestLedger(t *testing.T) {
 	words(historyEvent{Time: 35, Kind: eventStrange, Client: "p", Text: "rejected"})
 	l.recordLine("goroutine 1 [running]")
 	if len(wrong) != 2 {
-		t.Errorf("a rejection and a word that is none: %q", wrong)
+		t.Errorf("a rejection and an invalid event: %q", wrong)
 	}
 	if next := l.publishersKilled([]string{"p"}); !slices.Equal(next, []uint64{5}) {
 		t.Errorf("p goes on at %v", next)

@@ -26,7 +26,7 @@ type run struct {
 	start    time.Time
 	outcomes []outcome
 	kills    int      // processes killed by kill -9
-	skipped  []string // kinds that can't be had
+	skipped  []string // kinds that are not available
 	stalls   *stallDetector
 	passed   bool
 }
@@ -88,7 +88,7 @@ func (r *run) printf(format string, args ...any) {
 	fmt.Printf("%8.3fs  %s\n", time.Since(r.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// available returns the kinds of fault that can be had, and reports those that can't.
+// available returns the kinds of fault that are available, and reports the others.
 func (r *run) available() (list []*faultKind, err error) {
 	var unlisted []string
 	for _, k := range kindsNamed(r.Faults) {

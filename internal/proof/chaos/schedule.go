@@ -20,7 +20,7 @@ type schedule struct {
 	n      uint64                 // faults drawn
 }
 
-// newSchedule returns the schedule that the options ask for, of the kinds that can be had.
+// newSchedule returns the schedule that the options ask for, of the available kinds.
 func newSchedule(o options, kinds []*faultKind) (*schedule, error) {
 	s := &schedule{seed: o.Seed, kinds: kinds, rounds: make(map[group][]*faultKind)}
 	if !o.counted() {

@@ -34,9 +34,9 @@ func Main(args []string, earthquakes []byte) int {
 	flags := flag.NewFlagSet("failover", flag.ExitOnError)
 	flags.IntVar(&o.rounds, "rounds", 5, "how often the input is published")
 	flags.IntVar(&o.kills, "kills", 5, "how often a server is killed")
-	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws the faults; random if not given")
+	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "seed of the faults; random if not given")
 	flags.StringVar(&o.input, "input", "", "file of JSON lines with \"id\" and \"net\"; a week of earthquakes if not given")
-	flags.StringVar(&o.stderr, "stderr", "file", "standard error of the servers: a file, a pipe that is full and stays unread, or one whose reader is dead")
+	flags.StringVar(&o.stderr, "stderr", "file", "standard error of the servers: file, unread (a full pipe that is never read) or dead (a pipe without a reader)")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with stores, journals and logs")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.rounds < 1 || o.kills < 0 {

@@ -363,7 +363,7 @@ func (o *oracle) removedThrough(l *life) (through uint64) {
 
 // forgettable reports whether retention may have removed all of a life, and an
 // instance have forgotten it (R10), only to hear of it again from one whose
-// disk was rolled back: there is retention, and nothing of it is still to be had.
+// disk was rolled back: there is retention, and no store or journal needs to have anything of it.
 func (l *life) forgettable(w *world, have uint64) bool {
 	if w.settings.retain == 0 || have > 0 && have >= l.safe {
 		return false

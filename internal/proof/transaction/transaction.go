@@ -98,7 +98,7 @@ func Main(args []string, a App) int {
 	flags := flag.NewFlagSet("transaction", flag.ExitOnError)
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the application dies at each of its steps")
 	flags.IntVar(&o.kills, "kills", 15, "how often a server, or both, is killed")
-	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws when what dies; random if not given")
+	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "seed of the deaths; random if not given")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with database, stores, journals and logs")
 	flags.Parse(args)
 	if err := o.check(flags.Args()); err != nil {

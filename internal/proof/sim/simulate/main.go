@@ -32,14 +32,14 @@ type options struct {
 func main() {
 	var o options
 	flag.Uint64Var(&o.first, "first", 1, "the first seed")
-	flag.Uint64Var(&o.seeds, "seeds", 0, "how many seeds; 0: until -messages, -faults or -for is reached")
-	flag.Uint64Var(&o.messages, "messages", 0, "run until so many messages were acknowledged as safe")
-	flag.Uint64Var(&o.faults, "faults", 0, "and so many faults happened")
-	flag.DurationVar(&o.duration, "for", 0, "run for so long")
-	flag.Uint64Var(&o.replay, "replay", 20, "run one in so many a second time and compare; 0: none")
+	flag.Uint64Var(&o.seeds, "seeds", 0, "number of seeds; 0: until -messages, -faults or -for is reached")
+	flag.Uint64Var(&o.messages, "messages", 0, "run until this number of messages were acknowledged as safe")
+	flag.Uint64Var(&o.faults, "faults", 0, "run until this number of faults happened, too")
+	flag.DurationVar(&o.duration, "for", 0, "run for this time")
+	flag.Uint64Var(&o.replay, "replay", 20, "run every nth seed a second time and compare the traces; 0: none")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "runs at the same time")
-	flag.BoolVar(&o.log, "log", false, "print what happens in the runs")
-	flag.BoolVar(&o.find, "find", false, "look for the first run in which a promise is not kept, and say how many it took; exits with 0 if there is none")
+	flag.BoolVar(&o.log, "log", false, "print the events of the runs")
+	flag.BoolVar(&o.find, "find", false, "stop at the first run that breaks a promise and print how many runs it took; exits with 0 if there is none")
 	flag.Parse()
 	if o.seeds == 0 && o.messages == 0 && o.faults == 0 && o.duration == 0 {
 		o.seeds = 100
