@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// ownBucket is the name of the bucket in a database that OpenBolt made.
+// ownBucket is the name of the bucket in a database that OpenBolt created.
 const ownBucket = "bookmarks"
 
 // BoltOptions configure the commits of a Bolt. The zero value is ready to use.
@@ -23,7 +23,7 @@ type BoltOptions struct {
 	// CommitInterval is the longest time that a discard waits for the commit that makes it
 	// durable. An open write transaction of the application delays it further. Default 10ms.
 	CommitInterval time.Duration
-	// CommitThreshold is the number of waiting discards that starts a commit before the interval
+	// CommitThreshold is the number of pending discards that starts a commit before CommitInterval
 	// has passed. Default 1000.
 	CommitThreshold int
 	// SyncAlways makes Discard return only when the discard is durable. Concurrent Discards share
@@ -38,7 +38,7 @@ func (o *BoltOptions) validate() error {
 	o.CommitInterval = cmp.Or(o.CommitInterval, 10*time.Millisecond)
 	o.CommitThreshold = cmp.Or(o.CommitThreshold, 1000)
 	if o.CommitInterval < 0 || o.CommitThreshold < 0 || o.LockTimeout < 0 {
-		return errors.New("bookmark store: CommitInterval, CommitOperations and LockTimeout must not be negative")
+		return errors.New("bookmark store: CommitInterval, CommitThreshold and LockTimeout must not be negative")
 	}
 	return nil
 }
@@ -52,22 +52,22 @@ func (o *BoltOptions) validate() error {
 type Bolt struct {
 	db      *bbolt.DB
 	path    string // a closed database no longer knows its path
-	own     bool   // Close closes the database
+	ownsDB  bool   // Close closes the database
 	bucket  []byte
 	options BoltOptions
 
-	// changes counts the changes that have to become durable. A change is counted under the mu of
-	// its place, after it was made. So a commit that first reads the count and then collects
-	// covers every change it counted.
+	// changes counts the changes that have to become durable. A change is counted after it was
+	// made, under the mu of its place. So a commit that first reads the count and then collects the
+	// changes covers every counted one.
 	changes        atomic.Uint64
-	collected      atomic.Uint64 // number of changes that the last commit covers
+	collected      atomic.Uint64 // number of changes covered by the last commit
 	committerState atomic.Int32
 
 	committer
 
 	storeBase
 
-	// The fields below are guarded by the mu of the registry.
+	// The fields below are guarded by the mu of the storeBase.
 	durable   uint64        // number of durable changes
 	committed chan struct{} // closed and replaced by each commit
 	tx        *txDiscards   // discards in the last transaction that DiscardTx saw
@@ -104,7 +104,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	b.own = true
+	b.ownsDB = true
 	return b, nil
 }
 
@@ -113,7 +113,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 // a bucket. Do not call OpenBoltIn inside a write transaction.
 //
 // While the application has a write transaction open, the commits of the store wait. SetBase,
-// Sync, Meet and Close wait with them, and so does Discard with SyncAlways. Inside a write
+// Sync, SetGroup and Close wait with them, and so does Discard with SyncAlways. Inside a write
 // transaction use DiscardTx.
 //
 // Open the database with NoFreelistSync and FreelistMapType: see pubstore.OpenBoltIn.
@@ -149,8 +149,8 @@ func (b *Bolt) openBuckets() error {
 	if err := boltfile.MakeDurable(b.db); err != nil {
 		return err
 	}
-	there, err := b.checkFormat()
-	if err != nil || there {
+	exists, err := b.checkFormat()
+	if err != nil || exists {
 		return err
 	}
 	return b.db.Update(func(tx *bbolt.Tx) error {
@@ -165,7 +165,7 @@ func (b *Bolt) openBuckets() error {
 	})
 }
 
-func (b *Bolt) checkFormat() (there bool, err error) {
+func (b *Bolt) checkFormat() (exists bool, err error) {
 	err = b.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(b.bucket)
 		if bucket == nil {
@@ -187,23 +187,24 @@ func (b *Bolt) checkFormat() (there bool, err error) {
 		case format[0] != formatVersion:
 			return b.damagedError("", keyFormat, versionError("it", format[0]))
 		}
-		there = true
+		exists = true
 		b.loadGroup(bucket)
 		return nil
 	})
-	return there, err
+	return exists, err
 }
 
-// damagedError turns a decoding error into a *DamagedError or *VersionError that names bucket and key.
+// damagedError turns a decoding error into a *DamagedError or *VersionError that names bucket and
+// key.
 func (b *Bolt) damagedError(id string, key []byte, err error) error {
-	where := string(b.bucket)
+	name := string(b.bucket)
 	if id != "" {
-		where += "/" + id
+		name += "/" + id
 	}
 	if isVersionError(err) {
-		return &VersionError{Path: b.path, Bucket: where, Err: err}
+		return &VersionError{Path: b.path, Bucket: name, Err: err}
 	}
-	return &DamagedError{Path: b.path, Bucket: where, Key: slices.Clone(key), Err: err}
+	return &DamagedError{Path: b.path, Bucket: name, Key: slices.Clone(key), Err: err}
 }
 
 // guard turns a panic of bbolt into a *DamagedError.
@@ -211,14 +212,14 @@ func (b *Bolt) guard(do func() error) error {
 	return asDamagedError(b.path, boltfile.Guard(b.path, do))
 }
 
-// update is the Update of the database with a guard.
+// update is db.Update in a guard.
 func (b *Bolt) update(do func(*bbolt.Tx) error) error {
 	return b.guard(func() error { return b.db.Update(do) })
 }
 
 // asDamagedError turns damage or a later version of the whole file into an error of this package.
 func asDamagedError(path string, err error) error {
-	if _, ours := errors.AsType[*VersionError](err); isVersionError(err) && !ours {
+	if _, converted := errors.AsType[*VersionError](err); isVersionError(err) && !converted {
 		return &VersionError{Path: path, Err: err}
 	}
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
@@ -244,8 +245,8 @@ func (b *Bolt) place(id string, q Query) (*place, error) {
 	if p, err := b.findOrAdd(id, nil); p != nil || err != nil {
 		return p, err
 	}
-	// A concurrent call may read the same place. The first one to add it wins, and nothing is
-	// written for the place until then.
+	// A concurrent call may read the same place. The first one to add it wins. Nothing is written
+	// for the place before it has been added.
 	p, err := b.readPlace(id, q)
 	if err != nil {
 		return nil, err
@@ -304,9 +305,9 @@ func (b *Bolt) Close() error {
 	b.mu.Lock()
 	err := b.failed
 	b.mu.Unlock()
-	if b.own {
-		if closing := b.db.Close(); err == nil && closing != nil {
-			err = fmt.Errorf("bookmark store: close %s: %w", b.path, closing)
+	if b.ownsDB {
+		if closeErr := b.db.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("bookmark store: close %s: %w", b.path, closeErr)
 		}
 	}
 	return err

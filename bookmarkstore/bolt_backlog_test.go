@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
 )
 
-func openOwn(t *testing.T, path string) (*Bolt, Subscription) {
+func openPrivate(t *testing.T, path string) (*Bolt, Subscription) {
 	t.Helper()
 	b, err := OpenBolt(path, BoltOptions{CommitInterval: time.Hour, CommitThreshold: 1 << 30}) // only Sync commits
 	if err != nil {
@@ -37,8 +37,8 @@ func discard(t *testing.T, b *Bolt, s Subscription, from, to uint64) {
 	}
 }
 
-// cost returns the bytes of the pages that one discard with its own commit writes.
-func cost(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
+// bytesPerDiscard returns the bytes of the pages that one discard with its own commit writes.
+func bytesPerDiscard(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
 	t.Helper()
 	const discards = 20
 	return boltfiletest.BytesWritten(b.db, func() {
@@ -53,18 +53,18 @@ func cost(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
 func TestBoltAfterABacklog(t *testing.T) {
 	const backlog = 250_000 // more than fit into a file that is not compacted
 	path := filepath.Join(t.TempDir(), "marks.db")
-	b, s := openOwn(t, path)
+	b, s := openPrivate(t, path)
 	if err := s.SetBase(Vector{1: 0}); err != nil {
 		t.Fatal(err)
 	}
-	before := cost(t, b, s, 1)
+	before := bytesPerDiscard(t, b, s, 1)
 	s.Receive(Bookmark{Publisher: 1, Sequence: 21})
 	discard(t, b, s, 22, backlog)
 	if err := s.Discard(Bookmark{Publisher: 1, Sequence: 21}); err != nil {
 		t.Fatal(err)
 	}
 	discard(t, b, s, backlog+1, backlog+1)
-	if after := cost(t, b, s, backlog+2); after > 2*before {
+	if after := bytesPerDiscard(t, b, s, backlog+2); after > 2*before {
 		t.Errorf("a discard writes %d bytes after the backlog, %d before it", after, before)
 	}
 	if err := b.Close(); err != nil {
@@ -73,14 +73,14 @@ func TestBoltAfterABacklog(t *testing.T) {
 	if size := boltfiletest.FileSize(t, path); size < 16<<20 {
 		t.Fatalf("the backlog left a file of %d bytes", size)
 	}
-	b, s = openOwn(t, path)
+	b, s = openPrivate(t, path)
 	if size := boltfiletest.FileSize(t, path); size > 1<<20 {
 		t.Errorf("%d bytes when opened again", size)
 	}
-	if after := cost(t, b, s, backlog+22); after > 2*before {
+	if after := bytesPerDiscard(t, b, s, backlog+22); after > 2*before {
 		t.Errorf("a discard writes %d bytes when opened again, %d before the backlog", after, before)
 	}
 	if v, _ := s.Discarded(); v[1] != backlog+41 {
-		t.Errorf("it goes on behind %v", v)
+		t.Errorf("Discarded() = %v, want %d", v, backlog+41)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// These are the states of the committer (Bolt.committerState). They limit the changes to two signals per
-// commit.
+// These are the states of the committer (Bolt.committerState). Because of them there are at most
+// two signals per commit, however many changes there are.
 const (
 	committerIdle    int32 = iota
 	committerWaiting       // the committer waits for the interval
@@ -23,7 +23,7 @@ const (
 // errNoChanges rolls back a transaction that has nothing to write.
 var errNoChanges = errors.New("nothing to commit")
 
-// signalChange tells the committer about a change.
+// signalChange signals the committer if the last change has to start or speed up a commit.
 func (b *Bolt) signalChange() {
 	if b.committerState.Load() == committerIdle && b.committerState.CompareAndSwap(committerIdle, committerWaiting) {
 		b.wake.Set()
@@ -45,7 +45,7 @@ func (b *Bolt) Sync(ctx context.Context) error {
 // awaitDurable returns when all changes so far are durable.
 func (b *Bolt) awaitDurable(ctx context.Context) error {
 	changes := b.changes.Load()
-	for hurried := false; ; {
+	for signalled := false; ; {
 		b.mu.Lock()
 		durable, failed, committed := b.durable, b.failed, b.committed
 		b.mu.Unlock()
@@ -55,8 +55,8 @@ func (b *Bolt) awaitDurable(ctx context.Context) error {
 		if durable >= changes {
 			return nil
 		}
-		if !hurried {
-			hurried = true
+		if !signalled {
+			signalled = true
 			b.signalChange()
 			b.hurry.Set()
 		}
@@ -101,21 +101,21 @@ func (b *Bolt) commit() {
 	}
 
 	var covered uint64
-	var saved []placeWrite
+	var written []placeWrite
 	err := b.update(func(tx *bbolt.Tx) (err error) {
 		covered = b.changes.Load()
 		b.collected.Store(covered)
-		saved, err = b.writeAll(tx)
+		written, err = b.writeAll(tx)
 		return err
 	})
 	if err != nil && !errors.Is(err, errNoChanges) && !failpoint.On(failpoint.R7IgnoreCommitError) {
 		b.setFailed(err)
 		return
 	}
-	for _, s := range saved {
-		s.p.mu.Lock()
-		s.p.headWrittenLocked(s.head)
-		s.p.mu.Unlock()
+	for _, w := range written {
+		w.p.mu.Lock()
+		w.p.headWrittenLocked(w.head)
+		w.p.mu.Unlock()
 	}
 	b.mu.Lock()
 	b.durable = covered
@@ -124,11 +124,11 @@ func (b *Bolt) commit() {
 	b.mu.Unlock()
 }
 
-// setFailed fails the store for good. Only the next process that reads the database knows its
-// content after a failed commit (R7).
+// setFailed puts the store into the failed state for good. After a failed commit, only the next
+// process that reads the database finds out its content (R7).
 func (b *Bolt) setFailed(err error) {
 	failed := &FailedError{Path: b.path, Err: err}
-	// Places first: a caller that gets the error from Sync must get it from them, too.
+	// The places fail first: a caller that gets the error from Sync must get it from them, too.
 	for ended := 0; ; {
 		b.mu.Lock()
 		places := b.order[ended:]
@@ -148,7 +148,7 @@ func (b *Bolt) setFailed(err error) {
 }
 
 // writeAll writes the changes of all places.
-func (b *Bolt) writeAll(tx *bbolt.Tx) (saved []placeWrite, err error) {
+func (b *Bolt) writeAll(tx *bbolt.Tx) (written []placeWrite, err error) {
 	b.mu.Lock()
 	places := b.order
 	b.mu.Unlock()
@@ -159,24 +159,24 @@ func (b *Bolt) writeAll(tx *bbolt.Tx) (saved []placeWrite, err error) {
 	}
 	for _, p := range places {
 		p.mu.Lock()
-		s, some := p.collectLocked()
+		w, changed := p.collectLocked()
 		p.clearLocked()
 		p.mu.Unlock()
-		if !some {
+		if !changed {
 			continue
 		}
-		if err := b.writePlace(subscriptions, s); err != nil {
+		if err := b.writePlace(subscriptions, w); err != nil {
 			return nil, err
 		}
-		saved = append(saved, s)
+		written = append(written, w)
 	}
-	if len(saved) == 0 {
+	if len(written) == 0 {
 		return nil, errNoChanges
 	}
-	return saved, nil
+	return written, nil
 }
 
-// A placeWrite is the part of one place that a transaction has to write.
+// A placeWrite holds the changes of one place that a transaction has to write.
 type placeWrite struct {
 	p           *place
 	head        head
@@ -184,53 +184,54 @@ type placeWrite struct {
 	publishers  []publisherWrite
 }
 
-// A publisherWrite is the part of one publisher that a transaction has to write.
+// A publisherWrite holds the changes of one publisher that a transaction has to write.
 type publisherWrite struct {
 	publisher  uint64
 	discarded  uint64
-	removed    bool     // the publisher is removed at discarded
+	removed    bool     // the publisher was removed when it was at discarded
 	sweep      bool     // the database may have out-of-order discards at or below discarded
-	outOfOrder []uint64 // those that the database does not have
+	outOfOrder []uint64 // out-of-order discards that the database does not have
 }
 
 // collectLocked returns everything that the database does not have yet.
-func (p *place) collectLocked() (s placeWrite, some bool) {
-	s = placeWrite{p: p, head: p.headLocked(), headChanged: p.headChangedLocked()}
+func (p *place) collectLocked() (w placeWrite, changed bool) {
+	w = placeWrite{p: p, head: p.headLocked(), headChanged: p.headChangedLocked()}
 	if len(p.dirty) == 0 {
-		return s, s.headChanged
+		return w, w.headChanged
 	}
-	s.publishers = make([]publisherWrite, 0, len(p.dirty))
-	var outOfOrder []uint64 // of all points, one after the other
+	w.publishers = make([]publisherWrite, 0, len(p.dirty))
+	var outOfOrder []uint64 // of all publishers, one after the other
 	for _, publisher := range p.dirty {
-		n := &publisher.publisherChanges
-		before := len(outOfOrder)
-		for _, sequence := range n.pending {
+		c := &publisher.publisherChanges
+		start := len(outOfOrder)
+		for _, sequence := range c.pending {
 			if sequence > publisher.discarded {
 				outOfOrder = append(outOfOrder, sequence)
 			}
 		}
-		s.publishers = append(s.publishers, publisherWrite{publisher.id, publisher.discarded, n.removed, n.storedOutOfOrder || n.removed, outOfOrder[before:]})
+		w.publishers = append(w.publishers, publisherWrite{publisher.id, publisher.discarded, c.removed, c.storedOutOfOrder || c.removed, outOfOrder[start:]})
 	}
-	return s, true
+	return w, true
 }
 
-// clearLocked marks the collected changes as written. If the commit fails, so does the store.
+// clearLocked records that the collected changes are written. If their commit fails, so does the
+// store.
 func (p *place) clearLocked() {
-	for _, n := range p.dirty {
-		n.storedOutOfOrder = n.storedOutOfOrder || len(n.pending) > 0
-		n.pending = n.pending[:0]
-		n.dirty = false
+	for _, c := range p.dirty {
+		c.storedOutOfOrder = c.storedOutOfOrder || len(c.pending) > 0
+		c.pending = c.pending[:0]
+		c.dirty = false
 	}
 	clear(p.dirty)
 	p.dirty = p.dirty[:0]
 }
 
-// placeWrite writes the collected changes of a place.
-func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, s placeWrite) error {
-	bucket, err := b.writeHead(subscriptions, s)
-	for _, pt := range s.publishers {
+// writePlace writes the collected changes of a place.
+func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, w placeWrite) error {
+	bucket, err := b.writeHead(subscriptions, w)
+	for _, p := range w.publishers {
 		if err == nil {
-			err = b.writePublisher(bucket, s.p.id, pt)
+			err = b.writePublisher(bucket, w.p.id, p)
 		}
 	}
 	return err
@@ -238,14 +239,14 @@ func (b *Bolt) writePlace(subscriptions *bbolt.Bucket, s placeWrite) error {
 
 // writeHead writes the head of a subscription and returns its bucket. If the stored bucket has an
 // earlier generation, writeHead empties it first.
-func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, s placeWrite) (*bbolt.Bucket, error) {
-	name := []byte(s.p.id)
+func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, w placeWrite) (*bbolt.Bucket, error) {
+	name := []byte(w.p.id)
 	if bucket := subscriptions.Bucket(name); bucket != nil {
-		if !s.headChanged {
+		if !w.headChanged {
 			return bucket, nil
 		}
-		there, err := b.headOf(bucket, s.p.id)
-		if err == nil && there.generation < s.head.generation {
+		stored, err := b.headOf(bucket, w.p.id)
+		if err == nil && stored.generation < w.head.generation {
 			err = subscriptions.DeleteBucket(name)
 		}
 		if err != nil {
@@ -256,7 +257,7 @@ func (b *Bolt) writeHead(subscriptions *bbolt.Bucket, s placeWrite) (*bbolt.Buck
 	if err != nil {
 		return nil, err
 	}
-	return bucket, bucket.Put(keyHead, encodeHead(s.p.id, s.head))
+	return bucket, bucket.Put(keyHead, encodeHead(w.p.id, w.head))
 }
 
 // headOf returns the head in the bucket of a subscription.
@@ -281,32 +282,32 @@ func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through
 	return through, nil
 }
 
-// writePublisher writes the changes of one publisher. It reads only the stored point and the keys that
-// the new point replaces.
-func (b *Bolt) writePublisher(bucket *bbolt.Bucket, id string, pt publisherWrite) error {
-	key := discardedKey(pt.publisher)
-	there, err := b.discardedOf(bucket, id, key)
+// writePublisher writes the changes of one publisher. It reads only the stored discarded point and
+// the keys that the new one replaces.
+func (b *Bolt) writePublisher(bucket *bbolt.Bucket, id string, p publisherWrite) error {
+	key := discardedKey(p.publisher)
+	stored, err := b.discardedOf(bucket, id, key)
 	if err != nil {
 		return err
 	}
-	// After the commit of an application's transaction with DiscardTx, and before its OnCommit,
-	// the database is ahead of the window. It must not fall back.
-	if there > pt.discarded || there == pt.discarded && !pt.removed {
-		pt.removed, pt.discarded = false, 0
-		pt.outOfOrder = slices.DeleteFunc(pt.outOfOrder, func(sequence uint64) bool { return sequence <= there })
+	// Between the commit of an application's transaction with DiscardTx and its OnCommit, the
+	// database is ahead of the window. This write must not move it back.
+	if stored > p.discarded || stored == p.discarded && !p.removed {
+		p.removed, p.discarded = false, 0
+		p.outOfOrder = slices.DeleteFunc(p.outOfOrder, func(sequence uint64) bool { return sequence <= stored })
 	}
 	switch {
-	case pt.removed:
+	case p.removed:
 		err = bucket.Delete(key)
-	case pt.discarded > 0:
-		err = bucket.Put(key, encodeDiscarded(id, key, pt.discarded))
+	case p.discarded > 0:
+		err = bucket.Put(key, encodeDiscarded(id, key, p.discarded))
 	}
-	if err == nil && pt.sweep && pt.discarded > 0 {
-		err = sweep(bucket, pt.publisher, pt.discarded)
+	if err == nil && p.sweep && p.discarded > 0 {
+		err = sweep(bucket, p.publisher, p.discarded)
 	}
-	for _, sequence := range pt.outOfOrder {
+	for _, sequence := range p.outOfOrder {
 		if err == nil {
-			key := outOfOrderKey(Bookmark{Publisher: pt.publisher, Sequence: sequence})
+			key := outOfOrderKey(Bookmark{Publisher: p.publisher, Sequence: sequence})
 			err = bucket.Put(key, encodeOutOfOrder(id, key))
 		}
 	}
@@ -318,8 +319,8 @@ func sweep(bucket *bbolt.Bucket, publisher, discarded uint64) error {
 	from := outOfOrderKey(Bookmark{Publisher: publisher})
 	c := bucket.Cursor()
 	for {
-		// Seek each time: a cursor may skip a key after a Delete. Start at the deleted key: from
-		// the first key the search would walk over every page that was emptied so far.
+		// Seek again each time: a cursor may skip a key after a Delete. Start at the deleted key: a
+		// search from the first key would walk over every page that has become empty.
 		key, _ := c.Seek(from)
 		if len(key) != 16 || binary.BigEndian.Uint64(key) != publisher || binary.BigEndian.Uint64(key[8:]) > discarded {
 			return nil

@@ -14,18 +14,18 @@ import (
 // A Bolt keeps these keys in its bucket:
 //
 //	format                                version (1 byte)
-//	met                                   incarnation (8), cluster, of the group met last; may be missing
+//	met                                   group of servers: incarnation (8), cluster id; may be missing
 //	subscriptions/                        bucket
 //	    <id>/                             bucket, named by the application
 //	        head                          generation (8), flags (1), topic, filter
 //	        <publisher>                   discarded (8)
 //	        <publisher><sequence>         empty: this message is discarded out of order
 //
-// Publisher and sequence are 8 bytes each. Numbers are big endian. Texts have their length
-// (uvarint) in front. The value of met and each value below a subscription begin with the version
-// and end with a CRC-32C over id, key and the rest of the value. So a damaged value, or one under
-// a wrong key, does not decode. Damage can therefore hide a discard (the message is delivered
-// again) but not invent one.
+// Publisher and sequence are 8 bytes each. Numbers are big endian. A text follows its length
+// (uvarint). The value of met and each value below a subscription begin with the version and end
+// with a CRC-32C over id, key and the rest of the value. So a damaged value, or a value under a
+// wrong key, does not decode. Damage can therefore hide a discard (the message is delivered again)
+// but not invent one.
 const formatVersion = 1
 
 const (
@@ -43,19 +43,19 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// A DamagedError means that a value in the database is not the one that was written. Without
-// Bucket and Key, the file is no longer a bbolt database. The store does not guess: the
-// subscription cannot be opened until the damage is repaired. If Bucket names no subscription,
-// the whole store cannot be opened.
+// A DamagedError means that the disk has changed or lost a value of the database. If Bucket and Key
+// are empty, the file is no longer a bbolt database. The store does not guess: the subscription
+// cannot be opened until the damage is repaired. If Bucket names no subscription, the whole store
+// cannot be opened.
 //
-// To repair it, restore a copy of the file; messages discarded since then are delivered again.
-// Without a copy, RepairBolt or "holdfast store repair" keeps everything that is readable. A
-// subscription without any readable value starts as a new one, at its configured start. If that
-// is Epoch, or a time at which its place was certainly complete, it loses nothing, and messages
+// To repair it, restore a copy of the file; messages discarded since the copy was made are
+// delivered again. Without a copy, RepairBolt or "holdfast store repair" keeps everything that is
+// readable. A subscription without any readable value starts as a new one, at its configured start.
+// If that is Epoch, or a time before its first undiscarded message, it misses nothing, and messages
 // are delivered again.
 type DamagedError struct {
 	Path   string // the database file
-	Bucket string // bucket, then subscription id if it is about one
+	Bucket string // name of the bucket, or bucket/subscription id
 	Key    []byte
 	Err    error
 }
@@ -64,31 +64,31 @@ func (e *DamagedError) Error() string {
 	if e.Bucket == "" {
 		return fmt.Sprintf("bookmark store %s is damaged: %v", e.Path, e.Err)
 	}
-	return fmt.Sprintf("bookmark store %s: bucket %q, key %q: %v", e.Path, e.Bucket, e.Key, e.Err)
+	return fmt.Sprintf("bookmark store %s is damaged: bucket %q, key %q: %v", e.Path, e.Bucket, e.Key, e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // A VersionError means that a later version of this package has written the store, or a
-// subscription in it. Nothing was changed. Open it with that version or a later one.
+// subscription in it. The store was not changed. Open it with that version or a later one.
 type VersionError struct {
 	Path   string // the database file
-	Bucket string // bucket, then subscription id; empty: the whole file
+	Bucket string // name of the bucket, or bucket/subscription id; empty: the whole file
 	Err    error
 }
 
 func (e *VersionError) Error() string {
-	where := e.Path
+	location := e.Path
 	if e.Bucket != "" {
-		where = fmt.Sprintf("%s, bucket %q", e.Path, e.Bucket)
+		location = fmt.Sprintf("%s, bucket %q", e.Path, e.Bucket)
 	}
-	return fmt.Sprintf("bookmark store %s was written by a newer version: %v; nothing was changed: open it with that version", where, e.Err)
+	return fmt.Sprintf("bookmark store %s was written by a newer version: %v; the store is unchanged: open it with that version", location, e.Err)
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
-// versionError returns the error for a part of a store with another version than formatVersion.
+// versionError returns the error for a part of a store whose version is not formatVersion.
 func versionError(part string, found byte) error {
 	if found < formatVersion {
-		return fmt.Errorf("%s has format version %d, which there never was", part, found)
+		return fmt.Errorf("%s has unknown format version %d", part, found)
 	}
 	return &format.VersionError{File: part, Found: uint64(found), Known: formatVersion}
 }
@@ -103,7 +103,7 @@ var (
 	errLength   = errors.New("value has a wrong length")
 	errChecksum = errors.New("checksum does not match")
 	errKey      = errors.New("not a key of this store")
-	errMissing  = errors.New("is missing")
+	errMissing  = errors.New("value is missing")
 )
 
 // A head is the stored state of a subscription as a whole.
@@ -216,8 +216,8 @@ func decodeHead(id string, value []byte) (head, error) {
 	return h, nil
 }
 
-// loadWindow reads the stored subscription in bucket into an empty window. An error is about the value
-// under key.
+// loadWindow reads the stored subscription in bucket into an empty window. An error is about the
+// value under key.
 func loadWindow(bucket *bbolt.Bucket, id string, w *window) (h head, key []byte, err error) {
 	value := bucket.Get(keyHead)
 	if value == nil {
@@ -227,7 +227,7 @@ func loadWindow(bucket *bbolt.Bucket, id string, w *window) (h head, key []byte,
 		return head{}, keyHead, err
 	}
 	w.hasBase = h.hasBase
-	// In key order a discarded point precedes the discards above it.
+	// In key order, a discarded point is before the out-of-order discards of its publisher.
 	err = bucket.ForEach(func(k, value []byte) error {
 		key = k
 		return loadValue(id, k, value, w.restore, func(b Bookmark) { w.addOutOfOrder(b).storedOutOfOrder = true })

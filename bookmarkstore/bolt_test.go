@@ -49,7 +49,7 @@ func TestOpenBoltRefuses(t *testing.T) {
 		name, path string
 		options    bookmarkstore.BoltOptions
 	}{
-		{"a file that is no database", garbage, bookmarkstore.BoltOptions{}},
+		{"a file that is not a database", garbage, bookmarkstore.BoltOptions{}},
 		{"no such directory", filepath.Join(dir, "none", "marks.db"), bookmarkstore.BoltOptions{}},
 		{"a negative interval", filepath.Join(dir, "marks.db"), bookmarkstore.BoltOptions{CommitInterval: -1}},
 	} {
@@ -60,9 +60,9 @@ func TestOpenBoltRefuses(t *testing.T) {
 	}
 }
 
-// fill makes a database with a subscription "s". It is at 2 of publisher 1, and 5 is discarded
-// out of order.
-func fill(t *testing.T) string {
+// filledDatabase creates a database with a subscription "s". Of publisher 1 it has discarded up to
+// 2, and 5 out of order.
+func filledDatabase(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "marks.db")
 	b := openBolt(t, path, bookmarkstore.BoltOptions{})
@@ -74,9 +74,9 @@ func fill(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for _, q := range []uint64{4, 5} {
-		s.Receive(markOf("", q).Bookmark)
+		s.Receive(refOf("", q).Bookmark)
 	}
-	if err := errors.Join(s.Discard(markOf("", 5).Bookmark), b.Close()); err != nil {
+	if err := errors.Join(s.Discard(refOf("", 5).Bookmark), b.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -106,8 +106,8 @@ func key(numbers ...uint64) []byte {
 	return k
 }
 
-// These are the bytes of version 1. A change of the format needs a new version, and version 1
-// stays readable.
+// TestFormat checks the bytes of version 1. A change of the format needs a new version, and version
+// 1 must remain readable.
 func TestFormat(t *testing.T) {
 	want := map[string]string{
 		"68656164":                         "010000000000000001" + "01" + "06" + "6f7264657273" + "00" + "3ad7c4b4",
@@ -115,7 +115,7 @@ func TestFormat(t *testing.T) {
 		"00000000000000010000000000000005": "01" + "76a3caa6",
 	}
 	got := map[string]string{}
-	edit(t, fill(t), func(root, s *bbolt.Bucket) error {
+	edit(t, filledDatabase(t), func(root, s *bbolt.Bucket) error {
 		if f := root.Get([]byte("format")); len(f) != 1 || f[0] != 1 {
 			t.Errorf("format is %v", f)
 		}
@@ -136,7 +136,7 @@ func TestFormat(t *testing.T) {
 
 // Damage to any bit of any value gives an error that names bucket and key.
 func TestDamagedValues(t *testing.T) {
-	path := fill(t)
+	path := filledDatabase(t)
 	for _, k := range [][]byte{[]byte("head"), key(1), key(1, 5)} {
 		var good []byte
 		edit(t, path, func(_, s *bbolt.Bucket) error {
@@ -157,7 +157,7 @@ func TestDamagedValues(t *testing.T) {
 	}
 	b := openBolt(t, path, bookmarkstore.BoltOptions{})
 	if _, err := b.OpenSubscription("s", orders); err != nil {
-		t.Errorf("as it was before: %v", err)
+		t.Errorf("OpenSubscription with the original values: %v", err)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestDamagedKeys(t *testing.T) {
 		{"no head", []byte("head"), func(s *bbolt.Bucket) error { return s.Delete([]byte("head")) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			path := fill(t)
+			path := filledDatabase(t)
 			edit(t, path, func(_, s *bbolt.Bucket) error { return tt.put(s) })
 			wantDamaged(t, path, tt.key)
 		})
@@ -193,23 +193,23 @@ func wantDamaged(t *testing.T, path string, k []byte) {
 	_, err = b.OpenSubscription("s", orders)
 	var damaged *bookmarkstore.DamagedError
 	if !errors.As(err, &damaged) || damaged.Path != path || damaged.Bucket != "bookmarks/s" || string(damaged.Key) != string(k) {
-		t.Errorf("Subscription = %v, want damage at key %q", err, k)
+		t.Errorf("OpenSubscription = %v, want damage at key %q", err, k)
 	}
 	if _, err := b.OpenSubscription("other", orders); err != nil {
-		t.Errorf("the damage of one subscription is another's: %v", err)
+		t.Errorf("OpenSubscription of an undamaged subscription: %v", err)
 	}
 }
 
-// If a commit meets damage, the store fails and does not guess.
-func TestDamageMetByCommit(t *testing.T) {
-	a := newApp(t, slow)
-	a.must(a.Discard(markOf("", 1).Bookmark))
+// If a commit finds damage, the store fails and does not guess.
+func TestCommitFindsDamage(t *testing.T) {
+	a := newApp(t, noAutoCommit)
+	a.must(a.Discard(refOf("", 1).Bookmark))
 	a.must(a.b.Sync(context.Background()))
 	a.must(a.db.Update(func(tx *bbolt.Tx) error {
 		s := tx.Bucket([]byte("marks")).Bucket([]byte("subscriptions")).Bucket([]byte("s"))
 		return s.Put(key(1), []byte("damaged"))
 	}))
-	a.must(a.Discard(markOf("", 2).Bookmark))
+	a.must(a.Discard(refOf("", 2).Bookmark))
 	wantFailed(t, "Sync", a.b.Sync(context.Background()))
 	wantFailed(t, "Close", a.b.Close())
 	a.b = mustOpenIn(t, a.db, "another") // for the cleanup
@@ -236,11 +236,11 @@ func TestOtherFormats(t *testing.T) {
 	for name, change := range map[string]func(root *bbolt.Bucket) error{
 		"no version":       func(root *bbolt.Bucket) error { return root.Delete([]byte("format")) },
 		"no subscriptions": func(root *bbolt.Bucket) error { return root.DeleteBucket([]byte("subscriptions")) },
-		"somebody else's one": func(root *bbolt.Bucket) error {
+		"a bucket of another owner": func(root *bbolt.Bucket) error {
 			return errors.Join(root.Delete([]byte("format")), root.DeleteBucket([]byte("subscriptions")), root.Put([]byte("x"), nil))
 		},
 	} {
-		path := fill(t)
+		path := filledDatabase(t)
 		edit(t, path, func(root, _ *bbolt.Bucket) error { return change(root) })
 		var damaged *bookmarkstore.DamagedError
 		if b, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{}); !errors.As(err, &damaged) {
@@ -252,14 +252,14 @@ func TestOtherFormats(t *testing.T) {
 	}
 }
 
-// Data of a later version is refused and left unchanged, even by a repair.
+// OpenBolt, InspectBolt and RepairBolt refuse data of a later version and do not change it.
 func TestNewerVersion(t *testing.T) {
-	path := fill(t)
+	path := filledDatabase(t)
 	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })
 	check := func(call string, err error) {
 		t.Helper()
-		newer, is := errors.AsType[*bookmarkstore.VersionError](err)
-		if !is || newer.Path != path || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
+		newer, ok := errors.AsType[*bookmarkstore.VersionError](err)
+		if !ok || newer.Path != path || !strings.Contains(err.Error(), "format version 2, but this program reads only versions up to 1") {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
@@ -286,10 +286,10 @@ func TestNewerVersion(t *testing.T) {
 	}
 }
 
-// A file with missing or overwritten pages gives an error. It never causes a crash or advances a
-// place.
+// A file with missing or overwritten pages gives an error. It never causes a panic, and never moves
+// a discarded point forward.
 func TestDamagedPages(t *testing.T) {
-	path := fill(t)
+	path := filledDatabase(t)
 	image, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -300,12 +300,12 @@ func TestDamagedPages(t *testing.T) {
 		for i := from; i < min(from+page, len(damaged)); i++ {
 			damaged[i] = byte(i * 131)
 		}
-		tryDamaged(t, damaged)
-		tryDamaged(t, image[:from])
+		checkDamagedImage(t, damaged)
+		checkDamagedImage(t, image[:from])
 	}
 }
 
-func tryDamaged(t *testing.T, image []byte) {
+func checkDamagedImage(t *testing.T, image []byte) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "damaged.db")
 	if err := os.WriteFile(path, image, 0o600); err != nil {
@@ -321,7 +321,7 @@ func tryDamaged(t *testing.T, image []byte) {
 		return
 	}
 	if v, _ := s.Discarded(); v[1] > 2 {
-		t.Errorf("Discarded() = %v, it was 2", v)
+		t.Errorf("Discarded() = %v, want at most 2", v)
 	}
 }
 
@@ -343,10 +343,10 @@ func TestFailedCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Receive(markOf("", 1).Bookmark)
-	s.Receive(markOf("", 2).Bookmark)
+	s.Receive(refOf("", 1).Bookmark)
+	s.Receive(refOf("", 2).Bookmark)
 	file.Close()
-	if err := s.Discard(markOf("", 1).Bookmark); err != nil {
+	if err := s.Discard(refOf("", 1).Bookmark); err != nil {
 		t.Fatal(err)
 	}
 	wantFailed(t, "Sync", b.Sync(context.Background()))
@@ -357,7 +357,7 @@ func TestFailedCommit(t *testing.T) {
 	wantFailed(t, "Subscription", err)
 	_, err = b.OpenSubscription("s", orders)
 	wantFailed(t, "Subscription of one in use", err)
-	wantFailed(t, "Discard", s.Discard(markOf("", 2).Bookmark))
+	wantFailed(t, "Discard", s.Discard(refOf("", 2).Bookmark))
 	wantFailed(t, "SetBase", s.SetBase(vec{1: 1}))
 	wantFailed(t, "Progress", s.ReceiveMark(vec{1: 1}))
 	wantFailed(t, "Restart", s.Reset())
@@ -365,17 +365,17 @@ func TestFailedCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantFailed(t, "DiscardTx", b.DiscardTx(tx, markOf("s", 2)))
+	wantFailed(t, "DiscardTx", b.DiscardTx(tx, refOf("s", 2)))
 	tx.Rollback()
 	wantFailed(t, "Close", b.Close())
 }
 
 func TestSyncAlways(t *testing.T) {
-	a := newApp(t, bookmarkstore.BoltOptions{CommitInterval: slow.CommitInterval, SyncAlways: true})
+	a := newApp(t, bookmarkstore.BoltOptions{CommitInterval: noAutoCommit.CommitInterval, SyncAlways: true})
 	var wg sync.WaitGroup
 	for s := range uint64(5) {
 		wg.Go(func() {
-			if err := a.Discard(markOf("", s+1).Bookmark); err != nil {
+			if err := a.Discard(refOf("", s+1).Bookmark); err != nil {
 				t.Error(err)
 			}
 		})
@@ -387,14 +387,14 @@ func TestSyncAlways(t *testing.T) {
 // SetBase is durable when it returns: a process that dies before its first discard must not start
 // at NOW again.
 func TestSetBaseIsDurable(t *testing.T) {
-	a := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
 	a.wantDisk(0, 1, 2, 3, 4, 5, 6)
 }
 
 func TestCommitsAfterInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newApp(t, bookmarkstore.BoltOptions{})
-		a.must(a.Discard(markOf("", 1).Bookmark))
+		a.must(a.Discard(refOf("", 1).Bookmark))
 		synctest.Wait()
 		a.wantDisk(0, 1, 2, 3, 4, 5, 6)
 		<-time.After(11 * time.Millisecond)
@@ -406,25 +406,25 @@ func TestCommitsAfterInterval(t *testing.T) {
 func TestCommitsAfterOperations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newApp(t, bookmarkstore.BoltOptions{CommitThreshold: 3})
-		a.must(a.Discard(markOf("", 1).Bookmark))
-		a.must(a.Discard(markOf("", 2).Bookmark))
+		a.must(a.Discard(refOf("", 1).Bookmark))
+		a.must(a.Discard(refOf("", 2).Bookmark))
 		synctest.Wait()
 		a.wantDisk(0, 1, 2, 3, 4, 5, 6)
-		a.must(a.Discard(markOf("", 3).Bookmark))
+		a.must(a.Discard(refOf("", 3).Bookmark))
 		synctest.Wait()
 		a.wantDisk(3, 4, 5, 6)
 	})
 }
 
-// Contiguous discards need one key per publisher, in whatever order they came.
+// Contiguous discards take one key per publisher, whatever their order was.
 func TestOutOfOrderDiscardsAreRemoved(t *testing.T) {
-	a := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
 	for _, q := range []uint64{2, 4, 6} {
-		a.must(a.Discard(markOf("", q).Bookmark))
+		a.must(a.Discard(refOf("", q).Bookmark))
 	}
 	a.must(a.b.Sync(context.Background()))
 	a.wantKeys(1 + 3)
-	a.must(a.Discard(markOf("", 1).Bookmark))
+	a.must(a.Discard(refOf("", 1).Bookmark))
 	a.must(a.b.Sync(context.Background()))
 	a.wantKeys(1 + 1 + 2)
 	tx := a.begin()

@@ -12,7 +12,7 @@ import (
 )
 
 // A txDiscards holds the discards of one open transaction of the application. If the transaction
-// commits, they are in the database, and the windows follow. Otherwise they never happened.
+// commits, they are in the database and are applied to the windows. Otherwise they are dropped.
 type txDiscards struct {
 	tx     *bbolt.Tx
 	places []*txPlace // in order of their first discard
@@ -42,9 +42,9 @@ type txPublisher struct {
 // Unlike Discard, DiscardTx returns ErrNotOutstanding for a message that is not outstanding. Roll
 // back the transaction then: its work for the message was done before, or will be done when the
 // message is delivered again. This also covers an earlier commit that returned an error and took
-// effect nevertheless. A Mark with the zero Bookmark changes nothing.
+// effect nevertheless. A MessageRef with the zero Bookmark changes nothing.
 //
-// The subscription must have been opened with Subscription since the store was opened.
+// The subscription must have been opened with OpenSubscription since the store was opened.
 func (b *Bolt) DiscardTx(tx *bbolt.Tx, m MessageRef) error {
 	if err := b.discardTx(tx, m); err != nil {
 		return fmt.Errorf("bookmark store: discard %d|%d| of subscription %q in a transaction: %w",
@@ -55,7 +55,7 @@ func (b *Bolt) DiscardTx(tx *bbolt.Tx, m MessageRef) error {
 
 func (b *Bolt) discardTx(tx *bbolt.Tx, m MessageRef) error {
 	if tx.DB() != b.db {
-		return fmt.Errorf("the transaction is not one of %s", b.path)
+		return fmt.Errorf("the transaction is of another database than %s", b.path)
 	}
 	if !tx.Writable() {
 		return berrors.ErrTxNotWritable
@@ -68,17 +68,17 @@ func (b *Bolt) discardTx(tx *bbolt.Tx, m MessageRef) error {
 	if err != nil {
 		return err
 	}
-	there, err := b.storedStateOf(subscriptions, m)
+	stored, err := b.storedStateOf(subscriptions, m)
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
-	s, err := t.discardLocked(p, m.Bookmark, there)
+	w, err := t.discardLocked(p, m.Bookmark, stored)
 	p.mu.Unlock()
 	if err != nil || failpoint.On(failpoint.TxDiscardInMemory) {
 		return err
 	}
-	return b.writePlace(subscriptions, s)
+	return b.writePlace(subscriptions, w)
 }
 
 // A storedState is the stored state of one message.
@@ -87,8 +87,8 @@ type storedState struct {
 	discarded  bool
 }
 
-// storedStateOf returns the stored state of a message. The database may be ahead of the window: the last
-// transaction may have committed before its OnCommit ran, or its Commit may have failed after the
+// storedStateOf returns the stored state of a message. The database may be ahead of the window: the
+// OnCommit of the last transaction may not have run yet, or its Commit may have failed after the
 // decisive write.
 func (b *Bolt) storedStateOf(subscriptions *bbolt.Bucket, m MessageRef) (storedState, error) {
 	bucket := subscriptions.Bucket([]byte(m.Subscription))
@@ -128,35 +128,34 @@ func (b *Bolt) txDiscardsOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error
 	return p, b.tx, nil
 }
 
-// discardLocked notes a discard and returns the data to write for it. The window does not change
-// yet.
-func (t *txDiscards) discardLocked(p *place, b Bookmark, there storedState) (placeWrite, error) {
+// discardLocked adds a discard to the transaction and returns the changes to write for it. The
+// window does not change yet.
+func (t *txDiscards) discardLocked(p *place, b Bookmark, stored storedState) (placeWrite, error) {
 	if p.endErr != nil {
 		return placeWrite{}, p.endErr
 	}
-	if !p.w.isOutstanding(b) || there.discarded && there.generation == p.generation {
+	if !p.w.isOutstanding(b) || stored.discarded && stored.generation == p.generation {
 		if failpoint.On(failpoint.TxTwice) {
 			return placeWrite{p: p, head: p.headLocked()}, nil
 		}
 		return placeWrite{}, ErrNotOutstanding
 	}
 	tp := t.place(p)
-	q := tp.publishers[b.Publisher]
-	if q == nil {
-		q = &txPublisher{id: b.Publisher}
-		tp.publishers[b.Publisher] = q
+	pub := tp.publishers[b.Publisher]
+	if pub == nil {
+		pub = &txPublisher{id: b.Publisher}
+		tp.publishers[b.Publisher] = pub
 	}
-	i, found := slices.BinarySearch(q.sequences, b.Sequence)
+	i, found := slices.BinarySearch(pub.sequences, b.Sequence)
 	if found {
 		return placeWrite{}, ErrNotOutstanding
 	}
-	q.sequences = slices.Insert(q.sequences, i, b.Sequence)
-	q.discarded = p.w.publisher(b.Publisher).reach(q.discarded, q.sequences)
-	return tp.writeLocked(q, b.Sequence), nil
+	pub.sequences = slices.Insert(pub.sequences, i, b.Sequence)
+	pub.discarded = p.w.publisher(b.Publisher).reach(pub.discarded, pub.sequences)
+	return tp.writeLocked(pub, b.Sequence), nil
 }
 
-// place returns the part for p. If the subscription was restarted within the transaction, that
-// part is a new one.
+// place returns the txPlace for p. If the place was reset within the transaction, it is a new one.
 func (t *txDiscards) place(p *place) *txPlace {
 	for _, tp := range t.places {
 		if tp.p == p && tp.generation == p.generation {
@@ -168,22 +167,22 @@ func (t *txDiscards) place(p *place) *txPlace {
 	return tp
 }
 
-// writeLocked returns the data that the transaction has to write for a discard of q. If the
-// database has an old head, that is the whole unsaved part of the place: a discard must not be
+// writeLocked returns the changes that the transaction has to write for a discard of pub. If the
+// stored head is out of date, these are all unwritten changes of the place: a discard must not be
 // durable without the base below it.
-func (tp *txPlace) writeLocked(q *txPublisher, sequence uint64) placeWrite {
+func (tp *txPlace) writeLocked(pub *txPublisher, sequence uint64) placeWrite {
 	p := tp.p
-	s := placeWrite{p: p, head: p.headLocked()}
-	if p.headChangedLocked() && !(tp.headWritten && tp.head == s.head) {
-		s, _ = p.collectLocked()
-		tp.head, tp.headWritten = s.head, true
+	w := placeWrite{p: p, head: p.headLocked()}
+	if p.headChangedLocked() && !(tp.headWritten && tp.head == w.head) {
+		w, _ = p.collectLocked()
+		tp.head, tp.headWritten = w.head, true
 	}
-	own := publisherWrite{publisher: q.id, discarded: q.discarded, sweep: true}
-	if sequence > q.discarded {
-		own.outOfOrder = []uint64{sequence}
+	discard := publisherWrite{publisher: pub.id, discarded: pub.discarded, sweep: true}
+	if sequence > pub.discarded {
+		discard.outOfOrder = []uint64{sequence}
 	}
-	s.publishers = append(s.publishers, own)
-	return s
+	w.publishers = append(w.publishers, discard)
+	return w
 }
 
 // applyCommitted applies the committed discards of a transaction to the windows.
@@ -199,27 +198,28 @@ func (b *Bolt) applyCommitted(t *txDiscards) {
 	}
 }
 
-// applyCommittedLocked reports whether there is more to write now: a discard outside of the transaction
-// may have become contiguous through one inside.
+// applyCommittedLocked applies the committed discards to the window of the place. It reports
+// whether there is more to write now: a discard outside of the transaction may have become
+// contiguous because of one inside.
 func (tp *txPlace) applyCommittedLocked() bool {
 	p := tp.p
 	if p.endErr != nil || p.generation != tp.generation {
-		return false // restarted since: the next commit forgets these discards too
+		return false // reset since then: the next commit removes these discards, too
 	}
 	if tp.headWritten {
 		p.headWrittenLocked(tp.head)
 	}
 	changed := false
 	for _, id := range slices.Sorted(maps.Keys(tp.publishers)) {
-		q := tp.publishers[id]
-		for _, sequence := range q.sequences {
+		pub := tp.publishers[id]
+		for _, sequence := range pub.sequences {
 			b := Bookmark{Publisher: id, Sequence: sequence}
 			c := p.w.discard(b)
 			if c.none() && sequence > p.w.publisher(id).received {
-				p.w.addOutOfOrder(b) // the id was released in the meantime, and b will be delivered again
+				p.w.addOutOfOrder(b) // the id was acquired again in the meantime, and b will be delivered again
 			}
 			p.w.publisher(id).storedOutOfOrder = true
-			if c.discarded > q.discarded {
+			if c.discarded > pub.discarded {
 				changed = p.addChangeLocked(c) || changed
 			}
 		}

@@ -18,8 +18,8 @@ var orders = bookmarkstore.Query{Topic: "orders"}
 
 type vec = bookmarkstore.Vector
 
-// An app is an application's database with a store and one subscription "s", which has received 1
-// to 6 of publisher 1.
+// An app is an application's database with a store and one subscription "s", which has received
+// messages 1 to 6 of publisher 1.
 type app struct {
 	t    *testing.T
 	path string
@@ -74,7 +74,7 @@ func (a *app) begin() *bbolt.Tx {
 func (a *app) discardTx(tx *bbolt.Tx, sequences ...uint64) {
 	a.t.Helper()
 	for _, s := range sequences {
-		a.must(a.b.DiscardTx(tx, markOf("s", s)))
+		a.must(a.b.DiscardTx(tx, refOf("s", s)))
 	}
 }
 
@@ -83,13 +83,13 @@ func (a *app) discardTx(tx *bbolt.Tx, sequences ...uint64) {
 func (a *app) wantNotOutstanding(tx *bbolt.Tx, sequences ...uint64) {
 	a.t.Helper()
 	for _, s := range sequences {
-		if err := a.b.DiscardTx(tx, markOf("s", s)); !errors.Is(err, bookmarkstore.ErrNotOutstanding) {
+		if err := a.b.DiscardTx(tx, refOf("s", s)); !errors.Is(err, bookmarkstore.ErrNotOutstanding) {
 			a.t.Errorf("discard of %d in a transaction: %v, want ErrNotOutstanding", s, err)
 		}
 	}
 }
 
-func markOf(id string, sequence uint64) bookmarkstore.MessageRef {
+func refOf(id string, sequence uint64) bookmarkstore.MessageRef {
 	return bookmarkstore.MessageRef{Subscription: id, Bookmark: bookmarkstore.Bookmark{Publisher: 1, Sequence: sequence}}
 }
 
@@ -129,31 +129,31 @@ func (a *app) wantDisk(discarded uint64, again ...uint64) {
 		want[q] = true
 	}
 	if !maps.Equal(got, want) {
-		a.t.Errorf("on disk: %v come again, want %v", got, want)
+		a.t.Errorf("on disk: %v are delivered again, want %v", got, want)
 	}
 }
 
-// slow keeps the committer from committing by itself during a test.
-var slow = bookmarkstore.BoltOptions{CommitInterval: 1 << 50}
+// noAutoCommit prevents commits of the committer during a test, except for Sync.
+var noAutoCommit = bookmarkstore.BoltOptions{CommitInterval: 1 << 50}
 
 func TestDiscardTxCommit(t *testing.T) {
-	a := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
 	tx := a.begin()
 	a.discardTx(tx, 1, 2, 4)
 	a.wantMemory(0, 6)
 	a.must(tx.Commit())
 	a.wantMemory(2, 3)
 	a.wantDisk(2, 3, 5, 6)
-	a.must(a.Discard(markOf("", 3).Bookmark))
+	a.must(a.Discard(refOf("", 3).Bookmark))
 	a.must(a.b.Sync(context.Background()))
 	a.wantMemory(4, 2)
 	a.wantDisk(4, 5, 6)
 }
 
-// ForgetPublishers removes a publisher whose last message was discarded in a transaction. A publisher that
-// came back in another transaction stays.
+// ForgetPublishers removes a publisher whose last message was discarded in a transaction. If a
+// message of the publisher is discarded in a later transaction, the place names it again.
 func TestDiscardTxForgets(t *testing.T) {
-	a := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
 	tx := a.begin()
 	a.discardTx(tx, 1, 2, 3, 4, 5, 6)
 	a.must(tx.Commit())
@@ -164,7 +164,7 @@ func TestDiscardTxForgets(t *testing.T) {
 		t.Errorf("place %v, %v", v, known)
 	}
 	a.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 7})
-	a.must(a.Discard(markOf("", 7).Bookmark))
+	a.must(a.Discard(refOf("", 7).Bookmark))
 	a.must(a.ForgetPublishers(bookmarkstore.Vector{1: 7}))
 	a.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 8})
 	tx = a.begin()
@@ -175,7 +175,7 @@ func TestDiscardTxForgets(t *testing.T) {
 }
 
 func TestDiscardTxRollback(t *testing.T) {
-	a := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
 	tx := a.begin()
 	a.discardTx(tx, 1, 3)
 	a.must(tx.Rollback())
@@ -195,7 +195,7 @@ func TestDiscardTxRollback(t *testing.T) {
 }
 
 func TestDiscardTxOutOfOrder(t *testing.T) {
-	a := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
 	tx := a.begin()
 	a.discardTx(tx, 5, 3, 2)
 	a.wantNotOutstanding(tx, 2) // already discarded in this transaction
@@ -205,16 +205,15 @@ func TestDiscardTxOutOfOrder(t *testing.T) {
 	a.wantDisk(3, 4, 6)
 }
 
-// Discards outside of the transaction count within it. Once it has committed, a kill no longer
-// loses them.
-func TestDiscardTxStandsOnDiscard(t *testing.T) {
-	a := newApp(t, slow)
+// Discards outside of the transaction count within it. Once it has committed, they survive a kill.
+func TestDiscardTxCountsDiscards(t *testing.T) {
+	a := newApp(t, noAutoCommit)
 	tx := a.begin()
-	a.must(a.Discard(markOf("", 1).Bookmark))
-	a.must(a.Discard(markOf("", 3).Bookmark))
+	a.must(a.Discard(refOf("", 1).Bookmark))
+	a.must(a.Discard(refOf("", 3).Bookmark))
 	a.must(a.ReceiveMark(vec{1: 9}))
 	a.discardTx(tx, 2)
-	a.must(a.Discard(markOf("", 4).Bookmark)) // contiguous because of 2 and 3
+	a.must(a.Discard(refOf("", 4).Bookmark)) // contiguous because of 2 and 3
 	a.must(tx.Commit())
 	a.wantMemory(4, 2)
 	a.wantDisk(3, 4, 5, 6)
@@ -227,12 +226,12 @@ func TestDiscardTxStandsOnDiscard(t *testing.T) {
 	a.wantDisk(9)
 }
 
-// The committer may write between the commit of the application and the update of the windows. It
-// must not undo the discards of the application.
-func TestCommitDoesNotTakeBackDiscardTx(t *testing.T) {
-	a := newApp(t, slow)
-	a.must(a.Discard(markOf("", 1).Bookmark))
-	a.must(a.Discard(markOf("", 5).Bookmark))
+// The committer may write after the commit of the application and before the update of the windows.
+// It must not undo the discards of the application.
+func TestCommitKeepsDiscardTx(t *testing.T) {
+	a := newApp(t, noAutoCommit)
+	a.must(a.Discard(refOf("", 1).Bookmark))
+	a.must(a.Discard(refOf("", 5).Bookmark))
 	tx := a.begin()
 	tx.OnCommit(func() {
 		a.wantMemory(1, 4)
@@ -253,7 +252,7 @@ func TestCommitDoesNotTakeBackDiscardTx(t *testing.T) {
 func TestDiscardTxAndRestart(t *testing.T) {
 	for _, when := range []string{"before", "within", "after"} {
 		t.Run(when, func(t *testing.T) {
-			a := newApp(t, slow)
+			a := newApp(t, noAutoCommit)
 			again := func() {
 				a.must(a.Reset())
 				for s := range uint64(6) {
@@ -278,7 +277,7 @@ func TestDiscardTxAndRestart(t *testing.T) {
 			} else {
 				a.wantMemory(0, 6)
 			}
-			a.must(a.Discard(markOf("", 1).Bookmark))
+			a.must(a.Discard(refOf("", 1).Bookmark))
 			a.must(a.b.Sync(context.Background()))
 			if when == "within" {
 				a.wantDisk(1, 2, 4, 5, 6)
@@ -290,8 +289,8 @@ func TestDiscardTxAndRestart(t *testing.T) {
 }
 
 func TestDiscardTxRollbackOfRestart(t *testing.T) {
-	a := newApp(t, slow)
-	a.must(a.Discard(markOf("", 1).Bookmark))
+	a := newApp(t, noAutoCommit)
+	a.must(a.Discard(refOf("", 1).Bookmark))
 	a.must(a.b.Sync(context.Background()))
 	tx := a.begin()
 	a.must(a.Reset())
@@ -299,14 +298,14 @@ func TestDiscardTxRollbackOfRestart(t *testing.T) {
 	a.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 2})
 	a.discardTx(tx, 2)
 	a.must(tx.Rollback())
-	a.must(a.Discard(markOf("", 2).Bookmark))
+	a.must(a.Discard(refOf("", 2).Bookmark))
 	a.must(a.b.Sync(context.Background()))
 	a.wantDisk(0, 1, 3, 4, 5, 6)
 }
 
 // The id is released and taken again while a transaction is open.
-func TestDiscardTxAcrossRelease(t *testing.T) {
-	a := newApp(t, slow)
+func TestDiscardTxAndRelease(t *testing.T) {
+	a := newApp(t, noAutoCommit)
 	tx := a.begin()
 	a.discardTx(tx, 1, 3)
 	a.Release()
@@ -318,16 +317,16 @@ func TestDiscardTxAcrossRelease(t *testing.T) {
 	a.wantMemory(1, 0)
 	a.wantDisk(1, 2, 4, 5, 6)
 	if !s.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 2}) {
-		t.Error("2 was not discarded and did not come again")
+		t.Error("2 was not discarded and is not delivered again")
 	}
 	if s.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 3}) {
-		t.Error("3 was discarded in the transaction and came again")
+		t.Error("3 was discarded in the transaction and is delivered again")
 	}
 }
 
 func TestDiscardTxErrors(t *testing.T) {
-	a := newApp(t, slow)
-	other := newApp(t, slow)
+	a := newApp(t, noAutoCommit)
+	other := newApp(t, noAutoCommit)
 	reading, err := a.db.Begin(false)
 	a.must(err)
 	defer reading.Rollback()
@@ -338,12 +337,12 @@ func TestDiscardTxErrors(t *testing.T) {
 		mark bookmarkstore.MessageRef
 		want string
 	}{
-		{"a transaction of another database", foreign, markOf("s", 1), "not one of " + a.path},
-		{"a read transaction", reading, markOf("s", 1), "not writable"},
-		{"an unknown subscription", tx, markOf("t", 1), `subscription "t"`},
+		{"a transaction of another database", foreign, refOf("s", 1), "of another database than " + a.path},
+		{"a read transaction", reading, refOf("s", 1), "not writable"},
+		{"an unknown subscription", tx, refOf("t", 1), `subscription "t"`},
 	} {
 		if err := a.b.DiscardTx(tt.tx, tt.mark); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v, want something with %q", tt.name, err, tt.want)
+			t.Errorf("%s: %v, want an error with %q", tt.name, err, tt.want)
 		}
 	}
 	a.wantNotOutstanding(tx, 7)
@@ -356,15 +355,15 @@ func TestDiscardTxErrors(t *testing.T) {
 // the message is delivered again.
 func TestDiscardTxTwice(t *testing.T) {
 	t.Run("discarded before", func(t *testing.T) {
-		a := newApp(t, slow)
-		a.must(a.Discard(markOf("", 1).Bookmark))
+		a := newApp(t, noAutoCommit)
+		a.must(a.Discard(refOf("", 1).Bookmark))
 		tx := a.begin()
 		a.discardTx(tx, 2)
 		a.must(tx.Commit())
 		a.wantNotOutstanding(a.begin(), 1, 2)
 	})
-	t.Run("the one before has committed, but nobody was told", func(t *testing.T) {
-		a := newApp(t, slow)
+	t.Run("committed by a transaction whose OnCommit has not run", func(t *testing.T) {
+		a := newApp(t, noAutoCommit)
 		tx := a.begin()
 		tx.OnCommit(func() { // runs before the store's own
 			next := a.begin()
@@ -377,39 +376,39 @@ func TestDiscardTxTwice(t *testing.T) {
 		a.wantMemory(3, 3)
 		a.wantDisk(1, 4, 5, 6) // 2 and 3 are stored as out-of-order discards
 	})
-	t.Run("the id is another's, and they come again", func(t *testing.T) {
-		a := newApp(t, slow)
+	t.Run("the id was opened again", func(t *testing.T) {
+		a := newApp(t, noAutoCommit)
 		a.Release()
 		s, err := a.b.OpenSubscription("s", orders)
 		a.must(err)
 		a.wantNotOutstanding(a.begin(), 1)
-		s.Receive(markOf("", 1).Bookmark)
+		s.Receive(refOf("", 1).Bookmark)
 	})
-	t.Run("it came again while the transaction was open", func(t *testing.T) {
-		a := newApp(t, slow)
+	t.Run("delivered again while the transaction was open", func(t *testing.T) {
+		a := newApp(t, noAutoCommit)
 		tx := a.begin()
 		a.discardTx(tx, 1)
 		a.Release()
 		s, err := a.b.OpenSubscription("s", orders)
 		a.must(err)
-		s.Receive(markOf("", 1).Bookmark)
+		s.Receive(refOf("", 1).Bookmark)
 		a.must(tx.Commit())
 		a.wantNotOutstanding(a.begin(), 1)
 	})
 }
 
-// While the application has a write transaction open, only the documented calls wait.
-func TestOpenTransactionHoldsNothingUp(t *testing.T) {
+// While the application has a write transaction open, only the calls that OpenBoltIn names wait.
+func TestOpenTransactionDelaysNothingElse(t *testing.T) {
 	a := newApp(t, bookmarkstore.BoltOptions{CommitInterval: 1, CommitThreshold: 1})
 	tx := a.begin()
 	for s := range uint64(6) {
-		a.must(a.Discard(markOf("", s+1).Bookmark))
+		a.must(a.Discard(refOf("", s+1).Bookmark))
 	}
 	a.must(a.ReceiveMark(vec{1: 9}))
 	other, err := a.b.OpenSubscription("other", orders)
 	a.must(err)
-	other.Receive(markOf("", 1).Bookmark)
-	a.must(a.b.DiscardTx(tx, markOf("other", 1)))
+	other.Receive(refOf("", 1).Bookmark)
+	a.must(a.b.DiscardTx(tx, refOf("other", 1)))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := a.b.Sync(ctx); !errors.Is(err, context.Canceled) {
@@ -429,13 +428,13 @@ func TestDiscardTxConcurrent(t *testing.T) {
 	a.must(err)
 	a.must(s.SetBase(vec{}))
 	for q := range uint64(messages) {
-		s.Receive(markOf("", q+1).Bookmark)
+		s.Receive(refOf("", q+1).Bookmark)
 	}
-	var committed atomic.Uint64 // every sequence up to it with remainder 1 modulo 3 is committed
+	var committed atomic.Uint64 // every sequence up to it with sequence%3 == 1 is committed
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for q := uint64(3); q <= messages; q += 3 {
-			if err := s.Discard(markOf("", q).Bookmark); err != nil {
+			if err := s.Discard(refOf("", q).Bookmark); err != nil {
 				t.Error(err)
 			}
 		}
@@ -443,13 +442,13 @@ func TestDiscardTxConcurrent(t *testing.T) {
 	wg.Go(func() {
 		for q := uint64(1); q+3 < messages; q += 6 {
 			if err := a.db.Update(func(tx *bbolt.Tx) error {
-				return errors.Join(a.b.DiscardTx(tx, markOf("busy", q+3)), a.b.DiscardTx(tx, markOf("busy", q)))
+				return errors.Join(a.b.DiscardTx(tx, refOf("busy", q+3)), a.b.DiscardTx(tx, refOf("busy", q)))
 			}); err != nil {
 				t.Error(err)
 			}
 			committed.Store(q + 3)
 			a.db.Update(func(tx *bbolt.Tx) error {
-				return errors.Join(a.b.DiscardTx(tx, markOf("busy", q+1)), errors.New("roll back"))
+				return errors.Join(a.b.DiscardTx(tx, refOf("busy", q+1)), errors.New("roll back"))
 			})
 		}
 	})
@@ -465,8 +464,9 @@ func TestDiscardTxConcurrent(t *testing.T) {
 	}
 }
 
-// wantNotAhead simulates a process that finds the disk as it is now. It fails if a message is
-// delivered again whose discard was committed, or if one does not whose discard was rolled back.
+// wantNotAhead opens a copy of the database, as a new process would. It fails if a message is
+// delivered again whose discard was committed, or is not delivered again if its discard was rolled
+// back.
 func (a *app) wantNotAhead(id string, messages, committed uint64) {
 	a.t.Helper()
 	path := filepath.Join(a.t.TempDir(), "copy.db")
@@ -479,12 +479,12 @@ func (a *app) wantNotAhead(id string, messages, committed uint64) {
 	s, err := b.OpenSubscription(id, orders)
 	a.must(err)
 	for q := uint64(1); q <= messages; q++ {
-		fresh := s.Receive(markOf("", q).Bookmark)
+		fresh := s.Receive(refOf("", q).Bookmark)
 		if q%3 == 2 && !fresh {
-			a.t.Fatalf("%d was rolled back and does not come again", q)
+			a.t.Fatalf("%d was rolled back and is not delivered again", q)
 		}
 		if q%3 == 1 && q <= committed && fresh {
-			a.t.Fatalf("%d was committed, up to %d, and comes again", q, committed)
+			a.t.Fatalf("%d was committed (up to %d) and is delivered again", q, committed)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func ExampleOpenBolt() {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "bookmarks.db")
 
-	use := func(what func(bookmarkstore.Subscription)) {
+	use := func(do func(bookmarkstore.Subscription)) {
 		store, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
 		if err != nil {
 			log.Fatal(err)
@@ -32,7 +32,7 @@ func ExampleOpenBolt() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		what(sub)
+		do(sub)
 		if err := store.Close(); err != nil {
 			log.Fatal(err)
 		}
@@ -85,9 +85,9 @@ func ExampleBolt_DiscardTx() {
 
 	message := bookmarkstore.Bookmark{Publisher: 7, Sequence: 1}
 	sub.Receive(message)
-	mark := bookmarkstore.MessageRef{Subscription: "orders", Bookmark: message} // of a client's message: m.Mark()
+	ref := bookmarkstore.MessageRef{Subscription: "orders", Bookmark: message} // of a client's message: m.Ref()
 
-	handle := func(refuse error) error {
+	handle := func(result error) error {
 		return db.Update(func(tx *bbolt.Tx) error {
 			stock, err := tx.CreateBucketIfNotExists([]byte("stock"))
 			if err != nil {
@@ -96,15 +96,15 @@ func ExampleBolt_DiscardTx() {
 			if err := stock.Put([]byte("apples"), []byte("12")); err != nil {
 				return err
 			}
-			if err := store.DiscardTx(tx, mark); err != nil {
+			if err := store.DiscardTx(tx, ref); err != nil {
 				return err
 			}
-			return refuse // an error rolls everything back
+			return result // an error rolls everything back
 		})
 	}
 	fmt.Println(handle(fmt.Errorf("out of stock")), "- outstanding:", sub.Outstanding())
 	fmt.Println(handle(nil), "- outstanding:", sub.Outstanding())
-	if err := store.Sync(context.Background()); err != nil { // nothing is left to wait for
+	if err := store.Sync(context.Background()); err != nil { // returns at once: the transaction has committed
 		log.Fatal(err)
 	}
 	// Output:

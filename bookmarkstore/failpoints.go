@@ -4,8 +4,8 @@ package bookmarkstore
 
 import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
-// discardPlanted discards every message of p up to sequence.
-func (w *window) discardPlanted(bug failpoint.Bug, p *publisher, sequence uint64) {
+// failpointDiscard discards every message of p up to sequence.
+func (w *window) failpointDiscard(bug failpoint.Bug, p *publisher, sequence uint64) {
 	if !failpoint.On(bug) {
 		return
 	}
@@ -17,8 +17,8 @@ func (w *window) discardPlanted(bug failpoint.Bug, p *publisher, sequence uint64
 	}
 }
 
-// singlePlanted reduces v to the bookmark of the publisher used last.
-func (w *window) singlePlanted(v Vector) Vector {
+// failpointSingleBookmark reduces v to the bookmark of the publisher used last.
+func (w *window) failpointSingleBookmark(v Vector) Vector {
 	if failpoint.On(failpoint.R9SingleBookmark) && w.recent != nil {
 		return Vector{w.recent.id: v[w.recent.id]}
 	}

@@ -4,6 +4,6 @@ package bookmarkstore
 
 import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
-func (w *window) discardPlanted(failpoint.Bug, *publisher, uint64) {}
+func (w *window) failpointDiscard(failpoint.Bug, *publisher, uint64) {}
 
-func (w *window) singlePlanted(v Vector) Vector { return v }
+func (w *window) failpointSingleBookmark(v Vector) Vector { return v }

@@ -41,7 +41,7 @@ func checkValue(t *testing.T, id string, key, value []byte) {
 			return
 		}
 		again = encodeHead(id, h)
-		// A number has several encodings, of which the shortest is written.
+		// A number has several encodings; encodeHead writes the shortest.
 		if g, err := decodeHead(id, again); err != nil || g != h {
 			t.Errorf("head %+v is read again as %+v, %v", h, g, err)
 		}
@@ -50,7 +50,7 @@ func checkValue(t *testing.T, id string, key, value []byte) {
 	err := loadValue(id, key, value, func(b Bookmark) { again = encodeDiscarded(id, key, b.Sequence) },
 		func(Bookmark) { again = encodeOutOfOrder(id, key) })
 	if err == nil && !bytes.Equal(again, value) {
-		t.Errorf("%x under %x is written %x", value, key, again)
+		t.Errorf("%x under %x is encoded as %x", value, key, again)
 	}
 }
 
@@ -89,17 +89,17 @@ func FuzzOpenBolt(f *testing.F) {
 		f.Add(recipe, true)
 	}
 	path := filepath.Join(f.TempDir(), "marks.db")
-	f.Fuzz(func(t *testing.T, recipe []byte, mend bool) {
-		b := boltfiletest.Damage(image, recipe, mend)
+	f.Fuzz(func(t *testing.T, recipe []byte, fixChecksums bool) {
+		b := boltfiletest.Damage(image, recipe, fixChecksums)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		heap.Bounded(t, len(b), 64, 1<<20, func() {
 			err := useDamaged(t, path, query)
 			d, damaged := errors.AsType[*DamagedError](err)
-			failed, is := errors.AsType[*FailedError](err)
+			failed, ok := errors.AsType[*FailedError](err)
 			newer, later := errors.AsType[*VersionError](err) // the bytes may look like a later version
-			if err != nil && (len(recipe) < 5 || !(damaged && d.Path == path || is && failed.Path == path || later && newer.Path == path)) {
+			if err != nil && (len(recipe) < 5 || !(damaged && d.Path == path || ok && failed.Path == path || later && newer.Path == path)) {
 				t.Errorf("a damaged store: %v", err)
 			}
 		})
@@ -120,7 +120,7 @@ func useDamaged(t *testing.T, path string, query Query) (err error) {
 		v, _ := s.Discarded()
 		for p, sequence := range v {
 			if p >= 20 || sequence > 2 {
-				t.Errorf("%s is at %d|%d, it was at %d|2", id, p, sequence, p)
+				t.Errorf("%s has discarded up to %d|%d, want at most %d|2", id, p, sequence, p)
 			}
 		}
 		b := Bookmark{Publisher: 3, Sequence: 3}

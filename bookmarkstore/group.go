@@ -6,41 +6,42 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A serverGroup is the last group of servers that a store has met, and the highest incarnation of it that
-// the store has seen (R10).
+// A serverGroup is the group of servers that the client logged on to last, and the highest
+// incarnation of it that the client has seen (R10).
 type serverGroup struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Group implements [Store].
-func (r *storeBase) Group() (cluster string, incarnation uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.group.cluster, r.group.incarnation
+// Group implements Store.
+func (b *storeBase) Group() (cluster string, incarnation uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.group.cluster, b.group.incarnation
 }
 
-// setGroup notes the group, unless the store is closed or failed.
-func (r *storeBase) setGroup(m serverGroup) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := r.checkOpenLocked()
+// setGroup sets the group, unless the store is closed or failed.
+func (b *storeBase) setGroup(g serverGroup) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := b.checkOpenLocked()
 	if err == nil {
-		r.group = m
+		b.group = g
 	}
 	return err
 }
 
-// SetGroup implements [Store].
+// SetGroup implements Store.
 func (m *Memory) SetGroup(cluster string, incarnation uint64) error {
 	return m.setGroup(serverGroup{cluster, incarnation})
 }
 
-// keyGroup is the key of the group met last. Its value is the incarnation (8 bytes) and the cluster
-// between version and checksum.
+// keyGroup is the key of the group. Between version and checksum, its value has the incarnation
+// (8 bytes) and the cluster id.
 var keyGroup = []byte("met")
 
-// SetGroup implements [Store]. In a shared database it waits for an open write transaction of the application.
+// SetGroup implements Store. In a shared database it waits for an open write transaction of the
+// application.
 func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 	if err := b.checkOpen(); err != nil {
 		return err
@@ -54,8 +55,7 @@ func (b *Bolt) SetGroup(cluster string, incarnation uint64) error {
 	return b.setGroup(serverGroup{cluster, incarnation})
 }
 
-// loadGroup reads the group met last. An unreadable value counts as none, as in a store that has
-// met no group yet.
+// loadGroup reads the group. An unreadable value counts as none, as in a store without a group.
 func (b *Bolt) loadGroup(bucket *bbolt.Bucket) {
 	body, err := unseal("", keyGroup, bucket.Get(keyGroup))
 	if err == nil && len(body) >= 8 {

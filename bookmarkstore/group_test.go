@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// A reopened store still has the group that it met last.
+// A reopened store still has the group that SetGroup stored last.
 func TestGroup(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "marks.db")
 	for n := range uint64(3) {
@@ -16,13 +16,13 @@ func TestGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		if cluster, incarnation := s.Group(); incarnation != n || n > 0 && cluster != "c1" {
-			t.Errorf("opened for the %d. time it has met %q %d", n+1, cluster, incarnation)
+			t.Errorf("Group after %d closes = %q, %d", n, cluster, incarnation)
 		}
 		if err := s.SetGroup("c1", n+1); err != nil {
 			t.Fatal(err)
 		}
 		if cluster, incarnation := s.Group(); cluster != "c1" || incarnation != n+1 {
-			t.Errorf("it has met %q %d", cluster, incarnation)
+			t.Errorf("Group = %q, %d", cluster, incarnation)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -33,6 +33,6 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cluster, incarnation := m.Group(); cluster != "c1" || incarnation != 2 {
-		t.Errorf("it has met %q %d", cluster, incarnation)
+		t.Errorf("Group = %q, %d", cluster, incarnation)
 	}
 }

@@ -14,8 +14,8 @@ var ErrNotStore = errors.New("not a bookmark store")
 type InspectedSubscription struct {
 	ID    string
 	Query Query
-	// Discarded is the vector from which the subscription resumes when a process opens it. Known
-	// is false if the subscription is new and starts at its configured start.
+	// Discarded is the vector from which the subscription resumes when a process opens it. Known is
+	// false if the subscription is new and begins at its configured start.
 	Discarded Vector
 	Known     bool
 	// OutOfOrder lists discarded messages above Discarded. They are not delivered again either.
@@ -23,10 +23,10 @@ type InspectedSubscription struct {
 	Damage     error // a *DamagedError, or nil; if set, only ID is known and the subscription cannot be opened
 }
 
-// InspectBolt reads the store in a bucket of a database, which may be opened read-only, and
-// changes nothing. The bucket of OpenBolt is "bookmarks". A damaged subscription is reported in
-// its Inspected. If the whole store is damaged, the error is a *DamagedError. If a later version
-// has written the store or one subscription, it is a *VersionError.
+// InspectBolt reads the store in a bucket of a database, which may be opened read-only, and changes
+// nothing. The bucket of OpenBolt is "bookmarks". A damaged subscription is reported in its
+// InspectedSubscription. If the whole store is damaged, the error is a *DamagedError. If a later
+// version has written the store or one subscription, it is a *VersionError.
 func InspectBolt(db *bbolt.DB, bucket string) ([]InspectedSubscription, error) {
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
 	var all []InspectedSubscription

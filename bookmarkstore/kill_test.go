@@ -15,8 +15,8 @@ import (
 
 const victimEnv = "HOLDFAST_TEST_VICTIM"
 
-// victim receives messages and discards all but every third one, until it is killed. It prints
-// how far the discards are durable.
+// victim receives messages and discards all but every third one, until it is killed. It prints the
+// sequence up to which the discards are durable.
 func victim(path string) {
 	b, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
 	if err != nil {
@@ -94,7 +94,7 @@ func TestKilledProcess(t *testing.T) {
 			t.Fatalf("%d was not discarded and is dropped", n)
 		}
 		if n%3 != 0 && n <= synced && fresh {
-			t.Fatalf("%d was discarded durably and comes again", n)
+			t.Fatalf("%d was discarded durably and is delivered again", n)
 		}
 	}
 }

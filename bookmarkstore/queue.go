@@ -12,7 +12,7 @@ type entryState uint8
 const (
 	entryWaiting entryState = iota // a message that the application has not discarded
 	entryDone                      // a discarded message behind a waiting one
-	entryMark                      // a progress mark: no message, nothing to wait for
+	entryMark                      // a progress mark: not a message, so it needs no discard
 )
 
 // An entry is one message or progress mark. Entries are in order of arrival.

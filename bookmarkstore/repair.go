@@ -13,18 +13,18 @@ import (
 // A RepairedSubscription is a subscription with unreadable values.
 type RepairedSubscription struct {
 	ID string
-	// Dropped is the number of values removed. If they stood for discards, those messages come
-	// again.
+	// Dropped is the number of values removed. If a removed value was a discard, its message is
+	// delivered again.
 	Dropped int
 	// Gone is true if nothing was readable. The subscription starts as a new one, at its
 	// configured start.
 	Gone bool
 }
 
-// RepairBolt makes a damaged store openable. It removes values that are not as they were written
-// and keeps all others. It guesses nothing, so messages may are delivered again. Messages are
-// left out only if a subscription is Gone and its configured start is behind them. No process may
-// have the store open. The error is ErrNotStore if the bucket holds something else.
+// RepairBolt repairs a damaged store so that it can be opened. It removes unreadable values and
+// keeps all others. It guesses nothing, so messages may be delivered again. A subscription misses
+// messages only if it is Gone and its configured start is behind them. No process may have the
+// store open. The error is ErrNotStore if the bucket holds something else.
 func RepairBolt(db *bbolt.DB, bucket string) ([]RepairedSubscription, error) {
 	var all []RepairedSubscription
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
@@ -42,9 +42,8 @@ func RepairBolt(db *bbolt.DB, bucket string) ([]RepairedSubscription, error) {
 	return all, nil
 }
 
-// isStore reports whether a bucket belongs to a store, even if its format or its subscriptions
-// are missing. One key alone proves little: another owner's bucket may well have a "format" or
-// "subscriptions".
+// isStore reports whether a bucket belongs to a store, even if its "format" or its "subscriptions"
+// are missing. One of these keys alone proves little: a bucket of another owner may have it, too.
 func isStore(root *bbolt.Bucket) bool {
 	format, subscriptions := root.Get(keyFormat), root.Bucket(keySubscriptions)
 	switch {
@@ -53,13 +52,13 @@ func isStore(root *bbolt.Bucket) bool {
 	case len(format) == 1:
 		return true
 	}
-	ours := false
+	found := false
 	_ = subscriptions.ForEachBucket(func(id []byte) error { // never an error
 		_, err := decodeHead(string(id), subscriptions.Bucket(id).Get(keyHead))
-		ours = ours || err == nil
+		found = found || err == nil
 		return nil
 	})
-	return ours
+	return found
 }
 
 func repairStore(root *bbolt.Bucket) (all []RepairedSubscription, err error) {
@@ -97,18 +96,18 @@ func repairStore(root *bbolt.Bucket) (all []RepairedSubscription, err error) {
 func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 	bucket := subscriptions.Bucket([]byte(r.ID))
 	h, err := decodeHead(r.ID, bucket.Get(keyHead))
-	good, bad, newer := scanValues(bucket, r.ID)
+	readable, unreadable, newer := scanValues(bucket, r.ID)
 	if newer != nil {
 		return newer
 	}
-	// Without a base and a point the subscription would look like a new one, so make it one.
-	if err != nil || len(bad) > 0 && good == 0 && !h.hasBase {
+	// Without a base and a discarded point the subscription would look like a new one: make it one.
+	if err != nil || len(unreadable) > 0 && readable == 0 && !h.hasBase {
 		r.Gone = true
 		return subscriptions.DeleteBucket([]byte(r.ID))
 	}
-	r.Dropped = len(bad)
+	r.Dropped = len(unreadable)
 	var errs []error
-	for _, key := range bad {
+	for _, key := range unreadable {
 		errs = append(errs, boltfile.Remove(bucket, key))
 	}
 	return errors.Join(errs...)
@@ -116,10 +115,10 @@ func (r *RepairedSubscription) repair(subscriptions *bbolt.Bucket) error {
 
 // scanValues counts the readable values of a subscription and returns the keys of the others. A
 // value of a later version is an error, since this version cannot judge it.
-func scanValues(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
-	kept := func(Bookmark) { good++ }
+func scanValues(bucket *bbolt.Bucket, id string) (readable int, unreadable [][]byte, err error) {
+	count := func(Bookmark) { readable++ }
 	err = bucket.ForEach(func(key, value []byte) error {
-		err := loadValue(id, key, value, kept, kept)
+		err := loadValue(id, key, value, count, count)
 		if string(key) == string(keyHead) {
 			_, err = decodeHead(id, value)
 		}
@@ -127,9 +126,9 @@ func scanValues(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err er
 		case isVersionError(err):
 			return fmt.Errorf("subscription %q: %w", id, err)
 		case err != nil:
-			bad = append(bad, slices.Clone(key))
+			unreadable = append(unreadable, slices.Clone(key))
 		}
 		return nil
 	})
-	return good, bad, err
+	return readable, unreadable, err
 }

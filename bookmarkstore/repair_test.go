@@ -17,7 +17,7 @@ func TestRepairBolt(t *testing.T) {
 		name   string
 		harm   func(root, s *bbolt.Bucket) error
 		want   []bookmarkstore.RepairedSubscription
-		resume string // of "s", of which 1|2 was discarded, and 1|5 out of order
+		resume string // discarded vector of "s"; 1|2 was discarded, and 1|5 out of order
 		done   int
 	}{
 		{"nothing", func(root, s *bbolt.Bucket) error { return nil }, nil, "1|2|", 1},
@@ -33,7 +33,7 @@ func TestRepairBolt(t *testing.T) {
 		{"the subscriptions", func(root, s *bbolt.Bucket) error { return root.DeleteBucket([]byte("subscriptions")) }, nil, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			path := fill(t)
+			path := filledDatabase(t)
 			edit(t, path, tt.harm)
 			if got := repair(t, path); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("repaired %+v, want %+v", got, tt.want)
@@ -48,10 +48,10 @@ func TestRepairBolt(t *testing.T) {
 			}
 			v, known := s.Discarded()
 			if known != (tt.resume != "") || known && v.String() != tt.resume {
-				t.Errorf("it resumes behind %v, known %v, want %q", v, known, tt.resume)
+				t.Errorf("Discarded() = %v, %v, want %q", v, known, tt.resume)
 			}
 			if fresh := s.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 5}); fresh == (tt.done > 0) {
-				t.Errorf("the message out of order comes again: %v", fresh)
+				t.Errorf("the message discarded out of order is delivered again: %v", fresh)
 			}
 		})
 	}
@@ -73,7 +73,7 @@ func repair(t *testing.T, path string) []bookmarkstore.RepairedSubscription {
 
 // A repair does not remove data of a newer program or of another owner.
 func TestRepairLeavesOthersAlone(t *testing.T) {
-	path := fill(t)
+	path := filledDatabase(t)
 	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -84,11 +84,11 @@ func TestRepairLeavesOthersAlone(t *testing.T) {
 		t.Errorf("version 2: %v", err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		mine, err := tx.CreateBucket([]byte("mine"))
+		other, err := tx.CreateBucket([]byte("mine"))
 		if err != nil {
 			return err
 		}
-		subscriptions, err := mine.CreateBucket([]byte("subscriptions"))
+		subscriptions, err := other.CreateBucket([]byte("subscriptions"))
 		if err != nil {
 			return err
 		}

@@ -12,22 +12,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/smalldisk"
 )
 
-// Other files fill a real disk of 40 MiB. A bookmark store opens on the full disk. It fails if it
-// cannot write a discard, has lost none that it reported as on disk, and works again once there
-// is space.
+// Other files fill a real disk of 40 MiB. A bookmark store opens on the full disk. If it cannot
+// write a discard, it fails. It still has every discard that Sync covered, and works again once
+// there is space.
 func TestOnARealFullDisk(t *testing.T) {
 	smalldisk.Run(t, "40m", func(dir string) {
 		path := filepath.Join(dir, "marks")
-		b, sub := openMarks(t, path)
+		b, sub := openStore(t, path)
 		check(t, sub.SetBase(bookmarkstore.Vector{}))
 		kept := discardUntil(t, b, sub, 1, 100)
 		rest := smalldisk.Fill(t, dir)
-		for range 3 { // a commit needs pages, which the file may have or not
+		for range 3 { // a commit needs pages: the file may have free ones or not
 			next := discardUntil(t, b, sub, kept, kept+50)
 			if err := b.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 				t.Fatal(err)
 			}
-			b, sub = openMarks(t, path)
+			b, sub = openStore(t, path)
 			v, known := sub.Discarded()
 			if !known || v[1] < next-1 {
 				t.Fatalf("discarded %v, known: %v; %d was on disk", v, known, next-1)
@@ -36,7 +36,7 @@ func TestOnARealFullDisk(t *testing.T) {
 		}
 		check(t, b.Close())
 		check(t, os.Remove(rest))
-		b, sub = openMarks(t, path)
+		b, sub = openStore(t, path)
 		if next := discardUntil(t, b, sub, kept, kept+50); next != kept+50 {
 			t.Errorf("with space again: discarded up to %d of %d", next-1, kept+49)
 		}
@@ -44,7 +44,7 @@ func TestOnARealFullDisk(t *testing.T) {
 	})
 }
 
-func openMarks(t *testing.T, path string) (*bookmarkstore.Bolt, bookmarkstore.Subscription) {
+func openStore(t *testing.T, path string) (*bookmarkstore.Bolt, bookmarkstore.Subscription) {
 	t.Helper()
 	b, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
 	check(t, err)

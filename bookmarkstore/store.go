@@ -40,7 +40,7 @@ type MessageRef struct {
 }
 
 // A Query is the topic and filter of a subscription. If an id is opened with another query, its
-// old vector is forgotten.
+// place is forgotten.
 type Query struct {
 	Topic  string
 	Filter string
@@ -50,14 +50,13 @@ type Query struct {
 type Store interface {
 	// OpenSubscription returns the subscription with the given id, and creates it if needed. The
 	// application chooses the id. If the stored subscription has another query, its place is
-	// forgotten. One caller at a time uses an id; for others the error is ErrInUse until Release.
+	// forgotten. Until Release, the error of further calls with the id is ErrInUse.
 	OpenSubscription(id string, q Query) (Subscription, error)
-	// Group returns the id and the highest incarnation of the last group of servers that the
-	// store has met, as SetGroup set them. With them the client never goes back to servers that
-	// their group has left behind, not even after a restart (R10).
+	// Group returns the cluster id and the incarnation that SetGroup stored last. With them the
+	// client never goes back to servers of an older incarnation, not even after a restart (R10).
 	Group() (cluster string, incarnation uint64)
-	// SetGroup keeps the group of servers that the client has met. In a durable store it is on
-	// disk when SetGroup returns.
+	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
+	// logged on to. In a durable store they are durable when SetGroup returns.
 	SetGroup(cluster string, incarnation uint64) error
 	// Sync returns when every Discard so far is on disk, or ctx ends.
 	Sync(ctx context.Context) error
@@ -70,46 +69,45 @@ type Store interface {
 // Messages of one publisher are received in order. Discards may come in any order and from any
 // goroutine.
 type Subscription interface {
-	// Received returns the vector from which a client resumes while the process lives. After
-	// Store.OpenSubscription it equals Discarded. known is false for a new subscription: SetBase was
+	// Received returns the vector from which a client resumes within the process. After
+	// OpenSubscription it equals Discarded. known is false for a new subscription: SetBase was
 	// never called and nothing is stored.
 	Received() (v Vector, known bool)
-	// OutOfOrder returns the discarded sequences above Received from earlier lives of the
-	// process, by publisher and ascending. It is nil if there are none. If retention has removed
-	// such a message, the subscription has missed nothing.
+	// OutOfOrder returns the sequences above Received that were discarded before OpenSubscription,
+	// by publisher and ascending. It is nil if there are none. If retention has removed such a
+	// message, the subscription has missed nothing.
 	OutOfOrder() map[uint64][]uint64
-	// Discarded returns the vector from which the next process resumes. Every message at or below
-	// it that was received in this life of the process is discarded. Tools and tests use it; the
-	// client does not.
+	// Discarded returns the vector from which the next process resumes. Every received message at
+	// or below it is discarded. Tools and tests use it; the client does not.
 	Discarded() (v Vector, known bool)
-	// SetBase stores the answer to the first subscribe: messages up to base do not belong to the
-	// subscription (R9). If a message was received before the call, base counts as a progress
-	// mark behind it. In a durable store, base is durable when SetBase returns. Otherwise a
-	// process that dies before its first discard would start at NOW again and miss messages.
+	// SetBase stores the base from the answer to the first subscribe: messages up to base do not
+	// belong to the subscription (R9). If a message was received before the call, base counts as a
+	// progress mark behind it. In a durable store, base is durable when SetBase returns. Otherwise
+	// a process that dies before its first discard would start at NOW again and miss messages.
 	SetBase(base Vector) error
-	// Reset forgets the whole place. Call it if the subscription starts at EPOCH or NOW again.
+	// Reset forgets the whole place. Call it before the subscription starts at EPOCH or NOW again.
 	Reset() error
-	// Receive notes that b is queued for the application. It returns false if b was received or
-	// discarded before; the caller must drop it then.
+	// Receive records that b is queued for the application. It returns false if b was received or
+	// discarded before; the caller must drop b then.
 	Receive(b Bookmark) bool
-	// ReceiveMark adds a progress mark to the queue: the subscription was shown everything up to v
-	// of the publishers in v. The mark counts as discarded once all messages received before it
+	// ReceiveMark adds a progress mark to the queue: of each publisher in v, everything up to its
+	// sequence was delivered. The mark counts as discarded once all messages received before it
 	// are.
 	ReceiveMark(v Vector) error
-	// ForgetPublishers notes that the publishers in closed send nothing more up to the given sequences. A
-	// publisher is removed from the place if exactly that sequence is both received and
-	// discarded. If more of it arrives later, it starts anew. Forget becomes durable at the next
-	// commit, or never: naming a publisher for longer does no harm.
+	// ForgetPublishers removes publishers that servers have closed at the given sequences (R10). A
+	// publisher is removed from the place only if exactly that sequence is both received and
+	// discarded. If a message of it arrives later, it is new. The removal becomes durable at a
+	// later commit, or never: a place that names a publisher for longer does no harm.
 	ForgetPublishers(closed Vector) error
-	// Discard notes that the application is done with b. For a message that is not outstanding it
-	// does nothing. It becomes durable at the next commit of the store.
+	// Discard records that the application is done with b. It does nothing if b is not outstanding.
+	// It becomes durable at the next commit of the store.
 	Discard(b Bookmark) error
 	// Outstanding returns the number of messages that were received and are not yet discarded.
 	Outstanding() int
 	// IsOutstanding reports whether b was received and is not yet discarded.
 	IsOutstanding(b Bookmark) bool
-	// Release frees the id for another Subscription call. Messages that were received and not
-	// discarded are delivered again after that call.
+	// Release frees the id for another OpenSubscription. Messages that were received and not
+	// discarded are delivered again after that.
 	Release()
 }
 
@@ -120,10 +118,9 @@ var (
 	ErrInUse = errors.New("subscription id is in use")
 	// ErrReleased means that a subscription was changed after its Release.
 	ErrReleased = errors.New("subscription has been released")
-	// ErrNotOutstanding means that a message cannot be discarded in a transaction
-	// (Bolt.DiscardTx). It is discarded already, or it is delivered again because its
-	// subscription was opened anew or restarted. Roll back the transaction and take the next
-	// message.
+	// ErrNotOutstanding means that a message cannot be discarded in a transaction (Bolt.DiscardTx).
+	// It is discarded already, or it will be delivered again because its subscription was opened or
+	// reset in the meantime. Roll back the transaction and go on with the next message.
 	ErrNotOutstanding = errors.New("message is not outstanding")
 	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("bookmark store is in use by another process")

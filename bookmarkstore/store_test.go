@@ -48,7 +48,7 @@ func TestBoltIn(t *testing.T) {
 	})
 }
 
-// A late Discard counts until another caller takes the id.
+// A late Discard counts until another caller acquires the id.
 func TestDiscardAfterRelease(t *testing.T) {
 	for name, d := range map[string]bookmarkstoretest.Disk{
 		"Memory": memoryDisk{},
@@ -62,9 +62,9 @@ func TestDiscardAfterRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Receive(markOf("s", 1).Bookmark)
+		s.Receive(refOf("s", 1).Bookmark)
 		s.Release()
-		if err := s.Discard(markOf("s", 1).Bookmark); err != nil {
+		if err := s.Discard(refOf("s", 1).Bookmark); err != nil {
 			t.Errorf("%s: Discard after Release = %v", name, err)
 		}
 		if s, err = store.OpenSubscription("s", orders); err != nil {

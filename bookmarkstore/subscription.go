@@ -15,7 +15,7 @@ func checkID(id string) error {
 	case id == "":
 		return fmt.Errorf("bookmark store: subscription id is empty")
 	case len(id) > maxID:
-		return fmt.Errorf("bookmark store: subscription id %.32q... has %d bytes, the most is %d", id, len(id), maxID)
+		return fmt.Errorf("bookmark store: subscription id %.32q... has %d bytes: the limit is %d", id, len(id), maxID)
 	}
 	return nil
 }
@@ -31,42 +31,42 @@ type storeBase struct {
 	group  serverGroup       // guarded by mu
 }
 
-// checkOpen returns the reason why the store takes no more calls, or nil.
-func (r *storeBase) checkOpen() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.checkOpenLocked()
+// checkOpen returns an error if the store is closed or failed.
+func (b *storeBase) checkOpen() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.checkOpenLocked()
 }
 
-func (r *storeBase) checkOpenLocked() error {
-	if r.failed == nil && r.closed {
+func (b *storeBase) checkOpenLocked() error {
+	if b.failed == nil && b.closed {
 		return ErrClosed
 	}
-	return r.failed
+	return b.failed
 }
 
-// findOrAdd returns the place of id. If there is none, it adds fresh, unless that is nil.
-func (r *storeBase) findOrAdd(id string, fresh *place) (*place, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.checkOpenLocked(); err != nil {
+// findOrAdd returns the place of id. If there is none, it adds newPlace, unless that is nil.
+func (b *storeBase) findOrAdd(id string, newPlace *place) (*place, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.checkOpenLocked(); err != nil {
 		return nil, err
 	}
-	p := r.places[id]
-	if p == nil && fresh != nil {
-		p = fresh
-		r.places[id] = p
-		r.order = append(r.order, p)
+	p := b.places[id]
+	if p == nil && newPlace != nil {
+		p = newPlace
+		b.places[id] = p
+		b.order = append(b.order, p)
 	}
 	return p, nil
 }
 
-// closePlaces closes the store for its callers: the places take no more changes.
-func (r *storeBase) closePlaces() error {
-	r.mu.Lock()
-	closed, places := r.closed, r.order
-	r.closed = true
-	r.mu.Unlock()
+// closePlaces marks the store as closed and makes all places refuse further changes.
+func (b *storeBase) closePlaces() error {
+	b.mu.Lock()
+	closed, places := b.closed, b.order
+	b.closed = true
+	b.mu.Unlock()
 
 	if closed {
 		return ErrClosed
@@ -77,7 +77,7 @@ func (r *storeBase) closePlaces() error {
 	return nil
 }
 
-// A place is the state of one subscription id in an open store, whether a caller uses it or not.
+// A place is the state of one subscription id in an open store, whether it is in use or not.
 type place struct {
 	id string
 	b  *Bolt // writes the changes; nil in a Memory
@@ -85,17 +85,17 @@ type place struct {
 	mu    sync.Mutex
 	query Query         // guarded by mu
 	w     window        // guarded by mu
-	owner *subscription // the last one that took the id; guarded by mu
+	owner *subscription // the last one that acquired the id; guarded by mu
 	inUse bool          // by owner; guarded by mu
-	// generation counts how often the place was forgotten. It separates changes before and after;
-	// guarded by mu.
+	// generation counts how often the place was reset. It separates the changes before a reset from
+	// those after it; guarded by mu.
 	generation   uint64
 	changes      []change // scratch; guarded by mu
-	endErr       error    // why the place takes no more changes; guarded by mu
+	endErr       error    // reason to refuse all further changes; guarded by mu
 	placeChanges          // guarded by mu
 }
 
-// closePlaces makes every later change return err. The first error stays.
+// setEndErr makes every later change return err. The first error stays.
 func (p *place) setEndErr(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,8 +104,8 @@ func (p *place) setEndErr(err error) {
 	}
 }
 
-// unlockAndSignal unlocks mu. If the place has changed, it counts one more change for the committer and
-// signals it.
+// unlockAndSignal unlocks mu. If the place has changed, it counts one more change for the committer
+// and signals the committer.
 func (p *place) unlockAndSignal(changed bool) {
 	if changed = changed && p.b != nil; changed {
 		p.b.changes.Add(1)
@@ -116,8 +116,8 @@ func (p *place) unlockAndSignal(changed bool) {
 	}
 }
 
-// acquire gives the id to a new owner and begins a new life. If the place has another query, it is
-// forgotten.
+// acquire gives the id to a new owner, which starts at the discarded points. If the place has
+// another query, it is reset.
 func (p *place) acquire(q Query) (Subscription, error) {
 	p.mu.Lock()
 	err := p.endErr
@@ -128,20 +128,20 @@ func (p *place) acquire(q Query) (Subscription, error) {
 		p.mu.Unlock()
 		return nil, err
 	}
-	other := p.query != q
-	if other {
+	forgotten := p.query != q
+	if forgotten {
 		p.resetLocked()
 		p.query = q
 	}
 	p.w.rewind()
 	s := &subscription{p}
 	p.owner, p.inUse = s, true
-	p.unlockAndSignal(other)
+	p.unlockAndSignal(forgotten)
 	return s, nil
 }
 
-// resetLocked forgets the window and its notes. The new generation makes the next commit remove
-// the old values from the database.
+// resetLocked drops the window and its unwritten changes. Because of the new generation the next
+// commit removes the old values from the database.
 func (p *place) resetLocked() {
 	p.w, p.dirty = window{}, nil
 	p.generation++
@@ -152,11 +152,11 @@ type subscription struct {
 	p *place
 }
 
-// ownsLocked reports whether no later caller has taken the id. It stays true after Release: a
-// late Discard counts until the id is taken again.
+// ownsLocked reports whether no later caller has acquired the id. It stays true after Release: a
+// late Discard counts until the id is acquired again.
 func (s *subscription) ownsLocked() bool { return s.p.owner == s }
 
-// change calls do with the place, unless the store is closed or failed, or the subscription is
+// change calls do with the place, unless the store is closed or failed or the subscription is
 // released.
 func (s *subscription) change(do func(*place)) error {
 	p := s.p
@@ -179,9 +179,9 @@ func (s *subscription) change(do func(*place)) error {
 	return nil
 }
 
-// SetBase implements Subscription. In a Bolt it returns when the base is durable. If the base
-// were lost, a process that dies before its first discard would start at NOW again and miss
-// messages that it had received.
+// SetBase implements Subscription. In a Bolt it returns when the base is durable. Otherwise a
+// process that dies before its first discard would start at NOW again and miss messages that it had
+// received.
 func (s *subscription) SetBase(base Vector) error {
 	err := s.change(func(p *place) { p.changes = p.w.setBase(base, p.changes) })
 	if err != nil || s.p.b == nil {
@@ -216,7 +216,7 @@ func (s *subscription) Receive(b Bookmark) (fresh bool) {
 	return fresh
 }
 
-// Discard implements Subscription. Once another caller has taken the id, it does nothing.
+// Discard implements Subscription. Once another caller has acquired the id, it does nothing.
 func (s *subscription) Discard(b Bookmark) error {
 	var c change
 	s.p.mu.Lock()

@@ -6,39 +6,39 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A window is the place of one subscription (R9). Arriving messages, progress marks and discards
-// of the application move it. It does no I/O; it returns the changes that a store has to write.
-// It is not safe for concurrent use.
+// A window is the place of one subscription (R9). Arriving messages, progress marks and discards of
+// the application move it. It does no I/O; it returns the changes that a store has to write. It is
+// not safe for concurrent use.
 //
-// If a store writes every change and rebuilds a window with keep and addOutOfOrder, exactly the
+// If a store writes every change and rebuilds a window with restore and addOutOfOrder, exactly the
 // undiscarded messages are delivered again.
 type window struct {
 	publishers  map[uint64]*publisher
 	order       []*publisher // all publishers
 	recent      *publisher   // the publisher used last; usually the next one too
-	hasBase     bool         // SetBase was called, in this life or an earlier one
+	hasBase     bool         // SetBase was called, in this process or an earlier one
 	outstanding int          // number of received messages that are not discarded
-	ids         []uint64     // scratch for sorted
+	ids         []uint64     // scratch for sortedIDs
 }
 
 // A publisher is the part of a window for one publisher.
 //
 // Invariant: discarded <= received. Every entry of the queue is above discarded and at most
-// received. The first entry is waiting. If the queue is empty, discarded == received.
+// received. The first entry is an entryWaiting. If the queue is empty, discarded == received.
 type publisher struct {
 	id        uint64
 	received  uint64
 	discarded uint64
 	queue     queue
-	// outOfOrder holds the out-of-order discards of earlier lives of the process, ascending, all
-	// above discarded. When such a message is delivered again it is dropped, and counts as
-	// received and discarded.
+	// outOfOrder holds the out-of-order discards from before this use of the subscription,
+	// ascending, all above discarded. If such a message is delivered again, it is dropped and
+	// counts as received and discarded.
 	outOfOrder       []uint64
 	index            int // index in window.order
 	publisherChanges     // changes that the store has not written yet
 }
 
-// A change is the data that a store has to write for the next life.
+// A change is the data that a store has to write for the next process.
 type change struct {
 	publisher *publisher
 	// discarded is the new contiguous point, 0 if it did not move. Stored out-of-order discards
@@ -91,14 +91,14 @@ func (w *window) removePublisher(p *publisher) {
 	w.order, w.recent = w.order[:last], nil
 }
 
-// restore adds a stored point of an earlier life: everything up to b is discarded.
+// restore adds a stored discarded point: everything up to b is discarded.
 func (w *window) restore(b Bookmark) {
 	p := w.publisher(b.Publisher)
 	p.received, p.discarded = b.Sequence, b.Sequence
 }
 
-// addOutOfOrder adds a stored discard of an earlier life: b is discarded, and messages below it
-// may not be.
+// addOutOfOrder adds an out-of-order discard from before this use of the subscription: b is
+// discarded, and messages below it may not be.
 func (w *window) addOutOfOrder(b Bookmark) *publisher {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.discarded {
@@ -110,8 +110,8 @@ func (w *window) addOutOfOrder(b Bookmark) *publisher {
 	return p
 }
 
-// receive notes that b is queued for the application. It returns false if b was received or
-// discarded before; the caller must drop it then.
+// receive records that b is queued for the application. It returns false if b was received or
+// discarded before; the caller must drop b then.
 func (w *window) receive(b Bookmark) (bool, change) {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {
@@ -129,7 +129,7 @@ func (w *window) receive(b Bookmark) (bool, change) {
 	return true, change{}
 }
 
-// discard notes that the application is done with b. If b is not outstanding, nothing changes.
+// discard records that the application is done with b. If b is not outstanding, nothing changes.
 func (w *window) discard(b Bookmark) change {
 	p, e := w.find(b)
 	if e == nil || e.state != entryWaiting {
@@ -137,15 +137,14 @@ func (w *window) discard(b Bookmark) change {
 	}
 	e.state = entryDone
 	w.outstanding--
-	w.discardPlanted(failpoint.R9DiscardMax, p, b.Sequence)
+	w.failpointDiscard(failpoint.R9DiscardMax, p, b.Sequence)
 	if c := p.advance(); !c.none() {
 		return c
 	}
 	return change{publisher: p, outOfOrder: b.Sequence}
 }
 
-// receiveMarks adds progress marks: the subscription was shown everything up to v. It appends its
-// changes to changes.
+// receiveMarks adds a progress mark for each publisher in v. It appends its changes to changes.
 func (w *window) receiveMarks(v Vector, changes []change) []change {
 	for _, id := range w.sortedIDs(v) {
 		if c := w.receiveMark(Bookmark{Publisher: id, Sequence: v[id]}); !c.none() {
@@ -165,8 +164,8 @@ func (w *window) sortedIDs(v Vector) []uint64 {
 	return w.ids
 }
 
-// forgetPublishers removes publishers whose received and discarded sequences both equal the one in v. It
-// appends its changes to changes.
+// forgetPublishers removes publishers whose received and discarded sequences both equal the one in
+// v. It appends its changes to changes.
 func (w *window) forgetPublishers(v Vector, changes []change) []change {
 	for _, id := range w.sortedIDs(v) {
 		p := w.publishers[id]
@@ -179,35 +178,35 @@ func (w *window) forgetPublishers(v Vector, changes []change) []change {
 	return changes
 }
 
-// receiveMark adds one mark to the queue. It waits for the entries before it and holds up nothing behind
-// it.
+// receiveMark adds one mark to the queue of its publisher. The mark counts as discarded once all
+// entries before it are, and delays no entry behind it.
 //
 // One queue per publisher is enough. discarded(p) = s means that no message of p up to s is
-// received and undiscarded, and messages of p arrive in order (R1). An undiscarded message that
-// arrived before the mark has two cases. If it belongs to p, it is before the mark in the queue
-// of p. If it belongs to another publisher, discarded(p) says nothing about it: the point of its
-// own publisher stays below it, so it is delivered again.
+// received and undiscarded, and messages of p arrive in order (R1). There are two cases of an
+// undiscarded message that arrived before the mark. If it belongs to p, it is before the mark in
+// the queue of p. If it belongs to another publisher, discarded(p) says nothing about it: the point
+// of its own publisher stays below it, so it is delivered again.
 func (w *window) receiveMark(b Bookmark) change {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {
 		return change{}
 	}
 	p.received = b.Sequence
-	w.discardPlanted(failpoint.R9MarkOnArrival, p, b.Sequence)
+	w.failpointDiscard(failpoint.R9MarkOnArrival, p, b.Sequence)
 	n := p.queue.Len()
-	if n == 0 { // the usual case: most publishers of a mark never have a queue
+	if n == 0 { // the usual case: most publishers in a mark have no queue
 		p.discarded = b.Sequence
 		return p.discardedChange()
 	}
 	if p.queue.At(n-1).state == entryMark {
-		p.queue.At(n - 1).sequence = b.Sequence // of two adjacent marks the later is enough
+		p.queue.At(n - 1).sequence = b.Sequence // the later of two adjacent marks is enough
 		return change{}
 	}
 	p.queue.Push(entry{b.Sequence, entryMark})
 	return p.advance()
 }
 
-// advance moves discarded past the first entries of the queue that are not waiting.
+// advance moves discarded up to the first entryWaiting of the queue.
 func (p *publisher) advance() change {
 	before := p.discarded
 	for p.queue.Len() > 0 && p.queue.At(0).state != entryWaiting {
@@ -219,6 +218,8 @@ func (p *publisher) advance() change {
 	return p.discardedChange()
 }
 
+// discardedChange returns the change for a discarded that has moved. It drops the out-of-order
+// discards at or below it.
 func (p *publisher) discardedChange() change {
 	for len(p.outOfOrder) > 0 && p.outOfOrder[0] <= p.discarded {
 		p.outOfOrder = p.outOfOrder[1:]
@@ -226,15 +227,14 @@ func (p *publisher) discardedChange() change {
 	return change{publisher: p, discarded: p.discarded}
 }
 
-// setBase applies the answer to the first subscribe as marks before all messages. If a message
-// was received before the call, the marks wait behind it like any other and so cannot hide an
-// undiscarded message.
+// setBase applies the answer to the first subscribe as marks. If a message was received before the
+// call, the marks wait behind it like any other mark and so cannot hide an undiscarded message.
 func (w *window) setBase(base Vector, changes []change) []change {
 	w.hasBase = true
 	return w.receiveMarks(base, changes)
 }
 
-// rewind starts again from the discarded points, as a restarted process does.
+// rewind goes back to the discarded points, as a restarted process does.
 func (w *window) rewind() {
 	for _, p := range w.order {
 		for i := range p.queue.Len() {
@@ -254,8 +254,8 @@ func (w *window) isOutstanding(b Bookmark) bool {
 	return e != nil && e.state == entryWaiting
 }
 
-// reach returns the point to which discarded would move if the sequences in extra (ascending)
-// were discarded too. from is a point that discarded has reached or would reach.
+// reach returns the point to which discarded would move if the sequences in extra (ascending) were
+// discarded, too. from is a point that discarded has reached or would reach with them.
 func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 	from = max(from, p.discarded)
 	for i := p.queue.after(from); i < p.queue.Len(); i++ {
@@ -275,7 +275,8 @@ func (w *window) receivedVector() (Vector, bool) {
 	return w.vector(func(p *publisher) uint64 { return p.received })
 }
 
-// outOfOrder returns the sequences above received that an earlier life has discarded.
+// outOfOrder returns the sequences above received that were discarded before this use of the
+// subscription.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
 	for _, p := range w.order {
 		at, _ := slices.BinarySearch(p.outOfOrder, p.received+1)
@@ -303,11 +304,11 @@ func (w *window) vector(of func(*publisher) uint64) (v Vector, known bool) {
 			v[p.id] = sequence
 		}
 	}
-	return w.singlePlanted(v), w.hasBase || len(v) > 0 || w.hasOutOfOrder()
+	return w.failpointSingleBookmark(v), w.hasBase || len(v) > 0 || w.hasOutOfOrder()
 }
 
-// hasOutOfOrder reports whether there is an out-of-order discard. The subscription is known
-// then, even without a contiguous point: as a new one it would skip the messages before that
+// hasOutOfOrder reports whether there is an out-of-order discard. In that case the subscription is
+// known even without a discarded point: as a new one it would skip the messages before that
 // discard.
 func (w *window) hasOutOfOrder() bool {
 	for _, p := range w.order {

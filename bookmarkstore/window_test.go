@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// do runs one step of a script on a window: "receive 3", "discard 3", "mark 3", "base 3", "known
-// 3" and "odd 3" (stored by an earlier life), "life". They are about publisher 1; "receive 2:3"
-// is about publisher 2. It returns the result.
-func do(t *testing.T, w *window, step string) string {
+// runStep runs one step of a script on a window: "receive 3", "discard 3", "mark 3", "base 3",
+// "restore 3" and "outoforder 3" (stored values), "rewind". They are about publisher 1; "receive
+// 2:3" is about publisher 2. It returns the result.
+func runStep(t *testing.T, w *window, step string) string {
 	t.Helper()
 	verb, rest, _ := strings.Cut(step, " ")
 	b := Bookmark{Publisher: 1}
@@ -20,14 +20,14 @@ func do(t *testing.T, w *window, step string) string {
 	} else {
 		fmt.Sscanf(rest, "%d", &b.Sequence)
 	}
-	said := func(changes ...change) string {
+	describeChanges := func(changes ...change) string {
 		var all []string
 		for _, c := range changes {
 			if c.discarded > 0 {
 				all = append(all, fmt.Sprintf("%d discarded %d", c.publisher.id, c.discarded))
 			}
 			if c.outOfOrder > 0 {
-				all = append(all, fmt.Sprintf("%d odd %d", c.publisher.id, c.outOfOrder))
+				all = append(all, fmt.Sprintf("%d outoforder %d", c.publisher.id, c.outOfOrder))
 			}
 		}
 		return strings.Join(all, ", ")
@@ -36,20 +36,20 @@ func do(t *testing.T, w *window, step string) string {
 	case "receive":
 		fresh, c := w.receive(b)
 		if !fresh {
-			return strings.TrimSpace("dropped " + said(c))
+			return strings.TrimSpace("dropped " + describeChanges(c))
 		}
-		return said(c)
+		return describeChanges(c)
 	case "discard":
-		return said(w.discard(b))
+		return describeChanges(w.discard(b))
 	case "mark":
-		return said(w.receiveMarks(Vector{b.Publisher: b.Sequence}, nil)...)
+		return describeChanges(w.receiveMarks(Vector{b.Publisher: b.Sequence}, nil)...)
 	case "base":
-		return said(w.setBase(Vector{b.Publisher: b.Sequence}, nil)...)
-	case "known":
+		return describeChanges(w.setBase(Vector{b.Publisher: b.Sequence}, nil)...)
+	case "restore":
 		w.restore(b)
-	case "odd":
+	case "outoforder":
 		w.addOutOfOrder(b)
-	case "life":
+	case "rewind":
 		w.rewind()
 	default:
 		t.Fatalf("step %q", step)
@@ -61,34 +61,34 @@ func TestWindow(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		steps []string // "step" or "step = result"
-		want  string   // received, discarded, waiting
+		want  string   // received, discarded, outstanding
 	}{
 		{"nothing", nil, "[] [] 0"},
 		{"in order",
 			[]string{"receive 3", "receive 5", "discard 3 = 1 discarded 3", "discard 5 = 1 discarded 5"},
 			"[1:5] [1:5] 0"},
 		{"out of order",
-			[]string{"receive 3", "receive 5", "receive 7", "discard 5 = 1 odd 5", "discard 7 = 1 odd 7", "discard 3 = 1 discarded 7"},
+			[]string{"receive 3", "receive 5", "receive 7", "discard 5 = 1 outoforder 5", "discard 7 = 1 outoforder 7", "discard 3 = 1 discarded 7"},
 			"[1:7] [1:7] 0"},
 		{"a duplicate is dropped",
 			[]string{"receive 3", "receive 3 = dropped", "receive 2 = dropped", "discard 3 = 1 discarded 3", "receive 3 = dropped"},
 			"[1:3] [1:3] 0"},
-		{"discarding twice, or what never came",
-			[]string{"receive 3", "receive 5", "discard 5 = 1 odd 5", "discard 5", "discard 4", "discard 9", "discard 2:3"},
+		{"discarding twice, or an unknown message",
+			[]string{"receive 3", "receive 5", "discard 5 = 1 outoforder 5", "discard 5", "discard 4", "discard 9", "discard 2:3"},
 			"[1:5] [] 1"},
-		{"a mark on nothing",
+		{"a mark without messages",
 			[]string{"mark 4 = 1 discarded 4", "mark 3", "mark 4"},
 			"[1:4] [1:4] 0"},
 		{"a mark behind a message",
 			[]string{"receive 3", "mark 6", "receive 8", "discard 3 = 1 discarded 6"},
 			"[1:8] [1:6] 1"},
 		{"a mark before and one behind an out-of-order discard",
-			[]string{"receive 3", "mark 4", "receive 5", "mark 6", "discard 5 = 1 odd 5", "discard 3 = 1 discarded 6"},
+			[]string{"receive 3", "mark 4", "receive 5", "mark 6", "discard 5 = 1 outoforder 5", "discard 3 = 1 discarded 6"},
 			"[1:6] [1:6] 0"},
 		{"two marks in a row are one",
 			[]string{"receive 3", "mark 4", "mark 9", "discard 3 = 1 discarded 9"},
 			"[1:9] [1:9] 0"},
-		{"a mark hides what it covers",
+		{"a mark covers older messages",
 			[]string{"mark 4 = 1 discarded 4", "receive 4 = dropped", "receive 5"},
 			"[1:5] [1:4] 1"},
 		{"a mark waits for its own publisher only",
@@ -100,31 +100,31 @@ func TestWindow(t *testing.T) {
 		{"a late base waits",
 			[]string{"receive 3", "base 9", "discard 3 = 1 discarded 9"},
 			"[1:9] [1:9] 0"},
-		{"after a restart the undiscarded come again",
-			[]string{"known 3", "odd 7", "odd 5", "receive 4", "receive 5 = dropped", "receive 6", "receive 7 = dropped", "receive 8",
+		{"undiscarded messages after a restart",
+			[]string{"restore 3", "outoforder 7", "outoforder 5", "receive 4", "receive 5 = dropped", "receive 6", "receive 7 = dropped", "receive 8",
 				"discard 4 = 1 discarded 5", "discard 6 = 1 discarded 7"},
 			"[1:8] [1:7] 1"},
-		{"an out-of-order discard of another life comes first",
-			[]string{"known 3", "odd 5", "receive 5 = dropped 1 discarded 5", "receive 6"},
+		{"a stored out-of-order discard is delivered first",
+			[]string{"restore 3", "outoforder 5", "receive 5 = dropped 1 discarded 5", "receive 6"},
 			"[1:6] [1:5] 1"},
-		{"an out-of-order discard of another life does not come any more",
-			[]string{"known 3", "odd 5", "receive 4", "receive 6", "discard 6 = 1 odd 6", "discard 4 = 1 discarded 6"},
+		{"a stored out-of-order discard is not delivered again",
+			[]string{"restore 3", "outoforder 5", "receive 4", "receive 6", "discard 6 = 1 outoforder 6", "discard 4 = 1 discarded 6"},
 			"[1:6] [1:6] 0"},
-		{"a mark over an out-of-order discard of another life",
-			[]string{"known 3", "odd 5", "mark 6 = 1 discarded 6", "receive 7", "discard 7 = 1 discarded 7"},
+		{"a mark above a stored out-of-order discard",
+			[]string{"restore 3", "outoforder 5", "mark 6 = 1 discarded 6", "receive 7", "discard 7 = 1 discarded 7"},
 			"[1:7] [1:7] 0"},
-		{"what was kept at or below the point is nothing",
-			[]string{"known 5", "odd 5", "odd 4", "odd 6", "odd 6"},
+		{"stored out-of-order discards at or below the discarded point",
+			[]string{"restore 5", "outoforder 5", "outoforder 4", "outoforder 6", "outoforder 6"},
 			"[1:5] [1:5] 0"},
-		{"a new life",
-			[]string{"receive 3", "receive 5", "receive 7", "mark 9", "discard 3 = 1 discarded 3", "discard 7 = 1 odd 7", "life"},
+		{"rewind",
+			[]string{"receive 3", "receive 5", "receive 7", "mark 9", "discard 3 = 1 discarded 3", "discard 7 = 1 outoforder 7", "rewind"},
 			"[1:3] [1:3] 0"},
-		{"two new lives",
-			[]string{"receive 3", "receive 5", "receive 7", "discard 5 = 1 odd 5", "life", "receive 3", "life",
-				"receive 3", "receive 5 = dropped", "receive 7", "discard 7 = 1 odd 7", "life",
+		{"several rewinds",
+			[]string{"receive 3", "receive 5", "receive 7", "discard 5 = 1 outoforder 5", "rewind", "receive 3", "rewind",
+				"receive 3", "receive 5 = dropped", "receive 7", "discard 7 = 1 outoforder 7", "rewind",
 				"receive 3", "receive 5 = dropped", "receive 7 = dropped", "discard 3 = 1 discarded 7"},
 			"[1:7] [1:7] 0"},
-		{"the highest number there is",
+		{"the highest sequence",
 			[]string{"mark 18446744073709551614 = 1 discarded 18446744073709551614", "receive 18446744073709551615",
 				"discard 18446744073709551615 = 1 discarded 18446744073709551615"},
 			"[1:18446744073709551615] [1:18446744073709551615] 0"},
@@ -133,7 +133,7 @@ func TestWindow(t *testing.T) {
 			w := &window{}
 			for i, s := range tt.steps {
 				step, want, _ := strings.Cut(s, " = ")
-				if got := do(t, w, step); got != want {
+				if got := runStep(t, w, step); got != want {
 					t.Fatalf("step %d, %s: %q, want %q", i, step, got, want)
 				}
 			}
@@ -160,7 +160,7 @@ func describe(w *window) string {
 func TestWindowVectorsNameEveryPublisher(t *testing.T) {
 	w := &window{}
 	for _, step := range []string{"receive 1:7", "receive 2:4", "discard 1:7", "discard 2:4"} {
-		do(t, w, step)
+		runStep(t, w, step)
 	}
 	if got, want := describe(w), "[1:7 2:4] [1:7 2:4] 0"; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -170,7 +170,7 @@ func TestWindowVectorsNameEveryPublisher(t *testing.T) {
 func TestReach(t *testing.T) {
 	w := &window{}
 	for _, step := range []string{"receive 2", "receive 4", "receive 6", "mark 7", "receive 8", "discard 6"} {
-		do(t, w, step)
+		runStep(t, w, step)
 	}
 	for _, tt := range []struct {
 		from  uint64

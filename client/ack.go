@@ -16,7 +16,7 @@ func (cn *conn) handleAck(m *wire.Message) error {
 		id = m.SubID
 	}
 	if len(id) > 0 {
-		if r, is := cn.route(id); is {
+		if r, ok := cn.route(id); ok {
 			return r.receiver.handleAck(cn, r.id, m)
 		}
 	}
@@ -47,8 +47,8 @@ func (cn *conn) wakeForAck(e *clientcore.AckEffect) {
 	if e.WindowOpened {
 		cn.out.Wake()
 	}
-	if on := e.Downgraded; on || e.Restored {
-		cn.c.events.post(func() { cn.c.reportDowngraded(on) })
+	if downgraded := e.Downgraded; downgraded || e.Restored {
+		cn.c.events.post(func() { cn.c.reportDowngraded(downgraded) })
 	}
 }
 
@@ -79,13 +79,13 @@ func (cn *conn) rejectionReported(r *clientcore.Rejection) {
 }
 
 // reportRejection calls the failed-write handler. Only then does it let the message go (G1) and
-// complete its ticket. If why is not nil, it is the reason why the life of the message is given up.
+// complete its ticket. abandoned is the reason why the life of the message is given up, or nil.
 // reportRejection runs on the session goroutine.
-func (c *Client) reportRejection(r *clientcore.Rejection, m *pubstore.Message, why error) {
+func (c *Client) reportRejection(r *clientcore.Rejection, m *pubstore.Message, abandoned error) {
 	e := &RejectedError{Publisher: pubstore.PublisherOf(r.Life), Message: m, Reason: r.Reason}
 	switch unknown := strings.HasPrefix(r.Reason, wire.ReasonOutcomeUnknown); {
-	case why != nil:
-		e.Err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, why)
+	case abandoned != nil:
+		e.Err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, abandoned)
 	case unknown:
 		e.Err = ErrOutcomeUnknown
 	}

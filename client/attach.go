@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// attachNow subscribes on the present connection if there is one and the subscription waits for
-// one.
+// attachNow subscribes on the present connection, if there is one and the subscription is not
+// attached to one already.
 func (s *Subscription) attachNow() {
 	for {
 		cn := s.c.connected()
@@ -22,9 +22,9 @@ func (s *Subscription) attachNow() {
 // attach subscribes on a connection, under a new id. It returns false if the connection has ended,
 // and true if there is nothing more to do.
 func (s *Subscription) attach(cn *conn) bool {
-	id, have := s.c.newID(), s.core.Received()
+	id, received := s.c.newID(), s.core.Received()
 	s.mu.Lock()
-	done, err := s.attachLocked(cn, id, have)
+	done, err := s.attachLocked(cn, id, received)
 	s.mu.Unlock()
 	if err != nil {
 		s.end(err)
@@ -34,16 +34,16 @@ func (s *Subscription) attach(cn *conn) bool {
 
 // attachLocked is called with mu held, and mu stays held until the subscribe is queued. If the
 // subscription ends meanwhile, its unsubscribe is therefore queued behind the subscribe.
-func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Received) (done bool, err error) {
+func (s *Subscription) attachLocked(cn *conn, id string, received clientcore.Received) (done bool, err error) {
 	if !s.core.Detached() {
 		return true, nil
 	}
-	cmd, err := s.core.Attach(&cn.server, id, have, time.Now())
+	cmd, err := s.core.Attach(&cn.server, id, received, time.Now())
 	if err != nil {
 		return true, err
 	}
 	if cn.server.Plain && !cn.server.SupportsNotFound && s.core.NotFound != "" {
-		s.c.cfg.Logger.Warn("server is too old for the option bookmark_not_found, its own way counts",
+		s.c.cfg.Logger.Warn("option bookmark_not_found not sent: the server is too old for it",
 			"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
 	}
 	s.c.core.do(func(core *clientcore.Session) { core.AwaitAnswer(id) })
@@ -68,19 +68,19 @@ func (s *Subscription) connLost(cn *conn, _ error) {
 
 // handleAck implements receiver.
 func (s *Subscription) handleAck(cn *conn, id string, m *wire.Message) error {
-	var have clientcore.Received
+	var received clientcore.Received
 	if m.Acks&wire.AckPersisted == 0 && m.Part == 0 {
-		have = s.core.Received()
+		received = s.core.Received()
 	}
-	e, err := s.coreAck(cn, id, m, have)
+	e, err := s.coreAck(cn, id, m, received)
 	if err == nil {
 		s.applyAck(cn, id, &e)
 	}
 	return err
 }
 
-// coreAck passes an ack to the core.
-func (s *Subscription) coreAck(cn *conn, id string, m *wire.Message, have clientcore.Received) (e clientcore.Effect, err error) {
+// coreAck passes an ack to the core and returns its effect.
+func (s *Subscription) coreAck(cn *conn, id string, m *wire.Message, received clientcore.Received) (e clientcore.Effect, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -88,7 +88,7 @@ func (s *Subscription) coreAck(cn *conn, id string, m *wire.Message, have client
 	case m.Acks&wire.AckPersisted != 0:
 		return s.core.HandleMark(&cn.server, id, m)
 	case m.Acks&wire.AckProcessed != 0:
-		if e, err = s.core.HandleAnswer(&cn.server, id, m, have); e.OffWire {
+		if e, err = s.core.HandleAnswer(&cn.server, id, m, received); e.OffWire {
 			s.cn = nil
 		}
 	case m.Acks&wire.AckCompleted != 0:
@@ -131,16 +131,16 @@ func (s *Subscription) applyEffect(e *clientcore.Effect) {
 	if d := e.Diverged; d != nil {
 		s.c.events.post(func() { s.c.reportDiverged(s, d) })
 	}
-	if on := e.HeldBack; on || e.Released {
-		s.c.events.post(func() { s.c.reportHeldBack(s, on) })
+	if heldBack := e.HeldBack; heldBack || e.Released {
+		s.c.events.post(func() { s.c.reportHeldBack(s, heldBack) })
 	}
 	if end != nil {
 		s.end(asCommandError(end, s.topic))
 	}
 }
 
-// reportGap reports a gap to the application. An accepted gap is also queued if the application has an
-// OnGap.
+// reportGap reports a gap to the application. An accepted gap is also queued if the application has
+// an OnGap.
 func (s *Subscription) reportGap(e *clientcore.Effect) *GapError {
 	gap := &GapError{Subscription: s.id, Topic: s.topic, NotAsked: e.NotAsked}
 	for _, g := range e.Gaps {

@@ -32,7 +32,7 @@ func BenchmarkPublish(b *testing.B) {
 		}},
 	} {
 		b.Run(st.name, func(b *testing.B) {
-			ctx, cancel := context.WithCancel(b.Context()) // withCore a cancelable context, as in applications
+			ctx, cancel := context.WithCancel(b.Context()) // with a cancelable context, as in applications
 			defer cancel()
 			c, _ := benchClient(b, func(cfg *client.Config) { cfg.PublishStore = st.open(b) })
 			body := make([]byte, 256)

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// calls counts the calls under way, until it is shut and admits no more. It is a counter rather
-// than a lock because every publish passes it twice.
+// calls counts the calls under way. Once it is shut it admits no more. It is an atomic counter
+// rather than a lock because every publish updates it twice.
 type calls struct {
 	state atomic.Int64 // number of calls under way, plus callsShut once it is shut
 	once  sync.Once
@@ -17,7 +17,7 @@ const callsShut = 1 << 62
 
 func newCalls() *calls { return &calls{idle: make(chan struct{})} }
 
-// enterLoop counts a call, which must end with leave. It returns false if calls is shut.
+// enter counts a call, which must end with leave. It returns false if calls is shut.
 func (c *calls) enter() bool {
 	if c.state.Add(1) < callsShut {
 		return true

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func isQuiet(c *calls) bool {
+func isIdle(c *calls) bool {
 	select {
 	case <-c.idle:
 		return true
@@ -14,7 +14,7 @@ func isQuiet(c *calls) bool {
 	}
 }
 
-// After shut no call begins, and quiet is closed when the last call has left.
+// After shut no call begins, and idle is closed when the last call has left.
 func TestCalls(t *testing.T) {
 	for n := range 3 {
 		c := newCalls()
@@ -23,7 +23,7 @@ func TestCalls(t *testing.T) {
 				t.Fatal("a call does not begin")
 			}
 		}
-		if isQuiet(c) {
+		if isIdle(c) {
 			t.Fatal("quiet before it is shut")
 		}
 		c.shut()
@@ -32,12 +32,12 @@ func TestCalls(t *testing.T) {
 			if c.enter() {
 				t.Fatal("a call began after it was shut")
 			}
-			if isQuiet(c) {
+			if isIdle(c) {
 				t.Fatalf("quiet with %d calls under way", left)
 			}
 			c.leave()
 		}
-		if c.enter() || !isQuiet(c) {
+		if c.enter() || !isIdle(c) {
 			t.Fatal("not quiet, and no call is under way")
 		}
 	}
@@ -54,7 +54,7 @@ func TestCallsAtOnce(t *testing.T) {
 				if first {
 					close(entered)
 				}
-				if isQuiet(c) {
+				if isIdle(c) {
 					t.Error("quiet with a call under way")
 				}
 				c.leave()

@@ -23,9 +23,9 @@ type Outcome struct {
 	Attempts int           // attempts since the last stable connection (5s), including this one
 	Planned  bool          // the client left the server for one of Choice.Preferred
 
-	// Servers has the latest known state of each server, by the URI as chosen. It comes from the
-	// server itself, or from a peer since then. Servers that have never accepted a logon are
-	// missing.
+	// Servers has the latest known state of each server, by the URI as chosen. The state comes from
+	// the server itself, or from one of its peers that was asked later. Servers that have never
+	// accepted a logon are missing.
 	Servers map[string]ServerInfo
 }
 
@@ -44,14 +44,15 @@ type Choice struct {
 	Accept func(ServerInfo) error
 
 	// Preferred are servers to move to as soon as one of them can be reached. The client tries to
-	// reach them every Retry, but at most once a second, as long as the connection to Server lasts.
-	// It does not move to a server that is known to lag or to be asynchronous, or where its
-	// bookmark subscriptions cannot go on (ErrAsyncPath). If Better is empty the client stays.
+	// reach them every ProbeInterval, but at most once a second, as long as the connection to
+	// Server lasts. It does not move to a server that is known to lag or to be asynchronous, or
+	// where its bookmark subscriptions cannot continue (ErrAsyncPath). If Preferred is empty the
+	// client stays.
 	Preferred     []string
 	ProbeInterval time.Duration
-	// MoveIf reports whether the state of Server allows the client to leave it for one of Better.
-	// Nil means always. The state must have allowed it for MoveAfter without a break. MoveIf
-	// must not block.
+	// MoveIf reports whether the state of Server allows the client to leave it for one of
+	// Preferred. Nil means always. The state must have allowed it for MoveAfter without a break.
+	// MoveIf must not block.
 	MoveIf    func(ServerInfo) bool
 	MoveAfter time.Duration
 }
@@ -119,21 +120,21 @@ type listChooser struct {
 	servers     []string
 	prefer      bool          // prefer earlier servers of the list
 	back        FailBack      // used with prefer
-	minInterval time.Duration // interval of probes
+	minInterval time.Duration // shortest interval of probes
 
 	mu        sync.Mutex
 	order     *clientcore.ServerOrder // guarded by mu
-	interval  time.Duration           // present interval, grown from retry; guarded by mu
-	justMoved bool                    // the client has just left for a better one; guarded by mu
+	interval  time.Duration           // present interval of probes; guarded by mu
+	justMoved bool                    // the client has just moved to a preferred server; guarded by mu
 }
 
-// NewRoundRobin returns a chooser that stays with a server until that fails and then goes on to the
+// NewRoundRobin returns a chooser that stays with a server until that fails and then moves to the
 // next of the list. Config.Servers uses it. Dial refuses an empty list and an invalid connection
 // URI.
 //
 // The chooser tries a server after all others if it is known to lag (SyncCatchingUp), to be
 // asynchronous (SyncAsync) or not to replicate back (SyncOneWay). If the server reports such a
-// state only at the logon, the chooser passes it over (ErrLagging, ErrAsync, ErrOneWay) as long as
+// state only at the logon, the chooser refuses it (ErrLagging, ErrAsync, ErrOneWay) as long as
 // there are others to try. If none of these answers, the chooser accepts it. A client on a server
 // that is asynchronous or does not replicate back moves to another one as soon as it can.
 func NewRoundRobin(servers ...string) ServerChooser {
@@ -141,9 +142,9 @@ func NewRoundRobin(servers ...string) ServerChooser {
 }
 
 // NewPriority returns a chooser that prefers servers in the given order. Like NewRoundRobin, it
-// attemptBegan servers that lag or are asynchronous after the others. back says when a client goes back to
-// a server that stands before its present one. If that server refuses it, the client tries less and
-// less often. Dial refuses an empty list and an invalid connection URI.
+// tries servers that lag or are asynchronous after the others. back says when a client goes back to
+// a server that is earlier in the list than its present one. If that server refuses the client,
+// the client tries less and less often. Dial refuses an empty list and an invalid connection URI.
 func NewPriority(back FailBack, servers ...string) ServerChooser {
 	return newListChooser(&listChooser{servers: servers, prefer: true, back: back, minInterval: probePreferred})
 }
@@ -177,11 +178,11 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	end, worse := endingOf(last), c.lagging(last.Servers)
-	c.learnLocked(end)
-	i, delay := c.order.Next(end, worse)
+	end, lagging := endingOf(last), c.lagging(last.Servers)
+	c.adjustIntervalLocked(end)
+	i, delay := c.order.Next(end, lagging)
 	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay), ProbeInterval: c.interval}
-	if c.order.HasAlternative(worse) {
+	if c.order.HasAlternative(lagging) {
 		choice.Accept = notLagging
 	}
 	c.setPreferred(i, &choice)
@@ -189,12 +190,12 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 }
 
 // lagging reports for each server whether it is known to lag or to be asynchronous.
-func (c *listChooser) lagging(said map[string]ServerInfo) []bool {
-	worse := make([]bool, len(c.servers))
+func (c *listChooser) lagging(known map[string]ServerInfo) []bool {
+	lagging := make([]bool, len(c.servers))
 	for i, server := range c.servers {
-		worse[i] = said[server].Sync.Lags()
+		lagging[i] = known[server].Sync.Lags()
 	}
-	return worse
+	return lagging
 }
 
 // notLagging refuses a server whose state is worse than an unknown one.
@@ -210,7 +211,7 @@ func notLagging(i ServerInfo) error {
 	return nil
 }
 
-// moveTargets sets where the client may move from the server with index i, and when.
+// setPreferred sets the servers that the client may move to from the server with index i, and when.
 func (c *listChooser) setPreferred(i int, choice *Choice) {
 	switch {
 	case !c.prefer:
@@ -223,9 +224,9 @@ func (c *listChooser) setPreferred(i int, choice *Choice) {
 	}
 }
 
-// learnLocked makes probes less frequent if a better server can be reached but refuses the client.
-// Otherwise the client would leave a good server for it again and again.
-func (c *listChooser) learnLocked(end clientcore.Ending) {
+// adjustIntervalLocked makes probes less frequent if a preferred server can be reached but refuses
+// the client. Otherwise the client would leave a good server for it again and again.
+func (c *listChooser) adjustIntervalLocked(end clientcore.Ending) {
 	switch {
 	case end == clientcore.EndPlanned:
 		c.justMoved = true
@@ -243,8 +244,7 @@ type dnsChooser struct {
 	uri    *uri
 	lookup func(ctx context.Context, host string) ([]string, error)
 
-	// searchServers are looked up again whenever all have been tried.
-	addresses []string
+	addresses []string // looked up again whenever all have been tried
 	order     *clientcore.ServerOrder
 	failures  *backoff.ExponentialBackOff
 }
@@ -286,15 +286,15 @@ func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	}, nil
 }
 
-// lookupTimeout is the longest wait for a lookup while there are known addresses to try.
+// lookupTimeout is the limit of a lookup while there are known addresses to try.
 const lookupTimeout = time.Second
 
 // resolve looks up the addresses. It keeps the present ones if the lookup fails.
 func (c *dnsChooser) resolve(ctx context.Context) error {
 	if len(c.addresses) > 0 {
-		patient, cancel := context.WithTimeout(ctx, lookupTimeout)
+		timeout, cancel := context.WithTimeout(ctx, lookupTimeout)
 		defer cancel()
-		ctx = patient
+		ctx = timeout
 	}
 	addresses, err := c.lookup(ctx, c.uri.host)
 	if err == nil && len(addresses) == 0 {

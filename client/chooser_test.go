@@ -52,7 +52,7 @@ func TestDNSChooser(t *testing.T) {
 }
 
 // If a resolver does not answer, the client still tries the addresses that it knows.
-func TestDNSChooserGoesOnWithoutAnswer(t *testing.T) {
+func TestDNSChooserWithoutAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made, err := NewDNS("tcp://amps.example:9007/amps/json", nil)
 		if err != nil {

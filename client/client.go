@@ -54,7 +54,7 @@ type Client struct {
 type publishing struct {
 	maxMessage    atomic.Int64 // limit of the server, in bytes
 	maxFromServer atomic.Bool  // the server has stated maxMessage
-	calls         *calls       // calls of Publish and Renew
+	calls         *calls       // calls of Publish and RenewLife
 	messages      sync.Pool    // *pubstore.Message
 	waiters       sync.Pool    // *clientcore.Waiter
 	callContexts  sync.Pool    // *callContext
@@ -123,6 +123,7 @@ func newClient(cfg Config) (c *Client, err error) {
 	if cfg.AllowPublishGap {
 		core.AllowPublishGaps()
 	}
+	c.cfg.Logger = cfg.Logger.With("client", c.name)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.callContexts.New = func() any { return &callContext{client: c.ctx} }
 	c.messages.New = func() any { return new(pubstore.Message) }
@@ -193,7 +194,8 @@ func (c *Client) beginDraining() {
 	c.calls.shut()
 }
 
-// enterLoop counts a call that adds to the publish store. It fails if no such call may begin any more.
+// enter counts a call that adds to the publish store. It fails if no such call may begin any more,
+// and calls.leave ends the call.
 func (c *Client) enter() error {
 	if c.ctx.Err() != nil || !c.calls.enter() {
 		return c.closedError()
@@ -223,7 +225,7 @@ func (c *Client) closedError() error {
 // abort stops the client because of an error.
 func (c *Client) abort(err error) { c.cancel(err) }
 
-// loggedOn returns the connection that is logged on, or nil.
+// connected returns the connection that is logged on, or nil.
 func (c *Client) connected() *conn {
 	return withLock(&c.mu, func() *conn { return c.cn })
 }

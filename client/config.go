@@ -45,7 +45,7 @@ type Config struct {
 	//	ip_protocol_prefer  ipv4 or ipv6: use only this one; default both
 	//	path                the path of the socket; for unix, and required there
 	Servers []string
-	// Chooser decides which server to connect to, instead of Servers.
+	// Chooser chooses the servers to connect to. Set it instead of Servers.
 	Chooser ServerChooser
 
 	// PublishStore keeps the published messages until both servers have them. Default
@@ -53,14 +53,14 @@ type Config struct {
 	// be lost. The application closes the store, after the client. One client at a time uses it
 	// (pubstore.ErrInUse).
 	PublishStore pubstore.Store
-	// BookmarkStore keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory: when
-	// the process ends the places are lost, so MostRecent begins at Epoch in the next process and
-	// repeats the whole log. The application closes the store, after the client.
+	// BookmarkStore keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory:
+	// when the process ends the places are lost, so MostRecent begins at Epoch in the next process
+	// and repeats the whole log. The application closes the store, after the client.
 	BookmarkStore bookmarkstore.Store
 
 	// MessageType is sent at logon if the server's URI has no message type. Default json. holdfastd
-	// accepts json, binary, msgpack, xml, fix and nvfix. It does not look into the messages, and
-	// does not separate topics by type.
+	// accepts json, binary, msgpack, xml, fix and nvfix. It does not parse messages, and does not
+	// separate topics by type.
 	MessageType string
 	// Credentials is called before each logon, and again for each challenge of the server. An error
 	// fails the attempt. It must be safe for concurrent use. Default: user and password of the URI.
@@ -76,9 +76,9 @@ type Config struct {
 	// address has not answered within 250 ms (RFC 8305).
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Logger gets a line for each call of a hook, and for a few more events. Conditions that need
-	// attention are at Warn or Error, their end and successes at Info, states at Debug. Default:
-	// silent.
+	// Logger gets a line for each call of a hook, and for a few more events. Every line has the
+	// client name under the key client. Conditions that need attention are at Warn or Error, their
+	// end and successes at Info, states at Debug. Default: no logging.
 	Logger *slog.Logger
 	// Hooks are functions that the client calls on events.
 	Hooks Hooks
@@ -113,16 +113,17 @@ type Config struct {
 	// MaxPublishers bounds the publishers that the place of a bookmark subscription names: one for
 	// each life of a publish store whose messages the server has on its topics. Each takes about
 	// 200 bytes of memory, and 30 bytes in a resume. Beyond the bound the subscription ends with a
-	// *TooManyPublishersError. Default 1,000,000, at most 1,048,576. (server.MaxPublishersPerPage is another
-	// bound, of a list in the status of a server.)
+	// *TooManyPublishersError. Default 1,000,000, at most 1,048,576. (server.MaxPublishersPerPage
+	// is another bound, of a list in the status of a server.)
 	MaxPublishers int
-	// MaxMessage is the largest message that Publish takes, in bytes with its header, if no server
-	// has stated a limit: before the first logon, and at servers without our extensions. Default 16
-	// MiB, at most 256 MiB. The publish store has its own limit (MaxMessage of its options).
+	// MaxMessage is the largest message that Publish accepts, in bytes with its header, if no
+	// server has stated a limit: before the first logon, and at servers without our extensions.
+	// Default 16 MiB, at most 256 MiB. The publish store has its own limit (MaxMessage of its
+	// options).
 	MaxMessage int
-	// MaxFrame is the longest frame that the client takes from a server, in bytes. A longer message
-	// ends its subscription with a *FrameTooLargeError. Default 16 MiB plus the header. A value
-	// below 64 KiB counts as 64 KiB, because a frame of several messages may be that long.
+	// MaxFrame is the longest frame that the client accepts from a server, in bytes. A longer
+	// message ends its subscription with a *FrameTooLargeError. Default 16 MiB plus the header. A
+	// value below 64 KiB counts as 64 KiB, because a frame of several messages may be that long.
 	MaxFrame int
 }
 
@@ -140,7 +141,7 @@ const maxMessage = 256 << 20
 // maxName is the longest client name that a server takes, in bytes.
 const maxName = 1024
 
-// CheckMessage returns the error with which Dial would refuse the configuration, or nil. The error names
+// Check returns the error with which Dial would refuse the configuration, or nil. The error names
 // every invalid field. Check connects to no server.
 func (c Config) Check() error {
 	_, err := c.validate()
@@ -162,13 +163,13 @@ func (c Config) validate() (Config, error) {
 		errs = append(errs, list.check())
 	}
 	if c.Name == "" && !c.volatile() {
-		bad("Name is needed with stores that outlive the process")
+		bad("Name is empty: stores that outlive the process need one")
 	}
 	if strings.ContainsFunc(c.Name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
 		bad("Name %q has a control character or square bracket", c.Name)
 	}
 	if len(c.Name) > maxName {
-		bad("Name has %d bytes, at most %d", len(c.Name), maxName)
+		bad("Name of %d bytes is longer than %d bytes", len(c.Name), maxName)
 	}
 	c.setDefaults()
 	if c.HeartbeatInterval != 0 && c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
@@ -185,10 +186,10 @@ func (c Config) validate() (Config, error) {
 		}
 	}
 	if c.MaxMessage > maxMessage {
-		bad("MaxMessage is %d, at most %d", c.MaxMessage, maxMessage)
+		bad("MaxMessage %d is above the maximum %d", c.MaxMessage, maxMessage)
 	}
 	if c.MaxPublishers > wire.MaxVector {
-		bad("MaxPublishers is %d, a server takes %d at most", c.MaxPublishers, wire.MaxVector)
+		bad("MaxPublishers %d is above %d, the maximum of a server", c.MaxPublishers, wire.MaxVector)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return c, fmt.Errorf("client configuration: %w", err)

@@ -25,20 +25,22 @@ const batchBytes = 64 << 10
 // subscription or the replies to a command. All methods except lost run on the reader's goroutine
 // and must never wait for the application (R12).
 type receiver interface {
-	// handleMessage receives a message. If the frame was too large and was not read, tooLarge is set and
-	// m has only the header.
+	// handleMessage receives a message. If the frame is too large, its body was not read: tooLarge
+	// is set, and m has only the header.
 	handleMessage(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error
 	handleRun(cn *conn, id string, run []arrival) // messages of a stretch
 	handleAck(cn *conn, id string, m *wire.Message) error
 	connLost(cn *conn, err error) // the connection has ended; called on the session goroutine
 }
 
+// A route leads from an id to its receiver.
 type route struct {
 	receiver receiver
 	id       string // key of this route
 }
 
-// A decider makes the decisions for a connection. It is the client's core or a side session.
+// A decider makes the decisions for a connection. It is the client's core, or the core of a side
+// session.
 type decider interface {
 	Credentials(user, password string) wire.LogonCommand
 	HandleAck(m *wire.Message) (clientcore.Event, error)
@@ -57,7 +59,7 @@ type conn struct {
 
 	out           *outbound.Writer // writes the output of Fill
 	heartbeat     time.Duration    // between heartbeats; set by start
-	nextHeartbeat time.Time        // time of the next heartbeat; used by Fill only
+	nextHeartbeat time.Time        // used by Fill only
 	ctx           context.Context  // ends when the connection ends; the cause is the reason
 	cancel        context.CancelCauseFunc
 	running       sync.WaitGroup
@@ -71,7 +73,7 @@ type conn struct {
 type remote struct {
 	server       clientcore.Server // state at the logon
 	info         ServerInfo        // the same state, for the application
-	reportedSync SyncStatus        // state that was reported last; of the session goroutine
+	reportedSync SyncStatus        // the status reported last; belongs to the session goroutine
 }
 
 func newConn(c *Client, core decider, nc net.Conn) *conn {
@@ -135,14 +137,14 @@ func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
 	return cmp.Or(configured, time.Second)
 }
 
-// abort ends the connection. The first error is its reason.
+// abort ends the connection. The error of the first call is the reason.
 func (cn *conn) abort(err error) {
 	cn.cancel(err)
 	cn.nc.Close()
 	cn.out.Wake()
 }
 
-// close ends the connection, waits for its goroutines and notifies its routes. It returns the
+// close ends the connection, waits for its goroutines and tells its receivers. It returns the
 // reason of the end.
 func (cn *conn) close(err error) error {
 	cn.abort(err)
@@ -193,7 +195,7 @@ func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) boo
 	return true
 }
 
-// subscribeAnswered notes that a subscribe was answered, or will not be.
+// subscribeAnswered tells the core that a subscribe was answered, or never will be.
 func (cn *conn) subscribeAnswered(id string) {
 	cn.c.core.do(func(s *clientcore.Session) { s.Answered(id) })
 }
@@ -214,11 +216,11 @@ func (cn *conn) removeRoute(id string) {
 }
 
 // route returns the route of an id, if there is one.
-func (cn *conn) route(id []byte) (r route, is bool) {
+func (cn *conn) route(id []byte) (r route, ok bool) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	r, is = cn.routes[string(id)]
-	return r, is
+	r, ok = cn.routes[string(id)]
+	return r, ok
 }
 
 // read handles frames until the connection ends. It never waits for the application (R12).
@@ -234,8 +236,8 @@ func (cn *conn) read() error {
 // receive reads and handles one frame.
 func (cn *conn) receive(m *wire.Message) error {
 	err := cn.in.next(m)
-	if long, is := errors.AsType[*wire.TooLargeError](err); is {
-		return cn.tooLarge(m, long)
+	if tooLarge, ok := errors.AsType[*wire.TooLargeError](err); ok {
+		return cn.tooLarge(m, tooLarge)
 	}
 	if err != nil {
 		return err
@@ -246,18 +248,18 @@ func (cn *conn) receive(m *wire.Message) error {
 // tooLarge handles a frame longer than MaxFrame. If it is a message, tooLarge ends its receivers,
 // because they would get the same message again on every connection. Any other frame ends the
 // connection.
-func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
+func (cn *conn) tooLarge(m *wire.Message, frame *wire.TooLargeError) error {
 	if failpoint.On(failpoint.R14TooLargeAgain) {
-		return long
+		return frame
 	}
 	header, err := cn.in.frames.NextTooLarge()
 	if err == nil {
 		err = wire.Parse(header, m)
 	}
 	if err != nil {
-		return fmt.Errorf("read: %w: %w", long, err)
+		return fmt.Errorf("read: %w: %w", frame, err)
 	}
-	e := &FrameTooLargeError{Topic: string(m.Topic), Bookmark: string(m.Bookmark), Size: int64(long.Size), MaxFrame: long.Max}
+	e := &FrameTooLargeError{Topic: string(m.Topic), Bookmark: string(m.Bookmark), Size: int64(frame.Size), MaxFrame: frame.Max}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish, wire.OOF:
 		return cn.deliver(deliveryIDs(m), m, e)
@@ -345,7 +347,8 @@ func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
 	return out, cn.nextHeartbeat, err
 }
 
-// errStopped is the sender's error when it was told to stop. The reason is reported elsewhere.
+// errStopped is the sender's error after its connection was ended. The reason is reported
+// elsewhere.
 var errStopped = errors.New("stopped")
 
 // takeFrames appends the queued commands to dst.

@@ -26,7 +26,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	}
 	nc, err := c.dial(u, ch.TLSName)
 	if err != nil {
-		return nil, err // the error of package net says that this was a dial
+		return nil, err // the error of package net names the operation
 	}
 	cn := newConn(c, c.core, nc)
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
@@ -185,11 +185,11 @@ func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	}
 }
 
-// withPortHint adds a hint to err if the first frame of a peer is not of the protocol.
+// withPortHint adds a hint to err if the first frame of a peer does not belong to the protocol.
 func withPortHint(err error) error {
-	var long *wire.TooLargeError
+	var tooLarge *wire.TooLargeError
 	var header *wire.HeaderError
-	if errors.As(err, &long) || errors.As(err, &header) {
+	if errors.As(err, &tooLarge) || errors.As(err, &header) {
 		return fmt.Errorf("%w; is it a client port?", err)
 	}
 	return err
@@ -198,12 +198,12 @@ func withPortHint(err error) error {
 // beginPublishing handles the part of the logon ack that concerns the publisher.
 func (cn *conn) beginPublishing(m *wire.Message) error {
 	c := cn.c
-	most, stated := int64(c.cfg.MaxMessage), m.Max > 0 && m.IsExt()
-	if stated {
-		most = int64(min(m.Max, maxMessage))
+	limit, fromServer := int64(c.cfg.MaxMessage), m.Max > 0 && m.IsExt()
+	if fromServer {
+		limit = int64(min(m.Max, maxMessage))
 	}
-	c.maxMessage.Store(most)
-	c.maxFromServer.Store(stated)
+	c.maxMessage.Store(limit)
+	c.maxFromServer.Store(fromServer)
 	var b clientcore.LogonEffect
 	var err error
 	c.core.do(func(s *clientcore.Session) { b, err = s.BeginPublishing(m, time.Now()) })
@@ -216,8 +216,8 @@ func (cn *conn) beginPublishing(m *wire.Message) error {
 	}
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
 	if errors.Is(err, ErrStoreRolledBack) {
-		err = fmt.Errorf("%w: the server has up to %d of it", err, max(m.Have, m.Sequence))
-		c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
+		err = fmt.Errorf("%w: the server has messages up to %d", err, max(m.Have, m.Sequence))
+		c.cfg.Logger.Error("publish store was rolled back: beginning a new life", "error", err)
 		c.stats.change(func(s *Stats) { s.Publish.Rollbacks++ })
 		c.reportRenewed(err)
 	}
@@ -228,7 +228,7 @@ func (cn *conn) beginPublishing(m *wire.Message) error {
 // renewRefusedLife begins a new life of the store, because a server refuses the present one. The
 // messages of the present life that the store keeps are offered to the next server.
 func (c *Client) renewRefusedLife(err error) {
-	c.cfg.Logger.Error("life of the publish store is refused, beginning a new one", "error", err)
+	c.cfg.Logger.Error("server refuses the life of the publish store: beginning a new one", "error", err)
 	if err := c.store.Renew(); err != nil {
 		c.abort(err)
 		return
@@ -236,11 +236,11 @@ func (c *Client) renewRefusedLife(err error) {
 	c.reportRenewed(err)
 }
 
-// giveUpLife handles a life that has diverged. It reports all messages of the life that the store keeps
-// to the failed-write handler, with an unknown outcome, and lets them go. It runs on the session
-// goroutine.
-func (c *Client) giveUpLife(leave *clientcore.EndEffect, why error) {
-	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.reportRejection(r, m, why) })
+// giveUpLife handles a life that has diverged. It reports all messages of the life that the store
+// keeps to the failed-write handler, with an unknown outcome, and lets them go. It runs on the
+// session goroutine.
+func (c *Client) giveUpLife(effect *clientcore.EndEffect, cause error) {
+	err := effect.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.reportRejection(r, m, cause) })
 	if err != nil {
 		c.abort(err)
 	}

@@ -31,20 +31,20 @@ func TestDiverged(t *testing.T) {
 		ss, m := a.logon(0, 0)
 		former := bookmark.IdentityOfLife(string(m.Store)).ID
 		publish(t, c, 1, 2, 3)
-		ss.publishes(1, 2, 3)
+		ss.expectPublishes(1, 2, 3)
 		ss.persisted(1)
 		ss.single(2)
 		synctest.Wait()
 		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged, MessageBookmark: bookmark.Bookmark{Publisher: former, Sequence: 2}})
-		ss.gone()
+		ss.expectClosed()
 		ss, m = a.logon(0, 0)
 		if bookmark.IdentityOfLife(string(m.Store)).ID == former {
 			t.Error("no new life")
 		}
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.persisted(1)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
 		var d *client.DivergedError
@@ -52,7 +52,7 @@ func TestDiverged(t *testing.T) {
 			t.Errorf("reported %v", reported)
 		}
 		if !slices.Equal(unknown, []uint64{2, 3}) || c.Stats().Publish.Outstanding.Messages != 0 {
-			t.Errorf("told of %v, kept %+v", unknown, c.Stats().Publish.Outstanding)
+			t.Errorf("reported %v, kept %+v", unknown, c.Stats().Publish.Outstanding)
 		}
 	})
 }

@@ -4,13 +4,13 @@
 // R1 to R15 refer to it. MIGRATING.md maps AMPS, NATS and Kafka terms to ours.
 //
 //	c, err := client.Dial(ctx, client.Config{
-//		Name:      "order-gateway",
-//		Servers:   []string{"tcp://a:9007/amps/json", "tcp://b:9007/amps/json"},
-//		PublishStore: store, // a pubstore.File, say; default: in memory
-//		BookmarkStore: marks, // a bookmarkstore.Bolt, say; default: in memory
+//		Name:          "order-gateway",
+//		Servers:       []string{"tcp://a:9007/amps/json", "tcp://b:9007/amps/json"},
+//		PublishStore:  outbox,    // a pubstore.File, say; default: in memory
+//		BookmarkStore: bookmarks, // a bookmarkstore.Bolt, say; default: in memory
 //	})
 //
-// The examples run against a pair of servers in memory and can be copied: [Config] shows stores
+// The examples run against a pair of servers in memory and can be copied. [Config] shows stores
 // on disk, [From] a subscription that resumes, [Client.Subscribe] several subscriptions, [Hooks]
 // rejected messages, and [ServerChooser] a chooser of your own. Package server/servertest has
 // such a pair for your tests.
@@ -19,18 +19,19 @@
 //
 // [Dial] starts a client. It returns after the first logon, or at once with [Config.StartOffline].
 // From then on the client connects, logs on, sends again, subscribes again and reconnects by
-// itself, for ever. Each time it goes to the next server that its chooser names, with fresh
-// credentials. A wrong password does not end it.
+// itself, for ever. For each attempt it asks its chooser for a server and gets fresh credentials.
+// A wrong password does not end it.
 //
-// A client ends by itself only if its publish store cannot be used any more: the disk failed
-// ([pubstore.FailedError]), the store belongs to another client name ([pubstore.ErrNameMismatch]),
-// or the application has closed the store ([pubstore.ErrClosed]). Then [Client.Done] is closed,
-// and [Client.Err] and every call return [ErrClosed] with that reason.
+// A client ends by itself only if its publish store can no longer be used: the disk failed
+// ([pubstore.FailedError]), the store belongs to another client name
+// ([pubstore.ErrNameMismatch]), or the application has closed the store ([pubstore.ErrClosed]).
+// Then [Client.Done] is closed, and [Client.Err] and every call return [ErrClosed] with that
+// reason.
 //
 //	connecting → recovering → live → (lost) → waiting → connecting …
 //
 // Every method works in every state except closed. A method that needs a server waits for one,
-// newCallContext its context ends.
+// until its context ends.
 //
 // [Client.Flush] and [Client.FlushSafe] only wait. Two calls end a client for good:
 //
@@ -42,8 +43,8 @@
 //     closes. It also closes if the context of Drain ends first.
 //
 // The application owns the stores and closes them after the client. A publish store serves one
-// client at a time: Dial refuses a second client of the same process ([pubstore.ErrInUse]), and
-// a store on disk refuses a second process when that process opens it.
+// client at a time: Dial refuses a second client of the same process ([pubstore.ErrInUse]), and a
+// store on disk refuses a second process when that process opens it.
 //
 // # What is promised when
 //
@@ -63,8 +64,9 @@
 //     was rejected. It has left the store. FlushSafe waits for a server that is away.
 //
 // On a server that does not replicate at all, settled and safe both mean its own disk. Flush and
-// FlushSafe wait for all published messages. A service whose requests each need the outcome of their own
-// handleMessage uses [Client.PublishTicket]: the [Ticket] has the same two waits for one message.
+// FlushSafe wait for all published messages. A service whose requests each need the outcome of
+// their own message uses [Client.PublishTicket]: the [Ticket] has the same two waits for one
+// message.
 //
 // A received message is on the disk of the server that sent it, or safe with [FullyDurable]
 // (R13). A subscription with [From] delivers it once while the process lives, also when the
@@ -81,7 +83,7 @@
 // Publish. This also holds across failovers: the client first sends again every message that was
 // sent before and is not yet safe, and only then anything new (R1). A rejected message is the
 // exception: the client calls the hook [Hooks.FailedWrite] once, the store lets the message go,
-// and the messages behind it are sent all the same. So if B must not be sent unless A succeeded,
+// and the messages behind it are still sent. So if B must not be sent unless A succeeded,
 // wait for A ([Ticket.AwaitSettled]) before you publish B.
 //
 // A context ends the wait of its call, never the delivery of a message. If Publish returns an
@@ -89,8 +91,8 @@
 //
 // # Subscribing
 //
-// A subscription made with [From] has a place in the bookmark store: the received messages and
-// the messages that the application has discarded. While the client lives, each matching message
+// A subscription made with [From] has a place in the bookmark store, which records the messages
+// that the application has discarded. While the client lives, each matching message
 // is delivered once, through any number of reconnects (G6). After a restart with the same [ID]
 // and From([MostRecent]), the undiscarded messages come again, and no others. [MostRecentOr]
 // says where to begin the first time. Messages of one publisher arrive in the order in which
@@ -136,7 +138,7 @@
 //
 // # Memory
 //
-// The arguments of Publish belong to the caller again when it returns. A [Message] and its Data
+// The arguments of Publish belong to the caller again when it returns. A [Message] and its Body
 // are valid until the next turn of the loop, because they are reused for later messages.
 // [Message.Clone] copies a message. [Message.Ref] returns a small value that is enough to
 // discard the message later, from any goroutine and in any order ([Client.Discard]). The strings
@@ -151,13 +153,13 @@
 //	pubstore.ErrFull              slow down: the servers do not keep up or are away. Also
 //	                              returned when the context ends while Publish waits for room
 //	*pubstore.FailedError         the disk failed: restart the process, on another disk if need be
-//	pubstore.ErrNameMismatch         (ends the client) give each client name its own store
+//	pubstore.ErrNameMismatch      (ends the client) give each client name its own store
 //	pubstore.ErrClosed            (ends the client) close the store after the client
 //	pubstore.ErrInUse             (Dial) use a store with one client at a time
 //	*TooLargeError                split the message (= *pubstore.TooLargeError)
 //	*FrameTooLargeError           raise Config.MaxFrame and subscribe again
 //	*RejectedError                (hook FailedWrite, Ticket) store the message elsewhere or drop it
-//	*PendingError               (Flush, FlushSafe, Drain, Ticket) nothing: the messages are still
+//	*PendingError                 (Flush, FlushSafe, Drain, Ticket) nothing: the messages are still
 //	                              on their way; or wait again
 //	ErrOutcomeUnknown             (Ticket, *RejectedError) check whether the message has arrived; or
 //	                              publish it again if it may come twice
@@ -165,20 +167,20 @@
 //	                              caught up; or call RenewLife
 //	*LostError                    (hook Lost) acknowledged messages are lost: publish them again, or
 //	                              reconcile, if the application still knows them
-//	ErrOldIncarnation             (Stats, hook Disconnected) nothing, the client tries other servers;
+//	ErrOldIncarnation             (Stats, hook Disconnected) nothing: the client tries other servers;
 //	                              the operator of that server must empty its journal
-//	ErrDiskFull                   (Stats, hook Disconnected) nothing, the client tries other servers;
+//	ErrDiskFull                   (Stats, hook Disconnected) nothing: the client tries other servers;
 //	                              the operator of that server must free disk space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server claims more messages than it was sent
-//	ErrPublisherIDTaken                  (hooks) nothing; it does not happen by chance, so look for a
+//	ErrPublisherIDTaken           (hooks) nothing; it does not happen by chance, so look for a
 //	                              fault of that server, or for a client that made up a life
 //	ErrDiverged                   (hooks) find the copy of the store that is in use; the messages
 //	                              that FailedWrite reports may be on a server
 //	ErrNameInUse                  (hook Disconnected) find the other process of this name
 //	*GapError                     report the lost messages; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back
-//	*TooManyPublishersError              raise the limit that it names; or subscribe from Epoch or Now
+//	*TooManyPublishersError       raise the limit that it names; or subscribe from Epoch or Now
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated
 //	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server
 //	                              that the subscriptions were on, or its peer, is back; or
@@ -186,7 +188,8 @@
 //	ErrLagging, ErrAsync, ErrOneWay
 //	                              (Stats, hook Disconnected) nothing: the client tries other
 //	                              servers first
-//	ErrPreferred, ErrServerStopping     (Move) nothing: the reason why the client has moved
+//	ErrPreferred, ErrServerStopping
+//	                              (Move) nothing: the reason why the client has moved
 //	ErrSlowConsumer               take messages faster; or subscribe with From
 //	*CommandError                 correct the command, or the permissions
 //	ErrTimeout, ErrDisconnected   try the command again
@@ -199,7 +202,7 @@
 //	                              one is discarded already, or comes again
 //	bookmarkstore.ErrClosed       close the store after the client
 //	*bookmarkstore.FailedError    the disk failed: as for *pubstore.FailedError
-//	*ConnectError                 (Dial, Stats, hook Disconnected) nothing, the client goes on
+//	*ConnectError                 (Dial, Stats, hook Disconnected) nothing: the client tries again
 //
 // Errors of opening a store, before there is a client:
 //
@@ -221,8 +224,8 @@
 //     sending waits, and meanwhile the store fills.
 //   - The queue of a subscription ([Config.QueueMessages], 1,024 or 8 MiB). A subscription with
 //     From is paused until the loop has emptied the queue. The server's log is the buffer, and
-//     other subscriptions are not held up (R12). Without From the [WhenSlow] decides: by default
-//     the subscription ends with [ErrSlowConsumer] after 5s, or at eight times the bound.
+//     other subscriptions are not held up (R12). Without From the option [WhenSlow] decides: by
+//     default the subscription ends with [ErrSlowConsumer] after 5s, or at eight times the bound.
 //   - The publishers that the place of a bookmark subscription names ([Config.MaxPublishers],
 //     1,000,000). With a server without our extensions the bound is also half a million,
 //     because there they must fit into one command. Beyond the bound the subscription ends with
@@ -235,17 +238,17 @@
 // # Choosing servers
 //
 // The client tries [Config.Servers] in turn, beginning with the first. It stays with a server
-// until that fails and then goes on to the next. It tries every server of the list once without
+// until that fails and then moves to the next. It tries every server of the list once without
 // delay; after that it waits between attempts, with jittered delays that grow to 5s.
 // [NewPriority] prefers the first server and goes back to it as its [FailBack] says. [NewDNS]
-// takes the addresses of a host name. A [ServerChooser] of your own receives the reason why the
-// last attempt ended and answers with a server and a delay. List both servers of a pair. To
+// tries the addresses of a host name. A [ServerChooser] of your own receives the reason why the
+// last attempt ended and returns a server and a delay. List both servers of a pair. To
 // spread clients over the two, give half of them the reverse order.
 //
 // A server reports its state of replication at the logon and whenever it changes
 // ([ServerInfo].Sync, hook [Hooks.ServerChanged]). Both list choosers try a server that lags or
-// is asynchronous after all others. If such a state shows only at the logon, they pass the
-// server over, unless no better one answers.
+// is asynchronous after all others. If such a state is known only at the logon, they leave that
+// server for another one, and accept it only if no better one answers.
 //
 // A bookmark subscription moves along synchronous links only. If no server is reachable along
 // such a link, the client keeps trying and reports [ErrAsyncPath]. Meanwhile the publish store

@@ -12,58 +12,58 @@ import (
 
 var (
 	// ErrClosed reports a client that was closed or drained, or that stopped by itself. In the last
-	// case the error also wraps the cause: the publish store's *FailedError, ErrOtherName or
+	// case the error also wraps the cause: the publish store's *FailedError, ErrNameMismatch or
 	// ErrClosed. The next client that is given the publish store sends the messages that it keeps.
 	ErrClosed = errors.New("client is closed")
 
 	// ErrPublishGap says that a server lacks messages that both servers once acknowledged, so
-	// nothing may be published to it (R4). The client goes on to the next server by itself and
-	// comes back. The gap ends when the server has caught up. An application that cannot wait calls
-	// Renew. For servers without our extensions there is Config.AllowPublishGap.
+	// nothing may be published to it (R4). The client moves to the next server by itself and comes
+	// back. The gap ends when the server has caught up. An application that cannot wait calls
+	// RenewLife. For servers without our extensions there is Config.AllowPublishGap.
 	ErrPublishGap = clientcore.ErrPublishGap
 
 	// ErrOldIncarnation says that the group of a server has left it behind: the server missed a
 	// decree (an operator's declaration of loss) that the client's stores have seen (R10). The
-	// client goes on to the next server. The operator of such a server must empty its journal.
+	// client moves to the next server. The operator of such a server must empty its journal.
 	ErrOldIncarnation = clientcore.ErrOldIncarnation
 
-	// ErrDiskFull says that a server takes no publishes for now, because its disk is nearly full
-	// (R7). Nothing is rejected or lost. The client keeps its messages and goes on to the next
+	// ErrDiskFull says that a server refuses publishes for now, because its disk is nearly full
+	// (R7). Nothing is rejected or lost. The client keeps its messages and moves to the next
 	// server, with growing delays as long as every server reports this error.
 	ErrDiskFull = clientcore.ErrDiskFull
 
-	// ErrNameInUse says that another process uses the client name (R11). The client waits for 5
-	// seconds, doubles the wait each further time up to a minute, and connects again, because
-	// anybody may have started the other process. A server without our extensions does not report
-	// this. There the client concludes it when three connections in a row are closed within 5
-	// seconds of the logon.
+	// ErrNameInUse says that another process uses the client name (R11). The client does not end,
+	// because the other process may have been started by mistake. It connects again after 5
+	// seconds, and doubles that delay each further time, up to a minute. A server without our
+	// extensions does not report a name in use. The client concludes it there when three
+	// connections in a row are closed within 5 seconds of the logon.
 	ErrNameInUse = clientcore.ErrNameInUse
 
 	// ErrStoreRolledBack says that a server has more messages of the publish store than the store
-	// has ever given out. Either the store was restored from a backup or copied, or the server is
+	// has ever numbered. Either the store was restored from a backup or copied, or the server is
 	// wrong. The client has begun a new life of the store (R10), at most one a minute for each
 	// server, and has left the server for the next one. The messages that the store lost are on the
 	// servers.
 	ErrStoreRolledBack = clientcore.ErrRolledBack
 
-	// ErrPublisherIDTaken says that a server has another publisher under the id of the store's life, which
-	// does not happen by chance. The client has begun a new life, at most one a minute for each
-	// server. The messages of the former life that the store keeps are offered to the next server,
-	// and later to this one again.
+	// ErrPublisherIDTaken says that a server has another publisher under the id of the store's
+	// life, which does not happen by chance. The client has begun a new life, at most one a minute
+	// for each server. It offers the messages of the former life that the store keeps to the next
+	// server, and later to this one again.
 	ErrPublisherIDTaken = clientcore.ErrPublisherIDTaken
 
 	// ErrDiverged says that the servers have, or may have, two contents for one sequence number of
-	// the store's life: two copies of the store are in use, or somebody else knows its life (R11).
-	// No server takes anything more of that life. The client has begun a new one, at most one a
-	// minute for each server. The messages of the former life that the store kept have left it; the
-	// hook FailedWrite receives each of them with the outcome "outcome unknown". Publish them again
-	// if they may come twice. The error is a *DivergedError.
+	// the store's life: two copies of the store are in use, or another program knows its life
+	// (R11). Every server refuses that life from now on. The client has begun a new one, at most
+	// one a minute for each server. The messages of the former life that the store kept have left
+	// it; the hook FailedWrite receives each of them with the outcome "outcome unknown". Publish
+	// them again if they may come twice. The error is a *DivergedError.
 	ErrDiverged = clientcore.ErrDiverged
 
-	// ErrOutcomeUnknown says that it cannot be known whether a server has a message. As the error
-	// of a Ticket: the client knows nothing of the message, because an earlier process published it
-	// and let it go, or because it is not of this store. As a part of a RejectedError: the servers
-	// have forgotten the publisher, or it has diverged.
+	// ErrOutcomeUnknown says that the client cannot find out whether a server has a message. As the
+	// error of a Ticket: the client has no record of the message, because an earlier process
+	// published it and let it go, or because it is not of this store. As a part of a RejectedError:
+	// the servers have forgotten the publisher, or it has diverged.
 	ErrOutcomeUnknown = clientcore.ErrOutcomeUnknown
 
 	// ErrSlowConsumer ends a subscription without bookmark, or the replies to a command, if the
@@ -72,36 +72,37 @@ var (
 	ErrSlowConsumer = clientcore.ErrSlowConsumer
 
 	// ErrNotReplicated ends a bookmark subscription that would have to move to another server to
-	// which its topic is not replicated (R3). With AllowUnreplicated it moves all the same.
+	// which its topic is not replicated (R3). With AllowUnreplicated it moves nevertheless.
 	// ErrAsyncPath is for servers that receive nothing synchronously.
 	ErrNotReplicated = clientcore.ErrNotReplicated
 
-	// ErrAsyncPath says that the client passed a server over because a bookmark subscription would
-	// have moved to it along an asynchronous path (R3). The server is not a synchronous peer of the
+	// ErrAsyncPath says that the client left a server because a bookmark subscription would have
+	// moved to it along an asynchronous path (R3). The server is not a synchronous peer of the
 	// subscription's last server, so it may lack messages that the last server delivered or
-	// acknowledged. The client goes on to the next server and comes back. If every bookmark
+	// acknowledged. The client moves to the next server and comes back. If every bookmark
 	// subscription has AllowUnreplicated, the client stays.
 	ErrAsyncPath = errors.New("bookmark subscriptions were on a server that does not replicate to this one synchronously")
 
-	// ErrLagging says that a chooser of this package has passed over a server that lacks, or may
-	// lack, messages of its peers (SyncCatchingUp). The chooser does so while it has other servers
-	// to try.
+	// ErrLagging says that a chooser of this package has refused a server that lacks, or may lack,
+	// messages of its peers (SyncCatchingUp). The chooser does so while it has other servers to
+	// try.
 	ErrLagging = errors.New("server has not caught up with its peers")
 
-	// ErrAsync says that a chooser has passed over a server without a synchronous peer (SyncAsync),
-	// as for ErrLagging.
+	// ErrAsync says that a chooser has refused a server without a synchronous peer (SyncAsync), as
+	// for ErrLagging.
 	ErrAsync = errors.New("server has no synchronous peer")
 
-	// ErrOneWay says that a chooser has passed over a server that does not replicate back to a peer
+	// ErrOneWay says that a chooser has refused a server that does not replicate back to a peer
 	// that replicates to it synchronously (SyncOneWay), as for ErrLagging.
 	ErrOneWay = errors.New("server does not replicate back to its peer")
 
 	// ErrPreferred says that the client left a server because a server that its chooser prefers can
 	// be reached.
-	ErrPreferred = errors.New("a server that is preferred can be reached")
+	ErrPreferred = errors.New("a preferred server can be reached")
 
-	// ErrServerStopping says that a connection ended because its server had announced that it stops.
-	ErrServerStopping = errors.New("server stops")
+	// ErrServerStopping says that a connection ended because its server had announced that it
+	// stops.
+	ErrServerStopping = errors.New("server is stopping")
 
 	// ErrDisconnected ends a command whose connection was lost before the answer. The client does
 	// not know whether the server has executed the command.
@@ -116,14 +117,14 @@ var (
 	// ErrProtocol says that a server violated the protocol.
 	ErrProtocol = clientcore.ErrProtocol
 
-	// ErrNoSubscription says that the client has no subscription with the id in a mark.
+	// ErrNoSubscription says that the client has no subscription with the id in a MessageRef.
 	ErrNoSubscription = errors.New("client has no such subscription")
 
 	errUnsubscribed = errors.New("subscription has ended")
 	errNoAnswerYet  = errors.New("no answer yet")
 )
 
-// A DivergedError names the publisher that has diverged (0 if the server does not say), and its
+// A DivergedError names the publisher that has diverged (0 if the server does not name it), and its
 // first sequence whose content is not proven equal on all servers (ErrDiverged):
 //
 //	type DivergedError struct {
@@ -169,7 +170,7 @@ func (e *CommandError) Error() string {
 
 // A RejectedError reports to the failed-write handler that a server refused a message for good:
 // every server of the group would refuse it. The publish store lets the message go when the handler
-// returns. Later messages are sent all the same.
+// returns. Later messages are still sent.
 type RejectedError struct {
 	// Publisher is the id of the store's life that the message belongs to, as holdfast store
 	// inspect shows it.
@@ -187,12 +188,12 @@ func (e *RejectedError) Error() string {
 	return fmt.Sprintf("message %d to %q rejected by the server: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
 }
 
-// An PendingError ends a Flush, FlushSafe, Drain or wait for a Ticket if its context ended or the
+// A PendingError ends a Flush, FlushSafe, Drain or wait for a Ticket if its context ended or the
 // client stopped too early. The messages are still in the publish store and still on their way.
 type PendingError struct {
 	Messages int // number of messages not settled yet; FlushSafe and Ticket.AwaitSafe: not safe yet
-	// AwaitSettled is set by FlushSafe and Ticket.AwaitSafe if Flush or Ticket.AwaitSettled would have returned:
-	// the servers have all messages, but not both have them on disk.
+	// Settled is set by FlushSafe and Ticket.AwaitSafe if Flush or Ticket.AwaitSettled would have
+	// returned: the messages are settled, but not safe.
 	Settled bool
 	Err     error // the error of the context, or ErrClosed
 }
@@ -211,8 +212,8 @@ type TooLargeError = pubstore.TooLargeError
 
 // A FrameTooLargeError reports that a server sent a frame longer than Config.MaxFrame. If the frame
 // is a message, the error ends the subscription, or the replies to the command, that it is for. The
-// handleMessage is not skipped: a bookmark subscription that a client with a larger MaxFrame resumes goes
-// on with it. If the frame is not a message, the error ends the connection.
+// message is not skipped: a client with a larger MaxFrame that resumes the bookmark subscription
+// receives it. If the frame is not a message, the error ends the connection.
 type FrameTooLargeError struct {
 	Subscription string // its id; empty if the message is for no subscription
 	Topic        string // topic of the message
@@ -240,8 +241,8 @@ func (e *FrameTooLargeError) Error() string {
 //
 //	type TooManyPublishersError struct {
 //		Subscription string // its id
-//		Limit        int    // Config.MaxPublishers; 0: the server's limit counts
-//		Bytes        int    // the longest command that such a server takes, if that is the limit
+//		Limit        int    // Config.MaxPublishers; 0: the server's limit applies
+//		Bytes        int    // the longest command that such a server accepts, if that is the limit
 //	}
 //
 // The place in the bookmark store stays unchanged, so a new subscription continues from it once the
@@ -253,7 +254,7 @@ type Gap struct {
 	Publisher, From, To uint64 // From and To are sequences, both included
 }
 
-// A GapError says that messages that a bookmark subscription has not seen are no longer in the log
+// A GapError says that a bookmark subscription has missed messages: they are no longer in the log
 // of any server that could be asked (R9). The client asks the subscription's own server first, and
 // then the servers that synchronous links lead to from there. The error ends the subscription,
 // unless it has AcceptGaps or OnGap. A new subscription with one of these options continues behind
@@ -262,7 +263,7 @@ type GapError struct {
 	Subscription string // its id
 	Topic        string
 	// Gaps are the ranges that all of these servers lack and that the application has not
-	// discarded. It is nil if the server does not say.
+	// discarded. It is nil if the server does not name them.
 	Gaps []Gap
 	// NotAsked are the instances that may have the messages and were not asked: they were away for
 	// Config.RecoveryTimeout, are not among the servers of the client, or receive messages only
@@ -296,12 +297,12 @@ func asCommandError(err error, topic string) error {
 }
 
 // withOperation prefixes err with the name of the operation, unless err names it already.
-func withOperation(what string, err error) error {
+func withOperation(operation string, err error) error {
 	var refused *CommandError
 	var gap *GapError
-	var long *FrameTooLargeError
-	if errors.As(err, &refused) || errors.As(err, &gap) || errors.As(err, &long) {
+	var tooLarge *FrameTooLargeError
+	if errors.As(err, &refused) || errors.As(err, &gap) || errors.As(err, &tooLarge) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return fmt.Errorf("%s: %w", operation, err)
 }

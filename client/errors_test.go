@@ -58,7 +58,7 @@ func TestDialNamesTheAttempt(t *testing.T) {
 }
 
 // The peer that answers is not a server of the protocol.
-func TestStranger(t *testing.T) {
+func TestNotAServer(t *testing.T) {
 	for name, answer := range map[string]string{
 		"web server": "HTTP/1.1 400 Bad Request\r\n\r\n",
 		"no header":  "\x00\x00\x00\x05hello",
@@ -66,17 +66,17 @@ func TestStranger(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
 				srv := listen(t, n, "a")
-				var why error
+				var cause error
 				cfg := config(n, "a")
-				cfg.Hooks.Disconnected = func(_ string, err error) { why = errors.Join(why, err) }
+				cfg.Hooks.Disconnected = func(_ string, err error) { cause = errors.Join(cause, err) }
 				start(t, cfg)
 				ss := srv.accept()
 				ss.expect(wire.Logon)
 				ss.send([]byte(answer))
-				ss.gone()
+				ss.expectClosed()
 				synctest.Wait()
-				if why == nil || !strings.Contains(why.Error(), "is it a client port?") {
-					t.Errorf("got %v", why)
+				if cause == nil || !strings.Contains(cause.Error(), "is it a client port?") {
+					t.Errorf("got %v", cause)
 				}
 			})
 		})
@@ -84,7 +84,7 @@ func TestStranger(t *testing.T) {
 }
 
 // An error states each fact once.
-func TestNothingTwice(t *testing.T) {
+func TestErrorsStateEachFactOnce(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
@@ -100,7 +100,7 @@ func TestNothingTwice(t *testing.T) {
 		refused := make(chan error, 1)
 		go func() {
 			var err error
-			for _, err = range c.Execute(within(t), client.Command{Name: "subscribe", Topic: "orders", Bookmark: "1|x|"}) {
+			for _, err = range c.Execute(testContext(t), client.Command{Name: "subscribe", Topic: "orders", Bookmark: "1|x|"}) {
 			}
 			refused <- err
 		}()
@@ -128,21 +128,22 @@ func TestConnectErrorSaysDialOnce(t *testing.T) {
 	})
 }
 
-// The error of FlushSafe says whether it waits for any server, or for the second disk.
-func TestFlushSafeSaysWhatIsMissing(t *testing.T) {
+// The error of FlushSafe distinguishes messages that no server has acknowledged from messages that
+// lack the second disk.
+func TestFlushSafeErrors(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2)
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		flush := func(settled bool, words string) {
 			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			err := c.FlushSafe(ctx)
-			var unsettled *client.PendingError
-			if !errors.As(err, &unsettled) || unsettled.Settled != settled || unsettled.Messages != 2 {
+			var pending *client.PendingError
+			if !errors.As(err, &pending) || pending.Settled != settled || pending.Messages != 2 {
 				t.Errorf("got %+v", err)
 			}
 			if want := "flush safe: 2 messages " + words; err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -167,10 +168,10 @@ func TestLogger(t *testing.T) {
 		c := start(t, cfg)
 		sub := subscribe(t, c, client.From(client.Epoch), client.FullyDurable())
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, sub)
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.single(1)
 		ss.persisted(1)
 		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: string(m.SubID), Bookmark: "7|1|", Single: true})
@@ -178,13 +179,13 @@ func TestLogger(t *testing.T) {
 		ss.deliver(m, 2, 3)
 		ss.expect(wire.Unsubscribe)
 		publish(t, c, 2)
-		ss.publishes(2)
+		ss.expectPublishes(2)
 		synctest.Wait()
 		ss.close()
 		ss, _ = srv.logon(1, 1)
-		ss.publishes(2)
+		ss.expectPublishes(2)
 		go func() {
-			for range s.Messages(within(t)) {
+			for range s.Messages(testContext(t)) {
 			}
 		}()
 		m = ss.expect(wire.Subscribe)
@@ -195,15 +196,15 @@ func TestLogger(t *testing.T) {
 			t.Error(err)
 		}
 		for _, want := range []string{
-			`level=WARN msg="this topic is a regular expression, searched anywhere in a topic, and no wildcard" topic=orders.> probably_meant=^orders\.`,
-			`level=WARN msg="acks come from one server only"`,
-			`level=INFO msg="acks come from both servers again"`,
-			`level=INFO msg="subscription waits until messages are safe" subscription=#1`,
-			`level=INFO msg="subscription goes on, messages are safe"`,
-			`level=WARN msg="subscription paused, its queue is full"`,
-			`level=INFO msg="sent again" messages=1`,
-			`level=WARN msg="subscription ended" subscription=#1 topic=orders error=`,
-			`level=DEBUG msg="state changed" state=recovering`,
+			`level=WARN msg="topic of the subscription looks like a wildcard, but is a regular expression" client=me topic=orders.> suggestion=^orders\.`,
+			`level=WARN msg="acks come from one server only" client=me`,
+			`level=INFO msg="acks come from both servers again" client=me`,
+			`level=INFO msg="server holds messages back until they are safe" client=me subscription=#1`,
+			`level=INFO msg="server delivers again: messages are safe" client=me`,
+			`level=WARN msg="subscription paused: its queue is full" client=me`,
+			`level=INFO msg="messages sent again" client=me messages=1`,
+			`level=WARN msg="subscription ended" client=me subscription=#1 topic=orders error=`,
+			`level=DEBUG msg="state changed" client=me state=recovering`,
 		} {
 			if !strings.Contains(text.String(), want) {
 				t.Errorf("not logged: %s", want)

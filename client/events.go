@@ -8,7 +8,7 @@ import (
 
 // events are functions that the session goroutine runs in order, such as hooks.
 type events struct {
-	wake signal.Signal // there are functions to run
+	wake signal.Signal // set when there are functions to run
 
 	mu   sync.Mutex
 	list []func() // guarded by mu

@@ -12,8 +12,8 @@ import (
 )
 
 // A registry is a chooser that looks up the present servers by name. It stays with a server as long
-// as that can be used. Then it tries each of the others once without delay, and after that slows
-// down.
+// as that server can be used. Then it tries each of the others once without delay, and after that
+// it waits between attempts.
 type registry struct {
 	lookup  func(ctx context.Context) ([]string, error)
 	current int

@@ -10,8 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A client prefers the server of its own site. It goes to the other one when it must, and back once
-// its own server has had everything again for a while. The hook prints the reason of each move.
+// A client prefers the server of its own site. It moves to the other one when its own server fails,
+// and back once its own server has been in sync for a while. The hook prints the reason of each
+// move.
 func ExampleNewPriority() {
 	pair := newExamplePair()
 	defer pair.end()
@@ -42,5 +43,5 @@ func ExampleNewPriority() {
 	// Output:
 	// begins on tcp://a:9007/amps/json
 	// moves to tcp://b:9007/amps/json, the other stops: true
-	// moves to tcp://a:9007/amps/json: a server that is preferred can be reached
+	// moves to tcp://a:9007/amps/json: a preferred server can be reached
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // The hook FailedWrite is called once for each message that the servers reject. The publish store
-// keeps the message until the hook returns. Later messages are delivered all the same. The servers
+// keeps the message until the hook returns. Later messages are still delivered. The servers
 // of this example log only the topic orders.
 func ExampleHooks_failedWrite() {
 	pair := newExamplePair(servertest.Config(func(c *server.Config) { c.Log.Topics = []string{"orders"} }))
@@ -20,7 +20,7 @@ func ExampleHooks_failedWrite() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 
-	refused := make(chan *client.RejectedError, 100)
+	rejected := make(chan *client.RejectedError, 100)
 	c, err := client.Dial(ctx, client.Config{
 		Name:    "order-gateway",
 		Servers: pair.servers,
@@ -28,7 +28,7 @@ func ExampleHooks_failedWrite() {
 		Hooks: client.Hooks{
 			FailedWrite: func(e *client.RejectedError) {
 				select {
-				case refused <- e: // passed on to another goroutine
+				case rejected <- e: // passed on to another goroutine
 				default: // a hook must not block
 					log.Print(e)
 				}
@@ -45,10 +45,10 @@ func ExampleHooks_failedWrite() {
 			log.Fatal(err) // the message is not in the store; a rejection comes later
 		}
 	}
-	if err := c.Flush(ctx); err != nil { // all messages are taken, or rejected and reported
+	if err := c.Flush(ctx); err != nil { // all messages are settled, or rejected and reported
 		log.Fatal(err)
 	}
-	e := <-refused
+	e := <-rejected
 	fmt.Printf("message %d to %s, %q: %s\n", e.Message.Sequence, e.Message.Topic, e.Message.Body, e.Reason)
 	fmt.Println("rejected:", c.Stats().Publish.Rejected, "- logged:", len(pair.A.Messages("orders")))
 	// Output:

@@ -19,17 +19,17 @@ func ExampleFrom_resume() {
 	defer cancel()
 	publishOrders(ctx, pair, 5)
 
-	// bill stands for one process: it takes some messages and leaves one undiscarded.
-	bill := func(messages int, undone string) {
-		marks, err := bookmarkstore.OpenBolt(pair.path("marks.db"), bookmarkstore.BoltOptions{})
+	// bill stands for one process: it handles some messages and leaves one undiscarded.
+	bill := func(messages int, undiscarded string) {
+		bookmarks, err := bookmarkstore.OpenBolt(pair.path("bookmarks.db"), bookmarkstore.BoltOptions{})
 		if err != nil {
 			log.Fatal(err)
 		}
-		defer marks.Close()
+		defer bookmarks.Close()
 		c, err := client.Dial(ctx, client.Config{
 			Name:          "billing",
 			Servers:       pair.servers,
-			BookmarkStore: marks,
+			BookmarkStore: bookmarks,
 			Dial:          pair.Dial,
 		})
 		if err != nil {
@@ -37,7 +37,7 @@ func ExampleFrom_resume() {
 		}
 		defer c.Close()
 
-		// At first no place is kept under the ID, so it begins at Epoch.
+		// The first time no place is stored under the ID, so the subscription begins at Epoch.
 		sub, err := c.Subscribe(ctx, "orders", client.From(client.MostRecent), client.ID("orders"))
 		if err != nil {
 			log.Fatal(err)
@@ -47,7 +47,7 @@ func ExampleFrom_resume() {
 				log.Fatal(err)
 			}
 			fmt.Printf("%s\n", m.Body)
-			if string(m.Body) != undone {
+			if string(m.Body) != undiscarded {
 				if err := m.Discard(); err != nil {
 					log.Fatal(err)
 				}

@@ -35,12 +35,12 @@ func ExampleClient_Subscribe() {
 	}
 
 	var loops sync.WaitGroup
-	taken := make(chan struct{}, 4)
+	printed := make(chan struct{}, 4)
 	for _, sub := range []*client.Subscription{orders, prices} {
 		loops.Go(func() {
 			err := sub.Handle(ctx, func(m *client.Message) error {
 				fmt.Printf("%s: %s\n", m.Topic, m.Body)
-				taken <- struct{}{}
+				printed <- struct{}{}
 				return nil
 			})
 			if err != nil {
@@ -57,7 +57,7 @@ func ExampleClient_Subscribe() {
 		}
 	}
 	for range 4 {
-		<-taken
+		<-printed
 	}
 	if err := c.Drain(ctx); err != nil { // ends the loops
 		log.Fatal(err)

@@ -44,11 +44,11 @@ func ExampleClient_Publish() {
 			log.Fatal(err)
 		}
 	}
-	flush, cancel := context.WithTimeout(ctx, time.Minute)
+	flushCtx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var unsettled *client.PendingError
-	if err := c.Flush(flush); errors.As(err, &unsettled) {
-		log.Printf("%d messages are still on their way", unsettled.Messages)
+	var pending *client.PendingError
+	if err := c.Flush(flushCtx); errors.As(err, &pending) {
+		log.Printf("%d messages are still on their way", pending.Messages)
 	}
 	if err := c.Drain(ctx); err != nil {
 		log.Fatal(err)
@@ -115,8 +115,8 @@ func ExampleSubscription_Handle() {
 	log.Print(err)
 }
 
-// Messages that other goroutines process are discarded by their marks, from any goroutine and in
-// any order.
+// Messages that other goroutines process are discarded by reference, from any goroutine and in any
+// order.
 func ExampleMessage_Ref() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
@@ -132,10 +132,10 @@ func ExampleMessage_Ref() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		kept := m.Clone() // m is valid only until the next turn
+		clone := m.Clone() // m is valid only until the next turn
 		go func() {
-			if process(kept.Body) == nil {
-				c.Discard(kept.Ref())
+			if process(clone.Body) == nil {
+				c.Discard(clone.Ref())
 			}
 		}()
 	}

@@ -40,7 +40,7 @@ func ExampleClient_PublishTicket() {
 		}
 		err = t.AwaitSettled(ctx)
 		var rejected *client.RejectedError
-		var unsettled *client.PendingError
+		var pending *client.PendingError
 		switch {
 		case err == nil:
 			w.WriteHeader(http.StatusCreated)
@@ -49,7 +49,7 @@ func ExampleClient_PublishTicket() {
 			http.Error(w, "outcome unknown", http.StatusInternalServerError)
 		case errors.As(err, &rejected):
 			http.Error(w, rejected.Reason, http.StatusUnprocessableEntity)
-		case errors.As(err, &unsettled):
+		case errors.As(err, &pending):
 			w.WriteHeader(http.StatusAccepted)
 			fmt.Fprintln(w, t.Publisher(), t.Sequence())
 		}

@@ -37,13 +37,13 @@ func ExampleConfig_transaction() {
 			return err
 		}
 		defer outbox.Close()
-		marks, err := bookmarkstore.OpenBoltIn(db, "marks", bookmarkstore.BoltOptions{})
+		bookmarks, err := bookmarkstore.OpenBoltIn(db, "bookmarks", bookmarkstore.BoltOptions{})
 		if err != nil {
 			return err
 		}
-		defer marks.Close()
+		defer bookmarks.Close()
 		c, err := client.Dial(ctx, client.Config{
-			Name: "billing", Servers: pair.servers, PublishStore: outbox, BookmarkStore: marks, Dial: pair.Dial,
+			Name: "billing", Servers: pair.servers, PublishStore: outbox, BookmarkStore: bookmarks, Dial: pair.Dial,
 		})
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func ExampleConfig_transaction() {
 				if _, err := outbox.AppendTx(tx, "invoices", body); err != nil {
 					return err // on pubstore.ErrFull call outbox.AwaitRoom, then start again
 				}
-				if err := marks.DiscardTx(tx, m.Ref()); err != nil {
+				if err := bookmarks.DiscardTx(tx, m.Ref()); err != nil {
 					return err
 				}
 				if string(m.Body) == failing {

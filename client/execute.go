@@ -63,10 +63,10 @@ type Reply struct {
 }
 
 // Execute sends a command and returns its replies. It waits for a connection if there is none. The
-// loop ends after the last reply. The loop over a subscription has no last reply; leave it to end
-// the subscription. The loop ends with one error if the server refuses the command (*CommandError),
-// ctx ends, the connection is lost (ErrDisconnected) or too many replies wait for the application
-// (ErrSlowConsumer). Unlike Subscribe and Publish, a command does not continue on another
+// loop ends after the last reply. A command that subscribes has no last reply; leave the loop to
+// end the subscription. The loop ends with one error if the server refuses the command
+// (*CommandError), ctx ends, the connection is lost (ErrDisconnected) or the queue of replies is
+// full (ErrSlowConsumer). Unlike Subscribe and Publish, a command does not continue on another
 // connection.
 func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, error] {
 	return func(yield func(*Reply, error) bool) {
@@ -81,27 +81,27 @@ func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, err
 	}
 }
 
-// beginPublishing sends a command.
+// sendCommand sends a command.
 func (c *Client) sendCommand(ctx context.Context, cmd Command) (*query, error) {
-	last, lasts, ok := shape(wire.ParseCommand([]byte(cmd.Name)))
+	last, endless, ok := shape(wire.ParseCommand([]byte(cmd.Name)))
 	if !ok {
-		return nil, errors.New("not a command that Execute sends")
+		return nil, errors.New("Execute does not send this command")
 	}
 	for {
 		cn, err := c.awaitConnected(ctx)
 		if err != nil {
 			return nil, err
 		}
-		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), lastAck: last, endless: lasts, ready: signal.New()}
+		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), lastAck: last, endless: endless, ready: signal.New()}
 		if cn.request(q.id, q, q.encode) {
 			return q, nil
 		}
 	}
 }
 
-// shape returns the ack that ends a command's replies, and whether the command lasts until the
-// client ends it.
-func shape(c wire.Command) (last wire.AckType, lasts, ok bool) {
+// shape returns the ack that ends a command's replies. endless reports whether the command runs
+// until the client ends it. ok is false if Execute does not send the command.
+func shape(c wire.Command) (last wire.AckType, endless, ok bool) {
 	switch c {
 	case wire.Subscribe, wire.DeltaSubscribe, wire.SOWAndSubscribe, wire.SOWAndDeltaSubscribe:
 		return wire.AckProcessed, true, true
@@ -121,13 +121,13 @@ func (c *Client) awaitConnected(ctx context.Context) (*conn, error) {
 		if c.connReady == nil {
 			c.connReady = make(chan struct{})
 		}
-		arrived := c.connReady
+		ready := c.connReady
 		c.mu.Unlock()
 		if cn != nil {
 			return cn, nil
 		}
 		select {
-		case <-arrived:
+		case <-ready:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-c.finished:
@@ -145,7 +145,7 @@ type query struct {
 	lastAck wire.AckType
 	endless bool
 
-	ready signal.Signal // a reply or the end is there
+	ready signal.Signal // set when there is a reply or the end
 
 	mu       sync.Mutex
 	replies  []*Reply // guarded by mu
@@ -178,8 +178,8 @@ func (q *query) encode(dst []byte) []byte {
 // each calls yield for each reply. It returns nil if yield returned false, and errUnsubscribed
 // after the last reply.
 func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
-	answer := time.NewTimer(q.c.cfg.CommandTimeout)
-	defer answer.Stop()
+	timeout := time.NewTimer(q.c.cfg.CommandTimeout)
+	defer timeout.Stop()
 	for {
 		replies, err := q.takeReplies()
 		for _, r := range replies {
@@ -194,7 +194,7 @@ func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
 		case <-q.ready:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-answer.C:
+		case <-timeout.C:
 			if !withLock(&q.mu, func() bool { return q.answered }) {
 				return ErrTimeout
 			}
@@ -249,7 +249,7 @@ func (q *query) handleAck(cn *conn, id string, m *wire.Message) error {
 		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark, Reason: string(m.Reason)})
 		return nil
 	}
-	b, _ := bookmark.Parse(m.Bookmark) // usually there is none
+	b, _ := bookmark.Parse(m.Bookmark) // usually empty
 	q.push(&Reply{
 		Kind:            ReplyAck,
 		AckType:         m.Acks.String(),
@@ -318,19 +318,19 @@ func reply(kind ReplyKind, m *wire.Message) *Reply {
 	}
 }
 
-// push queues a reply. If too many replies wait for the application the command ends, because the
-// reader does not wait (R12). The limit is the same as for a subscription with Block.
+// push queues a reply. If the queue is full the command ends, because the reader does not wait
+// (R12). The limit is the same as for a subscription with SlowBlock.
 func (q *query) push(r *Reply) {
 	size := len(r.Body) + messageOverhead
 	q.mu.Lock()
 	q.answered = true
-	slow := len(q.replies) > 0 && (q.bytes+size > blockFactor*q.c.cfg.QueueBytes || len(q.replies) >= blockFactor*q.c.cfg.QueueMessages)
-	if !slow && q.endErr == nil {
+	full := len(q.replies) > 0 && (q.bytes+size > blockFactor*q.c.cfg.QueueBytes || len(q.replies) >= blockFactor*q.c.cfg.QueueMessages)
+	if !full && q.endErr == nil {
 		q.replies = append(q.replies, r)
 		q.bytes += size
 	}
 	q.mu.Unlock()
-	if slow {
+	if full {
 		q.end(ErrSlowConsumer)
 		return
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A fall is a client whose chooser prefers a. It is on b because a is away, and then a comes back.
-type fall struct {
+// A failBackTest is a client whose chooser prefers a. It is on b because a was away, and then a
+// came back.
+type failBackTest struct {
 	t    *testing.T
 	n    *memnet.Network
 	c    *client.Client
@@ -19,34 +20,34 @@ type fall struct {
 	onB  *session
 }
 
-func falls(t *testing.T, n *memnet.Network, back client.FailBack, standing string) *fall {
-	f := &fall{t: t, n: n, b: listen(t, n, "b")}
+func startOnB(t *testing.T, n *memnet.Network, back client.FailBack, status string) *failBackTest {
+	f := &failBackTest{t: t, n: n, b: listen(t, n, "b")}
 	cfg := config(n)
 	cfg.Chooser = client.NewPriority(back, "tcp://a:9007/amps/json", "tcp://b:9007/amps/json")
 	f.c = start(t, cfg)
-	f.onB = f.b.introduces("b", standing, "a")
-	f.onB.quiet(time.Minute)
+	f.onB = f.b.logonAs("b", status, "a")
+	f.onB.expectNothing(time.Minute)
 	f.a = listen(t, n, "a")
 	return f
 }
 
-// stays checks that the client does not move to a within d.
-func (f *fall) stays(d time.Duration) {
+// expectStays fails the test if the client moves to a within d.
+func (f *failBackTest) expectStays(d time.Duration) {
 	f.t.Helper()
-	f.a.untouched(d)
+	f.a.countProbes(d)
 	if s := f.c.Stats(); host(s.Server.Server) != "b" || s.State != client.StateLive {
 		f.t.Fatalf("it is %v on %s", s.State, s.Server.Server)
 	}
 }
 
-// goes accepts the client on a and returns the time that the move took.
-func (f *fall) goes() (*session, time.Duration) {
+// acceptMove accepts the client on a and returns the time that the move took.
+func (f *failBackTest) acceptMove() (*session, time.Duration) {
 	f.t.Helper()
 	began := time.Now()
-	f.onB.gone()
+	f.onB.expectClosed()
 	took := time.Since(began)
 	f.a.accept() // the probe
-	return f.a.introduces("a", syncstatus.InSync.String(), "b"), took
+	return f.a.logonAs("a", syncstatus.InSync.String(), "b"), took
 }
 
 func wantTook(t *testing.T, took, want time.Duration) {
@@ -58,38 +59,38 @@ func wantTook(t *testing.T, took, want time.Duration) {
 
 func TestFailBackNever(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackNever(), syncstatus.InSync.String())
-		f.stays(time.Hour)
+		f := startOnB(t, n, client.FailBackNever(), syncstatus.InSync.String())
+		f.expectStays(time.Hour)
 		f.onB.close()
-		f.a.introduces("a", syncstatus.InSync.String(), "b")
+		f.a.logonAs("a", syncstatus.InSync.String(), "b")
 	})
 }
 
 func TestFailBackAtOnce(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
-		_, took := f.goes()
+		f := startOnB(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
+		_, took := f.acceptMove()
 		wantTook(t, took, 0)
 		wantMoves(t, f.c, " to b; not a: lost", "b to a: preferred")
 	})
 }
 
 // The client goes back at once, but not to a server that is known to lag, as b has reported.
-func TestFailBackAtOnceButNotToOneThatLags(t *testing.T) {
+func TestFailBackAtOnceNotToLaggingServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
 		cfg := config(n)
 		cfg.Chooser = client.NewPriority(client.FailBackAtOnce(), "tcp://a:9007/amps/json", "tcp://b:9007/amps/json")
 		c := start(t, cfg)
-		a.introduces("a", syncstatus.CatchingUp.String(), "b").gone()
-		sb := b.introduces("b", syncstatus.Apart.String(), "a")
-		if probes := a.untouched(time.Minute); probes > 0 {
+		a.logonAs("a", syncstatus.CatchingUp.String(), "b").expectClosed()
+		sb := b.logonAs("b", syncstatus.Apart.String(), "a")
+		if probes := a.countProbes(time.Minute); probes > 0 {
 			t.Errorf("%d probes of a server that lags", probes)
 		}
-		sb.stands(syncstatus.InSync.String()) // a has caught up
-		sb.gone()
+		sb.sendSyncStatus(syncstatus.InSync.String()) // a has caught up
+		sb.expectClosed()
 		a.accept()
-		a.introduces("a", syncstatus.InSync.String(), "b")
+		a.logonAs("a", syncstatus.InSync.String(), "b")
 		wantMoves(t, c, " to b; not a: lagging", "b to a: preferred")
 	})
 }
@@ -97,10 +98,10 @@ func TestFailBackAtOnceButNotToOneThatLags(t *testing.T) {
 // If a refuses the client, the client tries less and less often.
 func TestFailBackRefused(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
+		f := startOnB(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
 		for _, most := range []time.Duration{1, 2, 4, 8, 16, 16, 16} {
 			began := time.Now()
-			f.onB.gone()
+			f.onB.expectClosed()
 			if took := time.Since(began); took > (most+1)*time.Second || took < (most-1)*time.Second {
 				t.Errorf("it went after %v, want %v", took, most*time.Second)
 			}
@@ -108,8 +109,8 @@ func TestFailBackRefused(t *testing.T) {
 			sa := f.a.accept()
 			sa.expect(wire.Logon)
 			sa.refuse("publish gap")
-			f.onB = f.b.introduces("b", syncstatus.Apart.String(), "a")
-			f.onB.quiet(0)
+			f.onB = f.b.logonAs("b", syncstatus.Apart.String(), "a")
+			f.onB.expectNothing(0)
 		}
 	})
 }
@@ -119,18 +120,18 @@ func TestFailBackRefused(t *testing.T) {
 // again.
 func TestFailBackInSync(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(30*time.Second), syncstatus.Single.String())
-		f.stays(10 * time.Minute)
-		f.onB.stands(syncstatus.Apart.String())
-		f.stays(10 * time.Minute)
+		f := startOnB(t, n, client.FailBackInSync(30*time.Second), syncstatus.Single.String())
+		f.expectStays(10 * time.Minute)
+		f.onB.sendSyncStatus(syncstatus.Apart.String())
+		f.expectStays(10 * time.Minute)
 		for range 20 { // a comes and goes
-			f.onB.stands(syncstatus.InSync.String())
-			f.stays(25 * time.Second)
-			f.onB.stands(syncstatus.Apart.String())
-			f.stays(time.Second)
+			f.onB.sendSyncStatus(syncstatus.InSync.String())
+			f.expectStays(25 * time.Second)
+			f.onB.sendSyncStatus(syncstatus.Apart.String())
+			f.expectStays(time.Second)
 		}
-		f.onB.stands(syncstatus.InSync.String())
-		_, took := f.goes()
+		f.onB.sendSyncStatus(syncstatus.InSync.String())
+		_, took := f.acceptMove()
 		wantTook(t, took, 30*time.Second)
 		wantMoves(t, f.c, " to b; not a: lost", "b to a: preferred")
 	})
@@ -140,29 +141,29 @@ func TestFailBackInSync(t *testing.T) {
 // not probe the server before it has been in sync for the configured time.
 func TestFailBackInSyncAndReachable(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(30*time.Second), syncstatus.Apart.String())
-		f.onB.stands(syncstatus.InSync.String())
-		if probes := f.a.untouched(29 * time.Second); probes > 0 {
+		f := startOnB(t, n, client.FailBackInSync(30*time.Second), syncstatus.Apart.String())
+		f.onB.sendSyncStatus(syncstatus.InSync.String())
+		if probes := f.a.countProbes(29 * time.Second); probes > 0 {
 			t.Errorf("%d probes too early", probes)
 		}
 		f.a.close()
-		f.onB.quiet(10 * time.Minute)
+		f.onB.expectNothing(10 * time.Minute)
 		f.a = listen(t, n, "a")
-		_, took := f.goes()
+		_, took := f.acceptMove()
 		wantTook(t, took, 0)
 	})
 }
 
 // The client leaves an asynchronous server, which cannot report SyncOK, after the same time. It
 // never leaves a server that does not report its state.
-func TestFailBackInSyncFromOthers(t *testing.T) {
+func TestFailBackInSyncFromOtherStates(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(2*time.Minute), syncstatus.Async.String())
-		_, took := f.goes() // a minute has passed
+		f := startOnB(t, n, client.FailBackInSync(2*time.Minute), syncstatus.Async.String())
+		_, took := f.acceptMove() // a minute has passed
 		wantTook(t, took, time.Minute)
 	})
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(30*time.Second), "")
-		f.stays(time.Hour)
+		f := startOnB(t, n, client.FailBackInSync(30*time.Second), "")
+		f.expectStays(time.Hour)
 	})
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// waitsPlanted is a planted bug: the reader waits for room in a queue.
-func waitsPlanted(cn *conn) bool {
+// plantedWait is a planted bug: the reader waits for room in a queue.
+func plantedWait(cn *conn) bool {
 	if !failpoint.On(failpoint.R12ReaderWaits) {
 		return false
 	}
@@ -23,8 +23,8 @@ func waitsPlanted(cn *conn) bool {
 	}
 }
 
-// sendPlanted is a planted bug: it sends a message that the store does not have yet.
-func (c *Client) sendPlanted(m *pubstore.Message) {
+// plantedSend is a planted bug: it sends a message that the store does not have yet.
+func (c *Client) plantedSend(m *pubstore.Message) {
 	cn, lives := c.connected(), c.store.Lives()
 	if !failpoint.On(failpoint.G1SendBeforeStore) || cn == nil || len(lives) == 0 {
 		return
@@ -33,9 +33,9 @@ func (c *Client) sendPlanted(m *pubstore.Message) {
 	cn.queueCommand(p.AppendTo)
 }
 
-// dropPlanted is a planted bug: it removes messages from the store when a call no longer waits for
+// plantedDrop is a planted bug: it removes messages from the store when a call no longer waits for
 // them.
-func (c *Client) dropPlanted(goals []goal) {
+func (c *Client) plantedDrop(goals []goal) {
 	if !failpoint.On(failpoint.G1CancelDropsDelivery) {
 		return
 	}

@@ -4,8 +4,8 @@ package client
 
 import "github.com/holdfast-mq/holdfast/pubstore"
 
-func waitsPlanted(*conn) bool { return false }
+func plantedWait(*conn) bool { return false }
 
-func (c *Client) sendPlanted(*pubstore.Message) {}
+func (c *Client) plantedSend(*pubstore.Message) {}
 
-func (c *Client) dropPlanted([]goal) {}
+func (c *Client) plantedDrop([]goal) {}

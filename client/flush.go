@@ -44,13 +44,13 @@ func (c *Client) awaitFlush(ctx context.Context, safe bool) error {
 	if err != nil {
 		return err
 	}
-	reached := c.countUnsettled
+	count := c.countUnsettled
 	if safe {
-		reached = c.countUnsafe
+		count = c.countUnsafe
 	}
 	for {
 		changed := c.core.watch()
-		left, err := countLeft(goals, reached)
+		left, err := countLeft(goals, count)
 		if err != nil || left == 0 {
 			return err
 		}
@@ -58,7 +58,7 @@ func (c *Client) awaitFlush(ctx context.Context, safe bool) error {
 		case <-changed:
 			continue
 		case <-ctx.Done():
-			c.dropPlanted(goals)
+			c.plantedDrop(goals)
 			err = context.Cause(ctx)
 		case <-c.finished:
 			err = c.closedError()
@@ -68,9 +68,10 @@ func (c *Client) awaitFlush(ctx context.Context, safe bool) error {
 	}
 }
 
-func countLeft(goals []goal, reached func(goal) (int, error)) (left int, err error) {
+// countLeft returns the sum of count over the goals.
+func countLeft(goals []goal, count func(goal) (int, error)) (left int, err error) {
 	for _, g := range goals {
-		n, err := reached(g)
+		n, err := count(g)
 		if err != nil {
 			return 0, err
 		}
@@ -112,28 +113,28 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 			return 0, fmt.Errorf("look for the last message kept: %w", err)
 		}
 	}
-	return 0, nil // all were let go meanwhile
+	return 0, nil // the store has let all go meanwhile
 }
 
 // countUnsettled returns how many messages of a goal are not settled.
 func (c *Client) countUnsettled(g goal) (left int, err error) {
-	through, quiet := c.core.settled(g)
+	through, reported := c.core.settled(g)
 	switch {
 	case through >= g.sequence:
 		return 0, nil
-	case quiet && c.findLife(g.life).Kept == 0:
+	case reported && c.findLife(g.life).Kept == 0:
 		return 0, nil
 	}
 	return int(g.sequence - through), nil
 }
 
-// countUnsafe returns how many messages of a goal the store still keeps. It is at least 1 if a rejection
-// has not been reported to the application yet.
+// countUnsafe returns how many messages of a goal the store still keeps. It is at least 1 if a
+// rejection has not been reported to the application yet.
 func (c *Client) countUnsafe(g goal) (left int, err error) {
-	_, quiet := c.core.settled(g)
+	_, reported := c.core.settled(g)
 	l := c.findLife(g.life)
 	switch {
-	case !quiet:
+	case !reported:
 		return 1, nil
 	case l.Kept == 0 || l.Acked >= g.sequence:
 		return 0, nil

@@ -17,10 +17,10 @@ import (
 )
 
 // FuzzHostileServer sends arbitrary frames, before or after a good logon, to a client that
-// publishes, subscribes and queries. The client must not panic or hang. Its queues must not grow
-// beyond their bounds, and it must not allocate memory for lengths that are only claimed. It must
-// not let go of messages that it has not sent. A line of input is a frame; a line that begins with
-// "!" is written to the connection unchanged.
+// publishes, subscribes and queries. The client must not panic or hang. Its queues must not
+// grow beyond their bounds, and it must not allocate memory for lengths that are only claimed. It
+// must not let go of messages that it has not sent. A line of input is a frame; a line that begins
+// with "!" is written to the connection unchanged.
 func FuzzHostileServer(f *testing.F) {
 	for _, seed := range []string{
 		`{"c":"ack","a":"persisted","s":2,"status":"success"}`,
@@ -57,7 +57,7 @@ func FuzzHostileServer(f *testing.F) {
 		f.Add(true, []byte(seed))
 		f.Add(false, []byte(seed))
 	}
-	whole := stretch(f, "2,3", 1, upTo(1, 9)...)
+	whole := stretch(f, "2,3", 1, sequenceRange(1, 9)...)
 	if bytes.Contains(whole, []byte("\n")) {
 		f.Fatal("it is no line")
 	}
@@ -67,11 +67,11 @@ func FuzzHostileServer(f *testing.F) {
 		if len(input) > 1<<14 {
 			return
 		}
-		synctest.Test(t, func(t *testing.T) { hostile(t, welcome, input) })
+		synctest.Test(t, func(t *testing.T) { serveHostile(t, welcome, input) })
 	})
 }
 
-func hostile(t *testing.T, welcome bool, input []byte) {
+func serveHostile(t *testing.T, welcome bool, input []byte) {
 	n := memnet.New()
 	ln, err := n.Listen("a:9007")
 	if err != nil {
@@ -105,7 +105,7 @@ func hostile(t *testing.T, welcome bool, input []byte) {
 		synctest.Wait()
 	}
 	heap.Bounded(t, len(input), 64, 1<<20, func() {
-		say(nc, input)
+		sendLines(nc, input)
 		synctest.Wait()
 	})
 	for _, s := range c.Stats().Subscriptions {
@@ -123,8 +123,8 @@ func hostile(t *testing.T, welcome bool, input []byte) {
 	c.Close()
 }
 
-// say sends the lines of an input.
-func say(nc net.Conn, input []byte) {
+// sendLines sends the lines of an input.
+func sendLines(nc net.Conn, input []byte) {
 	for line := range bytes.SplitSeq(input, []byte("\n")) {
 		if raw, ok := bytes.CutPrefix(line, []byte("!")); ok {
 			nc.Write(raw)

@@ -10,8 +10,8 @@ import (
 )
 
 // A LostError reports that messages were acknowledged as safe and are lost. The operator of the
-// knownServers has declared this, because no remaining instance has them (R4). The client goes on behind
-// them.
+// servers has declared this, because no remaining instance has them (R4). The client continues
+// behind them.
 type LostError struct {
 	Publisher uint64 // id of the publisher, as in bookmarks
 	From, To  uint64 // sequences, both included
@@ -29,7 +29,7 @@ type groupStore interface {
 
 // A group is the client's knowledge of its servers' group. It belongs to the session goroutine.
 type group struct {
-	cluster     string // as met by this process
+	cluster     string // seen by this process
 	incarnation uint64
 	stores      [2]groupStore // the publish store and the bookmark store
 }
@@ -46,14 +46,14 @@ func (g *group) check(m *wire.Message) error {
 		}
 	}
 	if m.IsExt() && seen > m.Incarnation && !failpoint.On(failpoint.R10OldIncarnation) {
-		return fmt.Errorf("%w: it is of incarnation %d, and %d was seen", ErrOldIncarnation, m.Incarnation, seen)
+		return fmt.Errorf("%w: its incarnation %d is older than %d", ErrOldIncarnation, m.Incarnation, seen)
 	}
 	return nil
 }
 
-// noteGroup notes the group of a server that has accepted a logon. The stores note it only after the
-// application has been told its losses. If former is true, the logon was for a former life, and the
-// logon for the present life follows; then the stores note nothing yet.
+// noteGroup records the group of a server that has accepted a logon. The stores record it only
+// after the losses were reported to the application. If former is true, the logon was for a former
+// life, and the logon for the present life follows; then the stores record nothing yet.
 func (c *Client) noteGroup(m *wire.Message, former bool) error {
 	lost, err := wire.ParseSpans(m.Lost)
 	switch {
@@ -70,12 +70,12 @@ func (c *Client) noteGroup(m *wire.Message, former bool) error {
 			c.reportLost(&LostError{Publisher: b.Publisher, From: l.From, To: l.To})
 		}
 		for _, s := range c.group.stores {
-			had, seen := s.Group()
-			if former || had == cluster && seen == incarnation {
+			known, seen := s.Group()
+			if former || known == cluster && seen == incarnation {
 				continue
 			}
 			if err := s.SetGroup(cluster, incarnation); err != nil {
-				c.abort(fmt.Errorf("keep the group of the servers: %w", err))
+				c.abort(fmt.Errorf("store the group of the servers: %w", err))
 				return
 			}
 		}

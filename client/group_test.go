@@ -40,7 +40,7 @@ func TestOldIncarnation(t *testing.T) {
 		}
 		synctest.Wait()
 		if len(lost) != 2 || lost[0] != (client.LostError{Publisher: 7, From: 2, To: 7}) || lost[1].From != 9 || lost[1].To != 9 {
-			t.Errorf("told %v", lost)
+			t.Errorf("reported %v", lost)
 		}
 		if cluster, incarnation := store.Group(); cluster != "c1" || incarnation != 1 {
 			t.Errorf("the store has met %q %d", cluster, incarnation)
@@ -60,7 +60,7 @@ func TestOldIncarnation(t *testing.T) {
 		sa.close()
 		sb, _ = b.group(0, "c2", 0) // another group
 		publish(t, c, 1)
-		sb.publishes(1)
+		sb.expectPublishes(1)
 		synctest.Wait()
 		if st := c.Stats(); !errors.Is(st.LastFailure, client.ErrOldIncarnation) {
 			t.Errorf("the last failure is %v", st.LastFailure)

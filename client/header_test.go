@@ -17,21 +17,21 @@ func TestLargestHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := servertest.NewPair(t, servertest.Config(func(c *server.Config) { c.Limits.Topic = 16 << 10 }))
 		c := start(t, p.Client("me"))
-		sub, err := c.Subscribe(within(t), ".", client.From(client.Epoch))
+		sub, err := c.Subscribe(testContext(t), ".", client.From(client.Epoch))
 		if err != nil {
 			t.Fatal(err)
 		}
 		long := strings.Repeat(`"`, pubstore.MaxHeader/2)
 		for _, topic := range []string{long, "orders"} {
-			if _, err := c.Publish(within(t), topic, []byte("body")); err != nil {
+			if _, err := c.Publish(testContext(t), topic, []byte("body")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{long, "orders"} {
-			for m, err := range sub.Messages(within(t)) {
+			for m, err := range sub.Messages(testContext(t)) {
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -9,7 +9,7 @@ package client
 type Hooks struct {
 	// StateChanged is called with each state that the client enters. Must not block.
 	StateChanged func(State)
-	// Uptime is called after each logon that a server accepted. Must not block.
+	// Connected is called after each logon that a server accepted. Must not block.
 	Connected func(ServerInfo)
 	// ServerChanged is called when the ServerInfo.Sync of the connected server has changed, at most
 	// once a second. Must not block.
@@ -29,32 +29,32 @@ type Hooks struct {
 	// Downgraded is called with true when acks begin to come from one server only; from then on the
 	// publish store keeps acknowledged messages. It is called with false when both servers have
 	// everything again (R5). Must not block.
-	Downgraded func(bool)
+	Downgraded func(downgraded bool)
 	// PublishGap is called with the server that lacks acknowledged messages (R4). Must not block.
 	PublishGap func(server string)
-	// Lost is called for those of the client's messages that were acknowledged as safe and are
-	// lost, as the operator of the servers has declared (R4). It is called again for the same
-	// messages if the process dies before its publish store has noted the loss, or the server
-	// before its disk has. Must not block.
+	// Lost is called for messages of the client that were acknowledged as safe and are lost, as the
+	// operator of the servers has declared (R4). It is called again for the same messages if the
+	// process dies before its publish store has recorded the loss, or the server dies before the
+	// loss is on its disk. Must not block.
 	Lost func(*LostError)
-	// LifeRenewed is called each time the client has begun a new life of the publish store. The
-	// reason is that a server has more messages of the store than the store has
-	// (ErrStoreRolledBack, R10), has another publisher under the id of its life (ErrPublisherIDTaken,
-	// R10), or takes nothing of that life any more (*DivergedError, R11). err is one of these
-	// errors, with details. Must not block.
+	// LifeRenewed is called each time the client has begun a new life of the publish store by
+	// itself: a server has more messages of the store than the store (ErrStoreRolledBack, R10), has
+	// another publisher under the id of its life (ErrPublisherIDTaken, R10), or refuses the life
+	// because it has diverged (*DivergedError, R11). err is one of these errors, with details. It
+	// is not called for RenewLife. Must not block.
 	LifeRenewed func(err error)
 	// Gap is called for each gap in a bookmark subscription, accepted or not. Must not block.
 	Gap func(*GapError)
 	// Paused is called for a bookmark subscription whose queue overran. The server keeps the later
 	// messages until the application has caught up (R12). Must not block.
 	Paused func(*Subscription)
-	// HeldBack is called with true when a FullyDurable subscription waits, because a server is
-	// downgraded and nothing new is safe. It is called with false when messages come again (R13).
-	// Must not block.
-	HeldBack func(s *Subscription, waits bool)
+	// HeldBack is called with true when the server begins to hold messages of a FullyDurable
+	// subscription back, because a peer is downgraded and no new message is safe. It is called with
+	// false when the server delivers again (R13). Must not block.
+	HeldBack func(s *Subscription, heldBack bool)
 	// Diverged is called for a bookmark subscription that has received, or may receive, messages of
-	// a publisher of which the servers have different contents. It is called once for each
-	// publisher (R11). The subscription goes on with the contents of the connected server; another
+	// a publisher whose messages differ between the servers. It is called once for each publisher
+	// (R11). The subscription continues with the messages of the connected server; another
 	// subscriber may have received different ones. Must not block.
 	Diverged func(s *Subscription, err *DivergedError)
 	// SubscriptionEnded is called for a subscription that ended with an error. Its loop gets the
@@ -63,46 +63,46 @@ type Hooks struct {
 }
 
 // callHook calls a hook, if it is set.
-func callHook[T any](hook func(T), of T) {
+func callHook[T any](hook func(T), event T) {
 	if hook != nil {
-		hook(of)
+		hook(event)
 	}
 }
 
 // Each of these functions logs an event and calls its hook, on the session goroutine.
 
 func (c *Client) reportReplayed(messages int) {
-	c.cfg.Logger.Info("sent again", "messages", messages)
+	c.cfg.Logger.Info("messages sent again", "messages", messages)
 	callHook(c.cfg.Hooks.Replayed, messages)
 }
 
-func (c *Client) reportDowngraded(on bool) {
-	if on {
+func (c *Client) reportDowngraded(downgraded bool) {
+	if downgraded {
 		c.cfg.Logger.Warn("acks come from one server only")
 	} else {
 		c.cfg.Logger.Info("acks come from both servers again")
 	}
-	callHook(c.cfg.Hooks.Downgraded, on)
+	callHook(c.cfg.Hooks.Downgraded, downgraded)
 }
 
 func (c *Client) reportPaused(s *Subscription) {
-	c.cfg.Logger.Warn("subscription paused, its queue is full", "subscription", s.id, "topic", s.topic)
+	c.cfg.Logger.Warn("subscription paused: its queue is full", "subscription", s.id, "topic", s.topic)
 	callHook(c.cfg.Hooks.Paused, s)
 }
 
-func (c *Client) reportHeldBack(s *Subscription, on bool) {
-	if on {
-		c.cfg.Logger.Info("subscription waits until messages are safe", "subscription", s.id, "topic", s.topic)
+func (c *Client) reportHeldBack(s *Subscription, heldBack bool) {
+	if heldBack {
+		c.cfg.Logger.Info("server holds messages back until they are safe", "subscription", s.id, "topic", s.topic)
 	} else {
-		c.cfg.Logger.Info("subscription goes on, messages are safe", "subscription", s.id, "topic", s.topic)
+		c.cfg.Logger.Info("server delivers again: messages are safe", "subscription", s.id, "topic", s.topic)
 	}
 	if hook := c.cfg.Hooks.HeldBack; hook != nil {
-		hook(s, on)
+		hook(s, heldBack)
 	}
 }
 
 func (c *Client) reportDiverged(s *Subscription, err *DivergedError) {
-	c.cfg.Logger.Error("servers have different contents of a publisher", "subscription", s.id, "topic", s.topic, "error", err)
+	c.cfg.Logger.Error("messages of a publisher differ between the servers", "subscription", s.id, "topic", s.topic, "error", err)
 	if hook := c.cfg.Hooks.Diverged; hook != nil {
 		hook(s, err)
 	}
@@ -116,6 +116,6 @@ func (c *Client) reportEnded(s *Subscription, err error) {
 }
 
 func (c *Client) reportGap(e *GapError) {
-	c.cfg.Logger.Warn("messages are no longer in the server's log", "error", e)
+	c.cfg.Logger.Warn("messages are no longer in the servers' logs", "error", e)
 	callHook(c.cfg.Hooks.Gap, e)
 }

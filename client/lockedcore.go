@@ -14,52 +14,52 @@ import (
 // the reader and the sender of the connection, and by the application's goroutines.
 type lockedCore struct {
 	store       pubstore.Store
-	wakeSession signal.Signal // wakes the session to look at the core
+	wakeSession signal.Signal // wakes the session goroutine when the core has steps due
 
 	mu      sync.Mutex
 	core    *clientcore.Session // guarded by mu
-	changed chan struct{}       // closed when a Flush may be done; nil: no waiter; guarded by mu
+	changed chan struct{}       // closed when a Flush may be complete; nil: no waiter; guarded by mu
 	sent    int                 // publishes that were sent; guarded by mu
 	resent  int                 // of these: publishes that may have been sent before; guarded by mu
 }
 
-// watch returns a channel that is closed when a Flush may be done.
-func (o *lockedCore) watch() <-chan struct{} {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.changed == nil {
-		o.changed = make(chan struct{})
+// watch returns a channel that is closed when a Flush may be complete.
+func (lc *lockedCore) watch() <-chan struct{} {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	if lc.changed == nil {
+		lc.changed = make(chan struct{})
 	}
-	return o.changed
+	return lc.changed
 }
 
-// wake wakes all goroutines that watch, and those that wait for tickets whose outcome is known.
-func (o *lockedCore) wake() {
-	o.mu.Lock()
-	watched := o.changed != nil
+// wake wakes all goroutines that wait in watch, or for a ticket whose outcome is known.
+func (lc *lockedCore) wake() {
+	lc.mu.Lock()
+	watched := lc.changed != nil
 	if watched {
-		close(o.changed)
-		o.changed = nil
+		close(lc.changed)
+		lc.changed = nil
 	}
-	woken := o.core.Publisher().UpdateTickets()
-	o.mu.Unlock()
+	woken := lc.core.Publisher().UpdateTickets()
+	lc.mu.Unlock()
 	if wake(woken) || watched {
 		runtime.Gosched() // let the woken goroutines run first: the caller has nothing urgent to do
 	}
 }
 
-// do calls f with the core. If the core has news, it wakes the session.
-func (o *lockedCore) do(f func(s *clientcore.Session)) {
-	o.mu.Lock()
-	defer o.unlock()
-	f(o.core)
+// do calls f with the core. If the core needs a recheck afterwards, do wakes the session goroutine.
+func (lc *lockedCore) do(f func(s *clientcore.Session)) {
+	lc.mu.Lock()
+	defer lc.unlock()
+	f(lc.core)
 }
 
-func (o *lockedCore) unlock() {
-	news := o.core.NeedsRecheck()
-	o.mu.Unlock()
-	if news {
-		o.wakeSession.Set()
+func (lc *lockedCore) unlock() {
+	recheck := lc.core.NeedsRecheck()
+	lc.mu.Unlock()
+	if recheck {
+		lc.wakeSession.Set()
 	}
 }
 
@@ -71,28 +71,28 @@ func withLock[T any](mu *sync.Mutex, f func() T) T {
 }
 
 // withCore calls f with the core and returns the result.
-func withCore[T any](o *lockedCore, f func(s *clientcore.Session) T) (said T) {
-	o.do(func(s *clientcore.Session) { said = f(s) })
-	return said
+func withCore[T any](lc *lockedCore, f func(s *clientcore.Session) T) (result T) {
+	lc.do(func(s *clientcore.Session) { result = f(s) })
+	return result
 }
 
 // Credentials implements decider.
-func (o *lockedCore) Credentials(user, password string) wire.LogonCommand {
-	return withCore(o, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
+func (lc *lockedCore) Credentials(user, password string) wire.LogonCommand {
+	return withCore(lc, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
 }
 
 // HandleAck implements decider.
-func (o *lockedCore) HandleAck(m *wire.Message) (e clientcore.Event, err error) {
-	o.do(func(s *clientcore.Session) { e, err = s.HandleAck(m) })
+func (lc *lockedCore) HandleAck(m *wire.Message) (e clientcore.Event, err error) {
+	lc.do(func(s *clientcore.Session) { e, err = s.HandleAck(m) })
 	return e, err
 }
 
-func (o *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64, plain bool) {
+func (lc *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64, plain bool) {
 	var life string
 	var from uint64
-	o.do(func(s *clientcore.Session) { life, from = s.LifeID(), s.RejectedFrom() })
-	rejected := o.store.Rejected(life, from, wire.MaxSpans)
-	o.do(func(s *clientcore.Session) {
+	lc.do(func(s *clientcore.Session) { life, from = s.LifeID(), s.RejectedFrom() })
+	rejected := lc.store.Rejected(life, from, wire.MaxSpans)
+	lc.do(func(s *clientcore.Session) {
 		s.Logon(name, messageType, version, counter, rejected)
 		s.StateGroup(cluster, incarnation)
 		if plain {
@@ -101,12 +101,12 @@ func (o *lockedCore) logon(name, messageType string, counter uint64, cluster str
 	})
 }
 
-// countUnsettled returns the sequence up to which the life of a goal is settled. quiet reports whether the
+// settled returns the sequence up to which the life of a goal is settled. reported is true if the
 // application knows of every rejection up to the goal.
-func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	p := o.core.Publisher()
+func (lc *lockedCore) settled(g goal) (through uint64, reported bool) {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	p := lc.core.Publisher()
 	return p.Settled(g.life), p.AllReported(g.life, g.sequence)
 }
 
@@ -117,11 +117,11 @@ func (cn *conn) Room() bool { return withCore(cn.c.core, (*clientcore.Session).R
 
 // Reserve implements clientcore.Window.
 func (cn *conn) Reserve(first uint64, sizes []int) (onWire uint64, n, again int, room bool) {
-	o := cn.c.core
-	o.do(func(s *clientcore.Session) {
+	lc := cn.c.core
+	lc.do(func(s *clientcore.Session) {
 		onWire, n, again, room = s.Reserve(first, sizes)
-		o.sent += n
-		o.resent += again
+		lc.sent += n
+		lc.resent += again
 	})
 	return onWire, n, again, room
 }

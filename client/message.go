@@ -12,11 +12,11 @@ import (
 // A Bookmark is the identity of a message. It is the same on every server.
 type Bookmark = bookmarkstore.Bookmark
 
-// A MessageRef names one message of one subscription. With it the message can be discarded later, from
-// any goroutine and in any order.
+// A MessageRef names one message of one subscription. With it the message can be discarded later,
+// from any goroutine and in any order.
 type MessageRef = bookmarkstore.MessageRef
 
-// A Message is a message that a subscription received. It and its Data are valid until the next
+// A Message is a message that a subscription received. It and its Body are valid until the next
 // turn of the loop and must not be changed. Clone makes a copy that stays valid.
 type Message struct {
 	Topic string
@@ -29,8 +29,8 @@ type Message struct {
 	CorrelationID string    // set by the publisher
 	UserID        string    // publisher's user, if the server sends it
 
-	// Redeliveries is how often this process was given the message before, because a loop was left
-	// in the message's turn (see Messages) or Retry called the function again.
+	// Redeliveries is the number of earlier deliveries of the message in this process: a loop was
+	// left in the message's turn (see Messages), or Retry called the function again.
 	Redeliveries int
 
 	sub *Subscription
@@ -43,7 +43,7 @@ func (m *Message) Clone() *Message {
 	return &c
 }
 
-// MessageRef returns the message's mark, for discarding it later.
+// Ref returns a reference to the message, for discarding it later.
 func (m *Message) Ref() MessageRef {
 	if m.sub == nil {
 		return MessageRef{}
@@ -51,9 +51,9 @@ func (m *Message) Ref() MessageRef {
 	return MessageRef{Subscription: m.sub.id, Bookmark: m.Bookmark}
 }
 
-// Discard notes in the bookmark store that the application is done with the message, so that it
-// does not come again after a restart. The note is durable at the store's next commit; Drain waits
-// for that. On a message of a subscription without bookmark Discard does nothing.
+// Discard records in the bookmark store that the application is done with the message, so that it
+// does not come again after a restart. The record is durable at the store's next commit; Drain
+// waits for that. On a message of a subscription without bookmark Discard does nothing.
 func (m *Message) Discard() error {
 	if m.sub == nil {
 		return nil
@@ -61,22 +61,22 @@ func (m *Message) Discard() error {
 	return m.sub.discard(m.Bookmark)
 }
 
-// Discard does the same as Message.Discard for the message of a mark.
-func (s *Subscription) Discard(m MessageRef) error {
-	if m.Subscription != s.id {
-		return fmt.Errorf("discard of %v: the mark belongs to subscription %q, this one is %q", m.Bookmark, m.Subscription, s.id)
+// Discard does the same as Message.Discard for the message that ref names.
+func (s *Subscription) Discard(ref MessageRef) error {
+	if ref.Subscription != s.id {
+		return fmt.Errorf("discard %v in subscription %q: the message belongs to subscription %q", ref.Bookmark, s.id, ref.Subscription)
 	}
-	return s.discard(m.Bookmark)
+	return s.discard(ref.Bookmark)
 }
 
-// Discard does the same as Message.Discard for the message of a mark. The subscription must not
-// have ended (ErrNoSubscription).
-func (c *Client) Discard(m MessageRef) error {
-	s := withLock(&c.mu, func() *Subscription { return c.subs[m.Subscription] })
+// Discard does the same as Message.Discard for the message that ref names. The subscription must
+// not have ended (ErrNoSubscription).
+func (c *Client) Discard(ref MessageRef) error {
+	s := withLock(&c.mu, func() *Subscription { return c.subs[ref.Subscription] })
 	if s == nil {
-		return fmt.Errorf("discard of %v in %q: %w", m.Bookmark, m.Subscription, ErrNoSubscription)
+		return fmt.Errorf("discard %v in subscription %q: %w", ref.Bookmark, ref.Subscription, ErrNoSubscription)
 	}
-	return s.discard(m.Bookmark)
+	return s.discard(ref.Bookmark)
 }
 
 func (s *Subscription) discard(b Bookmark) error {
@@ -85,7 +85,7 @@ func (s *Subscription) discard(b Bookmark) error {
 		return nil
 	}
 	if err := place.Discard(b); err != nil {
-		return fmt.Errorf("discard of %v in %q: %w", b, s.id, err)
+		return fmt.Errorf("discard %v in subscription %q: %w", b, s.id, err)
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (s *Subscription) discard(b Bookmark) error {
 // syncDiscards waits until every earlier Discard is on disk.
 func (c *Client) syncDiscards(ctx context.Context) error {
 	if err := c.cfg.BookmarkStore.Sync(ctx); err != nil {
-		return fmt.Errorf("sync of the bookmark store: %w", err)
+		return fmt.Errorf("sync the bookmark store: %w", err)
 	}
 	return nil
 }

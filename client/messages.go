@@ -28,23 +28,25 @@ import (
 //
 // If a loop over a bookmark subscription is left in a message's turn, by a break, a return, a panic
 // or an error, that message comes again. The next loop begins with it, unless it was discarded
-// meanwhile, and Message.Redeliveries counts. Going on to the next turn without a Discard means that
-// the application will discard the message later; then it comes again only after a restart.
+// meanwhile; Message.Redeliveries counts these deliveries. Going on to the next turn without a
+// Discard means that the application will discard the message later; then it comes again only after
+// a restart.
 //
 // The loop ends by itself, without an error, after Unsubscribe, and after Drain once the queued
 // messages are processed. Otherwise it ends with one error in the last turn. If that is the error
 // of ctx, another loop may continue. Any other error has ended the subscription for good: a
 // *GapError, *CommandError, *FrameTooLargeError, *TooManyPublishersError, ErrSlowConsumer,
-// ErrNotReplicated, a failed bookmark store, ErrClosed. A lost connection does not end the loop.
+// ErrNotReplicated, ErrClosed, or the error of a failed bookmark store. A lost connection does not
+// end the loop.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		left, ok := s.enterLoop()
+		done, ok := s.enterLoop()
 		if !ok {
 			yield(nil, fmt.Errorf("subscription %q: %w", s.id, ErrLoopRunning))
 			return
 		}
-		var turn *Message // nil: between two turns
-		defer func() { s.leaveLoop(left, turn) }()
+		var turn *Message // the message of the present turn; nil: between two turns
+		defer func() { s.leaveLoop(done, turn) }()
 		var last *Message
 		for {
 			m, err := s.next(ctx, last)
@@ -106,8 +108,8 @@ func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) 
 	}
 }
 
-// awaitRetry waits before another try. again is false if there is none, because ctx has ended, or
-// because the subscription has ended and its queue was dropped.
+// awaitRetry waits before another try. again is false if there must not be one: ctx has ended, or
+// the subscription has ended and its queue was dropped.
 func (s *Subscription) awaitRetry(ctx context.Context, d time.Duration) (again bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -125,7 +127,8 @@ func (s *Subscription) awaitRetry(ctx context.Context, d time.Duration) (again b
 	}
 }
 
-func (s *Subscription) enterLoop() (left chan struct{}, ok bool) {
+// enterLoop begins a loop, unless another one is running. done must be passed to leaveLoop.
+func (s *Subscription) enterLoop() (done chan struct{}, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loopDone != nil {
@@ -135,19 +138,19 @@ func (s *Subscription) enterLoop() (left chan struct{}, ok bool) {
 	return s.loopDone, true
 }
 
-// attemptEnded ends a loop. turn is the message in whose turn the loop was left.
-func (s *Subscription) leaveLoop(left chan struct{}, turn *Message) {
+// leaveLoop ends a loop. turn is the message in whose turn the loop was left.
+func (s *Subscription) leaveLoop(done chan struct{}, turn *Message) {
 	s.mu.Lock()
 	s.loopDone = nil
 	if !s.dropped {
 		s.redelivery = turn
 	}
-	over := s.core.Ended()
+	ended := s.core.Ended()
 	s.mu.Unlock()
-	if over {
+	if ended {
 		s.release()
 	}
-	close(left)
+	close(done)
 }
 
 // next waits for the next message. last is the previous message; the application no longer uses it.
@@ -176,7 +179,7 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 	}
 }
 
-// handleSessionAck removes the first delivery from the queue. emptied is true if the queue is empty and the
+// takeNext removes the first delivery from the queue. emptied is true if the queue is empty and the
 // subscription was paused because it was full.
 func (s *Subscription) takeNext(last *Message) (d delivery, emptied bool, err error) {
 	s.mu.Lock()

@@ -9,11 +9,11 @@ type Move struct {
 	At   time.Time
 
 	// Err is the reason why the client left From, for errors.Is: the reason of a lost connection,
-	// withCore ErrServerStopping if the server had announced that it stops; ErrPublishGap; ErrNameInUse; or
-	// ErrPreferred. It is nil for the first logon.
+	// with ErrServerStopping if the server had announced that it stops; ErrPublishGap;
+	// ErrNameInUse; or ErrPreferred. It is nil for the first logon.
 	Err error
 	// Failed has the last error of each server that was tried in between, including From if it was
-	// tried again. These servers could not be reached, refused the logon, or were passed over with
+	// tried again. These servers could not be reached, refused the logon, or were left with
 	// ErrLagging, ErrAsync, ErrOneWay or ErrAsyncPath.
 	Failed []*ConnectError
 }
@@ -24,7 +24,7 @@ const maxMoves = 16
 // reportMoved reports a move.
 func (c *Client) reportMoved(m Move) {
 	if m.From != "" {
-		c.cfg.Logger.Info("moved", "from", m.From, "to", m.To, "because", m.Err)
+		c.cfg.Logger.Info("moved to another server", "from", m.From, "to", m.To, "reason", m.Err)
 	}
 	callHook(c.cfg.Hooks.Moved, m)
 }

@@ -15,35 +15,35 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// introduces accepts the next connection and its logon as an instance with this name, state and
+// logonAs accepts the next connection and its logon as an instance with this name, state and
 // synchronous peers.
-func (s *script) introduces(name, standing, peers string) *session {
+func (s *script) logonAs(name, status, peers string) *session {
 	s.t.Helper()
 	ss := s.accept()
 	ss.expect(wire.Logon)
 	ss.ack(wire.AckMessage{
 		CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true,
 		HasSequence: true, Bookmark: "7|0|", Version: "5.3.5.0.holdfast-test",
-		Ext: true, Max: limit, CatchingUp: standing == syncstatus.CatchingUp.String(),
-		Instance: name, Peers: peers, Sync: standing,
+		Ext: true, Max: limit, CatchingUp: status == syncstatus.CatchingUp.String(),
+		Instance: name, Peers: peers, Sync: status,
 	})
 	return ss
 }
 
-// stands reports the server's state of replication to the client.
-func (ss *session) stands(standing string) {
-	ss.ack(wire.AckMessage{Type: wire.AckProcessed, Success: true, Sync: standing})
+// sendSyncStatus sends the server's sync status to the client.
+func (ss *session) sendSyncStatus(status string) {
+	ss.ack(wire.AckMessage{Type: wire.AckProcessed, Success: true, Sync: status})
 }
 
-// untouched accepts the connections of probes and returns their number. It fails the test if one of
-// them logs on within d.
-func (s *script) untouched(d time.Duration) (probes int) {
+// countProbes accepts the connections of probes and returns their number. It fails the test if one
+// of them logs on within d.
+func (s *script) countProbes(d time.Duration) (probes int) {
 	s.t.Helper()
 	for end := time.After(d); ; {
 		select {
 		case ss := <-s.sessions:
 			if m := ss.next(); m != nil {
-				s.t.Fatalf("the client has come with %v", m.Command)
+				s.t.Fatalf("the client has sent %v", m.Command)
 			}
 			probes++
 		case <-end:
@@ -52,16 +52,16 @@ func (s *script) untouched(d time.Duration) (probes int) {
 	}
 }
 
-// moves formats the client's moves and their reasons.
-func moves(c *client.Client) []string {
+// moveTexts formats the client's moves and their reasons.
+func moveTexts(c *client.Client) []string {
 	var list []string
 	for _, m := range c.Stats().Moves {
 		text := fmt.Sprintf("%s to %s", host(m.From), host(m.To))
 		if m.Err != nil {
-			text += ": " + why(m.Err)
+			text += ": " + reasonText(m.Err)
 		}
 		for _, p := range m.Failed {
-			text += fmt.Sprintf("; not %s: %s", host(p.Server), why(p.Err))
+			text += fmt.Sprintf("; not %s: %s", host(p.Server), reasonText(p.Err))
 		}
 		list = append(list, text)
 	}
@@ -72,7 +72,7 @@ func host(server string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(server, "tcp://"), ":9007/amps/json")
 }
 
-func why(err error) string {
+func reasonText(err error) string {
 	for text, typed := range map[string]error{
 		"stopping": client.ErrServerStopping, "preferred": client.ErrPreferred, "gap": client.ErrPublishGap, "name": client.ErrNameInUse,
 		"lagging": client.ErrLagging, "async": client.ErrAsync, "one way": client.ErrOneWay, "async path": client.ErrAsyncPath,
@@ -87,7 +87,7 @@ func why(err error) string {
 func wantMoves(t *testing.T, c *client.Client, want ...string) {
 	t.Helper()
 	synctest.Wait()
-	if got := moves(c); !slices.Equal(got, want) {
+	if got := moveTexts(c); !slices.Equal(got, want) {
 		t.Errorf("moves %q, want %q", got, want)
 	}
 }
@@ -96,30 +96,30 @@ func wantMoves(t *testing.T, c *client.Client, want ...string) {
 func TestServerChanged(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
-		var told []client.SyncStatus
+		var got []client.SyncStatus
 		cfg := config(n, "a")
-		cfg.Hooks.ServerChanged = func(i client.ServerInfo) { told = append(told, i.Sync) }
+		cfg.Hooks.ServerChanged = func(i client.ServerInfo) { got = append(got, i.Sync) }
 		c := start(t, cfg)
-		ss := a.introduces("a", syncstatus.CatchingUp.String(), "b,c")
+		ss := a.logonAs("a", syncstatus.CatchingUp.String(), "b,c")
 		synctest.Wait()
 		st := c.Stats()
 		if i := st.Server; i.Instance != "a" || !slices.Equal(i.Peers, []string{"b", "c"}) || i.Sync != client.SyncCatchingUp || !i.CatchingUp {
 			t.Errorf("at the logon: %+v", i)
 		}
 		for _, s := range []string{syncstatus.InSync.String(), syncstatus.InSync.String(), syncstatus.Single.String(), "what comes later", syncstatus.Apart.String()} {
-			ss.stands(s)
+			ss.sendSyncStatus(s)
 			synctest.Wait()
 		}
 		want := []client.SyncStatus{client.SyncOK, client.SyncSingle, client.SyncUnknown, client.SyncApart}
-		if !slices.Equal(told, want) {
-			t.Errorf("told %v, want %v", told, want)
+		if !slices.Equal(got, want) {
+			t.Errorf("hook got %v, want %v", got, want)
 		}
 		st = c.Stats()
 		if st.Server.Sync != client.SyncApart || st.Server.CatchingUp || len(st.Servers) != 1 || st.Servers[0].Sync != client.SyncApart {
-			t.Errorf("in the end: %+v, %+v", st.Server, st.Servers)
+			t.Errorf("at the end: %+v, %+v", st.Server, st.Servers)
 		}
 		publish(t, c, 1) // publishing continues as before
-		ss.publishes(1)
+		ss.expectPublishes(1)
 	})
 }
 
@@ -127,32 +127,32 @@ func TestServerChanged(t *testing.T) {
 func TestMoves(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
-		var told []client.Move
+		var got []client.Move
 		cfg := config(n, "a", "b")
-		cfg.Hooks.Moved = func(m client.Move) { told = append(told, m) }
+		cfg.Hooks.Moved = func(m client.Move) { got = append(got, m) }
 		c := start(t, cfg)
 
-		ss := a.introduces("a", syncstatus.InSync.String(), "b")
+		ss := a.logonAs("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
 		ss.close() // the connection is lost
-		ss = b.introduces("b", syncstatus.InSync.String(), "a")
+		ss = b.logonAs("b", syncstatus.InSync.String(), "a")
 		time.Sleep(10 * time.Second)
-		ss.stands(syncstatus.Stopping.String())
+		ss.sendSyncStatus(syncstatus.Stopping.String())
 		ss.close()
 		sa := a.accept()
 		sa.expect(wire.Logon)
 		sa.refuse("publish gap")
-		ss = b.introduces("b", syncstatus.InSync.String(), "a")
+		ss = b.logonAs("b", syncstatus.InSync.String(), "a")
 		time.Sleep(10 * time.Second)
 		ss.refuse("name in use")
-		ss = a.introduces("a", syncstatus.InSync.String(), "b")
+		ss = a.logonAs("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
 		ss.refuse("publish gap")
-		b.introduces("b", syncstatus.InSync.String(), "a")
+		b.logonAs("b", syncstatus.InSync.String(), "a")
 
 		wantMoves(t, c, " to a", "a to b: lost", "b to a: name", "a to b: gap")
-		if len(told) != 4 || told[1].At.IsZero() {
-			t.Errorf("the hook was told %+v", told)
+		if len(got) != 4 || got[1].At.IsZero() {
+			t.Errorf("the hook got %+v", got)
 		}
 	})
 }
@@ -163,7 +163,7 @@ func TestMovesAreBounded(t *testing.T) {
 		servers := []*script{listen(t, n, "a"), listen(t, n, "b")}
 		c := start(t, config(n, "a", "b"))
 		for i := range 40 {
-			ss := servers[i%2].introduces(string("ab"[i%2]), syncstatus.InSync.String(), string("ba"[i%2]))
+			ss := servers[i%2].logonAs(string("ab"[i%2]), syncstatus.InSync.String(), string("ba"[i%2]))
 			time.Sleep(10 * time.Second)
 			ss.close()
 		}
@@ -176,24 +176,24 @@ func TestMovesAreBounded(t *testing.T) {
 	})
 }
 
-// A server that lags, or is asynchronous, is passed over as long as there are others to try. If
+// A server that lags, or is asynchronous, is refused as long as there are others to try. If
 // there are none the client stays on it.
-func TestChooserPassesOver(t *testing.T) {
-	for _, tt := range []struct{ standing, why string }{
+func TestChooserRefusesLagging(t *testing.T) {
+	for _, tt := range []struct{ status, reason string }{
 		{syncstatus.CatchingUp.String(), "lagging"}, {syncstatus.Async.String(), "async"}, {syncstatus.OneWay.String(), "one way"},
 	} {
-		t.Run(tt.why, func(t *testing.T) {
+		t.Run(tt.reason, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
 				a, b := listen(t, n, "a"), listen(t, n, "b")
 				c := start(t, config(n, "a", "b"))
-				a.introduces("a", tt.standing, "").gone()
-				sb := b.introduces("b", syncstatus.InSync.String(), "c")
-				wantMoves(t, c, " to b; not a: "+tt.why)
+				a.logonAs("a", tt.status, "").expectClosed()
+				sb := b.logonAs("b", syncstatus.InSync.String(), "c")
+				wantMoves(t, c, " to b; not a: "+tt.reason)
 				time.Sleep(10 * time.Second)
 				b.close()
 				sb.close() // now no server is left
-				a.introduces("a", tt.standing, "").quiet(10 * time.Second)
-				wantMoves(t, c, " to b; not a: "+tt.why, "b to a: lost; not b: lost")
+				a.logonAs("a", tt.status, "").expectNothing(10 * time.Second)
+				wantMoves(t, c, " to b; not a: "+tt.reason, "b to a: lost; not b: lost")
 			})
 		})
 	}
@@ -204,18 +204,18 @@ func TestChooserAvoidsTheLagging(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
 		c := start(t, config(n, "b", "a"))
-		b.introduces("b", syncstatus.InSync.String(), "a").close()
-		ss := a.introduces("a", syncstatus.InSync.String(), "b")
+		b.logonAs("b", syncstatus.InSync.String(), "a").close()
+		ss := a.logonAs("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
-		ss.stands(syncstatus.Single.String()) // from now on b lacks messages
+		ss.sendSyncStatus(syncstatus.Single.String()) // from now on b lacks messages
 		time.Sleep(10 * time.Second)
 		ss.close()
-		ss = a.introduces("a", syncstatus.Single.String(), "b")
-		b.none(10 * time.Second)
-		ss.stands(syncstatus.InSync.String()) // b has caught up
+		ss = a.logonAs("a", syncstatus.Single.String(), "b")
+		b.expectNoConnection(10 * time.Second)
+		ss.sendSyncStatus(syncstatus.InSync.String()) // b has caught up
 		time.Sleep(time.Second)
 		ss.close()
-		b.introduces("b", syncstatus.InSync.String(), "a")
+		b.logonAs("b", syncstatus.InSync.String(), "a")
 		wantMoves(t, c, " to b", "b to a: lost", "a to b: lost")
 	})
 }
@@ -225,12 +225,12 @@ func TestChooserLeavesTheAsynchronous(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		far := listen(t, n, "far")
 		c := start(t, config(n, "a", "far"))
-		ss := far.introduces("far", syncstatus.Async.String(), "")
-		ss.quiet(time.Minute)
+		ss := far.logonAs("far", syncstatus.Async.String(), "")
+		ss.expectNothing(time.Minute)
 		a := listen(t, n, "a")
-		ss.gone()
+		ss.expectClosed()
 		a.accept() // the probe
-		a.introduces("a", syncstatus.InSync.String(), "b").quiet(time.Minute)
+		a.logonAs("a", syncstatus.InSync.String(), "b").expectNothing(time.Minute)
 		wantMoves(t, c, " to far; not a: lost", "far to a: preferred")
 	})
 }
@@ -244,7 +244,7 @@ func TestAsyncPath(t *testing.T) {
 		goes bool
 	}{
 		{"a bookmark subscription", []client.SubscribeOption{client.From(client.Epoch)}, false},
-		{"one that is told to", []client.SubscribeOption{client.From(client.Epoch), client.AllowUnreplicated()}, true},
+		{"one with AllowUnreplicated", []client.SubscribeOption{client.From(client.Epoch), client.AllowUnreplicated()}, true},
 		{"one without bookmark", nil, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -252,23 +252,23 @@ func TestAsyncPath(t *testing.T) {
 				// far is in sync with a peer of its own, at another site.
 				a, far := listen(t, n, "a"), listen(t, n, "far")
 				c := start(t, config(n, "a", "far"))
-				ss := a.introduces("a", syncstatus.InSync.String(), "b")
+				ss := a.logonAs("a", syncstatus.InSync.String(), "b")
 				sub := subscribe(t, c, tt.opts...)
-				ss.subscribed("0")
+				ss.acceptSubscribe("0")
 				must(t, sub)
 				time.Sleep(10 * time.Second)
 				a.close()
 				ss.close()
-				sf := far.introduces("far", syncstatus.InSync.String(), "further")
+				sf := far.logonAs("far", syncstatus.InSync.String(), "further")
 				if tt.goes {
 					sf.expect(wire.Subscribe)
 					return
 				}
 				for range 3 { // the client tries again and again
-					sf.gone()
-					sf = far.introduces("far", syncstatus.InSync.String(), "further")
+					sf.expectClosed()
+					sf = far.logonAs("far", syncstatus.InSync.String(), "further")
 				}
-				sf.gone()
+				sf.expectClosed()
 				synctest.Wait()
 				st := c.Stats()
 				if !errors.Is(st.LastFailure, client.ErrAsyncPath) && st.State != client.StateWaiting || st.AsyncRefusals != 4 || st.Logons != 1 {
@@ -283,7 +283,7 @@ func TestAsyncPath(t *testing.T) {
 						continue
 					case sa := <-a.sessions:
 						sa.expect(wire.Logon)
-						sa.welcome(0, 0)
+						sa.acceptLogon(0, 0)
 						sa.expect(wire.Subscribe)
 					}
 					break

@@ -7,14 +7,14 @@ import (
 
 // A moveTracker records the servers that a client has been on.
 type moveTracker struct {
-	server    string // server of the last logon
-	connected bool   // a connection to it has not ended yet
-	endErr    error  // reason of its end
-	failed    []*ConnectError
+	server    string          // server of the last logon
+	connected bool            // a connection to it has not ended yet
+	endErr    error           // reason of its end
+	failed    []*ConnectError // failed attempts since then
 }
 
-// loggedOn notes a logon. If it is on another server than the last one, moved is true and m is the
-// move.
+// loggedOn records a logon. If it is on another server than the last one, moved is true and m is
+// the move.
 func (t *moveTracker) loggedOn(server string, now time.Time) (m Move, moved bool) {
 	m = Move{From: t.server, To: server, At: now, Err: t.endErr, Failed: t.failed}
 	moved = server != t.server
@@ -22,7 +22,7 @@ func (t *moveTracker) loggedOn(server string, now time.Time) (m Move, moved bool
 	return m, moved
 }
 
-// attemptEnded notes the end of a connection or of an attempt to make one.
+// attemptEnded records the end of a connection or of an attempt to make one.
 func (t *moveTracker) attemptEnded(e *ConnectError) {
 	if t.connected {
 		t.connected, t.endErr = false, e.Err

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestTrail(t *testing.T) {
+func TestMoveTracker(t *testing.T) {
 	var tr moveTracker
 	lost, refused := errors.New("lost"), errors.New("refused")
 	arrive := func(server string) (Move, bool) { return tr.loggedOn(server, time.Unix(7, 0)) }

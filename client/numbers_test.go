@@ -16,14 +16,15 @@ import (
 // beyond has numbers that a server must not send.
 var beyond = []string{"9223372036854775808", "18446744073709551615"}
 
-// say sends a header after replacing # by number.
-func (ss *session) say(header, number string) {
+// sendHeader sends a header after replacing # by number.
+func (ss *session) sendHeader(header, number string) {
 	header = strings.ReplaceAll(header, "#", number)
 	ss.send(append(binary.BigEndian.AppendUint32(nil, uint32(len(header))), header...))
 }
 
-// published expects a publish with this sequence and a subscribe, and returns the subscribe.
-func (ss *session) published(sequence uint64) *wire.Message {
+// expectPublishAndSubscribe expects a publish with this sequence and a subscribe, and returns the
+// subscribe.
+func (ss *session) expectPublishAndSubscribe(sequence uint64) *wire.Message {
 	ss.t.Helper()
 	a, b := ss.next(), ss.next()
 	if a != nil && a.Command == wire.Publish {
@@ -38,7 +39,7 @@ func (ss *session) published(sequence uint64) *wire.Message {
 // A number beyond 2^63-1 breaks the protocol, wherever a server sends it (R1). It ends the
 // connection, the client keeps nothing of the frame, and the next server finds the client's state
 // unchanged.
-func TestNumbersFromOutside(t *testing.T) {
+func TestNumbersOutOfRange(t *testing.T) {
 	const logon = `{"c":"ack","cid":"0","client_name":"me","a":"processed","status":"success",`
 	for name, header := range map[string]string{
 		"s of a plain logon": logon + `"s":#}`,
@@ -55,13 +56,13 @@ func TestNumbersFromOutside(t *testing.T) {
 	} {
 		for _, number := range beyond {
 			t.Run(name+" "+number, func(t *testing.T) {
-				run(t, func(t *testing.T, n *memnet.Network) { numberFromOutside(t, n, header, number) })
+				run(t, func(t *testing.T, n *memnet.Network) { sendBadNumber(t, n, header, number) })
 			})
 		}
 	}
 }
 
-func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
+func sendBadNumber(t *testing.T, n *memnet.Network, header, number string) {
 	evil, good := listen(t, n, "evil"), listen(t, n, "good")
 	c := start(t, config(n, "evil", "good"))
 	publish(t, c, 1)
@@ -69,21 +70,21 @@ func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
 	ss := evil.accept()
 	ss.expect(wire.Logon)
 	if strings.Contains(header, `"client_name"`) {
-		ss.say(header, number)
+		ss.sendHeader(header, number)
 	} else {
-		ss.welcome(0, 0)
-		sub := string(ss.published(1).SubID)
+		ss.acceptLogon(0, 0)
+		sub := string(ss.expectPublishAndSubscribe(1).SubID)
 		if !strings.Contains(header, `"cid":"SUB"`) {
 			ss.ack(wire.AckMessage{CommandID: sub, Type: wire.AckProcessed, Success: true, Bookmark: "0", SubID: sub})
 		}
-		ss.say(strings.ReplaceAll(header, "SUB", sub), number)
+		ss.sendHeader(strings.ReplaceAll(header, "SUB", sub), number)
 	}
-	ss.gone()
+	ss.expectClosed()
 	ss, m := good.logon(0, 0)
 	if m.Acked != 0 {
 		t.Errorf("the store has let go up to %d", m.Acked)
 	}
-	sub := ss.published(1)
+	sub := ss.expectPublishAndSubscribe(1)
 	if bm := string(sub.Bookmark); bm != bookmark.EpochText && bm != bookmark.ResumeText {
 		t.Errorf("resumed from %s", sub.Bookmark)
 	}
@@ -97,14 +98,14 @@ func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
 
 // A server without extensions states a number above 2^62, behind which too few numbers are left for
 // a life of the store. The client leaves it without taking the number as its base (R10).
-func TestBaseFromOutside(t *testing.T) {
+func TestBaseOutOfRange(t *testing.T) {
 	for _, last := range []uint64{1<<62 + 1, 1<<63 - 1} {
 		run(t, func(t *testing.T, n *memnet.Network) {
 			evil, good := listen(t, n, "evil"), listen(t, n, "good")
 			c := start(t, config(n, "evil", "good"))
 			publish(t, c, 1)
-			evil.plain(last).gone()
-			good.plain(1 << 51).publishes(1<<51 + 1)
+			evil.plainLogon(last).expectClosed()
+			good.plainLogon(1 << 51).expectPublishes(1<<51 + 1)
 		})
 	}
 }

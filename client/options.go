@@ -34,14 +34,14 @@ type Start interface {
 type StartPoint int
 
 const (
-	// Epoch is the start of the server's log. The place that is kept under the subscription's ID is
-	// forgotten.
+	// Epoch is the start of the server's log. A place stored under the subscription's ID is
+	// deleted.
 	Epoch StartPoint = iota
-	// Now is the end of the server's log at the moment of the subscribe. The place that is kept
-	// withLock the subscription's ID is forgotten.
+	// Now is the end of the server's log at the moment of the subscribe. A place stored under the
+	// subscription's ID is deleted.
 	Now
 	// MostRecent continues behind the messages that were discarded under the subscription's ID. If
-	// no place is kept under it, it is Epoch.
+	// no place is stored under it, MostRecent means Epoch.
 	MostRecent
 )
 
@@ -57,7 +57,7 @@ func (p StartPoint) text() (string, error) {
 
 type mostRecentOr struct{ otherwise Start }
 
-// MostRecentOr is [MostRecent], but begins at start if no place is kept under the subscription's
+// MostRecentOr is [MostRecent], but begins at start if no place is stored under the subscription's
 // ID. MostRecentOr(Now) is for a subscriber that begins at [Now] the first time and resumes
 // afterwards.
 func MostRecentOr(start Start) Start { return mostRecentOr{start} }
@@ -69,7 +69,7 @@ func (m mostRecentOr) text() (string, error) {
 	return m.otherwise.text()
 }
 
-// resumes reports whether a subscription continues from the place that is kept under its id.
+// resumes reports whether a subscription continues from the place that is stored under its id.
 func resumes(start Start) bool {
 	_, or := start.(mostRecentOr)
 	return or || start == MostRecent
@@ -77,8 +77,8 @@ func resumes(start Start) bool {
 
 type atTime struct{ t time.Time }
 
-// At begins with the first message that a server logged after t. The place that is kept under the
-// subscription's ID is forgotten.
+// At begins with the first message that a server logged after t. A place stored under the
+// subscription's ID is deleted.
 func At(t time.Time) Start { return atTime{t} }
 
 func (a atTime) text() (string, error) { return string(bookmark.AppendTime(nil, a.t)), nil }
@@ -87,8 +87,8 @@ type afterBookmarks []Bookmark
 
 // After begins behind the given bookmarks. Give one for each publisher: all messages of a publisher
 // without a bookmark count as new. A bookmark is the value of Message.Bookmark, or the result of
-// bookmarkstore.ParseBookmark. The place that is kept under the subscription's ID is forgotten. A
-// server without our extensions begins behind the bookmark that is earliest in its log.
+// bookmarkstore.ParseBookmark. A place stored under the subscription's ID is deleted. A server
+// without our extensions begins behind the bookmark that is earliest in its log.
 func After(bookmarks ...Bookmark) Start { return afterBookmarks(bookmarks) }
 
 func (a afterBookmarks) text() (string, error) {
@@ -102,7 +102,7 @@ func (a afterBookmarks) text() (string, error) {
 		}
 	}
 	if len(v) == 0 {
-		return "", errors.New("start after no bookmark")
+		return "", errors.New("After(): give it at least one bookmark")
 	}
 	return v.String(), nil
 }
@@ -164,9 +164,9 @@ func (p NotFoundPolicy) text() string {
 }
 
 // NotFound gives a server without our extensions a policy for bookmarks that it does not know. The
-// default is the server's own policy. AMPS servers have this option from 5.3.5 on. An older one
-// would refuse the subscription, so the client does not send it the option and logs that. A server
-// withCore our extensions does not need it.
+// default is the server's own policy. AMPS servers have this option from 5.3.5 on. An older server
+// would refuse the subscription; the client does not send it the option, and logs that. A server
+// with our extensions does not need the option.
 func NotFound(p NotFoundPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.notFound = p }
 }
@@ -184,17 +184,17 @@ type RetryPolicy struct {
 	// Delay is the wait before Handle calls the function again. All later messages of the
 	// subscription wait too, which keeps their order.
 	Delay time.Duration
-	// MaxTries is the largest number of calls of the function for one message in this process. After
-	// the last one GiveUp decides. 0 means no limit.
+	// MaxTries is the largest number of calls of the function for one message in this process.
+	// After the last one GiveUp decides. 0 means no limit.
 	MaxTries int
 	// GiveUp receives a message and the last error after the last try, on the goroutine of Handle.
 	// It returns nil if it has put the message aside; then the message is discarded and Handle goes
-	// on. An error ends Handle, and the next Handle begins with the message again. Default: return
-	// the last error.
+	// on. An error ends Handle, and the next Handle begins with the message again. By default
+	// Handle ends with the last error.
 	GiveUp func(m *Message, err error) error
 }
 
-// ProbeInterval lets Handle call its function again for a message of a bookmark subscription when the
+// Retry lets Handle call its function again for a message of a bookmark subscription when the
 // function returns an error. Without it the error ends Handle.
 func Retry(p RetryPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.retry, o.needsFrom = &p, "Retry" }
@@ -204,15 +204,15 @@ func Retry(p RetryPolicy) SubscribeOption {
 func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.request.Timestamps = true } }
 
 // A SlowPolicy says how a subscription without bookmark treats a full queue (R12). The zero value
-// is Block(5 * time.Second).
+// is SlowBlock(5 * time.Second).
 type SlowPolicy struct {
 	dropOldest, fail bool
-	wait             time.Duration // withCore neither of these
+	wait             time.Duration // of SlowBlock
 }
 
-// SlowBlock gives the application time to catch up: the queue may exceed its bound for the given time,
-// and up to eight times. Then the subscription ends with ErrSlowConsumer. The reader of the
-// connection does not wait meanwhile.
+// SlowBlock gives the application time to catch up: the queue may exceed its bound for the given
+// time, up to eight times the bound. Then the subscription ends with ErrSlowConsumer. The reader of
+// the connection does not wait meanwhile.
 func SlowBlock(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
 
 // SlowDropOldest drops the oldest messages in the queue and counts them in Stats.
@@ -221,21 +221,21 @@ func SlowDropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
 // SlowFail ends the subscription with ErrSlowConsumer at once.
 func SlowFail() SlowPolicy { return SlowPolicy{fail: true} }
 
-// WhenSlow sets the SlowPolicy of a subscription without bookmark. A subscription with a bookmark is
+// WhenSlow sets the SlowPolicy of a subscription without bookmark. A bookmark subscription is
 // paused instead and loses nothing.
 func WhenSlow(p SlowPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.policy = &p }
 }
 
-// blockFor is the default wait of Block. blockFactor is how many times its bound the queue may hold
-// during that wait.
+// blockFor is the default wait of SlowBlock. blockFactor is how many times its bound the queue may
+// hold during that wait.
 const (
 	blockFor    = 5 * time.Second
 	blockFactor = 8
 )
 
-// subscribeOptionsOf applies the options. It refuses options that do not go together: an option is
-// never ignored silently.
+// subscribeOptionsOf applies the options. It refuses options that contradict each other: an option
+// is never ignored silently.
 func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) {
 	for _, opt := range opts {
 		opt(&o)
@@ -244,19 +244,19 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 	case o.from && o.start == nil:
 		return o, errors.New("From(nil): give it Epoch, Now, MostRecent, MostRecentOr, At or After")
 	case o.start == nil && o.request.ID != "":
-		return o, errors.New("ID is for bookmark subscriptions, there is no From")
+		return o, errors.New("ID is for bookmark subscriptions: add From")
 	case o.start == nil && o.needsFrom != "":
-		return o, fmt.Errorf("%s is for bookmark subscriptions, there is no From", o.needsFrom)
+		return o, fmt.Errorf("%s is for bookmark subscriptions: add From", o.needsFrom)
 	case o.retry != nil && (o.retry.Delay < 0 || o.retry.MaxTries < 0):
-		return o, fmt.Errorf("Retry: a delay of %v and %d tries: neither may be negative", o.retry.Delay, o.retry.MaxTries)
+		return o, fmt.Errorf("Retry with Delay %v and MaxTries %d: neither may be negative", o.retry.Delay, o.retry.MaxTries)
 	case o.notFound < 0 || o.notFound > NotFoundFail:
 		return o, fmt.Errorf("NotFound(%d): give it NotFoundNow, NotFoundEpoch or NotFoundFail", o.notFound)
 	case o.start == nil && o.notFound != 0:
-		return o, errors.New("NotFound is for bookmark subscriptions, there is no From")
+		return o, errors.New("NotFound is for bookmark subscriptions: add From")
 	case o.request.AcceptGaps && o.notFound == NotFoundFail:
-		return o, errors.New("NotFoundFail ends a subscription that AcceptGaps or OnGap would have go on")
+		return o, errors.New("NotFoundFail contradicts AcceptGaps and OnGap: it ends the subscription, and they let it continue")
 	case o.start != nil && o.policy != nil:
-		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
+		return o, errors.New("WhenSlow is for subscriptions without bookmark: remove it, or From")
 	case resumes(o.start) && o.request.ID == "":
 		return o, errors.New("MostRecent and MostRecentOr need an ID")
 	}

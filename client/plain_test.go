@@ -26,8 +26,8 @@ type plainGroup struct {
 	hosts   []string
 }
 
-// plainly runs a test for each version, with servers on these hosts.
-func plainly(t *testing.T, rules plain.Rules, f func(t *testing.T, g *plainGroup, v plain.Version), hosts ...string) {
+// runPlain runs a test for each version, with servers on these hosts.
+func runPlain(t *testing.T, rules plain.Rules, f func(t *testing.T, g *plainGroup, v plain.Version), hosts ...string) {
 	t.Helper()
 	for _, v := range plain.Versions {
 		t.Run(v.Text, func(t *testing.T) {
@@ -74,8 +74,9 @@ func (g *plainGroup) bodies(server int) (list []string) {
 	return list
 }
 
-// once fails the test unless a server has exactly these messages and received none behind a hole.
-func (g *plainGroup) once(server int, want []string) {
+// expectLog fails the test unless a server has exactly these messages and received none behind a
+// hole.
+func (g *plainGroup) expectLog(server int, want []string) {
 	g.t.Helper()
 	if got := g.bodies(server); !slices.Equal(got, want) {
 		g.t.Errorf("the server has %d messages, want %d: %.300q", len(got), len(want), got)
@@ -87,13 +88,13 @@ func (g *plainGroup) once(server int, want []string) {
 
 func flush(t *testing.T, c *client.Client) {
 	t.Helper()
-	if err := c.Flush(within(t)); err != nil {
+	if err := c.Flush(testContext(t)); err != nil {
 		t.Error(err)
 	}
 }
 
-// begin subscribes. The double answers at once.
-func begin(t *testing.T, c *client.Client, opts ...client.SubscribeOption) *client.Subscription {
+// mustSubscribe subscribes. The double answers at once.
+func mustSubscribe(t *testing.T, c *client.Client, opts ...client.SubscribeOption) *client.Subscription {
 	t.Helper()
 	return must(t, subscribe(t, c, opts...))
 }
@@ -105,12 +106,12 @@ func TestPlainResume(t *testing.T) {
 	for _, opts := range [][]client.SubscribeOption{
 		nil, {client.NotFound(client.NotFoundNow)}, {client.NotFound(client.NotFoundEpoch)}, {client.NotFound(client.NotFoundFail)},
 	} {
-		plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+		runPlain(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 			pub := start(t, g.config("pub", nil))
-			s := begin(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch), client.ID("orders"))...)
+			s := mustSubscribe(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch), client.ID("orders"))...)
 			for n := range uint64(4) {
-				publish(t, pub, upTo(10*n+1, 10*n+10)...)
-				if got := read(t, s, 10); !slices.Equal(got, bodies(upTo(10*n+1, 10*n+10)...)) {
+				publish(t, pub, sequenceRange(10*n+1, 10*n+10)...)
+				if got := read(t, s, 10); !slices.Equal(got, bodies(sequenceRange(10*n+1, 10*n+10)...)) {
 					t.Fatalf("read %q", got)
 				}
 				if n%2 == 0 {
@@ -129,29 +130,29 @@ func TestPlainResume(t *testing.T) {
 func TestPlainBookmarkNotThereYet(t *testing.T) {
 	for name, opts := range map[string][]client.SubscribeOption{"default": nil, "fail": {client.NotFound(client.NotFoundFail)}} {
 		t.Run(name, func(t *testing.T) {
-			plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, v plain.Version) {
+			runPlain(t, plain.Rules{}, func(t *testing.T, g *plainGroup, v plain.Version) {
 				g.hosts = g.hosts[:1]
 				pub := start(t, g.config("pub", nil))
 				g.hosts = g.hosts[:2]
-				s := begin(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch))...)
+				s := mustSubscribe(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch))...)
 				g.SetLinksCut(true)
-				publish(t, pub, upTo(1, 10)...)
+				publish(t, pub, sequenceRange(1, 10)...)
 				read(t, s, 10)
 				g.servers[0].RefuseClients()
 				time.Sleep(10 * time.Second) // the subscriber moves to b
 				g.SetLinksCut(false)
 				g.start(0)
-				publish(t, pub, upTo(11, 20)...)
+				publish(t, pub, sequenceRange(11, 20)...)
 				if opts != nil && v.NotFound {
 					var gap *client.GapError
-					for _, err := range s.Messages(within(t)) {
+					for _, err := range s.Messages(testContext(t)) {
 						if !errors.As(err, &gap) {
 							t.Errorf("asked to fail: %v", err)
 						}
 						return
 					}
 				}
-				if got := read(t, s, 10); !slices.Equal(got, bodies(upTo(11, 20)...)) {
+				if got := read(t, s, 10); !slices.Equal(got, bodies(sequenceRange(11, 20)...)) {
 					t.Errorf("read %q", got)
 				}
 			}, "a", "b")
@@ -163,22 +164,22 @@ func TestPlainBookmarkNotThereYet(t *testing.T) {
 // the publisher may not publish is rejected, whatever the status is.
 func TestPlainAcksThatSettle(t *testing.T) {
 	rules := plain.Rules{Entitled: func(topic string) bool { return topic != "secret" }}
-	plainly(t, rules, func(t *testing.T, g *plainGroup, _ plain.Version) {
+	runPlain(t, rules, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		var failed []*client.RejectedError
 		c := start(t, g.config("pub", &failed))
-		publish(t, c, upTo(1, 10)...)
+		publish(t, c, sequenceRange(1, 10)...)
 		flush(t, c)
 		g.SetLinksCut(true)
-		publish(t, c, upTo(11, 30)...)
+		publish(t, c, sequenceRange(11, 30)...)
 		synctest.Wait()
 		g.HealAtPublish()
 		g.servers[0].RefuseClients()
 		if _, err := c.Publish(t.Context(), "secret", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		publish(t, c, upTo(32, 40)...)
+		publish(t, c, sequenceRange(32, 40)...)
 		flush(t, c)
-		g.once(1, bodies(append(upTo(1, 30), upTo(32, 40)...)...))
+		g.expectLog(1, bodies(append(sequenceRange(1, 30), sequenceRange(32, 40)...)...))
 		if len(failed) != 1 || failed[0].Message.Topic != "secret" {
 			t.Errorf("rejected: %v", failed)
 		}
@@ -196,7 +197,7 @@ func TestPlainUnreadableMessage(t *testing.T) {
 		beside := tt.beside
 		rules := plain.Rules{Parses: func(body string) bool { return !strings.HasPrefix(body, "bad") }, ClosesAfter: tt.closes}
 		t.Run(tt.name, func(t *testing.T) {
-			plainly(t, rules, func(t *testing.T, g *plainGroup, v plain.Version) {
+			runPlain(t, rules, func(t *testing.T, g *plainGroup, v plain.Version) {
 				var failed []*client.RejectedError
 				c := start(t, g.config("pub", &failed))
 				var want []string
@@ -212,24 +213,24 @@ func TestPlainUnreadableMessage(t *testing.T) {
 					}
 				}
 				flush(t, c)
-				told := 0
+				bad := 0
 				for _, e := range failed {
 					if string(e.Message.Body) == "bad" {
-						told++
+						bad++
 					} else if !strings.HasPrefix(e.Reason, "outcome unknown") {
-						t.Errorf("told of %q: %v", e.Message.Body, e)
+						t.Errorf("reported %q: %v", e.Message.Body, e)
 					}
 				}
-				if told != 1 {
-					t.Errorf("told %d times, and of %d in all", told, len(failed))
+				if bad != 1 {
+					t.Errorf("the bad message was reported %d times, and %d messages in all", bad, len(failed))
 				}
 				if v.Text == plain.V535.Text && len(failed) > 1 {
-					t.Errorf("the server named it, and %d were told", len(failed))
+					t.Errorf("the server named it, and %d were reported", len(failed))
 				}
 				if n := g.servers[0].Logons(); n > 6 {
 					t.Errorf("%d logons", n)
 				}
-				g.once(0, want)
+				g.expectLog(0, want)
 				if n := c.Stats().Publish.Outstanding.Messages; n != 0 {
 					t.Errorf("%d messages outstanding", n)
 				}
@@ -242,19 +243,19 @@ func TestPlainUnreadableMessage(t *testing.T) {
 // be ahead of it. So a subscriber of a quiet topic does not read the log again, and one that has
 // received nothing since Now misses nothing.
 func TestPlainMarks(t *testing.T) {
-	plainly(t, plain.Rules{ReplayWindow: 5}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+	runPlain(t, plain.Rules{ReplayWindow: 5}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		pub := start(t, g.config("pub", nil))
-		publish(t, pub, upTo(1, 40)...)
+		publish(t, pub, sequenceRange(1, 40)...)
 		flush(t, pub)
-		s := begin(t, start(t, g.config("sub", nil)), client.From(client.Epoch))
+		s := mustSubscribe(t, start(t, g.config("sub", nil)), client.From(client.Epoch))
 		read(t, s, 12)
 		g.servers[0].RefuseClients() // during the replay
 		g.start(0)
-		if got := read(t, s, 28); !slices.Equal(got, bodies(upTo(13, 40)...)) {
+		if got := read(t, s, 28); !slices.Equal(got, bodies(sequenceRange(13, 40)...)) {
 			t.Errorf("read %q", got)
 		}
 
-		late := begin(t, start(t, g.config("late", nil)), client.From(client.Now))
+		late := mustSubscribe(t, start(t, g.config("late", nil)), client.From(client.Now))
 		for n := range 20 {
 			if _, err := pub.Publish(t.Context(), "other", fmt.Append(nil, n)); err != nil {
 				t.Fatal(err)
@@ -265,7 +266,7 @@ func TestPlainMarks(t *testing.T) {
 		g.servers[0].RefuseClients()
 		g.start(0)
 		cfg := g.config("pub2", nil)
-		publish(t, start(t, cfg), upTo(1, 3)...) // perhaps before late is back
+		publish(t, start(t, cfg), sequenceRange(1, 3)...) // perhaps before late is back
 		if got := read(t, late, 3); !slices.Equal(got, bodies(1, 2, 3)) {
 			t.Errorf("read %q", got)
 		}
@@ -276,7 +277,7 @@ func TestPlainMarks(t *testing.T) {
 // their messages. No message is reported as failed, each server has each message once, and none was
 // published behind a hole.
 func TestPlainFailoverOfManyOutstanding(t *testing.T) {
-	plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+	runPlain(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		const most = 100_000
 		var failed []*client.RejectedError
 		cfg := g.config("pub", &failed)
@@ -285,7 +286,7 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 		publish(t, c, 1)
 		flush(t, c)
 		g.SetLinksCut(true)
-		publish(t, c, upTo(2, most)...)
+		publish(t, c, sequenceRange(2, most)...)
 		synctest.Wait()
 		if n := c.Stats().Publish.Outstanding.Messages; n != most-1 {
 			t.Fatalf("%d messages outstanding", n)
@@ -296,34 +297,34 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 		g.servers[0].Kill()
 		g.start(0)
 		g.servers[1].Kill()
-		publish(t, c, upTo(most+1, most+1000)...)
+		publish(t, c, sequenceRange(most+1, most+1000)...)
 		flush(t, c)
 		g.start(1)
 		for server := range g.servers {
-			g.once(server, bodies(upTo(1, most+1000)...))
+			g.expectLog(server, bodies(sequenceRange(1, most+1000)...))
 		}
 		if len(failed) > 0 {
-			t.Errorf("%d told as failed, the first: %v", len(failed), failed[0])
+			t.Errorf("%d reported as failed, the first: %v", len(failed), failed[0])
 		}
 	}, "a", "b")
 }
 
 // A subscriber recovers by itself although its servers, and sometimes its own process, die a
 // hundred times.
-func TestPlainSubscriberIsMoved(t *testing.T) {
-	plainly(t, plain.Rules{ReplayWindow: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+func TestPlainSubscriberMoves(t *testing.T) {
+	runPlain(t, plain.Rules{ReplayWindow: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		var failed []*client.RejectedError
 		pub := start(t, g.config("pub", &failed))
 		cfg := g.config("sub", nil)
 		cfg.BookmarkStore = bookmarkstore.NewMemory()
 		open := func() (*client.Client, *client.Subscription) {
 			sub := start(t, cfg)
-			return sub, begin(t, sub, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
+			return sub, mustSubscribe(t, sub, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
 		}
 		sub, s := open()
 		last := uint64(0)
 		for n := range 100 {
-			publish(t, pub, upTo(last+1, last+20)...)
+			publish(t, pub, sequenceRange(last+1, last+20)...)
 			down := n % 2
 			if n%3 == 0 {
 				read(t, s, 9)
@@ -331,7 +332,7 @@ func TestPlainSubscriberIsMoved(t *testing.T) {
 			g.servers[down].Kill()
 			if n%3 == 0 {
 				read(t, s, 11)
-			} else if got := read(t, s, 20); !slices.Equal(got, bodies(upTo(last+1, last+20)...)) {
+			} else if got := read(t, s, 20); !slices.Equal(got, bodies(sequenceRange(last+1, last+20)...)) {
 				t.Fatalf("after %d kills: read %q", n+1, got)
 			}
 			g.start(down)
@@ -343,10 +344,10 @@ func TestPlainSubscriberIsMoved(t *testing.T) {
 		}
 		flush(t, pub)
 		for server := range g.servers {
-			g.once(server, bodies(upTo(1, last)...))
+			g.expectLog(server, bodies(sequenceRange(1, last)...))
 		}
 		if len(failed) > 0 {
-			t.Errorf("told as failed: %v", failed)
+			t.Errorf("reported as failed: %v", failed)
 		}
 	}, "a", "b")
 }

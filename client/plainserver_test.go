@@ -24,13 +24,13 @@ func TestOneLogon(t *testing.T) {
 			c := start(t, cfg)
 			ss := srv.accept()
 			m := ss.expect(wire.Logon)
-			if said := m.IsExt() || len(m.Store) > 0 || m.Counter > 0; said != (option == "") || string(m.ClientName) != "me" {
+			if extended := m.IsExt() || len(m.Store) > 0 || m.Counter > 0; extended != (option == "") || string(m.ClientName) != "me" {
 				t.Errorf("%q: logon %+v", option, m)
 			}
-			ss.plainWelcome(0)
+			ss.acceptPlainLogon(0)
 			publish(t, c, 1)
 			ss.expect(wire.Publish)
-			srv.none(10 * time.Second)
+			srv.expectNoConnection(10 * time.Second)
 		})
 	}
 }
@@ -46,23 +46,23 @@ func TestPlainPublishGap(t *testing.T) {
 			cfg.AllowPublishGap = allow
 			cfg.Hooks.PublishGap = func(server string) { gaps = append(gaps, server) }
 			c := start(t, cfg)
-			ss := a.plain(0)
+			ss := a.plainLogon(0)
 			publish(t, c, 1, 2, 3)
 			base := ss.expect(wire.Publish).Sequence - 1
-			ss.publishes(base+2, base+3)
+			ss.expectPublishes(base+2, base+3)
 			ss.persisted(base + 2)
 			synctest.Wait()
 			ss.close()
-			ss = b.plain(base + 1) // lacks 2, which was acknowledged
+			ss = b.plainLogon(base + 1) // lacks 2, which was acknowledged
 			if allow {
-				ss.publishes(base + 3)
+				ss.expectPublishes(base + 3)
 				return
 			}
 			if m := ss.next(); m != nil {
 				t.Fatalf("client sent %v to a server with a gap", m.Command)
 			}
-			a.plain(base + 3)
-			if err := c.FlushSafe(within(t)); err != nil {
+			a.plainLogon(base + 3)
+			if err := c.FlushSafe(testContext(t)); err != nil {
 				t.Error(err)
 			}
 			if len(gaps) != 1 || c.Stats().Publish.GapRefusals != 1 {
@@ -81,25 +81,25 @@ func TestPlainPublishGapBeforeTheBase(t *testing.T) {
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2)
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		ss.persisted(2)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		ss.close()
-		srv.plain(0).close()
-		srv.plain(0).close() // no number below the base was ever sent
+		srv.plainLogon(0).close()
+		srv.plainLogon(0).close() // no number below the base was ever sent
 		c.Close()
 		c = start(t, cfg)
-		ss = srv.plain(0)
+		ss = srv.plainLogon(0)
 		publish(t, c, 3)
 		base := ss.expect(wire.Publish).Sequence - 3
 		ss.persisted(base + 3)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		ss.close()
-		if m := srv.plain(base + 2).next(); m != nil {
+		if m := srv.plainLogon(base + 2).next(); m != nil {
 			t.Errorf("client sent %v to a server with a gap", m.Command)
 		}
 	})
@@ -116,7 +116,7 @@ func TestPlainNameInUse(t *testing.T) {
 		start(t, cfg)
 		var pushed time.Time
 		for i, seconds := range []time.Duration{0, 0, 0, 5, 10, 20, 40, 60, 60} {
-			ss := srv.plain(0)
+			ss := srv.plainLogon(0)
 			d := time.Since(pushed)
 			if want := seconds * time.Second; d < want || i >= 3 && d > want+6*time.Second {
 				t.Errorf("connection %d after %v, want %v", i, d, want)
@@ -125,14 +125,14 @@ func TestPlainNameInUse(t *testing.T) {
 			ss.close()
 			pushed = time.Now()
 		}
-		srv.plain(0)
+		srv.plainLogon(0)
 		for i, err := range ended {
 			if errors.Is(err, client.ErrNameInUse) != (i >= 2) {
 				t.Errorf("connection %d ended with %v", i, err)
 			}
 		}
 		if len(ended) != 9 {
-			t.Errorf("told of %d", len(ended))
+			t.Errorf("%d connections reported", len(ended))
 		}
 	})
 }
@@ -146,16 +146,16 @@ func TestPlainServerIsLost(t *testing.T) {
 		cfg.Hooks.Disconnected = func(_ string, err error) { ended = append(ended, err) }
 		start(t, cfg)
 		for i := range 9 {
-			ss := srv.plain(0)
+			ss := srv.plainLogon(0)
 			if time.Sleep(time.Second); i%3 == 2 {
 				time.Sleep(5 * time.Second)
 			}
 			ss.close()
 		}
 		for range 4 {
-			srv.plain(0).refuse("disk full")
+			srv.plainLogon(0).refuse("disk full")
 		}
-		srv.plain(0)
+		srv.plainLogon(0)
 		for i, err := range ended {
 			if errors.Is(err, client.ErrNameInUse) {
 				t.Errorf("connection %d ended with %v", i, err)
@@ -175,7 +175,7 @@ func TestLargeMessages(t *testing.T) {
 		if _, err := c.Publish(t.Context(), "orders", make([]byte, size)); !errors.As(err, &large) || !strings.Contains(err.Error(), "Config.MaxMessage") {
 			t.Errorf("20 MiB by default: %v", err)
 		}
-		srv.plain(0)
+		srv.plainLogon(0)
 		c.Close()
 
 		cfg.MaxMessage = 2 * size
@@ -183,13 +183,13 @@ func TestLargeMessages(t *testing.T) {
 		if _, err := c.Publish(t.Context(), "orders", make([]byte, size)); !errors.As(err, &large) || !strings.Contains(err.Error(), "MaxMessage or MaxBytes of the publish store") {
 			t.Errorf("20 MiB and a store of the default: %v", err)
 		}
-		srv.plain(0)
+		srv.plainLogon(0)
 		c.Close()
 
 		cfg.MaxFrame = 2 * size
 		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessage: 2 * size})
 		c = start(t, cfg)
-		ss := srv.plain(0)
+		ss := srv.plainLogon(0)
 		if _, err := c.Publish(t.Context(), "orders", make([]byte, size)); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ const headerRoom = 160
 //
 // At the store's bound Publish waits or returns pubstore.ErrFull, depending on the options of the
 // store. If ctx ends the wait, the error wraps both pubstore.ErrFull and the error of ctx. If the
-// handleMessage is too large for the server (ServerInfo.MaxMessage, or Config.MaxMessage if the server
+// message is too large for the server (ServerInfo.MaxMessage, or Config.MaxMessage if the server
 // states no limit) or for the store, the error is a *TooLargeError. After Close or Drain has begun
 // it is ErrClosed. An error always means that the message is not in the store, except for a
 // *pubstore.FailedError.
@@ -53,10 +53,10 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	}
 	defer c.calls.leave()
 
-	until := c.newCallContext(ctx)
-	defer c.releaseCallContext(until)
-	c.sendPlanted(m)
-	sequence, err = c.store.Append(until, m)
+	callCtx := c.newCallContext(ctx)
+	defer c.releaseCallContext(callCtx)
+	c.plantedSend(m)
+	sequence, err = c.store.Append(callCtx, m)
 	if err != nil {
 		if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = c.closedError()
@@ -66,9 +66,9 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	return sequence, nil
 }
 
-// CheckMessage returns the error with which Publish would refuse m before it uses the store: no topic, or
-// a *TooLargeError because of the server's limit. Call it before you append to the store directly
-// (pubstore.Bolt.AppendTx), because the store knows only its own limits.
+// CheckMessage returns the error with which Publish would refuse m before it uses the store: no
+// topic, or a *TooLargeError because of the server's limit. Call it before you append to the store
+// directly (pubstore.Bolt.AppendTx), because the store knows only its own limits.
 func (c *Client) CheckMessage(m *pubstore.Message) error {
 	if err := c.validateMessage(m); err != nil {
 		return fmt.Errorf("publish: %w", err)
@@ -85,27 +85,27 @@ func (c *Client) validateMessage(m *pubstore.Message) error {
 	if header > pubstore.MaxHeader {
 		return &TooLargeError{Size: header, Max: pubstore.MaxHeader, Header: true}
 	}
-	if size, most := header+headerRoom+len(m.Body), int(c.maxMessage.Load()); size > most {
-		limit := "Config.MaxMessage"
+	if size, limit := header+headerRoom+len(m.Body), int(c.maxMessage.Load()); size > limit {
+		setting := "Config.MaxMessage"
 		if c.maxFromServer.Load() {
-			limit = "the server's"
+			setting = "the server's"
 		}
-		return &TooLargeError{Size: size, Max: most, Setting: limit}
+		return &TooLargeError{Size: size, Max: limit, Setting: setting}
 	}
 	return nil
 }
 
 // RenewLife begins a new life of the publish store, which is a new publisher (R10). It is for an
 // application that cannot wait until a publish gap has ended (R4). The messages of the former life
-// are still delivered as soon as a server takes them, but may come after messages that are
+// are still delivered as soon as a server accepts them, but may come after messages that are
 // published from now on.
 func (c *Client) RenewLife() error {
 	if err := c.enter(); err != nil {
-		return fmt.Errorf("renew: %w", err)
+		return fmt.Errorf("renew the life of the publish store: %w", err)
 	}
 	defer c.calls.leave()
 	if err := c.store.Renew(); err != nil {
-		return fmt.Errorf("renew: %w", err)
+		return fmt.Errorf("renew the life of the publish store: %w", err)
 	}
 	if cn := c.connected(); cn != nil {
 		lives := c.store.Lives()

@@ -25,9 +25,9 @@ func TestPublishAndFlush(t *testing.T) {
 			t.Errorf("logon %+v", m)
 		}
 		publish(t, c, 1, 2, 3)
-		ss.publishes(1, 2, 3)
+		ss.expectPublishes(1, 2, 3)
 		done := make(chan error, 1)
-		go func() { done <- c.Flush(within(t)) }()
+		go func() { done <- c.Flush(testContext(t)) }()
 		ss.persisted(2)
 		synctest.Wait()
 		if len(done) > 0 {
@@ -54,9 +54,9 @@ func TestNothingIsSentBeforeItIsStored(t *testing.T) {
 		ss, _ := srv.logon(0, 0)
 		synctest.Wait()
 		go c.Publish(t.Context(), "orders", []byte("x"))
-		ss.quiet(10 * time.Second)
+		ss.expectNothing(10 * time.Second)
 		close(store.gate)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 	})
 }
 
@@ -81,8 +81,8 @@ func TestReplayBeforeNew(t *testing.T) {
 		cfg.Hooks.Replayed = func(n int) { replayed.Store(int64(n)) }
 		c := start(t, cfg)
 		sa, _ := a.logon(0, 0)
-		publish(t, c, upTo(1, 5)...)
-		sa.publishes(upTo(1, 5)...)
+		publish(t, c, sequenceRange(1, 5)...)
+		sa.expectPublishes(sequenceRange(1, 5)...)
 		sa.persisted(1)
 		synctest.Wait()
 		sa.close()
@@ -92,10 +92,10 @@ func TestReplayBeforeNew(t *testing.T) {
 		if m.Acked != 1 || m.Counter != 2 {
 			t.Errorf("second logon with acked %d, n %d; want 1, 2", m.Acked, m.Counter)
 		}
-		sb.welcome(2, 3)
-		sb.publishes(upTo(3, 7)...)
+		sb.acceptLogon(2, 3)
+		sb.expectPublishes(sequenceRange(3, 7)...)
 		publish(t, c, 8)
-		sb.publishes(8)
+		sb.expectPublishes(8)
 		synctest.Wait()
 		if got := replayed.Load(); got != 3 {
 			t.Errorf("replayed %d messages, want 3", got)
@@ -110,11 +110,11 @@ func TestReplayBeforeNew(t *testing.T) {
 func TestPublishOffline(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		c := start(t, config(n, "a"))
-		publish(t, c, upTo(1, 50)...)
+		publish(t, c, sequenceRange(1, 50)...)
 		time.Sleep(time.Minute)
 		srv := listen(t, n, "a")
 		ss, _ := srv.logon(0, 0)
-		ss.publishes(upTo(1, 50)...)
+		ss.expectPublishes(sequenceRange(1, 50)...)
 		if got := c.Stats().Publish.Resent; got != 0 {
 			t.Errorf("%d resent, want 0", got)
 		}
@@ -122,23 +122,23 @@ func TestPublishOffline(t *testing.T) {
 }
 
 // The failed-write handler is called once, and the store lets the message go (R14). The next
-// handleMessage leaves out the rejected number, which the logon states (R1).
+// message leaves out the rejected number, which the logon states (R1).
 func TestRejected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
-		var told []*client.RejectedError
+		var reported []*client.RejectedError
 		cfg := config(n, "a")
-		cfg.Hooks.FailedWrite = func(e *client.RejectedError) { told = append(told, e) }
+		cfg.Hooks.FailedWrite = func(e *client.RejectedError) { reported = append(reported, e) }
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
-		publish(t, c, upTo(1, 5)...)
-		ss.publishes(upTo(1, 5)...)
+		publish(t, c, sequenceRange(1, 5)...)
+		ss.expectPublishes(sequenceRange(1, 5)...)
 		ss.persisted(2)
 		ss.reject(3, "not entitled")
 		ss.reject(3, "not entitled")
 		synctest.Wait()
-		if len(told) != 1 || told[0].Message.Sequence != 3 || string(told[0].Message.Body) != body(3) || told[0].Reason != "not entitled" {
-			t.Fatalf("told %v", told)
+		if len(reported) != 1 || reported[0].Message.Sequence != 3 || string(reported[0].Message.Body) != body(3) || reported[0].Reason != "not entitled" {
+			t.Fatalf("reported %v", reported)
 		}
 		ss.close()
 
@@ -147,15 +147,15 @@ func TestRejected(t *testing.T) {
 			t.Errorf("logged on with acked %d, last %d, rejected %q", m.Acked, m.Last, m.Rejected)
 		}
 		ss.reject(3, "not entitled") // repeated before the logon ack (R14)
-		ss.welcome(2, 2)
-		ss.publishes(4, 5)
+		ss.acceptLogon(2, 2)
+		ss.expectPublishes(4, 5)
 		ss.persisted(5)
-		if err := c.Flush(within(t)); err != nil {
+		if err := c.Flush(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if len(told) != 1 || c.Stats().Publish.Rejected != 1 {
-			t.Errorf("told %d times, stats %d", len(told), c.Stats().Publish.Rejected)
+		if len(reported) != 1 || c.Stats().Publish.Rejected != 1 {
+			t.Errorf("reported %d times, stats %d", len(reported), c.Stats().Publish.Rejected)
 		}
 	})
 }
@@ -164,24 +164,24 @@ func TestRejected(t *testing.T) {
 func TestRejectedBeforeTheLogonAck(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
-		var told int
+		var reported int
 		cfg := config(n, "a")
-		cfg.Hooks.FailedWrite = func(*client.RejectedError) { told++ }
+		cfg.Hooks.FailedWrite = func(*client.RejectedError) { reported++ }
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2, 3)
-		ss.publishes(1, 2, 3)
+		ss.expectPublishes(1, 2, 3)
 		ss.close()
 		ss = srv.accept()
 		ss.expect(wire.Logon)
 		ss.reject(2, "too large")
-		ss.welcome(1, 3)
-		ss.publishes(3)
+		ss.acceptLogon(1, 3)
+		ss.expectPublishes(3)
 		ss.persisted(3)
-		err := c.FlushSafe(within(t))
+		err := c.FlushSafe(testContext(t))
 		synctest.Wait()
-		if err != nil || told != 1 {
-			t.Errorf("flush: %v, told %d times", err, told)
+		if err != nil || reported != 1 {
+			t.Errorf("flush: %v, reported %d times", err, reported)
 		}
 	})
 }
@@ -194,9 +194,9 @@ func TestFlushWithTheLastRejected(t *testing.T) {
 			c := start(t, config(n, "a"))
 			ss, _ := srv.logon(0, 0)
 			publish(t, c, 1, 2)
-			ss.publishes(1, 2)
+			ss.expectPublishes(1, 2)
 			done := make(chan error, 1)
-			go func() { done <- flush(c, within(t)) }()
+			go func() { done <- flush(c, testContext(t)) }()
 			ss.persisted(1)
 			ss.reject(2, "not entitled")
 			select {
@@ -204,7 +204,7 @@ func TestFlushWithTheLastRejected(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-			case <-time.After(patience):
+			case <-time.After(testTimeout):
 				t.Error("flush hangs")
 			}
 		})
@@ -218,19 +218,19 @@ func TestCancelledFlush(t *testing.T) {
 		c := start(t, config(n, "a", "b"))
 		sa, _ := a.logon(0, 0)
 		publish(t, c, 1, 2)
-		sa.publishes(1, 2)
+		sa.expectPublishes(1, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		err := c.Flush(ctx)
-		var unsettled *client.PendingError
-		if !errors.As(err, &unsettled) || unsettled.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("flush: %v, want 2 messages unsettled", err)
+		var pending *client.PendingError
+		if !errors.As(err, &pending) || pending.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("flush: %v, want 2 messages pending", err)
 		}
 		sa.close()
 		sb, _ := b.logon(0, 0)
-		sb.publishes(1, 2)
+		sb.expectPublishes(1, 2)
 		sb.persisted(2)
-		if err := c.Flush(within(t)); err != nil {
+		if err := c.Flush(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -238,7 +238,7 @@ func TestCancelledFlush(t *testing.T) {
 
 // An ack of one server settles a message, and the store keeps it. The death of that server loses
 // nothing (R5).
-func TestSingleKeeps(t *testing.T) {
+func TestSingleAckKeepsMessages(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
 		var downgrades []bool
@@ -247,10 +247,10 @@ func TestSingleKeeps(t *testing.T) {
 		c := start(t, cfg)
 		sa, _ := a.logon(0, 0)
 		publish(t, c, 1, 2, 3)
-		sa.publishes(1, 2, 3)
+		sa.expectPublishes(1, 2, 3)
 		sa.persisted(1)
 		sa.single(3)
-		if err := c.Flush(within(t)); err != nil {
+		if err := c.Flush(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		st := c.Stats().Publish
@@ -259,8 +259,8 @@ func TestSingleKeeps(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		var unsettled *client.PendingError
-		if err := c.FlushSafe(ctx); !errors.As(err, &unsettled) || unsettled.Messages != 2 {
+		var pending *client.PendingError
+		if err := c.FlushSafe(ctx); !errors.As(err, &pending) || pending.Messages != 2 {
 			t.Errorf("FlushSafe: %v, want 2 messages", err)
 		}
 		sa.close()
@@ -268,9 +268,9 @@ func TestSingleKeeps(t *testing.T) {
 		if m.Acked != 1 {
 			t.Errorf("acked %d, want 1: single does not count", m.Acked)
 		}
-		sb.publishes(2, 3)
+		sb.expectPublishes(2, 3)
 		sb.persisted(3)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -288,18 +288,18 @@ func TestAckBeyondWhatWasSent(t *testing.T) {
 		cfg.WindowMessages = 2
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
-		publish(t, c, upTo(1, 5)...)
-		ss.publishes(1, 2)
-		ss.quiet(time.Second)
+		publish(t, c, sequenceRange(1, 5)...)
+		ss.expectPublishes(1, 2)
+		ss.expectNothing(time.Second)
 		ss.persisted(1000)
-		ss.publishes(3, 4)
+		ss.expectPublishes(3, 4)
 		ss.persisted(1)
-		ss.quiet(time.Second)
+		ss.expectNothing(time.Second)
 		if got := c.Stats().Publish.Outstanding.Messages; got != 3 {
 			t.Errorf("the store keeps %d messages, want 3", got)
 		}
 		ss.persisted(4)
-		ss.publishes(5)
+		ss.expectPublishes(5)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := c.Flush(ctx); err == nil {
@@ -318,7 +318,7 @@ func TestPublishGap(t *testing.T) {
 		c := start(t, cfg)
 		sa, _ := a.logon(0, 0)
 		publish(t, c, 1, 2, 3)
-		sa.publishes(1, 2, 3)
+		sa.expectPublishes(1, 2, 3)
 		sa.persisted(2)
 		synctest.Wait()
 		sa.close()
@@ -330,12 +330,12 @@ func TestPublishGap(t *testing.T) {
 		sa.expect(wire.Logon)
 		sa.refuse("publish gap")
 		sb, _ = b.logon(2, 2)
-		sb.publishes(3)
+		sb.expectPublishes(3)
 		sb.refuse("publish gap") // during a session
 		sa, _ = a.logon(2, 3)
-		sa.publishes(3)
+		sa.expectPublishes(3)
 		sa.persisted(3)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -368,32 +368,32 @@ func TestFormerLifeFirst(t *testing.T) {
 		if string(m.Store) != former {
 			t.Fatalf("logged on with life %s, want the former one, %s", m.Store, former)
 		}
-		ss.publishes(1, 2)
-		ss.quiet(time.Second)
-		ss.single(2) // countUnsettled is enough
-		ss.gone()
+		ss.expectPublishes(1, 2)
+		ss.expectNothing(time.Second)
+		ss.single(2) // settled is enough
+		ss.expectClosed()
 		ss, m = srv.logon(0, 0)
 		if string(m.Store) == former || m.Counter != 2 {
 			t.Errorf("second logon with life %s, counter %d", m.Store, m.Counter)
 		}
-		ss.publishes(1, 2, 3)
+		ss.expectPublishes(1, 2, 3)
 		// Acks are safe again. The store still keeps the former life, so it is offered again.
 		time.Sleep(11 * time.Second)
 		ss.persisted(3)
-		ss.gone()
+		ss.expectClosed()
 		if ss, m = srv.logon(2, 2); string(m.Store) != former {
 			t.Errorf("third logon with life %s, want the former one", m.Store)
 		}
-		ss.gone()
+		ss.expectClosed()
 		_, m = srv.logon(3, 3)
 		if string(m.Store) == former {
 			t.Error("fourth logon with the former life, which is safe")
 		}
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
 		if err := c.Stats().LastFailure; err != nil {
-			t.Errorf("to settle a life is a failure: %v", err)
+			t.Errorf("a settled life counts as a failure: %v", err)
 		}
 	})
 }
@@ -413,19 +413,19 @@ func TestFormerLifeOfAnIdlePublisher(t *testing.T) {
 		cfg.PublishStore = store
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.single(1)
-		ss.gone()
+		ss.expectClosed()
 		ss, _ = srv.logon(0, 0)
-		ss.quiet(20 * time.Second)
-		ss.gone()
+		ss.expectNothing(20 * time.Second)
+		ss.expectClosed()
 		ss, m := srv.logon(1, 1) // the other server has caught up
 		if string(m.Store) != former {
 			t.Errorf("third logon with life %s, want the former one", m.Store)
 		}
-		ss.gone()
+		ss.expectClosed()
 		srv.logon(0, 0)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -439,7 +439,7 @@ func TestFormerLifeWithAGap(t *testing.T) {
 		ss, m := srv.logon(0, 0)
 		former := string(m.Store)
 		publish(t, c, 1, 2)
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		ss.persisted(1)
 		synctest.Wait()
 		ss.close()
@@ -459,18 +459,18 @@ func TestFormerLifeWithAGap(t *testing.T) {
 		if string(m.Store) == former {
 			t.Fatal("logon with the former life again")
 		}
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.persisted(1)
-		ss.quiet(20 * time.Second) // the former life is not offered here again at once
+		ss.expectNothing(20 * time.Second) // the former life is not offered here again at once
 		time.Sleep(15 * time.Second)
-		ss.gone()
+		ss.expectClosed()
 		if _, m = srv.logon(1, 2); string(m.Store) != former {
 			t.Errorf("logon with life %s, want the former one: its gap may be filled", m.Store)
 		}
 	})
 }
 
-// After Renew on a live connection the former life is finished first, on that connection.
+// After RenewLife on a live connection the former life is finished first, on that connection.
 func TestRenewWhileConnected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -481,18 +481,18 @@ func TestRenewWhileConnected(t *testing.T) {
 		ss, m := srv.logon(0, 0)
 		former := string(m.Store)
 		publish(t, c, 1, 2)
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		if err := store.Renew(); err != nil { // the application may renew the store without the client
 			t.Fatal(err)
 		}
 		publish(t, c, 1)
-		ss.quiet(time.Second)
+		ss.expectNothing(time.Second)
 		ss.persisted(2)
-		ss.gone()
+		ss.expectClosed()
 		if ss, m = srv.logon(0, 0); string(m.Store) == former {
 			t.Error("logon with the former life, which is settled")
 		}
-		ss.publishes(1)
+		ss.expectPublishes(1)
 	})
 }
 
@@ -508,22 +508,22 @@ func TestStoreRolledBack(t *testing.T) {
 		publish(t, c, 1, 2)
 		ss, m := srv.logon(7, 9)
 		former := string(m.Store)
-		ss.gone()
+		ss.expectClosed()
 		ss, m = srv.logon(7, 9)
 		if string(m.Store) != former {
 			t.Errorf("logon with life %s, want the former one", m.Store)
 		}
-		ss.publishes(1) // one at a time: is it the message that the server has?
+		ss.expectPublishes(1) // one at a time: is it the message that the server has?
 		ss.persisted(9)
-		ss.publishes(2)
+		ss.expectPublishes(2)
 		ss.persisted(9)
-		ss.gone()
+		ss.expectClosed()
 		ss, m = srv.logon(0, 0)
 		if string(m.Store) == former {
 			t.Error("no new life")
 		}
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		synctest.Wait()
 		if !errors.Is(reported, client.ErrStoreRolledBack) {
 			t.Errorf("reported %v", reported)
@@ -536,7 +536,7 @@ func TestStoreRolledBack(t *testing.T) {
 
 // A server always claims to have more messages of the store. This does not take the other server's
 // turn, and does not cost the store a life each time (R10).
-func TestServerThatSaysTooMuch(t *testing.T) {
+func TestServerClaimsTooMuch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		evil, good := listen(t, n, "evil"), listen(t, n, "good")
 		c := start(t, config(n, "evil", "good"))
@@ -550,13 +550,13 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 				t.Errorf("the next server had its turn after %v", took)
 			}
 			if round == 0 { // the earlier messages, in their life
-				ss.publishes(1)
+				ss.expectPublishes(1)
 				ss.persisted(1)
-				ss.gone()
+				ss.expectClosed()
 				ss, m = good.logon(0, 0)
 			}
 			publish(t, c, has+1)
-			ss.publishes(has + 1)
+			ss.expectPublishes(has + 1)
 			ss.persisted(has + 1)
 			synctest.Wait()
 			if s := c.Stats(); s.Publish.Rollbacks != 1 {
@@ -570,7 +570,7 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 
 // If it is the client's only server, the client tries it with growing delays and renews the store
 // once a minute at most.
-func TestOnlyServerSaysTooMuch(t *testing.T) {
+func TestOnlyServerClaimsTooMuch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		evil := listen(t, n, "evil")
 		c := start(t, config(n, "evil"))
@@ -596,24 +596,24 @@ func TestPlainServer(t *testing.T) {
 			t.Errorf("options %q", m.Options)
 		}
 		base := uint64(time.Now().UnixMicro())
-		ss.plainWelcome(0)
+		ss.acceptPlainLogon(0)
 		publish(t, c, 1, 2)
 		m := ss.expect(wire.Publish)
 		if m.Sequence != base+1 || m.Acks != wire.AckPersisted {
 			t.Errorf("sequence %d, want %d; acks %v", m.Sequence, base+1, m.Acks)
 		}
-		ss.publishes(base + 2)
+		ss.expectPublishes(base + 2)
 		ss.reject(base+1, "not entitled")
 		synctest.Wait()
 		ss.close()
 		ss = srv.accept()
 		ss.expect(wire.Logon)
-		ss.plainWelcome(0)
+		ss.acceptPlainLogon(0)
 		if m := ss.expect(wire.Publish); m.Sequence != base+2 {
 			t.Errorf("sequence %d", m.Sequence)
 		}
 		ss.persisted(base + 2)
-		if err := c.FlushSafe(within(t)); err != nil {
+		if err := c.FlushSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -669,7 +669,7 @@ func TestPublishMessage(t *testing.T) {
 	})
 }
 
-// Publish waits on a full store until there is room. Close ends the wait.
+// Publish waits for a full store until there is room. Close ends the wait.
 func TestPublishAtTheBound(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -689,7 +689,7 @@ func TestPublishAtTheBound(t *testing.T) {
 			done <- err
 		}
 		go put(t.Context())
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		ss.persisted(1)
 		if err := <-done; err != nil {
 			t.Errorf("after an ack: %v", err)
@@ -715,7 +715,7 @@ func TestFlushesAreAllWoken(t *testing.T) {
 		publish(t, c, 1)
 		done := make(chan error)
 		for range 100 {
-			go func() { done <- c.Flush(within(t)) }()
+			go func() { done <- c.Flush(testContext(t)) }()
 		}
 		synctest.Wait()
 		ss.persisted(1)
@@ -737,11 +737,11 @@ func TestFailedStore(t *testing.T) {
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		publish(t, c, 1, 2)
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		store.failed.Store(true)
 		ss.persisted(1)
-		ss.gone()
-		err := c.Flush(within(t))
+		ss.expectClosed()
+		err := c.Flush(testContext(t))
 		var failed *pubstore.FailedError
 		if !errors.As(err, &failed) || !errors.Is(err, client.ErrClosed) {
 			t.Errorf("flush: %v", err)
@@ -764,31 +764,31 @@ func (s *failingStore) Discard(life string, through uint64) error {
 	return s.Store.Discard(life, through)
 }
 
-// lookingUp returns the configuration of a client whose failed-write handler looks up the message
-// in the store, and the results of these lookups.
-func lookingUp(n *memnet.Network) (cfg client.Config, store pubstore.Store, told chan error) {
+// lookUpRejected returns the configuration of a client whose failed-write handler looks up the
+// message in the store, and the results of these lookups.
+func lookUpRejected(n *memnet.Network) (cfg client.Config, store pubstore.Store, reported chan error) {
 	cfg = config(n, "a")
-	store, told = pubstore.NewMemory(pubstore.MemoryOptions{}), make(chan error, 1)
+	store, reported = pubstore.NewMemory(pubstore.MemoryOptions{}), make(chan error, 1)
 	cfg.PublishStore = store
 	cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
 		_, err := store.Get(store.Lives()[0].ID, e.Message.Sequence)
-		told <- err
+		reported <- err
 	}
-	return cfg, store, told
+	return cfg, store, reported
 }
 
 // A rejected message stays in the store until the failed-write handler was called, even if later
 // messages are safe by then (G1).
-func TestRejectedStaysUntilTold(t *testing.T) {
+func TestRejectedStaysUntilReported(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
-		cfg, store, told := lookingUp(n)
+		cfg, store, reported := lookUpRejected(n)
 		slow := make(chan struct{})
 		cfg.Hooks.Downgraded = func(bool) { <-slow }
 		c := start(t, cfg)
 		ss, _ := a.logon(0, 0)
 		publish(t, c, 1, 2, 3, 4)
-		ss.publishes(1, 2, 3, 4)
+		ss.expectPublishes(1, 2, 3, 4)
 		ss.single(1)
 		ss.reject(2, "no permission")
 		ss.persisted(3)
@@ -797,7 +797,7 @@ func TestRejectedStaysUntilTold(t *testing.T) {
 			t.Errorf("the store keeps %d, want 2 and what is behind it", got)
 		}
 		close(slow)
-		if err := <-told; err != nil {
+		if err := <-reported; err != nil {
 			t.Errorf("in the handler: %v", err)
 		}
 		synctest.Wait()
@@ -808,20 +808,20 @@ func TestRejectedStaysUntilTold(t *testing.T) {
 }
 
 // The same if rejection and ack arrive with a logon.
-func TestRejectedAtTheLogonStaysUntilTold(t *testing.T) {
+func TestRejectedAtTheLogonStaysUntilReported(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
-		cfg, store, told := lookingUp(n)
+		cfg, store, reported := lookUpRejected(n)
 		c := start(t, cfg)
 		ss, _ := a.logon(0, 0)
 		publish(t, c, 1, 2, 3)
-		ss.publishes(1, 2, 3)
+		ss.expectPublishes(1, 2, 3)
 		ss.close()
 		ss = a.accept()
 		ss.expect(wire.Logon)
 		ss.reject(2, "no permission")
-		ss.welcome(3, 3)
-		if err := <-told; err != nil {
+		ss.acceptLogon(3, 3)
+		if err := <-reported; err != nil {
 			t.Errorf("in the handler: %v", err)
 		}
 		synctest.Wait()
@@ -829,13 +829,13 @@ func TestRejectedAtTheLogonStaysUntilTold(t *testing.T) {
 			t.Errorf("then the store keeps %d", got)
 		}
 		publish(t, c, 4)
-		ss.publishes(4) // and none of the earlier messages
+		ss.expectPublishes(4) // and none of the earlier messages
 	})
 }
 
 // The application renews the store by itself. A message that is appended to the new life waits for
 // nothing.
-func TestRenewedByTheStore(t *testing.T) {
+func TestStoreRenewedByApplication(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
 		cfg := config(n, "a")
@@ -845,7 +845,7 @@ func TestRenewedByTheStore(t *testing.T) {
 		c := start(t, cfg)
 		ss, _ := a.logon(0, 0)
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.persisted(1)
 		time.Sleep(2 * time.Second)
 		if err := store.Renew(); err != nil {
@@ -853,9 +853,9 @@ func TestRenewedByTheStore(t *testing.T) {
 		}
 		publish(t, c, 1)
 		began := time.Now()
-		ss.gone()
+		ss.expectClosed()
 		ss, _ = a.logon(0, 0)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("sent after %v", took)
 		}
@@ -872,24 +872,24 @@ func TestFormerLifeSettledBefore(t *testing.T) {
 		c := start(t, cfg)
 		sa, _ := a.logon(0, 0)
 		publish(t, c, 1, 2, 3)
-		sa.publishes(1, 2, 3)
+		sa.expectPublishes(1, 2, 3)
 		sa.single(3)
 		synctest.Wait()
 		if err := c.RenewLife(); err != nil {
 			t.Fatal(err)
 		}
-		sa.gone()
+		sa.expectClosed()
 		sa, _ = a.logon(0, 0)
 		publish(t, c, 1)
-		sa.publishes(1)
+		sa.expectPublishes(1)
 		sa.close()
 		sb, _ := b.logon(0, 0)
-		sb.publishes(1, 2, 3)
+		sb.expectPublishes(1, 2, 3)
 		began := time.Now()
 		sb.single(3)
-		sb.gone()
+		sb.expectClosed()
 		sb, _ = b.logon(0, 0)
-		sb.publishes(1)
+		sb.expectPublishes(1)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("the new life goes on after %v", took)
 		}
@@ -898,7 +898,7 @@ func TestFormerLifeSettledBefore(t *testing.T) {
 
 // A server has another publisher under the id of the store's life. One new life begins, and the
 // next server receives the kept messages of the former one (R10).
-func TestOtherLife(t *testing.T) {
+func TestPublisherIDTaken(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		taken, good := listen(t, n, "taken"), listen(t, n, "good")
 		var reported []error
@@ -913,17 +913,17 @@ func TestOtherLife(t *testing.T) {
 		if string(m.Store) != former {
 			t.Error("what the store keeps is not offered first, as what it is")
 		}
-		ss.publishes(1, 2)
+		ss.expectPublishes(1, 2)
 		ss.persisted(2)
-		ss.gone()
+		ss.expectClosed()
 		ss, m = good.logon(0, 0)
 		if string(m.Store) == former {
 			t.Error("no new life")
 		}
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.persisted(1)
-		if err := c.Flush(within(t)); err != nil {
+		if err := c.Flush(testContext(t)); err != nil {
 			t.Error(err)
 		}
 		if len(reported) != 1 || !errors.Is(reported[0], client.ErrPublisherIDTaken) {

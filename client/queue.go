@@ -31,8 +31,8 @@ type queue struct {
 // fits.
 func (q *queue) full(size int) bool { return !q.fits(0, 0, size) }
 
-// fits reports whether a message of size bytes fits within the bound, if so many other messages
-// withCore so many bytes are queued before it.
+// fits reports whether a message of size bytes fits within the bound behind others: a number of
+// messages, of the given bytes in all, that are queued before it.
 func (q *queue) fits(others, bytes, size int) bool {
 	n := q.Len() + others
 	return n == 0 || n < q.maxMessages && q.bytes+bytes+size <= q.maxBytes
@@ -57,7 +57,7 @@ func (q *queue) clear() {
 	q.bytes = 0
 }
 
-// handleMessage returns an empty message to fill. It may have a reused buffer.
+// message returns an empty message to fill. It may have a reused buffer.
 func (q *queue) message() *Message {
 	if n := len(q.free); n > 0 {
 		m := q.free[n-1]

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// handleMessage implements receiver. tooLarge counts only if the subscription would take the message: the
-// connection, the queue and the bookmark store may refuse it first.
+// handleMessage implements receiver. tooLarge applies only if the subscription would take the
+// message: the connection, the queue and the bookmark store may refuse it first.
 func (s *Subscription) handleMessage(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return nil
@@ -24,10 +24,10 @@ func (s *Subscription) handleMessage(cn *conn, id string, m *wire.Message, tooLa
 	return nil
 }
 
-// connReady implements receiver.
+// handleRun implements receiver.
 func (s *Subscription) handleRun(cn *conn, id string, run []arrival) { s.receiveRun(cn, id, run, nil) }
 
-// loggedOn handles messages, at most maxRun. It takes as many as possible together.
+// receiveRun handles up to maxRun messages. It takes as many as possible together.
 func (s *Subscription) receiveRun(cn *conn, id string, run []arrival, tooLarge *FrameTooLargeError) {
 	for len(run) > 0 {
 		taken, v := s.admit(cn, id, run)
@@ -53,7 +53,7 @@ func (s *Subscription) receiveRun(cn *conn, id string, run []arrival, tooLarge *
 	}
 }
 
-// refuse applies a verdict that does not take the message.
+// refuse applies a verdict against taking a message.
 func (s *Subscription) refuse(cn *conn, id string, v clientcore.Verdict) {
 	switch v {
 	case clientcore.VerdictPause:
@@ -86,9 +86,9 @@ func (s *Subscription) push(run []arrival, fresh uint64) {
 	}
 }
 
-// admit decides about messages that arrive together. The first taken of them are taken. v is the
-// verdict about the next one, or Take if there is none yet. Only the reader adds to the queue, so
-// the room that admit finds is still there afterwards.
+// admit decides about messages that arrive together. The first taken messages are taken. v is the
+// verdict about the next one, or VerdictTake if there is none yet. Only the reader adds to the
+// queue, so the room that admit finds is still there afterwards.
 func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v clientcore.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 			fits = true
 		}
 		if !fits && taken > 0 {
-			break // queue these first
+			break // queue the taken ones first
 		}
 		if v = s.core.Admit(id, a.bookmark, fits); v != clientcore.VerdictTake {
 			if v = s.applyVerdictLocked(v, a.size()); v != clientcore.VerdictTake {
@@ -119,8 +119,8 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 	return taken, clientcore.VerdictTake
 }
 
-// applyVerdictLocked applies a verdict other than Take. It returns Take if the message is taken all the
-// same.
+// applyVerdictLocked applies a verdict other than VerdictTake. It returns VerdictTake if the
+// message is taken after all.
 func (s *Subscription) applyVerdictLocked(v clientcore.Verdict, size int) clientcore.Verdict {
 	switch v {
 	case clientcore.VerdictPause:
@@ -147,15 +147,15 @@ func (s *Subscription) dropLocked(size int) {
 
 // maxYields is how often the reader yields the processor to the application before it treats a full
 // queue as an overrun. An overrun costs a round trip to the server, and an application that is as
-// fast as the reader avoids it this way. It takes some microseconds in all. The reader waits for
-// nobody (R12).
+// fast as the reader avoids it this way. All yields together take some microseconds. The reader
+// never waits for the application (R12).
 const maxYields = 64
 
 // yieldLocked lets the application run until the queue has room for the whole run, or for the
 // part of it that half the queue holds. It releases mu meanwhile.
 func (s *Subscription) yieldLocked(cn *conn, run []arrival) {
 	others := max(min(len(run), s.queue.maxMessages/2), 1) - 1
-	for n := 0; (n < maxYields || waitsPlanted(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
+	for n := 0; (n < maxYields || plantedWait(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
@@ -169,7 +169,7 @@ func (s *Subscription) pushLocked(a *arrival) {
 	if string(a.topic) != s.topic {
 		m.Topic = s.texts.String(a.topic)
 	}
-	m.Body = append(m.Body, a.data...)
+	m.Body = append(m.Body, a.body...)
 	if len(a.sowKey) > 0 {
 		m.SOWKey = string(a.sowKey)
 	}

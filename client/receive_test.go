@@ -33,7 +33,7 @@ func TestOverrunWhileEmptied(t *testing.T) {
 		t.Errorf("took %v, emptied %v, %v", d.m, emptied, err)
 	}
 	if d, emptied, err := s.takeNext(nil); d.m != nil || !emptied || err != nil {
-		t.Errorf("took %v, emptied %v, %v; want to be told that the queue overran", d.m, emptied, err)
+		t.Errorf("took %v, emptied %v, %v; want the report that the queue overran", d.m, emptied, err)
 	}
 	if st := s.Stats(); st.Pauses != 1 {
 		t.Errorf("stats %+v", st)

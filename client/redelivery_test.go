@@ -15,24 +15,24 @@ import (
 
 var errBoom = errors.New("boom")
 
-// reading is a bookmark subscription that has received the messages 1 to 4.
-func reading(t *testing.T, n *memnet.Network, opts ...client.SubscribeOption) (*client.Client, *client.Subscription) {
+// subscribeToFour returns a bookmark subscription that has received the messages 1 to 4.
+func subscribeToFour(t *testing.T, n *memnet.Network, opts ...client.SubscribeOption) (*client.Client, *client.Subscription) {
 	t.Helper()
 	srv := listen(t, n, "a")
 	c := start(t, config(n, "a"))
 	sub := subscribe(t, c, append(opts, client.From(client.Epoch))...)
 	ss, _ := srv.logon(0, 0)
-	m := ss.subscribed("0")
+	m := ss.acceptSubscribe("0")
 	s := must(t, sub)
-	ss.deliver(m, upTo(1, 4)...)
+	ss.deliver(m, sequenceRange(1, 4)...)
 	synctest.Wait()
 	return c, s
 }
 
-// firstAnswer reads one message and leaves the loop in its turn.
-func first(t *testing.T, s *client.Subscription) *client.Message {
+// readOneTurn reads one message and leaves the loop in its turn.
+func readOneTurn(t *testing.T, s *client.Subscription) *client.Message {
 	t.Helper()
-	for m, err := range s.Messages(within(t)) {
+	for m, err := range s.Messages(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func first(t *testing.T, s *client.Subscription) *client.Message {
 // again before any later message.
 func TestHandleAgainAfterAnError(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		_, s := reading(t, n)
+		_, s := subscribeToFour(t, n)
 		var got []string
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -81,26 +81,25 @@ func TestHandleAgainAfterAnError(t *testing.T) {
 // then, or if the loop went on to the next turn.
 func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		_, s := reading(t, n)
-		if m := first(t, s); string(m.Body) != body(1) || m.Redeliveries != 0 {
+		_, s := subscribeToFour(t, n)
+		if m := readOneTurn(t, s); string(m.Body) != body(1) || m.Redeliveries != 0 {
 			t.Errorf("%q, redelivered %d", m.Body, m.Redeliveries)
 		}
 		func() {
 			defer func() { recover() }()
-			for range s.Messages(within(t)) {
+			for range s.Messages(testContext(t)) {
 				panic("in the turn")
 			}
 		}()
-		m := first(t, s)
+		m := readOneTurn(t, s)
 		if string(m.Body) != body(1) || m.Redeliveries != 2 || m.Topic == "" || m.Bookmark.Sequence != 1 {
 			t.Errorf("after a panic: %+v", m)
 		}
-		mark := m.Ref()
-		if err := s.Discard(mark); err != nil { // as another goroutine may do
+		if err := s.Discard(m.Ref()); err != nil { // as another goroutine may do
 			t.Error(err)
 		}
 		kept := 0
-		for m, err := range s.Messages(within(t)) {
+		for m, err := range s.Messages(testContext(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +110,7 @@ func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 				break // leaves in the turn of 3; the application keeps 2
 			}
 		}
-		if m := first(t, s); string(m.Body) != body(3) || m.Redeliveries != 1 {
+		if m := readOneTurn(t, s); string(m.Body) != body(3) || m.Redeliveries != 1 {
 			t.Errorf("%q, redelivered %d, want 3 again", m.Body, m.Redeliveries)
 		}
 		if st := s.Stats(); st.Outstanding != 3 {
@@ -120,7 +119,7 @@ func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 		if err := s.Unsubscribe(); err != nil {
 			t.Error(err)
 		}
-		for m, err := range s.Messages(within(t)) {
+		for m, err := range s.Messages(testContext(t)) {
 			t.Errorf("after Unsubscribe: %v, %v", m, err)
 		}
 	})
@@ -129,12 +128,12 @@ func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 // After an Unsubscribe within the turn the message does not come again.
 func TestUnsubscribeInTheTurn(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		_, s := reading(t, n)
-		for range s.Messages(within(t)) {
+		_, s := subscribeToFour(t, n)
+		for range s.Messages(testContext(t)) {
 			s.Unsubscribe()
 			break
 		}
-		for m, err := range s.Messages(within(t)) {
+		for m, err := range s.Messages(testContext(t)) {
 			t.Errorf("after Unsubscribe: %v, %v", m, err)
 		}
 	})
@@ -147,23 +146,23 @@ func TestNothingComesAgainWithoutBookmark(t *testing.T) {
 		c := start(t, config(n, "a"))
 		sub := subscribe(t, c)
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("")
+		m := ss.acceptSubscribe("")
 		s := must(t, sub)
 		ss.deliver(m, 1, 2)
-		if m := first(t, s); string(m.Body) != body(1) {
+		if m := readOneTurn(t, s); string(m.Body) != body(1) {
 			t.Errorf("%q", m.Body)
 		}
-		if m := first(t, s); string(m.Body) != body(2) {
+		if m := readOneTurn(t, s); string(m.Body) != body(2) {
 			t.Errorf("%q", m.Body)
 		}
 	})
 }
 
-// ProbeInterval calls the function again after a delay, up to the number of tries. Then GiveUp decides.
+// Retry calls the function again after a delay, up to the number of tries. Then GiveUp decides.
 func TestRetry(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		var aside []string
-		_, s := reading(t, n, client.Retry(client.RetryPolicy{
+		_, s := subscribeToFour(t, n, client.Retry(client.RetryPolicy{
 			Delay: time.Second, MaxTries: 3,
 			GiveUp: func(m *client.Message, err error) error {
 				if string(m.Body) == body(3) {
@@ -175,7 +174,7 @@ func TestRetry(t *testing.T) {
 		}))
 		var got []string
 		began := time.Now()
-		err := s.Handle(within(t), func(m *client.Message) error {
+		err := s.Handle(testContext(t), func(m *client.Message) error {
 			got = append(got, fmt.Sprintf("%s %d", m.Body, m.Redeliveries))
 			if string(m.Body) == body(1) && m.Redeliveries == 1 {
 				return nil
@@ -194,7 +193,7 @@ func TestRetry(t *testing.T) {
 		if st := s.Stats(); st.Outstanding != 2 {
 			t.Errorf("%d outstanding, want 3 and 4", st.Outstanding)
 		}
-		if m := first(t, s); string(m.Body) != body(3) || m.Redeliveries != 3 {
+		if m := readOneTurn(t, s); string(m.Body) != body(3) || m.Redeliveries != 3 {
 			t.Errorf("then %q, redelivered %d", m.Body, m.Redeliveries)
 		}
 	})
@@ -205,13 +204,13 @@ func TestRetryEnds(t *testing.T) {
 	forever := client.Retry(client.RetryPolicy{Delay: time.Hour})
 	fails := func(*client.Message) error { return errBoom }
 	run(t, func(t *testing.T, n *memnet.Network) {
-		_, s := reading(t, n, forever)
+		_, s := subscribeToFour(t, n, forever)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := s.Handle(ctx, fails); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("ctx has ended: %v", err)
 		}
-		if m := first(t, s); string(m.Body) != body(1) || m.Redeliveries != 1 {
+		if m := readOneTurn(t, s); string(m.Body) != body(1) || m.Redeliveries != 1 {
 			t.Errorf("then %q, redelivered %d", m.Body, m.Redeliveries)
 		}
 		time.AfterFunc(time.Minute, func() { s.Unsubscribe() })
@@ -220,7 +219,7 @@ func TestRetryEnds(t *testing.T) {
 		}
 	})
 	run(t, func(t *testing.T, n *memnet.Network) {
-		c, s := reading(t, n, forever)
+		c, s := subscribeToFour(t, n, forever)
 		time.AfterFunc(time.Minute, func() { c.Close() })
 		if err := s.Handle(t.Context(), fails); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("closed: %v", err)

@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is the longest wait for an expected event, in virtual time.
-const patience = 90 * time.Second
+// testTimeout is the longest wait for an expected event, in virtual time.
+const testTimeout = 90 * time.Second
 
 // run runs a test on its own network, in virtual time.
 func run(t *testing.T, f func(t *testing.T, n *memnet.Network)) {
@@ -44,7 +44,7 @@ func listen(t *testing.T, n *memnet.Network, host string) *script {
 		t.Fatal(err)
 	}
 	s := &script{t: t, ln: ln, sessions: make(chan *session, 100)}
-	s.wg.Go(s.accepting)
+	s.wg.Go(s.acceptLoop)
 	t.Cleanup(s.close)
 	return s
 }
@@ -62,15 +62,15 @@ func (s *script) close() {
 	}
 }
 
-func (s *script) accepting() {
+func (s *script) acceptLoop() {
 	for {
 		nc, err := s.ln.Accept()
 		if err != nil {
 			return
 		}
-		ss := &session{t: s.t, nc: nc, frames: make(chan *wire.Message, 1<<16), over: make(chan struct{})}
-		ss.wg.Go(ss.reading)
-		ss.wg.Go(ss.beating)
+		ss := &session{t: s.t, nc: nc, frames: make(chan *wire.Message, 1<<16), done: make(chan struct{})}
+		ss.wg.Go(ss.readLoop)
+		ss.wg.Go(ss.heartbeatLoop)
 		s.t.Cleanup(ss.close)
 		s.sessions <- ss
 	}
@@ -82,14 +82,14 @@ func (s *script) accept() *session {
 	select {
 	case ss := <-s.sessions:
 		return ss
-	case <-time.After(patience):
-		s.t.Fatal("no connection")
+	case <-time.After(testTimeout):
+		s.t.Fatal("the client has not connected")
 		return nil
 	}
 }
 
-// none fails the test if a client connects within d.
-func (s *script) none(d time.Duration) {
+// expectNoConnection fails the test if a client connects within d.
+func (s *script) expectNoConnection(d time.Duration) {
 	s.t.Helper()
 	select {
 	case <-s.sessions:
@@ -103,17 +103,17 @@ func (s *script) logon(safe, have uint64) (*session, *wire.Message) {
 	s.t.Helper()
 	ss := s.accept()
 	m := ss.expect(wire.Logon)
-	ss.welcome(safe, have)
+	ss.acceptLogon(safe, have)
 	return ss, m
 }
 
-// plain accepts the logon of a client as a server without our extensions that has this many of its
-// messages.
-func (s *script) plain(have uint64) *session {
+// plainLogon accepts the logon of a client as a server without our extensions that has this many of
+// its messages.
+func (s *script) plainLogon(have uint64) *session {
 	s.t.Helper()
 	ss := s.accept()
 	ss.expect(wire.Logon)
-	ss.plainWelcome(have)
+	ss.acceptPlainLogon(have)
 	return ss
 }
 
@@ -122,7 +122,7 @@ type session struct {
 	t      *testing.T
 	nc     net.Conn
 	frames chan *wire.Message
-	over   chan struct{}
+	done   chan struct{}
 	once   sync.Once
 	wg     sync.WaitGroup
 
@@ -130,7 +130,7 @@ type session struct {
 	silent bool // guarded by mu
 }
 
-func (ss *session) reading() {
+func (ss *session) readLoop() {
 	defer close(ss.frames)
 	r := wire.NewReader(ss.nc, 64<<20)
 	for {
@@ -170,11 +170,11 @@ func (ss *session) batch(rest []byte) {
 	}
 }
 
-func (ss *session) beating() {
+func (ss *session) heartbeatLoop() {
 	for {
 		select {
 		case <-time.After(time.Second):
-		case <-ss.over:
+		case <-ss.done:
 			return
 		}
 		ss.mu.Lock()
@@ -187,7 +187,7 @@ func (ss *session) beating() {
 	}
 }
 
-func (ss *session) hush() {
+func (ss *session) stopHeartbeats() {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.silent = true
@@ -195,7 +195,7 @@ func (ss *session) hush() {
 
 func (ss *session) close() {
 	ss.once.Do(func() {
-		close(ss.over)
+		close(ss.done)
 		ss.nc.Close()
 	})
 	ss.wg.Wait()
@@ -211,8 +211,8 @@ func (ss *session) next() *wire.Message {
 	select {
 	case m := <-ss.frames:
 		return m
-	case <-time.After(patience):
-		ss.t.Fatal("nothing comes from the client")
+	case <-time.After(testTimeout):
+		ss.t.Fatal("the client has sent nothing")
 		return nil
 	}
 }
@@ -230,8 +230,8 @@ func (ss *session) expect(c wire.Command) *wire.Message {
 	return m
 }
 
-// idle fails the test if the client sends anything within d.
-func (ss *session) quiet(d time.Duration) {
+// expectNothing fails the test if the client sends anything within d.
+func (ss *session) expectNothing(d time.Duration) {
 	ss.t.Helper()
 	select {
 	case m := <-ss.frames:
@@ -242,15 +242,15 @@ func (ss *session) quiet(d time.Duration) {
 	}
 }
 
-// gone waits until the client has closed the connection.
-func (ss *session) gone() {
+// expectClosed waits until the client has closed the connection.
+func (ss *session) expectClosed() {
 	ss.t.Helper()
 	for ss.next() != nil {
 	}
 }
 
-// publishes expects publishes with these sequences.
-func (ss *session) publishes(sequences ...uint64) {
+// expectPublishes expects publishes with these sequences.
+func (ss *session) expectPublishes(sequences ...uint64) {
 	ss.t.Helper()
 	for _, s := range sequences {
 		if m := ss.expect(wire.Publish); m.Sequence != s {
@@ -261,7 +261,7 @@ func (ss *session) publishes(sequences ...uint64) {
 
 const limit = 1 << 20 // largest message that scripts state
 
-func (ss *session) welcome(safe, have uint64) {
+func (ss *session) acceptLogon(safe, have uint64) {
 	ss.ack(wire.AckMessage{
 		CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true,
 		Sequence: safe, HasSequence: true, Bookmark: "7|0|", Version: "5.3.5.0.holdfast-test",
@@ -269,8 +269,8 @@ func (ss *session) welcome(safe, have uint64) {
 	})
 }
 
-// plainWelcome is the answer of a server without our extensions.
-func (ss *session) plainWelcome(s uint64) {
+// acceptPlainLogon is the answer of a server without our extensions.
+func (ss *session) acceptPlainLogon(s uint64) {
 	ss.ack(wire.AckMessage{
 		CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true,
 		Sequence: s, HasSequence: true, Bookmark: "7|0|", Version: "5.3.5.0",
@@ -295,8 +295,8 @@ func (ss *session) refuse(reason string) {
 	ss.close()
 }
 
-// subscribed expects a subscribe and accepts it with a base.
-func (ss *session) subscribed(base string) *wire.Message {
+// acceptSubscribe expects a subscribe and accepts it with a base.
+func (ss *session) acceptSubscribe(base string) *wire.Message {
 	ss.t.Helper()
 	m := ss.expect(wire.Subscribe)
 	ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true, Bookmark: base, SubID: string(m.SubID)})
@@ -365,7 +365,7 @@ func subscribe(t *testing.T, c *client.Client, opts ...client.SubscribeOption) f
 		err error
 	}
 	done := make(chan result, 1)
-	ctx := within(t)
+	ctx := testContext(t)
 	go func() {
 		s, err := c.Subscribe(ctx, "orders", opts...)
 		done <- result{s, err}
@@ -385,9 +385,9 @@ func must(t *testing.T, f func() (*client.Subscription, error)) *client.Subscrip
 	return s
 }
 
-// within returns a context for calls that must end in time.
-func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+// testContext returns a context for calls that must end in time.
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -399,7 +399,7 @@ func read(t *testing.T, s *client.Subscription, n int) []string {
 	if n == 0 {
 		return got
 	}
-	for m, err := range s.Messages(within(t)) {
+	for m, err := range s.Messages(testContext(t)) {
 		if err != nil {
 			t.Errorf("after %q: %v", got, err)
 			return got
@@ -424,8 +424,8 @@ func bodies(sequences ...uint64) []string {
 	return list
 }
 
-// upTo returns from, from+1, … to.
-func upTo(from, to uint64) []uint64 {
+// sequenceRange returns from, from+1, … to.
+func sequenceRange(from, to uint64) []uint64 {
 	var list []uint64
 	for s := from; s <= to; s++ {
 		list = append(list, s)

@@ -22,7 +22,7 @@ type search struct {
 	s      *Subscription
 	ctx    context.Context
 	cancel context.CancelFunc
-	known  clientcore.ServerReports // the identities of the servers, as they have stated them
+	known  clientcore.ServerReports // the identities that the servers have stated
 }
 
 // startSearch starts a search for a subscription.
@@ -32,7 +32,7 @@ func (s *Subscription) startSearch() {
 	s.mu.Lock()
 	s.search = q
 	s.mu.Unlock()
-	s.c.cfg.Logger.Info("looking for messages on other servers that are no longer in this server's log", "subscription", s.id, "topic", s.topic)
+	s.c.cfg.Logger.Info("searching other servers for messages that this server's log no longer has", "subscription", s.id, "topic", s.topic)
 	s.c.searches.Go(q.run)
 }
 
@@ -47,7 +47,7 @@ func (q *search) run() {
 				return
 			}
 			if err := q.askServer(uri); err != nil && q.ctx.Err() == nil {
-				q.s.c.cfg.Logger.Info("messages not fetched from another server", "server", redact(uri), "subscription", q.s.id, "error", err)
+				q.s.c.cfg.Logger.Info("cannot fetch messages from another server", "server", redact(uri), "subscription", q.s.id, "error", err)
 			}
 		}
 		if q.finishIfDecided(len(servers)) {
@@ -61,8 +61,8 @@ func (q *search) run() {
 	}
 }
 
-// searchServers returns the URIs that the client may connect to. An application's own chooser does not
-// list them; then these are the URIs that it has chosen so far.
+// searchServers returns the URIs that the client may connect to. An application's own chooser does
+// not list them; then these are the URIs that it has chosen so far.
 func (c *Client) searchServers() []string {
 	if list, ok := c.cfg.Chooser.(*listChooser); ok {
 		return list.servers
@@ -70,27 +70,28 @@ func (c *Client) searchServers() []string {
 	return slices.Sorted(maps.Keys(withCore(c.core, (*clientcore.Session).ServerReports)))
 }
 
-// finishIfDecided applies the core's decision, if there is one. It reports whether the search is over.
+// finishIfDecided applies the core's decision, if there is one. It reports whether the search has
+// ended.
 func (q *search) finishIfDecided(servers int) bool {
 	s := q.s
-	have := s.core.Received()
+	received := s.core.Received()
 	s.mu.Lock()
 	if s.search != q {
 		s.mu.Unlock()
 		return true
 	}
-	e, over := s.core.ConcludeSearch(have, q.known, servers, time.Now())
+	e, decided := s.core.ConcludeSearch(received, q.known, servers, time.Now())
 	s.mu.Unlock()
-	if over {
+	if decided {
 		s.applyEffect(&e)
 		s.attachNow()
 	}
-	return over || q.ctx.Err() != nil
+	return decided || q.ctx.Err() != nil
 }
 
-// askServer asks a server, unless the server is known not to be one that the search may ask.
+// askServer asks a server, unless the search is known to exclude it.
 func (q *search) askServer(uri string) error {
-	if at, is := q.known[uri]; is && !withLock(&q.s.mu, func() bool { return q.s.core.SearchIncludes(&at) }) {
+	if server, ok := q.known[uri]; ok && !withLock(&q.s.mu, func() bool { return q.s.core.SearchIncludes(&server) }) {
 		return nil
 	}
 	c := q.s.c
@@ -115,11 +116,11 @@ func (q *search) askServer(uri string) error {
 	return q.fetch(cn)
 }
 
-// fetch subscribes, if the server is to be asked, and handles frames until the server has nothing
-// more for the search.
+// fetch subscribes, if the core wants to ask the server, and handles frames until the server has
+// nothing more for the search.
 func (q *search) fetch(cn *conn) error {
-	cmd, ask := q.ask(cn)
-	if !ask {
+	cmd, ok := q.ask(cn)
+	if !ok {
 		return nil
 	}
 	defer q.leaveServer(cn)
@@ -128,28 +129,28 @@ func (q *search) fetch(cn *conn) error {
 	}
 	_, err := cn.nc.Write(cmd)
 	err = asTimeout(err)
-	served := func() bool { return q.s.cn != cn || q.s.core.SideDone() }
-	for m := new(wire.Message); err == nil && !withLock(&q.s.mu, served); {
+	done := func() bool { return q.s.cn != cn || q.s.core.SideDone() }
+	for m := new(wire.Message); err == nil && !withLock(&q.s.mu, done); {
 		err = cn.receive(m)
 	}
 	return err
 }
 
-// ask prepares the subscribe, if the server is to be asked.
-func (q *search) ask(cn *conn) (cmd []byte, ask bool) {
+// ask returns the encoded subscribe. ok is false if the server must not be asked.
+func (q *search) ask(cn *conn) (cmd []byte, ok bool) {
 	s := q.s
-	id, have, now := s.c.newID(), s.core.Received(), time.Now()
+	id, received, now := s.c.newID(), s.core.Received(), time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.search != q || !s.core.ShouldAsk(&cn.server, now) {
 		return nil, false
 	}
 	s.cn, cn.routes[id] = cn, route{s, id}
-	c := s.core.Ask(&cn.server, id, have, now)
+	c := s.core.Ask(&cn.server, id, received, now)
 	return c.AppendTo(nil), true
 }
 
-// attemptEnded ends the side session, unless the subscription has left it already.
+// leaveServer ends the side session, unless the subscription has left it already.
 func (q *search) leaveServer(cn *conn) {
 	s := q.s
 	s.mu.Lock()

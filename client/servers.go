@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// acceptable returns an error if the client must leave a server that has accepted the logon: a bookmark
-// subscription must not move to it (R3), or the chooser refuses it.
+// acceptable returns an error if the client must leave a server that has accepted the logon: a
+// bookmark subscription must not move to it (R3), or the chooser refuses it.
 func (c *Client) acceptable(cn *conn, choice Choice) error {
 	switch {
 	case !c.canMoveTo(&cn.server):
@@ -29,7 +29,7 @@ func (c *Client) canMoveTo(to *clientcore.Server) bool {
 	return true
 }
 
-// moveTargets returns those servers of choice.Better that the client may move to.
+// moveTargets returns those servers of choice.Preferred that the client may move to.
 func (c *Client) moveTargets(choice Choice) []string {
 	return withCore(c.core, (*clientcore.Session).ServerReports).Better(choice.Preferred, c.canMoveTo)
 }
@@ -43,8 +43,8 @@ func (c *Client) knownServers() map[string]ServerInfo {
 	return infos
 }
 
-// reportSyncChange reports a change of the server's state to the application. It returns the present
-// state.
+// reportSyncChange reports a change of the server's sync status to the application. It returns the
+// present state of the server.
 func (c *Client) reportSyncChange(cn *conn) ServerInfo {
 	s := withCore(c.core, (*clientcore.Session).Server)
 	info := serverInfo(&s)
@@ -53,13 +53,13 @@ func (c *Client) reportSyncChange(cn *conn) ServerInfo {
 	}
 	cn.reportedSync = info.Sync
 	c.stats.change(func(s *Stats) { s.Server = info })
-	c.cfg.Logger.Info("server stands otherwise to its peers", "server", info.Server, "sync", info.Sync)
+	c.cfg.Logger.Info("sync status of the server changed", "server", info.Server, "sync", info.Sync)
 	callHook(c.cfg.Hooks.ServerChanged, info)
 	return info
 }
 
-// closeReason adds ErrServerStopping to the reason why a connection ended, if the server had announced that
-// it stops.
+// closeReason adds ErrServerStopping to the reason why a connection ended, if the server had
+// announced that it stops.
 func (c *Client) closeReason(cn *conn, err error) error {
 	if c.reportSyncChange(cn).Sync == SyncStopping {
 		return fmt.Errorf("%w: %w", ErrServerStopping, err)

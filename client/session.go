@@ -17,23 +17,23 @@ func (c *Client) run() {
 	defer close(c.finished)
 	defer c.release()
 	var last Outcome
-	var leave clientcore.EndEffect
+	var effect clientcore.EndEffect
 	attempts := 0
 	for c.ctx.Err() == nil {
 		choice, err := c.cfg.Chooser.Next(c.ctx, last)
-		if !c.awaitDelay(max(choice.Delay, leave.Wait)) {
+		if !c.awaitDelay(max(choice.Delay, effect.Wait)) {
 			break
 		}
 		attempts++
-		leave = clientcore.EndEffect{}
+		effect = clientcore.EndEffect{}
 		if err != nil {
 			last = Outcome{Server: choice.Server, Err: fmt.Errorf("choose a server: %w", err), Attempts: attempts}
 		} else {
-			last, leave = c.visit(choice)
+			last, effect = c.visit(choice)
 			last.Attempts = attempts
 		}
 		last.Servers = c.knownServers()
-		c.noteEnd(&last, leave)
+		c.noteEnd(&last, effect)
 		if last.Uptime >= clientcore.StableAfter {
 			attempts = 0
 		}
@@ -62,9 +62,9 @@ func (c *Client) awaitDelay(d time.Duration) bool {
 	}
 }
 
-// noteEnd records the end of an attempt or a connection. It stops the client if another attempt would
-// be useless.
-func (c *Client) noteEnd(last *Outcome, leave clientcore.EndEffect) {
+// noteEnd records and reports the end of an attempt or a connection. It stops the client if another
+// attempt would be useless.
+func (c *Client) noteEnd(last *Outcome, effect clientcore.EndEffect) {
 	if c.ctx.Err() != nil {
 		return
 	}
@@ -80,7 +80,7 @@ func (c *Client) noteEnd(last *Outcome, leave clientcore.EndEffect) {
 	if hook := c.cfg.Hooks.Disconnected; hook != nil {
 		hook(e.Server, e.Err)
 	}
-	if leave.PublishGap {
+	if effect.PublishGap {
 		c.reportPublishGap(e.Server)
 	}
 }
@@ -88,11 +88,11 @@ func (c *Client) noteEnd(last *Outcome, leave clientcore.EndEffect) {
 // reportPublishGap reports that a server lacks acknowledged messages (R4).
 func (c *Client) reportPublishGap(server string) {
 	c.stats.change(func(s *Stats) { s.Publish.GapRefusals++ })
-	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
+	c.cfg.Logger.Warn("publish gap: server lacks acknowledged messages", "server", server)
 	callHook(c.cfg.Hooks.PublishGap, server)
 }
 
-// isFatal reports whether err says that the publish store cannot be used any more, or not with this
+// isFatal reports whether err says that the publish store can no longer be used, or not with this
 // client name.
 func isFatal(err error) bool {
 	var failed *pubstore.FailedError
@@ -108,8 +108,8 @@ func redact(server string) string {
 	return u.String()
 }
 
-// askServer logs on to one server, with one life of the store after the other, and stays until the
-// connection ends.
+// visit logs on to one server, with one life of the store after the other, and stays until the
+// connection for the last life has ended.
 func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 	out := Outcome{Server: choice.Server}
 	for {
@@ -120,24 +120,24 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 			return out, clientcore.EndEffect{}
 		}
 		lives := c.store.Lives()
-		leave := withCore(c.core, func(s *clientcore.Session) clientcore.EndEffect { return s.Ended(err, time.Now(), lives) })
-		if leave.Cause != nil {
-			err = leave.Cause
+		effect := withCore(c.core, func(s *clientcore.Session) clientcore.EndEffect { return s.Ended(err, time.Now(), lives) })
+		if effect.Cause != nil {
+			err = effect.Cause
 		}
-		if leave.Renew {
+		if effect.Renew {
 			c.renewRefusedLife(err)
 		}
-		if leave.GiveUp != "" {
-			c.giveUpLife(&leave, err)
+		if effect.GiveUp != "" {
+			c.giveUpLife(&effect, err)
 		}
 		if errors.Is(err, clientcore.ErrUnnamedRefusal) {
 			c.cfg.Logger.Warn("logging on again", "server", redact(choice.Server), "error", err)
 		}
-		if !leave.ReconnectNow {
+		if !effect.ReconnectNow {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
-			return out, leave
+			return out, effect
 		}
-		if leave.PublishGap {
+		if effect.PublishGap {
 			c.reportPublishGap(redact(choice.Server))
 		}
 	}
@@ -148,11 +148,11 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
 	c.setState(StateConnecting)
-	c.stats.attemptBegan(server)
+	c.stats.setAttempt(server)
 	lives := c.store.Lives()
 	c.core.do(func(s *clientcore.Session) { s.Connect(choice.Server, server, lives) })
 	cn, err := c.connect(choice)
-	c.stats.attemptBegan("")
+	c.stats.setAttempt("")
 	if err != nil {
 		c.events.run()
 		return 0, err
@@ -161,7 +161,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	cn.reportedSync = cn.info.Sync
 	c.core.do(func(s *clientcore.Session) { s.StartTimers(time.Now()) })
 	c.setConnected(cn)
-	c.events.run() // handleRejection messages are let go before anything is sent
+	c.events.run() // the store lets rejected messages go before anything is sent
 	cn.start()
 	err = c.serve(cn, choice)
 	c.mu.Lock()
@@ -172,7 +172,8 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	return time.Since(began), err
 }
 
-// setConnected publishes a connection that is logged on, and reports it to the application.
+// setConnected makes a connection that is logged on the present one, and reports it to the
+// application.
 func (c *Client) setConnected(cn *conn) {
 	c.setState(StateRecovering)
 	c.mu.Lock()
@@ -201,16 +202,16 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 	began := time.Now()
 	due := time.NewTimer(0) // time of the core's next step
 	defer due.Stop()
-	better := time.NewTicker(max(choice.ProbeInterval, time.Second)) // next probe of better servers
-	defer better.Stop()
+	probe := time.NewTicker(max(choice.ProbeInterval, time.Second)) // next probe of preferred servers
+	defer probe.Stop()
 	if len(choice.Preferred) == 0 || choice.ProbeInterval <= 0 {
-		better.Stop()
+		probe.Stop()
 	}
-	var leave clientcore.Steady // whether the server's state allows the client to leave it
-	said := func(info ServerInfo) {
-		leave.Set(choice.MoveIf == nil || choice.MoveIf(info), int64(time.Since(began)))
+	var mayLeave clientcore.Steady // whether the server's state allows the client to leave it
+	setState := func(info ServerInfo) {
+		mayLeave.Set(choice.MoveIf == nil || choice.MoveIf(info), int64(time.Since(began)))
 	}
-	said(cn.info)
+	setState(cn.info)
 	for {
 		select {
 		case <-cn.ctx.Done():
@@ -222,36 +223,36 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 		case <-due.C:
 			c.core.wakeSession.Set()
 		case <-c.core.wakeSession:
-			said(c.reportSyncChange(cn))
+			setState(c.reportSyncChange(cn))
 			if err := c.runSteps(cn, due); err != nil {
 				return err
 			}
-		case <-better.C:
-			if leave.For(int64(choice.MoveAfter), int64(time.Since(began))) && c.reachable(c.moveTargets(choice)) {
+		case <-probe.C:
+			if mayLeave.For(int64(choice.MoveAfter), int64(time.Since(began))) && c.reachable(c.moveTargets(choice)) {
 				return ErrPreferred
 			}
 		}
 	}
 }
 
-// runSteps takes the core's due steps. An error ends the connection.
+// runSteps runs the core's due steps. An error ends the connection.
 func (c *Client) runSteps(cn *conn, due *time.Timer) error {
-	var l clientcore.DueSteps
+	var steps clientcore.DueSteps
 	var err error
 	lives, now := c.store.Lives(), time.Now()
 	c.core.do(func(s *clientcore.Session) {
-		l, err = s.DueSteps(now, lives)
+		steps, err = s.DueSteps(now, lives)
 		due.Reset(s.NextDue().Sub(now))
 	})
 	if err != nil {
 		return err
 	}
-	if l.Attach {
+	if steps.Attach {
 		for _, s := range c.subscriptions() {
 			s.attach(cn)
 		}
 	}
-	if l.Live {
+	if steps.Live {
 		c.setState(StateLive)
 	}
 	return nil
@@ -277,12 +278,12 @@ func (c *Client) reachable(servers []string) bool {
 
 // setState enters a state and reports it.
 func (c *Client) setState(s State) {
-	news := false // the state is new, or another attempt begins
+	changed := false // the state is new, or another attempt begins
 	c.stats.change(func(stats *Stats) {
-		news = stats.State != s || s == StateConnecting
+		changed = stats.State != s || s == StateConnecting
 		stats.State = s
 	})
-	if !news {
+	if !changed {
 		return
 	}
 	c.cfg.Logger.Debug("state changed", "state", s)

@@ -43,7 +43,7 @@ func TestDialReturnsAfterTheFirstLogon(t *testing.T) {
 		}
 		for _, host := range []string{"tcp://a:9007", "tcp://b:9007"} {
 			if !strings.Contains(err.Error(), host) {
-				t.Errorf("the error does not tell of %s: %v", host, err)
+				t.Errorf("the error does not name %s: %v", host, err)
 			}
 		}
 	})
@@ -60,7 +60,7 @@ func TestStates(t *testing.T) {
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
 		sub := subscribe(t, c, client.From(client.Epoch))
-		ss.subscribed("0")
+		ss.acceptSubscribe("0")
 		must(t, sub)
 		synctest.Wait()
 		if s := c.Stats(); s.State != client.StateLive || s.Server.MaxMessage != limit || !s.Server.Extended {
@@ -91,27 +91,27 @@ func TestStates(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
-		var why error
+		var cause error
 		cfg := config(n, "a", "b")
-		cfg.Hooks.Disconnected = func(_ string, err error) { why = err }
+		cfg.Hooks.Disconnected = func(_ string, err error) { cause = err }
 		c := start(t, cfg)
 		sa, _ := a.logon(0, 0)
 		publish(t, c, 1)
-		sa.publishes(1)
+		sa.expectPublishes(1)
 		synctest.Wait()
 		time.Sleep(10 * time.Second) // idle, but alive
 		began := time.Now()
-		sa.hush()
+		sa.stopHeartbeats()
 		sb := b.accept()
 		if d := time.Since(began); d > 3*time.Second {
 			t.Errorf("found out after %v", d)
 		}
 		sb.expect(wire.Logon)
-		sb.welcome(0, 0)
-		sb.publishes(1)
+		sb.acceptLogon(0, 0)
+		sb.expectPublishes(1)
 		synctest.Wait()
-		if !errors.Is(why, client.ErrTimeout) {
-			t.Errorf("lost because of %v", why)
+		if !errors.Is(cause, client.ErrTimeout) {
+			t.Errorf("lost because of %v", cause)
 		}
 	})
 }
@@ -170,9 +170,9 @@ func TestSlowFrameIsNotSilence(t *testing.T) {
 		c := start(t, config(n, "a"))
 		sub := subscribe(t, c, client.From(client.Epoch))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, sub)
-		ss.hush()
+		ss.stopHeartbeats()
 		d := wire.Delivery{Topic: m.Topic, SubIDs: m.SubID, Body: make([]byte, 10_000)}
 		d.Bookmark = client.Bookmark{Publisher: 5, Sequence: 1}
 		for part := range slices.Chunk(d.AppendTo(nil), 1000) {
@@ -197,25 +197,25 @@ func TestNameInUse(t *testing.T) {
 			}
 			ss.expect(wire.Logon)
 			if i == 1 {
-				ss.welcome(0, 0)
-				ss.publishes(1)
+				ss.acceptLogon(0, 0)
+				ss.expectPublishes(1)
 			}
 			ss.refuse("name in use")
 		}
 		publish(t, c, 2)
 		ss := srv.accept()
 		ss.expect(wire.Logon)
-		ss.welcome(1, 1)
-		ss.publishes(1, 2) // the name was contested, so sent messages are compared again
+		ss.acceptLogon(1, 1)
+		ss.expectPublishes(1, 2) // the name was contested, so sent messages are compared again
 		ss.persisted(2)
-		if err := c.Flush(within(t)); err != nil {
+		if err := c.Flush(testContext(t)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
 // A store of another client name ends the client at once.
-func TestOtherName(t *testing.T) {
+func TestNameMismatch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		listen(t, n, "a")
 		cfg := config(n, "a")
@@ -242,18 +242,18 @@ func TestChallenge(t *testing.T) {
 			return "joe", "answer to " + ch.Text, nil
 		}
 		c := start(t, cfg)
-		srv.accept().gone() // no credentials: no logon, another attempt
+		srv.accept().expectClosed() // no credentials: no logon, another attempt
 		ss := srv.accept()
 		if m := ss.expect(wire.Logon); string(m.UserID) != "joe" {
 			t.Errorf("user %q", m.UserID)
 		}
-		ss.say(`{"c":"ack","cid":"0","a":"processed","status":"retry","user_id":"joe","pw":"nonce"}`, "")
+		ss.sendHeader(`{"c":"ack","cid":"0","a":"processed","status":"retry","user_id":"joe","pw":"nonce"}`, "")
 		if m := ss.expect(wire.Logon); string(m.Password) != "answer to nonce" {
 			t.Errorf("password %q", m.Password)
 		}
-		ss.welcome(0, 0)
+		ss.acceptLogon(0, 0)
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		synctest.Wait()
 		if len(asked) != 3 || asked[2].User != "joe" || asked[0].Server != "tcp://a:9007/amps/json" {
 			t.Errorf("asked %+v", asked)
@@ -287,7 +287,7 @@ func TestBadServers(t *testing.T) {
 		"not a header": func(ss *session) { ss.send([]byte{0, 0, 0, 3, 'x', 'y', 'z'}) },
 		"endless challenges": func(ss *session) {
 			for range 10 {
-				ss.say(`{"c":"ack","cid":"0","a":"processed","status":"retry"}`, "")
+				ss.sendHeader(`{"c":"ack","cid":"0","a":"processed","status":"retry"}`, "")
 			}
 		},
 	} {
@@ -296,12 +296,12 @@ func TestBadServers(t *testing.T) {
 				a, b := listen(t, n, "a"), listen(t, n, "b")
 				c := start(t, config(n, "a", "b"))
 				sa := a.accept()
-				sa.hush()
+				sa.stopHeartbeats()
 				sa.expect(wire.Logon)
 				answer(sa)
 				sb, _ := b.logon(0, 0)
 				publish(t, c, 1)
-				sb.publishes(1)
+				sb.expectPublishes(1)
 			})
 		})
 	}
@@ -329,7 +329,7 @@ func TestClose(t *testing.T) {
 		c := start(t, config(n, "a"))
 		sub := subscribe(t, c, client.From(client.Epoch))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, sub)
 		publish(t, c, 1)
 		ended := make(chan error, 10)
@@ -367,13 +367,13 @@ func TestClose(t *testing.T) {
 		if _, err := c.Publish(t.Context(), "orders", nil); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("publish: %v", err)
 		}
-		if _, err := c.Subscribe(within(t), "orders"); !errors.Is(err, client.ErrClosed) {
+		if _, err := c.Subscribe(testContext(t), "orders"); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("subscribe: %v", err)
 		}
 		if err := c.RenewLife(); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("renew: %v", err)
 		}
-		if err := c.Drain(within(t)); err != nil {
+		if err := c.Drain(testContext(t)); err != nil {
 			t.Errorf("drain after close: %v", err)
 		}
 		if c.Stats().State != client.StateClosed {
@@ -389,10 +389,10 @@ func TestDrain(t *testing.T) {
 		c := start(t, config(n, "a"))
 		sub := subscribe(t, c, client.From(client.Epoch))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, sub)
 		publish(t, c, 1)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.deliver(m, 1, 2, 3)
 		handled := 0
 		loop := make(chan error, 1)
@@ -405,7 +405,7 @@ func TestDrain(t *testing.T) {
 		}()
 		synctest.Wait()
 		drained := make(chan error, 1)
-		go func() { drained <- c.Drain(within(t)) }()
+		go func() { drained <- c.Drain(testContext(t)) }()
 		ss.expect(wire.Unsubscribe)
 		if _, err := c.Publish(t.Context(), "orders", nil); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("publish: %v", err)
@@ -430,8 +430,8 @@ func TestDrainGivesUp(t *testing.T) {
 		publish(t, c, 1, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		var unsettled *client.PendingError
-		if err := c.Drain(ctx); !errors.As(err, &unsettled) || unsettled.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
+		var pending *client.PendingError
+		if err := c.Drain(ctx); !errors.As(err, &pending) || pending.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if c.Stats().State != client.StateClosed {
@@ -449,7 +449,7 @@ func TestExecute(t *testing.T) {
 		go func() {
 			defer close(done)
 			cmd := client.Command{Name: "sow", Topic: "orders", Filter: "/id > 0", OrderBy: "/id", BatchSize: 10, TopN: 3}
-			for r, err := range c.Execute(within(t), cmd) {
+			for r, err := range c.Execute(testContext(t), cmd) {
 				if err != nil {
 					got = append(got, err.Error())
 					return
@@ -488,7 +488,7 @@ func TestExecuteEnds(t *testing.T) {
 			last := make(chan error, 1)
 			go func() {
 				var err error
-				for _, err = range c.Execute(within(t), client.Command{Name: name, Topic: "orders"}) {
+				for _, err = range c.Execute(testContext(t), client.Command{Name: name, Topic: "orders"}) {
 				}
 				last <- err
 			}()
@@ -516,7 +516,7 @@ func TestExecuteEnds(t *testing.T) {
 		left := make(chan int)
 		go func() {
 			count := 0
-			for r := range c.Execute(within(t), client.Command{Name: "delta_subscribe", Topic: "orders"}) {
+			for r := range c.Execute(testContext(t), client.Command{Name: "delta_subscribe", Topic: "orders"}) {
 				if r.Kind == client.ReplyMessage {
 					if count++; count == 2 {
 						break
@@ -547,15 +547,15 @@ func TestPriority(t *testing.T) {
 		cfg.Chooser = client.NewPriority(client.FailBackAtOnce(), "tcp://a:9007/amps/json", "tcp://b:9007/amps/json")
 		c := start(t, cfg)
 		sb, _ := b.logon(0, 0)
-		sb.quiet(35 * time.Second)
+		sb.expectNothing(35 * time.Second)
 		publish(t, c, 1)
-		sb.publishes(1)
+		sb.expectPublishes(1)
 		a := listen(t, n, "a")
-		sb.gone()
+		sb.expectClosed()
 		a.accept() // the probe
 		sa, _ := a.logon(0, 0)
-		sa.publishes(1)
-		sa.quiet(time.Minute)
+		sa.expectPublishes(1)
+		sa.expectNothing(time.Minute)
 	})
 }
 
@@ -613,18 +613,18 @@ func TestRecoveryTimeout(t *testing.T) {
 		c := start(t, config(n, "a", "b"))
 		sub := subscribe(t, c, client.From(client.Epoch))
 		sa, _ := a.logon(0, 0)
-		sa.subscribed("0")
+		sa.acceptSubscribe("0")
 		must(t, sub)
 		sa.close()
 		sb, _ := b.logon(0, 0)
 		sb.expect(wire.Subscribe)
 		began := time.Now()
-		sb.gone()
+		sb.expectClosed()
 		if d := time.Since(began); d != time.Minute {
 			t.Errorf("given up after %v, want 1m", d)
 		}
 		sa, _ = a.logon(0, 0)
-		sa.subscribed("")
+		sa.acceptSubscribe("")
 		synctest.Wait()
 		if s := c.Stats(); s.State != client.StateLive || s.Logons != 3 {
 			t.Errorf("stats %+v", s)
@@ -660,10 +660,10 @@ func TestManyAtOnce(t *testing.T) {
 			go func() {
 				var err error
 				for range each {
-					if _, err = c.Publish(within(t), "orders", []byte("x")); err != nil {
+					if _, err = c.Publish(testContext(t), "orders", []byte("x")); err != nil {
 						break
 					}
-					if err = c.Flush(within(t)); err != nil {
+					if err = c.Flush(testContext(t)); err != nil {
 						break
 					}
 					c.Stats()
@@ -676,7 +676,7 @@ func TestManyAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := c.Drain(within(t)); err != nil {
+		if err := c.Drain(testContext(t)); err != nil {
 			t.Error(err)
 		}
 		close(stop)
@@ -694,7 +694,7 @@ func serveUntilCut(ss *session, have uint64) uint64 {
 	for m := range ss.frames {
 		switch m.Command {
 		case wire.Logon:
-			ss.welcome(have, have)
+			ss.acceptLogon(have, have)
 		case wire.Publish:
 			if m.Sequence > have+1 {
 				ss.t.Errorf("message %d after %d: a hole", m.Sequence, have)

@@ -13,15 +13,15 @@ import (
 type State int
 
 const (
-	// Connecting: the client dials a server or logs on.
+	// StateConnecting: the client dials a server or logs on.
 	StateConnecting State = iota
-	// Recovering: the client is logged on, and sends and subscribes again.
+	// StateRecovering: the client is logged on, and sends and subscribes again.
 	StateRecovering
-	// Live: the client sends and receives normally.
+	// StateLive: the client sends and receives normally.
 	StateLive
-	// Waiting: the client waits before the next attempt.
+	// StateWaiting: the client waits before the next attempt.
 	StateWaiting
-	// Closed: the client was closed or drained, or stopped by itself.
+	// StateClosed: the client was closed or drained, or stopped by itself.
 	StateClosed
 )
 
@@ -29,18 +29,18 @@ var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "clo
 
 func (s State) String() string { return stateNames[s] }
 
-// A ServerInfo describes a server: its statements at logon, and the changes of its state since
-// then.
+// A ServerInfo describes a server, as it has described itself at logon, and with the changes of its
+// state since then.
 type ServerInfo struct {
 	Server        string // URI, without a password
 	Version       string
 	Extended      bool       // knows our extensions to the protocol
-	Instance      string     // its name in its group; empty if it does not say
+	Instance      string     // its name in its group; empty if it does not state one
 	Peers         []string   // the peers that it replicates to synchronously
 	Sync          SyncStatus // state of replication to Peers; current while the client is connected
 	CatchingUp    bool       // serves clients although it has not caught up with its peers (R6)
-	MaxMessage    int        // largest message in bytes; 0 if it does not say
-	Partial       bool       // replicates only Carried; false: all topics, or none at all
+	MaxMessage    int        // largest message in bytes; 0 if it does not state a limit
+	Partial       bool       // replicates only CarriedTopics; false: all topics, or none at all
 	CarriedTopics []string   // patterns of the topics that its synchronous links carry
 }
 
@@ -49,17 +49,18 @@ type Stats struct {
 	Name   string
 	State  State
 	Server ServerInfo // connected server, or the last one
-	// Servers has the latest known state of each server, sorted by name. It comes from the server
-	// itself, or from a peer that was asked since. Servers that never accepted a logon are missing.
+	// Servers has the latest known state of each server, sorted by URI. The state comes from the
+	// server itself, or from one of its peers that was asked later. Servers that never accepted a
+	// logon are missing.
 	Servers []ServerInfo
 	Moves   []Move // the last 16 moves between servers, latest last
 
 	Attempts    int            // attempts to connect
 	Logons      int            // attempts that a server accepted
-	Failures    map[string]int // rejectTicket attempts and lost connections, by server
+	Failures    map[string]int // failed attempts and lost connections, by server
 	LastFailure error
-	// AsyncRefusals counts the logons that were given up because bookmark subscriptions would have
-	// moved along an asynchronous path (ErrAsyncPath).
+	// AsyncRefusals counts the logons that the client gave up because bookmark subscriptions would
+	// have moved along an asynchronous path (ErrAsyncPath).
 	AsyncRefusals int
 
 	Publish       PublishStats
@@ -73,8 +74,8 @@ type PublishStats struct {
 	Sent        int            // publishes written to a connection
 	Resent      int            // of these: publishes that may have been sent before
 	Rejected    int            // messages that a server rejected
-	GapRefusals int            // logons that were given up because of a publish gap (R4)
-	Rollbacks   int            // how often the store was found rolled back (R10)
+	GapRefusals int            // logons that the client gave up because of a publish gap (R4)
+	Rollbacks   int            // number of times that the store was found rolled back (R10)
 	Downgraded  bool           // acks come from one server only at the moment (R5)
 }
 
@@ -87,9 +88,9 @@ type SubscriptionStats struct {
 	Outstanding int  // messages in the queue or with the application, not yet discarded
 	Duplicates  int  // messages that were received again and dropped
 	Dropped     int  // messages that SlowDropOldest dropped
-	Pauses      int  // how often it was paused because its queue was full (R12)
+	Pauses      int  // number of pauses because its queue was full (R12)
 	Gaps        int  // ranges of messages that retention has removed
-	Paused      bool // its queue overran and was not emptied since
+	Paused      bool // its queue overran, and the loop has not emptied it since
 }
 
 // Stats returns a snapshot. Its parts are read one after the other.

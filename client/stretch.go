@@ -14,11 +14,11 @@ import (
 type arrival struct {
 	bookmark                                   Bookmark
 	time                                       time.Time
-	topic, data, sowKey, correlationID, userID []byte
+	topic, body, sowKey, correlationID, userID []byte
 }
 
 // size is the size of the message in a queue, in bytes.
-func (a *arrival) size() int { return len(a.data) + messageOverhead }
+func (a *arrival) size() int { return len(a.body) + messageOverhead }
 
 // maxRun is the largest number of messages of a stretch that are handled together: one for each
 // bit of a uint64.
@@ -33,9 +33,9 @@ type inbound struct {
 
 // setMessage sets a to the message of a delivery.
 func (a *arrival) setMessage(m *wire.Message) (err error) {
-	*a = arrival{topic: m.Topic, data: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
+	*a = arrival{topic: m.Topic, body: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
 	if len(m.Timestamp) > 0 {
-		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero if invalid: nothing depends on it
+		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero if invalid: only the application reads it
 	}
 	if len(m.Bookmark) > 0 {
 		a.bookmark, err = bookmark.Parse(m.Bookmark)
@@ -48,7 +48,7 @@ func (a *arrival) setMessage(m *wire.Message) (err error) {
 func (a *arrival) setEntry(r *wire.Entry) {
 	*a = arrival{
 		bookmark: Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
-		topic:    r.Topic, data: r.Body, correlationID: r.CorrelationID, userID: r.User,
+		topic:    r.Topic, body: r.Body, correlationID: r.CorrelationID, userID: r.User,
 	}
 	if r.Time != 0 {
 		a.time = time.UnixMicro(r.Time).UTC()
@@ -61,14 +61,14 @@ func (cn *conn) stretch(m *wire.Message) error {
 	routes := cn.findRoutes(m.SubIDs)
 	defer clear(routes)
 	for rest := m.Body; len(rest) > 0; {
-		n, behind, bad := in.takeRun(rest)
+		n, next, invalid := in.takeRun(rest)
 		for _, r := range routes {
 			r.receiver.handleRun(cn, r.id, in.run[:n])
 		}
-		if bad != nil {
-			return fmt.Errorf("%w: %w", ErrProtocol, bad)
+		if invalid != nil {
+			return fmt.Errorf("%w: %w", ErrProtocol, invalid)
 		}
-		rest = behind
+		rest = next
 	}
 	return nil
 }
@@ -76,18 +76,18 @@ func (cn *conn) stretch(m *wire.Message) error {
 // takeRun sets the beginning of run to the first messages of a stretch, and returns the rest.
 func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
 	for rest = stretch; n < maxRun; n++ {
-		behind, more, err := wire.NextEntry(rest, &in.entry)
+		next, more, err := wire.NextEntry(rest, &in.entry)
 		if err != nil || !more {
 			return n, rest, err
 		}
 		in.run[n].setEntry(&in.entry)
-		rest = behind
+		rest = next
 	}
 	return n, rest, nil
 }
 
-// findRoutes returns the routes of a comma-separated list of ids, in scratch memory. It leaves out ids
-// that have ended.
+// findRoutes returns the routes of a comma-separated list of ids, in scratch memory. It leaves out
+// ids that have ended.
 func (cn *conn) findRoutes(ids []byte) []route {
 	in := &cn.in.inbound
 	in.routes = in.routes[:0]
@@ -96,19 +96,19 @@ func (cn *conn) findRoutes(ids []byte) []route {
 	for len(ids) > 0 {
 		id, rest, _ := bytes.Cut(ids, comma)
 		ids = rest
-		if r, is := cn.routes[string(bytes.TrimSpace(id))]; is {
+		if r, ok := cn.routes[string(bytes.TrimSpace(id))]; ok {
 			in.routes = append(in.routes, r)
 		}
 	}
 	return in.routes
 }
 
-// connReady implements receiver.
+// handleRun implements receiver.
 func (q *query) handleRun(_ *conn, _ string, run []arrival) {
 	for i := range run {
 		a := &run[i]
 		q.push(&Reply{
-			Kind: ReplyMessage, Topic: string(a.topic), Body: slices.Clone(a.data),
+			Kind: ReplyMessage, Topic: string(a.topic), Body: slices.Clone(a.body),
 			CorrelationID: string(a.correlationID), Bookmark: a.bookmark, Time: a.time,
 		})
 	}

@@ -40,18 +40,18 @@ func TestStretch(t *testing.T) {
 		c := start(t, config(n, "a"))
 		one := subscribe(t, c, client.From(client.Epoch), client.WithTime())
 		ss, _ := srv.logon(0, 0)
-		m1 := ss.subscribed("0")
+		m1 := ss.acceptSubscribe("0")
 		s1 := must(t, one)
 		two := subscribe(t, c, client.From(client.Epoch))
-		m2 := ss.subscribed("0")
+		m2 := ss.acceptSubscribe("0")
 		s2 := must(t, two)
 		both := string(m1.SubID) + "," + string(m2.SubID)
 		at := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.UTC)
-		ss.send(stretch(t, both, at.UnixMicro(), upTo(1, 100)...))
+		ss.send(stretch(t, both, at.UnixMicro(), sequenceRange(1, 100)...))
 		ss.send(stretch(t, string(m2.SubID), 0, 100, 101, 102))
 		ss.send(stretch(t, "99, "+string(m1.SubID), 0, 101))
 		ss.deliver(m1, 102)
-		for m, err := range s1.Messages(within(t)) {
+		for m, err := range s1.Messages(testContext(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +62,7 @@ func TestStretch(t *testing.T) {
 			break
 		}
 		for _, s := range []*client.Subscription{s1, s2} {
-			if got := read(t, s, 102); !slices.Equal(got, bodies(upTo(1, 102)...)) {
+			if got := read(t, s, 102); !slices.Equal(got, bodies(sequenceRange(1, 102)...)) {
 				t.Errorf("read %q", got)
 			}
 			if n := s.Stats().Queued; n != 0 {
@@ -84,23 +84,23 @@ func TestStretchOverruns(t *testing.T) {
 		c := start(t, cfg)
 		sub := subscribe(t, c, client.From(client.Epoch))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, sub)
-		ss.send(stretch(t, string(m.SubID), 0, upTo(1, 100)...))
+		ss.send(stretch(t, string(m.SubID), 0, sequenceRange(1, 100)...))
 		ss.expect(wire.Unsubscribe)
 		if st := s.Stats(); st.Queued != 70 || st.Pauses != 1 || !st.Paused {
 			t.Errorf("stats %+v", st)
 		}
-		if got := read(t, s, 70); !slices.Equal(got, bodies(upTo(1, 70)...)) {
+		if got := read(t, s, 70); !slices.Equal(got, bodies(sequenceRange(1, 70)...)) {
 			t.Errorf("read %q", got)
 		}
 		next := make(chan []string)
 		go func() { next <- read(t, s, 30) }()
-		if m = ss.subscribed("5|70|"); string(m.Bookmark) != "5|70|" {
+		if m = ss.acceptSubscribe("5|70|"); string(m.Bookmark) != "5|70|" {
 			t.Errorf("goes on at %s", m.Bookmark)
 		}
-		ss.send(stretch(t, string(m.SubID), 0, upTo(71, 100)...))
-		if got := <-next; !slices.Equal(got, bodies(upTo(71, 100)...)) {
+		ss.send(stretch(t, string(m.SubID), 0, sequenceRange(71, 100)...))
+		if got := <-next; !slices.Equal(got, bodies(sequenceRange(71, 100)...)) {
 			t.Errorf("read %q", got)
 		}
 	})
@@ -115,9 +115,9 @@ func TestStretchDropsOldest(t *testing.T) {
 		c := start(t, cfg)
 		sub := subscribe(t, c, client.WhenSlow(client.SlowDropOldest()))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("")
+		m := ss.acceptSubscribe("")
 		s := must(t, sub)
-		ss.send(stretch(t, string(m.SubID), 0, upTo(1, 10)...))
+		ss.send(stretch(t, string(m.SubID), 0, sequenceRange(1, 10)...))
 		synctest.Wait()
 		if st := s.Stats(); st.Queued != 3 || st.Dropped != 7 {
 			t.Errorf("stats %+v", st)
@@ -145,7 +145,7 @@ func TestBadStretch(t *testing.T) {
 				c := start(t, cfg)
 				sub := subscribe(t, c, client.From(client.Epoch))
 				ss, _ := srv.logon(0, 0)
-				m := ss.subscribed("0")
+				m := ss.acceptSubscribe("0")
 				s := must(t, sub)
 				frame := stretch(t, string(m.SubID), 0, 1, 2)
 				var parsed wire.Message

@@ -25,7 +25,7 @@ type Subscription struct {
 	retry *RetryPolicy    // nil: an error of the handler ends Handle
 
 	ready       signal.Signal // wakes the loop
-	firstAnswer chan struct{} // closed at the first answer, or when the subscription ends without one
+	firstAnswer chan struct{} // closed at the first answer, or at an end without one
 
 	mu            sync.Mutex
 	core          clientcore.Subscription // guarded by mu, except methods for concurrent use
@@ -39,7 +39,7 @@ type Subscription struct {
 	idFree        bool                    // ended, and its id may be used again; guarded by mu
 	firstAnswered bool                    // firstAnswer is closed; guarded by mu
 	loopDone      chan struct{}           // closed when the present loop ends; nil: no loop; guarded by mu
-	stats         SubscriptionStats       // guarded by mu; the counters only
+	stats         SubscriptionStats       // the counters only; guarded by mu
 }
 
 // Subscribe subscribes to a topic, or to a pattern of topics. It returns when a server has accepted
@@ -81,9 +81,9 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if topic == "" {
 		return nil, errors.New("no topic")
 	}
-	if meant, foreign := pattern.Wildcard(topic); foreign {
-		c.cfg.Logger.Warn("this topic is a regular expression, searched anywhere in a topic, and no wildcard",
-			"topic", topic, "probably_meant", meant)
+	if suggestion, ok := pattern.Wildcard(topic); ok {
+		c.cfg.Logger.Warn("topic of the subscription looks like a wildcard, but is a regular expression",
+			"topic", topic, "suggestion", suggestion)
 	}
 	if resumes(o.start) && c.cfg.Name == "" {
 		return nil, errors.New("MostRecent and MostRecentOr need Config.Name")
@@ -160,7 +160,7 @@ func (s *Subscription) end(err error) {
 		s.mu.Unlock()
 		return
 	}
-	cn, began, looping, search := s.cn, s.firstAnswered, s.loopDone != nil, s.search
+	cn, answered, looping, search := s.cn, s.firstAnswered, s.loopDone != nil, s.search
 	id := s.core.End()
 	s.cn, s.endErr = nil, err
 	s.mu.Unlock()
@@ -180,12 +180,12 @@ func (s *Subscription) end(err error) {
 	s.mu.Unlock()
 	s.signalFirstAnswer()
 	s.ready.Set()
-	if began && err != nil && !errors.Is(err, ErrClosed) {
+	if answered && err != nil && !errors.Is(err, ErrClosed) {
 		s.c.events.post(func() { s.c.reportEnded(s, err) })
 	}
 }
 
-// release makes the id available again. The discards up to this point count.
+// release makes the id available again. The bookmark store keeps the discards up to this point.
 func (s *Subscription) release() {
 	if place := s.core.Place(); place != nil {
 		place.Release()
@@ -206,7 +206,7 @@ func (s *Subscription) dropQueue() {
 	s.redelivery, s.dropped = nil, true
 }
 
-// signalFirstAnswer notes that the first answer has come, or that none will come.
+// signalFirstAnswer wakes Subscribe: the first answer has arrived, or none will.
 func (s *Subscription) signalFirstAnswer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,15 +219,15 @@ func (s *Subscription) signalFirstAnswer() {
 // finishLoop lets the loop process the queued messages and waits until it has ended.
 func (s *Subscription) finishLoop(ctx context.Context) error {
 	s.end(nil)
-	left := withLock(&s.mu, func() chan struct{} { return s.loopDone })
-	if left == nil {
+	done := withLock(&s.mu, func() chan struct{} { return s.loopDone })
+	if done == nil {
 		return nil
 	}
 	select {
-	case <-left:
+	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("subscription %q: handler not done: %w", s.id, context.Cause(ctx))
+		return fmt.Errorf("subscription %q: loop has not ended: %w", s.id, context.Cause(ctx))
 	}
 }
 

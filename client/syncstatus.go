@@ -20,7 +20,7 @@ const (
 	SyncSingle = syncstatus.Single
 	// SyncCatchingUp: the server itself lacks, or may lack, messages of its peers (R6).
 	SyncCatchingUp = syncstatus.CatchingUp
-	// SyncAsync: the server has no synchronous peer, it replicates only asynchronously. Acks always
+	// SyncAsync: the server has no synchronous peer; it replicates only asynchronously. Acks always
 	// cover one disk only, and publish stores keep all messages.
 	SyncAsync = syncstatus.Async
 	// SyncOneWay: a server replicates to this one synchronously, but this one does not replicate

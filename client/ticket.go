@@ -41,12 +41,12 @@ func (c *Client) PublishTicket(ctx context.Context, topic string, body []byte) (
 // the messages that the store still keeps. If an earlier process saw the message rejected, the
 // ticket has a *RejectedError without the server's reason. The ticket has ErrOutcomeUnknown for any
 // other message that an earlier process published and let go, for a message of another store, and
-// for one that was rejected before some hundred others.
+// for a rejected message that some hundred rejections followed.
 func (c *Client) Ticket(publisher, sequence uint64) *Ticket {
-	given := slices.ContainsFunc(c.store.Lives(), func(l pubstore.Life) bool {
+	known := slices.ContainsFunc(c.store.Lives(), func(l pubstore.Life) bool {
 		return pubstore.PublisherOf(l.ID) == publisher && 0 < sequence && sequence <= l.Last
 	})
-	if !given {
+	if !known {
 		return &Ticket{c, clientcore.Ticket{Publisher: publisher, Sequence: sequence, Err: ErrOutcomeUnknown}}
 	}
 	return c.newTicket(publisher, sequence)
@@ -65,20 +65,19 @@ func (t *Ticket) Publisher() uint64 { return t.t.Publisher }
 // Sequence returns the sequence of the message, as Publish does.
 func (t *Ticket) Sequence() uint64 { return t.t.Sequence }
 
-// AwaitSettled waits until the message is settled, that is, on the disk of every server that counts at
-// the moment, and returns nil. It returns a *RejectedError if the message is rejected, after the
+// AwaitSettled waits until the message is settled, that is, on the disk of every server that counts
+// at the moment, and returns nil. It returns a *RejectedError if the message is rejected, after the
 // hook FailedWrite, and ErrOutcomeUnknown if the outcome cannot be known.
 //
-// If ctx ends first, or the client is closed, the error is an *PendingError, and the message is
+// If ctx ends first, or the client is closed, the error is a *PendingError, and the message is
 // still on its way. Publishing it again would deliver it twice.
 //
-// Once the ticket has reported a message as settled, it always does, whatever happens later: see
-// Safe.
+// Once AwaitSettled has returned nil, it always does, whatever happens later: see AwaitSafe.
 func (t *Ticket) AwaitSettled(ctx context.Context) error { return t.await(ctx, false) }
 
 // AwaitSafe waits for the stronger promise, as FlushSafe does: the message is on the disk of every
 // server of the group that replicates synchronously. A message that was settled on one disk only
-// may still be rejected by the other server, or its life may diverge (ErrDiverged). Then Safe
+// may still be rejected by the other server, or its life may diverge (ErrDiverged). Then AwaitSafe
 // returns that error.
 //
 // If the operator of the servers later declares a safe message lost, the hook Lost reports it, not
@@ -92,21 +91,21 @@ func (t *Ticket) await(ctx context.Context, safe bool) error {
 	if !withLock(mu, func() bool { return t.t.AddWaiter(w, safe) }) {
 		return t.outcome(safe)
 	}
-	var why error
+	var endErr error
 	select {
 	case <-w.Ready:
 		return t.outcome(safe)
 	case <-ctx.Done():
-		why = context.Cause(ctx)
+		endErr = context.Cause(ctx)
 	case <-t.c.finished:
-		why = t.c.closedError()
+		endErr = t.c.closedError()
 	}
 	if !withLock(mu, func() bool { return t.t.RemoveWaiter(w) }) {
 		<-w.Ready // the wake-up is under way
 		return t.outcome(safe)
 	}
 	settled := withLock(mu, func() bool { return t.t.Settled })
-	return t.withNumbers(&PendingError{Messages: 1, Settled: settled, Err: why})
+	return t.withNumbers(&PendingError{Messages: 1, Settled: settled, Err: endErr})
 }
 
 // outcome returns the error of a ticket whose outcome is known.
@@ -120,7 +119,7 @@ func (t *Ticket) outcome(safe bool) error {
 // withNumbers adds the numbers of the message to err, unless err has them.
 func (t *Ticket) withNumbers(err error) error {
 	if errors.Is(err, clientcore.ErrRejectedBefore) {
-		err = &RejectedError{Publisher: t.Publisher(), Message: &pubstore.Message{Sequence: t.Sequence()}, Reason: "an earlier process was told of it"}
+		err = &RejectedError{Publisher: t.Publisher(), Message: &pubstore.Message{Sequence: t.Sequence()}, Reason: "reported to an earlier process"}
 	}
 	if _, rejected := errors.AsType[*RejectedError](err); rejected {
 		return err
@@ -130,22 +129,22 @@ func (t *Ticket) withNumbers(err error) error {
 
 // wake wakes a list of waiters. It reports whether there were any.
 func wake(w *clientcore.Waiter) bool {
-	any := w != nil
+	found := w != nil
 	for w != nil {
 		next := w.Next // w may be reused from now on
 		w.Ready <- struct{}{}
 		w = next
 	}
-	return any
+	return found
 }
 
-// newTicket connects a ticket to the outcome of its message.
-func (o *lockedCore) follow(t *clientcore.Ticket) {
-	if withCore(o, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
+// follow connects a ticket to the outcome of its message.
+func (lc *lockedCore) follow(t *clientcore.Ticket) {
+	if withCore(lc, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
 		return
 	}
-	lives := o.store.Lives()
-	o.do(func(s *clientcore.Session) {
+	lives := lc.store.Lives()
+	lc.do(func(s *clientcore.Session) {
 		s.Publisher().AddLives(lives)
 		if !s.Publisher().Follow(t) {
 			t.Err = ErrOutcomeUnknown
@@ -154,9 +153,9 @@ func (o *lockedCore) follow(t *clientcore.Ticket) {
 }
 
 // rejectTicket sets the outcome of the ticket of a rejected message, if there is one.
-func (o *lockedCore) rejectTicket(r *clientcore.Rejection, e *RejectedError) {
+func (lc *lockedCore) rejectTicket(r *clientcore.Rejection, e *RejectedError) {
 	short := &RejectedError{Publisher: e.Publisher, Message: &pubstore.Message{Sequence: r.Sequence}, Reason: e.Reason, Err: e.Err}
-	wake(withCore(o, func(s *clientcore.Session) *clientcore.Waiter {
+	wake(withCore(lc, func(s *clientcore.Session) *clientcore.Waiter {
 		return s.Publisher().FailTickets(r.Life, r.Sequence, e, short)
 	}))
 }

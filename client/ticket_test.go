@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// ticketed publishes n messages, each with a ticket.
-func ticketed(t *testing.T, c *client.Client, n int) []*client.Ticket {
+// publishTickets publishes n messages, each with a ticket.
+func publishTickets(t *testing.T, c *client.Client, n int) []*client.Ticket {
 	t.Helper()
 	var tickets []*client.Ticket
 	for range n {
@@ -30,39 +30,39 @@ func ticketed(t *testing.T, c *client.Client, n int) []*client.Ticket {
 	return tickets
 }
 
-// An outcome is the result of a wait for a ticket.
+// An outcome receives the results of two waits for a ticket.
 type outcome struct {
 	settled, safe chan error
 }
 
-// awaitFlush waits for a ticket in the background.
-func await(ctx context.Context, k *client.Ticket) outcome {
+// awaitOutcome waits for a ticket in the background.
+func awaitOutcome(ctx context.Context, k *client.Ticket) outcome {
 	o := outcome{make(chan error, 1), make(chan error, 1)}
 	go func() { o.settled <- k.AwaitSettled(ctx) }()
 	go func() { o.safe <- k.AwaitSafe(ctx) }()
 	return o
 }
 
-// pending fails the test if a wait is over.
-func pending(t *testing.T, name string, done chan error) {
+// expectPending fails the test if a wait has ended.
+func expectPending(t *testing.T, name string, done chan error) {
 	t.Helper()
 	synctest.Wait()
 	select {
 	case err := <-done:
-		t.Errorf("%s: over, with %v", name, err)
+		t.Errorf("%s: ended with %v", name, err)
 	default:
 	}
 }
 
-// releaseCallContext returns the result of a wait.
-func over(t *testing.T, name string, done chan error) error {
+// expectDone returns the result of a wait, and fails the test if the wait has not ended.
+func expectDone(t *testing.T, name string, done chan error) error {
 	t.Helper()
 	synctest.Wait()
 	select {
 	case err := <-done:
 		return err
 	default:
-		t.Errorf("%s: not over", name)
+		t.Errorf("%s: has not ended", name)
 		return nil
 	}
 }
@@ -73,32 +73,32 @@ func TestTicket(t *testing.T) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
 		ss, m := srv.logon(0, 0)
-		k := ticketed(t, c, 3)
+		k := publishTickets(t, c, 3)
 		if k[1].Sequence() != 2 || k[1].Publisher() != bookmark.IdentityOfLife(string(m.Store)).ID {
 			t.Errorf("ticket of message %d of publisher %d", k[1].Sequence(), k[1].Publisher())
 		}
-		ss.publishes(1, 2, 3)
-		second, third := await(within(t), k[1]), await(within(t), k[2])
-		again := await(within(t), c.Ticket(k[1].Publisher(), 2)) // another ticket for the same message
+		ss.expectPublishes(1, 2, 3)
+		second, third := awaitOutcome(testContext(t), k[1]), awaitOutcome(testContext(t), k[2])
+		again := awaitOutcome(testContext(t), c.Ticket(k[1].Publisher(), 2)) // another ticket for the same message
 		ss.persisted(1)
-		pending(t, "after the ack of another one", second.settled)
+		expectPending(t, "after the ack of another one", second.settled)
 		ss.single(2)
 		for _, o := range []outcome{second, again} {
-			if err := over(t, "single", o.settled); err != nil {
+			if err := expectDone(t, "single", o.settled); err != nil {
 				t.Error(err)
 			}
-			pending(t, "safe", o.safe)
+			expectPending(t, "safe", o.safe)
 		}
-		pending(t, "the one behind it", third.settled)
+		expectPending(t, "the one behind it", third.settled)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		var unsettled *client.PendingError
-		if err := k[1].AwaitSafe(ctx); !errors.As(err, &unsettled) || !unsettled.Settled || !errors.Is(err, context.DeadlineExceeded) {
+		var pending *client.PendingError
+		if err := k[1].AwaitSafe(ctx); !errors.As(err, &pending) || !pending.Settled || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("wait that ends early: %v", err)
 		}
 		ss.persisted(3)
 		for _, o := range []chan error{second.safe, again.safe, third.settled, third.safe} {
-			if err := over(t, "persisted", o); err != nil {
+			if err := expectDone(t, "persisted", o); err != nil {
 				t.Error(err)
 			}
 		}
@@ -118,30 +118,30 @@ func TestTicketRejected(t *testing.T) {
 		cfg.Hooks.FailedWrite = func(*client.RejectedError) { <-gate }
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
-		k := ticketed(t, c, 3)
-		ss.publishes(1, 2, 3)
-		first, second, third := await(within(t), k[0]), await(within(t), k[1]), await(within(t), k[2])
+		k := publishTickets(t, c, 3)
+		ss.expectPublishes(1, 2, 3)
+		first, second, third := awaitOutcome(testContext(t), k[0]), awaitOutcome(testContext(t), k[1]), awaitOutcome(testContext(t), k[2])
 		ss.reject(2, "not entitled")
 		ss.persisted(3)
-		if err := over(t, "before it", first.safe); err != nil {
+		if err := expectDone(t, "before it", first.safe); err != nil {
 			t.Error(err)
 		}
-		pending(t, "before the handler is told", second.settled)
-		pending(t, "behind it", third.settled)
+		expectPending(t, "before the handler is called", second.settled)
+		expectPending(t, "behind it", third.settled)
 		close(gate)
 		for _, o := range []chan error{second.settled, second.safe} {
 			var rejected *client.RejectedError
-			if err := over(t, "told", o); !errors.As(err, &rejected) || rejected.Message.Sequence != 2 || rejected.Reason != "not entitled" || errors.Is(err, client.ErrOutcomeUnknown) {
+			if err := expectDone(t, "reported", o); !errors.As(err, &rejected) || rejected.Message.Sequence != 2 || rejected.Reason != "not entitled" || errors.Is(err, client.ErrOutcomeUnknown) {
 				t.Errorf("rejected: %v", err)
 			}
 		}
 		for _, o := range []chan error{third.settled, third.safe} {
-			if err := over(t, "behind it", o); err != nil {
+			if err := expectDone(t, "behind it", o); err != nil {
 				t.Error(err)
 			}
 		}
 		var rejected *client.RejectedError
-		if err := c.Ticket(k[1].Publisher(), 2).AwaitSettled(within(t)); !errors.As(err, &rejected) || rejected.Reason != "not entitled" {
+		if err := c.Ticket(k[1].Publisher(), 2).AwaitSettled(testContext(t)); !errors.As(err, &rejected) || rejected.Reason != "not entitled" {
 			t.Errorf("ticket of a message that was rejected: %v", err)
 		}
 	})
@@ -153,10 +153,10 @@ func TestTicketUnknown(t *testing.T) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
 		ss, _ := srv.logon(0, 0)
-		k := ticketed(t, c, 1)
-		ss.publishes(1)
+		k := publishTickets(t, c, 1)
+		ss.expectPublishes(1)
 		ss.reject(1, wire.ReasonOutcomeUnknown)
-		if err := k[0].AwaitSettled(within(t)); !errors.Is(err, client.ErrOutcomeUnknown) {
+		if err := k[0].AwaitSettled(testContext(t)); !errors.Is(err, client.ErrOutcomeUnknown) {
 			t.Error(err)
 		}
 	})
@@ -169,34 +169,34 @@ func TestTicketDiverged(t *testing.T) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
 		ss, m := srv.logon(0, 0)
-		k := ticketed(t, c, 3)
-		ss.publishes(1, 2, 3)
-		waits := await(within(t), k[2])
+		k := publishTickets(t, c, 3)
+		ss.expectPublishes(1, 2, 3)
+		waits := awaitOutcome(testContext(t), k[2])
 		ss.persisted(1)
 		ss.single(2)
 		synctest.Wait()
 		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged, MessageBookmark: bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(string(m.Store)).ID, Sequence: 2}})
-		ss.gone()
+		ss.expectClosed()
 		ss, _ = srv.logon(0, 0)
-		if err := k[0].AwaitSafe(within(t)); err != nil {
+		if err := k[0].AwaitSafe(testContext(t)); err != nil {
 			t.Errorf("message that was safe: %v", err)
 		}
-		if err := k[1].AwaitSettled(within(t)); err != nil {
+		if err := k[1].AwaitSettled(testContext(t)); err != nil {
 			t.Errorf("message that was settled: %v", err)
 		}
-		for name, err := range map[string]error{"settled": k[1].AwaitSafe(within(t)), "waited for": over(t, "diverged", waits.settled), "sent": k[2].AwaitSafe(within(t))} {
+		for name, err := range map[string]error{"settled": k[1].AwaitSafe(testContext(t)), "waited for": expectDone(t, "diverged", waits.settled), "sent": k[2].AwaitSafe(testContext(t))} {
 			var rejected *client.RejectedError
 			if !errors.As(err, &rejected) || !errors.Is(err, client.ErrOutcomeUnknown) || !errors.Is(err, client.ErrDiverged) {
 				t.Errorf("message that was %s: %v", name, err)
 			}
 		}
-		next := ticketed(t, c, 1)[0]
+		next := publishTickets(t, c, 1)[0]
 		if next.Publisher() == k[0].Publisher() || next.Sequence() != 1 {
 			t.Errorf("the next message is %d of publisher %d", next.Sequence(), next.Publisher())
 		}
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.persisted(1)
-		if err := next.AwaitSafe(within(t)); err != nil {
+		if err := next.AwaitSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -210,17 +210,17 @@ func TestTicketAfterARestart(t *testing.T) {
 		cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
-		k := ticketed(t, c, 4)
+		k := publishTickets(t, c, 4)
 		publisher := k[0].Publisher()
-		ss.publishes(1, 2, 3, 4)
+		ss.expectPublishes(1, 2, 3, 4)
 		ss.persisted(1)
 		ss.reject(3, "not entitled")
 		synctest.Wait()
-		waits := await(within(t), k[1])
+		waits := awaitOutcome(testContext(t), k[1])
 		synctest.Wait()
 		c.Close()
-		var unsettled *client.PendingError
-		if err := over(t, "closed", waits.safe); !errors.As(err, &unsettled) || !errors.Is(err, client.ErrClosed) {
+		var pending *client.PendingError
+		if err := expectDone(t, "closed", waits.safe); !errors.As(err, &pending) || !errors.Is(err, client.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
 		if err := k[0].AwaitSafe(t.Context()); err != nil {
@@ -237,12 +237,12 @@ func TestTicketAfterARestart(t *testing.T) {
 		if err := c.Ticket(publisher, 3).AwaitSettled(t.Context()); !errors.As(err, &rejected) || rejected.Message.Sequence != 3 {
 			t.Errorf("message that was rejected before: %v", err)
 		}
-		second := await(within(t), c.Ticket(publisher, 2))
+		second := awaitOutcome(testContext(t), c.Ticket(publisher, 2))
 		ss, _ = srv.logon(1, 1)
-		ss.publishes(2, 4)
-		pending(t, "kept", second.settled)
+		ss.expectPublishes(2, 4)
+		expectPending(t, "kept", second.settled)
 		ss.persisted(2)
-		if err := over(t, "sent again", second.safe); err != nil {
+		if err := expectDone(t, "sent again", second.safe); err != nil {
 			t.Error(err)
 		}
 		if err := c.Ticket(publisher, 2).AwaitSafe(t.Context()); err != nil {
@@ -261,21 +261,21 @@ func TestTicketsOfTwoLives(t *testing.T) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
 		ss, _ := srv.logon(0, 0)
-		former := ticketed(t, c, 1)[0]
-		ss.publishes(1)
+		former := publishTickets(t, c, 1)[0]
+		ss.expectPublishes(1)
 		if err := c.RenewLife(); err != nil {
 			t.Fatal(err)
 		}
-		fresh := ticketed(t, c, 1)[0]
+		fresh := publishTickets(t, c, 1)[0]
 		ss.persisted(1)
-		if err := former.AwaitSafe(within(t)); err != nil {
+		if err := former.AwaitSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
-		pending(t, "of another life", await(within(t), fresh).settled)
+		expectPending(t, "of another life", awaitOutcome(testContext(t), fresh).settled)
 		ss, _ = srv.logon(0, 0)
-		ss.publishes(1)
+		ss.expectPublishes(1)
 		ss.persisted(1)
-		if err := fresh.AwaitSafe(within(t)); err != nil {
+		if err := fresh.AwaitSafe(testContext(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -286,15 +286,15 @@ func TestTicketPlainServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
-		k := ticketed(t, c, 3)
-		ss := srv.plain(0)
+		k := publishTickets(t, c, 3)
+		ss := srv.plainLogon(0)
 		base := ss.expect(wire.Publish).Sequence - 1
-		ss.publishes(base+2, base+3)
+		ss.expectPublishes(base+2, base+3)
 		ss.reject(base+2, "not entitled")
 		ss.persisted(base + 3)
 		for i, wants := range []bool{false, true, false} {
 			var rejected *client.RejectedError
-			if err := k[i].AwaitSafe(within(t)); errors.As(err, &rejected) != wants || !wants && err != nil {
+			if err := k[i].AwaitSafe(testContext(t)); errors.As(err, &rejected) != wants || !wants && err != nil {
 				t.Errorf("message %d: %v", i+1, err)
 			}
 		}
@@ -302,7 +302,7 @@ func TestTicketPlainServer(t *testing.T) {
 }
 
 // Many goroutines wait at once, and some stop early. Each gets the outcome of its own message.
-func TestTicketsOfMany(t *testing.T) {
+func TestManyTickets(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
@@ -322,13 +322,13 @@ func TestTicketsOfMany(t *testing.T) {
 					k.AwaitSafe(ctx)
 				}
 				var rejected *client.RejectedError
-				if err := k.AwaitSafe(within(t)); errors.As(err, &rejected) != (k.Sequence()%7 == 0) || rejected == nil && err != nil || rejected != nil && rejected.Message.Sequence != k.Sequence() {
+				if err := k.AwaitSafe(testContext(t)); errors.As(err, &rejected) != (k.Sequence()%7 == 0) || rejected == nil && err != nil || rejected != nil && rejected.Message.Sequence != k.Sequence() {
 					t.Errorf("message %d: %v", k.Sequence(), err)
 				}
 			})
 		}
 		for s := uint64(1); s <= many; s++ {
-			ss.publishes(s)
+			ss.expectPublishes(s)
 			time.Sleep(time.Microsecond)
 			if s%7 == 0 {
 				ss.reject(s, "not entitled")

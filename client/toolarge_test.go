@@ -17,20 +17,20 @@ import (
 // subscription continues with that message.
 func TestFrameTooLarge(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		const most = 64 << 10
+		const maxFrame = 64 << 10
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.MaxFrame, cfg.BookmarkStore = most, bookmarkstore.NewMemory()
+		cfg.MaxFrame, cfg.BookmarkStore = maxFrame, bookmarkstore.NewMemory()
 		c := start(t, cfg)
 		resumed := subscribe(t, c, client.ID("orders"), client.From(client.MostRecentOr(client.Epoch)))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, resumed)
 		other := subscribe(t, c, client.From(client.Epoch))
-		m2 := ss.subscribed("0")
+		m2 := ss.acceptSubscribe("0")
 		s2 := must(t, other)
 
-		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 3*most)}
+		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 3*maxFrame)}
 		large.Bookmark.Publisher, large.Bookmark.Sequence = 5, 2
 		frame := large.AppendTo(nil)
 		ss.deliver(m, 1)
@@ -39,14 +39,14 @@ func TestFrameTooLarge(t *testing.T) {
 		if got := read(t, s, 1); !slices.Equal(got, bodies(1)) {
 			t.Errorf("read %q", got)
 		}
-		var long *client.FrameTooLargeError
-		for m, err := range s.Messages(within(t)) {
-			if !errors.As(err, &long) {
+		var tooLarge *client.FrameTooLargeError
+		for m, err := range s.Messages(testContext(t)) {
+			if !errors.As(err, &tooLarge) {
 				t.Fatalf("%v, %v", m, err)
 			}
 		}
-		if want := (client.FrameTooLargeError{Subscription: "orders", Topic: "orders", Bookmark: "5|2|", Size: int64(len(frame) - 4), MaxFrame: most}); *long != want {
-			t.Errorf("%+v, want %+v", *long, want)
+		if want := (client.FrameTooLargeError{Subscription: "orders", Topic: "orders", Bookmark: "5|2|", Size: int64(len(frame) - 4), MaxFrame: maxFrame}); *tooLarge != want {
+			t.Errorf("%+v, want %+v", *tooLarge, want)
 		}
 		ss.expect(wire.Unsubscribe)
 		ss.deliver(m2, 1, 2) // on the same connection
@@ -57,18 +57,18 @@ func TestFrameTooLarge(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		cfg.MaxFrame = 4 * most
+		cfg.MaxFrame = 4 * maxFrame
 		c = start(t, cfg)
 		resumed = subscribe(t, c, client.ID("orders"), client.From(client.MostRecentOr(client.Epoch)))
 		ss, _ = srv.logon(0, 0)
-		m = ss.subscribed("")
+		m = ss.acceptSubscribe("")
 		if string(m.Bookmark) != "5|1|" {
 			t.Errorf("resumed at %q", m.Bookmark)
 		}
 		s = must(t, resumed)
 		large.SubIDs = m.SubID
 		ss.send(large.AppendTo(nil))
-		if got := read(t, s, 1); len(got) != 1 || len(got[0]) != 3*most {
+		if got := read(t, s, 1); len(got) != 1 || len(got[0]) != 3*maxFrame {
 			t.Errorf("read %d messages", len(got))
 		}
 	})
@@ -83,7 +83,7 @@ func TestFrameTooLargeAgain(t *testing.T) {
 		c := start(t, cfg)
 		sub := subscribe(t, c, client.From(client.Epoch))
 		ss, _ := srv.logon(0, 0)
-		m := ss.subscribed("0")
+		m := ss.acceptSubscribe("0")
 		s := must(t, sub)
 		ss.deliver(m, 1)
 		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 66_000)}
@@ -96,7 +96,7 @@ func TestFrameTooLargeAgain(t *testing.T) {
 	})
 }
 
-// Another frame of that length ends the connection, with the reason.
+// A frame of that length that is no message ends the connection, with the reason.
 func TestFrameTooLargeNoMessage(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -115,9 +115,9 @@ func TestFrameTooLargeNoMessage(t *testing.T) {
 		frame = append(frame, make([]byte, 66_000)...)
 		binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 		ss.send(frame)
-		long, is := errors.AsType[*client.FrameTooLargeError](<-reasons)
-		if !is || long.MaxFrame != 64<<10 || long.Size < 66_000 {
-			t.Errorf("ended for %+v", long)
+		e, ok := errors.AsType[*client.FrameTooLargeError](<-reasons)
+		if !ok || e.MaxFrame != 64<<10 || e.Size < 66_000 {
+			t.Errorf("ended for %+v", e)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func TestUnnamedSubscriptionLeavesNothing(t *testing.T) {
 		ss, _ := srv.logon(0, 0)
 		round := func() {
 			sub := subscribe(t, c, client.From(client.Now))
-			ss.subscribed(base.String()[1:])
+			ss.acceptSubscribe(base.String()[1:])
 			s := must(t, sub)
 			go s.Unsubscribe()
 			ss.next()

@@ -33,8 +33,8 @@ type uri struct {
 // String returns the URI without its password.
 func (u *uri) String() string { return u.parsed.Redacted() }
 
-// reportedSync returns the URI without its password. It also hides the password of a mistyped URI, such as
-// tcp:/user:password@host.
+// redacted returns the URI without its password. It also hides the password of a mistyped URI, such
+// as tcp:/user:password@host.
 func (u *uri) redacted() string {
 	if u.parsed.User == nil {
 		return withoutUser(u.String())
@@ -67,21 +67,21 @@ func withoutUser(text string) string {
 // host or port, or reports with the password in its error.
 func uriMistake(text string) string {
 	_, rest, _ := strings.Cut(text, "://")
-	authority, behind := rest, ""
+	authority, tail := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority, behind = rest[:i], rest[i:]
+		authority, tail = rest[:i], rest[i:]
 	}
 	at := strings.LastIndexByte(authority, '@')
 	host := authority[at+1:]
 	switch {
 	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		return "it has a blank in it; leave that out, or percent-encode it as %20"
-	case strings.ContainsAny(behind, "#@"), strings.IndexByte(authority, '@') != at:
+		return "it contains a blank or a control character; remove it, or percent-encode it (a blank is %20)"
+	case strings.ContainsAny(tail, "#@"), strings.IndexByte(authority, '@') != at:
 		return "percent-encode @, /, ? and # in user and password, as %40, %2F, %3F and %23"
 	case strings.Contains(host, ","):
 		return "it names several servers; give each a URI of its own"
 	case strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "["):
-		return "an IPv6 address stands in brackets, as in tcp://[::1]:9007/amps/json"
+		return "an IPv6 address needs brackets, as in tcp://[::1]:9007/amps/json"
 	}
 	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && !strings.HasPrefix(text, "unix:") {
@@ -122,12 +122,12 @@ func (u *uri) scheme() error {
 		u.network = "unix"
 		return nil
 	case "ws", "wss":
-		return errors.New("WebSocket is not offered, use tcp or tcps")
+		return errors.New("WebSocket is not supported; use tcp or tcps")
 	default:
 		return fmt.Errorf("scheme %q is none of tcp, tcps, unix; %s", u.parsed.Scheme, uriForm)
 	}
 	if u.host == "" || u.parsed.Port() == "" {
-		return errors.New("host and port must be given, the protocol has no default port; " + uriForm)
+		return errors.New("host or port is missing, and the protocol has no default port; " + uriForm)
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (u *uri) option(name, value string) (err error) {
 		}
 		u.address = value
 	case "compression", "http_preflight":
-		return errors.New("is not offered")
+		return errors.New("is not supported")
 	default:
 		return errors.New("is not known")
 	}

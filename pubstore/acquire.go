@@ -9,19 +9,19 @@ import (
 var ErrInUse = errors.New("publish store is in use by another client of this process")
 
 // Acquire implements [Store].
-func (d *storeBase) Acquire() (release func(), err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.lease != nil {
+func (b *storeBase) Acquire() (release func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lease != nil {
 		return nil, ErrInUse
 	}
-	d.lease = new(lease)
+	b.lease = new(lease)
 	return sync.OnceFunc(func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.lease = nil
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.lease = nil
 	}), nil
 }
 
-// A lease identifies one Acquire.
+// A lease identifies one call of Acquire.
 type lease struct{}

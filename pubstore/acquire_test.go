@@ -16,15 +16,15 @@ func TestAcquire(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Acquire(); !errors.Is(err, pubstore.ErrInUse) {
-		t.Errorf("taken twice: %v", err)
+		t.Errorf("second Acquire: %v", err)
 	}
 	first()
 	if _, err := s.Acquire(); err != nil {
-		t.Errorf("after the release: %v", err)
+		t.Errorf("Acquire after the release: %v", err)
 	}
-	first() // must not release the second holder
+	first() // must not end the second lease
 	if _, err := s.Acquire(); !errors.Is(err, pubstore.ErrInUse) {
-		t.Errorf("released by the one before: %v", err)
+		t.Errorf("Acquire after a second call of the first release: %v", err)
 	}
 }
 
@@ -40,7 +40,7 @@ func TestWaitForRoomGivesUp(t *testing.T) {
 		defer cancel()
 		_, err := s.Append(ctx, &pubstore.Message{Topic: "a"})
 		if !errors.Is(err, pubstore.ErrFull) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want full and out of time", err)
+			t.Errorf("got %v, want ErrFull and DeadlineExceeded", err)
 		}
 	})
 }

@@ -21,7 +21,7 @@ type block struct {
 	live int // number of kept records
 }
 
-// diskSpace returns a block with room for n more bytes, and its number.
+// blockFor returns a block with room for n more bytes, and its number.
 func (a *arena) blockFor(n int) (*block, uint64) {
 	if last := len(a.blocks) - 1; last >= 0 {
 		if b := a.blocks[last]; cap(b.data)-len(b.data) >= n {
@@ -38,7 +38,7 @@ func (a *arena) blockFor(n int) (*block, uint64) {
 	return b, a.first + uint64(len(a.blocks)-1)
 }
 
-// lengthLen is the size of the length in front of each record.
+// lengthLen is the size of the length field before each record.
 const lengthLen = 4
 
 // add stores the record of m and returns its position.
@@ -61,7 +61,7 @@ func (a *arena) get(s slot) []byte {
 	return b[lengthLen:][:binary.LittleEndian.Uint32(b)]
 }
 
-// onDrop removes the record of a slot.
+// drop removes the record of a slot.
 func (a *arena) drop(s slot) {
 	i := s.pos>>32 - a.first
 	b := a.blocks[i]

@@ -46,8 +46,8 @@ func openBenchFile(b *testing.B, o pubstore.FileOptions) *pubstore.File {
 	return s
 }
 
-// fast lists the stores whose Append does not wait for a disk.
-var fast = []struct {
+// fastStores are the stores whose Append does not wait for a disk.
+var fastStores = []struct {
 	name string
 	open func(*testing.B) pubstore.Store
 }{{"Memory", benchMemory}, {"File", benchFile}}
@@ -64,7 +64,7 @@ func appendN(b testing.TB, s pubstore.Store, n int) {
 // BenchmarkAppend appends from one goroutine with a fixed number of outstanding messages. It
 // discards 1,000 messages at a time, as acks do.
 func BenchmarkAppend(b *testing.B) {
-	for _, st := range fast {
+	for _, st := range fastStores {
 		for _, keep := range []int{0, 10_000, 1_000_000} {
 			b.Run(fmt.Sprintf("%s/outstanding=%d", st.name, keep), func(b *testing.B) {
 				s, m := st.open(b), benchMessage()
@@ -88,7 +88,7 @@ func BenchmarkAppend(b *testing.B) {
 
 // BenchmarkAppendAndRead appends and reads, as a client does.
 func BenchmarkAppendAndRead(b *testing.B) {
-	for _, st := range fast {
+	for _, st := range fastStores {
 		b.Run(st.name, func(b *testing.B) {
 			s, m := st.open(b), benchMessage()
 			life := s.Lives()[0]
@@ -120,7 +120,7 @@ func BenchmarkAppendAndRead(b *testing.B) {
 // It reports the cost per message as its own metric.
 func BenchmarkDiscard(b *testing.B) {
 	const acked = 1000
-	for _, st := range fast {
+	for _, st := range fastStores {
 		for _, keep := range []int{0, 10_000, 1_000_000} {
 			b.Run(fmt.Sprintf("%s/outstanding=%d", st.name, keep), func(b *testing.B) {
 				s := st.open(b)
@@ -179,9 +179,9 @@ func BenchmarkAppendDurable(b *testing.B) {
 		open func(*testing.B, seglog.FS) func(*pubstore.Message)
 	}{
 		{"File", func(b *testing.B, disk seglog.FS) func(*pubstore.Message) {
-			return appending(b, openBenchFile(b, testdoor.OnDisk(pubstore.FileOptions{SyncAlways: true}, disk)))
+			return appendFunc(b, openBenchFile(b, testdoor.OnDisk(pubstore.FileOptions{SyncAlways: true}, disk)))
 		}},
-		{"Bolt", func(b *testing.B, _ seglog.FS) func(*pubstore.Message) { return appending(b, openBenchBolt(b)) }},
+		{"Bolt", func(b *testing.B, _ seglog.FS) func(*pubstore.Message) { return appendFunc(b, openBenchBolt(b)) }},
 		{"plain", func(b *testing.B, disk seglog.FS) func(*pubstore.Message) { return openPlain(b, disk).append }},
 	} {
 		for _, goroutines := range []int{1, 64} {
@@ -220,8 +220,8 @@ func openBenchBolt(b *testing.B) *pubstore.Bolt {
 	return s
 }
 
-// appending returns a function that appends a message and sometimes discards.
-func appending(b *testing.B, s pubstore.Store) func(*pubstore.Message) {
+// appendFunc returns a function that appends a message and sometimes discards.
+func appendFunc(b *testing.B, s pubstore.Store) func(*pubstore.Message) {
 	life := s.Lives()[0].ID
 	return func(m *pubstore.Message) {
 		seq, err := s.Append(context.Background(), m)
@@ -234,9 +234,9 @@ func appending(b *testing.B, s pubstore.Store) func(*pubstore.Message) {
 	}
 }
 
-// A plain log is a file of batches of records with a CRC-32C. Each batch takes one write and one
-// fdatasync. During a sync the next batch forms.
-type plain struct {
+// A plainLog is a file of batches of records with a CRC-32C. Each batch takes one write and one
+// fdatasync. The next batch is gathered during the sync.
+type plainLog struct {
 	b     *testing.B
 	file  seglog.File
 	table *crc32.Table
@@ -244,13 +244,13 @@ type plain struct {
 	at    int64
 }
 
-func openPlain(b *testing.B, disk seglog.FS) *plain {
+func openPlain(b *testing.B, disk seglog.FS) *plainLog {
 	b.Helper()
 	f, err := disk.OpenFile(filepath.ToSlash(filepath.Join(b.TempDir(), "log")), os.O_CREATE)
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := &plain{b: b, file: f, table: crc32.MakeTable(crc32.Castagnoli), queue: make(chan chan struct{}, 1024)}
+	l := &plainLog{b: b, file: f, table: crc32.MakeTable(crc32.Castagnoli), queue: make(chan chan struct{}, 1024)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -264,13 +264,13 @@ func openPlain(b *testing.B, disk seglog.FS) *plain {
 	return l
 }
 
-func (l *plain) append(*pubstore.Message) {
+func (l *plainLog) append(*pubstore.Message) {
 	synced := make(chan struct{})
 	l.queue <- synced
 	<-synced
 }
 
-func (l *plain) run() {
+func (l *plainLog) run() {
 	body := make([]byte, 256)
 	var buf []byte
 	for first := range l.queue {
@@ -291,7 +291,7 @@ func (l *plain) run() {
 	}
 }
 
-// appendPlain appends a record with as many bytes beside the body as a record of a File has.
+// appendPlain appends a record. In addition to the body it has as many bytes as a record of a File.
 func appendPlain(buf, body []byte, table *crc32.Table) []byte {
 	at := len(buf)
 	buf = append(buf, make([]byte, recordBytes-len(body))...)
@@ -302,7 +302,7 @@ func appendPlain(buf, body []byte, table *crc32.Table) []byte {
 }
 
 // write writes and syncs. It allocates space ahead, as a File does.
-func (l *plain) write(buf []byte) {
+func (l *plainLog) write(buf []byte) {
 	const ahead = 16 << 20
 	var err error
 	if l.at%ahead+int64(len(buf)) >= ahead || l.at == 0 {

@@ -23,12 +23,12 @@ type BoltOptions struct {
 	// does.
 	FailWhenFull bool
 	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
-	// CommitInterval is the longest time that a Discard or Reject waits for a commit. Append
-	// never waits for it. Default 10ms.
+	// CommitInterval is the longest time until a Discard or Reject is committed. Append does not
+	// wait for it. Default 10ms.
 	CommitInterval time.Duration
 	// AcceptDamage opens a store that is refused with a *DamagedError because of damage inside
 	// its bucket. Unreadable messages are given up, all others are kept, and a new life begins.
-	// Use it while the pair is in sync, see FileOptions.AcceptDamage. It cannot open a file that
+	// Use it while the pair is in sync: see FileOptions.AcceptDamage. It cannot open a file that
 	// is no longer a bbolt database: "holdfast store repair" turns such a file into a database.
 	AcceptDamage bool
 	// BootID returns an id of the current boot of the machine. If the store was not closed and
@@ -41,7 +41,7 @@ const (
 	defaultStoreMessages = 4 << 20 // their slots take 64 MiB of memory
 	defaultStoreBytes    = 1 << 30
 
-	// ownBucket is the name of the bucket in a database that OpenBolt made.
+	// ownBucket is the name of the bucket in a database that OpenBolt created.
 	ownBucket = "publish"
 
 	// lockTimeout is how long OpenBolt tries to lock the database: long enough for a process that
@@ -53,8 +53,8 @@ const (
 // the application (OpenBoltIn). In a shared one, AppendTx publishes a message if and only if the
 // application's transaction commits.
 //
-// Each Append returns after its commit, which it shares with concurrent calls. Do not call Append
-// inside a transaction on the same database, since it would wait for ever: use AppendTx there.
+// Append returns after its commit, which it shares with concurrent calls. Do not call Append inside
+// a transaction on the same database: it would wait for ever. Use AppendTx there.
 type Bolt struct {
 	storeBase
 	stateChanger
@@ -65,12 +65,12 @@ type Bolt struct {
 
 	acceptDamage  bool
 	mayLackCommit bool // the database may lack its last commit
-	salvaged      bool // opening has repaired something
+	salvaged      bool // opening has repaired the store
 	givenUp       int  // number of messages given up at opening
 
 	// These are guarded by mu.
 	queue        []*boltOp
-	dirty        bool              // the ledger differs from the state in the database
+	dirty        bool              // the state differs from the one in the database
 	swept        map[uint64]uint64 // by publisher that has a bucket: highest sequence deleted from it
 	rejectedKeys []boltKey         // rejected messages that are still to be deleted
 	pending      []*txAppends      // oldest first
@@ -85,10 +85,9 @@ type boltKey struct {
 }
 
 // OpenBolt opens the store in the database file path and creates it if needed. It returns
-// ErrLocked, a *DamagedError and a *VersionError in the same cases as OpenFile. A file larger
-// than 16 MiB and more than four times its data, as a backlog leaves it, is compacted. The copy
-// temporarily takes up to a quarter of the file's size. If there is no room for it, the file
-// stays as it is.
+// ErrLocked, a *DamagedError and a *VersionError in the same cases as OpenFile. After a backlog, a
+// file larger than 16 MiB and more than four times its data is compacted. The copy temporarily
+// takes up to a quarter of the file's size. If there is no room for it, the file stays as it is.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if path == "" {
 		return nil, errors.New("publish store: OpenBolt needs a file")
@@ -100,8 +99,8 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
-	if newer := asVersionError(path, err); newer != nil {
-		return nil, newer
+	if versionErr := asVersionError(path, err); versionErr != nil {
+		return nil, versionErr
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", path, asDamagedError(err))
@@ -161,7 +160,7 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 	return s, nil
 }
 
-// measureSpace returns the number of bytes that messages may still take. diskSpare is held back for
+// measureSpace returns the number of bytes that messages may still take. diskSpare is reserved for
 // commits that delete: a commit writes new pages before it frees old ones. Free pages in the file
 // do not count, since a message needs several adjacent ones.
 func (s *Bolt) measureSpace() (int64, error) {
@@ -169,7 +168,7 @@ func (s *Bolt) measureSpace() (int64, error) {
 	return free - diskSpare, err
 }
 
-// makeDurable makes the database durable as it was found, and finds out whether it may lack its last
+// makeDurable makes the database durable as it was found, and checks whether it may lack its last
 // commit.
 func (s *Bolt) makeDurable() error {
 	whole, err := boltfile.MetaPagesValid(s.db)
@@ -185,7 +184,7 @@ func (s *Bolt) makeDurable() error {
 func (s *Bolt) GivenUp() int { return s.givenUp }
 
 // update and view wrap the methods of the database and turn a panic into a *DamagedError: bbolt
-// hasWholeTail its pages and panics on damaged ones.
+// does not check its pages, and panics on damaged ones.
 func (s *Bolt) update(do func(*bbolt.Tx) error) error {
 	return asDamagedError(boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) }))
 }
@@ -201,7 +200,7 @@ func asDamagedError(err error) error {
 	return err
 }
 
-// checkMessage returns an error that names the first invalid option.
+// check returns an error that names the first invalid option.
 func (o *BoltOptions) check() error {
 	return cmp.Or(checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage), checkNotNegative("CommitInterval", o.CommitInterval))
 }
@@ -250,22 +249,22 @@ func (s *Bolt) commitChange(f func(*storeState) error) error {
 	return s.submitLocked(&boltOp{change: f})
 }
 
-// Discard implements Store. It is committed a little later. After a crash in between, the
-// messages are back and are discarded again.
+// Discard implements Store. It is committed a little later. After a crash in between, the store
+// still has the messages, and the client discards them again.
 func (s *Bolt) Discard(life string, through uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.discard(w, through) {
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.discard(l, through) {
 			s.scheduleDeletesLocked()
 		}
 	})
 }
 
-// Reject implements Store. It is committed a little later, like Discard. The client's session
-// calls it and must not wait for a transaction of the application.
+// Reject implements Store. It is committed a little later, like Discard: the client's session calls
+// it, and must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.reject(w, sequence) {
-			s.rejectedKeys = append(s.rejectedKeys, boltKey{w.publisher, sequence})
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.reject(l, sequence) {
+			s.rejectedKeys = append(s.rejectedKeys, boltKey{l.publisher, sequence})
 			s.scheduleDeletesLocked()
 		}
 	})
@@ -283,7 +282,7 @@ func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 	return readOne(c, err, sequence)
 }
 
-// malformed puts the store into the failed state for good and returns the error for later calls.
+// fail puts the store into the failed state for good and returns the error for later calls.
 func (s *Bolt) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,10 +14,10 @@ import (
 
 const backlog = 500 // messages of 64 KiB: more than fit into a file that is not compacted
 
-func openOwn(t *testing.T, path string) *Bolt {
+func mustOpenBolt(t *testing.T, path string) *Bolt {
 	t.Helper()
 	s, err := OpenBolt(path, BoltOptions{
-		CommitInterval: time.Hour, // readOne Appends commit
+		CommitInterval: time.Hour, // only Appends commit
 		BootID:         func() (string, error) { return "boot", nil },
 	})
 	if err != nil {
@@ -36,8 +36,8 @@ func mustAppend(t *testing.T, s *Bolt) uint64 {
 	return seq
 }
 
-// cost returns the bytes of the pages that one publish writes while the servers keep up.
-func cost(t *testing.T, s *Bolt) int64 {
+// bytesPerPublish returns the bytes of the pages that one publish writes while the servers keep up.
+func bytesPerPublish(t *testing.T, s *Bolt) int64 {
 	t.Helper()
 	const publishes = 20
 	life := s.Lives()[0].ID
@@ -77,10 +77,10 @@ func fillAndDrain(t *testing.T, s *Bolt) {
 // of messages, not the largest number so far.
 func TestBoltAfterABacklog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
-	s := openOwn(t, path)
-	before := cost(t, s)
+	s := mustOpenBolt(t, path)
+	before := bytesPerPublish(t, s)
 	fillAndDrain(t, s)
-	if after := cost(t, s); after > 2*before {
+	if after := bytesPerPublish(t, s); after > 2*before {
 		t.Errorf("a publish writes %d bytes after the backlog, %d before it", after, before)
 	}
 	last := mustAppend(t, s)
@@ -90,11 +90,11 @@ func TestBoltAfterABacklog(t *testing.T) {
 	if size := boltfiletest.FileSize(t, path); size < 16<<20 {
 		t.Fatalf("the backlog left a file of %d bytes", size)
 	}
-	s = openOwn(t, path)
+	s = mustOpenBolt(t, path)
 	if size := boltfiletest.FileSize(t, path); size > 1<<20 {
 		t.Errorf("%d bytes when opened again", size)
 	}
-	if after := cost(t, s); after > 2*before {
+	if after := bytesPerPublish(t, s); after > 2*before {
 		t.Errorf("a publish writes %d bytes when opened again, %d before the backlog", after, before)
 	}
 	if lives := s.Lives(); len(lives) != 1 {
@@ -109,7 +109,7 @@ func TestBoltAfterABacklog(t *testing.T) {
 // the copy would hide the missing commit (R10).
 func TestBoltDoubtIsNotCompacted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
-	s := openOwn(t, path)
+	s := mustOpenBolt(t, path)
 	fillAndDrain(t, s)
 	mustAppend(t, s)
 	life := s.Lives()[0].ID
@@ -117,14 +117,14 @@ func TestBoltDoubtIsNotCompacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	tearNewestMeta(t, path)
-	s = openOwn(t, path)
+	s = mustOpenBolt(t, path)
 	if lives := s.Lives(); lives[len(lives)-1].ID == life {
-		t.Error("the life goes on, and may give out a number again")
+		t.Error("the life continues, and may give out a sequence twice")
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	openOwn(t, path)
+	mustOpenBolt(t, path)
 	if size := boltfiletest.FileSize(t, path); size > 1<<20 {
 		t.Errorf("%d bytes when opened again", size)
 	}

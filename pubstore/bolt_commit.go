@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// The store's bucket holds the state (state.go) under "state", and one bucket for each life,
+// The store's bucket holds the state (stateformat.go) under "state", and one bucket for each life,
 // named by its publisher id. The bucket of a life holds the records (record.go) by sequence; its
 // bbolt sequence is the last one given out. All numbers are big endian.
 
@@ -22,19 +22,19 @@ var stateKey = []byte("state")
 
 const (
 	maxBatch = 1000 // ops in one commit
-	// maxSweep is the number of messages that one commit deletes at most.
+	// maxSweep is the maximum number of messages that one commit deletes.
 	maxSweep = 10_000
 )
 
 func lifeKey(publisher uint64) []byte { return binary.BigEndian.AppendUint64(nil, publisher) }
 func seqKey(seq uint64) []byte        { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// recover reads the bucket and opens the ledger under a boot id. It does not write to the disk,
-// so an error is always about the content of the bucket.
+// recover reads the state from the bucket and opens it under a boot id. It does not write to the
+// disk, so an error is always about the content of the bucket.
 func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
 	err := s.recoverBucket(tx, boot)
-	if newer := asVersionError(s.db.Path(), err); newer != nil {
-		return newer
+	if versionErr := asVersionError(s.db.Path(), err); versionErr != nil {
+		return versionErr
 	}
 	if err != nil {
 		return &DamagedError{s.db.Path(), err}
@@ -52,11 +52,11 @@ func (s *Bolt) recoverBucket(tx *bbolt.Tx, boot string) error {
 			return err
 		}
 	}
-	for _, w := range s.state.lives {
+	for _, l := range s.state.lives {
 		if s.acceptDamage {
-			err = s.salvageLife(root, w)
+			err = s.salvageLife(root, l)
 		} else {
-			err = s.recoverLife(root, w)
+			err = s.recoverLife(root, l)
 		}
 		if err != nil {
 			return err
@@ -70,100 +70,100 @@ func (s *Bolt) recoverBucket(tx *bbolt.Tx, boot string) error {
 }
 
 // recoverLife fills the slots of a life from the records in its bucket.
-func (s *Bolt) recoverLife(root *bbolt.Bucket, w *lifeState) error {
-	b := root.Bucket(lifeKey(w.publisher))
+func (s *Bolt) recoverLife(root *bbolt.Bucket, l *lifeState) error {
+	b := root.Bucket(lifeKey(l.publisher))
 	if b == nil {
-		return fmt.Errorf("publisher %d has no bucket", w.publisher)
+		return fmt.Errorf("publisher %d has no bucket", l.publisher)
 	}
-	if w.last = b.Sequence(); w.last < w.acked {
-		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.publisher, w.last, w.acked)
+	if l.last = b.Sequence(); l.last < l.acked {
+		return fmt.Errorf("publisher %d: discarded up to %d, but sequences were given out only up to %d", l.publisher, l.acked, l.last)
 	}
-	if err := w.prepareSlots(uint64(b.Stats().KeyN)); err != nil {
+	if err := l.prepareSlots(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
-	if bad := s.fill(b, w); len(bad) > 0 {
-		return fmt.Errorf("publisher %d, key %x: %w", w.publisher, bad[0], record.ErrMalformed)
+	if badKeys := s.fill(b, l); len(badKeys) > 0 {
+		return fmt.Errorf("publisher %d, key %x: %w", l.publisher, badKeys[0], record.ErrMalformed)
 	}
-	if seq := w.nextMissing(0); seq != 0 {
-		return fmt.Errorf("publisher %d: message %d is missing", w.publisher, seq)
+	if seq := l.nextMissing(0); seq != 0 {
+		return fmt.Errorf("publisher %d: message %d is missing", l.publisher, seq)
 	}
 	return nil
 }
 
-// fillFromRecord finds the messages in the bucket of a life. It returns the keys whose value is not the
-// right message.
-func (s *Bolt) fill(b *bbolt.Bucket, w *lifeState) (bad [][]byte) {
-	s.swept[w.publisher] = w.acked
+// fill fills the slots of a life from its bucket. It returns the keys whose value is not the right
+// message.
+func (s *Bolt) fill(b *bbolt.Bucket, l *lifeState) (badKeys [][]byte) {
+	s.swept[l.publisher] = l.acked
 	c := b.Cursor()
 	for k, rec := c.First(); k != nil; k, rec = c.Next() {
 		publisher, seq, _ := recordIdentity(rec)
 		size, ms, err := recordMeta(rec)
-		if err != nil || publisher != w.publisher || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > w.last {
-			bad = append(bad, slices.Clone(k))
+		if err != nil || publisher != l.publisher || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > l.last {
+			badKeys = append(badKeys, slices.Clone(k))
 			continue
 		}
-		w.fillSlot(seq, 0, size, ms)
-		if seq <= w.acked {
-			s.swept[w.publisher] = min(s.swept[w.publisher], seq-1)
+		l.fillSlot(seq, 0, size, ms)
+		if seq <= l.acked {
+			s.swept[l.publisher] = min(s.swept[l.publisher], seq-1)
 		}
 	}
-	return bad
+	return badKeys
 }
 
-// highestGivenOut returns the highest sequence that a damaged life is known to have given out. The last
-// of the state alone may be out of date. b may be nil.
-func highestGivenOut(b *bbolt.Bucket, w *lifeState) uint64 {
-	given := max(w.last, w.acked)
+// highestGivenOut returns the highest sequence that a damaged life has certainly given out. The one
+// in the state may be out of date. b may be nil.
+func highestGivenOut(b *bbolt.Bucket, l *lifeState) uint64 {
+	highest := max(l.last, l.acked)
 	if b == nil {
-		return given
+		return highest
 	}
 	if key, _ := b.Cursor().Last(); len(key) == 8 {
-		given = max(given, binary.BigEndian.Uint64(key))
+		highest = max(highest, binary.BigEndian.Uint64(key))
 	}
-	return max(given, b.Sequence())
+	return max(highest, b.Sequence())
 }
 
-// salvageLimit returns the highest believable number of kept messages of a damaged life.
+// salvageLimit returns the highest plausible number of kept messages of a damaged life.
 func salvageLimit(root *bbolt.Bucket) uint64 {
 	return uint64(root.Tx().Size())/minRecordLen + maxSalvage
 }
 
-// maxSalvage is the number of messages that a life may lack beyond those that fit into its file.
-// It keeps a damaged number from claiming all memory.
+// maxSalvage is the number of missing messages that salvageLimit allows in addition to the messages
+// that fit into the file. Without a limit, a damaged number could claim all memory.
 const maxSalvage = 1 << 20
 
 // salvageLife is recoverLife for a damaged store. It gives up unreadable messages.
-func (s *Bolt) salvageLife(root *bbolt.Bucket, w *lifeState) error {
-	b, err := root.CreateBucketIfNotExists(lifeKey(w.publisher))
+func (s *Bolt) salvageLife(root *bbolt.Bucket, l *lifeState) error {
+	b, err := root.CreateBucketIfNotExists(lifeKey(l.publisher))
 	if err != nil {
 		return err
 	}
-	given := highestGivenOut(b, w)
-	if given != b.Sequence() {
+	highest := highestGivenOut(b, l)
+	if highest != b.Sequence() {
 		s.salvaged = true
-		if err := b.SetSequence(given); err != nil {
+		if err := b.SetSequence(highest); err != nil {
 			return err
 		}
 	}
-	w.last = given
-	if err := w.prepareSlots(salvageLimit(root)); err != nil {
+	l.last = highest
+	if err := l.prepareSlots(salvageLimit(root)); err != nil {
 		return err
 	}
-	for _, key := range s.fill(b, w) {
+	for _, key := range s.fill(b, l) {
 		s.salvaged = true
 		if err := boltfile.Remove(b, key); err != nil {
 			return err
 		}
 	}
-	if n := w.giveUpMissing(); n > 0 {
+	if n := l.giveUpMissing(); n > 0 {
 		s.salvaged, s.givenUp = true, s.givenUp+n
 	}
 	return nil
 }
 
-// commitLoop is the committer, the only goroutine of the store. It commits an op at once, together with
-// the ops that arrived during the last commit. Deletions of discarded and rejected messages wait
-// for the next such commit, or for the interval.
+// commitLoop is the committer, the only goroutine of the store. It commits an op at once, together
+// with the ops that arrived during the last commit. Deletions of discarded and rejected messages
+// wait for the next such commit, or until the interval has passed.
 func (s *Bolt) commitLoop() {
 	defer close(s.done)
 	for {
@@ -198,7 +198,7 @@ func (s *Bolt) awaitCommitTime() {
 	}
 }
 
-// commit commits one batch. It reports whether the batch had an op.
+// commit commits one batch. It reports whether the batch contained an op.
 func (s *Bolt) commit() bool {
 	batch, err := s.takeBatch()
 	if len(batch) == 0 && !s.hasUnsaved() {
@@ -216,23 +216,23 @@ func (s *Bolt) commit() bool {
 	return len(batch) > 0
 }
 
-// hasUnsaved reports whether the database still has discarded or rejected messages, or an old state.
+// hasUnsaved reports whether the database still has discarded or rejected messages or an old state.
 func (s *Bolt) hasUnsaved() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if isFailed(s.endErr) {
 		return false
 	}
-	for _, w := range s.state.lives {
-		if s.swept[w.publisher] < w.acked {
+	for _, l := range s.state.lives {
+		if s.swept[l.publisher] < l.acked {
 			return true
 		}
 	}
 	return s.dirty || len(s.rejectedKeys) > 0
 }
 
-// subtract removes the next batch from the queue: a run of appends, or one change. A non-nil error is
-// the reason why the batch cannot be committed.
+// takeBatch removes the next batch from the queue: a run of appends, or one change. If it returns
+// an error, the batch cannot be committed.
 func (s *Bolt) takeBatch() ([]*boltOp, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,8 +250,8 @@ func (s *Bolt) takeBatch() ([]*boltOp, error) {
 	return batch, nil
 }
 
-// applyBatch carries out a batch in a transaction, with the deletions since the last one. If a change
-// fails, its error is in errs.
+// applyBatch carries out a batch in a transaction, with the deletions since the last one. It stores
+// the error of a change in errs.
 func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,10 +261,10 @@ func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 		return err
 	}
 	s.resolvePendingLocked(current.Sequence())
-	own := &txAppends{tx: tx}
+	added := &txAppends{tx: tx}
 	for i, op := range batch {
 		if op.m != nil {
-			err = s.putLocked(root, op.m, own)
+			err = s.putLocked(root, op.m, added)
 		} else if errs[i] = op.change(&s.state); errs[i] == nil {
 			s.dirty = true
 		}
@@ -272,8 +272,8 @@ func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 			return err
 		}
 	}
-	if len(own.messages) > 0 {
-		s.pending = append(s.pending, own)
+	if len(added.messages) > 0 {
+		s.pending = append(s.pending, added)
 	}
 	if err := s.sweepLocked(root); err != nil || !s.dirty {
 		return err
@@ -282,12 +282,12 @@ func (s *Bolt) applyBatch(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	return s.putState(root)
 }
 
-// putLocked assigns the sequence of a message, puts its record into the bucket of the current
-// life, and adds it to the messages of its transaction.
-func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err error) {
-	w := s.state.current()
-	b := root.Bucket(lifeKey(w.publisher))
-	m.Publisher = w.publisher
+// putLocked assigns the sequence of a message, puts its record into the bucket of the current life,
+// and adds the message to those of its transaction.
+func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, added *txAppends) (err error) {
+	l := s.state.current()
+	b := root.Bucket(lifeKey(l.publisher))
+	m.Publisher = l.publisher
 	if m.Sequence, err = b.NextSequence(); err != nil {
 		return err
 	}
@@ -298,20 +298,20 @@ func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err err
 	if err != nil {
 		return err
 	}
-	to.last = m.Sequence
-	to.bytes += int64(m.Size())
-	to.messages = append(to.messages, pendingMessage{m.Sequence, m.Size(), m.Time.UnixMilli()})
+	added.last = m.Sequence
+	added.bytes += int64(m.Size())
+	added.messages = append(added.messages, pendingMessage{m.Sequence, m.Size(), m.Time.UnixMilli()})
 	return nil
 }
 
 // putState writes the state. It creates buckets for new lives and deletes those of pruned lives.
 func (s *Bolt) putState(root *bbolt.Bucket) error {
-	for _, w := range s.state.lives {
-		if _, ok := s.swept[w.publisher]; !ok {
-			if _, err := root.CreateBucket(lifeKey(w.publisher)); err != nil {
+	for _, l := range s.state.lives {
+		if _, ok := s.swept[l.publisher]; !ok {
+			if _, err := root.CreateBucket(lifeKey(l.publisher)); err != nil {
 				return err
 			}
-			s.swept[w.publisher] = 0
+			s.swept[l.publisher] = 0
 		}
 	}
 	for publisher := range s.swept {
@@ -328,16 +328,16 @@ func (s *Bolt) putState(root *bbolt.Bucket) error {
 // sweepLocked deletes discarded and rejected messages, at most maxSweep of them.
 func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	budget := maxSweep
-	for _, w := range s.state.lives {
-		if _, ok := s.swept[w.publisher]; !ok {
+	for _, l := range s.state.lives {
+		if _, ok := s.swept[l.publisher]; !ok {
 			continue // a new life
 		}
-		b := root.Bucket(lifeKey(w.publisher))
-		for ; s.swept[w.publisher] < w.acked && budget > 0; budget-- {
-			if err := b.Delete(seqKey(s.swept[w.publisher] + 1)); err != nil {
+		b := root.Bucket(lifeKey(l.publisher))
+		for ; s.swept[l.publisher] < l.acked && budget > 0; budget-- {
+			if err := b.Delete(seqKey(s.swept[l.publisher] + 1)); err != nil {
 				return err
 			}
-			s.swept[w.publisher]++
+			s.swept[l.publisher]++
 		}
 	}
 	for ; len(s.rejectedKeys) > 0 && budget > 0; budget-- {
@@ -354,7 +354,7 @@ func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	return nil
 }
 
-// finishBatch enters a committed batch into the ledger and completes its ops.
+// finishBatch adds the messages of a committed batch to the state and completes its ops.
 func (s *Bolt) finishBatch(batch []*boltOp, errs []error, err error) {
 	s.mu.Lock()
 	if err == nil && len(batch) > 0 && batch[0].m != nil {
@@ -373,7 +373,7 @@ func (s *Bolt) finishBatch(batch []*boltOp, errs []error, err error) {
 	}
 }
 
-// logClosed records that the store was closed cleanly.
+// commitClosed records that the store was closed cleanly.
 func (s *Bolt) commitClosed() error {
 	err := s.update(func(tx *bbolt.Tx) error {
 		s.mu.Lock()

@@ -12,7 +12,7 @@ import (
 // A boltCursor reads several records at a time, since each read is a transaction.
 type boltCursor struct {
 	s         *Bolt
-	w         *lifeState // guarded by s.mu
+	life      *lifeState // guarded by s.mu
 	publisher uint64
 	at        uint64 // sequence of the message returned last
 	maxAhead  int    // number of records to read ahead
@@ -32,12 +32,12 @@ func (s *Bolt) Cursor(life string, after uint64) (Cursor, error) {
 	return s.cursor(life, after, aheadMessages)
 }
 
-func (s *Bolt) cursor(life string, after uint64, most int) (Cursor, error) {
-	w, err := s.lifeToRead(life)
+func (s *Bolt) cursor(life string, after uint64, maxAhead int) (Cursor, error) {
+	l, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
-	return &boltCursor{s: s, w: w, publisher: w.publisher, at: after, maxAhead: most}, nil
+	return &boltCursor{s: s, life: l, publisher: l.publisher, at: after, maxAhead: maxAhead}, nil
 }
 
 func (c *boltCursor) Next(m *Message) (bool, error) {
@@ -55,7 +55,7 @@ func (c *boltCursor) Next(m *Message) (bool, error) {
 			if err := c.readAhead(seq, last); err != nil {
 				return false, c.s.fail(err)
 			}
-			continue // the message may have been removed since look
+			continue // the message may have been removed in the meantime
 		}
 		if err := decodeRecord(rec, m, &c.in); err != nil {
 			return false, c.s.fail(err)
@@ -66,28 +66,29 @@ func (c *boltCursor) Next(m *Message) (bool, error) {
 	}
 }
 
-// measure returns the sequence to read next, 0 if there is none, and the last one of the store.
+// locateNext returns the sequence to read next, 0 if there is none, and the last sequence of the
+// life.
 func (c *boltCursor) locateNext() (seq, last, prev uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.s.endErr != nil {
 		return 0, 0, 0, c.s.endErr
 	}
-	seq = c.w.next(c.at)
-	return seq, c.w.last, c.w.prev(seq), nil
+	seq = c.life.next(c.at)
+	return seq, c.life.last, c.life.prev(seq), nil
 }
 
-// subtract returns the record of seq if it was read ahead. It drops the records before it: their
+// takeAhead returns the record of seq if it was read ahead. It drops the records before it: their
 // messages have been removed since they were read.
 func (c *boltCursor) takeAhead(seq uint64) []byte {
 	for len(c.ahead) > 0 {
 		rec := c.ahead[0]
-		_, have, err := recordIdentity(rec)
-		if err == nil && have > seq {
+		_, got, err := recordIdentity(rec)
+		if err == nil && got > seq {
 			return nil
 		}
 		c.ahead = c.ahead[1:]
-		if have == seq {
+		if got == seq {
 			return rec
 		}
 	}

@@ -16,28 +16,28 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A damaged bucket is refused. With AcceptDamage every readable message is kept, the others are
-// given up, and a new life begins, so that no number is given out twice (R10).
+// OpenBolt refuses a damaged bucket. With AcceptDamage it keeps every readable message, gives up
+// the others, and begins a new life, so that no sequence is given out twice (R10).
 func TestBoltAcceptDamage(t *testing.T) {
 	key := func(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 	for _, tt := range []struct {
 		name    string
 		harm    func(root, life *bbolt.Bucket) error
-		kept    string // lifeOf messages 2 to 6, of which 3 was rejected
+		kept    string // of messages 2 to 6, of which 3 was rejected
 		missing string
 	}{
 		{"a message is gone", func(_, life *bbolt.Bucket) error { return life.Delete(key(4)) }, "2 5 6", "[{4 4}]"},
 		{"one is garbage", func(_, life *bbolt.Bucket) error { return life.Put(key(5), []byte("garbage")) }, "2 4 6", "[{5 5}]"},
 		{"one is another's", func(_, life *bbolt.Bucket) error { return life.Put(key(5), life.Get(key(4))) }, "2 4 6", "[{5 5}]"},
 		{"a key is garbage", func(_, life *bbolt.Bucket) error { return life.Put([]byte("k"), nil) }, "2 4 5 6", "[]"},
-		{"a bucket stands there", func(_, life *bbolt.Bucket) error {
+		{"a value is a bucket", func(_, life *bbolt.Bucket) error {
 			_, err := life.CreateBucket([]byte("bucket"))
 			return err
 		}, "2 4 5 6", "[]"},
-		{"the last ones are gone", func(_, life *bbolt.Bucket) error { return errors.Join(life.Delete(key(5)), life.Delete(key(6))) }, "2 4", "[{5 6}]"},
-		{"the number given out is too low", func(_, life *bbolt.Bucket) error { return life.SetSequence(4) }, "2 4 5 6", "[]"},
-		{"the number given out is gone", func(_, life *bbolt.Bucket) error { return life.SetSequence(0) }, "2 4 5 6", "[]"},
-		{"all is gone", func(root, _ *bbolt.Bucket) error { return root.DeleteBucket(firstLife(root)) }, "", "[{2 2} {4 6}]"},
+		{"the last messages are gone", func(_, life *bbolt.Bucket) error { return errors.Join(life.Delete(key(5)), life.Delete(key(6))) }, "2 4", "[{5 6}]"},
+		{"the last sequence is too low", func(_, life *bbolt.Bucket) error { return life.SetSequence(4) }, "2 4 5 6", "[]"},
+		{"the last sequence is gone", func(_, life *bbolt.Bucket) error { return life.SetSequence(0) }, "2 4 5 6", "[]"},
+		{"the bucket of the life is gone", func(root, _ *bbolt.Bucket) error { return root.DeleteBucket(firstLife(root)) }, "", "[{2 2} {4 6}]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "outbox.db")
@@ -51,7 +51,7 @@ func TestBoltAcceptDamage(t *testing.T) {
 			if err := errors.Join(s.Discard(old, 1), s.Reject(old, 3), s.Close()); err != nil {
 				t.Fatal(err)
 			}
-			harm(t, path, tt.harm)
+			damageBucket(t, path, tt.harm)
 			if _, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b")}); !isDamaged(err) {
 				t.Fatalf("open: %v", err)
 			}
@@ -64,12 +64,12 @@ func TestBoltAcceptDamage(t *testing.T) {
 			}
 
 			s = openBolt(t, path, true)
-			lost := 0
+			givenUp := 0
 			for _, r := range missing {
-				lost += int(r.To - r.From + 1)
+				givenUp += int(r.To - r.From + 1)
 			}
-			if s.GivenUp() != lost {
-				t.Errorf("%d given up, want %d", s.GivenUp(), lost)
+			if s.GivenUp() != givenUp {
+				t.Errorf("%d given up, want %d", s.GivenUp(), givenUp)
 			}
 			checkNewLife(t, s, old, tt.kept)
 			if err := s.Close(); err != nil {
@@ -78,7 +78,7 @@ func TestBoltAcceptDamage(t *testing.T) {
 			s = openBolt(t, path, false)
 			checkNewLife(t, s, old, tt.kept)
 			if seq, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders"}); seq != 1 || err != nil {
-				t.Errorf("the next is %d, %v", seq, err)
+				t.Errorf("Append to the new life = %d, %v, want 1", seq, err)
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -87,7 +87,7 @@ func TestBoltAcceptDamage(t *testing.T) {
 	}
 }
 
-// If the newer meta page is damaged, the database opens without its last commit. The last number
+// If the newer meta page is damaged, the database opens without its last commit. The last sequence
 // may have been given out and sent, so it must not be given out again.
 func TestBoltOneCommitBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
@@ -111,7 +111,7 @@ func TestBoltOneCommitBack(t *testing.T) {
 		if err := os.WriteFile(copied, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if !renews(t, copied) {
+		if !inspectionRenews(t, copied) {
 			t.Errorf("without meta page %d an inspection does not say that a new life begins", meta)
 		}
 		c := openBolt(t, copied, false)
@@ -131,8 +131,8 @@ func TestBoltOneCommitBack(t *testing.T) {
 	}
 }
 
-// renews reports whether InspectBolt says that opening begins a new life.
-func renews(t *testing.T, path string) bool {
+// inspectionRenews reports whether InspectBolt says that opening begins a new life.
+func inspectionRenews(t *testing.T, path string) bool {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
 	if err != nil {
@@ -146,9 +146,9 @@ func renews(t *testing.T, path string) bool {
 	return found.Renews
 }
 
-func openBolt(t *testing.T, path string, accept bool) *pubstore.Bolt {
+func openBolt(t *testing.T, path string, acceptDamage bool) *pubstore.Bolt {
 	t.Helper()
-	s, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b"), AcceptDamage: accept})
+	s, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b"), AcceptDamage: acceptDamage})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,12 +156,12 @@ func openBolt(t *testing.T, path string, accept bool) *pubstore.Bolt {
 }
 
 func isDamaged(err error) bool {
-	_, is := errors.AsType[*pubstore.DamagedError](err)
-	return is
+	_, ok := errors.AsType[*pubstore.DamagedError](err)
+	return ok
 }
 
-// harm changes the bucket of a store and the bucket of its first life.
-func harm(t *testing.T, path string, do func(root, life *bbolt.Bucket) error) {
+// damageBucket changes the bucket of a store and the bucket of its first life.
+func damageBucket(t *testing.T, path string, do func(root, life *bbolt.Bucket) error) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -209,8 +209,8 @@ func inspected(t *testing.T, path, life string) (kept string, missing []pubstore
 	return strings.Join(bodies, " "), missing
 }
 
-// checkNewLife checks that the old life keeps exactly the messages in want, each with the one
-// before it as Prev, and that Append adds to another life.
+// checkNewLife checks that the old life keeps exactly the messages in want, that the Prev of each
+// is the message before it, and that Append adds to another life.
 func checkNewLife(t *testing.T, s pubstore.Store, old, want string) {
 	t.Helper()
 	lives := s.Lives()

@@ -19,8 +19,8 @@ func boot(name string) func() (string, error) {
 	return func() (string, error) { return name, nil }
 }
 
-// A boltPlace is a database with a store in it, the store's own or a shared one.
-type boltPlace struct {
+// A boltDisk is a database with a store: the store's own database, or a shared one.
+type boltDisk struct {
 	path    string
 	shared  bool
 	options pubstore.BoltOptions
@@ -28,7 +28,7 @@ type boltPlace struct {
 	copies  int
 }
 
-func (p *boltPlace) open(t *testing.T) pubstore.Store {
+func (p *boltDisk) open(t *testing.T) pubstore.Store {
 	t.Helper()
 	db := openDB(t, p.path)
 	if !p.shared {
@@ -49,7 +49,7 @@ func (p *boltPlace) open(t *testing.T) pubstore.Store {
 	return s
 }
 
-// openDB opens a database that does not sync. A kill does not need the sync.
+// openDB opens a database that does not sync. Tests of kills do not need the sync.
 func openDB(t testing.TB, path string) *bbolt.DB {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true, NoGrowSync: true})
@@ -61,7 +61,7 @@ func openDB(t testing.TB, path string) *bbolt.DB {
 }
 
 func boltHarness(t *testing.T) pubstoretest.Harness {
-	p := &boltPlace{shared: true, db: map[pubstore.Store]*bbolt.DB{}}
+	p := &boltDisk{shared: true, db: map[pubstore.Store]*bbolt.DB{}}
 	dir := t.TempDir()
 	return pubstoretest.Harness{
 		Open: func(t *testing.T, o pubstoretest.Options) pubstore.Store {
@@ -93,7 +93,7 @@ func boltHarness(t *testing.T) pubstoretest.Harness {
 
 func TestBolt(t *testing.T) { pubstoretest.Run(t, boltHarness) }
 
-func TestBoltOwn(t *testing.T) {
+func TestOpenBolt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "publish.db")
 	s, err := pubstore.OpenBolt(path, pubstore.BoltOptions{})
 	if err != nil {
@@ -162,7 +162,7 @@ func openShared(t *testing.T, o pubstore.BoltOptions) (*bbolt.DB, *pubstore.Bolt
 	return db, s
 }
 
-var errRollback = errors.New("the application changes its mind")
+var errRollback = errors.New("the application rolls back")
 
 func TestBoltAppendTx(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
@@ -227,7 +227,7 @@ func TestBoltAppendTxFull(t *testing.T) {
 	}
 }
 
-// An application that meets ErrFull in a transaction can wait for room after it.
+// An application that gets ErrFull in a transaction can wait for room after it.
 func TestBoltAwaitRoom(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{MaxMessages: 2, MaxBytes: 100, FailWhenFull: true})
 	add := func() error {
@@ -245,21 +245,21 @@ func TestBoltAwaitRoom(t *testing.T) {
 		t.Fatalf("the third: %v, want ErrFull", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	waits := make(chan error)
-	go func() { waits <- s.AwaitRoom(ctx, 10) }()
+	waited := make(chan error)
+	go func() { waited <- s.AwaitRoom(ctx, 10) }()
 	cancel()
-	if err := <-waits; !errors.Is(err, context.Canceled) {
+	if err := <-waited; !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
-	go func() { waits <- s.AwaitRoom(t.Context(), 10) }()
+	go func() { waited <- s.AwaitRoom(t.Context(), 10) }()
 	if err := s.Discard(s.Lives()[0].ID, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmp.Or(<-waits, add()); err != nil {
+	if err := cmp.Or(<-waited, add()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.AwaitRoom(t.Context(), 101); !errors.As(err, new(*pubstore.TooLargeError)) {
-		t.Errorf("more than ever fits: %v", err)
+		t.Errorf("a message larger than the store: %v", err)
 	}
 	closeStore(t, s)
 	if err := s.AwaitRoom(t.Context(), 10); !errors.Is(err, pubstore.ErrClosed) {
@@ -267,9 +267,9 @@ func TestBoltAwaitRoom(t *testing.T) {
 	}
 }
 
-// TestBoltTxBeside runs transactions that commit or roll back beside appends, renewals and a
-// client that discards everything it reads.
-func TestBoltTxBeside(t *testing.T) {
+// TestBoltTxConcurrent runs transactions that commit or roll back at the same time as appends and
+// renewals.
+func TestBoltTxConcurrent(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	var wg sync.WaitGroup
 	const each = 40
@@ -331,7 +331,7 @@ func TestBoltWrongTx(t *testing.T) {
 }
 
 // If the application removes the store's bucket, the next calls return an error that says so.
-func TestBoltWithoutItsBucket(t *testing.T) {
+func TestBoltBucketRemoved(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	err := db.Update(func(tx *bbolt.Tx) error {
 		if err := tx.DeleteBucket([]byte("outbox")); err != nil {
@@ -340,18 +340,18 @@ func TestBoltWithoutItsBucket(t *testing.T) {
 		_, err := s.AppendTx(tx, "orders", nil)
 		return err
 	})
-	says(t, err, `bucket "outbox" was removed`)
+	wantError(t, err, `bucket "outbox" was removed`)
 	publish(t, s, 1) // the removal was rolled back
 	if err := db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("outbox")) }); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Append(t.Context(), &pubstore.Message{Topic: "orders"})
-	says(t, err, `bucket "outbox" was removed`)
+	wantError(t, err, `bucket "outbox" was removed`)
 }
 
-// A rollback uses no number and wakes no client. A commit wakes the client, and the next message
-// readAhead is the committed one.
-func TestBoltTxWakes(t *testing.T) {
+// A rollback uses no sequence and does not signal Appended. A commit does, and the next message
+// read is the committed one.
+func TestBoltTxSignals(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	add := func(end error) {
 		t.Helper()
@@ -370,7 +370,7 @@ func TestBoltTxWakes(t *testing.T) {
 	}
 	select {
 	case <-s.Appended():
-		t.Error("a rollback woke the client")
+		t.Error("Appended after a rollback")
 	default:
 	}
 	add(nil)
@@ -380,7 +380,7 @@ func TestBoltTxWakes(t *testing.T) {
 	}
 }
 
-// TestBoltFailed closes the database under the store.
+// TestBoltFailed closes the database while the store is open.
 func TestBoltFailed(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	publish(t, s, 1)

@@ -12,15 +12,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A txAppends holds the messages that one transaction of the application adds. The store learns
-// their outcome late. It is never told of a rollback, and it may learn of a commit only after the
-// next transaction has begun.
+// A txAppends holds the messages that one transaction adds. The store learns the outcome of a
+// transaction of the application late: bbolt does not report a rollback, and may report a commit
+// only after the next transaction has begun.
 type txAppends struct {
 	tx       *bbolt.Tx
 	last     uint64 // sequence of the newest message
 	messages []pendingMessage
 	bytes    int64
-	applied  bool // the messages are in the ledger
+	applied  bool // the messages are in the state
 }
 
 type pendingMessage struct {
@@ -29,15 +29,16 @@ type pendingMessage struct {
 	ms   int64
 }
 
-// AppendTx stores a message within the application's own transaction. If tx commits, the message
-// is in the store and is sent. If tx rolls back, neither the message nor its sequence is used. At
-// the store's bound AppendTx returns ErrFull, since it cannot wait inside a transaction. The
-// application may still commit the other messages of tx; afterwards it can wait with AwaitRoom.
+// AppendTx stores a message within the application's own transaction. If tx commits, the message is
+// in the store and is sent. If tx rolls back, the message does not exist and its sequence is given
+// to another one. At the store's bound AppendTx returns ErrFull, since it cannot wait inside a
+// transaction. The application may still commit the other messages of tx; afterwards it can wait
+// with AwaitRoom.
 //
-// Do not wait for the client while tx is open: the client's own commits wait for the end of tx.
-// If the commit itself fails, and not a call within the transaction, then the disk has failed.
-// Only the next process that opens the database finds out whether the transaction is in it, so
-// end this process.
+// Do not wait for the client while tx is open: the client's own commits wait for the end of tx. If
+// the commit itself fails, rather than a call within the transaction, the disk has failed. End the
+// process then: only the next process that opens the database finds out whether the transaction was
+// committed.
 func (s *Bolt) AppendTx(tx *bbolt.Tx, topic string, body []byte) (seq uint64, err error) {
 	return s.AppendMessageTx(tx, &Message{Topic: topic, Body: body})
 }
@@ -60,12 +61,12 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	if err != nil {
 		return 0, fmt.Errorf("publish store: %w", err)
 	}
-	batch := s.txAppendsLocked(tx, current)
+	added := s.txAppendsLocked(tx, current)
 	if !s.fitsTxLocked(m.Size()) {
 		return 0, ErrFull
 	}
 	m.Time = time.Now()
-	if err := s.putLocked(root, m, batch); err != nil {
+	if err := s.putLocked(root, m, added); err != nil {
 		return 0, err
 	}
 	if failpoint.On(failpoint.TxSentEarly) {
@@ -96,24 +97,24 @@ func (s *Bolt) currentBucketLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
 	if b := lifeBucket(root, s.state.current().publisher); b != nil {
 		return b, nil
 	}
-	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
+	return nil, fmt.Errorf("bucket %q was removed or changed by the application", s.bucket)
 }
 
-// txAppendsLocked returns the messages that tx has added so far. bbolt runs one write transaction at
-// a time, so at the first call for tx the outcome of all earlier ones is known.
+// txAppendsLocked returns the messages that tx has added so far. bbolt runs one write transaction
+// at a time, so at the first call for tx the outcome of all earlier ones is known.
 func (s *Bolt) txAppendsLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	if n := len(s.pending); n > 0 && s.pending[n-1].tx == tx {
 		return s.pending[n-1]
 	}
 	s.resolvePendingLocked(current.Sequence())
-	batch := &txAppends{tx: tx}
-	s.pending = append(s.pending, batch)
-	tx.OnCommit(func() { s.onTxCommit(batch) })
-	return batch
+	added := &txAppends{tx: tx}
+	s.pending = append(s.pending, added)
+	tx.OnCommit(func() { s.onTxCommit(added) })
+	return added
 }
 
-// resolvePendingLocked enters the pending messages up to last into the ledger: they were committed before
-// the current transaction. The others were rolled back, and it drops them.
+// resolvePendingLocked adds the pending messages up to last to the state: they were committed
+// before the current transaction. It drops the others, which were rolled back.
 func (s *Bolt) resolvePendingLocked(last uint64) {
 	s.applyPendingLocked(last)
 	if !failpoint.On(failpoint.TxRollbackKept) {
@@ -121,17 +122,17 @@ func (s *Bolt) resolvePendingLocked(last uint64) {
 	}
 }
 
-// onTxCommit is called by bbolt after the commit of a batch. Later transactions may have begun by
-// then, or even committed.
-func (s *Bolt) onTxCommit(batch *txAppends) {
+// onTxCommit handles the commit of a transaction of the application. bbolt calls it after the
+// commit, when later transactions may have begun or even committed.
+func (s *Bolt) onTxCommit(added *txAppends) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !batch.applied {
-		s.applyPendingLocked(batch.last)
+	if !added.applied {
+		s.applyPendingLocked(added.last)
 	}
 }
 
-// applyPendingLocked enters the committed messages into the ledger: pending ones up to last.
+// applyPendingLocked adds the pending messages up to last, which are committed, to the state.
 func (s *Bolt) applyPendingLocked(last uint64) {
 	n := 0
 	for n < len(s.pending) && s.pending[n].last <= last {
@@ -141,25 +142,25 @@ func (s *Bolt) applyPendingLocked(last uint64) {
 	s.pending = slices.Delete(s.pending, 0, n)
 }
 
-func (s *Bolt) applyTxLocked(batch *txAppends) {
-	w := s.state.current()
-	for _, m := range batch.messages {
-		if m.seq != w.last+1 {
-			s.failLocked(fmt.Errorf("message %d follows %d: the bucket was changed by someone else", m.seq, w.last))
+func (s *Bolt) applyTxLocked(added *txAppends) {
+	l := s.state.current()
+	for _, m := range added.messages {
+		if m.seq != l.last+1 {
+			s.failLocked(fmt.Errorf("message %d follows %d: the application has changed the bucket", m.seq, l.last))
 			return
 		}
-		w.append(0, m.size, m.ms)
+		l.append(0, m.size, m.ms)
 	}
-	batch.applied = true
+	added.applied = true
 	s.signalAppended()
 }
 
-// fitsTxLocked reports whether there is room for a message beside the pending ones.
+// fitsTxLocked reports whether there is room for a message in addition to the pending ones.
 func (s *Bolt) fitsTxLocked(size int) bool {
 	n, bytes := 0, int64(size)
-	for _, batch := range s.pending {
-		n += len(batch.messages)
-		bytes += batch.bytes
+	for _, added := range s.pending {
+		n += len(added.messages)
+		bytes += added.bytes
 	}
 	return s.state.fitsWith(n, bytes)
 }

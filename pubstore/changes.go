@@ -5,15 +5,16 @@ import (
 	"errors"
 )
 
-// A stateChanger changes the lives of a store and its knowledge about the servers.
+// A stateChanger implements the methods of a store that change its state: logons, lives, the group.
 type stateChanger struct {
-	// change changes the ledger and returns once the store has kept the change. If its argument
-	// returns an error, change returns that error and the ledger is as before.
+	// change changes the state and returns once the store has kept the change. If its argument
+	// returns an error, change returns that error and the state is unchanged.
 	change  func(func(*storeState) error) error
 	newLife func() string
 }
 
-// newStateChanger returns a changer that names new lives by newLife; nil: 130 random bits.
+// newStateChanger returns a stateChanger that gets the ids of new lives from newLife; nil: 130
+// random bits.
 func newStateChanger(change func(func(*storeState) error) error, newLife func() string) stateChanger {
 	if newLife == nil {
 		newLife = rand.Text
@@ -23,9 +24,9 @@ func newStateChanger(change func(func(*storeState) error) error, newLife func() 
 
 // Logon implements Store.
 func (c *stateChanger) Logon(name string) (counter uint64, err error) {
-	err = c.change(func(l *storeState) error {
-		err := l.logon(name)
-		counter = l.counter
+	err = c.change(func(s *storeState) error {
+		err := s.logon(name)
+		counter = s.counter
 		return err
 	})
 	if err != nil {
@@ -35,21 +36,21 @@ func (c *stateChanger) Logon(name string) (counter uint64, err error) {
 }
 
 // SetPlainOffset implements Store.
-func (c *stateChanger) SetPlainOffset(life string, base uint64) error {
-	return c.changeLife(life, func(w *lifeState) { w.setPlainOffset(base) })
+func (c *stateChanger) SetPlainOffset(life string, offset uint64) error {
+	return c.changeLife(life, func(l *lifeState) { l.setPlainOffset(offset) })
 }
 
 // SetClock implements Store.
 func (c *stateChanger) SetClock(life string, clock uint64) error {
-	return c.changeLife(life, func(w *lifeState) { w.clock = clock })
+	return c.changeLife(life, func(l *lifeState) { l.clock = clock })
 }
 
 // changeLife changes the state of one life.
 func (c *stateChanger) changeLife(life string, change func(*lifeState)) error {
-	return c.change(func(l *storeState) error {
-		w, err := l.findLife(life)
+	return c.change(func(s *storeState) error {
+		l, err := s.findLife(life)
 		if err == nil {
-			change(w)
+			change(l)
 		}
 		return err
 	})
@@ -57,78 +58,78 @@ func (c *stateChanger) changeLife(life string, change func(*lifeState)) error {
 
 // Renew implements Store.
 func (c *stateChanger) Renew() error {
-	return c.change(func(l *storeState) error {
-		l.beginLife(c.newLife())
+	return c.change(func(s *storeState) error {
+		s.beginLife(c.newLife())
 		return nil
 	})
 }
 
-// SetGroup stores the group of servers that the client has met, and its incarnation.
+// SetGroup implements Store.
 func (c *stateChanger) SetGroup(cluster string, incarnation uint64) error {
-	return c.change(func(l *storeState) error {
-		l.group = serverGroup{cluster, incarnation}
+	return c.change(func(s *storeState) error {
+		s.group = serverGroup{cluster, incarnation}
 		return nil
 	})
 }
 
 // findLife returns a life by its id.
-func (l *storeState) findLife(id string) (*lifeState, error) {
-	w := l.life(id)
-	if w == nil {
+func (s *storeState) findLife(id string) (*lifeState, error) {
+	l := s.life(id)
+	if l == nil {
 		return nil, ErrUnknownLife
 	}
-	return w, nil
+	return l, nil
 }
 
 // withState calls do with mu held, unless the store is closed or failed.
-func (d *storeBase) withState(do func(*storeState) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.endErr != nil {
-		return d.endErr
+func (b *storeBase) withState(do func(*storeState) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.endErr != nil {
+		return b.endErr
 	}
-	return do(&d.state)
+	return do(&b.state)
 }
 
 // withLife calls do for a life with mu held. For an unknown life it does nothing.
-func (d *storeBase) withLife(life string, do func(*lifeState)) error {
-	return d.withState(func(l *storeState) error {
-		if w := l.life(life); w != nil {
-			do(w)
+func (b *storeBase) withLife(life string, do func(*lifeState)) error {
+	return b.withState(func(s *storeState) error {
+		if l := s.life(life); l != nil {
+			do(l)
 		}
 		return nil
 	})
 }
 
 // lifeToRead returns the life that a cursor is to read.
-func (d *storeBase) lifeToRead(life string) (w *lifeState, err error) {
-	err = d.withState(func(l *storeState) error {
-		w, err = l.findLife(life)
+func (b *storeBase) lifeToRead(life string) (l *lifeState, err error) {
+	err = b.withState(func(s *storeState) error {
+		l, err = s.findLife(life)
 		return err
 	})
-	return w, err
+	return l, err
 }
 
-// close ends a store once and returns the result of finish, which gets the disk error so far.
-// Later calls wait until the first has ended.
-func (d *storeBase) close(c *committer, finish func(failure error) error) error {
-	d.mu.Lock()
+// close ends a store and returns the result of finish. finish gets the disk error that has
+// occurred, or nil. Later calls of close wait until the first has returned.
+func (b *storeBase) close(c *committer, finish func(failure error) error) error {
+	b.mu.Lock()
 	if c.closing {
-		d.mu.Unlock()
+		b.mu.Unlock()
 		<-c.closed
-		return d.diskError()
+		return b.diskError()
 	}
 	c.closing = true
-	err := d.endErr // a disk error, or nil
-	d.endLocked(ErrClosed)
-	d.mu.Unlock()
+	err := b.endErr // a disk error, or nil
+	b.endLocked(ErrClosed)
+	b.mu.Unlock()
 
 	defer close(c.closed)
 	c.inFlight.Wait()
 	close(c.stop)
 	<-c.done
 	if err == nil {
-		err = d.diskError() // the disk may have failed in the meantime
+		err = b.diskError() // the disk may have failed in the meantime
 	}
 	return finish(err)
 }

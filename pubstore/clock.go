@@ -1,7 +1,7 @@
 package pubstore
 
-// SetClock implements Store. It syncs, since a life without a clock counts as one that has sent
-// nothing, even after a power cut. The call is rare.
+// SetClock implements Store. It syncs: a life without a clock counts as one that has sent nothing,
+// and that must also be true after a power cut. The call is rare.
 func (s *File) SetClock(life string, clock uint64) error {
 	if err := s.stateChanger.SetClock(life, clock); err != nil {
 		return err
@@ -10,10 +10,10 @@ func (s *File) SetClock(life string, clock uint64) error {
 }
 
 // SetSent implements Store. Close writes it to the disk with the rest of the state.
-func (d *storeBase) SetSent(life string, sent uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if w := d.state.life(life); w != nil && d.endErr == nil {
-		w.sent = sent
+func (b *storeBase) SetSent(life string, sent uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.state.life(life); l != nil && b.endErr == nil {
+		l.sent = sent
 	}
 }

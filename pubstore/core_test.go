@@ -14,37 +14,37 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
-// TestSpans compares spans with a plain set.
-func TestSpans(t *testing.T) {
+// TestRangeSet compares a rangeSet with a plain set.
+func TestRangeSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s rangeSet
-		twin := map[uint64]bool{}
+		model := map[uint64]bool{}
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			n := rapid.Uint64Range(1, 40).Draw(t, "n")
 			if rapid.IntRange(0, 5).Draw(t, "what") == 0 {
 				s.dropThrough(n)
-				for k := range twin {
+				for k := range model {
 					if k <= n {
-						delete(twin, k)
+						delete(model, k)
 					}
 				}
-			} else if s.add(n) == twin[n] {
-				t.Fatalf("add(%d) is new: %v, twin %v", n, !twin[n], twin)
+			} else if s.add(n) == model[n] {
+				t.Fatalf("add(%d) is new: %v, twin %v", n, !model[n], model)
 			} else {
-				twin[n] = true
+				model[n] = true
 			}
-			checkSpans(t, s, twin)
+			checkRangeSet(t, s, model)
 		}
 	})
 }
 
-func checkSpans(t *rapid.T, s rangeSet, twin map[uint64]bool) {
+func checkRangeSet(t *rapid.T, s rangeSet, model map[uint64]bool) {
 	count := uint64(0)
 	for n := uint64(0); n <= 41; n++ {
-		if _, in := s.search(n); in != twin[n] {
-			t.Fatalf("%v holds %d: %v", s, n, in)
+		if _, in := s.search(n); in != model[n] {
+			t.Fatalf("%v contains %d: %v", s, n, in)
 		}
-		if twin[n] {
+		if model[n] {
 			count++
 		}
 		if got := s.count(n); got != count {
@@ -53,7 +53,7 @@ func checkSpans(t *rapid.T, s rangeSet, twin map[uint64]bool) {
 	}
 	for i := range s {
 		if s[i].From > s[i].To || i > 0 && s[i-1].To+1 >= s[i].From {
-			t.Fatalf("%v is not sorted and apart", s)
+			t.Fatalf("ranges in %v are not sorted or touch each other", s)
 		}
 	}
 }
@@ -118,28 +118,28 @@ func TestPrev(t *testing.T) {
 		{"the last", 0, nil, 20, 19, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newLifeState("life")
+			l := newLifeState("life")
 			for range 20 {
-				w.append(0, 1, 0)
+				l.append(0, 1, 0)
 			}
 			for _, n := range tt.rejected {
-				if !w.reject(n, func(slot) {}) {
+				if !l.reject(n, func(slot) {}) {
 					t.Fatalf("%d was not kept", n)
 				}
 			}
-			w.discard(tt.acked, func(slot) {})
-			if got := w.prev(tt.seq); got != tt.prev {
+			l.discard(tt.acked, func(slot) {})
+			if got := l.prev(tt.seq); got != tt.prev {
 				t.Errorf("prev(%d) = %d, want %d", tt.seq, got, tt.prev)
 			}
-			if got := w.next(tt.seq); got != tt.next {
+			if got := l.next(tt.seq); got != tt.next {
 				t.Errorf("next(%d) = %d, want %d", tt.seq, got, tt.next)
 			}
 		})
 	}
 }
 
-// TestOpenLedger checks the cases in which a store begins a new life (R10).
-func TestOpenLedger(t *testing.T) {
+// TestRecordOpen checks the cases in which a store begins a new life (R10).
+func TestRecordOpen(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		empty, closed bool
@@ -157,36 +157,36 @@ func TestOpenLedger(t *testing.T) {
 		{"closed, boot unknown", false, true, "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := storeState{boot: tt.was, closed: tt.closed}
+			s := storeState{boot: tt.was, closed: tt.closed}
 			if !tt.empty {
-				l.beginLife("old")
+				s.beginLife("old")
 			}
-			l.recordOpen(tt.is, "new")
-			if got := l.current().id == "new"; got != tt.renewed {
+			s.recordOpen(tt.is, "new")
+			if got := s.current().id == "new"; got != tt.renewed {
 				t.Errorf("new life: %v, want %v", got, tt.renewed)
 			}
-			if l.closed || l.boot != tt.is {
-				t.Errorf("the ledger notes closed %v, boot %q", l.closed, l.boot)
+			if s.closed || s.boot != tt.is {
+				t.Errorf("the state has closed %v, boot %q", s.closed, s.boot)
 			}
 		})
 	}
 }
 
-func exampleLedger() *storeState {
-	l := &storeState{name: "gateway", counter: 7, boot: "b1", closed: true, group: serverGroup{"c1", 2}}
-	l.beginLife("older")
-	l.current().append(0, 10, 0)
-	l.beginLife("newer")
-	w := l.current()
+func exampleState() *storeState {
+	s := &storeState{name: "gateway", counter: 7, boot: "b1", closed: true, group: serverGroup{"c1", 2}}
+	s.beginLife("older")
+	s.current().append(0, 10, 0)
+	s.beginLife("newer")
+	l := s.current()
 	for range 300 {
-		w.append(0, 10, 0)
+		l.append(0, 10, 0)
 	}
-	w.plainOffset, w.plainOffsetAfter, w.clock, w.sent = 1<<50, 4, 9, 257
-	w.discard(5, func(slot) {})
+	l.plainOffset, l.plainOffsetAfter, l.clock, l.sent = 1<<50, 4, 9, 257
+	l.discard(5, func(slot) {})
 	for _, n := range []uint64{7, 8, 20, 300} {
-		w.reject(n, func(slot) {})
+		l.reject(n, func(slot) {})
 	}
-	return l
+	return s
 }
 
 // These are encodings of version 1. Every later version must be able to read them.
@@ -198,8 +198,8 @@ const (
 )
 
 func TestGoldenState(t *testing.T) {
-	l := exampleLedger()
-	if got := hex.EncodeToString(l.encode()); got != goldenState {
+	s := exampleState()
+	if got := hex.EncodeToString(s.encode()); got != goldenState {
 		t.Errorf("state is\n%s, want\n%s", got, goldenState)
 	}
 	golden, _ := hex.DecodeString(goldenState)
@@ -207,15 +207,15 @@ func TestGoldenState(t *testing.T) {
 	if err := got.decode(golden); err != nil {
 		t.Fatal(err)
 	}
-	checkGolden(t, &got, l)
+	checkGolden(t, &got, s)
 }
 
-func checkGolden(t *testing.T, got, l *storeState) {
+func checkGolden(t *testing.T, got, s *storeState) {
 	t.Helper()
-	w, want := got.current(), l.current()
-	if got.name != l.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.group != l.group || len(got.lives) != 2 ||
-		w.id != "newer" || w.publisher != PublisherOf("newer") || w.plainOffset != 1<<50 || w.clock != 9 || w.sent != 257 || w.plainOffsetAfter != 4 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {
-		t.Errorf("state reads as %+v, current life %+v", got, w)
+	l, want := got.current(), s.current()
+	if got.name != s.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.group != s.group || len(got.lives) != 2 ||
+		l.id != "newer" || l.publisher != PublisherOf("newer") || l.plainOffset != 1<<50 || l.clock != 9 || l.sent != 257 || l.plainOffsetAfter != 4 || l.acked != 5 || l.last != 300 || !slices.Equal(l.rejected, want.rejected) {
+		t.Errorf("state reads as %+v, current life %+v", got, l)
 	}
 }
 
@@ -263,22 +263,22 @@ func TestGoldenRecord(t *testing.T) {
 }
 
 func FuzzState(f *testing.F) {
-	f.Add(exampleLedger().encode())
+	f.Add(exampleState().encode())
 	f.Add([]byte{0x97, 1, 0xdb, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, p []byte) {
-		var l storeState
-		if err := l.decode(p); err != nil {
+		var s storeState
+		if err := s.decode(p); err != nil {
 			if _, newer := errors.AsType[*format.VersionError](err); !newer && !errors.Is(err, errState) {
 				t.Errorf("error %v", err)
 			}
 			return
 		}
-		if len(l.lives) == 0 {
+		if len(s.lives) == 0 {
 			return
 		}
 		var again storeState
-		if err := again.decode(l.encode()); err != nil {
-			t.Errorf("state %x is read, and not when written again: %v", p, err)
+		if err := again.decode(s.encode()); err != nil {
+			t.Errorf("state %x decodes, but its encoding does not: %v", p, err)
 		}
 	})
 }

@@ -16,29 +16,29 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A scarceFS is a disk on which no file can be opened for some time.
-type scarceFS struct {
+// A descriptorlessFS is a disk that cannot open files during a shortage.
+type descriptorlessFS struct {
 	*memfs.FS
 
 	mu    sync.Mutex
 	until time.Time // guarded by mu
 	err   error     // guarded by mu
-	tries int       // isFailed ones; guarded by mu
+	tries int       // failed ones; guarded by mu
 }
 
-func (d *scarceFS) lack(err error, lasts time.Duration) {
+func (d *descriptorlessFS) startShortage(err error, lasts time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.until, d.err, d.tries = time.Now().Add(lasts), err, 0
 }
 
-func (d *scarceFS) failed() int {
+func (d *descriptorlessFS) failedTries() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.tries
 }
 
-func (d *scarceFS) open(name string) error {
+func (d *descriptorlessFS) open(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if time.Now().Before(d.until) {
@@ -48,23 +48,23 @@ func (d *scarceFS) open(name string) error {
 	return nil
 }
 
-func (d *scarceFS) OpenFile(name string, flag int) (seglog.File, error) {
+func (d *descriptorlessFS) OpenFile(name string, flag int) (seglog.File, error) {
 	if err := d.open(name); err != nil {
 		return nil, err
 	}
 	return d.FS.OpenFile(name, flag)
 }
 
-func (d *scarceFS) SyncDir(dir string) error {
+func (d *descriptorlessFS) SyncDir(dir string) error {
 	if err := d.open(dir); err != nil {
 		return err
 	}
 	return d.FS.SyncDir(dir)
 }
 
-// A lack of file descriptors for some seconds is not a disk failure (R7). A store that makes its
-// next file or reads an old one in that time waits. Other errors, and a lack that does not end,
-// fail the store.
+// A shortage of file descriptors for some seconds is not a disk failure (R7). A store waits if it
+// creates its next file or reads an old one in that time. Other errors, and a shortage that does
+// not end, fail the store.
 func TestNoDescriptors(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -79,10 +79,10 @@ func TestNoDescriptors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Run("next file", func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { noDescriptors(t, tt.err, tt.lasts, tt.fails, appendMany) })
+				synctest.Test(t, func(t *testing.T) { testNoDescriptors(t, tt.err, tt.lasts, tt.fails, appendMany) })
 			})
 			t.Run("old file", func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { noDescriptors(t, tt.err, tt.lasts, tt.fails, readAll) })
+				synctest.Test(t, func(t *testing.T) { testNoDescriptors(t, tt.err, tt.lasts, tt.fails, readAll) })
 			})
 		})
 	}
@@ -90,8 +90,8 @@ func TestNoDescriptors(t *testing.T) {
 
 const manyMessages = 200 // of 1 KiB: several files
 
-func noDescriptors(t *testing.T, lack error, lasts time.Duration, fails bool, use func(*pubstore.File) error) {
-	d := &scarceFS{FS: memfs.New()}
+func testNoDescriptors(t *testing.T, lack error, lasts time.Duration, fails bool, use func(*pubstore.File) error) {
+	d := &descriptorlessFS{FS: memfs.New()}
 	o := testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 32 << 10}, d)
 	s := openFile(t, o)
 	if err := appendMany(s); err != nil {
@@ -100,15 +100,15 @@ func noDescriptors(t *testing.T, lack error, lasts time.Duration, fails bool, us
 	closeStore(t, s) // new messages would be in memory, too
 	s = openFile(t, o)
 	began := time.Now()
-	d.lack(lack, lasts)
+	d.startShortage(lack, lasts)
 	err := use(s)
-	if d.failed() == 0 {
-		t.Fatal("nothing was opened meanwhile")
+	if d.failedTries() == 0 {
+		t.Fatal("no file was opened during the shortage")
 	}
 	if fails {
 		failed, ok := errors.AsType[*pubstore.FailedError](err)
 		if !ok || !errors.Is(failed, lack) || time.Since(began) > time.Minute {
-			t.Errorf("%v after %v, want that the store has failed", err, time.Since(began))
+			t.Errorf("%v after %v, want a *FailedError", err, time.Since(began))
 		}
 		s.Close()
 		return

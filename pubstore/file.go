@@ -69,8 +69,8 @@ type File struct {
 	segment    int64
 	givenUp    int // number of messages given up at opening
 
-	// visible is the end of the log for cursors. The Append of a later message has not returned
-	// yet, so nobody may see that message. Guarded by mu.
+	// visible is the end of the log for cursors. A message behind it must not be read yet, since
+	// its Append has not returned. Guarded by mu.
 	visible uint64
 
 	committer
@@ -79,14 +79,14 @@ type File struct {
 	dirty       bool              // lazy was set since the last commit began
 	durable     seglog.Position   // records before it survive a power cut
 	synced      sync.Cond         // broadcast when durable moves or the store fails
-	loggedAcked map[uint64]uint64 // by publisher: acked as written in the log
-	lifePruned  bool              // a life was pruned that the log still has
+	loggedAcked map[uint64]uint64 // by publisher: acked as recorded in the log
+	lifePruned  bool              // a life was pruned, and the log does not record that yet
 	encoder     encoder
 	prefix      []byte    // scratch: a record without its body
 	parts       [2][]byte // scratch: the parts of a record
 }
 
-// A committer connects the calls of a store with its committing goroutine.
+// A committer connects the methods of a store with its committing goroutine.
 type committer struct {
 	interval time.Duration  // negative: there is no goroutine
 	urgent   signal.Signal  // a caller waits for a sync
@@ -149,8 +149,8 @@ func (s *File) finishAppend(pos seglog.Position) error {
 
 // appendLocked assigns the sequence of m and appends m to the log's buffer.
 func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err error) {
-	w := s.state.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.clock.now()
+	l := s.state.current()
+	m.Publisher, m.Sequence, m.Time = l.publisher, l.last+1, s.clock.now()
 	prefix, err := s.encoder.append(s.prefix[:0], m)
 	if err != nil {
 		return 0, false, err
@@ -162,7 +162,7 @@ func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err err
 	if err != nil {
 		return 0, false, err
 	}
-	w.append(uint64(pos), m.Size(), m.Time.UnixMilli())
+	l.append(uint64(pos), m.Size(), m.Time.UnixMilli())
 	s.disk.subtract(m.Size())
 	return pos, kept, nil
 }
@@ -202,12 +202,12 @@ func (s *File) changeState(f func(*storeState) error) error {
 	return s.logChangeLocked(kindState, s.state.encode())
 }
 
-// Discard implements Store. It reaches the disk a little later. After a crash in between, the
-// messages are back and are discarded again.
+// Discard implements Store. It reaches the disk a little later. After a crash in between, the store
+// still has the messages, and the client discards them again.
 func (s *File) Discard(life string, through uint64) error {
-	return s.withLife(life, func(w *lifeState) {
+	return s.withLife(life, func(l *lifeState) {
 		lives := len(s.state.lives)
-		if s.state.discard(w, through) {
+		if s.state.discard(l, through) {
 			s.lifePruned = s.lifePruned || len(s.state.lives) < lives
 			s.waiting.wakeFirst()
 			s.scheduleCommitLocked()
@@ -222,19 +222,19 @@ func (s *File) Reject(life string, sequence uint64) error {
 		defer s.mu.Unlock()
 		return s.endErr
 	}
-	w, lives := s.state.life(life), len(s.state.lives)
-	if w == nil || !s.state.reject(w, sequence) {
+	l, lives := s.state.life(life), len(s.state.lives)
+	if l == nil || !s.state.reject(l, sequence) {
 		s.mu.Unlock()
 		return nil
 	}
 	s.waiting.wakeFirst()
 	if len(s.state.lives) < lives {
-		// The life was pruned. The head of a segment that begins with this record no longer has
-		// it.
+		// The life was pruned. If a new segment begins with this record, its head no longer names
+		// the life.
 		s.lifePruned = true
 		return s.logChangeLocked(kindState, s.state.encode())
 	}
-	return s.logChangeLocked(kindReject, appendIdentity(nil, w.publisher, sequence))
+	return s.logChangeLocked(kindReject, appendIdentity(nil, l.publisher, sequence))
 }
 
 // Get implements Store.
@@ -251,7 +251,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	return m, nil
 }
 
-// malformed puts the store into the failed state for good and returns the error for later calls.
+// fail puts the store into the failed state for good and returns the error for later calls.
 func (s *File) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A cursor that reads several messages at once returns the same as one that reads each by itself,
-// with discards and rejections in between.
-func TestFileAhead(t *testing.T) {
+// A cursor that reads several messages at once returns the same messages as a cursor that reads one
+// at a time, with discards and rejections in between.
+func TestFileBuffered(t *testing.T) {
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -65,7 +65,7 @@ func cursor(t *rapid.T, s pubstore.Store, life string) pubstore.Cursor {
 }
 
 // rest returns the remaining records of a cursor, each after its length.
-func rest(t *rapid.T, c pubstore.Cursor, atOnce bool) (all []byte) {
+func rest(t *rapid.T, c pubstore.Cursor, useBuffered bool) (all []byte) {
 	for {
 		var m pubstore.Message
 		more, err := c.Next(&m)
@@ -76,17 +76,17 @@ func rest(t *rapid.T, c pubstore.Cursor, atOnce bool) (all []byte) {
 			return all
 		}
 		all = record.AppendFramed(all, m.Record())
-		if atOnce {
-			ahead := c.(interface {
+		if useBuffered {
+			bufferedCursor := c.(interface {
 				Buffered() []record.OrdinaryMessage
 				Skip(n int)
 			})
-			run := ahead.Buffered()
+			run := bufferedCursor.Buffered()
 			n := rapid.IntRange(0, len(run)).Draw(t, "skip")
 			for _, o := range run[:n] {
 				all = record.AppendFramed(all, o)
 			}
-			ahead.Skip(n)
+			bufferedCursor.Skip(n)
 		}
 	}
 }

@@ -45,17 +45,17 @@ func (s *File) awaitCommitTime(t *time.Timer) {
 }
 
 // yieldForBatch yields to goroutines that are about to append. The last sync or commit woke them
-// together, and they can share the next one if it does not start too early. waiting returns a
-// measure of the waiting work; gather ends when it no longer changes.
-func yieldForBatch[T comparable](waiting func() T) {
-	before := waiting()
+// together, and they can share the next one if it does not start too early. measure returns a
+// measure of the waiting work; yieldForBatch returns when it no longer changes.
+func yieldForBatch[T comparable](measure func() T) {
+	last := measure()
 	for range maxYields {
 		runtime.Gosched()
-		now := waiting()
-		if now == before {
+		now := measure()
+		if now == last {
 			return
 		}
-		before = now
+		last = now
 	}
 }
 
@@ -144,7 +144,7 @@ func (s *File) commitNow() {
 	s.noteDurable()
 }
 
-// logDiscardsLocked logs the discards that the log does not have yet.
+// logDiscardsLocked logs the discards that are not in the log yet.
 func (s *File) logDiscardsLocked() error {
 	if s.lifePruned {
 		s.lifePruned = false
@@ -156,19 +156,19 @@ func (s *File) logDiscardsLocked() error {
 		if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 			return err
 		}
-		for _, w := range s.state.lives {
-			s.loggedAcked[w.publisher] = w.acked
+		for _, l := range s.state.lives {
+			s.loggedAcked[l.publisher] = l.acked
 		}
 	}
-	for _, w := range s.state.lives {
-		if s.loggedAcked[w.publisher] == w.acked {
+	for _, l := range s.state.lives {
+		if s.loggedAcked[l.publisher] == l.acked {
 			continue
 		}
-		s.prefix = appendIdentity(s.prefix[:0], w.publisher, w.acked)
+		s.prefix = appendIdentity(s.prefix[:0], l.publisher, l.acked)
 		if _, err := s.log.Append(kindDiscard, s.prefix); err != nil {
 			return err
 		}
-		s.loggedAcked[w.publisher] = w.acked
+		s.loggedAcked[l.publisher] = l.acked
 	}
 	return nil
 }
@@ -176,14 +176,14 @@ func (s *File) logDiscardsLocked() error {
 // oldestLocked returns the position of the oldest kept message.
 func (s *File) oldestLocked() seglog.Position {
 	oldest := s.log.End()
-	for _, w := range s.state.lives {
-		oldest = min(oldest, seglog.Position(w.oldestPosition()))
+	for _, l := range s.state.lives {
+		oldest = min(oldest, seglog.Position(l.oldestPosition()))
 	}
 	return oldest
 }
 
-// noteDurable records in an idle log that it is durable up to its end, so that the next opening knows
-// (R8).
+// noteDurable records in an idle log that the log is durable up to its end. The next opening relies
+// on that record (R8).
 func (s *File) noteDurable() {
 	if isFailed(s.endError()) {
 		return

@@ -2,9 +2,9 @@ package pubstore
 
 import "github.com/holdfast-mq/holdfast/internal/seglog"
 
-// Without compaction, one old message that does not become safe would keep every file behind it.
-// If most of the log is no longer needed, the kept messages of the oldest file are copied to the
-// end of the log, and the file is removed.
+// Without compaction, one old message that does not become safe would keep its file and every later
+// one on the disk. If most of the log is no longer needed, the kept messages of the oldest file are
+// copied to the end of the log, and the file is removed.
 
 const (
 	compactSegments = 4       // a log of fewer files is not compacted
@@ -14,7 +14,7 @@ const (
 
 // A move is a message that compact copies.
 type move struct {
-	w        *lifeState
+	life     *lifeState
 	seq      uint64
 	from, to uint64
 }
@@ -48,24 +48,24 @@ func (s *File) compact() error {
 // oldestMovesLocked returns the kept messages before end, up to compactBytes of them.
 func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 	budget := int64(compactBytes)
-	for _, w := range s.state.lives {
-		for seq := w.next(0); seq != 0 && budget > 0; seq = w.next(seq) {
-			at := w.slots.at(seq)
+	for _, l := range s.state.lives {
+		for seq := l.next(0); seq != 0 && budget > 0; seq = l.next(seq) {
+			at := l.slots.at(seq)
 			if at.pos >= end {
-				if seq >= w.orderedFrom {
-					break // and so are all that follow
+				if seq >= l.orderedFrom {
+					break // and so are all later messages
 				}
 				continue
 			}
-			moves = append(moves, move{w: w, seq: seq, from: at.pos})
+			moves = append(moves, move{life: l, seq: seq, from: at.pos})
 			budget -= int64(at.size) + recordOverhead
 		}
 	}
 	return moves
 }
 
-// copyMessages appends copies of the messages to the log. It returns the moves of messages that are still
-// kept.
+// copyMessages appends copies of the messages to the log. It returns the moves of the messages that
+// are still kept.
 func (s *File) copyMessages(moves []move) ([]move, error) {
 	c := &fileCursor{s: s, log: s.log.Cursor(0)}
 	defer c.Close()
@@ -76,7 +76,7 @@ func (s *File) copyMessages(moves []move) ([]move, error) {
 			return nil, err
 		}
 		s.mu.Lock()
-		if m.w.isKept(m.seq) { // otherwise its life may be pruned
+		if m.life.isKept(m.seq) { // otherwise its life may be pruned
 			var to seglog.Position
 			to, err = s.log.Append(kindMessage, rec)
 			m.to = uint64(to)
@@ -97,8 +97,8 @@ func (s *File) applyMoves(moves []move) {
 	defer s.mu.Unlock()
 	s.makeVisibleLocked(seglog.Position(last))
 	for _, m := range moves {
-		if m.w.isKept(m.seq) {
-			m.w.setPosition(m.seq, m.to)
+		if m.life.isKept(m.seq) {
+			m.life.setPosition(m.seq, m.to)
 		}
 	}
 	s.scheduleCommitLocked() // to sync the copies and remove the old file

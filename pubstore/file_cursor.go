@@ -12,24 +12,24 @@ import (
 )
 
 type fileCursor struct {
-	s   *File
-	w   *lifeState // guarded by s.mu
-	log *seglog.Cursor
-	at  uint64 // sequence of the message returned last
-	in  intern.Table
+	s    *File
+	life *lifeState // guarded by s.mu
+	log  *seglog.Cursor
+	at   uint64 // sequence of the message returned last
+	in   intern.Table
 
-	buffered   []seglog.Record          // scratch for Ahead
-	run        []record.OrdinaryMessage // scratch for Ahead
-	runRecords []*seglog.Record         // the records of run in ahead
+	buffered   []seglog.Record          // scratch for Buffered
+	run        []record.OrdinaryMessage // scratch for Buffered
+	runRecords []*seglog.Record         // the records of run in buffered
 }
 
 // Cursor implements Store.
 func (s *File) Cursor(life string, after uint64) (Cursor, error) {
-	w, err := s.lifeToRead(life)
+	l, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
-	return &fileCursor{s: s, w: w, log: s.log.Cursor(0), at: after}, nil
+	return &fileCursor{s: s, life: l, log: s.log.Cursor(0), at: after}, nil
 }
 
 func (c *fileCursor) Next(m *Message) (bool, error) {
@@ -53,15 +53,15 @@ func (c *fileCursor) Next(m *Message) (bool, error) {
 		if missed == pos {
 			return false, c.s.fail(fmt.Errorf("message %d: %w", seq, err))
 		}
-		missed = pos // the message and its file may have been removed since look: look again
+		missed = pos // the message and its file may have been removed in the meantime: locate it again
 	}
 }
 
-// maxBuffered is the number of records that Ahead looks at.
+// maxBuffered is the maximum number of records that Buffered examines.
 const maxBuffered = 128
 
-// Buffered returns the records of the next messages, as far as the log's cursor has read them
-// already and their sequences are consecutive. The result is valid until the next call.
+// Buffered returns the records of the next messages that the log's cursor has already read, up to
+// the first gap in their sequences. The result is valid until the next call.
 func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 	c.run, c.runRecords = c.run[:0], c.runRecords[:0]
 	upTo, visible := c.consecutiveThrough()
@@ -75,8 +75,8 @@ func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 		if next > upTo || rec.Position >= visible || len(rec.Payload) < minRecordLen {
 			break
 		}
-		o, is := record.AsOrdinary(rec.Payload[timeLen:])
-		if !is || o.Publisher() != c.w.publisher || o.Sequence() != next {
+		o, ok := record.AsOrdinary(rec.Payload[timeLen:])
+		if !ok || o.Publisher() != c.life.publisher || o.Sequence() != next {
 			break
 		}
 		c.run, c.runRecords = append(c.run, o), append(c.runRecords, rec)
@@ -84,18 +84,18 @@ func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 	return c.run
 }
 
-// consecutiveThrough returns the highest sequence up to which all next messages are kept and in order in
-// the log, and the position before which messages are visible.
+// consecutiveThrough returns the highest sequence up to which all further messages are kept and in
+// order in the log. Messages at or behind the position visible must not be read.
 func (c *fileCursor) consecutiveThrough() (upTo uint64, visible seglog.Position) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if w := c.w; c.s.endErr == nil && len(w.rejected) == 0 && max(w.slots.first, w.orderedFrom) <= c.at+1 {
-		upTo = w.last
+	if l := c.life; c.s.endErr == nil && len(l.rejected) == 0 && max(l.slots.first, l.orderedFrom) <= c.at+1 {
+		upTo = l.last
 	}
 	return upTo, seglog.Position(c.s.visible)
 }
 
-// Skip moves the cursor past the first n messages of the last Ahead.
+// Skip moves the cursor past the first n messages that Buffered returned last.
 func (c *fileCursor) Skip(n int) {
 	if n > 0 {
 		c.at += uint64(n)
@@ -103,28 +103,28 @@ func (c *fileCursor) Skip(n int) {
 	}
 }
 
-// measure returns the sequence to read next and its position. seq is 0 if there is no message.
+// locateNext returns the sequence to read next and its position. seq is 0 if there is no message.
 func (c *fileCursor) locateNext() (seq, prev, pos uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.s.endErr != nil {
 		return 0, 0, 0, c.s.endErr
 	}
-	if seq = c.w.next(c.at); seq == 0 {
+	if seq = c.life.next(c.at); seq == 0 {
 		return 0, 0, 0, nil
 	}
-	pos = c.w.slots.at(seq).pos
+	pos = c.life.slots.at(seq).pos
 	if pos >= c.s.visible && !failpoint.On(failpoint.G1SendBeforeStore) {
 		return 0, 0, 0, nil
 	}
-	return seq, c.w.prev(seq), pos, nil
+	return seq, c.life.prev(seq), pos, nil
 }
 
 // maxSkip is the distance up to which a cursor reads on instead of seeking. Between two messages
 // there are usually only a few bytes, which the cursor has already read.
 const maxSkip = 64 << 10
 
-// readAhead returns the record at pos.
+// read returns the record at pos.
 func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 	if at := c.log.Position(); at > pos || pos-at > maxSkip {
 		c.log.Seek(pos)
@@ -147,9 +147,9 @@ func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 }
 
 func (c *fileCursor) checkIdentity(rec []byte, seq uint64) error {
-	publisher, have, err := recordIdentity(rec)
-	if err == nil && (publisher != c.w.publisher || have != seq) {
-		err = fmt.Errorf("found message %d of publisher %d: %w", have, publisher, record.ErrMalformed)
+	publisher, got, err := recordIdentity(rec)
+	if err == nil && (publisher != c.life.publisher || got != seq) {
+		err = fmt.Errorf("found message %d of publisher %d: %w", got, publisher, record.ErrMalformed)
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func TestFileLoweredMaxMessage(t *testing.T) {
 		}
 	}
 	closeStore(t, s)
-	name := logs(fs)[0]
+	name := segmentNames(fs)[0]
 	b, err := fs.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ func TestFilePowerCut(t *testing.T) {
 		s = openFile(t, o)
 		lives := s.Lives()
 		if lives[len(lives)-1].ID == life {
-			t.Fatalf("sync always %v: the life goes on after a power cut", always)
+			t.Fatalf("sync always %v: the life continues after a power cut", always)
 		}
 		if kept := lives[0].ID == life && lives[0].Kept == 5; kept != always {
 			t.Fatalf("sync always %v: lives are %+v", always, lives)
@@ -138,9 +138,9 @@ func (f slowFile) WriteAt(b []byte, at int64) (int, error) {
 	return f.File.WriteAt(b, at)
 }
 
-// TestFileShowsWhatItHas checks that no cursor returns a message that a kill could still remove:
-// its number would be given to another message (G1).
-func TestFileShowsWhatItHas(t *testing.T) {
+// TestFileHidesUnwrittenMessages checks that no cursor returns a message that a kill could still
+// remove: its sequence would be given to another message (G1).
+func TestFileHidesUnwrittenMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &slowDisk{FS: memfs.New()}
 		s := openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SyncInterval: time.Hour}, disk))
@@ -151,7 +151,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 		go s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 2<<20)})
 		synctest.Wait()
 		if got := sequences(t, s, life); len(got) != 1 {
-			t.Errorf("a cursor shows %v while 2 is being written", got)
+			t.Errorf("a cursor returns %v while 2 is being written", got)
 		}
 		if _, err := s.Get(life, 2); !errors.Is(err, pubstore.ErrNotFound) {
 			t.Errorf("Get(2) while it is being written: %v", err)
@@ -160,7 +160,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 		close(disk.gate)
 		<-s.Appended()
 		if got := sequences(t, s, life); len(got) != 2 {
-			t.Errorf("a cursor shows %v, want 1 and 2", got)
+			t.Errorf("a cursor returns %v, want 1 and 2", got)
 		}
 	})
 }
@@ -186,7 +186,7 @@ func TestFileTrims(t *testing.T) {
 	})
 }
 
-// TestFileCompacts checks that a few old messages do not keep all files behind them, and that
+// TestFileCompacts checks that a few old messages do not keep all later files on the disk, and that
 // they survive being copied.
 func TestFileCompacts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -218,8 +218,8 @@ func TestFileCompacts(t *testing.T) {
 	})
 }
 
-// logs returns the names of a store's segments, oldest first.
-func logs(fs *memfs.FS) (names []string) {
+// segmentNames returns the names of a store's segments, oldest first.
+func segmentNames(fs *memfs.FS) (names []string) {
 	for _, name := range fs.Names() {
 		if strings.HasSuffix(name, ".log") && !strings.Contains(name, "aside") {
 			names = append(names, name)
@@ -230,8 +230,8 @@ func logs(fs *memfs.FS) (names []string) {
 
 // TestFileDamaged flips a bit in a durable record.
 func TestFileDamaged(t *testing.T) {
-	for _, which := range []string{"first", "middle", "last"} {
-		t.Run(which, func(t *testing.T) {
+	for _, position := range []string{"first", "middle", "last"} {
+		t.Run(position, func(t *testing.T) {
 			fs := memfs.New()
 			o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 4096}, fs)
 			s := openFile(t, o)
@@ -244,8 +244,8 @@ func TestFileDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			closeStore(t, s)
-			names := logs(fs)
-			name := map[string]string{"first": names[0], "middle": names[len(names)/2], "last": names[len(names)-1]}[which]
+			names := segmentNames(fs)
+			name := map[string]string{"first": names[0], "middle": names[len(names)/2], "last": names[len(names)-1]}[position]
 			fs.Flip(name, 4160+90)
 
 			var damaged *pubstore.DamagedError
@@ -275,7 +275,7 @@ func TestFileDamaged(t *testing.T) {
 // TestKilledProcess kills a process that appends to stores on a real disk.
 func TestKilledProcess(t *testing.T) {
 	if path := os.Getenv("PUBSTORE_TEST_CHILD"); path != "" {
-		child(path)
+		appendUntilKilled(path)
 		return
 	}
 	for name, open := range openers {
@@ -290,7 +290,7 @@ func TestKilledProcess(t *testing.T) {
 			lives := s.Lives()
 			got := sequences(t, s, lives[len(lives)-1].ID)
 			if len(lives) != 1 || len(got) < last || got[len(got)-1] != uint64(len(got)) {
-				t.Fatalf("lives are %+v, %d messages kept, the process has said %d", lives, len(got), last)
+				t.Fatalf("lives are %+v with %d messages, the process had printed %d", lives, len(got), last)
 			}
 		})
 	}
@@ -305,8 +305,8 @@ var openers = map[string]func(path string) (pubstore.Store, error){
 	},
 }
 
-// child appends until it is killed. It prints each number once Append has returned.
-func child(path string) {
+// appendUntilKilled appends until it is killed. It prints each number once Append has returned.
+func appendUntilKilled(path string) {
 	s, err := openers[filepath.Base(path)](path)
 	for err == nil {
 		var seq uint64
@@ -379,8 +379,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// The last message of an old life is rejected while a new file begins, whose head no longer has
-// that life. The next process must still be able to open the store.
+// The last message of an old life is rejected, and a new file begins whose head no longer names
+// that life. The next process must be able to open the store.
 func TestFileRejectEndsALife(t *testing.T) {
 	for pad := range 700 {
 		fs := memfs.New()

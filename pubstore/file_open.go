@@ -15,10 +15,10 @@ import (
 )
 
 // These are the kinds of records in the log of a File. The head of each segment also holds the
-// state (state.go), after headMagic. So an older segment is needed only for its messages.
+// state (stateformat.go), after headMagic. So an older segment is needed only for its messages.
 const (
 	kindMessage = 0x10 // record.go
-	kindState   = 0x11 // state.go: replaces the ledger
+	kindState   = 0x11 // stateformat.go: replaces the whole state
 	kindDiscard = 0x12 // publisher and highest discarded sequence
 	kindReject  = 0x13 // publisher and sequence of a rejected message
 )
@@ -29,7 +29,8 @@ const headMagic = "hfspubstore"
 // ErrNotStore means that a directory or bucket holds no publish store.
 var ErrNotStore = errors.New("not a publish store")
 
-// A mark is the payload of kindDiscard and kindReject: two numbers of 8 bytes, little endian.
+// The payload of kindDiscard and kindReject is an identity: publisher and sequence, 8 bytes each,
+// little endian.
 const identitySize = 16
 
 func appendIdentity(dst []byte, publisher, seq uint64) []byte {
@@ -66,14 +67,14 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return "publish store " + e.Path + " was written by a newer version: " + e.Err.Error() + "; nothing was changed: open it with that version"
+	return "publish store " + e.Path + " was written by a newer version: " + e.Err.Error() + "; the store is unchanged: open it with that version"
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
 // asVersionError returns a *VersionError if err is about a later version of the format, and nil
 // otherwise.
 func asVersionError(path string, err error) error {
-	if newer, is := errors.AsType[*format.VersionError](err); is {
+	if newer, ok := errors.AsType[*format.VersionError](err); ok {
 		return &VersionError{Path: path, Err: newer}
 	}
 	return nil
@@ -85,13 +86,13 @@ func asVersionError(path string, err error) error {
 // it.
 func OpenFile(dir string, o FileOptions) (*File, error) {
 	o.fs = cmp.Or(o.fs, seglog.OS)
-	var found seglog.Position
+	var cutAt seglog.Position
 	for {
 		s, err := openFile(dir, o)
 		var d *seglog.DamageError
 		switch {
-		case o.AcceptDamage && errors.As(err, &d) && d.Position != found:
-			found = d.Position // the log knows this damage now, and cuts there at the next opening
+		case o.AcceptDamage && errors.As(err, &d) && d.Position != cutAt:
+			cutAt = d.Position // the log has recorded this damage, and the next opening cuts it there
 		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.fs, slashPath(dir)):
 		default:
 			return s, err
@@ -99,23 +100,23 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	}
 }
 
-// measureSpace returns the number of bytes that messages may still take. It makes the reserve file if
-// there is none and the disk has room for it: opening a store after a crash takes up to a
+// measureSpace returns the number of bytes that messages may still take. It creates the reserve
+// file if there is none and the disk has room for it: opening a store after a crash takes up to a
 // segment.
 func (s *File) measureSpace(disk seglog.FS) (int64, error) {
-	reserve, keep := s.segment+diskSpare, int64(diskSpare)
-	switch err := seglog.KeepReserve(disk, slashPath(s.dir), reserve); {
+	reserveSize, spare := s.segment+diskSpare, int64(diskSpare)
+	switch err := seglog.KeepReserve(disk, slashPath(s.dir), reserveSize); {
 	case errors.Is(err, syscall.ENOSPC):
-		keep += reserve
+		spare += reserveSize
 	case err != nil:
 		return 0, s.fail(err)
 	}
 	free, _, err := disk.Space(slashPath(s.dir))
-	return free + s.log.Room() - keep, err
+	return free + s.log.Room() - spare, err
 }
 
 const (
-	// recordRoom exceeds the size of the part of a record beside its message.
+	// recordRoom is more than a record needs in addition to the size of its message.
 	recordRoom = 64 << 10
 	// maxRecord is the length of the longest record that a store may hold. MaxMessage limits only
 	// new messages; the store may hold larger ones from before.
@@ -155,8 +156,9 @@ func openFile(dir string, o FileOptions) (*File, error) {
 }
 
 // stageBytes returns the size of the log's stage. An append is copied to the stage without a
-// system call, and several appends are written together later. The stage seldom fills up while
-// the disk syncs, when a write has to wait. A store that syncs each message has no use for it.
+// system call, and several appends are written together later. A write waits for a running sync;
+// the stage is large enough that it rarely fills up during one. A store that syncs each message has
+// no use for a stage.
 func stageBytes(syncAlways bool) int {
 	if syncAlways {
 		return 0
@@ -164,7 +166,7 @@ func stageBytes(syncAlways bool) int {
 	return 1 << 20
 }
 
-// checkMessage returns an error that names the first invalid option.
+// check returns an error that names the first invalid option.
 func (o *FileOptions) check(dir string) error {
 	if dir == "" {
 		return errors.New("publish store: OpenFile needs a directory")
@@ -202,27 +204,27 @@ func newFile(dir string, o *FileOptions) *File {
 
 func (s *File) openError(err error) error {
 	var damage *seglog.DamageError
-	var already *DamagedError
-	newer := asVersionError(s.dir, err)
+	var damaged *DamagedError
+	versionErr := asVersionError(s.dir, err)
 	switch {
-	case newer != nil:
-		return newer
+	case versionErr != nil:
+		return versionErr
 	case errors.Is(err, ErrNotStore):
-		return fmt.Errorf("open %s: it is %w", s.dir, ErrNotStore)
+		return fmt.Errorf("open %s: %w", s.dir, ErrNotStore)
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("open %s: it is not a directory", s.dir)
+		return fmt.Errorf("open publish store %s: not a directory", s.dir)
 	case errors.Is(err, seglog.ErrLocked):
 		return fmt.Errorf("open %s: %w", s.dir, ErrLocked)
-	case errors.As(err, &already):
-		return already
+	case errors.As(err, &damaged):
+		return damaged
 	case errors.As(err, &damage):
 		return &DamagedError{Path: s.dir, Err: damage}
 	}
 	return fmt.Errorf("open publish store %s: %w", s.dir, err)
 }
 
-// beginLife finds the messages that the state lists as kept. It records durably that the store is
-// open, and so not closed cleanly from now on.
+// recover finds the messages that the state lists as kept. It records durably that the store is
+// open: from now on it does not count as closed cleanly.
 func (s *File) recover(boot string, acceptDamage bool) error {
 	damage := s.log.Damage()
 	if damage != nil && !acceptDamage {
@@ -232,7 +234,8 @@ func (s *File) recover(boot string, acceptDamage bool) error {
 		if err := s.eachAside(s.state.replayAfterDamage); err != nil {
 			return err
 		}
-		// The salvaged messages follow. With this state a later replay accepts their numbers.
+		// The salvaged messages follow in the log. Because of this state a later replay accepts
+		// their numbers.
 		if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 			return err
 		}
@@ -255,7 +258,7 @@ func (s *File) recover(boot string, acceptDamage bool) error {
 	return s.log.Trim(s.oldestLocked()) // commit trims too, but may never run on a full disk
 }
 
-// logOpened makes the state of a store that was just opened durable.
+// logOpened logs the state of the opened store and syncs the log.
 func (s *File) logOpened() error {
 	if _, err := s.log.Append(kindState, s.state.encode()); err != nil {
 		return err
@@ -266,18 +269,18 @@ func (s *File) logOpened() error {
 	}
 	s.durable = end
 	s.visible = uint64(end)
-	for _, w := range s.state.lives {
-		s.loggedAcked[w.publisher] = w.acked
+	for _, l := range s.state.lives {
+		s.loggedAcked[l.publisher] = l.acked
 	}
 	return nil
 }
 
-// findLife fills the slots from the messages in the log, and from the records that were set aside
+// fillSlots fills the slots from the messages in the log, and from the records that were set aside
 // after damage.
 func (s *File) fillSlots(acceptDamage bool) error {
 	records := (uint64(s.log.End()) + uint64(s.log.Size())) / minRecordLen
-	for _, w := range s.state.lives {
-		if err := w.prepareSlots(records); err != nil {
+	for _, l := range s.state.lives {
+		if err := l.prepareSlots(records); err != nil {
 			return &DamagedError{Path: s.dir, Err: err}
 		}
 	}
@@ -287,11 +290,11 @@ func (s *File) fillSlots(acceptDamage bool) error {
 	if err := s.salvage(); err != nil {
 		return err
 	}
-	for _, w := range s.state.lives {
+	for _, l := range s.state.lives {
 		if acceptDamage {
-			s.givenUp += w.giveUpMissing()
-		} else if seq := w.nextMissing(0); seq != 0 {
-			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher)}
+			s.givenUp += l.giveUpMissing()
+		} else if seq := l.nextMissing(0); seq != 0 {
+			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, l.publisher)}
 		}
 	}
 	if len(s.state.lives) > 0 {
@@ -300,8 +303,8 @@ func (s *File) fillSlots(acceptDamage bool) error {
 	return nil
 }
 
-// fillFromRecord notes the position of the message in a record.
-func (l *storeState) fillFromRecord(r seglog.Record) error {
+// fillFromRecord sets the position of the message in a record.
+func (s *storeState) fillFromRecord(r seglog.Record) error {
 	if r.Kind != kindMessage {
 		return nil
 	}
@@ -310,14 +313,14 @@ func (l *storeState) fillFromRecord(r seglog.Record) error {
 	if err != nil {
 		return fmt.Errorf("record at %d: %w", r.Position, err)
 	}
-	if w := l.lifeOf(publisher); w != nil {
-		w.fillSlot(seq, uint64(r.Position), size, ms)
+	if l := s.lifeOf(publisher); l != nil {
+		l.fillSlot(seq, uint64(r.Position), size, ms)
 	}
 	return nil
 }
 
-// A fileOwner is the view that the log has of a File. seglog.Open calls its methods before anyone
-// else has the store, Append calls them while mu is held.
+// A fileOwner is the log's view of a File. seglog.Open calls its methods before any other goroutine
+// has the store, and Append calls them while mu is held.
 type fileOwner File
 
 func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.state.encode()...) }
@@ -325,8 +328,8 @@ func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.state.enc
 func (o *fileOwner) Summary() []byte { return nil }
 
 func (o *fileOwner) RecoverHead(p []byte) error {
-	state, is := bytes.CutPrefix(p, []byte(headMagic))
-	if !is {
+	state, ok := bytes.CutPrefix(p, []byte(headMagic))
+	if !ok {
 		return ErrNotStore
 	}
 	return o.state.decode(state)
@@ -334,13 +337,13 @@ func (o *fileOwner) RecoverHead(p []byte) error {
 
 func (o *fileOwner) Recover(r seglog.Record) error { return o.state.replay(r.Kind, r.Payload) }
 
-// replay applies a record to a ledger whose slots are not filled yet.
-func (l *storeState) replay(kind uint8, p []byte) error {
+// replay applies a record to a state whose slots are not filled yet.
+func (s *storeState) replay(kind uint8, p []byte) error {
 	var publisher, seq uint64
 	var err error
 	switch kind {
 	case kindState:
-		return l.decode(p)
+		return s.decode(p)
 	case kindMessage:
 		publisher, seq, err = recordIdentity(p)
 	case kindDiscard, kindReject:
@@ -348,28 +351,28 @@ func (l *storeState) replay(kind uint8, p []byte) error {
 	default:
 		return fmt.Errorf("kind %#x: %w", kind, errState)
 	}
-	w := l.lifeOf(publisher)
-	if err == nil && w == nil {
+	l := s.lifeOf(publisher)
+	if err == nil && l == nil {
 		err = fmt.Errorf("kind %#x: publisher %d: %w", kind, publisher, errState)
 	}
 	if err != nil {
 		return err
 	}
-	return w.replay(kind, seq)
+	return l.replay(kind, seq)
 }
 
 // replay applies a record to a life whose slots are not filled yet.
-func (w *lifeState) replay(kind uint8, seq uint64) error {
+func (l *lifeState) replay(kind uint8, seq uint64) error {
 	switch {
-	case kind == kindMessage && seq == w.last+1:
-		w.last = seq
-	case seq > w.last:
-		return fmt.Errorf("kind %#x: message %d follows %d: %w", kind, seq, w.last, errState)
-	case kind == kindDiscard && seq > w.acked:
-		w.acked = seq
-		w.rejected.dropThrough(seq)
-	case kind == kindReject && seq > w.acked:
-		w.rejected.add(seq)
+	case kind == kindMessage && seq == l.last+1:
+		l.last = seq
+	case seq > l.last:
+		return fmt.Errorf("kind %#x: message %d follows %d: %w", kind, seq, l.last, errState)
+	case kind == kindDiscard && seq > l.acked:
+		l.acked = seq
+		l.rejected.dropThrough(seq)
+	case kind == kindReject && seq > l.acked:
+		l.rejected.add(seq)
 	}
 	return nil
 }

@@ -34,16 +34,16 @@ func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 }
 
 // replayAfterDamage replays a record after damage. Records in between are missing, so a record
-// that contradicts the ledger is ignored.
-func (l *storeState) replayAfterDamage(r seglog.Record) error {
+// that contradicts the state is ignored.
+func (s *storeState) replayAfterDamage(r seglog.Record) error {
 	if r.Kind == kindMessage {
 		publisher, seq, err := recordIdentity(r.Payload)
-		if w := l.lifeOf(publisher); err == nil && w != nil {
-			w.last = max(w.last, seq)
+		if l := s.lifeOf(publisher); err == nil && l != nil {
+			l.last = max(l.last, seq)
 		}
 		return nil
 	}
-	if err := l.replay(r.Kind, r.Payload); err != nil && !errors.Is(err, errState) {
+	if err := s.replay(r.Kind, r.Payload); err != nil && !errors.Is(err, errState) {
 		return err
 	}
 	return nil
@@ -60,13 +60,13 @@ func (s *File) salvage() error {
 		if err != nil {
 			return nil
 		}
-		w := s.state.lifeOf(publisher)
-		if w == nil || !w.isKept(seq) || w.slots.at(seq).pos != noPos {
+		l := s.state.lifeOf(publisher)
+		if l == nil || !l.isKept(seq) || l.slots.at(seq).pos != noPos {
 			return nil
 		}
 		pos, err := s.log.Append(kindMessage, r.Payload)
 		if err == nil {
-			w.fillSlot(seq, uint64(pos), size, ms)
+			l.fillSlot(seq, uint64(pos), size, ms)
 		}
 		return err
 	})

@@ -14,8 +14,8 @@ import (
 
 const diskSize = 4 << 20
 
-// onSmallDisk opens a store on a disk of 4 MiB.
-func onSmallDisk(t *testing.T, disk *memfs.FS) *pubstore.File {
+// openOnSmallDisk opens a store on a disk of 4 MiB.
+func openOnSmallDisk(t *testing.T, disk *memfs.FS) *pubstore.File {
 	t.Helper()
 	disk.SetCapacity(diskSize)
 	return openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true}, disk))
@@ -36,8 +36,8 @@ func fillDisk(t *testing.T, s *pubstore.File) (n uint64) {
 	}
 }
 
-// keptWhole returns the number of messages in the current life. It checks their order and bodies.
-func keptWhole(t *testing.T, s *pubstore.File, first uint64) uint64 {
+// countKept returns the number of messages in the current life. It checks their order and bodies.
+func countKept(t *testing.T, s *pubstore.File, first uint64) uint64 {
 	t.Helper()
 	c, err := s.Cursor(s.Lives()[len(s.Lives())-1].ID, 0)
 	if err != nil {
@@ -59,8 +59,8 @@ func keptWhole(t *testing.T, s *pubstore.File, first uint64) uint64 {
 	}
 }
 
-// letGoAll discards everything and waits until the disk has the space back.
-func letGoAll(t *testing.T, s *pubstore.File, through uint64) {
+// discardAll discards all messages and waits until their files are deleted.
+func discardAll(t *testing.T, s *pubstore.File, through uint64) {
 	t.Helper()
 	if err := s.Discard(s.Lives()[0].ID, through); err != nil {
 		t.Fatal(err)
@@ -73,15 +73,15 @@ func letGoAll(t *testing.T, s *pubstore.File, through uint64) {
 func TestFileOnAFullDisk(t *testing.T) { synctest.Test(t, testFileOnAFullDisk) }
 
 func testFileOnAFullDisk(t *testing.T) {
-	s := onSmallDisk(t, memfs.New())
+	s := openOnSmallDisk(t, memfs.New())
 	n := fillDisk(t, s)
 	if n < 200 || n > 400 {
 		t.Errorf("%d messages of 10 KiB on a disk of 4 MiB", n)
 	}
-	if got := keptWhole(t, s, 1); got != n {
+	if got := countKept(t, s, 1); got != n {
 		t.Errorf("keeps %d of %d", got, n)
 	}
-	letGoAll(t, s, n)
+	discardAll(t, s, n)
 	if more := fillDisk(t, s); more < n/2 {
 		t.Errorf("%d more after all was let go, %d before", more, n)
 	}
@@ -90,14 +90,14 @@ func testFileOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A process dies on a full disk, and others have taken the remaining space. Its store opens again
-// on the reserve file, as often as needed, discards safe messages, and then makes a new reserve
-// file.
+// A process dies on a full disk, and other files take the remaining space. Its store opens again in
+// the space of the reserve file, as often as needed, discards safe messages, and then creates a new
+// reserve file.
 func TestFileOpensOnAFullDisk(t *testing.T) { synctest.Test(t, testFileOpensOnAFullDisk) }
 
 func testFileOpensOnAFullDisk(t *testing.T) {
 	disk := memfs.New()
-	n := fillDisk(t, onSmallDisk(t, disk))
+	n := fillDisk(t, openOnSmallDisk(t, disk))
 	free, _, err := disk.Space(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -107,14 +107,14 @@ func testFileOpensOnAFullDisk(t *testing.T) {
 		disk = disk.Crash(memfs.KeepAll)
 		disk.SetCapacity(diskSize - free)
 		s = openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true}, disk))
-		if got := keptWhole(t, s, 1); got != n {
+		if got := countKept(t, s, 1); got != n {
 			t.Fatalf("keeps %d of %d", got, n)
 		}
 		if _, err := s.Append(t.Context(), &pubstore.Message{Topic: "t"}); !errors.Is(err, pubstore.ErrFull) {
 			t.Fatalf("append to a full disk: %v", err)
 		}
 	}
-	letGoAll(t, s, n)
+	discardAll(t, s, n)
 	disk.SetCapacity(diskSize)
 	if more := fillDisk(t, s); more < n/2 {
 		t.Errorf("%d more after all was let go, %d before", more, n)
@@ -124,11 +124,11 @@ func testFileOpensOnAFullDisk(t *testing.T) {
 	}
 }
 
-// An Append that waits for space continues when others free some, even without any discard.
+// An Append that waits for space continues when other programs free some, even without a discard.
 func TestFileAwaitsSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memfs.New()
-		fillDisk(t, onSmallDisk(t, disk))
+		fillDisk(t, openOnSmallDisk(t, disk))
 		disk = disk.Crash(memfs.KeepAll)
 		disk.SetCapacity(diskSize)
 		s := openFile(t, testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 256 << 10}, disk))

@@ -59,7 +59,7 @@ func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 				break
 			}
 			if m.Sequence <= last {
-				t.Errorf("%d stands behind %d", m.Sequence, last)
+				t.Errorf("message %d follows %d", m.Sequence, last)
 			}
 			last = m.Sequence
 		}
@@ -68,17 +68,17 @@ func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 	return err
 }
 
-// saysDamage reports whether an error names the store and says that it is damaged. The damaged
+// isDamageOf reports whether an error names the store and says that it is damaged. The damaged
 // bytes may also look like a later version.
-func saysDamage(err error, path string) bool {
-	if v, is := errors.AsType[*pubstore.VersionError](err); is {
+func isDamageOf(err error, path string) bool {
+	if v, ok := errors.AsType[*pubstore.VersionError](err); ok {
 		return v.Path == path
 	}
-	if d, is := errors.AsType[*pubstore.DamagedError](err); is {
+	if d, ok := errors.AsType[*pubstore.DamagedError](err); ok {
 		return d.Path == path
 	}
-	f, is := errors.AsType[*pubstore.FailedError](err)
-	return is && f.Path == path
+	f, ok := errors.AsType[*pubstore.FailedError](err)
+	return ok && f.Path == path
 }
 
 // FuzzOpenBolt opens a store with a damaged database file. Either an error says that it is
@@ -97,8 +97,8 @@ func FuzzOpenBolt(f *testing.F) {
 		f.Add(recipe, true)
 	}
 	path := filepath.Join(f.TempDir(), "store.db")
-	f.Fuzz(func(t *testing.T, recipe []byte, mend bool) {
-		b := boltfiletest.Damage(image, recipe, mend)
+	f.Fuzz(func(t *testing.T, recipe []byte, fixChecksums bool) {
+		b := boltfiletest.Damage(image, recipe, fixChecksums)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -107,18 +107,18 @@ func FuzzOpenBolt(f *testing.F) {
 			if err == nil {
 				err = useFuzzed(t, s)
 			}
-			if err != nil && (len(recipe) < 5 || !saysDamage(err, path)) {
+			if err != nil && (len(recipe) < 5 || !isDamageOf(err, path)) {
 				t.Errorf("a damaged store: %v", err)
 			}
 		})
 		accept := options
 		accept.AcceptDamage = true
-		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for all messages that it may have lost
+		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for all messages that may be missing
 			s, err := pubstore.OpenBolt(path, accept)
 			if err == nil {
 				err = useFuzzed(t, s)
 			}
-			if err != nil && !saysDamage(err, path) {
+			if err != nil && !isDamageOf(err, path) {
 				t.Errorf("with AcceptDamage: %v", err)
 			}
 		})
@@ -127,11 +127,11 @@ func FuzzOpenBolt(f *testing.F) {
 
 // FuzzOpenFile opens a store with changed, missing or arbitrary bytes in a file. Either an error
 // says that it is damaged, or the store works with the remaining messages. With AcceptDamage it
-// works, unless the directory no longer shows that it is a store.
+// works, unless the directory is no longer recognizable as a store.
 func FuzzOpenFile(f *testing.F) {
 	disk := memfs.New()
-	options := func(d *memfs.FS, accept bool) pubstore.FileOptions {
-		return testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 1 << 10, BootID: boot("b"), AcceptDamage: accept}, d)
+	options := func(d *memfs.FS, acceptDamage bool) pubstore.FileOptions {
+		return testdoor.OnDisk(pubstore.FileOptions{SegmentBytes: 1 << 10, BootID: boot("b"), AcceptDamage: acceptDamage}, d)
 	}
 	s, err := pubstore.OpenFile("store", options(disk, false))
 	if err != nil {
@@ -146,7 +146,7 @@ func FuzzOpenFile(f *testing.F) {
 			f.Add(byte(file), at, []byte("\xff\xff\xff\x7f\xff\xff\xff\xff\xff"), false, true)
 		}
 	}
-	f.Fuzz(func(t *testing.T, file byte, at uint16, with []byte, cut, accept bool) {
+	f.Fuzz(func(t *testing.T, file byte, at uint16, with []byte, cut, acceptDamage bool) {
 		if len(with) > 1<<12 {
 			return
 		}
@@ -163,11 +163,11 @@ func FuzzOpenFile(f *testing.F) {
 		}
 		d.WriteFile(name, damaged)
 		heap.Bounded(t, len(damaged), 64, 32<<20, func() {
-			s, err := pubstore.OpenFile("store", options(d, accept))
+			s, err := pubstore.OpenFile("store", options(d, acceptDamage))
 			if err == nil {
 				err = useFuzzed(t, s)
 			}
-			if err != nil && !saysDamage(err, "store") {
+			if err != nil && !isDamageOf(err, "store") {
 				t.Errorf("a damaged store: %v", err)
 			}
 		})

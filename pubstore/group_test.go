@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A reopened store still has the group that it met last.
+// A reopened store still has the group that SetGroup stored last.
 func TestGroup(t *testing.T) {
 	type store interface {
 		pubstore.Store
@@ -33,7 +33,7 @@ func TestGroup(t *testing.T) {
 				switch {
 				case name == "memory" && incarnation == 2, n == 0 && cluster == "" && incarnation == 0:
 				case cluster != "c1" || incarnation != n+1:
-					t.Errorf("opened for the %d. time it has met %q %d", n+1, cluster, incarnation)
+					t.Errorf("Group after %d closes = %q, %d", n, cluster, incarnation)
 				}
 				if err := s.SetGroup("c1", n+2); err != nil {
 					t.Fatal(err)
@@ -42,7 +42,7 @@ func TestGroup(t *testing.T) {
 					t.Fatal(err)
 				}
 				if s.SetGroup("c1", 9) == nil {
-					t.Error("a closed store has met a group")
+					t.Error("SetGroup on a closed store: no error")
 				}
 			}
 		})

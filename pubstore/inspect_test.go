@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// withState calls most methods of a store until its disk fails.
-func use(fs *memfs.FS) {
+// useUntilCrash calls most methods of a store until its disk fails.
+func useUntilCrash(fs *memfs.FS) {
 	s, err := pubstore.OpenFile("outbox", testdoor.OnDisk(pubstore.FileOptions{BootID: boot("first"), SegmentBytes: 700}, fs))
 	if err != nil {
 		return
@@ -35,16 +35,16 @@ func use(fs *memfs.FS) {
 	}
 }
 
-// After any crash, InspectFile reports the state that OpenFile then makes of the store.
+// After any crash, InspectFile reports the state that the store has after OpenFile.
 func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 	for n := 1; ; n++ {
 		fs := memfs.New()
 		fs.CrashAt(n)
-		use(fs)
+		useUntilCrash(fs)
 		crashed := fs.Crashed() // or at its end
 		for _, mode := range memfs.Modes(uint64(n)) {
 			for _, bootID := range []string{"first", "second"} {
-				agree(t, fs.Crash(mode), bootID, fmt.Sprintf("crash before change %d, %s, boot %s", n, mode.Name, bootID))
+				checkInspection(t, fs.Crash(mode), bootID, fmt.Sprintf("crash before change %d, %s, boot %s", n, mode.Name, bootID))
 			}
 		}
 		if !crashed || t.Failed() {
@@ -53,41 +53,41 @@ func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 	}
 }
 
-func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
+func checkInspection(t *testing.T, fs *memfs.FS, bootID, name string) {
 	t.Helper()
 	o := testdoor.OnDisk(pubstore.FileOptions{BootID: boot(bootID), SegmentBytes: 700}, fs)
 	var bodies []string
 	before, ops := fs.String(), fs.Changes()
-	seen, unseen := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
+	inspection, inspectErr := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
 		bodies = append(bodies, string(m.Body))
 		return nil
 	})
 	if fs.String() != before || fs.Changes() != ops {
-		t.Errorf("%s: InspectFile has changed the disk", what)
+		t.Errorf("%s: InspectFile has changed the disk", name)
 	}
 	s, err := pubstore.OpenFile("outbox", o)
 	if err != nil {
-		t.Fatalf("%s: %v", what, err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	defer s.Close()
-	if errors.Is(unseen, pubstore.ErrNotStore) || errors.Is(unseen, os.ErrNotExist) {
-		return // nothing was there yet
+	if errors.Is(inspectErr, pubstore.ErrNotStore) || errors.Is(inspectErr, os.ErrNotExist) {
+		return // the store had not been created yet
 	}
 	lives, kept := s.Lives(), s.Usage().Messages
-	if seen.Renews {
+	if inspection.Renews {
 		lives = lives[:len(lives)-1] // the new life; an older life without messages was pruned
-		seen.Lives = slices.DeleteFunc(seen.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
+		inspection.Lives = slices.DeleteFunc(inspection.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
 	}
-	same := slices.EqualFunc(lives, seen.Lives, func(l pubstore.Life, i pubstore.InspectedLife) bool { return l == i.Life })
-	if unseen != nil || len(seen.Damage) > 0 || !same || len(bodies) != kept {
-		t.Errorf("%s: inspected %+v, %q, %v; opened %+v with %d messages", what, seen, bodies, unseen, lives, kept)
+	same := slices.EqualFunc(lives, inspection.Lives, func(l pubstore.Life, i pubstore.InspectedLife) bool { return l == i.Life })
+	if inspectErr != nil || len(inspection.Damage) > 0 || !same || len(bodies) != kept {
+		t.Errorf("%s: inspected %+v, %q, %v; opened %+v with %d messages", name, inspection, bodies, inspectErr, lives, kept)
 	}
 }
 
 // InspectFile names a damaged message and counts the readable ones.
 func TestInspectFileDamaged(t *testing.T) {
 	fs := memfs.New()
-	use(fs)
+	useUntilCrash(fs)
 	good, err := pubstore.InspectFile("outbox", testdoor.OnDisk(pubstore.FileOptions{}, fs), nil)
 	if err != nil || len(good.Damage) > 0 {
 		t.Fatal(good, err)

@@ -2,7 +2,7 @@ package pubstore
 
 import "github.com/holdfast-mq/holdfast/internal/failpoint"
 
-// A lifeState describes one life: which of the sequences 1..last are kept. Those are the sequences
+// A lifeState is the state of one life. It knows which of the sequences 1..last are kept: those
 // above acked that are not rejected.
 type lifeState struct {
 	id               string
@@ -13,11 +13,11 @@ type lifeState struct {
 	sent             uint64 // see Life.Sent; may be above last
 
 	// Invariant: single, acked <= last.
-	acked  uint64 // all up to it are discarded as persisted
+	acked  uint64 // everything up to it was discarded as persisted
 	last   uint64 // highest sequence given out
-	single uint64 // one server has all up to it; lost at a restart
+	single uint64 // one server has everything up to it; not stored
 
-	rejected rangeSet // readOne those above acked; below it no cursor needs Prev
+	rejected rangeSet // only those above acked; below it no cursor needs Prev
 	// Invariant: slots.first+slots.n == last+1, and slots.first is the oldest kept sequence, or
 	// last+1.
 	slots slots
@@ -26,123 +26,126 @@ type lifeState struct {
 	// orderedFrom is a sequence from which on positions ascend. Messages below it may be at any
 	// position (File).
 	orderedFrom uint64
-	unreadable  rangeSet // should be kept but is unreadable; given up at opening or inspection
+	unreadable  rangeSet // should be kept but cannot be read; given up at opening or inspection
 }
 
 func newLifeState(id string) *lifeState {
 	return &lifeState{id: id, publisher: PublisherOf(id), slots: slots{first: 1}}
 }
 
-// setPlainOffset sets base, and based to the current acked.
-func (w *lifeState) setPlainOffset(base uint64) { w.plainOffset, w.plainOffsetAfter = base, w.acked }
+// setPlainOffset sets plainOffset, and plainOffsetAfter to the current acked.
+func (l *lifeState) setPlainOffset(offset uint64) {
+	l.plainOffset, l.plainOffsetAfter = offset, l.acked
+}
 
 // append adds a message and returns its sequence.
-func (w *lifeState) append(pos uint64, size int, ms int64) uint64 {
-	w.last++
-	w.slots.push(pos, uint32(size), ms)
-	w.kept++
-	w.bytes += int64(size)
-	return w.last
+func (l *lifeState) append(pos uint64, size int, ms int64) uint64 {
+	l.last++
+	l.slots.push(pos, uint32(size), ms)
+	l.kept++
+	l.bytes += int64(size)
+	return l.last
 }
 
 // isKept reports whether seq is kept.
-func (w *lifeState) isKept(seq uint64) bool {
-	if seq < w.slots.first || seq > w.last || seq <= w.acked {
+func (l *lifeState) isKept(seq uint64) bool {
+	if seq < l.slots.first || seq > l.last || seq <= l.acked {
 		return false
 	}
-	_, in := w.rejected.search(seq)
+	_, in := l.rejected.search(seq)
 	return !in
 }
 
 // next returns the lowest kept sequence above after, or 0.
-func (w *lifeState) next(after uint64) uint64 {
-	if after >= w.last {
+func (l *lifeState) next(after uint64) uint64 {
+	if after >= l.last {
 		return 0
 	}
-	seq := max(after+1, w.slots.first)
-	if i, in := w.rejected.search(seq); in {
-		seq = w.rejected[i].To + 1
+	seq := max(after+1, l.slots.first)
+	if i, in := l.rejected.search(seq); in {
+		seq = l.rejected[i].To + 1
 	}
-	if seq > w.last {
+	if seq > l.last {
 		return 0
 	}
 	return seq
 }
 
-// prev returns the highest sequence below seq that was not rejected: the ones in between are not
-// sent (R1). Below acked the servers have everything, so rejections there do not matter.
-func (w *lifeState) prev(seq uint64) uint64 {
+// prev returns the highest sequence below seq that was not rejected: the client does not send the
+// sequences in between (R1). Below acked the servers have everything, so rejections there do not
+// matter.
+func (l *lifeState) prev(seq uint64) uint64 {
 	if seq == 0 {
 		return 0
 	}
-	if i, in := w.rejected.search(seq - 1); in {
-		return w.rejected[i].From - 1
+	if i, in := l.rejected.search(seq - 1); in {
+		return l.rejected[i].From - 1
 	}
 	return seq - 1
 }
 
-// discard removes everything up to through. It calls drop for each message that was kept.
-func (w *lifeState) discard(through uint64, drop func(slot)) {
-	through = min(through, w.last)
-	if through <= w.acked {
+// discard removes all messages up to through. It calls drop for each kept one.
+func (l *lifeState) discard(through uint64, drop func(slot)) {
+	through = min(through, l.last)
+	if through <= l.acked {
 		return
 	}
-	for w.slots.first <= through {
-		w.popFront(drop)
+	for l.slots.first <= through {
+		l.popFront(drop)
 	}
-	w.acked = through
-	w.rejected.dropThrough(through)
-	w.skipRejected()
+	l.acked = through
+	l.rejected.dropThrough(through)
+	l.skipRejected()
 }
 
 // popFront removes the first slot. Its message may be kept or rejected.
-func (w *lifeState) popFront(drop func(slot)) {
-	_, rejected := w.rejected.search(w.slots.first)
-	s := w.slots.pop()
+func (l *lifeState) popFront(drop func(slot)) {
+	_, rejected := l.rejected.search(l.slots.first)
+	s := l.slots.pop()
 	if rejected {
 		return
 	}
-	w.kept--
-	w.bytes -= int64(s.size)
+	l.kept--
+	l.bytes -= int64(s.size)
 	drop(s)
 }
 
 // reject removes one message. It returns false if the message is not kept.
-func (w *lifeState) reject(seq uint64, drop func(slot)) bool {
-	if failpoint.On(failpoint.R14ReplayRejected) || !w.isKept(seq) {
+func (l *lifeState) reject(seq uint64, drop func(slot)) bool {
+	if failpoint.On(failpoint.R14ReplayRejected) || !l.isKept(seq) {
 		return false
 	}
-	s := *w.slots.at(seq)
-	w.rejected.add(seq)
-	w.kept--
-	w.bytes -= int64(s.size)
+	s := *l.slots.at(seq)
+	l.rejected.add(seq)
+	l.kept--
+	l.bytes -= int64(s.size)
 	drop(s)
-	w.skipRejected()
+	l.skipRejected()
 	return true
 }
 
 // skipRejected removes rejected slots from the front, up to a kept message.
-func (w *lifeState) skipRejected() {
-	for w.slots.n > 0 && len(w.rejected) > 0 {
-		if _, in := w.rejected.search(w.slots.first); !in {
+func (l *lifeState) skipRejected() {
+	for l.slots.n > 0 && len(l.rejected) > 0 {
+		if _, in := l.rejected.search(l.slots.first); !in {
 			return
 		}
-		w.slots.pop()
+		l.slots.pop()
 	}
 }
 
-// setPosition notes the new position of a kept message, which is after all others.
-func (w *lifeState) setPosition(seq, pos uint64) {
-	w.slots.at(seq).pos = pos
-	w.orderedFrom = max(w.orderedFrom, seq+1)
+// setPosition sets a new position of a kept message. It must be after all others.
+func (l *lifeState) setPosition(seq, pos uint64) {
+	l.slots.at(seq).pos = pos
+	l.orderedFrom = max(l.orderedFrom, seq+1)
 }
 
 // oldestPosition returns the lowest position of a kept message, noPos if there is none.
-func (w *lifeState) oldestPosition() uint64 {
+func (l *lifeState) oldestPosition() uint64 {
 	lowest := noPos
-	for seq := w.next(0); seq != 0; seq = w.next(seq) {
-		lowest = min(lowest, w.slots.at(seq).pos)
-		if seq >= w.orderedFrom {
+	for seq := l.next(0); seq != 0; seq = l.next(seq) {
+		lowest = min(lowest, l.slots.at(seq).pos)
+		if seq >= l.orderedFrom {
 			break
 		}
 	}

@@ -17,44 +17,44 @@ const (
 	MaxHeader = 32 << 10
 )
 
-// limitSetting is the Limit of a TooLargeError that a store returns.
+// limitSetting is the Setting of a TooLargeError that a store returns.
 const limitSetting = "MaxMessage or MaxBytes of the publish store"
 
 // A TooLargeError means that the store, or the server, never accepts a message of this size. The
 // message was not stored.
 type TooLargeError struct {
 	Size, Max int // in bytes
-	// Header is true if topic, key and correlation id are too large, and not the whole message.
+	// Header is true if the limit is the one for topic, key and correlation id together.
 	Header  bool
-	Setting string // the setting that holds the limit
+	Setting string // name of the setting with the limit
 }
 
 func (e *TooLargeError) Error() string {
-	what := "message"
+	subject := "message"
 	if e.Header {
-		what = "header of a message"
+		subject = "header of a message"
 	}
-	s := fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
+	s := fmt.Sprintf("%s of %d bytes is above the limit of %d", subject, e.Size, e.Max)
 	if e.Setting != "" {
 		s += " (" + e.Setting + ")"
 	}
 	return s
 }
 
-// checkMessage returns an error if a store of messages up to max bytes cannot take m: a *TooLargeError,
-// or an error that names the invalid field.
-func checkMessage(m *Message, max int) error {
+// checkMessage returns an error if a store with a limit of maxSize bytes for one message cannot
+// take m: a *TooLargeError, or an error that names the invalid field.
+func checkMessage(m *Message, maxSize int) error {
 	switch {
 	case strings.ContainsFunc(m.SOWKey, notBase64):
-		return fmt.Errorf("publish store: SOWKey is %q, it must be of base-64 characters", m.SOWKey)
+		return fmt.Errorf("publish store: SOWKey is %q: it must consist of base-64 characters", m.SOWKey)
 	case strings.ContainsFunc(m.CorrelationID, notBase64):
-		return fmt.Errorf("publish store: CorrelationID is %q, it must be of base-64 characters", m.CorrelationID)
+		return fmt.Errorf("publish store: CorrelationID is %q: it must consist of base-64 characters", m.CorrelationID)
 	case m.Expiration < 0 || m.Expiration%time.Second != 0:
-		return fmt.Errorf("publish store: Expiration is %v, it must be whole seconds, or 0", m.Expiration)
+		return fmt.Errorf("publish store: Expiration is %v: it must be a whole number of seconds, or 0", m.Expiration)
 	case m.HeaderSize() > MaxHeader:
 		return &TooLargeError{Size: m.HeaderSize(), Max: MaxHeader, Header: true}
-	case m.Size() > max:
-		return &TooLargeError{Size: m.Size(), Max: max, Setting: limitSetting}
+	case m.Size() > maxSize:
+		return &TooLargeError{Size: m.Size(), Max: maxSize, Setting: limitSetting}
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func checkLimits(messages int, bytes int64, message int) error {
 
 func checkNotNegative[T int | int64 | time.Duration](field string, value T) error {
 	if value < 0 {
-		return fmt.Errorf("publish store: %s is %v, it must not be negative", field, value)
+		return fmt.Errorf("publish store: %s is %v: it must not be negative", field, value)
 	}
 	return nil
 }

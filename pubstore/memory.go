@@ -21,8 +21,8 @@ type MemoryOptions struct {
 	NewLife func() string
 }
 
-// Memory is a Store in memory. It survives a lost connection and a server failure, but not the
-// end of the process. Each new Memory begins a new life, and so it is a new publisher (R10).
+// Memory is a Store in memory. It survives a lost connection and a server failure, but not the end
+// of the process. Each new Memory begins a new life and is therefore a new publisher (R10).
 type Memory struct {
 	storeBase
 	stateChanger
@@ -58,14 +58,14 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 	if err := s.admit(ctx, m); err != nil {
 		return 0, err
 	}
-	w := s.state.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.clock.now()
+	l := s.state.current()
+	m.Publisher, m.Sequence, m.Time = l.publisher, l.last+1, s.clock.now()
 	pos, err := s.arena.add(m)
 	if err != nil {
 		s.mu.Unlock()
 		return 0, fmt.Errorf("publish store: %w", err)
 	}
-	w.append(pos, m.Size(), m.Time.UnixMilli())
+	l.append(pos, m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
 	s.signalAppended()
 	return m.Sequence, nil
@@ -73,20 +73,20 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 
 // Cursor implements Store.
 func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
-	w, err := s.lifeToRead(life)
+	l, err := s.lifeToRead(life)
 	if err != nil {
 		return nil, err
 	}
-	return &memoryCursor{s: s, w: w, at: after}, nil
+	return &memoryCursor{s: s, life: l, at: after}, nil
 }
 
 // A memoryCursor copies each message that it returns, since the arena may reuse its memory.
 type memoryCursor struct {
-	s   *Memory
-	w   *lifeState // guarded by s.mu
-	at  uint64     // the sequence last returned
-	buf []byte
-	in  intern.Table
+	s    *Memory
+	life *lifeState // guarded by s.mu
+	at   uint64     // the sequence last returned
+	buf  []byte
+	in   intern.Table
 }
 
 // maxIdleBuffer is the size up to which a cursor keeps its buffer for the next message.
@@ -113,21 +113,21 @@ func (c *memoryCursor) copyNext() (prev uint64, ok bool, err error) {
 	if c.s.endErr != nil {
 		return 0, false, c.s.endErr
 	}
-	seq := c.w.next(c.at)
+	seq := c.life.next(c.at)
 	if seq == 0 {
 		return 0, false, nil
 	}
-	c.buf = append(c.buf[:0], c.s.arena.get(*c.w.slots.at(seq))...)
+	c.buf = append(c.buf[:0], c.s.arena.get(*c.life.slots.at(seq))...)
 	c.at = seq
-	return c.w.prev(seq), true, nil
+	return c.life.prev(seq), true, nil
 }
 
 func (c *memoryCursor) Close() error { return nil }
 
 // Discard implements Store.
 func (s *Memory) Discard(life string, through uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.discard(w, through) {
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.discard(l, through) {
 			s.waiting.wakeFirst()
 		}
 	})
@@ -135,8 +135,8 @@ func (s *Memory) Discard(life string, through uint64) error {
 
 // Reject implements Store.
 func (s *Memory) Reject(life string, sequence uint64) error {
-	return s.withLife(life, func(w *lifeState) {
-		if s.state.reject(w, sequence) {
+	return s.withLife(life, func(l *lifeState) {
+		if s.state.reject(l, sequence) {
 			s.waiting.wakeFirst()
 		}
 	})

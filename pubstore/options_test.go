@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// says checks that err contains want.
-func says(t *testing.T, err error, want string) {
+// wantError checks that err contains want.
+func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got the error %v, want %q in it", err, want)
@@ -38,26 +38,26 @@ func TestBadOptions(t *testing.T) {
 		_, err := pubstore.OpenBolt(path, o)
 		return err
 	}
-	new := filepath.Join(dir, "new")
-	says(t, file("", pubstore.FileOptions{}), "needs a directory")
-	says(t, file(new, pubstore.FileOptions{MaxMessages: -1}), "MaxMessages is -1")
-	says(t, file(new, pubstore.FileOptions{MaxBytes: -2}), "MaxBytes is -2")
-	says(t, file(new, pubstore.FileOptions{MaxMessage: -3}), "MaxMessage is -3")
-	says(t, file(new, pubstore.FileOptions{SegmentBytes: -1}), "SegmentBytes is -1")
-	says(t, bolt("", pubstore.BoltOptions{}), "needs a file")
-	says(t, bolt(new, pubstore.BoltOptions{MaxMessage: -1}), "MaxMessage is -1")
-	says(t, bolt(new, pubstore.BoltOptions{CommitInterval: -1}), "CommitInterval is -1ns")
-	if _, err := os.Stat(new); err == nil {
-		t.Error("a store was made all the same")
+	newPath := filepath.Join(dir, "new")
+	wantError(t, file("", pubstore.FileOptions{}), "needs a directory")
+	wantError(t, file(newPath, pubstore.FileOptions{MaxMessages: -1}), "MaxMessages is -1")
+	wantError(t, file(newPath, pubstore.FileOptions{MaxBytes: -2}), "MaxBytes is -2")
+	wantError(t, file(newPath, pubstore.FileOptions{MaxMessage: -3}), "MaxMessage is -3")
+	wantError(t, file(newPath, pubstore.FileOptions{SegmentBytes: -1}), "SegmentBytes is -1")
+	wantError(t, bolt("", pubstore.BoltOptions{}), "needs a file")
+	wantError(t, bolt(newPath, pubstore.BoltOptions{MaxMessage: -1}), "MaxMessage is -1")
+	wantError(t, bolt(newPath, pubstore.BoltOptions{CommitInterval: -1}), "CommitInterval is -1ns")
+	if _, err := os.Stat(newPath); err == nil {
+		t.Error("a store was created despite the error")
 	}
 	_, err = pubstore.OpenBoltIn(db, "publish", pubstore.BoltOptions{MaxBytes: -1})
-	says(t, err, "MaxBytes is -1")
+	wantError(t, err, "MaxBytes is -1")
 
 	memory := pubstore.NewMemory(pubstore.MemoryOptions{MaxBytes: -1})
 	_, err = memory.Logon("pubber")
-	says(t, err, "MaxBytes is -1")
+	wantError(t, err, "MaxBytes is -1")
 	_, err = memory.Append(t.Context(), &pubstore.Message{Topic: "orders"})
-	says(t, err, "MaxBytes is -1")
+	wantError(t, err, "MaxBytes is -1")
 	if err := memory.Close(); err != nil {
 		t.Error(err)
 	}
@@ -78,9 +78,9 @@ func TestBadMessages(t *testing.T) {
 		"Expiration is 1.5s":      {Expiration: 1500 * time.Millisecond},
 	} {
 		_, err := store.Append(t.Context(), &m)
-		says(t, err, want)
+		wantError(t, err, want)
 		_, err = bolt.Append(t.Context(), &m)
-		says(t, err, want)
+		wantError(t, err, want)
 	}
 	if u := store.Usage(); u.Messages != 0 {
 		t.Errorf("%d messages are in the store", u.Messages)
@@ -99,25 +99,25 @@ func TestLargestHeader(t *testing.T) {
 			return db.Update(func(tx *bbolt.Tx) error { _, err := bolt.AppendMessageTx(tx, m); return err })
 		},
 	} {
-		for what, topic := range map[string]string{
+		for kind, topic := range map[string]string{
 			"plain":    strings.Repeat("x", pubstore.MaxHeader-4),
 			"quotes":   strings.Repeat(`"`, pubstore.MaxHeader/2-2),
 			"controls": "yyyy" + strings.Repeat("\x01", pubstore.MaxHeader/6-1),
 		} {
 			m := pubstore.Message{Topic: topic, SOWKey: "a2V5"}
 			if err := add(&m); err != nil {
-				t.Errorf("%s, %s of %d bytes: %v", name, what, len(topic), err)
+				t.Errorf("%s, %s of %d bytes: %v", name, kind, len(topic), err)
 			}
 			m.Topic += `"`
 			var large *pubstore.TooLargeError
 			if err := add(&m); !errors.As(err, &large) || !large.Header || large.Max != pubstore.MaxHeader {
-				t.Errorf("%s, %s and one more: %v", name, what, err)
+				t.Errorf("%s, %s and one more: %v", name, kind, err)
 			}
 		}
 	}
 }
 
-// A directory with other content is refused with an error that says so.
+// OpenFile refuses a directory with other content.
 func TestNotStore(t *testing.T) {
 	dir := t.TempDir()
 	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: filepath.ToSlash(dir)})
@@ -129,8 +129,8 @@ func TestNotStore(t *testing.T) {
 	}
 	for _, accept := range []bool{false, true} {
 		_, err = pubstore.OpenFile(dir, pubstore.FileOptions{AcceptDamage: accept})
-		says(t, err, "not a publish store")
+		wantError(t, err, "not a publish store")
 	}
 	_, err = pubstore.OpenFile(filepath.Join(dir, "0000000000000000.log"), pubstore.FileOptions{})
-	says(t, err, "not a directory")
+	wantError(t, err, "not a directory")
 }

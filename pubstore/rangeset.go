@@ -2,11 +2,11 @@ package pubstore
 
 import "slices"
 
-// rangeSet is a set of sequences, stored as sorted ranges that neither overlap nor touch: rejections
-// come in runs.
+// A rangeSet is a set of sequences, stored as sorted ranges that neither overlap nor touch:
+// rejections come in runs.
 type rangeSet []Range
 
-// search returns the index of the span that contains n, or of the first span above n.
+// search returns the index of the range that contains n, or of the first range above n.
 func (s rangeSet) search(n uint64) (i int, in bool) {
 	return slices.BinarySearchFunc(s, n, func(a Range, n uint64) int {
 		switch {
@@ -63,8 +63,8 @@ func (s rangeSet) count(n uint64) (c uint64) {
 	return c
 }
 
-// from returns the first spans that end at or above n. most is their maximum number.
-func (s rangeSet) from(n uint64, most int) []Range {
+// from returns the first ranges that end at or above n, at most limit of them.
+func (s rangeSet) from(n uint64, limit int) []Range {
 	i, _ := s.search(n)
-	return slices.Clone(s[i:min(i+most, len(s))])
+	return slices.Clone(s[i:min(i+limit, len(s))])
 }

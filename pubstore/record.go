@@ -10,16 +10,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// The stored form of a message is the time of its Append (8 bytes, little endian, microseconds
-// since the Unix epoch), followed by its record as the client sends it to servers (package
-// record).
-//
-// minRecordLen is the length of the shortest stored form.
+// minRecordLen is the length of the shortest stored form. The stored form of a message is the time
+// of its Append (8 bytes, little endian, microseconds since the Unix epoch), followed by its record
+// as the client sends it to servers (package record).
 const minRecordLen = timeLen + record.MinLen
 
 const timeLen = 8
 
-// maxExtraLen is the most bytes that a stored form has beyond minRecordLen and Message.Size.
+// maxExtraLen is the maximum length of a stored form minus minRecordLen and Message.Size.
 const maxExtraLen = 8
 
 // An encoder makes stored forms. It is not safe for concurrent use.

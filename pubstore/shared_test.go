@@ -15,35 +15,35 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A shared is a database with an application's own data, its publish store and its bookmark
-// store, with one subscription.
-type shared struct {
-	t      *testing.T
-	db     *bbolt.DB
-	outbox *pubstore.Bolt
-	marks  *bookmarkstore.Bolt
-	sub    bookmarkstore.Subscription
+// A sharedDatabase has an application's own data, its publish store and its bookmark store with one
+// subscription.
+type sharedDatabase struct {
+	t         *testing.T
+	db        *bbolt.DB
+	outbox    *pubstore.Bolt
+	bookmarks *bookmarkstore.Bolt
+	sub       bookmarkstore.Subscription
 }
 
 const sharedMessages = 200 // from each of three publishers
 
 var handled = []byte("handled") // the application's bucket, with a key for each handled message
 
-func openSharedDatabase(t *testing.T, path string) *shared {
+func openSharedDatabase(t *testing.T, path string) *sharedDatabase {
 	t.Helper()
-	s := &shared{t: t, db: openDB(t, path)}
+	s := &sharedDatabase{t: t, db: openDB(t, path)}
 	var err error
 	s.outbox, err = pubstore.OpenBoltIn(s.db, "outbox", pubstore.BoltOptions{BootID: boot("first")})
 	s.must(err)
-	s.marks, err = bookmarkstore.OpenBoltIn(s.db, "marks", bookmarkstore.BoltOptions{CommitInterval: 1})
+	s.bookmarks, err = bookmarkstore.OpenBoltIn(s.db, "marks", bookmarkstore.BoltOptions{CommitInterval: 1})
 	s.must(err)
-	t.Cleanup(func() { s.outbox.Close(); s.marks.Close() })
-	s.sub, err = s.marks.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
+	t.Cleanup(func() { s.outbox.Close(); s.bookmarks.Close() })
+	s.sub, err = s.bookmarks.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	s.must(err)
 	return s
 }
 
-func (s *shared) must(err error) {
+func (s *sharedDatabase) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
@@ -51,7 +51,7 @@ func (s *shared) must(err error) {
 }
 
 // receive receives the messages that are not discarded, as a server sends them, and returns them.
-func (s *shared) receive() []bookmarkstore.Bookmark {
+func (s *sharedDatabase) receive() []bookmarkstore.Bookmark {
 	var fresh []bookmarkstore.Bookmark
 	for q := range uint64(sharedMessages) {
 		for p := range uint64(3) {
@@ -64,34 +64,33 @@ func (s *shared) receive() []bookmarkstore.Bookmark {
 	return fresh
 }
 
-// handle does the whole work for a message in one transaction, which returns end.
-func (s *shared) handle(in func(func(*bbolt.Tx) error) error, b bookmarkstore.Bookmark, end error) error {
+// handle does the whole work for a message in one transaction, which returns result.
+func (s *sharedDatabase) handle(in func(func(*bbolt.Tx) error) error, b bookmarkstore.Bookmark, result error) error {
 	return in(func(tx *bbolt.Tx) error {
-		own, err := tx.CreateBucketIfNotExists(handled)
+		handledBucket, err := tx.CreateBucketIfNotExists(handled)
 		if err != nil {
 			return err
 		}
-		if err := own.Put([]byte(b.String()), nil); err != nil {
+		if err := handledBucket.Put([]byte(b.String()), nil); err != nil {
 			return err
 		}
 		if _, err := s.outbox.AppendTx(tx, "invoices", []byte(b.String())); err != nil {
 			return err
 		}
-		mark := bookmarkstore.MessageRef{Subscription: "s", Bookmark: b}
-		return errors.Join(s.marks.DiscardTx(tx, mark), end)
+		ref := bookmarkstore.MessageRef{Subscription: "s", Bookmark: b}
+		return errors.Join(s.bookmarks.DiscardTx(tx, ref), result)
 	})
 }
 
-// checkMessage compares the handled, the published and the undiscarded messages. It returns the number
-// of handled ones.
-func (s *shared) check() int {
+// check compares the handled and the published messages. It returns the number of handled ones.
+func (s *sharedDatabase) check() int {
 	s.t.Helper()
-	var own, published []string
+	var handledKeys, published []string
 	s.must(s.db.View(func(tx *bbolt.Tx) error {
 		if tx.Bucket(handled) == nil {
 			return nil
 		}
-		return tx.Bucket(handled).ForEach(func(key, _ []byte) error { own = append(own, string(key)); return nil })
+		return tx.Bucket(handled).ForEach(func(key, _ []byte) error { handledKeys = append(handledKeys, string(key)); return nil })
 	}))
 	for _, life := range s.outbox.Lives() {
 		c, err := s.outbox.Cursor(life.ID, 0)
@@ -107,17 +106,17 @@ func (s *shared) check() int {
 			}
 		}
 	}
-	slices.Sort(own)
+	slices.Sort(handledKeys)
 	slices.Sort(published)
-	if !slices.Equal(own, published) {
-		s.t.Errorf("%d messages are handled and %d published, or not the same", len(own), len(published))
+	if !slices.Equal(handledKeys, published) {
+		s.t.Errorf("the %d handled and the %d published messages differ", len(handledKeys), len(published))
 	}
-	return len(own)
+	return len(handledKeys)
 }
 
-// Many transactions run beside the commits of both stores; some are batched and some roll back.
-// At whatever moment the process is killed, a message is handled, published and discarded, or
-// none of the three.
+// Many transactions run at the same time as the commits of both stores; some are batched and some
+// roll back. Whenever the process is killed, a message is handled, published and discarded, or none
+// of the three.
 func TestSharedDatabase(t *testing.T) {
 	dir := t.TempDir()
 	s := openSharedDatabase(t, filepath.Join(dir, "app.db"))
@@ -158,7 +157,7 @@ func TestSharedDatabase(t *testing.T) {
 		}
 	})
 	for n := range 8 {
-		s.killed(filepath.Join(dir, string(rune('a'+n))))
+		s.checkAfterKill(filepath.Join(dir, string(rune('a'+n))))
 	}
 	wg.Wait()
 	if n := s.check(); n != 3*sharedMessages || s.sub.Outstanding() != 0 {
@@ -166,17 +165,17 @@ func TestSharedDatabase(t *testing.T) {
 	}
 }
 
-// killed checks the state that the next process finds if this one is killed now.
-func (s *shared) killed(path string) {
+// checkAfterKill checks the state that the next process finds if this one is killed now.
+func (s *sharedDatabase) checkAfterKill(path string) {
 	s.t.Helper()
 	s.must(s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) }))
 	next := openSharedDatabase(s.t, path)
 	done := next.check()
-	again := next.receive()
-	if done+len(again) != 3*sharedMessages {
-		s.t.Errorf("%d messages are handled and %d come again, of %d", done, len(again), 3*sharedMessages)
+	redelivered := next.receive()
+	if done+len(redelivered) != 3*sharedMessages {
+		s.t.Errorf("%d messages are handled and %d are delivered again, of %d", done, len(redelivered), 3*sharedMessages)
 	}
-	for _, b := range again {
+	for _, b := range redelivered {
 		if err := next.handle(next.db.Update, b, nil); err != nil {
 			s.t.Fatalf("handle %v after a restart: %v", b, err)
 		}

@@ -72,7 +72,7 @@ func (c *chunk) offset(ms int64) uint32 {
 	return uint32(min(max(ms-c.base, 0), 1<<32-1))
 }
 
-// findLife returns chunk and index of the slot of seq, which must be in the queue.
+// find returns chunk and index of the slot of seq, which must be in the queue.
 func (q *slots) find(seq uint64) (c *chunk, i int) {
 	i = q.head + int(seq-q.first)
 	return q.chunks[i/chunkSlots], i % chunkSlots
@@ -84,14 +84,14 @@ func (q *slots) at(seq uint64) *slot {
 	return &c.slots[i]
 }
 
-// now returns the time of the Append of seq, which must be in the queue, in milliseconds since
+// time returns the time of the Append of seq, which must be in the queue, in milliseconds since
 // the Unix epoch.
 func (q *slots) time(seq uint64) int64 {
 	c, i := q.find(seq)
 	return c.base + int64(c.slots[i].ms)
 }
 
-// fillFromRecord sets a slot that pushEmpty added.
+// fill sets a slot that pushEmpty added.
 func (q *slots) fill(seq uint64, pos uint64, size uint32, ms int64) {
 	c, i := q.find(seq)
 	c.slots[i] = slot{pos: pos, size: size, ms: c.offset(ms)}

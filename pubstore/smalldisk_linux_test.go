@@ -12,25 +12,25 @@ import (
 )
 
 // Each store, with default options, fills a disk of 40 MiB and returns ErrFull. It opens again on
-// the full disk, although others have taken all remaining space. It has every message that it
-// took, and takes more once messages are discarded or space is freed.
+// the full disk, although another file has taken all remaining space. It still has every message
+// that it took, and takes more once messages are discarded and the space is free.
 func TestOnARealFullDisk(t *testing.T) {
 	smalldisk.Run(t, "40m", func(dir string) {
 		t.Run("file", func(t *testing.T) {
-			onRealFullDisk(t, dir, func() (pubstore.Store, error) {
+			testOnRealFullDisk(t, dir, func() (pubstore.Store, error) {
 				return pubstore.OpenFile(filepath.Join(dir, "store"), pubstore.FileOptions{FailWhenFull: true})
 			})
 		})
 		t.Run("bolt", func(t *testing.T) {
-			onRealFullDisk(t, dir, func() (pubstore.Store, error) {
+			testOnRealFullDisk(t, dir, func() (pubstore.Store, error) {
 				return pubstore.OpenBolt(filepath.Join(dir, "store"), pubstore.BoltOptions{FailWhenFull: true})
 			})
 		})
 	})
 }
 
-func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error)) {
-	s := opened(t, open)
+func testOnRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error)) {
+	s := mustOpen(t, open)
 	n := fillUp(t, s)
 	t.Logf("took %d messages of 20 KiB", n)
 	if n < 500 {
@@ -41,7 +41,7 @@ func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error
 		t.Fatal(err)
 	}
 	for range 3 {
-		s = opened(t, open)
+		s = mustOpen(t, open)
 		if kept := s.Usage().Messages; kept != n {
 			t.Fatalf("keeps %d of %d", kept, n)
 		}
@@ -49,7 +49,7 @@ func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error
 			t.Fatal(err)
 		}
 	}
-	s = opened(t, open)
+	s = mustOpen(t, open)
 	life := s.Lives()[0]
 	if err := s.Discard(life.ID, life.Last); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error
 	if err := os.Remove(rest); err != nil {
 		t.Fatal(err)
 	}
-	s = opened(t, open)
+	s = mustOpen(t, open)
 	if more := fillUp(t, s); more < n/2 {
 		t.Errorf("took %d messages once there was space again, %d before", more, n)
 	}
@@ -72,7 +72,7 @@ func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error
 	}
 }
 
-func opened(t *testing.T, open func() (pubstore.Store, error)) pubstore.Store {
+func mustOpen(t *testing.T, open func() (pubstore.Store, error)) pubstore.Store {
 	t.Helper()
 	s, err := open()
 	if err != nil {

@@ -11,44 +11,45 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
-// The state of a store is its ledger without slots, in msgpack:
+// stateVersion is the version of the encoded state: a storeState without slots, in msgpack:
 //
 //	[version, name, counter, boot, closed, lives, cluster, incarnation]
-//	a life: [id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
+//	a life: [id, plainOffset, acked, last, rejected, clock, sent, plainOffsetAfter]
+//	rejected: [from, to, from, to, …]
 //
 // A later version may append fields.
 const stateVersion = 1
 
 const stateFields, lifeFields = 8, 8
 
-// maxLives bounds the lives that are read. Each Renew while no message becomes safe adds one.
+// maxLives bounds the number of lives that are read. Each Renew adds a life while no message
+// becomes safe.
 const maxLives = 1 << 16
 
 var errState = errors.New("state of the store is malformed")
 
-// encode returns the encoded state. It cannot fail, since it writes to memory.
-func (l *storeState) encode() []byte {
-	lives := make([]any, len(l.lives))
-	for i, w := range l.lives {
-		rejected := make([]uint64, 0, 2*len(w.rejected))
-		for _, s := range w.rejected {
-			rejected = append(rejected, s.From, s.To)
+// encode encodes the state. It cannot fail, since it writes to memory.
+func (s *storeState) encode() []byte {
+	lives := make([]any, len(s.lives))
+	for i, l := range s.lives {
+		rejected := make([]uint64, 0, 2*len(l.rejected))
+		for _, r := range l.rejected {
+			rejected = append(rejected, r.From, r.To)
 		}
-		lives[i] = []any{w.id, w.plainOffset, w.acked, w.last, rejected, w.clock, w.sent, w.plainOffsetAfter}
+		lives[i] = []any{l.id, l.plainOffset, l.acked, l.last, rejected, l.clock, l.sent, l.plainOffsetAfter}
 	}
 	var buf bytes.Buffer
-	enc := msgpack.NewEncoder(&buf)
-	enc.UseCompactInts(true)
-	err := enc.Encode([]any{uint64(stateVersion), l.name, l.counter, l.boot, l.closed, lives, l.group.cluster, l.group.incarnation})
+	encoder := msgpack.NewEncoder(&buf)
+	encoder.UseCompactInts(true)
+	err := encoder.Encode([]any{uint64(stateVersion), s.name, s.counter, s.boot, s.closed, lives, s.group.cluster, s.group.incarnation})
 	if err != nil {
 		panic("BUG: encoding to memory: " + err.Error())
 	}
 	return buf.Bytes()
 }
 
-// decode replaces the ledger by an encoded state. The slots are empty afterwards: see
-// recover.go.
-func (l *storeState) decode(p []byte) error {
+// decode replaces the state by an encoded one. The slots are empty afterwards: see recover.go.
+func (s *storeState) decode(p []byte) error {
 	d := newStateDecoder(p)
 	if err := d.checkVersion(); err != nil {
 		return err
@@ -60,17 +61,17 @@ func (l *storeState) decode(p []byte) error {
 	}
 	var lives []*lifeState
 	for range n {
-		w := d.life()
+		l := d.life()
 		if d.err != nil {
 			return d.malformed("a life")
 		}
-		lives = append(lives, w)
+		lives = append(lives, l)
 	}
 	group := serverGroup{d.text(), d.uint()}
 	if d.err != nil {
 		return d.malformed("the group")
 	}
-	l.name, l.counter, l.boot, l.closed, l.lives, l.group = name, counter, boot, closed, lives, group
+	s.name, s.counter, s.boot, s.closed, s.lives, s.group = name, counter, boot, closed, lives, group
 	return nil
 }
 
@@ -87,14 +88,15 @@ func newStateDecoder(p []byte) *stateDecoder {
 	return &stateDecoder{r: r, dec: msgpack.NewDecoder(r)}
 }
 
-func (d *stateDecoder) malformed(what string) error {
+func (d *stateDecoder) malformed(part string) error {
 	if d.err != nil {
-		return fmt.Errorf("%w: %s: %w", errState, what, d.err)
+		return fmt.Errorf("%w: %s: %w", errState, part, d.err)
 	}
-	return fmt.Errorf("%w: %s", errState, what)
+	return fmt.Errorf("%w: %s", errState, part)
 }
 
-// checkVersion reads the fields up to the version. A later version is not malformed.
+// checkVersion reads and checks the version. The error for a later version is a
+// *format.VersionError, not errState.
 func (d *stateDecoder) checkVersion() error {
 	fields, v := d.array(), d.uint()
 	switch {
@@ -106,11 +108,11 @@ func (d *stateDecoder) checkVersion() error {
 	return nil
 }
 
-// checkHead returns an error if a segment head that begins with start is not one of a publish
+// checkHead returns an error if a segment head that begins with start does not belong to a publish
 // store.
 func checkHead(start []byte) error {
-	state, is := bytes.CutPrefix(start, []byte(headMagic))
-	if !is {
+	state, ok := bytes.CutPrefix(start, []byte(headMagic))
+	if !ok {
 		return ErrNotStore
 	}
 	return newStateDecoder(state).checkVersion()
@@ -121,25 +123,25 @@ func (d *stateDecoder) life() *lifeState {
 		d.err = errState
 		return nil
 	}
-	w := newLifeState(d.text())
-	w.plainOffset, w.acked, w.last = d.uint(), d.uint(), d.uint()
-	low := w.acked
+	l := newLifeState(d.text())
+	l.plainOffset, l.acked, l.last = d.uint(), d.uint(), d.uint()
+	low := l.acked
 	for range d.array() / 2 {
 		s := Range{d.uint(), d.uint()}
-		if d.err == nil && (s.From <= low || s.To < s.From || s.To > w.last) {
+		if d.err == nil && (s.From <= low || s.To < s.From || s.To > l.last) {
 			d.err = errState
 		}
 		if d.err != nil {
 			return nil
 		}
-		w.rejected = append(w.rejected, s)
+		l.rejected = append(l.rejected, s)
 		low = s.To
 	}
-	w.clock, w.sent, w.plainOffsetAfter = d.uint(), d.uint(), d.uint()
-	if d.err == nil && w.acked > w.last {
+	l.clock, l.sent, l.plainOffsetAfter = d.uint(), d.uint(), d.uint()
+	if d.err == nil && l.acked > l.last {
 		d.err = errState
 	}
-	return w
+	return l
 }
 
 func (d *stateDecoder) array() int { return d.length(d.dec.DecodeArrayLen) }
@@ -158,8 +160,8 @@ func (d *stateDecoder) length(read func() (int, error)) (n int) {
 	return n
 }
 
-// uint reads a number. It refuses a signed one: msgpack would return a negative number as a large
-// one, and a negative version would pass for a later version.
+// uint reads an unsigned number. It refuses a signed one: msgpack would return a negative number as
+// a large one, and a negative version would pass for a later version.
 func (d *stateDecoder) uint() (n uint64) {
 	var code byte
 	if d.err == nil {
@@ -168,7 +170,7 @@ func (d *stateDecoder) uint() (n uint64) {
 	switch {
 	case d.err != nil:
 	case code >= msgpcode.NegFixedNumLow, code >= msgpcode.Int8 && code <= msgpcode.Int64:
-		d.err = errors.New("a number with a sign")
+		d.err = errors.New("number is signed")
 	default:
 		n, d.err = d.dec.DecodeUint64()
 	}

@@ -5,15 +5,15 @@
 //   - [Memory] survives a lost connection and a server failure, but not the end of the process.
 //     It is for messages that the application can produce again, and for tests.
 //   - [File] also survives a crash of the process. It survives a power cut after a few
-//     milliseconds or, with SyncAlways, at once. It is a directory of its own. Take this one
+//     milliseconds or, with SyncAlways, at once. It has a directory of its own. Use this one
 //     unless you have a reason for another.
 //   - [Bolt] lives in a bbolt database, and each Append waits for its commit. It is for
 //     applications that keep their own data in such a database and publish a message if and only
 //     if a transaction commits ([Bolt.AppendTx]).
 //
-// A store belongs to one publisher. Two processes never share a store, and a copy of a store must
-// not be used beside the original: servers end the session of one of the two, or refuse their
-// life for good (R11).
+// A store belongs to one publisher. Two processes cannot share a store, and a copy of a store must
+// not be used together with the original: servers end the session of one of the two, or refuse
+// their life for good (R11).
 package pubstore
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// A Message is one published message. Its identity is the life of the store and Sequence.
+// A Message is one published message. Its identity is Publisher and Sequence.
 type Message struct {
 	Publisher uint64 // the id of the life (PublisherOf), as in bookmarks; set by Append
 	Sequence  uint64 // number within the life, from 1 without jumps; set by Append and by a Cursor
@@ -71,20 +71,19 @@ func (m *Message) HeaderSize() int {
 // A Life is one series of sequences of a store. For servers each life is a publisher of its own
 // (R10).
 type Life struct {
-	ID    string // random; servers know the publisher by it, so keep it secret
-	Acked uint64 // highest sequence discarded as persisted; rejected ones do not raise it (R4)
+	ID    string // random; servers identify the publisher by it, so keep it secret
+	Acked uint64 // highest sequence discarded as persisted; a rejection does not raise it (R4)
 	Last  uint64 // highest sequence given out
 	Kept  int    // number of messages in the store
-	// PlainOffset is the offset that the client adds to a sequence for a server without our extensions;
-	// 0 until it is chosen (SetPlainOffset).
+	// PlainOffset is the number that the client adds to each sequence for a server without our
+	// extensions (R10); 0 until it is chosen (SetPlainOffset).
 	PlainOffset uint64
-	// PlainOffsetAfter is the value of Acked when Base was chosen: nothing up to it was sent with that
-	// base.
+	// PlainOffsetAfter is the value of Acked when PlainOffset was chosen: only sequences above it
+	// were sent with that offset.
 	PlainOffsetAfter uint64
 
-	// Clock is the reading of the group's clock that the life got from a server; 0: none yet.
-	// With it, a server that has forgotten the publisher refuses messages that it may have taken
-	// before (R10).
+	// Clock is the reading of the group's clock that a server gave the life; 0: none yet. It lets a
+	// server that has forgotten the publisher refuse messages that it may have taken before (R10).
 	Clock uint64
 	// Sent is the highest sequence that may have been sent, at most Last. The messages above it
 	// are new to every server (R10).
@@ -99,7 +98,7 @@ func PublisherOf(life string) uint64 { return bookmark.IdentityOfLife(life).ID }
 type Usage struct {
 	Messages int
 	Bytes    int64
-	Single   int           // how many of Messages only one server has acknowledged (R5)
+	Single   int           // number of messages that only one server has acknowledged (R5)
 	Oldest   time.Duration // age of the oldest message, 0 if there is none
 }
 
@@ -116,23 +115,23 @@ type Store interface {
 
 	// Logon increments the durable logon counter and returns it. Of two sessions of one life,
 	// servers keep the one with the higher counter (R11). The error is ErrNameMismatch if the store
-	// was first used with another client name. After Logon any message counts as possibly sent,
-	// until SetSent says otherwise.
+	// was first used with another client name. After Logon every message counts as possibly sent,
+	// until SetSent limits that.
 	Logon(name string) (counter uint64, err error)
 
-	// Group returns the id and the highest incarnation of the last group of servers that the
-	// store has met, as SetGroup set them. With them the client never goes back to servers that
-	// their group has left behind, not even after a restart (R10).
+	// Group returns the cluster id and the incarnation that SetGroup stored last. With them the
+	// client never goes back to servers of an older incarnation, not even after a restart (R10).
 	Group() (cluster string, incarnation uint64)
-	// SetGroup keeps the group of servers that the client has met. It is as durable as Logon.
+	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
+	// logged on to. It is as durable as Logon.
 	SetGroup(cluster string, incarnation uint64) error
 
 	// Lives returns the lives of the store, oldest first. Append adds to the last one. An older
 	// life stays as long as it keeps a message.
 	Lives() []Life
 
-	// Append keeps m and returns its sequence. It sets Publisher, Sequence and Time of m. Once
-	// Append has returned, m, the memory of m.Body and ctx belong to the caller again.
+	// Append stores m and returns its sequence. It sets Publisher, Sequence and Time of m. The
+	// store does not use m, m.Body or ctx after Append has returned.
 	//
 	// At the store's bound Append waits until there is room or ctx ends. A store opened with
 	// FailWhenFull returns ErrFull at once. If ctx ends the wait, the error matches both ErrFull
@@ -154,31 +153,32 @@ type Store interface {
 	// as Last. For a life that the store no longer has, Discard does nothing and returns nil.
 	Discard(life string, through uint64) error
 
-	// SetSingle notes that one server has all messages of a life up to through. The messages stay in
-	// the store. Only Usage shows the difference.
+	// SetSingle records that one server has acknowledged all messages of a life up to through (R5).
+	// The messages stay in the store. Only Usage shows the difference.
 	SetSingle(life string, through uint64)
 
-	// Reject removes one message that a server refused. While its sequence is above Acked,
-	// Rejected returns it and the client states it at each logon, also after a restart. If the
-	// message is not in the store, Reject changes nothing, whichever life it names.
+	// Reject removes one message that a server refused. While its sequence is above Acked, Rejected
+	// returns it and the client states it at each logon, also after a restart. If the message or
+	// the life is not in the store, Reject changes nothing and returns nil.
 	Reject(life string, sequence uint64) error
 
 	// Rejected returns the rejected sequences of a life above its Acked as ascending ranges. The
-	// first range is the lowest one that ends at or above from; most limits the number of ranges.
-	Rejected(life string, from uint64, most int) []Range
+	// first range is the lowest one that ends at or above from. It returns at most limit ranges.
+	Rejected(life string, from uint64, limit int) []Range
 
 	// Get returns one message, or ErrNotFound. The client calls it for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)
 
-	// SetPlainOffset stores Base for a life, and the current Acked as its PlainOffsetAfter, see Life.
-	SetPlainOffset(life string, base uint64) error
+	// SetPlainOffset stores the PlainOffset of a life, and the current Acked as its
+	// PlainOffsetAfter.
+	SetPlainOffset(life string, offset uint64) error
 
-	// SetClock stores the clock of a life, see Life.Clock. The client usually calls it once per
-	// life, before it sends anything. It survives a power cut if the store does.
+	// SetClock stores the Clock of a life. The client usually calls it once per life, before it
+	// sends anything. The value survives a power cut if the store does.
 	SetClock(life string, clock uint64) error
 
-	// SetSent stores Life.Sent. The client calls it when it closes, and sends nothing after it
-	// without another Logon. It is durable when the store is closed.
+	// SetSent stores the Sent of a life. The client calls it when it closes, and sends nothing
+	// afterwards without another Logon. The value is durable when the store is closed.
 	SetSent(life string, sent uint64)
 
 	// Renew begins a new life at sequence 1 (R10). Messages of the old life stay.

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// A storeBase is the common part of the three stores: the ledger, the line of Appends that wait for
+// A storeBase is the common part of the three stores: the state, the queue of Appends that wait for
 // room, and the reason why the store has ended.
 type storeBase struct {
 	appended     signal.Signal
@@ -20,7 +20,7 @@ type storeBase struct {
 	mu      sync.Mutex
 	state   storeState // guarded by mu
 	waiting waitQueue  // guarded by mu
-	endErr  error      // why the store takes no more calls: closed, failed, or invalid options; guarded by mu
+	endErr  error      // reason to refuse all further calls: closed, failed, or invalid options; guarded by mu
 	lease   *lease     // the client that uses the store, nil if none does; guarded by mu
 	clock   fastClock  // guarded by mu
 }
@@ -28,17 +28,17 @@ type storeBase struct {
 // A fastClock tells the time with one reading of the system's clocks, where time.Now takes two.
 type fastClock struct{ last time.Time }
 
-// maxClockAge is how long a stamp relies on the monotonic clock before it reads the wall clock
+// maxClockAge is how long a fastClock relies on the monotonic clock before it reads the wall clock
 // again.
 const maxClockAge = 10 * time.Millisecond
 
-func (s *fastClock) now() time.Time {
-	since := time.Since(s.last)
+func (c *fastClock) now() time.Time {
+	since := time.Since(c.last)
 	if since < 0 || since > maxClockAge {
-		s.last = time.Now()
-		return s.last
+		c.last = time.Now()
+		return c.last
 	}
-	return s.last.Add(since)
+	return c.last.Add(since)
 }
 
 // limits are the options that all stores share.
@@ -50,105 +50,106 @@ type limits struct {
 }
 
 // applyLimits applies the limits. It is called before the store is used.
-func (d *storeBase) applyLimits(l limits) {
-	d.appended = signal.New()
-	d.failWhenFull = l.failWhenFull
-	d.state.maxMessages = orDefault(l.messages, l.defaultMessages)
-	d.state.maxBytes = orDefault(l.bytes, l.defaultBytes)
-	d.maxMessage = orDefault(l.message, defaultMaxMessage)
-	d.maxMessage = int(min(int64(d.maxMessage), d.state.maxBytes))
+func (b *storeBase) applyLimits(l limits) {
+	b.appended = signal.New()
+	b.failWhenFull = l.failWhenFull
+	b.state.maxMessages = orDefault(l.messages, l.defaultMessages)
+	b.state.maxBytes = orDefault(l.bytes, l.defaultBytes)
+	b.maxMessage = orDefault(l.message, defaultMaxMessage)
+	b.maxMessage = int(min(int64(b.maxMessage), b.state.maxBytes))
 }
 
-func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+func orDefault[T int | int64 | time.Duration](v, fallback T) T {
 	if v <= 0 {
-		return otherwise
+		return fallback
 	}
 	return v
 }
 
 // admit returns with mu locked once there is room for m. If it returns an error, which may be the
 // error of ctx, mu is unlocked and m must not be stored.
-func (d *storeBase) admit(ctx context.Context, m *Message) error {
-	if err := checkMessage(m, d.maxMessage); err != nil {
+func (b *storeBase) admit(ctx context.Context, m *Message) error {
+	if err := checkMessage(m, b.maxMessage); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !d.disk.fits(m.Size()) {
-		d.disk.refresh()
+	if !b.disk.fits(m.Size()) {
+		b.disk.refresh()
 	}
-	d.mu.Lock()
-	if err := d.awaitRoomLocked(ctx, m.Size(), d.failWhenFull); err != nil {
-		d.mu.Unlock()
+	b.mu.Lock()
+	if err := b.awaitRoomLocked(ctx, m.Size(), b.failWhenFull); err != nil {
+		b.mu.Unlock()
 		return err
 	}
 	return nil
 }
 
-// awaitRoomLocked returns once there is room, or with an error at once if atOnce is true.
-func (d *storeBase) awaitRoomLocked(ctx context.Context, size int, atOnce bool) error {
+// awaitRoomLocked returns once there is room. If failFast is true, it does not wait but returns an
+// error.
+func (b *storeBase) awaitRoomLocked(ctx context.Context, size int, failFast bool) error {
 	switch {
-	case d.endErr != nil:
-		return d.endErr
-	case len(d.waiting.waiters) == 0 && d.fitsLocked(size):
+	case b.endErr != nil:
+		return b.endErr
+	case len(b.waiting.waiters) == 0 && b.fitsLocked(size):
 		return nil
-	case atOnce:
-		return d.disk.fullError(size)
+	case failFast:
+		return b.disk.fullError(size)
 	}
-	return d.waitInQueueLocked(ctx, size)
+	return b.waitInQueueLocked(ctx, size)
 }
 
 // fitsLocked reports whether there is room for a message.
-func (d *storeBase) fitsLocked(size int) bool { return d.state.fits(size) && d.disk.fits(size) }
+func (b *storeBase) fitsLocked(size int) bool { return b.state.fits(size) && b.disk.fits(size) }
 
-// waitInQueueLocked waits in line for room. It unlocks mu while it waits.
-func (d *storeBase) waitInQueueLocked(ctx context.Context, size int) error {
-	t := d.waiting.add()
-	look := d.disk.ticker()
-	defer look.Stop()
+// waitInQueueLocked waits in the queue for room. It unlocks mu while it waits.
+func (b *storeBase) waitInQueueLocked(ctx context.Context, size int) error {
+	w := b.waiting.add()
+	ticker := b.disk.ticker()
+	defer ticker.Stop()
 	for {
-		d.mu.Unlock()
+		b.mu.Unlock()
 		var err error
 		select {
-		case <-t.wake:
-		case <-look.C:
-			d.disk.refresh()
+		case <-w.wake:
+		case <-ticker.C:
+			b.disk.refresh()
 		case <-ctx.Done():
-			err = fmt.Errorf("%w: %w", d.disk.fullError(size), ctx.Err())
+			err = fmt.Errorf("%w: %w", b.disk.fullError(size), ctx.Err())
 		}
-		d.mu.Lock()
-		if d.endErr != nil {
-			err = d.endErr
+		b.mu.Lock()
+		if b.endErr != nil {
+			err = b.endErr
 		}
 		if err != nil {
-			d.waiting.remove(t)
+			b.waiting.remove(w)
 			return err
 		}
-		if d.waiting.isFirst(t) && d.fitsLocked(size) {
-			d.waiting.remove(t)
+		if b.waiting.isFirst(w) && b.fitsLocked(size) {
+			b.waiting.remove(w)
 			return nil
 		}
 	}
 }
 
 // signalAppended tells the client that there are new messages.
-func (d *storeBase) signalAppended() { d.appended.Set() }
+func (b *storeBase) signalAppended() { b.appended.Set() }
 
 // endLocked ends the store. The first reason stays, unless the disk fails while the store is
 // being closed: then later calls must not report a clean close.
-func (d *storeBase) endLocked(why error) {
-	if d.endErr == nil || isFailed(why) && !isFailed(d.endErr) {
-		d.endErr = why
+func (b *storeBase) endLocked(err error) {
+	if b.endErr == nil || isFailed(err) && !isFailed(b.endErr) {
+		b.endErr = err
 	}
-	d.waiting.wakeAll()
+	b.waiting.wakeAll()
 }
 
 // failDuringClose makes a disk error during Close the error of all later calls.
-func (d *storeBase) failDuringClose(err *FailedError) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.endErr = err
+func (b *storeBase) failDuringClose(err *FailedError) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.endErr = err
 	return err
 }
 
@@ -158,54 +159,54 @@ func isFailed(err error) bool {
 }
 
 // diskError returns the disk error that ended the store, or nil.
-func (d *storeBase) diskError() error {
-	if err := d.endError(); isFailed(err) {
+func (b *storeBase) diskError() error {
+	if err := b.endError(); isFailed(err) {
 		return err
 	}
 	return nil
 }
 
-// endError returns the reason why the store takes no more calls, or nil.
-func (d *storeBase) endError() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.endErr
+// endError returns the reason why the store has ended, or nil.
+func (b *storeBase) endError() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.endErr
 }
 
 // Appended implements Store.
-func (d *storeBase) Appended() <-chan struct{} { return d.appended }
+func (b *storeBase) Appended() <-chan struct{} { return b.appended }
 
 // Lives implements Store.
-func (d *storeBase) Lives() []Life {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.state.listLives()
+func (b *storeBase) Lives() []Life {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.listLives()
 }
 
 // Rejected implements Store.
-func (d *storeBase) Rejected(life string, from uint64, most int) []Range {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	w := d.state.life(life)
-	if w == nil {
+func (b *storeBase) Rejected(life string, from uint64, limit int) []Range {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.state.life(life)
+	if l == nil {
 		return nil
 	}
-	return w.rejected.from(from, most)
+	return l.rejected.from(from, limit)
 }
 
 // Usage implements Store.
-func (d *storeBase) Usage() Usage {
+func (b *storeBase) Usage() Usage {
 	now := time.Now().UnixMilli()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.state.usage(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.usage(now)
 }
 
 // SetSingle implements Store.
-func (d *storeBase) SetSingle(life string, through uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if w := d.state.life(life); w != nil {
-		w.single = max(w.single, min(through, w.last))
+func (b *storeBase) SetSingle(life string, through uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.state.life(life); l != nil {
+		l.single = max(l.single, min(through, l.last))
 	}
 }

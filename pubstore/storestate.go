@@ -9,44 +9,44 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A storeState is everything that a store knows about its messages, except the messages themselves:
-// its lives, oldest first, and its bound.
+// A storeState is the whole state of a store, except the messages themselves: its lives and its
+// bound.
 type storeState struct {
 	name    string      // client name the store was first used with
 	counter uint64      // number of logons (R11)
 	boot    string      // boot id when the store was opened last
 	closed  bool        // it was closed cleanly
-	group   serverGroup // the group of servers met last (R10)
+	group   serverGroup // the group of servers that the client logged on to last (R10)
 
-	lives []*lifeState // oldest first; not empty once begin was called; the last one is the current life
+	lives []*lifeState // oldest first; not empty once beginLife was called; the last one is current
 
 	maxMessages int
 	maxBytes    int64
-	// held and reservedBytes count messages that have room but are still on their way to a commit.
+	// reserved and reservedBytes count messages that have been admitted and wait for their commit.
 	reserved      int
 	reservedBytes int64
 
-	// drop, if set, is called for each message that is discarded or rejected.
+	// onDrop, if set, is called for each message that is discarded or rejected.
 	onDrop func(slot)
 }
 
 // beginLife starts a new life. Older lives that keep no message are pruned.
-func (l *storeState) beginLife(id string) {
-	l.lives = append(l.lives, newLifeState(id))
-	l.prune()
+func (s *storeState) beginLife(id string) {
+	s.lives = append(s.lives, newLifeState(id))
+	s.prune()
 }
 
-// recordOpen notes that the store is opened under a boot id ("": unknown). It begins a life if there is
-// none yet, or if an unsynced tail may be missing: the store was not closed, and the machine has
-// booted since (R10).
-func (l *storeState) recordOpen(boot, newLife string) {
-	trusted := l.hasWholeTail(boot)
+// recordOpen records that the store is opened under a boot id ("": unknown). It begins a life if
+// there is none yet, or if an unsynced tail may be missing: the store was not closed, and the
+// machine has booted since (R10).
+func (s *storeState) recordOpen(boot, newLife string) {
+	trusted := s.hasWholeTail(boot)
 	if !trusted {
-		l.assumeAllSent() // the disk may lack a logon
+		s.assumeAllSent() // the disk may lack a logon
 	}
-	l.boot, l.closed = boot, false
-	if len(l.lives) == 0 || !trusted {
-		l.beginLife(newLife)
+	s.boot, s.closed = boot, false
+	if len(s.lives) == 0 || !trusted {
+		s.beginLife(newLife)
 	}
 }
 
@@ -64,120 +64,120 @@ func currentBoot(id func() (string, error)) string {
 }
 
 // hasWholeTail reports whether a store opened under a boot id has its whole tail.
-func (l *storeState) hasWholeTail(boot string) bool {
-	return l.closed || boot != "" && boot == l.boot || failpoint.On(failpoint.R10SameLife)
+func (s *storeState) hasWholeTail(boot string) bool {
+	return s.closed || boot != "" && boot == s.boot || failpoint.On(failpoint.R10SameLife)
 }
 
 // logon checks the client name and increments the counter (R11).
-func (l *storeState) logon(name string) error {
-	if l.name != "" && l.name != name {
-		return fmt.Errorf("%w: it is %q's, not %q's", ErrNameMismatch, l.name, name)
+func (s *storeState) logon(name string) error {
+	if s.name != "" && s.name != name {
+		return fmt.Errorf("%w: %q, not %q", ErrNameMismatch, s.name, name)
 	}
-	l.name = name
-	l.counter++
+	s.name = name
+	s.counter++
 	if !failpoint.On(failpoint.R10SentNotKept) {
-		l.assumeAllSent()
+		s.assumeAllSent()
 	}
 	return nil
 }
 
-// assumeAllSent notes that every message may have been sent, including later ones.
-func (l *storeState) assumeAllSent() {
-	for _, w := range l.lives {
-		w.sent = math.MaxUint64
+// assumeAllSent records that every message may have been sent, including later ones.
+func (s *storeState) assumeAllSent() {
+	for _, l := range s.lives {
+		l.sent = math.MaxUint64
 	}
 }
 
 // current returns the life that Append adds to.
-func (l *storeState) current() *lifeState { return l.lives[len(l.lives)-1] }
+func (s *storeState) current() *lifeState { return s.lives[len(s.lives)-1] }
 
 // life returns a life by its id, or nil.
-func (l *storeState) life(id string) *lifeState {
-	for _, w := range l.lives {
-		if w.id == id {
-			return w
+func (s *storeState) life(id string) *lifeState {
+	for _, l := range s.lives {
+		if l.id == id {
+			return l
 		}
 	}
 	return nil
 }
 
 // lifeOf returns the life of a publisher, or nil.
-func (l *storeState) lifeOf(publisher uint64) *lifeState {
-	for _, w := range l.lives {
-		if w.publisher == publisher {
-			return w
+func (s *storeState) lifeOf(publisher uint64) *lifeState {
+	for _, l := range s.lives {
+		if l.publisher == publisher {
+			return l
 		}
 	}
 	return nil
 }
 
 // prune removes older lives that keep no message.
-func (l *storeState) prune() {
-	current := l.current()
-	l.lives = slices.DeleteFunc(l.lives, func(w *lifeState) bool { return w != current && w.kept == 0 })
+func (s *storeState) prune() {
+	current := s.current()
+	s.lives = slices.DeleteFunc(s.lives, func(l *lifeState) bool { return l != current && l.kept == 0 })
 }
 
-func (l *storeState) dropSlot(s slot) {
-	if l.onDrop != nil {
-		l.onDrop(s)
+func (s *storeState) dropSlot(dropped slot) {
+	if s.onDrop != nil {
+		s.onDrop(dropped)
 	}
 }
 
 // discard removes all messages of a life up to through. It reports whether acked moved.
-func (l *storeState) discard(w *lifeState, through uint64) bool {
-	acked := w.acked
-	w.discard(through, l.dropSlot)
-	l.prune()
-	return w.acked != acked
+func (s *storeState) discard(l *lifeState, through uint64) bool {
+	acked := l.acked
+	l.discard(through, s.dropSlot)
+	s.prune()
+	return l.acked != acked
 }
 
 // reject removes one message. It returns false if the message is not kept.
-func (l *storeState) reject(w *lifeState, seq uint64) bool {
-	rejected := w.reject(seq, l.dropSlot)
-	l.prune()
+func (s *storeState) reject(l *lifeState, seq uint64) bool {
+	rejected := l.reject(seq, s.dropSlot)
+	s.prune()
 	return rejected
 }
 
 // fits reports whether a message of size bytes has room.
-func (l *storeState) fits(size int) bool { return l.fitsWith(0, int64(size)) }
+func (s *storeState) fits(size int) bool { return s.fitsWith(0, int64(size)) }
 
-// fitsWith reports whether one more message has room beside n others. bytes is the size of all
-// of them.
-func (l *storeState) fitsWith(n int, bytes int64) bool {
-	kept, keptBytes := l.keptTotals()
+// fitsWith reports whether one more message has room in addition to n pending ones. bytes is the
+// size of all of them.
+func (s *storeState) fitsWith(n int, bytes int64) bool {
+	kept, keptBytes := s.keptTotals()
 	if failpoint.On(failpoint.R5NoBound) {
 		return true
 	}
-	return kept+l.reserved+n < l.maxMessages && keptBytes+l.reservedBytes+bytes <= l.maxBytes
+	return kept+s.reserved+n < s.maxMessages && keptBytes+s.reservedBytes+bytes <= s.maxBytes
 }
 
-func (l *storeState) keptTotals() (n int, bytes int64) {
-	for _, w := range l.lives {
-		n += w.kept
-		bytes += w.bytes
+func (s *storeState) keptTotals() (n int, bytes int64) {
+	for _, l := range s.lives {
+		n += l.kept
+		bytes += l.bytes
 	}
 	return n, bytes
 }
 
 // listLives returns the result of Store.Lives.
-func (l *storeState) listLives() []Life {
-	lives := make([]Life, len(l.lives))
-	for i, w := range l.lives {
-		lives[i] = Life{ID: w.id, Acked: w.acked, Last: w.last, Kept: w.kept, PlainOffset: w.plainOffset, PlainOffsetAfter: w.plainOffsetAfter, Clock: w.clock, Sent: min(w.sent, w.last)}
+func (s *storeState) listLives() []Life {
+	lives := make([]Life, len(s.lives))
+	for i, l := range s.lives {
+		lives[i] = Life{ID: l.id, Acked: l.acked, Last: l.last, Kept: l.kept, PlainOffset: l.plainOffset, PlainOffsetAfter: l.plainOffsetAfter, Clock: l.clock, Sent: min(l.sent, l.last)}
 	}
 	return lives
 }
 
 // usage computes the Usage at a time in milliseconds since the Unix epoch.
-func (l *storeState) usage(now int64) Usage {
+func (s *storeState) usage(now int64) Usage {
 	var u Usage
-	u.Messages, u.Bytes = l.keptTotals()
-	for _, w := range l.lives {
-		if w.single > w.acked {
-			u.Single += int(w.single - w.acked - w.rejected.count(w.single))
+	u.Messages, u.Bytes = s.keptTotals()
+	for _, l := range s.lives {
+		if l.single > l.acked {
+			u.Single += int(l.single - l.acked - l.rejected.count(l.single))
 		}
-		if w.slots.n > 0 {
-			age := time.Duration(now-w.slots.time(w.slots.first)) * time.Millisecond
+		if l.slots.n > 0 {
+			age := time.Duration(now-l.slots.time(l.slots.first)) * time.Millisecond
 			u.Oldest = max(u.Oldest, age)
 		}
 	}

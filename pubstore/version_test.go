@@ -17,12 +17,13 @@ import (
 
 func checkNewer(t *testing.T, call string, err error) {
 	t.Helper()
-	if _, is := errors.AsType[*pubstore.VersionError](err); !is || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
+	if _, ok := errors.AsType[*pubstore.VersionError](err); !ok || !strings.Contains(err.Error(), "format version 2, but this program reads only versions up to 1") {
 		t.Errorf("%s: %v", call, err)
 	}
 }
 
-// A store of a later version is refused and left unchanged, even with damage and AcceptDamage.
+// OpenFile and InspectFile refuse a store of a later version and do not change it, even with damage
+// and AcceptDamage.
 func TestFileNewerVersion(t *testing.T) {
 	for name, change := range map[string]func([]byte) []byte{
 		"log":   newer.Segment,
@@ -34,7 +35,7 @@ func TestFileNewerVersion(t *testing.T) {
 			s := openFile(t, o)
 			publish(t, s, 100)
 			closeStore(t, s)
-			names := logs(fs)
+			names := segmentNames(fs)
 			fs.Flip(names[0], 4160+190)
 			last := names[len(names)-1]
 			b, err := fs.ReadFile(last)
@@ -49,7 +50,7 @@ func TestFileNewerVersion(t *testing.T) {
 			_, err = pubstore.InspectFile(dir, o, nil)
 			checkNewer(t, "InspectFile", err)
 			if contents(t, fs) != before {
-				t.Error("the files are not what they were")
+				t.Error("the files have changed")
 			}
 		})
 	}
@@ -73,7 +74,7 @@ func TestBoltNewerVersion(t *testing.T) {
 	s := openBolt(t, path, false)
 	publish(t, s, 3)
 	closeStore(t, s)
-	harm(t, path, func(root, _ *bbolt.Bucket) error {
+	damageBucket(t, path, func(root, _ *bbolt.Bucket) error {
 		state := append([]byte(nil), root.Get([]byte("state"))...)
 		state[1] = 2
 		return root.Put([]byte("state"), state)
@@ -88,7 +89,7 @@ func TestBoltNewerVersion(t *testing.T) {
 		root := tx.Bucket([]byte("publish"))
 		life := root.Bucket(firstLife(root))
 		if root.Get([]byte("state"))[1] != 2 || life == nil || life.Stats().KeyN != 3 {
-			t.Error("the store is not what it was")
+			t.Error("the store has changed")
 		}
 		return nil
 	})
@@ -97,8 +98,8 @@ func TestBoltNewerVersion(t *testing.T) {
 	}
 }
 
-// A new database is made under a temporary name that no other file has.
-func TestBoltFileBesideOthers(t *testing.T) {
+// A new database is created under a temporary name that no other program uses.
+func TestBoltFileKeepsOtherFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	if err := os.WriteFile(path+".tmp", []byte("notes"), 0o600); err != nil {
 		t.Fatal(err)
@@ -109,6 +110,6 @@ func TestBoltFileBesideOthers(t *testing.T) {
 	}
 	defer s.Close()
 	if b, err := os.ReadFile(path + ".tmp"); err != nil || string(b) != "notes" {
-		t.Errorf("it holds %q, %v", b, err)
+		t.Errorf("the other file contains %q, %v", b, err)
 	}
 }

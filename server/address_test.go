@@ -3,7 +3,7 @@ package server
 import "testing"
 
 // A client's address for counting is the network of one site.
-func TestAddressOf(t *testing.T) {
+func TestSourceNetwork(t *testing.T) {
 	for from, want := range map[string]string{
 		"192.0.2.7:1234":          "192.0.2.7/32",
 		"[::ffff:192.0.2.7]:1234": "192.0.2.7/32",

@@ -31,7 +31,7 @@ const MaxSessionsPerPage = 1000
 type Readiness struct {
 	Name       string     `json:"name"`
 	Version    string     `json:"version"`
-	Ready      bool       `json:"ready"`       // clientListener are served
+	Ready      bool       `json:"ready"`       // clients are served
 	Stopping   bool       `json:"stopping"`    // the stop has begun
 	CatchingUp bool       `json:"catching_up"` // the instance lacks, or may lack, messages of its peers, ready or not
 	Sync       SyncStatus `json:"sync"`        // as in Status
@@ -77,7 +77,7 @@ func rejectBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")
-			http.Error(w, "a request has no body here", http.StatusRequestEntityTooLarge)
+			http.Error(w, "a request must not have a body", http.StatusRequestEntityTooLarge)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -133,8 +133,8 @@ func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// queryNumber returns a number from the query of the request, 0 if the parameter is missing. If it is
-// not a number, number sends an error response and ok is false.
+// queryNumber returns a number from the query of the request, 0 if the parameter is missing. If the
+// parameter is not a number, queryNumber sends an error response and ok is false.
 func queryNumber(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok bool) {
 	text := r.URL.Query().Get(name)
 	if text == "" {

@@ -20,12 +20,12 @@ func adminInstance(t *testing.T) *servertest.Instance {
 	return servertest.New(t, servertest.Config(func(c *server.Config) { c.Admin.Listen = "a:8085" }))
 }
 
-// lingers is more than the time for which net/http waits for the other side after a response that
-// ends a connection.
-const lingers = time.Second
+// lingerTime is more than the time for which net/http waits for the other side after a response
+// that ends a connection.
+const lingerTime = time.Second
 
-// ended waits until the other side has closed a connection.
-func ended(t *testing.T, c *raw, within time.Duration) (read int64, in bool) {
+// awaitClosed waits until the other side has closed a connection.
+func awaitClosed(t *testing.T, c *raw, within time.Duration) (read int64, in bool) {
 	t.Helper()
 	if err := c.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestAdminBounds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := dialAdmin(t, adminInstance(t))
 			c.bytes(b)
-			if _, in := ended(t, c, time.Minute); !in {
+			if _, in := awaitClosed(t, c, time.Minute); !in {
 				t.Errorf("%s: the connection stays", name)
 			}
 		})
@@ -67,7 +67,7 @@ func TestAdminBounds(t *testing.T) {
 			if err != nil || r.StatusCode != http.StatusRequestEntityTooLarge || !r.Close {
 				t.Errorf("%s: %+v, %v", name, r, err)
 			}
-			time.Sleep(lingers)
+			time.Sleep(lingerTime)
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestAdminBounds(t *testing.T) {
 		if r, err := http.ReadResponse(newBufio(c.conn), nil); err != nil || r.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("a long header: %+v, %v", r, err)
 		}
-		time.Sleep(lingers)
+		time.Sleep(lingerTime)
 	})
 }
 
@@ -95,7 +95,7 @@ func TestAdminConnections(t *testing.T) {
 			t.Errorf("one more: %+v, %v", r, err)
 		}
 		for n, h := range held[:200-16+1] {
-			if _, in := ended(t, h, time.Second); !in {
+			if _, in := awaitClosed(t, h, time.Second); !in {
 				t.Fatalf("connection %d of 201 is kept", n+1)
 			}
 		}

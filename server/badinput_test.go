@@ -41,7 +41,7 @@ func TestBadCommands(t *testing.T) {
 		{"bad bookmark", `{"c":"subscribe","cid":"1","t":"a","bm":"1|x|","a":"processed"}`, "invalid bookmark"},
 		{"empty bookmark", `{"c":"subscribe","cid":"1","t":"a","bm":"","a":"processed"}`, "invalid bookmark"},
 		{"huge bookmark", `{"c":"subscribe","cid":"1","t":"a","bm":"99999999999999999999|1|","a":"processed"}`, "invalid bookmark"},
-		{"bookmark on what isn't logged", `{"c":"subscribe","cid":"1","t":"gossip","bm":"0","a":"processed"}`, "invalid topic"},
+		{"bookmark on a topic that is not logged", `{"c":"subscribe","cid":"1","t":"gossip","bm":"0","a":"processed"}`, "invalid topic"},
 		{"bookmark not found", `{"c":"subscribe","cid":"1","t":"a","bm":"1|1|","opts":"bookmark_not_found=fail","a":"processed"}`, "bookmark not found"},
 		{"vector of a plain client", `{"c":"subscribe","cid":"1","t":"a","bm":"0","opts":"vector","a":"processed"}`, "invalid options"},
 		{"list as id", `{"c":"subscribe","cid":"1","sub_id":"1,2","t":"a","a":"processed"}`, "invalid subid"},
@@ -67,14 +67,14 @@ func TestBadCommands(t *testing.T) {
 				c.logon("pubber")
 				c.send(tt.send)
 				if tt.want == "-" {
-					c.closed()
+					c.wantClosed()
 					return
 				}
 				if m := c.message(); string(m.Status) != "failure" || string(m.Reason) != tt.want || string(m.CommandID) != "1" {
 					t.Errorf("%s %q of %q, want failure %q", m.Status, m.Reason, m.CommandID, tt.want)
 				}
 				if tt.want == wire.ReasonInvalidCommand {
-					c.closed()
+					c.wantClosed()
 				}
 			})
 		})
@@ -137,7 +137,7 @@ func TestDiskFails(t *testing.T) {
 		select {
 		case <-i.Server().Done():
 		case <-time.After(time.Minute):
-			t.Fatal("goes on")
+			t.Fatal("the instance still runs")
 		}
 		var disk *server.DiskError
 		if err := i.Server().Err(); !errors.As(err, &disk) || !errors.Is(err, syscall.EIO) {
@@ -153,7 +153,7 @@ func TestDamaged(t *testing.T) {
 		c := dial(t, i)
 		c.logon("pubber")
 		c.publish("a", 1, 9)
-		c.persisted(9, "")
+		c.awaitPersisted(9, "")
 		i.Close()
 		flipSome(t, i.Disk())
 		var damaged *server.DamagedError
@@ -224,7 +224,7 @@ func TestAdminPublishers(t *testing.T) {
 			name := fmt.Sprintf("publisher %d", n)
 			c.logon(name)
 			c.publish("orders", 1, n+1)
-			c.persisted(n+1, "")
+			c.awaitPersisted(n+1, "")
 			want[bookmark.IdentityOfName(name).ID] = n + 1
 		}
 		get := func(query string) (code int, body string) {
@@ -318,7 +318,7 @@ func TestAdminCatchingUp(t *testing.T) {
 
 // The directory of a publish store as data directory is an error of the configuration, not of the
 // disk.
-func TestDataOfSomethingElse(t *testing.T) {
+func TestDataIsNotAJournal(t *testing.T) {
 	dir := t.TempDir()
 	store, err := pubstore.OpenFile(dir, pubstore.FileOptions{})
 	if err != nil {
@@ -347,7 +347,7 @@ func TestDataOfSomethingElse(t *testing.T) {
 		t.Errorf("started with %v", err)
 	}
 	if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
-		t.Errorf("its file is not what it was, %v", err)
+		t.Errorf("the file was changed: %v", err)
 	}
 }
 
@@ -364,7 +364,7 @@ func TestNewerJournal(t *testing.T) {
 				c := dial(t, i)
 				c.logon("pubber")
 				c.publish("a", 1, 9)
-				c.persisted(9, "")
+				c.awaitPersisted(9, "")
 				i.Close()
 				disk := i.Disk()
 				flipSome(t, disk)
@@ -381,7 +381,7 @@ func TestNewerJournal(t *testing.T) {
 					t.Errorf("started with %v", err)
 				}
 				if after, err := disk.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
-					t.Errorf("%s is not what it was, %v", segment, err)
+					t.Errorf("%s was changed: %v", segment, err)
 				}
 			})
 		})

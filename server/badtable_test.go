@@ -48,28 +48,28 @@ const (
 	bytesPerByte    = 24
 )
 
-// badInput returns all rows. It has none for features that this server does not offer, except that
-// they are refused: passwords (and so guessing them), compression, content filters. Other tests
-// cover the rest: the fuzz target of package client the messages of a server, TestNameInUse a name
-// in use on two instances, TestHalfClose a client that has closed its side.
+// badInput returns all rows. Features that this server does not have, such as passwords,
+// compression and content filters, have no rows except for their refusals. Other tests cover the
+// rest: the fuzz target of package client covers the messages of a server, TestNameInUse a name in
+// use on two instances, and TestHalfClose a client that has closed its side.
 func badInput() []badRow {
 	type more = map[string]func(t *testing.T)
 	return []badRow{
-		{"random bytes, TLS hello or HTTP GET on the port", noClient(), nil},
-		{"length prefix 0, 1, 2^31-1, 2^32-1, longer than the limit", lengths(), more{"on the replication port": replicationPort}},
+		{"random bytes, TLS hello or HTTP GET on the port", notAClient(), nil},
+		{"length prefix 0, 1, 2^31-1, 2^32-1, longer than the limit", badLengths(), more{"on the replication port": replicationPort}},
 		{"valid length, body never comes", slowLoris(), more{"ten thousand": manySlow, "more than there is room for": tooManyWithoutLogon}},
-		{"never reading", nil, more{"subscriber": neverReads, "publisher": publisherNeverReads}},
+		{"never reading", nil, more{"subscriber": subscriberNeverReads, "publisher": publisherNeverReads}},
 		{"invalid UTF-8, NUL, control characters, bidi marks, 1 MiB names", badNames(), more{"twins by normalisation": normalisationTwins}},
 		{"names as paths", pathNames(), nil},
-		{"filter and pattern bombs", bombs(), nil},
-		{"JSON: duplicate keys, 1e400, deep nesting, lone surrogates", badJSON(), more{"both instances alike": bothAlike}},
+		{"filter and pattern bombs", patternBombs(), nil},
+		{"JSON: duplicate keys, 1e400, deep nesting, lone surrogates", badJSON(), more{"both instances alike": bothAgree}},
 		{"command out of turn", outOfTurn(), nil},
-		{"name collision", others(), nil},
+		{"name collision", nameCollisions(), nil},
 		{"bookmark: malformed, future, 10^5 entries", badBookmarks(), nil},
 	}
 }
 
-func noClient() []badCase {
+func notAClient() []badCase {
 	random := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 2000)
 	for i := range noise {
@@ -100,7 +100,7 @@ func noClient() []badCase {
 	return all
 }
 
-func lengths() []badCase {
+func badLengths() []badCase {
 	var all []badCase
 	for name, prefix := range map[string]string{
 		"1": "\x00\x00\x00\x01{", "2^31-1": "\x7f\xff\xff\xff{", "2^32-1": "\xff\xff\xff\xff{", "2^31": "\x80\x00\x00\x00{", "limit+1": "\x00\x02\x00\x01{",
@@ -113,8 +113,8 @@ func lengths() []badCase {
 	}
 	return append(all,
 		badCase{"0", []string{"!\x00\x00\x00\x00", "+evil", "!\x00\x00\x00\x00\x00\x00\x00\x00", "open"}},
-		badCase{"more than is taken", []string{"+evil", `>{"c":"p","t":"t","s":1,"a":"persisted"}` + strings.Repeat("x", 17<<20), "<message too large", "open"}},
-		badCase{"a subscribe of more than is taken", []string{"+evil", `>{"c":"subscribe","cid":"1","t":"t"}` + strings.Repeat("x", 17<<20), "<command too large", "x"}},
+		badCase{"longer than the limit", []string{"+evil", `>{"c":"p","t":"t","s":1,"a":"persisted"}` + strings.Repeat("x", 17<<20), "<message too large", "open"}},
+		badCase{"a subscribe longer than the limit", []string{"+evil", `>{"c":"subscribe","cid":"1","t":"t"}` + strings.Repeat("x", 17<<20), "<command too large", "x"}},
 	)
 }
 
@@ -175,7 +175,7 @@ func pathNames() []badCase {
 	return all
 }
 
-func bombs() []badCase {
+func patternBombs() []badCase {
 	subscribe := func(field, value string) string {
 		return fmt.Sprintf(`>{"c":"subscribe","cid":"1","t":"^t$","a":"processed","%s":"%s"}`, field, value)
 	}
@@ -212,7 +212,7 @@ func outOfTurn() []badCase {
 		{"logon twice", []string{"+evil", `>{"c":"logon","cid":"9","client_name":"other","a":"processed"}`, "<duplicate logon", publish(1), `<"s":1`, "open"}},
 		{"an unknown command", []string{"+evil", `>{"c":"nonsense","cid":"9"}`, "<invalid command", "x"}},
 		{"a server's command", []string{"+evil", `>{"c":"group_begin","cid":"9"}`, "<invalid command", "x"}},
-		{"an ack of what was never sent", []string{"+evil", `>{"c":"ack","cid":"9","a":"persisted","s":7}`, "<is not offered", "open"}},
+		{"an ack of a message that was never sent", []string{"+evil", `>{"c":"ack","cid":"9","a":"persisted","s":7}`, "<is not offered", "open"}},
 		{"sequence 0", []string{"+evil", `>{"c":"p","cid":"9","t":"t","s":0,"a":"persisted"}`, `<"cid":"9","a":"persisted","status":"success"`, "open"}},
 		{"the largest sequence", []string{"+evil", publish(1), `<"s":1`, publish(1<<63 - 1), "<publish gap", "x"}},
 		{"a sequence above the largest", []string{"+evil", publish(1), `<"s":1`, publish(1 << 63), "x"}},
@@ -232,7 +232,7 @@ func outOfTurn() []badCase {
 	}
 }
 
-func others() []badCase {
+func nameCollisions() []badCase {
 	logon := func(fields string) string {
 		return `>{"c":"logon","cid":"0","a":"processed",` + fields + `}`
 	}
@@ -292,7 +292,7 @@ func TestBadInput(t *testing.T) {
 func (c *badCase) run(t *testing.T) (beyond uint64) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
-	good.turn()
+	good.roundTrip()
 	files := i.Disk().Names()
 	bad := &badClient{raw: dial(t, i)}
 	var before, after runtime.MemStats
@@ -306,13 +306,13 @@ func (c *badCase) run(t *testing.T) (beyond uint64) {
 	if most := uint64(connectionBytes + bytesPerByte*bad.sent); used > most {
 		t.Errorf("%d bytes took %d bytes of memory, want no more than %d", bad.sent, used, most)
 	}
-	good.turn()
+	good.roundTrip()
 	if now := i.Disk().Names(); !slices.Equal(now, files) {
 		t.Errorf("the disk holds %q, and held %q", now, files)
 	}
 	disk := i.Disk()
 	i.Close()
-	good.kept(disk)
+	good.checkJournals(disk)
 	return used - min(used, bytesPerByte*uint64(bad.sent))
 }
 
@@ -339,7 +339,7 @@ func (c *badClient) step(step string) {
 			c.t.Fatalf("got %.200s\nwant something with %.200s", got, text)
 		}
 	case kind == 'x':
-		c.ended(text)
+		c.wantClosedAfter(text)
 	case step == "open":
 		c.write(frame(`{"c":"flush","cid":"still here","a":"completed"}`))
 		for !strings.Contains(c.next(), "still here") {
@@ -354,8 +354,9 @@ func (c *badClient) write(b string) {
 	c.sent += n
 }
 
-// ended waits until the server has closed. Before that it may send only failures and heartbeats.
-func (c *badClient) ended(after string) {
+// wantClosedAfter waits until the server has closed. Before that it may send only failures and
+// heartbeats.
+func (c *badClient) wantClosedAfter(after string) {
 	c.t.Helper()
 	began := time.Now()
 	c.conn.SetReadDeadline(began.Add(time.Minute))
@@ -393,7 +394,7 @@ func manySlow(t *testing.T) {
 		}
 		synctest.Wait()
 		most = max(most, heapInUse()-begun)
-		good.turn()
+		good.roundTrip()
 		time.Sleep(11 * time.Second)
 		for _, c := range wave {
 			c.close() // otherwise the server waits for the client to read its last frame
@@ -404,7 +405,7 @@ func manySlow(t *testing.T) {
 	if st := i.Server().Status(); len(st.Sessions) != 2 || st.TurnedAway > 10*(1000-512) { // so many of each wave make room
 		t.Errorf("%d sessions, %d turned away", len(st.Sessions), st.TurnedAway)
 	}
-	good.turn()
+	good.roundTrip()
 	if most > 1000*connectionBytes {
 		t.Errorf("%d bytes of memory for 1000 connections", most)
 	}
@@ -426,13 +427,13 @@ func tooManyWithoutLogon(t *testing.T) {
 		silent[n] = dial(t, i)
 		synctest.Wait()
 	}
-	good.turn()
+	good.roundTrip()
 	dial(t, i).logon("another")
-	good.turn()
+	good.roundTrip()
 	closed := 0
 	for _, c := range silent {
 		c.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-		if _, err := c.take(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := c.readFrame(); !errors.Is(err, os.ErrDeadlineExceeded) {
 			closed++
 		}
 	}
@@ -442,7 +443,7 @@ func tooManyWithoutLogon(t *testing.T) {
 }
 
 // A subscriber that never reads is ended; others get their messages.
-func neverReads(t *testing.T) {
+func subscriberNeverReads(t *testing.T) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
 	lazy := dial(t, i)
@@ -454,13 +455,13 @@ func neverReads(t *testing.T) {
 	p.logon("pubber")
 	for s := range uint64(4) {
 		p.send(fmt.Sprintf(`{"c":"p","t":"a","s":%d}`, s+1), strings.Repeat("x", 1<<20))
-		good.turn()
+		good.roundTrip()
 	}
-	p.silent(11 * time.Second)
+	p.wantSilence(11 * time.Second)
 	if n := len(i.Server().Status().Sessions); n != 3 {
-		t.Errorf("%d sessions, want 3: who doesn't read is closed", n)
+		t.Errorf("%d sessions, want 3: a client that does not read is closed", n)
 	}
-	good.turn()
+	good.roundTrip()
 }
 
 // A publisher that never reads its acks is ended. Until then the output waiting for it is limited.
@@ -474,7 +475,7 @@ func publisherNeverReads(t *testing.T) {
 	for n := 0; len(i.Server().Status().Sessions) == 3; n++ {
 		lazy.write(frame(`{"c":"p","t":"gossip","a":"received,processed,completed,persisted","cid":"` + id + `"}`))
 		if n%100 == 0 {
-			good.turn()
+			good.roundTrip()
 		}
 		if lazy.sent > 16<<20 {
 			t.Fatalf("%d bytes answered to nobody", lazy.sent)
@@ -483,7 +484,7 @@ func publisherNeverReads(t *testing.T) {
 	if d := time.Since(began); d > 20*time.Second {
 		t.Errorf("ended after %v", d)
 	}
-	good.turn()
+	good.roundTrip()
 }
 
 // Two Unicode spellings of one name are two publishers.
@@ -493,7 +494,7 @@ func normalisationTwins(t *testing.T) {
 		c := &badClient{raw: dial(t, i)}
 		c.step("+" + name)
 		c.publish("t", 1, 1)
-		c.persisted(1, "")
+		c.awaitPersisted(1, "")
 		if have := i.Have(bookmark.IdentityOfName(name).ID); have != 1 {
 			t.Errorf("%q has %d", name, have)
 		}
@@ -505,7 +506,7 @@ func normalisationTwins(t *testing.T) {
 
 // Both instances agree about a header at the edge of the format: they give the same answer and have
 // the same messages.
-func bothAlike(t *testing.T) {
+func bothAgree(t *testing.T) {
 	pair := servertest.NewPair(t)
 	for n, publish := range []string{
 		`{"c":"p","t":"a","t":"b","s":9,"s":1,"a":"persisted"}x`, `{"c":"p","t":"a\ud800","s":1,"a":"persisted"}x`, `{"c":"p","t":"\udc00\ud800","s":1,"a":"persisted"}x`,
@@ -560,12 +561,12 @@ func replicationPort(t *testing.T) {
 		if used := after.TotalAlloc - before.TotalAlloc; used > connectionBytes {
 			t.Errorf("%q took %d bytes of memory", input, used)
 		}
-		good.turn()
+		good.roundTrip()
 		conn.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := io.Copy(io.Discard, conn); err != nil {
 			t.Errorf("%q: not closed: %v", input, err)
 		}
-		good.turn()
+		good.roundTrip()
 	}
 	if st := pair.A.Server().Status().Links[0]; st.State != "sync" {
 		t.Errorf("the link is %s", st.State)

@@ -12,7 +12,7 @@ import (
 // These benchmarks measure the costs of an instance for a message of 256 bytes, alone and with a
 // peer, over real connections and disks, with clients that cost almost nothing.
 
-// executeBatch is the number of messages that clients send at once.
+// batch is the number of messages that clients send at once.
 const batch = 1000
 
 var instances = []struct {

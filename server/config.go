@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// A Config is the configuration of an instance. LoadConfig reads it from a file. In a struct, zero
-// fields mean the defaults.
+// A Config is the configuration of an instance. LoadConfig reads it from a file. In a struct, a
+// zero field means its default.
 type Config struct {
 	// Name of the instance, unique in its group: letters, digits, ".", "_" and "-", 64 at most.
 	Name string `yaml:"name"`
@@ -78,7 +78,7 @@ type Config struct {
 	// Version is shown to clients and in Status. Default "dev".
 	Version string `yaml:"-"`
 
-	fs seglog.FS // of the journal; default: the machine's; tests set it through internal/testdoor
+	fs seglog.FS // of the journal; default: that of the machine; tests set it through internal/testdoor
 }
 
 // An Endpoint is an address to listen on, host:port. Port 0 takes a free port.
@@ -137,9 +137,9 @@ type LogConfig struct {
 	// no limit.
 	RetainBytes Size `yaml:"retain_bytes"`
 	// MinFree is the disk space to keep free, at least two segments. Below it the oldest messages
-	// are removed whatever their age, except those that a connected peer lacks. Publishes are
-	// refused until that has helped. Below half of MinFree links take no messages either. Default
-	// 5%.
+	// are removed whatever their age, except those that a connected peer lacks, and publishes are
+	// refused until enough space is free. Below half of MinFree links take no messages either.
+	// Default 5%.
 	MinFree Share `yaml:"min_free"`
 	// Segment is the size of one file of the journal. Default 64 MiB.
 	Segment Size `yaml:"segment"`
@@ -230,7 +230,7 @@ func (c *Config) validate(file string, tree *ast.File) error {
 	checkRange(&k, "log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
 	checkRange(&k, "log.min_free", c.Log.MinFree.Bytes, 0, 1<<62)
 	if p := c.Log.MinFree.Percent; p < 0 || p > 50 {
-		k.addProblem("log.min_free", "is %d%%, it must be from 0%% to 50%%", p)
+		k.addProblem("log.min_free", "is %d%%: it must be from 0%% to 50%%", p)
 	}
 	checkRange(&k, "log.segment", c.Log.Segment, 64<<10, 4<<30)
 	checkRange(&k, "rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
@@ -244,12 +244,12 @@ func (c *Config) validate(file string, tree *ast.File) error {
 func checkRange[T interface {
 	~int64 | ~int
 	fmt.Stringer
-}](k *configChecker, field string, value, least, most T) {
+}](k *configChecker, field string, value, low, high T) {
 	switch {
-	case value < least:
-		k.addProblem(field, "is %v, it must be at least %v", value, least)
-	case value > most:
-		k.addProblem(field, "is %v, it must be at most %v", value, most)
+	case value < low:
+		k.addProblem(field, "is %v: it must be at least %v", value, low)
+	case value > high:
+		k.addProblem(field, "is %v: it must be at most %v", value, high)
 	}
 }
 
@@ -260,39 +260,39 @@ func (k *configChecker) name(field, name string) {
 		return
 	}
 	if len(name) > 64 {
-		k.addProblem(field, "has %d characters, it must have at most 64", len(name))
+		k.addProblem(field, "has %d characters: it must have at most 64", len(name))
 	}
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	for _, r := range strings.TrimLeft(name, letters) {
-		k.addProblem(field, "holds %q, it must be of letters, digits, \".\", \"_\" and \"-\"", r)
+		k.addProblem(field, "contains %q: it must consist of letters, digits, \".\", \"_\" and \"-\"", r)
 		return
 	}
 }
 
-func (k *configChecker) listen(field, address string, needed bool) {
+func (k *configChecker) listen(field, address string, required bool) {
 	if address == "" {
-		if needed {
-			k.addProblem(field, "is missing: give host:port, port 0 takes a free one")
+		if required {
+			k.addProblem(field, "is missing: give host:port; port 0 takes a free port")
 		}
 		return
 	}
 	k.address(field, address, 0)
 }
 
-func (k *configChecker) address(field, address string, least int) {
+func (k *configChecker) address(field, address string, minPort int) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		k.addProblem(field, "is %q, it must be host:port", address)
+		k.addProblem(field, "is %q: it must be host:port", address)
 		return
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < least || n > 65535 {
-		k.addProblem(field, "has the port %q, it must be a number from %d to 65535", port, least)
+	if n, err := strconv.Atoi(port); err != nil || n < minPort || n > 65535 {
+		k.addProblem(field, "has the port %q: it must be a number from %d to 65535", port, minPort)
 	}
 }
 
 func (k *configChecker) topics(field string, topics []string) {
 	if topics != nil && len(topics) == 0 {
-		k.addProblem(field, "is empty: name a topic or pattern, or leave it out for all")
+		k.addProblem(field, "is empty: name a topic or pattern, or remove it to select all topics")
 	}
 	for i, text := range topics {
 		if _, err := topic.Parse(text); err != nil {
@@ -306,7 +306,7 @@ func (k *configChecker) topics(field string, topics []string) {
 func (k *configChecker) replication(c *Config) {
 	k.listen("replication.listen", c.Replication.Listen, false)
 	if len(c.Replication.Destinations)+len(c.Replication.Peers) == 0 {
-		k.addProblem("replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
+		k.addProblem("replication", "names no other instance: give destinations or peers, or remove it for a lone instance")
 	}
 	listens, names := c.Replication.Listen != "", make(map[string]bool)
 	for i, d := range c.Replication.Destinations {
@@ -317,21 +317,21 @@ func (k *configChecker) replication(c *Config) {
 	for i, name := range c.Replication.Peers {
 		field := fmt.Sprintf("replication.peers[%d]", i)
 		if k.peerName(field, name, c.Name, names); !listens {
-			k.addProblem(field, "can't dial us without replication.listen: give that")
+			k.addProblem(field, "cannot dial this instance: give replication.listen")
 		}
 	}
 	k.secret(c.Replication)
 }
 
-// peerName checks the name of another instance and adds it to taken.
+// peerName checks the name of another instance and adds the name to taken.
 func (k *configChecker) peerName(field, name, own string, taken map[string]bool) {
 	k.name(field, name)
 	switch {
 	case name == "":
 	case name == own:
-		k.addProblem(field, "is this instance itself: name the peer")
+		k.addProblem(field, "is this instance itself: name another one")
 	case taken[name]:
-		k.addProblem(field, "names %q a second time: one that is a destination may dial us anyhow", name)
+		k.addProblem(field, "names %q a second time: remove it, since a destination may dial this instance anyway", name)
 	}
 	taken[name] = true
 }
@@ -341,19 +341,19 @@ func (k *configChecker) destination(field string, d Destination, listens bool) {
 	case d.Address != "":
 		k.address(field+".address", d.Address, 1)
 	case !listens:
-		k.addProblem(field+".address", "is missing: give it, or replication.listen, so that one side can dial")
+		k.addProblem(field+".address", "is missing: give it or replication.listen, so that one side can dial the other")
 	}
 	if d.Ack != "" && d.Ack != "sync" && d.Ack != "async" {
-		k.addProblem(field+".ack", "is %q, it must be sync or async", d.Ack)
+		k.addProblem(field+".ack", "is %q: it must be sync or async", d.Ack)
 	}
 	k.topics(field+".topics", d.Topics)
 	checkRange(k, field+".downgrade_after", d.DowngradeAfter, 0, Duration(365*24*time.Hour))
 	if d.Ack == "async" && d.DowngradeAfter != 0 {
-		k.addProblem(field+".downgrade_after", "is for sync destinations: leave it out, no ack waits for an async one")
+		k.addProblem(field+".downgrade_after", "is for sync destinations: remove it, since no ack waits for an async one")
 	}
 	checkRange(k, field+".upgrade_within", d.UpgradeWithin, 0, Duration(365*24*time.Hour))
 	if d.DowngradeAfter >= 0 && d.UpgradeWithin > d.DowngradeAfter {
-		k.addProblem(field+".upgrade_within", "is %v, it must be at most downgrade_after, %v", d.UpgradeWithin, d.DowngradeAfter)
+		k.addProblem(field+".upgrade_within", "is %v: it must be at most downgrade_after, which is %v", d.UpgradeWithin, d.DowngradeAfter)
 	}
 }
 
@@ -367,6 +367,6 @@ func (k *configChecker) minSync(c *Config) {
 		}
 	}
 	if c.MinSync < 0 || c.MinSync > sync {
-		k.addProblem("min_sync", "is %d, it must be from 0 to the number of sync destinations, %d", c.MinSync, sync)
+		k.addProblem("min_sync", "is %d: it must be from 0 to the number of sync destinations, which is %d", c.MinSync, sync)
 	}
 }

@@ -24,12 +24,12 @@ const (
 func readConfig(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("can't be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("can't be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	return text, nil
 }
@@ -55,7 +55,7 @@ func checkBounds(file string, text []byte) error {
 		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
 			column = tok.Position.Column // each list or map without brackets takes at least one column
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
-			refusal = fmt.Sprintf("%q: anchors, aliases and tags are not read: write the value itself", tok.Value)
+			refusal = fmt.Sprintf("%q: anchors, aliases and tags are not supported: write the value itself", tok.Value)
 		}
 		if brackets > maxConfigDepth || brackets == 0 && column > maxConfigDepth {
 			refusal = fmt.Sprintf("lists and maps are nested deeper than %d", maxConfigDepth)
@@ -67,25 +67,25 @@ func checkBounds(file string, text []byte) error {
 	return nil
 }
 
-// fieldHint helps with an unknown field: it says to which parent a field of this name belongs, or how
-// the name is spelt. It returns an empty string if no field has a similar name.
+// fieldHint returns a hint about an unknown field: the parent to which a field of this name
+// belongs, or the right spelling. It returns an empty string if no field has a similar name.
 func fieldHint(name string) string {
 	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)) }
-	var places []string
+	var hints []string
 	eachField(reflect.TypeFor[Config](), "", func(parent, field string) {
 		if plain(field) != plain(name) {
 			return
 		}
-		which, where := fmt.Sprintf("%q", field), parent
+		spelling, location := fmt.Sprintf("%q", field), parent
 		if field == name {
-			which = "it"
+			spelling = "it"
 		}
 		if parent == "" {
-			where = "the top level, without indentation"
+			location = "the top level, without indentation"
 		}
-		places = append(places, which+" belongs to "+where)
+		hints = append(hints, spelling+" belongs to "+location)
 	})
-	return strings.Join(places, ", or ")
+	return strings.Join(hints, ", or ")
 }
 
 // eachField calls do with the name of every field of a config file and the path of its parent.
@@ -107,14 +107,14 @@ func eachField(t reflect.Type, parent string, do func(parent, field string)) {
 	}
 }
 
-// warnForeignWildcards logs topics that look like wildcards of another system. Here they are regular
-// expressions and mean something else.
+// warnForeignWildcards logs topics that look like wildcards of another system. Here they are
+// regular expressions and mean something else.
 func (s *Server) warnForeignWildcards() {
 	warn := func(field string, topics []string) {
 		for _, text := range topics {
-			if meant, foreign := topic.Wildcard(text); foreign {
-				s.log.Warn("a topic of the configuration is a regular expression here, and looks like another system's wildcard",
-					"field", field, "topic", text, "meant", meant)
+			if instead, found := topic.Wildcard(text); found {
+				s.log.Warn("a configured topic looks like another system's wildcard: here it is a regular expression",
+					"field", field, "topic", text, "use_instead", instead)
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// A ConfigError is a problem of a config: its place, and how to fix it.
+// A ConfigError is a problem of a config: its location, and how to fix it.
 type ConfigError struct {
 	File  string // empty: not from a file
 	Line  int    // 0: the problem has no line, such as a missing key
@@ -74,7 +74,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 		}
 	}
 	if documents > 1 {
-		return Config{}, &ConfigError{File: file, Text: fmt.Sprintf("holds %d documents, it must be exactly one", documents)}
+		return Config{}, &ConfigError{File: file, Text: fmt.Sprintf("contains %d YAML documents: it must contain exactly one", documents)}
 	}
 	if documents == 1 {
 		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
@@ -94,8 +94,8 @@ func locateError(file string, err error) error {
 	if errors.As(err, &at) {
 		e := &ConfigError{File: file, Text: at.GetMessage()}
 		if unknown, is := errors.AsType[*yaml.UnknownFieldError](err); is {
-			if place := fieldHint(unknown.Token.Value); place != "" {
-				e.Text += ": " + place
+			if hint := fieldHint(unknown.Token.Value); hint != "" {
+				e.Text += ": " + hint
 			}
 		}
 		if token := at.GetToken(); token != nil && token.Position != nil {

@@ -34,11 +34,11 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 
 // A partialFrame is a frame that has been received in part.
 type partialFrame struct {
-	framesBefore uint64    // queryNumber of complete frames before it
+	framesBefore uint64    // number of complete frames before it
 	since        time.Time // when it began; zero: there is none
 }
 
-// deadline returns the time by which the rest of a frame must arrive if this many bytes of it are
+// deadline returns the time by which the rest of a frame must arrive of which this many bytes are
 // here. begun is false if no frame has begun.
 func (p *partialFrame) deadline(frames uint64, bytes int) (by time.Time, begun bool) {
 	switch {
@@ -77,7 +77,7 @@ func (s *session) endReason(err error) string {
 	case err == nil, errors.Is(err, io.EOF):
 		return "closed by the client"
 	case s.core.LoggedOn() && errors.Is(err, os.ErrDeadlineExceeded):
-		return "nothing, or no whole frame, came for too long"
+		return "no complete frame arrived in time"
 	}
 	return err.Error()
 }
@@ -85,8 +85,8 @@ func (s *session) endReason(err error) string {
 // linger gives the client time to read the last frames. Closing a connection with unread input
 // would reset it and destroy frames that are on their way.
 func (s *session) linger() {
-	half, can := s.conn.(interface{ CloseWrite() error })
-	if !can || s.core.State() == servercore.StateDead || half.CloseWrite() != nil {
+	half, ok := s.conn.(interface{ CloseWrite() error })
+	if !ok || s.core.State() == servercore.StateDead || half.CloseWrite() != nil {
 		return
 	}
 	if s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
@@ -100,11 +100,11 @@ func closeSession(c *servercore.Session) {
 	c.Driver().(*session).conn.Close()
 }
 
-// killSession ends a session as if the process had died.
+// killSession ends a session as the death of the process would.
 func killSession(c *servercore.Session) {
 	c.Abort("killed")
 	conn := c.Driver().(*session).conn
-	if tcp, is := conn.(interface{ SetLinger(int) error }); is {
+	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0) // the connection is closed anyway
 	}
 	conn.Close()

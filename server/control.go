@@ -16,10 +16,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An controlRequest is a command of an operator to a running instance. It is a file in the directory of the
-// journal: anybody who can write there controls the instance anyway, and so no port must tell
-// operators from others. The instance removes the file before it carries out the order, so that it
-// never does so twice, and writes its answer to another file. It ignores and removes an order that
+// A controlRequest is a command of an operator to a running instance. It is a file in the directory
+// of the journal: anybody who can write there controls the instance anyway, so no port has to tell
+// operators from others. The instance removes the file before it executes the request, so that it
+// never does so twice, and writes its reply to another file. It ignores and removes a request that
 // is older than its start.
 type controlRequest struct {
 	ID     string   `json:"id"` // random
@@ -27,17 +27,20 @@ type controlRequest struct {
 	Args   []string `json:"args,omitempty"`
 }
 
-// An controlReply is the result of an order.
+// A controlReply is the result of a control request.
 type controlReply struct {
-	ID   string `json:"id"` // of the order
+	ID   string `json:"id"` // of the request
 	Done bool   `json:"done"`
 	Text string `json:"text"`
 }
 
-// The values of order.Action.
+// The actions of a control request.
 const (
-	ControlDeclareLost = "lost"     // declare a loss by a decree (R4); the arguments are the instances that will not return
-	ControlEndDecree   = "end-lost" // end the decree
+	// ControlDeclareLost declares acknowledged messages lost, by a decree (R4). The arguments are
+	// the names of the instances that will not return.
+	ControlDeclareLost = "lost"
+	// ControlEndDecree ends the decree. It has no arguments.
+	ControlEndDecree = "end-lost"
 )
 
 const (
@@ -45,50 +48,50 @@ const (
 	replyFile      = "answer.json"
 	maxControlFile = 64 << 10 // bytes
 	controlPoll    = time.Second
-	controlTimeout = 20 * time.Second // to carry out an order
+	controlTimeout = 20 * time.Second // to execute a request
 	replyPoll      = 50 * time.Millisecond
 )
 
 // ErrNotRunning reports that no instance runs with the configuration.
 var ErrNotRunning = errors.New("no instance runs with this configuration: start it first")
 
-// SendControl gives an order (ControlDeclareLost or ControlEndDecree) to the instance that runs with cfg, waits
-// for the answer and returns it. The wait ends with ctx. Errors are complete sentences for the
-// operator.
-func SendControl(ctx context.Context, cfg Config, do string, args ...string) (string, error) {
+// SendControl sends a control request with an action, ControlDeclareLost or ControlEndDecree, to
+// the instance that runs with cfg. It waits for the reply, until ctx ends, and returns its text.
+// The text of an error is written for the operator.
+func SendControl(ctx context.Context, cfg Config, action string, args ...string) (string, error) {
 	cfg = cfg.withDefaults()
 	if err := checkRunning(cfg); err != nil {
 		return "", err
 	}
-	o := controlRequest{ID: fmt.Sprintf("%016x", rand.Uint64()), Action: do, Args: args}
+	request := controlRequest{ID: fmt.Sprintf("%016x", rand.Uint64()), Action: action, Args: args}
 	file := path.Join(cfg.Data, requestFile)
 	if _, err := readFile(cfg.fs, file); err == nil {
-		return "", errors.New("another order waits in " + file)
+		return "", errors.New("another control request waits in " + file + ": try again when the instance has answered it")
 	}
-	if err := writeJSON(cfg.fs, file, o); err != nil {
-		return "", fmt.Errorf("give the order: %w", err)
+	if err := writeJSON(cfg.fs, file, request); err != nil {
+		return "", fmt.Errorf("write the control request: %w", err)
 	}
-	look := time.NewTicker(replyPoll)
-	defer look.Stop()
+	ticker := time.NewTicker(replyPoll)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-look.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			if err := cfg.fs.Remove(file); err == nil {
-				return "", errors.New("the instance did not take the order in time, and it was taken back: it hangs, or may not read what this user writes")
+				return "", errors.New("the instance did not read the control request in time, so the request was withdrawn: the instance hangs, or it may not read files of this user")
 			}
-			return "", errors.New("the instance took the order and did not answer in time: see its log and status")
+			return "", errors.New("the instance read the control request but did not answer in time: see its log and status")
 		}
-		var a controlReply
+		var reply controlReply
 		text, err := readFile(cfg.fs, path.Join(cfg.Data, replyFile))
-		if err != nil || json.Unmarshal(text, &a) != nil || a.ID != o.ID {
+		if err != nil || json.Unmarshal(text, &reply) != nil || reply.ID != request.ID {
 			continue
 		}
-		_ = cfg.fs.Remove(path.Join(cfg.Data, replyFile)) // if this fails, the next answer replaces it
-		if !a.Done {
-			return "", errors.New(a.Text)
+		_ = cfg.fs.Remove(path.Join(cfg.Data, replyFile)) // if this fails, the next reply replaces it
+		if !reply.Done {
+			return "", errors.New(reply.Text)
 		}
-		return a.Text, nil
+		return reply.Text, nil
 	}
 }
 
@@ -106,15 +109,15 @@ func checkRunning(cfg Config) error {
 	return err
 }
 
-// serveControl carries out orders until the instance stops.
+// serveControl executes control requests until the instance stops.
 func (s *Server) serveControl() {
 	file := path.Join(s.cfg.Data, requestFile)
 	_ = s.cfg.fs.Remove(file)
-	look := time.NewTicker(controlPoll)
-	defer look.Stop()
+	ticker := time.NewTicker(controlPoll)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-look.C:
+		case <-ticker.C:
 		case <-s.stopping:
 			return
 		}
@@ -123,7 +126,7 @@ func (s *Server) serveControl() {
 			err = s.handleControl(file, text)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.log.Error("taking an order", "error", err)
+			s.log.Error("cannot handle a control request", "error", err)
 		}
 	}
 }
@@ -132,44 +135,44 @@ func (s *Server) handleControl(file string, text []byte) error {
 	if err := s.cfg.fs.Remove(file); err != nil {
 		return err
 	}
-	var o controlRequest
-	if err := json.Unmarshal(text, &o); err != nil {
+	var request controlRequest
+	if err := json.Unmarshal(text, &request); err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, controlTimeout)
 	defer cancel()
-	s.log.Warn("an operator orders", "do", o.Action, "args", o.Args)
-	a := controlReply{ID: o.ID, Done: true}
+	s.log.Warn("control request received", "action", request.Action, "arguments", request.Args)
+	reply := controlReply{ID: request.ID, Done: true}
 	var err error
-	if a.Text, err = s.executeControl(ctx, o); err != nil {
-		a.Done, a.Text = false, err.Error()
+	if reply.Text, err = s.executeControl(ctx, request); err != nil {
+		reply.Done, reply.Text = false, err.Error()
 	}
-	s.log.Warn("the order is answered", "do", o.Action, "done", a.Done, "answer", a.Text)
-	return writeJSON(s.cfg.fs, path.Join(s.cfg.Data, replyFile), a)
+	s.log.Warn("control request answered", "action", request.Action, "done", reply.Done, "reply", reply.Text)
+	return writeJSON(s.cfg.fs, path.Join(s.cfg.Data, replyFile), reply)
 }
 
-// executeControl carries out an order and returns the answer.
-func (s *Server) executeControl(ctx context.Context, o controlRequest) (string, error) {
+// executeControl executes a control request and returns the text of the reply.
+func (s *Server) executeControl(ctx context.Context, request controlRequest) (string, error) {
 	links := s.links.Load()
-	switch o.Action {
+	switch request.Action {
 	case ControlDeclareLost:
-		d, err := links.Decree(ctx, o.Args)
+		d, err := links.Decree(ctx, request.Args)
 		if err != nil {
 			return "", err
 		}
 		return decreeReply(d), nil
 	case ControlEndDecree:
 		d, err := links.EndDecree(ctx)
-		return fmt.Sprintf("the decree of incarnation %d has ended: what is missing from now on is a gap again", d.Incarnation), err
+		return fmt.Sprintf("the decree of incarnation %d has ended: messages that are missing from now on are a publish gap again", d.Incarnation), err
 	}
-	return "", fmt.Errorf("this holdfastd knows no order %q", o.Action)
+	return "", fmt.Errorf("this holdfastd does not know the action %q", request.Action)
 }
 
 // decreeReply describes the effect of a decree for the operator.
 func decreeReply(d journal.Decree) string {
-	return fmt.Sprintf("incarnation %d has begun, with %s. A publisher that lacks acknowledged messages here goes on when it logs on, once; "+
-		"what is lost is told to it and to its subscribers. The decree ends after %v, or with --end: end it when 'holdfast status' "+
-		"lists no publisher that was not seen since. What publishers have lost that never come back is not known.",
+	return fmt.Sprintf("incarnation %d has begun, with %s. A publisher with acknowledged messages that are missing here continues at its next logon, once; "+
+		"it and its subscribers are told which messages are lost. The decree ends after %v, or with 'holdfastd lost -end': end it when 'holdfast status' "+
+		"lists no publisher that has not been seen since. The losses of publishers that never return stay unknown.",
 		d.Incarnation, strings.Join(d.Members, ", "), journal.DecreeLifetime)
 }
 
@@ -185,7 +188,7 @@ func readFile(disk seglog.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	if size > maxControlFile {
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, size, maxControlFile)
+		return nil, fmt.Errorf("%s has %d bytes: the maximum is %d", name, size, maxControlFile)
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, 0); err != nil && size > 0 {

@@ -1,10 +1,9 @@
 package server
 
-// A session takes one file descriptor, and for a moment a second one to read an old segment. This
-// share of the descriptors is reserved for the journal, the links, the admin port, and these second
-// ones.
+// A session takes one file descriptor, and briefly a second one to read an old segment. This share
+// of the descriptors is reserved for the journal, the links, the admin port, and these second ones.
 const (
-	reservedShare = 4 // one part in so many is reserved
+	reservedShare = 4 // one of this many parts is reserved
 	minReserved   = 32
 )
 

@@ -28,7 +28,7 @@ func TestBothDrain(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		pair.B.Disk().SetSyncDelay(time.Second)
 		p.publish("orders", 2, 5)
 		synctest.Wait()
@@ -36,8 +36,8 @@ func TestBothDrain(t *testing.T) {
 		a := shutDown(pair.A.Server())
 		synctest.Wait()
 		b := shutDown(pair.B.Server())
-		p.persisted(5, "")
-		p.closed()
+		p.awaitPersisted(5, "")
+		p.wantClosed()
 		if errA, errB := <-a, <-b; errA != nil || errB != nil {
 			t.Errorf("Shutdown: %v, %v", errA, errB)
 		}
@@ -58,7 +58,7 @@ func TestPeerEndsWhileBothDrain(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		pair.B.Disk().SetSyncDelay(time.Minute)
 		p.publish("orders", 2, 5)
 		synctest.Wait()
@@ -72,7 +72,7 @@ func TestPeerEndsWhileBothDrain(t *testing.T) {
 		if d := time.Since(began); d > 3*time.Second {
 			t.Errorf("a took %v", d)
 		}
-		p.closed()
+		p.wantClosed()
 		<-b
 	})
 }
@@ -84,7 +84,7 @@ func TestStopsAfterPeer(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		if err := <-shutDown(pair.B.Server()); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestStopsAfterPeerInOrder(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 5)
-		p.persisted(5, "")
+		p.awaitPersisted(5, "")
 		for _, i := range []*servertest.Instance{pair.B, pair.A} {
 			if err := <-shutDown(i.Server()); err != nil {
 				t.Errorf("Shutdown of %s: %v", i.Name(), err)
@@ -136,14 +136,14 @@ func TestPeerIsBack(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		pair.Partition()
 		p.publish("orders", 2, 5)
 		synctest.Wait()
 		a := shutDown(pair.A.Server())
-		p.silent(time.Second)
+		p.wantSilence(time.Second)
 		pair.Heal()
-		p.persisted(5, "")
+		p.awaitPersisted(5, "")
 		if err := <-a; err != nil {
 			t.Errorf("Shutdown of a: %v", err)
 		}

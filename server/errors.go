@@ -8,8 +8,8 @@ import (
 // errKilled is the result of Err after [testdoor.Server.Kill].
 var errKilled = errors.New("server: killed")
 
-// ErrDrainTimeout is the result of Shutdown if acks were still outstanding when it ended: the time
-// was over, or the peer that had to acknowledge has stopped as well.
+// ErrDrainTimeout is the result of Shutdown if acks were still outstanding when it ended: the drain
+// timed out, or the peer that had to acknowledge has stopped as well.
 var ErrDrainTimeout = errors.New("server: acks were still outstanding when the drain ended")
 
 // A DiskError reports that the disk failed. A failed disk ends the instance, and nothing is retried
@@ -25,7 +25,7 @@ type DamagedError struct{ Err error }
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("server: the journal is damaged and there is no peer to heal it from: %v "+
-		"(-accept-damage, in Go Config.AcceptDamage, serves what is left)", e.Err)
+		"(-accept-damage, in Go Config.AcceptDamage, serves the undamaged records)", e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
@@ -34,6 +34,6 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 type VersionError struct{ Err error }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("server: the journal was written by a newer holdfastd: %v; nothing was changed: start that holdfastd, or a later one", e.Err)
+	return fmt.Sprintf("server: the journal was written by a newer holdfastd: %v (nothing was changed: start that holdfastd, or a later one)", e.Err)
 }
 func (e *VersionError) Unwrap() error { return e.Err }

@@ -48,14 +48,14 @@ func TestNoticesCross(t *testing.T) {
 					winner, loser = b, a
 				}
 				loser.conn.SetReadDeadline(time.Now().Add(time.Minute))
-				f, err := loser.take()
+				f, err := loser.readFrame()
 				if err != nil || string(f) != `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}` {
 					t.Fatalf("the loser got %s, %v", f, err)
 				}
-				loser.closed()
-				winner.silent(time.Minute)
+				loser.wantClosed()
+				winner.wantSilence(time.Minute)
 				winner.publish("orders", 1, 1)
-				winner.persisted(1, "")
+				winner.awaitPersisted(1, "")
 			})
 		})
 	}
@@ -77,8 +77,8 @@ func TestNameOfAnotherUserElsewhere(t *testing.T) {
 		if m := jim.message(); string(m.Reason) != "name in use" {
 			t.Errorf("another user got %s %q", m.Status, m.Reason)
 		}
-		jim.closed()
-		joe.silent(time.Minute)
+		jim.wantClosed()
+		joe.wantSilence(time.Minute)
 		joe.conn.Close()
 		synctest.Wait()
 		jim = dial(t, pair.B)

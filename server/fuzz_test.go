@@ -27,7 +27,7 @@ import (
 // subscribes. Each byte of the input chooses the next step, see attack. For any input the server
 // survives and its memory is proportional to the bytes sent. It acknowledges only messages that are
 // on its disk. The journal has each identity once (G3) and each publisher in order (G4), and the
-// neighbour is not disturbed (I12).
+// neighbour is not disturbed.
 func FuzzSession(f *testing.F) {
 	for _, s := range sessionStories() {
 		f.Add(s)
@@ -106,13 +106,13 @@ var choices = struct {
 
 // An attacker is the state of one run of FuzzSession.
 type attacker struct {
-	t     *testing.T
-	i     *servertest.Instance
-	input []byte
-	conns []*hostileConn
-	at    int // index of the current connection in conns
+	t       *testing.T
+	i       *servertest.Instance
+	input   []byte
+	conns   []*hostileConn
+	current int // index of the current connection in conns
 
-	opened, sent int // queryNumber of connections, number of bytes
+	opened, sent int // number of connections, number of bytes
 
 	good *neighbour
 	wg   sync.WaitGroup
@@ -139,7 +139,7 @@ func attack(t *testing.T, input []byte) {
 	if used > most {
 		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", a.sent, a.opened, used, most)
 	}
-	a.good.turn()
+	a.good.roundTrip()
 	for _, c := range a.conns {
 		c.Close()
 	}
@@ -148,7 +148,7 @@ func attack(t *testing.T, input []byte) {
 	disk := i.Disk()
 	durable := disk.Image(memfs.Durable)
 	i.Close()
-	a.good.kept(durable, disk)
+	a.good.checkJournals(durable, disk)
 	for _, name := range disk.Names() {
 		if !strings.HasPrefix(name, "data") {
 			t.Errorf("there is a file %s", name)
@@ -156,7 +156,7 @@ func attack(t *testing.T, input []byte) {
 	}
 }
 
-// queryNumber takes a number below n from the input.
+// number takes a number below n from the input.
 func (a *attacker) number(n int) int {
 	if len(a.input) == 0 {
 		return 0
@@ -168,8 +168,8 @@ func (a *attacker) number(n int) int {
 
 func (a *attacker) choose(from []string) string { return from[a.number(len(from))] }
 
-// allow takes a length and that many bytes from the input.
-func (a *attacker) take() []byte {
+// takeBytes takes a length and that many bytes from the input.
+func (a *attacker) takeBytes() []byte {
 	n := min(a.number(256), len(a.input))
 	taken := a.input[:n]
 	a.input = a.input[n:]
@@ -183,17 +183,17 @@ func (a *attacker) step() {
 	case stepLogon:
 		a.frame(a.logon())
 	case stepFrame:
-		a.frame(string(a.take()))
+		a.frame(string(a.takeBytes()))
 	case stepBytes:
-		a.write(string(a.take()))
+		a.write(string(a.takeBytes()))
 	case stepSwitch:
-		a.at = a.number(4)
+		a.current = a.number(4)
 	case stepClose:
 		a.close(a.number(2) == 0)
 	case stepWait:
 		time.Sleep([]time.Duration{0, time.Millisecond, time.Second, 11 * time.Second, 70 * time.Second}[a.number(5)])
 	case stepGood:
-		a.good.turn()
+		a.good.roundTrip()
 	}
 }
 
@@ -238,7 +238,7 @@ func (a *attacker) logon() string {
 
 // conn returns the current connection, or a new one if there is none.
 func (a *attacker) conn() *hostileConn {
-	for len(a.conns) <= a.at {
+	for len(a.conns) <= a.current {
 		ctx, cancel := context.WithTimeout(a.t.Context(), time.Second)
 		c, err := a.i.Dial(ctx, "tcp", a.i.Addr())
 		cancel()
@@ -247,9 +247,9 @@ func (a *attacker) conn() *hostileConn {
 		}
 		a.conns = append(a.conns, &hostileConn{Conn: c})
 		a.opened++
-		a.wg.Go(func() { a.answers(c) })
+		a.wg.Go(func() { a.checkAnswers(c) })
 	}
-	return a.conns[a.at]
+	return a.conns[a.current]
 }
 
 func (a *attacker) frame(content string) { a.write(frame(content)) }
@@ -270,13 +270,13 @@ func (a *attacker) close(half bool) {
 		return
 	}
 	c.Close()
-	a.conns = slices.Delete(a.conns, a.at, a.at+1)
-	a.at = 0
+	a.conns = slices.Delete(a.conns, a.current, a.current+1)
+	a.current = 0
 }
 
-// answers reads the frames of the server. It checks that no message is acknowledged that the server
-// does not have.
-func (a *attacker) answers(c net.Conn) {
+// checkAnswers reads the frames of the server. It checks that no message is acknowledged that the
+// server does not have.
+func (a *attacker) checkAnswers(c net.Conn) {
 	r := wire.NewReader(c, 64<<20)
 	var m wire.Message
 	for {
@@ -324,14 +324,14 @@ func newNeighbour(t *testing.T, i *servertest.Instance) *neighbour {
 	return n
 }
 
-// turn publishes a message, which must be acknowledged and delivered immediately: in virtual time
-// only waiting for another client would take time.
-func (n *neighbour) turn() {
+// roundTrip publishes a message, which must be acknowledged and delivered immediately: in virtual
+// time only waiting for another client would take time.
+func (n *neighbour) roundTrip() {
 	n.t.Helper()
 	began := time.Now()
 	n.sequence++
 	n.pub.send(fmt.Sprintf(`{"c":"p","t":"good","a":"persisted","s":%d}`, n.sequence), body(n.sequence))
-	n.pub.persisted(n.sequence, "")
+	n.pub.awaitPersisted(n.sequence, "")
 	want := bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(goodLife).ID, Sequence: n.sequence}.String()
 	for {
 		m := n.sub.message()
@@ -353,8 +353,8 @@ func (n *neighbour) close() {
 	n.sub.close()
 }
 
-// kept checks that the neighbour's messages are on the disks of the server.
-func (n *neighbour) kept(disks ...*memfs.FS) {
+// checkJournals checks that the neighbour's messages are on the disks of the server.
+func (n *neighbour) checkJournals(disks ...*memfs.FS) {
 	n.t.Helper()
 	for _, d := range disks {
 		if _, err := journals.Verify(d, "data"); err != nil {

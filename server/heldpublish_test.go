@@ -11,7 +11,7 @@ import (
 
 // The first publish of a session waits for a peer that does not answer, but no longer than acks
 // would: until the peer is downgraded, or the link has been silent for four heartbeats (R5, R11).
-func TestAPublishWaitsForASilentPeer(t *testing.T) {
+func TestPublishWaitsForSilentPeer(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		downgrade time.Duration

@@ -36,7 +36,7 @@ func TestForgedLife(t *testing.T) {
 					victim.logon("victim")
 				}
 				victim.publish("orders", 1, 3)
-				victim.persisted(3, "")
+				victim.awaitPersisted(3, "")
 				for n, i := range []*servertest.Instance{pair.A, pair.B} {
 					forger := dial(t, i)
 					ack, _ := forger.logonExt(fmt.Sprint("forger ", n), tt.forged, 1, 0)
@@ -47,7 +47,7 @@ func TestForgedLife(t *testing.T) {
 					forger.close()
 				}
 				victim.publish("orders", 4, 4)
-				victim.persisted(4, "")
+				victim.awaitPersisted(4, "")
 				for _, i := range []*servertest.Instance{pair.A, pair.B} {
 					sequence := uint64(0)
 					for _, m := range i.Messages("orders") {
@@ -81,22 +81,22 @@ func TestForgedName(t *testing.T) {
 				if m := c.message(); string(m.Status) != "failure" || string(m.Reason) != wire.ReasonPublisherIDTaken {
 					t.Errorf("%s, on %s: %s %s", when, i.Name(), m.Status, m.Reason)
 				}
-				c.closed()
+				c.wantClosed()
 			}
 		}
 		victim := dial(t, pair.A)
 		victim.logon("victim")
 		refused("before the first message")
 		victim.publish("orders", 1, 1)
-		victim.persisted(1, "")
+		victim.awaitPersisted(1, "")
 		refused("after the first message")
 		victim.close()
 		refused("after it has left")
 		victim = dial(t, pair.B)
 		if s := victim.logon("victim"); s != 1 {
-			t.Errorf("the victim goes on behind %d, want 1", s)
+			t.Errorf("the victim continues after %d, want 1", s)
 		}
 		victim.publish("orders", 2, 2)
-		victim.persisted(2, "")
+		victim.awaitPersisted(2, "")
 	})
 }

@@ -10,14 +10,14 @@ type interceptor interface {
 	Intercept(m *wire.Message) (swallow bool, refuse string, err error)
 }
 
-// intercept asks the connection about a command and carries out its decision. instead is true if
+// intercept asks the connection about a command and carries out its decision. handled is true if
 // the command must not be executed.
-func (s *session) intercept(m *wire.Message) (instead bool, err error) {
-	asks, is := s.conn.(interceptor)
-	if !is {
+func (s *session) intercept(m *wire.Message) (handled bool, err error) {
+	i, ok := s.conn.(interceptor)
+	if !ok {
 		return false, nil
 	}
-	swallow, refuse, err := asks.Intercept(m)
+	swallow, refuse, err := i.Intercept(m)
 	switch {
 	case err != nil:
 		s.core.Abort(err.Error())

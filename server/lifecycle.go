@@ -38,7 +38,8 @@ func newLifecycle() lifecycle {
 	}
 }
 
-// beginStop begins the stop. Only the first call counts, except that a later Kill still does.
+// beginStop begins the stop. Only the first call has an effect, except that a later kill still
+// counts.
 func (l *lifecycle) beginStop(how stopMode, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

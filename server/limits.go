@@ -62,15 +62,15 @@ func (k *configChecker) limits(l Limits) {
 	checkRange(k, "limits.per_address", l.PerAddress, 1, 1<<20)
 }
 
-// sourceNetwork returns the source address of a connection for counting. For IPv6 that is the /64
-// network, since one site has a whole network.
+// sourceNetwork returns the network that a connection counts for: its IPv4 address, or the /64
+// network of its IPv6 address, since one site has a whole network.
 func sourceNetwork(from net.Addr) string {
 	text := from.String()
-	at, err := netip.ParseAddrPort(text)
+	addrPort, err := netip.ParseAddrPort(text)
 	if err != nil {
 		return text
 	}
-	ip, bits := at.Addr().Unmap().WithZone(""), 32
+	ip, bits := addrPort.Addr().Unmap().WithZone(""), 32
 	if ip.Is6() {
 		bits = 64
 	}

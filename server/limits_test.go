@@ -31,8 +31,8 @@ func TestFrameDeadline(t *testing.T) {
 			<-time.After(time.Second)
 		}
 		slow.bytes(message[60*part:])
-		slow.persisted(1, "")
-		trickle.closed()
+		slow.awaitPersisted(1, "")
+		trickle.wantClosed()
 	})
 }
 
@@ -44,7 +44,7 @@ func TestShutdownOfBusySessions(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		pair.Partition()
 		p.publish("orders", 2, 5)
 		deaf := dial(t, pair.A)

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
 
-// maxSecretFile is the most bytes that are read from the file of a link secret.
+// maxSecretFile is how many bytes of the file of a link secret are read, at most.
 const maxSecretFile = 1 << 10
 
 // WriteSecret makes a new random link secret and writes it to a new file that only its owner may
@@ -38,23 +38,23 @@ func WriteSecret(file string) (err error) {
 func readSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("can't be read: %w; holdfastd secret FILE makes one", err)
+		return nil, fmt.Errorf("cannot be read: %w (holdfastd secret FILE makes one)", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("can't be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s can be read by others, its mode is %04o: chmod 600 it, and make another one if somebody may have", file, mode)
+		return nil, fmt.Errorf("%s has mode %04o, so that other users can access it: chmod 600 it, and make another secret if somebody may have read it", file, mode)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
 	if err != nil {
-		return nil, fmt.Errorf("can't be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	key, err := hex.DecodeString(string(bytes.TrimSpace(text)))
 	if err != nil || len(key) != replica.SecretBytes {
-		return nil, fmt.Errorf("%s does not hold a secret, which is %d hexadecimal digits: holdfastd secret FILE makes one", file, 2*replica.SecretBytes)
+		return nil, fmt.Errorf("%s does not contain a secret of %d hexadecimal digits: holdfastd secret FILE makes one", file, 2*replica.SecretBytes)
 	}
 	return key, nil
 }
@@ -69,9 +69,9 @@ func (c *Config) loadSecret() error {
 	if err != nil {
 		return &ConfigError{Field: "replication.secret", Text: err.Error()}
 	}
-	with := *r // do not change the caller's Replication
-	with.SecretKey = key
-	c.Replication = &with
+	copied := *r // do not change the caller's Replication
+	copied.SecretKey = key
+	c.Replication = &copied
 	return nil
 }
 
@@ -79,7 +79,7 @@ func (c *Config) loadSecret() error {
 func (k *configChecker) secret(r *Replication) {
 	switch n := len(r.SecretKey); {
 	case n != 0 && n != replica.SecretBytes:
-		k.addProblem("replication.secret", "has %d bytes, it must have %d", n, replica.SecretBytes)
+		k.addProblem("replication.secret", "has %d bytes: it must have %d", n, replica.SecretBytes)
 	case n != 0 || r.Secret != "" || r.Insecure:
 		return
 	}
@@ -89,8 +89,8 @@ func (k *configChecker) secret(r *Replication) {
 	}
 	for _, a := range addresses {
 		if a != "" && !isLoopback(a) {
-			k.addProblem("replication.secret", "is missing, and %s is no loopback address: whoever reaches a link could pass for a peer; "+
-				"name the file of a secret (holdfastd secret FILE makes one), or say insecure: true", a)
+			k.addProblem("replication.secret", "is missing, and %s is not a loopback address: anybody who can reach that address could pose as a peer. "+
+				"Name the file of a secret (holdfastd secret FILE makes one), or set insecure: true", a)
 			return
 		}
 	}

@@ -25,10 +25,10 @@ func TestSecretFile(t *testing.T) {
 		t.Fatalf("%x, %v", key, err)
 	}
 	if err := WriteSecret(file); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("made again: %v", err)
+		t.Errorf("overwritten: %v", err)
 	}
 	if again, err := readSecret(file); err != nil || !bytes.Equal(again, key) {
-		t.Errorf("it became %x, %v", again, err)
+		t.Errorf("it changed to %x, %v", again, err)
 	}
 	config := filepath.Join(dir, "a.yaml")
 	text := strings.Replace(goodConfig, "  destinations:", "  secret: link.key\n  peers: [c]\n  destinations:", 1)
@@ -76,7 +76,7 @@ func TestBadSecretFile(t *testing.T) {
 			startsWith(t, &Replication{Secret: file, Destinations: []Destination{{Name: "b", Address: "192.0.2.1:9107"}}}, tt.want)
 		})
 	}
-	startsWith(t, &Replication{Secret: filepath.Join(t.TempDir(), "none"), Destinations: []Destination{{Name: "b", Address: "127.0.0.1:9107"}}}, "can't be read")
+	startsWith(t, &Replication{Secret: filepath.Join(t.TempDir(), "none"), Destinations: []Destination{{Name: "b", Address: "127.0.0.1:9107"}}}, "cannot be read")
 }
 
 // A link beyond loopback needs a secret, or the setting that it needs none.
@@ -90,7 +90,7 @@ func TestSecretIsNeeded(t *testing.T) {
 		{Replication{Listen: "localhost:0", Destinations: to("127.3.2.1:9107")}, ""},
 		{Replication{Listen: ":0", Destinations: to("127.0.0.1:9107")}, "replication.secret is missing"},
 		{Replication{Listen: "0.0.0.0:0", Destinations: to("127.0.0.1:9107")}, "replication.secret is missing"},
-		{Replication{Listen: "127.0.0.1:0", Destinations: to("192.0.2.1:9107")}, "192.0.2.1:9107 is no loopback address"},
+		{Replication{Listen: "127.0.0.1:0", Destinations: to("192.0.2.1:9107")}, "192.0.2.1:9107 is not a loopback address"},
 		{Replication{Listen: "127.0.0.1:0", Destinations: to("example.invalid:9107")}, "replication.secret is missing"},
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}}, "replication.secret is missing"},
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, Insecure: true}, ""},

@@ -36,9 +36,10 @@ type lineCount struct {
 	omitted int       // left out since the last written line
 }
 
-// allow counts a line. If ok is true the line is to be written, and others lines were left out
-// before it. If there are too many keys, all new ones count as one.
-func (b *lineBudget) allow(key string, keys, most int, now time.Time) (others int, ok bool) {
+// allow counts a line. If ok is true the line may be written, and omitted lines were left out
+// before it. limit is the number of lines per second. Beyond the given number of keys, all new ones
+// count as one.
+func (b *lineBudget) allow(key string, keys, limit int, now time.Time) (omitted int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.lines[key]
@@ -56,13 +57,13 @@ func (b *lineBudget) allow(key string, keys, most int, now time.Time) (others in
 	if since := now.Sub(c.second); since < 0 || since >= time.Second {
 		c.second, c.lines = now, 0
 	}
-	if c.lines >= most && !failpoint.On(failpoint.LogUnbounded) {
+	if c.lines >= limit && !failpoint.On(failpoint.LogUnbounded) {
 		c.omitted++
 		return 0, false
 	}
-	others, c.omitted = c.omitted, 0
+	omitted, c.omitted = c.omitted, 0
 	c.lines++
-	return others, true
+	return omitted, true
 }
 
 // unreported returns the number of lines that were left out and that no later line has reported.
@@ -76,7 +77,7 @@ func (b *lineBudget) unreported() (n int) {
 }
 
 // A boundedHandler protects the log against clients and peers. It shortens values, leaves out lines
-// above the budget of the session and of the instance, and counts these.
+// beyond the budget of the session or of the instance, and counts these.
 type boundedHandler struct {
 	next     slog.Handler
 	maxValue int         // longest value, bytes
@@ -104,7 +105,7 @@ func (h *boundedHandler) WithGroup(name string) slog.Handler {
 }
 
 func (h *boundedHandler) Handle(ctx context.Context, r slog.Record) error {
-	others, ok := h.allow(&r)
+	omitted, ok := h.allow(&r)
 	if !ok {
 		return nil
 	}
@@ -113,14 +114,14 @@ func (h *boundedHandler) Handle(ctx context.Context, r slog.Record) error {
 		short.AddAttrs(h.shorten(a))
 		return true
 	})
-	if others > 0 {
-		short.AddAttrs(slog.Int("left_out", others))
+	if omitted > 0 {
+		short.AddAttrs(slog.Int("left_out", omitted))
 	}
 	return h.next.Handle(ctx, short)
 }
 
-// allow takes the line from both budgets.
-func (h *boundedHandler) allow(r *slog.Record) (others int, ok bool) {
+// allow counts the line in both budgets.
+func (h *boundedHandler) allow(r *slog.Record) (omitted int, ok bool) {
 	if h.session != nil {
 		key := r.Message
 		r.Attrs(func(a slog.Attr) bool {
@@ -129,16 +130,16 @@ func (h *boundedHandler) allow(r *slog.Record) (others int, ok bool) {
 			}
 			return true
 		})
-		if others, ok = h.session.allow(key, sessionKeys, sessionLines, r.Time); !ok {
+		if omitted, ok = h.session.allow(key, sessionKeys, sessionLines, r.Time); !ok {
 			return 0, false
 		}
 	}
-	most := instanceLines
+	limit := instanceLines
 	if r.Level >= slog.LevelError {
-		most = instanceErrors
+		limit = instanceErrors
 	}
-	more, ok := h.instance.allow(r.Message, instanceKeys, most, r.Time)
-	return others + more, ok
+	more, ok := h.instance.allow(r.Message, instanceKeys, limit, r.Time)
+	return omitted + more, ok
 }
 
 // shorten shortens a value that is, or will be printed as, a text.
@@ -155,12 +156,12 @@ func (h *boundedHandler) shorten(a slog.Attr) slog.Attr {
 	return a
 }
 
-// acksAbandoned shortens a text and appends its full length.
-func truncate(text string, most int) string {
-	if len(text) <= most || failpoint.On(failpoint.LogUnbounded) {
+// truncate shortens a text to limit bytes and appends its full length.
+func truncate(text string, limit int) string {
+	if len(text) <= limit || failpoint.On(failpoint.LogUnbounded) {
 		return text
 	}
-	end := most
+	end := limit
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// logBudget returns the log lines that contain a text.
-func (o *overheard) lines(with string) (found []string) {
+// lines returns the log lines that contain a text.
+func (o *recording) lines(with string) (found []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for line := range strings.Lines(o.buf.String()) {
@@ -24,8 +24,8 @@ func (o *overheard) lines(with string) (found []string) {
 	return found
 }
 
-func logged(t *testing.T) (*servertest.Instance, *overheard) {
-	log := new(overheard)
+func withLog(t *testing.T) (*servertest.Instance, *recording) {
+	log := new(recording)
 	return servertest.New(t, servertest.Config(func(c *server.Config) {
 		c.Log.Topics = []string{"^orders"}
 		c.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -36,7 +36,7 @@ func logged(t *testing.T) (*servertest.Instance, *overheard) {
 // values are shortened.
 func TestLogBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, log := logged(t)
+		i, log := withLog(t)
 		c := dial(t, i)
 		c.logon("pubber")
 		publish := `{"c":"p","t":"/AMPS/` + strings.Repeat("x", 200) + `"}`
@@ -72,7 +72,7 @@ func TestLogBounds(t *testing.T) {
 // Clients that come and go cause at most a fixed number of log lines per second.
 func TestLogBoundsOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, log := logged(t)
+		i, log := withLog(t)
 		began := time.Now()
 		for range 300 {
 			c := dial(t, i)

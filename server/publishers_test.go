@@ -30,9 +30,9 @@ var measured = flag.Int("publishers", 0, "measure TestManyPublishers with so man
 // command.
 const manyPublishers = 100_000
 
-// crowd writes one message of each of n publishers to a topic, into the journal of an instance that
-// is not running.
-func crowd(t *testing.T, i *servertest.Instance, n int, topic string) {
+// writePublishers writes one message of each of n publishers to a topic, into the journal of an
+// instance that is not running.
+func writePublishers(t *testing.T, i *servertest.Instance, n int, topic string) {
 	t.Helper()
 	o := journal.Options{FS: i.Disk(), Dir: "data"}
 	if *measured > 0 {
@@ -61,15 +61,15 @@ func dataOf(t *testing.T, i *servertest.Instance) (dir string) {
 	return dir
 }
 
-// A lineWatch watches the connections of a client: the lengths of frames sent and received, and the
-// queryNumber of connections.
-type lineWatch struct {
-	dial                 func(ctx context.Context, network, address string) (net.Conn, error)
-	longest              atomic.Int64
-	sent, came, connects atomic.Int64 // bytes; connects is the number of connections
+// A trafficWatch watches the connections of a client: the lengths of frames sent and received, and
+// the number of connections.
+type trafficWatch struct {
+	dial                     func(ctx context.Context, network, address string) (net.Conn, error)
+	longest                  atomic.Int64
+	sent, received, connects atomic.Int64 // bytes; connects is the number of connections
 }
 
-func (w *lineWatch) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *trafficWatch) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	nc, err := w.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (w *lineWatch) Dial(ctx context.Context, network, address string) (net.Conn
 
 type watchedConn struct {
 	net.Conn
-	w       *lineWatch
+	w       *trafficWatch
 	in, out frameLengths
 }
 
@@ -90,7 +90,7 @@ type frameLengths struct {
 	left   int
 }
 
-func (f *frameLengths) pass(p []byte, longest *atomic.Int64) {
+func (f *frameLengths) add(p []byte, longest *atomic.Int64) {
 	for len(p) > 0 {
 		if f.left > 0 {
 			n := min(f.left, len(p))
@@ -107,15 +107,15 @@ func (f *frameLengths) pass(p []byte, longest *atomic.Int64) {
 
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.w.came.Add(int64(n))
-	c.in.pass(p[:n], &c.w.longest)
+	c.w.received.Add(int64(n))
+	c.in.add(p[:n], &c.w.longest)
 	return n, err
 }
 
 func (c *watchedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.w.sent.Add(int64(n))
-	c.out.pass(p[:n], &c.w.longest)
+	c.out.add(p[:n], &c.w.longest)
 	return n, err
 }
 
@@ -126,19 +126,19 @@ func TestManyPublishers(t *testing.T) {
 	for _, topic := range []string{"orders", "jobs"} {
 		t.Run(topic, func(t *testing.T) {
 			if *measured > 0 {
-				testCrowd(t, servertest.New(t, servertest.Real(), servertest.Unstarted(), servertest.Verbose()), *measured, topic)
+				testManyPublishers(t, servertest.New(t, servertest.Real(), servertest.Unstarted(), servertest.Verbose()), *measured, topic)
 				return
 			}
 			synctest.Test(t, func(t *testing.T) {
-				testCrowd(t, servertest.New(t, servertest.Unstarted()), manyPublishers, topic)
+				testManyPublishers(t, servertest.New(t, servertest.Unstarted()), manyPublishers, topic)
 			})
 		})
 	}
 }
 
-func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
+func testManyPublishers(t *testing.T, i *servertest.Instance, n int, topic string) {
 	took := stopwatch(t)
-	crowd(t, i, n, topic)
+	writePublishers(t, i, n, topic)
 	i.Configure(func(c *server.Config) { c.MaxMessage = 64 << 10 })
 	took("journal written")
 	i.Restart()
@@ -148,7 +148,7 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	store := filepath.Join(t.TempDir(), "marks.db")
 	marks := openMarks(t, store)
 	cfg := i.Client("sub")
-	line := &lineWatch{dial: cfg.Dial}
+	line := &trafficWatch{dial: cfg.Dial}
 	cfg.Dial, cfg.BookmarkStore = line.Dial, marks
 	c := startClient(t, cfg)
 	took("connected")
@@ -188,15 +188,15 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 		ackTimes(t, i, gw)
 	}
 	gw.Close()
-	t.Logf("%d bytes sent, %d came, on %d connections; the longest frame has %d", line.sent.Load(), line.came.Load(), line.connects.Load(), line.longest.Load())
+	t.Logf("%d bytes sent, %d received, on %d connections; the longest frame has %d", line.sent.Load(), line.received.Load(), line.connects.Load(), line.longest.Load())
 	if line.longest.Load() > 2*wire.PartBytes {
 		t.Errorf("a frame of %d bytes", line.longest.Load())
 	}
 	if *measured == 0 && line.connects.Load() != 4 {
 		t.Errorf("%d connections, want 4", line.connects.Load())
 	}
-	if topic == "jobs" && line.sent.Load()+line.came.Load() > 64<<10 {
-		t.Errorf("%d bytes sent, %d came, although no publisher but one has anything for the subscription", line.sent.Load(), line.came.Load())
+	if topic == "jobs" && line.sent.Load()+line.received.Load() > 64<<10 {
+		t.Errorf("%d bytes sent, %d received, although no publisher but one has anything for the subscription", line.sent.Load(), line.received.Load())
 	}
 }
 

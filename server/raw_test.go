@@ -39,7 +39,7 @@ type raw struct {
 	conn net.Conn
 	r    *stretches.Reader
 
-	standings []string // sync states that the server sent after the logon
+	syncStates []string // sync states that the server sent after the logon
 }
 
 func dial(t testing.TB, i *servertest.Instance) *raw {
@@ -75,16 +75,16 @@ func frame(content string) string {
 // read returns the text of the next frame.
 func (c *raw) read() (string, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	return c.take()
+	return c.readFrame()
 }
 
-// allow is read without its own deadline. It skips the sync states that an extended client gets, and
-// keeps them in standings.
-func (c *raw) take() (string, error) {
+// readFrame is read without its own deadline. It skips the sync states that an extended client
+// gets, and keeps them in syncStates.
+func (c *raw) readFrame() (string, error) {
 	for {
 		f, err := c.r.Next()
 		if told, is := strings.CutPrefix(string(f), `{"c":"ack","a":"processed","status":"success","sync":"`); is {
-			c.standings = append(c.standings, strings.TrimSuffix(told, `"}`))
+			c.syncStates = append(c.syncStates, strings.TrimSuffix(told, `"}`))
 			continue
 		}
 		return string(f), err
@@ -125,11 +125,11 @@ func (c *raw) message() *wire.Message {
 	return &m
 }
 
-// silent checks that the server sends nothing for a while.
-func (c *raw) silent(d time.Duration) {
+// wantSilence checks that the server sends nothing for a while.
+func (c *raw) wantSilence(d time.Duration) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(d))
-	f, err := c.take()
+	f, err := c.readFrame()
 	if err == nil {
 		c.t.Fatalf("got %s, want nothing", f)
 	}
@@ -138,8 +138,8 @@ func (c *raw) silent(d time.Duration) {
 	}
 }
 
-// closed checks that the server closes without another frame.
-func (c *raw) closed() {
+// wantClosed checks that the server closes without another frame.
+func (c *raw) wantClosed() {
 	c.t.Helper()
 	text, err := c.read()
 	if err == nil {
@@ -192,8 +192,8 @@ func (c *raw) publish(topic string, from, to uint64) {
 
 func body(s uint64) string { return fmt.Sprintf(`{"n":%d}`, s) }
 
-// persisted reads acks until one has sequence s and this level.
-func (c *raw) persisted(s uint64, level string) {
+// awaitPersisted reads acks until one has sequence s and this level.
+func (c *raw) awaitPersisted(s uint64, level string) {
 	c.t.Helper()
 	for {
 		m := c.message()
@@ -209,8 +209,8 @@ func (c *raw) persisted(s uint64, level string) {
 	}
 }
 
-// deliveries reads n messages and returns their bookmarks.
-func (c *raw) deliveries(n int) []string {
+// receive reads n messages and returns their bookmarks.
+func (c *raw) receive(n int) []string {
 	c.t.Helper()
 	var got []string
 	for len(got) < n {
@@ -222,8 +222,8 @@ func (c *raw) deliveries(n int) []string {
 	return got
 }
 
-// marks returns the bookmarks of a publisher's messages.
-func marks(publisher uint64, from, to uint64) []string {
+// bookmarks returns the bookmarks of a publisher's messages.
+func bookmarks(publisher uint64, from, to uint64) []string {
 	var all []string
 	for s := from; s <= to; s++ {
 		all = append(all, bookmark.Bookmark{Publisher: publisher, Sequence: s}.String())

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// refusalWindow is how long the status shows a refusal. A client that is refused for good tries
-// again within that time, so the refusal stays visible.
+// refusalWindow is how long the status shows a refusal. A client that cannot recover tries again
+// within that time, so the refusal stays visible.
 const refusalWindow = time.Minute
 
 // refusals are the recent refusals of clients that cannot recover without help. They are safe for
@@ -31,8 +31,8 @@ func (r *refusals) recent() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reasons := []string{}
-	for reason, at := range r.at {
-		if time.Since(at) < refusalWindow {
+	for reason, last := range r.at {
+		if time.Since(last) < refusalWindow {
 			reasons = append(reasons, reason)
 		}
 	}

@@ -29,12 +29,12 @@ func TestExtendedLogon(t *testing.T) {
 			t.Errorf("logon ack %+v", m)
 		}
 		p.publish("orders", 1, 3)
-		p.persisted(3, "")
+		p.awaitPersisted(3, "")
 		// A tombstone, then a message after it.
 		p.send(`{"c":"delta_publish","t":"orders","a":"persisted","s":4}`)
 		p.expect(`{"c":"ack","a":"persisted","s":4,"status":"failure","reason":"delta_publish is not offered"}`)
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":5}`, "x")
-		p.persisted(5, "")
+		p.awaitPersisted(5, "")
 		p.close()
 
 		// A store that has let go up to 3 is told of the failure of 4 again, before an ack passes
@@ -45,12 +45,12 @@ func TestExtendedLogon(t *testing.T) {
 			t.Errorf("s=%d have=%d, want at most 5, and 5", ack.Sequence, ack.Have)
 		}
 		if !slices.Equal(failures, []string{`{"c":"ack","a":"persisted","s":4,"status":"failure","reason":"delta_publish is not offered"}`}) {
-			t.Errorf("told %q before the logon ack", failures)
+			t.Errorf("got %q before the logon ack", failures)
 		}
 		p.close()
 		p = dial(t, pair.A)
 		if _, failures := p.logonExt("gw", "life", 3, 5); len(failures) != 0 {
-			t.Errorf("told %q, of which nothing is kept any more", failures)
+			t.Errorf("got %q for messages that the store no longer keeps", failures)
 		}
 	})
 }
@@ -64,22 +64,22 @@ func TestOneInstanceDead(t *testing.T) {
 		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0|1|","a":"processed"}`)
 		s.next()
 		p.publish("orders", 1, 2)
-		p.persisted(2, "")
+		p.awaitPersisted(2, "")
 		pair.B.Kill()
 		p.publish("orders", 3, 5)
-		if got := s.deliveries(5); !slices.Equal(got, marks(lifeHash, 1, 5)) {
+		if got := s.receive(5); !slices.Equal(got, bookmarks(lifeHash, 1, 5)) {
 			t.Errorf("local subscriber got %v", got)
 		}
-		p.silent(10 * time.Minute)
+		p.wantSilence(10 * time.Minute)
 		p.close()
 		p = dial(t, pair.A)
 		if ack, _ := p.logonExt("gw", "life", 2, 2); ack.Sequence > 2 || ack.Have != 5 {
 			t.Errorf("s=%d have=%d while 2 is safe at most", ack.Sequence, ack.Have)
 		}
 		p.publish("orders", 3, 5) // a replay
-		p.silent(time.Minute)
+		p.wantSilence(time.Minute)
 		pair.B.Restart()
-		p.persisted(5, "")
+		p.awaitPersisted(5, "")
 		if have := pair.B.Have(lifeHash); have != 5 {
 			t.Errorf("persisted 5 while b has %d", have)
 		}
@@ -92,10 +92,10 @@ func TestDowngrade(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 2)
-		p.persisted(2, "")
+		p.awaitPersisted(2, "")
 		pair.B.Kill()
 		p.publish("orders", 3, 5)
-		p.silent(4 * time.Second)
+		p.wantSilence(4 * time.Second)
 		p.expect(fmt.Sprintf(`{"c":"ack","a":"persisted","s":5,"bm":"%s","status":"success","level":"single"}`, life(5)))
 		p.close()
 		p = dial(t, pair.A)
@@ -103,9 +103,9 @@ func TestDowngrade(t *testing.T) {
 			t.Errorf("s=%d have=%d while 2 is safe at most", ack.Sequence, ack.Have)
 		}
 		p.publish("orders", 3, 6)
-		p.persisted(6, "single")
+		p.awaitPersisted(6, "single")
 		pair.B.Restart()
-		p.persisted(6, "")
+		p.awaitPersisted(6, "")
 	})
 }
 
@@ -116,18 +116,18 @@ func TestVectorSubscription(t *testing.T) {
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 3)
 		p.publish("noise", 4, 6)
-		p.persisted(6, "")
+		p.awaitPersisted(6, "")
 
 		s := dial(t, i)
 		s.logonExt("sub", "", 0, 0)
 		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"vector","a":"processed,completed,persisted"}`)
 		s.expect(`{"c":"ack","cid":"1","a":"processed","status":"success","sub_id":"1","bm":"0"}`)
-		if got := s.deliveries(3); !slices.Equal(got, marks(lifeHash, 1, 3)) {
+		if got := s.receive(3); !slices.Equal(got, bookmarks(lifeHash, 1, 3)) {
 			t.Errorf("from EPOCH: %v", got)
 		}
 		s.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success","sub_id":"1","bm":"`+life(6)+`"}`,
 			`{"c":"ack","cid":"1","a":"completed","status":"success","sub_id":"1","bm":"`+life(3)+`"}`)
-		s.silent(time.Minute)
+		s.wantSilence(time.Minute)
 
 		// NOW: the base covers the messages in the log.
 		s.send(`{"c":"subscribe","cid":"2","t":"orders","bm":"0|1|","opts":"vector","a":"processed"}`)
@@ -163,7 +163,7 @@ func TestMarksEveryThousand(t *testing.T) {
 		p := dial(t, i)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 2500)
-		p.persisted(2500, "")
+		p.awaitPersisted(2500, "")
 		s := dial(t, i)
 		s.logonExt("sub", "", 0, 0)
 		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"vector"}`)
@@ -226,7 +226,7 @@ func TestGap(t *testing.T) {
 		for s := uint64(1); s <= 60; s++ {
 			p.send(fmt.Sprintf(`{"c":"p","t":"orders","a":"persisted","s":%d}`, s), big)
 		}
-		p.persisted(60, "")
+		p.awaitPersisted(60, "")
 		testdoor.Inside(i.Server()).Trim() // the rest that the instance has not removed by itself
 		if i.Server().Publishers(0, 1).Publishers[0].Floor == 0 {
 			t.Fatal("retention removed nothing")
@@ -244,7 +244,7 @@ func TestGap(t *testing.T) {
 		if m := s.message(); string(m.Status) != "success" || string(m.Gap) != string(wire.AppendGaps(nil, gaps)) || m.Bookmark != nil {
 			t.Errorf("accepted gap: %s, gap %s, base %s", m.Status, m.Gap, m.Bookmark)
 		}
-		if got := s.deliveries(int(60 - floor)); !slices.Equal(got, marks(lifeHash, floor+1, 60)) {
+		if got := s.receive(int(60 - floor)); !slices.Equal(got, bookmarks(lifeHash, floor+1, 60)) {
 			t.Errorf("after the gap: %v", got)
 		}
 		s.send(`{"c":"subscribe","cid":"3","t":"orders","bm":"` + life(2) + `","opts":"vector,bookmark_not_found=now","a":"processed"}`)
@@ -289,7 +289,7 @@ func overtaken(t *testing.T, options, status string) {
 		for n := uint64(1); n <= 60; n++ {
 			p.send(fmt.Sprintf(`{"c":"p","t":"orders","a":"persisted","s":%d}`, n), big)
 		}
-		p.persisted(60, "")
+		p.awaitPersisted(60, "")
 		synctest.Wait()
 		testdoor.Inside(i.Server()).Trim()
 		seen := uint64(0)
@@ -331,15 +331,15 @@ func TestFullyDurable(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		s.deliveries(1)
-		plain.deliveries(1)
+		s.receive(1)
+		plain.receive(1)
 		pair.B.Kill()
 		p.publish("orders", 2, 2)
-		plain.silent(4 * time.Second)
-		plain.deliveries(1) // settled
-		s.silent(time.Minute)
+		plain.wantSilence(4 * time.Second)
+		plain.receive(1) // settled
+		s.wantSilence(time.Minute)
 		pair.B.Restart()
-		if got := s.deliveries(1); got[0] != life(2) {
+		if got := s.receive(1); got[0] != life(2) {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -377,18 +377,18 @@ func TestUnknownPublisher(t *testing.T) {
 			t.Fatalf("%s %q s=%d have=%d", ack.Status, ack.Reason, ack.Sequence, ack.Have)
 		}
 		p.publish("orders", 8, 8)
-		p.persisted(8, "")
+		p.awaitPersisted(8, "")
 		plain := dial(t, pair.B)
 		plain.logon("pubber")
 		plain.publish("orders", 1000, 1001)
-		plain.persisted(1001, "")
+		plain.awaitPersisted(1001, "")
 		if have := pair.A.Have(pubber); have != 1001 {
 			t.Errorf("a has %d of the plain client", have)
 		}
 		// In its second session the publisher is known: it may not leave numbers out again.
 		plain.publish("orders", 2000, 2000)
 		plain.expect(`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`)
-		plain.closed()
+		plain.wantClosed()
 	})
 }
 
@@ -403,7 +403,7 @@ func TestUnknownPublisherPeerAway(t *testing.T) {
 		if string(ack.Reason) != "publish gap" {
 			t.Errorf("%s %q", ack.Status, ack.Reason)
 		}
-		p.closed()
+		p.wantClosed()
 		s := dial(t, pair.A)
 		if ack, _ := s.logonExt("sub", "other", 1, 0); !ack.CatchingUp {
 			t.Error("the logon ack does not say that the instance has not caught up")
@@ -418,32 +418,32 @@ func TestUnknownPublisherPeerAway(t *testing.T) {
 	})
 }
 
-// published returns a pair, and a plain client of A whose first two messages are on both disks.
-func published(t *testing.T) (*servertest.Pair, *raw) {
+// publishedPair returns a pair, and a plain client of A whose first two messages are on both disks.
+func publishedPair(t *testing.T) (*servertest.Pair, *raw) {
 	pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
 	p := dial(t, pair.A)
 	p.logon("pubber")
 	p.publish("orders", 1, 2)
-	p.persisted(2, "")
+	p.awaitPersisted(2, "")
 	return pair, p
 }
 
 // The logon of a plain client waits until have and settled are equal.
 func TestPlainLogonWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair, p := published(t)
+		pair, p := publishedPair(t)
 		pair.B.Kill()
 		p.publish("orders", 3, 3)
-		p.silent(time.Second)
+		p.wantSilence(time.Second)
 		p.close()
 		p = dial(t, pair.A)
 		p.send(`{"c":"logon","cid":"0","client_name":"pubber","a":"processed"}`)
-		p.silent(10 * time.Second)
+		p.wantSilence(10 * time.Second)
 		pair.B.Restart()
 		p.expect(`{"c":"ack","cid":"0","s":3,"bm":"7094790850998930143|3|","client_name":"pubber","a":"processed","status":"success","version":"5.3.5.0.holdfast-dev"}`)
 		pair.B.AwaitReady()
 		if have := pair.B.Have(pubber); have != 3 {
-			t.Errorf("told 3 while b has %d", have)
+			t.Errorf("the logon ack says 3 while b has %d", have)
 		}
 	})
 }
@@ -455,9 +455,9 @@ func TestTwoContents(t *testing.T) {
 		p := dial(t, i)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 2)
-		p.persisted(2, "")
+		p.awaitPersisted(2, "")
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":2}`, body(2))
-		p.persisted(2, "") // same content: a duplicate
+		p.awaitPersisted(2, "") // same content: a duplicate
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":2}`, "other")
 		p.expect(`{"c":"ack","a":"persisted","s":2,"status":"failure","reason":"duplicate with other content"}`)
 		if n := i.Server().Status().Differing; n != 1 {
@@ -473,7 +473,7 @@ func TestAckConflation(t *testing.T) {
 		p.send(`{"c":"logon","cid":"0","client_name":"pubber","a":"processed","opts":"ack_conflation=100ms"}`)
 		p.next()
 		p.publish("orders", 1, 1)
-		p.persisted(1, "")
+		p.awaitPersisted(1, "")
 		began := time.Now()
 		p.publish("orders", 2, 50)
 		if m := p.message(); m.Sequence != 50 || time.Since(began) != 100*time.Millisecond {
@@ -481,7 +481,7 @@ func TestAckConflation(t *testing.T) {
 		}
 		p.publish("orders", 51, 60)
 		p.send(`{"c":"flush","cid":"1","a":"persisted"}`)
-		p.persisted(60, "")
+		p.awaitPersisted(60, "")
 		p.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success"}`)
 	})
 }
@@ -490,7 +490,7 @@ func TestAckConflation(t *testing.T) {
 // at the next periodic check.
 func TestPlainLogonIsAnsweredByTheAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair, p := published(t)
+		pair, p := publishedPair(t)
 		const takes = 1030 * time.Millisecond
 		pair.B.Disk().SetSyncDelay(takes)
 		began := time.Now()

@@ -19,43 +19,43 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// An overheard records everything that servers and clients reveal outside of a client's own
+// A recording holds everything that servers and clients reveal outside of a client's own
 // connection. It is safe for concurrent use.
-type overheard struct {
+type recording struct {
 	mu  sync.Mutex
 	buf bytes.Buffer // guarded by mu
 }
 
-func (o *overheard) Write(b []byte) (int, error) {
+func (o *recording) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.Write(b)
 }
 
-func (o *overheard) say(v any) {
+func (o *recording) record(v any) {
 	fmt.Fprintf(o, "%+v\n", v)
 	_ = json.NewEncoder(o).Encode(v)
 }
 
-// An overheardConn is a link whose bytes are recorded.
-type overheardConn struct {
+// An recordedConn is a link whose bytes are recorded.
+type recordedConn struct {
 	net.Conn
-	by *overheard
+	by *recording
 }
 
-func (c overheardConn) Read(b []byte) (int, error) {
+func (c recordedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	_, _ = c.by.Write(b[:n])
 	return n, err
 }
 
-func (c overheardConn) Write(b []byte) (int, error) {
+func (c recordedConn) Write(b []byte) (int, error) {
 	_, _ = c.by.Write(b)
 	return c.Conn.Write(b)
 }
 
 // tap records the log and all links of an instance.
-func (o *overheard) tap(c *server.Config) {
+func (o *recording) tap(c *server.Config) {
 	c.Logger = slog.New(slog.NewTextHandler(o, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dial := c.Dial
 	c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
@@ -63,19 +63,19 @@ func (o *overheard) tap(c *server.Config) {
 		if err != nil {
 			return nil, err
 		}
-		return overheardConn{nc, o}, nil
+		return recordedConn{nc, o}, nil
 	}
 }
 
 // hooks returns client hooks that record their arguments.
-func (o *overheard) hooks() client.Hooks {
+func (o *recording) hooks() client.Hooks {
 	return client.Hooks{
-		Connected:    func(i client.ServerInfo) { o.say(i) },
-		Disconnected: func(server string, err error) { o.say(server); o.say(err) },
-		FailedWrite:  func(e *client.RejectedError) { o.say(*e); o.say(e) },
-		PublishGap:   func(server string) { o.say(server) },
-		LifeRenewed:  func(err error) { o.say(err) },
-		Moved:        func(m client.Move) { o.say(m) },
+		Connected:    func(i client.ServerInfo) { o.record(i) },
+		Disconnected: func(server string, err error) { o.record(server); o.record(err) },
+		FailedWrite:  func(e *client.RejectedError) { o.record(*e); o.record(e) },
+		PublishGap:   func(server string) { o.record(server) },
+		LifeRenewed:  func(err error) { o.record(err) },
+		Moved:        func(m client.Move) { o.record(m) },
 	}
 }
 
@@ -84,7 +84,7 @@ func (o *overheard) hooks() client.Hooks {
 func TestLifeIsSecret(t *testing.T) {
 	const secret = "SECRETLIFE"
 	synctest.Test(t, func(t *testing.T) {
-		var o overheard
+		var o recording
 		pair := servertest.NewPair(t, servertest.Config(o.tap), logTopics("orders"))
 		lives := 0
 		store := func() pubstore.Store {
@@ -109,17 +109,17 @@ func TestLifeIsSecret(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			o.say(c.Flush(ctx)) // fails while a server is away
+			o.record(c.Flush(ctx)) // fails while a server is away
 		}
 		publish("orders")
 		publish("not logged")
 		publish("orders")
 		look := func() {
 			for _, i := range []*servertest.Instance{pair.A, pair.B} {
-				o.say(i.Server().Status())
-				o.say(i.Server().Publishers(0, server.MaxPublishersPerPage))
+				o.record(i.Server().Status())
+				o.record(i.Server().Publishers(0, server.MaxPublishersPerPage))
 			}
-			o.say(c.Stats())
+			o.record(c.Stats())
 		}
 		look()
 		if err := c.RenewLife(); err != nil {
@@ -161,9 +161,9 @@ func TestLifeIsSecret(t *testing.T) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if all := o.buf.Bytes(); len(all) < 10_000 {
-			t.Fatalf("no more than %d bytes were overheard", len(all))
+			t.Fatalf("no more than %d bytes were recording", len(all))
 		} else if at := bytes.Index(all, []byte(secret)); at >= 0 {
-			t.Errorf("the life is told: %q", all[max(0, at-200):min(len(all), at+100)])
+			t.Errorf("the life was revealed: %q", all[max(0, at-200):min(len(all), at+100)])
 		}
 	})
 }

@@ -47,7 +47,7 @@ type Server struct {
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
 	sessions sync.WaitGroup // sessions and their goroutines
-	loops    sync.WaitGroup // accept, retention, orders, admin
+	loops    sync.WaitGroup // accept, retention, control, admin
 
 	lifecycle
 }
@@ -153,7 +153,7 @@ func (s *Server) supervise() {
 	defer s.sessions.Wait()
 	s.endSessions()
 	if s.stopMode() == stopDrain {
-		select { // keep the links until no stopping peer waits for acks any more
+		select { // keep the links as long as a stopping peer waits for acks
 		case <-s.links.Load().Drained():
 		case <-s.drainEnd:
 		}
@@ -168,7 +168,7 @@ func (s *Server) supervise() {
 		return
 	}
 	if err := s.journal.Close(); err != nil && s.Err() == nil {
-		s.log.Error("the journal did not close in order", "error", err)
+		s.log.Error("cannot close the journal in order", "error", err)
 	}
 	s.instance.Close()
 }
@@ -180,16 +180,16 @@ func (s *Server) eachSession(end func(*servercore.Session)) {
 	}
 }
 
-// drain waits until no session has outstanding acks, until hurry is closed, or until the peer that
-// must acknowledge has stopped as well.
+// drain waits until no session has outstanding acks, until drainEnd is closed, or until the peer
+// that must acknowledge has stopped as well.
 func (s *Server) drain() {
-	deserted := s.links.Load().Drain()
+	peersStopped := s.links.Load().Drain()
 	s.eachSession((*servercore.Session).Drain)
 	ended := s.sessionsEnded()
 	select {
 	case <-ended:
 	case <-s.drainEnd:
-	case <-deserted:
+	case <-peersStopped:
 		select {
 		case <-ended:
 		case <-time.After(peerStoppedGrace):
@@ -207,7 +207,7 @@ const peerStoppedGrace = 250 * time.Millisecond
 func isDraining(c *servercore.Session) bool { return c.State() == servercore.StateDraining }
 
 // endSessions ends all sessions. They have stopGrace to write and read their last frames; then
-// their connections are cut. After another stopGrace it returns: a session that is still working
+// their connections are closed. After another stopGrace it returns: a session that is still working
 // will find the journal closed.
 func (s *Server) endSessions() {
 	s.cancel()
@@ -226,8 +226,8 @@ func (s *Server) endSessions() {
 	}
 }
 
-// stopGrace is the time for sessions to end when the instance stops, and again after they were cut
-// off.
+// stopGrace is the time for sessions to end when the instance stops, and again after their
+// connections were closed.
 const stopGrace = 400 * time.Millisecond
 
 // sessionsEnded returns a channel that is closed when no session is left.
@@ -249,7 +249,7 @@ func (s *Server) awaitLinks() bool {
 	select {
 	case <-s.links.Load().Ready():
 	case <-giveUp:
-		s.log.Error("serving a damaged journal that no peer has healed, as told", "damage", s.journal.Damage())
+		s.log.Error("serving a damaged journal that no peer has healed, since damage is accepted", "damage", s.journal.Damage())
 		if err := s.journal.FinishMerge(); err != nil {
 			s.stopWithError(&DiskError{err})
 			return false
@@ -269,7 +269,7 @@ func (s *Server) serve() {
 
 // accept accepts connections until the listener is closed.
 func (s *Server) accept() {
-	const longest = time.Second
+	const maxDelay = time.Second
 	delay := time.Duration(0)
 	for {
 		conn, err := s.clientListener.Accept()
@@ -282,8 +282,8 @@ func (s *Server) accept() {
 			return
 		}
 		// Probably no file descriptor is free. Wait before the next attempt.
-		delay = min(max(2*delay, 5*time.Millisecond), longest)
-		s.log.Error("accepting a client", "error", err, "again_in", delay)
+		delay = min(max(2*delay, 5*time.Millisecond), maxDelay)
+		s.log.Error("cannot accept a client", "error", err, "retry_in", delay)
 		select {
 		case <-time.After(delay):
 		case <-s.stopping:

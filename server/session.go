@@ -44,14 +44,14 @@ type session struct {
 	// Used by the reader only.
 	reader  *wire.Reader
 	msg     wire.Message
-	frames  uint64 // queryNumber of frames read
+	frames  uint64 // number of frames read
 	partial partialFrame
 }
 
 // startSession runs a session on a new connection.
 func (s *Server) startSession(conn net.Conn) {
-	now, from := time.Now(), sourceNetwork(conn.RemoteAddr())
-	if !s.instance.Admits(from, now) {
+	now, source := time.Now(), sourceNetwork(conn.RemoteAddr())
+	if !s.instance.Admits(source, now) {
 		s.turnAway(conn)
 		return
 	}
@@ -60,8 +60,8 @@ func (s *Server) startSession(conn net.Conn) {
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, ChunkSize: pieceBytes})
 	log, lines := s.sessionLog()
 	c.logBudget = lines
-	c.core = servercore.NewSession(s.instance, c, log.With("client_address", conn.RemoteAddr().String()), now)
-	if s.isStopping() || !s.instance.Registry.Add(c.core, from) {
+	c.core = servercore.NewSession(s.instance, c, log.With("address", conn.RemoteAddr().String()), now)
+	if s.isStopping() || !s.instance.Registry.Add(c.core, source) {
 		c.cancel()
 		s.turnAway(conn)
 		return
@@ -108,7 +108,7 @@ func (s *session) run() {
 	if n := s.logBudget.unreported(); n > 0 {
 		log = log.With("left_out", n)
 	}
-	log.Info("client gone", "reason", s.core.Reason(), "after", time.Since(s.connectedAt).Round(time.Millisecond))
+	log.Info("client gone", "reason", s.core.Reason(), "duration", time.Since(s.connectedAt).Round(time.Millisecond))
 }
 
 // awaitDrained waits until a draining session has sent its acks. If the server drains, the server
@@ -197,7 +197,7 @@ func (s *session) executeBatch() error {
 }
 
 func (s *session) execute(m *wire.Message, size int) error {
-	if instead, err := s.intercept(m); err != nil || instead {
+	if handled, err := s.intercept(m); err != nil || handled {
 		return err
 	}
 	return s.core.Execute(m, size)
@@ -216,8 +216,8 @@ func (s *session) tooLarge() error {
 	return s.core.TooLarge(&s.msg)
 }
 
-// awaitDecision waits until the logon is decided, or until the publish may be taken. After it, commands
-// may be longer than a logon.
+// awaitDecision waits until the logon is decided, or until the held publish may be appended. After
+// that, commands may be longer than a logon.
 func (s *session) awaitDecision() error {
 	for {
 		if err := s.core.Decide(time.Now()); err != nil {
@@ -233,7 +233,7 @@ func (s *session) awaitDecision() error {
 	}
 }
 
-// awaitChange waits for a change, or for a short time, while a command cannot be decided.
+// awaitChange waits until a waiting command may be decided, LogonTick at most.
 func (s *session) awaitChange() error {
 	select {
 	case <-s.ctx.Done():
@@ -292,7 +292,7 @@ func (s *session) StateChanged(state servercore.State) {
 	}
 }
 
-// errDead ends the output of a session that was cut off.
+// errDead ends the output of an aborted session.
 var errDead = errors.New("session is dead")
 
 // Fill implements outbound.Source.

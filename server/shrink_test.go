@@ -27,11 +27,11 @@ func TestPlaceShrinks(t *testing.T) {
 			c.Log.Segment, c.Log.Retain = 64<<10, server.Duration(retain)
 		}))
 		*measured = 0 // the disk is in memory
-		crowd(t, i, n, "orders")
+		writePublishers(t, i, n, "orders")
 		i.Restart()
 		i.AwaitReady()
 		cfg := i.Client("sub")
-		line := &lineWatch{dial: cfg.Dial}
+		line := &trafficWatch{dial: cfg.Dial}
 		cfg.Dial, cfg.BookmarkStore = line.Dial, openMarks(t, filepath.Join(t.TempDir(), "marks.db"))
 		defer cfg.BookmarkStore.Close()
 		gw, filler := startClient(t, i.Client("gw")), startClient(t, i.Client("filler"))

@@ -68,7 +68,7 @@ func (p *smallPair) uri(name string) string { return "tcp://" + p.ports[name+":9
 // The disks of both instances, or of one, have 40 MiB, and another program fills the rest. Both are
 // killed and start again on the full disk. Once there is space, both have every published message,
 // and a subscriber gets each once and in order.
-func TestOnARealFullDisk(t *testing.T) {
+func TestOnRealFullDisk(t *testing.T) {
 	smalldisk.Run(t, "40m", func(dir string) {
 		for name, elsewhere := range map[string]string{"both": dir, "one": t.TempDir()} {
 			t.Run(name, func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// spaceCheckInterval is the time between two checks of the free space. Other programs use the disk, too.
+// spaceCheckInterval is the time between two checks of the free space. Other programs use the disk,
+// too.
 const spaceCheckInterval = 10 * time.Second
 
 // A space is the state of the journal's disk at the last check.
@@ -29,25 +30,25 @@ func (s *Server) reserves(total int64) (publishes, links int64) {
 	return max(share, 2*segment), max(share/2, segment)
 }
 
-// headroomSegments is the number of segments for which retention makes space beyond the reserve. With
-// it publishes need not be refused while retention works.
+// headroomSegments is the number of segments for which retention makes space beyond the reserve.
+// With this headroom, publishes need not be refused while retention works.
 const headroomSegments = 4
 
 // checkSpace checks the free space and returns how many bytes retention must free, if positive.
 func (s *Server) checkSpace() (need int64) {
 	free, total, err := s.journal.Space()
 	if err != nil {
-		s.log.Error("looking for free space", "error", err)
+		s.log.Error("cannot determine the free disk space", "error", err)
 		return 0
 	}
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
 	s.space.linksFull.Store(free < links && full)
-	if was := s.space.full.Swap(full); full && !was {
+	if wasFull := s.space.full.Swap(full); full && !wasFull {
 		s.log.Error("the disk is nearly full: publishes are refused for now", "free", free, "reserve", publishes)
-	} else if was && !full {
-		s.log.Warn("there is space again: publishes are taken", "free", free, "reserve", publishes)
+	} else if wasFull && !full {
+		s.log.Warn("the disk has space again: publishes are accepted", "free", free, "reserve", publishes)
 	}
 	return publishes + s.headroom() - free
 }
@@ -59,7 +60,7 @@ func (s *Server) keepReserve() {
 		return
 	}
 	if err := s.journal.KeepReserve(); err != nil {
-		s.log.Error("making the reserve file", "error", err)
+		s.log.Error("cannot make the reserve file", "error", err)
 	}
 }
 
@@ -77,20 +78,20 @@ func (s *Server) onSegment() {
 // is short.
 func (s *Server) retention() {
 	interval := min(time.Minute, max(time.Duration(s.cfg.Log.Retain)/4, time.Second))
-	look := time.NewTicker(min(interval, spaceCheckInterval))
-	defer look.Stop()
-	for trimmed, turned := time.Now(), true; ; {
+	ticker := time.NewTicker(min(interval, spaceCheckInterval))
+	defer ticker.Stop()
+	for lastTrim, newSegment := time.Now(), true; ; {
 		need := s.checkSpace()
-		if turned || need > 0 || time.Since(trimmed) >= interval {
-			trimmed = time.Now()
+		if newSegment || need > 0 || time.Since(lastTrim) >= interval {
+			lastTrim = time.Now()
 			s.trim(need)
 		}
 		s.keepReserve()
 		select {
-		case <-look.C:
-			turned = false
+		case <-ticker.C:
+			newSegment = false
 		case <-s.space.wake:
-			turned = true
+			newSegment = true
 		case <-s.stopping:
 			return
 		}
@@ -123,16 +124,16 @@ func (s *Server) trimOnce(need int64) int {
 	})
 	switch {
 	case err != nil:
-		s.log.Error("removing old segments", "error", err)
+		s.log.Error("cannot remove old segments", "error", err)
 	case n > 0:
-		s.log.Info("removed old segments", "segments", n, "lacking_space", max(need, 0))
+		s.log.Info("removed old segments", "segments", n, "bytes_needed", max(need, 0))
 	}
 	return n
 }
 
-// trimBeforeOpen removes old segments before the journal is opened, since opening may need a new segment.
-// It does so on a lone instance only: before the links are up, nobody knows which messages the
-// destinations lack.
+// trimBeforeOpen removes old segments before the journal is opened, since opening may need a new
+// segment. It does so on a lone instance only: before the links are up, nobody knows which messages
+// the destinations lack.
 func (s *Server) trimBeforeOpen() {
 	free, total, err := s.cfg.fs.Space(s.cfg.Data)
 	if err != nil || s.cfg.Replication != nil {
@@ -143,7 +144,7 @@ func (s *Server) trimBeforeOpen() {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		s.log.Warn("removing old segments before the start", "error", err)
+		s.log.Warn("cannot remove old segments before the start", "error", err)
 	case n > 0:
 		s.log.Warn("removed the oldest segments before the start", "segments", n)
 	}

@@ -26,8 +26,8 @@ const formatVersion = 1
 
 // Start binds the ports, opens the journal and starts the links. It serves clients later, once
 // Ready is closed. An error may be a *ConfigError (or several joined), *DiskError, *DamagedError or
-// *VersionError. The caller stops the server with Shutdown, Close or Kill. It can also end by
-// itself, see Done.
+// *VersionError. The caller stops the server with Shutdown or Close. It can also end by itself, see
+// Done.
 func Start(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate("", nil); err != nil {
@@ -166,7 +166,7 @@ func (s *Server) openJournal() error {
 	s.checkSpace()
 	s.keepReserve()
 	if lone && j.Damage() != nil {
-		s.log.Error("serving a damaged journal, as told", "damage", j.Damage())
+		s.log.Error("serving a damaged journal, since damage is accepted", "damage", j.Damage())
 		if err := j.FinishMerge(); err != nil {
 			j.Close()
 			return &DiskError{err}
@@ -234,7 +234,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnReceived: s.instance.Registry.RecordsReceived,
 		OnDiverged: s.instance.Registry.PublishersDiverged,
 		OnClosed:   s.instance.Registry.PublishersClosed,
-		// The clients go on at another instance. No logon is accepted here any more.
+		// The clients continue at another instance. This one accepts no logon any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}
 	if s.cfg.Replication == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
-// A SyncStatus is the state of an instance's sync destinations as a whole. Clients get it as a
-// text, and so do readers of the JSON.
+// A SyncStatus is the state of an instance's sync destinations as a whole. On the wire and in JSON
+// it is a text.
 type SyncStatus = syncstatus.Status
 
 // A Status is a snapshot of an instance. As JSON it is the response of the admin endpoint /status
@@ -24,7 +24,7 @@ type Status struct {
 	Version      string             `json:"version"`                  // of the server
 	Cluster      string             `json:"cluster"`                  // common id of the group's journals, hex; empty: the group was not met yet, and no client is served
 	Intact       bool               `json:"intact"`                   // the journal has, or had, everything that the group has acknowledged
-	Ready        bool               `json:"ready"`                    // clientListener are served
+	Ready        bool               `json:"ready"`                    // clients are served
 	Stopping     bool               `json:"stopping"`                 // the stop has begun
 	CatchingUp   bool               `json:"catching_up"`              // the instance lacks, or may lack, messages of its peers, ready or not
 	Single       bool               `json:"single"`                   // acks are of level single: a sync destination is downgraded
@@ -33,7 +33,7 @@ type Status struct {
 	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is in the future by the wall clock, if more than a minute
 	Sessions     []SessionStatus    `json:"sessions"`                 // logged-on sessions
 	Links        []LinkStatus       `json:"links"`                    // ordered by peer
-	Publishers   int                `json:"publishers"`               // queryNumber of publishers in the journal
+	Publishers   int                `json:"publishers"`               // number of publishers in the journal
 	JournalBytes int64              `json:"journal_bytes"`            // size of the journal on disk
 	DiskFree     int64              `json:"disk_free"`                // bytes free on the journal's disk at the last check
 	Full         bool               `json:"full"`                     // the disk is nearly full: publishes are refused for now
@@ -43,7 +43,7 @@ type Status struct {
 	TurnedAway  uint64 `json:"turned_away"`  // connections closed because there were too many, or too many without a logon
 	Fenced      uint64 `json:"fenced"`       // sessions that lost their name to another session
 	Slow        uint64 `json:"slow"`         // sessions ended because the client did not read
-	Published   uint64 `json:"published"`    // messages taken
+	Published   uint64 `json:"published"`    // messages accepted
 	Duplicates  uint64 `json:"duplicates"`   // messages that the journal had already
 	Refused     uint64 `json:"refused"`      // messages rejected
 	Differing   uint64 `json:"differing"`    // identities with two contents, as a copied store produces
@@ -53,7 +53,7 @@ type Status struct {
 	LogDropped  uint64 `json:"log_dropped"`  // log lines dropped because nobody read the log
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed messages that they had not seen
 
-	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, from which nothing more is taken, ordered by id
+	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, of which nothing more is accepted, ordered by id
 
 	Refusing []string      `json:"refusing"`           // reasons of refusals in the last minute, of clients that cannot recover without help
 	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree of which this instance is not a member
@@ -65,15 +65,15 @@ type Status struct {
 // A LinkStatus is the state of the links to and from one peer.
 type LinkStatus struct {
 	Peer         string `json:"peer"`
-	Sync         bool   `json:"sync"`             // as configured, for our direction
-	Outbound     bool   `json:"outbound"`         // we replicate to it
-	Inbound      bool   `json:"inbound"`          // it replicates to us
+	Sync         bool   `json:"sync"`             // it is a sync destination, as configured
+	Outbound     bool   `json:"outbound"`         // this instance replicates to the peer
+	Inbound      bool   `json:"inbound"`          // the peer replicates to this instance
 	OneWay       bool   `json:"one_way"`          // one of the two replicates synchronously to the other, which does not replicate back
 	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, as observed within the last minute
 	State        string `json:"state"`            // down, catching-up, sync, live (async)
 	Ack          string `json:"ack,omitempty"`    // counting or downgraded; empty if async
-	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
-	GivenUp      bool   `json:"given_up"`         // it was given up: it fell behind by more than Hold, or was away while the disk was nearly full
+	Reason       string `json:"reason,omitempty"` // why the link is down, empty if it is up
+	GivenUp      bool   `json:"given_up"`         // the peer was given up: it fell behind by more than Hold, or was away while the disk was nearly full
 	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long its oldest unacknowledged record has waited
 	// Unacknowledged counts the records above the floors that the peer has not acknowledged on any
 	// connection since this process started. Before its first acknowledgement these are all
@@ -86,18 +86,19 @@ type LinkStatus struct {
 	Downgrades     uint64 `json:"downgrades"`
 	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
 	OtherCluster bool `json:"other_cluster"`
-	// ClockSkewMS is how far the peer's wall clock is ahead of ours, estimated from the last
-	// heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by age.
+	// ClockSkewMS is how far the peer's wall clock is ahead of this instance's, estimated from the
+	// last heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by
+	// age.
 	ClockSkewMS    int64 `json:"clock_skew_ms"`
 	ClocksDisagree bool  `json:"clocks_disagree"`
 }
 
-// A DegradedInterval is a time in which a sync destination was left out, so that acks were of
+// A DegradedInterval is a period in which a sync destination was downgraded, so that acks were of
 // level single. Destination and Begin identify it. Times have a precision of a microsecond.
 type DegradedInterval struct {
 	Destination string          `json:"destination"`
 	Begin       time.Time       `json:"begin"`
-	End         time.Time       `json:"end,omitzero"`     // zero: still going on
+	End         time.Time       `json:"end,omitzero"`     // zero: the period has not ended
 	Ranges      []DegradedRange `json:"ranges,omitempty"` // settled without the destination, per publisher
 }
 
@@ -133,7 +134,7 @@ type DecreeStatus struct {
 	Lost        []string  `json:"lost"`       // instances that were declared lost and have not joined again
 	Stands      bool      `json:"stands"`     // the decree has not ended: publishers may still use it
 	EndsMS      int64     `json:"ends_ms"`    // milliseconds until it ends by itself, if it stands
-	Unseen      int       `json:"unseen"`     // queryNumber of publishers that have not logged on since, if it stands
+	Unseen      int       `json:"unseen"`     // number of publishers that have not logged on since, if it stands
 	Publishers  []string  `json:"publishers"` // ids of these publishers, 100 at most
 }
 

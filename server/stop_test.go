@@ -20,7 +20,7 @@ func TestCatchesUpFirst(t *testing.T) {
 		p.logonExt("gw", "life", 1, 0)
 		pair.B.Kill()
 		p.publish("orders", 1, 100)
-		p.persisted(100, "single")
+		p.awaitPersisted(100, "single")
 		pair.B.Wipe()
 		pair.B.Restart()
 		c := dial(t, pair.B) // the port is bound but not served
@@ -61,22 +61,22 @@ func TestShutdownDrains(t *testing.T) {
 		p.logonExt("gw", "life", 1, 0)
 		s.logon("sub")
 		p.publish("orders", 1, 1)
-		p.persisted(1, "") // the peer has answered the notice of the logon, so that publishes are not held back
+		p.awaitPersisted(1, "") // the peer has answered the notice of the logon, so that publishes are not held back
 		pair.Partition()
 		p.publish("orders", 2, 5)
-		p.silent(time.Second)
+		p.wantSilence(time.Second)
 		a := pair.A.Server()
 		stopped := make(chan error, 1)
 		go func() { stopped <- a.Shutdown(context.Background()) }()
 		synctest.Wait()
-		s.closed() // it has no outstanding acks
+		s.wantClosed() // it has no outstanding acks
 		if c, err := pair.A.Dial(t.Context(), "tcp", pair.A.Addr()); err == nil {
 			c.Close()
 			t.Error("takes connections while it stops")
 		}
 		pair.Heal()
-		p.persisted(5, "")
-		p.closed()
+		p.awaitPersisted(5, "")
+		p.wantClosed()
 		if err := <-stopped; err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
@@ -89,10 +89,10 @@ func TestShutdownGivesUp(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "") // the peer has answered the notice of the logon, so that publishes are not held back
+		p.awaitPersisted(1, "") // the peer has answered the notice of the logon, so that publishes are not held back
 		pair.Partition()
 		p.publish("orders", 2, 5)
-		p.silent(time.Second)
+		p.wantSilence(time.Second)
 		began := time.Now()
 		if err := pair.A.Server().Shutdown(context.Background()); !errors.Is(err, server.ErrDrainTimeout) {
 			t.Errorf("Shutdown: %v", err)
@@ -100,7 +100,7 @@ func TestShutdownGivesUp(t *testing.T) {
 		if d := time.Since(began); d < 10*time.Second || d > 12*time.Second {
 			t.Errorf("took %v, want drain_timeout", d)
 		}
-		p.closed()
+		p.wantClosed()
 	})
 }
 
@@ -114,8 +114,8 @@ func TestHalfClose(t *testing.T) {
 		if err := p.conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		p.persisted(5, "")
-		p.closed()
+		p.awaitPersisted(5, "")
+		p.wantClosed()
 	})
 }
 
@@ -127,7 +127,7 @@ func TestKillAndPowerCut(t *testing.T) {
 		p := dial(t, i)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 50)
-		p.persisted(50, "")
+		p.awaitPersisted(50, "")
 		i.Kill()
 		i.Restart()
 		i.AwaitReady()
@@ -150,12 +150,12 @@ func TestRealPair(t *testing.T) {
 	p := dial(t, pair.A)
 	p.logonExt("gw", "life", 1, 0)
 	p.publish("orders", 1, 200)
-	p.persisted(200, "")
+	p.awaitPersisted(200, "")
 	s := dial(t, pair.B)
 	s.logon("sub")
 	s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","a":"processed"}`)
 	s.next()
-	s.deliveries(200)
+	s.receive(200)
 	pair.A.Close()
 	pair.A.Restart()
 	pair.A.AwaitReady()

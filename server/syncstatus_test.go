@@ -11,25 +11,26 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// told waits for d and returns the sync states that an extended client got since the last call.
-func (c *raw) told(d time.Duration) []string {
+// newSyncStates waits for d and returns the sync states that an extended client got since the last
+// call.
+func (c *raw) newSyncStates(d time.Duration) []string {
 	c.t.Helper()
-	c.silent(d)
-	told := c.standings
-	c.standings = nil
-	return told
+	c.wantSilence(d)
+	states := c.syncStates
+	c.syncStates = nil
+	return states
 }
 
-func wantTold(t *testing.T, what string, got []string, want ...string) {
+func wantSyncStates(t *testing.T, what string, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
-		t.Errorf("%s: told %q, want %q", what, got, want)
+		t.Errorf("%s: got %q, want %q", what, got, want)
 	}
 }
 
 // An extended client gets the sync state of its server at the logon and on each change: the peer is
 // away, is downgraded, is back and has everything. A plain client gets none.
-func TestStandingIsTold(t *testing.T) {
+func TestSyncStatusIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(2*time.Second))
 		plain, p := dial(t, pair.A), dial(t, pair.A)
@@ -40,66 +41,66 @@ func TestStandingIsTold(t *testing.T) {
 			t.Errorf("logon ack: instance %q, peers %q, sync %q", ack.Instance, ack.Peers, ack.Sync)
 		}
 		pair.B.Kill()
-		wantTold(t, "b is dead", p.told(time.Minute), syncstatus.Apart.String())
+		wantSyncStates(t, "b is dead", p.newSyncStates(time.Minute), syncstatus.Apart.String())
 		if got := pair.A.Server().Status().Sync; got != syncstatus.Apart {
 			t.Errorf("the status says %q", got)
 		}
 		p.publish("orders", 1, 1)
-		p.persisted(1, "single")
-		wantTold(t, "a message has waited", p.told(time.Minute), syncstatus.Single.String())
+		p.awaitPersisted(1, "single")
+		wantSyncStates(t, "a message has waited", p.newSyncStates(time.Minute), syncstatus.Single.String())
 		pair.B.Restart()
 		p.awaitLink(pair.A)
-		p.persisted(1, "")
-		wantTold(t, "b is back", p.told(time.Minute), syncstatus.InSync.String())
-		if len(plain.told(time.Second)) > 0 {
-			t.Error("a plain client was told")
+		p.awaitPersisted(1, "")
+		wantSyncStates(t, "b is back", p.newSyncStates(time.Minute), syncstatus.InSync.String())
+		if len(plain.newSyncStates(time.Second)) > 0 {
+			t.Error("a plain client got a sync status")
 		}
 
 		began := time.Now()
 		pair.A.Close()
-		wantTold(t, "a stops", lastWords(p), syncstatus.Stopping.String())
+		wantSyncStates(t, "a stops", syncStatesUntilClose(p), syncstatus.Stopping.String())
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("the stop took %v", d)
 		}
 	})
 }
 
-// lastWords returns the sync states that a client got before the server closed.
-func lastWords(c *raw) []string {
+// syncStatesUntilClose returns the sync states that a client got before the server closed.
+func syncStatesUntilClose(c *raw) []string {
 	c.t.Helper()
-	c.closed()
-	return c.standings
+	c.wantClosed()
+	return c.syncStates
 }
 
 // A link that comes and goes does not flood clients: they get at most one state per second, and
 // finally the true one.
-func TestStandingFlaps(t *testing.T) {
+func TestSyncStatusFlaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		p := dial(t, pair.A)
 		p.awaitLink(pair.A)
 		p.logonExt("gw", "life", 1, 0)
-		p.told(10 * time.Second)
+		p.newSyncStates(10 * time.Second)
 		const flaps = 100
 		began := time.Now()
 		for range flaps {
 			pair.Network().Reset("a", "b")
-			p.silent(200 * time.Millisecond) // except for sync states
+			p.wantSilence(200 * time.Millisecond) // except for sync states
 		}
 		took := time.Since(began)
-		p.silent(10 * time.Second)
-		n := len(p.standings)
+		p.wantSilence(10 * time.Second)
+		n := len(p.syncStates)
 		if most := int(took/time.Second) + 2; n == 0 || n > most {
-			t.Errorf("told %d times in %v of %d flaps, want %d at most", n, took, flaps, most)
+			t.Errorf("got %d states in %v with %d flaps, want %d at most", n, took, flaps, most)
 		}
-		if n > 0 && p.standings[n-1] != syncstatus.InSync.String() {
-			t.Errorf("told %q in the end", p.standings[n-1])
+		if n > 0 && p.syncStates[n-1] != syncstatus.InSync.String() {
+			t.Errorf("got %q at the end", p.syncStates[n-1])
 		}
 	})
 }
 
 // The sync states of an instance without a sync destination, and of a lone one.
-func TestStandingWithoutAPeer(t *testing.T) {
+func TestSyncStatusWithoutPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := dial(t, servertest.New(t))
 		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != syncstatus.Alone.String() || ack.Peers == nil || len(ack.Peers) > 0 {
@@ -124,6 +125,6 @@ func TestStandingWithoutAPeer(t *testing.T) {
 			t.Errorf("one that waits for its peer says %q", ack.Sync)
 		}
 		pair.B.Restart()
-		wantTold(t, "caught up", p.told(time.Minute), syncstatus.InSync.String())
+		wantSyncStates(t, "caught up", p.newSyncStates(time.Minute), syncstatus.InSync.String())
 	})
 }

@@ -13,7 +13,7 @@ func init() {
 	testdoor.OffersServer(func(s any) testdoor.Server { return inside{s.(*Server)} })
 }
 
-// inside is what tests may do with a running server beyond its API.
+// inside gives tests access to a running server beyond its API.
 type inside struct{ s *Server }
 
 // Kill implements [testdoor.Server].

@@ -86,7 +86,7 @@ func parseShare(text string) (Share, bool) {
 func parseSize(text string) (Size, bool) {
 	factor := int64(1)
 	for _, u := range units {
-		if number, is := strings.CutSuffix(text, u.suffix); is {
+		if number, ok := strings.CutSuffix(text, u.suffix); ok {
 			text, factor = strings.TrimSpace(number), u.bytes
 			break
 		}
@@ -115,7 +115,7 @@ func parseValue[T any](node ast.Node, value *T, form string, parse func(text str
 	text := strings.TrimSpace(s.GetToken().Value)
 	parsed, ok := parse(text)
 	if !ok {
-		return &valueError{node, fmt.Sprintf("%q is no %s", text, form)}
+		return &valueError{node, fmt.Sprintf("%q is not a %s", text, form)}
 	}
 	*value = parsed
 	return nil

@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// An ending is the way from one use of a subscription to the next.
+// An ending is the way in which one use of a subscription ends before the next.
 type ending int
 
 const (
-	released ending = iota // Release, then Subscription of the same store
+	released ending = iota // Release, then OpenSubscription of the same store
 	closed                 // Close, then Open
 	killed                 // Sync, Kill, then Open
 )
@@ -22,7 +22,7 @@ func (e ending) String() string {
 	return [...]string{"released", "closed", "killed"}[e]
 }
 
-// orders is the query of tests that need no special one.
+// orders is the query of all tests that need no special one.
 var orders = bookmarkstore.Query{Topic: "orders"}
 
 // A rig is a store with one subscription in use.
@@ -60,7 +60,7 @@ func (r *rig) subscribe(id string, q bookmarkstore.Query) bookmarkstore.Subscrip
 	r.t.Helper()
 	sub, err := r.s.OpenSubscription(id, q)
 	if err != nil {
-		r.t.Fatalf("Subscription(%q) = %v", id, err)
+		r.t.Fatalf("OpenSubscription(%q) = %v", id, err)
 	}
 	return sub
 }
@@ -93,7 +93,7 @@ func bookmarkOf(publisher, sequence uint64) bookmarkstore.Bookmark {
 	return bookmarkstore.Bookmark{Publisher: publisher, Sequence: sequence}
 }
 
-// receive receives messages of a publisher. Each must be new.
+// receive receives messages of a publisher. Receive must return true for each.
 func (r *rig) receive(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {
@@ -103,7 +103,7 @@ func (r *rig) receive(publisher uint64, sequences ...uint64) {
 	}
 }
 
-// receiveKnown receives messages of a publisher. Each must be known already.
+// receiveKnown receives messages of a publisher. Receive must return false for each.
 func (r *rig) receiveKnown(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {

@@ -37,7 +37,7 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r.receive(1, 3)
 	r.receiveKnown(1, 5)
 	r.wantOutOfOrder(map[uint64][]uint64{1: {9}})
-	r.reopen(e, orders) // a second time, with some of them received again
+	r.reopen(e, orders) // again, after some of them were received again
 	r.receive(1, 3)
 	r.receiveKnown(1, 5)
 	r.receive(1, 7)
@@ -56,7 +56,7 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r.wantOutOfOrder(nil)
 }
 
-func testKeptForget(t *testing.T, d Disk, e ending) {
+func testKeptForgetPublishers(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
 	r.receive(2, 8, 9)
@@ -74,7 +74,7 @@ func testKeptForget(t *testing.T, d Disk, e ending) {
 	r.wantOutOfOrder(nil)
 	r.receive(4, 1)
 	r.must(r.ForgetPublishers(vec{3: 9}))
-	r.receive(3, 10) // comes back at once
+	r.receive(3, 10) // publisher 3 returns at once
 	r.discard(3, 10)
 	r.discard(4, 1)
 	r.reopen(e, orders)
@@ -122,7 +122,7 @@ func testBaseAtOnce(t *testing.T, d Disk) {
 	r.want(vec{1: 7, 2: 1}, vec{1: 7, 2: 1}, 0)
 }
 
-func testKeptRestart(t *testing.T, d Disk, e ending) {
+func testKeptReset(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 1, 2: 8}))
 	r.receive(1, 2, 3, 4)
@@ -154,30 +154,30 @@ func testKeptOtherQuery(t *testing.T, d Disk, e ending) {
 	r.receive(1, 2, 3, 4)
 }
 
-// testRandom runs a subscription against a server that has every message and delivers those above
-// the resume vector, and against a handler that discards at random. After each ending exactly the
-// undiscarded messages must are delivered again.
+// testRandom runs a subscription with a server that has every message and delivers those above the
+// resume vector, and with a handler that discards at random. After each ending exactly the
+// undiscarded messages must be delivered again.
 func testRandom(t *testing.T, d Disk, e ending) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	w := &randomModel{
+	m := &randomModel{
 		rand:      rand.New(rand.NewPCG(seed, 0)),
 		r:         newRig(t, d),
 		delivered: make(map[uint64]uint64),
 		discarded: make(map[bookmarkstore.Bookmark]bool),
 	}
-	w.r.must(w.r.SetBase(vec{}))
+	m.r.must(m.r.SetBase(vec{}))
 	for range 12 {
 		for range 40 {
-			w.step()
+			m.step()
 		}
-		w.r.reopen(e, orders)
-		w.resume()
+		m.r.reopen(e, orders)
+		m.resume()
 	}
 }
 
-// A randomModel is the expected state in testRandom. Messages have odd sequences: the even ones do not
-// match.
+// A randomModel is the expected state in testRandom. Only messages with odd sequences match the
+// subscription.
 type randomModel struct {
 	rand        *rand.Rand
 	r           *rig
@@ -186,61 +186,61 @@ type randomModel struct {
 	discarded   map[bookmarkstore.Bookmark]bool
 }
 
-func (w *randomModel) step() {
-	p := 1 + w.rand.Uint64N(3)
-	switch n := w.rand.IntN(10); {
+func (m *randomModel) step() {
+	p := 1 + m.rand.Uint64N(3)
+	switch n := m.rand.IntN(10); {
 	case n < 5:
-		w.deliver(p)
+		m.deliver(p)
 	case n < 6:
-		w.r.receiveMark(p, w.delivered[p])
+		m.r.receiveMark(p, m.delivered[p])
 	case n < 7:
-		v, _ := w.r.Received() // the connection is lost, the process goes on
-		w.delivered = copied(v)
-	case len(w.outstanding) > 0:
-		i := w.rand.IntN(len(w.outstanding))
-		b := w.outstanding[i]
-		w.outstanding = append(w.outstanding[:i], w.outstanding[i+1:]...)
-		w.discarded[b] = true
-		w.r.must(w.r.Discard(b))
+		v, _ := m.r.Received() // the client reconnects within the process
+		m.delivered = copied(v)
+	case len(m.outstanding) > 0:
+		i := m.rand.IntN(len(m.outstanding))
+		b := m.outstanding[i]
+		m.outstanding = append(m.outstanding[:i], m.outstanding[i+1:]...)
+		m.discarded[b] = true
+		m.r.must(m.r.Discard(b))
 	}
 }
 
-func (w *randomModel) deliver(p uint64) {
-	w.r.t.Helper()
-	w.delivered[p]++
-	b := bookmarkOf(p, w.delivered[p])
+func (m *randomModel) deliver(p uint64) {
+	m.r.t.Helper()
+	m.delivered[p]++
+	b := bookmarkOf(p, m.delivered[p])
 	if b.Sequence%2 == 0 {
 		return
 	}
-	if fresh := w.r.Receive(b); fresh == w.discarded[b] {
-		w.r.t.Fatalf("Receive(%v) = %v, discarded before: %v", b, fresh, w.discarded[b])
+	if fresh := m.r.Receive(b); fresh == m.discarded[b] {
+		m.r.t.Fatalf("Receive(%v) = %v, discarded before: %v", b, fresh, m.discarded[b])
 	} else if fresh {
-		w.outstanding = append(w.outstanding, b)
+		m.outstanding = append(m.outstanding, b)
 	}
 }
 
 // resume delivers messages again, from the resume vector up to the server's last position.
-func (w *randomModel) resume() {
-	w.r.t.Helper()
-	was := w.delivered
+func (m *randomModel) resume() {
+	m.r.t.Helper()
+	before := m.delivered
 	want := make(map[bookmarkstore.Bookmark]bool)
-	for _, b := range w.outstanding {
+	for _, b := range m.outstanding {
 		want[b] = true
 	}
-	w.outstanding = nil
-	v, _ := w.r.Discarded()
-	w.delivered = copied(v)
-	for p, sequence := range was {
-		for w.delivered[p] < sequence {
-			w.deliver(p)
+	m.outstanding = nil
+	v, _ := m.r.Discarded()
+	m.delivered = copied(v)
+	for p, sequence := range before {
+		for m.delivered[p] < sequence {
+			m.deliver(p)
 		}
 	}
 	got := make(map[bookmarkstore.Bookmark]bool)
-	for _, b := range w.outstanding {
+	for _, b := range m.outstanding {
 		got[b] = true
 	}
 	if !maps.Equal(got, want) {
-		w.r.t.Fatalf("came again: %v\nundiscarded: %v", got, want)
+		m.r.t.Fatalf("delivered again: %v\nundiscarded: %v", got, want)
 	}
 }
 

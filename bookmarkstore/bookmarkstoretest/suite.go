@@ -13,8 +13,8 @@ import (
 type Disk interface {
 	// Open opens the store on the disk.
 	Open() (bookmarkstore.Store, error)
-	// Kill ends a store in the way the death of its process would. The next Open finds the data
-	// that is durable now. For a store that keeps nothing after Close, Kill may do nothing.
+	// Kill ends a store as a kill of its process would. The next Open finds the data that is
+	// durable now. For a store that keeps nothing after Close, Kill may do nothing.
 	Kill(s bookmarkstore.Store) error
 }
 
@@ -36,14 +36,14 @@ func Run(t *testing.T, h Harness) {
 		{"duplicates are dropped", testDuplicates},
 		{"discards in order", testDiscardInOrder},
 		{"discards out of order", testDiscardOutOfOrder},
-		{"discarding what is not outstanding", testDiscardNotOutstanding},
-		{"progress", testMark},
-		{"progress waits for what is before it", testMarkWaits},
+		{"discarding a message that is not outstanding", testDiscardNotOutstanding},
+		{"marks", testMark},
+		{"a mark waits for the messages before it", testMarkWaits},
 		{"base", testBase},
 		{"a base hides nothing", testBaseHidesNothing},
 		{"known without a base", testKnownWithoutBase},
-		{"forgotten publishers", testForget},
-		{"restart", testRestart},
+		{"forgotten publishers", testForgetPublishers},
+		{"reset", testReset},
 		{"another query forgets", testOtherQuery},
 		{"several subscriptions", testSeveral},
 		{"ids", testIDs},
@@ -63,9 +63,9 @@ func Run(t *testing.T, h Harness) {
 		t.Run("kept when "+e.String(), func(t *testing.T) { testKept(t, h.New(t), e) })
 		t.Run("out of order, "+e.String(), func(t *testing.T) { testKeptOutOfOrder(t, h.New(t), e) })
 		t.Run("base, "+e.String(), func(t *testing.T) { testKeptBase(t, h.New(t), e) })
-		t.Run("base behind something, "+e.String(), func(t *testing.T) { testKeptBeforeBase(t, h.New(t), e) })
-		t.Run("forgotten publishers, "+e.String(), func(t *testing.T) { testKeptForget(t, h.New(t), e) })
-		t.Run("restart, "+e.String(), func(t *testing.T) { testKeptRestart(t, h.New(t), e) })
+		t.Run("base after a message, "+e.String(), func(t *testing.T) { testKeptBeforeBase(t, h.New(t), e) })
+		t.Run("forgotten publishers, "+e.String(), func(t *testing.T) { testKeptForgetPublishers(t, h.New(t), e) })
+		t.Run("reset, "+e.String(), func(t *testing.T) { testKeptReset(t, h.New(t), e) })
 		t.Run("another query, "+e.String(), func(t *testing.T) { testKeptOtherQuery(t, h.New(t), e) })
 		t.Run("random, "+e.String(), func(t *testing.T) { testRandom(t, h.New(t), e) })
 	}

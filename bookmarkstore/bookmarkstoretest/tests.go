@@ -132,7 +132,7 @@ func testKnownWithoutBase(t *testing.T, d Disk) {
 	r.want(vec{1: 4}, vec{1: 4}, 0)
 }
 
-func testForget(t *testing.T, d Disk) {
+func testForgetPublishers(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
 	r.receive(2, 8)
@@ -152,7 +152,7 @@ func testForget(t *testing.T, d Disk) {
 	r.want(vec{}, vec{}, 0)
 }
 
-func testRestart(t *testing.T, d Disk) {
+func testReset(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 1, 2: 8}))
 	r.receive(1, 2, 3, 4)
@@ -210,7 +210,7 @@ func testIDs(t *testing.T, d Disk) {
 	ids := []string{strings.Repeat("x", 256), "../../etc/passwd", "a/b", "a", "\x00", "\xff\xfe", "head", "format", "häuser", " "}
 	for i, id := range ids {
 		if !r.subscribe(id, orders).Receive(bookmarkOf(uint64(i), 1)) {
-			t.Errorf("id %q is not one of its own", id)
+			t.Errorf("id %q shares the place of another id", id)
 		}
 	}
 }

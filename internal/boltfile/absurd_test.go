@@ -59,7 +59,7 @@ func TestAbsurdLengths(t *testing.T) {
 		heap.Bounded(t, 0, 1, 8<<20, func() {
 			_, err := checkPages(f, pages*pageSize, pageSize)
 			if err == nil {
-				t.Errorf("%s: it is taken", name)
+				t.Errorf("%s: no error", name)
 			}
 			t.Logf("%s: %v", name, err)
 		})

@@ -2,13 +2,12 @@
 // the machine at any moment, the database opens and has everything that was committed.
 //
 // bbolt alone has three weaknesses. A power cut while it creates a file leaves a file that never
-// opens again. It does not sync the directory, so the file may disappear with all its commits.
-// And after a kill, the data it reads back may be in the page cache only. The next commit reuses
-// pages of the state before, and a power cut during that commit leaves neither state.
+// opens again. It does not sync the directory, so the file may disappear with all its commits. And
+// the data that it reads after a kill may be in the page cache only. The next commit reuses pages
+// of the previous state, and a power cut during that commit leaves neither state.
 //
-// bbolt also trusts the pages of its file. A bad page makes it panic. If a branch leads back to
-// itself, bbolt never returns. Open checks the pages first. Guard turns the remaining panics into
-// errors.
+// bbolt also trusts the pages of its file. It panics on a bad page, and never returns if a branch
+// leads back to itself. Open checks the pages first. Guard turns the remaining panics into errors.
 package boltfile
 
 import (
@@ -24,8 +23,8 @@ import (
 )
 
 // Open opens the database at path and creates it if needed. The error is a *DamageError if the
-// file is no database any more, and a *format.VersionError if a later version of bbolt has
-// written it. Call Settle before anything is committed.
+// file is no longer a database, and a *format.VersionError if a later version of bbolt has written
+// it. Call MakeDurable before the first commit.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := checkAndOpen(path, *o)
 	return db, err
@@ -45,18 +44,18 @@ func checkAndOpen(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 	return db, usage, err
 }
 
-// create makes an empty database under another name and renames it. So a file with the final name
-// is always complete.
+// create creates an empty database under a temporary name and renames it. So a file with the final
+// name is always complete.
 func create(path string, o *bbolt.Options) error {
 	tmp := tempName(path)
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	fresh := *o
-	if fresh.OpenFile == nil {
-		fresh.OpenFile = openNew
+	options := *o
+	if options.OpenFile == nil {
+		options.OpenFile = openNew
 	}
-	db, err := bbolt.Open(tmp, 0o600, &fresh)
+	db, err := bbolt.Open(tmp, 0o600, &options)
 	if err != nil {
 		return err
 	}
@@ -71,12 +70,14 @@ func openNew(name string, flag int, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag|os.O_EXCL, mode)
 }
 
-// MakeDurable makes the database durable as it was found. Call it before the first commit. bbolt has
-// synced the data pages before it wrote the meta page that names them. Settle writes that meta
-// page again: after a failed sync the page may be clean in the cache and not on the disk. It
-// assumes that a sector keeps its content when the same content is written to it. Settle also
-// makes the name of the file durable, since an application that created the database may not have
-// done so. It waits for an open write transaction.
+// MakeDurable makes the database durable as it was found. Call it before the first commit. It waits
+// for an open write transaction.
+//
+// bbolt has synced the data pages before it wrote the meta page that names them. MakeDurable writes
+// that meta page again: after a failed sync the page may be clean in the cache and not on the disk.
+// It assumes that a sector keeps its content when the same content is written to it. MakeDurable
+// also makes the name of the file durable, since an application that created the database may not
+// have done so.
 func MakeDurable(db *bbolt.DB) error {
 	tx, err := db.Begin(true)
 	if err == nil {
@@ -90,10 +91,10 @@ func MakeDurable(db *bbolt.DB) error {
 	return nil
 }
 
-// MetaPagesValid reports whether both meta pages of an open database are undamaged. A damaged one may have
-// been the newer one. The database then has the state before its last commit. A power cut can
-// cause this, and so can damage. Whole waits for an open write transaction.
-func MetaPagesValid(db *bbolt.DB) (whole bool, err error) {
+// MetaPagesValid reports whether both meta pages of an open database are undamaged. A damaged one
+// may have been the newer one. The database then has the state before its last commit. A power cut
+// can cause this, and so can damage. MetaPagesValid waits for an open write transaction.
+func MetaPagesValid(db *bbolt.DB) (valid bool, err error) {
 	tx, err := db.Begin(!db.IsReadOnly()) // no concurrent writer
 	if err != nil {
 		return false, err
@@ -102,21 +103,21 @@ func MetaPagesValid(db *bbolt.DB) (whole bool, err error) {
 	return metaPagesValid(db)
 }
 
-func metaPagesValid(db *bbolt.DB) (whole bool, err error) {
+func metaPagesValid(db *bbolt.DB) (valid bool, err error) {
 	f, err := os.Open(db.Path())
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	whole = true
+	valid = true
 	for id := range int64(firstPage) {
 		var b [metaSize]byte
 		if _, err := f.ReadAt(b[:], id*int64(db.Info().PageSize)+pageHeader); err != nil {
 			return false, err
 		}
-		whole = whole && isValidMeta(&b)
+		valid = valid && isValidMeta(&b)
 	}
-	return whole, nil
+	return valid, nil
 }
 
 // rewrite reads a page, writes it back, and syncs the file.

@@ -28,8 +28,7 @@ func open(t *testing.T, path string) *bbolt.DB {
 	return db
 }
 
-// The remains of a file that was being made at a power cut do no harm, and are removed by the
-// next opening.
+// The next opening removes an unfinished file that a power cut has left.
 func TestUnfinished(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "store.db")
@@ -50,7 +49,7 @@ func TestUnfinished(t *testing.T) {
 	db.Close()
 	err = open(t, path).View(func(tx *bbolt.Tx) error {
 		if tx.Bucket([]byte("bucket")) == nil {
-			t.Error("what was committed is not there")
+			t.Error("the committed data is missing")
 		}
 		return nil
 	})
@@ -62,7 +61,7 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// A file that is no database is left unchanged.
+// Open refuses a file that is not a database and does not change it.
 func TestOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.txt")
 	if err := os.WriteFile(path, []byte("notes"), 0o600); err != nil {
@@ -72,11 +71,11 @@ func TestOther(t *testing.T) {
 		t.Error("opened")
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "notes" {
-		t.Errorf("it holds %q, %v", b, err)
+		t.Errorf("the file contains %q, %v", b, err)
 	}
 }
 
-// A database of a later version of bbolt is not damaged, and is left unchanged.
+// Open refuses a database of a later version of bbolt, not as damaged, and does not change it.
 func TestNewerVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := open(t, path)
@@ -97,11 +96,11 @@ func TestNewerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = boltfile.Open(path, options)
-	newer, is := errors.AsType[*format.VersionError](err)
-	if !is || newer.Found != 3 || newer.Known != 2 {
+	newer, isDamage := errors.AsType[*format.VersionError](err)
+	if !isDamage || newer.Found != 3 || newer.Known != 2 {
 		t.Errorf("Open: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
-		t.Errorf("it is not what it was: %v", err)
+		t.Errorf("the file has changed: %v", err)
 	}
 }

@@ -56,16 +56,16 @@ func FuzzOpen(f *testing.F) {
 		f.Add(recipe, true)
 	}
 	path := filepath.Join(f.TempDir(), "damaged.db")
-	f.Fuzz(func(t *testing.T, recipe []byte, mend bool) {
-		b := boltfiletest.Damage(image, recipe, mend)
+	f.Fuzz(func(t *testing.T, recipe []byte, fixChecksums bool) {
+		b := boltfiletest.Damage(image, recipe, fixChecksums)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		heap.Bounded(t, len(b), 64, 1<<20, func() { use(t, path, len(recipe) < 5) })
+		heap.Bounded(t, len(b), 64, 1<<20, func() { useDatabase(t, path, len(recipe) < 5) })
 	})
 }
 
-func use(t *testing.T, path string, whole bool) {
+func useDatabase(t *testing.T, path string, undamaged bool) {
 	db, err := boltfile.Open(path, options)
 	if err == nil {
 		defer db.Close()
@@ -74,9 +74,9 @@ func use(t *testing.T, path string, whole bool) {
 	if err == nil {
 		err = boltfile.Guard(path, func() error { return db.Update(writeSome) })
 	}
-	damage, is := errors.AsType[*boltfile.DamageError](err)
-	if err != nil && (whole || is && damage.Path != path) {
-		t.Errorf("use it: %v", err)
+	damage, isDamage := errors.AsType[*boltfile.DamageError](err)
+	if err != nil && (undamaged || isDamage && damage.Path != path) {
+		t.Errorf("use the database: %v", err)
 	}
 }
 
@@ -104,7 +104,7 @@ func writeSome(tx *bbolt.Tx) error {
 	return errors.Join(err, b.Delete([]byte("new 0")))
 }
 
-func TestDamageIsSaid(t *testing.T) {
+func TestDamageIsReported(t *testing.T) {
 	image := boltfiletest.Image(t, func(path string) { fill(t, path) })
 	for name, recipe := range boltfiletest.Recipes(image) {
 		path := filepath.Join(t.TempDir(), "damaged.db")

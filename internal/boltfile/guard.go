@@ -44,8 +44,8 @@ func Remove(from *bbolt.Bucket, key []byte) error {
 // errReplaced means that the file was replaced while open waited for its lock.
 var errReplaced = errors.New("the file was replaced")
 
-// open opens the file that has the name path at the time when it is locked: a compaction by
-// another process may replace the file (OpenPrivate).
+// open opens the file that has the name path once it is locked: while open waits for the lock, a
+// compaction by another process may replace the file (OpenPrivate).
 func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	for {
 		db, err := openOnce(path, o)
@@ -55,15 +55,15 @@ func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	}
 }
 
-// openOnce is bbolt.Open, but after an error or a panic the file does not stay open and locked.
+// openOnce is bbolt.Open, but closes and unlocks the file after an error or a panic.
 func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	var opened *os.File
-	do := o.OpenFile
-	if do == nil {
-		do = os.OpenFile
+	openFile := o.OpenFile
+	if openFile == nil {
+		openFile = os.OpenFile
 	}
 	o.OpenFile = func(name string, flag int, perm os.FileMode) (f *os.File, err error) {
-		opened, err = do(name, flag, perm)
+		opened, err = openFile(name, flag, perm)
 		return opened, err
 	}
 	err = Guard(path, func() (err error) {
@@ -89,20 +89,20 @@ func checkName(f *os.File, path string) error {
 	if err != nil {
 		return err
 	}
-	there, err := os.Stat(path)
-	if err == nil && !os.SameFile(opened, there) {
+	current, err := os.Stat(path)
+	if err == nil && !os.SameFile(opened, current) {
 		err = errReplaced
 	}
 	return err
 }
 
 // asDamageError turns an error about the content of a file into a *DamageError or a
-// *format.VersionError. It returns an error of the file system as it is.
+// *format.VersionError. It returns an error of the file system unchanged.
 func asDamageError(path string, err error) error {
-	_, is := errors.AsType[*DamageError](err)
-	_, file := errors.AsType[*fs.PathError](err)
-	_, system := errors.AsType[syscall.Errno](err)
-	if err == nil || is || file || system || errors.Is(err, berrors.ErrTimeout) {
+	_, isDamage := errors.AsType[*DamageError](err)
+	_, isPath := errors.AsType[*fs.PathError](err)
+	_, isErrno := errors.AsType[syscall.Errno](err)
+	if err == nil || isDamage || isPath || isErrno || errors.Is(err, berrors.ErrTimeout) {
 		return err
 	}
 	if newer := newerVersion(path); newer != nil {
@@ -111,8 +111,8 @@ func asDamageError(path string, err error) error {
 	return &DamageError{path, err}
 }
 
-// OpenReadOnly checks the pages of an existing database and opens it for reading only. The error
-// is a *DamageError if the file is no database, or no longer one, and a *format.VersionError if a
+// OpenReadOnly checks the pages of an existing database and opens it read-only. The error is a
+// *DamageError if the file is not a database, or no longer one, and a *format.VersionError if a
 // later version of bbolt has written it.
 func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := openReadOnly(path, *o)

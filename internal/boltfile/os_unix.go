@@ -14,8 +14,8 @@ import (
 func unlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) } // it may be closed already
 
 // copyOwner sets the owner and group of the file at path to those of another file.
-func copyOwner(path string, like fs.FileInfo) error {
-	if stat, ok := like.Sys().(*syscall.Stat_t); ok {
+func copyOwner(path string, of fs.FileInfo) error {
+	if stat, ok := of.Sys().(*syscall.Stat_t); ok {
 		return os.Chown(path, int(stat.Uid), int(stat.Gid))
 	}
 	return nil

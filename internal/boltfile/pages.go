@@ -53,8 +53,8 @@ func badPage(id uint64, format string, args ...any) error {
 }
 
 // A walk visits every used page of a database once, so it cannot go in circles. It finds every
-// error that would stop bbolt's own walk, by which bbolt finds the free pages of a file that has
-// no list of them. bbolt's walk panics, and leaves a goroutine that goes on reading the mapped
+// error that would stop bbolt's own walk. bbolt uses that to find the free pages of a file without
+// a list of them. It panics on an error, and leaves a goroutine that goes on reading the mapped
 // file.
 type walk struct {
 	r         io.ReaderAt
@@ -89,8 +89,8 @@ func (w *walk) checkAll(size int64) error {
 	if err != nil {
 		return err
 	}
-	if most := uint64(size) / w.pageSize; w.pages > most {
-		return badPage(0, "%d pages in use, the file has %d", w.pages, most)
+	if maxPages := uint64(size) / w.pageSize; w.pages > maxPages {
+		return badPage(0, "%d pages are in use, but the file has only %d", w.pages, maxPages)
 	}
 	w.seen = make([]uint64, w.pages/64+1)
 	if freelist != noFreelist {
@@ -117,15 +117,15 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 		if _, err := w.r.ReadAt(b[:], int64(id*w.pageSize+pageHeader)); err != nil {
 			continue // bbolt has found the other one
 		}
-		tx, ours := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
-		if !ours || !isValidMeta(&b) || found && tx <= newest {
+		tx, known := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
+		if !known || !isValidMeta(&b) || found && tx <= newest {
 			continue
 		}
 		newest, found = tx, true
 		root, freelist, w.pages = u64(b[16:]), u64(b[32:]), u64(b[40:])
 	}
 	if !found {
-		return 0, 0, badPage(0, "no meta page is whole")
+		return 0, 0, badPage(0, "no meta page is valid")
 	}
 	return root, freelist, nil
 }
@@ -144,10 +144,11 @@ type header struct {
 	span         uint64
 }
 
-// readHeader reads the header of a page and marks the page as seen. It fails if it was seen before.
+// readHeader reads the header of a page and records the page as seen. A page that was seen before
+// is an error.
 func (w *walk) readHeader(id uint64) (header, error) {
 	if id < firstPage || id >= w.pages {
-		return header{}, badPage(id, "there are %d", w.pages)
+		return header{}, badPage(id, "the database has %d pages", w.pages)
 	}
 	var b [pageHeader]byte
 	if err := w.read(b[:], id, 0); err != nil {
@@ -156,7 +157,7 @@ func (w *walk) readHeader(id uint64) (header, error) {
 	h := header{id: u64(b[:]), flags: int(u16(b[8:])), count: int(u16(b[10:]))}
 	last := id + uint64(u32(b[12:]))
 	if h.id != id || last >= w.pages {
-		return header{}, badPage(id, "says it is %d to %d", h.id, last)
+		return header{}, badPage(id, "its header is for pages %d to %d", h.id, last)
 	}
 	for p := id; p <= last; p++ {
 		if err := w.setSeen(p); err != nil {
@@ -182,7 +183,7 @@ func (w *walk) read(b []byte, id, at uint64) error {
 	return nil
 }
 
-// freelist checks the list of free pages and marks them as seen.
+// freelist checks the list of free pages and records them as seen.
 func (w *walk) freelist(id uint64) error {
 	h, err := w.readHeader(id)
 	if err != nil {
@@ -207,7 +208,7 @@ func (w *walk) freelist(id uint64) error {
 		}
 		free := u64(b[:])
 		if free < firstPage || free >= w.pages {
-			return badPage(id, "%d is free, there are %d", free, w.pages)
+			return badPage(id, "page %d is free, but the database has %d pages", free, w.pages)
 		}
 		if err := w.setSeen(free); err != nil {
 			return err
@@ -270,7 +271,7 @@ func (w *walk) checkElement(h header, t subtree, at uint64) (key []byte, err err
 	}
 	switch {
 	case from+length+size > h.span:
-		return nil, badPage(h.id, "a value ends behind the page")
+		return nil, badPage(h.id, "a value ends after the page")
 	case u32(e)&flagBucket == 0:
 		return key, nil
 	case size < bucketSize || size > w.pageSize: // a larger bucket has pages of its own
@@ -291,7 +292,7 @@ func (w *walk) checkElement(h header, t subtree, at uint64) (key []byte, err err
 func (w *walk) key(h header, at, length uint64) (key []byte, err error) {
 	switch end := at + length; {
 	case end > h.span:
-		return nil, badPage(h.id, "a key ends behind the page")
+		return nil, badPage(h.id, "a key ends after the page")
 	case length > bbolt.MaxKeySize:
 		return nil, badPage(h.id, "a key of %d bytes", length)
 	case end <= uint64(len(w.pageStart)):
@@ -315,7 +316,7 @@ func checkInline(id uint64, b []byte) error {
 		e := b[at:]
 		end := uint64(at) + uint64(u32(e[4:])) + uint64(u32(e[8:])) + uint64(u32(e[12:]))
 		if u32(e)&flagBucket != 0 || end > uint64(len(b)) {
-			return badPage(id, "a bucket's value ends behind it, or is a bucket")
+			return badPage(id, "a value in a bucket ends after the bucket, or is a bucket")
 		}
 	}
 	return nil

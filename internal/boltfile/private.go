@@ -31,15 +31,15 @@ type Options struct {
 	CompactAbove int64         // a file up to this size in bytes is not compacted; default 16 MiB
 }
 
-// OpenPrivate is Open for a database that no application shares. It keeps the cost of a commit and
-// the size of the file in proportion to the current data, not to the largest amount so far.
+// OpenPrivate is Open for a database that belongs to the store alone. It keeps the cost of a commit
+// and the size of the file in proportion to the current data, not to the largest amount so far.
 // Commits do not write the list of free pages; bbolt finds the free pages by a walk over the used
-// ones when it opens the file. A file larger than four times its live data is replaced by a
-// compact copy.
+// ones when it opens the file. A file larger than four times its live data is replaced by a compact
+// copy.
 //
 // A compaction may fail for lack of space, or because the copy cannot get the owner of the
-// original. Then the file stays as it was, as it does after a crash at any step. Compaction
-// always fails on Windows, which does not replace open files.
+// original. The file is unchanged then, and also after a crash at any step. Compaction always fails
+// on Windows, which does not replace open files.
 func OpenPrivate(path string, o Options) (*bbolt.DB, error) {
 	return openPrivate(path, o, compactSteps{(*bbolt.DB).Sync, os.Rename, SyncDir})
 }
@@ -64,35 +64,36 @@ func openPrivate(path string, o Options, s compactSteps) (*bbolt.DB, error) {
 	return open(path, bo)
 }
 
-// tempName returns the name of a file while it is being made. The name says that it belongs to
-// holdfast: a crash may leave anything there, and the next opening removes it unread.
+// tempName returns the temporary name of a file that is being created. The name says that it
+// belongs to holdfast: a crash may leave an incomplete file, and the next opening removes it
+// unread.
 func tempName(path string) string { return path + ".holdfast-unfinished" }
 
 // shouldCompact reports whether to compact a database. It is false if the last commit may be
-// missing, since a copy would hide that (see Whole).
+// missing, since a copy would hide that (see MetaPagesValid).
 func (o *Options) shouldCompact(db *bbolt.DB, u Usage) bool {
 	if !u.sparse(cmp.Or(o.CompactAbove, compactAbove)) || !o.ownsAllBuckets(db) {
 		return false
 	}
-	whole, err := metaPagesValid(db)
-	return err == nil && whole || failpoint.On(failpoint.R10CompactsDoubt)
+	valid, err := metaPagesValid(db)
+	return err == nil && valid || failpoint.On(failpoint.R10CompactsDoubt)
 }
 
-// ownsAllBuckets reports whether all buckets of the database are the store's. An application with a
-// bucket in it would wait for the lock of a file that a compaction may replace.
+// ownsAllBuckets reports whether all buckets of the database belong to the store. An application
+// that uses the database, too, would wait for the lock of a file that a compaction may replace.
 func (o *Options) ownsAllBuckets(db *bbolt.DB) bool {
-	only := true
+	all := true
 	err := db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			only = only && slices.Contains(o.Buckets, string(name))
+			all = all && slices.Contains(o.Buckets, string(name))
 			return nil
 		})
 	})
-	return err == nil && only
+	return err == nil && all
 }
 
-// compactSteps are the steps of a compaction after the copying, in this order. The copy gets the name
-// only once it is durable, and nothing is committed to it before the name is durable.
+// compactSteps are the steps of a compaction after the copying, in this order. The copy is renamed
+// only once it is durable, and nothing is committed to it before its new name is durable.
 type compactSteps struct {
 	sync    func(*bbolt.DB) error
 	rename  func(from, to string) error
@@ -102,13 +103,13 @@ type compactSteps struct {
 // compact replaces the file of a database by a compact copy. The database must be open and
 // locked. After an error, a power cut may leave either file.
 func (s *compactSteps) compact(file string, db *bbolt.DB) error {
-	fresh := tempName(file)
-	err := s.copyTo(fresh, db)
+	copied := tempName(file)
+	err := s.copyTo(copied, db)
 	if err == nil {
-		err = s.rename(fresh, file)
+		err = s.rename(copied, file)
 	}
 	if err != nil {
-		_ = os.Remove(fresh) // the file is unchanged
+		_ = os.Remove(copied) // the file is unchanged
 		return nil
 	}
 	return s.syncDir(filepath.Dir(file))

@@ -18,8 +18,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// own compacts small files, too.
-var own = boltfile.Options{Timeout: 1, Buckets: []string{"queue"}, CompactAbove: 1}
+// compactAlways compacts small files, too.
+var compactAlways = boltfile.Options{Timeout: 1, Buckets: []string{"queue"}, CompactAbove: 1}
 
 func openPrivate(t *testing.T, path string, o boltfile.Options) *bbolt.DB {
 	t.Helper()
@@ -31,9 +31,9 @@ func openPrivate(t *testing.T, path string, o boltfile.Options) *bbolt.DB {
 	return db
 }
 
-// drained makes a database that held more data before. It returns the data and the size of the
-// file.
-func drained(t *testing.T, path string) (map[string]string, int64) {
+// drainedDatabase creates a database that had more data before. It returns the data and the size of
+// the file.
+func drainedDatabase(t *testing.T, path string) (map[string]string, int64) {
 	t.Helper()
 	db := open(t, path)
 	defer db.Close()
@@ -61,7 +61,7 @@ func drained(t *testing.T, path string) (map[string]string, int64) {
 
 func TestCompaction(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	want, was := drained(t, path)
+	want, before := drainedDatabase(t, path)
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -69,20 +69,20 @@ func TestCompaction(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	db := openPrivate(t, link, own)
+	db := openPrivate(t, link, compactAlways)
 	if got := contents(t, db); !maps.Equal(got, want) {
 		t.Errorf("the copy holds %d values, want %d", len(got), len(want))
 	}
-	if now := boltfiletest.FileSize(t, path); now > was/4 {
-		t.Errorf("%d bytes became %d", was, now)
+	if after := boltfiletest.FileSize(t, path); after > before/4 {
+		t.Errorf("%d bytes became %d", before, after)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("its rights are %v, %v", info.Mode(), err)
+		t.Errorf("mode is %v, %v", info.Mode(), err)
 	}
 	if usage, err := boltfile.UsageOf(db); err != nil || usage.Size != boltfiletest.FileSize(t, path) || usage.Live < 4096 || usage.Live > usage.Size {
 		t.Errorf("usage is %+v, %v", usage, err)
 	}
-	if _, err := boltfile.OpenPrivate(path, own); err == nil {
+	if _, err := boltfile.OpenPrivate(path, compactAlways); err == nil {
 		t.Error("opened twice")
 	}
 }
@@ -91,22 +91,22 @@ func TestCompaction(t *testing.T) {
 // compacted.
 func TestNotCompacted(t *testing.T) {
 	for name, o := range map[string]boltfile.Options{
-		"small":  {Timeout: 1, Buckets: own.Buckets},
+		"small":  {Timeout: 1, Buckets: compactAlways.Buckets},
 		"shared": {Timeout: 1, Buckets: []string{"another"}, CompactAbove: 1},
 	} {
 		path := filepath.Join(t.TempDir(), "store.db")
-		_, was := drained(t, path)
+		_, before := drainedDatabase(t, path)
 		openPrivate(t, path, o)
-		if now := boltfiletest.FileSize(t, path); now != was {
-			t.Errorf("%s: %d bytes became %d", name, was, now)
+		if after := boltfiletest.FileSize(t, path); after != before {
+			t.Errorf("%s: %d bytes became %d", name, before, after)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "store.db")
 	fill(t, path)
-	was := boltfiletest.FileSize(t, path)
+	before := boltfiletest.FileSize(t, path)
 	openPrivate(t, path, boltfile.Options{Timeout: 1, Buckets: []string{"outer"}, CompactAbove: 1})
-	if now := boltfiletest.FileSize(t, path); now != was {
-		t.Errorf("full: %d bytes became %d", was, now)
+	if after := boltfiletest.FileSize(t, path); after != before {
+		t.Errorf("full: %d bytes became %d", before, after)
 	}
 }
 
@@ -119,15 +119,15 @@ func TestCompactionFails(t *testing.T) {
 		"rename": {done, fail},
 	} {
 		path := filepath.Join(t.TempDir(), "store.db")
-		want, was := drained(t, path)
-		db, err := boltfile.OpenOwnBy(path, own,
+		want, before := drainedDatabase(t, path)
+		db, err := boltfile.OpenPrivateBy(path, compactAlways,
 			func(*bbolt.DB) error { return s.sync() }, func(string, string) error { return s.rename() },
-			func(string) error { t.Errorf("%s: went on", name); return nil })
+			func(string) error { t.Errorf("%s: the compaction continued", name); return nil })
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if now := boltfiletest.FileSize(t, path); now != was || !maps.Equal(contents(t, db), want) {
-			t.Errorf("%s: %d bytes became %d", name, was, now)
+		if after := boltfiletest.FileSize(t, path); after != before || !maps.Equal(contents(t, db), want) {
+			t.Errorf("%s: %d bytes became %d", name, before, after)
 		}
 		db.Close()
 		if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
@@ -145,8 +145,8 @@ type disk struct {
 	seen int
 }
 
-// judge opens the result of each kind of crash.
-func (d *disk) judge(step string) {
+// checkCrash opens the result of each kind of crash.
+func (d *disk) checkCrash(step string) {
 	for seed := range uint64(4) {
 		for _, m := range memfs.Modes(seed) {
 			d.seen++
@@ -157,13 +157,13 @@ func (d *disk) judge(step string) {
 					d.Fatal(err)
 				}
 			}
-			db, err := boltfile.OpenPrivate(filepath.Join(dir, "store.db"), own)
+			db, err := boltfile.OpenPrivate(filepath.Join(dir, "store.db"), compactAlways)
 			if err != nil {
 				d.Errorf("%s, %s: %v", step, m.Name, err)
 				continue
 			}
 			if !maps.Equal(contents(d.T, db), d.want) {
-				d.Errorf("%s, %s: it holds something else", step, m.Name)
+				d.Errorf("%s, %s: the data has changed", step, m.Name)
 			}
 			db.Close()
 			if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
@@ -192,14 +192,14 @@ func (d *disk) write(name string) {
 func (d *disk) sync(db *bbolt.DB) error {
 	name := filepath.Base(db.Path())
 	d.write(name)
-	d.judge("copied")
+	d.checkCrash("copied")
 	f, err := d.OpenFile(name, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	err = errors.Join(f.Sync(), db.Sync())
-	d.judge("synced")
+	d.checkCrash("synced")
 	return err
 }
 
@@ -208,13 +208,13 @@ func (d *disk) rename(from, to string) error {
 		d.write(filepath.Base(from)) // it was not synced
 	}
 	err := errors.Join(d.Rename(filepath.Base(from), filepath.Base(to)), os.Rename(from, to))
-	d.judge("renamed")
+	d.checkCrash("renamed")
 	return err
 }
 
 func (d *disk) syncDir(string) error {
 	err := d.SyncDir(".")
-	d.judge("name synced")
+	d.checkCrash("name synced")
 	return err
 }
 
@@ -222,36 +222,36 @@ func (d *disk) syncDir(string) error {
 // database.
 func TestCompactionCutAtEveryStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	want, was := drained(t, path)
+	want, before := drainedDatabase(t, path)
 	image, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &disk{T: t, FS: memfs.New(), path: path, want: want}
 	d.WriteFile("store.db", image)
-	db, err := boltfile.OpenOwnBy(path, own, d.sync, d.rename, d.syncDir)
+	db, err := boltfile.OpenPrivateBy(path, compactAlways, d.sync, d.rename, d.syncDir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if now := boltfiletest.FileSize(t, path); now > was/4 || d.seen < 72 {
-		t.Errorf("%d bytes became %d, %d images", was, now, d.seen)
+	if after := boltfiletest.FileSize(t, path); after > before/4 || d.seen < 72 {
+		t.Errorf("%d bytes became %d, %d images", before, after, d.seen)
 	}
-	if left, err := d.Image(memfs.Durable).ReadFile("store.db"); err != nil || int64(len(left)) > was/4 {
+	if left, err := d.Image(memfs.Durable).ReadFile("store.db"); err != nil || int64(len(left)) > before/4 {
 		t.Errorf("the copy is in use before its name is durable: %d bytes, %v", len(left), err)
 	}
 }
 
-// A file that is replaced while open waits for its lock is not used.
-func TestReplacedMeanwhile(t *testing.T) {
+// If a file is replaced while open waits for its lock, open uses the new file.
+func TestReplacedWhileOpening(t *testing.T) {
 	dir := t.TempDir()
 	path, fresh := filepath.Join(dir, "store.db"), filepath.Join(dir, "fresh.db")
-	drained(t, path)
+	drainedDatabase(t, path)
 	fill(t, fresh)
 	opened := 0
 	db, err := boltfile.Open(path, &bbolt.Options{Timeout: 1, OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 		f, err := os.OpenFile(name, flag, perm)
-		if opened++; opened == 2 { // the first only looks at the pages
+		if opened++; opened == 2 { // the first one only checks the pages
 			err = errors.Join(err, os.Rename(fresh, path))
 		}
 		return f, err
@@ -265,12 +265,12 @@ func TestReplacedMeanwhile(t *testing.T) {
 	}
 }
 
-// Keys out of order give an error. Otherwise bbolt would find them in its search for free pages,
+// Keys out of order give an error. Otherwise bbolt would find them when it looks for free pages,
 // panic, and leave a goroutine that reads the mapped file.
 func TestKeysOutOfOrder(t *testing.T) {
 	for name, n := range map[string]int{"in a leaf": 20, "below a branch": 2000} {
 		path := filepath.Join(t.TempDir(), "store.db")
-		db, err := boltfile.OpenPrivate(path, own)
+		db, err := boltfile.OpenPrivate(path, compactAlways)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,17 +284,17 @@ func TestKeysOutOfOrder(t *testing.T) {
 		if err = errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		whole, err := os.ReadFile(path)
+		original, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Replace the key everywhere, since a page may be from before the last commit.
-		b := bytes.ReplaceAll(whole, []byte("key 0007"), []byte("key 9999"))
+		b := bytes.ReplaceAll(original, []byte("key 0007"), []byte("key 9999"))
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var damage *boltfile.DamageError
-		if _, err := boltfile.OpenPrivate(path, own); !errors.As(err, &damage) || !strings.Contains(err.Error(), "out of order") {
+		if _, err := boltfile.OpenPrivate(path, compactAlways); !errors.As(err, &damage) || !strings.Contains(err.Error(), "out of order") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

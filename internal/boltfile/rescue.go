@@ -36,10 +36,10 @@ func bucketName(path [][]byte) string {
 	return strings.Join(names, "/")
 }
 
-// Rescue copies everything readable from a damaged database to the empty database to, including
-// the sequence of each bucket (bbolt.Bucket.Sequence). It returns the unreadable parts. A page
-// cannot prove that its values are undamaged: the owner of the data must check them. Rescue only
-// reads the file, which must not be in use. The error is a *DamageError if no meta page is valid.
+// Rescue copies everything readable from a damaged database to the empty database to, including the
+// sequence of each bucket (bbolt.Bucket.Sequence). It returns the unreadable parts. Pages have no
+// checksum, so the owner of the data must check the copied values. Rescue only reads the file,
+// which must not be in use. The error is a *DamageError if no meta page is valid.
 func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 	lock, err := open(path, bbolt.Options{ReadOnly: true, Timeout: 1})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -72,14 +72,14 @@ func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 	return r.losses, r.endTx()
 }
 
-// checkMetas reports each damaged meta page as a loss. It may have been the newer one, and the rescued
-// data is then that of one commit earlier.
+// checkMetas reports each damaged meta page as a loss: if it was the newer one, the rescued data
+// lacks the last commit.
 func (r *rescue) checkMetas() {
 	for id := range uint64(firstPage) {
 		var b [metaSize]byte
 		err := r.read(b[:], id, pageHeader)
 		if err == nil && !isValidMeta(&b) {
-			err = badPage(id, "it is not whole, and the last commit may be missing")
+			err = badPage(id, "the checksum of the meta page does not match: the last commit may be missing")
 		}
 		if err != nil {
 			r.addLoss(nil, id, err)
@@ -132,7 +132,7 @@ func (r *rescue) addLoss(path [][]byte, page uint64, err error) {
 	r.losses = append(r.losses, Loss{path, page, int64(page * r.pageSize), err})
 }
 
-// checkPage copies everything below a page into the bucket at path.
+// copyPage copies everything below a page into the bucket at path.
 func (r *rescue) copyPage(id uint64, path [][]byte) {
 	if r.err != nil {
 		return
@@ -154,9 +154,9 @@ func (r *rescue) copyPage(id uint64, path [][]byte) {
 
 // copyElements copies the elements of a page, or of a leaf page inside a value.
 func (r *rescue) copyElements(h header, b []byte, path [][]byte) {
-	if most := (len(b) - pageHeader) / elementSize; h.count > most {
+	if limit := (len(b) - pageHeader) / elementSize; h.count > limit {
 		r.addLoss(path, h.id, badPage(h.id, "%d elements in %d bytes", h.count, len(b)))
-		h.count = most
+		h.count = limit
 	}
 	for i := range h.count {
 		e := b[pageHeader+elementSize*i:]
@@ -165,13 +165,13 @@ func (r *rescue) copyElements(h header, b []byte, path [][]byte) {
 			continue
 		}
 		from := uint64(u32(e[4:]))
-		middle := from + uint64(u32(e[8:]))
-		end := middle + uint64(u32(e[12:]))
+		valueStart := from + uint64(u32(e[8:]))
+		end := valueStart + uint64(u32(e[12:]))
 		if r.budget -= int64(end - from); end > uint64(len(e)) || r.budget < 0 {
-			r.addLoss(path, h.id, badPage(h.id, "a value ends behind it"))
+			r.addLoss(path, h.id, badPage(h.id, "a value ends after the page"))
 			continue
 		}
-		key, value := bytes.Clone(e[from:middle]), bytes.Clone(e[middle:end])
+		key, value := bytes.Clone(e[from:valueStart]), bytes.Clone(e[valueStart:end])
 		if u32(e)&flagBucket != 0 {
 			r.copyBucket(h.id, append(path[:len(path):len(path)], key), value)
 		} else {
@@ -188,7 +188,7 @@ func (r *rescue) copyBucket(page uint64, path [][]byte, value []byte) {
 	}
 	b := r.bucketAt(path)
 	if b == nil {
-		r.addLoss(path, page, badPage(page, "a bucket that can't be one"))
+		r.addLoss(path, page, badPage(page, "its bucket cannot be created"))
 		return
 	}
 	if err := b.SetSequence(u64(value[8:])); err != nil {
@@ -214,7 +214,7 @@ func (r *rescue) copyValue(page uint64, path [][]byte, key, value []byte) {
 	}
 	b := r.bucketAt(path)
 	if b == nil {
-		r.addLoss(path, page, badPage(page, "a value outside of every bucket"))
+		r.addLoss(path, page, badPage(page, "a value is outside of all buckets"))
 		return
 	}
 	if err := b.Put(key, value); err != nil {

@@ -37,8 +37,8 @@ func contents(t *testing.T, db *bbolt.DB) map[string]string {
 	return all
 }
 
-// rescued returns the data rescued from an image. found is false if Rescue fails.
-func rescued(t *testing.T, image []byte) (all map[string]string, losses []boltfile.Loss, found bool) {
+// rescueImage returns the data rescued from an image. found is false if Rescue fails.
+func rescueImage(t *testing.T, image []byte) (all map[string]string, losses []boltfile.Loss, found bool) {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "damaged.db")
@@ -66,41 +66,41 @@ func TestRescue(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	whole, losses, found := rescued(t, image)
-	if !found || len(losses) > 0 || len(whole) < 44 || whole["outer"] != "bucket at 42" {
-		t.Fatalf("of a database that is whole: %d values, outer is a %s, losses %v", len(whole), whole["outer"], losses)
+	undamaged, losses, found := rescueImage(t, image)
+	if !found || len(losses) > 0 || len(undamaged) < 44 || undamaged["outer"] != "bucket at 42" {
+		t.Fatalf("undamaged database: %d values, outer is a %s, losses %v", len(undamaged), undamaged["outer"], losses)
 	}
-	most := 0
+	best := 0
 	for page := range len(image) / boltfiletest.PageSize {
 		broken := append([]byte{}, image...)
 		clear(broken[page*boltfiletest.PageSize:][:boltfiletest.PageSize])
-		got, losses, found := rescued(t, broken)
+		got, losses, found := rescueImage(t, broken)
 		if !found {
-			t.Errorf("without page %d nothing is found", page)
+			t.Errorf("without page %d Rescue fails", page)
 			continue
 		}
 		for path, value := range got {
-			if whole[path] != value && page > 1 { // an older meta page leads to earlier values
+			if undamaged[path] != value && page > 1 { // an older meta page leads to earlier values
 				t.Errorf("without page %d: %s is %.20q", page, path, value)
 			}
 		}
-		if (page <= 1 || len(got) < len(whole)) && len(losses) == 0 {
-			t.Errorf("without page %d %d values are missing, and it is not told", page, len(whole)-len(got))
+		if (page <= 1 || len(got) < len(undamaged)) && len(losses) == 0 {
+			t.Errorf("without page %d %d values are missing, and no loss is reported", page, len(undamaged)-len(got))
 		}
 		if len(losses) > 0 {
-			most = max(most, len(got))
+			best = max(best, len(got))
 			if losses[0].Offset != int64(losses[0].Page)*boltfiletest.PageSize || losses[0].String() == "" {
 				t.Errorf("loss %v at %d", losses[0], losses[0].Offset)
 			}
 		}
 	}
-	if most < len(whole)/2 {
-		t.Errorf("no damaged page left more than %d of %d values", most, len(whole))
+	if best < len(undamaged)/2 {
+		t.Errorf("no damaged page left more than %d of %d values", best, len(undamaged))
 	}
 	for name, recipe := range boltfiletest.Recipes(image) {
-		for _, mend := range []bool{false, true} {
-			got, _, found := rescued(t, boltfiletest.Damage(image, recipe, mend))
-			if name == "as it was" && (!found || !maps.Equal(got, whole)) {
+		for _, fixChecksums := range []bool{false, true} {
+			got, _, found := rescueImage(t, boltfiletest.Damage(image, recipe, fixChecksums))
+			if name == "as it was" && (!found || !maps.Equal(got, undamaged)) {
 				t.Errorf("%s: %d values", name, len(got))
 			}
 		}

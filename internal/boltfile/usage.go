@@ -13,8 +13,8 @@ type Usage struct {
 	Free int64 // number of pages without data; bbolt reuses them, but the file does not shrink
 }
 
-// Sparse reports whether OpenPrivate would compact the file, because it is much larger than its live
-// data.
+// Sparse reports whether OpenPrivate would compact the file, because it is much larger than its
+// live data.
 func (u Usage) Sparse() bool { return u.sparse(compactAbove) }
 
 func (u Usage) sparse(above int64) bool { return u.Size > above && u.Size > compactFactor*u.Live }

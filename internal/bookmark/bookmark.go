@@ -1,5 +1,5 @@
 // Package bookmark has the identity of a message, (publisher, sequence), its text on the
-// wire, and the version vector, which says which messages a reader has seen.
+// wire, and the version vector, which covers the messages that a reader has seen.
 package bookmark
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// MaxSequence is the highest sequence. A higher number from outside is refused, so that
+// MaxSequence is the highest sequence. Higher numbers from outside are refused, so that
 // sums cannot overflow.
 const MaxSequence = 1<<63 - 1
 
@@ -26,7 +26,7 @@ type Bookmark struct {
 }
 
 // Parse parses "publisher|sequence|", both decimal. The last bar may be missing, because
-// some clients leave it out.
+// some clients omit it.
 func Parse(text []byte) (Bookmark, error) {
 	pub, rest, found := bytes.Cut(text, []byte("|"))
 	if !found {

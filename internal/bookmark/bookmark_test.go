@@ -82,7 +82,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, err := bookmark.Parse(b.AppendText(nil)); err != nil || again != b {
-			t.Errorf("%q read as %v, written and read again as %v, %v", text, b, again, err)
+			t.Errorf("%q parsed as %v, written and parsed again as %v, %v", text, b, again, err)
 		}
 	})
 }

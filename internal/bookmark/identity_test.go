@@ -10,20 +10,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 )
 
-// Ids and checks are part of the formats: an id that is written today must be read
-// tomorrow.
+// Ids and checks are part of the file formats, so they must not change.
 func TestIdentities(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		is   bookmark.Identity
-		want string
+		name     string
+		identity bookmark.Identity
+		want     string
 	}{
 		{"a client name", bookmark.IdentityOfName("pubber"), "7094790850998930143 534fd622a472fdd85d30fd5ee70f2b9f"},
 		{"an empty name", bookmark.IdentityOfName(""), "9223372036854775807 61e83adb25ef2f7fefe35be88e7f22a2"},
 		{"a life", bookmark.IdentityOfLife("pubber"), "11073530024977219754 2e22cbccc3118391ee3829016804a07d"},
 		{"a run", bookmark.IdentityOfRun("pubber", "a", 7), "15222190352941670700 ff7f04c181a0d27db9c13a6d47e7782e"},
 	} {
-		if got := fmt.Sprintf("%d %x", tt.is.ID, tt.is.Check); got != tt.want {
+		if got := fmt.Sprintf("%d %x", tt.identity.ID, tt.identity.Check); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -39,13 +38,14 @@ func TestDomains(t *testing.T) {
 			t.Fatalf("ids %d, %d and %d", name.ID, life.ID, run.ID)
 		}
 		if bookmark.IsLife(name.ID) || !bookmark.IsLife(life.ID) || bookmark.IsLife(run.ID) {
-			t.Fatal("a life is not told from the others")
+			t.Fatal("IsLife is wrong")
 		}
 	})
 }
 
-// A life that has the protocol's hash of another life, of a client name, or 0 gets another
-// id. Only two client names can have the same id, and then their checks differ.
+// A life that has the protocol's hash of another life or of a client name, or the hash 0,
+// gets another id. Only two client names can have the same id, and then their checks
+// differ.
 func TestForgedIdentities(t *testing.T) {
 	life := "3f2a0b1c-victim"
 	victim := bookmark.IdentityOfLife(life)
@@ -59,13 +59,13 @@ func TestForgedIdentities(t *testing.T) {
 		}
 	}
 	if forged := bookmark.IdentityOfName(forge.Name("forged ", "orders")); forged.ID != plain.ID || !bookmark.ChecksDiffer(forged.Check, plain.Check) {
-		t.Errorf("another client name: id %d, mistaken %v, want %d and true", forged.ID, bookmark.ChecksDiffer(forged.Check, plain.Check), plain.ID)
+		t.Errorf("another client name: id %d, checks differ %v, want %d and true", forged.ID, bookmark.ChecksDiffer(forged.Check, plain.Check), plain.ID)
 	}
 }
 
-func TestMistaken(t *testing.T) {
+func TestChecksDiffer(t *testing.T) {
 	a, b, unknown := bookmark.Check{1}, bookmark.Check{2}, bookmark.Check{}
 	if !bookmark.ChecksDiffer(a, b) || bookmark.ChecksDiffer(a, a) || bookmark.ChecksDiffer(a, unknown) || bookmark.ChecksDiffer(unknown, b) {
-		t.Error("two known checks that differ are of two publishers, nothing else is")
+		t.Error("only two known checks can differ")
 	}
 }

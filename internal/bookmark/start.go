@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A StartKind is a way to specify the start of a subscription.
+// A StartKind is a kind of start of a subscription.
 type StartKind uint8
 
-// The kinds. "Most recent" is not among them: a client resolves it before it subscribes.
+// The kinds. "Most recent" is not one of them: a client resolves it before it subscribes.
 const (
 	Epoch     StartKind = iota // the start of the log
 	Now                        // no replay
-	List                       // behind the listed bookmark that is earliest in the log; by vector: see R9
+	List                       // after the listed bookmark that is earliest in the log; for a vector, see R9
 	Timestamp                  // after a time
 )
 
@@ -21,9 +21,9 @@ const (
 	EpochText = "0"
 	NowText   = "0|1|"
 
-	// ResumeText is a list that covers no message. It stands for a place in which nothing
-	// was received. EpochText would begin a new place, behind the messages that retention
-	// has removed.
+	// ResumeText is a list that covers no message. It stands for a place that has received
+	// nothing. EpochText would begin a new place, after the messages that retention has
+	// removed.
 	ResumeText = "0|0|"
 )
 
@@ -39,9 +39,10 @@ type Start struct {
 }
 
 // ParseStart parses the bm field of a subscription: "0", "0|1|", bookmarks, times, and
-// lists of these. In a list the earliest entry counts; by vector the highest bookmark of
-// each publisher counts (R9). "0" anywhere in the list makes it an Epoch. "0|1|" beside
-// another entry has no effect. The error is ErrRange for a range, otherwise a *SyntaxError.
+// lists of these. In a list the earliest entry counts; in a vector the highest bookmark of
+// each publisher counts (R9). "0" anywhere in the list makes it an Epoch. "0|1|" has no
+// effect next to another entry. The error is ErrRange for a range, otherwise a
+// *SyntaxError.
 func ParseStart(text []byte) (Start, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) > 0 && (text[0] == '(' || text[0] == '[') {
@@ -97,7 +98,7 @@ func (s *Start) add(item []byte) error {
 	return nil
 }
 
-// AppendText appends the text that ParseStart reads as s.
+// AppendText appends the text that ParseStart parses as s.
 func (s Start) AppendText(dst []byte) []byte {
 	switch s.Kind {
 	case Epoch:

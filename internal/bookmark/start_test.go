@@ -37,7 +37,7 @@ func TestParseStart(t *testing.T) {
 		}
 		again, err := bookmark.ParseStart(got.AppendText(nil))
 		if err != nil || !reflect.DeepEqual(again, got) {
-			t.Errorf("%q written as %v, read again as %+v, %v", tt.text, got, again, err)
+			t.Errorf("%q written as %v, parsed again as %+v, %v", tt.text, got, again, err)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func TestParseStartRefuses(t *testing.T) {
 	for _, text := range []string{"", ",", "7|1|,", "recent", "1", "00", "20260102T", "0,recent"} {
 		_, err := bookmark.ParseStart([]byte(text))
 		if err == nil {
-			t.Errorf("ParseStart(%q) is no error", text)
+			t.Errorf("ParseStart(%q) returns no error", text)
 		}
 		checkSyntaxError(t, err, text)
 	}
@@ -85,7 +85,7 @@ func FuzzParseStart(f *testing.F) {
 		}
 		s.Time = s.Time.Truncate(time.Microsecond) // the text has no higher precision
 		if again, err := bookmark.ParseStart(s.AppendText(nil)); err != nil || !reflect.DeepEqual(again, s) {
-			t.Errorf("%q read as %+v, again as %+v, %v", text, s, again, err)
+			t.Errorf("%q parsed as %+v, again as %+v, %v", text, s, again, err)
 		}
 	})
 }

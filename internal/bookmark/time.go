@@ -2,7 +2,7 @@ package bookmark
 
 import "time"
 
-const secondsLayout = "20060102T150405" // the least that a time must have
+const secondsLayout = "20060102T150405" // the required part of a time
 
 // The first and last time whose year has four digits, in microseconds since the Unix epoch.
 var (
@@ -10,9 +10,9 @@ var (
 	lastTime  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() - 1
 )
 
-// AppendTime appends t in UTC as YYYYMMDDTHHMMSS.ffffffZ. A time whose year has not four
-// digits becomes the nearest one whose year has. AppendTime is several times as fast as
-// [time.Time.AppendFormat].
+// AppendTime appends t in UTC as YYYYMMDDTHHMMSS.ffffffZ. A time whose year does not have
+// four digits becomes the nearest time whose year does. AppendTime is several times as fast
+// as [time.Time.AppendFormat].
 func AppendTime(dst []byte, t time.Time) []byte {
 	t = time.UnixMicro(min(max(t.UnixMicro(), firstTime), lastTime)).UTC()
 	year, month, day := t.Date()
@@ -27,7 +27,7 @@ func AppendTime(dst []byte, t time.Time) []byte {
 // appendPair appends two digits.
 func appendPair(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
-// isTime tells a time from a bookmark, which also begins with digits.
+// isTime distinguishes a time from a bookmark, which also begins with digits.
 func isTime(text []byte) bool { return len(text) > 8 && text[8] == 'T' }
 
 // ParseTime parses YYYYMMDDTHHMMSS with an optional fraction and an optional Z. The time is
@@ -49,7 +49,7 @@ func ParseTime(text []byte) (time.Time, error) {
 	return t, nil
 }
 
-// parseFraction parses the text behind the seconds: ".f…", "Z", both or neither. Digits
+// parseFraction parses the text after the seconds: ".f…", "Z", both or neither. Digits
 // beyond nanoseconds are dropped.
 func parseFraction(text []byte) (nanos int, ok bool) {
 	if n := len(text); n > 0 && text[n-1] == 'Z' {

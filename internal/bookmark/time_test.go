@@ -20,10 +20,10 @@ func TestTimes(t *testing.T) {
 			want = "99991231T235959.999999Z"
 		}
 		if got != want {
-			t.Fatalf("%v written as %s", at, got)
+			t.Fatalf("%v written as %s, want %s", at, got, want)
 		}
 		if back, err := bookmark.ParseTime([]byte(got)); err != nil || back.UnixMicro() != at.UnixMicro() && at.Year() >= 0 && at.Year() <= 9999 {
-			t.Fatalf("%s read as %v, %v", got, back, err)
+			t.Fatalf("%s parsed as %v, %v", got, back, err)
 		}
 	}
 }

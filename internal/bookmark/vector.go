@@ -11,7 +11,7 @@ import (
 // publisher counts as 0. It is not safe for concurrent use.
 type Vector map[uint64]uint64
 
-// Covers reports whether v covers b: whether b has been seen.
+// Covers reports whether v covers b, that is, whether b has been seen.
 func (v Vector) Covers(b Bookmark) bool { return b.Sequence <= v[b.Publisher] }
 
 // Merge raises v to cover every message that w covers. v must not be nil.
@@ -28,8 +28,8 @@ func (v Vector) Raise(b Bookmark) {
 	}
 }
 
-// RemoveReached removes the publisher of b from v, which is a goal, if b has reached the sequence
-// of v.
+// RemoveReached removes the publisher of b from v if b has reached the sequence of v. v is
+// a goal, such as the result of Above.
 func (v Vector) RemoveReached(b Bookmark) {
 	if s, ok := v[b.Publisher]; ok && s <= b.Sequence {
 		delete(v, b.Publisher)
@@ -55,8 +55,8 @@ func (v Vector) Clone() Vector {
 	return maps.Clone(v)
 }
 
-// Publishers returns the publishers of v in ascending order, so that a loop over them does
-// the same each time.
+// Publishers returns the publishers of v in ascending order, so that loops over them are
+// deterministic.
 func (v Vector) Publishers() []uint64 { return slices.Sorted(maps.Keys(v)) }
 
 // AppendText appends v as a list of bookmarks, "p|s|,p|s|", in ascending order of

@@ -81,7 +81,7 @@ func TestVectorProperties(t *testing.T) {
 			t.Fatal(err)
 		}
 		if again.Covers(b) != v.Covers(b) || again.String() != v.String() {
-			t.Fatalf("%v read again as %v", v, again)
+			t.Fatalf("%v parsed again as %v", v, again)
 		}
 	})
 }
@@ -99,15 +99,15 @@ func FuzzParseVector(f *testing.F) {
 			return
 		}
 		if s := v.String(); len(v) > 0 && strings.Count(s, ",") != len(v)-1 || len(v) == 0 && s != "0" {
-			t.Errorf("%q, of %d publishers, is written %q", text, len(v), s)
+			t.Errorf("%q, of %d publishers, is written as %q", text, len(v), s)
 		}
 		if again, err := bookmark.ParseVector(v.AppendText(nil)); err != nil || !maps.Equal(again, v) {
-			t.Errorf("%q read as %v, again as %v, %v", text, v, again, err)
+			t.Errorf("%q parsed as %v, again as %v, %v", text, v, again, err)
 		}
 	})
 }
 
-// The part above another vector is a goal that is reached publisher by publisher.
+// The part above another vector is a goal, which is reached publisher by publisher.
 func TestGoal(t *testing.T) {
 	g := bookmark.Vector{1: 5, 2: 3, 3: 1}.Above(bookmark.Vector{1: 5, 2: 1})
 	g.RemoveReached(bookmark.Bookmark{Publisher: 2, Sequence: 2})

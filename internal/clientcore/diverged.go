@@ -13,9 +13,9 @@ import (
 var ErrDiverged = errors.New("publisher has diverged")
 
 // A DivergedError reports that the servers have, or may have, different contents under one
-// number of a publisher (R11). A copied store or a forger is the cause.
+// number of a publisher (R11). The cause is a copied store or a forger.
 type DivergedError struct {
-	Publisher uint64 // 0 if the server does not name it
+	Publisher uint64 // 0: the server does not name it
 	From      uint64 // its first number that is not proven equal on all servers
 }
 
@@ -23,7 +23,7 @@ func (e *DivergedError) Error() string {
 	if e.Publisher == 0 {
 		return ErrDiverged.Error()
 	}
-	return fmt.Sprintf("publisher %d has diverged: from its message %d on servers may have different contents", e.Publisher, e.From)
+	return fmt.Sprintf("publisher %d has diverged: from its message %d on, servers may have different contents", e.Publisher, e.From)
 }
 
 func (e *DivergedError) Unwrap() error { return ErrDiverged }
@@ -37,23 +37,23 @@ func divergedError(m *wire.Message) *DivergedError {
 	return &DivergedError{Publisher: b.Publisher, From: b.Sequence}
 }
 
-// Apply gives up the messages that the store keeps of the life GiveUp. It calls tell for each
-// of them, in order. tell has to tell the application, and then has the store let go of the
-// message. The outcome of all these messages is unknown. That is true also below
-// DivergedError.From: the servers agree on those numbers, but another copy of the store may
-// have sent the messages under them.
-func (l *EndEffect) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
-	if l.GiveUp == "" {
+// Apply gives up the messages that the store keeps of the life GiveUp. It calls report for each
+// of them, in order. report has to report the unknown outcome to the application, and then make
+// the store let go of the message. The outcome is unknown for all of them, also below
+// DivergedError.From: the servers agree on those numbers, but another copy of the store may have
+// sent the messages under them.
+func (e *EndEffect) Apply(store pubstore.Store, report func(*Rejection, *pubstore.Message)) error {
+	if e.GiveUp == "" {
 		return nil
 	}
 	all := pubstore.Range{From: 1, To: bookmark.MaxSequence}
-	return reportKept(store, Rejection{Life: l.GiveUp, Reason: wire.ReasonOutcomeUnknown}, all, tell)
+	return reportKept(store, Rejection{Life: e.GiveUp, Reason: wire.ReasonOutcomeUnknown}, all, report)
 }
 
-// reportKept calls tell, in order, for each message of a range that the store keeps. The
-// rejection has the life and the reason of as.
-func reportKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*Rejection, *pubstore.Message)) error {
-	cursor, err := store.Cursor(as.Life, of.From-1)
+// reportKept calls report, in order, for each message of a range that the store keeps. The
+// rejections have the life and the reason of as.
+func reportKept(store pubstore.Store, as Rejection, span pubstore.Range, report func(*Rejection, *pubstore.Message)) error {
+	cursor, err := store.Cursor(as.Life, span.From-1)
 	if errors.Is(err, pubstore.ErrUnknownLife) {
 		return nil
 	}
@@ -64,7 +64,7 @@ func reportKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func
 	var m pubstore.Message
 	for {
 		more, err := cursor.Next(&m)
-		if err != nil || !more || m.Sequence > of.To {
+		if err != nil || !more || m.Sequence > span.To {
 			return err
 		}
 		r := &Rejection{Life: as.Life, Sequence: m.Sequence, Reason: as.Reason}
@@ -73,13 +73,13 @@ func reportKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func
 			return err
 		}
 		if kept != nil {
-			tell(r, kept)
+			report(r, kept)
 		}
 	}
 }
 
 // newlyDiverged returns the error for a publisher that a server reports as diverged, or nil if
-// the application has been told of that publisher.
+// this was reported to the application before.
 func (s *Subscription) newlyDiverged(m *wire.Message) *DivergedError {
 	e := divergedError(m)
 	if s.diverged[e.Publisher] {

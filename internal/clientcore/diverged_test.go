@@ -18,8 +18,8 @@ func TestDivergedOnceAMinute(t *testing.T) {
 		t.Helper()
 		r.s.Connect("a", "a", r.store.Lives())
 		r.s.Logon("name", "json", "1", 1, nil)
-		l := r.s.Ended(diverged, r.now, r.store.Lives())
-		return l.GiveUp, l.Renew
+		e := r.s.Ended(diverged, r.now, r.store.Lives())
+		return e.GiveUp, e.Renew
 	}
 	r.publish(2)
 	first := r.store.Lives()[0].ID
@@ -29,22 +29,22 @@ func TestDivergedOnceAMinute(t *testing.T) {
 	if err := r.store.Renew(); err != nil {
 		t.Fatal(err)
 	}
-	var told []uint64
+	var reported []uint64
 	err := (&EndEffect{GiveUp: first}).Apply(r.store, func(r *Rejection, m *pubstore.Message) {
 		if r.Reason != wire.ReasonOutcomeUnknown || m.Sequence != r.Sequence {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
-		told = append(told, m.Sequence)
+		reported = append(reported, m.Sequence)
 	})
-	if err != nil || !slices.Equal(told, []uint64{1, 2}) {
-		t.Errorf("told of %v: %v", told, err)
+	if err != nil || !slices.Equal(reported, []uint64{1, 2}) {
+		t.Errorf("reported %v: %v", reported, err)
 	}
-	// The messages are still kept, as after a death of the process. So the life is offered and
+	// The messages are still kept, as after a crash of the process. So the life is offered and
 	// given up again.
 	if life, renewed := refused(); life != first || renewed {
-		t.Errorf("of a former life: gave up %q, renewed %v", life, renewed)
+		t.Errorf("former life: gave up %q, renewed %v", life, renewed)
 	}
-	for _, n := range told {
+	for _, n := range reported {
 		if err := (&Rejection{Life: first, Sequence: n}).LetGo(r.store); err != nil {
 			t.Fatal(err)
 		}
@@ -58,6 +58,6 @@ func TestDivergedOnceAMinute(t *testing.T) {
 		t.Errorf("after a minute: gave up %q, renewed %v", life, renewed)
 	}
 	if !errors.Is(refusalError("logon", &wire.Message{Reason: text(wire.ReasonPublisherDiverged), Bookmark: text("7|2|")}), ErrDiverged) {
-		t.Error("the reason is not known")
+		t.Error("the reason is not recognized")
 	}
 }

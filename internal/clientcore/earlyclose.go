@@ -7,17 +7,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// ErrHungUp is part of the cause if the server closed the connection without a word.
+// ErrHungUp is part of the cause if the server closed the connection without giving a reason.
 var ErrHungUp = errors.New("server closed the connection")
 
-// maxEarlyCloses is the number of consecutive connections closed right after the logon from which
-// the client name counts as in use.
+// maxEarlyCloses is the number of consecutive connections, closed right after the logon, from
+// which on the client name counts as in use.
 const maxEarlyCloses = 3
 
-// nameSeemsInUse records the cause of a connection's end, and reports whether another process seems
-// to have the client name (R11). A plain server closes the older connection of a name without a
-// word, so two processes would end each other's connections for ever. Attempts without a logon
-// do not count.
+// nameSeemsInUse records the cause of a connection's end, and reports whether another process
+// seems to use the client name (R11). A plain server closes the older connection of a name
+// without giving a reason, so two processes would end each other's connections for ever.
+// Attempts without a logon do not count.
 func (s *Session) nameSeemsInUse(cause error, now time.Time) bool {
 	switch {
 	case s.startedAt.IsZero():

@@ -7,16 +7,17 @@ import "errors"
 var (
 	ErrPublishGap       = errors.New("server lacks messages that were acknowledged before")
 	ErrOldIncarnation   = errors.New("server is of an earlier incarnation of its group")
-	ErrDiskFull         = errors.New("server takes no publishes, its disk is nearly full")
+	ErrDiskFull         = errors.New("server takes no publishes because its disk is nearly full")
 	ErrNameInUse        = errors.New("client name is in use")
-	ErrNotReplicated    = errors.New("topic is not replicated, the subscription cannot move to another server")
+	ErrNotReplicated    = errors.New("topic is not replicated, so the subscription cannot move to another server")
 	ErrSlowConsumer     = errors.New("application takes messages too slowly")
 	ErrTimeout          = errors.New("no answer from the server in time")
-	ErrProtocol         = errors.New("server breaks the protocol")
+	ErrProtocol         = errors.New("server violated the protocol")
 	ErrRolledBack       = errors.New("publish store was rolled back")
 	ErrPublisherIDTaken = errors.New("server has another publisher under the id of the publish store's life")
 
-	// ErrMissed ends a subscription that does not accept a gap. The Effect lists the gap.
+	// ErrMissed ends a subscription that does not accept gaps. The Effect lists the missing
+	// messages.
 	ErrMissed = errors.New("messages are no longer in the server's log")
 )
 

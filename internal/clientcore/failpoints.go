@@ -25,10 +25,10 @@ func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
 	return e
 }
 
-// startPlanted starts behind all messages in the store.
-func (b *LogonEffect) startPlanted(store pubstore.Store) uint64 {
+// startPlanted starts after all messages in the store.
+func (e *LogonEffect) startPlanted(store pubstore.Store) uint64 {
 	if !failpoint.On(failpoint.R1NewBeforeReplay) {
-		return b.After
+		return e.After
 	}
 	lives := store.Lives()
 	return lives[len(lives)-1].Last

@@ -11,4 +11,4 @@ func (s *Subscription) restartPlanted() {}
 
 func (s *Subscription) partPlanted(*wire.Message) Effect { return Effect{} }
 
-func (b *LogonEffect) startPlanted(pubstore.Store) uint64 { return b.After }
+func (e *LogonEffect) startPlanted(pubstore.Store) uint64 { return e.After }

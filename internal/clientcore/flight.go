@@ -6,8 +6,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ring"
 )
 
-// An inFlight is a message that was sent on this connection and that no server has acknowledged
-// yet.
+// An inFlight is a message that was sent on this connection and is not acknowledged yet.
 type inFlight struct {
 	sequence uint64
 	bytes    int
@@ -27,7 +26,7 @@ func (f *flight) push(sequence uint64, bytes int) {
 
 func (f *flight) pop() { f.bytes -= f.Pop().bytes }
 
-// updateSettled removes all messages up to through.
+// removeThrough removes all messages up to through.
 func (f *flight) removeThrough(through uint64) {
 	for f.Len() > 0 && (f.At(0).done || f.At(0).sequence <= through) {
 		f.pop()

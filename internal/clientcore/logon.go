@@ -15,23 +15,23 @@ const (
 
 // A logon is the logon of one connection. It is sent again after each challenge.
 type logon struct {
-	server       Server // until the logon is accepted only the address is set
+	server       Server // only the address is set until the logon is accepted
 	logonCommand wire.LogonCommand
-	logonsSent   int // number of logons sent
+	logonsSent   int
 	accepted     bool
 }
 
 // Server returns the server of the connection.
 func (l *logon) Server() Server { return l.server }
 
-// Credentials returns the logon to send, the first one or the next one after a challenge.
+// Credentials returns the logon to send: the first one, or the next one after a challenge.
 func (l *logon) Credentials(user, password string) wire.LogonCommand {
 	l.logonsSent++
 	l.logonCommand.UserID, l.logonCommand.Password = user, password
 	return l.logonCommand
 }
 
-// handleLogonAck handles the answer of the server to the logon.
+// handleLogonAck handles the server's answer to the logon.
 func (l *logon) handleLogonAck(m *wire.Message) (EventKind, error) {
 	switch {
 	case m.Failed():
@@ -43,17 +43,17 @@ func (l *logon) handleLogonAck(m *wire.Message) (EventKind, error) {
 		return EventNone, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
 	}
 	if m.IsExt() && !l.logonCommand.Ext {
-		return EventNone, fmt.Errorf("%w: extensions that the logon does not speak of", ErrProtocol)
+		return EventNone, fmt.Errorf("%w: the logon ack uses extensions that the logon did not ask for", ErrProtocol)
 	}
 	l.accepted, l.server = true, serverOf(l.server.Address, m)
 	return EventAccepted, nil
 }
 
-// A SideSession is a side session with another server, for a search. It has no name and no store, so
-// it cannot publish and ends no other session (R11).
+// A SideSession is a session with another server, for a search. It has no name and no store, so
+// it cannot publish and does not end another session of the client (R11).
 type SideSession struct{ logon }
 
-// NewSideSession returns the side session with the server at an address.
+// NewSideSession returns a side session with the server at an address.
 func NewSideSession(address, messageType, version string) *SideSession {
 	return &SideSession{logon{server: Server{Address: address}, logonCommand: wire.LogonCommand{
 		CommandID: LogonID, MessageType: messageType, Acks: wire.AckProcessed, Version: version, Ext: true,

@@ -13,15 +13,15 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// This file has the decisions that only servers without our extensions (plain servers) need.
+// This file has the decisions for servers without our extensions (plain servers).
 
-// maxUnnamedRefusals is the number of times that a message is sent if the server refuses it each time
-// without naming it.
+// maxUnnamedRefusals is the number of times that a message is sent if the server refuses it each
+// time without naming it.
 const maxUnnamedRefusals = 3
 
-// ErrUnnamedRefusal ends a connection whose server has refused a message without naming it. The
+// ErrUnnamedRefusal ends a connection whose server refused a message without naming it. The
 // messages in flight are sent again, one at a time.
-var ErrUnnamedRefusal = errors.New("messages are sent again, since the server has refused one without naming it")
+var ErrUnnamedRefusal = errors.New("server refused a message without naming it, so the messages in flight are sent again")
 
 // supportsNotFound reports whether a server of that version, such as "5.3.5.0", supports the
 // option bookmark_not_found.
@@ -31,8 +31,8 @@ func supportsNotFound(version string) bool {
 	return slices.Compare(v[:], []int{5, 3, 5}) >= 0
 }
 
-// notFoundOption returns the option for bookmarks that the server does not know, for a subscribe with
-// the bookmark bm. It returns "" if the subscribe has no such option.
+// notFoundOption returns the option bookmark_not_found of a subscribe with the bookmark bm, or
+// "" if the subscribe has none.
 func (r *Request) notFoundOption(to *Server, bm string) string {
 	option := "bookmark_not_found=" + r.NotFound
 	switch {
@@ -45,7 +45,7 @@ func (r *Request) notFoundOption(to *Server, bm string) string {
 }
 
 // bookmarksUnknown reports whether the server refused a subscribe because it knows none of the
-// bookmarks. The answer of version 5.3.5 in this case is not documented.
+// bookmarks. The answer of version 5.3.5 is not documented.
 func (s *Subscription) bookmarksUnknown(by *Server, m *wire.Message) bool {
 	switch string(m.Reason) {
 	case wire.ReasonBookmarkNotFound:
@@ -56,9 +56,9 @@ func (s *Subscription) bookmarksUnknown(by *Server, m *wire.Message) bool {
 	return false
 }
 
-// plainMark returns the progress in a persisted ack of a server without vectors. Once the
-// replay is complete, such an ack says that the subscription was shown everything in the log up
-// to the bookmark. If the place is full, the mark is ignored: it is no reason to end the
+// plainMark returns the progress in a persisted ack of a server without vectors. Once the replay
+// is complete, such an ack says that the subscription has received everything in the log up to
+// the bookmark. If the place is full, the mark is ignored, because it is no reason to end the
 // subscription.
 func (s *Subscription) plainMark(m *wire.Message) bookmark.Vector {
 	b, err := bookmark.Parse(m.Bookmark)
@@ -77,9 +77,9 @@ func (s *Subscription) plainMark(m *wire.Message) bookmark.Vector {
 	return bookmark.Vector{b.Publisher: b.Sequence}
 }
 
-// handleRefusal handles a failure ack without a command id. From a plain server, such an ack ends the
-// session only if its reason is one of ours. With any other reason the server refuses a message
-// that it cannot read.
+// handleRefusal handles a failure ack without a command id. From a plain server, such an ack
+// ends the session only if its reason is one of ours. With any other reason the server refuses a
+// message that it cannot read.
 func (s *Session) handleRefusal(m *wire.Message) (Event, error) {
 	err := refusalError("session", m)
 	var foreign *Refusal
@@ -89,8 +89,8 @@ func (s *Session) handleRefusal(m *wire.Message) (Event, error) {
 	case m.HasSequence:
 		return s.reject(m.Sequence, foreign.Reason), nil
 	}
-	onWire, again := s.pub.UnnamedRefusal(foreign.Reason)
-	if again {
+	onWire, resend := s.pub.UnnamedRefusal(foreign.Reason)
+	if resend {
 		return Event{}, fmt.Errorf("%w: %s", ErrUnnamedRefusal, foreign.Reason)
 	}
 	return s.reject(onWire, foreign.Reason), nil
@@ -105,55 +105,56 @@ func (s *Session) rejectedByID(m *wire.Message) Event {
 	return s.reject(n, string(m.Reason))
 }
 
-// suspects are messages of one life. A server has refused one of them without naming it.
+// suspects are messages of one life, of which a server refused one without naming it.
 type suspects struct {
-	first, last uint64 // the range to send one at a time; the messages below first are settled
+	first, last uint64 // the range to send one at a time; messages below first are settled
 	reason      string
 
 	alone         uint64 // the message that was refused while it was the only one in flight
 	aloneRefusals int    // number of these refusals
 }
 
-// UnnamedRefusal handles the refusal of a message that the server does not name. If several messages
-// are in flight, all of them are sent again, one at a time (again). If only one is in flight,
-// it is the refused one, and is sent again. After maxUnnamedRefusals refusals it is rejected: onWire
-// is its number on the wire, otherwise 0.
-func (p *Publisher) UnnamedRefusal(reason string) (onWire uint64, again bool) {
-	x := &p.current.suspects
+// UnnamedRefusal handles the refusal of a message that the server does not name. If several
+// messages are in flight, all of them are sent again, one at a time, and resend is true. If only
+// one is in flight, it is the refused one, and it is sent again, too. After maxUnnamedRefusals
+// refusals it is rejected: onWire is its number on the wire, otherwise 0.
+func (p *Publisher) UnnamedRefusal(reason string) (onWire uint64, resend bool) {
+	s := &p.current.suspects
 	switch p.flight.Len() {
 	case 0:
 		return 0, false // the refusal concerns no message
 	case 1:
-		alone := p.flight.At(0).sequence
-		if x.alone != alone {
-			x.alone, x.aloneRefusals = alone, 0
+		sequence := p.flight.At(0).sequence
+		if s.alone != sequence {
+			s.alone, s.aloneRefusals = sequence, 0
 		}
-		if x.aloneRefusals++; x.aloneRefusals < maxUnnamedRefusals {
+		if s.aloneRefusals++; s.aloneRefusals < maxUnnamedRefusals {
 			return 0, true
 		}
-		return alone + p.offset, false
+		return sequence + p.offset, false
 	}
-	x.first, x.last, x.reason = p.flight.At(0).sequence, p.written, reason
+	s.first, s.last, s.reason = p.flight.At(0).sequence, p.written, reason
 	return 0, true
 }
 
-// takeAcked returns the suspects that the server reports as done and that were not let go. Those
-// can no longer be tried alone, so their outcome is unknown.
-func (x *suspects) takeAcked(through, letGo uint64) (done pubstore.Range, reason string) {
-	done = pubstore.Range{From: max(x.first, letGo+1), To: min(x.last, through)}
-	x.first = max(x.first, through+1)
-	if done.From > done.To || failpoint.On(failpoint.R14UnnamedLetGo) {
+// takeAcked returns the suspects that the server acknowledges and that the store has not let go.
+// They can no longer be sent alone, so their outcome is unknown.
+func (s *suspects) takeAcked(through, letGo uint64) (acked pubstore.Range, reason string) {
+	acked = pubstore.Range{From: max(s.first, letGo+1), To: min(s.last, through)}
+	s.first = max(s.first, through+1)
+	if acked.From > acked.To || failpoint.On(failpoint.R14UnnamedLetGo) {
 		return pubstore.Range{}, ""
 	}
-	return done, x.reason
+	return acked, s.reason
 }
 
-// ApplyUnknown calls tell for each message that the server may or may not have taken. tell has
-// to tell the application, and then has the store let go of the message.
-func (b *LogonEffect) ApplyUnknown(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
-	if b.Unknown.To == 0 {
+// ApplyUnknown calls report for each message that the server may or may not have taken. report
+// has to report the unknown outcome to the application, and then make the store let go of the
+// message.
+func (e *LogonEffect) ApplyUnknown(store pubstore.Store, report func(*Rejection, *pubstore.Message)) error {
+	if e.Unknown.To == 0 {
 		return nil
 	}
-	reason := wire.ReasonOutcomeUnknown + ": the server has refused one of several messages without naming it: " + b.UnknownReason
-	return reportKept(store, Rejection{Life: b.Life.ID, Reason: reason}, b.Unknown, tell)
+	reason := wire.ReasonOutcomeUnknown + ": the server refused one of several messages without naming it: " + e.UnknownReason
+	return reportKept(store, Rejection{Life: e.Life.ID, Reason: reason}, e.Unknown, report)
 }

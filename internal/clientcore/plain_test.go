@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-func TestKnowsNotFound(t *testing.T) {
+func TestSupportsNotFound(t *testing.T) {
 	for version, want := range map[string]bool{
 		"5.3.5.0": true, "5.3.5": true, "5.3.10.1": true, "5.4.0.0": true, "6.0": true,
 		"5.3.4.9": false, "5.2.1.17.717892.e742467": false, "5.3": false, "4.9.9.9": false, "": false, "develop": false, "5.x.5": false,
@@ -20,8 +20,8 @@ func TestKnowsNotFound(t *testing.T) {
 	}
 }
 
-// A refusalError that names a message by command id or number rejects that message. A refusal
-// without either concerns no message if nothing is in flight, and does not end the session.
+// A refusal that names a message by command id or number rejects that message. A refusal without
+// either has no effect if nothing is in flight. It does not end the session.
 func TestPlainRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		name, id string
@@ -32,8 +32,8 @@ func TestPlainRefusals(t *testing.T) {
 		{"by id", "1002", 0, true, EventRejected},
 		{"by number", "", 1002, true, EventRejected},
 		{"by an id of another command", "12", 0, true, EventNone},
-		{"by an id that is none of ours", "x", 0, true, EventNone},
-		{"of nothing in flight", "", 0, false, EventNone},
+		{"by an id that is not a number", "x", 0, true, EventNone},
+		{"nothing in flight", "", 0, false, EventNone},
 	} {
 		life := pubstore.Life{ID: "a", Last: 3}
 		s := NewSession([]pubstore.Life{life}, 10, 1000, time.Minute)
@@ -54,8 +54,8 @@ func TestPlainRefusals(t *testing.T) {
 	}
 }
 
-// A mark of a plain server that would add one publisher too many, or that names none, is
-// ignored and ends nothing.
+// A mark of a plain server is ignored if it would add one publisher too many, or if it names no
+// message. It does not end the subscription.
 func TestPlainMarkWithoutRoom(t *testing.T) {
 	s := Subscription{Request: Request{ID: "x", Topic: "t", Start: "0", MaxPublishers: 1}}
 	if err := s.Open(bookmarkstore.NewMemory()); err != nil {
@@ -69,11 +69,11 @@ func TestPlainMarkWithoutRoom(t *testing.T) {
 		t.Fatalf("%+v, %v", e, err)
 	}
 	s.HandleCompleted("1")
-	for _, tt := range []struct{ bm, shown string }{
+	for _, tt := range []struct{ bm, progress string }{
 		{"0|1|", ""}, {"7|0|", ""}, {"nonsense", ""}, {"7|3|", "7|3|"}, {"8|3|", ""}, {"7|4|", "7|4|"},
 	} {
 		e, err := s.HandleMark(&at, "1", &wire.Message{Bookmark: text(tt.bm)})
-		if err != nil || e.End != nil || (e.Progress != nil) != (tt.shown != "") || e.Progress != nil && e.Progress.String() != tt.shown {
+		if err != nil || e.End != nil || (e.Progress != nil) != (tt.progress != "") || e.Progress != nil && e.Progress.String() != tt.progress {
 			t.Errorf("%s: %+v, %v", tt.bm, e, err)
 		}
 	}

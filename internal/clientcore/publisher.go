@@ -21,39 +21,39 @@ type Publisher struct {
 	maxBytes    int
 
 	lives            map[string]*lifeState
-	downgraded       bool // as far as is known, acks come from one server only
-	followedMessages int  // number of tickets that wait
+	downgraded       bool // acks come from one server only, as far as is known
+	followedMessages int  // number of messages with a waiting ticket
 
-	// The fields below belong to the connection; Expect resets them.
+	// The fields below belong to the connection; BeginConnection resets them.
 	lifeID           string
 	current          *lifeState
 	formerLife       bool   // a former life: it is replayed, never extended
-	offset           uint64 // difference between a sequence on the wire and in the store: 0, or Life.PlainOffset (R10)
+	offset           uint64 // difference between a sequence on the wire and in the store: 0 or Life.PlainOffset (R10)
 	flight           flight
 	written          uint64      // highest sequence sent on this connection
 	serverSettled    uint64      // highest sequence that the server reported as settled
-	serverHave       uint64      // highest sequence that the server had at the logon
-	statedRejections []wire.Span // the rejected sequences that the logon of this connection stated
+	serverHave       uint64      // have(p) of the server at the logon
+	statedRejections []wire.Span // rejected sequences that the logon of this connection stated
 	safe             uint64      // highest sequence acknowledged as safe
 	single           uint64      // highest sequence acknowledged as single
-	exhausted        bool        // there is nothing more to send at the moment
+	exhausted        bool        // the store has nothing more to send at the moment
 }
 
 // A lifeState is the state of one life, over all connections.
 type lifeState struct {
 	sent       uint64   // highest sequence that this process, or an earlier one, may have sent
 	sentBound  uint64   // like sent, but exact if the store was closed cleanly: nothing above it was sent
-	settled    uint64   // everything up to it is settled, and the application knows
-	unreported []uint64 // reject sequences of which the failed-write handler was not told yet; ascending
-	// rejectedFrom is the first sequence whose rejection a logon states. It is above 0 if a logon
-	// has no room for all of them.
+	settled    uint64   // everything up to it is settled, and its rejections are reported
+	unreported []uint64 // rejected sequences that were not reported to the failed-write handler yet; ascending
+	// rejectedFrom is the first sequence whose rejection the next logon states. It is above 0 if
+	// one logon has no room for all rejections.
 	rejectedFrom uint64
 
 	tickets
 
 	// For a store that has a copy elsewhere (R11):
 	contested  bool   // another process has logged on since, perhaps with the same life
-	doubtfulTo uint64 // up to it, a server may have messages of another process
+	doubtfulTo uint64 // a server may have messages of another process up to it
 
 	suspects suspects // used with plain servers only
 }
@@ -64,23 +64,24 @@ type lifeState struct {
 func NewPublisher(lives []pubstore.Life, maxMessages, maxBytes int) *Publisher {
 	p := &Publisher{maxMessages: maxMessages, maxBytes: maxBytes, lives: make(map[string]*lifeState)}
 	for _, l := range lives {
-		g := p.stateOf(l.ID)
-		g.sent, g.sentBound, g.safe, g.unknownTo, g.cleanAbove = l.Last, l.Sent, l.Acked, l.Acked, l.Acked
+		s := p.stateOf(l.ID)
+		s.sent, s.sentBound, s.safe, s.unknownTo, s.cleanAbove = l.Last, l.Sent, l.Acked, l.Acked, l.Acked
 	}
 	return p
 }
 
 func (p *Publisher) stateOf(life string) *lifeState {
-	g := p.lives[life]
-	if g == nil {
-		g = &lifeState{tickets: tickets{publisher: pubstore.PublisherOf(life)}}
-		p.lives[life] = g
+	s := p.lives[life]
+	if s == nil {
+		s = &lifeState{tickets: tickets{publisher: pubstore.PublisherOf(life)}}
+		p.lives[life] = s
 	}
-	return g
+	return s
 }
 
-// maxBase is the highest base of a life. It leaves as many numbers above it as below it.
-const maxBase = bookmark.MaxSequence / 2
+// maxPlainOffset is the highest offset of a life. It leaves as many numbers above it as below
+// it.
+const maxPlainOffset = bookmark.MaxSequence / 2
 
 // A LogonAnswer is the part of a logon ack that concerns the publisher.
 type LogonAnswer struct {
@@ -89,37 +90,37 @@ type LogonAnswer struct {
 	Safe      uint64 // s
 	Have      uint64 // only with Ext
 	Clock     uint64 // the group's clock, if the server did not know the life; else 0
-	Now       uint64 // microseconds since the Unix epoch, for a base that is yet to be chosen
+	Now       uint64 // microseconds since the Unix epoch, to choose a PlainOffset
 }
 
 // A LogonEffect lists the actions after a logon ack.
 type LogonEffect struct {
-	PublishGap bool   // the server lacks messages that were let go: nothing may be sent to it (R4)
-	RolledBack bool   // the server has more messages than the store ever gave out (R10)
-	LetGo      uint64 // let go up to here
-	After      uint64 // the sender starts above this sequence, which is safe
-	Base       uint64 // the store has to keep this base for the life; 0: none was chosen
-	Clock      uint64 // the store has to keep this clock for the life; 0: none
+	PublishGap  bool   // the server lacks messages that were let go: nothing may be sent to it (R4)
+	RolledBack  bool   // the server has more messages than the store ever gave out (R10)
+	LetGo       uint64 // the store lets go up to it
+	After       uint64 // the sender starts above this sequence, which is safe
+	PlainOffset uint64 // the store has to keep this offset for the life; 0: none was chosen
+	Clock       uint64 // the store has to keep this clock for the life; 0: none
 
 	// Set by Session.BeginPublishing:
 	Life          pubstore.Life  // as it was at the logon
 	MaxBatch      int            // limit on the frame of a batch; 0: the server takes no batches
-	Unknown       pubstore.Range // before these are let go, the application is told that their outcome is unknown
+	Unknown       pubstore.Range // messages whose unknown outcome must be reported before they are let go
 	UnknownReason string         // the server's reason for Unknown
 }
 
-// BeginConnection prepares for the logon of a connection under the life l. Before its answer, the server
-// repeats its rejections (R14).
-func (p *Publisher) BeginConnection(l pubstore.Life, old bool) {
-	p.lifeID, p.current, p.formerLife = l.ID, p.stateOf(l.ID), old
+// BeginConnection prepares for the logon of a connection under the life l. The server repeats
+// its rejections before it answers the logon (R14).
+func (p *Publisher) BeginConnection(l pubstore.Life, former bool) {
+	p.lifeID, p.current, p.formerLife = l.ID, p.stateOf(l.ID), former
 	p.offset = 0
 	p.flight.reset()
 	p.written, p.serverSettled, p.serverHave, p.safe, p.single, p.exhausted = 0, 0, 0, 0, 0, false
 	p.statedRejections = nil
 }
 
-// stateRejected takes the rejected sequences of a life from the store, up to last, the highest sequence
-// that the life has given out. It returns them in the form for the logon.
+// stateRejected returns the rejected sequences of the store as the logon states them, up to
+// last, the highest sequence that the life has given out. It records that they are stated.
 func (p *Publisher) stateRejected(rejected []pubstore.Range, last uint64) []wire.Span {
 	for _, r := range rejected {
 		if r.To = min(r.To, last); r.From <= r.To && !failpoint.On(failpoint.R1RejectIsHole) {
@@ -130,7 +131,7 @@ func (p *Publisher) stateRejected(rejected []pubstore.Range, last uint64) []wire
 }
 
 // MayLeaveOut reports whether the sender may leave out a range of rejected sequences, both ends
-// included. It may if the server has them, if this connection has sent them, or if its logon
+// included. It may if the server has them, or if this connection has sent them, or if its logon
 // has stated them. Otherwise the next logon states them.
 func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 	from = max(from, p.serverHave+1, p.written+1)
@@ -149,49 +150,49 @@ func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 
 // NameInUse records that another process has logged on with the client name. That process may
 // have a copy of the store. A server may then have other contents under the sequences that were
-// sent and not acknowledged.
+// sent and are not acknowledged.
 func (p *Publisher) NameInUse() {
 	if p.current != nil {
 		p.current.contested = true
 	}
 }
 
-// BeginPublishing handles the answer to the logon under the life l.
+// HandleLogon handles the answer to the logon under the life l.
 func (p *Publisher) HandleLogon(l pubstore.Life, a LogonAnswer) LogonEffect {
-	var b LogonEffect
+	var e LogonEffect
 	if !a.Ext {
 		p.offset = l.PlainOffset
 		if p.offset == 0 && !failpoint.On(failpoint.R10NoBase) {
-			b.Base = max(a.Safe, a.Now)
-			p.offset = b.Base
+			e.PlainOffset = max(a.Safe, a.Now)
+			p.offset = e.PlainOffset
 		}
 		a.Have = a.Safe
 	}
 	have := p.fromWire(a.Have)
 	p.serverHave = have
-	b.PublishGap = l.Acked > have && !failpoint.On(failpoint.R4NoGapCheck)
+	e.PublishGap = l.Acked > have && !failpoint.On(failpoint.R4NoGapCheck)
 	if !a.Ext {
-		b.PublishGap = b.PublishGap && b.Base == 0 && l.Acked > l.PlainOffsetAfter && !a.AllowGaps && !failpoint.On(failpoint.R4PlainGaps)
+		e.PublishGap = e.PublishGap && e.PlainOffset == 0 && l.Acked > l.PlainOffsetAfter && !a.AllowGaps && !failpoint.On(failpoint.R4PlainGaps)
 	}
-	if b.RolledBack = !p.formerLife && have > p.current.sent; b.RolledBack {
-		// The doubt holds at any server that gets the messages again.
+	if e.RolledBack = !p.formerLife && have > p.current.sent; e.RolledBack {
+		// The doubt applies to every server that gets the messages again.
 		p.current.doubtfulTo = max(p.current.doubtfulTo, min(have, l.Last))
-		return b
+		return e
 	}
-	b.Clock = p.current.clockToKeep(l, a.Clock)
-	b.After = min(p.fromWire(a.Safe), p.current.trustedTo(l, have))
-	p.serverSettled, p.safe = b.After, b.After
-	b.LetGo = p.current.mayLetGo(p.safe)
+	e.Clock = p.current.clockToKeep(l, a.Clock)
+	e.After = min(p.fromWire(a.Safe), p.current.trustedTo(l, have))
+	p.serverSettled, p.safe = e.After, e.After
+	e.LetGo = p.current.mayLetGo(p.safe)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.updateSettled()
-	return b
+	return e
 }
 
-// clockToKeep returns the clock that the store has to keep, or 0 if it has the right one. The clock
-// must not rise while the store keeps a message that may have been sent, since the group may
-// have forgotten that message (R10).
-func (g *lifeState) clockToKeep(l pubstore.Life, clock uint64) uint64 {
-	if g.sentBound > l.Acked && l.Clock > 0 { // before the life has a clock, nothing is sent
+// clockToKeep returns the clock that the store has to keep, or 0 if it has the right one. The
+// clock must not rise while the store keeps a message that may have been sent, because the group
+// may have forgotten that message (R10).
+func (s *lifeState) clockToKeep(l pubstore.Life, clock uint64) uint64 {
+	if s.sentBound > l.Acked && l.Clock > 0 { // before the life has a clock, nothing is sent
 		clock = min(clock, l.Clock)
 	}
 	if clock == l.Clock {
@@ -200,50 +201,50 @@ func (g *lifeState) clockToKeep(l pubstore.Life, clock uint64) uint64 {
 	return clock
 }
 
-// trustedTo returns the sequence up to which a server that has everything up to have is believed
-// when it confirms messages. Usually that is the highest sent sequence. If the server has more,
-// it has messages of another process: the store is a copy, or was rolled back. Then the client
-// sends all kept messages again, and the server compares them, before anything is let go (R11).
-func (g *lifeState) trustedTo(l pubstore.Life, have uint64) uint64 {
-	if have > g.sent || g.contested {
-		g.doubtfulTo = max(g.doubtfulTo, have) // also for messages that are appended meanwhile
+// trustedTo returns the highest sequence that a server may confirm. have is the server's
+// have(p). Usually the result is the highest sent sequence. If the server has more, it has
+// messages of another process: the store is a copy, or was rolled back. Then the client sends
+// all kept messages again, and the server compares them, before anything is let go (R11).
+func (s *lifeState) trustedTo(l pubstore.Life, have uint64) uint64 {
+	if have > s.sent || s.contested {
+		s.doubtfulTo = max(s.doubtfulTo, have) // includes messages that are appended meanwhile
 	}
-	g.contested = false
+	s.contested = false
 	switch {
 	case failpoint.On(failpoint.R11TrustsCopies):
-		g.doubtfulTo = 0
+		s.doubtfulTo = 0
 		return l.Last
-	case l.Acked < g.doubtfulTo:
+	case l.Acked < s.doubtfulTo:
 		return l.Acked
 	}
-	return g.sent
+	return s.sent
 }
 
 // fromWire returns the sequence in the store for one on the wire, or 0 if it is from before the
 // life.
-func (p *Publisher) fromWire(wire uint64) uint64 {
-	if wire <= p.offset {
+func (p *Publisher) fromWire(onWire uint64) uint64 {
+	if onWire <= p.offset {
 		return 0
 	}
-	return wire - p.offset
+	return onWire - p.offset
 }
 
-// Room reports whether the window has room for another message. Up to doubt and up to the last
-// suspect, only one message is in flight: a cumulative ack says that the server has a message,
-// not that it has compared it.
+// Room reports whether the window has room for another message. Up to doubtfulTo and up to the
+// last suspect, only one message is in flight: a cumulative ack says that the server has a
+// message, not that it has compared the message.
 func (p *Publisher) Room() bool {
 	return p.flight.Len() == 0 || p.written >= max(p.current.doubtfulTo, p.current.suspects.last) && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
 }
 
-// Reserve records that a message is about to be sent. It returns the sequence on the wire, and
-// whether the message may have been sent before.
-func (p *Publisher) Reserve(sequence uint64, bytes int) (wire uint64, again bool) {
-	again = sequence <= p.current.sent
+// Reserve records that a message is about to be sent, and takes room in the window for it. It
+// returns the sequence on the wire, and whether the message may have been sent before.
+func (p *Publisher) Reserve(sequence uint64, bytes int) (onWire uint64, resent bool) {
+	resent = sequence <= p.current.sent
 	p.current.sent, p.current.sentBound = max(p.current.sent, sequence), max(p.current.sentBound, sequence)
 	p.written = max(p.written, sequence)
 	p.flight.push(sequence, bytes)
 	p.exhausted = false
-	return sequence + p.offset, again
+	return sequence + p.offset, resent
 }
 
 // An AckEffect is the effect of an ack.
@@ -261,8 +262,8 @@ type AckEffect struct {
 // Persisted handles a cumulative ack. It tolerates an ack that is late, repeated or beyond the
 // sent messages: an ack counts only if it is higher than earlier ones, and only up to the
 // highest sent sequence.
-func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
-	n := p.fromWire(wire)
+func (p *Publisher) Persisted(onWire uint64, single bool) AckEffect {
+	n := p.fromWire(onWire)
 	if !failpoint.On(failpoint.G2AckBeyond) {
 		n = min(n, p.current.sent)
 	}
@@ -292,9 +293,9 @@ func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 }
 
 // Reject handles the rejection of one message. ok is false if the message was never sent, or if
-// the rejection is known. The message is settled by Told, once the application knows.
-func (p *Publisher) Reject(wire uint64) (sequence uint64, ok bool) {
-	n := p.fromWire(wire)
+// the rejection is known already. RejectionReported settles the message.
+func (p *Publisher) Reject(onWire uint64) (sequence uint64, ok bool) {
+	n := p.fromWire(onWire)
 	if n == 0 || n > p.current.sent {
 		return 0, false
 	}
@@ -306,25 +307,25 @@ func (p *Publisher) Reject(wire uint64) (sequence uint64, ok bool) {
 	return n, true
 }
 
-// RejectionReported records that the application knows of a rejected message, or that there was nothing to
-// tell. It returns the sequence up to which the store may let go, and whether the window has
-// room again.
+// RejectionReported records that a rejection was reported to the application, or that there was
+// nothing to report. It returns the sequence up to which the store may let go, and whether the
+// window has room again.
 func (p *Publisher) RejectionReported(life string, sequence uint64) (letGo uint64, opened bool) {
-	g := p.stateOf(life)
-	if i, found := slices.BinarySearch(g.unreported, sequence); found {
-		g.unreported = slices.Delete(g.unreported, i, i+1)
+	s := p.stateOf(life)
+	if i, found := slices.BinarySearch(s.unreported, sequence); found {
+		s.unreported = slices.Delete(s.unreported, i, i+1)
 	}
-	if g != p.current {
+	if s != p.current {
 		return 0, false
 	}
 	full := !p.Room()
 	p.flight.remove(sequence)
 	p.updateSettled()
-	return g.mayLetGo(p.safe), full && p.Room()
+	return s.mayLetGo(p.safe), full && p.Room()
 }
 
-// updateSettled updates the sequence up to which everything is settled, and reports whether it has
-// risen. The flight holds all messages that were sent and are not settled. The messages that
+// updateSettled updates the sequence up to which everything is settled, and reports whether it
+// has risen. The flight holds all messages that were sent and are not settled. Messages that
 // were not sent again were settled at the logon.
 func (p *Publisher) updateSettled() bool {
 	n := max(p.serverSettled, p.written)
@@ -342,30 +343,31 @@ func (p *Publisher) updateSettled() bool {
 }
 
 // mayLetGo returns the sequence up to which the store may let go, if everything up to through is
-// safe. A rejected message stays until the application knows of it, and so do all messages
-// above it (G1).
-func (g *lifeState) mayLetGo(through uint64) uint64 {
-	if len(g.unreported) > 0 && !failpoint.On(failpoint.G1LetGoNotTold) {
-		through = min(through, g.unreported[0]-1)
+// safe. A rejected message stays until its rejection is reported, and so do all messages above
+// it (G1).
+func (s *lifeState) mayLetGo(through uint64) uint64 {
+	if len(s.unreported) > 0 && !failpoint.On(failpoint.G1LetGoNotTold) {
+		through = min(through, s.unreported[0]-1)
 	}
-	g.safe = max(g.safe, through)
+	s.safe = max(s.safe, through)
 	return through
 }
 
-// AllReported reports whether the application knows of all rejections of a life up to through.
+// AllReported reports whether all rejections of a life up to through were reported to the
+// application.
 func (p *Publisher) AllReported(life string, through uint64) bool {
-	g := p.stateOf(life)
-	return len(g.unreported) == 0 || g.unreported[0] > through
+	s := p.stateOf(life)
+	return len(s.unreported) == 0 || s.unreported[0] > through
 }
 
-// LifeID returns the life of the connection.
+// LifeID returns the id of the connection's life.
 func (p *Publisher) LifeID() string { return p.lifeID }
 
-// Done returns the sequence of a life up to which everything is settled and the application
-// knows.
+// Settled returns the sequence of a life up to which everything is settled and every rejection
+// is reported.
 func (p *Publisher) Settled(life string) uint64 { return p.stateOf(life).settled }
 
-// InFlight returns the number of messages that were sent on this connection and not
+// InFlight returns the number of messages that were sent on this connection and are not
 // acknowledged yet.
 func (p *Publisher) InFlight() int { return p.flight.Len() }
 
@@ -378,16 +380,15 @@ func (p *Publisher) Exhausted() { p.exhausted = true }
 // Renewed records that the store has begun a new life.
 func (p *Publisher) Renewed() { p.formerLife, p.exhausted = true, false }
 
-// Finished reports whether the connection has done its work for a former life: all of it is
-// settled.
+// Finished reports whether the connection serves a former life and all of that life is settled.
 func (p *Publisher) Finished() bool {
 	return p.formerLife && p.exhausted && p.flight.Len() == 0 && len(p.current.unreported) == 0
 }
 
 // ForgetLives drops the state of lives that the store no longer has.
 func (p *Publisher) ForgetLives(lives []pubstore.Life) {
-	maps.DeleteFunc(p.lives, func(id string, g *lifeState) bool {
+	maps.DeleteFunc(p.lives, func(id string, s *lifeState) bool {
 		kept := slices.ContainsFunc(lives, func(l pubstore.Life) bool { return l.ID == id })
-		return !kept && g != p.current && len(g.waiting) == 0
+		return !kept && s != p.current && len(s.waiting) == 0
 	})
 }

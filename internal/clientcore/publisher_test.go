@@ -8,42 +8,42 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-func TestBegin(t *testing.T) {
+func TestHandleLogon(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		life pubstore.Life
-		old  bool
-		a    LogonAnswer
-		want LogonEffect
+		name   string
+		life   pubstore.Life
+		former bool
+		a      LogonAnswer
+		want   LogonEffect
 	}{
 		{"first logon", pubstore.Life{Last: 3, Kept: 3}, false, LogonAnswer{Ext: true}, LogonEffect{}},
-		{"lets go of what is safe", pubstore.Life{Last: 9, Kept: 9}, false, LogonAnswer{Ext: true, Safe: 4, Have: 6}, LogonEffect{LetGo: 4, After: 4}},
+		{"lets go of safe messages", pubstore.Life{Last: 9, Kept: 9}, false, LogonAnswer{Ext: true, Safe: 4, Have: 6}, LogonEffect{LetGo: 4, After: 4}},
 		{"safe has fallen", pubstore.Life{Acked: 5, Last: 9, Kept: 4}, false, LogonAnswer{Ext: true, Safe: 0, Have: 6}, LogonEffect{}},
-		{"the server lacks what was let go", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 4}, LogonEffect{PublishGap: true}},
+		{"the server lacks messages that were let go", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 4}, LogonEffect{PublishGap: true}},
 		{"the same in a former life", pubstore.Life{Acked: 5, Last: 9}, true, LogonAnswer{Ext: true, Have: 4}, LogonEffect{PublishGap: true}},
 		{"have is enough", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 5}, LogonEffect{}},
 		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Safe: 12, Have: 12}, LogonEffect{RolledBack: true}},
 		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, LogonAnswer{Ext: true, Safe: 12, Have: 12}, LogonEffect{}},
-		{"plain, base from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Now: 1000}, LogonEffect{Base: 1000}},
-		{"plain, base from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Now: 1000}, LogonEffect{Base: 2000}},
-		{"plain, base kept", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 1002, Now: 7}, LogonEffect{LetGo: 2, After: 2}},
-		{"plain, before the base", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 999}, LogonEffect{}},
+		{"plain, offset from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Now: 1000}, LogonEffect{PlainOffset: 1000}},
+		{"plain, offset from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Now: 1000}, LogonEffect{PlainOffset: 2000}},
+		{"plain, offset kept", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 1002, Now: 7}, LogonEffect{LetGo: 2, After: 2}},
+		{"plain, below the offset", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 999}, LogonEffect{}},
 		{"plain, rolled back", pubstore.Life{Last: 3, PlainOffset: 1000}, false, LogonAnswer{Safe: 1004}, LogonEffect{RolledBack: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := NewPublisher([]pubstore.Life{tt.life}, 10, 1000)
-			p.BeginConnection(tt.life, tt.old)
+			p.BeginConnection(tt.life, tt.former)
 			if got := p.HandleLogon(tt.life, tt.a); got != tt.want {
-				t.Errorf("Begin = %+v, want %+v", got, tt.want)
+				t.Errorf("HandleLogon = %+v, want %+v", got, tt.want)
 			}
 		})
 	}
 }
 
 // A server has messages of a life that this process has not sent. A copy of the store has sent
-// them, or may have, since another process used the name. The kept messages are then sent one
-// by one, and an ack counts only for the message that it answers (R11).
-func TestDoubt(t *testing.T) {
+// them, or may have sent them because another process used the name. Then the kept messages are
+// sent one by one, and an ack counts only for the message that it answers (R11).
+func TestDoubtfulMessages(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		inUse bool
@@ -51,8 +51,8 @@ func TestDoubt(t *testing.T) {
 		have  uint64
 	}{
 		{"never sent", false, 2, 5},
-		{"perhaps not taken", true, 5, 5},
-		{"more than there is", false, 7, 20},
+		{"perhaps sent by another process", true, 5, 5},
+		{"more than the store has", false, 7, 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			life := pubstore.Life{ID: "a", Acked: 2, Last: 7, Kept: 5}
@@ -62,20 +62,20 @@ func TestDoubt(t *testing.T) {
 				p.NameInUse()
 			}
 			answer := LogonAnswer{Ext: true, Safe: tt.have, Have: tt.have}
-			b := p.HandleLogon(life, answer)
-			if b.RolledBack {
+			e := p.HandleLogon(life, answer)
+			if e.RolledBack {
 				p.BeginConnection(life, true) // the store has begun a new life
-				b = p.HandleLogon(life, answer)
+				e = p.HandleLogon(life, answer)
 			} else if !tt.inUse {
-				t.Error("the rollback was not noticed")
+				t.Error("the rollback was not detected")
 			}
-			if want := (LogonEffect{LetGo: 2, After: 2}); b != want {
-				t.Fatalf("Begin = %+v, want %+v", b, want)
+			if want := (LogonEffect{LetGo: 2, After: 2}); e != want {
+				t.Fatalf("HandleLogon = %+v, want %+v", e, want)
 			}
 			for s := uint64(3); s <= min(tt.have, life.Last); s++ {
 				p.Reserve(s, 10)
 				if want := s == tt.have; p.Room() != want {
-					t.Errorf("room behind %d: %v, want %v", s, p.Room(), want)
+					t.Errorf("room after %d: %v, want %v", s, p.Room(), want)
 				}
 				if e := p.Persisted(tt.have, false); e.LetGo != s {
 					t.Errorf("an ack up to %d in answer to %d lets go up to %d", tt.have, s, e.LetGo)
@@ -85,7 +85,8 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
-func began(life pubstore.Life, a LogonAnswer) *Publisher {
+// loggedOn returns a publisher after the logon under a life.
+func loggedOn(life pubstore.Life, a LogonAnswer) *Publisher {
 	p := NewPublisher([]pubstore.Life{life}, 100, 1<<20)
 	p.BeginConnection(life, false)
 	p.HandleLogon(life, a)
@@ -93,7 +94,7 @@ func began(life pubstore.Life, a LogonAnswer) *Publisher {
 }
 
 func TestPersisted(t *testing.T) {
-	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	p := loggedOn(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
 	for s := range uint64(5) {
 		p.Reserve(s+1, 10)
 	}
@@ -109,9 +110,9 @@ func TestPersisted(t *testing.T) {
 		{"twice", 2, false, AckEffect{InSync: true}, 2, 3},
 		{"late", 1, false, AckEffect{InSync: true}, 2, 3},
 		{"single keeps", 4, true, AckEffect{Single: 4, Moved: true, Downgraded: true}, 4, 1},
-		{"safe behind single", 3, false, AckEffect{LetGo: 3, Moved: true}, 4, 1},
+		{"safe below single", 3, false, AckEffect{LetGo: 3, Moved: true}, 4, 1},
 		{"safe again", 4, false, AckEffect{LetGo: 4, Moved: true, InSync: true, Restored: true}, 4, 1},
-		{"beyond what was sent", 1000, false, AckEffect{LetGo: 5, Moved: true, InSync: true}, 5, 0},
+		{"beyond the sent messages", 1000, false, AckEffect{LetGo: 5, Moved: true, InSync: true}, 5, 0},
 	} {
 		got := p.Persisted(tt.sequence, tt.single)
 		if got != tt.want || p.current.settled != tt.settled || p.flight.Len() != tt.inFlight {
@@ -121,36 +122,36 @@ func TestPersisted(t *testing.T) {
 	}
 	p.Reserve(6, 10)
 	if p.current.settled != 5 {
-		t.Errorf("the ack beyond settled what was sent later: %d", p.current.settled)
+		t.Errorf("the ack beyond the sent messages settled a later one: %d", p.current.settled)
 	}
 }
 
-func TestRejectSettlesWhenTold(t *testing.T) {
-	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+func TestRejectionSettlesOnceReported(t *testing.T) {
+	p := loggedOn(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
 	for s := range uint64(3) {
 		p.Reserve(s+1, 10)
 	}
 	if _, ok := p.Reject(4); ok {
-		t.Error("rejection of what was never sent was taken")
+		t.Error("a rejection of a message that was never sent was accepted")
 	}
 	if n, ok := p.Reject(2); n != 2 || !ok {
 		t.Fatalf("Reject(2) = %d, %v", n, ok)
 	}
 	if _, ok := p.Reject(2); ok {
-		t.Error("the second rejection of the same message was taken")
+		t.Error("the second rejection of the same message was accepted")
 	}
 	p.Persisted(3, false)
 	if p.current.settled != 1 || p.AllReported("a", 3) {
-		t.Errorf("settled %d before the handler was told, want 1", p.current.settled)
+		t.Errorf("settled %d before the rejection was reported, want 1", p.current.settled)
 	}
 	p.RejectionReported("a", 2)
 	if p.current.settled != 3 || !p.AllReported("a", 3) {
-		t.Errorf("settled %d after it, want 3", p.current.settled)
+		t.Errorf("settled %d after it was reported, want 3", p.current.settled)
 	}
 }
 
 func TestRejectedLastMessageIsSettled(t *testing.T) {
-	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	p := loggedOn(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
 	p.Reserve(1, 10)
 	p.Reserve(2, 10)
 	p.Reject(2)
@@ -179,8 +180,8 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestPublisherModel runs the core with a simple store against a server that forgets messages,
-// loses its connection, and sends acks that are late, repeated and too high.
+// TestPublisherModel runs the core with a simple store. The server forgets messages, loses its
+// connection, and sends acks that are late, repeated or too high.
 func TestPublisherModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const life = "a"
@@ -190,16 +191,16 @@ func TestPublisherModel(t *testing.T) {
 		logon := func() {
 			l := pubstore.Life{ID: life, Acked: acked, Last: last, Kept: len(kept)}
 			p.BeginConnection(l, false)
-			b := p.HandleLogon(l, LogonAnswer{Ext: true, Safe: safe, Have: have})
-			if b.PublishGap || b.RolledBack {
-				t.Fatalf("Begin = %+v", b)
+			e := p.HandleLogon(l, LogonAnswer{Ext: true, Safe: safe, Have: have})
+			if e.PublishGap || e.RolledBack {
+				t.Fatalf("HandleLogon = %+v", e)
 			}
 			for s := range kept {
-				if s <= b.LetGo {
+				if s <= e.LetGo {
 					delete(kept, s)
 				}
 			}
-			acked, cursor = max(acked, b.LetGo), b.After
+			acked, cursor = max(acked, e.LetGo), e.After
 		}
 		logon()
 		t.Repeat(map[string]func(*rapid.T){
@@ -232,7 +233,7 @@ func TestPublisherModel(t *testing.T) {
 			},
 			"single": func(t *rapid.T) {
 				if e := p.Persisted(rapid.Uint64Range(0, have).Draw(t, "s"), true); e.LetGo > 0 {
-					t.Fatal("let go on a single ack")
+					t.Fatal("a single ack let messages go")
 				}
 			},
 			"": func(t *rapid.T) {
@@ -242,27 +243,27 @@ func TestPublisherModel(t *testing.T) {
 				if p.flight.Len() > 4 {
 					t.Fatalf("%d in flight", p.flight.Len())
 				}
-				g := p.stateOf(life)
-				if g.settled > have || g.settled < settled {
-					t.Fatalf("settled %d, before %d, the server has %d", g.settled, settled, have)
+				state := p.stateOf(life)
+				if state.settled > have || state.settled < settled {
+					t.Fatalf("settled %d, before %d, the server has %d", state.settled, settled, have)
 				}
-				settled = g.settled
+				settled = state.settled
 			},
 		})
 	})
 }
 
 func TestFinished(t *testing.T) {
-	p := began(pubstore.Life{ID: "a", Last: 2, Kept: 2}, LogonAnswer{Ext: true})
+	p := loggedOn(pubstore.Life{ID: "a", Last: 2, Kept: 2}, LogonAnswer{Ext: true})
 	p.Reserve(1, 1)
 	p.Exhausted()
 	p.Persisted(1, true)
 	if p.Finished() {
-		t.Error("the current life never finishes")
+		t.Error("the current life finished")
 	}
 	p.Renewed()
 	if p.Finished() {
-		t.Error("finished before the store said that there is nothing more")
+		t.Error("finished before the store was exhausted")
 	}
 	p.Reserve(2, 1)
 	p.Exhausted()
@@ -271,6 +272,6 @@ func TestFinished(t *testing.T) {
 	}
 	p.Persisted(2, true)
 	if !p.Finished() {
-		t.Error("a former life is finished when it is settled, also single")
+		t.Error("a former life has not finished although it is settled, as single")
 	}
 }

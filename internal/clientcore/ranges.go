@@ -38,9 +38,9 @@ func undiscarded(gaps []wire.Gap, have Received) (left []wire.Gap) {
 
 // intersect returns the intersection of a and b. Both are sorted.
 func intersect(a, b []wire.Gap) (both []wire.Gap) {
-	of := byPublisher(b)
+	other := byPublisher(b)
 	for _, x := range a {
-		for _, y := range of[x.Publisher] {
+		for _, y := range other[x.Publisher] {
 			if from, to := max(x.From, y.From), min(x.To, y.To); from <= to {
 				both = append(both, wire.Gap{Publisher: x.Publisher, From: from, To: to})
 			}
@@ -56,17 +56,17 @@ func notCovered(gaps []wire.Gap, v bookmark.Vector) []wire.Gap {
 
 // byPublisher groups ranges by publisher.
 func byPublisher(gaps []wire.Gap) map[uint64][]wire.Gap {
-	of := make(map[uint64][]wire.Gap)
+	groups := make(map[uint64][]wire.Gap)
 	for _, g := range gaps {
-		of[g.Publisher] = append(of[g.Publisher], g)
+		groups[g.Publisher] = append(groups[g.Publisher], g)
 	}
-	return of
+	return groups
 }
 
-// movePast moves a place across those gaps that begin where it ends. gaps are sorted. shown is the
-// new position of each publisher that moved, and nil if none moved. rest are the other gaps:
-// the log still has messages in front of them.
-func movePast(gaps []wire.Gap, have Received) (shown bookmark.Vector, rest []wire.Gap) {
+// movePast moves a place past those gaps that begin where it ends. gaps are sorted. progress has
+// the new sequence of each publisher that moved; it is nil if none moved. rest are the other
+// gaps: the log still has messages before them.
+func movePast(gaps []wire.Gap, have Received) (progress bookmark.Vector, rest []wire.Gap) {
 	for publisher, ranges := range byPublisher(gaps) {
 		at := have.Vector[publisher]
 		for _, g := range ranges {
@@ -82,12 +82,12 @@ func movePast(gaps []wire.Gap, have Received) (shown bookmark.Vector, rest []wir
 			at = max(at, g.To)
 		}
 		if at > have.Vector[publisher] {
-			if shown == nil {
-				shown = make(bookmark.Vector)
+			if progress == nil {
+				progress = make(bookmark.Vector)
 			}
-			shown[publisher] = at
+			progress[publisher] = at
 		}
 	}
 	sortGaps(rest)
-	return shown, rest
+	return progress, rest
 }

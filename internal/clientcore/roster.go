@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A TooManyPublishersError ends a subscription whose place would have too many publishers. The place
-// stays as it was.
+// A TooManyPublishersError ends a subscription whose place would have too many publishers. The
+// place stays as it was.
 type TooManyPublishersError struct {
 	Subscription string // the id of the subscription
 	Limit        int    // Config.MaxPublishers; 0: Bytes is the limit
@@ -21,7 +21,7 @@ func (e *TooManyPublishersError) Error() string {
 	if e.Limit > 0 {
 		return fmt.Sprintf("place of subscription %q would name more than %d publishers: raise MaxPublishers, or begin a new place", e.Subscription, e.Limit)
 	}
-	return fmt.Sprintf("place of subscription %q would name more publishers than fit into a command of %d bytes, the longest that a server without extensions takes: "+
+	return fmt.Sprintf("place of subscription %q would name more publishers than fit into a command of %d bytes, the maximum of a server without extensions: "+
 		"begin a new place", e.Subscription, e.Bytes)
 }
 
@@ -39,8 +39,8 @@ type roster struct {
 	maxCommand int             // limit on a command of the server; 0: none
 }
 
-// startRound starts a roster with the place of a subscribe and the text of its bookmark. The roster
-// keeps and changes place.
+// reset starts a roster with the place of a subscribe and the text of its bookmark. The roster
+// keeps the map place and changes it.
 func (r *roster) reset(place bookmark.Vector, text string, at *Server) {
 	*r = roster{known: place, bytes: len(text), maxCommand: at.MaxCommand}
 	if place == nil {
@@ -63,8 +63,8 @@ func (r *roster) add(b bookmark.Bookmark) bool {
 	return true
 }
 
-// remove removes the publishers of v. It leaves bytes as it is, because bytes matters only with
-// plain servers, which close no publishers.
+// remove removes the publishers of v. It does not change bytes, which matters only with plain
+// servers: they close no publishers.
 func (r *roster) remove(v bookmark.Vector) {
 	for publisher := range v {
 		delete(r.known, publisher)
@@ -85,7 +85,7 @@ func (s *Subscription) CheckPublishers() error {
 	return nil
 }
 
-// sentBound adds the publishers in an effect to the roster. If there are too many of them, the
+// addPublishers adds the publishers in an effect to the roster. If there are too many, the
 // effect loses its vectors and ends the subscription.
 func (s *Subscription) addPublishers(e *Effect) {
 	for _, v := range []bookmark.Vector{e.Base, e.Progress} {
@@ -98,8 +98,8 @@ func (s *Subscription) addPublishers(e *Effect) {
 	}
 }
 
-// tooManyEntries reports whether a comma list has more entries than the place may have publishers. It is
-// called before the list is parsed into memory.
+// tooManyEntries reports whether a comma list has more entries than the place may have
+// publishers. It is called before the list is parsed into memory.
 func (s *Subscription) tooManyEntries(text []byte) bool {
 	return s.MaxPublishers > 0 && bytes.Count(text, comma) >= s.MaxPublishers && !failpoint.On(failpoint.R9AnyPublishers)
 }

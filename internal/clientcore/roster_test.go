@@ -10,10 +10,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// The place of a subscription may have three publishers. A server that reports more of them
-// ends the subscription, and the place stays as it was.
+// The place of a subscription may name three publishers. If a server reports more, the
+// subscription ends and the place stays as it was.
 func TestTooManyPublishers(t *testing.T) {
-	const most = 3
+	const limit = 3
 	mark := func(vector string) func(*testing.T, *Subscription) error {
 		return func(t *testing.T, s *Subscription) error {
 			e, err := s.HandleMark(here, "1", &wire.Message{Bookmark: text(vector)})
@@ -45,30 +45,30 @@ func TestTooManyPublishers(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, base string
-		then       []func(*testing.T, *Subscription) error
+		steps      []func(*testing.T, *Subscription) error
 		place      string
-		tooMany    bool // after the last of them
+		tooMany    bool // after the last step
 	}{
 		{"base", "1|1|,2|1|,3|1|,4|1|", nil, "0", true},
-		{"as many as there may be", "1|1|,2|1|", []func(*testing.T, *Subscription) error{mark("1|2|,3|1|"), message(1, 3), mark("2|2|,3|2|,1|4|")}, "1|4|,2|2|,3|2|", false},
+		{"as many as allowed", "1|1|,2|1|", []func(*testing.T, *Subscription) error{mark("1|2|,3|1|"), message(1, 3), mark("2|2|,3|2|,1|4|")}, "1|4|,2|2|,3|2|", false},
 		{"one mark", "0", []func(*testing.T, *Subscription) error{mark("1|1|,2|1|,3|1|,4|1|")}, "0", true},
-		{"one mark after the other", "1|1|", []func(*testing.T, *Subscription) error{mark("2|1|"), mark("3|1|"), mark("4|1|,1|7|")}, "1|1|,2|1|,3|1|", true},
+		{"several marks", "1|1|", []func(*testing.T, *Subscription) error{mark("2|1|"), mark("3|1|"), mark("4|1|,1|7|")}, "1|1|,2|1|,3|1|", true},
 		{"messages", "1|1|,2|1|", []func(*testing.T, *Subscription) error{message(2, 2), message(3, 1), message(4, 1)}, "1|1|,2|2|,3|1|", true},
-		{"one is closed", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|,9|1|"), message(4, 1)}, "2|1|,3|1|,4|1|", false},
-		{"of one that was closed more comes", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|"), message(1, 2), message(4, 1)}, "1|2|,2|1|,3|1|", true},
+		{"a closed publisher makes room", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|,9|1|"), message(4, 1)}, "2|1|,3|1|,4|1|", false},
+		{"a closed publisher comes back", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|"), message(1, 2), message(4, 1)}, "1|2|,2|1|,3|1|", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := subscription(t, func(r *Request) { r.MaxPublishers = most })
+			s := subscription(t, func(r *Request) { r.MaxPublishers = limit })
 			attach(t, s, here, "1")
 			end := answer(t, s, here, "1", wire.Message{Bookmark: text(tt.base)}).End
-			for _, then := range tt.then {
+			for _, step := range tt.steps {
 				if end != nil {
 					t.Fatalf("ended too early: %v", end)
 				}
-				end = then(t, s)
+				end = step(t, s)
 			}
 			e, tooMany := errors.AsType[*TooManyPublishersError](end)
-			if tooMany != tt.tooMany || tooMany && e.Limit != most {
+			if tooMany != tt.tooMany || tooMany && e.Limit != limit {
 				t.Errorf("ended with %v", end)
 			}
 			if have := s.Received(); have.Vector.String() != tt.place {
@@ -79,7 +79,7 @@ func TestTooManyPublishers(t *testing.T) {
 }
 
 // With a plain server a place stays small enough for one command. A larger place could never be
-// resumed again.
+// resumed.
 func TestPlaceFitsIntoACommand(t *testing.T) {
 	plain := &Server{Address: "plain", Plain: true, MaxCommand: 70 << 10}
 	s := subscription(t)
@@ -101,7 +101,7 @@ func TestPlaceFitsIntoACommand(t *testing.T) {
 	}
 	s.ConnectionLost()
 	if _, err := s.Attach(&Server{Address: "smaller", Plain: true, MaxCommand: 66 << 10}, "3", s.Received(), epoch); err == nil {
-		t.Error("subscribed at a server that does not take the command")
+		t.Error("subscribed at a server that does not take a command of this length")
 	}
 }
 
@@ -128,14 +128,14 @@ func numbered(n uint64) bookmark.Vector {
 	return v
 }
 
-// A base in parts takes effect with its last part. Before that the subscription has not
-// started, and after a lost connection it starts again.
+// A base in parts takes effect with its last part. Until then the subscription has not started,
+// so it starts again after a lost connection.
 func TestBaseInParts(t *testing.T) {
 	base := numbered(5000)
 	s := subscription(t, func(r *Request) { r.Start = bookmark.NowText })
 	for _, id := range []string{"1", "2"} {
 		if cmd := attach(t, s, here, id); cmd.Bookmark != bookmark.NowText {
-			t.Fatalf("subscribed behind %.100s", cmd.Bookmark)
+			t.Fatalf("subscribed after %.100s", cmd.Bookmark)
 		}
 		all := inParts(t, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Success: true, SubID: id, Bookmark: base.String()})
 		for _, m := range all[:len(all)-1] {
@@ -148,7 +148,7 @@ func TestBaseInParts(t *testing.T) {
 			continue
 		}
 		if e := answer(t, s, here, id, all[len(all)-1]); !e.Answered || e.End != nil || len(e.Base) != len(base) {
-			t.Fatalf("the last one: %d publishers, %v", len(e.Base), e.End)
+			t.Fatalf("after the last part: %d publishers, %v", len(e.Base), e.End)
 		}
 	}
 	if have := s.Received(); have.Vector.String() != base.String() {
@@ -162,7 +162,7 @@ func TestBaseInParts(t *testing.T) {
 }
 
 // A base with a missing part, or with parts of another base, ends the connection. A base with
-// more publishers than the application allows ends Subscribe.
+// more publishers than allowed ends the subscription.
 func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 	ack := &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Success: true, SubID: "1", Bookmark: numbered(5000).String()}
 	s := subscription(t)
@@ -172,10 +172,10 @@ func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 		answer(t, s, here, "1", m)
 	}
 	if _, err := s.HandleAnswer(here, "1", &all[len(all)-1], s.Received()); !errors.Is(err, ErrProtocol) {
-		t.Errorf("a part is missing: %v", err)
+		t.Errorf("a missing part: %v", err)
 	}
 	if _, known := s.Place().Received(); known {
-		t.Error("and it has a base all the same")
+		t.Error("the subscription has a base")
 	}
 
 	s = subscription(t, func(r *Request) { r.MaxPublishers = 2000 })
@@ -190,13 +190,13 @@ func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 		t.Errorf("ended with %v", end)
 	}
 	if _, known := s.Place().Received(); known {
-		t.Error("and it has a base all the same")
+		t.Error("the subscription has a base")
 	}
 }
 
-// A splitList of gaps that is too long for one frame comes in parts, too.
+// A list of gaps that is too long for one frame comes in parts, too.
 func TestGapsInParts(t *testing.T) {
-	s, alone := placed(t, numbered(5000)), server("a")
+	s, alone := subscriptionAt(t, numbered(5000)), server("a")
 	attach(t, s, alone, "1")
 	var gaps []wire.Gap
 	for p, n := range numbered(5000) {

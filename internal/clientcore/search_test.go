@@ -20,13 +20,14 @@ func gaps(t *testing.T, list string) []wire.Gap {
 	return g
 }
 
+// refuse answers a subscribe with a gap.
 func refuse(t *testing.T, s *Subscription, by *Server, id, gap string) Effect {
 	t.Helper()
 	return answer(t, s, by, id, wire.Message{Status: text(wire.StatusFailure), Reason: text(wire.ReasonBookmarkNotFound), Gap: text(gap)})
 }
 
-// placed returns a subscription that has received everything up to a vector.
-func placed(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscription {
+// subscriptionAt returns a subscription that has received everything up to a vector.
+func subscriptionAt(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscription {
 	t.Helper()
 	s := subscription(t, append(change, func(r *Request) { r.Resumes, r.RecoveryTimeout = true, time.Minute })...)
 	if err := s.Place().SetBase(v); err != nil {
@@ -35,7 +36,7 @@ func placed(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscrip
 	return s
 }
 
-// toAsk starts a side session.
+// ask starts a side session.
 func ask(t *testing.T, s *Subscription, to *Server, id string, now time.Time) wire.SubscribeCommand {
 	t.Helper()
 	if !s.ShouldAsk(to, now) {
@@ -44,32 +45,33 @@ func ask(t *testing.T, s *Subscription, to *Server, id string, now time.Time) wi
 	return s.Ask(to, id, s.Received(), now)
 }
 
-func found(t *testing.T, s *Subscription, known ServerReports, all int, now time.Time) (Effect, bool) {
+// conclude tries to conclude the search, and applies the effect to the store.
+func conclude(t *testing.T, s *Subscription, reports ServerReports, servers int, now time.Time) (e Effect, done bool) {
 	t.Helper()
-	e, over := s.ConcludeSearch(s.Received(), known, all, now)
+	e, done = s.ConcludeSearch(s.Received(), reports, servers, now)
 	if err := s.Apply(&e); err != nil {
 		t.Fatal(err)
 	}
-	return e, over
+	return e, done
 }
 
 func server(name string, peers ...string) *Server {
 	return &Server{Address: name, Instance: name, Peers: peers}
 }
 
-// The missing messages come from the peer. No other message of the peer is taken.
+// The missing messages come from the peer. The search takes no other message of the peer.
 func TestSearch(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
-	s := placed(t, bookmark.Vector{7: 10, 9: 5})
+	s := subscriptionAt(t, bookmark.Vector{7: 10, 9: 5})
 	attach(t, s, a, "1")
 	if e := refuse(t, s, a, "1", "7|11|20"); !e.OffWire || e.Answered || e.Gap || e.End != nil || !s.Searching() || s.Detached() {
 		t.Fatalf("%+v", e)
 	}
-	if _, over := found(t, s, ServerReports{"a": *a}, 2, epoch); over {
-		t.Fatal("it is over before b was asked")
+	if _, done := conclude(t, s, ServerReports{"a": *a}, 2, epoch); done {
+		t.Fatal("concluded before b was asked")
 	}
 	if s.ShouldAsk(a, epoch) || s.ShouldAsk(server("c"), epoch) {
-		t.Error("one is asked that is not to be")
+		t.Error("an instance is asked that is not a peer")
 	}
 	cmd := ask(t, s, b, "2", epoch)
 	if cmd.Bookmark != "7|10|,9|9223372036854775807|" || cmd.Options != "vector,bookmark_not_found=epoch" || cmd.Acks&wire.AckCompleted == 0 {
@@ -87,7 +89,7 @@ func TestSearch(t *testing.T) {
 		}
 	}
 	if s.SideDone() {
-		t.Error("b is left too early")
+		t.Error("the side session is done too early")
 	}
 	e, err := s.HandleMark(b, "2", &wire.Message{Bookmark: text("7|25|,8|3|,9|7|")})
 	if err != nil || len(e.Progress) != 1 || e.Progress[7] != 25 || !s.SideDone() {
@@ -97,7 +99,7 @@ func TestSearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.SideEnded(epoch)
-	if e, over := found(t, s, ServerReports{}, 2, epoch); !over || e.Gap || e.End != nil || !s.Detached() {
+	if e, done := conclude(t, s, ServerReports{}, 2, epoch); !done || e.Gap || e.End != nil || !s.Detached() {
 		t.Errorf("%+v", e)
 	}
 	if cmd := attach(t, s, a, "3"); cmd.Bookmark != "7|25|,9|5|" || cmd.Options != "vector" {
@@ -106,27 +108,27 @@ func TestSearch(t *testing.T) {
 }
 
 // A gap has only the messages that all servers lack. If a server lacks some messages of a
-// publisher, nothing of that publisher is read there, since another server may have all of
-// them.
+// publisher, the search reads nothing of that publisher there, because another server may have
+// all of them.
 func TestSearchIntersects(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		a, b, c := server("a", "b", "c"), server("b", "a", "c"), server("c", "a", "b")
-		s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.AcceptGaps = accepts })
+		s := subscriptionAt(t, bookmark.Vector{7: 10}, func(r *Request) { r.AcceptGaps = accepts })
 		attach(t, s, a, "1")
 		refuse(t, s, a, "1", "7|11|20,8|1|5")
-		found(t, s, nil, 3, epoch)
+		conclude(t, s, nil, 3, epoch)
 		ask(t, s, b, "2", epoch)
 		answer(t, s, b, "2", wire.Message{Gap: text("7|11|15")})
 		if v, _ := arrive(s, "2", true, 7, 16); v != VerdictIgnore {
-			t.Error("b sends what is behind a gap, and it is taken")
+			t.Error("a message after a gap of b is taken")
 		}
 		arrive(s, "2", true, 8, 5)
 		s.SideEnded(epoch)
 		ask(t, s, c, "3", epoch)
 		answer(t, s, c, "3", wire.Message{Gap: text("7|11|12")})
 		s.SideEnded(epoch)
-		e, over := found(t, s, ServerReports{"a": *a, "b": *b, "c": *c, "d": *server("d")}, 4, epoch)
-		if !over || !slices.Equal(e.Gaps, gaps(t, "7|11|12")) || !slices.Equal(e.NotAsked, []string{"d"}) || accepts != (e.End == nil) || accepts != (e.Progress[7] == 12) {
+		e, done := conclude(t, s, ServerReports{"a": *a, "b": *b, "c": *c, "d": *server("d")}, 4, epoch)
+		if !done || !slices.Equal(e.Gaps, gaps(t, "7|11|12")) || !slices.Equal(e.NotAsked, []string{"d"}) || accepts != (e.End == nil) || accepts != (e.Progress[7] == 12) {
 			t.Errorf("accepts %v: %+v", accepts, e)
 		}
 		if !accepts && !errors.Is(e.End, ErrMissed) || accepts != s.Detached() {
@@ -135,9 +137,9 @@ func TestSearchIntersects(t *testing.T) {
 	}
 }
 
-// Messages that were discarded out of order are not missing. If no others are missing, the
-// place is raised.
-func TestSearchOfWhatIsDiscarded(t *testing.T) {
+// Messages that were discarded out of order are not missing. If no others are missing, the place
+// is raised.
+func TestSearchSkipsDiscardedMessages(t *testing.T) {
 	store := bookmarkstore.NewMemory()
 	place, err := store.OpenSubscription("s", bookmarkstore.Query{Topic: "orders"})
 	if err != nil {
@@ -180,16 +182,16 @@ func TestSearchOfWhatIsDiscarded(t *testing.T) {
 	}
 }
 
-// The search waits for an instance that is away, as long as no messages come, and then reports
-// it as not asked.
+// The search waits for an instance that is away until no messages have come for a time. Then it
+// reports the instance as not asked.
 func TestSearchWaits(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	begin := func() *Subscription {
-		s := placed(t, bookmark.Vector{7: 10})
+		s := subscriptionAt(t, bookmark.Vector{7: 10})
 		attach(t, s, a, "1")
 		refuse(t, s, a, "1", "7|11|20")
-		if _, over := found(t, s, ServerReports{"a": *a}, 2, epoch); over {
-			t.Fatal("it is over at once")
+		if _, done := conclude(t, s, ServerReports{"a": *a}, 2, epoch); done {
+			t.Fatal("concluded at once")
 		}
 		return s
 	}
@@ -197,48 +199,48 @@ func TestSearchWaits(t *testing.T) {
 	ask(t, s, b, "2", epoch)
 	s.SideEnded(epoch) // the connection is lost
 	if s.ShouldAsk(b, epoch.Add(askInterval-1)) || !s.ShouldAsk(b, epoch.Add(askInterval)) {
-		t.Error("the same is asked of the same server too often, or never again")
+		t.Error("the same server is asked too early, or never again")
 	}
 	if b := *b; b.CatchingUp || !s.ShouldAsk(&b, epoch.Add(askInterval)) {
 		t.Error("b is not asked")
 	} else if b.CatchingUp = true; s.ShouldAsk(&b, epoch.Add(askInterval)) {
-		t.Error("one that has not caught up is asked")
+		t.Error("a server that has not caught up is asked")
 	}
 	late := epoch.Add(50 * time.Second)
 	ask(t, s, b, "3", late)
 	arrive(s, "3", true, 7, 11)
 	s.SideEnded(late)
 	if !s.ShouldAsk(b, late) {
-		t.Error("it is not asked again at once, though something came")
+		t.Error("b is not asked again at once although a message came")
 	}
-	if _, over := found(t, s, ServerReports{"a": *a, "b": *b}, 2, late.Add(time.Minute-1)); over {
-		t.Error("it is over too early")
+	if _, done := conclude(t, s, ServerReports{"a": *a, "b": *b}, 2, late.Add(time.Minute-1)); done {
+		t.Error("concluded too early")
 	}
-	e, over := found(t, s, ServerReports{"a": *a, "b": *b}, 2, late.Add(time.Minute))
-	if !over || !slices.Equal(e.Gaps, gaps(t, "7|12|20")) || !slices.Equal(e.NotAsked, []string{"b"}) {
+	e, done := conclude(t, s, ServerReports{"a": *a, "b": *b}, 2, late.Add(time.Minute))
+	if !done || !slices.Equal(e.Gaps, gaps(t, "7|12|20")) || !slices.Equal(e.NotAsked, []string{"b"}) {
 		t.Errorf("%+v", e)
 	}
-	// All servers have reported who they are, and none is the peer.
+	// All servers have named their instance, and none is the peer.
 	s = begin()
-	if e, over := found(t, s, ServerReports{"a": *a, "x": *server("x")}, 2, epoch); !over || !slices.Equal(e.NotAsked, []string{"b", "x"}) {
+	if e, done := conclude(t, s, ServerReports{"a": *a, "x": *server("x")}, 2, epoch); !done || !slices.Equal(e.NotAsked, []string{"b", "x"}) {
 		t.Errorf("%+v", e)
 	}
 }
 
-// A peer that ends its replay before it has sent all messages does not have the rest.
-func TestSearchOfOneThatHasLess(t *testing.T) {
+// A peer that completes its replay without some messages does not have them.
+func TestSearchAtAPeerThatLacksSome(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
-	s := placed(t, bookmark.Vector{7: 10})
+	s := subscriptionAt(t, bookmark.Vector{7: 10})
 	attach(t, s, a, "1")
 	refuse(t, s, a, "1", "7|11|20")
 	ask(t, s, b, "2", epoch)
 	arrive(s, "2", true, 7, 15)
 	s.HandleCompleted("2")
 	if !s.SideDone() {
-		t.Fatal("b is waited for")
+		t.Fatal("the side session is not done")
 	}
 	s.SideEnded(epoch)
-	if e, over := found(t, s, nil, 2, epoch); !over || !slices.Equal(e.Gaps, gaps(t, "7|16|20")) {
+	if e, done := conclude(t, s, nil, 2, epoch); !done || !slices.Equal(e.Gaps, gaps(t, "7|16|20")) {
 		t.Errorf("%+v", e)
 	}
 }
@@ -246,25 +248,25 @@ func TestSearchOfOneThatHasLess(t *testing.T) {
 // A queue that overruns during a search ends the search. The next subscribe starts another one.
 func TestSearchOverruns(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
-	s := placed(t, bookmark.Vector{7: 10})
+	s := subscriptionAt(t, bookmark.Vector{7: 10})
 	attach(t, s, a, "1")
 	refuse(t, s, a, "1", "7|11|20")
 	ask(t, s, b, "2", epoch)
 	arrive(s, "2", true, 7, 11)
 	if v, _ := arrive(s, "2", false, 7, 12); v != VerdictPause || !s.Paused() || !s.SideDone() {
-		t.Error("it is not paused")
+		t.Error("the subscription is not paused")
 	}
 	s.SideEnded(epoch)
-	if _, over := found(t, s, nil, 2, epoch); !over || s.Detached() {
-		t.Error("the search goes on")
+	if _, done := conclude(t, s, nil, 2, epoch); !done || s.Detached() {
+		t.Error("the search continues")
 	}
 	if !s.QueueEmptied() || attach(t, s, a, "3").Bookmark != "7|11|" {
-		t.Error("it does not go on behind what it has received")
+		t.Error("the subscription does not continue after its received vector")
 	}
 }
 
-// A first subscribe behind a list of bookmarks has that list as its base.
-func TestSearchBehindBookmarks(t *testing.T) {
+// A first subscribe that starts after a list of bookmarks has that list as its base.
+func TestSearchAfterBookmarks(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := subscription(t, func(r *Request) { r.Start = "7|10|,9|3|" })
 	attach(t, s, a, "1")
@@ -276,11 +278,11 @@ func TestSearchBehindBookmarks(t *testing.T) {
 	}
 }
 
-// A subscription that has received nothing resumes and is told a gap. A side session names a
+// A subscription that has received nothing resumes and gets a gap. A side session names a
 // publisher that is at sequence 0.
 func TestSearchFromNothing(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
-	s := placed(t, bookmark.Vector{})
+	s := subscriptionAt(t, bookmark.Vector{})
 	if cmd := attach(t, s, a, "1"); cmd.Bookmark != bookmark.ResumeText {
 		t.Errorf("resumes at %s", cmd.Bookmark)
 	}
@@ -288,13 +290,13 @@ func TestSearchFromNothing(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	if v, _ := arrive(s, "1", true, 7, 4); v != VerdictIgnore {
-		t.Error("what is behind the gap is taken")
+		t.Error("a message after the gap is taken")
 	}
 	if cmd := ask(t, s, b, "2", epoch); cmd.Bookmark != "7|0|" {
 		t.Errorf("%+v", cmd)
 	}
 	for _, accepts := range []bool{false, true} {
-		s := placed(t, bookmark.Vector{}, func(r *Request) { r.AcceptGaps = accepts })
+		s := subscriptionAt(t, bookmark.Vector{}, func(r *Request) { r.AcceptGaps = accepts })
 		attach(t, s, server("a"), "1")
 		e := refuse(t, s, server("a"), "1", "7|1|3")
 		if !slices.Equal(e.Gaps, gaps(t, "7|1|3")) || accepts != (e.End == nil) || accepts != (e.Progress[7] == 3) {
@@ -303,11 +305,11 @@ func TestSearchFromNothing(t *testing.T) {
 	}
 }
 
-// If the log still has messages in front of an accepted gap, the place does not pass the gap.
+// If the log still has messages before an accepted gap, the place does not move past the gap.
 // The next subscribe accepts it.
-func TestSearchOfAMiddle(t *testing.T) {
+func TestSearchWithAGapInTheMiddle(t *testing.T) {
 	lone := server("a")
-	s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.AcceptGaps = true })
+	s := subscriptionAt(t, bookmark.Vector{7: 10}, func(r *Request) { r.AcceptGaps = true })
 	attach(t, s, lone, "1")
 	if e := refuse(t, s, lone, "1", "7|15|20,8|1|2"); !slices.Equal(e.Gaps, gaps(t, "8|1|2")) || e.Progress[8] != 2 || e.Progress[7] != 0 {
 		t.Errorf("%+v", e)
@@ -320,8 +322,8 @@ func TestSearchOfAMiddle(t *testing.T) {
 	}
 }
 
-// The server answers a side session like a logon.
-func TestSideServer(t *testing.T) {
+// A server answers a side session like any logon.
+func TestSideSession(t *testing.T) {
 	s := NewSideSession("x", "json", "v")
 	if cmd := s.Credentials("u", "p"); cmd.ClientName != "" || cmd.Store != "" || !cmd.Ext || cmd.UserID != "u" || cmd.Password != "p" {
 		t.Errorf("%+v", cmd)
@@ -338,7 +340,7 @@ func TestSideServer(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := s.HandleAck(refusal); err == nil {
-		t.Error("a refusal is no error")
+		t.Error("a refused logon is no error")
 	}
 	if e, err := s.HandleAck(ok); e.Kind != EventAccepted || err != nil || s.Server().Instance != "b" || s.Server().Address != "x" {
 		t.Error(e, err, s.Server())
@@ -347,6 +349,6 @@ func TestSideServer(t *testing.T) {
 		t.Error(e, err)
 	}
 	if _, err := s.HandleAck(refusal); err == nil {
-		t.Error("the end of a session is no error")
+		t.Error("the end of the session is no error")
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// batchBytes is the limit on the frame of a batch. A server that has to wait before it takes
-// the first message of a batch lets all messages of the batch wait.
+// batchBytes is the limit on the frame of a batch. If a server has to wait before it takes the
+// first message of a batch, all messages of the batch wait.
 const batchBytes = 64 << 10
 
 // A Window limits the messages in flight. The Session implements it; a driver may add a lock.
@@ -21,12 +21,12 @@ type Window interface {
 	// Reserve records that consecutive messages of the given sizes are about to be sent, as far
 	// as the window has room for them. It is called when there is room. n is the number of
 	// messages that may be sent, at least one. onWire is the sequence of the first one on the
-	// wire, again the number of those that may have been sent before. room reports whether the
-	// window has room for more.
-	Reserve(first uint64, sizes []int) (onWire uint64, n, again int, room bool)
+	// wire. resent is the number of messages that may have been sent before. room reports
+	// whether the window has room for more.
+	Reserve(first uint64, sizes []int) (onWire uint64, n, resent int, room bool)
 	// Exhausted records that the store has nothing more to send at the moment. lives are the
-	// store's lives. If again is true, the sender has to read the store once more.
-	Exhausted(lives []pubstore.Life) (again bool)
+	// store's lives. If reread is true, the sender has to read the store once more.
+	Exhausted(lives []pubstore.Life) (reread bool)
 	// MayLeaveOut reports whether the server knows that a range of sequences, both ends
 	// included, was rejected.
 	MayLeaveOut(from, to uint64) bool
@@ -35,12 +35,12 @@ type Window interface {
 	ReplayDone(resent int)
 }
 
-// An aheadCursor is a pubstore.Cursor that can return several messages at once, as bytes.
-type aheadCursor interface {
+// A bufferedCursor is a pubstore.Cursor that can return several messages at once, as bytes.
+type bufferedCursor interface {
 	// Buffered returns the next messages that the cursor has read already. The result is valid
 	// until the next call.
 	Buffered() []record.OrdinaryMessage
-	// Skip moves the cursor behind the first n messages that Ahead returned.
+	// Skip moves the cursor past the first n messages that Buffered returned.
 	Skip(n int)
 }
 
@@ -58,7 +58,7 @@ type Sender struct {
 	replayTo   uint64 // highest sequence that may have been sent before this connection
 	replayed   bool   // everything up to replayTo was sent again
 	resent     int
-	message    pubstore.Message // scratch
+	message    pubstore.Message // scratch: the message to send
 	record     []byte           // scratch
 	sizes      []int
 }
@@ -66,7 +66,8 @@ type Sender struct {
 // Close closes the cursor.
 func (s *Sender) Close() { s.cursor.Close() }
 
-// Fill appends publishes as far as store and window allow, until dst has limit bytes.
+// Fill appends publishes until dst has limit bytes, the store has no more, or the window is
+// full.
 func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
 	s.batchStart = -1
 	dst, err := s.fill(dst, limit)
@@ -93,13 +94,13 @@ func (s *Sender) fill(dst []byte, limit int) ([]byte, error) {
 			return dst, ErrRestate
 		}
 		s.sizes = append(s.sizes[:0], s.message.Size())
-		onWire, _, again, more := s.window.Reserve(s.message.Sequence, s.sizes)
-		s.resent += again
+		onWire, _, resent, hasRoom := s.window.Reserve(s.message.Sequence, s.sizes)
+		s.resent += resent
 		if dst, err = s.append(dst, onWire); err != nil {
 			return dst, err
 		}
-		if room = more; room && s.replayed && s.batchStart >= 0 {
-			dst, room = s.appendAhead(dst)
+		if room = hasRoom; room && s.replayed && s.batchStart >= 0 {
+			dst, room = s.appendBuffered(dst)
 		}
 	}
 	return dst, nil
@@ -113,7 +114,8 @@ func (s *Sender) replayDone() {
 }
 
 // append appends the next message to a batch, or as a publish command if it does not fit into
-// one. A server that does not take such a long message rejects a publish by its header.
+// one. A server that does not take such a long message reads the header of a publish and rejects
+// it.
 func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	if s.maxBatch == 0 {
 		return s.appendPublish(dst, sequence), nil
@@ -136,17 +138,17 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	return record.AppendFramed(dst, raw), nil
 }
 
-// appendAhead fills the batch with messages that the cursor has read already.
-func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
-	cursor, can := s.cursor.(aheadCursor)
-	if !can {
+// appendBuffered fills the batch with messages that the cursor has read already.
+func (s *Sender) appendBuffered(dst []byte) (out []byte, room bool) {
+	cursor, ok := s.cursor.(bufferedCursor)
+	if !ok {
 		return dst, true
 	}
 	run := cursor.Buffered()
 	s.sizes = s.sizes[:0]
-	for left := s.maxBatch - (len(dst) - s.batchStart); len(s.sizes) < len(run); {
+	for space := s.maxBatch - (len(dst) - s.batchStart); len(s.sizes) < len(run); {
 		n := len(run[len(s.sizes)])
-		if left -= record.LengthLen + n; left < 0 {
+		if space -= record.LengthLen + n; space < 0 {
 			break
 		}
 		s.sizes = append(s.sizes, n-record.MinLen)
@@ -154,11 +156,11 @@ func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
 	if len(s.sizes) == 0 {
 		return dst, true
 	}
-	_, n, again, room := s.window.Reserve(run[0].Sequence(), s.sizes)
-	for _, o := range run[:n] {
-		dst = record.AppendFramed(dst, o)
+	_, n, resent, room := s.window.Reserve(run[0].Sequence(), s.sizes)
+	for _, m := range run[:n] {
+		dst = record.AppendFramed(dst, m)
 	}
-	s.resent += again
+	s.resent += resent
 	cursor.Skip(n)
 	return dst, room
 }

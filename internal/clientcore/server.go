@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Server describes the server of a connection, from its logon ack and its later reports.
+// A Server describes a server, from its logon ack and its later reports.
 type Server struct {
 	Address          string
 	Version          string
@@ -19,13 +19,13 @@ type Server struct {
 	SupportsNotFound bool     // it is plain and supports the option bookmark_not_found
 	Sync             syncstatus.Status
 	CatchingUp       bool // it serves before it has caught up with its peers (R6)
-	MaxCommand       int  // longest command in bytes that a plain server takes; 0: no limit, since vectors go in parts
+	MaxCommand       int  // longest command in bytes that a plain server takes; 0: no limit, because vectors are sent in parts
 	MaxMessage       int  // largest message in bytes; 0 if it does not report one
 	HasCarried       bool // it replicates only the topics in Carried; false: all topics, or it does not replicate
 	Carried          []string
 }
 
-// serverOf returns the server at an address that accepted a logon with the ack m.
+// serverOf describes the server at an address that accepted a logon with the ack m.
 func serverOf(address string, m *wire.Message) Server {
 	s := Server{
 		Address: address, Version: string(m.Version), Instance: string(m.Instance), Peers: splitList(m.Peers),
@@ -49,9 +49,9 @@ func splitList(text []byte) []string {
 	return strings.Split(string(text), ",")
 }
 
-// CanMoveTo reports whether a bookmark subscription that was on s may continue at another server
-// (R3). It may if that server is the same instance, if a synchronous link leads to it, or if
-// neither can be known.
+// LeadsTo reports whether a bookmark subscription that was on s may continue at another server
+// (R3). It may if that server is the same instance, if a synchronous link leads to it, or if the
+// instances do not name themselves.
 func (s *Server) LeadsTo(to *Server) bool {
 	switch {
 	case s.Instance == "" || s.Instance == to.Instance, failpoint.On(failpoint.R3AsyncMove):
@@ -62,33 +62,33 @@ func (s *Server) LeadsTo(to *Server) bool {
 	return slices.Contains(s.Peers, to.Instance)
 }
 
-// ServerReports is the last report of each server, by the URI from the chooser.
+// ServerReports has the last report of each server, by the URI from the chooser.
 type ServerReports map[string]Server
 
-// Record handles a report of a server. It also corrects older reports of the server's peers: if
-// the server is in sync, its peers have everything, and if its acks are single, at least one
-// peer does not.
-func (k ServerReports) Record(uri string, s Server) {
-	k[uri] = s
-	for other, o := range k {
-		if other == uri || o.Instance == "" || o.Sync.Unpaired() || !slices.Contains(s.Peers, o.Instance) {
+// Record records a report of a server. It also corrects older reports of the server's peers: if
+// the server is in sync, its peers have everything; if its acks are single, at least one peer
+// does not.
+func (r ServerReports) Record(uri string, s Server) {
+	r[uri] = s
+	for peerURI, peer := range r {
+		if peerURI == uri || peer.Instance == "" || peer.Sync.Unpaired() || !slices.Contains(s.Peers, peer.Instance) {
 			continue
 		}
 		switch s.Sync {
 		case syncstatus.InSync:
-			o.Sync, o.CatchingUp = syncstatus.InSync, false
+			peer.Sync, peer.CatchingUp = syncstatus.InSync, false
 		case syncstatus.Single:
-			o.Sync = syncstatus.CatchingUp
+			peer.Sync = syncstatus.CatchingUp
 		}
-		k[other] = o
+		r[peerURI] = peer
 	}
 }
 
 // Better returns the servers in uris to which a client may move. They are not known to lag, and
-// ways reports for each whether bookmark subscriptions may continue there.
-func (k ServerReports) Better(uris []string, ways func(to *Server) bool) []string {
+// canMoveTo reports that bookmark subscriptions may continue there.
+func (r ServerReports) Better(uris []string, canMoveTo func(to *Server) bool) []string {
 	return slices.DeleteFunc(slices.Clone(uris), func(uri string) bool {
-		to := k[uri]
-		return to.Sync.Lags() || !ways(&to)
+		to := r[uri]
+		return to.Sync.Lags() || !canMoveTo(&to)
 	})
 }

@@ -24,32 +24,32 @@ type Ending int
 
 const (
 	EndNone    Ending = iota // no server was chosen yet
-	EndFailed                // no connection, or one that was lost before it was stable
+	EndFailed                // no connection, or it was lost before it was stable
 	EndStable                // lost after it was stable
 	EndPlanned               // left for a better server
 )
 
-// An ServerOrder decides which server of a list is tried next, and after which delay. Each server is
-// tried once before the first delay. The delays grow, with full jitter, and only a stable
+// A ServerOrder decides which server of a list is tried next, and after which delay. Each server
+// is tried once before the first delay. The delays grow, with full jitter, and only a stable
 // connection resets them.
 //
-// Every round has all servers: those that are known to be worse than others come last, the lost
-// one included, and one of them serves if no other server does. An Order is not safe for
-// concurrent use.
+// Every round has all servers. The servers that are known to be worse come last, also the lost
+// one if it is worse, so they are used only if no other server answers. A ServerOrder is not
+// safe for concurrent use.
 type ServerOrder struct {
-	n       int            // number of servers
+	servers int            // number of servers
 	random  func() float64 // from 0, below 1
-	prefer  bool           // a round begins at the start of the list, not behind the last chosen server
+	prefer  bool           // a round begins at the start of the list, not after the last chosen server
 	round   []int          // the rest of the current round
-	current int            // chosen last; -1: none
-	tries   int            // attempts without a delay since the last stable connection
+	current int            // the last chosen server; -1: none
+	tries   int            // attempts without delay since the last stable connection
 	backoff *backoff.ExponentialBackOff
 }
 
 // NewServerOrder returns an order over n servers. With prefer, each round begins with the first
 // server of the list. random returns numbers from 0 to below 1.
 func NewServerOrder(n int, prefer bool, random func() float64) *ServerOrder {
-	return &ServerOrder{n: n, prefer: prefer, random: random, current: -1, backoff: NewBackoff()}
+	return &ServerOrder{servers: n, prefer: prefer, random: random, current: -1, backoff: NewBackoff()}
 }
 
 // NewBackoff returns a backoff that doubles its interval from firstDelay up to MaxDelay.
@@ -58,20 +58,20 @@ func NewBackoff() *backoff.ExponentialBackOff {
 		InitialInterval: firstDelay,
 		MaxInterval:     MaxDelay,
 		Multiplier:      2,
-		Clock:           stillClock{},
+		Clock:           fixedClock{},
 	}
 	b.Reset()
 	return b
 }
 
-// A stillClock is a clock that stands still. The growth of delays takes a clock, but must not
+// A fixedClock always returns the same time. The backoff needs a clock, but its delays must not
 // depend on the time.
-type stillClock struct{}
+type fixedClock struct{}
 
-func (stillClock) Now() time.Time { return time.Time{} }
+func (fixedClock) Now() time.Time { return time.Time{} }
 
-// Next returns the server to try next, and the nanoseconds to wait before. worse[i] is true if
-// server i is worse than a server about which nothing is known. worse may be nil.
+// Next returns the server to try next, and the nanoseconds to wait before the attempt. worse[i]
+// is true if server i is worse than a server about which nothing is known. worse may be nil.
 func (o *ServerOrder) Next(last Ending, worse []bool) (server int, delay int64) {
 	switch last {
 	case EndStable:
@@ -85,14 +85,14 @@ func (o *ServerOrder) Next(last Ending, worse []bool) (server int, delay int64) 
 		o.startRound(o.current, worse)
 	}
 	o.current, o.round = o.round[0], o.round[1:]
-	if o.tries < o.n {
+	if o.tries < o.servers {
 		o.tries++
 		return o.current, 0
 	}
 	return o.current, o.delay()
 }
 
-// delay returns the next delay, a random one between 0 and the interval reached so far.
+// delay returns the next delay, a random one between 0 and the present interval.
 func (o *ServerOrder) delay() int64 { return int64(o.random() * float64(o.backoff.NextBackOff())) }
 
 // resetDelays forgets the failures before a stable connection.
@@ -104,26 +104,26 @@ func (o *ServerOrder) resetDelays() {
 // RoundDone reports whether all servers of the round were tried.
 func (o *ServerOrder) RoundDone() bool { return len(o.round) == 0 }
 
-// HasAlternative reports whether the rest of the round has a server that is not known to be worse. The
-// chosen server may then be passed over.
+// HasAlternative reports whether the rest of the round has a server that is not known to be
+// worse. If so, the caller may skip the chosen server.
 func (o *ServerOrder) HasAlternative(worse []bool) bool {
 	return slices.ContainsFunc(o.round, func(server int) bool { return worse == nil || !worse[server] })
 }
 
-// startRound plans a round over all servers. The lost server comes last, except that the worse
-// servers come behind it.
+// startRound plans a round over all servers. The lost server comes last, but before the worse
+// servers.
 func (o *ServerOrder) startRound(lost int, worse []bool) {
 	o.round = o.round[:0]
 	first := 0
 	if !o.prefer {
 		first = lost + 1
 	}
-	for i := range o.n {
-		if server := (first + i) % o.n; server != lost {
+	for i := range o.servers {
+		if server := (first + i) % o.servers; server != lost {
 			o.round = append(o.round, server)
 		}
 	}
-	if lost >= 0 && lost < o.n {
+	if lost >= 0 && lost < o.servers {
 		o.round = append(o.round, lost)
 	}
 	if worse != nil && !failpoint.On(failpoint.ChooserBlind) {
@@ -138,8 +138,8 @@ func rank(worse bool) int {
 	return 0
 }
 
-// Resize starts a new plan for another list of n servers. The delays keep growing.
+// Resize starts a new round over another list of n servers. The delays keep growing.
 func (o *ServerOrder) Resize(n int) {
-	o.n, o.current = n, -1
+	o.servers, o.current = n, -1
 	o.startRound(-1, nil)
 }

@@ -14,27 +14,28 @@ import (
 )
 
 const (
-	// formerAttachDelay is the time for which Look delays the subscriptions on a connection under a
-	// former life. Such a connection is often short.
+	// formerAttachDelay is the delay of the subscribes on a connection under a former life. Such
+	// a connection is often short.
 	formerAttachDelay = 2 * time.Second
-	// minRenewInterval is the least time between two lives that the store begins because of the
-	// reports of one server.
+	// minRenewInterval is the minimum time between two lives that the store begins because of
+	// the reports of one server.
 	minRenewInterval = time.Minute
 	// logonOptions matter to plain servers only; other servers ignore this option.
 	logonOptions = "ack_conflation=10ms"
 )
 
-// Reasons to start a new session at the same server at once.
+// Reasons to connect to the same server again at once.
 var (
-	ErrFormerLifeDone = errors.New("former life of the publish store is settled")
+	ErrFormerLifeDone = errors.New("former life of the publish store is done")
 	ErrReoffer        = errors.New("former lives of the publish store are offered again")
-	// ErrRestate: the next message leaves out sequences that were rejected after the logon.
+	// ErrRestate: sequences before the next message were rejected after the logon, so another
+	// logon has to state them.
 	ErrRestate = errors.New("rejected sequences are stated in another logon")
 )
 
-// A Session owns the connections of a client, one after the other. The calls for each
-// connection come in this order: Connect, Logon, Credentials, Take until the logon is accepted,
-// Begin, Start, then Take and Look. Ended comes last in any case.
+// A Session owns the connections of a client, one after the other. The calls for each connection
+// come in this order: Connect, Logon, Credentials, HandleAck until the logon is accepted,
+// BeginPublishing, StartTimers, then HandleAck and DueSteps. Ended always comes last.
 //
 // A Session is not safe for concurrent use. It never calls the store, so the caller may hold a
 // lock. An effect on the store has a method Apply.
@@ -43,9 +44,9 @@ type Session struct {
 	visit            Visit
 	nameBackoff      NameBackoff
 	reports          ServerReports
-	renewed          map[string]time.Time // time of the last new life because of the server at an address
+	renewed          map[string]time.Time // time of the last new life because of a server, by its address
 	recoveryTimeout  time.Duration        // limit on the time in which servers answer subscriptions
-	allowPublishGaps bool                 // AllowPublishGaps
+	allowPublishGaps bool                 // set by AllowPublishGaps
 	earlyCloses      int                  // consecutive connections that were closed right after their logon
 
 	connection
@@ -55,10 +56,10 @@ type Session struct {
 type connection struct {
 	logon
 	uri          string        // from the chooser
-	life         pubstore.Life // the life, in its state at the logon
-	formerLife   bool          // lifeID was a former one at the logon
-	unsafeFormer bool          // unsafeFormer lives were settled on this server, and may not be safe
-	inSync       bool          // a safe ack has come, and nothing is only single
+	life         pubstore.Life // as it was at the logon
+	formerLife   bool          // life was a former one at the logon
+	unsafeFormer bool          // former lives were settled on this server, and may not be safe
+	inSync       bool          // the last ack was safe, and nothing is only single
 	replayed     bool          // every message that may have been sent before this connection was sent again
 	live         bool
 	unanswered   map[string]bool // subscribes that must be answered before the session is live
@@ -66,7 +67,7 @@ type connection struct {
 	recheck bool // DueSteps may find a step that is due
 
 	startedAt                             time.Time
-	attachAt, recoveryDeadline, reofferAt time.Time // the time at which each is due; zero: never, or done
+	attachAt, recoveryDeadline, reofferAt time.Time // when each is due; zero: never, or done
 }
 
 // NewSession returns the session of a client with these lives in its publish store, see
@@ -91,14 +92,14 @@ func (s *Session) Connect(uri, address string, lives []pubstore.Life) {
 	s.life, s.formerLife = s.visit.Next(lives)
 }
 
-// LifeID returns the life of the present connection.
+// LifeID returns the id of the life of the present connection.
 func (s *Session) LifeID() string { return s.life.ID }
 
 // RejectedFrom returns the first sequence whose rejection the logon states.
 func (s *Session) RejectedFrom() uint64 { return s.pub.stateOf(s.life.ID).rejectedFrom }
 
 // Logon prepares the logon. counter is the store's logon counter (R11). rejected are the
-// reject sequences in the store from RejectedFrom on, at most wire.MaxSpans ranges.
+// rejected sequences in the store from RejectedFrom on, at most wire.MaxSpans ranges.
 func (s *Session) Logon(name, messageType, version string, counter uint64, rejected []pubstore.Range) {
 	s.pub.BeginConnection(s.life, s.formerLife)
 	spans := s.pub.stateRejected(rejected, s.life.Last)
@@ -127,8 +128,8 @@ func (s *Session) AllowPublishGaps() { s.allowPublishGaps = true }
 // OmitExtensions leaves our extensions out of the logon.
 func (s *Session) OmitExtensions() { s.logonCommand.Ext = false }
 
-// StateGroup adds the group of servers that the store has met to the logon. The logon of a former
-// lifeID leaves it out, because the losses of a former life are told at each logon.
+// StateGroup adds the group of servers that the store has met to the logon. The logon of a
+// former life leaves it out, so that the server reports the losses of that life at each logon.
 func (s *Session) StateGroup(cluster string, incarnation uint64) {
 	if !s.formerLife {
 		s.logonCommand.Cluster, s.logonCommand.Incarnation = cluster, incarnation
@@ -141,15 +142,15 @@ func (s *Session) Sent(l pubstore.Life) uint64 { return min(s.pub.stateOf(l.ID).
 // Former reports whether the present connection is under a former life.
 func (s *Session) Former() bool { return s.formerLife }
 
-// A EventKind is the kind of an Event.
+// An EventKind is the kind of an Event.
 type EventKind uint8
 
 const (
 	EventNone       EventKind = iota
 	EventChallenged           // the server asks for other credentials, with the user and password in its message
-	EventAccepted             // the server has accepted the logon: call Begin
+	EventAccepted             // the server has accepted the logon: call BeginPublishing
 	EventAcked                // apply Ack to the store
-	EventRejected             // tell the application of Rejection
+	EventRejected             // report Rejection to the application
 )
 
 // An Event is the effect of a frame.
@@ -159,18 +160,18 @@ type Event struct {
 	Rejection Rejection
 }
 
-// HandleAck handles an ack that belongs to no command and no subscription: an ack of the session or
-// of publishes. An error ends the connection.
+// HandleAck handles an ack that belongs to no command and no subscription: an ack of the session
+// or of publishes. An error ends the connection.
 func (s *Session) HandleAck(m *wire.Message) (Event, error) {
 	processed := m.Acks == wire.AckProcessed && len(m.CommandID) == 0
 	switch {
 	case processed && m.Failed():
 		return s.handleRefusal(m)
 	case processed && len(m.Sync) > 0:
-		now := s.server
-		now.Sync = syncstatus.Parse(m.Sync)
-		now.CatchingUp = now.Sync == syncstatus.CatchingUp
-		s.recordReport(now)
+		report := s.server
+		report.Sync = syncstatus.Parse(m.Sync)
+		report.CatchingUp = report.Sync == syncstatus.CatchingUp
+		s.recordReport(report)
 		s.recheck = true
 		return Event{}, nil
 	case !s.accepted && m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == LogonID:
@@ -190,8 +191,8 @@ func (s *Session) HandleAck(m *wire.Message) (Event, error) {
 }
 
 // isRejection reports whether an ack with a sequence says that the server will never have the
-// message. A plain server reports the failure "duplicate" for a message that it has, and it
-// reports "not entitled" with any status.
+// message. A plain server reports the failure "duplicate" for a message that it has, and may
+// report "not entitled" with any status.
 func isRejection(m *wire.Message) bool {
 	switch string(m.Reason) {
 	case wire.ReasonDuplicate:
@@ -203,9 +204,9 @@ func isRejection(m *wire.Message) bool {
 }
 
 // recordReport handles a report of the server.
-func (s *Session) recordReport(now Server) {
-	s.server = now
-	s.reports.Record(s.uri, now)
+func (s *Session) recordReport(report Server) {
+	s.server = report
+	s.reports.Record(s.uri, report)
 }
 
 // refusalError returns the error for the reason in a failure ack (R4, R11).
@@ -228,35 +229,36 @@ func refusalError(command string, m *wire.Message) error {
 	return &Refusal{Command: command, Reason: reason}
 }
 
-// BeginPublishing handles the publisher's part of the ack of an accepted logon. An error ends the
-// connection. After a rollback the error comes from Beginning.Apply.
+// BeginPublishing handles the publisher's part of the ack of an accepted logon. An error ends
+// the connection. After a rollback the error comes from LogonEffect.Apply.
 func (s *Session) BeginPublishing(m *wire.Message, now time.Time) (LogonEffect, error) {
-	if !m.IsExt() && s.life.PlainOffset == 0 && m.Sequence > maxBase && !failpoint.On(failpoint.R1AnyNumber) {
-		return LogonEffect{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
+	if !m.IsExt() && s.life.PlainOffset == 0 && m.Sequence > maxPlainOffset && !failpoint.On(failpoint.R1AnyNumber) {
+		return LogonEffect{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves no numbers for new messages", ErrProtocol, m.Sequence)
 	}
-	b := s.pub.HandleLogon(s.life, LogonAnswer{
+	e := s.pub.HandleLogon(s.life, LogonAnswer{
 		Ext: m.IsExt(), AllowGaps: s.allowPublishGaps, Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
-	b.Life = s.life
+	e.Life = s.life
 	if m.IsExt() {
-		b.MaxBatch = int(min(m.Max, batchBytes))
+		e.MaxBatch = int(min(m.Max, batchBytes))
 	}
-	b.Unknown, b.UnknownReason = s.pub.current.suspects.takeAcked(b.After, s.life.Acked)
+	e.Unknown, e.UnknownReason = s.pub.current.suspects.takeAcked(e.After, s.life.Acked)
 	switch {
-	case b.PublishGap:
-		return b, ErrPublishGap
-	case b.RolledBack && !s.mayRenew(now):
-		return b, fmt.Errorf("%w: this server has said so twice within %v, of two lives", ErrRolledBack, minRenewInterval)
+	case e.PublishGap:
+		return e, ErrPublishGap
+	case e.RolledBack && !s.mayRenew(now):
+		return e, fmt.Errorf("%w: this server has reported it for two lives within %v", ErrRolledBack, minRenewInterval)
 	}
-	return b, nil
+	return e, nil
 }
 
-// mayRenew reports whether the store may begin a new life because of a report of this server. A
-// server that is wrong must not renew the store again and again.
+// mayRenew reports whether the store may begin a new life because of a report of this server,
+// and records that it does. A faulty server must not make the store begin one life after the
+// other.
 func (s *Session) mayRenew(now time.Time) bool {
-	last, was := s.renewed[s.server.Address]
-	if was && now.Sub(last) < minRenewInterval && !failpoint.On(failpoint.R10RenewsFreely) {
+	last, found := s.renewed[s.server.Address]
+	if found && now.Sub(last) < minRenewInterval && !failpoint.On(failpoint.R10RenewsFreely) {
 		return false
 	}
 	s.renewed[s.server.Address] = now
@@ -273,37 +275,37 @@ func (s *Session) StartTimers(now time.Time) {
 	}
 }
 
-// A DueSteps lists the steps that are due.
+// DueSteps are the steps that are due.
 type DueSteps struct {
 	Attach bool // put the subscriptions on the wire
-	Live   bool // recoveryTimeout is complete
+	Live   bool // recovery is complete
 }
 
 // DueSteps returns the steps that are due. lives are the store's lives. An error ends the
 // connection.
-func (s *Session) DueSteps(now time.Time, lives []pubstore.Life) (l DueSteps, err error) {
+func (s *Session) DueSteps(now time.Time, lives []pubstore.Life) (due DueSteps, err error) {
 	s.UpdateLives(lives)
-	since := now.Sub(s.startedAt)
+	age := now.Sub(s.startedAt)
 	switch {
 	case s.pub.Finished():
-		return l, ErrFormerLifeDone
-	case since >= ReofferInterval && s.visit.ReofferDue(lives, s.inSync, since):
-		return l, ErrReoffer
+		return due, ErrFormerLifeDone
+	case age >= ReofferInterval && s.visit.ReofferDue(lives, s.inSync, age):
+		return due, ErrReoffer
 	case expired(&s.recoveryDeadline, now) && !s.live && len(s.unanswered) > 0:
-		return l, fmt.Errorf("resume subscriptions: %w", ErrTimeout)
+		return due, fmt.Errorf("resume subscriptions: %w", ErrTimeout)
 	}
 	if !s.reofferAt.After(now) {
 		s.reofferAt = now.Add(ReofferInterval)
 	}
-	if l.Attach = expired(&s.attachAt, now); l.Attach {
+	if due.Attach = expired(&s.attachAt, now); due.Attach {
 		s.recoveryDeadline = now.Add(s.recoveryTimeout)
 	}
-	s.recheck = s.recheck || l.Attach // the session may be live at once
-	l.Live = !l.Attach && s.recovered()
-	return l, nil
+	s.recheck = s.recheck || due.Attach // the session may be live at once
+	due.Live = !due.Attach && s.recovered()
+	return due, nil
 }
 
-// expired reports, once, that the time at has come.
+// expired reports whether the time at has come. It clears at, so it returns true once.
 func expired(at *time.Time, now time.Time) bool {
 	if at.IsZero() || now.Before(*at) {
 		return false
@@ -312,7 +314,7 @@ func expired(at *time.Time, now time.Time) bool {
 	return true
 }
 
-// recovered reports, once, that the replay is complete and every subscription is answered.
+// recovered returns true once: when the replay is complete and every subscription is answered.
 func (s *Session) recovered() bool {
 	if s.live || !s.attachAt.IsZero() || !s.replayed || len(s.unanswered) > 0 {
 		return false
@@ -321,7 +323,7 @@ func (s *Session) recovered() bool {
 	return true
 }
 
-// NextDue returns the latest time for the next call of Look.
+// NextDue returns the latest time for the next call of DueSteps.
 func (s *Session) NextDue() time.Time {
 	due := s.reofferAt
 	for _, at := range []time.Time{s.attachAt, s.recoveryDeadline} {
@@ -332,7 +334,7 @@ func (s *Session) NextDue() time.Time {
 	return due
 }
 
-// AwaitAnswer delays the live state of the session until the answer to a subscribe.
+// AwaitAnswer delays the live state of the session until a subscribe is answered.
 func (s *Session) AwaitAnswer(id string) {
 	if !s.live {
 		s.unanswered[id] = true
@@ -345,16 +347,17 @@ func (s *Session) Answered(id string) {
 	s.recheck = s.recheck || !s.live
 }
 
-// News reports, once, that Look may find a step that is due.
+// NeedsRecheck reports whether DueSteps may find a step that is due. It returns true once for
+// each change.
 func (s *Session) NeedsRecheck() bool {
-	news := s.recheck
+	recheck := s.recheck
 	s.recheck = false
-	return news
+	return recheck
 }
 
-// UpdateLives handles a change of the store's lives. If the application has begun a new life, the
-// life of this connection is a former one from now on. Lives reports whether that has just
-// happened.
+// UpdateLives handles a change of the store's lives. If the application has begun a new life,
+// the life of this connection is a former one from now on. UpdateLives reports whether that has
+// just happened.
 func (s *Session) UpdateLives(lives []pubstore.Life) (renewed bool) {
 	if !s.pub.formerLife && len(lives) > 0 && lives[len(lives)-1].ID != s.life.ID {
 		s.pub.Renewed()
@@ -367,18 +370,18 @@ func (s *Session) UpdateLives(lives []pubstore.Life) (renewed bool) {
 func (s *Session) Room() bool { return s.pub.Room() }
 
 // Reserve implements Window.
-func (s *Session) Reserve(first uint64, sizes []int) (onWire uint64, n, again int, room bool) {
+func (s *Session) Reserve(first uint64, sizes []int) (onWire uint64, n, resent int, room bool) {
 	for room = true; room && n < len(sizes); room = s.pub.Room() {
 		if _, before := s.pub.Reserve(first+uint64(n), sizes[n]); before {
-			again++
+			resent++
 		}
 		n++
 	}
-	return first + s.pub.offset, n, again, room
+	return first + s.pub.offset, n, resent, room
 }
 
 // Exhausted implements Window.
-func (s *Session) Exhausted(lives []pubstore.Life) (again bool) {
+func (s *Session) Exhausted(lives []pubstore.Life) (reread bool) {
 	s.pub.Exhausted()
 	if s.UpdateLives(lives) {
 		return true // something may have been appended to this life before it became a former one
@@ -404,8 +407,8 @@ func (s *Session) handlePersisted(m *wire.Message) Event {
 	return e
 }
 
-// reject handles the rejection of one message. A server may repeat it until the store has let
-// go of the message.
+// reject handles the rejection of one message. A server may repeat it until the store has let go
+// of the message.
 func (s *Session) reject(onWire uint64, reason string) Event {
 	n, ok := s.pub.Reject(onWire)
 	if !ok {
@@ -414,37 +417,36 @@ func (s *Session) reject(onWire uint64, reason string) Event {
 	return Event{Kind: EventRejected, Rejection: Rejection{Life: s.pub.LifeID(), Sequence: n, Reason: reason}}
 }
 
-// RejectionReported records that the application knows of a rejection, or need not know.
+// RejectionReported records that a rejection was reported to the application, or need not be.
 func (s *Session) RejectionReported(r *Rejection) Event {
 	letGo, opened := s.pub.RejectionReported(r.Life, r.Sequence)
 	s.recheck = s.recheck || s.pub.formerLife
 	return Event{Kind: EventAcked, Ack: AckEffect{Life: r.Life, LetGo: letGo, Moved: true, WindowOpened: opened}}
 }
 
-// A EndEffect is the next step after the end of a connection.
+// An EndEffect says what follows the end of a connection.
 type EndEffect struct {
 	ReconnectNow bool          // connect to the same server again, at once
 	PublishGap   bool          // the server lacks messages that were acknowledged (R4)
-	Wait         time.Duration // the least delay before the next attempt
-	Cause        error         // replaces the cause given to Ended, unless nil
+	Wait         time.Duration // minimum delay before the next attempt
+	Cause        error         // unless nil, it replaces the cause given to Ended
 	Renew        bool          // the store has to begin a new life (R10)
-	// GiveUp is a life of which no server takes anything any more (R11), or empty. The outcome
-	// of the messages that the store keeps of it is unknown, and the application has to be
-	// told.
+	// GiveUp is a life that every server refuses from now on (R11), or empty. The outcome of its
+	// kept messages is unknown, and that has to be reported to the application.
 	GiveUp string
 }
 
 // Ended handles the end of a connection, or of an attempt to connect.
-func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l EndEffect) {
+func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (e EndEffect) {
 	if s.nameSeemsInUse(cause, now) {
-		cause = fmt.Errorf("%w, as it seems: %d connections in a row were closed right after the logon: %w", ErrNameInUse, s.earlyCloses, cause)
-		l.Cause = cause
+		cause = fmt.Errorf("%w (assumed, because %d connections in a row were closed right after the logon): %w", ErrNameInUse, s.earlyCloses, cause)
+		e.Cause = cause
 	}
-	l.PublishGap = errors.Is(cause, ErrPublishGap)
+	e.PublishGap = errors.Is(cause, ErrPublishGap)
 	diverged := errors.Is(cause, ErrDiverged)
 	refused := errors.Is(cause, ErrPublisherIDTaken) || diverged
-	l.Renew = refused && !s.pub.formerLife && s.mayRenew(now) && !failpoint.On(failpoint.R10KeepsRefusedLife)
-	l.ReconnectNow = true
+	e.Renew = refused && !s.pub.formerLife && s.mayRenew(now) && !failpoint.On(failpoint.R10KeepsRefusedLife)
+	e.ReconnectNow = true
 	switch {
 	case errors.Is(cause, ErrRestate):
 	case errors.Is(cause, ErrFormerLifeDone):
@@ -453,20 +455,20 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l En
 		s.visit.StartOver()
 	case errors.Is(cause, ErrUnnamedRefusal):
 	case errors.Is(cause, ErrRolledBack) && failpoint.On(failpoint.R10RollbackStays):
-	case (l.PublishGap || refused) && s.pub.formerLife:
+	case (e.PublishGap || refused) && s.pub.formerLife:
 		s.visit.Done(s.life.ID, true)
 	default:
-		l.ReconnectNow, s.visit = false, Visit{}
+		e.ReconnectNow, s.visit = false, Visit{}
 	}
 	if errors.Is(cause, ErrNameInUse) {
-		if l.Cause == nil { // a plain server does not compare
+		if e.Cause == nil { // a plain server does not compare
 			s.pub.NameInUse()
 		}
-		l.Wait = time.Duration(s.nameBackoff.InUse(now.UnixNano()))
+		e.Wait = time.Duration(s.nameBackoff.InUse(now.UnixNano()))
 	}
-	if diverged && (l.Renew || s.pub.formerLife) && !failpoint.On(failpoint.R11DivergedKept) {
-		l.GiveUp = s.life.ID
+	if diverged && (e.Renew || s.pub.formerLife) && !failpoint.On(failpoint.R11DivergedKept) {
+		e.GiveUp = s.life.ID
 	}
 	s.pub.ForgetLives(lives)
-	return l
+	return e
 }

@@ -47,18 +47,18 @@ func (r *rig) connect() wire.LogonCommand {
 	return r.s.Credentials("", "")
 }
 
-// logOn does all steps up to a sender.
+// logOn logs on and returns the sender.
 func (r *rig) logOn(ack wire.Message) *Sender {
 	r.t.Helper()
 	r.connect()
 	if e, err := r.s.HandleAck(&ack); err != nil || e.Kind != EventAccepted {
 		r.t.Fatalf("logon: %+v, %v", e, err)
 	}
-	b, err := r.s.BeginPublishing(&ack, r.now)
+	effect, err := r.s.BeginPublishing(&ack, r.now)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	sender, err := b.Apply(r.store, r.s, !ack.IsExt())
+	sender, err := effect.Apply(r.store, r.s, !ack.IsExt())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func (r *rig) logOn(ack wire.Message) *Sender {
 	return sender
 }
 
-func (r *rig) look() (DueSteps, error) { return r.s.DueSteps(r.now, r.store.Lives()) }
+func (r *rig) dueSteps() (DueSteps, error) { return r.s.DueSteps(r.now, r.store.Lives()) }
 
 func (r *rig) ended(cause error) EndEffect { return r.s.Ended(cause, r.now, r.store.Lives()) }
 
@@ -98,36 +98,36 @@ func sent(t *testing.T, b []byte) (sequences []uint64) {
 func TestChallenges(t *testing.T) {
 	r := newRig(t)
 	r.connect()
-	again := logonAck(wire.StatusRetry, 0, 0)
+	retry := logonAck(wire.StatusRetry, 0, 0)
 	for range maxChallenges - 1 {
-		if e, err := r.s.HandleAck(&again); err != nil || e.Kind != EventChallenged {
+		if e, err := r.s.HandleAck(&retry); err != nil || e.Kind != EventChallenged {
 			t.Fatalf("%+v, %v", e, err)
 		}
 		if cmd := r.s.Credentials("joe", "pw"); cmd.UserID != "joe" || cmd.Password != "pw" || cmd.Store != "life1" {
 			t.Errorf("logon %+v", cmd)
 		}
 	}
-	if e, err := r.s.HandleAck(&again); !errors.Is(err, ErrProtocol) {
+	if e, err := r.s.HandleAck(&retry); !errors.Is(err, ErrProtocol) {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
 
-// A plain server gets one logon, either like any other server or without our extensions.
+// A plain server gets the same logon as any other server, or one without our extensions.
 func TestPlainServer(t *testing.T) {
-	for _, said := range []bool{true, false} {
+	for _, ext := range []bool{true, false} {
 		r := newRig(t)
 		r.s.Connect("uri", "a", r.store.Lives())
 		r.s.Logon("me", "json", "1", 1, nil)
-		if !said {
+		if !ext {
 			r.s.OmitExtensions()
 		}
-		if cmd := r.s.Credentials("", ""); cmd.Ext != said || cmd.Options != logonOptions {
+		if cmd := r.s.Credentials("", ""); cmd.Ext != ext || cmd.Options != logonOptions {
 			t.Errorf("logon %+v", cmd)
 		}
 		plain := logonAck(wire.StatusSuccess, 0, 0)
-		if !said {
+		if !ext {
 			if _, err := r.s.HandleAck(&plain); !errors.Is(err, ErrProtocol) {
-				t.Errorf("extensions that nobody spoke of: %v", err)
+				t.Errorf("extensions that the logon did not ask for: %v", err)
 			}
 		}
 		plain.Ext = nil
@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		want   error
-		leave  EndEffect
+		effect EndEffect
 	}{
 		{wire.ReasonPublishGap, ErrPublishGap, EndEffect{PublishGap: true}},
 		{wire.ReasonDiskFull, ErrDiskFull, EndEffect{}},
@@ -153,8 +153,8 @@ func TestRefusals(t *testing.T) {
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", tt.reason, err)
 		}
-		if got := r.ended(err); got != tt.leave {
-			t.Errorf("%s: %+v, want %+v", tt.reason, got, tt.leave)
+		if got := r.ended(err); got != tt.effect {
+			t.Errorf("%s: %+v, want %+v", tt.reason, got, tt.effect)
 		}
 	}
 	r := newRig(t)
@@ -167,7 +167,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A client that is told again and again that its name is in use waits longer each time.
+// A client whose name stays in use waits longer each time.
 func TestNameInUseWaits(t *testing.T) {
 	r := newRig(t)
 	for _, wait := range []time.Duration{5, 10, 20, 40, 60, 60} {
@@ -197,18 +197,18 @@ func TestFormerLifeFirst(t *testing.T) {
 	if got := sent(t, frames); err != nil || !slices.Equal(got, []uint64{1, 2}) {
 		t.Errorf("sent %v, %v", got, err)
 	}
-	if _, err := r.look(); err != nil {
+	if _, err := r.dueSteps(); err != nil {
 		t.Errorf("before the ack: %v", err)
 	}
 	e, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 2, HasSequence: true, Level: text(wire.LevelSingle)})
 	if err != nil || !r.s.NeedsRecheck() || e.Ack.Single != 2 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err = r.look(); !errors.Is(err, ErrFormerLifeDone) {
-		t.Fatalf("settled: %v", err)
+	if _, err = r.dueSteps(); !errors.Is(err, ErrFormerLifeDone) {
+		t.Fatalf("after the ack: %v", err)
 	}
-	if l := r.ended(err); l != (EndEffect{ReconnectNow: true}) {
-		t.Errorf("%+v", l)
+	if e := r.ended(err); e != (EndEffect{ReconnectNow: true}) {
+		t.Errorf("%+v", e)
 	}
 	r.logOn(ok)
 	if r.s.LifeID() != "life2" || r.s.pub.formerLife {
@@ -216,25 +216,25 @@ func TestFormerLifeFirst(t *testing.T) {
 	}
 	// The former life is single. It is offered again some time after the new life is in sync.
 	r.now = r.now.Add(ReofferInterval)
-	if _, err := r.look(); err != nil {
+	if _, err := r.dueSteps(); err != nil {
 		t.Errorf("before anything is in sync: %v", err)
 	}
 	if e, err := r.s.HandleAck(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true}); err != nil || !r.s.NeedsRecheck() {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err = r.look(); !errors.Is(err, ErrReoffer) {
+	if _, err = r.dueSteps(); !errors.Is(err, ErrReoffer) {
 		t.Fatalf("%v", err)
 	}
-	if l := r.ended(err); l != (EndEffect{ReconnectNow: true}) {
-		t.Errorf("%+v", l)
+	if e := r.ended(err); e != (EndEffect{ReconnectNow: true}) {
+		t.Errorf("%+v", e)
 	}
 	if r.connect(); r.s.LifeID() != "life1" {
 		t.Errorf("life %s", r.s.LifeID())
 	}
 }
 
-// A server that lacks the beginning of a former life refuses it, and the client passes over
-// that life there (R4).
+// A server that lacks the start of a former life refuses it, and the client skips that life
+// there (R4).
 func TestFormerLifeRefused(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
@@ -253,8 +253,8 @@ func TestFormerLifeRefused(t *testing.T) {
 	if !errors.Is(err, ErrPublishGap) {
 		t.Fatalf("%v", err)
 	}
-	if l := r.ended(err); l != (EndEffect{ReconnectNow: true, PublishGap: true}) {
-		t.Errorf("%+v", l)
+	if e := r.ended(err); e != (EndEffect{ReconnectNow: true, PublishGap: true}) {
+		t.Errorf("%+v", e)
 	}
 	if r.connect(); r.s.LifeID() != "life2" {
 		t.Errorf("life %s", r.s.LifeID())
@@ -266,11 +266,11 @@ func TestFormerLifeRefused(t *testing.T) {
 func TestLive(t *testing.T) {
 	r := newRig(t)
 	r.publish(3)
-	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // like another process
+	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // as a new process would
 	sender := r.logOn(logonAck(wire.StatusSuccess, 1, 1))
 	r.publish(1)
-	if l, err := r.look(); err != nil || l != (DueSteps{Attach: true}) {
-		t.Fatalf("at the beginning: %+v, %v", l, err)
+	if due, err := r.dueSteps(); err != nil || due != (DueSteps{Attach: true}) {
+		t.Fatalf("after the logon: %+v, %v", due, err)
 	}
 	r.s.AwaitAnswer("1")
 	frames, err := sender.Fill(nil, 1)
@@ -289,11 +289,11 @@ func TestLive(t *testing.T) {
 			}
 		}, false},
 		{"answered", func() { r.s.Answered("1") }, true},
-		{"said", func() {}, false},
+		{"reported before", func() {}, false},
 	} {
 		step.do()
-		if l, err := r.look(); err != nil || l.Live != step.live {
-			t.Errorf("%s: %+v, %v", step.name, l, err)
+		if due, err := r.dueSteps(); err != nil || due.Live != step.live {
+			t.Errorf("%s: %+v, %v", step.name, due, err)
 		}
 	}
 }
@@ -304,29 +304,29 @@ func TestUnanswered(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		r := newRig(t)
 		sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
-		r.look()
+		r.dueSteps()
 		if _, err := sender.Fill(nil, 1); err != nil {
 			t.Fatal(err)
 		}
 		if live {
-			r.look()
+			r.dueSteps()
 		}
 		r.s.AwaitAnswer("1")
 		r.now = epoch.Add(time.Minute - 1)
-		if _, err := r.look(); err != nil {
+		if _, err := r.dueSteps(); err != nil {
 			t.Errorf("too early: %v", err)
 		}
 		if r.now = r.s.NextDue(); !live && r.now != epoch.Add(time.Minute) {
 			t.Errorf("due at %v", r.now)
 		}
-		if _, err := r.look(); errors.Is(err, ErrTimeout) == live {
+		if _, err := r.dueSteps(); errors.Is(err, ErrTimeout) == live {
 			t.Errorf("live %v: %v", live, err)
 		}
 	}
 }
 
-// The rejection of a message is reported once. The message is settled when the application
-// knows.
+// The rejection of a message is an event once. The message is settled when the rejection was
+// reported to the application.
 func TestRejection(t *testing.T) {
 	r := newRig(t)
 	r.publish(1)
@@ -343,13 +343,13 @@ func TestRejection(t *testing.T) {
 		t.Fatalf("%+v, %v", e, err)
 	}
 	if e, err := r.s.HandleAck(refused); err != nil || e.Kind != EventNone {
-		t.Errorf("said again: %+v, %v", e, err)
+		t.Errorf("the same rejection again: %+v, %v", e, err)
 	}
 	if m, err := e.Rejection.Message(r.store); err != nil || m == nil || m.Sequence != 1 {
 		t.Errorf("%+v, %v", m, err)
 	}
 	if r.s.Publisher().Settled("life1") != 0 {
-		t.Error("settled before the application knows")
+		t.Error("settled before the rejection was reported")
 	}
 	if err := e.Rejection.LetGo(r.store); err != nil {
 		t.Error(err)
@@ -362,9 +362,9 @@ func TestRejection(t *testing.T) {
 	}
 }
 
-// visit makes connections to one server, until the session goes elsewhere or stays. The server
-// answers each logon with the next answer and takes all messages. visit returns the number of
-// connections, and the error that ended the last one.
+// visit makes connections to one server, until the session leaves it or stays connected. The
+// server answers each logon with the next answer and takes all messages. visit returns the
+// number of connections, and the error that ended the last one.
 func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 	for {
 		connections++
@@ -372,19 +372,19 @@ func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 		if last == nil {
 			return connections, nil
 		}
-		leave := r.ended(last)
-		if leave.Renew {
+		effect := r.ended(last)
+		if effect.Renew {
 			if err := r.store.Renew(); err != nil {
 				r.t.Fatal(err)
 			}
 		}
-		if !leave.ReconnectNow || connections == 1000 {
+		if !effect.ReconnectNow || connections == 1000 {
 			return connections, last
 		}
 	}
 }
 
-// serve makes one connection. It returns nil if the session stays.
+// serve makes one connection. It returns nil if the session stays connected.
 func (r *rig) serve(ack wire.Message) error {
 	r.connect()
 	if _, err := r.s.HandleAck(&ack); err != nil {
@@ -415,12 +415,12 @@ func (r *rig) serve(ack wire.Message) error {
 			return err
 		}
 	}
-	_, err = r.look()
+	_, err = r.dueSteps()
 	return err
 }
 
 // If a server has more messages than the store ever gave out, the store begins a new life, at
-// most one a minute for each server. The session goes elsewhere each time.
+// most one a minute for each server. The session leaves the server each time.
 func TestRolledBack(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
@@ -441,7 +441,7 @@ func TestRolledBack(t *testing.T) {
 	honest := func() wire.Message { return logonAck(wire.StatusSuccess, 0, 0) }
 	r.publish(3)
 	if _, err := r.visit(honest); err != nil || r.s.pub.flight.Len() != 0 || r.s.pub.current.doubtfulTo > 0 {
-		t.Errorf("at an honest server: %v, doubt up to %d", err, r.s.pub.current.doubtfulTo)
+		t.Errorf("at an honest server: %v, doubtful up to %d", err, r.s.pub.current.doubtfulTo)
 	}
 }
 
@@ -478,8 +478,8 @@ func TestOtherLife(t *testing.T) {
 	}
 }
 
-// A visit has few connections without a delay, whatever the server answers: one for each life
-// of the store, and one more if the server turns out to lack our extensions.
+// A visit makes few connections without a delay, whatever the server answers: one for each life
+// of the store, and one more if the server lacks our extensions.
 func TestVisitEnds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(t)
@@ -490,7 +490,7 @@ func TestVisitEnds(t *testing.T) {
 			}
 		}
 		r.publish(rapid.IntRange(0, 2).Draw(rt, "messages"))
-		most := 2 * len(r.store.Lives())
+		limit := 2 * len(r.store.Lives())
 		number := rapid.SampledFrom([]uint64{0, 1, 2, 3, 1 << 40, 1<<63 - 1})
 		n, err := r.visit(func() wire.Message {
 			ack := logonAck(wire.StatusSuccess, number.Draw(rt, "s"), number.Draw(rt, "have"))
@@ -504,13 +504,13 @@ func TestVisitEnds(t *testing.T) {
 			}
 			return ack
 		})
-		if n > most {
-			rt.Errorf("%d connections in one visit, want at most %d; the last: %v", n, most, err)
+		if n > limit {
+			rt.Errorf("%d connections in one visit, want at limit %d; the last: %v", n, limit, err)
 		}
 	})
 }
 
-func TestStandings(t *testing.T) {
+func TestSyncReports(t *testing.T) {
 	r := newRig(t)
 	ack := logonAck(wire.StatusSuccess, 0, 0)
 	ack.Instance, ack.Peers, ack.Sync = text("a"), text("b"), text(syncstatus.InSync.String())
@@ -526,8 +526,8 @@ func TestStandings(t *testing.T) {
 	}
 }
 
-// If the store is renewed during a logon, it has nothing more of the life in that logon. The
-// client continues with the new life at once.
+// If the store is renewed during a logon, it no longer has the life of that logon. The client
+// continues with the new life at once.
 func TestRenewedDuringALogon(t *testing.T) {
 	t.Run("with our extensions", func(t *testing.T) { renewedDuringALogon(t, "1") })
 	t.Run("plain", func(t *testing.T) { renewedDuringALogon(t, "") })
@@ -550,17 +550,17 @@ func renewedDuringALogon(t *testing.T, ext string) {
 	}
 	_, err = b.Apply(r.store, r.s, false)
 	if !errors.Is(err, ErrFormerLifeDone) {
-		t.Fatalf("%v, want that the life is settled", err)
+		t.Fatalf("%v, want ErrFormerLifeDone", err)
 	}
-	if l := r.ended(err); !l.ReconnectNow {
-		t.Errorf("%+v: no other logon at once", l)
+	if e := r.ended(err); !e.ReconnectNow {
+		t.Errorf("%+v: no new logon at once", e)
 	}
 	if cmd := r.connect(); cmd.Store != "life2" {
 		t.Errorf("the next logon is for %s", cmd.Store)
 	}
 }
 
-// A rejection after the logon is stated in another logon before the message is left out.
+// A message that was rejected after the logon is left out only when another logon has stated it.
 func TestRestated(t *testing.T) {
 	r := newRig(t)
 	life := r.store.Lives()[0].ID
@@ -579,13 +579,13 @@ func TestRestated(t *testing.T) {
 	if !errors.Is(err, ErrRestate) || !slices.Equal(sent(t, frames), []uint64{1, 2, 4, 5}) {
 		t.Fatalf("sent %v, %v", sent(t, frames), err)
 	}
-	if l := r.ended(err); !l.ReconnectNow || l.PublishGap {
-		t.Fatalf("%+v, want the same server", l)
+	if e := r.ended(err); !e.ReconnectNow || e.PublishGap {
+		t.Fatalf("%+v, want the same server", e)
 	}
 	if c := r.connect(); !slices.Equal(c.Rejected, []wire.Span{{From: 3, To: 3}, {From: 6, To: 6}}) || c.Last != 1000 {
 		t.Fatalf("states %v, last %d", c.Rejected, c.Last)
 	}
-	// One logon has no room for all of them. Later logons state the rest when it is due.
+	// One logon has no room for all rejections. Later logons state the rest when they are due.
 	for n := uint64(8); n <= 1000; n += 2 {
 		reject(n)
 	}

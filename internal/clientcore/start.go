@@ -7,19 +7,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// start returns the bookmark and the options of a subscribe, the first one or a later one. They
-// depend on the request, on the received vector, and on whether the server supports vectors
+// start returns the bookmark and the options of a subscribe, of the first one and of later ones.
+// They depend on the request, on the received vector, and on whether the server supports vectors
 // (R9). A server with vectors is asked to skip removed messages only after a search at other
 // instances. A plain server gets an option for unknown bookmarks only if the application asks
 // for it.
-func (r *Request) start(to *Server, skips bool, have Received) (bm, options string) {
+func (r *Request) start(to *Server, acceptsGaps bool, have Received) (bm, options string) {
 	ext := !to.Plain
 	if !have.Known || failpoint.On(failpoint.R9NowAgain) && r.Start == bookmark.NowText {
 		return r.Start, r.options(ext, r.notFoundOption(to, r.Start))
 	}
 	bm = have.Vector.String()
 	notFound := r.notFoundOption(to, bm) // a server with vectors fails by default
-	if ext && r.AcceptGaps && skips {
+	if ext && r.AcceptGaps && acceptsGaps {
 		notFound = "bookmark_not_found=epoch"
 	}
 	if ext && bm == bookmark.EpochText && !failpoint.On(failpoint.R9ResumeIsEpoch) {
@@ -28,7 +28,7 @@ func (r *Request) start(to *Server, skips bool, have Received) (bm, options stri
 	return bm, r.options(ext, notFound)
 }
 
-// options returns the options of a subscribe. notFoundOption is the option for unknown bookmarks, or
+// options returns the options of a subscribe. notFound is the option bookmark_not_found, or
 // empty.
 func (r *Request) options(ext bool, notFound string) string {
 	var o []string

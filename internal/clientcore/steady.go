@@ -10,14 +10,14 @@ type Steady struct {
 }
 
 // Set records whether the condition is true at the time now.
-func (h *Steady) Set(on bool, now int64) {
-	if on && !h.holds {
-		h.since = now
+func (s *Steady) Set(holds bool, now int64) {
+	if holds && !s.holds {
+		s.since = now
 	}
-	h.holds = on
+	s.holds = holds
 }
 
 // For reports whether the condition has been true for d.
-func (h *Steady) For(d, now int64) bool {
-	return h.holds && now-h.since >= d || failpoint.On(failpoint.FailBackBlind)
+func (s *Steady) For(d, now int64) bool {
+	return s.holds && now-s.since >= d || failpoint.On(failpoint.FailBackBlind)
 }

@@ -2,33 +2,33 @@ package clientcore
 
 import "testing"
 
-func TestHold(t *testing.T) {
-	type note struct {
-		on bool
-		at int64
+func TestSteady(t *testing.T) {
+	type change struct {
+		holds bool
+		at    int64
 	}
 	for _, tt := range []struct {
-		name  string
-		notes []note
-		d     int64
-		now   int64
-		want  bool
+		name    string
+		changes []change
+		d       int64
+		now     int64
+		want    bool
 	}{
-		{"never so", nil, 0, 100, false},
-		{"at once", []note{{true, 5}}, 0, 5, true},
-		{"not long enough", []note{{true, 5}}, 10, 14, false},
-		{"long enough", []note{{true, 5}}, 10, 15, true},
-		{"said again: from the first time", []note{{true, 5}, {true, 12}}, 10, 15, true},
-		{"a break", []note{{true, 5}, {false, 8}}, 0, 100, false},
-		{"a break: from its end", []note{{true, 5}, {false, 8}, {true, 9}}, 10, 18, false},
-		{"a break long ago", []note{{true, 5}, {false, 8}, {true, 9}}, 10, 19, true},
+		{"never", nil, 0, 100, false},
+		{"at once", []change{{true, 5}}, 0, 5, true},
+		{"not long enough", []change{{true, 5}}, 10, 14, false},
+		{"long enough", []change{{true, 5}}, 10, 15, true},
+		{"set again: counts from the first time", []change{{true, 5}, {true, 12}}, 10, 15, true},
+		{"a break", []change{{true, 5}, {false, 8}}, 0, 100, false},
+		{"a break: counts from its end", []change{{true, 5}, {false, 8}, {true, 9}}, 10, 18, false},
+		{"a break long ago", []change{{true, 5}, {false, 8}, {true, 9}}, 10, 19, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var h Steady
-			for _, n := range tt.notes {
-				h.Set(n.on, n.at)
+			var s Steady
+			for _, c := range tt.changes {
+				s.Set(c.holds, c.at)
 			}
-			if got := h.For(tt.d, tt.now); got != tt.want {
+			if got := s.For(tt.d, tt.now); got != tt.want {
 				t.Errorf("For(%d, %d) = %v", tt.d, tt.now, got)
 			}
 		})

@@ -7,12 +7,13 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Apply applies a logon ack to the store, and returns the sender for the connection. plain
-// means that the server lacks our extensions. The error is ErrFormerLifeDone if the store has nothing
-// to send of the life: this ack let go of all of it, or the store kept nothing of it at a
-// Renew, perhaps after the logon. The error is ErrRolledBack if the store has begun a new life.
-func (b *LogonEffect) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
-	cursor, err := b.apply(store)
+// Apply applies a logon ack to the store, and returns the sender for the connection. plain is
+// true if the server lacks our extensions. The error is ErrFormerLifeDone if the store has
+// nothing of the life to send: this ack let go of everything, or the store kept nothing of it at
+// a Renew, perhaps after the logon. The error is ErrRolledBack if the store has begun a new
+// life.
+func (e *LogonEffect) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
+	cursor, err := e.apply(store)
 	switch {
 	case errors.Is(err, pubstore.ErrUnknownLife):
 		return nil, ErrFormerLifeDone
@@ -20,32 +21,32 @@ func (b *LogonEffect) Apply(store pubstore.Store, window Window, plain bool) (*S
 		return nil, err
 	}
 	return &Sender{
-		window: window, store: store, cursor: cursor, plain: plain, replayTo: b.Life.Last,
-		publisher: pubstore.PublisherOf(b.Life.ID), maxBatch: b.MaxBatch,
+		window: window, store: store, cursor: cursor, plain: plain, replayTo: e.Life.Last,
+		publisher: pubstore.PublisherOf(e.Life.ID), maxBatch: e.MaxBatch,
 	}, nil
 }
 
-func (b *LogonEffect) apply(store pubstore.Store) (pubstore.Cursor, error) {
-	if b.RolledBack {
+func (e *LogonEffect) apply(store pubstore.Store) (pubstore.Cursor, error) {
+	if e.RolledBack {
 		if err := store.Renew(); err != nil {
-			return nil, fmt.Errorf("renew a store that was rolled back: %w", err)
+			return nil, fmt.Errorf("renew the publish store after a rollback: %w", err)
 		}
 		return nil, ErrRolledBack
 	}
-	if b.Base != 0 {
-		if err := store.SetPlainOffset(b.Life.ID, b.Base); err != nil {
-			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
+	if e.PlainOffset != 0 {
+		if err := store.SetPlainOffset(e.Life.ID, e.PlainOffset); err != nil {
+			return nil, fmt.Errorf("store the plain offset of life %s: %w", e.Life.ID, err)
 		}
 	}
-	if b.Clock != 0 { // must be durable before anything is sent
-		if err := store.SetClock(b.Life.ID, b.Clock); err != nil {
-			return nil, fmt.Errorf("keep the group's clock: %w", err)
+	if e.Clock != 0 { // must be durable before anything is sent
+		if err := store.SetClock(e.Life.ID, e.Clock); err != nil {
+			return nil, fmt.Errorf("store the group's clock: %w", err)
 		}
 	}
-	if err := letGo(store, b.Life.ID, b.LetGo); err != nil {
+	if err := letGo(store, e.Life.ID, e.LetGo); err != nil {
 		return nil, err
 	}
-	cursor, err := store.Cursor(b.Life.ID, b.startPlanted(store))
+	cursor, err := store.Cursor(e.Life.ID, e.startPlanted(store))
 	if err != nil {
 		return nil, fmt.Errorf("read publish store: %w", err)
 	}
@@ -57,7 +58,7 @@ func letGo(store pubstore.Store, life string, through uint64) error {
 		return nil
 	}
 	if err := store.Discard(life, through); err != nil {
-		return fmt.Errorf("let go up to %d: %w", through, err)
+		return fmt.Errorf("let go of messages up to %d: %w", through, err)
 	}
 	return nil
 }
@@ -73,16 +74,16 @@ func (e *AckEffect) Apply(store pubstore.Store) error {
 	return nil
 }
 
-// A Rejection is the rejection of one message by a server. First the application is told, then
-// the store lets the message go, and then Session.RejectionReported is called (G1).
+// A Rejection is the rejection of one message by a server. It is reported to the application
+// first. Then the store lets the message go, and Session.RejectionReported is called (G1).
 type Rejection struct {
 	Life     string
 	Sequence uint64
 	Reason   string // the server's text
 }
 
-// Message returns the message, or nil if the store no longer has it. In that case the
-// application need not be told.
+// Message returns the message, or nil if the store no longer has it. Then there is nothing to
+// report.
 func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	m, err := store.Get(r.Life, r.Sequence)
 	switch {
@@ -94,7 +95,7 @@ func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	return m, nil
 }
 
-// LetGo has the store let the message go, after the application was told.
+// LetGo makes the store let the message go, after the rejection was reported.
 func (r *Rejection) LetGo(store pubstore.Store) error {
 	if err := store.Reject(r.Life, r.Sequence); err != nil {
 		return fmt.Errorf("let go of rejected message %d: %w", r.Sequence, err)

@@ -14,27 +14,27 @@ import (
 type Request struct {
 	ID            string // the id in the bookmark store
 	Topic, Filter string
-	Start         string // the start of the first subscribe, as on the wire
-	Resumes       bool   // the subscription continues with the vector in the store
+	Start         string // start of the first subscribe, as on the wire
+	Resumes       bool   // continue with the vector in the store
 
-	AcceptGaps        bool   // allowPublishGaps are accepted
+	AcceptGaps        bool   // continue after a gap
 	FullyDurable      bool   // option fully_durable
 	Timestamps        bool   // option timestamp
-	AllowUnreplicated bool   // it may move to a server that may lack messages
-	MaxPublishers     int    // limit on the publishers in its place; 0: none
+	AllowUnreplicated bool   // move also to a server that may lack messages
+	MaxPublishers     int    // limit on the publishers in the place; 0: none
 	NotFound          string // value of bookmark_not_found for plain servers; empty: their default
 	SlowPolicy        SlowPolicy
 	RecoveryTimeout   time.Duration // limit on the wait of a search for instances that are away
 }
 
-// A SlowPolicy is the policy of a subscription without bookmark for a slow application.
+// A SlowPolicy says what a subscription without bookmark does when the application is slow.
 type SlowPolicy struct {
 	DropOldest bool
-	Wait       time.Duration // limit on the time for which the queue is full; 0 without DropOldest: no wait
+	Wait       time.Duration // how long the queue may be full; 0 without DropOldest: no wait
 }
 
 // A Subscription owns one subscription over all connections: its subscribes (R9), its messages
-// while the application is slow (R12), and its moves (R3).
+// while the application is slow (R12), and its moves to other servers (R3).
 //
 // Some methods use only the request and the bookmark store, which is safe for concurrent use.
 // Their documentation says so. The other methods are not safe for concurrent use. They never
@@ -45,30 +45,30 @@ type Subscription struct {
 	place bookmarkstore.Subscription // nil if the subscription has no bookmark
 
 	stage        stage
-	id           string    // the id on the wire while subscribing, active or searching
+	id           string    // id on the wire, while subscribing, live or searching
 	subscribedAt time.Time // time at which the subscribe was sent
 	heldBack     bool      // the server holds messages back until they are safe (R13)
-	server       Server    // the server that accepted the subscription last
+	server       Server    // server that accepted the subscription last
 	onlyServer   string    // address of the only server that has the topic; empty: any server (R3)
-	fullSince    time.Time // time since which the queue is full; zero: it is not
+	fullSince    time.Time // start of the time for which the queue is full; zero: it is not
 	roster       roster
-	assembly     wire.Assembly // the parts of an answer received so far
+	assembly     wire.Assembly // parts of an answer received so far
 	search       search        // valid while searching
 	acceptsGaps  bool          // the next subscribe accepts gaps
-	replayed     bool          // the present subscribe's replay is complete
+	replayed     bool          // the replay of the present subscribe is complete
 
-	diverged map[uint64]bool // the publishers that the application knows to have diverged
+	diverged map[uint64]bool // publishers whose divergence was reported to the application
 }
 
-// A stage tells whether a subscription is on the wire.
+// A stage says whether a subscription is on the wire.
 type stage uint8
 
 const (
 	detached    stage = iota // waits for a connection
 	subscribing              // the subscribe is sent and not answered
 	live
-	paused    // paused: the queue was full and the tail was dropped (R12)
-	searching // its server has removed messages that others may have (R9)
+	paused    // the queue was full and the tail was dropped (R12)
+	searching // the server has removed messages that other instances may have (R9)
 	ended
 )
 
@@ -111,10 +111,10 @@ func (s *Subscription) Received() (r Received) {
 // Detached reports whether the subscription waits for a connection.
 func (s *Subscription) Detached() bool { return s.stage == detached }
 
-// Paused reports whether its queue overran and was not emptied since.
+// Paused reports whether the queue overran and was not emptied since.
 func (s *Subscription) Paused() bool { return s.stage == paused }
 
-// Ended reports whether it has ended.
+// Ended reports whether the subscription has ended.
 func (s *Subscription) Ended() bool { return s.stage == ended }
 
 // HeldBack reports whether the server holds messages back until they are safe.
@@ -125,7 +125,7 @@ func (s *Subscription) OnWire(id string) bool {
 	return s.id == id && id != "" && s.MayQueue()
 }
 
-// Unanswered reports whether a subscribe has had no answer for d.
+// Unanswered reports whether a subscribe has waited at least d for its answer.
 func (s *Subscription) Unanswered(d time.Duration, now time.Time) bool {
 	return s.stage == subscribing && now.Sub(s.subscribedAt) >= d
 }
@@ -136,8 +136,8 @@ func (s *Subscription) CanMoveTo(to *Server) bool {
 	return s.place == nil || s.AllowUnreplicated || s.server.LeadsTo(to)
 }
 
-// Attach subscribes at a server under an id. The subscription must be waiting. The roster keeps
-// the vector in have. An error ends the subscription: it must not move to that server.
+// Attach subscribes at a server under an id. The subscription must be detached. The roster keeps
+// the vector in have. An error ends the subscription, which must not move to that server.
 func (s *Subscription) Attach(to *Server, id string, have Received, now time.Time) (wire.SubscribeCommand, error) {
 	if s.onlyServer != "" && s.onlyServer != to.Address && !s.AllowUnreplicated && !failpoint.On(failpoint.R3SilentMove) {
 		return wire.SubscribeCommand{}, ErrNotReplicated
@@ -165,8 +165,8 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	return cmd, nil
 }
 
-// ConnectionLost handles the end of the connection. The subscription waits for a new one. A paused
-// subscription stays paused.
+// ConnectionLost handles the end of the connection. The subscription waits for a new one. A
+// paused subscription stays paused.
 func (s *Subscription) ConnectionLost() {
 	s.id, s.assembly = "", wire.Assembly{}
 	if s.stage == subscribing || s.stage == live {
@@ -184,8 +184,8 @@ func (s *Subscription) End() (id string) {
 }
 
 // QueueEmptied records that the application has emptied the queue. It reports whether the
-// subscription was paused and has to be attached again.
-func (s *Subscription) QueueEmptied() (again bool) {
+// subscription was paused, so that it has to be attached again.
+func (s *Subscription) QueueEmptied() (wasPaused bool) {
 	if s.stage != paused {
 		return false
 	}
@@ -197,16 +197,16 @@ func (s *Subscription) QueueEmptied() (again bool) {
 type Effect struct {
 	Answered         bool            // the frame was the answer to the subscribe
 	OffWire          bool            // the subscription is no longer on the wire of this server
-	Base             bookmark.Vector // the base of the subscription, for the store; nil: none
-	Gap              bool            // messages that were not received are in no log any more
-	Gaps             []wire.Gap      // the missing messages; nil if the server does not report them
+	Base             bookmark.Vector // base of the subscription, for the store; nil: none
+	Gap              bool            // no log has some messages that were not received
+	Gaps             []wire.Gap      // these messages; nil if the server does not report them
 	NotAsked         []string        // instances that may have them and were not asked
-	Progress         bookmark.Vector // the progress for the store, to apply behind the gap; nil: none
-	ClosedPublishers bookmark.Vector // publishers that the place no longer has to name; nil: none
+	Progress         bookmark.Vector // progress for the store, to be applied after the gap; nil: none
+	ClosedPublishers bookmark.Vector // publishers that the place need not name any more; nil: none
 	HeldBack         bool            // from now on the server holds messages back until they are safe (R13)
 	Released         bool            // the server no longer holds messages back
-	Diverged         *DivergedError  // a diverged publisher of which the application was not told; nil: none
-	End              error           // the reason why the subscription ends; nil: it continues
+	Diverged         *DivergedError  // diverged publisher that was not reported to the application; nil: none
+	End              error           // reason why the subscription ends; nil: it continues
 }
 
 // Apply applies an effect to the store. It is safe for concurrent use.
@@ -227,10 +227,10 @@ func (s *Subscription) Apply(e *Effect) error {
 	return nil
 }
 
-// HandleAnswer handles the processed ack of a subscribe. It handles the base, if this is the first
-// answer (R9), the gaps, and whether the subscription can move (R3). An answer in parts takes
-// effect with its last frame. have is the result of Received before the call; it is not used
-// for a part.
+// HandleAnswer handles the processed ack of a subscribe: the base, if this is the first answer
+// (R9), the gaps, and whether the subscription can move (R3). An answer in parts takes effect
+// with its last frame. have is the result of Received before the call; it is not used for a
+// part.
 func (s *Subscription) HandleAnswer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
 	switch {
 	case !s.OnWire(id):
@@ -262,12 +262,12 @@ func (s *Subscription) HandleAnswer(by *Server, id string, m *wire.Message, have
 // handlePart handles one part of an answer.
 func (s *Subscription) handlePart(m *wire.Message) (e Effect) {
 	e = s.partPlanted(m)
-	most := s.MaxPublishers
+	limit := s.MaxPublishers
 	if failpoint.On(failpoint.R9AnyPublishers) {
-		most = 0
+		limit = 0
 	}
 	switch {
-	case s.assembly.Add(m, most):
+	case s.assembly.Add(m, limit):
 	case s.stage == searching:
 		s.search.abandonSide()
 	default:
@@ -276,6 +276,7 @@ func (s *Subscription) handlePart(m *wire.Message) (e Effect) {
 	return e
 }
 
+// handleRefusal handles a failure ack of a subscribe.
 func (s *Subscription) handleRefusal(by *Server, m *wire.Message, have Received) Effect {
 	switch {
 	case s.place == nil || len(m.Gap) == 0 && !s.bookmarksUnknown(by, m):
@@ -289,7 +290,7 @@ func (s *Subscription) handleRefusal(by *Server, m *wire.Message, have Received)
 	return Effect{Answered: true, Gap: true, End: ErrMissed}
 }
 
-// startRound handles the base in an answer, and the gaps that the subscribe accepted.
+// handleBase handles the base in an answer, and the gaps that the subscribe accepted.
 func (s *Subscription) handleBase(m *wire.Message, have Received, e *Effect) error {
 	if s.tooManyEntries(m.Bookmark) {
 		e.End = &TooManyPublishersError{Subscription: s.ID, Limit: s.MaxPublishers}
@@ -315,7 +316,7 @@ func (s *Subscription) handleBase(m *wire.Message, have Received, e *Effect) err
 	return nil
 }
 
-// progressPast returns the progress behind gaps that the application accepts.
+// progressPast returns the progress past gaps that the application accepts.
 func progressPast(gaps []wire.Gap) bookmark.Vector {
 	v := make(bookmark.Vector, len(gaps))
 	for _, g := range gaps {
@@ -324,9 +325,9 @@ func progressPast(gaps []wire.Gap) bookmark.Vector {
 	return v
 }
 
-// recordServer records the server that has accepted the subscription. It returns false if the
-// subscription was on another server before and its topic is not replicated to this one along
-// sync links. Messages may then be missing (R3).
+// recordServer records the server that has accepted the subscription. It returns false if
+// messages may be missing, because the subscription was on another server before and sync links
+// do not replicate its topic to this one (R3).
 func (s *Subscription) recordServer(by *Server, m *wire.Message) bool {
 	s.stage = live
 	moved := s.server.Address != "" && s.server.Address != by.Address
@@ -337,7 +338,7 @@ func (s *Subscription) recordServer(by *Server, m *wire.Message) bool {
 	return !moved || s.onlyServer == "" || s.AllowUnreplicated || failpoint.On(failpoint.R3SilentMove)
 }
 
-// HandleMark handles a progress mark, at its place between the messages (R9).
+// HandleMark handles a progress mark at its position between the messages (R9).
 func (s *Subscription) HandleMark(by *Server, id string, m *wire.Message) (e Effect, err error) {
 	if !s.OnWire(id) {
 		return e, nil
@@ -372,8 +373,9 @@ func (s *Subscription) HandleMark(by *Server, id string, m *wire.Message) (e Eff
 	return e, nil
 }
 
-// handleClosed handles an ack with the reason "publisher closed". The publishers in its vector send
-// nothing at or below their sequences there any more, so the place need not name them (R10).
+// handleClosed handles an ack with the reason "publisher closed". The publishers in its vector
+// send nothing at or below their sequences there any more, so the place need not name them
+// (R10).
 func (s *Subscription) handleClosed(by *Server, m *wire.Message) (e Effect, err error) {
 	if s.place == nil || by.Plain || s.tooManyEntries(m.Bookmark) {
 		return e, nil
@@ -392,15 +394,15 @@ const (
 	VerdictTake              Verdict = iota
 	VerdictIgnore                    // the message does not belong to the present subscribe
 	VerdictPause                     // the queue of a bookmark subscription is full: unsubscribe
-	VerdictFull                      // the queue of a subscription without bookmark is full: call Overfull
+	VerdictFull                      // the queue of a subscription without bookmark is full: call AdmitWhenFull
 	VerdictDropOldest                // take the message in place of the oldest one
 	VerdictTooSlow                   // end the subscription
-	VerdictTooManyPublishers         // the message would add one publisher too many: end the subscription with CheckPublishers
+	VerdictTooManyPublishers         // the message would add one publisher too many: end the subscription with the error of CheckPublishers
 )
 
-// Admit decides about message b that arrives under an id. fits is true if the queue has room
-// for it. A subscription is paused only while its queue holds messages: the application calls
-// Emptied after it has taken the last one.
+// Admit decides about a message b that arrives under an id. fits is true if the queue has room
+// for it. A subscription is paused only while its queue holds messages. QueueEmptied must be
+// called when the application has taken the last one.
 func (s *Subscription) Admit(id string, b bookmark.Bookmark, fits bool) Verdict {
 	switch {
 	case !s.OnWire(id) || s.stage == searching && !s.search.wants(b):
@@ -420,24 +422,24 @@ func (s *Subscription) Admit(id string, b bookmark.Bookmark, fits bool) Verdict 
 	return VerdictPause
 }
 
-// AdmitWhenFull applies the patience of a subscription without bookmark to a full queue. far is true
-// if the queue is far beyond its bound.
-func (s *Subscription) AdmitWhenFull(far bool, now time.Time) Verdict {
-	p := &s.SlowPolicy
-	if p.DropOldest {
+// AdmitWhenFull applies the SlowPolicy of a subscription without bookmark to a full queue.
+// farOver is true if the queue is far beyond its bound.
+func (s *Subscription) AdmitWhenFull(farOver bool, now time.Time) Verdict {
+	policy := &s.SlowPolicy
+	if policy.DropOldest {
 		return VerdictDropOldest
 	}
 	if s.fullSince.IsZero() {
 		s.fullSince = now
 	}
-	if p.Wait == 0 || far || now.Sub(s.fullSince) > p.Wait {
+	if policy.Wait == 0 || farOver || now.Sub(s.fullSince) > policy.Wait {
 		return VerdictTooSlow
 	}
 	return VerdictTake
 }
 
 // Receive records a message with the verdict v in the store. It reports whether to queue the
-// message: the verdict takes it, and the store has not received it before. It is safe for
+// message: whether the verdict takes it and the store has not received it before. It is safe for
 // concurrent use.
 func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 	if v == VerdictPause && failpoint.On(failpoint.R12TailCounts) {

@@ -36,7 +36,7 @@ func attach(t *testing.T, s *Subscription, to *Server, id string) wire.Subscribe
 	return cmd
 }
 
-// handleLogonAck handles the answer to a subscribe, and applies its effect to the store.
+// answer handles the answer to a subscribe, and applies its effect to the store.
 func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message) Effect {
 	t.Helper()
 	if m.Status == nil {
@@ -59,12 +59,11 @@ func arrive(s *Subscription, id string, fits bool, publisher, sequence uint64) (
 	return v, s.Receive(v, b) && s.MayQueue()
 }
 
-// The first answer has the base. From then on the subscription resumes with its received
-// vector.
+// The first answer has the base. From then on the subscription resumes with its received vector.
 func TestResume(t *testing.T) {
 	s := subscription(t)
 	if cmd := attach(t, s, here, "1"); cmd.Bookmark != bookmark.EpochText || cmd.Options != "vector" || cmd.SubID != "1" {
-		t.Errorf("the first: %+v", cmd)
+		t.Errorf("first subscribe: %+v", cmd)
 	}
 	if e := answer(t, s, here, "1", wire.Message{Bookmark: text("7|3|")}); !e.Answered || e.Base[7] != 3 || e.Gap || e.End != nil {
 		t.Errorf("%+v", e)
@@ -84,15 +83,15 @@ func TestResume(t *testing.T) {
 	}
 	s.ConnectionLost()
 	if v, _ := arrive(s, "1", true, 7, 5); v != VerdictIgnore {
-		t.Errorf("a message of the connection before: %v", v)
+		t.Errorf("a message of the previous connection: %v", v)
 	}
 	if cmd := attach(t, s, there, "2"); cmd.Bookmark != "7|4|,9|5|" {
 		t.Errorf("resumes at %s", cmd.Bookmark)
 	}
 }
 
-// A full queue pauses the subscription. Once the queue is empty, the subscription subscribes
-// again, and the messages that it did not keep come again (R12).
+// A full queue pauses the subscription. Once the queue is empty, it subscribes again, and the
+// server sends the dropped messages again (R12).
 func TestOverrun(t *testing.T) {
 	s := subscription(t)
 	attach(t, s, here, "1")
@@ -102,24 +101,24 @@ func TestOverrun(t *testing.T) {
 		t.Errorf("verdict %v, queued %v", v, queued)
 	}
 	if v, _ := arrive(s, "1", true, 7, 3); v != VerdictIgnore {
-		t.Errorf("the tail: verdict %v", v)
+		t.Errorf("a message of the tail: verdict %v", v)
 	}
 	if e, err := s.HandleMark(here, "1", &wire.Message{Bookmark: text("7|3|")}); err != nil || e.Progress != nil {
 		t.Errorf("a mark of the tail: %+v, %v", e, err)
 	}
 	s.ConnectionLost()
 	if s.Detached() {
-		t.Error("it waits for a connection while its queue is full")
+		t.Error("a paused subscription waits for a connection")
 	}
 	if !s.QueueEmptied() || s.QueueEmptied() || !s.Detached() {
-		t.Error("it is not taken up again, once, when the queue is empty")
+		t.Error("the emptied queue does not resume the subscription once")
 	}
 	if cmd := attach(t, s, here, "2"); cmd.Bookmark != "7|1|" {
 		t.Errorf("resumes at %s", cmd.Bookmark)
 	}
 }
 
-func TestPatience(t *testing.T) {
+func TestSlowPolicy(t *testing.T) {
 	plain := func(p SlowPolicy) *Subscription {
 		s := subscription(t, func(r *Request) { r.Start, r.SlowPolicy = "", p })
 		attach(t, s, here, "1")
@@ -133,9 +132,9 @@ func TestPatience(t *testing.T) {
 	}
 	s := plain(SlowPolicy{Wait: time.Second})
 	for _, tt := range []struct {
-		fits, far bool
-		after     time.Duration
-		want      Verdict
+		fits, farOver bool
+		after         time.Duration
+		want          Verdict
 	}{
 		{false, false, 0, VerdictTake},
 		{false, false, time.Second, VerdictTake},
@@ -147,7 +146,7 @@ func TestPatience(t *testing.T) {
 	} {
 		v := s.Admit("1", bookmark.Bookmark{}, tt.fits)
 		if v == VerdictFull {
-			v = s.AdmitWhenFull(tt.far, epoch.Add(tt.after))
+			v = s.AdmitWhenFull(tt.farOver, epoch.Add(tt.after))
 		}
 		if v != tt.want {
 			t.Errorf("%+v: verdict %v", tt, v)
@@ -157,12 +156,12 @@ func TestPatience(t *testing.T) {
 
 // A subscription stays at its server if no link carries its topic (R3).
 func TestNotReplicated(t *testing.T) {
-	only := wire.Message{Bookmark: text("0"), Reason: text(wire.ReasonNotReplicated)}
+	notReplicated := wire.Message{Bookmark: text("0"), Reason: text(wire.ReasonNotReplicated)}
 	for _, allowed := range []bool{false, true} {
 		s := subscription(t, func(r *Request) { r.AllowUnreplicated = allowed })
 		attach(t, s, here, "1")
-		if e := answer(t, s, here, "1", only); e.End != nil {
-			t.Errorf("where it began: %v", e.End)
+		if e := answer(t, s, here, "1", notReplicated); e.End != nil {
+			t.Errorf("at the first server: %v", e.End)
 		}
 		s.ConnectionLost()
 		if _, err := s.Attach(there, "2", s.Received(), epoch); allowed != (err == nil) {
@@ -174,8 +173,8 @@ func TestNotReplicated(t *testing.T) {
 		answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
 		s.ConnectionLost()
 		attach(t, s, there, "2")
-		if e := answer(t, s, there, "2", only); allowed != (e.End == nil) || e.End != nil && !errors.Is(e.End, ErrNotReplicated) {
-			t.Errorf("allowed %v, it hears so later: %v", allowed, e.End)
+		if e := answer(t, s, there, "2", notReplicated); allowed != (e.End == nil) || e.End != nil && !errors.Is(e.End, ErrNotReplicated) {
+			t.Errorf("allowed %v, after a move: %v", allowed, e.End)
 		}
 	}
 }
@@ -184,11 +183,11 @@ func TestHeldBack(t *testing.T) {
 	s := subscription(t)
 	attach(t, s, here, "1")
 	for _, tt := range []struct {
-		level       string
-		held, freed bool
+		level              string
+		heldBack, released bool
 	}{{"", false, false}, {wire.LevelSingle, true, false}, {wire.LevelSingle, false, false}, {"", false, true}} {
 		e, err := s.HandleMark(here, "1", &wire.Message{Level: text(tt.level)})
-		if err != nil || e.HeldBack != tt.held || e.Released != tt.freed {
+		if err != nil || e.HeldBack != tt.heldBack || e.Released != tt.released {
 			t.Errorf("level %q: %+v, %v", tt.level, e, err)
 		}
 	}
@@ -202,13 +201,13 @@ func TestEnd(t *testing.T) {
 	s = subscription(t)
 	attach(t, s, here, "1")
 	if s.Unanswered(time.Second, epoch.Add(time.Second-1)) || !s.Unanswered(time.Second, epoch.Add(time.Second)) {
-		t.Error("it is not unanswered after a second")
+		t.Error("unanswered before a second, or not after it")
 	}
 	if id := s.End(); id != "1" || s.Detached() || s.OnWire("1") {
 		t.Errorf("ended as %q", id)
 	}
 	s.ConnectionLost()
 	if s.Detached() {
-		t.Error("it waits for a connection after its end")
+		t.Error("an ended subscription waits for a connection")
 	}
 }

@@ -37,7 +37,7 @@ func (t *Ticket) Outcome(safe bool) error {
 // A Waiter waits for one ticket at a time.
 type Waiter struct {
 	Ready chan struct{} // owned by the caller
-	Next  *Waiter       // next waiter in a list, also in the list of those to wake
+	Next  *Waiter       // next waiter of the ticket, or of the list of waiters to wake
 	safe  bool
 }
 
@@ -51,7 +51,7 @@ func (t *Ticket) AddWaiter(w *Waiter, safe bool) (waits bool) {
 	return true
 }
 
-// EndEffect removes a waiter. It returns false if the waiter is about to be woken.
+// RemoveWaiter removes a waiter. It returns false if the waiter is about to be woken.
 func (t *Ticket) RemoveWaiter(w *Waiter) bool {
 	for at := &t.waiters; *at != nil; at = &(*at).Next {
 		if *at == w {
@@ -62,8 +62,8 @@ func (t *Ticket) RemoveWaiter(w *Waiter) bool {
 	return false
 }
 
-// releaseWaiters handles a change of a ticket. It moves the waiters whose condition is met to the list
-// woken, and returns that list.
+// releaseWaiters handles a change of the ticket. It moves the waiters whose condition is met to
+// the list woken, and returns that list.
 func (t *Ticket) releaseWaiters(woken *Waiter) *Waiter {
 	for at := &t.waiters; *at != nil; {
 		w := *at
@@ -77,19 +77,19 @@ func (t *Ticket) releaseWaiters(woken *Waiter) *Waiter {
 	return woken
 }
 
-// tickets are the tickets of one life, with the state of the life that they need.
+// tickets holds the tickets of one life, and the state of that life that they need.
 type tickets struct {
 	publisher uint64
 	waiting   map[uint64]*Ticket // by sequence
-	// The waiting tickets know that everything up to sawSettled is settled and everything up to
-	// sawSafe is safe.
+	// The waiting tickets were updated with everything up to sawSettled as settled, and
+	// everything up to sawSafe as safe.
 	sawSettled, sawSafe uint64
 
-	safe           uint64           // everything up to it is safe, or was rejected and the application knows
+	safe           uint64           // everything up to it is safe, or was rejected and reported
 	unknownTo      uint64           // the outcomes up to it are unknown: an earlier process let go of these messages
-	rejectedBefore []pubstore.Range // rejections of which an earlier process was told
-	// pastRejections are the latest rejections, for tickets that are requested later. At or below
-	// forgotten there may be rejections that are missing in failed.
+	rejectedBefore []pubstore.Range // rejections that were reported to an earlier process
+	// pastRejections are the latest rejections, for tickets that are requested later. Rejections
+	// up to forgottenTo may be missing in it.
 	pastRejections []pastRejection
 	forgottenTo    uint64
 	cleanAbove     uint64 // above it, no message was rejected, and no outcome is unknown
@@ -100,34 +100,34 @@ type pastRejection struct {
 	err      error
 }
 
-// maxPastRejections is the number of remembered rejections of a life.
+// maxPastRejections is the number of rejections that are remembered for each life.
 const maxPastRejections = 256
 
-// SetRejectedBefore records the rejected ranges of a life at the time when the store was opened, in order.
-// most is the limit of that list, so there may be more ranges behind a full list.
-func (p *Publisher) SetRejectedBefore(life string, rejected []pubstore.Range, most int) {
-	g := p.stateOf(life)
-	g.rejectedBefore = rejected
+// SetRejectedBefore sets the rejected ranges of a life, in order, as they were when the store
+// was opened. limit is the maximum length of that list; a full list may not be complete.
+func (p *Publisher) SetRejectedBefore(life string, rejected []pubstore.Range, limit int) {
+	s := p.stateOf(life)
+	s.rejectedBefore = rejected
 	if n := len(rejected); n > 0 {
-		g.cleanAbove = max(g.cleanAbove, rejected[n-1].To)
-		if n == most {
-			g.unknownTo = max(g.unknownTo, g.sent)
-			g.cleanAbove = max(g.cleanAbove, g.sent)
+		s.cleanAbove = max(s.cleanAbove, rejected[n-1].To)
+		if n == limit {
+			s.unknownTo = max(s.unknownTo, s.sent)
+			s.cleanAbove = max(s.cleanAbove, s.sent)
 		}
 	}
 }
 
-// stateByPublisher returns the state of the life with that id, or nil.
+// stateByPublisher returns the state of the life with that publisher id, or nil.
 func (p *Publisher) stateByPublisher(publisher uint64) *lifeState {
-	for _, g := range p.lives {
-		if g.publisher == publisher {
-			return g
+	for _, s := range p.lives {
+		if s.publisher == publisher {
+			return s
 		}
 	}
 	return nil
 }
 
-// AddLives handles a change of the store's lives. One of them may be new.
+// AddLives adds the store's lives that are new.
 func (p *Publisher) AddLives(lives []pubstore.Life) {
 	for _, l := range lives {
 		p.stateOf(l.ID)
@@ -137,85 +137,87 @@ func (p *Publisher) AddLives(lives []pubstore.Life) {
 // Follow starts to follow a message that the store has given out. It returns false if the life
 // is unknown.
 func (p *Publisher) Follow(t *Ticket) bool {
-	g := p.stateByPublisher(t.Publisher)
-	if g == nil {
+	s := p.stateByPublisher(t.Publisher)
+	if s == nil {
 		return false
 	}
-	if t.Err = g.outcomeError(t.Sequence); t.Err == nil {
-		g.updateTicket(t)
+	if t.Err = s.outcomeError(t.Sequence); t.Err == nil {
+		s.updateTicket(t)
 	}
 	if !t.Done(true) {
-		if g.waiting == nil {
-			g.waiting = make(map[uint64]*Ticket)
+		if s.waiting == nil {
+			s.waiting = make(map[uint64]*Ticket)
 		}
-		if t.next = g.waiting[t.Sequence]; t.next == nil {
+		if t.next = s.waiting[t.Sequence]; t.next == nil {
 			p.followedMessages++
 		}
-		g.waiting[t.Sequence] = t
+		s.waiting[t.Sequence] = t
 	}
 	return true
 }
 
-// ErrRejectedBefore says that a message was rejected and that an earlier process was told.
+// ErrRejectedBefore says that a message was rejected, and that this was reported to an earlier
+// process.
 var ErrRejectedBefore = errors.New("message was rejected before")
 
-// outcomeError returns the error of a message that was rejected or whose outcome is unknown, otherwise
-// nil.
-func (g *lifeState) outcomeError(sequence uint64) error {
-	if sequence > g.cleanAbove {
+// outcomeError returns the error of a message that was rejected or whose outcome is unknown. For
+// other messages it returns nil.
+func (s *lifeState) outcomeError(sequence uint64) error {
+	if sequence > s.cleanAbove {
 		return nil
 	}
-	if sequence <= g.unknownTo && !failpoint.On(failpoint.G2TicketGuesses) {
+	if sequence <= s.unknownTo && !failpoint.On(failpoint.G2TicketGuesses) {
 		return ErrOutcomeUnknown
 	}
-	if slices.ContainsFunc(g.rejectedBefore, func(r pubstore.Range) bool { return r.From <= sequence && sequence <= r.To }) {
+	if slices.ContainsFunc(s.rejectedBefore, func(r pubstore.Range) bool { return r.From <= sequence && sequence <= r.To }) {
 		return ErrRejectedBefore
 	}
-	for _, f := range g.pastRejections {
+	for _, f := range s.pastRejections {
 		if f.sequence == sequence {
 			return f.err
 		}
 	}
-	if sequence <= g.forgottenTo {
+	if sequence <= s.forgottenTo {
 		return ErrOutcomeUnknown
 	}
 	return nil
 }
 
 // updateTicket updates a ticket with the progress of its life.
-func (g *lifeState) updateTicket(t *Ticket) {
-	t.Safe = t.Sequence <= g.safe
-	t.Settled = t.Settled || t.Safe || t.Sequence <= g.settled
+func (s *lifeState) updateTicket(t *Ticket) {
+	t.Safe = t.Sequence <= s.safe
+	t.Settled = t.Settled || t.Safe || t.Sequence <= s.settled
 }
 
-// FailTickets records that the application was told of a rejection, and returns the waiters to wake.
-// err is the error for the present tickets. short is the same error in less memory, for later
-// tickets.
+// FailTickets records that a rejection was reported to the application, and returns the waiters
+// to wake. err is the error for the present tickets. short is the same error in less memory, for
+// later tickets.
 func (p *Publisher) FailTickets(life string, sequence uint64, err, short error) (woken *Waiter) {
-	g := p.stateOf(life)
-	if len(g.pastRejections) == maxPastRejections {
-		g.forgottenTo = max(g.forgottenTo, g.pastRejections[0].sequence)
-		g.pastRejections = slices.Delete(g.pastRejections, 0, 1)
+	s := p.stateOf(life)
+	if len(s.pastRejections) == maxPastRejections {
+		s.forgottenTo = max(s.forgottenTo, s.pastRejections[0].sequence)
+		s.pastRejections = slices.Delete(s.pastRejections, 0, 1)
 	}
-	g.pastRejections = append(g.pastRejections, pastRejection{sequence, short})
-	g.cleanAbove = max(g.cleanAbove, sequence)
-	for t := g.waiting[sequence]; t != nil; t = t.next {
+	s.pastRejections = append(s.pastRejections, pastRejection{sequence, short})
+	s.cleanAbove = max(s.cleanAbove, sequence)
+	for t := s.waiting[sequence]; t != nil; t = t.next {
 		t.Err = err
 		woken = t.releaseWaiters(woken)
 	}
-	p.unfollow(g, sequence)
+	p.unfollow(s, sequence)
 	return woken
 }
 
 // unfollow drops the tickets of a message, if there are any.
-func (p *Publisher) unfollow(g *lifeState, sequence uint64) {
-	if _, follows := g.waiting[sequence]; follows {
-		delete(g.waiting, sequence)
+func (p *Publisher) unfollow(s *lifeState, sequence uint64) {
+	if _, found := s.waiting[sequence]; found {
+		delete(s.waiting, sequence)
 		p.followedMessages--
 	}
 }
 
-// UpdateTickets updates the tickets with the progress of their lives, and returns the waiters to wake.
+// UpdateTickets updates the tickets with the progress of their lives, and returns the waiters to
+// wake.
 func (p *Publisher) UpdateTickets() (woken *Waiter) {
 	if p.followedMessages == 0 {
 		return nil
@@ -223,35 +225,35 @@ func (p *Publisher) UpdateTickets() (woken *Waiter) {
 	if failpoint.On(failpoint.G2TicketByNeighbour) {
 		p.current.settled = max(p.current.settled, p.serverSettled)
 	}
-	for _, g := range p.lives {
-		show := func(t *Ticket) {
+	for _, s := range p.lives {
+		update := func(t *Ticket) {
 			for ; t != nil; t = t.next {
-				g.updateTicket(t)
+				s.updateTicket(t)
 				woken = t.releaseWaiters(woken)
 			}
 		}
-		g.eachTicket(g.sawSettled, g.settled, show)
-		g.eachTicket(g.sawSafe, g.safe, func(t *Ticket) { show(t); p.unfollow(g, t.Sequence) })
-		g.sawSettled, g.sawSafe = g.settled, g.safe
+		s.eachTicket(s.sawSettled, s.settled, update)
+		s.eachTicket(s.sawSafe, s.safe, func(t *Ticket) { update(t); p.unfollow(s, t.Sequence) })
+		s.sawSettled, s.sawSafe = s.settled, s.safe
 	}
 	return woken
 }
 
-// eachTicket calls f for the first ticket of each message above after, up to through. It looks either
-// at each number in that range or at all waiting tickets, whichever are fewer.
-func (g *lifeState) eachTicket(after, through uint64, f func(*Ticket)) {
-	if through <= after || len(g.waiting) == 0 {
+// eachTicket calls f for the first ticket of each message above after, up to through. It looks
+// at each number in that range or at all waiting tickets, whichever is less work.
+func (s *lifeState) eachTicket(after, through uint64, f func(*Ticket)) {
+	if through <= after || len(s.waiting) == 0 {
 		return
 	}
-	if through-after < uint64(len(g.waiting)) {
+	if through-after < uint64(len(s.waiting)) {
 		for n := after + 1; n <= through; n++ {
-			if t := g.waiting[n]; t != nil {
+			if t := s.waiting[n]; t != nil {
 				f(t)
 			}
 		}
 		return
 	}
-	for n, t := range g.waiting {
+	for n, t := range s.waiting {
 		if n > after && n <= through {
 			f(t)
 		}

@@ -13,7 +13,7 @@ func (r *rig) follow(sequence uint64) *Ticket {
 	r.t.Helper()
 	t := &Ticket{Publisher: pubstore.PublisherOf(r.s.LifeID()), Sequence: sequence}
 	if !r.s.Publisher().Follow(t) {
-		r.t.Fatal("life is not known")
+		r.t.Fatal("the life is unknown")
 	}
 	return t
 }
@@ -28,7 +28,7 @@ func (r *rig) persisted(sequence uint64, level string) {
 
 // Tickets follow the progress of their life, whether there are few or many of them, and also
 // during a downgrade. They are dropped once they are safe.
-func TestTicketsMove(t *testing.T) {
+func TestTicketsFollowTheirLife(t *testing.T) {
 	for _, every := range []uint64{1, 7, 60} {
 		r := newRig(t)
 		sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
@@ -57,16 +57,16 @@ func TestTicketsMove(t *testing.T) {
 		r.persisted(60, "")
 		check(60, 60)
 		if p := r.s.Publisher(); p.followedMessages != 0 || len(p.current.waiting) != 0 {
-			t.Errorf("one in %d: still follows %d", every, p.followedMessages)
+			t.Errorf("one in %d: still follows %d messages", every, p.followedMessages)
 		}
 		if k := r.follow(5); !k.Safe || r.s.Publisher().followedMessages != 0 {
-			t.Errorf("asked for later: %+v", k)
+			t.Errorf("a ticket requested later: %+v", k)
 		}
 	}
 }
 
-// The latest rejections are remembered. A message whose rejection may have been forgotten is
-// never reported as safe.
+// The latest rejections are remembered. A message whose rejection may be forgotten is never
+// reported as safe.
 func TestRejectionsAreForgotten(t *testing.T) {
 	r := newRig(t)
 	sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
@@ -94,6 +94,6 @@ func TestRejectionsAreForgotten(t *testing.T) {
 		}
 	}
 	if n := len(r.s.Publisher().current.pastRejections); n != maxPastRejections {
-		t.Errorf("remembers %d", n)
+		t.Errorf("remembers %d rejections", n)
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// ReofferInterval is the least time before former lives are offered again.
+// ReofferInterval is the minimum time before former lives are offered again.
 const ReofferInterval = 10 * time.Second
 
-// Spacing for former lives of which the client learns nothing new: they were refused as a gap,
-// or no acks come. The spacing doubles each time, up to a limit.
+// The interval for former lives of which the client learns nothing new, because they were
+// refused as a gap or because no acks come. It doubles each time, up to a limit.
 const (
 	idleReofferInterval = 30 * time.Second
-	maxReofferDoublings = 4 // limit on the doublings
+	maxReofferDoublings = 4
 )
 
 // A Visit is the order in which a client logs on to one server with the lives of its store.
@@ -22,13 +22,13 @@ const (
 // settled, or when the server has refused it as a gap or as the life of another publisher
 // (R10).
 type Visit struct {
-	offered []string
-	unsafe  []string // those of offered that are settled here but not known to be safe
-	again   int      // number of restarts
+	offered  []string
+	unsafe   []string // lives that are settled here and not known to be safe
+	restarts int
 }
 
-// Next returns the life for the next logon. old is true for a former life.
-func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
+// Next returns the life for the next logon, and whether it is a former life.
+func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, former bool) {
 	last := len(lives) - 1
 	for _, l := range lives[:last] {
 		if l.Kept > 0 && !slices.Contains(v.offered, l.ID) {
@@ -38,7 +38,7 @@ func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 	return lives[last], false
 }
 
-// Done records that a former life is done here. refused is true if the server has refused
+// Done records that a former life is done at this server. refused is true if the server refused
 // it.
 func (v *Visit) Done(life string, refused bool) {
 	v.offered = append(v.offered, life)
@@ -48,31 +48,31 @@ func (v *Visit) Done(life string, refused bool) {
 }
 
 // StartOver offers all former lives again.
-func (v *Visit) StartOver() { *v = Visit{again: v.again + 1} }
+func (v *Visit) StartOver() { *v = Visit{restarts: v.restarts + 1} }
 
 // HasUnsafe reports whether a former life was settled here and is not known to be safe.
 func (v *Visit) HasUnsafe() bool { return len(v.unsafe) > 0 }
 
-// NextDue reports whether to offer a former life again. since is the time since the connection
-// began, and inSync is true if acks now come without single.
+// ReofferDue reports whether to offer a former life again. age is the time since the connection
+// started. inSync is true if acks are safe now, not only single.
 //
-// A life that was settled here is offered again when the acks are in sync. Acks come only while
-// messages wait for them. If no message of the new life waits, the settled life has to be
-// offered to find out. A life that was refused as a gap is offered again because the server may
-// have filled the gap meanwhile.
-func (v *Visit) ReofferDue(lives []pubstore.Life, inSync bool, since time.Duration) bool {
+// A life that was settled here is offered again when acks are safe. Acks come only while
+// messages wait for them. If no message of the new life waits, the client finds out only by
+// offering the settled life. A life that was refused as a gap is offered again because the
+// server may have filled the gap meanwhile.
+func (v *Visit) ReofferDue(lives []pubstore.Life, inSync bool, age time.Duration) bool {
 	last := len(lives) - 1
 	idle := lives[last].Kept == 0
-	later := since >= idleReofferInterval<<min(v.again, maxReofferDoublings)
+	overdue := age >= idleReofferInterval<<min(v.restarts, maxReofferDoublings)
 	for _, l := range lives[:last] {
 		switch {
 		case l.Kept == 0:
 		case slices.Contains(v.unsafe, l.ID):
-			if inSync && since >= ReofferInterval || idle && later {
+			if inSync && age >= ReofferInterval || idle && overdue {
 				return true
 			}
 		case slices.Contains(v.offered, l.ID):
-			if later {
+			if overdue {
 				return true
 			}
 		}

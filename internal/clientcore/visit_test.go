@@ -13,9 +13,9 @@ func TestVisit(t *testing.T) {
 	var v Visit
 	var got []string
 	for {
-		l, old := v.Next(lives)
+		l, former := v.Next(lives)
 		got = append(got, l.ID)
-		if !old {
+		if !former {
 			break
 		}
 		v.Done(l.ID, l.ID == "1")
@@ -24,11 +24,11 @@ func TestVisit(t *testing.T) {
 		t.Errorf("lives in the order %v", got)
 	}
 	for _, tt := range []struct {
-		inSync bool
-		since  time.Duration
-		again  int
-		kept   int // messages kept of life 3, which is settled
-		want   bool
+		inSync   bool
+		age      time.Duration
+		restarts int
+		kept     int // messages kept of life 3, which is settled
+		want     bool
 	}{
 		{true, ReofferInterval - 1, 0, 1, false},
 		{true, ReofferInterval, 0, 1, true},
@@ -39,21 +39,21 @@ func TestVisit(t *testing.T) {
 		{false, 4 * idleReofferInterval, 2, 0, true},
 		{false, idleReofferInterval << maxReofferDoublings, 1000, 0, true},
 	} {
-		lives[2].Kept, v.again = tt.kept, tt.again
-		if got := v.ReofferDue(lives, tt.inSync, tt.since); got != tt.want {
+		lives[2].Kept, v.restarts = tt.kept, tt.restarts
+		if got := v.ReofferDue(lives, tt.inSync, tt.age); got != tt.want {
 			t.Errorf("%+v: due %v", tt, got)
 		}
 	}
 	lives[0].Kept = 0
-	lives[2].Kept, lives[3].Kept, v.again = 1, 0, 0
+	lives[2].Kept, lives[3].Kept, v.restarts = 1, 0, 0
 	if !v.ReofferDue(lives, false, idleReofferInterval) {
-		t.Error("life 3 is kept, and no ack will ever say that it is safe")
+		t.Error("life 3 is kept, no ack will report it as safe, and no reoffer is due")
 	}
 	if lives[3].Kept = 1; v.ReofferDue(lives, false, time.Hour) {
-		t.Error("the ack of life 4 will say when life 3 is safe")
+		t.Error("a reoffer is due although the acks of life 4 will report life 3 as safe")
 	}
 	lives[2].Kept = 0
 	if v.ReofferDue(lives, true, time.Hour) {
-		t.Error("nothing is kept, and something is due")
+		t.Error("a reoffer is due although nothing is kept")
 	}
 }

@@ -22,7 +22,7 @@ func TestNumbers(t *testing.T) {
 			8: crc.Number64(sum, v),
 		} {
 			if want := crc32.Update(sum, table, b[:n]); got != want {
-				t.Fatalf("%d bytes of %#x behind %#x: %#x, want %#x", n, v, sum, got, want)
+				t.Fatalf("%d bytes of %#x after %#x: %#x, want %#x", n, v, sum, got, want)
 			}
 		}
 		if got, want := crc.Bytes(sum, b), crc32.Update(sum, table, b); got != want {

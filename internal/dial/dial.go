@@ -10,20 +10,19 @@ import (
 	"time"
 )
 
-// raceDelay is the time for which one address of a host is tried alone before the next one is
-// tried as well (RFC 8305, section 5).
+// raceDelay is the head start of one address of a host over the next one (RFC 8305, section 5).
 const raceDelay = 250 * time.Millisecond
 
 // A Func dials one address, as [net.Dialer.DialContext] does.
 type Func = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Host dials a host by its name. If the host has several addresses, it returns the connection
-// to the first one that answers. An address that does not answer at all therefore delays
-// nothing.
+// to the first one that answers. An address that does not answer delays the others by raceDelay
+// at most.
 func Host(ctx context.Context, network, address string, dial Func) (net.Conn, error) {
 	family := map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[network]
 	host, port, err := net.SplitHostPort(address)
-	if _, numeric := netip.ParseAddr(host); family == "" || err != nil || numeric == nil {
+	if _, notNumeric := netip.ParseAddr(host); family == "" || err != nil || notNumeric == nil {
 		return dial(ctx, network, address)
 	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, family, host)
@@ -77,9 +76,9 @@ func race(ctx context.Context, network string, addresses []string, dial Func) (n
 		cancel()
 		attempts.Wait()
 		close(ended)
-		for late := range ended {
-			if late.err == nil {
-				late.nc.Close()
+		for r := range ended {
+			if r.err == nil {
+				r.nc.Close() // a later attempt has connected as well
 			}
 		}
 	}()
@@ -98,12 +97,12 @@ func race(ctx context.Context, network string, addresses []string, dial Func) (n
 				ended <- result{nc, err}
 			})
 			next.Reset(raceDelay)
-		case d := <-ended:
+		case r := <-ended:
 			running--
-			if d.err == nil {
-				return d.nc, nil
+			if r.err == nil {
+				return r.nc, nil
 			}
-			failed = joinErrors(failed, d.err)
+			failed = joinErrors(failed, r.err)
 			next.Reset(0)
 		}
 	}

@@ -4,7 +4,7 @@
 package exitcode
 
 const (
-	OK          = 0  // after SIGTERM or an interrupt
+	OK          = 0  // stopped in order, by SIGTERM or an interrupt; or a command that has succeeded
 	Failed      = 1  // cannot run at the moment
 	Panic       = 2  // set by the Go runtime: a bug
 	Disk        = 3  // the disk has failed or is full
@@ -13,6 +13,6 @@ const (
 	Config      = 78 // the configuration or the command line is invalid; EX_CONFIG of sysexits.h
 )
 
-// NoRestart lists the codes after which another start fails in the same way until an operator has
-// changed something.
+// NoRestart lists the codes after which a supervisor must not restart the process: another start
+// would fail in the same way until an operator has changed something.
 var NoRestart = []int{Damaged, NewerFormat, Config}

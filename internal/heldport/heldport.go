@@ -1,6 +1,6 @@
-// Package heldport gives a test a port of the loopback interface that stays its own, also
-// while no process listens on it. A port that was only found free, and given back, can
-// belong to another process when the test wants to listen on it.
+// Package heldport reserves ports of the loopback interface for a test, even while no
+// process listens on them. A port that was found free and released could belong to
+// another process by the time the test listens on it.
 package heldport
 
 // T is the part of [testing.TB] that [ForTest] uses.
@@ -11,8 +11,8 @@ type T interface {
 }
 
 // ForTest returns the address, host:port, of a port that is held until the test ends. Any
-// process that names it can listen on it, again and again. On systems other than Linux the
-// port is only free at the moment of the call.
+// process can listen on it by its number, repeatedly. On systems other than Linux the
+// port is only free at the time of the call.
 func ForTest(t T) (address string) {
 	t.Helper()
 	p, err := Hold()

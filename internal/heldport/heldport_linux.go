@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// A Port is a port of the loopback interface that the system gives to nobody
-// until it is freed. A process that names it can listen on it, again and again:
-// the socket that holds it is bound, but does not listen, and allows reuse.
+// A Port is a port of the loopback interface that the system assigns to no process
+// until it is freed. A process can listen on it by its number, repeatedly: the
+// socket that holds it is bound, but does not listen, and allows reuse.
 type Port struct {
 	Address string
 	socket  int
 }
 
-// Hold returns a port that nobody uses.
+// Hold returns a free port.
 func Hold() (*Port, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -45,8 +45,8 @@ func (p *Port) bind() error {
 	return nil
 }
 
-// Lend is called before a process is to listen on the port.
+// Lend must be called before a process listens on the port.
 func (p *Port) Lend() {}
 
-// Free gives the port back to the system.
+// Free releases the port.
 func (p *Port) Free() { syscall.Close(p.socket) }

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/heldport"
 )
 
-// Nobody is given a held port who does not name it, whether somebody has
-// listened on it or not; who names it can listen.
+// The system assigns a held port to no socket, whether a process has listened on it
+// before or not. A socket that names the port can listen on it.
 func TestHold(t *testing.T) {
 	p, err := heldport.Hold()
 	if err != nil {
@@ -25,7 +25,7 @@ func TestHold(t *testing.T) {
 			t.Errorf("the system gives the port to a connection: %v", err)
 		}
 		if c, err := net.Dial("tcp", p.Address); err == nil {
-			t.Errorf("%v answers, though nobody listens", c.RemoteAddr())
+			t.Errorf("%v answers although no process listens", c.RemoteAddr())
 		}
 		l, err := net.Listen("tcp", p.Address)
 		if err != nil {
@@ -35,11 +35,11 @@ func TestHold(t *testing.T) {
 	}
 	p.Free()
 	if err := bindWithin(t, p.Address); err != nil {
-		t.Errorf("a port that is free again can't be had: %v", err)
+		t.Errorf("a freed port cannot be bound: %v", err)
 	}
 }
 
-// within returns a socket that is given the port of an address, or none.
+// within returns a socket to which the system can assign only the port of an address.
 func within(t *testing.T, address string) (socket int) {
 	t.Helper()
 	_, text, _ := net.SplitHostPort(address)
@@ -61,7 +61,7 @@ func bindWithin(t *testing.T, address string) error {
 	return unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 }
 
-// connectWithin connects to a listener from the port that it is given.
+// connectWithin connects to a listener from that port.
 func connectWithin(t *testing.T, address string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,12 +3,12 @@
 package intern
 
 const (
-	maxTexts = 1024 // remembered; beyond it a Texts begins again
-	maxText  = 256  // bytes of the longest remembered string
+	maxTexts = 1024 // strings in a Table; a full Table is cleared
+	maxText  = 256  // bytes of the longest string in a Table
 )
 
-// Table remembers the strings that it returned last. The zero value remembers none. It is
-// not safe for concurrent use.
+// A Table holds strings that it has returned. The zero value is empty. It is not safe for
+// concurrent use.
 type Table struct{ known map[string]string }
 
 // String returns the bytes as a string.

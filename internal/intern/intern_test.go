@@ -8,13 +8,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
-func TestTexts(t *testing.T) {
-	var texts intern.Table
+func TestTable(t *testing.T) {
+	var table intern.Table
 	long := strings.Repeat("x", 1000)
-	for i := range 5000 { // more than it remembers
+	for i := range 5000 { // more than the table holds
 		for _, want := range []string{"", "orders", fmt.Sprint("orders ", i), long} {
 			b := []byte(want)
-			got := texts.String(b)
+			got := table.String(b)
 			clear(b) // the string must not share memory with b
 			if got != want {
 				t.Fatalf("%q, want %q", got, want)
@@ -23,11 +23,11 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-func TestTextsDoNotAllocate(t *testing.T) {
-	var texts intern.Table
+func TestTableDoesNotAllocate(t *testing.T) {
+	var table intern.Table
 	b := []byte("a topic of some length, as they are")
-	texts.String(b)
-	if n := testing.AllocsPerRun(100, func() { texts.String(b) }); n != 0 {
+	table.String(b)
+	if n := testing.AllocsPerRun(100, func() { table.String(b) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // clockTolerance is the largest difference between clocks that is not reported.
 const clockTolerance = time.Minute
 
-// A ageClock measures the age of the log: the time for which processes had it open, by the
+// An ageClock measures the age of the log: the time for which processes had it open, by the
 // monotonic clock. Retention relies on the age alone. The wall clock can be set to
 // anything; it only stamps records.
 type ageClock struct {
@@ -19,12 +19,12 @@ type ageClock struct {
 	base    int64                // age of the log at opening, microseconds
 	newest  int64                // time of the newest record at opening; 0: no records
 
-	// The last report. Only the holder of the trimmer token changes it.
+	// The last report. Only the holder of the trimmer token changes these fields.
 	reportedSet, reportedAhead time.Duration
 	reported                   bool
 }
 
-func newClock(o *Options, t *table) ageClock {
+func newAgeClock(o *Options, t *table) ageClock {
 	begin := o.Elapsed()
 	elapsed := func() time.Duration { return o.Elapsed() - begin }
 	return ageClock{elapsed: elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
@@ -39,17 +39,17 @@ func (j *Journal) updateAgeLocked() int64 {
 	return j.table.age
 }
 
-// noteAge notes the age in the log. Without a note a restart would set the age back to that
-// of the newest head; with it at most a 64th of retention is lost. When all sealed segments
-// are old no note is needed, so an idle log does not grow.
+// noteAge appends a note of the age to the log. Without a note a restart would set the age
+// back to that of the newest head; with it at most a 64th of retention is lost. No note is
+// needed when all sealed segments are old, so an idle log does not grow.
 func (j *Journal) noteAge(segs []segment, retain time.Duration) error {
 	if len(segs) == 1 {
 		return nil
 	}
 	sealed := segs[len(segs)-2]
 	j.mu.Lock()
-	kept := j.table.notedAge
-	due := !sealed.expired(kept, 0, retain) && j.updateAgeLocked() >= kept+retain.Microseconds()/64
+	noted := j.table.notedAge
+	due := !sealed.expired(noted, 0, retain) && j.updateAgeLocked() >= noted+retain.Microseconds()/64
 	j.mu.Unlock()
 	if !due {
 		return nil
@@ -58,8 +58,8 @@ func (j *Journal) noteAge(segs []segment, retain time.Duration) error {
 }
 
 // Amend implements seglog.Amender. It sets the age in a summary that was made while the log
-// was opened. The newest note of the age may be behind that segment. With the age before
-// that note, the messages of the segment would count as older than they are.
+// was being opened. The newest note of the age may be after that segment. With an earlier
+// age the messages of the segment would count as older than they are.
 func (t *table) Amend(summary []byte) []byte {
 	if !failpoint.On(failpoint.R2SealedTooOld) {
 		binary.LittleEndian.PutUint64(summary[1+8+8:], uint64(t.age))
@@ -67,7 +67,7 @@ func (t *table) Amend(summary []byte) []byte {
 	return summary
 }
 
-// NewestAhead returns by how much the newest record is ahead of the wall clock; 0 if that is at
+// NewestAhead returns how far the newest record is ahead of the wall clock, 0 if that is at
 // most a minute.
 func (j *Journal) NewestAhead() time.Duration {
 	wall := j.o.Now().UnixMicro()
@@ -80,30 +80,30 @@ func (j *Journal) NewestAhead() time.Duration {
 	return ahead
 }
 
-// reportClock logs that the wall clock was set while the log was open, that the newest
-// record is from the future, or that by the wall clock the newest record was older than
-// trimState when the log was opened. The caller holds the trimmer token.
+// reportClock logs three findings: the wall clock was set while the log was open, the newest
+// record is from the future, or the newest record was older than retention, by the wall
+// clock, when the log was opened. The caller holds the trimmer token.
 func (j *Journal) reportClock(retain time.Duration) {
 	c := &j.ageClock
 	opened := c.opened.Round(0) // drops the monotonic reading
 	if set := j.o.Now().Sub(opened) - c.elapsed(); (set - c.reportedSet).Abs() > clockTolerance {
 		c.reportedSet = set
-		j.o.Log.Error("the wall clock was set; retention counts the time by the monotonic clock", "by", set)
+		j.o.Log.Error("the wall clock was set; retention counts time by the monotonic clock", "difference", set)
 	}
 	ahead := j.NewestAhead()
 	if ahead > 0 && c.reportedAhead == 0 {
-		j.o.Log.Error("the newest record is from the future: the wall clock was wrong or is", "ahead", ahead)
+		j.o.Log.Error("the newest record is from the future: the wall clock is or was wrong", "ahead", ahead)
 	}
 	c.reportedAhead = ahead
-	away := opened.Sub(time.UnixMicro(c.newest))
-	if !c.reported && c.newest > 0 && retain > 0 && away > retain {
-		j.o.Log.Warn("by the wall clock nothing was recorded for longer than retention before the log was opened; "+
-			"this time does not count, a clock that was set looks the same", "away", away)
+	idle := opened.Sub(time.UnixMicro(c.newest))
+	if !c.reported && c.newest > 0 && retain > 0 && idle > retain {
+		j.o.Log.Warn("the newest record was older than retention when the log was opened; that time does not count for retention: "+
+			"the wall clock may have been set meanwhile", "duration", idle)
 	}
 	c.reported = true
 }
 
-// expired reports whether a segment is older than retention by the age of the log.
+// expired reports whether a segment is older than retention, by the age of the log.
 func (s *segment) expired(age, wall int64, retain time.Duration) bool {
 	if failpoint.On(failpoint.R2WallClock) {
 		return retain > 0 && s.summary.to < wall-retain.Microseconds()

@@ -11,12 +11,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// twoClocks are a wall clock that can be set, and a monotonic clock.
+// twoClocks has a wall clock that can be set, and a monotonic clock.
 type twoClocks struct {
-	wall, monotonic *ageClock
+	wall, monotonic *manualClock
 }
 
-func newTwoClocks() twoClocks { return twoClocks{newClock(), newClock()} }
+func newTwoClocks() twoClocks { return twoClocks{newManualClock(), newManualClock()} }
 
 func (c twoClocks) use(o *journal.Options) {
 	begin := c.monotonic.Now()
@@ -29,10 +29,10 @@ func (c twoClocks) pass(d time.Duration) {
 	c.monotonic.add(d)
 }
 
-// trim removes the segments older than retain, and returns how many it has removed.
+// trim removes the segments older than retain and returns their number.
 func trim(t *testing.T, j *journal.Journal, retain time.Duration) int {
 	t.Helper()
-	synced(t, j)
+	mustSync(t, j)
 	n, err := j.Trim(journal.Retention{Age: retain})
 	if err != nil {
 		t.Fatal(err)
@@ -49,32 +49,32 @@ const (
 func TestTrimIgnoresAWallClockThatIsSet(t *testing.T) {
 	c := newTwoClocks()
 	var log bytes.Buffer
-	j := open(t, memfs.New(), c.use, func(o *journal.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	j := openForTest(t, memfs.New(), c.use, func(o *journal.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	fill(t, j, 1, 1, 300)
 	c.pass(day)
 	fill(t, j, 2, 1, 300)
 	c.wall.add(10 * day)
 	if n := trim(t, j, week); n != 0 || j.Floors()[1] != 0 {
-		t.Errorf("a step of the wall clock has removed %d segments", n)
+		t.Errorf("a step of the wall clock removed %d segments", n)
 	}
 	if !strings.Contains(log.String(), "the wall clock was set") {
-		t.Errorf("nothing says that the clock was set: %s", log.String())
+		t.Errorf("the log does not report that the clock was set: %s", log.String())
 	}
 	c.wall.add(-10 * day)
 	trim(t, j, week)
 	c.pass(6*day + time.Hour)
 	if n := trim(t, j, week); n == 0 || j.Floors()[1] < 200 || j.Floors()[2] != 0 {
-		t.Errorf("after a week and an hour %d segments went, floors are %v", n, j.Floors())
+		t.Errorf("after a week and an hour %d segments were removed, floors are %v", n, j.Floors())
 	}
 }
 
-// A record taken while the wall clock was ten years ahead is removed when it is old. It
-// does not hold up the records behind it.
-func TestTrimRemovesWhatIsFromTheFuture(t *testing.T) {
+// A record that was appended while the wall clock was ten years ahead is removed when it is
+// old. It does not delay the removal of the records after it.
+func TestTrimRemovesRecordsFromTheFuture(t *testing.T) {
 	c, disk := newTwoClocks(), memfs.New()
 	var log bytes.Buffer
 	use := func(o *journal.Options) { c.use(o); o.Log = slog.New(slog.NewTextHandler(&log, nil)) }
-	j := openOn(t, disk, use)
+	j := mustOpen(t, disk, use)
 	fill(t, j, 1, 1, 100)
 	c.wall.add(3650 * day)
 	fill(t, j, 1, 101, 101)
@@ -84,30 +84,30 @@ func TestTrimRemovesWhatIsFromTheFuture(t *testing.T) {
 		t.Errorf("the newest record is %v ahead", ahead)
 	}
 	trim(t, j, week)
-	end(t, j)
-	j = openOn(t, disk, use)
-	defer func() { end(t, j) }()
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk, use)
+	defer func() { verifyAndClose(t, j) }()
 	log.Reset()
 	if n := trim(t, j, week); n != 0 {
-		t.Errorf("%d segments went at once", n)
+		t.Errorf("%d segments were removed at once", n)
 	}
 	if !strings.Contains(log.String(), "from the future") {
-		t.Errorf("nothing says that the newest record is from the future: %s", log.String())
+		t.Errorf("the log does not report that the newest record is from the future: %s", log.String())
 	}
 	c.pass(week + time.Hour)
 	if n := trim(t, j, week); n == 0 || j.Floors()[1] < 200 {
-		t.Errorf("after a week and an hour %d segments went, floors are %v", n, j.Floors())
+		t.Errorf("after a week and an hour %d segments were removed, floors are %v", n, j.Floors())
 	}
 }
 
 // Trimming by size uses no clock.
-func TestTrimBySizeAsksNoClock(t *testing.T) {
+func TestTrimBySizeUsesNoClock(t *testing.T) {
 	c := newTwoClocks()
-	j := open(t, memfs.New(), c.use)
+	j := openForTest(t, memfs.New(), c.use)
 	c.wall.add(3650 * day)
 	fill(t, j, 1, 1, 300)
 	c.wall.add(-3660 * day)
-	synced(t, j)
+	mustSync(t, j)
 	if n, err := j.Trim(journal.Retention{Age: week, Bytes: 8 << 10}); n == 0 || err != nil {
 		t.Error(n, err)
 	}
@@ -117,44 +117,43 @@ func TestTrimBySizeAsksNoClock(t *testing.T) {
 // does not count.
 func TestAgeOverRestarts(t *testing.T) {
 	c, disk := newTwoClocks(), memfs.New()
-	j := openOn(t, disk, c.use)
+	j := mustOpen(t, disk, c.use)
 	fill(t, j, 1, 1, 300)
 	for day := range 6 {
 		c.pass(24 * time.Hour)
 		if n := trim(t, j, week); n != 0 {
-			t.Fatalf("day %d: %d segments went", day, n)
+			t.Fatalf("day %d: %d segments were removed", day, n)
 		}
-		synced(t, j)
+		mustSync(t, j)
 		if err := j.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		disk = disk.Crash(memfs.Durable)
 		c.wall.add(30 * 24 * time.Hour)
-		j = openOn(t, disk, c.use)
+		j = mustOpen(t, disk, c.use)
 	}
 	c.pass(25 * time.Hour)
 	if n := trim(t, j, week); n == 0 {
-		t.Error("nothing went in a week")
+		t.Error("no segment was removed in a week")
 	}
-	end(t, j)
+	verifyAndClose(t, j)
 }
 
-// A publisher is not forgotten because it was silent for a long time by the wall clock
-// (R10).
+// Silence by the wall clock alone does not make the journal forget a publisher (R10).
 func TestForgetIgnoresAWallClockThatIsSet(t *testing.T) {
 	c := newTwoClocks()
-	j := open(t, memfs.New(), c.use)
+	j := openForTest(t, memfs.New(), c.use)
 	fill(t, j, 1, 1, 1)
 	fill(t, j, 2, 1, 300)
 	c.pass(week + time.Hour)
 	fill(t, j, 2, 301, 400)
 	if n := trim(t, j, week); n == 0 {
-		t.Fatal("nothing went")
+		t.Fatal("no segment was removed")
 	}
 	c.wall.add(30 * day)
 	trim(t, j, week)
 	if s := state(j, 1); s.Have != 1 || s.Floor != 1 {
-		t.Errorf("forgotten: %+v", s)
+		t.Errorf("the publisher was forgotten: %+v", s)
 	}
 	for range 18 {
 		c.pass(week/4 + time.Hour)

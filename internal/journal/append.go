@@ -15,21 +15,22 @@ import (
 // errSequence reports a publisher that has used its last sequence.
 var errSequence = errors.New("sequence numbers are used up")
 
-// Append admits r. If the verdict is Take, it appends r and calls OnAppend. It sets
-// Position and Next, Time if that is 0, and Sequence and Prev if Sequence is 0. A Time
-// before that of the last record is raised to it. A record with Raw, as record.Parse
+// Append admits r. If the verdict is Accepted, it appends r and calls OnAppend. It sets
+// Position and Next, Time if that is 0, and Sequence and Prev if Sequence is 0. It raises a
+// Time before that of the last record to that time. A record with Raw, as record.Parse
 // returns it, is written unchanged.
 //
-// The record is only in memory until an fsync covers it, see OnDurable. Append waits while
-// too many bytes are unwritten. The error is that of the disk, ErrClosed, ErrTooLarge, or
-// says that r is malformed or that its publisher has used its last sequence.
+// The record is in memory only until an fsync covers it (see Options.OnDurable). Append
+// blocks while too many bytes are unwritten. The error is one of the disk, ErrClosed or
+// ErrTooLarge, or it says that r is malformed or that its publisher has used its last
+// sequence.
 func (j *Journal) Append(r *Record) (Verdict, error) {
 	v, err := j.append(r)
 	j.notifyAppend(r, v)
 	return v, err
 }
 
-// notifyAppend calls OnAppend if r was taken.
+// notifyAppend calls OnAppend if r was accepted.
 func (j *Journal) notifyAppend(r *Record, v Verdict) {
 	if v == Accepted && j.o.OnAppend != nil {
 		j.o.OnAppend(r.Publisher, r.Sequence)
@@ -45,7 +46,7 @@ func (j *Journal) append(r *Record) (Verdict, error) {
 	return v, err
 }
 
-// appendOne admits r and appends it.
+// appendOne admits r and appends it. It leaves set-aside records alone.
 func (j *Journal) appendOne(r *Record) (v Verdict, err error) {
 	if err := j.checkRecord(r); err != nil {
 		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
@@ -62,7 +63,8 @@ func (j *Journal) appendOne(r *Record) (v Verdict, err error) {
 	return v, j.failIfDisk(err)
 }
 
-// appendLocked admits r, whose sum is known, and appends it. An error of the disk is an diskError.
+// appendLocked admits r, whose sum is known, and appends it. An error of the disk is a
+// diskError.
 func (j *Journal) appendLocked(r *Record, sum uint32) (Verdict, error) {
 	v, err := j.admitLocked(r, sum)
 	if err != nil || v != Accepted {
@@ -109,7 +111,7 @@ func (j *Journal) waitRoomLocked() error {
 	return j.unusableLocked()
 }
 
-// unusableLocked returns the reason why the journal takes no records, or nil.
+// unusableLocked returns the reason why the journal accepts no records, or nil.
 func (j *Journal) unusableLocked() error {
 	if j.err != nil {
 		return j.err
@@ -191,7 +193,7 @@ type diskError struct{ error }
 
 func (e diskError) Unwrap() error { return e.error }
 
-// failIfDisk fails the journal if err is an error of the disk.
+// failIfDisk makes the journal failed if err is an error of the disk.
 func (j *Journal) failIfDisk(err error) error {
 	if e, ok := err.(diskError); ok {
 		return j.setFailed(e.error)

@@ -6,24 +6,24 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// notifyAfter is the number of records after which a batch notifies by itself.
+// notifyAfter is the number of records after which a batch calls Notify by itself.
 const notifyAfter = 64
 
 // An AppendBatch appends records that arrived together. They share one reading of the clock
-// and one notification. Only one goroutine at a time may use it.
+// and one notification. Only one goroutine at a time may use an AppendBatch.
 type AppendBatch struct {
-	j       *Journal
-	time    int64     // of the records; 0: the clock was not read yet
-	moved   []Advance // appended, notification pending; neighbours of one publisher are one entry
-	records int       // the number of records in moved
-	lookups logLookup // state of Standing
+	j        *Journal
+	time     int64     // of the records; 0: the clock was not read yet
+	advances []Advance // appended, notification pending; neighbours of one publisher are one entry
+	records  int       // number of records in advances
+	lookups  logLookup // state of Lookup
 }
 
 // NewAppendBatch returns an empty batch.
 func (j *Journal) NewAppendBatch() *AppendBatch { return &AppendBatch{j: j} }
 
-// Append is Journal.Append, except that OnAppend is called later: by Notify, or by the
-// append that fills the batch. The owner must call Notify before it waits for more records.
+// Append is Journal.Append, but OnAppend is called later: by Notify, or by the append that
+// fills the batch. The owner must call Notify before it waits for more records.
 func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 	if b.time == 0 {
 		b.time = b.j.now()
@@ -40,7 +40,7 @@ func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 
 // AppendRun implements [ledger.Appender]. It takes the lock once for all records.
 func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
-	if b.j.hasAside.Load() || len(run) == 0 { // set-aside records may belong between them
+	if b.j.hasAside.Load() || len(run) == 0 { // set-aside records may belong between the messages
 		return t, nil
 	}
 	if b.time == 0 {
@@ -52,15 +52,15 @@ func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.OrdinaryMessa
 	return t, err
 }
 
-// noteAppended notes that records of a publisher, up to a sequence, were taken.
+// noteAppended counts records of a publisher, up to a sequence, as appended.
 func (b *AppendBatch) noteAppended(publisher, sequence uint64, records int) {
 	if b.lookups.cursor != nil {
 		b.lookups.reset() // new records: the replay of old ones is over
 	}
-	if n := len(b.moved); n > 0 && b.moved[n-1].Publisher == publisher {
-		b.moved[n-1].Sequence = sequence
+	if n := len(b.advances); n > 0 && b.advances[n-1].Publisher == publisher {
+		b.advances[n-1].Sequence = sequence
 	} else {
-		b.moved = append(b.moved, Advance{publisher, sequence})
+		b.advances = append(b.advances, Advance{publisher, sequence})
 	}
 	if b.records += records; b.records >= notifyAfter {
 		b.Notify()
@@ -70,10 +70,10 @@ func (b *AppendBatch) noteAppended(publisher, sequence uint64, records int) {
 // Notify calls OnAppend for the appended records and empties the batch.
 func (b *AppendBatch) Notify() {
 	if b.j.o.OnAppend != nil {
-		for _, m := range b.moved {
+		for _, m := range b.advances {
 			b.j.o.OnAppend(m.Publisher, m.Sequence)
 		}
 	}
-	b.moved, b.records, b.time = b.moved[:0], 0, 0
+	b.advances, b.records, b.time = b.advances[:0], 0, 0
 	b.lookups.closeFile()
 }

@@ -18,16 +18,16 @@ import (
 // little.
 const asideRunBytes = 64 << 10
 
-// A asideRun is a sequence of set-aside records of one publisher. Each record is the predecessor
-// of the next, and they are close together.
+// An asideRun is a run of set-aside records of one publisher. Each record is the predecessor
+// of the next, and they are close together in the log.
 type asideRun struct {
 	from, to    Position // positions of the first and of the last record
 	prev        uint64   // predecessor of the first record
-	firstNumber uint64   // firstNumber sequence that the first record stands for, see first
+	firstNumber uint64   // first sequence that the first record stands for, see firstNumber
 	last        uint64   // sequence of the last record
 }
 
-// raiseBound adds a record to the run if it continues it.
+// extend adds a record to the run if the record continues it.
 func (n *asideRun) extend(r *Record) bool {
 	if r.Prev != n.last || firstNumber(r) != n.last+1 || Position(r.Position)-n.from > asideRunBytes {
 		return false
@@ -36,8 +36,8 @@ func (n *asideRun) extend(r *Record) bool {
 	return true
 }
 
-// findFirst returns the first sequence that r stands for. For a gone marker it returns the last
-// one, because a peer may have the messages before it.
+// firstNumber returns the first sequence that r stands for. For a gone marker it returns the
+// last one, because a peer may have the messages before it.
 func firstNumber(r *Record) uint64 {
 	if r.Kind == Gone {
 		return r.Sequence
@@ -45,25 +45,25 @@ func firstNumber(r *Record) uint64 {
 	return r.Prev + 1
 }
 
-// mayMerge reports whether a run may be merged before the peers have sent everything that they
-// have. Until then no number may be skipped: a marker, or a message behind refused ones,
-// would turn away records that a peer still sends.
+// mayMerge reports whether a run may be merged before the peers have sent all their records.
+// Until then no number may be skipped: otherwise a marker, or a message after refused ones,
+// would make the journal refuse records that a peer still sends.
 func mayMerge(have uint64, n asideRun) bool {
 	return n.prev <= have && n.firstNumber <= have+1 && have < n.last
 }
 
-// An asideLog is the good records behind the damage (R8) that are not merged yet.
+// An asideLog has the good records after the damage (R8) that are not merged yet.
 type asideLog struct {
 	mu     sync.Mutex // held while merging; locked before Journal.mu
 	cursor *seglog.Cursor
 	runs   map[uint64][]asideRun // by publisher, in order
 }
 
-// Damage returns the damage that Open has found with SetAside, or nil. While it is not nil,
-// records are being merged from a peer and from the set-aside records (R8).
+// Damage returns the damage that Open has found with SetAside, or nil. As long as it is not
+// nil, records from peers and set-aside records are being merged (R8).
 func (j *Journal) Damage() *seglog.DamageError { return readLocked(&j.mu, &j.damage) }
 
-// openAside prepares merging if Open has found damage, or if an earlier Open has set
+// openAside prepares the merge if Open has found damage, or if an earlier Open has set
 // records aside.
 func (j *Journal) openAside() error {
 	j.damage = j.log.Damage()
@@ -75,7 +75,7 @@ func (j *Journal) openAside() error {
 		return err
 	}
 	if j.damage == nil {
-		j.damage = &seglog.DamageError{File: j.o.Dir, Position: j.end, Reason: "what was set aside is not merged yet"}
+		j.damage = &seglog.DamageError{File: j.o.Dir, Position: j.end, Reason: "set-aside records are not merged yet"}
 	}
 	if !j.o.SetAside {
 		return errors.Join(j.damage, cursor.Close())
@@ -96,33 +96,33 @@ func (j *Journal) openAside() error {
 	return nil
 }
 
-// repairFloors raises the floors to the numbers that are missing before the oldest records. The
+// repairFloors raises the floor of each publisher to the number before its oldest record. The
 // floor records may be damaged or cut off as torn, but the messages are gone all the same.
-// With the old floors a peer would be sent the records behind the missing ones, and would
-// refuse them as a hole.
+// With the old floors a link would send the records after the missing ones, and the peer
+// would refuse them as a hole.
 func (j *Journal) repairFloors() error {
 	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).floorTooLow) {
 		return nil
 	}
-	gone := j.table.haveVector() // of a publisher without records: everything
+	lastMissing := j.table.haveVector() // a publisher without records lacks everything
 	seen := make(map[uint64]bool)
 	err := j.scan(j.log.First(), j.end, func(r *Record) bool {
 		if !seen[r.Publisher] {
 			seen[r.Publisher] = true
-			gone[r.Publisher] = firstNumber(r) - 1
+			lastMissing[r.Publisher] = firstNumber(r) - 1
 		}
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("look for what is missing: %w", err)
+		return fmt.Errorf("look for missing records: %w", err)
 	}
 	var floors []bookmark.Bookmark
 	for _, p := range j.table.sorted() {
-		if floor := min(gone[p.id], p.have); floor > p.floor {
+		if floor := min(lastMissing[p.id], p.have); floor > p.floor {
 			floors = append(floors, bookmark.Bookmark{Publisher: p.id, Sequence: floor})
 		}
 	}
-	// The floors are logged, because nobody computes them again once the journal is whole.
+	// The floors are logged, because they are not computed again once the journal is whole.
 	for part := range slices.Chunk(floors, maxStateEntries) {
 		if err := j.appendChangeLocked(change{kind: stateFloors, list: part}); err != nil { // not shared yet
 			return err
@@ -131,10 +131,9 @@ func (j *Journal) repairFloors() error {
 	return nil
 }
 
-// indexAside indexes the set-aside records, and returns the state changes among them.
-// Floors and intervals count, whatever was damaged. A publisher that was forgotten there is
-// known again until it is forgotten again. Changes of peers are left out; the cluster
-// counts only if the table has none.
+// indexAside indexes the set-aside records and returns the state changes among them. It leaves
+// out forgotten publishers: each of them is known until it is forgotten again. It also leaves
+// out changes of peers, and a cluster if the table has one.
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {
@@ -143,12 +142,12 @@ func (j *Journal) indexAside() (changes []change, err error) {
 			return changes, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read what was set aside: %w", err)
+			return nil, fmt.Errorf("read set-aside records: %w", err)
 		}
 		if Kind(rec.Kind) == kindState {
 			c, err := decodeChange(rec.Payload)
 			if err != nil {
-				return nil, fmt.Errorf("set aside at %v: %w", rec.Position, err)
+				return nil, fmt.Errorf("set-aside state record at %v: %w", rec.Position, err)
 			}
 			if c.kind != stateForgotten && c.kind != statePeer && (c.kind != stateCluster || j.table.cluster.ID.IsZero()) {
 				changes = append(changes, c)
@@ -172,14 +171,14 @@ func (a *asideLog) sort() {
 	}
 }
 
-// asideDamaged reports whether err is damage of the set-aside records. The records that cannot
-// be read come from a peer, or become a hole.
+// asideDamaged reports whether err is damage of the set-aside records. The unreadable records
+// come from a peer, or become a hole.
 func (j *Journal) asideDamaged(err error) bool {
 	var d *seglog.DamageError
 	if !errors.As(err, &d) {
 		return false
 	}
-	j.o.Log.Error("journal: what was set aside is damaged too", "err", d)
+	j.o.Log.Error("set-aside records are damaged too", "error", d)
 	return true
 }
 
@@ -196,7 +195,7 @@ func (a *asideLog) add(r *Record) {
 
 // MergeAside takes all set-aside records that directly follow the records of the journal. It
 // must be called before the journal is linked. Otherwise a peer that lacks such a record,
-// and has nothing of its publisher to send, would mark it as gone.
+// and has nothing else of its publisher to send, would send a gone marker for it.
 func (j *Journal) MergeAside() error {
 	a := j.currentAside()
 	if a == nil || failpoint.On(failpoint.R8MergeLater) {
@@ -239,7 +238,7 @@ func (j *Journal) mergePublisher(publisher uint64) error {
 
 func (j *Journal) currentAside() *asideLog { return readLocked(&j.mu, &j.asideLog) }
 
-// mergeRun offers the records of a run to admission.
+// mergeRun appends the records of a run that admission accepts.
 func (j *Journal) mergeRun(a *asideLog, publisher uint64, n asideRun) error {
 	var r Record
 	for a.cursor.Seek(n.from); ; {
@@ -251,12 +250,12 @@ func (j *Journal) mergeRun(a *asideLog, publisher uint64, n asideRun) error {
 			err = decodeLogged(rec, &r)
 		}
 		if err != nil {
-			return fmt.Errorf("journal: merge what was set aside: %w", err)
+			return fmt.Errorf("journal: merge set-aside records: %w", err)
 		}
 		if Kind(rec.Kind) == kindState || r.Publisher != publisher {
 			continue
 		}
-		r.Time = 0 // it is taken now
+		r.Time = 0 // the journal takes the record now
 		v, err := j.appendOne(&r)
 		if err != nil {
 			return err
@@ -265,9 +264,9 @@ func (j *Journal) mergeRun(a *asideLog, publisher uint64, n asideRun) error {
 	}
 }
 
-// Healed must be called once the peers have sent everything that they have. It takes the
-// remaining set-aside records where they fit, and marks holes that nobody can fill as Gone.
-// From then on Damage returns nil.
+// FinishMerge ends the merge. It must be called once the peers have sent all their records. It
+// takes the remaining set-aside records, and appends a gone marker for each hole that no
+// instance can fill. From then on Damage returns nil.
 func (j *Journal) FinishMerge() error {
 	if j.Damage() == nil {
 		return nil
@@ -282,10 +281,10 @@ func (j *Journal) FinishMerge() error {
 			return err
 		}
 		if err := j.closeAside(); err != nil {
-			return fmt.Errorf("journal: drop what was set aside: %w", err)
+			return fmt.Errorf("journal: drop set-aside records: %w", err)
 		}
 		if err := j.log.DropAside(); err != nil {
-			return j.setFailed(fmt.Errorf("journal: drop what was set aside: %w", err))
+			return j.setFailed(fmt.Errorf("journal: drop set-aside records: %w", err))
 		}
 	}
 	j.mu.Lock()
@@ -294,7 +293,8 @@ func (j *Journal) FinishMerge() error {
 	return nil
 }
 
-// mergeRemaining takes all remaining set-aside records, ordered by publisher.
+// mergeRemaining takes all remaining set-aside records, ordered by publisher, with a gone
+// marker for each hole before them.
 func (j *Journal) mergeRemaining(a *asideLog) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -315,30 +315,30 @@ func (j *Journal) mergeRemaining(a *asideLog) error {
 	return nil
 }
 
-// reasonDamaged is sent to a publisher that still keeps a lost message.
+// reasonDamaged is the reason that a publisher gets for a lost message that it still keeps.
 const reasonDamaged = "lost: every disk that had it is damaged there"
 
-// appendLostMarker marks the numbers that are missing before a run as gone. The running ContentCRC stays
-// as it was, because no instance has the gone messages. A message that was never on two
-// disks is still kept by its publisher. The marker refuses it: otherwise the publisher
-// would let it go in silence (R14).
+// appendLostMarker appends a gone marker for the numbers that are missing before a run. The
+// running CRC stays as it was, because no instance has these messages. The publisher still
+// keeps a message that was never on two disks. The marker refuses it: otherwise the publisher
+// would let it go without a report (R14).
 func (j *Journal) appendLostMarker(publisher uint64, n asideRun) error {
 	s, _ := j.State(publisher)
 	if n.prev <= s.Have || s.Diverged > 0 { // a diverged publisher takes no more records (R11)
 		return nil
 	}
-	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
+	j.o.Log.Error("messages are lost: they are damaged here and no peer has them",
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
-	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
-	v, err := j.appendOne(&gone)
-	j.notifyAppend(&gone, v)
+	marker := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
+	v, err := j.appendOne(&marker)
+	j.notifyAppend(&marker, v)
 	if err == nil && v != Accepted && v != Duplicate {
 		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))
 	}
 	return err
 }
 
-// closeAside releases the resources of merging.
+// closeAside releases the set-aside log.
 func (j *Journal) closeAside() error {
 	j.mu.Lock()
 	a := j.asideLog

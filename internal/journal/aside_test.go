@@ -15,10 +15,10 @@ import (
 
 func setAside(o *journal.Options) { o.SetAside = true }
 
-func large(o *journal.Options) { o.SegmentBytes = 16 << 10 }
+func largeSegments(o *journal.Options) { o.SegmentBytes = 16 << 10 }
 
-// damage flips a bit of a message's body in the files of the journal.
-func damage(t testing.TB, disk *memfs.FS, body string) {
+// damageBody flips a bit of a message's body in the files of the journal.
+func damageBody(t testing.TB, disk *memfs.FS, body string) {
 	t.Helper()
 	names, err := disk.ReadDir(dir)
 	if err != nil {
@@ -41,29 +41,29 @@ func damage(t testing.TB, disk *memfs.FS, body string) {
 	t.Fatalf("%q is in no file", body)
 }
 
-// interleaved makes a journal of two publishers, and a copy of it on another disk.
-func interleaved(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal) {
+// twoPublishers makes a journal of two publishers, and a copy of it on another disk.
+func twoPublishers(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal) {
 	t.Helper()
 	disk = memfs.New()
-	peer = open(t, memfs.New(), large)
-	j := openOn(t, disk, large)
+	peer = openForTest(t, memfs.New(), largeSegments)
+	j := mustOpen(t, disk, largeSegments)
 	for _, j := range []*journal.Journal{j, peer} {
 		for s := uint64(1); s <= n; s++ {
-			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
+			mustAppend(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 			if s%7 == 0 {
-				put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: s, Prev: s - 1, Reason: []byte("no")}, journal.Accepted)
+				mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: s, Prev: s - 1, Reason: []byte("no")}, journal.Accepted)
 			} else {
-				put(t, j, message(2, s, fmt.Sprintf("<2|%d>", s)), journal.Accepted)
+				mustAppend(t, j, message(2, s, fmt.Sprintf("<2|%d>", s)), journal.Accepted)
 			}
 		}
 	}
-	end(t, j)
+	verifyAndClose(t, j)
 	return disk, peer
 }
 
-// send gives j the records of peer that it lacks, as a link would, and returns the number
-// lookup records that were taken.
-func send(t testing.TB, peer, j *journal.Journal) (sent int) {
+// replicate appends to j the records of peer that it lacks, as a link would, and returns their
+// number.
+func replicate(t testing.TB, peer, j *journal.Journal) (sent int) {
 	t.Helper()
 	f := peer.Follow(peer.First(), journal.Appended)
 	defer f.Close()
@@ -80,13 +80,13 @@ func send(t testing.TB, peer, j *journal.Journal) (sent int) {
 			continue
 		}
 		if v, err := j.Append(&r); err != nil || v != journal.Accepted {
-			t.Fatalf("%s: %d, %v", text(&r), v, err)
+			t.Fatalf("%s: %d, %v", recordText(&r), v, err)
 		}
 		sent++
 	}
 }
 
-func sameStates(t testing.TB, a, b *journal.Journal) {
+func wantSameStates(t testing.TB, a, b *journal.Journal) {
 	t.Helper()
 	x, y := a.States(), b.States()
 	for i := range max(len(x), len(y)) {
@@ -97,8 +97,8 @@ func sameStates(t testing.TB, a, b *journal.Journal) {
 }
 
 func TestDamageIsRefused(t *testing.T) {
-	disk, _ := interleaved(t, 40)
-	damage(t, disk, "<1|20>")
+	disk, _ := twoPublishers(t, 40)
+	damageBody(t, disk, "<1|20>")
 	_, err := journal.Open(journal.Options{FS: disk, Dir: dir})
 	var d *seglog.DamageError
 	if !errors.As(err, &d) {
@@ -106,52 +106,52 @@ func TestDamageIsRefused(t *testing.T) {
 	}
 }
 
-// Damage is healed with records from a peer and with those behind the damage (R8).
+// Damage is repaired with records from a peer and with those after the damage (R8).
 func TestMerge(t *testing.T) {
-	disk, peer := interleaved(t, 40)
-	damage(t, disk, "<1|20>")
-	j := openOn(t, disk, large, setAside)
+	disk, peer := twoPublishers(t, 40)
+	damageBody(t, disk, "<1|20>")
+	j := mustOpen(t, disk, largeSegments, setAside)
 	if j.Damage() == nil || state(j, 1).Have != 19 || state(j, 2).Have != 19 || state(j, 2).Durable != 19 {
 		t.Fatalf("%v, %+v", j.Damage(), j.States())
 	}
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); n != 0 || err != nil {
 		t.Errorf("trimmed %d segments of a damaged journal, %v", n, err)
 	}
-	// The peer sends one record of each publisher; the rest comes from behind the damage.
-	if sent := send(t, peer, j); sent != 2 {
+	// The peer sends one record of each publisher; the rest are set-aside records.
+	if sent := replicate(t, peer, j); sent != 2 {
 		t.Errorf("%d records came from the peer", sent)
 	}
-	sameStates(t, peer, j)
+	wantSameStates(t, peer, j)
 	if j.Damage() == nil {
-		t.Error("healed before the peers have said so")
+		t.Error("the damage is repaired before FinishMerge")
 	}
 	j.Kill()
 
-	// The journal is not healed yet, so opening it without SetAside is refused.
+	// The merge is not finished, so Open fails without SetAside.
 	if _, err := journal.Open(journal.Options{FS: disk, Dir: dir}); err == nil {
-		t.Error("opened without a word")
+		t.Error("Open without SetAside reports no damage")
 	}
-	j = openOn(t, disk, large, setAside)
+	j = mustOpen(t, disk, largeSegments, setAside)
 	if j.Damage() == nil {
-		t.Error("forgotten")
+		t.Error("Open with SetAside reports no damage")
 	}
-	send(t, peer, j)
+	replicate(t, peer, j)
 	if err := j.FinishMerge(); err != nil || j.Damage() != nil {
 		t.Fatal(err, j.Damage())
 	}
 	fill(t, j, 1, 41, 41)
-	end(t, j)
-	j = open(t, disk)
+	verifyAndClose(t, j)
+	j = openForTest(t, disk)
 	fill(t, peer, 1, 41, 41)
-	sameStates(t, peer, j)
+	wantSameStates(t, peer, j)
 }
 
-// If no peer has the damaged records, the hole is marked and everything else is there.
-func TestHealedAlone(t *testing.T) {
-	disk, _ := interleaved(t, 40)
-	damage(t, disk, "<1|20>")
-	damage(t, disk, "<1|30>")
-	j := openOn(t, disk, large, setAside)
+// If no peer has the damaged records, gone markers replace them and everything else is there.
+func TestFinishMergeWithoutPeer(t *testing.T) {
+	disk, _ := twoPublishers(t, 40)
+	damageBody(t, disk, "<1|20>")
+	damageBody(t, disk, "<1|30>")
+	j := mustOpen(t, disk, largeSegments, setAside)
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestHealedAlone(t *testing.T) {
 		t.Errorf("%+v", j.States())
 	}
 	gone := map[uint64]bool{}
-	for _, r := range all(t, j) {
+	for _, r := range readAll(t, j) {
 		if r.Kind == journal.Gone {
 			gone[r.Sequence] = true
 		}
@@ -167,39 +167,38 @@ func TestHealedAlone(t *testing.T) {
 	if len(gone) != 2 || !gone[20] || !gone[30] {
 		t.Errorf("gone markers at %v", gone)
 	}
-	end(t, j)
-	j = open(t, disk)
+	verifyAndClose(t, j)
+	j = openForTest(t, disk)
 	report, err := journals.VerifyOpen(j, disk, dir)
 	if err != nil || report.Messages != 38+35 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
 
-// No more records of a diverged publisher are taken, and its damaged messages are not
-// marked. Everything else is healed.
-func TestHealedWithDiverged(t *testing.T) {
-	disk, _ := interleaved(t, 40)
-	damage(t, disk, "<1|20>")
-	damage(t, disk, "<1|30>")
-	j := openOn(t, disk, large, setAside)
-	diverge(t, j, 1, 5)
+// The journal appends no more records of a diverged publisher, and no marker for its damaged
+// messages. Everything else is repaired.
+func TestFinishMergeWithDiverged(t *testing.T) {
+	disk, _ := twoPublishers(t, 40)
+	damageBody(t, disk, "<1|20>")
+	damageBody(t, disk, "<1|30>")
+	j := mustOpen(t, disk, largeSegments, setAside)
+	mustDiverge(t, j, 1, 5)
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
 	if s := state(j, 1); s.Have >= 20 || state(j, 2).Have != 40 || j.Damage() != nil {
 		t.Errorf("%+v, %v", j.States(), j.Damage())
 	}
-	end(t, j)
+	verifyAndClose(t, j)
 }
 
-// The set-aside records bring back the floors of messages that retention had removed
-// meanwhile.
+// The set-aside records restore the floors and the degraded intervals after the damage.
 func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 200)
-	put(t, j, message(2, 1, "<damaged>"), journal.Accepted)
-	synced(t, j)
+	mustAppend(t, j, message(2, 1, "<damaged>"), journal.Accepted)
+	mustSync(t, j)
 	if _, err := j.Trim(journal.Retention{Bytes: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -207,68 +206,68 @@ func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	if err := j.NoteDegraded(journal.DegradedInterval{Destination: "b", Begin: time.UnixMicro(7)}); err != nil {
 		t.Fatal(err)
 	}
-	put(t, j, message(2, 2, "b"), journal.Accepted)
-	end(t, j)
-	damage(t, disk, "<damaged>")
+	mustAppend(t, j, message(2, 2, "b"), journal.Accepted)
+	verifyAndClose(t, j)
+	damageBody(t, disk, "<damaged>")
 	for range 2 {
-		j = openOn(t, disk, setAside)
+		j = mustOpen(t, disk, setAside)
 		if s := state(j, 1); s.Floor != floor || len(j.DegradedIntervals()) != 1 {
 			t.Errorf("%+v, want the floor %d; %v", s, floor, j.DegradedIntervals())
 		}
 		j.Kill()
 	}
-	j = openOn(t, disk, setAside)
+	j = mustOpen(t, disk, setAside)
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
-	end(t, j)
-	j = open(t, disk)
+	verifyAndClose(t, j)
+	j = openForTest(t, disk)
 	if s := state(j, 1); s.Floor != floor || len(j.DegradedIntervals()) != 1 {
 		t.Errorf("%+v, want the floor %d; %v", s, floor, j.DegradedIntervals())
 	}
 }
 
-// A marker behind the damage must not turn away records that a peer still sends.
+// A marker after the damage must not make the journal refuse records that a peer still sends.
 func TestGoneMarkerWaitsForThePeers(t *testing.T) {
-	disk, peer := memfs.New(), open(t, memfs.New(), large)
-	j := openOn(t, disk, large)
+	disk, peer := memfs.New(), openForTest(t, memfs.New(), largeSegments)
+	j := mustOpen(t, disk, largeSegments)
 	for _, j := range []*journal.Journal{j, peer} {
 		for s := uint64(1); s <= 5; s++ {
-			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
+			mustAppend(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 		}
-		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 10, RunningCRC: 5}, journal.Accepted)
+		mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 10, RunningCRC: 5}, journal.Accepted)
 		fill(t, j, 1, 11, 12)
 	}
-	end(t, j)
-	damage(t, disk, "<1|4>")
-	damage(t, disk, "<1|5>")
-	j = open(t, disk, large, setAside)
-	send(t, peer, j)
+	verifyAndClose(t, j)
+	damageBody(t, disk, "<1|4>")
+	damageBody(t, disk, "<1|5>")
+	j = openForTest(t, disk, largeSegments, setAside)
+	replicate(t, peer, j)
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
-	sameStates(t, peer, j)
+	wantSameStates(t, peer, j)
 	if report, err := journals.VerifyOpen(j, disk, dir); err != nil || report.Messages != 7 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
 
-// The damage is in an old segment, of which opening needs only the summary.
+// The damage is in an old segment, of which Open needs the summary only.
 func TestDamageInOldSegment(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	for s := uint64(1); s <= 200; s++ {
-		put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
+		mustAppend(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 	}
-	end(t, j)
-	damage(t, disk, "<1|20>")
-	damage(t, disk, "<1|150>")
+	verifyAndClose(t, j)
+	damageBody(t, disk, "<1|20>")
+	damageBody(t, disk, "<1|150>")
 	_, err := journal.Open(journal.Options{FS: disk, Dir: dir})
 	var d *seglog.DamageError
 	if !errors.As(err, &d) {
 		t.Fatalf("%v", err)
 	}
-	j = open(t, disk, setAside)
+	j = openForTest(t, disk, setAside)
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
@@ -279,16 +278,16 @@ func TestDamageInOldSegment(t *testing.T) {
 
 // A reader finds damage in an old segment, and the next start repairs it.
 func TestDamageFoundByReader(t *testing.T) {
-	disk, peer := memfs.New(), open(t, memfs.New())
-	j := openOn(t, disk)
+	disk, peer := memfs.New(), openForTest(t, memfs.New())
+	j := mustOpen(t, disk)
 	for _, j := range []*journal.Journal{j, peer} {
 		for s := uint64(1); s <= 200; s++ {
-			put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
+			mustAppend(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Accepted)
 		}
 	}
-	end(t, j)
-	j = openOn(t, disk)
-	damage(t, disk, "<1|20>")
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk)
+	damageBody(t, disk, "<1|20>")
 	f := j.Follow(j.First(), journal.Durable)
 	var r journal.Record
 	var err error
@@ -298,39 +297,39 @@ func TestDamageFoundByReader(t *testing.T) {
 	f.Close()
 	var d *seglog.DamageError
 	if !errors.As(err, &d) || r.Sequence != 19 {
-		t.Fatalf("%v behind %d", err, r.Sequence)
+		t.Fatalf("%v after %d", err, r.Sequence)
 	}
 	j.Close()
-	j = open(t, disk, setAside)
-	if sent := send(t, peer, j); sent != 1 {
+	j = openForTest(t, disk, setAside)
+	if sent := replicate(t, peer, j); sent != 1 {
 		t.Errorf("%d records came from the peer", sent)
 	}
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
-	sameStates(t, peer, j)
+	wantSameStates(t, peer, j)
 }
 
-// A crash at any step of healing loses nothing.
-func TestCrashWhileHealing(t *testing.T) {
+// A crash at any step of the merge loses nothing.
+func TestCrashDuringMerge(t *testing.T) {
 	for n := 1; ; n++ {
-		disk, peer := interleaved(t, 12)
-		damage(t, disk, "<1|5>")
+		disk, peer := twoPublishers(t, 12)
+		damageBody(t, disk, "<1|5>")
 		disk.CrashAt(n)
 		j, err := journal.Open(journal.Options{FS: disk, Dir: dir, SetAside: true})
 		if err == nil {
-			heal(peer, j)
+			tryMerge(peer, j)
 			j.Kill()
 		}
 		done := !disk.Crashed()
 		for _, m := range memfs.Modes(uint64(n)) {
-			j := openOn(t, disk.Crash(m), large, setAside)
-			send(t, peer, j)
+			j := mustOpen(t, disk.Crash(m), largeSegments, setAside)
+			replicate(t, peer, j)
 			if err := j.FinishMerge(); err != nil {
 				t.Fatal(err)
 			}
-			sameStates(t, peer, j)
-			end(t, j)
+			wantSameStates(t, peer, j)
+			verifyAndClose(t, j)
 		}
 		peer.Close()
 		if done {
@@ -339,8 +338,8 @@ func TestCrashWhileHealing(t *testing.T) {
 	}
 }
 
-// heal does the same as TestMerge, on a disk that may die.
-func heal(peer, j *journal.Journal) {
+// tryMerge does the same as TestMerge, on a disk that may crash.
+func tryMerge(peer, j *journal.Journal) {
 	f := peer.Follow(peer.First(), journal.Appended)
 	defer f.Close()
 	var r journal.Record
@@ -352,13 +351,13 @@ func heal(peer, j *journal.Journal) {
 	j.FinishMerge()
 }
 
-// A message that is damaged on every disk that had it is refused to a publisher that still
-// keeps it. That is so here, where the marker is replicated to, and after a restart.
-func TestHoleIsRefused(t *testing.T) {
-	disk, peer := interleaved(t, 12)
+// If a message is damaged on every disk that had it, a publisher that still keeps it gets a
+// refusal: here, on a peer that receives the marker, and after a restart.
+func TestLostMessageIsRefused(t *testing.T) {
+	disk, peer := twoPublishers(t, 12)
 	peer.Close()
-	damage(t, disk, "<1|5>")
-	j := openOn(t, disk, setAside)
+	damageBody(t, disk, "<1|5>")
+	j := mustOpen(t, disk, setAside)
 	if err := j.FinishMerge(); err != nil {
 		t.Fatal(err)
 	}
@@ -366,18 +365,18 @@ func TestHoleIsRefused(t *testing.T) {
 		t.Helper()
 		ts := j.Tombstones(1, 0)
 		if len(ts) != 1 || ts[0].Sequence != 5 || ts[0].Reason == "" {
-			t.Errorf("refused are %+v, want 5", ts)
+			t.Errorf("tombstones are %+v, want one at 5", ts)
 		}
 		if s := state(j, 1); s.Have != 12 || s.Floor != 0 {
 			t.Errorf("%+v", s)
 		}
 	}
 	refused(j)
-	other := open(t, memfs.New())
-	send(t, j, other)
+	other := openForTest(t, memfs.New())
+	replicate(t, j, other)
 	refused(other)
-	end(t, j)
-	again := openOn(t, disk)
-	defer end(t, again)
+	verifyAndClose(t, j)
+	again := mustOpen(t, disk)
+	defer verifyAndClose(t, again)
 	refused(again)
 }

@@ -15,7 +15,7 @@ const benchBytes = 256 // of a body
 
 // benchOpen opens a journal on the disk of the machine.
 func benchOpen(b *testing.B) *journal.Journal {
-	return open(b, seglog.OS, func(o *journal.Options) { o.Dir, o.SegmentBytes = filepath.ToSlash(b.TempDir()), 0 })
+	return openForTest(b, seglog.OS, func(o *journal.Options) { o.Dir, o.SegmentBytes = filepath.ToSlash(b.TempDir()), 0 })
 }
 
 // BenchmarkAppend appends messages of several publishers in turn, until all of them are
@@ -25,7 +25,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) { benchmarkAppend(b, benchOpen(b), publishers) })
 	}
 	b.Run("no_disk", func(b *testing.B) {
-		benchmarkAppend(b, open(b, memfs.New(), func(o *journal.Options) { o.SegmentBytes = 0 }), 1)
+		benchmarkAppend(b, openForTest(b, memfs.New(), func(o *journal.Options) { o.SegmentBytes = 0 }), 1)
 	})
 }
 
@@ -40,16 +40,16 @@ func benchmarkAppend(b *testing.B, j *journal.Journal, publishers uint64) {
 			b.Fatal(v, err)
 		}
 	}
-	synced(b, j)
+	mustSync(b, j)
 }
 
-// BenchmarkDuplicate offers records that the journal has already, as a publisher does that
-// replays the messages it has kept.
+// BenchmarkDuplicate appends records that the journal has already, like a publisher that
+// replays the messages in its store.
 func BenchmarkDuplicate(b *testing.B) {
 	j, body := benchOpen(b), strings.Repeat("x", benchBytes)
 	const kept = 1000
 	for s := uint64(1); s <= kept; s++ {
-		put(b, j, message(1, s, body), journal.Accepted)
+		mustAppend(b, j, message(1, s, body), journal.Accepted)
 	}
 	r := message(1, 1, body)
 	b.ReportAllocs()
@@ -62,8 +62,8 @@ func BenchmarkDuplicate(b *testing.B) {
 	}
 }
 
-// BenchmarkFollow reads records that are still in memory, as a live subscription or link
-// does. It also reads a far longer journal from its files, as a replay does.
+// BenchmarkFollow reads records that are still in memory, like a live subscription or link. It
+// also reads a far longer journal from its files, like a replay.
 func BenchmarkFollow(b *testing.B) {
 	for _, from := range []struct {
 		name    string
@@ -74,9 +74,9 @@ func BenchmarkFollow(b *testing.B) {
 			r := message(1, 0, strings.Repeat("x", benchBytes))
 			for range from.records {
 				r.Sequence = 0
-				put(b, j, r, journal.Accepted)
+				mustAppend(b, j, r, journal.Accepted)
 			}
-			synced(b, j)
+			mustSync(b, j)
 			benchmarkFollow(b, j)
 		})
 	}
@@ -92,7 +92,7 @@ func benchmarkFollow(b *testing.B, j *journal.Journal) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if !ok { // from the beginning again
+		if !ok { // start again
 			f.Close()
 			f = j.Follow(j.First(), journal.Durable)
 		}
@@ -100,8 +100,8 @@ func benchmarkFollow(b *testing.B, j *journal.Journal) {
 	f.Close()
 }
 
-// BenchmarkReplay compares 200,000 messages that a publisher sends again with the records
-// in the journal. They are among as many records of each of the other publishers.
+// BenchmarkReplay compares 200,000 messages that a publisher sends again with the records in
+// the journal. Each of the other publishers has as many records between them.
 func BenchmarkReplay(b *testing.B) {
 	const kept = 200_000
 	for _, publishers := range []uint64{1, 10} {
@@ -110,10 +110,10 @@ func BenchmarkReplay(b *testing.B) {
 			for s := uint64(1); s <= kept; s++ {
 				for p := uint64(1); p <= publishers; p++ {
 					r.Publisher, r.Sequence, r.Prev, r.Time = p, s, s-1, 0
-					put(b, j, r, journal.Accepted)
+					mustAppend(b, j, r, journal.Accepted)
 				}
 			}
-			synced(b, j)
+			mustSync(b, j)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {

@@ -8,9 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A ClusterID tells the journals of one group from those of another. The first journal of a
-// group makes the id of random bits, and the others take it over. The zero ClusterID means
-// none.
+// A ClusterID identifies a group: all its journals have the same one, of random bits. The
+// first journal of the group makes it, and the others adopt it. The zero ClusterID means none.
 type ClusterID [16]byte
 
 // IsZero reports whether there is no id.
@@ -24,7 +23,7 @@ func (c ClusterID) String() string {
 	return hex.EncodeToString(c[:])
 }
 
-// Short returns the first eight digits, for messages to people.
+// Short returns the first eight digits, for logs and errors.
 func (c ClusterID) Short() string {
 	s := c.String()
 	return s[:min(len(s), 8)]
@@ -34,14 +33,14 @@ func (c ClusterID) Short() string {
 type Cluster struct {
 	ID      ClusterID
 	Founded bool // this journal has made the id
-	// Intact says that the journal has, or had, everything that this instance has
+	// Intact reports that the journal has, or had, everything that this instance has
 	// acknowledged since the group began: it has made the id, or it has once caught up with
-	// an intact one.
+	// an intact instance.
 	Intact bool
 }
 
 var (
-	errHasCluster = errors.New("the journal has a cluster id")
+	errHasCluster = errors.New("the journal has a cluster id already")
 	errHasRecords = errors.New("the journal has records")
 )
 
@@ -51,7 +50,7 @@ func (j *Journal) Cluster() Cluster { return readLocked(&j.mu, &j.table.cluster)
 // Empty reports whether the journal knows no publisher.
 func (j *Journal) Empty() bool { return j.Publishers() == 0 }
 
-// FoundCluster makes the journal the first one of a group with a new id, durably. It fails if the
+// FoundCluster makes the journal the first one of a new group, durably. It fails if the
 // journal has an id.
 func (j *Journal) FoundCluster() (Cluster, error) {
 	c := Cluster{Founded: true, Intact: true}
@@ -60,13 +59,13 @@ func (j *Journal) FoundCluster() (Cluster, error) {
 }
 
 // AdoptCluster makes the journal a member of the group with that id, durably. It fails if the
-// journal has an id, or any record: that would be a record of another group. A damaged
-// journal may have records, since it may have lost its id; it gets everything that it lacks
-// from the group.
+// journal has an id. It also fails if the journal has a record, which would belong to another
+// group. A damaged journal may have records, since the damage may have destroyed its id. The
+// group sends it everything that it lacks.
 func (j *Journal) AdoptCluster(id ClusterID) error { return j.joinCluster(Cluster{ID: id}, true) }
 
-// joinCluster makes the journal a member of a group. No record can be appended between its check
-// and its change.
+// joinCluster makes the journal a member of a group. With empty the journal must have no
+// records. No record can be appended between this check and the change.
 func (j *Journal) joinCluster(c Cluster, empty bool) error {
 	c.Intact = c.Intact || failpoint.On(failpoint.R10IntactAtOnce)
 	err := j.withRoom(func() error {
@@ -81,11 +80,11 @@ func (j *Journal) joinCluster(c Cluster, empty bool) error {
 	if err == nil {
 		err = j.Sync()
 	}
-	return annotate(err, "become one of cluster %s", c.ID.Short())
+	return annotate(err, "join cluster %s", c.ID.Short())
 }
 
-// BecomeIntact notes that the journal is intact. The note becomes durable after everything
-// appended before it, and before everything appended afterwards.
+// BecomeIntact records that the journal is intact. The state record becomes durable after all
+// earlier records and before all later ones.
 func (j *Journal) BecomeIntact() error {
 	err := j.withRoom(func() error {
 		c := j.table.cluster
@@ -95,7 +94,7 @@ func (j *Journal) BecomeIntact() error {
 	return annotate(err, "become intact")
 }
 
-func (c *coder) cluster(of *Cluster) {
-	c.bytes(of.ID[:])
-	c.flags(&of.Founded, &of.Intact)
+func (c *coder) cluster(v *Cluster) {
+	c.bytes(v.ID[:])
+	c.flags(&v.Founded, &v.Intact)
 }

@@ -13,14 +13,14 @@ var theirCluster = journal.ClusterID{1, 2, 3, 15: 4}
 // A change of the cluster is durable when the call returns, and is in the heads of later
 // segments.
 func TestClusterIsKept(t *testing.T) {
-	for _, founds := range []bool{true, false} {
+	for _, found := range []bool{true, false} {
 		disk := memfs.New()
-		j := openOn(t, disk)
+		j := mustOpen(t, disk)
 		if c := j.Cluster(); !c.ID.IsZero() || c.ID.String() != "" || !j.Empty() {
-			t.Fatalf("a new journal is one of cluster %+v", c)
+			t.Fatalf("a new journal belongs to cluster %+v", c)
 		}
 		want := journal.Cluster{ID: theirCluster}
-		if founds {
+		if found {
 			c, err := j.FoundCluster()
 			if err != nil || c.ID.IsZero() {
 				t.Fatalf("%+v, %v", c, err)
@@ -31,11 +31,11 @@ func TestClusterIsKept(t *testing.T) {
 		}
 		disk = disk.Crash(memfs.Durable)
 		_ = j.Kill()
-		j = openOn(t, disk)
+		j = mustOpen(t, disk)
 		if got := j.Cluster(); got != want {
 			t.Fatalf("%+v after a power cut, want %+v", got, want)
 		}
-		if !founds {
+		if !found {
 			if err := j.BecomeIntact(); err != nil {
 				t.Fatal(err)
 			}
@@ -49,12 +49,12 @@ func TestClusterIsKept(t *testing.T) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		j = open(t, disk)
+		j = openForTest(t, disk)
 		if got := j.Cluster(); got != want || j.Empty() {
 			t.Errorf("%+v from a head, want %+v", got, want)
 		}
 		if _, err := j.FoundCluster(); err == nil {
-			t.Error("has made another id")
+			t.Error("the journal has made a second id")
 		}
 	}
 }
@@ -73,9 +73,9 @@ func publishUntil(t *testing.T, j *journal.Journal, enough func() bool) {
 	}
 }
 
-// Only an empty journal takes over an id, and no journal takes over a second one.
+// Only an empty journal adopts an id, and no journal adopts a second one.
 func TestAdoptRefuses(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 1, Topic: []byte("t")}
 	if v, err := j.Append(&r); err != nil || v != journal.Accepted {
 		t.Fatal(v, err)
@@ -84,34 +84,34 @@ func TestAdoptRefuses(t *testing.T) {
 		t.Errorf("with a record: %v", err)
 	}
 	if _, err := j.FoundCluster(); err != nil {
-		t.Errorf("what has records and no id may make one: %v", err)
+		t.Errorf("a journal with records and without an id must be able to make one: %v", err)
 	}
-	if err := j.AdoptCluster(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id") {
+	if err := j.AdoptCluster(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id already") {
 		t.Errorf("with an id: %v", err)
 	}
 }
 
-// Damage has destroyed the id. If a record behind the damage repeats the id, the journal
-// knows it. Otherwise the journal adopts the id of its group, although some of the records
-// behind the damage are merged already.
+// Damage has destroyed the id. If a record after the damage repeats the id, the journal knows
+// it. Otherwise the journal adopts the id of its group, although some of the records after
+// the damage are merged already.
 func TestDamagedCluster(t *testing.T) {
 	for _, again := range []bool{true, false} {
 		disk := memfs.New()
-		j := openOn(t, disk, large)
+		j := mustOpen(t, disk, largeSegments)
 		if err := j.AdoptCluster(theirCluster); err != nil {
 			t.Fatal(err)
 		}
 		for s := uint64(1); s <= 20; s++ {
-			put(t, j, message(1, s, "body"), journal.Accepted)
+			mustAppend(t, j, message(1, s, "body"), journal.Accepted)
 		}
 		if again {
 			if err := j.BecomeIntact(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		end(t, j)
-		damage(t, disk, string(theirCluster[:]))
-		j = open(t, disk, large, setAside)
+		verifyAndClose(t, j)
+		damageBody(t, disk, string(theirCluster[:]))
+		j = openForTest(t, disk, largeSegments, setAside)
 		if err := j.MergeAside(); err != nil || j.Damage() == nil || j.Empty() {
 			t.Fatalf("%v, %v, empty %v", err, j.Damage(), j.Empty())
 		}

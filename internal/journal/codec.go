@@ -13,12 +13,12 @@ import (
 // timeLen is the length of the time before a record.
 const timeLen = 8
 
-// ErrTooLarge reports a record that is longer than the journal takes, or a field that is
-// too long for its length prefix.
+// ErrTooLarge reports a record that is longer than MaxRecord, or a field that is too long for
+// its length prefix.
 var ErrTooLarge = record.ErrTooLarge
 
-// decodeLogged decodes a log record into r: the time and the record. It must not be a state
-// record.
+// decodeLogged decodes a log record, which is a time and a record, into r. It must not be a
+// state record.
 func decodeLogged(rec seglog.Record, r *Record) error {
 	if len(rec.Payload) < timeLen {
 		return fmt.Errorf("journal: record at %v: %w: %d bytes", rec.Position, record.ErrMalformed, len(rec.Payload))
@@ -35,16 +35,16 @@ func decodeLogged(rec seglog.Record, r *Record) error {
 	return nil
 }
 
-// Sums of records without content, and the least sum of a content, see sumOf; 0 means no
-// sum.
+// The sums of records without content, and the smallest sum of a content (see sumOf). 0 means
+// no sum.
 const (
 	tombstoneSum  = 1
 	emptySum      = 2
 	minContentSum = 3
 )
 
-// sumOf returns the sum over kind and content of a record. Two records of one identity with
-// different sums come from a copied store (R11). A marker may stand for anything; its sum
+// sumOf returns the sum over a record's kind and content. Two records of one identity with
+// different sums come from a copied store (R11). A marker may stand for any content: its sum
 // is 0.
 func sumOf(r *Record) uint32 {
 	switch r.Kind {
@@ -64,7 +64,7 @@ func contentSum(r *Record) uint32 {
 	return max(r.Sum, minContentSum)
 }
 
-// chainCRC returns the running ContentCRC of a publisher after one more message.
+// chainCRC returns the running CRC of a publisher after one more message.
 func chainCRC(running uint32, sequence uint64, content uint32) uint32 {
 	return crc.Number32(crc.Number64(running, sequence), content)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// A coder codes the fields of a head, a summary or a state record in their order (doc.go):
-// it either appends or reads them. So each structure is described once for both directions.
+// A coder encodes or decodes the fields of a head, a summary or a state record, in the order
+// of doc.go. So each structure is described once for both directions.
 type coder struct {
 	reading            bool
 	record.FieldReader        // the input
@@ -21,11 +21,11 @@ func newReader(b []byte) *coder {
 	return &coder{reading: true, FieldReader: record.FieldReader{Rest: b}}
 }
 
-// atEnd reports whether the whole input was read without a fault.
+// atEnd reports whether the whole input was read without an error.
 func (c *coder) atEnd() bool { return !c.Bad && len(c.Rest) == 0 }
 
-// checkRecord marks the input as bad unless a condition holds.
-func (c *coder) require(holds bool) { c.Bad = c.Bad || !holds }
+// require makes the input bad unless a condition holds.
+func (c *coder) require(condition bool) { c.Bad = c.Bad || !condition }
 
 // number codes a number of 8 bytes.
 func number[T ~int64 | ~uint64](c *coder, v *T) {
@@ -44,7 +44,7 @@ func (c *coder) uint32(v *uint32) {
 	}
 }
 
-// uvarint codes a number of no stated length.
+// uvarint codes an unsigned varint.
 func (c *coder) uvarint(v *uint64) {
 	if c.reading {
 		*v = c.Uvarint()
@@ -70,7 +70,7 @@ func (c *coder) bytes(b []byte) {
 	}
 }
 
-// text codes the length of a text and the text.
+// text codes a string with its length.
 func (c *coder) text(s *string) {
 	if c.reading {
 		*s = string(c.Bytes(c.Uvarint()))
@@ -88,7 +88,7 @@ func (c *coder) time(t *time.Time) {
 	}
 }
 
-// flags codes one byte of flags; the first flag is the lowest bit.
+// flags codes one byte of flags. The first flag is the lowest bit.
 func (c *coder) flags(all ...*bool) {
 	if c.reading {
 		b := c.Byte()
@@ -107,10 +107,10 @@ func (c *coder) flags(all ...*bool) {
 	c.b = append(c.b, b)
 }
 
-// codeList codes the count of entries, then the entries, each of least bytes or more.
-func codeList[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
+// codeList codes the count of entries, then the entries. Each has at least minLen bytes.
+func codeList[T any](c *coder, all *[]T, minLen int, each func(*coder, *T)) {
 	if c.reading {
-		n := c.Count(least)
+		n := c.Count(minLen)
 		*all = slices.Grow([]T(nil), n)[:n]
 	} else {
 		c.b = binary.AppendUvarint(c.b, uint64(len(*all)))
@@ -120,9 +120,10 @@ func codeList[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
 	}
 }
 
-// ids codes a list of publishers, bookmarks a list of publishers with a sequence each.
+// ids codes a list of publishers.
 func (c *coder) ids(all *[]uint64) { codeList(c, all, 8, number[uint64]) }
 
+// bookmarks codes a list of publishers with a sequence each.
 func (c *coder) bookmarks(all *[]bookmark.Bookmark) {
 	codeList(c, all, 8+1, func(c *coder, b *bookmark.Bookmark) {
 		number(c, &b.Publisher)

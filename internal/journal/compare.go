@@ -9,20 +9,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A Difference is the way in which two journals differ in one place.
+// A Difference is the kind of a difference between two journals.
 type Difference uint8
 
 const (
 	// DiffMissing: one journal has the record, the other lacks it.
 	DiffMissing Difference = iota + 1
-	// Content: both have the identity, but different records of it.
+	// DiffContent: both have the identity, but different records of it.
 	DiffContent
-	// Order: both have the record, but the publisher's records are in another order.
+	// DiffOrder: both have the record, but the publisher's records are in another order.
 	DiffOrder
 )
 
-// An Entry is the excerpt of a record that a comparison needs. The zero Entry means no
-// record.
+// An Entry has the fields of a record that a comparison needs. The zero Entry means no record.
 type Entry struct {
 	Position  Position
 	Time      int64
@@ -30,37 +29,36 @@ type Entry struct {
 	Publisher uint64
 	Sequence  uint64
 	Prev      uint64
-	Sum       uint32 // ContentCRC-32C of the bytes that go over a link, without the check
+	Sum       uint32 // CRC-32C of the bytes that go over a link, without the check
 }
 
 // A PublisherDiff is a publisher whose records differ between two journals.
 type PublisherDiff struct {
 	Publisher uint64
-	// The first difference. Entry is the record in that place of each journal, zero for a
-	// journal that lacks the record.
+	// The first difference. Entries has the record of each journal at that point, zero for a
+	// journal that lacks it.
 	First   Difference
 	Entries [2]Entry
-	// The counts of all differences: records that only one journal has, and identities
-	// whose records differ.
+	// The counts of all differences: records in only one journal, and identities whose
+	// records differ.
 	OnlyIn         [2]int
 	ContentDiffers int
 }
 
-// earliestTime returns the time at which the first difference was written, 0 if it is not known.
+// earliestTime returns the time at which the first difference was written, 0 if it is unknown.
 func (d *PublisherDiff) earliestTime() int64 {
 	return max(0, min(cmp.Or(d.Entries[0].Time, d.Entries[1].Time), cmp.Or(d.Entries[1].Time, d.Entries[0].Time)))
 }
 
-// A Comparison says how the journals of two instances differ.
+// A Comparison is the result of Compare.
 type Comparison struct {
 	Inspections [2]Inspection
 	Diffs       []PublisherDiff // the earliest difference first
 	// Floors has the publishers that are compared in part only, because retention has
-	// removed more of them in one journal. Each has the floor up to which nothing is
-	// compared.
+	// removed messages of them. Nothing is compared up to the floor.
 	Floors map[uint64]uint64
-	// Elsewhere counts the records of one journal for which the other has a marker that its
-	// link does not carry them (R3).
+	// Elsewhere counts the records of one journal for which the other has an elsewhere
+	// marker: the link does not carry their topics (R3).
 	Elsewhere int
 }
 
@@ -69,25 +67,25 @@ func (c *Comparison) Same() bool {
 	return len(c.Diffs) == 0 && c.Inspections[0].Sound() && c.Inspections[1].Sound()
 }
 
-// An Index is the excerpt of a journal that a comparison needs: 48 bytes of each record.
+// An Index has the part of a journal that a comparison needs: 48 bytes of each record.
 type Index struct {
 	Inspection
 	entries map[uint64][]Entry // of each publisher, in journal order
 }
 
-// ReadIndex inspects a journal that nobody has open and returns its index.
-func ReadIndex(fsys seglog.FS, dir string) (Index, error) {
+// ReadIndex inspects a journal that is not open and returns its index.
+func ReadIndex(disk seglog.FS, dir string) (Index, error) {
 	entries := make(map[uint64][]Entry)
-	found, err := Inspect(fsys, dir, func(r *Record) error {
+	found, err := Inspect(disk, dir, func(r *Record) error {
 		entries[r.Publisher] = append(entries[r.Publisher], entryOf(r))
 		return nil
 	})
 	return Index{found, entries}, err
 }
 
-// Compare compares two journals (G5): the records of each publisher and their order. The
-// publishers may interleave differently, and retention may have removed records from one
-// journal: neither is a difference.
+// Compare compares two journals (G5): the records of each publisher and their order. It does
+// not count two things as differences: publishers that interleave differently, and records
+// that retention has removed from one journal.
 func Compare(a, b Index) Comparison {
 	c := Comparison{Inspections: [2]Inspection{a.Inspection, b.Inspection}, Floors: make(map[uint64]uint64)}
 	all := slices.AppendSeq(slices.Collect(maps.Keys(a.entries)), maps.Keys(b.entries))
@@ -138,12 +136,12 @@ func entriesAbove(floor uint64, entries []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Sequence <= floor })
 }
 
-// dropElsewhere removes from both sides the records for which the other side has an elsewhere
-// marker, and these markers. It returns the number of the records.
+// dropElsewhere removes from both sides the elsewhere markers, and the records for which the
+// other side has such a marker. It returns the number of these records.
 func dropElsewhere(sides *[2][]Entry) (n int) {
-	var out [2]map[uint64]bool // sequences
+	var dropped [2]map[uint64]bool // sequences
 	for i := range sides {
-		out[i] = make(map[uint64]bool)
+		dropped[i] = make(map[uint64]bool)
 	}
 	for i, side := range sides {
 		other := slices.SortedFunc(slices.Values(sides[1-i]), bySequenceOrder)
@@ -153,17 +151,17 @@ func dropElsewhere(sides *[2][]Entry) (n int) {
 			}
 			at, _ := slices.BinarySearchFunc(other, Entry{Sequence: m.Prev + 1}, bySequenceOrder)
 			for ; at < len(other) && other[at].Sequence <= m.Sequence; at++ {
-				out[i][m.Sequence], out[1-i][other[at].Sequence] = true, true
+				dropped[i][m.Sequence], dropped[1-i][other[at].Sequence] = true, true
 			}
 		}
 	}
 	for i := range sides {
 		sides[i] = slices.DeleteFunc(sides[i], func(e Entry) bool {
-			gone := out[i][e.Sequence]
-			if gone && e.Kind != Elsewhere {
+			drop := dropped[i][e.Sequence]
+			if drop && e.Kind != Elsewhere {
 				n++
 			}
-			return gone
+			return drop
 		})
 	}
 	return n
@@ -209,24 +207,24 @@ func indexBySequence(entries []Entry) map[uint64]Entry {
 	return m
 }
 
-// findFirst finds the difference at the start of rest.
+// findFirst sets the first difference, which is at the start of rest.
 func (d *PublisherDiff) findFirst(rest [2][]Entry, known [2]map[uint64]Entry) {
-	var heads [2]Entry // zero where a journal has come to its end
+	var heads [2]Entry // zero for a journal that has no more records
 	for i := range rest {
 		if len(rest[i]) > 0 {
 			heads[i] = rest[i][0]
 		}
 	}
-	lacks := func(i int) bool { // the record at the start of this journal is nowhere in the other
+	onlyIn := func(i int) bool { // the other journal lacks the record at the head of this one
 		_, both := known[1-i][heads[i].Sequence]
 		return len(rest[i]) > 0 && !both
 	}
 	switch {
 	case heads[0].Sequence == heads[1].Sequence:
 		d.First, d.Entries = DiffContent, heads
-	case lacks(0) && (!lacks(1) || heads[0].Sequence < heads[1].Sequence):
+	case onlyIn(0) && (!onlyIn(1) || heads[0].Sequence < heads[1].Sequence):
 		d.First, d.Entries[0] = DiffMissing, heads[0]
-	case lacks(1):
+	case onlyIn(1):
 		d.First, d.Entries[1] = DiffMissing, heads[1]
 	default:
 		d.First, d.Entries = DiffOrder, heads

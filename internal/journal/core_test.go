@@ -25,10 +25,10 @@ func TestAdmit(t *testing.T) {
 		{"the next", 4, 4, 5, Accepted},
 		{"the same again", 4, 3, 4, Duplicate},
 		{"an old one", 4, 0, 1, Duplicate},
-		{"one is missing", 4, 5, 6, Hole},
-		{"a first one that is not", 0, 1, 2, Hole},
-		{"the one before it was rejected elsewhere", 3, 3, 5, Accepted},
-		{"rejected here, not where it comes from", 4, 3, 5, Accepted},
+		{"a missing number", 4, 5, 6, Hole},
+		{"a first record above 1", 0, 1, 2, Hole},
+		{"the previous number was rejected elsewhere", 3, 3, 5, Accepted},
+		{"the previous number was rejected here only", 4, 3, 5, Accepted},
 		{"gone, below have", 4, 0, 3, Duplicate},
 		{"gone, above have", 4, 0, 30, Accepted},
 		{"a range that overlaps", 4, 2, 9, Accepted},
@@ -40,7 +40,7 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-func TestFits(t *testing.T) {
+func TestMayMerge(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		have uint64
@@ -50,14 +50,14 @@ func TestFits(t *testing.T) {
 		{"follows", 4, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 		{"begins below", 6, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 		{"nothing new", 9, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
-		{"behind a hole", 3, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
+		{"after a hole", 3, asideRun{prev: 4, firstNumber: 5, last: 9}, false},
 		{"a gone marker jumps", 4, asideRun{prev: 0, firstNumber: 9, last: 9}, false},
 		{"a gone marker does not jump", 8, asideRun{prev: 0, firstNumber: 9, last: 9}, true},
-		{"behind a tombstone that is missing", 3, asideRun{prev: 3, firstNumber: 5, last: 5}, false},
+		{"after a tombstone that is missing", 3, asideRun{prev: 3, firstNumber: 5, last: 5}, false},
 		{"a range", 4, asideRun{prev: 4, firstNumber: 5, last: 9}, true},
 	} {
 		if got := mayMerge(tt.have, tt.run); got != tt.want {
-			t.Errorf("%s: fits(%d, %+v) = %v", tt.name, tt.have, tt.run, got)
+			t.Errorf("%s: mayMerge(%d, %+v) = %v", tt.name, tt.have, tt.run, got)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestExpendable(t *testing.T) {
 		segs[i] = segment{first: Position(100 * i), end: Position(100 * (i + 1)), bytes: 100, summary: summary{
 			from: 1000 * hour, to: 1000 * hour, age: hour*int64(i+1) - 1, highest: []bookmark.Bookmark{{Publisher: 1, Sequence: uint64(i + 1)}}}}
 	}
-	held := func(from uint64) func(bookmark.Vector) bool {
+	needed := func(from uint64) func(bookmark.Vector) bool {
 		return func(v bookmark.Vector) bool { return v[1] >= from }
 	}
 	for _, tt := range []struct {
@@ -81,10 +81,10 @@ func TestExpendable(t *testing.T) {
 	}{
 		{"no bounds", 500, 100 * hour, Retention{}, 0},
 		{"age", 500, 5 * hour, Retention{Age: 3 * time.Hour}, 2},
-		{"age of all: the last one stays", 500, 100 * hour, Retention{Age: time.Hour}, 4},
+		{"age of all segments: the last one stays", 500, 100 * hour, Retention{Age: time.Hour}, 4},
 		{"bytes", 500, 5 * hour, Retention{Bytes: 300}, 2},
-		{"the one that goes further decides", 500, 5 * hour, Retention{Age: 3 * time.Hour, Bytes: 200}, 3},
-		{"held", 500, 5 * hour, Retention{Bytes: 1, SegmentNeeded: held(2)}, 1},
+		{"the bound that removes more counts", 500, 5 * hour, Retention{Age: 3 * time.Hour, Bytes: 200}, 3},
+		{"needed", 500, 5 * hour, Retention{Bytes: 1, SegmentNeeded: needed(2)}, 1},
 		{"not durable", 250, 5 * hour, Retention{Bytes: 1}, 2},
 	} {
 		if got := expendable(segs, 500, tt.durable, moment{age: tt.now}, tt.r); got != tt.want {
@@ -108,8 +108,8 @@ func TestRingAgainstMap(t *testing.T) {
 				model[top] = uint32(i + 1)
 			}
 		}
-		if bytes != crcBytes*len(g.sums) || len(g.sums) > maxRing {
-			t.Fatalf("ring of %d entries says it has grown by %d bytes", len(g.sums), bytes)
+		if bytes != sumBytes*len(g.sums) || len(g.sums) > maxRing {
+			t.Fatalf("a ring of %d entries reports %d bytes", len(g.sums), bytes)
 		}
 		for s := top; s > 0 && s+5000 > top; s-- {
 			if got := g.get(s); got != model[s] && !(got == 0 && top-s >= uint64(len(g.sums))) {
@@ -117,7 +117,7 @@ func TestRingAgainstMap(t *testing.T) {
 			}
 		}
 		if g.get(top+1) != 0 {
-			t.Fatal("knows what was never put in")
+			t.Fatal("get returns a sum that was never put in")
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestRingGrowsToNewest4096(t *testing.T) {
 
 func TestRingsAreBounded(t *testing.T) {
 	tb := newTable(nil)
-	tb.rings.maxBytes = 3 * minRing * crcBytes
+	tb.rings.maxBytes = 3 * minRing * sumBytes
 	for id := range uint64(5) {
 		tb.apply(&Record{Kind: Message, Publisher: id, Sequence: 1}, 9)
 		tb.apply(&Record{Kind: Message, Publisher: 0, Sequence: 2 + id}, 9) // stays in use
@@ -150,9 +150,8 @@ func TestRingsAreBounded(t *testing.T) {
 	}
 }
 
-// Sums that the replay of the log has put in are newer than those learnt from older
-// segments.
-func TestRingsPutBack(t *testing.T) {
+// Sums from the replay of the log are newer than sums from older segments.
+func TestRingsReattach(t *testing.T) {
 	s := rings{maxBytes: maxRingBytes}
 	a, b, c := &publisher{id: 1}, &publisher{id: 2}, &publisher{id: 3}
 	s.put(a, 5, 15)
@@ -173,16 +172,16 @@ func TestRingsPutBack(t *testing.T) {
 	if b.ring.get(math.MaxUint64-1) != 28 || b.ring.get(math.MaxUint64) != 29 || c.ring.get(1) != 31 {
 		t.Error("contents of 2 or 3 are not known")
 	}
-	var order []uint64 // lastN first
+	var order []uint64 // newest first
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		order = append(order, e.Value.(*publisher).id)
 	}
-	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*minRing*crcBytes {
+	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*minRing*sumBytes {
 		t.Errorf("%v, %d bytes", order, s.bytes)
 	}
 }
 
-// drawTable makes a table of random records.
+// drawTable makes a table from random records.
 func drawTable(t *rapid.T) *table {
 	tb := newTable(func(topic []byte) bool { return len(topic) != 1 })
 	for i := range rapid.IntRange(0, 60).Draw(t, "records") {
@@ -217,7 +216,7 @@ func drawTable(t *rapid.T) *table {
 	return tb
 }
 
-func known(tb *table) string {
+func tableText(tb *table) string {
 	text := fmt.Sprint(tb.lastTime, tb.intervals)
 	if tb.decree.Incarnation > 0 {
 		text += fmt.Sprint(tb.decree)
@@ -231,7 +230,7 @@ func known(tb *table) string {
 	return text
 }
 
-func TestHeadBringsTheTableBack(t *testing.T) {
+func TestHeadRestoresTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb := drawTable(t)
 		head := tb.Head()
@@ -239,12 +238,12 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 		if err := got.RecoverHead(head); err != nil {
 			t.Fatal(err)
 		}
-		if known(got) != known(tb) {
-			t.Fatalf("got %s\nwant %s", known(got), known(tb))
+		if tableText(got) != tableText(tb) {
+			t.Fatalf("got %s\nwant %s", tableText(got), tableText(tb))
 		}
-		for n := range head { // a truncated head is refused, and nothing panics
+		for n := range head { // a truncated head is an error, and nothing panics
 			if err := newTable(nil).RecoverHead(head[:n]); err == nil && n > 0 {
-				t.Fatalf("%d of %d bytes were taken for a head", n, len(head))
+				t.Fatalf("%d of %d bytes were accepted as a head", n, len(head))
 			}
 		}
 		s, err := decodeSummary(tb.Summary())
@@ -295,17 +294,17 @@ func TestSummaryOfAnotherVersion(t *testing.T) {
 	for _, version := range []byte{1, 2, 4} {
 		b[0] = version
 		if s, err := decodeSummary(b); err == nil {
-			t.Errorf("took version %d: %+v", version, s)
+			t.Errorf("version %d was accepted: %+v", version, s)
 		}
 	}
 }
 
-// An outline has as many stretches as its few bookmarks allow.
+// The bound on bookmarks limits the number of extents in an outline.
 func TestOutlineIsBounded(t *testing.T) {
 	const segment, record = 64 << 20, 256
 	for _, tt := range []struct {
-		publishers          uint64
-		stretches, bookmark int // of the outline, about
+		publishers         uint64
+		extents, bookmarks int // of the outline, about
 	}{{1, 64, 64}, {100, 64, 6400}, {1000, 8, 8000}, {8000, 1, 8000}, {100_000, 0, 0}} {
 		tb := newTable(nil)
 		tb.extents = newRecentExtents(segment)
@@ -325,8 +324,8 @@ func TestOutlineIsBounded(t *testing.T) {
 		for _, s := range list {
 			bookmarks += len(s.highest)
 		}
-		if len(list) < tt.stretches*3/4 || len(list) > tt.stretches || bookmarks < tt.bookmark*3/4 || bookmarks > maxOutlineBookmarks {
-			t.Errorf("%d publishers: %d stretches, %d bookmarks, %d bytes", tt.publishers, len(list), bookmarks, len(s.outline))
+		if len(list) < tt.extents*3/4 || len(list) > tt.extents || bookmarks < tt.bookmarks*3/4 || bookmarks > maxOutlineBookmarks {
+			t.Errorf("%d publishers: %d extents, %d bookmarks, %d bytes", tt.publishers, len(list), bookmarks, len(s.outline))
 		}
 	}
 }
@@ -346,7 +345,7 @@ func TestOutlineIsChecked(t *testing.T) {
 		cut := s
 		cut.outline = s.outline[:n]
 		if _, _, err := cut.decodeOutline(); err == nil {
-			t.Errorf("took %d of %d bytes", n, len(s.outline))
+			t.Errorf("%d of %d bytes were accepted as an outline", n, len(s.outline))
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// DecreeLifetime is the time for which a decree stands, by the age of the log. A decree that
-// stood for ever would hide the next loss.
+// DecreeLifetime is the time for which a decree stands, by the age of the log. A decree
+// without an end would hide the next loss.
 const DecreeLifetime = 7 * 24 * time.Hour
 
 // A Decree is the operator's declaration that acknowledged messages are lost (R4). It
@@ -19,9 +19,9 @@ const DecreeLifetime = 7 * 24 * time.Hour
 type Decree struct {
 	Incarnation uint64
 	ID          uint64        // random; tells two decrees of one incarnation apart
-	Members     []string      // instances that took part; they have it, or learn it from the next hello
-	Lost        []string      // instances that will not return and have not joined again since
-	Time        time.Time     // by the wall clock of the instance that made it; for display
+	Members     []string      // instances that took part; each has the decree, or learns it from the next hello
+	Lost        []string      // instances that were declared lost and have not joined again since
+	Time        time.Time     // by the wall clock of the instance that made the decree; for display
 	Age         time.Duration // how long it has stood, by the age of the log
 	Ended       bool          // by command
 }
@@ -29,13 +29,13 @@ type Decree struct {
 // Stands reports whether publishers may still use the decree.
 func (d Decree) Stands() bool { return d.Incarnation > 0 && !d.Ended && d.Age < DecreeLifetime }
 
-// Same reports whether d and o are the same decree, perhaps in different states.
+// Same reports whether d and o are the same decree, possibly in different states.
 func (d Decree) Same(o Decree) bool { return d.Incarnation == o.Incarnation && d.ID == o.ID }
 
-// A agedDecree is the decree of a table.
+// An agedDecree is a decree with the age of the log at which it was made.
 type agedDecree struct {
 	Decree
-	age int64 // of the log when the decree was made, microseconds; negative: elsewhere, before this log began
+	age int64 // microseconds; negative: another instance made it before this log began
 }
 
 // Decree returns the newest decree.
@@ -54,11 +54,10 @@ func (j *Journal) decreeLocked() Decree {
 	return d
 }
 
-// RecordDecree makes d the newest decree, or updates its state. It is durable when RecordDecree
-// returns.
+// RecordDecree makes d the newest decree, or updates its state, durably.
 func (j *Journal) RecordDecree(d Decree) error {
 	if len(d.Members) > maxPeers || len(d.Lost) > maxPeers {
-		return errors.New("journal: a decree of too many instances")
+		return fmt.Errorf("journal: decree of incarnation %d: it names more than %d instances", d.Incarnation, maxPeers)
 	}
 	j.mu.Lock()
 	age := j.updateAgeLocked() - d.Age.Microseconds()
@@ -84,19 +83,20 @@ func (j *Journal) DecreeUsed(publisher uint64) bool {
 	return j.decreeLocked().Stands() && j.table.lookup(publisher).usedDecree
 }
 
-// UseDecree notes that a publisher has used the decree, if one stands. The note becomes
-// durable before any record appended afterwards.
+// UseDecree records that a publisher has used the decree, if one stands. That becomes durable
+// before any record appended afterwards. It does nothing for a publisher without a record: the
+// journal keeps nothing about it.
 func (j *Journal) UseDecree(publisher uint64) error {
-	if !j.DecreeUnused(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
+	if _, known := j.State(publisher); !known || !j.DecreeUnused(publisher) || failpoint.On(failpoint.R4DecreeAgain) {
 		return nil
 	}
-	return annotate(j.appendChange(change{kind: stateDecreeUsed, ids: []uint64{publisher}}), "settle %d", publisher)
+	return annotate(j.appendChange(change{kind: stateDecreeUsed, ids: []uint64{publisher}}), "record the use of the decree by publisher %d", publisher)
 }
 
-// UnseenSinceDecree returns the number n of publishers that have not been seen since the
-// standing decree, and the first most of their ids, ordered. Publishers without a message,
-// and those of one start of an instance, do not count.
-func (j *Journal) UnseenSinceDecree(most int) (ids []uint64, n int) {
+// UnseenSinceDecree returns the number n of publishers that were not seen since the standing
+// decree was made, and at most limit of their ids, in order. It does not count publishers
+// without a message, and those that exist for one start of an instance only.
+func (j *Journal) UnseenSinceDecree(limit int) (ids []uint64, n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.decreeLocked().Stands() {
@@ -106,7 +106,7 @@ func (j *Journal) UnseenSinceDecree(most int) (ids []uint64, n int) {
 		if p.usedDecree || p.have == 0 || bookmark.IsRun(p.id) {
 			continue
 		}
-		if n++; n <= most {
+		if n++; n <= limit {
 			ids = append(ids, p.id)
 		}
 	}
@@ -126,7 +126,7 @@ func (j *Journal) LostRanges(publisher uint64) (lost []ledger.Range) {
 }
 
 // applyDecree makes d the decree, unless its incarnation is lower: a set-aside decree may
-// be an old one. A new decree makes all publishers unsettled.
+// be an old one. No publisher has used a new decree.
 func (t *table) applyDecree(d agedDecree) {
 	if d.Incarnation < t.decree.Incarnation {
 		return
@@ -159,15 +159,14 @@ func (c *coder) decree(d *agedDecree) {
 	c.require(d.Incarnation > 0)
 }
 
-// codeDecree codes the table's decree, if there is one, and the publishers that have used
-// it.
+// codeDecree codes the table's decree, if there is one, and the publishers that have used it.
 func (t *table) codeDecree(c *coder) {
-	is := t.decree.Incarnation > 0
-	if c.flags(&is); !is {
+	exists := t.decree.Incarnation > 0
+	if c.flags(&exists); !exists {
 		return
 	}
 	c.decree(&t.decree)
-	settled := t.idsOf(func(p *publisher) bool { return p.usedDecree })
-	c.ids(&settled)
-	t.applyDecreeUsed(settled)
+	used := t.idsOf(func(p *publisher) bool { return p.usedDecree })
+	c.ids(&used)
+	t.applyDecreeUsed(used)
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// NoteDiverged notes publishers that may have two contents for one number. Each comes with the
-// firstNumber number that is not proven equal (R11); a number that is not here is not proven
-// either. From now on no record of these publishers is admitted. A noted number can only
-// fall. changed has the publishers that are new, or whose number has fallen. When Diverge
-// returns all of this is durable, and Diverged returns it.
+// NoteDiverged records publishers that may have two contents for one number. Each comes with
+// the first number that is not proven equal (R11). A number above have(p) is not proven
+// either. From now on the journal admits no record of these publishers. A recorded number can
+// only fall. changed has the publishers that are new, or whose number has fallen. When
+// NoteDiverged returns, all of this is durable and visible to Diverged.
 func (j *Journal) NoteDiverged(found []bookmark.Bookmark) (changed []bookmark.Bookmark, err error) {
 	for part := range slices.Chunk(found, maxStateEntries) {
-		news, err := j.appendDiverged(part)
+		appended, err := j.appendDiverged(part)
 		if err != nil {
-			return nil, fmt.Errorf("journal: note diverged publishers: %w", err)
+			return nil, fmt.Errorf("journal: record diverged publishers: %w", err)
 		}
-		changed = append(changed, news...)
+		changed = append(changed, appended...)
 	}
 	if len(changed) == 0 && !slices.ContainsFunc(found, func(b bookmark.Bookmark) bool { return j.Diverged(b.Publisher) == 0 }) {
 		return nil, nil
-	} // otherwise another call has noted it, and the note may not be durable yet
+	} // otherwise another call has recorded it, and the record may not be durable yet
 	if !failpoint.On(failpoint.R11DivergedNotDurable) {
 		if err := j.Sync(); err != nil {
 			return nil, err
@@ -35,25 +35,25 @@ func (j *Journal) NoteDiverged(found []bookmark.Bookmark) (changed []bookmark.Bo
 }
 
 // appendDiverged appends the entries of found that are new or lower, and returns them.
-func (j *Journal) appendDiverged(found []bookmark.Bookmark) (news []bookmark.Bookmark, err error) {
+func (j *Journal) appendDiverged(found []bookmark.Bookmark) (changed []bookmark.Bookmark, err error) {
 	err = j.withRoom(func() error {
 		for _, b := range found {
 			p := j.table.lookup(b.Publisher)
 			b.Sequence = max(1, min(b.Sequence, p.have+1))
 			if p.diverged == 0 || b.Sequence < p.diverged {
-				news = append(news, b)
+				changed = append(changed, b)
 			}
 		}
 		if failpoint.On(failpoint.R11DivergedNotDurable) {
-			j.table.applyDiverged(news)
+			j.table.applyDiverged(changed)
 			return nil
 		}
-		if len(news) == 0 {
+		if len(changed) == 0 {
 			return nil
 		}
-		return j.appendChangeLocked(change{kind: stateDiverged, list: news})
+		return j.appendChangeLocked(change{kind: stateDiverged, list: changed})
 	})
-	return news, err
+	return changed, err
 }
 
 // publishDiverged makes the diverged publishers of the table visible to Diverged.
@@ -70,7 +70,7 @@ func (j *Journal) publishDiverged() {
 }
 
 // Diverged returns the first number of a publisher that is not proven equal on all
-// instances, as far as that is durable. It returns 0 if the publisher has not diverged.
+// instances, 0 if the publisher has not diverged. It returns durable facts only.
 func (j *Journal) Diverged(publisher uint64) (from uint64) {
 	if all := j.diverged.Load(); all != nil {
 		return (*all)[publisher]
@@ -78,7 +78,7 @@ func (j *Journal) Diverged(publisher uint64) (from uint64) {
 	return 0
 }
 
-// AllDiverged returns all diverged publishers with the numbers of Diverged.
+// AllDiverged returns all diverged publishers, each with the result of Diverged.
 func (j *Journal) AllDiverged() bookmark.Vector {
 	if all := j.diverged.Load(); all != nil {
 		return maps.Clone(*all)
@@ -96,7 +96,7 @@ func (t *table) divergedList() (list []bookmark.Bookmark) {
 	return list
 }
 
-// applyDiverged notes diverged publishers. A noted number can only fall.
+// applyDiverged records diverged publishers. A recorded number can only fall.
 func (t *table) applyDiverged(list []bookmark.Bookmark) {
 	for _, b := range list {
 		if p := t.ensure(b.Publisher); p.diverged == 0 || b.Sequence < p.diverged {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-func diverge(t *testing.T, j *journal.Journal, publisher, from uint64) []bookmark.Bookmark {
+func mustDiverge(t *testing.T, j *journal.Journal, publisher, from uint64) []bookmark.Bookmark {
 	t.Helper()
 	changed, err := j.NoteDiverged([]bookmark.Bookmark{{Publisher: publisher, Sequence: from}})
 	if err != nil {
@@ -19,55 +19,54 @@ func diverge(t *testing.T, j *journal.Journal, publisher, from uint64) []bookmar
 	return changed
 }
 
-// Once a publisher has diverged, no record of it is admitted, whatever its number.
+// Once a publisher has diverged, the journal admits no record of it.
 func TestDivergedAdmitsNothing(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	fill(t, j, 1, 1, 5)
 	fill(t, j, 2, 1, 5)
-	if changed := diverge(t, j, 1, 4); len(changed) != 1 || j.Diverged(1) != 4 || j.Diverged(2) != 0 {
+	if changed := mustDiverge(t, j, 1, 4); len(changed) != 1 || j.Diverged(1) != 4 || j.Diverged(2) != 0 {
 		t.Fatalf("changed %v, diverged from %d", changed, j.Diverged(1))
 	}
 	for _, s := range []uint64{3, 5, 6, 8} {
-		put(t, j, message(1, s, fmt.Sprint(s)), journal.Diverged)
+		mustAppend(t, j, message(1, s, fmt.Sprint(s)), journal.Diverged)
 	}
-	put(t, j, message(2, 6, "6"), journal.Accepted)
+	mustAppend(t, j, message(2, 6, "6"), journal.Accepted)
 	if s, _ := j.State(1); s.Have != 5 || s.Diverged != 4 {
 		t.Errorf("state %+v", s)
 	}
 }
 
-// The number only falls. It is at most have+1, because a number that is not here is not
-// proven equal.
+// The number only falls. It is at most have+1, because a number above have is not proven equal.
 func TestDivergedOnlyFalls(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	fill(t, j, 1, 1, 5)
 	for _, step := range []struct {
 		from, want uint64
 		news       bool
 	}{{9, 6, true}, {8, 6, false}, {3, 3, true}, {4, 3, false}, {0, 1, true}, {1, 1, false}} {
-		if changed := diverge(t, j, 1, step.from); (len(changed) > 0) != step.news || j.Diverged(1) != step.want {
+		if changed := mustDiverge(t, j, 1, step.from); (len(changed) > 0) != step.news || j.Diverged(1) != step.want {
 			t.Errorf("after %d: changed %v, from %d, want %d", step.from, changed, j.Diverged(1), step.want)
 		}
 	}
-	if diverge(t, j, 7, 9); j.Diverged(7) != 1 {
-		t.Errorf("of a publisher that is not here: from %d", j.Diverged(7))
+	if mustDiverge(t, j, 7, 9); j.Diverged(7) != 1 {
+		t.Errorf("an unknown publisher has diverged from %d, want 1", j.Diverged(7))
 	}
 }
 
-// The note is durable when Diverge returns, also if only heads have it. Retention does not
-// remove it.
+// A divergence is durable when NoteDiverged returns. It survives in heads alone, and retention
+// does not remove it.
 func TestDivergedSurvives(t *testing.T) {
 	disk := memfs.New()
 	now := time.Now()
-	j := openOn(t, disk, func(o *journal.Options) { o.Now = func() time.Time { return now } })
+	j := mustOpen(t, disk, func(o *journal.Options) { o.Now = func() time.Time { return now } })
 	fill(t, j, 1, 1, 5)
-	diverge(t, j, 1, 3)
+	mustDiverge(t, j, 1, 3)
 	image := disk.Image(memfs.Durable)
-	after := openOn(t, image)
+	after := mustOpen(t, image)
 	if after.Diverged(1) != 3 {
 		t.Errorf("after a power cut: from %d", after.Diverged(1))
 	}
-	end(t, after)
+	verifyAndClose(t, after)
 
 	fill(t, j, 2, 1, 500) // several segments
 	if err := j.Sync(); err != nil {
@@ -84,61 +83,61 @@ func TestDivergedSurvives(t *testing.T) {
 		}
 	}
 	if s := state(j, 1); s.Closing {
-		t.Errorf("it may be forgotten: %+v", s)
+		t.Errorf("a diverged publisher may be forgotten: %+v", s)
 	}
-	put(t, j, message(1, 6, "6"), journal.Diverged)
-	end(t, j)
-	again := open(t, disk)
+	mustAppend(t, j, message(1, 6, "6"), journal.Diverged)
+	verifyAndClose(t, j)
+	again := openForTest(t, disk)
 	if s, known := again.State(1); !known || s.Have != 5 || s.Floor != 5 || again.Diverged(1) != 3 {
 		t.Errorf("after retention and a restart: %+v, from %d", s, again.Diverged(1))
 	}
-	put(t, again, message(1, 6, "6"), journal.Diverged)
+	mustAppend(t, again, message(1, 6, "6"), journal.Diverged)
 }
 
-// A marker without a running ContentCRC makes the publisher's ContentCRC unknown. It stays unknown, also
-// on disk, until another marker brings one.
+// A marker without a running CRC makes the publisher's running CRC unknown. It stays unknown,
+// also after a restart, until another marker brings one.
 func TestRunningCRCUnknown(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
-	gone := func(from, to uint64, crc uint32, cause journal.Cause) {
-		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Prev: from, Sequence: to, RunningCRC: crc, Cause: cause}, journal.Accepted)
+	j := mustOpen(t, disk)
+	appendGone := func(from, to uint64, crc uint32, cause journal.Cause) {
+		mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Prev: from, Sequence: to, RunningCRC: crc, Cause: cause}, journal.Accepted)
 	}
 	crc := func() uint32 {
 		s, _ := j.State(1)
 		return s.RunningCRC
 	}
-	gone(0, 4, 0, journal.LetGo) // every instance has 0 for it
+	appendGone(0, 4, 0, journal.LetGo) // every instance has 0 for it
 	fill(t, j, 1, 5, 6)
 	if crc() == 0 {
-		t.Error("unknown behind what was let go before anyone had anything")
+		t.Error("the running CRC is unknown after messages that were let go before any instance had one")
 	}
-	gone(6, 9, 0, journal.Removed)
+	appendGone(6, 9, 0, journal.Removed)
 	fill(t, j, 1, 10, 10)
 	fill(t, j, 2, 1, 500) // several segments
-	end(t, j)
-	if j = openOn(t, disk); crc() != 0 {
-		t.Errorf("%x behind a marker without one, after a restart", crc())
+	verifyAndClose(t, j)
+	if j = mustOpen(t, disk); crc() != 0 {
+		t.Errorf("running CRC %x after a marker without one, after a restart; want 0", crc())
 	}
-	gone(10, 12, 7, journal.Removed)
+	appendGone(10, 12, 7, journal.Removed)
 	if crc() != 7 {
-		t.Errorf("%x behind a marker with one", crc())
+		t.Errorf("running CRC %x after a marker with 7", crc())
 	}
-	end(t, j)
+	verifyAndClose(t, j)
 }
 
-// A divergence noted behind damage counts as soon as the journal is opened. So the journal
-// does not wait for records that a peer will not send.
+// A divergence that is recorded after damage counts as soon as the journal is opened. So the
+// journal does not wait for records that a peer will not send.
 func TestDivergedBehindDamage(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk, large)
+	j := mustOpen(t, disk, largeSegments)
 	for n := range uint64(20) {
-		put(t, j, message(1, n+1, fmt.Sprintf("<%d>", n+1)), journal.Accepted)
+		mustAppend(t, j, message(1, n+1, fmt.Sprintf("<%d>", n+1)), journal.Accepted)
 	}
-	diverge(t, j, 2, 1)
-	end(t, j)
-	damage(t, disk, "<10>")
-	j = openOn(t, disk, large, setAside)
-	defer end(t, j)
+	mustDiverge(t, j, 2, 1)
+	verifyAndClose(t, j)
+	damageBody(t, disk, "<10>")
+	j = mustOpen(t, disk, largeSegments, setAside)
+	defer verifyAndClose(t, j)
 	if j.Damage() == nil || j.Diverged(2) != 1 || state(j, 2).Diverged != 1 {
 		t.Errorf("%v, diverged from %d, %+v", j.Damage(), j.Diverged(2), state(j, 2))
 	}

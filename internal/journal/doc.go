@@ -1,6 +1,6 @@
-// Package journal keeps the transaction log of one instance: every record that it took from
-// publishers and links, in one order. Each identity is there at most once (G3), and the
-// records of each publisher are in sequence order without holes (G4).
+// Package journal keeps the transaction log of one instance: all records from publishers and
+// links, in one order. Each identity is there at most once (G3), and the records of each
+// publisher are in sequence order without holes (G4).
 //
 // A record is admitted (R1), added to a segmented log in memory, and applied to a table
 // with the state of each publisher. One goroutine, the syncer, makes the log durable in
@@ -8,22 +8,21 @@
 // fsync the syncer notifies the owner, and the records that the fsync covered become
 // visible to followers that read durable records only.
 //
-// The log is the truth, and the table is derived from it. The same apply builds the table
-// live and when the journal is opened. Each segment but the first begins with a snapshot of
-// the table. So opening the journal replays the last segment only. It also reads those
-// earlier records that belong to the newest 32 MB, because the contents of these must be
-// known (R11). Older records are checked when somebody reads them (package seglog).
+// The table is derived from the log, by the same code live and when the journal is opened.
+// Each segment but the first begins with a snapshot of the table, so Open replays the last
+// segment only. It also reads the rest of the newest 32 MB, because the content sums of these
+// records must be known (R11). Older records are verified when they are read (package seglog).
 //
 // # Records on disk
 //
 // A log record (see package seglog) of kind 0x10 to 0x14 holds a Record. Its payload is 8
 // bytes of local time, then the record (package record), which goes over links unchanged.
-// The time is that at which this instance took the record, in microseconds since the Unix
-// epoch. The log record has the kind of the record. All numbers are little-endian.
+// The time is when this instance took the record, in microseconds since the Unix epoch. The
+// log record has the kind of the record. All numbers are little-endian.
 //
-// The check tells publishers with the same id apart (package bookmark). It is in the first
+// The check distinguishes publishers with the same id (package bookmark). It is in the first
 // record of a publisher, so that both become durable together, and in heads. A link adds it
-// to the first record of a publisher that it sends to a peer without that publisher.
+// to the first record that it sends of a publisher, if the peer does not know the publisher.
 //
 // # State records
 //
@@ -63,7 +62,7 @@
 //	count of tombstone reasons and these (length, bytes),
 //	count of topics and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
-//	  id (8), check (16; 0: not known), have, floor, running ContentCRC (4), the group's
+//	  id (8), check (16; 0: not known), have, floor, running CRC (4), the group's
 //	  clock when last seen (8), the sequence at which it was closed (0: never),
 //	  the group's clock when that was found,
 //	  count of topics, then for each its number (from 1; 0: any; 2^32-1: those that
@@ -73,7 +72,7 @@
 //	  the index of its reason,
 //	the cluster (17),
 //	diverged publishers, as in their state record,
-//	count of publishers whose running ContentCRC is not known, and their ids (8),
+//	count of publishers whose running CRC is not known, and their ids (8),
 //	0, or 1, the decree, and the publishers that have used it, as above,
 //	the group's clock, the Forgotten clock, the age of the log when the group's
 //	clock rose last (8)
@@ -81,24 +80,24 @@
 // The summary at the end of a sealed segment describes its records:
 //
 //	version 3 (1 byte), first and last time (8 each; 0: no records), age of the
-//	log when the segment was sealed (8), position behind the last record (8),
+//	log when the segment was sealed (8), position after the last record (8),
 //	count of publishers, then for each, ordered by id:
 //	  id (8), highest sequence
-//	outline: count of stretches, then for each, one behind the other:
-//	  distance of its first record from the first record of the stretch before (of
-//	  the first stretch: its position), count of publishers with records in it,
+//	outline: count of extents, which are consecutive, then for each:
+//	  distance of its first record from the first record of the previous extent (of
+//	  the first extent: its position), count of publishers with records in it,
 //	  then for each its index in the list above and by how much its highest
 //	  sequence here is below the one there
-//	distance of the first record that is in no stretch from the first record of
-//	the last stretch; left out if there are no stretches
+//	distance of the first record that is in no extent from the first record of
+//	the last extent; left out if there are no extents
 //
 // The age of the log is the time for which processes had it open, in microseconds by the
-// monotonic clock. Retention counts by it, because the wall clock can be set. When a
-// process dies, the time since its last note of the age is not counted.
+// monotonic clock. Retention uses it, because the wall clock can be set. When a process dies,
+// the time since its last note of the age is lost.
 //
 // # CRCs
 //
-// The sum of a message's content is part of its record. The running ContentCRC of a publisher
-// (R11) is chained over (previous value, sequence, sum) of its messages of carried topics,
+// The sum of a message's content is part of its record. The running CRC of a publisher (R11)
+// is chained over (previous value, sequence, sum) of its messages of carried topics,
 // where a sum below 3 counts as 3. Both are the same on every instance.
 package journal

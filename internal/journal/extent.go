@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	extentBytes        = 256 << 10 // bytes of one stretch, at most, about
-	maxExtentBookmarks = 1 << 18   // bookmarks of all remembered stretches, at most
+	extentBytes        = 256 << 10 // approximate maximum of bytes in one extent
+	maxExtentBookmarks = 1 << 18   // maximum of bookmarks in all recent extents
 )
 
-// A extent is a piece of the journal with the highest sequence, in it, of each publisher
-// that has records there.
+// An extent is a piece of the journal. It has the highest sequence in it of each publisher
+// with records there.
 type extent struct {
 	first   Position
 	highest []bookmark.Bookmark
 }
 
-// recentExtents describe the newest applied records, one stretch behind the other. They are in
-// memory only. With them a resume near the end of the journal reads little; every client
-// whose server died resumes there. The outlines of the segments describe the older records.
-// recentExtents do no locking.
+// recentExtents has consecutive extents of the newest records, in memory only. With them a
+// resume near the end of the journal reads little: every client whose server died resumes
+// there. The outlines of the segments describe the older records. The owner does the locking.
 type recentExtents struct {
-	bytes     Position // of the log in one stretch, about
+	bytes     Position // approximate length of an extent
 	list      []extent // oldest first
 	bookmarks int      // in list
 	outline   outline  // of the segment that is being written
@@ -33,15 +32,15 @@ type recentExtents struct {
 	openExtent
 }
 
-// An openExtent is the stretch that is being written.
+// An openExtent is the extent that is being written.
 type openExtent struct {
-	number     uint32 // counts the stretches in this table's life, from 1
+	number     uint32 // counts the extents of this table, from 1
 	first      Position
-	publishers []*publisher // publishers with records in it; empty: no stretch is open
+	publishers []*publisher // publishers with records in it; empty: no extent is open
 }
 
-// add adds a publisher to the open stretch, and begins one at first if none is open. last
-// has the number of the stretch to which the publisher was last added.
+// add adds a publisher to the open extent, and begins one at first if none is open. last
+// holds the number of the extent to which the publisher was last added.
 func (o *openExtent) add(p *publisher, last *uint32, first Position) {
 	if len(o.publishers) == 0 {
 		o.number++
@@ -53,7 +52,7 @@ func (o *openExtent) add(p *publisher, last *uint32, first Position) {
 	}
 }
 
-// close returns the stretch with the current have of its publishers.
+// close ends the open extent and returns it, with the present have of its publishers.
 func (o *openExtent) close() extent {
 	s := extent{first: o.first, highest: make([]bookmark.Bookmark, len(o.publishers))}
 	for i, p := range o.publishers {
@@ -63,26 +62,26 @@ func (o *openExtent) close() extent {
 	return s
 }
 
-// reset leaves the open stretch out.
+// reset drops the open extent.
 func (o *openExtent) reset() {
 	clear(o.publishers)
 	o.publishers = o.publishers[:0]
 }
 
-// newRecentExtents returns stretches for a log whose segments have that many bytes.
+// newRecentExtents returns extents for a log whose segments have that many bytes.
 func newRecentExtents(segment int64) recentExtents {
 	segment = cmp.Or(segment, defaultSegment)
 	return recentExtents{bytes: Position(min(extentBytes, segment/16)), outline: outline{segment: Position(segment)}}
 }
 
-// endSegment ends a segment at the position behind its last record, and returns its
+// endSegment ends a segment at the position after its last record, and returns its
 // outline.
 func (t *recentExtents) endSegment(at Position) (list []extent, rest Position) {
 	t.endOpen(at)
 	return t.outline.finish(at)
 }
 
-// noteRecord adds a record of p, before it raises have.
+// addRecord adds a record of p. It must be called before the record raises have.
 func (t *recentExtents) addRecord(p *publisher, at Position) {
 	if len(t.publishers) > 0 && at-t.first >= t.bytes {
 		t.endOpen(at)
@@ -90,7 +89,7 @@ func (t *recentExtents) addRecord(p *publisher, at Position) {
 	t.add(p, &p.extent, at)
 }
 
-// reset ends the open stretch, if there is one, before the position at.
+// endOpen ends the open extent, if there is one, before the position at.
 func (t *recentExtents) endOpen(at Position) {
 	if len(t.publishers) == 0 {
 		return
@@ -108,20 +107,20 @@ func (t *recentExtents) endOpen(at Position) {
 	t.list = t.list[drop:]
 }
 
-// seek returns a position at or behind from such that v covers all records before it. v
+// seek returns a position at or after from such that v covers all records before it. v
 // must cover all records before from.
 func (t *recentExtents) seek(v bookmark.Vector, from Position) Position {
 	i, exact := slices.BinarySearchFunc(t.list, from, func(s extent, p Position) int { return cmp.Compare(s.first, p) })
 	if !exact {
-		i-- // the stretch that contains from
+		i-- // the extent that contains from
 	}
 	if i < 0 {
-		return from // older than all remembered stretches
+		return from // older than all recent extents
 	}
 	return max(from, firstUncovered(t.list[i:], v, t.first))
 }
 
-// firstUncovered returns the start of the first stretch that v does not cover. If v covers
+// firstUncovered returns the start of the first extent that v does not cover. If v covers
 // all of them, it returns rest, their end.
 func firstUncovered(list []extent, v bookmark.Vector, rest Position) Position {
 	for i, s := range list {

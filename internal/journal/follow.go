@@ -10,29 +10,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A Limit is the bound up to which a Follower reads.
+// A Limit selects the records that a Follower reads.
 type Limit uint8
 
 const (
-	// Durable: the records that are durable here. For subscriptions (R13).
+	// Durable selects the records that are durable here. Subscriptions use it (R13).
 	Durable Limit = iota
-	// Appended: all records. For links, which do not wait for the disk.
+	// Appended selects all records. Links use it, because they do not wait for the disk.
 	Appended
 )
 
 // ErrTrimmed reports that retention has removed records that a follower had not read.
 var ErrTrimmed = ledger.ErrTrimmed
 
-// A Follower reads the journal in order. At the end of the journal it can be called again
-// later. It is not safe for concurrent use.
+// A Follower reads the journal in order. At the end of the journal Next can be called again
+// later. A Follower is not safe for concurrent use.
 type Follower struct {
 	j      *Journal
 	cursor *seglog.Cursor
 	limit  Limit
-	bound  Position // it may read up to here without asking the journal
+	bound  Position // Next may read up to here without asking the journal
 	err    error    // final
 
-	peeked []seglog.Record // buffer of Ahead
+	peeked []seglog.Record // buffer of PeekRun
 	run    []record.OrdinaryMessage
 }
 
@@ -60,7 +60,7 @@ func (f *Follower) Seek(to Position) {
 }
 
 // resolveZero replaces position 0 by the position of the first record. Follow takes 0 for the
-// oldest record, which is another one once retention has removed the first.
+// oldest record at that time, which is another one once retention has removed the first.
 func (j *Journal) resolveZero(at Position) Position {
 	if at > 0 {
 		return at
@@ -111,12 +111,12 @@ func (f *Follower) Next(r *Record) (bool, error) {
 	return false, f.err
 }
 
-// maxPeek is the highest number of records that Ahead looks at.
+// maxPeek is the maximum number of records that PeekRun reads.
 const maxPeek = 256
 
-// NewestAhead returns the records that Next would return next, as far as they are ordinary
-// messages of the publisher with the numbers from, from+1 and so on, and are read from the
-// disk already. They are valid as long as the record of the last Next.
+// PeekRun returns the records that Next would return next, as long as they are ordinary
+// messages of the publisher with the numbers from, from+1 and so on. It returns only records
+// that are in memory already. They are valid as long as the record of the last Next.
 func (f *Follower) PeekRun(publisher, from uint64) []record.OrdinaryMessage {
 	f.run = f.run[:0]
 	if f.err != nil {
@@ -128,8 +128,8 @@ func (f *Follower) PeekRun(publisher, from uint64) []record.OrdinaryMessage {
 		if Kind(rec.Kind) != Message || len(rec.Payload) < timeLen || rec.Position >= f.bound && !f.raiseBound(rec.Position) {
 			break
 		}
-		o, is := record.AsOrdinary(rec.Payload[timeLen:])
-		if !is || o.Publisher() != publisher || o.Sequence() != from+uint64(i) {
+		o, ordinary := record.AsOrdinary(rec.Payload[timeLen:])
+		if !ordinary || o.Publisher() != publisher || o.Sequence() != from+uint64(i) {
 			break
 		}
 		f.run = append(f.run, o)
@@ -137,14 +137,14 @@ func (f *Follower) PeekRun(publisher, from uint64) []record.OrdinaryMessage {
 	return f.run
 }
 
-// Skip moves behind the first n records that Ahead has returned.
+// Skip moves past the first n records that PeekRun has returned.
 func (f *Follower) Skip(n int) {
 	if n > 0 {
 		f.cursor.Skip(&f.peeked[n-1])
 	}
 }
 
-// raiseBound asks the journal for the bound, and reports whether it is beyond at.
+// raiseBound gets the bound from the journal and reports whether it is beyond at.
 func (f *Follower) raiseBound(at Position) bool {
 	f.j.mu.Lock()
 	defer f.j.mu.Unlock()
@@ -158,7 +158,7 @@ func (f *Follower) raiseBound(at Position) bool {
 	return f.err == nil && at < f.bound
 }
 
-// checkTrimmed returns ErrTrimmed if retention has removed records at or behind a position.
+// checkTrimmed returns ErrTrimmed if retention has removed records at or after a position.
 func (j *Journal) checkTrimmed(at Position) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -168,7 +168,7 @@ func (j *Journal) checkTrimmed(at Position) error {
 	return nil
 }
 
-// Position returns the position at which the next record will be read.
+// Position returns the position of the next record to read.
 func (f *Follower) Position() Position { return f.cursor.Position() }
 
 // Close releases the file that the follower holds open.

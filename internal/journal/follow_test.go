@@ -12,34 +12,34 @@ import (
 )
 
 func TestFollowLimits(t *testing.T) {
-	disk := newGate(memfs.New())
-	j := open(t, disk)
+	disk := newGatedFS(memfs.New())
+	j := openForTest(t, disk)
 	fill(t, j, 1, 1, 3)
-	synced(t, j)
+	mustSync(t, j)
 	durable, appended := j.Follow(j.First(), journal.Durable), j.Follow(j.First(), journal.Appended)
 	defer durable.Close()
 	defer appended.Close()
 
 	disk.shut()
 	fill(t, j, 1, 4, 5)
-	if got := read(t, durable); len(got) != 3 {
+	if got := readAvailable(t, durable); len(got) != 3 {
 		t.Errorf("durable: %q", got)
 	}
-	if got := read(t, appended); len(got) != 5 {
+	if got := readAvailable(t, appended); len(got) != 5 {
 		t.Errorf("appended: %q", got)
 	}
 	disk.open()
-	synced(t, j)
-	if got := read(t, durable); len(got) != 2 {
+	mustSync(t, j)
+	if got := readAvailable(t, durable); len(got) != 2 {
 		t.Errorf("durable, after the sync: %q", got)
 	}
-	if got := read(t, appended); len(got) != 0 {
+	if got := readAvailable(t, appended); len(got) != 0 {
 		t.Errorf("appended, after the sync: %q", got)
 	}
 }
 
-func TestFollowLeavesStateRecordsOut(t *testing.T) {
-	j := open(t, memfs.New())
+func TestFollowSkipsStateRecords(t *testing.T) {
+	j := openForTest(t, memfs.New())
 	fill(t, j, 1, 1, 1)
 	if err := j.NoteDegraded(journal.DegradedInterval{Destination: "b", Begin: time.UnixMicro(1)}); err != nil {
 		t.Fatal(err)
@@ -47,17 +47,17 @@ func TestFollowLeavesStateRecordsOut(t *testing.T) {
 	fill(t, j, 1, 2, 2)
 	f := j.Follow(j.First(), journal.Appended)
 	defer f.Close()
-	if got := read(t, f); len(got) != 2 {
+	if got := readAvailable(t, f); len(got) != 2 {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestFollowFromPosition(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	var at []journal.Position
 	for range 100 {
 		r := message(1, 0, "b")
-		put(t, j, r, journal.Accepted)
+		mustAppend(t, j, r, journal.Accepted)
 		at = append(at, journal.Position(r.Position))
 	}
 	for i, p := range at {
@@ -67,14 +67,14 @@ func TestFollowFromPosition(t *testing.T) {
 			t.Errorf("from %v: %v, %v, %+v", p, ok, err, r)
 		}
 		if f.Position() != journal.Position(r.Next) {
-			t.Errorf("stands at %v, the next record at %v", f.Position(), r.Next)
+			t.Errorf("the follower is at %v, the next record at %v", f.Position(), r.Next)
 		}
 		f.Close()
 	}
 }
 
-// A follower reads while others append and retention removes. It reads in order, and
-// reports records that were removed before it had read them.
+// A follower reads while other goroutines append and trim. It reads in order, and reports
+// records that were removed before it read them.
 func TestFollowWhileTrimming(t *testing.T) {
 	changed := make(chan struct{}, 1)
 	poke := func() {
@@ -83,7 +83,7 @@ func TestFollowWhileTrimming(t *testing.T) {
 		default:
 		}
 	}
-	j := open(t, memfs.New(), func(o *journal.Options) {
+	j := openForTest(t, memfs.New(), func(o *journal.Options) {
 		o.OnAppend = func(uint64, uint64) { poke() }
 		o.OnDurable = func([]journal.Advance, bool) { poke() }
 	})
@@ -97,7 +97,7 @@ func TestFollowWhileTrimming(t *testing.T) {
 				return
 			default:
 			}
-			put(t, j, message(1, 0, "body"), journal.Accepted)
+			mustAppend(t, j, message(1, 0, "body"), journal.Accepted)
 			if i%50 == 0 {
 				if _, err := j.Trim(journal.Retention{Bytes: 12 << 10}); err != nil {
 					t.Error(err)
@@ -136,28 +136,28 @@ func TestFollowWhileTrimming(t *testing.T) {
 }
 
 func TestFollowTrimmed(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	for range 300 { // more than a cursor reads at once
-		put(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Accepted)
+		mustAppend(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Accepted)
 	}
-	synced(t, j)
-	behind, atEnd := j.Follow(j.First(), journal.Durable), j.Follow(j.End(), journal.Durable)
-	defer behind.Close()
+	mustSync(t, j)
+	slow, atEnd := j.Follow(j.First(), journal.Durable), j.Follow(j.End(), journal.Durable)
+	defer slow.Close()
 	defer atEnd.Close()
 	var r journal.Record
-	if ok, err := behind.Next(&r); !ok || err != nil || r.Sequence != 1 {
+	if ok, err := slow.Next(&r); !ok || err != nil || r.Sequence != 1 {
 		t.Fatal(ok, err)
 	}
 	first := journal.Position(r.Position)
 	if at, err := j.SeekVector(nil); err != nil || at != first || j.First() != first {
-		t.Errorf("the first record stands at %v; first is %v, sought %v, %v", first, j.First(), at, err)
+		t.Errorf("the first record is at %v; First %v, SeekVector %v, %v", first, j.First(), at, err)
 	}
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n < 3 {
 		t.Fatal(n, err)
 	}
 	last := uint64(1)
 	for {
-		ok, err := behind.Next(&r)
+		ok, err := slow.Next(&r)
 		if errors.Is(err, journal.ErrTrimmed) {
 			break
 		}
@@ -169,7 +169,7 @@ func TestFollowTrimmed(t *testing.T) {
 	f := j.Follow(first, journal.Durable)
 	defer f.Close()
 	if _, err := f.Next(&r); !errors.Is(err, journal.ErrTrimmed) {
-		t.Errorf("from a place that is gone: %v", err)
+		t.Errorf("from a removed position: %v", err)
 	}
 	oldest := j.Follow(0, journal.Durable)
 	defer oldest.Close()
@@ -177,8 +177,8 @@ func TestFollowTrimmed(t *testing.T) {
 		t.Errorf("the oldest: %v, %v, %v", ok, err, r.Position)
 	}
 	fill(t, j, 1, 301, 302)
-	synced(t, j)
-	if got := read(t, atEnd); !slices.Equal(got, []string{"message 1|301<300 t 1|301", "message 1|302<301 t 1|302"}) {
+	mustSync(t, j)
+	if got := readAvailable(t, atEnd); !slices.Equal(got, []string{"message 1|301<300 t 1|301", "message 1|302<301 t 1|302"}) {
 		t.Errorf("%q", got)
 	}
 }

@@ -9,32 +9,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// GroupClock is the progress of the group in forgetting publishers.
+// GroupClock is the clock by which the group forgets publishers.
 type GroupClock = ledger.GroupClock
 
 const (
-	// groupClockSteps is the number of steps of the group's clock in one retain.
-	groupClockSteps = 4
-	// unseenSteps is the number of steps for which a publisher must be unseen before it may
-	// be closed. It is one step more than twice retain, because the first step may be
+	// groupClockTicks is the number of ticks of the group's clock in one retain.
+	groupClockTicks = 4
+	// unseenTicks is the number of ticks for which a publisher must be unseen before it may
+	// be closed. It is one tick more than twice retain, because the first tick may be
 	// short.
-	unseenSteps = 2*groupClockSteps + 1
-	// leavingSteps is the number of steps for which a publisher is closed before places
-	// leave it out. So a journal restored from a backup that is younger than retain has it
-	// as closed.
-	leavingSteps = groupClockSteps + 1
-	// forgetSteps is the number of steps for which a publisher is closed before it is
-	// forgotten. So a subscription that is away for less than retain is told before that.
-	forgetSteps = leavingSteps + groupClockSteps + 1
+	unseenTicks = 2*groupClockTicks + 1
+	// leavingTicks is the number of ticks for which a publisher is closed before places
+	// leave it out. So a journal that is restored from a backup younger than retain knows
+	// that the publisher is closed.
+	leavingTicks = groupClockTicks + 1
+	// forgetTicks is the number of ticks for which a publisher is closed before it is
+	// forgotten. So a subscription that is away for less than retain learns of the closing
+	// first.
+	forgetTicks = leavingTicks + groupClockTicks + 1
 )
 
-// GroupClock returns the group's clock and the highest Forgotten, as far as they are known
-// here.
+// GroupClock returns the group's clock as far as it is known here.
 func (j *Journal) GroupClock() GroupClock { return readLocked(&j.mu, &j.table.groupClock) }
 
 // MergeGroupClock takes over the numbers of a peer where they are higher. The change becomes
 // durable before any record appended afterwards. So the log never says that a publisher was
-// last seen at an earlier clock than the one that its client was told.
+// last seen at an earlier tick than its client has heard.
 func (j *Journal) MergeGroupClock(c GroupClock) error {
 	j.mu.Lock()
 	err := j.unusableLocked()
@@ -45,15 +45,15 @@ func (j *Journal) MergeGroupClock(c GroupClock) error {
 	return annotate(j.failIfDisk(err), "group clock")
 }
 
-// advanceGroupClock raises the group's clock by one if it has stood still for a quarter of retain. It
-// does so only while a publisher waits for the clock, so an idle log does not grow.
+// advanceGroupClock raises the group's clock by one if its last tick is a quarter of retain
+// old. It does so only while a publisher waits for the clock, so an idle log does not grow.
 func (j *Journal) advanceGroupClock(retain time.Duration) error {
 	matters := false
 	j.eachPublisher(func(p *publisher) { matters = matters || !j.table.mayForget(p) })
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.unusableLocked()
-	if due := j.updateAgeLocked()-j.table.groupClockAge >= retain.Microseconds()/groupClockSteps; err != nil || !due || !matters {
+	if due := j.updateAgeLocked()-j.table.groupClockAge >= retain.Microseconds()/groupClockTicks; err != nil || !due || !matters {
 		return err
 	}
 	next := j.table.groupClock
@@ -63,28 +63,28 @@ func (j *Journal) advanceGroupClock(retain time.Duration) error {
 
 // unseenLong reports whether a publisher was not seen for twice retain.
 func (t *table) unseenLong(p *publisher) bool {
-	return t.groupClock.Now >= p.seen+unseenSteps || failpoint.On(failpoint.R2HaveForgotten)
+	return t.groupClock.Now >= p.seen+unseenTicks || failpoint.On(failpoint.R2HaveForgotten)
 }
 
-// mayForget reports whether a publisher was closed for long enough to be forgotten. A publisher
-// that cannot be closed, because an instance is away, waits equally long.
+// mayForget reports whether a publisher was closed for long enough to be forgotten. A
+// publisher that cannot be closed, because an instance is away, waits equally long.
 func (t *table) mayForget(p *publisher) bool {
 	since := p.closedAt
 	if p.closedUpTo != p.have {
-		since = p.seen + unseenSteps
+		since = p.seen + unseenTicks
 	}
-	return t.groupClock.Now >= since+forgetSteps || failpoint.On(failpoint.R2HaveForgotten)
+	return t.groupClock.Now >= since+forgetTicks || failpoint.On(failpoint.R2HaveForgotten)
 }
 
-// mayLeave reports whether places may leave a publisher out, provided that all instances say
-// so.
+// mayLeave reports whether places may leave a publisher out, as far as this instance is
+// concerned. All instances must agree.
 func (t *table) mayLeave(p *publisher) bool {
-	return t.mayClose(p) && p.closedUpTo == p.have && (t.groupClock.Now >= p.closedAt+leavingSteps || failpoint.On(failpoint.R10LeftOutAtOnce))
+	return t.mayClose(p) && p.closedUpTo == p.have && (t.groupClock.Now >= p.closedAt+leavingTicks || failpoint.On(failpoint.R10LeftOutAtOnce))
 }
 
-// forgetPublishers closes the publishers that have no record left and were not seen for twice retain.
-// It removes those that have been closed for as long, if agree confirms it (R10). The log
-// has the raised Forgotten clock before the publishers are removed.
+// forgetPublishers closes the publishers that have no record left and were not seen for twice
+// retain. It forgets those that were closed for long enough, if agree confirms it (R10). The
+// log has the raised Forgotten clock before the publishers are forgotten.
 func (j *Journal) forgetPublishers(remaining []segment, agree func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)) error {
 	list := j.closingPublishers(remaining)
 	closed := list
@@ -100,25 +100,25 @@ func (j *Journal) forgetPublishers(remaining []segment, agree func([]bookmark.Bo
 		}
 	}
 	t, next := j.table, j.table.groupClock
-	var gone []uint64
+	var forgotten []uint64
 	for _, b := range list {
 		p := t.byID[b.Publisher]
-		if p == nil || p.have != b.Sequence || !t.mayForget(p) || !t.forgettable(p, remaining) || len(gone) == maxStateEntries {
-			continue // it was seen meanwhile, or is not due
+		if p == nil || p.have != b.Sequence || !t.mayForget(p) || !t.forgettable(p, remaining) || len(forgotten) == maxStateEntries {
+			continue // it was seen meanwhile, or was not closed for long enough
 		}
-		gone = append(gone, p.id)
+		forgotten = append(forgotten, p.id)
 		next.Forgotten = max(next.Forgotten, p.seen+1)
 	}
 	if err == nil && next != t.groupClock {
 		err = j.appendChangeLocked(change{kind: stateGroupClock, groupClock: next})
 	}
-	if err == nil && len(gone) > 0 {
-		err = j.appendChangeLocked(change{kind: stateForgotten, ids: gone})
+	if err == nil && len(forgotten) > 0 {
+		err = j.appendChangeLocked(change{kind: stateForgotten, ids: forgotten})
 	}
 	return err
 }
 
-// newlyClosedLocked returns the publishers of a list that become closed now.
+// newlyClosedLocked returns the publishers of a list that are to be closed now.
 func (j *Journal) newlyClosedLocked(list []bookmark.Bookmark, remaining []segment) (closed []bookmark.Bookmark) {
 	for _, b := range list {
 		p := j.table.byID[b.Publisher]
@@ -129,7 +129,7 @@ func (j *Journal) newlyClosedLocked(list []bookmark.Bookmark, remaining []segmen
 	return closed
 }
 
-// closingPublishers returns the publishers that are closing.
+// closingPublishers returns the publishers that may be closed or forgotten.
 func (j *Journal) closingPublishers(remaining []segment) (list []bookmark.Bookmark) {
 	j.eachPublisher(func(p *publisher) {
 		if j.table.forgettable(p, remaining) {
@@ -153,7 +153,7 @@ func inAnySegment(segs []segment, publisher uint64) bool {
 	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.highestOf(publisher) > 0 })
 }
 
-// applyClosed notes that publishers are closed.
+// applyClosed makes publishers closed.
 func (t *table) applyClosed(closed []bookmark.Bookmark) {
 	for _, b := range closed {
 		if p := t.byID[b.Publisher]; p != nil {
@@ -172,8 +172,8 @@ func (t *table) applyGroupClock(c GroupClock, age int64) {
 
 // groupClock codes the group's clock, the Forgotten clock, and the age of the log when the
 // group's clock rose last.
-func (c *coder) groupClock(of *GroupClock, age *int64) {
-	c.uvarint(&of.Now)
-	c.uvarint(&of.Forgotten)
+func (c *coder) groupClock(v *GroupClock, age *int64) {
+	c.uvarint(&v.Now)
+	c.uvarint(&v.Forgotten)
 	number(c, age)
 }

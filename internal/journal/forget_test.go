@@ -9,49 +9,49 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// An instance takes over the higher numbers of its peers and keeps them. No number falls.
-func TestClosingIsHeardAndKept(t *testing.T) {
+// An instance takes over the higher numbers of its peers, durably. No number falls.
+func TestGroupClockIsMergedAndKept(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	want := func(clock, forgotten uint64) {
 		t.Helper()
 		if got, want := j.GroupClock(), (journal.GroupClock{Now: clock, Forgotten: forgotten}); got != want {
 			t.Fatalf("group clock %+v, want %+v", got, want)
 		}
 	}
-	hear := func(clock, forgotten uint64) {
+	merge := func(clock, forgotten uint64) {
 		t.Helper()
 		if err := j.MergeGroupClock(journal.GroupClock{Now: clock, Forgotten: forgotten}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want(1, 0)
-	hear(7, 3)
-	hear(5, 4)
+	merge(7, 3)
+	merge(5, 4)
 	want(7, 4)
-	fill(t, j, 1, 1, 3) // seen at clock 7
-	end(t, j)
-	j = openOn(t, disk)
+	fill(t, j, 1, 1, 3) // seen at tick 7
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk)
 	want(7, 4)
 	fill(t, j, 2, 1, 200) // enough for a head with the clock
-	end(t, j)
-	j = openOn(t, disk)
-	defer end(t, j)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk)
+	defer verifyAndClose(t, j)
 	want(7, 4)
 }
 
-// A publisher is forgotten only once the group agrees to its have. The Forgotten clock
-// rises with it, and both survive a restart.
-func TestForgettingAsksTheGroup(t *testing.T) {
-	disk, c := memfs.New(), newClock()
+// The journal forgets a publisher only once the group agrees to its have. The Forgotten clock
+// rises then, and both survive a restart.
+func TestForgettingNeedsAgreement(t *testing.T) {
+	disk, c := memfs.New(), newManualClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
-	j := openOn(t, disk, use)
-	defer func() { end(t, j) }()
+	j := mustOpen(t, disk, use)
+	defer func() { verifyAndClose(t, j) }()
 	fill(t, j, 1, 1, 5)
 	var asked []bookmark.Bookmark
 	for range 20 {
 		fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
-		synced(t, j)
+		mustSync(t, j)
 		c.add(15 * time.Minute)
 		_, err := j.Trim(journal.Retention{Age: time.Hour, AgreeToForget: func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 			asked = append(asked, closing...)
@@ -65,22 +65,24 @@ func TestForgettingAsksTheGroup(t *testing.T) {
 		t.Fatalf("asked about %v", asked)
 	}
 	if _, known := j.State(1); !known || j.GroupClock().Forgotten != 0 {
-		t.Fatal("it was forgotten without agreement")
+		t.Fatal("the publisher was forgotten without agreement")
 	}
-	for _, says := range []bookmark.Bookmark{{Publisher: 1, Sequence: 4}, {Publisher: 1, Sequence: 5}} {
-		agree := func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) { return []bookmark.Bookmark{says}, nil }
+	for _, agreement := range []bookmark.Bookmark{{Publisher: 1, Sequence: 4}, {Publisher: 1, Sequence: 5}} {
+		agree := func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
+			return []bookmark.Bookmark{agreement}, nil
+		}
 		if _, err := j.Trim(journal.Retention{Age: time.Hour, AgreeToForget: agree}); err != nil {
 			t.Fatal(err)
 		}
-		if _, known := j.State(1); known != (says.Sequence == 4) {
-			t.Fatalf("known %v, where the group agrees to %v", known, says)
+		if _, known := j.State(1); known != (agreement.Sequence == 4) {
+			t.Fatalf("known %v after the group agreed to %v", known, agreement)
 		}
 	}
 	if _, known := j.State(1); known || j.GroupClock().Forgotten != 2 {
 		t.Fatalf("known %v, %+v", known, j.GroupClock())
 	}
-	end(t, j)
-	j = openOn(t, disk, use)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk, use)
 	if _, known := j.State(1); known || j.GroupClock().Forgotten != 2 {
 		t.Fatalf("after a restart: known %v, %+v", known, j.GroupClock())
 	}

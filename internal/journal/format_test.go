@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The bytes in testdata/formats.txt can be decoded, and encoding gives the same bytes.
+// Decoding and encoding the bytes in testdata/formats.txt gives the same bytes.
 func TestFormats(t *testing.T) {
 	f, err := os.Open("testdata/formats.txt")
 	if err != nil {
@@ -23,7 +23,7 @@ func TestFormats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := again(kind, want); err != nil || !bytes.Equal(got, want) {
+		if got, err := reencode(kind, want); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s %x became %x, %v", kind, want, got, err)
 		}
 	}
@@ -32,8 +32,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// again decodes bytes and encodes the result.
-func again(kind string, b []byte) ([]byte, error) {
+// reencode decodes bytes and encodes the result.
+func reencode(kind string, b []byte) ([]byte, error) {
 	switch kind {
 	case "head":
 		tb := newTable(nil)

@@ -15,20 +15,20 @@ import (
 // messages, a marker.
 func fuzzedDisk(t testing.TB) *memfs.FS {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 60)
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 61, Prev: 60, Reason: []byte("no")}, journal.Accepted)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 7}, journal.Accepted)
-	synced(t, j)
+	mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 61, Prev: 60, Reason: []byte("no")}, journal.Accepted)
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 7}, journal.Accepted)
+	mustSync(t, j)
 	fill(t, j, 2, 8, 60)
-	synced(t, j)
-	end(t, j)
+	mustSync(t, j)
+	verifyAndClose(t, j)
 	return disk
 }
 
 // FuzzOpen opens a journal after some bytes of a file were changed, cut off, or replaced.
-// Either the damage is reported, or the journal keeps G3 and G4 and takes records. It has
-// no record that was not written, and opening takes no memory beyond the size of the files.
+// Either Open reports the damage, or the journal keeps G3 and G4 and accepts records. It has
+// no record that was not written, and Open takes memory in proportion to the files only.
 func FuzzOpen(f *testing.F) {
 	disk := fuzzedDisk(f)
 	names := disk.Names()
@@ -79,10 +79,10 @@ func openDamaged(t *testing.T, disk *memfs.FS, aside bool) {
 	}()
 	for _, s := range j.States() {
 		if s.Publisher > 2 || s.Have > 61 || s.Floor > 60 {
-			t.Errorf("%+v, and it was never so", s)
+			t.Errorf("the journal never had this state: %+v", s)
 		}
 		// A set-aside record is merged as soon as its predecessor is there.
 		fill(t, j, s.Publisher, s.Have+1, s.Have+1)
 	}
-	synced(t, j)
+	mustSync(t, j)
 }

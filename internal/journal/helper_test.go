@@ -24,14 +24,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const dir = "data/journal"
 
-// fataler is implemented by *testing.T and *rapid.T.
-type fataler interface {
+// testingT is the common part of testing.TB and *rapid.T.
+type testingT interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
-func openOn(t fataler, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
+// mustOpen opens a journal with small segments.
+func mustOpen(t testingT, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
 	t.Helper()
 	o := journal.Options{FS: disk, Dir: dir, SegmentBytes: 4 << 10}
 	for _, c := range change {
@@ -44,16 +45,16 @@ func openOn(t fataler, disk seglog.FS, change ...func(*journal.Options)) *journa
 	return j
 }
 
-// publishers opens a journal, which is verified and closed at the end of the test.
-func open(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
+// openForTest opens a journal, which is verified and closed at the end of the test.
+func openForTest(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
 	t.Helper()
-	j := openOn(t, disk, change...)
-	t.Cleanup(func() { end(t, j) })
+	j := mustOpen(t, disk, change...)
+	t.Cleanup(func() { verifyAndClose(t, j) })
 	return j
 }
 
-// reset verifies and closes a journal that is still in use.
-func end(t fataler, j *journal.Journal) {
+// verifyAndClose verifies and closes a journal, unless it is closed or has failed.
+func verifyAndClose(t testingT, j *journal.Journal) {
 	t.Helper()
 	if _, err := journals.VerifyOpen(j, j.Disk(), dir); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {
 		t.Fatal(err)
@@ -71,23 +72,23 @@ func message(publisher, sequence uint64, body string) *journal.Record {
 	return r
 }
 
-// put appends a record and checks its verdict.
-func put(t fataler, j *journal.Journal, r *journal.Record, want journal.Verdict) {
+// mustAppend appends a record and checks its verdict.
+func mustAppend(t testingT, j *journal.Journal, r *journal.Record, want journal.Verdict) {
 	t.Helper()
 	if v, err := j.Append(r); err != nil || v != want {
-		t.Fatalf("append %v %d|%d behind %d: verdict %d, want %d, err %v", r.Kind, r.Publisher, r.Sequence, r.Prev, v, want, err)
+		t.Fatalf("append %v %d|%d with predecessor %d: verdict %d, want %d, error %v", r.Kind, r.Publisher, r.Sequence, r.Prev, v, want, err)
 	}
 }
 
-// fill appends the messages from to to, both included, of a publisher.
-func fill(t fataler, j *journal.Journal, publisher, from, to uint64) {
+// fill appends the messages of a publisher from from to to, both included.
+func fill(t testingT, j *journal.Journal, publisher, from, to uint64) {
 	t.Helper()
 	for s := from; s <= to; s++ {
-		put(t, j, message(publisher, s, fmt.Sprintf("%d|%d", publisher, s)), journal.Accepted)
+		mustAppend(t, j, message(publisher, s, fmt.Sprintf("%d|%d", publisher, s)), journal.Accepted)
 	}
 }
 
-func synced(t fataler, j *journal.Journal) {
+func mustSync(t testingT, j *journal.Journal) {
 	t.Helper()
 	if err := j.Sync(); err != nil {
 		t.Fatal(err)
@@ -100,13 +101,13 @@ func state(j *journal.Journal, publisher uint64) journal.PublisherState {
 	return s
 }
 
-// text formats a record for a comparison.
-func text(r *journal.Record) string {
+// recordText formats a record for a comparison.
+func recordText(r *journal.Record) string {
 	return fmt.Sprintf("%v %d|%d<%d %s %s%s", r.Kind, r.Publisher, r.Sequence, r.Prev, r.Topic, r.Body, r.Reason)
 }
 
-// read returns the records that a follower can read now.
-func read(t fataler, f *journal.Follower) []string {
+// readAvailable returns the records that a follower can read now.
+func readAvailable(t testingT, f *journal.Follower) []string {
 	t.Helper()
 	var all []string
 	var r journal.Record
@@ -118,32 +119,32 @@ func read(t fataler, f *journal.Follower) []string {
 		if !ok {
 			return all
 		}
-		all = append(all, text(&r))
+		all = append(all, recordText(&r))
 	}
 }
 
-// A ageClock stands still until it is moved.
-type ageClock struct {
+// A manualClock stands still until it is moved.
+type manualClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func newClock() *ageClock { return &ageClock{now: time.UnixMicro(1e15)} }
+func newManualClock() *manualClock { return &manualClock{now: time.UnixMicro(1e15)} }
 
-func (c *ageClock) Now() time.Time {
+func (c *manualClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *ageClock) add(d time.Duration) {
+func (c *manualClock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// A gate is a disk that can be shut. While it is shut, syncs wait.
-type gate struct {
+// A gatedFS is a disk with a gate. While the gate is shut, syncs wait.
+type gatedFS struct {
 	*memfs.FS
 	entered chan struct{} // a sync is waiting
 
@@ -151,32 +152,32 @@ type gate struct {
 	pass chan struct{} // nil: the gate is open
 }
 
-func newGate(disk *memfs.FS) *gate {
-	return &gate{FS: disk, entered: make(chan struct{}, 1000)}
+func newGatedFS(disk *memfs.FS) *gatedFS {
+	return &gatedFS{FS: disk, entered: make(chan struct{}, 1000)}
 }
 
-func (g *gate) shut() {
+func (g *gatedFS) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pass = make(chan struct{})
 }
 
-func (g *gate) open() {
+func (g *gatedFS) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	close(g.pass)
 	g.pass = nil
 }
 
-// next lets the waiting sync pass, and shuts the gate behind it.
-func (g *gate) next() {
+// next lets the waiting sync pass and shuts the gate behind it.
+func (g *gatedFS) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	close(g.pass)
 	g.pass = make(chan struct{})
 }
 
-func (g *gate) wait() {
+func (g *gatedFS) wait() {
 	g.mu.Lock()
 	pass := g.pass
 	g.mu.Unlock()
@@ -186,7 +187,7 @@ func (g *gate) wait() {
 	}
 }
 
-func (g *gate) OpenFile(name string, flag int) (seglog.File, error) {
+func (g *gatedFS) OpenFile(name string, flag int) (seglog.File, error) {
 	f, err := g.FS.OpenFile(name, flag)
 	if err != nil {
 		return nil, err
@@ -196,7 +197,7 @@ func (g *gate) OpenFile(name string, flag int) (seglog.File, error) {
 
 type gatedFile struct {
 	seglog.File
-	g *gate
+	g *gatedFS
 }
 
 func (f gatedFile) Sync() error {
@@ -204,39 +205,39 @@ func (f gatedFile) Sync() error {
 	return f.File.Sync()
 }
 
-// A ledger keeps the reports of OnDurable.
-type ledger struct {
+// durableReports keeps the reports of OnDurable.
+type durableReports struct {
 	mu      sync.Mutex
 	durable map[uint64]uint64
 	calls   [][]journal.Advance
 }
 
-func (l *ledger) use(o *journal.Options) {
+func (l *durableReports) use(o *journal.Options) {
 	l.durable = make(map[uint64]uint64)
-	o.OnDurable = func(moved []journal.Advance, _ bool) {
+	o.OnDurable = func(advances []journal.Advance, _ bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.calls = append(l.calls, slices.Clone(moved))
-		for _, m := range moved {
+		l.calls = append(l.calls, slices.Clone(advances))
+		for _, m := range advances {
 			l.durable[m.Publisher] = max(l.durable[m.Publisher], m.Sequence)
 		}
 	}
 }
 
-func (l *ledger) get(publisher uint64) uint64 {
+func (l *durableReports) get(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.durable[publisher]
 }
 
-// promise adds the durable sequence that the journal has at its start.
-func (l *ledger) promise(publisher, sequence uint64) {
+// raise adds the durable sequence that the journal has at its start.
+func (l *durableReports) raise(publisher, sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.durable[publisher] = max(l.durable[publisher], sequence)
 }
 
-// samples are records of every kind.
+// samples has records of every kind.
 var samples = []journal.Record{
 	{Kind: journal.Message, Publisher: 7, Sequence: 1, Topic: []byte("orders"), Body: []byte(`{"id":1}`)},
 	{Kind: journal.Message, Publisher: math.MaxUint64, Sequence: math.MaxInt64, Prev: math.MaxInt64 - 1, Topic: []byte("t"),

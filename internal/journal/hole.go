@@ -6,21 +6,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// maxHoles bounds the holes of a publisher that are remembered. Beyond it the two oldest
-// become one. The causes inside that one are no longer known, so it counts as lost.
+// maxHoles is the maximum number of holes that are remembered of a publisher. If there are
+// more, the two oldest become one. Its causes are no longer known, so it counts as lost.
 const maxHoles = 64
 
-// A hole is the sequences from to to, both included, of a publisher that are not on this
-// instance. A gone marker says so; retention has not removed them here.
+// A hole is a range of a publisher's sequences, both ends included, that are not on this
+// instance according to a gone marker. Retention has not removed them here.
 type hole struct {
 	from, to uint64
 	cause    Cause
 }
 
-// addHole notes the sequences that a gone marker stands for. They become a hole, and the floor
-// stays: it says that retention has removed everything up to it here. But removed messages
-// raise the floor if nothing is between it and them. The cause Closed counts as Removed,
-// and if the marker begins at 1 the publisher is closed at its end.
+// addHole adds the sequences that a gone marker stands for. They become a hole. The floor
+// stays, because only retention here raises it. There is one exception: removed messages that
+// directly follow the floor raise it. The cause Closed counts as Removed. If such a marker
+// begins at 1, the publisher is closed at its end.
 func (p *publisher) addHole(h hole) {
 	if h.cause == Closed {
 		if h.cause = Removed; h.from == 1 {
@@ -38,8 +38,8 @@ func (p *publisher) addHole(h hole) {
 	}
 }
 
-// raiseFloor raises the floor and drops the holes below it, except the lost ones. A
-// publisher that still keeps a lost message must not be told that the message was here.
+// raiseFloor raises the floor and drops the holes below it, except the lost ones. A publisher
+// that still keeps a lost message must not get an ack for it.
 func (p *publisher) raiseFloor(to uint64) {
 	p.floor = max(p.floor, to)
 	p.holes = slices.DeleteFunc(p.holes, func(h hole) bool { return h.to <= p.floor && h.cause != Lost })

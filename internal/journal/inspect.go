@@ -9,14 +9,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// maxFaults is the number of faults that an inspection lists; further faults are only
-// counted.
+// maxFaults is the maximum number of faults that an inspection lists. It counts the others.
 const maxFaults = 1000
 
 // A Report has the counts of an inspection.
 type Report struct {
 	Segments   int
-	Records    int // of all kinds, state records left out
+	Records    int // of all kinds, without state records
 	Messages   int // of kind Message
 	Publishers int
 	Have       bookmark.Vector // of every publisher
@@ -28,29 +27,29 @@ type Inspection struct {
 	Log               seglog.Inspection
 	States            []PublisherState   // of each publisher, ordered by id; Durable is 0
 	Cluster           Cluster            // the journal's group
-	DegradedIntervals []DegradedInterval // degraded ones that are remembered
-	Faults            []error            // violations of a promise (G3, G4) and contradictions, the first thousand
+	DegradedIntervals []DegradedInterval // those that are remembered
+	Faults            []error            // violations of G3 and G4, and contradictions; the first thousand
 	FaultCount        int                // the number of all faults
 }
 
-// Sound reports whether the journal has no fault, no damage and no set-aside records. A
-// torn tail is no fault.
+// Sound reports whether the journal has no fault, no damage and no set-aside records. A torn
+// tail is not a fault.
 func (i *Inspection) Sound() bool {
 	return i.FaultCount == 0 && len(i.Log.Damage) == 0 && i.Log.Aside == nil
 }
 
-// Inspect reads a whole journal that nobody has open, and changes nothing. It checks that
-// each identity is there once (G3), that the records of each publisher are in order and
-// none lacks its predecessor (G4), that times do not go back, and that heads and summaries
-// agree with the records.
+// Inspect reads a whole journal that is not open, and changes nothing. It checks that each
+// identity is there once (G3), that the records of each publisher are in order and none lacks
+// its predecessor (G4), that times do not go back, and that heads and summaries agree with
+// the records.
 //
-// It calls fn, unless that is nil, with the records in order, also with those behind
-// damage; the record is valid during the call. Faults are in the Inspection. The error is
-// an error of reading, one of fn, or ErrNotJournal.
-func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, error) {
+// Inspect calls fn, unless that is nil, with all records in order, including those after
+// damage. A record is valid during the call. The faults are in the Inspection. The error is
+// one of reading or of fn, or ErrNotJournal.
+func Inspect(disk seglog.FS, dir string, fn func(*Record) error) (Inspection, error) {
 	i := inspector{table: newTable(nil), fn: fn}
 	i.found.Have = make(bookmark.Vector)
-	log, err := seglog.Inspect(fsys, dir, seglog.Visitor{Segment: i.segment, Record: i.record, Damage: i.damage})
+	log, err := seglog.Inspect(disk, dir, seglog.Visitor{Segment: i.segment, Record: i.record, Damage: i.damage})
 	i.found.Log = log
 	if err != nil {
 		return i.found, fmt.Errorf("journal: %w", err)
@@ -68,19 +67,19 @@ type inspector struct {
 	fn      func(*Record) error
 	found   Inspection
 	time    int64  // of the newest record
-	scratch Record // scratch
+	scratch Record // buffer of record
 
 	// Of the segment that is being read.
 	summary    []byte
 	undamaged  bool            // no damage in it so far
-	damaged    bool            // records may be missing between the last one and the next head
+	mayLack    bool            // records may be missing between the last one and the next head
 	highest    bookmark.Vector // highest sequence of each publisher
-	extents    []extent        // recentExtents of its outline, from the one that is being read
-	extentsEnd Position        // the end of these stretches
-	inExtent   bookmark.Vector // highest sequence of each publisher in the stretch that is being read
+	extents    []extent        // of its outline, from the one that is being read
+	extentsEnd Position        // the end of these extents
+	inExtent   bookmark.Vector // highest sequence of each publisher in the extent that is being read
 }
 
-// noteRecord adds a fault.
+// addFault adds a fault.
 func (i *inspector) addFault(fault error) {
 	if i.found.FaultCount++; i.found.FaultCount <= maxFaults {
 		i.found.Faults = append(i.found.Faults, fault)
@@ -104,8 +103,8 @@ func (i *inspector) segment(s seglog.Segment) error {
 	return nil
 }
 
-// head checks the head of a segment. It returns an error only if the head is not of a
-// journal, or of a later version. Other faults are added to the Inspection.
+// head checks the head of a segment. It returns an error only if the head belongs to another
+// kind of log or is of a later version. It adds other faults to the Inspection.
 func (i *inspector) head(head []byte) error {
 	if len(head) == 0 {
 		i.table.nextSegment()
@@ -122,15 +121,17 @@ func (i *inspector) head(head []byte) error {
 	}
 	have := i.table.haveVector()
 	i.compareHead(have)
-	i.found.Have, i.damaged = have, false
+	i.found.Have, i.mayLack = have, false
 	return nil
 }
 
+// damage notes a damaged place.
 func (i *inspector) damage(*seglog.DamageError) error {
-	i.undamaged, i.damaged = false, true
+	i.undamaged, i.mayLack = false, true
 	return nil
 }
 
+// record checks a record and passes it to fn.
 func (i *inspector) record(rec seglog.Record) error {
 	if Kind(rec.Kind) == kindState {
 		i.state(rec)
@@ -157,7 +158,7 @@ func (i *inspector) state(rec seglog.Record) {
 		return
 	}
 	if c.kind == stateForgotten {
-		for _, p := range c.ids { // a forgotten publisher may begin anew
+		for _, p := range c.ids { // a forgotten publisher may begin again
 			delete(i.found.Have, p)
 		}
 	}

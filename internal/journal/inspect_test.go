@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Inspect finds the same faults as Verify, continues behind them, and changes nothing.
-func TestInspectFinds(t *testing.T) {
+// Inspect finds the same faults as Verify. It continues after them and changes nothing.
+func TestInspectFindsFaults(t *testing.T) {
 	m := func(publisher, sequence uint64) *journal.Record { return message(publisher, sequence, "b") }
 	for _, tt := range []struct {
 		name   string
@@ -27,7 +27,7 @@ func TestInspectFinds(t *testing.T) {
 		{"a hole", []int64{5}, []*journal.Record{m(1, 1), m(1, 3), m(1, 4)}, "message 1|3 with predecessor 2 at "},
 		{"time that goes back", []int64{5, 4}, []*journal.Record{m(1, 1), m(2, 1)}, "message 2|1 at "},
 	} {
-		disk := forge(t, tt.times, tt.rs...)
+		disk := writeUnchecked(t, tt.times, tt.rs...)
 		before := disk.String()
 		n := 0
 		found, err := journal.Inspect(disk, dir, func(*journal.Record) error { n++; return nil })
@@ -43,14 +43,14 @@ func TestInspectFinds(t *testing.T) {
 	}
 }
 
-// Damage is reported once, with the sequences that it has taken. The segments behind it are
-// checked as usual.
+// Inspect reports damage once, with the missing sequences. It checks the segments after the
+// damage as usual.
 func TestInspectDamaged(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 200)
 	fill(t, j, 2, 1, 10)
-	end(t, j)
+	verifyAndClose(t, j)
 	name := disk.Names()[1]
 	b, err := disk.ReadFile(name)
 	at := bytes.Index(b, []byte("1|90"))
@@ -66,31 +66,31 @@ func TestInspectDamaged(t *testing.T) {
 		t.Error(text)
 	}
 	if err := journals.Dump(disk, dir, func(*journal.Record) error { return nil }); err == nil {
-		t.Error("Dump does not tell of the damage")
+		t.Error("Dump does not report the damage")
 	}
 }
 
-// Messages that retention has removed show in the floors.
+// The floors show the messages that retention has removed.
 func TestInspectFloors(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 200)
-	synced(t, j)
+	mustSync(t, j)
 	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
 	floor := state(j, 1).Floor
-	end(t, j)
+	verifyAndClose(t, j)
 	found, err := journal.Inspect(disk, dir, nil)
 	if err != nil || !found.Sound() || len(found.States) != 1 || found.States[0].Floor != floor || found.States[0].Have != 200 {
 		t.Errorf("%+v, %v; floor %d", found, err, floor)
 	}
 }
 
-// side makes a journal with records that were written without admission.
-func side(t *testing.T, rs ...*journal.Record) journal.Index {
+// uncheckedIndex returns the index of a journal whose records were written without admission.
+func uncheckedIndex(t *testing.T, rs ...*journal.Record) journal.Index {
 	t.Helper()
-	index, err := journal.ReadIndex(forge(t, []int64{5}, rs...), dir)
+	index, err := journal.ReadIndex(writeUnchecked(t, []int64{5}, rs...), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,15 +125,15 @@ func TestCompare(t *testing.T) {
 		{"elsewhere, and not even that", []*journal.Record{m(1, 1), elsewhere}, []*journal.Record{m(1, 1)}, "1: only 3/0, in all 1/0 and 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := describe(journal.Compare(side(t, tt.a...), side(t, tt.b...))); got != tt.want {
+			if got := comparisonText(journal.Compare(uncheckedIndex(t, tt.a...), uncheckedIndex(t, tt.b...))); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-// describe formats a comparison.
-func describe(c journal.Comparison) string {
+// comparisonText formats a comparison.
+func comparisonText(c journal.Comparison) string {
 	kinds := map[journal.Difference]string{journal.DiffMissing: "only", journal.DiffContent: "content", journal.DiffOrder: "order"}
 	var all []string
 	for _, d := range c.Diffs {
@@ -143,22 +143,22 @@ func describe(c journal.Comparison) string {
 	return strings.Join(all, "; ")
 }
 
-// Messages that retention has removed from one journal are no difference, and are reported.
+// Messages that retention has removed from one journal are not a difference. Floors has them.
 func TestCompareFloors(t *testing.T) {
 	var sides [2]journal.Index
 	for i := range sides {
 		disk := memfs.New()
-		now := newClock()
-		j := openOn(t, disk, func(o *journal.Options) { o.Now = now.Now })
+		now := newManualClock()
+		j := mustOpen(t, disk, func(o *journal.Options) { o.Now = now.Now })
 		fill(t, j, 1, 1, 200)
-		synced(t, j)
+		mustSync(t, j)
 		if i == 0 {
 			now.add(time.Hour)
 			if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 				t.Fatal(n, err)
 			}
 		}
-		end(t, j)
+		verifyAndClose(t, j)
 		var err error
 		if sides[i], err = journal.ReadIndex(disk, dir); err != nil {
 			t.Fatal(err)
@@ -166,16 +166,16 @@ func TestCompareFloors(t *testing.T) {
 	}
 	c := journal.Compare(sides[0], sides[1])
 	if !c.Same() || c.Floors[1] == 0 || c.Floors[1] != sides[0].States[0].Floor {
-		t.Errorf("%s, floors %v", describe(c), c.Floors)
+		t.Errorf("%s, floors %v", comparisonText(c), c.Floors)
 	}
 }
 
-// Inspecting a segment ends without a panic, whatever its bytes.
+// Inspect does not panic, whatever the bytes of a segment.
 func FuzzInspect(f *testing.F) {
 	disk := memfs.New()
-	j := openOn(f, disk)
+	j := mustOpen(f, disk)
 	fill(f, j, 1, 1, 5)
-	end(f, j)
+	verifyAndClose(f, j)
 	name := disk.Names()[0]
 	b, err := disk.ReadFile(name)
 	if err != nil {

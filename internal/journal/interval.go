@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// An DegradedInterval is a time in which a destination was left out, so that acks were single.
-// Destination and Begin identify it. Times have a precision of a microsecond.
+// A DegradedInterval is a time in which a destination was downgraded, so that acks were
+// single. Destination and Begin identify it. Times have a precision of a microsecond.
 type DegradedInterval struct {
 	Destination string
 	Begin       time.Time
@@ -14,30 +14,30 @@ type DegradedInterval struct {
 	Ranges      []PublisherRange // settled without the destination, per publisher
 }
 
-// NoteDegraded notes an interval in which a sync link was left out (R5), or updates one that
-// was noted before. The journal keeps the interval until retention would have removed its
-// records.
+// NoteDegraded records an interval in which a sync destination was downgraded (R5), or
+// updates a recorded one. The journal keeps the interval until retention would have removed
+// its records.
 func (j *Journal) NoteDegraded(i DegradedInterval) error {
 	if i.Destination == "" || i.Begin.IsZero() {
-		panic("BUG: journal.Degraded without destination or begin")
+		panic("BUG: journal.NoteDegraded without destination or begin")
 	}
 	i.Begin = time.UnixMicro(i.Begin.UnixMicro())
 	if !i.End.IsZero() {
 		i.End = time.UnixMicro(i.End.UnixMicro())
 	}
 	i.Ranges = slices.Clone(i.Ranges)
-	return annotate(j.appendChange(change{kind: stateInterval, interval: i}), "note degraded interval of %s", i.Destination)
+	return annotate(j.appendChange(change{kind: stateInterval, interval: i}), "record degraded interval of %s", i.Destination)
 }
 
 // DegradedIntervals returns the remembered degraded intervals, oldest first.
 func (j *Journal) DegradedIntervals() []DegradedInterval {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	is := slices.Clone(j.table.intervals)
-	for n := range is {
-		is[n].Ranges = slices.Clone(is[n].Ranges)
+	intervals := slices.Clone(j.table.intervals)
+	for n := range intervals {
+		intervals[n].Ranges = slices.Clone(intervals[n].Ranges)
 	}
-	return is
+	return intervals
 }
 
 // minIntervalLen is the length of the shortest coded interval.

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// Advance reports that durable(p) of Publisher has risen to Sequence.
+// An Advance reports that durable(p) of Publisher has risen to Sequence.
 type Advance struct{ Publisher, Sequence uint64 }
 
 // A PublisherState is the journal's knowledge of one publisher.
@@ -26,14 +26,14 @@ type PublisherState struct {
 	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or none
 
 	Removed    uint64 // highest sequence that retention has removed: Floor, or below it
-	RemovedCRC uint32 // runningCRCs ContentCRC at Removed; 0: not known
-	Diverged   uint64 // firstNumber sequence not proven equal on all instances (R11); 0: not diverged
-	Closing    bool   // all its messages are removed, not seen for twice retain: may be forgotten (R10)
+	RemovedCRC uint32 // running CRC at Removed; 0: not known
+	Diverged   uint64 // first sequence not proven equal on all instances (R11); 0: not diverged
+	Closing    bool   // all its messages are removed and it was not seen for twice retain: it may be forgotten (R10)
 	ClosedUpTo uint64 // no instance has anything of it up to this sequence
 	Leaving    bool   // it has been closed at Have for as long as retain
 }
 
-// A PublisherRange is the sequences From to To, both included, of one publisher.
+// A PublisherRange is the sequences from From to To of a publisher, both included.
 type PublisherRange struct {
 	Publisher uint64
 	From      uint64
@@ -51,22 +51,22 @@ type Journal struct {
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits here for records to sync, or for the end
-	synced sync.Cond // callers wait here: durable or taken moved, failed, closed
+	synced sync.Cond // callers wait here until durable or syncEnd moves, or the journal fails or closes
 	table  *table
 	dirty  []*publisher // publishers whose have is above durable
-	batch  syncBatch    // the newest one that the syncer has taken
-	// Positions. Invariant: durable <= taken <= end. The syncer is making the records below
-	// taken durable. The records below durable were written before the start of an fsync
-	// that succeeded.
+	batch  syncBatch    // the newest batch of the syncer
+	// Positions. Invariant: durable <= syncEnd <= end. The syncer is making the records below
+	// syncEnd durable. The records below durable were written before an fsync that succeeded
+	// began.
 	durable, syncEnd, end Position
 	summaries             map[Position]summary // of sealed segments, by first position
-	trimmed               Position             // behind the last record that Trim has removed
+	trimmed               Position             // after the last record that Trim has removed
 	scratch               []byte               // buffer of Append: time, header, content up to the body
 	stopState
 	repairState
 }
 
-// stopState is the state that stops the journal from taking records.
+// stopState says whether and why the journal accepts no more records.
 type stopState struct {
 	closed, killed bool
 	err            error // of the disk; final
@@ -74,28 +74,28 @@ type stopState struct {
 
 // trimState is the state of Trim.
 type trimState struct {
-	trimmer  chan struct{} // Trim holds its one token for the whole call, also while it waits for the disk
+	trimmer  chan struct{} // Trim holds its token for the whole call, including waits for the disk
 	ageClock ageClock
 }
 
 // repairState is the state of a repair after damage. Journal.mu guards it.
 type repairState struct {
-	damage   *seglog.DamageError // nil: no damage, or everything is merged
+	damage   *seglog.DamageError // nil: no damage, or the merge is finished
 	asideLog *asideLog           // nil: no record is set aside
 	hasAside atomic.Bool         // asideLog is not nil; read without mu
 }
 
-// Open opens or creates the journal in o.Dir and starts the syncer. When it returns, every
-// record of the journal is durable by an fsync of this process. Unless SetAside is set, the
-// error is a *seglog.DamageError if a durable record is damaged, or if an earlier Open with
-// SetAside has set records aside that are not merged yet.
+// Open opens or creates the journal in o.Dir and starts the syncer. When it returns, an fsync
+// of this process has made every record of the journal durable. Unless o.SetAside is set, the
+// error is a *seglog.DamageError in two cases: a durable record is damaged, or an earlier
+// Open with SetAside has set records aside that are not merged yet.
 func Open(o Options) (*Journal, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	j, err := open(o)
 	if errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.FS, o.Dir) {
-		o.Log.Error("the disk is full: the journal is opened on the space of its reserve file", "dir", o.Dir)
+		o.Log.Error("the disk is full: the journal is opened with the space of its reserve file", "dir", o.Dir)
 		j, err = open(o)
 	}
 	return j, err
@@ -109,7 +109,7 @@ func open(o Options) (*Journal, error) {
 		}
 		err = j.loadContentSums()
 		if _, damaged := errors.AsType[*seglog.DamageError](err); damaged {
-			// The log has noted the damaged place, and checks it when it is opened again.
+			// The log has noted the damaged place and checks it when it is opened again.
 			if err := j.log.Abandon(); err != nil {
 				return nil, fmt.Errorf("journal: open: %w", err)
 			}
@@ -149,7 +149,7 @@ func openLog(o Options) (*Journal, error) {
 	}
 	j := &Journal{o: o, log: log, table: t, done: make(chan struct{}), summaries: make(map[Position]summary)}
 	j.work.L, j.synced.L = &j.mu, &j.mu
-	j.ageClock, j.trimmer = newClock(&j.o, t), make(chan struct{}, 1)
+	j.ageClock, j.trimmer = newAgeClock(&j.o, t), make(chan struct{}, 1)
 	t.notedAge, t.ageNow = t.age, j.ageClock.age
 	j.batch.segment = t.segment
 	j.end = log.End()
@@ -161,7 +161,7 @@ func openLog(o Options) (*Journal, error) {
 	return j, nil
 }
 
-// PublisherState returns the state of a publisher; known is false if the journal does not know it.
+// State returns the state of a publisher. known is false if the journal does not know it.
 func (j *Journal) State(publisher uint64) (s PublisherState, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -175,14 +175,14 @@ func (j *Journal) State(publisher uint64) (s PublisherState, known bool) {
 // States returns the states of all publishers, ordered by id.
 func (j *Journal) States() []PublisherState { return j.StatesFrom(0, math.MaxInt) }
 
-// StatesFrom returns the states of the publishers whose id is at least from, ordered by id,
-// and no more than most of them.
-func (j *Journal) StatesFrom(from uint64, most int) []PublisherState {
+// StatesFrom returns the states of at most limit publishers whose id is at least from,
+// ordered by id.
+func (j *Journal) StatesFrom(from uint64, limit int) []PublisherState {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	at, _ := j.table.find(from)
 	all := j.table.sorted()[at:]
-	states := make([]PublisherState, min(most, len(all)))
+	states := make([]PublisherState, min(limit, len(all)))
 	for i := range states {
 		states[i] = j.table.state(all[i])
 	}
@@ -197,7 +197,7 @@ func (j *Journal) Publishers() int {
 }
 
 // Tombstones returns the refused messages of a publisher above a sequence, in order. It
-// returns the newest 1,024 at most.
+// returns at most the newest 1,024.
 func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -206,7 +206,7 @@ func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	return slices.Clone(ts[at:])
 }
 
-// Touch notes that a publisher is in use now, so that retention keeps it in the table.
+// Touch records that a publisher is in use now, so that retention keeps it in the table.
 func (j *Journal) Touch(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -218,10 +218,10 @@ func (j *Journal) Touch(publisher uint64) {
 // First returns the position of the oldest record.
 func (j *Journal) First() Position { return j.resolveZero(j.log.First()) }
 
-// End returns the position behind the newest record.
+// End returns the position after the newest record.
 func (j *Journal) End() Position { return readLocked(&j.mu, &j.end) }
 
-// DurableEnd returns the position behind the newest durable record.
+// DurableEnd returns the position after the newest durable record.
 func (j *Journal) DurableEnd() Position { return readLocked(&j.mu, &j.durable) }
 
 // readLocked returns a value that mu guards.
@@ -231,46 +231,46 @@ func readLocked[T any](mu *sync.Mutex, value *T) T {
 	return *value
 }
 
-// DurableVector returns the durable end and a vector that covers every record before it.
-// The vector covers only messages that were durable when the call returned. It is the base
-// of a subscription that starts at NOW (R9).
+// DurableVector returns the durable end and a vector that covers every record before it. The
+// vector covers only messages that were durable when the call returned. A subscription that
+// starts at NOW has it as its base (R9).
 func (j *Journal) DurableVector() (Position, bookmark.Vector) {
 	return j.DurableEnd(), j.vector(j.Publishers(), func(p *publisher) uint64 { return p.durable })
 }
 
-// Floors returns the floor of every publisher that has one. It is the base of a
-// subscription that starts at EPOCH (R9).
+// Floors returns the floor of every publisher that has one. A subscription that starts at
+// EPOCH has them as its base (R9).
 func (j *Journal) Floors() bookmark.Vector {
 	return j.vector(0, func(p *publisher) uint64 { return p.floor })
 }
 
-// vector returns of(p) for each publisher, without zeros. about is the expected number of
-// entries.
-func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector {
-	v := make(bookmark.Vector, about)
+// vector returns sequence(p) for each publisher, without zeros. size is the expected number
+// of entries.
+func (j *Journal) vector(size int, sequence func(*publisher) uint64) bookmark.Vector {
+	v := make(bookmark.Vector, size)
 	j.eachPublisher(func(p *publisher) {
-		if n := of(p); n > 0 {
+		if n := sequence(p); n > 0 {
 			v[p.id] = n
 		}
 	})
 	return v
 }
 
-// publishersPerLock is the number of publishers that are visited under one hold of mu, while
-// appends wait.
+// publishersPerLock is the number of publishers that are visited with mu held, while appends
+// wait.
 const publishersPerLock = 1024
 
-// eachPublisher calls f for each publisher, ordered by id, with mu held. It releases mu after every
-// publishersPerLock publishers, so that an append does not wait for the whole table.
+// eachPublisher calls f for each publisher, ordered by id, with mu held. It releases mu now
+// and then, so that an append does not wait for the whole table.
 func (j *Journal) eachPublisher(f func(*publisher)) {
 	for next, more := uint64(0), true; more; {
 		j.mu.Lock()
 		from, _ := j.table.find(next)
-		some := j.table.sorted()[from:]
-		if more = len(some) > publishersPerLock; more {
-			next, some = some[publishersPerLock].id, some[:publishersPerLock]
+		part := j.table.sorted()[from:]
+		if more = len(part) > publishersPerLock; more {
+			next, part = part[publishersPerLock].id, part[:publishersPerLock]
 		}
-		for _, p := range some {
+		for _, p := range part {
 			f(p)
 		}
 		j.mu.Unlock()
@@ -304,7 +304,7 @@ func (j *Journal) Close() error {
 	return failed
 }
 
-// Kill releases the directory as a death of the process would: nothing more is written.
+// Kill releases the directory as if the process had died: nothing more is written.
 func (j *Journal) Kill() error {
 	if !j.stopSyncer(true) {
 		return ErrClosed
@@ -312,7 +312,7 @@ func (j *Journal) Kill() error {
 	return annotate(errors.Join(j.closeAside(), j.log.Abandon()), "kill")
 }
 
-// annotate adds the failed operation to an error. It returns nil for nil.
+// annotate adds the failed operation to an error. It returns nil if err is nil.
 func annotate(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

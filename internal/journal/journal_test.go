@@ -20,41 +20,41 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-func TestAppendNumbers(t *testing.T) {
-	j := open(t, memfs.New())
+func TestAppendAssignsSequences(t *testing.T) {
+	j := openForTest(t, memfs.New())
 	for want := uint64(1); want <= 3; want++ {
 		r := message(5, 0, "b")
-		put(t, j, r, journal.Accepted)
+		mustAppend(t, j, r, journal.Accepted)
 		if r.Sequence != want || r.Prev != want-1 || r.Time == 0 || r.Next <= r.Position {
 			t.Errorf("got %+v", r)
 		}
 	}
 	g := &journal.Record{Kind: journal.Gone, Publisher: 5}
-	put(t, j, g, journal.Accepted)
+	mustAppend(t, j, g, journal.Accepted)
 	if g.Sequence != 4 || g.Prev != 3 {
-		t.Errorf("gone got %d behind %d", g.Sequence, g.Prev)
+		t.Errorf("the gone marker got %d with predecessor %d", g.Sequence, g.Prev)
 	}
 }
 
 func TestVerdicts(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	fill(t, j, 1, 1, 3)
-	put(t, j, message(1, 2, "1|2"), journal.Duplicate)
-	put(t, j, message(1, 2, "something else"), journal.Differs)
-	put(t, j, message(1, 5, "b"), journal.Hole)
-	put(t, j, message(2, 2, "b"), journal.Hole)
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 3, Reason: []byte("no")}, journal.Accepted)
-	put(t, j, message(1, 4, "b"), journal.Differs)
-	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Accepted)
-	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Duplicate)
-	put(t, j, message(1, 5, "b"), journal.Differs)
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 2, Prev: 1}, journal.Differs)
-	put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 9, Prev: 5}, journal.Accepted)
-	put(t, j, message(1, 8, "b"), journal.ContentUnknown)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 10}, journal.Hole)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9, RunningCRC: 77}, journal.Accepted)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9}, journal.Duplicate)
-	put(t, j, message(1, 21, "b"), journal.Accepted)
+	mustAppend(t, j, message(1, 2, "1|2"), journal.Duplicate)
+	mustAppend(t, j, message(1, 2, "something else"), journal.Differs)
+	mustAppend(t, j, message(1, 5, "b"), journal.Hole)
+	mustAppend(t, j, message(2, 2, "b"), journal.Hole)
+	mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 3, Reason: []byte("no")}, journal.Accepted)
+	mustAppend(t, j, message(1, 4, "b"), journal.Differs)
+	mustAppend(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Accepted)
+	mustAppend(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Duplicate)
+	mustAppend(t, j, message(1, 5, "b"), journal.Differs)
+	mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 2, Prev: 1}, journal.Differs)
+	mustAppend(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 9, Prev: 5}, journal.Accepted)
+	mustAppend(t, j, message(1, 8, "b"), journal.ContentUnknown)
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 10}, journal.Hole)
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9, RunningCRC: 77}, journal.Accepted)
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9}, journal.Duplicate)
+	mustAppend(t, j, message(1, 21, "b"), journal.Accepted)
 	if s := state(j, 1); s.Have != 21 || s.Floor != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -67,7 +67,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestAppendWithRaw(t *testing.T) {
-	a, b := open(t, memfs.New()), open(t, memfs.New())
+	a, b := openForTest(t, memfs.New()), openForTest(t, memfs.New())
 	for _, r := range samples[2:] {
 		r.Publisher, r.Sequence = 1, r.Sequence-1
 		r.Prev = max(r.Prev, 1) - 1
@@ -75,9 +75,9 @@ func TestAppendWithRaw(t *testing.T) {
 			r.Prev = min(r.Prev, 2)
 		}
 		if r.Cause == journal.Lost {
-			continue // stands for the same numbers as the one before it
+			continue // stands for the same numbers as the previous record
 		}
-		put(t, a, &r, journal.Accepted)
+		mustAppend(t, a, &r, journal.Accepted)
 	}
 	f := a.Follow(a.First(), journal.Appended)
 	defer f.Close()
@@ -103,36 +103,36 @@ func TestAppendWithRaw(t *testing.T) {
 	}
 	large := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 99, Prev: state(b, 1).Have, Raw: make([]byte, journal.MaxRecord+1)}
 	if _, err := b.Append(&large); !errors.Is(err, journal.ErrTooLarge) {
-		t.Errorf("a raw record longer than the longest: %v", err)
+		t.Errorf("a raw record that is too long: %v", err)
 	}
 }
 
-func TestRunningCRCLeavesOutWhatIsNotCarried(t *testing.T) {
+func TestRunningCRCCoversCarriedTopics(t *testing.T) {
 	carried := func(o *journal.Options) {
 		o.Carried = func(topic []byte) bool { return string(topic) != "local" }
 	}
-	a, b := open(t, memfs.New(), carried), open(t, memfs.New(), carried)
+	a, b := openForTest(t, memfs.New(), carried), openForTest(t, memfs.New(), carried)
 	for _, j := range []*journal.Journal{a, b} {
 		fill(t, j, 1, 1, 1)
 	}
-	put(t, a, &journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 2, Prev: 1, Topic: []byte("local")}, journal.Accepted)
-	put(t, b, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 2, Prev: 1}, journal.Accepted)
+	mustAppend(t, a, &journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 2, Prev: 1, Topic: []byte("local")}, journal.Accepted)
+	mustAppend(t, b, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 2, Prev: 1}, journal.Accepted)
 	fill(t, a, 1, 3, 3)
 	fill(t, b, 1, 3, 3)
 	if x, y := state(a, 1).RunningCRC, state(b, 1).RunningCRC; x != y || x == 0 {
 		t.Errorf("%#x and %#x", x, y)
 	}
-	c := open(t, memfs.New(), carried)
-	put(t, c, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 3, RunningCRC: state(a, 1).RunningCRC}, journal.Accepted)
+	c := openForTest(t, memfs.New(), carried)
+	mustAppend(t, c, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 3, RunningCRC: state(a, 1).RunningCRC}, journal.Accepted)
 	fill(t, a, 1, 4, 4)
 	fill(t, c, 1, 4, 4)
 	if x, y := state(a, 1).RunningCRC, state(c, 1).RunningCRC; x != y {
-		t.Errorf("%#x, and behind a gone marker %#x", x, y)
+		t.Errorf("running CRC %#x, and after a gone marker %#x", x, y)
 	}
 }
 
 func TestTooLargeIsNotAFailure(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	large := message(1, 1, "")
 	large.Raw = make([]byte, journal.MaxRecord+1)
 	if _, err := j.Append(large); !errors.Is(err, journal.ErrTooLarge) {
@@ -141,40 +141,40 @@ func TestTooLargeIsNotAFailure(t *testing.T) {
 	fill(t, j, 1, 1, 1)
 }
 
-// A record appended while an fsync runs is not covered by it (R7).
+// An fsync does not cover a record that was appended while it ran (R7).
 func TestAppendedDuringSyncIsNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newGate(memfs.New())
-		var led ledger
-		j := openOn(t, disk, led.use)
+		disk := newGatedFS(memfs.New())
+		var reports durableReports
+		j := mustOpen(t, disk, reports.use)
 		disk.shut()
 		fill(t, j, 1, 1, 1)
 		synctest.Wait() // the first sync waits
 		fill(t, j, 1, 2, 5)
 		fill(t, j, 2, 1, 1)
 		disk.next()
-		synctest.Wait() // the first was reported, the second waits
-		if led.get(1) != 1 || state(j, 1).Durable != 1 || led.get(2) != 0 || state(j, 2).Durable != 0 {
-			t.Errorf("reported %v, %+v", led.durable, j.States())
+		synctest.Wait() // the first sync was reported, the second waits
+		if reports.get(1) != 1 || state(j, 1).Durable != 1 || reports.get(2) != 0 || state(j, 2).Durable != 0 {
+			t.Errorf("reported %v, %+v", reports.durable, j.States())
 		}
 		img := disk.Crash(memfs.Durable)
 		disk.open()
 		j.Kill()
-		after := openOn(t, img)
-		if had := state(after, 1).Have; had < led.get(1) {
-			t.Errorf("reported %d, after a power cut there is %d", led.get(1), had)
+		after := mustOpen(t, img)
+		if had := state(after, 1).Have; had < reports.get(1) {
+			t.Errorf("%d was reported durable, but after a power cut the journal has %d", reports.get(1), had)
 		}
-		end(t, after)
+		verifyAndClose(t, after)
 	})
 }
 
-// After a kill the tail may be in the page cache only. Records that the next process
-// reports as durable must survive a power cut (R7, hard case 21).
+// After a kill the tail may be in the page cache only. Records that the next process reports
+// as durable must survive a power cut (R7, hard case 21).
 func TestKillThenPowerCut(t *testing.T) {
-	disk := newGate(memfs.New())
-	j := open(t, disk)
+	disk := newGatedFS(memfs.New())
+	j := openForTest(t, disk)
 	fill(t, j, 1, 1, 3)
-	synced(t, j)
+	mustSync(t, j)
 	disk.shut()
 	fill(t, j, 1, 4, 6)
 	<-disk.entered // written and not synced
@@ -182,23 +182,23 @@ func TestKillThenPowerCut(t *testing.T) {
 	disk.open()
 	j.Kill()
 
-	j = openOn(t, img)
+	j = mustOpen(t, img)
 	s := state(j, 1)
 	if s.Have < 4 || s.Durable != s.Have {
 		t.Fatalf("%+v", s)
 	}
 	j.Kill()
-	j = open(t, img.Crash(memfs.Durable))
+	j = openForTest(t, img.Crash(memfs.Durable))
 	if after := state(j, 1); after.Have != s.Have {
-		t.Errorf("said to be durable: %d, after a power cut there is %d", s.Have, after.Have)
+		t.Errorf("%d was reported durable, but after a power cut the journal has %d", s.Have, after.Have)
 	}
 }
 
-// While the disk works on one batch the next one forms: two syncs for many appends.
+// While the disk works on one batch, the next one forms: two syncs for many appends.
 func TestGroupCommit(t *testing.T) {
-	disk := newGate(memfs.New())
-	var led ledger
-	j := open(t, disk, led.use, func(o *journal.Options) { o.SegmentBytes = 1 << 20 })
+	disk := newGatedFS(memfs.New())
+	var reports durableReports
+	j := openForTest(t, disk, reports.use, func(o *journal.Options) { o.SegmentBytes = 1 << 20 })
 	disk.shut()
 	fill(t, j, 9, 1, 1)
 	<-disk.entered
@@ -206,24 +206,24 @@ func TestGroupCommit(t *testing.T) {
 		fill(t, j, p, 1+p/9, 20)
 	}
 	disk.open()
-	synced(t, j)
+	mustSync(t, j)
 	j.Close()
-	led.mu.Lock()
-	defer led.mu.Unlock()
-	if len(led.calls) != 2 || !slices.Equal(led.calls[0], []journal.Advance{{Publisher: 9, Sequence: 1}}) {
-		t.Fatalf("OnDurable was told %v", led.calls)
+	reports.mu.Lock()
+	defer reports.mu.Unlock()
+	if len(reports.calls) != 2 || !slices.Equal(reports.calls[0], []journal.Advance{{Publisher: 9, Sequence: 1}}) {
+		t.Fatalf("OnDurable got %v", reports.calls)
 	}
-	for i, m := range led.calls[1] {
+	for i, m := range reports.calls[1] {
 		if want := (journal.Advance{Publisher: uint64(i + 1), Sequence: 20}); m != want {
 			t.Errorf("moved %v, want %v", m, want)
 		}
 	}
 }
 
-func TestAppendWaitsForTheDisk(t *testing.T) {
+func TestAppendBlocksOnSlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newGate(memfs.New())
-		j := openOn(t, disk, func(o *journal.Options) { o.SegmentBytes = 0 })
+		disk := newGatedFS(memfs.New())
+		j := mustOpen(t, disk, func(o *journal.Options) { o.SegmentBytes = 0 })
 		disk.shut()
 		var mu sync.Mutex
 		taken := 0
@@ -231,7 +231,7 @@ func TestAppendWaitsForTheDisk(t *testing.T) {
 		go func() {
 			defer close(done)
 			for range 30 {
-				put(t, j, message(1, 0, strings.Repeat("x", 1<<20)), journal.Accepted)
+				mustAppend(t, j, message(1, 0, strings.Repeat("x", 1<<20)), journal.Accepted)
 				mu.Lock()
 				taken++
 				mu.Unlock()
@@ -240,19 +240,19 @@ func TestAppendWaitsForTheDisk(t *testing.T) {
 		synctest.Wait()
 		mu.Lock()
 		if taken < 9 || taken > 18 {
-			t.Errorf("%d MiB were taken while the disk stood still", taken)
+			t.Errorf("%d MiB were appended while the disk stood still", taken)
 		}
 		mu.Unlock()
 		disk.open()
 		<-done
-		end(t, j)
+		verifyAndClose(t, j)
 	})
 }
 
-func TestAppendThatWaitsEndsWithTheJournal(t *testing.T) {
+func TestBlockedAppendFailsWithJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newGate(memfs.New())
-		j := openOn(t, disk)
+		disk := newGatedFS(memfs.New())
+		j := mustOpen(t, disk)
 		disk.shut()
 		errs := make(chan error, 1)
 		go func() {
@@ -281,13 +281,13 @@ func TestFailedDisk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := memfs.New()
-			var led ledger
+			var reports durableReports
 			failed := make(chan error, 10)
-			j := open(t, disk, led.use, func(o *journal.Options) { o.OnFail = func(err error) { failed <- err } })
+			j := openForTest(t, disk, reports.use, func(o *journal.Options) { o.OnFail = func(err error) { failed <- err } })
 			fill(t, j, 1, 1, 3)
-			synced(t, j)
+			mustSync(t, j)
 			fill(t, j, 1, 4, 4)
-			synced(t, j)
+			mustSync(t, j)
 			harm(disk)
 			_, err := j.Append(message(1, 5, "b"))
 			if err == nil { // otherwise the syncer's note was the next write
@@ -300,13 +300,13 @@ func TestFailedDisk(t *testing.T) {
 				t.Errorf("OnFail got %v, Err %v, Sync %v", got, j.Err(), err)
 			}
 			if _, again := j.Append(message(1, 6, "b")); !errors.Is(again, j.Err()) {
-				t.Errorf("a failed journal says %v", again)
+				t.Errorf("Append to a failed journal: %v", again)
 			}
-			if s := state(j, 1); s.Durable != 4 || led.get(1) != 4 {
-				t.Errorf("%+v, reported %d", s, led.get(1))
+			if s := state(j, 1); s.Durable != 4 || reports.get(1) != 4 {
+				t.Errorf("%+v, reported %d", s, reports.get(1))
 			}
 			if err := j.Close(); err == nil {
-				t.Error("Close says nothing")
+				t.Error("Close of a failed journal returns nil")
 			}
 			if len(failed) > 0 {
 				t.Error("OnFail was called again")
@@ -317,7 +317,7 @@ func TestFailedDisk(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 3)
 	f := j.Follow(j.First(), journal.Durable)
 	if err := j.Close(); err != nil {
@@ -344,20 +344,20 @@ func TestReopen(t *testing.T) {
 	for _, how := range []string{"close", "kill", "power cut"} {
 		t.Run(how, func(t *testing.T) {
 			disk := memfs.New()
-			j := openOn(t, disk)
+			j := mustOpen(t, disk)
 			peers := []journal.Peer{{Name: "b", Sends: true}, {Name: "c", Sends: true, Sync: true}}
 			for _, p := range []journal.Peer{peers[1], {Name: "b"}} {
-				remember(t, j, p)
+				mustRememberPeer(t, j, p)
 			}
 			fill(t, j, 1, 1, 200) // over several segments
-			remember(t, j, peers[0])
+			mustRememberPeer(t, j, peers[0])
 			fill(t, j, 2, 1, 7)
-			put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: 8, Prev: 7, Reason: []byte("no")}, journal.Accepted)
+			mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: 8, Prev: 7, Reason: []byte("no")}, journal.Accepted)
 			if err := j.NoteDegraded(journal.DegradedInterval{Destination: "b", Begin: time.UnixMicro(5), End: time.UnixMicro(9),
 				Ranges: []journal.PublisherRange{{Publisher: 1, From: 2, To: 3}}}); err != nil {
 				t.Fatal(err)
 			}
-			synced(t, j)
+			mustSync(t, j)
 			want, intervals := j.States(), j.DegradedIntervals()
 			switch how {
 			case "close":
@@ -369,7 +369,7 @@ func TestReopen(t *testing.T) {
 				j.Kill()
 				disk = disk.Crash(memfs.Durable)
 			}
-			j = open(t, disk)
+			j = openForTest(t, disk)
 			if got := j.States(); !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v\nwant %v", got, want)
 			}
@@ -382,7 +382,7 @@ func TestReopen(t *testing.T) {
 			if got := j.Tombstones(2, 0); len(got) != 1 || got[0].Reason != "no" {
 				t.Errorf("got %v", got)
 			}
-			put(t, j, message(1, 200, "other content"), journal.Differs)
+			mustAppend(t, j, message(1, 200, "other content"), journal.Differs)
 			if at, v := j.DurableVector(); at != j.End() || !reflect.DeepEqual(v, bookmark.Vector{1: 200, 2: 8}) {
 				t.Errorf("%v %v", at, v)
 			}
@@ -390,7 +390,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-func remember(t *testing.T, j *journal.Journal, p journal.Peer) {
+func mustRememberPeer(t *testing.T, j *journal.Journal, p journal.Peer) {
 	t.Helper()
 	if err := j.RememberPeer(p); err != nil {
 		t.Fatal(err)
@@ -398,41 +398,41 @@ func remember(t *testing.T, j *journal.Journal, p journal.Peer) {
 }
 
 func TestTimeNeverGoesBack(t *testing.T) {
-	disk, c := memfs.New(), newClock()
+	disk, c := memfs.New(), newManualClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
 	last := int64(0)
 	for _, step := range []time.Duration{0, time.Hour, -2 * time.Hour, time.Second, -time.Hour, 5 * time.Hour} {
 		c.add(step)
-		j := openOn(t, disk, use)
+		j := mustOpen(t, disk, use)
 		for range 3 {
 			r := message(1, 0, "b")
-			put(t, j, r, journal.Accepted)
+			mustAppend(t, j, r, journal.Accepted)
 			if r.Time < last {
 				t.Errorf("after %v: %d is before %d", step, r.Time, last)
 			}
 			last = r.Time
 			c.add(-time.Minute)
 		}
-		end(t, j)
+		verifyAndClose(t, j)
 	}
 	if last < c.Now().UnixMicro() {
-		t.Error("the clock is not followed")
+		t.Error("the time does not follow the clock")
 	}
 }
 
-// OnAppend gets the last sequence of each publisher, also while others append.
+// OnAppend gets the last sequence of each publisher, also with concurrent appends.
 func TestOnAppend(t *testing.T) {
 	var mu sync.Mutex
-	told := make(map[uint64]uint64)
-	j := open(t, memfs.New(), func(o *journal.Options) {
+	got := make(map[uint64]uint64)
+	j := openForTest(t, memfs.New(), func(o *journal.Options) {
 		o.SegmentBytes = 64 << 10
 		o.OnAppend = func(p, s uint64) {
 			mu.Lock()
 			defer mu.Unlock()
-			if s <= told[p] {
-				t.Errorf("told of %d|%d after %d", p, s, told[p])
+			if s <= got[p] {
+				t.Errorf("OnAppend got %d|%d after %d", p, s, got[p])
 			}
-			told[p] = s
+			got[p] = s
 		}
 	})
 	var wg sync.WaitGroup
@@ -441,18 +441,18 @@ func TestOnAppend(t *testing.T) {
 	}
 	wg.Wait()
 	for p := range uint64(8) {
-		if told[p] != 300 {
-			t.Errorf("told of %d only up to %d", p, told[p])
+		if got[p] != 300 {
+			t.Errorf("OnAppend got publisher %d only up to %d", p, got[p])
 		}
 	}
 }
 
-// A syncBatch calls OnAppend once for neighbours of one publisher: in Notify, or when it is
-// full. Its records have the same time.
+// An AppendBatch calls OnAppend once for adjacent records of one publisher: in Notify, or when
+// it is full. Its records have the same time.
 func TestAppendBatch(t *testing.T) {
 	var notified []journal.Advance
-	c := newClock()
-	j := open(t, memfs.New(), func(o *journal.Options) {
+	c := newManualClock()
+	j := openForTest(t, memfs.New(), func(o *journal.Options) {
 		o.Now = c.Now
 		o.OnAppend = func(p, s uint64) { notified = append(notified, journal.Advance{Publisher: p, Sequence: s}) }
 	})
@@ -466,10 +466,10 @@ func TestAppendBatch(t *testing.T) {
 		c.add(time.Second)
 		return r.Time
 	}
-	want := func(what, list string) {
+	want := func(step, list string) {
 		t.Helper()
 		if got := fmt.Sprint(notified); got != list {
-			t.Errorf("%s: notified %s, want %s", what, got, list)
+			t.Errorf("%s: notified %s, want %s", step, got, list)
 		}
 		notified = nil
 	}
@@ -481,7 +481,7 @@ func TestAppendBatch(t *testing.T) {
 	if last := add(1, 3, journal.Accepted); last != first {
 		t.Errorf("records of one batch have times %d and %d", first, last)
 	}
-	synced(t, j)
+	mustSync(t, j)
 	if s := state(j, 1); s.Durable != 3 {
 		t.Errorf("%+v", s)
 	}
@@ -494,16 +494,16 @@ func TestAppendBatch(t *testing.T) {
 		add(2, n, journal.Accepted)
 	}
 	if next := add(1, 4, journal.Accepted); next <= first {
-		t.Errorf("the next batch has the time of the one before, %d", next)
+		t.Errorf("the next batch has the time of the previous one, %d", next)
 	}
 	want("64 records", "[{2 64} {1 4}]")
 }
 
-// OnAppend may call the journal, and may append.
+// OnAppend may call the journal, including Append.
 func TestOnAppendHoldsNoLock(t *testing.T) {
 	var j *journal.Journal
 	ready := make(chan struct{})
-	j = open(t, memfs.New(), func(o *journal.Options) {
+	j = openForTest(t, memfs.New(), func(o *journal.Options) {
 		o.OnAppend = func(p, s uint64) {
 			<-ready
 			if p == 1 && state(j, 1).Have >= s {
@@ -519,8 +519,8 @@ func TestOnAppendHoldsNoLock(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	disk := newGate(memfs.New())
-	j := open(t, disk, func(o *journal.Options) { o.SegmentBytes = 64 << 20 })
+	disk := newGatedFS(memfs.New())
+	j := openForTest(t, disk, func(o *journal.Options) { o.SegmentBytes = 64 << 20 })
 	f := j.Follow(j.First(), journal.Appended)
 	defer f.Close()
 	var got journal.Record
@@ -537,7 +537,7 @@ func TestAllocations(t *testing.T) {
 	for range 5000 {
 		step()
 	}
-	synced(t, j)
+	mustSync(t, j)
 	disk.shut() // allocations of the syncer do not count: it allocates for many records
 	step()
 	<-disk.entered

@@ -10,28 +10,28 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// RecordInfo describes the record at the number of r, which is at or below have (R1). With
-// search it reads the log where the table does not remember the number. Ascending numbers
-// cost one pass.
-func (b *AppendBatch) Lookup(r *Record, search bool) (RecordInfo, error) {
+// Lookup implements [ledger.Appender]. It describes the record at the number of r, which is at
+// or below have (R1). If the table does not know the number and searchLog is set, it reads the
+// log. Ascending numbers cost one pass.
+func (b *AppendBatch) Lookup(r *Record, searchLog bool) (RecordInfo, error) {
 	sum := sumOf(r)
-	if s, known := b.j.lookupTable(r.Publisher, r.Sequence, sum); known || !search {
+	if s, known := b.j.lookupTable(r.Publisher, r.Sequence, sum); known || !searchLog {
 		return s, nil
 	}
 	found, err := b.lookups.find(b.j, r.Publisher, r.Sequence)
 	switch {
 	case err != nil:
-		return RecordInfo{}, fmt.Errorf("journal: look for %d|%d: %w", r.Publisher, r.Sequence, err)
+		return RecordInfo{}, fmt.Errorf("journal: look up %d|%d: %w", r.Publisher, r.Sequence, err)
 	case found:
 		return b.lookups.recordInfo(sum), nil
 	}
-	s, _ := b.j.lookupTable(r.Publisher, r.Sequence, sum) // trimState may have removed it meanwhile
+	s, _ := b.j.lookupTable(r.Publisher, r.Sequence, sum) // retention may have removed it meanwhile
 	return s, nil
 }
 
-// lookupTable returns the table's knowledge of a number. known is false if the log may have
-// more. That is so above the floor, and there even in a hole, because the oldest holes may
-// have become one.
+// lookupTable describes the record at a number as far as the table knows it. known is false
+// if the log may say more. That is possible above the floor only, but also in a hole there,
+// because the oldest holes may have become one.
 func (j *Journal) lookupTable(publisher, sequence uint64, sum uint32) (s RecordInfo, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -43,11 +43,11 @@ func (j *Journal) lookupTable(publisher, sequence uint64, sum uint32) (s RecordI
 	if i, listed := slices.BinarySearchFunc(ts, sequence, bySequenceOf); listed {
 		return RecordInfo{Kind: Tombstone, Same: sum == tombstoneSum, Reason: ts[i].Reason, Listed: true}, true
 	}
-	switch had := p.ring.get(sequence); {
-	case had == emptySum:
-		return RecordInfo{Kind: Empty, Same: sum == had}, true
-	case had >= minContentSum:
-		return RecordInfo{Kind: Message, Same: sum == had}, true
+	switch known := p.ring.get(sequence); {
+	case known == emptySum:
+		return RecordInfo{Kind: Empty, Same: sum == known}, true
+	case known >= minContentSum:
+		return RecordInfo{Kind: Message, Same: sum == known}, true
 	}
 	h, in := p.holeAt(sequence)
 	if !in && sequence > p.floor {
@@ -58,7 +58,7 @@ func (j *Journal) lookupTable(publisher, sequence uint64, sum uint32) (s RecordI
 
 func bySequenceOf(t Refusal, sequence uint64) int { return cmp.Compare(t.Sequence, sequence) }
 
-// A logLookup reads the records of a publisher again, in order. It remembers the last one.
+// A logLookup finds records of a publisher in the log, in order. It keeps the last one.
 type logLookup struct {
 	cursor    *seglog.Cursor // nil: no record was read
 	publisher uint64
@@ -68,8 +68,9 @@ type logLookup struct {
 	record    Record // scratch
 }
 
-// find reads on to the record that stands for a number. If the last record is behind the
-// number, it starts again further back. It returns false if the log has no such record.
+// find reads on to the record that stands for a number. If the last record is after the
+// number, it starts again at an earlier position. It returns false if the log has no such
+// record.
 func (c *logLookup) find(j *Journal, publisher, sequence uint64) (bool, error) {
 	if c.cursor == nil || c.publisher != publisher || sequence < c.from {
 		c.reset()
@@ -88,7 +89,7 @@ func (c *logLookup) find(j *Journal, publisher, sequence uint64) (bool, error) {
 	return c.from <= sequence, nil
 }
 
-// next reads the next record of the publisher, and skips the records of others.
+// next reads the next record of the publisher. It skips the records of others.
 func (c *logLookup) next() (bool, error) {
 	for {
 		rec, err := c.cursor.Next()
@@ -117,21 +118,21 @@ func (c *logLookup) next() (bool, error) {
 	}
 }
 
-// recordInfo returns the Standing of the last record for a caller whose record has that sum.
+// recordInfo describes the last record to a caller whose record has that sum.
 func (c *logLookup) recordInfo(sum uint32) RecordInfo {
 	s := c.info
 	s.Same = c.sum != 0 && c.sum == sum
 	return s
 }
 
-// closeFile closes the file that is being read, until there is more to read.
+// closeFile closes the file that is being read. The next read opens it again.
 func (c *logLookup) closeFile() {
 	if c.cursor != nil {
 		_ = c.cursor.Close()
 	}
 }
 
-// reset forgets the last record.
+// reset drops the last record.
 func (c *logLookup) reset() {
 	c.closeFile()
 	*c = logLookup{}

@@ -12,17 +12,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A model is a journal that only remembers.
+// A model compares a journal with lists and maps.
 type model struct {
-	t    *rapid.T
-	disk *memfs.FS
-	j    *journal.Journal
-	led  *ledger
+	t       *rapid.T
+	disk    *memfs.FS
+	j       *journal.Journal
+	reports *durableReports
 
 	made    int                          // number of bodies
-	records []journal.Record             // taken, in order, without those that a crash has lost
+	records []journal.Record             // appended, in order, without those that a crash has lost
 	have    map[uint64]uint64            // per publisher
-	crc     map[uint64]map[uint64]uint32 // runningCRCs ContentCRC at each have
+	crc     map[uint64]map[uint64]uint32 // running CRC at each have
 	floor   map[uint64]uint64
 
 	followers [2]*journal.Follower
@@ -30,14 +30,14 @@ type model struct {
 }
 
 func (m *model) open() {
-	m.dieWhileOpening()
-	m.led = &ledger{}
-	m.j = openOn(m.t, m.disk, m.led.use, func(o *journal.Options) { o.SegmentBytes = 2 << 10 })
+	m.crashWhileOpening()
+	m.reports = &durableReports{}
+	m.j = mustOpen(m.t, m.disk, m.reports.use, func(o *journal.Options) { o.SegmentBytes = 2 << 10 })
 	m.follow()
 }
 
-// dieWhileOpening makes recovery itself crash now and then.
-func (m *model) dieWhileOpening() {
+// crashWhileOpening makes recovery itself crash now and then.
+func (m *model) crashWhileOpening() {
 	if rapid.IntRange(0, 3).Draw(m.t, "die while opening") > 0 {
 		return
 	}
@@ -64,7 +64,7 @@ func (m *model) follow() {
 	}
 }
 
-// append offers a record and compares the verdict with the one that the model expects.
+// append appends a record and compares the verdict with the expected one.
 func (m *model) append(r journal.Record, want journal.Verdict) {
 	m.made++
 	v, err := m.j.Append(&r)
@@ -75,7 +75,7 @@ func (m *model) append(r journal.Record, want journal.Verdict) {
 		return
 	}
 	if v != want {
-		m.t.Fatalf("%s: verdict %d, want %d", text(&r), v, want)
+		m.t.Fatalf("%s: verdict %d, want %d", recordText(&r), v, want)
 	}
 	if v != journal.Accepted {
 		return
@@ -91,8 +91,8 @@ func (m *model) append(r journal.Record, want journal.Verdict) {
 	m.records = append(m.records, r)
 }
 
-// random appends a record that a publisher or a link might offer.
-func (m *model) random() {
+// appendRandom appends a record as a publisher or a link might.
+func (m *model) appendRandom() {
 	p := rapid.Uint64Range(1, 3).Draw(m.t, "publisher")
 	have := m.have[p]
 	r := journal.Record{Kind: journal.Message, Publisher: p, Sequence: have + 1, Prev: have,
@@ -109,7 +109,7 @@ func (m *model) random() {
 			r.Kind, r.Topic, r.Body, r.Sequence, r.Prev, r.RunningCRC = journal.Gone, nil, nil, have+5, 0, 99
 		}
 	case 4:
-		m.again(p)
+		m.offerAgain(p)
 		return
 	case 5:
 		r.Sequence, r.Prev = have+2, have+1
@@ -121,16 +121,16 @@ func (m *model) random() {
 	m.append(r, journal.Accepted)
 }
 
-// again offers a record that the journal has already.
-func (m *model) again(publisher uint64) {
-	var mine []journal.Record
+// offerAgain appends a record that the journal has already.
+func (m *model) offerAgain(publisher uint64) {
+	var candidates []journal.Record
 	for _, r := range m.records {
 		if r.Publisher == publisher {
-			mine = append(mine, r)
+			candidates = append(candidates, r)
 		}
 	}
-	if len(mine) > 0 {
-		m.append(rapid.SampledFrom(mine).Draw(m.t, "again"), journal.Duplicate)
+	if len(candidates) > 0 {
+		m.append(rapid.SampledFrom(candidates).Draw(m.t, "again"), journal.Duplicate)
 	}
 }
 
@@ -141,13 +141,13 @@ func (m *model) trim() {
 		m.t.Fatal(err)
 	}
 	if n > 0 && m.j.First() == before && !m.disk.Crashed() {
-		m.t.Fatalf("%d segments went, the first position did not move", n)
+		m.t.Fatalf("%d segments were removed, but the first position did not move", n)
 	}
 	m.follow()
 }
 
-// pump makes the followers read on.
-func (m *model) pump() {
+// readFollowers makes the followers read on.
+func (m *model) readFollowers() {
 	for limit, f := range m.followers {
 		for {
 			var r journal.Record
@@ -162,22 +162,22 @@ func (m *model) pump() {
 				break
 			}
 			if m.read[limit] == len(m.records) {
-				m.t.Fatalf("follower %d reads %s behind the end", limit, text(&r))
+				m.t.Fatalf("follower %d reads %s after the end", limit, recordText(&r))
 			}
-			if want := m.records[m.read[limit]]; text(&r) != text(&want) {
-				m.t.Fatalf("follower %d reads %s, want %s", limit, text(&r), text(&want))
+			if want := m.records[m.read[limit]]; recordText(&r) != recordText(&want) {
+				m.t.Fatalf("follower %d reads %s, want %s", limit, recordText(&r), recordText(&want))
 			}
 			if d := state(m.j, r.Publisher).Durable; journal.Limit(limit) == journal.Durable && r.Sequence > d {
-				m.t.Fatalf("a follower of what is durable reads %s, durable is %d", text(&r), d)
+				m.t.Fatalf("a follower of durable records reads %s, durable is %d", recordText(&r), d)
 			}
 			m.read[limit]++
 		}
 	}
 }
 
-// reset ends the journal's process in one of several ways, and begins the next process on the
-// disk that is left.
-func (m *model) end() {
+// restart ends the journal's process in one of several ways, and begins the next process on the
+// resulting disk.
+func (m *model) restart() {
 	for _, f := range m.followers {
 		f.Close()
 	}
@@ -185,14 +185,14 @@ func (m *model) end() {
 	mode := rapid.SampledFrom(append(memfs.Modes(uint64(m.made)), memfs.Mode{Name: "close"})).Draw(m.t, "end")
 	m.disk.CrashAt(1 << 40) // it must not crash while it is closed and opened
 	if mode.Name == "close" && !m.disk.Crashed() {
-		end(m.t, m.j)
+		verifyAndClose(m.t, m.j)
 	} else {
 		m.j.Kill()
 		if mode.Name == "close" {
 			mode = memfs.Durable
 		}
 	}
-	reported := m.led
+	reported := m.reports
 	if mode.Name != "close" {
 		m.disk = m.disk.Crash(mode)
 	}
@@ -200,9 +200,9 @@ func (m *model) end() {
 	m.compare(reported)
 }
 
-// diffEntries checks that the journal has a prefix of each publisher, with everything that was
-// reported as durable. It removes the rest from the model.
-func (m *model) compare(reported *ledger) {
+// compare checks that the journal has a prefix of each publisher, with everything that was
+// reported durable. It removes the rest from the model.
+func (m *model) compare(reported *durableReports) {
 	report, err := journals.VerifyOpen(m.j, m.disk, dir)
 	if err != nil {
 		m.t.Fatal(err)
@@ -216,21 +216,21 @@ func (m *model) compare(reported *ledger) {
 			m.t.Fatalf("publisher %d has the running CRC %#x at %d, not %#x", p, s.RunningCRC, s.Have, m.crc[p][s.Have])
 		}
 		m.have[p] = s.Have
-		m.led.promise(p, s.Durable) // the next crash must not take it
+		m.reports.raise(p, s.Durable) // the next crash must not take it
 	}
 	m.records = slices.DeleteFunc(m.records, func(r journal.Record) bool { return r.Sequence > m.have[r.Publisher] })
-	left := all(m.t, m.j)
+	left := readAll(m.t, m.j)
 	if missing := len(m.records) - len(left); missing < 0 {
 		m.t.Fatalf("%d records too many", -missing)
 	} else {
 		for i, r := range m.records[missing:] {
-			if text(&r) != text(&left[i]) {
-				m.t.Fatalf("%s is there, not %s", text(&left[i]), text(&r))
+			if recordText(&r) != recordText(&left[i]) {
+				m.t.Fatalf("%s is there, not %s", recordText(&left[i]), recordText(&r))
 			}
 		}
 		for _, r := range m.records[:missing] {
 			if r.Sequence > state(m.j, r.Publisher).Floor {
-				m.t.Fatalf("%s is gone, the floor is %d", text(&r), state(m.j, r.Publisher).Floor)
+				m.t.Fatalf("%s is gone, the floor is %d", recordText(&r), state(m.j, r.Publisher).Floor)
 			}
 		}
 		m.records = m.records[missing:]
@@ -249,7 +249,7 @@ func TestModel(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 15).Draw(t, "what") {
 			case 0:
-				m.end()
+				m.restart()
 			case 1:
 				m.disk.CrashAt(rapid.IntRange(1, 40).Draw(t, "crash at"))
 			case 2:
@@ -259,20 +259,20 @@ func TestModel(t *testing.T) {
 					t.Fatal(err)
 				}
 			case 5, 6:
-				m.pump()
+				m.readFollowers()
 			default:
 				for range rapid.IntRange(1, 8).Draw(t, "many") {
-					m.random()
+					m.appendRandom()
 				}
 			}
 			if m.disk.Crashed() {
-				m.end()
+				m.restart()
 			}
 		}
-		m.end()
+		m.restart()
 		for _, f := range m.followers {
 			f.Close()
 		}
-		end(t, m.j)
+		verifyAndClose(t, m.j)
 	})
 }

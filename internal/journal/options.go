@@ -11,12 +11,12 @@ import (
 
 const (
 	defaultSegment = 64 << 20
-	// MaxRecord is the longest record that a journal holds, in bytes. The server has its
-	// own limit for messages that clients publish, and that limit may change. A record that
-	// is already in a journal of the group is taken whatever that limit is (R14).
+	// MaxRecord is the maximum length of a record in bytes. The server has a limit of its own
+	// for messages that clients publish, and that limit may change. The journal takes a
+	// record that another journal of the group has, whatever that limit is (R14).
 	MaxRecord = 256 << 20
-	// maxUnwritten is the number of bytes that Append leaves to the syncer before it
-	// waits.
+	// maxUnwritten is the maximum number of unwritten bytes. Append waits while there are
+	// more.
 	maxUnwritten = 8 << 20
 )
 
@@ -24,39 +24,40 @@ const (
 type Options struct {
 	FS           seglog.FS
 	Dir          string
-	SegmentBytes int64        // default 64 MiB
+	SegmentBytes int64        // default: 64 MiB
 	Log          *slog.Logger // default: silent
-	// Now is the clock for Record.Time; default time.Now.
+	// Now is the clock for Record.Time. Default: time.Now.
 	Now func() time.Time
-	// Elapsed is the monotonic clock that retention counts by; it may begin anywhere.
-	// Default: the monotonic clock of Now.
+	// Elapsed is the monotonic clock for retention. It may begin anywhere. Default: the
+	// monotonic clock of Now.
 	Elapsed func() time.Duration
 
 	// OnDurable is called after each fsync with the publishers whose durable sequence has
-	// moved, ordered by id. The syncer makes one call at a time. The call must not block,
-	// and the slice is valid until it returns. idle says that nothing was appended since
+	// risen, ordered by id. The syncer makes one call at a time. The call must not block,
+	// and the slice is valid until it returns. idle reports that nothing was appended since
 	// the fsync began.
-	OnDurable func(moved []Advance, idle bool)
+	OnDurable func(advances []Advance, idle bool)
 	// OnAppend is called after records were appended: once for each record, or once for
-	// several of one publisher with the last sequence. The appending goroutine calls it,
-	// without a lock of the journal, so calls may be concurrent. The call must not block.
+	// several records of one publisher, with the last sequence. The appending goroutine
+	// calls it without a lock of the journal, so calls may be concurrent. The call must not
+	// block.
 	OnAppend func(publisher, sequence uint64)
-	// OnFail is called once, when the disk has failed (R7). The journal takes no more
-	// records. The call must not wait for Close.
+	// OnFail is called once, when the disk has failed (R7). From then on the journal accepts
+	// no records. The call must not wait for Close.
 	OnFail func(err error)
 
 	// OnSegment is called by the syncer after an fsync if the log has begun a new segment
-	// since the one before. The call must not block.
+	// since the previous fsync. The call must not block.
 	OnSegment func()
 
-	// Stepped opens the journal without its goroutine: the owner syncs with Begin. It is
-	// for an owner that must control when each step happens.
+	// Stepped opens the journal without its goroutine: the owner calls BeginSync. It is for
+	// an owner that must control when each step happens.
 	Stepped bool
 
-	// SetAside opens a damaged journal up to the damage; see Journal.Damage.
+	// SetAside opens a damaged journal up to the damage (see Journal.Damage).
 	SetAside bool
-	// Carried reports whether the links carry a topic. Running CRCs leave the other topics
-	// out (R11). Nil: the links carry all topics.
+	// Carried reports whether the links carry a topic. Running CRCs cover these topics only
+	// (R11). Nil: the links carry all topics.
 	Carried func(topic []byte) bool
 }
 

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	maxOutlineExtents   = 64      // recentExtents of one segment, at most
-	maxOutlineBookmarks = 1 << 13 // bookmarks of all these stretches, at most, about
+	maxOutlineExtents   = 64      // maximum of extents in one outline
+	maxOutlineBookmarks = 1 << 13 // approximate maximum of bookmarks in all these extents
 )
 
 // An outline is the part of a segment's summary that describes the inside of the segment.
-// With it, a resume in an old segment does not read the segment from its start. It is a
-// list of stretches, each as long as necessary to keep their bookmarks few, however many
-// publishers there are. The last stretch has no end and no bookmarks: a vector that covers
-// all stretches before it begins there.
+// With it, a resume in an old segment does not read the segment from its start. An outline is
+// a list of extents. They are longer if there are more publishers, so that the outline stays
+// small. It does not describe the rest of the segment after its last extent: a vector that
+// covers all extents begins there.
 type outline struct {
 	segment Position // bytes of a full segment
 
@@ -27,8 +27,8 @@ type outline struct {
 	openExtent
 }
 
-// noteRecord adds the records from first to end. publishers are those with records there; their
-// have is as of end.
+// addRange adds the records from first to end. publishers are the publishers with records
+// there, with have as of end.
 func (o *outline) addRange(first, end Position, publishers []*publisher) {
 	for _, p := range publishers {
 		o.add(p, &p.outlined, first)
@@ -37,7 +37,7 @@ func (o *outline) addRange(first, end Position, publishers []*publisher) {
 	if len(o.list) > 0 {
 		begin = o.list[0].first
 	}
-	// The bookmarks are spent evenly: each part of the segment gets its share of them.
+	// Each part of the segment gets an equal share of the bookmarks.
 	room := maxOutlineBookmarks * min(float64(end-begin)/float64(o.segment), 1)
 	if end-o.first < o.segment/maxOutlineExtents || float64(o.bookmarks+len(o.publishers)) > room {
 		return
@@ -78,9 +78,8 @@ func appendOutline(b []byte, highest []bookmark.Bookmark, list []extent, rest Po
 	return binary.AppendUvarint(b, uint64(rest-at))
 }
 
-// decodeOutline decodes the outline. It returns the stretches, and the position where the rest of
-// the segment begins, which the outline does not describe. Without an outline there are no
-// stretches.
+// decodeOutline decodes the outline. It returns the extents, and the start of the rest of the
+// segment, which the outline does not describe. Without an outline there are no extents.
 func (s *summary) decodeOutline() (list []extent, rest Position, err error) {
 	if len(s.outline) == 0 {
 		return nil, 0, nil
@@ -109,7 +108,7 @@ func (s *summary) decodeOutline() (list []extent, rest Position, err error) {
 	return list, rest, nil
 }
 
-// seek returns a position at or behind from, the start of the segment, such that v covers
+// seek returns a position at or after from, the start of the segment, such that v covers
 // all records of the segment before it.
 func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
 	list, rest, err := s.decodeOutline()
@@ -119,8 +118,8 @@ func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
 	return firstUncovered(list, v, rest), nil
 }
 
-// startBefore returns the last known start of a record at or before at. If it knows no
-// other, that is from, the start of the segment.
+// startBefore returns the last known start of a record at or before the position at. Without
+// an outline that is from, the start of the segment.
 func (s *summary) startBefore(at, from Position) (Position, error) {
 	list, rest, err := s.decodeOutline()
 	if err != nil || len(list) == 0 {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// A Peer is the state of a peer that an instance remembers over its own restarts.
+// A Peer is the state of a peer that an instance remembers across its restarts.
 type Peer struct {
 	Name  string
 	Sends bool // it replicates to this instance
-	Sync  bool // and its acks wait for the disk of this instance
+	Sync  bool // its acks wait for the disk of this instance
 }
 
 // Peers returns the remembered peers, ordered by name.
@@ -19,16 +19,16 @@ func (j *Journal) Peers() []Peer {
 	return slices.Clone(j.table.peers)
 }
 
-// RememberPeer remembers a peer and replaces one of the same name. The peer becomes durable
+// RememberPeer adds a peer, or replaces the one of the same name. The peer becomes durable
 // before any record appended afterwards.
 func (j *Journal) RememberPeer(p Peer) error {
 	return annotate(j.appendChange(change{kind: statePeer, peer: p}), "remember peer %s", p.Name)
 }
 
-// maxPeers bounds the remembered peers, because a name that was configured once stays.
+// maxPeers bounds the remembered peers, because the name of a former peer stays.
 const maxPeers = 1024
 
-// applyPeer remembers a peer.
+// applyPeer adds a peer, or replaces the one of the same name.
 func (t *table) applyPeer(p Peer) {
 	at, found := slices.BinarySearchFunc(t.peers, p.Name, func(p Peer, name string) int { return cmp.Compare(p.Name, name) })
 	switch {

@@ -40,8 +40,8 @@ const (
 	OtherPublisher = ledger.OtherPublisher
 )
 
-// ContentCRC returns the sum of a message's content (R11), which is the same on every instance.
-// For other kinds it returns 0.
+// ContentCRC returns the sum of a message's content (R11), which is the same on every
+// instance. For other kinds it returns 0.
 func ContentCRC(r *Record) uint32 {
 	if r.Kind != Message {
 		return 0
@@ -49,7 +49,7 @@ func ContentCRC(r *Record) uint32 {
 	return contentSum(r)
 }
 
-// admit is the rule that a journal holds prefixes only (R1): it takes a record if the
+// admit enforces that a journal holds prefixes only (R1): it accepts a record if the
 // predecessor is here and the record is not.
 func admit(have, prev, sequence uint64) Verdict {
 	switch {

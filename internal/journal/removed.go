@@ -9,8 +9,8 @@ import (
 
 // The removal of a message concerns a subscription only if the message matches (R9). So the
 // table has the highest sequence of each publisher on each of its topics. The head of the
-// oldest segment has the same for the removed messages. Memory stays small: beyond these
-// bounds a topic counts as any topic, which matches everything.
+// oldest segment has the same for the removed messages. To keep memory small, a topic beyond
+// these bounds counts as anyTopic, which matches everything.
 const (
 	maxTopics     = 8    // of a publisher
 	maxTopicNames = 1024 // of all publishers
@@ -18,11 +18,11 @@ const (
 )
 
 const (
-	// anyTopic stands for topics that are not told apart, and for the topics of messages
-	// that were removed elsewhere.
+	// anyTopic stands for topics beyond the bounds, and for the topics of messages that were
+	// removed elsewhere.
 	anyTopic = 0
-	// elsewhereTopic stands for the topics of messages that links leave out. Their removal
-	// is no gap, because they were never here.
+	// elsewhereTopic stands for the topics of messages that links leave out. Their removal is
+	// not a gap, because they were never here.
 	elsewhereTopic = 1<<32 - 1
 )
 
@@ -42,7 +42,7 @@ func newTopicNames() topicNames {
 	return topicNames{numbers: make(map[string]uint32), names: []string{""}}
 }
 
-// number returns the number of a topic, and gives it one if there is room.
+// number returns the number of a topic. It gives a new topic a number if there is room.
 func (n *topicNames) number(topic []byte) uint32 {
 	if number, known := n.numbers[string(topic)]; known {
 		return number
@@ -57,8 +57,7 @@ func (n *topicNames) number(topic []byte) uint32 {
 	return number
 }
 
-// name returns the name of a topic. It is empty for a number that stands for several
-// topics.
+// name returns the name of a topic, empty for a number that stands for several topics.
 func (n *topicNames) name(topic uint32) string {
 	if topic == elsewhereTopic {
 		return ""
@@ -66,8 +65,8 @@ func (n *topicNames) name(topic uint32) string {
 	return n.names[topic]
 }
 
-// noteTopic notes the topic of a message. A repeated topic moves to the first entry, which
-// makes the next repeat fast.
+// noteTopic raises the entry of a message's topic. The entry moves to the front, which makes
+// the next message of the topic fast.
 func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
 	if len(p.topics) > 0 && len(topic) > 0 && t.topics.name(p.topics[0].topic) == string(topic) {
 		p.topics[0].sequence = sequence
@@ -76,39 +75,40 @@ func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
 	p.raiseTopic(topicHighest{t.topics.number(topic), sequence})
 }
 
-// raiseTopic raises the entry of a topic, or that of any topic if the publisher has too many
-// topics.
+// raiseTopic raises the entry of a topic, or the entry of anyTopic if the publisher has too
+// many topics.
 func (p *publisher) raiseTopic(m topicHighest) {
-	unknown := -1
-	for i, had := range p.topics {
-		if had.topic == m.topic {
-			p.topics[i].sequence = max(m.sequence, had.sequence)
+	anyIndex := -1
+	for i, e := range p.topics {
+		if e.topic == m.topic {
+			p.topics[i].sequence = max(m.sequence, e.sequence)
 			p.topics[0], p.topics[i] = p.topics[i], p.topics[0]
 			return
 		}
-		if had.topic == anyTopic {
-			unknown = i
+		if e.topic == anyTopic {
+			anyIndex = i
 		}
 	}
 	switch {
 	case m.topic == anyTopic || m.topic == elsewhereTopic || len(p.topics) < maxTopics:
 		p.topics = append(p.topics, m)
-	case unknown < 0:
+	case anyIndex < 0:
 		p.topics = append(p.topics, topicHighest{anyTopic, m.sequence})
 	default:
-		p.topics[unknown].sequence = max(p.topics[unknown].sequence, m.sequence)
+		p.topics[anyIndex].sequence = max(p.topics[anyIndex].sequence, m.sequence)
 	}
 }
 
-// topicNames codes the names of topics, marks the topic entries of a publisher.
+// topicNames codes the names of topics.
 func (c *coder) topicNames(n *topicNames) {
 	names := n.names[1:]
 	codeList(c, &names, 1, (*coder).text)
-	for i, name := range names { // without anyTopic; too many, too long and repeated names are bad
+	for i, name := range names { // without anyTopic; a repeated name is bad, and one beyond the bounds
 		c.require(!c.reading || n.number([]byte(name)) == uint32(i+1))
 	}
 }
 
+// topicHighests codes the topic entries of a publisher.
 func (c *coder) topicHighests(p *publisher, names int) {
 	codeList(c, &p.topics, 1+1, func(c *coder, m *topicHighest) {
 		topic, below := uint64(m.topic), p.have-m.sequence
@@ -122,48 +122,49 @@ func (c *coder) topicHighests(p *publisher, names int) {
 	c.require(len(p.topics) <= maxTopics+2)
 }
 
-// setRemoved copies the removed sequences of a publisher from the head of the oldest segment.
-func (t *table) setRemoved(before *table, of *publisher) {
-	p := t.byID[of.id]
+// setRemoved sets the removed sequences of a publisher from the head of the oldest segment.
+func (t *table) setRemoved(head *table, state *publisher) {
+	p := t.byID[state.id]
 	if p == nil {
 		return
 	}
-	p.removed, p.removedCRC = of.have, of.state().RunningCRC
+	p.removed, p.removedCRC = state.have, state.state().RunningCRC
 	p.removedTopics = p.removedTopics[:0]
-	for _, m := range of.topics {
+	for _, m := range state.topics {
 		if m.topic == elsewhereTopic || failpoint.On(failpoint.R9TopicForgotten) {
 			continue
 		}
-		m.topic = t.topics.number([]byte(before.topics.names[m.topic]))
+		m.topic = t.topics.number([]byte(head.topics.names[m.topic]))
 		p.removedTopics = append(p.removedTopics, m)
 	}
 }
 
-// Removed returns, for each publisher of which retention has removed a matching message,
-// the highest sequence of these. Messages that were removed elsewhere match, because their
-// topics are not known. named is the vector of a subscription's place.
+// RemovedMatching returns the publishers of which retention has removed matching messages, each
+// with the highest sequence of these. Messages that were removed elsewhere match, because
+// their topics are not known. place is the vector of a subscription's place.
 //
-// Sequences up to the one where a publisher was closed are left out, unless named has the
-// publisher (R10). If messages above that were removed, Removed adds the publisher to
-// named, at the sequence where it was closed.
-func (j *Journal) RemovedMatching(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
+// If place does not name a publisher, sequences up to the one at which it was closed do not
+// count (R10). If later messages of it were removed, RemovedMatching adds the publisher to
+// place with that sequence.
+func (j *Journal) RemovedMatching(matches func(topic []byte) bool, place bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.eachPublisher(func(p *publisher) {
 		n := p.highestRemoved(wanted)
-		if n > p.closedUpTo || n > 0 && (named[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
+		if n > p.closedUpTo || n > 0 && (place[p.id] > 0 || failpoint.On(failpoint.R10ClosedIsRemoved)) {
 			v[p.id] = n
-			if named != nil && named[p.id] == 0 && p.closedUpTo > 0 {
-				named[p.id] = p.closedUpTo
+			if place != nil && place[p.id] == 0 && p.closedUpTo > 0 {
+				place[p.id] = p.closedUpTo
 			}
 		}
 	})
 	return v
 }
 
-// NeverMatching returns the publishers of which no message that the log has, or ever had, can
-// match, with their highest sequences. The place of a subscription need not name them, and
-// its replay need not read them (R9). Publishers with too many topics, or with messages
-// that were not logged here, are left out, because their topics are not all known.
+// NeverMatching returns the publishers whose messages cannot match, neither those in the log
+// nor those that were ever there, each with its highest sequence. The place of a subscription
+// need not name them, and its replay need not read them (R9). NeverMatching leaves out
+// publishers with too many topics, or with messages that were not logged here, because their
+// topics are not all known.
 func (j *Journal) NeverMatching(matches func(topic []byte) bool) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.eachPublisher(func(p *publisher) {
@@ -174,8 +175,8 @@ func (j *Journal) NeverMatching(matches func(topic []byte) bool) bookmark.Vector
 	return v
 }
 
-// TopicsKnown reports whether the table knows all topics of a publisher by name. If not,
-// the messages that retention removes of it will count as messages of any topic (R9).
+// TopicsKnown reports whether the table knows all topics of a publisher by name. If not, its
+// removed messages will count as messages of any topic (R9).
 func (j *Journal) TopicsKnown(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -195,8 +196,8 @@ func (j *Journal) wanted(matches func(topic []byte) bool) []bool {
 	return wanted
 }
 
-// isWanted reports whether a topic matches. A topic that is newer than wanted counts as
-// matching.
+// isWanted reports whether a topic matches. A topic that is newer than the list wanted
+// matches.
 func isWanted(wanted []bool, topic uint32) bool {
 	return int64(topic) >= int64(len(wanted)) || wanted[topic]
 }

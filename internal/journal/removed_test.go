@@ -10,13 +10,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// on appends the messages from to to of a publisher on a topic.
-func on(t *testing.T, j *journal.Journal, topic string, publisher, from, to uint64) {
+// fillTopic appends the messages of a publisher from from to to on a topic.
+func fillTopic(t *testing.T, j *journal.Journal, topic string, publisher, from, to uint64) {
 	t.Helper()
 	for n := from; n <= to; n++ {
 		r := message(publisher, n, "body")
 		r.Topic = []byte(topic)
-		put(t, j, r, journal.Accepted)
+		mustAppend(t, j, r, journal.Accepted)
 	}
 }
 
@@ -24,24 +24,24 @@ func wantRemoved(t *testing.T, j *journal.Journal, topic string, want bookmark.V
 	t.Helper()
 	got := j.RemovedMatching(func(name []byte) bool { return string(name) == topic }, nil)
 	if !maps.Equal(got, want) {
-		t.Errorf("of %s %v is removed, want %v", topic, got, want)
+		t.Errorf("removed on topic %s: %v, want %v", topic, got, want)
 	}
 }
 
 // The journal knows the topics of removed messages, also after a restart (R9).
 func TestRemovedByTopic(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
-	on(t, j, "a", 1, 1, 5)
-	on(t, j, "b", 1, 6, 9)
-	on(t, j, "b", 2, 1, 3)
-	for n := range uint64(20) { // more than the table tells apart
-		on(t, j, fmt.Sprint("many", n), 3, n+1, n+1)
+	j := mustOpen(t, disk)
+	fillTopic(t, j, "a", 1, 1, 5)
+	fillTopic(t, j, "b", 1, 6, 9)
+	fillTopic(t, j, "b", 2, 1, 3)
+	for n := range uint64(20) { // more topics than the table has entries for
+		fillTopic(t, j, fmt.Sprint("many", n), 3, n+1, n+1)
 	}
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 4, Sequence: 1, Reason: []byte("no")}, journal.Accepted)
-	on(t, j, "rest", 9, 1, 300)
-	on(t, j, "a", 1, 10, 10) // not removed
-	synced(t, j)
+	mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 4, Sequence: 1, Reason: []byte("no")}, journal.Accepted)
+	fillTopic(t, j, "rest", 9, 1, 300)
+	fillTopic(t, j, "a", 1, 10, 10) // not removed
+	mustSync(t, j)
 	wantRemoved(t, j, "a", bookmark.Vector{})
 	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
@@ -62,35 +62,34 @@ func TestRemovedByTopic(t *testing.T) {
 	for range 2 {
 		j.Kill()
 		disk = disk.Crash(memfs.Durable)
-		j = openOn(t, disk)
+		j = mustOpen(t, disk)
 		check()
 	}
-	// Messages that were removed elsewhere may be of any topic, also once the marker is
-	// removed.
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 5, Sequence: 7, RunningCRC: 1}, journal.Accepted)
-	on(t, j, "b", 5, 8, 8)
+	// Messages that were removed elsewhere may have any topic, also once the marker is removed.
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 5, Sequence: 7, RunningCRC: 1}, journal.Accepted)
+	fillTopic(t, j, "b", 5, 8, 8)
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
-	on(t, j, "rest", 9, 301, 600)
-	synced(t, j)
+	fillTopic(t, j, "rest", 9, 301, 600)
+	mustSync(t, j)
 	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
 	if v := j.RemovedMatching(func(name []byte) bool { return string(name) == "b" }, nil); v[5] != 8 || v[1] != 9 {
-		t.Errorf("of b %v is removed", v)
+		t.Errorf("removed on topic b: %v", v)
 	}
-	end(t, j)
+	verifyAndClose(t, j)
 }
 
-// The number of topic names is bounded: topics beyond it are not told apart.
+// The number of topic names is bounded. The topics beyond it count as one.
 func TestRemovedOfManyTopics(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk, func(o *journal.Options) { o.SegmentBytes = 64 << 10 })
+	j := mustOpen(t, disk, func(o *journal.Options) { o.SegmentBytes = 64 << 10 })
 	for n := range uint64(1200) {
-		on(t, j, fmt.Sprint("topic", n), n+1, 1, 1)
+		fillTopic(t, j, fmt.Sprint("topic", n), n+1, 1, 1)
 	}
-	on(t, j, "rest", 5000, 1, 3000)
-	synced(t, j)
+	fillTopic(t, j, "rest", 5000, 1, 3000)
+	mustSync(t, j)
 	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
@@ -102,8 +101,8 @@ func TestRemovedOfManyTopics(t *testing.T) {
 		}
 	}
 	check()
-	end(t, j)
-	j = openOn(t, disk)
-	defer end(t, j)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk)
+	defer verifyAndClose(t, j)
 	check()
 }

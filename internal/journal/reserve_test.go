@@ -13,19 +13,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 )
 
-// fullDisk returns a disk on which a journal has died because the disk was full.
+// fullDisk returns a disk on which a journal has failed because the disk was full.
 func fullDisk(t *testing.T, reserve bool) *memfs.FS {
 	t.Helper()
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	if reserve {
 		if err := j.KeepReserve(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	fill(t, j, 1, 1, 300)
-	synced(t, j)
-	disk.SetCapacity(used(t, disk) + 2<<10) // for a footer, not for a segment
+	mustSync(t, j)
+	disk.SetCapacity(bytesUsed(t, disk) + 2<<10) // for a footer, not for a segment
 	for n := uint64(301); j.Err() == nil; n++ {
 		if _, err := j.Append(message(1, n, "more")); err == nil {
 			j.Sync()
@@ -36,12 +36,12 @@ func fullDisk(t *testing.T, reserve bool) *memfs.FS {
 	}
 	j.Kill()
 	disk = disk.Crash(memfs.Durable)
-	disk.SetCapacity(used(t, disk)) // other files have taken the rest
+	disk.SetCapacity(bytesUsed(t, disk)) // other files use the rest
 	return disk
 }
 
-// used returns the bytes of all files together.
-func used(t *testing.T, disk *memfs.FS) (bytes int64) {
+// bytesUsed returns the total size of all files.
+func bytesUsed(t *testing.T, disk *memfs.FS) (bytes int64) {
 	t.Helper()
 	for _, name := range disk.Names() {
 		b, err := disk.ReadFile(name)
@@ -53,15 +53,15 @@ func used(t *testing.T, disk *memfs.FS) (bytes int64) {
 	return bytes
 }
 
-// A journal that has died because of a full disk opens again in the space of its reserve
-// file, trims, and has the reserve again (R7).
+// A journal that has failed because of a full disk opens again with the space of its reserve
+// file, trims, and makes the reserve again (R7).
 func TestOpenOnAFullDisk(t *testing.T) {
 	if j, err := journal.Open(journal.Options{FS: fullDisk(t, false), Dir: dir, SegmentBytes: 4 << 10}); !errors.Is(err, syscall.ENOSPC) {
 		j.Kill()
 		t.Fatalf("without a reserve: %v", err)
 	}
 	disk := fullDisk(t, true)
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	have := state(j, 1).Have
 	if have < 300 {
 		t.Errorf("have %d", have)
@@ -73,42 +73,42 @@ func TestOpenOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(t, j, 1, have+1, have+10)
-	synced(t, j)
-	end(t, j)
-	j = openOn(t, disk)
-	defer end(t, j)
+	mustSync(t, j)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk)
+	defer verifyAndClose(t, j)
 	if s := state(j, 1); s.Have != have+10 || s.Floor == 0 {
 		t.Errorf("%+v", s)
 	}
 }
 
-// The reserve file is made once, and a disk without room for it keeps none.
+// KeepReserve makes the reserve file once, and none on a disk without room for it.
 func TestKeepReserve(t *testing.T) {
 	disk := memfs.New()
-	j := open(t, disk)
-	before := used(t, disk)
+	j := openForTest(t, disk)
+	before := bytesUsed(t, disk)
 	disk.SetCapacity(before + j.ReserveBytes() - 1)
-	if err := j.KeepReserve(); !errors.Is(err, syscall.ENOSPC) || used(t, disk) != before {
-		t.Errorf("%v, %d bytes are used, %d before", err, used(t, disk), before)
+	if err := j.KeepReserve(); !errors.Is(err, syscall.ENOSPC) || bytesUsed(t, disk) != before {
+		t.Errorf("%v, %d bytes are used, %d before", err, bytesUsed(t, disk), before)
 	}
 	disk.SetCapacity(before + j.ReserveBytes())
 	for range 2 {
-		if err := j.KeepReserve(); err != nil || used(t, disk) != before+j.ReserveBytes() {
-			t.Errorf("%v, %d bytes are used", err, used(t, disk))
+		if err := j.KeepReserve(); err != nil || bytesUsed(t, disk) != before+j.ReserveBytes() {
+			t.Errorf("%v, %d bytes are used", err, bytesUsed(t, disk))
 		}
 	}
 }
 
-// A journal is trimmed while nobody has it open, on a disk without a free byte. Afterwards
-// its floors and have are the same as if it had trimmed itself (R2).
+// TrimClosed trims a journal that is not open, on a disk without a free byte. Afterwards its
+// floors and have are the same as after Trim (R2).
 func TestTrimClosed(t *testing.T) {
 	disk := fullDisk(t, false)
-	size := used(t, disk)
+	size := bytesUsed(t, disk)
 	n, err := journal.TrimClosed(disk, dir, size/2, 0)
-	if left := used(t, disk); err != nil || n == 0 || left > size/2 || left < size/8 { // undamaged segments go
-		t.Fatalf("%d went, %d of %d bytes are left, %v", n, left, size, err)
+	if left := bytesUsed(t, disk); err != nil || n == 0 || left > size/2 || left < size/8 { // it removes whole segments
+		t.Fatalf("%d segments were removed, %d of %d bytes are left, %v", n, left, size, err)
 	}
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	f := j.Follow(j.First(), journal.Durable)
 	defer f.Close()
 	var r journal.Record
@@ -120,29 +120,29 @@ func TestTrimClosed(t *testing.T) {
 		t.Errorf("%+v, the first record is %d", s, r.Sequence)
 	}
 	if _, err := journal.TrimClosed(disk, dir, 1, 0); !errors.Is(err, seglog.ErrLocked) {
-		t.Errorf("of a journal that is open: %v", err)
+		t.Errorf("TrimClosed of an open journal: %v", err)
 	}
-	end(t, j)
+	verifyAndClose(t, j)
 	if _, err := journal.TrimClosed(disk, dir, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	j = openOn(t, disk)
-	defer end(t, j)
+	j = mustOpen(t, disk)
+	defer verifyAndClose(t, j)
 	if s := state(j, 1); s.Have < 300 || s.Floor < 290 {
 		t.Errorf("%+v", s)
 	}
 }
 
-// A journal to which a later version has written is left alone (R8).
+// TrimClosed does not change a journal to which a later version has written (R8).
 func TestTrimClosedOfALaterVersion(t *testing.T) {
 	for name, age := range map[string]func([]byte) []byte{
 		"segment": newer.Segment,
 		"head":    func(b []byte) []byte { return newer.Head(b, len("hfsjournal")) },
 	} {
 		disk := memfs.New()
-		j := openOn(t, disk)
+		j := mustOpen(t, disk)
 		fill(t, j, 1, 1, 300)
-		end(t, j)
+		verifyAndClose(t, j)
 		logs := segments(disk)
 		b, err := disk.ReadFile(logs[len(logs)-1])
 		if err != nil {
@@ -151,7 +151,7 @@ func TestTrimClosedOfALaterVersion(t *testing.T) {
 		disk.WriteFile(logs[len(logs)-1], age(b))
 		n, err := journal.TrimClosed(disk, dir, 1, 0)
 		if _, is := errors.AsType[*format.VersionError](err); !is || n != 0 || len(segments(disk)) != len(logs) {
-			t.Errorf("%s: %d went of %d, %v", name, n, len(logs), err)
+			t.Errorf("%s: %d of %d segments were removed, %v", name, n, len(logs), err)
 		}
 	}
 }
@@ -166,15 +166,15 @@ func segments(disk *memfs.FS) (logs []string) {
 	return logs
 }
 
-// The segments behind a head that cannot be read stay, because only the head describes the
+// TrimClosed keeps the segments after an unreadable head, because only the head describes the
 // records before it.
 func TestTrimClosedStopsAtABadHead(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 300)
-	end(t, j)
+	verifyAndClose(t, j)
 	disk.Flip(segments(disk)[2], 4160)
 	if n, err := journal.TrimClosed(disk, dir, 1, 0); n != 1 || err == nil {
-		t.Errorf("%d went, %v", n, err)
+		t.Errorf("%d segments were removed, %v", n, err)
 	}
 }

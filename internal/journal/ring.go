@@ -4,15 +4,15 @@ import "container/list"
 
 const (
 	minRing  = 16   // entries of a new ring
-	maxRing  = 4096 // lastN sequences of a publisher whose content is known (R11)
-	crcBytes = 4
+	maxRing  = 4096 // newest sequences of a publisher whose content is known (R11)
+	sumBytes = 4
 )
 
-// A ring holds the sums (sumOf) of the newest sequences of a publisher; 0 is unknown. Its
-// length is a power of two and grows with its use.
+// A ring holds the sums (see sumOf) of the newest sequences of a publisher. 0 means unknown.
+// Its length is a power of two and grows with use.
 type ring struct {
 	sums []uint32
-	top  uint64 // lastN sequence in the ring
+	top  uint64 // newest sequence in the ring
 	used uint64 // sequences up to top that were put in or skipped since the ring began, at most maxRing
 }
 
@@ -24,9 +24,9 @@ func (g *ring) get(sequence uint64) uint32 {
 	return g.sums[sequence&uint64(len(g.sums)-1)]
 }
 
-// put notes the sum of a sequence above all others, and returns the number of bytes by
+// put adds the sum of a sequence that is above all others. It returns the number of bytes by
 // which the ring has grown.
-func (g *ring) put(sequence uint64, crc uint32) (grown int) {
+func (g *ring) put(sequence uint64, sum uint32) (grown int) {
 	step := sequence - g.top
 	if g.used == 0 || step > maxRing {
 		clear(g.sums)
@@ -38,11 +38,11 @@ func (g *ring) put(sequence uint64, crc uint32) (grown int) {
 		g.sums[s&uint64(len(g.sums)-1)] = 0
 	}
 	g.top = sequence
-	g.sums[sequence&uint64(len(g.sums)-1)] = crc
+	g.sums[sequence&uint64(len(g.sums)-1)] = sum
 	return grown
 }
 
-// updateAge makes room for used entries, and returns the number of bytes added.
+// grow makes room for used entries. It returns the number of added bytes.
 func (g *ring) grow() int {
 	size := uint64(max(len(g.sums), minRing))
 	for size < g.used {
@@ -58,17 +58,17 @@ func (g *ring) grow() int {
 			g.sums[(old.top-i)&(size-1)] = old.get(old.top - i)
 		}
 	}
-	return crcBytes * (len(g.sums) - len(old.sums))
+	return sumBytes * (len(g.sums) - len(old.sums))
 }
 
-// rings bounds the memory of all rings. The ring of the publisher that has been silent for
-// longest goes first. The list runs from the newest publisher to the oldest.
+// rings bounds the memory of all rings. It drops the ring of the publisher that has been
+// silent for longest first.
 type rings struct {
 	bytes, maxBytes int
-	order           list.List // of publishers
+	order           list.List // of publishers, the most recent first
 }
 
-// remember notes one sum for the sequences above after, up to last.
+// remember adds one sum for the sequences above after, up to last.
 func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 	if sum == 0 {
 		return
@@ -78,34 +78,34 @@ func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 	}
 }
 
-// put notes the sum of a sequence.
-func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
+// put adds the sum of a sequence.
+func (s *rings) put(p *publisher, sequence uint64, sum uint32) {
 	if p.ringElement == nil {
 		p.ringElement = s.order.PushFront(p)
 	} else {
 		s.order.MoveToFront(p.ringElement)
 	}
-	s.bytes += p.ring.put(sequence, crc)
+	s.bytes += p.ring.put(sequence, sum)
 	for s.bytes > s.maxBytes && s.oldest() != p {
 		s.drop(s.oldest())
 	}
 }
 
-// reset forgets a publisher's ring.
+// drop removes a publisher's ring.
 func (s *rings) drop(p *publisher) {
 	if p.ringElement != nil {
 		s.order.Remove(p.ringElement)
 		p.ringElement = nil
 	}
-	s.bytes -= crcBytes * len(p.ring.sums)
+	s.bytes -= sumBytes * len(p.ring.sums)
 	p.ring = ring{}
 }
 
 // oldest returns the publisher that has been silent for longest.
 func (s *rings) oldest() *publisher { return s.order.Back().Value.(*publisher) }
 
-// loadContentSums fills the rings from the newest records. The replay of the log may have
-// been too short for that, because a fresh segment begins after each kill.
+// loadContentSums fills the rings from the newest records. The replay in Open may have been
+// too short for that, because a new segment begins after each kill.
 func (j *Journal) loadContentSums() error {
 	segs := j.log.Segments()
 	i := len(segs) - 1
@@ -113,7 +113,7 @@ func (j *Journal) loadContentSums() error {
 		i--
 	}
 	if i == len(segs)-1 {
-		return nil // Open has just replayed all of these records
+		return nil // the replay in Open has covered all these records
 	}
 	from, replayed := segs[i].First, segs[len(segs)-1].First
 	if len(segs[i].Summary) > 0 && j.end-from > minKnownContents {
@@ -130,7 +130,7 @@ func (j *Journal) loadContentSums() error {
 		if p := j.table.byID[r.Publisher]; p != nil {
 			after := max(r.Prev, p.ring.top)
 			if p.ring.used == 0 {
-				after = r.Sequence - 1 // the range may begin below numbers of earlier records
+				after = r.Sequence - 1 // the numbers before it may belong to earlier records
 			}
 			j.table.rings.remember(p, after, r.Sequence, sumOf(r))
 		}
@@ -140,14 +140,14 @@ func (j *Journal) loadContentSums() error {
 	return err
 }
 
-// A ownedRing is a ring and its publisher.
+// An ownedRing is a ring with its publisher.
 type ownedRing struct {
 	p    *publisher
 	ring ring
 }
 
-// detachAll takes all rings out, beginning with the publisher that has been silent for
-// longest.
+// detachAll removes all rings and returns them, beginning with the ring of the publisher that
+// has been silent for longest.
 func (s *rings) detachAll() (all []ownedRing) {
 	for s.order.Len() > 0 {
 		all = append(all, ownedRing{s.oldest(), s.oldest().ring})
@@ -156,13 +156,13 @@ func (s *rings) detachAll() (all []ownedRing) {
 	return all
 }
 
-// reattach puts the sums of these rings behind the sums that were put in since.
+// reattach adds the sums of these rings after the sums that were added since.
 func (s *rings) reattach(all []ownedRing) {
-	for _, of := range all {
-		for back := min(of.ring.used, of.ring.top); back > 0; back-- {
-			sequence := of.ring.top - (back - 1)
-			if crc := of.ring.get(sequence); crc != 0 && sequence > of.p.ring.top {
-				s.put(of.p, sequence, crc)
+	for _, o := range all {
+		for back := min(o.ring.used, o.ring.top); back > 0; back-- {
+			sequence := o.ring.top - (back - 1)
+			if sum := o.ring.get(sequence); sum != 0 && sequence > o.p.ring.top {
+				s.put(o.p, sequence, sum)
 			}
 		}
 	}

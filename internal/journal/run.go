@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// appendRun appends the messages of a run, as long as each is the next one of their
-// publisher and needs no other decision. Append does the same for any record.
+// appendRun appends the messages of a run, as long as each is the next one of its publisher
+// and admission needs no other check. Append is the same for any record.
 func (j *Journal) appendRun(check bookmark.Check, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
 	j.mu.Lock()
 	if err = j.waitRoomLocked(); err == nil {
@@ -54,21 +54,21 @@ func (j *Journal) appendRunLocked(check bookmark.Check, run []record.OrdinaryMes
 	return t, nil
 }
 
-// acceptsRun reports whether the next message of a publisher, which comes with this check,
-// needs no decision.
+// acceptsRun reports whether admission may accept the next messages of a publisher by their
+// numbers alone. check is the check that came with them.
 func (p *publisher) acceptsRun(check bookmark.Check) bool {
 	return p.check != (bookmark.Check{}) && !bookmark.ChecksDiffer(p.check, check) && p.diverged == 0
 }
 
-// A runTopic is the topic of the previous message of a run, with its properties.
+// A runTopic caches the properties of the topic of a run's previous message.
 type runTopic struct {
 	name    []byte // nil: none yet
 	carried bool
 }
 
-// applyOrdinary is apply for the next message of p, which is ordinary.
-func (t *table) applyOrdinary(p *publisher, o record.OrdinaryMessage, topic *runTopic, at, behind Position, time int64) {
-	t.noteRecord(p, at, behind, time)
+// applyOrdinary is apply for an ordinary message that is the next one of p.
+func (t *table) applyOrdinary(p *publisher, o record.OrdinaryMessage, topic *runTopic, at, next Position, time int64) {
+	t.noteRecord(p, at, next, time)
 	p.have = o.Sequence()
 	p.seen = t.groupClock.Now
 	if name := o.Topic(); topic.name == nil || !bytes.Equal(name, topic.name) {

@@ -16,7 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-func stepped(t *rapid.T) *Journal {
+// openStepped opens a journal without a syncer.
+func openStepped(t *rapid.T) *Journal {
 	j, err := Open(Options{
 		FS: memfs.New(), Dir: "j", SegmentBytes: 4 << 10, Stepped: true,
 		Now:     func() time.Time { return time.Unix(1, 0) },
@@ -28,8 +29,8 @@ func stepped(t *rapid.T) *Journal {
 	return j
 }
 
-// anyMessages returns the bytes of messages of one publisher. Most of them are consecutive,
-// from about the number from.
+// anyMessages returns the bytes of messages of one publisher, mostly consecutive ones, from
+// about the number from on.
 func anyMessages(t *rapid.T, publisher, from uint64) (all []record.OrdinaryMessage) {
 	sequence := max(3, from+uint64(rapid.IntRange(0, 4).Draw(t, "begins"))) - 2
 	for range rapid.IntRange(1, 40).Draw(t, "messages") {
@@ -45,8 +46,8 @@ func anyMessages(t *rapid.T, publisher, from uint64) (all []record.OrdinaryMessa
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, is := record.AsOrdinary(raw)
-		if !is {
+		o, ordinary := record.AsOrdinary(raw)
+		if !ordinary {
 			t.Fatalf("%+v is not ordinary", r)
 		}
 		all = append(all, o)
@@ -57,9 +58,9 @@ func anyMessages(t *rapid.T, publisher, from uint64) (all []record.OrdinaryMessa
 	return all
 }
 
-// appendEach appends messages one by one until one is not taken, and returns the number
-// taken.
-func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.OrdinaryMessage) (taken int) {
+// appendEach appends messages one by one until one is not accepted. It returns the number of
+// accepted ones.
+func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.OrdinaryMessage) (accepted int) {
 	for _, o := range messages {
 		var r Record
 		if err := record.Parse(o, &r); err != nil {
@@ -73,16 +74,16 @@ func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []rec
 		if v != Accepted {
 			break
 		}
-		taken++
+		accepted++
 	}
-	return taken
+	return accepted
 }
 
-// Appending a run gives the same journal as appending its messages one by one. It ends at
-// the first message that is not taken.
+// AppendRun gives the same journal as Append with the messages one by one. It ends at the first
+// message that is not accepted.
 func TestAppendRun(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		one, other := stepped(t), stepped(t)
+		one, other := openStepped(t), openStepped(t)
 		defer one.Kill()
 		defer other.Kill()
 		a, b := one.NewAppendBatch(), other.NewAppendBatch()
@@ -100,14 +101,14 @@ func TestAppendRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got.Records > 0 && (got.From != ledger.Position(end) || got.To != ledger.Position(one.End())) {
-				t.Fatalf("%+v, the journal grew from %d to %d", got, end, one.End())
+				t.Fatalf("%+v, but the journal grew from %d to %d", got, end, one.End())
 			}
-			taken := got.Records + appendEach(t, a, check, messages[got.Records:])
-			if want := appendEach(t, b, check, messages); taken != want {
-				t.Fatalf("%d messages were taken, %d one by one", taken, want)
+			accepted := got.Records + appendEach(t, a, check, messages[got.Records:])
+			if want := appendEach(t, b, check, messages); accepted != want {
+				t.Fatalf("%d messages were accepted as a run, %d one by one", accepted, want)
 			}
-			if state.Have > 0 && got.Records < taken && check[0] == byte(publisher) {
-				t.Fatalf("a run of %d messages ended behind %d, and %d can be taken", len(messages), got.Records, taken)
+			if state.Have > 0 && got.Records < accepted && check[0] == byte(publisher) {
+				t.Fatalf("a run of %d messages ended after %d, but %d can be accepted", len(messages), got.Records, accepted)
 			}
 			if rapid.Bool().Draw(t, "sync") {
 				for _, j := range []*Journal{one, other} {
@@ -117,12 +118,12 @@ func TestAppendRun(t *testing.T) {
 				}
 			}
 		}
-		sameJournals(t, one, other)
+		wantSameJournals(t, one, other)
 	})
 }
 
-// sameJournals compares the records and the tables of two journals.
-func sameJournals(t *rapid.T, one, other *Journal) {
+// wantSameJournals compares the records and the tables of two journals.
+func wantSameJournals(t *rapid.T, one, other *Journal) {
 	if !bytes.Equal(one.table.Head(), other.table.Head()) || one.End() != other.End() {
 		t.Fatalf("the tables differ:\n%+v\n%+v", one.States(), other.States())
 	}
@@ -140,8 +141,8 @@ func sameJournals(t *rapid.T, one, other *Journal) {
 	for {
 		var r, s Record
 		more, err := a.Next(&r)
-		if behind, err2 := b.Next(&s); more != behind || err != nil || err2 != nil {
-			t.Fatal(more, behind, err, err2)
+		if otherMore, err2 := b.Next(&s); more != otherMore || err != nil || err2 != nil {
+			t.Fatal(more, otherMore, err, err2)
 		}
 		if !more {
 			return
@@ -152,10 +153,10 @@ func sameJournals(t *rapid.T, one, other *Journal) {
 	}
 }
 
-// Ahead and Skip give the same records as Next.
-func TestAhead(t *testing.T) {
+// PeekRun and Skip give the same records as Next.
+func TestPeekRun(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		j := stepped(t)
+		j := openStepped(t)
 		defer j.Kill()
 		b := j.NewAppendBatch()
 		want := map[uint64]uint64{}
@@ -190,14 +191,14 @@ func TestAhead(t *testing.T) {
 				break
 			}
 			if got[r.Publisher]+1 != r.Sequence {
-				t.Fatalf("%d|%d behind %d", r.Publisher, r.Sequence, got[r.Publisher])
+				t.Fatalf("%d|%d follows %d", r.Publisher, r.Sequence, got[r.Publisher])
 			}
 			got[r.Publisher] = r.Sequence
 			run := f.PeekRun(r.Publisher, r.Sequence+1)
 			n := rapid.IntRange(0, len(run)).Draw(t, "skip")
 			for i, o := range run {
 				if o.Publisher() != r.Publisher || o.Sequence() != r.Sequence+1+uint64(i) {
-					t.Fatalf("%d|%d is ahead of %d|%d", o.Publisher(), o.Sequence(), r.Publisher, r.Sequence)
+					t.Fatalf("PeekRun returns %d|%d after %d|%d", o.Publisher(), o.Sequence(), r.Publisher, r.Sequence)
 				}
 			}
 			f.Skip(n)

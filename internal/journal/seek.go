@@ -19,8 +19,8 @@ type segment struct {
 	summary    summary
 }
 
-// segments returns the segments of the journal, oldest first; there is at least one. The
-// end and summary of the last one are as of the newest record.
+// segments returns the segments of the journal, oldest first. There is at least one. The last
+// one has its end and summary as of the newest record.
 func (j *Journal) segments() ([]segment, error) {
 	j.mu.Lock()
 	raw := j.log.Segments()
@@ -53,7 +53,7 @@ func (j *Journal) loadSummaries(segs []segment, raw []seglog.Segment, unknown []
 			segs[i].summary, err = decodeSummary(raw[i].Summary)
 		} else {
 			segs[i].summary, err = j.summarize(segs[i])
-			segs[i].summary.age = j.ageClock.base // the highest that it can be
+			segs[i].summary.age = j.ageClock.base // the maximum
 		}
 		if err != nil {
 			return fmt.Errorf("journal: summary of the segment at %v: %w", segs[i].first, err)
@@ -75,7 +75,7 @@ func (j *Journal) summarize(s segment) (summary, error) {
 	return t.summary(), err
 }
 
-// scan calls fn with the records between two positions, until fn returns false.
+// scan calls fn with the records from one position to another, until fn returns false.
 func (j *Journal) scan(from, end Position, fn func(*Record) bool) error {
 	c := j.log.Cursor(from)
 	defer c.Close()
@@ -97,7 +97,7 @@ func (j *Journal) scan(from, end Position, fn func(*Record) bool) error {
 }
 
 // SeekVector returns a position such that v covers every record before it. It uses the
-// summaries of the segments, their outlines, and the newest stretches. The position may be
+// summaries of the segments, their outlines, and the recent extents. The position may be
 // before the first record that v does not cover.
 func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	segs, err := j.segments()
@@ -124,7 +124,7 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 // its vector (R9).
 func (j *Journal) SeekTime(t time.Time) (Position, bookmark.Vector, error) {
 	at, v, err := j.seekTime(t.UnixMicro())
-	for again := 0; errors.Is(err, ErrTrimmed) && again < 3; again++ { // the segment was removed meanwhile
+	for retry := 0; errors.Is(err, ErrTrimmed) && retry < 3; retry++ { // the segment was removed meanwhile
 		at, v, err = j.seekTime(t.UnixMicro())
 	}
 	if err != nil {
@@ -147,8 +147,8 @@ func (j *Journal) seekTime(micros int64) (Position, bookmark.Vector, error) {
 	return durable, v, nil
 }
 
-// seekTimeIn is SeekTime in the segment that holds the record. It returns the durable end
-// with its vector v if the record is behind that.
+// seekTimeIn is SeekTime in the segment s, which holds the record. If the record is after
+// the durable end, seekTimeIn returns that with its vector v.
 func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookmark.Vector) (Position, bookmark.Vector, error) {
 	if s.first >= durable {
 		return durable, v, nil
@@ -185,11 +185,10 @@ func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookma
 // findRecords is the number of records that Find reads between two calls of stop.
 const findRecords = 1024
 
-// Find returns the position of the listed message that is first in the journal. A refused
-// message, and one that left nothing to deliver, count at the position of their record.
-// found is false if the journal has none of them (any more). Find makes one pass, however
-// long the list is. It calls stop, which may be nil, now and then; if stop returns true,
-// Find finds nothing.
+// Find returns the position of the first record in the journal whose message is on a list.
+// The record may also be a tombstone or an empty one. found is false if the journal has none
+// of the messages, or no longer has them. Find makes one pass, however long the list is. It
+// calls stop, which may be nil, now and then. If stop returns true, Find finds nothing.
 func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error) {
 	segs, err := j.segments()
 	if err != nil {
@@ -221,7 +220,7 @@ func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position,
 		case found:
 			return at, true, nil
 		}
-		maps.DeleteFunc(wanted, func(b bookmark.Bookmark, _ bool) bool { return reached(b) }) // no later segment has it
+		maps.DeleteFunc(wanted, func(b bookmark.Bookmark, _ bool) bool { return reached(b) }) // no later segment has them
 	}
 	return 0, false, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// all reads the journal from its beginning.
-func all(t fataler, j *journal.Journal) []journal.Record {
+// readAll reads the journal from its beginning.
+func readAll(t testingT, j *journal.Journal) []journal.Record {
 	t.Helper()
 	f := j.Follow(j.First(), journal.Appended)
 	defer f.Close()
@@ -35,20 +35,20 @@ func all(t fataler, j *journal.Journal) []journal.Record {
 	}
 }
 
-// Seeking gives the same result as reading everything.
+// Seeking gives the same result as reading the whole journal.
 func TestSeek(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		disk, c := memfs.New(), newClock()
+		disk, c := memfs.New(), newManualClock()
 		start := c.Now()
 		use := func(o *journal.Options) { o.Now, o.SegmentBytes = c.Now, 1<<10 }
-		j := openOn(t, disk, use)
-		defer func() { end(t, j) }()
+		j := mustOpen(t, disk, use)
+		defer func() { verifyAndClose(t, j) }()
 		before := make(bookmark.Vector) // of the trimmed records
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
-			switch p := rapid.Uint64Range(0, 3).Draw(t, "publisher"); rapid.IntRange(0, 11).Draw(t, "what") {
+			switch p := rapid.Uint64Range(0, 3).Draw(t, "publisher"); rapid.IntRange(0, 11).Draw(t, "step") {
 			case 0:
-				had := all(t, j)
-				synced(t, j)
+				had := readAll(t, j)
+				mustSync(t, j)
 				if _, err := j.Trim(journal.Retention{Bytes: 4 << 10}); err != nil {
 					t.Fatal(err)
 				}
@@ -59,20 +59,20 @@ func TestSeek(t *testing.T) {
 					}
 				}
 			case 1:
-				end(t, j)
-				j = openOn(t, disk, use)
+				verifyAndClose(t, j)
+				j = mustOpen(t, disk, use)
 			case 2:
 				c.add(time.Duration(rapid.IntRange(-3, 9).Draw(t, "minutes")) * time.Minute)
 			case 3:
-				put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: p, Sequence: state(j, p).Have + 3, Prev: state(j, p).Have}, journal.Accepted)
+				mustAppend(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: p, Sequence: state(j, p).Have + 3, Prev: state(j, p).Have}, journal.Accepted)
 			default:
 				for range 4 {
-					put(t, j, message(p, 0, "some body"), journal.Accepted)
+					mustAppend(t, j, message(p, 0, "some body"), journal.Accepted)
 				}
 			}
 		}
-		synced(t, j)
-		rs := all(t, j)
+		mustSync(t, j)
+		rs := readAll(t, j)
 		checkSeekVector(t, j, rs)
 		checkSeekTime(t, j, rs, before, start)
 		checkFind(t, j, rs)
@@ -92,7 +92,7 @@ func checkSeekVector(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 	for _, r := range rs {
 		ok := v.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 		if journal.Position(r.Position) < at && !ok {
-			t.Fatalf("%v is not covered by %v and stands before %v", text(&r), v, at)
+			t.Fatalf("%v is not covered by %v, but is before %v", recordText(&r), v, at)
 		}
 		covered = covered && ok
 	}
@@ -145,10 +145,10 @@ func checkFind(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 
 // The vector of a position by time is that of the durable log (R9).
 func TestSeekTimeIsDurable(t *testing.T) {
-	disk, c := newGate(memfs.New()), newClock()
-	j := open(t, disk, func(o *journal.Options) { o.Now = c.Now })
+	disk, c := newGatedFS(memfs.New()), newManualClock()
+	j := openForTest(t, disk, func(o *journal.Options) { o.Now = c.Now })
 	fill(t, j, 1, 1, 2)
-	synced(t, j)
+	mustSync(t, j)
 	durable := j.DurableEnd()
 	c.add(time.Hour)
 	disk.shut()
@@ -160,15 +160,15 @@ func TestSeekTimeIsDurable(t *testing.T) {
 	disk.open()
 }
 
-// A resume does not read a segment from its start, neither the segment that is being
-// written nor a sealed one, also after the journal was opened again.
+// A resume does not read a segment from its start. This holds for the segment that is being
+// written and for a sealed one, also after the journal was opened again.
 func TestSeekVectorIsNear(t *testing.T) {
 	for _, segment := range []int64{64 << 20, 1 << 20} {
 		disk, use := memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment }
-		j := openOn(t, disk, use)
+		j := mustOpen(t, disk, use)
 		body := strings.Repeat("x", 1000)
 		for n := range uint64(3000) {
-			put(t, j, message(n%3, n/3+1, body), journal.Accepted)
+			mustAppend(t, j, message(n%3, n/3+1, body), journal.Accepted)
 		}
 		for range 2 {
 			for _, seen := range []uint64{1, 300, 500, 650, 990, 1000} {
@@ -177,46 +177,46 @@ func TestSeekVectorIsNear(t *testing.T) {
 					t.Fatal(err)
 				}
 				f := j.Follow(at, journal.Appended)
-				n := uint64(len(read(t, f)))
+				n := uint64(len(readAvailable(t, f)))
 				f.Close()
 				if left := 3 * (1000 - min(seen, 995)); n+3 < left || n > left+300 {
-					t.Errorf("segments of %d bytes, seen up to %d of 1000 of three publishers: %d records to read", segment, seen, n)
+					t.Errorf("segments of %d bytes, %d of 1000 messages of each of three publishers seen: %d records to read", segment, seen, n)
 				}
 			}
-			end(t, j)
-			j = openOn(t, disk, use)
+			verifyAndClose(t, j)
+			j = mustOpen(t, disk, use)
 		}
-		end(t, j)
+		verifyAndClose(t, j)
 	}
 }
 
-// Find looks for a list of bookmarks in one pass, which ends when stop says so.
+// Find reads the journal once, however long the list is. It ends when stop returns true.
 func TestFindIsOnePass(t *testing.T) {
 	for _, segment := range []int64{64 << 20, 1 << 20} {
-		j := openOn(t, memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment })
+		j := mustOpen(t, memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment })
 		body := strings.Repeat("x", 1000)
 		for n := range uint64(3000) {
-			put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: n % 3, Sequence: 2*(n/3) + 1, Prev: 2 * (n / 3)}, journal.Accepted)
-			put(t, j, message(n%3, 2*(n/3)+2, body), journal.Accepted)
+			mustAppend(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: n % 3, Sequence: 2*(n/3) + 1, Prev: 2 * (n / 3)}, journal.Accepted)
+			mustAppend(t, j, message(n%3, 2*(n/3)+2, body), journal.Accepted)
 		}
-		var list []bookmark.Bookmark // numbers with an elsewhere marker, and the last one
+		var list []bookmark.Bookmark // numbers with an elsewhere marker, and the last number
 		for s := range uint64(999) {
 			list = append(list, bookmark.Bookmark{Publisher: 1, Sequence: 2*s + 1})
 		}
 		list = append(list, bookmark.Bookmark{Publisher: 2, Sequence: 2000})
-		asked, stops := 0, false
-		stop := func() bool { asked++; return stops }
+		calls, stops := 0, false
+		stop := func() bool { calls++; return stops }
 		at, found, err := j.Find(list, stop)
 		if err != nil || !found || at == 0 {
 			t.Errorf("%v %v %v", at, found, err)
 		}
-		if asked > 10 {
-			t.Errorf("segments of %d bytes: asked %d times whether to stop in 6000 records", segment, asked)
+		if calls > 10 {
+			t.Errorf("segments of %d bytes: stop was called %d times in 6000 records", segment, calls)
 		}
 		stops = true
 		if _, found, err = j.Find(list, stop); found || err != nil {
-			t.Errorf("found although it was told to stop: %v", err)
+			t.Errorf("Find found a record although stop returned true: %v", err)
 		}
-		end(t, j)
+		verifyAndClose(t, j)
 	}
 }

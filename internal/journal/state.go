@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// kindState is the kind of log records that change only the table.
+// kindState is the kind of log records that change the table only.
 const kindState Kind = 0x20
 
 // Types of state records.
@@ -38,10 +38,10 @@ const (
 	headVersion    = 3
 	summaryVersion = 3
 
-	// headTombstones is the number of bytes that tombstones and holes may take in a head. A
-	// head must stay shorter than the log's longest record.
+	// headTombstones is the maximum number of bytes for tombstones and holes in a head. A head
+	// must be shorter than the longest record of the log.
 	headTombstones = 4 << 20
-	// maxStateEntries bounds the entries of a state record, and so its length.
+	// maxStateEntries bounds the entries of a state record, and thus its length.
 	maxStateEntries = 1 << 16
 )
 
@@ -76,7 +76,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	return nil
 }
 
-// code codes the part of a head behind its version. For reading the table must be empty.
+// code codes the part of a head after its version. For decoding the table must be empty.
 func (t *table) code(c *coder) {
 	number(c, &t.lastTime)
 	number(c, &t.age)
@@ -105,7 +105,7 @@ func (t *table) code(c *coder) {
 	c.groupClock(&t.groupClock, &t.groupClockAge)
 }
 
-// codePublisher codes a publisher without its holes and tombstones. Reading makes a new
+// codePublisher codes a publisher without its holes and tombstones. Decoding makes a new
 // publisher.
 func (t *table) codePublisher(c *coder, at **publisher) {
 	if c.reading {
@@ -153,17 +153,17 @@ func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]
 	}
 }
 
-// lastN returns the last most entries of a list, or all if there are fewer.
-func lastN[T any](list []T, most int) []T { return list[len(list)-min(len(list), max(most, 0)):] }
+// lastN returns the last n entries of a list, or all if there are fewer.
+func lastN[T any](list []T, n int) []T { return list[len(list)-min(len(list), max(n, 0)):] }
 
-// reasons returns each tombstone reason once, and the index of each. Index 0 is the empty
-// reason, which also stands for reasons that do not fit.
+// reasons returns each tombstone reason once, and the index of each reason. Index 0 is the
+// empty reason. It also stands for reasons that do not fit.
 func (t *table) reasons() (order []string, index map[string]uint64) {
 	order, index = []string{""}, map[string]uint64{"": 0}
 	size := 0
 	for _, p := range t.sorted() {
 		for _, s := range p.newestTombstones() {
-			if _, had := index[s.Reason]; had || size > headTombstones {
+			if _, known := index[s.Reason]; known || size > headTombstones {
 				continue
 			}
 			index[s.Reason] = uint64(len(order))
@@ -174,17 +174,17 @@ func (t *table) reasons() (order []string, index map[string]uint64) {
 	return order, index
 }
 
-// idsOf returns the ids of the publishers for which holds returns true, ordered.
-func (t *table) idsOf(holds func(*publisher) bool) (ids []uint64) {
+// idsOf returns the ids of the publishers for which match returns true, in order.
+func (t *table) idsOf(match func(*publisher) bool) (ids []uint64) {
 	for _, p := range t.sorted() {
-		if holds(p) {
+		if match(p) {
 			ids = append(ids, p.id)
 		}
 	}
 	return ids
 }
 
-// checkHead returns an error if start is not the start of a head of a journal.
+// checkHead returns an error unless start is the start of a journal's head.
 func checkHead(start []byte) error {
 	f := record.FieldReader{Rest: bytes.TrimPrefix(start, []byte(headMagic))}
 	if len(f.Rest) == len(start) {
@@ -193,14 +193,14 @@ func checkHead(start []byte) error {
 	return checkVersion("head", "", len(start), f.Byte(), headVersion)
 }
 
-// checkVersion returns an error if this program does not read the version of a head or a
-// summary. n is the length of the head or summary.
-func checkVersion(what, file string, n int, found, known byte) error {
+// checkVersion returns an error if this program cannot read the version of a head or a
+// summary. part names it in errors, and n is its length.
+func checkVersion(part, file string, n int, found, known byte) error {
 	switch {
 	case found == 0: // or there is no version byte
-		return fmt.Errorf("journal: %s of %d bytes: %w", what, n, errState)
+		return fmt.Errorf("journal: %s of %d bytes: %w", part, n, errState)
 	case found < known:
-		return fmt.Errorf("journal: %s of version %d, which is not read any more", what, found)
+		return fmt.Errorf("journal: %s of version %d: this program reads version %d only", part, found, known)
 	case found > known:
 		return &format.VersionError{File: file, Found: uint64(found), Known: uint64(known)}
 	}
@@ -226,14 +226,14 @@ func (t *table) haveVector() bookmark.Vector {
 	return v
 }
 
-// Recover applies a record of the log.
+// Recover applies a record of the log to the table.
 func (t *table) Recover(rec seglog.Record) error {
 	if Kind(rec.Kind) == kindState {
-		x, err := decodeChange(rec.Payload)
+		c, err := decodeChange(rec.Payload)
 		if err != nil {
 			return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
 		}
-		t.applyChange(x)
+		t.applyChange(c)
 		return nil
 	}
 	r := &t.scratch
@@ -276,7 +276,7 @@ func decodeChange(payload []byte) (x change, err error) {
 	return x, nil
 }
 
-// change codes a state record. It returns false if the type is not known.
+// change codes a state record. It returns false if the type is unknown.
 func (c *coder) change(x *change) bool {
 	number(c, &x.time)
 	c.byte(&x.kind)
@@ -337,11 +337,11 @@ func (t *table) applyChange(x change) {
 
 // A summary describes the records of a segment.
 type summary struct {
-	from, to int64               // firstNumber and last time; 0: no records
+	from, to int64               // first and last time; 0: no records
 	age      int64               // of the log when the segment was sealed
-	last     Position            // behind the last record; 0: no records
+	last     Position            // after the last record; 0: no records
 	highest  []bookmark.Bookmark // of each publisher, by publisher
-	outline  []byte              // as coded, see inside; may be empty
+	outline  []byte              // encoded, see decodeOutline; may be empty
 }
 
 // Summary returns the summary of the segment that is being sealed, and begins the next
@@ -356,7 +356,7 @@ func (t *table) Summary() []byte {
 }
 
 // updateAge brings the age up to date. While the log is being opened, the age is that of the
-// lastN note; from there on it is counted again.
+// newest note. From then on time counts again.
 func (t *table) updateAge() {
 	if t.ageNow != nil {
 		t.age = max(t.age, t.ageNow())
@@ -394,7 +394,7 @@ func (c *coder) summary(s *summary) {
 // covered reports whether v covers every record of the segment.
 func (s summary) covered(v bookmark.Vector) bool { return covers(v, s.highest) }
 
-// lookup returns a publisher's highest sequence in the segment, 0 if it has none.
+// highestOf returns a publisher's highest sequence in the segment, 0 if it has none.
 func (s summary) highestOf(publisher uint64) uint64 { return highestOf(s.highest, publisher) }
 
 // highestOf returns the sequence of a publisher in an ordered list, 0 if it is not there.

@@ -15,11 +15,11 @@ type SyncStep struct {
 
 // BeginSync begins an fsync of everything appended so far. If there is nothing to sync, it
 // notes in the log that everything is durable (R8) and returns nil. There must be only one
-// SyncStep at a time, and the journal must be Stepped.
+// SyncStep at a time, and the journal must be open with Options.Stepped.
 func (j *Journal) BeginSync() (*SyncStep, error) {
 	if !j.pending() {
 		if err := j.log.Note(); err != nil {
-			return nil, j.setFailed(fmt.Errorf("journal: note: %w", err))
+			return nil, j.setFailed(fmt.Errorf("journal: note the durable end: %w", err))
 		}
 		return nil, nil
 	}
@@ -33,7 +33,7 @@ func (j *Journal) BeginSync() (*SyncStep, error) {
 	return s, nil
 }
 
-// Sync makes the records durable on the disk. It may be called at any time before End.
+// Sync makes the records durable. It may be called at any time before End.
 func (s *SyncStep) Sync() error {
 	if _, err := s.j.log.Sync(); err != nil {
 		return s.j.setFailed(fmt.Errorf("journal: sync: %w", err))
@@ -41,7 +41,7 @@ func (s *SyncStep) Sync() error {
 	return nil
 }
 
-// End takes note that the fsync has succeeded, and calls OnDurable.
+// End records that the fsync has succeeded, and calls OnDurable.
 func (s *SyncStep) End() {
 	s.j.becomeDurable(s.b)
 	if failpoint.On(failpoint.R7CountsDuringSync) {

@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// A syncBatch is the records of one fsync: those appended before it began (R7). There is one
+// A syncBatch has the records of one fsync: those appended before it began (R7). There is one
 // syncBatch at a time, and the next one reuses its slices.
 type syncBatch struct {
-	moved      []Advance
-	publishers []*publisher // parallel to moved
+	advances   []Advance
+	publishers []*publisher // parallel to advances
 	end        Position
 	segment    uint32 // number of the table's segment
-	newSegment bool   // segment is not that of the batch before
+	newSegment bool   // segment is not that of the previous batch
 }
 
-// sync is the syncer, the only goroutine of the journal. While it waits for the disk the
+// sync is the syncer, the only goroutine of the journal. While it waits for the disk, the
 // next batch forms.
 func (j *Journal) sync() {
 	defer close(j.done)
@@ -34,12 +34,12 @@ func (j *Journal) sync() {
 }
 
 // nextBatch waits for records to sync. ok is false when the syncer must end: after the last
-// syncBatch if the journal is closed, at once if it is killed or has failed.
+// batch if the journal is closed, at once if it is killed or has failed.
 func (j *Journal) nextBatch() (b syncBatch, ok bool) {
 	if !j.pending() {
 		// The log is idle: no later batch will note that the last one is durable (R8).
 		if err := j.log.Note(); err != nil {
-			j.setFailed(fmt.Errorf("journal: note: %w", err))
+			j.setFailed(fmt.Errorf("journal: note the durable end: %w", err))
 			return syncBatch{}, false
 		}
 	}
@@ -54,7 +54,7 @@ func (j *Journal) nextBatch() (b syncBatch, ok bool) {
 	return j.takeBatchLocked(), true
 }
 
-// pending reports whether the syncer has a reason not to wait.
+// pending reports whether the syncer has work, or must end.
 func (j *Journal) pending() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -67,26 +67,26 @@ func (j *Journal) takeBatch() syncBatch {
 	return j.takeBatchLocked()
 }
 
-// takeBatchLocked notes the records that the next fsync will cover, and makes room for
+// takeBatchLocked returns the records that the next fsync will cover, and makes room for
 // appends.
 func (j *Journal) takeBatchLocked() syncBatch {
 	b := &j.batch
-	b.end, b.moved = j.end, b.moved[:0]
+	b.end, b.advances = j.end, b.advances[:0]
 	b.segment, b.newSegment = j.table.segment, b.segment != j.table.segment
 	b.publishers, j.dirty = j.dirty, b.publishers[:0]
 	slices.SortFunc(b.publishers, func(a, c *publisher) int { return cmp.Compare(a.id, c.id) })
 	for _, p := range b.publishers {
 		p.dirty = false
-		b.moved = append(b.moved, Advance{p.id, p.have})
+		b.advances = append(b.advances, Advance{p.id, p.have})
 	}
 	j.syncEnd = j.end
 	j.synced.Broadcast()
 	return *b
 }
 
-// clone returns a copy that later batches do not change.
+// clone returns a copy that does not share slices with later batches.
 func (b syncBatch) clone() syncBatch {
-	b.moved, b.publishers = slices.Clone(b.moved), slices.Clone(b.publishers)
+	b.advances, b.publishers = slices.Clone(b.advances), slices.Clone(b.publishers)
 	return b
 }
 
@@ -94,23 +94,23 @@ func (b syncBatch) clone() syncBatch {
 func (j *Journal) becomeDurable(b syncBatch) {
 	j.mu.Lock()
 	for i, p := range b.publishers {
-		p.durable = max(p.durable, b.moved[i].Sequence)
+		p.durable = max(p.durable, b.advances[i].Sequence)
 	}
 	j.durable = max(j.durable, b.end)
 	j.synced.Broadcast()
 	idle := j.end == j.syncEnd
 	j.mu.Unlock()
 
-	if j.o.OnDurable != nil && len(b.moved) > 0 {
-		j.o.OnDurable(b.moved, idle)
+	if j.o.OnDurable != nil && len(b.advances) > 0 {
+		j.o.OnDurable(b.advances, idle)
 	}
 	if b.newSegment && j.o.OnSegment != nil {
 		j.o.OnSegment()
 	}
 }
 
-// setFailed makes the journal failed (R7): it takes no more records. It returns the error of the
-// firstNumber call, which also calls OnFail.
+// setFailed makes the journal failed (R7): it accepts no more records. The first call also
+// calls OnFail. setFailed returns the error of the first call.
 func (j *Journal) setFailed(err error) error {
 	j.mu.Lock()
 	if j.err != nil || j.closed && j.killed {
@@ -123,7 +123,7 @@ func (j *Journal) setFailed(err error) error {
 	j.synced.Broadcast()
 	j.mu.Unlock()
 
-	j.o.Log.Error("journal failed", "dir", j.o.Dir, "err", err)
+	j.o.Log.Error("journal failed", "dir", j.o.Dir, "error", err)
 	if j.o.OnFail != nil {
 		j.o.OnFail(err)
 	}

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	maxTombstones    = ledger.MaxTombstones // lastN refused messages of a publisher that are remembered
+	maxTombstones    = ledger.MaxTombstones // newest refused messages of a publisher that are remembered
 	maxReason        = 256                  // bytes of a tombstone's reason that are remembered
-	maxRingBytes     = 64 << 20             // bytes of all content CRCs
-	maxIntervals     = 1024                 // lastN degraded intervals that are remembered
+	maxRingBytes     = 64 << 20             // bytes of all rings
+	maxIntervals     = 1024                 // newest degraded intervals that are remembered
 	maxRanges        = 1 << 17              // ranges of all degraded intervals that are remembered
-	minKnownContents = 32 << 20             // lastN bytes of the log whose contents are known after Open
+	minKnownContents = 32 << 20             // newest bytes of the log whose content sums are known after Open
 )
 
 // A publisher is the table's entry for one publisher.
@@ -34,36 +34,37 @@ type publisher struct {
 	usedDecree bool   // it has used the decree
 
 	topics        []topicHighest // of all its messages
-	removedTopics []topicHighest // lookup its messages up to removed
+	removedTopics []topicHighest // of its messages up to removed
 
 	ring        ring
-	ringElement *list.Element // in the order of rings; nil: no ring
+	ringElement *list.Element // in rings.order; nil: no ring
 
 	lastAdded
 	dirty bool // have may be above durable
 
 	runningCRCs
-	diverged uint64 // firstNumber sequence not proven equal on all instances; 0: not diverged
+	diverged uint64 // first sequence not proven equal on all instances; 0: not diverged
 }
 
-// presence says how long a publisher has been away, by the group's clock (R10).
+// presence has the times of a publisher by the group's clock (R10).
 type presence struct {
-	seen       uint64 // ageClock at its last record, or at Seen
+	seen       uint64 // tick of its last record, or of Touch
 	closedUpTo uint64 // no instance has anything of it up to this sequence
-	closedAt   uint64 // ageClock when it was found closed
+	closedAt   uint64 // tick at which it was found closed
 }
 
-// runningCRCs are the running CRCs of a publisher (R11).
+// runningCRCs has the running CRCs of a publisher (R11).
 type runningCRCs struct {
 	crc        uint32 // at have
-	crcUnknown bool   // crc lacks the messages of a marker whose ContentCRC nobody knew
+	crcUnknown bool   // crc lacks the messages of a marker without a running CRC
 	removedCRC uint32 // at removed
 }
 
-// lastAdded are the numbers of the segment and of the two open stretches that a publisher was
-// last added to.
+// lastAdded has the numbers of the segment and of the two open extents to which a publisher
+// was last added.
 type lastAdded struct{ segment, extent, outlined uint32 }
 
+// state returns the state of p without the fields that depend on the table.
 func (p *publisher) state() PublisherState {
 	s := PublisherState{
 		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
@@ -75,46 +76,46 @@ func (p *publisher) state() PublisherState {
 	return s
 }
 
-// state returns the state of p with the fields that depend on the table.
+// state returns the state of p.
 func (t *table) state(p *publisher) PublisherState {
 	s := p.state()
 	s.Closing, s.ClosedUpTo, s.Leaving = t.mayClose(p), p.closedUpTo, t.mayLeave(p)
 	return s
 }
 
-// groupState are the journal's notes about its group.
+// groupState is the journal's knowledge of its group.
 type groupState struct {
-	peers         []Peer // the remembered peers, ordered by name
+	peers         []Peer // ordered by name
 	cluster       Cluster
 	decree        agedDecree
 	groupClock    GroupClock
-	groupClockAge int64 // age of the log when the group's clock rose last
+	groupClockAge int64 // age of the log at the last tick of the group's clock
 }
 
-// A table is the state that the journal's records add up to. Only apply and applyChange
-// build it, live and when the journal is opened. It is the log's Owner: its snapshot is the
-// head of each segment. It is not safe for concurrent use.
+// A table is the state that results from the journal's records. Only apply and applyChange
+// change it, both live and when the journal is opened. It is the Owner of the log: its
+// snapshot is the head of each segment. It is not safe for concurrent use.
 type table struct {
 	carried func(topic []byte) bool
 
 	byID    map[uint64]*publisher
-	all     []*publisher // in the order of sorted, once that was called
+	all     []*publisher // sorted orders it
 	ordered int          // the first ordered entries of all are sorted by id; the others are new
 	rings   rings
 	topics  topicNames
 
 	lastTime  int64        // of the newest record; it never goes back
-	age       int64        // of the log, microseconds; grow and updateAgeLocked bring it up to date
+	age       int64        // of the log, microseconds; updateAge and updateAgeLocked bring it up to date
 	notedAge  int64        // age in the newest note of the log
 	ageNow    func() int64 // returns the age now; nil while the log is being opened
 	intervals []DegradedInterval
 	groupState
 
 	// For the summary of the segment that is being written.
-	segment        uint32 // number of the segment in this table's life, from 1
+	segment        uint32 // counts the segments of this table, from 1
 	inSegment      []*publisher
-	segFrom, segTo int64    // firstNumber and last time; 0: no records
-	segLast        Position // behind the last record; 0: no records
+	segFrom, segTo int64    // first and last time; 0: no records
+	segLast        Position // after the last record; 0: no records
 
 	extents recentExtents
 
@@ -146,7 +147,7 @@ func (t *table) nextSegment() {
 	t.segFrom, t.segTo, t.segLast = 0, 0, 0
 }
 
-// comparePublisher returns the entry of a publisher, and adds one if it is unknown.
+// ensure returns the entry of a publisher. It adds one for an unknown publisher.
 func (t *table) ensure(id uint64) *publisher {
 	if p := t.byID[id]; p != nil {
 		return p
@@ -157,7 +158,7 @@ func (t *table) ensure(id uint64) *publisher {
 	return p
 }
 
-// noPublisher stands for an unknown publisher. Nobody changes it.
+// noPublisher stands for an unknown publisher. It never changes.
 var noPublisher publisher
 
 // lookup returns the entry of a publisher, or noPublisher. The caller must not change it.
@@ -168,14 +169,14 @@ func (t *table) lookup(id uint64) *publisher {
 	return &noPublisher
 }
 
-// sorted returns the publishers ordered by id. It merges all new publishers at once,
-// because inserting them one by one takes quadratic time.
+// sorted returns the publishers ordered by id. It merges all new publishers at once, because
+// to insert them one by one would take quadratic time.
 func (t *table) sorted() []*publisher {
-	fresh := slices.Clone(t.all[t.ordered:])
-	slices.SortFunc(fresh, byID)
+	added := slices.Clone(t.all[t.ordered:])
+	slices.SortFunc(added, byID)
 	end := len(t.all)
-	for ; len(fresh) > 0; fresh = fresh[:len(fresh)-1] {
-		last := fresh[len(fresh)-1]
+	for ; len(added) > 0; added = added[:len(added)-1] {
+		last := added[len(added)-1]
 		at, _ := slices.BinarySearchFunc(t.all[:t.ordered], last, byID)
 		end -= copy(t.all[end-(t.ordered-at):end], t.all[at:t.ordered]) + 1
 		t.all[end], t.ordered = last, at
@@ -184,31 +185,30 @@ func (t *table) sorted() []*publisher {
 	return t.all
 }
 
-// find returns the index of a publisher in sorted, or the index at which it would be
-// inserted.
+// find returns the index of a publisher in sorted, or the index at which to insert it.
 func (t *table) find(id uint64) (at int, found bool) {
 	return slices.BinarySearchFunc(t.sorted(), id, func(p *publisher, id uint64) int { return cmp.Compare(p.id, id) })
 }
 
 func byID(a, b *publisher) int { return cmp.Compare(a.id, b.id) }
 
-// forget forgets publishers (R10).
+// forget removes the entries of publishers (R10).
 func (t *table) forget(ids []uint64) {
-	gone := make(map[uint64]bool, len(ids))
+	forgotten := make(map[uint64]bool, len(ids))
 	for _, id := range ids {
 		if p := t.byID[id]; p != nil {
 			t.rings.drop(p)
 			delete(t.byID, id)
-			gone[id] = true
+			forgotten[id] = true
 		}
 	}
-	if len(gone) > 0 {
-		t.all = slices.DeleteFunc(t.sorted(), func(p *publisher) bool { return gone[p.id] })
+	if len(forgotten) > 0 {
+		t.all = slices.DeleteFunc(t.sorted(), func(p *publisher) bool { return forgotten[p.id] })
 		t.ordered = len(t.all)
 	}
 }
 
-// verdict returns the answer of admission (R1, R11) to a record with that sum.
+// verdict returns the verdict of admission (R1, R11) on a record with that sum.
 func (t *table) verdict(r *Record, sum uint32) Verdict {
 	p := t.lookup(r.Publisher)
 	if bookmark.ChecksDiffer(p.check, r.Check) {
@@ -221,18 +221,19 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	if v != Duplicate || sum == 0 {
 		return v
 	}
-	switch had := p.ring.get(r.Sequence); {
-	case had == sum:
+	switch known := p.ring.get(r.Sequence); {
+	case known == sum:
 		return Duplicate
-	case had == 0, failpoint.On(failpoint.R11KindsAlike) && min(had, sum) < minContentSum:
+	case known == 0, failpoint.On(failpoint.R11KindsAlike) && min(known, sum) < minContentSum:
 		return ContentUnknown
 	}
 	return Differs
 }
 
-// prepareCheck prepares the check of a record that is about to be written. If the
-// publisher's check is known, the record loses its check; otherwise the check goes into the
-// bytes of the record. A record that came over a link with its check is written unchanged.
+// prepareCheck prepares the check of a record that is about to be written. If the table knows
+// the publisher's check, prepareCheck removes the check from the record. Otherwise it adds the
+// check to the bytes of the record. A record that came over a link with its check stays
+// unchanged.
 func (t *table) prepareCheck(r *Record) {
 	if r.Check == (bookmark.Check{}) || r.Raw != nil && record.HasCheck(r.Raw) {
 		return
@@ -245,8 +246,8 @@ func (t *table) prepareCheck(r *Record) {
 	}
 }
 
-// apply adds a record of the log that has that sum. A record that the head already includes
-// is noted for the summary only.
+// apply adds a record of the log that has that sum. If the head includes the record already,
+// it counts for the summary only.
 func (t *table) apply(r *Record, sum uint32) *publisher {
 	p := t.ensure(r.Publisher)
 	t.noteRecord(p, Position(r.Position), Position(r.Next), r.Time)
@@ -256,7 +257,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	if r.Sequence <= p.have {
 		return p
 	}
-	had := p.have
+	before := p.have
 	p.have = r.Sequence
 	p.seen = t.groupClock.Now
 	switch r.Kind {
@@ -266,24 +267,24 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 			p.crc = chainCRC(p.crc, r.Sequence, sum)
 		}
 	case Tombstone:
-		p.addTombstones(had, r.Sequence, r.Reason)
+		p.addTombstones(before, r.Sequence, r.Reason)
 	case Elsewhere:
 		p.raiseTopic(topicHighest{elsewhereTopic, r.Sequence})
 	case Gone:
-		p.addHole(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
+		p.addHole(hole{from: before + 1, to: r.Sequence, cause: r.Cause})
 		p.raiseTopic(topicHighest{anyTopic, r.Sequence})
-		// Messages let go before any instance had anything are in no ContentCRC: 0 is right.
-		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || had > 0)
+		// Messages that were let go before any instance had anything are in no CRC: 0 is right.
+		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || before > 0)
 		if len(r.Reason) > 0 {
-			p.addTombstones(had, r.Sequence, r.Reason)
+			p.addTombstones(before, r.Sequence, r.Reason)
 		}
 	}
-	t.rings.remember(p, had, r.Sequence, sum)
+	t.rings.remember(p, before, r.Sequence, sum)
 	return p
 }
 
-// noteRecord notes for the summary of the segment that a record of p was taken.
-func (t *table) noteRecord(p *publisher, at, behind Position, time int64) {
+// noteRecord adds a record of p to the summary of the segment.
+func (t *table) noteRecord(p *publisher, at, next Position, time int64) {
 	if p.segment != t.segment {
 		p.segment = t.segment
 		t.inSegment = append(t.inSegment, p)
@@ -294,11 +295,11 @@ func (t *table) noteRecord(p *publisher, at, behind Position, time int64) {
 	}
 	t.lastTime = max(t.lastTime, time)
 	t.segTo = t.lastTime
-	t.segLast = behind
+	t.segLast = next
 }
 
-// addTombstones remembers that the sequences above after, up to last, were refused. It keeps the
-// newest.
+// addTombstones adds tombstones for the sequences above after, up to last. Only the newest
+// tombstones are kept.
 func (p *publisher) addTombstones(after, last uint64, reason []byte) {
 	reason = reason[:min(len(reason), maxReason)]
 	var kept string
@@ -309,7 +310,7 @@ func (p *publisher) addTombstones(after, last uint64, reason []byte) {
 	}
 	for s := max(after, last-min(last, maxTombstones)); s < last; s++ {
 		p.tombstones = append(p.tombstones, Refusal{Sequence: s + 1, Reason: kept})
-		if len(p.tombstones) >= 2*maxTombstones { // many at a time, because moving the others costs
+		if len(p.tombstones) >= 2*maxTombstones { // many at once, because moving the rest is expensive
 			p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-maxTombstones)
 		}
 	}
@@ -320,13 +321,13 @@ func (p *publisher) newestTombstones() []Refusal {
 	return p.tombstones[max(0, len(p.tombstones)-maxTombstones):]
 }
 
-// floorTooLow reports whether the floor is below the messages that stood before the oldest
-// segment. A publisher that was forgotten meanwhile and came back with lower numbers looks
-// the same.
+// floorTooLow reports whether the floor is below messages that were before the oldest
+// segment. It is also true for a publisher that was forgotten meanwhile and came back with
+// lower numbers.
 func (p *publisher) floorTooLow() bool { return p.floor < min(p.removed, p.have) }
 
-// applyFloors raises floors. A floor is never above have: removing messages does not change
-// have(p).
+// applyFloors raises floors. It never raises a floor above have, because the removal of
+// messages does not change have(p).
 func (t *table) applyFloors(floors []bookmark.Bookmark) {
 	for _, f := range floors {
 		if p := t.byID[f.Publisher]; p != nil {
@@ -335,10 +336,10 @@ func (t *table) applyFloors(floors []bookmark.Bookmark) {
 	}
 }
 
-// applyInterval adds an interval, or replaces it by its newer state.
+// applyInterval adds an interval, or replaces its earlier state.
 func (t *table) applyInterval(i DegradedInterval) {
-	at := slices.IndexFunc(t.intervals, func(had DegradedInterval) bool {
-		return had.Destination == i.Destination && had.Begin.Equal(i.Begin)
+	at := slices.IndexFunc(t.intervals, func(o DegradedInterval) bool {
+		return o.Destination == i.Destination && o.Begin.Equal(i.Begin)
 	})
 	if at >= 0 {
 		t.intervals[at] = i

@@ -11,22 +11,22 @@ import (
 
 // A Retention bounds the journal for Trim. A zero field is no bound.
 type Retention struct {
-	Age       time.Duration // older segments go; counted by the monotonic clock while the journal is open
-	Bytes     int64         // segments go while the journal is larger than this
-	IgnoreAge bool          // no segment goes by age for now
-	FreeBytes int64         // segments go, whatever their age, until so many bytes are free again
+	Age       time.Duration // remove segments older than this, by the age of the log
+	Bytes     int64         // remove segments while the journal is larger than this
+	IgnoreAge bool          // remove no segment by age for now
+	FreeBytes int64         // remove segments, whatever their age, until so many bytes are freed
 	// SegmentNeeded reports whether a segment must stay although a bound would remove it. highest
 	// has the highest sequence of each publisher in the segment. Nil: no segment must stay.
 	SegmentNeeded func(highest bookmark.Vector) bool
 	// AgreeToForget gets the closing publishers, each with its have. It returns those that the
 	// group agrees to forget, and those of which no instance has anything up to that have.
-	// Trim may call it with no publishers. Nil: there is no group to ask.
+	// Trim may call it with no publishers. Nil: the instance has no group.
 	AgreeToForget func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)
 }
 
-// Trim removes whole segments, the oldest first, and never the last one. The floors are
-// durable before a segment goes. Trim returns the number of removed segments. While the
-// journal is damaged it removes nothing.
+// Trim removes whole segments, the oldest first, and never the last one. Before it removes a
+// segment, it makes the floors durable. Trim returns the number of removed segments. It
+// removes nothing while the journal is damaged.
 func (j *Journal) Trim(r Retention) (segments int, err error) {
 	j.trimmer <- struct{}{}
 	defer func() { <-j.trimmer }()
@@ -66,7 +66,7 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 // A moment is a time by the age of the log and by the wall clock, in microseconds.
 type moment struct{ age, wall int64 }
 
-// expendable returns how many of the oldest segments retention removes.
+// expendable returns the number of the oldest segments that retention removes.
 func expendable(segs []segment, size int64, durable Position, now moment, r Retention) int {
 	for i, s := range segs[:len(segs)-1] {
 		old := s.expired(now.age, now.wall, r.Age)
@@ -83,7 +83,7 @@ func expendable(segs []segment, size int64, durable Position, now moment, r Rete
 	return len(segs) - 1
 }
 
-// floorsOf returns the floors that the removal of segments leaves, ordered by publisher.
+// floorsOf returns the floors after the removal of segments, ordered by publisher.
 func floorsOf(segs []segment) []bookmark.Bookmark {
 	highest := make(bookmark.Vector)
 	for _, s := range segs {
@@ -101,7 +101,7 @@ func floorsOf(segs []segment) []bookmark.Bookmark {
 // removeSegments makes the floors durable and then removes the segments.
 func (j *Journal) removeSegments(segs []segment) error {
 	first := segs[len(segs)-1].end
-	j.loadRemoved(first) // before the floors rise: a floor above removed means removal elsewhere
+	j.loadRemoved(first) // before the floors rise: a floor above removed means a removal elsewhere
 	for floors := range slices.Chunk(floorsOf(segs), maxStateEntries) {
 		if err := j.appendChange(change{kind: stateFloors, list: floors}); err != nil {
 			return err
@@ -124,24 +124,24 @@ func (j *Journal) removeSegments(segs []segment) error {
 	return j.log.Trim(first)
 }
 
-// loadRemoved reads the state of each publisher at the start of the segment at first,
-// which is the oldest one from now on. That is the highest removed sequence with its topics
-// (R9), and the running ContentCRC there, which a link sends with its gone marker (R11).
+// loadRemoved reads the state of each publisher from the head of the segment at first, which
+// is the oldest one from now on. That is the highest removed sequence with its topics (R9),
+// and the running CRC there, which a link sends with its gone marker (R11).
 func (j *Journal) loadRemoved(first Position) {
-	before := newTable(nil)
+	table := newTable(nil)
 	head, err := j.log.Head(first)
 	if err == nil {
-		err = before.RecoverHead(head)
+		err = table.RecoverHead(head)
 	}
 	if err != nil {
-		// A reader of that segment gets the error. Here only a comparison of CRCs is lost.
-		j.o.Log.Warn("journal: running CRCs of what was removed are not known", "err", err)
+		// A reader of that segment gets the error. Here it costs a comparison of CRCs only.
+		j.o.Log.Warn("the head of the oldest segment is unreadable: the running CRCs of removed messages are unknown", "error", err)
 		return
 	}
-	for some := range slices.Chunk(before.sorted(), publishersPerLock) {
+	for part := range slices.Chunk(table.sorted(), publishersPerLock) {
 		j.mu.Lock()
-		for _, b := range some {
-			j.table.setRemoved(before, b)
+		for _, p := range part {
+			j.table.setRemoved(table, p)
 		}
 		j.mu.Unlock()
 	}

@@ -12,18 +12,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A publisher that was silent for longer than retention continues at its number, also after
-// a restart (R2, hard case 27).
+// A publisher that was silent for longer than retention continues at its number, also after a
+// restart (R2, hard case 27).
 func TestTrimKeepsHave(t *testing.T) {
-	disk, c := memfs.New(), newClock()
+	disk, c := memfs.New(), newManualClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
-	j := openOn(t, disk, use)
+	j := mustOpen(t, disk, use)
 	fill(t, j, 1, 1, 10)
-	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 11, Prev: 10, Reason: []byte("no")}, journal.Accepted)
+	mustAppend(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 11, Prev: 10, Reason: []byte("no")}, journal.Accepted)
 	crc := state(j, 1).RunningCRC
 	c.add(30 * time.Minute)
 	fill(t, j, 2, 1, 200)
-	synced(t, j)
+	mustSync(t, j)
 	c.add(61 * time.Minute)
 	n, err := j.Trim(journal.Retention{Age: time.Hour})
 	if err != nil || n == 0 {
@@ -42,12 +42,12 @@ func TestTrimKeepsHave(t *testing.T) {
 		}
 	}
 	check()
-	end(t, j)
+	verifyAndClose(t, j)
 	for _, m := range []memfs.Mode{memfs.KeepAll, memfs.Durable} {
-		j = openOn(t, disk, use)
+		j = mustOpen(t, disk, use)
 		check()
 		fill(t, j, 2, state(j, 2).Have+1, state(j, 2).Have+100) // through more heads
-		synced(t, j)
+		mustSync(t, j)
 		if _, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil {
 			t.Fatal(err)
 		}
@@ -55,25 +55,25 @@ func TestTrimKeepsHave(t *testing.T) {
 		j.Kill()
 		disk = disk.Crash(m)
 	}
-	j = openOn(t, disk, use)
-	defer end(t, j)
+	j = mustOpen(t, disk, use)
+	defer verifyAndClose(t, j)
 	check()
-	put(t, j, message(1, 11, "b"), journal.ContentUnknown)
-	put(t, j, message(1, 13, "b"), journal.Hole)
+	mustAppend(t, j, message(1, 11, "b"), journal.ContentUnknown)
+	mustAppend(t, j, message(1, 13, "b"), journal.Hole)
 	fill(t, j, 1, 12, 12)
 }
 
-func TestTrimForgetsWhoIsGone(t *testing.T) {
-	disk, c := memfs.New(), newClock()
+func TestTrimForgetsSilentPublishers(t *testing.T) {
+	disk, c := memfs.New(), newManualClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
-	j := openOn(t, disk, use)
+	j := mustOpen(t, disk, use)
 	for p := range uint64(3) {
 		fill(t, j, p, 1, 5)
 	}
 	trim := func() {
 		t.Helper()
 		fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
-		synced(t, j)
+		mustSync(t, j)
 		if _, err := j.Trim(journal.Retention{Age: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 			got = append(got, s.Publisher)
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Fatalf("known are %v, want %v", got, want)
+			t.Fatalf("the journal knows %v, want %v", got, want)
 		}
 	}
 	quarters := func(n int) {
@@ -104,51 +104,51 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 	if got, want := j.GroupClock(), (journal.GroupClock{Now: 20, Forgotten: 2}); got != want {
 		t.Fatalf("group clock %+v, want %+v", got, want)
 	}
-	end(t, j)
-	j = openOn(t, disk, use)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk, use)
 	known(1, 9)
-	// The publisher comes back and says which messages it let go (R10).
-	put(t, j, message(2, 6, "b"), journal.Hole)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 4}, journal.Accepted)
+	// The publisher comes back, and a marker says which messages it let go (R10).
+	mustAppend(t, j, message(2, 6, "b"), journal.Hole)
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 4}, journal.Accepted)
 	fill(t, j, 2, 5, 6)
-	end(t, j)
-	j = openOn(t, disk, use)
-	defer end(t, j)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk, use)
+	defer verifyAndClose(t, j)
 	if s := state(j, 2); s.Have != 6 || s.Floor != 4 {
 		t.Errorf("%+v", s)
 	}
 }
 
-func TestTrimAsksWhoHolds(t *testing.T) {
-	j := open(t, memfs.New())
+func TestTrimKeepsNeededSegments(t *testing.T) {
+	j := openForTest(t, memfs.New())
 	fill(t, j, 1, 1, 300)
-	synced(t, j)
-	var asked []uint64
+	mustSync(t, j)
+	var calls []uint64
 	n, err := j.Trim(journal.Retention{Bytes: 1, SegmentNeeded: func(v bookmark.Vector) bool {
-		asked = append(asked, v[1])
+		calls = append(calls, v[1])
 		return v[1] > 100
 	}})
-	if err != nil || n != len(asked)-1 || n == 0 {
-		t.Fatal(n, err, asked)
+	if err != nil || n != len(calls)-1 || n == 0 {
+		t.Fatal(n, err, calls)
 	}
-	if s := state(j, 1); s.Floor != asked[n-1] || s.Floor > 100 {
-		t.Errorf("%+v, asked for %v", s, asked)
+	if s := state(j, 1); s.Floor != calls[n-1] || s.Floor > 100 {
+		t.Errorf("%+v, SegmentNeeded was called with %v", s, calls)
 	}
 }
 
-// After a power cut anywhere in Trim, no floor of a removed message is missing (R2).
-func TestCrashWhileTrimming(t *testing.T) {
+// After a power cut anywhere in Trim, the floors cover all removed messages (R2).
+func TestCrashDuringTrim(t *testing.T) {
 	for n := 1; ; n++ {
 		disk := memfs.New()
-		j := openOn(t, disk)
+		j := mustOpen(t, disk)
 		fill(t, j, 1, 1, 150)
-		synced(t, j)
+		mustSync(t, j)
 		disk.CrashAt(n)
 		j.Trim(journal.Retention{Bytes: 1})
 		done := !disk.Crashed()
 		j.Kill()
 		for _, m := range memfs.Modes(uint64(n)) {
-			j := openOn(t, disk.Crash(m))
+			j := mustOpen(t, disk.Crash(m))
 			first := uint64(math.MaxUint64)
 			f := j.Follow(j.First(), journal.Durable)
 			var r journal.Record
@@ -161,7 +161,7 @@ func TestCrashWhileTrimming(t *testing.T) {
 			if s := state(j, 1); s.Have != 150 || s.Floor+1 < first {
 				t.Fatalf("crash at %d, %s: %+v, the first record is %d", n, m.Name, s, first)
 			}
-			end(t, j)
+			verifyAndClose(t, j)
 		}
 		if done {
 			return
@@ -169,20 +169,20 @@ func TestCrashWhileTrimming(t *testing.T) {
 	}
 }
 
-func TestIntervals(t *testing.T) {
-	disk, c := memfs.New(), newClock()
+func TestDegradedIntervals(t *testing.T) {
+	disk, c := memfs.New(), newManualClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
-	j := openOn(t, disk, use)
+	j := mustOpen(t, disk, use)
 	at := c.Now()
-	note := func(i journal.DegradedInterval) {
+	record := func(i journal.DegradedInterval) {
 		t.Helper()
 		if err := j.NoteDegraded(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	note(journal.DegradedInterval{Destination: "b", Begin: at.Add(time.Nanosecond)})
-	note(journal.DegradedInterval{Destination: "a", Begin: at.Add(-time.Hour)})
-	note(journal.DegradedInterval{Destination: "b", Begin: at, End: at.Add(time.Minute), Ranges: []journal.PublisherRange{{Publisher: 1, From: 2, To: 3}}})
+	record(journal.DegradedInterval{Destination: "b", Begin: at.Add(time.Nanosecond)})
+	record(journal.DegradedInterval{Destination: "a", Begin: at.Add(-time.Hour)})
+	record(journal.DegradedInterval{Destination: "b", Begin: at, End: at.Add(time.Minute), Ranges: []journal.PublisherRange{{Publisher: 1, From: 2, To: 3}}})
 	check := func(want ...string) {
 		t.Helper()
 		var got []string
@@ -194,34 +194,34 @@ func TestIntervals(t *testing.T) {
 		}
 	}
 	check("a", "b")
-	end(t, j)
-	j = openOn(t, disk, use)
-	defer func() { end(t, j) }()
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk, use)
+	defer func() { verifyAndClose(t, j) }()
 	check("a", "b")
 	if i := j.DegradedIntervals()[1]; !i.End.Equal(at.Add(time.Minute)) || len(i.Ranges) != 1 {
 		t.Errorf("%+v", i)
 	}
 	c.add(2 * time.Minute)
 	fill(t, j, 1, 1, 200)
-	synced(t, j)
+	mustSync(t, j)
 	if _, err := j.Trim(journal.Retention{Bytes: 1}); err != nil {
 		t.Fatal(err)
 	}
-	check("a") // the publisher continues
+	check("a") // its interval has not ended
 }
 
-// The running ContentCRC of the removed messages stays known, also after a restart and with a
-// marker above it. A link sends it with its gone marker (R11).
+// The running CRC of the removed messages stays known, also after a restart and with a marker
+// above it. A link sends it with its gone marker (R11).
 func TestTrimKeepsRunningCRC(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	crcs := make(map[uint64]uint32)
 	for n := uint64(1); n <= 300; n++ {
 		fill(t, j, 1, n, n)
 		fill(t, j, 2, n, n)
 		crcs[n] = state(j, 1).RunningCRC
 	}
-	synced(t, j)
+	mustSync(t, j)
 	if s := state(j, 1); s.Removed != 0 || s.RemovedCRC != 0 {
 		t.Fatalf("%+v before anything was removed", s)
 	}
@@ -239,24 +239,24 @@ func TestTrimKeepsRunningCRC(t *testing.T) {
 	check(0)
 	j.Kill()
 	disk = disk.Crash(memfs.KeepAll)
-	j = openOn(t, disk)
+	j = mustOpen(t, disk)
 	check(0)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 400, RunningCRC: 7}, journal.Accepted)
+	mustAppend(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 400, RunningCRC: 7}, journal.Accepted)
 	check(0)
-	end(t, j)
-	j = openOn(t, disk)
-	defer end(t, j)
+	verifyAndClose(t, j)
+	j = mustOpen(t, disk)
+	defer verifyAndClose(t, j)
 	check(0)
 }
 
-// The floors stay known even if their record is damaged before a note says that it is
-// durable, so that it is taken for a torn tail.
-func TestTrimOutlivesItsRecord(t *testing.T) {
+// The floors stay known even if their record is damaged before a note says that it is durable.
+// The record then looks like a torn tail.
+func TestFloorsSurviveDamagedRecord(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 200)
 	fill(t, j, 2, 1, 200)
-	synced(t, j)
+	mustSync(t, j)
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
@@ -273,29 +273,29 @@ func TestTrimOutlivesItsRecord(t *testing.T) {
 	}
 	disk.FlipBits(last, int64(len(bytes.TrimRight(b, "\x00"))-1), 1)
 	for range 2 {
-		j = openOn(t, disk)
+		j = mustOpen(t, disk)
 		if floors := j.Floors(); !reflect.DeepEqual(floors, want) || floors[1] != 200 {
-			t.Errorf("floors are %v, were %v", floors, want)
+			t.Errorf("floors are %v, want %v", floors, want)
 		}
-		end(t, j)
+		verifyAndClose(t, j)
 	}
 }
 
-// With many publishers most of a segment is its head. Retention by size counts heads, so
-// that it removes neither too much nor too little.
+// With many publishers most of a segment is its head. Retention by size counts heads, so that
+// it removes neither too much nor too little.
 func TestTrimBySizeCountsHeads(t *testing.T) {
-	j := open(t, memfs.New())
+	j := openForTest(t, memfs.New())
 	for p := range uint64(500) {
 		fill(t, j, p+1, 1, 1)
 	}
 	fill(t, j, 1, 2, 3000)
-	synced(t, j)
-	const most = 600 << 10
+	mustSync(t, j)
+	const maxBytes = 600 << 10
 	before := j.Size()
-	if _, err := j.Trim(journal.Retention{Bytes: most}); err != nil {
+	if _, err := j.Trim(journal.Retention{Bytes: maxBytes}); err != nil {
 		t.Fatal(err)
 	}
-	if after := j.Size(); before < 2*most || after > most*5/4 || after < most*3/4 { // a new segment and its head may have begun
-		t.Errorf("of %d bytes %d are left, want about %d", before, after, most)
+	if after := j.Size(); before < 2*maxBytes || after > maxBytes*5/4 || after < maxBytes*3/4 { // a new segment and its head may have begun
+		t.Errorf("of %d bytes %d are left, want about %d", before, after, maxBytes)
 	}
 }

@@ -7,43 +7,43 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// compareHead compares a head with the records before it.
+// compareHead compares the vector of a head with the records before it.
 func (i *inspector) compareHead(have bookmark.Vector) {
 	switch {
 	case i.found.Segments == 1 || maps.Equal(have, i.found.Have):
 		return
-	case !i.damaged:
-		i.addFault(fmt.Errorf("head says %v, the records before it %v", have, i.found.Have))
+	case !i.mayLack:
+		i.addFault(fmt.Errorf("the head has the vector %v, but the records before it have %v", have, i.found.Have))
 		return
 	}
 	for _, p := range have.Publishers() {
-		if had := i.found.Have[p]; had < have[p] {
-			i.addFault(missing(p, had, have[p]))
+		if before := i.found.Have[p]; before < have[p] {
+			i.addFault(missing(p, before, have[p]))
 		}
 	}
 }
 
-// missing describes the sequences of a publisher that a damaged place has taken.
-func missing(publisher, had, upTo uint64) error {
-	if upTo == had+1 {
+// missing describes the sequences of a publisher that are missing at a damaged place.
+func missing(publisher, have, upTo uint64) error {
+	if upTo == have+1 {
 		return fmt.Errorf("publisher %d: %d is missing at a damaged place", publisher, upTo)
 	}
-	return fmt.Errorf("publisher %d: %d to %d are missing at a damaged place", publisher, had+1, upTo)
+	return fmt.Errorf("publisher %d: %d to %d are missing at a damaged place", publisher, have+1, upTo)
 }
 
-// checkRecord compares a record with the records before it.
+// check compares a record with the records before it.
 func (i *inspector) check(r *Record) {
 	have := i.found.Have[r.Publisher]
 	verdict := admit(have, r.Prev, r.Sequence)
 	switch {
-	case verdict == Hole && i.damaged:
+	case verdict == Hole && i.mayLack:
 		i.addFault(missing(r.Publisher, have, r.Prev))
 	case verdict != Accepted:
-		i.addFault(fmt.Errorf("%v %d|%d with predecessor %d at %v stands behind %d",
+		i.addFault(fmt.Errorf("%v %d|%d with predecessor %d at %v follows %d",
 			r.Kind, r.Publisher, r.Sequence, r.Prev, r.Position, have))
 	}
 	if r.Time < i.time {
-		i.addFault(fmt.Errorf("%v %d|%d at %v: time goes back", r.Kind, r.Publisher, r.Sequence, r.Position))
+		i.addFault(fmt.Errorf("%v %d|%d at %v: its time is before that of the previous record", r.Kind, r.Publisher, r.Sequence, r.Position))
 	}
 	i.endExtent(Position(r.Position))
 	i.inExtent[r.Publisher] = r.Sequence
@@ -56,7 +56,7 @@ func (i *inspector) check(r *Record) {
 	}
 }
 
-// endExtent checks the stretches that end at or before a position.
+// endExtent checks the extents that end at or before a position.
 func (i *inspector) endExtent(at Position) {
 	for len(i.extents) > 0 {
 		s, next := i.extents[0], i.extentsEnd
@@ -66,15 +66,15 @@ func (i *inspector) endExtent(at Position) {
 		if at < next {
 			return
 		}
-		said, got := vectorOf(s.highest), i.inExtent
+		want, got := vectorOf(s.highest), i.inExtent
 		i.extents, i.inExtent = i.extents[1:], make(bookmark.Vector)
-		if !i.damaged && !maps.Equal(said, got) {
-			i.addFault(fmt.Errorf("summary says that %v is in the stretch at %v, it is %v", said, s.first, got))
+		if !i.mayLack && !maps.Equal(want, got) {
+			i.addFault(fmt.Errorf("the summary has the vector %v for the extent at %v, but its records have %v", want, s.first, got))
 		}
 	}
 }
 
-// endSegment checks the summary of the segment that was read, if it is whole.
+// endSegment checks the summary of the segment that was read, unless the segment is damaged.
 func (i *inspector) endSegment() {
 	if len(i.summary) == 0 || !i.undamaged {
 		return
@@ -85,7 +85,7 @@ func (i *inspector) endSegment() {
 		return
 	}
 	i.endExtent(s.last)
-	if said := vectorOf(s.highest); !maps.Equal(said, i.highest) {
-		i.addFault(fmt.Errorf("summary says that %v is in its segment, it is %v", said, i.highest))
+	if want := vectorOf(s.highest); !maps.Equal(want, i.highest) {
+		i.addFault(fmt.Errorf("the summary has the vector %v for its segment, but the records have %v", want, i.highest))
 	}
 }

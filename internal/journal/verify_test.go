@@ -11,19 +11,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// nobody is the Owner of a log without heads and summaries.
-type nobody struct{}
+// A bareOwner is the Owner of a log without heads and summaries.
+type bareOwner struct{}
 
-func (nobody) Head() []byte                { return nil }
-func (nobody) Summary() []byte             { return nil }
-func (nobody) RecoverHead([]byte) error    { return nil }
-func (nobody) Recover(seglog.Record) error { return nil }
+func (bareOwner) Head() []byte                { return nil }
+func (bareOwner) Summary() []byte             { return nil }
+func (bareOwner) RecoverHead([]byte) error    { return nil }
+func (bareOwner) Recover(seglog.Record) error { return nil }
 
-// forge writes a journal without admission.
-func forge(t *testing.T, times []int64, rs ...*journal.Record) *memfs.FS {
+// writeUnchecked writes a journal without admission.
+func writeUnchecked(t *testing.T, times []int64, rs ...*journal.Record) *memfs.FS {
 	t.Helper()
 	disk := memfs.New()
-	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: nobody{}, SegmentBytes: 200})
+	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: bareOwner{}, SegmentBytes: 200})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func forge(t *testing.T, times []int64, rs ...*journal.Record) *memfs.FS {
 	return disk
 }
 
-func TestVerifyFinds(t *testing.T) {
+func TestVerifyFindsFaults(t *testing.T) {
 	m := func(publisher, sequence uint64) *journal.Record { return message(publisher, sequence, "b") }
 	for _, tt := range []struct {
 		name  string
@@ -53,7 +53,7 @@ func TestVerifyFinds(t *testing.T) {
 		{"the wrong order", []int64{5}, []*journal.Record{m(1, 2), m(1, 1)}, false},
 		{"time that goes back", []int64{5, 4}, []*journal.Record{m(1, 1), m(2, 1)}, false},
 	} {
-		report, err := journals.Verify(forge(t, tt.times, tt.rs...), dir)
+		report, err := journals.Verify(writeUnchecked(t, tt.times, tt.rs...), dir)
 		if ok := err == nil; ok != tt.ok || ok && report.Records != len(tt.rs) {
 			t.Errorf("%s: %+v, %v", tt.name, report, err)
 		}
@@ -62,9 +62,9 @@ func TestVerifyFinds(t *testing.T) {
 
 func TestDump(t *testing.T) {
 	disk := memfs.New()
-	j := openOn(t, disk)
+	j := mustOpen(t, disk)
 	fill(t, j, 1, 1, 100)
-	end(t, j)
+	verifyAndClose(t, j)
 	next := uint64(1)
 	err := journals.Dump(disk, dir, func(r *journal.Record) error {
 		if r.Sequence != next {
@@ -78,10 +78,10 @@ func TestDump(t *testing.T) {
 	}
 }
 
-// The log of another owner is refused, whatever its records, and left as it is.
+// Open refuses the log of another owner, whatever its records.
 func TestNotJournal(t *testing.T) {
 	disk := memfs.New()
-	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: somebody{}})
+	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: otherOwner{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestNotJournal(t *testing.T) {
 	}
 }
 
-// somebody is the Owner of another kind of log.
-type somebody struct{ nobody }
+// An otherOwner is the Owner of another kind of log.
+type otherOwner struct{ bareOwner }
 
-func (somebody) Head() []byte { return []byte("somebody's") }
+func (otherOwner) Head() []byte { return []byte("somebody's") }

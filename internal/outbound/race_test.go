@@ -73,8 +73,8 @@ func secure(t *testing.T, pair func(*testing.T) (near, far net.Conn)) (near, far
 		tls.Client(far, &tls.Config{InsecureSkipVerify: true})
 }
 
-// Many goroutines bring news at once, some inline. Everything arrives once, in the order in which
-// the source made it, and before the source's end. Nothing is left for a timer to find.
+// Many goroutines add output at once, some inline. Everything arrives once, in the order in which
+// the source made it, and before the source's end. Nothing is left for a timer.
 func TestEverythingArrives(t *testing.T) {
 	for name, pair := range kinds {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestEverythingArrives(t *testing.T) {
 				all, _ := io.ReadAll(far)
 				got <- all
 			}()
-			bring(r)
+			addFromMany(r)
 			r.set(func() { r.end = io.EOF })
 			r.Wake()
 			if err := <-r.done; err != nil {
@@ -94,7 +94,7 @@ func TestEverythingArrives(t *testing.T) {
 			}
 			near.Close()
 			if all := <-got; !bytes.Equal(all, r.made.Bytes()) || len(r.parts) > 0 {
-				t.Errorf("%d bytes arrive of %d, which are others, %d parts are left", len(all), r.made.Len(), len(r.parts))
+				t.Errorf("%d bytes arrived of %d, or other bytes; %d parts are left", len(all), r.made.Len(), len(r.parts))
 			}
 			if n := r.Pending(); n != 0 {
 				t.Errorf("%d bytes are pending", n)
@@ -103,8 +103,8 @@ func TestEverythingArrives(t *testing.T) {
 	}
 }
 
-// bring adds news from several goroutines.
-func bring(r *rig) {
+// addFromMany adds output from several goroutines.
+func addFromMany(r *rig) {
 	var all sync.WaitGroup
 	for g := range 8 {
 		all.Go(func() {
@@ -150,7 +150,7 @@ func TestBlockingConnections(t *testing.T) {
 	}
 }
 
-// A speaker is a source that makes the same message whenever it is told to.
+// A speaker is a source that makes the same message each time it is asked to.
 type speaker struct {
 	w     *outbound.Writer
 	speak atomic.Bool

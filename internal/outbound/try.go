@@ -5,7 +5,7 @@ import "net"
 // A tryWriter is a connection that can be written without blocking.
 type tryWriter interface {
 	// TryWrite writes the part of b that the connection takes without blocking, possibly nothing.
-	// A short write is no error. A deadline that has passed is one.
+	// A short write is no error. A deadline that has passed is an error.
 	TryWrite(b []byte) (n int, err error)
 }
 

@@ -91,11 +91,11 @@ func TestTryWriteErrors(t *testing.T) {
 	try(net.ErrClosed)
 }
 
-// A connection that embeds one of the system may have its own Write.
+// A connection that embeds a connection of the system may have its own Write.
 func TestWrappedConnections(t *testing.T) {
 	_, near, _ := pipe(t)
 	type wrapped struct{ *net.TCPConn }
 	if tryWriterOf(wrapped{near}) != nil {
-		t.Error("a wrapped connection would be written past its Write")
+		t.Error("a wrapped connection is written without its own Write")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // A rawConn is a TCP or Unix connection of the operating system.
 type rawConn struct {
 	conn  syscall.RawConn
-	write func(fd uintptr) (done bool) // made once: a closure for each call would be an allocation
+	write func(fd uintptr) (done bool) // made once, because a closure for each call would allocate
 
 	b   []byte
 	n   int
@@ -41,8 +41,8 @@ func (r *rawConn) TryWrite(b []byte) (n int, err error) {
 	return r.n, err
 }
 
-// writeOnce does one write. It always reports that it is done, since the runtime must not wait until
-// the socket is ready.
+// writeOnce does one write. It always returns true, because the runtime must not wait until the
+// socket is ready.
 func (r *rawConn) writeOnce(fd uintptr) (done bool) {
 	for {
 		n, err := unix.Write(int(fd), r.b)

@@ -17,17 +17,17 @@ import (
 // goroutine at a time.
 type Source interface {
 	// Fill appends whole frames to b, about as many as one write should carry. It is called again
-	// when the connection has taken all of them and either the Writer was woken or next has come.
-	// Again means at once, Idle only when woken. With io.EOF these frames are the last. After
-	// another error they are not written.
+	// when the connection has taken all of them, and either the Writer was woken or the time next
+	// has come. Again means at once, Idle only when woken. With io.EOF these frames are the last
+	// ones. With any other error they are not written.
 	//
-	// tryInline says that the caller is not the goroutine of Run. Fill must not block then. If it has
-	// output that does not suit an inline writer, it returns Again, which wakes Run's goroutine.
-	// It may still append other frames.
+	// inline is true if the caller is not the goroutine of Run. Then Fill must not block. If it
+	// has output that does not suit an inline writer, it returns Again, which wakes Run's
+	// goroutine. It may still append other frames.
 	Fill(b []byte, inline bool) (out []byte, next time.Time, err error)
 }
 
-// Idle and Again say when Fill is to be called again.
+// Idle and Again are values of next: when to call Fill again.
 var (
 	Idle  = time.Time{}     // only when woken
 	Again = time.Unix(0, 0) // at once
@@ -35,13 +35,14 @@ var (
 
 // Options configure a Writer. The zero value is usable.
 type Options struct {
-	// Timeout is how long the connection may take for each piece; 0: no limit. A slow network
-	// makes progress; a peer that reads nothing does not.
+	// Timeout is the time limit for writing each chunk; 0: no limit. A slow network makes
+	// progress; a peer that reads nothing does not.
 	Timeout time.Duration
-	// ChunkSize is the number of bytes written under one timeout; 0: 64 KiB. The last piece may be
+	// ChunkSize is the number of bytes written under one timeout; 0: 64 KiB. The last chunk may be
 	// longer by a quarter.
 	ChunkSize int
-	// MaxBuffer is the largest buffer that is kept from one Fill to the next, in bytes; 0: 1 MiB.
+	// MaxBuffer is the maximum size in bytes of a buffer that is kept from one Fill to the next;
+	// 0: 1 MiB.
 	MaxBuffer int
 	// News wakes Run's goroutine as Wake does. It may be nil.
 	News <-chan struct{}
@@ -54,7 +55,7 @@ type Writer struct {
 	conn        net.Conn
 	nonBlocking tryWriter // nil: the connection cannot be written without blocking
 	source      Source
-	o           Options
+	options     Options
 	wake        signal.Signal
 	pending     atomic.Int64 // bytes of buf that are not written
 
@@ -62,11 +63,11 @@ type Writer struct {
 	state    state
 	buf      []byte    // the output of the last Fill
 	written  int       // bytes of buf that the connection has taken
-	nextFill time.Time // when Run's goroutine asks the source again by itself
-	err      error     // the error of the source or connection that ends the output, once buf is written
+	nextFill time.Time // when Run's goroutine asks the source again without being woken
+	err      error     // error of the source or connection that ends the output, once buf is written
 
 	mu       sync.Mutex
-	deadline time.Time // guarded by mu; not zero: the deadline that Finish has set
+	deadline time.Time // set by Finish; zero: none; guarded by mu
 }
 
 type state uint8
@@ -82,14 +83,14 @@ const (
 func New(conn net.Conn, source Source, o Options) *Writer {
 	o.ChunkSize, o.MaxBuffer = cmp.Or(o.ChunkSize, 64<<10), cmp.Or(o.MaxBuffer, 1<<20)
 	w := &Writer{
-		conn: conn, nonBlocking: tryWriterOf(conn), source: source, o: o,
+		conn: conn, nonBlocking: tryWriterOf(conn), source: source, options: o,
 		wake: signal.New(), token: make(chan struct{}, 1),
 	}
 	w.release()
 	return w
 }
 
-// Greeted allows inline writes from here on. Fill calls it when its output so far is all that the
+// Greeted allows inline writes from now on. Fill calls it when its output so far is all that the
 // peer must read before anything else.
 func (w *Writer) Greeted() {
 	if w.state == greeting {
@@ -101,21 +102,21 @@ func (w *Writer) Greeted() {
 func (w *Writer) Wake() { w.wake.Set() }
 
 // Pending returns the number of bytes that the source has made and the connection has not taken.
-// While a write blocks, its whole piece counts.
+// While a write blocks, its whole chunk counts.
 func (w *Writer) Pending() int { return int(w.pending.Load()) }
 
-// Finish sets a deadline by which the connection must take the rest of the output, in place of a
-// timeout for each piece, and wakes Run's goroutine. A later call moves the deadline.
-func (w *Writer) Finish(by time.Time) {
+// Finish sets a deadline by which the connection must take the rest of the output, instead of a
+// timeout for each chunk. It wakes Run's goroutine. A later call moves the deadline.
+func (w *Writer) Finish(deadline time.Time) {
 	w.mu.Lock()
-	w.deadline = by
-	_ = w.conn.SetWriteDeadline(by) // fails only if the connection is closed, as writes then do
+	w.deadline = deadline
+	_ = w.conn.SetWriteDeadline(deadline) // fails only if the connection is closed, as writes then do
 	w.mu.Unlock()
 	w.Wake()
 }
 
-// Run writes until the source or the connection ends. Its error is the source's or a write error.
-// When it has returned, Fill is not called any more.
+// Run writes until the source or the connection ends. It returns the error of the source or a
+// write error. After it has returned, Fill is not called any more.
 func (w *Writer) Run() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -128,9 +129,9 @@ func (w *Writer) Run() error {
 	}
 }
 
-// notEOF returns nil for io.EOF, with which a source ends the output.
+// notEOF returns err, or nil for io.EOF, with which a source ends the output.
 func notEOF(err error) error {
-	if err == io.EOF { //nolint:errorlint // a connection's may wrap one
+	if err == io.EOF { //nolint:errorlint // an error of the connection may wrap io.EOF
 		return nil
 	}
 	return err
@@ -149,14 +150,14 @@ func (w *Writer) wait(timer *time.Timer, next time.Time) {
 	}
 	select {
 	case <-w.wake:
-	case <-w.o.News:
+	case <-w.options.News:
 	case <-due:
 	}
 }
 
 // Step does one turn of Run on the caller's goroutine, for drivers without goroutines. It writes
 // the rest of the last Fill, then one Fill. next is the value that Fill returned. The error io.EOF
-// says that the Source has ended the output. Step and Run must not be used together.
+// means that the Source has ended the output. Step and Run must not be used together.
 func (w *Writer) Step() (next time.Time, err error) {
 	<-w.token
 	defer w.release()
@@ -178,16 +179,16 @@ func (w *Writer) Step() (next time.Time, err error) {
 
 func (w *Writer) release() { w.token <- struct{}{} }
 
-// WriteInline asks the source and writes its output on the caller's goroutine, as far as the connection
-// takes it without blocking. It wakes Run's goroutine for the rest, and for output that does not
-// suit an inline writer. It does not block.
+// WriteInline asks the source and writes its output on the caller's goroutine, as far as the
+// connection takes it without blocking. It wakes Run's goroutine for the rest, and for output that
+// does not suit an inline writer. It does not block.
 func (w *Writer) WriteInline() {
 	if w.nonBlocking == nil || !w.tryInline() {
 		w.Wake()
 	}
 }
 
-// tryInline reports whether it has left nothing to Run's goroutine before that is due.
+// tryInline reports whether it has left nothing for Run's goroutine to do before nextFill.
 func (w *Writer) tryInline() (done bool) {
 	select {
 	case <-w.token:
@@ -227,12 +228,12 @@ func (w *Writer) write() {
 	}
 }
 
-// nextChunk returns the bytes to be written next, under one timeout. The last piece may be longer by a
-// quarter, since Fill makes a little more than one piece.
+// nextChunk returns the bytes to write next, under one timeout. The last chunk may be longer by a
+// quarter, because Fill may return a little more than one chunk.
 func (w *Writer) nextChunk() []byte {
 	rest := w.buf[w.written:]
-	if w.o.Timeout > 0 && len(rest) > w.o.ChunkSize+w.o.ChunkSize/4 {
-		return rest[:w.o.ChunkSize]
+	if w.options.Timeout > 0 && len(rest) > w.options.ChunkSize+w.options.ChunkSize/4 {
+		return rest[:w.options.ChunkSize]
 	}
 	return rest
 }
@@ -259,14 +260,14 @@ func (w *Writer) writeWith(write func(b []byte) (n int, err error), b []byte) {
 	if err != nil {
 		w.err = fmt.Errorf("write: %w", err)
 	}
-	if w.written == len(w.buf) && cap(w.buf) > w.o.MaxBuffer {
+	if w.written == len(w.buf) && cap(w.buf) > w.options.MaxBuffer {
 		w.buf, w.written = nil, 0
 	}
 }
 
-// setDeadline sets the deadline of the next piece.
+// setDeadline sets the deadline of the next chunk.
 func (w *Writer) setDeadline() error {
-	if w.o.Timeout == 0 {
+	if w.options.Timeout == 0 {
 		return nil
 	}
 	w.mu.Lock()
@@ -274,5 +275,5 @@ func (w *Writer) setDeadline() error {
 	if !w.deadline.IsZero() {
 		return nil
 	}
-	return w.conn.SetWriteDeadline(time.Now().Add(w.o.Timeout))
+	return w.conn.SetWriteDeadline(time.Now().Add(w.options.Timeout))
 }

@@ -18,19 +18,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
-// A source hands out the parts that were added to it, one for each Fill.
+// A source returns the parts that were added to it, one for each Fill.
 type source struct {
 	w *outbound.Writer
 
-	mu      sync.Mutex
-	parts   [][]byte
-	greeted bool // allow inline writes with the next Fill
-	shy     bool // no output suits an inline writer
-	next    time.Time
-	end     error // returned with the last part
-	calls   []bool
-	room    int // capacity of b in the last Fill
-	made    bytes.Buffer
+	mu       sync.Mutex
+	parts    [][]byte
+	greeted  bool // allow inline writes with the next Fill
+	noInline bool // no output suits an inline writer
+	next     time.Time
+	end      error // returned with the last part
+	calls    []bool
+	room     int // capacity of b in the last Fill
+	made     bytes.Buffer
 }
 
 func (s *source) add(parts ...string) {
@@ -57,7 +57,7 @@ func (s *source) Fill(b []byte, inline bool) ([]byte, time.Time, error) {
 	if s.greeted {
 		s.w.Greeted()
 	}
-	if inline && s.shy {
+	if inline && s.noInline {
 		return b, outbound.Again, nil
 	}
 	if len(s.parts) > 0 {
@@ -101,7 +101,8 @@ func newRig(t *testing.T, near, far net.Conn, o outbound.Options) *rig {
 	return r
 }
 
-// inMemory runs a test with a Writer in a bubble, on a connection that buffers so many bytes.
+// inMemory runs a test with a Writer in a bubble, on a connection that buffers the given number of
+// bytes.
 func inMemory(t *testing.T, buffer int, o outbound.Options, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +140,7 @@ func (r *rig) stop(near net.Conn) {
 	<-r.done
 }
 
-// read reads the length of want at the other end and compares it with want.
+// read reads len(want) bytes at the other end and compares them with want.
 func (r *rig) read(want string) {
 	r.t.Helper()
 	b := make([]byte, len(want))
@@ -166,7 +167,7 @@ func (r *rig) wantCalls(all, inline int) {
 	}
 }
 
-// wantEnd checks the result of Run; nil is a good end.
+// wantEnd checks the result of Run; nil means an end without an error.
 func (r *rig) wantEnd(want error) {
 	r.t.Helper()
 	synctest.Wait()
@@ -177,7 +178,7 @@ func (r *rig) wantEnd(want error) {
 			r.t.Fatalf("Run ends with %v, want %v", err, want)
 		}
 	default:
-		r.t.Fatal("Run goes on")
+		r.t.Fatal("Run has not returned")
 	}
 	r.set(func() { r.calls = nil })
 	r.WriteInline()
@@ -187,8 +188,8 @@ func (r *rig) wantEnd(want error) {
 	r.wantPending(0)
 }
 
-// The caller of Inline writes, and no other goroutine does anything.
-func TestInline(t *testing.T) {
+// The caller of WriteInline writes, and no other goroutine does anything.
+func TestWriteInline(t *testing.T) {
 	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
 		r.wantCalls(1, 0)
 		for range 3 {
@@ -222,7 +223,7 @@ func TestGreeting(t *testing.T) {
 		go func() { r.done <- r.Run() }()
 		defer r.stop(near)
 		synctest.Wait()
-		r.wantCalls(2, 0) // one of them because Inline has woken it
+		r.wantCalls(2, 0) // one of them because WriteInline has woken it
 		r.read("hello")
 		r.add("more")
 		r.WriteInline()
@@ -241,7 +242,7 @@ func TestGreeting(t *testing.T) {
 }
 
 // The connection takes a part of an inline write, or nothing. Run's goroutine writes the rest. The
-// source is asked for nothing until then.
+// source is not asked until then.
 func TestHandingOver(t *testing.T) {
 	for takes := range 4 {
 		t.Run(fmt.Sprint("takes ", takes), func(t *testing.T) {
@@ -263,7 +264,7 @@ func TestHandingOver(t *testing.T) {
 				r.wantCalls(0, 0)
 				r.read(fill + "frame1frame2frame3")
 				r.wantPending(0)
-				r.wantCalls(3, 0) // one of them because Inline has woken it
+				r.wantCalls(3, 0) // one of them because WriteInline has woken it
 				r.add("news")
 				r.WriteInline()
 				r.wantCalls(1, 1)
@@ -274,17 +275,17 @@ func TestHandingOver(t *testing.T) {
 }
 
 // Output that does not suit an inline writer is left to Run's goroutine.
-func TestUnsuitable(t *testing.T) {
+func TestOutputNotForInline(t *testing.T) {
 	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
 		r.wantCalls(1, 0)
-		r.set(func() { r.shy = true })
+		r.set(func() { r.noInline = true })
 		r.add("long story")
 		r.WriteInline()
 		synctest.Wait()
 		r.wantCalls(2, 1)
 		r.read("long story")
-		r.set(func() { r.shy = false })
-		r.add("part1", "part2", "part3") // Again behind an inline write
+		r.set(func() { r.noInline = false })
+		r.add("part1", "part2", "part3") // Again after an inline write
 		r.WriteInline()
 		synctest.Wait()
 		r.wantCalls(3, 1)
@@ -293,7 +294,7 @@ func TestUnsuitable(t *testing.T) {
 }
 
 // The source is asked again at the time that it gave, whichever goroutine got that time.
-func TestNext(t *testing.T) {
+func TestNextFill(t *testing.T) {
 	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
 		in := func(d time.Duration) { r.set(func() { r.next = time.Now().Add(d) }) }
 		pass := func(d time.Duration) {
@@ -346,21 +347,21 @@ func TestNews(t *testing.T) {
 	})
 }
 
-// small makes pieces of three bytes.
-var small = outbound.Options{Timeout: time.Hour, ChunkSize: 3}
+// smallChunks makes chunks of three bytes.
+var smallChunks = outbound.Options{Timeout: time.Hour, ChunkSize: 3}
 
-// begins are the ways to make the Writer ask the source.
-var begins = map[string]func(*rig){"inline": func(r *rig) { r.WriteInline() }, "woken": func(r *rig) { r.Wake() }}
+// triggers are the ways to make the Writer ask the source.
+var triggers = map[string]func(*rig){"inline": func(r *rig) { r.WriteInline() }, "woken": func(r *rig) { r.Wake() }}
 
-// The source ends: all its output is written, whichever goroutine has asked it.
+// When the source ends, all its output is written, whichever goroutine asked it.
 func TestEnd(t *testing.T) {
-	for name, begin := range begins {
+	for name, trigger := range triggers {
 		for _, last := range []string{"", "bye", "farewell"} {
 			t.Run(fmt.Sprintf("%s, %q", name, last), func(t *testing.T) {
-				inMemory(t, 3, small, func(t *testing.T, r *rig) {
+				inMemory(t, 3, smallChunks, func(t *testing.T, r *rig) {
 					r.add(last)
 					r.set(func() { r.end = io.EOF })
-					begin(r)
+					trigger(r)
 					synctest.Wait()
 					r.wantPending(max(0, len(last)-3))
 					r.read(last)
@@ -371,10 +372,10 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// The source fails: the output of that Fill is not written.
+// When the source fails, the output of that Fill is not written.
 func TestSourceFails(t *testing.T) {
 	failed := errors.New("disk failed")
-	for name, begin := range begins {
+	for name, trigger := range triggers {
 		t.Run(name, func(t *testing.T) {
 			inMemory(t, 3, outbound.Options{}, func(t *testing.T, r *rig) {
 				r.add("abcdef")
@@ -383,7 +384,7 @@ func TestSourceFails(t *testing.T) {
 				r.read("abcdef")
 				r.add("half a fra")
 				r.set(func() { r.end = failed })
-				begin(r)
+				trigger(r)
 				r.wantEnd(failed)
 				r.far.SetReadDeadline(time.Now())
 				if n, err := r.far.Read(make([]byte, 10)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -394,13 +395,13 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
-// The connection fails, in the middle of a frame or before it. Nothing more is written.
+// When the connection fails, in a frame or before it, nothing more is written.
 func TestConnectionFails(t *testing.T) {
-	for name, begin := range begins {
+	for name, trigger := range triggers {
 		t.Run(name+", torn", func(t *testing.T) {
-			inMemory(t, 3, small, func(t *testing.T, r *rig) {
+			inMemory(t, 3, smallChunks, func(t *testing.T, r *rig) {
 				r.add("abcdef", "next")
-				begin(r)
+				trigger(r)
 				synctest.Wait()
 				r.wantPending(3)
 				r.far.Close() // with unread bytes, which causes a reset
@@ -416,21 +417,21 @@ func TestConnectionFails(t *testing.T) {
 				r.WriteInline()
 				r.far.Close()
 				r.add("def")
-				begin(r)
+				trigger(r)
 				r.wantEnd(syscall.ECONNRESET)
 			})
 		})
 	}
 }
 
-// Each piece has its own timeout, so a slow peer does not count as dead.
+// Each chunk has its own timeout, so a slow peer does not count as dead.
 func TestTimeout(t *testing.T) {
 	inMemory(t, 4, outbound.Options{Timeout: time.Second, ChunkSize: 4}, func(t *testing.T, r *rig) {
 		r.add("1234567890123456")
 		r.WriteInline()
-		for _, piece := range []string{"1234", "5678", "9012"} {
+		for _, chunk := range []string{"1234", "5678", "9012"} {
 			time.Sleep(time.Second - 1)
-			r.read(piece)
+			r.read(chunk)
 		}
 		r.wantPending(0) // everything is in the connection's buffer
 		r.add("next")
@@ -439,7 +440,7 @@ func TestTimeout(t *testing.T) {
 		err := <-r.done
 		r.done <- err
 		if took := time.Since(began); took != time.Second {
-			t.Errorf("it has waited %v", took)
+			t.Errorf("Run waited %v", took)
 		}
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})
@@ -456,14 +457,14 @@ func (c *counted) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Each piece has its own timeout, and no write is a very small rest.
-func TestPieces(t *testing.T) {
+// Each chunk has its own timeout, and no write is a very small rest.
+func TestChunks(t *testing.T) {
 	for _, tt := range []struct {
 		o     outbound.Options
 		bytes int
 		want  []int
 	}{
-		{outbound.Options{}, 1 << 20, []int{1 << 20}}, // no timeout, no pieces
+		{outbound.Options{}, 1 << 20, []int{1 << 20}}, // no timeout, no chunks
 		{outbound.Options{Timeout: time.Hour}, 64<<10 + 300, []int{64<<10 + 300}},
 		{outbound.Options{Timeout: time.Hour, ChunkSize: 100}, 125, []int{125}},
 		{outbound.Options{Timeout: time.Hour, ChunkSize: 100}, 126, []int{100, 26}},
@@ -476,12 +477,12 @@ func TestPieces(t *testing.T) {
 		r.set(func() { r.end = io.EOF })
 		r.Wake()
 		if err := <-r.done; err != nil || !slices.Equal(c.writes, tt.want) {
-			t.Errorf("%d bytes with %+v are written in pieces of %d (%v), want %d", tt.bytes, tt.o, c.writes, err, tt.want)
+			t.Errorf("%d bytes with %+v are written in chunks of %d (%v), want %d", tt.bytes, tt.o, c.writes, err, tt.want)
 		}
 	}
 }
 
-// Finish bounds the time for the whole rest, including a write in progress.
+// Finish limits the time for the whole rest, including a write in progress.
 func TestFinish(t *testing.T) {
 	o := outbound.Options{Timeout: time.Hour, ChunkSize: 4}
 	inMemory(t, 4, o, func(t *testing.T, r *rig) {
@@ -514,21 +515,21 @@ func TestFinish(t *testing.T) {
 		r.add("1234567890")
 		r.Wake()
 		synctest.Wait()
-		r.wantPending(10) // the whole piece that is being written
+		r.wantPending(10) // the whole chunk that is being written
 		r.Finish(time.Now().Add(time.Second))
 		r.Finish(time.Now().Add(-time.Second)) // the later call counts
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})
 }
 
-// A buffer that has become long is not kept.
-func TestKeep(t *testing.T) {
+// A buffer longer than MaxBuffer is not kept.
+func TestMaxBuffer(t *testing.T) {
 	inMemory(t, 1<<20, outbound.Options{MaxBuffer: 1000}, func(t *testing.T, r *rig) {
 		long := string(make([]byte, 2000))
-		for _, begin := range []func(){r.WriteInline, r.Wake} {
+		for _, trigger := range []func(){r.WriteInline, r.Wake} {
 			for _, part := range []string{"short", long} {
 				r.add(part)
-				begin()
+				trigger()
 				synctest.Wait()
 				r.read(part)
 			}
@@ -537,7 +538,7 @@ func TestKeep(t *testing.T) {
 				t.Errorf("%d bytes were kept", r.room)
 			}
 			r.add("short")
-			begin()
+			trigger()
 			synctest.Wait()
 			r.read("short")
 			if r.WriteInline(); r.room == 0 {

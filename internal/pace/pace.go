@@ -3,19 +3,19 @@ package pace
 
 import "time"
 
-// A Limiter allows an event once in each interval. Unused intervals are saved up, for a burst
-// at most: then several events may happen at once. The zero value is usable. It is not safe
-// for concurrent use.
-type Limiter struct{ next time.Time }
+// A Limiter allows an event once in each interval. It saves up unused intervals, up to a burst;
+// then several events may happen at once. The zero value is usable. It is not safe for
+// concurrent use.
+type Limiter struct{ next time.Time } // next is the earliest time of the next event
 
 // Allow reports whether the event may happen now, and counts it if so.
-func (p *Limiter) Allow(now time.Time, interval, burst time.Duration) bool {
-	if earliest := now.Add(-burst); p.next.Before(earliest) {
-		p.next = earliest
+func (l *Limiter) Allow(now time.Time, interval, burst time.Duration) bool {
+	if earliest := now.Add(-burst); l.next.Before(earliest) {
+		l.next = earliest
 	}
-	if p.next.After(now) {
+	if l.next.After(now) {
 		return false
 	}
-	p.next = p.next.Add(interval)
+	l.next = l.next.Add(interval)
 	return true
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
-func TestPace(t *testing.T) {
-	var p pace.Limiter
+func TestLimiter(t *testing.T) {
+	var l pace.Limiter
 	now := time.Unix(1_000_000, 0)
 	taken := func() (n int) {
 		for range 100 {
-			if p.Allow(now, time.Second, 10*time.Second) {
+			if l.Allow(now, time.Second, 10*time.Second) {
 				n++
 			}
 		}

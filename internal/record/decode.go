@@ -10,7 +10,7 @@ import (
 )
 
 // Parse reads the bytes of a record into r, whose slices share the memory of raw. Position,
-// Next and Time become 0. Parse does not check the sum of the content, see Sound.
+// Next and Time become 0. Parse does not check the sum of the content, see SumMatches.
 func Parse(raw []byte, r *Record) error {
 	if len(raw) < minHeaderLen {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
@@ -25,20 +25,20 @@ func Parse(raw []byte, r *Record) error {
 	r.Prev = r.Sequence - 1
 	length := HeaderLen(raw)
 	if length < minHeaderLen || length > len(raw) {
-		return fmt.Errorf("%w: a header of %d bytes in %d", ErrMalformed, length, len(raw))
+		return fmt.Errorf("%w: a header of %d bytes in a record of %d", ErrMalformed, length, len(raw))
 	}
 	f := FieldReader{Rest: raw[minHeaderLen:length]}
 	if flags := raw[1]; flags != 0 { // rare
 		r.parseFields(&f, flags)
 	}
 	if f.Bad || len(f.Rest) > 0 {
-		return fmt.Errorf("%w: its header has not the fields that it announces", ErrMalformed)
+		return fmt.Errorf("%w: the fields of the header do not match its flags", ErrMalformed)
 	}
 	if err := Validate(r); err != nil {
 		return err
 	}
 	if !r.parseContent(raw[length:]) {
-		return fmt.Errorf("%w: lengths don't match its %d bytes", ErrMalformed, len(raw))
+		return fmt.Errorf("%w: the lengths do not match its %d bytes", ErrMalformed, len(raw))
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (r *Record) SumMatches() bool {
 	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum || failpoint.On(failpoint.R11AnySum)
 }
 
-// HeaderLen returns the length of the header of a record. raw may be the start of the
+// HeaderLen returns the length of the header of a record. raw may be only the start of the
 // record, at least 4 bytes.
 func HeaderLen(raw []byte) int { return int(binary.LittleEndian.Uint16(raw[2:])) }
 
@@ -122,8 +122,8 @@ func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
 	return binary.LittleEndian.Uint64(raw[8:]), binary.LittleEndian.Uint64(raw[16:]), true
 }
 
-// FieldReader reads fields from bytes that are not trusted. Once a field is missing, Bad is set
-// and all further fields are empty or zero.
+// FieldReader reads fields from bytes that are not trusted. Once a field is missing, Bad is
+// set and all further fields are empty or zero.
 type FieldReader struct {
 	Rest []byte
 	Bad  bool
@@ -146,7 +146,7 @@ func (f *FieldReader) Uint16() uint16 { return binary.LittleEndian.Uint16(f.numb
 func (f *FieldReader) Uint32() uint32 { return binary.LittleEndian.Uint32(f.number(4)) }
 func (f *FieldReader) Uint64() uint64 { return binary.LittleEndian.Uint64(f.number(8)) }
 
-// zero is the bytes of a missing number.
+// zero has the bytes of a missing number.
 var zero [8]byte
 
 func (f *FieldReader) number(n uint64) []byte {
@@ -178,7 +178,7 @@ func (f *FieldReader) Count(size int) int {
 	return int(n)
 }
 
-// text reads a text behind its length. An empty text is bad.
+// text reads a text after its length. An empty text is bad.
 func (f *FieldReader) text() []byte {
 	n := f.Uint16()
 	f.Bad = f.Bad || n == 0

@@ -1,7 +1,7 @@
-// Package record defines the one form of a message on its way. A publisher makes its bytes.
-// They are kept in the publish store, go to a server, are logged in the journals of both
-// instances, and reach subscribers unchanged. The records with which a journal leaves
-// numbers out have the same form.
+// Package record defines the encoding of a message. A publisher encodes it once. The same
+// bytes are kept in the publish store, sent to a server, logged in the journals of both
+// instances, and delivered to subscribers. The records with which a journal leaves numbers
+// out have the same encoding.
 //
 // # Bytes
 //
@@ -26,7 +26,7 @@
 //	      0x10  reason       2 bytes length, bytes; of a tombstone, or a gone record
 //	      0x20  user         2 bytes length, bytes; of a message
 //
-// The content is the message itself. It is the same on every instance, and its sum tells
+// The content is the message itself. It is the same on every instance. Its sum shows
 // whether two messages of one identity have the same content (R11):
 //
 //	 0  1  flags
@@ -38,11 +38,12 @@
 //	      0x04  SOW key         2 bytes length, bytes
 //	      0x08  expiration      4 bytes, seconds
 //
-// A flag is set exactly if its field is not empty or zero, so a Record has only one form.
-// An unknown kind or flag is an error. A later version with other kinds or flags says so in
-// the container of its records, the header of a file or a logon, before a record is read.
+// A flag is set exactly if its field is not empty or zero, so a Record has only one
+// encoding. An unknown kind or flag is an error. A later version with other kinds or flags
+// announces them in the container of its records, the header of a file or a logon, before a
+// record is read.
 //
 // A record does not contain its own length; its container does. Its sum covers the content
-// only, so that the publisher computes it once. Where the header may be damaged as well, it
-// needs another sum, such as that of a log's frame.
+// only, so the publisher computes it once. If the header may be damaged as well, the
+// container needs another sum, such as that of a log's frame.
 package record

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/crc"
 )
 
-// Lengths of the parts that are always there, and of a check.
+// Lengths of the parts that are always present, and of a check.
 const (
 	minHeaderLen  = 24
 	minContentLen = 3
@@ -41,7 +41,7 @@ const (
 var (
 	// ErrTooLarge reports a record with a field that is too long for its length prefix.
 	ErrTooLarge = errors.New("record too large")
-	// ErrMalformed reports bytes that are not a record, or a Record that has no valid form.
+	// ErrMalformed reports bytes that are not a record, or a Record that cannot be encoded.
 	ErrMalformed = errors.New("not a record")
 )
 
@@ -60,7 +60,8 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 	return longer, nil
 }
 
-// AppendHead is Append without the body, which must follow. It sets Sum if that is 0.
+// AppendHead is Append without the body, which the caller must append. It sets Sum if that
+// is 0.
 func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	head, _, err := r.size()
 	if err == nil {
@@ -113,12 +114,12 @@ func sumText(sum uint32, text []byte) uint32 {
 
 // Size returns the length of the bytes of r, or ErrTooLarge.
 func Size(r *Record) (int, error) {
-	_, all, err := r.size()
-	return all, err
+	_, total, err := r.size()
+	return total, err
 }
 
 // size returns the length of the header and that of the whole record.
-func (r *Record) size() (head, all int, err error) {
+func (r *Record) size() (head, total int, err error) {
 	for _, f := range [...][]byte{r.Topic, r.CorrelationID, r.SOWKey} {
 		if len(f) > math.MaxUint16 {
 			return 0, 0, ErrTooLarge
@@ -143,11 +144,11 @@ func (r *Record) size() (head, all int, err error) {
 	if !r.Kind.hasContent() {
 		return head, head, nil
 	}
-	all = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
+	total = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
 	if r.Expiration != 0 {
-		all += 4
+		total += 4
 	}
-	return head, all, nil
+	return head, total, nil
 }
 
 // textsLen returns the number of bytes that appendTexts appends.
@@ -170,7 +171,7 @@ func Validate(r *Record) error {
 	case r.Sequence == 0 || !bookmark.InRange(r.Sequence):
 		return fmt.Errorf("%w: sequence %d is not between 1 and 2^63-1", ErrMalformed, r.Sequence)
 	case r.Prev >= r.Sequence || r.Kind.OneNumber() && r.Prev != r.Sequence-1:
-		return fmt.Errorf("%w: %v %d behind %d", ErrMalformed, r.Kind, r.Sequence, r.Prev)
+		return fmt.Errorf("%w: %v %d after predecessor %d", ErrMalformed, r.Kind, r.Sequence, r.Prev)
 	case !gone && (r.Cause != Removed || r.RunningCRC != 0), r.Cause > Closed,
 		!gone && r.Kind != Tombstone && len(r.Reason) > 0, r.Kind != Message && len(r.User) > 0,
 		!r.Kind.hasContent() && len(r.Topic)+len(r.Body) > 0:
@@ -202,7 +203,7 @@ func (r *Record) appendFields(dst []byte) (longer []byte, flags byte) {
 	return appendTexts(dst, r.Reason, r.User), flags
 }
 
-// appendTexts appends the texts that are not empty, each behind its length.
+// appendTexts appends the texts that are not empty, each after its length.
 func appendTexts(dst []byte, texts ...[]byte) []byte {
 	for _, t := range texts {
 		if len(t) > 0 {
@@ -241,9 +242,9 @@ func (r *Record) contentFlags() (flags byte) {
 	return flags
 }
 
-// InsertCheck appends the bytes of a record that was read without the check of its publisher,
-// with that check. The result is for a receiver that does not know the publisher. Introduce
-// sets Check and Raw.
+// InsertCheck appends the bytes of r with the check of its publisher inserted. r must have
+// been read without a check. The result is for a receiver that does not know the publisher.
+// InsertCheck sets Check and Raw.
 func InsertCheck(dst []byte, r *Record, check bookmark.Check) []byte {
 	start, at := len(dst), checkAt(r.Raw)
 	dst = append(dst, r.Raw[:at]...)
@@ -255,8 +256,8 @@ func InsertCheck(dst []byte, r *Record, check bookmark.Check) []byte {
 	return dst
 }
 
-// checkAt returns the offset of the check in the bytes of a record, or the offset where it
-// would be.
+// checkAt returns the offset of the check in the bytes of a record, or where it would be
+// inserted.
 func checkAt(raw []byte) int {
 	if raw[1]&hasPrev != 0 {
 		return minHeaderLen + 8
@@ -267,8 +268,8 @@ func checkAt(raw []byte) int {
 // HasCheck reports whether the bytes of a record contain the check of its publisher.
 func HasCheck(raw []byte) bool { return raw[1]&hasCheck != 0 }
 
-// SumWithoutCheck returns the CRC-32C of raw without the check. Two logs may have the check of a
-// publisher with different records.
+// SumWithoutCheck returns the CRC-32C of raw without the check. Two logs may keep the check
+// of a publisher with different records.
 func SumWithoutCheck(raw []byte) uint32 {
 	if !HasCheck(raw) {
 		return crc.Bytes(0, raw)

@@ -11,8 +11,8 @@ func AppendFramed(dst, raw []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(raw))), raw...)
 }
 
-// CutFramed cuts the first record off from a sequence of records. ok is false if it is not
-// whole.
+// CutFramed cuts the first record off a sequence of records. ok is false if the record is
+// truncated.
 func CutFramed(b []byte) (raw, rest []byte, ok bool) {
 	if len(b) < LengthLen {
 		return nil, b, false

@@ -8,16 +8,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// An OrdinaryMessage is the bytes of a message whose header has no fields. Nearly all records are
-// ordinary. Code handles the bytes directly, because parsing them into a Record costs more
-// than copying the message.
+// An OrdinaryMessage has the bytes of a message whose header has no fields. Nearly all
+// records are ordinary messages. Their bytes are used directly, because parsing them into a
+// Record costs more than copying the message.
 type OrdinaryMessage []byte
 
-// ordinaryStart is the start of an Ordinary: kind, no flags, length of the header.
+// ordinaryStart is the start of an OrdinaryMessage: kind, no flags, length of the header.
 const ordinaryStart = uint32(Message) | minHeaderLen<<16
 
-// AsOrdinary returns raw as an Ordinary. ok is false if raw is not one. AsOrdinary does not
-// check the sum of the content, see Sound.
+// AsOrdinary returns raw as an OrdinaryMessage. ok is false if raw is not one. AsOrdinary
+// does not check the sum of the content, see SumMatches.
 func AsOrdinary(raw []byte) (o OrdinaryMessage, ok bool) {
 	if len(raw) < MinLen || binary.LittleEndian.Uint32(raw) != ordinaryStart {
 		return nil, false
@@ -55,10 +55,10 @@ func (o OrdinaryMessage) SumMatches() bool {
 	return crc.Bytes(0, o[minHeaderLen:]) == o.Sum() || failpoint.On(failpoint.R11AnySum)
 }
 
-// A Template makes ordinary messages of one publisher on one topic, with a body and no
+// A Template encodes ordinary messages of one publisher on one topic, with a body and no
 // other field.
 type Template struct {
-	raw []byte // of a message without a body
+	raw []byte // a message without a body
 	sum uint32
 }
 

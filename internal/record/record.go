@@ -7,8 +7,8 @@ import (
 )
 
 // A Position is a place in a log. It is opaque: positions can be compared, the zero
-// Position is before every record, and p+1 is behind the record at p and before the next
-// one. A Position is valid while the process that gave it runs, and never leaves that
+// Position is before every record, and p+1 is after the record at p and before the next
+// one. A Position is valid only in the process that returned it, and never leaves that
 // process.
 type Position uint64
 
@@ -17,16 +17,18 @@ type Position uint64
 type Kind uint8
 
 const (
-	// Message is a publish that was taken: one number.
+	// Message is a publish that was accepted: one number.
 	Message Kind = 0x10 + iota
-	// Tombstone is a publish that was refused, or several of them; Reason says why (R14).
+	// Tombstone stands for a publish that was refused, or for several of them; Reason says
+	// why (R14).
 	Tombstone
-	// Empty is a publish that was taken and leaves nothing to deliver, such as one to
-	// /AMPS/devnull: one number.
+	// Empty stands for a publish that was accepted and leaves nothing to deliver, such as
+	// one to /AMPS/devnull: one number.
 	Empty
-	// Gone is numbers that are not here and will not come; Cause says why.
+	// Gone stands for numbers that are not on this instance and will not come; Cause says
+	// why.
 	Gone
-	// Elsewhere is messages on topics that the link does not carry (R3).
+	// Elsewhere stands for messages on topics that the link does not carry (R3).
 	Elsewhere
 )
 
@@ -46,18 +48,18 @@ func (k Kind) String() string {
 	return kindNames[k-Message]
 }
 
-// A Cause is the reason why the numbers of a Gone record are not here.
+// A Cause is the reason why the numbers of a Gone record are not on this instance.
 type Cause uint8
 
 const (
-	// Removed: retention has removed the messages on the instance that says so (R2).
+	// Removed: retention removed the messages on the instance that reports it (R2).
 	Removed Cause = iota
 	// LetGo: the publisher let the messages go before the group knew it (R10).
 	LetGo
 	// Lost: no instance has the messages (R8).
 	Lost
-	// Closed: removed, and the publisher was not seen for a long time. A subscription whose
-	// place does not name the publisher is told nothing (R10).
+	// Closed: removed, and the publisher was not seen for a long time. For a subscription
+	// whose place does not name the publisher they are no gap (R10).
 	Closed
 )
 
@@ -65,12 +67,12 @@ const (
 // memory from which it was read.
 type Record struct {
 	Position Position // in the log that it was read from; not part of its bytes
-	Next     Position // of the record behind it; not part of its bytes
-	Time     int64    // when that log took it, microseconds since the Unix epoch; never goes back; not part of its bytes
+	Next     Position // of the record after it; not part of its bytes
+	Time     int64    // when that log took it, in microseconds since the Unix epoch; never decreases; not part of its bytes
 
 	Kind      Kind
 	Publisher uint64
-	Sequence  uint64 // 0: the log is to number it
+	Sequence  uint64 // 0: the log numbers it
 	Prev      uint64 // predecessor: Sequence-1, or less if the record stands for several numbers
 
 	Topic         []byte
@@ -79,17 +81,17 @@ type Record struct {
 	SOWKey        []byte // k
 	Expiration    uint32 // e, seconds
 	Delta         bool   // delta_publish
-	Sum           uint32 // of the content, as its bytes claim; see Sound
+	Sum           uint32 // of the content, as the bytes claim; see SumMatches
 
 	Reason     []byte // of Tombstone; of Gone if its numbers are refused: why
 	User       []byte // the publisher's user id, may be empty
 	RunningCRC uint32 // of Gone: the publisher's running CRC at Sequence (R11)
 	Cause      Cause  // of Gone
 
-	// Validate is the publisher's. A log keeps it with the first record of a publisher and
-	// leaves it out of the others.
+	// Check is the check of the publisher. A log keeps it with the first record of a
+	// publisher and leaves it out of the others.
 	Check bookmark.Check
 
-	// Raw is the record's bytes. It is set in a record that was read.
+	// Raw has the record's bytes. It is set in a record that was read.
 	Raw []byte
 }

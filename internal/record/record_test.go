@@ -34,7 +34,7 @@ func encode(t testing.TB, r record.Record) []byte {
 	return raw
 }
 
-// same compares the parts of two records that a link carries.
+// same compares the fields of two records that their bytes encode.
 func same(a, b record.Record) bool {
 	for _, r := range []*record.Record{&a, &b} {
 		r.Position, r.Next, r.Time, r.Raw, r.Sum = 0, 0, 0, nil, 0
@@ -58,7 +58,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Other processes and later versions read the form, so it must not change unnoticed.
+// Other processes and later versions read the encoding, so it must not change by accident.
 func TestGolden(t *testing.T) {
 	for want, r := range map[string]record.Record{
 		"10" + "22" + "2d00" + "e96a6377" + "0200000000000000" + "0300000000000000" + "01000000000000000000000000000002" + "0300" + hex.EncodeToString([]byte("joe")) +
@@ -87,31 +87,31 @@ func TestParseRefuses(t *testing.T) {
 	}
 	content := int(good[2])
 	for name, raw := range map[string][]byte{
-		"nothing":                 nil,
-		"short header":            good[:23],
-		"no content":              good[:content],
-		"short content":           good[:content+2],
-		"cut in the topic":        good[:content+3],
-		"header too short":        change(good, 2, 23),
-		"header too long":         change(good, 3, 1),
-		"more in the header":      change(good, 2, good[2]+1),
-		"less in the header":      change(good, 2, good[2]-1),
-		"unknown kind":            change(good, 0, 0x15),
-		"state record":            change(good, 0, 0x20),
-		"check that is not there": change(good, 1, 0x22),
-		"unknown header flag":     change(good, 1, 0x60),
-		"unknown content flag":    change(good, content, 0x1f),
-		"empty text":              change(good, content+4, 0),
-		"no cause":                change(gone, 32, 0),
-		"unknown cause":           change(gone, 32, 4),
-		"a number that is none":   change(gone, 23, 0x80),
-		"sequence 0":              append(append(bytes.Clone(good[:16]), make([]byte, 8)...), good[24:]...),
-		"predecessor not before":  change(gone, 24, 40),
-		"predecessor as without":  change(gone, 24, 39),
-		"a message for two":       append(append(change(gone, 0, 0x10)[:1:1], 1), gone[2:32]...),
-		"a marker with a user":    change(gone, 1, gone[1]|0x20),
-		"a marker with content":   append(bytes.Clone(gone), 0, 0, 0),
-		"a marker with a sum":     change(gone, 4, 1),
+		"nothing":                         nil,
+		"short header":                    good[:23],
+		"no content":                      good[:content],
+		"short content":                   good[:content+2],
+		"cut in the topic":                good[:content+3],
+		"header too short":                change(good, 2, 23),
+		"header too long":                 change(good, 3, 1),
+		"more in the header":              change(good, 2, good[2]+1),
+		"less in the header":              change(good, 2, good[2]-1),
+		"unknown kind":                    change(good, 0, 0x15),
+		"state record":                    change(good, 0, 0x20),
+		"a check that is missing":         change(good, 1, 0x22),
+		"unknown header flag":             change(good, 1, 0x60),
+		"unknown content flag":            change(good, content, 0x1f),
+		"empty text":                      change(good, content+4, 0),
+		"no cause":                        change(gone, 32, 0),
+		"unknown cause":                   change(gone, 32, 4),
+		"sequence out of range":           change(gone, 23, 0x80),
+		"sequence 0":                      append(append(bytes.Clone(good[:16]), make([]byte, 8)...), good[24:]...),
+		"predecessor not before":          change(gone, 24, 40),
+		"predecessor that is the default": change(gone, 24, 39),
+		"a message for two":               append(append(change(gone, 0, 0x10)[:1:1], 1), gone[2:32]...),
+		"a marker with a user":            change(gone, 1, gone[1]|0x20),
+		"a marker with content":           append(bytes.Clone(gone), 0, 0, 0),
+		"a marker with a sum":             change(gone, 4, 1),
 	} {
 		var r record.Record
 		if err := record.Parse(raw, &r); !errors.Is(err, record.ErrMalformed) {
@@ -158,7 +158,7 @@ func TestSum(t *testing.T) {
 			raw[at]--
 		}
 		if r.SetSum(); r.Sum != got.Sum {
-			t.Errorf("sealed with %#x, written with %#x", r.Sum, got.Sum)
+			t.Errorf("SetSum sets %#x, Append writes %#x", r.Sum, got.Sum)
 		}
 		return got.Sum
 	}
@@ -181,13 +181,13 @@ func TestSum(t *testing.T) {
 	if seen[sum(func(r *record.Record) {
 		r.User, r.Publisher, r.Sequence, r.Prev, r.Check = []byte("u"), 2, 3, 2, bookmark.Check{1}
 	})] != "base" {
-		t.Error("more than the content counts")
+		t.Error("the sum covers more than the content")
 	}
 }
 
-// A record that is introduced has the same bytes as if it had been written with the check.
-// SumWithoutCheck treats it as if it had none.
-func TestIntroduce(t *testing.T) {
+// A record with an inserted check has the same bytes as one that was written with the
+// check. SumWithoutCheck ignores the check.
+func TestInsertCheck(t *testing.T) {
 	check := bookmark.Check{1, 15: 2}
 	for _, want := range samples {
 		without := want
@@ -202,7 +202,7 @@ func TestIntroduce(t *testing.T) {
 			t.Errorf("%v: %x, want %x", r.Kind, r.Raw, encode(t, want))
 		}
 		if got := record.SumWithoutCheck(r.Raw); got != plain {
-			t.Errorf("%v: summed as %#x, without the check %#x", r.Kind, got, plain)
+			t.Errorf("%v: sum %#x, without the check %#x", r.Kind, got, plain)
 		}
 	}
 }
@@ -234,24 +234,24 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if r.SumMatches() {
-			r.Sum = 0 // it is computed again
+			r.Sum = 0 // encode computes it again
 		} else if r.Sum == 0 {
 			return
 		}
 		if got := encode(t, r); !bytes.Equal(got, raw) {
-			t.Errorf("%x is not the encoding of what it decodes to, %x", raw, got)
+			t.Errorf("%x is encoded again as %x", raw, got)
 		}
 	})
 }
 
-// checkOrdinary checks that raw is an Ordinary exactly if it is a message without header
-// fields, and that the Ordinary agrees with the Record.
+// checkOrdinary checks that raw is an OrdinaryMessage exactly if it is a message without
+// header fields, and that the OrdinaryMessage agrees with the Record.
 func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) {
-	o, is := record.AsOrdinary(raw)
-	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; is != want {
-		t.Fatalf("%x is ordinary: %v, want %v", raw, is, want)
+	o, ordinary := record.AsOrdinary(raw)
+	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; ordinary != want {
+		t.Fatalf("%x is ordinary: %v, want %v", raw, ordinary, want)
 	}
-	if is && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.SumMatches() != r.SumMatches() ||
+	if ordinary && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.SumMatches() != r.SumMatches() ||
 		string(o.Topic()) != string(r.Topic) || o.Delta() != r.Delta) {
 		t.Errorf("%+v: %d|%d, %q, %x, %v, %v", r, o.Publisher(), o.Sequence(), o.Topic(), o.Sum(), o.SumMatches(), o.Delta())
 	}
@@ -261,18 +261,18 @@ func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) 
 func FuzzFramed(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00a\x00\x00\x00\x00\x09\x00\x00\x00cut"))
 	f.Add(record.AppendFramed(nil, encode(f, samples[0])))
-	f.Fuzz(func(t *testing.T, all []byte) {
+	f.Fuzz(func(t *testing.T, input []byte) {
 		var again []byte
-		rest := all
+		rest := input
 		for {
-			raw, behind, whole := record.CutFramed(rest)
+			raw, after, whole := record.CutFramed(rest)
 			if !whole {
 				break
 			}
-			again, rest = record.AppendFramed(again, raw), behind
+			again, rest = record.AppendFramed(again, raw), after
 		}
-		if !bytes.Equal(append(again, rest...), all) {
-			t.Errorf("%x became %x", all, again)
+		if !bytes.Equal(append(again, rest...), input) {
+			t.Errorf("%x became %x", input, again)
 		}
 	})
 }

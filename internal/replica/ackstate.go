@@ -10,7 +10,7 @@ import (
 type Change uint8
 
 const (
-	// Same: the state has not changed.
+	// Unchanged: the state has not changed.
 	Unchanged Change = iota
 	// BecameDowngraded: from now on the destination is left out of settled.
 	BecameDowngraded
@@ -40,15 +40,15 @@ func NewAckState(downgradeAfter, upgradeWithin time.Duration) *AckState {
 func (a *AckState) Downgraded() bool   { return a.downgraded }
 func (a *AckState) Downgrades() uint64 { return a.downgrades }
 
-// Update makes the change that is due. wait is the wait of the oldest unacknowledged thing, 0 if
-// nothing waits. up says whether the destination is connected, spare whether MinSync allows
-// leaving it out.
-func (a *AckState) Update(wait time.Duration, up, spare bool) Change {
+// Update changes the state if a change is due. wait is the age of the oldest record or publish that
+// waiting for the destination, 0 if none does. up says whether the destination is connected,
+// mayDowngrade whether MinSync permits a downgrade.
+func (a *AckState) Update(wait time.Duration, up, mayDowngrade bool) Change {
 	switch {
 	case a.downgraded && up && wait < a.upgradeWithin:
 		a.downgraded = false
 		return BecameCounting
-	case !a.downgraded && spare && a.downgradeAfter > 0 && wait >= a.downgradeAfter && !failpoint.On(failpoint.R5NeverDowngrade):
+	case !a.downgraded && mayDowngrade && a.downgradeAfter > 0 && wait >= a.downgradeAfter && !failpoint.On(failpoint.R5NeverDowngrade):
 		a.downgraded = true
 		a.downgrades++
 		return BecameDowngraded
@@ -56,10 +56,10 @@ func (a *AckState) Update(wait time.Duration, up, spare bool) Change {
 	return Unchanged
 }
 
-// Due returns when Check must be called next if nothing else happens. since is when the oldest
-// wait began. It returns false if time alone changes nothing.
-func (a *AckState) Due(since time.Duration, waits, spare bool) (time.Duration, bool) {
-	if a.downgraded || !waits || !spare || a.downgradeAfter <= 0 || failpoint.On(failpoint.R5NeverDowngrade) {
+// Due returns when Update must be called next if nothing else happens. since is when the oldest
+// wait began. It returns false if no change depends on time alone.
+func (a *AckState) Due(since time.Duration, waiting, mayDowngrade bool) (time.Duration, bool) {
+	if a.downgraded || !waiting || !mayDowngrade || a.downgradeAfter <= 0 || failpoint.On(failpoint.R5NeverDowngrade) {
 		return 0, false
 	}
 	return since + a.downgradeAfter, true

@@ -7,45 +7,45 @@ import (
 
 func TestAckState(t *testing.T) {
 	const s = time.Second
-	type check struct {
-		wait      time.Duration
-		up, spare bool
-		want      Change
+	type update struct {
+		wait             time.Duration
+		up, mayDowngrade bool
+		want             Change
 	}
 	for _, tt := range []struct {
 		name          string
 		after, within time.Duration
-		checks        []check
+		updates       []update
 	}{
-		{"stays while less has waited", 5 * s, 0, []check{{5*s - 1, true, true, Unchanged}}},
-		{"connected or not", 5 * s, 0, []check{{5 * s, true, true, BecameDowngraded}}},
-		{"not connected", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}}},
-		{"never", 0, 0, []check{{time.Hour, false, true, Unchanged}}},
-		{"min_sync forbids it", 5 * s, 0, []check{{6 * s, false, false, Unchanged}, {7 * s, false, true, BecameDowngraded}}},
-		{"once", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}, {6 * s, false, true, Unchanged}}},
-		{"down with nothing waiting", 5 * s, 0, []check{{0, false, true, Unchanged}}},
-		{"counts again below half", 5 * s, 0, []check{
+		{"stays while less has waited", 5 * s, 0, []update{{5*s - 1, true, true, Unchanged}}},
+		{"connected or not", 5 * s, 0, []update{{5 * s, true, true, BecameDowngraded}}},
+		{"not connected", 5 * s, 0, []update{{5 * s, false, true, BecameDowngraded}}},
+		{"never", 0, 0, []update{{time.Hour, false, true, Unchanged}}},
+		{"min_sync forbids it", 5 * s, 0, []update{{6 * s, false, false, Unchanged}, {7 * s, false, true, BecameDowngraded}}},
+		{"once", 5 * s, 0, []update{{5 * s, false, true, BecameDowngraded}, {6 * s, false, true, Unchanged}}},
+		{"down with nothing waiting", 5 * s, 0, []update{{0, false, true, Unchanged}}},
+		{"counts again below half", 5 * s, 0, []update{
 			{5 * s, true, true, BecameDowngraded}, {2500 * time.Millisecond, true, true, Unchanged},
 			{2499 * time.Millisecond, true, true, BecameCounting}, {2499 * time.Millisecond, true, true, Unchanged},
 		}},
-		{"counts again below what was said", 5 * s, s, []check{
+		{"counts again below the given bound", 5 * s, s, []update{
 			{5 * s, true, true, BecameDowngraded}, {s, true, true, Unchanged}, {s - 1, true, true, BecameCounting},
 		}},
-		{"only while connected", 5 * s, 0, []check{
+		{"only while connected", 5 * s, 0, []update{
 			{5 * s, true, true, BecameDowngraded}, {0, false, true, Unchanged}, {0, true, true, BecameCounting},
 		}},
-		{"and again", 5 * s, 0, []check{
+		{"and again", 5 * s, 0, []update{
 			{5 * s, true, true, BecameDowngraded}, {0, true, true, BecameCounting}, {5 * s, true, true, BecameDowngraded},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := NewAckState(tt.after, tt.within)
 			var downgrades uint64
-			for i, c := range tt.checks {
-				if got := a.Update(c.wait, c.up, c.spare); got != c.want {
-					t.Fatalf("check %d: %v, want %v", i, got, c.want)
+			for i, u := range tt.updates {
+				if got := a.Update(u.wait, u.up, u.mayDowngrade); got != u.want {
+					t.Fatalf("update %d: %v, want %v", i, got, u.want)
 				}
-				if c.want == BecameDowngraded {
+				if u.want == BecameDowngraded {
 					downgrades++
 				}
 			}
@@ -61,9 +61,9 @@ func TestAckStateDue(t *testing.T) {
 	if at, ok := a.Due(2*time.Second, true, true); !ok || at != 7*time.Second {
 		t.Errorf("due %v %v, want 7s", at, ok)
 	}
-	for _, tt := range []struct{ waits, spare bool }{{false, true}, {true, false}} {
-		if _, ok := a.Due(2*time.Second, tt.waits, tt.spare); ok {
-			t.Errorf("due although waits %v, spare %v", tt.waits, tt.spare)
+	for _, tt := range []struct{ waiting, mayDowngrade bool }{{false, true}, {true, false}} {
+		if _, ok := a.Due(2*time.Second, tt.waiting, tt.mayDowngrade); ok {
+			t.Errorf("due although waiting is %v and mayDowngrade %v", tt.waiting, tt.mayDowngrade)
 		}
 	}
 	a.Update(5*time.Second, true, true)

@@ -16,14 +16,14 @@ const (
 	SecretBytes = 32
 )
 
-// A authenticator proves to each side of a connection that the other side knows the link secret and
-// that the hellos arrived unchanged. A proof is an HMAC-SHA-256 over the role of its sender, both
-// nonces, and the hellos sent before. So a proof that is reflected or taken from another
+// An authenticator proves to each side of a connection that the other side knows the link secret
+// and that the hellos arrived unchanged. A proof is an HMAC-SHA-256 over the role of its sender,
+// both nonces, and the hellos sent before. So a proof that was reflected or taken from another
 // connection is invalid. Without a secret a proof shows only that both sides have none.
 //
-// A authenticator decides and does no I/O. Both sides open with a nonce, the dialler first. The
-// dialled side proves itself first, so that the dialler gives no names to strangers. Each side
-// sends another proof behind its hello.
+// An authenticator does no I/O. Both sides open with a nonce, the dialler first. The dialled side
+// proves itself first, so that the dialler reveals no names to strangers. Each side sends another
+// proof behind its hello.
 type authenticator struct {
 	secret  []byte
 	dialled bool             // this side has dialled
@@ -35,34 +35,35 @@ type nonce [nonceBytes]byte
 
 var errNotProven = errors.New("the peer does not know the link secret")
 
-// newAuthenticator begins a handshake. ours must be a nonce that was never used before.
+// newAuthenticator returns the authenticator of one connection. ours must be a nonce that was never
+// used before.
 func newAuthenticator(secret []byte, dialled bool, ours nonce) *authenticator {
-	h := &authenticator{secret: secret, dialled: dialled}
-	h.nonces[h.index(dialled)] = ours
-	return h
+	a := &authenticator{secret: secret, dialled: dialled}
+	a.nonces[a.index(dialled)] = ours
+	return a
 }
 
-// index returns the index of the dialler's or of the dialled side's nonce.
-func (h *authenticator) index(dialler bool) int {
+// index returns the index in nonces of the dialler or of the dialled side.
+func (a *authenticator) index(dialler bool) int {
 	if dialler {
 		return 0
 	}
 	return 1
 }
 
-// setPeerNonce takes in the other side's nonce.
-func (h *authenticator) setPeerNonce(theirs nonce) { h.nonces[h.index(!h.dialled)] = theirs }
+// setPeerNonce records the nonce of the other side.
+func (a *authenticator) setPeerNonce(theirs nonce) { a.nonces[a.index(!a.dialled)] = theirs }
 
-// addHello records the payload of a hello, ours or theirs. Both sides call it in the same order, the
-// dialler's hello first.
-func (h *authenticator) addHello(hello []byte) { h.hellos = append(h.hellos, sha256.Sum256(hello)) }
+// addHello records the payload of a hello, ours or the peer's. Both sides call it in the same
+// order, the dialler's hello first.
+func (a *authenticator) addHello(hello []byte) { a.hellos = append(a.hellos, sha256.Sum256(hello)) }
 
-// sendProof returns our proof over the handshake so far.
-func (h *authenticator) prove() []byte { return h.proof(h.dialled) }
+// prove returns our proof over the handshake so far.
+func (a *authenticator) prove() []byte { return a.proof(a.dialled) }
 
 // verify returns an error if the other side's proof is wrong.
-func (h *authenticator) verify(proof []byte) error {
-	if !hmac.Equal(proof, h.proof(!h.dialled)) && !failpoint.On(failpoint.R2AnyProof) {
+func (a *authenticator) verify(proof []byte) error {
+	if !hmac.Equal(proof, a.proof(!a.dialled)) && !failpoint.On(failpoint.R2AnyProof) {
 		return errNotProven
 	}
 	return nil
@@ -71,20 +72,20 @@ func (h *authenticator) verify(proof []byte) error {
 // proofLabel keeps these proofs apart from other uses of the secret.
 const proofLabel = "holdfast link proof\n"
 
-func (h *authenticator) proof(ofDialler bool) []byte {
-	m := hmac.New(sha256.New, h.secret)
+func (a *authenticator) proof(ofDialler bool) []byte {
+	m := hmac.New(sha256.New, a.secret)
 	write(m, []byte(proofLabel))
-	role := byte(h.index(ofDialler))
+	role := byte(a.index(ofDialler))
 	if failpoint.On(failpoint.R2ProofWithoutRole) {
 		role = 0
 	}
-	write(m, []byte{role, byte(len(h.hellos))})
-	for _, n := range h.nonces {
+	write(m, []byte{role, byte(len(a.hellos))})
+	for _, n := range a.nonces {
 		if !failpoint.On(failpoint.R2ProofWithoutNonces) {
 			write(m, n[:])
 		}
 	}
-	for _, sum := range h.hellos {
+	for _, sum := range a.hellos {
 		write(m, sum[:])
 	}
 	return m.Sum(nil)
@@ -95,7 +96,7 @@ func write(m hash.Hash, b []byte) { _, _ = m.Write(b) } // never fails
 // An openFrame is the first frame of each side.
 type openFrame struct {
 	version uint64
-	nonce   nonce // not read if the version is another one
+	nonce   nonce // not read if the version is not ours
 }
 
 func (f *openFrame) fields(c codec) {

@@ -11,8 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// BenchmarkLink measures records over a loopback link until they are safe. Disks are not part of
-// it.
+// BenchmarkLink measures records over a loopback link until they are safe. It uses no disks.
 func BenchmarkLink(b *testing.B) {
 	start := func(name string, ln net.Listener, dests []Destination, safe func()) (*journal.Journal, *Links) {
 		var links atomic.Pointer[Links]
@@ -106,11 +105,11 @@ func BenchmarkBatch(b *testing.B) {
 					b.Fatal("another frame")
 				}
 				for rest := dec.rest(); len(rest) > 0; {
-					raw, behind, _ := record.CutFramed(rest)
-					if _, is := record.AsOrdinary(raw); !is {
+					raw, remaining, _ := record.CutFramed(rest)
+					if _, ok := record.AsOrdinary(raw); !ok {
 						b.Fatal("not ordinary")
 					}
-					rest = behind
+					rest = remaining
 				}
 			}
 		})

@@ -11,16 +11,16 @@ import (
 // inSync reports whether the peer's acks wait for this instance, or ours for the peer.
 func (p *peer) inSync() bool { return p.dest.Sync || p.role.sync }
 
-// An instance tells its peers which publishers it may forget. This promise lasts until the peers
-// are told of a new session of the publisher, or until the connection ends. A peer that may forget
-// the publisher as well treats it from then on as unknown to this instance, since this instance
-// may forget it at any time. So that peer sends the gone marker before it sends anything else of
-// the publisher.
+// An instance tells its peers which publishers it may forget. That permission lasts until the peers
+// hear of a new session of the publisher, or until the connection ends. If the peer may forget the
+// publisher as well, it treats the publisher as unknown to this instance from then on, because this
+// instance may forget it at any time. So the peer sends the gone marker before anything else of
+// that publisher.
 
-// AgreeToForget tells the peers which publishers are closing here, each with its have. agreed are those
-// that no connected peer knows other than as closing (R10); while a peer in sync is away there are
-// none. closed equals agreed if all peers are connected, and is nil otherwise. In that case Agree
-// also passes to OnClosed the publishers that all instances report as leaving.
+// AgreeToForget tells the peers which publishers are closing here, each with its have. agreed are
+// those that every connected peer also calls closing or does not know (R10). It is empty while a
+// peer in sync is away. closed equals agreed if all peers are connected, and is nil otherwise. If
+// it is not nil, the publishers that all instances report as leaving are also passed to OnClosed.
 func (l *Links) AgreeToForget(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 	l.dropForgotten()
 	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }
@@ -45,20 +45,21 @@ func (l *Links) AgreeToForget(closing []bookmark.Bookmark) (agreed, closed []boo
 	return agreed, agreed
 }
 
-// remove notes the publishers that are leaving everywhere, and reports the new ones to OnClosed.
-func (l *Links) noteLeaving(list []bookmark.Bookmark) {
-	leaving, news := make(bookmark.Vector, len(list)), make(bookmark.Vector)
+// noteLeaving records the publishers that are leaving everywhere, and reports the new ones to
+// OnClosed.
+func (l *Links) noteLeaving(publishers []bookmark.Bookmark) {
+	leaving, added := make(bookmark.Vector, len(publishers)), make(bookmark.Vector)
 	l.mu.Lock()
-	for _, b := range list {
+	for _, b := range publishers {
 		leaving[b.Publisher] = b.Sequence
 		if l.leaving[b.Publisher] != b.Sequence {
-			news[b.Publisher] = b.Sequence
+			added[b.Publisher] = b.Sequence
 		}
 	}
 	l.leaving = leaving
 	l.mu.Unlock()
-	if len(news) > 0 && l.o.OnClosed != nil {
-		l.o.OnClosed(news)
+	if len(added) > 0 && l.o.OnClosed != nil {
+		l.o.OnClosed(added)
 	}
 }
 
@@ -69,8 +70,8 @@ func (l *Links) ClosedPublishers() bookmark.Vector {
 	return l.leaving
 }
 
-// dropForgotten drops the links' state of the publishers that were agreed on last and have left
-// the journal since.
+// dropForgotten drops the links' state of the publishers that were agreed on last and that the
+// journal has forgotten since.
 func (l *Links) dropForgotten() {
 	l.mu.Lock()
 	agreed := l.agreed
@@ -89,7 +90,7 @@ func (l *Links) dropReturning(publisher uint64) {
 	l.mu.Lock()
 	n := slices.IndexFunc(l.agreed, func(a bookmark.Bookmark) bool { return a.Publisher == publisher })
 	if n >= 0 {
-		l.agreed = slices.Concat(l.agreed[:n], l.agreed[n+1:]) // Agree's caller may be reading the old slice
+		l.agreed = slices.Concat(l.agreed[:n], l.agreed[n+1:]) // the caller of AgreeToForget may be reading the old slice
 	}
 	l.mu.Unlock()
 	if n >= 0 {
@@ -145,9 +146,9 @@ func (c *conn) peerKnows(publisher uint64) bool {
 	return known
 }
 
-// announceClosing tells the connected peers which publishers are closing, and which of these are leaving.
-// It returns the peers' connections, whether all peers in sync are connected, and whether all
-// peers are.
+// announceClosing tells the connected peers which publishers are closing, and which of these are
+// leaving. It returns the connections of the peers, and reports whether all peers in sync are
+// connected and whether all peers are.
 func (l *Links) announceClosing(closing []bookmark.Bookmark, leaves func(bookmark.Bookmark) bool) (conns []*conn, sync, all bool) {
 	var lists [2][]bookmark.Bookmark
 	for _, b := range closing {
@@ -203,8 +204,8 @@ func (c *conn) peerLeaving(b bookmark.Bookmark) bool {
 	return c.leaving[b.Publisher] == b.Sequence
 }
 
-// noteClosingInHello handles the promises in the peer's hello. It removes from the hello the closing
-// publishers that this instance does not know any more.
+// noteClosingInHello records the publishers that the peer's hello calls closing. It removes from
+// the hello those that this instance does not know any more.
 func (c *conn) noteClosingInHello() {
 	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.PublisherState) bool {
 		if !s.Closing {
@@ -216,9 +217,9 @@ func (c *conn) noteClosingInHello() {
 	})
 }
 
-// notePeerMayForget notes that the peer may forget a publisher of which it has nothing above b. The promise
-// counters only if this instance has nothing of the publisher either, other than removed messages up
-// to b. Otherwise the peer repeats it. For a diverged publisher it never counts (R11).
+// notePeerMayForget records that the peer may forget a publisher of which it has nothing above b.
+// It ignores this statement, which the peer repeats, if this instance has anything of the publisher
+// other than removed messages up to b. For a diverged publisher it always ignores it (R11).
 func (c *conn) notePeerMayForget(b bookmark.Bookmark) {
 	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !failpoint.On(failpoint.R11DivergedPromised) {
 		return
@@ -233,8 +234,8 @@ func (c *conn) notePeerMayForget(b bookmark.Bookmark) {
 }
 
 // reopen handles a session of a publisher at the peer. If the peer may have forgotten the
-// publisher, it gets the gone marker, so that it knows the publisher again, and an ack of the
-// durable number here, which it may have forgotten as well.
+// publisher, it gets the gone marker, so that it knows the publisher again, and an ack up to
+// durable(p) here, which it may have forgotten as well.
 func (c *conn) reopen(ours journal.PublisherState) {
 	if failpoint.On(failpoint.R10StalePromise) {
 		return
@@ -256,8 +257,8 @@ func (c *conn) reopen(ours journal.PublisherState) {
 	c.out.Wake()
 }
 
-// keptVector returns the vector of our hello without the publishers that may be forgotten here. A peer
-// that does not know one of those lacks nothing.
+// keptVector returns the vector of our hello without the publishers that may be forgotten here. A
+// peer that does not know one of those lacks nothing.
 func (c *conn) keptVector() bookmark.Vector {
 	v := make(bookmark.Vector, len(c.ours.States))
 	for _, s := range c.ours.States {
@@ -268,17 +269,17 @@ func (c *conn) keptVector() bookmark.Vector {
 	return v
 }
 
-// sendOpen removes from the states the publishers that our hello called closing and that the peer, by
-// its vector has, does not know. If the peer were told of them, they would never be forgotten. A
-// publisher that became closing after the hello stays, because the peer waits for it as the hello
-// said.
-func withoutForgotten(states, told []journal.PublisherState, has bookmark.Vector) []journal.PublisherState {
+// withoutForgotten removes from states the publishers that our hello called closing and that the
+// peer, whose vector is theirs, does not know. Otherwise the peer would learn of them again and
+// they would never be forgotten. A publisher that became closing after the hello stays, because the
+// peer waits for it as the hello said.
+func withoutForgotten(states, inHello []journal.PublisherState, theirs bookmark.Vector) []journal.PublisherState {
 	closing := make(map[uint64]bool)
-	for _, s := range told {
+	for _, s := range inHello {
 		closing[s.Publisher] = s.Closing
 	}
 	return slices.DeleteFunc(states, func(s journal.PublisherState) bool {
-		_, known := has[s.Publisher]
+		_, known := theirs[s.Publisher]
 		known = known && !failpoint.On(failpoint.R10GoneNotTold)
 		return (closing[s.Publisher] || s.Closing && failpoint.On(failpoint.R10ClosingNotTold)) && !known && !failpoint.On(failpoint.R10TellsForgotten)
 	})

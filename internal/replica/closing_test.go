@@ -22,7 +22,7 @@ func (w *world) quarter(filled *instance, trimmed ...*instance) {
 	}
 }
 
-// retain runs retention and gives the peers time to hear of it.
+// retain runs retention and lets the peers receive its effects.
 func (i *instance) retain() {
 	i.w.t.Helper()
 	if _, err := i.j.Trim(journal.Retention{Age: 40 * time.Second, SegmentNeeded: i.l.MustKeep, AgreeToForget: i.l.AgreeToForget}); err != nil {
@@ -31,15 +31,15 @@ func (i *instance) retain() {
 	pass(time.Second)
 }
 
-// peerKnows reports whether an instance has publisher 1 in its tables.
+// knows reports whether an instance has publisher 1 in its tables.
 func (i *instance) knows() bool {
 	_, known := i.j.State(1)
 	return known
 }
 
-// forgetsAtA makes A forget publisher 1, of which 5 messages were published. B has promised to
-// forget it and has not yet.
-func (w *world) forgetsAtA() (a, b *instance) {
+// forgottenAtA makes A forget publisher 1, of which 5 messages were published. B has told A that it
+// may forget the publisher, and has not forgotten it yet.
+func (w *world) forgottenAtA() (a, b *instance) {
 	w.t.Helper()
 	a, b = w.pair()
 	w.linked(a, b)
@@ -51,9 +51,9 @@ func (w *world) forgetsAtA() (a, b *instance) {
 	}
 	quarters(12)
 	if !a.knows() || !b.knows() {
-		w.t.Fatal("A has forgotten a publisher that B has not promised to forget")
+		w.t.Fatal("A has forgotten a publisher that B may not forget yet")
 	}
-	b.retain() // B promises; A's promise came too early
+	b.retain() // B says so; A said so too early
 	a.retain()
 	b.retain()
 	quarters(10)
@@ -64,7 +64,7 @@ func (w *world) forgetsAtA() (a, b *instance) {
 }
 
 // Both instances of a pair forget a publisher once both may, whatever happens to the link between
-// them meanwhile. The publisher does not come back to either.
+// them in between. The publisher does not come back on either.
 func TestForgettingIsAgreed(t *testing.T) {
 	for name, between := range map[string]func(w *world, a, b *instance){
 		"linked": func(*world, *instance, *instance) {},
@@ -79,7 +79,7 @@ func TestForgettingIsAgreed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				a, b := w.forgetsAtA()
+				a, b := w.forgottenAtA()
 				between(w, a, b)
 				b.retain()
 				if name == "cut while B forgets" {
@@ -106,25 +106,25 @@ func TestForgettingIsAgreed(t *testing.T) {
 	}
 }
 
-// A publisher comes back at the instance that has forgotten it: that instance learns the
-// publisher's numbers from the other one. Or it comes back at the other instance: then the first
-// one takes its records.
-func TestPromiseEndsWithASession(t *testing.T) {
+// A publisher may come back at the instance that has forgotten it. Then that instance learns the
+// publisher's numbers from the other one. Or it comes back at the other instance. Then the first
+// one accepts its records.
+func TestSessionEndsForgetting(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.forgetsAtA()
-		a.retain() // A's links forget the publisher, too
+		a, b := w.forgottenAtA()
+		a.retain() // A's links forget the publisher as well
 		if got := a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), LogonCounter: 1, Instance: "a"}); got.Have != 5 {
 			t.Fatalf("%+v", got)
 		}
-		w.eventually("A knows where it was", func() bool { return a.have(1) == 5 })
-		w.eventually("A knows that it is on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
+		w.eventually("A knows have(p)", func() bool { return a.have(1) == 5 })
+		w.eventually("A knows that the messages are on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
 		b.retain()
 		if !b.knows() {
 			t.Fatal("B has forgotten a publisher that has a session")
 		}
 	})
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.forgetsAtA()
+		a, b := w.forgottenAtA()
 		b.j.Touch(1)
 		b.publish(1, 6, 7)
 		w.eventually("A has it", func() bool { return a.have(1) == 7 })
@@ -134,16 +134,16 @@ func TestPromiseEndsWithASession(t *testing.T) {
 	})
 }
 
-// The link begins anew between the promise and the session. The hello of the instance that knows
-// the publisher leaves it out.
-func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
+// The link is made again between the permission to forget and the session. The hello of the
+// instance that knows the publisher leaves it out.
+func TestSessionOfPublisherLeftOutOfHello(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.forgetsAtA()
+		a, b := w.forgottenAtA()
 		w.Reset("a", "b")
 		pass(5 * time.Second)
 		w.linked(a, b)
 		a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), LogonCounter: 1, Instance: "a"})
-		w.eventually("A knows that it is on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
+		w.eventually("A knows that the messages are on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
 		a.retain()
 		if safe, _ := a.l.Watermarks(1); safe != 5 {
 			t.Errorf("after retention safe is %d", safe)
@@ -152,10 +152,10 @@ func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
 }
 
 // The links drop their state of a forgotten publisher when it has a session again. Later would be
-// too late, since the peers may have sent new information about it by then.
+// too late, because the peers may have sent new information about it by then.
 func TestReturningPublisherIsDropped(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.forgetsAtA()
+		a, b := w.forgottenAtA()
 		if a.l.watermarks.Durable(0, 1) != 5 {
 			t.Fatal("nothing to drop")
 		}
@@ -169,9 +169,9 @@ func TestReturningPublisherIsDropped(t *testing.T) {
 	})
 }
 
-// A peer that lacks removed messages of a publisher gets the gone marker, even if the publisher
-// may be forgotten here. Otherwise the peer would refuse the publisher's client because of a gap.
-func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
+// A peer that lacks removed messages of a publisher gets the gone marker, even if the publisher may
+// be forgotten here. Otherwise the peer would refuse the publisher's client because of a gap.
+func TestGoneMarkerOfClosingPublisher(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
@@ -187,17 +187,17 @@ func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
 			}
 		}
 		if s, _ := a.j.State(1); !s.Closing {
-			t.Fatalf("it may not be forgotten: %+v", s)
+			t.Fatalf("the publisher is not closing: %+v", s)
 		}
 		w.Heal("a", "b")
 		w.linked(a, b)
-		w.eventually("B knows what is gone", func() bool { return b.have(1) == 5 })
+		w.eventually("B has the gone marker", func() bool { return b.have(1) == 5 })
 	})
 }
 
-// A publisher is not forgotten while an asynchronous third is linked that may have more of it.
-// Otherwise its client would be refused with a publish gap for ever.
-func TestThirdKnowsIt(t *testing.T) {
+// A publisher is not forgotten while an asynchronous third instance is linked that may have more of
+// it. Otherwise its client would be refused with a publish gap for ever.
+func TestThirdKnowsPublisher(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.withThird()
 		a.publish(1, 1, 2)
@@ -206,7 +206,7 @@ func TestThirdKnowsIt(t *testing.T) {
 			if got, _ := a.l.AgreeToForget([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
 				t.Errorf("forgotten although %s knows it", []string{"b", "c"}[n:])
 			}
-			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as for a peer that promises
+			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as for a peer that may forget it
 		}
 		if got, _ := a.l.AgreeToForget([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
 			t.Errorf("agreed on %v", got)
@@ -221,7 +221,7 @@ func TestClosedByAll(t *testing.T) {
 		a, b, c := w.withThird()
 		a.publish(1, 1, 2)
 		w.eventually("all have it", func() bool { return b.have(1) == 2 && c.have(1) == 2 })
-		promise := func(name string) { a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) }
+		mayForget := func(name string) { a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) }
 		want := func(when string, wantAgreed, wantClosed bool) {
 			t.Helper()
 			agreed, closed := a.l.AgreeToForget([]bookmark.Bookmark{bm(1, 2)})
@@ -231,71 +231,71 @@ func TestClosedByAll(t *testing.T) {
 		}
 		c.close()
 		w.eventually("c is gone", func() bool { return !up(a.status("c")) })
-		promise("b")
+		mayForget("b")
 		want("c is away", true, false)
 		c.start()
 		w.eventually("c is back", func() bool { return up(a.status("c")) })
 		want("c knows it", false, false)
-		promise("c")
+		mayForget("c")
 		want("nobody knows it", true, true)
 	})
 }
 
-// Places are told of a publisher when each instance reports that it was closed there for as long
-// as retain. It is forgotten after the same time again.
+// Places hear of a publisher when each instance reports that it was closed there for as long as
+// retain. It is forgotten after the same time again.
 func TestLeavesEverywhere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		told := 0
-		a.l.o.OnClosed = func(closed bookmark.Vector) { told += len(closed) }
+		reported := 0
+		a.l.o.OnClosed = func(closed bookmark.Vector) { reported += len(closed) }
 		a.publish(1, 1, 5)
 		w.eventually("B has it", func() bool { return b.have(1) == 5 })
-		quarters := func(n int, trimmed ...*instance) (s, ofB journal.PublisherState) {
+		quarters := func(n int, trimmed ...*instance) (s, stateAtB journal.PublisherState) {
 			for range n {
 				w.quarter(a, trimmed...)
 			}
 			s, _ = a.j.State(1)
-			ofB, _ = b.j.State(1)
-			return s, ofB
+			stateAtB, _ = b.j.State(1)
+			return s, stateAtB
 		}
-		s, ofB := quarters(12, a, b)
-		if s.ClosedUpTo != 5 || ofB.ClosedUpTo != 5 || s.Leaving || ofB.Leaving || told > 0 {
-			t.Fatalf("closed: %+v, %+v, told %d", s, ofB, told)
+		s, stateAtB := quarters(12, a, b)
+		if s.ClosedUpTo != 5 || stateAtB.ClosedUpTo != 5 || s.Leaving || stateAtB.Leaving || reported > 0 {
+			t.Fatalf("closed: %+v, %+v, reported %d", s, stateAtB, reported)
 		}
-		if s, _ = quarters(4, a); !s.Leaving || told > 0 || len(a.l.ClosedPublishers()) > 0 {
-			t.Fatalf("B has not said that it leaves: %+v, told %d", s, told)
+		if s, _ = quarters(4, a); !s.Leaving || reported > 0 || len(a.l.ClosedPublishers()) > 0 {
+			t.Fatalf("B has not reported it as leaving: %+v, reported %d", s, reported)
 		}
 		b.retain()
 		a.retain()
-		if told != 1 || a.l.ClosedPublishers()[1] != 5 || !a.knows() || !b.knows() {
-			t.Fatalf("all say so: told %d, %v", told, a.l.ClosedPublishers())
+		if reported != 1 || a.l.ClosedPublishers()[1] != 5 || !a.knows() || !b.knows() {
+			t.Fatalf("all report it as leaving: reported %d, %v", reported, a.l.ClosedPublishers())
 		}
 		quarters(6, a, b)
-		if a.knows() || b.knows() || told != 1 || len(a.l.ClosedPublishers()) > 0 {
-			t.Errorf("A knows it %v, B %v, told %d, %v", a.knows(), b.knows(), told, a.l.ClosedPublishers())
+		if a.knows() || b.knows() || reported != 1 || len(a.l.ClosedPublishers()) > 0 {
+			t.Errorf("A knows it: %v, B: %v, reported %d, %v", a.knows(), b.knows(), reported, a.l.ClosedPublishers())
 		}
 	})
 }
 
-// The states leave out a publisher that the peer does not know only if our hello said that it may
-// be forgotten. Otherwise the peer waits for what the hello said.
+// The states leave out a publisher that the peer does not know only if our hello called it closing.
+// Otherwise the peer waits for the numbers in the hello.
 func TestClosingSinceTheHello(t *testing.T) {
 	for _, tt := range []struct {
-		told, now bool
-		has       bookmark.Vector
-		want      int
+		inHello, now bool
+		theirs       bookmark.Vector
+		want         int
 	}{{false, true, nil, 1}, {true, true, nil, 0}, {true, false, nil, 0}, {true, true, bookmark.Vector{1: 2}, 1}} {
-		told, now := []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.told}}, []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.now}}
-		if got := withoutForgotten(now, told, tt.has); len(got) != tt.want {
-			t.Errorf("%+v: told of %v", tt, got)
+		inHello, now := []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.inHello}}, []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.now}}
+		if got := withoutForgotten(now, inHello, tt.theirs); len(got) != tt.want {
+			t.Errorf("%+v: states %v", tt, got)
 		}
 	}
 }
 
-// A peer's promise about a publisher that has diverged does not count, and such a publisher is
-// never among those that may be forgotten (R11).
-func TestDivergedIsNotPromised(t *testing.T) {
+// A peer's statement that it may forget a diverged publisher does not count, and such a publisher
+// never becomes closing (R11).
+func TestDivergedIsNotForgotten(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
@@ -309,10 +309,10 @@ func TestDivergedIsNotPromised(t *testing.T) {
 			w.quarter(a, a, b)
 		}
 		for _, i := range []*instance{a, b} {
-			p := i.l.dests[0].conn
-			p.notePeerMayForget(bm(1, 5))
-			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.peerKnows(1) {
-				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.peerKnows(1))
+			c := i.l.dests[0].conn
+			c.notePeerMayForget(bm(1, 5))
+			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !c.peerKnows(1) {
+				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !c.peerKnows(1))
 			}
 		}
 	})

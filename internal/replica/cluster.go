@@ -12,15 +12,15 @@ import (
 type clusterStep uint8
 
 const (
-	clusterLink  clusterStep = iota // both are of one group, or the peer joins ours
-	clusterAdopt                    // we join the peer's group
-	clusterNew                      // neither has an id: we make it
-	clusterWait                     // neither has an id, and we do not make it
-	clusterOther                    // they are of two groups
+	clusterLink  clusterStep = iota // both belong to one group, or the peer joins ours
+	clusterAdopt                    // this instance joins the peer's group
+	clusterNew                      // neither has an id: this instance makes it
+	clusterWait                     // neither has an id, and another instance makes it
+	clusterOther                    // they belong to two groups
 )
 
-// decideCluster compares our hello with the peer's. founds says whether we make an id if neither
-// has one.
+// decideCluster compares our hello with the peer's. founds says whether this instance makes an id
+// if neither side has one.
 func decideCluster(ours, theirs *Hello, founds bool) clusterStep {
 	switch us, them := ours.Cluster, theirs.Cluster; {
 	case us.IsZero() && !them.IsZero():
@@ -61,30 +61,31 @@ func (c *conn) joinCluster() error {
 	}
 }
 
-// waitForCluster ends the connection if both instances wait for another one to make the cluster
-// id. That is no refusal. If the peer has dialled, it may be the one that makes the id, so it
-// decides later.
+// waitForCluster ends the connection if both instances wait for another one to make the cluster id.
+// That is not a refusal. If the peer has dialled, it may be the one that makes the id, so the peer
+// decides.
 func (c *conn) waitForCluster() error {
 	if !c.dialled {
 		return nil
 	}
-	return fmt.Errorf("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, bootstrapAdvice)
+	return fmt.Errorf("neither %q nor %q has met the other instances of its group, which may have records that are missing here: %s", c.l.o.Name, c.hello.Name, bootstrapAdvice)
 }
 
-// redialWithCluster ends a connection whose hellos had no cluster id, now that the id is known. The next
-// connection begins with it.
+// redialWithCluster ends a connection whose hellos had no cluster id, now that the id is known. The
+// next connection begins with it.
 func (c *conn) redialWithCluster() error {
 	if c.dialled && c.ours.Cluster.IsZero() && c.hello.Cluster.IsZero() {
-		return &RefusedError{Code: refuseCrossed, Reason: "the cluster id has just been made: the next connection says it"}
+		return &RefusedError{Code: refuseCrossed, Reason: "the cluster id has just been created: the next connection sends it"}
 	}
 	return nil
 }
 
-const bootstrapAdvice = "start all of them, or, to begin without the others, one with -bootstrap"
+const bootstrapAdvice = "start all of them, or start one with -bootstrap to begin without the others"
 
-// foundsCluster reports whether this instance makes the cluster id when it meets one without. Of the
-// instances that know each other only one does, so no two make different ids. It has met all that
-// it knows, so it does not begin a group beside one that has the group's records.
+// foundsCluster reports whether this instance makes the cluster id when it meets a peer without
+// one. Of the instances that know each other only one does, so no two make different ids. That one
+// must have met all instances that it knows, so that it does not begin a group beside an instance
+// that has the group's records.
 func (l *Links) foundsCluster() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +97,7 @@ func (l *Links) foundsCluster() bool {
 	return true
 }
 
-// noteEmpty notes whether the peer of a hello has an empty journal and no cluster id.
+// noteEmpty records whether the peer of a hello has an empty journal and no cluster id.
 func (l *Links) noteEmpty(theirs *Hello) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,12 +117,13 @@ func (l *Links) foundCluster() error {
 func (l *Links) adoptCluster(theirs *Hello) error {
 	err := l.o.Journal.AdoptCluster(theirs.Cluster)
 	if err == nil {
-		l.o.Log.Info("this instance becomes one of its peer's group: its journal was empty", "peer", theirs.Name, "cluster", theirs.Cluster)
+		l.o.Log.Info("this instance joins the group of its peer: its journal was empty", "peer", theirs.Name, "cluster", theirs.Cluster)
 	}
 	return l.joinError(err)
 }
 
-// joinError drops err if the journal has a cluster id: then another connection was faster.
+// joinError drops err if the journal has a cluster id, which means that another connection was
+// faster.
 func (l *Links) joinError(err error) error {
 	if l.o.Journal.Cluster().ID.IsZero() {
 		return err
@@ -130,7 +132,7 @@ func (l *Links) joinError(err error) error {
 	return nil
 }
 
-// foundClusterAlone makes the cluster id if this instance need not meet its group first.
+// foundClusterAlone makes the cluster id if this instance may begin without having met its group.
 func (l *Links) foundClusterAlone() error {
 	j := l.o.Journal
 	switch {
@@ -156,7 +158,7 @@ func (l *Links) setClusterFields(h *Hello) {
 	h.Empty = l.o.Journal.Empty() || h.Cluster.IsZero() // a damaged journal that has lost its id gets everything from its group
 }
 
-// refuseOtherCluster refuses a peer of another group and makes it visible.
+// refuseOtherCluster refuses a peer of another group and shows that in log and status.
 func (c *conn) refuseOtherCluster(ours, theirs *Hello) error {
 	empty := ""
 	switch {
@@ -174,35 +176,35 @@ func (c *conn) refuseOtherCluster(ours, theirs *Hello) error {
 	if theirs.Cluster.IsZero() {
 		theirID = "none"
 	}
-	err := &RefusedError{Code: refuseCluster, Reason: fmt.Sprintf("two clusters: %q is of %s, %q of %s; nothing goes over: %s",
+	err := &RefusedError{Code: refuseCluster, Reason: fmt.Sprintf("two clusters: %q is of %s, but %q is of %s; nothing is replicated: %s",
 		theirs.Name, theirID, ours.Name, ours.Cluster.Short(), advice)}
 	c.l.noteForeign(c.l.peers[theirs.Name], err, !c.dialled)
 	return err
 }
 
-// noteForeign notes that an instance of another cluster was met. counts: it dialled and was
-// refused.
-func (l *Links) noteForeign(p *peer, err error, counts bool) {
+// noteForeign records that an instance of another cluster was met. refused says that it has dialled
+// and was refused here.
+func (l *Links) noteForeign(p *peer, err error, refused bool) {
 	now := l.now()
 	l.mu.Lock()
-	news := p.foreign.record(now)
+	first := p.foreign.record(now)
 	l.metOtherCluster = true
-	if counts {
+	if refused {
 		p.refused.Add(1)
 	}
 	if p.conn == nil {
 		p.reason = err.Error()
 	}
 	l.mu.Unlock()
-	if news {
-		l.o.Log.Error("an instance of another cluster under the name of a peer", "peer", p.name, "reason", err)
+	if first {
+		l.o.Log.Error("an instance of another cluster uses the name of a peer", "peer", p.name, "reason", err)
 	}
 }
 
-// A membership is the journal's information about its group, as last looked at.
+// A membership is the journal's information about its group, as last read.
 type membership struct {
 	known, empty, intact bool
-	nextLog              time.Duration // when to report next that the group was not met; 0: after RejoinTimeout
+	nextLog              time.Duration // when to log next that the group was not met; 0: after RejoinTimeout
 }
 
 // groupLogInterval is the interval at which an instance logs that it waits for its group.
@@ -217,46 +219,46 @@ func (l *Links) readMembership() (m membership) {
 	return membership{known: !j.Cluster().ID.IsZero(), empty: j.Empty(), intact: l.Intact()}
 }
 
-// groupUnknownLocked reports whether clients must not be served: the journal is empty, and its group
-// was not met, or a peer was met that is of another cluster. In that case the missing records are
-// there, even after that peer has gone.
+// groupUnknownLocked reports whether clients must not be served because the journal has no cluster
+// id, or because it is empty and a peer of another cluster was met. In the second case the other
+// cluster has the missing records, even after that peer has gone.
 func (l *Links) groupUnknownLocked() bool {
 	return !l.member.known || l.member.empty && l.metOtherCluster && !failpoint.On(failpoint.R6ServesOutsideGroup)
 }
 
-// logGroupUnknownLocked logs at intervals that nobody is served.
+// logGroupUnknownLocked logs at intervals that no clients are served.
 func (l *Links) logGroupUnknownLocked(now time.Duration) {
 	if now < l.nextGroupLogLocked() {
 		return
 	}
 	l.member.nextLog = now + groupLogInterval
-	missing, why := l.rejoin.Awaited(), "no instance of the group was met, which may have all that is missing here; "+
-		"if there is none and this is to be the first, start it with -bootstrap"
+	missing, why := l.rejoin.Awaited(), "no other instance of the group was met, which may have the missing records; "+
+		"to begin a new group with this instance, start it with -bootstrap"
 	if l.member.known {
-		why = "a peer's is of another cluster"
+		why = "the journal of a peer belongs to another cluster"
 	}
-	l.deferred = append(l.deferred, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
+	l.deferred = append(l.deferred, func() { l.o.Log.Error("no clients are served: the journal is empty, and "+why, "peers", missing) })
 }
 
 // nextGroupLogLocked returns when logGroupUnknownLocked logs next.
 func (l *Links) nextGroupLogLocked() time.Duration { return max(l.member.nextLog, l.o.RejoinTimeout) }
 
-// becomeIntact notes in the journal that it has everything that the group has.
+// becomeIntact records in the journal that it is intact.
 func (l *Links) becomeIntact() {
 	if err := l.o.Journal.BecomeIntact(); err != nil {
-		l.o.Log.Error("noting that the journal is intact", "error", err)
+		l.o.Log.Error("cannot record that the journal is intact", "error", err)
 		return
 	}
-	l.o.Log.Info("the journal is intact: it has all that an intact peer had")
+	l.o.Log.Info("the journal is intact: it has everything that an intact peer had")
 	l.announceIntact()
 	l.wakeWatch()
 }
 
 // errIntact ends a link in whose hellos neither instance was intact.
-var errIntact = errors.New("this instance has become intact since its hello: it links again and says so")
+var errIntact = errors.New("this instance has become intact since its hello: it links again to announce that")
 
-// announceIntact ends the links whose peers may become intact by this instance, now that it is intact
-// itself. Its next hello tells them.
+// announceIntact ends the links whose peers may become intact by this instance, now that it is
+// intact itself. The next hello announces it.
 func (l *Links) announceIntact() {
 	if !l.Intact() || failpoint.On(failpoint.R6IntactNotTold) {
 		return

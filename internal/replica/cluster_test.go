@@ -20,9 +20,9 @@ func TestDecideCluster(t *testing.T) {
 		{"one group", Hello{Cluster: x}, Hello{Cluster: x}, true, clusterLink},
 		{"two groups", Hello{Cluster: x}, Hello{Cluster: y}, true, clusterOther},
 		{"two groups, one empty", Hello{Cluster: x}, Hello{Cluster: y, Empty: true}, true, clusterOther},
-		{"it becomes one of ours", Hello{Cluster: x}, Hello{Cluster: none, Empty: true}, true, clusterLink},
+		{"it joins our group", Hello{Cluster: x}, Hello{Cluster: none, Empty: true}, true, clusterLink},
 		{"it has records and no group", Hello{Cluster: x}, Hello{Cluster: none}, true, clusterOther},
-		{"we become one of theirs", Hello{Cluster: none, Empty: true}, Hello{Cluster: y}, true, clusterAdopt},
+		{"we join its group", Hello{Cluster: none, Empty: true}, Hello{Cluster: y}, true, clusterAdopt},
 		{"we make it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, true, clusterNew},
 		{"the other makes it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, false, clusterWait},
 	} {
@@ -45,19 +45,19 @@ func TestFirstStart(t *testing.T) {
 	for _, dials := range []string{"a", "b", "both"} {
 		t.Run(dials, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				waits := func(name string) Destination { return Destination{Name: name, Sync: true} }
+				undialled := func(name string) Destination { return Destination{Name: name, Sync: true} }
 				toA, toB := to("a"), to("b")
 				if dials == "a" {
-					toA = waits("a")
+					toA = undialled("a")
 				}
 				if dials == "b" {
-					toB = waits("b")
+					toB = undialled("b")
 				}
 				a, b := w.bare("a", toB), w.bare("b", toA)
 				b.start()
 				pass(20 * time.Second)
 				if b.isReady() || b.l.Cluster() != "" {
-					t.Fatal("b serves without having met anybody")
+					t.Fatal("b serves without having met a peer")
 				}
 				a.start()
 				w.linked(a, b)
@@ -84,7 +84,7 @@ func TestFirstStartOfThree(t *testing.T) {
 		b.start()
 		pass(12 * time.Second)
 		if b.isReady() || c.isReady() || !c.logged("no link to the peer", "-bootstrap") && !b.logged("no link to the peer", "-bootstrap") {
-			t.Error("two begin although a third one makes the id, or don't say that they wait")
+			t.Error("two instances begin although a third one makes the id, or don't log that they wait")
 		}
 		a.start()
 		for _, pair := range [][2]*instance{{a, b}, {b, c}, {a, c}} {
@@ -122,18 +122,18 @@ func TestThirdKeepsItsGroup(t *testing.T) {
 	})
 }
 
-// An empty instance whose peers are away serves nobody, however long that takes, and repeats that
-// in its log. With Bootstrap it begins a group, which its peer joins.
+// An empty instance whose peers are away serves no clients, however long that takes, and repeats
+// that in its log. With Bootstrap it begins a group, which its peer joins.
 func TestEmptyWaitsForItsGroup(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.bare("a", to("b"))
 		a.start()
 		pass(5 * time.Minute)
 		if a.isReady() || a.l.Cluster() != "" {
-			t.Error("it serves although it has met nobody")
+			t.Error("it serves although it has met no peer")
 		}
-		if n := strings.Count(a.log.String(), "nobody is served"); n < 4 || n > 6 {
-			t.Errorf("said %d times in five minutes", n)
+		if n := strings.Count(a.log.String(), "no clients are served"); n < 4 || n > 6 {
+			t.Errorf("logged %d times in five minutes", n)
 		}
 		a.close()
 		configure := a.set
@@ -160,8 +160,8 @@ func TestEmptyWaitsForItsGroup(t *testing.T) {
 	})
 }
 
-// A wiped instance serves nobody while its peers are away. It takes over the id when it meets one,
-// and is intact again when it has caught up.
+// A wiped instance serves no clients while its peers are away. It takes over the id when it meets
+// one, and is intact again when it has caught up.
 func TestWipedBecomesIntact(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
@@ -186,8 +186,8 @@ func TestWipedBecomesIntact(t *testing.T) {
 		if c := a.j.Cluster(); c.ID.String() != id || c.Founded || !a.isReady() {
 			t.Errorf("%+v", c)
 		}
-		if !a.logged("becomes one of its peer's group") || !a.logged("the journal is intact") {
-			t.Error("not said")
+		if !a.logged("joins the group of its peer") || !a.logged("the journal is intact") {
+			t.Error("not logged")
 		}
 		if err := a.j.Sync(); err != nil {
 			t.Fatal(err)
@@ -201,34 +201,34 @@ func TestWipedBecomesIntact(t *testing.T) {
 }
 
 // An instance becomes intact when it has everything that an intact peer had, not earlier, and not
-// by a peer that is not intact itself. Its answers to notices say the same.
+// by a peer that is not intact itself. Its answers to notices report the same.
 func TestIntactByAnIntactPeer(t *testing.T) {
 	states := []journal.PublisherState{{Publisher: 1, Have: 3, Durable: 3}}
-	for _, peerIs := range []bool{true, false} {
+	for _, peerIntact := range []bool{true, false} {
 		inWorld(t, func(t *testing.T, w *world) {
 			a := w.bare("a", to("b"))
 			a.start()
 			c := w.fake("b").accept()
-			c.hello(&Hello{Cluster: testCluster, Intact: peerIs, States: states})
-			c.records(message(1, 1, "x"), message(1, 2, "x"))
+			c.handshake(&Hello{Cluster: testCluster, Intact: peerIntact, States: states})
+			c.sendRecords(message(1, 1, "x"), message(1, 2, "x"))
 			pass(time.Millisecond)
 			if a.l.Cluster() != testCluster.String() || a.have(1) != 2 {
 				t.Fatalf("%+v, has %d", a.j.Cluster(), a.have(1))
 			}
-			if a.l.Intact() || a.l.hello(nil).Intact || c.notice(&Notice{Publisher: 1}).intact {
+			if a.l.Intact() || a.l.hello(nil).Intact || c.ask(&Notice{Publisher: 1}).intact {
 				t.Error("intact, and message 3 is missing")
 			}
-			c.records(message(1, 3, "x"))
+			c.sendRecords(message(1, 3, "x"))
 			pass(time.Millisecond)
-			if a.l.Intact() != peerIs || a.l.hello(nil).Intact != peerIs || c.notice(&Notice{Publisher: 1}).intact != peerIs {
-				t.Errorf("intact %v by a peer of which that is %v", a.l.Intact(), peerIs)
+			if a.l.Intact() != peerIntact || a.l.hello(nil).Intact != peerIntact || c.ask(&Notice{Publisher: 1}).intact != peerIntact {
+				t.Errorf("intact is %v, at the peer %v", a.l.Intact(), peerIntact)
 			}
 		})
 	}
 }
 
 // notice sends a notice and returns the answer.
-func (c *fakeConn) notice(n *Notice) (a noticeAnswer) {
+func (c *fakeConn) ask(n *Notice) (a noticeAnswer) {
 	c.w.t.Helper()
 	c.enc.frame(frameNotice, &noticeFrame{7, *n})
 	c.send()
@@ -263,14 +263,14 @@ func TestOtherCluster(t *testing.T) {
 		other.publish(2, 1, 3)
 		pass(20 * time.Second)
 		if a.have(2) != 0 || b.have(2) != 0 || other.have(1) != 0 {
-			t.Fatalf("went over: %d, %d, %d", a.have(2), b.have(2), other.have(1))
+			t.Fatalf("replicated: %d, %d, %d", a.have(2), b.have(2), other.have(1))
 		}
 		if !up(a.status("b")) || !a.status("b").OtherCluster || a.status("b").Refused == 0 {
 			t.Errorf("%+v", a.status("b"))
 		}
 		for _, i := range []*instance{a, other} {
 			if !i.logged("level=ERROR", "another cluster", a.l.Cluster()[:8], testCluster.Short()) {
-				t.Errorf("%s doesn't say it", i.name)
+				t.Errorf("%s doesn't log it", i.name)
 			}
 		}
 		s := other.status("a")
@@ -286,7 +286,7 @@ func TestOtherCluster(t *testing.T) {
 }
 
 // A disk is lost, and the unit file still has the flag to begin a group. The instance begins a
-// group of its own beside its peer's, and serves nobody.
+// group of its own beside its peer's, and serves no clients.
 func TestBootstrapWasWrong(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", to("b")), w.start("b", to("a"))
@@ -302,11 +302,11 @@ func TestBootstrapWasWrong(t *testing.T) {
 		b.close()
 		pass(5 * time.Minute)
 		if a.isReady() || a.have(1) != 0 {
-			t.Error("it serves")
+			t.Error("a serves clients or has the record")
 		}
 		for _, i := range []*instance{a, b} {
 			if !i.logged("level=ERROR", `stop \"a\", whose journal is empty`, "without -bootstrap, which was wrong there") {
-				t.Errorf("%s doesn't say it", i.name)
+				t.Errorf("%s doesn't log it", i.name)
 			}
 		}
 	})

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// A conn is one connection to a peer, in both directions. Two goroutines belong to it: run reads,
-// and write writes. The connection ends when either fails.
+// A conn is one connection to a peer, in both directions. It has two goroutines: run reads, and
+// write writes. The connection ends when either fails.
 type conn struct {
 	l       *Links
 	nc      net.Conn
@@ -28,12 +28,12 @@ type conn struct {
 
 	handshakeState
 	statesReady chan struct{} // closed when our states are to be sent
-	up          chan struct{} // closed when it is its peer's connection
+	up          chan struct{} // closed when the peer is linked by this connection
 	remoteHost  string        // host of the accepted connection
 	name        string        // the peer's name, once its hello is proven; guarded by Links.mu
 
 	// run sets these fields before the channel named here is closed. Then they are read only.
-	ours   *Hello // greet
+	ours   *Hello // statesReady
 	theirs *Hello // up
 	peer   *peer  // up; guarded by Links.mu before
 
@@ -42,11 +42,11 @@ type conn struct {
 	ending
 
 	mu              sync.Mutex
-	handshakeFrames [][]byte // frames of the greeting; guarded by mu
+	handshakeFrames [][]byte // frames of the handshake; guarded by mu
 	peerView
 }
 
-// A peerView is the peer's information about its publishers. It is guarded by conn.mu.
+// A peerView is what this side knows of the publishers at the peer. It is guarded by conn.mu.
 type peerView struct {
 	link    Link            // begins when the peer's hello has arrived
 	leaving bookmark.Vector // publishers that the peer reports as leaving
@@ -61,17 +61,17 @@ type outbox struct {
 	control         [][]byte                 // other frames, sent behind our states
 	pending         bookmark.Vector          // durable here, to be acknowledged
 	movedPublishers map[uint64]struct{}      // publishers that moved since the last heartbeat
-	unacked         bookmark.Vector          // taken from the peer and not yet acknowledged
-	reopened        []journal.PublisherState // publishers with a session at the peer, which may know nothing else of them
+	unacked         bookmark.Vector          // received from the peer and not yet acknowledged
+	reopened        []journal.PublisherState // publishers with a session at the peer, which may have forgotten them
 }
 
-// An receiveBuffers is memory that run reuses from frame to frame.
+// receiveBuffers is memory that run reuses from frame to frame.
 type receiveBuffers struct {
 	dec        *decoder
 	moved      []bookmark.Bookmark
 	batch      *journal.AppendBatch     // of a frame's records
-	runBuffer  []record.OrdinaryMessage // messages of the frame that are journaled together
-	record     journal.Record           // a record that is journaled by itself
+	runBuffer  []record.OrdinaryMessage // messages of the frame that are appended together
+	record     journal.Record           // a record that is appended by itself
 	publishers []uint64
 }
 
@@ -79,7 +79,7 @@ type receiveBuffers struct {
 type ending struct {
 	once  sync.Once
 	cause error         // set before done is closed
-	done  chan struct{} // closed by fail
+	done  chan struct{} // closed by closeWith
 	ended chan struct{} // closed when both goroutines have returned
 }
 
@@ -106,8 +106,8 @@ func (c *conn) dialler() string {
 	return c.theirs.Name
 }
 
-// closeWith ends the connection. Only the first cause counts. If the cause is a refusal of ours, or our
-// orderly stop, the peer is still told, within one heartbeat.
+// closeWith ends the connection. Only the first cause counts. If the cause is a refusal of ours, or
+// our orderly stop, the peer still gets a last frame within one heartbeat.
 func (c *conn) closeWith(cause error) {
 	c.once.Do(func() {
 		c.cause = cause
@@ -122,7 +122,7 @@ func (c *conn) closeWith(cause error) {
 }
 
 // finalFrame returns the last frame for the peer, or nil. A peer that has not proven itself learns
-// nothing about us. It is valid once done is closed.
+// nothing about us. The result is valid once done is closed.
 func (c *conn) finalFrame() []byte {
 	r, refusal := errors.AsType[*RefusedError](c.cause)
 	switch {
@@ -148,7 +148,7 @@ func hostOf(a net.Addr) string {
 	return a.String()
 }
 
-// ackLocked notes that b is durable here. Links.mu is held.
+// ackLocked records that b is durable here. Links.mu is held.
 func (c *outbox) ackLocked(b bookmark.Bookmark) {
 	c.pending.Raise(b)
 	c.movedPublishers[b.Publisher] = struct{}{}
@@ -158,7 +158,7 @@ func (c *outbox) ackLocked(b bookmark.Bookmark) {
 // queueLocked queues a frame to be sent. Links.mu is held.
 func (c *conn) queueLocked(frame []byte) error {
 	if len(c.control) >= maxControl {
-		return fmt.Errorf("%d frames wait to be sent", len(c.control))
+		return fmt.Errorf("the peer does not read: %d frames are queued for it", len(c.control))
 	}
 	c.control = append(c.control, frame)
 	c.out.Wake()
@@ -167,13 +167,13 @@ func (c *conn) queueLocked(frame []byte) error {
 
 // run serves the connection until it ends, and returns the cause.
 func (c *conn) run() error {
-	crowd, ok := c.l.pending.add(c)
+	evicted, ok := c.l.pending.add(c)
 	if !ok {
 		_ = c.nc.Close()
 		return ErrClosed
 	}
-	if crowd != nil {
-		crowd.closeWith(errTooManyStrangers)
+	if evicted != nil {
+		evicted.closeWith(errTooManyStrangers)
 	}
 	var writer sync.WaitGroup
 	writer.Go(c.write)
@@ -187,10 +187,10 @@ func (c *conn) run() error {
 }
 
 // errTooManyStrangers is the cause with which a connection ends to make room for others.
-var errTooManyStrangers = errors.New("too many connections that have not shown who they are")
+var errTooManyStrangers = errors.New("too many connections that have not authenticated")
 
-// linger reads on after the peer was refused. Closing at once would reset the connection, and the
-// peer would not read the reason.
+// linger reads on after it has sent a last frame. Closing at once would reset the connection, and
+// the peer would not read the frame.
 func (c *conn) linger() {
 	if c.finalFrame() == nil {
 		return
@@ -199,23 +199,23 @@ func (c *conn) linger() {
 	_, _ = io.Copy(io.Discard, c.nc)
 }
 
-// An timeoutReader reads from a connection. It fails when nothing arrives for too long.
+// A timeoutReader reads from a connection. It fails if nothing arrives for too long.
 type timeoutReader struct{ c *conn }
 
 func (r timeoutReader) Read(b []byte) (int, error) {
 	if !failpoint.On(failpoint.HeartbeatsIgnored) {
-		by := time.Now().Add(LinkTimeout(r.c.l.o.Heartbeat))
-		if r.c.stage < handshakeDone && by.After(r.c.deadline) {
-			by = r.c.deadline
+		deadline := time.Now().Add(LinkTimeout(r.c.l.o.Heartbeat))
+		if r.c.stage < handshakeDone && deadline.After(r.c.deadline) {
+			deadline = r.c.deadline
 		}
-		if err := r.c.nc.SetReadDeadline(by); err != nil {
+		if err := r.c.nc.SetReadDeadline(deadline); err != nil {
 			return 0, err
 		}
 	}
 	return r.c.nc.Read(b)
 }
 
-// read takes the incoming frames, beginning with the greeting.
+// read handles the incoming frames, beginning with the handshake.
 func (c *conn) read() error {
 	frames := &frameReader{r: bufio.NewReaderSize(timeoutReader{c}, readStep)}
 	c.startHandshake()
@@ -244,14 +244,14 @@ func (c *conn) topicFilter() func(topic []byte) bool {
 	return nil
 }
 
-// explainReadError explains an error of reading a frame: a malformed frame is refused, silence means that
-// the link is lost.
+// explainReadError explains an error of reading a frame. A malformed frame is refused. Silence
+// means that the link is lost.
 func (c *conn) explainReadError(err error) error {
-	timeout, is := errors.AsType[net.Error](err)
+	netErr, ok := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, errFrame), errors.Is(err, errFrameTooLong), errors.Is(err, errFrameCRC):
 		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
-	case is && timeout.Timeout():
+	case ok && netErr.Timeout():
 		return fmt.Errorf("link lost: no sign of the peer for %v", LinkTimeout(c.l.o.Heartbeat))
 	}
 	return fmt.Errorf("link lost: %w", err)

@@ -14,8 +14,8 @@ import (
 )
 
 // A decree is made in two rounds over the links that are up, so that an objection of one instance
-// leaves nothing behind. First each peer is asked. Then the decree is journaled here and by each
-// peer, which answers when it is durable there.
+// leaves nothing behind. In the first round each peer is asked for objections. In the second one
+// the decree is journaled here and by each peer, which answers when it is durable there.
 
 // decrees is the links' state for decrees. It is guarded by Links.mu.
 type decrees struct {
@@ -24,16 +24,16 @@ type decrees struct {
 	outdated     string // why no clients are served; empty: they are
 }
 
-// An decreeRound is a question about a decree to the connected peers.
+// A decreeRound is a question about a decree, or an order to take it, to the connected peers.
 type decreeRound struct {
 	number   uint64
-	open     map[*conn]bool
+	open     map[*conn]bool // peers that have not answered
 	problems []string
 	done     chan struct{} // closed when all have answered
 }
 
-// reconcileDecree checks the decree in a peer's hello and takes it if it is new. If this instance had no
-// part in it, its service ends.
+// reconcileDecree checks the decree in a peer's hello and takes it if it is new. An instance that
+// had no part in the decree stops serving clients.
 func (c *conn) reconcileDecree(theirs *Hello) error {
 	take, outdated, err := checkDecree(c.l.hello(c.l.peer(theirs.Name)), theirs)
 	if outdated != "" {
@@ -48,10 +48,10 @@ func (c *conn) reconcileDecree(theirs *Hello) error {
 // becomeOutdated ends the service of an instance that had no part in its group's decree.
 func (l *Links) becomeOutdated(reason string) {
 	l.mu.Lock()
-	news := l.outdated == ""
+	first := l.outdated == ""
 	l.outdated = reason
 	l.mu.Unlock()
-	if !news {
+	if !first {
 		return
 	}
 	l.o.Log.Error("OUTDATED: no clients are served any more", "reason", reason)
@@ -60,7 +60,7 @@ func (l *Links) becomeOutdated(reason string) {
 	}
 }
 
-// OutdatedReason returns the reason why no clients may be served, empty if they may.
+// OutdatedReason returns the reason why no clients may be served. It is empty if they may.
 func (l *Links) OutdatedReason() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,32 +69,32 @@ func (l *Links) OutdatedReason() string {
 
 // Decree declares that the instances named in lost will not return, and that acknowledged messages
 // which no other instance has are lost (R4). It returns when the decree is durable at each
-// connected peer. An error is a sentence for the operator.
+// connected peer. The text of an error is meant for the operator.
 func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
-	m, err := l.startDecree(lost, rand.Uint64())
-	return m.decree, m.finish(ctx, err)
+	p, err := l.startDecree(lost, rand.Uint64())
+	return p.decree, p.finish(ctx, err)
 }
 
 // EndDecree ends the standing decree.
 func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
-	m, err := l.startEndDecree()
-	return m.decree, m.finish(ctx, err)
+	p, err := l.startEndDecree()
+	return p.decree, p.finish(ctx, err)
 }
 
-// A decreeProcess is the work of making or ending a decree: an optional round of questions, and a round
-// in which the peers take it.
+// A decreeProcess makes or ends a decree: an optional round of questions, and a round in which the
+// peers take the decree.
 type decreeProcess struct {
 	l      *Links
 	decree journal.Decree
-	phase  uint64 // the present round: decreeAsk or decreeTake
+	phase  uint64 // decreeAsk or decreeTake
 	round  *decreeRound
 }
 
-// startDecree begins the first round of a decree. id is random.
+// startDecree starts the first round of a decree. id is random.
 func (l *Links) startDecree(lost []string, id uint64) (*decreeProcess, error) {
 	had := l.o.Journal.Decree()
 	d := journal.Decree{Incarnation: had.Incarnation + 1, ID: id, Members: []string{l.o.Name}, Lost: lost, Time: l.o.Now()}
-	m := &decreeProcess{l: l, phase: decreeAsk}
+	p := &decreeProcess{l: l, phase: decreeAsk}
 	l.mu.Lock()
 	problem := l.objectionLocked(had, d, true)
 	for _, c := range l.linkedLocked() {
@@ -102,49 +102,49 @@ func (l *Links) startDecree(lost []string, id uint64) (*decreeProcess, error) {
 	}
 	l.mu.Unlock()
 	slices.Sort(d.Members)
-	if m.decree = d; problem != "" {
-		return m, errors.New(problem)
+	if p.decree = d; problem != "" {
+		return p, errors.New(problem)
 	}
-	m.round = l.startRound(decreeAsk, d)
-	return m, nil
+	p.round = l.startRound(decreeAsk, d)
+	return p, nil
 }
 
-// startEndDecree begins to end the standing decree.
+// startEndDecree starts the one round that ends the standing decree.
 func (l *Links) startEndDecree() (*decreeProcess, error) {
-	m := &decreeProcess{l: l, decree: l.o.Journal.Decree()}
-	if !m.decree.Stands() {
-		return m, errors.New("no decree stands: there is nothing to end")
+	p := &decreeProcess{l: l, decree: l.o.Journal.Decree()}
+	if !p.decree.Stands() {
+		return p, errors.New("no decree stands: there is nothing to end")
 	}
-	m.decree.Ended = true
-	return m, m.commit()
+	p.decree.Ended = true
+	return p, p.commit()
 }
 
-// commit takes a decree here and offers it to the connected peers to take.
-func (m *decreeProcess) commit() error {
-	if err := m.l.recordDecree(m.decree); err != nil {
+// commit takes the decree here and starts the round in which the connected peers take it.
+func (p *decreeProcess) commit() error {
+	if err := p.l.recordDecree(p.decree); err != nil {
 		return err
 	}
-	m.phase, m.round = decreeTake, m.l.startRound(decreeTake, m.decree)
+	p.phase, p.round = decreeTake, p.l.startRound(decreeTake, p.decree)
 	return nil
 }
 
-// nextRound ends a round and begins the next one, if there is one.
-func (m *decreeProcess) nextRound() (more bool, err error) {
-	problems := m.l.endRound(m.round)
+// nextRound ends a round and starts the next one, if there is one.
+func (p *decreeProcess) nextRound() (more bool, err error) {
+	problems := p.l.endRound(p.round)
 	switch {
-	case m.phase == decreeAsk && problems != nil:
+	case p.phase == decreeAsk && problems != nil:
 		return false, errors.New("nothing was declared: " + strings.Join(problems, "; "))
-	case m.phase == decreeAsk:
-		err = m.commit()
+	case p.phase == decreeAsk:
+		err = p.commit()
 		return err == nil, err
 	case problems != nil:
-		return false, errors.New("it stands here; a peer that has not confirmed it takes it when it is linked next: " + strings.Join(problems, "; "))
+		return false, errors.New("the decree stands on this instance; a peer that has not confirmed it takes it when it is linked again: " + strings.Join(problems, "; "))
 	}
-	return false, m.l.becomeIntactByDecree()
+	return false, p.l.becomeIntactByDecree()
 }
 
-// becomeIntactByDecree makes this instance intact if neither it nor a connected peer is: the decree has
-// declared the loss of their journals.
+// becomeIntactByDecree makes this instance intact if neither it nor a connected peer is. The decree
+// has declared the loss of their journals.
 func (l *Links) becomeIntactByDecree() error {
 	l.mu.Lock()
 	intact := l.Intact()
@@ -162,34 +162,35 @@ func (l *Links) becomeIntactByDecree() error {
 	return nil
 }
 
-// finish waits for the end of all rounds. err is the error of beginning the first one.
-func (m *decreeProcess) finish(ctx context.Context, err error) error {
+// finish waits for the end of all rounds. err is the error of starting the first one.
+func (p *decreeProcess) finish(ctx context.Context, err error) error {
 	for more := err == nil; more; {
-		m.l.waitFor(ctx, m.round.done)
-		more, err = m.nextRound()
+		p.l.waitFor(ctx, p.round.done)
+		more, err = p.nextRound()
 	}
 	return err
 }
 
-// objectionLocked returns the reason why a decree must not be made, empty if it may. had is the
-// newest decree so far. own: the decree is made here. Otherwise a peer that is not connected here
-// may be a member, since it is connected to the instance that makes the decree.
+// objectionLocked returns the reason why a decree must not be made. It is empty if the decree may
+// be made. had is the newest decree so far. own says that the decree is made here. If it is made
+// elsewhere, a peer that is not connected here may be a member, because it is connected to the
+// instance that makes the decree.
 func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 	switch {
 	case had.Stands():
-		return fmt.Sprintf("the decree of incarnation %d stands since %s: if more is lost than it was made for, end it first, with --end",
+		return fmt.Sprintf("the decree of incarnation %d has stood since %s: if there is a further loss, end it first, with --end",
 			had.Incarnation, formatTime(had.Time))
 	case had.Incarnation+1 != d.Incarnation:
 		return fmt.Sprintf("%s is of incarnation %d already", l.o.Name, had.Incarnation)
 	case l.outdated != "":
 		return l.outdated
 	case slices.Contains(d.Lost, l.o.Name):
-		return l.o.Name + " runs: leave its name out"
+		return l.o.Name + " is running: leave its name out"
 	}
 	for _, name := range d.Lost {
 		switch p := l.peers[name]; {
 		case p == nil && own:
-			return fmt.Sprintf("%s is no destination and no peer of %s: name instances as its configuration does", name, l.o.Name)
+			return fmt.Sprintf("%s is neither a destination nor a peer of %s: use the names of its configuration", name, l.o.Name)
 		case p != nil && p.conn != nil && !failpoint.On(failpoint.R4DecreeLinked):
 			return fmt.Sprintf("%s is connected with %s: stop it, or leave its name out", name, l.o.Name)
 		}
@@ -207,12 +208,12 @@ func (l *Links) applyDecree(d journal.Decree, from *conn) error {
 	if err := l.recordDecree(d); err != nil {
 		return err
 	}
-	told := newFrame(frameDecree, &decreeMessage{kind: decreeTake, decree: d})
+	frame := newFrame(frameDecree, &decreeMessage{kind: decreeTake, decree: d})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.linkedLocked() {
 		if c != from {
-			_ = c.queueLocked(told) // otherwise the next hello brings it
+			_ = c.queueLocked(frame) // if this fails, the next hello brings the decree
 		}
 	}
 	return nil
@@ -226,7 +227,7 @@ func (l *Links) recordDecree(d journal.Decree) error {
 	if d.Ended {
 		l.o.Log.Warn("the decree has ended", "incarnation", d.Incarnation)
 	} else {
-		l.o.Log.Error("a decree stands: what was acknowledged and nobody has any more is lost",
+		l.o.Log.Error("a decree stands: acknowledged messages that no instance has any more are lost",
 			"incarnation", d.Incarnation, "lost", d.Lost, "members", d.Members)
 	}
 	l.mu.Lock()
@@ -240,8 +241,8 @@ func (l *Links) recordDecree(d journal.Decree) error {
 	return nil
 }
 
-// noteReturned notes that an instance which the decree calls lost has joined again. From now on it is
-// waited for and asked like any other.
+// noteReturned records that an instance which the decree calls lost has joined again. From now on
+// this instance waits for it and asks it like any other.
 func (l *Links) noteReturned(name string) {
 	d := l.o.Journal.Decree()
 	if !slices.Contains(d.Lost, name) {
@@ -249,19 +250,18 @@ func (l *Links) noteReturned(name string) {
 	}
 	d.Lost = slices.DeleteFunc(d.Lost, func(n string) bool { return n == name })
 	if err := l.o.Journal.RecordDecree(d); err != nil {
-		l.o.Log.Error("noting that an instance has joined again", "peer", name, "error", err)
+		l.o.Log.Error("cannot record that an instance has joined again", "peer", name, "error", err)
 	}
 }
 
 // The kinds of a decree frame.
 const (
 	decreeAsk    = iota // would the peer object?
-	decreeTake          // the peer takes the decree
+	decreeTake          // the peer must take the decree
 	decreeAnswer        // the objection; empty: there is none, or the decree is durable
 )
 
-// A decreeMessage is the body of a decree frame. An answer has a problem in the place of the
-// decree.
+// A decreeMessage is the body of a decree frame. An answer has a problem in place of the decree.
 type decreeMessage struct {
 	number, kind uint64
 	decree       journal.Decree
@@ -277,59 +277,59 @@ func (m *decreeMessage) fields(c codec) {
 	}
 }
 
-// round asks the connected peers about a decree, or tells them to take it.
-func (l *Links) startRound(what uint64, d journal.Decree) *decreeRound {
+// startRound asks the connected peers about a decree, or tells them to take it.
+func (l *Links) startRound(kind uint64, d journal.Decree) *decreeRound {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lastRound++
-	o := &decreeRound{number: l.lastRound, open: make(map[*conn]bool), done: make(chan struct{})}
-	frame := newFrame(frameDecree, &decreeMessage{number: o.number, kind: what, decree: d})
+	r := &decreeRound{number: l.lastRound, open: make(map[*conn]bool), done: make(chan struct{})}
+	frame := newFrame(frameDecree, &decreeMessage{number: r.number, kind: kind, decree: d})
 	for _, c := range l.linkedLocked() {
 		if err := c.queueLocked(frame); err != nil {
-			o.problems = append(o.problems, fmt.Sprintf("%s: %v", c.peer.name, err))
+			r.problems = append(r.problems, fmt.Sprintf("%s: %v", c.peer.name, err))
 			continue
 		}
-		o.open[c] = true
+		r.open[c] = true
 	}
-	l.decreeRounds[o.number] = o
-	o.closeIfAnswered()
-	return o
+	l.decreeRounds[r.number] = r
+	r.closeIfAnswered()
+	return r
 }
 
-// endRound ends an offer and returns the objections.
-func (l *Links) endRound(o *decreeRound) []string {
+// endRound ends a round and returns the objections.
+func (l *Links) endRound(r *decreeRound) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.decreeRounds, o.number)
-	for c := range o.open {
-		o.problems = append(o.problems, c.peer.name+" has not answered in time")
+	delete(l.decreeRounds, r.number)
+	for c := range r.open {
+		r.problems = append(r.problems, c.peer.name+" has not answered in time")
 	}
-	return o.problems
+	return r.problems
 }
 
-func (o *decreeRound) closeIfAnswered() {
-	if len(o.open) == 0 && !isClosed(o.done) {
-		close(o.done)
+func (r *decreeRound) closeIfAnswered() {
+	if len(r.open) == 0 && !isClosed(r.done) {
+		close(r.done)
 	}
 }
 
 // addAnswer handles the answer of c's peer. An empty problem means no objection.
-func (o *decreeRound) addAnswer(c *conn, problem string) {
-	if !o.open[c] {
+func (r *decreeRound) addAnswer(c *conn, problem string) {
+	if !r.open[c] {
 		return
 	}
-	delete(o.open, c)
+	delete(r.open, c)
 	if problem != "" {
-		o.problems = append(o.problems, problem)
+		r.problems = append(r.problems, problem)
 	}
-	o.closeIfAnswered()
+	r.closeIfAnswered()
 }
 
-// dropFromRoundsLocked notes that c will answer no more offers.
+// dropFromRoundsLocked ends all rounds for c, whose peer cannot answer any more.
 func (l *Links) dropFromRoundsLocked(c *conn) {
-	for _, o := range l.decreeRounds {
+	for _, r := range l.decreeRounds {
 		if c.peer != nil {
-			o.addAnswer(c, "the link with "+c.peer.name+" has ended")
+			r.addAnswer(c, "the link with "+c.peer.name+" has ended")
 		}
 	}
 }
@@ -343,8 +343,8 @@ func (c *conn) handleDecree(d *decoder) error {
 	if m.kind == decreeAnswer {
 		c.l.mu.Lock()
 		defer c.l.mu.Unlock()
-		if o := c.l.decreeRounds[m.number]; o != nil {
-			o.addAnswer(c, m.problem)
+		if r := c.l.decreeRounds[m.number]; r != nil {
+			r.addAnswer(c, m.problem)
 		}
 		return nil
 	}
@@ -358,10 +358,10 @@ func (c *conn) handleDecree(d *decoder) error {
 	return c.queueLocked(answer)
 }
 
-// answerDecree returns the objection to a peer's decree, or takes the decree. It takes it by the same
-// rule as at a hello.
-func (c *conn) answerDecree(what uint64, d journal.Decree) (problem string, err error) {
-	if what == decreeAsk {
+// answerDecree returns the objection to a peer's decree, or takes the decree. The condition for
+// taking it is the same as for the decree in a hello.
+func (c *conn) answerDecree(kind uint64, d journal.Decree) (problem string, err error) {
+	if kind == decreeAsk {
 		had := c.l.o.Journal.Decree()
 		c.l.mu.Lock()
 		defer c.l.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// withThird starts a pair and an asynchronous third instance that replicates to nobody.
+// withThird starts a pair and an asynchronous third instance that replicates to no instance.
 func (w *world) withThird() (a, b, c *instance) {
 	third := to("c")
 	third.Sync = false
@@ -31,42 +31,42 @@ func (i *instance) decree(lost ...string) error {
 	return err
 }
 
-func says(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-// The pair is gone, and its asynchronous third goes on by a decree. A lost instance that returns
-// must have an empty journal.
+// The pair is gone, and its asynchronous third instance goes on by a decree. A lost instance that
+// returns must have an empty journal.
 func TestDecreeOfTheThird(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.withThird()
 		a.publish(1, 1, 5)
 		w.eventually("c has it", func() bool { return c.have(1) == 5 })
-		if err := c.decree("a", "b"); !says(err, "a is connected with c: stop it") {
+		if err := c.decree("a", "b"); !contains(err, "a is connected with c: stop it") {
 			t.Errorf("with a and b connected: %v", err)
 		}
 		a.close()
 		b.close()
 		w.eventually("they are gone", func() bool { return c.status("a").State == "down" && c.status("b").State == "down" })
 		if q := c.l.AskPeers(t.Context(), Notice{Publisher: 2}, nil); q.AllAnswered || !q.EnoughAnswered {
-			t.Errorf("answers %+v: a and b may know the publisher, and nothing that is waited for comes from them", q)
+			t.Errorf("answers %+v: a and b may know the publisher, but do not count for EnoughAnswered", q)
 		}
 		for problem, lost := range map[string][]string{
 			"b is not connected with c: start it, or name it": {"a"},
-			"x is no destination and no peer of c":            {"a", "b", "x"},
-			"c runs: leave its name out":                      {"a", "b", "c"},
+			"x is neither a destination nor a peer of c":      {"a", "b", "x"},
+			"c is running: leave its name out":                {"a", "b", "c"},
 		} {
-			if err := c.decree(lost...); !says(err, problem) {
+			if err := c.decree(lost...); !contains(err, problem) {
 				t.Errorf("%v: %v, want %s", lost, err, problem)
 			}
 		}
 		if err := c.decree("a", "b"); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.decree("a", "b"); !says(err, "end it first") {
+		if err := c.decree("a", "b"); !contains(err, "end it first") {
 			t.Errorf("a second decree: %v", err)
 		}
 		c.close()
 		c.start()
-		w.now("nobody is waited for", c.isReady)
+		w.now("no peer is awaited", c.isReady)
 		if c.l.CatchingUp() {
 			t.Error("it waits for instances that will not return")
 		}
@@ -94,7 +94,7 @@ func TestDecreeOfThePair(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		if err := a.decree("b"); !says(err, "b is connected with a") {
+		if err := a.decree("b"); !contains(err, "b is connected with a") {
 			t.Errorf("with b connected: %v", err)
 		}
 		if err := a.decree(); err != nil {
@@ -114,7 +114,7 @@ func TestDecreeOfThePair(t *testing.T) {
 			t.Fatal(err)
 		}
 		if q := a.l.AskPeers(t.Context(), Notice{Publisher: 1}, nil); !q.DecreeUsed {
-			t.Errorf("answers %+v: b has seen the publisher make use of the decree", q)
+			t.Errorf("answers %+v: b has seen the publisher use the decree", q)
 		}
 		b.close()
 		w.eventually("b is gone", func() bool { return a.status("b").State == "down" })
@@ -127,7 +127,7 @@ func TestDecreeOfThePair(t *testing.T) {
 		b.start()
 		w.linked(a, b)
 		if b.j.Decree().Stands() {
-			t.Error("b did not hear that the decree has ended")
+			t.Error("the decree still stands at b")
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestDecreeWithoutIntact(t *testing.T) {
 }
 
 // An instance that becomes intact by a peer reports it to the instances that have no other peer.
-func TestIntactInTurn(t *testing.T) {
+func TestIntactThroughChain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.bare("a", to("b")), w.bare("b", to("a"), to("c")), w.bare("c", to("b"))
 		for _, i := range w.instances {
@@ -198,13 +198,13 @@ func TestCheckDecree(t *testing.T) {
 		{"it has ended here", Hello{Name: "a", Decree: ended(first)}, Hello{Name: "b", Decree: first}, false, 0},
 		{"a member missed it", Hello{Name: "a", Decree: none}, Hello{Name: "b", Decree: first}, true, 0},
 		{"the other member missed it", Hello{Name: "a", Decree: first}, Hello{Name: "b"}, false, 0},
-		{"one that was named", Hello{Name: "a", Decree: first}, Hello{Name: "c"}, false, refuseIncarnation},
+		{"it was named", Hello{Name: "a", Decree: first}, Hello{Name: "c"}, false, refuseIncarnation},
 		{"we were named", Hello{Name: "c"}, Hello{Name: "a", Decree: first}, false, refuseHello},
-		{"one that nobody asked", Hello{Name: "a", Decree: first}, Hello{Name: "d"}, false, refuseIncarnation},
+		{"not a member", Hello{Name: "a", Decree: first}, Hello{Name: "d"}, false, refuseIncarnation},
 		{"named, and empty", Hello{Name: "c", Empty: true}, Hello{Name: "a", Decree: first}, true, 0},
 		{"two behind", Hello{Name: "a", Decree: journal.Decree{Incarnation: 2, Members: ab}}, Hello{Name: "b"}, false, refuseIncarnation},
-		{"two at one moment, ours stays", Hello{Name: "a", Decree: first}, Hello{Name: "b", Decree: withID(first, 6)}, false, 0},
-		{"two at one moment, theirs stays", Hello{Name: "b", Decree: withID(first, 6)}, Hello{Name: "a", Decree: first}, true, 0},
+		{"two at the same moment, ours stays", Hello{Name: "a", Decree: first}, Hello{Name: "b", Decree: withID(first, 6)}, false, 0},
+		{"two at the same moment, theirs stays", Hello{Name: "b", Decree: withID(first, 6)}, Hello{Name: "a", Decree: first}, true, 0},
 		{"two that exclude each other", Hello{Name: "a", Decree: first},
 			Hello{Name: "c", Decree: journal.Decree{Incarnation: 1, ID: 4, Members: []string{"c"}, Lost: ab}}, false, refuseHello},
 	} {

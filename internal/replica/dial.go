@@ -22,13 +22,13 @@ const (
 func (l *Links) dial(p *peer) {
 	delay := minDelay
 	for l.awaitDisconnected(p) {
-		began := l.now()
+		start := l.now()
 		err := l.dialOnce(p)
 		if l.ctx.Err() != nil {
 			return
 		}
 		wait := l.noteAttempt(p, err, delay)
-		if delay = min(2*delay, maxDelay); l.now()-began >= stableAfter {
+		if delay = min(2*delay, maxDelay); l.now()-start >= stableAfter {
 			delay = minDelay
 		}
 		if !l.sleep(wait) {
@@ -68,7 +68,7 @@ func (l *Links) dialOnce(p *peer) error {
 func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Duration {
 	r, refusal := errors.AsType[*RefusedError](err)
 	l.mu.Lock()
-	news := p.conn == nil && p.reason != err.Error()
+	changed := p.conn == nil && p.reason != err.Error()
 	if p.conn == nil {
 		p.reason = err.Error()
 	}
@@ -81,7 +81,7 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	if refusal && r.Code == refuseCluster && r.ByPeer {
 		l.noteForeign(p, err, false)
 	}
-	if news && !(refusal && r.Code == refuseCrossed) {
+	if changed && !(refusal && r.Code == refuseCrossed) {
 		l.o.Log.Warn("no link to the peer", "peer", p.name, "address", p.dest.Address, "reason", err)
 	}
 	if slow {
@@ -102,7 +102,7 @@ func (l *Links) sleep(d time.Duration) bool {
 	}
 }
 
-// accept takes connections until the listener is closed.
+// accept accepts connections until the listener is closed.
 func (l *Links) accept() {
 	for {
 		nc, err := l.o.Listener.Accept()
@@ -110,7 +110,7 @@ func (l *Links) accept() {
 			if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			l.o.Log.Error("accepting a peer", "error", err)
+			l.o.Log.Error("cannot accept connections of peers", "error", err)
 			if !l.sleep(acceptDelay) {
 				return
 			}
@@ -128,8 +128,8 @@ func (l *Links) accept() {
 // serve runs an accepted connection.
 func (l *Links) serve(nc net.Conn) {
 	c := l.newConn(nc, nil)
-	from := nc.RemoteAddr()
-	c.remoteHost = hostOf(from)
+	address := nc.RemoteAddr()
+	c.remoteHost = hostOf(address)
 	err := c.run()
 	r, refusal := errors.AsType[*RefusedError](err)
 	if c.peer != nil || errors.Is(err, ErrClosed) || refusal && r.Code == refuseCrossed {
@@ -138,17 +138,17 @@ func (l *Links) serve(nc net.Conn) {
 	if c.identified && refusal {
 		l.peer(c.hello.Name).refused.Add(1)
 	}
-	l.logNoLink(from, err)
+	l.logNoLink(address, err)
 }
 
 // logNoLink logs an accepted connection that did not become a link, or counts it for the next such
-// line.
-func (l *Links) logNoLink(from net.Addr, err error) {
-	if others, ok := l.pending.countNoLink(l.now()); ok {
-		l.o.Log.Warn("connection that is no link", "from", from, "reason", err, "others", others)
+// log line.
+func (l *Links) logNoLink(address net.Addr, err error) {
+	if unlogged, ok := l.pending.countNoLink(l.now()); ok {
+		l.o.Log.Warn("an accepted connection became no link", "address", address, "reason", err, "unlogged", unlogged)
 	}
 }
 
-// refusalSpacing is the least time between two log lines about connections that did not become
-// links, so that strangers cannot fill the log.
+// refusalSpacing is the minimum time between two log lines about connections that did not become
+// links. So strangers cannot fill the log.
 const refusalSpacing = time.Second

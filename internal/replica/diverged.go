@@ -11,20 +11,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// noteDiverged notes publishers that have diverged, each with the first number that is not proven
-// equal, and sets them apart (R11). The journal comes first: the note is durable before anything
-// counters without these publishers, and before peers and sessions hear of it. The error is the
-// journal's.
+// noteDiverged records publishers that have diverged, each with the first number that is not proven
+// equal, and sets them apart (R11). The journal comes first: the note is durable before the
+// publishers stop counting, and before peers and sessions hear of it. The error is the journal's.
 func (l *Links) noteDiverged(found []bookmark.Bookmark) error {
 	changed, err := l.o.Journal.NoteDiverged(found)
 	if err != nil {
-		return fmt.Errorf("journal takes nothing more: %w", err)
+		return fmt.Errorf("the journal accepts no more records: %w", err)
 	}
 	if len(changed) == 0 {
 		return nil
 	}
 	for _, b := range changed {
-		l.o.Log.Error("DIVERGED: a publisher is set apart: nothing more of it is taken, sent or waited for", "publisher", b.Publisher, "from", b.Sequence)
+		l.o.Log.Error("DIVERGED: a publisher is set apart: its messages are no longer accepted, sent or waited for", "publisher", b.Publisher, "sequence", b.Sequence)
 	}
 	l.mu.Lock()
 	for _, p := range l.peers {
@@ -55,14 +54,14 @@ func (l *Links) excludeLocked(p *peer, diverged []bookmark.Bookmark) {
 		return
 	}
 	for _, b := range diverged {
-		all := maxBookmark(b.Publisher)
+		last := maxBookmark(b.Publisher)
 		if p.outbound() {
-			p.progress.Acked(all)
-			p.backlog.RemoveReached(all)
+			p.progress.Acked(last)
+			p.backlog.RemoveReached(last)
 		}
 		if l.rejoining.Load() {
-			l.rejoin.NotExpected(p.name, all)
-			l.rejoin.Acked(p.name, all)
+			l.rejoin.NotExpected(p.name, last)
+			l.rejoin.Acked(p.name, last)
 		}
 	}
 }
@@ -115,8 +114,9 @@ func (c *conn) findDiverged() error {
 	return c.l.compareStates(c, c.theirs.States, c.theirs.Damaged)
 }
 
-// findDivergedInHello finds the publishers that the peer's hello reports as diverged, and those that it
-// has under another check. Numbers of these publishers that the peer lacks are not proven equal.
+// findDivergedInHello finds the publishers that the peer's hello reports as diverged, and those
+// that it has under another check. If the peer lacks numbers of a diverged publisher, those are not
+// proven equal.
 func (c *conn) findDivergedInHello() error {
 	var found []bookmark.Bookmark
 	ours := c.l.o.Journal.AllDiverged()
@@ -130,14 +130,14 @@ func (c *conn) findDivergedInHello() error {
 			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: min(from, s.Have+1)})
 		}
 	}
-	for publisher := range ours { // the peer has nothing of it
+	for publisher := range ours { // the peer does not know it
 		found = append(found, bookmark.Bookmark{Publisher: publisher, Sequence: 1})
 	}
 	return c.l.noteDiverged(found)
 }
 
-// excludeDiverged sets the known diverged publishers apart for a connection that has just become its
-// peer's, and reports them to the peer.
+// excludeDiverged excludes the known diverged publishers from a connection that has just become a
+// link, and reports them to the peer.
 func (l *Links) excludeDiverged(c *conn) {
 	var diverged []bookmark.Bookmark
 	all := l.o.Journal.AllDiverged()
@@ -151,25 +151,25 @@ func (l *Links) excludeDiverged(c *conn) {
 	c.sendDiverged(diverged)
 }
 
-// capAtDivergence limits a watermark of a publisher to the numbers that are proven equal, even if no peer
-// counts.
-func (l *Links) capAtDivergence(publisher, mark uint64) uint64 {
+// capAtDivergence limits a watermark of a publisher to the numbers that are proven equal, even if
+// no peer counts for acks.
+func (l *Links) capAtDivergence(publisher, watermark uint64) uint64 {
 	if from := l.o.Journal.Diverged(publisher); from > 0 && !failpoint.On(failpoint.R11DivergedSafe) {
-		return min(mark, from-1)
+		return min(watermark, from-1)
 	}
-	return mark
+	return watermark
 }
 
-// An equality is the result of comparisons with the present process of a peer. It is guarded by
-// Links.mu.
+// An equality is the result of comparing journals with the present process of a peer. It is guarded
+// by Links.mu.
 type equality struct {
-	run    uint64          // of the peer's process
+	run    uint64          // random number of the peer's process
 	proven bookmark.Vector // up to there both have the same messages
-	// unknown holds the publishers of which one side had something when they met, and that were
-	// not found equal since. If their CRCs differ, the cause may be other than two contents, such
-	// as damage or an earlier configuration.
+	// unknown holds the publishers of which one side had something when the two met, and that were
+	// not found equal since. If their CRCs differ, the cause may be damage or an earlier
+	// configuration rather than two contents.
 	unknown    map[uint64]bool
-	allUnknown bool // every publisher is unknown: a journal was damaged when they met
+	allUnknown bool // every publisher is unknown, because a journal was damaged when the two met
 }
 
 // reset starts over if the peer runs as another process.
@@ -190,7 +190,7 @@ func (q *equality) reset(ours, theirs *Hello) {
 	}
 }
 
-// noteEqual notes that both sides have the same messages up to b.
+// noteEqual records that both sides have the same messages up to b.
 func (q *equality) noteEqual(b bookmark.Bookmark) {
 	q.proven.Raise(b)
 	delete(q.unknown, b.Publisher)
@@ -201,17 +201,17 @@ func (q *equality) isCertain(publisher uint64) bool {
 	return q.proven[publisher] > 0 || !q.allUnknown && !q.unknown[publisher]
 }
 
-// isOtherPublisher reports whether a peer has another publisher under an id that is known here (R10). Two
-// such publishers count as one that has diverged from its first number on, since no information
-// about the id from one side may count for the other.
+// isOtherPublisher reports whether a peer has another publisher under an id that is known here
+// (R10). The two count as one publisher that has diverged from its first number on, because no
+// information about the id from one side may count for the other.
 func (c *conn) isOtherPublisher(publisher uint64, check bookmark.Check) bool {
 	ours, _ := c.l.o.Journal.State(publisher)
 	return bookmark.ChecksDiffer(ours.Check, check)
 }
 
-// compareStates finds the publishers that both sides have up to the same sequence and whose running CRCs
-// differ (R11). So it finds an identity with two contents even when it is older than the numbers
-// whose content is compared directly. The error is the journal's.
+// compareStates finds the publishers that both sides have up to the same sequence and whose running
+// CRCs differ (R11). So it finds an identity with two contents even if the identity is too old for
+// a direct comparison of contents. The error is the journal's.
 func (l *Links) compareStates(c *conn, theirs []journal.PublisherState, damaged bool) error {
 	if damaged || l.o.Journal.Damage() != nil {
 		return nil
@@ -229,8 +229,8 @@ func (l *Links) compareStates(c *conn, theirs []journal.PublisherState, damaged 
 	return l.noteDiverged(found)
 }
 
-// compareState compares the states of a publisher at the same number. If the contents differ for
-// certain, it returns the first number that is not proven equal.
+// compareState compares the states of a publisher at the same number. If the contents certainly
+// differ, it returns the first number that is not proven equal.
 func (l *Links) compareState(c *conn, ours, theirs *journal.PublisherState) (from uint64, differs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,13 +245,13 @@ func (l *Links) compareState(c *conn, ours, theirs *journal.PublisherState) (fro
 	certain := p.equality.run == c.theirs.Run && p.equality.isCertain(publisher) && c.ours.CRCTopics == c.theirs.CRCTopics
 	if !p.differing[publisher] {
 		p.countDiffering(publisher)
-		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
-			"peer", p.name, "publisher", publisher, "up to", theirs.Have, "certain", certain)
+		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities up to this sequence",
+			"peer", p.name, "publisher", publisher, "sequence", theirs.Have, "certain", certain)
 	}
 	return p.equality.proven[publisher] + 1, certain
 }
 
-// countDiffering counts, once, a publisher of which the peer has other content.
+// countDiffering counts, once, a publisher of which the peer has other contents.
 func (p *peer) countDiffering(publisher uint64) {
 	if p.differing[publisher] {
 		return
@@ -272,8 +272,9 @@ func (c *conn) firstUnproven(b bookmark.Bookmark) uint64 {
 	return min(b.Sequence, c.peer.equality.proven[b.Publisher]+1)
 }
 
-// crcTopicsHash returns a hash of the topics that running CRCs cover here, which are those that every
-// destination gets. Different CRCs prove different contents only if both sides' hashes are equal.
+// crcTopicsHash returns a hash of the topics that running CRCs cover here. These are the topics
+// that every destination gets. Differing CRCs prove differing contents only if the hashes of both
+// sides are equal.
 func (l *Links) crcTopicsHash() uint32 {
 	var lists []string
 	for _, p := range l.dests {

@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// until reads frames until the link has been quiet for a while. It returns the records and the
-// diverged publishers that arrived.
-func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark) {
+// readFor reads frames until the time is over. It returns the records and the diverged publishers
+// that arrived.
+func (c *fakeConn) readFor(d time.Duration) (records, diverged []bookmark.Bookmark) {
 	c.w.t.Helper()
 	for end := time.Now().Add(d); ; {
 		_ = c.nc.SetReadDeadline(end)
@@ -23,7 +23,7 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 		}
 		switch t, dec := decode(payload); t {
 		case frameRecords:
-			raws, err := cutAll(dec)
+			raws, err := recordsOf(dec)
 			if err != nil {
 				c.w.t.Fatal(err)
 			}
@@ -46,15 +46,15 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 	}
 }
 
-// A record with other content ends no link. Its publisher is set apart, the peer is told, and
+// A record with other content ends no link. Its publisher is set apart, the peer hears of it, and
 // later records of it are skipped. Everything else goes on.
 func TestDivergedByRecord(t *testing.T) {
 	other := message(1, 1, "x")
 	other.Body = []byte("other content")
 	for name, r := range map[string]*journal.Record{
-		"other content":              other,
-		"a tombstone for a message":  {Kind: journal.Tombstone, Publisher: 1, Sequence: 1, Reason: []byte("no")},
-		"an empty one for a message": {Kind: journal.Empty, Publisher: 1, Sequence: 1},
+		"other content":                 other,
+		"a tombstone for a message":     {Kind: journal.Tombstone, Publisher: 1, Sequence: 1, Reason: []byte("no")},
+		"an empty record for a message": {Kind: journal.Empty, Publisher: 1, Sequence: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -63,10 +63,10 @@ func TestDivergedByRecord(t *testing.T) {
 				a.publish(1, 1, 1)
 				a.start()
 				c := w.fake("b").accept()
-				c.hello(&Hello{})
-				c.records(r, message(1, 2, "x"), message(2, 1, "x"))
-				if _, diverged := c.until(time.Second); !slices.Contains(diverged, bm(1, 1)) {
-					t.Errorf("the peer was told %v", diverged)
+				c.handshake(&Hello{})
+				c.sendRecords(r, message(1, 2, "x"), message(2, 1, "x"))
+				if _, diverged := c.readFor(time.Second); !slices.Contains(diverged, bm(1, 1)) {
+					t.Errorf("the peer got %v", diverged)
 				}
 				if a.j.Diverged(1) != 1 || a.have(1) != 1 || a.have(2) != 1 {
 					t.Errorf("diverged from %d, have %d, of another publisher %d", a.j.Diverged(1), a.have(1), a.have(2))
@@ -79,7 +79,7 @@ func TestDivergedByRecord(t *testing.T) {
 	}
 }
 
-// Each side of a cut has a content of its own for one identity. The pair finds this when the cut
+// Each side of a cut has its own content for one identity. The pair finds this when the cut
 // is healed, keeps its link, and is in sync for all other publishers. Numbers that are proven
 // equal stay safe, no others become safe, and both sides know it for good.
 func TestDivergedAcrossACut(t *testing.T) {
@@ -108,7 +108,7 @@ func TestDivergedAcrossACut(t *testing.T) {
 				t.Errorf("%s: safe %d, settled %d, want 5", i.name, safe, settled)
 			}
 			if i.l.MustKeep(bookmark.Vector{1: 9}) {
-				t.Errorf("%s keeps it for its peer", i.name)
+				t.Errorf("%s keeps segments for its peer", i.name)
 			}
 		}
 		a.kill(memfs.Durable)
@@ -131,8 +131,8 @@ func TestDivergedIsNotSent(t *testing.T) {
 		a.publish(2, 1, 5)
 		a.start()
 		c := w.fake("b").accept()
-		c.hello(&Hello{States: []journal.PublisherState{{Publisher: 1, Check: checkOf(1), Have: 4, Durable: 4, Diverged: 3}}})
-		records, _ := c.until(time.Second)
+		c.handshake(&Hello{States: []journal.PublisherState{{Publisher: 1, Check: checkOf(1), Have: 4, Durable: 4, Diverged: 3}}})
+		records, _ := c.readFor(time.Second)
 		if i := slices.IndexFunc(records, func(b bookmark.Bookmark) bool { return b.Publisher == 1 }); i >= 0 || len(records) != 5 {
 			t.Errorf("sent %v", records)
 		}
@@ -171,7 +171,7 @@ func TestDivergedIsPassedOn(t *testing.T) {
 
 // Running CRCs of different topics prove nothing, nor do those of publishers that both had before
 // the two processes met. Their difference is shown, and no publisher is set apart.
-func TestDoubtIsNoDivergence(t *testing.T) {
+func TestUncertainDivergence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		f := w.fake("b")
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
@@ -179,14 +179,14 @@ func TestDoubtIsNoDivergence(t *testing.T) {
 		a.publish(1, 1, 3)
 		a.start()
 		c := f.accept()
-		c.hello(&Hello{Run: 7, States: []journal.PublisherState{{Publisher: 1, Check: checkOf(1), Have: 3, Durable: 3, RunningCRC: 1}}})
+		c.handshake(&Hello{Run: 7, States: []journal.PublisherState{{Publisher: 1, Check: checkOf(1), Have: 3, Durable: 3, RunningCRC: 1}}})
 		w.eventually("shown", func() bool { return a.status("b").Diverged == 1 })
 		if a.j.Diverged(1) != 0 || !up(a.status("b")) {
 			t.Error("set apart")
 		}
 		c.nc.Close()
 		c = f.accept()
-		c.hello(&Hello{Run: 8, CRCTopics: 5})
+		c.handshake(&Hello{Run: 8, CRCTopics: 5})
 		a.publish(2, 1, 3)
 		c.enc.frame(frameHeartbeat, &heartbeat{moved: []journal.PublisherState{{Publisher: 2, Have: 3, RunningCRC: 1}}})
 		c.send()

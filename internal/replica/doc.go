@@ -10,16 +10,16 @@
 //
 // # The link's bytes
 //
-// A link is one TCP connection that serves both directions. Either side may dial; after both have
-// proven themselves they behave alike. The connection carries frames only:
+// A link is one TCP connection that serves both directions. Either side may dial. Once both have
+// proven that they know the secret, they behave alike. The connection carries frames only:
 //
 //	length  uint32, big endian: bytes of the payload
 //	crc     uint32, big endian: CRC-32C of the payload
 //	payload a sequence of msgpack values: the frame's type, then its fields
 //
 // The limits of a payload are: the largest record plus 2 MiB; 1 MiB + 64 KiB for states; 64 KiB
-// for a hello; 256 bytes before the peer has proven itself. A reader skips fields that follow the
-// ones that it knows.
+// for a hello; 256 bytes before the peer has proven that it knows the secret. A reader
+// skips fields that follow the ones that it knows.
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
@@ -43,7 +43,7 @@
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
 //	              number, 2 (answer), the objection
 //	13 closing    array of publisher, have: the sender may forget these;
-//	              1 if places can do without them there (R10)
+//	              1 if places need not name them any more (R10)
 //	15 stopping   0: the sender runs (the answer of a running instance), 1: it stops, and its
 //	              sessions wait for acks, 2: none of its sessions waits any more
 //
@@ -67,7 +67,7 @@
 //
 // Before the other side has proven that it knows the secret, a side sends only version, nonce and
 // proof. It sends no states before it has accepted the other side's hello. The frames after the
-// authenticator are neither encrypted nor protected against changes.
+// handshake are neither encrypted nor protected against changes.
 //
 // If a journal is empty and has no cluster id, it takes over the id of the other side before its
 // instance sends anything more. If neither side has an id, the instance that knows no smaller name
@@ -87,7 +87,7 @@
 //	1 crossed   another connection of the two stays; nothing is wrong
 //	2 hello     not a peer: version, name, group, digest or topics
 //	3 record    a hole, or a record that does not decode (R1, R2)
-//	5 stranger  the peer has not proven itself; without a reason
+//	5 stranger  the peer has not proven that it knows the secret; without a reason
 //	6 cluster   a journal of another group
 //	7 incarnation the peer had no part in our decree (R4, R10)
 //
@@ -96,8 +96,8 @@
 // like any other.
 //
 // A heartbeat is sent every interval, busy or idle. After four intervals without a byte the link
-// countsForEnough as lost. A heartbeat carries the running CRCs of the publishers that moved since the last
-// one; more says that there are others that did not fit.
+// is considered lost. A heartbeat carries the running CRCs of the publishers that moved since the
+// last one; more says that there are others that did not fit.
 package replica
 
 // protocolVersion is the version in the open frame. A peer with another version is refused.

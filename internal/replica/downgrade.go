@@ -11,7 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// mayDowngradeLocked reports whether p may be left out because enough others count (MinSync).
+// mayDowngradeLocked reports whether p may be downgraded because enough other destinations count
+// (MinSync).
 func (l *Links) mayDowngradeLocked(p *peer) bool {
 	others := 0
 	for _, o := range l.dests {
@@ -22,8 +23,8 @@ func (l *Links) mayDowngradeLocked(p *peer) bool {
 	return others >= l.o.MinSync || failpoint.On(failpoint.R5MinSyncIgnored)
 }
 
-// updateAckStateLocked downgrades p, or lets it count again, if that is due. It schedules the consequences
-// that need no lock.
+// updateAckStateLocked downgrades p, or lets it count again, if that is due. It defers the work
+// that must be done without the lock.
 func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 	if !p.dest.Sync {
 		return
@@ -44,7 +45,7 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 }
 
 func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
-	l.o.Log.Error("link is downgraded: acks are of one disk until it is back", "peer", p.name, "waited", wait)
+	l.o.Log.Error("link is downgraded: acks cover one disk only until it counts again", "peer", p.name, "duration", wait)
 	states := l.o.Journal.States()
 	l.mu.Lock()
 	for _, s := range states {
@@ -57,13 +58,13 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
 }
 
 func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval) {
-	l.o.Log.Warn("link counts again", "peer", p.name, "left out since", interval.Begin)
+	l.o.Log.Warn("link counts again", "peer", p.name, "since", interval.Begin)
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)
 	l.wakeWatch()
 }
 
-// extendIntervals notes how far publishers are settled without the destinations that are left out.
+// extendIntervals extends the degraded intervals to the present settled(p) of publishers.
 func (l *Links) extendIntervals(publishers []uint64) {
 	for _, publisher := range publishers {
 		local := l.durable(publisher)
@@ -73,7 +74,7 @@ func (l *Links) extendIntervals(publishers []uint64) {
 	}
 }
 
-// extendIntervalsLocked does so for one publisher; local is durable(p) here.
+// extendIntervalsLocked does so for one publisher. local is durable(p) here.
 func (l *Links) extendIntervalsLocked(publisher, local uint64) {
 	for _, p := range l.dests {
 		if !p.ack.Downgraded() || p.degraded.ranges == nil {
@@ -95,7 +96,7 @@ func (l *Links) extendIntervalsLocked(publisher, local uint64) {
 	}
 }
 
-// interval returns the interval during which p is left out. A zero end means that it still is.
+// interval returns the degraded interval of p. A zero end means that it has not ended.
 func (p *peer) interval(end time.Time) journal.DegradedInterval {
 	ranges := slices.SortedFunc(maps.Values(p.degraded.ranges), func(a, b journal.PublisherRange) int {
 		return cmp.Compare(a.Publisher, b.Publisher)
@@ -103,7 +104,7 @@ func (p *peer) interval(end time.Time) journal.DegradedInterval {
 	return journal.DegradedInterval{Destination: p.name, Begin: p.degraded.begin, End: end, Ranges: ranges}
 }
 
-// recordOpenInterval journals the extent of p's interval if that has changed.
+// recordOpenInterval journals p's open interval if its ranges have changed.
 func (l *Links) recordOpenInterval(p *peer) {
 	l.mu.Lock()
 	dirty := p.ack != nil && p.ack.Downgraded() && p.degraded.dirty
@@ -117,12 +118,12 @@ func (l *Links) recordOpenInterval(p *peer) {
 
 func (l *Links) noteDegraded(i journal.DegradedInterval) {
 	if err := l.o.Journal.NoteDegraded(i); err != nil {
-		l.o.Log.Error("recording a degraded interval", "peer", i.Destination, "error", err)
+		l.o.Log.Error("cannot record a degraded interval", "peer", i.Destination, "error", err)
 	}
 }
 
-// closeStaleIntervals ends the intervals that a dead process left open. This process begins with all
-// destinations counting.
+// closeStaleIntervals ends the intervals that a dead process left open. In this process all
+// destinations count at first.
 func (l *Links) closeStaleIntervals() {
 	for _, i := range l.o.Journal.DegradedIntervals() {
 		if i.End.IsZero() {

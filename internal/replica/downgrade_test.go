@@ -18,8 +18,8 @@ func downgrading(name string) Destination {
 }
 
 // An instance whose disk is nearly full refuses records that it lacks. That ends the link with the
-// reason. Once there is space it takes the records (R5, R7).
-func TestFullDiskTakesNothing(t *testing.T) {
+// reason. Once there is space it accepts the records (R5, R7).
+func TestFullDiskRefusesRecords(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var full atomic.Bool
 		a := w.start("a", downgrading("b"))
@@ -59,15 +59,15 @@ func TestDowngradeAndBack(t *testing.T) {
 		if a.l.Settled(1) != 0 || a.l.Single() || a.status("b").OldestWaitMS == 0 {
 			t.Fatalf("downgraded too early: %+v", a.status("b"))
 		}
-		marks := a.marks.Load()
+		calls := a.watermarkCalls.Load()
 		pass(time.Millisecond)
 		if a.l.Settled(1) != 7 || a.l.Safe(1) != 0 || !a.l.Single() || a.status("b").Ack != "downgraded" {
 			t.Fatalf("not downgraded: %+v", a.status("b"))
 		}
-		if a.marks.Load() == marks || !a.logged("ERROR", "downgraded") {
-			t.Error("nobody was told, or nothing said")
+		if a.watermarkCalls.Load() == calls || !a.logged("ERROR", "downgraded") {
+			t.Error("no callback, or no log line")
 		}
-		begun := time.Now()
+		start := time.Now()
 		pass(time.Second)
 		a.publish(1, 8, 9)
 		a.publish(2, 1, 1)
@@ -86,20 +86,20 @@ func TestDowngradeAndBack(t *testing.T) {
 		if b.status("a").Downgrades != 0 {
 			t.Error("the other direction was downgraded, too, with nothing waiting")
 		}
-		checkInterval(t, a.j, begun, []journal.PublisherRange{{Publisher: 1, From: 6, To: 9}, {Publisher: 2, From: 1, To: 1}})
+		checkInterval(t, a.j, start, []journal.PublisherRange{{Publisher: 1, From: 6, To: 9}, {Publisher: 2, From: 1, To: 1}})
 	})
 }
 
 // checkInterval checks the one degraded interval in the journal.
-func checkInterval(t *testing.T, j *journal.Journal, begun time.Time, want []journal.PublisherRange) {
+func checkInterval(t *testing.T, j *journal.Journal, start time.Time, want []journal.PublisherRange) {
 	t.Helper()
 	all := j.DegradedIntervals()
 	if len(all) != 1 {
 		t.Fatalf("%d degraded intervals recorded: %+v", len(all), all)
 	}
 	i := all[0]
-	if i.Destination != "b" || !i.Begin.Equal(begun) || !i.End.After(i.Begin) {
-		t.Errorf("interval %+v, want one of b from %v", i, begun)
+	if i.Destination != "b" || !i.Begin.Equal(start) || !i.End.After(i.Begin) {
+		t.Errorf("interval %+v, want one of b from %v", i, start)
 	}
 	if len(i.Ranges) != len(want) {
 		t.Fatalf("ranges %+v, want %+v", i.Ranges, want)
@@ -127,9 +127,9 @@ func TestDowngradeOfAStalledDisk(t *testing.T) {
 	})
 }
 
-// A record that the peer acknowledged before its connection ended does not wait again, unless
-// someone asks for it. Then it waits from that moment.
-func TestWaitsOfAReplayedDuplicate(t *testing.T) {
+// A record that the peer acknowledged before its connection ended does not wait again, unless a
+// publisher replays it. Then it waits from that moment.
+func TestReplayedDuplicateWaits(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
@@ -217,8 +217,8 @@ func TestNeverDowngraded(t *testing.T) {
 	})
 }
 
-// A link whose oldest record is young counts again. It is in sync only when the peer has
-// maxBookmark up to that moment.
+// A link whose oldest record is young counts again. It is in sync only when the peer has everything
+// up to that moment.
 func TestCountingIsNotYetSync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
@@ -241,10 +241,10 @@ func TestCountingIsNotYetSync(t *testing.T) {
 func TestOpenIntervalEndsAtStart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", downgrading("b"))
-		begun := time.Now()
+		start := time.Now()
 		a.publish(1, 1, 4)
 		pass(5 * time.Second)
-		begun = begun.Add(5 * time.Second)
+		start = start.Add(5 * time.Second)
 		pass(6 * time.Second)
 		if i := a.j.DegradedIntervals(); len(i) != 1 || !i[0].End.IsZero() {
 			t.Fatalf("intervals %+v", i)
@@ -255,6 +255,6 @@ func TestOpenIntervalEndsAtStart(t *testing.T) {
 		a.kill(memfs.KeepAll)
 		pass(time.Second)
 		a.start()
-		checkInterval(t, a.j, begun, []journal.PublisherRange{{Publisher: 1, From: 1, To: 4}})
+		checkInterval(t, a.j, start, []journal.PublisherRange{{Publisher: 1, From: 1, To: 4}})
 	})
 }

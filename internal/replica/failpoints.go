@@ -8,26 +8,26 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// runBuffer is the key of a planted bug's state: the highest sequences that came over the links of an
-// instance.
-type came struct {
+// received is the key of a planted bug's state: the highest sequences that the links of an instance
+// have received.
+type received struct {
 	links     *Links
 	publisher uint64
 }
 
-var foreign sync.Map // uint64 by came
+var foreign sync.Map // uint64 by received
 
-// camePlanted notes that a message came over a link.
-func (l *Links) camePlanted(publisher, sequence uint64) {
+// receivedPlanted notes that a message was received over a link.
+func (l *Links) receivedPlanted(publisher, sequence uint64) {
 	if failpoint.On(failpoint.R2OwnOnly) {
-		foreign.Store(came{l, publisher}, sequence)
+		foreign.Store(received{l, publisher}, sequence)
 	}
 }
 
-// foreignPlanted reports whether a message is left out because it came over a link.
-func (l *Links) foreignPlanted(publisher, sequence uint64) bool {
-	last, is := foreign.Load(came{l, publisher})
-	return is && last.(uint64) >= sequence
+// leftOutPlanted reports whether a message is not sent because it was received over a link.
+func (l *Links) leftOutPlanted(publisher, sequence uint64) bool {
+	last, ok := foreign.Load(received{l, publisher})
+	return ok && last.(uint64) >= sequence
 }
 
 // ackPlanted acknowledges records from the peer before they are durable.

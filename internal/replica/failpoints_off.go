@@ -2,8 +2,8 @@
 
 package replica
 
-func (l *Links) camePlanted(publisher, sequence uint64) {}
+func (l *Links) receivedPlanted(publisher, sequence uint64) {}
 
-func (l *Links) foreignPlanted(publisher, sequence uint64) bool { return false }
+func (l *Links) leftOutPlanted(publisher, sequence uint64) bool { return false }
 
 func (c *conn) ackPlanted() {}

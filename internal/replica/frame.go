@@ -40,13 +40,13 @@ const (
 const (
 	frameHeader    = 8                         // length and CRC
 	batchBytes     = 1 << 20                   // longest payload of records, unless one record alone is longer
-	openLimit      = 256                       // payload before the peer has proven itself
+	openLimit      = 256                       // payload before the peer has proven that it knows the secret
 	helloLimit     = 64 << 10                  // payload of a hello
 	statesLimit    = 1<<20 + 64<<10            // payload of states
-	frameLimit     = journal.MaxRecord + 2<<20 // payload after the greeting: the longest record, the batch before it, its metadata
-	readStep       = 16 << 10                  // most that is allocated ahead of the bytes that have arrived
-	pairBytes      = 2                         // least bytes of a publisher with its sequence
-	checkBytes     = 2 + len(bookmark.Check{}) // least bytes of a publisher's check
+	frameLimit     = journal.MaxRecord + 2<<20 // payload after the handshake: the longest record, the batch before it, its metadata
+	readStep       = 16 << 10                  // most bytes that are allocated before they have arrived
+	pairBytes      = 2                         // minimum bytes of a publisher with its sequence
+	checkBytes     = 2 + len(bookmark.Check{}) // minimum bytes of a publisher's check
 	maxText        = math.MaxUint16            // bytes of a name, a reason and other texts
 	maxPatterns    = 4096                      // topics of a link
 	maxStates      = 4 << 20                   // publishers in all states of a hello
@@ -66,27 +66,28 @@ var (
 // them. So one function describes both directions of a frame.
 type codec interface {
 	uint(v *uint64)
-	uintUpTo(v *uint64, most uint64) // a number up to most
-	sequence(v *uint64)              // a number that is not an id: at most 2^63-1 (R1)
+	uintUpTo(v *uint64, limit uint64) // a number up to limit
+	sequence(v *uint64)               // a number that is not an id: at most 2^63-1 (R1)
 	uint32(v *uint32)
-	micros(v *time.Duration, most time.Duration) // a duration; a longer one is cut to most when read
-	time(v *time.Time)                           // the zero time and times before 1970 are written as 0
+	micros(v *time.Duration, limit time.Duration) // a duration; a reader cuts a longer one to limit
+	time(v *time.Time)                            // the zero time and times before 1970 are written as 0
 	bool(v *bool)
 	string(v *string)
 	bytes(v *[]byte)
 	fixed(v []byte, optional bool) // exactly len(v) bytes; optional: zeros are written as no bytes
 	// array begins an array of n items and returns their number. A negative n stands for nil. A
-	// reader requires at least least bytes for each item, and at most most items together with the
+	// reader requires minBytes bytes for each item, and at most maxItems items together with the
 	// n existing ones.
-	array(n, least, most int) (items int, reads bool)
+	array(n, minBytes, maxItems int) (items int, reads bool)
 }
 
 // A frameBody is the part of a frame behind its type.
 type frameBody interface{ fields(codec) }
 
-// list codes an array of items with at least least bytes each. A decoder appends to items.
-func list[T any](c codec, items *[]T, least, most int, each func(*T)) {
-	n, reads := c.array(len(*items), least, most)
+// list codes an array of at most maxItems items with at least minBytes bytes each. A decoder
+// appends to items.
+func list[T any](c codec, items *[]T, minBytes, maxItems int, each func(*T)) {
+	n, reads := c.array(len(*items), minBytes, maxItems)
 	if n = max(n, 0); reads {
 		*items = append(*items, make([]T, n)...)
 	}
@@ -95,7 +96,7 @@ func list[T any](c codec, items *[]T, least, most int, each func(*T)) {
 	}
 }
 
-// An encoder builds frames one after the other. It appends each to those that it keeps.
+// An encoder builds frames one after the other, and appends each kept frame to those before it.
 type encoder struct {
 	buf  bytes.Buffer
 	kept int // bytes of the kept frames
@@ -113,7 +114,7 @@ func (e *encoder) appendTo(b []byte) {
 	e.buf, e.kept = *bytes.NewBuffer(b), len(b)
 }
 
-// startHandshake starts a frame. It drops the frame before it unless that was kept.
+// begin starts a frame. It drops the frame before it unless that was kept.
 func (e *encoder) begin(t frameType) {
 	var head [frameHeader]byte
 	e.buf.Truncate(e.kept)
@@ -184,17 +185,17 @@ func (e *encoder) finish() []byte {
 // keep finishes the current frame and keeps it.
 func (e *encoder) keep() { e.kept += len(e.finish()) }
 
-// addPeer keeps a frame that another encoder has finished.
+// add keeps a frame that another encoder has finished.
 func (e *encoder) add(frame []byte) {
 	e.buf.Truncate(e.kept)
 	e.buf.Write(frame)
 	e.kept += len(frame)
 }
 
-// allUnknown returns the buffer of appendTo with the frames kept since.
+// all returns the buffer of appendTo with the frames kept since then.
 func (e *encoder) all() []byte { return e.buf.Bytes()[:e.kept] }
 
-// A frameReader reads frames. It allocates at most one step more than the bytes that have arrived.
+// A frameReader reads frames. It allocates at most one step before the bytes have arrived.
 type frameReader struct {
 	r     io.Reader
 	limit int
@@ -203,7 +204,7 @@ type frameReader struct {
 	buf   bytes.Buffer     // the payload; it grows only as bytes arrive
 }
 
-// nextRound returns the payload of the next frame, valid until the next call.
+// next returns the payload of the next frame, valid until the next call.
 func (f *frameReader) next() ([]byte, error) {
 	if _, err := io.ReadFull(f.r, f.head[:]); err != nil {
 		return nil, err
@@ -213,7 +214,7 @@ func (f *frameReader) next() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", errFrameTooLong, n, f.limit)
 	}
 	if f.buf.Cap() > 4*batchBytes && n <= batchBytes {
-		f.buf = bytes.Buffer{} // one very long message must not keep its memory for ever
+		f.buf = bytes.Buffer{} // do not keep the memory of one very long message
 	}
 	f.buf.Reset()
 	f.rest = io.LimitedReader{R: f.r, N: n}
@@ -244,7 +245,7 @@ func newDecoder() *decoder {
 	return d
 }
 
-// startHandshake starts a payload and returns its frame type, 0 if the type is out of range.
+// begin starts a payload and returns its frame type, 0 if the type is out of range.
 func (d *decoder) begin(payload []byte) frameType {
 	d.data, d.err = payload, nil
 	d.r.Reset(payload)
@@ -289,9 +290,9 @@ func read[T any](d *decoder, decode func(*msgpack.Decoder) (T, error)) (v T) {
 func (d *decoder) uint(v *uint64) { *v = read(d, (*msgpack.Decoder).DecodeUint64) }
 func (d *decoder) bool(v *bool)   { *v = read(d, (*msgpack.Decoder).DecodeBool) }
 
-func (d *decoder) uintUpTo(v *uint64, most uint64) {
-	if d.uint(v); *v > most {
-		d.setError(fmt.Errorf("number %d is above %d", *v, most))
+func (d *decoder) uintUpTo(v *uint64, limit uint64) {
+	if d.uint(v); *v > limit {
+		d.setError(fmt.Errorf("number %d is above the maximum %d", *v, limit))
 		*v = 0
 	}
 }
@@ -309,10 +310,10 @@ func (d *decoder) uint32(v *uint32) {
 	*v = uint32(n)
 }
 
-func (d *decoder) micros(v *time.Duration, most time.Duration) {
+func (d *decoder) micros(v *time.Duration, limit time.Duration) {
 	var n uint64
 	d.sequence(&n)
-	*v = time.Duration(min(n, uint64(most.Microseconds()))) * time.Microsecond
+	*v = time.Duration(min(n, uint64(limit.Microseconds()))) * time.Microsecond
 }
 
 func (d *decoder) time(v *time.Time) {
@@ -326,7 +327,7 @@ func (d *decoder) time(v *time.Time) {
 func (d *decoder) bytes(v *[]byte) {
 	n := read(d, (*msgpack.Decoder).DecodeBytesLen)
 	if d.err == nil && (n < 0 || n > d.left()) {
-		d.setError(fmt.Errorf("%d bytes announced, %d there", n, d.left()))
+		d.setError(fmt.Errorf("%d bytes announced, but %d left", n, d.left()))
 	}
 	if *v = nil; d.err == nil {
 		from := len(d.data) - d.left()
@@ -339,7 +340,7 @@ func (d *decoder) fixed(v []byte, optional bool) {
 	var b []byte
 	d.bytes(&b)
 	if len(b) != len(v) && !(optional && len(b) == 0) {
-		d.setError(fmt.Errorf("%d bytes, where %d belong", len(b), len(v)))
+		d.setError(fmt.Errorf("field has %d bytes instead of %d", len(b), len(v)))
 		return
 	}
 	copy(v, b)
@@ -348,20 +349,20 @@ func (d *decoder) fixed(v []byte, optional bool) {
 func (d *decoder) string(v *string) {
 	var b []byte
 	if d.bytes(&b); len(b) > maxText {
-		d.setError(fmt.Errorf("text of %d bytes", len(b)))
+		d.setError(fmt.Errorf("text of %d bytes is above the maximum %d", len(b), maxText))
 		b = nil
 	}
 	*v = string(b)
 }
 
-func (d *decoder) array(has, least, most int) (items int, reads bool) {
+func (d *decoder) array(have, minBytes, maxItems int) (items int, reads bool) {
 	n := read(d, (*msgpack.Decoder).DecodeArrayLen)
 	switch {
-	case n > d.left()/least:
-		d.setError(fmt.Errorf("array of %d announced, %d bytes there", n, d.left()))
+	case n > d.left()/minBytes:
+		d.setError(fmt.Errorf("array of %d items announced, but %d bytes left", n, d.left()))
 		n = 0
-	case n > most-max(0, has):
-		d.setError(fmt.Errorf("array of more than %d", most))
+	case n > maxItems-max(0, have):
+		d.setError(fmt.Errorf("array of more than %d items", maxItems))
 		n = 0
 	}
 	return n, true

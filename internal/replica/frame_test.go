@@ -20,8 +20,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// someFrames returns one frame of each type.
-func someFrames() map[string][]byte {
+// sampleFrames returns one frame of each type.
+func sampleFrames() map[string][]byte {
 	frames := make(map[string][]byte)
 	add := func(name string, t frameType, b frameBody) { frames[name] = newFrame(t, b) }
 	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
@@ -65,7 +65,7 @@ func decode(payload []byte) (frameType, *decoder) {
 func reencode(payload []byte) ([]byte, error) {
 	t, d := decode(payload)
 	if t == frameRecords {
-		raws, err := cutAll(d)
+		raws, err := recordsOf(d)
 		e := newEncoder()
 		e.begin(t)
 		for _, raw := range raws {
@@ -88,7 +88,7 @@ func reencode(payload []byte) ([]byte, error) {
 }
 
 func TestFramesRoundTrip(t *testing.T) {
-	for name, frame := range someFrames() {
+	for name, frame := range sampleFrames() {
 		fr := &frameReader{r: iotest.OneByteReader(bytes.NewReader(frame)), limit: helloLimit}
 		payload, err := fr.next()
 		if err != nil {
@@ -99,17 +99,17 @@ func TestFramesRoundTrip(t *testing.T) {
 		if err != nil || !bytes.Equal(again, payload) {
 			t.Errorf("%s: %v\n%x, want\n%x", name, err, again, payload)
 		}
-		for n := range len(payload) { // a truncated frame never passes for a complete one
-			cut, err := reencode(payload[:n])
-			if err == nil && !bytes.Equal(cut, payload[:n]) {
-				t.Errorf("%s: %d of %d bytes are taken for %x", name, n, len(payload), cut)
+		for n := range len(payload) { // a truncated frame is never read as a complete one
+			truncated, err := reencode(payload[:n])
+			if err == nil && !bytes.Equal(truncated, payload[:n]) {
+				t.Errorf("%s: %d of %d bytes are read as %x", name, n, len(payload), truncated)
 			}
 		}
 	}
 }
 
 // Fields that a later version adds at the end are skipped.
-func TestFieldsAreAddedAtTheEnd(t *testing.T) {
+func TestAddedFieldsAreSkipped(t *testing.T) {
 	e := newEncoder()
 	h := &Hello{Name: "a", Group: "g"}
 	e.frame(frameHello, h)
@@ -136,7 +136,7 @@ func TestOpenOfAnotherVersion(t *testing.T) {
 
 // The format matches the golden files.
 func TestGoldenFrames(t *testing.T) {
-	for name, frame := range someFrames() {
+	for name, frame := range sampleFrames() {
 		file := filepath.Join("testdata", name+".hex")
 		if os.Getenv("HOLDFAST_GOLDEN") != "" {
 			if err := os.WriteFile(file, []byte(hex.EncodeToString(frame)+"\n"), 0o644); err != nil {
@@ -154,7 +154,7 @@ func TestGoldenFrames(t *testing.T) {
 }
 
 func TestFrameReader(t *testing.T) {
-	good := someFrames()["ack"]
+	good := sampleFrames()["ack"]
 	flipped := bytes.Clone(good)
 	flipped[len(flipped)-1] ^= 4
 	long := bytes.Clone(good)
@@ -183,7 +183,7 @@ func TestFrameReader(t *testing.T) {
 }
 
 // An announced length allocates nothing until the bytes arrive.
-func TestFrameReaderAllocatesWhatArrives(t *testing.T) {
+func TestFrameReaderAllocatesOnArrival(t *testing.T) {
 	const limit = 64 << 20
 	head := binary.BigEndian.AppendUint32(nil, limit)
 	in := append(binary.BigEndian.AppendUint32(head, 0), make([]byte, 1000)...)
@@ -196,14 +196,14 @@ func TestFrameReaderAllocatesWhatArrives(t *testing.T) {
 	}
 }
 
-// cutAll returns the records of a frame.
-func cutAll(d *decoder) (raws [][]byte, err error) {
+// recordsOf returns the records of a frame.
+func recordsOf(d *decoder) (raws [][]byte, err error) {
 	for rest := d.rest(); len(rest) > 0; {
-		raw, behind, whole := record.CutFramed(rest)
-		if !whole {
+		raw, remaining, ok := record.CutFramed(rest)
+		if !ok {
 			return nil, errFrame
 		}
-		raws, rest = append(raws, raw), behind
+		raws, rest = append(raws, raw), remaining
 	}
 	return raws, nil
 }

@@ -17,7 +17,7 @@ type Hello struct {
 	Topics   []string // topics that the side sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
 
-	Cluster    journal.ClusterID  // of the journal; zero: none yet
+	Cluster    journal.ClusterID  // cluster id of the journal; zero: none yet
 	Empty      bool               // the journal knows no publisher
 	Intact     bool               // the journal has everything that the instance has acknowledged
 	CRCTopics  uint32             // hash of the topics that running CRCs cover
@@ -96,7 +96,7 @@ func (f *vectorFrame) fields(c codec) {
 // A closingFrame lists publishers that the sender may forget.
 type closingFrame struct {
 	publishers vectorFrame
-	leaving    bool // places can do without them
+	leaving    bool // places need not name them any more
 }
 
 func (f *closingFrame) fields(c codec) {
@@ -120,7 +120,8 @@ func (f *noticeFrame) fields(c codec) {
 	c.string(&f.Instance)
 }
 
-// An noticeAnswer is an instance's answer to a notice: its have(p), its reply, and whether it is intact.
+// A noticeAnswer is an instance's answer to a notice: its have(p), its reply, and whether it is
+// intact.
 type noticeAnswer struct {
 	id, have uint64
 	ledger.Reply
@@ -140,7 +141,7 @@ func (a *noticeAnswer) fields(c codec) {
 	groupClockFields(c, &a.groupClock)
 }
 
-// A heartbeat is a heartbeat: the publishers that moved, with our have of each.
+// A heartbeat names the publishers that moved, with our have of each.
 type heartbeat struct {
 	damaged    bool // our journal is being healed
 	more       bool // other publishers moved that did not fit

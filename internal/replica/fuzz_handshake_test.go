@@ -24,10 +24,10 @@ func (s *sink) Close() error                     { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 func (s *sink) SetReadDeadline(time.Time) error  { return nil }
 
-// FuzzGreeting is a stranger that sends anything to an instance that was dialled or that dials.
-// The stranger becomes no peer, costs little memory, and learns nothing.
-func FuzzGreeting(f *testing.F) {
-	all := someFrames()
+// FuzzHandshake is a stranger that sends anything to an instance that was dialled or that dials.
+// The stranger does not become a peer, costs little memory, and learns nothing.
+func FuzzHandshake(f *testing.F) {
+	all := sampleFrames()
 	open := all["open"]
 	for _, dialled := range []bool{false, true} {
 		f.Add(dialled, []byte{})
@@ -45,11 +45,11 @@ func FuzzGreeting(f *testing.F) {
 	}
 	f.Cleanup(func() { j.Close() })
 	f.Fuzz(func(t *testing.T, dialled bool, stream []byte) {
-		heap.Bounded(t, len(stream), 16, 256<<10, func() { greetStranger(t, j, dialled, stream) })
+		heap.Bounded(t, len(stream), 16, 256<<10, func() { handshakeWithStranger(t, j, dialled, stream) })
 	})
 }
 
-func greetStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte) {
+func handshakeWithStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte) {
 	l, err := NewSteppedLinks(Options{
 		Name: "a", Group: "the-group", Digest: "the-digest", Secret: testSecret, Journal: j, HoldBytes: 1,
 		Destinations: []Destination{{Name: "b", Sync: true}},
@@ -65,11 +65,11 @@ func greetStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte
 	e := l.Connect(out, name)
 	rest := bytes.NewReader(stream)
 	for err == nil {
-		_, turn := e.SendPending()
+		_, sendErr := e.SendPending()
 		r := frameReader{r: rest, limit: e.c.limit()}
 		var payload []byte
 		if payload, err = r.next(); err == nil {
-			err = errors.Join(turn, e.c.handleFrame(payload))
+			err = errors.Join(sendErr, e.c.handleFrame(payload))
 		} else {
 			err = e.c.explainReadError(err)
 		}
@@ -78,7 +78,7 @@ func greetStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte
 	if e.Peer() != "" || l.Reachable() || e.c.limit() > openLimit {
 		t.Errorf("a stranger became a peer")
 	}
-	said := out.b.String()
+	sent := out.b.String()
 	fr := frameReader{r: &out.b, limit: 1 << 20}
 	for {
 		payload, err := fr.next()
@@ -90,13 +90,13 @@ func greetStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte
 		case frameRefuse:
 			r := new(RefusedError)
 			if _ = d.body(r); r.Code != refuseStranger || r.Reason != "" {
-				t.Errorf("a stranger is told %+v", r)
+				t.Errorf("a stranger gets refusal %+v", r)
 			}
 		default:
-			t.Errorf("a stranger is sent a frame of type %d", kind)
+			t.Errorf("a stranger gets a frame of type %d", kind)
 		}
 	}
-	if strings.Contains(said, "the-") {
+	if strings.Contains(sent, "the-") {
 		t.Error("a stranger learns group or digest")
 	}
 }

@@ -23,7 +23,7 @@ import (
 // FuzzFrames decodes any payload. It allocates nothing for lengths that are only announced, and
 // the values stay the same when they are encoded and decoded again.
 func FuzzFrames(f *testing.F) {
-	for _, frame := range someFrames() {
+	for _, frame := range sampleFrames() {
 		f.Add(frame[frameHeader:])
 	}
 	f.Add([]byte{3, 0xc6, 0x7f, 0xff, 0xff, 0xff})
@@ -46,7 +46,7 @@ func FuzzFrames(f *testing.F) {
 // more memory than one step ahead of the bytes that have arrived.
 func FuzzFrameReader(f *testing.F) {
 	var all []byte
-	for _, frame := range someFrames() {
+	for _, frame := range sampleFrames() {
 		f.Add(frame)
 		all = append(all, frame...)
 	}
@@ -79,63 +79,63 @@ func FuzzFrameReader(f *testing.F) {
 // nothing as safe that it does not have; it keeps its journal valid (G3, G4) and its own
 // publisher's messages unchanged; and its link with the other peer works (I12).
 func FuzzPeer(f *testing.F) {
-	for _, s := range peerStories() {
+	for _, s := range peerInputs() {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		if len(input) > 2<<10 {
 			return
 		}
-		inWorld(t, func(t *testing.T, w *world) { invade(t, w, input) })
+		inWorld(t, func(t *testing.T, w *world) { attack(t, w, input) })
 	})
 }
 
 // The steps of a hostile peer, each with its parameters.
 const (
-	peerHello   = iota // kind of hello
-	peerStates         // states, whether they are the last
-	peerRecords        // records
-	peerAck            // bookmarks
-	peerNotice         // id and publisher
-	peerAnswer         // id and have
-	peerBeat           // states
-	peerRefuse         // code
-	peerPayload        // length and bytes of a payload
-	peerBytes          // length and bytes
-	peerConnect        // whether it dials
-	peerWait           // time
-	peerGood           // none: the good peer's turn
+	peerHello     = iota // kind of hello
+	peerStates           // states, whether they are the last
+	peerRecords          // records
+	peerAck              // bookmarks
+	peerNotice           // id and publisher
+	peerAnswer           // id and have
+	peerHeartbeat        // states
+	peerRefuse           // code
+	peerPayload          // length and bytes of a payload
+	peerBytes            // length and bytes
+	peerConnect          // whether it dials
+	peerWait             // time
+	peerGood             // none: a publishes, and the good peer must get it
 	peerStepsEnd
 )
 
-func peerStories() [][]byte {
+func peerInputs() [][]byte {
 	hello := []byte{peerConnect, 0, peerHello, 0, peerStates, 0, 1}
 	record := func(publisher, sequence, prev, kind byte) []byte {
 		return []byte{peerRecords, 1, publisher, sequence, prev, kind, 0}
 	}
 	good, wait := []byte{peerGood}, []byte{peerWait, 2}
-	story := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
+	input := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
 	all := [][]byte{
-		story(hello, record(0, 1, 0, 0), record(0, 2, 1, 0), good, wait),
-		story(hello, record(0, 1, 0, 0), record(0, 1, 0, 0), record(0, 2, 1, 1)), // a message twice
-		story(hello, record(0, 3, 2, 0), good),                                   // a hole
-		story(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),                     // gone up to the largest number
-		story(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),                       // of records that were never sent
-		story(hello, []byte{peerAnswer, 3, 4, 1}, good),                          // to a question that was never asked
-		story(hello, []byte{peerNotice, 1, 1, 2, 0}, good),                       //
-		story(hello, []byte{peerBeat, 1, 0, 3}, good, wait),                      //
-		story(hello, []byte{peerRefuse, 3}, good, wait),                          //
-		story([]byte{peerConnect, 0, peerHello, 1}, good, wait),                  // other group, digest, name
-		story([]byte{peerConnect, 0, peerHello, 2}, good, wait),
-		story([]byte{peerConnect, 0, peerHello, 3}, good, wait),
-		story([]byte{peerConnect, 1, peerHello, 0, peerStates, 3, 0, 1, 2, 3, 4, 5, 1}, good, wait),
-		story(hello, []byte{peerPayload, 6, 3, 0xc6, 0x7f, 0xff, 0xff, 0xff}, good),
-		story(hello, []byte{peerPayload, 6, 4, 0xdd, 0x7f, 0xff, 0xff, 0xff}, good),
-		story(hello, []byte{peerBytes, 8, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}, good),
+		input(hello, record(0, 1, 0, 0), record(0, 2, 1, 0), good, wait),
+		input(hello, record(0, 1, 0, 0), record(0, 1, 0, 0), record(0, 2, 1, 1)), // a message twice
+		input(hello, record(0, 3, 2, 0), good),                                   // a hole
+		input(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),                     // gone up to the largest number
+		input(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),                       // of records that were never sent
+		input(hello, []byte{peerAnswer, 3, 4, 1}, good),                          // to a notice that was never sent
+		input(hello, []byte{peerNotice, 1, 1, 2, 0}, good),                       //
+		input(hello, []byte{peerHeartbeat, 1, 0, 3}, good, wait),                 //
+		input(hello, []byte{peerRefuse, 3}, good, wait),                          //
+		input([]byte{peerConnect, 0, peerHello, 1}, good, wait),                  // other group, digest, name
+		input([]byte{peerConnect, 0, peerHello, 2}, good, wait),
+		input([]byte{peerConnect, 0, peerHello, 3}, good, wait),
+		input([]byte{peerConnect, 1, peerHello, 0, peerStates, 3, 0, 1, 2, 3, 4, 5, 1}, good, wait),
+		input(hello, []byte{peerPayload, 6, 3, 0xc6, 0x7f, 0xff, 0xff, 0xff}, good),
+		input(hello, []byte{peerPayload, 6, 4, 0xdd, 0x7f, 0xff, 0xff, 0xff}, good),
+		input(hello, []byte{peerBytes, 8, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}, good),
 	}
-	for _, frame := range someFrames() {
+	for _, frame := range sampleFrames() {
 		payload := frame[frameHeader:]
-		all = append(all, story(hello, []byte{peerPayload, byte(min(len(payload), 255))}, payload, good))
+		all = append(all, input(hello, []byte{peerPayload, byte(min(len(payload), 255))}, payload, good))
 	}
 	return all
 }
@@ -144,22 +144,22 @@ func peerStories() [][]byte {
 // cannot guess it.
 const ownPublisher = 0x5eed_0f_600d_5eed
 
-// An invader is the state of one run of FuzzPeer.
-type invader struct {
+// An attacker is the state of one run of FuzzPeer.
+type attacker struct {
 	t     *testing.T
 	w     *world
 	a, c  *instance // a is under attack, c is the good peer
 	ln    net.Listener
 	input []byte
 	conns []net.Conn
-	shake *authenticator // of the newest connection; nil: it has failed
+	auth  *authenticator // of the newest connection; nil: it has failed
 	enc   *encoder
 	sent  int
 	own   uint64 // messages that a has published
 }
 
-func invade(t *testing.T, w *world, input []byte) {
-	x := &invader{t: t, w: w, input: input, enc: newEncoder()}
+func attack(t *testing.T, w *world, input []byte) {
+	x := &attacker{t: t, w: w, input: input, enc: newEncoder()}
 	ln, err := w.Listen("b:9107")
 	if err != nil {
 		t.Fatal(err)
@@ -181,23 +181,23 @@ func invade(t *testing.T, w *world, input []byte) {
 		}
 		synctest.Wait()
 	})
-	// a's own messages take memory, too, and so does every second of heartbeats and dialling.
-	most := uint64(64*x.sent+8<<20+len(x.conns)*(256<<10)) + x.own*(16<<10) + uint64(time.Since(began).Seconds())*(16<<10)
-	if used > most {
-		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", x.sent, len(x.conns), used, most)
+	// a's own messages take memory as well, and so does every second of heartbeats and dialling.
+	limit := uint64(64*x.sent+8<<20+len(x.conns)*(256<<10)) + x.own*(16<<10) + uint64(time.Since(began).Seconds())*(16<<10)
+	if used > limit {
+		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", x.sent, len(x.conns), used, limit)
 	}
 	x.good()
 	for _, s := range x.a.j.States() {
 		safe, settled := x.a.l.Safe(s.Publisher), x.a.l.Settled(s.Publisher)
 		if safe > s.Have || settled > s.Have || safe > settled {
-			t.Errorf("of publisher %d %d is there, %d counts as safe and %d as settled", s.Publisher, s.Have, safe, settled)
+			t.Errorf("publisher %d: have %d, safe %d, settled %d", s.Publisher, s.Have, safe, settled)
 		}
 	}
-	x.ownKept()
+	x.checkOwn()
 }
 
 // number takes one byte off the input and returns a number below n.
-func (x *invader) number(n int) int {
+func (x *attacker) number(n int) int {
 	if len(x.input) == 0 {
 		return 0
 	}
@@ -206,20 +206,20 @@ func (x *invader) number(n int) int {
 	return int(b) % n
 }
 
-func (x *invader) publisher() uint64 { return []uint64{1, 2, 3, 1<<64 - 1, 0}[x.number(5)] }
+func (x *attacker) publisher() uint64 { return []uint64{1, 2, 3, 1<<64 - 1, 0}[x.number(5)] }
 
-func (x *invader) sequence() uint64 {
+func (x *attacker) sequence() uint64 {
 	return []uint64{0, 1, 2, 3, 4, 1<<64 - 1, 1<<64 - 2, 1 << 63, 1e9}[x.number(9)]
 }
 
-func (x *invader) state() journal.PublisherState {
+func (x *attacker) state() journal.PublisherState {
 	s := journal.PublisherState{Publisher: x.publisher(), Have: x.sequence()}
 	s.Durable, s.Floor, s.RunningCRC = x.sequence(), x.sequence(), uint32(x.number(256))
 	return s
 }
 
-// many returns the results of a few calls of f.
-func many[T any](x *invader, f func() T) []T {
+// several returns the results of a few calls of f.
+func several[T any](x *attacker, f func() T) []T {
 	var all []T
 	for range x.number(8) {
 		all = append(all, f())
@@ -227,31 +227,31 @@ func many[T any](x *invader, f func() T) []T {
 	return all
 }
 
-func (x *invader) bookmark() bookmark.Bookmark {
+func (x *attacker) bookmark() bookmark.Bookmark {
 	return bookmark.Bookmark{Publisher: x.publisher(), Sequence: x.sequence()}
 }
 
-// handleFrame takes a number off the input, and then that many bytes.
-func (x *invader) take() []byte {
+// take takes a number off the input, and then that many bytes.
+func (x *attacker) take() []byte {
 	n := min(x.number(256), len(x.input))
 	taken := x.input[:n]
 	x.input = x.input[n:]
 	return taken
 }
 
-func (x *invader) step() {
+func (x *attacker) step() {
 	switch x.number(peerStepsEnd) {
 	case peerHello:
 		x.hello()
 	case peerStates:
 		x.frame(func(e *encoder) {
-			states := many(x, x.state)
+			states := several(x, x.state)
 			e.frame(frameStates, &statesFrame{x.number(2) == 1, states})
 		})
 	case peerRecords:
 		x.frame(x.records)
 	case peerAck:
-		x.frame(func(e *encoder) { e.frame(frameAck, vectorFrameOf(many(x, x.bookmark))) })
+		x.frame(func(e *encoder) { e.frame(frameAck, vectorFrameOf(several(x, x.bookmark))) })
 	case peerNotice:
 		x.frame(func(e *encoder) {
 			n := &Notice{ClientName: []string{"", "n", "m"}[x.number(3)], User: []string{"", refusedUser}[x.number(2)], Publisher: x.publisher()}
@@ -262,9 +262,9 @@ func (x *invader) step() {
 		x.frame(func(e *encoder) {
 			e.frame(frameAnswer, &noticeAnswer{x.sequence(), x.sequence(), ledger.Reply{NameTaken: x.number(2) == 1, OtherPublisher: x.number(2) == 1, Outbid: x.number(2) == 1}, x.number(2) == 1, false, journal.GroupClock{Now: x.sequence()}})
 		})
-	case peerBeat:
+	case peerHeartbeat:
 		x.frame(func(e *encoder) {
-			e.frame(frameHeartbeat, &heartbeat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), groupClock: journal.GroupClock{Now: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()})
+			e.frame(frameHeartbeat, &heartbeat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: several(x, x.state), groupClock: journal.GroupClock{Now: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()})
 		})
 	case peerRefuse:
 		x.frame(func(e *encoder) {
@@ -287,7 +287,7 @@ func (x *invader) step() {
 }
 
 // hello sends a good hello, or one with something wrong.
-func (x *invader) hello() {
+func (x *attacker) hello() {
 	h := &Hello{Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true, Cluster: testCluster, Intact: true}
 	switch x.number(12) {
 	case 1:
@@ -297,7 +297,7 @@ func (x *invader) hello() {
 	case 3:
 		h.Digest = "another"
 	case 4:
-		x.shake = nil
+		x.auth = nil
 	case 5:
 		h.Topics = []string{"x"}
 	case 6:
@@ -314,16 +314,16 @@ func (x *invader) hello() {
 		h.Cluster, h.Empty = journal.ClusterID{}, x.number(2) == 0
 	}
 	x.frame(func(e *encoder) { e.frame(frameHello, h) })
-	if x.shake == nil {
+	if x.auth == nil {
 		x.frame(func(e *encoder) { e.frame(frameProof, proofOf(make([]byte, macBytes))) })
 		return
 	}
 	x.enc.frame(frameHello, h)
-	x.shake.addHello(x.enc.finish()[frameHeader:])
-	x.frame(func(e *encoder) { e.frame(frameProof, proofOf(x.shake.prove())) })
+	x.auth.addHello(x.enc.finish()[frameHeader:])
+	x.frame(func(e *encoder) { e.frame(frameProof, proofOf(x.auth.prove())) })
 }
 
-func (x *invader) records(e *encoder) {
+func (x *attacker) records(e *encoder) {
 	e.begin(frameRecords)
 	for range x.number(8) {
 		r := &journal.Record{
@@ -345,13 +345,13 @@ func (x *invader) records(e *encoder) {
 	}
 }
 
-func (x *invader) frame(encode func(e *encoder)) {
+func (x *attacker) frame(encode func(e *encoder)) {
 	encode(x.enc)
 	x.write(bytes.Clone(x.enc.finish()))
 }
 
 // connect dials the instance, or accepts the connection that it dials.
-func (x *invader) connect(dials bool) {
+func (x *attacker) connect(dials bool) {
 	if len(x.conns) >= 8 {
 		return
 	}
@@ -376,19 +376,19 @@ func (x *invader) connect(dials bool) {
 	}
 }
 
-func (x *invader) use(nc net.Conn, dialled bool) {
+func (x *attacker) use(nc net.Conn, dialled bool) {
 	x.conns = append(x.conns, nc)
-	c := x.w.greeter(nc, dialled)
-	if x.shake = c.shake; c.greet() != nil {
-		x.shake = nil
+	c := x.w.newFakeConn(nc, dialled)
+	if x.auth = c.auth; c.tryHandshake() != nil {
+		x.auth = nil
 	}
 	go io.Copy(io.Discard, nc)
 }
 
-// statesReady does everything before our hello, unless the instance has given up.
-func (c *fakeConn) greet() error {
-	if c.shake.dialled {
-		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[0]})
+// greet does everything before our hello, unless the instance has given up.
+func (c *fakeConn) tryHandshake() error {
+	if c.auth.dialled {
+		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.auth.nonces[0]})
 		c.nc.Write(c.enc.finish())
 	}
 	for want := range 4 {
@@ -400,27 +400,27 @@ func (c *fakeConn) greet() error {
 		switch {
 		case want == 0 && t == frameOpen:
 			if theirs := new(openFrame); d.body(theirs) == nil {
-				c.shake.setPeerNonce(theirs.nonce)
+				c.auth.setPeerNonce(theirs.nonce)
 			}
-			if !c.shake.dialled {
-				c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[1]})
+			if !c.auth.dialled {
+				c.enc.frame(frameOpen, &openFrame{protocolVersion, c.auth.nonces[1]})
 				c.nc.Write(c.enc.finish())
-				c.enc.frame(frameProof, proofOf(c.shake.prove()))
+				c.enc.frame(frameProof, proofOf(c.auth.prove()))
 				c.nc.Write(c.enc.finish())
 			}
-		case want == 1 && t == frameProof && c.shake.dialled:
-			c.enc.frame(frameProof, proofOf(c.shake.prove()))
+		case want == 1 && t == frameProof && c.auth.dialled:
+			c.enc.frame(frameProof, proofOf(c.auth.prove()))
 			_, err := c.nc.Write(c.enc.finish())
 			return err
 		case want == 2 && t == frameHello:
-			c.shake.addHello(payload)
+			c.auth.addHello(payload)
 		}
 	}
 	return nil
 }
 
 // write sends bytes on the newest connection. It ignores whether they are taken.
-func (x *invader) write(b []byte) {
+func (x *attacker) write(b []byte) {
 	if len(x.conns) == 0 {
 		x.connect(true)
 	}
@@ -432,7 +432,7 @@ func (x *invader) write(b []byte) {
 }
 
 // good publishes a message, which the good peer must have at once.
-func (x *invader) good() {
+func (x *attacker) good() {
 	x.t.Helper()
 	began := time.Now()
 	x.own++
@@ -443,8 +443,8 @@ func (x *invader) good() {
 	}
 }
 
-// ownKept checks that both instances hold a's messages unchanged.
-func (x *invader) ownKept() {
+// checkOwn checks that both instances hold a's messages unchanged.
+func (x *attacker) checkOwn() {
 	x.t.Helper()
 	for _, i := range []*instance{x.a, x.c} {
 		f := i.j.Follow(0, journal.Appended)
@@ -462,7 +462,7 @@ func (x *invader) ownKept() {
 				continue
 			}
 			if want := fmt.Sprintf("body of %d|%d", uint64(ownPublisher), next); r.Sequence != next || string(r.Body) != want {
-				x.t.Errorf("%s has %d with %q, where %q belongs", i.name, r.Sequence, r.Body, want)
+				x.t.Errorf("%s has %d with %q, want %q", i.name, r.Sequence, r.Body, want)
 			}
 			next++
 		}

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// strangerTimeout bounds the time from accepting a connection until its hello is proven,
-	// however slowly the bytes arrive.
+	// strangerTimeout bounds the time from accepting a connection until the peer's hello is
+	// proven, however slowly the bytes arrive.
 	strangerTimeout = 2 * time.Second
 	// helloTimeout bounds a handshake including the states of all publishers.
 	helloTimeout = 30 * time.Second
 )
 
-// A stage of a greeting is named after the frame that the peer sends next. Both sides send the
+// A stage of a handshake is named after the frame that the peer sends next. Both sides send the
 // same frames; only the order of open and proof differs.
 type stage uint8
 
@@ -32,14 +32,15 @@ const (
 	handshakeDone
 )
 
-// A handshakeState is the beginning of a connection. It belongs to the goroutine that reads.
+// A handshakeState is the state of the handshake at the beginning of a connection. It belongs to
+// the goroutine that reads.
 type handshakeState struct {
 	stage      stage
 	auth       *authenticator
-	deadline   time.Time // deadline, after which the connection is closed
+	deadline   time.Time // the connection is closed then unless the handshake is done
 	hello      *Hello    // the peer's hello, as far as it has arrived
-	identified bool      // the peer is known, though it may not be linked yet
-	mayExplain bool      // a refusal to the peer states its reason; set before the connection fails
+	identified bool      // the peer is known, but perhaps not linked yet
+	mayExplain bool      // a refusal to the peer states its reason; set before the connection ends
 }
 
 func (c *conn) newHandshakeState() handshakeState {
@@ -69,14 +70,15 @@ var stages = [...]struct {
 // limit returns the limit of the next payload.
 func (c *conn) limit() int { return stages[c.stage].limit }
 
-// startHandshake opens if this side has dialled. Anyone else who connects to the port learns nothing.
+// startHandshake sends the open frame if this side has dialled. Nobody else who connects to the
+// port learns anything.
 func (c *conn) startHandshake() {
 	if c.dialled {
 		c.sendOpen()
 	}
 }
 
-// handleHandshakeFrame handles a frame that arrives before the link is up.
+// handleHandshakeFrame handles a frame that arrives before the handshake is done.
 func (c *conn) handleHandshakeFrame(t frameType, d *decoder) error {
 	switch next := stages[c.stage]; t {
 	case frameRefuse:
@@ -84,11 +86,11 @@ func (c *conn) handleHandshakeFrame(t frameType, d *decoder) error {
 	case next.frame:
 		return next.take(c, d)
 	}
-	return fmt.Errorf("%w: type %d in a greeting", errFrame, t)
+	return fmt.Errorf("%w: unexpected type %d in the handshake", errFrame, t)
 }
 
-// handleRefusal handles a refusal by the peer. It believes that this instance had no part in the
-// peer's decree only if the peer has proven itself.
+// handleRefusal handles a refusal by the peer. Only a peer that has proven itself is believed when
+// it says that this instance had no part in its decree.
 func (c *conn) handleRefusal(d *decoder) error {
 	err := readRefusal(d)
 	if r, ok := errors.AsType[*RefusedError](err); ok && c.stage > awaitsProof && r.Code == refuseIncarnation {
@@ -103,7 +105,7 @@ func (c *conn) handleOpen(d *decoder) error {
 		return err
 	}
 	if theirs.version != protocolVersion {
-		return refused("link version %d, ours is %d", theirs.version, protocolVersion)
+		return refused("link version %d instead of %d", theirs.version, protocolVersion)
 	}
 	c.auth.setPeerNonce(theirs.nonce)
 	c.stage = awaitsProof
@@ -138,8 +140,8 @@ func (c *conn) handleHello(d *decoder) error {
 	return nil
 }
 
-// handleHelloProof admits or refuses the peer. The states of a refused peer are not read, and it gets none
-// of ours, because there may be millions.
+// handleHelloProof admits or refuses the peer. A refused peer's states are not read, and it gets
+// none of ours, because there may be millions.
 func (c *conn) handleHelloProof(d *decoder) error {
 	if err := c.checkProof(d); err != nil {
 		return err
@@ -168,7 +170,7 @@ func (c *conn) handleStates(d *decoder) error {
 		return err
 	}
 	c.hello.States = f.states
-	// Each publisher comes once, so a hello grows no longer than a journal's table of publishers.
+	// Each publisher may come only once, so a hello is no longer than a table of publishers.
 	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !failpoint.On(failpoint.R2StatesRepeat) {
 		return refused("the publishers of the hello are not in order")
 	}
@@ -191,7 +193,7 @@ func ascending(states []journal.PublisherState) bool {
 // completeHandshake begins the link with a peer whose hello is complete.
 func (c *conn) completeHandshake(theirs *Hello) error {
 	if c.l.Cluster() == "" {
-		return refused("%q has met %q and said no cluster id", theirs.Name, c.l.o.Name)
+		return refused("the handshake of %q with %q has brought no cluster id", theirs.Name, c.l.o.Name)
 	}
 	c.stage, c.mayExplain, c.theirs = handshakeDone, true, theirs
 	c.mu.Lock()
@@ -211,7 +213,7 @@ func (c *conn) checkProof(d *decoder) error {
 	return nil
 }
 
-// checkHello returns an error if the peer that said hello must not be linked.
+// checkHello returns an error if the peer that sent the hello must not be linked.
 func (c *conn) checkHello(theirs *Hello) error {
 	expect, ours := "", c.ours
 	if c.dialled {
@@ -234,7 +236,7 @@ func (c *conn) sendProof() {
 	c.queueHandshake(newFrame(frameProof, (*proofFrame)(&proof)))
 }
 
-// sendHello sends our hello to a peer, and the proof that it is ours.
+// sendHello sends our hello to a peer, and the proof of the hello.
 func (c *conn) sendHello(p *peer) {
 	c.ours = c.l.hello(p)
 	hello := newFrame(frameHello, c.ours)
@@ -243,15 +245,15 @@ func (c *conn) sendHello(p *peer) {
 	c.sendProof()
 }
 
-// sendStates sends our states. From here on the connection collects the sequences that become
-// durable, so that none is missed after the states.
+// sendStates lets the sender send our states. From here on the connection collects the sequences
+// that become durable, so that none after the states is missed.
 func (c *conn) sendStates() error {
-	old, ok := c.l.register(c)
+	replaced, ok := c.l.register(c)
 	if !ok {
 		return ErrClosed
 	}
 	c.l.pending.remove(c)
-	for _, o := range old {
+	for _, o := range replaced {
 		o.closeWith(errors.New("the peer has dialled again"))
 	}
 	c.ours.States = c.l.o.Journal.States()
@@ -260,7 +262,7 @@ func (c *conn) sendStates() error {
 	return nil
 }
 
-// queueHandshake queues a frame of the greeting. There are only a few.
+// queueHandshake queues a frame of the handshake. There are only a few.
 func (c *conn) queueHandshake(frame []byte) {
 	c.mu.Lock()
 	c.handshakeFrames = append(c.handshakeFrames, frame)
@@ -268,9 +270,9 @@ func (c *conn) queueHandshake(frame []byte) {
 	c.out.Wake()
 }
 
-// register registers for Durable a connection whose peer is known. old are the earlier connections
-// that the same peer has dialled and not completed.
-func (l *Links) register(c *conn) (old []*conn, ok bool) {
+// register makes Durable report to a connection whose peer is known. replaced are earlier
+// connections that the same peer has dialled without completing the handshake.
+func (l *Links) register(c *conn) (replaced []*conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -278,12 +280,12 @@ func (l *Links) register(c *conn) (old []*conn, ok bool) {
 	}
 	for _, o := range l.conns {
 		if o.peer == nil && !o.dialled && !c.dialled && o.name == c.hello.Name {
-			old = append(old, o)
+			replaced = append(replaced, o)
 		}
 	}
 	c.name, c.identified = c.hello.Name, true
 	l.conns = append(l.conns, c)
-	return old, true
+	return replaced, true
 }
 
 func without(list []*conn, c *conn) []*conn {

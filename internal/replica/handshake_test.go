@@ -11,17 +11,17 @@ import (
 
 // A proof is valid for one side of one connection, and for the hellos sent on it.
 func TestHandshake(t *testing.T) {
-	other := bytes.Repeat([]byte{8}, SecretBytes)
+	otherSecret := bytes.Repeat([]byte{8}, SecretBytes)
 	begin := func(secret []byte, dialled bool, ours, theirs byte) *authenticator {
-		h := newAuthenticator(secret, dialled, nonce{ours})
-		h.setPeerNonce(nonce{theirs})
-		return h
+		a := newAuthenticator(secret, dialled, nonce{ours})
+		a.setPeerNonce(nonce{theirs})
+		return a
 	}
 	d, a := begin(testSecret, true, 1, 2), begin(testSecret, false, 2, 1)
-	check := func(what string, h *authenticator, proof []byte, want error) {
+	check := func(name string, a *authenticator, proof []byte, want error) {
 		t.Helper()
-		if err := h.verify(proof); err != want {
-			t.Errorf("%s: %v, want %v", what, err, want)
+		if err := a.verify(proof); err != want {
+			t.Errorf("%s: %v, want %v", name, err, want)
 		}
 	}
 	for step, hello := range []string{"", "of the dialler", "of the other"} {
@@ -33,21 +33,21 @@ func TestHandshake(t *testing.T) {
 		check("good", d, a.prove(), nil)
 		check("reflected", a, a.prove(), errNotProven)
 		check("reflected", d, d.prove(), errNotProven)
-		for what, h := range map[string]*authenticator{
-			"other secret": begin(other, true, 1, 2), "no secret": begin(nil, true, 1, 2),
+		for name, other := range map[string]*authenticator{
+			"other secret": begin(otherSecret, true, 1, 2), "no secret": begin(nil, true, 1, 2),
 			"replayed, our nonce is new": begin(testSecret, true, 1, 3), "replayed, theirs is": begin(testSecret, true, 3, 2),
-			"nonces change places": begin(testSecret, true, 2, 1),
+			"nonces swapped": begin(testSecret, true, 2, 1),
 		} {
-			for _, said := range []string{"of the dialler", "of the other"}[:step] {
-				h.addHello([]byte(said))
+			for _, hello := range []string{"of the dialler", "of the other"}[:step] {
+				other.addHello([]byte(hello))
 			}
-			check(what, a, h.prove(), errNotProven)
+			check(name, a, other.prove(), errNotProven)
 		}
 		check("empty", a, nil, errNotProven)
-		check("cut", a, d.prove()[:16], errNotProven)
+		check("truncated", a, d.prove()[:16], errNotProven)
 	}
 	early, changed := begin(testSecret, true, 1, 2), begin(testSecret, true, 1, 2)
-	check("of before the hellos", a, early.prove(), errNotProven)
+	check("from before the hellos", a, early.prove(), errNotProven)
 	changed.addHello([]byte("of the dialler"))
 	changed.addHello([]byte("of another"))
 	check("another hello", a, changed.prove(), errNotProven)
@@ -80,33 +80,34 @@ func frames(t *testing.T, nc net.Conn) (all []frameType, text string) {
 	}
 }
 
-// A stranger that does not know the secret learns nothing, whatever it sends, and becomes no peer.
+// A stranger that does not know the secret learns nothing, whatever it sends, and does not become
+// a peer.
 func TestStrangersLearnNothing(t *testing.T) {
 	hello := &Hello{Name: "b", Run: 9, Group: "the-group", Digest: "the-digest", Outbound: true, Sync: true}
 	for _, tt := range []struct {
-		name   string
-		secret []byte // of the instance
-		say    func(c *fakeConn)
-		told   bool // the stranger is told that it is refused
-		logged string
+		name    string
+		secret  []byte // of the instance
+		send    func(c *fakeConn)
+		refused bool // the stranger gets a refusal
+		logged  string
 	}{
-		{"hello at once", testSecret, func(c *fakeConn) { c.say(hello) }, true, "type 1 in a greeting"},
+		{"hello at once", testSecret, func(c *fakeConn) { c.sendHello(hello) }, true, "unexpected type 1 in the handshake"},
 		{"another version", testSecret, func(c *fakeConn) {
 			c.enc.begin(frameOpen)
 			c.enc.uint(new(uint64(99)))
 			c.send()
 		}, true, "link version 99"},
-		{"no proof", testSecret, func(c *fakeConn) { c.open(); c.say(hello) }, true, "type 1 in a greeting"},
+		{"no proof", testSecret, func(c *fakeConn) { c.sendOpen(); c.sendHello(hello) }, true, "unexpected type 1 in the handshake"},
 		{"a wrong proof", testSecret, func(c *fakeConn) {
-			c.open()
+			c.sendOpen()
 			c.enc.frame(frameProof, proofOf(make([]byte, macBytes)))
 			c.send()
-			c.say(hello)
+			c.sendHello(hello)
 		}, true, "does not know the link secret"},
 		{"the proof reflected", testSecret, func(c *fakeConn) {
-			c.open()
-			c.takeOpen()
-			_, d := decode(c.take(frameProof))
+			c.sendOpen()
+			c.expectOpen()
+			_, d := decode(c.expect(frameProof))
 			var proof proofFrame
 			if err := d.body(&proof); err != nil {
 				c.w.t.Fatal(err)
@@ -115,29 +116,29 @@ func TestStrangersLearnNothing(t *testing.T) {
 			c.send()
 		}, true, "does not know the link secret"},
 		{"a long frame", testSecret, func(c *fakeConn) {
-			c.open()
+			c.sendOpen()
 			c.enc.frame(frameProof, proofOf(make([]byte, openLimit)))
 			c.send()
 		}, true, "longer than the limit"},
 		{"nothing", testSecret, func(c *fakeConn) {}, false, "no sign of the peer"},
-		{"nothing more", testSecret, func(c *fakeConn) { c.open() }, false, "no sign of the peer"},
-		{"no secret to know, another name", nil, func(c *fakeConn) {
-			c.open()
-			c.takeOpen()
-			c.take(frameProof)
-			c.prove()
+		{"nothing more", testSecret, func(c *fakeConn) { c.sendOpen() }, false, "no sign of the peer"},
+		{"no secret, another name", nil, func(c *fakeConn) {
+			c.sendOpen()
+			c.expectOpen()
+			c.expect(frameProof)
+			c.sendProof()
 			h := *hello
 			h.Name = "stranger"
-			c.say(&h)
+			c.sendHello(&h)
 		}, true, "neither a destination nor a peer"},
-		{"no secret to know, another digest", nil, func(c *fakeConn) {
-			c.open()
-			c.takeOpen()
-			c.take(frameProof)
-			c.prove()
+		{"no secret, another digest", nil, func(c *fakeConn) {
+			c.sendOpen()
+			c.expectOpen()
+			c.expect(frameProof)
+			c.sendProof()
 			h := *hello
 			h.Digest = "another"
-			c.say(&h)
+			c.sendHello(&h)
 		}, true, "rejects by other rules"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,15 +150,15 @@ func TestStrangersLearnNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer nc.Close()
-				c := w.greeter(nc, true)
-				c.shake.secret = tt.secret
+				c := w.newFakeConn(nc, true)
+				c.auth.secret = tt.secret
 				began := time.Now()
-				tt.say(c)
+				tt.send(c)
 				got, text := frames(t, nc)
-				checkTold(t, got, tt.told)
+				checkRevealed(t, got, tt.refused)
 				for _, word := range []string{"the-group", "the-digest", "stranger", "secret", "\x12\x34\x56\x78"} {
 					if strings.Contains(text, word) {
-						t.Errorf("was told %q", word)
+						t.Errorf("the frames contain %q", word)
 					}
 				}
 				if took := time.Since(began); took > strangerTimeout {
@@ -175,27 +176,27 @@ func TestStrangersLearnNothing(t *testing.T) {
 	}
 }
 
-// checkTold checks that a stranger got only frames that reveal nothing, and whether it was told
-// that it is refused.
-func checkTold(t *testing.T, got []frameType, refused bool) {
+// checkRevealed checks that a stranger got only frames that reveal nothing, and whether it got a
+// refusal.
+func checkRevealed(t *testing.T, got []frameType, want bool) {
 	t.Helper()
-	told := false
+	refused := false
 	for _, f := range got {
 		switch f {
 		case frameOpen, frameProof:
 		case frameRefuse:
-			told = true
+			refused = true
 		default:
 			t.Errorf("got a frame of type %d", f)
 		}
 	}
-	if told != refused {
-		t.Errorf("got frames %v: told that it is refused: %v", got, told)
+	if refused != want {
+		t.Errorf("got frames %v, refusal %v", got, refused)
 	}
 }
 
-// However slowly a stranger sends, it is gone after two seconds.
-func TestStrangerTrickles(t *testing.T) {
+// However slowly a stranger sends, its connection is closed after two seconds.
+func TestSlowStranger(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		secretive(w, testSecret, []Destination{{Name: "b", Sync: true}})
 		nc, err := w.Host("b").Dial(t.Context(), "a:9107")
@@ -204,7 +205,7 @@ func TestStrangerTrickles(t *testing.T) {
 		}
 		defer nc.Close()
 		began := time.Now()
-		for _, b := range someFrames()["open"] {
+		for _, b := range sampleFrames()["open"] {
 			if _, err := nc.Write([]byte{b}); err != nil {
 				break
 			}
@@ -217,7 +218,7 @@ func TestStrangerTrickles(t *testing.T) {
 }
 
 // A stranger that listens at a peer's address learns nothing from the instance that dials it.
-func TestDiallerTellsNothingToAStranger(t *testing.T) {
+func TestDiallerRevealsNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		f := w.fake("b")
 		a := secretive(w, testSecret, []Destination{to("b")})
@@ -226,13 +227,13 @@ func TestDiallerTellsNothingToAStranger(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		c := w.greeter(nc, false)
-		c.shake.secret = bytes.Repeat([]byte{8}, SecretBytes)
-		c.takeOpen()
-		c.open()
-		c.prove()
+		c := w.newFakeConn(nc, false)
+		c.auth.secret = bytes.Repeat([]byte{8}, SecretBytes)
+		c.expectOpen()
+		c.sendOpen()
+		c.sendProof()
 		got, _ := frames(t, nc)
-		checkTold(t, got, true)
+		checkRevealed(t, got, true)
 		w.eventually("the reason is shown", func() bool { return strings.Contains(a.status("b").Reason, "does not know the link secret") })
 		if a.status("b").Refused == 0 {
 			t.Error("not counted")
@@ -245,9 +246,9 @@ func TestReplayedSession(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
 		first := w.dial("b", "a")
-		record := &recorder{Conn: first.nc}
-		first.nc = record
-		first.hello(&Hello{Run: 5})
+		recording := &recorder{Conn: first.nc}
+		first.nc = recording
+		first.handshake(&Hello{Run: 5})
 		w.now("linked", a.state("b", "sync"))
 		first.nc.Close()
 		w.now("down", a.state("b", "down"))
@@ -256,21 +257,21 @@ func TestReplayedSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		c := w.greeter(nc, true)
-		c.open() // with the same nonce
+		c := w.newFakeConn(nc, true)
+		c.sendOpen() // with the same nonce
 		_, _ = nc.Write(firstProof(first))
-		_, _ = nc.Write(record.b.Bytes())
+		_, _ = nc.Write(recording.b.Bytes())
 		got, _ := frames(t, nc)
-		checkTold(t, got, true)
+		checkRevealed(t, got, true)
 		w.now("still down", a.state("b", "down"))
 	})
 }
 
 // firstProof returns the first proof that a connection has sent.
 func firstProof(c *fakeConn) []byte {
-	again := newAuthenticator(c.shake.secret, c.shake.dialled, nonce{})
-	again.nonces = c.shake.nonces
-	return newFrame(frameProof, proofOf(again.prove()))
+	a := newAuthenticator(c.auth.secret, c.auth.dialled, nonce{})
+	a.nonces = c.auth.nonces
+	return newFrame(frameProof, proofOf(a.prove()))
 }
 
 // A recorder keeps the bytes written to a connection.
@@ -285,7 +286,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 }
 
 // Instances with configured names link if neither has a secret or both have the same one. Others
-// do not, and those that know the secret are told the reason. Each side logs a reason.
+// do not, and those that know the secret get the reason. Each side logs a reason.
 func TestSecretsAndNames(t *testing.T) {
 	other := bytes.Repeat([]byte{8}, SecretBytes)
 	for _, tt := range []struct {

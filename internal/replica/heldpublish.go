@@ -7,14 +7,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// heldPublishes are the publishes that are held back until the peers answer, the oldest first (R5, R11).
+// heldPublishes are the publishes that wait for answers of the peers, the oldest first (R5, R11).
 // They are guarded by Links.mu.
 type heldPublishes struct{ held []*heldPublish }
 
 type heldPublish struct{ since time.Duration }
 
-// HoldPublish notes that a publish is held back until the peers have answered. It counts from now on
-// until release is called.
+// HoldPublish notes that a publish is held back until the peers have answered. From now on until
+// release is called, it counts as waiting for the connected peers.
 func (l *Links) HoldPublish() (release func()) {
 	h := &heldPublish{l.now()}
 	l.mu.Lock()
@@ -32,14 +32,14 @@ func (l *Links) HoldPublish() (release func()) {
 	}
 }
 
-// oldestSinceLocked returns when the oldest wait for p began, false if nothing waits. A held publish
-// waits for every connected peer.
-func (l *Links) oldestSinceLocked(p *peer) (since time.Duration, waits bool) {
-	since, waits = p.progress.Oldest()
+// oldestSinceLocked returns when the oldest wait for p began, false if nothing waits. A held
+// publish waits for every connected peer.
+func (l *Links) oldestSinceLocked(p *peer) (since time.Duration, waiting bool) {
+	since, waiting = p.progress.Oldest()
 	switch {
 	case p.conn == nil, len(l.held) == 0, failpoint.On(failpoint.R5HeldNotCounted):
-		return since, waits
-	case waits:
+		return since, waiting
+	case waiting:
 		return min(since, l.held[0].since), true
 	}
 	return l.held[0].since, true
@@ -47,8 +47,8 @@ func (l *Links) oldestSinceLocked(p *peer) (since time.Duration, waits bool) {
 
 // oldestWaitLocked returns the length of the oldest wait for p, 0 if nothing waits.
 func (l *Links) oldestWaitLocked(p *peer, now time.Duration) time.Duration {
-	since, waits := l.oldestSinceLocked(p)
-	if !waits {
+	since, waiting := l.oldestSinceLocked(p)
+	if !waiting {
 		return 0
 	}
 	return max(0, now-since)

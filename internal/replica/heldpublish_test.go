@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// A number waits for each connected sync peer that counts, and until the numbers of the peers that
-// replicate here have arrived. It waits for nobody else (R11).
-func TestAwaits(t *testing.T) {
+// A publish is held until each connected sync peer that counts has answered, and until the numbers
+// of the peers that replicate here have arrived. It waits for no other peer (R11).
+func TestMustHoldPublish(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		toB := to("b")
 		toB.DowngradeAfter = time.Second
 		a := w.start("a", toB, toAsync("c"))
-		want := func(what string, awaits bool, answers map[string]uint64) {
+		want := func(name string, hold bool, answers map[string]uint64) {
 			t.Helper()
-			if got := a.l.MustHoldPublish(7, answers); got != awaits {
-				t.Errorf("%s: awaits is %v", what, got)
+			if got := a.l.MustHoldPublish(7, answers); got != hold {
+				t.Errorf("%s: must hold is %v", name, got)
 			}
 		}
-		want("nobody is there", false, nil)
+		want("no peer is connected", false, nil)
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		want("c is fed asynchronously, but sends synchronously", true, nil)
+		want("c is an asynchronous destination but sends synchronously", true, nil)
 		b := w.start("b", to("a"))
 		w.linked(a, b)
 		a.publish(7, 1, 2)
@@ -33,39 +33,40 @@ func TestAwaits(t *testing.T) {
 		w.eventually("b is away", a.state("b", "down"))
 		want("b is away", false, map[string]uint64{"b": 3, "c": 0})
 		if !a.l.Linked("c") || a.l.Linked("b") || a.l.Linked("x") {
-			t.Error("who is linked is wrong")
+			t.Error("Linked is wrong")
 		}
 	})
 }
 
-// A publish that is held back waits for the peers like a record. A peer that has not answered by
-// downgrade_after is downgraded, and then no longer waited for (R5).
-func TestAHeldPublishWaits(t *testing.T) {
+// A held publish waits for the peers like a record. A peer that has not answered within
+// downgrade_after is downgraded, and then the publish no longer waits for it (R5).
+func TestHeldPublishWaits(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		toB := to("b")
 		toB.DowngradeAfter = time.Second
 		a, b := w.start("a", toB), w.start("b", to("a"))
 		w.linked(a, b)
-		first, release := a.l.HoldPublish(), a.l.HoldPublish()
-		first()
+		releaseFirst, release := a.l.HoldPublish(), a.l.HoldPublish()
+		releaseFirst()
 		began := time.Now()
 		w.eventually("downgraded", a.l.Single)
 		if took := time.Since(began); took < time.Second || took > time.Second+100*time.Millisecond {
 			t.Errorf("downgraded after %v", took)
 		}
 		if a.l.MustHoldPublish(7, nil) {
-			t.Error("a downgraded peer is waited for")
+			t.Error("a publish is held for a downgraded peer")
 		}
 		release()
 		release()
 		w.eventually("counting again", func() bool { return !a.l.Single() })
 		if !a.l.MustHoldPublish(7, nil) {
-			t.Error("a peer that counts again is not waited for")
+			t.Error("no publish is held for a peer that counts again")
 		}
 	})
 }
 
-// Enough peers have answered when the synchronous ones have. The others may take their time (R11).
+// AskPeers reports early answers once the synchronous peers have answered. The others may take
+// longer (R11).
 func TestEarlyAnswers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), toAsync("c"))

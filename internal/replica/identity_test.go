@@ -40,15 +40,15 @@ func TestOtherPublisherInRecord(t *testing.T) {
 		f := w.fake("b")
 		a := w.start("a", to("b"))
 		c := f.accept()
-		c.hello(&Hello{})
+		c.handshake(&Hello{})
 		w.eventually("a is linked", func() bool { return a.status("b").State != "down" })
 		a.publish(1, 1, 1)
 		r := message(1, 2, "x")
 		r.Check = checkOf(2)
-		c.records(r)
+		c.sendRecords(r)
 		w.eventually("it has diverged", func() bool { return a.j.Diverged(1) == 1 })
 		if a.have(1) != 1 || a.status("b").State == "down" {
-			t.Error("a message of another publisher was taken, or ended the link")
+			t.Error("a message of another publisher was appended, or ended the link")
 		}
 	})
 }

@@ -14,18 +14,12 @@ import (
 // and is one of its members.
 //
 // The link or process of a member may end between the rounds. Then that member is one incarnation
-// outdatedReason and learns of the decree from the next hello. It may take the decree at that time: it was
+// behind and learns of the decree from the next hello. It may take the decree at that time: it was
 // present when the decree was made, nothing was declared lost without its answer
 // (Answers.SurvivorsAnswered), and the records that it has taken since count as before.
-//
-// Any other instance of a lower incarnation may have messages that were declared lost, or other
-// messages under numbers that were taken again since. It is refused unless its journal is empty.
-//
-// Two decrees of one incarnation whose members are members of both were made at the same moment.
-// The one with the smaller id stays.
 
-// outdatedReason returns the reason why h must not be linked with an instance that has the later decree d.
-// An empty reason means that h takes d.
+// outdatedReason returns the reason why h must not be linked with an instance that has the later
+// decree d. An empty reason means that h takes d.
 func outdatedReason(d journal.Decree, h *Hello) string {
 	switch {
 	case h.Empty && !h.Damaged && h.Decree.Incarnation == 0, failpoint.On(failpoint.R2AnyIncarnation):
@@ -33,15 +27,16 @@ func outdatedReason(d journal.Decree, h *Hello) string {
 	case h.Decree.Incarnation+1 == d.Incarnation && slices.Contains(d.Members, h.Name):
 		return ""
 	}
-	return fmt.Sprintf("%q is of incarnation %d and had no part in the decree of %s that began incarnation %d: export what you need "+
-		"of its journal ('holdfast journal dump'), move the journal away, and start it with an empty one",
+	return fmt.Sprintf("%q is of incarnation %d and had no part in the decree of %s that began incarnation %d: export the records "+
+		"that you need ('holdfast journal dump'), move the journal away, and start it with an empty one",
 		h.Name, h.Decree.Incarnation, formatTime(d.Time), d.Incarnation)
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
-// checkDecree compares the decrees of two instances. take: we take the peer's decree. outdated is
-// the reason why we may not, because we had no part in it. err: the two must not be linked.
+// checkDecree compares the decrees of two instances. take means that we take the peer's decree.
+// outdated is the reason why we may not take it, because we had no part in it. err means that the
+// two must not be linked.
 func checkDecree(us, peer *Hello) (take bool, outdated string, err error) {
 	a, b := us.Decree, peer.Decree
 	switch {

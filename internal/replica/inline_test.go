@@ -10,7 +10,7 @@ import (
 )
 
 // An appended record is sent at once, and acknowledged as soon as both disks have it. Nothing is
-// left for a heartbeat to find. No time passes here.
+// left for a heartbeat to find. No time passes in this test.
 func TestNoTimePasses(t *testing.T) {
 	for _, buffer := range []int{1, 20, 64 << 10} {
 		t.Run(fmt.Sprint("buffer of ", buffer), func(t *testing.T) {
@@ -54,14 +54,14 @@ func TestNoTimePasses(t *testing.T) {
 	}
 }
 
-// An append returns even if the connection does not take its record.
+// An append returns even if the connection does not accept its record.
 func TestInlineDoesNotBlock(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		w.Pause("b") // b takes nothing more
+		w.Pause("b") // b reads nothing more
 		r := message(1, 1, "x")
-		r.Body = bytes.Repeat([]byte("x"), 900<<10) // more than the connection takes
+		r.Body = bytes.Repeat([]byte("x"), 900<<10) // more than the connection accepts
 		a.append(r)                                 // must return
 		synctest.Wait()
 		if s := a.l.Safe(1); s != 0 {
@@ -75,9 +75,9 @@ func TestInlineDoesNotBlock(t *testing.T) {
 	})
 }
 
-// An appended record goes to the peers while the own disk still syncs it, even if it came from
+// An appended record goes to the peers while the local disk still syncs it, even if it came from
 // another peer.
-func TestForwardsBeforeTheOwnDisk(t *testing.T) {
+func TestForwardsBeforeLocalSync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.chain()
 		a.disk.SetSyncDelay(time.Second)
@@ -86,12 +86,12 @@ func TestForwardsBeforeTheOwnDisk(t *testing.T) {
 			a.publish(1, s, s)
 			w.now("c has it", func() bool { return c.have(1) == s })
 		}
-		w.now("nobody else's disk has it", func() bool { return a.l.durable(1) == 0 && b.l.durable(1) == 0 && c.l.durable(1) == 3 })
+		w.now("no other disk has it", func() bool { return a.l.durable(1) == 0 && b.l.durable(1) == 0 && c.l.durable(1) == 3 })
 	})
 }
 
-// The watch looks when the first downgrade is due, whichever one it was waiting for.
-func TestLooksInTime(t *testing.T) {
+// watch calls step when the first downgrade is due, whichever one it was waiting for.
+func TestDowngradesInTime(t *testing.T) {
 	within := func(name string, after time.Duration) Destination {
 		d := to(name)
 		d.DowngradeAfter = after
@@ -104,7 +104,7 @@ func TestLooksInTime(t *testing.T) {
 		w.linked(a, c)
 		b.disk.SetSyncDelay(time.Minute)
 		a.publish(1, 1, 1)
-		pass(3 * time.Second) // it looks for c once more; the next look is for b, in 7 s
+		pass(3 * time.Second) // the step for c has passed; the next one is for b, in 7 s
 		c.disk.SetSyncDelay(time.Minute)
 		a.publish(1, 2, 2)
 		pass(2*time.Second - time.Millisecond)

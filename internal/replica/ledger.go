@@ -26,7 +26,7 @@ func (l *Ledger) Have(publisher uint64) (have uint64, known bool) {
 	return s.Have, known
 }
 
-// Update implements [ledger.Log].
+// Check implements [ledger.Log].
 func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	s, _ := l.Journal.State(publisher)
 	return s.Check
@@ -47,7 +47,7 @@ func (l *Ledger) Incarnation() uint64 { return l.Journal.Decree().Incarnation }
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.Journal.First()) }
 
-// DurableEnd implements [ledger.Log]. It hides Links.Durable, which reports an fsync.
+// DurableEnd implements [ledger.Log].
 func (l *Ledger) DurableEnd() ledger.Position { return ledger.Position(l.Journal.DurableEnd()) }
 
 // DurableVector implements [ledger.Log].

@@ -13,11 +13,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// lostAfterIntervals is the number of heartbeat intervals without a byte after which a link is lost.
+// lostAfterIntervals is the number of heartbeat intervals without a byte after which a link is
+// lost.
 const lostAfterIntervals = 4
 
-// Update returns an error if two instances must not be linked, given the hello of this instance and
-// that of its peer. expect is the name that was dialled, empty if the peer dialled. known says
+// CheckPeer returns an error if two instances must not be linked, given the hello of this instance
+// and that of its peer. expect is the name that was dialled, empty if the peer dialled. known says
 // whether the peer's name is that of a configured destination or peer. The error is a
 // *RefusedError.
 func CheckPeer(us, peer *Hello, expect string, known bool) error {
@@ -27,35 +28,35 @@ func CheckPeer(us, peer *Hello, expect string, known bool) error {
 	case peer.Name == us.Name:
 		return refused("another instance is named %q, too", us.Name)
 	case peer.Name == "":
-		return refused("a peer without a name")
+		return refused("the peer has no name")
 	case expect != "" && peer.Name != expect:
 		return refused("%q answered where %q was expected", peer.Name, expect)
 	case !known && !failpoint.On(failpoint.R2AnyName):
 		return refused("%q names neither a destination nor a peer of %q: see replication.destinations and replication.peers", peer.Name, us.Name)
 	case peer.Group != us.Group:
-		return refused("%q is of group %q, %q of %q", peer.Name, peer.Group, us.Name, us.Group)
+		return refused("%q is of group %q, but %q is of %q", peer.Name, peer.Group, us.Name, us.Group)
 	case peer.Digest != us.Digest:
-		return refused("%q rejects by other rules: digest %q, ours is %q", peer.Name, peer.Digest, us.Digest)
+		return refused("%q rejects by other rules: its digest is %q instead of %q", peer.Name, peer.Digest, us.Digest)
 	case !peer.Outbound && !us.Outbound:
 		return refused("neither %q nor %q replicates to the other", peer.Name, us.Name)
 	case peer.Outbound && us.Outbound && !slices.Equal(peer.Topics, us.Topics):
-		return refused("%q sends %s, %q sends %s: where links run both ways they must be equal",
+		return refused("%q sends %s, but %q sends %s: the topics of the two directions must be equal",
 			peer.Name, describeTopics(peer.Topics), us.Name, describeTopics(us.Topics))
 	}
 	return nil
 }
 
-// CheckInboundTopics returns an error if peer must not send records here beside the peer other, which sends
-// these topics. All links into an instance carry the same topics (R3).
+// CheckInboundTopics returns an error if peer must not send records here beside the peer other,
+// which sends these topics. All links into an instance carry the same topics (R3).
 func CheckInboundTopics(peer *Hello, other string, topics []string) error {
 	if !peer.Outbound || other == peer.Name || slices.Equal(peer.Topics, topics) {
 		return nil
 	}
-	return refused("%q sends %s, %q sends %s: all links into an instance must carry the same",
+	return refused("%q sends %s, but %q sends %s: all links into an instance must carry the same topics",
 		peer.Name, describeTopics(peer.Topics), other, describeTopics(topics))
 }
 
-// describeTopics names patterns in a reason.
+// describeTopics describes patterns for a reason.
 func describeTopics(patterns []string) string {
 	if patterns == nil {
 		return "all topics"
@@ -72,13 +73,13 @@ func refused(format string, args ...any) error {
 // dialler the newer stays: an instance that dials again has lost the earlier one.
 func Replaces(newDialler, oldDialler string) bool { return newDialler <= oldDialler }
 
-// ExceedsHold reports whether an absent destination, whose acknowledgements end at acknowledged, holds
-// back more than hold bytes of journal.
+// ExceedsHold reports whether an absent destination holds back more than hold bytes of journal.
+// acknowledged is the position up to which it has acknowledged everything.
 func ExceedsHold(end, acknowledged journal.Position, hold int64) bool {
 	return hold > 0 && end > acknowledged && uint64(end-acknowledged) > uint64(hold)
 }
 
-// LinkTimeout returns how long a link may bring nothing before it is lost.
+// LinkTimeout returns the time without a byte after which a link is lost.
 func LinkTimeout(heartbeat time.Duration) time.Duration { return lostAfterIntervals * heartbeat }
 
 // A Decision says how a link treats the next record of the journal.
@@ -89,19 +90,19 @@ const (
 	Skip Decision = iota
 	// Send: send the record unchanged.
 	Send
-	// Mark: send a marker instead, which says that the message is elsewhere (R3).
+	// SendElsewhere: send a marker instead, which says that the message is elsewhere (R3).
 	SendElsewhere
-	// Wait: the record becomes a marker, but it is not durable here yet.
+	// WaitDurable: the record is replaced by a marker, but it is not durable here yet.
 	WaitDurable
-	// Lacks: the peer lacks messages before the record. It gets our floor first.
+	// SendFloor: the peer lacks messages before the record. It gets our floor first.
 	SendFloor
-	// Introduce: the peer does not know the publisher, so the record gets the publisher's check
+	// AddCheck: the peer does not know the publisher, so the record gets the publisher's check
 	// (R10). Then call Decide again.
 	AddCheck
 )
 
 // A Link is what one side of a connection knows about the journal of the other. It decides which
-// records to send. Before Begin the peer has nothing. It is not safe for concurrent use.
+// records to send. Before Begin the peer counts as empty. It is not safe for concurrent use.
 type Link struct {
 	have    bookmark.Vector
 	carries func(topic []byte) bool // topics that the link carries; nil: all
@@ -112,12 +113,12 @@ func (l *Link) Begin(peer *Hello, carries func(topic []byte) bool) {
 	l.have, l.carries = haveVector(peer.States), carries
 }
 
-// Raise notes that the peer has everything up to b, because we sent it, the peer sent it, or the
+// Raise records that the peer has everything up to b, because we sent it, the peer sent it, or the
 // peer acknowledged it. So no record is echoed.
 func (l *Link) Raise(b bookmark.Bookmark) { l.have.Raise(b) }
 
-// NoteIntroduced notes that the next record of a publisher carries its check. It reports whether the
-// peer knows the publisher already.
+// NoteIntroduced records that the next record of a publisher carries the publisher's check. It
+// reports whether the peer knows the publisher already.
 func (l *Link) NoteIntroduced(publisher uint64) (known bool) {
 	if _, known = l.have[publisher]; !known {
 		l.have[publisher] = 0
@@ -125,15 +126,15 @@ func (l *Link) NoteIntroduced(publisher uint64) (known bool) {
 	return known
 }
 
-// ClosedPublishers notes that the peer may forget a publisher. Later records of it are introduced again, and
-// its gone marker is sent before them.
+// PeerMayForget records that the peer may forget a publisher. The next record of the publisher
+// carries its check again, and its gone marker is sent before that record.
 func (l *Link) PeerMayForget(publisher uint64) { delete(l.have, publisher) }
 
-// Have returns the vector of the peer, as far as it is known. It is read only.
+// Have returns the vector of the peer, as far as it is known. The caller must not change it.
 func (l *Link) Have() bookmark.Vector { return l.have }
 
-// GoneMarkers returns a gone marker for each floor that the peer has not reached: retention has removed
-// messages here that the peer lacks (R2). states are our states in order.
+// GoneMarkers returns a gone marker for each floor that the peer has not reached, which means that
+// retention has removed messages here that the peer lacks (R2). states are our states in order.
 func (l *Link) GoneMarkers(states []journal.PublisherState) []journal.Record {
 	var gone []journal.Record
 	for _, s := range states {
@@ -144,9 +145,9 @@ func (l *Link) GoneMarkers(states []journal.PublisherState) []journal.Record {
 	return gone
 }
 
-// Decide decides about the next record. durable is durable(p) of its publisher here. A larger
-// durable can turn Wait into Mark and changes nothing else. With Send, Decide counts the record as
-// sent.
+// Decide decides how to treat the next record. durable is durable(p) of its publisher here. A
+// larger durable can turn WaitDurable into SendElsewhere and changes nothing else. If the decision
+// is Send, Decide counts the record as sent.
 func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	switch have, known := l.have[r.Publisher]; {
 	case !known && !failpoint.On(failpoint.R10NotIntroduced):
@@ -168,8 +169,8 @@ func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	return SendElsewhere
 }
 
-// SendRun returns how many messages at the beginning of a run can be sent unchanged, and counts them
-// as sent. A run holds consecutive messages of one publisher. Decide handles the rest.
+// SendRun returns how many messages at the beginning of a run can be sent unchanged, and counts
+// them as sent. A run holds consecutive messages of one publisher. Decide handles the rest.
 func (l *Link) SendRun(run []record.OrdinaryMessage) (n int) {
 	if len(run) == 0 {
 		return 0
@@ -222,18 +223,18 @@ func goneMarker(s journal.PublisherState, have uint64) journal.Record {
 }
 
 // Refusals count how often in a row a link has ended because a record on it was refused. The first
-// readRefusal may be an accident that the next hello repairs. At the second the same would happen
-// again, so the link counts as down (R2).
-type Refusals struct{ row int }
+// refusal may be an accident that the next hello repairs. After the second the next one would be
+// refused again, so the link counts as down (R2).
+type Refusals struct{ inARow int }
 
 // Refused counts a refusal and reports whether the link counts as down now.
 func (r *Refusals) Refused() (down bool) {
-	r.row++
-	return r.row > 1
+	r.inARow++
+	return r.inARow > 1
 }
 
 // Progressed notes that the peer has taken all records that it lacked.
-func (r *Refusals) Progressed() { r.row = 0 }
+func (r *Refusals) Progressed() { r.inARow = 0 }
 
 // Down reports whether the link counts as down.
-func (r *Refusals) Down() bool { return r.row > 1 }
+func (r *Refusals) Down() bool { return r.inARow > 1 }

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-func TestCheck(t *testing.T) {
+func TestCheckPeer(t *testing.T) {
 	hello := func(name string, run uint64) *Hello {
 		return &Hello{Name: name, Run: run, Group: "g", Digest: "d", Outbound: true}
 	}
@@ -21,13 +21,13 @@ func TestCheck(t *testing.T) {
 		expect string
 		want   string // expected in the reason; empty: no refusal
 	}{
-		{"as it should be", func(us, peer *Hello) {}, "b", ""},
+		{"good", func(us, peer *Hello) {}, "b", ""},
 		{"accepted", func(us, peer *Hello) {}, "", ""},
 		{"itself", func(us, peer *Hello) { *peer = *us }, "b", "itself"},
 		{"same name", func(us, peer *Hello) { peer.Name = us.Name }, "b", "another instance"},
-		{"no name", func(us, peer *Hello) { peer.Name = "" }, "", "without a name"},
+		{"no name", func(us, peer *Hello) { peer.Name = "" }, "", "no name"},
 		{"not configured", func(us, peer *Hello) { peer.Name = "stranger" }, "", "neither a destination nor a peer"},
-		{"another one answers", func(us, peer *Hello) { peer.Name = "c" }, "b", "expected"},
+		{"another instance answers", func(us, peer *Hello) { peer.Name = "c" }, "b", "expected"},
 		{"group", func(us, peer *Hello) { peer.Group = "h" }, "b", "group"},
 		{"digest", func(us, peer *Hello) { peer.Digest = "e" }, "b", "digest"},
 		{"no direction", func(us, peer *Hello) { us.Outbound, peer.Outbound = false, false }, "b", "neither"},
@@ -44,7 +44,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckInto(t *testing.T) {
+func TestCheckInboundTopics(t *testing.T) {
 	peer := &Hello{Name: "b", Outbound: true, Topics: []string{"x"}}
 	checkRefusal(t, CheckInboundTopics(peer, "c", []string{"x"}), "")
 	checkRefusal(t, CheckInboundTopics(peer, "c", nil), "all links into an instance")
@@ -66,7 +66,7 @@ func checkRefusal(t *testing.T, err error, want string) {
 	}
 }
 
-func TestStays(t *testing.T) {
+func TestReplaces(t *testing.T) {
 	for _, tt := range []struct {
 		newer, older string
 		want         bool
@@ -77,7 +77,7 @@ func TestStays(t *testing.T) {
 	}
 }
 
-func TestBeyond(t *testing.T) {
+func TestExceedsHold(t *testing.T) {
 	for _, tt := range []struct {
 		end, acked journal.Position
 		hold       int64
@@ -125,11 +125,11 @@ func TestLinkDoesNotEcho(t *testing.T) {
 	l.Raise(bm(1, 3))
 	l.Raise(bm(1, 2))
 	if got := l.Decide(&r, 0); got != Skip {
-		t.Errorf("decision %v on what the peer has", got)
+		t.Errorf("decision %v on a record that the peer has", got)
 	}
 }
 
-func TestFloors(t *testing.T) {
+func TestGoneMarkers(t *testing.T) {
 	l := linkTo(&Hello{States: []journal.PublisherState{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
 	if got := l.Decide(&journal.Record{Publisher: 3, Sequence: 1}, 0); got != AddCheck {
 		t.Errorf("decision %v on the first record of a publisher", got)
@@ -185,17 +185,17 @@ func TestRejoin(t *testing.T) {
 		at      time.Duration
 		want    Outcome
 	}{
-		{"nobody to wait for", false, func(r *Rejoin) {}, 0, CaughtUp},
+		{"no peer is awaited", false, func(r *Rejoin) {}, 0, CaughtUp},
 		{"not met", false, func(r *Rejoin) { r.Await("b", true) }, 10*s - 1, Waiting},
 		{"never met", false, func(r *Rejoin) { r.Await("b", true) }, 10 * s, TimedOut},
-		{"an async one is waited for, too", false, func(r *Rejoin) { r.Await("b", false) }, 10*s - 1, Waiting},
+		{"an async peer is awaited, too", false, func(r *Rejoin) { r.Await("b", false) }, 10*s - 1, Waiting},
 		{"has nothing", false, func(r *Rejoin) { r.Await("b", true); r.Hello(s, hello("b")) }, s, CaughtUp},
 		{"has what we have", false, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5))
 			r.Reached(bm(1, 5))
 		}, s, CaughtUp},
-		{"has what we had told it that we have", true, func(r *Rejoin) {
+		{"has only records that our hello contains", true, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5))
 			r.NotExpected("b", bm(1, 5))
@@ -205,12 +205,12 @@ func TestRejoin(t *testing.T) {
 			r.Hello(s, hello("b", 5, 3))
 			r.Reached(bm(1, 5))
 		}, s, Waiting},
-		{"brings it", false, func(r *Rejoin) {
+		{"sends it", false, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5))
 			r.Appended(2*s, bm(1, 5))
 		}, 2 * s, CaughtUp},
-		{"brings some", false, func(r *Rejoin) {
+		{"sends some", false, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5))
 			r.Appended(9*s, bm(1, 4))
@@ -226,7 +226,7 @@ func TestRejoin(t *testing.T) {
 				r.Hello(i*s, hello("b", 5))
 			}
 		}, 10 * s, TimedOut},
-		{"brings what nobody announced", false, func(r *Rejoin) {
+		{"sends records that no hello contained", false, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(0, hello("b", 5))
 			r.Appended(9*s, bm(2, 4))
@@ -241,7 +241,7 @@ func TestRejoin(t *testing.T) {
 			r.Await("c", true)
 			r.Hello(s, hello("b"))
 		}, 10 * s, TimedOut},
-		{"one is away while the other brings", false, func(r *Rejoin) {
+		{"one is away while the other sends", false, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Await("c", true)
 			r.Hello(s, hello("b", 9))
@@ -253,16 +253,16 @@ func TestRejoin(t *testing.T) {
 			h.Outbound = false
 			r.Hello(s, h)
 		}, s, CaughtUp},
-		{"one that isn't awaited", false, func(r *Rejoin) { r.Hello(s, hello("c", 5)) }, s, Waiting},
+		{"a peer that isn't awaited", false, func(r *Rejoin) { r.Hello(s, hello("c", 5)) }, s, Waiting},
 		{"damaged: waits without a bound", true, func(r *Rejoin) { r.Await("b", true) }, time.Hour, Waiting},
 		{"damaged and alone", true, func(r *Rejoin) {}, time.Hour, Waiting},
 		{"damaged: stalls", true, func(r *Rejoin) { r.Await("b", true); r.Hello(s, hello("b", 5)) }, time.Hour, Waiting},
-		{"damaged: brought", true, func(r *Rejoin) {
+		{"damaged: sent", true, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5))
 			r.Appended(s, bm(1, 5))
 		}, s, CaughtUp},
-		{"damaged: an async one doesn't hold it up", true, func(r *Rejoin) {
+		{"damaged: an async peer doesn't delay it", true, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Await("c", false)
 			r.Hello(s, hello("b"))
@@ -288,10 +288,10 @@ func TestRejoinBothDamaged(t *testing.T) {
 	r.Hello(0, &Hello{Name: "b", Outbound: true, Damaged: true, States: []journal.PublisherState{{Publisher: 1, Have: 79, Durable: 79}}})
 	r.Reached(bm(1, 49))
 	r.Reached(bm(2, 9)) // b lacks it
-	want := func(what string, o Outcome) {
+	want := func(when string, o Outcome) {
 		t.Helper()
 		if got := r.Outcome(time.Hour); got != o {
-			t.Fatalf("%s: outcome %v, want %v", what, got, o)
+			t.Fatalf("%s: outcome %v, want %v", when, got, o)
 		}
 	}
 	have := bookmark.Vector{1: 49, 2: 9}
@@ -317,7 +317,7 @@ func TestRejoinBothDamaged(t *testing.T) {
 
 // An echo is a part of the journal that a peer has sent without interruption. Records between two
 // such parts may be of another peer, and are read.
-func TestEchoes(t *testing.T) {
+func TestNoteEcho(t *testing.T) {
 	var c conn
 	for _, tt := range []struct{ from, to, wantFrom, wantTo journal.Position }{
 		{0, 100, 0, 100},
@@ -333,7 +333,7 @@ func TestEchoes(t *testing.T) {
 }
 
 // SendRun accepts the messages that Decide would send, and the peer counts as having them.
-func TestLinkRun(t *testing.T) {
+func TestSendRun(t *testing.T) {
 	run := func(topics ...string) (all []record.OrdinaryMessage) {
 		for i, topic := range topics {
 			r := message(1, uint64(5+i), "x")
@@ -355,11 +355,11 @@ func TestLinkRun(t *testing.T) {
 		topics  []string
 		want    int
 	}{
-		{"what comes next", bookmark.Vector{1: 4}, nil, []string{"a", "b", "a"}, 3},
+		{"the next ones", bookmark.Vector{1: 4}, nil, []string{"a", "b", "a"}, 3},
 		{"nothing", bookmark.Vector{1: 4}, nil, nil, 0},
 		{"an unknown publisher", bookmark.Vector{2: 4}, nil, []string{"a"}, 0},
-		{"what the peer has", bookmark.Vector{1: 5}, nil, []string{"a", "a"}, 0},
-		{"behind what it lacks", bookmark.Vector{1: 3}, nil, []string{"a"}, 0},
+		{"the peer has the first one", bookmark.Vector{1: 5}, nil, []string{"a", "a"}, 0},
+		{"the peer lacks one before", bookmark.Vector{1: 3}, nil, []string{"a"}, 0},
 		{"up to a topic that is not carried", bookmark.Vector{1: 4}, notB, []string{"a", "a", "b", "a"}, 2},
 		{"a topic that is not carried", bookmark.Vector{1: 4}, notB, []string{"b", "a"}, 0},
 	} {

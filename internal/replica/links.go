@@ -27,9 +27,9 @@ type Links struct {
 	clock
 	lifetime
 	ready      chan struct{}
-	wake       signal.Signal // makes watch look again
+	wake       signal.Signal // makes watch call step
 	rejoining  atomic.Bool   // some peer is still awaited
-	dests      []*peer       // as configured; the order is that of marks
+	dests      []*peer       // as configured; the order is that of watermarks
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
@@ -46,13 +46,15 @@ type Links struct {
 	schedule
 }
 
-// forgetting is the state that Agree keeps from one call to the next. It is guarded by Links.mu.
+// forgetting is the state that AgreeToForget keeps from one call to the next. It is guarded by
+// Links.mu.
 type forgetting struct {
 	agreed  []bookmark.Bookmark // publishers that the journal may have forgotten since
 	leaving bookmark.Vector     // publishers that all instances are about to forget, each with its have; replaced, never changed
 }
 
-// A lifetime is the lifetime of the links' goroutines, and the progress of the instance's stop.
+// A lifetime holds the context and the goroutines of the links, and the progress of the instance's
+// stop.
 type lifetime struct {
 	ctx  context.Context // ends when Close is called
 	stop context.CancelFunc
@@ -67,7 +69,7 @@ type clock struct {
 	source func() time.Time // Options.Now; nil: the time of the process
 }
 
-// current returns the time since the links began. It runs for every record, so it reads only the
+// now returns the time since the links began. It runs for every record, so it reads only the
 // monotonic clock.
 func (c *clock) now() time.Duration {
 	if c.source != nil {
@@ -92,28 +94,28 @@ type connections struct {
 type startup struct {
 	rejoin          *Rejoin
 	serving         bool    // ready is closed, or will be unless healing fails
-	outcome         Outcome // of rejoin, at the last look
+	outcome         Outcome // of rejoin, at the last step
 	member          membership
 	metOtherCluster bool // a peer is of another cluster
-	// announcedIntact: the instance has become intact since it began to link, other than by founding.
+	// announcedIntact: the instance has become intact since the start, other than by founding a group
 	announcedIntact bool
 }
 
-// notices are the notices that wait for answers. They are guarded by Links.mu.
+// notices are the notices that were sent and wait for answers. They are guarded by Links.mu.
 type notices struct {
 	pendingNotices map[uint64]*pendingNotice // by number
 	lastNotice     uint64
 }
 
-// A schedule says when watch looks next. It is guarded by Links.mu.
+// A schedule says when watch calls step next. It is guarded by Links.mu.
 type schedule struct {
-	nextStepAt      time.Duration // when it will look by itself; negative: never
-	lastAbsentCheck time.Duration // when it last looked at absent destinations
-	deferred        []func()      // work to be done by unlock, without mu
+	nextStepAt      time.Duration // when it calls step by itself; negative: never
+	lastAbsentCheck time.Duration // when step last checked the absent destinations
+	deferred        []func()      // work to be done by unlockAndNotify, without mu
 }
 
 // Start starts linking. The instance may serve clients when Ready is closed. From the moment of
-// the call, Appended and Durable must be called for all that the journal does. Calls that are
+// the call, Appended and Durable must be called for every event of the journal. Calls that are
 // missed before Start has returned do no harm.
 func Start(o Options) (*Links, error) {
 	l, err := newLinks(o)
@@ -127,7 +129,7 @@ func Start(o Options) (*Links, error) {
 	return l, nil
 }
 
-// newLinks makes Links that do nothing by themselves yet.
+// newLinks returns Links without goroutines.
 func newLinks(o Options) (*Links, error) {
 	source := o.Now
 	if err := o.validate(); err != nil {
@@ -150,7 +152,7 @@ func newLinks(o Options) (*Links, error) {
 	return l, nil
 }
 
-// startHandshake adds the peers and prepares the journal for linking.
+// prepare adds the peers and prepares the journal for linking.
 func (l *Links) prepare() error {
 	if err := l.addDestinations(); err != nil {
 		return err
@@ -170,9 +172,9 @@ func (l *Links) prepare() error {
 func (o *Options) validate() error {
 	switch {
 	case o.Journal == nil:
-		return errors.New("no journal")
+		return errors.New("Journal is missing")
 	case o.Name == "" || o.Group == "":
-		return errors.New("an instance needs a name and a group")
+		return errors.New("Name or Group is missing")
 	}
 	o.RejoinTimeout = cmp.Or(max(o.RejoinTimeout, 0), 10*time.Second)
 	o.Heartbeat = cmp.Or(max(o.Heartbeat, 0), 500*time.Millisecond)
@@ -189,7 +191,7 @@ func (o *Options) validate() error {
 		}
 	}
 	if n := len(o.Secret); n != 0 && n != SecretBytes {
-		return fmt.Errorf("link secret of %d bytes, it must have %d", n, SecretBytes)
+		return fmt.Errorf("link secret has %d bytes instead of %d", n, SecretBytes)
 	}
 	return o.defaultHold()
 }
@@ -200,14 +202,14 @@ func (o *Options) defaultHold() error {
 	}
 	free, _, err := o.Journal.Space()
 	if err != nil {
-		return fmt.Errorf("free disk for absent destinations: %w", err)
+		return fmt.Errorf("measure the free disk space: %w", err)
 	}
 	o.HoldBytes = max(free/2, 1)
 	return nil
 }
 
 func (l *Links) addDestinations() error {
-	have, diverged, remembered := haveVector(l.o.Journal.States()), l.o.Journal.AllDiverged(), storedRoles(l.o.Journal)
+	have, diverged, roles := haveVector(l.o.Journal.States()), l.o.Journal.AllDiverged(), storedRoles(l.o.Journal)
 	lost := l.o.Journal.Decree().Lost
 	syncs := make([]bool, 0, len(l.o.Destinations))
 	for _, d := range l.o.Destinations {
@@ -219,10 +221,10 @@ func (l *Links) addDestinations() error {
 			p.progress.Acked(maxBookmark(publisher))
 		}
 		p.progress.Begin(l.o.RejoinTimeout, have)
-		// Nobody knows how much it had acknowledged before this process started, so it holds back
-		// nothing that was in the journal then.
+		// It is not known how much the destination had acknowledged before this process started, so
+		// records that were in the journal then are not kept for it.
 		p.neededFrom = l.o.Journal.End()
-		if err := l.addPeer(p, remembered, lost); err != nil {
+		if err := l.addPeer(p, roles, lost); err != nil {
 			return err
 		}
 		l.dests = append(l.dests, p)
@@ -233,7 +235,7 @@ func (l *Links) addDestinations() error {
 	}
 	l.watermarks = NewWatermarks(syncs)
 	for _, name := range l.o.Peers {
-		if err := l.addPeer(&peer{name: name, index: -1, reason: "has not dialled yet"}, remembered, lost); err != nil {
+		if err := l.addPeer(&peer{name: name, index: -1, reason: "has not dialled yet"}, roles, lost); err != nil {
 			return err
 		}
 	}
@@ -241,12 +243,12 @@ func (l *Links) addDestinations() error {
 }
 
 // addPeer adds a peer. The start waits for it if it replicates here.
-func (l *Links) addPeer(p *peer, remembered map[string]linkRole, lost []string) error {
+func (l *Links) addPeer(p *peer, roles map[string]linkRole, lost []string) error {
 	if p.name == "" || p.name == l.o.Name || l.peers[p.name] != nil {
-		return fmt.Errorf("destination or peer %q: the name is missing or in use", p.name)
+		return fmt.Errorf("destination or peer %q: its name is missing or used twice", p.name)
 	}
 	l.peers[p.name] = p
-	if p.role = remembered[p.name]; p.delaysStart() && !slices.Contains(lost, p.name) {
+	if p.role = roles[p.name]; p.delaysStart() && !slices.Contains(lost, p.name) {
 		l.rejoin.Await(p.name, p.dest.Sync)
 	}
 	return nil
@@ -254,7 +256,7 @@ func (l *Links) addPeer(p *peer, remembered map[string]linkRole, lost []string) 
 
 // run starts the goroutines. A lone instance has none.
 func (l *Links) run() {
-	l.step() // without an awaited peer the links are ready at once
+	l.step() // if no peer is awaited, the links are ready at once
 	if l.o.Listener != nil {
 		l.wg.Go(l.accept)
 	}
@@ -297,7 +299,7 @@ func (l *Links) Close() error {
 	return err
 }
 
-// Ready is closed once this instance has all that its peers' hello vectors covered, or once
+// Ready is closed once this instance has all messages that its peers' hellos covered, or once
 // RejoinTimeout has passed without progress (R6). Without a peer to wait for it is closed at once.
 // If the journal is damaged, it is closed only after the journal has been healed (R8).
 func (l *Links) Ready() <-chan struct{} { return l.ready }
@@ -310,8 +312,8 @@ func (l *Links) CatchingUp() bool {
 	return l.serving && l.outcome != CaughtUp && !failpoint.On(failpoint.R6OpenNotReported)
 }
 
-// Appended tells the links of a record in the journal; of several records of one publisher it is
-// the last one. It is meant for journal.Options.OnAppend. It does not block.
+// Appended tells the links of a record in the journal, or of the last one of several records of a
+// publisher. It is meant for journal.Options.OnAppend. It does not block.
 func (l *Links) Appended(publisher, sequence uint64) {
 	rejoining := l.rejoining.Load()
 	if len(l.dests) == 0 && !rejoining {
@@ -325,9 +327,9 @@ func (l *Links) Appended(publisher, sequence uint64) {
 		return
 	}
 	l.mu.Lock()
-	look := l.rejoin.Appended(now, b)
+	wake := l.rejoin.Appended(now, b)
 	l.mu.Unlock()
-	if look {
+	if wake {
 		l.wakeWatch()
 	}
 }
@@ -337,9 +339,9 @@ func (l *Links) Appended(publisher, sequence uint64) {
 func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 	l.mu.Lock()
 	first, c := p.progress.Appended(now, b), p.conn
-	look := first && p.dest.Sync && l.stepsTooLateLocked(p)
+	wake := first && p.dest.Sync && l.stepsTooLateLocked(p)
 	l.mu.Unlock()
-	if look {
+	if wake {
 		l.wakeWatch()
 	}
 	switch {
@@ -351,16 +353,16 @@ func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 	}
 }
 
-// stepsTooLateLocked reports whether watch would by itself look later than p's downgrade is due.
+// stepsTooLateLocked reports whether watch would by itself call step after p's downgrade is due.
 func (l *Links) stepsTooLateLocked(p *peer) bool {
-	since, waits := l.oldestSinceLocked(p)
-	due, ok := p.ack.Due(since, waits, l.mayDowngradeLocked(p))
+	since, waiting := l.oldestSinceLocked(p)
+	due, ok := p.ack.Due(since, waiting, l.mayDowngradeLocked(p))
 	return ok && (l.nextStepAt < 0 || due < l.nextStepAt && !failpoint.On(failpoint.R5DowngradeNotReplanned))
 }
 
-// DurableEnd tells the links of an fsync. It is meant for journal.Options.OnDurable. It queues the
-// fsynced sequences as link acks for the peers and reports the watermarks. idle: nothing was
-// appended meanwhile, so the caller has time to write a link ack itself.
+// Durable tells the links of an fsync. It is meant for journal.Options.OnDurable. It queues the
+// fsynced sequences as link acks for the peers and reports the watermarks. idle says that nothing
+// was appended meanwhile, so the caller has time to write a link ack itself.
 func (l *Links) Durable(moved []journal.Advance, idle bool) {
 	if len(moved) == 0 {
 		return
@@ -388,14 +390,15 @@ func (l *Links) Durable(moved []journal.Advance, idle bool) {
 	l.scratch = scratch{publishers, conns}
 }
 
-// notifyWatermarks reports that watermarks may have moved; nil: those of any publisher.
+// notifyWatermarks reports that watermarks of these publishers may have moved. Nil stands for all
+// publishers.
 func (l *Links) notifyWatermarks(publishers []uint64) {
 	if l.o.OnWatermark != nil {
 		l.o.OnWatermark(publishers)
 	}
 }
 
-// closeIfAnswered wakes the watch goroutine.
+// wakeWatch makes the watch goroutine call step.
 func (l *Links) wakeWatch() { l.wake.Set() }
 
 // durable returns durable(p).
@@ -427,24 +430,24 @@ func (l *Links) Single() bool {
 	return l.watermarks.Single()
 }
 
-// ExpectSettled notes that from now on something waits for the message to be settled: a replayed
+// ExpectSettled notes that something waits from now on for the message to be settled: a replayed
 // duplicate, or a logon that is held back (R5).
 func (l *Links) ExpectSettled(publisher, sequence uint64) {
 	if l.o.Journal.Diverged(publisher) > 0 {
-		return // nobody will acknowledge it
+		return // no peer will acknowledge it
 	}
-	now, look := l.now(), false
+	now, wake := l.now(), false
 	l.mu.Lock()
 	for _, p := range l.dests {
 		if !p.dest.Sync || p.ack.Downgraded() || l.watermarks.Durable(p.index, publisher) >= sequence {
 			continue
 		}
 		if p.progress.Awaited(now, bookmark.Bookmark{Publisher: publisher, Sequence: sequence}) {
-			look = true
+			wake = true
 		}
 	}
 	l.mu.Unlock()
-	if look {
+	if wake {
 		l.wakeWatch()
 	}
 }
@@ -466,8 +469,8 @@ func (l *Links) linkedLocked() (conns []*conn) {
 	return conns
 }
 
-// CarriedTopics returns the topic patterns that every sync destination carries. Nil means all topics,
-// also on a lone instance. Without a sync destination it is empty.
+// CarriedTopics returns the topic patterns that every sync destination carries. Nil means all
+// topics, also on a lone instance. Without a sync destination it is empty.
 func (l *Links) CarriedTopics() []string {
 	switch {
 	case l.Lone():
@@ -488,8 +491,8 @@ func (l *Links) CarriedTopics() []string {
 	return carried
 }
 
-// MustKeep reports whether a destination still needs a segment with these highest sequences (R2, R5).
-// It is meant for journal.Retention.
+// MustKeep reports whether a destination still needs a segment with these highest sequences (R2,
+// R5). It is meant for journal.Retention.
 func (l *Links) MustKeep(highest bookmark.Vector) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -38,19 +38,19 @@ func TestLoneInstance(t *testing.T) {
 		a := w.instance("a", func(o *Options) { o.Listener.Close(); o.Listener = nil })
 		a.start()
 		if !a.isReady() || a.l.CatchingUp() || a.l.Single() || a.l.Reachable() {
-			t.Error("a lone instance waits for somebody")
+			t.Error("a lone instance waits for a peer")
 		}
 		a.publish(1, 1, 5)
 		w.eventually("durable", func() bool { return a.l.Safe(1) == 5 && a.l.Settled(1) == 5 })
-		if a.marks.Load() == 0 {
-			t.Error("nobody was told")
+		if a.watermarkCalls.Load() == 0 {
+			t.Error("OnWatermark was not called")
 		}
 	})
 }
 
 // While no destination is left out, settled equals safe at every moment. Otherwise a publisher
-// would be told that acks stand for one disk (R5).
-func TestSettledIsSafeWhileNothingIsLeftOut(t *testing.T) {
+// would hear that acks stand for one disk (R5).
+func TestSettledEqualsSafe(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, _ := w.pair()
 		w.eventually("up", a.l.Reachable)
@@ -78,10 +78,10 @@ func TestConvergence(t *testing.T) {
 		steps []step
 	}{
 		{"one is empty", []step{{"a", 1, 1, 300}}},
-		{"the other is", []step{{"b", 1, 1, 300}}},
+		{"the other is empty", []step{{"b", 1, 1, 300}}},
 		{"different publishers", []step{{"a", 1, 1, 9}, {"b", 2, 1, 9}}},
 		{"prefixes of one another", []step{{"a", 1, 1, 9}, {"b", 1, 1, 4}, {"a", 2, 1, 2}, {"b", 2, 1, 7}}},
-		{"interleaved otherwise", []step{
+		{"interleaved differently", []step{
 			{"a", 1, 1, 3}, {"a", 2, 1, 3}, {"a", 1, 4, 6}, {"a", 3, 1, 2},
 			{"b", 3, 1, 5}, {"b", 2, 1, 5}, {"b", 1, 1, 2}, {"b", 4, 1, 1},
 		}},
@@ -126,10 +126,10 @@ func TestWipedPeerGetsEverythingBack(t *testing.T) {
 		w.linked(a, b)
 		w.same(a, b)
 		if want == a.text() || b.have(2) != 20 {
-			t.Errorf("b has %d of what it had taken in", b.have(2))
+			t.Errorf("b has %d of its own messages", b.have(2))
 		}
 		if !a.logged("less than it had acknowledged") {
-			t.Error("a doesn't say that b has lost its log")
+			t.Error("a doesn't log that b has lost its journal")
 		}
 		// The other way round, right after it.
 		a.kill(memfs.Durable)
@@ -201,7 +201,7 @@ func TestElsewhere(t *testing.T) {
 		a.publishTo("x", 1, 1, 2)
 		a.publishTo("y", 1, 3, 4)
 		a.publishTo("x", 1, 5, 5)
-		w.now("what stands before comes at once, the marker and what stands behind wait", func() bool { return b.have(1) == 2 })
+		w.now("records before the marker arrive at once, the marker and later ones wait", func() bool { return b.have(1) == 2 })
 		w.eventually("all of it", func() bool { return b.have(1) == 5 })
 		if durable := a.l.durable(1); durable < 4 {
 			t.Errorf("the marker came when only %d was durable", durable)
@@ -231,7 +231,7 @@ func TestFloorsForAWipedPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		a.publish(9, 1, 2) // nothing of it will be left
+		a.publish(9, 1, 2) // none of it will be left
 		a.publish(1, 1, 600)
 		a.publish(2, 1, 3)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 600 && a.l.Safe(2) == 3 })
@@ -287,7 +287,7 @@ func TestRecordsBeforeAGoneMarker(t *testing.T) {
 
 // Retention removes nothing that a destination has not acknowledged. The end of a connection does
 // not take its acknowledgements back.
-func TestHeld(t *testing.T) {
+func TestMustKeep(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) {
 			o.Destinations = []Destination{to("b"), {Name: "c", Address: "c:9107"}}
@@ -297,29 +297,29 @@ func TestHeld(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("c is linked", a.state("c", "live"))
 		a.publish(1, 1, 5)
-		held := func(s uint64) bool { return a.l.MustKeep(map[uint64]uint64{1: s}) }
-		w.eventually("all have it", func() bool { return !held(5) })
+		mustKeep := func(s uint64) bool { return a.l.MustKeep(map[uint64]uint64{1: s}) }
+		w.eventually("all have it", func() bool { return !mustKeep(5) })
 		w.Cut("a", "c")
 		a.publish(1, 6, 6)
 		w.eventually("b has it", func() bool { return a.l.Safe(1) == 6 })
-		if !held(6) || held(5) {
-			t.Errorf("held 6: %v, 5: %v", held(6), held(5))
+		if !mustKeep(6) || mustKeep(5) {
+			t.Errorf("must keep 6: %v, 5: %v", mustKeep(6), mustKeep(5))
 		}
 		w.eventually("c is lost", a.state("c", "down"))
-		if !held(6) || held(5) {
-			t.Errorf("with c away held 6: %v, 5: %v", held(6), held(5))
+		if !mustKeep(6) || mustKeep(5) {
+			t.Errorf("with c away must keep 6: %v, 5: %v", mustKeep(6), mustKeep(5))
 		}
 		w.Heal("a", "c")
-		w.eventually("c has it, too", func() bool { return !held(6) })
+		w.eventually("c has it, too", func() bool { return !mustKeep(6) })
 		if a.l.MustKeep(map[uint64]uint64{1: 6, 9: 1}) == false {
-			t.Error("what no destination has is not held")
+			t.Error("a record that no destination has need not be kept")
 		}
 		_ = c
 	})
 }
 
 // A destination that is away for too long is given up. It gets the floor when it returns (R5).
-func TestHold(t *testing.T) {
+func TestGiveUp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		d := to("b")
 		d.DowngradeAfter = time.Second
@@ -352,7 +352,7 @@ func TestHold(t *testing.T) {
 		a.publish(1, 201, 2000)
 		w.eventually("given up", func() bool { return a.status("b").GivenUp })
 		if trim() == 0 || !a.logged("given up") {
-			t.Fatal("nothing trimmed, or nothing said")
+			t.Fatal("nothing trimmed, or nothing logged")
 		}
 		floor := a.j.Floors()[1]
 		b.start()
@@ -373,7 +373,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// A link whose cursor is overtaken by retention skips nothing in silence.
+// A link whose cursor is overtaken by retention does not skip records silently.
 func TestTrimmedUnderTheSender(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -547,7 +547,7 @@ func TestStartRefusesBadOptions(t *testing.T) {
 }
 
 // Random publishing, cutting and killing: a message that was safe is never lost, and in the end
-// allUnknown instances hold the same messages.
+// all instances hold the same messages.
 func TestRandomFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 
 // A pendingNotice is a notice that waits for answers.
 type pendingNotice struct {
-	Answers                // All: every peer that was to answer has answered or still can
+	Answers                // AllAnswered: every peer that was to answer has answered or still can
 	open    map[*conn]bool // peers that have not answered
-	enough  chan struct{}  // closed when no open peer counts for Enough
+	enough  chan struct{}  // closed when no open peer counts for EnoughAnswered
 	done    chan struct{}  // closed when no peer is open
 }
 
@@ -23,8 +23,9 @@ func newPendingNotice() *pendingNotice {
 	}
 }
 
-// AskPeers tells the peers of a logon and waits for their answers until ctx ends. When all peers
-// that count for Enough have answered but others have not, it calls early with the answers so far.
+// AskPeers tells the peers of a logon and waits for their answers until ctx ends. If all peers that
+// count for EnoughAnswered have answered but others have not, it calls early with the answers so
+// far.
 func (l *Links) AskPeers(ctx context.Context, n Notice, early func(Answers)) Answers {
 	id, q := l.sendNotice(ctx, &n)
 	if l.waitFor(ctx, q.enough) && !isClosed(q.done) {
@@ -45,7 +46,7 @@ func (l *Links) waitFor(ctx context.Context, c <-chan struct{}) bool {
 	return false
 }
 
-// partialAnswers returns the answers to a question until now.
+// partialAnswers returns the answers to a notice so far.
 func (l *Links) partialAnswers(q *pendingNotice) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +55,7 @@ func (l *Links) partialAnswers(q *pendingNotice) Answers {
 	return a
 }
 
-// finishNotice returns the answers to a question and ends it.
+// finishNotice returns the answers to a notice and forgets it.
 func (l *Links) finishNotice(id uint64, q *pendingNotice) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +66,7 @@ func (l *Links) finishNotice(id uint64, q *pendingNotice) Answers {
 	return q.Answers
 }
 
-// noteAbsent notes a peer that has not answered. counts: it is among those that count for Enough.
+// noteAbsent notes a peer that has not answered. counts says that it counts for EnoughAnswered.
 func (q *pendingNotice) noteAbsent(counts bool) {
 	q.AllAnswered = false
 	q.EnoughAnswered = q.EnoughAnswered && !counts
@@ -80,12 +81,12 @@ func (q *pendingNotice) noteSilent(counts bool) {
 // inbound reports whether the peer replicates to us.
 func (c *conn) inbound() bool { return c.theirs != nil && c.theirs.Outbound }
 
-// countsForEnough reports whether the peer counts for Enough.
+// countsForEnough reports whether the peer counts for EnoughAnswered.
 func (c *conn) countsForEnough() bool { return c.peer.dest.Sync || c.inbound() }
 
-// sendNotice sends a notice to every connected peer, unless ctx has ended. So a notice never goes out
-// after the answer to another notice that has ended ctx. Otherwise the peer would take it for the
-// later one (R11).
+// sendNotice sends a notice to every connected peer, unless ctx has ended. So it never sends a
+// notice after the answer to another notice that has ended ctx. Otherwise the peer would take it
+// for the later one (R11).
 func (l *Links) sendNotice(ctx context.Context, n *Notice) (uint64, *pendingNotice) {
 	q, decree := newPendingNotice(), l.o.Journal.Decree()
 	q.SurvivorsAnswered = decree.Incarnation > 0
@@ -103,7 +104,7 @@ func (l *Links) sendNotice(ctx context.Context, n *Notice) (uint64, *pendingNoti
 	for _, p := range l.peers {
 		switch {
 		case p.conn == nil:
-			q.noteAbsent(p.outbound() && p.dest.Sync) // a peer that is no destination may know the publisher, too
+			q.noteAbsent(p.outbound() && p.dest.Sync) // a peer that is no destination may know the publisher as well
 			q.SurvivorsAnswered = q.SurvivorsAnswered && slices.Contains(decree.Lost, p.name)
 		case p.conn.queueLocked(frame) != nil:
 			q.noteSilent(p.conn.countsForEnough())
@@ -116,7 +117,7 @@ func (l *Links) sendNotice(ctx context.Context, n *Notice) (uint64, *pendingNoti
 	return id, q
 }
 
-// handleAnswer handles a peer's answer.
+// handleAnswer handles a peer's answer to a notice.
 func (l *Links) handleAnswer(c *conn, a noticeAnswer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,7 +142,7 @@ func (l *Links) handleAnswer(c *conn, a noticeAnswer) {
 	q.remove(c)
 }
 
-// dropFromNoticesLocked notes that c will answer no more questions.
+// dropFromNoticesLocked ends all notices for c, whose peer cannot answer any more.
 func (l *Links) dropFromNoticesLocked(c *conn) {
 	for _, q := range l.pendingNotices {
 		if q.open[c] {
@@ -156,8 +157,8 @@ func (q *pendingNotice) remove(c *conn) {
 	q.closeIfAnswered()
 }
 
-// closeIfAnswered closes the channels of a question that has its answers. It closes done before enough: a
-// goroutine that sees enough closed can then tell whether to wait on.
+// closeIfAnswered closes the channels of a notice that has its answers. It closes done before
+// enough, so that a goroutine which sees enough closed can tell whether to wait on.
 func (q *pendingNotice) closeIfAnswered() {
 	for c := range q.open {
 		if c.countsForEnough() {

@@ -2,9 +2,9 @@ package replica
 
 import "testing"
 
-// When all peers have answered at once, the logon gets the complete answers only. It is not told
-// first that enough peers have answered, since it would take the answers for incomplete.
-func TestAllIsNotTakenForEnough(t *testing.T) {
+// When all peers have answered at once, the logon gets the complete answers only. It must not hear
+// first that enough peers have answered, because it would take the answers for incomplete.
+func TestDoneBeforeEnough(t *testing.T) {
 	for range 50_000 {
 		q, early := newPendingNotice(), make(chan bool)
 		go func() {
@@ -13,7 +13,7 @@ func TestAllIsNotTakenForEnough(t *testing.T) {
 		}()
 		q.closeIfAnswered()
 		if <-early {
-			t.Fatal("nobody is left who has not answered, and it was told that somebody is")
+			t.Fatal("early answers although every peer has answered")
 		}
 	}
 }

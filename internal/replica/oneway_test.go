@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A peer replicates here synchronously and gets nothing back. This instance tells its clients so,
-// also after a restart while the peer is away. The peer is in sync nevertheless, since its
+// A peer replicates here synchronously and gets nothing back. This instance reports that to its
+// clients, also after a restart while the peer is away. The peer is in sync nevertheless, since its
 // messages are on two disks. Both show it and log the reason (R5).
 func TestOneWayLink(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -19,11 +19,11 @@ func TestOneWayLink(t *testing.T) {
 		a.publish(1, 1, 3)
 		w.same(a, b)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 3 })
-		if is := a.l.SyncStatus(); is != syncstatus.InSync {
-			t.Errorf("a says %v", is)
+		if status := a.l.SyncStatus(); status != syncstatus.InSync {
+			t.Errorf("a reports %v", status)
 		}
-		if is := b.l.SyncStatus(); is != syncstatus.OneWay {
-			t.Errorf("b says %v", is)
+		if status := b.l.SyncStatus(); status != syncstatus.OneWay {
+			t.Errorf("b reports %v", status)
 		}
 		if !a.status("b").OneWay || !b.status("a").OneWay {
 			t.Errorf("status %+v, %+v", a.status("b"), b.status("a"))
@@ -34,14 +34,14 @@ func TestOneWayLink(t *testing.T) {
 		a.close()
 		b.kill(memfs.KeepAll)
 		b.start()
-		if is := b.l.SyncStatus(); is != syncstatus.OneWay || !b.status("a").OneWay {
-			t.Errorf("b says %v after a restart, status %+v", is, b.status("a"))
+		if status := b.l.SyncStatus(); status != syncstatus.OneWay || !b.status("a").OneWay {
+			t.Errorf("b reports %v after a restart, status %+v", status, b.status("a"))
 		}
 	})
 }
 
-// A link that is one way by design is no fault: an asynchronous destination owes nothing. A link
-// that becomes two-way counts as such at once.
+// A link that is one way by design is no fault: an asynchronous destination need not replicate
+// back. A link that becomes two-way counts as such at once.
 func TestNoOneWayLink(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, c := w.start("a", to("b"), toAsync("c")), w.start("c")
@@ -49,15 +49,15 @@ func TestNoOneWayLink(t *testing.T) {
 		w.linked(a, c)
 		w.linked(a, b)
 		if c.l.SyncStatus() != syncstatus.Async || c.status("a").OneWay || a.status("c").OneWay {
-			t.Errorf("c says %v, status %+v, %+v", c.l.SyncStatus(), c.status("a"), a.status("c"))
+			t.Errorf("c reports %v, status %+v, %+v", c.l.SyncStatus(), c.status("a"), a.status("c"))
 		}
 		if b.l.SyncStatus() != syncstatus.OneWay || !a.status("b").OneWay {
-			t.Errorf("b says %v, status %+v", b.l.SyncStatus(), a.status("b"))
+			t.Errorf("b reports %v, status %+v", b.l.SyncStatus(), a.status("b"))
 		}
 		b.restart(to("a"))
 		w.linked(a, b)
 		if b.l.SyncStatus() != syncstatus.InSync || b.status("a").OneWay || a.status("b").OneWay {
-			t.Errorf("b says %v, status %+v, %+v", b.l.SyncStatus(), a.status("b"), b.status("a"))
+			t.Errorf("b reports %v, status %+v, %+v", b.l.SyncStatus(), a.status("b"), b.status("a"))
 		}
 		a.kill(memfs.KeepAll)
 		pass(time.Second)

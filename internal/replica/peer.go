@@ -18,7 +18,7 @@ type peer struct {
 	name    string
 	dest    Destination // zero if the peer is no destination
 	index   int         // index of the destination in Watermarks; -1: no destination
-	topics  []string    // of the destination, in normal order
+	topics  []string    // of the destination, sorted
 	carries func(topic []byte) bool
 
 	conn      *conn         // nil: the link is down
@@ -30,16 +30,16 @@ type peer struct {
 	backlog     bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
 	refusals    Refusals
 	reason      string           // why the link is down
-	givenUp     bool             // the peer no longer holds back segments
+	givenUp     bool             // segments are no longer kept for the peer
 	neededFrom  journal.Position // the earliest position of a record that it has not acknowledged
 	equality    equality
 	lastWarning string // the last warning about how the two directions differ
 
-	degraded degradedInterval // the interval in which it is left out
+	degraded degradedInterval // while it is downgraded
 	counters
 }
 
-// countsForEnough are the counters for Status.
+// counters are the counters for Status.
 type counters struct {
 	sent, received atomic.Uint64 // records
 	refused        atomic.Uint64 // connections, and records on them
@@ -48,14 +48,14 @@ type counters struct {
 	differing map[uint64]bool // the publishers counted in diverged
 }
 
-// degradedInterval is the interval during which a destination is left out.
+// A degradedInterval is the interval during which a destination is downgraded.
 type degradedInterval struct {
 	begin  time.Time
 	ranges map[uint64]journal.PublisherRange // settled without the destination
 	dirty  bool                              // not yet in the journal
 }
 
-// downgradeBuckets is the number of moments into which the time until a downgrade is divided.
+// downgradeBuckets is the number of buckets into which the time until a downgrade is divided.
 const downgradeBuckets = maxBuckets
 
 func newDestination(d Destination, index int) (*peer, error) {
@@ -83,7 +83,7 @@ func normalTopics(patterns []string) []string {
 // outbound reports whether we replicate to the peer.
 func (p *peer) outbound() bool { return p.index >= 0 }
 
-// hello returns our hello to a peer; nil is an instance that is no peer of ours.
+// hello returns our hello to a peer. A nil p stands for an instance that is no peer of ours.
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
@@ -99,7 +99,7 @@ func (l *Links) hello(p *peer) *Hello {
 // peer returns the configured peer of a name, or nil.
 func (l *Links) peer(name string) *peer { return l.peers[name] }
 
-// connected makes c the connection of the peer that said hello on it, unless there is an
+// connected makes c the connection of the peer that has sent its hello on it, unless there is an
 // objection.
 func (l *Links) connected(c *conn) error {
 	if err := c.findDiverged(); err != nil { // before anything of its hello counts
@@ -116,19 +116,19 @@ func (l *Links) connected(c *conn) error {
 		l.mu.Unlock()
 		return err
 	}
-	unequal, news := l.becomeUpLocked(p, c, now)
-	m := p.role
+	warning, changed := l.becomeUpLocked(p, c, now)
+	role := p.role
 	l.unlockAndNotify()
 
-	if news {
-		l.storeRole(c.theirs.Name, m)
+	if changed {
+		l.storeRole(c.theirs.Name, role)
 	}
 	l.noteReturned(c.theirs.Name)
 	if old != nil {
 		old.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
-	if unequal != "" {
-		l.o.Log.Warn(unequal, "peer", p.name)
+	if warning != "" {
+		l.o.Log.Warn(warning, "peer", p.name)
 	}
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reportReached()
@@ -140,12 +140,12 @@ func (l *Links) connected(c *conn) error {
 	return nil
 }
 
-// becomeUpLocked makes c the connection of p. unequal describes how the two directions differ; it
-// is empty if that was reported before. news reports whether the peer's half of the link differs
-// remoteHost its earlier hellos.
-func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
+// becomeUpLocked makes c the connection of p. warning describes how the two directions differ. It
+// is empty if that was reported before. changed reports whether the peer's half of the link differs
+// from its earlier hellos.
+func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (warning string, changed bool) {
 	c.peer, p.conn = p, c
-	news, p.reason = p.role.update(c.theirs), ""
+	changed, p.reason = p.role.update(c.theirs), ""
 	if p.stopReport = (stopReport{}); l.stopping.current() != phaseRunning {
 		c.sendPhaseLocked()
 	}
@@ -159,11 +159,11 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal str
 			l.rejoin.NotExpected(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		}
 	}
-	if unequal = describeAsymmetry(c.ours, c.theirs); unequal == p.lastWarning {
-		return "", news
+	if warning = describeAsymmetry(c.ours, c.theirs); warning == p.lastWarning {
+		return "", changed
 	}
-	p.lastWarning = unequal
-	return unequal, news
+	p.lastWarning = warning
+	return warning, changed
 }
 
 // admitLocked finds the peer of c and decides whether c may become its connection. old is the
@@ -186,8 +186,8 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 	return p, p.conn, l.checkReplaceLocked(p, c)
 }
 
-// checkReplaceLocked returns an error if c may not replace the present connection of its peer: both
-// belong to the same process and cross, or c belongs to an earlier process.
+// checkReplaceLocked returns an error if c may not replace the present connection of its peer,
+// because the connections of one process have crossed, or because c belongs to an earlier process.
 func (l *Links) checkReplaceLocked(p *peer, c *conn) error {
 	if p.conn == nil {
 		return nil
@@ -198,11 +198,11 @@ func (l *Links) checkReplaceLocked(p *peer, c *conn) error {
 		}
 		return nil
 	}
-	back, news := p.noteReplaced(l.now(), c.theirs.Run)
-	if news {
+	replaced, first := p.noteReplaced(l.now(), c.theirs.Run)
+	if first {
 		l.o.Log.Error("two processes run under one name, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
 	}
-	if back {
+	if replaced {
 		return refused("two processes are named %q, and the later one is linked: stop one of them, or give it another name", p.name)
 	}
 	return nil
@@ -231,8 +231,8 @@ func (l *Links) beginDestinationLocked(p *peer, c *conn) {
 	p.givenUp = false
 }
 
-// reportReached tells Rejoin how far the journal had come when the goal was set. Appended reports the
-// records since then.
+// reportReached tells Rejoin how far the journal had come when the goal was set. Appended reports
+// the records after that.
 func (l *Links) reportReached() {
 	if !l.rejoining.Load() {
 		return
@@ -285,7 +285,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 func (l *Links) findNeededFrom(p *peer, acked bookmark.Vector) {
 	at, err := l.o.Journal.SeekVector(acked)
 	if err != nil {
-		l.o.Log.Error("looking for what an absent peer needs", "peer", p.name, "error", err)
+		l.o.Log.Error("cannot find the position from which an absent peer needs the journal", "peer", p.name, "error", err)
 		return
 	}
 	l.mu.Lock()
@@ -300,6 +300,6 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 	}
 	p.refused.Add(1)
 	if p.refusals.Refused() {
-		l.o.Log.Error("link counts as down: what is sent on it is refused again", "peer", p.name, "reason", cause)
+		l.o.Log.Error("link counts as down: a record on it was refused twice in a row", "peer", p.name, "reason", cause)
 	}
 }

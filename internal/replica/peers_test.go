@@ -177,7 +177,7 @@ func TestHalfOpenLink(t *testing.T) {
 	}
 }
 
-// Cuts after every few bytes of a session lose and repeat nothing.
+// A cut after any number of bytes loses and repeats nothing.
 func TestCutAnywhere(t *testing.T) {
 	for bytes := int64(1); bytes < 1500; bytes += 37 {
 		for _, dir := range [][2]string{{"a", "b"}, {"b", "a"}} {
@@ -194,7 +194,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// sendNotice asks the peers and drops the early answers.
+// ask asks the peers and drops the early answers.
 func (i *instance) ask(ctx context.Context, n Notice) Answers {
 	return i.l.AskPeers(ctx, n, func(Answers) {})
 }
@@ -218,12 +218,12 @@ func TestNotices(t *testing.T) {
 			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
-			t.Errorf("b was told %+v", b.notices)
+			t.Errorf("b got notices %+v", b.notices)
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
 		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, IncomingHave: 3, AllAnswered: true, EnoughAnswered: true, HaveByPeer: map[string]uint64{"b": 3, "c": 3}}) || len(c.notices) != 1 {
-			t.Errorf("%+v, c was told %v", got, c.notices)
+			t.Errorf("%+v, c got notices %v", got, c.notices)
 		}
 		other := n
 		other.User = refusedUser
@@ -247,16 +247,16 @@ func TestNotices(t *testing.T) {
 		w.Resume("c")
 		c.close()
 		b.close()
-		w.eventually("nobody is there", func() bool { return !a.l.Reachable() })
+		w.eventually("no peer is connected", func() bool { return !a.l.Reachable() })
 		if got := a.ask(t.Context(), n); !same(got, Answers{}) {
-			t.Errorf("%+v with nobody there", got)
+			t.Errorf("%+v without a connected peer", got)
 		}
 	})
 }
 
-// The messages of a peer that does not replicate here never come here. An asynchronous destination
-// that is away is not waited for.
-func TestNoticeToWhoSendsNothing(t *testing.T) {
+// Messages at a peer that does not replicate here never arrive here. A notice does not wait for an
+// asynchronous destination that is away.
+func TestNoticeToOneWayPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), Destination{Name: "c", Address: "c:9107"})
 		b, c := w.start("b", to("a")), w.start("c")
@@ -264,12 +264,12 @@ func TestNoticeToWhoSendsNothing(t *testing.T) {
 		w.eventually("c is linked", a.state("c", "live"))
 		c.publish(7, 1, 3)
 		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, Have: 3, AllAnswered: true, EnoughAnswered: true, HaveByPeer: map[string]uint64{"b": 0, "c": 3}}) {
-			t.Errorf("%+v, want 3 there, and none to come", got)
+			t.Errorf("%+v, want 3 there, and no incoming ones", got)
 		}
 		c.close()
 		w.eventually("c is away", a.state("c", "down"))
 		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, EnoughAnswered: true, HaveByPeer: map[string]uint64{"b": 0}}) {
-			t.Errorf("%+v without c, want it to be enough", got)
+			t.Errorf("%+v without c, want EnoughAnswered", got)
 		}
 	})
 }
@@ -326,7 +326,7 @@ func TestReadyWithoutPeer(t *testing.T) {
 		}
 		pass(time.Millisecond)
 		if !a.isReady() || !a.l.CatchingUp() || !a.logged("ERROR", "without having caught up", "b") {
-			t.Fatal("not ready after the timeout, or nothing said")
+			t.Fatal("not ready after the timeout, or nothing logged")
 		}
 		b := w.start("b", to("a"))
 		b.publish(1, 1, 3)
@@ -341,14 +341,14 @@ func TestReadyWhenPeerStalls(t *testing.T) {
 		a := w.start("a", to("b"))
 		f := w.fake("b")
 		c := f.accept()
-		c.hello(&Hello{States: []journal.PublisherState{{Publisher: 1, Have: 5, Durable: 5}}})
-		c.beat(time.Second, 9)
-		c.records(message(1, 1, "x")) // some progress
-		c.beat(time.Second, 9)
+		c.handshake(&Hello{States: []journal.PublisherState{{Publisher: 1, Have: 5, Durable: 5}}})
+		c.sendHeartbeats(time.Second, 9)
+		c.sendRecords(message(1, 1, "x")) // some progress
+		c.sendHeartbeats(time.Second, 9)
 		if a.isReady() {
 			t.Fatal("ready although the peer brought something 9s ago")
 		}
-		c.beat(time.Second, 1)
+		c.sendHeartbeats(time.Second, 1)
 		if !a.isReady() || !a.l.CatchingUp() {
 			t.Error("not ready")
 		}
@@ -424,19 +424,20 @@ func damage(t *testing.T, disk *memfs.FS, text string) {
 	t.Fatalf("%q is not on the disk", text)
 }
 
-// A fake is a peer that sends the frames that a test chooses.
+// A fake is a peer that sends frames that a test chooses.
 type fake struct {
 	w    *world
 	name string
 	ln   net.Listener
 }
 
+// A fakeConn is one connection of a fake.
 type fakeConn struct {
-	w     *world
-	nc    net.Conn
-	fr    frameReader
-	enc   *encoder
-	shake *authenticator
+	w    *world
+	nc   net.Conn
+	fr   frameReader
+	enc  *encoder
+	auth *authenticator
 }
 
 func (w *world) fake(name string) *fake {
@@ -449,7 +450,7 @@ func (w *world) fake(name string) *fake {
 	return &fake{w: w, name: name, ln: ln}
 }
 
-// accept waits for the instance to dial, and takes its hello.
+// accept waits for the instance to dial, and reads its hello.
 func (f *fake) accept() *fakeConn {
 	f.w.t.Helper()
 	nc, err := f.ln.Accept()
@@ -457,17 +458,17 @@ func (f *fake) accept() *fakeConn {
 		f.w.t.Fatal(err)
 	}
 	f.w.t.Cleanup(func() { nc.Close() })
-	c := f.w.greeter(nc, false)
-	c.takeOpen()
-	c.open()
-	c.prove()
-	c.take(frameProof)
-	c.shake.addHello(c.take(frameHello))
-	c.take(frameProof)
+	c := f.w.newFakeConn(nc, false)
+	c.expectOpen()
+	c.sendOpen()
+	c.sendProof()
+	c.expect(frameProof)
+	c.auth.addHello(c.expect(frameHello))
+	c.expect(frameProof)
 	return c
 }
 
-// dial dials an instance and does the greeting up to our hello.
+// dial dials an instance and does the handshake up to our hello.
 func (w *world) dial(from, to string) *fakeConn {
 	w.t.Helper()
 	nc, err := w.Host(from).Dial(w.t.Context(), to+":9107")
@@ -475,22 +476,22 @@ func (w *world) dial(from, to string) *fakeConn {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { nc.Close() })
-	c := w.greeter(nc, true)
-	c.open()
-	c.takeOpen()
-	c.take(frameProof)
-	c.prove()
+	c := w.newFakeConn(nc, true)
+	c.sendOpen()
+	c.expectOpen()
+	c.expect(frameProof)
+	c.sendProof()
 	return c
 }
 
-// greeter returns a fake's connection on which nothing has been sent.
-func (w *world) greeter(nc net.Conn, dialled bool) *fakeConn {
+// newFakeConn returns a fake's connection on which nothing has been sent.
+func (w *world) newFakeConn(nc net.Conn, dialled bool) *fakeConn {
 	return &fakeConn{w: w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder(),
-		shake: newAuthenticator(testSecret, dialled, nonce{byte(len(w.instances))})}
+		auth: newAuthenticator(testSecret, dialled, nonce{byte(len(w.instances))})}
 }
 
-// handleFrame reads a frame, which must be of type want.
-func (c *fakeConn) take(want frameType) []byte {
+// expect reads a frame, which must be of type want.
+func (c *fakeConn) expect(want frameType) []byte {
 	c.w.t.Helper()
 	payload, err := c.fr.next()
 	if err != nil {
@@ -502,35 +503,35 @@ func (c *fakeConn) take(want frameType) []byte {
 	return payload
 }
 
-func (c *fakeConn) takeOpen() {
+func (c *fakeConn) expectOpen() {
 	c.w.t.Helper()
-	_, d := decode(c.take(frameOpen))
+	_, d := decode(c.expect(frameOpen))
 	var theirs openFrame
 	if err := d.body(&theirs); err != nil {
 		c.w.t.Fatal(err)
 	}
-	c.shake.setPeerNonce(theirs.nonce)
+	c.auth.setPeerNonce(theirs.nonce)
 }
 
-func (c *fakeConn) open() {
+func (c *fakeConn) sendOpen() {
 	c.w.t.Helper()
-	c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[c.shake.index(c.shake.dialled)]})
+	c.enc.frame(frameOpen, &openFrame{protocolVersion, c.auth.nonces[c.auth.index(c.auth.dialled)]})
 	c.send()
 }
 
-func (c *fakeConn) prove() {
+func (c *fakeConn) sendProof() {
 	c.w.t.Helper()
-	c.enc.frame(frameProof, proofOf(c.shake.prove()))
+	c.enc.frame(frameProof, proofOf(c.auth.prove()))
 	c.send()
 }
 
-// sendHello sends a hello and proves it.
-func (c *fakeConn) say(h *Hello) {
+// sendHello sends a hello and the proof of it.
+func (c *fakeConn) sendHello(h *Hello) {
 	c.w.t.Helper()
 	c.enc.frame(frameHello, h)
-	c.shake.addHello(c.enc.finish()[frameHeader:])
+	c.auth.addHello(c.enc.finish()[frameHeader:])
 	c.send()
-	c.prove()
+	c.sendProof()
 }
 
 func (c *fakeConn) send() {
@@ -540,19 +541,19 @@ func (c *fakeConn) send() {
 	}
 }
 
-// hello sends the hello of b, a member of the usual group.
-func (c *fakeConn) hello(h *Hello) {
+// handshake sends the hello of b, a member of the usual group, and its states.
+func (c *fakeConn) handshake(h *Hello) {
 	c.w.t.Helper()
 	h.Name, h.Group, h.Digest, h.Outbound = "b", "g", "d", true
 	if h.Cluster.IsZero() {
 		h.Cluster, h.Intact = testCluster, true
 	}
-	c.say(h)
+	c.sendHello(h)
 	c.enc.frame(frameStates, &statesFrame{true, h.States})
 	c.send()
 }
 
-func (c *fakeConn) records(records ...*journal.Record) {
+func (c *fakeConn) sendRecords(records ...*journal.Record) {
 	c.w.t.Helper()
 	c.enc.begin(frameRecords)
 	for _, r := range records {
@@ -570,8 +571,8 @@ func (c *fakeConn) raw(r *journal.Record) []byte {
 	return raw
 }
 
-// bad sends one record after a change to its bytes.
-func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
+// sendChanged sends one record after a change to its bytes.
+func (c *fakeConn) sendChanged(r *journal.Record, change func(raw []byte)) {
 	raw := c.raw(r)
 	change(raw)
 	c.enc.begin(frameRecords)
@@ -579,8 +580,8 @@ func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
 	c.send()
 }
 
-// heartbeat sends n heartbeats at intervals of d.
-func (c *fakeConn) beat(d time.Duration, n int) {
+// sendHeartbeats sends n heartbeats at intervals of d.
+func (c *fakeConn) sendHeartbeats(d time.Duration, n int) {
 	c.w.t.Helper()
 	for range n {
 		pass(d)
@@ -590,8 +591,8 @@ func (c *fakeConn) beat(d time.Duration, n int) {
 	pass(0)
 }
 
-// readRefusal reads until the instance refuses, and returns the refusal.
-func (c *fakeConn) refusal() *RefusedError {
+// expectRefusal reads until the instance refuses, and returns the refusal.
+func (c *fakeConn) expectRefusal() *RefusedError {
 	c.w.t.Helper()
 	for {
 		payload, err := c.fr.next()
@@ -608,8 +609,8 @@ func (c *fakeConn) refusal() *RefusedError {
 	}
 }
 
-// A record that cannot be taken ends the link with the reason. The second time in a row the link
-// countsForEnough as down and is tried again slowly (R2).
+// A record that cannot be appended ends the link with the reason. The second time in a row the link
+// counts as down and is tried again slowly (R2).
 func TestRefusedRecords(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -617,7 +618,7 @@ func TestRefusedRecords(t *testing.T) {
 		code   refuseCode
 		reason string
 	}{
-		{"hole", func(c *fakeConn) { c.records(message(1, 2, "x"), message(1, 4, "x")) }, refuseRecord, "hole"},
+		{"hole", func(c *fakeConn) { c.sendRecords(message(1, 2, "x"), message(1, 4, "x")) }, refuseRecord, "hole"},
 		{"not a record", func(c *fakeConn) {
 			c.enc.begin(frameRecords)
 			c.enc.record([]byte("nonsense"))
@@ -631,17 +632,17 @@ func TestRefusedRecords(t *testing.T) {
 		{"unknown frame", func(c *fakeConn) { c.enc.begin(99); c.send() }, refuseRecord, "unknown type"},
 		{"a message that leaves out others", func(c *fakeConn) {
 			r := &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 1, Topic: []byte("t")}
-			c.bad(r, func(raw []byte) { raw[0] = byte(journal.Message) })
+			c.sendChanged(r, func(raw []byte) { raw[0] = byte(journal.Message) })
 		}, refuseRecord, "message 4 behind 1"},
-		{"other content than its sum says", func(c *fakeConn) {
-			c.bad(message(1, 1, "x"), func(raw []byte) { raw[len(raw)-1]++ })
+		{"content that does not match its checksum", func(c *fakeConn) {
+			c.sendChanged(message(1, 1, "x"), func(raw []byte) { raw[len(raw)-1]++ })
 		}, refuseRecord, "is damaged"},
 		{"a number above the highest", func(c *fakeConn) {
 			c.enc.frame(frameAck, vectorFrameOf([]bookmark.Bookmark{{Publisher: 1, Sequence: 1 << 63}}))
 			c.send()
 		}, refuseRecord, "above 2^63-1"},
 		{"a marker above the highest number", func(c *fakeConn) {
-			c.bad(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 1}, func(raw []byte) { binary.LittleEndian.PutUint64(raw[16:], 1<<63) })
+			c.sendChanged(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 1}, func(raw []byte) { binary.LittleEndian.PutUint64(raw[16:], 1<<63) })
 		}, refuseRecord, "not between 1 and 2^63-1"},
 		{"damaged on the way", func(c *fakeConn) {
 			c.enc.frame(frameAck, vectorFrameOf([]bookmark.Bookmark{bm(1, 1)}))
@@ -659,9 +660,9 @@ func TestRefusedRecords(t *testing.T) {
 				f := w.fake("b")
 				for range 2 {
 					c := f.accept()
-					c.hello(&Hello{})
+					c.handshake(&Hello{})
 					tt.send(c)
-					r := c.refusal()
+					r := c.expectRefusal()
 					if r.Code != tt.code || !strings.Contains(r.Reason, tt.reason) {
 						t.Fatalf("refused with %d %q", r.Code, r.Reason)
 					}
@@ -673,7 +674,7 @@ func TestRefusedRecords(t *testing.T) {
 					t.Errorf("status %+v", s)
 				}
 				if !a.logged("ERROR", "counts as down") {
-					t.Error("nothing said")
+					t.Error("nothing logged")
 				}
 				began := time.Now()
 				f.accept()
@@ -685,26 +686,26 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
-// A readRefusal reaches a peer that had stopped reading, behind the frame that is being sent. Without
+// A refusal reaches a peer that had stopped reading, behind the frame that is being sent. Without
 // it the peer would try again as if the link was lost.
-func TestRefusedInAFrame(t *testing.T) {
+func TestRefusalBehindAFrame(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
 		c := w.fake("b").accept()
-		c.hello(&Hello{})
+		c.handshake(&Hello{})
 		w.now("linked", func() bool { return up(a.status("b")) })
 		long := message(1, 1, "x")
-		long.Body = bytes.Repeat([]byte("x"), 900<<10) // more than the connection takes
+		long.Body = bytes.Repeat([]byte("x"), 900<<10) // more than the connection accepts
 		a.append(long)
-		c.records(message(2, 2, "x")) // a hole
+		c.sendRecords(message(2, 2, "x")) // a hole
 		pass(0)
-		if r := c.refusal(); r.Code != refuseRecord || !strings.Contains(r.Reason, "hole") {
+		if r := c.expectRefusal(); r.Code != refuseRecord || !strings.Contains(r.Reason, "hole") {
 			t.Errorf("refused with %d %q", r.Code, r.Reason)
 		}
 	})
 }
 
-// The other way round: the peer refuses a record of ours.
+// The other direction: the peer refuses a record of ours.
 func TestRefusedByPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
@@ -712,7 +713,7 @@ func TestRefusedByPeer(t *testing.T) {
 		f := w.fake("b")
 		for range 2 {
 			c := f.accept()
-			c.hello(&Hello{})
+			c.handshake(&Hello{})
 			c.enc.frame(frameRefuse, &RefusedError{Code: refuseRecord, Reason: "don't like it"})
 			c.send()
 			w.eventually("down", a.state("b", "down"))
@@ -756,7 +757,7 @@ func TestDivergenceByHeartbeat(t *testing.T) {
 		a := w.start("a", to("b"))
 		f := w.fake("b")
 		c := f.accept()
-		c.hello(&Hello{})
+		c.handshake(&Hello{})
 		a.publish(1, 1, 3)
 		c.enc.frame(frameHeartbeat, &heartbeat{moved: []journal.PublisherState{{Publisher: 1, Have: 2, RunningCRC: 1}}})
 		c.send()
@@ -773,12 +774,12 @@ func TestDivergenceByHeartbeat(t *testing.T) {
 	})
 }
 
-// Whatever arrives at the port of a link, the connection is closed and nothing else happens.
+// Whatever bytes arrive at the port of a link, the connection is closed and nothing else happens.
 func TestStrangersOnThePort(t *testing.T) {
 	long := binary.BigEndian.AppendUint32(nil, 1<<31)
 	for _, in := range []string{
 		"", "GET / HTTP/1.1\r\n\r\n", string(make([]byte, 100)), string(long) + "aaaaaaaaaaa",
-		string(someFrames()["ack"]), string(someFrames()["hello"]), string(someFrames()["hello"]) + string(someFrames()["ack"]),
+		string(sampleFrames()["ack"]), string(sampleFrames()["hello"]), string(sampleFrames()["hello"]) + string(sampleFrames()["ack"]),
 	} {
 		inWorld(t, func(t *testing.T, w *world) {
 			a := w.start("a")
@@ -807,7 +808,7 @@ func TestStrangersOnThePort(t *testing.T) {
 func TestTooManyStrangers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
-		crowd := func(from string) {
+		dialAll := func(from string) {
 			for range 2 * maxStrangers {
 				nc, err := w.Host(from).Dial(t.Context(), "a:9107")
 				if err != nil {
@@ -818,14 +819,14 @@ func TestTooManyStrangers(t *testing.T) {
 			w.now("bounded", func() bool { return a.l.countConnections() <= maxStrangers })
 		}
 		began := time.Now()
-		crowd("s")
+		dialAll("s")
 		c := w.dial("b", "a")
-		crowd("s")
-		c.hello(&Hello{Run: 1}) // it was not the one that had to make room
+		dialAll("s")
+		c.handshake(&Hello{Run: 1}) // it was not the one that was closed
 		w.now("linked", a.state("b", "sync"))
 		c.nc.Close()
 		w.now("down", a.state("b", "down"))
-		crowd("b")
+		dialAll("b")
 		b := w.start("b", to("a"))
 		w.now("linked", func() bool { return up(a.status("b")) && up(b.status("a")) })
 		if took := time.Since(began); took > 0 {
@@ -833,7 +834,7 @@ func TestTooManyStrangers(t *testing.T) {
 		}
 		pass(strangerTimeout)
 		if n := a.l.countConnections(); n != 1 {
-			t.Errorf("%d connections when all strangers are gone", n)
+			t.Errorf("%d connections after all strangers are gone", n)
 		}
 	})
 }

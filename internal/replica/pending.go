@@ -9,8 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
-// A pendingConns holds the connections whose peer is not known yet. It has a lock of its own, so that
-// strangers do not hold up the links, however many come and go. It is safe for concurrent use.
+// pendingConns are the connections whose peer is not known yet. They have a lock of their own, so
+// that strangers do not hold up the links, however many come and go. They are safe for concurrent
+// use.
 type pendingConns struct {
 	mu        sync.Mutex
 	closed    bool    // guarded by mu, like the rest
@@ -26,41 +27,41 @@ const (
 	evictionBurst    = 2500 * time.Millisecond
 )
 
-// admits reports whether a connection from a host may become a stranger.
+// admits reports whether a connection from a host is accepted as a stranger.
 func (l *pendingConns) admits(host string, now time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	strangers, from, most := countByHost(l.conns)
-	return strangers < maxStrangers || from[host] < most || l.evictions.Allow(time.Unix(0, 0).Add(now), evictionInterval, evictionBurst) ||
+	strangers, byHost, busiest := countByHost(l.conns)
+	return strangers < maxStrangers || byHost[host] < busiest || l.evictions.Allow(time.Unix(0, 0).Add(now), evictionInterval, evictionBurst) ||
 		failpoint.On(failpoint.DAnyWithoutLogon)
 }
 
-// countByHost counts the accepted connections: all, those from each host, and those from the host with
-// the most.
-func countByHost(conns []*conn) (all int, from map[string]int, most int) {
-	from = make(map[string]int)
+// countByHost counts the accepted connections: all, those from each host, and those from the host
+// with the most.
+func countByHost(conns []*conn) (all int, byHost map[string]int, busiest int) {
+	byHost = make(map[string]int)
 	for _, c := range conns {
 		if !c.dialled {
 			all++
-			from[c.remoteHost]++
-			most = max(most, from[c.remoteHost])
+			byHost[c.remoteHost]++
+			busiest = max(busiest, byHost[c.remoteHost])
 		}
 	}
-	return all, from, most
+	return all, byHost, busiest
 }
 
-// addPeer adds a connection. If there is one stranger too many, crowd is the one that must end.
-func (l *pendingConns) add(c *conn) (crowd *conn, ok bool) {
+// add adds a connection. If there is one stranger too many, it returns the one that must be closed.
+func (l *pendingConns) add(c *conn) (evicted *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil, false
 	}
 	l.conns = append(l.conns, c)
-	if crowd = evictionCandidate(l.conns); crowd != nil {
-		l.conns = without(l.conns, crowd)
+	if evicted = evictionCandidate(l.conns); evicted != nil {
+		l.conns = without(l.conns, evicted)
 	}
-	return crowd, true
+	return evicted, true
 }
 
 // remove removes a connection that has ended, or whose peer is known.
@@ -70,7 +71,7 @@ func (l *pendingConns) remove(c *conn) {
 	l.conns = without(l.conns, c)
 }
 
-// remove lets no connection in any more. It returns the connections to be ended.
+// close admits no more connections. It returns those that must be closed.
 func (l *pendingConns) close() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,39 +79,39 @@ func (l *pendingConns) close() []*conn {
 	return slices.Clone(l.conns)
 }
 
-// logState is the log state of connections that did not become links.
+// A noLinkLog is the log state of connections that did not become links.
 type noLinkLog struct {
-	logged bool          // one was logged
-	at     time.Duration // when the last one was logged
-	others int           // how many came since then
+	logged   bool          // one was logged
+	at       time.Duration // when the last one was logged
+	unlogged int           // how many came since then
 }
 
-// countNoLink counts a connection that did not become a link. ok reports whether it is to be logged;
-// others is then the number of unlogged ones since the last line.
-func (l *pendingConns) countNoLink(now time.Duration) (others int, ok bool) {
+// countNoLink counts a connection that did not become a link. ok reports whether to log it.
+// unlogged is the number of connections since the last log line.
+func (l *pendingConns) countNoLink(now time.Duration) (unlogged int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.logState.logged && now < l.logState.at+refusalSpacing {
-		l.logState.others++
+		l.logState.unlogged++
 		return 0, false
 	}
-	others = l.logState.others
+	unlogged = l.logState.unlogged
 	l.logState = noLinkLog{logged: true, at: now}
-	return others, true
+	return unlogged, true
 }
 
-// maxStrangers bounds the accepted connections that have not shown who they are.
+// maxStrangers bounds the accepted connections that have not authenticated.
 const maxStrangers = 64
 
-// evictionCandidate returns the stranger that makes room for another one, nil if there is room. It is the
-// oldest one from the address with the most strangers. So one address keeps out only itself.
+// evictionCandidate returns the stranger that makes room for another one, nil if there is room. It
+// is the oldest one from the address with the most strangers. So one address keeps out only itself.
 // Several addresses keep out only a stranger that is slower than all the others that arrive
 // meanwhile.
-func evictionCandidate(greeting []*conn) *conn {
-	strangers, from, most := countByHost(greeting)
+func evictionCandidate(conns []*conn) *conn {
+	strangers, byHost, busiest := countByHost(conns)
 	if strangers <= maxStrangers {
 		return nil
 	}
-	i := slices.IndexFunc(greeting, func(c *conn) bool { return !c.dialled && from[c.remoteHost] == most })
-	return greeting[i]
+	i := slices.IndexFunc(conns, func(c *conn) bool { return !c.dialled && byHost[c.remoteHost] == busiest })
+	return conns[i]
 }

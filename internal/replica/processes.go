@@ -7,25 +7,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// observationShown is how long the status shows a sign. The instance that causes it dials again every few
-// seconds.
+// observationShown is how long the status shows an observation. The instance that causes it dials
+// again every few seconds.
 const observationShown = time.Minute
 
-// A observation is an observation that something is wrong with a peer.
+// An observation is a fault that was observed at a peer.
 type observation struct {
 	recorded bool
 	at       time.Duration // the last time
 }
 
-// record records the sign and reports whether it was not shown before.
-func (s *observation) record(now time.Duration) (news bool) {
-	news = !s.isShown(now)
-	*s = observation{true, now}
-	return news
+// record records the observation and reports whether it was not shown before.
+func (o *observation) record(now time.Duration) (first bool) {
+	first = !o.isShown(now)
+	*o = observation{true, now}
+	return first
 }
 
-func (s *observation) isShown(now time.Duration) bool {
-	return s.recorded && now-s.at < observationShown
+func (o *observation) isShown(now time.Duration) bool {
+	return o.recorded && now-o.at < observationShown
 }
 
 // maxReplaced bounds the number of remembered earlier processes of a peer.
@@ -38,13 +38,13 @@ type processes struct {
 	run      uint64      // of the present or last connection
 	replaced []uint64    // earlier processes
 	rival    observation // two processes ran at once
-	foreign  observation // an instance of another cluster was met under the name
+	foreign  observation // an instance of another cluster has used the name
 	metEmpty bool        // the last process had neither records nor a cluster id
 	stopReport
 	skew Skew // of the peer's wall clock
 }
 
-// noteRun notes that a process is linked.
+// noteRun records that a process is linked.
 func (p *processes) noteRun(run uint64) {
 	if p.run != 0 && p.run != run {
 		p.replaced = append(p.replaced, p.run)
@@ -54,9 +54,9 @@ func (p *processes) noteRun(run uint64) {
 	p.run = run
 }
 
-// noteReplaced reports whether a process was replaced by the one that is linked now, and whether that
-// was not known yet.
-func (p *processes) noteReplaced(now time.Duration, run uint64) (back, news bool) {
+// noteReplaced reports whether a process was replaced by the one that is linked now, and whether
+// that was not shown before.
+func (p *processes) noteReplaced(now time.Duration, run uint64) (replaced, first bool) {
 	if !slices.Contains(p.replaced, run) || failpoint.On(failpoint.R2RivalsTakeTurns) {
 		return false, false
 	}

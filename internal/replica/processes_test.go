@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Two processes of one name do not take turns: the later one is linked, the other one is refused
+// Two processes of one name do not alternate: the later one is linked, the other one is refused
 // with the reason, and log and status show it. When one has gone the other one is linked. A
 // restart does not count as a second process.
 func TestTwoOfOneName(t *testing.T) {
@@ -27,7 +27,7 @@ func TestTwoOfOneName(t *testing.T) {
 					t.Errorf("%+v\n%+v\n%+v", other.status(first), b.status(first), a.status("b"))
 				}
 				if !a.logged("level=ERROR", "two processes run under one name") || !strings.Contains(b.status(first).Reason, "two processes are named") {
-					t.Errorf("not said: %q", b.status(first).Reason)
+					t.Errorf("not logged: %q", b.status(first).Reason)
 				}
 				other.close()
 				pass(10 * time.Second)
@@ -42,7 +42,7 @@ func TestTwoOfOneName(t *testing.T) {
 					w.linked(a, b)
 				}
 				if a.status("b").Rivals {
-					t.Error("a restart is taken for a second process")
+					t.Error("a restart counts as a second process")
 				}
 			})
 		})

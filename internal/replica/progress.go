@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// maxBuckets bounds the memory of Progress: the number of moments. Each moment remembers the
-// publishers that wrote then.
+// maxBuckets bounds the number of buckets of a Progress, and thus its memory. Each bucket holds the
+// publishers that wrote in its time.
 const maxBuckets = 64
 
 // Progress records which sequences wait for one destination, and since when (R5). Times count from
@@ -16,7 +16,7 @@ const maxBuckets = 64
 type Progress struct {
 	begun   bucket          // in the journal at the start
 	written buckets         // written by this process
-	awaited buckets         // waited for again, whichever process wrote it
+	awaited buckets         // something waits for it again, whichever process wrote it
 	acked   bookmark.Vector // highest sequences acknowledged on any connection
 }
 
@@ -25,22 +25,22 @@ type Progress struct {
 func NewProgress(width time.Duration) *Progress {
 	width = max(width, time.Millisecond)
 	return &Progress{
-		written: buckets{width: width, least: width},
-		awaited: buckets{width: width, least: width},
+		written: buckets{width: width, minWidth: width},
+		awaited: buckets{width: width, minWidth: width},
 		acked:   make(bookmark.Vector),
 	}
 }
 
-// Begin adds the vector of the journal at the start. Its wait begins at since.
+// Begin adds the vector of the journal at the start. These records wait from since on.
 func (p *Progress) Begin(since time.Duration, have bookmark.Vector) {
 	p.begun = bucket{since: since, highest: have.Above(p.acked)}
 }
 
-// BeginLater moves the beginning of that wait to a later time, never back.
+// BeginLater moves since to a later time, never back.
 func (p *Progress) BeginLater(since time.Duration) { p.begun.since = max(p.begun.since, since) }
 
-// Appended adds a record that was appended here. It reports whether this is the first thing that
-// waits.
+// Appended adds a record that was appended here. It reports whether the destination had nothing
+// else to acknowledge.
 func (p *Progress) Appended(now time.Duration, b bookmark.Bookmark) (first bool) {
 	if p.acked.Covers(b) {
 		return false
@@ -50,15 +50,15 @@ func (p *Progress) Appended(now time.Duration, b bookmark.Bookmark) (first bool)
 	return first
 }
 
-// Awaited adds a sequence that is waited for from now on, even if an earlier connection acknowledged
-// it. It reports the same as Appended.
+// Awaited adds a sequence that something waits for from now on, even if an earlier connection
+// acknowledged it. It reports the same as Appended.
 func (p *Progress) Awaited(now time.Duration, b bookmark.Bookmark) (first bool) {
 	first = !p.anyWaits()
 	p.awaited.add(now, b)
 	return first
 }
 
-// Acked notes that the destination has everything up to b on its disk.
+// Acked records that the destination has everything up to b on its disk.
 func (p *Progress) Acked(b bookmark.Bookmark) {
 	p.acked.Raise(b)
 	p.begun.highest.RemoveReached(b)
@@ -74,13 +74,13 @@ func (p *Progress) Acknowledged() bookmark.Vector { return p.acked }
 func (p *Progress) Forget(publisher uint64) { delete(p.acked, publisher) }
 
 // Oldest returns when the oldest wait began, false if nothing waits.
-func (p *Progress) Oldest() (since time.Duration, waits bool) {
+func (p *Progress) Oldest() (since time.Duration, waiting bool) {
 	for _, b := range []*bucket{&p.begun, p.written.oldest(), p.awaited.oldest()} {
-		if b != nil && len(b.highest) > 0 && (!waits || b.since < since) {
-			since, waits = b.since, true
+		if b != nil && len(b.highest) > 0 && (!waiting || b.since < since) {
+			since, waiting = b.since, true
 		}
 	}
-	return since, waits
+	return since, waiting
 }
 
 func (p *Progress) anyWaits() bool {
@@ -106,9 +106,9 @@ type bucket struct {
 
 // buckets are ordered by time. None is empty.
 type buckets struct {
-	list         []bucket
-	width, least time.Duration
-	spare        bookmark.Vector // an empty vector for reuse, or nil
+	list            []bucket
+	width, minWidth time.Duration
+	spare           bookmark.Vector // an empty vector for reuse, or nil
 }
 
 func (k *buckets) add(now time.Duration, b bookmark.Bookmark) {
@@ -131,7 +131,7 @@ func (k *buckets) push(now time.Duration) {
 	k.spare = nil
 }
 
-// merge merges the buckets in pairs, under the older time of each pair. So no wait ever seems
+// merge merges the buckets in pairs, each under the time of its older one. So no wait ever seems
 // shorter than it is.
 func (k *buckets) merge() {
 	for i := 0; i+1 < len(k.list); i += 2 {
@@ -152,7 +152,7 @@ func (k *buckets) remove(b bookmark.Bookmark) {
 		return true
 	})
 	if len(k.list) == 0 {
-		k.width = k.least
+		k.width = k.minWidth
 	}
 }
 

@@ -22,7 +22,7 @@ func TestProgress(t *testing.T) {
 		want time.Duration
 	}{
 		{"nothing waits", func(p *Progress) {}, 9 * s, 0},
-		{"from when we wrote it", func(p *Progress) { p.Appended(2*s, bm(1, 1)) }, 9 * s, 7 * s},
+		{"from the time of the append", func(p *Progress) { p.Appended(2*s, bm(1, 1)) }, 9 * s, 7 * s},
 		{"acknowledged", func(p *Progress) {
 			p.Appended(2*s, bm(1, 1))
 			p.Acked(bm(1, 1))
@@ -53,15 +53,15 @@ func TestProgress(t *testing.T) {
 			p.Begin(10*s, bookmark.Vector{1: 5})
 			p.Appended(1*s, bm(1, 6))
 		}, 9 * s, 8 * s},
-		{"what was acknowledged once doesn't wait again", func(p *Progress) {
+		{"an acknowledged record doesn't wait again", func(p *Progress) {
 			p.Acked(bm(1, 5))
 			p.Appended(2*s, bm(1, 4)) // reported late
 		}, 9 * s, 0},
-		{"unless it is asked for, from when it was", func(p *Progress) {
+		{"unless it is awaited again, from then on", func(p *Progress) {
 			p.Acked(bm(1, 5))
 			p.Awaited(2*s, bm(1, 4))
 		}, 9 * s, 7 * s},
-		{"asked for, and acknowledged by the new connection", func(p *Progress) {
+		{"awaited again, and acknowledged by the new connection", func(p *Progress) {
 			p.Acked(bm(1, 5))
 			p.Awaited(2*s, bm(1, 4))
 			p.Acked(bm(1, 5))
@@ -126,7 +126,7 @@ func TestProgressAgainstTwin(t *testing.T) {
 			p.Acked(bm(pub, s))
 		}
 		if _, waits := p.Oldest(); waits || p.anyWaits() {
-			t.Fatal("something waits although all is acknowledged")
+			t.Fatal("something waits although everything is acknowledged")
 		}
 	})
 }
@@ -153,12 +153,12 @@ func TestProgressIsBounded(t *testing.T) {
 	waiting := p.Waiting()
 	for pub := range uint64(5) {
 		if waiting[pub] != 2000 {
-			t.Errorf("of %d %d waits, want 2000", pub, waiting[pub])
+			t.Errorf("publisher %d waits for %d, want 2000", pub, waiting[pub])
 		}
 		p.Acked(bm(pub, 2000))
 	}
 	if p.anyWaits() || p.written.width != 10*time.Millisecond {
-		t.Error("something waits, or is still remembered roughly")
+		t.Error("something waits, or the width is not reset")
 	}
 }
 

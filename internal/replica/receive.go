@@ -13,11 +13,11 @@ import (
 // handleFrame handles one frame.
 func (c *conn) handleFrame(payload []byte) error {
 	t, d := c.dec.begin(payload), c.dec
-	take := c.handleLinkFrame
+	handle := c.handleLinkFrame
 	if c.stage < handshakeDone {
-		take = c.handleHandshakeFrame
+		handle = c.handleHandshakeFrame
 	}
-	err := take(t, d)
+	err := handle(t, d)
 	if errors.Is(err, errFrame) {
 		return c.explainReadError(err)
 	}
@@ -61,7 +61,7 @@ func (c *conn) handleLinkFrame(t frameType, d *decoder) error {
 	return fmt.Errorf("%w: unknown type %d", errFrame, t)
 }
 
-// raisePeerHave raises the peer's vector.
+// raisePeerHave raises the peer's vector to these numbers.
 func (c *conn) raisePeerHave(moved ...bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,14 +70,14 @@ func (c *conn) raisePeerHave(moved ...bookmark.Bookmark) {
 	}
 }
 
-// peerHas reports whether the peer has b, as far as is known.
+// peerHas reports whether the peer is known to have b.
 func (c *conn) peerHas(b bookmark.Bookmark) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.link.Have().Covers(b)
 }
 
-// handleRecords journals the records of a frame.
+// handleRecords appends the records of a frame to the journal.
 func (c *conn) handleRecords(d *decoder) error {
 	c.moved = c.moved[:0]
 	records := 0
@@ -101,12 +101,12 @@ func (c *conn) handleRecords(d *decoder) error {
 	return nil
 }
 
-// maxRun is the most records that are journaled at once.
+// maxRun is the maximum number of messages that are appended at once.
 const maxRun = 64
 
-// appendRun journals a run of ordinary messages from the beginning of rest, the unread part of a
+// appendRun appends a run of ordinary messages from the beginning of rest, the unread part of a
 // frame. The messages are of one publisher, and this instance lacks each of them. appendRun returns
-// their number and their length in bytes, 0 if it leaves the first record to appendRecord.
+// their number and their length in bytes, or 0 if it leaves the first record to appendRecord.
 func (c *conn) appendRun(rest []byte) (records, size int, err error) {
 	run := c.parseRun(rest)
 	defer clear(run) // the messages share the frame's memory
@@ -129,16 +129,16 @@ func (c *conn) appendRun(rest []byte) (records, size int, err error) {
 	return taken.Records, size, err
 }
 
-// closeIfAnswered returns the run at the beginning of rest. It may be empty.
+// parseRun returns the run at the beginning of rest. It may be empty.
 func (c *conn) parseRun(rest []byte) (run []record.OrdinaryMessage) {
 	run = c.runBuffer[:0]
 	for next := uint64(0); len(run) < maxRun; next++ {
-		raw, behind, whole := record.CutFramed(rest)
-		if !whole {
+		raw, remaining, ok := record.CutFramed(rest)
+		if !ok {
 			break
 		}
-		o, is := record.AsOrdinary(raw)
-		if !is || !o.SumMatches() {
+		o, ok := record.AsOrdinary(raw)
+		if !ok || !o.SumMatches() {
 			break
 		}
 		if len(run) == 0 {
@@ -148,17 +148,17 @@ func (c *conn) parseRun(rest []byte) (run []record.OrdinaryMessage) {
 		if o.Sequence() != next || len(run) > 0 && o.Publisher() != run[0].Publisher() {
 			break
 		}
-		run, rest = append(run, o), behind
+		run, rest = append(run, o), remaining
 	}
 	c.runBuffer = run
 	return run
 }
 
-// appendRecord journals the first record of rest, the unread part of a frame.
+// appendRecord appends the first record of rest, the unread part of a frame.
 func (c *conn) appendRecord(rest []byte) (records, size int, err error) {
-	raw, _, whole := record.CutFramed(rest)
-	if !whole {
-		return 0, 0, fmt.Errorf("%w: a record is cut", errFrame)
+	raw, _, ok := record.CutFramed(rest)
+	if !ok {
+		return 0, 0, fmt.Errorf("%w: the last record is truncated", errFrame)
 	}
 	r := &c.record
 	if err := parse(raw, r); err != nil {
@@ -173,11 +173,11 @@ func (c *conn) appendRecord(rest []byte) (records, size int, err error) {
 	if err != nil {
 		return 0, 0, c.appendError(err)
 	}
-	apart, err := c.checkVerdict(r, verdict)
+	skipped, err := c.checkVerdict(r, verdict)
 	if err != nil {
 		return 0, 0, err
 	}
-	if !apart {
+	if !skipped {
 		c.noteAppended(r.Publisher, r.Sequence)
 	}
 	return 1, record.LengthLen + len(raw), nil
@@ -188,19 +188,19 @@ func parse(raw []byte, r *journal.Record) error {
 		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
 	if !r.SumMatches() {
-		return &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("%d|%d is damaged", r.Publisher, r.Sequence)}
+		return &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("record %d|%d is damaged", r.Publisher, r.Sequence)}
 	}
 	return nil
 }
 
-// noteIncoming notes that the peer has a record that is about to be journaled. That must happen before
-// our own sender can see the record.
+// noteIncoming records that the peer has a record that is about to be appended. That must happen
+// before our own sender can see the record.
 func (c *conn) noteIncoming(publisher, sequence uint64) {
-	c.l.camePlanted(publisher, sequence)
+	c.l.receivedPlanted(publisher, sequence)
 	c.raisePeerHave(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 }
 
-// noteEcho notes the part of the journal that holds messages from the peer.
+// noteEcho records the part of the journal that holds messages from the peer.
 func (c *conn) noteEcho(from, to journal.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,7 +210,7 @@ func (c *conn) noteEcho(from, to journal.Position) {
 	c.echo.to = to
 }
 
-// noteAppended notes that the records up to sequence are in the journal now.
+// noteAppended records that the messages up to sequence are in the journal now.
 func (c *conn) noteAppended(publisher, sequence uint64) {
 	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
 	if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
@@ -220,7 +220,7 @@ func (c *conn) noteAppended(publisher, sequence uint64) {
 	}
 }
 
-// checkDiskFull refuses a record that is new here if the disk is nearly full.
+// checkDiskFull returns an error for a record that is new here if the disk is nearly full.
 func (c *conn) checkDiskFull(publisher, sequence uint64) error {
 	if c.l.o.DiskNearlyFull == nil || !c.l.o.DiskNearlyFull() {
 		return nil
@@ -231,15 +231,15 @@ func (c *conn) checkDiskFull(publisher, sequence uint64) error {
 	return &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
 }
 
-// checkVerdict returns an error if the link must end because of a record that was not taken. apart
-// reports that the record was skipped because its publisher has diverged.
-func (c *conn) checkVerdict(r *journal.Record, verdict journal.Verdict) (apart bool, err error) {
+// checkVerdict returns an error if the link must end because of a record that was not appended.
+// skipped reports that the record was skipped because its publisher has diverged.
+func (c *conn) checkVerdict(r *journal.Record, verdict journal.Verdict) (skipped bool, err error) {
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	switch verdict {
 	case journal.Hole:
 		have, _ := c.l.o.Journal.State(r.Publisher)
 		return false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
-			"hole: %d|%d stands behind %d, and only %d is here", r.Publisher, r.Sequence, r.Prev, have.Have)}
+			"hole: %d|%d follows %d, but this journal ends at %d", r.Publisher, r.Sequence, r.Prev, have.Have)}
 	case journal.OtherPublisher:
 		c.l.o.Log.Error("DIVERGED: a peer has another publisher under the same id", "peer", c.peer.name, "publisher", r.Publisher)
 		return true, c.l.noteDiverged([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
@@ -251,33 +251,35 @@ func (c *conn) checkVerdict(r *journal.Record, verdict journal.Verdict) (apart b
 	return verdict == journal.Diverged, nil
 }
 
-// appendError tells whether the journal's error is about its disk or about the record.
+// appendError returns a refusal if the journal's error is about the record, and another error if it
+// is about the journal.
 func (c *conn) appendError(err error) error {
 	if c.l.o.Journal.Err() != nil || errors.Is(err, journal.ErrClosed) {
-		return fmt.Errorf("journal takes nothing more: %w", err)
+		return fmt.Errorf("the journal accepts no more records: %w", err)
 	}
 	return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 }
 
-// countReceived counts the records that arrived from c's peer. c.moved has their highest sequences.
+// countReceived counts the records that arrived from c's peer. c.moved has the highest sequence of
+// each publisher.
 func (l *Links) countReceived(c *conn, records int) {
 	c.peer.received.Add(uint64(records))
-	now, rejoining, look := l.now(), l.rejoining.Load(), false
+	now, rejoining, wake := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
 	for _, b := range c.moved {
 		c.unacked.Raise(b)
 		if rejoining && l.rejoin.Appended(now, b) {
-			look = true
+			wake = true
 		}
 	}
 	l.mu.Unlock()
-	if look {
+	if wake {
 		l.wakeWatch()
 	}
 	c.ackPlanted()
 }
 
-// handleAck handles a link ack: the sequences that the peer's disk has.
+// handleAck handles a link ack: the sequences that are on the peer's disk.
 func (l *Links) handleAck(c *conn, moved []bookmark.Bookmark) {
 	p := c.peer
 	publishers := c.publishers[:0]
@@ -301,7 +303,7 @@ func (l *Links) handleAck(c *conn, moved []bookmark.Bookmark) {
 		p.refusals.Progressed()
 	}
 	l.updateAckStateLocked(p, now)
-	single := l.watermarks.Single() // also by other destinations: settled without them has moved
+	single := l.watermarks.Single() // if other destinations are left out, settled may have moved as well
 	l.unlockAndNotify()
 	if single {
 		l.extendIntervals(publishers)

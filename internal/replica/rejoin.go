@@ -18,21 +18,21 @@ const (
 	Waiting Outcome = iota
 	// CaughtUp: the journal has everything that the peers had when they said hello.
 	CaughtUp
-	// TimedOut: a peer could not be reached, or brought nothing for too long.
+	// TimedOut: a peer could not be reached, or brought nothing new for too long.
 	TimedOut
 )
 
 // Rejoin decides when a starting instance may serve clients (R6), and when a damaged journal has
-// maxBookmark that its peers can give (R8). Times count from the start of the process. A Rejoin is
+// everything that its peers can give (R8). Times count from the start of the process. A Rejoin is
 // not safe for concurrent use.
 type Rejoin struct {
 	timeout time.Duration
 	damaged bool
-	intact  bool // this instance is intact, so peers' lacks need not be known
+	intact  bool // this instance is intact, so the missing records need not be known
 	peers   map[string]*awaitedPeer
 }
 
-// awaitedPeer is the state of one awaited peer.
+// An awaitedPeer is the state of one peer that the start waits for.
 type awaitedPeer struct {
 	sync     bool
 	met      bool            // it has said hello
@@ -40,9 +40,9 @@ type awaitedPeer struct {
 	deadline time.Duration   // put off by each record of goal
 	done     bool
 
-	// If both journals are damaged, each may still find records that the other lacks. So each side
-	// waits until neither has anything to give: until the peer has acknowledged all of ours, and a
-	// later heartbeat brought nothing new.
+	// If both journals are damaged, each side may still find records that the other lacks. So each
+	// side waits until neither can give anything more: until the peer has acknowledged all of our
+	// records, and a later heartbeat brought nothing new.
 	damaged bool
 	unacked bookmark.Vector
 	acked   bookmark.Vector
@@ -51,9 +51,8 @@ type awaitedPeer struct {
 	missing bookmark.Vector // sequences that an intact peer has and we lack, whether or not it sends them
 }
 
-// NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the wait for each peer.
-// While our journal is damaged, it bounds neither the wait for a sync destination nor that for a
-// first peer.
+// NewRejoin returns a Rejoin without peers. timeout bounds the wait for each peer. While our
+// journal is damaged, it bounds neither the wait for a sync destination nor that for a first peer.
 func NewRejoin(timeout time.Duration, damaged bool) *Rejoin {
 	return &Rejoin{timeout: timeout, damaged: damaged, peers: make(map[string]*awaitedPeer)}
 }
@@ -63,30 +62,31 @@ func (r *Rejoin) Await(name string, sync bool) {
 	r.peers[name] = &awaitedPeer{sync: sync, deadline: r.timeout}
 }
 
-// Forget notes that a peer will not come.
+// Forget drops a peer that will not come.
 func (r *Rejoin) Forget(name string) {
 	if p := r.peers[name]; p != nil && !p.met {
 		delete(r.peers, name)
 	}
 }
 
-// Hello notes the hello of a connected peer: the sequences that it has, and whether it sends them.
-// A later hello of the same peer replaces the earlier one, because records that its disk has lost
-// since cannot come. After Hello the caller must call Reached with the sequences of the journal.
+// Hello records the hello of a connected peer: the sequences that it has, and whether it sends
+// them. A later hello of the same peer replaces the earlier one, because records that its disk has
+// lost since then cannot come. After Hello the caller must call Reached with the sequences of the
+// journal.
 func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	p := r.peers[peer.Name]
 	if p == nil {
 		p = new(awaitedPeer)
 		r.peers[peer.Name] = p
 	}
-	want, durable := make(bookmark.Vector), make(bookmark.Vector)
+	goal, durable := make(bookmark.Vector), make(bookmark.Vector)
 	for _, s := range peer.States {
-		want.Raise(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		goal.Raise(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		durable[s.Publisher] = s.Durable
 	}
 	p.intact, p.missing = peer.Intact, nil
 	if peer.Intact && !r.intact {
-		p.missing = want.Clone()
+		p.missing = goal.Clone()
 	}
 	if p.done {
 		return
@@ -94,15 +94,15 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	if !p.met {
 		p.deadline = now + r.timeout
 	}
-	p.met, p.goal = true, want
+	p.met, p.goal = true, goal
 	p.damaged, p.acked, p.unacked = r.damaged && peer.Damaged, durable, make(bookmark.Vector)
 	if !peer.Outbound {
 		p.goal, p.damaged = nil, false // nothing comes from it
 	}
 }
 
-// NotExpected notes that our hello has told a peer that we have everything up to b. The peer will not
-// send that, even if retention has forgotten the publisher here since.
+// NotExpected records that a peer sends nothing of b's publisher up to b, because our hello said
+// that we have it. That holds even if retention has forgotten the publisher here since then.
 func (r *Rejoin) NotExpected(name string, b bookmark.Bookmark) {
 	if p := r.peers[name]; p != nil {
 		p.goal.RemoveReached(b)
@@ -110,7 +110,7 @@ func (r *Rejoin) NotExpected(name string, b bookmark.Bookmark) {
 	}
 }
 
-// Reached notes that the journal has everything up to b. It reports whether Outcome may have
+// Reached records that the journal has everything up to b. It reports whether Outcome may have
 // changed. It does not count as progress.
 func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
@@ -125,7 +125,7 @@ func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	return changed
 }
 
-// Appended notes that a record was taken, which is progress. It reports the same as Reached.
+// Appended records that a record was appended, which is progress. It reports the same as Reached.
 func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
 		if _, ok := p.goal[b.Publisher]; ok {
@@ -135,14 +135,14 @@ func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool)
 	return r.Reached(b)
 }
 
-// record notes a sequence that a damaged peer has yet to acknowledge.
+// expectAck records a sequence that a damaged peer has yet to acknowledge.
 func (p *awaitedPeer) expectAck(b bookmark.Bookmark) {
 	if p.damaged && !p.acked.Covers(b) {
 		p.unacked.Raise(b)
 	}
 }
 
-// Acked notes that a peer has everything up to b on its disk.
+// Acked records that a peer has everything up to b on its disk.
 func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 	p := r.peers[name]
 	if p == nil || !p.damaged {
@@ -152,10 +152,10 @@ func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 	p.unacked.RemoveReached(b)
 }
 
-// Heartbeat notes a peer's heartbeat. damaged: its journal is still damaged. moved are its numbers of
-// the publishers that moved, have our numbers of the same ones. more: other publishers moved as
-// well. gives says whether we send records to the peer.
-func (r *Rejoin) Heartbeat(name string, damaged, more, gives bool, moved []bookmark.Bookmark, have bookmark.Vector) {
+// Heartbeat records a peer's heartbeat. damaged: its journal is still damaged. moved are its
+// numbers of the publishers that moved, have our numbers of the same publishers. more: other
+// publishers moved as well. sends says whether we send records to the peer.
+func (r *Rejoin) Heartbeat(name string, damaged, more, sends bool, moved []bookmark.Bookmark, have bookmark.Vector) {
 	p := r.peers[name]
 	if p == nil || p.done || !p.damaged {
 		return
@@ -165,7 +165,7 @@ func (r *Rejoin) Heartbeat(name string, damaged, more, gives bool, moved []bookm
 			p.goal.Raise(b)
 		}
 	}
-	quiet := !more && len(p.goal) == 0 && (len(p.unacked) == 0 || !gives)
+	quiet := !more && len(p.goal) == 0 && (len(p.unacked) == 0 || !sends)
 	if !damaged || quiet {
 		p.damaged = false
 	}
@@ -176,20 +176,20 @@ func (r *Rejoin) Outcome(now time.Duration) Outcome {
 	if failpoint.On(failpoint.R6ServeAtOnce) {
 		return CaughtUp
 	}
-	met, waits, late := false, false, false
+	met, waiting, late := false, false, false
 	for _, p := range r.peers { // over all peers, so that their order does not matter
 		p.done = p.done || p.met && len(p.goal) == 0 && !p.damaged
 		switch {
 		case p.done:
 			met = true
 		case r.damaged && p.sync, !p.expired(now):
-			waits = true
+			waiting = true
 		default:
 			late = true
 		}
 	}
 	switch {
-	case waits, r.damaged && !met:
+	case waiting, r.damaged && !met:
 		return Waiting
 	case late:
 		return TimedOut

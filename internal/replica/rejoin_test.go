@@ -22,8 +22,8 @@ func (i *instance) restart(dests ...Destination) {
 }
 
 // An asynchronous destination that is away does not hold up the start, nor does the instance count
-// as catching up, since nothing comes from that destination (R6). But it may know publishers that
-// nobody else knows (R10).
+// as catching up, because that destination sends nothing (R6). But it may know publishers that no
+// other instance knows (R10).
 func TestStartWithoutAnAsyncDestination(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), toAsync("c"))
@@ -38,10 +38,10 @@ func TestStartWithoutAnAsyncDestination(t *testing.T) {
 	})
 }
 
-// An instance remembers over restarts whether a peer replicates here, as the peer said last. It
-// waits for a peer that does, even an asynchronous one, and not for a peer that does not, even a
+// An instance remembers over restarts whether a peer replicates here, according to its last hello.
+// It waits for a peer that does, even an asynchronous one, and not for a peer that does not, even a
 // synchronous one (R6).
-func TestStartWaitsForThoseWhoReplicateHere(t *testing.T) {
+func TestStartWaitsForInboundPeers(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		ours  Destination   // destination of a
@@ -59,12 +59,12 @@ func TestStartWaitsForThoseWhoReplicateHere(t *testing.T) {
 				w.linked(a, b)
 				a.publish(1, 1, 1)
 				w.same(a, b)
-				check := func(waits bool) {
+				check := func(awaited bool) {
 					t.Helper()
-					if pass(time.Second); a.isReady() == waits {
-						t.Errorf("ready %v after a second", !waits)
+					if pass(time.Second); a.isReady() == awaited {
+						t.Errorf("ready %v after a second", !awaited)
 					}
-					if pass(10 * time.Second); !a.isReady() || a.l.CatchingUp() != waits {
+					if pass(10 * time.Second); !a.isReady() || a.l.CatchingUp() != awaited {
 						t.Errorf("ready %v, catching up %v", a.isReady(), a.l.CatchingUp())
 					}
 				}
@@ -94,8 +94,7 @@ func TestStartWaitsForThoseWhoReplicateHere(t *testing.T) {
 	}
 }
 
-// The start waits for a synchronous peer of which nothing is remembered, as after a disk was
-// replaced.
+// The start waits for a synchronous peer whose role is not known, as after a disk was replaced.
 func TestStartWithAnEmptyDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -106,7 +105,7 @@ func TestStartWithAnEmptyDisk(t *testing.T) {
 		a.start()
 		pass(time.Second)
 		if a.isReady() {
-			t.Error("a serves without having asked b what it lacks")
+			t.Error("a serves without having asked b for its records")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -15,7 +15,7 @@ import (
 type Destination struct {
 	Name           string
 	Address        string        // empty: the peer dials us
-	Sync           bool          // counters for acks
+	Sync           bool          // acks wait for it
 	Topics         []string      // topics or patterns, as topic.Parse reads them; nil: all
 	DowngradeAfter time.Duration // 0: never
 	UpgradeWithin  time.Duration // 0: half of DowngradeAfter
@@ -43,32 +43,32 @@ type Options struct {
 	Log           *slog.Logger     // default: nothing is logged
 	Now           func() time.Time // default time.Now
 	Wall          func() time.Time // the wall clock, compared with the peers' clocks; default Now
-	// DiskNearlyFull reports that the disk is nearly full. The links then refuse records, which ends the
-	// link that brings them. Nil: never full.
+	// DiskNearlyFull reports whether the disk is nearly full. While it is, the links refuse
+	// records, and a refused record ends the link that brought it. Nil: never full.
 	DiskNearlyFull func() bool
 
-	// OnWatermark is called when safe or settled of publishers may have moved. Nil means any
-	// publisher, also when a peer connects or disconnects. It must not block. The slice is valid
-	// until it returns.
+	// OnWatermark is called when safe(p) or settled(p) of these publishers may have moved. Nil
+	// stands for all publishers, for example after a peer has connected or disconnected.
+	// OnWatermark must not block. The slice is valid until it returns.
 	OnWatermark func(publishers []uint64)
 	// OnSyncStatus is called when SyncStatus has changed. It must not block.
 	OnSyncStatus func()
 	// OnStart is called by Start before anything else happens. It hands over the Links for the
 	// other callbacks to use.
 	OnStart func(*Links)
-	// OnReceived is called when a peer has sent records of publishers up to these sequences. It must
-	// not block. The slice is valid until it returns.
-	OnReceived func(moved []bookmark.Bookmark)
+	// OnReceived is called when records from a peer have been appended. received has the highest
+	// sequence of each publisher. OnReceived must not block. The slice is valid until it returns.
+	OnReceived func(received []bookmark.Bookmark)
 	// OnDiverged is called when publishers have been found to have diverged (R11), each with the
 	// first number that is not proven equal. It must not block.
 	OnDiverged func(diverged []bookmark.Bookmark)
-	// OnClosed is called when all instances are about to forget publishers. Each comes with its
-	// have: no message up to there will come from any instance. It must not block.
+	// OnClosed is called when all instances are about to forget publishers, each given with its
+	// have: no instance will send a message up to that number. It must not block.
 	OnClosed func(closed bookmark.Vector)
-	// OnNotice is called when a peer reports a logon (R11). The answer to the peer consists of the
-	// reply that it returns and this instance's have(p). It must not block.
+	// OnNotice is called when a peer reports a logon (R11). The answer to the peer consists of its
+	// result and this instance's have(p). It must not block.
 	OnNotice func(Notice) ledger.Reply
-	// OnOutdated is called when Outdated begins to return a reason. It must not block.
+	// OnOutdated is called when OutdatedReason begins to return a reason. It must not block.
 	OnOutdated func()
 }
 

@@ -5,15 +5,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// A linkRole is a peer's last description of its half of the link, on a connection with this process
-// or an earlier one.
+// A linkRole is how a peer has last described its half of the link, on a connection with this
+// process or an earlier one.
 type linkRole struct {
 	known   bool
 	inbound bool // it replicates to us
 	sync    bool // and it waits for our disk
 }
 
-// storedRoles returns the memories in the journal, by peer name.
+// storedRoles returns the roles in the journal, by peer name.
 func storedRoles(j *journal.Journal) map[string]linkRole {
 	all := make(map[string]linkRole)
 	if failpoint.On(failpoint.R6ForgetsPeers) {
@@ -25,18 +25,18 @@ func storedRoles(j *journal.Journal) map[string]linkRole {
 	return all
 }
 
-// update updates the memory from a hello and reports whether it has changed.
-func (m *linkRole) update(theirs *Hello) (changed bool) {
+// update updates the role from a hello and reports whether it has changed.
+func (r *linkRole) update(theirs *Hello) (changed bool) {
 	now := linkRole{known: true, inbound: theirs.Outbound, sync: theirs.Outbound && theirs.Sync}
-	changed = *m != now
-	*m = now
+	changed = *r != now
+	*r = now
 	return changed
 }
 
-// delaysStart reports whether the start waits for a peer (R6). It waits for the peers that replicate
-// to us. A peer that this instance has never met counts as one if it is a sync destination, since
-// pairs run both ways, or if it is no destination, since then it would have no other reason to
-// link.
+// delaysStart reports whether the start waits for a peer (R6). It waits for the peers that
+// replicate to us. A peer that this instance has never met counts as one if it is a sync
+// destination, because pairs replicate both ways, or if it is no destination, because it would have
+// no other reason to link.
 func (p *peer) delaysStart() bool {
 	if p.role.known && !failpoint.On(failpoint.R6AwaitsAll) {
 		return p.role.inbound
@@ -44,11 +44,11 @@ func (p *peer) delaysStart() bool {
 	return p.dest.Sync || !p.outbound() || failpoint.On(failpoint.R6AwaitsAll)
 }
 
-// storeRole stores a peer's memory in the journal. No record that the peer sends from now on is
-// durable here before the memory is.
-func (l *Links) storeRole(name string, m linkRole) {
-	p := journal.Peer{Name: name, Sends: m.inbound, Sync: m.sync}
+// storeRole stores a peer's role in the journal. No record that the peer sends from now on is
+// durable here before the role is.
+func (l *Links) storeRole(name string, r linkRole) {
+	p := journal.Peer{Name: name, Sends: r.inbound, Sync: r.sync}
 	if err := l.o.Journal.RememberPeer(p); err != nil {
-		l.o.Log.Error("remembering whether a peer replicates here", "peer", name, "error", err)
+		l.o.Log.Error("cannot record whether a peer replicates here", "peer", name, "error", err)
 	}
 }

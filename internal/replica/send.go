@@ -36,23 +36,23 @@ func (c *conn) write() {
 
 // A sender is the sending half of a connection: a cursor over the journal, and the frames between
 // its records. It is the Source of the connection's outbound.Writer. It belongs to the goroutine
-// that calls Fill: that of write, or one that has appended a record or made it durable and sends
-// inline.
+// that calls Fill. This is the goroutine of write, or one that has appended a record or made it
+// durable and sends inline.
 type sender struct {
 	c             *conn
 	enc           *encoder
-	nextFrames    func(*sender) (busy bool, err error) // makes the next frames, at first those of the greeting
+	nextFrames    func(*sender) (busy bool, err error) // makes the next frames, at first those of the handshake
 	states        []journal.PublisherState             // those of our hello that are not sent yet
 	follower      *journal.Follower                    // nil: we do not replicate to the peer
 	record        journal.Record                       // the next record to be sent
 	recordPending bool                                 // record has been read and not sent yet
 	raw           []byte                               // encoding of a marker
 	introduced    []byte                               // encoding of a record with its check added
-	moved         []bookmark.Bookmark                  // linkRole that sendAcks reuses
-	floors        []journal.PublisherState             // to be sent once the cursor has passed passed; nil: already sent
+	moved         []bookmark.Bookmark                  // memory that sendAcks reuses
+	floors        []journal.PublisherState             // to be sent once the cursor has reached floorsAfter; nil: already sent
 	floorsAfter   journal.Position
 	markers       []journal.Record // markers of floors, to be sent before any other record
-	trimmed       bool             // retention overtook the follower
+	trimmed       bool             // retention has overtaken the follower
 	heartbeatAt   time.Time        // when the next heartbeat is due
 	heartbeatDue  bool
 }
@@ -83,13 +83,13 @@ func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err er
 	return s.enc.all(), next, err
 }
 
-// canSendInline reports whether the next turn sends neither floors nor markers before the records,
+// canSendInline reports whether neither floors nor markers must be sent before the next records,
 // and the connection has not ended.
 func (s *sender) canSendInline() bool {
 	return !s.trimmed && s.floors == nil && len(s.markers) == 0 && !isClosed(s.c.done)
 }
 
-// scheduleHeartbeat notes when a heartbeat is due.
+// scheduleHeartbeat notes whether a heartbeat is due, and when the next one will be.
 func (s *sender) scheduleHeartbeat(now time.Time) {
 	if now.Before(s.heartbeatAt) {
 		return
@@ -98,8 +98,8 @@ func (s *sender) scheduleHeartbeat(now time.Time) {
 	s.heartbeatAt = now.Add(s.c.l.o.Heartbeat)
 }
 
-// appendFrames appends one turn to b. For a connection that has been ended it appends the farewell
-// and returns io.EOF.
+// appendFrames appends the next frames to b. If the connection has been closed, it appends the
+// final frame and returns io.EOF.
 func (s *sender) appendFrames(b []byte) (busy bool, err error) {
 	s.enc.appendTo(b)
 	if isClosed(s.c.done) {
@@ -113,11 +113,12 @@ func (s *sender) appendFrames(b []byte) (busy bool, err error) {
 	return busy, err
 }
 
-// statesReady sends the frames of the greeting. When conn.statesReady is closed, our states come next.
+// sendHandshake sends the frames of the handshake. When conn.statesReady is closed, our states come
+// next.
 func (s *sender) sendHandshake() (busy bool, err error) {
-	all := isClosed(s.c.statesReady) // checked before the frames are taken, since the hello is one of them
+	ready := isClosed(s.c.statesReady) // checked before the frames are taken, since the hello is one of them
 	s.sendQueued(&s.c.mu, &s.c.handshakeFrames)
-	if !all {
+	if !ready {
 		return false, nil
 	}
 	s.states, s.nextFrames = s.c.ours.States, (*sender).sendStates
@@ -135,7 +136,7 @@ func (s *sender) sendStates() (busy bool, err error) {
 	return true, nil
 }
 
-// reset starts the stream once the connection is its peer's.
+// startStream starts the stream once the handshake is done on both sides.
 func (s *sender) startStream() (busy bool, err error) {
 	if !isClosed(s.c.up) {
 		return false, nil
@@ -148,7 +149,7 @@ func (s *sender) startStream() (busy bool, err error) {
 	return true, s.openCursor()
 }
 
-// startHandshake opens the cursor at the position that the peer's vector determines. It sends no gone
+// openCursor opens the cursor at the position that the peer's vector determines. It sends no gone
 // markers yet: a floor may come from a marker, and the journal may have records before that marker
 // which the peer still lacks.
 func (s *sender) openCursor() error {
@@ -158,35 +159,35 @@ func (s *sender) openCursor() error {
 	s.c.mu.Unlock()
 	from, err := j.SeekVector(have)
 	if err != nil {
-		return fmt.Errorf("looking for where to begin: %w", err)
+		return fmt.Errorf("find the position to send from: %w", err)
 	}
 	if failpoint.On(failpoint.R2HelloWithoutHave) {
 		from = j.End()
 	}
 	s.follower = j.Follow(from, journal.Appended)
-	// The order matters: the follower notices whatever retention removes from now on.
+	// The order matters: the follower notices if retention removes anything from now on.
 	s.floors, s.floorsAfter = withoutForgotten(addForgotten(s.c.ours.States, j.States()), s.c.ours.States, have), j.End()
 	return nil
 }
 
-// addForgotten adds to the states now those that our hello told and that the journal has forgotten
-// since. The peer waits for them and gets the floor.
-func addForgotten(told, now []journal.PublisherState) []journal.PublisherState {
-	known := make(map[uint64]bool, len(now))
-	for _, s := range now {
+// addForgotten adds to states those that our hello contained and that the journal has forgotten
+// since then. The peer waits for these publishers and gets the floor.
+func addForgotten(inHello, states []journal.PublisherState) []journal.PublisherState {
+	known := make(map[uint64]bool, len(states))
+	for _, s := range states {
 		known[s.Publisher] = true
 	}
-	for _, s := range told {
+	for _, s := range inHello {
 		if !known[s.Publisher] {
 			s.Floor = s.Have
-			now = append(now, s)
+			states = append(states, s)
 		}
 	}
-	return now
+	return states
 }
 
-// queueFloorMarkers finds the floors of publishers without records in the journal, once the cursor has
-// passed the end that the journal had when the cursor was opened.
+// queueFloorMarkers queues the floors of publishers without records in the journal, once the cursor
+// has reached the end that the journal had when the cursor was opened.
 func (s *sender) queueFloorMarkers() {
 	if s.floors == nil || s.follower.Position() < s.floorsAfter {
 		return
@@ -214,7 +215,7 @@ func (s *sender) sendGoneMarkers() error {
 	return nil
 }
 
-// addPeer puts a marker of our own into the batch.
+// addMarker adds a marker of our own to the batch.
 func (s *sender) addMarker(r *journal.Record) error {
 	raw, err := record.Append(s.raw[:0], r)
 	if err != nil {
@@ -273,7 +274,7 @@ func (s *sender) sendQueued(mu *sync.Mutex, queue *[][]byte) {
 	}
 }
 
-// reintroduce makes gone markers for publishers that have a session at the peer and that the peer
+// reintroduce queues gone markers for publishers that have a session at the peer and that the peer
 // may have forgotten.
 func (s *sender) reintroduce() {
 	s.c.l.mu.Lock()
@@ -352,10 +353,10 @@ func (s *sender) skipEchoes() {
 	}
 }
 
-// sendRun puts the messages into the batch that directly follow one that is in it.
+// sendRun adds to the batch the messages that directly follow one that is in it.
 func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	run := s.follower.PeekRun(publisher, from)
-	if len(run) == 0 || s.c.l.foreignPlanted(publisher, run[len(run)-1].Sequence()) {
+	if len(run) == 0 || s.c.l.leftOutPlanted(publisher, run[len(run)-1].Sequence()) {
 		return 0
 	}
 	s.c.mu.Lock()
@@ -368,10 +369,10 @@ func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	return len(run)
 }
 
-// nextRound puts a record into the batch as the link decides. wait reports that the record cannot be
+// addNext adds a record to the batch as the link decides. wait reports that the record cannot be
 // sent yet.
 func (s *sender) addNext(r *journal.Record) (sent int, wait bool, err error) {
-	if s.c.l.foreignPlanted(r.Publisher, r.Sequence) {
+	if s.c.l.leftOutPlanted(r.Publisher, r.Sequence) {
 		return 0, false, nil
 	}
 	switch s.decide(r) {
@@ -404,7 +405,7 @@ func (s *sender) decide(r *journal.Record) Decision {
 	return d
 }
 
-// introduce adds its publisher's check to a record, and decides about it.
+// introduce adds the publisher's check to a record, and decides about the record.
 func (s *sender) introduce(r *journal.Record) Decision {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
@@ -422,11 +423,11 @@ func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
 	return s.c.link.Decide(r, durable)
 }
 
-// addGoneBefore sends a gone marker for the messages before r that the peer lacks, if retention has
-// removed them. If there is another reason for the lack, the peer will refuse r.
+// addGoneBefore adds a gone marker for the messages before r that the peer lacks, if retention has
+// removed them. If they are missing for another reason, the peer will refuse r.
 func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
-	state.Floor = min(state.Floor, r.Prev) // only up to the place of r
+	state.Floor = min(state.Floor, r.Prev) // not beyond r
 	gone := s.c.goneMarkers([]journal.PublisherState{state})
 	for i := range gone {
 		if err := s.addMarker(&gone[i]); err != nil {
@@ -437,8 +438,8 @@ func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 	return sent, nil
 }
 
-// heartbeat sends a heartbeat. It also acknowledges records that became durable unnoticed, as may
-// happen before the first call of Durable.
+// sendHeartbeat sends a heartbeat. It also acknowledges records that became durable without a call
+// of Durable, as may happen at the start.
 func (s *sender) sendHeartbeat() {
 	c, j := s.c, s.c.l.o.Journal
 	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro()))}

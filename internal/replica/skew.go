@@ -8,7 +8,7 @@ import (
 )
 
 // MaxSkew is the largest difference between the wall clocks of two instances that counts as
-// agreement. A heartbeat that took longer than this has lost its link, or nearly.
+// agreement. A heartbeat that is delayed for longer loses its link in most configurations.
 const MaxSkew = 5 * time.Second
 
 // skewSamples is the number of heartbeats from which a skew is estimated.
@@ -23,7 +23,7 @@ type Skew struct {
 	disagree bool
 }
 
-// Heartbeat adds the difference between a heartbeat's time and our clock at its arrival. It reports
+// Add adds the difference between the time in a heartbeat and our clock at its arrival. It reports
 // whether the clocks have begun or ceased to disagree.
 func (s *Skew) Add(ahead time.Duration) (changed bool) {
 	s.ahead[s.n%skewSamples] = ahead
@@ -48,7 +48,7 @@ func (s *Skew) Estimate() time.Duration {
 // Disagree reports whether the clocks differ by more than MaxSkew.
 func (s *Skew) Disagree() bool { return s.disagree }
 
-// noteWallClock handles the wall time of a peer's heartbeat, in microseconds.
+// noteWallClock handles the wall time in a peer's heartbeat, in microseconds.
 func (l *Links) noteWallClock(p *peer, micros uint64) {
 	ahead := time.UnixMicro(int64(micros)).Sub(l.o.Wall().Round(0))
 	l.mu.Lock()
@@ -59,9 +59,9 @@ func (l *Links) noteWallClock(p *peer, micros uint64) {
 	case !changed:
 	case disagree:
 		l.o.Log.Warn("the wall clocks disagree: nothing is removed by age until they agree again; set the one that is wrong",
-			"peer", p.name, "peer_ahead", estimate.Round(time.Millisecond), "bound", MaxSkew)
+			"peer", p.name, "skew", estimate.Round(time.Millisecond), "limit", MaxSkew)
 	default:
-		l.o.Log.Info("the wall clocks agree again", "peer", p.name, "peer_ahead", estimate.Round(time.Millisecond))
+		l.o.Log.Info("the wall clocks agree again", "peer", p.name, "skew", estimate.Round(time.Millisecond))
 	}
 }
 

@@ -15,8 +15,8 @@ func TestSkew(t *testing.T) {
 	for i, step := range []struct {
 		ahead   time.Duration
 		times   int
-		changed bool // by the last beat
-		is      bool
+		changed bool // by the last sample
+		want    bool // Disagree
 	}{
 		{0, 1, false, false},
 		{-8 * time.Second, skewSamples - 1, false, false}, // slow heartbeats, except for the first one
@@ -33,7 +33,7 @@ func TestSkew(t *testing.T) {
 		for range step.times {
 			changed = s.Add(step.ahead)
 		}
-		if changed != step.changed || s.Disagree() != step.is {
+		if changed != step.changed || s.Disagree() != step.want {
 			t.Errorf("step %d: changed %v, disagree %v, estimate %v", i, changed, s.Disagree(), s.Estimate())
 		}
 	}
@@ -61,13 +61,13 @@ func TestClocksDisagree(t *testing.T) {
 		}
 		for _, i := range []*instance{a, b} {
 			if n := strings.Count(i.log.String(), "the wall clocks disagree"); n != 1 || !i.l.ClocksDisagree() {
-				t.Errorf("%s says %d times that they disagree, and it is so: %v", i.name, n, i.l.ClocksDisagree())
+				t.Errorf("%s logs %d times that they disagree, ClocksDisagree is %v", i.name, n, i.l.ClocksDisagree())
 			}
 		}
 		w.Cut("a", "b")
 		w.eventually("the link is lost", a.state("b", "down"))
 		if !a.l.ClocksDisagree() {
-			t.Error("a lost link mends clocks")
+			t.Error("a lost link makes the clocks agree")
 		}
 		w.Heal("a", "b")
 		ahead.Store(0)

@@ -10,10 +10,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// reset says hello as b and takes the states of the instance.
+// meet sends a hello as b and reads the states of the instance.
 func meet(w *world) *fakeConn {
 	c := w.dial("b", "a")
-	c.say(&Hello{Name: "b", Group: "g", Digest: "d", Outbound: true, Cluster: testCluster, Intact: true})
+	c.sendHello(&Hello{Name: "b", Group: "g", Digest: "d", Outbound: true, Cluster: testCluster, Intact: true})
 	return c
 }
 
@@ -37,14 +37,14 @@ func TestStatesInOrder(t *testing.T) {
 				c.enc.frame(frameStates, &statesFrame{false, states})
 				c.send()
 			}
-			if r := c.refusal(); !strings.Contains(r.Reason, "not in order") {
+			if r := c.expectRefusal(); !strings.Contains(r.Reason, "not in order") {
 				t.Errorf("%s: refused: %q", name, r.Reason)
 			}
 		})
 	}
 }
 
-// A handshakeState has a time limit, so even endless states come to an end.
+// A handshake has a time limit, so even endless states come to an end.
 func TestStatesEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})

@@ -8,18 +8,18 @@ import (
 
 // Status returns the state of each link, ordered by peer.
 func (l *Links) Status() []Status {
-	now, behind := l.now(), l.unacknowledged()
+	now, unacknowledged := l.now(), l.unacknowledged()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Status, 0, len(l.peers))
 	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
 		p := l.peers[name]
-		all = append(all, l.statusLocked(p, now, behind[p]))
+		all = append(all, l.statusLocked(p, now, unacknowledged[p]))
 	}
 	return all
 }
 
-func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
+func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) Status {
 	s := Status{
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.role.inbound,
 		OneWay: p.oneWay() || p.notReplicatedBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
@@ -30,7 +30,7 @@ func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 		s.Reason = "the peer has stopped; " + s.Reason
 	}
 	if p.outbound() {
-		s.Unacknowledged = behind
+		s.Unacknowledged = unacknowledged
 		s.OldestWaitMS = l.oldestWaitLocked(p, now).Milliseconds()
 		s.Downgrades = p.ack.Downgrades()
 	}
@@ -43,20 +43,20 @@ func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 	return s
 }
 
-// statesAtOnce is the number of publishers that are counted under one lock, while acks wait.
+// statesAtOnce is the number of publishers that are counted under one lock. Acks wait meanwhile.
 const statesAtOnce = 1024
 
 // unacknowledged counts, for each destination, the sequences above the journal's floors that the
 // destination has not acknowledged.
 func (l *Links) unacknowledged() map[*peer]uint64 {
-	behind := make(map[*peer]uint64, len(l.dests))
+	counts := make(map[*peer]uint64, len(l.dests))
 	for from := uint64(0); len(l.dests) > 0; {
 		states := l.o.Journal.StatesFrom(from, statesAtOnce)
 		l.mu.Lock()
 		for _, p := range l.dests {
 			acked := p.progress.Acknowledged()
 			for _, s := range states {
-				behind[p] += s.Have - min(s.Have, max(s.Floor, acked[s.Publisher]))
+				counts[p] += s.Have - min(s.Have, max(s.Floor, acked[s.Publisher]))
 			}
 		}
 		l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *Links) unacknowledged() map[*peer]uint64 {
 		}
 		from = states[len(states)-1].Publisher + 1
 	}
-	return behind
+	return counts
 }
 
 // stateLocked returns down, catching-up or sync, or live for a link without sync acks.

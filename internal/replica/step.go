@@ -10,12 +10,12 @@ import (
 )
 
 // SteppedLinks are the links of an instance without goroutines, clock or sockets of their own. The
-// driver brings frames, calls Step as time passes, and takes the frames to be sent. It is for one
-// goroutine. All decisions and counters are those of Links.
+// driver brings frames, calls Step as time passes, and takes the frames to be sent. They belong to
+// one goroutine. All decisions and counters are those of Links.
 type SteppedLinks struct{ *Links }
 
-// NewSteppedLinks returns links that are stepped. Options.Dial is not used;
-// Options.Listener is closed by Close.
+// NewSteppedLinks returns links without goroutines. Options.Dial is not used. Close closes
+// Options.Listener.
 func NewSteppedLinks(o Options) (*SteppedLinks, error) {
 	l, err := newLinks(o)
 	if err != nil {
@@ -24,11 +24,11 @@ func NewSteppedLinks(o Options) (*SteppedLinks, error) {
 	return &SteppedLinks{l}, nil
 }
 
-// Step does all that is due and returns the delay until the next call. A negative delay means to
-// wait until Woken returns true.
+// Step does everything that is due and returns the delay until the next call. A negative delay
+// means that the next call is needed when Woken returns true.
 func (l *SteppedLinks) Step() time.Duration { return l.step() }
 
-// Woken reports whether something has happened that needs a call of Step.
+// Woken reports whether something has happened that requires a call of Step.
 func (l *SteppedLinks) Woken() bool {
 	select {
 	case <-l.wake:
@@ -38,9 +38,9 @@ func (l *SteppedLinks) Woken() bool {
 	}
 }
 
-// A Poll returns the answers to a question so far. enough reports whether all peers that count for
-// Answers.EnoughAnswered have answered. done reports whether all peers have, which ends the question. A
-// call with last set ends the question in any case.
+// A Poll returns the answers to a notice so far. enough reports whether all peers that count for
+// Answers.EnoughAnswered have answered. done reports whether all peers have, which ends the notice.
+// A call with last set ends the notice in any case.
 type Poll func(last bool) (a Answers, enough, done bool)
 
 // Ask tells the peers of a logon and returns the poll of their answers.
@@ -57,7 +57,7 @@ func (l *SteppedLinks) Ask(n Notice) Poll {
 	}
 }
 
-// An DecreePoll is an operator's order in progress. It reports whether the order has ended, and its
+// A DecreePoll continues the making or ending of a decree. It reports whether that is done, and its
 // error. A call with last set waits for no more answers.
 type DecreePoll func(last bool) (done bool, err error)
 
@@ -69,13 +69,13 @@ func (l *SteppedLinks) Decree(lost []string, id uint64) DecreePoll {
 // EndDecree is Links.EndDecree.
 func (l *SteppedLinks) EndDecree() DecreePoll { return pollDecree(l.startEndDecree()) }
 
-func pollDecree(m *decreeProcess, err error) DecreePoll {
+func pollDecree(p *decreeProcess, err error) DecreePoll {
 	return func(last bool) (bool, error) {
 		for more := err == nil; more; {
-			if !last && !isClosed(m.round.done) {
+			if !last && !isClosed(p.round.done) {
 				return false, nil
 			}
-			more, err = m.nextRound()
+			more, err = p.nextRound()
 		}
 		return true, err
 	}
@@ -93,7 +93,7 @@ func (l *SteppedLinks) Connect(nc net.Conn, destination string) *Endpoint {
 	return &Endpoint{c}
 }
 
-// Receive takes in one frame, including its header. After an error the caller must call Close.
+// Receive handles one frame, including its header. After an error the caller must call Close.
 func (e *Endpoint) Receive(frame []byte) error {
 	r := frameReader{r: bytes.NewReader(frame), limit: e.c.limit()}
 	payload, err := r.next()
@@ -103,9 +103,9 @@ func (e *Endpoint) Receive(frame []byte) error {
 	return e.c.handleFrame(payload)
 }
 
-// SendPending sends the pending frames, at most one batch of records, and a heartbeat if one is due. It
-// reports whether there may be more. Between turns, single records and acks are sent inline if the
-// connection has a TryWrite method.
+// SendPending sends the pending frames, at most one batch of records, and a heartbeat if one is
+// due. It reports whether there may be more. Between calls, single records and acks are sent inline
+// if the connection has a TryWrite method.
 func (e *Endpoint) SendPending() (busy bool, err error) {
 	next, err := e.c.out.Step()
 	return next.Equal(outbound.Again), err
@@ -119,17 +119,18 @@ func (e *Endpoint) Peer() string {
 	return e.c.theirs.Name
 }
 
-// Disconnected reports whether the connection has been ended, for example because another one replaced
-// it.
+// Ended reports whether the connection has been closed, for example because another one has
+// replaced it.
 func (e *Endpoint) Ended() bool { return isClosed(e.c.done) }
 
-// Close ends the connection. Only the first cause counts. The peer still gets a refusal of ours.
+// Close closes the connection. Only the first cause counts. If the cause is a refusal of ours, the
+// peer still gets it.
 func (e *Endpoint) Close(cause error) {
 	if isClosed(e.c.ended) {
 		return
 	}
 	e.c.closeWith(cause)
-	_, _ = e.c.out.Step() // the farewell
+	_, _ = e.c.out.Step() // the final frame
 	e.c.sender.close()
 	_ = e.c.nc.Close()
 	e.c.l.disconnected(e.c, e.c.cause)

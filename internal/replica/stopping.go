@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// frameStopping tells the progress of an instance's stop. A running instance answers it.
+// frameStopping reports the progress of an instance's stop. A running instance answers it.
 const frameStopping frameType = 15
 
 // A stopPhase is the progress of an instance's stop.
@@ -32,23 +32,22 @@ type stopState struct {
 }
 
 // Drain begins the stop: the instance waits for acks until Drained is called. The peers are told.
-// The channel is closed when the acks of a sync destination will not come because it has stopped
-// as well.
-func (l *Links) Drain() (deserted <-chan struct{}) {
+// The channel is closed if acks of a sync destination will not come because it has stopped as well.
+func (l *Links) Drain() (peerStopped <-chan struct{}) {
 	return l.beginPhase(phaseDraining, &l.stopping.peerStopped)
 }
 
-// Drained says that the instance waits for no more acks. The channel is closed when each linked
-// peer has said that it runs or waits for none either.
-func (l *Links) Drained() (alone <-chan struct{}) {
+// Drained tells the peers that the instance waits for no more acks. The channel is closed when each
+// linked peer has said that it runs or waits for none either.
+func (l *Links) Drained() (noneDraining <-chan struct{}) {
 	return l.beginPhase(phaseDrained, &l.stopping.noneDraining)
 }
 
-// addPeer begins a phase. The phase ends when the returned channel is closed.
-func (l *Links) beginPhase(phase stopPhase, over *chan struct{}) <-chan struct{} {
+// beginPhase begins a phase. The phase ends when the returned channel is closed.
+func (l *Links) beginPhase(phase stopPhase, done *chan struct{}) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	*over = make(chan struct{})
+	*done = make(chan struct{})
 	l.stopping.phase.Store(uint64(phase))
 	for _, c := range l.linkedLocked() {
 		if !failpoint.On(failpoint.StopUntold) {
@@ -56,7 +55,7 @@ func (l *Links) beginPhase(phase stopPhase, over *chan struct{}) <-chan struct{}
 		}
 	}
 	l.updateStopLocked()
-	return *over
+	return *done
 }
 
 func (s *stopState) current() stopPhase { return stopPhase(s.phase.Load()) }
@@ -78,7 +77,7 @@ func (c *conn) handleStopping(d *decoder) error {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	if c.peer.phase == phaseRunning && phase != phaseRunning {
-		c.l.o.Log.Info("the peer stops", "peer", c.peer.name)
+		c.l.o.Log.Info("the peer is stopping", "peer", c.peer.name)
 	}
 	c.peer.stopReport = stopReport{phase, true}
 	if phase != phaseRunning && c.l.stopping.current() == phaseRunning {
@@ -88,22 +87,22 @@ func (c *conn) handleStopping(d *decoder) error {
 	return nil
 }
 
-// updateStopLocked closes the channels of the stop for which nothing is to be waited any more.
+// updateStopLocked closes the channels of the stop on which nothing has to wait any more.
 func (l *Links) updateStopLocked() {
-	deserted, alone := false, true
+	stopped, noneDraining := false, true
 	for _, p := range l.peers {
 		if p.conn != nil {
-			alone = alone && p.reported && p.phase != phaseDraining
+			noneDraining = noneDraining && p.reported && p.phase != phaseDraining
 		} else if p.phase != phaseRunning && p.dest.Sync && !p.ack.Downgraded() {
-			deserted = true
+			stopped = true
 		}
 	}
-	closeIf(l.stopping.peerStopped, deserted)
-	closeIf(l.stopping.noneDraining, alone)
+	closeIf(l.stopping.peerStopped, stopped)
+	closeIf(l.stopping.noneDraining, noneDraining)
 }
 
-func closeIf(c chan struct{}, so bool) {
-	if c != nil && so && !isClosed(c) {
+func closeIf(c chan struct{}, condition bool) {
+	if c != nil && condition && !isClosed(c) {
 		close(c)
 	}
 }

@@ -11,22 +11,22 @@ func TestDrainTogether(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		desertedA, desertedB := a.l.Drain(), b.l.Drain()
-		aloneB := b.l.Drained() // a's report may not have arrived yet
+		stoppedA, stoppedB := a.l.Drain(), b.l.Drain()
+		noneDrainingB := b.l.Drained() // a's report may not have arrived yet
 		synctest.Wait()
-		if isDone(aloneB) {
+		if isDone(noneDrainingB) {
 			t.Fatal("b leaves while a waits for acks")
 		}
-		aloneA := a.l.Drained()
+		noneDrainingA := a.l.Drained()
 		synctest.Wait()
-		if !isDone(aloneA) || !isDone(aloneB) {
-			t.Errorf("a may end: %v, b: %v", isDone(aloneA), isDone(aloneB))
+		if !isDone(noneDrainingA) || !isDone(noneDrainingB) {
+			t.Errorf("a may end: %v, b: %v", isDone(noneDrainingA), isDone(noneDrainingB))
 		}
-		if isDone(desertedA) || isDone(desertedB) {
+		if isDone(stoppedA) || isDone(stoppedB) {
 			t.Error("one counts as gone while it is linked")
 		}
 		b.close()
-		w.eventually("a hears that b has stopped", func() bool { return isDone(desertedA) })
+		w.eventually("a hears that b has stopped", func() bool { return isDone(stoppedA) })
 	})
 }
 
@@ -36,14 +36,14 @@ func TestDrainAlone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		deserted, alone := a.l.Drain(), a.l.Drained()
+		stopped, noneDraining := a.l.Drain(), a.l.Drained()
 		synctest.Wait()
-		if !isDone(alone) || isDone(deserted) {
-			t.Errorf("may end: %v, without acks: %v", isDone(alone), isDone(deserted))
+		if !isDone(noneDraining) || isDone(stopped) {
+			t.Errorf("may end: %v, without acks: %v", isDone(noneDraining), isDone(stopped))
 		}
 		w.Cut("a", "b")
 		w.eventually("the link is lost", a.state("b", "down"))
-		if isDone(deserted) {
+		if isDone(stopped) {
 			t.Error("a peer that was cut off counts as stopped")
 		}
 		w.Heal("a", "b")

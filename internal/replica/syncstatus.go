@@ -8,14 +8,14 @@ import (
 // SyncStatus returns how the instance stands to its sync destinations. It takes no lock.
 func (l *Links) SyncStatus() syncstatus.Status { return syncstatus.Status(l.syncStatus.Load()) }
 
-// unlockAndNotify unlocks mu. It must be called where the sync status may have changed, or where after has
-// work. It then does that work and reports the change.
+// unlockAndNotify unlocks mu. It must be called where the sync status may have changed, or where
+// deferred has work. It then does that work and reports the change.
 func (l *Links) unlockAndNotify() {
-	after, status := l.deferred, uint32(l.syncStatusLocked())
+	deferred, status := l.deferred, uint32(l.syncStatusLocked())
 	l.deferred = nil
 	changed := l.syncStatus.Swap(status) != status
 	l.mu.Unlock()
-	for _, f := range after {
+	for _, f := range deferred {
 		f()
 	}
 	if changed && l.o.OnSyncStatus != nil {

@@ -6,10 +6,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// absentCheckInterval is how often absent destinations are checked and open intervals are journaled.
+// absentCheckInterval is the interval at which absent destinations are checked and open intervals
+// are journaled.
 const absentCheckInterval = 5 * time.Second
 
-// watch does everything that time causes: downgrades, the end of rejoining, giving up a
+// watch does everything that depends on time: downgrades, the end of rejoining, giving up a
 // destination. It sleeps until the next of these is due.
 func (l *Links) watch() {
 	timer := time.NewTimer(0)
@@ -29,8 +30,8 @@ func (l *Links) watch() {
 	}
 }
 
-// step does all that is due and returns the delay until its next call. A negative delay means that
-// only an event makes the next call necessary.
+// step does everything that is due and returns the delay until its next call. A negative delay
+// means that only an event makes the next call necessary.
 func (l *Links) step() time.Duration {
 	now := l.now()
 	member := l.readMembership()
@@ -59,8 +60,8 @@ func (l *Links) nextDueLocked(now time.Duration) time.Duration {
 		}
 	}
 	for _, p := range l.dests {
-		if since, waits := l.oldestSinceLocked(p); p.dest.Sync {
-			at(p.ack.Due(since, waits, l.mayDowngradeLocked(p)))
+		if since, waiting := l.oldestSinceLocked(p); p.dest.Sync {
+			at(p.ack.Due(since, waiting, l.mayDowngradeLocked(p)))
 		}
 		at(l.lastAbsentCheck+absentCheckInterval, p.conn == nil && !p.givenUp || p.ack.Downgraded())
 	}
@@ -92,11 +93,11 @@ func (l *Links) checkAbsentLocked(now time.Duration) {
 func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
-	up := p.conn == nil && !p.givenUp && ExceedsHold(end, p.neededFrom, l.o.HoldBytes) && !failpoint.On(failpoint.R5NeverGiveUp)
-	p.givenUp = p.givenUp || up
+	exceeds := p.conn == nil && !p.givenUp && ExceedsHold(end, p.neededFrom, l.o.HoldBytes) && !failpoint.On(failpoint.R5NeverGiveUp)
+	p.givenUp = p.givenUp || exceeds
 	l.mu.Unlock()
-	if up {
-		l.o.Log.Error("destination is given up: it holds back more than hold; it will lack what retention removes",
+	if exceeds {
+		l.o.Log.Error("destination is given up: it holds back more than hold; it will lack the messages that retention removes",
 			"peer", p.name, "hold", l.o.HoldBytes)
 	}
 }
@@ -113,12 +114,12 @@ func (l *Links) GiveUpAbsent() (any bool) {
 			continue
 		}
 		p.givenUp, any = true, true
-		l.o.Log.Error("destination is given up: it is away and the disk is nearly full; it will lack what retention removes", "peer", p.name)
+		l.o.Log.Error("destination is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
 	}
 	return any
 }
 
-// updateRejoinLocked updates the outcome of rejoining and schedules its consequences.
+// updateRejoinLocked updates the outcome of rejoining and defers its consequences.
 func (l *Links) updateRejoinLocked(now time.Duration) {
 	if !l.rejoining.Load() {
 		return
@@ -150,18 +151,18 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 	}
 }
 
-// sendOpen closes ready, after it has healed a damaged journal.
+// becomeReady closes ready, after it has healed a damaged journal.
 func (l *Links) becomeReady(outcome Outcome, missing []string) {
 	if l.o.Journal.Damage() != nil && !failpoint.On(failpoint.R6ServeAtOnce) {
 		if err := l.o.Journal.FinishMerge(); err != nil {
-			l.o.Log.Error("healing the journal; clients are not served", "error", err)
+			l.o.Log.Error("cannot heal the journal: no clients are served", "error", err)
 			return
 		}
-		l.o.Log.Warn("damaged journal is healed with what the peers had")
+		l.o.Log.Warn("the damaged journal is healed with records of the peers")
 		l.announceIntact()
 	}
 	if outcome == TimedOut {
-		l.o.Log.Error("serving without having caught up", "peers", missing, "waited", l.o.RejoinTimeout)
+		l.o.Log.Error("serving without having caught up", "peers", missing, "duration", l.o.RejoinTimeout)
 	}
 	close(l.ready)
 }

@@ -46,8 +46,8 @@ func (w *Watermarks) Acked(dest int, b bookmark.Bookmark) {
 	}
 }
 
-// Disconnected voids a destination's vector, because its next connection may come from an emptier disk
-// (R2).
+// Disconnected voids a destination's vector, because its next connection may come from an emptier
+// disk (R2).
 func (w *Watermarks) Disconnected(dest int) {
 	if failpoint.On(failpoint.R2StaleWatermark) {
 		return
@@ -65,7 +65,7 @@ func (w *Watermarks) Forget(publisher uint64) {
 // LeaveOut sets whether a destination is left out of settled (R5).
 func (w *Watermarks) LeaveOut(dest int, out bool) { w.disks[dest].leftOut = out }
 
-// DurableEnd returns durable(p) of a destination, as reported on its present connection, 0 without
+// Durable returns durable(p) of a destination, as reported on its present connection, 0 without
 // one.
 func (w *Watermarks) Durable(dest int, publisher uint64) uint64 {
 	return w.disks[dest].durable[publisher]

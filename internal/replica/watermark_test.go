@@ -24,7 +24,7 @@ func TestWatermarks(t *testing.T) {
 		{"a lone instance", 9, nil, 9, 9, false},
 		{"the peer's disk decides", 9, []dest{{true, true, false, 5}}, 5, 5, false},
 		{"a peer ahead of our disk", 5, []dest{{true, true, false, 9}}, 5, 5, false},
-		{"a peer that has never said anything of it", 5, []dest{{true, true, false, 0}}, 0, 0, false},
+		{"a peer that does not know the publisher", 5, []dest{{true, true, false, 0}}, 0, 0, false},
 		{"the slowest of two", 9, []dest{{true, true, false, 7}, {true, true, false, 5}}, 5, 5, false},
 		{"a peer that is away", 9, []dest{{true, false, false, 5}}, 0, 0, false},
 		{"a peer that is away and downgraded", 9, []dest{{true, false, true, 5}}, 0, 9, true},
@@ -80,7 +80,7 @@ func TestWatermarkEndsWithConnection(t *testing.T) {
 	}
 	w.Connected(0, bookmark.Vector{p: 2}) // on a disk that lost acknowledged records
 	if got := w.Safe(p, 9); got != 2 {
-		t.Errorf("safe = %d, want what the new connection's hello says", got)
+		t.Errorf("safe = %d, want the number in the new connection's hello", got)
 	}
 }
 

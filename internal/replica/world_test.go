@@ -43,7 +43,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// finish closes and verifies the instances that a test leaves behind, even after a failure.
+// end closes and verifies the instances that a test leaves behind, even after a failure.
 func (w *world) end() {
 	for _, i := range w.instances {
 		w.Resume(i.name)
@@ -65,14 +65,14 @@ type instance struct {
 	set  func(*Options) // changes the usual options
 	runs uint64
 
-	j       *journal.Journal
-	l       *Links
-	log     lockedBuffer
-	links   atomic.Pointer[Links]
-	marks   atomic.Int64 // calls of OnWatermark
-	notices []Notice
-	jset    func(*journal.Options)
-	bare    bool // its journal has to find its group
+	j              *journal.Journal
+	l              *Links
+	log            lockedBuffer
+	links          atomic.Pointer[Links]
+	watermarkCalls atomic.Int64 // of OnWatermark
+	notices        []Notice
+	jset           func(*journal.Options) // changes the usual options of the journal
+	bare           bool                   // its journal has no cluster id yet
 }
 
 // lockedBuffer is the log of an instance.
@@ -178,7 +178,7 @@ func (i *instance) open() {
 // testCluster is the cluster id of journals that need not find a group.
 var testCluster = journal.ClusterID{1, 2, 3, 4}
 
-// topicFilter reports whether every destination gets a topic.
+// carries reports whether every destination gets a topic.
 func (i *instance) carries(topic []byte) bool {
 	l := i.links.Load()
 	return l == nil || !slices.ContainsFunc(l.dests, func(p *peer) bool { return !p.carries(topic) })
@@ -199,7 +199,7 @@ func (i *instance) start() {
 		Name: i.name, Group: "g", Digest: "d", Run: bookmark.IdentityOfName(fmt.Sprint(i.name, i.runs)).ID,
 		Journal: i.j, Listener: ln, Dial: host.Dial, HoldBytes: 1 << 40, Secret: testSecret,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
-		OnWatermark: func([]uint64) { i.marks.Add(1) },
+		OnWatermark: func([]uint64) { i.watermarkCalls.Add(1) },
 		OnNotice: func(n Notice) ledger.Reply {
 			i.notices = append(i.notices, n)
 			return ledger.Reply{NameTaken: n.User == refusedUser, Outbid: n.User == lostUser}
@@ -217,7 +217,7 @@ func (i *instance) start() {
 // testSecret is the link secret of every instance.
 var testSecret = bytes.Repeat([]byte{7}, SecretBytes)
 
-// remove stops the instance in order.
+// close stops the instance in order.
 func (i *instance) close() {
 	if i.l != nil {
 		if err := i.l.Close(); err != nil {
@@ -283,24 +283,24 @@ func pass(d time.Duration) {
 }
 
 // eventually waits until a condition holds.
-func (w *world) eventually(what string, is func() bool) {
+func (w *world) eventually(condition string, holds func() bool) {
 	w.t.Helper()
 	for range 3000 {
 		synctest.Wait()
-		if is() {
+		if holds() {
 			return
 		}
 		pass(10 * time.Millisecond)
 	}
-	w.t.Fatalf("not within 30s: %s", what)
+	w.t.Fatalf("not within 30s: %s", condition)
 }
 
-// current checks that a condition holds once all goroutines are idle.
-func (w *world) now(what string, is func() bool) {
+// now checks that a condition holds once all goroutines are idle.
+func (w *world) now(condition string, holds func() bool) {
 	w.t.Helper()
 	synctest.Wait()
-	if !is() {
-		w.t.Fatalf("not so: %s", what)
+	if !holds() {
+		w.t.Fatalf("does not hold: %s", condition)
 	}
 }
 
@@ -318,7 +318,7 @@ func (i *instance) state(peer, state string) func() bool {
 	return func() bool { return i.status(peer).State == state }
 }
 
-// noteRun waits until two instances are linked and nothing waits.
+// linked waits until two instances are linked and nothing waits.
 func (w *world) linked(a, b *instance) {
 	w.t.Helper()
 	w.eventually(a.name+" and "+b.name+" are linked", func() bool {

@@ -1,7 +1,7 @@
 // Package ring provides a queue in a ring buffer.
 package ring
 
-// minCapacity is the number of entries that a queue has room for at first.
+// minCapacity is the capacity of a queue after its first Push.
 const minCapacity = 8
 
 // A Queue is a first-in, first-out queue. It grows to the largest number of entries it has

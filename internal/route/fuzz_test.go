@@ -22,15 +22,15 @@ func FuzzOptions(f *testing.F) {
 			if err == nil {
 				again, err := route.ParseOptions([]byte(string(text) + ",none"))
 				if err != nil || again != o {
-					t.Errorf("%q gives %+v, with none behind it %+v, %v", text, o, again, err)
+					t.Errorf("%q gives %+v, with none after it %+v, %v", text, o, again, err)
 				}
 				return
 			}
-			if _, notOffered := errors.AsType[*route.UnsupportedError](err); !notOffered && !errors.Is(err, route.ErrInvalidOptions) {
+			if _, unsupported := errors.AsType[*route.UnsupportedError](err); !unsupported && !errors.Is(err, route.ErrInvalidOptions) {
 				t.Errorf("%q: %v", text, err)
 			}
 			if o != (route.Options{}) {
-				t.Errorf("%q is refused and gives %+v", text, o)
+				t.Errorf("%q is refused but gives %+v", text, o)
 			}
 		})
 	})

@@ -9,12 +9,12 @@ import (
 // ErrInvalidOptions reports an unknown option or value. Its text is the reason in the failure ack.
 var ErrInvalidOptions = errors.New(wire.ReasonInvalidOptions)
 
-// A UnsupportedError reports an option of the protocol that this server does not implement.
+// An UnsupportedError reports an option of the protocol that this server does not implement.
 type UnsupportedError struct{ Feature string }
 
 func (e *UnsupportedError) Error() string { return e.Feature + " is not offered" }
 
-// NotFound says where a bookmark subscription starts if the ledger knows none of its bookmarks.
+// NotFound says where a bookmark subscription starts if the ledger has none of its bookmarks.
 type NotFound uint8
 
 // The values of bookmark_not_found. The zero value means that the option was not given.
@@ -30,7 +30,7 @@ var notFoundValues = map[string]NotFound{"now": NotFoundNow, "epoch": NotFoundEp
 // Options are the options of a subscribe that this server implements.
 type Options struct {
 	Replace      bool
-	Bookmark     bool // bookmarks on live deliveries
+	Bookmark     bool // bookmarks also on live deliveries
 	FullyDurable bool
 	Timestamp    bool
 	Vector       bool

@@ -36,12 +36,12 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for text, what := range map[string]string{
+	for text, want := range map[string]string{
 		"rate=1000": "option rate is not offered", "pause": "option pause is not offered", "conflation=250ms,conflation_key=[/a,/b]": "option conflation is not offered",
 		"select=[-/,+/id]": "option select is not offered", "live,projection=[SUM(/a, 1) AS /b]": "option projection is not offered",
 	} {
 		var e *route.UnsupportedError
-		if _, err := route.ParseOptions([]byte(text)); !errors.As(err, &e) || err.Error() != what {
+		if _, err := route.ParseOptions([]byte(text)); !errors.As(err, &e) || err.Error() != want {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestGaps(t *testing.T) {
 		t.Errorf("gaps %s, want %s", got, want)
 	}
 	if got := route.Gaps(floors, bookmark.Vector{1: 9, 2: 9, 3: 7, 4: 1}); len(got) != 0 {
-		t.Errorf("gaps %v in what is covered", got)
+		t.Errorf("gaps %v in covered ranges", got)
 	}
 }
 
@@ -64,9 +64,9 @@ func vectorSub(seen bookmark.Vector, notFound route.NotFound) *route.Subscriptio
 	return s
 }
 
-// A subscription by vector gets, from any journal, exactly the messages that its vector does not
+// A vector subscription gets, from any journal, exactly the messages that its vector does not
 // cover. Its marks name exactly the passed numbers of the publishers that had a message for it.
-func TestSubscriptionByVector(t *testing.T) {
+func TestVectorSubscription(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seen := bookmark.Vector{}
 		for p := range uint64(3) {
@@ -131,8 +131,8 @@ func TestSubscriptionByVector(t *testing.T) {
 	})
 }
 
-// A subscription is told of messages that retention removed elsewhere before they came here.
-func TestGoneInTheStream(t *testing.T) {
+// Messages that another instance removed before they came here are a gap for a subscription.
+func TestGoneMarkerIsAGap(t *testing.T) {
 	gone := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Cause: ledger.LetGo}
 	if gap, missed := vectorSub(bookmark.Vector{1: 4}, 0).Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) {
 		t.Errorf("gap %v, %v", gap, missed)
@@ -146,17 +146,17 @@ func TestGoneInTheStream(t *testing.T) {
 		}
 	}
 	for _, cause := range []ledger.Cause{ledger.Removed, ledger.Lost} {
-		told := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Prev: 3, Cause: cause}
-		if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&told); !missed || gap != (wire.Gap{Publisher: 1, From: 4, To: 9}) {
+		marker := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Prev: 3, Cause: cause}
+		if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&marker); !missed || gap != (wire.Gap{Publisher: 1, From: 4, To: 9}) {
 			t.Errorf("new publisher, cause %d: gap %v, %v", cause, gap, missed)
 		}
 	}
 	accepts := vectorSub(bookmark.Vector{1: 4}, route.NotFoundEpoch)
 	if gap, missed := accepts.Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) || !accepts.AcceptsGaps() {
-		t.Errorf("of a subscription that accepts gaps: gap %v, %v", gap, missed)
+		t.Errorf("a subscription that accepts gaps: gap %v, %v", gap, missed)
 	}
 	if accepts.Seen()[1] != 9 {
-		t.Errorf("it goes on behind %d, want 9", accepts.Seen()[1])
+		t.Errorf("it continues after %d, want 9", accepts.Seen()[1])
 	}
 }
 
@@ -182,8 +182,8 @@ func TestPlainSubscription(t *testing.T) {
 	}
 	// The subscription goes live while the shared follower is still before it.
 	s.BecomeLive(100)
-	old := ledger.Record{Position: 90, Kind: ledger.Message, Publisher: 1, Sequence: 10}
-	if s.Wants(&old) {
-		t.Error("what was passed comes again")
+	passed := ledger.Record{Position: 90, Kind: ledger.Message, Publisher: 1, Sequence: 10}
+	if s.Wants(&passed) {
+		t.Error("a passed message comes again")
 	}
 }

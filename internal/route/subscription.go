@@ -1,6 +1,6 @@
 // Package route decides which messages a subscription gets. It parses the options of a subscribe,
-// and its pure core decides for each record of the journal whether a subscription gets it. The
-// package has no goroutines, clocks, files or sockets.
+// and decides for each record of the journal whether a subscription gets it. The package has no
+// goroutines, clocks, files or sockets.
 package route
 
 import (
@@ -11,33 +11,33 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Start is where a subscription begins.
+// A Start says where a subscription begins.
 type Start struct {
-	From   ledger.Position // where its follower begins
+	From   ledger.Position // its follower begins here
 	After  ledger.Position // records before this position are not delivered
 	Target ledger.Position // the replay is complete here
 	Seen   bookmark.Vector // numbers that the subscriber does not need, by vector or list; nil: none
-	Passed bookmark.Vector // the part of Seen that the next mark must name; nil: none
+	Passed bookmark.Vector // part of Seen that the next mark must name; nil: none
 }
 
 // A Subscription decides which records of the journal one subscriber gets, and the content of its
-// progress marks (R9). It has no notion of time or connections. It is not safe for concurrent use.
+// progress marks (R9). It knows neither time nor connections. It is not safe for concurrent use.
 type Subscription struct {
 	ID       string
 	Pattern  topic.Pattern
 	Options  Options
-	Bookmark bool // starts at a bookmark, so it gets no messages that are not logged
+	Bookmark bool // starts at a bookmark, so it gets logged messages only
 
 	after  ledger.Position
 	target ledger.Position
-	// seen holds the numbers that the subscriber has. Without vector it holds the numbers of its
-	// list and does not change.
+	// seen has the numbers that the subscriber has. Without the option vector it has the numbers
+	// of the bookmark list and does not change.
 	seen bookmark.Vector
-	// By vector only. moved is the part of seen that has moved since the last mark. others holds
-	// the numbers passed since then of publishers that seen does not name, if nothing of them was
-	// for the subscription.
+	// Only with the option vector: moved is the part of seen that has moved since the last mark.
+	// unnamed has the numbers passed since then of publishers that seen does not name, if none of
+	// their messages was for the subscription.
 	moved, unnamed bookmark.Vector
-	current        bookmark.Bookmark // not yet in seen and moved, see settle; zero: none
+	current        bookmark.Bookmark // position of the current publisher, not yet in seen and moved, see storeCurrent; zero: none
 	last           bookmark.Bookmark // the newest record passed
 	shown          bookmark.Bookmark // the newest message that the subscriber got
 	matched        bookmark.Bookmark // the newest message whose topic matches
@@ -57,13 +57,14 @@ func (s *Subscription) Begin(start Start) {
 	}
 }
 
-// BecomeLive notes that everything before at has been passed. Later records come from the shared
+// BecomeLive records that everything before at was passed. Later records come from the shared
 // follower, which may still be before at.
 func (s *Subscription) BecomeLive(at ledger.Position) {
 	s.after = max(s.after, at)
 }
 
-// Wants reports whether the subscriber must get r, whose topic matches. If so, r counts as shown.
+// Wants reports whether the subscriber must get r, whose topic matches. If so, r counts as
+// delivered.
 func (s *Subscription) Wants(r *ledger.Record) bool {
 	if r.Kind != ledger.Message || r.Position < s.after {
 		return false
@@ -76,13 +77,13 @@ func (s *Subscription) Wants(r *ledger.Record) bool {
 	return true
 }
 
-// Matched notes that the topic of r, a message that Pass will get next, matches.
+// Matched records that the topic of r matches. r is the message that Pass gets next.
 func (s *Subscription) Matched(r *ledger.Record) {
 	s.matched = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 }
 
-// mayLeaveOut reports whether the place need not name the publisher of r on account of r, because r
-// is not for the subscription.
+// mayLeaveOut reports whether r is no reason for the place to name its publisher, because r is not
+// for the subscription.
 func (s *Subscription) mayLeaveOut(r *ledger.Record) bool {
 	switch r.Kind {
 	case ledger.Message:
@@ -94,8 +95,8 @@ func (s *Subscription) mayLeaveOut(r *ledger.Record) bool {
 }
 
 // Pass moves the subscription past r, whether r was wanted or not. If r is a marker of gone
-// messages that the subscriber must be told of, missed is true and gap has their range. The caller
-// must then end a subscription that does not accept gaps; it has not passed r.
+// messages that must be reported to the subscriber, missed is true and gap has their range. A
+// subscription that does not accept gaps has not passed r then, and the caller must end it.
 func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if r.Position < s.after {
 		return wire.Gap{}, false
@@ -126,11 +127,11 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	return gap, missed
 }
 
-// storeCurrent records the position of the current publisher in seen and moved. It is called only when
-// the publisher changes, because most often the next message is of the same publisher.
+// storeCurrent records the position of the current publisher in seen and moved. It is called only
+// when the publisher changes, because usually the next message is of the same publisher.
 func (s *Subscription) storeCurrent() {
-	if m := s.current; !m.IsZero() {
-		s.seen[m.Publisher], s.moved[m.Publisher] = m.Sequence, m.Sequence
+	if c := s.current; !c.IsZero() {
+		s.seen[c.Publisher], s.moved[c.Publisher] = c.Sequence, c.Sequence
 		s.current = bookmark.Bookmark{}
 	}
 }
@@ -143,10 +144,10 @@ func (s *Subscription) seenOf(publisher uint64) uint64 {
 	return s.seen[publisher]
 }
 
-// mustReport reports whether a subscriber that has the numbers of a publisher up to seen must be told
-// of messages that are gone for the given cause. A subscriber that has nothing of the publisher is
-// not told of messages that were let go before any instance knew them. Nor is it told of removed
-// messages of a publisher that was closed, because its place may have left the publisher out (R10).
+// mustReport reports whether messages that are gone for the given cause are a gap for a subscriber
+// that has the publisher's numbers up to seen. If the subscriber has nothing of the publisher,
+// messages that were let go before any instance knew them are no gap. Nor are removed messages of
+// a publisher that was closed, because the place may have left the publisher out (R10).
 func mustReport(cause ledger.Cause, seen uint64) bool {
 	switch {
 	case failpoint.On(failpoint.R9SilentGap), failpoint.On(failpoint.R9LostNotTold) && cause == ledger.Lost && seen == 0:
@@ -158,7 +159,7 @@ func mustReport(cause ledger.Cause, seen uint64) bool {
 // AcceptsGaps reports whether the subscription continues after a gap.
 func (s *Subscription) AcceptsGaps() bool { return s.Options.NotFound == NotFoundEpoch }
 
-// Skip counts the messages in gaps, which the subscriber has missed for ever, as shown.
+// Skip counts the messages in gaps, which the subscriber will never get, as seen.
 func (s *Subscription) Skip(gaps []wire.Gap) {
 	s.storeCurrent()
 	for _, g := range gaps {
@@ -167,27 +168,27 @@ func (s *Subscription) Skip(gaps []wire.Gap) {
 	}
 }
 
-// Seen returns the numbers that the subscriber of a subscription by vector does not need. The map
+// Seen returns the numbers that the subscriber of a vector subscription does not need. The map
 // belongs to the subscription.
 func (s *Subscription) Seen() bookmark.Vector {
 	s.storeCurrent()
 	return s.seen
 }
 
-// Entries returns how many vector entries the subscription holds.
+// Entries returns the number of vector entries that the subscription holds.
 func (s *Subscription) Entries() int {
 	s.storeCurrent()
 	return len(s.seen) + len(s.moved) + len(s.unnamed)
 }
 
-// BecomeCatchingUp notes that the subscription has its own follower again. The follower begins at
-// from, and the subscription's vector covers everything before.
+// BecomeCatchingUp records that the subscription has its own follower again. The follower begins
+// at from. The subscription's vector covers everything before.
 func (s *Subscription) BecomeCatchingUp(from ledger.Position) {
 	s.after = from
 }
 
-// Reached reports, once, that the replay has reached the target. next is the position of the next
-// record.
+// Reached reports whether the replay has reached the target. It returns true once. next is the
+// position of the next record.
 func (s *Subscription) Reached(next ledger.Position) bool {
 	if s.completed || next < s.target {
 		return false
@@ -207,11 +208,11 @@ func (s *Subscription) Shown() bookmark.Bookmark {
 	return s.shown
 }
 
-// Passed returns how many records were passed since the last mark.
+// Passed returns the number of records that were passed since the last mark.
 func (s *Subscription) Passed() int { return s.passed }
 
-// NamePublishers makes the next mark name the publishers of which only messages for others have passed,
-// unless leaveOut returns true for a publisher.
+// NamePublishers makes the next mark name the publishers of which only messages for other
+// subscriptions have passed, unless leaveOut returns true for a publisher.
 func (s *Subscription) NamePublishers(leaveOut func(publisher uint64) bool) {
 	for publisher, sequence := range s.unnamed {
 		if s.seenOf(publisher) == 0 && !leaveOut(publisher) {
@@ -229,8 +230,8 @@ func (s *Subscription) Moved() bool {
 	return s.passed > 0
 }
 
-// AppendMark appends the text of a progress mark to dst, nothing if the mark would be empty. Then the
-// next mark begins.
+// AppendMark appends the text of a progress mark to dst. It appends nothing if the mark would be
+// empty. Then the next mark begins.
 func (s *Subscription) AppendMark(dst []byte) []byte {
 	s.passed = 0
 	if !s.Options.Vector {

@@ -81,8 +81,8 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 	return r.o.FS.SyncDir(dir)
 }
 
-// eachGoodFrom yields the good records of the owner at or after p. In the last segment it ends where
-// the log would have ended without the damage.
+// eachGoodFrom yields the good records of the owner at or after p. In the last segment it ends
+// where the log would have ended without the damage.
 func (r *recovery) eachGoodFrom(p Position, yield func(Record) error) error {
 	for _, s := range r.segs {
 		if s.bad || s.next <= p {
@@ -106,17 +106,17 @@ func eachGoodInSegment(f File, s *segment, from, limit Position, yield func(Reco
 	if err != nil {
 		return err
 	}
-	var refused error
+	var yieldErr error
 	err = eachGood(f, s, from, limit, func(rec Record) bool {
 		if rec.Position >= torn {
 			return false
 		}
 		if rec.Kind >= ownerKind {
-			refused = yield(rec)
+			yieldErr = yield(rec)
 		}
-		return refused == nil
+		return yieldErr == nil
 	})
-	return cmp.Or(refused, err)
+	return cmp.Or(yieldErr, err)
 }
 
 // tornFrom returns the position where the torn tail of s begins: the first bad frame at or above
@@ -194,7 +194,7 @@ func (r *recovery) finishCut() error {
 }
 
 // cutSegments is step 4. It keeps the oldest segment if that begins at the cut and has a readable
-// head. The mark of a removed segment is removed with it. The mark of the truncated segment stays,
+// head. The flag of a removed segment is removed with it. The flag of the truncated segment stays,
 // so that Open checks the segment. A segment with an unreadable header is renamed, not removed.
 func (r *recovery) cutSegments(cut Position) error {
 	for i, s := range slices.Backward(r.segs) {
@@ -349,7 +349,7 @@ func asideDamage(disk FS, s *segment) *DamageError {
 		return err
 	})
 	if err != nil || !known {
-		return &DamageError{File: s.name(), Reason: "found earlier, its description can't be read"}
+		return &DamageError{File: s.name(), Reason: "found earlier; its description is unreadable"}
 	}
 	return d
 }
@@ -381,15 +381,15 @@ func (l *Log) DropAside() error {
 	}
 	names, err := l.o.FS.ReadDir(aside.o.Dir)
 	if err != nil {
-		return fmt.Errorf("drop what was set aside: %w", err)
+		return fmt.Errorf("drop the set-aside records: %w", err)
 	}
 	for _, name := range names {
 		if err := aside.dropFile(name); err != nil {
-			return fmt.Errorf("drop what was set aside: %w", err)
+			return fmt.Errorf("drop the set-aside records: %w", err)
 		}
 	}
 	if err := l.o.FS.SyncDir(aside.o.Dir); err != nil {
-		return l.setFailed(fmt.Errorf("drop what was set aside: %w", err))
+		return l.setFailed(fmt.Errorf("drop the set-aside records: %w", err))
 	}
 	l.mu.Lock()
 	l.aside, l.damage = nil, nil
@@ -397,15 +397,15 @@ func (l *Log) DropAside() error {
 	return aside.Abandon()
 }
 
-// dropFile removes a file from aside if it is a segment or a mark. A segment with an unreadable
+// dropFile removes a file from aside if it is a segment or a damage flag. A segment with an unreadable
 // header is renamed instead.
 func (l *Log) dropFile(name string) error {
 	first, isLog := parseName(name, suffixLog)
-	_, isMark := parseName(name, suffixBad)
+	_, isFlag := parseName(name, suffixBad)
 	switch {
 	case isLog && slices.ContainsFunc(l.segs, func(s *segment) bool { return s.first == first && s.bad }):
 		return renameUnknown(l.o.FS, l.o.Dir, name)
-	case isLog, isMark:
+	case isLog, isFlag:
 		return l.o.FS.Remove(path.Join(l.o.Dir, name))
 	}
 	return nil
@@ -415,8 +415,8 @@ func (l *Log) dropFile(name string) error {
 // (Options.SetAside). It is nil if there was none, and again after DropAside.
 func (l *Log) Damage() *DamageError { return locked(&l.mu, &l.damage) }
 
-// flagDamage makes the .bad file of s. Without it the next Open would not read the records of a sealed
-// segment.
+// flagDamage makes the .bad file of s. Without it the next Open would not read the records of a
+// sealed segment.
 func flagDamage(disk FS, s *segment) error {
 	f, err := disk.OpenFile(path.Join(s.dir, segmentName(s.first, suffixBad)), os.O_CREATE)
 	if err != nil {
@@ -428,7 +428,7 @@ func flagDamage(disk FS, s *segment) error {
 	return disk.SyncDir(s.dir)
 }
 
-// removeFlags removes the marks of segments that were found good or are gone.
+// removeFlags removes the damage flags of segments that were found good or are gone.
 func (r *recovery) removeFlags() error {
 	for _, first := range slices.Sorted(maps.Keys(r.flagged)) {
 		if err := ignoreNotExist(r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))); err != nil {

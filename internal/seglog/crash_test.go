@@ -63,28 +63,28 @@ func (h *history) steps(n int) error {
 	return nil
 }
 
-func (h *history) step(what int) error {
+func (h *history) step(op int) error {
 	switch {
-	case what < 5:
+	case op < 5:
 		if err := h.append(); err != nil || h.stage == 0 || h.rand.IntN(4) == 0 {
 			return err
 		}
 		return h.keep()
-	case what < 6:
+	case op < 6:
 		n := len(h.ends)
 		err := h.l.Write()
 		if err == nil {
 			h.written = n
 		}
 		return err
-	case what < 8:
+	case op < 8:
 		n := len(h.ends)
 		_, err := h.l.Sync()
 		if err == nil {
 			h.written, h.synced = n, n
 		}
 		return err
-	case what < 9:
+	case op < 9:
 		return h.l.Note()
 	default:
 		if h.synced < 8 {
@@ -222,11 +222,11 @@ func (h *history) after(m memfs.Mode) *history {
 	return &c
 }
 
-// life opens a log after a crash, checks it, and uses it. Some lives run Inspect first.
-func (h *history) life(steps int) error {
+// reopen opens a log after a crash, checks it, and uses it. Some calls run Inspect first.
+func (h *history) reopen(steps int) error {
 	seen := func() error { return nil }
 	if len(h.ends)%4 == 0 {
-		seen = h.look()
+		seen = h.inspect()
 	}
 	if err := h.open(); err != nil {
 		return fmt.Errorf("open: %w", err)
@@ -243,15 +243,15 @@ func (h *history) life(steps int) error {
 	return nil
 }
 
-// look inspects the disk. It returns a function that checks that the opened log holds the records
+// inspect inspects the disk. It returns a function that checks that the opened log holds the records
 // which Inspect found.
-func (h *history) look() func() error {
+func (h *history) inspect() func() error {
 	texts, found, err := inspect(h.disk.Image(memfs.KeepAll), "log")
 	return func() error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // the directory did not exist
 		}
-		return errors.Join(err, agree(h.l, texts, found))
+		return errors.Join(err, checkAgainst(h.l, texts, found))
 	}
 }
 
@@ -287,11 +287,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 			h, crashed := workload(t, seed, n)
 			for _, m := range memfs.Modes(seed<<32 + uint64(n)) {
 				first := h.after(m)
-				err := first.life(15)
+				err := first.reopen(15)
 				for _, m := range []memfs.Mode{memfs.KeepAll, memfs.Hole(uint64(n)), memfs.Durable} {
 					if err == nil {
 						first = first.after(m)
-						err = first.life(5)
+						err = first.reopen(5)
 					}
 				}
 				if err != nil {
@@ -332,7 +332,7 @@ func crashInRecovery(t *testing.T, seed uint64) {
 				done := err == nil
 				for _, m2 := range memfs.Modes(uint64(k)) {
 					last := again.after(m2)
-					if err := last.life(5); err != nil {
+					if err := last.reopen(5); err != nil {
 						t.Fatalf("crash before change %d, %s, then before change %d of Open, %s: %v\n%v",
 							n, m.Name, k, m2.Name, err, last.disk)
 					}
@@ -370,12 +370,12 @@ func TestOpenDoesNotTrustThePageCache(t *testing.T) {
 			t.Fatalf("sync: %v", err)
 		}
 		killed := h.after(memfs.KeepAll)
-		if err := killed.life(0); err != nil {
+		if err := killed.reopen(0); err != nil {
 			t.Fatal(err)
 		}
 		found := killed.o.count
 		cut := killed.after(memfs.Durable)
-		if err := cut.life(5); err != nil {
+		if err := cut.reopen(5); err != nil {
 			t.Fatalf("after %d steps, a failed sync, a kill, a start and a power cut: %v", n, err)
 		}
 		if found != h.o.count {
@@ -401,7 +401,7 @@ func TestEveryChangeFails(t *testing.T) {
 				err = h.steps(80)
 			}
 			if err == nil && h.disk.Changes() > n && fault != short {
-				t.Fatalf("change %d failed with %v and nobody noticed", n, fault)
+				t.Fatalf("change %d failed with %v but no error was returned", n, fault)
 			}
 			if err == nil {
 				break // there are no more changes
@@ -411,7 +411,7 @@ func TestEveryChangeFails(t *testing.T) {
 			}
 			for _, m := range memfs.Modes(uint64(n)) {
 				next := h.after(m)
-				if err := next.life(5); err != nil {
+				if err := next.reopen(5); err != nil {
 					t.Fatalf("change %d failed with %v, then %s: %v", n, fault, m.Name, err)
 				}
 			}
@@ -452,12 +452,12 @@ func TestEveryReadFails(t *testing.T) {
 			if next.disk.Reads() < n {
 				break
 			}
-			t.Fatalf("read %d failed and nobody noticed", n)
+			t.Fatalf("read %d failed but no error was returned", n)
 		}
 		if !errors.Is(err, syscall.EIO) {
 			t.Fatalf("read %d: %v", n, err)
 		}
-		if err := next.life(5); err != nil {
+		if err := next.reopen(5); err != nil {
 			t.Fatalf("after read %d failed: %v", n, err)
 		}
 	}

@@ -57,9 +57,9 @@ func (c *Cursor) Next() (Record, error) {
 }
 
 // Buffered appends to list the records that Next would return next, as far as they are already in
-// memory, until list has most records. They are valid as long as the last record from Next is.
-func (c *Cursor) Buffered(list []Record, most int) []Record {
-	for b, at := c.buf, c.at; len(list) < most && len(b) >= frameHeader; {
+// memory, until list has limit records. They are valid as long as the last record from Next is.
+func (c *Cursor) Buffered(list []Record, limit int) []Record {
+	for b, at := c.buf, c.at; len(list) < limit && len(b) >= frameHeader; {
 		if frameLength(b) > int64(len(b)) || frameSize(int(frameLength(b))) > len(b) {
 			break
 		}
@@ -76,7 +76,7 @@ func (c *Cursor) Buffered(list []Record, most int) []Record {
 	return list
 }
 
-// Skip moves the cursor past a record that Ahead has returned.
+// Skip moves the cursor past a record that Buffered has returned.
 func (c *Cursor) Skip(r *Record) {
 	c.buf = c.buf[r.Next-c.at:]
 	c.at, c.need = r.Next, frameHeader
@@ -207,7 +207,7 @@ func (c *Cursor) open(s *segment) error {
 	return nil
 }
 
-// damaged reports the frame at the cursor's position and marks its segment. Without the mark the
+// damaged reports the frame at the cursor's position and flags its segment. Without the flag the
 // next Open would not read the records of a sealed segment.
 func (c *Cursor) damaged(reason string) error {
 	d := &DamageError{File: c.seg.name(), Offset: c.seg.offset(c.at), Position: c.at, Reason: reason}

@@ -15,15 +15,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// plain is an owner without state.
-type plain struct{}
+// stateless is an owner without state.
+type stateless struct{}
 
-func (plain) Head() []byte                { return nil }
-func (plain) Summary() []byte             { return nil }
-func (plain) RecoverHead([]byte) error    { return errors.New("there was no head") }
-func (plain) Recover(seglog.Record) error { return nil }
+func (stateless) Head() []byte                { return nil }
+func (stateless) Summary() []byte             { return nil }
+func (stateless) RecoverHead([]byte) error    { return errors.New("there was no head") }
+func (stateless) Recover(seglog.Record) error { return nil }
 
-func openPlain(tb testing.TB, o seglog.Options) *seglog.Log {
+func openStateless(tb testing.TB, o seglog.Options) *seglog.Log {
 	tb.Helper()
 	if o.FS == nil {
 		o.FS = memfs.New()
@@ -31,7 +31,7 @@ func openPlain(tb testing.TB, o seglog.Options) *seglog.Log {
 	if o.Dir == "" {
 		o.Dir = "log"
 	}
-	o.Owner = plain{}
+	o.Owner = stateless{}
 	l, err := seglog.Open(o)
 	if err != nil {
 		tb.Fatal(err)
@@ -55,14 +55,14 @@ func appendAll(tb testing.TB, l *seglog.Log, texts ...string) {
 
 // A cursor at the end reads a record that is appended later, written or not.
 func TestCursorAtTheEnd(t *testing.T) {
-	l := openPlain(t, seglog.Options{TailBytes: 1})
+	l := openStateless(t, seglog.Options{TailBytes: 1})
 	c := l.Cursor(l.End())
 	for i := range 5 {
 		if r, err := c.Next(); err != io.EOF {
 			t.Fatalf("at the end: %v, %v", r, err)
 		}
 		if c.Position() != l.End() {
-			t.Errorf("stands at %d, end is %d", c.Position(), l.End())
+			t.Errorf("is at %d, end is %d", c.Position(), l.End())
 		}
 		appendAll(t, l, fmt.Sprint(i))
 		if i%2 == 0 {
@@ -86,7 +86,7 @@ func TestCursorAtTheEnd(t *testing.T) {
 
 // A cursor whose segment was trimmed continues at First, with and without an open file.
 func TestCursorAndTrim(t *testing.T) {
-	l := openPlain(t, seglog.Options{TailBytes: 1, SegmentBytes: 100})
+	l := openStateless(t, seglog.Options{TailBytes: 1, SegmentBytes: 100})
 	for i := range 20 {
 		appendAll(t, l, fmt.Sprintf("%060d", i))
 	}
@@ -123,7 +123,7 @@ func TestCursorAndTrim(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	l := openPlain(t, seglog.Options{MaxRecord: 100, SegmentBytes: 50})
+	l := openStateless(t, seglog.Options{MaxRecord: 100, SegmentBytes: 50})
 	if _, err := l.Append(0x10, make([]byte, 60), make([]byte, 41)); !errors.Is(err, seglog.ErrTooLarge) {
 		t.Errorf("101 bytes: %v", err)
 	}
@@ -134,9 +134,9 @@ func TestLimits(t *testing.T) {
 	if got := all(t, l); len(got) != 3 || len(got[0]) != 100 || got[1] != "" {
 		t.Errorf("holds %q", got)
 	}
-	for _, o := range []seglog.Options{{}, {FS: memfs.New(), Dir: "x"}, {FS: memfs.New(), Dir: "x", Owner: plain{}, SegmentBytes: -1}} {
+	for _, o := range []seglog.Options{{}, {FS: memfs.New(), Dir: "x"}, {FS: memfs.New(), Dir: "x", Owner: stateless{}, SegmentBytes: -1}} {
 		if _, err := seglog.Open(o); err == nil {
-			t.Errorf("Open(%+v) takes it", o)
+			t.Errorf("Open(%+v) accepts it", o)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestLock(t *testing.T) {
 		"memfs": {FS: memfs.New(), Dir: "log"},
 		"disk":  {FS: seglog.OS, Dir: filepath.ToSlash(t.TempDir())},
 	} {
-		o.Owner = plain{}
+		o.Owner = stateless{}
 		l, err := seglog.Open(o)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -198,7 +198,7 @@ func TestOpenAndCloseLeavesNoTrace(t *testing.T) {
 func TestAppendDuringSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memfs.New()
-		l := openPlain(t, seglog.Options{FS: disk})
+		l := openStateless(t, seglog.Options{FS: disk})
 		appendAll(t, l, "a")
 		disk.SetSyncDelay(time.Second)
 		var synced seglog.Position
@@ -229,9 +229,9 @@ func TestAppendDuringSync(t *testing.T) {
 }
 
 // One goroutine appends, one syncs, one trims, and several read, concurrently.
-func TestAllAtOnce(t *testing.T) {
+func TestConcurrentUse(t *testing.T) {
 	const records = 5000
-	l := openPlain(t, seglog.Options{TailBytes: 4 << 10, SegmentBytes: 8 << 10})
+	l := openStateless(t, seglog.Options{TailBytes: 4 << 10, SegmentBytes: 8 << 10})
 	var wg sync.WaitGroup
 	appended := make(chan struct{})
 	wg.Go(func() {
@@ -287,7 +287,7 @@ func readInOrder(t *testing.T, l *seglog.Log, records int, trims bool) {
 }
 
 func TestAllocations(t *testing.T) {
-	l := openPlain(t, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(t.TempDir()), TailBytes: 64 << 10})
+	l := openStateless(t, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(t.TempDir()), TailBytes: 64 << 10})
 	head, body := []byte("head"), make([]byte, 200)
 	c := l.Cursor(l.End())
 	defer c.Close()
@@ -326,7 +326,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	l := openPlain(b, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir())})
+	l := openStateless(b, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir())})
 	body := make([]byte, 256)
 	b.SetBytes(256)
 	for b.Loop() {
@@ -344,7 +344,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkSync(b *testing.B) {
 	for _, batch := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprint(batch), func(b *testing.B) {
-			l := openPlain(b, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir())})
+			l := openStateless(b, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir())})
 			body := make([]byte, 256)
 			b.SetBytes(int64(batch) * 256)
 			for b.Loop() {
@@ -363,7 +363,7 @@ func BenchmarkSync(b *testing.B) {
 
 // BenchmarkOpen opens a log with a full segment of the default size.
 func BenchmarkOpen(b *testing.B) {
-	o := seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir()), Owner: plain{}}
+	o := seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir()), Owner: stateless{}}
 	l, err := seglog.Open(o)
 	if err != nil {
 		b.Fatal(err)
@@ -388,7 +388,7 @@ func BenchmarkOpen(b *testing.B) {
 func BenchmarkCursor(b *testing.B) {
 	for name, tail := range map[string]int{"file": 1, "memory": 64 << 20} {
 		b.Run(name, func(b *testing.B) {
-			l := openPlain(b, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir()), TailBytes: tail})
+			l := openStateless(b, seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir()), TailBytes: tail})
 			for range 100_000 {
 				if _, err := l.Append(0x10, make([]byte, 256)); err != nil {
 					b.Fatal(err)

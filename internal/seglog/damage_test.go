@@ -210,23 +210,23 @@ func long(t *testing.T, seed uint64) *history {
 }
 
 // A cursor reports a damaged record in a sealed segment, and so does every Open afterwards.
-func TestDamageMetByCursor(t *testing.T) {
+func TestDamageFoundByCursor(t *testing.T) {
 	h := long(t, 2).after(memfs.KeepAll)
 	name := h.disk.Names()[2]
 	breakRecord(h.disk, name)
 	mustOpen(t, h)
-	var met *seglog.DamageError
+	var reported *seglog.DamageError
 	c := h.l.Cursor(0)
 	for {
 		if _, err := c.Next(); err != nil {
-			if !errors.As(err, &met) {
+			if !errors.As(err, &reported) {
 				t.Fatalf("cursor: %v, want damage", err)
 			}
 			break
 		}
 	}
-	if met.File != name {
-		t.Errorf("damage in %s, want %s", met.File, name)
+	if reported.File != name {
+		t.Errorf("damage in %s, want %s", reported.File, name)
 	}
 	if _, err := c.Next(); !errors.As(err, new(*seglog.DamageError)) {
 		t.Errorf("cursor again: %v", err)
@@ -238,22 +238,22 @@ func TestDamageMetByCursor(t *testing.T) {
 
 	next := h.after(memfs.KeepAll)
 	var found *seglog.DamageError
-	if err := next.open(); !errors.As(err, &found) || *found != *met {
-		t.Fatalf("open: %v, want %v", err, met)
+	if err := next.open(); !errors.As(err, &found) || *found != *reported {
+		t.Fatalf("open: %v, want %v", err, reported)
 	}
 
-	// If the record can be read again, the mark is removed.
+	// If the record can be read again, the damage flag is removed.
 	h.disk = h.disk.Crash(memfs.KeepAll)
 	breakRecord(h.disk, name)
 	mustOpen(t, h)
 	if slices.ContainsFunc(h.disk.Names(), func(n string) bool { return strings.HasSuffix(n, ".bad") }) {
-		t.Errorf("mark is still there: %v", h.disk)
+		t.Errorf("the damage flag is still there: %v", h.disk)
 	}
 }
 
-// Each segment in turn is lost, or is marked and has a damaged record. With SetAside the log ends
-// before the damage, and the records after it are set aside. That holds for a crash before each
-// change on the way.
+// Each segment in turn is lost, or is flagged and has a damaged record. With SetAside the log ends
+// before the damage, and the records after it are set aside. The same holds for a crash before each
+// change that Open makes.
 func TestSetAsideCrash(t *testing.T) {
 	every := 1
 	if testing.Short() {
@@ -382,16 +382,16 @@ func damaged(t *testing.T, i int, lost bool) (*memfs.FS, []string) {
 
 // checkSetAside opens the log twice. It checks that the records in the log and the ones set aside
 // are, in order, the wanted ones without the damaged.
-func checkSetAside(t *testing.T, d *memfs.FS, want []string, what string) {
+func checkSetAside(t *testing.T, d *memfs.FS, want []string, name string) {
 	t.Helper()
 	for range 2 {
 		l, o := openAside(t, d)
 		if l.Damage() == nil {
-			t.Fatalf("%s: damage is forgotten\n%v", what, d)
+			t.Fatalf("%s: damage is forgotten\n%v", name, d)
 		}
 		kept := all(t, l)
 		if !slices.Equal(kept, want[:len(kept)]) || o.count != len(kept) {
-			t.Fatalf("%s: kept %.100q, owner counts %d", what, kept, o.count)
+			t.Fatalf("%s: kept %.100q, owner counts %d", name, kept, o.count)
 		}
 		c, err := l.Aside()
 		if err != nil {
@@ -403,7 +403,7 @@ func checkSetAside(t *testing.T, d *memfs.FS, want []string, what string) {
 			rest = want[i:]
 		}
 		if !isSubsequence(aside, rest) || len(kept)+len(aside) < len(want)-12 || len(kept)+len(aside) >= len(want) {
-			t.Fatalf("%s: kept %d, aside %d of %d\naside %.300q", what, len(kept), len(aside), len(want), aside)
+			t.Fatalf("%s: kept %d, aside %d of %d\naside %.300q", name, len(kept), len(aside), len(want), aside)
 		}
 		c.Close()
 		if _, err := l.Append(0x10, []byte("more")); err != nil {
@@ -502,7 +502,7 @@ func checkFlip(t *testing.T, d *memfs.FS, name string, at int64, want []string) 
 		c.Close()
 		if errors.Is(err, io.EOF) {
 			if n != len(want) {
-				t.Fatalf("flip in %s at %d: %d records of %d, and no word", name, at, n, len(want))
+				t.Fatalf("flip in %s at %d: %d records of %d, but no damage reported", name, at, n, len(want))
 			}
 			return
 		}

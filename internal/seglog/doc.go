@@ -18,7 +18,7 @@
 //
 //	0000000000000000.log    a segment, named by its first position in hex
 //	0000000000000000.tmp    an unfinished file, like cut.tmp; removed when the log is opened
-//	0000000000000000.bad    a mark: a reader found damage in that segment, Open checks it
+//	0000000000000000.bad    a damage flag: a reader found damage in that segment; Open checks it
 //	cut                     a cut before damage that must be finished (aside.go)
 //	stage                   appended records that are not yet written to a segment
 //	aside/                  good records from after the damage
@@ -61,12 +61,12 @@
 //
 // Frame:
 //
-//	0   4  checksum of bytes 4 to 15 and of the payload's head; its initial value is
+//	0   4  checksum of bytes 4 to 15 and of the payload's prefix; its initial value is
 //	       the salt xor the upper half of position × 0x9e3779b97f4a7c15
 //	4   4  length of the payload
 //	8   1  kind; kinds below 0x10 are seglog's own, 0 is not used
 //	9   1  zero
-//	10  2  length of the payload's head: the bytes that the first checksum covers
+//	10  2  length of the payload's prefix: the bytes that the first checksum covers
 //	12  4  checksum of the rest of the payload
 //	16     payload
 //	       zeros to a multiple of 8
@@ -159,13 +159,13 @@
 // segment can hold records that are not durable.
 //
 // In a segment before the last, [Open] normally reads only the parts before and after the
-// records. It reads the records too if the segment is marked bad, lacks its footer, or is needed
+// records. It reads the records too if the segment is flagged, lacks its footer, or is needed
 // to rebuild a bad head. Otherwise a record is checked when it is read: the reader gets the
-// error, and the segment is marked.
+// error, and the segment is flagged.
 //
 // A head can be rebuilt from the last good head before it and the records in between; the head
 // at position 0 is empty. [Open] rebuilds bad heads and rewrites their segments. It looks at the
-// heads of marked segments and of the newest 32 MiB. Only the head of the oldest segment cannot
+// heads of flagged segments and of the newest 32 MiB. Only the head of the oldest segment cannot
 // be rebuilt once records before it were removed. Open does without it as long as another head
 // is good.
 //

@@ -99,7 +99,7 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		if mend {
-			b = mended(b)
+			b = fixChecksums(b)
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -148,9 +148,9 @@ func stageEntry(t testing.TB) []byte {
 	return b
 }
 
-// mended returns b with correct checksums in header, footer and first frame, so that Open believes
+// fixChecksums returns b with correct checksums in header, footer and first frame, so that Open accepts
 // their contents.
-func mended(b []byte) []byte {
+func fixChecksums(b []byte) []byte {
 	b = bytes.Clone(b)
 	table := crc32.MakeTable(crc32.Castagnoli)
 	for _, at := range []int{0, len(b) - 64} {
@@ -203,7 +203,7 @@ func openAnything(t *testing.T, disk *memfs.FS, aside bool) {
 	}
 	r, err := l.Cursor(p).Next()
 	if err != nil || string(r.Payload) != "more" {
-		t.Fatalf("appended to what was found: %+v, %v", r, err)
+		t.Fatalf("appended to the found records: %+v, %v", r, err)
 	}
 }
 
@@ -233,13 +233,13 @@ func TestOwnerRefuses(t *testing.T) {
 	if err := h.l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: refuses{}})
+	_, err := seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: refusingOwner{}})
 	if !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("open: %v", err)
 	}
 	mustOpen(t, h) // the lock is free again
 }
 
-type refuses struct{ plain }
+type refusingOwner struct{ stateless }
 
-func (refuses) RecoverHead([]byte) error { return io.ErrNoProgress }
+func (refusingOwner) RecoverHead([]byte) error { return io.ErrNoProgress }

@@ -16,7 +16,7 @@ const (
 	kindNote  = 0x01
 	ownerKind = 0x10 // the first kind that owners may use
 
-	maxPrefix = 1<<16 - 1 // longest head: bytes of a payload that the frame's first checksum can cover
+	maxPrefix = 1<<16 - 1 // longest prefix: bytes of a payload that the frame's first checksum can cover
 )
 
 // align rounds n up to the next place where a frame may begin.
@@ -26,14 +26,14 @@ func align(n int64) int64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 func frameSize(n int) int { return int(align(int64(frameHeader + n))) }
 
 // frameSum returns the first checksum of a frame: over the rest of its header and the payload's
-// head.
+// prefix.
 func frameSum(salt uint32, p Position, summed []byte) uint32 {
 	return crc.Bytes(salt^uint32(uint64(p)*0x9e3779b97f4a7c15>>32), summed)
 }
 
 // frameFields are the fields of a frame header, without the first checksum.
 type frameFields struct {
-	length, prefix int // of the payload, and of the part of it that the first checksum covers
+	length, prefix int // of the payload, and of the prefix that the first checksum covers
 	kind           uint8
 	rest           uint32 // checksum of the rest of the payload
 }
@@ -84,7 +84,7 @@ func encodeNote(frame []byte, salt uint32, p, durable Position) {
 // frameLength returns the length of the payload, as the frame header b states it.
 func frameLength(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b[4:])) }
 
-// framePrefix returns the length of the payload's head, as the frame header b states it.
+// framePrefix returns the length of the payload's prefix, as the frame header b states it.
 func framePrefix(b []byte) int { return int(binary.LittleEndian.Uint16(b[10:])) }
 
 // restSum returns the checksum of the rest of the payload, as the frame header b states it.
@@ -100,12 +100,12 @@ func goodFrame(b []byte, salt uint32, p Position) (size int, ok bool) {
 	if len(b) < frameHeader || !isFrame(b) || frameLength(b) > int64(len(b)-frameHeader) {
 		return 0, false
 	}
-	n, head := int(frameLength(b)), framePrefix(b)
+	n, prefix := int(frameLength(b)), framePrefix(b)
 	if size = frameSize(n); size > len(b) {
 		return 0, false
 	}
-	ok = frameSum(salt, p, b[4:frameHeader+head]) == binary.LittleEndian.Uint32(b) &&
-		(crc.Bytes(0, b[frameHeader+head:frameHeader+n]) == restSum(b) || failpoint.On(failpoint.DRestNotChecked))
+	ok = frameSum(salt, p, b[4:frameHeader+prefix]) == binary.LittleEndian.Uint32(b) &&
+		(crc.Bytes(0, b[frameHeader+prefix:frameHeader+n]) == restSum(b) || failpoint.On(failpoint.DRestNotChecked))
 	return size, ok || failpoint.On(failpoint.DNoCRC)
 }
 

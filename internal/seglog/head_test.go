@@ -50,14 +50,14 @@ func TestHeadRestored(t *testing.T) {
 	names := segmentNames(whole)
 	for i := range names {
 		for j := range i + 1 {
-			what := fmt.Sprintf("heads of segments %d and %d", j, i)
+			name := fmt.Sprintf("heads of segments %d and %d", j, i)
 			broken := whole.Crash(memfs.KeepAll)
 			breakHead(broken, names[i])
 			if j < i {
 				breakHead(broken, names[j])
 			}
 			if _, damaged := heads(t, broken); damaged == 0 {
-				t.Fatalf("%s: not damaged", what)
+				t.Fatalf("%s: not damaged", name)
 			}
 			for k := 1; ; k++ {
 				d := broken.Crash(memfs.KeepAll)
@@ -65,11 +65,11 @@ func TestHeadRestored(t *testing.T) {
 				if l, err := seglog.Open(options(d, &owner{})); err == nil {
 					l.Abandon()
 				} else if !errors.Is(err, memfs.ErrCrashed) {
-					t.Fatalf("%s: %v", what, err)
+					t.Fatalf("%s: %v", name, err)
 				}
 				crashed := d.Crashed()
 				for _, m := range memfs.Modes(uint64(k)) {
-					checkRestored(t, d.Crash(m), texts, want, fmt.Sprintf("%s, crash %d, %s", what, k, m.Name))
+					checkRestored(t, d.Crash(m), texts, want, fmt.Sprintf("%s, crash %d, %s", name, k, m.Name))
 				}
 				if !crashed {
 					break
@@ -80,23 +80,23 @@ func TestHeadRestored(t *testing.T) {
 }
 
 // checkRestored opens the log twice and checks that all records and heads are there and good.
-func checkRestored(t *testing.T, d *memfs.FS, texts, want []string, what string) {
+func checkRestored(t *testing.T, d *memfs.FS, texts, want []string, name string) {
 	t.Helper()
 	for range 2 {
 		o := &owner{}
 		l, err := seglog.Open(options(d, o))
 		if err != nil {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		if got := all(t, l); !slices.Equal(got, texts) || o.count != len(texts) {
-			t.Fatalf("%s: holds %d records, the owner counts %d, want %d", what, len(got), o.count, len(texts))
+			t.Fatalf("%s: holds %d records, the owner counts %d, want %d", name, len(got), o.count, len(texts))
 		}
 		if err := l.Abandon(); err != nil {
 			t.Fatal(err)
 		}
 		got, damaged := heads(t, d)
 		if damaged > 0 || !slices.Equal(got, want) {
-			t.Fatalf("%s: %d damaged, heads are %q, want %q", what, damaged, got, want)
+			t.Fatalf("%s: %d damaged, heads are %q, want %q", name, damaged, got, want)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func trimmed(t *testing.T) (*memfs.FS, []string) {
 }
 
 // The head of the first segment cannot be rebuilt once records before it were removed. If another
-// prefix is good, Open does without it and loses nothing. Otherwise all records are set aside.
+// head is good, Open does without it and loses nothing. Otherwise all records are set aside.
 func TestHeadOfTheFirst(t *testing.T) {
 	d, names := trimmed(t)
 	breakHead(d, names[0])
@@ -152,7 +152,7 @@ func TestHeadOfTheFirst(t *testing.T) {
 
 // In a long log Open does not check every head. A reader gets the error for a bad one, and the next
 // Open rebuilds it.
-func TestHeadMetByReader(t *testing.T) {
+func TestDamagedHeadFoundByReader(t *testing.T) {
 	d, o := memfs.New(), &owner{}
 	opts := options(d, o)
 	opts.SegmentBytes = 8 << 20
@@ -175,12 +175,12 @@ func TestHeadMetByReader(t *testing.T) {
 	}
 	want, _ := heads(t, d)
 	breakHead(d, segmentNames(d)[1])
-	for _, met := range []bool{true, false} {
+	for _, damaged := range []bool{true, false} {
 		if l, err = seglog.Open(opts); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Head(l.Segments()[1].First); errors.As(err, new(*seglog.DamageError)) != met {
-			t.Errorf("read the head: %v, want damage: %v", err, met)
+		if _, err := l.Head(l.Segments()[1].First); errors.As(err, new(*seglog.DamageError)) != damaged {
+			t.Errorf("read the head: %v, want damage: %v", err, damaged)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 // locked.
 func TestLockOutlivesACleaner(t *testing.T) {
 	dir := t.TempDir()
-	o := seglog.Options{FS: seglog.OS, Dir: dir, Owner: plain{}}
+	o := seglog.Options{FS: seglog.OS, Dir: dir, Owner: stateless{}}
 	l, err := seglog.Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestLockOutlivesACleaner(t *testing.T) {
 		second.Close()
 	}
 	if _, _, err := inspect(seglog.ReadOnly, dir); !errors.Is(err, seglog.ErrLocked) {
-		t.Errorf("a look: %v", err)
+		t.Errorf("inspect: %v", err)
 	}
 }
 
@@ -50,30 +50,30 @@ func TestLockOutlivesACleaner(t *testing.T) {
 // does not block it.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for _, name := range []string{"lock", "stage", "cut", "0000000000000000.tmp", "0000000000000000.log", "0000000000000000.bad", "reserve"} {
-		for what, make := range map[string]func(victim, name string) error{
+		for kind, make := range map[string]func(victim, name string) error{
 			"a link to a file":  os.Symlink,
 			"a link to nothing": func(victim, name string) error { return os.Symlink(victim+"-new", name) },
 			"a pipe":            func(_, name string) error { return syscall.Mkfifo(name, 0o600) },
 		} {
 			outside, dir := t.TempDir(), t.TempDir()
 			victim := filepath.Join(outside, "victim")
-			text := strings.Repeat("\x00", 8) + "somebody else's" // begins with zeros, so that it is not renamed as strange
+			text := strings.Repeat("\x00", 8) + "another owner's" // begins with zeros, so that it is not renamed as foreign
 			if err := os.WriteFile(victim, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if err := make(victim, filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)
 			}
-			l, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: plain{}, StageBytes: 4096})
+			l, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: stateless{}, StageBytes: 4096})
 			if err == nil {
 				_ = seglog.KeepReserve(seglog.OS, dir, 4096)
 				err = l.Close()
 			}
 			if b, readErr := os.ReadFile(victim); string(b) != text {
-				t.Errorf("%s is %s: the file elsewhere holds %q (%v); open: %v", name, what, b, readErr, err)
+				t.Errorf("%s is %s: the file elsewhere holds %q (%v); open: %v", name, kind, b, readErr, err)
 			}
 			if made, _ := os.ReadDir(outside); len(made) != 1 {
-				t.Errorf("%s is %s: %v were made elsewhere; open: %v", name, what, made, err)
+				t.Errorf("%s is %s: %v were made elsewhere; open: %v", name, kind, made, err)
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func TestAbsurdLengths(t *testing.T) {
 			spoil(dir)
 			heap.Bounded(t, 0, 1, 8<<20, func() {
 				_, _, err := inspect(seglog.ReadOnly, dir)
-				t.Logf("a look: %v", err)
+				t.Logf("inspect: %v", err)
 			})
 			heap.Bounded(t, 0, 1, 8<<20, func() {
 				o.Owner = &owner{}
@@ -174,7 +174,7 @@ func TestAbsurdLengths(t *testing.T) {
 
 // putStaged puts one entry into the stage of a log. Its checksums are correct, except the one of a
 // frame with a long stated length.
-func putStaged(t *testing.T, dir string, segment uint32, behind, at uint64, length uint32) {
+func putStaged(t *testing.T, dir string, segment uint32, previousEnd, at uint64, length uint32) {
 	name := filepath.Join(dir, "stage")
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -182,7 +182,7 @@ func putStaged(t *testing.T, dir string, segment uint32, behind, at uint64, leng
 	}
 	table := crc32.MakeTable(crc32.Castagnoli)
 	e := binary.LittleEndian.AppendUint32(make([]byte, 4), segment)
-	e = binary.LittleEndian.AppendUint64(e, behind)
+	e = binary.LittleEndian.AppendUint64(e, previousEnd)
 	e = binary.LittleEndian.AppendUint64(e, at)
 	frame := frameAt(segment, at, length, 0x10, make([]byte, min(length, 1<<10)))
 	e = append(e, frame[:8]...)

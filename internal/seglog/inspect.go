@@ -172,7 +172,7 @@ func (i *inspector) bounds(f File, s *foundSegment) (end, noted Position, err er
 	return maxPosition, i.r.noted, err
 }
 
-// prefix calls the visitor for a segment, and for damage if its head is bad.
+// head calls the visitor for a segment, and for damage if its head is bad.
 func (i *inspector) head(f File, s *segment, end Position) error {
 	head, err := readHead(f, s)
 	if d := (*DamageError)(nil); errors.As(err, &d) {
@@ -231,7 +231,7 @@ func nextGood(f File, s *segment, from, end Position) (at Position, found bool, 
 	return at, found, err
 }
 
-// unwrittenFrames reports damage if the records of s end before the next segment begins.
+// checkEnd reports damage if the records of s end before the next segment begins.
 func (i *inspector) checkEnd(s *segment, end, next Position) error {
 	if end >= next {
 		return nil

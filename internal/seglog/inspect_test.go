@@ -42,8 +42,8 @@ func checkInspect(t *testing.T, disk *memfs.FS, want string, damaged bool) {
 	}
 }
 
-// agree checks that a log which was just opened holds the records that Inspect found before.
-func agree(l *seglog.Log, texts []string, found seglog.Inspection) error {
+// checkAgainst checks that a log which was just opened holds the records that Inspect found before.
+func checkAgainst(l *seglog.Log, texts []string, found seglog.Inspection) error {
 	if len(found.Damage) > 0 {
 		return fmt.Errorf("inspect found %v, the log opens", found.Damage)
 	}
@@ -79,7 +79,7 @@ func TestInspectTorn(t *testing.T) {
 	}
 }
 
-// Inspect finds damage in the middle of a sealed segment without a mark, and reads the records
+// Inspect finds damage in the middle of a sealed segment without a damage flag, and reads the records
 // after it.
 func TestInspectFindsDamageThatOpenDoesNotLookFor(t *testing.T) {
 	h := long(t, 2).after(memfs.KeepAll)

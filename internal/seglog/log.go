@@ -20,13 +20,13 @@ type Log struct {
 	o    Options
 	lock io.Closer
 
-	// turn and files are locks: a goroutine holds one while its token is in the channel. They are
-	// channels because they are held during disk operations. turn is held to write records: by
-	// Write, by Note, and by Sync until it has written. files is held to sync, make or remove
-	// files: by Sync, by Trim, and by a Write that begins a new segment. A goroutine that needs
-	// both takes turn first.
+	// writeToken and fileToken are locks: a goroutine holds one while its token is in the channel.
+	// They are channels because they are held during disk operations. writeToken is held to write
+	// records: by Write, by Note, and by Sync until it has written. fileToken is held to sync, make
+	// or remove files: by Sync, by Trim, and by a Write that begins a new segment. A goroutine that
+	// needs both takes writeToken first.
 	writeToken, fileToken chan struct{}
-	w                     writer // used by the holder of turn; closing its file also needs files
+	w                     writer // used by the holder of writeToken; closing its file also needs fileToken
 
 	mu         sync.Mutex
 	segs       []*segment // guarded by mu, oldest first, never empty
@@ -36,8 +36,8 @@ type Log struct {
 	end        Position   // guarded by mu: end of the newest frame
 	records    Position   // guarded by mu: end of the newest record of the owner
 	batchedEnd Position   // guarded by mu: everything before belongs to a batch that is or was written
-	written    Position   // guarded by mu; changed by the holder of turn
-	durable    Position   // guarded by mu; changed by the holder of files
+	written    Position   // guarded by mu; changed by the holder of writeToken
+	durable    Position   // guarded by mu; changed by the holder of fileToken
 	noted      Position   // guarded by mu: the highest durable position in a written note
 	err        error      // guarded by mu: why the log has failed, or ErrClosed
 
@@ -83,25 +83,25 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 }
 
 // AppendSummed is Append for an owner that already knows a checksum: rest is the CRC-32C of the
-// payload without its first head bytes. The log then computes only the checksum of these bytes.
-func (l *Log) AppendSummed(kind uint8, head int, rest uint32, parts ...[]byte) (Position, error) {
-	p, _, err := l.AppendKept(kind, head, rest, parts...)
+// payload without its first prefix bytes. The log then computes only the checksum of these bytes.
+func (l *Log) AppendSummed(kind uint8, prefix int, rest uint32, parts ...[]byte) (Position, error) {
+	p, _, err := l.AppendKept(kind, prefix, rest, parts...)
 	return p, err
 }
 
 // AppendKept is AppendSummed that also reports in kept whether the record and all before it already
 // survive the death of the process. If not, call Keep.
-func (l *Log) AppendKept(kind uint8, head int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
-	if head > maxPrefix {
-		head = unsummed
+func (l *Log) AppendKept(kind uint8, prefix int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
+	if prefix > maxPrefix {
+		prefix = unsummed
 	}
-	return l.append(kind, head, rest, parts)
+	return l.append(kind, prefix, rest, parts)
 }
 
-// unsummed is the value of head for a record whose owner has no checksum.
+// unsummed is the value of prefix for a record whose owner has no checksum.
 const unsummed = -1
 
-func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Position, kept bool, err error) {
+func (l *Log) append(kind uint8, prefix int, rest uint32, parts [][]byte) (p Position, kept bool, err error) {
 	n := 0
 	for _, p := range parts {
 		n += len(p)
@@ -110,7 +110,7 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 		panic(fmt.Sprintf("BUG: seglog.Append with a kind of seglog's own, %#x", kind))
 	}
 	if n > l.o.MaxRecord {
-		return 0, false, fmt.Errorf("append %d bytes to log, %d are allowed: %w", n, l.o.MaxRecord, ErrTooLarge)
+		return 0, false, fmt.Errorf("append %d bytes to log, above the limit of %d: %w", n, l.o.MaxRecord, ErrTooLarge)
 	}
 
 	l.mu.Lock()
@@ -128,8 +128,8 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 	for _, part := range parts {
 		at = append(at, part...)
 	}
-	h := frameFields{length: n, prefix: head, kind: kind, rest: rest}
-	if head == unsummed {
+	h := frameFields{length: n, prefix: prefix, kind: kind, rest: rest}
+	if prefix == unsummed {
 		h.prefix, h.rest = 0, crc.Bytes(0, at)
 	}
 	h.put(frame, h.sum(s.salt, p, parts...))
@@ -271,13 +271,13 @@ func (l *Log) Size() int64 {
 }
 
 // Head returns the owner's state at the head of the segment that starts at first. If the head is
-// damaged, Head marks the segment, and the next Open rebuilds the head from earlier records.
+// damaged, Head flags the segment, and the next Open rebuilds the head from earlier records.
 func (l *Log) Head(first Position) ([]byte, error) {
 	l.mu.Lock()
 	i, found := l.findLocked(first)
 	if !found || l.segs[i].first != first {
 		l.mu.Unlock()
-		return nil, fmt.Errorf("head of segment %v: there is no such segment", first)
+		return nil, fmt.Errorf("head of segment %v: no segment begins there", first)
 	}
 	s := l.segs[i]
 	if s.state == planned {
@@ -348,7 +348,8 @@ func (l *Log) Abandon() error {
 	return err
 }
 
-// setFailed records err as the reason why the log has failed, unless it has one. It returns the reason.
+// setFailed records err as the reason why the log has failed, unless it has one. It returns the
+// reason.
 func (l *Log) setFailed(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A recovery is the state of Open. Its main steps are list, inspect, replay and renew.
+// A recovery is the state of Open. Its main steps are list, inspect, replay and
+// rewriteUnsynced.
 type recovery struct {
 	o          Options
 	segs       []*foundSegment
@@ -53,17 +54,17 @@ func recoverLog(o Options) (*Log, error) {
 }
 
 func (r *recovery) run() error {
-	redo := func() error {
+	apply := func() error {
 		if err := r.applyStage(); err != nil {
-			return fmt.Errorf("write what was staged: %w", err)
+			return fmt.Errorf("apply the stage: %w", err)
 		}
 		return nil
 	}
-	return runSteps(r.refuseNewer, r.finishCut, redo, r.inspectAndCut, r.replay, r.rewriteUnsynced, r.removeFlags)
+	return runSteps(r.refuseNewer, r.finishCut, apply, r.inspectAndCut, r.replay, r.rewriteUnsynced, r.removeFlags)
 }
 
-// inspectAndCut inspects the log, and cuts it before damage if SetAside allows that, until no damage is
-// left.
+// inspectAndCut inspects the log, and cuts it before damage if SetAside allows that, until no
+// damage is left.
 func (r *recovery) inspectAndCut() error {
 	for cut := maxPosition; ; {
 		if err := r.list(); err != nil {
@@ -76,7 +77,7 @@ func (r *recovery) inspectAndCut() error {
 		}
 		cut = d.Position // smaller each time, so this ends
 		if err := r.setAside(d); err != nil {
-			return fmt.Errorf("set aside what is behind damage: %w", err)
+			return fmt.Errorf("set aside the records after damage: %w", err)
 		}
 	}
 }
@@ -264,7 +265,7 @@ func (r *recovery) chooseStart() error {
 }
 
 // chooseHeads finds the heads that must be rebuilt. Among the segments that are not replayed it
-// checks only the newest and the marked ones. It leaves a bad head as it is if the state before it
+// checks only the newest and the flagged ones. It leaves a bad head as it is if the state before it
 // is unknown.
 func (r *recovery) chooseHeads() error {
 	end := r.last().first
@@ -314,7 +315,7 @@ func (r *recovery) withFile(s *segment, do func(File) error) error {
 }
 
 // inspectOld checks a segment that is not the last one: everything in it was durable. A sealed
-// segment that is neither replayed nor marked needs no check of its records.
+// segment that is neither replayed nor flagged needs no check of its records.
 func (r *recovery) inspectOld(s *foundSegment, replayed bool) error {
 	if s.state == sealed && s.end < s.next {
 		return &DamageError{File: s.name(), Offset: s.offset(s.end), Position: s.end, Reason: "the next segment is missing"}
@@ -463,9 +464,9 @@ func (r *recovery) cutAt(p Position) {
 	r.successor = newSegment(r.o.Dir, p, r.o.Owner.Head())
 }
 
-// rewriteUnsynced writes the records above the highest note again, to a fresh segment. After that, this
-// process has synced every record that it found (R7). If the last segment has no good head, renew
-// writes all of it again.
+// rewriteUnsynced writes the records above the highest note again, to a fresh segment. After that,
+// this process has synced every record that it found (R7). If the last segment has no good head,
+// rewriteUnsynced writes all of it again.
 func (r *recovery) rewriteUnsynced() error {
 	if err := r.restoreHeads(); err != nil {
 		return err

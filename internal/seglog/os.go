@@ -51,7 +51,7 @@ func (osFS) OpenFile(name string, flag int) (File, error) {
 }
 
 // errNotFile reports a link, a pipe or another special file in the place of a regular file.
-var errNotFile = errors.New("it is not a regular file, and links are not followed")
+var errNotFile = errors.New("not a regular file (links are not followed)")
 
 // openFile opens a regular file. It follows no link, so that the process cannot be made to change a
 // file elsewhere. It opens no pipe, since that could block.

@@ -47,7 +47,7 @@ func DropReserve(disk FS, dir string) bool {
 // preallocate reserves want bytes for a file, or need bytes if the disk is too full for that. It
 // returns the new size of the file.
 func preallocate(f File, want, need int64) (int64, error) {
-	had, err := f.Size()
+	oldSize, err := f.Size()
 	if err != nil {
 		return 0, err
 	}
@@ -55,7 +55,7 @@ func preallocate(f File, want, need int64) (int64, error) {
 	if !errors.Is(err, syscall.ENOSPC) || need >= want {
 		return want, err
 	}
-	if err := f.Truncate(had); err != nil { // some file systems keep the space that they could reserve
+	if err := f.Truncate(oldSize); err != nil { // some file systems keep the space that they could reserve
 		return 0, err
 	}
 	return need, f.Preallocate(need)

@@ -63,7 +63,7 @@ func retryOpen[T any](open func() (T, error)) (T, error) {
 			return v, err
 		}
 	}
-	return v, fmt.Errorf("no file descriptor for %v: %w", retryTimeout, err)
+	return v, fmt.Errorf("no free file descriptor within %v: %w", retryTimeout, err)
 }
 
 func noDescriptor(err error) bool {

@@ -32,7 +32,7 @@ func scan(f File, s *segment, from, limit Position) (*scanner, error) {
 	return &scanner{f: f, seg: s, at: from, limit: min(limit, s.first+Position(room))}, nil
 }
 
-// lastEnd returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
+// next returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
 // record is valid until the next call.
 func (sc *scanner) next() (r Record, ok bool, err error) {
 	if ok, err = sc.ensure(frameHeader); !ok {
@@ -122,7 +122,7 @@ type remainder struct {
 	noted Position // highest note in a good frame among them
 }
 
-// dataEnd examines s from the position on at which the good frames end.
+// readRemainder examines s from the position on where the good frames end.
 func readRemainder(f File, s *segment, from Position) (remainder, error) {
 	end, err := lastByte(f, s, from)
 	if err != nil || end == from {
@@ -216,8 +216,8 @@ func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) er
 	return nil
 }
 
-// goodFrameInFile is goodFrame for a frame that may be shorter than it states. It reads in pieces and
-// so takes no memory for the stated length.
+// goodFrameInFile is goodFrame for a frame that may be shorter than it states. It reads in pieces
+// and so takes no memory for the stated length.
 func goodFrameInFile(f File, at int64, salt uint32, p Position) (bool, error) {
 	if failpoint.On(failpoint.DLengthTrusted) {
 		return true, nil
@@ -226,12 +226,12 @@ func goodFrameInFile(f File, at int64, salt uint32, p Position) (bool, error) {
 	if err := readAt(f, b[:], at); err != nil || !isFrame(b[:]) {
 		return false, err
 	}
-	head, n := int64(framePrefix(b[:])), frameLength(b[:])
-	sum, err := sumFile(f, frameSum(salt, p, b[4:]), at+frameHeader, head)
+	prefix, n := int64(framePrefix(b[:])), frameLength(b[:])
+	sum, err := sumFile(f, frameSum(salt, p, b[4:]), at+frameHeader, prefix)
 	if err != nil || sum != binary.LittleEndian.Uint32(b[:]) {
 		return false, err
 	}
-	rest, err := sumFile(f, 0, at+frameHeader+head, n-head)
+	rest, err := sumFile(f, 0, at+frameHeader+prefix, n-prefix)
 	return rest == restSum(b[:]), err
 }
 

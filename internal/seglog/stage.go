@@ -64,14 +64,14 @@ func (g *stage) reset(records Position) { g.at, g.lastEnd = headerSize, records 
 // stageLocked stages the frame of a record if there is space and every earlier record is written or
 // staged.
 func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
-	g, behind := l.stage, l.records
+	g, previousEnd := l.stage, l.records
 	if g == nil || s.state != growing {
-		return nil // redo can only find the segment if it has a file
+		return nil // applyStage can only find the segment if it has a file
 	}
-	if g.lastEnd != behind || g.at+stageEntryHeader+int64(len(frame)) > g.size {
+	if g.lastEnd != previousEnd || g.at+stageEntryHeader+int64(len(frame)) > g.size {
 		return nil
 	}
-	g.buf = appendStageEntry(g.buf[:0], g.salt, s.salt, behind, p, frame)
+	g.buf = appendStageEntry(g.buf[:0], g.salt, s.salt, previousEnd, p, frame)
 	if err := writeAt(g.file, g.buf, g.at); err != nil {
 		return err
 	}
@@ -82,17 +82,17 @@ func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
 }
 
 // appendStageEntry appends an encoded entry.
-func appendStageEntry(b []byte, salt, segment uint32, behind, p Position, frame []byte) []byte {
+func appendStageEntry(b []byte, salt, segment uint32, previousEnd, p Position, frame []byte) []byte {
 	b = append(b, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, segment)
-	b = binary.LittleEndian.AppendUint64(b, uint64(behind))
+	b = binary.LittleEndian.AppendUint64(b, uint64(previousEnd))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p))
 	b = append(b, frame...)
 	binary.LittleEndian.PutUint32(b, stageEntrySum(salt, b))
 	return b
 }
 
-// stageEntrySum returns the checksum of an entry. It covers the entry's head and the frame's first
+// stageEntrySum returns the checksum of an entry. It covers the entry's header and the frame's first
 // checksum and length; the frame's own checksums cover the rest.
 func stageEntrySum(salt uint32, entry []byte) uint32 {
 	return crc.Bytes(salt, entry[4:stageEntryHeader+8])
@@ -110,7 +110,7 @@ func (l *Log) Keep(p Position) error {
 	return l.Write()
 }
 
-// A stageEntry is a frame that redo has found in the stage.
+// A stageEntry is a frame that applyStage has found in the stage.
 type stageEntry struct {
 	segment     uint32 // the salt of its segment
 	previousEnd Position
@@ -187,9 +187,9 @@ func decodeStageEntry(f File, at, size int64, salt uint32) (e stageEntry, ok boo
 
 func (e *stageEntry) end() Position { return e.at + Position(len(e.frame)) }
 
-// applyStage writes to the last segment the frames that the dead process had staged but not written. Each
-// frame gets the place that it was meant for, as if the process had lived on. Doing this twice
-// changes nothing.
+// applyStage writes to the last segment the frames that the dead process had staged but not written.
+// Each frame gets its own place, as if the process had written it itself. Doing this twice changes
+// nothing.
 func (r *recovery) applyStage() error {
 	if failpoint.On(failpoint.DStageIgnored) {
 		return nil
@@ -221,8 +221,9 @@ func (r *recovery) applyStage() error {
 	})
 }
 
-// framesFor returns the staged frames that belong to s. It adds a note wherever a note was before a
-// record. The content of that note is unknown, so the new one states the lowest possible position.
+// framesFor returns the staged frames that belong to s. It adds a note wherever a note was before
+// a record. The content of that note is unknown, so the new one states the lowest possible
+// position.
 func framesFor(s *segment, list []stageEntry) (frames []stageEntry) {
 	if s.bad || s.state == sealed || s.offset(list[0].previousEnd) > s.size {
 		return nil
@@ -241,29 +242,29 @@ func framesFor(s *segment, list []stageEntry) (frames []stageEntry) {
 	return frames
 }
 
-// unwrittenFrames returns the frames that are not in the file yet. If there is a good frame in a place it
-// is the same one, or a note that states a higher position.
-func unwrittenFrames(f File, s *segment, frames []stageEntry) (lacking []stageEntry, err error) {
+// unwrittenFrames returns the frames that are not in the file yet. If there is a good frame in a
+// place, it is the same one, or a note that states a higher position.
+func unwrittenFrames(f File, s *segment, frames []stageEntry) (unwritten []stageEntry, err error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range frames {
 		if s.offset(e.end()) <= size {
-			was := make([]byte, len(e.frame))
-			if err := readAt(f, was, s.offset(e.at)); err != nil {
+			existing := make([]byte, len(e.frame))
+			if err := readAt(f, existing, s.offset(e.at)); err != nil {
 				return nil, err
 			}
-			if _, good := goodFrame(was, s.salt, e.at); good {
+			if _, good := goodFrame(existing, s.salt, e.at); good {
 				continue
 			}
 		}
-		lacking = append(lacking, e)
+		unwritten = append(unwritten, e)
 	}
-	return lacking, nil
+	return unwritten, nil
 }
 
-// A patchedFile is the file of a segment as redo will leave it. Inspect uses it, since it writes
+// A patchedFile is the file of a segment as applyStage will leave it. Inspect uses it, since it writes
 // nothing.
 type patchedFile struct {
 	File
@@ -271,7 +272,7 @@ type patchedFile struct {
 	frames []stageEntry // not empty
 }
 
-// patch returns the file of the last segment s as redo would leave it.
+// patch returns the file of the last segment s as applyStage would leave it.
 func (r *recovery) patch(f File, s *segment) (File, error) {
 	list, err := readStage(r.o.FS, r.o.Dir)
 	if err != nil || len(list) == 0 {

@@ -89,7 +89,7 @@ func (r *recovery) trim(enough func(size, freed int64) bool, good func(head []by
 		return 0, err
 	}
 	if underWay || len(aside) > 0 {
-		return 0, errors.New("it is damaged, and is to be opened and healed first")
+		return 0, errors.New("the log is damaged: open it first, so that it is repaired")
 	}
 	if err := r.find(); err != nil {
 		return 0, err

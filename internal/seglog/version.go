@@ -55,8 +55,8 @@ func (r *recovery) refuseNewerFile(dir, name string) error {
 	})
 }
 
-// expectedMagic returns the magic of a file with this name and the offsets where the magic is. The magic
-// is empty if no file of the log has such a name.
+// expectedMagic returns the magic of a file with this name and the offsets where the magic is. The
+// magic is empty if no file of the log has such a name.
 func expectedMagic(name string) (magic string, places []int64) {
 	_, isLog := parseName(name, suffixLog)
 	_, isTmp := parseName(name, suffixTmp)

@@ -120,7 +120,7 @@ func TestNewerVersion(t *testing.T) {
 			_, err = seglog.Inspect(d, "log", seglog.Visitor{})
 			checkNewer(t, "Inspect", err, file)
 			if after := snapshot(t, d); !maps.Equal(before, after) {
-				t.Errorf("the files are not what they were")
+				t.Errorf("the files have changed")
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func checkNewer(t *testing.T, call string, err error, file string) {
 	if !is || *v != (format.VersionError{File: file, Found: 2, Known: 1}) {
 		t.Errorf("%s: %v, want version 2 of %s", call, err, file)
 	}
-	if want := file + " has format version 2, this program reads versions up to 1"; is && !strings.Contains(err.Error(), want) {
+	if want := file + " has format version 2, but this program reads only versions up to 1"; is && !strings.Contains(err.Error(), want) {
 		t.Errorf("%s: %v, want %q in it", call, err, want)
 	}
 }
@@ -221,6 +221,6 @@ func TestCheckHead(t *testing.T) {
 		t.Errorf("Open: %v", err)
 	}
 	if after := snapshot(t, d); !maps.Equal(before, after) {
-		t.Errorf("the files are not what they were")
+		t.Errorf("the files have changed")
 	}
 }

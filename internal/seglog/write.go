@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
-// A writer is the state of the holder of turn.
+// A writer is the state of the holder of writeToken.
 type writer struct {
 	file  File     // the file of seg
 	seg   *segment // the last segment that has a file
@@ -41,7 +41,7 @@ func newSalt() uint32 {
 	return binary.LittleEndian.Uint32(salt[:])
 }
 
-// write writes the pending frames. The caller holds turn.
+// write writes the pending frames. The caller holds writeToken.
 func (l *Log) write() error {
 	l.mu.Lock()
 	if l.err != nil {
@@ -116,8 +116,8 @@ func writeAt(f File, b []byte, at int64) error {
 	return err
 }
 
-// switchSegment syncs and seals the current segment and makes the file of the next one. All of a segment
-// must be durable before its successor takes records.
+// switchSegment syncs and seals the current segment and makes the file of the next one. A segment
+// must be completely durable before its successor takes records.
 func (l *Log) switchSegment(next *segment) error {
 	l.fileToken <- struct{}{}
 	defer l.releaseFileToken()
@@ -199,7 +199,7 @@ func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f 
 	return f, size, err
 }
 
-// sync makes the written records durable. The caller holds files.
+// sync makes the written records durable. The caller holds fileToken.
 func (l *Log) sync() (Position, error) {
 	// Only records that were written before the sync begins count as durable (R7).
 	l.mu.Lock()
@@ -229,7 +229,7 @@ func (l *Log) syncFile() error {
 }
 
 // note writes a batch that consists of a note only, unless a written note already states the
-// durable position. The caller holds turn.
+// durable position. The caller holds writeToken.
 func (l *Log) note() error {
 	l.mu.Lock()
 	if l.err != nil {

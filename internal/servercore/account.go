@@ -50,7 +50,7 @@ const (
 // Estimates of the memory of an item besides its text, in bytes.
 const (
 	subBytes       = 2<<10 + aloneBytes // a subscription
-	taskBytes      = 128                // a step in the outbox
+	taskBytes      = 128                // a task in the outbox
 	pendingBytes   = 64                 // a pending ack
 	publisherBytes = 96                 // an entry of a subscription's place
 	vectorBytes    = 192                // an entry of a vector while its subscribe is executed
@@ -59,7 +59,7 @@ const (
 )
 
 // errMemory ends a session that holds more memory than its limit.
-var errMemory = errors.New("the session holds more memory than it may: what waits for the client, its subscriptions, or its unfinished commands")
+var errMemory = errors.New("the session exceeds its memory limit: unread output, subscriptions and unfinished commands count")
 
 // A budget counts the memory of all sessions of an instance. Safe for concurrent use.
 type budget struct{ used atomic.Int64 }
@@ -74,7 +74,7 @@ type account struct {
 	reserved int // taken from the budget
 }
 
-// startReading adds bytes to the session's memory; a negative number gives memory back. It returns false if
+// add adds bytes to the session's memory; a negative number gives memory back. It returns false if
 // the session, or all sessions together, exceed their limit.
 func (a *account) add(bytes int) bool {
 	a.used += bytes
@@ -93,11 +93,11 @@ func (a *account) add(bytes int) bool {
 	return true
 }
 
-// charge sets the memory of one item to bytes and records it in held. It returns false under the
-// same conditions as take.
-func (a *account) charge(held *int, bytes int) bool {
-	more := bytes - *held
-	*held = bytes
+// charge sets the memory of one item to bytes and records it in charged. It returns false under the
+// same conditions as add.
+func (a *account) charge(charged *int, bytes int) bool {
+	more := bytes - *charged
+	*charged = bytes
 	return a.add(more)
 }
 
@@ -117,16 +117,17 @@ func (a *account) close() {
 	a.used, a.limit = 0, 0
 }
 
-// ChargeInput adds bytes of input that the driver holds for the session; a negative number gives them
-// back. It returns false if that is too much, and the driver must then end the session.
+// ChargeInput adds bytes of input that the driver holds for the session to its memory; a negative
+// number gives them back. It returns false if that exceeds the limit. The driver must then end the
+// session.
 func (s *Session) ChargeInput(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.account.add(bytes)
 }
 
-// raiseMemoryLimit raises the limit of a session that has logged on. Besides SessionMemory it may hold one
-// place that names all publishers of the instance.
+// raiseMemoryLimit raises the memory limit of a session that has logged on. Besides SessionMemory
+// it may hold one place that names all publishers of the instance.
 func (s *Session) raiseMemoryLimit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,13 +143,12 @@ func (s *Session) placeBytes() int {
 	return (vectorBytes + publisherBytes) * s.inst.Publishers()
 }
 
-// maxVector returns how many publishers the vector of a subscribe may name, but not more than
-// most.
-func (s *Session) maxVector(most int) int {
+// maxVector returns how many publishers the vector of a subscribe may name, limit at most.
+func (s *Session) maxVector(limit int) int {
 	s.raiseMemoryLimit() // the instance may know more publishers by now
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(most, max(s.account.limit-s.account.used, vectorBytes)/vectorBytes)
+	return min(limit, max(s.account.limit-s.account.used, vectorBytes)/vectorBytes)
 }
 
 // weight returns the memory of a subscription in bytes.
@@ -156,8 +156,8 @@ func (b *sub) weight() int {
 	return subBytes + len(b.ID) + len(b.id) + len(b.Pattern.String()) + publisherBytes*b.Entries()
 }
 
-// chargeSub updates the session's account with the size of a subscription, whose place may have grown.
-// It ends a session that exceeds its limit.
+// chargeSub charges the current memory of a subscription, whose place may have grown. It ends a
+// session that exceeds its limit.
 func (s *Session) chargeSub(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,8 +183,8 @@ func (s *Session) addPart(m *wire.Message) error {
 	return nil
 }
 
-// chargeVector sets the size of the vector that the session is assembling or reading, in bytes. It
-// returns false if that is too much.
+// chargeVector charges the vector that the session is assembling or reading, of this size in bytes.
+// It returns false if that exceeds the limit.
 func (s *Session) chargeVector(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

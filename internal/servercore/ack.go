@@ -26,7 +26,7 @@ type pendingAck struct {
 // size returns the memory of the ack in bytes.
 func (a pendingAck) size() int { return pendingBytes + len(a.id) }
 
-// publish records a publish without a sequence, and its ack if wanted. It returns the memory of the
+// publish adds a publish without a sequence, and its ack if wanted. It returns the memory of the
 // ack in bytes.
 func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) int {
 	p.last = sequence
@@ -38,8 +38,8 @@ func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) int {
 	return a.size()
 }
 
-// flush records a flush that follows the publish with the given sequence. It returns the memory of
-// the ack in bytes.
+// flush adds a flush that follows the publish with the given sequence. It returns the memory of the
+// ack in bytes.
 func (p *pendingAcks) flush(id string, sequence uint64) int {
 	a := pendingAck{id, sequence, p.last}
 	p.flushes = append(p.flushes, a)
@@ -49,8 +49,9 @@ func (p *pendingAcks) flush(id string, sequence uint64) int {
 // empty reports whether no ack is pending.
 func (p *pendingAcks) empty() bool { return len(p.publishes)+len(p.flushes) == 0 }
 
-// takeDueAcks removes the acks that are due from a list and returns them with their memory in bytes.
-// settled is the settled watermark of the sequenced publisher, unsequenced that of the other one.
+// takeDueAcks removes the acks that are due from a list and returns them with their memory in
+// bytes. settled is the settled watermark of the sequenced publisher, unsequenced that of the other
+// one.
 func takeDueAcks(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck, bytes int) {
 	for _, a := range *list {
 		if a.sequence > settled || a.unsequenced > unsequenced {
@@ -82,49 +83,49 @@ type dueAcks struct {
 
 // checkAcks checks whether persisted acks may be due. It queries the ledger, so it runs without
 // the session's lock.
-func (s *Session) checkAcks(now time.Time) (look ackCheck) {
+func (s *Session) checkAcks(now time.Time) (check ackCheck) {
 	s.mu.Lock()
 	failed := s.acks.Failed
 	unsequenced := !s.pending.empty()
-	owes := s.acks.mayHaveAcks() || unsequenced
+	mayBeDue := s.acks.mayHaveAcks() || unsequenced
 	urgent := len(s.pending.flushes) > 0 || s.state != StateOpen
 	s.mu.Unlock()
-	if !owes {
+	if !mayBeDue {
 		s.writer.conflating = false
-		return look
+		return check
 	}
 	l, out := s.inst.Ledger, &s.writer
 	if s.client.canSequence {
-		look.safe, look.settled = l.Watermarks(s.client.claim.Publisher)
-		look.tombs = l.Tombstones(s.client.claim.Publisher, failed)
+		check.safe, check.settled = l.Watermarks(s.client.claim.Publisher)
+		check.tombs = l.Tombstones(s.client.claim.Publisher, failed)
 	}
 	if unsequenced {
-		look.unsequencedSafe, look.unsequencedSettled = l.Watermarks(s.client.unsequenced.ID)
+		check.unsequencedSafe, check.unsequencedSettled = l.Watermarks(s.client.unsequenced.ID)
 	}
-	look.now = now
-	out.conflating = !urgent && len(look.tombs) == 0 && now.Sub(out.lastAck) < s.client.conflation
-	look.mayBeDue = !out.conflating // a held ack waits for the interval that the client asked for
-	return look
+	check.now = now
+	out.conflating = !urgent && len(check.tombs) == 0 && now.Sub(out.lastAck) < s.client.conflation
+	check.mayBeDue = !out.conflating // a conflated ack waits for the interval that the client asked for
+	return check
 }
 
 // takeAcksLocked takes the acks that the watermarks allow.
-func (s *Session) takeAcksLocked(look *ackCheck) (due dueAcks) {
-	if !look.mayBeDue {
+func (s *Session) takeAcksLocked(check *ackCheck) (due dueAcks) {
+	if !check.mayBeDue {
 		return due
 	}
 	out := &s.writer
 	if s.client.canSequence {
-		out.ackScratch = s.acks.Next(out.ackScratch, look.safe, look.settled, look.tombs)
+		out.ackScratch = s.acks.Next(out.ackScratch, check.safe, check.settled, check.tombs)
 		due.acks = out.ackScratch
 	}
-	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // with the acks already sent
-	var took, more int
-	due.publishes, took = takeDueAcks(&s.pending.publishes, settled, look.unsequencedSettled)
-	due.flushes, more = takeDueAcks(&s.pending.flushes, settled, look.unsequencedSettled)
-	s.account.add(-took - more)
-	due.unsequencedSafe = look.unsequencedSafe
+	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, check.settled) // with the acks already sent
+	var publishBytes, flushBytes int
+	due.publishes, publishBytes = takeDueAcks(&s.pending.publishes, settled, check.unsequencedSettled)
+	due.flushes, flushBytes = takeDueAcks(&s.pending.flushes, settled, check.unsequencedSettled)
+	s.account.add(-publishBytes - flushBytes)
+	due.unsequencedSafe = check.unsequencedSafe
 	if len(due.acks)+len(due.publishes)+len(due.flushes) > 0 {
-		out.lastAck = look.now
+		out.lastAck = check.now
 	}
 	return due
 }
@@ -158,8 +159,8 @@ func (s *Session) writePersisted(o PersistedAck) {
 	s.write(&a)
 }
 
-// untilAck returns how long the held persisted acks must still wait to keep the interval that the
-// client asked for.
+// untilAck returns how long the conflated persisted acks must still wait to keep the interval that
+// the client asked for.
 func (s *Session) untilAck(now time.Time) time.Duration {
 	if !s.writer.conflating {
 		return never

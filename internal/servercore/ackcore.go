@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// An PersistedAck is one persisted ack to a publisher.
+// A PersistedAck is one persisted ack to a publisher.
 type PersistedAck struct {
 	Sequence uint64
 	Single   bool
@@ -25,16 +25,16 @@ type AckCore struct {
 	Safe            uint64 // highest sequence acknowledged as safe; for a plain client: acknowledged
 	Single          uint64 // highest sequence acknowledged at level single
 	Failed          uint64 // failures of tombstones up to here were sent
-	RepeatWatermark bool   // a duplicate asks for the current watermark
+	RepeatWatermark bool   // the current watermark is due again, because a duplicate came
 }
 
 // Begin sets the state after the logon ack, which named sequence. The failures of tombstones up to
-// told were sent before it.
-func (a *AckCore) Begin(ext bool, sequence, told uint64) {
-	*a = AckCore{ext: ext, Received: sequence, Wanted: sequence, Safe: sequence, Failed: max(sequence, told)}
+// failed were sent before it.
+func (a *AckCore) Begin(ext bool, sequence, failed uint64) {
+	*a = AckCore{ext: ext, Received: sequence, Wanted: sequence, Safe: sequence, Failed: max(sequence, failed)}
 }
 
-// TrackPublish records a publish that is on its way into the ledger.
+// TrackPublish notes a publish that is about to be appended to the ledger.
 func (a *AckCore) TrackPublish(sequence uint64, wanted bool) {
 	a.Received = max(a.Received, sequence)
 	if wanted || a.ext {
@@ -42,7 +42,7 @@ func (a *AckCore) TrackPublish(sequence uint64, wanted bool) {
 	}
 }
 
-// TrackDuplicate records a publish that the ledger already had.
+// TrackDuplicate notes a publish that the ledger already had.
 func (a *AckCore) TrackDuplicate(sequence uint64, wanted bool) {
 	a.TrackPublish(sequence, wanted)
 	a.RepeatWatermark = a.RepeatWatermark || wanted || a.ext
@@ -94,8 +94,8 @@ func (a *AckCore) Next(out []PersistedAck, safe, settled uint64, tombs []ledger.
 	return out
 }
 
-// appendSuccesses appends the new successes: the safe watermark and, above it, the settled watermark at
-// level single. The second never replaces the first.
+// appendSuccesses appends the new successes: the safe watermark and, above it, the settled
+// watermark at level single. The second never replaces the first.
 func (a *AckCore) appendSuccesses(out []PersistedAck, safe, settled uint64) []PersistedAck {
 	if safe > a.Safe && a.Wanted > a.Safe {
 		a.Safe = safe

@@ -10,7 +10,7 @@ import (
 
 // An announcement collects the peers' answers to the notice of a logon (R11).
 type announcement struct {
-	ledger.Answers // all so far; By has the newest answer of each peer and is replaced, never modified
+	ledger.Answers // all so far; HaveByPeer has the newest answer of each peer and is replaced, never modified
 
 	asked   bool // the peers were asked at least once
 	resend  bool // the notice must be sent once more
@@ -57,11 +57,11 @@ func (s *Session) Notice() ledger.Notice {
 	return ledger.Notice(s.client.claim)
 }
 
-// AddAnswers takes the peers' answers to the notice; some may be missing. It returns true when the
+// AddAnswers adds the peers' answers to the notice; some may be missing. done is true when the
 // peers need not be asked again.
 func (s *Session) AddAnswers(a ledger.Answers) (done bool) {
 	if a.NameTaken {
-		s.log.Warn("the name is in use by another user elsewhere")
+		s.log.Warn("another user has the client name on a peer")
 		s.Fence()
 		return true
 	}
@@ -71,10 +71,10 @@ func (s *Session) AddAnswers(a ledger.Answers) (done bool) {
 		return true
 	}
 	s.mergeAnswers(a)
-	awaits := s.awaitsPeers()
+	mustWait := s.awaitsPeers()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers.running = (!a.AllAnswered || awaits || s.answers.resend) && s.state < StateEnding
+	s.answers.running = (!a.AllAnswered || mustWait || s.answers.resend) && s.state < StateEnding
 	s.driver.Wake()
 	return !s.answers.running
 }
@@ -82,17 +82,17 @@ func (s *Session) AddAnswers(a ledger.Answers) (done bool) {
 func (s *Session) mergeAnswers(a ledger.Answers) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := &s.answers
-	by := make(map[string]uint64, len(was.HaveByPeer))
-	maps.Copy(by, was.HaveByPeer)
+	merged := &s.answers
+	by := make(map[string]uint64, len(merged.HaveByPeer))
+	maps.Copy(by, merged.HaveByPeer)
 	maps.Copy(by, a.HaveByPeer)
-	a.Have, a.Forgotten, a.HaveByPeer = max(was.Have, a.Have), max(was.Forgotten, a.Forgotten), by
-	a.Intact, a.DecreeUsed = was.Intact || a.Intact, was.DecreeUsed || a.DecreeUsed
-	was.Answers, was.asked = a, true
+	a.Have, a.Forgotten, a.HaveByPeer = max(merged.Have, a.Have), max(merged.Forgotten, a.Forgotten), by
+	a.Intact, a.DecreeUsed = merged.Intact || a.Intact, merged.DecreeUsed || a.DecreeUsed
+	merged.Answers, merged.asked = a, true
 }
 
-// awaitsPeers reports whether new numbers of the session's publisher must wait for the peers: one of
-// them may have another session of the same publisher (R11).
+// awaitsPeers reports whether new numbers of the session's publisher must wait for the peers: one
+// of them may have another session of the same publisher (R11).
 func (s *Session) awaitsPeers() bool {
 	if !s.client.canSequence {
 		return false
@@ -124,7 +124,7 @@ func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 			r.Outbid = true
 			here.announceAgain()
 		case OtherUser:
-			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
+			here.log.Warn("another user's logon on a peer is refused: the client name is in use here", "peer", n.Instance, "user", n.User)
 			r.NameTaken = true
 		case OtherPublisher:
 			r.OtherPublisher = true

@@ -10,7 +10,7 @@ import (
 )
 
 // A Batch holds the publishes of a batch command that are not executed yet. Its owner executes them
-// one by one, as if each had come in a frame of its own: it calls Next, then Execute, then Decide
+// one by one, as if each had come in a frame of its own. It calls Next, then Execute, then Decide
 // while the session is Deciding.
 type Batch struct {
 	session *Session
@@ -32,7 +32,7 @@ func (s *Session) Batch(m *wire.Message) *Batch {
 func (b *Batch) Next() (m *wire.Message, size int, err error) {
 	s := b.session
 	if !s.client.ext {
-		return nil, 0, fmt.Errorf("%w: the logon did not say ext", wire.ErrBatch)
+		return nil, 0, fmt.Errorf("%w: the client logged on without our extensions", wire.ErrBatch)
 	}
 	rest, more, err := b.publish.NextPublish(b.rest, &s.reader.batchRecord)
 	if err == nil && more {
@@ -45,7 +45,7 @@ func (b *Batch) Next() (m *wire.Message, size int, err error) {
 	return &b.publish, len(s.reader.batchRecord.Raw), nil
 }
 
-// maxRun is the most messages that are recorded in one append.
+// maxRun is the largest number of messages in one append.
 const maxRun = 64
 
 // TakeRun records the messages at the front of the batch as long as they are ordinary: each is the
@@ -56,8 +56,8 @@ func (b *Batch) TakeRun() error {
 		if b.scanRun(); len(b.run) == 0 {
 			return nil
 		}
-		t, err := appendUnlessFenced(s, func() (ledger.RunResult, error) { return s.reader.appender.AppendRun(s.client.claim.Check, b.run) })
-		taken := t.Records
+		result, err := appendUnlessFenced(s, func() (ledger.RunResult, error) { return s.reader.appender.AppendRun(s.client.claim.Check, b.run) })
+		taken := result.Records
 		if taken > 0 {
 			s.reader.have += uint64(taken)
 			s.inst.Counts.Published.Add(uint64(taken))
@@ -100,23 +100,23 @@ func (b *Batch) scanRun() {
 
 // takesRuns reports whether messages may be recorded as runs, beginning with the number next.
 func (s *Session) takesRuns(next uint64) bool {
-	return s.client.ext && s.client.canSequence && len(s.client.user) == 0 && s.reader.firstPublishStep == LogonWait &&
+	return s.client.ext && s.client.canSequence && len(s.client.user) == 0 && s.reader.firstPublishStep == LogonWait && !s.reader.usesDecree &&
 		(s.inst.Full == nil || !s.inst.Full()) && s.mayAppend(next)
 }
 
 // Rest returns the records that Next has not returned yet.
 func (b *Batch) Rest() []byte { return b.rest }
 
-// checkBatchRecord returns an error if a client must not send the record r in a batch. It verifies the
-// record's sum, which is trusted from here on.
+// checkBatchRecord returns an error if a client must not send the record r in a batch. It verifies
+// the record's sum, which is trusted from here on.
 func (s *Session) checkBatchRecord(r *record.Record) error {
 	switch {
 	case r.Kind != record.Message || record.HasCheck(r.Raw) || len(r.User) > 0:
-		return fmt.Errorf("%w: a record of %v that is no client's", wire.ErrBatch, r.Kind)
+		return fmt.Errorf("%w: a client must not send this record of kind %v", wire.ErrBatch, r.Kind)
 	case r.Publisher != s.client.claim.Publisher:
-		return fmt.Errorf("%w: a record of publisher %d in a session of %d", wire.ErrBatch, r.Publisher, s.client.claim.Publisher)
+		return fmt.Errorf("%w: a record of publisher %d in a session of publisher %d", wire.ErrBatch, r.Publisher, s.client.claim.Publisher)
 	case !r.SumMatches():
-		return fmt.Errorf("%w: message %d has not the content that its sum says", wire.ErrBatch, r.Sequence)
+		return fmt.Errorf("%w: message %d does not match its checksum", wire.ErrBatch, r.Sequence)
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// PublishersClosed tells subscriptions that their places no longer need these publishers: no instance will
-// send any of their messages up to the given numbers (R10).
+// PublishersClosed tells subscriptions that their places no longer need these publishers: no
+// instance will send any of their messages up to the given numbers (R10).
 func (r *Registry) PublishersClosed(closed bookmark.Vector) {
 	for _, s := range r.listSubscribers() {
 		s.queueTask(func(now time.Time) {
@@ -26,18 +26,18 @@ func (s *Session) tellClosed(b *sub, closed bookmark.Vector, now time.Time) {
 	if !b.Options.Vector || len(closed) == 0 {
 		return
 	}
-	over, seen := make(bookmark.Vector), b.Seen()
+	closedHere, seen := make(bookmark.Vector), b.Seen()
 	for publisher, have := range closed {
 		if seen[publisher] == have {
-			over[publisher] = have
+			closedHere[publisher] = have
 		}
 	}
-	if len(over) == 0 {
+	if len(closedHere) == 0 {
 		return
 	}
 	s.writeMark(b, now)
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonPublisherClosed, SubID: b.ID}
-	for text := over.String(); text != ""; { // each part is valid by itself
+	for text := closedHere.String(); text != ""; { // each part is valid by itself
 		a.Bookmark, text = wire.CutPart(text)
 		s.write(&a)
 	}

@@ -14,7 +14,7 @@ import (
 // does not name such a publisher (R10).
 func TestClosed(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	for _, life := range []string{"x", "y", "z"} {
 		if err := s.publisher(life).publish("a", 1, life); err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 	case stageConnected:
 		return s.logon(m)
 	case stageDeciding, stageHolding:
-		return errors.New("BUG: a command is executed while another one waits")
+		return errors.New("BUG: Execute was called while another command waits")
 	}
 	if m.Command != wire.Publish {
 		s.Notify() // the command may take some time
@@ -36,7 +36,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		}
 		return s.publish(m, s.refusalReason(m))
 	case wire.Batch:
-		return errors.New("BUG: a batch is executed whole")
+		return errors.New("BUG: Execute was called with a whole batch")
 	case wire.Subscribe:
 		return s.subscribe(m)
 	case wire.Unsubscribe:
@@ -72,7 +72,7 @@ func (s *Session) TooLarge(m *wire.Message) error {
 	return s.publish(m, reasonTooLarge)
 }
 
-// Refuse refuses a command, which may be a logon, for a reason of the caller.
+// Refuse refuses a command, which may be a logon, with the caller's reason.
 func (s *Session) Refuse(m *wire.Message, reason string) error {
 	switch {
 	case !s.LoggedOn():
@@ -89,8 +89,8 @@ func (s *Session) Refuse(m *wire.Message, reason string) error {
 	return nil
 }
 
-// Notify has the links send the appended records. The driver calls it before it waits for the next
-// command.
+// Notify makes the links send the appended records. The driver calls it before it waits for the
+// next command.
 func (s *Session) Notify() { s.reader.appender.Notify() }
 
 // answer sends an ack of the given type if the command requested it. failure is the reason of a
@@ -136,7 +136,7 @@ func (s *Session) endBadCommand(m *wire.Message, reason string) error {
 
 // idTooLong ends the session of a client that sent an id longer than maxID; bytes is its length.
 func (s *Session) idTooLong(m *wire.Message, bytes int) error {
-	reason := fmt.Sprintf("id too long: %d bytes, at most %d are taken", bytes, maxID)
+	reason := fmt.Sprintf("id too long: %d bytes exceed the maximum of %d", bytes, maxID)
 	id := ""
 	if len(m.CommandID) <= maxID {
 		id = string(m.CommandID)

@@ -13,7 +13,7 @@ type LogonFacts struct {
 	Acked          uint64 // extended: highest sequence that its store has let go of as persisted
 	Last           uint64 // extended: highest sequence that its store has given out
 	Sent           uint64 // extended: highest sequence that it may have sent
-	Clock          uint64 // extended: group's clock, of a logon with the life unknown and no sent message kept
+	Clock          uint64 // extended: group's clock that its store keeps, from a logon at which no instance knew the life
 
 	Have    uint64 // have(p) here
 	Safe    uint64 // safe(p)
@@ -23,8 +23,8 @@ type LogonFacts struct {
 	Asked          bool   // the peers have been asked at least once
 	AllAnswered    bool   // all peers have answered
 	PeerHave       uint64 // the highest have(p) that a peer answered
-	EnoughAnswered bool   // the sync destinations and all connected peers that replicate to us have answered
-	IncomingHave   uint64 // the highest have(p) that a peer which replicates to us answered
+	EnoughAnswered bool   // the sync destinations and all connected peers that replicate here have answered
+	IncomingHave   uint64 // the highest have(p) that a peer which replicates here answered
 	Reachable      bool   // a peer is connected
 	Single         bool   // a sync destination is downgraded
 	CatchingUp     bool   // the instance serves clients before it has caught up (R6)
@@ -33,7 +33,7 @@ type LogonFacts struct {
 	DecreeUnused      bool // a decree stands that this publisher has not used
 	SurvivorsAnswered bool // all peers that the decree does not name have answered
 
-	GroupClock ledger.GroupClock // every forgotten life was last seen at a clock below Closing.Forgotten
+	GroupClock ledger.GroupClock // every forgotten life was last seen at a clock below GroupClock.Forgotten
 }
 
 // A LogonStep is the next step of a logon.
@@ -66,7 +66,7 @@ type LogonVerdict struct {
 	UpTo     uint64
 	Cause    ledger.Cause
 	Unknown  uint64 // 0: none
-	// Foreign: the instance has more of the life than the client's store has given out. So each
+	// LedgerAhead: the instance has more of the life than the client's store has given out. So each
 	// number must be compared before it is acknowledged as the client's.
 	LedgerAhead bool
 }
@@ -110,9 +110,9 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
 		return gone
-	case f.PeerHave > 0 && f.Acked == 0: // the link will bring its messages, and new numbers wait for them (R11)
+	case f.PeerHave > 0 && f.Acked == 0: // the link will bring its messages, and new numbers wait for those (R11)
 		return accept
-	case f.PeerHave > 0 && f.IncomingHave >= f.Acked: // the link brings them, or says what is gone
+	case f.PeerHave > 0 && f.IncomingHave >= f.Acked: // the link brings them, or markers for those that are gone
 		return LogonVerdict{Step: LogonWait}
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
@@ -122,8 +122,8 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	return LogonVerdict{Step: LogonWait}
 }
 
-// mayDeclareLost reports whether the missing messages may be declared lost by a decree: no instance is
-// left that could have them. A peer that has more of the publisher will send it.
+// mayDeclareLost reports whether the missing messages may be declared lost by a decree: no instance
+// is left that could have them. A peer that has more of the publisher will send it.
 func (f LogonFacts) mayDeclareLost() bool {
 	return f.DecreeUnused && (f.SurvivorsAnswered || failpoint.On(failpoint.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
@@ -136,7 +136,7 @@ func (f LogonFacts) maybeForgotten() bool {
 }
 
 // clock returns the group's clock for the logon ack, 0 to leave it out. Only a client whose
-// sessionOf is unknown gets it: an instance that forgets the publisher later has seen it after this
+// publisher is unknown gets it: an instance that forgets the publisher later has seen it after this
 // clock.
 func (f LogonFacts) clock() uint64 {
 	if !f.Ext || f.Have > 0 || f.PeerHave > 0 {
@@ -156,7 +156,7 @@ func decidePlain(f LogonFacts) LogonVerdict {
 	case !f.Lone && !f.Asked:
 		return LogonVerdict{Step: LogonWait}
 	case f.Lone || f.Single || unknown && !f.Reachable:
-		// None of the peers is waited for.
+		// The logon waits for no peer.
 	case !f.EnoughAnswered || f.IncomingHave > f.Have:
 		return LogonVerdict{Step: LogonWait}
 	}
@@ -185,15 +185,15 @@ func (f LogonFacts) UnknownCause() ledger.Cause {
 	return ledger.Lost
 }
 
-// ResendFacts are the facts about a number at or below have(p) that is sent again, besides the
-// record at that number.
+// ResendFacts are the facts about a number at or below have(p) that the client sends again, besides
+// the record at that number.
 type ResendFacts struct {
 	LedgerAhead bool // the instance has more of the life than the client's store has given out
 	LetGo       bool // the client has stated that its store let go of the number
 	Refused     bool // the message would be refused if it were new
 }
 
-// An ResendVerdict is the answer to a number that is sent again.
+// A ResendVerdict is the answer to a number that is sent again.
 type ResendVerdict uint8
 
 const (

@@ -20,7 +20,7 @@ func TestDecideLogon(t *testing.T) {
 	}{
 		{"no publisher", LogonFacts{}, accept(0, 0)},
 		{"extended: safe, not have", LogonFacts{Ext: true, Publishes: true, Acked: 3, Last: 9, Have: 9, Safe: 5, Settled: 7}, accept(5, 9)},
-		{"extended: more is here than was given out", LogonFacts{Ext: true, Publishes: true, Acked: 3, Last: 8, Have: 9, Safe: 5, Settled: 7}, LogonVerdict{Step: LogonAccept, Sequence: 3, Have: 9, LedgerAhead: true}},
+		{"extended: the ledger is ahead", LogonFacts{Ext: true, Publishes: true, Acked: 3, Last: 8, Have: 9, Safe: 5, Settled: 7}, LogonVerdict{Step: LogonAccept, Sequence: 3, Have: 9, LedgerAhead: true}},
 		{"extended: peers need not answer", LogonFacts{Ext: true, Publishes: true, Acked: 9, Last: 9, Have: 9}, accept(0, 9)},
 		{"extended: a gap", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, Lone: true}, gap},
 		{"extended, unknown, alone", LogonFacts{Ext: true, Publishes: true, Acked: 4, Lone: true, Intact: true}, LogonVerdict{Step: LogonGone, UpTo: 4, Cause: ledger.LetGo}},
@@ -33,7 +33,7 @@ func TestDecideLogon(t *testing.T) {
 		{"extended, unknown, catching up", LogonFacts{Ext: true, Publishes: true, Acked: 4, AllAnswered: true, CatchingUp: true}, gap},
 		{"extended, a gap, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, DecreeUnused: true, SurvivorsAnswered: true}, LogonVerdict{Step: LogonLost, UpTo: 10}},
 		{"extended, unknown, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 10, DecreeUnused: true, SurvivorsAnswered: true, CatchingUp: true}, LogonVerdict{Step: LogonLost, UpTo: 10}},
-		{"extended, a gap, who is left is silent", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, DecreeUnused: true, AllAnswered: true}, wait},
+		{"extended, a gap, a survivor is silent", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, DecreeUnused: true, AllAnswered: true}, wait},
 		{"extended, a gap, a peer has more", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 8, PeerHave: 9, DecreeUnused: true, SurvivorsAnswered: true}, gap},
 		{"extended, no gap, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 9, Last: 9, Have: 9, Safe: 9, DecreeUnused: true}, accept(9, 9)},
 		{"extended, unknown, heard since the last one was forgotten", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 5, Clock: 8, GroupClock: ledger.GroupClock{Forgotten: 7}, Lone: true, Intact: true}, LogonVerdict{Step: LogonGone, UpTo: 3, Cause: ledger.LetGo}},
@@ -41,7 +41,7 @@ func TestDecideLogon(t *testing.T) {
 		{"extended, perhaps forgotten, none intact", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 6, Clock: 7, GroupClock: ledger.GroupClock{Forgotten: 7}, Lone: true}, LogonVerdict{Step: LogonGone, UpTo: 3, Unknown: 5, Cause: ledger.Lost}},
 		{"extended, perhaps forgotten, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 6, Clock: 7, GroupClock: ledger.GroupClock{Forgotten: 7}, DecreeUnused: true, SurvivorsAnswered: true}, LogonVerdict{Step: LogonLost, UpTo: 3, Unknown: 5}},
 		{"extended, perhaps forgotten, nothing acknowledged, by decree", LogonFacts{Ext: true, Publishes: true, Sent: 5, Last: 6, Clock: 7, GroupClock: ledger.GroupClock{Forgotten: 7}, DecreeUnused: true, SurvivorsAnswered: true}, LogonVerdict{Step: LogonLost, Unknown: 5}},
-		{"extended, perhaps forgotten, who is left is silent", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 6, Clock: 7, GroupClock: ledger.GroupClock{Forgotten: 7}, DecreeUnused: true}, wait},
+		{"extended, perhaps forgotten, a survivor is silent", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 6, Clock: 7, GroupClock: ledger.GroupClock{Forgotten: 7}, DecreeUnused: true}, wait},
 		{"extended, perhaps forgotten, nothing open", LogonFacts{Ext: true, Publishes: true, Acked: 5, Sent: 5, Last: 6, Clock: 7, GroupClock: ledger.GroupClock{Forgotten: 7}, Lone: true, Intact: true}, LogonVerdict{Step: LogonGone, UpTo: 5, Cause: ledger.LetGo}},
 		{"extended, perhaps forgotten, nothing acknowledged", LogonFacts{Ext: true, Publishes: true, Sent: 5, Last: 6, Clock: 1, GroupClock: ledger.GroupClock{Forgotten: 7}, AllAnswered: true, Intact: true}, LogonVerdict{Step: LogonGone, Unknown: 5, Cause: ledger.LetGo}},
 		{"extended, perhaps forgotten, peers silent", LogonFacts{Ext: true, Publishes: true, Sent: 5, Last: 6, Clock: 1, GroupClock: ledger.GroupClock{Forgotten: 7}, Asked: true}, wait},
@@ -70,7 +70,7 @@ func TestDecideLogon(t *testing.T) {
 	}
 }
 
-func TestLogonNeverAcksWhatIsNotSafe(t *testing.T) {
+func TestLogonAcksOnlySafeMessages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		have := rapid.Uint64Range(0, 5).Draw(t, "have")
 		f := LogonFacts{
@@ -112,8 +112,8 @@ func TestUnknownEverywhere(t *testing.T) {
 }
 
 // A number that is sent again is answered from the record at that number.
-func TestDecideAgain(t *testing.T) {
-	own, foreign := ResendFacts{}, ResendFacts{LedgerAhead: true}
+func TestDecideResend(t *testing.T) {
+	own, ahead := ResendFacts{}, ResendFacts{LedgerAhead: true}
 	for _, tt := range []struct {
 		name string
 		st   ledger.RecordInfo
@@ -121,22 +121,22 @@ func TestDecideAgain(t *testing.T) {
 		want ResendVerdict
 	}{
 		{"the same message", ledger.RecordInfo{Kind: ledger.Message, Same: true}, own, ResendKnown},
-		{"the same, of a life that another sends as", ledger.RecordInfo{Kind: ledger.Message, Same: true}, foreign, ResendKnown},
+		{"the same, of a life with the ledger ahead", ledger.RecordInfo{Kind: ledger.Message, Same: true}, ahead, ResendKnown},
 		{"another message", ledger.RecordInfo{Kind: ledger.Message}, own, ResendDiffers},
-		{"nothing kept, and a message comes", ledger.RecordInfo{Kind: ledger.Empty}, own, ResendDiffers},
+		{"an empty record, and a message comes", ledger.RecordInfo{Kind: ledger.Empty}, own, ResendDiffers},
 		{"a message, and it would be refused now", ledger.RecordInfo{Kind: ledger.Message}, ResendFacts{Refused: true}, ResendKnown},
-		{"that, of a life that another sends as", ledger.RecordInfo{Kind: ledger.Message}, ResendFacts{Refused: true, LedgerAhead: true}, ResendDiffers},
+		{"that, of a life with the ledger ahead", ledger.RecordInfo{Kind: ledger.Message}, ResendFacts{Refused: true, LedgerAhead: true}, ResendDiffers},
 		{"refused", ledger.RecordInfo{Kind: ledger.Tombstone}, own, ResendRefused},
-		{"refused, and refused again", ledger.RecordInfo{Kind: ledger.Tombstone, Same: true}, foreign, ResendRefused},
+		{"refused, and refused again", ledger.RecordInfo{Kind: ledger.Tombstone, Same: true}, ahead, ResendRefused},
 		{"elsewhere", ledger.RecordInfo{Kind: ledger.Elsewhere}, own, ResendKnown},
-		{"elsewhere, of a life that another sends as", ledger.RecordInfo{Kind: ledger.Elsewhere}, foreign, ResendUnknown},
+		{"elsewhere, of a life with the ledger ahead", ledger.RecordInfo{Kind: ledger.Elsewhere}, ahead, ResendUnknown},
 		{"removed by retention", ledger.RecordInfo{Kind: ledger.Gone}, own, ResendKnown},
-		{"removed, of a life that another sends as", ledger.RecordInfo{Kind: ledger.Gone}, foreign, ResendUnknown},
-		{"let go, as the client has said", ledger.RecordInfo{Kind: ledger.Gone, Cause: ledger.LetGo}, ResendFacts{LetGo: true}, ResendKnown},
-		{"let go, and the client has not", ledger.RecordInfo{Kind: ledger.Gone, Cause: ledger.LetGo}, own, ResendUnknown},
+		{"removed, of a life with the ledger ahead", ledger.RecordInfo{Kind: ledger.Gone}, ahead, ResendUnknown},
+		{"let go, as the client has stated", ledger.RecordInfo{Kind: ledger.Gone, Cause: ledger.LetGo}, ResendFacts{LetGo: true}, ResendKnown},
+		{"let go, and the client has not stated it", ledger.RecordInfo{Kind: ledger.Gone, Cause: ledger.LetGo}, own, ResendUnknown},
 		{"lost", ledger.RecordInfo{Kind: ledger.Gone, Cause: ledger.Lost}, ResendFacts{LetGo: true}, ResendUnknown},
 		{"nothing is remembered", ledger.RecordInfo{}, own, ResendKnown},
-		{"nothing is found", ledger.RecordInfo{}, foreign, ResendUnknown},
+		{"nothing is found", ledger.RecordInfo{}, ahead, ResendUnknown},
 	} {
 		if got := DecideResend(tt.st, tt.f); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)

@@ -10,11 +10,37 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
+// A publisher without a message uses a decree with its first one: an instance keeps nothing about
+// a publisher that has no message (R4).
+func TestDecreeIsUsedByTheFirstMessage(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
+	x := bookmark.IdentityOfLife("x").ID
+	c := s.connect()
+	if wait, err := c.logon("x", "x", 1, 0); wait || err != nil {
+		t.Fatal(wait, err)
+	}
+	if !l.DecreeUnused(x) {
+		t.Error("a publisher without a message has used the decree")
+	}
+	if err := c.publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if l.DecreeUnused(x) {
+		t.Error("the first message has not used the decree")
+	}
+	again := s.connect()
+	if _, err := again.logon("x", "x", 2, 9); err == nil {
+		t.Error("a loss after the decree was used is declared lost")
+	}
+}
+
 // Under a decree a publisher continues after its lost messages, once. Its client and the
 // subscribers are told which messages are lost (R4).
 func TestLostByDecree(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	x := bookmark.IdentityOfLife("x").ID
 	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
@@ -56,11 +82,11 @@ func TestLostByDecree(t *testing.T) {
 	again.want("processed success s=8 have=8 lost=2-7") // until the client's stores have noted the incarnation
 }
 
-// A publisher is told of a loss that its own logon has declared, even if its store has met the
-// incarnation already: with another life, or before this instance lost the messages.
-func TestDecreeThatWasMet(t *testing.T) {
+// A publisher is told of a loss that its own logon has found, even if its store knows the
+// incarnation already: from another life, or from before this instance lost the messages.
+func TestDecreeAlreadyMet(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +98,7 @@ func TestDecreeThatWasMet(t *testing.T) {
 			CommandID: "0", ClientName: life, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: 2,
 			Acked: 5, Last: 5, Cluster: l.Cluster(), Incarnation: 1,
 		}
-		if err := c.do(&cmd); err != nil {
+		if err := c.send(&cmd); err != nil {
 			t.Fatal(err)
 		}
 		_ = c.core.Decide(s.now)
@@ -81,34 +107,34 @@ func TestDecreeThatWasMet(t *testing.T) {
 }
 
 // A publisher that lost nothing uses up the decree with its logon.
-func TestDecreeOfNoUse(t *testing.T) {
+func TestDecreeUsedWithoutLoss(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
 	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
 	}
 	c := s.connect()
 	if _, err := c.logon("x", "x", 2, 7); err == nil {
-		t.Error("a loss after that was taken for what the decree was made for")
+		t.Error("a later loss was accepted under the decree")
 	}
 }
 
-// The remaining peers are asked first. A peer that has more of the publisher brings it (R4).
+// The surviving peers are asked first. A peer that has more of the publisher sends it (R4).
 func TestDecreeAsksPeers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answers ledger.Answers
 		want    string
 	}{
-		"one is silent":        {ledger.Answers{}, ""},
-		"nobody has more":      {ledger.Answers{SurvivorsAnswered: true, AllAnswered: true, EnoughAnswered: true}, "processed success s=0 have=7 lost=1-7"},
-		"one has more":         {ledger.Answers{SurvivorsAnswered: true, AllAnswered: true, Have: 3}, "processed failure reason=publish gap"},
-		"it was made use of":   {ledger.Answers{SurvivorsAnswered: true, DecreeUsed: true, Have: 1}, "processed failure reason=publish gap"},
-		"all but who is named": {ledger.Answers{SurvivorsAnswered: true}, "processed success s=0 have=7 lost=1-7"},
+		"one is silent":       {ledger.Answers{}, ""},
+		"nobody has more":     {ledger.Answers{SurvivorsAnswered: true, AllAnswered: true, EnoughAnswered: true}, "processed success s=0 have=7 lost=1-7"},
+		"one has more":        {ledger.Answers{SurvivorsAnswered: true, AllAnswered: true, Have: 3}, "processed failure reason=publish gap"},
+		"the decree was used": {ledger.Answers{SurvivorsAnswered: true, DecreeUsed: true, Have: 1}, "processed failure reason=publish gap"},
+		"all survivors":       {ledger.Answers{SurvivorsAnswered: true}, "processed success s=0 have=7 lost=1-7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := memledger.New()
-			s := newStand(t, l, l.Sync)
+			s := newHarness(t, l, l.Sync)
 			l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true, Grouped: true, Reachable: true})
 			c := s.connect()
 			if wait, err := c.logon("x", "x", 1, 7); !wait || err != nil {
@@ -126,7 +152,7 @@ func TestDecreeAsksPeers(t *testing.T) {
 // A client without our extensions also continues under the decree, if the instance knows it.
 func TestPlainLostByDecree(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	publish := func(seq uint64, want error) {
 		t.Helper()
 		c := s.connect()
@@ -151,11 +177,10 @@ func TestPlainLostByDecree(t *testing.T) {
 
 var errGap = fmt.Errorf("a gap")
 
-// An instance that its group has left behind serves nobody. A client that has seen a later
-// incarnation is refused.
+// An outdated instance serves no clients. A client that has seen a later incarnation is refused.
 func TestOutdated(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(memledger.GroupState{Incarnation: 1})
 	for seen, refused := range []bool{false, false, true} {
 		c := s.connect()
@@ -173,6 +198,6 @@ func TestOutdated(t *testing.T) {
 	l.SetGroup(memledger.GroupState{OutdatedReason: "the group has gone on"})
 	c := s.connect()
 	if err := c.core.Execute(s.message(&wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed}), 0); err == nil {
-		t.Error("an instance that was left behind serves")
+		t.Error("an outdated instance serves a client")
 	}
 }

@@ -24,7 +24,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		more = s.deliverShared(now)
 	}
 	w.turn = append(w.turn[:0], w.behind...) // a copy, since behind changes when a subscription goes live
-	held := ledger.Position(0)               // of a record that resting subscriptions hold until it is safe
+	awaited := ledger.Position(0)            // position of the record that parked subscriptions hold until it is safe
 	began := w.read
 	for i, b := range w.turn {
 		if s.isThrottled(now) {
@@ -35,12 +35,12 @@ func (s *Session) deliver(now time.Time) (more bool) {
 			w.rotate(b)
 			return true
 		}
-		if b.follower == nil && b.parkedAt == held && held > 0 {
+		if b.follower == nil && b.parkedAt == awaited && awaited > 0 {
 			continue // it would read the same record and wait
 		}
 		more = s.deliverBehind(b, now) || more
 		if len(w.behind) > maxFollowers && !failpoint.On(failpoint.DFillsAll) {
-			held = s.park(b, held)
+			awaited = s.park(b, awaited)
 		}
 	}
 	if len(w.behind) <= maxFollowers {
@@ -109,14 +109,14 @@ const (
 	// turnWork bounds the matching work of one turn, in pattern steps times topic bytes. It takes
 	// about a hundredth of a second.
 	turnWork = 1 << 20
-	// throttleInterval is the interval from the start of one turn to the start of the next, for each
-	// turnWork that was matched. So expensive patterns leave the processor to other sessions most
+	// throttleInterval is the interval from the start of one turn to the start of the next, for
+	// each turnWork of matching. So expensive patterns leave the processor to other sessions most
 	// of the time.
 	throttleInterval = 30 * time.Millisecond
 )
 
-// turnEnds reports whether the turn must end, because it has matched too much or because the session
-// is ending.
+// turnEnds reports whether the turn must end, because it has matched too much or because the
+// session is ending. In the first case it also throttles the session.
 func (s *Session) turnEnds(table *topic.Table[*sub], now time.Time) bool {
 	if s.ended.Load() {
 		return true
@@ -129,11 +129,11 @@ func (s *Session) turnEnds(table *topic.Table[*sub], now time.Time) bool {
 	return true
 }
 
-// isThrottled reports whether the session pauses its matching for now.
+// isThrottled reports whether the session may not match more messages yet.
 func (s *Session) isThrottled(now time.Time) bool { return now.Before(s.writer.throttledUntil) }
 
-// completeReplays completes the replay of live subscriptions whose target was ahead of the shared follower.
-// next is the record that the follower has just read, nil at the end of the log.
+// completeReplays completes the replay of live subscriptions whose target was ahead of the shared
+// follower. next is the record that the follower has just read, nil at the end of the log.
 func (s *Session) completeReplays(next *ledger.Record) {
 	w := &s.writer
 	if !w.unfinished {
@@ -199,8 +199,8 @@ func (s *Session) handleReadError(err error, subs []*sub, now time.Time) (more b
 	return false
 }
 
-// handleEndOfLog makes a subscription live once it has read everything. A fully durable one keeps its own
-// follower.
+// handleEndOfLog makes a subscription live that has read everything. A fully durable one keeps its
+// own follower.
 func (s *Session) handleEndOfLog(b *sub) {
 	at := b.follower.Position()
 	s.completeReplay(b, max(at, b.Target()))
@@ -225,8 +225,8 @@ func (s *Session) goLive(b *sub, at ledger.Position) {
 	w.table.Add(b.Pattern, b)
 }
 
-// deliverRecord writes r once, with the ids of all subscriptions of the table that want it, and moves all
-// subscriptions of the table past it.
+// deliverRecord writes r once, with the ids of all subscriptions of the table that want it, and
+// moves all subscriptions of the table past it.
 func (s *Session) deliverRecord(r *ledger.Record, table *topic.Table[*sub], now time.Time) {
 	w := &s.writer
 	w.match = w.match[:0]
@@ -261,14 +261,14 @@ func (s *Session) deliverRecord(r *ledger.Record, table *topic.Table[*sub], now 
 	}
 }
 
-// checkSafe is isSafe. If the record is not safe, it also has the session woken when watermarks
-// move.
+// checkSafe reports the same as isSafe. If the record is not safe, it also has the session woken
+// when watermarks move.
 func (s *Session) checkSafe(r *ledger.Record) bool {
 	if s.isSafe(r) {
 		return true
 	}
 	s.awaitsSafe.Store(!failpoint.On(failpoint.DSafeWaiterNotWoken))
-	return s.isSafe(r) // the watermark may have moved before waiting was set
+	return s.isSafe(r) // the watermark may have moved before awaitsSafe was set
 }
 
 // isSafe reports whether a record may go to a fully durable subscription: it is safe or, for a
@@ -287,8 +287,8 @@ func (s *Session) isSafe(r *ledger.Record) bool {
 	return r.Sequence <= settled
 }
 
-// heldBackReported tells the client of a fully durable subscription whether the next message waits for a
-// downgraded destination, if that has changed (R13).
+// reportHeldBack tells the client of a fully durable subscription whether the next message waits
+// for a downgraded destination, if that has changed (R13).
 func (s *Session) reportHeldBack(b *sub, on bool) {
 	if b.heldBackReported == on || !b.Options.Vector {
 		return
@@ -297,9 +297,9 @@ func (s *Session) reportHeldBack(b *sub, on bool) {
 	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Single: on})
 }
 
-// completeReplay writes the completed ack, if the subscribe requested one, once the replay has reached
-// the end that the log had at the subscribe. A subscription by vector gets a mark first, so that
-// the mark covers all of the replay.
+// completeReplay writes the completed ack, if the subscribe requested one, once the replay has
+// reached the end that the log had at the subscribe. A subscription by vector gets a mark first, so
+// that the mark covers all of the replay.
 func (s *Session) completeReplay(b *sub, next ledger.Position) {
 	if !b.Reached(next) || b.acks&wire.AckCompleted == 0 {
 		return
@@ -314,9 +314,9 @@ func (s *Session) completeReplay(b *sub, next ledger.Position) {
 	s.write(&a)
 }
 
-// handleTrimmed handles subscriptions whose follower was overtaken by retention. A subscription by
-// vector knows whether it missed a message. If it missed none, or accepts the gap, it seeks again.
-// A plain subscription cannot know, so its session ends as that of a slow client.
+// handleTrimmed handles subscriptions that retention has overtaken. A subscription by vector knows
+// whether it missed a message. If it missed none, or accepts the gap, it seeks again. A plain
+// subscription cannot know, so its session ends as that of a slow client.
 func (s *Session) handleTrimmed(subs []*sub, now time.Time) {
 	for _, b := range subs {
 		if !b.Options.Vector {
@@ -345,8 +345,8 @@ func (s *Session) handleTrimmed(subs []*sub, now time.Time) {
 	s.registerInterest()
 }
 
-// tellGap tells a subscription which messages it has missed for ever. A subscription that does not
-// accept gaps ends with it: no gap is silent (G7).
+// tellGap tells a subscription of messages that it can no longer get. A subscription that does not
+// accept gaps ends with that: no gap is silent (G7).
 func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: b.AcceptsGaps(), SubID: b.ID, Gap: route.GapText(gaps)}
 	switch {
@@ -357,14 +357,14 @@ func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 		a.Reason = wire.ReasonNotReplicated // as in the answer to the subscribe
 	}
 	s.inst.Counts.Gaps.Add(1)
-	s.log.Warn("a subscription has a gap", "sub_id", b.ID, "gap", a.Gap, "goes_on", a.Success)
+	s.log.Warn("a subscription has a gap", "subscription", b.ID, "gap", a.Gap, "continues", a.Success)
 	s.write(&a)
 }
 
 // endOnReadError ends the session because the ledger cannot be read.
 func (s *Session) endOnReadError(err error) {
 	if !errors.Is(err, ledger.ErrClosed) {
-		s.log.Error("reading the journal for a subscription", "error", err)
+		s.log.Error("cannot read the journal for a subscription", "error", err)
 	}
-	s.End("the journal can't be read", nil)
+	s.End("the journal cannot be read", nil)
 }

@@ -21,7 +21,7 @@ func (s *Session) divergedFrom() uint64 {
 // endDiverged ends a session whose publisher has diverged; from is the first number that is not
 // proven equal. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endDiverged(id string, from uint64) {
-	s.log.Error("the client's publisher has diverged, its life is never taken again", "publisher", s.client.claim.Publisher, "from", from)
+	s.log.Error("the client's publisher has diverged: nothing more of its life is accepted", "publisher", s.client.claim.Publisher, "from", from)
 	s.inst.Registry.freeNames(s)
 	s.End(wire.ReasonPublisherDiverged, &wire.AckMessage{
 		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged,
@@ -30,17 +30,17 @@ func (s *Session) endDiverged(id string, from uint64) {
 }
 
 // endNotTaken ends a session because the ledger takes no more messages of its publisher. Until the
-// divergence is durable the client is not told the reason: it will log on again and hear it then.
+// divergence is durable the client is not told the reason: it gets that at its next logon.
 func (s *Session) endNotTaken(publisher uint64) {
 	if from := s.inst.Ledger.Diverged(publisher); from > 0 {
 		s.endDiverged("", from)
 		return
 	}
-	s.End("the publisher is about to be noted as diverged", nil)
+	s.End("the publisher has diverged, and the note of it is not durable yet", nil)
 }
 
-// PublishersDiverged ends the sessions of publishers that have diverged. It tells the subscriptions whose
-// place is already past the numbers that are proven equal.
+// PublishersDiverged ends the sessions of publishers that have diverged. It tells the subscriptions
+// whose place is already past the numbers that are proven equal.
 func (r *Registry) PublishersDiverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
 		s := r.sessionOf(b.Publisher)

@@ -15,18 +15,18 @@ import (
 // is a publish in between.
 func TestDivergedHasNoSession(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	id := bookmark.IdentityOfLife("x").ID
-	told, racing, other := s.publisher("x"), s.publisher("y"), s.publisher("z")
-	if err := told.publish("a", 1, "1"); err != nil {
+	ended, racing, other := s.publisher("x"), s.publisher("y"), s.publisher("z")
+	if err := ended.publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
 	}
 	l.SetDiverged(id, 1)
 	l.SetDiverged(bookmark.IdentityOfLife("y").ID, 1)
 	s.inst.Registry.PublishersDiverged([]bookmark.Bookmark{{Publisher: id, Sequence: 1}})
-	told.want("processed failure reason="+wire.ReasonPublisherDiverged, "end")
-	if err := told.publish("a", 2, "2"); err == nil {
-		t.Error("a publish was taken")
+	ended.want("processed failure reason="+wire.ReasonPublisherDiverged, "end")
+	if err := ended.publish("a", 2, "2"); err == nil {
+		t.Error("a publish was accepted")
 	}
 	if err := racing.publish("a", 1, "1"); !errors.Is(err, servercore.ErrEnding) {
 		t.Errorf("a publish: %v", err)
@@ -47,7 +47,7 @@ func TestDivergedHasNoSession(t *testing.T) {
 // place is already past it.
 func TestDivergedHoldsNothingBack(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	id := bookmark.IdentityOfLife("x").ID
 	p, durable, live := s.publisher("x"), s.publisher("durable"), s.publisher("live")
 	for _, c := range []*client{durable, live} {

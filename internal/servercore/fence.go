@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// A Claim identifies the publisher and client of a logon (R11), in the form in which peers are
-// told. Publisher is 0 if the client never publishes with a sequence.
+// A Claim identifies the publisher and client of a logon (R11), in the form that a notice has.
+// Publisher is 0 if the client never publishes with a sequence.
 type Claim ledger.Notice
 
 // A Contest is the outcome of two claims to one name or one publisher.
@@ -36,17 +36,17 @@ func ContestHere(old, later Claim) Contest {
 	return NewWins
 }
 
-// ContestAcross decides between a session here and a logon that a peer has announced. told says
+// ContestAcross decides between a session here and a logon that a peer has announced. answered says
 // that this peer had answered our notice before it sent its own, so that its logon is the later
 // one. Otherwise the notices have crossed, and the decision uses only facts that both sides see
 // alike.
-func ContestAcross(here, there Claim, told bool) Contest {
+func ContestAcross(here, there Claim, answered bool) Contest {
 	switch {
-	case idCollides(here, there) && !told && bytes.Compare(there.Check[:], here.Check[:]) > 0:
+	case idCollides(here, there) && !answered && bytes.Compare(there.Check[:], here.Check[:]) > 0:
 		return NewWins
 	case idCollides(here, there):
 		return OtherPublisher
-	case here.User != there.User && !told && there.Instance < here.Instance:
+	case here.User != there.User && !answered && there.Instance < here.Instance:
 		return NewWins // the notices have crossed, and one of them must win
 	case here.User != there.User:
 		return OtherUser
@@ -54,7 +54,7 @@ func ContestAcross(here, there Claim, told bool) Contest {
 		return NewWins
 	case SameLife(here, there) && here.LogonCounter != there.LogonCounter:
 		return winner(there.LogonCounter > here.LogonCounter)
-	case told:
+	case answered:
 		return NewWins
 	case here.Publisher != there.Publisher:
 		return winner(there.Publisher > here.Publisher)
@@ -67,7 +67,7 @@ func SameLife(a, b Claim) bool {
 	return a.hasLife() && a.Publisher == b.Publisher && a.Check == b.Check
 }
 
-// hasLife reports whether the claim is of a client with a publish store of ours.
+// hasLife reports whether the claim is of a client with one of our publish stores.
 func (c Claim) hasLife() bool { return bookmark.IsLife(c.Publisher) }
 
 // idCollides reports whether two claims have the same id but are of two publishers.
@@ -81,9 +81,9 @@ func Takeover(old, later Claim) string {
 	case SameLife(old, later):
 		return "the client has logged on again"
 	case old.hasLife() && later.hasLife():
-		return "another process has taken the name: another store logs on with it"
+		return "another process has taken the client name: it logged on with another store"
 	}
-	return "a later logon has taken the name"
+	return "a later logon has taken the client name"
 }
 
 func winner(isNew bool) Contest {

@@ -17,7 +17,7 @@ func TestContestHere(t *testing.T) {
 		{"an old logon that comes late", life("x", Claim{LogonCounter: 2}), life("x", Claim{LogonCounter: 1}), OldWins},
 		{"another process", life("x", Claim{LogonCounter: 9}), life("y", Claim{LogonCounter: 1}), NewWins},
 		{"two plain clients", Claim{}, Claim{}, NewWins},
-		{"another publisher with the id", life("x", Claim{}), mistakenFor("x", Claim{LogonCounter: 9}), OtherPublisher},
+		{"another publisher with the id", life("x", Claim{}), sameID("x", Claim{LogonCounter: 9}), OtherPublisher},
 		{"a plain one after an extended one", life("x", Claim{LogonCounter: 3}), Claim{}, NewWins},
 		{"another user", Claim{User: "joe"}, Claim{User: "jim"}, OtherUser},
 		{"another user of the same life", life("x", Claim{User: "joe", LogonCounter: 1}), life("x", Claim{LogonCounter: 2}), OtherUser},
@@ -43,9 +43,9 @@ func TestContestAcross(t *testing.T) {
 		{"another process, later", life("y", Claim{}), life("x", Claim{}), true, NewWins},
 		{"another process, crossing, larger id there", life("x", Claim{}), life("y", Claim{}), false, NewWins},
 		{"another process, crossing, larger id here", life("y", Claim{}), life("x", Claim{}), false, OldWins},
-		{"another publisher with the id, larger check there", life("x", Claim{}), mistakenFor("x", Claim{}), false, NewWins},
-		{"another publisher with the id, larger check here", mistakenFor("x", Claim{}), life("x", Claim{}), false, OtherPublisher},
-		{"another publisher with the id, later", life("x", Claim{}), mistakenFor("x", Claim{LogonCounter: 9}), true, OtherPublisher},
+		{"another publisher with the id, larger check there", life("x", Claim{}), sameID("x", Claim{}), false, NewWins},
+		{"another publisher with the id, larger check here", sameID("x", Claim{}), life("x", Claim{}), false, OtherPublisher},
+		{"another publisher with the id, later", life("x", Claim{}), sameID("x", Claim{LogonCounter: 9}), true, OtherPublisher},
 		{"plain, later", Claim{Instance: "a"}, Claim{Instance: "b"}, true, NewWins},
 		{"plain, crossing, smaller name here", Claim{Instance: "a"}, Claim{Instance: "b"}, false, OldWins},
 		{"plain, crossing, smaller name there", Claim{Instance: "b"}, Claim{Instance: "a"}, false, NewWins},
@@ -83,8 +83,8 @@ func life(name string, c Claim) Claim {
 	return c
 }
 
-// mistakenFor returns c as the claim of another publisher that has the id of a life.
-func mistakenFor(name string, c Claim) Claim {
+// sameID returns c as the claim of another publisher that has the id of a life.
+func sameID(name string, c Claim) Claim {
 	c = life(name, c)
 	c.Check = bookmark.Check{0xff}
 	return c

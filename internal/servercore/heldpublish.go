@@ -6,18 +6,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A heldPublish is a publish that waits until its number may be taken (R11). The session executes
-// no later command meanwhile.
+// A heldPublish is a publish that waits until its number may be appended (R11). The session
+// executes no later command meanwhile.
 type heldPublish struct {
 	message *wire.Message
-	refused string // reason of the tombstone to record; empty: the message is recorded
+	refusal string // reason of the tombstone to record; empty: the message is recorded
 	since   time.Time
-	release func() // from the ledger's Hold; nil: the publish does not count as waiting
+	release func() // from the ledger's HoldPublish; nil: the publish does not count as waiting
 }
 
-// mayAppend reports whether a number may go into the ledger now. A number at or below have(p) may. A
-// number above it may once the peers know of the session and everything that they have of the
-// sessionOf is here. From then on every number may.
+// mayAppend reports whether a number may go into the ledger now. A number at or below have(p) may.
+// A number above it may once the peers know of the session and everything that they have of the
+// publisher is here. From then on every number may.
 func (s *Session) mayAppend(sequence uint64) bool {
 	r := &s.reader
 	if r.mayAppend {
@@ -30,16 +30,16 @@ func (s *Session) mayAppend(sequence uint64) bool {
 	return r.mayAppend
 }
 
-// holdPublish keeps a publish until its number may be taken. It has the peers asked again unless that is
-// under way.
-func (s *Session) holdPublish(m *wire.Message, refused string) {
+// holdPublish holds a publish until its number may be appended. It has the peers asked again unless
+// that is under way.
+func (s *Session) holdPublish(m *wire.Message, refusal string) {
 	s.Notify()
 	s.reader.stage = stageHolding
-	s.reader.held = heldPublish{message: m, refused: refused, release: s.inst.Ledger.HoldPublish()}
+	s.reader.held = heldPublish{message: m, refusal: refusal, release: s.inst.Ledger.HoldPublish()}
 	s.announce()
 }
 
-// decideHeld executes the held publish if its number may be taken now.
+// decideHeld executes the held publish if its number may be appended now.
 func (s *Session) decideHeld(now time.Time) error {
 	h := &s.reader.held
 	if h.since.IsZero() {
@@ -47,18 +47,18 @@ func (s *Session) decideHeld(now time.Time) error {
 	}
 	switch {
 	case s.mayAppend(h.message.Sequence):
-		m, refused := h.message, h.refused
+		m, refusal := h.message, h.refusal
 		s.dropHeldPublish()
 		s.reader.stage = stageLoggedOn
 		s.reader.have, _ = s.inst.Ledger.Have(s.client.claim.Publisher) // a link may have brought it meanwhile
-		return s.publishSequenced(m, refused)
+		return s.publishSequenced(m, refusal)
 	case !s.isOutbid():
 		return nil
 	case now.Sub(h.since) >= outbidWait:
 		s.Fence()
 		return ErrEnding
 	}
-	h.endWait() // a session that has lost waits for no peer
+	h.endWait() // an outbid session waits for no peer
 	return nil
 }
 

@@ -17,11 +17,12 @@ var (
 	answered = memledger.GroupState{Grouped: true, Reachable: true, SyncPeers: []string{"b", "c"}}
 )
 
-// A new number waits for the peers: nothing is answered, and no later command is executed. A number
-// that the ledger has does not wait. Once the peers have answered, no number waits (R11).
-func TestANewNumberWaitsForThePeers(t *testing.T) {
+// A publish with a new number waits for the peers: it is not answered, and no later command is
+// executed. A number that the ledger has does not wait. Once the peers have answered, no number
+// waits (R11).
+func TestNewNumberWaitsForPeers(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	first := s.publisher("x")
 	if err := first.publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
@@ -33,15 +34,15 @@ func TestANewNumberWaitsForThePeers(t *testing.T) {
 	}
 	p.out()
 	both := &wire.PublishCommand{CommandID: "2", Topic: "a", Acks: wire.AckReceived | wire.AckProcessed, Sequence: 2, Body: []byte("2")}
-	if err := p.do(both); err != nil || !p.core.Deciding() || l.HeldPublishes() != 1 {
+	if err := p.send(both); err != nil || !p.core.Deciding() || l.HeldPublishes() != 1 {
 		t.Fatalf("%v, waits: %v, %d held", err, p.core.Deciding(), l.HeldPublishes())
 	}
 	p.want("received success")
 	if err := p.publish("a", 3, "3"); err == nil {
-		t.Error("what stands behind a held publish is executed")
+		t.Error("a command behind a held publish is executed")
 	}
 	if err := p.core.Decide(s.now); err != nil || !p.core.Deciding() {
-		t.Fatalf("taken before the peers have answered: %v", err)
+		t.Fatalf("appended before the peers have answered: %v", err)
 	}
 	l.SetGroup(answered)
 	if err := p.core.Decide(s.now); err != nil || p.core.Deciding() || l.HeldPublishes() != 0 {
@@ -58,7 +59,7 @@ func TestANewNumberWaitsForThePeers(t *testing.T) {
 }
 
 // A rejected publish leaves a record, so it waits as well.
-func TestARejectionWaitsForThePeers(t *testing.T) {
+func TestRejectionWaitsForPeers(t *testing.T) {
 	for name, reject := range map[string]func(p *client, m *wire.Message) error{
 		"no such topic": func(p *client, m *wire.Message) error {
 			m.Topic = []byte("none")
@@ -69,7 +70,7 @@ func TestARejectionWaitsForThePeers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := memledger.New()
-			s := newStand(t, l, l.Sync)
+			s := newHarness(t, l, l.Sync)
 			l.SetGroup(awaiting)
 			p := s.publisher("x")
 			m := s.message(&wire.PublishCommand{Topic: "a", Sequence: 1})
@@ -86,9 +87,9 @@ func TestARejectionWaitsForThePeers(t *testing.T) {
 
 // A session that ends with a held publish records nothing, and the publish no longer counts as
 // waiting.
-func TestAHeldPublishOfASessionThatEnds(t *testing.T) {
+func TestHeldPublishOfEndingSession(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(awaiting)
 	p := s.publisher("x")
 	if err := p.publish("a", 1, "1"); err != nil {
@@ -110,11 +111,11 @@ func TestAHeldPublishOfASessionThatEnds(t *testing.T) {
 	}
 }
 
-// A session that has lost to a session on a peer waits for nobody. It ends by itself if that peer's
+// A session that a session on a peer has outbid waits for nobody. It ends by itself if that peer's
 // notice does not end it.
-func TestASessionThatHasLost(t *testing.T) {
+func TestOutbidSession(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(awaiting)
 	p := s.publisher("x")
 	if err := p.publish("a", 1, "1"); err != nil {
@@ -134,20 +135,20 @@ func TestASessionThatHasLost(t *testing.T) {
 	p.want("processed failure reason="+wire.ReasonNameInUse, "end")
 }
 
-// An instance that keeps its session tells the asking peer so. So does an instance that has
-// answered a higher claim of a third instance, as long as that one is linked.
+// An instance that keeps its session tells the asking peer that it is outbid. So does an instance
+// that has answered a higher claim of a third instance, as long as that one is linked.
 func TestNoticeAnswers(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(answered)
 	p := s.connect()
 	if _, err := p.logon("n", "x", 7, 0); err != nil {
 		t.Fatal(err)
 	}
-	notice := func(life, instance string, counter uint64, wantLost bool) {
+	notice := func(life, instance string, counter uint64, wantOutbid bool) {
 		t.Helper()
 		n := ledger.Notice{ClientName: life, Publisher: bookmark.IdentityOfLife(life).ID, Check: bookmark.IdentityOfLife(life).Check, LogonCounter: counter, Instance: instance}
-		if r := s.inst.OnNotice(n); r != (ledger.Reply{Outbid: wantLost}) {
+		if r := s.inst.OnNotice(n); r != (ledger.Reply{Outbid: wantOutbid}) {
 			t.Errorf("%+v: %+v", n, r)
 		}
 	}
@@ -168,7 +169,7 @@ func TestNoticeAnswers(t *testing.T) {
 // has not heard of the first one.
 func TestLaterPlainSessionWithAThirdInstanceAway(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(answered)
 	p := s.connect()
 	if err := p.core.Execute(s.message(&wire.LogonCommand{CommandID: "0", ClientName: "n", Acks: wire.AckProcessed}), 0); err != nil {

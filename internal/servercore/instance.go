@@ -22,11 +22,10 @@ type Instance struct {
 	Registry   *Registry
 	Stopping   func() bool // the instance is about to end its sessions; nil: never
 	Full       func() bool // the disk is nearly full, so that no new message is recorded; nil: never
-	// OnRefused is called with the reason when a client is refused that cannot go on by itself. It
-	// may be nil. It must not block.
+	// OnRefused is called with the reason when a client is refused that cannot recover by itself.
+	// It may be nil. It must not block.
 	OnRefused func(reason string)
-	// Publishers returns how many publishers the instance knows. Nil means that the number is
-	// unknown.
+	// Publishers returns the number of publishers that the instance knows. Nil: unknown.
 	Publishers func() int
 	Limits     Limits
 	Counts     Counters

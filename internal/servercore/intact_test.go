@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// If no instance knows a publisher, only an intact instance can say that nothing of it was ever
-// here. Otherwise the missing messages may have been on a disk that is gone, and subscriptions are
-// told so (R10).
+// If no instance knows a publisher, only an intact instance can say that the group never had any of
+// its messages. Otherwise they may have been on a disk that is gone, and subscriptions are told so
+// (R10).
 func TestUnknownWhereNothingIsIntact(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -26,12 +26,12 @@ func TestUnknownWhereNothingIsIntact(t *testing.T) {
 		for _, ext := range []bool{true, false} {
 			t.Run(fmt.Sprint(tt.name, ", extended ", ext), func(t *testing.T) {
 				l := memledger.New()
-				s := newStand(t, l, l.Sync)
+				s := newHarness(t, l, l.Sync)
 				l.SetGroup(memledger.GroupState{Grouped: true, NotIntact: !tt.here})
-				c, who := s.connect(), bookmark.IdentityOfName("x")
+				c, publisher := s.connect(), bookmark.IdentityOfName("x")
 				cmd := wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed}
 				if ext {
-					who = bookmark.IdentityOfLife("life of x")
+					publisher = bookmark.IdentityOfLife("life of x")
 					cmd.Ext, cmd.Store, cmd.Counter, cmd.Acked, cmd.Last = true, "life of x", 1, 6, 7
 				}
 				if err := c.core.Execute(s.message(&cmd), 0); err != nil {
@@ -51,7 +51,7 @@ func TestUnknownWhereNothingIsIntact(t *testing.T) {
 				}
 				want := []string{"processed success sub=1", "1: 7"}
 				if tt.lost {
-					want = []string{"processed success sub=1", fmt.Sprintf("processed success sub=1 gap=%d|1|6", who.ID), "1: 7"}
+					want = []string{"processed success sub=1", fmt.Sprintf("processed success sub=1 gap=%d|1|6", publisher.ID), "1: 7"}
 				}
 				reader.want(want...)
 			})

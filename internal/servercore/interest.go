@@ -34,7 +34,7 @@ func newInterests() interests {
 	}
 }
 
-// startReading adds a subscription. It returns the entry that remove needs.
+// add adds a subscription. It returns the entry that remove needs.
 func (i *interests) add(p topic.Pattern, s *Session) *interest {
 	all := i.literal
 	if !p.IsLiteral() {
@@ -55,7 +55,7 @@ func (i *interests) add(p topic.Pattern, s *Session) *interest {
 	return in
 }
 
-// removeSub removes a subscription from the entry in.
+// remove removes a subscription from the entry in.
 func (i *interests) remove(in *interest, s *Session) {
 	if in.sessions[s]--; in.sessions[s] > 0 {
 		return
@@ -74,7 +74,7 @@ func (i *interests) remove(in *interest, s *Session) {
 	clear(i.cache)
 }
 
-// eachInterested calls f with every session that may have a subscription for the topic. It may call f more
+// each calls f with every session that may have a subscription for the topic. It may call f more
 // than once with the same session.
 func (i *interests) each(topic []byte, f func(*Session)) {
 	if in := i.literal[string(topic)]; in != nil {

@@ -16,10 +16,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// limited returns a stand whose sessions may hold 1 MiB each and 4 MiB together.
-func limited(t *testing.T) *stand {
+// limited returns a harness whose sessions may hold 1 MiB each and 4 MiB together.
+func limited(t *testing.T) *harness {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	s.inst.Limits = servercore.Limits{SessionMemory: 1 << 20, Memory: 4 << 20, Subscriptions: 100}
 	return s
 }
@@ -27,28 +27,28 @@ func limited(t *testing.T) *stand {
 // longID is the longest id that the server accepts.
 var longID = strings.Repeat("i", 256)
 
-// All memory that an instance holds for a client that does not read is bounded by one account.
+// One account bounds all memory that an instance holds for a client that does not read.
 func TestMemoryOfSession(t *testing.T) {
 	for name, step := range map[string]func(c *client, n int) error{
 		"acks that are not read": func(c *client, n int) error {
-			return c.do(&wire.FlushCommand{CommandID: longID, Acks: wire.AckProcessed})
+			return c.send(&wire.FlushCommand{CommandID: longID, Acks: wire.AckProcessed})
 		},
 		"acks that wait": func(c *client, n int) error {
-			return c.do(&wire.PublishCommand{Topic: "a", CommandID: longID, Acks: wire.AckPersisted, Body: []byte("x")})
+			return c.send(&wire.PublishCommand{Topic: "a", CommandID: longID, Acks: wire.AckPersisted, Body: []byte("x")})
 		},
 		"flushes that wait": func(c *client, n int) error {
-			return c.do(&wire.FlushCommand{CommandID: longID, Acks: wire.AckPersisted})
+			return c.send(&wire.FlushCommand{CommandID: longID, Acks: wire.AckPersisted})
 		},
 		"subscriptions that are made and ended": func(c *client, n int) error {
 			id := fmt.Sprint(n)
-			err := c.do(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: "a"})
+			err := c.send(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: "a"})
 			if err == nil {
-				err = c.do(&wire.UnsubscribeCommand{CommandID: id, SubID: id})
+				err = c.send(&wire.UnsubscribeCommand{CommandID: id, SubID: id})
 			}
 			return err
 		},
 		"messages that are not logged": func(c *client, n int) error {
-			return c.do(&wire.PublishCommand{Topic: "gossip", Body: []byte(longID)})
+			return c.send(&wire.PublishCommand{Topic: "gossip", Body: []byte(longID)})
 		},
 		"input": func(c *client, n int) error {
 			if !c.core.ChargeInput(1 << 10) {
@@ -64,14 +64,14 @@ func TestMemoryOfSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.out()
-			most := 8 << 10
-			for n := range most {
+			attempts := 8 << 10
+			for n := range attempts {
 				if err := step(c, n); err != nil || c.core.State() == servercore.StateDead {
 					s.inst.Registry.Remove(c.core)
 					return
 				}
 			}
-			t.Errorf("%d of them were kept", most)
+			t.Errorf("%d of them were kept", attempts)
 		})
 	}
 }
@@ -88,7 +88,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 			&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: "a", Bookmark: "0", Options: "vector"},
 			&wire.UnsubscribeCommand{CommandID: id, SubID: id},
 		} {
-			if err := c.do(cmd); err != nil {
+			if err := c.send(cmd); err != nil {
 				t.Fatal(n, err)
 			}
 		}
@@ -103,8 +103,8 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
-// When all sessions together hold as much as they may, sessions that hold much and want more end.
-// Sessions that hold little go on.
+// When all sessions together hold as much memory as they may, sessions end that hold much and want
+// more. Sessions that hold little continue.
 func TestMemoryOfAll(t *testing.T) {
 	s := limited(t)
 	var greedy []*client
@@ -120,22 +120,22 @@ func TestMemoryOfAll(t *testing.T) {
 	}
 	late := s.publisher("late")
 	if late.core.ChargeInput(512 << 10) {
-		t.Error("a session may hold much although all hold as much as they may")
+		t.Error("a session may hold much memory although the instance's limit is reached")
 	}
 	greedy = append(greedy, late)
 	for _, c := range greedy {
 		s.inst.Registry.Remove(c.core)
 	}
 	if !modest.core.ChargeInput(512 << 10) {
-		t.Error("what sessions held that have ended is held still")
+		t.Error("the memory of ended sessions still counts")
 	}
 }
 
 // A connection that has not logged on may hold very little.
-func TestMemoryOfStranger(t *testing.T) {
+func TestMemoryWithoutLogon(t *testing.T) {
 	c := limited(t).connect()
 	if !c.core.ChargeInput(64<<10) || c.core.ChargeInput(65<<10) {
-		t.Error("128 KiB is what a stranger may hold")
+		t.Error("a connection without a logon does not have the limit of 128 KiB")
 	}
 }
 
@@ -153,10 +153,10 @@ func TestLongIDs(t *testing.T) {
 			if name == "logon" {
 				c = s.connect()
 			}
-			if c.do(cmd) == nil {
-				t.Error("it was taken")
+			if c.send(cmd) == nil {
+				t.Error("it was accepted")
 			}
-			c.want("processed failure reason=id too long: 257 bytes, at most 256 are taken", "end")
+			c.want("processed failure reason=id too long: 257 bytes exceed the maximum of 256", "end")
 		})
 	}
 }
@@ -189,7 +189,7 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	if i := slices.IndexFunc(out, func(l string) bool { return strings.Contains(l, refused) }); i < 1 || i > 8 {
 		t.Errorf("refused from the %d. on: %s", i, out)
 	}
-	if err := c.do(&wire.UnsubscribeCommand{SubID: "all"}); err != nil {
+	if err := c.send(&wire.UnsubscribeCommand{SubID: "all"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.subscribe("again", costly, "", ""); err != nil {
@@ -227,7 +227,7 @@ func TestListsAreBounded(t *testing.T) {
 		if out := c.out(); len(out) == 0 || out[0] != tt.want {
 			t.Errorf("%d bookmarks, %q: %q, want %q", tt.n, tt.options, out, tt.want)
 		}
-		if err := c.do(&wire.UnsubscribeCommand{SubID: "all"}); err != nil {
+		if err := c.send(&wire.UnsubscribeCommand{SubID: "all"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -247,8 +247,8 @@ func TestTopicsAreBounded(t *testing.T) {
 	c.want("persisted success s=1", "persisted failure s=2 reason=invalid topic", "persisted success s=2")
 }
 
-// manyRecords returns a stand whose log has a number of messages of one size on topic a.
-func manyRecords(t *testing.T, n, size int) *stand {
+// manyRecords returns a harness whose log has a number of messages of one size on topic a.
+func manyRecords(t *testing.T, n, size int) *harness {
 	s := limited(t)
 	p := s.publisher("p")
 	for i := range n {
@@ -308,7 +308,7 @@ func TestUnloggedOutputIsBounded(t *testing.T) {
 	c.out()
 	p := s.publisher("p")
 	for range 200 {
-		if err := p.do(&wire.PublishCommand{Topic: "gossip", Body: []byte("x")}); err != nil {
+		if err := p.send(&wire.PublishCommand{Topic: "gossip", Body: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -326,39 +326,39 @@ func TestUnloggedOutputIsBounded(t *testing.T) {
 	}
 }
 
-// A leavingLedger ends a session while the session reads.
-type leavingLedger struct {
+// An abortingLedger ends a session while the session reads.
+type abortingLedger struct {
 	ledger.Ledger
-	leave func()
+	abort func()
 	after int // records read before that
 	reads int
 }
 
-func (l *leavingLedger) Follow(from ledger.Position) ledger.Follower {
-	return leavingFollower{l.Ledger.Follow(from), l}
+func (l *abortingLedger) Follow(from ledger.Position) ledger.Follower {
+	return abortingFollower{l.Ledger.Follow(from), l}
 }
 
-type leavingFollower struct {
+type abortingFollower struct {
 	ledger.Follower
-	l *leavingLedger
+	l *abortingLedger
 }
 
-func (f leavingFollower) Next(r *ledger.Record) (bool, error) {
+func (f abortingFollower) Next(r *ledger.Record) (bool, error) {
 	if f.l.reads++; f.l.reads == f.l.after {
-		f.l.leave()
+		f.l.abort()
 	}
 	return f.Follower.Next(r)
 }
 
 // For a client that has left, nothing more is read or matched, whether the subscription is behind
 // or live.
-func TestEndIsSeen(t *testing.T) {
+func TestReadingStopsWithTheSession(t *testing.T) {
 	for _, at := range []string{"0", ""} {
 		s := manyRecords(t, 1, 1)
-		l := &leavingLedger{Ledger: s.inst.Ledger, after: 20}
+		l := &abortingLedger{Ledger: s.inst.Ledger, after: 20}
 		s.inst.Ledger = l
 		c := s.publisher("y")
-		l.leave = func() { c.core.Abort("gone") }
+		l.abort = func() { c.core.Abort("gone") }
 		if err := c.subscribe("1", "a", at, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +379,7 @@ func TestEndIsSeen(t *testing.T) {
 
 // Expensive patterns are matched for a bounded time per turn, then other sessions have their turn.
 // No message is skipped.
-func TestCostlyPatternsRest(t *testing.T) {
+func TestCostlyPatternsAreThrottled(t *testing.T) {
 	for _, at := range []string{"0", ""} {
 		s := limited(t)
 		logged, err := topic.NewSet([]string{"^a"})
@@ -426,7 +426,7 @@ func TestCostlyPatternsRest(t *testing.T) {
 func TestReadingIsBounded(t *testing.T) {
 	s := manyRecords(t, 2000, 1)
 	s.inst.Limits.SessionMemory = 8 << 20
-	l := &leavingLedger{Ledger: s.inst.Ledger}
+	l := &abortingLedger{Ledger: s.inst.Ledger}
 	s.inst.Ledger = l
 	c := s.publisher("x")
 	for n := range 50 {
@@ -477,7 +477,7 @@ func TestCrowdIsPaced(t *testing.T) {
 }
 
 // If there are too many connections without a logon, one from the busiest address makes room.
-func TestStrangersMakeRoom(t *testing.T) {
+func TestUnauthenticatedAreEvicted(t *testing.T) {
 	s := limited(t)
 	s.inst.Limits.Unauthenticated, s.inst.Limits.PerAddress = 8, 6
 	add := func(from string) (c *client, ok bool) {

@@ -14,15 +14,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// listed subscribes without vector at bm and returns the output: bodies, and the bookmark of the
-// completed ack or the reason of a refusal.
-func (s *stand) listed(topic, bm string) (got []string) {
+// subscribeAt subscribes without vector at bm and returns the output: bodies, and the bookmark of
+// the completed ack or the reason of a refusal.
+func (s *harness) subscribeAt(topic, bm string) (got []string) {
 	s.t.Helper()
 	c := s.publisher("plain")
 	cmd := wire.SubscribeCommand{
 		Command: wire.Subscribe, CommandID: "1", SubID: "1", Topic: topic, Bookmark: bm, Acks: wire.AckProcessed | wire.AckCompleted,
 	}
-	if err := c.do(&cmd); err != nil {
+	if err := c.send(&cmd); err != nil {
 		s.t.Fatal(err)
 	}
 	for more := true; more; {
@@ -45,7 +45,7 @@ func (s *stand) listed(topic, bm string) (got []string) {
 // A subscription with a list begins at the earliest of its bookmarks and repeats nothing that the
 // list covers. A completed ack names only a message that the subscriber got.
 func TestPlainList(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p, q := s.publisher("p"), s.publisher("q")
 		text := func(life string, sequence uint64) string {
 			return bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(life).ID, Sequence: sequence}.String()
@@ -80,21 +80,21 @@ func TestPlainList(t *testing.T) {
 			{"a", text("p", 3) + ",19700101T000000", []string{"q1", "q2", "completed " + text("q", 2)}},
 			{"a", text("p", 9), []string{"completed "}},
 		} {
-			if got := s.listed(tt.topic, tt.bm); !slices.Equal(got, tt.want) {
+			if got := s.subscribeAt(tt.topic, tt.bm); !slices.Equal(got, tt.want) {
 				t.Errorf("%s at %s: %q, want %q", tt.topic, tt.bm, got, tt.want)
 			}
 		}
 	})
 }
 
-// A searched ledger counts its searches for bookmarks.
-type searched struct {
+// A countingLedger counts its searches for bookmarks.
+type countingLedger struct {
 	ledger.Ledger
 	searches int
 	during   func() // called during a search, if not nil
 }
 
-func (l *searched) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Position, bool, error) {
+func (l *countingLedger) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Position, bool, error) {
 	l.searches++
 	if l.during != nil {
 		l.during()
@@ -104,8 +104,8 @@ func (l *searched) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Posi
 
 // A list has at most 1,000 bookmarks, and the log is searched once for all of them.
 func TestPlainListIsBounded(t *testing.T) {
-	l := &searched{Ledger: memledger.New()}
-	s := newStand(t, l, func() {})
+	l := &countingLedger{Ledger: memledger.New()}
+	s := newHarness(t, l, func() {})
 	list := func(n int) string {
 		var b strings.Builder
 		for i := range n {
@@ -113,7 +113,7 @@ func TestPlainListIsBounded(t *testing.T) {
 		}
 		return strings.TrimSuffix(b.String(), ",")
 	}
-	if got := s.listed("a", list(1000)); !slices.Equal(got, []string{"completed "}) || l.searches != 1 {
+	if got := s.subscribeAt("a", list(1000)); !slices.Equal(got, []string{"completed "}) || l.searches != 1 {
 		t.Errorf("%q after %d searches", got, l.searches)
 	}
 	c := s.publisher("leaves")
@@ -122,7 +122,7 @@ func TestPlainListIsBounded(t *testing.T) {
 		t.Errorf("a client that has left: %v", err)
 	}
 	want := []string{"refused: more than 1000 bookmarks"}
-	if got := s.listed("a", list(1001)); !slices.Equal(got, want) || l.searches != 2 {
+	if got := s.subscribeAt("a", list(1001)); !slices.Equal(got, want) || l.searches != 2 {
 		t.Errorf("%q after %d searches", got, l.searches)
 	}
 }

@@ -22,8 +22,8 @@ const (
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
-	// outbidWait is how long a session that has lost to a session on a peer holds a publish before it
-	// ends. The peer's notice usually ends it earlier.
+	// outbidWait is how long a session that a session on a peer has outbid holds a publish before
+	// it ends. The peer's notice usually ends it earlier.
 	outbidWait = 3 * time.Second
 
 	maxConflation = time.Minute // bound on the conflation interval that a client may request
@@ -76,7 +76,7 @@ type logonRequest struct {
 	waited      bool        // the ledger counts the logon as waiting
 }
 
-// logon executes the first command, which must be a logon. It takes the client name (R11) and has
+// logon executes the first command, which must be a logon. It claims the client name (R11) and has
 // the peers asked. Decide completes the logon.
 func (s *Session) logon(m *wire.Message) error {
 	if m.Command != wire.Logon {
@@ -138,8 +138,8 @@ func (s *Session) refuseLogon(m *wire.Message, reason string) error {
 	return &RefusedError{reason}
 }
 
-// identify reads the client's identity from its logon. It returns the reason of a refusal, empty if
-// the logon is acceptable.
+// identify reads from the logon who the client is. It returns the reason of a refusal, empty if the
+// logon is acceptable.
 func (s *Session) identify(m *wire.Message) (reason string) {
 	switch {
 	case !messageTypes[string(m.MessageType)]:
@@ -151,29 +151,29 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	case !validName(m.UserID):
 		return "invalid user"
 	}
-	who := clientInfo{ext: string(m.Ext) == "1"}
+	info := clientInfo{ext: string(m.Ext) == "1"}
 	for name, value := range wire.Options(m.Options) {
-		if !who.option(string(name), value) {
+		if !info.option(string(name), value) {
 			return wire.ReasonInvalidOptions
 		}
 	}
-	if who.ext && !failpoint.On(failpoint.R15ConflatesAll) {
-		who.conflation = 0 // meant for servers without the extensions
+	if info.ext && !failpoint.On(failpoint.R15ConflatesAll) {
+		info.conflation = 0 // meant for servers without the extensions
 	}
-	who.claim = claimOf(m, s.inst.Name)
-	who.user = []byte(who.claim.User)
-	who.canSequence = who.claim.Publisher != 0
-	who.unsequenced = s.inst.runPublisher(who.claim.ClientName)
-	s.client = who
-	s.log = s.log.With("client", who.claim.ClientName)
+	info.claim = claimOf(m, s.inst.Name)
+	info.user = []byte(info.claim.User)
+	info.canSequence = info.claim.Publisher != 0
+	info.unsequenced = s.inst.runPublisher(info.claim.ClientName)
+	s.client = info
+	s.log = s.log.With("client", info.claim.ClientName)
 	return ""
 }
 
 // claimOf returns the claim of a logon. A client without a name gets one from the server.
 func claimOf(m *wire.Message, instance string) Claim {
 	c := Claim{ClientName: string(m.ClientName), User: string(m.UserID), Instance: instance}
-	who := PublisherOf(m)
-	c.Publisher, c.Check = who.ID, who.Check
+	publisher := PublisherOf(m)
+	c.Publisher, c.Check = publisher.ID, publisher.Check
 	if c.hasLife() {
 		c.LogonCounter = m.Counter
 	}
@@ -195,11 +195,11 @@ func PublisherOf(logon *wire.Message) bookmark.Identity {
 	return bookmark.Identity{}
 }
 
-// anonymous is the prefix of client names that the server makes up.
+// anonymous is the prefix of client names that the server generates.
 const anonymous = "anonymous-"
 
 // validName reports whether a name is valid UTF-8 of at most maxNameBytes, without control
-// characters. Marks that change the direction of writing are refused as well, since they can make
+// characters. It also refuses characters that change the direction of writing, since they can make
 // one name look like another.
 func validName(name []byte) bool {
 	return len(name) <= maxNameBytes && utf8.Valid(name) && !bytes.ContainsFunc(name, func(r rune) bool {
@@ -208,11 +208,11 @@ func validName(name []byte) bool {
 }
 
 // option applies one option of the logon. It returns false if the option is unknown.
-func (i *clientInfo) option(name string, value []byte) bool {
+func (c *clientInfo) option(name string, value []byte) bool {
 	switch name {
 	case "ack_conflation":
 		d, err := wire.ParseInterval(value)
-		i.conflation = min(d, maxConflation)
+		c.conflation = min(d, maxConflation)
 		return err == nil
 	case "pretty", "none":
 		return true
@@ -285,7 +285,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	a := &s.answers
 	f.Asked, f.AllAnswered, f.PeerHave, f.EnoughAnswered, f.IncomingHave = a.asked, a.AllAnswered, a.Have, a.EnoughAnswered, a.IncomingHave
 	f.Intact, f.SurvivorsAnswered, f.DecreeUnused = a.Intact, a.SurvivorsAnswered, !a.DecreeUsed
-	heard := ledger.GroupClock{Forgotten: a.Forgotten}
+	peers := ledger.GroupClock{Forgotten: a.Forgotten}
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
 	if s.client.canSequence {
@@ -295,7 +295,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.OtherPublisher = s.isOtherPublisher()
 	}
 	f.DecreeUnused = f.DecreeUnused && s.client.canSequence && l.DecreeUnused(s.client.claim.Publisher)
-	f.GroupClock = heard.Max(l.GroupClock()) // read after have(p), to include all forgetting before that
+	f.GroupClock = peers.Max(l.GroupClock()) // read after have(p), to include all forgetting before that
 	return f
 }
 
@@ -310,7 +310,7 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 	if v.Unknown == 0 {
 		return nil
 	}
-	s.log.Warn("nobody in the group knows this publisher any more, nor what has become of messages that it may have sent",
+	s.log.Warn("no instance of the group knows this publisher any more: the outcome of messages that it may have sent is unknown",
 		"from", v.UpTo+1, "to", v.Unknown)
 	_, err := s.append(&ledger.Record{
 		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check,
@@ -329,50 +329,51 @@ func (s *Session) recordGone(v LogonVerdict) error {
 	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
 	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost
 	if v.Step == LogonLost {
-		s.log.Error("LOST: the client let go of messages that nobody has any more, as the decree says",
+		s.log.Error("LOST: no instance has messages any more that the client's store has let go of, and the decree declares them lost",
 			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
 		r.Cause = ledger.Lost
 		if failpoint.On(failpoint.R4DecreeLetGo) {
 			r.Cause = ledger.LetGo
 		}
 	} else {
-		s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is",
+		s.log.Warn("no instance of the group knows this publisher any more: it continues from the number that its client states",
 			"gone_up_to", v.UpTo, "lost", v.Cause == ledger.Lost)
 	}
 	_, err := s.append(r)
 	return err
 }
 
-// accept answers the logon. The failures of refused messages go before the logon ack, so that its
-// number does not let them pass in silence (R14).
+// accept answers the logon. The failures of refused messages go before the logon ack. Otherwise its
+// number would make the client let go of them in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
 	s.raiseMemoryLimit() // before the failures, of which there may be many
-	if f.DecreeUnused && s.client.ext && s.client.canSequence {
+	if f.DecreeUnused && s.client.ext && s.client.canSequence && f.Have > 0 {
 		if err := s.inst.Ledger.UseDecree(s.client.claim.Publisher); err != nil {
 			return err
 		}
 	}
 	r.firstPublishStep, r.cause = s.firstPublishStep(f), f.UnknownCause()
+	r.usesDecree = r.firstPublishStep == LogonLost || f.DecreeUnused && s.client.ext && s.client.canSequence && f.Have == 0
 	r.have, r.ledgerAhead = f.Have, v.LedgerAhead
 	if r.ledgerAhead {
-		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",
+		s.log.Warn("this instance has more of the publisher than its store has given out: each message is compared before it is acknowledged",
 			"have", f.Have, "given_out", r.logon.last)
 	}
 	if !s.client.ext { // a plain client lets go of the messages up to the number that it gets now
 		r.logon.acked = v.Sequence
 	}
-	told := uint64(0)
+	failuresSent := uint64(0)
 	if s.client.canSequence {
 		s.inst.Ledger.Touch(s.client.claim.Publisher)
-		told = s.tellTombstones(&v)
+		failuresSent = s.tellTombstones(&v)
 	}
 	s.mu.Lock()
-	s.acks.Begin(s.client.ext, v.Sequence, told)
+	s.acks.Begin(s.client.ext, v.Sequence, failuresSent)
 	s.loggedOn, s.givenOut = true, max(r.logon.last, f.Have)
 	s.mu.Unlock()
 	if have, _ := s.inst.Ledger.Have(s.client.claim.Publisher); s.client.canSequence {
-		s.checkOvertaken(have) // a link may have brought records before given was set
+		s.checkOvertaken(have) // a link may have brought records before givenOut was set
 	}
 	a := s.logonAck(v, f)
 	s.mu.Lock() // one lock for both: the client gets each change after its logon ack
@@ -383,12 +384,12 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
-	s.log.Info("client logged on", "ext", s.client.ext, "s", v.Sequence, "have", v.Have)
+	s.log.Info("client logged on", "extended", s.client.ext, "sequence", v.Sequence, "have", v.Have)
 	return nil
 }
 
-// firstPublishStep returns how to record the numbers that the first publish of a plain client leaves
-// out: as gone (LogonGone), as lost (LogonLost), or not at all (LogonWait).
+// firstPublishStep returns how to record the numbers that the first publish of a plain client
+// leaves out: as gone (LogonGone), as lost (LogonLost), or not at all (LogonWait).
 func (s *Session) firstPublishStep(f LogonFacts) LogonStep {
 	switch {
 	case !s.client.canSequence || s.client.ext:
@@ -401,10 +402,10 @@ func (s *Session) firstPublishStep(f LogonFacts) LogonStep {
 }
 
 // tellTombstones sends the failures of the refused messages that the client may still keep. It
-// returns the last one's sequence. If the ledger's list is full, the number of the logon ack is set
-// below its first entry: earlier messages may have been refused too, and the client must not let go
-// of them before it hears that.
-func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
+// returns the sequence of the last one. If the ledger's list is full, it sets the number of the
+// logon ack below the first entry: earlier messages may have been refused too, and the client must
+// not let go of them before it gets their failures.
+func (s *Session) tellTombstones(v *LogonVerdict) (last uint64) {
 	if !s.client.ext || failpoint.On(failpoint.R14NotToldAgain) {
 		return 0
 	}
@@ -414,9 +415,9 @@ func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
 	}
 	for _, t := range tombs {
 		s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
-		told = t.Sequence
+		last = t.Sequence
 	}
-	return told
+	return last
 }
 
 func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
@@ -461,7 +462,7 @@ func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
 	s.inst.Counts.Outdated.Add(1)
 	s.inst.notifyRefused(wire.ReasonIncarnation)
-	s.log.Error("a client has seen a later incarnation of this group and is refused: was this instance replaced while it was away?",
-		"incarnation", s.inst.Ledger.Incarnation(), "seen", seen)
+	s.log.Error("a client is refused that has seen a later incarnation of this group: was this instance replaced while it was away?",
+		"incarnation", s.inst.Ledger.Incarnation(), "client_incarnation", seen)
 	return s.refuseLogon(m, wire.ReasonIncarnation)
 }

@@ -26,8 +26,8 @@ func (b *sub) markDue() bool {
 	return b.Moved() && (b.Options.Vector || b.Bookmark && b.acks&wire.AckPersisted != 0)
 }
 
-// writeMark writes a progress mark (R9). A plain client takes a mark for a point up to which everything
-// is persisted, so for it the last message passed must be settled.
+// writeMark writes a progress mark (R9). A plain client takes a mark for a point up to which
+// everything is persisted, so for it the last message passed must be settled.
 func (s *Session) writeMark(b *sub, now time.Time) {
 	if !b.markDue() {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// states logs on with the given numbers of a store.
-func (s *stand) states(life string, counter, acked, last uint64, rejected ...wire.Span) *client {
+// logonWith logs on with the given numbers of a store.
+func (s *harness) logonWith(life string, counter, acked, last uint64, rejected ...wire.Span) *client {
 	s.t.Helper()
 	c := s.connect()
 	cmd := wire.LogonCommand{CommandID: "0", ClientName: life, Acks: wire.AckProcessed, Ext: true,
@@ -24,7 +24,7 @@ func (s *stand) states(life string, counter, acked, last uint64, rejected ...wir
 	return c
 }
 
-func (c *client) publishes(topic string, from, to uint64) {
+func (c *client) publishAll(topic string, from, to uint64) {
 	c.s.t.Helper()
 	for n := from; n <= to; n++ {
 		if err := c.publish(topic, n, fmt.Sprint(n)); err != nil {
@@ -36,9 +36,9 @@ func (c *client) publishes(topic string, from, to uint64) {
 // A message may leave out numbers that the client has stated as rejected, and no others. A number
 // that was left out is refused from then on, for every sender.
 func TestLeftOut(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
-		p := s.states("x", 1, 0, 105, wire.Span{From: 101, To: 104}, wire.Span{From: 107, To: 107})
-		p.publishes("a", 1, 100)
+	onEachLedger(t, func(s *harness) {
+		p := s.logonWith("x", 1, 0, 105, wire.Span{From: 101, To: 104}, wire.Span{From: 107, To: 107})
+		p.publishAll("a", 1, 100)
 		if err := p.publish("a", 105, "105"); err != nil {
 			t.Fatal(err)
 		}
@@ -51,10 +51,10 @@ func TestLeftOut(t *testing.T) {
 		}
 		p.want(failed(103))
 		if err := p.publish("a", 108, "108"); err == nil {
-			t.Error("106 was left out, which the client has not said is rejected")
+			t.Error("106 was left out, which the client has not stated as rejected")
 		}
 		p.want("processed failure reason=publish gap", "end")
-		again := s.states("x", 2, 105, 108, wire.Span{From: 106, To: 107})
+		again := s.logonWith("x", 2, 105, 108, wire.Span{From: 106, To: 107})
 		if err := again.publish("a", 108, "108"); err != nil {
 			t.Fatal(err)
 		}
@@ -63,31 +63,31 @@ func TestLeftOut(t *testing.T) {
 	})
 }
 
-// Somebody else sends the highest possible number as a publisher and leaves out all numbers before
-// it. The publisher's own messages are then rejected, not acknowledged.
+// A forger sends the highest possible number as a publisher and leaves out all numbers before it.
+// The publisher's own messages are then rejected, not acknowledged.
 func TestForgedNumbers(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
-		const most = bookmark.MaxSequence
-		p := s.states("x", 1, 0, 0)
-		p.publishes("a", 1, 2)
+	onEachLedger(t, func(s *harness) {
+		const highest = bookmark.MaxSequence
+		p := s.logonWith("x", 1, 0, 0)
+		p.publishAll("a", 1, 2)
 		s.sync()
 		p.want("processed success s=0 have=0", "persisted success s=2")
-		forged := s.states("x", 2, 2, most, wire.Span{From: 3, To: most - 1})
-		if err := forged.do(&wire.PublishCommand{Topic: "/AMPS/devnull", Acks: wire.AckPersisted, Sequence: most}); err != nil {
+		forged := s.logonWith("x", 2, 2, highest, wire.Span{From: 3, To: highest - 1})
+		if err := forged.send(&wire.PublishCommand{Topic: "/AMPS/devnull", Acks: wire.AckPersisted, Sequence: highest}); err != nil {
 			t.Fatal(err)
 		}
 		s.sync()
 		p.want("processed failure reason=name in use", "end")
 		forged.out()
 
-		p = s.states("x", 3, 2, 20)
+		p = s.logonWith("x", 3, 2, 20)
 		for _, line := range p.out() {
-			if line == fmt.Sprintf("processed success s=%d have=%d", uint64(most), uint64(most)) {
+			if line == fmt.Sprintf("processed success s=%d have=%d", uint64(highest), uint64(highest)) {
 				t.Errorf("all is acknowledged: %s", line)
 			}
 		}
 		for n := uint64(3); n <= 20; n++ {
-			p.publishes("a", n, n)
+			p.publishAll("a", n, n)
 			p.want(fmt.Sprintf("persisted failure s=%d reason=rejected elsewhere", n))
 		}
 	})
@@ -96,14 +96,14 @@ func TestForgedNumbers(t *testing.T) {
 // While an instance has more of a life than its store has given out, messages are compared with the
 // log even if their sums are no longer in memory.
 func TestReplayIsCompared(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		const many = 6000
-		p := s.states("x", 1, 0, many)
-		if err := p.do(&wire.PublishCommand{Topic: "/AMPS/devnull", Acks: wire.AckPersisted, Sequence: 1}); err != nil {
+		p := s.logonWith("x", 1, 0, many)
+		if err := p.send(&wire.PublishCommand{Topic: "/AMPS/devnull", Acks: wire.AckPersisted, Sequence: 1}); err != nil {
 			t.Fatal(err)
 		}
-		p.publishes("a", 2, many)
-		again := s.states("x", 2, 0, many-1) // nothing is durable yet
+		p.publishAll("a", 2, many)
+		again := s.logonWith("x", 2, 0, many-1) // nothing is durable yet
 		want := []string{fmt.Sprintf("processed success s=0 have=%d", many)}
 		for n := uint64(1); n < many; n++ {
 			body := fmt.Sprint(n)
@@ -124,41 +124,41 @@ func TestReplayIsCompared(t *testing.T) {
 
 // While an instance has more of a life than its store has given out, it acknowledges only messages
 // with equal content.
-func TestForeign(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
-		p := s.states("x", 1, 0, 9)
-		p.publishes("a", 1, 9)
+func TestLedgerAhead(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		p := s.logonWith("x", 1, 0, 9)
+		p.publishAll("a", 1, 9)
 		s.sync()
 		p.out()
-		back := s.states("x", 2, 2, 5) // by its own account the store has given out 5
+		back := s.logonWith("x", 2, 2, 5) // the store states that it has given out 5
 		back.want("processed success s=2 have=9")
-		back.publishes("a", 3, 3)
+		back.publishAll("a", 3, 3)
 		back.want("persisted success s=3")
 		if err := back.publish("a", 4, "other"); err != nil {
 			t.Fatal(err)
 		}
 		back.want("persisted failure s=4 reason=duplicate with other content")
-		back.publishes("a", 5, 5)
+		back.publishAll("a", 5, 5)
 		back.want("persisted success s=5")
 	})
 }
 
 // A lost message is not acknowledged to a client that still keeps it.
 func TestLostIsUnknown(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
-		p := s.states("x", 1, 0, 9)
-		p.publishes("a", 1, 3)
+	onEachLedger(t, func(s *harness) {
+		p := s.logonWith("x", 1, 0, 9)
+		p.publishAll("a", 1, 3)
 		gone := ledger.Record{Kind: ledger.Gone, Publisher: bookmark.IdentityOfLife("x").ID, Prev: 3, Sequence: 6, Cause: ledger.Lost}
 		if v, err := s.inst.Ledger.Appender().Append(&gone); v != ledger.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
 		s.sync()
 		p.out()
-		again := s.states("x", 2, 3, 9)
+		again := s.logonWith("x", 2, 3, 9)
 		again.out()
-		again.publishes("a", 5, 5)
+		again.publishAll("a", 5, 5)
 		again.want("persisted failure s=5 reason=outcome unknown")
-		again.publishes("a", 7, 7)
+		again.publishAll("a", 7, 7)
 		s.sync()
 		again.want("persisted success s=7")
 	})
@@ -166,12 +166,12 @@ func TestLostIsUnknown(t *testing.T) {
 
 // If a link brings numbers that the client has not given out, the client's session ends.
 func TestOvertakenByALink(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
-		p := s.states("x", 1, 0, 2)
-		p.publishes("a", 1, 3)
+	onEachLedger(t, func(s *harness) {
+		p := s.logonWith("x", 1, 0, 2)
+		p.publishAll("a", 1, 3)
 		s.sync()
 		p.out()
-		come := func(n uint64) {
+		receive := func(n uint64) {
 			id := bookmark.IdentityOfLife("x").ID
 			r := ledger.Record{Kind: ledger.Message, Publisher: id, Prev: n - 1, Sequence: n, Topic: []byte("a")}
 			if _, err := s.inst.Ledger.Appender().Append(&r); err != nil {
@@ -179,12 +179,12 @@ func TestOvertakenByALink(t *testing.T) {
 			}
 			s.inst.Registry.RecordsReceived([]bookmark.Bookmark{{Publisher: 7, Sequence: 99}, {Publisher: id, Sequence: n}})
 		}
-		come(3)
+		receive(3)
 		p.want()
-		come(4)
+		receive(4)
 		p.want("processed failure reason=name in use", "end")
 		if err := p.publish("a", 4, "4"); err == nil {
-			t.Error("the session goes on")
+			t.Error("the session continues")
 		}
 	})
 }
@@ -194,7 +194,7 @@ func TestOvertakenByALink(t *testing.T) {
 func TestHoleIsToldWhereItStands(t *testing.T) {
 	for name, cause := range map[string]ledger.Cause{"removed": ledger.Removed, "lost": ledger.Lost} {
 		t.Run(name, func(t *testing.T) {
-			onEachLedger(t, func(s *stand) {
+			onEachLedger(t, func(s *harness) {
 				id := bookmark.IdentityOfLife("x").ID
 				add := func(r ledger.Record) {
 					r.Publisher, r.Topic, r.Body = id, []byte("a"), fmt.Append(nil, r.Sequence)
@@ -233,7 +233,7 @@ func TestHoleIsToldWhereItStands(t *testing.T) {
 // A subscriber that has nothing of a publisher is told of its lost messages, but not of messages
 // that were let go before any instance knew them.
 func TestLostIsTold(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		for life, cause := range map[string]ledger.Cause{"x": ledger.LetGo, "y": ledger.Lost} {
 			r := ledger.Record{Kind: ledger.Gone, Publisher: bookmark.IdentityOfLife(life).ID, Sequence: 6, Cause: cause}
 			if v, err := s.inst.Ledger.Appender().Append(&r); v != ledger.Accepted || err != nil {

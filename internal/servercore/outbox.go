@@ -7,24 +7,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// An outbox is the output that waits to be written: control frames, steps to do between them, and
+// An outbox is the output that waits to be written: control frames, tasks to run between them, and
 // unlogged messages.
 type outbox struct {
 	control       []byte
 	tasks         []outboxTask
 	unlogged      []*unloggedMessage
 	unloggedBytes int // memory of unlogged
-	controlBytes  int // memory of control and steps
+	controlBytes  int // memory of control and tasks
 }
 
-// A outboxTask is a function that the writer runs after it has written the control frames queued before.
+// An outboxTask is a function that the writer runs after it has written the control frames queued
+// before it.
 type outboxTask struct {
 	at int // offset in control
 	do func(now time.Time)
 }
 
-// addFrame queues a control frame and returns how much memory that takes, in bytes: twice the growth
-// of the buffer, because the buffer is copied when it grows and again when it is written.
+// addFrame queues a control frame and returns how much memory that takes, in bytes: twice the
+// growth of the buffer, because the buffer is copied when it grows and again when it is written.
 func (b *outbox) addFrame(a *wire.AckMessage) int {
 	had := cap(b.control)
 	b.control = a.AppendTo(b.control)
@@ -33,7 +34,7 @@ func (b *outbox) addFrame(a *wire.AckMessage) int {
 	return more
 }
 
-// outboxTask queues a step behind the frames queued so far and returns its memory in bytes.
+// addTask queues a task behind the frames queued so far and returns its memory in bytes.
 func (b *outbox) addTask(do func(now time.Time)) int {
 	b.tasks = append(b.tasks, outboxTask{len(b.control), do})
 	b.controlBytes += taskBytes

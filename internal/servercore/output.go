@@ -16,17 +16,18 @@ const (
 	never       = time.Hour // longer than any wait that matters
 )
 
-// writerState is the writer's half of a session. Everything that goes to the client passes here: control
-// frames, persisted acks, and the messages of subscriptions, which it reads from the ledger itself.
+// writerState is the writer's half of a session. All output for the client passes through it:
+// control frames, persisted acks, and the messages of subscriptions, which it reads from the ledger
+// itself.
 type writerState struct {
 	out            []byte         // buffer of the current Fill
-	box            outbox         // the session's outbox, swapped in by takeDueAcks
+	box            outbox         // the session's outbox, swapped in by takeOutput
 	charged        int            // memory of the output and of the followers, as charged to the session's account
 	ackScratch     []PersistedAck // scratch
 	feeds                         // of the subscriptions
 	open           openStretch
 	wakeups        wakeups   // as last set in the registry
-	throttledUntil time.Time // end of the pause in matching
+	throttledUntil time.Time // when matching may continue
 	lastAck        time.Time // when persisted acks were last written
 	conflating     bool      // persisted acks wait for the client's conflation interval
 
@@ -34,7 +35,7 @@ type writerState struct {
 	heartbeat  time.Duration // interval, 0: none
 }
 
-// setWakeups says which events must wake a session.
+// wakeups are the events that must wake a session.
 type wakeups struct{ ledger, watermarks bool }
 
 // feeds are the session's subscriptions and their followers. Live subscriptions, at the end of the
@@ -44,7 +45,7 @@ type feeds struct {
 	table      topic.Table[*sub] // the live subscriptions
 	unfinished bool              // a live subscription has not completed its replay
 	behind     []*sub
-	spare      ledger.Follower // left by a subscription at rest, for the next one's turn; nil: none
+	spare      ledger.Follower // left by a parked subscription, for the next one's turn; nil: none
 	read       int             // records read by the subscriptions that are behind
 	turn       []*sub          // scratch of deliver; the fields below are scratch of other methods
 	record     ledger.Record
@@ -115,13 +116,13 @@ func (s *Session) chargeOutput(bytes int) {
 // that Fill must be called.
 func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	w := &s.writer
-	look := s.checkAcks(now)
+	check := s.checkAcks(now)
 	s.mu.Lock()
 	if !s.loggedOn || s.state != StateOpen || !s.box.empty() && !failpoint.On(failpoint.R14AckPassesFrames) {
 		s.mu.Unlock()
 		return b, true
 	}
-	acks := s.takeAcksLocked(&look)
+	acks := s.takeAcksLocked(&check)
 	s.mu.Unlock()
 	w.begin(b)
 	s.writeAcks(&acks)
@@ -140,12 +141,12 @@ type dueOutput struct {
 	acks   dueAcks
 }
 
-// takeDueAcks takes the output that is due, all under one lock. So neither an ack nor a status
+// takeOutput takes the output that is due, all under one lock. So neither an ack nor a status
 // overtakes a frame that was queued earlier, which may be the logon ack or the failure of an
 // earlier message (R14).
 func (s *Session) takeOutput(now time.Time) (d dueOutput) {
 	w := &s.writer
-	look, status := s.checkAcks(now), s.inst.SyncStatus()
+	check, status := s.checkAcks(now), s.inst.SyncStatus()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d.state = s.state; len(w.box.unlogged) > 0 {
@@ -155,12 +156,12 @@ func (s *Session) takeOutput(now time.Time) (d dueOutput) {
 	s.account.add(-w.box.size())
 	if d.state < StateEnding {
 		d.status = s.sentStatus.change(status, now)
-		d.acks = s.takeAcksLocked(&look)
+		d.acks = s.takeAcksLocked(&check)
 	}
 	return d
 }
 
-// Next returns after how long Fill must be called if the session is not woken before.
+// Next returns the time after which Fill must be called if the session is not woken before.
 func (s *Session) Next(now time.Time) time.Duration {
 	next := never
 	if s.writer.heartbeat > 0 {
@@ -190,7 +191,7 @@ func (s *Session) Release() {
 // write appends an ack to the output.
 func (s *Session) write(a *wire.AckMessage) { s.writer.out = a.AppendTo(s.writer.out) }
 
-// writeOutbox writes the control frames that were taken, runs the steps between them, and writes as
+// writeOutbox writes the control frames that were taken, runs the tasks between them, and writes as
 // many unlogged messages as fit. more reports that some did not fit.
 func (s *Session) writeOutbox(now time.Time) (more bool) {
 	w := &s.writer

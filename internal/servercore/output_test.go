@@ -28,7 +28,7 @@ func (b *busyLedger) SyncStatus() syncstatus.Status {
 func TestAckPassesNoFrame(t *testing.T) {
 	l := memledger.New()
 	b := &busyLedger{Ledger: l}
-	s := newStand(t, b, l.Sync)
+	s := newHarness(t, b, l.Sync)
 	p := s.publisher("x")
 	publish := func(seq uint64, body string) {
 		t.Helper()

@@ -66,7 +66,7 @@ func (c *client) base() string {
 // A vector with more publishers than fit into one frame comes in parts. An incomplete vector is
 // refused and does not affect the next one.
 func TestSubscribeInParts(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		x, c := s.publisher("x"), s.publisher("reader")
 		for n := range uint64(3) {
 			if err := x.publish("a", n+1, fmt.Sprint(n+1)); err != nil {
@@ -99,7 +99,7 @@ func TestSubscribeInParts(t *testing.T) {
 // topics they have. Later messages of the other publishers are all delivered, at a resume as well,
 // and then a mark names these publishers.
 func TestPlaceLeavesOut(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		x, y, c := s.publisher("x"), s.publisher("y"), s.publisher("reader")
 		publish := func(p *client, topic string, n uint64) {
 			t.Helper()
@@ -143,9 +143,9 @@ func TestPlaceLeavesOut(t *testing.T) {
 const markWait = 1_000_000_000
 
 // Messages that were never here might have matched, so their publisher is named.
-func TestPlaceNamesWhatIsElsewhere(t *testing.T) {
+func TestPlaceNamesPublishersElsewhere(t *testing.T) {
 	for _, kind := range []ledger.Kind{ledger.Elsewhere, ledger.Gone} {
-		onEachLedger(t, func(s *stand) {
+		onEachLedger(t, func(s *harness) {
 			r := ledger.Record{Kind: kind, Publisher: 7, Sequence: 9, Cause: ledger.Removed}
 			if v, err := s.inst.Ledger.Appender().Append(&r); err != nil || v != ledger.Accepted {
 				t.Fatal(v, err)

@@ -27,19 +27,19 @@ const (
 // reserved is the prefix of the server's own topics.
 var reserved = []byte("/AMPS")
 
-// publish executes a publish or another command that is numbered like one. refused is the reason to
+// publish executes a publish or another command that is numbered like one. refusal is the reason to
 // refuse it, empty if there is none. A refused command with a number leaves a tombstone (R14).
-func (s *Session) publish(m *wire.Message, refused string) error {
+func (s *Session) publish(m *wire.Message, refusal string) error {
 	s.answer(m, wire.AckReceived, "")
 	if m.HasSequence && m.Sequence > 0 {
-		return s.publishSequenced(m, refused)
+		return s.publishSequenced(m, refusal)
 	}
-	return s.publishUnsequenced(m, refused)
+	return s.publishUnsequenced(m, refusal)
 }
 
-// refusalReason returns the reason to refuse a publish, empty if there is none. All instances of a group
-// must refuse the same publishes (R14): the rules here depend only on the format and on settings
-// that are in the digest.
+// refusalReason returns the reason to refuse a publish, empty if there is none. All instances of a
+// group must refuse the same publishes (R14), so the rules depend only on the format and on
+// settings in the digest.
 func (s *Session) refusalReason(m *wire.Message) string {
 	if m.Command != wire.Publish {
 		return m.Command.String() + " is not offered"
@@ -75,17 +75,17 @@ func validTopic(topic []byte) bool {
 func notPrintable(c byte) bool { return c < ' ' || c > '~' }
 
 // publishSequenced records a numbered message, or its tombstone if it is refused.
-func (s *Session) publishSequenced(m *wire.Message, refused string) error {
+func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 	if !s.client.canSequence {
 		s.refusePublish(m, reasonNoName)
 		return nil
 	}
-	if refused != "" && failpoint.On(failpoint.R14NoTombstone) {
-		s.refusePublish(m, refused)
+	if refusal != "" && failpoint.On(failpoint.R14NoTombstone) {
+		s.refusePublish(m, refusal)
 		return nil
 	}
 	if !s.mayAppend(m.Sequence) {
-		s.holdPublish(m, refused)
+		s.holdPublish(m, refusal)
 		return nil
 	}
 	wanted := m.Acks&wire.AckPersisted != 0
@@ -95,10 +95,10 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 		}
 		// This must happen before the message is in the ledger: otherwise the watermark could pass
 		// the number and no one would check again. A number that the ledger already has is not
-		// noted here: it must not be acknowledged before its content is known to be the same.
+		// tracked here: it must not be acknowledged before its content is known to be the same.
 		s.trackPublish(m.Sequence, wanted)
 	}
-	r := s.recordOf(m, refused)
+	r := s.recordOf(m, refusal)
 	r.Sequence, r.Prev = m.Sequence, m.Sequence-1
 	verdict, err := s.admit(r)
 	if err != nil {
@@ -111,13 +111,13 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 		s.reader.have = m.Sequence
 		s.inst.Counts.Published.Add(1)
 	default:
-		return s.answerResend(m, r, verdict, refused)
+		return s.answerResend(m, r, verdict, refusal)
 	}
-	s.answerPublish(m, refused)
+	s.answerPublish(m, refusal)
 	return nil
 }
 
-// trackPublish notes a number of the client that is on its way into the ledger.
+// trackPublish notes a number of the client that is about to be appended to the ledger.
 func (s *Session) trackPublish(sequence uint64, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,18 +128,18 @@ func (s *Session) trackPublish(sequence uint64, wanted bool) {
 // recordLeftOut records a tombstone for the numbers from have(p)+1 to upTo, which the next message
 // leaves out. All of them must be in one range that the client has stated as rejected (R1).
 func (s *Session) recordLeftOut(upTo uint64) error {
-	low, out := rejectedFrom(s.reader.logon.spans, upTo)
+	from, rejected := rejectedFrom(s.reader.logon.spans, upTo)
 	if failpoint.On(failpoint.R1LeavesOut) && upTo > 0 {
-		low, out = 1, true
+		from, rejected = 1, true
 	}
-	if !out || upTo <= s.reader.have {
+	if !rejected || upTo <= s.reader.have {
 		return nil
 	}
 	have, _ := s.inst.Ledger.Have(s.client.claim.Publisher)
 	switch {
 	case upTo <= have:
 		return nil
-	case low > have+1:
+	case from > have+1:
 		return s.endPublishGap(upTo + 1)
 	}
 	verdict, err := s.append(&ledger.Record{
@@ -162,7 +162,7 @@ func rejectedFrom(spans []wire.Span, sequence uint64) (from uint64, in bool) {
 }
 
 // answerResend answers a number that the ledger already has from the record at that number.
-func (s *Session) answerResend(m *wire.Message, r *ledger.Record, verdict ledger.Verdict, refused string) error {
+func (s *Session) answerResend(m *wire.Message, r *ledger.Record, verdict ledger.Verdict, refusal string) error {
 	st := ledger.RecordInfo{Kind: r.Kind, Same: true, Listed: true}
 	if verdict != ledger.Duplicate || r.Kind == ledger.Tombstone {
 		var err error
@@ -173,12 +173,12 @@ func (s *Session) answerResend(m *wire.Message, r *ledger.Record, verdict ledger
 		}
 	}
 	answer := DecideResend(st, ResendFacts{
-		LedgerAhead: s.reader.ledgerAhead, LetGo: m.Sequence <= s.reader.logon.acked, Refused: refused != "",
+		LedgerAhead: s.reader.ledgerAhead, LetGo: m.Sequence <= s.reader.logon.acked, Refused: refusal != "",
 	})
 	switch {
 	case answer == ResendKnown, answer == ResendRefused && st.Listed && s.failurePending(m.Sequence):
 		s.answerDuplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
-		s.answerPublish(m, refused)
+		s.answerPublish(m, refusal)
 	case answer == ResendRefused:
 		s.refusePublish(m, st.Reason)
 	case answer == ResendUnknown:
@@ -189,42 +189,43 @@ func (s *Session) answerResend(m *wire.Message, r *ledger.Record, verdict ledger
 	return nil
 }
 
-// failurePending reports whether the failure of a tombstone will still be sent in order with the acks.
+// failurePending reports whether the failure of a tombstone will still be sent, in order with the
+// acks.
 func (s *Session) failurePending(sequence uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return sequence > s.acks.Failed
 }
 
-// endPublishGap ends the session of a client that would write past messages that this instance lacks
-// (R4).
+// endPublishGap ends the session of a client that would publish past messages that this instance
+// lacks (R4).
 func (s *Session) endPublishGap(sequence uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
 	s.inst.notifyRefused(wire.ReasonPublishGap)
 	have, _ := s.inst.Ledger.Have(s.client.claim.Publisher)
-	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
+	s.log.Warn("publish gap: this instance lacks earlier messages of the client's publisher", "have", have, "sequence", sequence)
 	s.endWithAck(wire.ReasonPublishGap, "")
 	return ErrEnding
 }
 
-// admit records r. A plain client that no instance knows may begin at any number, and one that may
-// use a decree may leave numbers out. The numbers before r are then recorded as gone (R10) or lost
-// (R4).
+// admit records r. A plain client that no instance knows may begin at any number, and a client that
+// may use a decree may leave numbers out. The numbers before r are then recorded as gone (R10) or
+// lost (R4).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	verdict, err := s.append(r)
-	begins := s.reader.firstPublishStep
-	if begins == LogonWait || err != nil {
+	if err != nil {
 		return verdict, err
 	}
-	if verdict == ledger.Hole {
-		if err := s.recordGone(LogonVerdict{Step: begins, UpTo: r.Sequence - 1, Cause: s.reader.cause}); err != nil {
+	if step := s.reader.firstPublishStep; verdict == ledger.Hole && step != LogonWait {
+		if err := s.recordGone(LogonVerdict{Step: step, UpTo: r.Sequence - 1, Cause: s.reader.cause}); err != nil {
 			return verdict, err
 		}
 		verdict, err = s.append(r)
 	}
 	if err == nil && verdict == ledger.Accepted {
 		s.reader.firstPublishStep = LogonWait
-		if begins == LogonLost {
+		if s.reader.usesDecree {
+			s.reader.usesDecree = false
 			err = s.inst.Ledger.UseDecree(r.Publisher)
 		}
 	}
@@ -280,7 +281,7 @@ func (s *Session) endDiskFull() error {
 }
 
 // recordOf returns the record of a publish, in the reader's scratch.
-func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
+func (s *Session) recordOf(m *wire.Message, refusal string) *ledger.Record {
 	r := &s.reader.record
 	*r = ledger.Record{
 		Kind:      ledger.Message,
@@ -289,15 +290,15 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 		Topic:     m.Topic,
 	}
 	switch {
-	case refused != "":
-		r.Kind, r.Reason = ledger.Tombstone, []byte(refused)
+	case refusal != "":
+		r.Kind, r.Reason = ledger.Tombstone, []byte(refusal)
 		return r
 	case string(m.Topic) == devnull:
 		r.Kind = ledger.Empty
 		return r
 	}
-	if came := &s.reader.batchRecord; m == &s.reader.batch.publish && len(s.client.user) == 0 {
-		r.Raw, r.Sum = came.Raw, came.Sum // the record as the client sent it
+	if batched := &s.reader.batchRecord; m == &s.reader.batch.publish && len(s.client.user) == 0 {
+		r.Raw, r.Sum = batched.Raw, batched.Sum // the record as the client sent it
 	}
 	r.Body, r.User = m.Body, s.client.user
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
@@ -305,8 +306,8 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 	return r
 }
 
-// answerDuplicate has the client get the current watermark again. If the message is not settled, it
-// counts as waiting for a peer (R5).
+// answerDuplicate has the current watermark sent to the client again. If the message is not
+// settled, it counts as waiting for a peer (R5).
 func (s *Session) answerDuplicate(sequence uint64, wanted bool) {
 	s.inst.Counts.Duplicates.Add(1)
 	if _, settled := s.inst.Ledger.Watermarks(s.client.claim.Publisher); sequence > settled {
@@ -318,8 +319,8 @@ func (s *Session) answerDuplicate(sequence uint64, wanted bool) {
 	s.driver.Wake()
 }
 
-// rejectDiffering rejects a message whose identity the ledger has with other content: a copy of a publish
-// store is in use (R11).
+// rejectDiffering rejects a message whose identity the ledger has with other content: a copy of a
+// publish store is in use (R11).
 func (s *Session) rejectDiffering(m *wire.Message) {
 	if failpoint.On(failpoint.R11NoContentCheck) {
 		s.answerDuplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
@@ -327,21 +328,21 @@ func (s *Session) rejectDiffering(m *wire.Message) {
 	}
 	s.inst.Counts.Differing.Add(1)
 	s.inst.notifyRefused(reasonDiffers)
-	s.log.Error("one identity with two contents: a copy of a publish store is in use, the later message is rejected",
+	s.log.Error("one identity has two contents: the later message is rejected, and a copy of a publish store is in use",
 		"publisher", s.client.claim.Publisher, "sequence", m.Sequence)
 	s.refusePublish(m, reasonDiffers)
 }
 
 // publishUnsequenced records a message that the instance numbers itself, or delivers a message on a
 // topic that is not logged.
-func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
-	nowhere := string(m.Topic) == devnull
+func (s *Session) publishUnsequenced(m *wire.Message, refusal string) error {
+	isDevnull := string(m.Topic) == devnull
 	switch {
-	case refused != "":
-		s.refusePublish(m, refused)
+	case refusal != "":
+		s.refusePublish(m, refusal)
 		return nil
-	case nowhere || !s.inst.Logged.Contains(m.Topic):
-		if !nowhere {
+	case isDevnull || !s.inst.Logged.Contains(m.Topic):
+		if !isDevnull {
 			s.inst.Registry.publishUnlogged(m, s.client.claim.User)
 			s.inst.Counts.Published.Add(1)
 		}
@@ -359,7 +360,8 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 	return s.awaitPersisted(m, r.Sequence)
 }
 
-// awaitPersisted has the persisted ack of a message without a sequence sent once it is settled.
+// awaitPersisted has the persisted ack of a message without a sequence sent once the message is
+// settled.
 func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	wanted := m.Acks&wire.AckPersisted != 0
 	s.mu.Lock()
@@ -374,11 +376,11 @@ func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	return nil
 }
 
-// answerPublish sends the processed and completed acks of a publish. refused is the reason of a
+// answerPublish sends the processed and completed acks of a publish. refusal is the reason of a
 // refusal, empty if there is none.
-func (s *Session) answerPublish(m *wire.Message, refused string) {
-	s.answer(m, wire.AckProcessed, refused)
-	if refused == "" {
+func (s *Session) answerPublish(m *wire.Message, refusal string) {
+	s.answer(m, wire.AckProcessed, refusal)
+	if refusal == "" {
 		s.answer(m, wire.AckCompleted, "")
 	}
 }

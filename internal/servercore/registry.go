@@ -16,7 +16,7 @@ import (
 // A Registry indexes the sessions of an instance: all of them, by client name and by publisher
 // (R11), and by the events that must wake them. Safe for concurrent use.
 type Registry struct {
-	audience atomic.Int64 // sessions with subscriptions
+	audience atomic.Int64 // number of sessions with subscriptions
 
 	sessions sessionSet
 
@@ -29,10 +29,10 @@ type Registry struct {
 	claims           map[uint64]Claim      // highest claim of peers that was answered, by publisher
 }
 
-// NewRegistry returns an empty registry that takes up to most sessions; 0 means no bound.
-func NewRegistry(most int) *Registry {
+// NewRegistry returns an empty registry for at most limit sessions; 0 means no limit.
+func NewRegistry(limit int) *Registry {
 	return &Registry{
-		sessions:         newSessionSet(most),
+		sessions:         newSessionSet(limit),
 		names:            make(map[string]*Session),
 		publishers:       make(map[uint64]*Session),
 		interests:        newInterests(),
@@ -45,8 +45,8 @@ func NewRegistry(most int) *Registry {
 // ReasonEvicted is the reason for ending a connection that makes room for another one.
 const ReasonEvicted = "sent no logon, and others wait"
 
-// Admits reports whether a connection from an address may become a session. The check is cheap, so
-// that refusing a connection costs next to nothing.
+// Admits reports whether a connection from an address may become a session. Refusing a connection
+// by this check costs next to nothing.
 func (i *Instance) Admits(address string, now time.Time) bool {
 	return i.Registry.sessions.admits(address, i.Limits.withDefaults(i.MaxMessage).Unauthenticated, now)
 }
@@ -54,10 +54,10 @@ func (i *Instance) Admits(address string, now time.Time) bool {
 // Add adds a connection from an address that has not logged on. It returns false if there are too
 // many. If there are too many connections without a logon, it ends one of them to make room.
 func (r *Registry) Add(s *Session, address string) bool {
-	crowding, ok := r.sessions.add(s, address)
-	if crowding != nil {
+	evicted, ok := r.sessions.add(s, address)
+	if evicted != nil {
 		s.inst.Counts.TurnedAway.Add(1)
-		crowding.Abort(ReasonEvicted)
+		evicted.Abort(ReasonEvicted)
 	}
 	return ok
 }
@@ -70,7 +70,7 @@ func (r *Registry) Remove(s *Session) {
 	s.mu.Unlock()
 	r.sessions.remove(s)
 	if s.reader.stage == stageConnected {
-		return // unauthenticated come and go without the lock that others wait for
+		return // unauthenticated connections come and go without the lock that others wait for
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +81,7 @@ func (r *Registry) Remove(s *Session) {
 	r.freeNamesLocked(s)
 }
 
-// creditSub frees the client name and the publishers of s.
+// freeNames frees the client name and the publishers of s.
 func (r *Registry) freeNames(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,9 +101,9 @@ func (r *Registry) freeNamesLocked(s *Session) {
 	}
 }
 
-// claim registers s under its client name and publishers, or returns the reason why it cannot.
-// losers are the sessions that it replaces; the caller must fence them.
-func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
+// claim registers s under its client name and publishers, or returns the reason for which it is
+// refused. losers are the sessions that s replaces; the caller must fence them.
+func (r *Registry) claim(s *Session) (losers []*Session, refusal string) {
 	defer r.sessions.logonReceived(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,7 +208,8 @@ func (r *Registry) WatermarksMoved(publishers []uint64) {
 	}
 }
 
-// RecordsReceived tells the sessions of publishers that a link has brought records up to these sequences.
+// RecordsReceived tells the sessions of publishers that a link has brought records up to these
+// sequences.
 func (r *Registry) RecordsReceived(moved []bookmark.Bookmark) {
 	for _, b := range moved {
 		if s := r.sessionOf(b.Publisher); s != nil && s.LoggedOn() && s.client.claim.Publisher == b.Publisher {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
 )
 
-// A registry takes as many sessions as its bound allows, and another one when one has ended.
+// A registry takes as many sessions as its limit allows, and one more when one has ended.
 func TestRegistryIsBounded(t *testing.T) {
 	inst := &servercore.Instance{Name: "a", Ledger: memledger.New(), Registry: servercore.NewRegistry(2)}
 	n := 0
@@ -26,6 +26,6 @@ func TestRegistryIsBounded(t *testing.T) {
 	}
 	inst.Registry.Remove(first)
 	if _, ok := add(); !ok {
-		t.Error("takes none in place of one that has ended")
+		t.Error("the place of an ended session is not free")
 	}
 }

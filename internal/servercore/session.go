@@ -19,14 +19,15 @@ type Driver interface {
 	// Wake has the driver call the session soon: there is output for Fill, or a waiting logon can
 	// be decided.
 	Wake()
-	// AcksDue says that persisted acks may be due or that a waiting logon may be decided, and that
-	// nothing else is due. The driver may write FillAcks at once, or do the same as for Wake.
+	// AcksDue reports that persisted acks may be due or that a waiting logon may be decided, and
+	// that nothing else is due. The driver may write the result of FillAcks at once, or do the same
+	// as for Wake.
 	AcksDue()
 	// AskPeers has the driver send the session's Notice to the peers and pass their answers to
-	// Answered, repeatedly until Answered returns true.
+	// AddAnswers, repeatedly until AddAnswers returns true.
 	AskPeers()
-	// StateChanged reports a new state of the session. From StateDraining on the driver must not read
-	// any more commands.
+	// StateChanged reports a new state of the session. From StateDraining on the driver must read
+	// no more commands.
 	StateChanged(State)
 }
 
@@ -57,12 +58,12 @@ type Session struct {
 	limits     Limits       // with the defaults filled in
 	driver     Driver       // has the connection
 	log        *slog.Logger // see Log
-	address    string       // remote address; guarded by the mu of the registry's arrivals
+	address    string       // remote address; guarded by the mu of the registry's sessionSet
 	gone       bool         // removed from the registry; guarded by its mu
 	number     uint64       // number in the registry; constant once the session is added
 	ended      atomic.Bool  // the state is StateEnding or later
 	awaitsSafe atomic.Bool  // a subscription holds a record until it is safe
-	client     clientInfo   // set by the logon, constant once that is answered
+	client     clientInfo   // set by the logon, constant once the logon is answered
 	reader     readerState  // the reader's half
 	writer     writerState  // the writer's half
 
@@ -74,13 +75,13 @@ type Session struct {
 	state      State           // guarded by mu, like the rest
 	account    account         // memory of the session
 	endReason  string          // reason why the session ends
-	loggedOn   bool            // logged on
+	loggedOn   bool            // the logon was accepted
 	box        outbox          // for the writer
 	acks       AckCore         // of the sequenced publisher
 	pending    pendingAcks     // of the publisher without sequences, and of flushes
 	subs       map[string]*sub // by id
 	answers    announcement    // of the peers
-	sentStatus sentStatus      // the sync status that the client knows
+	sentStatus sentStatus      // the sync status that the client was told last
 	givenOut   uint64          // highest sequence that the client is known to have given out
 }
 
@@ -92,12 +93,13 @@ type readerState struct {
 	batch            Batch
 	batchRecord      ledger.Record // record of the batch's current publish
 	logon            logonRequest
-	firstPublishStep LogonStep     // how to record numbers that the first publish leaves out, see firstPublishStep
-	cause            ledger.Cause  // why these numbers are not here, if begins is LogonGone
+	firstPublishStep LogonStep     // how to record numbers that the first publish leaves out, see Session.firstPublishStep
+	cause            ledger.Cause  // why these numbers are not here, if firstPublishStep is LogonGone
+	usesDecree       bool          // the first message recorded uses the decree (R4)
 	have             uint64        // have(p) at the logon, raised by the session's own messages
 	ledgerAhead      bool          // the ledger had more of the publisher than the client's store has given out
 	heartbeat        time.Duration // interval, 0: none
-	mayAppend        bool          // the peers have answered, so every number may be taken
+	mayAppend        bool          // the peers have answered, so every number may be appended
 	held             heldPublish
 	vector           wire.Assembly // of a subscribe that comes in parts
 
@@ -130,8 +132,8 @@ func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) 
 // Driver returns the session's driver.
 func (s *Session) Driver() Driver { return s.driver }
 
-// Log returns the session's logger, which names the client once it has logged
-// on. It belongs to the reader's half.
+// Log returns the session's logger, which names the client once it has logged on. It belongs to the
+// reader's half.
 func (s *Session) Log() *slog.Logger { return s.log }
 
 // send queues an ack.
@@ -148,7 +150,7 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 	}
 }
 
-// queueTask has the writer run a step after it has written the frames queued so far.
+// queueTask has the writer run a task after it has written the frames queued so far.
 func (s *Session) queueTask(do func(now time.Time)) {
 	s.mu.Lock()
 	if s.state < StateEnding && !s.account.add(s.box.addTask(do)) {
@@ -174,8 +176,8 @@ func (s *Session) End(why string, last *wire.AckMessage) {
 	s.becomeLocked(StateEnding, why)
 }
 
-// endWithAck ends the session after telling the client the reason. id is the id of the command that this
-// answers, empty if there is none.
+// endWithAck ends the session after a failure ack with the reason. id is the id of the command that
+// the ack answers, empty if there is none.
 func (s *Session) endWithAck(reason, id string) {
 	s.End(reason, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: reason})
 }
@@ -241,10 +243,10 @@ func (s *Session) stopAppends() {
 	s.appending.Unlock()
 }
 
-// endOtherPublisher ends a session whose id belongs to another publisher (R10), and frees the id for that
-// publisher. id is the id of the command that this answers, empty if there is none.
+// endOtherPublisher ends a session whose publisher id belongs to another publisher (R10), and frees
+// it for that publisher. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endOtherPublisher(id string) {
-	s.log.Error("the id of the client's publisher belongs to another publisher", "publisher", s.client.claim.Publisher)
+	s.log.Error("the id of the client's publisher is that of another publisher", "publisher", s.client.claim.Publisher)
 	s.inst.Registry.freeNames(s)
 	s.endWithAck(wire.ReasonPublisherIDTaken, id)
 }
@@ -256,14 +258,14 @@ func (s *Session) yield(to Claim) {
 		s.stopAppends()
 		return
 	}
-	s.log.Warn(Takeover(s.client.claim, to), "instance", to.Instance)
+	s.log.Warn(Takeover(s.client.claim, to), "peer", to.Instance)
 	s.Fence()
 }
 
-// checkOvertaken ends the session if the ledger has numbers of its publisher that the client has not given
-// out: another process sends as this publisher, or the client's store was rolled back (R11). The
-// client is told that its name is in use. At its next logon every number is then compared before
-// the client lets go of it.
+// checkOvertaken ends the session if the ledger has numbers of its publisher that the client has
+// not given out: another process publishes as it, or the client's store was rolled back (R11). The
+// client is told that its name is in use. At its next logon every number is compared before the
+// client lets go of it.
 func (s *Session) checkOvertaken(have uint64) {
 	s.mu.Lock()
 	overtaken := have > s.givenOut && s.state < StateEnding && !failpoint.On(failpoint.R11SessionBehindLink)
@@ -272,7 +274,7 @@ func (s *Session) checkOvertaken(have uint64) {
 	if !overtaken {
 		return
 	}
-	s.log.Error("numbers have come from a peer that this client has not given out: another process sends as its publisher, or its store was rolled back",
+	s.log.Error("a peer has sent numbers that this client has not given out: another process publishes as it, or its store was rolled back",
 		"publisher", s.client.claim.Publisher, "have", have, "given_out", given)
 	s.Fence()
 }
@@ -284,8 +286,8 @@ func (s *Session) LoggedOn() bool {
 	return s.loggedOn
 }
 
-// SessionInfo describes a session that is logged on. It returns false if the session is not.
-func (s *Session) Info() (i SessionInfo, ok bool) {
+// Info describes a session that is logged on. ok is false if the session is not.
+func (s *Session) Info() (info SessionInfo, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.loggedOn {
@@ -294,7 +296,7 @@ func (s *Session) Info() (i SessionInfo, ok bool) {
 	return SessionInfo{Claim: s.client.claim, Extended: s.client.ext, Subscriptions: len(s.subs)}, true
 }
 
-// An SessionInfo describes a session.
+// A SessionInfo describes a session.
 type SessionInfo struct {
 	Claim
 	Extended      bool

@@ -20,21 +20,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A stand is an instance without I/O: a ledger, its sessions, and a clock that the test moves.
-type stand struct {
-	t    *testing.T
-	inst *servercore.Instance
-	sync func()
-	hear func(ledger.GroupClock) // sets the closing state that the group reports
-	now  time.Time
+// A harness is an instance without I/O: a ledger, its sessions, and a clock that the test moves.
+type harness struct {
+	t             *testing.T
+	inst          *servercore.Instance
+	sync          func()
+	setGroupClock func(ledger.GroupClock) // sets the group's clock, as the peers report it
+	now           time.Time
 }
 
 // onEachLedger runs a test on the in-memory ledger and on a journal with links.
-func onEachLedger(t *testing.T, test func(s *stand)) {
+func onEachLedger(t *testing.T, test func(s *harness)) {
 	t.Run("memory", func(t *testing.T) {
 		l := memledger.New()
-		s := newStand(t, l, l.Sync)
-		s.hear = func(c ledger.GroupClock) { l.SetGroup(memledger.GroupState{GroupClock: c}) }
+		s := newHarness(t, l, l.Sync)
+		s.setGroupClock = func(c ledger.GroupClock) { l.SetGroup(memledger.GroupState{GroupClock: c}) }
 		test(s)
 	})
 	t.Run("journal", func(t *testing.T) {
@@ -47,12 +47,12 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { links.Close(); j.Close() })
-		s := newStand(t, links.Ledger(), func() {
+		s := newHarness(t, links.Ledger(), func() {
 			if err := j.Sync(); err != nil {
 				t.Fatal(err)
 			}
 		})
-		s.hear = func(c ledger.GroupClock) {
+		s.setGroupClock = func(c ledger.GroupClock) {
 			if err := j.MergeGroupClock(c); err != nil {
 				t.Fatal(err)
 			}
@@ -61,19 +61,19 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 	})
 }
 
-func newStand(t *testing.T, l ledger.Ledger, sync func()) *stand {
+func newHarness(t *testing.T, l ledger.Ledger, sync func()) *harness {
 	logged, err := topic.NewSet([]string{"a", "b"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &stand{t: t, sync: sync, now: time.Unix(1_000_000, 0), inst: &servercore.Instance{
+	return &harness{t: t, sync: sync, now: time.Unix(1_000_000, 0), inst: &servercore.Instance{
 		Name: "a", Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: logged, Ledger: l, Registry: servercore.NewRegistry(0),
 	}}
 }
 
 // A client is a connection without I/O.
 type client struct {
-	s      *stand
+	s      *harness
 	core   *servercore.Session
 	asks   int
 	states []servercore.State
@@ -84,7 +84,7 @@ func (c *client) AcksDue()                        {}
 func (c *client) AskPeers()                       { c.asks++ }
 func (c *client) StateChanged(s servercore.State) { c.states = append(c.states, s) }
 
-func (s *stand) connect() *client {
+func (s *harness) connect() *client {
 	c := &client{s: s}
 	c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)
 	if !s.inst.Registry.Add(c.core, "") {
@@ -95,8 +95,8 @@ func (s *stand) connect() *client {
 
 type command interface{ AppendTo([]byte) []byte }
 
-// addUnlogged returns the parsed frame of a command.
-func (s *stand) message(c command) *wire.Message {
+// message returns the parsed frame of a command.
+func (s *harness) message(c command) *wire.Message {
 	s.t.Helper()
 	var m wire.Message
 	if err := wire.Parse(c.AppendTo(nil)[4:], &m); err != nil {
@@ -115,18 +115,18 @@ func (c *client) logon(name, life string, counter, acked uint64) (again bool, er
 	return c.core.Deciding(), err
 }
 
-func (c *client) do(cmd command) error {
+func (c *client) send(cmd command) error {
 	err := c.core.Execute(c.s.message(cmd), 0)
 	c.core.Notify()
 	return err
 }
 
 func (c *client) publish(topic string, seq uint64, body string) error {
-	return c.do(&wire.PublishCommand{Topic: topic, Acks: wire.AckPersisted, Sequence: seq, Body: []byte(body)})
+	return c.send(&wire.PublishCommand{Topic: topic, Acks: wire.AckPersisted, Sequence: seq, Body: []byte(body)})
 }
 
 func (c *client) subscribe(id, topic, at, options string) error {
-	return c.do(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options, Acks: wire.AckProcessed})
+	return c.send(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options, Acks: wire.AckProcessed})
 }
 
 // out returns all output as text, one line per frame.
@@ -138,7 +138,7 @@ func (c *client) out() []string {
 		var ended bool
 		b, more, ended = c.core.Fill(nil, c.s.now)
 		for _, m := range frames(c.s.t, b) {
-			lines = append(lines, words(m))
+			lines = append(lines, describe(m))
 		}
 		if ended {
 			return append(lines, "end")
@@ -154,7 +154,7 @@ func (c *client) want(lines ...string) {
 	}
 }
 
-func words(m *wire.Message) string {
+func describe(m *wire.Message) string {
 	switch {
 	case m.Command == wire.Publish:
 		return fmt.Sprintf("%s: %s", m.SubIDs, m.Body)
@@ -193,7 +193,7 @@ func words(m *wire.Message) string {
 	return text
 }
 
-func (s *stand) publisher(life string) *client {
+func (s *harness) publisher(life string) *client {
 	s.t.Helper()
 	c := s.connect()
 	if again, err := c.logon(life, life, 1, 0); again || err != nil {
@@ -203,10 +203,10 @@ func (s *stand) publisher(life string) *client {
 	return c
 }
 
-// A client with our extensions requests the conflation of acks only for servers without them, so it
-// is ignored here.
+// A client with our extensions requests the conflation of acks for servers without them, so it is
+// ignored here.
 func TestConflationIsForPlainClients(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		for _, ext := range []bool{true, false} {
 			p := s.connect()
 			name := fmt.Sprint(ext)
@@ -227,7 +227,7 @@ func TestConflationIsForPlainClients(t *testing.T) {
 				acks += len(p.out())
 			}
 			if ext != (acks == 5) {
-				t.Errorf("extensions %v: %d acks of 5 messages, one after the other", ext, acks)
+				t.Errorf("extensions %v: %d acks for 5 messages, sent one after the other", ext, acks)
 			}
 		}
 	})
@@ -236,7 +236,7 @@ func TestConflationIsForPlainClients(t *testing.T) {
 // A publish is acknowledged once it is durable, and again as a duplicate. Above a hole it is not
 // acknowledged.
 func TestPublish(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p := s.publisher("x")
 		for n := range uint64(3) {
 			if err := p.publish("a", n+1, fmt.Sprint(n+1)); err != nil {
@@ -251,7 +251,7 @@ func TestPublish(t *testing.T) {
 		}
 		p.want("persisted success s=3")
 		if err := p.publish("a", 5, "5"); err == nil {
-			t.Error("a hole was taken")
+			t.Error("a hole was accepted")
 		}
 		p.want("processed failure reason=publish gap", "end")
 		if have, _ := s.inst.Ledger.Have(bookmark.IdentityOfLife("x").ID); have != 3 {
@@ -262,7 +262,7 @@ func TestPublish(t *testing.T) {
 
 // The logon ack has both numbers. The failures of refused messages go before it (R4, R14).
 func TestLogonTellsRefusals(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p := s.publisher("x")
 		for n, topic := range []string{"a", "unlogged", "a"} {
 			if err := p.publish(topic, uint64(n)+1, "m"); err != nil {
@@ -286,7 +286,7 @@ func TestLogonTellsRefusals(t *testing.T) {
 // An instance that lacks acknowledged messages refuses their publisher. An instance that knows
 // nothing of the publisher accepts it if there is no peer to ask (R4, R10).
 func TestLogonGap(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p := s.publisher("x")
 		if err := p.publish("a", 1, "1"); err != nil {
 			t.Fatal(err)
@@ -294,7 +294,7 @@ func TestLogonGap(t *testing.T) {
 		s.sync()
 		again := s.connect()
 		if _, err := again.logon("x", "x", 2, 7); err == nil {
-			t.Error("a publisher that is ahead was let in")
+			t.Error("the logon of a publisher that is ahead was accepted")
 		}
 		again.want("processed failure reason=publish gap", "end")
 		stranger := s.connect()
@@ -309,7 +309,7 @@ func TestLogonGap(t *testing.T) {
 // A subscription gets only durable messages. It resumes by vector whatever the order of the log,
 // and marks tell it how far it is.
 func TestSubscribe(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		x, y, c := s.publisher("x"), s.publisher("y"), s.publisher("reader")
 		send := func(p *client, seq uint64, body string) {
 			if err := p.publish("a", seq, body); err != nil {
@@ -339,7 +339,7 @@ func TestSubscribe(t *testing.T) {
 
 // A subscription that starts at Now begins behind the durable records.
 func TestSubscribeNow(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		x, c := s.publisher("x"), s.publisher("reader")
 		for n := range uint64(4) {
 			if n == 2 {
@@ -360,9 +360,9 @@ func TestSubscribeNow(t *testing.T) {
 
 // A heartbeat is written at the time that Next returns.
 func TestHeartbeat(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		c := s.publisher("x")
-		if err := c.do(&wire.HeartbeatCommand{Options: wire.HeartbeatStart(time.Second)}); err != nil {
+		if err := c.send(&wire.HeartbeatCommand{Options: wire.HeartbeatStart(time.Second)}); err != nil {
 			t.Fatal(err)
 		}
 		c.want()
@@ -379,7 +379,7 @@ func TestHeartbeat(t *testing.T) {
 
 // A draining session ends once its acks are sent.
 func TestDrain(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p := s.publisher("x")
 		if err := p.publish("a", 1, "1"); err != nil {
 			t.Fatal(err)
@@ -395,9 +395,9 @@ func TestDrain(t *testing.T) {
 }
 
 // If the ledger has the publisher's id for another publisher, the session is refused: at the logon,
-// at the first message if the other one came in between, and when a peer says so.
+// at the first message if the other publisher came in between, and when a peer answers so.
 func TestOtherPublisher(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		id := bookmark.IdentityOfLife("x").ID
 		taken := &ledger.Record{Kind: ledger.Message, Publisher: id, Check: bookmark.Check{1}, Sequence: 1, Topic: []byte("a")}
 		early, asked := s.publisher("x"), s.publisher("y")
@@ -428,7 +428,7 @@ func TestOtherPublisher(t *testing.T) {
 // R5).
 func TestSingleAcks(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(memledger.GroupState{Grouped: true, Reachable: true})
 	p := s.publisher("x")
 	id := bookmark.IdentityOfLife("x").ID
@@ -455,7 +455,7 @@ func TestSingleAcks(t *testing.T) {
 // If retention overtakes a subscription by vector, the subscription ends with its gap (G7).
 func TestGap(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	x, c := s.publisher("x"), s.publisher("reader")
 	for n := range uint64(3) {
 		if err := x.publish("a", n+1, "m"); err != nil {

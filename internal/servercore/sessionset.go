@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
-// sessionSet tracks all sessions and bounds their number. It has a lock of its own, so that
-// connections that come and go without a logon do not block anyone else. Safe for concurrent use.
+// A sessionSet holds all sessions and bounds their number. It has a lock of its own, so that
+// connections that come and go without a logon block nobody else. Safe for concurrent use.
 type sessionSet struct {
 	limit int // bound on the sessions; 0: none
 
@@ -20,35 +20,36 @@ type sessionSet struct {
 	unauthenticated unauthenticated       // connections that have not sent a logon
 	addresses       map[string]int        // sessions per address
 	added           uint64                // sessions added so far
-	crowd           pace.Limiter          // of new connections from the busiest address
+	busiestPace     pace.Limiter          // of new connections from the busiest address
 }
 
-// Once the instance has half of the strangers that it may have, it takes new connections from the
-// busiest address at a limited rate: one per busiestInterval, with bursts of busiestBurst divided by
-// busiestInterval, which is 500. Others are closed at once, which costs far less than a session.
+// Once the instance has half of the unauthenticated connections that it may have, it accepts new
+// ones from the busiest address at a limited rate: one per busiestInterval, with bursts of 500,
+// which is busiestBurst divided by busiestInterval. The others are closed at once, which costs far
+// less than a session.
 const (
 	busiestInterval = 2 * time.Millisecond
 	busiestBurst    = time.Second
 )
 
-// admits reports whether a connection from an address may become a session. most is the bound on
-// strangers.
-func (a *sessionSet) admits(address string, most int, now time.Time) bool {
+// admits reports whether a connection from an address may become a session. limit is the bound on
+// unauthenticated connections.
+func (a *sessionSet) admits(address string, limit int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.unauthenticated.count() < most/2 || len(a.unauthenticated[address]) < len(a.unauthenticated.busiest()) || a.crowd.Allow(now, busiestInterval, busiestBurst) ||
+	return a.unauthenticated.count() < limit/2 || len(a.unauthenticated[address]) < len(a.unauthenticated.busiest()) || a.busiestPace.Allow(now, busiestInterval, busiestBurst) ||
 		failpoint.On(failpoint.DAnyWithoutLogon)
 }
 
-func newSessionSet(most int) sessionSet {
+func newSessionSet(limit int) sessionSet {
 	return sessionSet{
-		limit: most, all: make(map[*Session]struct{}), unauthenticated: make(unauthenticated), addresses: make(map[string]int),
+		limit: limit, all: make(map[*Session]struct{}), unauthenticated: make(unauthenticated), addresses: make(map[string]int),
 	}
 }
 
-// startReading adds a session. It returns false if there are too many. crowding, if not nil, is a stranger
-// that the caller must end to make room.
-func (a *sessionSet) add(s *Session, address string) (crowding *Session, ok bool) {
+// add adds a session. It returns false if there are too many. evicted, if not nil, is an
+// unauthenticated session that the caller must end to make room.
+func (a *sessionSet) add(s *Session, address string) (evicted *Session, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch full := a.unauthenticated.count() >= s.limits.Unauthenticated; {
@@ -59,15 +60,15 @@ func (a *sessionSet) add(s *Session, address string) (crowding *Session, ok bool
 	case full && failpoint.On(failpoint.DWithoutLogonStays):
 		return nil, false
 	case full:
-		crowding = a.unauthenticated.victim()
-		a.unauthenticated.remove(crowding)
+		evicted = a.unauthenticated.victim()
+		a.unauthenticated.remove(evicted)
 	}
 	a.added++
 	s.address, s.number = address, a.added
 	a.addresses[address]++
 	a.unauthenticated.add(s)
 	a.all[s] = struct{}{}
-	return crowding, true
+	return evicted, true
 }
 
 // perAddress returns the bound on the sessions of one address: the limit PerAddress, and at most
@@ -110,7 +111,7 @@ func (a *sessionSet) list() []*Session {
 // concurrent use.
 type unauthenticated map[string]map[*Session]struct{}
 
-// startReading adds a connection, whose address must be set.
+// add adds a connection, whose address must be set.
 func (all unauthenticated) add(s *Session) {
 	from := all[s.address]
 	if from == nil {
@@ -120,7 +121,7 @@ func (all unauthenticated) add(s *Session) {
 	from[s] = struct{}{}
 }
 
-// removeSub removes a connection if it is a stranger.
+// remove removes a connection if it is unauthenticated.
 func (all unauthenticated) remove(s *Session) {
 	from := all[s.address]
 	if delete(from, s); len(from) == 0 {
@@ -135,7 +136,7 @@ func (all unauthenticated) count() (n int) {
 	return n
 }
 
-// busiest returns the strangers from the address that has most of them.
+// busiest returns the unauthenticated connections from the address that has most of them.
 func (all unauthenticated) busiest() (busiest map[*Session]struct{}) {
 	for _, from := range all {
 		if len(from) > len(busiest) {
@@ -145,9 +146,9 @@ func (all unauthenticated) busiest() (busiest map[*Session]struct{}) {
 	return busiest
 }
 
-// victim returns the stranger that must make room: a random one from the busiest address. So an
-// address that floods the instance displaces mostly its own connections, and among those mostly the
-// ones that take longest to log on.
+// victim returns the connection to evict: a random one from the busiest address. So an address that
+// floods the instance evicts mostly its own connections, and among those mostly the ones that take
+// longest to log on.
 func (all unauthenticated) victim() *Session {
 	for s := range all.busiest() { // in random order
 		return s

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A start is where a subscription begins and what its processed ack tells the client.
+// A start is where a subscription begins, with the contents of its processed ack.
 type start struct {
 	route.Start
 	base string // base of a subscription by vector, as text; empty: the subscriber has named its place
@@ -21,7 +21,7 @@ type start struct {
 	diverged []bookmark.Bookmark // diverged publishers whose proven numbers the place has passed (R11)
 }
 
-// firstPublishStep finds where a subscription begins.
+// findStart finds where a subscription begins.
 func (s *Session) findStart(b *sub, m *wire.Message) (start, error) {
 	l := s.inst.Ledger
 	if !b.Bookmark {
@@ -63,7 +63,7 @@ func (s *Session) checkList(b *sub, list []byte) error {
 // startVector finds the start of a subscription by vector, and its base (R9). A bookmark that this
 // instance has not seen is not an error, even if it was never issued: its message may still come by
 // replication. So the publisher's messages up to that bookmark count as seen and are not delivered.
-// Positions are read before floors, so that a removal by retention in between shows up as a gap or
+// It reads positions before floors, so that a removal by retention in between shows up as a gap or
 // in the base.
 func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	at := start{}
@@ -89,7 +89,8 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	}
 	at.After = max(at.From, at.After)
 	if asked.Kind != bookmark.List {
-		// Every message of a publisher that has had nothing for the subscription so far is new.
+		// The base leaves out a publisher that has had nothing for the subscription so far, so that
+		// each of its messages is new.
 		unmatched, closed := l.NeverMatching(b.matches()), l.ClosedPublishers() // read after the base
 		maps.DeleteFunc(at.Seen, func(publisher, seen uint64) bool {
 			_, is := unmatched[publisher]

@@ -23,7 +23,7 @@ func (s *stopper) Wake() {
 
 // A client that has just got its logon ack is told that the instance stops.
 func TestStopRightAfterTheLogon(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		c := &stopper{client: client{s: s}}
 		c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)
 		if !s.inst.Registry.Add(c.core, "") {

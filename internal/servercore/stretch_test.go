@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// shapes describes in words how the messages in the output are arranged in frames.
-func (c *client) shapes() (lines []string) {
+// frameShapes describes how the messages in the output are arranged in frames.
+func (c *client) frameShapes() (lines []string) {
 	c.s.t.Helper()
 	b, _, _ := c.core.Fill(nil, c.s.now)
 	var frame []byte
@@ -22,7 +22,7 @@ func (c *client) shapes() (lines []string) {
 			c.s.t.Fatal(err)
 		}
 		if m.Command != wire.Stretch {
-			lines = append(lines, words(&m))
+			lines = append(lines, describe(&m))
 			continue
 		}
 		if len(frame) > wire.MaxStretch {
@@ -45,7 +45,7 @@ func (c *client) shapes() (lines []string) {
 // first one of a publisher, whose record has the check; messages without a bookmark; and a message
 // that is too long.
 func TestStretches(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p, r := s.publisher("p"), s.publisher("r")
 		n := uint64(0)
 		publish := func(topic string, bodies ...string) {
@@ -60,7 +60,7 @@ func TestStretches(t *testing.T) {
 		}
 		want := func(lines ...string) {
 			s.t.Helper()
-			if got := r.shapes(); !slices.Equal(got, lines) {
+			if got := r.frameShapes(); !slices.Equal(got, lines) {
 				s.t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(lines, "\n\t"))
 			}
 		}
@@ -80,10 +80,10 @@ func TestStretches(t *testing.T) {
 		publish("a", "6")
 		publish("b", "7")
 		want("stretch y,z: 4 5", "stretch x,z: 6", "stretch y,z: 7")
-		if err := r.do(&wire.UnsubscribeCommand{CommandID: "u", SubID: "y"}); err != nil {
+		if err := r.send(&wire.UnsubscribeCommand{CommandID: "u", SubID: "y"}); err != nil {
 			s.t.Fatal(err)
 		}
-		r.shapes()
+		r.frameShapes()
 		publish("b", "8", "9")
 		want("z: 8", "z: 9")
 		long := strings.Repeat("l", 20_000)
@@ -94,12 +94,12 @@ func TestStretches(t *testing.T) {
 
 // Output between two messages ends the stretch of the first.
 func TestStretchEnds(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p, r := s.publisher("p"), s.publisher("r")
 		if err := r.subscribe("x", "a", "0", "vector"); err != nil {
 			s.t.Fatal(err)
 		}
-		r.shapes()
+		r.frameShapes()
 		for n := range uint64(2100) {
 			if err := p.publish("a", n+1, "m"); err != nil {
 				s.t.Fatal(err)
@@ -108,7 +108,7 @@ func TestStretchEnds(t *testing.T) {
 		s.sync()
 		var kinds []string
 		for {
-			got := r.shapes()
+			got := r.frameShapes()
 			if len(got) == 0 {
 				break
 			}
@@ -138,7 +138,7 @@ func TestStretchEnds(t *testing.T) {
 
 // A plain client and a client with our extensions see the same messages with the same fields.
 func TestPlainSeesTheSame(t *testing.T) {
-	onEachLedger(t, func(s *stand) {
+	onEachLedger(t, func(s *harness) {
 		p, q := s.publisher("p"), s.publisher("q")
 		for n := uint64(1); n <= 200; n++ {
 			c := wire.PublishCommand{Topic: string("ab"[n%2]), Acks: wire.AckPersisted, Sequence: (n + 1) / 2, Body: fmt.Append(nil, "body ", n)}
@@ -148,7 +148,7 @@ func TestPlainSeesTheSame(t *testing.T) {
 			if n%5 == 0 {
 				c.SOWKey, c.Expiration, c.HasExpiration = "k", 7, true
 			}
-			if err := []*client{q, p}[n%2].do(&c); err != nil {
+			if err := []*client{q, p}[n%2].send(&c); err != nil {
 				s.t.Fatal(err)
 			}
 		}

@@ -14,19 +14,19 @@ import (
 )
 
 // A sub is a subscription of a session: its decisions, and its follower while it is behind. From
-// add on it belongs to the writer.
+// startReading on it belongs to the writer.
 type sub struct {
 	route.Subscription
 	id   string // of the subscribe command
 	acks wire.AckType
 
-	follower         ledger.Follower   // nil: the subscription is live, or at rest
-	parkedAt         ledger.Position   // at rest: where it continues
+	follower         ledger.Follower   // nil: the subscription is live, or parked
+	parkedAt         ledger.Position   // if parked: where it continues
 	alone            topic.Table[*sub] // holds this subscription only, to remember which topics match
 	record           ledger.Record
 	awaitsSafe       bool         // record was read and waits until it is safe
 	heldBackReported bool         // the client knows that the next message waits for a downgraded destination
-	ended            *atomic.Bool // the session's ended
+	ended            *atomic.Bool // the ended of the session
 	interest         *interest    // entry in the registry; nil: none. Guarded by the registry's mu
 	charged          int          // memory charged to the session's account; guarded by its mu
 	lastMark         time.Time
@@ -44,25 +44,25 @@ func (b *sub) matches() func(topic []byte) bool {
 }
 
 // park takes the follower away from a subscription that is behind, until its next turn. It returns
-// the position of the record that the subscription holds until it is safe, or else held.
-func (s *Session) park(b *sub, held ledger.Position) ledger.Position {
+// the position of the record that the subscription holds until it is safe, or else awaited.
+func (s *Session) park(b *sub, awaited ledger.Position) ledger.Position {
 	if b.follower == nil {
-		return held
+		return awaited
 	}
 	b.parkedAt = b.follower.Position()
 	if b.awaitsSafe {
 		b.parkedAt, b.awaitsSafe = b.record.Position, false
-		held = b.parkedAt
+		awaited = b.parkedAt
 	}
 	b.record = ledger.Record{}
 	if s.writer.spare == nil {
 		s.writer.spare, b.follower = b.follower, nil
 	}
 	closeFollower(&b.follower)
-	return held
+	return awaited
 }
 
-// unpark gives a subscription at rest a follower again.
+// unpark gives a parked subscription a follower again.
 func (s *Session) unpark(b *sub) {
 	switch {
 	case b.follower != nil:
@@ -74,8 +74,8 @@ func (s *Session) unpark(b *sub) {
 	}
 }
 
-// startReading has a subscription read from a position on. The subscription is new, or retention has
-// overtaken it. It gets its own follower, and becomes live once it has read everything.
+// startReading gives a subscription a follower of its own that begins at from. The subscription is
+// new, or retention has overtaken it. It becomes live once it has read everything.
 func (s *Session) startReading(b *sub, from ledger.Position, now time.Time) {
 	b.follower = s.inst.Ledger.Follow(from)
 	b.awaitsSafe = false
@@ -96,7 +96,7 @@ func (s *Session) removeSub(b *sub) {
 	s.registerInterest()
 }
 
-// detachSub stops serving a subscription.
+// detachSub stops reading for a subscription and forgets it, except for registerInterest.
 func (s *Session) detachSub(b *sub) {
 	w := &s.writer
 	closeFollower(&b.follower)

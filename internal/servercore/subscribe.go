@@ -24,7 +24,7 @@ func (e *subscribeError) Error() string { return e.reason }
 
 // subscribe executes a subscribe: it checks the command, finds where the subscription begins,
 // answers, and hands the subscription to the writer. If the ledger cannot be read, the error ends
-// the session, so that the client subscribes at another server. A refusal would end the
+// the session, so that the client subscribes at another server: a refusal would end the
 // subscription.
 func (s *Session) subscribe(m *wire.Message) error {
 	if m.Part > 0 {
@@ -41,18 +41,18 @@ func (s *Session) subscribe(m *wire.Message) error {
 	if err == nil {
 		at, err = s.findStart(b, m)
 	}
-	var refused *subscribeError
+	var refusal *subscribeError
 	switch {
-	case errors.As(err, &refused):
-		s.refuseSubscribe(m, refused)
+	case errors.As(err, &refusal):
+		s.refuseSubscribe(m, refusal)
 		return nil
 	case err != nil:
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	b.Begin(at.Start)
-	old, refused := s.registerSub(b)
-	if refused != nil {
-		s.refuseSubscribe(m, refused)
+	old, refusal := s.registerSub(b)
+	if refusal != nil {
+		s.refuseSubscribe(m, refusal)
 		return nil
 	}
 	if old != nil {
@@ -76,7 +76,7 @@ func (s *Session) assemble(m *wire.Message) error {
 	case errors.Is(err, wire.ErrVectorTooLong):
 		return &subscribeError{reason: wire.ReasonVectorTooLong, loud: true}
 	}
-	s.log.Warn("subscribe in parts", "error", err)
+	s.log.Warn("cannot assemble a subscribe in parts", "error", err)
 	return &subscribeError{reason: wire.ReasonVectorIncomplete, loud: true}
 }
 
@@ -108,7 +108,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 		return nil, &subscribeError{reason: wire.ReasonInvalidSubID}
 	}
 	if b.Pattern, err = pattern(m, options); err != nil {
-		s.log.Warn("bad regex topic", "error", err)
+		s.log.Warn("invalid topic pattern", "error", err)
 		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic}
 	}
 	if b.Bookmark && b.Pattern.IsLiteral() && !s.inst.Logged.Contains(m.Topic) {
@@ -149,18 +149,19 @@ func pattern(m *wire.Message, o route.Options) (topic.Pattern, error) {
 }
 
 // refuseSubscribe answers a subscribe that is refused.
-func (s *Session) refuseSubscribe(m *wire.Message, refused *subscribeError) {
-	s.log.Warn("subscribe refused", "reason", refused.reason, "topic", string(m.Topic), "gap", route.GapText(refused.gaps))
-	if refused.loud || m.Acks&wire.AckProcessed != 0 {
+func (s *Session) refuseSubscribe(m *wire.Message, refusal *subscribeError) {
+	s.log.Warn("subscribe refused", "reason", refusal.reason, "topic", string(m.Topic), "gap", route.GapText(refusal.gaps))
+	if refusal.loud || m.Acks&wire.AckProcessed != 0 {
 		s.send(&wire.AckMessage{
-			CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: refused.reason,
-			SubID: string(m.SubID), Gap: route.GapText(refused.gaps),
+			CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: refusal.reason,
+			SubID: string(m.SubID), Gap: route.GapText(refusal.gaps),
 		})
 	}
 }
 
-// registerSub registers b under its id. old is the subscription that it replaces, nil if there is none.
-func (s *Session) registerSub(b *sub) (old *sub, refused *subscribeError) {
+// registerSub registers b under its id. old is the subscription that b replaces, nil if there is
+// none.
+func (s *Session) registerSub(b *sub) (old *sub, refusal *subscribeError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old = s.subs[b.ID]
@@ -173,7 +174,7 @@ func (s *Session) registerSub(b *sub) (old *sub, refused *subscribeError) {
 		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}
 	case !s.account.charge(&b.charged, b.weight()):
 		s.account.charge(&b.charged, 0)
-		return nil, &subscribeError{reason: "too much memory is taken by the subscriptions of this session", loud: true}
+		return nil, &subscribeError{reason: "the subscriptions of this session would exceed its memory limit", loud: true}
 	}
 	s.subs[b.ID] = b
 	return old, nil

@@ -8,19 +8,19 @@ import (
 )
 
 // statusSpacing is the least time between two messages that tell one client the instance's sync
-// status. So a link that comes and goes does not flood the client. A change that is held back is
-// sent later, so the last message is always true.
+// status. So a link that flaps does not flood the client. A delayed change is sent later, so the
+// last message is always true.
 const statusSpacing = time.Second
 
 // A sentStatus is the sync status that a client with our extensions was told last.
 type sentStatus struct {
-	status  string    // the first is that of the logon ack; empty: none was told
+	status  string    // the first is that of the logon ack; empty: none was sent
 	sentAt  time.Time // time of the last message about a change
 	delayed bool      // a change waits for statusSpacing
 }
 
 // change returns the status to send to the client now, empty for none. It returns a status that
-// differs from the one told last, at most once per statusSpacing. A stop of the instance is told at
+// differs from the one sent last, at most once per statusSpacing. A stop of the instance is sent at
 // once.
 func (t *sentStatus) change(now syncstatus.Status, at time.Time) string {
 	text := now.String()
@@ -36,7 +36,7 @@ func (t *sentStatus) change(now syncstatus.Status, at time.Time) string {
 	return text
 }
 
-// wait returns how long a waiting change must still wait.
+// wait returns how long a delayed change must still wait.
 func (t *sentStatus) wait(at time.Time) time.Duration {
 	if !t.delayed {
 		return never

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// selectiveWakeMin is the number of sessions with subscriptions from which on a message wakes only
-	// the sessions that may want it. With fewer sessions, waking all costs less than reading the
-	// message first.
+	// selectiveWakeMin is the smallest number of sessions with subscriptions with which a message
+	// wakes only the sessions that may want it. With fewer sessions, waking all costs less than
+	// reading the message first.
 	selectiveWakeMin = 64
-	// catchUpInterval is the interval at which the sessions that were not woken read on. It grows to
-	// catchUpPerSession times the number of sessions, so that at most about a thousand of them read on
-	// per second.
+	// catchUpInterval is the interval at which the sessions that were not woken read on. It grows
+	// to catchUpPerSession times the number of sessions, so that about a thousand of them read on
+	// per second at most.
 	catchUpInterval   = time.Second
 	catchUpPerSession = time.Millisecond
 
-	scoutRecords = 512 // limit records of one fsync to select sessions by; above that all are woken
+	scoutRecords = 512 // records of one fsync by which sessions are selected, at most; above that all are woken
 	scoutTopics  = 64
 )
 
@@ -39,8 +39,8 @@ func (i *Instance) DurableMoved() {
 	}
 }
 
-// wakeSelected wakes the sessions that may want the new durable records. It returns false if all
-// subscribers must be woken.
+// wakeSelected wakes the sessions that may want the new durable records. It returns false if the
+// caller must wake all subscribers.
 func (i *Instance) wakeSelected() bool {
 	s := &i.scout
 	if !s.busy.CompareAndSwap(false, true) {
@@ -61,7 +61,7 @@ func (i *Instance) wakeSelected() bool {
 }
 
 // wakeByTopic reads the new durable records and wakes the sessions that may want them. It returns
-// false if all subscribers must be woken.
+// false if the caller must wake all subscribers.
 func (i *Instance) wakeByTopic() bool {
 	s := &i.scout
 	clear(s.topics)
@@ -105,9 +105,9 @@ func (r *Registry) setInterest(s *Session, b *sub, on bool) {
 	}
 }
 
-// catchUpDelay returns how long the session may wait before it reads on past records that it was not woken
-// for. The interval differs between sessions, so that sessions woken together do not all read on
-// together.
+// catchUpDelay returns how long the session may wait before it reads on past records for which it
+// was not woken. The delay differs between sessions, so that sessions woken together do not all
+// read on together.
 func (s *Session) catchUpDelay() time.Duration {
 	n := s.inst.Registry.audience.Load()
 	if n < selectiveWakeMin || len(s.writer.behind)+s.writer.table.Len() == 0 {

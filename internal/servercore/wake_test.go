@@ -14,18 +14,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A sleeper is a subscriber that counts how often it is woken.
-type sleeper struct {
+// A idleClient is a subscriber that counts how often it is woken.
+type idleClient struct {
 	client
 	wakes int
 }
 
-func (s *sleeper) Wake() { s.wakes++ }
+func (s *idleClient) Wake() { s.wakes++ }
 
-// sleep connects a subscriber that reads to the end of the log.
-func (s *stand) sleep(name, topic, options string) *sleeper {
+// idle connects a subscriber that reads to the end of the log.
+func (s *harness) idle(name, topic, options string) *idleClient {
 	s.t.Helper()
-	c := &sleeper{client: client{s: s}}
+	c := &idleClient{client: client{s: s}}
 	c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)
 	if !s.inst.Registry.Add(c.core, "") {
 		s.t.Fatal("too many connections")
@@ -44,12 +44,12 @@ func (s *stand) sleep(name, topic, options string) *sleeper {
 // second, and miss nothing.
 func TestWakesByTopic(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
-	var idle []*sleeper
+	s := newHarness(t, l, l.Sync)
+	var idle []*idleClient
 	for n := range 100 {
-		idle = append(idle, s.sleep(fmt.Sprint("idle", n), "b", ""))
+		idle = append(idle, s.idle(fmt.Sprint("idle", n), "b", ""))
 	}
-	woken := []*sleeper{s.sleep("literal", "a", ""), s.sleep("pattern", "^a$", ""), s.sleep("two", "b", ""), s.sleep("costly", "(a?){600}x|a", "")}
+	woken := []*idleClient{s.idle("literal", "a", ""), s.idle("pattern", "^a$", ""), s.idle("two", "b", ""), s.idle("costly", "(a?){600}x|a", "")}
 	if err := woken[2].subscribe("2", "a", "0", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestWakesByTopic(t *testing.T) {
 		s.sync()
 		s.inst.DurableMoved()
 	}
-	wakes := func(list []*sleeper) (n int) {
+	wakes := func(list []*idleClient) (n int) {
 		for _, c := range list {
 			n += min(c.wakes, 1)
 		}
@@ -89,17 +89,17 @@ func TestWakesByTopic(t *testing.T) {
 	}
 	publish("a", 1000)
 	if i := wakes(idle); i != 100 {
-		t.Errorf("a thousand messages woke %d, it would be less work to wake all", i)
+		t.Errorf("a thousand messages woke %d: waking all would be less work", i)
 	}
 	at := make(map[time.Duration]int)
 	for _, c := range idle {
 		at[c.core.Next(s.now)]++
 	}
 	if next := slices.Collect(maps.Keys(at)); len(next) < 32 || slices.Max(next) > time.Second || slices.Min(next) < time.Second/2 {
-		t.Errorf("they look again after %v", at)
+		t.Errorf("they read on after %v", at)
 	}
 	publish("a", 1)
-	if err := woken[2].do(&wire.UnsubscribeCommand{SubID: "2"}); err != nil {
+	if err := woken[2].send(&wire.UnsubscribeCommand{SubID: "2"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(woken[2].out()); got == 0 {
@@ -125,21 +125,21 @@ func TestWakesByTopic(t *testing.T) {
 
 // A watermark wakes the subscribers that hold a message until it is safe, but not the other fully
 // durable ones.
-func TestWatermarksWakeWhoWaits(t *testing.T) {
+func TestWatermarksWakeWaitingSubscribers(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
-	a, b := s.sleep("a", "a", "fully_durable"), s.sleep("b", "b", "fully_durable")
+	s := newHarness(t, l, l.Sync)
+	a, b := s.idle("a", "a", "fully_durable"), s.idle("b", "b", "fully_durable")
 	p := s.publisher("p")
 	if err := p.publish("a", 1, "x"); err != nil {
 		t.Fatal(err)
 	}
-	who := bookmark.IdentityOfLife("p").ID
-	l.SetWatermarks(who, 0, 0)
+	publisher := bookmark.IdentityOfLife("p").ID
+	l.SetWatermarks(publisher, 0, 0)
 	s.sync()
 	a.want() // b has not read on yet
 	a.wakes, b.wakes = 0, 0
-	l.SetWatermarks(who, 1, 1)
-	s.inst.Registry.WatermarksMoved([]uint64{who})
+	l.SetWatermarks(publisher, 1, 1)
+	s.inst.Registry.WatermarksMoved([]uint64{publisher})
 	if a.wakes != 1 || b.wakes != 0 {
 		t.Errorf("the one that waits was woken %d times, the other one %d", a.wakes, b.wakes)
 	}

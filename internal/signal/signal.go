@@ -1,4 +1,5 @@
-// Package signal wakes a goroutine, which then looks for its work itself.
+// Package signal wakes a goroutine. The signal carries no data: the goroutine finds its work
+// itself.
 package signal
 
 // A Signal stays set until its owner receives from it. Several calls of Set before that

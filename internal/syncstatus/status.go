@@ -15,7 +15,7 @@ const (
 	// Apart: a sync destination is away or behind, and acks wait for it. All of them have the
 	// acknowledged messages.
 	Apart
-	// Single: a sync destination is left out, so acks stand for one disk only (R5). The
+	// Single: a sync destination is downgraded, so acks stand for one disk only (R5). The
 	// destination lacks the messages acknowledged since.
 	Single
 	// CatchingUp: the instance itself lacks, or may lack, messages that its peers have (R6).
@@ -23,7 +23,7 @@ const (
 	// Async: the instance has no sync destination. Acks always stand for one disk.
 	Async
 	// OneWay: a peer replicates to the instance synchronously, and the instance does not replicate
-	// back. Messages published on it never get to the peer.
+	// back. Messages published on the instance never get to the peer.
 	OneWay
 	// Alone: the instance does not replicate at all.
 	Alone
@@ -54,15 +54,15 @@ func (s *Status) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Lags reports whether an instance is worse than one with an unknown status: it lacks messages
-// that others have, or others never get the messages published on it.
+// Lags reports whether an instance is a worse choice than one with an unknown status: it lacks
+// messages that others have, or others never get the messages published on it.
 func (s Status) Lags() bool { return s == CatchingUp || s.Unpaired() }
 
-// Unpaired reports whether, by their configuration, the instances that could take this one's place
-// lack the messages published on it.
+// Unpaired reports whether the instance is configured to replicate to no instance synchronously.
+// The instances that could take its place then lack messages that were published on it.
 func (s Status) Unpaired() bool { return s == Async || s == OneWay }
 
-// Parse returns the status of a text, Unknown for a text that it does not know.
+// Parse returns the status of a text, or Unknown for any other text.
 func Parse(text []byte) Status {
 	for s, t := range texts {
 		if t == string(text) {

@@ -18,7 +18,7 @@ const metacharacters = `^$.*+?()[]{}|\`
 const (
 	maxPattern = 2048 // bytes
 	maxFolding = 256  // bytes of a case-insensitive pattern: case folding walks each range rune by rune
-	maxSteps   = 8192 // countSteps of the compiled program, roughly
+	maxSteps   = 8192 // steps of the compiled program, roughly
 )
 
 var folds = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
@@ -49,12 +49,12 @@ func Parse(text string) (Pattern, error) {
 
 // compile compiles a pattern, unless it is too large.
 func compile(text string) (*program, error) {
-	most := maxPattern
+	limit := maxPattern
 	if folds.MatchString(text) {
-		most = maxFolding
+		limit = maxFolding
 	}
-	if len(text) > most {
-		return nil, fmt.Errorf("%d bytes long, at most %d are taken", len(text), most)
+	if len(text) > limit {
+		return nil, fmt.Errorf("its %d bytes are more than the maximum %d", len(text), limit)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -62,7 +62,7 @@ func compile(text string) (*program, error) {
 	}
 	n := countSteps(tree)
 	if n > maxSteps {
-		return nil, fmt.Errorf("takes more than %d steps", maxSteps)
+		return nil, fmt.Errorf("it compiles to more than the maximum %d steps", maxSteps)
 	}
 	re, err := regexp.Compile(text)
 	return &program{re, n}, err
@@ -87,8 +87,8 @@ func Literal(text string) Pattern { return Pattern{text: text} }
 // IsLiteral reports whether the pattern is a single topic.
 func (p Pattern) IsLiteral() bool { return p.program == nil }
 
-// Steps returns roughly how many steps it takes to match one byte of a topic. It is 0 for a pattern
-// whose cost is negligible.
+// Steps returns the approximate number of steps that match one byte of a topic. It is 0 for a
+// pattern whose cost is negligible.
 func (p Pattern) Steps() int {
 	if p.all || p.program == nil {
 		return 0

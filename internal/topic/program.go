@@ -15,10 +15,10 @@ type program struct {
 	steps int
 }
 
-// programs has the programs in use.
+// programs holds the programs in use.
 var programs = programCache{known: make(map[string]weak.Pointer[program])}
 
-// A programCache finds programs by their text, as long as a pattern uses them.
+// A programCache finds programs by their text. It drops a program that no pattern uses any more.
 type programCache struct {
 	mu    sync.Mutex
 	known map[string]weak.Pointer[program] // guarded by mu

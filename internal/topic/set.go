@@ -62,8 +62,8 @@ func (s *Set) Contains(topic []byte) bool {
 	return in
 }
 
-// Covers reports whether it is certain that the set has every topic that p matches. That is so if
-// the set has all topics, if p is one of its patterns, or if p is a single topic in the set.
+// Covers reports whether the set certainly has every topic that p matches: the set has all topics,
+// p is one of its patterns, or p is a single topic in the set.
 func (s *Set) Covers(p Pattern) bool {
 	if s.all {
 		return true

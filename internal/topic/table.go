@@ -20,7 +20,7 @@ type Table[S comparable] struct {
 
 const (
 	defaultMaxBytes = 256 << 10
-	knownMost       = 64 // bytes of an answer beside its topic and its subscriptions
+	answerOverhead  = 64 // bytes of an answer beside its topic and its subscriptions
 )
 
 type entry[S comparable] struct {
@@ -49,8 +49,8 @@ func (t *Table[S]) Remove(sub S) {
 // ClearCache drops the cached answers.
 func (t *Table[S]) ClearCache() { t.known, t.bytes, t.recent = nil, 0, answer[S]{} }
 
-// Work returns the matching work since the last Rest, in pattern steps times topic bytes. Cached
-// answers cost nothing.
+// Work returns the matching work since the last ResetWork, in pattern steps times topic bytes.
+// Cached answers cost nothing.
 func (t *Table[S]) Work() int { return t.work }
 
 // ResetWork resets the counter of Work.
@@ -92,7 +92,7 @@ func (t *Table[S]) cache(topic []byte, subs []S) {
 	if len(topic) > maxCachedTopic {
 		return
 	}
-	bytes := knownMost + len(topic) + 8*cap(subs)
+	bytes := answerOverhead + len(topic) + 8*cap(subs)
 	if t.known == nil || t.bytes+bytes > cmp.Or(t.MaxBytes, defaultMaxBytes) {
 		t.known, t.bytes = make(map[string][]S), 0
 	}

@@ -1,5 +1,5 @@
-// Package visible makes text of foreign origin safe to show. Control characters in such a text
-// could move the cursor of a terminal, set its title, or put replies into its input.
+// Package visible makes untrusted text safe to show. Control characters in such a text could move
+// the cursor of a terminal, set its title, or put replies into its input.
 package visible
 
 import (
@@ -11,13 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// A Writer writes to a terminal. It writes newlines, tabs and characters that have a visible
-// form as they are, and everything else as an escape: \x9b is a byte that is not UTF-8, \u009b
-// is a character. A Writer is not safe for concurrent use.
+// A Writer writes text for a terminal. It writes newlines, tabs and visible characters as they are,
+// and everything else as an escape: \x9b is a byte that is not UTF-8, \u009b is a character. A
+// Writer is not safe for concurrent use.
 type Writer struct {
 	w      io.Writer
 	escape func(to []byte, r rune, encoded []byte) []byte // appends one character
-	rest   []byte                                         // the start of a character whose remaining bytes are still missing
+	rest   []byte                                         // the start of a character; its other bytes come with the next Write
 	buf    []byte
 }
 
@@ -72,7 +72,7 @@ func Text(text string) string {
 // Line is like Text, but also escapes newlines, so that the result is one line.
 func Line(text string) string { return strings.ReplaceAll(Text(text), "\n", `\n`) }
 
-// NewJSONWriter returns a writer for NewJSONWriter texts. It escapes the characters from 0x7f to 0x9f, since
+// NewJSONWriter returns a writer for JSON texts. It escapes the characters from 0x7f to 0x9f, since
 // encoding/json escapes only those below 0x20. The caller writes whole texts.
 func NewJSONWriter(w io.Writer) io.Writer { return &Writer{w: w, escape: appendJSON} }
 

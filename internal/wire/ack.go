@@ -18,7 +18,7 @@ const (
 // Without s, bm follows sub_id.
 //
 // A bookmark or gap longer than PartBytes is split. Each part is a frame of its own before the
-// ack, and the parts of the bookmark come first. Only then does the ack have parts and sum:
+// ack, and the parts of the bookmark come first. Only a split ack has parts and sum:
 //
 //	{"c":"ack","cid":…,"a":…,"status":…,"sub_id":…,"bm":…,"gap":…,"part":…}
 //
@@ -54,7 +54,7 @@ type AckMessage struct {
 	Gap        string // gap
 	Sync       string // sync
 
-	// Of a logon ack; left out if empty or 0.
+	// Only in a logon ack; left out if empty or 0.
 	Cluster     string // cluster
 	Incarnation uint64 // incarnation
 	Lost        []Span // lost
@@ -170,7 +170,7 @@ func (a *AckMessage) appendExt(dst []byte) []byte {
 		dst = appendQuoted(dst, a.Peers)
 	}
 	if a.ClientName == "" {
-		return dst // sync was written before
+		return dst // sync is written already
 	}
 	dst = appendText(dst, `,"sync":`, a.Sync)
 	dst = appendText(dst, `,"cluster":`, a.Cluster)

@@ -46,8 +46,8 @@ func (m *Message) appendPair(dst, key []byte) []byte {
 		}
 		return dst
 	}
-	n, has := m.numberField(key)
-	if has != nil && *has || has == nil && *n != 0 {
+	n, present := m.numberField(key)
+	if present != nil && *present || present == nil && *n != 0 {
 		dst = appendNumber(appendKey(dst, key), "", *n, true)
 	}
 	return dst

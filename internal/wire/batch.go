@@ -32,14 +32,14 @@ func EndBatch(b []byte, start int) {
 }
 
 // NextPublish takes the first record from the unread rest of a batch and makes m the publish in
-// it. r shares memory with batch. more is false if nothing was left.
+// it. r shares memory with batch. more is false at the end of the batch.
 func (m *Message) NextPublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
 	if len(batch) == 0 {
 		return nil, false, nil
 	}
 	raw, rest, whole := record.CutFramed(batch)
 	if !whole {
-		return nil, false, fmt.Errorf("%w: it is cut", ErrBatch)
+		return nil, false, fmt.Errorf("%w: a record is truncated", ErrBatch)
 	}
 	if err := record.Parse(raw, r); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrBatch, err)

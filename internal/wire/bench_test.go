@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// These benchmarks are the first half of work B8, the codec.
+// These benchmarks measure the codec, the first half of B8.
 
 const smallBody = `{"id":1,"px":11}`
 

@@ -30,8 +30,9 @@
 //   - null, which means that the key is absent
 //   - every escape of JSON
 //
-// A header may have 64 KiB. The values of bm and gap do not count, since they have an entry for
-// each publisher. Anything else is a *HeaderError, and the connection cannot be used any more.
+// A header may be 64 KiB long. The values of bm and gap do not count, because they have an entry
+// for each publisher. Anything else is a *HeaderError, and the connection cannot be used any
+// more.
 //
 // # Keys
 //
@@ -76,8 +77,8 @@
 // them has "ext":"1" in its logon ack. Without that ack neither side uses any of them. The
 // numbers in parentheses are the rules in client/GUARANTEES.md.
 //
-//	logon          store        the life of the publish store, a secret; bookmark.IdentityOfLife returns its
-//	                            publisher (R10)
+//	logon          store        the life of the publish store, a secret; bookmark.IdentityOfLife returns
+//	                            its publisher (R10)
 //	               n            logon counter, which the store keeps (R11)
 //	               acked        highest sequence that the store let go of as persisted (R4)
 //	               last         highest sequence that the store has given out (R1)
@@ -105,8 +106,8 @@
 //	                            keeps it, unless it keeps messages that may have been sent (R10)
 //	ack            sync         in a processed ack with success and without cid, at any time after the
 //	                            logon: the sync status has changed
-//	persisted ack  level        "single": the server has left out a sync destination, so safe(p) may
-//	                            be less (R5)
+//	persisted ack  level        "single": the server does not wait for a sync destination, so safe(p)
+//	                            may be less (R5)
 //	                            of a fully_durable subscription: "single" says that the server holds
 //	                            its messages back until they are safe again, and an ack without level
 //	                            says that they flow again (R13)
@@ -139,20 +140,20 @@
 // the number of parts before it (parts), and a CRC-32C over the values of all frames in their
 // order (sum). All frames have the same cid.
 //
-// The vector of a subscribe is split in this way, and bm and gap of a processed ack: first bm,
-// then gap. A part of a subscribe has no topic, options or acks, and gets no answer. Only the
-// last frame has an effect. The server refuses a subscribe that does not fit the parts before
-// it. An ack that does not fit its parts breaks the protocol.
+// The vector of a subscribe is split in this way, and so are bm and gap of a processed ack, bm
+// first. A part of a subscribe has no topic, options or acks, and gets no answer. Only the last
+// frame has an effect. The server refuses a subscribe that does not fit the parts before it. An
+// ack that does not fit its parts breaks the protocol.
 //
 // A receiver assembles one text at a time for the acks of each subscription, and one for the
 // subscribes of each session. A part with the number 1 discards the parts before it. A server
-// takes up to 1,048,576 entries. A progress mark is not split: several marks say the same as a
-// long one.
+// takes up to 1,048,576 entries. A progress mark is not split: several marks have the same
+// effect as a long one.
 //
 // # Acks of a session
 //
-// A processed ack without cid and with status failure concerns the whole session. Its reason is
-// for example "publish gap" (R4), "disk full" (R7) or "name in use" (R11). The server then
+// A processed ack without cid and with status failure concerns the whole session. Its reason is,
+// for example, "publish gap" (R4), "disk full" (R7) or "name in use" (R11). The server then
 // closes the session. A processed ack without cid and with status success only reports the
 // latest sync status, at most once a second. A client that does not know the key sync ignores
 // it.

@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// escapes are the letters of the short escapes, escaped their meanings in the same order.
+// escapes has the letters of the short escapes. escaped has their meanings in the same order.
 const (
 	escapes = `"\/bfnrt`
 	escaped = "\"\\/\b\f\n\r\t"
 )
 
-// unescape is like quoted, for a text whose first escape is at b[first].
+// unescape is like parseQuoted, for a text whose first escape is at b[first].
 func (m *Message) unescape(b []byte, i, first int) (text []byte, end int, err error) {
 	from := len(m.scratch)
 	out := append(m.scratch, b[i+1:first]...)

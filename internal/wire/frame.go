@@ -23,8 +23,8 @@ type Reader struct {
 
 	buf        []byte
 	start, end int    // buf[start:end] was read and is not used yet
-	filled     bool   // the last read filled the room that it was given
-	tooLarge   uint32 // length of the frame at start, if it is beyond max; otherwise 0
+	filled     bool   // the last read filled all the room that it had
+	tooLarge   uint32 // length of the frame at start if it is longer than max; otherwise 0
 	skip       int64  // bytes to skip before the next frame
 }
 
@@ -37,18 +37,17 @@ func NewReader(r io.Reader, max int) *Reader {
 var ErrNoMemory = errors.New("wire: no memory for a longer frame")
 
 // OnResize sets a function that is called before the buffer changes its size, with the
-// difference in bytes. If hold returns false for a buffer that grows, Next returns ErrNoMemory.
-func (r *Reader) OnResize(hold func(bytes int) bool) { r.onResize = hold }
+// difference in bytes. If the function returns false for a buffer that grows, Next returns
+// ErrNoMemory.
+func (r *Reader) OnResize(f func(bytes int) bool) { r.onResize = f }
 
 // SetMax sets the limit for the following frames, in bytes.
 func (r *Reader) SetMax(max int) { r.max = max }
 
 // Next returns the content of the next frame, without the length prefix. The result is valid
-// until the next call. Empty frames are skipped. For a frame beyond the limit, Next returns a
-//
-//	TooLargeError before it takes any memory for the frame. At the end of the connection the error
-//
-// is io.EOF between two frames, and io.ErrUnexpectedEOF within a frame.
+// until the next call. Empty frames are skipped. If a frame is longer than the limit, Next takes
+// no memory for it and returns a TooLargeError. At the end of the connection the error is io.EOF
+// between two frames and io.ErrUnexpectedEOF within a frame.
 func (r *Reader) Next() ([]byte, error) {
 	if err := r.skipBody(); err != nil {
 		return nil, err
@@ -74,9 +73,9 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-// NextTooLarge reads only the header of a frame for which Next has returned a *TooLargeError,
-// up to MaxHeader bytes. The result is valid until the next call. The next call of Next skips
-// the body, so that the session can go on (R14).
+// NextTooLarge reads only the header of a frame for which Next has returned a *TooLargeError, up
+// to MaxHeader bytes. The result is valid until the next call. The next call of Next skips the
+// body, so that the session can continue (R14).
 func (r *Reader) NextTooLarge() (header []byte, err error) {
 	if r.tooLarge == 0 {
 		panic("BUG: NextTooLarge without a frame that is too large")
@@ -148,9 +147,9 @@ func (r *Reader) read(n int) error {
 	return io.ErrNoProgress
 }
 
-// makeRoom makes room behind the bytes that were read. It returns false if the buffer may not
-// grow. A frame can claim any length, so the buffer at most doubles, after received bytes have
-// filled it. Above maxBuffer it grows only up to n, the length of the frame.
+// makeRoom makes room after the bytes that were read. It returns false if the buffer may not
+// grow. A frame can claim any length, so the buffer at most doubles, and only after received
+// bytes have filled it. Above maxBuffer it grows only up to n, the length of the frame.
 func (r *Reader) makeRoom(n int) bool {
 	have := r.end - r.start
 	size := len(r.buf)
@@ -168,7 +167,8 @@ func (r *Reader) makeRoom(n int) bool {
 	return true
 }
 
-// resize moves the unused bytes to a buffer of another size. It returns false if hold refused.
+// resize moves the unused bytes to a buffer of another size. It returns false if onResize
+// refuses the size.
 func (r *Reader) resize(size int) bool {
 	if r.onResize != nil && !r.onResize(size-len(r.buf)) {
 		return false
@@ -192,7 +192,7 @@ func (r *Reader) shrink() {
 
 // beginFrame appends room for the length of a frame, and the start of its header: the command,
 // and the command id unless it is empty. start is the offset of the frame.
-func beginFrame(dst []byte, command, id string) (begun []byte, start int) {
+func beginFrame(dst []byte, command, id string) (longer []byte, start int) {
 	start = len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = append(dst, `{"c":"`...)

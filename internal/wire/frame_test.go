@@ -19,8 +19,8 @@ func frameOf(content string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(content)))) + content
 }
 
-// readAll reads up to the first error that ends the connection. For a frame that is too large
-// it returns the header, marked.
+// readAll reads up to the first error that ends the connection. For a frame that is too large it
+// returns the header after a mark.
 func readAll(r *wire.Reader) (frames []string, err error) {
 	for {
 		frame, err := r.Next()
@@ -98,9 +98,9 @@ func (f *flaky) Read(p []byte) (int, error) {
 	return f.Reader.Read(p[:min(len(p), 3)])
 }
 
-func TestReaderGoesOnAfterADeadline(t *testing.T) {
+func TestReaderContinuesAfterADeadline(t *testing.T) {
 	r := wire.NewReader(&flaky{Reader: strings.NewReader(frameOf("{}hello") + frameOf("{}"+strings.Repeat("x", 100)) + frameOf("{}"))}, 50)
-	again := func(next func() ([]byte, error)) ([]byte, error) {
+	retry := func(next func() ([]byte, error)) ([]byte, error) {
 		for {
 			if frame, err := next(); !errors.Is(err, os.ErrDeadlineExceeded) {
 				return frame, err
@@ -108,24 +108,24 @@ func TestReaderGoesOnAfterADeadline(t *testing.T) {
 		}
 	}
 	var tooLarge *wire.TooLargeError
-	if frame, err := again(r.Next); string(frame) != "{}hello" {
+	if frame, err := retry(r.Next); string(frame) != "{}hello" {
 		t.Errorf("first %q, %v", frame, err)
 	}
-	if _, err := again(r.Next); !errors.As(err, &tooLarge) {
+	if _, err := retry(r.Next); !errors.As(err, &tooLarge) {
 		t.Errorf("second %v", err)
 	}
-	if header, err := again(r.NextTooLarge); string(header) != "{}" {
-		t.Errorf("its header %q, %v", header, err)
+	if header, err := retry(r.NextTooLarge); string(header) != "{}" {
+		t.Errorf("header of the second %q, %v", header, err)
 	}
-	if frame, err := again(r.Next); string(frame) != "{}" {
+	if frame, err := retry(r.Next); string(frame) != "{}" {
 		t.Errorf("third %q, %v", frame, err)
 	}
-	if _, err := again(r.Next); err != io.EOF {
+	if _, err := retry(r.Next); err != io.EOF {
 		t.Errorf("at the end %v", err)
 	}
 }
 
-// A meter records the largest room that a read was given, beyond the bytes delivered before.
+// A meter records the largest buffer of a read, less the bytes delivered before.
 type meter struct {
 	io.Reader
 	delivered, worst int
@@ -138,7 +138,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestMemoryIsTakenForWhatArrives(t *testing.T) {
+func TestMemoryGrowsWithTheBytesRead(t *testing.T) {
 	for _, arrives := range []int{0, 10, 70_000, 1 << 20} {
 		stream := frameOf(strings.Repeat("x", 16<<20))[:4+arrives]
 		m := &meter{Reader: strings.NewReader(stream)}
@@ -146,7 +146,7 @@ func TestMemoryIsTakenForWhatArrives(t *testing.T) {
 			t.Errorf("Next: %v", err)
 		}
 		if m.worst > 64<<10 {
-			t.Errorf("after %d bytes: room for %d more than had arrived", arrives, m.worst)
+			t.Errorf("after %d bytes: a buffer for %d more than had arrived", arrives, m.worst)
 		}
 	}
 }
@@ -201,8 +201,8 @@ func TestReaderDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// When many bytes are available, a read takes many, wherever the frames are in the buffer.
-func TestReaderReadsMuchAtOnce(t *testing.T) {
+// A read takes many bytes if they are available, wherever the frames are in the buffer.
+func TestReaderReadsManyBytesAtOnce(t *testing.T) {
 	const frames = 10_000
 	var stream []byte
 	for range frames {
@@ -215,8 +215,8 @@ func TestReaderReadsMuchAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if least := len(stream) / (64 << 10); c.reads > 2*least {
-		t.Errorf("%d reads for %d bytes, %d would do", c.reads, len(stream), least)
+	if want := len(stream) / (64 << 10); c.reads > 2*want {
+		t.Errorf("%d reads for %d bytes, want about %d", c.reads, len(stream), want)
 	}
 }
 

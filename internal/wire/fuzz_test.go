@@ -43,13 +43,13 @@ func FuzzReader(f *testing.F) {
 		}
 		heap.Bounded(t, len(stream), 16, 16<<10, func() { readAll(wire.NewReader(bytes.NewReader(stream), 1<<31-1)) })
 		if frames := framesOf(stream, limit); !slices.Equal(frames, whole[:min(len(frames), len(whole))]) || len(frames) > len(whole) {
-			t.Errorf("the stream is %q, read as %q", frames, whole)
+			t.Errorf("the stream has frames %q, read as %q", frames, whole)
 		}
 	})
 }
 
-// framesOf cuts a stream into frames in the plain way, up to the first frame that is longer
-// than limit or incomplete.
+// framesOf cuts a stream into frames in a simple way, up to the first frame that is longer than
+// limit or incomplete.
 func framesOf(stream []byte, limit int) (frames []string) {
 	for len(stream) >= 4 {
 		n := binary.BigEndian.Uint32(stream)
@@ -99,7 +99,7 @@ func checkRecords(t *testing.T, m *wire.Message) {
 	left := len(m.Body)
 	for rest, err := wire.NextRecord(m.Body, m, &rec); err == nil; rest, err = wire.NextRecord(rest, m, &rec) {
 		if uint64(len(rec.Body)) != rec.Length || len(rest) >= left {
-			t.Errorf("a record of %d bytes says %d, and leaves %d of %d", len(rec.Body), rec.Length, len(rest), left)
+			t.Errorf("a record of %d bytes claims %d and leaves %d of %d", len(rec.Body), rec.Length, len(rest), left)
 		}
 		left = len(rest)
 	}
@@ -115,33 +115,33 @@ func compareJSON(t *testing.T, frame []byte, m *wire.Message) {
 		return
 	}
 	if bytes.Count(header, []byte(`:`)) != len(fields) {
-		return // a repeated key, or a text that looks like one
+		return // a repeated key, or a text that looks like a key
 	}
 	for key, got := range map[string][]byte{"t": m.Topic, "cid": m.CommandID, "bm": m.Bookmark, "sub_id": m.SubID, "filter": m.Filter} {
 		var want string
-		raw, there := fields[key]
-		if !there || long(fields, key) || json.Unmarshal(raw, &want) != nil || string(raw) == "null" {
+		raw, found := fields[key]
+		if !found || hasLongName(fields, key) || json.Unmarshal(raw, &want) != nil || string(raw) == "null" {
 			continue
 		}
 		if string(got) != want {
 			t.Errorf("%s of %q is read as %q, want %q", key, header, got, want)
 		}
 	}
-	if raw, there := fields["s"]; there && !long(fields, "s") {
+	if raw, found := fields["s"]; found && !hasLongName(fields, "s") {
 		if want, err := strconv.ParseUint(strings.Trim(string(raw), `"`), 10, 64); err == nil && m.Sequence != want {
 			t.Errorf("s of %q is read as %d, want %d", header, m.Sequence, want)
 		}
 	}
 }
 
-// long reports whether the longer name of a key is present.
-func long(fields map[string]json.RawMessage, key string) bool {
-	_, there := fields[map[string]string{"t": "topic", "cid": "cmd_id", "bm": "bookmark", "filter": "f", "s": "seq"}[key]]
-	return there
+// hasLongName reports whether the longer name of a key is present.
+func hasLongName(fields map[string]json.RawMessage, key string) bool {
+	_, found := fields[map[string]string{"t": "topic", "cid": "cmd_id", "bm": "bookmark", "filter": "f", "s": "seq"}[key]]
+	return found
 }
 
 // FuzzCommands writes each command with random texts and numbers, and reads it again. Every
-// textField stays the same, whatever characters it has.
+// text stays the same, whatever characters it has.
 func FuzzCommands(f *testing.F) {
 	f.Add("7", "orders", "sub", uint64(42), []byte(`{"id":1}`))
 	f.Add("", "", "", uint64(0), []byte{})
@@ -169,7 +169,7 @@ func FuzzCommands(f *testing.F) {
 			frame := w.AppendTo(nil)
 			var m wire.Message
 			if int(binary.BigEndian.Uint32(frame)) != len(frame)-4 {
-				t.Fatalf("%T: a frame of %d bytes says %x", w, len(frame), frame[:4])
+				t.Fatalf("%T: a frame of %d bytes has the length %x", w, len(frame), frame[:4])
 			}
 			if err := wire.Parse(frame[4:], &m); err != nil {
 				t.Fatalf("%T %q: %v", w, frame, err)

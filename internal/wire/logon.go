@@ -13,15 +13,15 @@ type LogonCommand struct {
 	Acks                                                                AckType
 	Options, Version                                                    string
 
-	Ext     bool // write the fields below, also those that are empty unless they say otherwise
+	Ext     bool // write the fields below; empty ones too, unless their comment says otherwise
 	Store   string
 	Counter uint64
 	Acked   uint64
 	Last    uint64
 	// Rejected is left out if it is empty.
 	Rejected []Span
-	// Cluster and Incarnation are the last ones that the client's stores have met. They are
-	// left out if empty.
+	// Cluster is the id of the group that the client's stores have met. Incarnation is the
+	// highest one of that group that they have met. Both are left out if empty.
 	Cluster     string
 	Incarnation uint64
 	Sent        uint64 // left out if 0, as is Clock

@@ -80,8 +80,8 @@ type Message struct {
 // Failed reports whether an ack is a failure.
 func (m *Message) Failed() bool { return string(m.Status) == StatusFailure }
 
-// textField returns the field for a key whose value is plain text, or nil for other keys. The second
-// key of a case is a synonym that is read but never written.
+// textField returns the field for a key whose value is plain text, or nil for other keys. The
+// second key of a case is a synonym that is read but never written.
 func (m *Message) textField(key []byte) *[]byte {
 	switch string(key) {
 	case "t", "topic":
@@ -118,7 +118,7 @@ func (m *Message) textField(key []byte) *[]byte {
 	return m.sessionTextField(key)
 }
 
-// sessionTextField is the part of text for logons, their acks, and our extensions.
+// sessionTextField is the part of textField for logons, their acks, and our extensions.
 func (m *Message) sessionTextField(key []byte) *[]byte {
 	switch string(key) {
 	case "client_name":
@@ -157,9 +157,10 @@ func (m *Message) sessionTextField(key []byte) *[]byte {
 	return nil
 }
 
-// numberField returns the field for a key whose value is a number, or nil for other keys. has is the
-// field that records that the key is present. If has is nil, an absent key and 0 mean the same.
-func (m *Message) numberField(key []byte) (n *uint64, has *bool) {
+// numberField returns the field for a key whose value is a number, or nil for other keys.
+// present is the field that records that the key is present. If it is nil, an absent key and 0
+// mean the same.
+func (m *Message) numberField(key []byte) (n *uint64, present *bool) {
 	switch string(key) {
 	case "s", "seq":
 		return &m.Sequence, &m.HasSequence
@@ -197,7 +198,7 @@ func (m *Message) numberField(key []byte) (n *uint64, has *bool) {
 	return m.countField(key), nil
 }
 
-// countField is the part of number for stats acks.
+// countField is the part of numberField for stats acks.
 func (m *Message) countField(key []byte) *uint64 {
 	switch string(key) {
 	case "matches":

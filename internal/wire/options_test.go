@@ -35,7 +35,7 @@ func TestOptions(t *testing.T) {
 	}
 	for name := range wire.Options([]byte("a,b")) {
 		if string(name) == "b" {
-			t.Error("went on after break")
+			t.Error("continued after break")
 		}
 		break
 	}

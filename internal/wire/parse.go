@@ -113,7 +113,7 @@ func (m *Message) setField(key, value []byte, at int) error {
 		m.CatchingUp = string(value) == "true"
 		return nil
 	}
-	n, has := m.numberField(key)
+	n, present := m.numberField(key)
 	if n == nil || value == nil {
 		return nil
 	}
@@ -125,13 +125,13 @@ func (m *Message) setField(key, value []byte, at int) error {
 		return &HeaderError{at, "the value of " + string(key) + " is above 2^63-1"}
 	}
 	*n = parsed
-	if has != nil {
-		*has = true
+	if present != nil {
+		*present = true
 	}
 	return nil
 }
 
-// parseKey is like quoted, and faster for short texts.
+// parseKey is like parseQuoted, and faster for short texts.
 func (m *Message) parseKey(b []byte, i int) (text []byte, end int, err error) {
 	for j := i + 1; j < len(b); j++ {
 		switch b[j] {
@@ -144,8 +144,8 @@ func (m *Message) parseKey(b []byte, i int) (text []byte, end int, err error) {
 	return nil, 0, &HeaderError{i, "no closing quote"}
 }
 
-// parseQuoted returns the text between the quote at b[i] and the next quote, and the offset behind
-// that quote.
+// parseQuoted returns the text between the quote at b[i] and the next quote, and the offset
+// after that quote.
 func (m *Message) parseQuoted(b []byte, i int) (text []byte, end int, err error) {
 	j := textEnd(b, i+1)
 	if j == len(b) {
@@ -158,7 +158,7 @@ func (m *Message) parseQuoted(b []byte, i int) (text []byte, end int, err error)
 }
 
 // textEnd returns the offset of the first quote or backslash in b[i:], or len(b). It examines
-// eight bytes at a time, because most of the time of parsing is spent here.
+// eight bytes at a time, because parsing spends most of its time here.
 func textEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		word := binary.LittleEndian.Uint64(b[i:])
@@ -172,7 +172,7 @@ func textEnd(b []byte, i int) int {
 	return i
 }
 
-const ones = 0x0101010101010101 // times a byte: a word with that byte eight times
+const ones = 0x0101010101010101 // multiplied by a byte: a word with that byte eight times
 
 // zeroBytes returns a word whose lowest set bit is in the lowest zero byte of x. It returns 0
 // if x has no zero byte.

@@ -18,7 +18,7 @@ func TestParseIsLenient(t *testing.T) {
 		{"quoted numbers", `{"c":"p","s":"42","e":"0","bs":"10"}`, wire.Message{Command: wire.Publish, Sequence: 42, HasSequence: true, HasExpiration: true, BatchSize: 10}},
 		{"bare texts", `{"c":p,"t":7,"x":true}`, wire.Message{Command: wire.Publish, Topic: []byte("7"), CorrelationID: []byte("true")}},
 		{"null", `{"c":"p","t":null,"s":null}`, wire.Message{Command: wire.Publish}},
-		{"the last one counts", `{"c":"ack","t":"a","s":1,"c":"p","t":"b","s":2}`, wire.Message{Command: wire.Publish, Topic: []byte("b"), Sequence: 2, HasSequence: true}},
+		{"the last value of a key counts", `{"c":"ack","t":"a","s":1,"c":"p","t":"b","s":2}`, wire.Message{Command: wire.Publish, Topic: []byte("b"), Sequence: 2, HasSequence: true}},
 		{"unknown keys", `{"src":"a\"}","c":"p","data_only":true,"max_msgs":-1.5}`, wire.Message{Command: wire.Publish}},
 		{"unknown command", `{"c":"redirect"}`, wire.Message{CommandText: []byte("redirect")}},
 		{"a brace in a text", `{"c":"p","t":"}"}}`, wire.Message{Command: wire.Publish, Topic: []byte("}"), Body: []byte("}")}},
@@ -47,7 +47,7 @@ func TestSynonyms(t *testing.T) {
 		want := parse(t, []byte(`{"c":"p","`+short+`":12}`))
 		checkSame(t, got, want)
 		if nothing := wire.AppendMessage(nil, got); string(nothing[4:]) == `{"c":"p"}` {
-			t.Errorf("%s isn't known", short)
+			t.Errorf("%s is not a known key", short)
 		}
 	}
 	checkSame(t, parse(t, []byte(`{"cmd":"subscribe","ack_type":"stats"}`)), parse(t, []byte(`{"c":"subscribe","a":"stats"}`)))
@@ -133,9 +133,9 @@ func TestCommandNames(t *testing.T) {
 		}
 	}
 	if wire.ParseCommand([]byte("publish")) != wire.Publish || wire.ParseCommand([]byte("unknown")) != wire.Unknown {
-		t.Error("publish, or unknown")
+		t.Error("publish or unknown is not recognized")
 	}
 	if wire.Command(200).String() != "unknown" {
-		t.Error("a command that doesn't exist")
+		t.Error("a command that does not exist has a name")
 	}
 }

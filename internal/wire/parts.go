@@ -12,7 +12,7 @@ import (
 
 const (
 	// PartBytes is the longest part of a vector or of a list of gaps in one frame, in bytes. A
-	// longer text is split, whatever frame length the other side accepts.
+	// longer text is split, however long a frame the other side accepts.
 	PartBytes = 32 << 10
 
 	// MaxVector is the largest number of publishers in a vector that comes in parts.
@@ -33,8 +33,8 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// CutPart cuts the comma list text behind as many entries as fit into PartBytes. rest is the
-// list after the comma, and empty if all of text fits.
+// CutPart cuts the comma list text after as many entries as fit into PartBytes. rest is the list
+// after the comma. It is empty if all of text fits.
 func CutPart(text string) (part, rest string) {
 	if len(text) <= PartBytes {
 		return text, ""
@@ -88,9 +88,9 @@ type Assembly struct {
 	err           error // the reason why the text cannot be completed
 }
 
-// Add adds a part, that is a message whose Part is not 0. most limits the number of entries
-// over all parts; 0 means no limit. Beyond the limit, Add drops the text and returns false.
-func (a *Assembly) Add(m *Message, most int) bool {
+// Add adds a part: a message whose Part is not 0. limit is the maximum number of entries over
+// all parts; 0 means no limit. Beyond the limit, Add drops the text and returns false.
+func (a *Assembly) Add(m *Message, limit int) bool {
 	if m.Part == 1 {
 		*a = Assembly{id: bytes.Clone(m.CommandID)}
 	}
@@ -98,12 +98,12 @@ func (a *Assembly) Add(m *Message, most int) bool {
 		return a.err != ErrVectorTooLong
 	}
 	if m.Part != a.parts+1 || !bytes.Equal(a.id, m.CommandID) {
-		*a = Assembly{err: fmt.Errorf("%w: part %d came behind part %d", ErrParts, m.Part, a.parts)}
+		*a = Assembly{err: fmt.Errorf("%w: part %d came after part %d", ErrParts, m.Part, a.parts)}
 		return true
 	}
 	a.parts++
 	a.addTexts(m)
-	if most > 0 && (a.entries > most || len(a.bookmark)+len(a.gap) > maxEntryBytes*most) {
+	if limit > 0 && (a.entries > limit || len(a.bookmark)+len(a.gap) > maxEntryBytes*limit) {
 		*a = Assembly{err: ErrVectorTooLong}
 		return false
 	}
@@ -113,6 +113,7 @@ func (a *Assembly) Add(m *Message, most int) bool {
 // Size returns the number of bytes that the Assembly holds.
 func (a *Assembly) Size() int { return cap(a.bookmark) + cap(a.gap) }
 
+// addTexts adds the bookmark and the gap of a frame.
 func (a *Assembly) addTexts(m *Message) {
 	a.append(&a.bookmark, m.Bookmark)
 	a.append(&a.gap, m.Gap)
@@ -134,25 +135,25 @@ func (a *Assembly) append(whole *[]byte, part []byte) {
 // Bookmark and Gap to the whole texts. A message without Parts stays as it is. The Assembly is
 // empty afterwards.
 func (a *Assembly) Complete(m *Message) error {
-	was := *a
+	whole := *a
 	*a = Assembly{}
 	if m.Parts == 0 {
 		return nil
 	}
-	if was.err != nil && !failpoint.On(failpoint.R9PartMissing) {
-		return was.err
+	if whole.err != nil && !failpoint.On(failpoint.R9PartMissing) {
+		return whole.err
 	}
-	came := was.parts
-	mixed := !bytes.Equal(was.id, m.CommandID)
-	was.addTexts(m)
-	if (mixed || came != m.Parts || uint64(was.sum) != m.Sum) && !failpoint.On(failpoint.R9PartMissing) {
-		return fmt.Errorf("%w: %d parts came, with sum %d, of %d with sum %d", ErrParts, came, was.sum, m.Parts, m.Sum)
+	parts := whole.parts
+	mixed := !bytes.Equal(whole.id, m.CommandID)
+	whole.addTexts(m)
+	if (mixed || parts != m.Parts || uint64(whole.sum) != m.Sum) && !failpoint.On(failpoint.R9PartMissing) {
+		return fmt.Errorf("%w: got %d parts with sum %d, want %d with sum %d", ErrParts, parts, whole.sum, m.Parts, m.Sum)
 	}
-	if len(was.bookmark) > 0 {
-		m.Bookmark = was.bookmark
+	if len(whole.bookmark) > 0 {
+		m.Bookmark = whole.bookmark
 	}
-	if len(was.gap) > 0 {
-		m.Gap = was.gap
+	if len(whole.gap) > 0 {
+		m.Gap = whole.gap
 	}
 	return nil
 }

@@ -31,17 +31,17 @@ func messages(t *testing.T, w writer) (all []wire.Message, longest int) {
 	return all, longest
 }
 
-// put assembles messages. The last one is the command or the ack itself.
-func put(a *wire.Assembly, all []wire.Message, most int) (m wire.Message, err error) {
+// assemble assembles messages. The last one is the command or the ack itself.
+func assemble(a *wire.Assembly, all []wire.Message, limit int) (m wire.Message, err error) {
 	for i := range all[:len(all)-1] {
-		a.Add(&all[i], most)
+		a.Add(&all[i], limit)
 	}
 	m = all[len(all)-1]
 	return m, a.Complete(&m)
 }
 
 // A text that is too long for one frame comes in parts. No part is longer than the frames that
-// every server and client takes. The assembled text is the original one.
+// every server and client accepts. The assembled text is the original one.
 func TestParts(t *testing.T) {
 	long, gaps := longVector(3000), strings.ReplaceAll(longVector(2000), "|,", "|5,")+"5"
 	for name, tt := range map[string]struct {
@@ -60,7 +60,7 @@ func TestParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all, longest := messages(t, tt.w)
 			if len(all) != tt.frames || tt.frames > 1 && longest > 2*wire.PartBytes {
-				t.Errorf("%d frames, the longest of %d bytes; want %d", len(all), longest, tt.frames)
+				t.Errorf("%d frames, the longest of %d bytes, want %d frames", len(all), longest, tt.frames)
 			}
 			for i := range all[:len(all)-1] {
 				if all[i].Part != uint64(i+1) || all[i].Parts != 0 || all[i].Topic != nil {
@@ -68,9 +68,9 @@ func TestParts(t *testing.T) {
 				}
 			}
 			var a wire.Assembly
-			m, err := put(&a, all, 0)
+			m, err := assemble(&a, all, 0)
 			if err != nil || string(m.Bookmark) != tt.bookmark || string(m.Gap) != tt.gap {
-				t.Errorf("%v; %d bytes of bookmark, %d of gap; want %d, %d", err, len(m.Bookmark), len(m.Gap), len(tt.bookmark), len(tt.gap))
+				t.Errorf("%v; %d bytes of bookmark and %d of gap, want %d and %d", err, len(m.Bookmark), len(m.Gap), len(tt.bookmark), len(tt.gap))
 			}
 		})
 	}
@@ -87,31 +87,31 @@ func TestPartsThatDoNotFit(t *testing.T) {
 	changed := command("1", 3500)
 	changed[1].Bookmark = []byte(strings.Replace(string(changed[1].Bookmark), "9", "8", 1))
 	for name, all := range map[string][]wire.Message{
-		"first missing":     one[1:],
-		"middle missing":    {one[0], one[2], one[3], one[4]},
-		"last missing":      {one[0], one[1], one[2], one[4]},
-		"all missing":       one[4:],
-		"twice":             {one[0], one[1], one[1], one[2], one[3], one[4]},
-		"turned round":      {one[1], one[0], one[2], one[3], one[4]},
-		"of another":        {one[0], other[1], one[2], one[3], one[4]},
-		"another's end":     {one[0], one[1], one[2], one[3], other[4]},
-		"changed":           changed,
-		"the other between": {one[0], one[1], other[0], one[2], one[3], one[4]},
+		"first missing":                one[1:],
+		"middle missing":               {one[0], one[2], one[3], one[4]},
+		"last missing":                 {one[0], one[1], one[2], one[4]},
+		"all missing":                  one[4:],
+		"twice":                        {one[0], one[1], one[1], one[2], one[3], one[4]},
+		"out of order":                 {one[1], one[0], one[2], one[3], one[4]},
+		"a part of another":            {one[0], other[1], one[2], one[3], one[4]},
+		"another's end":                {one[0], one[1], one[2], one[3], other[4]},
+		"changed":                      changed,
+		"the start of another between": {one[0], one[1], other[0], one[2], one[3], one[4]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a wire.Assembly
-			if _, err := put(&a, all, 0); !errors.Is(err, wire.ErrParts) {
-				t.Errorf("put together: %v", err)
+			if _, err := assemble(&a, all, 0); !errors.Is(err, wire.ErrParts) {
+				t.Errorf("assembled: %v", err)
 			}
-			if m, err := put(&a, other, 0); err != nil || string(m.Bookmark) != longVector(3500) {
-				t.Errorf("the next one: %v", err)
+			if m, err := assemble(&a, other, 0); err != nil || string(m.Bookmark) != longVector(3500) {
+				t.Errorf("next vector: %v", err)
 			}
 		})
 	}
 }
 
 // The size of an assembled text is bounded before it takes memory.
-func TestPartsWithoutEnd(t *testing.T) {
+func TestPartsAreBounded(t *testing.T) {
 	all, _ := messages(t, &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Success: true, Bookmark: longVector(3500)})
 	var a wire.Assembly
 	for i := range all[:len(all)-1] {
@@ -123,7 +123,7 @@ func TestPartsWithoutEnd(t *testing.T) {
 	if err := a.Complete(&m); !errors.Is(err, wire.ErrVectorTooLong) {
 		t.Error(err)
 	}
-	if m, err := put(&a, all, 3500); err != nil || string(m.Bookmark) != longVector(3500) {
-		t.Errorf("as many as there may be: %v", err)
+	if m, err := assemble(&a, all, 3500); err != nil || string(m.Bookmark) != longVector(3500) {
+		t.Errorf("as many as allowed: %v", err)
 	}
 }

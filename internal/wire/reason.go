@@ -1,8 +1,8 @@
 package wire
 
 // The reasons of acks, as they are on the wire. The texts of the first group are those of the
-// protocol. The texts of the second group are not published anywhere, and these are likely
-// ones. The others are our extensions.
+// protocol. The texts of the second group are not documented; these are likely ones. The others
+// are our extensions.
 const (
 	ReasonAuthFailure    = "auth failure"
 	ReasonNotEntitled    = "not entitled"
@@ -24,11 +24,11 @@ const (
 	ReasonLogonRequired      = "logon required"
 
 	ReasonPublishGap        = "publish gap"        // R4
-	ReasonOutcomeUnknown    = "outcome unknown"    // R1: nobody can know the outcome of a message that is sent again
-	ReasonDiskFull          = "disk full"          // R7: a passing state; the session ends, and no message is rejected
+	ReasonOutcomeUnknown    = "outcome unknown"    // R1: the outcome of a message that is sent again cannot be known
+	ReasonDiskFull          = "disk full"          // R7: a temporary state; the session ends, and no message is rejected
 	ReasonNotReplicated     = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound  = "bookmark not found" // R9
-	ReasonPublisherClosed   = "publisher closed"   // R10: nothing comes any more of the publishers in bm, up to their sequences there
+	ReasonPublisherClosed   = "publisher closed"   // R10: the publishers in bm send nothing more up to their sequences there
 	ReasonPublisherDiverged = "publisher diverged" // R11: the life is refused for good; bm has its first sequence that is not proven equal
 	ReasonIncarnation       = "incarnation"        // R10: the client or the group has met a later incarnation
 	ReasonPublisherIDTaken  = "publisher id taken" // R10: another publisher has this id, perhaps under another name

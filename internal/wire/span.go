@@ -35,13 +35,13 @@ func ParseSpans(text []byte) ([]Span, error) {
 		return nil, nil
 	}
 	var spans []Span
-	next := uint64(1) // the lowest number with which the next span may begin
+	next := uint64(1) // the lowest number at which the next span may start
 	for item := range bytes.SplitSeq(text, comma) {
 		from, to, _ := bytes.Cut(item, []byte("-"))
-		f, ok := bookmark.ParseUint(from)
-		t, too := bookmark.ParseUint(to)
-		if !ok || !too || f < next || f > t || t > bookmark.MaxSequence {
-			return nil, fmt.Errorf("wire: span %.64q: not from-to behind the one before it", item)
+		f, okFrom := bookmark.ParseUint(from)
+		t, okTo := bookmark.ParseUint(to)
+		if !okFrom || !okTo || f < next || f > t || t > bookmark.MaxSequence {
+			return nil, fmt.Errorf("wire: span %.64q: not from-to after the previous span", item)
 		}
 		if len(spans) == MaxSpans {
 			return nil, fmt.Errorf("wire: more than %d spans", MaxSpans)

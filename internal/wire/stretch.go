@@ -33,8 +33,7 @@ const (
 // anything else is appended to the buffer. The zero value is a closed stretch.
 type OpenStretch struct{ start, end int }
 
-// Fits reports whether a record of that many bytes fits into the open stretch at the end of
-// dst.
+// Fits reports whether a record of that many bytes fits into the open stretch at the end of dst.
 func (s *OpenStretch) Fits(dst []byte, record int) bool {
 	return s.end > 0 && s.end == len(dst) && s.end-s.start+entryOverhead+record <= MaxStretch
 }
@@ -70,20 +69,20 @@ func (s *OpenStretch) Add(dst []byte, time int64, raw []byte) []byte {
 type Entry = record.Record
 
 // NextEntry takes the first entry from the unread rest of a stretch. r shares memory with
-// stretch. more is false if nothing was left.
+// stretch. more is false at the end of the stretch.
 func NextEntry(stretch []byte, r *Entry) (rest []byte, more bool, err error) {
 	if len(stretch) == 0 {
 		return nil, false, nil
 	}
 	entry, rest, whole := record.CutFramed(stretch)
 	if !whole || len(entry) < timeLen {
-		return nil, false, fmt.Errorf("%w: it is cut", ErrStretch)
+		return nil, false, fmt.Errorf("%w: an entry is truncated", ErrStretch)
 	}
 	if err := record.Parse(entry[timeLen:], r); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrStretch, err)
 	}
 	if r.Kind != record.Message {
-		return nil, false, fmt.Errorf("%w: a record of %v", ErrStretch, r.Kind)
+		return nil, false, fmt.Errorf("%w: an entry is a record of kind %v", ErrStretch, r.Kind)
 	}
 	r.Time = int64(binary.LittleEndian.Uint64(entry))
 	return rest, true, nil

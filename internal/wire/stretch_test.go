@@ -44,7 +44,7 @@ func TestStretch(t *testing.T) {
 	var e wire.Entry
 	n := uint64(0)
 	for rest := m.Body; ; n++ {
-		behind, more, err := wire.NextEntry(rest, &e)
+		after, more, err := wire.NextEntry(rest, &e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestStretch(t *testing.T) {
 			string(e.User) != "joe" || string(e.CorrelationID) != "x" || string(e.Body) != fmt.Sprint("body ", n+1) {
 			t.Errorf("entry %d: %+v", n, e)
 		}
-		rest = behind
+		rest = after
 	}
 	if n != 3 {
 		t.Errorf("%d entries, want 3", n)
@@ -66,10 +66,10 @@ func TestStretch(t *testing.T) {
 func TestStretchIsBounded(t *testing.T) {
 	var s wire.OpenStretch
 	if s.Fits(nil, 0) {
-		t.Error("there is a stretch before one has begun")
+		t.Error("a closed stretch has room")
 	}
 	raw := recordOf(t, 1, string(make([]byte, 1000)))
-	head := []byte("what stands before")
+	head := []byte("bytes before")
 	out := s.Begin(head, []byte("1"))
 	for s.Fits(out, len(raw)) {
 		out = s.Add(out, 0, raw)
@@ -78,19 +78,19 @@ func TestStretchIsBounded(t *testing.T) {
 		t.Errorf("a stretch of %d bytes", n)
 	}
 	if got := int(binary.BigEndian.Uint32(out[len(head):])); got != len(out)-len(head)-4 {
-		t.Errorf("its length says %d of %d", got, len(out)-len(head)-4)
+		t.Errorf("its length is %d, want %d", got, len(out)-len(head)-4)
 	}
 	out = s.Begin(out, []byte("1"))
 	if out = append(out, 1); s.Fits(out, len(raw)) {
-		t.Error("it takes more behind another frame")
+		t.Error("a stretch is open before another frame")
 	}
 	ids := bytes.Repeat([]byte{1}, 1000) // each byte is escaped
-	most := 0
-	for wire.FitsStretch(ids, most+1) {
-		most++
+	limit := 0
+	for wire.FitsStretch(ids, limit+1) {
+		limit++
 	}
-	if out = s.Begin(nil, ids); !s.Fits(out, most) || len(s.Add(out, 0, make([]byte, most))) > wire.MaxStretch {
-		t.Errorf("a record of %d bytes does not fit", most)
+	if out = s.Begin(nil, ids); !s.Fits(out, limit) || len(s.Add(out, 0, make([]byte, limit))) > wire.MaxStretch {
+		t.Errorf("a record of %d bytes does not fit", limit)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestBadStretch(t *testing.T) {
 }
 
 // FuzzStretch reads a body as the body of a stretch and of a batch. The records are the same
-// after they were written and read again. A length takes no memory.
+// after they were written and read again. A claimed length takes no memory.
 func FuzzStretch(f *testing.F) {
 	f.Add(parse(f, stretchOf(f, 3)[4:]).Body)
 	f.Add(record.AppendFramed(record.AppendFramed(nil, recordOf(f, 1, "a")), recordOf(f, 2, "")))

@@ -12,7 +12,7 @@ import "slices"
 //	{"c":"subscribe","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"a":…,"filter":…,"opts":…,"parts":…,"sum":…}
 //
 // With InParts, a bookmark longer than PartBytes is split. Each part is a frame of its own
-// before the command. Only then does the command have parts and sum:
+// before the command. Only a split command has parts and sum:
 //
 //	{"c":"subscribe","cid":…,"sub_id":…,"bm":…,"part":…}
 type SubscribeCommand struct {

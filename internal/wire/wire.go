@@ -5,8 +5,8 @@ import "fmt"
 // MaxFrame is the default limit of a reader for a frame, header and body together, in bytes.
 const MaxFrame = 16<<20 + 64<<10
 
-// MinFrame is a frame length in bytes that every server accepts from a client that is logged
-// on. A server with a lower limit on messages still has to accept long subscribe commands.
+// MinFrame is a frame length in bytes that every server accepts from a client that is logged on.
+// A server with a lower limit on messages still has to accept long subscribe commands.
 const MinFrame = 1 << 20
 
 // MaxHeader is the longest header in bytes. The values of bm and gap are not counted, because
@@ -30,5 +30,5 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("wire: a frame of %d bytes, more than %d", e.Size, e.Max)
+	return fmt.Sprintf("wire: a frame of %d bytes is longer than the limit of %d", e.Size, e.Max)
 }

@@ -14,7 +14,7 @@ func testNumbering(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	life := s.life()
 	if life.ID == "" {
-		t.Fatal("a life has no id")
+		t.Fatal("the life has no id")
 	}
 	s.checkLife(0, 0, 0)
 	s.publish(5)
@@ -26,7 +26,7 @@ func testNumbering(t *testing.T, h Harness) {
 	s.publish(8)
 	s.checkLife(5, 8, 2)
 	if other := open(t, h, Options{}); other.life().ID == life.ID {
-		t.Fatal("two stores are the same life")
+		t.Fatal("two stores have the same life")
 	}
 }
 
@@ -40,7 +40,7 @@ func testRoundTrip(t *testing.T, h Harness) {
 		{Topic: string(bytes.Repeat([]byte("long/"), 2000)), SOWKey: "k", Body: bytes.Repeat([]byte{7}, 100_000)},
 		{Topic: "", Body: []byte("no topic")},
 	}
-	var m pubstore.Message // belongs to the test again after each Append
+	var m pubstore.Message // the store must not use it after Append has returned
 	for i := range messages {
 		m = messages[i]
 		if _, err := s.Append(t.Context(), &m); err != nil {
@@ -98,7 +98,7 @@ func testCursor(t *testing.T, h Harness) {
 	s.publish(5)
 	s.discard(life, 4)
 	if got := read(t, c); len(got) != 1 || got[0] != (ref{5, 4}) {
-		t.Fatalf("the cursor reads %v, want 5 only: 4 was let go", got)
+		t.Fatalf("the cursor reads %v, want only 5: 4 was discarded", got)
 	}
 	s.checkKept(life, 0, 5, 4)
 	s.checkKept(life, 4, 5, 4)
@@ -130,7 +130,7 @@ func testCursorOwnsNothing(t *testing.T, h Harness) {
 	s.discard(s.life().ID, 2)
 	s.publish(50)
 	if string(ma.Body) != `{"n":1}` || string(mb.Body) != `{"n":2}` {
-		t.Fatalf("bodies changed under their readers: %q, %q", ma.Body, mb.Body)
+		t.Fatalf("bodies that cursors had returned have changed: %q, %q", ma.Body, mb.Body)
 	}
 }
 
@@ -140,7 +140,7 @@ func testAppended(t *testing.T, h Harness) {
 	select {
 	case <-s.Appended():
 	case <-longContext(t).Done():
-		t.Fatal("no word of three appends")
+		t.Fatal("no value from Appended after three appends")
 	}
 	s.checkKept(s.life().ID, 0, 1, 0, 2, 1, 3, 2)
 }
@@ -216,11 +216,11 @@ func testGet(t *testing.T, h Harness) {
 	}
 	for _, seq := range []uint64{0, 1, 3, 6, 1 << 63} {
 		if _, err := s.Get(life, seq); !errors.Is(err, pubstore.ErrNotFound) {
-			t.Errorf("Get(%d): %v, want ErrNotKept", seq, err)
+			t.Errorf("Get(%d): %v, want ErrNotFound", seq, err)
 		}
 	}
 	if _, err := s.Get("nobody's", 4); !errors.Is(err, pubstore.ErrNotFound) {
-		t.Errorf("Get of an unknown life: %v, want ErrNotKept", err)
+		t.Errorf("Get of an unknown life: %v, want ErrNotFound", err)
 	}
 }
 
@@ -240,7 +240,7 @@ func testLarge(t *testing.T, h Harness) {
 			t.Fatalf("Next = %v, %v", ok, err)
 		}
 		if len(m.Body) != n || n > 0 && (m.Body[0] != byte(i) || m.Body[n-1] != byte(i)) {
-			t.Fatalf("message %d comes back with %d bytes, want %d", i+1, len(m.Body), n)
+			t.Fatalf("message %d has %d bytes, want %d", i+1, len(m.Body), n)
 		}
 	}
 	s.discard(s.life().ID, 5)
@@ -275,18 +275,18 @@ func testLogon(t *testing.T, h Harness) {
 	}
 }
 
-func testBase(t *testing.T, h Harness) {
+func testPlainOffset(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	life := s.life()
 	if life.PlainOffset != 0 {
-		t.Fatalf("a new life has base %d", life.PlainOffset)
+		t.Fatalf("a new life has plain offset %d", life.PlainOffset)
 	}
 	if err := s.SetPlainOffset(life.ID, 1<<50); err != nil {
 		t.Fatal(err)
 	}
 	s.publish(2)
 	if got := s.life(); got.PlainOffset != 1<<50 || got.PlainOffsetAfter != 0 || got.Last != 2 {
-		t.Fatalf("life is %+v, want base 2^50", got)
+		t.Fatalf("life is %+v, want plain offset 2^50", got)
 	}
 	s.discard(life.ID, 1)
 	if err := s.SetPlainOffset(life.ID, 1<<51); err != nil {
@@ -294,10 +294,10 @@ func testBase(t *testing.T, h Harness) {
 	}
 	s.discard(life.ID, 2)
 	if got := s.life(); got.PlainOffset != 1<<51 || got.PlainOffsetAfter != 1 || got.Acked != 2 {
-		t.Fatalf("life is %+v, want base 2^51 after 1", got)
+		t.Fatalf("life is %+v, want plain offset 2^51 after 1", got)
 	}
 	if err := s.SetPlainOffset("nobody's", 1); !errors.Is(err, pubstore.ErrUnknownLife) {
-		t.Fatalf("SetBase of an unknown life: %v", err)
+		t.Fatalf("SetPlainOffset of an unknown life: %v", err)
 	}
 }
 
@@ -305,32 +305,32 @@ func testSent(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	life := s.life().ID
 	s.publish(3)
-	wants := func(clock, sent uint64) {
+	check := func(clock, sent uint64) {
 		t.Helper()
 		if got := s.life(); got.Clock != clock || got.Sent != sent {
 			t.Fatalf("life is %+v, want clock %d and sent %d", got, clock, sent)
 		}
 	}
-	wants(0, 0)
+	check(0, 0)
 	if _, err := s.Logon("gateway"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetClock(life, 9); err != nil {
 		t.Fatal(err)
 	}
-	wants(9, 3)
+	check(9, 3)
 	s.publish(4)
-	wants(9, 4)
+	check(9, 4)
 	s.SetSent(life, 2)
 	s.publish(5)
-	wants(9, 2)
+	check(9, 2)
 	s.SetSent("nobody's", 1)
 	if err := s.SetClock("nobody's", 1); !errors.Is(err, pubstore.ErrUnknownLife) {
 		t.Fatalf("SetClock of an unknown life: %v", err)
 	}
 	s.renew()
 	if lives := s.Lives(); lives[1].Sent != 0 || lives[1].Clock != 0 || lives[0].Sent != 2 {
-		t.Fatalf("lives are %+v after a renewal", lives)
+		t.Fatalf("lives are %+v after Renew", lives)
 	}
 }
 
@@ -343,10 +343,10 @@ func (s store) renew() {
 
 func testRenew(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
-	empty := s.life().ID
+	emptyLife := s.life().ID
 	s.renew()
-	if lives := s.Lives(); len(lives) != 1 || lives[0].ID == empty {
-		t.Fatalf("renewing an empty store leaves %+v, before it was %s", lives, empty)
+	if lives := s.Lives(); len(lives) != 1 || lives[0].ID == emptyLife {
+		t.Fatalf("lives of an empty store are %+v after Renew, want one other than %s", lives, emptyLife)
 	}
 	old := s.life().ID
 	s.publish(4)
@@ -370,13 +370,13 @@ func testRenew(t *testing.T, h Harness) {
 	s.discard(life, 1)
 	s.discard(old, 2)
 	if got := read(t, oldCursor); len(got) != 1 || got[0] != (ref{4, 2}) {
-		t.Fatalf("a cursor from before reads %v of the old life, want 4", got)
+		t.Fatalf("an earlier cursor reads %v of the old life, want 4", got)
 	}
 	s.reject(old, 4)
 	if lives := s.Lives(); len(lives) != 1 || lives[0].ID != life {
-		t.Fatalf("lives are %+v: the old one keeps nothing and is still there", lives)
+		t.Fatalf("lives are %+v: the old one keeps no message and was not removed", lives)
 	}
-	s.discard(old, 4) // after the life is gone
+	s.discard(old, 4) // the life was removed
 	s.reject(old, 4)
 	if got := read(t, oldCursor); got != nil {
 		t.Fatalf("the old life still has %v", got)
@@ -405,7 +405,7 @@ func testUsage(t *testing.T, h Harness) {
 	check(10, 0)
 	s.SetSingle(life, 6)
 	check(10, 6)
-	s.SetSingle(life, 3) // below an earlier Single
+	s.SetSingle(life, 3) // below an earlier SetSingle
 	check(10, 6)
 	s.reject(life, 5)
 	s.reject(life, 8)
@@ -430,15 +430,15 @@ func testClosed(t *testing.T, h Harness) {
 	_, cursorErr := s.Cursor(life, 0)
 	_, getErr := s.Get(life, 1)
 	_, nextErr := c.Next(new(pubstore.Message))
-	for what, err := range map[string]error{
+	for call, err := range map[string]error{
 		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Get": getErr, "Next": nextErr,
 		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetPlainOffset(life, 1), "SetClock": s.SetClock(life, 1), "Renew": s.Renew(),
 	} {
 		if !errors.Is(err, pubstore.ErrClosed) {
-			t.Errorf("%s on a closed store: %v", what, err)
+			t.Errorf("%s on a closed store: %v", call, err)
 		}
 	}
 	if err := s.Close(); err != nil {
-		t.Errorf("closing again: %v", err)
+		t.Errorf("second Close: %v", err)
 	}
 }

@@ -35,7 +35,7 @@ func testConcurrent(t *testing.T, h Harness) {
 	runSender(t, s, life, goroutines*each, done)
 	s.Lives()
 	if u := s.Usage(); u.Messages != 0 || u.Bytes != 0 {
-		t.Errorf("usage is %+v when all was let go", u)
+		t.Errorf("usage is %+v when all messages were discarded or rejected", u)
 	}
 }
 
@@ -44,8 +44,8 @@ func numberedMessage(goroutine, n int) *pubstore.Message {
 	return &pubstore.Message{Topic: fmt.Sprint("from ", goroutine), Body: b}
 }
 
-// runSender works as a client does: it reads appended messages in order and discards them, or
-// sometimes rejects one.
+// runSender does the work of a client: it reads appended messages in order and discards or
+// sometimes rejects them.
 func runSender(t *testing.T, s store, life string, total uint64, done <-chan struct{}) {
 	c := s.cursor(life, 0)
 	next := map[uint64]uint64{} // by goroutine
@@ -62,7 +62,7 @@ func runSender(t *testing.T, s store, life string, total uint64, done <-chan str
 			case <-done: // the last message may have been read already
 				done = nil
 			case <-longContext(t).Done():
-				t.Fatalf("nothing after %d", last)
+				t.Fatalf("no message after %d", last)
 			}
 			continue
 		}
@@ -87,12 +87,12 @@ func checkNumbered(t *testing.T, m *pubstore.Message, last, rejected uint64, nex
 		prev = last - 1
 	}
 	if m.Sequence != last+1 || m.Prev != prev {
-		t.Fatalf("read %d after %d, its predecessor is %d, want %d", m.Sequence, last, m.Prev, prev)
+		t.Fatalf("read %d with Prev %d after %d, want Prev %d", m.Sequence, m.Prev, last, prev)
 	}
 	g, k := binary.Uvarint(m.Body)
 	n, _ := binary.Uvarint(m.Body[k:])
 	if n != next[g] {
-		t.Fatalf("goroutine %d's message %d comes after %d of it", g, n, next[g])
+		t.Fatalf("message %d of goroutine %d follows %d of its messages", n, g, next[g])
 	}
 	next[g]++
 }

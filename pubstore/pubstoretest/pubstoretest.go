@@ -22,14 +22,14 @@ import (
 type Harness struct {
 	// Open opens a new, empty store.
 	Open func(t *testing.T, o Options) pubstore.Store
-	// Volatile says that the store keeps nothing after Close. Then Reopen and Kill are not used,
-	// and the cases that need them are skipped.
+	// Volatile says that the store keeps nothing after Close. Run then skips the cases that need
+	// Reopen or Kill.
 	Volatile bool
 	// Reopen opens the closed store s again.
 	Reopen func(t *testing.T, s pubstore.Store) pubstore.Store
 	// Kill returns the store that a new process opens if the process with the open store s is
-	// killed now. If rebooted is true, the machine has booted in between. Afterwards the suite
-	// calls only Close of s.
+	// killed now. If rebooted is true, the machine has booted in between. After Kill the suite
+	// calls no method of s except Close.
 	Kill func(t *testing.T, s pubstore.Store, rebooted bool) pubstore.Store
 }
 
@@ -65,7 +65,7 @@ var cases = []testCase{
 	{"Large", withHarness(testLarge)},
 	{"TooLarge", withHarness(testTooLarge)},
 	{"Logon", withHarness(testLogon)},
-	{"Base", withHarness(testBase)},
+	{"PlainOffset", withHarness(testPlainOffset)},
 	{"Sent", withHarness(testSent)},
 	{"Renew", withHarness(testRenew)},
 	{"Usage", withHarness(testUsage)},
@@ -82,7 +82,7 @@ var cases = []testCase{
 	{"Age", inBubble(testAge)},
 
 	{"Concurrent", withHarness(testConcurrent)},
-	{"CursorBesideAppends", withHarness(testCursorDuringAppends)},
+	{"CursorDuringAppends", withHarness(testCursorDuringAppends)},
 
 	{"Reopen", ifDurable(testReopen)},
 	{"ReopenLives", ifDurable(testReopenLives)},
@@ -216,9 +216,9 @@ func (s store) checkKept(life string, after uint64, want ...uint64) {
 }
 
 // checkRejected checks the result of Rejected from sequence from on.
-func (s store) checkRejected(life string, from uint64, most int, want ...pubstore.Range) {
+func (s store) checkRejected(life string, from uint64, limit int, want ...pubstore.Range) {
 	s.t.Helper()
-	if got := s.Rejected(life, from, most); !slices.Equal(got, want) {
+	if got := s.Rejected(life, from, limit); !slices.Equal(got, want) {
 		s.t.Fatalf("rejected from %d on: %v, want %v", from, got, want)
 	}
 }
@@ -231,7 +231,7 @@ func (s store) checkLife(acked, last uint64, kept int) {
 	}
 }
 
-// longContext returns a context that ends with the test, or after far too long a time.
+// longContext returns a context that ends with the test, or after an hour.
 func longContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	t.Cleanup(cancel)

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A model is a model of a store, written in the most obvious way.
+// A model is the simplest implementation of the numbers that a store keeps.
 type model struct {
 	lives []*modelLife
 }
@@ -23,10 +23,10 @@ type modelLife struct {
 	kept     []uint64
 }
 
-func (w *model) current() *modelLife { return w.lives[len(w.lives)-1] }
+func (m *model) current() *modelLife { return m.lives[len(m.lives)-1] }
 
-func (w *model) prune() {
-	w.lives = slices.DeleteFunc(w.lives, func(l *modelLife) bool { return l != w.current() && len(l.kept) == 0 })
+func (m *model) prune() {
+	m.lives = slices.DeleteFunc(m.lives, func(l *modelLife) bool { return l != m.current() && len(l.kept) == 0 })
 }
 
 func (l *modelLife) discard(n uint64) {
@@ -58,7 +58,7 @@ func newRand(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, 0))
 }
 
-// A randomWalk takes a store and its twin through the same random steps.
+// A randomWalk takes a store and its model through the same random steps.
 type randomWalk struct {
 	t     *testing.T
 	rnd   *rand.Rand
@@ -72,7 +72,7 @@ func newRandomWalk(t *testing.T, h Harness) *randomWalk {
 	return w
 }
 
-// addLife adds a life to the twin that the store has begun.
+// addLife adds the store's new life to the model.
 func (w *randomWalk) addLife() {
 	w.model.lives = append(w.model.lives, &modelLife{id: w.s.life().ID, rejected: map[uint64]bool{}})
 	w.model.prune()
@@ -107,7 +107,7 @@ func (w *randomWalk) step() {
 	w.model.prune()
 }
 
-// verify compares the store with its twin.
+// verify compares the store with its model.
 func (w *randomWalk) verify() {
 	w.t.Helper()
 	lives := w.s.Lives()

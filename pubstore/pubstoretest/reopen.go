@@ -30,7 +30,7 @@ func testReopen(t *testing.T, h Harness) {
 	s.discard(life, 2)
 	s.reject(life, 4)
 	s.reject(life, 9)
-	used := s.Usage()
+	usage := s.Usage()
 	s.SetSent(life, 8)
 	s.close()
 
@@ -38,8 +38,8 @@ func testReopen(t *testing.T, h Harness) {
 	if got := s.life(); got != (pubstore.Life{ID: life, Acked: 2, Last: 10, Kept: 6, PlainOffset: 12345, Clock: 7, Sent: 8}) {
 		t.Fatalf("life is %+v after a clean close", got)
 	}
-	if u := s.Usage(); u.Messages != used.Messages || u.Bytes != used.Bytes {
-		t.Fatalf("usage is %+v, was %+v", u, used)
+	if u := s.Usage(); u.Messages != usage.Messages || u.Bytes != usage.Bytes {
+		t.Fatalf("usage is %+v, was %+v", u, usage)
 	}
 	s.checkKept(life, 0, 3, 2, 5, 3, 6, 5, 7, 6, 8, 7, 10, 8)
 	if m, err := s.Get(life, 5); err != nil || string(m.Body) != `{"n":5}` {
@@ -104,9 +104,9 @@ func testKill(t *testing.T, h Harness) {
 	if len(k.Lives()) != 1 || l.ID != life || l.Last != 8 || l.PlainOffset != 777 {
 		t.Fatalf("lives are %+v after a kill, want %s with 8 messages and base 777", k.Lives(), life)
 	}
-	// Discarded messages may be back, but no other message may be gone.
+	// The store may still have discarded messages, but must have all others.
 	if l.Acked > 2 || l.Kept != int(8-l.Acked) {
-		t.Fatalf("life is %+v, at most 2 were acked", l)
+		t.Fatalf("life is %+v, want at most 2 acked and the others kept", l)
 	}
 	k.checkKept(life, 2, 3, 2, 4, 3, 5, 4, 6, 5, 7, 6, 8, 7)
 	if n, err := k.Logon("gateway"); err != nil || n <= counter {
@@ -153,11 +153,11 @@ func testKillWhileAppending(t *testing.T, h Harness) {
 	}
 	<-enough
 	// Appends return out of order, but every message before a returned one is in the store.
-	least := returned.Load()
+	minLast := returned.Load()
 	k := wrap(t, h.Kill(t, s.Store, false))
 	wg.Wait()
-	if l := k.life(); l.ID != life || l.Last < least || l.Kept != int(l.Last) {
-		t.Fatalf("life is %+v after a kill, want at least %d", l, least)
+	if l := k.life(); l.ID != life || l.Last < minLast || l.Kept != int(l.Last) {
+		t.Fatalf("life is %+v after a kill, want at least %d", l, minLast)
 	}
 }
 
@@ -166,7 +166,7 @@ func testRebooted(t *testing.T, h Harness) {
 	old := s.life().ID
 	s.publish(3)
 	s.close()
-	s = wrap(t, h.Reopen(t, s.Store)) // so that the messages are certainly on the disk
+	s = wrap(t, h.Reopen(t, s.Store)) // the messages are certainly on the disk now
 	s.publish(4)
 
 	k := wrap(t, h.Kill(t, s.Store, true))
@@ -176,12 +176,12 @@ func testRebooted(t *testing.T, h Harness) {
 	}
 	life := lives[1].ID
 	if kept := read(t, k.cursor(old, 0)); len(kept) < 3 {
-		t.Fatalf("the old life keeps %v, want 1 to 3 at least", kept)
+		t.Fatalf("the old life keeps %v, want at least 1 to 3", kept)
 	}
 	k.publish(1)
 	k.discard(old, 4)
 	if lives := k.Lives(); len(lives) != 1 || lives[0].ID != life {
-		t.Fatalf("lives are %+v, the old one keeps nothing", lives)
+		t.Fatalf("lives are %+v: the old one keeps no message and was not removed", lives)
 	}
 	k.checkKept(life, 0, 1, 0)
 }

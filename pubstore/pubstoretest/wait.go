@@ -58,10 +58,10 @@ func testFullBytes(t *testing.T, h Harness) {
 	}
 	s.discard(s.life().ID, 1)
 	if err := put(401); !errors.Is(err, pubstore.ErrFull) {
-		t.Fatalf("Append of more than there is room for: %v", err)
+		t.Fatalf("Append of a message without room: %v", err)
 	}
 	if err := put(400); err != nil {
-		t.Fatalf("Append of what there is room for: %v", err)
+		t.Fatalf("Append of a message with room: %v", err)
 	}
 }
 
@@ -132,7 +132,7 @@ func testWaitCancelled(t *testing.T, h Harness) {
 		t.Fatalf("the first to end is %+v, want a, cancelled", r)
 	}
 	if r := <-done; r.name != "b" || !errors.Is(r.err, context.DeadlineExceeded) {
-		t.Fatalf("the next to end is %+v, want b, too late", r)
+		t.Fatalf("the next to end is %+v, want b, deadline exceeded", r)
 	}
 	s.checkWaiting(done)
 	s.checkLife(0, 1, 1)

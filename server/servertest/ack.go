@@ -12,13 +12,13 @@ import (
 
 // DelayAcks delays the persisted acks that the instance sends to publishers by d.
 // The acks keep their order, and all other frames overtake them. With 0 new acks
-// are no longer delayed, but they still wait behind the acks that are held back
-// already. An ack that has not left when its connection ends is lost, and the
+// are no longer delayed, but they still wait behind the acks that are delayed
+// already. An ack that has not been sent when its connection ends is lost, and the
 // client sends the messages again that it acknowledged.
 func (i *Instance) DelayAcks(d time.Duration) { i.taps.delay.Store(int64(max(d, 0))) }
 
-// A ackDelayer writes the server's output to a connection. It delays the persisted acks
-// of publishers.
+// An ackDelayer writes the server's output to a connection. It delays the persisted
+// acks of publishers.
 type ackDelayer struct {
 	conn       net.Conn
 	timer      *time.Timer // calls release
@@ -43,7 +43,7 @@ func (l *ackDelayer) init(conn net.Conn) {
 	l.timer.Stop()
 }
 
-// write sends p, except the acks in it that are held back.
+// write sends p, except the acks in it that are delayed.
 func (l *ackDelayer) write(p []byte, delay time.Duration) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,7 +53,7 @@ func (l *ackDelayer) write(p []byte, delay time.Duration) (int, error) {
 	}
 	out := l.splitLocked(p, delay)
 	if len(out) == 0 && l.heartbeats.Load() {
-		out = (&wire.HeartbeatCommand{}).AppendTo(nil) // a sign of life, as the ack would have been
+		out = (&wire.HeartbeatCommand{}).AppendTo(nil) // a sign of life in place of the ack
 	}
 	if len(out) > 0 {
 		if _, err := l.conn.Write(out); err != nil {
@@ -63,16 +63,16 @@ func (l *ackDelayer) write(p []byte, delay time.Duration) (int, error) {
 	return len(p), nil
 }
 
-// splitLocked holds back the acks in p and returns the rest.
+// splitLocked takes the acks to be delayed out of p and returns the rest.
 func (l *ackDelayer) splitLocked(p []byte, delay time.Duration) []byte {
 	p = append(l.partial, p...)
 	l.partial = nil
 	out := make([]byte, 0, len(p))
 	for len(p) > 0 {
-		was := l.frame
+		before := l.frame
 		n, whole := l.frame.next(p)
-		if !whole && was.isBetween() {
-			l.frame, l.partial = was, p
+		if !whole && before.isBetween() {
+			l.frame, l.partial = before, p
 			break
 		}
 		if whole && l.isDelayedLocked(p[:n], delay) {
@@ -85,8 +85,8 @@ func (l *ackDelayer) splitLocked(p []byte, delay time.Duration) []byte {
 	return out
 }
 
-// isDelayedLocked reports whether a frame is an ack to be held back. Acks before the
-// logon ack are not held back: they are part of the answer to the logon (R14).
+// isDelayedLocked reports whether a frame is an ack to be delayed. Acks before the
+// logon ack are not delayed: they are part of the answer to the logon (R14).
 func (l *ackDelayer) isDelayedLocked(frame []byte, delay time.Duration) bool {
 	if l.loggedOn && delay == 0 && len(l.delayed) == 0 {
 		return false
@@ -102,7 +102,7 @@ func (l *ackDelayer) isDelayedLocked(frame []byte, delay time.Duration) bool {
 	return m.Acks&wire.AckPersisted != 0 && m.SubID == nil && (delay > 0 || len(l.delayed) > 0)
 }
 
-// delayLocked holds an ack back, behind the acks that are held back already.
+// delayLocked delays an ack, behind the acks that are delayed already.
 func (l *ackDelayer) delayLocked(frame []byte, delay time.Duration) {
 	l.delayed = append(l.delayed, delayedAck{time.Now().Add(delay), frame})
 	if len(l.delayed) == 1 {
@@ -148,7 +148,7 @@ func (f *framer) isBetween() bool { return f.headBytes == 0 && f.missing == 0 }
 // next returns the number of bytes of p that belong to the current or the next
 // frame, and whether these bytes are the whole frame.
 func (f *framer) next(p []byte) (n int, whole bool) {
-	begins := f.isBetween()
+	atStart := f.isBetween()
 	if f.missing == 0 {
 		n = copy(f.head[f.headBytes:], p)
 		if f.headBytes += n; f.headBytes < lengthBytes {
@@ -158,7 +158,7 @@ func (f *framer) next(p []byte) (n int, whole bool) {
 	}
 	body := uint32(min(uint64(f.missing), uint64(len(p)-n)))
 	f.missing -= body
-	return n + int(body), begins && f.missing == 0
+	return n + int(body), atStart && f.missing == 0
 }
 
 // skip advances past p.

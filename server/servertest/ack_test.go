@@ -16,7 +16,7 @@ func TestDelayAcks(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
 		a.publish(1, 1)
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		i.DelayAcks(time.Minute) // longer than the server's deadline for a write
 		began := time.Now()
 		a.publish(2, 3)
@@ -36,20 +36,20 @@ func TestDelayAcks(t *testing.T) {
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("messages took %v", took)
 		}
-		a.flushes(58*time.Second, time.Minute+time.Second)
+		a.flush(58*time.Second, time.Minute+time.Second)
 
 		b := start(t, i.Client("other"))
 		b.publish(1, 1)
-		b.flushes(time.Minute, time.Minute+time.Second)
+		b.flush(time.Minute, time.Minute+time.Second)
 		i.DelayAcks(0)
 		b.publish(2, 2)
-		b.flushes(0, time.Second)
+		b.flush(0, time.Second)
 	})
 }
 
 // A delayed ack leaves even if the delay is longer than the server's deadline for a
 // write, and the connection has no heartbeats.
-func TestDelayedAckOfASilentServer(t *testing.T) {
+func TestDelayedAckWithoutHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		nc, err := i.Dial(within(t, time.Second), "tcp", i.Addr())
@@ -75,7 +75,7 @@ func TestDelayedAckOfASilentServer(t *testing.T) {
 
 // While acks are held back the server sends nothing else. The client must still see
 // signs of life and keep its connection.
-func TestDelayedAcksAreNoSilence(t *testing.T) {
+func TestDelayedAcksKeepTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
@@ -84,7 +84,7 @@ func TestDelayedAcksAreNoSilence(t *testing.T) {
 			a.publish(n, n)
 			time.Sleep(time.Second / 10)
 		}
-		a.flushes(9*time.Second, 11*time.Second)
+		a.flush(9*time.Second, 11*time.Second)
 		if n := a.Stats().Logons; n != 1 {
 			t.Errorf("connected %d times", n)
 		}
@@ -97,18 +97,18 @@ func TestDelayedAcksKeepTheirOrder(t *testing.T) {
 		i := servertest.New(t)
 		i.Intercept(orders(map[string]servertest.Action{"2": servertest.Reject("no")}))
 		a := start(t, i.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		i.DelayAcks(10 * time.Second)
 		began := time.Now()
 		a.publish(1, 2)
 		time.Sleep(time.Second)
 		i.DelayAcks(0)
 		a.publish(3, 3)
-		a.told("2 no")
+		a.wantEvent("2 no")
 		if took := time.Since(began); took < 10*time.Second {
-			t.Errorf("told after %v", took)
+			t.Errorf("got the failure after %v", took)
 		}
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 	})
 }
 
@@ -118,15 +118,15 @@ func TestDelayedAcksAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		pair.A.DelayAcks(time.Hour)
 		a.publish(1, 3)
-		a.waits(time.Minute)
+		a.stayUnsafe(time.Minute)
 		pair.A.Kill()
-		a.told(atB)
+		a.wantEvent(atB)
 		pair.A.Restart()
-		a.flushes(0, time.Minute)
+		a.flush(0, time.Minute)
 		pair.AwaitConverged()
-		holds(t, pair.B, "1", "2", "3")
+		wantOrders(t, pair.B, "1", "2", "3")
 	})
 }

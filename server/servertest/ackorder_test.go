@@ -23,9 +23,9 @@ func (s *sink) Write(p []byte) (int, error)        { s.got = append(s.got, p...)
 func (s *sink) SetWriteDeadline(_ time.Time) error { return nil }
 
 // output returns the output of a server in frames: an older failure, the answer to a
-// logon, then acks and messages. passes are the frames that are never held back, and
-// delayed are those that a delay holds back.
-func output(r *rand.Rand) (frames [][]byte, passes, held []string) {
+// logon, then acks and messages. passes are the frames that are never delayed, and
+// delayed are those to which a delay applies.
+func output(r *rand.Rand) (frames [][]byte, passes, delayed []string) {
 	add := func(frame []byte) { frames = append(frames, frame) }
 	add((&wire.AckMessage{Type: wire.AckPersisted, Sequence: 1, HasSequence: true, Reason: "no"}).AppendTo(nil))
 	add((&wire.AckMessage{Type: wire.AckProcessed, ClientName: "app", Success: true}).AppendTo(nil))
@@ -33,7 +33,7 @@ func output(r *rand.Rand) (frames [][]byte, passes, held []string) {
 		switch r.IntN(3) {
 		case 0:
 			add((&wire.AckMessage{Type: wire.AckPersisted, Sequence: uint64(n), HasSequence: true, Success: true}).AppendTo(nil))
-			held = append(held, string(frames[len(frames)-1]))
+			delayed = append(delayed, string(frames[len(frames)-1]))
 		case 1:
 			add((&wire.AckMessage{Type: wire.AckPersisted, SubID: "sub", Success: true, Bookmark: "1|1|"}).AppendTo(nil))
 		default:
@@ -41,11 +41,11 @@ func output(r *rand.Rand) (frames [][]byte, passes, held []string) {
 		}
 	}
 	for _, f := range frames {
-		if !slices.Contains(held, string(f)) {
+		if !slices.Contains(delayed, string(f)) {
 			passes = append(passes, string(f))
 		}
 	}
-	return frames, passes, held
+	return frames, passes, delayed
 }
 
 // The client gets whole frames, each once, for any pieces that the server writes and any
@@ -55,7 +55,7 @@ func TestFramesInPieces(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, 0))
-				frames, passes, held := output(r)
+				frames, passes, delayed := output(r)
 				var s sink
 				var l ackDelayer
 				l.init(&s)
@@ -74,22 +74,22 @@ func TestFramesInPieces(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				var gotPasses, gotHeld []string
+				var gotPasses, gotDelayed []string
 				for rest := s.got; len(rest) > 0; {
 					var f framer
 					n, whole := f.next(rest)
 					if !whole {
 						t.Fatalf("%q at the end", rest)
 					}
-					if text := string(rest[:n]); slices.Contains(held, text) {
-						gotHeld = append(gotHeld, text)
+					if text := string(rest[:n]); slices.Contains(delayed, text) {
+						gotDelayed = append(gotDelayed, text)
 					} else {
 						gotPasses = append(gotPasses, text)
 					}
 					rest = rest[n:]
 				}
-				if !slices.Equal(gotPasses, passes) || !slices.Equal(gotHeld, held) {
-					t.Errorf("messages\n%q\nwant\n%q\nacks\n%q\nwant\n%q", gotPasses, passes, gotHeld, held)
+				if !slices.Equal(gotPasses, passes) || !slices.Equal(gotDelayed, delayed) {
+					t.Errorf("messages\n%q\nwant\n%q\nacks\n%q\nwant\n%q", gotPasses, passes, gotDelayed, delayed)
 				}
 			})
 		})

@@ -1,5 +1,5 @@
 // Package servertest runs the server inside a test of an application. It starts
-// one instance or a pair of equals, and it causes the faults that a pair exists for.
+// one instance or a pair, and it causes the faults that a pair exists for.
 //
 //	// Orders that are published while a server dies arrive, once each.
 //	func TestFailover(t *testing.T) {
@@ -24,8 +24,8 @@
 //			}
 //			n := 0
 //			for m, err := range sub.Messages(t.Context()) {
-//				if n++; err != nil || string(m.Data) != fmt.Sprint(n) {
-//					t.Fatalf("got %s (%v), want order %d", m.Data, err, n)
+//				if n++; err != nil || string(m.Body) != fmt.Sprint(n) {
+//					t.Fatalf("got %s (%v), want order %d", m.Body, err, n)
 //				}
 //				if n == 50 {
 //					pair.A.Kill() // the client goes on at B
@@ -75,7 +75,7 @@
 //	PowerCut        the machine dies: unsynced data is gone   Restart    in memory only
 //	Wipe            the disk is lost, and the process dies    Restart
 //	FailDisk        a write or sync fails: it ends by itself  Restart    in memory only
-//	Freeze          half dead: connections stay open, silent  Thaw       in memory only
+//	Freeze          it hangs: connections stay open, silent   Thaw       in memory only
 //	CutClients      clients are cut off, silently             HealClients, in memory only
 //	ResetClients    clients' connections are reset                       in memory only
 //	Partition       of the pair: the link is cut, silently    Heal       in memory only
@@ -83,9 +83,9 @@
 //	Intercept       commands vanish, are refused, or end      Intercept(nil)
 //	                their connection
 //
-// A test can examine the journals without a client: Have and Messages read the journal
-// of an instance, also of a dead one, Publisher returns the id of a client's publisher,
-// and Converged compares the journals of a pair.
+// A test can examine the journals without a client. Have and Messages read the journal of
+// an instance, running or not, PublisherID returns the id of a client's publisher, and
+// Converged compares the journals of a pair.
 //
 // # Time
 //
@@ -95,7 +95,7 @@
 // is exact. Create the instances and the clients inside the bubble; Real does not
 // work there. Everything also works without a bubble. A fault then takes as long
 // as in production: clients and peers notice Kill at once, since the connections
-// end, and they notice Stop, CutClients and Partition after 2 s.
+// end, and they notice Freeze, CutClients and Partition after 2 s.
 //
 // An Example function or a program has no *testing.T: [Program] takes its place.
 package servertest

@@ -9,7 +9,7 @@ import (
 
 // The documentation of the package shows the test in failover_test.go. The README shows
 // the whole file.
-func TestTheDocumentationIsTrue(t *testing.T) {
+func TestDocumentationMatchesTest(t *testing.T) {
 	doc, test := read(t, "doc.go"), read(t, "failover_test.go")
 	var shown strings.Builder
 	for line := range strings.Lines(doc) {
@@ -24,11 +24,11 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(test, "\n"+string(source)) {
-		t.Errorf("the test that the documentation shows is another one:\n%s", source)
+		t.Errorf("the documentation shows another test:\n%s", source)
 	}
 	_, file, _ := strings.Cut(test, "\n")
 	if !strings.Contains(read(t, "../../README.md"), "```go\npackage orders_test\n"+file+"```\n") {
-		t.Error("the file that the README shows is another one than failover_test.go")
+		t.Error("the README does not show failover_test.go")
 	}
 }
 

@@ -2,19 +2,19 @@ package servertest
 
 // Freeze freezes the instance as SIGSTOP does: its connections stay open, new
 // connections are accepted, and nothing answers. Its own clocks go on. The freeze
-// lasts until Cont or until the instance ends. Not for Real.
+// lasts until Thaw or until the instance ends. Not for Real.
 func (i *Instance) Freeze() {
 	i.t.Helper()
-	i.requireInMemory("Stop")
-	i.requireRunning("Stop")
+	i.requireInMemory("Freeze")
+	i.requireRunning("Freeze")
 	i.net.Pause(i.cfg.Name)
 }
 
-// Thaw thaws the instance after Stop. Everything that was sent to it meanwhile
-// arrives. Not for Real.
+// Thaw ends Freeze. Everything that was sent to the instance meanwhile arrives. Not
+// for Real.
 func (i *Instance) Thaw() {
 	i.t.Helper()
-	i.requireInMemory("Cont")
+	i.requireInMemory("Thaw")
 	i.net.Resume(i.cfg.Name)
 }
 
@@ -39,14 +39,14 @@ func (i *Instance) HealClients() {
 // in transit are lost. Clients can connect again at once. Not for Real.
 func (i *Instance) ResetClients() {
 	i.t.Helper()
-	i.requireInMemory("DropClients")
+	i.requireInMemory("ResetClients")
 	i.net.Reset(clients, i.cfg.Name)
 }
 
 // FailDisk makes the next write or sync of the instance fail with err, such as
 // syscall.EIO or syscall.ENOSPC; nil cancels a failure that has not happened yet.
 // An instance ends by itself when its disk fails, since it cannot know which data
-// is durable (R7); AwaitEnd waits for that. An idle instance writes nothing. The
+// is durable; AwaitEnd waits for that. An idle instance writes nothing. The
 // disk fails once: Restart finds it as it was. Not for Real.
 func (i *Instance) FailDisk(err error) {
 	i.t.Helper()

@@ -16,25 +16,25 @@ func TestKillAndRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		a.publish(1, 3)
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		began := time.Now()
 		pair.A.Kill()
-		a.told(atB)
+		a.wantEvent(atB)
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("went on after %v", took)
+			t.Errorf("continued after %v", took)
 		}
 		a.publish(4, 4)
-		a.waits(time.Hour) // never downgraded
-		holds(t, pair.A, "1", "2", "3")
-		holds(t, pair.B, "1", "2", "3", "4")
+		a.stayUnsafe(time.Hour) // never downgraded
+		wantOrders(t, pair.A, "1", "2", "3")
+		wantOrders(t, pair.B, "1", "2", "3", "4")
 		pair.A.Kill() // no effect: it is dead already
 		pair.A.Restart()
-		a.flushes(0, time.Minute)
+		a.flush(0, time.Minute)
 		pair.AwaitConverged()
 		pair.B.Restart() // closes it first
-		a.told(atA)
+		a.wantEvent(atA)
 	})
 }
 
@@ -43,11 +43,11 @@ func TestDowngradeAfter(t *testing.T) {
 		servertest.New(t, servertest.DowngradeAfter(time.Hour)) // no effect without a peer
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(5*time.Second))
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		pair.B.Kill()
 		began := time.Now()
 		a.publish(1, 1)
-		a.told("downgraded true")
+		a.wantEvent("downgraded true")
 		if took := time.Since(began).Round(time.Second); took != 5*time.Second {
 			t.Errorf("downgraded after %v", took)
 		}
@@ -58,8 +58,8 @@ func TestDowngradeAfter(t *testing.T) {
 func TestPowerCut(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		die  func(*servertest.Instance)
-		left []string
+		end  func(*servertest.Instance)
+		want []string
 	}{
 		{"kill", (*servertest.Instance).Kill, []string{"1", "2", "3"}},
 		{"power cut", (*servertest.Instance).PowerCut, []string{"1", "2"}},
@@ -70,16 +70,16 @@ func TestPowerCut(t *testing.T) {
 				i := servertest.New(t)
 				a := start(t, i.Client("app"))
 				a.publish(1, 2)
-				a.flushes(0, time.Second)
+				a.flush(0, time.Second)
 				i.Disk().SetSyncDelay(time.Minute)
 				a.publish(3, 3)
 				time.Sleep(time.Second)
-				holds(t, i, "1", "2", "3")
-				tt.die(i)
-				holds(t, i, tt.left...)
+				wantOrders(t, i, "1", "2", "3")
+				tt.end(i)
+				wantOrders(t, i, tt.want...)
 				i.Restart()
-				a.flushes(0, time.Minute) // the client's store still has the message
-				holds(t, i, "1", "2", "3")
+				a.flush(0, time.Minute) // the client's store still has the message
+				wantOrders(t, i, "1", "2", "3")
 			})
 		})
 	}
@@ -90,18 +90,18 @@ func TestWipe(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.Client("app"))
 		a.publish(1, 3)
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		pair.A.Wipe() // kills it first
-		holds(t, pair.A)
+		wantOrders(t, pair.A)
 		if have := pair.A.Have(pair.PublisherID("app")); have != 0 {
 			t.Errorf("a wiped disk has %d", have)
 		}
 		pair.A.Restart()
 		pair.AwaitConverged()
-		holds(t, pair.A, "1", "2", "3")
+		wantOrders(t, pair.A, "1", "2", "3")
 		pair.B.Kill()
 		pair.B.Wipe()
-		holds(t, pair.B)
+		wantOrders(t, pair.B)
 		pair.B.Restart()
 		pair.AwaitConverged()
 	})
@@ -113,23 +113,23 @@ func TestFailDisk(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pair := servertest.NewPair(t)
 				a := start(t, pair.Client("app"))
-				a.told(atA)
+				a.wantEvent(atA)
 				pair.A.FailDisk(cause)
 				pair.A.FailDisk(nil)
 				a.publish(1, 1)
-				a.flushes(0, time.Second)
+				a.flush(0, time.Second)
 				pair.A.FailDisk(cause)
 				a.publish(2, 2)
 				err := pair.A.AwaitEnd()
 				if _, disk := errors.AsType[*server.DiskError](err); !disk || !errors.Is(err, cause) {
 					t.Errorf("ended with %v", err)
 				}
-				a.told(atB)
+				a.wantEvent(atB)
 				pair.A.Restart()
 				pair.A.AwaitReady()
-				a.flushes(0, time.Minute)
+				a.flush(0, time.Minute)
 				pair.AwaitConverged()
-				holds(t, pair.A, "1", "2")
+				wantOrders(t, pair.A, "1", "2")
 			})
 		})
 	}
@@ -137,29 +137,29 @@ func TestFailDisk(t *testing.T) {
 
 // A frozen instance accepts connections and bytes, but sends nothing to clients or to
 // its peer.
-func TestStopAndCont(t *testing.T) {
+func TestFreezeAndThaw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		began := time.Now()
 		pair.A.Freeze()
 		a.publish(1, 1)
-		a.told(atB)
+		a.wantEvent(atB)
 		if took := time.Since(began).Round(time.Second / 2); took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("given up after %v, want two heartbeats", took)
 		}
-		a.waits(time.Minute)
+		a.stayUnsafe(time.Minute)
 		if nc, err := pair.A.Dial(within(t, time.Second), "tcp", pair.A.Addr()); err != nil {
 			t.Errorf("dial: %v", err)
 		} else {
 			nc.Close()
 		}
-		holds(t, pair.A)
+		wantOrders(t, pair.A)
 		pair.A.Thaw()
-		a.flushes(0, time.Minute)
+		a.flush(0, time.Minute)
 		pair.AwaitConverged()
-		holds(t, pair.A, "1")
+		wantOrders(t, pair.A, "1")
 		pair.B.Freeze()
 		pair.B.Restart() // the end of a process thaws it
 		pair.B.AwaitReady()
@@ -170,7 +170,7 @@ func TestStopAndCont(t *testing.T) {
 			pair.AwaitReady()
 		}
 		a.publish(2, 2)
-		a.flushes(0, time.Minute)
+		a.flush(0, time.Minute)
 		pair.A.Freeze() // the end of the test thaws it, too
 	})
 }
@@ -180,15 +180,15 @@ func TestCutClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		began := time.Now()
 		pair.A.CutClients()
 		a.publish(1, 1)
-		a.told(atB)
+		a.wantEvent(atB)
 		if took := time.Since(began).Round(time.Second / 2); took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("given up after %v, want two heartbeats", took)
 		}
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		pair.AwaitConverged()
 		pair.A.Restart()
 		if nc, err := pair.Dial(within(t, time.Minute), "tcp", pair.A.Addr()); err == nil {
@@ -198,18 +198,18 @@ func TestCutClients(t *testing.T) {
 		pair.A.AwaitReady()
 		pair.A.HealClients()
 		pair.B.Kill()
-		a.told(atA)
+		a.wantEvent(atA)
 	})
 }
 
-func TestDropClients(t *testing.T) {
+func TestResetClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		began := time.Now()
 		i.ResetClients()
-		a.told(atA)
+		a.wantEvent(atA)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("connected again after %v", took)
 		}
@@ -226,16 +226,16 @@ func TestPartition(t *testing.T) {
 		pair.Partition()
 		a.publish(1, 1)
 		b.publish(2, 2)
-		a.waits(time.Minute)
-		b.waits(time.Minute)
-		holds(t, pair.A, "1")
-		holds(t, pair.B, "2")
+		a.stayUnsafe(time.Minute)
+		b.stayUnsafe(time.Minute)
+		wantOrders(t, pair.A, "1")
+		wantOrders(t, pair.B, "2")
 		if err := pair.Converged(); err == nil {
 			t.Error("converged across a cut link")
 		}
 		pair.Heal()
-		a.flushes(0, time.Minute)
-		b.flushes(0, time.Minute)
+		a.flush(0, time.Minute)
+		b.flush(0, time.Minute)
 		pair.AwaitConverged()
 	})
 }
@@ -244,13 +244,13 @@ func TestPartition(t *testing.T) {
 func TestInRealTime(t *testing.T) {
 	pair := servertest.NewPair(t)
 	a := start(t, pair.Client("app"))
-	a.told(atA)
+	a.wantEvent(atA)
 	a.publish(1, 3)
 	pair.A.Kill()
-	a.told(atB)
-	a.receives(1, 3)
+	a.wantEvent(atB)
+	a.receive(1, 3)
 	pair.A.Restart()
-	a.flushes(0, 10*time.Second)
+	a.flush(0, 10*time.Second)
 	pair.AwaitConverged()
 }
 
@@ -260,38 +260,38 @@ func TestReal(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real())
 	a := start(t, pair.Client("app"))
 	a.publish(1, 3)
-	a.flushes(0, 10*time.Second)
+	a.flush(0, 10*time.Second)
 	pair.A.DelayAcks(50 * time.Millisecond)
 	a.publish(4, 4)
-	a.flushes(50*time.Millisecond, 10*time.Second)
+	a.flush(50*time.Millisecond, 10*time.Second)
 	pair.A.DelayAcks(0)
 	addr := pair.A.Addr()
 	pair.A.Wipe()
 	a.publish(5, 5)
-	a.receives(1, 5)
-	holds(t, pair.A)
+	a.receive(1, 5)
+	wantOrders(t, pair.A)
 	pair.A.Restart()
 	pair.AwaitReady()
 	pair.AwaitConverged()
 	pair.B.Kill()
-	holds(t, pair.B, "1", "2", "3", "4", "5")
+	wantOrders(t, pair.B, "1", "2", "3", "4", "5")
 	if pair.A.Addr() != addr {
 		t.Errorf("moved from %s to %s", addr, pair.A.Addr())
 	}
 	pair.B.Restart()
 
 	for name, call := range map[string]func(*servertest.Pair){
-		"PowerCut":    func(p *servertest.Pair) { p.A.PowerCut() },
-		"FailDisk":    func(p *servertest.Pair) { p.A.FailDisk(syscall.EIO) },
-		"Stop":        func(p *servertest.Pair) { p.A.Freeze() },
-		"Cont":        func(p *servertest.Pair) { p.A.Thaw() },
-		"CutClients":  func(p *servertest.Pair) { p.A.CutClients() },
-		"HealClients": func(p *servertest.Pair) { p.A.HealClients() },
-		"DropClients": func(p *servertest.Pair) { p.A.ResetClients() },
-		"Partition":   (*servertest.Pair).Partition,
-		"Heal":        (*servertest.Pair).Heal,
+		"PowerCut":     func(p *servertest.Pair) { p.A.PowerCut() },
+		"FailDisk":     func(p *servertest.Pair) { p.A.FailDisk(syscall.EIO) },
+		"Freeze":       func(p *servertest.Pair) { p.A.Freeze() },
+		"Thaw":         func(p *servertest.Pair) { p.A.Thaw() },
+		"CutClients":   func(p *servertest.Pair) { p.A.CutClients() },
+		"HealClients":  func(p *servertest.Pair) { p.A.HealClients() },
+		"ResetClients": func(p *servertest.Pair) { p.A.ResetClients() },
+		"Partition":    (*servertest.Pair).Partition,
+		"Heal":         (*servertest.Pair).Heal,
 	} {
-		text := fails(t, func(ft servertest.T) { call(servertest.NewPair(ft, servertest.Real(), servertest.Unstarted())) })
+		text := mustFail(t, func(ft servertest.T) { call(servertest.NewPair(ft, servertest.Real(), servertest.Unstarted())) })
 		if want := "servertest: " + name + " needs the network and disk in memory"; !strings.HasPrefix(text, want) {
 			t.Errorf("%s: %q", name, text)
 		}
@@ -306,10 +306,10 @@ func TestMisuse(t *testing.T) {
 		want string
 	}{
 		{"ready without a start", func(i *servertest.Instance) { i.AwaitReady() }, "a is not running: Restart starts it"},
-		{"freeze without a start", func(i *servertest.Instance) { i.Freeze() }, "Stop: a is not running: Restart starts it"},
-		{"the end of what was killed", func(i *servertest.Instance) { i.Restart(); i.Kill(); _ = i.AwaitEnd() }, "AwaitEnd: a is not running: it was ended by the test"},
+		{"freeze without a start", func(i *servertest.Instance) { i.Freeze() }, "Freeze: a is not running: Restart starts it"},
+		{"the end of a killed instance", func(i *servertest.Instance) { i.Restart(); i.Kill(); _ = i.AwaitEnd() }, "AwaitEnd: a is not running: it was ended by the test"},
 		{"an end that does not come", func(i *servertest.Instance) { i.Restart(); _ = i.AwaitEnd() }, "a still runs after 1m0s"},
-		{"nobody's name", func(i *servertest.Instance) { i.PublisherID("app") }, `no client named "app" has logged on as a publisher; those that have: []`},
+		{"an unknown client", func(i *servertest.Instance) { i.PublisherID("app") }, `no client named "app" has logged on as a publisher; those that have: []`},
 		{"a bad configuration", func(i *servertest.Instance) {
 			i.Configure(func(cfg *server.Config) { cfg.Log.Topics = []string{"("} })
 			i.Restart()
@@ -317,7 +317,7 @@ func TestMisuse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				text := fails(t, func(ft servertest.T) { tt.call(servertest.New(ft, servertest.Unstarted())) })
+				text := mustFail(t, func(ft servertest.T) { tt.call(servertest.New(ft, servertest.Unstarted())) })
 				if !strings.Contains(text, tt.want) {
 					t.Errorf("failed with %q, want %q", text, tt.want)
 				}

@@ -48,16 +48,16 @@ func start(t *testing.T, cfg client.Config) *app {
 	return a
 }
 
-// told waits for the next event and fails the test unless it is the wanted one.
-func (a *app) told(want string) {
+// wantEvent waits for the next event and fails the test unless it is the wanted one.
+func (a *app) wantEvent(want string) {
 	a.t.Helper()
 	select {
 	case got := <-a.events:
 		if got != want {
-			a.t.Fatalf("told %q, want %q", got, want)
+			a.t.Fatalf("got event %q, want %q", got, want)
 		}
 	case <-time.After(time.Minute):
-		a.t.Fatalf("not told %q", want)
+		a.t.Fatalf("no event %q", want)
 	}
 }
 
@@ -73,8 +73,8 @@ func (a *app) publish(from, to int) {
 	}
 }
 
-// flushes fails the test unless FlushSafe succeeds after least to most.
-func (a *app) flushes(least, most time.Duration) {
+// flush fails the test unless FlushSafe succeeds after least to most.
+func (a *app) flush(least, most time.Duration) {
 	a.t.Helper()
 	began := time.Now()
 	err := a.FlushSafe(within(a.t, time.Hour))
@@ -83,17 +83,17 @@ func (a *app) flushes(least, most time.Duration) {
 	}
 }
 
-// waits fails the test unless messages are still not safe after d.
-func (a *app) waits(d time.Duration) {
+// stayUnsafe fails the test unless messages are still not safe after d.
+func (a *app) stayUnsafe(d time.Duration) {
 	a.t.Helper()
 	var unsettled *client.PendingError
 	if err := a.FlushSafe(within(a.t, d)); !errors.As(err, &unsettled) {
-		a.t.Fatalf("flush says %v, want messages on their way", err)
+		a.t.Fatalf("flush returns %v, want an UnsettledError", err)
 	}
 }
 
-// receives reads the topic from the start and expects the orders numbered from to to.
-func (a *app) receives(from, to int) {
+// receive reads the topic from the start and expects the orders numbered from to to.
+func (a *app) receive(from, to int) {
 	a.t.Helper()
 	sub, err := a.Subscribe(within(a.t, time.Minute), "orders", client.From(client.Epoch))
 	if err != nil {
@@ -109,8 +109,8 @@ func (a *app) receives(from, to int) {
 	}
 }
 
-// holds fails the test unless the journal of an instance holds exactly these orders.
-func holds(t *testing.T, i *servertest.Instance, numbers ...string) {
+// wantOrders fails the test unless the journal of an instance holds exactly these orders.
+func wantOrders(t *testing.T, i *servertest.Instance, numbers ...string) {
 	t.Helper()
 	var got []string
 	for _, m := range i.Messages("orders") {
@@ -121,15 +121,15 @@ func holds(t *testing.T, i *servertest.Instance, numbers ...string) {
 	}
 }
 
-// fails runs f, which must fail its test, and returns the text of the failure.
-func fails(t *testing.T, f func(servertest.T)) string {
+// mustFail runs f, which must fail its test, and returns the text of the failure.
+func mustFail(t *testing.T, f func(servertest.T)) string {
 	t.Helper()
 	failing := &failing{TB: t}
 	var done sync.WaitGroup
 	done.Go(func() { f(failing) })
 	done.Wait()
 	if failing.text == "" {
-		t.Error("the test goes on")
+		t.Error("the test did not fail")
 	}
 	return failing.text
 }

@@ -106,13 +106,13 @@ func (i *Instance) isRunning() bool {
 }
 
 // requireRunning fails the test if the server does not run.
-func (i *Instance) requireRunning(what string) {
+func (i *Instance) requireRunning(method string) {
 	i.t.Helper()
 	switch {
 	case i.srv == nil:
-		i.t.Fatalf("servertest: %s: %s is not running: Restart starts it", what, i.cfg.Name)
+		i.t.Fatalf("servertest: %s: %s is not running: Restart starts it", method, i.cfg.Name)
 	case !i.isRunning():
-		i.t.Fatalf("servertest: %s: %s has ended by itself: %v", what, i.cfg.Name, i.srv.Err())
+		i.t.Fatalf("servertest: %s: %s has ended by itself: %v", method, i.cfg.Name, i.srv.Err())
 	}
 }
 

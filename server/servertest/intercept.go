@@ -28,8 +28,8 @@ type Command struct {
 	Body      []byte
 }
 
-// A Action decides what the server does with a command: [Pass], [Drop],
-// [Disconnect] or [Reject].
+// An Action is the server's response to a command: [Pass], [Drop], [Disconnect] or
+// [Reject].
 type Action struct {
 	kind   actionKind
 	reason string
@@ -61,13 +61,13 @@ var (
 // command that breaks its own rules. An empty reason becomes "rejected by the test".
 //
 //   - A publish with a sequence leaves a tombstone in the journal. The tombstone
-//     replicates, and the publisher gets a failure ack in the order of its messages (R14).
+//     replicates, and the publisher gets a failure ack in the order of its messages.
 //   - A logon ends the connection.
 //   - Any other command gets a failure ack, and nothing else happens.
 //
 // A publish that the journal has already is a duplicate; it is not rejected. The
 // instances of a pair must reject the same commands, as servers with the same
-// configuration do (R14); [Pair.Intercept] sets one function for both. Otherwise
+// configuration do; [Pair.Intercept] sets one function for both. Otherwise
 // one may accept a message that the other has refused, and their journals differ.
 func Reject(reason string) Action {
 	return Action{reject, cmp.Or(reason, "rejected by the test")}
@@ -183,12 +183,12 @@ func (c *conn) command(m *wire.Message) Command {
 	}
 }
 
-// Write sends the server's output. Acks in it may leave later.
+// Write sends the server's output. Acks in it may be delayed.
 func (c *conn) Write(p []byte) (int, error) {
 	return c.acks.write(p, time.Duration(c.taps.delay.Load()))
 }
 
-// Close ends the connection. Acks that have not left are lost.
+// Close ends the connection. Delayed acks are lost.
 func (c *conn) Close() error {
 	c.acks.timer.Stop()
 	return c.Conn.Close()
@@ -196,7 +196,7 @@ func (c *conn) Close() error {
 
 // CloseWrite closes the sending direction of the connection.
 func (c *conn) CloseWrite() error {
-	if half, can := c.Conn.(interface{ CloseWrite() error }); can {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported
@@ -204,7 +204,7 @@ func (c *conn) CloseWrite() error {
 
 // SetLinger lets a killed server reset its connections, as the kernel does for a dead process.
 func (c *conn) SetLinger(seconds int) error {
-	if tcp, is := c.Conn.(*net.TCPConn); is {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		return tcp.SetLinger(seconds)
 	}
 	return errors.ErrUnsupported

@@ -12,23 +12,23 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// orders returns a function for Intercept. It gives publishes a verdict by their body,
-// each verdict once, and passes all other commands.
-func orders(verdicts map[string]servertest.Action) func(servertest.Command) servertest.Action {
+// orders returns a function for Intercept. It returns the action for a publish
+// by its body, each action once, and passes all other commands.
+func orders(actions map[string]servertest.Action) func(servertest.Command) servertest.Action {
 	var mu sync.Mutex
 	return func(c servertest.Command) servertest.Action {
 		mu.Lock()
 		defer mu.Unlock()
-		v, ok := verdicts[string(c.Body)]
+		action, ok := actions[string(c.Body)]
 		if c.Name != "publish" || !ok {
 			return servertest.Pass
 		}
-		delete(verdicts, string(c.Body))
-		return v
+		delete(actions, string(c.Body))
+		return action
 	}
 }
 
-func TestInterceptSees(t *testing.T) {
+func TestInterceptCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		seen := make(map[string]servertest.Command)
@@ -41,11 +41,11 @@ func TestInterceptSees(t *testing.T) {
 		})
 		a := start(t, i.Client("app"))
 		a.publish(1, 2)
-		a.receives(1, 2)
+		a.receive(1, 2)
 		time.Sleep(5 * time.Second)
 		i.Intercept(nil)
 		a.publish(3, 3)
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		mu.Lock()
 		defer mu.Unlock()
 		p := seen["publish"]
@@ -69,13 +69,13 @@ func TestDrop(t *testing.T) {
 		pair := servertest.NewPair(t)
 		pair.Intercept(orders(map[string]servertest.Action{"2": servertest.Drop}))
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		a.publish(1, 2)
-		a.waits(time.Minute)
-		holds(t, pair.A, "1")
+		a.stayUnsafe(time.Minute)
+		wantOrders(t, pair.A, "1")
 		a.publish(3, 3)
-		a.flushes(0, time.Minute)
-		holds(t, pair.A, "1", "2", "3")
+		a.flush(0, time.Minute)
+		wantOrders(t, pair.A, "1", "2", "3")
 		pair.AwaitConverged()
 
 		pair.Intercept(func(c servertest.Command) servertest.Action {
@@ -90,15 +90,15 @@ func TestDrop(t *testing.T) {
 	})
 }
 
-func TestDropOfALogon(t *testing.T) {
+func TestDropLogon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		pair.A.Intercept(func(servertest.Command) servertest.Action { return servertest.Drop })
 		began := time.Now()
 		a := start(t, pair.Client("app"))
-		a.told(atB)
+		a.wantEvent(atB)
 		if took := time.Since(began).Round(time.Second); took != 3*time.Second {
-			t.Errorf("went on after %v, want that an instance waits 3s for a logon", took)
+			t.Errorf("continued after %v, want 3s, for which an instance waits for a logon", took)
 		}
 	})
 }
@@ -108,42 +108,42 @@ func TestDisconnect(t *testing.T) {
 		pair := servertest.NewPair(t)
 		pair.Intercept(orders(map[string]servertest.Action{"5": servertest.Disconnect}))
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		a.publish(1, 4)
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		a.publish(5, 9)
-		a.told(atB)
-		a.flushes(0, time.Minute)
+		a.wantEvent(atB)
+		a.flush(0, time.Minute)
 		pair.AwaitConverged()
-		a.receives(1, 9)
+		a.receive(1, 9)
 	})
 }
 
 // A rejected publish leaves a tombstone on both instances. Its publisher is told once,
 // and can go on at either instance.
-func TestRejectOfAPublish(t *testing.T) {
+func TestRejectPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		pair.Intercept(orders(map[string]servertest.Action{"2": servertest.Reject("not today"), "4": servertest.Reject("")}))
 		a := start(t, pair.Client("app"))
-		a.told(atA)
+		a.wantEvent(atA)
 		a.publish(1, 5)
-		a.flushes(0, time.Second)
-		a.told("2 not today")
-		a.told("4 rejected by the test")
+		a.flush(0, time.Second)
+		a.wantEvent("2 not today")
+		a.wantEvent("4 rejected by the test")
 		pair.AwaitConverged()
-		holds(t, pair.A, "1", "3", "5")
-		holds(t, pair.B, "1", "3", "5")
+		wantOrders(t, pair.A, "1", "3", "5")
+		wantOrders(t, pair.B, "1", "3", "5")
 		pair.A.Kill()
-		a.told(atB)
+		a.wantEvent(atB)
 		a.publish(6, 6)
 		pair.A.Restart()
-		a.flushes(0, time.Minute)
+		a.flush(0, time.Minute)
 		if have := pair.B.Have(pair.PublisherID("app")); have != 6 {
 			t.Errorf("b has %d", have)
 		}
 		if n := a.Stats().Publish.Rejected; n != 2 {
-			t.Errorf("told of %d rejections", n)
+			t.Errorf("got %d rejections", n)
 		}
 		pair.A.Kill()
 		if have := pair.A.Have(pair.PublisherID("app")); have != 6 {
@@ -153,14 +153,14 @@ func TestRejectOfAPublish(t *testing.T) {
 }
 
 // A publish that the journal has already is a duplicate, even if the test rejects it.
-func TestRejectIsTooLate(t *testing.T) {
+func TestRejectDuplicate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
 		i.Disk().SetSyncDelay(time.Minute) // no acks, so that the client sends the orders again
 		a.publish(1, 2)
 		time.Sleep(time.Second)
-		holds(t, i, "1", "2")
+		wantOrders(t, i, "1", "2")
 		i.Intercept(func(c servertest.Command) servertest.Action {
 			if c.Name == "publish" {
 				return servertest.Reject("too late")
@@ -169,18 +169,18 @@ func TestRejectIsTooLate(t *testing.T) {
 		})
 		a.publish(3, 3)
 		i.ResetClients()
-		a.flushes(0, 10*time.Minute)
-		a.told(atA)
-		a.told(atA)
-		a.told("3 too late")
-		holds(t, i, "1", "2")
+		a.flush(0, 10*time.Minute)
+		a.wantEvent(atA)
+		a.wantEvent(atA)
+		a.wantEvent("3 too late")
+		wantOrders(t, i, "1", "2")
 		if n := a.Stats().Publish.Rejected; n != 1 {
 			t.Errorf("%d rejected", n)
 		}
 	})
 }
 
-func TestRejectOfTheRest(t *testing.T) {
+func TestRejectOtherCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		var mu sync.Mutex
@@ -216,23 +216,23 @@ func TestRejectOfTheRest(t *testing.T) {
 
 // A test can kill an instance at a certain command: f signals the test, and drops that
 // command and all later ones.
-func TestKillAtACommand(t *testing.T) {
+func TestKillAtCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
-		came := make(chan struct{})
+		arrived := make(chan struct{})
 		var once sync.Once
 		pair.A.Intercept(func(c servertest.Command) servertest.Action {
 			if c.Sequence < 3 {
 				return servertest.Pass
 			}
-			once.Do(func() { close(came) })
+			once.Do(func() { close(arrived) })
 			return servertest.Drop
 		})
 		a := start(t, pair.Client("app"))
 		a.publish(1, 5)
-		<-came
-		holds(t, pair.A, "1", "2")
+		<-arrived
+		wantOrders(t, pair.A, "1", "2")
 		pair.A.Kill()
-		a.receives(1, 5)
+		a.receive(1, 5)
 	})
 }

@@ -154,7 +154,7 @@ func (p *publishers) describe(id uint64) string {
 
 // Converged compares the journals of both instances, running or not. It returns nil
 // if they hold the same messages of each publisher in the same order, as a linked
-// pair promises (G5); otherwise it returns an error that names the first
+// pair promises; otherwise it returns an error that names the first
 // difference. Between publishers the order may differ. Messages of topics that the
 // pair does not replicate count as a difference.
 func (p *Pair) Converged() error {
@@ -163,8 +163,8 @@ func (p *Pair) Converged() error {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	for _, publisher := range slices.Sorted(maps.Keys(all)) {
-		if what := difference(a[publisher], b[publisher]); what != "" {
-			return fmt.Errorf("%s: %s", p.publishers.describe(publisher), what)
+		if diff := difference(a[publisher], b[publisher]); diff != "" {
+			return fmt.Errorf("%s: %s", p.publishers.describe(publisher), diff)
 		}
 	}
 	return nil
@@ -179,11 +179,11 @@ func (p *Pair) AwaitConverged() {
 }
 
 func byPublisher(messages []Message) map[uint64][]Message {
-	by := make(map[uint64][]Message)
+	all := make(map[uint64][]Message)
 	for _, m := range messages {
-		by[m.Publisher] = append(by[m.Publisher], m)
+		all[m.Publisher] = append(all[m.Publisher], m)
 	}
-	return by
+	return all
 }
 
 // difference describes the first difference between the messages of one publisher

@@ -12,7 +12,7 @@ import (
 
 // Messages and Have return the same while the instance runs, when it is closed or
 // killed, and after a restart.
-func TestJournalsOfTheDead(t *testing.T) {
+func TestJournalsOfStoppedInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
@@ -20,7 +20,7 @@ func TestJournalsOfTheDead(t *testing.T) {
 		if _, err := a.Publish(within(t, time.Minute), "trades", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		publisher := i.PublisherID("app")
 		want := []servertest.Message{
 			{Publisher: publisher, Sequence: 1, Topic: "orders", Body: []byte("1")},
@@ -35,7 +35,7 @@ func TestJournalsOfTheDead(t *testing.T) {
 			if have, other := i.Have(publisher), i.Have(1); have != 3 || other != 0 {
 				t.Errorf("%s: has %d of the publisher, %d of nobody", what, have, other)
 			}
-			holds(t, i, "1", "2")
+			wantOrders(t, i, "1", "2")
 		}
 		check("running")
 		i.Close()
@@ -49,22 +49,22 @@ func TestJournalsOfTheDead(t *testing.T) {
 		check("back")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		holds(t, servertest.New(t, servertest.Unstarted()))
+		wantOrders(t, servertest.New(t, servertest.Unstarted()))
 	})
 }
 
 // A client with a memory store is a new publisher after each start.
-func TestPublisher(t *testing.T) {
+func TestPublisherID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		a := start(t, pair.A.Client("app"))
 		first := pair.PublisherID("app")
 		a.publish(1, 1)
-		a.flushes(0, time.Second)
+		a.flush(0, time.Second)
 		a.Close()
 		b := start(t, pair.B.Client("app"))
 		b.publish(2, 3)
-		b.flushes(0, time.Second)
+		b.flush(0, time.Second)
 		second := pair.A.PublisherID("app")
 		if pair.A.Have(first) != 1 || pair.B.Have(second) != 2 {
 			t.Errorf("a has %d of the first life, b %d of the second", pair.A.Have(first), pair.B.Have(second))
@@ -81,7 +81,7 @@ func TestConverged(t *testing.T) {
 		pair.B.Kill()
 		a := start(t, pair.A.Client("app"))
 		a.publish(1, 2)
-		a.waits(time.Second)
+		a.stayUnsafe(time.Second)
 		err := pair.Converged()
 		if want := fmt.Sprintf("publisher %d (app): a has 2 messages, b has 0", pair.PublisherID("app")); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
@@ -90,14 +90,14 @@ func TestConverged(t *testing.T) {
 		pair.AwaitConverged()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		text := fails(t, func(ft servertest.T) {
+		text := mustFail(t, func(ft servertest.T) {
 			pair := servertest.NewPair(ft)
 			a := start(t, pair.A.Client("app"))
 			a.publish(1, 1)
-			a.flushes(0, time.Second) // the peer has answered the notice of the logon: no publish is held back
+			a.flush(0, time.Second) // the peer has answered the notice of the logon: no publish is held back
 			pair.Partition()
 			a.publish(2, 2)
-			a.waits(time.Second)
+			a.stayUnsafe(time.Second)
 			pair.AwaitConverged()
 		})
 		if !strings.Contains(text, "waited 1m0s for both journals to hold the same: publisher") {
@@ -108,7 +108,7 @@ func TestConverged(t *testing.T) {
 
 // Clients and servers log to the test until it has ended. Clients that were not closed
 // may log after that, which must not reach the test.
-func TestLogged(t *testing.T) {
+func TestVerbose(t *testing.T) {
 	log := &recorder{Program: new(servertest.Program)}
 	i := servertest.New(log, servertest.Verbose())
 	logger := i.Client("app").Logger

@@ -71,7 +71,7 @@ func (p *Pair) Dial(ctx context.Context, network, address string) (net.Conn, err
 }
 
 // Network returns the network in memory, nil with Real. It is for this module's own
-// tests, since its type is internal; other tests use Partition, Stop and CutClients.
+// tests, since its type is internal; other tests use Partition, Freeze and CutClients.
 func (p *Pair) Network() *memnet.Network { return p.net }
 
 // AwaitReady waits until both instances serve clients.

@@ -36,11 +36,12 @@ type options struct {
 // other processes. It does not work in a bubble, and most faults are not available.
 func Real() Option { return func(o *options) { o.real = true } }
 
-// Verbose writes the log lines of the servers to the test's log. It also does so for
-// the clients whose configuration comes from Client.
+// Verbose writes the log lines of the servers to the test's log, and those of the
+// clients whose configuration comes from Client.
 func Verbose() Option { return func(o *options) { o.log = true } }
 
-// Unstarted makes New and NewPair leave the servers stopped. Restart starts them.
+// Unstarted makes New and NewPair return without starting the servers. Restart starts
+// them.
 func Unstarted() Option { return func(o *options) { o.start = false } }
 
 // Config changes the configuration of each server at each start, after this package
@@ -112,24 +113,24 @@ func (l *testLog) end() {
 	l.ended = true
 }
 
-// requireInMemory fails the test if it runs with Real. The named method needs the network
-// or the disk in memory.
-func (w *world) requireInMemory(what string) {
+// requireInMemory fails the test if it runs with Real: the named method needs the
+// network or the disk in memory.
+func (w *world) requireInMemory(method string) {
 	w.t.Helper()
 	if w.net == nil {
-		w.t.Fatalf("servertest: %s needs the network and disk in memory: make the servers without servertest.Real()", what)
+		w.t.Fatalf("servertest: %s needs the network and disk in memory: make the servers without servertest.Real()", method)
 	}
 }
 
 // awaitTimeout is the longest time for which a method waits.
 const awaitTimeout = time.Minute
 
-// await calls missing until it returns nil. It fails the test after patience.
-func (w *world) await(what string, missing func() error) {
+// await calls condition until it returns nil. It fails the test after awaitTimeout.
+func (w *world) await(what string, condition func() error) {
 	w.t.Helper()
 	began := time.Now()
 	for {
-		err := missing()
+		err := condition()
 		if err == nil {
 			return
 		}

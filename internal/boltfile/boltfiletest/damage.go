@@ -16,7 +16,7 @@ import (
 // many pages of every kind.
 const PageSize = 1024
 
-// Image returns the file of a database that fill has filled.
+// Image returns the content of a database file that fill has filled.
 func Image(t testing.TB, fill func(path string)) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.db")
@@ -48,10 +48,10 @@ const (
 	steps
 )
 
-// Damage returns a copy of a database file with the steps of a recipe applied. If mend is true,
-// its meta pages get valid checksums afterwards, so that bbolt trusts them. An empty recipe
+// Damage returns a copy of a database file with the steps of a recipe applied. If fixChecksums is
+// true, its meta pages get valid checksums afterwards, so that bbolt trusts them. An empty recipe
 // changes nothing.
-func Damage(image, recipe []byte, mend bool) []byte {
+func Damage(image, recipe []byte, fixChecksums bool) []byte {
 	b := bytes.Clone(image)
 	for ; len(recipe) >= 5 && len(b) >= 2*PageSize; recipe = recipe[5:] {
 		page := int(recipe[1]) % (len(b) / PageSize) * PageSize
@@ -74,7 +74,7 @@ func Damage(image, recipe []byte, mend bool) []byte {
 			clear(b[page : page+PageSize])
 		}
 	}
-	for at := 16; mend && at < 2*PageSize && at+64 <= len(b); at += PageSize {
+	for at := 16; fixChecksums && at < 2*PageSize && at+64 <= len(b); at += PageSize {
 		sum := fnv.New64a()
 		sum.Write(b[at : at+56])
 		binary.NativeEndian.PutUint64(b[at+56:], sum.Sum64())
@@ -99,12 +99,12 @@ func Recipes(image []byte) map[string][]byte {
 	}
 }
 
-// recipeForPages returns a recipe that calls do for each page with these flags.
-func recipeForPages(image []byte, flags uint16, do func(page byte) []byte) []byte {
+// recipeForPages returns the steps for all pages with the given flags.
+func recipeForPages(image []byte, flags uint16, step func(page byte) []byte) []byte {
 	var recipe []byte
 	for page := 2; page < min(len(image)/PageSize, 255); page++ {
 		if binary.NativeEndian.Uint16(image[page*PageSize+8:]) == flags {
-			recipe = append(recipe, do(byte(page))...)
+			recipe = append(recipe, step(byte(page))...)
 		}
 	}
 	return recipe

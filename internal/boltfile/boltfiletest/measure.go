@@ -17,10 +17,10 @@ func FileSize(t testing.TB, path string) int64 {
 	return info.Size()
 }
 
-// BytesWritten returns the number of bytes of pages that a database writes during a call.
-func BytesWritten(db *bbolt.DB, during func()) int64 {
+// BytesWritten returns the number of bytes of the pages that a database writes during a call of f.
+func BytesWritten(db *bbolt.DB, f func()) int64 {
 	before := db.Stats()
-	during()
+	f()
 	after := db.Stats()
 	written := after.TxStats.Sub(&before.TxStats)
 	return written.GetPageAlloc()

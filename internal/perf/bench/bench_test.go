@@ -11,27 +11,27 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// given returns options for a pair of servers in this process.
-func given(t *testing.T) bench.Options {
+// pairOptions returns options for a pair of servers in this process.
+func pairOptions(t *testing.T) bench.Options {
 	t.Helper()
 	p := servertest.NewPair(t, servertest.Real())
 	return bench.Options{Dir: t.TempDir(), Messages: 500, Servers: p.Client("bench").Servers}
 }
 
-func run(t *testing.T, w bench.Benchmark, o bench.Options) *bench.Result {
+func run(t *testing.T, b bench.Benchmark, o bench.Options) *bench.Result {
 	t.Helper()
-	r, err := bench.Run(t.Context(), w, o)
+	r, err := bench.Run(t.Context(), b, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Copies != len(o.Servers) || r.Rate <= 0 || r.Bench != w {
+	if r.Copies != len(o.Servers) || r.Rate <= 0 || r.Bench != b {
 		t.Errorf("result is %+v", r)
 	}
 	return r
 }
 
 func TestPublish(t *testing.T) {
-	o := given(t)
+	o := pairOptions(t)
 	for _, store := range []string{"memory", "file", "bolt"} {
 		o.Store, o.Publishers, o.Messages = store, 3, 100
 		if r := run(t, bench.Publish, o); r.Messages != 100 || r.LatencyUS != nil {
@@ -45,7 +45,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestLatency(t *testing.T) {
-	o := given(t)
+	o := pairOptions(t)
 	o.Messages, o.Publishers, o.Warmup = 20, 2, 5*time.Millisecond
 	for _, rate := range []float64{0, 2000} {
 		o.Rate = rate
@@ -58,7 +58,7 @@ func TestLatency(t *testing.T) {
 }
 
 func TestReplay(t *testing.T) {
-	o := given(t)
+	o := pairOptions(t)
 	o.Subscribers, o.Publishers = 2, 2
 	if r := run(t, bench.Replay, o); r.Messages != 500 || r.Deliveries <= r.Rate || r.FirstUS <= 0 {
 		t.Errorf("result is %+v", r)
@@ -66,7 +66,7 @@ func TestReplay(t *testing.T) {
 }
 
 func TestFanout(t *testing.T) {
-	o := given(t)
+	o := pairOptions(t)
 	o.Subscribers = 3
 	if r := run(t, bench.Fanout, o); r.Messages != 500 || r.Deliveries <= 0 || r.DeliveryUS != nil {
 		t.Errorf("result is %+v", r)
@@ -79,26 +79,26 @@ func TestFanout(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		work bench.Benchmark
-		o    bench.Options
+		name      string
+		benchmark bench.Benchmark
+		o         bench.Options
 	}{
-		{"no such work", "sleep", bench.Options{}},
+		{"an unknown benchmark", "sleep", bench.Options{}},
 		{"a small body", bench.Publish, bench.Options{Size: 10}},
 		{"a large body", bench.Publish, bench.Options{Size: 1 << 30}},
 		{"a negative size", bench.Publish, bench.Options{Size: -1}},
 		{"no window", bench.Publish, bench.Options{Window: -1}},
 		{"too many publishers", bench.Publish, bench.Options{Publishers: 1 << 20}},
 		{"an unknown store", bench.Publish, bench.Options{Store: "tape"}},
-		{"a memory store that is synced", bench.Publish, bench.Options{Store: "memory", SyncAlways: true}},
+		{"sync of a memory store", bench.Publish, bench.Options{Store: "memory", SyncAlways: true}},
 		{"messages and duration", bench.Publish, bench.Options{Messages: 1, Duration: 1}},
 		{"fewer messages than publishers", bench.Publish, bench.Options{Messages: 1, Publishers: 2}},
-		{"a rate that is not kept to", bench.Publish, bench.Options{Rate: 1}},
-		{"kill a server that is not ours", bench.Failover, bench.Options{Servers: []string{"tcp://127.0.0.1:1/amps/json"}}},
-		{"a directory that is not there", bench.Publish, bench.Options{Dir: "not/there"}},
+		{"a rate for a benchmark without one", bench.Publish, bench.Options{Rate: 1}},
+		{"kill a server that the run has not started", bench.Failover, bench.Options{Servers: []string{"tcp://127.0.0.1:1/amps/json"}}},
+		{"a missing directory", bench.Publish, bench.Options{Dir: "not/there"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := bench.Run(t.Context(), tt.work, tt.o)
+			_, err := bench.Run(t.Context(), tt.benchmark, tt.o)
 			if _, ok := errors.AsType[*bench.OptionError](err); !ok {
 				t.Errorf("the error is %v", err)
 			}
@@ -106,8 +106,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Others read these names.
-func TestTheNamesStay(t *testing.T) {
+// The names of the JSON fields must not change: other programs read them.
+func TestResultFieldNames(t *testing.T) {
 	r := bench.Result{Bench: bench.Failover, Rate: 1, Deliveries: 1, FirstUS: 1, OfferedRate: 1, DowngradeAfter: 1,
 		LatencyUS: new(bench.Quantiles), DeliveryUS: new(bench.Quantiles), Failover: new(bench.FailoverTimes)}
 	got, err := json.Marshal(r)
@@ -120,7 +120,7 @@ func TestTheNamesStay(t *testing.T) {
 		`"publishers":0,"subscribers":0,"fsync":"","store":"","store_fsync":"","started_pair":false,"downgrade_after_ms":1,` +
 		`"cores":0,"filesystem":"","go":"","platform":""}`
 	if string(got) != want {
-		t.Errorf("the JSON is\n%s, not\n%s", got, want)
+		t.Errorf("the JSON is\n%s\nwant\n%s", got, want)
 	}
 	var text bytes.Buffer
 	r.Print(&text)

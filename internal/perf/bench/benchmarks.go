@@ -16,8 +16,8 @@ func (r *run) publish(ctx context.Context, result *Result) error {
 	return err
 }
 
-// latency measures how long a persisted ack takes: one message at a time, or,
-// at a rate, whatever is on its way already.
+// latency measures the time to a persisted ack: one message at a time, or at a
+// rate that does not wait for acks.
 func (r *run) latency(ctx context.Context, result *Result) error {
 	start := time.Now()
 	load := r.load
@@ -33,12 +33,12 @@ func (r *run) latency(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// publishOneByOne has each publisher publish one message at a time.
+// publishOneByOne lets each publisher publish one message at a time.
 func (r *run) publishOneByOne(ctx context.Context, start time.Time) error {
 	return r.eachPublisher(func(p *publisher) error { return p.publishOneByOne(ctx, start.Add(r.o.Duration)) })
 }
 
-// publishOneByOne publishes one message after the other, each when that before is safe.
+// publishOneByOne publishes one message after the other, each once the one before is safe.
 func (p *publisher) publishOneByOne(ctx context.Context, end time.Time) error {
 	for n := uint64(1); p.quota == 0 || n <= p.quota; n++ {
 		began := time.Now()
@@ -56,13 +56,14 @@ func (p *publisher) publishOneByOne(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// schedule returns a publisher's part of the rate: they publish in turn.
+// schedule returns the schedule of a publisher. The publishers share the rate and
+// publish in turn.
 func (r *run) schedule(p *publisher, start time.Time) *schedule {
 	offset := time.Duration(float64(p.index) / r.o.Rate * float64(time.Second))
 	return &schedule{start: start, offset: offset, rate: r.o.Rate / float64(len(r.publishers))}
 }
 
-// replay measures subscribing from EPOCH to what was published before.
+// replay measures a subscription from EPOCH to published messages.
 func (r *run) replay(ctx context.Context, result *Result) error {
 	if err := r.load(ctx, time.Now()); err != nil {
 		return err
@@ -88,7 +89,7 @@ func (r *run) replay(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// fanout measures publishing to subscribers that are there.
+// fanout measures deliveries to live subscribers.
 func (r *run) fanout(ctx context.Context, result *Result) error {
 	if err := r.connectSubscribers(ctx); err != nil {
 		return err
@@ -111,7 +112,7 @@ func (r *run) fanout(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// subscribeLive subscribes to what is published from now on.
+// subscribeLive subscribes to the messages published from now on.
 func (r *run) subscribeLive(ctx context.Context) (start time.Time, err error) {
 	base := time.Now()
 	for _, s := range r.subscribers {
@@ -122,7 +123,7 @@ func (r *run) subscribeLive(ctx context.Context) (start time.Time, err error) {
 	return base, r.subscribeAll(ctx, client.Now)
 }
 
-// load publishes at the rate, or as fast as it goes, until all is safe.
+// load publishes at the rate, or as fast as possible, and waits until all messages are safe.
 func (r *run) load(ctx context.Context, start time.Time) error {
 	publish := func(p *publisher) error { return p.publishUnpaced(ctx, start.Add(r.o.Duration)) }
 	if r.o.Rate > 0 {

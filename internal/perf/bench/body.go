@@ -2,9 +2,9 @@ package bench
 
 import "time"
 
-// A body is JSON of a chosen size that names its message: who published it, as
-// which of his, and when it was due. The digits are hexadecimal and stand at
-// fixed places, so that neither writing nor reading one takes memory.
+// A body is a JSON object of a chosen size that identifies its message by
+// publisher, number and due time. The digits are hexadecimal and have fixed
+// offsets, so that neither writing nor parsing a body allocates.
 type body []byte
 
 const (
@@ -27,20 +27,21 @@ func newBody(publisher, size int) body {
 	return b
 }
 
-// set makes it the body of the nth message.
+// set turns b into the body of the nth message.
 func (b body) set(n uint64, due time.Duration) {
 	putHex(b[numberOffset:][:numberDigits], n)
 	putHex(b[dueOffset:][:dueDigits], uint64(due))
 }
 
-// A stamp is what a body says.
+// A stamp is the content of a body.
 type stamp struct {
 	publisher int
 	number    uint64
 	due       time.Duration
 }
 
-// parse reads the body of a message; ok is false if it is none of ours, of that size.
+// parse parses the body of a message. ok is false if it is not a body of this
+// package with that size.
 func parse(data []byte, size int) (s stamp, ok bool) {
 	if len(data) != size {
 		return s, false

@@ -1,5 +1,4 @@
-// Package bench measures what a pair of servers does for an application: the
-// work of holdfast bench. Each run also counts: a message that is missing, there
-// twice or out of order on any server or at any subscriber is an error, and
-// there is no figure.
+// Package bench measures a pair of servers for holdfast bench. Each run also
+// counts its messages. If one is missing, duplicated or out of order on a server
+// or at a subscriber, the run returns an error and no result.
 package bench

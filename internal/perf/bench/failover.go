@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A kill is the end of an instance in use, and what was published by then.
+// A kill is the kill of the instance in use, with the messages published by then.
 type kill struct {
 	at        time.Time
-	published []uint64 // by publisher, when the process was gone
+	published []uint64 // messages of each publisher when the process was gone
 }
 
-// failover measures what publishers and subscribers see of the death of the
-// instance that they use. Half of the time is before the kill; after it the
-// load goes on until acks and messages come again. Then the instance comes
-// back, and everything published must be on both and at every subscriber.
+// failover measures how long a kill of the instance in use interrupts acks and
+// deliveries. The kill comes after half of the time. After it, the load continues
+// until acks and messages resume. Then the instance is restarted, and all
+// messages must be on both instances and at every subscriber.
 func (r *run) failover(ctx context.Context, result *Result) error {
 	if err := r.connectSubscribers(ctx); err != nil {
 		return err
@@ -47,8 +47,8 @@ func (r *run) failover(ctx context.Context, result *Result) error {
 	return err
 }
 
-// killAndWait kills the instance in use at one time, and returns at a later one at
-// the earliest what came of it.
+// killAndWait kills the instance in use at a time and measures until acks and
+// deliveries have resumed. It does not return before end.
 func (r *run) killAndWait(ctx context.Context, at, end time.Time, loaded chan error) (*FailoverTimes, error) {
 	if _, err := await(ctx, time.After(time.Until(at)), loaded); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (r *run) killAndWait(ctx context.Context, at, end time.Time, loaded chan er
 	return times, err
 }
 
-// checkAllOnFirst checks that everyone is connected to the instance to be killed.
+// checkAllOnFirst checks that all clients are connected to the instance to be killed.
 func (r *run) checkAllOnFirst() error {
 	for _, p := range r.publishers {
 		if s := p.client.Stats(); s.Server.Server != r.servers[0] {
@@ -101,20 +101,20 @@ func (r *run) checkAllOnFirst() error {
 	return nil
 }
 
-// awaitAckAfter waits for what is due, unless the load ends before.
-func await[T any](ctx context.Context, due <-chan T, loaded chan error) (what T, err error) {
+// await receives a value. It returns an error if the load ends before.
+func await[T any](ctx context.Context, values <-chan T, loaded chan error) (value T, err error) {
 	select {
-	case what = <-due:
-		return what, nil
+	case value = <-values:
+		return value, nil
 	case err := <-loaded:
 		loaded <- err
-		return what, errors.Join(errors.New("the load has ended"), err)
+		return value, errors.Join(errors.New("the load has ended"), err)
 	case <-ctx.Done():
-		return what, context.Cause(ctx)
+		return value, context.Cause(ctx)
 	}
 }
 
-// restartKilled starts the instance again and waits until everything is on both.
+// restartKilled restarts the instance and waits until all messages are on both.
 func (r *run) restartKilled(ctx context.Context) error {
 	if err := r.pair[0].Start(ctx); err != nil {
 		return err

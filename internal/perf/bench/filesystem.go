@@ -7,7 +7,7 @@ import (
 )
 
 // fileSystem returns the type of the file system that holds dir, "unknown" if
-// this system doesn't say.
+// the system does not report it.
 func fileSystem(dir string) string {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real

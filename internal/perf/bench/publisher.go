@@ -17,30 +17,30 @@ type publisher struct {
 	store  *observedStore
 	topic  string
 	body   body
-	quota  uint64 // messages to publish, 0: until the end of the time
+	quota  uint64 // messages to publish; 0: no limit
 
 	published atomic.Uint64 // accepted by the store, without warm-up
-	refused   atomic.Uint64 // by a server
-	safe      atomic.Uint64 // acknowledged by every server that counts, by sequence, with warm-up
-	warmupEnd atomic.Uint64 // the last sequence of the warm-up
+	refused   atomic.Uint64 // rejected by a server
+	safe      atomic.Uint64 // highest safe sequence, warm-up included
+	warmupEnd atomic.Uint64 // last sequence of the warm-up
 
-	ackLatency *latencyRecorder // of the run: from when a message was due to its ack
+	ackLatency *latencyRecorder // shared by the publishers: from the due time of a message to its ack
 
 	mu        sync.Mutex
-	schedule  *schedule          // guarded by mu; of an open loop, nil otherwise
+	schedule  *schedule          // guarded by mu; nil: the load is not paced
 	next      uint64             // guarded by mu: the number whose ack comes next
-	kill      *kill              // guarded by mu: an ack of what was published after it is awaited
-	recovered chan time.Duration // how long that took
+	kill      *kill              // guarded by mu; not nil: an ack of a message published after it is awaited
+	recovered chan time.Duration // receives the time from the kill to that ack
 }
 
-// A schedule says when the messages of an open loop are due.
+// A schedule gives the due times of the messages of an open loop.
 type schedule struct {
 	start  time.Time     // of the run; due times are counted from it
 	offset time.Duration // of the first message
-	rate   float64       // a second
+	rate   float64       // messages per second
 }
 
-// due returns when the nth message is, from 1.
+// due returns the due time of the nth message; n begins at 1.
 func (s *schedule) due(n uint64) time.Duration {
 	return s.offset + time.Duration(float64(n-1)/s.rate*float64(time.Second))
 }
@@ -67,7 +67,7 @@ func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
 	return p, nil
 }
 
-// quota returns how many messages a publisher publishes.
+// quota returns the number of messages that a publisher publishes.
 func (r *run) quota(index int) uint64 {
 	n := r.o.Messages / r.o.Publishers
 	if index < r.o.Messages%r.o.Publishers {
@@ -81,7 +81,7 @@ func (p *publisher) close() {
 	p.store.Close()
 }
 
-// warmUp publishes to another topic for a while, and waits until all is safe.
+// warmUp publishes to another topic for a while and waits until all messages are safe.
 func (p *publisher) warmUp(ctx context.Context, d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); p.warmupEnd.Add(1) {
 		if _, err := p.client.Publish(ctx, p.topic+"_warmup", p.body); err != nil {
@@ -91,7 +91,7 @@ func (p *publisher) warmUp(ctx context.Context, d time.Duration) error {
 	return p.client.FlushSafe(ctx)
 }
 
-// publishUnpaced publishes as fast as the store takes it, for its share or until the end.
+// publishUnpaced publishes as fast as the store accepts messages, up to its quota or until end.
 func (p *publisher) publishUnpaced(ctx context.Context, end time.Time) error {
 	for n := uint64(1); p.quota == 0 || n <= p.quota; n++ {
 		if p.quota == 0 && n%32 == 1 && !time.Now().Before(end) {
@@ -104,8 +104,8 @@ func (p *publisher) publishUnpaced(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// publishPaced publishes each message when it is due by the schedule, or as soon after
-// as the store takes it, for its share or until stop is closed or the time is over.
+// publishPaced publishes each message at its due time, or as soon after as the store
+// accepts it. It ends after the quota, when stop is closed, or after d.
 func (p *publisher) publishPaced(ctx context.Context, schedule *schedule, d time.Duration, stop <-chan struct{}) error {
 	p.setSchedule(schedule)
 	timer := time.NewTimer(time.Hour)
@@ -132,7 +132,7 @@ func (p *publisher) publishPaced(ctx context.Context, schedule *schedule, d time
 	return nil
 }
 
-// setSchedule has acks counted from when messages are due.
+// setSchedule sets the schedule, so that latencies begin at due times.
 func (p *publisher) setSchedule(schedule *schedule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +149,7 @@ func (p *publisher) publish(ctx context.Context, n uint64, due time.Duration) er
 	return nil
 }
 
-// onAck is told each ack by the store, from the client's session.
+// onAck is called by the store for each ack, on the goroutine of the client's session.
 func (p *publisher) onAck(through uint64, safe bool) {
 	if safe && through > p.safe.Load() {
 		p.safe.Store(through)
@@ -170,7 +170,7 @@ func (p *publisher) onAck(through uint64, safe bool) {
 	}
 }
 
-// recordLocked records how late the acks up to a number are.
+// recordLocked records the latencies of the acks up to a number.
 func (p *publisher) recordLocked(number uint64) {
 	now := time.Since(p.schedule.start)
 	for ; p.next <= number; p.next++ {
@@ -178,7 +178,8 @@ func (p *publisher) recordLocked(number uint64) {
 	}
 }
 
-// awaitAckAfter tells revive the first ack of what was published after a kill.
+// awaitAckAfter sends the time from a kill to the first ack of a message published
+// after it to p.recovered.
 func (p *publisher) awaitAckAfter(k *kill) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

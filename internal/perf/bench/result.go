@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// A Result is what a run has measured and under which conditions. Its JSON is
-// one object; the names of its fields stay. What a work does not measure is
-// left out. A run that lost or repeated a message has no result, so the two
-// counts are always 0: they are there to say that it was looked at.
+// A Result is the measurement of a run and its conditions. Its JSON form is one
+// object, whose field names do not change. Fields that a benchmark does not
+// measure are left out. A run that lost or repeated a message has no result, so
+// the two counts are always 0: they document that the run counted.
 type Result struct {
 	Bench    Benchmark `json:"bench"`
 	Messages int       `json:"messages"`   // published, without warm-up
 	Seconds  float64   `json:"seconds"`    // publish, latency: from the first publish to the last persisted ack; replay: from subscribing to the last message at the last subscriber; fanout: from the first publish to the last persisted ack; failover: of publishing
-	Rate     float64   `json:"msgs_per_s"` // Messages in Seconds; of replay at one subscriber
-	MB       float64   `json:"mb_per_s"`   // the same in bodies, 1 MB = 1,000,000 bytes
+	Rate     float64   `json:"msgs_per_s"` // Messages / Seconds; replay: at one subscriber
+	MB       float64   `json:"mb_per_s"`   // of bodies, in 1,000,000 bytes
 
 	Deliveries  float64    `json:"deliveries_per_s,omitempty"`   // replay, fanout: at all subscribers together
-	FirstUS     float64    `json:"first_message_us,omitempty"`   // replay: from subscribing to the first message, at the subscriber where that took longest
+	FirstUS     float64    `json:"first_message_us,omitempty"`   // replay: from subscribing to the first message, at the subscriber that waited longest
 	LatencyUS   *Quantiles `json:"latency_us,omitempty"`         // latency: to the persisted ack
 	DeliveryUS  *Quantiles `json:"delivery_us,omitempty"`        // fanout and failover at a rate: to the subscriber's loop
-	OfferedRate float64    `json:"offered_msgs_per_s,omitempty"` // open loop: the rate asked for; latencies are counted from when a message was due, so nothing is omitted
+	OfferedRate float64    `json:"offered_msgs_per_s,omitempty"` // open loop: the requested rate; latencies begin at the due time of a message, so none is omitted
 
 	Failover *FailoverTimes `json:"failover_ms,omitempty"`
 
@@ -32,8 +32,8 @@ type Result struct {
 
 	Copies         int     `json:"copies"`                       // servers on which every message was found afterwards
 	Body           int     `json:"body"`                         // bytes
-	Window         int     `json:"window"`                       // messages that a publisher has in flight at most: its store's bound (failover: the client's window)
-	Publishers     int     `json:"publishers"`                   // clients, each with a store and a connection
+	Window         int     `json:"window"`                       // maximum of messages in flight of a publisher: the limit of its store (failover: the client's window)
+	Publishers     int     `json:"publishers"`                   // clients, each with its own store and connection
 	Subscribers    int     `json:"subscribers"`                  // clients
 	Fsync          string  `json:"fsync"`                        // of the servers: always "before each ack"
 	Store          string  `json:"store"`                        // of the publishers: memory, file, bolt
@@ -46,7 +46,7 @@ type Result struct {
 	Platform       string  `json:"platform"` // such as linux/amd64
 }
 
-// Quantiles are in microseconds.
+// Quantiles are quantiles of durations, in microseconds.
 type Quantiles struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -55,21 +55,21 @@ type Quantiles struct {
 	Max  float64 `json:"max"`
 }
 
-// FailoverTimes are milliseconds from the kill. Counted is what was published
-// when the killed process was gone: acks and messages that were still on their
-// way from it don't count.
+// FailoverTimes are milliseconds from the kill. Only messages published after the
+// killed process was gone count, so acks and messages that were still in flight
+// from it do not.
 type FailoverTimes struct {
-	Ack      float64 `json:"ack"`      // to the first persisted ack, of either level, at the publisher where that took longest
-	Delivery float64 `json:"delivery"` // to the first message, at the subscriber where that took longest
+	Ack      float64 `json:"ack"`      // to the first persisted ack of either level, at the publisher that waited longest
+	Delivery float64 `json:"delivery"` // to the first message, at the subscriber that waited longest
 }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// newResult returns one that says what the run is of.
-func newResult(w Benchmark, o *Options, dir string) *Result {
+// newResult returns a result with the conditions of the run.
+func newResult(b Benchmark, o *Options, dir string) *Result {
 	r := &Result{
-		Bench: w, Body: o.Size, Window: o.Window, Publishers: o.Publishers, Subscribers: o.Subscribers,
+		Bench: b, Body: o.Size, Window: o.Window, Publishers: o.Publishers, Subscribers: o.Subscribers,
 		Fsync: "before each ack", Store: o.Store, StoreFsync: o.storeSync(), OfferedRate: o.Rate,
 		Cores: runtime.GOMAXPROCS(0), Filesystem: fileSystem(dir),
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
@@ -80,14 +80,14 @@ func newResult(w Benchmark, o *Options, dir string) *Result {
 	return r
 }
 
-// setRates fills in rates.
+// setRates fills in the rates.
 func (r *Result) setRates(messages int, d time.Duration) {
 	r.Messages, r.Seconds = messages, d.Seconds()
 	r.Rate = float64(messages) / r.Seconds
 	r.MB = r.Rate * float64(r.Body) / 1e6
 }
 
-// Print writes the result for a person.
+// Print writes the result as text.
 func (r *Result) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d messages in %.3f s: %.0f msgs/s, %.1f MB/s\n", r.Bench, r.Messages, r.Seconds, r.Rate, r.MB)
 	if r.Deliveries > 0 {
@@ -105,13 +105,13 @@ func (r *Result) Print(w io.Writer) {
 	fmt.Fprintln(w, r.conditions())
 }
 
-func (l *Quantiles) print(w io.Writer, what string) {
-	if l != nil {
-		fmt.Fprintf(w, "%s: p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n", what, l.P50/1e3, l.P90/1e3, l.P99/1e3, l.P999/1e3, l.Max/1e3)
+func (q *Quantiles) print(w io.Writer, label string) {
+	if q != nil {
+		fmt.Fprintf(w, "%s: p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n", label, q.P50/1e3, q.P90/1e3, q.P99/1e3, q.P999/1e3, q.Max/1e3)
 	}
 }
 
-// conditions is what the figures are of.
+// conditions describes the conditions of the measurement.
 func (r *Result) conditions() string {
 	parts := []string{
 		plural(r.Copies, "copy"), "servers sync " + r.Fsync,
@@ -125,7 +125,7 @@ func (r *Result) conditions() string {
 	if r.Failover != nil {
 		parts = append(parts, fmt.Sprintf("downgrade after %.0f ms", r.DowngradeAfter))
 	}
-	return "of: " + strings.Join(append(parts, plural(r.Cores, "core"), r.Filesystem, r.Go, r.Platform), ", ")
+	return "conditions: " + strings.Join(append(parts, plural(r.Cores, "core"), r.Filesystem, r.Go, r.Platform), ", ")
 }
 
 func plural(n int, word string) string {

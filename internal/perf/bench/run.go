@@ -17,34 +17,34 @@ import (
 // A run is one measurement: its servers, publishers and subscribers.
 type run struct {
 	o           Options
-	dir         string // of stores and journals, removed at the end
+	dir         string // holds stores and journals; removed at the end
 	servers     []string
 	pair        *pair.Pair // nil: the servers were given
-	topic       string     // of this run alone
+	topic       string     // unique to the run
 	storeLimits struct {   // of a publisher's store
 		messages int
 		bytes    int64
 	}
 	publishers      []*publisher
-	subscribers     []*subscriber    // that are measured
-	clients         []*subscriber    // these and those that check
-	ackLatency      *latencyRecorder // from when messages were due, or published, to their acks
-	deliveryLatency *latencyRecorder // and to the subscribers
+	subscribers     []*subscriber    // measured
+	clients         []*subscriber    // subscribers, and those that check the servers
+	ackLatency      *latencyRecorder // from due time or publish to the ack
+	deliveryLatency *latencyRecorder // from due time to the subscriber's loop
 	watchdog        watchdog
 }
 
-// Run measures w. The error is an *OptionError for what can't be run, and a
-// *CountError for what can't be told as a figure.
-func Run(ctx context.Context, w Benchmark, o Options) (*Result, error) {
-	if err := o.validate(w); err != nil {
+// Run runs a benchmark. The error is an *OptionError if the options are unusable,
+// and a *CountError if a message was lost, repeated or out of order.
+func Run(ctx context.Context, b Benchmark, o Options) (*Result, error) {
+	if err := o.validate(b); err != nil {
 		return nil, err
 	}
-	works := map[Benchmark]func(*run, context.Context, *Result) error{
+	benchmarks := map[Benchmark]func(*run, context.Context, *Result) error{
 		Publish: (*run).publish, Latency: (*run).latency, Replay: (*run).replay, Fanout: (*run).fanout, Failover: (*run).failover,
 	}
-	work, ok := works[w]
+	measure, ok := benchmarks[b]
 	if !ok {
-		return nil, optionf("there is no work %q", string(w))
+		return nil, optionf("there is no benchmark %q", string(b))
 	}
 	dir, err := os.MkdirTemp(o.Dir, "holdfast-bench-")
 	if err != nil {
@@ -53,7 +53,7 @@ func Run(ctx context.Context, w Benchmark, o Options) (*Result, error) {
 	r := &run{o: o, dir: dir, servers: o.Servers, topic: "bench_" + strings.ToLower(rand.Text()[:12]),
 		ackLatency: newLatencyRecorder(), deliveryLatency: newLatencyRecorder()}
 	r.storeLimits.messages, r.storeLimits.bytes = o.Window, max(64<<20, int64(o.Window)*int64(o.Size+messageOverhead))
-	if w == Failover {
+	if b == Failover {
 		r.storeLimits.messages, r.storeLimits.bytes = failoverStoreMessages, failoverStoreBytes
 	}
 	defer r.close()
@@ -62,11 +62,11 @@ func Run(ctx context.Context, w Benchmark, o Options) (*Result, error) {
 	r.watchdog.start(r, cancel)
 	defer r.watchdog.stop()
 
-	result := newResult(w, &o, dir)
+	result := newResult(b, &o, dir)
 	if err := r.prepare(ctx); err != nil {
 		return nil, r.explain(ctx, err)
 	}
-	if err := work(r, ctx, result); err != nil {
+	if err := measure(r, ctx, result); err != nil {
 		return nil, r.explain(ctx, err)
 	}
 	if err := r.checkServers(ctx, result); err != nil {
@@ -75,7 +75,7 @@ func Run(ctx context.Context, w Benchmark, o Options) (*Result, error) {
 	return result, nil
 }
 
-// explain says why a context ended, and which instance ended by itself.
+// explain adds to an error why a context ended, and which instances have crashed.
 func (r *run) explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
@@ -89,7 +89,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// prepare starts what is missing, connects the publishers and warms up.
+// prepare starts the servers if none were given, connects the publishers and warms up.
 func (r *run) prepare(ctx context.Context) error {
 	if len(r.servers) == 0 {
 		if err := r.startPair(ctx); err != nil {
@@ -120,11 +120,11 @@ func (r *run) startPair(ctx context.Context) error {
 	return nil
 }
 
-// connectTimeout is how long a client may take to log on for the first time.
+// connectTimeout is the time that a client has for its first logon.
 const connectTimeout = 10 * time.Second
 
-// dial connects a client. If it fails otherwise than by taking too long, the
-// servers' addresses are no addresses: there is nothing else to be wrong.
+// dial connects a client. An error other than a timeout is reported as an option
+// error, since only the server addresses can be wrong.
 func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -135,7 +135,7 @@ func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
 	return c, err
 }
 
-// close ends everything and removes what is on disk.
+// close ends clients and servers, and removes the temporary directory.
 func (r *run) close() {
 	for _, s := range r.clients {
 		s.close()
@@ -151,7 +151,7 @@ func (r *run) close() {
 	}
 }
 
-// eachPublisher runs f for all publishers at once.
+// eachPublisher runs f for all publishers concurrently.
 func (r *run) eachPublisher(f func(*publisher) error) error {
 	errs := make([]error, len(r.publishers))
 	var wg sync.WaitGroup
@@ -166,16 +166,16 @@ func (r *run) eachPublisher(f func(*publisher) error) error {
 	return errors.Join(errs...)
 }
 
-// publishedCounts returns what each publisher has, and how much that is.
-func (r *run) publishedCounts() (each []uint64, total int) {
+// publishedCounts returns the number of messages of each publisher, and their sum.
+func (r *run) publishedCounts() (counts []uint64, total int) {
 	for _, p := range r.publishers {
 		n := p.published.Load()
-		each, total = append(each, n), total+int(n)
+		counts, total = append(counts, n), total+int(n)
 	}
-	return each, total
+	return counts, total
 }
 
-// flushSafe waits until everything published is safe.
+// flushSafe waits until all published messages are safe.
 func (r *run) flushSafe(ctx context.Context) error {
 	return r.eachPublisher(func(p *publisher) error { return p.client.FlushSafe(ctx) })
 }
@@ -192,7 +192,7 @@ func (r *run) connectSubscribers(ctx context.Context) error {
 	return nil
 }
 
-// subscribeAll subscribes all of them at once.
+// subscribeAll starts all subscriptions concurrently.
 func (r *run) subscribeAll(ctx context.Context, from client.Start) error {
 	errs := make([]error, len(r.subscribers))
 	var wg sync.WaitGroup
@@ -207,7 +207,7 @@ func (r *run) subscribeAll(ctx context.Context, from client.Start) error {
 	return errors.Join(errs...)
 }
 
-// setExpected tells the subscribers how many messages there are.
+// setExpected sets the number of messages that the subscribers wait for.
 func (r *run) setExpected() {
 	_, total := r.publishedCounts()
 	for _, s := range r.subscribers {
@@ -215,7 +215,8 @@ func (r *run) setExpected() {
 	}
 }
 
-// awaitComplete returns when each subscriber has every message, and when that was.
+// awaitComplete waits until each subscriber has every message, and returns the time
+// of the last delivery.
 func (r *run) awaitComplete(ctx context.Context) (end time.Time, err error) {
 	for i, s := range r.subscribers {
 		if err := s.awaitAll(ctx); err != nil {
@@ -228,30 +229,30 @@ func (r *run) awaitComplete(ctx context.Context) (end time.Time, err error) {
 	return end, r.checkSubscribers()
 }
 
-// checkSubscribers ends the subscribers and checks what they have counted.
+// checkSubscribers stops the subscribers and checks their counts.
 func (r *run) checkSubscribers() error {
-	each, _ := r.publishedCounts()
+	counts, _ := r.publishedCounts()
 	for i, s := range r.subscribers {
 		if err := s.stopReceiving(); err != nil {
 			return fmt.Errorf("subscriber %d: %w", i, err)
 		}
-		if err := s.tally.check(fmt.Sprintf("subscriber %d", i), each); err != nil {
+		if err := s.tally.check(fmt.Sprintf("subscriber %d", i), counts); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkServers counts the messages on every server.
+// checkServers checks the messages on every server.
 func (r *run) checkServers(ctx context.Context, result *Result) error {
-	each, total := r.publishedCounts()
+	counts, total := r.publishedCounts()
 	for _, p := range r.publishers {
 		if n := p.refused.Load(); n > 0 {
-			return fmt.Errorf("publisher %d: %s refused by a server", p.index, plural(int(n), "message"))
+			return fmt.Errorf("publisher %d: %s rejected by a server", p.index, plural(int(n), "message"))
 		}
 	}
 	for i, server := range r.servers {
-		if err := r.checkServer(ctx, i, each, total); err != nil {
+		if err := r.checkServer(ctx, i, counts, total); err != nil {
 			return fmt.Errorf("check %s: %w", server, err)
 		}
 		result.Copies++
@@ -259,8 +260,8 @@ func (r *run) checkServers(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// checkServer replays everything from one server.
-func (r *run) checkServer(ctx context.Context, i int, each []uint64, total int) error {
+// checkServer replays all messages from one server and counts them.
+func (r *run) checkServer(ctx context.Context, i int, counts []uint64, total int) error {
 	s, err := r.newSubscriber(ctx, fmt.Sprintf("check-%d", i), r.servers[i:i+1])
 	if err != nil {
 		return err
@@ -272,5 +273,5 @@ func (r *run) checkServer(ctx context.Context, i int, each []uint64, total int) 
 	if err := errors.Join(s.awaitAll(ctx), s.stopReceiving()); err != nil {
 		return err
 	}
-	return s.tally.check("its log", each)
+	return s.tally.check("its log", counts)
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// storeSyncInterval is the default of a file store, said here to be told.
+// storeSyncInterval is the default of a file store, stated here for the result.
 const storeSyncInterval = 10 * time.Millisecond
 
-// storeSync says when a publisher's store is synced.
+// storeSync describes when a publisher's store is synced.
 func (o *Options) storeSync() string {
 	switch {
 	case o.Store == "memory":
@@ -21,13 +21,14 @@ func (o *Options) storeSync() string {
 	return "every " + storeSyncInterval.String()
 }
 
-// A exclusiveStore is a store as pubstore has them: one client at a time.
+// An exclusiveStore is a store with Acquire, as those of pubstore: one client at a
+// time can hold it.
 type exclusiveStore interface {
 	pubstore.Store
 	Acquire() (release func(), err error)
 }
 
-// openStore opens a publisher's store, which holds so many messages.
+// openStore opens a publisher's store with limits for messages and bytes.
 func (o *Options) openStore(dir, name string, messages int, bytes int64) (exclusiveStore, error) {
 	switch o.Store {
 	case "memory":
@@ -40,20 +41,20 @@ func (o *Options) openStore(dir, name string, messages int, bytes int64) (exclus
 	})
 }
 
-// A observedStore store tells which acks it sees, before it acts on them.
+// An observedStore reports each ack before it acts on it.
 type observedStore struct {
 	exclusiveStore
 	onAck func(through uint64, safe bool)
 }
 
 // Discard implements pubstore.Store.
-func (w *observedStore) Discard(life string, through uint64) error {
-	w.onAck(through, true)
-	return w.exclusiveStore.Discard(life, through)
+func (s *observedStore) Discard(life string, through uint64) error {
+	s.onAck(through, true)
+	return s.exclusiveStore.Discard(life, through)
 }
 
 // SetSingle implements pubstore.Store.
-func (w *observedStore) SetSingle(life string, through uint64) {
-	w.onAck(through, false)
-	w.exclusiveStore.SetSingle(life, through)
+func (s *observedStore) SetSingle(life string, through uint64) {
+	s.onAck(through, false)
+	s.exclusiveStore.SetSingle(life, through)
 }

@@ -15,14 +15,14 @@ type subscriber struct {
 	client       *client.Client
 	subscription *client.Subscription
 	tally        *tally
-	ended        chan error // of loop
+	ended        chan error // the result of receive
 
-	first           time.Time        // when the first message came
-	deliveryLatency *latencyRecorder // of the run: from when a message was due, of an open loop
-	base            time.Time        // what due times are counted from; zero: nothing is recorded
+	first           time.Time        // time of the first message
+	deliveryLatency *latencyRecorder // shared by the subscribers: from due times, in an open loop
+	base            time.Time        // due times are counted from it; zero: nothing is recorded
 
-	kill      atomic.Pointer[kill] // the first message published after it is awaited
-	recovered chan time.Duration   // how long that took
+	kill      atomic.Pointer[kill] // not nil: the first message published after it is awaited
+	recovered chan time.Duration   // receives the time from the kill to that message
 	cancel    context.CancelFunc
 }
 
@@ -42,7 +42,7 @@ func (r *run) newSubscriber(ctx context.Context, name string, servers []string) 
 	return s, nil
 }
 
-// begin subscribes, and takes messages until finish.
+// subscribe subscribes and starts to receive messages, until stopReceiving.
 func (s *subscriber) subscribe(ctx context.Context, topic string, from client.Start) (err error) {
 	if s.subscription, err = s.client.Subscribe(ctx, topic, client.From(from)); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (s *subscriber) subscribe(ctx context.Context, topic string, from client.St
 	return nil
 }
 
-// receive takes messages until ctx ends.
+// receive receives messages until ctx ends.
 func (s *subscriber) receive(ctx context.Context) error {
 	for m, err := range s.subscription.Messages(ctx) {
 		if err != nil {
@@ -72,7 +72,7 @@ func (s *subscriber) receive(ctx context.Context) error {
 	return errors.New("the subscription has ended")
 }
 
-// recordTimes takes the times that a message stands for.
+// recordTimes records the arrival of a message.
 func (s *subscriber) recordTimes(m stamp) {
 	if s.first.IsZero() {
 		s.first = time.Now()
@@ -86,7 +86,7 @@ func (s *subscriber) recordTimes(m stamp) {
 	}
 }
 
-// awaitAckAfter returns when as many messages have come as are expected.
+// awaitAll waits until the expected number of messages has been received.
 func (s *subscriber) awaitAll(ctx context.Context) error {
 	select {
 	case <-s.tally.complete:
@@ -99,13 +99,13 @@ func (s *subscriber) awaitAll(ctx context.Context) error {
 	}
 }
 
-// stopReceiving ends the loop.
+// stopReceiving ends receive and returns its error.
 func (s *subscriber) stopReceiving() error {
 	s.cancel()
 	return <-s.ended
 }
 
-// close ends it.
+// close ends receive and closes the client.
 func (s *subscriber) close() {
 	if s.cancel != nil {
 		s.cancel()

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// A tally counts what comes in at one place, where each publisher's messages
-// must be there once and in order.
+// A tally counts the messages of one subscriber. Each publisher's messages must
+// occur once and in order.
 type tally struct {
 	size     int
-	next     []uint64 // by publisher: the number that comes next
-	lost     uint64   // numbers passed over
-	repeated uint64   // numbers that came again, or too late
-	foreign  uint64   // bodies that are none of ours
+	next     []uint64 // by publisher: the next number
+	lost     uint64   // skipped numbers
+	repeated uint64   // repeated or late numbers
+	foreign  uint64   // bodies that are not of this run
 
-	counted     atomic.Int64  // numbers that came or were passed over
-	expected    atomic.Int64  // how many there are, as soon as that is known
-	complete    chan struct{} // closed when passed has come to want
+	counted     atomic.Int64  // received and skipped numbers
+	expected    atomic.Int64  // number of messages, once that is known
+	complete    chan struct{} // closed when counted has reached expected
 	completed   atomic.Bool   // complete is closed, or about to be
-	completedAt time.Time     // when that was; not before all is closed
+	completedAt time.Time     // time at which complete was closed; valid from then on
 }
 
 func newTally(publishers, size int) *tally {
@@ -32,7 +32,7 @@ func newTally(publishers, size int) *tally {
 	return t
 }
 
-// count counts one message.
+// count counts a message.
 func (t *tally) count(data []byte) (s stamp, ok bool) {
 	s, ok = parse(data, t.size)
 	if !ok || s.publisher >= len(t.next) {
@@ -52,7 +52,7 @@ func (t *tally) count(data []byte) (s stamp, ok bool) {
 	return s, true
 }
 
-// setExpected says how many messages there are.
+// setExpected sets the number of messages.
 func (t *tally) setExpected(n int) {
 	t.expected.Store(int64(n))
 	if t.counted.Load() >= int64(n) {
@@ -67,7 +67,7 @@ func (t *tally) signalComplete() {
 	}
 }
 
-// A CountError is a count that is wrong.
+// A CountError reports lost, repeated, reordered or foreign messages.
 type CountError struct {
 	Where                       string
 	Lost, Duplicated            int
@@ -79,7 +79,8 @@ func (e *CountError) Error() string {
 		e.Where, e.Lost, e.Duplicated, e.Foreign, e.Received, e.Expected)
 }
 
-// check compares with what each publisher has published. Nobody may take meanwhile.
+// check compares the counts with the published messages of each publisher. No
+// message may be counted meanwhile.
 func (t *tally) check(where string, published []uint64) error {
 	e := &CountError{Where: where, Duplicated: int(t.repeated), Foreign: int(t.foreign)}
 	lost, wrong := t.lost, e.Duplicated+e.Foreign > 0

@@ -12,21 +12,21 @@ func TestTally(t *testing.T) {
 		number    uint64
 	}
 	for _, tt := range []struct {
-		name  string
-		takes []m
-		want  CountError
+		name     string
+		messages []m
+		want     CountError
 	}{
-		{"all, once, in order", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}, {1, 3}}, CountError{}},
+		{"each once and in order", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}, {1, 3}}, CountError{}},
 		{"the last is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}}, CountError{Lost: 1, Received: 4, Expected: 5}},
-		{"one within is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 3}}, CountError{Lost: 1, Received: 4, Expected: 5}},
+		{"one in the middle is missing", []m{{0, 1}, {1, 1}, {0, 2}, {1, 3}}, CountError{Lost: 1, Received: 4, Expected: 5}},
 		{"one came twice", []m{{0, 1}, {1, 1}, {0, 1}, {0, 2}, {1, 2}, {1, 3}}, CountError{Duplicated: 1, Received: 5, Expected: 5}},
-		{"two changed places", []m{{0, 2}, {0, 1}, {1, 1}, {1, 2}, {1, 3}}, CountError{Lost: 1, Duplicated: 1, Received: 4, Expected: 5}},
+		{"two are reordered", []m{{0, 2}, {0, 1}, {1, 1}, {1, 2}, {1, 3}}, CountError{Lost: 1, Duplicated: 1, Received: 4, Expected: 5}},
 		{"one too many", []m{{0, 1}, {1, 1}, {0, 2}, {1, 2}, {1, 3}, {1, 4}}, CountError{Received: 6, Expected: 5}},
-		{"of a stranger", []m{{0, 1}, {1, 1}, {0, 2}, {2, 1}, {1, 2}, {1, 3}}, CountError{Foreign: 1, Received: 5, Expected: 5}},
+		{"one of an unknown publisher", []m{{0, 1}, {1, 1}, {0, 2}, {2, 1}, {1, 2}, {1, 3}}, CountError{Foreign: 1, Received: 5, Expected: 5}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tally := newTally(2, minSize)
-			for _, m := range tt.takes {
+			for _, m := range tt.messages {
 				b := newBody(m.publisher, minSize)
 				b.set(m.number, 7)
 				tally.count(b)
@@ -37,7 +37,7 @@ func TestTally(t *testing.T) {
 				got = *wrong
 			}
 			if got != tt.want {
-				t.Errorf("the verdict is %+v, want %+v", got, tt.want)
+				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
 	}
@@ -52,26 +52,26 @@ func TestBody(t *testing.T) {
 			t.Errorf("%s is parsed as %v, %v", b, got, ok)
 		}
 		if _, ok := parse(b, size+1); ok {
-			t.Error("a body of another size is taken")
+			t.Error("a body of another size is accepted")
 		}
 		b[numberOffset] = '"'
 		if _, ok := parse(b, size); ok {
-			t.Errorf("%s is taken", b)
+			t.Errorf("%s is accepted", b)
 		}
 	}
 }
 
-// Measuring must not weigh on what is measured.
-func TestTakingAndPublishingTakesNoMemory(t *testing.T) {
-	b, tally, times := newBody(0, 256), newTally(1, 256), newLatencyRecorder()
+// The measurement itself must not allocate.
+func TestCountingAllocatesNothing(t *testing.T) {
+	b, tally, latencies := newBody(0, 256), newTally(1, 256), newLatencyRecorder()
 	n := uint64(0)
 	if allocations := testing.AllocsPerRun(1000, func() {
 		n++
 		b.set(n, 1)
 		if s, ok := tally.count(b); ok {
-			times.record(s.due)
+			latencies.record(s.due)
 		}
 	}); allocations > 0 {
-		t.Errorf("%v allocations a message", allocations)
+		t.Errorf("%v allocations per message", allocations)
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// A watchdog tells how a run comes forward, and ends one that does not.
+// A watchdog prints the progress of a run, and ends a run without progress.
 type watchdog struct {
 	sync.Mutex // guards the run's publishers and subscribers while they are added
 	done       chan struct{}
 	ended      chan struct{}
 }
 
-// start begins to look at a run, once a second.
+// start starts the watchdog, which looks at the run once a second.
 func (w *watchdog) start(r *run, cancel context.CancelCauseFunc) {
 	w.done, w.ended = make(chan struct{}), make(chan struct{})
 	go func() {
@@ -32,7 +32,7 @@ func (w *watchdog) start(r *run, cancel context.CancelCauseFunc) {
 				if a != last {
 					moved = now
 				} else if now.Sub(moved) > r.o.Stall {
-					cancel(fmt.Errorf("nothing has come forward for %v", r.o.Stall))
+					cancel(fmt.Errorf("no progress for %v", r.o.Stall))
 					return
 				}
 				r.printProgress(now.Sub(began), last, a)
@@ -42,13 +42,13 @@ func (w *watchdog) start(r *run, cancel context.CancelCauseFunc) {
 	}()
 }
 
-// cancel returns when it no longer looks.
+// stop ends the watchdog and waits until it has ended.
 func (w *watchdog) stop() {
 	close(w.done)
 	<-w.ended
 }
 
-// An progress is how far a run has come.
+// A progress holds the counts of a run so far.
 type progress struct{ published, safe, received uint64 }
 
 func (r *run) progress() (a progress) {
@@ -64,7 +64,7 @@ func (r *run) progress() (a progress) {
 	return a
 }
 
-// printProgress writes a line of progress.
+// printProgress prints a line of progress.
 func (r *run) printProgress(at time.Duration, last, now progress) {
 	if r.o.Progress != nil {
 		fmt.Fprintf(r.o.Progress, "%4.0fs  published %d (+%d)  acknowledged %d (+%d)  received %d (+%d)\n", at.Seconds(),

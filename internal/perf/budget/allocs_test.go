@@ -18,38 +18,37 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// burst is how many messages are counted together. What is allocated for a
-// batch, a sync or a Flush is far less than one for each.
+// burst is the number of messages whose allocations are counted together. Allocations
+// for a batch, a sync or a Flush are far fewer than one per message.
 const burst = 1000
 
-// few is what that may come to in a burst.
+// few is the limit of these allocations in a burst.
 const few = 100
 
-// alone is how many messages are counted that come one at a time.
+// alone is the number of messages that are counted when they are sent one at a time.
 const alone = 40
 
-// atMost fails the test if each of many calls of f, after some to get into the
-// swing, allocates more than most, in all goroutines together. One call within
-// the limit is enough: on a busy machine a call takes longer, so that more of
-// the commits and heartbeats that come by the clock, and collections that empty
-// pools, fall into it; one allocation for each message would be in all of them.
-func atMost(t *testing.T, most float64, f func()) {
+// atMost fails the test if each of many calls of f, after a warm-up, allocates more
+// than limit, in all goroutines together. One call within the limit is enough: on a
+// busy machine a call takes longer, so that it contains more timed commits, heartbeats
+// and collections that empty pools. An allocation per message would be in every call.
+func atMost(t *testing.T, limit float64, f func()) {
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for range 20 {
 		f()
 	}
 	n := testing.AllocsPerRun(1, f)
-	for tries := 1; n > most && tries < 50; tries++ {
+	for tries := 1; n > limit && tries < 50; tries++ {
 		n = min(n, testing.AllocsPerRun(1, f))
 	}
-	t.Logf("%v allocations, %v may be", n, most)
-	if n > most {
-		t.Errorf("%v allocations at the least, want %v at most", n, most)
+	t.Logf("%v allocations, limit %v", n, limit)
+	if n > limit {
+		t.Errorf("at least %v allocations, want at most %v", n, limit)
 	}
 }
 
-// dial starts a client of a server that costs nothing, over a real connection.
+// dial starts a client of a StubServer, over a real connection.
 func dial(t *testing.T, change func(*client.Config)) (*client.Client, *budget.StubServer) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,7 +97,7 @@ func TestAllocsOfPublish(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, _ := dial(t, func(cfg *client.Config) { cfg.PublishStore = tt.store(t) })
 			body := make([]byte, 256)
-			ctx, cancel := context.WithCancel(t.Context()) // as applications have it
+			ctx, cancel := context.WithCancel(t.Context()) // cancellable, as in applications
 			defer cancel()
 			atMost(t, few, func() {
 				for range burst {
@@ -114,7 +113,7 @@ func TestAllocsOfPublish(t *testing.T) {
 	}
 }
 
-// A ticket is one allocation, whether it is waited for at once or later.
+// A ticket is one allocation, whether the caller waits for it at once or later.
 func TestAllocsOfTickets(t *testing.T) {
 	c, _ := dial(t, func(*client.Config) {})
 	body := make([]byte, 256)
@@ -141,7 +140,7 @@ func TestAllocsOfTickets(t *testing.T) {
 			await(k)
 		}
 	})
-	atMost(t, 2*alone+alone/2, func() { // the other one is the sender's, which looks at the lives each time it has sent all
+	atMost(t, 2*alone+alone/2, func() { // the other one is the sender's, which reads the lives each time it has sent all messages
 		for range alone {
 			await(publish())
 		}
@@ -191,14 +190,14 @@ func TestAllocsOfReceive(t *testing.T) {
 	}
 }
 
-// systems are an instance alone, and one that has a peer to wait for.
+// systems are a lone instance and one with a peer to wait for.
 var systems = map[string]func(testing.TB) *servertest.Instance{
 	"alone": func(t testing.TB) *servertest.Instance { return servertest.New(t, servertest.Real()) },
 	"pair":  func(t testing.TB) *servertest.Instance { return servertest.NewPair(t, servertest.Real()).A },
 }
 
-// call logs a client that costs nothing on.
-func call(t *testing.T, i *servertest.Instance, name string) *budget.StubClient {
+// newCaller logs on a StubClient.
+func newCaller(t *testing.T, i *servertest.Instance, name string) *budget.StubClient {
 	t.Helper()
 	conn, err := i.Dial(t.Context(), "tcp", i.Addr())
 	if err != nil {
@@ -212,7 +211,7 @@ func TestAllocsOfAServer(t *testing.T) {
 	for name, start := range systems {
 		t.Run(name, func(t *testing.T) {
 			i := start(t)
-			p := call(t, i, "publisher")
+			p := newCaller(t, i, "publisher")
 			check := func(name, topic string, subscribers ...*budget.StubClient) {
 				t.Helper()
 				pass := func(n int) {
@@ -232,32 +231,31 @@ func TestAllocsOfAServer(t *testing.T) {
 				})
 			}
 			check("publish", "orders")
-			s, safe := call(t, i, "subscriber"), call(t, i, "careful subscriber")
+			s, safe := newCaller(t, i, "subscriber"), newCaller(t, i, "careful subscriber")
 			s.Subscribe("trades", "vector,timestamp")
 			check("deliver", "trades", s)
 			safe.Subscribe("quotes", "vector,fully_durable")
-			check("deliver what is safe", "quotes", safe)
+			check("deliver safe messages", "quotes", safe)
 		})
 	}
 }
 
-// A replay takes what the connection takes, however long it is.
+// The allocations of a replay do not depend on its length.
 func TestAllocsOfAReplay(t *testing.T) {
 	const messages = 10 * burst
 	i := servertest.New(t, servertest.Real())
-	p := call(t, i, "publisher")
+	p := newCaller(t, i, "publisher")
 	p.Publish(messages, "orders", make([]byte, 256))
 	p.AwaitPersisted()
 	atMost(t, 2000, func() {
-		s := call(t, i, "subscriber")
+		s := newCaller(t, i, "subscriber")
 		s.Subscribe("orders", "vector")
 		s.Receive(messages)
 		s.Close()
 	})
 }
 
-// A Bolt store allocates for each commit, not for each of the messages that
-// share one.
+// A Bolt store allocates for each commit, not for each message of a commit.
 func TestAllocsOfBoltCommits(t *testing.T) {
 	s, err := pubstore.OpenBolt(filepath.Join(t.TempDir(), "store.db"), pubstore.BoltOptions{})
 	if err != nil {

@@ -18,17 +18,16 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A system is a pair, a publisher and a subscriber in virtual time, in which
-// nothing takes time but writes and syncs, so that what can be done together
-// is done together on every machine alike.
+// A system is a pair, a publisher and a subscriber in virtual time. Only writes and
+// syncs take time, so that batching is the same on every machine.
 type system struct {
 	pair      *servertest.Pair
 	publisher *client.Client
 	messages  *client.Subscription
 
-	store, published, received *budget.Meter // the publish store; what its client sends; what the subscriber's client sends
+	store, published, received *budget.Meter // the publish store; the publisher's connection; the subscriber's connection
 	journal                    map[string]*budget.Meter
-	clients, links             map[string]*budget.Meter // what instances send
+	clients, links             map[string]*budget.Meter // connections of the instances
 }
 
 const (
@@ -57,7 +56,7 @@ func newSystem(t *testing.T) *system {
 	return s
 }
 
-// subscribe makes a new subscriber the one that receives, from the start of the log.
+// subscribe starts a new subscriber from the start of the log. From now on receive reads from it.
 func (s *system) subscribe(t *testing.T, name string) {
 	t.Helper()
 	c := s.dial(t, client.Config{Name: name, QueueMessages: 1 << 20, QueueBytes: 1 << 30}, s.received)
@@ -68,7 +67,7 @@ func (s *system) subscribe(t *testing.T, name string) {
 	}
 }
 
-// openStore opens an empty File on a disk in memory that is counted.
+// openStore opens an empty File on a counted disk in memory.
 func openStore(t *testing.T, m *budget.Meter, syncAlways bool) *pubstore.File {
 	t.Helper()
 	disk := memfs.New()
@@ -83,7 +82,7 @@ func openStore(t *testing.T, m *budget.Meter, syncAlways bool) *pubstore.File {
 	return s
 }
 
-// measure has an instance's disk and connections counted.
+// measure counts the disk and the connections of an instance.
 func (s *system) measure(cfg *server.Config) {
 	name, listen, dial := cfg.Name, cfg.Listen, cfg.Dial
 	*cfg = testdoor.OnDisk(*cfg, s.journal[name].Disk(testdoor.DiskOf(*cfg)))
@@ -136,7 +135,7 @@ func (s *system) publish(t *testing.T, n int, body []byte) {
 	}
 }
 
-// receive takes in messages and discards them.
+// receive receives messages and discards them.
 func (s *system) receive(t *testing.T, n int) {
 	for m, err := range s.messages.Messages(t.Context()) {
 		if err == nil {
@@ -151,10 +150,10 @@ func (s *system) receive(t *testing.T, n int) {
 	}
 }
 
-// A most is what a hop may cost: calls for all messages together, bytes for each.
-type most struct{ writes, reads, syncs, bytes int64 }
+// A limit is the limit of a hop's cost: calls for all messages together, bytes per message.
+type limit struct{ writes, reads, syncs, bytes int64 }
 
-// hops are who writes, by name.
+// hops returns the meters of all hops, by name.
 func (s *system) hops() map[string]*budget.Meter {
 	return map[string]*budget.Meter{
 		"publish store": s.store, "publisher": s.published, "subscriber": s.received,
@@ -164,27 +163,27 @@ func (s *system) hops() map[string]*budget.Meter {
 	}
 }
 
-// check fails the test where work on n messages costs a hop more than may be.
-func (s *system) check(t *testing.T, n int64, limits map[string]most, work func()) {
+// check fails the test if work on n messages costs a hop more than its limit.
+func (s *system) check(t *testing.T, n int64, limits map[string]limit, work func()) {
 	t.Helper()
 	hops, before := s.hops(), make(map[string]budget.Reading)
 	for name, m := range hops {
 		before[name] = m.Read()
 	}
 	work()
-	time.Sleep(time.Second) // of virtual time: what is done later counts too
+	time.Sleep(time.Second) // of virtual time: later operations count too
 	for name, m := range hops {
-		r, may := m.Since(before[name]), limits[name]
-		t.Logf("%-13s %4d writes (%d may be), %4d reads (%d), %3d syncs (%d), %3d bytes a message (%d)",
-			name, r.Writes, may.writes, r.Reads, may.reads, r.Syncs, may.syncs, r.Bytes/n, may.bytes)
-		if r.Writes > may.writes || r.Reads > may.reads || r.Syncs > may.syncs || r.Bytes > n*may.bytes {
-			t.Errorf("%s: %+v for %d messages is more than may be", name, r, n)
+		r, bound := m.Since(before[name]), limits[name]
+		t.Logf("%-13s %4d writes (limit %d), %4d reads (%d), %3d syncs (%d), %3d bytes per message (%d)",
+			name, r.Writes, bound.writes, r.Reads, bound.reads, r.Syncs, bound.syncs, r.Bytes/n, bound.bytes)
+		if r.Writes > bound.writes || r.Reads > bound.reads || r.Syncs > bound.syncs || r.Bytes > n*bound.bytes {
+			t.Errorf("%s: %+v for %d messages is above the limit", name, r, n)
 		}
 	}
 }
 
-// What is published as fast as can be is written in batches by everyone who
-// passes it on, and takes little more room than the 262 bytes that are its own.
+// Messages that are published at full speed are written in batches at every hop, and
+// take little more space than their own 262 bytes.
 func TestBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const messages = 10_000
@@ -192,7 +191,7 @@ func TestBurst(t *testing.T) {
 		body := make([]byte, 256)
 		s.publish(t, 1000, body)
 		s.receive(t, 1000)
-		s.check(t, messages, map[string]most{
+		s.check(t, messages, map[string]limit{
 			"publish store": {40, 0, 8, 360},
 			"publisher":     {60, 20, 0, 320},
 			"journal of a":  {25, 0, 8, 325},
@@ -209,9 +208,8 @@ func TestBurst(t *testing.T) {
 	})
 }
 
-// A message that comes alone is one write of everyone who passes it on, and
-// one sync on each of two disks. Beside it there is the note that the journal
-// is durable (R8), and what the instances tell each other of their disks.
+// A single message is one write at every hop, and one sync on each of two disks. In
+// addition there are the note that the journal is durable (R8) and the link acks.
 func TestOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const messages = 100
@@ -219,7 +217,7 @@ func TestOneAtATime(t *testing.T) {
 		body := make([]byte, 256)
 		s.publish(t, 1, body)
 		s.receive(t, 1)
-		s.check(t, messages, map[string]most{
+		s.check(t, messages, map[string]limit{
 			"publish store": {20, 0, 15, 340},
 			"publisher":     {105, 105, 0, 320},
 			"journal of a":  {205, 0, 102, 370},
@@ -259,22 +257,22 @@ func TestSyncsAreShared(t *testing.T) {
 		all.Wait()
 		r := m.Since(before)
 		t.Logf("%+v", r)
-		// At the worst half of them wait for one sync and half for the next.
+		// In the worst case half of them wait for one sync and half for the next.
 		if r.Syncs > 2*each+each/2 {
 			t.Errorf("%d syncs for %d messages of %d goroutines", r.Syncs, goroutines*each, goroutines)
 		}
 	})
 }
 
-// What is long ago is read from disk and sent in large pieces.
+// Old messages are read from disk and sent in large pieces.
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const messages = 40_000 // more than a journal has in memory
+		const messages = 40_000 // more than a journal keeps in memory
 		s := newSystem(t)
 		s.publish(t, messages, make([]byte, 256))
 		s.receive(t, messages)
 		time.Sleep(time.Second)
-		s.check(t, messages, map[string]most{
+		s.check(t, messages, map[string]limit{
 			"journal of a": {0, 30, 0, 0},
 			"a to clients": {110, 15, 0, 340},
 			"a to b":       {10, 10, 0, 1},

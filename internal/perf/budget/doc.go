@@ -1,6 +1,5 @@
-// Package cost says how little a message may cost, by what is the same on every
-// machine: allocations, writes, syncs and bytes, never time. Its tests are the
-// guard; what they measure with is there for benchmarks, too: a [Meter], a
-// server that costs nothing ([Swallow]) and a client that costs nothing
-// ([Caller]).
+// Package budget limits the cost of a message in units that are the same on every
+// machine: allocations, writes, syncs and bytes, never time. Its tests check the
+// limits. Benchmarks use its tools too: a [Meter], and a server ([Swallow]) and a
+// client ([Caller]) of next to no cost.
 package budget

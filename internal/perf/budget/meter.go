@@ -8,32 +8,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A Meter counts what goes to disks and over connections. Safe for concurrent use.
+// A Meter counts the operations of disks and connections. It is safe for concurrent use.
 type Meter struct {
-	// WriteDelay is how long a write takes beside its own work. In virtual time, where
-	// all other work takes none, it makes what can be written together be
-	// written together, on every machine alike. Default: no time.
+	// WriteDelay is an extra delay of each write. In virtual time, where other work takes
+	// no time, it makes writers batch in the same way on every machine. Default: no
+	// delay.
 	WriteDelay time.Duration
 
 	writes, bytes, syncs, reads, mapped atomic.Int64
 }
 
-// A Reading is what a Meter has counted.
+// A Reading holds the counts of a Meter.
 type Reading struct {
-	Writes, Bytes int64 // calls of the system, and what they wrote
+	Writes, Bytes int64 // write calls, and the bytes that they wrote
 	Syncs         int64
 	Reads         int64
-	Mapped        int64 // bytes written to mapped files, without a call
+	Mapped        int64 // bytes written to mapped files, without a write call
 }
 
-// Read returns what was counted so far.
+// Read returns the counts so far.
 func (m *Meter) Read() Reading {
 	return Reading{
 		Writes: m.writes.Load(), Bytes: m.bytes.Load(), Syncs: m.syncs.Load(), Reads: m.reads.Load(), Mapped: m.mapped.Load(),
 	}
 }
 
-// Since returns what was counted after an earlier reading.
+// Since returns the counts since an earlier reading.
 func (m *Meter) Since(r Reading) Reading {
 	now := m.Read()
 	return Reading{
@@ -50,7 +50,7 @@ func (m *Meter) wrote(n int) {
 	}
 }
 
-// Disk returns the disk, counted.
+// Disk returns a counted view of a disk.
 func (m *Meter) Disk(fs seglog.FS) seglog.FS { return disk{fs, m} }
 
 type disk struct {
@@ -106,7 +106,7 @@ func (f file) Sync() error {
 	return f.File.Sync()
 }
 
-// Conn returns the connection, counted.
+// Conn returns a counted view of a connection.
 func (m *Meter) Conn(c net.Conn) net.Conn { return conn{c, m} }
 
 type conn struct {
@@ -125,7 +125,7 @@ func (c conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Listener returns the listener, whose connections are counted.
+// Listener returns a view of a listener whose connections are counted.
 func (m *Meter) Listener(l net.Listener) net.Listener { return listener{l, m} }
 
 type listener struct {

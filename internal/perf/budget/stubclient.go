@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A StubClient is a client that costs nothing. It allocates nothing once it is
-// logged on.
+// A StubClient is a client of next to no cost: it does not allocate once it is logged
+// on.
 type StubClient struct {
 	t    testing.TB
 	conn net.Conn
@@ -18,8 +18,8 @@ type StubClient struct {
 	out  []byte
 }
 
-// NewStubClient logs on over a connection, under a name that also names its
-// publisher. The connection is closed at the end of the test, or by Close.
+// NewStubClient logs on over a connection. The name is that of the client and of its
+// store. The connection is closed by Close, or at the end of the test.
 func NewStubClient(t testing.TB, conn net.Conn, name string) *StubClient {
 	t.Helper()
 	t.Cleanup(func() { conn.Close() })
@@ -54,7 +54,7 @@ func (c *StubClient) next() *wire.Message {
 	return &c.m
 }
 
-// await reads up to the next ack of a type, which must be of success.
+// await reads until the next ack of a type, which must report success.
 func (c *StubClient) await(a wire.AckType) *wire.Message {
 	for {
 		m := c.next()
@@ -68,7 +68,7 @@ func (c *StubClient) await(a wire.AckType) *wire.Message {
 	}
 }
 
-// Publish sends n messages, together.
+// Publish sends n messages in one write.
 func (c *StubClient) Publish(n int, topic string, body []byte) {
 	c.out = c.out[:0]
 	c.pub.Topic, c.pub.Body = topic, body
@@ -79,7 +79,7 @@ func (c *StubClient) Publish(n int, topic string, body []byte) {
 	c.write(c.out)
 }
 
-// AwaitPersisted waits until all that was published is acknowledged.
+// AwaitPersisted waits until all published messages are acknowledged.
 func (c *StubClient) AwaitPersisted() {
 	for c.await(wire.AckPersisted).Sequence < c.pub.Sequence {
 	}
@@ -95,7 +95,7 @@ func (c *StubClient) Subscribe(topic, options string) {
 	c.await(wire.AckProcessed)
 }
 
-// Receive reads until n messages have come.
+// Receive reads until it has received n messages.
 func (c *StubClient) Receive(n int) {
 	for n > 0 {
 		switch m := c.next(); m.Command {
@@ -107,7 +107,7 @@ func (c *StubClient) Receive(n int) {
 	}
 }
 
-// count returns how many messages are in a stretch.
+// count returns the number of messages in a stretch.
 func (c *StubClient) count(stretch []byte) (n int) {
 	var r wire.Entry
 	for ; ; n++ {

@@ -8,20 +8,20 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// maxMessage is what a Swallow says is the largest message.
+// maxMessage is the limit of messages that a Swallow announces.
 const maxMessage = 1 << 20
 
-// publisher is whose messages a Swallow delivers.
+// publisher is the publisher of the messages that a Swallow delivers.
 const publisher = 5
 
-// What it says of each message beside: when it was processed, and whose it is.
+// Time and user of each delivered message.
 const timestamp = 1767323045678901
 
 var user = []byte("somebody")
 
-// A StubServer is a server that costs nothing: it acknowledges what is published
-// as soon as there is nothing more to read, and delivers what it is told to.
-// It serves one connection, and allocates nothing once that is logged on.
+// A StubServer is a server of next to no cost. It acknowledges publishes as soon as
+// there is nothing more to read, and delivers messages on request. It serves one
+// connection and does not allocate once that is logged on.
 type StubServer struct {
 	t          testing.TB
 	ln         net.Listener
@@ -29,9 +29,9 @@ type StubServer struct {
 	subscribed chan struct{} // closed when there is a subscription
 	done       chan struct{}
 	frame      wire.Delivery
-	record     record.Record // of a stretch
-	raw        []byte        // its bytes
-	out        []byte        // of Deliver
+	record     record.Record // the next record of a stretch
+	raw        []byte        // the encoded record
+	out        []byte        // output of Deliver
 }
 
 // NewStubServer serves the next connection of the listener until the test ends.
@@ -80,7 +80,7 @@ func (s *StubServer) serve(r *wire.Reader) {
 	}
 }
 
-// answer returns the ack for a command, one without a type if there is none.
+// answer returns the ack of a command, one without a type if the command gets none.
 func (s *StubServer) answer(m *wire.Message) wire.AckMessage {
 	switch m.Command {
 	case wire.Logon:
@@ -110,11 +110,11 @@ func lastOf(batch []byte) (last uint64) {
 	return last
 }
 
-// AwaitSubscribed returns when there is a subscription.
+// AwaitSubscribed waits until there is a subscription.
 func (s *StubServer) AwaitSubscribed() { <-s.subscribed }
 
-// Deliver sends the subscription n messages of a topic, together in stretches, with all
-// that a server says of one.
+// Deliver sends n messages of a topic to the subscription, in stretches, with all
+// fields that a server sends.
 func (s *StubServer) Deliver(n int, topic string, body []byte) {
 	s.out = s.out[:0]
 	r := &s.record
@@ -135,7 +135,8 @@ func (s *StubServer) Deliver(n int, topic string, body []byte) {
 	s.write()
 }
 
-// DeliverPlain is Deliver to a client without our extensions.
+// DeliverPlain is Deliver for a client without our extensions: each message is a
+// frame of its own.
 func (s *StubServer) DeliverPlain(n int, topic string, body []byte) {
 	s.out = s.out[:0]
 	s.frame.Topic = append(s.frame.Topic[:0], topic...)

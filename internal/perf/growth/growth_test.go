@@ -20,7 +20,7 @@ import (
 
 const (
 	topic   = "orders"
-	segment = 64 << 20 // bytes of one of a journal, as it is by default
+	segment = 64 << 20 // bytes of a journal's segment, the default
 )
 
 // scaled returns n, or a hundredth of it in a short run.
@@ -31,8 +31,8 @@ func scaled(n int) int {
 	return n
 }
 
-// fill makes the journal of an instance, if there is none, and adds so many
-// messages of size bytes to it, of publishers in turn.
+// fill opens or makes the journal of an instance and appends messages of size bytes,
+// of the publishers in turn.
 func fill(b *testing.B, dir string, messages, size, publishers int) {
 	b.Helper()
 	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: filepath.ToSlash(dir)})
@@ -93,13 +93,13 @@ func dial(b *testing.B, s *server.Server, cfg client.Config) *client.Client {
 	return c
 }
 
-// phases is how often what depends on how full a segment is, or on where in one
-// something stands, is measured: at as many places, evenly.
+// phases is the number of evenly spaced fill levels or places of a segment at which a
+// time is measured that depends on them.
 const phases = 8
 
-// BenchmarkOpen is the time from the start of an instance until it serves, by
-// the size of its journal, and the longest one: how far the last segment is
-// written matters as well (B9).
+// BenchmarkOpen measures the time from the start of an instance until it serves, by the
+// size of its journal: the mean and the slowest start, since the time also depends on
+// how full the last segment is (B9).
 func BenchmarkOpen(b *testing.B) {
 	const size = 1000
 	for _, gigabytes := range []int{1, 10} {
@@ -122,18 +122,18 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 // report reports mean and maximum.
-func report(b *testing.B, all []time.Duration, what string) {
+func report(b *testing.B, all []time.Duration, unit string) {
 	var sum time.Duration
 	for _, d := range all {
 		sum += d
 	}
-	b.ReportMetric(float64(sum.Microseconds())/1000/float64(len(all)), "ms/"+what)
+	b.ReportMetric(float64(sum.Microseconds())/1000/float64(len(all)), "ms/"+unit)
 	b.ReportMetric(float64(slices.Max(all).Microseconds())/1000, "ms/slowest")
-	b.ReportMetric(0, "ns/op") // of more than what is measured
+	b.ReportMetric(0, "ns/op") // the loop also contains other work
 }
 
-// BenchmarkResume is the time from a subscribe, which resumes by vector in the
-// middle of the journal, to its first message, and the longest one (B9).
+// BenchmarkResume measures the time from a subscribe that resumes by vector in the
+// middle of the journal to its first message: the mean and the slowest one (B9).
 func BenchmarkResume(b *testing.B) {
 	const publishers, size = 100, 100
 	for _, millions := range []int{1, 10} {
@@ -159,7 +159,7 @@ func BenchmarkResume(b *testing.B) {
 	}
 }
 
-// firstMessage returns how long the first message of a subscription takes.
+// firstMessage returns the time to the first message of a subscription.
 func firstMessage(b *testing.B, s *server.Server, seen []client.Bookmark) time.Duration {
 	c := dial(b, s, client.Config{Name: "resumes"})
 	defer c.Close()
@@ -177,8 +177,8 @@ func firstMessage(b *testing.B, s *server.Server, seen []client.Bookmark) time.D
 	return time.Since(begun)
 }
 
-// BenchmarkPublishers is what a message costs that one of 64 publishers
-// publishes, in turn, by how many the journal knows (B9).
+// BenchmarkPublishers measures publishing by 64 publishers in turn, by the number of
+// publishers that the journal knows (B9).
 func BenchmarkPublishers(b *testing.B) {
 	for _, known := range []int{1, 1_000, 100_000} {
 		b.Run(fmt.Sprintf("known=%d", known), func(b *testing.B) {
@@ -220,9 +220,9 @@ func rate(b *testing.B, n int, d time.Duration, unit string) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkSubscriptions is how fast one publisher's messages reach all of so
-// many live subscriptions, each of a client of its own up to 100, ten to a
-// client beyond (B9).
+// BenchmarkSubscriptions measures the delivery of one publisher's messages to a number
+// of live subscriptions. Up to 100 each has its own client, beyond that ten share one
+// (B9).
 func BenchmarkSubscriptions(b *testing.B) {
 	for _, n := range []int{1, 100, 1_000} {
 		b.Run(fmt.Sprintf("subscriptions=%d", n), func(b *testing.B) {
@@ -281,9 +281,9 @@ func receive(b *testing.B, sub *client.Subscription, messages int) {
 	}
 }
 
-// BenchmarkMemory is what is in use beyond what an idle client or instance
-// has: a client with so many messages outstanding on disk, an instance with
-// its journal and so many publishers (B10).
+// BenchmarkMemory measures the memory of a client with many messages outstanding on
+// disk, and of an instance with a large journal and many publishers, beyond that of an
+// idle one (B10).
 func BenchmarkMemory(b *testing.B) {
 	b.Run("client/outstanding=1M", func(b *testing.B) {
 		for b.Loop() {
@@ -323,7 +323,7 @@ func BenchmarkMemory(b *testing.B) {
 	})
 }
 
-// inUse returns the MiB of heap and stacks in use, garbage collected.
+// inUse returns the MiB of heap and stacks in use after a garbage collection.
 func inUse() float64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -36,9 +36,8 @@ func Build(ctx context.Context, dir string) (binary string, err error) {
 	return binary, nil
 }
 
-// GoCommand returns a go command that is detached, and interrupted with all that it has
-// started when ctx ends. Its temporary files, of which an interrupt leaves some,
-// are in dir.
+// GoCommand returns a detached go command. When ctx ends, it is interrupted with all its
+// child processes. Its temporary files are in dir, since an interrupt leaves some.
 func GoCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	Detach(cmd)

@@ -1,5 +1,5 @@
-// Package pair runs a pair of servers as processes on the loopback interface: for
-// the examples that break one on purpose, and for measuring.
+// Package pair runs a pair of servers as processes on the loopback interface, for
+// measurements and for the examples that break a pair on purpose.
 package pair
 
 import (
@@ -42,7 +42,7 @@ type Instance struct {
 
 func (in *Instance) config() string { return filepath.Join(in.dir, "holdfastd.yaml") }
 
-// Log returns the file that the instance's log goes to.
+// Log returns the path of the instance's log file.
 func (in *Instance) Log() string { return filepath.Join(in.dir, "holdfastd.log") }
 
 // Journal returns the directory of the instance's journal.
@@ -51,10 +51,10 @@ func (in *Instance) Journal() string { return filepath.Join(in.dir, "journal") }
 // ReplicationAddress returns the address of the replication port.
 func (in *Instance) ReplicationAddress() string { return in.ports[replicationPort].Address }
 
-// URI returns the instance's address as a client takes it.
+// URI returns the connection URI for clients.
 func (in *Instance) URI() string { return "tcp://" + in.ClientAddress + "/amps/json" }
 
-// Start starts the process and returns when it serves clients.
+// Start starts the process and waits until it serves clients.
 func (in *Instance) Start(ctx context.Context) error {
 	ready, err := in.Spawn()
 	if err != nil {
@@ -71,8 +71,9 @@ func (in *Instance) Start(ctx context.Context) error {
 	}
 }
 
-// Spawn starts the process; ready receives its "ready" line, or is closed when it
-// ends first. A process that has ended by itself is not replaced: that is an error.
+// Spawn starts the process. ready receives its "ready" line, or is closed if the
+// process ends first. If the previous process has ended by itself, Spawn returns an
+// error and starts nothing.
 func (in *Instance) Spawn() (ready <-chan string, err error) {
 	if err := in.UnexpectedExit(); err != nil {
 		return nil, err
@@ -113,7 +114,8 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 	return lines, nil
 }
 
-// launch starts a process, unless the instance is closed. Its end is to close exited.
+// launch starts a process, unless the instance is closed. The caller closes exited
+// when the process has ended.
 func (in *Instance) launch(cmd *exec.Cmd) (exited chan struct{}, err error) {
 	for _, p := range in.ports {
 		p.Lend()
@@ -131,7 +133,7 @@ func (in *Instance) launch(cmd *exec.Cmd) (exited chan struct{}, err error) {
 	if closed {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return nil, errors.New("it is closed")
+		return nil, errors.New("the instance is closed")
 	}
 	return exited, nil
 }
@@ -139,7 +141,7 @@ func (in *Instance) launch(cmd *exec.Cmd) (exited chan struct{}, err error) {
 // Kill ends the process as kill -9 does and waits until it is gone.
 func (in *Instance) Kill() error { return in.end(func(p *os.Process) error { return p.Kill() }) }
 
-// Stop ends the process in good order. Where there are signals, another exit code
+// Stop shuts the process down cleanly. On systems with signals, an exit code other
 // than 0 is an error.
 func (in *Instance) Stop() error {
 	if err := in.end(terminate); err != nil {
@@ -173,7 +175,7 @@ func (in *Instance) end(how func(*os.Process) error) error {
 	}
 }
 
-// PID returns the number of the running process, 0 if there is none.
+// PID returns the id of the running process, 0 if there is none.
 func (in *Instance) PID() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -198,7 +200,7 @@ func (in *Instance) Alive() bool {
 	}
 }
 
-// UnexpectedExit returns an error if the process has ended though nobody ended it.
+// UnexpectedExit returns an error if the process has ended by itself.
 func (in *Instance) UnexpectedExit() error {
 	in.mu.Lock()
 	ours := in.process != nil
@@ -209,7 +211,7 @@ func (in *Instance) UnexpectedExit() error {
 	return nil
 }
 
-// logTail returns the end of the instance's log, and where the rest is.
+// logTail returns the end of the instance's log, with the path of the file.
 func (in *Instance) logTail() string {
 	const most = 2000
 	text, err := os.ReadFile(in.Log())
@@ -219,7 +221,7 @@ func (in *Instance) logTail() string {
 	return fmt.Sprintf("the end of its log %s:\n%s", in.Log(), bytes.TrimSpace(text[max(0, len(text)-most):]))
 }
 
-// Close ends the process as Kill does, for good, and gives its ports back.
+// Close kills the process and releases the ports. The instance cannot be started again.
 func (in *Instance) Close() {
 	in.mu.Lock()
 	closed := in.closed
@@ -236,8 +238,8 @@ func (in *Instance) Close() {
 	}
 }
 
-// Suspend stops the process as SIGSTOP does: its sockets are open and nothing
-// answers. Where there are no signals (HasSignals) it is an error.
+// Suspend suspends the process with SIGSTOP: its sockets stay open and it does not
+// answer. On systems without signals (HasSignals) it returns an error.
 func (in *Instance) Suspend() error { return in.signal(suspend, true) }
 
 // Resume ends a Suspend.
@@ -263,23 +265,23 @@ func (in *Instance) Suspended() bool {
 	return in.suspended
 }
 
-// A Status is what an instance says of itself.
+// A Status is the part of an instance's status that this package reads.
 type Status struct {
 	Ready      bool   `json:"ready"`
 	CatchingUp bool   `json:"catching_up"`
 	Cluster    string `json:"cluster"` // id that the journals of the pair have in common
 	Links      []Link `json:"links"`
-	LogDropped uint64 `json:"log_dropped"` // lines of the log that nobody took
+	LogDropped uint64 `json:"log_dropped"` // log lines that could not be written
 }
 
-// A Link is that to the peer.
+// A Link is the link to the peer.
 type Link struct {
 	State        string `json:"state"`          // down, catching-up, sync
 	Ack          string `json:"ack"`            // counting, downgraded
-	OldestWaitMS int64  `json:"oldest_wait_ms"` // how long the oldest has waited that the peer has not acknowledged
+	OldestWaitMS int64  `json:"oldest_wait_ms"` // age of the oldest record that the peer has not acknowledged
 }
 
-// Status asks the instance; ok is false if it does not answer within a second.
+// Status requests the status. ok is false if the instance does not answer within a second.
 func (in *Instance) Status() (s Status, ok bool) {
 	client := http.Client{Timeout: time.Second}
 	response, err := client.Get("http://" + in.admin + "/status")
@@ -291,13 +293,14 @@ func (in *Instance) Status() (s Status, ok bool) {
 	return s, err == nil
 }
 
-// InSync reports whether the instance serves clients and its link to the peer counts and is in sync.
+// InSync reports whether the instance serves clients, its link to the peer is in sync,
+// and acks wait for that peer.
 func (in *Instance) InSync() bool {
 	status, ok := in.Status()
 	return ok && status.InSync()
 }
 
-// InSync is Instance.InSync at the moment of the status.
+// InSync is Instance.InSync for a status.
 func (s Status) InSync() bool {
 	for _, link := range s.Links {
 		if link.State != "sync" || link.Ack != "counting" {

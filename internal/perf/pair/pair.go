@@ -12,23 +12,23 @@ import (
 )
 
 // A Pair is two instances that replicate synchronously to each other. Its ports
-// are held until Close, so that nobody else gets one while an instance is away.
+// are held until Close, so that no other process gets one while an instance is away.
 type Pair [2]*Instance
 
-// Options say what a pair is made of.
+// Options are the settings of a pair.
 type Options struct {
-	// Command runs an instance when "--config" and its file are added: what
-	// Build returns, or a program that does the same. Its standard input ends when
-	// this process does; on Linux it is killed then.
+	// Command runs an instance when "--config" and a file are appended: the result of
+	// Build, or a program that does the same. When this process ends, the standard
+	// input of the instance is closed, and on Linux the instance is killed.
 	Command []string
-	// DowngradeAfter is how long either waits for the other. Default 2s.
+	// DowngradeAfter is the time that either instance waits for the other. Default 2s.
 	DowngradeAfter time.Duration
-	// PeerAddress returns the address at which a peer's replication port is to be
-	// reached. Default: its own.
+	// PeerAddress returns the address under which one instance reaches the replication
+	// port of the other, such as that of a proxy. Default: the port's own address.
 	PeerAddress func(from, to, address string) (string, error)
 	// Stderr opens the standard error of each process. Default: its log file.
 	Stderr func() (*os.File, error)
-	// Config is added to the configurations.
+	// Config is appended to the configuration of each instance.
 	Config string
 }
 
@@ -116,8 +116,8 @@ admin:
 rejoin_timeout: 3s
 `
 
-// Start makes a pair as New does, starts it and returns when both instances are
-// in sync with each other. After an error none runs.
+// Start makes a pair with New, starts it and waits until the instances are in sync
+// with each other. After an error no instance is running.
 func Start(ctx context.Context, dir string, o Options) (Pair, error) {
 	p, err := New(dir, o)
 	if err == nil {
@@ -129,8 +129,8 @@ func Start(ctx context.Context, dir string, o Options) (Pair, error) {
 	return p, err
 }
 
-// Start starts both instances and returns when they are in sync with each
-// other, or one has ended.
+// Start starts both instances and waits until they are in sync with each other. It
+// returns an error if one ends by itself.
 func (p Pair) Start(ctx context.Context) error {
 	for _, in := range p {
 		if ctx.Err() != nil {
@@ -143,8 +143,8 @@ func (p Pair) Start(ctx context.Context) error {
 	return p.AwaitSync(ctx)
 }
 
-// AwaitSync returns when both instances are in sync with each other, or one has
-// ended though nobody ended it.
+// AwaitSync waits until the instances are in sync with each other. It returns an
+// error if one ends by itself.
 func (p Pair) AwaitSync(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -157,13 +157,13 @@ func (p Pair) AwaitSync(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the pair did not come into sync: %w", context.Cause(ctx))
+			return fmt.Errorf("wait for the pair to be in sync: %w", context.Cause(ctx))
 		}
 	}
 	return nil
 }
 
-// Close ends what runs of the pair as kill -9 does, for good.
+// Close kills the running instances and releases the ports of both.
 func (p Pair) Close() {
 	for _, in := range p {
 		if in != nil {
@@ -172,5 +172,5 @@ func (p Pair) Close() {
 	}
 }
 
-// URIs returns the instances' addresses as a client takes them.
+// URIs returns the connection URIs for clients.
 func (p Pair) URIs() []string { return []string{p[0].URI(), p[1].URI()} }

@@ -15,28 +15,28 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/instance"
 )
 
-// The test's own program is also the instances, real ones and these.
+// The test binary is also the instances, real ones and those below.
 func TestMain(m *testing.M) {
 	instance.Main()
 	if len(os.Args) == 4 && os.Args[1] == "hang" {
-		fail(hang())
+		exitWith(hang())
 	}
 	if len(os.Args) == 4 && os.Args[1] == "start" {
-		fail(start())
+		exitWith(start())
 	}
 	if len(os.Args) == 4 && os.Args[1] == "die" {
-		fail(errors.New("no disk for this one"))
+		exitWith(errors.New("no disk for this one"))
 	}
 	os.Exit(m.Run())
 }
 
-func fail(err error) {
+func exitWith(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
-// reportTo names the variable with the address that an instance connects to
-// for as long as it lives.
+// reportTo is the environment variable with an address to which an instance stays
+// connected while it lives.
 const reportTo = "HOLDFAST_TEST_REPORT"
 
 // hang is an instance that never becomes ready.
@@ -47,27 +47,27 @@ func hang() error {
 	select {}
 }
 
-// An instance that ends during the start ends the start, which says why.
-func TestAnInstanceDiesAtOnce(t *testing.T) {
+// If an instance ends during the start, Start returns an error with the reason.
+func TestInstanceDiesDuringStart(t *testing.T) {
 	p, err := pair.Start(t.Context(), t.TempDir(), pair.Options{Command: []string{os.Args[0], "die"}})
 	if err == nil || !strings.Contains(err.Error(), "ended by itself") || !strings.Contains(err.Error(), "no disk for this one") {
 		t.Errorf("the error is %v", err)
 	}
 	if p[0].Alive() || p[1].Alive() {
-		t.Error("an instance is left")
+		t.Error("an instance is still running")
 	}
 	if err := p[0].Start(t.Context()); err == nil {
 		t.Error("an instance of a closed pair starts")
 	}
 }
 
-// A start that is interrupted ends, and leaves nothing: before it, while the
-// configurations are written, with one instance there and with both.
+// An interrupted start ends and leaves nothing behind: an interrupt before it, while the
+// configurations are written, with one instance running and with both.
 func TestInterruptedStart(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
-		links     int // that are laid before
-		instances int // that run before
+		links     int // links configured before the interrupt
+		instances int // instances running before the interrupt
 	}{{"before", 0, 0}, {"the first configuration", 1, 0}, {"the second configuration", 2, 0}, {"an instance", 2, 1}, {"both instances", 2, 2}} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func TestInterruptedStart(t *testing.T) {
 			left := make(chan []net.Conn, 1)
 			go func() { left <- accept(l, tt.instances, cancel) }()
 			links := 0
-			through := func(_, _, address string) (string, error) {
+			peerAddress := func(_, _, address string) (string, error) {
 				if links++; links == tt.links && tt.instances == 0 {
 					cancel()
 				}
@@ -89,21 +89,21 @@ func TestInterruptedStart(t *testing.T) {
 			if tt.links == 0 {
 				cancel()
 			}
-			p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: []string{os.Args[0], "hang"}, PeerAddress: through})
+			p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: []string{os.Args[0], "hang"}, PeerAddress: peerAddress})
 			if !errors.Is(err, context.Canceled) || p[0].Alive() || p[1].Alive() {
 				t.Errorf("a lives: %v, b lives: %v, error %v", p[0].Alive(), p[1].Alive(), err)
 			}
 			l.Close()
 			for _, c := range <-left {
 				if n, err := c.Read(make([]byte, 1)); err == nil {
-					t.Errorf("an instance says %d bytes after the end", n)
+					t.Errorf("an instance sent %d bytes after the end", n)
 				}
 			}
 		})
 	}
 }
 
-// accept takes connections until the listener is closed, and cancels with the nth.
+// accept accepts connections until the listener is closed, and cancels at the nth.
 func accept(l net.Listener, n int, cancel func()) (conns []net.Conn) {
 	for {
 		c, err := l.Accept()
@@ -116,7 +116,7 @@ func accept(l net.Listener, n int, cancel func()) (conns []net.Conn) {
 	}
 }
 
-// An instance comes back at its own ports; one that ends by itself later is told, too.
+// An instance restarts on its own ports. One that ends by itself later is reported.
 func TestRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -132,9 +132,9 @@ func TestRestart(t *testing.T) {
 		t.Error(err)
 	}
 	if err := errors.Join(p[0].UnexpectedExit(), p[1].UnexpectedExit()); err != nil {
-		t.Errorf("an end that was meant is an error: %v", err)
+		t.Errorf("an intended end is an error: %v", err)
 	}
-	if err := p[0].Process().Kill(); err != nil { // nobody asked for it
+	if err := p[0].Process().Kill(); err != nil { // not through the Instance
 		t.Fatal(err)
 	}
 	for p[0].Alive() {

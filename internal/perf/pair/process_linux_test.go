@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
-// start starts an instance that never becomes ready, and waits.
+// start starts an instance that never becomes ready, and waits for its end.
 func start() error {
 	cmd := exec.Command(os.Args[0], "hang", "--config", "none")
 	pair.Detach(cmd)
@@ -21,8 +21,8 @@ func start() error {
 	return cmd.Wait()
 }
 
-// An instance does not outlive a program that is killed.
-func TestAnInstanceDiesWithItsProgram(t *testing.T) {
+// An instance does not outlive a parent that is killed.
+func TestInstanceDiesWithItsParent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -8,18 +8,18 @@ import (
 	"os/exec"
 )
 
-// HasSignals says whether a process can be stopped and continued here.
+// HasSignals reports whether processes can get signals on this system.
 const HasSignals = false
 
 var errNoSignals = errors.New("no signals on this system")
 
-// terminate has no gentle form here.
+// terminate kills: this system has no gentle form.
 func terminate(p *os.Process) error { return p.Kill() }
 func suspend(*os.Process) error     { return errNoSignals }
 func resume(*os.Process) error      { return errNoSignals }
 
-// Detach is for systems with process groups.
+// Detach does nothing: this system has no process groups.
 func Detach(*exec.Cmd) {}
 
-// interrupt has no gentle form here.
+// interrupt kills: this system has no gentle form.
 func interrupt(p *os.Process) error { return p.Kill() }

@@ -8,20 +8,20 @@ import (
 	"syscall"
 )
 
-// HasSignals says whether a process can be stopped and continued here.
+// HasSignals reports whether processes can get signals on this system.
 const HasSignals = true
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 func suspend(p *os.Process) error   { return p.Signal(syscall.SIGSTOP) }
 func resume(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 
-// Detach puts a command into a process group of its own: a terminal's interrupt
-// goes to this process alone, which decides how the command ends. Where the
-// system can, the command is killed when this process dies.
+// Detach puts a command into a process group of its own: an interrupt of the terminal
+// goes to this process only, which decides how the command ends. If the system
+// supports it, the command is killed when this process dies.
 func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	killWithParent(cmd.SysProcAttr)
 }
 
-// interrupt interrupts a detached process with all that it has started.
+// interrupt interrupts a detached process and its child processes.
 func interrupt(p *os.Process) error { return syscall.Kill(-p.Pid, syscall.SIGINT) }

@@ -4,5 +4,5 @@ package pair
 
 import "syscall"
 
-// killWithParent is for Linux. Elsewhere a command outlives a process that is killed.
+// killWithParent does nothing: only Linux can kill a command with its parent.
 func killWithParent(*syscall.SysProcAttr) {}

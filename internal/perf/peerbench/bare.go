@@ -11,46 +11,46 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// bareWindow is how many messages the bare pipeline's publisher has in flight: as
-// many as holdfast's client by default.
+// bareWindow is the number of messages in flight of the bare pipeline's publisher,
+// the default of holdfast's client.
 const bareWindow = 65536
 
-// A nodeSpec is what a node of the bare pipeline is told.
+// A nodeSpec is the specification of a node of the bare pipeline.
 type nodeSpec struct {
 	File  string
-	Bytes int64  // that the file will hold at the end
-	Next  string // address of the node behind it; empty at the last
-	Fill  int    // unless 0, it is a reader of a file with so many messages, which it writes first
+	Bytes int64  // size of the file at the end
+	Next  string // address of the next node; empty at the last
+	Fill  int    // unless 0, the node writes a file of this many messages and then reads it
 	Size  int    // of a body
 }
 
-// A nodeReady is what a node says when it listens.
+// A nodeReady is the answer of a node that listens.
 type nodeReady struct{ Address string }
 
-// A bareJob is what the process of the bare pipeline's client is told.
+// A bareJob is the specification of the bare pipeline's client process.
 type bareJob struct {
 	job
 	Address string
 }
 
-// runBarePublish runs publisher, first and second node: B1 and B2.
-func runBarePublish(ctx context.Context, b *session, dir string, j job) (sample, error) {
+// runBarePublish runs a publisher, a first and a second node: B1 and B2.
+func runBarePublish(ctx context.Context, s *session, dir string, j job) (sample, error) {
 	bytes := int64(j.Messages+warmUp) * int64(frameHead+j.Size)
-	return b.runBare(ctx, j, nodeSpec{File: filepath.Join(dir, "b"), Bytes: bytes}, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes})
+	return s.runBare(ctx, j, nodeSpec{File: filepath.Join(dir, "b"), Bytes: bytes}, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes})
 }
 
-// runBareReplay runs a reader of a file and who counts what it sends: B3.
-func runBareReplay(ctx context.Context, b *session, dir string, j job) (sample, error) {
+// runBareReplay runs a node that reads a file, and a client that counts the frames: B3.
+func runBareReplay(ctx context.Context, s *session, dir string, j job) (sample, error) {
 	bytes := int64(j.Messages) * int64(frameHead+j.Size)
-	return b.runBare(ctx, j, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes, Fill: j.Messages, Size: j.Size})
+	return s.runBare(ctx, j, nodeSpec{File: filepath.Join(dir, "a"), Bytes: bytes, Fill: j.Messages, Size: j.Size})
 }
 
-// runBare starts nodes, each in front of the one before it, and a client at the last.
-func (b *session) runBare(ctx context.Context, j job, nodes ...nodeSpec) (sample, error) {
+// runBare starts nodes, each sending to the one started before it, and a client of the last.
+func (s *session) runBare(ctx context.Context, j job, nodes ...nodeSpec) (sample, error) {
 	var ready nodeReady
 	for _, n := range nodes {
 		n.Next = ready.Address
-		p := b.child(ctx, "bare-node", n)
+		p := s.child(ctx, "bare-node", n)
 		if err := p.startWithOutput(); err != nil {
 			return nil, err
 		}
@@ -59,11 +59,11 @@ func (b *session) runBare(ctx context.Context, j job, nodes ...nodeSpec) (sample
 			return nil, err
 		}
 	}
-	return b.load(ctx, "bare-load", bareJob{j, ready.Address})
+	return s.load(ctx, "bare-load", bareJob{j, ready.Address})
 }
 
-// runRawSync is the yardstick of B2: one fdatasync after an append of 4 KiB to a
-// preallocated file, again and again.
+// runRawSync is the reference of B2: repeatedly one append of 4 KiB to a preallocated
+// file and one fdatasync.
 func runRawSync(_ context.Context, _ *session, dir string, _ job) (sample, error) {
 	const n, page = 2000, 4096
 	f, err := createFile(filepath.Join(dir, "raw"), (n+warmUp)*page)
@@ -80,7 +80,7 @@ func runRawSync(_ context.Context, _ *session, dir string, _ job) (sample, error
 	})
 }
 
-// createFile makes a preallocated file whose space is on disk.
+// createFile makes a preallocated file and syncs it.
 func createFile(name string, bytes int64) (seglog.File, error) {
 	f, err := seglog.OS.OpenFile(name, os.O_CREATE|os.O_EXCL)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// loadBare is the process of the bare pipeline's client: it answers with a sample.
+// loadBare runs the client of the bare pipeline and answers with a sample.
 func loadBare(spec []byte) error {
 	var j bareJob
 	if err := json.Unmarshal(spec, &j); err != nil {
@@ -37,7 +37,7 @@ func (j *bareJob) publish(conn net.Conn) (sample, error) {
 	began := time.Now()
 	f := &inFlight{conn: conn, text: body(1, j.Size), total: uint64(j.Messages)}
 	f.changed.L = &f.mu
-	go f.send() // ends before the last ack comes, or with the process
+	go f.send() // ends before the last ack arrives, or with the process
 	if err := eachAck(conn, f.ack); err != nil {
 		return nil, fmt.Errorf("wait for acks: %w", err)
 	}
@@ -63,7 +63,7 @@ func (j *bareJob) replay(conn net.Conn) (sample, error) {
 		return nil
 	})
 	if err == nil && got != j.Messages {
-		err = fmt.Errorf("%d messages came, not %d", got, j.Messages)
+		err = fmt.Errorf("received %d messages instead of %d", got, j.Messages)
 	}
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (j *bareJob) replay(conn net.Conn) (sample, error) {
 	return sample{published: float64(j.Messages) / time.Since(began).Seconds()}, nil
 }
 
-// A inFlight is what a publisher has sent and not been acked.
+// An inFlight is the window of a publisher: messages sent and not acked.
 type inFlight struct {
 	conn  net.Conn
 	text  []byte
@@ -82,7 +82,7 @@ type inFlight struct {
 	acked   uint64    // guarded by mu
 }
 
-// send sends all messages, as many at once as the window and a buffer allow.
+// send sends all messages, as many in one write as the window and a buffer allow.
 func (f *inFlight) send() {
 	var chunk []byte
 	for sent := uint64(0); sent < f.total; {
@@ -91,12 +91,12 @@ func (f *inFlight) send() {
 			chunk = appendFrame(chunk, f.text)
 		}
 		if _, err := f.conn.Write(chunk); err != nil {
-			return // who waits for acks hears why
+			return // the goroutine that reads acks gets the error
 		}
 	}
 }
 
-// awaitWindow waits until more than sent may be sent, and returns up to where.
+// awaitWindow waits until more than sent messages may be sent, and returns the new limit.
 func (f *inFlight) awaitWindow(sent uint64) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,7 +106,7 @@ func (f *inFlight) awaitWindow(sent uint64) uint64 {
 	return f.acked + bareWindow
 }
 
-// ack takes an ack and reports whether more will come.
+// ack records an ack and reports whether more will come.
 func (f *inFlight) ack(acked uint64) (more bool) {
 	f.mu.Lock()
 	f.acked = acked

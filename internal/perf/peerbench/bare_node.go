@@ -13,11 +13,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// readBuffer is what a node takes from its connection at once.
+// readBuffer is the size of a read from a connection.
 const readBuffer = 256 << 10
 
-// serveBare is a node of the bare pipeline. It answers with its address, serves
-// one connection, and ends with it.
+// serveBare runs a node of the bare pipeline. It answers with its address, serves
+// one connection, and ends with that.
 func serveBare(spec []byte) error {
 	var n nodeSpec
 	if err := json.Unmarshal(spec, &n); err != nil {
@@ -52,7 +52,7 @@ func serveBare(spec []byte) error {
 	return n.relay(f, up)
 }
 
-// fill writes the file that is read later.
+// fill writes the file that send reads.
 func (n *nodeSpec) fill(f seglog.File) error {
 	var at int64
 	var chunk []byte
@@ -69,7 +69,7 @@ func (n *nodeSpec) fill(f seglog.File) error {
 	return f.Sync()
 }
 
-// send reads the file from its beginning, checks every frame and sends it.
+// send reads the file from the beginning, checks each frame and sends it.
 func (n *nodeSpec) send(f seglog.File, to io.Writer) error {
 	return eachChunk(io.NewSectionReader(f, 0, n.Bytes), func(chunk []byte, _ int) error {
 		_, err := to.Write(chunk)
@@ -77,7 +77,7 @@ func (n *nodeSpec) send(f seglog.File, to io.Writer) error {
 	})
 }
 
-// eachChunk hands over what r has, as many whole frames as one read brings.
+// eachChunk calls handle with the complete frames of each read from r.
 func eachChunk(r io.Reader, handle func(chunk []byte, frames int) error) error {
 	buf := make([]byte, readBuffer)
 	kept := 0
@@ -101,17 +101,17 @@ func eachChunk(r io.Reader, handle func(chunk []byte, frames int) error) error {
 	}
 }
 
-// A node appends what comes to its file, sends it on, and acks what is durable
-// here and behind it.
+// A node appends received frames to its file, sends them to the next node, and acks
+// those that are durable here and there.
 type node struct {
 	file seglog.File
-	up   net.Conn // frames come from there, acks go there
-	next net.Conn // the other way round; nil at the last node
+	up   net.Conn // brings frames and gets acks
+	next net.Conn // gets frames and brings acks; nil at the last node
 
 	mu        sync.Mutex
 	changed   sync.Cond // of mu
 	written   uint64    // guarded by mu: frames in the file
-	durable   uint64    // guarded by mu: of these, synced
+	durable   uint64    // guarded by mu: synced frames
 	nextAcked uint64    // guarded by mu: acked by the next node
 }
 
@@ -132,14 +132,14 @@ func (n *nodeSpec) relay(f seglog.File, up net.Conn) error {
 	for _, step := range steps {
 		go func() { ended <- step() }()
 	}
-	return <-ended // the process ends with the first, and the others with it
+	return <-ended // the first step that ends also ends the process
 }
 
-// receive is over when the publisher is.
+// receive receives frames until the publisher ends.
 func (n *node) receive() error {
 	var at int64
 	return eachChunk(n.up, func(chunk []byte, frames int) error {
-		if n.next != nil { // its disk has as long a way as ours
+		if n.next != nil { // first, so that both disks work at the same time
 			if _, err := n.next.Write(chunk); err != nil {
 				return err
 			}
@@ -153,7 +153,7 @@ func (n *node) receive() error {
 	})
 }
 
-// update changes a count and wakes who waits for it.
+// update changes a count and wakes the goroutines that wait for it.
 func (n *node) update(change func()) {
 	n.mu.Lock()
 	change()
@@ -161,7 +161,7 @@ func (n *node) update(change func()) {
 	n.changed.Broadcast()
 }
 
-// await returns a count when it is beyond seen.
+// await waits until a count is above seen and returns it.
 func (n *node) await(seen uint64, count func() uint64) uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -171,7 +171,7 @@ func (n *node) await(seen uint64, count func() uint64) uint64 {
 	return count()
 }
 
-// sync makes durable what was written while it did so before.
+// sync syncs the file repeatedly, each time for the frames written during the sync before.
 func (n *node) sync() error {
 	for durable := uint64(0); ; {
 		durable = n.await(durable, func() uint64 { return n.written })
@@ -182,7 +182,7 @@ func (n *node) sync() error {
 	}
 }
 
-// ack sends how many frames are durable in every file from here on.
+// ack sends the number of frames that are durable on this node and all behind it.
 func (n *node) ack() error {
 	for acked := uint64(0); ; {
 		acked = n.await(acked, func() uint64 {
@@ -197,7 +197,7 @@ func (n *node) ack() error {
 	}
 }
 
-// receiveAcks takes the acks of the next node.
+// receiveAcks receives the acks of the next node.
 func (n *node) receiveAcks() error {
 	return eachAck(n.next, func(acked uint64) (more bool) {
 		n.update(func() { n.nextAcked = acked })
@@ -205,7 +205,7 @@ func (n *node) receiveAcks() error {
 	})
 }
 
-// eachAck hands over acks as they come, until the handler wants no more.
+// eachAck calls handle for each ack until handle returns false.
 func eachAck(r io.Reader, handle func(acked uint64) (more bool)) error {
 	var b [8]byte
 	for {

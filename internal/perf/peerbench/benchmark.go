@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// What is measured.
+// The measures.
 const (
 	published   = "msg/s"
 	deliveries  = "deliveries/s"
@@ -20,20 +20,21 @@ const (
 	duplicated  = "duplicated"
 )
 
-// The contenders' names, which head the table's columns.
+// Names of contenders, the heads of the table's columns.
 const (
 	holdfast     = "holdfast"
 	pipeline     = "bare pipeline"
 	rawFdatasync = "raw fdatasync"
 )
 
-// window is how many messages the publishers of JetStream, Redis and RabbitMQ have in flight.
+// window is the number of messages in flight of the publishers of JetStream, Redis and
+// RabbitMQ.
 const window = 4096
 
-// A sample is what one run measured.
+// A sample holds the values that one run measured, by measure.
 type sample map[string]float64
 
-// A job is one run's amount of work.
+// A job is the load of one run.
 type job struct {
 	Kind        string // publish, latency, replay, fanout, failover
 	Messages    int
@@ -44,14 +45,14 @@ type job struct {
 // A contender does a job.
 type contender struct {
 	name      string
-	run       func(ctx context.Context, b *session, dir string, j job) (sample, error)
-	isMissing func() bool // it is not installed here; nil if it always is
+	run       func(ctx context.Context, s *session, dir string, j job) (sample, error)
+	isMissing func() bool // reports that it is not installed; nil: it always is
 }
 
-// notInstalled reports whether the contender can't be measured here.
+// notInstalled reports whether the contender is not installed here.
 func (c contender) notInstalled() bool { return c.isMissing != nil && c.isMissing() }
 
-// A benchmark is what contenders are compared in.
+// A benchmark is a job with the contenders that are compared in it.
 type benchmark struct {
 	id, title  string
 	job        job
@@ -72,7 +73,7 @@ func (r row) label() string {
 	return r.measure
 }
 
-// benchmarks returns what the options ask for, in order.
+// benchmarks returns the benchmarks that the options select, in order.
 func benchmarks(o options) []benchmark {
 	messages := func(share int) int { return max(o.Messages/share, 500) }
 	redis := contender{name: redisStreams, run: runRedis, isMissing: redisMissing}
@@ -102,11 +103,11 @@ func benchmarks(o options) []benchmark {
 	return o.selected(all)
 }
 
-// selected leaves what the options ask for.
+// selected returns the selected benchmarks with their selected contenders.
 func (o options) selected(all []benchmark) []benchmark {
-	all = slices.DeleteFunc(all, func(w benchmark) bool {
-		return len(o.Only) > 0 && !slices.Contains(o.Only, w.id) ||
-			o.Short && w.job.Kind == "fanout" && w.job.Subscribers != 8
+	all = slices.DeleteFunc(all, func(bm benchmark) bool {
+		return len(o.Only) > 0 && !slices.Contains(o.Only, bm.id) ||
+			o.Short && bm.job.Kind == "fanout" && bm.job.Subscribers != 8
 	})
 	for i, w := range all {
 		all[i].contenders = slices.DeleteFunc(w.contenders, func(c contender) bool {
@@ -116,15 +117,15 @@ func (o options) selected(all []benchmark) []benchmark {
 	return all
 }
 
-// includes reports whether the options ask for a contender.
+// includes reports whether the options select a contender.
 func (o options) includes(name string) bool {
 	return len(o.Peers) == 0 || slices.ContainsFunc(o.Peers, func(p string) bool {
 		return strings.HasPrefix(strings.ToLower(name), strings.ToLower(p))
 	})
 }
 
-// inShortSession reports whether a contender takes part in a short session: of
-// JetStream's clusters, the smallest one that syncs.
+// inShortSession reports whether a contender takes part in a short session. Of
+// JetStream's clusters only the smallest one that syncs does.
 func inShortSession(name, kind string) bool {
 	return !strings.HasPrefix(name, "JetStream") || strings.HasSuffix(name, alwaysSuffix) && (kind == "failover" || strings.Contains(name, "R2"))
 }

@@ -16,7 +16,7 @@ func body(n uint64, size int) []byte {
 	return []byte(head + strings.Repeat("x", size-len(head)-len(`"}`)) + `"}`)
 }
 
-// bodyNumber returns the n of a body.
+// bodyNumber returns the number that a body carries.
 func bodyNumber(body []byte) (n uint64, err error) {
 	_, err = fmt.Sscanf(string(body[:min(len(body), minBody)]), `{"id":%d`, &n)
 	return n, err

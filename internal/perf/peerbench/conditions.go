@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conditions says what figures taken now are of.
+// conditions describes the conditions of the measurement.
 func conditions(dir string, o options) string {
 	return strings.Join(append([]string{
 		fmt.Sprintf("Medians of %s in turns, in parentheses holdfast's figure over the peer's.", plural(o.Runs, "run")),
-		fmt.Sprintf("%s, %s, Linux %s, %s, load %s at the beginning.", plural(runtime.NumCPU(), "core"), fileSystem(dir), kernel(), runtime.Version(), loadAverage()),
+		fmt.Sprintf("%s, %s, Linux %s, %s, load %s at the start.", plural(runtime.NumCPU(), "core"), fileSystem(dir), kernel(), runtime.Version(), loadAverage()),
 		fmt.Sprintf("Bodies of %d bytes of JSON; %s in B1 and B3.", o.Size, plural(o.Messages, "message")),
 		fmt.Sprintf("holdfast and the bare pipeline: two copies, acked when both are synced (fdatasync, in groups), %d messages in flight;", bareWindow),
 		fmt.Sprintf("holdfast's publisher keeps a pubstore.File, and downgrade_after is %v.", downgradeAfter),
@@ -27,7 +27,7 @@ func conditions(dir string, o options) string {
 	}, peerConditions(o)...), " ")
 }
 
-// peerConditions is of the peers that may not be installed.
+// peerConditions describes the installed ones of the optional peers.
 func peerConditions(o options) (all []string) {
 	if o.includes(redisStreams) && !redisMissing() {
 		all = append(all, redisConditions(redisVersion()))
@@ -38,7 +38,7 @@ func peerConditions(o options) (all []string) {
 	return all
 }
 
-// moduleVersion returns the version of a module that this command is built with.
+// moduleVersion returns the version of a module in this binary.
 func moduleVersion(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -60,7 +60,8 @@ func kernel() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// loadAverage is of the last minute: above 0.2 or so, others were at work, too.
+// loadAverage returns the load of the last minute. If it is above 0.2 or so, other
+// processes were at work.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -94,10 +95,10 @@ func within(dir, at string) bool {
 	return at == "/" || dir == at || strings.HasPrefix(dir, at+"/")
 }
 
-// checkOnDisk refuses a directory whose file system keeps nothing: to sync costs nothing there.
+// checkOnDisk returns an error if dir is in memory, where a sync costs nothing.
 func checkOnDisk(dir string) error {
 	if kind := fileSystem(dir); kind == "tmpfs" || kind == "ramfs" {
-		return fmt.Errorf("%s is in memory (%s): figures would be of no disk; give a -dir that is on one", dir, kind)
+		return fmt.Errorf("%s is in memory (%s), where syncs cost nothing: choose a -dir on a disk", dir, kind)
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// serve starts a server that is not a part of this command. Its output is kept
-// for the error that reports its end.
+// serve starts a server that is not this command. Its output is kept for the error
+// that reports an unexpected end.
 func (p *process) serve(dir string, env ...string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -25,13 +25,13 @@ func (p *process) serve(dir string, env ...string) error {
 	}
 	p.ended = make(chan struct{})
 	go func() {
-		p.cmd.Wait() // its error is the signal; an end that nobody asked for is explained by its output
+		p.cmd.Wait() // the error is the signal; the output explains an unexpected end
 		close(p.ended)
 	}()
 	return nil
 }
 
-// killGroup ends a server, with all that it has started in its group, as kill -9 does.
+// killGroup kills a server and the other processes of its group.
 func (p *process) killGroup() {
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.ended

@@ -12,7 +12,7 @@ import (
 // the body, 4 bytes each, little endian, then the body.
 const frameHead = 8
 
-var errFrame = errors.New("a frame is not what was sent")
+var errFrame = errors.New("a frame is damaged")
 
 func castagnoli(body []byte) uint32 { return crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) }
 
@@ -23,7 +23,7 @@ func appendFrame(b, body []byte) []byte {
 	return append(b, body...)
 }
 
-// scan checks the whole frames that b begins with and returns their length and number.
+// scan checks the complete frames at the start of b and returns their length and number.
 func scan(b []byte) (length, frames int, err error) {
 	for {
 		rest := b[length:]

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// downgradeAfter is how long an instance of the pair waits for the other one
-// before it acks alone: what B5's goal is about.
+// downgradeAfter is the time that an instance of the pair waits for the other one
+// before it acks alone. It bounds the time to the next ack in B5.
 const downgradeAfter = 2 * time.Second
 
-// A report is what holdfast bench says with --json, as far as it is asked here.
-// What was lost or duplicated is an error of its own, and no report.
+// A report is the part of the JSON output of holdfast bench that is used here. If a
+// message was lost or duplicated, holdfast bench fails and prints no report.
 type report struct {
 	Messages   float64 `json:"msgs_per_s"`
 	Deliveries float64 `json:"deliveries_per_s"`
@@ -28,22 +28,22 @@ type report struct {
 	} `json:"failover_ms"`
 }
 
-// benchHoldfast does a job with holdfast's own command, which starts a pair for it.
-func benchHoldfast(ctx context.Context, b *session, dir string, j job) (sample, error) {
+// benchHoldfast runs a job with holdfast bench, which starts a pair for it.
+func benchHoldfast(ctx context.Context, s *session, dir string, j job) (sample, error) {
 	var r report
-	if err := command(ctx, b.holdfast, holdfastArgs(dir, j)...).run(ctx, &r); err != nil {
+	if err := command(ctx, s.holdfast, holdfastArgs(dir, j)...).run(ctx, &r); err != nil {
 		return nil, err
 	}
-	s := r.sample(j.Kind)
-	for measure, v := range s {
+	values := r.sample(j.Kind)
+	for measure, v := range values {
 		if v == 0 && measure != lost && measure != duplicated {
-			return nil, fmt.Errorf("holdfast bench says nothing of %s", measure)
+			return nil, fmt.Errorf("the result of holdfast bench has no %s", measure)
 		}
 	}
-	return s, nil
+	return values, nil
 }
 
-// holdfastArgs is the command line of a job.
+// holdfastArgs returns the arguments for a job.
 func holdfastArgs(dir string, j job) []string {
 	args := []string{"bench", j.Kind, "--json", "--dir", dir, "--store", "file",
 		"--downgrade-after", downgradeAfter.String(), "--size", strconv.Itoa(j.Size)}
@@ -59,7 +59,7 @@ func holdfastArgs(dir string, j job) []string {
 	return args
 }
 
-// sample is what a report says of a kind of job.
+// sample returns the values of a report for a kind of job.
 func (r report) sample(kind string) sample {
 	switch kind {
 	case "latency":

@@ -30,7 +30,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// The command that is measured is built from the checkout that this is part of.
+// The measured command is built from the checkout that contains this module.
 func TestCheckout(t *testing.T) {
 	for _, file := range []string{"go.mod", "server/cmd/holdfast/main.go"} {
 		if _, err := os.Stat(filepath.Join(checkout, file)); err != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 // notInstalled returns the names of the contenders that are not installed.
-func (w benchmark) notInstalled() (names []string) {
-	for _, c := range w.contenders {
+func (bm benchmark) notInstalled() (names []string) {
+	for _, c := range bm.contenders {
 		if c.notInstalled() {
 			names = append(names, c.name)
 		}
@@ -20,7 +20,7 @@ func (w benchmark) notInstalled() (names []string) {
 	return names
 }
 
-// skippedLine counts the contenders that were asked for and are not installed.
+// skippedLine returns a line that counts the selected contenders that are not installed.
 func skippedLine(results []result) string {
 	var names []string
 	for _, r := range results {
@@ -33,8 +33,7 @@ func skippedLine(results []result) string {
 	return fmt.Sprintf("%d skipped, not installed: %s.", len(names), strings.Join(names, ", "))
 }
 
-// installed returns the path of a command, which may stand in one of further
-// directories that come first.
+// installed returns the path of a command. It looks in dirs before the search path.
 func installed(command string, dirs ...string) (path string, err error) {
 	for _, dir := range dirs {
 		if path, err := exec.LookPath(filepath.Join(dir, command)); err == nil {

@@ -11,18 +11,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/heldport"
 )
 
-// alwaysSuffix ends the name of a contender whose servers sync before they ack.
+// alwaysSuffix is the suffix of the name of a contender whose servers sync before they ack.
 const alwaysSuffix = " always"
 
-// jetstreamContenders returns JetStream with each number of copies, syncing always and by default.
+// jetstreamContenders returns JetStream with each number of copies, with sync_interval
+// always and with the default.
 func jetstreamContenders(copies ...int) []contender {
 	var all []contender
 	for _, n := range copies {
 		for _, suffix := range []string{alwaysSuffix, ""} {
 			all = append(all, contender{
 				name: fmt.Sprintf("JetStream R%d%s", n, suffix),
-				run: func(ctx context.Context, b *session, dir string, j job) (sample, error) {
-					return b.jetstream(ctx, dir, j, n, suffix == alwaysSuffix)
+				run: func(ctx context.Context, s *session, dir string, j job) (sample, error) {
+					return s.jetstream(ctx, dir, j, n, suffix == alwaysSuffix)
 				},
 			})
 		}
@@ -30,7 +31,7 @@ func jetstreamContenders(copies ...int) []contender {
 	return all
 }
 
-// A natsSpec is what a server of a cluster is told.
+// A natsSpec is the specification of a server of a cluster.
 type natsSpec struct {
 	Name   string
 	Dir    string
@@ -39,40 +40,40 @@ type natsSpec struct {
 	Always bool  // sync_interval: always
 }
 
-// A natsServer is what a server says when its cluster is whole.
+// A natsServer is the answer of a server whose cluster is complete.
 type natsServer struct {
 	Name, URL string
 	Pid       int
 }
 
-// A natsJob is what the process of JetStream's clients is told.
+// A natsJob is the specification of JetStream's client process.
 type natsJob struct {
 	job
 	Servers []natsServer
 }
 
-// jetstream does a job with a cluster of its own, of as many servers as copies.
-func (b *session) jetstream(ctx context.Context, dir string, j job, copies int, always bool) (sample, error) {
-	c, err := b.startCluster(ctx, dir, copies, always)
+// jetstream runs a job on its own cluster, with one server for each copy.
+func (s *session) jetstream(ctx context.Context, dir string, j job, copies int, always bool) (sample, error) {
+	c, err := s.startCluster(ctx, dir, copies, always)
 	for attempt := 1; err != nil && attempt < 3 && ctx.Err() == nil; attempt++ {
-		logf("start once more: %v", err) // routes that two servers dial at once may refuse each other
-		c, err = b.startCluster(ctx, filepath.Join(dir, fmt.Sprint(attempt)), copies, always)
+		logf("retry the start of the cluster: %v", err) // routes that two servers dial at once may refuse each other
+		c, err = s.startCluster(ctx, filepath.Join(dir, fmt.Sprint(attempt)), copies, always)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer c.stop()
-	return b.load(ctx, "nats-load", natsJob{j, c.servers})
+	return s.load(ctx, "nats-load", natsJob{j, c.servers})
 }
 
-// A cluster is servers of JetStream that know each other.
+// A cluster is a set of server processes and their ports.
 type cluster struct {
 	held      []*heldport.Port // for routes, which must be known before the first server listens
 	processes []*process
 	servers   []natsServer
 }
 
-// holdPorts returns the numbers of ports that are the cluster's until its end.
+// holdPorts reserves ports until the cluster's end and returns their numbers.
 func (c *cluster) holdPorts(n int) (numbers []int, err error) {
 	for range n {
 		p, err := heldport.Hold()
@@ -98,8 +99,8 @@ func (c *cluster) stop() {
 	}
 }
 
-// startCluster starts servers with directories in dir and waits until they are one cluster.
-func (b *session) startCluster(ctx context.Context, dir string, copies int, always bool) (*cluster, error) {
+// startCluster starts servers with directories in dir and waits until they form a cluster.
+func (s *session) startCluster(ctx context.Context, dir string, copies int, always bool) (*cluster, error) {
 	c := new(cluster)
 	ports, err := c.holdPorts(copies)
 	if err != nil {
@@ -108,7 +109,7 @@ func (b *session) startCluster(ctx context.Context, dir string, copies int, alwa
 	}
 	for i, port := range ports {
 		name := fmt.Sprintf("n%d", i+1)
-		p := b.child(ctx, "nats-server", natsSpec{name, filepath.Join(dir, name), port, ports, always})
+		p := s.child(ctx, "nats-server", natsSpec{name, filepath.Join(dir, name), port, ports, always})
 		if err := p.startWithOutput(); err != nil {
 			c.stop()
 			return nil, err
@@ -116,12 +117,12 @@ func (b *session) startCluster(ctx context.Context, dir string, copies int, alwa
 		c.processes = append(c.processes, p)
 	}
 	for _, p := range c.processes {
-		var s natsServer
-		if err := p.readAnswer(&s); err != nil {
+		var server natsServer
+		if err := p.readAnswer(&server); err != nil {
 			c.stop()
 			return nil, err
 		}
-		c.servers = append(c.servers, s)
+		c.servers = append(c.servers, server)
 	}
 	return c, nil
 }

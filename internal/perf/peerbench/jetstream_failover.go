@@ -16,15 +16,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// publishers is how many publish one at a time in B5. They try again soon
-// after a failure, so that the time to the next ack is the cluster's and not theirs.
+// publishers is the number of publishers in B5, each with one message at a time. They
+// retry soon after a failure, so that the time to the next ack is that of the cluster.
 const publishers = 16
 
-// steadyTime is how long the load lasts before the kill, and after all goes on.
+// steadyTime is the duration of the load before the kill, and after the recovery.
 const steadyTime = time.Second
 
-// failover is B5: the leader's process is killed under load. Publishers and
-// subscriber are connected to it, as they would be to the instance in use.
+// failover is B5: it kills the leader's process under load. The publishers and the
+// subscriber are connected to the leader, as holdfast's are to the instance in use.
 func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample, error) {
 	l := newFailoverLog()
 	reader, err := j.connect()
@@ -51,8 +51,8 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 }
 
 // follow starts the subscriber: a consumer with as many copies as the stream,
-// which acks what it got. An ordered consumer has one copy, and did not always
-// go on when that was lost. It notices after a second that its server is silent.
+// which acks its messages. An ordered consumer has one copy and did not always recover
+// when that was lost. The consumer notices a silent server after a second.
 func (j *natsJob) follow(ctx context.Context, js jetstream.JetStream, l *failoverLog) error {
 	c, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Durable: "follower", Replicas: len(j.Servers), AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: window,
@@ -71,8 +71,8 @@ func (j *natsJob) follow(ctx context.Context, js jetstream.JetStream, l *failove
 	return nil
 }
 
-// audit reads the stream once more, by a connection of its own, until all that
-// was acked is found, or patience ends, and counts.
+// audit reads the stream again over its own connection, until it has found all acked
+// messages or stepTimeout is over. It returns the counts.
 func (j *natsJob) audit(ctx context.Context, l *failoverLog) (sample, error) {
 	js, err := j.connect()
 	if err != nil {
@@ -93,12 +93,12 @@ func (j *natsJob) audit(ctx context.Context, l *failoverLog) (sample, error) {
 			return s, nil
 		}
 		if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
-			return nil, fmt.Errorf("look for what was acked: %w", ctx.Err())
+			return nil, fmt.Errorf("look for the acked messages: %w", ctx.Err())
 		}
 	}
 }
 
-// killLeader kills the server that leads the stream now.
+// killLeader kills the current leader of the stream.
 func (j *natsJob) killLeader(ctx context.Context, js jetstream.JetStream, l *failoverLog) error {
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
@@ -107,7 +107,7 @@ func (j *natsJob) killLeader(ctx context.Context, js jetstream.JetStream, l *fai
 	leader := s.CachedInfo().Cluster.Leader
 	victim := slices.IndexFunc(j.Servers, func(s natsServer) bool { return s.Name == leader })
 	if victim < 0 {
-		return fmt.Errorf("the stream has no leader before the kill, or one of another name: %q", leader)
+		return fmt.Errorf("before the kill the stream's leader is none of the servers: %q", leader)
 	}
 	return l.kill(func() error { return syscall.Kill(j.Servers[victim].Pid, syscall.SIGKILL) })
 }
@@ -119,7 +119,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// startPublishers starts the publishers; stop ends them and waits.
+// startPublishers starts the publishers. stop ends them and waits for their end.
 func (j *natsJob) startPublishers(ctx context.Context, js jetstream.JetStream, l *failoverLog) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var next atomic.Uint64
@@ -137,13 +137,13 @@ func (j *natsJob) startPublishers(ctx context.Context, js jetstream.JetStream, l
 	}
 }
 
-// publishUntilAcked tries until the message is acked. The server knows it by its
-// number, should more than one try arrive.
+// publishUntilAcked publishes a message until it is acked. The server detects a
+// repeated one by its number.
 func (j *natsJob) publishUntilAcked(ctx context.Context, js jetstream.JetStream, l *failoverLog, n uint64) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		l.recordTry(n, began)
-		// Not all at once: after a failure, there is always one about to try.
+		// The publishers have different timeouts, so that one always retries soon.
 		try, cancel := context.WithTimeout(ctx, 50*time.Millisecond+rand.N(50*time.Millisecond))
 		_, err := js.Publish(try, subject, body(n, j.Size), jetstream.WithMsgID(strconv.FormatUint(n, 10)), jetstream.WithRetryAttempts(0))
 		cancel()
@@ -155,14 +155,14 @@ func (j *natsJob) publishUntilAcked(ctx context.Context, js jetstream.JetStream,
 	}
 }
 
-// A failoverLog is who published, acked and delivered what, and when.
+// A failoverLog records which messages were published, acked and delivered, and when.
 type failoverLog struct {
 	recovered chan struct{} // closed at the first ack and the first delivery after the kill
 
 	mu        sync.Mutex
-	tried     map[uint64]time.Time // guarded by mu: the last try of a message
+	tried     map[uint64]time.Time // guarded by mu: time of the last attempt for a message
 	acked     map[uint64]bool      // guarded by mu
-	delivered map[uint64]int       // guarded by mu: how often
+	delivered map[uint64]int       // guarded by mu: number of deliveries
 	found     map[uint64]bool      // guarded by mu: found in the stream at the end
 	killed    time.Time            // guarded by mu
 	ack, msg  time.Duration        // guarded by mu: from the kill
@@ -190,8 +190,8 @@ func (l *failoverLog) recordTry(n uint64, at time.Time) {
 	l.tried[n] = at
 }
 
-// recordAck takes down an ack. What was tried before the kill may have been acked
-// by the server that was killed, and isn't the next ack.
+// recordAck records an ack. A message that was published before the kill may have been
+// acked by the killed server, so it does not count as the next ack.
 func (l *failoverLog) recordAck(n uint64, tried time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,8 +202,8 @@ func (l *failoverLog) recordAck(n uint64, tried time.Time) {
 	}
 }
 
-// recordDelivery takes down a delivery. What was tried before the kill may have been
-// on its way, and isn't the next message.
+// recordDelivery records a delivery. A message that was published before the kill may
+// have been in flight, so it does not count as the next message.
 func (l *failoverLog) recordDelivery(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -230,7 +230,7 @@ func (l *failoverLog) recordFound(n uint64) {
 	l.found[n] = true
 }
 
-// count returns the sample. What did not go on within patience has the time it was given.
+// count returns the sample. A time that exceeded stepTimeout counts as stepTimeout.
 func (l *failoverLog) count() sample {
 	l.mu.Lock()
 	defer l.mu.Unlock()

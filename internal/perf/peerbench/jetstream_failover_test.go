@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestLedger(t *testing.T) {
+func TestFailoverLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newFailoverLog()
 		before := time.Now()
@@ -21,7 +21,7 @@ func TestLedger(t *testing.T) {
 		time.Sleep(time.Second)
 		l.kill(func() error { return nil })
 		time.Sleep(10 * time.Millisecond)
-		l.recordAck(2, before) // on their way when the server died
+		l.recordAck(2, before) // in flight when the server died
 		l.recordDelivery(2)
 		again := time.Now()
 		l.recordTry(3, again)
@@ -30,7 +30,7 @@ func TestLedger(t *testing.T) {
 		l.recordAck(4, again)
 		select {
 		case <-l.recovered:
-			t.Error("all goes on before the next message has come")
+			t.Error("recovered before the next message has arrived")
 		default:
 		}
 		time.Sleep(30 * time.Millisecond)

@@ -19,16 +19,16 @@ import (
 const (
 	stream  = "BENCH"
 	subject = "orders"
-	warmUp  = 100 // publishes before latencies count
+	warmUp  = 100 // publishes before the latencies that count
 )
 
-// loadNATS is the process of JetStream's clients: it answers with a sample.
+// loadNATS runs JetStream's clients and answers with a sample.
 func loadNATS(spec []byte) error {
 	var j natsJob
 	if err := json.Unmarshal(spec, &j); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), j.limit()-stepTimeout) // sooner than the parent, to say what it waits for
+	ctx, cancel := context.WithTimeout(context.Background(), j.limit()-stepTimeout) // before the parent's timeout, for an error with the reason
 	defer cancel()
 	if err := j.createStream(ctx); err != nil {
 		return err
@@ -48,7 +48,7 @@ func loadNATS(spec []byte) error {
 	return writeAnswer(s)
 }
 
-// connect returns a connection to the first of the servers, which goes on to the others when it is lost.
+// connect returns a connection to the first server, which fails over to the others.
 func (j *natsJob) connect() (jetstream.JetStream, error) {
 	var urls []string
 	for _, s := range j.Servers {
@@ -63,7 +63,7 @@ func (j *natsJob) connect() (jetstream.JetStream, error) {
 
 // createStream makes the stream, with a copy on each server, waits until all
 // copies follow its leader, and puts the leader first among the servers. A
-// young cluster may leave a request without an answer, so it asks again.
+// young cluster may leave a request unanswered, so it retries.
 func (j *natsJob) createStream(ctx context.Context) error {
 	js, err := j.connect()
 	if err != nil {
@@ -84,7 +84,8 @@ func (j *natsJob) createStream(ctx context.Context) error {
 
 var errNotCurrent = errors.New("a copy does not follow the leader yet")
 
-// tryStream makes the stream, if it isn't there yet, and returns its leader if all copies follow it.
+// tryStream makes the stream if it does not exist, and returns its leader if all
+// copies follow it.
 func (j *natsJob) tryStream(ctx context.Context, js jetstream.JetStream) (leader string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -171,7 +172,8 @@ func (j *natsJob) latency(ctx context.Context, js jetstream.JetStream) (sample, 
 	})
 }
 
-// latencies measures what is done one at a time, after some that don't count.
+// latencies measures n calls of do, one after the other, after warmUp calls that do
+// not count.
 func latencies(n int, do func() error) (sample, error) {
 	var took []float64
 	for i := range warmUp + n {
@@ -187,7 +189,7 @@ func latencies(n int, do func() error) (sample, error) {
 	return sample{p50: quantile(took, 0.5), p99: quantile(took, 0.99)}, nil
 }
 
-// replay is B3: an ordered consumer reads what the stream holds.
+// replay is B3: an ordered consumer reads the stream.
 func (j *natsJob) replay(ctx context.Context, js jetstream.JetStream) (sample, error) {
 	if err := j.publishAll(ctx, js); err != nil {
 		return nil, err
@@ -209,7 +211,7 @@ func (j *natsJob) replay(ctx context.Context, js jetstream.JetStream) (sample, e
 }
 
 // subscribe starts an ordered consumer from the stream's beginning. The
-// channel is closed when it has got all messages of the job.
+// channel is closed when it has received all messages of the job.
 func (j *natsJob) subscribe(ctx context.Context, js jetstream.JetStream) (all <-chan struct{}, err error) {
 	done := make(chan struct{})
 	var got atomic.Int64
@@ -232,12 +234,12 @@ func consume(ctx context.Context, js jetstream.JetStream, handle jetstream.Messa
 	return nil
 }
 
-func await(ctx context.Context, done <-chan struct{}, what string) error {
+func await(ctx context.Context, done <-chan struct{}, event string) error {
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for %s: %w", what, ctx.Err())
+		return fmt.Errorf("wait for %s: %w", event, ctx.Err())
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 
 const loopback = "127.0.0.1"
 
-// clusterTimeout is for servers to become a cluster, which takes some seconds.
+// clusterTimeout is the time that servers have to form a cluster. It takes some seconds.
 const clusterTimeout = 15 * time.Second
 
-// serveNATS is a server of a cluster. It answers when the cluster is whole, and
+// serveNATS runs a server of a cluster. It answers when the cluster is complete, and
 // serves until its parent ends it.
 func serveNATS(spec []byte) error {
 	var n natsSpec
@@ -44,7 +44,7 @@ func serveNATS(spec []byte) error {
 	return errors.New("the server ended")
 }
 
-// options are the server's defaults, but for where it is and how it syncs.
+// options returns the server's defaults, with its addresses, directory and sync setting.
 func (n natsSpec) options() *server.Options {
 	o := &server.Options{
 		ServerName: n.Name,

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// A flow is how a process of clients publishes and reads.
+// A flow tells how a client process publishes and reads.
 type flow struct {
 	// publish publishes n messages and returns when all are acked.
 	publish func(ctx context.Context, n int) error
-	// reader connects. read returns when the connection has got the n messages
-	// that the log begins with.
+	// reader connects. read returns when the connection has received the first n
+	// messages of the log.
 	reader func(ctx context.Context) (read func(n int) error, err error)
 }
 
-// loadFlow is a process of clients: it reads its spec into j, connects, and
-// answers with the sample of the job, which is a part of j.
+// loadFlow runs a client process. It decodes its spec into j, connects, and answers
+// with the sample of the job, which is a part of j.
 func loadFlow(spec []byte, j any, of *job, connect func(context.Context) (flow, error)) error {
 	if err := json.Unmarshal(spec, j); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), of.limit()-stepTimeout) // sooner than the parent, to say what it waits for
+	ctx, cancel := context.WithTimeout(context.Background(), of.limit()-stepTimeout) // before the parent's timeout, for an error with the reason
 	defer cancel()
 	f, err := connect(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func loadFlow(spec []byte, j any, of *job, connect func(context.Context) (flow, 
 	return writeAnswer(s)
 }
 
-// measure does a job of any kind but failover.
+// measure runs a job of any kind except failover.
 func (f flow) measure(ctx context.Context, j job) (sample, error) {
 	switch j.Kind {
 	case "publish":
@@ -50,18 +50,18 @@ func (f flow) measure(ctx context.Context, j job) (sample, error) {
 	case "fanout":
 		return f.fanout(ctx, j)
 	default:
-		return nil, fmt.Errorf("no job is called %q", j.Kind)
+		return nil, fmt.Errorf("there is no job of kind %q", j.Kind)
 	}
 }
 
-// measureSeconds returns how many seconds it took.
+// measureSeconds calls do and returns its duration in seconds.
 func measureSeconds(do func() error) (seconds float64, err error) {
 	began := time.Now()
 	err = do()
 	return time.Since(began).Seconds(), err
 }
 
-// replay is B3: a reader gets what was published before.
+// replay is B3: a reader receives published messages.
 func (f flow) replay(ctx context.Context, j job) (sample, error) {
 	if err := f.publish(ctx, j.Messages); err != nil {
 		return nil, err

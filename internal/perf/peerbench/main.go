@@ -14,13 +14,13 @@ import (
 
 // options are the command's flags.
 type options struct {
-	Only     []string // works, by id; empty: all
-	Peers    []string // beginnings of contenders' names, in any case; empty: all
+	Only     []string // ids of benchmarks; empty: all
+	Peers    []string // beginnings of contenders' names, in upper or lower case; empty: all
 	Runs     int
 	Messages int
 	Size     int // bytes of a body
 	Short    bool
-	Dir      string // where the data is
+	Dir      string // holds the data
 	Holdfast string // the command to measure; empty: built from this checkout
 }
 
@@ -31,13 +31,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "peerbench:", err)
 		os.Exit(2)
 	}
-	// Output that nobody reads any more ends it as an interrupt does.
+	// SIGPIPE: a closed output ends the session as an interrupt does.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	exit(measure(ctx, o))
 }
 
-// children are the processes that this command is, apart from itself.
+// children are the roles of this command as a child process, by name.
 var children = map[string]func(spec []byte) error{
 	"nats-server": serveNATS,
 	"nats-load":   loadNATS,
@@ -47,7 +47,7 @@ var children = map[string]func(spec []byte) error{
 	"rabbit-load": loadRabbit,
 }
 
-// runIfChild does not return if this is a child.
+// runIfChild runs a child's role and exits. It returns if this process is not a child.
 func runIfChild() {
 	if len(os.Args) != 3 {
 		return
@@ -70,25 +70,25 @@ func parse(args []string) (options, error) {
 	var o options
 	var only, peers string
 	flags := flag.NewFlagSet("peerbench", flag.ExitOnError)
-	flags.StringVar(&only, "only", "", "`works` to measure, with commas between, such as B1,B4; all if not given")
-	flags.StringVar(&peers, "peers", "", "measure only those whose `names` begin so, with commas between, such as holdfast,bare,redis; all if not given")
-	flags.IntVar(&o.Runs, "runs", 5, "runs of each, in turns")
-	flags.IntVar(&o.Messages, "messages", 1_000_000, "messages of a run of B1 and B3; the others' follow from it")
-	flags.IntVar(&o.Size, "size", 256, "bytes of a message")
-	flags.BoolVar(&o.Short, "short", false, "one run of few messages against few peers: does it work?")
+	flags.StringVar(&only, "only", "", "comma-separated `benchmarks`, such as B1,B4 (default all)")
+	flags.StringVar(&peers, "peers", "", "comma-separated beginnings of the `names` to measure, such as holdfast,bare,redis (default all)")
+	flags.IntVar(&o.Runs, "runs", 5, "runs of each benchmark and contender, in turns")
+	flags.IntVar(&o.Messages, "messages", 1_000_000, "messages of a run of B1 and B3; the other benchmarks use fractions of it")
+	flags.IntVar(&o.Size, "size", 256, "size of a message in bytes")
+	flags.BoolVar(&o.Short, "short", false, "one run of few messages against few peers, to check that all works")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "`directory` on the file system to measure")
-	flags.StringVar(&o.Holdfast, "holdfast", "", "the holdfast `command` to measure; built from this checkout if not given")
+	flags.StringVar(&o.Holdfast, "holdfast", "", "holdfast `command` to measure (default: built from this checkout)")
 	flags.Parse(args)
 	if o.Short {
 		o.Runs, o.Messages = 1, 20_000
 	}
 	o.Only, o.Peers = splitList(only), splitList(peers)
 	if flags.NArg() > 0 || o.Runs < 1 || o.Messages < 1000 || o.Size < minBody {
-		return o, fmt.Errorf("there are no arguments, at least 1 run, 1000 messages and %d bytes", minBody)
+		return o, fmt.Errorf("peerbench takes no arguments, and needs at least 1 run, 1000 messages and %d bytes", minBody)
 	}
 	for _, id := range o.Only {
 		if !o.hasBenchmark(id) {
-			return o, fmt.Errorf("no work is called %q", id)
+			return o, fmt.Errorf("there is no benchmark %q", id)
 		}
 	}
 	return o, nil
@@ -98,7 +98,7 @@ func splitList(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// hasBenchmark reports whether there is a work with the id.
+// hasBenchmark reports whether there is a benchmark with the id.
 func (o options) hasBenchmark(id string) bool {
 	for _, w := range benchmarks(options{Messages: o.Messages}) {
 		if w.id == id {

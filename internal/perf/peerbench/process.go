@@ -17,27 +17,28 @@ import (
 	"time"
 )
 
-// stepTimeout is for a process to do its next step; only a hang takes so long.
+// stepTimeout is the time that a process has for its next step. Only a hang takes longer.
 const stepTimeout = 30 * time.Second
 
-// A process is one that this one starts, in a group of its own: a terminal's
-// interrupt comes to this process only, which ends the others. Its context ends it.
+// A process is a process that this one starts, in its own process group: an interrupt
+// of the terminal goes to this process only, which ends the others. The end of its
+// context ends the process.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	stdin  io.Closer     // a child ends with it
-	stdout *bufio.Reader // of one that answers while it runs
+	stdin  io.Closer     // a child ends when it is closed
+	stdout *bufio.Reader // nil: the process does not answer while it runs
 	stderr tailBuffer
-	ended  chan struct{} // of a server that is not a part of this command; closed at its end
+	ended  chan struct{} // closed at the end; nil: the process is not a server of another program
 }
 
-// child is this command itself, as a child with a spec, which it is given as JSON.
-func (b *session) child(ctx context.Context, name string, spec any) *process {
+// child returns this command as a child process with a spec, which it gets as JSON.
+func (s *session) child(ctx context.Context, name string, spec any) *process {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
-	return command(ctx, b.self, name, string(text))
+	return command(ctx, s.self, name, string(text))
 }
 
 func command(ctx context.Context, file string, args ...string) *process {
@@ -50,7 +51,7 @@ func command(ctx context.Context, file string, args ...string) *process {
 	return p
 }
 
-// startWithOutput starts one that answers while it runs.
+// startWithOutput starts a process that answers while it runs.
 func (p *process) startWithOutput() error {
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -70,7 +71,7 @@ func (p *process) startCommand() (err error) {
 	return nil
 }
 
-// writeAnswer reads the next line of what it says into v.
+// readAnswer decodes the next line of its output into v.
 func (p *process) readAnswer(v any) error {
 	text, err := p.stdout.ReadBytes('\n')
 	if err == nil {
@@ -80,17 +81,17 @@ func (p *process) readAnswer(v any) error {
 	return p.withOutput(err)
 }
 
-// kill ends it as kill -9 does.
+// kill kills the process.
 func (p *process) kill() {
 	if p.ended != nil {
 		p.killGroup()
 		return
 	}
 	p.cmd.Process.Kill()
-	p.cmd.Wait() // its error is the signal
+	p.cmd.Wait() // the error is the signal
 }
 
-// run runs it to its end and reads all it says into v.
+// run runs the process to its end and decodes its output into v.
 func (p *process) run(ctx context.Context, v any) error {
 	var stdout bytes.Buffer
 	p.cmd.Stdout = &stdout
@@ -98,7 +99,7 @@ func (p *process) run(ctx context.Context, v any) error {
 		return err
 	}
 	err := p.cmd.Wait()
-	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // whatever it started and left
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // processes that it started and left behind
 	if err == nil {
 		err = json.Unmarshal(stdout.Bytes(), v)
 	}
@@ -108,21 +109,21 @@ func (p *process) run(ctx context.Context, v any) error {
 	return nil
 }
 
-// withOutput adds to an error what the process said before it ended.
+// withOutput adds the end of the process's output to an error.
 func (p *process) withOutput(err error) error {
-	if said := strings.TrimSpace(string(p.stderr)); said != "" {
-		return fmt.Errorf("%s: %w; its last words: %s", p.name, err, said)
+	if output := strings.TrimSpace(string(p.stderr)); output != "" {
+		return fmt.Errorf("%s: %w; the end of its output: %s", p.name, err, output)
 	}
 	return fmt.Errorf("%s: %w", p.name, err)
 }
 
-// load runs a child that measures, to its end.
-func (b *session) load(ctx context.Context, child string, spec any) (s sample, err error) {
-	err = b.child(ctx, child, spec).run(ctx, &s)
-	return s, err
+// load runs a child that measures and returns its sample.
+func (s *session) load(ctx context.Context, child string, spec any) (values sample, err error) {
+	err = s.child(ctx, child, spec).run(ctx, &values)
+	return values, err
 }
 
-// A tailBuffer is the end of what was written to it.
+// A tailBuffer keeps the last bytes written to it.
 type tailBuffer []byte
 
 func (t *tailBuffer) Write(p []byte) (int, error) {
@@ -132,10 +133,10 @@ func (t *tailBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// writeAnswer is how a child answers.
+// writeAnswer writes the answer of a child to its parent.
 func writeAnswer(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }
 
-// exitWithParent ends a child when nobody holds its standard input any more.
+// exitWithParent ends a child when its standard input is closed.
 func exitWithParent() {
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(1)

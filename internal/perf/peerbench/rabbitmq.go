@@ -17,11 +17,11 @@ const rabbitQuorum = "RabbitMQ quorum queue"
 
 const (
 	rabbitServer = "rabbitmq-server"
-	epmd         = "epmd" // tells Erlang's nodes where the others are
+	epmd         = "epmd" // gives Erlang's nodes the addresses of the others
 	rabbitNodes  = 3
 )
 
-// rabbitDir is where packages put the server itself: the command of that name
+// rabbitDir is the directory of the server in packages. The command of the same name
 // on Debian's path runs it as another user.
 const rabbitDir = "/usr/lib/rabbitmq/bin"
 
@@ -31,26 +31,25 @@ func rabbitMissing() bool {
 	return server != nil || names != nil
 }
 
-// A rabbitJob is what the process of RabbitMQ's clients is told.
+// A rabbitJob is the specification of RabbitMQ's client process.
 type rabbitJob struct {
 	job
 	Nodes []string // addresses
 }
 
-// runRabbit does a job with a cluster of its own.
-func runRabbit(ctx context.Context, b *session, dir string, j job) (sample, error) {
+// runRabbit runs a job on its own cluster.
+func runRabbit(ctx context.Context, s *session, dir string, j job) (sample, error) {
 	c := new(cluster)
 	defer c.stop()
 	nodes, err := c.startRabbit(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	return b.load(ctx, "rabbit-load", rabbitJob{j, nodes})
+	return s.load(ctx, "rabbit-load", rabbitJob{j, nodes})
 }
 
-// startRabbit starts nodes that are told of each other, and their own epmd, and
-// returns the nodes' addresses when all accept clients, as each does when it is
-// in the cluster.
+// startRabbit starts nodes that know each other, and an epmd. It returns the nodes'
+// addresses when all accept clients. A node does that once it is in the cluster.
 func (c *cluster) startRabbit(ctx context.Context, dir string) (addresses []string, err error) {
 	ports, err := c.holdPorts(1 + 2*rabbitNodes)
 	if err != nil {
@@ -87,8 +86,8 @@ func (c *cluster) startRabbit(ctx context.Context, dir string) (addresses []stri
 	return addresses, nil
 }
 
-// rabbitCommand is a node that replaces its script, so that it is the process
-// that is ended.
+// rabbitCommand returns a node that replaces its start script, so that a kill ends the
+// node.
 func rabbitCommand(ctx context.Context) (*process, error) {
 	server, err := installed(rabbitServer, rabbitDir)
 	if err != nil {
@@ -101,8 +100,8 @@ func rabbitCommand(ctx context.Context) (*process, error) {
 
 func rabbitNode(i int) string { return fmt.Sprintf("n%d@localhost", i+1) }
 
-// writeRabbitFiles writes what the nodes have in common: a cookie, no plugins, and
-// settings that are the defaults but for the nodes' names.
+// writeRabbitFiles writes the common files of the nodes: a cookie, an empty list of
+// plugins, and default settings with the nodes' names.
 func writeRabbitFiles(dir string) error {
 	config := "cluster_formation.peer_discovery_backend = classic_config\n"
 	for i := range rabbitNodes {
@@ -116,13 +115,14 @@ func writeRabbitFiles(dir string) error {
 	return nil
 }
 
-// rabbitEnv keeps a node from the files, ports and names of the system's own.
+// rabbitEnv returns an environment that keeps a node from the files, ports and names of
+// the system's RabbitMQ.
 func rabbitEnv(dir, node string, i, mapper, clients, links int) []string {
 	return []string{
 		"HOME=" + dir, "ERL_CRASH_DUMP_SECONDS=0",
 		fmt.Sprintf("ERL_EPMD_PORT=%d", mapper),
-		"ERL_FLAGS=-start_epmd false", // nor by what a node starts: an epmd of its own stays behind
-		"RABBITMQ_ALLOW_INPUT=1",      // the script becomes the node; without it, it would be its parent
+		"ERL_FLAGS=-start_epmd false", // an epmd that a node starts would be left behind
+		"RABBITMQ_ALLOW_INPUT=1",      // makes the script replace itself by the node
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
 		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"),
 		"RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(dir, "none"),
@@ -140,8 +140,8 @@ func rabbitEnv(dir, node string, i, mapper, clients, links int) []string {
 
 var rabbitVersionPattern = regexp.MustCompile(`rabbitmq_server-([^/]+)`)
 
-// rabbitVersion returns the version of the server that is installed, as its
-// directory's name says it: the server itself takes seconds to do so.
+// rabbitVersion returns the version of the installed server from the name of its
+// directory. The server itself takes seconds to print it.
 func rabbitVersion() string {
 	server, err := installed(rabbitServer, rabbitDir)
 	if err == nil {
@@ -153,10 +153,10 @@ func rabbitVersion() string {
 	return unknownVersion
 }
 
-// rabbitConditions says what is measured, and what an ack promises.
+// rabbitConditions describes the settings and the promise of an ack.
 func rabbitConditions(version string) string {
 	return fmt.Sprintf("%s (rabbitmq-server %s, amqp091-go %s): %d nodes with the defaults, persistent messages, %d confirms outstanding, "+
-		"of which each promises that a majority has synced the message; in B3 one consumer, connected to the leader, empties a filled queue "+
-		"(prefetch %d, acked %d at once), as nothing can be read there twice.",
+		"each of which promises that a majority has synced the message; in B3 one consumer, connected to the leader, empties a filled queue "+
+		"(prefetch %d, %d messages per ack), since a queue cannot be read twice.",
 		rabbitQuorum, version, moduleVersion("github.com/rabbitmq/amqp091-go"), rabbitNodes, window, window, window/4)
 }

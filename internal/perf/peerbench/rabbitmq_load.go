@@ -11,14 +11,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// loadRabbit is the process of RabbitMQ's clients: it answers with a sample.
+// loadRabbit runs RabbitMQ's clients and answers with a sample.
 func loadRabbit(spec []byte) error {
 	var j rabbitJob
 	return loadFlow(spec, &j, &j.job, j.connect)
 }
 
-// connect declares the queue at the first node, which leads it, once all nodes
-// are one cluster.
+// connect waits until all nodes are one cluster, and declares the queue at the first
+// node, which leads it.
 func (j *rabbitJob) connect(ctx context.Context) (flow, error) {
 	ch, err := j.dial(j.Nodes[0])
 	if err != nil {
@@ -39,7 +39,7 @@ func (j *rabbitJob) connect(ctx context.Context) (flow, error) {
 	return flow{j.publisher(ch), j.reader}, nil
 }
 
-// dial returns a channel, which has a connection of its own until the process ends.
+// dial returns a channel with its own connection, which lasts until the process ends.
 func (j *rabbitJob) dial(node string) (*amqp.Channel, error) {
 	conn, err := amqp.Dial("amqp://guest:guest@" + node)
 	if err != nil {
@@ -48,7 +48,7 @@ func (j *rabbitJob) dial(node string) (*amqp.Channel, error) {
 	return conn.Channel()
 }
 
-// awaitCluster waits until each node knows a queue that the first one has.
+// awaitCluster waits until each node knows a queue of the first one.
 func (j *rabbitJob) awaitCluster(ctx context.Context, first *amqp.Channel) error {
 	const name = "whole"
 	if _, err := first.QueueDeclare(name, true, false, false, false, nil); err != nil {
@@ -64,7 +64,7 @@ func (j *rabbitJob) awaitCluster(ctx context.Context, first *amqp.Channel) error
 	return nil
 }
 
-// findQueue asks a node for a queue.
+// findQueue returns an error if a node does not know a queue.
 func (j *rabbitJob) findQueue(node, queue string) error {
 	ch, err := j.dial(node)
 	if err != nil {
@@ -103,7 +103,7 @@ func (j *rabbitJob) publisher(ch *amqp.Channel) func(context.Context, int) error
 	}
 }
 
-// awaitConfirm waits for one message's confirm.
+// awaitConfirm waits for the confirm of one message.
 func awaitConfirm(ctx context.Context, confirms <-chan amqp.Confirmation) error {
 	select {
 	case c, ok := <-confirms:
@@ -119,7 +119,7 @@ func awaitConfirm(ctx context.Context, confirms <-chan amqp.Confirmation) error 
 	}
 }
 
-// reader consumes the queue, which empties it, and acks four times a window.
+// reader consumes the queue, which empties it, and acks four times per window.
 func (j *rabbitJob) reader(ctx context.Context) (read func(n int) error, err error) {
 	ch, err := j.dial(j.Nodes[0])
 	if err != nil {

@@ -21,14 +21,14 @@ func redisMissing() bool {
 	return err != nil
 }
 
-// A redisJob is what the process of Redis' clients is told.
+// A redisJob is the specification of Redis' client process.
 type redisJob struct {
 	job
 	Primary string // address
 }
 
-// runRedis does a job with a primary and a replica of its own.
-func runRedis(ctx context.Context, b *session, dir string, j job) (sample, error) {
+// runRedis runs a job on its own primary and replica.
+func runRedis(ctx context.Context, s *session, dir string, j job) (sample, error) {
 	c := new(cluster)
 	defer c.stop()
 	ports, err := c.holdPorts(2)
@@ -45,12 +45,11 @@ func runRedis(ctx context.Context, b *session, dir string, j job) (sample, error
 			return nil, err
 		}
 	}
-	return b.load(ctx, "redis-load", redisJob{j, address(ports[0])})
+	return s.load(ctx, "redis-load", redisJob{j, address(ports[0])})
 }
 
-// redisArgs are the settings of a server: the defaults, but for where it is,
-// that it syncs before it answers, that it takes no snapshots beside that, and
-// that a replica need not wait for others before it is sent what there is.
+// redisArgs returns the settings of a server: the defaults, except for its address,
+// syncs before each answer, no snapshots, and no delay before the first replication.
 func redisArgs(port int, role []string) []string {
 	return append([]string{
 		"--bind", loopback, "--port", strconv.Itoa(port),
@@ -61,7 +60,7 @@ func redisArgs(port int, role []string) []string {
 
 var redisVersionPattern = regexp.MustCompile(`\bv=(\d+\.\d+\S*)`)
 
-// redisVersion returns the version of the server that is installed.
+// redisVersion returns the version of the installed server.
 func redisVersion() string {
 	out, err := exec.Command(redisServer, "--version").Output()
 	if version := redisVersionPattern.FindSubmatch(out); err == nil && version != nil {
@@ -70,13 +69,13 @@ func redisVersion() string {
 	return unknownVersion
 }
 
-// redisConditions says what is measured, and what an ack promises.
+// redisConditions describes the settings and the promise of an ack.
 func redisConditions(version string) string {
-	return fmt.Sprintf("%s (redis-server %s, rueidis %s): a primary and a replica, appendonly yes, appendfsync always, save \"\", else the defaults; "+
-		"one connection sends %d XADD and WAIT 1 behind them and waits for all answers, which promise that the primary has synced the messages "+
-		"and the replica has them in memory (its file is synced always, too; that the answer waits for it is not promised); "+
-		"a failover may lose acked messages, and a message that is sent again is there twice; "+
-		"readers XREAD from the primary, %d messages at most at once, in B4 also those not acked yet.",
+	return fmt.Sprintf("%s (redis-server %s, rueidis %s): a primary and a replica, appendonly yes, appendfsync always, save \"\", otherwise the defaults; "+
+		"one connection sends %d XADD followed by WAIT 1 and waits for all answers, which promise that the primary has synced the messages "+
+		"and the replica has them in memory (the replica also has appendfsync always, but the answer need not wait for its sync); "+
+		"a failover may lose acked messages, and a retried message is stored twice; "+
+		"readers XREAD from the primary, up to %d messages at once, in B4 also those not acked yet.",
 		redisStreams, version, moduleVersion("github.com/redis/rueidis"), window, redisRead)
 }
 

@@ -20,22 +20,22 @@ import (
 type session struct {
 	self     string // this command
 	holdfast string // the command that measures holdfast
-	dir      string // holds everything, and is removed at the end
+	dir      string // holds all files; removed at the end
 }
 
-// measure is the session: every work, run by run, every contender in turn.
+// measure runs the session: each benchmark, run by run, each contender in turn.
 func measure(ctx context.Context, o options) (err error) {
-	b, err := newSession(ctx, o)
+	s, err := newSession(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(s.dir)) }()
 
-	before := conditions(b.dir, o)
+	before := conditions(s.dir, o)
 	var results []result
 	var failed []error
 	for _, w := range benchmarks(o) {
-		r, err := b.measureBenchmark(ctx, w, o.Runs)
+		r, err := s.measureBenchmark(ctx, w, o.Runs)
 		results, failed = append(results, r), append(failed, err)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -54,23 +54,23 @@ func newSession(ctx context.Context, o options) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &session{self: self, holdfast: o.Holdfast}
-	if b.dir, err = os.MkdirTemp(o.Dir, "peerbench-"); err != nil {
+	s := &session{self: self, holdfast: o.Holdfast}
+	if s.dir, err = os.MkdirTemp(o.Dir, "peerbench-"); err != nil {
 		return nil, err
 	}
-	if b.dir, err = filepath.Abs(b.dir); err == nil {
-		err = checkOnDisk(b.dir)
+	if s.dir, err = filepath.Abs(s.dir); err == nil {
+		err = checkOnDisk(s.dir)
 	}
-	if err == nil && b.holdfast == "" {
-		b.holdfast, err = buildHoldfast(ctx, b.dir)
+	if err == nil && s.holdfast == "" {
+		s.holdfast, err = buildHoldfast(ctx, s.dir)
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(b.dir))
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
 	}
-	return b, nil
+	return s, nil
 }
 
-// checkout is the directory of holdfast's module, seen from this one.
+// checkout is the directory of holdfast's module, relative to this one.
 const checkout = "../../.."
 
 // buildHoldfast builds the command that measures holdfast from this checkout.
@@ -84,47 +84,48 @@ func buildHoldfast(ctx context.Context, dir string) (command string, err error) 
 	return command, nil
 }
 
-// benchmark runs all contenders of a work in turns. One that fails is said at once
-// and left out of what follows, as is one that is not installed; the others go on.
-func (b *session) measureBenchmark(ctx context.Context, w benchmark, runs int) (result, error) {
-	r := result{benchmark: w, runs: make(map[string][]sample), notInstalled: w.notInstalled()}
+// measureBenchmark runs all contenders of a benchmark in turns. A contender that fails
+// is reported at once and left out of the remaining runs, as is one that is not
+// installed.
+func (s *session) measureBenchmark(ctx context.Context, bm benchmark, runs int) (result, error) {
+	r := result{benchmark: bm, runs: make(map[string][]sample), notInstalled: bm.notInstalled()}
 	failed := make(map[string]error)
 	for run := range runs {
-		for _, c := range w.contenders {
+		for _, c := range bm.contenders {
 			if failed[c.name] != nil || slices.Contains(r.notInstalled, c.name) || ctx.Err() != nil {
 				continue
 			}
-			s, err := b.run(ctx, c, w.job)
+			values, err := s.run(ctx, c, bm.job)
 			if err != nil {
-				failed[c.name] = fmt.Errorf("%s, %s: %w", w.id, c.name, err)
+				failed[c.name] = fmt.Errorf("%s, %s: %w", bm.id, c.name, err)
 				logf("%v", failed[c.name])
 				continue
 			}
-			r.runs[c.name] = append(r.runs[c.name], s)
-			logf("%s %s, run %d of %d, %s: %s", w.id, w.title, run+1, runs, c.name, s.describe(w.rows))
+			r.runs[c.name] = append(r.runs[c.name], values)
+			logf("%s %s, run %d of %d, %s: %s", bm.id, bm.title, run+1, runs, c.name, values.describe(bm.rows))
 		}
 	}
 	var all []error
-	for _, c := range w.contenders {
+	for _, c := range bm.contenders {
 		all = append(all, failed[c.name])
 	}
 	return r, errors.Join(all...)
 }
 
-// run lets one contender do one job, in a directory and within a time of its own.
-func (b *session) run(ctx context.Context, c contender, j job) (s sample, err error) {
+// run runs one job of a contender, in its own directory and within a time limit.
+func (s *session) run(ctx context.Context, c contender, j job) (values sample, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, j.limit(), fmt.Errorf("not done within %v", j.limit()))
 	defer cancel()
-	dir, err := os.MkdirTemp(b.dir, "run-")
+	dir, err := os.MkdirTemp(s.dir, "run-")
 	if err != nil {
 		return nil, err
 	}
-	unix.Sync() // nobody pays for the writes of those before
-	s, err = c.run(ctx, b, dir, j)
-	return s, errors.Join(err, os.RemoveAll(dir))
+	unix.Sync() // so that a run does not pay for the writes of earlier ones
+	values, err = c.run(ctx, s, dir, j)
+	return values, errors.Join(err, os.RemoveAll(dir))
 }
 
-// limit is what a run takes only if it hangs.
+// limit returns the time limit of a run. Only a run that hangs exceeds it.
 func (j job) limit() time.Duration {
 	return 3*time.Minute + time.Duration(j.Messages)*200*time.Microsecond
 }

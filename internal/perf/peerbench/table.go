@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// A result is the runs of one work, a list of samples for each contender's name.
+// A result holds the runs of one benchmark: the samples of each contender, by name.
 type result struct {
 	benchmark
 	runs         map[string][]sample
 	notInstalled []string // names of contenders that are not installed
 }
 
-// printTable writes all results as one Markdown table, a column for each
-// contender that has something to show, holdfast's first.
+// printTable writes all results as one Markdown table with a column for each contender
+// that has figures or is not installed, holdfast's first.
 func printTable(out io.Writer, results []result) {
 	columns := columnsOf(results)
-	printRow(out, append([]string{"work", "measured"}, columns...))
+	printRow(out, append([]string{"benchmark", "measured"}, columns...))
 	printRow(out, slices.Repeat([]string{"---"}, 2+len(columns)))
 	for _, r := range results {
 		title := r.id + " " + r.title
@@ -37,8 +37,8 @@ func printTable(out io.Writer, results []result) {
 
 func printRow(out io.Writer, cells []string) { fmt.Fprintln(out, "| "+strings.Join(cells, " | ")+" |") }
 
-// columnsOf returns the contenders that measured something or are not installed:
-// holdfast, the peers in the order they are named in, then what has no peer's guarantees.
+// columnsOf returns the contenders that have figures or are not installed: holdfast,
+// the peers in the order of the benchmarks, then the contenders without guarantees.
 func columnsOf(results []result) []string {
 	var names []string
 	for _, r := range results {
@@ -65,7 +65,7 @@ func columnOrder(contender string) int {
 	}
 }
 
-// cell is what a contender's runs come to in a row, and holdfast's over it.
+// cell returns the figure of a contender in a row, with the ratio of holdfast's to it.
 func (r result) cell(row row, contender string) string {
 	v, ok := r.value(row, contender)
 	switch {
@@ -81,7 +81,7 @@ func (r result) cell(row row, contender string) string {
 	return fmt.Sprintf("%s (%s ×)", formatFigure(v), formatRatio(own/v))
 }
 
-// value is what a contender's runs come to in a row, if they measured it.
+// value returns the value of a contender in a row, if its runs measured it.
 func (r result) value(row row, contender string) (v float64, ok bool) {
 	var runs []float64
 	for _, s := range r.runs[contender] {
@@ -98,18 +98,18 @@ func (r result) value(row row, contender string) (v float64, ok bool) {
 	return median(runs), true
 }
 
-// median returns the middle one, or the mean of the middle two.
+// median returns the middle value, or the mean of the middle two.
 func median(runs []float64) float64 {
 	s := slices.Sorted(slices.Values(runs))
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// quantile returns the value that a share of the sorted values doesn't exceed.
+// quantile returns the value that a share of the sorted values does not exceed.
 func quantile(sorted []float64, share float64) float64 {
 	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
 }
 
-// formatFigure writes a number with the digits that are worth reading.
+// formatFigure formats a number with three significant digits and a unit prefix.
 func formatFigure(v float64) string {
 	switch {
 	case v >= 1e6:
@@ -121,7 +121,7 @@ func formatFigure(v float64) string {
 	}
 }
 
-// formatDigits writes three digits, or all that stand before the point.
+// formatDigits formats three digits, or all digits before the point.
 func formatDigits(v float64) string {
 	if v >= 100 {
 		return fmt.Sprintf("%.0f", v)
@@ -129,7 +129,7 @@ func formatDigits(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// formatRatio writes a ratio with two digits, or all that stand before the point.
+// formatRatio formats a ratio with two digits, or all digits before the point.
 func formatRatio(v float64) string {
 	if v >= 10 {
 		return fmt.Sprintf("%.0f", v)

@@ -45,8 +45,8 @@ func TestFigure(t *testing.T) {
 	}
 }
 
-// A table with a column that one work lacks, a measure that one contender
-// lacks, ratios, and zeros that have none.
+// The table has a column that one benchmark lacks, a measure that one contender lacks,
+// ratios, and zeros without a ratio.
 func TestTable(t *testing.T) {
 	peer := contender{name: "peer"}
 	results := []result{
@@ -68,7 +68,7 @@ func TestTable(t *testing.T) {
 	}
 	var out strings.Builder
 	printTable(&out, results)
-	const want = `| work | measured | holdfast | peer | bare pipeline |
+	const want = `| benchmark | measured | holdfast | peer | bare pipeline |
 | --- | --- | --- | --- | --- |
 | B1 publish | msg/s | 500k | 100k (5 ×) | 1M (0.5 ×) |
 | B5 kill | ms to the next ack | 25 | 4200 (0.006 ×) |  |

@@ -147,7 +147,7 @@ func (l *journalModel) step(action int) error {
 // changeDecree has the journal take a decree, end it, or note that a publisher has made use of it.
 func (l *journalModel) changeDecree() error {
 	d := l.decrees[0]
-	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.ids[publisher] != nil && l.rand.IntN(3) > 0 {
+	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.has(publisher) && l.rand.IntN(3) > 0 {
 		err := errors.Join(l.j.UseDecree(publisher), l.j.Sync())
 		if err == nil {
 			l.usedDecree[publisher] = true
@@ -166,6 +166,12 @@ func (l *journalModel) changeDecree() error {
 		l.decreeDurable(d)
 	}
 	return err
+}
+
+// has reports whether the journal has a record of a publisher. One that was not durable may be gone.
+func (l *journalModel) has(publisher uint64) bool {
+	state, _ := l.j.State(publisher)
+	return state.Have > 0
 }
 
 // decreeDurable notes that a decree is durable. No publisher has used another one.

@@ -1,4 +1,4 @@
-// Package journals has tests check and read the journals of instances.
+// Package journals checks and reads the journals of instances in tests.
 package journals
 
 import (
@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// Verify opens a journal as its owner would, which cuts a torn tail, closes it, and
-// reports an error unless it is as [journal.Inspect] wants it and was opened with what
-// its records say.
+// Verify opens a journal, which cuts a torn tail, closes it, and inspects it. It returns an error
+// if [journal.Inspect] finds damage or a fault, or if the opened journal had other numbers than
+// its records.
 func Verify(disk seglog.FS, dir string) (journal.Report, error) {
 	j, err := journal.Open(journal.Options{FS: disk, Dir: dir})
 	if err != nil {
@@ -27,8 +27,7 @@ func Verify(disk seglog.FS, dir string) (journal.Report, error) {
 	return inspect(disk, dir, have)
 }
 
-// VerifyOpen is Verify for a journal that is open. Nothing may be appended or removed
-// meanwhile.
+// VerifyOpen is Verify for a journal that is open. The caller must not append or trim meanwhile.
 func VerifyOpen(j *journal.Journal, disk seglog.FS, dir string) (journal.Report, error) {
 	if err := j.Sync(); err != nil {
 		return journal.Report{}, err
@@ -36,7 +35,7 @@ func VerifyOpen(j *journal.Journal, disk seglog.FS, dir string) (journal.Report,
 	return inspect(noLockFS{disk}, dir, haveVector(j))
 }
 
-// inspect inspects a journal of which so much is to be there. What is set aside does not count.
+// inspect inspects a journal that must have the vector have. Set-aside records do not count.
 func inspect(disk seglog.FS, dir string, have bookmark.Vector) (journal.Report, error) {
 	found, err := journal.Inspect(disk, dir, nil)
 	for _, d := range found.Log.Damage {
@@ -44,7 +43,7 @@ func inspect(disk seglog.FS, dir string, have bookmark.Vector) (journal.Report, 
 	}
 	err = errors.Join(err, errors.Join(found.Faults...))
 	if err == nil && !maps.Equal(have, found.Have) {
-		err = fmt.Errorf("the table says %v, the records %v", have, found.Have)
+		err = fmt.Errorf("the table has the vector %v, but the records have %v", have, found.Have)
 	}
 	return found.Report, err
 }
@@ -59,14 +58,14 @@ func haveVector(j *journal.Journal) bookmark.Vector {
 	return v
 }
 
-// An noLockFS disk has nobody wait for the owner of a directory.
+// A noLockFS opens a directory although its owner has locked it.
 type noLockFS struct{ seglog.FS }
 
 func (noLockFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
-// Dump calls fn with the records of a journal that nobody has open, in order, until it
-// returns an error, and changes nothing. The error is a *seglog.DamageError if some
-// can't be read, or wait to be merged again. The record is valid during the call.
+// Dump calls fn with the records of a journal that is not open, in order, until fn returns an
+// error. It changes nothing. A record is valid during the call. The error is a
+// *seglog.DamageError if a record is unreadable, or if set-aside records are not merged yet.
 func Dump(disk seglog.FS, dir string, fn func(*journal.Record) error) error {
 	found, err := journal.Inspect(disk, dir, fn)
 	switch {

@@ -1,5 +1,5 @@
-// Package memledger is a ledger in memory, for tests of what stands on one. A
-// test says what is durable, safe and settled, and how the group stands.
+// Package memledger is a ledger in memory for tests of its users. A test sets which records are
+// durable, safe and settled, and the state of the group.
 package memledger
 
 import (
@@ -15,25 +15,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
-// A Ledger is a list of records. It is lone until State says otherwise. Safe
-// for concurrent use.
+// A Ledger is a list of records. It is lone until SetGroup changes that. It is safe for concurrent
+// use.
 type Ledger struct {
 	mu            sync.Mutex
-	records       []ledger.Record // guarded by mu, like the rest; their positions count from 1
-	first         int             // how many of them retention has removed
-	durable       int             // how many of them are durable
+	records       []ledger.Record // guarded by mu, like all fields below; their positions count from 1
+	first         int             // number of records that retention has removed
+	durable       int             // number of durable records
 	have          bookmark.Vector
 	checks        map[uint64]bookmark.Check
 	floors        bookmark.Vector
 	watermarks    map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
-	expected      bookmark.Vector
-	diverged      bookmark.Vector // diverged publishers, each with the first number that is not proven equal
-	heldPublishes int             // of publishes, not released
+	expected      bookmark.Vector      // highest sequence of each publisher that something waits for
+	diverged      bookmark.Vector      // diverged publishers, each with the first number that is not proven equal
+	heldPublishes int                  // number of publishes that are held back
 	usedDecree    map[uint64]bool
 	groupState    GroupState
 }
 
-// A GroupState says how the instance stands to its group.
+// A GroupState is the state of the instance's group.
 type GroupState struct {
 	Grouped, Reachable, Single, CatchingUp bool
 	MustHoldPublish                        bool // new numbers wait for the peers
@@ -42,10 +42,10 @@ type GroupState struct {
 	Cluster                                string
 	NotIntact                              bool
 	Incarnation                            uint64
-	DecreeStands                           bool // a decree stands
+	DecreeStands                           bool
 	OutdatedReason                         string
 	GroupClock                             ledger.GroupClock
-	ClosedPublishers                       bookmark.Vector // publishers that are about to be forgotten everywhere
+	ClosedPublishers                       bookmark.Vector // publishers that all instances are about to forget
 }
 
 // New returns an empty ledger.
@@ -64,15 +64,14 @@ func (l *Ledger) Sync() {
 	l.durable = len(l.records)
 }
 
-// SetWatermarks sets safe(p) and settled(p) of a publisher; otherwise both are
-// its durable records.
+// SetWatermarks sets safe(p) and settled(p) of a publisher. By default both are durable(p).
 func (l *Ledger) SetWatermarks(publisher, safe, settled uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watermarks[publisher] = [2]uint64{safe, settled}
 }
 
-// SetDiverged notes that a publisher has diverged from a number on.
+// SetDiverged makes a publisher diverged from a number on.
 func (l *Ledger) SetDiverged(publisher, from uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +85,7 @@ func (l *Ledger) Diverged(publisher uint64) (from uint64) {
 	return l.diverged[publisher]
 }
 
-// SetGroup sets how the instance stands to its group.
+// SetGroup sets the state of the group.
 func (l *Ledger) SetGroup(s GroupState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,14 +102,14 @@ func (l *Ledger) Trim(n int) {
 	l.first += n
 }
 
-// ExpectedSettled returns the sequence up to which Waits was called for a publisher.
+// ExpectedSettled returns the highest sequence of a publisher for which ExpectSettled was called.
 func (l *Ledger) ExpectedSettled(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.expected[publisher]
 }
 
-// HeldPublishes returns how many publishes are held back.
+// HeldPublishes returns the number of publishes that are held back.
 func (l *Ledger) HeldPublishes() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +175,8 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	return ledger.Accepted, nil
 }
 
-// storedLocked returns a copy of a record with its bytes, which have the check only if it is the
-// first of its publisher.
+// storedLocked returns a copy of a record with its bytes. They have the check only in the first
+// record of a publisher.
 func (l *Ledger) storedLocked(r *ledger.Record) (c ledger.Record, err error) {
 	c = *r
 	if _, known := l.have[r.Publisher]; known {
@@ -191,7 +190,7 @@ func (l *Ledger) storedLocked(r *ledger.Record) (c ledger.Record, err error) {
 	return c, err
 }
 
-// compareLocked tells a duplicate from another message with the same identity.
+// compareLocked returns the verdict on a record at or below have.
 func (l *Ledger) compareLocked(r *ledger.Record) ledger.Verdict {
 	o := l.recordAtLocked(r.Publisher, r.Sequence)
 	switch {
@@ -241,7 +240,7 @@ func (a appender) Lookup(r *ledger.Record, _ bool) (ledger.RecordInfo, error) {
 	return st, nil
 }
 
-// isRefusal reports whether a record says that what it stands for is refused.
+// isRefusal reports whether a record refuses the numbers that it stands for.
 func isRefusal(r *ledger.Record) bool {
 	return r.Kind == ledger.Tombstone || r.Kind == ledger.Gone && len(r.Reason) > 0
 }
@@ -276,7 +275,7 @@ func (l *Ledger) Tombstones(publisher, above uint64) (list []ledger.Refusal) {
 	return list[max(0, len(list)-ledger.MaxTombstones):]
 }
 
-// Touch implements [ledger.Log]: nothing is forgotten here.
+// Touch implements [ledger.Log]. It does nothing, because this ledger forgets no publisher.
 func (l *Ledger) Touch(uint64) {}
 
 // GroupClock implements [ledger.Log].
@@ -348,7 +347,7 @@ func (l *Ledger) DurableVector() (ledger.Position, bookmark.Vector) {
 	return l.vectorLocked(l.durable)
 }
 
-// vectorLocked returns the position behind the first n records and their vector.
+// vectorLocked returns the position after the first n records and their vector.
 func (l *Ledger) vectorLocked(n int) (ledger.Position, bookmark.Vector) {
 	v := bookmark.Vector{}
 	for _, r := range l.records[:n] {
@@ -453,7 +452,7 @@ func (l *Ledger) LostRanges(publisher uint64) (lost []ledger.Range) {
 func (l *Ledger) Watermarks(publisher uint64) (safe, settled uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if set, is := l.watermarks[publisher]; is {
+	if set, found := l.watermarks[publisher]; found {
 		return set[0], set[1]
 	}
 	_, v := l.vectorLocked(l.durable)
@@ -502,11 +501,13 @@ func (l *Ledger) DecreeUnused(publisher uint64) bool {
 func (l *Ledger) UseDecree(publisher uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.usedDecree[publisher] = l.groupState.DecreeStands
+	if l.have[publisher] > 0 {
+		l.usedDecree[publisher] = l.groupState.DecreeStands
+	}
 	return nil
 }
 
-// Linked implements [ledger.Group]: each peer is connected, or none.
+// Linked implements [ledger.Group]. Either all peers are connected or none.
 func (l *Ledger) Linked(string) bool { return l.group().Reachable }
 
 // MustHoldPublish implements [ledger.Group].

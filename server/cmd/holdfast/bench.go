@@ -10,26 +10,26 @@ import (
 
 // benchCommands are the subcommands of "bench".
 type benchCommands struct {
-	Publish   benchPublish   `cmd:"" help:"Throughput: from the first publish to the last persisted ack, as fast as it goes."`
-	Latency   benchLatency   `cmd:"" help:"How long a persisted ack takes: one message at a time, or at a rate."`
-	Subscribe benchSubscribe `cmd:"" aliases:"replay" help:"Replay from EPOCH of what was published before."`
-	Fanout    benchFanout    `cmd:"" help:"Deliveries to subscribers that are there while messages are published."`
-	Failover  benchFailover  `cmd:"" help:"kill -9 of the instance in use, under load: when do acks and messages come again?"`
-	Instance  benchInstance  `cmd:"" hidden:"" help:"Runs one of the instances that the others start."`
+	Publish   benchPublish   `cmd:"" help:"Throughput at full speed, from the first publish to the last persisted ack."`
+	Latency   benchLatency   `cmd:"" help:"Time to a persisted ack: one message at a time, or at a rate."`
+	Subscribe benchSubscribe `cmd:"" aliases:"replay" help:"Replay of published messages from EPOCH."`
+	Fanout    benchFanout    `cmd:"" help:"Deliveries to live subscribers."`
+	Failover  benchFailover  `cmd:"" help:"Time until acks and messages resume after a kill -9 of the instance in use, under load."`
+	Instance  benchInstance  `cmd:"" hidden:"" help:"Run one instance of the pair that a benchmark starts."`
 }
 
 // benchFlags are the flags that all benchmarks have.
 type benchFlags struct {
 	Store      string        `default:"file" enum:"memory,file,bolt" help:"Publish store: ${enum}."`
-	SyncAlways bool          `help:"The publish store syncs each message before it is sent."`
-	Dir        string        `type:"path" help:"Where a directory for stores and journals is made, and removed at the end; default the system's for temporary files."`
-	Keep       bool          `help:"Leave that directory there."`
-	Size       int           `default:"256" help:"Bytes of a message's body, which is JSON."`
-	Window     int           `help:"Messages that a publisher has in flight at most; default 65536, or what 32 MiB hold."`
-	Publishers int           `default:"1" help:"How many clients publish."`
-	Warmup     time.Duration `help:"How long is published before anything counts."`
+	SyncAlways bool          `help:"Sync each message to the publish store's disk before it is sent."`
+	Dir        string        `type:"path" help:"Parent of the temporary directory for stores and journals, which is removed at the end. Default: the system's directory for temporary files."`
+	Keep       bool          `help:"Keep the temporary directory."`
+	Size       int           `default:"256" help:"Size of a message body in bytes. Bodies are JSON."`
+	Window     int           `help:"Maximum number of messages in flight for each publisher. Default: 65536, or as many as fit into 32 MiB."`
+	Publishers int           `default:"1" help:"Number of publishing clients."`
+	Warmup     time.Duration `help:"Time to publish before the measurement begins."`
 	JSON       bool          `name:"json" help:"Print the result as one JSON object."`
-	Progress   bool          `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
+	Progress   bool          `help:"Print progress to standard error once a second, even if it is not a terminal."`
 }
 
 // options converts the flags to options of a benchmark.
@@ -45,10 +45,10 @@ func (f *benchFlags) options(o *output) bench.Options {
 // benchGroup are the flags of the benchmarks that can also measure running servers.
 type benchGroup struct {
 	benchFlags
-	Server         []string      `sep:"none" placeholder:"URI" help:"Measure this server and, when given again, its peers, instead of a pair that is started for the time."`
-	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of that pair wait for each other."`
-	Messages       int           `help:"How many messages are published in all."`
-	Duration       time.Duration `help:"How long is published instead; default 10s, of subscribe 1,000,000 messages."`
+	Server         []string      `sep:"none" placeholder:"URI" help:"Measure this server instead of a started pair. Repeat for each other server of the group."`
+	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of the started pair wait for each other before they acknowledge alone."`
+	Messages       int           `help:"Total number of messages to publish."`
+	Duration       time.Duration `help:"Time to publish, instead of --messages. Default: 10s (bench subscribe: 1,000,000 messages)."`
 }
 
 // options converts the flags to options of a benchmark.
@@ -68,7 +68,7 @@ func (c *benchPublish) Run(o *output) error { return c.measure(o, bench.Publish,
 // benchLatency is "bench latency".
 type benchLatency struct {
 	benchGroup
-	Rate float64 `help:"Publish so many messages a second, whether acks have come or not, and count from when each was due; default one at a time."`
+	Rate float64 `help:"Messages to publish per second, without waiting for acks. A latency begins when its message was due. Default: one message at a time."`
 }
 
 // Run implements the command.
@@ -81,7 +81,7 @@ func (c *benchLatency) Run(o *output) error {
 // benchSubscribe is "bench subscribe".
 type benchSubscribe struct {
 	benchGroup
-	Subscribers int `default:"1" help:"How many clients subscribe."`
+	Subscribers int `default:"1" help:"Number of subscribing clients."`
 }
 
 // Run implements the command.
@@ -94,8 +94,8 @@ func (c *benchSubscribe) Run(o *output) error {
 // benchFanout is "bench fanout".
 type benchFanout struct {
 	benchGroup
-	Subscribers int     `default:"1" help:"How many clients subscribe."`
-	Rate        float64 `help:"Publish so many messages a second, and tell how long a delivery takes; default as fast as it goes."`
+	Subscribers int     `default:"1" help:"Number of subscribing clients."`
+	Rate        float64 `help:"Messages to publish per second; also measures the time to delivery. Default: as fast as possible."`
 }
 
 // Run implements the command.
@@ -108,10 +108,10 @@ func (c *benchFanout) Run(o *output) error {
 // benchFailover is "bench failover".
 type benchFailover struct {
 	benchFlags
-	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of the pair that it starts wait for each other."`
-	Duration       time.Duration `default:"10s" help:"How long is published at least, half of it before the kill."`
-	Rate           float64       `default:"10000" help:"Publish so many messages a second."`
-	Subscribers    int           `default:"1" help:"How many clients subscribe."`
+	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of the started pair wait for each other before they acknowledge alone."`
+	Duration       time.Duration `default:"10s" help:"Minimum time to publish. The kill comes after half of it."`
+	Rate           float64       `default:"10000" help:"Messages to publish per second."`
+	Subscribers    int           `default:"1" help:"Number of subscribing clients."`
 }
 
 // Run implements the command.

@@ -18,7 +18,7 @@ type benchInstance struct {
 }
 
 // Run implements the command. The instance ends on SIGTERM. It also ends when its
-// standardWriter input does, which happens when the bench process ends in any way. It
+// standard input does, which happens when the bench process ends in any way. It
 // ignores interrupts: the bench process handles these.
 func (c *benchInstance) Run(o *output) error {
 	signal.Ignore(os.Interrupt)

@@ -44,7 +44,7 @@ func measure(t *testing.T, args ...string) (r bench.Result) {
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) > 0 {
-		t.Errorf("it has left %v, %v", left, err)
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 	return r
 }
@@ -106,7 +106,7 @@ func TestBenchInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-	if _, err := progress.Read(make([]byte, 1)); err != nil { // wait until it has begun
+	if _, err := progress.Read(make([]byte, 1)); err != nil { // wait until it has started
 		t.Fatal(err)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -117,6 +117,6 @@ func TestBenchInterrupted(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("it has left %v, %v", left, err)
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

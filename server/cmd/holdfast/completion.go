@@ -28,9 +28,9 @@ func (c *completionCommand) Run(o *output) error {
 	return err
 }
 
-// completeCommand is "complete": it prints the completions of the last of some
-// words, one on a line, followed by a tab and an explanation if there is one. No
-// output means that the shell completes file names, or that the value is free text.
+// completeCommand is "complete": it prints the completions of the last word, one per
+// line, each followed by a tab and an explanation if there is one. If it prints none,
+// the shell completes file names, or the value is free text.
 type completeCommand struct {
 	Shell string   `arg:"" enum:"bash,zsh,fish"`
 	Words []string `arg:"" optional:"" passthrough:""`
@@ -88,16 +88,16 @@ func joinFlags(words []string) (joined []string, split bool) {
 // A candidate is a possible completion of a word.
 type candidate struct{ value, help string }
 
-// A position is the place of a word in the command line.
+// A position is the position of a word in the command line.
 type position struct {
 	node        *kong.Node
 	pendingFlag *kong.Flag // flag whose value is the next word; nil: none
-	used        []string   // flags before this place
-	positionals int        // number of positional arguments before this place
+	used        []string   // flags before this position
+	positionals int        // number of positional arguments before this position
 	noFlags     bool       // after --
 }
 
-// advance advances the position past a word.
+// advance moves the position past a word.
 func (p *position) advance(word string) {
 	switch {
 	case p.pendingFlag != nil:
@@ -129,7 +129,7 @@ func (p *position) advanceFlag(word string) {
 	}
 }
 
-// flags returns the flags that may stand here.
+// flags returns the flags that the command accepts.
 func (p *position) flags() []*kong.Flag { return slices.Concat(p.node.AllFlags(true)...) }
 
 // flag returns the flag with a short or long name, nil if there is none.
@@ -142,8 +142,8 @@ func (p *position) flag(name string) *kong.Flag {
 	return nil
 }
 
-// candidates returns the candidates for a word here, given its beginning. Some of them may
-// not match that beginning.
+// candidates returns the candidates for a word at this position, given its beginning.
+// Some of them may not match that beginning.
 func (p *position) candidates(begin string) []candidate {
 	name, _, hasValue := strings.Cut(begin, "=")
 	switch {

@@ -19,16 +19,16 @@ import (
 
 // connectionFlags are the flags of the commands that stay connected.
 type connectionFlags struct {
-	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json; give it again for each other server of the group."`
-	Name    string        `placeholder:"NAME" help:"Client name; one live session each in a group of servers. Default: one that is made up, and kept in a publish store."`
-	Timeout time.Duration `help:"Give up when no server could be used for so long. Default: never."`
-	Quiet   bool          `help:"Say nothing of connections and downgrades on standard error."`
+	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json. Repeat for each other server of the group."`
+	Name    string        `placeholder:"NAME" help:"Client name, unique among the live sessions of a group of servers. Default: a generated name, which a publish store keeps."`
+	Timeout time.Duration `help:"Give up after this time without a usable server. Default: never."`
+	Quiet   bool          `help:"Do not report connections and downgrades on standard error."`
 }
 
 // check validates the flags. It is called before any file is made or opened.
 func (f *connectionFlags) check() error {
 	if f.Timeout < 0 {
-		return usageErrorf("--timeout is %v, it must not be negative", f.Timeout)
+		return usageErrorf("--timeout is %v: it must not be negative", f.Timeout)
 	}
 	if err := (client.Config{Name: f.Name, Servers: f.Server}).Check(); err != nil {
 		return &exitError{exitUsage, err}
@@ -57,20 +57,20 @@ func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
 }
 
 // A connection tracks the connection of a command to its servers. It reports connects
-// and disconnects, and it ends the command when no server could be used for too long.
+// and disconnects, and it ends the command after --timeout without a usable server.
 type connection struct {
 	screen  *screen
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
 
 	mu             sync.Mutex
-	server         string      // server in use, empty: none; guarded by mu
+	server         string      // server in use; empty: none; guarded by mu
 	lastErr        error       // error of the last failed attempt; guarded by mu
 	outageReported bool        // the user knows that there is no server; guarded by mu
 	waitsForPeer   bool        // the server in use waits for its peer; guarded by mu
 	nextReminder   time.Time   // time of the next reminder that there is no server; guarded by mu
 	nameConflicts  int         // consecutive attempts for which the name was in use; guarded by mu
-	timer          *time.Timer // runs while there is no server; nil: patience has no end; guarded by mu
+	timer          *time.Timer // runs while there is no server; nil: no --timeout; guarded by mu
 }
 
 func (f *connectionFlags) newConnection(s *screen, end context.CancelCauseFunc) *connection {
@@ -85,7 +85,7 @@ func (c *connection) onTimeout() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.server == "" {
-		c.cancel(fmt.Errorf("%w within %v (--timeout); does one run there, and is it the port for clients? %w",
+		c.cancel(fmt.Errorf("%w within %v (--timeout): check that one runs there and that the port is that of 'clients.listen': %w",
 			errNoServer, c.timeout, cmp.Or(c.lastErr, errors.New("no answer yet"))))
 	}
 }
@@ -111,13 +111,13 @@ func (c *connection) serverChanged(s client.ServerInfo) {
 	c.reportSyncLocked(s)
 }
 
-// reportSyncLocked reports that acks do not come because the server waits for its
-// peer, and when that is over.
+// reportSyncLocked reports when the server begins to wait for its peer, so that acks
+// do not come, and when it no longer does.
 func (c *connection) reportSyncLocked(s client.ServerInfo) {
 	apart := s.Sync == client.SyncApart
 	switch {
 	case apart && !c.waitsForPeer:
-		c.screen.notify("%s waits for %s, which is away or behind: until then nothing is acknowledged", s.Server, strings.Join(s.Peers, " and "))
+		c.screen.notify("%s waits for %s, which is away or behind: messages are not acknowledged until it has caught up", s.Server, strings.Join(s.Peers, " and "))
 	case c.waitsForPeer && s.Sync == client.SyncOK:
 		c.screen.notify("%s no longer waits for its peer", s.Server)
 	}
@@ -131,7 +131,7 @@ const (
 )
 
 // disconnected is the hook Disconnected. It reports the first failed attempt of an
-// outage, and later one now and then.
+// outage, and a later one now and then.
 func (c *connection) disconnected(server string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,14 +145,15 @@ func (c *connection) disconnected(server string, err error) {
 		c.screen.notify("%s: %v; trying the servers in turn", server, err)
 		c.nextReminder = now.Add(firstReminderDelay)
 	case now.After(c.nextReminder):
-		c.screen.notify("%v yet, trying on (--timeout ends that); does one run there, and is it the port for clients? %v", errNoServer, c.lastErr)
+		c.screen.notify("%v yet, still trying (--timeout sets a limit): check that one runs there and that the port is that of 'clients.listen': %v", errNoServer, c.lastErr)
 		c.nextReminder = now.Add(reminderInterval)
 	}
 	c.server, c.outageReported = "", true
 }
 
-// countNameConflictLocked ends the command when its name was in use three times in a row. A
-// client would retry for ever, but the user of a command can choose another name.
+// countNameConflictLocked ends the command when its name was in use three times in a
+// row. A client would retry for ever, but the user of a command can choose another
+// name.
 func (c *connection) countNameConflictLocked(err error) {
 	if !errors.Is(err, client.ErrNameInUse) {
 		c.nameConflicts = 0
@@ -175,18 +176,18 @@ func (c *connection) hooks() client.Hooks {
 		Disconnected:  c.disconnected,
 		ServerChanged: c.serverChanged,
 		PublishGap: func(server string) {
-			c.screen.notify("%s lacks messages that were acknowledged before: nothing is published there until it has caught up", server)
+			c.screen.notify("%s lacks messages that were already acknowledged: publishing there waits until it has caught up", server)
 		},
 		Downgraded: func(on bool) {
 			if on {
 				c.screen.notify("one server is away: messages are on one disk only, and the store keeps them until both have them")
 			} else {
-				c.screen.notify("both servers have everything again")
+				c.screen.notify("both servers have all messages again")
 			}
 		},
 		HeldBack: func(_ *client.Subscription, on bool) {
 			if on {
-				c.screen.notify("one server is away: nothing new is on both disks, so that there is nothing to show (--fully-durable)")
+				c.screen.notify("one server is away: new messages are on one disk only and are held back (--fully-durable)")
 			}
 		},
 	}
@@ -213,12 +214,12 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// connectionError turns an error of a command that stays connected into one that
-// tells the user how to go on.
+// connectionError adds advice for the user to an error of a command that stays
+// connected.
 func connectionError(ctx context.Context, name string, err error) error {
 	err = causeOf(ctx, err)
 	if errors.Is(err, client.ErrNameInUse) {
-		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: end that one, or give another --name", name)}
+		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: stop that process, or choose another --name", name)}
 	}
 	return err
 }

@@ -14,7 +14,7 @@ import (
 // store export prints the messages that would be replayed and the places of
 // subscriptions, as JSON and as lines.
 func TestStoreExport(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.appDB("app.db")
 	s, err := pubstore.OpenFile(d.path("outbox"), unstaged)
 	if err != nil {
@@ -42,7 +42,7 @@ func TestStoreExport(t *testing.T) {
 		d.holdfast("store", "export", "app.db", "--bucket=marks")+
 		d.holdfast("store", "export", "app.db", "--bucket=marks", "--format=lines")+
 		d.holdfast("store", "export", "damaged"))
-	shown := d.changing("store", "export", "app.db", "--bucket=outbox", "--format=lines", "-o", "lines.txt")
+	shown := d.runChanging("store", "export", "app.db", "--bucket=outbox", "--format=lines", "-o", "lines.txt")
 	got, err := os.ReadFile(d.path("lines.txt"))
 	if err != nil || !strings.HasPrefix(string(got), "order 1\norder 2\n") || strings.Count(string(got), "\n") != 20 {
 		t.Errorf("%s: the file holds %q, %v", shown, got, err)
@@ -54,7 +54,7 @@ func TestStoreExport(t *testing.T) {
 
 // store export prints messages in order even if the store does not have them in order.
 func TestExportUnsorted(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	s, err := pubstore.OpenFile(d.path("outbox"), pubstore.FileOptions{SegmentBytes: 4 << 10, SyncInterval: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -16,15 +16,15 @@ import (
 
 // journalCommands are the subcommands of "journal".
 type journalCommands struct {
-	Dump    journalDump    `cmd:"" help:"Print the records in their order."`
-	Verify  journalVerify  `cmd:"" help:"Check checksums, order and identities; the exit code says whether all is well."`
-	Compare journalCompare `cmd:"" help:"Compare the journals of two instances and name the first difference of each publisher."`
-	Trim    journalTrim    `cmd:"" help:"Remove the oldest segments of an instance that does not run, as one that can't start on a full disk."`
+	Dump    journalDump    `cmd:"" help:"Print the records in order."`
+	Verify  journalVerify  `cmd:"" help:"Check checksums, order and identities; the exit code is 0 if all is well."`
+	Compare journalCompare `cmd:"" help:"Compare the journals of two instances and show the first difference of each publisher."`
+	Trim    journalTrim    `cmd:"" help:"Remove the oldest segments of a stopped instance, such as one that cannot start because its disk is full."`
 }
 
 // journalVerify is "journal verify".
 type journalVerify struct {
-	Dir  string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	Dir  string `arg:"" help:"Directory of the journal: 'data' in the instance's configuration."`
 	All  bool   `help:"List every publisher, not only the first twenty."`
 	JSON bool   `name:"json" help:"Print one JSON object."`
 }
@@ -43,20 +43,20 @@ func (c *journalVerify) print(o *output, found *journal.Inspection) {
 	log := found.Log
 	o.printf("journal %s\n", c.Dir)
 	o.printf("  %s, %d bytes, positions %d to %d\n", plural(log.Segments, "segment"), log.Bytes, log.First, log.End)
-	o.printf("  %s of %s, %s among them\n", plural(found.Records, "record"), plural(found.Publishers, "publisher"), plural(found.Messages, "message"))
+	o.printf("  %s of %s, including %s\n", plural(found.Records, "record"), plural(found.Publishers, "publisher"), plural(found.Messages, "message"))
 	switch c := found.Cluster; {
 	case c.ID.IsZero():
-		o.printf("  of no cluster yet\n")
+		o.printf("  cluster: none yet\n")
 	case !c.Intact:
-		o.printf("  of cluster %s, not intact: it has not caught up with an intact one since it began\n", c.ID)
+		o.printf("  cluster %s, not intact: it has not caught up with an intact instance since it was created\n", c.ID)
 	default:
-		o.printf("  of cluster %s\n", c.ID)
+		o.printf("  cluster %s\n", c.ID)
 	}
-	o.printf("  noted as durable up to position %d\n", log.Durable)
+	o.printf("  durable up to position %d\n", log.Durable)
 	printOpening(o, log)
 	printPublishers(o, found.States, c.All)
 	if found.Sound() {
-		o.printf("sound: every checksum is right, each identity stands there once, each publisher's in order\n")
+		o.printf("sound: all checksums are valid, each identity occurs once, and each publisher's records are in order\n")
 		return
 	}
 	printFaults(o, found)
@@ -65,19 +65,19 @@ func (c *journalVerify) print(o *output, found *journal.Inspection) {
 // printOpening lists the changes that opening the journal would make.
 func printOpening(o *output, log seglog.Inspection) {
 	if t := log.Torn; t != nil {
-		o.printf("  torn tail: %d bytes in %s from offset %d on, never promised to anyone: opening cuts them off\n", t.Bytes, t.File, t.Offset)
+		o.printf("  torn tail: %d bytes in %s from offset %d on, never acknowledged: opening removes them\n", t.Bytes, t.File, t.Offset)
 	}
 	if log.Cut > 0 {
-		o.printf("  a cut before damage was begun: opening ends the journal at position %d, and so does this look at it\n", log.Cut)
+		o.printf("  unfinished cut before damage: opening ends the journal at position %d, and this report ends there too\n", log.Cut)
 	}
 	for _, name := range log.Unfinished {
-		o.printf("  unfinished: %s: opening removes it\n", name)
+		o.printf("  unfinished file %s: opening removes it\n", name)
 	}
 	for _, name := range log.Unknown {
-		o.printf("  unknown: %s stood in the way and has no header of ours: it takes space until you remove it\n", name)
+		o.printf("  unknown file %s: it was renamed because its header is not holdfast's, and takes space until you remove it\n", name)
 	}
 	for _, name := range log.Flagged {
-		o.printf("  marked: a reader met damage in %s, opening looks at it again\n", name)
+		o.printf("  flagged: a reader found damage in %s: opening checks it\n", name)
 	}
 }
 
@@ -87,7 +87,7 @@ const maxPublishersShown = 20
 func printPublishers(o *output, states []journal.PublisherState, all bool) {
 	for i, s := range states {
 		if i == maxPublishersShown && !all {
-			o.printf("  and %d more publishers, see --all\n", len(states)-i)
+			o.printf("  and %d more publishers (--all lists them)\n", len(states)-i)
 			return
 		}
 		if s.Floor > 0 {
@@ -96,7 +96,7 @@ func printPublishers(o *output, states []journal.PublisherState, all bool) {
 			o.printf("  publisher %d: up to %d\n", s.Publisher, s.Have)
 		}
 		if s.Diverged > 0 {
-			o.printf("    it has diverged: from %d on another instance has, or may have, other contents\n", s.Diverged)
+			o.printf("    diverged: from %d on, another instance has or may have other contents\n", s.Diverged)
 		}
 	}
 }
@@ -107,14 +107,14 @@ func printFaults(o *output, found *journal.Inspection) {
 		o.printf("damage: %s at offset %d, position %d: %s\n", d.File, d.Offset, d.Position, d.Reason)
 	}
 	if d := found.Log.Aside; d != nil {
-		o.printf("damage: found earlier in %s at offset %d; what stood behind it is set aside and waits for the peer\n", d.File, d.Offset)
+		o.printf("damage: found earlier in %s at offset %d; the records after it are set aside until the peer is linked\n", d.File, d.Offset)
 	}
 	for _, fault := range found.Faults {
 		o.printf("fault: %s\n", strings.TrimPrefix(fault.Error(), "journal: "))
 	}
 	o.printf("NOT SOUND: %s, %s", plural(len(found.Log.Damage), "damaged place"), plural(found.FaultCount, "fault"))
 	if len(found.Log.Damage) > 0 || found.Log.Aside != nil {
-		o.printf("; an instance that has a peer starts and heals from it, a lone one needs -accept-damage")
+		o.printf("; an instance with a peer starts and repairs its journal from it; a lone one needs -accept-damage")
 	}
 	o.printf("\n")
 }
@@ -137,38 +137,38 @@ func journalError(dir string, found journal.Inspection, err error) error {
 		}
 		return usageErrorf("%s is not a journal", dir)
 	case err == nil && found.Log.Segments == 0:
-		return usageErrorf("%s holds no journal: name the directory with the files *.log", dir)
+		return usageErrorf("%s holds no journal: name the directory with the *.log files", dir)
 	}
 	return withAdvice(dir, err)
 }
 
 // A recordFilter selects records.
 type recordFilter struct {
-	Publisher []uint64     `help:"Records of this publisher; may be repeated." placeholder:"ID"`
-	Topic     string       `help:"Records of this topic; one that has any of ^$.*+?()[]{}|\\ is a regular expression, searched anywhere." placeholder:"TOPIC"`
-	From      journalPoint `help:"Records from this position, or taken at or after this time (RFC 3339), on." placeholder:"POSITION|TIME"`
-	To        journalPoint `help:"Records before this position, or taken before this time." placeholder:"POSITION|TIME"`
+	Publisher []uint64     `help:"Only records of this publisher. May be repeated." placeholder:"ID"`
+	Topic     string       `help:"Only records of this topic. With any of ^$.*+?()[]{}|\\ it is a regular expression, matched anywhere in a topic." placeholder:"TOPIC"`
+	From      journalPoint `help:"Only records from this position on, or accepted at or after this time (RFC 3339)." placeholder:"POSITION|TIME"`
+	To        journalPoint `help:"Only records before this position, or accepted before this time." placeholder:"POSITION|TIME"`
 }
 
 // match returns a function that reports whether the filter selects a record.
 func (f *recordFilter) match() (func(*journal.Record) bool, error) {
-	wanted := func([]byte) bool { return true }
+	topicMatches := func([]byte) bool { return true }
 	if f.Topic != "" {
 		pattern, err := topic.Parse(f.Topic)
 		if err != nil {
-			return nil, usageErrorf("--topic %q is a %w", f.Topic, err)
+			return nil, usageErrorf("--topic %q: %w", f.Topic, err)
 		}
-		wanted = pattern.Match
+		topicMatches = pattern.Match
 	}
 	return func(r *journal.Record) bool {
-		return (len(f.Publisher) == 0 || slices.Contains(f.Publisher, r.Publisher)) && wanted(r.Topic) &&
+		return (len(f.Publisher) == 0 || slices.Contains(f.Publisher, r.Publisher)) && topicMatches(r.Topic) &&
 			(f.From.isAfter == nil || !f.From.isAfter(r)) && (f.To.isAfter == nil || f.To.isAfter(r))
 	}, nil
 }
 
 // A journalPoint is a position or a time in a journal.
 type journalPoint struct {
-	isAfter func(*journal.Record) bool // reports whether the place is behind the record; nil: none was given
+	isAfter func(*journal.Record) bool // reports whether the point is after the record; nil: no point was given
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.

@@ -50,11 +50,11 @@ func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Compari
 	printDiffering(o, dirs, len(found.Diffs), shown, records)
 	for i := range dirs {
 		if !found.Inspections[i].Sound() {
-			o.printf("%s is not sound, see holdfast journal verify\n", dirs[i])
+			o.printf("%s is not sound: see holdfast journal verify\n", dirs[i])
 		}
 	}
 	if found.Same() {
-		o.printf("the same: each publisher's records, in the same order\n")
+		o.printf("the same: each publisher has the same records in the same order\n")
 		return
 	}
 	o.printf("NOT THE SAME: %s with a difference\n", plural(len(found.Diffs), "publisher"))
@@ -63,7 +63,7 @@ func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Compari
 // printLeftOut lists the records that were not compared.
 func printLeftOut(o *output, found *journal.Comparison) {
 	for _, p := range slices.Sorted(maps.Keys(found.Floors)) {
-		o.printf("publisher %d: compared above %d only, up to there retention has removed it on one side or on both\n", p, found.Floors[p])
+		o.printf("publisher %d: compared above %d only: retention has removed earlier records on one side or on both\n", p, found.Floors[p])
 	}
 	if found.Elsewhere > 0 {
 		o.printf("%s left out: the link does not carry their topics\n", plural(found.Elsewhere, "record"))
@@ -75,7 +75,7 @@ func printDiffering(o *output, dirs [2]string, differing int, shown []journal.Pu
 	for i, d := range shown {
 		first := ""
 		if i == 0 && differing > 1 {
-			first = ", the earliest of all"
+			first = ", the earliest overall"
 		}
 		o.printf("publisher %d: first difference%s: %s\n", d.Publisher, first, describeDifference(d, dirs))
 		for side, e := range d.Entries {
@@ -83,10 +83,10 @@ func printDiffering(o *output, dirs [2]string, differing int, shown []journal.Pu
 				o.printf("  in %s: %s\n", dirs[side], strings.TrimSpace(records[side][e.Position].String()))
 			}
 		}
-		o.printf("  in all: %d only in %s, %d only in %s, %d that do not say the same\n", d.OnlyIn[0], dirs[0], d.OnlyIn[1], dirs[1], d.ContentDiffers)
+		o.printf("  in total: %d only in %s, %d only in %s, %d with different content\n", d.OnlyIn[0], dirs[0], d.OnlyIn[1], dirs[1], d.ContentDiffers)
 	}
 	if more := differing - len(shown); more > 0 {
-		o.printf("and %d more publishers, see --all\n", more)
+		o.printf("and %d more publishers (--all lists them)\n", more)
 	}
 }
 
@@ -95,9 +95,9 @@ func describeDifference(d journal.PublisherDiff, dirs [2]string) string {
 	a, b := d.Entries[0], d.Entries[1]
 	switch {
 	case d.First == journal.DiffContent:
-		return fmt.Sprintf("%d is not the same", a.Sequence)
+		return fmt.Sprintf("%d has different content", a.Sequence)
 	case d.First == journal.DiffOrder:
-		return fmt.Sprintf("another order: %d in %s, where %s has %d", a.Sequence, dirs[0], dirs[1], b.Sequence)
+		return fmt.Sprintf("the order differs: %d in %s where %s has %d", a.Sequence, dirs[0], dirs[1], b.Sequence)
 	case a.Sequence > 0:
 		return fmt.Sprintf("%d is only in %s", a.Sequence, dirs[0])
 	}

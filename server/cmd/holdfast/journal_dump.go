@@ -13,11 +13,11 @@ import (
 
 // journalDump is "journal dump".
 type journalDump struct {
-	Dir          string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	Dir          string `arg:"" help:"Directory of the journal: 'data' in the instance's configuration."`
 	recordFilter `embed:""`
-	Sequence     uint64 `help:"Records of this sequence of their publisher, and later ones." placeholder:"N"`
-	JSON         bool   `name:"json" help:"One JSON object a line."`
-	Body         bool   `help:"With the body of each message."`
+	Sequence     uint64 `help:"Only records with this sequence of their publisher, or a later one." placeholder:"N"`
+	JSON         bool   `name:"json" help:"Print one JSON object per line."`
+	Body         bool   `help:"Print the body of each message."`
 }
 
 // timeLayout is RFC 3339 with the microseconds that a journal keeps.
@@ -26,7 +26,7 @@ const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 // A dumpedRecord is a record in the form that the command prints.
 type dumpedRecord struct {
 	Position  journal.Position `json:"position"`
-	Time      string           `json:"time"`             // when this instance took it
+	Time      string           `json:"time"`             // when this instance accepted it
 	Publisher uint64           `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
 	Sequence  uint64           `json:"sequence"`
 	Prev      uint64           `json:"prev"`
@@ -84,16 +84,16 @@ func (d dumpedRecord) String() string {
 	return line
 }
 
-// Run implements the command. It also prints the records behind damage.
+// Run implements the command. It also prints the records after damage.
 func (c *journalDump) Run(o *output) error {
-	wanted, err := c.match()
+	matches, err := c.match()
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(o.out)
 	lines := jsonEncoder(out)
 	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
-		if !wanted(r) || r.Sequence < c.Sequence {
+		if !matches(r) || r.Sequence < c.Sequence {
 			return nil
 		}
 		d := newDumpedRecord(r)

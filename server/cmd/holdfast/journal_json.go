@@ -15,21 +15,21 @@ type journalReport struct {
 	Segments   int               `json:"segments"`
 	Bytes      int64             `json:"bytes"` // of its files
 	First      seglog.Position   `json:"first"` // position of the oldest record
-	End        seglog.Position   `json:"end"`   // position behind the newest record
+	End        seglog.Position   `json:"end"`   // end position of the newest record
 	Durable    seglog.Position   `json:"durable"`
 	Cluster    string            `json:"cluster,omitempty"` // id that the journals of the group have in common
 	Intact     bool              `json:"intact"`            // it has, or had, everything that its group has acknowledged
 	Records    int               `json:"records"`
 	Messages   int               `json:"messages"`
-	Torn       *locationReport   `json:"torn,omitempty"` // torn end, which opening cuts off; nothing in it was acknowledged
+	Torn       *locationReport   `json:"torn,omitempty"` // torn tail, which opening removes; nothing in it was acknowledged
 	Damage     []*locationReport `json:"damage"`
-	Aside      *locationReport   `json:"aside,omitempty"` // damage found earlier: the records behind it are set aside until the peer is linked
+	Aside      *locationReport   `json:"aside,omitempty"` // damage found earlier: the records after it are set aside until the peer is linked
 	Faults     []string          `json:"faults"`          // broken promises, the first thousand
 	Faulty     int               `json:"faulty"`          // number of broken promises
 	Publishers []publisherReport `json:"publishers"`      // ordered by id
 }
 
-// A locationReport is a place in a file.
+// A locationReport is a location in a file.
 type locationReport struct {
 	File     string          `json:"file"`
 	Offset   int64           `json:"offset"` // in the file
@@ -71,9 +71,9 @@ type compareReport struct {
 	Same      bool              `json:"same"`
 	Journals  [2]comparedReport `json:"journals"`
 	Elsewhere int               `json:"elsewhere"` // records left out, since the link does not carry their topics
-	Floors    []floorReport     `json:"floors"`    // publishers that were compared above a floor only: retention has removed the rest on one side
+	Floors    []floorReport     `json:"floors"`    // publishers compared above a floor only: retention has removed the rest on one side
 	Differing int               `json:"differing"` // number of publishers that differ
-	List      []differingReport `json:"list"`      // the earliest difference first; twenty at most, with --all all
+	List      []differingReport `json:"list"`      // the earliest difference first; twenty at most without --all
 }
 
 // A floorReport is the floor above which a publisher was compared.
@@ -93,7 +93,7 @@ type comparedReport struct {
 // A differingReport is a publisher whose records differ between the journals.
 type differingReport struct {
 	Publisher uint64           `json:"publisher,string"`
-	What      string           `json:"what"`    // the first difference, in words
+	What      string           `json:"what"`    // description of the first difference
 	Records   [2]*dumpedRecord `json:"records"` // the records at the first difference; null: the journal lacks it
 	Only      [2]int           `json:"only"`    // number of records that only this journal has
 	Content   int              `json:"content"` // number of identities with different contents

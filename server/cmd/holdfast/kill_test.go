@@ -20,14 +20,14 @@ import (
 
 const earthquakes = "../../../examples/failover/earthquakes.ndjson"
 
-// A site is a pair of real instances. It runs the command as processes.
-type site struct {
+// A realPair is a pair of real instances. Its methods run the command as processes.
+type realPair struct {
 	*shell
 	pair pair.Pair
 	rnd  *rand.Rand
 }
 
-func newSite(t *testing.T) *site {
+func newRealPair(t *testing.T) *realPair {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
@@ -41,16 +41,16 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(instances.Close)
-	return &site{shell: newShell(t), pair: instances, rnd: rand.New(rand.NewPCG(seed, 0))}
+	return &realPair{shell: newShell(t), pair: instances, rnd: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// both returns the flags for both servers, the ith first.
-func (s *site) both(i int) []string {
+// serverFlags returns the flags for both servers, the ith first.
+func (s *realPair) serverFlags(i int) []string {
 	return []string{"--server", s.pair[i%2].URI(), "--server", s.pair[(i+1)%2].URI(), "--quiet"}
 }
 
 // process starts the command as a process.
-func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *bytes.Buffer) {
+func (s *realPair) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *bytes.Buffer) {
 	s.t.Helper()
 	wrong = new(bytes.Buffer)
 	cmd = exec.Command(os.Args[0], args...)
@@ -61,13 +61,13 @@ func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *
 	return cmd, wrong
 }
 
-// mortal runs a command again and again, each time with a kill -9 after a while, until
-// it ends by itself or is no longer wanted. Every tenth kill it lives longer, since it
-// would never end on a busy machine otherwise. mortal returns the number of kills.
-func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string) (kills int) {
+// runWithKills runs a command repeatedly, each time with a kill -9 after a while, until
+// it ends by itself or wanted returns false. After every tenth kill it lives longer:
+// otherwise it would never end on a busy machine. It returns the number of kills.
+func (s *realPair) runWithKills(rnd *rand.Rand, wanted func(run int) bool, args ...string) (kills int) {
 	for ; wanted(kills); kills++ {
 		var out bytes.Buffer
-		cmd, wrong := s.process(&out, append(args, s.both(kills)...)...)
+		cmd, wrong := s.process(&out, append(args, s.serverFlags(kills)...)...)
 		life := time.Duration(10+rnd.IntN(250)) * time.Millisecond * time.Duration(1+kills/10)
 		killer := time.AfterFunc(life, func() { cmd.Process.Kill() })
 		err := cmd.Wait()
@@ -83,22 +83,22 @@ func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string
 	return kills
 }
 
-// runEnded reports whether a publisher that has printed its result has noted its end; then
-// it was only killed before it could exit.
-func (s *site) ended() bool {
+// ended reports whether a publisher that has printed its result has recorded its end.
+// Then it was only killed before it could exit.
+func (s *realPair) ended() bool {
 	_, err := os.Stat(s.path("out.db.running"))
 	return errors.Is(err, fs.ErrNotExist)
 }
 
 // A publisher and a subscriber that writes to a file are killed again and again, and an
 // instance once. The file then has each line once, in order.
-func TestKillsOnTheWay(t *testing.T) {
-	s := newSite(t)
+func TestKillsOfPublisherAndSubscriber(t *testing.T) {
+	s := newRealPair(t)
 	into := []string{"subscribe", "--topic", "quakes", "--store", s.path("in.db"), "--out", s.path("lines")}
 	published, subscribed := make(chan struct{}), make(chan int)
 	readerChance := rand.New(rand.NewPCG(s.rnd.Uint64(), 1))
 	go func() {
-		subscribed <- s.mortal(readerChance, func(int) bool {
+		subscribed <- s.runWithKills(readerChance, func(int) bool {
 			select {
 			case <-published:
 				return false
@@ -107,8 +107,8 @@ func TestKillsOnTheWay(t *testing.T) {
 			}
 		}, into...)
 	}()
-	kills := s.mortal(s.rnd, func(life int) bool {
-		if life == 4 {
+	kills := s.runWithKills(s.rnd, func(run int) bool {
+		if run == 4 {
 			if err := errors.Join(s.pair[0].Kill(), s.pair[0].Start(t.Context())); err != nil {
 				t.Error(err)
 			}
@@ -126,12 +126,12 @@ func TestKillsOnTheWay(t *testing.T) {
 		return got
 	}
 	for tries := 0; tries < 10 && len(written()) < len(want); tries++ {
-		s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.both(1)...)...)
+		s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.serverFlags(1)...)...)
 	}
-	s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.both(1)...)...)
+	s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.serverFlags(1)...)...)
 	got, err := os.ReadFile(s.path("lines"))
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("the file has %d lines of %d, and is another: %v", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")), err)
+		t.Errorf("the file has %d lines of %d, and differs: %v", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")), err)
 	}
 	if kills == 0 {
 		t.Error("the publisher was never killed")
@@ -143,16 +143,16 @@ const batch = 10
 
 // A subscriber that writes to a pipe is killed and resumed on the other instance. No
 // line is missing, and each kill repeats one batch at most.
-func TestKillsOfAReader(t *testing.T) {
-	s := newSite(t)
-	s.do("publish", append(s.both(0), "--topic", "quakes", "--file", earthquakes, "--safe")...)
+func TestKillsOfAPipeWriter(t *testing.T) {
+	s := newRealPair(t)
+	s.do("publish", append(s.serverFlags(0), "--topic", "quakes", "--file", earthquakes, "--safe")...)
 	text, err := os.ReadFile(earthquakes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
 	want[len(want)-1] += "\n"
-	at, twice, kills := 0, 0, 0
+	at, repeated, kills := 0, 0, 0
 	for ; at < len(want); kills++ {
 		lines := s.lines(kills, 1+s.rnd.IntN(300))
 		if len(lines) == 0 {
@@ -163,25 +163,25 @@ func TestKillsOfAReader(t *testing.T) {
 			begin--
 		}
 		if lines[0] != want[begin] || len(lines) > len(want)-begin {
-			t.Fatalf("%d lines behind %d: the first is %q", len(lines), at, lines[0])
+			t.Fatalf("%d lines after %d: the first is %q", len(lines), at, lines[0])
 		}
 		for i, l := range lines {
 			if l != want[begin+i] {
 				t.Fatalf("line %d is %q, want %q", begin+i+1, l, want[begin+i])
 			}
 		}
-		twice += at - begin
+		repeated += at - begin
 		at = max(at, begin+len(lines))
 	}
-	t.Logf("killed %d times; %d lines came twice", kills, twice)
+	t.Logf("killed %d times; %d lines were repeated", kills, repeated)
 	if at != len(want) {
-		t.Errorf("%d lines came, not %d", at, len(want))
+		t.Errorf("received %d lines, want %d", at, len(want))
 	}
 }
 
 // lines runs a subscriber on one of the instances and kills it when it has written kill
 // lines. It returns all complete lines that the subscriber has written.
-func (s *site) lines(instance, kill int) []string {
+func (s *realPair) lines(instance, kill int) []string {
 	s.t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -221,15 +221,15 @@ func (w firstWrite) Write(b []byte) (int, error) {
 
 // A run that is interrupted ends cleanly, and the same command continues it.
 func TestInterrupt(t *testing.T) {
-	s := newSite(t)
-	args := append(s.both(0), "--topic", "quakes", "--store", s.path("out.db"), "--file", earthquakes)
+	s := newRealPair(t)
+	args := append(s.serverFlags(0), "--topic", "quakes", "--store", s.path("out.db"), "--file", earthquakes)
 	cmd, wrong := s.process(io.Discard, append([]string{"publish", "--rate", "100"}, args...)...)
-	in := append([]string{"subscribe", "--topic", "quakes", "--from", "epoch"}, s.both(1)...)
+	in := append([]string{"subscribe", "--topic", "quakes", "--from", "epoch"}, s.serverFlags(1)...)
 	s.do(in[0], append(in[1:], "--count", "1")...)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Skip("no signals here")
 	}
-	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command goes on behind it") {
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command continues after it") {
 		t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), wrong)
 	}
 	seen := make(firstWrite, 1)
@@ -246,6 +246,6 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("a subscriber that was interrupted: %v, %s", err, wrong)
 	}
 	if left, err := filepath.Glob(s.path("*unfinished")); err != nil || len(left) > 0 {
-		t.Errorf("it has left %v, %v", left, err)
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

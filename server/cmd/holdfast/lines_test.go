@@ -75,13 +75,13 @@ func (s *shell) expect(code int, words, command string, args ...string) (out str
 	return out
 }
 
-// nextLine returns the output of subscribe for the n messages of a topic.
+// read returns the output of subscribe for the n messages of a topic.
 func (s *shell) read(topic string, n int, args ...string) string {
 	s.t.Helper()
 	return s.do("subscribe", append([]string{"--topic", topic, "--from", "epoch", "--count", fmt.Sprint(n), "--timeout", "20s", "--until-idle", "5s"}, args...)...)
 }
 
-func lone(t *testing.T, change func(*server.Config)) *servertest.Instance {
+func startLone(t *testing.T, change func(*server.Config)) *servertest.Instance {
 	t.Helper()
 	if change == nil {
 		change = func(*server.Config) {}
@@ -90,8 +90,8 @@ func lone(t *testing.T, change func(*server.Config)) *servertest.Instance {
 }
 
 // subscribe prints the lines exactly as publish read them.
-func TestLinesOutAsIn(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+func TestLinesAreUnchanged(t *testing.T) {
+	s := newShell(t, startLone(t, nil).Addr())
 	in := s.write("in", "one\n\nthree\r\n{\"n\": 4}\nl\xffast")
 	for i, args := range [][]string{nil, {"--store", s.path("out.db")}, {"--rate", "10000"}} {
 		topic := fmt.Sprint("lines", i)
@@ -130,7 +130,7 @@ func TestLinesOutAsIn(t *testing.T) {
 
 // publish sends a line at once, without waiting for the next one.
 func TestSlowInput(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+	s := newShell(t, startLone(t, nil).Addr())
 	for _, store := range []string{"", s.path("out.db")} {
 		r, w := io.Pipe()
 		c := &publishCommand{connectionFlags: connectionFlags{Server: []string{s.servers[1]}}, Topic: "slow" + filepath.Base(store), Store: store}
@@ -154,9 +154,9 @@ func TestSlowInput(t *testing.T) {
 	}
 }
 
-// abandon publishes lines and stops, as an interrupt would, once the servers have them
+// publishAndInterrupt publishes lines and stops, as an interrupt would, once the servers have them
 // and before the input has ended.
-func (s *shell) abandon(store, topic, lines string) {
+func (s *shell) publishAndInterrupt(store, topic, lines string) {
 	s.t.Helper()
 	r, w := io.Pipe()
 	c := &publishCommand{connectionFlags: connectionFlags{Server: []string{s.servers[1]}, Timeout: 20 * time.Second}, Topic: topic, Store: store}
@@ -174,29 +174,29 @@ func (s *shell) abandon(store, topic, lines string) {
 		<-tick.C
 	}
 	end(errInterrupted)
-	if err := <-done; !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), fmt.Sprintf("up to line %d all is", want)) {
+	if err := <-done; !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), fmt.Sprintf("all lines up to line %d are", want)) {
 		s.t.Errorf("interrupted: %v", err)
 	}
 	w.Close()
 }
 
 // The same command continues an interrupted run. Another input or topic is refused.
-func TestGoingOn(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+func TestContinuePublish(t *testing.T) {
+	s := newShell(t, startLone(t, nil).Addr())
 	store := s.path("out.db")
-	s.abandon(store, "t", "1\n2\n3\n")
+	s.publishAndInterrupt(store, "t", "1\n2\n3\n")
 	in, short, other := s.write("in", "1\n2\n3\n4\n5"), s.write("short", "1\n2\n"), s.write("other", "1\n2\n4\n4\n5")
-	for file, words := range map[string]string{short: "it ends after 4 bytes, and 6 were published", other: "its first 3 lines are others"} {
+	for file, words := range map[string]string{short: "it ends after 4 bytes, but 6 were published", other: "its first 3 lines have changed"} {
 		s.expect(exitUsage, words, "publish", "--topic", "t", "--store", store, "--file", file)
 	}
 	var found bytes.Buffer
 	if run([]string{"store", "inspect", store}, &found, &found); !strings.Contains(found.String(), "has read pipe up to line 3, to topic t: the same") {
 		t.Errorf("store inspect says %s", found.String())
 	}
-	s.expect(exitUsage, `was to topic "t" and has not ended`, "publish", "--topic", "u", "--store", store, "--file", in)
+	s.expect(exitUsage, `was to topic "t" and has not completed`, "publish", "--topic", "u", "--store", store, "--file", in)
 	s.expect(exitUsage, `without --whole`, "publish", "--topic", "t", "--store", store, "--file", in, "--whole")
-	if got := s.do("publish", "--topic", "t", "--store", store, "--file", in); got != "5 lines published, 3 of them by the runs before; safe on every server\n" {
-		t.Errorf("going on says %q", got)
+	if got := s.do("publish", "--topic", "t", "--store", store, "--file", in); got != "5 lines published, 3 of them by earlier runs; safe on every server\n" {
+		t.Errorf("the continued run prints %q", got)
 	}
 	if got := s.read("t", 5); got != "1\n2\n3\n4\n5\n" {
 		t.Errorf("%q came out", got)
@@ -210,8 +210,8 @@ func TestGoingOn(t *testing.T) {
 	if err := decoder.Decode(&result); err != nil || !result.Complete || result.Lines != 5 || result.Before != 0 || result.Bytes != 9 || result.Store != store {
 		t.Errorf("as JSON %+v, %v", result, err)
 	}
-	// --restart gives an interrupted run up.
-	s.abandon(store, "v", "1\n2\n3\n")
+	// --restart gives up an interrupted run.
+	s.publishAndInterrupt(store, "v", "1\n2\n3\n")
 	s.do("publish", "--topic", "v", "--store", store, "--file", other, "--restart")
 	if got := s.read("v", 8); got != "1\n2\n3\n1\n2\n4\n4\n5\n" {
 		t.Errorf("restarted: %q came out", got)
@@ -221,7 +221,7 @@ func TestGoingOn(t *testing.T) {
 // publish sends the messages that an application has left in its store, under the
 // application's client name.
 func TestStoreOfAnApplication(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+	s := newShell(t, startLone(t, nil).Addr())
 	store, err := pubstore.OpenBolt(s.path("app.db"), pubstore.BoltOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func TestGrownInput(t *testing.T) {
 	if rest, err := f("1\n2", all[0].at); err != io.EOF || len(rest) != 1 || rest[0].at != all[1].at {
 		t.Errorf("the second: %v, %v", rest, err)
 	}
-	if _, err := f("1\n23\n", all[1].at); err == nil || !strings.Contains(err.Error(), "it ended with line 2, and has more now") {
+	if _, err := f("1\n23\n", all[1].at); err == nil || !strings.Contains(err.Error(), "it ended with line 2 and now has more") {
 		t.Errorf("grown: %v", err)
 	}
 }
@@ -292,10 +292,10 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 // A line that is too long stops the run before that line. Once it is shortened, the same
-// command goes on.
+// command continues.
 func TestLongLine(t *testing.T) {
-	s := newShell(t, lone(t, func(c *server.Config) { c.MaxMessage = 4096 }).Addr())
-	for _, args := range [][]string{{"--topic", "kept", "--store", s.path("out.db")}, {"--topic", "passing"}} {
+	s := newShell(t, startLone(t, func(c *server.Config) { c.MaxMessage = 4096 }).Addr())
+	for _, args := range [][]string{{"--topic", "kept", "--store", s.path("out.db")}, {"--topic", "memory"}} {
 		long := s.write("in", "1\n"+strings.Repeat("x", 4096)+"\n3\n")
 		s.expect(exitFault, "line 2: publish: message of", "publish", append(args, "--file", long)...)
 		if got := s.read(args[1], 1); got != "1\n" {
@@ -319,7 +319,7 @@ func TestLongLine(t *testing.T) {
 
 // Rejected lines are reported with their numbers.
 func TestRejectedLines(t *testing.T) {
-	s := newShell(t, lone(t, func(c *server.Config) { c.Log.Topics = []string{"logged"} }).Addr())
+	s := newShell(t, startLone(t, func(c *server.Config) { c.Log.Topics = []string{"logged"} }).Addr())
 	in := s.write("in", strings.Repeat("x\n", 12))
 	for _, args := range [][]string{{}, {"--store", s.path("out.db")}} {
 		code, out, wrong := s.try("publish", append(args, "--topic", "unlogged", "--file", in)...)
@@ -357,15 +357,15 @@ func TestOneDisk(t *testing.T) {
 
 // A run that is killed at its very end publishes nothing twice when it is repeated.
 func TestKilledAtTheEnd(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+	s := newShell(t, startLone(t, nil).Addr())
 	args := []string{"--topic", "t", "--store", s.path("out.db"), "--file", s.write("in", "1\n2\n")}
 	s.do("publish", args...)
 	s.write("out.db.running", "") // as the file is until the last moment
-	if got := s.do("publish", args...); got != "2 lines published, 2 of them by the runs before; safe on every server\n" {
+	if got := s.do("publish", args...); got != "2 lines published, 2 of them by earlier runs; safe on every server\n" {
 		t.Errorf("again: %q", got)
 	}
 	if _, err := os.Stat(s.path("out.db.running")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the file that says so is left: %v", err)
+		t.Errorf("the .running file is left: %v", err)
 	}
 	s.do("publish", args...) // a new publication
 	if got := s.read("t", 4); got != "1\n2\n1\n2\n" {
@@ -373,25 +373,25 @@ func TestKilledAtTheEnd(t *testing.T) {
 	}
 }
 
-// A store that was restored from a copy does not know how far the input was published.
+// A store that was restored from a backup does not know how far the input was published.
 // publish reports that before it publishes a line twice.
-func TestStorePutBack(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+func TestRestoredStore(t *testing.T) {
+	s := newShell(t, startLone(t, nil).Addr())
 	store := s.path("out.db")
-	s.abandon(store, "t", "1\n2\n3\n")
+	s.publishAndInterrupt(store, "t", "1\n2\n3\n")
 	backup, err := os.ReadFile(store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.abandon(store, "t", "1\n2\n3\n4\n")
+	s.publishAndInterrupt(store, "t", "1\n2\n3\n4\n")
 	s.read("t", 4)
 	s.write("out.db", string(backup))
 	in := s.write("in", "1\n2\n3\n4\n5\n")
-	s.expect(exitFault, "lines behind line 3 may be published already", "publish", "--topic", "t", "--store", store, "--file", in)
+	s.expect(exitFault, "lines after line 3 may already be published", "publish", "--topic", "t", "--store", store, "--file", in)
 	s.read("t", 4)
 	s.do("publish", "--topic", "t", "--store", store, "--file", in)
 	if got := s.read("t", 6); got != "1\n2\n3\n4\n4\n5\n" {
-		t.Errorf("gone on all the same: %q", got)
+		t.Errorf("continued: %q", got)
 	}
 }
 
@@ -431,8 +431,8 @@ func TestFullStore(t *testing.T) {
 	store.close()
 }
 
-// A subscription goes on where it ended, on any server, and --count is exact.
-func TestSubscribeGoesOn(t *testing.T) {
+// A subscription continues where it ended, on any server, and --count is exact.
+func TestContinueSubscribe(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real())
 	s := newShell(t, pair.Addrs()...)
 	var lines strings.Builder
@@ -452,8 +452,8 @@ func TestSubscribeGoesOn(t *testing.T) {
 	if got := s.do("subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms"); got != "" {
 		t.Errorf("more came out: %q", got)
 	}
-	s.expect(exitFault, "0 messages came, not 2", "subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms", "--count", "2")
-	s.expect(exitUsage, `the place of a subscription to topic "t"`, "subscribe", "--topic", "^t$", "--id", "t", "--store", store)
+	s.expect(exitFault, "received 0 messages instead of 2", "subscribe", "--topic", "t", "--store", store, "--until-idle", "50ms", "--count", "2")
+	s.expect(exitUsage, `a place of a subscription to topic "t"`, "subscribe", "--topic", "^t$", "--id", "t", "--store", store)
 	if got := s.do("subscribe", "--topic", "^t$", "--id", "t", "--store", store, "--restart", "--count", "1"); got != "0\n" {
 		t.Errorf("restarted: %q", got)
 	}
@@ -462,7 +462,7 @@ func TestSubscribeGoesOn(t *testing.T) {
 // After a kill the output file is cut to its committed length, and the rest is written
 // again.
 func TestSubscribeIntoFile(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+	s := newShell(t, startLone(t, nil).Addr())
 	s.do("publish", "--topic", "t", "--file", s.write("in", "1\n2\n3\n4\n"))
 	file := s.path("lines")
 	args := []string{"--topic", "t", "--store", s.path("in.db"), "--out", file}
@@ -478,7 +478,7 @@ func TestSubscribeIntoFile(t *testing.T) {
 	s.do("subscribe", append(args, "--count", "1")...)
 	has("1\n2\n3\n")
 	s.write("lines", "1\n")
-	s.expect(exitUsage, "has 2 bytes, and 6 were written", "subscribe", args...)
+	s.expect(exitUsage, "has 2 bytes, but 6 were written", "subscribe", args...)
 	s.expect(exitUsage, "is not empty", "subscribe", append(args, "--restart")...)
 	s.expect(exitUsage, "is not empty", "subscribe", "--topic", "t", "--id", "x", "--store", s.path("in.db"), "--out", file)
 	if err := os.Remove(file); err != nil {
@@ -491,7 +491,7 @@ func TestSubscribeIntoFile(t *testing.T) {
 // A reader that closes the pipe ends subscribe without an error. Messages that were not
 // written come again.
 func TestReaderGone(t *testing.T) {
-	s := newShell(t, lone(t, nil).Addr())
+	s := newShell(t, startLone(t, nil).Addr())
 	s.do("publish", "--topic", "t", "--file", s.write("in", "1\n2\n"))
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -509,15 +509,15 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
-func TestEndings(t *testing.T) {
+func TestSubscribeResult(t *testing.T) {
 	r := &subscribeRun{flags: &subscribeCommand{}}
 	for _, tt := range []struct {
 		err   error
 		code  int
 		words string
 	}{
-		{&client.GapError{Subscription: "s", Topic: "t"}, exitFault, "--accept-gaps goes on behind them"},
-		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFault, "wait for the --server that has it, or --allow-unreplicated"},
+		{&client.GapError{Subscription: "s", Topic: "t"}, exitFault, "use --accept-gaps to continue after them"},
+		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFault, "wait for the --server that has it, or use --allow-unreplicated"},
 		{errInterrupted, exitOK, ""},
 	} {
 		var wrong bytes.Buffer
@@ -528,7 +528,7 @@ func TestEndings(t *testing.T) {
 }
 
 func TestPing(t *testing.T) {
-	i := lone(t, nil)
+	i := startLone(t, nil)
 	var out, wrong bytes.Buffer
 	if code := run([]string{"ping", uri(i.Addr()), "--count", "2", "--interval", "1ms"}, &out, &wrong); code != exitOK ||
 		strings.Count(out.String(), "round trip") != 2 {
@@ -547,7 +547,7 @@ func TestPing(t *testing.T) {
 	if a := answers[0]; !a.Up || a.Server != up || !a.Extended || a.LogonMS <= 0 || a.RoundMS <= 0 || a.MaxMessage != 16<<20 || a.Sync != client.SyncAlone {
 		t.Errorf("the one that is up: %+v", a)
 	}
-	if a := answers[1]; a.Up || !strings.Contains(a.Error, "nobody listens there") {
+	if a := answers[1]; a.Up || !strings.Contains(a.Error, "nothing listens there") {
 		t.Errorf("the one that is not: %+v", a)
 	}
 }

@@ -39,7 +39,7 @@
 //	   --until-idle, a message lost or repeated during a measurement
 //	2  usage: wrong flags, a path that holds something else, an input that differs
 //	   from the one of the interrupted run, a subscription that the server refuses
-//	3  the command could not go on: a disk error, no server within --timeout, an
+//	3  the command could not continue: a disk error, no server within --timeout, an
 //	   interrupt of publish, a measurement that failed
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
@@ -52,14 +52,14 @@
 //
 // With --store FILE a run can be killed at any moment, and each line is published
 // once. The store records how far the input has been read, in the same transaction
-// as the lines. The same command then goes on behind the last recorded line. First
+// as the lines. The same command then continues after the last recorded line. First
 // it reads the input again up to that line and checks that it has not changed. It
 // also sends the messages that the store still keeps.
 //
-// A run ends when the servers have the whole input. The next run with the same
-// store is a new publication. At the very end a run removes FILE.running, a file
-// beside the store. If it is killed between that step and its exit, the same
-// command publishes the input again.
+// A run is complete when the servers have the whole input. The next run with the
+// same store starts from the beginning of its input. At the very end a run removes
+// FILE.running, a file beside the store. If it is killed between that step and its
+// exit, the same command publishes the input again.
 //
 // The store of an application also works, if pubstore.OpenBolt made it and the
 // application does not run. The command sends the messages that the store keeps,
@@ -92,20 +92,20 @@
 // characters in bodies and in any other text from a server are printed as escapes,
 // such as \u001b. With --raw bodies are printed as they are.
 //
-// With --store the same command goes on where the last run ended, on any server of
+// With --store the same command continues where the last run ended, on any server of
 // the group. A message counts as read once it is written. Messages that are there
-// at the same time are written as one batch of up to --batch messages, then marked
+// at the same time are written as one batch of up to --batch messages, then recorded
 // as read on disk. A kill between these two steps repeats that batch and nothing
 // else. If messages come more slowly than the disk works, a batch is one message.
-// With --count exactly that many messages are written and marked.
+// With --count exactly that many messages are written and recorded.
 //
-// A message that is written to a pipe is marked as read, although the process at
+// A message that is written to a pipe is recorded as read, although the process at
 // the other end may not have read it. If that process dies, it loses the messages
 // that are in the pipe.
 //
 // With --out FILE no message comes twice. The length of the file and the read
 // messages are recorded in one transaction. After a kill, the next run cuts off the
-// part of the file behind the recorded length.
+// part of the file after the recorded length.
 //
 // With --json each message is one object on one line:
 //
@@ -114,7 +114,7 @@
 //	 "publisher": "16793650774582128290",
 //	 "sequence": 43,
 //	 "topic": "quakes",
-//	 "time": "2026-01-31T12:00:00.000000Z",   // when the server took it
+//	 "time": "2026-01-31T12:00:00.000000Z",   // when the server accepted it
 //	 "correlation_id": "…",                   // if the publisher gave one
 //	 "json": {"mag": 4.5}                     // the body if it is JSON, without insignificant space; else
 //	 "body": "…"                              // the body if it is UTF-8; else
@@ -155,7 +155,7 @@
 //	 "lost": 0, "duplicated": 0,    // always 0: otherwise there is no result
 //	 "copies": 2,                   // servers on which every message was found
 //	 "body": 256,                   // bytes
-//	 "window": 65536,               // most messages in flight of one publisher
+//	 "window": 65536,               // maximum of messages in flight of one publisher
 //	 "publishers": 1, "subscribers": 0,
 //	 "fsync": "before each ack",    // of the servers
 //	 "store": "file",               // memory, file, bolt
@@ -194,13 +194,13 @@ const (
 
 // commands is the command line, with one field for each command or group of commands.
 type commands struct {
-	Publish   publishCommand   `cmd:"" help:"Publish lines, each once, also through kills and failovers."`
-	Subscribe subscribeCommand `cmd:"" help:"Write what is published to a topic, one line a message, and go on through failovers."`
-	Ping      pingCommand      `cmd:"" help:"Log on to servers and say what they answer."`
-	Journal   journalCommands  `cmd:"" help:"Look at the journal of an instance that does not run."`
-	Store     storeCommands    `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
-	Status    statusCommand    `cmd:"" help:"Show what the instances of a running pair say of themselves, side by side."`
-	Bench     benchCommands    `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
+	Publish   publishCommand   `cmd:"" help:"Publish lines, each once, even across kills and failovers."`
+	Subscribe subscribeCommand `cmd:"" help:"Print the messages of a topic, one per line, even across failovers."`
+	Ping      pingCommand      `cmd:"" help:"Log on to servers and print their answers."`
+	Journal   journalCommands  `cmd:"" help:"Examine the journal of a stopped instance."`
+	Store     storeCommands    `cmd:"" help:"Examine or repair a publish store or bookmark store that is not in use."`
+	Status    statusCommand    `cmd:"" help:"Show the state of a running pair, both instances side by side."`
+	Bench     benchCommands    `cmd:"" help:"Measure a pair of servers: a running one, or one that the command starts."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
 	Complete   completeCommand   `cmd:"" hidden:""`
@@ -212,13 +212,13 @@ func main() { os.Exit(run(os.Args[1:], standardWriter(os.Stdout), standardWriter
 
 // run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
-	asked := -1 // exit code of --help and --version, which exit inside the parser
+	parserExit := -1 // exit code of --help and --version, which exit inside the parser
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
-		kong.Description("Publishes and subscribes; shows and measures what a pair of servers does; looks at what holdfast keeps on disk, and repairs it. "+
-			"Exit codes: 0 all is well, 1 something is wrong, 2 usage, 3 it could not go on, 4 in use by a running process."),
+		kong.Description("Publishes and subscribes, shows and measures a pair of servers, and examines and repairs journals and stores on disk. "+
+			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version."),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { asked = code }),
+		kong.Exit(func(code int) { parserExit = code }),
 		kong.Vars{"store_path": pathHelp, "version": buildinfo.Version()},
 	)
 	if err != nil {
@@ -226,8 +226,8 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	}
 	command, err := parser.Parse(args)
 	switch {
-	case asked >= 0:
-		return asked
+	case parserExit >= 0:
+		return parserExit
 	case err != nil:
 		fmt.Fprintf(stderr, "holdfast: %v; see %s --help\n", err, commandOf(err))
 		return exitUsage
@@ -275,8 +275,8 @@ func (o *output) report(asJSON, well bool, report any, print func()) error {
 	return nil
 }
 
-// errFault says that the command found a fault and has reported it already.
-var errFault = errors.New("something is wrong")
+// errFault reports a fault that the command has already printed.
+var errFault = errors.New("a fault was found")
 
 // An exitError is an error with an exit code of its own.
 type exitError struct {
@@ -287,7 +287,7 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-// usageErrorf returns a usage error: the person who typed the command made a mistake.
+// usageErrorf returns a usage error: the user made a mistake.
 func usageErrorf(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
@@ -305,7 +305,7 @@ func exitCode(err error, stderr io.Writer) int {
 		return e.code
 	}
 	if isNewer(err) {
-		fmt.Fprintln(stderr, "holdfast: a newer version of holdfast has written it, and nothing was changed: use that version")
+		fmt.Fprintln(stderr, "holdfast: a newer version of holdfast has written this data: use that version (nothing was changed)")
 		return exitNewer
 	}
 	return exitFailed

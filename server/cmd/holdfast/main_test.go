@@ -25,21 +25,21 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// A desk is a directory of a test, with journals and stores for the commands.
-type desk struct {
+// A testDir is a directory of a test, with journals and stores for the commands.
+type testDir struct {
 	t   *testing.T
 	dir string
 }
 
-func newDesk(t *testing.T) *desk { return &desk{t, t.TempDir()} }
+func newTestDir(t *testing.T) *testDir { return &testDir{t, t.TempDir()} }
 
-func (d *desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
+func (d *testDir) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
 
-// mask lists patterns of text that differs from run to run, and their replacements in
-// the golden files. Positions differ because the syncer writes notes at any time.
+// mask lists patterns for text that differs between runs, and their replacements in the
+// golden files. Positions differ because the syncer writes notes at any time.
 var mask = []struct {
-	what *regexp.Regexp
-	by   string
+	pattern     *regexp.Regexp
+	replacement string
 }{
 	{regexp.MustCompile(`damaged-[0-9]{8}T[0-9]{6}Z`), "damaged-TIME"},
 	{regexp.MustCompile(`(publisher|has) [0-9]{9,}`), "$1 PUBLISHER"},
@@ -58,19 +58,19 @@ var life = regexp.MustCompile(`\b[A-Z2-7]{26}\b`)
 
 // holdfast runs the command and returns the command line, its output and its exit code.
 // It fails the test if the command has changed a file.
-func (d *desk) holdfast(args ...string) string {
+func (d *testDir) holdfast(args ...string) string {
 	d.t.Helper()
 	shown := strings.Join(args, " ")
 	before := d.contents()
-	text := d.changing(args...)
+	text := d.runChanging(args...)
 	if d.contents() != before {
-		d.t.Errorf("%s has changed what it looked at", shown)
+		d.t.Errorf("%s has changed files that it examined", shown)
 	}
 	return text
 }
 
-// changing is like holdfast, for a command that may change files.
-func (d *desk) changing(args ...string) string {
+// runChanging is like holdfast, for a command that may change files.
+func (d *testDir) runChanging(args ...string) string {
 	d.t.Helper()
 	shown := strings.Join(args, " ")
 	for i, a := range args {
@@ -81,14 +81,14 @@ func (d *desk) changing(args ...string) string {
 	return d.show(shown, args...)
 }
 
-// typed is like holdfast, but no argument is a name in the directory.
-func (d *desk) typed(args ...string) string {
+// runLiteral is like holdfast, but no argument is a name in the directory.
+func (d *testDir) runLiteral(args ...string) string {
 	d.t.Helper()
 	return d.show(strings.Join(args, " "), args...)
 }
 
-// showProgress runs the command and returns the masked output. shown is the command line for it.
-func (d *desk) show(shown string, args ...string) string {
+// show runs the command and returns the masked output. shown is the command line for it.
+func (d *testDir) show(shown string, args ...string) string {
 	d.t.Helper()
 	var out bytes.Buffer
 	code := run(args, &out, &out)
@@ -98,13 +98,13 @@ func (d *desk) show(shown string, args ...string) string {
 		d.t.Errorf("holdfast %s prints a life of a store: %s", shown, life)
 	}
 	for _, m := range mask {
-		text = m.what.ReplaceAllString(text, m.by)
+		text = m.pattern.ReplaceAllString(text, m.replacement)
 	}
 	return fmt.Sprintf("$ holdfast %s\n%s[exit %d]\n\n", shown, text, code)
 }
 
 // contents returns all files in the directory, as text.
-func (d *desk) contents() string {
+func (d *testDir) contents() string {
 	var all strings.Builder
 	err := filepath.WalkDir(d.dir, func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -140,7 +140,7 @@ func golden(t *testing.T, name, got string) {
 
 // journal makes a journal of records in segments of 4 KiB, with one second between
 // records.
-func (d *desk) journal(name string, rs ...journal.Record) {
+func (d *testDir) journal(name string, rs ...journal.Record) {
 	d.t.Helper()
 	j := d.open(name)
 	for i := range rs {
@@ -156,7 +156,7 @@ func (d *desk) journal(name string, rs ...journal.Record) {
 	}
 }
 
-func (d *desk) open(name string) *journal.Journal {
+func (d *testDir) open(name string) *journal.Journal {
 	d.t.Helper()
 	at := time.Date(2001, 2, 3, 4, 4, 59, 0, time.UTC) // Open asks once
 	now := func() time.Time {
@@ -175,17 +175,17 @@ func message(publisher, sequence uint64, topic, body string) journal.Record {
 	return journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: sequence, Prev: sequence - 1, Topic: []byte(topic), Body: []byte(body)}
 }
 
-// some returns messages 1 to n of two publishers, and a tombstone.
-func some(n uint64) (rs []journal.Record) {
+// testRecords returns messages 1 to n of two publishers, and a tombstone.
+func testRecords(n uint64) (rs []journal.Record) {
 	for s := uint64(1); s <= n; s++ {
 		rs = append(rs, message(7, s, "orders", fmt.Sprintf("%d", s)), message(9, s, "fills.eu", strings.Repeat("x", 40)))
 	}
 	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged")})
 }
 
-// flip inverts one byte of a file: the byte that is by bytes behind the nth occurrence
-// of text.
-func (d *desk) flip(name, text string, nth, by int) {
+// flip inverts one byte of a file, at an offset from the end of the nth occurrence of
+// text.
+func (d *testDir) flip(name, text string, nth, offset int) {
 	d.t.Helper()
 	b, err := os.ReadFile(d.path(name))
 	if err != nil {
@@ -195,7 +195,7 @@ func (d *desk) flip(name, text string, nth, by int) {
 	for ; nth > 0; nth-- {
 		at += bytes.Index(b[at:], []byte(text)) + len(text)
 	}
-	b[at+by] ^= 0xff
+	b[at+offset] ^= 0xff
 	if err := os.WriteFile(d.path(name), b, 0o600); err != nil {
 		d.t.Fatal(err)
 	}
@@ -204,8 +204,8 @@ func (d *desk) flip(name, text string, nth, by int) {
 const firstSegment = "/0000000000000000.log"
 
 func TestJournalDump(t *testing.T) {
-	d := newDesk(t)
-	d.journal("a", some(3)...)
+	d := newTestDir(t)
+	d.journal("a", testRecords(3)...)
 	golden(t, "journal_dump", d.holdfast("journal", "dump", "a")+
 		d.holdfast("journal", "dump", "a", "--json", "--body", "--publisher=7", "--from=2001-02-03T04:05:02Z")+
 		d.holdfast("journal", "dump", "a", "--topic=^fills", "--from=1", "--to=2001-02-03T04:05:04Z")+
@@ -213,11 +213,11 @@ func TestJournalDump(t *testing.T) {
 }
 
 func TestJournalVerify(t *testing.T) {
-	d := newDesk(t)
-	d.journal("a", some(3)...)
-	d.journal("torn", some(2)...)
-	d.flip("torn"+firstSegment, "not logged", 1, 100) // behindText the last record
-	d.journal("damaged", some(20)...)
+	d := newTestDir(t)
+	d.journal("a", testRecords(3)...)
+	d.journal("torn", testRecords(2)...)
+	d.flip("torn"+firstSegment, "not logged", 1, 100) // after the last record
+	d.journal("damaged", testRecords(20)...)
 	d.flip("damaged"+firstSegment, "orders", 2, 0)
 	golden(t, "journal_verify", d.holdfast("journal", "verify", "a")+
 		d.holdfast("journal", "verify", "torn")+
@@ -226,9 +226,9 @@ func TestJournalVerify(t *testing.T) {
 }
 
 func TestJournalTrim(t *testing.T) {
-	d := newDesk(t)
-	d.journal("a", some(60)...)
-	golden(t, "journal_trim", d.changing("journal", "trim", "a", "--bytes=14000")+
+	d := newTestDir(t)
+	d.journal("a", testRecords(60)...)
+	golden(t, "journal_trim", d.runChanging("journal", "trim", "a", "--bytes=14000")+
 		d.holdfast("journal", "trim", "a", "--bytes=14000")+
 		d.holdfast("journal", "trim", "a", "--bytes=0")+
 		d.holdfast("journal", "trim", "nowhere", "--bytes=1"))
@@ -238,9 +238,9 @@ func TestJournalTrim(t *testing.T) {
 }
 
 func TestJournalTrimmed(t *testing.T) {
-	d := newDesk(t)
-	d.journal("a", some(30)...)
-	d.journal("b", some(30)...)
+	d := newTestDir(t)
+	d.journal("a", testRecords(30)...)
+	d.journal("b", testRecords(30)...)
 	j := d.open("a")
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
 		t.Fatal(n, err)
@@ -255,11 +255,11 @@ func TestJournalTrimmed(t *testing.T) {
 }
 
 func TestJournalCompare(t *testing.T) {
-	d := newDesk(t)
-	d.journal("a", some(3)...)
+	d := newTestDir(t)
+	d.journal("a", testRecords(3)...)
 	// The same records in another order.
 	d.journal("b", message(7, 1, "orders", "1"), message(7, 2, "orders", "2"), message(9, 1, "fills.eu", strings.Repeat("x", 40)),
-		message(9, 2, "fills.eu", strings.Repeat("x", 40)), message(9, 3, "fills.eu", strings.Repeat("x", 40)), some(3)[6], message(7, 3, "orders", "3"))
+		message(9, 2, "fills.eu", strings.Repeat("x", 40)), message(9, 3, "fills.eu", strings.Repeat("x", 40)), testRecords(3)[6], message(7, 3, "orders", "3"))
 	// Fewer records of one publisher, other content of the other.
 	d.journal("c", message(7, 1, "orders", "1"), message(9, 1, "fills.eu", "y"))
 	golden(t, "journal_compare", d.holdfast("journal", "compare", "a", "b")+d.holdfast("journal", "compare", "a", "c"))
@@ -267,10 +267,10 @@ func TestJournalCompare(t *testing.T) {
 
 // The JSON output is for programs: the names of the fields must not change.
 func TestJournalJSON(t *testing.T) {
-	d := newDesk(t)
-	d.journal("a", some(3)...)
+	d := newTestDir(t)
+	d.journal("a", testRecords(3)...)
 	d.journal("c", message(7, 1, "orders", "1"), message(9, 1, "fills.eu", "\xff"))
-	d.journal("damaged", some(20)...)
+	d.journal("damaged", testRecords(20)...)
 	d.flip("damaged"+firstSegment, "orders", 2, 0)
 	golden(t, "journal_json", d.holdfast("journal", "verify", "a", "--json")+
 		d.holdfast("journal", "verify", "damaged", "--json")+
@@ -280,7 +280,7 @@ func TestJournalJSON(t *testing.T) {
 }
 
 // outbox makes a file store with three messages; the first one is safe.
-func (d *desk) outbox(name string, syncs time.Duration) *pubstore.File {
+func (d *testDir) outbox(name string, syncs time.Duration) *pubstore.File {
 	d.t.Helper()
 	s, err := pubstore.OpenFile(d.path(name), pubstore.FileOptions{
 		SegmentBytes: 4 << 10, SyncInterval: syncs,
@@ -293,7 +293,7 @@ func (d *desk) outbox(name string, syncs time.Duration) *pubstore.File {
 	return s
 }
 
-func (d *desk) fill(s pubstore.Store) {
+func (d *testDir) fill(s pubstore.Store) {
 	d.t.Helper()
 	_, err := s.Logon("order-gateway")
 	for i := range 3 {
@@ -307,7 +307,7 @@ func (d *desk) fill(s pubstore.Store) {
 	}
 }
 
-func (d *desk) close(closers ...interface{ Close() error }) {
+func (d *testDir) close(closers ...interface{ Close() error }) {
 	d.t.Helper()
 	for _, c := range closers {
 		if err := c.Close(); err != nil {
@@ -317,20 +317,20 @@ func (d *desk) close(closers ...interface{ Close() error }) {
 }
 
 func TestFileStore(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.close(d.outbox("outbox", 0), d.outbox("damaged", 0))
 	d.flip("damaged"+firstSegment, "order 1", 1, -1)
 	got := d.holdfast("store", "inspect", "outbox", "--messages") + d.holdfast("store", "verify", "outbox") +
 		d.holdfast("store", "inspect", "damaged") + d.holdfast("store", "verify", "damaged") +
 		d.holdfast("store", "inspect", "outbox", "--messages", "--json") + d.holdfast("store", "verify", "damaged", "--json")
-	open := newDesk(t)
+	open := newTestDir(t)
 	inUse := open.outbox("open", -1) // it does not change its files during the test
 	golden(t, "store_file", got+open.holdfast("store", "inspect", "open"))
 	open.close(inUse)
 }
 
 func TestBoltStores(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	db, err := bbolt.Open(d.path("app.db"), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -375,8 +375,8 @@ func TestBoltStores(t *testing.T) {
 
 // Each mistake of a user gets an error that names the mistake and gives advice.
 func TestWrongPaths(t *testing.T) {
-	d := newDesk(t)
-	d.journal("journal", some(1)...)
+	d := newTestDir(t)
+	d.journal("journal", testRecords(1)...)
 	d.close(d.outbox("outbox", 0))
 	for name, text := range map[string]string{"text": strings.Repeat("no database\n", 1000), "empty": ""} {
 		if err := os.WriteFile(d.path(name), []byte(text), 0o600); err != nil {
@@ -431,7 +431,7 @@ func TestWrongPaths(t *testing.T) {
 		{"status", "a:1", "--watch=fast"}, {"status", "a:1", "--timeout=0"}, {"status", "127.0.0.1:1", "--timeout=1s"},
 		{"completion"}, {"completion", "tcsh"}, {"no-such"},
 	} {
-		got.WriteString(d.typed(args...))
+		got.WriteString(d.runLiteral(args...))
 	}
 	d.close(running)
 	golden(t, "wrong", got.String())
@@ -439,7 +439,7 @@ func TestWrongPaths(t *testing.T) {
 
 // The command ends with one of its exit codes for any damage to a database.
 func TestDamagedDatabases(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	s, err := pubstore.OpenBolt(d.path("good.db"), pubstore.BoltOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 // Files of a newer version have an exit code of their own, and no command changes them.
 func TestNewerVersion(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.journal("journal", journal.Record{Kind: journal.Message, Publisher: 1, Topic: []byte("orders")})
 	outbox, err := pubstore.OpenFile(d.path("outbox"), unstaged)
 	if err != nil {
@@ -42,7 +42,7 @@ func TestNewerVersion(t *testing.T) {
 		"store verify outbox.db", "store repair outbox.db --yes",
 	} {
 		shown := d.holdfast(strings.Fields(line)...)
-		if !strings.Contains(shown, "format version 2, this program reads versions up to 1") || !strings.Contains(shown, "[exit 5]") {
+		if !strings.Contains(shown, "format version 2, but this program reads only versions up to 1") || !strings.Contains(shown, "[exit 5]") {
 			t.Error(shown)
 		}
 	}

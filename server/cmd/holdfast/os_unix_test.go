@@ -10,7 +10,7 @@ import (
 )
 
 // A message counts as read once it is written. subscribe therefore refuses to start if
-// standardWriter output is closed.
+// standard output is closed.
 func TestClosedStandardOutput(t *testing.T) {
 	for redirection, want := range map[string]string{
 		">&-":        "standard output is closed",

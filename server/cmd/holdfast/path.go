@@ -35,13 +35,13 @@ func withAdvice(path string, err error) error {
 	case errors.Is(err, seglog.ErrLocked), errors.Is(err, pubstore.ErrLocked):
 		return inUseError(path)
 	case errors.Is(err, fs.ErrPermission):
-		return &exitError{exitFailed, fmt.Errorf("%w: read it as the user whose process made it", err)}
+		return &exitError{exitFailed, fmt.Errorf("%w: run the command as the user that owns it", err)}
 	}
 	return err
 }
 
 func inUseError(path string) error {
-	return &exitError{exitInUse, fmt.Errorf("%s is in use by a running process: stop that first, or copy it and look at the copy", path)}
+	return &exitError{exitInUse, fmt.Errorf("%s is in use by a running process: stop that process, or examine a copy", path)}
 }
 
 // quoteIfNeeded returns text unchanged if it is printable and has no spaces, else quoted.
@@ -53,7 +53,7 @@ func quoteIfNeeded[T string | []byte](text T) string {
 	return s
 }
 
-// quoteList returns texts, each as plain shows it, separated by commas.
+// quoteList returns texts, each as from quoteIfNeeded, separated by commas.
 func quoteList(texts []string) string {
 	return strings.Join(mapSlice(texts, quoteIfNeeded[string]), ", ")
 }

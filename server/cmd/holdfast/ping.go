@@ -16,10 +16,10 @@ import (
 // pingCommand is "ping".
 type pingCommand struct {
 	URI      []string      `arg:"" name:"uri" help:"Connection URIs of servers, such as tcp://127.0.0.1:9007/amps/json."`
-	Count    int           `default:"1" placeholder:"N" help:"Ask each server so many times; 0: until interrupted."`
-	Interval time.Duration `default:"1s" help:"How long to wait between."`
-	Timeout  time.Duration `default:"5s" help:"How long a server has for an answer."`
-	JSON     bool          `name:"json" help:"Print a JSON object for each answer, one a line."`
+	Count    int           `default:"1" placeholder:"N" help:"Number of pings to each server; 0: until interrupted."`
+	Interval time.Duration `default:"1s" help:"Time between pings."`
+	Timeout  time.Duration `default:"5s" help:"How long to wait for an answer."`
+	JSON     bool          `name:"json" help:"Print one JSON object per answer, each on a line."`
 }
 
 // A pingResult is the result of asking one server: its answer, or the error.
@@ -32,7 +32,7 @@ type pingResult struct {
 	Version    string            `json:"version,omitempty"`
 	Extended   bool              `json:"extended"`              // the server knows holdfast's extensions to the protocol
 	Instance   string            `json:"instance,omitempty"`    // its name in its group
-	Sync       client.SyncStatus `json:"sync,omitzero"`         // its sync state with its peers
+	Sync       client.SyncStatus `json:"sync,omitzero"`         // its sync status with its peers
 	Peers      []string          `json:"peers,omitempty"`       // instances that it replicates to synchronously
 	Carried    []string          `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
 	CatchingUp bool              `json:"catching_up"`           // it serves but has not caught up with its peers
@@ -41,10 +41,10 @@ type pingResult struct {
 
 // Help returns the text for --help.
 func (*pingCommand) Help() string {
-	return `Logs on to each server on its port for clients, and says how long an answer takes,
-its version, and how it stands to its peers.
+	return `Logs on to each server on its port for clients, and prints the round-trip time, its
+version, and its sync status with its peers.
 
-Exit codes: 0 all have answered, 1 one has not, 2 usage.`
+Exit codes: 0 all servers answered, 1 a server did not answer, 2 usage.`
 }
 
 // Run implements the command.
@@ -79,11 +79,11 @@ func (c *pingCommand) Run(o *output) error {
 func (c *pingCommand) check() error {
 	switch {
 	case c.Count < 0:
-		return usageErrorf("--count is %d, it must not be negative", c.Count)
+		return usageErrorf("--count is %d: it must not be negative", c.Count)
 	case c.Interval < 0:
-		return usageErrorf("--interval is %v, it must not be negative", c.Interval)
+		return usageErrorf("--interval is %v: it must not be negative", c.Interval)
 	case c.Timeout <= 0:
-		return usageErrorf("--timeout is %v, it must be more than nothing", c.Timeout)
+		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
 	if err := (client.Config{Servers: c.URI}).Check(); err != nil {
 		return &exitError{exitUsage, err}
@@ -138,19 +138,19 @@ func (p pingResult) String() string {
 	return text + p.syncText()
 }
 
-// pingSyncTexts are the texts for the sync states; PEERS stands for the names of the peers.
+// pingSyncTexts are the texts for the values of a sync status; PEERS stands for the names of the peers.
 var pingSyncTexts = map[client.SyncStatus]string{
 	client.SyncOK:         "; in sync with PEERS",
-	client.SyncApart:      "; without PEERS, for which acks wait",
-	client.SyncSingle:     "; without PEERS, acks are of one disk",
-	client.SyncCatchingUp: "; lacks what PEERS has",
-	client.SyncAsync:      "; no synchronous peer, acks are of one disk",
-	client.SyncOneWay:     "; does not replicate back to a peer that waits for its disk",
+	client.SyncApart:      "; without PEERS, acks wait until it has caught up",
+	client.SyncSingle:     "; without PEERS, acks are single (one disk)",
+	client.SyncCatchingUp: "; has not caught up with PEERS",
+	client.SyncAsync:      "; no synchronous peer, acks are single (one disk)",
+	client.SyncOneWay:     "; does not replicate back to a peer whose acks wait for it",
 	client.SyncAlone:      "; no peers",
 	client.SyncStopping:   "; stopping",
 }
 
-// syncText describes the server's sync state and the topics that it replicates.
+// syncText describes the server's sync status and the topics that it replicates.
 func (p pingResult) syncText() string {
 	text := strings.ReplaceAll(pingSyncTexts[p.Sync], "PEERS", strings.Join(p.Peers, " and "))
 	if p.Carried != nil {
@@ -226,18 +226,18 @@ func (t *target) close() {
 }
 
 // errNoAnswer says that no answer came in time.
-var errNoAnswer = errors.New("nothing came")
+var errNoAnswer = errors.New("no answer in time")
 
-// withAdvice returns the reason why the server did not answer, with advice for the user.
+// explain returns the reason why the server did not answer, with advice for the user.
 func (t *target) explain(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there: start the server, or name the port of its 'clients.listen'"
+		return "nothing listens there: start the server, or use the port of its 'clients.listen'"
 	case errors.Is(err, errNoAnswer):
-		return fmt.Sprintf("nothing within %v (--timeout): its process is stopped, its machine can't be reached, "+
+		return fmt.Sprintf("nothing received within %v (--timeout): its process is stopped, its machine is unreachable, "+
 			"or the port is not that of 'clients.listen'", t.timeout)
 	case closedAtOnce(err):
-		return fmt.Sprintf("%v: what listens there does not speak to clients this way: name the port of 'clients.listen', with tcps:// if it wants TLS", err)
+		return fmt.Sprintf("%v: the listener there does not speak the client protocol: use the port of 'clients.listen', with tcps:// if it requires TLS", err)
 	}
 	return err.Error()
 }

@@ -18,28 +18,29 @@ import (
 // publishCommand is "publish".
 type publishCommand struct {
 	connectionFlags
-	Topic    string  `required:"" placeholder:"TOPIC" help:"Topic to publish to, literally."`
-	Store    string  `placeholder:"FILE" help:"Publish store, a file that is made if there is none. With it, the same command goes on after a kill or an interrupt, and each line is published once; without it, lines are kept in memory and such a run can't be gone on with."`
-	File     string  `default:"-" placeholder:"PATH" help:"Input; default standard input."`
-	Whole    bool    `help:"The whole input is one message."`
-	Rate     float64 `placeholder:"N" help:"Publish so many lines a second; default as fast as they are taken."`
-	Safe     bool    `help:"Wait at the end until every line is on the disk of both servers; without it, one is enough while the other is away."`
-	Restart  bool    `help:"Publish the input from its beginning, although the last run with this store has not ended. What that left in the store is sent all the same. To go on with such a run, leave this out again."`
+	Topic    string  `required:"" placeholder:"TOPIC" help:"Topic to publish to; not a pattern."`
+	Store    string  `placeholder:"FILE" help:"Publish store: a file, created if missing. With it, the same command continues after a kill or an interrupt, and each line is published once. Without it, lines are kept in memory, and an interrupted run cannot be continued."`
+	File     string  `default:"-" placeholder:"PATH" help:"Input file; - is standard input."`
+	Whole    bool    `help:"Publish the whole input as one message."`
+	Rate     float64 `placeholder:"N" help:"Lines to publish per second. Default: as fast as possible."`
+	Safe     bool    `help:"Wait at the end until every line is on the disks of both servers. Without it, one disk is enough while the other server is away."`
+	Restart  bool    `help:"Publish the input from its beginning even if the last run with this store has not completed. Messages that it left in the store are still sent. If that run is interrupted, continue it without --restart."`
 	JSON     bool    `name:"json" help:"Print the result as one JSON object."`
-	Progress bool    `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
+	Progress bool    `help:"Print progress to standard error once a second, even if it is not a terminal."`
 }
 
 // Help returns the text for --help.
 func (*publishCommand) Help() string {
 	return `Each line is a message. With --store the run can be killed at any moment, and
-the same command goes on with the line that was next:
+the same command continues with the next line:
 
     holdfast publish --server tcp://127.0.0.1:9007/amps/json --server tcp://127.0.0.1:9008/amps/json \
       --topic quakes --store out.db --file earthquakes.ndjson
 
 Exit codes: 0 every line is published; 1 a line is too long or was rejected;
-2 usage, or another input than the one to go on with; 3 it could not go on
-(interrupted, disk, no server within --timeout); 4 store or name in use.`
+2 usage, or the input is not that of the interrupted run; 3 the command could
+not continue (interrupt, disk, no server within --timeout); 4 store or client
+name in use; 5 a newer version has written the store.`
 }
 
 // Run implements the command. Its very last step is to note that the run has ended.
@@ -75,9 +76,9 @@ func (c *publishCommand) check() error {
 	case c.Topic == "":
 		return usageErrorf("--topic is empty")
 	case c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0):
-		return usageErrorf("--rate is %v, it must be a number of lines a second", c.Rate)
+		return usageErrorf("--rate is %v: it must be a number of lines per second", c.Rate)
 	case c.Restart && c.Store == "":
-		return usageErrorf("--restart is for a --store: without one every run begins anew")
+		return usageErrorf("--restart needs a --store: without one, every run starts from the beginning")
 	}
 	return c.connectionFlags.check()
 }
@@ -111,7 +112,7 @@ type lastLine struct {
 	at        extent
 }
 
-// publishRun opens the store and returns a publication that is ready to run.
+// newRun opens the store and returns a run that is ready to start.
 func (c *publishCommand) newRun(end context.CancelCauseFunc, o *output, in *input) (*publishRun, error) {
 	p := &publishRun{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
 	if c.Store == "" {
@@ -134,7 +135,7 @@ func (p *publishRun) open() error {
 		err = s.forgetInput()
 	}
 	if err == nil && p.name != "" && name != "" && p.name != name {
-		err = usageErrorf("--store %s belongs to client name %q: leave --name out, or name another store", p.flags.Store, name)
+		err = usageErrorf("--store %s belongs to client name %q: omit --name, or use another store", p.flags.Store, name)
 	}
 	if err != nil {
 		return errors.Join(err, s.close())
@@ -144,7 +145,7 @@ func (p *publishRun) open() error {
 	return nil
 }
 
-// run publishes the input. It returns when all messages are settled.
+// run publishes the input and waits until the servers have it.
 func (p *publishRun) run(ctx context.Context) error {
 	if p.flags.Progress || isTerminal(p.screen.w) {
 		defer p.screen.trackProgress(p.progress)()
@@ -161,11 +162,11 @@ func (p *publishRun) run(ctx context.Context) error {
 	}
 	f := newLineReader(p.in, p.flags.Whole, maxLine-len(p.flags.Topic), p.flags.Rate)
 	f.onSkipped = func() {
-		p.screen.notify("going on behind line %d of %s, up to which the last run has published", from.Lines, p.in.name)
+		p.screen.notify("continuing after line %d of %s, where the last run stopped", from.Lines, p.in.name)
 	}
-	ahead, stop := context.WithCancel(ctx)
-	defer stop()
-	go f.run(ahead, from)
+	readCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go f.run(readCtx, from)
 	if err := p.publish(ctx, f); err != nil {
 		return err
 	}
@@ -176,10 +177,10 @@ func (p *publishRun) run(ctx context.Context) error {
 // messages it keeps.
 func (p *publishRun) reportStart() {
 	if kept := p.store.Usage().Messages; kept > 0 {
-		p.screen.notify("--store %s keeps %s of earlier runs, sent first", p.flags.Store, plural(kept, "message"))
+		p.screen.notify("--store %s keeps %s of earlier runs, to be sent first", p.flags.Store, plural(kept, "message"))
 		return
 	}
-	p.screen.notify("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
+	p.screen.notify("--store %s has no interrupted run: publishing from the beginning", p.flags.Store)
 }
 
 // publishedBefore returns the part of the input that earlier runs have published.
@@ -202,14 +203,14 @@ func (p *publishRun) publishedBefore() (from extent, err error) {
 func (p *publishRun) dial(ctx context.Context, from extent) (err error) {
 	hooks := p.connection.hooks()
 	hooks.FailedWrite = p.failedWrite
-	hooks.LifeRenewed = func(err error) { p.screen.notify("%v: it was put back from a copy, or is one", err) }
+	hooks.LifeRenewed = func(err error) { p.screen.notify("%v: the store is a copy, or was restored from one", err) }
 	p.client, err = p.connection.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, PublishStore: p.store, Hooks: hooks})
 	if err != nil {
 		return err
 	}
 	if from.Lines > 0 && p.client.Stats().Publish.Rollbacks > 0 {
-		return &exitError{exitFault, fmt.Errorf("%s is older than what the servers have of it: lines behind line %d may be published already. "+
-			"Look at the end of the topic (holdfast subscribe); then run this again to go on with line %d, or remove from the input what is there, and --restart",
+		return &exitError{exitFault, fmt.Errorf("%s is older than the servers' state of it: lines after line %d may already be published. "+
+			"Look at the end of the topic (holdfast subscribe). Then run this command again to continue with line %d, or remove the published lines from the input and use --restart",
 			p.flags.Store, from.Lines, from.Lines+1)}
 	}
 	return nil
@@ -220,15 +221,15 @@ func (p *publishRun) dial(ctx context.Context, from extent) (err error) {
 const maxLine = 16 << 20
 
 // publish puts all lines into the store.
-func (p *publishRun) publish(ctx context.Context, f *lineReader) error {
+func (p *publishRun) publish(ctx context.Context, r *lineReader) error {
 	for {
 		select {
-		case batch, ok := <-f.batches:
-			if !ok && f.err == io.EOF {
+		case batch, ok := <-r.batches:
+			if !ok && r.err == io.EOF {
 				return nil
 			}
 			if !ok {
-				return f.err
+				return r.err
 			}
 			if err := p.storeLines(ctx, batch); err != nil {
 				return err
@@ -239,7 +240,8 @@ func (p *publishRun) publish(ctx context.Context, f *lineReader) error {
 	}
 }
 
-// storeLines puts lines into the store, up to the first one that the server would not accept.
+// storeLines puts lines into the store, up to the first one that the server would not
+// accept.
 func (p *publishRun) storeLines(ctx context.Context, lines []line) error {
 	lines, tooLarge := p.check(lines)
 	for len(lines) > 0 {
@@ -260,7 +262,7 @@ func (p *publishRun) storeLines(ctx context.Context, lines []line) error {
 func (p *publishRun) check(lines []line) ([]line, error) {
 	for i, l := range lines {
 		if err := p.client.CheckMessage(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
-			return lines[:i], &exitError{exitFault, fmt.Errorf("%s: line %d: %w: nothing of it is published; shorten it or take it out", p.in.name, l.at.Lines, err)}
+			return lines[:i], &exitError{exitFault, fmt.Errorf("%s: line %d: %w: the line is not published; shorten or remove it", p.in.name, l.at.Lines, err)}
 		}
 	}
 	return lines, nil
@@ -288,14 +290,14 @@ func (p *publishRun) awaitAcks(ctx context.Context) error {
 		return err
 	}
 	if !p.client.Stats().Publish.Downgraded { // both servers have it; the store lets it go soon
-		soon, stop := context.WithTimeout(ctx, time.Second)
-		defer stop()
-		_ = p.client.FlushSafe(soon) // the result counts the messages that are not safe
+		flushCtx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_ = p.client.FlushSafe(flushCtx) // the result counts the messages that are not safe
 	}
 	return nil
 }
 
-// outageReported is the number of rejected lines that are reported one by one.
+// maxRejectionsShown is the number of rejected lines that are reported one by one.
 const maxRejectionsShown = 10
 
 // failedWrite is the hook FailedWrite.
@@ -314,7 +316,7 @@ func (p *publishRun) failedWrite(e *client.RejectedError) {
 // progress returns one line of progress.
 func (p *publishRun) progress() string {
 	stored, usage := p.stored(), p.store.Usage()
-	s := fmt.Sprintf("%d lines, %d on the way", stored.Lines, usage.Messages-usage.Single)
+	s := fmt.Sprintf("%d lines, %d in flight", stored.Lines, usage.Messages-usage.Single)
 	if p.in.size > 0 {
 		s = progressBar(stored.Bytes, p.in.size) + "  " + s
 	}
@@ -362,15 +364,15 @@ func (r publishResult) String() string {
 		s = fmt.Sprintf("%d of %s, %d rejected", r.Lines-int64(r.Rejected), s, r.Rejected)
 	}
 	if r.Before > 0 {
-		s += fmt.Sprintf(", %d of them by the runs before", r.Before)
+		s += fmt.Sprintf(", %d of them by earlier runs", r.Before)
 	}
 	switch {
 	case r.OneDisk+r.Unacked == 0:
 		return s + "; safe on every server"
 	case r.Store == "":
-		return s + fmt.Sprintf("; %d on one server's disk only (--safe would wait for the other)", r.OneDisk+r.Unacked)
+		return s + fmt.Sprintf("; %d on one server's disk only (--safe waits for the other)", r.OneDisk+r.Unacked)
 	}
-	return s + fmt.Sprintf("; %d on one server's disk only: %s keeps them for the next run with it (with --file %s to send nothing else)",
+	return s + fmt.Sprintf("; %d on one server's disk only: %s keeps them, and the next run with it sends them (--file %s sends nothing else)",
 		r.OneDisk+r.Unacked, r.Store, os.DevNull)
 }
 
@@ -411,13 +413,13 @@ func (p *publishRun) flushBriefly(why error) {
 	if p.client == nil || errors.Is(why, errNoServer) || p.flags.Store != "" && errors.Is(why, errInterrupted) {
 		return
 	}
-	soon, stop := context.WithTimeout(context.Background(), 2*time.Second)
-	defer stop()
-	_ = p.client.Flush(soon) // the result counts the messages without an ack
+	flushCtx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = p.client.Flush(flushCtx) // the result counts the messages without an ack
 }
 
-// withAdvice adds to an error where the lines are and how to go on. It leaves a usage error
-// unchanged, since the user has to correct something first.
+// withAdvice adds to an error where the lines are and how to continue. It leaves a
+// usage error unchanged, since the user has to correct something first.
 func (r *publishResult) withAdvice(err error) error {
 	e, special := errors.AsType[*exitError](err)
 	unacked := ""
@@ -428,9 +430,9 @@ func (r *publishResult) withAdvice(err error) error {
 	case special && e.code == exitUsage, r.Lines == 0:
 		return err
 	case r.Store == "" && r.Unacked > 0:
-		return fmt.Errorf("%w; up to line %d all was sent, but %d were not acknowledged and may be lost: --store would keep them", err, r.Lines, r.Unacked)
+		return fmt.Errorf("%w; all lines up to line %d were sent, but %d were not acknowledged and may be lost: --store would keep them", err, r.Lines, r.Unacked)
 	case r.Store == "":
-		return fmt.Errorf("%w; up to line %d all was published", err, r.Lines)
+		return fmt.Errorf("%w; all lines up to line %d were published", err, r.Lines)
 	}
-	return fmt.Errorf("%w; up to line %d all is with the servers or in %s%s: the same command goes on behind it", err, r.Lines, r.Store, unacked)
+	return fmt.Errorf("%w; all lines up to line %d are on the servers or in %s%s: the same command continues after it", err, r.Lines, r.Store, unacked)
 }

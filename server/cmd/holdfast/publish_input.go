@@ -19,7 +19,7 @@ import (
 type input struct {
 	name string // for people
 	r    io.Reader
-	size int64 // in bytes; 0: not known
+	size int64 // in bytes; 0: unknown
 	f    *os.File
 }
 
@@ -39,7 +39,7 @@ func openInput(path string) (*input, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
-		err = usageErrorf("--file %s is a directory: name a file, or give the lines on standard input", path)
+		err = usageErrorf("--file %s is a directory: name a file, or pipe the lines to standard input", path)
 	}
 	if err != nil {
 		f.Close()
@@ -65,15 +65,15 @@ type line struct {
 }
 
 // A lineReader reads lines ahead of the publishing goroutine, which is slower. It has one
-// goroutine, which ends with the input, with an error, or with its context. Nobody
-// waits for it: it may hang in reading a pipe that nobody writes to.
+// goroutine, which ends with the input, with an error, or with its context. No caller
+// waits for it, since it may block on a pipe without a writer.
 type lineReader struct {
 	in      *bufio.Reader
 	name    string
 	whole   bool
-	maxBody int // bytes of a body
+	maxBody int // in bytes
 	limiter rateLimiter
-	// linesBefore is called when the published part of the input was read and is unchanged.
+	// onSkipped is called when the published part of the input was read and is unchanged.
 	onSkipped func()
 
 	hash    hash.Hash
@@ -95,88 +95,88 @@ func newLineReader(in *input, whole bool, most int, rate float64) *lineReader {
 }
 
 // run reads all lines after the extent from.
-func (f *lineReader) run(ctx context.Context, from extent) {
-	defer close(f.batches)
-	if f.err = f.skip(ctx, from); f.err != nil {
+func (r *lineReader) run(ctx context.Context, from extent) {
+	defer close(r.batches)
+	if r.err = r.skip(ctx, from); r.err != nil {
 		return
 	}
-	if f.onSkipped != nil && from.Bytes > 0 {
-		f.onSkipped()
+	if r.onSkipped != nil && from.Bytes > 0 {
+		r.onSkipped()
 	}
-	for f.err == nil {
-		f.err = f.forwardLine(ctx)
+	for r.err == nil {
+		r.err = r.forwardLine(ctx)
 	}
 }
 
 // skip reads the part of the input that was published before, and checks that it has
 // not changed.
-func (f *lineReader) skip(ctx context.Context, from extent) error {
+func (r *lineReader) skip(ctx context.Context, from extent) error {
 	for left := from.Bytes; left > 0; {
-		n, err := io.CopyN(f.hash, f.in, min(left, 1<<20))
+		n, err := io.CopyN(r.hash, r.in, min(left, 1<<20))
 		left -= n
 		if errors.Is(err, io.EOF) {
-			return f.inputChanged("it ends after %d bytes, and %d were published", from.Bytes-left, from.Bytes)
+			return r.inputChanged("it ends after %d bytes, but %d were published", from.Bytes-left, from.Bytes)
 		}
 		if err = cmp.Or(err, context.Cause(ctx)); err != nil {
 			return err
 		}
 	}
-	f.at = from
-	if from.Bytes > 0 && !bytes.Equal(f.hash.Sum(nil), from.Sum[:]) {
-		return f.inputChanged("its first %d lines are others", from.Lines)
+	r.at = from
+	if from.Bytes > 0 && !bytes.Equal(r.hash.Sum(nil), from.Sum[:]) {
+		return r.inputChanged("its first %d lines have changed", from.Lines)
 	}
 	if !from.Open {
 		return nil
 	}
-	if _, err := f.in.Peek(1); err != io.EOF {
-		return cmp.Or(err, f.inputChanged("it ended with line %d, and has more now", from.Lines))
+	if _, err := r.in.Peek(1); err != io.EOF {
+		return cmp.Or(err, r.inputChanged("it ended with line %d and now has more", from.Lines))
 	}
 	return nil
 }
 
 // inputChanged returns the error for an input that is not the one of the interrupted run.
-func (f *lineReader) inputChanged(format string, args ...any) error {
-	return usageErrorf("%s is not the input that was being published when the last run ended: %s. "+
-		"Give that one to go on with it, or --restart to publish this one from its beginning, or another --store",
-		f.name, fmt.Sprintf(format, args...))
+func (r *lineReader) inputChanged(format string, args ...any) error {
+	return usageErrorf("%s is not the input of the interrupted run: %s. "+
+		"Use that input to continue the run, --restart to publish this one from its beginning, or another --store",
+		r.name, fmt.Sprintf(format, args...))
 }
 
 // forwardLine reads one line and hands it over.
-func (f *lineReader) forwardLine(ctx context.Context) error {
-	raw, err := f.nextLine()
+func (r *lineReader) forwardLine(ctx context.Context) error {
+	raw, err := r.nextLine()
 	if err != nil && (err != io.EOF || len(raw) == 0) {
 		return err
 	}
-	f.limiter.wait(ctx)
+	r.limiter.wait(ctx)
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	body, ended := bytes.CutSuffix(raw, []byte("\n"))
-	if f.whole {
+	if r.whole {
 		body = raw
 	}
-	f.hash.Write(raw)
-	f.at.Lines++
-	f.at.Bytes += int64(len(raw))
-	f.at.Open = f.whole || !ended
-	f.hash.Sum(f.at.Sum[:0])
-	return f.send(ctx, line{body, f.at})
+	r.hash.Write(raw)
+	r.at.Lines++
+	r.at.Bytes += int64(len(raw))
+	r.at.Open = r.whole || !ended
+	r.hash.Sum(r.at.Sum[:0])
+	return r.send(ctx, line{body, r.at})
 }
 
 // nextLine returns the next line with its newline, or the whole input with --whole.
-func (f *lineReader) nextLine() (raw []byte, err error) {
-	if f.whole {
-		raw, err = io.ReadAll(io.LimitReader(f.in, int64(f.maxBody)+1))
-		if len(raw) > f.maxBody {
-			return nil, f.tooLong("the input")
+func (r *lineReader) nextLine() (raw []byte, err error) {
+	if r.whole {
+		raw, err = io.ReadAll(io.LimitReader(r.in, int64(r.maxBody)+1))
+		if len(raw) > r.maxBody {
+			return nil, r.tooLong("the input")
 		}
 		return raw, cmp.Or(err, io.EOF)
 	}
 	for {
-		part, err := f.in.ReadSlice('\n')
+		part, err := r.in.ReadSlice('\n')
 		raw = append(raw, part...)
-		if len(bytes.TrimSuffix(raw, []byte("\n"))) > f.maxBody {
-			return nil, f.tooLong(fmt.Sprintf("line %d", f.at.Lines+1))
+		if len(bytes.TrimSuffix(raw, []byte("\n"))) > r.maxBody {
+			return nil, r.tooLong(fmt.Sprintf("line %d", r.at.Lines+1))
 		}
 		if err != bufio.ErrBufferFull {
 			return raw, err
@@ -184,25 +184,25 @@ func (f *lineReader) nextLine() (raw []byte, err error) {
 	}
 }
 
-func (f *lineReader) tooLong(message string) error {
-	return &exitError{exitFault, fmt.Errorf("%s: %s has more than %d bytes, which is the limit of a message: nothing of it is published; shorten it or take it out",
-		f.name, message, f.maxBody)}
+func (r *lineReader) tooLong(message string) error {
+	return &exitError{exitFault, fmt.Errorf("%s: %s has more than %d bytes, the limit of a message: it is not published; shorten or remove it",
+		r.name, message, r.maxBody)}
 }
 
-// send hands a line over, in one batch with the lines that were not taken yet. It
+// send hands a line over, in one batch with the lines that were not received yet. It
 // waits only if that batch is full.
-func (f *lineReader) send(ctx context.Context, l line) error {
+func (r *lineReader) send(ctx context.Context, l line) error {
 	var batch []line
 	select {
-	case batch = <-f.batches:
+	case batch = <-r.batches:
 	default:
 	}
 	if len(batch) > 0 && (len(batch) == batchLines || l.at.Bytes-batch[0].at.Bytes > batchBytes) {
-		f.batches <- batch
+		r.batches <- batch
 		batch = nil
 	}
 	select {
-	case f.batches <- append(batch, l):
+	case r.batches <- append(batch, l):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -211,7 +211,7 @@ func (f *lineReader) send(ctx context.Context, l line) error {
 
 // A rateLimiter limits lines to a rate.
 type rateLimiter struct {
-	rate  float64 // a second; 0: as fast as it goes
+	rate  float64 // lines per second; 0: no limit
 	start time.Time
 	n     float64
 }
@@ -226,7 +226,7 @@ func (p *rateLimiter) wait(ctx context.Context) {
 	}
 	left := time.Until(p.start.Add(time.Duration(p.n / p.rate * float64(time.Second))))
 	p.n++
-	if left < -time.Second { // the input paused: the lost time is not made up for
+	if left < -time.Second { // the input paused: do not make up for the lost time
 		p.start = p.start.Add(-left)
 	}
 	if left > 0 {

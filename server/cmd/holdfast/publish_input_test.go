@@ -9,8 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fed returns the lines and the error of a feed that reads a text behind an extent.
-func fed(t *rapid.T, text []byte, whole bool, from extent) (lines []line, err error) {
+// readLines returns the lines and the error of a lineReader for the part of a text after
+// an extent.
+func readLines(t *rapid.T, text []byte, whole bool, from extent) (lines []line, err error) {
 	f := newLineReader(&input{name: "in", r: iotest.OneByteReader(bytes.NewReader(text))}, whole, 1<<20, 0)
 	go f.run(t.Context(), from)
 	for batch := range f.batches {
@@ -19,13 +20,13 @@ func fed(t *rapid.T, text []byte, whole bool, from extent) (lines []line, err er
 	return lines, f.err
 }
 
-// The next run goes on with exactly the remaining lines, wherever a run stopped. It
-// finds a change in the text before that place.
-func TestFeedGoesOnAnywhere(t *testing.T) {
+// The next run continues with exactly the remaining lines, wherever a run stopped. It
+// detects a change of the text before that place.
+func TestResumeAfterAnyLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SliceOfN(rapid.SampledFrom([]byte("ab\n\r\x00\xff")), 0, 40).Draw(t, "text")
 		whole := rapid.Bool().Draw(t, "whole")
-		all, err := fed(t, text, whole, extent{})
+		all, err := readLines(t, text, whole, extent{})
 		if err != io.EOF {
 			t.Fatal(err)
 		}
@@ -47,9 +48,9 @@ func TestFeedGoesOnAnywhere(t *testing.T) {
 		}
 		k := rapid.IntRange(1, len(all)).Draw(t, "lines before")
 		from := all[k-1].at
-		rest, err := fed(t, text, whole, from)
+		rest, err := readLines(t, text, whole, from)
 		if err != io.EOF || len(rest) != len(all)-k {
-			t.Fatalf("behind line %d: %d lines of %d, %v", k, len(rest), len(all), err)
+			t.Fatalf("after line %d: %d lines of %d, %v", k, len(rest), len(all), err)
 		}
 		for i, l := range rest {
 			if !bytes.Equal(l.body, all[k+i].body) || l.at != all[k+i].at {
@@ -58,8 +59,8 @@ func TestFeedGoesOnAnywhere(t *testing.T) {
 		}
 		other := bytes.Clone(text)
 		other[rapid.IntRange(0, int(from.Bytes)-1).Draw(t, "changed")] ^= 1
-		if _, err := fed(t, other, whole, from); err == io.EOF || err == nil {
-			t.Fatalf("%q was taken for %q", other, text)
+		if _, err := readLines(t, other, whole, from); err == io.EOF || err == nil {
+			t.Fatalf("%q was accepted as %q", other, text)
 		}
 	})
 }

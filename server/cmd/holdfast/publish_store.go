@@ -22,7 +22,7 @@ import (
 )
 
 // The buckets in a database that this command has made: the publish store's, with the
-// describeDifference that pubstore.OpenBolt uses, and one for the extent of the input in the store.
+// name that pubstore.OpenBolt uses, and one for the extent of the input in the store.
 const (
 	publishBucket = "publish"
 	inputBucket   = "holdfast publish"
@@ -30,17 +30,17 @@ const (
 
 var inputEntry = boltEntry{inputBucket, "input"}
 
-// A lineStore is a publish store that takes lines.
+// A lineStore is a publish store with lines as its messages.
 type lineStore interface {
 	pubstore.Store
 	// storeLines puts lines into the store, at least one and as many as there is room
-	// for, and returns how many and the sequence of the last.
+	// for, and returns their number and the sequence of the last.
 	storeLines(ctx context.Context, lines []line) (n int, last uint64, err error)
-	// recordDone notes that the servers have all of the input.
+	// recordDone records that the servers have all of the input.
 	recordDone() error
 	close() error
-	// recordEnd is the last step of a run that has ended well. From then on the next
-	// run starts from the beginning of its input.
+	// recordEnd is the last step of a complete run. The next run then starts from the
+	// beginning of its input.
 	recordEnd() error
 }
 
@@ -60,7 +60,7 @@ type extent struct {
 	Bytes int64    `json:"bytes"`
 	Sum   checksum `json:"sha256"`
 	// Open says that the last line has no newline, since the input ended there.
-	// A continued input must then not have more.
+	// If the run is continued, the input must not have more.
 	Open bool `json:"open"`
 }
 
@@ -146,22 +146,23 @@ func readExtent(db *bbolt.DB) (k storedExtent, err error) {
 		err = &format.VersionError{Found: uint64(k.Version), Known: extentVersion}
 	}
 	if err != nil {
-		err = fmt.Errorf("how far the input was published: %w", err)
+		err = fmt.Errorf("read how far the input was published: %w", err)
 	}
 	return k, err
 }
 
-// extent returns how far the interrupted run came. It is zero if there was no such run.
+// extent returns the extent that the interrupted run has published. It is zero if
+// there was no such run.
 func (s *resumableStore) extent(whole bool) (extent, error) {
 	k := &s.stored
 	switch {
 	case k.Version == 0:
 		return extent{}, nil
 	case k.Topic != s.topic:
-		return extent{}, usageErrorf("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
-			"or --restart to publish from the beginning of the input to %q, or another --store", k.Topic, s.topic)
+		return extent{}, usageErrorf("the last run with this --store was to topic %q and has not completed: use that topic to continue it, "+
+			"--restart to publish the input from its beginning to %q, or another --store", k.Topic, s.topic)
 	case k.Whole != whole:
-		return extent{}, usageErrorf("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
+		return extent{}, usageErrorf("the last run with this --store was %s --whole and has not completed: do the same to continue it, or use --restart",
 			map[bool]string{true: "with", false: "without"}[k.Whole])
 	}
 	return k.extent, nil
@@ -192,7 +193,7 @@ func (s *resumableStore) storeLines(ctx context.Context, lines []line) (n int, l
 		return s.write(tx, &next)
 	})
 	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w: make some room there", err)
+		err = fmt.Errorf("%w: free some space there", err)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("--store %s: %w", s.path, err)
@@ -209,7 +210,7 @@ func (s *resumableStore) write(tx *bbolt.Tx, k *storedExtent) error {
 	return inputEntry.put(tx, text)
 }
 
-// forgetInput drops the extent: the next publication starts from the beginning of its input.
+// forgetInput drops the extent: the next run starts from the beginning of its input.
 func (s *resumableStore) forgetInput() error {
 	s.stored = storedExtent{}
 	err := updateBolt(s.db, func(tx *bbolt.Tx) error {
@@ -222,10 +223,10 @@ func (s *resumableStore) forgetInput() error {
 }
 
 // A run that is killed just after its end looks to its caller as if it had not ended,
-// so the caller runs the command again. The end of a run is therefore noted as late
+// so the caller runs the command again. The end of a run is therefore recorded as late
 // as possible: not in the database, whose commits take time, but by a file that
-// recordDone makes and exit removes. Only a kill in the instant between exit and the end
-// of the process can cause the input to be published again.
+// recordDone makes and recordEnd removes. Only a kill in the instant between recordEnd
+// and the end of the process can cause the input to be published again.
 
 func (s *resumableStore) runningPath() string { return s.path + ".running" }
 
@@ -255,7 +256,7 @@ func (s *resumableStore) recordEnd() error {
 	return nil
 }
 
-// runEnded reports whether the run that wrote s.kept has ended.
+// runEnded reports whether the run that wrote s.stored has ended.
 func (s *resumableStore) runEnded() bool {
 	_, err := os.Stat(s.runningPath())
 	return s.stored.Done && errors.Is(err, fs.ErrNotExist)

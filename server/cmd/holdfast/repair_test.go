@@ -24,17 +24,17 @@ import (
 // repaired repairs a store and checks the promises of repair: without --yes nothing
 // changes, the damaged store is kept byte for byte, the repaired store is sound, and a
 // second repair finds nothing to do.
-func (d *desk) repaired(name string) (shown string) {
+func (d *testDir) repaired(name string) (shown string) {
 	d.t.Helper()
 	shown = d.holdfast("store", "repair", name)
 	before := d.tree(name)
-	shown += d.changing("store", "repair", name, "--yes")
+	shown += d.runChanging("store", "repair", name, "--yes")
 	aside, err := filepath.Glob(d.path(name) + ".damaged-*")
 	if err != nil || len(aside) != 1 {
 		d.t.Fatalf("set aside are %v, %v:\n%s", aside, err, shown)
 	}
 	if d.tree(filepath.Base(aside[0])) != before {
-		d.t.Error("what is kept is not what was there")
+		d.t.Error("the kept store differs from the damaged one")
 	}
 	if left, err := filepath.Glob(d.path(".holdfast*")); err != nil || len(left) > 0 {
 		d.t.Errorf("left behind: %v, %v", left, err)
@@ -43,7 +43,7 @@ func (d *desk) repaired(name string) (shown string) {
 }
 
 // tree returns the content of a file or directory, as text.
-func (d *desk) tree(name string) string {
+func (d *testDir) tree(name string) string {
 	d.t.Helper()
 	var all strings.Builder
 	err := filepath.WalkDir(d.path(name), func(path string, e os.DirEntry, err error) error {
@@ -64,7 +64,7 @@ func (d *desk) tree(name string) string {
 var unstaged = pubstore.FileOptions{SegmentBytes: 4 << 10, SyncAlways: true}
 
 func TestRepairFileStore(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	s, err := pubstore.OpenFile(d.path("outbox"), unstaged)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func appendOrders(t *testing.T, s pubstore.Store, from, to int) {
 
 // appDB makes a database with a publish store of twenty messages, a bookmark
 // store and a bucket of the application's own.
-func (d *desk) appDB(name string) {
+func (d *testDir) appDB(name string) {
 	d.t.Helper()
 	db, err := bbolt.Open(d.path(name), 0o600, &bbolt.Options{PageSize: 1024})
 	if err != nil {
@@ -139,7 +139,7 @@ func (d *desk) appDB(name string) {
 }
 
 // change changes a database, as damage might.
-func (d *desk) change(name string, do func(tx *bbolt.Tx) error) {
+func (d *testDir) change(name string, do func(tx *bbolt.Tx) error) {
 	d.t.Helper()
 	db, err := bbolt.Open(d.path(name), 0o600, nil)
 	if err != nil {
@@ -152,7 +152,7 @@ func (d *desk) change(name string, do func(tx *bbolt.Tx) error) {
 
 // repair copes with missing and malformed values in the stores of a database.
 func TestRepairBoltStores(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.appDB("app.db")
 	d.change("app.db", func(tx *bbolt.Tx) error {
 		life := firstLife(tx.Bucket([]byte("outbox")))
@@ -165,7 +165,7 @@ func TestRepairBoltStores(t *testing.T) {
 }
 
 // checkOwn checks that at least want of the application's own values are there.
-func (d *desk) checkOwn(name string, want int) {
+func (d *testDir) checkOwn(name string, want int) {
 	d.t.Helper()
 	d.change(name, func(tx *bbolt.Tx) error {
 		n := tx.Bucket([]byte("own")).Stats().KeyN
@@ -180,7 +180,7 @@ func (d *desk) checkOwn(name string, want int) {
 // refuses. After a repair no number of the publish store is given out twice, and no
 // subscription resumes behind its former place.
 func TestRepairDamagedPages(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.appDB("good.db")
 	good, err := os.ReadFile(d.path("good.db"))
 	if err != nil {
@@ -196,14 +196,14 @@ func TestRepairDamagedPages(t *testing.T) {
 		if err := os.WriteFile(d.path(name), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		switch shown := d.changing("store", "repair", name, "--yes"); {
+		switch shown := d.runChanging("store", "repair", name, "--yes"); {
 		case strings.Contains(shown, "REPAIRED") && strings.HasSuffix(shown, "[exit 0]\n\n"):
 			done++
 			d.checkRepaired(name)
-		case strings.Contains(shown, "put back a copy") && strings.HasSuffix(shown, "[exit 1]\n\n"):
+		case strings.Contains(shown, "restore a backup") && strings.HasSuffix(shown, "[exit 1]\n\n"):
 			refused++
 			if now, err := os.ReadFile(d.path(name)); err != nil || !slices.Equal(now, bad) {
-				t.Errorf("%s was refused, and is not what it was (%v)", name, err)
+				t.Errorf("%s was refused, but has changed (%v)", name, err)
 			}
 		case strings.Contains(shown, "nothing to repair"):
 			sound++
@@ -213,14 +213,14 @@ func TestRepairDamagedPages(t *testing.T) {
 	}
 	t.Logf("%d repaired, %d refused, %d sound all the same", done, refused, sound)
 	if done < 3 || refused == 0 {
-		t.Error("too few to show anything")
+		t.Error("too few repaired or refused")
 	}
 }
 
 // A damaged database has also lost its last commit. The last number that it gave out is
 // then not known, and must not be given out again.
 func TestRepairOneCommitBack(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.appDB("app.db")
 	d.change("app.db", func(tx *bbolt.Tx) error { return tx.Bucket([]byte("own")).Put([]byte("big"), make([]byte, 900)) })
 	db, err := bbolt.Open(d.path("app.db"), 0o600, nil)
@@ -245,7 +245,7 @@ func TestRepairOneCommitBack(t *testing.T) {
 		if err := os.WriteFile(d.path(name), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if shown := d.changing("store", "repair", name, "--yes"); !strings.Contains(shown, "REPAIRED") || !strings.Contains(shown, "the last commit may be missing") {
+		if shown := d.runChanging("store", "repair", name, "--yes"); !strings.Contains(shown, "REPAIRED") || !strings.Contains(shown, "the last commit may be missing") {
 			t.Fatal(shown)
 		}
 		db, err := bbolt.Open(d.path(name), 0o600, nil)
@@ -264,7 +264,7 @@ func TestRepairOneCommitBack(t *testing.T) {
 	}
 }
 
-func (d *desk) checkRepaired(name string) {
+func (d *testDir) checkRepaired(name string) {
 	d.t.Helper()
 	db, err := bbolt.Open(d.path(name), 0o600, nil)
 	if err != nil {
@@ -295,15 +295,15 @@ func (d *desk) checkRepaired(name string) {
 	d.close(out, marks)
 }
 
-// A publisher goes on with a pair after its store was damaged and repaired. If an
+// A publisher continues with a pair after its store was damaged and repaired. If an
 // instance has the lost message, it stays. No message comes twice or out of order, and
 // both instances hold the same messages.
-func TestRepairedStoreAndAPair(t *testing.T) {
+func TestRepairedStoreWithAPair(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		had    bool // the pair has the message that the store has lost
-		repair func(t *testing.T, d *desk, damage string)
-		open   func(t *testing.T, d *desk) pubstore.Store
+		repair func(t *testing.T, d *testDir, damage string)
+		open   func(t *testing.T, d *testDir) pubstore.Store
 	}{
 		{"file, unknown to the pair", false, damageFile, openFileStore},
 		{"file, on one instance", true, damageFile, openFileStore},
@@ -311,7 +311,7 @@ func TestRepairedStoreAndAPair(t *testing.T) {
 		{"bolt, on one instance", true, damageBolt, openBoltStore},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newTestDir(t)
 			pair := servertest.NewPair(t)
 			pair.B.Kill() // so that no message becomes safe
 			store := tt.open(t, d)
@@ -389,7 +389,7 @@ func awaitHave(t *testing.T, i *servertest.Instance, publisher, want uint64) {
 	t.Fatalf("%s has %d", i.Name(), i.Have(publisher))
 }
 
-func openFileStore(t *testing.T, d *desk) pubstore.Store {
+func openFileStore(t *testing.T, d *testDir) pubstore.Store {
 	t.Helper()
 	s, err := pubstore.OpenFile(d.path("outbox"), unstaged)
 	if err != nil {
@@ -398,13 +398,13 @@ func openFileStore(t *testing.T, d *desk) pubstore.Store {
 	return s
 }
 
-func damageFile(t *testing.T, d *desk, text string) {
+func damageFile(t *testing.T, d *testDir, text string) {
 	t.Helper()
 	d.flip("outbox"+firstSegment, text, 1, -1)
 	d.repaired("outbox")
 }
 
-func openBoltStore(t *testing.T, d *desk) pubstore.Store {
+func openBoltStore(t *testing.T, d *testDir) pubstore.Store {
 	t.Helper()
 	s, err := pubstore.OpenBolt(d.path("outbox.db"), pubstore.BoltOptions{})
 	if err != nil {
@@ -413,7 +413,7 @@ func openBoltStore(t *testing.T, d *desk) pubstore.Store {
 	return s
 }
 
-func damageBolt(t *testing.T, d *desk, _ string) {
+func damageBolt(t *testing.T, d *testDir, _ string) {
 	t.Helper()
 	d.change("outbox.db", func(tx *bbolt.Tx) error {
 		return firstLife(tx.Bucket([]byte("publish"))).Delete([]byte{0, 0, 0, 0, 0, 0, 0, 7})
@@ -432,7 +432,7 @@ func firstLife(root *bbolt.Bucket) (life *bbolt.Bucket) {
 
 // A bucket that has lost its state is recognized as a publish store by its lives.
 func TestWasStore(t *testing.T) {
-	d := newDesk(t)
+	d := newTestDir(t)
 	d.close(openBoltStore(t, d))
 	d.change("outbox.db", func(tx *bbolt.Tx) error {
 		other, err := tx.CreateBucket([]byte("other"))

@@ -15,8 +15,8 @@ import (
 )
 
 // A screen writes notices and progress to standard error. Each notice is a line of
-// its own. Progress stands below the notices: on a terminal it is one line that is
-// drawn over, elsewhere a new line each time. Safe for concurrent use.
+// its own. Progress is below the notices: on a terminal it is one line that is
+// redrawn, elsewhere a new line each time. A screen is safe for concurrent use.
 type screen struct {
 	quiet bool // no notices
 	mu    sync.Mutex

@@ -18,21 +18,21 @@ import (
 
 // statusCommand is "status".
 type statusCommand struct {
-	Admin   adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' of its configuration: HOST:PORT or http://HOST:PORT."`
-	Peer    adminAddress     `arg:"" optional:"" help:"That of its peer."`
-	Watch   optionalInterval `placeholder:"INTERVAL" help:"Look again and again, each INTERVAL (--watch=500ms; without, each 2s), until interrupted."`
+	Admin   adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' in its configuration: HOST:PORT or http://HOST:PORT."`
+	Peer    adminAddress     `arg:"" optional:"" help:"Admin address of its peer."`
+	Watch   optionalInterval `placeholder:"INTERVAL" help:"Repeat every INTERVAL until interrupted, as in --watch=500ms. --watch alone: every 2s."`
 	Timeout time.Duration    `default:"3s" help:"How long to wait for an answer."`
-	All     bool             `help:"List all degraded intervals and all publishers that differ, not only some."`
-	JSON    bool             `name:"json" help:"Print one JSON object on one line, with --watch one each time."`
+	All     bool             `help:"List all degraded intervals and all differing publishers, not only some."`
+	JSON    bool             `name:"json" help:"Print one JSON object on one line; with --watch, one each time."`
 }
 
 // Run implements the command.
 func (c *statusCommand) Run(o *output) error {
 	switch {
 	case c.Admin == c.Peer:
-		return usageErrorf("%s is there twice: name the peer's admin address, or only one", c.Admin)
+		return usageErrorf("%s is given twice: give the peer's admin address, or only one address", c.Admin)
 	case c.Timeout <= 0:
-		return usageErrorf("--timeout must be more than 0")
+		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
 	ctx, end := interruptible()
 	defer end(nil)
@@ -117,11 +117,11 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 		u, err := url.Parse(address)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%q is no address: %w", address, err)
+			return fmt.Errorf("%q is not an address: %w", address, err)
 		case scheme == "tcp" || scheme == "tcps":
-			return fmt.Errorf("%s is where clients connect: status asks the admin endpoint, 'admin.listen' of the configuration, such as 127.0.0.1:8085", address)
+			return fmt.Errorf("%s is an address for clients: status needs the admin address, 'admin.listen' in the configuration, such as 127.0.0.1:8085", address)
 		case scheme != "http":
-			return fmt.Errorf("%s: the admin endpoint speaks http", address)
+			return fmt.Errorf("%s: the admin endpoint uses http", address)
 		case !slices.Contains([]string{"", "/", "/livez", "/readyz", "/status"}, u.Path) || u.RawQuery != "" || u.User != nil:
 			return fmt.Errorf("%s: write http://%s", address, u.Host)
 		}
@@ -129,10 +129,10 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 	}
 	host, port, err := net.SplitHostPort(address)
 	if _, isDuration := time.ParseDuration(address); isDuration == nil {
-		return fmt.Errorf("%q is no address: an interval is written --watch=%s", address, address)
+		return fmt.Errorf("%q is not an address: write an interval as --watch=%s", address, address)
 	}
 	if err != nil || port == "" {
-		return fmt.Errorf("%q is no address: write HOST:PORT, such as 127.0.0.1:8085", address)
+		return fmt.Errorf("%q is not an address: write HOST:PORT, such as 127.0.0.1:8085", address)
 	}
 	if host == "" {
 		host = "localhost"
@@ -159,7 +159,7 @@ func (e *optionalInterval) Decode(ctx *kong.DecodeContext) error {
 	text := ctx.Scan.Pop().String()
 	interval, err := time.ParseDuration(text)
 	if err != nil || interval < 50*time.Millisecond {
-		return fmt.Errorf("%q is no interval of 50ms or more, such as 500ms or 2s", text)
+		return fmt.Errorf("%q is not an interval of at least 50ms, such as 500ms or 2s", text)
 	}
 	e.interval = interval
 	return nil

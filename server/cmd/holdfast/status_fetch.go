@@ -111,7 +111,7 @@ func (c *adminClient) get(ctx context.Context, address adminAddress, path string
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
-		return fmt.Errorf("%w: it says %s to %s", errNotAdmin, response.Status, path)
+		return fmt.Errorf("%w: it answers %s to %s", errNotAdmin, response.Status, path)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
@@ -121,29 +121,29 @@ func (c *adminClient) get(ctx context.Context, address adminAddress, path string
 		return fmt.Errorf("the answer to %s is larger than %d MiB", path, maxAnswer>>20)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%w: what it says to %s is not what an instance says", errNotAdmin, path)
+		return fmt.Errorf("%w: its answer to %s is not that of an instance", errNotAdmin, path)
 	}
 	return nil
 }
 
-// withAdvice returns the reason why an instance could not be asked, with advice for the user.
+// explain returns the reason why an instance could not be asked, with advice for the user.
 func (c *adminClient) explain(address adminAddress, err error) string {
 	_, port, _ := net.SplitHostPort(string(address))
 	var timeout interface{ Timeout() bool }
 	_, lookup := errors.AsType[*net.DNSError](err)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there: start the instance, or name what 'admin.listen' of its configuration says"
+		return "nothing listens there: start the instance, or use the 'admin.listen' of its configuration"
 	case lookup:
-		return fmt.Sprintf("%v: write the name as the resolver knows it, or the IP address", innermostError(err))
+		return fmt.Sprintf("%v: correct the host name, or use the IP address", innermostError(err))
 	case errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
 		return "interrupted"
 	case errors.Is(err, errNotAdmin):
-		return fmt.Sprintf("%v: name the port of 'admin.listen' of an instance's configuration", err)
+		return fmt.Sprintf("%v: use the port of 'admin.listen' in an instance's configuration", err)
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Sprintf("no answer within %v: its process is stopped or its machine can't be reached; --timeout waits longer", c.timeout)
+		return fmt.Sprintf("no answer within %v: its process is stopped or its machine is unreachable; raise --timeout to wait longer", c.timeout)
 	case notHTTP(err):
-		return fmt.Sprintf("what listens there does not speak HTTP: %s looks like a port for clients or peers ('clients.listen', 'replication.listen'), and status wants that of 'admin.listen'", port)
+		return fmt.Sprintf("the listener there does not speak HTTP: %s looks like a port for clients or peers ('clients.listen', 'replication.listen'), but status needs that of 'admin.listen'", port)
 	}
 	return innermostError(err).Error()
 }

@@ -67,7 +67,7 @@ func (r *statusReport) table() table {
 	}
 	r.addRow(&t, "version", func(s *server.Status) string { return printable(s.Version) })
 	r.addRow(&t, "cluster", clusterText)
-	r.addRow(&t, "told to clients", func(s *server.Status) string { return syncText(s.Sync) })
+	r.addRow(&t, "sync status", func(s *server.Status) string { return syncText(s.Sync) })
 	r.addRow(&t, "acks", acksText)
 	r.addRow(&t, "sessions", sessionsText)
 	r.addRow(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })
@@ -77,7 +77,7 @@ func (r *statusReport) table() table {
 	return t
 }
 
-// add adds a row with one cell for each instance, made from its status.
+// addRow adds a row with one cell for each instance, made from its status.
 func (r *statusReport) addRow(t *table, label string, cell func(*server.Status) string) {
 	cells := []string{label}
 	for _, i := range r.Instances {
@@ -115,7 +115,7 @@ func stateText(s *server.Status) string {
 func clusterText(s *server.Status) string {
 	switch {
 	case s.Cluster == "":
-		return "NONE MET"
+		return "NONE YET"
 	case !s.Intact:
 		return shortCluster(s.Cluster) + ", NOT INTACT"
 	}
@@ -207,7 +207,7 @@ func linkText(l *server.LinkStatus) string {
 	return way + printable(l.Peer) + ": " + strings.Join(words, ", ")
 }
 
-// isAfter returns the number of records that the peer has not acknowledged, and how
+// behindText returns the number of records that the peer has not acknowledged, and how
 // long the oldest of them has waited.
 func behindText(l *server.LinkStatus) string {
 	switch {
@@ -278,7 +278,7 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 	o.printf("\n")
 	t.print(o)
 	if more > 0 {
-		o.printf("and %s before, see --all\n", plural(more, "interval"))
+		o.printf("and %s before (--all lists them)\n", plural(more, "interval"))
 	}
 }
 
@@ -286,7 +286,7 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 func (r *statusReport) degradedRow(name string, d *server.DegradedInterval) []string {
 	end, to := d.End, d.End.UTC().Format(secondsLayout)
 	if end.IsZero() {
-		end, to = r.Time, "STILL"
+		end, to = r.Time, "ONGOING"
 	}
 	return []string{"  " + name, printable(d.Destination), d.Begin.UTC().Format(secondsLayout), to,
 		max(0, end.Sub(d.Begin)).Round(100 * time.Millisecond).String(), thousands(uint64(len(d.Ranges)))}
@@ -305,7 +305,7 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 	}
 	compared := "publishers compared: " + thousands(uint64(p.Compared))
 	if !p.Complete {
-		compared = "publishers compared, those with the lowest ids only: " + thousands(uint64(p.Compared))
+		compared = "publishers compared, the lowest ids only: " + thousands(uint64(p.Compared))
 	}
 	if p.Differing == 0 {
 		o.printf("%s, all the same on both\n", compared)

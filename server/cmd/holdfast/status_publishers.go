@@ -8,11 +8,11 @@ import (
 )
 
 // A publishersReport compares the publishers of two instances. The instances are not
-// asked at the same moment, so some publishers differ whenever messages are published.
+// asked at the same time, so some publishers differ whenever messages are published.
 type publishersReport struct {
 	Compared  int                  `json:"compared"`        // number of publishers on either instance
 	Differing int                  `json:"differing"`       // number of these that are not in the same state on both
-	Complete  bool                 `json:"complete"`        // candidates publishers were compared, not only those with the lowest ids
+	Complete  bool                 `json:"complete"`        // all publishers were compared, not only those with the lowest ids
 	Error     string               `json:"error,omitempty"` // why nothing was compared
 	List      []differingPublisher `json:"list"`            // the publishers that differ, ordered by id; 1,000 at most
 }
@@ -20,7 +20,7 @@ type publishersReport struct {
 // A differingPublisher is a publisher that differs.
 type differingPublisher struct {
 	Publisher uint64                     `json:"publisher,string"`
-	Client    string                     `json:"client,omitempty"` // describeDifference of the client that is logged on with it, if any
+	Client    string                     `json:"client,omitempty"` // name of the client that is logged on with it, if any
 	Instances [2]*server.PublisherStatus `json:"instances"`        // nil: the instance does not know the publisher
 }
 
@@ -77,7 +77,7 @@ func publishersByID(lists []publisherList) map[uint64][2]*server.PublisherStatus
 	return publishers
 }
 
-// same reports whether both instances have the same have and durable. Floors may
+// same reports whether have and durable are the same on both instances. Floors may
 // differ, since each instance has its own retention.
 func (d *differingPublisher) same() bool {
 	a, b := d.Instances[0], d.Instances[1]

@@ -32,7 +32,7 @@ type instanceReport struct {
 	Status  *server.Status `json:"status,omitempty"` // nil: there was an error
 }
 
-// describeDifference returns the instance's name, or its address if it does not answer.
+// name returns the instance's name, or its address if it does not answer.
 func (i *instanceReport) name() string {
 	if i.Status == nil {
 		return i.Address
@@ -40,7 +40,7 @@ func (i *instanceReport) name() string {
 	return printable(i.Status.Name)
 }
 
-// journalError fills in the problems.
+// findProblems fills in the problems.
 func (r *statusReport) findProblems() {
 	r.Problems = []problem{}
 	for i := range r.Instances {
@@ -75,44 +75,44 @@ func (r *statusReport) addProblemIf(is bool, kind, instance, format string, args
 func (r *statusReport) checkState(name string, s *server.Status) {
 	switch {
 	case s.Stopping:
-		r.addProblem("stopping", name, "it stops: clients move to the peer")
+		r.addProblem("stopping", name, "it is stopping: clients move to the peer")
 	case !s.Ready && s.Cluster == "":
-		r.addProblem("no_cluster", name, "it serves nobody: its journal is empty and it has met no instance of its group, which may have all that is missing there; "+
-			"if it is to be the first one, start it with -bootstrap")
+		r.addProblem("no_cluster", name, "it serves no clients: its journal is empty, and it has not met an instance of its group, which may have the messages; "+
+			"if it is the first instance of the group, start it with -bootstrap")
 	case !s.Ready:
-		r.addProblem("not_ready", name, "it does not serve clients yet: it catches up with its peer, 'rejoin_timeout' at most")
+		r.addProblem("not_ready", name, "it does not serve clients yet: it is catching up with its peer, for 'rejoin_timeout' at most")
 	case s.CatchingUp:
-		r.addProblem("catching_up", name, "it serves clients, and lacks or may lack what its peer has, until the peer has told it")
+		r.addProblem("catching_up", name, "it serves clients, but it lacks or may lack messages of its peer until it has caught up")
 	}
-	r.addProblemIf(s.Ready && !s.Intact && s.Damage == "", "not_intact", name, "its journal was lost, and it has not yet got all that a peer with an intact one has: "+
-		"of publishers that nobody knows any more subscriptions are told that messages may be lost")
-	r.addProblemIf(s.Damage != "", "damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
-	r.addProblemIf(s.Full, "full", name, "its disk is nearly full, and what is there can't go: it refuses publishes until there is space, clients move to the peer")
-	r.addProblemIf(s.ClockAheadMS > 0, "clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
-		"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
+	r.addProblemIf(s.Ready && !s.Intact && s.Damage == "", "not_intact", name, "its journal was lost, and it has not yet caught up with a peer whose journal is intact: "+
+		"subscriptions that have seen publishers unknown to all instances are told that messages may be lost")
+	r.addProblemIf(s.Damage != "", "damage", name, "its journal is damaged and is repaired from the peer once that is linked: %s", printable(s.Damage))
+	r.addProblemIf(s.Full, "full", name, "its disk is nearly full, and nothing can be removed: it refuses publishes until there is space, and clients move to the peer")
+	r.addProblemIf(s.ClockAheadMS > 0, "clock", name, "its newest message has a time %v in the future: its wall clock is or was wrong; "+
+		"retention by age is not affected, but subscriptions that start at a time start too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
 	for _, d := range s.Diverged {
-		r.addProblemIf(d.Floor < max(d.Have, 1), "set_apart", name, "publisher %d has diverged: from its message %d on the instances have different contents, since a store was copied or somebody "+
-			"knows its life; nothing more of it is taken, sent or waited for, and its client goes on as another publisher. Find the copy, and keep what each "+
-			"instance has until you have decided: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
+		r.addProblemIf(d.Floor < max(d.Have, 1), "set_apart", name, "publisher %d has diverged: from message %d on, the instances have different contents, because a store was copied or somebody "+
+			"knows its life. Its messages are no longer accepted, sent or waited for, and its client continues as another publisher. Find the copy, and keep both "+
+			"journals until you have decided which contents are right: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
 	}
 	r.checkDecree(name, s)
-	r.addProblemIf(s.Single, "single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
+	r.addProblemIf(s.Single, "single", name, "acks are single (one disk): publish stores keep their messages until the peer has them too")
 }
 
 // checkDecree adds the problems about lost messages: an outdated instance, refused
 // clients, a decree that stands.
 func (r *statusReport) checkDecree(name string, s *server.Status) {
-	r.addProblemIf(s.Outdated != "", "outdated", name, "it serves nobody: %s", printable(s.Outdated))
+	r.addProblemIf(s.Outdated != "", "outdated", name, "it serves no clients: %s", printable(s.Outdated))
 	for _, reason := range s.Refusing {
 		text, known := refusalTexts[reason]
 		if !known {
-			text = "clients are refused that cannot go on by themselves: " + printable(reason)
+			text = "it refuses clients that cannot recover by themselves: " + printable(reason)
 		}
 		r.addProblem("refusing", name, "%s", text)
 	}
 	if d := s.Decree; d != nil && d.Stands {
-		r.addProblem("decree", name, "the decree of incarnation %d stands for %v more: it would hide another loss; %s not been seen since%s; "+
-			"end it with 'holdfastd lost --end' when all are back that will come", d.Incarnation,
+		r.addProblem("decree", name, "the decree of incarnation %d stands for another %v and would hide another loss; %s not been seen since%s; "+
+			"end it with 'holdfastd lost --end' once all that will return are back", d.Incarnation,
 			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralWithHave(d.Unseen, "publisher"), shownIDs(d.Publishers))
 	}
 }
@@ -136,12 +136,12 @@ func pluralWithHave(n int, noun string) string {
 	return plural(n, noun) + " have"
 }
 
-// refusalTexts are the problems behind clients that are refused for good, by reason.
+// refusalTexts are the problems that cause permanent refusals of clients, by reason.
 var refusalTexts = map[string]string{
-	"publish gap": "publishers are refused, since it lacks messages that they were told are safe: wait for the peer that has them, " +
+	"publish gap": "it refuses publishers because it lacks messages that were acknowledged to them as safe: wait for the peer that has them, " +
 		"or declare them lost with 'holdfastd lost' (server/DISASTER.md)",
-	"duplicate with other content": "messages are rejected whose numbers are here with other content: a publish store was copied, or restored from a backup",
-	"incarnation":                  "clients are refused that have seen a later incarnation of the group: was this instance replaced while it was away?",
+	"duplicate with other content": "it rejects messages because it has other contents under their numbers: a publish store was copied, or restored from a backup",
+	"incarnation":                  "it refuses clients that have seen a later incarnation of the group: was this instance replaced while it was away?",
 }
 
 // checkLink adds the problems of an instance's link to a peer.
@@ -151,36 +151,36 @@ func (r *statusReport) checkLink(name string, l *server.LinkStatus) {
 	case l.State == "down":
 		r.addProblem("link_down", name, "the link to %s is down: %s", peer, printable(l.Reason))
 	case l.State == "catching-up":
-		r.addProblem("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
+		r.addProblem("link_catching_up", name, "%s has not yet acknowledged the records that it lacked when it returned", peer)
 	}
-	r.addProblemIf(l.OtherCluster, "other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
-	r.addProblemIf(l.ClocksDisagree, "clocks_disagree", name, "the wall clock of %s is %v from its own: messages don't go by age until they agree again; set the one that is wrong",
+	r.addProblemIf(l.OtherCluster, "other_cluster", name, "an instance of another cluster answers under the name of %s: correct the address; the logs of both have the details", peer)
+	r.addProblemIf(l.ClocksDisagree, "clocks_disagree", name, "the wall clock of %s differs from its own by %v: retention by age is suspended until they agree; set the wrong one",
 		peer, time.Duration(l.ClockSkewMS)*time.Millisecond)
-	r.addProblemIf(l.Rivals, "rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
+	r.addProblemIf(l.Rivals, "rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or rename it", peer)
 	switch {
 	case l.OneWay && l.Outbound:
-		r.addProblem("one_way", name, "%s does not replicate back: what is published there never gets here, and publishers pass it over; "+
-			"name %s in its 'replication.destinations'", peer, name)
+		r.addProblem("one_way", name, "%s does not replicate back: messages published there never get here, and publishers avoid it; "+
+			"add %s to its 'replication.destinations'", peer, name)
 	case l.OneWay:
-		r.addProblem("one_way", name, "it does not replicate back to %s, whose acks wait for it: what is published here never gets there, and publishers "+
-			"pass it over; name %s in its 'replication.destinations'", peer, peer)
+		r.addProblem("one_way", name, "it does not replicate back to %s, whose acks wait for it: messages published here never get there, and publishers "+
+			"avoid it; add %s to its 'replication.destinations'", peer, peer)
 	}
-	r.addProblemIf(l.Ack == "downgraded", "downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
-	r.addProblemIf(l.GivenUp, "given_up", name, "%s was away for more than 'hold': what it lacks is no longer kept for it, and it is told what is missing when it is back", peer)
-	r.addProblemIf(l.Diverged > 0, "diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
+	r.addProblemIf(l.Ack == "downgraded", "downgraded", name, "acks do not wait for %s, because it kept them waiting for longer than 'downgrade_after'", peer)
+	r.addProblemIf(l.GivenUp, "given_up", name, "%s was away for longer than 'hold': records are no longer kept for it, and it is told of missing ones when it returns", peer)
+	r.addProblemIf(l.Diverged > 0, "diverged", name, "%s has other contents for %s: a store was copied, and two processes wrote under one identity", peer, plural(int(l.Diverged), "publisher"))
 }
 
 // checkPair adds the problems of two instances as a pair.
 func (r *statusReport) checkPair(a, b *server.Status) {
 	switch {
 	case a.Name == b.Name:
-		r.addProblem("same_instance", "", "both addresses are of %s: name the peer's, too", printable(a.Name))
+		r.addProblem("same_instance", "", "both addresses belong to %s: give the address of its peer", printable(a.Name))
 	case a.Group != b.Group:
-		r.addProblem("no_pair", "", "these are no pair: %s is of group %s, %s of %s", printable(a.Name), quoteIfNeeded(a.Group), printable(b.Name), quoteIfNeeded(b.Group))
+		r.addProblem("no_pair", "", "not a pair: %s is in group %s, %s in %s", printable(a.Name), quoteIfNeeded(a.Group), printable(b.Name), quoteIfNeeded(b.Group))
 	case a.Cluster != b.Cluster && a.Cluster != "" && b.Cluster != "":
-		r.addProblem("no_pair", "", "these are no pair: %s is of cluster %s, %s of %s", printable(a.Name), shortCluster(a.Cluster), printable(b.Name), shortCluster(b.Cluster))
+		r.addProblem("no_pair", "", "not a pair: %s is in cluster %s, %s in %s", printable(a.Name), shortCluster(a.Cluster), printable(b.Name), shortCluster(b.Cluster))
 	case !linked(a, b) && !linked(b, a):
-		r.addProblem("no_pair", "", "these are no pair: neither replicates to the other, see 'replication.destinations'")
+		r.addProblem("no_pair", "", "not a pair: neither replicates to the other (see 'replication.destinations')")
 	}
 }
 

@@ -32,7 +32,7 @@ func outage(at time.Time) (report *statusReport, lists []publisherList) {
 		},
 		Logons: 3, Published: 1234567, Duplicates: 4,
 	}
-	return &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: a}, {Address: "two:8086", Error: "nobody listens there"}}}, make([]publisherList, 2)
+	return &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: a}, {Address: "two:8086", Error: "nothing listens there"}}}, make([]publisherList, 2)
 }
 
 // The screen of status is right for a pair with one instance away, and for a pair that
@@ -75,8 +75,8 @@ func TestStatusProblems(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		harm func(a, b *server.Status)
-		want string // kinds
+		change func(a, b *server.Status)
+		want   string // kinds
 	}{
 		{func(a, b *server.Status) {}, ""},
 		{func(a, b *server.Status) { a.Ready, a.CatchingUp = false, true }, "not_ready"},
@@ -114,7 +114,7 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Links, b.Links[0].Peer = nil, "c" }, "no_pair"},
 	} {
 		statuses := pair()
-		tt.harm(statuses[0], statuses[1])
+		tt.change(statuses[0], statuses[1])
 		r := &statusReport{Instances: []instanceReport{{Status: statuses[0]}, {Status: statuses[1]}}}
 		r.findProblems()
 		var kinds []string
@@ -131,7 +131,7 @@ func TestStatusProblems(t *testing.T) {
 }
 
 // Incomplete lists of publishers are compared up to the id that both lists reach.
-func TestCompareCutOff(t *testing.T) {
+func TestCompareIncompleteLists(t *testing.T) {
 	list := func(more bool, ids ...uint64) publisherList {
 		l := publisherList{truncated: more}
 		for _, id := range ids {
@@ -158,7 +158,7 @@ func TestCompareCutOff(t *testing.T) {
 	}
 }
 
-// runningPath starts a pair with admin ports. It returns the addresses of these ports.
+// running starts a pair with admin ports. It returns the addresses of these ports.
 func running(t *testing.T) (pair *servertest.Pair, admin []string) {
 	t.Helper()
 	admin = []string{heldport.ForTest(t), heldport.ForTest(t)}
@@ -200,7 +200,7 @@ func TestStatusOfARealPair(t *testing.T) {
 	await(t, exitOK, "status", admin[0], "--timeout=2s", admin[1]) // words and flags in any order
 	pair.B.Kill()
 	out := await(t, exitFault, args...)
-	for _, want := range []string{"DOES NOT ANSWER", admin[1] + ": nobody listens there", "publishers not compared"} {
+	for _, want := range []string{"DOES NOT ANSWER", admin[1] + ": nothing listens there", "publishers not compared"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -217,8 +217,9 @@ func TestStatusOfARealPair(t *testing.T) {
 	await(t, exitOK, args...)
 }
 
-// status tells an address where something else listens from one that does not answer.
-func TestStatusOfSomethingElse(t *testing.T) {
+// status distinguishes an address where something else listens from one that does not
+// answer.
+func TestStatusOfOtherAddresses(t *testing.T) {
 	pair, _ := running(t)
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
@@ -230,10 +231,10 @@ func TestStatusOfSomethingElse(t *testing.T) {
 	}
 	defer silent.Close()
 	for _, tt := range []struct{ name, address, want string }{
-		{"the port for clients", pair.A.Addr(), "looks like a port for clients or peers ('clients.listen', 'replication.listen'), and status wants that of 'admin.listen'"},
-		{"another web server", other.URL, "not an admin endpoint: it says 404 Not Found to /status: name the port of 'admin.listen'"},
-		{"a web page", page.URL, "what it says to /status is not what an instance says"},
-		{"a stopped process", silent.Addr().String(), "no answer within 200ms: its process is stopped or its machine can't be reached; --timeout waits longer"},
+		{"the port for clients", pair.A.Addr(), "looks like a port for clients or peers ('clients.listen', 'replication.listen'), but status needs that of 'admin.listen'"},
+		{"another web server", other.URL, "not an admin endpoint: it answers 404 Not Found to /status: use the port of 'admin.listen'"},
+		{"a web page", page.URL, "its answer to /status is not that of an instance"},
+		{"a stopped process", silent.Addr().String(), "no answer within 200ms: its process is stopped or its machine is unreachable; raise --timeout to wait longer"},
 	} {
 		if out := await(t, exitFault, "status", "--timeout=200ms", tt.address); !strings.Contains(out, tt.want) {
 			t.Errorf("%s: no %q in\n%s", tt.name, tt.want, out)
@@ -279,7 +280,7 @@ func TestStatusWatch(t *testing.T) {
 	w := &stopWriter{screens: 3, stop: cancel}
 	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: optionalInterval{true, time.Millisecond}, JSON: true}
 	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second)); err != nil {
-		t.Errorf("it ends with %v", err)
+		t.Errorf("watch returns %v", err)
 	}
 	if lines := strings.Split(strings.TrimSpace(w.seen.String()), "\n"); len(lines) != 3 || slices.ContainsFunc(lines, func(l string) bool { return !json.Valid([]byte(l)) }) {
 		t.Errorf("%d lines:\n%s", len(lines), w.seen.String())

@@ -19,10 +19,10 @@ import (
 
 // storeCommands are the subcommands of "store".
 type storeCommands struct {
-	Inspect storeInspect `cmd:"" help:"Say what a store keeps: what would be replayed, or where each subscription would resume."`
-	Verify  storeVerify  `cmd:"" help:"Check that a store can be opened as it is; the exit code says so."`
-	Export  storeExport  `cmd:"" help:"Print the messages that would be replayed, or where each subscription would resume, for other programs."`
-	Repair  storeRepair  `cmd:"" help:"Make a damaged store one that can be opened, with all that can be read; the damaged one is kept."`
+	Inspect storeInspect `cmd:"" help:"Show the contents of a store: the messages to be replayed, or the place of each subscription."`
+	Verify  storeVerify  `cmd:"" help:"Check that a store can be opened as it is; the exit code is 0 if so."`
+	Export  storeExport  `cmd:"" help:"Print the messages to be replayed, or the place of each subscription, for other programs."`
+	Repair  storeRepair  `cmd:"" help:"Repair a damaged store: keep everything readable in a store that can be opened, and keep the damaged one beside it."`
 }
 
 const pathHelp = "Directory of a file store, or database file with publish stores or bookmark stores in it."
@@ -30,7 +30,7 @@ const pathHelp = "Directory of a file store, or database file with publish store
 // storeInspect is "store inspect".
 type storeInspect struct {
 	Path     string `arg:"" help:"${store_path}"`
-	Messages bool   `help:"List the messages of publish stores, in the order in which they would be sent."`
+	Messages bool   `help:"List the messages of publish stores in sending order."`
 	JSON     bool   `name:"json" help:"Print one JSON object."`
 }
 
@@ -83,10 +83,10 @@ func printDamage(o *output, stores []*storeReport, all bool) (err error) {
 		}
 		switch {
 		case !s.Sound && s.Publish != nil:
-			o.printf("%s: DAMAGED; see holdfast store repair, which keeps all that can be read (a copy put back would be a rollback)\n", s.name())
+			o.printf("%s: DAMAGED; use holdfast store repair, which keeps everything readable (restoring a backup would be a rollback)\n", s.name())
 			err = errFault
 		case !s.Sound:
-			o.printf("%s: DAMAGED; put back a copy, or see holdfast store repair, after which messages come again\n", s.name())
+			o.printf("%s: DAMAGED; restore a backup, or use holdfast store repair, after which messages come again\n", s.name())
 			err = errFault
 		case all:
 			o.printf("%s: sound\n", s.name())
@@ -95,14 +95,14 @@ func printDamage(o *output, stores []*storeReport, all bool) (err error) {
 	return err
 }
 
-// fetch reads the stores at path. It finds out by itself of which kind they are.
+// readStores reads the stores at path. It detects their kinds.
 func readStores(path string, messages bool) ([]*storeReport, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, usageErrorf("%s does not exist", path)
 	case errors.Is(err, syscall.ENOTDIR):
-		return nil, usageErrorf("%s does not exist: what stands before its last / is a file, which may be the database; name that", path)
+		return nil, usageErrorf("%s does not exist: the part before its last / is a file; if that is the database, name it", path)
 	case err != nil:
 		return nil, withAdvice(path, err)
 	case info.IsDir():
@@ -135,7 +135,7 @@ func readBoltStores(path string, messages bool) (stores []*storeReport, err erro
 		var buckets int
 		stores, buckets, err = findStores(db, messages)
 		if err == nil && len(stores) == 0 {
-			err = usageErrorf("%s holds no store: %s of something else", path, plural(buckets, "bucket"))
+			err = usageErrorf("%s holds no store, but %s of something else", path, plural(buckets, "bucket"))
 		}
 		return err
 	})
@@ -158,7 +158,7 @@ func fileUsage(path string) (file *fileReport, err error) {
 func (f *fileReport) print(o *output, path string) {
 	o.printf("%s: %d bytes, %d of them in pages with data; %s\n", path, f.Bytes, f.Live, plural(int(f.FreePages), "free page"))
 	if f.Sparse {
-		o.printf("  a backlog left it so large; a store's own file is compacted when it is opened next, for an application's see pubstore.OpenBoltIn\n")
+		o.printf("  a backlog left it this large; a store's own file is compacted when it is opened next (for an application's, see pubstore.OpenBoltIn)\n")
 	}
 }
 
@@ -169,7 +169,7 @@ func withBolt(path string, do func(*bbolt.DB) error) error {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return inUseError(path)
 	case errors.Is(err, bbolterrors.ErrInvalid):
-		return usageErrorf("%s is neither a directory nor a database (bbolt): of a file store name the directory", path)
+		return usageErrorf("%s is neither a directory nor a database (bbolt): for a file store, name the directory", path)
 	case errors.Is(err, os.ErrPermission):
 		return withAdvice(path, err)
 	case err != nil:
@@ -182,7 +182,7 @@ func withBolt(path string, do func(*bbolt.DB) error) error {
 // withRepairAdvice adds advice for the user if err says that a database is damaged.
 func withRepairAdvice(err error) error {
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
-		return &exitError{exitFault, fmt.Errorf("%w; see holdfast store repair, or put back a copy", d)}
+		return &exitError{exitFault, fmt.Errorf("%w; use holdfast store repair, or restore a backup", d)}
 	}
 	return err
 }
@@ -238,7 +238,7 @@ func (p *publishReport) print(o *output, name string) {
 	if p.Client == "" {
 		owner = "that no client has used yet"
 	}
-	end := "closed in good order"
+	end := "closed cleanly"
 	if !p.Closed {
 		end = "not closed: its process died, or it is a copy of one in use"
 	}
@@ -247,14 +247,14 @@ func (p *publishReport) print(o *output, name string) {
 		life.print(o)
 	}
 	if p.TornBytes > 0 {
-		o.printf("  opening it cuts off a torn end of %d bytes\n", p.TornBytes)
+		o.printf("  opening it removes a torn tail of %d bytes\n", p.TornBytes)
 	}
 	if p.Renews {
-		o.printf("  opening it begins a new life: it was not closed, and the machine has started anew since, or its last commit may be missing\n")
+		o.printf("  opening it begins a new life: it was not closed and the machine has restarted since, or its last commit may be missing\n")
 	}
-	o.printf("  to be sent by the next client that opens it: %s, less what the server says it has\n", plural(p.ToSend, "message"))
+	o.printf("  to be sent by the next client that opens it: %s, except those that the server already has\n", plural(p.ToSend, "message"))
 	if in := p.Input; in != nil {
-		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command goes on behind it\n", in.Name, in.Lines, quoteIfNeeded(in.Topic))
+		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command continues after it\n", in.Name, in.Lines, quoteIfNeeded(in.Topic))
 	}
 }
 
@@ -291,11 +291,11 @@ func (s *subscriptionReport) print(o *output) {
 		o.printf(", filter %s", quoteIfNeeded(s.Filter))
 	}
 	if !s.Known {
-		o.printf(": begins where it is told to\n")
+		o.printf(": has no place yet, starts where the subscribe says\n")
 		return
 	}
-	o.printf(": goes on behind %s\n", s.Resume)
+	o.printf(": resumes after %s\n", s.Resume)
 	if n := len(s.Done); n > 0 {
-		o.printf("    done with already, and left out then: %s from %s to %s\n", plural(n, "message"), s.Done[0], s.Done[n-1])
+		o.printf("    discarded already, not delivered again: %s from %s to %s\n", plural(n, "message"), s.Done[0], s.Done[n-1])
 	}
 }

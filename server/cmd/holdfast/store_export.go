@@ -22,10 +22,10 @@ import (
 // storeExport is "store export".
 type storeExport struct {
 	Path      string `arg:"" help:"${store_path}"`
-	Bucket    string `placeholder:"NAME" help:"The store in this bucket of a database that holds several."`
-	Publisher uint64 `placeholder:"ID" help:"Of a publish store: messages of this publisher, one life of the store, only (see store inspect)."`
-	Topic     string `placeholder:"TOPIC" help:"Messages, or subscriptions, of this topic only."`
-	Format    string `enum:"json,lines" default:"json" help:"json: one object a line. lines: of a publish store one body a line, as holdfast publish reads them; of a bookmark store subscription, topic, where it resumes and what is done with above it, tabs between them."`
+	Bucket    string `placeholder:"NAME" help:"Bucket of the store, for a database that holds several stores."`
+	Publisher uint64 `placeholder:"ID" help:"Only messages of this publisher, that is of one life of a publish store (see store inspect)."`
+	Topic     string `placeholder:"TOPIC" help:"Only messages or subscriptions of this topic."`
+	Format    string `enum:"json,lines" default:"json" help:"json: one object per line. lines: for a publish store, one body per line, as holdfast publish reads them; for a bookmark store, subscription, topic, discarded vector and bookmarks discarded above it, separated by tabs."`
 	Output    string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file, which must not exist yet."`
 }
 
@@ -42,7 +42,7 @@ func (c *storeExport) Run(o *output) (err error) {
 			return usageErrorf("%s exists: remove it, or name another file", c.Output)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return usageErrorf("the directory of %s does not exist: make it, or name another file", c.Output)
+			return usageErrorf("the directory of %s does not exist: create it, or name another file", c.Output)
 		}
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func (c *storeExport) Run(o *output) (err error) {
 	return printDamage(&output{o.err, o.err}, []*storeReport{found}, false)
 }
 
-// recordDone syncs and closes an output file. It removes the file if it is not complete.
+// closeOutput syncs and closes an output file. It removes the file if it is not complete.
 func closeOutput(f *os.File, err error) error {
 	if err == nil || errors.Is(err, errFault) {
 		if werr := errors.Join(f.Sync(), f.Close()); werr == nil {
@@ -86,16 +86,16 @@ func (c *storeExport) chooseStore() (*storeReport, error) {
 	}
 	switch {
 	case c.Bucket != "" && len(names) == 0:
-		return nil, usageErrorf("%s is a directory, without buckets: leave --bucket out", c.Path)
+		return nil, usageErrorf("%s is a directory and has no buckets: omit --bucket", c.Path)
 	case c.Bucket != "":
-		return nil, usageErrorf("%s has no store in a bucket %s: it has %s", c.Path, quoteIfNeeded(c.Bucket), quoteList(names))
+		return nil, usageErrorf("%s has no store in bucket %s, only in %s", c.Path, quoteIfNeeded(c.Bucket), quoteList(names))
 	case len(stores) > 1:
-		return nil, usageErrorf("%s holds several stores: choose one with --bucket, it has %s", c.Path, quoteList(names))
+		return nil, usageErrorf("%s holds several stores: choose one with --bucket (%s)", c.Path, quoteList(names))
 	}
 	return stores[0], nil
 }
 
-// newExportedMessage writes the content of a store.
+// export writes the messages or the places of a store.
 func (c *storeExport) export(s *storeReport, to io.Writer) error {
 	w := bufio.NewWriter(to)
 	write := c.messages
@@ -109,10 +109,10 @@ func (c *storeExport) export(s *storeReport, to io.Writer) error {
 }
 
 // subscriptions writes the place of each subscription. It leaves out damaged ones, whose
-// journalPoint is not known.
+// place is not known.
 func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	if c.Publisher != 0 {
-		return usageErrorf("%s is a bookmark store, which has no publishers: leave --publisher out", s.location())
+		return usageErrorf("%s is a bookmark store, which has no publishers: omit --publisher", s.location())
 	}
 	for _, sub := range s.Subscriptions {
 		if sub.Damage != "" || c.Topic != "" && sub.Topic != c.Topic {
@@ -152,7 +152,7 @@ func newExportedMessage(publisher uint64, m *pubstore.Message) exportedMessage {
 }
 
 // messages writes the messages, the oldest life first, each life in order. A first
-// advance checks whether the store has them in that order. It nearly always has; then
+// pass checks whether the store has them in that order. It nearly always has; then
 // they need not all be in memory.
 func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[uint64]int), sorted: true}
@@ -208,7 +208,7 @@ type exportPlan struct {
 	newline uint64    // sequence of the first message with a line break in its body, 0: none
 }
 
-func (p *exportPlan) wanted(publisher uint64, m *pubstore.Message) bool {
+func (p *exportPlan) selects(publisher uint64, m *pubstore.Message) bool {
 	return (p.c.Publisher == 0 || p.c.Publisher == publisher) && (p.c.Topic == "" || p.c.Topic == m.Topic)
 }
 
@@ -216,7 +216,7 @@ func (p *exportPlan) visit(publisher uint64, m *pubstore.Message) error {
 	at := [2]uint64{uint64(p.lives[publisher]), m.Sequence}
 	p.sorted = p.sorted && slices.Compare(p.last[:], at[:]) < 0
 	p.last = at
-	if !p.wanted(publisher, m) {
+	if !p.selects(publisher, m) {
 		return nil
 	}
 	p.topics[m.Topic] = true
@@ -232,16 +232,16 @@ func (p *exportPlan) check(home string) error {
 	case p.c.Format != "lines":
 		return nil
 	case len(p.topics) > 1:
-		return usageErrorf("%s has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
+		return usageErrorf("%s has messages of %d topics, which lines cannot distinguish: choose one with --topic (%s), or use --format json",
 			home, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
 	case p.newline > 0:
-		return usageErrorf("%s: message %d has a line break in its body, and would be several lines: take --format json", home, p.newline)
+		return usageErrorf("%s: message %d has a line break in its body and would become several lines: use --format json", home, p.newline)
 	}
 	return nil
 }
 
 func (p *exportPlan) write(w *bufio.Writer, publisher uint64, m *pubstore.Message) error {
-	if !p.wanted(publisher, m) {
+	if !p.selects(publisher, m) {
 		return nil
 	}
 	if p.c.Format == "json" {

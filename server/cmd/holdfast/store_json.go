@@ -3,7 +3,7 @@
 // With --json the commands status, journal verify and compare, and store inspect,
 // verify and repair print one JSON object on one line. ping prints one for each
 // answer, journal dump and store export one for each record. The names of the fields
-// do not change; new fields may come. Publisher ids are strings, since many JSON
+// do not change; new fields may be added. Publisher ids are strings, since many JSON
 // readers lose digits of 64-bit numbers. An error that leaves nothing to print goes
 // to standard error, as text.
 //
@@ -50,7 +50,7 @@
 //	{"sound": true, "stores": [
 //	 {"path": "out.db", "bucket": "publish", "kind": "publish", "format": "bolt", "sound": true, "damage": [],
 //	  "publish": {"client": "gateway", "logons": 1, "closed": true, "torn_bytes": 0, "renews": false, "to_send": 1,
-//	   "input": {"name": "lines.txt", "topic": "orders", "lines": 3},    // with a run of holdfast publish that has not ended
+//	   "input": {"name": "lines.txt", "topic": "orders", "lines": 3},    // with an interrupted run of holdfast publish
 //	   "lives": [{"publisher": "…", "given_out": 3, "safe": 1, "kept": 1, "first": 2, "bytes": 13,
 //	              "missing": [{"from": 4, "to": 6}], "messages": [{"sequence": 2, "time": "…", "topic": "orders", "size": 7}]}]}},
 //	 {"path": "marks.db", "bucket": "bookmarks", "kind": "bookmark", "format": "bolt", "sound": true, "damage": [],
@@ -78,15 +78,15 @@
 // store repair reports the repair that it would make; with --yes it makes it. The
 // damaged store stays beside the new one, byte for byte, under a name that contains
 // the time; nothing is ever deleted. The new store has everything that could be read
-// and takes the old place. The application opens it as before.
+// and takes the path of the old one. The application opens it as before.
 //
 // A publish store gives up the messages that cannot be read. A new life begins, so
 // that no number is given out twice. The readable messages of the old life are sent
-// as they were.
+// unchanged.
 //
 // An instance that has received a given-up message keeps it and sends it to its
 // peer. The two instances can end up different in one case only: they are cut off
-// from each other at that time, and the publisher goes on with the instance that
+// from each other at that time, and the publisher continues with the instance that
 // lacks the message. Both then log DIVERGED, and status reports it (set_apart).
 // Repair therefore while the pair is in sync.
 //
@@ -105,7 +105,7 @@ import (
 
 // A storesReport is the JSON output of store inspect and store verify.
 type storesReport struct {
-	Sound  bool           `json:"sound"` // candidates stores are sound
+	Sound  bool           `json:"sound"` // all stores are sound
 	Stores []*storeReport `json:"stores"`
 	File   *fileReport    `json:"file,omitempty"` // with store inspect of a database only
 }
@@ -135,14 +135,14 @@ type publishReport struct {
 	Client    string       `json:"client"`     // empty: no client has used it yet
 	Logons    uint64       `json:"logons"`     // number of logons so far
 	Closed    bool         `json:"closed"`     // it was closed cleanly
-	TornBytes int64        `json:"torn_bytes"` // length of the torn end, which opening cuts off; no Publish returned for it
+	TornBytes int64        `json:"torn_bytes"` // length of the torn tail, which opening removes; no Publish returned for it
 	Renews    bool         `json:"renews"`     // opening begins a new life
 	ToSend    int          `json:"to_send"`    // number of kept messages of all lives
 	Lives     []lifeReport `json:"lives"`      // oldest first
 	Input     *inputReport `json:"input,omitempty"`
 }
 
-// An inputReport says how far a run of holdfast publish that has not ended has read its
+// An inputReport tells how far an interrupted run of holdfast publish has read its
 // input.
 type inputReport struct {
 	Name  string `json:"name"`
@@ -154,7 +154,7 @@ type inputReport struct {
 type lifeReport struct {
 	Publisher uint64           `json:"publisher,string"`
 	GivenOut  uint64           `json:"given_out"` // highest sequence
-	Safe      uint64           `json:"safe"`      // highest sequence let go as persisted
+	Safe      uint64           `json:"safe"`      // highest sequence that the store let go as safe
 	Kept      int              `json:"kept"`
 	First     uint64           `json:"first"` // lowest kept sequence, 0: none is kept
 	Bytes     int64            `json:"bytes"`
@@ -195,7 +195,7 @@ func (s *storeReport) location() string {
 	return fmt.Sprintf("%s, bucket %s", s.Path, quoteIfNeeded(s.Bucket))
 }
 
-// describeDifference returns the path, the bucket and the kind of a store.
+// name returns the path, the bucket and the kind of a store.
 func (s *storeReport) name() string {
 	if s.Publish == nil {
 		return s.location() + ": bookmark store"

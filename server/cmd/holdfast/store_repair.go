@@ -17,7 +17,7 @@ import (
 // storeRepair is "store repair".
 type storeRepair struct {
 	Path string `arg:"" help:"${store_path}"`
-	Yes  bool   `help:"Do it. Without, it is only said what would be done."`
+	Yes  bool   `help:"Make the repair. Without it, the repair is only described."`
 	JSON bool   `name:"json" help:"Print one JSON object."`
 }
 
@@ -25,7 +25,7 @@ type storeRepair struct {
 func (c *storeRepair) Run(o *output) error {
 	info, err := os.Stat(c.Path)
 	if err == nil && c.Yes && !isOwn(info) {
-		return usageErrorf("%s is another user's: repair it as the user whose process made it", c.Path)
+		return usageErrorf("%s belongs to another user: repair it as that user", c.Path)
 	}
 	report := &repairReport{Path: c.Path, Damage: []string{}, Lost: []lossReport{}, Stores: []repairedReport{}}
 	if err == nil && info.IsDir() {
@@ -40,7 +40,7 @@ func (c *storeRepair) Run(o *output) error {
 }
 
 // repairFile repairs a file store. It copies the directory aside, then opens the store
-// with AcceptDamage, which keeps everything that can be read.
+// with AcceptDamage, which keeps everything readable.
 func (c *storeRepair) repairFile(r *repairReport) error {
 	s, err := readFileStore(c.Path, false)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 	}
 	r.Needed, r.Damage = true, s.Damage
 	if len(s.Publish.Lives) == 0 {
-		return &exitError{exitFault, fmt.Errorf("%s: nothing says whose messages these are, so none can be kept (%s): put back a copy", c.Path, s.Damage[0])}
+		return &exitError{exitFault, fmt.Errorf("%s: the store's owner and lives are unreadable, so no message can be kept (%s): restore a backup", c.Path, s.Damage[0])}
 	}
 	r.Stores = append(r.Stores, newRepairedReport(s))
 	r.Aside = asideName(c.Path, time.Now())
@@ -67,13 +67,13 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 		err = opened.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("%w; what was there before is in %s", withAdvice(c.Path, err), r.Aside)
+		return fmt.Errorf("%w; the damaged store is in %s", withAdvice(c.Path, err), r.Aside)
 	}
 	return r.verify(c.Path)
 }
 
-// newRepairedReport returns the report of a damaged publish store, with the messages that opening
-// it would give up.
+// newRepairedReport returns the report of a damaged publish store, with the messages
+// that opening it would give up.
 func newRepairedReport(s *storeReport) repairedReport {
 	r := repairedReport{Bucket: s.Bucket, Kind: s.Kind, Kept: s.Publish.ToSend, NewLife: true, GivenUp: []givenUpReport{}}
 	for _, l := range s.Publish.Lives {
@@ -91,7 +91,7 @@ func (r *repairReport) verify(path string) error {
 		return err
 	}
 	if len(damage) > 0 {
-		return &exitError{exitFault, fmt.Errorf("%s is damaged still (%s): put back a copy; what was there before is in %s", path, damage[0], r.Aside)}
+		return &exitError{exitFault, fmt.Errorf("%s is still damaged (%s): restore a backup; the store before the repair is in %s", path, damage[0], r.Aside)}
 	}
 	r.Done = true
 	return nil

@@ -17,7 +17,7 @@ import (
 
 // repairBolt repairs the stores in a database. It copies everything that can be read to
 // a new database, in which the stores give up the rest. The new database takes the
-// journalPoint of the damaged one, which gets another name. Without --yes the new database is
+// place of the damaged one, which gets another name. Without --yes the new database is
 // made in a temporary directory and removed.
 func (c *storeRepair) repairBolt(r *repairReport) error {
 	damage, err := damageOf(c.Path)
@@ -63,7 +63,7 @@ func (r *repairReport) rebuild(path, fresh string) error {
 	defer db.Close()
 	losses, err := boltfile.Rescue(path, db)
 	if _, is := errors.AsType[*boltfile.DamageError](err); is {
-		return &exitError{exitFault, fmt.Errorf("%w: nothing in it can be found any more: put back a copy", err)}
+		return &exitError{exitFault, fmt.Errorf("%w: nothing in it is readable: restore a backup", err)}
 	}
 	if err != nil {
 		return withAdvice(path, err)
@@ -84,26 +84,26 @@ func (r *repairReport) rebuild(path, fresh string) error {
 	return db.Close()
 }
 
-// checkRepairable returns an error if a repair would do harm: if a store has lost the part that
-// records its sent messages, the repaired store would begin as if it were new.
+// checkRepairable returns an error if a repair would do harm: if a store has lost the
+// part that records its sent messages, the repaired store would start as if it were new.
 func checkRepairable(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.Loss) error {
 	for _, l := range losses {
 		const metas = 2
 		if len(l.Bucket) == 0 && l.Page >= metas {
-			return &exitError{exitFault, fmt.Errorf("%s: %v: nobody knows which stores it held: put back a copy", path, l)}
+			return &exitError{exitFault, fmt.Errorf("%s: %v: it is unknown which stores it held: restore a backup", path, l)}
 		}
 		if len(l.Bucket) == 0 || slices.ContainsFunc(stores, func(s *storeReport) bool { return s.Bucket == string(l.Bucket[0]) }) {
 			continue
 		}
 		if wasStore(db, l.Bucket[0]) {
-			return &exitError{exitFault, fmt.Errorf("%s: %v: if that was a store, what says how far it was is lost: put back a copy", path, l)}
+			return &exitError{exitFault, fmt.Errorf("%s: %v: if that was a store, its state is lost: restore a backup", path, l)}
 		}
 	}
 	return nil
 }
 
-// wasStore reports whether a bucket may be the rest of a store that cannot be recognized
-// any more.
+// wasStore reports whether a bucket may be the remainder of a store that can no longer
+// be recognized.
 func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 	_ = db.View(func(tx *bbolt.Tx) error { // never an error
 		b := tx.Bucket(name)
@@ -194,7 +194,7 @@ func (r *repairReport) replace(path, fresh string) error {
 		err = boltfile.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return fmt.Errorf("put the repaired %s in its place: %w", path, err)
+		return fmt.Errorf("replace %s with the repaired database: %w", path, err)
 	}
 	return r.verify(path)
 }

@@ -43,7 +43,7 @@ type repairedSubscription struct {
 	Subscription string `json:"subscription"`
 	Dropped      int    `json:"dropped"`          // number of unreadable values; messages that they recorded as discarded come again
 	Gone         bool   `json:"gone"`             // the place is lost: the subscribe decides where to begin
-	Resume       string `json:"resume,omitempty"` // the vector where it goes on
+	Resume       string `json:"resume,omitempty"` // the vector where it resumes
 }
 
 // print shows the report to a person.
@@ -62,10 +62,10 @@ func (r *repairReport) print(o *output) {
 		r.Stores[i].print(o)
 	}
 	if r.Done {
-		o.printf("REPAIRED; what was there before is in %s\n", r.Aside)
+		o.printf("REPAIRED; the damaged store is in %s\n", r.Aside)
 		return
 	}
-	o.printf("nothing was changed: with --yes this is done, and what is there now is kept in %s\n", r.Aside)
+	o.printf("nothing was changed: --yes makes this repair and keeps the damaged store in %s\n", r.Aside)
 }
 
 func (r *repairedReport) print(o *output) {
@@ -91,8 +91,8 @@ func (r *repairedReport) print(o *output) {
 
 func (s *repairedSubscription) print(o *output) {
 	if s.Gone {
-		o.printf("  %s: nothing of it can be kept: it begins where it is told to; from EPOCH it misses nothing\n", quoteIfNeeded(s.Subscription))
+		o.printf("  %s: its place is lost, and it starts where the subscribe says; from EPOCH it misses nothing\n", quoteIfNeeded(s.Subscription))
 		return
 	}
-	o.printf("  %s: %s can't be read, and messages noted there as done come again: goes on behind %s\n", quoteIfNeeded(s.Subscription), plural(s.Dropped, "value"), s.Resume)
+	o.printf("  %s: %s can't be read, and the messages discarded there come again; resumes after %s\n", quoteIfNeeded(s.Subscription), plural(s.Dropped, "value"), s.Resume)
 }

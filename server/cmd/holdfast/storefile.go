@@ -35,17 +35,17 @@ func storeFileError(path string, err error) error {
 	damage, damaged := errors.AsType[*boltfile.DamageError](err)
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return &exitError{exitInUse, fmt.Errorf("--store %s is in use by a running process: end that one, or name another", path)}
+		return &exitError{exitInUse, fmt.Errorf("--store %s is in use by a running process: stop that process, or name another store", path)}
 	case errors.Is(err, fs.ErrNotExist):
 		return usageErrorf("--store %s: the directory %s does not exist", path, filepath.Dir(path))
 	case errors.Is(err, fs.ErrPermission):
-		return &exitError{exitFailed, fmt.Errorf("--store %s: %w: use it as the user whose process made it", path, fs.ErrPermission)}
+		return &exitError{exitFailed, fmt.Errorf("--store %s: %w: run the command as the user that owns it", path, fs.ErrPermission)}
 	case isDirectory(path):
-		return usageErrorf("--store %s is a directory: name a file, which is made if there is none (what a file store keeps shows holdfast store inspect)", path)
+		return usageErrorf("--store %s is a directory: name a file, which is created if missing (holdfast store inspect shows a file store)", path)
 	case damaged && errors.Is(damage.Err, bbolterrors.ErrInvalid):
-		return usageErrorf("--store %s is no store (not a bbolt database): name another file, or one that is not there yet", path)
+		return usageErrorf("--store %s is not a store (not a bbolt database): name another file, or one that does not exist yet", path)
 	case damaged:
-		return &exitError{exitFault, fmt.Errorf("--store %s is damaged: %w; see holdfast store repair, or name another", path, damage.Err)}
+		return &exitError{exitFault, fmt.Errorf("--store %s is damaged: %w; use holdfast store repair, or name another store", path, damage.Err)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }
@@ -58,9 +58,9 @@ func storeError(path string, err error) error {
 	case err == nil:
 		return nil
 	case isPublish:
-		return &exitError{exitFault, fmt.Errorf("%w: see holdfast store repair, or name another --store", publish)}
+		return &exitError{exitFault, fmt.Errorf("%w: use holdfast store repair, or name another --store", publish)}
 	case isMarks:
-		return &exitError{exitFault, fmt.Errorf("%w: see holdfast store repair, put back a copy, or name another --store", marks)}
+		return &exitError{exitFault, fmt.Errorf("%w: use holdfast store repair, restore a backup, or name another --store", marks)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }
@@ -72,7 +72,7 @@ func checkBuckets(db *bbolt.DB, kind string, ours []string) error {
 	names, err := bucketNames(db)
 	own := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ours, name) })
 	if err == nil && !own && len(names) > 0 {
-		err = usageErrorf("--store %s is not a %s, it holds something else (%s): name another file, or one that is not there yet",
+		err = usageErrorf("--store %s is not a %s but holds something else (%s): name another file, or one that does not exist yet",
 			db.Path(), kind, quoteList(names))
 	}
 	return err
@@ -98,10 +98,10 @@ func updateBolt(db *bbolt.DB, do func(*bbolt.Tx) error) error {
 type boltEntry struct{ bucket, key string }
 
 // get returns the value, nil if there is none.
-func (n boltEntry) get(db *bbolt.DB) (value []byte, err error) {
+func (e boltEntry) get(db *bbolt.DB) (value []byte, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
-		if bucket := tx.Bucket([]byte(n.bucket)); bucket != nil {
-			value = bytes.Clone(bucket.Get([]byte(n.key)))
+		if bucket := tx.Bucket([]byte(e.bucket)); bucket != nil {
+			value = bytes.Clone(bucket.Get([]byte(e.key)))
 		}
 		return nil
 	})
@@ -109,10 +109,10 @@ func (n boltEntry) get(db *bbolt.DB) (value []byte, err error) {
 }
 
 // put stores the value.
-func (n boltEntry) put(tx *bbolt.Tx, value []byte) error {
-	bucket, err := tx.CreateBucketIfNotExists([]byte(n.bucket))
+func (e boltEntry) put(tx *bbolt.Tx, value []byte) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(e.bucket))
 	if err != nil {
 		return err
 	}
-	return bucket.Put([]byte(n.key), value)
+	return bucket.Put([]byte(e.key), value)
 }

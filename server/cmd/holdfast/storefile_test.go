@@ -76,7 +76,7 @@ func inspectText(path string) string {
 // store inspect reports a file that a backlog left large. --store compacts it, unless it
 // is the file of an application.
 func TestSparseStoreFile(t *testing.T) {
-	const hint = "a backlog left it so large"
+	const hint = "a backlog left it this large"
 	path := sparseStore(t, inputBucket)
 	if text := inspectText(path); !strings.Contains(text, hint) {
 		t.Errorf("store inspect says %s", text)

@@ -20,37 +20,37 @@ import (
 // subscribeCommand is "subscribe".
 type subscribeCommand struct {
 	connectionFlags
-	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression that is searched anywhere in a topic: for the one topic orders.eu write ^orders\\.eu$$."`
-	From              string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
-	Store             string        `placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
-	ID                string        `name:"id" placeholder:"ID" help:"Name of the place in the store; default the topic. One store has room for many."`
-	Restart           bool          `help:"Begin at --from, although the store has a place. To go on with such a run, leave this out again."`
-	Out               string        `placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
-	Count             int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
-	UntilIdle         time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
-	Batch             int           `default:"100" placeholder:"N" help:"Write to standard output and mark as done up to so many messages at a time, if so many are there: a kill between the two repeats them at most. 1 is slow."`
-	JSON              bool          `name:"json" help:"Write JSON objects, one a line, instead of bodies."`
-	Raw               bool          `help:"Write bodies as they are to a terminal, too, whose control characters are escaped otherwise."`
+	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression, matched anywhere in a topic: for the single topic orders.eu write ^orders\\.eu$$."`
+	From              string        `placeholder:"START" help:"Where to start: epoch (the start of the log), now, a bookmark or a comma-separated list of them as --json prints them, or a time such as 2026-01-31T12:00:00Z. With --store it counts only if the store has no place yet, and the default is epoch. Without --store the default is now."`
+	Store             string        `placeholder:"FILE" help:"Bookmark store: a file, created if missing. With it, the same command continues where the last one ended, on any server."`
+	ID                string        `name:"id" placeholder:"ID" help:"Name of the place in the store. Default: the topic. A store can hold many places."`
+	Restart           bool          `help:"Start at --from even if the store has a place. If that run is interrupted, continue it without --restart."`
+	Out               string        `placeholder:"FILE" help:"Write to this file instead of standard output. It gets each message exactly once, even after a kill. Needs --store."`
+	Count             int           `placeholder:"N" help:"Exit after this many messages. Later ones stay for the next run."`
+	UntilIdle         time.Duration `placeholder:"DURATION" help:"Exit after this time without a message while a server is connected."`
+	Batch             int           `default:"100" placeholder:"N" help:"Maximum number of messages that are written to standard output and then discarded together. A kill between the two steps repeats one batch at most. 1 is slow."`
+	JSON              bool          `name:"json" help:"Print one JSON object per line instead of bodies."`
+	Raw               bool          `help:"Do not escape the control characters of bodies on a terminal."`
 	FullyDurable      bool          `help:"Show a message only when both servers have it on disk."`
-	AcceptGaps        bool          `help:"Go on behind messages that the servers have removed."`
-	AllowUnreplicated bool          `help:"Move also to a server that the topic is not replicated to synchronously, where messages may be missing."`
+	AcceptGaps        bool          `help:"Continue after messages that the servers have removed."`
+	AllowUnreplicated bool          `help:"Also use a server to which the topic is not replicated synchronously; it may lack messages."`
 	Filter            string        `placeholder:"FILTER" help:"Content filter in the server's language; holdfastd has none."`
 }
 
 // Help returns the text for --help.
 func (*subscribeCommand) Help() string {
 	return `Writes the body of each message and a newline, until interrupted. With --store
-the same command goes on where the last one ended, on whichever server:
+the same command continues where the last one ended, on any server:
 
     holdfast subscribe --server tcp://127.0.0.1:9007/amps/json --server tcp://127.0.0.1:9008/amps/json \
       --topic quakes --store in.db
 
-A kill -9 repeats at most the --batch that was being written; with --out nothing.
+A kill -9 repeats at most the batch that was being written, and nothing with --out.
 
-Exit codes: 0 interrupted, --count reached, idle, or nobody reads on; 1 messages
-are no longer in the log, or fewer than --count came; 2 usage, or refused by the
-server; 3 it could not go on (disk, no server within --timeout); 4 store or name
-in use.`
+Exit codes: 0 interrupted, --count reached, idle, or the reader has closed the
+pipe; 1 messages are no longer in the log, or fewer than --count came; 2 usage, or
+refused by the server; 3 the command could not continue (disk, no server within
+--timeout); 4 store or client name in use; 5 a newer version has written the store.`
 }
 
 // Run implements the command.
@@ -67,7 +67,7 @@ func (c *subscribeCommand) Run(o *output) error {
 		r.sink.out = unescaped(o.out)
 	}
 	if meant, foreign := topic.Wildcard(c.Topic); foreign {
-		r.screen.notify("--topic %s is a regular expression, searched anywhere in a topic, and no wildcard; you may mean '%s'", c.Topic, meant)
+		r.screen.notify("--topic %s is a regular expression, matched anywhere in a topic, and not a wildcard; you may mean '%s'", c.Topic, meant)
 	}
 	if err := r.open(); err != nil {
 		return errors.Join(err, r.close())
@@ -81,20 +81,20 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	case c.Topic == "":
 		return nil, usageErrorf("--topic is empty")
 	case c.Count < 0:
-		return nil, usageErrorf("--count is %d, it must not be negative", c.Count)
+		return nil, usageErrorf("--count is %d: it must not be negative", c.Count)
 	case c.Batch < 1:
-		return nil, usageErrorf("--batch is %d, it must be 1 or more", c.Batch)
+		return nil, usageErrorf("--batch is %d: it must be 1 or more", c.Batch)
 	case c.UntilIdle < 0:
-		return nil, usageErrorf("--until-idle is %v, it must not be negative", c.UntilIdle)
+		return nil, usageErrorf("--until-idle is %v: it must not be negative", c.UntilIdle)
 	case c.Out == "" && isClosed(os.Stdout):
-		return nil, usageErrorf("standard output is closed, and messages count as consumed once they are written: name an --out, or redirect it")
+		return nil, usageErrorf("standard output is closed, and messages count as read once they are written: use --out, or redirect standard output")
 	case c.Store == "" && (c.ID != "" || c.Restart):
-		return nil, usageErrorf("--id and --restart are about the place in a --store: name one")
+		return nil, usageErrorf("--id and --restart need a --store, which keeps the place")
 	case c.Store == "" && c.Out != "":
-		return nil, usageErrorf("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
+		return nil, usageErrorf("--out needs a --store, which records the length of the file; without one, redirect standard output")
 	}
 	if _, err := topic.Parse(c.Topic); err != nil { // the server would refuse it with less advice
-		return nil, usageErrorf("--topic %q is a %v; for the one topic of that name write '^%s$'", c.Topic, err, regexp.QuoteMeta(c.Topic))
+		return nil, usageErrorf("--topic %q: %v; for the single topic of that name write '^%s$'", c.Topic, err, regexp.QuoteMeta(c.Topic))
 	}
 	start, err := c.from()
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	return start, c.connectionFlags.check()
 }
 
-// publishedBefore returns where the subscription begins if the store has no place yet.
+// from returns the start of the subscription if the store has no place yet.
 func (c *subscribeCommand) from() (client.Start, error) {
 	switch from := strings.ToLower(c.From); {
 	case from == "most-recent" && c.Store == "":
@@ -121,7 +121,7 @@ func (c *subscribeCommand) from() (client.Start, error) {
 			return client.At(t), nil
 		}
 	}
-	return nil, usageErrorf("--from %q is none of epoch, now, most-recent, a bookmark (such as 14273104871|43|) and a time (such as 2026-01-31T12:00:00Z)", c.From)
+	return nil, usageErrorf("--from %q is not epoch, now, most-recent, a bookmark (such as 14273104871|43|) or a time (such as 2026-01-31T12:00:00Z)", c.From)
 }
 
 // bookmarks parses a comma-separated list of bookmarks.
@@ -133,7 +133,7 @@ func bookmarks(text string) (client.Start, error) {
 			err = fmt.Errorf("%q: sequences begin at 1", one)
 		}
 		if err != nil {
-			return nil, usageErrorf("--from: %w; give it as --json shows it, such as 14273104871|43|", err)
+			return nil, usageErrorf("--from: %w; write it as --json prints it, such as 14273104871|43|", err)
 		}
 		all = append(all, b)
 	}
@@ -164,9 +164,9 @@ func (r *subscribeRun) open() error {
 	}
 	switch {
 	case !known && !f.Restart:
-		r.screen.notify("--store %s has no place of %q yet: beginning at %s", f.Store, id, cmp.Or(f.From, "epoch"))
+		r.screen.notify("--store %s has no place for %q yet: starting at %s", f.Store, id, cmp.Or(f.From, "epoch"))
 	case f.From != "":
-		r.screen.notify("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
+		r.screen.notify("continuing where the last run ended, as recorded in %s; --restart starts at --from again", f.Store)
 	}
 	if !f.Restart {
 		r.start = client.MostRecentOr(r.start)
@@ -184,7 +184,7 @@ func (r *subscribeRun) close() error {
 	return r.sink.close()
 }
 
-var errIdle = errors.New("nothing has come")
+var errIdle = errors.New("no message for --until-idle")
 
 // run subscribes and writes the messages.
 func (r *subscribeRun) run(ctx context.Context, end context.CancelCauseFunc) (err error) {
@@ -222,16 +222,16 @@ func (r *subscribeRun) options() []client.SubscribeOption {
 	return opts
 }
 
-// trackProgress writes messages until ctx ends or --count is reached. It commits when a batch
-// is full or when no more messages are queued.
+// writeMessages writes messages until ctx ends or --count is reached. It commits when
+// a batch is full or when no more messages are queued.
 func (r *subscribeRun) writeMessages(ctx context.Context, sub *client.Subscription) error {
-	ctx, came, stop := r.idleContext(ctx)
+	ctx, received, stop := r.idleContext(ctx)
 	defer stop()
 	for m, err := range sub.Messages(ctx) {
 		if err != nil {
 			return cmp.Or(r.sink.commit(), err)
 		}
-		came()
+		received()
 		if err := r.sink.add(m, r.flags.JSON); err != nil {
 			return err
 		}
@@ -246,9 +246,9 @@ func (r *subscribeRun) writeMessages(ctx context.Context, sub *client.Subscripti
 	return r.sink.commit()
 }
 
-// idleContext returns a context that ends with errIdle when came was not called for
-// --until-idle although the client has a server.
-func (r *subscribeRun) idleContext(ctx context.Context) (idle context.Context, came, stop func()) {
+// idleContext returns a context that ends with errIdle when received was not called
+// for --until-idle while the client has a server.
+func (r *subscribeRun) idleContext(ctx context.Context) (idle context.Context, received, stop func()) {
 	after := r.flags.UntilIdle
 	if after == 0 {
 		return ctx, func() {}, func() {}
@@ -278,15 +278,15 @@ func (r *subscribeRun) result(err error) error {
 	refused, isRefused := errors.AsType[*client.CommandError](err)
 	switch {
 	case errors.Is(err, errIdle) && r.read < r.flags.Count:
-		return &exitError{exitFault, fmt.Errorf("%s came, not %d, and then nothing for %v", plural(r.read, "message"), r.flags.Count, r.flags.UntilIdle)}
+		return &exitError{exitFault, fmt.Errorf("received %s instead of %d, and then nothing for %v", plural(r.read, "message"), r.flags.Count, r.flags.UntilIdle)}
 	case errors.Is(err, errIdle), errors.Is(err, errReaderGone), errors.Is(err, errInterrupted):
 		return nil
 	case isGap:
-		return &exitError{exitFault, fmt.Errorf("%w; --accept-gaps goes on behind them", gap)}
+		return &exitError{exitFault, fmt.Errorf("%w; use --accept-gaps to continue after them", gap)}
 	case isRefused:
 		return &exitError{exitUsage, refused}
 	case errors.Is(err, client.ErrNotReplicated):
-		return &exitError{exitFault, fmt.Errorf("%w: wait for the --server that has it, or --allow-unreplicated", err)}
+		return &exitError{exitFault, fmt.Errorf("%w: wait for the --server that has it, or use --allow-unreplicated", err)}
 	}
 	return err
 }

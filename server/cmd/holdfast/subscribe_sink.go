@@ -20,7 +20,7 @@ import (
 )
 
 // The buckets in a database that this command has made: the bookmark store's, with the
-// describeDifference that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
+// name that bookmarkstore.OpenBolt uses, and one for the lengths of output files, by id.
 const (
 	bookmarksBucket = "bookmarks"
 	outBucket       = "holdfast subscribe"
@@ -43,11 +43,12 @@ type sink struct {
 
 	batch   bytes.Buffer
 	lines   *json.Encoder       // into batch
-	pending []client.MessageRef // of the messages in batch
+	pending []client.MessageRef // the messages in batch
 }
 
 const (
-	// maxBatchBytes is the size that ends a batch; the message that reaches it is still in it.
+	// maxBatchBytes is the size that ends a batch. The message that reaches it belongs
+	// to the batch.
 	maxBatchBytes = 1 << 20
 	// outBatch is the limit of a batch that goes to an output file. It ignores
 	// --batch, since a kill repeats nothing there.
@@ -60,7 +61,7 @@ var errReaderGone = errors.New("standard output was closed")
 // open opens the store. It reports whether the store has a place under id.
 func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known bool, err error) {
 	if len(id) > 256 {
-		return false, usageErrorf("the id of the place has %d bytes, 256 at most: give a shorter --id", len(id))
+		return false, usageErrorf("the id of the place has %d bytes, and the limit is 256: use a shorter --id", len(id))
 	}
 	s.id = id
 	if s.db, err = openStoreFile(path, "bookmark store", bookmarksBucket, outBucket); err != nil {
@@ -75,7 +76,7 @@ func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known
 			return false, err
 		}
 		if found[i].Query != q {
-			return false, usageErrorf("--store %s has under id %q the place of a subscription to %s: give another --id, or --restart to forget that place",
+			return false, usageErrorf("--store %s has a place of a subscription to %[3]s under id %[2]q: use another --id, or --restart to discard that place",
 				path, id, describeQuery(found[i].Query))
 		}
 		known = found[i].Known
@@ -91,7 +92,7 @@ func describeQuery(q bookmarkstore.Query) string {
 	return fmt.Sprintf("topic %q with filter %q", q.Topic, q.Filter)
 }
 
-// openOut opens the output file. It cuts off the part behind the last commit, since
+// openOut opens the output file. It cuts off the part after the last commit, since
 // those messages come again.
 func (s *sink) openOut(path string, restart bool) (err error) {
 	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
@@ -102,20 +103,20 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("--out %s: %w", path, err)
 	}
-	kept, err := s.outSize()
+	committed, err := s.outSize()
 	switch {
 	case err != nil:
 		return err
-	case (kept < 0 || restart) && size > 0:
-		return usageErrorf("--out %s is not empty, and what is in it is not this command's: remove it, or name another file", path)
-	case kept > size && !restart:
-		return usageErrorf("--out %s has %d bytes, and %d were written: put back the file, or name another --out and --restart", path, size, kept)
-	case kept < size && kept >= 0:
-		if err = s.file.Truncate(kept); err == nil {
-			_, err = s.file.Seek(kept, io.SeekStart)
+	case (committed < 0 || restart) && size > 0:
+		return usageErrorf("--out %s is not empty and was not written by this command: remove it, or name another file", path)
+	case committed > size && !restart:
+		return usageErrorf("--out %s has %d bytes, but %d were written: restore the file, or use another --out with --restart", path, size, committed)
+	case committed < size && committed >= 0:
+		if err = s.file.Truncate(committed); err == nil {
+			_, err = s.file.Seek(committed, io.SeekStart)
 		}
 	}
-	s.size = max(kept, 0)
+	s.size = max(committed, 0)
 	if restart {
 		s.size = 0
 	}
@@ -175,7 +176,7 @@ func (s *sink) write() error {
 	case errors.Is(err, syscall.EPIPE):
 		return errReaderGone
 	case err != nil:
-		return fmt.Errorf("write messages: %w; those that were not written come again", err)
+		return fmt.Errorf("write messages: %w; the unwritten ones come again", err)
 	}
 	return nil
 }
@@ -223,7 +224,7 @@ type delivery struct {
 	Publisher     uint64          `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
 	Sequence      uint64          `json:"sequence"`
 	Topic         string          `json:"topic"`
-	Time          string          `json:"time,omitempty"` // when the server took it
+	Time          string          `json:"time,omitempty"` // when the server accepted it
 	CorrelationID string          `json:"correlation_id,omitempty"`
 	JSON          json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without insignificant space
 	Body          *string         `json:"body,omitempty"`        // the body if it is other text in UTF-8

@@ -12,7 +12,7 @@ import (
 
 // A terminal is standard output or standard error, if that is a terminal. Text that is
 // written to it may come from servers and publishers, so control characters in it are
-// escaped. Safe for concurrent use.
+// escaped. It is safe for concurrent use.
 type terminal struct {
 	f *os.File
 

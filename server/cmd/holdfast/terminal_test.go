@@ -24,7 +24,7 @@ func asCommand(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "holdfast")
 	if err := os.Symlink(os.Args[0], name); err != nil {
-		t.Skipf("the command can't be given its name here: %v", err)
+		t.Skipf("the command cannot get its name here: %v", err)
 	}
 	return name
 }
@@ -44,7 +44,7 @@ func TestTerminalBodies(t *testing.T) {
 	text := tmux.Start(t, publish+subscribe, command, in).Check()
 	for _, body := range tmux.Hostile {
 		if want := visible.Line(body); !strings.Contains(text, want) {
-			t.Errorf("%q is not to be seen in\n%s", want, text)
+			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	tmux.Start(t, subscribe+" --json", command).Check()

@@ -19,9 +19,9 @@ import (
 // portMask matches the addresses and names that differ from run to run.
 var portMask = regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}\b|holdfast-[0-9A-Za-z]{22}`)
 
-// outageReported runs a command and returns its line, its output and its exit code. In the
+// runMasked runs a command and returns its line, its output and its exit code. In the
 // command, S stands for the --server flag, and file names are in the directory.
-func (s *shell) told(command string) string {
+func (s *shell) runMasked(command string) string {
 	s.t.Helper()
 	args := strings.Fields(command)
 	for i, a := range args {
@@ -51,14 +51,14 @@ func (s *shell) told(command string) string {
 	return fmt.Sprintf("$ holdfast %s\n%s[exit %d]\n\n", command, text, code)
 }
 
-// furnish fills the directory with files for wrong commands. clear releases them.
-func (s *shell) furnish() (clear func()) {
+// makeFiles fills the directory with files for wrong commands. release closes them.
+func (s *shell) makeFiles() (release func()) {
 	s.t.Helper()
 	s.write("in", "1\n2\n3\n")
 	s.write("text", strings.Repeat("no database\n", 1000))
 	s.write("full", "x\n")
 	s.write("long", "1\n"+strings.Repeat("x", 5000))
-	s.abandon(s.path("open.db"), "t", "1\n2\n")
+	s.publishAndInterrupt(s.path("open.db"), "t", "1\n2\n")
 	s.do("publish", "--topic", "t", "--name", "me", "--store", s.path("out.db"), "--file", s.path("in"))
 	s.do("subscribe", "--topic", "t", "--id", "mine", "--store", s.path("in.db"), "--count", "1")
 	if err := os.Mkdir(s.path("directory"), 0o700); err != nil {
@@ -79,8 +79,8 @@ func (s *shell) furnish() (clear func()) {
 
 // Every error that a user can cause names its reason and gives advice.
 func TestWrongLines(t *testing.T) {
-	s := newShell(t, lone(t, func(c *server.Config) { c.MaxMessage, c.Log.Topics = 4096, []string{"^t$"} }).Addr())
-	defer s.furnish()()
+	s := newShell(t, startLone(t, func(c *server.Config) { c.MaxMessage, c.Log.Topics = 4096, []string{"^t$"} }).Addr())
+	defer s.makeFiles()()
 	var got strings.Builder
 	for _, command := range []string{
 		"publish --topic t",
@@ -138,7 +138,7 @@ func TestWrongLines(t *testing.T) {
 		"ping URI --timeout 0s",
 		"ping tcp://me:secret@127.0.0.1:1/amps/json",
 	} {
-		got.WriteString(s.told(command))
+		got.WriteString(s.runMasked(command))
 	}
 	golden(t, "wrong_lines", got.String())
 }
@@ -150,7 +150,7 @@ func TestConnectionErrors(t *testing.T) {
 		code  int
 		words string
 	}{
-		{client.ErrNameInUse, exitInUse, `client name "me" is in use by another process: end that one, or give another --name`},
+		{client.ErrNameInUse, exitInUse, `client name "me" is in use by another process: stop that process, or choose another --name`},
 		{&pubstore.FailedError{Path: "out.db", Err: syscall.ENOSPC}, exitFailed, "no space left"},
 	} {
 		ctx, end := context.WithCancelCause(t.Context())

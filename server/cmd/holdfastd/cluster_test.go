@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// grouped writes the configuration of an instance with one peer.
-func grouped(t *testing.T, name, peer, address, rejoin string) (file string) {
+// writeGroupConfig writes the configuration of an instance with one peer.
+func writeGroupConfig(t *testing.T, name, peer, address, rejoin string) (file string) {
 	t.Helper()
 	return write(t, t.TempDir(), fmt.Sprintf("name: %s\ngroup: g\ndata: journal\nclients: {listen: \"127.0.0.1:0\"}\nrejoin_timeout: %s\n"+
 		"replication: {listen: \"127.0.0.1:0\", destinations: [{name: %s, address: %q}]}\n", name, rejoin, peer, address))
@@ -26,8 +26,8 @@ func (p *process) replication() (address string) {
 	return address
 }
 
-// stopped ends a process and checks that it has served no client until then.
-func (p *process) stopped() {
+// wantStopped ends a process and checks that it has served no client until then.
+func (p *process) wantStopped() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
 	if code := p.exit(); code != 0 {
@@ -43,22 +43,22 @@ func TestGroups(t *testing.T) {
 		t.Skip("no signals between processes there")
 	}
 	const nobody = "127.0.0.1:1"
-	production := grouped(t, "a", "b", nobody, "10ms")
+	production := writeGroupConfig(t, "a", "b", nobody, "10ms")
 	waits := start(t, "-config", production)
 	waits.replication()
-	waits.stderr.await(t, "nobody is served")
-	waits.stopped()
+	waits.stderr.await(t, "no clients are served")
+	waits.wantStopped()
 
 	a := start(t, "-config", production, "-bootstrap")
 	address := a.replication()
 	if line := a.line(); !strings.HasPrefix(line, "ready ") {
 		t.Fatalf("said %q", line)
 	}
-	staging := start(t, "-config", grouped(t, "b", "a", address, "1h"), "-bootstrap")
+	staging := start(t, "-config", writeGroupConfig(t, "b", "a", address, "1h"), "-bootstrap")
 	staging.replication()
 	for _, p := range []*process{a, staging} {
 		p.stderr.await(t, "two clusters")
 	}
-	staging.stopped()
-	a.stopped()
+	staging.wantStopped()
+	a.wantStopped()
 }

@@ -26,7 +26,7 @@ import (
 type drill struct {
 	*testing.T
 	dir       string
-	instances map[string]*drilled
+	instances map[string]*drillInstance
 
 	mu       sync.Mutex
 	lost     []sdk.LostError // guarded by mu
@@ -34,8 +34,8 @@ type drill struct {
 	rejected []string        // guarded by mu
 }
 
-// A drilled is an instance of a drill.
-type drilled struct {
+// A drillInstance is an instance of a drill.
+type drillInstance struct {
 	clients, admin, link string
 	config               string
 	process              *process // nil: not running
@@ -49,14 +49,14 @@ func newDrill(t *testing.T, third bool) *drill {
 		t.Skip("no signals between processes there")
 	}
 	t.Parallel() // they spend most of their time waiting
-	d := &drill{T: t, dir: t.TempDir(), instances: make(map[string]*drilled)}
+	d := &drill{T: t, dir: t.TempDir(), instances: make(map[string]*drillInstance)}
 	names := []string{"a", "b"}
 	if third {
 		names = append(names, "c")
 	}
 	for _, name := range names {
 		ports := heldPorts(t)
-		d.instances[name] = &drilled{clients: ports[0], admin: ports[1], link: ports[2], config: filepath.Join(d.dir, name+".yaml")}
+		d.instances[name] = &drillInstance{clients: ports[0], admin: ports[1], link: ports[2], config: filepath.Join(d.dir, name+".yaml")}
 	}
 	for _, name := range names {
 		d.configure(name, third)
@@ -125,7 +125,7 @@ func (d *drill) start(names ...string) {
 	}
 }
 
-func (d *drill) end(signal syscall.Signal, names ...string) {
+func (d *drill) stop(signal syscall.Signal, names ...string) {
 	d.Helper()
 	for _, name := range names {
 		p := d.instances[name].process
@@ -157,28 +157,28 @@ func (d *drill) command(code int, says, program string, args ...string) {
 	}
 }
 
-// eventually runs 'holdfast status' until its output contains all of the texts.
-func (d *drill) eventually(names []string, says ...string) {
+// awaitStatus runs 'holdfast status' until its output contains all of the texts.
+func (d *drill) awaitStatus(names []string, says ...string) {
 	d.Helper()
 	var args []string
 	for _, name := range names {
 		args = append(args, d.instances[name].admin)
 	}
-	d.until(func() (bool, string) {
+	d.await(func() (bool, string) {
 		_, out := d.run(statusCommand(d.T), append([]string{"status"}, args...)...)
 		return !slices.ContainsFunc(says, func(text string) bool { return !strings.Contains(out, text) }), out
 	}, "status of %v does not say %q", names, says)
 }
 
-// until waits for a condition.
-func (d *drill) until(is func() (bool, string), format string, args ...any) {
+// await waits for a condition.
+func (d *drill) await(condition func() (bool, string), format string, args ...any) {
 	d.Helper()
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	over := time.After(drillPatience)
 	for {
-		so, seen := is()
-		if so {
+		done, seen := condition()
+		if done {
 			return
 		}
 		select {
@@ -271,10 +271,10 @@ func (d *drill) flush(f func(context.Context) error) {
 	}
 }
 
-// toldLost waits until the publisher is told this loss.
-func (d *drill) toldLost(from, to int) {
+// awaitLost waits until the publisher is told this loss.
+func (d *drill) awaitLost(from, to int) {
 	d.Helper()
-	d.until(func() (bool, string) {
+	d.await(func() (bool, string) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return len(d.lost) > 0 && d.lost[0].From == uint64(from) && d.lost[0].To == uint64(to), fmt.Sprint(d.lost)
@@ -347,37 +347,37 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	p := d.publisher("outbox")
 	d.publish(p, 1, 50)
 	d.flush(p.FlushSafe)
-	d.eventually([]string{"a", "b"}, "all is well")
-	d.end(syscall.SIGKILL, "c")
+	d.awaitStatus([]string{"a", "b"}, "all is well")
+	d.stop(syscall.SIGKILL, "c")
 	d.publish(p, 51, 80)
 	d.flush(p.FlushSafe)
-	d.end(syscall.SIGKILL, "a", "b")
+	d.stop(syscall.SIGKILL, "a", "b")
 
 	c := d.instances["c"].config
 	d.command(1, "no instance runs with this configuration", daemon, "lost", "-config", c, "a", "b")
 	d.start("c")
 	d.publish(p, 81, 90)
-	d.eventually([]string{"c"}, "publishers are refused, since it lacks messages that they were told are safe", "holdfastd lost")
+	d.awaitStatus([]string{"c"}, "it refuses publishers because it lacks messages that were acknowledged to them as safe", "holdfastd lost")
 	d.command(1, "b is not connected with c: start it, or name it", daemon, "lost", "-config", c, "a")
 	d.command(78, "-config is missing", daemon, "lost", "a")
 	d.command(0, "incarnation 1 has begun, with c", daemon, "lost", "-config", c, "a", "b")
 	d.flush(p.Flush)
-	d.toldLost(51, 80)
+	d.awaitLost(51, 80)
 	d.read(90, 51, 80)
-	d.eventually([]string{"c"}, "the decree of incarnation 1 stands", "0 publishers have not been seen since")
+	d.awaitStatus([]string{"c"}, "the decree of incarnation 1 stands", "0 publishers have not been seen since")
 
 	// The old a must not serve clients: its group has declared messages lost.
 	d.start("a")
 	d.instances["a"].process.stderr.await(t, "OUTDATED: no clients are served any more")
-	d.eventually([]string{"a"}, "it serves nobody", "start it with an empty one")
-	d.end(syscall.SIGTERM, "a")
+	d.awaitStatus([]string{"a"}, "it serves no clients", "start it with an empty one")
+	d.stop(syscall.SIGTERM, "a")
 	for _, name := range []string{"a", "b"} {
 		if err := os.Rename(d.journal(name), d.journal(name)+".old"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// a and b get everything from c, which has not replicated to anybody so far.
-	d.end(syscall.SIGTERM, "c")
+	d.stop(syscall.SIGTERM, "c")
 	d.write("c", fmt.Sprintf("destinations:\n    - {name: a, address: %q, ack: async}\n    - {name: b, address: %q, ack: async}\n",
 		d.instances["a"].link, d.instances["b"].link))
 	d.start("a", "b", "c")
@@ -385,7 +385,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	d.read(90, 51, 80)
 	d.command(0, "the decree of incarnation 1 has ended", daemon, "lost", "-config", c, "-end")
 	d.command(1, "no decree stands", daemon, "lost", "-config", c, "-end")
-	d.eventually([]string{"a", "b"}, "all is well")
+	d.awaitStatus([]string{"a", "b"}, "all is well")
 }
 
 // Both journals are restored from backups of different times (DISASTER.md, B).
@@ -396,7 +396,7 @@ func TestDisasterBothFromBackups(t *testing.T) {
 	upTo := func(from, to int, saved string) {
 		d.publish(p, from, to)
 		d.flush(p.FlushSafe)
-		d.end(syscall.SIGTERM, "a", "b")
+		d.stop(syscall.SIGTERM, "a", "b")
 		if saved != "" {
 			d.copyDir(d.journal(saved), d.journal(saved)+".backup")
 			d.start("a", "b")
@@ -410,16 +410,16 @@ func TestDisasterBothFromBackups(t *testing.T) {
 	}
 	d.start("a", "b")
 	d.publish(p, 81, 90)
-	d.eventually([]string{"a", "b"}, "publishers are refused, since it lacks messages")
+	d.awaitStatus([]string{"a", "b"}, "it refuses publishers because it lacks messages")
 	a := d.instances["a"].config
 	d.command(1, "b is connected with a: stop it, or leave its name out", daemon, "lost", "-config", a, "b")
 	d.command(0, "incarnation 1 has begun, with a, b", daemon, "lost", "-config", a)
 	d.command(1, "end it first", daemon, "lost", "-config", a)
 	d.flush(p.FlushSafe)
-	d.toldLost(61, 80)
+	d.awaitLost(61, 80)
 	d.read(90, 61, 80)
 	d.command(0, "has ended", daemon, "lost", "-config", d.instances["b"].config, "-end")
-	d.until(func() (bool, string) { // a refusal stays in the status for a minute
+	d.await(func() (bool, string) { // a refusal stays in the status for a minute
 		_, out := d.run(statusCommand(t), "status", d.instances["a"].admin, d.instances["b"].admin)
 		return !strings.Contains(out, "decree"), out
 	}, "the decree stands")
@@ -463,5 +463,5 @@ func TestDisasterStoreFromBackup(t *testing.T) {
 	}
 	d.mu.Unlock()
 	d.read(50, 0, 0)
-	d.eventually([]string{"a", "b"}, "a publish store was copied, or restored from a backup")
+	d.awaitStatus([]string{"a", "b"}, "a publish store was copied, or restored from a backup")
 }

@@ -49,11 +49,11 @@ func TestExitCodesAndUnit(t *testing.T) {
 }
 
 // A damaged journal without a peer ends the instance with its own exit code.
-func TestDamagedAloneExit(t *testing.T) {
+func TestDamagedLoneExit(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, lone)
 	p := start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	c := connect(t, p.addr, "pubber")
 	c.publish(1, 300)
 	c.publish(301, 301) // its batch begins with a note that the earlier ones are durable: damage to them is no torn tail

@@ -12,14 +12,14 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// controlTimeout limits the wait for the instance's answer.
+// controlTimeout limits the wait for the instance's reply.
 const controlTimeout = 30 * time.Second
 
-// declareLost sends a running instance the order to declare a loss, or to end the decree.
+// declareLost requests from a running instance that it declares a loss, or ends the decree.
 func declareLost(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("holdfastd lost", stderr)
 	config := flags.String("config", "", "YAML `file` that describes the running instance")
-	end := flags.Bool("end", false, "end the decree that stands")
+	end := flags.Bool("end", false, "end the current decree")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -38,17 +38,17 @@ func declareLost(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitcode.Config
 	}
-	do := server.ControlDeclareLost
+	action := server.ControlDeclareLost
 	if *end {
-		do = server.ControlEndDecree
+		action = server.ControlEndDecree
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
-	answer, err := server.SendControl(ctx, cfg, do, flags.Args()...)
+	reply, err := server.SendControl(ctx, cfg, action, flags.Args()...)
 	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
 		return exitcode.Failed
 	}
-	fmt.Fprintln(stdout, answer)
+	fmt.Fprintln(stdout, reply)
 	return exitcode.OK
 }

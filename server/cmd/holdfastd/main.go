@@ -14,10 +14,10 @@
 // of it, for replication.secret.
 //
 // The fourth form tells the instance that runs with a.yaml that acknowledged messages are lost and
-// that the named instances will not return. The fifth form ends that. See server/DISASTER.md. Both
-// exit with 0 once the instance has done it, or with 1 and the reason.
+// that the named instances will not return. It makes a decree, which the fifth form ends. See
+// server/DISASTER.md. Both exit with 0 once the instance has done it, or with 1 and the reason.
 //
-// Standard output gets two lines: "listening …" once the ports are bound, with the real port
+// Standard output gets two lines: "listening …" once the ports are bound, with the actual port
 // numbers, and "ready …" once clients are served. The log goes to standard error. If nobody reads
 // them, the instance keeps running: it buffers 1 MiB of the log, drops further lines and counts
 // them (log_dropped in /status). SIGHUP is ignored, since the configuration is read only at the
@@ -59,7 +59,7 @@ import (
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
        holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
        holdfastd lost -config FILE [NAME...]    declare acknowledged messages lost (server/DISASTER.md)
-       holdfastd lost -config FILE -end         end that
+       holdfastd lost -config FILE -end         end that decree
 
 Exit codes: 0 stopped, 1 cannot run for now, 2 a bug, 3 disk failed or full, 4 journal damaged without a
 peer to heal it from, 5 journal written by a newer holdfastd (nothing was changed), 78 configuration or usage.`
@@ -107,9 +107,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := newFlags("holdfastd", stderr)
 	flags.StringVar(&o.config, "config", "", "YAML `file` that describes the instance")
-	flags.StringVar(&o.log, "log", "text", "`form` of the log: text or json")
-	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients over a damaged journal although no peer has healed it")
-	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with an empty journal, begin a group at once: for the first start of its first instance, if its peers are not started with it")
+	flags.StringVar(&o.log, "log", "text", "`format` of the log: text or json")
+	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients from a damaged journal that no peer has healed")
+	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with an empty journal, begin a group immediately: for the first start of its first instance, if the peers do not start with it")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	err := flags.Parse(args)
 	switch {
@@ -120,7 +120,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case o.config == "":
 		err = errors.New("-config is missing: name the YAML file of the instance")
 	case o.log != "text" && o.log != "json":
-		err = fmt.Errorf("-log is %q, it must be text or json", o.log)
+		err = fmt.Errorf("-log is %q: it must be text or json", o.log)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
@@ -196,14 +196,14 @@ func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
 	select {
 	case err := <-stopped:
 		if err != nil {
-			cfg.Logger.Warn("stopped", "error", err)
+			cfg.Logger.Warn("stopped with acks outstanding", "error", err)
 		}
 		if err := s.Err(); err != nil {
 			return exitCode(err)
 		}
 		return exitcode.OK
 	case sig := <-signals:
-		cfg.Logger.Error("stopping at once", "signal", sig)
+		cfg.Logger.Error("exiting immediately", "signal", sig)
 		return exitcode.Failed
 	}
 }
@@ -226,15 +226,15 @@ func exitCode(err error) int {
 	return exitcode.Failed
 }
 
-func logger(form string, w io.Writer) *slog.Logger {
-	if form == "json" {
+func logger(format string, w io.Writer) *slog.Logger {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(visible.NewJSONWriter(w), nil))
 	}
 	return slog.New(slog.NewTextHandler(w, nil))
 }
 
-// terminalSafe returns a writer for a standard file. On a terminal it makes control characters visible,
-// so that text from clients and peers cannot affect the terminal.
+// terminalSafe returns a writer for a standard file. On a terminal it makes control characters
+// visible, so that text from clients and peers cannot affect the terminal.
 func terminalSafe(f *os.File) io.Writer {
 	if term.IsTerminal(int(f.Fd())) {
 		return visible.NewWriter(f)

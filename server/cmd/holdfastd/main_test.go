@@ -50,7 +50,7 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stderr *output
-	lines  *bufio.Reader // terminalSafe output
+	lines  *bufio.Reader // standard output
 	addr   string
 }
 
@@ -131,8 +131,8 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// ready reads the two lines of standard output.
-func (p *process) ready() {
+// awaitReady reads the two lines of standard output.
+func (p *process) awaitReady() {
 	p.t.Helper()
 	listening, ready := p.line(), p.line()
 	for field := range strings.FieldsSeq(listening) {
@@ -256,7 +256,7 @@ func TestKillAndStop(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), lone)
 	p := start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	connect(t, p.addr, "pubber").publish(1, 500)
 
 	locked := start(t, "-config", file)
@@ -267,7 +267,7 @@ func TestKillAndStop(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	p.exit()
 	p = start(t, "-config", file, "-log", "json")
-	p.ready()
+	p.awaitReady()
 	connect(t, p.addr, "sub").replay(500)
 	connect(t, p.addr, "pubber").publish(501, 600)
 	p.signal(syscall.SIGTERM)
@@ -278,7 +278,7 @@ func TestKillAndStop(t *testing.T) {
 		t.Errorf("the log is no JSON:\n%s", p.stderr)
 	}
 	p = start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	connect(t, p.addr, "sub").replay(600)
 }
 
@@ -290,7 +290,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), lone+"log: {segment: 64KiB}\n")
 	p := startCommand(t, exec.Command("sh", "-c", `ulimit -n 100; exec "$@"`, "sh", daemon, "-config", file))
-	p.ready()
+	p.awaitReady()
 	pub := connect(t, p.addr, "pubber")
 	var conns []net.Conn
 	turnedAway := 0
@@ -341,7 +341,7 @@ func TestExitCodes(t *testing.T) {
 		{"bad log", "", []string{"-log", "xml", "-config", "x"}, 78, "-log is"},
 		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 78, "/nonexistent.yaml"},
 		{"unknown key", lone + "colour: red\n", nil, 78, `a.yaml:4: unknown field "colour"`},
-		{"bad value", lone + "max_message: lots\n", nil, 78, `a.yaml:4: max_message "lots" is no size`},
+		{"bad value", lone + "max_message: lots\n", nil, 78, `a.yaml:4: max_message "lots" is not a size`},
 		{"port in use", busy, nil, 1, "address already in use (another process listens there)"},
 		{"data is a file", strings.Replace(lone, "data: journal", "data: a.yaml", 1), nil, 78, "a.yaml is not a directory"},
 		{"data below a file", strings.Replace(lone, "data: journal", "data: a.yaml/journal", 1), nil, 78, "a.yaml is not a directory"},
@@ -367,7 +367,7 @@ func TestNewerJournal(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, lone)
 	p := start(t, "-config", file)
-	p.ready()
+	p.awaitReady()
 	c := connect(t, p.addr, "pubber")
 	c.publish(1, 3)
 	p.cmd.Process.Kill()
@@ -386,7 +386,7 @@ func TestNewerJournal(t *testing.T) {
 		t.Errorf("exit %d, want 5; said:\n%s", code, p.stderr)
 	}
 	if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
-		t.Errorf("the journal is not what it was, %v", err)
+		t.Errorf("the journal was changed: %v", err)
 	}
 	p = start(t, "-help")
 	if code := p.exit(); code != 0 || !strings.Contains(p.stderr.String(), "5 journal written by a newer holdfastd") {
@@ -405,7 +405,7 @@ func TestSecret(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	if said, err := exec.Command(daemon, "secret", file).CombinedOutput(); err == nil || !strings.Contains(string(said), "exists") {
-		t.Errorf("made again: %v: %s", err, said)
+		t.Errorf("overwritten: %v: %s", err, said)
 	}
 }
 
@@ -417,7 +417,7 @@ func TestSecondSignal(t *testing.T) {
 	file := write(t, t.TempDir(), "group: g\nreplication: {listen: \"127.0.0.1:0\", destinations: [{name: b, topics: [x]}]}\n"+
 		"rejoin_timeout: 10ms\ndrain_timeout: 1h\n"+lone)
 	p := start(t, "-config", file, "-bootstrap")
-	p.ready()
+	p.awaitReady()
 	c := connect(t, p.addr, "pubber")
 	c.send(`{"c":"p","t":"x","a":"persisted","s":1}x`)
 	c.send(`{"c":"flush","cid":"1","a":"completed"}`)

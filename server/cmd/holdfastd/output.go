@@ -58,7 +58,7 @@ func (o *output) Write(line []byte) (int, error) {
 // run writes until the output is closed.
 func (o *output) run() {
 	defer close(o.ended)
-	told := uint64(0) // number of dropped lines that were reported
+	reported := uint64(0) // number of dropped lines that were reported
 	for {
 		lines, closed := o.takeLines()
 		for _, line := range lines {
@@ -66,9 +66,9 @@ func (o *output) run() {
 				o.dropped.Add(1)
 			}
 		}
-		if n := o.dropped.Load(); n > told && len(lines) > 0 {
-			if _, err := fmt.Fprintf(o.w, "holdfastd: nobody took %d lines of the log, which were dropped\n", n-told); err == nil {
-				told = n
+		if n := o.dropped.Load(); n > reported && len(lines) > 0 {
+			if _, err := fmt.Fprintf(o.w, "holdfastd: dropped %d log lines that nobody read\n", n-reported); err == nil {
+				reported = n
 			}
 		}
 		if len(lines) > 0 {

@@ -36,14 +36,14 @@ func TestOutputDrops(t *testing.T) {
 		o.close()
 		w.Close()
 		all := <-read
-		if n := strings.Count(all, "x\n"); n != kept || !strings.Contains(all, "nobody took 7 lines") {
-			t.Errorf("%d lines come, the last one is %q", n, all[strings.LastIndex(strings.TrimSpace(all), "\n")+1:])
+		if n := strings.Count(all, "x\n"); n != kept || !strings.Contains(all, "dropped 7 log lines") {
+			t.Errorf("%d lines arrive, the last one is %q", n, all[strings.LastIndex(strings.TrimSpace(all), "\n")+1:])
 		}
 	})
 }
 
 // close does not wait long for a reader.
-func TestOutputThatStaysUnread(t *testing.T) {
+func TestOutputUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		o := newOutput(w)
@@ -62,7 +62,7 @@ func TestOutputThatStaysUnread(t *testing.T) {
 }
 
 // A failed write is not final: the next line is tried again.
-func TestOutputThatFails(t *testing.T) {
+func TestOutputFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &failing{fails: 3} // the first line, then the notice, then the second line
 		o := newOutput(w)
@@ -71,7 +71,7 @@ func TestOutputThatFails(t *testing.T) {
 			synctest.Wait()
 		}
 		o.close()
-		want := "holdfastd: nobody took 2 lines of the log, which were dropped\nline 2\nline 3\n"
+		want := "holdfastd: dropped 2 log lines that nobody read\nline 2\nline 3\n"
 		if got := w.took.String(); got != want || o.dropped.Load() != 2 {
 			t.Errorf("%d lines are dropped, written is\n%s", o.dropped.Load(), got)
 		}

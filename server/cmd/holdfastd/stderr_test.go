@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// unread returns the write end of a full pipe that nobody reads.
-func unread(t *testing.T) *os.File {
+// fullPipe returns the write end of a full pipe that nobody reads.
+func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -38,8 +38,8 @@ func unread(t *testing.T) *os.File {
 	return w
 }
 
-// abandoned returns the write end of a pipe whose reader has died.
-func abandoned(t *testing.T) *os.File {
+// brokenPipe returns the write end of a pipe whose reader has died.
+func brokenPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -52,11 +52,11 @@ func abandoned(t *testing.T) *os.File {
 
 // An instance serves and stops in order even if nobody reads its log and standard output, and it
 // counts the dropped lines.
-func TestNobodyReadsTheLog(t *testing.T) {
+func TestUnreadLog(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")
 	}
-	for name, pipe := range map[string]func(*testing.T) *os.File{"full": unread, "dead": abandoned} {
+	for name, pipe := range map[string]func(*testing.T) *os.File{"full": fullPipe, "dead": brokenPipe} {
 		t.Run(name, func(t *testing.T) {
 			ports := heldPorts(t)
 			clients, admin := ports[0], ports[1]
@@ -89,7 +89,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			connect(t, clients, "another").publish(1, 100)
-			if name == "dead" && dropped(t, admin) == 0 {
+			if name == "dead" && droppedLines(t, admin) == 0 {
 				t.Error("no line of the log counts as dropped")
 			}
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -102,8 +102,8 @@ func TestNobodyReadsTheLog(t *testing.T) {
 	}
 }
 
-// dropped returns the number of dropped log lines in the status of an instance.
-func dropped(t *testing.T, admin string) uint64 {
+// droppedLines returns the number of dropped log lines in the status of an instance.
+func droppedLines(t *testing.T, admin string) uint64 {
 	t.Helper()
 	answer, err := http.Get("http://" + admin + "/status")
 	if err != nil {
@@ -136,7 +136,7 @@ func TestHangup(t *testing.T) {
 		t.Skip("no signals between processes there")
 	}
 	p := start(t, "-config", write(t, t.TempDir(), lone))
-	p.ready()
+	p.awaitReady()
 	p.signal(syscall.SIGHUP)
 	connect(t, p.addr, "pubber").publish(1, 10)
 	p.signal(syscall.SIGTERM)

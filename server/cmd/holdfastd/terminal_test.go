@@ -31,7 +31,7 @@ func TestTerminal(t *testing.T) {
 			terminal := tmux.Start(t, `"$0" -config "$1" -bootstrap -log `+form+` & echo $! >"$2"; wait $!`, daemon, file, pid)
 			terminal.Await("ready name=a")
 			for _, text := range tmux.Hostile {
-				annoy(t, ports, text)
+				sendHostile(t, ports, text)
 			}
 			terminal.Await("client gone")
 			b, err := os.ReadFile(pid)
@@ -54,8 +54,9 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// annoy sends a text in every place: as names and topics of a client, and as malformed frames.
-func annoy(t *testing.T, ports [3]string, text string) {
+// sendHostile sends a text in every place: as names and topics of a client, and as malformed
+// frames.
+func sendHostile(t *testing.T, ports [3]string, text string) {
 	t.Helper()
 	var frames []byte
 	for _, command := range []map[string]any{

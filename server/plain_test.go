@@ -14,7 +14,7 @@ import (
 // pubber is the client-name hash of "pubber", from a capture of a real server.
 const pubber = uint64(7094790850998930143)
 
-func TestStranger(t *testing.T) {
+func TestPlainClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
 		p := dial(t, pair.A)
@@ -24,7 +24,7 @@ func TestStranger(t *testing.T) {
 		p.send(`{"c":"p","cid":"7","t":"orders","a":"persisted","s":1}`, `{"id":1}`)
 		p.expect(`{"c":"ack","a":"persisted","s":1,"bm":"7094790850998930143|1|","status":"success"}`)
 		p.publish("orders", 2, 5)
-		p.persisted(5, "")
+		p.awaitPersisted(5, "")
 		if a, b := pair.A.Have(pubber), pair.B.Have(pubber); a != 5 || b != 5 {
 			t.Errorf("persisted 5 while a has %d and b has %d", a, b)
 		}
@@ -35,14 +35,14 @@ func TestStranger(t *testing.T) {
 			s.send(`{"c":"subscribe","cid":"2","t":"orders","sub_id":"7","bm":"0","a":"processed,completed"}`)
 			s.expect(`{"c":"ack","cid":"2","a":"processed","status":"success","sub_id":"7"}`,
 				`{"c":"p","t":"orders","bm":"7094790850998930143|1|","sids":"7"}{"id":1}`)
-			if got := s.deliveries(4); !slices.Equal(got, marks(pubber, 2, 5)) {
+			if got := s.receive(4); !slices.Equal(got, bookmarks(pubber, 2, 5)) {
 				t.Errorf("on %s from EPOCH: %v", i.Name(), got)
 			}
 			s.expect(`{"c":"ack","cid":"2","a":"completed","status":"success","sub_id":"7","bm":"7094790850998930143|5|"}`)
 
 			s.send(`{"c":"subscribe","cid":"3","t":"^ord","sub_id":"8","bm":"7094790850998930143|3|,42|7|","a":"processed,completed"}`)
 			s.expect(`{"c":"ack","cid":"3","a":"processed","status":"success","sub_id":"8"}`)
-			if got := s.deliveries(2); !slices.Equal(got, marks(pubber, 4, 5)) {
+			if got := s.receive(2); !slices.Equal(got, bookmarks(pubber, 4, 5)) {
 				t.Errorf("on %s after a list: %v", i.Name(), got)
 			}
 			s.expect(`{"c":"ack","cid":"3","a":"completed","status":"success","sub_id":"8","bm":"7094790850998930143|5|"}`)
@@ -82,7 +82,7 @@ func TestOneFrameForSeveralSubscriptions(t *testing.T) {
 		s.send(`{"c":"flush","cid":"9","a":"completed"}`)
 		s.expect(`{"c":"ack","cid":"9","a":"completed","status":"success"}`)
 		p.publish("other", 5, 5)
-		s.silent(time.Second)
+		s.wantSilence(time.Second)
 	})
 }
 
@@ -117,7 +117,7 @@ func TestFailureAcksKeepTheOrder(t *testing.T) {
 			t.Errorf("the journal holds %d messages, want 3", n)
 		}
 		if have := i.Have(pubber); have != 8 {
-			t.Errorf("have is %d, want 8: what is refused leaves a record", have)
+			t.Errorf("have is %d, want 8: a refused message leaves a record", have)
 		}
 	})
 }
@@ -159,11 +159,11 @@ func TestTooLarge(t *testing.T) {
 		p.expect(`{"c":"ack","a":"persisted","s":1,"bm":"`+bookmark.Bookmark{Publisher: bookmark.IdentityOfLife("life").ID, Sequence: 1}.String()+`","status":"success"}`,
 			`{"c":"ack","a":"persisted","s":2,"status":"failure","reason":"message too large"}`)
 		p.send(`{"c":"p","cid":"9","t":"orders","a":"processed,persisted"}`, string(make([]byte, 5000)))
-		p.persisted(2, "")
+		p.awaitPersisted(2, "")
 		p.expect(`{"c":"ack","cid":"9","a":"processed","status":"failure","reason":"message too large"}`,
 			`{"c":"ack","cid":"9","a":"persisted","status":"failure","reason":"message too large"}`)
 		p.publish("orders", 3, 3)
-		p.persisted(3, "")
+		p.awaitPersisted(3, "")
 	})
 }
 
@@ -194,7 +194,7 @@ func TestUnsequenced(t *testing.T) {
 		p.expect(`{"c":"ack","cid":"3","a":"persisted","status":"success"}`)
 		p.send(`{"c":"flush","cid":"4","a":"processed,persisted"}`)
 		p.expect(`{"c":"ack","cid":"4","a":"processed","status":"success"}`, `{"c":"ack","cid":"4","a":"persisted","status":"success"}`)
-		s.silent(time.Second)
+		s.wantSilence(time.Second)
 	})
 }
 
@@ -231,7 +231,7 @@ func TestHeartbeatStop(t *testing.T) {
 		c.logon("sub")
 		c.send(`{"c":"heartbeat","opts":"start,1"}`)
 		c.send(`{"c":"heartbeat","opts":"stop"}`)
-		c.silent(time.Minute)
+		c.wantSilence(time.Minute)
 		c.send(`{"c":"heartbeat","cid":"1","opts":"start,0","a":"processed"}`)
 		c.expect(`{"c":"ack","cid":"1","a":"processed","status":"failure","reason":"invalid options"}`)
 	})
@@ -247,17 +247,17 @@ func TestNameInUse(t *testing.T) {
 		other := dial(t, pair.A)
 		other.send(`{"c":"logon","cid":"0","client_name":"pubber","user_id":"joe","a":"processed"}`)
 		other.expect(`{"c":"ack","cid":"0","a":"processed","status":"failure","reason":"name in use","version":"5.3.5.0.holdfast-dev"}`)
-		other.closed()
+		other.wantClosed()
 		later := dial(t, pair.A)
 		later.logon("pubber")
 		old.expect(inUse)
-		old.closed()
+		old.wantClosed()
 		across := dial(t, pair.B)
 		across.logon("pubber")
 		later.expect(inUse)
-		later.closed()
+		later.wantClosed()
 		across.publish("orders", 1, 1)
-		across.persisted(1, "")
+		across.awaitPersisted(1, "")
 	})
 }
 
@@ -272,7 +272,7 @@ func TestHigherCounterWins(t *testing.T) {
 		third := dial(t, pair.B)
 		third.logonExt("gw", "life", 3, 0)
 		first.expect(inUse)
-		first.closed()
+		first.wantClosed()
 		second := dial(t, pair.A)
 		second.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0,"last":9}`)
 		m := second.message()
@@ -282,16 +282,16 @@ func TestHigherCounterWins(t *testing.T) {
 		if string(m.Reason) != "name in use" {
 			t.Errorf("the older logon got %s %q", m.Status, m.Reason)
 		}
-		second.closed()
+		second.wantClosed()
 		third.publish("orders", 1, 1)
-		third.persisted(1, "")
+		third.awaitPersisted(1, "")
 		late := dial(t, pair.B)
 		late.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0,"last":9}`)
 		if m := late.message(); string(m.Reason) != "name in use" {
 			t.Errorf("a logon that was overtaken got %s %q", m.Status, m.Reason)
 		}
 		third.publish("orders", 2, 2)
-		third.persisted(2, "")
+		third.awaitPersisted(2, "")
 	})
 }
 
@@ -301,7 +301,7 @@ func TestLogonComesFirst(t *testing.T) {
 		c := dial(t, i)
 		c.send(`{"c":"p","cid":"1","t":"orders","s":1}`, "x")
 		c.expect(`{"c":"ack","cid":"1","a":"processed","status":"failure","reason":"logon required","version":"5.3.5.0.holdfast-dev"}`)
-		c.closed()
+		c.wantClosed()
 		if n := len(i.Messages("")); n != 0 {
 			t.Errorf("%d messages of a client that is not logged on", n)
 		}
@@ -310,7 +310,7 @@ func TestLogonComesFirst(t *testing.T) {
 		c.send(`{"c":"logon","cid":"9","client_name":"pubber","a":"processed"}`)
 		c.expect(`{"c":"ack","cid":"9","a":"processed","status":"failure","reason":"duplicate logon attempt"}`)
 		c.publish("orders", 1, 1)
-		c.persisted(1, "")
+		c.awaitPersisted(1, "")
 	})
 }
 
@@ -328,13 +328,13 @@ func TestPublishGap(t *testing.T) {
 			}
 			t.Log(text)
 		}
-		p.closed()
+		p.wantClosed()
 		if have := i.Have(bookmark.IdentityOfLife("life").ID); have != 2 {
 			t.Errorf("have %d, want 2", have)
 		}
 		p = dial(t, i)
 		p.send(`{"c":"logon","cid":"0","client_name":"pub","a":"processed","ext":"1","store":"life","n":2,"acked":3,"last":9}`)
 		p.expect(`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`)
-		p.closed()
+		p.wantClosed()
 	})
 }
