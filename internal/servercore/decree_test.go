@@ -14,7 +14,7 @@ import (
 // a publisher that has no message (R4).
 func TestDecreeIsUsedByTheFirstMessage(t *testing.T) {
 	l := memledger.New()
-	s := newStand(t, l, l.Sync)
+	s := newHarness(t, l, l.Sync)
 	l.SetGroup(memledger.GroupState{Incarnation: 1, DecreeStands: true})
 	x := bookmark.IdentityOfLife("x").ID
 	c := s.connect()
