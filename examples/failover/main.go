@@ -1,8 +1,8 @@
 // Command failover is holdfast's main job on real input: a pair of real servers,
 // a publisher for each seismic network, a subscriber in a process of its own,
 // and faults: kill -9 and SIGSTOP of a server, kill -9 of the subscriber. It
-// prints what happened and, from both journals and the subscriber's database,
-// whether anything was lost, duplicated or out of order. It exits 0 only if
+// prints the events and checks both journals and the subscriber's database: was
+// anything lost, duplicated or out of order? It exits 0 only if
 // nothing was and every fault happened.
 package main
 

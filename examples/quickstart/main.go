@@ -1,48 +1,26 @@
-// Command quickstart runs a pair of servers, a publisher and a subscriber in one
-// process. It publishes ten messages, waits until both servers have them on disk,
-// and reads them back.
+// Command quickstart publishes ten messages to a pair of servers, waits until both
+// servers have them on disk, and reads them back. It starts the pair by itself.
 package main
 
 import (
 	"context"
 	"fmt"
 	"log"
-	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/proof/rig"
 	"github.com/holdfast-mq/holdfast/pubstore"
-	"github.com/holdfast-mq/holdfast/server"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := rig.WithPair(context.Background(), run); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "holdfast-quickstart-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-
-	// The instances are equals: each replicates synchronously to the other. Only b
-	// knows an address to dial; a waits for the connection of b.
-	a, err := server.Start(instance("a", dir, server.Destination{Name: "b"}))
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	b, err := server.Start(instance("b", dir, server.Destination{Name: "a", Address: a.ReplicationAddr().String()}))
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	servers := []string{"tcp://" + a.Addr().String() + "/amps/json", "tcp://" + b.Addr().String() + "/amps/json"}
-
+// run is the part to copy.
+func run(ctx context.Context, dir string, servers []string) error {
 	// The file store keeps each published message until both servers have it on disk.
 	store, err := pubstore.OpenFile(filepath.Join(dir, "outbox"), pubstore.FileOptions{})
 	if err != nil {
@@ -84,16 +62,4 @@ func run(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func instance(name, dir string, peer server.Destination) server.Config {
-	return server.Config{
-		Name: name, Group: "pair", Data: filepath.Join(dir, name),
-		Clients: server.Endpoint{Listen: "127.0.0.1:0"},
-		Replication: &server.Replication{
-			Listen:       "127.0.0.1:0",
-			Destinations: []server.Destination{peer},
-		},
-		RejoinTimeout: server.Duration(time.Second),
-	}
 }

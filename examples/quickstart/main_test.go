@@ -4,16 +4,15 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/rig"
 )
 
 // The program fails unless all ten messages are safe and come back.
 func TestRun(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := run(ctx); err != nil {
+	if err := rig.WithPair(ctx, run); err != nil {
 		t.Fatal(err)
 	}
 }
-
-// bound is the longest time that the test may take.
-const bound = time.Minute

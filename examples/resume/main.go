@@ -1,75 +1,49 @@
 // Command resume shows a subscriber that resumes where it left off. Its first run
 // receives five of ten messages and discards all but one of them. Its second run
-// gets that one again, and then the other five.
+// gets that one again, and then the other five. The command starts a pair of servers
+// by itself.
 package main
 
 import (
 	"context"
 	"fmt"
 	"log"
-	"os"
 	"path/filepath"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/internal/proof/rig"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := rig.WithPair(context.Background(), run); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "holdfast-resume-")
-	if err != nil {
+// run publishes ten messages and runs the subscriber twice.
+func run(ctx context.Context, dir string, servers []string) error {
+	if err := publish(ctx, servers); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := server.Start(server.Config{
-		Name: "alone", Data: filepath.Join(dir, "journal"), Clients: server.Endpoint{Listen: "127.0.0.1:0"},
-	})
-	if err != nil {
+	database := filepath.Join(dir, "bookmarks.db")
+	fmt.Println("first run: receives five, leaves 3 undiscarded")
+	if err := subscribe(ctx, servers, database, 5, `{"n":3}`); err != nil {
 		return err
 	}
-	defer s.Close()
-	uri := "tcp://" + s.Addr().String() + "/amps/json"
-	if err := publish(ctx, uri); err != nil {
-		return err
-	}
-	fmt.Println("first life: takes five, leaves 3 undone")
-	if err := live(ctx, uri, dir, 5, `{"n":3}`); err != nil {
-		return err
-	}
-	fmt.Println("second life: gets 3 again, then the rest")
-	return live(ctx, uri, dir, 6, "")
+	fmt.Println("second run: receives 3 again, then the rest")
+	return subscribe(ctx, servers, database, 6, "")
 }
 
-// publish publishes ten messages.
-func publish(ctx context.Context, uri string) error {
-	c, err := client.Dial(ctx, client.Config{Name: "publisher", Servers: []string{uri}})
+// subscribe is the part to copy: one run of the subscriber. It receives a number of
+// messages and discards each of them, except the one whose body is undiscarded.
+func subscribe(ctx context.Context, servers []string, database string, messages int, undiscarded string) error {
+	bookmarks, err := bookmarkstore.OpenBolt(database, bookmarkstore.BoltOptions{})
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	for n := 1; n <= 10; n++ {
-		if _, err := c.Publish(ctx, "orders", fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
-			return err
-		}
-	}
-	return c.FlushSafe(ctx)
-}
-
-// live is one run of the subscriber. It receives a number of messages and discards each
-// of them, except the one whose body is undone.
-func live(ctx context.Context, uri, dir string, messages int, undone string) error {
-	marks, err := bookmarkstore.OpenBolt(filepath.Join(dir, "marks.db"), bookmarkstore.BoltOptions{})
-	if err != nil {
-		return err
-	}
-	defer marks.Close()
-	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: []string{uri}, BookmarkStore: marks})
+	defer bookmarks.Close()
+	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: servers, BookmarkStore: bookmarks})
 	if err != nil {
 		return err
 	}
@@ -83,7 +57,7 @@ func live(ctx context.Context, uri, dir string, messages int, undone string) err
 			return err
 		}
 		fmt.Printf("  %s\n", m.Body)
-		if string(m.Body) != undone {
+		if string(m.Body) != undiscarded {
 			if err := m.Discard(); err != nil {
 				return err
 			}
@@ -93,4 +67,19 @@ func live(ctx context.Context, uri, dir string, messages int, undone string) err
 		}
 	}
 	return nil
+}
+
+// publish publishes ten messages.
+func publish(ctx context.Context, servers []string) error {
+	c, err := client.Dial(ctx, client.Config{Name: "publisher", Servers: servers})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for n := 1; n <= 10; n++ {
+		if _, err := c.Publish(ctx, "orders", fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
+			return err
+		}
+	}
+	return c.FlushSafe(ctx)
 }

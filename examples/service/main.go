@@ -1,6 +1,6 @@
-// Command service is an HTTP service that publishes what it is asked to, durably,
-// and works on it as a consumer. It is meant to be copied: README.md says what to
-// change. Start a pair, then:
+// Command service is an HTTP service that publishes orders durably and works on them
+// as a consumer. It is meant to be copied: README.md lists the changes for production.
+// Start a pair, then:
 //
 //	go run ./examples/service -data service-data
 //	curl -i -d '{"item":"book"}' 127.0.0.1:8080/orders
@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, then finishes what is under way.
+// run serves until ctx ends, then finishes the requests and the work under way.
 func run(ctx context.Context, listen string, servers []string, data string) (err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
@@ -48,14 +48,14 @@ func run(ctx context.Context, listen string, servers []string, data string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	marks, err := bookmarkstore.OpenBolt(filepath.Join(data, "marks.db"), bookmarkstore.BoltOptions{})
+	bookmarks, err := bookmarkstore.OpenBolt(filepath.Join(data, "bookmarks.db"), bookmarkstore.BoltOptions{})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, marks.Close()) }()
+	defer func() { err = errors.Join(err, bookmarks.Close()) }()
 
 	c, err := client.Dial(ctx, client.Config{
-		Name: "order-service", Servers: servers, PublishStore: store, BookmarkStore: marks,
+		Name: "order-service", Servers: servers, PublishStore: store, BookmarkStore: bookmarks,
 		StartOffline: true, // orders are taken, and kept, also while no server answers
 		Logger:       slog.Default(),
 		Hooks:        client.Hooks{FailedWrite: rejected},
@@ -71,15 +71,15 @@ func run(ctx context.Context, listen string, servers []string, data string) (err
 	return serve(ctx, c, listener, ship)
 }
 
-// rejected is told of a message that a server has refused for good. The handler of
-// its request is told, too, if it still waits.
+// rejected logs a message that a server has rejected for good. The handler of its
+// request learns it from the ticket, if it still waits.
 func rejected(e *client.RejectedError) {
 	slog.Error("order rejected", "reason", e.Reason, "topic", e.Message.Topic, "body", string(e.Message.Body))
 }
 
 // serve answers requests and works on orders until ctx ends. Then it takes no more
 // requests, lets those under way end, finishes the work that has been handed over,
-// and waits until a server has what was published.
+// and waits until a server has everything that was published.
 func serve(ctx context.Context, c *client.Client, listener net.Listener, work func(context.Context, []byte) error) error {
 	s := &http.Server{Handler: routes(c), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
 	failed := make(chan error, 2)

@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	orders  = "orders"
-	refused = "orders.failed" // orders whose work failed for good
+	ordersTopic = "orders"
+	failedTopic = "orders.failed" // orders whose work failed for good
 
-	mostBody = 64 << 10
-	// patience is how long a request waits for the servers. Whatever its outcome, the
+	maxBody = 64 << 10
+	// ackTimeout is how long a request waits for the servers. Whatever its outcome, the
 	// order is in the store and will be delivered.
-	patience = 2 * time.Second
+	ackTimeout = 2 * time.Second
 )
 
 // routes returns the service's handler.
 func routes(c *client.Client) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, r *http.Request) { takeOrder(c, w, r) })
-	// The process is well: restart it if this does not answer.
+	// The process works: restart it if this does not answer.
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {})
 	// The service can take orders: send it none while this fails. It takes them, and keeps
 	// them, also while no server answers.
@@ -46,7 +46,7 @@ func routes(c *client.Client) http.Handler {
 // takeOrder publishes an order. 201: the servers have it on disk. 202: it is on the disk of
 // this service only, and goes to the servers as soon as one answers.
 func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
@@ -55,12 +55,12 @@ func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "an order is a JSON value", http.StatusBadRequest)
 		return
 	}
-	ticket, err := c.PublishTicket(r.Context(), orders, body)
+	ticket, err := c.PublishTicket(r.Context(), ordersTopic, body)
 	if err != nil {
 		http.Error(w, err.Error(), statusOf(err)) // it is not in the store
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), ackTimeout)
 	defer cancel()
 	err = ticket.AwaitSettled(ctx)
 	rejection, isRejected := errors.AsType[*client.RejectedError](err)
@@ -76,26 +76,26 @@ func takeOrder(c *client.Client, w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%d|%d\n", ticket.Publisher(), ticket.Sequence())
 }
 
-// statusOf says what an order that could not be stored is answered with.
+// statusOf returns the HTTP status for an order that could not be stored.
 func statusOf(err error) int {
 	if _, tooLarge := errors.AsType[*client.TooLargeError](err); tooLarge {
 		return http.StatusRequestEntityTooLarge
 	}
 	if errors.Is(err, pubstore.ErrFull) || errors.Is(err, client.ErrClosed) {
-		return http.StatusServiceUnavailable // elsewhere, or later
+		return http.StatusServiceUnavailable // try another instance, or later
 	}
 	return http.StatusInternalServerError
 }
 
 // consume works on orders until the client is drained. An order is done when work returns
-// nil: then it does not come again. Work that fails is tried again, all later orders wait,
-// and after the fifth time the order is put aside.
+// nil: then it does not come again. Work that fails is tried again while all later orders
+// wait. After the fifth time the order goes to the topic orders.failed.
 func consume(c *client.Client, work func(context.Context, []byte) error) error {
 	sub, err := c.Subscribe(context.Background(), "^orders$", client.ID("work"),
 		client.From(client.MostRecent),
 		client.Retry(client.RetryPolicy{Delay: time.Second, MaxTries: 5, GiveUp: func(m *client.Message, err error) error {
-			slog.Error("order put aside", "bookmark", m.Bookmark.String(), "error", err)
-			_, err = c.Publish(context.Background(), refused, m.Body)
+			slog.Error("order moved to the failed topic", "bookmark", m.Bookmark.String(), "error", err)
+			_, err = c.Publish(context.Background(), failedTopic, m.Body)
 			return err
 		}}))
 	if err != nil {

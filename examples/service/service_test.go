@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// Orders are answered by how far they are, also while servers are dead, and each is
-// worked on once. One whose work always fails is put aside.
+// The answer to an order says how far it got, also while servers are dead. Each order is
+// worked on once. One whose work always fails goes to the failed topic.
 func TestOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -47,7 +47,7 @@ func TestOrders(t *testing.T) {
 		}
 		post(`"book"`, http.StatusCreated)
 		post(`no JSON`, http.StatusBadRequest)
-		post(`"`+strings.Repeat("x", mostBody)+`"`, http.StatusRequestEntityTooLarge)
+		post(`"`+strings.Repeat("x", maxBody)+`"`, http.StatusRequestEntityTooLarge)
 		pair.A.Kill()
 		pair.B.Kill()
 		post(`"pen"`, http.StatusAccepted)
@@ -60,13 +60,13 @@ func TestOrders(t *testing.T) {
 		post(`"lamp"`, http.StatusCreated)
 		pair.AwaitConverged()
 
-		failed, err := c.Subscribe(t.Context(), "^orders\\.failed$", client.ID("aside"), client.From(client.Epoch))
+		failed, err := c.Subscribe(t.Context(), "^orders\\.failed$", client.ID("failed"), client.From(client.Epoch))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for m, err := range failed.Messages(t.Context()) {
 			if err != nil || string(m.Body) != `"cursed"` {
-				t.Errorf("put aside: %s, %v", m.Body, err)
+				t.Errorf("failed order: %s, %v", m.Body, err)
 			}
 			break
 		}

@@ -7,14 +7,27 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
 )
+
+// An app turns orders into invoices. Its accounts, its publish store and its
+// bookmark store share one database.
+type app struct {
+	db     *bbolt.DB
+	outbox interface { // a *pubstore.Bolt
+		AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error)
+	}
+	bookmarks interface { // a *bookmarkstore.Bolt
+		DiscardTx(tx *bbolt.Tx, m bookmarkstore.MessageRef) error
+	}
+}
 
 // handle processes one order in one transaction: it updates the customer's account,
 // appends the invoice to the publish store, and discards the order. If the process
 // dies, either all three have happened and the invoice will be sent, or none has and
 // the order comes again. The same holds after an error. Only pubstore.ErrFull is
-// worth another try in this process (handleOnce).
+// worth another try in this process (README.md).
 func (a *app) handle(m *client.Message) error {
 	var o order
 	if err := json.Unmarshal(m.Body, &o); err != nil {
@@ -32,7 +45,7 @@ func (a *app) handle(m *client.Message) error {
 		if _, err := a.outbox.AppendTx(tx, "invoices", body); err != nil {
 			return err
 		}
-		return a.marks.DiscardTx(tx, m.Ref())
+		return a.bookmarks.DiscardTx(tx, m.Ref())
 	})
 }
 

@@ -15,13 +15,18 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/proof/transaction"
 )
 
 // underTrial is the application that the trial runs and kills.
-var underTrial = transaction.App{Serve: run, Accounts: readAccounts}
+var underTrial = transaction.App{Handler: newHandler, Accounts: readAccounts}
 
 func main() { os.Exit(transaction.Main(os.Args[1:], underTrial)) }
+
+func newHandler(db *bbolt.DB, outbox *transaction.TrialOutbox, bookmarks *transaction.TrialBookmarks) func(*client.Message) error {
+	return (&app{db, outbox, bookmarks}).handle
+}
 
 // readAccounts returns the accounts in a database, and the number of the last invoice.
 func readAccounts(database string) (map[string]transaction.Account, uint64, error) {

@@ -17,11 +17,11 @@ func TestMain(m *testing.M) {
 // or either one, or both. With -short only a quarter of these cases run.
 func TestEveryStep(t *testing.T) {
 	var table strings.Builder
-	well, err := underTrial.EveryStep(t.Context(), t.TempDir(), testing.Short(), &table)
+	passed, err := underTrial.EveryStep(t.Context(), t.TempDir(), testing.Short(), &table)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !well {
+	if !passed {
 		t.Error("not well")
 	}
 	t.Log(&table)

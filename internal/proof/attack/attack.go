@@ -15,55 +15,56 @@ import (
 // patience is for honest work to be done once the attacks have ended.
 const patience = time.Minute
 
-// A battle is one pair, its honest users, and those who attack.
+// A battle is one pair, its honest users, and the attackers.
 type battle struct {
 	pair   pair.Pair
 	honest []*honest
 	dir    string
 	// admitted counts the strangers that an instance took for peers.
-	admitted atomic.Int64
-	struck   map[*honest]time.Time // when a session last had the victim's own life; of the attacker with numbers
+	admitted       atomic.Int64
+	sessionTakenAt map[*honest]time.Time // when a session last had the victim's own life; of the attacker with numbers
 }
 
 // An attacker tries one thing again and again until ctx ends.
 type attacker struct {
 	name string
 	try  func(ctx context.Context, b *battle, random *rand.Rand) error
-	// tries and refused count: refused is what ended in an error that the attacker saw.
+	// tries counts attempts; refused counts those that ended in an error that the
+	// attacker saw.
 	tries, refused atomic.Int64
 }
 
 // attack does it all and reports whether all is well.
-func attack(ctx context.Context, dir, binary string, duration time.Duration, seed uint64) (well bool, err error) {
+func attack(ctx context.Context, dir, binary string, duration time.Duration, seed uint64) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, duration+5*time.Minute, errors.New("took five minutes longer than it should"))
 	defer cancel()
-	b := &battle{dir: dir, struck: make(map[*honest]time.Time)}
+	b := &battle{dir: dir, sessionTakenAt: make(map[*honest]time.Time)}
 	if b.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}}); err != nil {
 		return false, err
 	}
 	defer b.pair.Close()
 	defer b.close()
-	if err := b.recruit(ctx); err != nil {
+	if err := b.connectHonest(ctx); err != nil {
 		return false, err
 	}
-	b.siege(ctx, duration, seed)
-	if err := b.settle(ctx); err != nil {
+	b.runAttacks(ctx, duration, seed)
+	if err := b.awaitRest(ctx); err != nil {
 		return false, err
 	}
-	serversWell, err := hostileServers(ctx, dir, b.pair.URIs())
+	serversPassed, err := hostileServers(ctx, dir, b.pair.URIs())
 	if err != nil {
 		return false, err
 	}
-	pairWell, err := b.verdict()
+	pairPassed, err := b.verdict()
 	fmt.Printf("%d strangers were taken for peers\n", b.admitted.Load())
-	if well = pairWell && serversWell && b.admitted.Load() == 0; well && err == nil {
+	if passed = pairPassed && serversPassed && b.admitted.Load() == 0; passed && err == nil {
 		fmt.Println("all is well")
 	}
-	return well, err
+	return passed, err
 }
 
-// siege has everybody at work for so long.
-func (b *battle) siege(ctx context.Context, duration time.Duration, seed uint64) {
+// runAttacks runs honest users and attackers for a time.
+func (b *battle) runAttacks(ctx context.Context, duration time.Duration, seed uint64) {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
 	var all sync.WaitGroup
@@ -97,8 +98,8 @@ func (a *attacker) run(ctx context.Context, b *battle, random *rand.Rand) {
 	}
 }
 
-// settle waits until the pair is in sync and all honest messages are safe.
-func (b *battle) settle(ctx context.Context) error {
+// awaitRest waits until the pair is in sync and all honest messages are safe.
+func (b *battle) awaitRest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not done within %v", patience))
 	defer cancel()
 	if err := b.pair.AwaitSync(ctx); err != nil {

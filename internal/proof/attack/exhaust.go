@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// The limits: what a hostile client may cost, and what others may feel of it.
+// The limits: the cost of a hostile client, and its effect on others.
 const (
 	maxMemory        = 16 << 20              // of one connection
 	maxSlowdown      = 5                     // times the undisturbed p99, or
@@ -31,58 +31,58 @@ const (
 	readyTime        = 20 * time.Second
 )
 
-// A siege is a pair, one well-behaved client, and how long its messages take before
+// An exhaustion is a pair, one well-behaved client, and how long its messages take before
 // anybody attacks.
-type siege struct {
-	dir   string // for what attackers say
-	pair  pair.Pair
-	fine  *fine
-	quiet latency
+type exhaustion struct {
+	dir         string // for the output of attackers
+	pair        pair.Pair
+	wellBehaved *wellBehavedClient
+	baseline    latency
 }
 
 // A latency is the median of times, and the 99th of 100.
 type latency struct{ p50, p99 time.Duration }
 
 // exhaust has attackers at work for a while, one after the other, and measures.
-func exhaust(ctx context.Context, dir, binary string, attackers []greedy) (well bool, err error) {
+func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errors.New("took longer than four minutes"))
 	defer cancel()
-	s := siege{dir: dir}
+	s := exhaustion{dir: dir}
 	config := fmt.Sprintf("max_message: 1MiB\ndrain_timeout: %v\n", drainTimeout)
 	if s.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}, Config: config}); err != nil {
 		return false, err
 	}
 	defer s.pair.Close()
-	if s.fine, err = newWellBehavedClient(ctx, s.pair[0].URI()); err != nil {
+	if s.wellBehaved, err = newWellBehavedClient(ctx, s.pair[0].URI()); err != nil {
 		return false, err
 	}
-	defer s.fine.client.Close()
-	if err := s.fine.warm(ctx); err != nil {
+	defer s.wellBehaved.client.Close()
+	if err := s.wellBehaved.warm(ctx); err != nil {
 		return false, err
 	}
-	if s.quiet, err = s.undisturbed(ctx); err != nil {
+	if s.baseline, err = s.measureBaseline(ctx); err != nil {
 		return false, err
 	}
-	fmt.Printf("undisturbed: p50 %v, p99 %v\n%-26s %10s %8s %7s %8s %8s %8s %9s\n", short(s.quiet.p50), short(s.quiet.p99),
+	fmt.Printf("undisturbed: p50 %v, p99 %v\n%-26s %10s %8s %7s %8s %8s %8s %9s\n", short(s.baseline.p50), short(s.baseline.p99),
 		"attack", "memory", "descr.", "cpu", "p50", "p99", "limit", "recovered")
-	well = true
+	passed = true
 	for _, g := range attackers {
-		ok, err := s.attacks(ctx, g)
+		ok, err := s.judgeAttack(ctx, g)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", g.name, err)
 		}
-		well = well && ok
+		passed = passed && ok
 	}
 	stopped, err := s.stop(ctx, attackers)
-	return well && stopped, err
+	return passed && stopped, err
 }
 
-// undisturbed is the median of runs without an attacker. It is measured once: later on
-// it would hide what attacks leave behind.
-func (s *siege) undisturbed(ctx context.Context) (latency, error) {
+// measureBaseline is the median of runs without an attacker. It is measured once: later
+// on it would hide the lasting effects of attacks.
+func (s *exhaustion) measureBaseline(ctx context.Context) (latency, error) {
 	var runs []latency
 	for range exhaustRuns {
-		l, err := s.fine.turns(ctx, exhaustTime)
+		l, err := s.wellBehaved.roundTrips(ctx, exhaustTime)
 		if err != nil {
 			return l, err
 		}
@@ -92,92 +92,93 @@ func (s *siege) undisturbed(ctx context.Context) (latency, error) {
 	return runs[len(runs)/2], nil
 }
 
-// A felt is what one run of an attack cost, and what the well-behaved client felt.
-type felt struct {
+// A measurement is the cost of one run of an attack, and its effect on the well-behaved
+// client.
+type measurement struct {
 	memory, descriptors int
 	cpu                 float64 // cores
 	latency
 	recovered time.Duration
 }
 
-// maxStolen is the share of the processors that the host may give to others while what a
-// client felt is judged.
+// maxStolen is the largest share of the processors that the host may give to others while
+// the effect on a client is judged.
 const maxStolen = 0.02
 
-// attacks reports whether an attack costs no more than it may. It is measured again if that
+// judgeAttack reports whether an attack costs no more than it may. It is measured again if that
 // was too much: how much memory a process has at its peak depends on when garbage is collected,
 // and the well-behaved client waits for the processors, too. A client that waits too long twice
 // is not judged if the host has taken the processors away meanwhile.
-func (s *siege) attacks(ctx context.Context, g greedy) (well bool, err error) {
+func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (passed bool, err error) {
 	busy := false
 	for range 2 {
-		before := processors()
-		well, slow, err := s.attack(ctx, g)
-		if well || err != nil {
-			return well, err
+		before := readCPUTimes()
+		passed, slow, err := s.measureAttack(ctx, g)
+		if passed || err != nil {
+			return passed, err
 		}
-		share := processors().stolenShare(before)
+		share := readCPUTimes().stolenShare(before)
 		busy = slow && share > maxStolen
-		fmt.Printf("%26s  the host has taken away %.0f %% of the processors meanwhile\n", "", 100*share)
+		fmt.Printf("%26s  meanwhile the host has taken away %.0f %% of the processors\n", "", 100*share)
 	}
 	if busy {
-		fmt.Printf("SKIP attack %q: what others felt is not judged, since the host took the processors away\n", g.name)
+		fmt.Printf("SKIP attack %q: the effect on others is not judged: the host took the processors away\n", g.name)
 	}
 	return busy, nil
 }
 
-// attack reports whether an attack costs no more than it may. slow: it does but for
-// what the well-behaved client felt.
-func (s *siege) attack(ctx context.Context, g greedy) (well, slow bool, err error) {
-	var runs []felt
+// measureAttack reports whether an attack costs no more than it may. slow: only the
+// effect on the well-behaved client is too large.
+func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passed, slow bool, err error) {
+	var runs []measurement
 	for range exhaustRuns {
-		f, err := s.once(ctx, g)
+		f, err := s.runOnce(ctx, g)
 		if err != nil {
 			return false, false, err
 		}
 		runs = append(runs, f)
 	}
-	slices.SortFunc(runs, func(a, b felt) int { return cmp.Compare(a.p99, b.p99) })
+	slices.SortFunc(runs, func(a, b measurement) int { return cmp.Compare(a.p99, b.p99) })
 	m, limit := runs[len(runs)/2], s.limit()
 	for _, r := range runs {
 		m.memory, m.descriptors, m.recovered = max(m.memory, r.memory), max(m.descriptors, r.descriptors), max(m.recovered, r.recovered)
 	}
-	cheap := m.recovered <= maxRecovery && (g.floods || g.many || m.memory <= maxMemory)
+	cheap := m.recovered <= maxRecovery && (g.floods || g.manyConns || m.memory <= maxMemory)
 	slow = cheap && !g.floods && m.p99 > limit
-	well = cheap && !slow
+	passed = cheap && !slow
 	said := ""
 	switch {
 	case slow:
 		said = "  TOO SLOW"
-	case !well:
+	case !passed:
 		said = "  TOO MUCH"
 	case g.floods:
 		said = "  judged by recovery and SIGTERM alone: bytes per second are not limited yet"
 	}
 	fmt.Printf("%-26s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
 		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)
-	return well, slow, nil
+	return passed, slow, nil
 }
 
-// limit is how long the 99th of 100 may take while an attack goes on.
-func (s *siege) limit() time.Duration { return max(maxSlowdown*s.quiet.p99, toleratedLatency) }
+// limit is the allowed 99th percentile during an attack.
+func (s *exhaustion) limit() time.Duration { return max(maxSlowdown*s.baseline.p99, toleratedLatency) }
 
 func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// once has an attacker at work once.
-func (s *siege) once(ctx context.Context, g greedy) (f felt, err error) {
+// runOnce has an attacker at work once.
+func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measurement, err error) {
 	pid := s.pair[0].PID()
 	before, err := readUsage(pid)
 	if err != nil {
 		return f, err
 	}
-	most, began := before, time.Now()
+	most, start := before, time.Now()
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { most = watchUsage(watched, pid, most) })
-	end, err := s.send(ctx, g)
+	end, err := s.startAttacker(ctx, g)
 	if err == nil {
-		f.latency, err = s.fine.turns(ctx, exhaustTime)
+		f.latency, err = s.wellBehaved.roundTrips(ctx, exhaustTime)
 		end()
 	}
 	unwatch()
@@ -190,13 +191,13 @@ func (s *siege) once(ctx context.Context, g greedy) (f felt, err error) {
 		return f, err
 	}
 	f.memory, f.descriptors = most.memory-before.memory, most.descriptors-before.descriptors
-	f.cpu = (after.cpu - before.cpu).Seconds() / time.Since(began).Seconds()
-	f.recovered, err = s.recovered(ctx)
+	f.cpu = (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds()
+	f.recovered, err = s.awaitRecovery(ctx)
 	return f, err
 }
 
-// send starts an attacker and waits until its attack has begun.
-func (s *siege) send(ctx context.Context, g greedy) (end func(), err error) {
+// startAttacker starts an attacker and waits until its attack has begun.
+func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -241,12 +242,12 @@ func (s *siege) send(ctx context.Context, g greedy) (end func(), err error) {
 	return nil, err
 }
 
-// recovered returns after how long the well-behaved client feels nothing any more.
-func (s *siege) recovered(ctx context.Context) (time.Duration, error) {
-	began := time.Now()
+// awaitRecovery returns after how long the well-behaved client feels nothing any more.
+func (s *exhaustion) awaitRecovery(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
 	for {
-		at := time.Since(began)
-		felt, err := s.fine.turns(ctx, 300*time.Millisecond)
+		at := time.Since(start)
+		felt, err := s.wellBehaved.roundTrips(ctx, 300*time.Millisecond)
 		if err != nil || felt.p99 <= s.limit() && s.pair[0].InSync() {
 			return at, err
 		}
@@ -257,40 +258,40 @@ func (s *siege) recovered(ctx context.Context) (time.Duration, error) {
 }
 
 // stop ends the instance while attackers are at work.
-func (s *siege) stop(ctx context.Context, attackers []greedy) (well bool, err error) {
-	attackers = slices.DeleteFunc(slices.Clone(attackers), func(g greedy) bool { return g.many })
+func (s *exhaustion) stop(ctx context.Context, attackers []greedyAttacker) (passed bool, err error) {
+	attackers = slices.DeleteFunc(slices.Clone(attackers), func(g greedyAttacker) bool { return g.manyConns })
 	for _, g := range attackers {
-		end, err := s.send(ctx, g)
+		end, err := s.startAttacker(ctx, g)
 		if err != nil {
 			return false, err
 		}
 		defer end()
 	}
-	began := time.Now()
+	start := time.Now()
 	if err := s.pair[0].Stop(); err != nil {
 		fmt.Println(err) // a drain that was given up is no fault here
 	}
-	took := time.Since(began)
-	well = took <= drainTimeout+time.Second
+	took := time.Since(start)
+	passed = took <= drainTimeout+time.Second
 	fmt.Printf("SIGTERM under %d attacks: ended after %v, drain_timeout is %v\n", len(attackers), took.Round(time.Millisecond), drainTimeout)
-	return well, nil
+	return passed, nil
 }
 
-// A fine client publishes and subscribes as it should.
-type fine struct {
-	client *client.Client
-	came   chan time.Time // when each message was published
-	ended  chan error     // of the subscription
+// A wellBehavedClient client publishes and subscribes as it should.
+type wellBehavedClient struct {
+	client    *client.Client
+	published chan time.Time // when each message was published
+	ended     chan error     // of the subscription
 }
 
-func newWellBehavedClient(ctx context.Context, uri string) (*fine, error) {
+func newWellBehavedClient(ctx context.Context, uri string) (*wellBehavedClient, error) {
 	c, err := client.Dial(ctx, client.Config{
 		Name: "fine", Servers: []string{uri}, PublishStore: pubstore.NewMemory(pubstore.MemoryOptions{}),
 	})
 	if err != nil {
 		return nil, err
 	}
-	f := &fine{client: c, came: make(chan time.Time, 1<<10), ended: make(chan error, 1)}
+	f := &wellBehavedClient{client: c, published: make(chan time.Time, 1<<10), ended: make(chan error, 1)}
 	sub, err := c.Subscribe(ctx, topic, client.From(client.Now)) // without From it would miss messages while its connection is down
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -298,7 +299,7 @@ func newWellBehavedClient(ctx context.Context, uri string) (*fine, error) {
 	go func() { // ends with the client
 		f.ended <- sub.Handle(context.WithoutCancel(ctx), func(m *client.Message) error {
 			n, err := strconv.ParseInt(string(m.Body), 10, 64)
-			f.came <- time.Unix(0, n)
+			f.published <- time.Unix(0, n)
 			return err
 		})
 	}()
@@ -306,7 +307,7 @@ func newWellBehavedClient(ctx context.Context, uri string) (*fine, error) {
 }
 
 // warm publishes as much as the instance keeps of its log in memory.
-func (f *fine) warm(ctx context.Context) error {
+func (f *wellBehavedClient) warm(ctx context.Context) error {
 	for range 100 {
 		if _, err := f.client.Publish(ctx, "warm", make([]byte, 200_000)); err != nil {
 			return err
@@ -315,26 +316,26 @@ func (f *fine) warm(ctx context.Context) error {
 	return f.client.FlushSafe(ctx)
 }
 
-// turns publishes one message after the other for a time, and returns how long it took
+// roundTrips publishes one message after the other for a time, and returns how long it took
 // until they were acknowledged by both and delivered.
-func (f *fine) turns(ctx context.Context, lasting time.Duration) (l latency, err error) {
+func (f *wellBehavedClient) roundTrips(ctx context.Context, lasting time.Duration) (l latency, err error) {
 	var took []time.Duration
 	for ends := time.Now().Add(lasting); time.Now().Before(ends); {
-		began := time.Now()
-		if _, err := f.client.Publish(ctx, topic, strconv.AppendInt(nil, began.UnixNano(), 10)); err != nil {
+		start := time.Now()
+		if _, err := f.client.Publish(ctx, topic, strconv.AppendInt(nil, start.UnixNano(), 10)); err != nil {
 			return l, err
 		}
 		if err := f.client.FlushSafe(ctx); err != nil {
 			return l, err
 		}
 		select {
-		case <-f.came:
+		case <-f.published:
 		case err := <-f.ended:
 			return l, fmt.Errorf("the subscription has ended: %w", err)
 		case <-time.After(readyTime):
 			return l, fmt.Errorf("a message was not delivered within %v", readyTime)
 		}
-		took = append(took, time.Since(began))
+		took = append(took, time.Since(start))
 		time.Sleep(5 * time.Millisecond)
 	}
 	slices.Sort(took)

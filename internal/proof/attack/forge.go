@@ -20,8 +20,8 @@ func (b *battle) victim(random *rand.Rand) (h *honest, address string) {
 	return b.honest[random.IntN(len(b.honest))], b.pair[random.IntN(2)].ClientAddress
 }
 
-// forgeName logs on under a name or a life that might be taken for a
-// publisher's, and publishes what would be its next message.
+// forgeName logs on under a name or a life that might be taken for a publisher's, and
+// publishes a message under the publisher's next number.
 func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 	h, address := b.victim(random)
 	c, err := dialRaw(address)
@@ -53,14 +53,14 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 // number is needed.
 const takeoverSpacing = 30 * time.Second
 
-// claimed returns a name and a life to send numbers under: an honest publisher's
+// claimIdentity returns a name and a life to send numbers under: an honest publisher's
 // own, as a copy of its store would, or mostly a new one.
-func (b *battle) claimed(h *honest, random *rand.Rand) (name string, life pubstore.Life) {
-	if time.Since(b.struck[h]) < takeoverSpacing {
+func (b *battle) claimIdentity(h *honest, random *rand.Rand) (name string, life pubstore.Life) {
+	if time.Since(b.sessionTakenAt[h]) < takeoverSpacing {
 		name = fmt.Sprintf("evil-%x", random.Uint64())
 		return name, pubstore.Life{ID: name}
 	}
-	b.struck[h] = time.Now()
+	b.sessionTakenAt[h] = time.Now()
 	lives := h.store.Lives()
 	return h.name, lives[len(lives)-1]
 }
@@ -73,7 +73,7 @@ func forgeNumber(_ context.Context, b *battle, random *rand.Rand) error {
 		return err
 	}
 	defer c.Close()
-	name, life := b.claimed(h, random)
+	name, life := b.claimIdentity(h, random)
 	number, same := uint64(bookmark.MaxSequence), false
 	switch random.IntN(4) {
 	case 0:

@@ -17,13 +17,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A greedy attacker wants an instance to spend memory, descriptors or its processor on
+// A greedyAttacker attacker wants an instance to spend memory, descriptors or its processor on
 // it. Each runs as a process of its own that takes half a core.
-type greedy struct {
-	name string
-	many bool // connections: they may cost more memory than one
-	// floods says that it publishes as much as it can. What others feel of that needs
-	// limits of bytes per second; until there are some it is reported, not judged.
+type greedyAttacker struct {
+	name      string
+	manyConns bool // connections: they may cost more memory than one
+	// floods says that it publishes as much as it can. Its effect on others needs limits
+	// of bytes per second; until there are some it is reported, not judged.
 	floods bool
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
@@ -32,9 +32,9 @@ type greedy struct {
 // A target is an instance that is attacked.
 type target struct{ clients, links string }
 
-// greedies are the attackers. The first one attacks nobody: it shows what half a core
-// that is taken means to the others on this machine.
-var greedies = []greedy{
+// greedyAttackers are the attackers. The first one attacks no instance: it shows the
+// effect of half a busy core on the others on this machine.
+var greedyAttackers = []greedyAttacker{
 	{name: "half a core", run: spin},
 	{name: "half a frame", run: halfFrame},
 	{name: "long ids", run: longIDs},
@@ -44,15 +44,15 @@ var greedies = []greedy{
 	{name: "a million publishers", run: longVector},
 	{name: "costly patterns", run: costlyPatterns},
 	{name: "long lists", run: longLists},
-	{name: "silent connections", run: silent, many: true},
-	{name: "trickling links", run: trickle, many: true},
-	{name: "idle subscribers", run: idle, many: true},
+	{name: "silent connections", run: silent, manyConns: true},
+	{name: "trickling links", run: trickle, manyConns: true},
+	{name: "idle subscribers", run: idle, manyConns: true},
 	{name: "flood of publishes", run: flood, floods: true},
 }
 
 // attackersNamed returns those whose names contain a text.
-func attackersNamed(text string) (named []greedy) {
-	for _, g := range greedies {
+func attackersNamed(text string) (named []greedyAttacker) {
+	for _, g := range greedyAttackers {
 		if strings.Contains(g.name, text) {
 			named = append(named, g)
 		}
@@ -60,8 +60,8 @@ func attackersNamed(text string) (named []greedy) {
 	return named
 }
 
-// started is when the process has.
-var started = time.Now()
+// processStart is when the process has.
+var processStart = time.Now()
 
 // runGreedyAttacker is the process of one attacker, until its standard input ends.
 func runGreedyAttacker(name string, t target) (code int) {
@@ -70,17 +70,17 @@ func runGreedyAttacker(name string, t target) (code int) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the process that started this one
 		os.Exit(0)
 	}()
-	i := slices.IndexFunc(greedies, func(g greedy) bool { return g.name == name })
+	i := slices.IndexFunc(greedyAttackers, func(g greedyAttacker) bool { return g.name == name })
 	if i < 0 {
 		fmt.Fprintf(os.Stderr, "attack: there is no attacker %q\n", name)
 		return 2
 	}
 	ready := sync.OnceFunc(func() { fmt.Println("ready") })
 	for { // one that is cut off comes again
-		err := greedies[i].run(t, ready)
+		err := greedyAttackers[i].run(t, ready)
 		ready()
 		fmt.Fprintln(os.Stderr, name+":", err)
-		pace()
+		restToHalfCore()
 		time.Sleep(50 * time.Millisecond)
 	}
 }
@@ -109,17 +109,17 @@ func dialDeaf(t target, from net.IP) (*deaf, error) {
 	return &deaf{c}, nil
 }
 
-// say sends frames, and rests so that no more than half a core is taken.
-func (c *deaf) say(frames ...frame) error {
-	pace()
+// sendPaced sends frames, and rests so that no more than half a core is taken.
+func (c *deaf) sendPaced(frames ...frame) error {
+	restToHalfCore()
 	if err := c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
 	return c.send(frames...)
 }
 
-// deafly has one deaf client at work.
-func deafly(t target, work func(c *deaf) error) error {
+// withDeafClient has one deaf client at work.
+func withDeafClient(t target, work func(c *deaf) error) error {
 	c, err := dialDeaf(t, nil)
 	if err != nil {
 		return err
@@ -128,8 +128,8 @@ func deafly(t target, work func(c *deaf) error) error {
 	return work(c)
 }
 
-// until waits until the server closes.
-func (c *deaf) until() error {
+// awaitClose waits until the server closes.
+func (c *deaf) awaitClose() error {
 	_, err := io.Copy(io.Discard, c.Conn)
 	return err
 }
@@ -140,9 +140,9 @@ func subscribe(id, topic, at, options string) *wire.SubscribeCommand {
 	return &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options}
 }
 
-// unhurried is how long an attacker rests that publishes: it wants to cost much by what its
-// messages have the instance do, not by their number, which honest publishers may have, too.
-const unhurried = time.Millisecond
+// publishPause is how long a publishing attacker rests: it wants to cost much by the work
+// for its messages, not by their number, which honest publishers may have, too.
+const publishPause = time.Millisecond
 
 func spin(_ target, ready func()) error {
 	ready()
@@ -150,45 +150,45 @@ func spin(_ target, ready func()) error {
 		for range 1 << 16 {
 			_ = rand.Uint64()
 		}
-		pace()
+		restToHalfCore()
 	}
 }
 
 func halfFrame(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		b := publish(greedyTopic, 1, strings.Repeat("x", 1<<20-200)).AppendTo(nil)
 		if _, err := c.Write(b[:len(b)-1]); err != nil {
 			return err
 		}
 		ready()
-		return c.until()
+		return c.awaitClose()
 	})
 }
 
 func longIDs(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		for n := range 3000 {
-			if err := c.say(subscribe(fmt.Sprintf("%0256d", n), greedyTopic, "", "")); err != nil {
+			if err := c.sendPaced(subscribe(fmt.Sprintf("%0256d", n), greedyTopic, "", "")); err != nil {
 				return err
 			}
 		}
 		ready()
 		for {
-			if err := c.say(&wire.PublishCommand{Topic: greedyTopic, Body: []byte("x")}); err != nil {
+			if err := c.sendPaced(&wire.PublishCommand{Topic: greedyTopic, Body: []byte("x")}); err != nil {
 				return err
 			}
-			time.Sleep(unhurried)
+			time.Sleep(publishPause)
 		}
 	})
 }
 
 func unreadAcks(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		id := strings.Repeat("i", 256)
 		p := &wire.PublishCommand{Topic: greedyTopic, CommandID: id, Acks: wire.AckPersisted | wire.AckProcessed, Body: []byte("x")}
 		ready()
 		for {
-			if err := c.say(p, p, p, p, &wire.FlushCommand{CommandID: id, Acks: wire.AckPersisted}); err != nil {
+			if err := c.sendPaced(p, p, p, p, &wire.FlushCommand{CommandID: id, Acks: wire.AckPersisted}); err != nil {
 				return err
 			}
 		}
@@ -196,11 +196,11 @@ func unreadAcks(t target, ready func()) error {
 }
 
 func churn(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		ready()
 		for n := 0; ; n++ {
 			id := fmt.Sprintf("%0250d", n)
-			if err := c.say(subscribe(id, topic, "0", "vector"), &wire.UnsubscribeCommand{CommandID: id, SubID: id}); err != nil {
+			if err := c.sendPaced(subscribe(id, topic, "0", "vector"), &wire.UnsubscribeCommand{CommandID: id, SubID: id}); err != nil {
 				return err
 			}
 		}
@@ -208,14 +208,14 @@ func churn(t target, ready func()) error {
 }
 
 func fromEpoch(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		for range 4 {
-			if err := c.say(&wire.PublishCommand{Topic: greedyTopic, Body: bytes.Repeat([]byte("x"), 1_000_000)}); err != nil {
+			if err := c.sendPaced(&wire.PublishCommand{Topic: greedyTopic, Body: bytes.Repeat([]byte("x"), 1_000_000)}); err != nil {
 				return err
 			}
 		}
 		for n := range 1000 {
-			if err := c.say(subscribe(fmt.Sprint(n), greedyTopic, "0", "fully_durable")); err != nil {
+			if err := c.sendPaced(subscribe(fmt.Sprint(n), greedyTopic, "0", "fully_durable")); err != nil {
 				return err
 			}
 		}
@@ -231,12 +231,12 @@ func longVector(t target, ready func()) error {
 		v = append(bookmark.Bookmark{Publisher: n<<20 | 1, Sequence: 1}.AppendText(v), ',')
 	}
 	at := string(v[:len(v)-1])
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		ready()
 		for {
 			s := subscribe("1", greedyTopic, at, "vector,replace")
 			s.InParts = true
-			if err := c.say(s); err != nil {
+			if err := c.sendPaced(s); err != nil {
 				return err
 			}
 		}
@@ -244,25 +244,25 @@ func longVector(t target, ready func()) error {
 }
 
 func costlyPatterns(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		for n := range 1000 {
 			text := fmt.Sprintf("(%s){2}x%d", strings.Repeat("a?", 900), n%10)
-			if err := c.say(subscribe(fmt.Sprint(n), text, "", "")); err != nil {
+			if err := c.sendPaced(subscribe(fmt.Sprint(n), text, "", "")); err != nil {
 				return err
 			}
 		}
 		ready()
 		for n := 0; ; n++ {
-			if err := c.say(&wire.PublishCommand{Topic: fmt.Sprintf("%d%s", n, strings.Repeat("a", 240)), Body: []byte("x")}); err != nil {
+			if err := c.sendPaced(&wire.PublishCommand{Topic: fmt.Sprintf("%d%s", n, strings.Repeat("a", 240)), Body: []byte("x")}); err != nil {
 				return err
 			}
-			time.Sleep(unhurried)
+			time.Sleep(publishPause)
 		}
 	})
 }
 
 func longLists(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		ready()
 		for n := 0; ; n++ {
 			list := make([]string, 1000)
@@ -272,7 +272,7 @@ func longLists(t target, ready func()) error {
 			for i := range list {
 				list[i] = bookmark.Bookmark{Publisher: rand.Uint64() >> 1, Sequence: 1}.String()
 			}
-			if err := c.say(subscribe(fmt.Sprint(n%900), topic, strings.Join(list, ","), "replace")); err != nil {
+			if err := c.sendPaced(subscribe(fmt.Sprint(n%900), topic, strings.Join(list, ","), "replace")); err != nil {
 				return err
 			}
 		}
@@ -292,7 +292,7 @@ func silent(t target, ready func()) error {
 			held[0].Close()
 			held = held[1:]
 		}
-		pace()
+		restToHalfCore()
 	}
 }
 
@@ -310,12 +310,12 @@ func trickle(t target, ready func()) error {
 			held[0].Close()
 			held = held[1:]
 		}
-		pace()
+		restToHalfCore()
 	}
 }
 
-// idleSubscribers is how many subscribers there are of other topics. They come from
-// several addresses, since one may not have so many connections.
+// idleSubscribers is the number of subscribers to other topics. They come from several
+// addresses, since the number of connections from one is limited.
 const (
 	idleSubscribers = 5000
 	idlePerAddress  = 2000
@@ -328,10 +328,10 @@ func idle(t target, ready func()) error {
 			return err
 		}
 		defer c.Close()
-		if err := c.say(subscribe("1", fmt.Sprint("idle-", n), "", "")); err != nil {
+		if err := c.sendPaced(subscribe("1", fmt.Sprint("idle-", n), "", "")); err != nil {
 			return err
 		}
-		pace()
+		restToHalfCore()
 	}
 	ready()
 	time.Sleep(time.Minute)
@@ -339,12 +339,12 @@ func idle(t target, ready func()) error {
 }
 
 func flood(t target, ready func()) error {
-	return deafly(t, func(c *deaf) error {
+	return withDeafClient(t, func(c *deaf) error {
 		go func() { _, _ = io.Copy(io.Discard, c.Conn) }() // ends with the connection
 		ready()
 		body := strings.Repeat("x", 10_000)
 		for n := uint64(1); ; n++ {
-			if err := c.say(publish(greedyTopic, n, body)); err != nil {
+			if err := c.sendPaced(publish(greedyTopic, n, body)); err != nil {
 				return err
 			}
 		}

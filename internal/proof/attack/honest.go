@@ -16,24 +16,25 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An honest publisher has a file store, and remembers what it published and what it was told.
+// An honest publisher has a file store, and remembers its messages and their reported
+// failures.
 type honest struct {
 	name   string
 	client *client.Client
 	store  *pubstore.File
 	keys   []string
 
-	mu   sync.Mutex
-	told map[string]string // reasons of failures, by key; guarded by mu
+	mu       sync.Mutex
+	failures map[string]string // reasons of failures, by key; guarded by mu
 }
 
 const topic = "orders"
 
-// recruit connects the honest publishers, half of them to each instance.
-func (b *battle) recruit(ctx context.Context) error {
+// connectHonest connects the honest publishers, half of them to each instance.
+func (b *battle) connectHonest(ctx context.Context) error {
 	servers := b.pair.URIs()
 	for i, name := range []string{"gateway-1", "gateway-2", "gateway-3", "gateway-4"} {
-		h := &honest{name: name, told: make(map[string]string)}
+		h := &honest{name: name, failures: make(map[string]string)}
 		var err error
 		if h.store, err = pubstore.OpenFile(filepath.Join(b.dir, "publishers", name), pubstore.FileOptions{}); err != nil {
 			return err
@@ -41,7 +42,7 @@ func (b *battle) recruit(ctx context.Context) error {
 		b.honest = append(b.honest, h)
 		h.client, err = client.Dial(ctx, client.Config{
 			Name: name, PublishStore: h.store, Servers: []string{servers[i%2], servers[1-i%2]},
-			Hooks: client.Hooks{FailedWrite: h.failed},
+			Hooks: client.Hooks{FailedWrite: h.onFailedWrite},
 		})
 		if err != nil {
 			return fmt.Errorf("publisher %s: %w", name, err)
@@ -67,12 +68,12 @@ func (h *honest) publish(ctx context.Context) {
 	}
 }
 
-// failed notes a failure that the publisher is told.
-func (h *honest) failed(e *client.RejectedError) {
+// onFailedWrite notes a failed message.
+func (h *honest) onFailedWrite(e *client.RejectedError) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, key, _ := strings.Cut(string(e.Message.Body), " ")
-	h.told[key] = e.Reason
+	h.failures[key] = e.Reason
 }
 
 func (h *honest) close() {
@@ -82,12 +83,12 @@ func (h *honest) close() {
 	h.store.Close()
 }
 
-// expected returns the keys of which no failure was told.
+// expected returns the keys of the messages that were not reported as failed.
 func (h *honest) expected() (keys []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range h.keys {
-		if _, failed := h.told[key]; !failed {
+		if _, failed := h.failures[key]; !failed {
 			keys = append(keys, key)
 		}
 	}
@@ -95,12 +96,12 @@ func (h *honest) expected() (keys []string) {
 }
 
 // verdict stops the pair and judges its journals.
-func (b *battle) verdict() (well bool, err error) {
+func (b *battle) verdict() (passed bool, err error) {
 	published := make(checker.Keys)
 	for _, h := range b.honest {
 		h.close()
 		published[h.name] = h.expected()
-		fmt.Printf("%s published %d messages and was told of %d failures\n", h.name, len(h.keys), len(h.told))
+		fmt.Printf("%s published %d messages and %d were reported as failed\n", h.name, len(h.keys), len(h.failures))
 	}
 	var places []checker.Keys
 	var indexes [2]journal.Index

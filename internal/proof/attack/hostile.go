@@ -122,10 +122,10 @@ const (
 )
 
 // hostileServers has a client work with each hostile server and the pair in its list.
-func hostileServers(ctx context.Context, dir string, servers []string) (well bool, err error) {
-	well = true
+func hostileServers(ctx context.Context, dir string, servers []string) (passed bool, err error) {
+	passed = true
 	for _, h := range hostiles() {
-		received, err := h.beside(ctx, dir, servers)
+		received, err := h.runBeside(ctx, dir, servers)
 		if err != nil {
 			return false, fmt.Errorf("beside the hostile server %s: %w", h.name, err)
 		}
@@ -134,14 +134,14 @@ func hostileServers(ctx context.Context, dir string, servers []string) (well boo
 		if len(h.ended) > 0 {
 			fmt.Printf("%-8s the last one: %v\n", "", h.ended[len(h.ended)-1])
 		}
-		well = well && received == hostileMessages && h.logons.Load() <= maxLogons && h.logons.Load() > 0
+		passed = passed && received == hostileMessages && h.logons.Load() <= maxLogons && h.logons.Load() > 0
 	}
-	return well, nil
+	return passed, nil
 }
 
-// beside publishes and subscribes with the hostile server in the list, for
+// runBeside publishes and subscribes with the hostile server in the list, for
 // hostileTime, and returns how many messages came.
-func (h *hostile) beside(ctx context.Context, dir string, servers []string) (received int, err error) {
+func (h *hostile) runBeside(ctx context.Context, dir string, servers []string) (received int, err error) {
 	uri, err := h.listen()
 	if err != nil {
 		return 0, err

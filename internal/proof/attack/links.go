@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// strangeLink comes to an instance's replication port: with noise, or as an
-// instance that would replicate to it what its victim never published.
+// strangeLink connects to an instance's replication port: with noise, or as an instance
+// that would replicate messages that its victim never published.
 func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 	in := b.pair[random.IntN(2)]
 	if random.IntN(2) == 0 {
@@ -72,10 +72,10 @@ func forgedJournal(dir string, h *honest, cluster string) (*journal.Journal, err
 		return nil, errors.Join(err, j.Close())
 	}
 	last := h.store.Lives()[0].Last
-	who := bookmark.IdentityOfLife(h.store.Lives()[0].ID)
+	identity := bookmark.IdentityOfLife(h.store.Lives()[0].ID)
 	records := []journal.Record{
-		{Kind: journal.Gone, Publisher: who.ID, Check: who.Check, Sequence: last + 1000},
-		{Kind: journal.Message, Publisher: who.ID, Sequence: last + 1001, Prev: last + 1000, Topic: []byte(topic), Body: []byte("evil link")},
+		{Kind: journal.Gone, Publisher: identity.ID, Check: identity.Check, Sequence: last + 1000},
+		{Kind: journal.Message, Publisher: identity.ID, Sequence: last + 1001, Prev: last + 1000, Topic: []byte(topic), Body: []byte("evil link")},
 	}
 	for _, r := range records {
 		if _, err := j.Append(&r); err != nil {

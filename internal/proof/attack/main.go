@@ -1,7 +1,7 @@
-// Command attack tries to make a pair of real instances lose or forge what an
-// honest publisher sends, without any credential, and to make the SDK do so as a
-// server. The honest publishers must find all that they published in both
-// journals, once and in order, or have been told of a failure.
+// Command attack tries to make a pair of real instances lose or forge messages of
+// honest publishers, without any credential, and, as a hostile server, to make the
+// SDK do so. All honest messages must be in both journals, once and in order, or
+// have been reported to their publisher as failed.
 //
 // Towards the pair:
 //
@@ -19,7 +19,7 @@
 //	counts   a number from which a plain session can't count on
 //	marks    progress marks that name a million publishers
 //
-// With -exhaust it tries what one hostile client can cost instead, with half a core: see greedy.go.
+// With -exhaust it measures the cost of one hostile client instead, with half a core: see greedy.go.
 package main
 
 import (
@@ -37,12 +37,12 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	duration := flag.Duration("duration", 30*time.Second, "how long the pair is attacked")
-	seed := flag.Uint64("seed", rand.Uint64()>>32, "draws what attackers do; random if not given")
+	seed := flag.Uint64("seed", rand.Uint64()>>32, "seed of the attacks; random if not given")
 	keep := flag.Bool("keep", false, "keep the directory with stores, journals and logs")
 	binary := flag.String("binary", "", "a holdfastd; built from this checkout if not given")
-	exhausts := flag.Bool("exhaust", false, "try what hostile clients can cost, instead")
+	exhausts := flag.Bool("exhaust", false, "measure the cost of hostile clients instead")
 	only := flag.String("only", "", "with -exhaust: the attackers whose names contain this")
-	greedy := flag.String("greedy", "", "be the attacker of that name, towards the instance at -clients and -links")
+	greedy := flag.String("greedy", "", "run as the attacker of that name, against the instance at -clients and -links")
 	var target target
 	flag.StringVar(&target.clients, "clients", "", "address of the client port")
 	flag.StringVar(&target.links, "links", "", "address of the replication port")
@@ -51,7 +51,7 @@ func run() int {
 		return runGreedyAttacker(*greedy, target)
 	}
 	if flag.NArg() > 0 || *duration <= 0 {
-		fmt.Fprintln(os.Stderr, "attack: duration must be positive, and there are no arguments")
+		fmt.Fprintln(os.Stderr, "attack: -duration must be positive, and there are no arguments")
 		return 2
 	}
 	if *exhausts {

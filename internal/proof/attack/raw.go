@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A raw client says what it is told to, whatever the protocol asks for.
+// A raw client sends any frames, whatever the protocol asks for.
 type raw struct {
 	net.Conn
 	r *wire.Reader

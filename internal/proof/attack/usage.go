@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A usage is what a process has of the machine, as Linux says it.
+// A usage is the resources of a process, as Linux reports them.
 type usage struct {
 	memory, descriptors int
 	cpu                 time.Duration
@@ -36,16 +36,16 @@ func readUsage(pid int) (u usage, err error) {
 	if err != nil {
 		return u, err
 	}
-	resident, shared := number(pages, 1), number(pages, 2)
+	resident, shared := fieldAt(pages, 1), fieldAt(pages, 2)
 	u.memory = (resident - shared) * os.Getpagesize()
 	u.descriptors = len(files)
 	stat = stat[bytes.LastIndexByte(stat, ')')+1:]
-	u.cpu = time.Duration(number(stat, procCPU)+number(stat, procCPU+1)) * procTick
+	u.cpu = time.Duration(fieldAt(stat, procCPU)+fieldAt(stat, procCPU+1)) * procTick
 	return u, nil
 }
 
-// number returns a field of a line of numbers, 0 if it has none.
-func number(line []byte, field int) int {
+// fieldAt returns a field of a line of numbers, 0 if it has none.
+func fieldAt(line []byte, field int) int {
 	fields := bytes.Fields(line)
 	if field >= len(fields) {
 		return 0
@@ -68,21 +68,21 @@ func watchUsage(ctx context.Context, pid int, most usage) usage {
 	}
 }
 
-// A processing is how the processors were used since the machine has started, in ticks.
-type processing struct{ all, stolen float64 }
+// A cpuTimes is how the processors were used since the machine has started, in ticks.
+type cpuTimes struct{ all, stolen float64 }
 
-// processors returns that as Linux says it; zero: it is not said.
-func processors() processing {
+// readCPUTimes returns that as Linux says it; zero: it is not said.
+func readCPUTimes() cpuTimes {
 	b, _ := os.ReadFile("/proc/stat") // elsewhere there is none
 	return parseCPUTimes(string(b))
 }
 
 // parseCPUTimes reads the first line of /proc/stat.
-func parseCPUTimes(stat string) (p processing) {
+func parseCPUTimes(stat string) (p cpuTimes) {
 	line, _, _ := strings.Cut(stat, "\n")
-	const first, stolen = 1, 8 // fields; behind the second stand times that are part of others
+	const first, stolen = 1, 8 // fields; after the second stand times that are part of others
 	for n := first; n <= stolen; n++ {
-		ticks := float64(number([]byte(line), n))
+		ticks := float64(fieldAt([]byte(line), n))
 		if p.all += ticks; n == stolen {
 			p.stolen = ticks
 		}
@@ -91,7 +91,7 @@ func parseCPUTimes(stat string) (p processing) {
 }
 
 // stolenShare returns the share that the host of the machine gave to others.
-func (p processing) stolenShare(before processing) float64 {
+func (p cpuTimes) stolenShare(before cpuTimes) float64 {
 	if all := p.all - before.all; all > 0 {
 		return (p.stolen - before.stolen) / all
 	}

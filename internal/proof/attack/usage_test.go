@@ -8,7 +8,7 @@ func TestStolenSince(t *testing.T) {
 	if got := after.stolenShare(before); got != 0.1 {
 		t.Errorf("%v is stolen, want 0.1", got)
 	}
-	if got := parseCPUTimes("").stolenShare(processing{}); got != 0 {
+	if got := parseCPUTimes("").stolenShare(cpuTimes{}); got != 0 {
 		t.Errorf("of nothing %v is stolen", got)
 	}
 }

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// chances is how often -auto presses a key, of what a sum of them.
-var chances = []struct {
+// keyWeights is how often -auto presses each key, relative to the others.
+var keyWeights = []struct {
 	key    byte
 	chance int
 }{{'k', 4}, {'K', 4}, {'s', 2}, {'S', 2}, {'c', 3}, {'w', 2}, {'W', 2}, {'r', 3}}
 
-// draw draws a key.
-func draw(rnd *rand.Rand) byte {
+// drawKey draws a key.
+func drawKey(rnd *rand.Rand) byte {
 	sum := 0
-	for _, c := range chances {
+	for _, c := range keyWeights {
 		sum += c.chance
 	}
 	n := rnd.IntN(sum)
-	for _, c := range chances {
+	for _, c := range keyWeights {
 		if n -= c.chance; n < 0 {
 			return c.key
 		}
@@ -30,7 +30,7 @@ func draw(rnd *rand.Rand) byte {
 }
 
 // playAuto presses random keys and judges.
-func playAuto(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+func playAuto(ctx context.Context, o options, dir string, command []string) (passed bool, err error) {
 	fmt.Printf("seed %d\n", o.seed)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -39,7 +39,7 @@ func playAuto(ctx context.Context, o options, dir string, command []string) (wel
 		return false, err
 	}
 	defer w.close()
-	defer stop() // before it: close waits for what was begun with ctx
+	defer stop() // before close, which waits for goroutines with this context
 	if err := pressRandomly(ctx, w, o); err != nil {
 		return false, err
 	}
@@ -48,10 +48,10 @@ func playAuto(ctx context.Context, o options, dir string, command []string) (wel
 		return false, err
 	}
 	for _, f := range w.lastFaults(faultLines) {
-		fmt.Printf("  %-32s %s\n", f.what, f.text())
+		fmt.Printf("  %-32s %s\n", f.description, f.describe())
 	}
-	well, err = conclude(r, dir)
-	return well, errors.Join(w.err(), err)
+	passed, err = saveAndPrint(r, dir)
+	return passed, errors.Join(w.err(), err)
 }
 
 // pressRandomly presses random keys for as long as -auto is to.
@@ -67,7 +67,7 @@ func pressRandomly(ctx context.Context, w *world, o options) error {
 		if err := w.err(); err != nil {
 			return err
 		}
-		p.press(ctx, draw(rnd))
+		p.press(ctx, drawKey(rnd))
 		if p.question != "" { // only the reader may risk more
 			p.press(ctx, 'n')
 		}

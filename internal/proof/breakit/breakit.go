@@ -28,7 +28,7 @@ func Main(args []string) int {
 	var o options
 	flags := flag.NewFlagSet("breakit", flag.ExitOnError)
 	flags.BoolVar(&o.auto, "auto", false, "press random keys, without a terminal")
-	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws the keys of -auto; random if not given")
+	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "seed of the keys of -auto; random if not given")
 	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long -auto presses keys")
 	flags.IntVar(&o.rate, "rate", 50, "messages a second that each publisher publishes")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with stores, journals, logs and histories")
@@ -39,7 +39,7 @@ func Main(args []string) int {
 		return 2
 	}
 	if !o.auto && !isTerminal() {
-		fmt.Fprintln(os.Stderr, "breakit: this is no terminal to show a screen on: use -auto, which presses the keys by itself")
+		fmt.Fprintln(os.Stderr, "breakit: standard output is not a terminal: use -auto, which needs none")
 		return 2
 	}
 	return rig.Rig{Name: "breakit", Keep: o.keep, Binary: o.binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
@@ -50,11 +50,11 @@ func Main(args []string) int {
 	})
 }
 
-// conclude tells the verdict and saves what it is about.
-func conclude(r *report, dir string) (well bool, err error) {
+// saveAndPrint saves the histories and prints the verdict.
+func saveAndPrint(r *report, dir string) (passed bool, err error) {
 	if err := r.save(dir); err != nil {
 		return false, err
 	}
 	r.write(os.Stdout)
-	return r.well(), nil
+	return r.clean(), nil
 }

@@ -10,43 +10,43 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
-// A fault is what was done to the pair, and how soon it went on.
+// A fault is a fault and the recovery from it.
 type fault struct {
-	at    time.Time
-	what  string
-	acked time.Duration // until a message published afterwards was acknowledged, 0: not yet
-	safe  time.Duration // until one was acknowledged by both
+	at          time.Time
+	description string
+	ackedAfter  time.Duration // until a message published afterwards was acknowledged, 0: not yet
+	safeAfter   time.Duration // until one was acknowledged by both
 }
 
-// strike says what is done, does it, and follows how the traffic takes it.
-func (w *world) strike(ctx context.Context, what string, do func() error) {
-	marks := w.fleet.PublishedCounts()
-	f := &fault{at: time.Now(), what: what}
+// injectFault makes a fault, logs it, and follows the recovery of the traffic.
+func (w *world) injectFault(ctx context.Context, description string, do func() error) {
+	counts := w.fleet.PublishedCounts()
+	f := &fault{at: time.Now(), description: description}
 	if err := do(); err != nil {
-		w.say("%s: %v", what, err)
+		w.logf("%s: %v", description, err)
 		return
 	}
-	w.say("%s", what)
+	w.logf("%s", description)
 	w.mu.Lock()
 	w.faults = append(w.faults, f)
 	w.faults = w.faults[max(0, len(w.faults)-faultLines):]
 	w.mu.Unlock()
-	w.running.Go(func() { w.follow(ctx, f, marks) })
+	w.running.Go(func() { w.awaitRecovery(ctx, f, counts) })
 }
 
-// follow waits for the next acknowledgements.
-func (w *world) follow(ctx context.Context, f *fault, marks []int) {
+// awaitRecovery waits for the next acknowledgements.
+func (w *world) awaitRecovery(ctx context.Context, f *fault, counts []int) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		acked := w.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged)
-		safe := w.fleet.AckedSince(marks, (*fleet.Publisher).Safe)
+		acked := w.fleet.AckedSince(counts, (*fleet.Publisher).Acknowledged)
+		safe := w.fleet.AckedSince(counts, (*fleet.Publisher).Safe)
 		w.mu.Lock()
-		if acked && f.acked == 0 {
-			f.acked = time.Since(f.at)
+		if acked && f.ackedAfter == 0 {
+			f.ackedAfter = time.Since(f.at)
 		}
 		if safe {
-			f.safe = time.Since(f.at)
+			f.safeAfter = time.Since(f.at)
 		}
 		w.mu.Unlock()
 		if safe {
@@ -60,21 +60,22 @@ func (w *world) follow(ctx context.Context, f *fault, marks []int) {
 	}
 }
 
-// busy marks an instance as one that something is done to. It returns false if it is already.
-func (w *world) busy(i int, doing string) bool {
+// claim reserves an instance for an action. It returns false if another action is
+// running.
+func (w *world) claim(i int, doing string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.sides[i].doing != "" {
+	if w.states[i].activity != "" {
 		return false
 	}
-	w.sides[i].doing = doing
+	w.states[i].activity = doing
 	return true
 }
 
-func (w *world) idle(i int) {
+func (w *world) unclaim(i int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sides[i].doing = ""
+	w.states[i].activity = ""
 }
 
 // toggleKill kills an instance as kill -9 does, or starts one that is dead.
@@ -82,34 +83,34 @@ func (w *world) toggleKill(ctx context.Context, i int) {
 	if w.pair[i].Alive() {
 		w.kill(ctx, i)
 	} else {
-		w.launch(ctx, i)
+		w.startInstance(ctx, i)
 	}
 }
 
 func (w *world) kill(ctx context.Context, i int) {
 	in := w.pair[i]
-	if !w.busy(i, "killing") {
+	if !w.claim(i, "killing") {
 		return
 	}
-	defer w.idle(i)
-	w.strike(ctx, "kill -9 "+in.Name, in.Kill)
+	defer w.unclaim(i)
+	w.injectFault(ctx, "kill -9 "+in.Name, in.Kill)
 }
 
-// launch starts an instance and, on its own, waits until it serves clients.
-func (w *world) launch(ctx context.Context, i int) {
-	if !w.busy(i, "starting") {
+// startInstance starts an instance and, on its own, waits until it serves clients.
+func (w *world) startInstance(ctx context.Context, i int) {
+	if !w.claim(i, "starting") {
 		return
 	}
 	w.running.Go(func() {
-		defer w.idle(i)
-		begun := time.Now()
+		defer w.unclaim(i)
+		start := time.Now()
 		if err := w.pair[i].Start(ctx); err != nil {
 			if ctx.Err() == nil {
-				w.fail(err)
+				w.noteFailure(err)
 			}
 			return
 		}
-		w.say("%s serves again, %v after its start", w.pair[i].Name, time.Since(begun).Round(time.Millisecond))
+		w.logf("%s serves again, %v after its start", w.pair[i].Name, time.Since(start).Round(time.Millisecond))
 	})
 }
 
@@ -118,16 +119,16 @@ func (w *world) toggleStop(ctx context.Context, i int) {
 	in := w.pair[i]
 	switch {
 	case !pair.HasSignals:
-		w.say("a process can't be stopped on this system")
+		w.logf("a process can't be stopped on this system")
 	case !in.Alive():
-		w.say("%s does not run", in.Name)
+		w.logf("%s is not running", in.Name)
 	case in.Suspended():
-		w.say("%s goes on", in.Name)
+		w.logf("%s goes on", in.Name)
 		if err := in.Resume(); err != nil {
-			w.say("%v", err)
+			w.logf("%v", err)
 		}
 	default:
-		w.strike(ctx, "stop "+in.Name, in.Suspend)
+		w.injectFault(ctx, "stop "+in.Name, in.Suspend)
 	}
 }
 
@@ -138,10 +139,10 @@ func (w *world) toggleCable(ctx context.Context) {
 	w.mu.Unlock()
 	if !cut {
 		w.setCable(false)
-		w.say("the link is whole again")
+		w.logf("the link is whole again")
 		return
 	}
-	w.strike(ctx, "cut the link", func() error { w.setCable(true); return nil })
+	w.injectFault(ctx, "cut the link", func() error { w.setCable(true); return nil })
 }
 
 func (w *world) setCable(cut bool) {
@@ -153,33 +154,32 @@ func (w *world) setCable(cut bool) {
 	w.cut = cut
 }
 
-// mayWipe reports whether a journal may go: what is safe is on the other disk
-// too, unless that was wiped and has not caught up since. What isn't safe
-// the publishers have.
+// mayWipe reports whether a journal may be removed: safe messages are on the other disk
+// too, unless that was wiped and has not caught up since. The publishers have all others.
 func (w *world) mayWipe(i int) bool {
 	if w.pair[i].InSync() && w.pair[1-i].InSync() {
 		w.setWiped(1-i, false)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.sides[1-i].wiped
+	return !w.states[1-i].wiped
 }
 
 func (w *world) setWiped(i int, wiped bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sides[i].wiped = wiped
+	w.states[i].wiped = wiped
 }
 
 // wipeInstance kills an instance, removes its journal and starts it again.
 func (w *world) wipeInstance(ctx context.Context, i int) {
 	in := w.pair[i]
-	if !w.busy(i, "wiping") {
+	if !w.claim(i, "wiping") {
 		return
 	}
-	w.strike(ctx, "kill -9 "+in.Name+" and wipe its disk", func() error {
+	w.injectFault(ctx, "kill -9 "+in.Name+" and wipe its disk", func() error {
 		if err := in.UnexpectedExit(); err != nil {
-			w.fail(err)
+			w.noteFailure(err)
 			return err
 		}
 		if in.Alive() {
@@ -188,10 +188,10 @@ func (w *world) wipeInstance(ctx context.Context, i int) {
 			}
 		}
 		w.setWiped(i, true)
-		return w.wipe(i)
+		return w.removeJournal(i)
 	})
-	w.idle(i)
-	w.launch(ctx, i)
+	w.unclaim(i)
+	w.startInstance(ctx, i)
 }
 
 // repair undoes every fault that lasts.
@@ -200,11 +200,11 @@ func (w *world) repair(ctx context.Context) {
 	for i, in := range w.pair {
 		if in.Suspended() {
 			if err := in.Resume(); err != nil {
-				w.say("%v", err)
+				w.logf("%v", err)
 			}
 		}
 		if !in.Alive() {
-			w.launch(ctx, i)
+			w.startInstance(ctx, i)
 		}
 	}
 }
@@ -222,13 +222,13 @@ func (w *world) lastFaults(n int) []fault {
 	return last
 }
 
-// text says how the traffic took a fault.
-func (f fault) text() string {
+// describe says how the traffic took a fault.
+func (f fault) describe() string {
 	after := func(d time.Duration) string {
 		if d == 0 {
 			return "…"
 		}
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
-	return fmt.Sprintf("next ack %s, next safe %s", after(f.acked), after(f.safe))
+	return fmt.Sprintf("next ack %s, next safe %s", after(f.ackedAfter), after(f.safeAfter))
 }

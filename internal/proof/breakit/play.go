@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// frame is how often the screen is drawn.
-const frame = 100 * time.Millisecond
+// frameInterval is how often the screen is drawn.
+const frameInterval = 100 * time.Millisecond
 
-// ctrlC is what the key sends in a raw terminal.
+// ctrlC is the byte of the key in a raw terminal.
 const ctrlC = 3
 
-// A player is whoever presses the keys.
+// A player presses the keys.
 type player struct {
 	w        *world
 	question string // asked, to be answered with y or n
-	risk     func() // done if the answer is y
+	onYes    func() // done if the answer is y
 }
 
-// press does what a key says. What takes long goes on on its own.
+// press does the action of a key. Long actions run in the background.
 func (p *player) press(ctx context.Context, key byte) {
 	if p.question != "" {
 		if key == 'y' || key == 'Y' {
-			p.risk()
+			p.onYes()
 		}
-		p.question, p.risk = "", nil
+		p.question, p.onYes = "", nil
 		return
 	}
 	w := p.w
@@ -47,7 +47,7 @@ func (p *player) press(ctx context.Context, key byte) {
 	case 'W':
 		p.wipe(ctx, 1)
 	case 'r':
-		w.say("repair all")
+		w.logf("repair all")
 		w.repair(ctx)
 	}
 }
@@ -58,19 +58,19 @@ func (p *player) wipe(ctx context.Context, i int) {
 		p.w.wipeInstance(ctx, i)
 		return
 	}
-	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
+	p.question = fmt.Sprintf("%s was wiped too and lacks messages that only %[2]s has: wipe %[2]s anyway? y/n",
 		p.w.pair[1-i].Name, p.w.pair[i].Name)
-	p.risk = func() {
-		p.w.risked.Store(true)
+	p.onYes = func() {
+		p.w.wipedBoth.Store(true)
 		p.w.wipeInstance(ctx, i)
 	}
 }
 
 // play shows the screen and lets the reader press keys, until q or ctx ends.
-func play(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+func play(ctx context.Context, o options, dir string, command []string) (passed bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var started atomic.Bool // what is said from then on is on the screen
+	var started atomic.Bool // from then on the log is on the screen
 	w, err := newWorld(ctx, dir, command, o.rate, func(line string) {
 		if !started.Load() {
 			fmt.Println(line)
@@ -80,14 +80,14 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 		return false, err
 	}
 	defer w.close()
-	defer stop() // before it: close waits for what was begun with ctx
+	defer stop() // before close, which waits for goroutines with this context
 	started.Store(true)
 	r, err := runScreen(ctx, w)
 	if err != nil || r == nil { // nil: its user did not want to wait
 		return err == nil, err
 	}
-	well, err = conclude(r, dir)
-	return well, errors.Join(w.err(), err)
+	passed, err = saveAndPrint(r, dir)
+	return passed, errors.Join(w.err(), err)
 }
 
 // runScreen is play while the terminal is taken over. It returns the last
@@ -98,8 +98,8 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 		return nil, err
 	}
 	defer t.close() // also when something panics
-	s := stage{player: player{w: w}, t: t, colours: palette{colours()}}
-	tick := time.NewTicker(frame)
+	s := screenPlayer{player: player{w: w}, t: t, colours: palette{colours()}}
+	tick := time.NewTicker(frameInterval)
 	defer tick.Stop()
 	for {
 		s.draw()
@@ -109,11 +109,11 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 				return nil, err
 			}
 		case key := <-t.keys:
-			if s.key(ctx, key) {
+			if s.onKey(ctx, key) {
 				return nil, nil
 			}
 		case r := <-s.judged:
-			if s.take(ctx, r) {
+			if s.onJudgement(ctx, r) {
 				return r.report, r.err
 			}
 		case <-ctx.Done():
@@ -122,8 +122,8 @@ func runScreen(ctx context.Context, w *world) (*report, error) {
 	}
 }
 
-// A stage is a player with a screen.
-type stage struct {
+// A screenPlayer is a player with a screen.
+type screenPlayer struct {
 	player
 	t       *terminal
 	colours palette
@@ -131,18 +131,18 @@ type stage struct {
 	judged  chan judgement // not nil while a judgement is under way
 	leaving bool           // after it
 	verdict string
-	well    bool
+	passed  bool
 	rates   []int // published at the last frames
 }
 
-// A judgement is what judge returns.
+// A judgement is the result of judge.
 type judgement struct {
 	report *report
 	err    error
 }
 
-// key takes a key; it returns true if the reader wants to leave at once.
-func (s *stage) key(ctx context.Context, key byte) (leave bool) {
+// onKey takes a key; it returns true if the reader wants to leave at once.
+func (s *screenPlayer) onKey(ctx context.Context, key byte) (leave bool) {
 	quit := key == 'q' || key == 'Q'
 	switch {
 	case key == ctrlC, quit && s.leaving:
@@ -151,7 +151,7 @@ func (s *stage) key(ctx context.Context, key byte) (leave bool) {
 		s.leaving = s.leaving || quit
 	case quit, key == 'd' || key == 'D':
 		s.leaving, s.question = quit, ""
-		s.verdict, s.well = "judging …", true
+		s.verdict, s.passed = "judging …", true
 		s.judged = make(chan judgement, 1)
 		judged := s.judged
 		s.w.running.Go(func() {
@@ -164,28 +164,28 @@ func (s *stage) key(ctx context.Context, key byte) (leave bool) {
 	return false
 }
 
-// take takes a judgement; it returns true if that was the last.
-func (s *stage) take(ctx context.Context, j judgement) (last bool) {
+// onJudgement takes a judgement; it returns true if that was the last.
+func (s *screenPlayer) onJudgement(ctx context.Context, j judgement) (last bool) {
 	s.judged = nil
 	if s.leaving || j.err != nil {
 		return true
 	}
-	s.verdict, s.well = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.well()
-	s.w.say("judged: %s", s.verdict)
+	s.verdict, s.passed = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.clean()
+	s.w.logf("judged: %s", s.verdict)
 	s.w.resume(ctx)
 	return false
 }
 
 // draw shows the moment.
-func (s *stage) draw() {
+func (s *screenPlayer) draw() {
 	v := s.w.view()
-	const second = int(time.Second / frame)
+	const second = int(time.Second / frameInterval)
 	s.rates = append(s.rates, v.published)
 	s.rates = s.rates[max(0, len(s.rates)-3*second-1):]
 	if n := len(s.rates) - 1; n > 0 {
-		v.rate = float64(s.rates[n]-s.rates[0]) / (float64(n) * frame.Seconds())
+		v.rate = float64(s.rates[n]-s.rates[0]) / (float64(n) * frameInterval.Seconds())
 	}
-	v.question, v.verdict, v.well = s.question, s.verdict, s.well
+	v.question, v.verdict, v.passed = s.question, s.verdict, s.passed
 	width, height := s.t.size()
 	s.t.show(render(v, width, height, s.colours))
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A proxy is one direction of the link between the instances: what dials it is
-// connected to the other one's replication port, unless the cable is cut.
+// A proxy is one direction of the link between the instances: it connects a dialler to
+// the other instance's replication port, unless the cable is cut.
 type proxy struct {
 	listener net.Listener
 	target   string

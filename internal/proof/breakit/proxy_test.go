@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// echo is a server that sends back what it gets.
+// echo is a server that sends its input back.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -45,7 +45,7 @@ func passes(t *testing.T, p *proxy) (net.Conn, bool) {
 	return c, err == nil && string(b[:]) == "hello"
 }
 
-// A cut ends what is connected, and what connects; mended, it passes again.
+// A cut ends open connections and refuses new ones; after the repair they pass again.
 func TestProxy(t *testing.T) {
 	p, err := newProxy(echo(t))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A view is what the screen shows of the world at one moment.
+// A view is the content of the screen at one moment.
 type view struct {
 	elapsed   time.Duration
 	instances [2]instanceView
@@ -25,16 +25,16 @@ type view struct {
 	log       []string
 	question  string // to be answered with y or n
 	verdict   string // of the last judgement
-	well      bool
+	passed    bool
 }
 
-// An instanceView is what the screen shows of an instance.
+// An instanceView is the part of the screen about an instance.
 type instanceView struct {
-	name     string
-	state    string // up, down, stopped, silent, or what is being done to it
-	link     string
-	waits    time.Duration // how long the oldest has waited for the peer
-	sessions int
+	name       string
+	state      string // up, down, stopped, silent, or the running action
+	link       string
+	oldestWait time.Duration // how long the oldest has waited for the peer
+	sessions   int
 }
 
 // view takes the moment's view.
@@ -46,7 +46,7 @@ func (w *world) view() view {
 	}
 	var servers []string
 	for _, s := range w.subscribers {
-		t, server, _ := s.seen()
+		t, server, _ := s.counts()
 		v.delivered = append(v.delivered, t.Present)
 		v.tally = v.tally.Add(t)
 		servers = append(servers, server)
@@ -55,16 +55,16 @@ func (w *world) view() view {
 	defer w.mu.Unlock()
 	v.cut, v.log = w.cut, append(v.log, w.log...)
 	for i, in := range w.pair {
-		side := w.sides[i]
+		side := w.states[i]
 		show := instanceView{name: in.Name, state: side.state(in.Alive(), in.Suspended()), link: "-", sessions: w.fleet.Sessions(in.URI())}
 		for _, server := range servers {
 			if server == in.URI() {
 				show.sessions++
 			}
 		}
-		if side.known && len(side.status.Links) > 0 {
+		if side.answers && len(side.status.Links) > 0 {
 			link := side.status.Links[0]
-			show.link, show.waits = link.State, time.Duration(link.OldestWaitMS)*time.Millisecond
+			show.link, show.oldestWait = link.State, time.Duration(link.OldestWaitMS)*time.Millisecond
 			if link.Ack == "downgraded" {
 				show.link += ", downgraded"
 			}
@@ -75,15 +75,15 @@ func (w *world) view() view {
 }
 
 // state is an instance's state in a word.
-func (s *side) state(alive, stopped bool) string {
+func (s *instanceState) state(alive, stopped bool) string {
 	switch {
-	case s.doing != "":
-		return s.doing
+	case s.activity != "":
+		return s.activity
 	case !alive:
 		return "down"
 	case stopped:
 		return "stopped"
-	case !s.known:
+	case !s.answers:
 		return "silent"
 	case !s.status.Ready:
 		return "not ready"
@@ -109,8 +109,8 @@ func (p palette) warn(text string) string { return p.paint("33", text) }
 func (p palette) dim(text string) string  { return p.paint("2", text) }
 func (p palette) bold(text string) string { return p.paint("1", text) }
 
-// keys is what the last two lines of the screen say.
-var keys = []string{
+// keyHelp is the text of the last two lines of the screen.
+var keyHelp = []string{
 	"k/K kill or start a/b   s/S stop or continue a/b   c cut or mend the link",
 	"w/W wipe a/b   r repair all   d judge, go on   q judge, quit (qq: at once)",
 }
@@ -124,12 +124,12 @@ func render(v view, width, height int, p palette) []string {
 	for _, i := range v.instances {
 		lines = append(lines, i.line(p))
 	}
-	lines = append(lines, "", "  link between them: "+cable(v.cut, p), "")
+	lines = append(lines, "", "  link between them: "+cableState(v.cut, p), "")
 	lines = append(lines, counters(v, p)...)
 	lines = append(lines, "")
-	foot := foot(v, p)
+	foot := footer(v, p)
 	room := max(0, height-len(lines)-len(foot))
-	lines = append(lines, middle(v, room, p)...)
+	lines = append(lines, faultsAndLog(v, room, p)...)
 	lines = append(lines, foot...)
 	lines = lines[:min(len(lines), height)]
 	for i := range lines {
@@ -152,17 +152,17 @@ func (i instanceView) line(p palette) string {
 	if i.link != "sync" {
 		link = p.warn(link)
 	}
-	return fmt.Sprintf("  %s  %s  link %s oldest waits %4.1f s   %s", p.bold(i.name), state, link, i.waits.Seconds(), clients(i.sessions))
+	return fmt.Sprintf("  %s  %s  link %s oldest waits %4.1f s   %s", p.bold(i.name), state, link, i.oldestWait.Seconds(), clientCount(i.sessions))
 }
 
-func clients(n int) string {
+func clientCount(n int) string {
 	if n == 1 {
 		return "1 client"
 	}
 	return fmt.Sprintf("%d clients", n)
 }
 
-func cable(cut bool, p palette) string {
+func cableState(cut bool, p palette) string {
 	if cut {
 		return p.bad("CUT")
 	}
@@ -189,15 +189,15 @@ func counters(v view, p palette) []string {
 	}
 }
 
-// middle are the last faults and the end of the log, in so many lines.
-func middle(v view, room int, p palette) []string {
+// faultsAndLog are the last faults and the end of the log, in room lines.
+func faultsAndLog(v view, room int, p palette) []string {
 	var lines []string
 	faults := min(len(v.faults), max(0, room-3)/2)
 	if faults > 0 {
 		lines = append(lines, p.dim("  last faults"))
 	}
 	for _, f := range v.faults[:faults] {
-		lines = append(lines, fmt.Sprintf("%7.1fs  %-30s  %s", f.at.Sub(v.start).Seconds(), f.what, f.text()))
+		lines = append(lines, fmt.Sprintf("%7.1fs  %-30s  %s", f.at.Sub(v.start).Seconds(), f.description, f.describe()))
 	}
 	left := room - len(lines) - 1
 	if left > 0 {
@@ -210,26 +210,26 @@ func middle(v view, room int, p palette) []string {
 	return lines[:room]
 }
 
-// foot are the last lines: the verdict or a question, and the keys.
-func foot(v view, p palette) []string {
+// footer are the last lines: the verdict or a question, and the keys.
+func footer(v view, p palette) []string {
 	line := ""
 	switch {
 	case v.question != "":
 		line = p.warn("  " + v.question)
-	case v.verdict != "" && v.well:
+	case v.verdict != "" && v.passed:
 		line = p.good("  " + v.verdict)
 	case v.verdict != "":
 		line = p.bad("  " + v.verdict)
 	}
-	return []string{line, p.dim("  " + keys[0]), p.dim("  " + keys[1])}
+	return []string{line, p.dim("  " + keyHelp[0]), p.dim("  " + keyHelp[1])}
 }
 
-// truncate cuts a line to so many columns. Escape codes take none.
+// truncate cuts a line to width columns. Escape codes take none.
 func truncate(line string, width int) string {
 	var b strings.Builder
 	column := 0
 	for len(line) > 0 {
-		if n := escape(line); n > 0 {
+		if n := escapeLength(line); n > 0 {
 			b.WriteString(line[:n])
 			line = line[n:]
 			continue
@@ -244,8 +244,8 @@ func truncate(line string, width int) string {
 	return b.String()
 }
 
-// escape returns the length of the escape code that line begins with, 0 if it does not.
-func escape(line string) int {
+// escapeLength returns the length of the escape code that line begins with, 0 if it does not.
+func escapeLength(line string) int {
 	if !strings.HasPrefix(line, "\x1b[") {
 		return 0
 	}

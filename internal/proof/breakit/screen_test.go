@@ -21,16 +21,16 @@ func busyView() view {
 	v := view{
 		elapsed: 83 * time.Second, start: start, cut: true, rate: 200,
 		instances: [2]instanceView{
-			{name: "a", state: "up", link: "down, downgraded", waits: 3100 * time.Millisecond, sessions: 6},
+			{name: "a", state: "up", link: "down, downgraded", oldestWait: 3100 * time.Millisecond, sessions: 6},
 			{name: "b", state: "catching up", link: "catching-up"},
 		},
 		published: 1626, safe: 966, single: 660, delivered: []int{1626, 1625},
 		tally: checker.Verdict{Present: 3251, Duplicated: 1},
 		faults: []fault{
-			{at: start.Add(80 * time.Second), what: "cut the link", acked: 2 * time.Second},
-			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", acked: 100 * time.Millisecond, safe: 400 * time.Millisecond},
+			{at: start.Add(80 * time.Second), description: "cut the link", ackedAfter: 2 * time.Second},
+			{at: start.Add(41 * time.Second), description: "kill -9 b and wipe its disk", ackedAfter: 100 * time.Millisecond, safeAfter: 400 * time.Millisecond},
 		},
-		question: "b was wiped too and lacks what only a has now: wipe it all the same? y/n",
+		question: "b was wiped too and lacks messages that only a has: wipe a anyway? y/n",
 	}
 	for _, line := range strings.Fields("one two three four five six seven eight nine ten") {
 		v.log = append(v.log, "   80.1s  "+line)
@@ -65,13 +65,13 @@ func TestScreenFits(t *testing.T) {
 				t.Fatalf("%dx%d: %d lines", width, height, len(lines))
 			}
 			for i, line := range render(busyView(), width, height, plain) {
-				if utf8.RuneCountInString(line) > width || bare(lines[i]) != line {
+				if utf8.RuneCountInString(line) > width || withoutEscapes(lines[i]) != line {
 					t.Fatalf("%dx%d: %q, with colours %q", width, height, line, lines[i])
 				}
 			}
 		}
 	}
-	for _, line := range keys {
+	for _, line := range keyHelp {
 		if len(line)+2 > 80 {
 			t.Errorf("too long for 80 columns: %s", line)
 		}
@@ -79,10 +79,10 @@ func TestScreenFits(t *testing.T) {
 }
 
 // bare takes the escape codes out.
-func bare(line string) string {
+func withoutEscapes(line string) string {
 	var b strings.Builder
 	for line != "" {
-		if n := escape(line); n > 0 {
+		if n := escapeLength(line); n > 0 {
 			line = line[n:]
 			continue
 		}
@@ -92,7 +92,7 @@ func bare(line string) string {
 	return b.String()
 }
 
-// Any harm, in any place, fails a run.
+// Any flaw, in any location, fails a run.
 func TestReport(t *testing.T) {
 	published := checker.Keys{"p1": {"1", "2", "3"}}
 	for _, tt := range []struct {
@@ -102,29 +102,29 @@ func TestReport(t *testing.T) {
 		line  string
 	}{
 		{"all there", func(*report) {}, true, "lost 0 · duplicated 0 · out of order 0"},
-		{"lost", func(r *report) { r.places[1].keys = checker.Keys{"p1": {"1", "3"}} }, false, "lost 1 · duplicated 0 · out of order 0"},
-		{"twice", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "2", "2", "3"}} }, false, "lost 0 · duplicated 1 · out of order 0"},
-		{"disordered", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
+		{"lost", func(r *report) { r.locations[1].keys = checker.Keys{"p1": {"1", "3"}} }, false, "lost 1 · duplicated 0 · out of order 0"},
+		{"twice", func(r *report) { r.locations[0].keys = checker.Keys{"p1": {"1", "2", "2", "3"}} }, false, "lost 0 · duplicated 1 · out of order 0"},
+		{"disordered", func(r *report) { r.locations[0].keys = checker.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
 		{"journals differ", func(r *report) { r.differing = 2 }, false, "lost 0 · duplicated 0 · out of order 0 · journals differ in 2 publishers"},
-		{"did not settle", func(r *report) { r.unsettled = errors.New("not within 1m0s") }, false, "lost 0 · duplicated 0 · out of order 0 · did not settle: not within 1m0s"},
+		{"did not settle", func(r *report) { r.restError = errors.New("not within 1m0s") }, false, "lost 0 · duplicated 0 · out of order 0 · did not settle: not within 1m0s"},
 		{"both disks were wiped", func(r *report) {
 			left := checker.Keys{"p1": {"3"}}
-			r.places = []place{{"subscriber s1", published}, {"journal of a", left}, {"journal of b", left}}
-			r.risked = true
-		}, false, "lost 2 · duplicated 0 · out of order 0 · both disks were wiped, as was asked for"},
+			r.locations = []location{{"subscriber s1", published}, {"journal of a", left}, {"journal of b", left}}
+			r.wipedBoth = true
+		}, false, "lost 2 · duplicated 0 · out of order 0 · both disks were wiped on request"},
 		{"nothing published", func(r *report) { *r = report{} }, false, "lost 0 · duplicated 0 · out of order 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &report{published: published, places: []place{{"journal of a", published}, {"subscriber s1", published}}}
+			r := &report{published: published, locations: []location{{"journal of a", published}, {"subscriber s1", published}}}
 			tt.spoil(r)
-			if r.well() != tt.well || r.summary() != tt.line {
-				t.Errorf("well %v: %s", r.well(), r.summary())
+			if r.clean() != tt.well || r.summary() != tt.line {
+				t.Errorf("well %v: %s", r.clean(), r.summary())
 			}
 		})
 	}
 }
 
-// A subscriber sees harm as it comes.
+// A subscriber notices a flaw at once.
 func TestSubscriberCounts(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -138,9 +138,9 @@ func TestSubscriberCounts(t *testing.T) {
 	} {
 		s := &subscriber{received: make(checker.Keys), last: make(map[string]int)}
 		for _, key := range strings.Fields(tt.keys) {
-			s.note("p1", key)
+			s.record("p1", key)
 		}
-		if got, _, _ := s.seen(); got != tt.want {
+		if got, _, _ := s.counts(); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 type terminal struct {
 	state *term.State
 	out   *bufio.Writer
-	keys  chan byte // what is pressed
+	keys  chan byte // the pressed keys
 }
 
 // isTerminal reports whether there is a terminal to show a screen on.
@@ -32,8 +32,8 @@ func openTerminal() (*terminal, error) {
 	return t, nil
 }
 
-// read passes on what is pressed. What begins with an escape is an arrow or the
-// like, and comes at once.
+// read passes on the pressed keys. An arrow or the like begins with an escape and comes
+// in one read.
 func (t *terminal) read() {
 	var b [64]byte
 	for {
@@ -59,7 +59,7 @@ func (t *terminal) size() (width, height int) {
 	return width, height
 }
 
-// show puts lines on the screen in place of what is there.
+// show replaces the content of the screen.
 func (t *terminal) show(lines []string) {
 	t.write("\x1b[H" + strings.Join(lines, "\x1b[K\r\n") + "\x1b[K\x1b[J")
 }

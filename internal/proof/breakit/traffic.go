@@ -18,13 +18,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
-// A body is what is published: the n-th message of a publisher.
+// A body is the body of the n-th message of a publisher.
 type body struct {
 	Publisher string `json:"publisher"`
 	N         int    `json:"n"`
 }
 
-// keyOf returns what tells one message from every other, out of its body alone.
+// keyOf returns a key for a message, made from its body alone.
 func keyOf(b []byte) (publisher, key string, err error) {
 	var m body
 	if err := json.Unmarshal(b, &m); err != nil {
@@ -34,7 +34,7 @@ func keyOf(b []byte) (publisher, key string, err error) {
 }
 
 // publish publishes one message after the other, paced by turn, until ctx ends.
-func publish(ctx context.Context, p *fleet.Publisher, rate int, turn *turn) error {
+func publish(ctx context.Context, p *fleet.Publisher, rate int, turn *gate) error {
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for n := 1; ; n++ {
@@ -43,7 +43,7 @@ func publish(ctx context.Context, p *fleet.Publisher, rate int, turn *turn) erro
 		case <-ctx.Done():
 			return nil
 		}
-		if !turn.take(ctx) {
+		if !turn.enter(ctx) {
 			return nil
 		}
 		text, err := json.Marshal(body{p.Name, n})
@@ -51,21 +51,21 @@ func publish(ctx context.Context, p *fleet.Publisher, rate int, turn *turn) erro
 			// Not with ctx: it is in the store, or publishing has failed.
 			err = p.Publish(context.WithoutCancel(ctx), "orders/"+p.Name, strconv.Itoa(n), text)
 		}
-		turn.done()
+		turn.leave()
 		if err != nil {
 			return fmt.Errorf("publisher %s: %w", p.Name, err)
 		}
 	}
 }
 
-// A turn lets publishers go on, or holds them all.
-type turn struct {
+// A gate lets publishers go on, or holds them all.
+type gate struct {
 	mu   sync.RWMutex
 	held atomic.Bool
 }
 
-// take returns false if ctx has ended. Each that returns true has a done.
-func (t *turn) take(ctx context.Context) bool {
+// enter returns false if ctx has ended. Each that returns true has a done.
+func (t *gate) enter(ctx context.Context) bool {
 	t.mu.RLock()
 	if ctx.Err() != nil {
 		t.mu.RUnlock()
@@ -74,29 +74,29 @@ func (t *turn) take(ctx context.Context) bool {
 	return true
 }
 
-func (t *turn) done() { t.mu.RUnlock() }
+func (t *gate) leave() { t.mu.RUnlock() }
 
-// hold returns when nobody publishes, until release.
-func (t *turn) hold() {
+// hold returns when no publisher publishes, until release.
+func (t *gate) hold() {
 	t.mu.Lock()
 	t.held.Store(true)
 }
 
 // release ends a hold, if there is one.
-func (t *turn) release() {
+func (t *gate) release() {
 	if t.held.CompareAndSwap(true, false) {
 		t.mu.Unlock()
 	}
 }
 
-// A subscriber reads every message, with a bookmark store of its own. It
-// judges what it sees as it comes: each publisher's messages are counted from
-// 1, so that the next one is known.
+// A subscriber reads every message, with a bookmark store of its own. It judges each
+// message as it comes: each publisher's messages are counted from 1, so that the next one
+// is known.
 type subscriber struct {
-	name   string
-	client *client.Client
-	marks  *bookmarkstore.Bolt
-	ended  sync.WaitGroup
+	name    string
+	client  *client.Client
+	marks   *bookmarkstore.Bolt
+	reading sync.WaitGroup
 
 	mu       sync.Mutex
 	received checker.Keys   // guarded by mu
@@ -128,16 +128,16 @@ func newSubscriber(ctx context.Context, name, dir string, servers []string) (*su
 		s.close()
 		return nil, fmt.Errorf("subscriber %s: %w", name, err)
 	}
-	s.ended.Go(func() { s.read(sub) })
+	s.reading.Go(func() { s.read(sub) })
 	return s, nil
 }
 
-// read takes in what comes until the client is closed.
+// read takes in messages until the client is closed.
 func (s *subscriber) read(sub *client.Subscription) {
 	err := sub.Handle(context.Background(), func(m *client.Message) error {
 		publisher, key, err := keyOf(m.Body)
 		if err == nil {
-			s.note(publisher, key)
+			s.record(publisher, key)
 		}
 		return err
 	})
@@ -148,8 +148,8 @@ func (s *subscriber) read(sub *client.Subscription) {
 	}
 }
 
-// note takes in one message.
-func (s *subscriber) note(publisher, key string) {
+// record takes in one message.
+func (s *subscriber) record(publisher, key string) {
 	n, _ := strconv.Atoi(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,14 +172,14 @@ func (s *subscriber) setServer(server string) {
 	s.server = server
 }
 
-// seen returns what it has counted so far, and where it is connected.
-func (s *subscriber) seen() (v checker.Verdict, server string, err error) {
+// counts returns the counts so far, and the server that it is connected to.
+func (s *subscriber) counts() (v checker.Verdict, server string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tally, s.server, s.err
 }
 
-// keys returns what it has received.
+// keys returns the keys of the received messages.
 func (s *subscriber) keys() checker.Keys {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,6 +188,6 @@ func (s *subscriber) keys() checker.Keys {
 
 func (s *subscriber) close() {
 	s.client.Close()
-	s.ended.Wait()
+	s.reading.Wait()
 	s.marks.Close()
 }

@@ -32,62 +32,63 @@ type world struct {
 	cable       []*proxy
 	fleet       fleet.Fleet
 	subscribers []*subscriber
-	turn        turn
-	risked      atomic.Bool        // a disk was wiped while the other lacked something
+	gate        gate
+	wipedBoth   atomic.Bool        // a disk was wiped while the other lacked something
 	stop        context.CancelFunc // ends everything below
 	running     sync.WaitGroup
 
 	mu      sync.Mutex
-	sides   [2]side  // guarded by mu
-	cut     bool     // guarded by mu
-	log     []string // guarded by mu
-	faults  []*fault // guarded by mu
-	failure error    // guarded by mu: why the traffic ended by itself
+	states  [2]instanceState // guarded by mu
+	cut     bool             // guarded by mu
+	log     []string         // guarded by mu
+	faults  []*fault         // guarded by mu
+	failure error            // guarded by mu: why the traffic ended by itself
 }
 
-// A side is what is known of one instance.
-type side struct {
-	doing  string // what is being done to it, empty: nothing
-	status pair.Status
-	known  bool // it answers
-	wiped  bool // its disk was wiped, and may not have caught up yet
+// An instanceState is the known state of one instance.
+type instanceState struct {
+	activity string // the running action, empty: none
+	status   pair.Status
+	answers  bool // it answers
+	wiped    bool // its disk was wiped, and may not have caught up yet
 }
 
 // newWorld starts everything below dir; command runs an instance.
 func newWorld(ctx context.Context, dir string, command []string, rate int, print func(string)) (*world, error) {
 	ctx, stop := context.WithCancel(ctx)
 	w := &world{dir: dir, start: time.Now(), print: print, stop: stop}
-	if err := w.begin(ctx, command, rate); err != nil {
+	if err := w.startAll(ctx, command, rate); err != nil {
 		w.close()
 		return nil, err
 	}
 	return w, nil
 }
 
-// begin starts the pair, then its clients. After an error close ends what there is.
-func (w *world) begin(ctx context.Context, command []string, rate int) (err error) {
-	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, PeerAddress: w.through}); err != nil {
+// startAll starts the pair, then its clients. After an error close ends those that were
+// started.
+func (w *world) startAll(ctx context.Context, command []string, rate int) (err error) {
+	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, PeerAddress: w.proxyAddress}); err != nil {
 		return err
 	}
-	w.say("starting a and b")
+	w.logf("starting a and b")
 	if err := w.pair.Start(ctx); err != nil {
 		return err
 	}
-	w.say("a and b are in sync")
-	if err := w.connect(ctx); err != nil {
+	w.logf("a and b are in sync")
+	if err := w.connectClients(ctx); err != nil {
 		return err
 	}
 	for _, p := range w.fleet {
-		w.running.Go(func() { w.fail(publish(ctx, p, rate, &w.turn)) })
+		w.running.Go(func() { w.noteFailure(publish(ctx, p, rate, &w.gate)) })
 	}
 	for i := range w.pair {
-		w.running.Go(func() { w.watch(ctx, i) })
+		w.running.Go(func() { w.pollStatus(ctx, i) })
 	}
 	return nil
 }
 
-// through puts the cable between the instances.
-func (w *world) through(_, _, address string) (string, error) {
+// proxyAddress puts the cable between the instances.
+func (w *world) proxyAddress(_, _, address string) (string, error) {
 	p, err := newProxy(address)
 	if err != nil {
 		return "", err
@@ -96,8 +97,8 @@ func (w *world) through(_, _, address string) (string, error) {
 	return p.address(), nil
 }
 
-// connect connects the clients.
-func (w *world) connect(ctx context.Context) (err error) {
+// connectClients connects the clients.
+func (w *world) connectClients(ctx context.Context) (err error) {
 	servers := w.pair.URIs()
 	var names []string
 	for n := range publishers {
@@ -106,33 +107,33 @@ func (w *world) connect(ctx context.Context) (err error) {
 	w.fleet, err = fleet.New(names, servers, func(name string, servers []string) (*fleet.Publisher, error) {
 		return fleet.NewPublisher(ctx, name, w.dir, servers, client.Config{
 			Name:  "publisher-" + name,
-			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { w.fail(e) }},
+			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { w.noteFailure(e) }},
 		})
 	})
 	if err != nil {
 		return err
 	}
-	w.say("%d publishers are connected", publishers)
+	w.logf("%d publishers are connected", publishers)
 	for n := range subscribers {
 		s, err := newSubscriber(ctx, fmt.Sprintf("s%d", n+1), w.dir, slices.Clone(servers))
 		if err != nil {
 			return err
 		}
 		w.subscribers = append(w.subscribers, s)
-		w.say("subscriber %s is connected", s.name)
+		w.logf("subscriber %s is connected", s.name)
 		servers[0], servers[1] = servers[1], servers[0]
 	}
 	return nil
 }
 
-// watch asks an instance how it is, again and again.
-func (w *world) watch(ctx context.Context, i int) {
+// pollStatus asks an instance how it is, again and again.
+func (w *world) pollStatus(ctx context.Context, i int) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		status, known := w.pair[i].Status()
 		w.mu.Lock()
-		w.sides[i].status, w.sides[i].known = status, known
+		w.states[i].status, w.states[i].answers = status, known
 		w.mu.Unlock()
 		select {
 		case <-tick.C:
@@ -142,8 +143,8 @@ func (w *world) watch(ctx context.Context, i int) {
 	}
 }
 
-// say adds a line to the log.
-func (w *world) say(format string, args ...any) {
+// logf adds a line to the log.
+func (w *world) logf(format string, args ...any) {
 	line := fmt.Sprintf("%7.1fs  %s", time.Since(w.start).Seconds(), fmt.Sprintf(format, args...))
 	w.mu.Lock()
 	w.log = append(w.log, line)
@@ -152,12 +153,12 @@ func (w *world) say(format string, args ...any) {
 	w.print(line)
 }
 
-// fail notes why the traffic can't go on.
-func (w *world) fail(err error) {
+// noteFailure notes why the traffic can't go on.
+func (w *world) noteFailure(err error) {
 	if err == nil || errors.Is(err, client.ErrClosed) {
 		return
 	}
-	w.say("FAILED: %v", err)
+	w.logf("FAILED: %v", err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failure = errors.Join(w.failure, err)
@@ -169,7 +170,7 @@ func (w *world) err() error {
 	err := w.failure
 	w.mu.Unlock()
 	for _, s := range w.subscribers {
-		_, _, serr := s.seen()
+		_, _, serr := s.counts()
 		err = errors.Join(err, serr)
 	}
 	for _, in := range w.pair {
@@ -181,7 +182,7 @@ func (w *world) err() error {
 // close ends whatever still runs.
 func (w *world) close() {
 	w.stop()
-	w.turn.release()
+	w.gate.release()
 	w.running.Wait()
 	w.fleet.Close()
 	for _, s := range w.subscribers {
@@ -193,5 +194,5 @@ func (w *world) close() {
 	}
 }
 
-// wipe removes an instance's journal.
-func (w *world) wipe(i int) error { return os.RemoveAll(filepath.Clean(w.pair[i].Journal())) }
+// removeJournal removes an instance's journal.
+func (w *world) removeJournal(i int) error { return os.RemoveAll(filepath.Clean(w.pair[i].Journal())) }

@@ -15,7 +15,7 @@ import (
 
 // A disk is a directory that holds one instance's data: a file system of its
 // own in a file, so that it can fill up and lose power, or, where no loop
-// device can be had, a plain directory.
+// device is available, a plain directory.
 type disk struct {
 	dir    string // where images are
 	mount  string // where the file system is
@@ -24,7 +24,8 @@ type disk struct {
 	plain  bool
 }
 
-// imageBytes is the size of a file system. Its file has holes, so it costs what is written only.
+// imageBytes is the size of a file system. Its file has holes, so it takes only the space
+// that is written.
 const imageBytes = 2 << 30
 
 // newDisk makes an empty disk below dir.
@@ -41,7 +42,7 @@ func newDisk(dir string, plain bool) (*disk, error) {
 
 // replace mounts a new, empty file system. Nothing may be mounted.
 func (d *disk) replace() error {
-	image := d.next()
+	image := d.nextImage()
 	f, err := os.Create(image)
 	if err != nil {
 		return err
@@ -50,21 +51,21 @@ func (d *disk) replace() error {
 		return err
 	}
 	// All tables are made now, so that the file system writes nothing by itself later.
-	if err := tool("mkfs.ext4", "-q", "-F", "-m", "0", "-N", "16384", "-J", "size=16",
+	if err := runTool("mkfs.ext4", "-q", "-F", "-m", "0", "-N", "16384", "-J", "size=16",
 		"-E", "lazy_itable_init=0,nodiscard", image); err != nil {
 		return err
 	}
 	return d.attach(image)
 }
 
-func (d *disk) next() string {
+func (d *disk) nextImage() string {
 	d.images++
 	return filepath.Join(d.dir, fmt.Sprintf("disk-%d.img", d.images))
 }
 
 // attach mounts an image and removes the one before it.
 func (d *disk) attach(image string) error {
-	if err := tool("mount", "-o", "loop,noatime", image, d.mount); err != nil {
+	if err := runTool("mount", "-o", "loop,noatime", image, d.mount); err != nil {
 		return err
 	}
 	if d.image != "" {
@@ -89,21 +90,21 @@ func (d *disk) detach() error {
 	return nil
 }
 
-// snapshot copies the image as it is: what has reached the device, without
-// what only the page cache has. Whoever uses the disk must stand still. What
-// the kernel writes by itself meanwhile would make a copy of two moments, so
-// the copy is made again until nothing was written during it.
+// snapshot copies the image: the data that has reached the device, without the page
+// cache. Processes that use the disk must be stopped. A write of the kernel meanwhile
+// would make the copy a mix of two moments, so the copy is repeated until nothing was
+// written during it.
 func (d *disk) snapshot() (image string, err error) {
-	image = d.next()
+	image = d.nextImage()
 	for range 50 {
-		before, err := d.writes()
+		before, err := d.deviceStats()
 		if err != nil {
 			return "", err
 		}
-		if err := tool("cp", "--sparse=auto", "--reflink=never", d.image, image); err != nil {
+		if err := runTool("cp", "--sparse=auto", "--reflink=never", d.image, image); err != nil {
 			return "", err
 		}
-		after, err := d.writes()
+		after, err := d.deviceStats()
 		if err != nil {
 			return "", err
 		}
@@ -114,32 +115,32 @@ func (d *disk) snapshot() (image string, err error) {
 	return "", fmt.Errorf("the kernel kept writing to %s", d.image)
 }
 
-// A traffic is what a block device has done so far.
-type traffic struct{ writes, flushes, inFlight string }
+// deviceStats are the counters of a block device.
+type deviceStats struct{ writes, flushes, inFlight string }
 
-// writes returns what the disk's device has done so far.
-func (d *disk) writes() (traffic, error) {
+// deviceStats returns the counters of the disk's device.
+func (d *disk) deviceStats() (deviceStats, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(d.mount, &st); err != nil {
-		return traffic{}, err
+		return deviceStats{}, err
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
 	if err != nil {
-		return traffic{}, err
+		return deviceStats{}, err
 	}
 	f := strings.Fields(string(text))
 	if len(f) < 9 {
-		return traffic{}, fmt.Errorf("the device of %s says %q of itself", d.mount, text)
+		return deviceStats{}, fmt.Errorf("the device of %s has unreadable statistics: %q", d.mount, text)
 	}
-	t := traffic{writes: f[4], inFlight: f[8]}
+	t := deviceStats{writes: f[4], inFlight: f[8]}
 	if len(f) > 15 {
 		t.flushes = f[15]
 	}
 	return t, nil
 }
 
-// swap mounts a snapshot in place of the file system.
-func (d *disk) swap(image string) error {
+// swapImage mounts a snapshot in place of the file system.
+func (d *disk) swapImage(image string) error {
 	if err := d.detach(); err != nil {
 		return err
 	}
@@ -168,18 +169,18 @@ func (d *disk) fill() error {
 	return nil
 }
 
-// empty gives back what fill took.
-func (d *disk) empty() error { return os.Remove(d.filler()) }
+// freeFilled frees the room that fill took.
+func (d *disk) freeFilled() error { return os.Remove(d.filler()) }
 
 func (d *disk) canary() string { return filepath.Join(d.mount, "canary") }
 
-const song = "not synced"
+const canaryText = "not synced"
 
 // leaveUnsynced writes a file that a power cut must lose.
-func (d *disk) leaveUnsynced() error { return os.WriteFile(d.canary(), []byte(song), 0o644) }
+func (d *disk) leaveUnsynced() error { return os.WriteFile(d.canary(), []byte(canaryText), 0o644) }
 
-// lostUnsynced checks that a power cut has lost it: that it was one.
-func (d *disk) lostUnsynced() error {
+// checkUnsyncedLost checks that a power cut has lost it: that it was one.
+func (d *disk) checkUnsyncedLost() error {
 	text, err := os.ReadFile(d.canary())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -187,8 +188,8 @@ func (d *disk) lostUnsynced() error {
 	if err != nil {
 		return err
 	}
-	if string(text) == song {
-		return errors.New("what was not synced has survived the power cut, which was none then")
+	if string(text) == canaryText {
+		return errors.New("an unsynced file has survived: the power cut was none")
 	}
 	return os.Remove(d.canary())
 }

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// A record is one entry of a journal as it stands on the disk.
+// A record is one entry of a journal on disk.
 type record struct {
 	Publisher uint64 `json:"publisher"`
 	Sequence  uint64 `json:"s"`
@@ -22,7 +22,7 @@ type record struct {
 	Kind      uint8  `json:"kind"`
 	Sum       uint32 `json:"sum"` // over all that goes over a link but the check
 	Topic     string `json:"topic"`
-	Name      string `json:"name,omitempty"` // of who published it, and its number, as its body says
+	Name      string `json:"name,omitempty"` // of its publisher, and its number, from the body
 	N         uint64 `json:"n,omitempty"`
 }
 
@@ -84,7 +84,7 @@ func dumpSegment(name string, end int64, fn func(record, []byte) error) error {
 			if end < 0 {
 				return nil
 			}
-			return fmt.Errorf("no frame at position %d, the segment goes on to %d", p, end)
+			return fmt.Errorf("there is no frame at position %d but the segment ends at %d", p, end)
 		}
 		if err := dumpFrame(kind, payload, fn); err != nil {
 			return fmt.Errorf("position %d: %w", p, err)
@@ -132,7 +132,7 @@ func readFrame(b []byte, salt uint32, p int64) (kind uint8, payload []byte, size
 	return b[8], b[header : header+n], (header + n + 7) &^ 7
 }
 
-// Where a record has what, see package record; this reads it for itself.
+// The layout of a record, as in package record; this reader is separate on purpose.
 const (
 	recordHeader = 24
 	checkLength  = 16
@@ -167,7 +167,7 @@ func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error 
 	case len(payload) < 8+recordHeader:
 		return fmt.Errorf("a record of %d bytes", len(payload))
 	}
-	raw := payload[8:] // behind the local time
+	raw := payload[8:] // after the local time
 	r := record{
 		Publisher: binary.LittleEndian.Uint64(raw[8:]),
 		Sequence:  binary.LittleEndian.Uint64(raw[16:]),
@@ -200,7 +200,7 @@ func readContent(content []byte, sum uint32) (topic string, body []byte, err err
 		return "", nil, nil
 	}
 	if got := crc32.Checksum(content, castagnoli); got != sum {
-		return "", nil, fmt.Errorf("its content has the sum %08x, not %08x", got, sum)
+		return "", nil, fmt.Errorf("its content has the sum %08x, want %08x", got, sum)
 	}
 	flags, rest := content[0], content[1:]
 	text := func(there bool) (b []byte) {

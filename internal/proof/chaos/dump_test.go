@@ -15,11 +15,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 )
 
-// The dump, which shares no code with the journal, reads what the journal wrote.
+// The dump, which shares no code with the journal, reads the journal's own records.
 func TestDumpJournal(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	writeJournal(t, dir, 1, 200)
-	writeJournal(t, dir, 201, 300) // behind a start, which rewrites the tail
+	writeJournal(t, dir, 201, 300) // after a start, which rewrites the tail
 	var want []string
 	err := journals.Dump(seglog.OS, dir, func(r *journal.Record) error {
 		want = append(want, fmt.Sprintf("%016x %d %d %d %s %d", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Topic, len(r.Body)))
@@ -30,7 +30,7 @@ func TestDumpJournal(t *testing.T) {
 	}
 	got := dumpLines(t, dir)
 	if len(want) != 300 || !slices.Equal(got, want) {
-		t.Errorf("%d records, the journal says %d", len(got), len(want))
+		t.Errorf("read %d records, want %d", len(got), len(want))
 	}
 }
 
@@ -70,7 +70,7 @@ func dumpLines(t *testing.T, dir string) (lines []string) {
 	return lines
 }
 
-// Damage in front of the end is told, not passed over.
+// Damage before the end is reported, not skipped.
 func TestDumpJournalDamaged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	writeJournal(t, dir, 1, 200)

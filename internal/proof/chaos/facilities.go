@@ -56,7 +56,7 @@ func tryThrottle() error {
 
 // tryInject runs a command whose every write fails.
 func tryInject() error {
-	return tool("strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:delay_enter=1", "true")
+	return runTool("strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:delay_enter=1", "true")
 }
 
 func tryLoop(dir string) error {

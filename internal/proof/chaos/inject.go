@@ -15,22 +15,23 @@ import (
 	"time"
 )
 
-// An injection is a strace that tampers with each fsync of an instance.
-type injection struct {
+// A straceInjection is a strace that tampers with each fsync of an instance.
+type straceInjection struct {
 	cmd    *exec.Cmd
-	output string        // file of what it saw
+	output string        // file of its trace
 	ended  chan struct{} // closed when it has ended
 }
 
-// tamper is the strace that tampers with each fsync of what follows.
-func tamper(output, how string) []string {
+// straceLine is the command line of a strace that tampers with each fsync of the command
+// after it.
+func straceLine(output, how string) []string {
 	return []string{"strace", "-f", "-o", output, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:" + how}
 }
 
-// inject has strace tamper with each fsync of an instance from now on.
-func inject(in *instance, how string) (*injection, error) {
-	i := &injection{output: filepath.Join(in.dir, "strace.out"), ended: make(chan struct{})}
-	line := append(tamper(i.output, how), "-p", strconv.Itoa(in.pid()))
+// attachStrace has strace tamper with each fsync of an instance from now on.
+func attachStrace(in *instance, how string) (*straceInjection, error) {
+	i := &straceInjection{output: filepath.Join(in.dir, "strace.out"), ended: make(chan struct{})}
+	line := append(straceLine(i.output, how), "-p", strconv.Itoa(in.pid()))
 	i.cmd = exec.Command(line[0], line[1:]...)
 	stderr, err := i.cmd.StderrPipe()
 	if err != nil {
@@ -57,14 +58,14 @@ func inject(in *instance, how string) (*injection, error) {
 		return i, nil
 	case <-i.ended:
 		return nil, fmt.Errorf("strace did not attach to %s", in.name)
-	case <-time.After(patience):
+	case <-time.After(stepTimeout):
 		i.detach()
-		return nil, fmt.Errorf("strace did not attach to %s within %v", in.name, patience)
+		return nil, fmt.Errorf("strace did not attach to %s within %v", in.name, stepTimeout)
 	}
 }
 
 // detach ends it and returns how many calls it has tampered with.
-func (i *injection) detach() (calls int, err error) {
+func (i *straceInjection) detach() (calls int, err error) {
 	i.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-i.ended:

@@ -22,9 +22,9 @@ import (
 // An instance is one holdfastd of the pair.
 type instance struct {
 	process
-	dir  string // holds its configuration and log
-	disk *disk  // holds its journal
-	slow string // unless empty, each fsync of its next lives is delayed, in microseconds
+	dir        string // holds its configuration and log
+	disk       *disk  // holds its journal
+	fsyncDelay string // unless empty, each fsync of its next lives is delayed, in microseconds
 }
 
 const (
@@ -69,12 +69,12 @@ func newInstance(host, peer, dir, binary string, plainDisk bool, fail func(error
 	}
 	config := filepath.Join(in.dir, "holdfastd.yaml")
 	in.process = process{
-		name: host, host: host, fail: fail,
+		name: host, host: host, onUnexpectedEnd: fail,
 		log: filepath.Join(in.dir, "holdfastd.log"),
 		args: func() []string {
 			line := []string{binary, "-config", config}
-			if in.slow != "" { // -D: the instance stays our child
-				line = append(append(tamper(filepath.Join(in.dir, "strace.out"), "delay_enter="+in.slow), "-D"), line...)
+			if in.fsyncDelay != "" { // -D: the instance stays our child
+				line = append(append(straceLine(filepath.Join(in.dir, "strace.out"), "delay_enter="+in.fsyncDelay), "-D"), line...)
 			}
 			return line
 		},
@@ -107,8 +107,8 @@ func (in *instance) startReady(ctx context.Context) error {
 		return nil
 	case <-in.ended():
 		return fmt.Errorf("instance %s ended before it was ready; its log is %s", in.name, in.log)
-	case <-time.After(patience):
-		return fmt.Errorf("instance %s was not ready within %v", in.name, patience)
+	case <-time.After(stepTimeout):
+		return fmt.Errorf("instance %s was not ready within %v", in.name, stepTimeout)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -116,17 +116,17 @@ func (in *instance) startReady(ctx context.Context) error {
 
 // stop ends the instance in good order.
 func (in *instance) stop() error {
-	in.mayEnd()
+	in.expectEnd()
 	if err := in.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	return in.endsWith(0)
+	return in.awaitExit(0)
 }
 
-// A linkStatus is what an instance says of a link to its peer.
+// A linkStatus is the status of a link to the peer.
 type linkStatus struct{ State, Ack string }
 
-// A status is what an instance says of itself.
+// A status is the status that an instance reports.
 type status struct {
 	Ready    bool
 	Stopping bool
@@ -167,16 +167,16 @@ func (in *instance) awaitRoom() (runs bool, err error) {
 // awaitEither returns when the instance says that its disk is full, or not, or
 // has ended with the exit code of a disk.
 func (in *instance) awaitEither(full bool) (said bool, err error) {
-	deadline := time.After(patience)
+	deadline := time.After(stepTimeout)
 	for {
 		if s, _, ok := in.status(); ok && s.Full == full {
 			return true, nil
 		}
 		select {
 		case <-in.ended():
-			return false, in.endsWith(exitcode.Disk)
+			return false, in.awaitExit(exitcode.Disk)
 		case <-deadline:
-			return false, fmt.Errorf("%s has not said within %v that its disk is full: %v; its log is %s", in.name, patience, full, in.log)
+			return false, fmt.Errorf("%s did not report within %v that its disk is full: %v; its log is %s", in.name, stepTimeout, full, in.log)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -184,7 +184,7 @@ func (in *instance) awaitEither(full bool) (said bool, err error) {
 
 // awaitSync returns when both instances are in sync with each other.
 func awaitSync(ctx context.Context, pair [2]*instance) error {
-	deadline := time.After(2 * patience)
+	deadline := time.After(2 * stepTimeout)
 	for !pair[0].inSync() || !pair[1].inSync() {
 		select {
 		case <-time.After(10 * time.Millisecond):

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A finding is what the checker says of a run.
+// A finding is the result of the checker for a run.
 type finding struct {
 	accepted  int // messages whose Publish returned nil
 	doubtful  int // more, whose publisher was killed over them
@@ -31,7 +31,7 @@ type finding struct {
 func judge(dir string) (finding, error) {
 	f := finding{delivered: make(map[string]int), stored: make(map[string]int)}
 	e := evidence{readers: make(map[string]*checker.Reader), safe: make(map[string]uint64)}
-	if err := readLines(filepath.Join(dir, "history.jsonl"), e.take); err != nil {
+	if err := readLines(filepath.Join(dir, "history.jsonl"), e.add); err != nil {
 		return f, err
 	}
 	for _, host := range []string{hostA, hostB} {
@@ -71,28 +71,28 @@ type evidence struct {
 	safe    map[string]uint64 // by publisher
 }
 
-// take takes in a word.
-func (e *evidence) take(w word) {
-	switch w.What {
-	case published, doubtful:
+// add takes in a word.
+func (e *evidence) add(w historyEvent) {
+	switch w.Kind {
+	case eventPublished, eventDoubtful:
 		m := &checker.Publication{App: w.Client, N: int(w.N), Topic: topicOf(w.Client), Body: keyOf(w.Client, w.N), Sequence: w.Sequence}
-		if w.What == published {
+		if w.Kind == eventPublished {
 			m.Fate = checker.Accepted
 		}
 		e.Published = append(e.Published, m)
-	case acked:
+	case eventAcked:
 		if !w.Single {
 			e.safe[w.Client] = max(e.safe[w.Client], w.Sequence)
 		}
-	case begun: // an earlier process may have been killed before it could say so
+	case eventBegun: // an earlier process may have been killed before it could say so
 		for r := e.reader(w.Client); uint64(len(r.Processes)) < w.N; {
 			r.Processes = append(r.Processes, nil)
 		}
-	case handed:
+	case eventHanded:
 		lives := e.reader(w.Client).Processes
 		life := &lives[len(lives)-1]
 		*life = append(*life, &checker.Delivery{Bookmark: bookmark.Bookmark{Publisher: w.ID, Sequence: w.Sequence}, Body: keyOf(w.Publisher, w.N)})
-	case strange:
+	case eventStrange:
 		e.Errors = append(e.Errors, w.Client+": "+w.Text)
 	}
 }
@@ -107,9 +107,9 @@ func (e *evidence) reader(name string) *checker.Reader {
 	return r
 }
 
-// discarded takes in what a subscriber's transactions hold, each of them a
-// message and its discard, and returns how many. What is handed over must be
-// there in the end, once; what a process was killed over is handed over again.
+// discarded takes in a subscriber's database, in which each entry is a message and its
+// discard, and returns the number of entries. Each message must be there in the end,
+// once. A message whose process was killed before the commit is handed over again.
 func (e *evidence) discarded(subscriber, database string) (n int, err error) {
 	type keeping struct {
 		key  string
@@ -140,8 +140,8 @@ func (e *evidence) discarded(subscriber, database string) (n int, err error) {
 	return n, err
 }
 
-// letGo returns that a publisher's store let go of what was acknowledged as
-// safe. What was on both disks then must be in both journals in the end.
+// letGo returns the event that a publisher's store let go of all messages acknowledged as
+// safe. They were on both disks then and must be in both journals in the end.
 func (e *evidence) letGo(name string, through uint64) checker.LetGoEvent {
 	l := checker.LetGoEvent{App: name, Through: bookmark.Bookmark{Sequence: through}, Durable: make(map[string]bookmark.Bookmark)}
 	for _, j := range e.Journals {
@@ -155,7 +155,7 @@ func (e *evidence) letGo(name string, through uint64) checker.LetGoEvent {
 	return l
 }
 
-// dumpTo writes down what stands in the journal of an instance that has stopped.
+// dumpTo writes the records of a stopped instance's journal to a file.
 func dumpTo(journal, file string) error {
 	out, err := os.Create(file)
 	if err != nil {
@@ -175,7 +175,7 @@ func dumpTo(journal, file string) error {
 	return errors.Join(err, w.Flush(), out.Close())
 }
 
-// readDump takes in what dumpTo wrote.
+// readDump reads the file of dumpTo.
 func readDump(instance, file string) (checker.Journal, error) {
 	j := checker.Journal{Instance: instance}
 	err := readLines(file, func(r record) {

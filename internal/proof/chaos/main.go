@@ -22,7 +22,7 @@ type options struct {
 	Seed       uint64
 	Faults     []string // names of kinds; empty: all
 	Rate       int      // messages a second of each publisher
-	Skips      []string // kinds that may be missing here
+	Skips      []string // kinds that may be skipped
 	Limited    bool     // only those may
 	Keep       bool
 	Binary     string // holdfastd; empty: built from this checkout
@@ -32,7 +32,7 @@ type options struct {
 // counted reports whether the run ends after a number of faults and not after a time.
 func (o options) counted() bool { return o.Kills+o.Partitions > 0 }
 
-// limit returns what no run takes unless it hangs.
+// limit returns a time that no run takes unless it hangs.
 func (o options) limit() time.Duration {
 	if o.counted() {
 		return time.Duration(o.Kills+o.Partitions)*20*time.Second + 10*time.Minute
@@ -62,7 +62,7 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code, err := cage(ctx, o)
+	code, err := runInNamespaces(ctx, o)
 	if err != nil && ctx.Err() != nil {
 		fmt.Fprintln(os.Stderr, "chaos: interrupted")
 		os.Exit(exitInterrupted)
@@ -78,8 +78,8 @@ func main() {
 // in the namespaces, which starts the others.
 var children = map[string]func(spec string) error{
 	"inside":     inside,
-	"publisher":  publishForEver,
-	"subscriber": subscribeForEver,
+	"publisher":  runPublishers,
+	"subscriber": runSubscriber,
 }
 
 func exit(err error) {
@@ -95,25 +95,25 @@ func parse(args []string) (options, error) {
 	var faults, skips string
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	flags.DurationVar(&o.Duration, "duration", 2*time.Minute, "how long faults are made")
-	flags.IntVar(&o.Kills, "kills", 0, "make this `number` of kill faults, soon one after the other, and not as many as fit into a duration")
-	flags.IntVar(&o.Partitions, "partitions", 0, "likewise, of partitions")
-	flags.Uint64Var(&o.Seed, "seed", rand.Uint64()>>32, "draws the faults; random if not given")
-	flags.StringVar(&faults, "faults", "", "kinds of fault, with commas between; all if not given: "+strings.Join(kindNames(), ","))
+	flags.IntVar(&o.Kills, "kills", 0, "make this `number` of kill faults in quick succession, instead of faults for a duration")
+	flags.IntVar(&o.Partitions, "partitions", 0, "make this `number` of partitions, likewise")
+	flags.Uint64Var(&o.Seed, "seed", rand.Uint64()>>32, "seed of the faults; random if not given")
+	flags.StringVar(&faults, "faults", "", "kinds of fault, separated by commas; all if not given: "+strings.Join(kindNames(), ","))
 	flags.IntVar(&o.Rate, "rate", 50, "messages a second of each of the eight publishers")
-	flags.StringVar(&skips, "skips", "", "`file` of the kinds of fault that may be missing here, each in a line \"chaos KIND REASON\"; without it, any may")
+	flags.StringVar(&skips, "skips", "", "`file` of the kinds of fault that may be skipped, each in a line \"chaos KIND REASON\"; without it, any may be skipped")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the directory with stores, journals, history and logs")
 	flags.StringVar(&o.Binary, "binary", "", "`file` of the holdfastd to test; built from this checkout if not given")
-	flags.StringVar(&o.Judge, "judge", "", "judge the kept `directory` of an earlier run again, and do nothing else")
+	flags.StringVar(&o.Judge, "judge", "", "only judge the kept `directory` of an earlier run again")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.Rate < 1 || o.Duration <= 0 || o.Kills < 0 || o.Partitions < 0 {
-		return o, fmt.Errorf("duration and rate must be above 0, numbers of faults not below, and there are no arguments")
+		return o, fmt.Errorf("-duration and -rate must be above 0, -kills and -partitions at least 0, and there are no arguments")
 	}
 	if faults != "" {
 		o.Faults = strings.Split(faults, ",")
 	}
 	for _, name := range o.Faults {
 		if kindOf(name) == nil {
-			return o, fmt.Errorf("no kind of fault is called %q; there are %s", name, strings.Join(kindNames(), ", "))
+			return o, fmt.Errorf("there is no kind of fault %q: choose from %s", name, strings.Join(kindNames(), ", "))
 		}
 	}
 	if skips != "" {
@@ -129,8 +129,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// readSkips returns the kinds of fault in a file that lists what may be
-// skipped: lines of what skips, what is skipped, and why. "#" begins a comment.
+// readSkips reads a file of kinds of fault that may be skipped. A line has the program,
+// the kind and the reason. "#" begins a comment.
 func readSkips(text string) (kinds []string, err error) {
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
@@ -138,7 +138,7 @@ func readSkips(text string) (kinds []string, err error) {
 			continue
 		}
 		if len(words) < 3 || kindOf(words[1]) == nil {
-			return nil, fmt.Errorf("%q names no kind of fault, or no reason", strings.TrimSpace(line))
+			return nil, fmt.Errorf("%q lacks a kind of fault or a reason", strings.TrimSpace(line))
 		}
 		kinds = append(kinds, words[1])
 	}

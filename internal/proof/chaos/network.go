@@ -43,7 +43,7 @@ func makeNetwork() error {
 		steps = append(steps, plug(host, "admin", "admin0", adminAddress(host))...)
 	}
 	for _, step := range steps {
-		if err := tool("ip", strings.Fields(step)...); err != nil {
+		if err := runTool("ip", strings.Fields(step)...); err != nil {
 			return err
 		}
 	}
@@ -61,12 +61,12 @@ func plug(host, bridge, device, address string) []string {
 	}
 }
 
-// within returns a command line that runs in a host's network.
-func within(host string, args ...string) []string {
+// inHost returns a command line that runs in a host's network.
+func inHost(host string, args ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + host}, args...)
 }
 
-// rules are what a host's network does to packets. An empty list: nothing.
+// rules are the packet filter rules of a host. An empty list has no effect.
 type rules struct{ in, out []string }
 
 // filter has a host's network obey rules, in place of those before.
@@ -76,13 +76,13 @@ func filter(host string, r rules) error {
 		table += fmt.Sprintf("table inet chaos {\n chain in {\n type filter hook input priority 0\n%s\n}\nchain out {\n type filter hook output priority 0\n%s\n}\n}\n",
 			strings.Join(r.in, "\n"), strings.Join(r.out, "\n"))
 	}
-	args := within(host, "nft", "-f", "-")
-	return toolWith(table, args[0], args[1:]...)
+	args := inHost(host, "nft", "-f", "-")
+	return runToolWithInput(table, args[0], args[1:]...)
 }
 
 // cutFrom are rules under which nothing comes from the hosts, and with both nothing goes there either.
 func cutFrom(both bool, from ...string) rules {
-	r := rules{in: []string{"ip saddr " + set(from) + " drop"}}
+	r := rules{in: []string{"ip saddr " + addressSet(from) + " drop"}}
 	if both {
 		r.out = cutTo(from...).out
 	}
@@ -90,9 +90,9 @@ func cutFrom(both bool, from ...string) rules {
 }
 
 // cutTo are rules under which nothing goes to the hosts.
-func cutTo(to ...string) rules { return rules{out: []string{"ip daddr " + set(to) + " drop"}} }
+func cutTo(to ...string) rules { return rules{out: []string{"ip daddr " + addressSet(to) + " drop"}} }
 
-func set(hosts []string) string {
+func addressSet(hosts []string) string {
 	var all []string
 	for _, h := range hosts {
 		all = append(all, address(h))
@@ -105,7 +105,7 @@ func cutAll() rules {
 	return rules{in: []string{`iifname "eth0" drop`}, out: []string{`oifname "eth0" drop`}}
 }
 
-// lose are rules that lose so many packets of a hundred, both ways.
+// lose are rules that lose a percentage of all packets, in both directions.
 func lose(percent int) rules {
 	return rules{
 		in:  []string{fmt.Sprintf(`iifname "eth0" numgen random mod 100 < %d drop`, percent)},
@@ -121,12 +121,12 @@ func resetAll() rules {
 	}
 }
 
-// throttle bounds what a host sends, in kilobits a second; 0: no bound.
+// throttle limits the send rate of a host, in kilobits a second; 0: no limit.
 func throttle(host string, kbit int) error {
 	line := "tc qdisc del dev eth0 root"
 	if kbit > 0 {
 		line = fmt.Sprintf("tc qdisc add dev eth0 root tbf rate %dkbit burst 32kb latency 400ms", kbit)
 	}
-	args := within(host, strings.Fields(line)...)
-	return tool(args[0], args[1:]...)
+	args := inHost(host, strings.Fields(line)...)
+	return runTool(args[0], args[1:]...)
 }

@@ -13,40 +13,40 @@ import (
 	"time"
 )
 
-// patience is for a process to do its next step; only a hang takes so long.
-const patience = 45 * time.Second
+// stepTimeout is the time for a process to do its next step; only a hang takes longer.
+const stepTimeout = 45 * time.Second
 
 // A process is one command in a host's network, which may be started again
 // and again. Its methods are for one goroutine, but for ended.
 type process struct {
-	name  string
-	host  string
-	args  func() []string
-	log   string            // file that takes its standard error
-	heard func(line string) // told each line of its standard output
-	fail  func(error)       // told that it ended although nobody meant it to
+	name            string
+	host            string
+	args            func() []string
+	log             string            // file that takes its standard error
+	onLine          func(line string) // called with each line of its standard output
+	onUnexpectedEnd func(error)       // called when it ends unexpectedly
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd      // guarded by mu; nil before the first start
-	stdin  io.WriteCloser // guarded by mu
-	exited chan struct{}  // guarded by mu; closed when cmd has ended and all its output was heard
-	meant  bool           // guarded by mu: its end is meant
-	code   int            // guarded by mu: of the last end; -1 after a signal
+	mu       sync.Mutex
+	cmd      *exec.Cmd      // guarded by mu; nil before the first start
+	stdin    io.WriteCloser // guarded by mu
+	exited   chan struct{}  // guarded by mu; closed when cmd has ended and all its output was heard
+	expected bool           // guarded by mu: its end is expected
+	code     int            // guarded by mu: of the last end; -1 after a signal
 }
 
-// start starts it; onLine, if not nil, is told the lines of this life too.
-func (p *process) start(onLine func(string)) error { return p.begin(onLine, false) }
+// start starts it; onLine, if not nil, gets the lines of this run too.
+func (p *process) start(onLine func(string)) error { return p.launch(onLine, false) }
 
 // startToEnd starts it for a life that may end from the first.
-func (p *process) startToEnd() error { return p.begin(nil, true) }
+func (p *process) startToEnd() error { return p.launch(nil, true) }
 
-func (p *process) begin(onLine func(string), meant bool) error {
+func (p *process) launch(onLine func(string), meant bool) error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the process has its own
-	line := within(p.host, p.args()...)
+	line := inHost(p.host, p.args()...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stderr = log
 	stdout, err := cmd.StdoutPipe()
@@ -62,18 +62,18 @@ func (p *process) begin(onLine func(string), meant bool) error {
 	}
 	exited := make(chan struct{})
 	p.mu.Lock()
-	p.cmd, p.stdin, p.exited, p.meant = cmd, stdin, exited, meant
+	p.cmd, p.stdin, p.exited, p.expected = cmd, stdin, exited, meant
 	p.mu.Unlock()
-	go p.attend(cmd, stdout, onLine, exited)
+	go p.follow(cmd, stdout, onLine, exited)
 	return nil
 }
 
-// attend hears a life of the process to its end.
-func (p *process) attend(cmd *exec.Cmd, stdout io.Reader, onLine func(string), exited chan struct{}) {
+// follow hears a life of the process to its end.
+func (p *process) follow(cmd *exec.Cmd, stdout io.Reader, onLine func(string), exited chan struct{}) {
 	scan := bufio.NewScanner(stdout)
 	for scan.Scan() {
-		if p.heard != nil {
-			p.heard(scan.Text())
+		if p.onLine != nil {
+			p.onLine(scan.Text())
 		}
 		if onLine != nil {
 			onLine(scan.Text())
@@ -82,11 +82,11 @@ func (p *process) attend(cmd *exec.Cmd, stdout io.Reader, onLine func(string), e
 	cmd.Wait()
 	p.mu.Lock()
 	p.code = cmd.ProcessState.ExitCode()
-	meant, code := p.meant, p.code
+	meant, code := p.expected, p.code
 	p.mu.Unlock()
 	close(exited)
 	if !meant {
-		p.fail(fmt.Errorf("%s ended by itself with exit code %d; its log is %s", p.name, code, p.log))
+		p.onUnexpectedEnd(fmt.Errorf("%s ended by itself with exit code %d; its log is %s", p.name, code, p.log))
 	}
 }
 
@@ -111,11 +111,11 @@ func (p *process) alive() bool {
 	}
 }
 
-// mayEnd says that an end of the present life is meant from now on.
-func (p *process) mayEnd() {
+// expectEnd says that an end of the present run is expected from now on.
+func (p *process) expectEnd() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.meant = true
+	p.expected = true
 }
 
 func (p *process) signal(s syscall.Signal) error {
@@ -135,8 +135,8 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// tell writes a line to its standard input.
-func (p *process) tell(line string) error {
+// writeLine writes a line to its standard input.
+func (p *process) writeLine(line string) error {
 	p.mu.Lock()
 	stdin := p.stdin
 	p.mu.Unlock()
@@ -146,7 +146,7 @@ func (p *process) tell(line string) error {
 
 // kill ends it as kill -9 does and returns when it is gone and all it said was heard.
 func (p *process) kill() error {
-	p.mayEnd()
+	p.expectEnd()
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
@@ -154,21 +154,21 @@ func (p *process) kill() error {
 	return err
 }
 
-// leave closes its standard input, which asks a client to end, and waits.
-func (p *process) leave() error {
-	p.mayEnd()
+// closeStdin closes its standard input, which asks a client to end, and waits.
+func (p *process) closeStdin() error {
+	p.expectEnd()
 	p.mu.Lock()
 	stdin := p.stdin
 	p.mu.Unlock()
 	stdin.Close()
-	return p.endsWith(0)
+	return p.awaitExit(0)
 }
 
-// endsWith waits until it has ended and checks its exit code.
-func (p *process) endsWith(want int) error {
+// awaitExit waits until it has ended and checks its exit code.
+func (p *process) awaitExit(want int) error {
 	code, err := p.awaitEnd()
 	if err == nil && code != want {
-		err = fmt.Errorf("%s ended with exit code %d, not %d; its log is %s", p.name, code, want, p.log)
+		err = fmt.Errorf("%s ended with exit code %d, want %d; its log is %s", p.name, code, want, p.log)
 	}
 	return err
 }
@@ -177,8 +177,8 @@ func (p *process) endsWith(want int) error {
 func (p *process) awaitEnd() (code int, err error) {
 	select {
 	case <-p.ended():
-	case <-time.After(patience):
-		return 0, fmt.Errorf("%s did not end within %v", p.name, patience)
+	case <-time.After(stepTimeout):
+		return 0, fmt.Errorf("%s did not end within %v", p.name, stepTimeout)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

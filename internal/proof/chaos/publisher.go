@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A publishing is what a process of publishers is told.
-type publishing struct {
+// A publisherSpec is the job of a process of publishers.
+type publisherSpec struct {
 	Dir     string
 	Servers []string
 	Rate    int // messages a second of each
@@ -25,9 +25,9 @@ type publishing struct {
 	Next    []uint64 // number of the first message of each
 }
 
-// publishForEver is a process of publishers, each with a file store of its own.
-func publishForEver(text string) error {
-	var spec publishing
+// runPublishers is a process of publishers, each with a file store of its own.
+func runPublishers(text string) error {
+	var spec publisherSpec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func publishForEver(text string) error {
 	var work sync.WaitGroup
 	for i, p := range all {
 		late := time.Second / time.Duration(spec.Rate) * time.Duration(i) / time.Duration(len(all))
-		work.Go(func() { p.publishOn(ctx, spec.Rate, late) })
+		work.Go(func() { p.publishLoop(ctx, spec.Rate, late) })
 	}
 	if awaitLine() != nil {
 		return nil // the end of standard input
@@ -57,7 +57,7 @@ func publishForEver(text string) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	say(word{What: drained})
+	writeEvent(historyEvent{Kind: eventDrained})
 	awaitInputEnd()
 	return nil
 }
@@ -66,27 +66,31 @@ func publishForEver(text string) error {
 type publisher struct {
 	name   string
 	next   uint64 // number of the next message
-	store  *tellingStore
+	store  *reportingStore
 	client *client.Client
 }
 
 // newPublisher opens the store and the client, which goes back to its first
 // server when it can, so that there are publishers on both.
-func newPublisher(spec publishing, name string, next uint64) (*publisher, error) {
+func newPublisher(spec publisherSpec, name string, next uint64) (*publisher, error) {
 	file, err := pubstore.OpenFile(filepath.Join(spec.Dir, name), pubstore.FileOptions{})
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{name: name, next: next, store: newTellingStore(file, name)}
+	p := &publisher{name: name, next: next, store: newReportingStore(file, name)}
 	p.client, err = client.Dial(context.Background(), client.Config{
 		Name: name, Chooser: client.NewPriority(client.FailBackAtOnce(), spec.Servers...), PublishStore: p.store, StartOffline: true,
 		Hooks: client.Hooks{
-			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: name, Text: s.Server}) },
-			Disconnected: func(server string, err error) {
-				say(word{What: lost, Client: name, Text: fmt.Sprint(server, ": ", err)})
+			Connected: func(s client.ServerInfo) {
+				writeEvent(historyEvent{Kind: eventConnected, Client: name, Text: s.Server})
 			},
-			FailedWrite: func(e *client.RejectedError) { say(word{What: strange, Client: name, Text: e.Error()}) },
-			LifeRenewed: func(err error) { say(word{What: strange, Client: name, Text: err.Error()}) },
+			Disconnected: func(server string, err error) {
+				writeEvent(historyEvent{Kind: eventLost, Client: name, Text: fmt.Sprint(server, ": ", err)})
+			},
+			FailedWrite: func(e *client.RejectedError) {
+				writeEvent(historyEvent{Kind: eventStrange, Client: name, Text: e.Error()})
+			},
+			LifeRenewed: func(err error) { writeEvent(historyEvent{Kind: eventStrange, Client: name, Text: err.Error()}) },
 		},
 	})
 	if err != nil {
@@ -101,10 +105,10 @@ func (p *publisher) close() {
 	p.store.Close()
 }
 
-// publishOn publishes at a steady rate until ctx ends.
-func (p *publisher) publishOn(ctx context.Context, rate int, late time.Duration) {
+// publishLoop publishes at a steady rate until ctx ends.
+func (p *publisher) publishLoop(ctx context.Context, rate int, delay time.Duration) {
 	select {
-	case <-time.After(late):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return
 	}
@@ -114,10 +118,10 @@ func (p *publisher) publishOn(ctx context.Context, rate int, late time.Duration)
 		// Not with ctx: a message must be in the store or not when this returns.
 		s, err := p.client.Publish(context.Background(), topicOf(p.name), bodyOf(p.name, p.next))
 		if err != nil {
-			say(word{What: strange, Client: p.name, Text: "publish: " + err.Error()})
+			writeEvent(historyEvent{Kind: eventStrange, Client: p.name, Text: "publish: " + err.Error()})
 			return
 		}
-		say(word{What: published, Client: p.name, N: p.next, Sequence: s})
+		writeEvent(historyEvent{Kind: eventPublished, Client: p.name, N: p.next, Sequence: s})
 		p.next++
 		select {
 		case <-tick.C:
@@ -126,60 +130,60 @@ func (p *publisher) publishOn(ctx context.Context, rate int, late time.Duration)
 	}
 }
 
-// A tellingStore says what it is told of acknowledgements.
-type tellingStore struct {
+// A reportingStore reports the acknowledgements.
+type reportingStore struct {
 	*pubstore.File
 	name string
 	life string // the one that new messages belong to
 
-	mu   sync.Mutex
-	told map[bool]uint64 // guarded by mu: acknowledged by a single server or by both, as far as was said
+	mu       sync.Mutex
+	reported map[bool]uint64 // guarded by mu: acknowledged by a single server or by both, as far as was said
 }
 
-func newTellingStore(file *pubstore.File, name string) *tellingStore {
+func newReportingStore(file *pubstore.File, name string) *reportingStore {
 	lives := file.Lives()
-	return &tellingStore{File: file, name: name, life: lives[len(lives)-1].ID, told: make(map[bool]uint64)}
+	return &reportingStore{File: file, name: name, life: lives[len(lives)-1].ID, reported: make(map[bool]uint64)}
 }
 
-// storing is how long a store takes to take a message, as one would that syncs
+// appendDelay is how long a store takes to take a message, as one would that syncs
 // each: time enough for a kill to come between.
-const storing = 2 * time.Millisecond
+const appendDelay = 2 * time.Millisecond
 
 // Append implements pubstore.Store.
-func (s *tellingStore) Append(ctx context.Context, m *pubstore.Message) (uint64, error) {
-	time.Sleep(storing)
+func (s *reportingStore) Append(ctx context.Context, m *pubstore.Message) (uint64, error) {
+	time.Sleep(appendDelay)
 	return s.File.Append(ctx, m)
 }
 
 // Discard implements pubstore.Store.
-func (s *tellingStore) Discard(life string, through uint64) error {
+func (s *reportingStore) Discard(life string, through uint64) error {
 	err := s.File.Discard(life, through)
 	if err == nil {
-		s.tell(life, through, false)
+		s.report(life, through, false)
 	}
 	return err
 }
 
 // SetSingle implements pubstore.Store.
-func (s *tellingStore) SetSingle(life string, through uint64) {
+func (s *reportingStore) SetSingle(life string, through uint64) {
 	s.File.SetSingle(life, through)
-	s.tell(life, through, true)
+	s.report(life, through, true)
 }
 
-func (s *tellingStore) tell(life string, through uint64, single bool) {
+func (s *reportingStore) report(life string, through uint64, single bool) {
 	s.mu.Lock()
-	news := life == s.life && through > s.told[single]
+	news := life == s.life && through > s.reported[single]
 	if news {
-		s.told[single] = through
+		s.reported[single] = through
 	}
 	s.mu.Unlock()
 	if news {
-		say(word{What: acked, Client: s.name, Sequence: through, Single: single})
+		writeEvent(historyEvent{Kind: eventAcked, Client: s.name, Sequence: through, Single: single})
 	}
 }
 
-// A body is what a message says of itself, so that the verdict doesn't lean on
-// the identities under test.
+// A body identifies its message, so that the verdict does not depend on the identities
+// under test.
 type body struct {
 	Publisher string `json:"p"`
 	N         uint64 `json:"n"`
@@ -189,7 +193,7 @@ type body struct {
 // keyOf names a message.
 func keyOf(publisher string, n uint64) string { return fmt.Sprintf("%s-%d", publisher, n) }
 
-// topicOf returns what a publisher publishes to.
+// topicOf returns the topic of a publisher.
 func topicOf(publisher string) string { return "chaos/" + publisher }
 
 // bodyOf makes a body. Most are small, one of 200 is of 64 KiB, one of 4,000 of 1 MiB.
@@ -210,7 +214,7 @@ func bodyOf(publisher string, n uint64) []byte {
 	return text
 }
 
-// readBody reads what bodyOf made. It must be as it was made.
+// readBody parses a body of bodyOf. It must be unchanged.
 func readBody(text []byte) (publisher string, n uint64, err error) {
 	var b body
 	if err := json.Unmarshal(text, &b); err != nil {

@@ -35,7 +35,7 @@ func TestSchedule(t *testing.T) {
 		a, b := scheduleOf(t, options{Seed: seed}), scheduleOf(t, options{Seed: seed})
 		for range 3 {
 			round := make(map[string]bool)
-			for range kinds {
+			for range faultKinds {
 				f, again := a.next(), b.next()
 				if f.name != again.name || f.victim != again.victim || f.length != again.length || f.hurried != again.hurried {
 					t.Fatalf("seed %d drew %+v, then %+v", seed, f, again)
@@ -45,14 +45,14 @@ func TestSchedule(t *testing.T) {
 				}
 				round[f.name] = true
 			}
-			if len(round) != len(kinds) {
-				t.Fatalf("seed %d: a round of %d kinds, there are %d", seed, len(round), len(kinds))
+			if len(round) != len(faultKinds) {
+				t.Fatalf("seed %d: a round has %d kinds, want %d", seed, len(round), len(faultKinds))
 			}
 		}
 	}
 }
 
-// With quotas, so many of each group are drawn and then none.
+// With quotas, that many faults of each group are drawn and then none.
 func TestScheduleCounted(t *testing.T) {
 	s := scheduleOf(t, options{Seed: 3, Kills: 600, Partitions: 50})
 	groups, names := make(map[group]int), make(map[string]int)
@@ -60,20 +60,20 @@ func TestScheduleCounted(t *testing.T) {
 		groups[f.group]++
 		names[f.name]++
 	}
-	if groups[killing] != 600 || groups[cutting] != 50 || len(groups) != 2 {
+	if groups[groupKills] != 600 || groups[groupPartitions] != 50 || len(groups) != 2 {
 		t.Errorf("faults by group: %v", groups)
 	}
 	if names["kill"] != 300 || names["kill-both"] != 100 || names["flap"] != 10 {
 		t.Errorf("faults by kind: %v", names)
 	}
-	if _, err := newSchedule(options{Kills: 5, Partitions: 5}, wanted([]string{"kill", "eio"})); err == nil {
+	if _, err := newSchedule(options{Kills: 5, Partitions: 5}, kindsNamed([]string{"kill", "eio"})); err == nil {
 		t.Error("a schedule of partitions without a kind of them")
 	}
 }
 
 func scheduleOf(t *testing.T, o options) *schedule {
 	t.Helper()
-	s, err := newSchedule(o, wanted(nil))
+	s, err := newSchedule(o, kindsNamed(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,13 +82,13 @@ func scheduleOf(t *testing.T, o options) *schedule {
 
 func TestKinds(t *testing.T) {
 	names := make(map[string]bool)
-	for _, k := range kinds {
-		if names[k.name] || k.strike == nil || k.least > k.most || kindOf(k.name) == nil {
+	for _, k := range faultKinds {
+		if names[k.name] || k.inject == nil || k.least > k.most || kindOf(k.name) == nil {
 			t.Errorf("kind %+v", k)
 		}
 		names[k.name] = true
 	}
-	if got := wanted([]string{"stop", "kill"}); len(got) != 2 {
+	if got := kindsNamed([]string{"stop", "kill"}); len(got) != 2 {
 		t.Errorf("%d kinds of two names", len(got))
 	}
 	if kindOf("none") != nil {
@@ -133,7 +133,7 @@ func TestWatch(t *testing.T) {
 	at := func(d time.Duration) time.Time { return begin.Add(d) }
 	w := newWatch(begin, []string{"p", "q"}, []string{"s"})
 	w.served(w.acks, "p", at(time.Second), true)
-	w.served(w.acks, "q", at(2*time.Second), false) // of what was published before
+	w.served(w.acks, "q", at(2*time.Second), false) // of a message published before
 	w.served(w.deliveries, "s", at(3*time.Second), true)
 	w.served(w.acks, "another", at(time.Second), true)
 	if w.recovered() {
@@ -143,52 +143,53 @@ func TestWatch(t *testing.T) {
 	if !w.recovered() {
 		t.Error("not recovered")
 	}
-	if first, last := w.next(w.acks); first != time.Second || last != 2500*time.Millisecond {
+	if first, last := w.recoveryTimes(w.acks); first != time.Second || last != 2500*time.Millisecond {
 		t.Errorf("next acks after %v and %v", first, last)
 	}
 	if got := silence(w.acks); got != 2*time.Second {
 		t.Errorf("%v without an ack", got)
 	}
-	w.remark(at(4 * time.Second))
+	w.setFaultTime(at(4 * time.Second))
 	if w.recovered() || silence(w.deliveries) != 3*time.Second {
-		t.Error("a new mark ends what was served, not the silence")
+		t.Error("a new fault time must reset the service, not the silence")
 	}
 }
 
-// The ledger measures by the time of what was published, not by when it heard of it.
+// The recorder measures by the time at which a message was published, not by when it
+// heard of it.
 func TestLedger(t *testing.T) {
-	var wrong []string // what was told as such
-	l, err := newLedger(filepath.Join(t.TempDir(), "history"), func(client, text string) { wrong = append(wrong, client+" "+text) })
+	var wrong []string // the reported events
+	l, err := newRecorder(filepath.Join(t.TempDir(), "history"), func(client, text string) { wrong = append(wrong, client+" "+text) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := func(ws ...word) {
+	words := func(ws ...historyEvent) {
 		for _, w := range ws {
-			l.note(w)
+			l.record(w)
 		}
 	}
-	words(word{Time: 10, What: published, Client: "p", N: 1, Sequence: 1}, word{Time: 11, What: begun, Client: "s"})
+	words(historyEvent{Time: 10, Kind: eventPublished, Client: "p", N: 1, Sequence: 1}, historyEvent{Time: 11, Kind: eventBegun, Client: "s"})
 	l.watch(newWatch(time.UnixMicro(20), []string{"p"}, []string{"s"}))
-	words(word{Time: 25, What: acked, Client: "p", Sequence: 1}, word{Time: 26, What: handed, Client: "s", Publisher: "p", N: 1})
+	words(historyEvent{Time: 25, Kind: eventAcked, Client: "p", Sequence: 1}, historyEvent{Time: 26, Kind: eventHanded, Client: "s", Publisher: "p", N: 1})
 	if l.recovered() {
 		t.Error("recovered by what was published before the fault")
 	}
-	words(word{Time: 30, What: acked, Client: "p", Sequence: 2}) // heard before its publish
-	words(word{Time: 29, What: published, Client: "p", N: 2, Sequence: 2})
-	words(word{Time: 31, What: published, Client: "p", N: 3, Sequence: 3}, word{Time: 32, What: acked, Client: "p", Sequence: 3})
-	words(word{Time: 33, What: handed, Client: "s", Publisher: "p", N: 3})
+	words(historyEvent{Time: 30, Kind: eventAcked, Client: "p", Sequence: 2}) // heard before its publish
+	words(historyEvent{Time: 29, Kind: eventPublished, Client: "p", N: 2, Sequence: 2})
+	words(historyEvent{Time: 31, Kind: eventPublished, Client: "p", N: 3, Sequence: 3}, historyEvent{Time: 32, Kind: eventAcked, Client: "p", Sequence: 3})
+	words(historyEvent{Time: 33, Kind: eventHanded, Client: "s", Publisher: "p", N: 3})
 	if !l.recovered() {
 		t.Error("not recovered")
 	}
 	if len(wrong) > 0 {
 		t.Errorf("wrong: %q", wrong)
 	}
-	words(word{Time: 35, What: strange, Client: "p", Text: "rejected"})
-	l.hear("goroutine 1 [running]")
+	words(historyEvent{Time: 35, Kind: eventStrange, Client: "p", Text: "rejected"})
+	l.recordLine("goroutine 1 [running]")
 	if len(wrong) != 2 {
-		t.Errorf("a rejection and a word that is none: %q", wrong)
+		t.Errorf("a rejection and an invalid event: %q", wrong)
 	}
-	if next := l.died([]string{"p"}); !slices.Equal(next, []uint64{5}) {
+	if next := l.publishersKilled([]string{"p"}); !slices.Equal(next, []uint64{5}) {
 		t.Errorf("p goes on at %v", next)
 	}
 	if n, received := l.totals([]string{"s"}); n != 3 || received != 2 {
@@ -199,8 +200,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// What a run leaves in its directory is judged as what it was. The rules have
-// tests of their own, in package checker; these are of how it is read.
+// judge reads the directory of a run. The rules have tests of their own in package
+// checker; these tests are about the reading.
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -216,23 +217,25 @@ func TestJudge(t *testing.T) {
 		}, ""},
 		{"a process that was killed before it said anything", func(r *remains) {
 			for i := range r.history {
-				if w := &r.history[i]; w.Client == "subscriber-x" && w.What == begun && w.N == 2 {
+				if w := &r.history[i]; w.Client == "subscriber-x" && w.Kind == eventBegun && w.N == 2 {
 					w.N = 3
 				}
 			}
 			r.x[1] = "p-2 3"
 		}, ""},
-		{"the doubtful one in one journal only", func(r *remains) { r.a = append(r.a, rec(1, 3, 3)) }, "G5: a has 1|3|, b has not"},
+		{"the doubtful one in one journal only", func(r *remains) { r.a = append(r.a, rec(1, 3, 3)) }, "G5: a has 1|3| but b does not"},
 		{"lost on a", func(r *remains) { r.a, r.history[3].Sequence = r.a[:1], 1 }, "G1: a lacks p-2"},
 		{"acknowledged as safe, and on one disk", func(r *remains) { r.b = r.b[:1] }, "G2: the store of p let go up to 1|2|"},
 		{"twice on b, with two identities", func(r *remains) { r.b = append(r.b, rec(1, 3, 2)) }, "G3: b has p-2"},
 		{"one identity twice", func(r *remains) { r.a = append(r.a, rec(1, 2, 2)) }, "G3: a has 1|2| twice"},
 		{"another content on b", func(r *remains) { r.b[1].Sum = 1 }, "G5: 1|2| is not the same on b"},
-		{"another topic on both", func(r *remains) { r.a[0].Topic, r.b[0].Topic = "no", "no" }, "G1: a has p-1 under no"},
-		{"behind a hole", func(r *remains) { r.b[1].Prev = 9 }, "G4: b lacks what is before 1|2|"},
-		{"under another number", func(r *remains) { r.history[0].Sequence = 5 }, "G1: a has p-1 as 1|1|, it was taken as 5"},
+		{"another topic on both", func(r *remains) { r.a[0].Topic, r.b[0].Topic = "no", "no" }, "G1: a has p-1 under topic no"},
+		{"behind a hole", func(r *remains) { r.b[1].Prev = 9 }, "G4: b lacks the message before 1|2|"},
+		{"under another number", func(r *remains) { r.history[0].Sequence = 5 }, "G1: a has p-1 as 1|1|: it was accepted as 5"},
 		{"never published", func(r *remains) { r.a, r.b = append(r.a, rec(1, 3, 9)), append(r.b, rec(1, 3, 9)) }, "G1: a has 1|3|, which nobody published"},
-		{"something strange", func(r *remains) { r.history = append(r.history, word{What: strange, Client: "p", Text: "no"}) }, "G7: p: no"},
+		{"something strange", func(r *remains) {
+			r.history = append(r.history, historyEvent{Kind: eventStrange, Client: "p", Text: "no"})
+		}, "G7: p: no"},
 		{"handed to y twice", func(r *remains) { r.hand("subscriber-y", 2); r.y = append(r.y, "p-2 1") }, "G6: subscriber-y, process 1 was handed 1|2| twice"},
 		{"handed to x again although it had kept it", func(r *remains) { r.hand("subscriber-x", 1); r.x = append(r.x, "p-1 2") }, "was handed 1|1| behind 2"},
 		{"kept by y twice", func(r *remains) { r.y = append(r.y, "p-2 1") }, "G7: subscriber-y kept p-2 more often"},
@@ -241,25 +244,25 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := remains{
-				history: []word{{What: published, Client: "p", N: 1, Sequence: 1}, {What: published, Client: "p", N: 2, Sequence: 2},
-					{What: doubtful, Client: "p", N: 3}, {What: acked, Client: "p", Sequence: 2}},
+				history: []historyEvent{{Kind: eventPublished, Client: "p", N: 1, Sequence: 1}, {Kind: eventPublished, Client: "p", N: 2, Sequence: 2},
+					{Kind: eventDoubtful, Client: "p", N: 3}, {Kind: eventAcked, Client: "p", Sequence: 2}},
 				a: []record{rec(1, 1, 1), rec(1, 2, 2)},
 				b: []record{rec(1, 1, 1), rec(1, 2, 2)},
 				x: []string{"p-1 1", "p-2 2"}, // the first process was killed over p-2
 				y: []string{"p-1 1", "p-2 1"},
 			}
-			r.history = append(r.history, word{What: begun, Client: "subscriber-x", N: 1})
+			r.history = append(r.history, historyEvent{Kind: eventBegun, Client: "subscriber-x", N: 1})
 			r.hand("subscriber-x", 1, 2)
-			r.history = append(r.history, word{What: begun, Client: "subscriber-x", N: 2})
+			r.history = append(r.history, historyEvent{Kind: eventBegun, Client: "subscriber-x", N: 2})
 			r.hand("subscriber-x", 2)
-			r.history = append(r.history, word{What: begun, Client: "subscriber-y", N: 1})
+			r.history = append(r.history, historyEvent{Kind: eventBegun, Client: "subscriber-y", N: 1})
 			r.hand("subscriber-y", 1, 2)
 			tt.harm(&r)
 			f, err := judge(r.write(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if well := f.print(io.Discard); well != (tt.want == "") || len(f.found) > 0 && !strings.Contains(f.found[0].String(), tt.want) {
+			if passed := f.print(io.Discard); passed != (tt.want == "") || len(f.found) > 0 && !strings.Contains(f.found[0].String(), tt.want) {
 				t.Errorf("found %q, want %q", f.found, tt.want)
 			}
 		})
@@ -274,17 +277,17 @@ func TestJudgeNothing(t *testing.T) {
 	}
 }
 
-// remains are what a run leaves in its directory.
+// remains are the files that a run leaves in its directory.
 type remains struct {
-	history []word
+	history []historyEvent
 	a, b    []record
-	x, y    []string // what the subscribers kept
+	x, y    []string // the messages that the subscribers kept
 }
 
 // hand adds that p's messages were handed to a subscriber.
 func (r *remains) hand(subscriber string, numbers ...uint64) {
 	for _, n := range numbers {
-		r.history = append(r.history, word{What: handed, Client: subscriber, Publisher: "p", N: n, ID: 1, Sequence: n})
+		r.history = append(r.history, historyEvent{Kind: eventHanded, Client: subscriber, Publisher: "p", N: n, ID: 1, Sequence: n})
 	}
 }
 

@@ -13,17 +13,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// An outcome is what the clients noticed of one fault: the longest time that
-// one of them went without what it is there for.
+// An outcome is the effect of one fault on the clients: the longest time that one of them
+// went without acks or messages.
 type outcome struct {
 	kind                   string
 	synced                 bool          // watched until the pair was in sync again
-	still                  time.Duration // the longest that the machine itself stood still
+	stall                  time.Duration // the longest that the machine itself stood still
 	acks, safe, deliveries time.Duration
 }
 
-// stillness is from when on a fault's times are not its own, but the machine's.
-const stillness = time.Second
+// stallThreshold is from when on a fault's times are not its own, but the machine's.
+const stallThreshold = time.Second
 
 // print writes the table of faults by kind.
 func (r *run) print(w io.Writer) {
@@ -33,33 +33,33 @@ func (r *run) print(w io.Writer) {
 	printOutcomes(w, r.outcomes)
 	printStill(w, r.outcomes)
 	fmt.Fprintf(w, "\n  %d faults, among them %d times kill -9 of a process and %d partitions; skipped kinds: %s\n",
-		len(r.outcomes), r.kills, r.partitions(), or(strings.Join(r.skipped, ", "), "none"))
+		len(r.outcomes), r.kills, r.partitions(), textOr(strings.Join(r.skipped, ", "), "none"))
 }
 
 // printStill says which times were left out.
 func printStill(w io.Writer, outcomes []outcome) {
 	n, longest := 0, time.Duration(0)
 	for _, o := range outcomes {
-		if o.still >= stillness {
-			n, longest = n+1, max(longest, o.still)
+		if o.stall >= stallThreshold {
+			n, longest = n+1, max(longest, o.stall)
 		}
 	}
 	if n > 0 {
-		fmt.Fprintf(w, "  without the times of %d faults during which the machine itself stood still, for up to %v\n", n, short(longest))
+		fmt.Fprintf(w, "  the times of %d faults are left out: the machine itself stood still, for up to %v\n", n, short(longest))
 	}
 }
 
 // partitions returns how many of the faults were partitions.
 func (r *run) partitions() (n int) {
 	for _, o := range r.outcomes {
-		if kindOf(o.kind).group == cutting {
+		if kindOf(o.kind).group == groupPartitions {
 			n++
 		}
 	}
 	return n
 }
 
-func or(text, otherwise string) string {
+func textOr(text, otherwise string) string {
 	if text == "" {
 		return otherwise
 	}
@@ -83,7 +83,7 @@ func printOutcomes(w io.Writer, outcomes []outcome) {
 		}
 		fmt.Fprintln(w)
 	}
-	for _, k := range kinds {
+	for _, k := range faultKinds {
 		row(k.name, slices.DeleteFunc(slices.Clone(outcomes), func(o outcome) bool { return o.kind != k.name }))
 	}
 	row("all", outcomes)
@@ -93,7 +93,7 @@ func printOutcomes(w io.Writer, outcomes []outcome) {
 func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) string {
 	var all []time.Duration
 	for _, o := range list {
-		if d, counts := of(o); counts && o.still < stillness {
+		if d, counts := of(o); counts && o.stall < stallThreshold {
 			all = append(all, d)
 		}
 	}
@@ -103,19 +103,19 @@ func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) 
 	return fmt.Sprintf("%7v %7v %7v", checker.Quantile(all, 0.5), checker.Quantile(all, 0.99), checker.Quantile(all, 1))
 }
 
-// shown is how many violations are printed in full.
-const shown = 20
+// maxShown is how many violations are printed in full.
+const maxShown = 20
 
-// print writes what the checker says and returns whether all is well.
+// print writes the result of the checker and returns whether all is well.
 func (f finding) print(w io.Writer) bool {
 	t := checker.Count(f.found)
-	for _, v := range f.found[:min(shown, len(f.found))] {
+	for _, v := range f.found[:min(maxShown, len(f.found))] {
 		fmt.Fprintln(w, "  VIOLATION", v)
 	}
-	if n := len(f.found) - shown; n > 0 {
+	if n := len(f.found) - maxShown; n > 0 {
 		fmt.Fprintf(w, "  and %d more\n", n)
 	}
-	fmt.Fprintf(w, "  accepted by the publish stores  %8d   and %d more in doubt, whose publisher was killed over them\n", f.accepted, f.doubtful)
+	fmt.Fprintf(w, "  accepted by the publish stores  %8d   and %d more in doubt: their publisher was killed\n", f.accepted, f.doubtful)
 	fmt.Fprintf(w, "  acknowledged as safe            %8d\n", f.safe)
 	for _, host := range slices.Sorted(maps.Keys(f.stored)) {
 		fmt.Fprintf(w, "  in the journal of %-13s %8d\n", host, f.stored[host])

@@ -15,24 +15,24 @@ import (
 
 // A run is one execution of the test.
 type run struct {
-	order
-	ledger      *ledger
-	pair        [2]*instance
-	crews       [2]*crew
-	subscribers [2]*process
-	fail        func(error)        // ends the run
-	missing     map[facility]error // what can't be had, and why
+	spec
+	recorder           *recorder
+	pair               [2]*instance
+	publisherProcesses [2]*publisherProcess
+	subscribers        [2]*process
+	fail               func(error)        // ends the run
+	missing            map[facility]error // facilities that are missing, and why
 
 	start    time.Time
 	outcomes []outcome
 	kills    int      // processes killed by kill -9
-	skipped  []string // kinds that can't be had
-	pulse    *pulse
-	well     bool
+	skipped  []string // kinds that are not available
+	stalls   *stallDetector
+	passed   bool
 }
 
-// A crew is a process of publishers.
-type crew struct {
+// A publisherProcess is a process of publishers.
+type publisherProcess struct {
 	process
 	names []string
 	next  []uint64 // number of each one's first message in its next life
@@ -42,12 +42,12 @@ type crew struct {
 const publishersPerCrew = 4
 
 // execute runs the test and reports whether all is well.
-func execute(ctx context.Context, spec order) (well bool, err error) {
+func execute(ctx context.Context, spec spec) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, spec.limit(), fmt.Errorf("not done within %v", spec.limit()))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	r := &run{order: spec, fail: fail, start: time.Now(), pulse: newPulse()}
+	r := &run{spec: spec, fail: fail, start: time.Now(), stalls: newStallDetector()}
 	defer r.close()
 	if err := makeNetwork(); err != nil {
 		return false, skipAll(spec.options, err.Error())
@@ -61,16 +61,16 @@ func execute(ctx context.Context, spec order) (well bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := r.begin(ctx); err != nil {
+	if err := r.startAll(ctx); err != nil {
 		return false, err
 	}
-	err = r.strikeAll(ctx, plan)
+	err = r.injectFaults(ctx, plan)
 	if err == nil {
-		err = r.settle(ctx)
+		err = r.finish(ctx)
 	}
 	if err != nil {
-		if !errors.Is(err, context.Canceled) { // nobody asks about an interrupted one
-			r.explain()
+		if !errors.Is(err, context.Canceled) { // an interrupted run needs no explanation
+			r.printLogs()
 		}
 		return false, err
 	}
@@ -79,8 +79,8 @@ func execute(ctx context.Context, spec order) (well bool, err error) {
 		return false, err
 	}
 	r.print(os.Stdout)
-	r.well = f.print(os.Stdout)
-	return r.well, nil
+	r.passed = f.print(os.Stdout)
+	return r.passed, nil
 }
 
 // printf prints one line of the timeline.
@@ -88,10 +88,10 @@ func (r *run) printf(format string, args ...any) {
 	fmt.Printf("%8.3fs  %s\n", time.Since(r.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// available returns the kinds of fault that can be had, and reports those that can't.
-func (r *run) available() (list []*kind, err error) {
+// available returns the kinds of fault that are available, and reports the others.
+func (r *run) available() (list []*faultKind, err error) {
 	var unlisted []string
-	for _, k := range wanted(r.Faults) {
+	for _, k := range kindsNamed(r.Faults) {
 		i := slices.IndexFunc(k.needs, func(f facility) bool { return r.missing[f] != nil })
 		if i < 0 {
 			list = append(list, k)
@@ -105,17 +105,17 @@ func (r *run) available() (list []*kind, err error) {
 	}
 	switch {
 	case len(unlisted) > 0:
-		return nil, fmt.Errorf("skipped, and not listed as such: %v", unlisted)
+		return nil, fmt.Errorf("these kinds of fault were skipped but are not listed in -skips: %v", unlisted)
 	case len(list) == 0:
-		return nil, fmt.Errorf("no fault can be had here")
+		return nil, fmt.Errorf("no kind of fault is available here")
 	}
 	return list, nil
 }
 
-// begin starts the pair and its clients.
-func (r *run) begin(ctx context.Context) (err error) {
-	r.ledger, err = newLedger(filepath.Join(r.Dir, "history.jsonl"), func(client, text string) {
-		r.fail(fmt.Errorf("%s says what must not happen: %s", client, text))
+// startAll starts the pair and its clients.
+func (r *run) startAll(ctx context.Context) (err error) {
+	r.recorder, err = newRecorder(filepath.Join(r.Dir, "history.jsonl"), func(client, text string) {
+		r.fail(fmt.Errorf("%s reports an event that must not happen: %s", client, text))
 	})
 	if err != nil {
 		return err
@@ -152,22 +152,22 @@ func (r *run) beginClients(i int, host string, servers []string) error {
 	if err != nil {
 		return err
 	}
-	c := &crew{process: process{name: "publishers-" + host, host: host, heard: r.hear, fail: r.fail}}
+	c := &publisherProcess{process: process{name: "publishers-" + host, host: host, onLine: r.hear, onUnexpectedEnd: r.fail}}
 	for n := range publishersPerCrew {
 		c.names, c.next = append(c.names, fmt.Sprintf("%s%d", host, n+1)), append(c.next, 1)
 	}
 	c.log = filepath.Join(r.Dir, c.name+".log")
 	c.args = func() []string {
-		return []string{self, "publisher", text(publishing{filepath.Join(r.Dir, c.name), servers, r.Rate, c.names, c.next})}
+		return []string{self, "publisher", text(publisherSpec{filepath.Join(r.Dir, c.name), servers, r.Rate, c.names, c.next})}
 	}
-	s := &process{name: "subscriber-" + host, host: host, heard: r.hear, fail: r.fail}
+	s := &process{name: "subscriber-" + host, host: host, onLine: r.hear, onUnexpectedEnd: r.fail}
 	s.log = filepath.Join(r.Dir, s.name+".log")
 	life := 0
 	s.args = func() []string {
 		life++
-		return []string{self, "subscriber", text(subscribing{s.name, servers, filepath.Join(r.Dir, s.name+".db"), life})}
+		return []string{self, "subscriber", text(subscriberSpec{s.name, servers, filepath.Join(r.Dir, s.name+".db"), life})}
 	}
-	r.crews[i], r.subscribers[i] = c, s
+	r.publisherProcesses[i], r.subscribers[i] = c, s
 	if err := s.start(nil); err != nil {
 		return err
 	}
@@ -182,20 +182,20 @@ func text(spec any) string {
 	return string(b)
 }
 
-func (r *run) hear(line string) { r.ledger.hear(line) }
+func (r *run) hear(line string) { r.recorder.recordLine(line) }
 
-// watch begins to measure what the clients notice.
+// watch begins to measure the effect on the clients.
 func (r *run) watch(at time.Time) {
 	var publishers, subscribers []string
-	for i := range r.crews {
-		publishers = append(publishers, r.crews[i].names...)
+	for i := range r.publisherProcesses {
+		publishers = append(publishers, r.publisherProcesses[i].names...)
 		subscribers = append(subscribers, r.subscribers[i].name)
 	}
-	r.ledger.watch(newWatch(at, publishers, subscribers))
+	r.recorder.watch(newWatch(at, publishers, subscribers))
 }
 
-// strikeAll makes faults until the time is over, or all have been made.
-func (r *run) strikeAll(ctx context.Context, s *schedule) error {
+// injectFaults makes faults until the time is over, or all have been made.
+func (r *run) injectFaults(ctx context.Context, s *schedule) error {
 	end := time.Now().Add(r.Duration)
 	for r.counted() || time.Now().Before(end) {
 		f := s.next()
@@ -205,26 +205,26 @@ func (r *run) strikeAll(ctx context.Context, s *schedule) error {
 		if err := pause(ctx, f.pause); err != nil {
 			return err
 		}
-		if err := r.strike(ctx, f); err != nil {
+		if err := r.injectFault(ctx, f); err != nil {
 			return fmt.Errorf("fault %d, %s: %w", s.n, f.name, err)
 		}
 	}
 	return awaitSync(ctx, r.pair)
 }
 
-// strike does one fault and follows what comes of it.
-func (r *run) strike(ctx context.Context, f *blow) error {
-	if f.fresh {
+// injectFault makes one fault and waits for the recovery.
+func (r *run) injectFault(ctx context.Context, f *plannedFault) error {
+	if f.needsPeerCopy {
 		if err := errors.Join(awaitSync(ctx, r.pair), r.awaitSpread(ctx)); err != nil {
 			return err
 		}
 	}
-	sessions := [2]int{r.ledger.sessions(serverURI(hostA)), r.ledger.sessions(serverURI(hostB))}
-	r.pulse.longest() // what was before it
+	sessions := [2]int{r.recorder.sessions(serverURI(hostA)), r.recorder.sessions(serverURI(hostB))}
+	r.stalls.longest() // earlier stalls do not count
 	r.watch(time.Now())
-	heal, err := f.kind.strike(r, ctx, f)
-	r.ledger.note(word{What: fault, Text: f.what})
-	r.printf("%s (%d clients were on a, %d on b)", f.what, sessions[0], sessions[1])
+	heal, err := f.faultKind.inject(r, ctx, f)
+	r.recorder.record(historyEvent{Kind: eventFault, Text: f.description})
+	r.printf("%s (%d clients were on a, %d on b)", f.description, sessions[0], sessions[1])
 	if err != nil {
 		return err
 	}
@@ -245,14 +245,14 @@ func (r *run) strike(ctx context.Context, f *blow) error {
 		}
 		after = fmt.Sprintf("in sync %v after it was healed", short(time.Since(healed)))
 	}
-	r.conclude(f, after)
+	r.recordOutcome(f, after)
 	return nil
 }
 
 // awaitSpread waits until clients are connected to both instances, but not for long.
 func (r *run) awaitSpread(ctx context.Context) error {
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
-		if r.ledger.sessions(serverURI(hostA)) > 0 && r.ledger.sessions(serverURI(hostB)) > 0 {
+		if r.recorder.sessions(serverURI(hostA)) > 0 && r.recorder.sessions(serverURI(hostB)) > 0 {
 			break
 		}
 		if err := pause(ctx, 10*ms); err != nil {
@@ -262,28 +262,28 @@ func (r *run) awaitSpread(ctx context.Context) error {
 	return nil
 }
 
-// conclude takes down what the clients noticed of a fault.
-func (r *run) conclude(f *blow, after string) {
-	w := r.ledger.watch(nil)
+// recordOutcome notes the effect of a fault on the clients.
+func (r *run) recordOutcome(f *plannedFault, after string) {
+	w := r.recorder.watch(nil)
 	w.end(time.Now())
-	firstAck, lastAck := w.next(w.acks)
-	firstDelivery, lastDelivery := w.next(w.deliveries)
+	firstAck, lastAck := w.recoveryTimes(w.acks)
+	firstDelivery, lastDelivery := w.recoveryTimes(w.deliveries)
 	r.printf("    next persisted ack after %v, all publishers %v; next delivery after %v, both subscribers %v; longest without %v, without a safe one %v, without a delivery %v; %s",
 		short(firstAck), short(lastAck), short(firstDelivery), short(lastDelivery),
 		short(silence(w.acks)), short(silence(w.safe)), short(silence(w.deliveries)), after)
-	o := outcome{f.name, !f.hurried, r.pulse.longest(), silence(w.acks), silence(w.safe), silence(w.deliveries)}
-	if o.still >= stillness {
-		r.printf("    the machine itself stood still for %v", short(o.still))
+	o := outcome{f.name, !f.hurried, r.stalls.longest(), silence(w.acks), silence(w.safe), silence(w.deliveries)}
+	if o.stall >= stallThreshold {
+		r.printf("    the machine itself stood still for %v", short(o.stall))
 	}
 	r.outcomes = append(r.outcomes, o)
 }
 
 // untilRecovered waits until every client is served again.
 func (r *run) untilRecovered(ctx context.Context) error {
-	deadline := time.Now().Add(patience)
-	for !r.ledger.recovered() {
+	deadline := time.Now().Add(stepTimeout)
+	for !r.recorder.recovered() {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not every client was served again within %v", patience)
+			return fmt.Errorf("not every client was served again within %v", stepTimeout)
 		}
 		if err := pause(ctx, 2*ms); err != nil {
 			return err
@@ -304,18 +304,18 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func short(d time.Duration) time.Duration { return d.Round(ms) }
 
-// settle has all become quiet, stops everything and reads what is on the disks.
-func (r *run) settle(ctx context.Context) error {
+// finish waits for rest, stops everything and reads the disks.
+func (r *run) finish(ctx context.Context) error {
 	r.printf("no more faults; waiting until everything is safe")
-	for _, c := range r.crews {
-		if err := c.tell("stop"); err != nil {
+	for _, c := range r.publisherProcesses {
+		if err := c.writeLine("stop"); err != nil {
 			return err
 		}
 	}
-	deadline := time.Now().Add(2 * patience)
-	for r.ledger.drainedBy() < len(r.crews) {
+	deadline := time.Now().Add(2 * stepTimeout)
+	for r.recorder.drainedCount() < len(r.publisherProcesses) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not all messages were safe within %v", 2*patience)
+			return fmt.Errorf("not all messages were safe within %v", 2*stepTimeout)
 		}
 		if err := pause(ctx, 10*ms); err != nil {
 			return err
@@ -325,11 +325,11 @@ func (r *run) settle(ctx context.Context) error {
 	if err := r.awaitReceived(ctx); err != nil {
 		return err
 	}
-	for i := range r.crews {
-		if err := r.crews[i].leave(); err != nil {
+	for i := range r.publisherProcesses {
+		if err := r.publisherProcesses[i].closeStdin(); err != nil {
 			return err
 		}
-		if err := r.subscribers[i].leave(); err != nil {
+		if err := r.subscribers[i].closeStdin(); err != nil {
 			return err
 		}
 	}
@@ -341,13 +341,12 @@ func (r *run) settle(ctx context.Context) error {
 	return r.dump()
 }
 
-// awaitReceived waits until the subscribers have had enough time for all that
-// was published: until as much was handed to each and nothing more comes, or
-// nothing came for long. What is missing then, the verdict tells.
+// awaitReceived waits until each subscriber was handed as many messages as were published
+// and nothing more comes, or nothing came for long. The verdict reports missing ones.
 func (r *run) awaitReceived(ctx context.Context) error {
 	last, since := -1, time.Now()
 	for {
-		publishes, n := r.ledger.totals([]string{r.subscribers[0].name, r.subscribers[1].name})
+		publishes, n := r.recorder.totals([]string{r.subscribers[0].name, r.subscribers[1].name})
 		if n != last {
 			last, since = n, time.Now()
 		}
@@ -361,7 +360,7 @@ func (r *run) awaitReceived(ctx context.Context) error {
 	}
 }
 
-// dump writes down what stands in both journals, and completes the history.
+// dump writes the records of both journals to files, and completes the history.
 func (r *run) dump() error {
 	var errs []error
 	for _, in := range r.pair {
@@ -369,18 +368,18 @@ func (r *run) dump() error {
 			errs = append(errs, dumpTo(in.journal(), filepath.Join(r.Dir, "journal-"+in.name+".jsonl")))
 		}
 	}
-	return errors.Join(append(errs, r.ledger.close())...)
+	return errors.Join(append(errs, r.recorder.close())...)
 }
 
-// explain shows the end of the logs of a run that failed.
-func (r *run) explain() {
+// printLogs shows the end of the logs of a run that failed.
+func (r *run) printLogs() {
 	var logs []string
 	for i := range r.pair {
 		if r.pair[i] != nil {
 			logs = append(logs, r.pair[i].log)
 		}
-		if r.crews[i] != nil {
-			logs = append(logs, r.crews[i].log, r.subscribers[i].log)
+		if r.publisherProcesses[i] != nil {
+			logs = append(logs, r.publisherProcesses[i].log, r.subscribers[i].log)
 		}
 	}
 	for _, log := range logs {
@@ -393,11 +392,11 @@ func (r *run) explain() {
 // close ends whatever still runs and gives back the disks. Were it not called,
 // the end of the namespaces would do it.
 func (r *run) close() {
-	r.pulse.end()
+	r.stalls.end()
 	var all []*process
 	for i := range r.pair {
-		if r.crews[i] != nil {
-			all = append(all, &r.crews[i].process, r.subscribers[i])
+		if r.publisherProcesses[i] != nil {
+			all = append(all, &r.publisherProcesses[i].process, r.subscribers[i])
 		}
 		if r.pair[i] != nil {
 			all = append(all, &r.pair[i].process)
@@ -408,15 +407,15 @@ func (r *run) close() {
 			p.kill()
 		}
 	}
-	if r.ledger != nil && !r.well {
-		r.dump() // as far as it goes, for who looks into it
+	if r.recorder != nil && !r.passed {
+		r.dump() // as far as possible, to look into
 	}
 	for _, in := range r.pair {
 		if in == nil {
 			continue
 		}
-		if r.Keep || !r.well { // the journal, out of the image
-			tool("cp", "-r", in.journal(), filepath.Join(in.dir, "journal"))
+		if r.Keep || !r.passed { // the journal, out of the image
+			runTool("cp", "-r", in.journal(), filepath.Join(in.dir, "journal"))
 		}
 		in.disk.detach()
 	}

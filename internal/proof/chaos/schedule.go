@@ -14,22 +14,22 @@ import (
 // without end; with quotas, kinds of those groups only, until each is used up.
 type schedule struct {
 	seed   uint64
-	kinds  []*kind
-	quotas map[group]int     // faults that are left to make; nil: no quotas
-	rounds map[group][]*kind // what is left of the present round
-	n      uint64            // faults drawn
+	kinds  []*faultKind
+	quotas map[group]int          // faults that are left to make; nil: no quotas
+	rounds map[group][]*faultKind // the rest of the present round
+	n      uint64                 // faults drawn
 }
 
-// newSchedule returns the schedule that the options ask for, of the kinds that can be had.
-func newSchedule(o options, kinds []*kind) (*schedule, error) {
-	s := &schedule{seed: o.Seed, kinds: kinds, rounds: make(map[group][]*kind)}
+// newSchedule returns the schedule that the options ask for, of the available kinds.
+func newSchedule(o options, kinds []*faultKind) (*schedule, error) {
+	s := &schedule{seed: o.Seed, kinds: kinds, rounds: make(map[group][]*faultKind)}
 	if !o.counted() {
 		return s, nil
 	}
-	s.quotas = map[group]int{killing: o.Kills, cutting: o.Partitions}
+	s.quotas = map[group]int{groupKills: o.Kills, groupPartitions: o.Partitions}
 	for g, n := range s.quotas {
 		if n > 0 && len(s.round(g)) == 0 {
-			return nil, errors.New("there is no kind of fault of which that number could be made")
+			return nil, errors.New("the requested kinds of fault have none of this group")
 		}
 	}
 	return s, nil
@@ -37,12 +37,12 @@ func newSchedule(o options, kinds []*kind) (*schedule, error) {
 
 // next draws the next fault, nil if there are to be no more. It depends on the
 // seed, the kinds, the quotas and the number of the fault alone.
-func (s *schedule) next() *blow {
+func (s *schedule) next() *plannedFault {
 	s.n++
 	rnd := rand.New(rand.NewPCG(s.seed, s.n))
-	g := every
+	g := groupAll
 	if s.quotas != nil {
-		if g = s.draw(rnd); g == every {
+		if g = s.draw(rnd); g == groupAll {
 			return nil
 		}
 		s.quotas[g]--
@@ -51,24 +51,24 @@ func (s *schedule) next() *blow {
 		s.rounds[g] = s.round(g)
 		rnd.Shuffle(len(s.rounds[g]), func(i, j int) { s.rounds[g][i], s.rounds[g][j] = s.rounds[g][j], s.rounds[g][i] })
 	}
-	f := &blow{kind: s.rounds[g][0], rnd: rnd}
+	f := &plannedFault{faultKind: s.rounds[g][0], rnd: rnd}
 	s.rounds[g] = s.rounds[g][1:]
 	f.victim = s.victim(f.name, rnd)
-	f.length = f.least + upTo(rnd, f.most-f.least)
+	f.length = f.least + randomTime(rnd, f.most-f.least)
 	f.hurried = rnd.IntN(5) == 0
-	f.pause = upTo(rnd, time.Second)
+	f.pause = randomTime(rnd, time.Second)
 	if s.quotas != nil {
 		f.pause /= 5
-		if g == killing && rnd.IntN(10) > 0 {
+		if g == groupKills && rnd.IntN(10) > 0 {
 			f.length /= 10
 		}
 	}
 	return f
 }
 
-// victim draws the instance that a fault strikes. The disk that is filled is always
-// the same one, and so is the one that is replaced: on a full disk retention removes
-// what the other one has, and that must not be lost next.
+// victim draws the instance for a fault. The disk that is filled is always the same one,
+// and so is the one that is replaced: on a full disk retention removes messages that the
+// other one has, and these must not be lost next.
 func (s *schedule) victim(kind string, rnd *rand.Rand) int {
 	drawn, filled := rnd.IntN(2), int(s.seed%2)
 	switch kind {
@@ -80,38 +80,38 @@ func (s *schedule) victim(kind string, rnd *rand.Rand) int {
 	return drawn
 }
 
-// draw draws a group by what is left of the quotas.
+// draw draws a group by the rest of the quotas.
 func (s *schedule) draw(rnd *rand.Rand) group {
-	left := max(0, s.quotas[killing]) + max(0, s.quotas[cutting])
+	left := max(0, s.quotas[groupKills]) + max(0, s.quotas[groupPartitions])
 	switch {
 	case left == 0:
-		return every
-	case rnd.IntN(left) < s.quotas[killing]:
-		return killing
+		return groupAll
+	case rnd.IntN(left) < s.quotas[groupKills]:
+		return groupKills
 	default:
-		return cutting
+		return groupPartitions
 	}
 }
 
 // round returns the kinds of a group.
-func (s *schedule) round(g group) (list []*kind) {
+func (s *schedule) round(g group) (list []*faultKind) {
 	for _, k := range s.kinds {
-		if g == every || k.group == g {
-			list = append(list, slices.Repeat([]*kind{k}, s.share(k))...)
+		if g == groupAll || k.group == g {
+			list = append(list, slices.Repeat([]*faultKind{k}, s.share(k))...)
 		}
 	}
 	return list
 }
 
 // share returns how often a kind is in a round: with quotas, that of its weight.
-func (s *schedule) share(k *kind) int {
+func (s *schedule) share(k *faultKind) int {
 	if s.quotas == nil {
 		return 1
 	}
 	return max(1, k.weight)
 }
 
-// upTo draws a time from 0 to d.
-func upTo(rnd *rand.Rand, d time.Duration) time.Duration {
+// randomTime draws a time from 0 to d.
+func randomTime(rnd *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(rnd.Int64N(int64(d) + 1))
 }

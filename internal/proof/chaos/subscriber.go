@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A subscribing is what a subscriber process is told.
-type subscribing struct {
+// A subscriberSpec is the job of a subscriber process.
+type subscriberSpec struct {
 	Name     string
 	Servers  []string
 	Database string
@@ -27,25 +27,25 @@ type subscribing struct {
 // that it was handed to, in the order of the transactions that discarded them.
 var received = []byte("received")
 
-// A keeper writes down what was handed over, many messages in a transaction:
-// their names and their discards, so that either all survives or nothing.
+// A keeper writes down the received messages, many in a transaction: their names and
+// their discards, so that either all survive or none.
 type keeper struct {
 	db    *bbolt.DB
 	marks *bookmarkstore.Bolt
-	queue chan keepsake
+	queue chan keptMessage
 	life  int
 }
 
-// A keepsake is what remains of a message.
-type keepsake struct {
+// A keptMessage is the record of a message.
+type keptMessage struct {
 	publisher string
 	n         uint64
 	mark      client.MessageRef
 }
 
-// subscribeForEver is the subscriber process.
-func subscribeForEver(text string) error {
-	var spec subscribing
+// runSubscriber is the subscriber process.
+func runSubscriber(text string) error {
+	var spec subscriberSpec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return err
 	}
@@ -62,23 +62,27 @@ func subscribeForEver(text string) error {
 	c, err := client.Dial(context.Background(), client.Config{
 		Name: spec.Name, Servers: spec.Servers, BookmarkStore: marks, StartOffline: true,
 		Hooks: client.Hooks{
-			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: spec.Name, Text: s.Server}) },
-			Disconnected: func(server string, err error) {
-				say(word{What: lost, Client: spec.Name, Text: fmt.Sprint(server, ": ", err)})
+			Connected: func(s client.ServerInfo) {
+				writeEvent(historyEvent{Kind: eventConnected, Client: spec.Name, Text: s.Server})
 			},
-			Gap: func(e *client.GapError) { say(word{What: strange, Client: spec.Name, Text: e.Error()}) },
+			Disconnected: func(server string, err error) {
+				writeEvent(historyEvent{Kind: eventLost, Client: spec.Name, Text: fmt.Sprint(server, ": ", err)})
+			},
+			Gap: func(e *client.GapError) {
+				writeEvent(historyEvent{Kind: eventStrange, Client: spec.Name, Text: e.Error()})
+			},
 		},
 	})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	say(word{What: begun, Client: spec.Name, N: uint64(spec.Life)})
-	k := &keeper{db: db, marks: marks, queue: make(chan keepsake, 500), life: spec.Life}
+	writeEvent(historyEvent{Kind: eventBegun, Client: spec.Name, N: uint64(spec.Life)})
+	k := &keeper{db: db, marks: marks, queue: make(chan keptMessage, 500), life: spec.Life}
 	return k.follow(c, spec.Name)
 }
 
-// follow takes what is handed over until standard input ends.
+// follow receives messages until standard input ends.
 func (k *keeper) follow(c *client.Client, name string) error {
 	ctx, stop := context.WithCancelCause(context.Background())
 	go func() {
@@ -91,7 +95,7 @@ func (k *keeper) follow(c *client.Client, name string) error {
 		kept <- err
 		stop(err)
 	}()
-	err := k.take(ctx, c, name)
+	err := k.subscribe(ctx, c, name)
 	close(k.queue)
 	if failed := <-kept; failed != nil {
 		return failed
@@ -102,8 +106,8 @@ func (k *keeper) follow(c *client.Client, name string) error {
 	return err
 }
 
-// take subscribes and queues what is handed over.
-func (k *keeper) take(ctx context.Context, c *client.Client, name string) error {
+// subscribe subscribes and queues the messages.
+func (k *keeper) subscribe(ctx context.Context, c *client.Client, name string) error {
 	sub, err := c.Subscribe(ctx, "^chaos/", client.From(client.MostRecent), client.ID("all"))
 	if err != nil {
 		return err
@@ -114,12 +118,12 @@ func (k *keeper) take(ctx context.Context, c *client.Client, name string) error 
 		}
 		publisher, n, err := readBody(m.Body)
 		if err != nil {
-			say(word{What: strange, Client: name, Text: err.Error()})
+			writeEvent(historyEvent{Kind: eventStrange, Client: name, Text: err.Error()})
 			return err
 		}
-		say(word{What: handed, Client: name, Publisher: publisher, N: n, ID: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence})
+		writeEvent(historyEvent{Kind: eventHanded, Client: name, Publisher: publisher, N: n, ID: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence})
 		select {
-		case k.queue <- keepsake{publisher, n, m.Ref()}:
+		case k.queue <- keptMessage{publisher, n, m.Ref()}:
 		case <-ctx.Done():
 			return nil
 		}
@@ -127,10 +131,10 @@ func (k *keeper) take(ctx context.Context, c *client.Client, name string) error 
 	return fmt.Errorf("the subscription has ended")
 }
 
-// keepAll writes down what is queued until the queue is closed.
+// keepAll writes down the queued messages until the queue is closed.
 func (k *keeper) keepAll() error {
 	for first := range k.queue {
-		some := append(make([]keepsake, 0, 64), first)
+		some := append(make([]keptMessage, 0, 64), first)
 		for len(some) < cap(some) && len(k.queue) > 0 {
 			some = append(some, <-k.queue)
 		}
@@ -141,7 +145,7 @@ func (k *keeper) keepAll() error {
 	return nil
 }
 
-func (k *keeper) keep(tx *bbolt.Tx, some []keepsake) error {
+func (k *keeper) keep(tx *bbolt.Tx, some []keptMessage) error {
 	bucket, err := tx.CreateBucketIfNotExists(received)
 	if err != nil {
 		return err
@@ -161,8 +165,8 @@ func (k *keeper) keep(tx *bbolt.Tx, some []keepsake) error {
 	return nil
 }
 
-// readReceived calls fn with what a subscriber's transactions hold, in order:
-// the key of a message, and the process that it was handed to.
+// readReceived calls fn with the entries of a subscriber's database, in order: the key of
+// a message, and the process that it was handed to.
 func readReceived(database string, fn func(key string, life int)) error {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {

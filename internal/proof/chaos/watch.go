@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// A watch measures what clients notice of one fault. It isn't safe for
-// concurrent use.
+// A watch measures the effect of one fault on the clients. It isn't safe for concurrent
+// use.
 type watch struct {
 	begun      time.Time
-	mark       time.Time           // what was published later counts as service again
+	faultTime  time.Time           // service counts again for messages published later
 	acks       map[string]*service // persisted, on one disk or on both
 	safe       map[string]*service // of these, the safe ones
 	deliveries map[string]*service
 }
 
-// A service is what one client got since the watch began.
+// A service is the service to one client since the watch began.
 type service struct {
 	last    time.Time     // when it got anything
 	silence time.Duration // the longest time without anything
@@ -33,7 +33,7 @@ func newWatch(at time.Time, publishers, subscribers []string) *watch {
 	for _, s := range subscribers {
 		w.deliveries[s] = new(service)
 	}
-	w.remark(at)
+	w.setFaultTime(at)
 	for _, s := range w.all() {
 		s.last = at
 	}
@@ -47,22 +47,22 @@ func (w *watch) all() (list []*service) {
 	return list
 }
 
-// end ends the watch; who got nothing until now has gone without since the last time.
+// end ends the watch: the silence of a client without service lasts until now.
 func (w *watch) end(at time.Time) {
 	for _, s := range w.all() {
 		s.silence = max(s.silence, at.Sub(s.last))
 	}
 }
 
-// remark sets when the fault happened. Silence is measured all along.
-func (w *watch) remark(at time.Time) {
-	w.mark = at
+// setFaultTime sets when the fault happened. Silence is measured all along.
+func (w *watch) setFaultTime(at time.Time) {
+	w.faultTime = at
 	for _, s := range w.all() {
 		s.next = time.Time{}
 	}
 }
 
-// served takes down that a client got something; after: it was published after the mark.
+// served notes that a client got something; after: it was published after the fault.
 func (w *watch) served(of map[string]*service, client string, at time.Time, after bool) {
 	s := of[client]
 	if s == nil {
@@ -95,10 +95,10 @@ func silence(of map[string]*service) (d time.Duration) {
 	return d
 }
 
-// next returns how long after the mark the first and the last client were served again.
-func (w *watch) next(of map[string]*service) (first, last time.Duration) {
+// recoveryTimes returns how long after the mark the first and the last client were served again.
+func (w *watch) recoveryTimes(of map[string]*service) (first, last time.Duration) {
 	for _, s := range of {
-		d := max(0, s.next.Sub(w.mark))
+		d := max(0, s.next.Sub(w.faultTime))
 		last = max(last, d)
 		if first == 0 || d < first {
 			first = d

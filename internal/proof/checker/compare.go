@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Keys are what one place saw of the messages: for each publisher their keys
-// in the order in which they stand there.
+// Keys are the messages that were seen in one place: for each publisher their keys in
+// order.
 type Keys map[string][]string
 
 // Len returns how many keys it holds.
@@ -30,8 +30,8 @@ func (v Verdict) Add(o Verdict) Verdict {
 		v.Disordered + o.Disordered, v.Foreign + o.Foreign}
 }
 
-// Compare judges what places got against what was published. A message is
-// present if all of them have it; what is wrong with it in several places counts once.
+// Compare judges the messages in several places by the published ones. A message is
+// present if it is in all places; the same flaw in several places counts once.
 func Compare(published Keys, places ...Keys) Verdict {
 	var v Verdict
 	for publisher, keys := range published {
@@ -56,7 +56,7 @@ func Compare(published Keys, places ...Keys) Verdict {
 	return v.Add(count(unknown))
 }
 
-// A flaw is what is wrong with a message: any of these together.
+// A flaw is a set of the things that are wrong with a message.
 type flaw uint8
 
 const (
@@ -79,7 +79,7 @@ func count(wrong map[string]flaw) (v Verdict) {
 	return v
 }
 
-// judge adds what is wrong with the messages of a publisher in one place.
+// judge adds the flaws of the messages of a publisher in one place.
 func judge(wrong map[string]flaw, published, got []string) {
 	at := make(map[string]int, len(published))
 	for i, key := range published {

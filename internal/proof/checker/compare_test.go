@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// The judge must see each kind of harm.
+// Compare finds each kind of flaw.
 func TestCompare(t *testing.T) {
 	published := checker.Keys{"ak": {"1", "2", "3"}, "us": {"1"}}
 	for _, tt := range []struct {

@@ -1,8 +1,8 @@
-// Package checker judges a system by what was seen of it from outside: what
-// applications published and were handed, and what stands in the journals. It
-// is the one checker of all tests that make faults, whether they run the cores
-// in memory, servers over an in-memory network, or real processes. It reads
-// nothing and asks no clock, and takes time in proportion to the history.
+// Package checker judges a system by its history as seen from outside: the messages that
+// applications published and were handed, and the records of the journals. It is the one
+// checker of all tests that make faults, whether they run the cores in memory, servers
+// over an in-memory network, or real processes. It reads no files and no clock, and takes
+// time in proportion to the history.
 package checker
 
 import (
@@ -10,10 +10,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// A History is what was seen of a whole system from outside: what applications
-// published and were handed, what publish stores let go of and what was on the
-// disks at that moment, and what stands in the journals at the end, when
-// nothing has gone wrong for long enough. Check judges it by the guarantees.
+// A History is the history of a whole system as seen from outside: the messages that
+// applications published and were handed, the messages that publish stores let go of with
+// the content of the disks at that moment, and the records of the journals at the end,
+// when no fault has happened for long enough. Check judges it by the guarantees.
 type History struct {
 	Published []*Publication
 	LetGo     []LetGoEvent
@@ -22,7 +22,7 @@ type History struct {
 	Errors    []string // of applications and instances, although nothing entitles them to one (G7)
 }
 
-// A Fate is what must have become of a message.
+// A Fate is the required outcome of a message.
 type Fate int
 
 // The fates of a message.
@@ -37,7 +37,7 @@ type Publication struct {
 	App         string
 	N           int // counts the messages of App
 	Topic, Body string
-	Publisher   uint64 // that Sequence is of; 0: not known. If all identities are known, there is nothing behind the last
+	Publisher   uint64 // that Sequence is of; 0: not known. If all identities are known, there is nothing after the last
 	Sequence    uint64 // that Publish returned; 0 unless it returned nil
 	Fate        Fate
 	PublishedAt int64        // when Publish was called, by the clock that Reader.Since is of
@@ -49,17 +49,17 @@ type Publication struct {
 type LetGoEvent struct {
 	App     string
 	Through bookmark.Bookmark            // all of the publisher up to it
-	Durable map[string]bookmark.Bookmark // of each synchronous instance: what its disk had up to at that moment
+	Durable map[string]bookmark.Bookmark // by synchronous instance: the last message that was durable on its disk at that moment
 	Single  bool                         // one disk is enough: a client without our extensions, and a downgrade (R15)
 }
 
-// A Journal is what stands in an instance's journal.
+// A Journal is the content of an instance's journal.
 type Journal struct {
 	Instance string
 	Records  []Record
-	Floor    bookmark.Vector // what retention has removed, or may have; nil: nothing
+	Floor    bookmark.Vector // removed by retention, or perhaps removed; nil: nothing
 	Have     bookmark.Vector // how far it says that it has publishers; of one that is absent it says nothing
-	OneWay   bool            // it gives nothing to the others: it may have what died with them and with its publisher
+	OneWay   bool            // it gives nothing to the others: it may have messages that died with them and with their publisher
 }
 
 // A Record is a record of a journal.
@@ -71,13 +71,13 @@ type Record struct {
 	Sum         uint32 // over all of it that must be the same everywhere; 0: not known
 }
 
-// A Reader is what one bookmark subscription was handed.
+// A Reader is the history of one bookmark subscription.
 type Reader struct {
 	Name         string
 	Topic        string // empty: all
 	Since        int64  // when it was accepted from NOW; 0: from EPOCH
 	FullyDurable bool
-	Gaps         []Gap         // that it was told of, because retention went past it (R9)
+	Gaps         []Gap         // reported to it, because retention went past it (R9)
 	Processes    [][]*Delivery // of the processes that had it, one after the other
 }
 
@@ -98,7 +98,7 @@ type DiscardState int
 const (
 	NotDiscarded   DiscardState = iota
 	Discarding                  // was called, may be on disk
-	DiscardDurable              // a Sync behind it has returned
+	DiscardDurable              // a Sync after it has returned
 )
 
 // A Violation is something in a history that the guarantees do not allow.
@@ -110,29 +110,29 @@ type Violation struct {
 
 func (v Violation) String() string { return v.Rule + ": " + v.Text }
 
-// A ViolationKind is what a violation comes to for the one who relies on the guarantee.
+// A ViolationKind is the damage that a violation does to a user of the guarantee.
 type ViolationKind int
 
 // The harms.
 const (
 	Lost       ViolationKind = iota // not where it must be, or no longer
 	Duplicated                      // there twice, or handed over twice
-	Disordered                      // out of order, or behind a hole
+	Disordered                      // out of order, or after a hole
 	Foreign                         // was never published, or not so
 	Diverged                        // the journals differ
 	Unsafe                          // let go of too early
 	Unexpected                      // an error that nothing entitles to
-	harms
+	kindCount
 )
 
 func (h ViolationKind) String() string {
 	return [...]string{"lost", "duplicated", "out of order", "foreign", "diverged", "unsafe", "unexpected"}[h]
 }
 
-// A Tally counts violations by harm.
-type Tally [harms]int
+// A Tally counts violations by kind.
+type Tally [kindCount]int
 
-// Count returns how many violations there are of each harm.
+// Count returns the number of violations of each kind.
 func Count(all []Violation) (t Tally) {
 	for _, v := range all {
 		t[v.Kind]++

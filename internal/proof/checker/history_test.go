@@ -67,8 +67,8 @@ func TestGoodHistory(t *testing.T) {
 	}
 }
 
-// What may differ from one good history to the next.
-func TestAlsoGood(t *testing.T) {
+// Two good histories may differ in these points.
+func TestOtherGoodHistories(t *testing.T) {
 	for what, change := range map[string]func(h *checker.History){
 		"a message that died with its publisher is nowhere": func(h *checker.History) {
 			h.Journals[0].Records = h.Journals[0].Records[:4]
@@ -164,10 +164,10 @@ func TestBadHistories(t *testing.T) {
 		{"a message that nobody published", "G1: a has 3|1|, which nobody published", func(h *checker.History) {
 			both(h, func(r []checker.Record) []checker.Record { return append(r, record(3, 1, "orders", "x-1")) })
 		}},
-		{"a message under another topic", "G1: b has p-2 under ticks", func(h *checker.History) {
+		{"a message under another topic", "G1: b has p-2 under topic ticks", func(h *checker.History) {
 			h.Journals[1].Records[1].Topic = "ticks"
 		}},
-		{"a message under another number", "G1: a has p-1 as 1|1|, it was taken as 7", func(h *checker.History) {
+		{"a message under another number", "G1: a has p-1 as 1|1|: it was accepted as 7", func(h *checker.History) {
 			h.Published[0].Sequence = 7
 		}},
 		{"let go on one disk", "G2: the store of p let go", func(h *checker.History) {
@@ -193,7 +193,7 @@ func TestBadHistories(t *testing.T) {
 			r := h.Journals[1].Records
 			r[1], r[2] = r[2], r[1]
 		}},
-		{"a hole", "G4: b lacks what is before 1|3|", func(h *checker.History) {
+		{"a hole", "G4: b lacks the message before 1|3|", func(h *checker.History) {
 			h.Journals[1].Records = drop(h.Journals[1].Records, 1)
 		}},
 		{"numbers in order, messages not", "G4: a has p-1 behind number 2", func(h *checker.History) {
@@ -209,16 +209,16 @@ func TestBadHistories(t *testing.T) {
 				return r
 			})
 		}},
-		{"one has more", "G5: a has 1|4|, b has not", func(h *checker.History) {
+		{"one has more", "G5: a has 1|4| but b does not", func(h *checker.History) {
 			h.Journals[1].Records = drop(h.Journals[1].Records, 3)
 		}},
 		{"a message that differs in what is beside its body", "G5: 1|2| is not the same on b", func(h *checker.History) {
 			h.Journals[1].Records[1].Sum = 7
 		}},
-		{"the other has more", "G5: b has 1|4|, a has not", func(h *checker.History) {
+		{"the other has more", "G5: b has 1|4| but a does not", func(h *checker.History) {
 			h.Journals[0].Records = h.Journals[0].Records[:4]
 		}},
-		{"an instance that gives nothing to others has what was taken", "G5: b has 1|3|, a has not", func(h *checker.History) {
+		{"an instance that gives nothing to others has what was taken", "G5: b has 1|3| but a does not", func(h *checker.History) {
 			h.Journals[0].Records = drop(h.Journals[0].Records, 3)
 			h.Journals[1].OneWay = true
 		}},
@@ -260,7 +260,7 @@ func TestBadHistories(t *testing.T) {
 			})
 			h.Journals[0].Floor = bookmark.Vector{1: 1}
 		}},
-		{"a hole above what retention has removed", "G4: a lacks what is before 1|3|", func(h *checker.History) {
+		{"a hole above what retention has removed", "G4: a lacks the message before 1|3|", func(h *checker.History) {
 			h.Journals[0].Floor = bookmark.Vector{1: 1}
 			h.Journals[0].Records = h.Journals[0].Records[3:]
 		}},
@@ -317,7 +317,7 @@ func identified() *checker.History {
 	return h
 }
 
-// Who knows all identities sees more.
+// With all identities known the checker finds more.
 func TestIdentified(t *testing.T) {
 	for _, v := range identified().Check() {
 		t.Error(v)
@@ -335,26 +335,26 @@ func TestIdentified(t *testing.T) {
 		what, want string
 		change     func(h *checker.History)
 	}{
-		{"a refused message that was taken", "G1: a has 2|2|, it is to be a tombstone", func(h *checker.History) {
+		{"a refused message that was taken", "G1: a has 2|2|: it must be a tombstone", func(h *checker.History) {
 			r := &h.Journals[0].Records[5]
 			r.Kind, r.Body = journal.Message, "q-3"
 		}},
-		{"a refused message that was handed over", "G6: all, process 1 was handed 2|2|, it is to be a tombstone", func(h *checker.History) {
+		{"a refused message that was handed over", "G6: all, process 1 was handed 2|2|: it must be a tombstone", func(h *checker.History) {
 			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], hand(record(2, 2, "ticks", "q-3"))...)
 		}},
 		{"a failed Publish that was handed over", "G6: all, process 1 was handed q-1, whose Publish", func(h *checker.History) {
 			h.Readers[0].Processes[0] = append(h.Readers[0].Processes[0], hand(record(2, 4, "ticks", "q-1"))...)
 		}},
-		{"a refusal of another kind", "G1: b has 2|2| as empty, it is to be a tombstone", func(h *checker.History) {
+		{"a refusal of another kind", "G1: b has 2|2| as empty: it must be a tombstone", func(h *checker.History) {
 			h.Journals[1].Records[5].Kind = journal.Empty
 		}},
-		{"a message of unknown fate that was refused", "G1: b has 1|4| as tombstone, it is to be a message", func(h *checker.History) {
+		{"a message of unknown fate that was refused", "G1: b has 1|4| as tombstone: it must be a message", func(h *checker.History) {
 			h.Journals[1].Records[3].Kind = journal.Tombstone
 		}},
-		{"a marker is missing", "G1: a lacks q-4, which was taken as 3", func(h *checker.History) {
+		{"a marker is missing", "G1: a lacks q-4, which was accepted as 3", func(h *checker.History) {
 			h.Journals[0].Records = h.Journals[0].Records[:6]
 		}},
-		{"a marker that only one has", "G5: a has 2|3|, b has not", func(h *checker.History) {
+		{"a marker that only one has", "G5: a has 2|3| but b does not", func(h *checker.History) {
 			h.Published[7].Fate = checker.Unknown
 			h.Journals[1].Records = h.Journals[1].Records[:6]
 		}},
@@ -362,22 +362,22 @@ func TestIdentified(t *testing.T) {
 			r := &h.Journals[1].Records[6]
 			r.Kind, r.Body = journal.Message, "q-4"
 		}},
-		{"of unknown fate, under another number", "G1: b has p-4 as 1|5|, it was taken as 4", func(h *checker.History) {
+		{"of unknown fate, under another number", "G1: b has p-4 as 1|5|: it was accepted as 4", func(h *checker.History) {
 			h.Journals[1].Records[3] = record(1, 5, "orders", "p-4")
 		}},
-		{"of another publisher", "G1: b has q-2 as 3|1|, it was taken as 1", func(h *checker.History) {
+		{"of another publisher", "G1: b has q-2 as 3|1|: it was accepted as 1", func(h *checker.History) {
 			h.Journals[1].Records[4].Publisher = 3
 		}},
-		{"a marker behind the last", "G1: a has 2|4|, the last that was published is 3", func(h *checker.History) {
+		{"a marker behind the last", "G1: a has 2|4| but the last published message is 3", func(h *checker.History) {
 			h.Journals[0].Records = append(h.Journals[0].Records, checker.Record{Bookmark: mark(2, 4), Prev: 3, Kind: journal.Empty})
 		}},
-		{"a gap behind the last", "R9: orders was told of a gap up to 1|5|, the last that was published is 4", func(h *checker.History) {
+		{"a gap behind the last", "R9: orders was told of a gap up to 1|5| but the last published message is 4", func(h *checker.History) {
 			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 2, Through: 5}}
 		}},
-		{"less than it says", "R1: b says that it has publisher 1 up to 5, and has it up to 4", func(h *checker.History) {
+		{"less than it says", "R1: b reports publisher 1 up to 5 but has it up to 4", func(h *checker.History) {
 			h.Journals[1].Have[1] = 5
 		}},
-		{"a hole below what is gone", "G4: a lacks what is before 1|3|, the last before is 1|1|", func(h *checker.History) {
+		{"a hole below what is gone", "G4: a lacks the message before 1|3|: the last one before is 1|1|", func(h *checker.History) {
 			h.Journals[0].Floor = bookmark.Vector{1: 4}
 			h.Journals[0].Records = drop(h.Journals[0].Records, 2)
 		}},
@@ -390,7 +390,7 @@ func TestIdentified(t *testing.T) {
 	}
 }
 
-// The harms say what it comes to.
+// Violations are counted by their kind.
 func TestCount(t *testing.T) {
 	h := good()
 	h.Errors = []string{"p: publish: no"}

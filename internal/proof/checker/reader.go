@@ -9,47 +9,47 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// A reading is the check of one subscription (G6).
-type reading struct {
+// A readerCheck is the check of one subscription (G6).
+type readerCheck struct {
 	*check
-	r     *Reader
-	due   map[uint64][]uint64                // the sequences it must be handed, by publisher, ascending
-	state map[bookmark.Bookmark]DiscardState // of what earlier processes discarded
+	r           *Reader
+	mustReceive map[uint64][]uint64                // the sequences it must be handed, by publisher, ascending
+	discarded   map[bookmark.Bookmark]DiscardState // messages that earlier processes discarded
 
 	// Of the present process:
-	who  string // it, and which of its processes
-	last bookmark.Vector
-	seen map[bookmark.Bookmark]bool
+	label string // it, and which of its processes
+	last  bookmark.Vector
+	seen  map[bookmark.Bookmark]bool
 }
 
-// reader: each message once in a process, each publisher's in order, all of
+// checkReader: each message once in a process, each publisher's in order, all of
 // them, and in later processes those not discarded.
-func (c *check) reader(r *Reader) {
-	rd := reading{check: c, r: r, due: c.due(r), state: make(map[bookmark.Bookmark]DiscardState)}
+func (c *check) checkReader(r *Reader) {
+	rd := readerCheck{check: c, r: r, mustReceive: c.mustReceive(r), discarded: make(map[bookmark.Bookmark]DiscardState)}
 	for _, g := range r.Gaps {
-		if last := (bookmark.Bookmark{Publisher: g.Publisher, Sequence: g.Through}); c.beyond(last) {
-			c.bad(Foreign, "R9", "%s was told of a gap up to %v, the last that was published is %d", r.Name, last, c.ends[g.Publisher])
+		if last := (bookmark.Bookmark{Publisher: g.Publisher, Sequence: g.Through}); c.isBeyondLast(last) {
+			c.report(Foreign, "R9", "%s was told of a gap up to %v but the last published message is %d", r.Name, last, c.lastPublished[g.Publisher])
 		}
 	}
 	for life, handed := range r.Processes {
-		rd.who = fmt.Sprintf("%s, process %d", r.Name, life+1)
+		rd.label = fmt.Sprintf("%s, process %d", r.Name, life+1)
 		rd.last, rd.seen = make(bookmark.Vector), make(map[bookmark.Bookmark]bool, len(handed))
 		for _, m := range handed {
-			rd.handed(m)
+			rd.checkDelivery(m)
 		}
-		for _, p := range slices.Sorted(maps.Keys(rd.due)) {
-			rd.complete(p, life == len(r.Processes)-1)
+		for _, p := range slices.Sorted(maps.Keys(rd.mustReceive)) {
+			rd.checkComplete(p, life == len(r.Processes)-1)
 		}
 		for _, m := range handed {
-			rd.state[m.Bookmark] = max(rd.state[m.Bookmark], m.State)
+			rd.discarded[m.Bookmark] = max(rd.discarded[m.Bookmark], m.State)
 		}
 	}
 }
 
-// due returns what a subscription must be handed at least: from EPOCH all that
-// matches; from NOW what was published behind its beginning, and what is
-// behind the first it was handed.
-func (c *check) due(r *Reader) map[uint64][]uint64 {
+// mustReceive returns the messages that a subscription must be handed at least: from
+// EPOCH all that match; from NOW those that were published after its beginning, and those
+// after the first that it was handed.
+func (c *check) mustReceive(r *Reader) map[uint64][]uint64 {
 	first := make(map[uint64]uint64)
 	for _, life := range r.Processes {
 		for _, m := range life {
@@ -75,27 +75,27 @@ func (c *check) due(r *Reader) map[uint64][]uint64 {
 	return due
 }
 
-// handed checks one message against those before it.
-func (rd *reading) handed(m *Delivery) {
+// checkDelivery checks one message against those before it.
+func (rd *readerCheck) checkDelivery(m *Delivery) {
 	switch at := rd.last[m.Publisher]; {
 	case rd.seen[m.Bookmark]:
-		rd.bad(Duplicated, "G6", "%s was handed %v twice", rd.who, m.Bookmark)
+		rd.report(Duplicated, "G6", "%s was handed %v twice", rd.label, m.Bookmark)
 	case m.Sequence < at:
-		rd.bad(Disordered, "G6", "%s was handed %v behind %d", rd.who, m.Bookmark, at)
+		rd.report(Disordered, "G6", "%s was handed %v behind %d", rd.label, m.Bookmark, at)
 	default:
 		rd.last[m.Publisher] = m.Sequence
 	}
 	rd.seen[m.Bookmark] = true
-	if rd.state[m.Bookmark] == DiscardDurable {
-		rd.bad(Duplicated, "G6", "%s was handed %v again, whose discard was on disk", rd.who, m.Bookmark)
+	if rd.discarded[m.Bookmark] == DiscardDurable {
+		rd.report(Duplicated, "G6", "%s was handed %v again although its discard was on disk", rd.label, m.Bookmark)
 	}
-	if p := rd.genuine("G6", rd.who, "was handed", m.Bookmark, m.Body); p != nil && rd.r.Topic != "" && p.Topic != rd.r.Topic {
-		rd.bad(Foreign, "G6", "%s was handed %v of topic %s", rd.who, m.Bookmark, p.Topic)
+	if p := rd.publishedAs("G6", rd.label, "was handed", m.Bookmark, m.Body); p != nil && rd.r.Topic != "" && p.Topic != rd.r.Topic {
+		rd.report(Foreign, "G6", "%s was handed %v of topic %s", rd.label, m.Bookmark, p.Topic)
 	}
 	if _, stored := rd.content[m.Bookmark]; !stored && rd.r.FullyDurable && !rd.trimmed(m.Bookmark) {
-		rd.bad(Lost, "R13", "%s was handed %v, and the disks have lost it", rd.who, m.Bookmark)
+		rd.report(Lost, "R13", "%s was handed %v, which the disks have lost", rd.label, m.Bookmark)
 	}
-	rd.means(rd.who, m.Bookmark, m.Body)
+	rd.checkContent(rd.label, m.Bookmark, m.Body)
 }
 
 // trimmed reports whether retention has removed a message somewhere.
@@ -103,10 +103,10 @@ func (c *check) trimmed(b bookmark.Bookmark) bool {
 	return slices.ContainsFunc(c.h.Journals, func(j Journal) bool { return j.Floor.Covers(b) })
 }
 
-// complete: nothing of a publisher that is due was left out before the last
-// that a process was handed; behind it neither, if the process lived to the end.
-func (rd *reading) complete(publisher uint64, toEnd bool) {
-	due, done := rd.due[publisher], 0
+// checkComplete: nothing of a publisher that is due was left out before the last
+// that a process was handed; after it neither, if the process lived to the end.
+func (rd *readerCheck) checkComplete(publisher uint64, toEnd bool) {
+	due, done := rd.mustReceive[publisher], 0
 	for _, s := range due {
 		b, when := bookmark.Bookmark{Publisher: publisher, Sequence: s}, ""
 		if s > rd.last[publisher] {
@@ -114,17 +114,17 @@ func (rd *reading) complete(publisher uint64, toEnd bool) {
 				break
 			}
 		}
-		if !rd.seen[b] && rd.state[b] == NotDiscarded && !rd.r.HasGap(b) {
-			rd.bad(Lost, "G6", "%s%s was not handed %v", rd.who, when, b)
+		if !rd.seen[b] && rd.discarded[b] == NotDiscarded && !rd.r.HasGap(b) {
+			rd.report(Lost, "G6", "%s%s was not handed %v", rd.label, when, b)
 		}
 	}
-	for done < len(due) && rd.state[bookmark.Bookmark{Publisher: publisher, Sequence: due[done]}] == DiscardDurable {
+	for done < len(due) && rd.discarded[bookmark.Bookmark{Publisher: publisher, Sequence: due[done]}] == DiscardDurable {
 		done++ // for good
 	}
-	rd.due[publisher] = due[done:]
+	rd.mustReceive[publisher] = due[done:]
 }
 
-// HasGap reports whether the subscription was told that it can't have a message.
+// HasGap reports whether a message is in a gap that was reported to the subscription.
 func (r *Reader) HasGap(b bookmark.Bookmark) bool {
 	return slices.ContainsFunc(r.Gaps, func(g Gap) bool {
 		return g.Publisher == b.Publisher && g.From <= b.Sequence && b.Sequence <= g.Through

@@ -20,16 +20,16 @@ import (
 // A Process is this program as a process of its own, one after the other. Its
 // standard input ends when this process does.
 type Process struct {
-	name string
-	heed func(line string)
+	name   string
+	onLine func(line string)
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd     // guarded by mu; of the last one
-	input  io.Closer     // guarded by mu; its standard input
-	exited chan struct{} // guarded by mu; closed when it has ended
-	wanted bool          // guarded by mu: its end is
-	died   error         // guarded by mu: why it ended by itself
-	last   error         // guarded by mu: how the last one ended
+	mu            sync.Mutex
+	cmd           *exec.Cmd     // guarded by mu; of the last one
+	input         io.Closer     // guarded by mu; its standard input
+	exited        chan struct{} // guarded by mu; closed when it has ended
+	expected      bool          // guarded by mu: its end is
+	unexpectedEnd error         // guarded by mu: why it ended by itself
+	lastEnd       error         // guarded by mu: how the last one ended
 }
 
 // Context returns, to a process that was started here, a context that ends with
@@ -43,10 +43,10 @@ func Context() context.Context {
 	return ctx
 }
 
-// New returns a process that doesn't run yet. heed is told each line of its
+// New returns a process that doesn't run yet. onLine is called with each line of its
 // standard output, on a goroutine of its own.
-func New(name string, heed func(line string)) *Process {
-	return &Process{name: name, heed: heed}
+func New(name string, onLine func(line string)) *Process {
+	return &Process{name: name, onLine: onLine}
 }
 
 // Start starts the process with the given arguments; the one before must have ended.
@@ -72,20 +72,20 @@ func (p *Process) Start(args ...string) error {
 	}
 	exited := make(chan struct{})
 	p.mu.Lock()
-	p.cmd, p.input, p.exited, p.wanted = cmd, input, exited, false
+	p.cmd, p.input, p.exited, p.expected = cmd, input, exited, false
 	p.mu.Unlock()
 	go func() {
 		for scan := bufio.NewScanner(out); scan.Scan(); {
-			p.heed(scan.Text())
+			p.onLine(scan.Text())
 		}
 		err := cmd.Wait()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
 		}
 		p.mu.Lock()
-		p.last = err
-		if !p.wanted {
-			p.died = fmt.Errorf("%s ended by itself: %v", p.name, err)
+		p.lastEnd = err
+		if !p.expected {
+			p.unexpectedEnd = fmt.Errorf("%s ended by itself: %v", p.name, err)
 		}
 		p.mu.Unlock()
 		close(exited)
@@ -97,11 +97,11 @@ func (p *Process) Start(args ...string) error {
 func (p *Process) ExpectEnd() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.wanted = true
+	p.expected = true
 }
 
 // Exited returns a channel that is closed when the process that was started
-// last has ended and all that it said was heeded.
+// last has ended and onLine was called with all of its output.
 func (p *Process) Exited() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,19 +149,19 @@ func (p *Process) Stop() error {
 	case <-exited:
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.died == nil && p.last != nil {
-			return fmt.Errorf("stop %s: %w", p.name, p.last)
+		if p.unexpectedEnd == nil && p.lastEnd != nil {
+			return fmt.Errorf("stop %s: %w", p.name, p.lastEnd)
 		}
-		return p.died
+		return p.unexpectedEnd
 	case <-time.After(time.Minute):
 		cmd.Process.Kill()
 		return fmt.Errorf("%s did not end within a minute", p.name)
 	}
 }
 
-// Err returns why the process ended, if nobody ended it.
+// Err returns why the process ended by itself; nil if it did not.
 func (p *Process) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.died
+	return p.unexpectedEnd
 }

@@ -17,10 +17,10 @@ import (
 type BookmarkFile struct {
 	Store *bookmarkstore.Bolt
 
-	s   *System
-	db  *bbolt.DB
-	dir string
-	n   int // of the file: each life of the process has a copy
+	s      *System
+	db     *bbolt.DB
+	dir    string
+	copies int // of the file: each life of the process has a copy
 }
 
 // BookmarkFile opens an empty store.
@@ -32,7 +32,9 @@ func (s *System) BookmarkFile() *BookmarkFile {
 	return p
 }
 
-func (p *BookmarkFile) path() string { return filepath.Join(p.dir, fmt.Sprintf("marks-%d.db", p.n)) }
+func (p *BookmarkFile) path() string {
+	return filepath.Join(p.dir, fmt.Sprintf("marks-%d.db", p.copies))
+}
 
 func (p *BookmarkFile) open() {
 	p.s.TB.Helper()
@@ -55,7 +57,7 @@ func (p *BookmarkFile) close() {
 // Configure has a client use the store.
 func (p *BookmarkFile) Configure(c *client.Config) { c.BookmarkStore = p.Store }
 
-// Sync waits until what was discarded is on disk.
+// Sync waits until all discards are on disk.
 func (p *BookmarkFile) Sync() {
 	p.s.TB.Helper()
 	if err := p.Store.Sync(context.Background()); err != nil {
@@ -71,8 +73,8 @@ func (p *BookmarkFile) FailCommits() {
 	}
 }
 
-// Kill kills an application that uses the store. What was in the file at that
-// moment is there for its next Restart.
+// Kill kills an application that uses the store. Its next Restart finds the file as it
+// was at that moment.
 func (p *BookmarkFile) Kill(a *App) {
 	p.s.TB.Helper()
 	p.s.Advance(0)
@@ -82,7 +84,7 @@ func (p *BookmarkFile) Kill(a *App) {
 	}
 	a.Kill()
 	p.close()
-	p.n++
+	p.copies++
 	if err := os.WriteFile(p.path(), image, 0o600); err != nil {
 		p.s.TB.Fatal(err)
 	}

@@ -1,7 +1,7 @@
-// Package cluster runs a whole system in memory, in a testing/synctest bubble:
-// instances of the server, publisher and subscriber applications, on a network
-// and on disks that fail when told. At the end it checks what the guarantees
-// say of journals (client/GUARANTEES.md G3, G4, G5).
+// Package cluster runs a whole system in memory, in a testing/synctest bubble: instances
+// of the server, publisher and subscriber applications, on a network and on disks that
+// fail on demand. At the end it checks the guarantees for journals (client/GUARANTEES.md
+// G3, G4, G5).
 package cluster
 
 import (
@@ -48,16 +48,16 @@ func Run(t *testing.T, configure func(*server.Config), scenario func(s *System))
 func New(t testing.TB) *System {
 	s := &System{TB: t, Net: memnet.New(), Log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() {
-		s.Log = slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+		s.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
 	t.Cleanup(s.close) // of a scenario that has failed
 	return s
 }
 
-// writer writes a log to a test.
-type writer struct{ t testing.TB }
+// testWriter writes a log to a test.
+type testWriter struct{ t testing.TB }
 
-func (w writer) Write(b []byte) (int, error) {
+func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Logf("%s", bytes.TrimRight(b, "\n"))
 	return len(b), nil
 }
@@ -74,7 +74,7 @@ func (s *System) Pair(configure func(*server.Config)) {
 // Add adds an instance that replicates synchronously to its peers. Its
 // clients connect to NAME:9007. It is not started yet.
 func (s *System) Add(name string, configure func(*server.Config), peers ...string) *Node {
-	n := &Node{Name: name, FS: memfs.New(), s: s}
+	n := &Node{Name: name, FS: memfs.New(), system: s}
 	n.Config = server.Config{
 		Name:          name,
 		Group:         "pair",
@@ -82,7 +82,7 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 		Clients:       server.Endpoint{Listen: name + ":9007"},
 		Replication:   &server.Replication{Listen: name + ":9107", SecretKey: linkSecret},
 		RejoinTimeout: server.Duration(2 * time.Second),
-		Logger:        s.Log.With("at", name),
+		Logger:        s.Log.With("host", name),
 	}
 	n.Config.Log.Segment = 1 << 20
 	for _, peer := range peers {
@@ -100,10 +100,10 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 	return n
 }
 
-// linkSecret is what the instances prove to each other.
+// linkSecret is the secret of the links.
 var linkSecret = []byte("the secret of the proof's cluster")[:32]
 
-// SyncTime is what an fsync of an instance takes.
+// SyncTime is the time of an fsync of an instance.
 const SyncTime = 200 * time.Microsecond
 
 // Node returns the instance of that name.
@@ -130,19 +130,19 @@ func (s *System) AwaitSync() {
 	})
 }
 
-// bound is how long anything may take, in virtual time.
-const bound = 2 * time.Minute
+// waitTimeout is how long anything may take, in virtual time.
+const waitTimeout = 2 * time.Minute
 
 // Await returns when condition holds. It is asked every few virtual milliseconds.
-func (s *System) Await(what string, condition func() bool) {
+func (s *System) Await(description string, condition func() bool) {
 	s.TB.Helper()
-	for begun := time.Now(); ; {
+	for start := time.Now(); ; {
 		synctest.Wait()
 		if condition() {
 			return
 		}
-		if time.Since(begun) > bound {
-			s.TB.Fatalf("waited %v for %s", bound, what)
+		if time.Since(start) > waitTimeout {
+			s.TB.Fatalf("waited %v for %s", waitTimeout, description)
 		}
 		s.Advance(2 * time.Millisecond)
 	}
@@ -156,7 +156,7 @@ func (s *System) Advance(d time.Duration) {
 
 // Context returns a context that ends after the bound.
 func (s *System) Context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), bound)
+	return context.WithTimeout(context.Background(), waitTimeout)
 }
 
 // Servers returns the addresses of instances as a client wants them.
@@ -188,7 +188,7 @@ func (s *System) Finish() {
 	}
 }
 
-// close closes what is still running.
+// close closes everything that still runs.
 func (s *System) close() {
 	for _, f := range slices.Backward(s.closers) {
 		f()

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
-// A cut is what happens to the connections between two hosts when so many
-// bytes have arrived one way.
+// A cut is an end of the connections between two hosts once a number of bytes have
+// arrived one way.
 type cut struct {
 	direction
 	kind ending
@@ -41,12 +41,12 @@ var directions = []direction{
 type ending string
 
 const (
-	reset ending = "reset"   // RST: both ends are told
-	end   ending = "end"     // FIN: the receiver is told
-	mute  ending = "silence" // nobody is told; heartbeats find out
+	endReset   ending = "reset"   // RST: both ends are told
+	endFIN     ending = "end"     // FIN: the receiver is told
+	endSilence ending = "silence" // neither end is told; heartbeats find out
 )
 
-var endings = []ending{reset, end, mute}
+var endings = []ending{endReset, endFIN, endSilence}
 
 // String names a cut as parseCut takes it.
 func (c cut) String() string {
@@ -57,7 +57,7 @@ func (c cut) String() string {
 	return name
 }
 
-// parseCut parses what String returned.
+// parseCut parses the result of String.
 func parseCut(name string) (c cut, err error) {
 	rest, plain := strings.CutPrefix(name, "plain/")
 	c.plain = plain
@@ -70,14 +70,14 @@ func parseCut(name string) (c cut, err error) {
 	return c, err
 }
 
-// happen sets the cut up.
-func (c cut) happen(n *memnet.Network) {
+// arm sets the cut up.
+func (c cut) arm(n *memnet.Network) {
 	switch c.kind {
-	case reset:
+	case endReset:
 		n.ResetAfter(c.from, c.to, c.at)
-	case end:
+	case endFIN:
 		n.FinAfter(c.from, c.to, c.at)
-	case mute:
+	case endSilence:
 		n.CutAfter(c.from, c.to, c.at)
 	}
 }
@@ -93,28 +93,28 @@ func Cuts(t *testing.T, o Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.only(t, func(tb testing.TB) { session(tb, c, c.happen) })
+		o.runOnly(t, func(tb testing.TB) { runSession(tb, c, c.arm) })
 		return
 	}
-	cuts, bytes := record(t)
+	cuts, bytes := recordSession(t)
 	var made atomic.Int64
 	s := newSweep(o)
 	s.run(t, len(cuts), func(tb testing.TB, i int) {
-		if session(tb, cuts[i], cuts[i].happen) >= cuts[i].at {
+		if runSession(tb, cuts[i], cuts[i].arm) >= cuts[i].at {
 			made.Add(1)
 		}
 	})
 	s.report(t, func(i int) string { return cuts[i].String() })
-	t.Logf("cut at every byte: %d cuts of %d bytes in %d directions, %d violations", made.Load(), bytes, len(directions), len(s.wrong))
+	t.Logf("cut at every byte: %d cuts of %d bytes in %d directions, %d violations", made.Load(), bytes, len(directions), len(s.failures))
 }
 
-// record runs the session without a fault, and returns all cuts there can be.
+// recordSession runs the session without a fault, and returns all cuts there can be.
 // The number of bytes differs by a few, as identities have more or fewer digits.
-func record(t *testing.T) (cuts []cut, bytes int64) {
+func recordSession(t *testing.T) (cuts []cut, bytes int64) {
 	t.Helper()
 	for _, d := range directions {
 		var n int64
-		for _, f := range bubble(t, func(tb testing.TB) { n = session(tb, cut{direction: d}, func(*memnet.Network) {}) }) {
+		for _, f := range bubble(t, func(tb testing.TB) { n = runSession(tb, cut{direction: d}, func(*memnet.Network) {}) }) {
 			t.Error(f)
 		}
 		bytes += n
@@ -127,14 +127,13 @@ func record(t *testing.T) (cuts []cut, bytes int64) {
 	return cuts, bytes
 }
 
-// Chunks runs the session with reads that return no more than so many bytes,
-// for each number up to most.
+// Chunks runs the session with reads that return at most n bytes, for each n up to most.
 func Chunks(t *testing.T, most int) {
 	t.Helper()
 	for n := 1; n <= most; n++ {
 		chunk := func(net *memnet.Network) { net.SetReadChunk(n) }
 		for _, d := range []direction{{}, {plain: true}} {
-			found := bubble(t, func(tb testing.TB) { session(tb, cut{direction: d}, chunk) })
+			found := bubble(t, func(tb testing.TB) { runSession(tb, cut{direction: d}, chunk) })
 			for _, f := range found {
 				t.Errorf("reads of at most %d bytes: %s", n, f)
 			}
@@ -142,16 +141,16 @@ func Chunks(t *testing.T, most int) {
 	}
 }
 
-// session is what the connections are recorded of: a client that logs on, has
-// two subscriptions of which it ends one, publishes twenty messages, is handed
-// those of its own and discards them, is idle for heartbeats and publishes
-// again, to an instance that replicates it. It returns how many bytes had
-// arrived where the cut counts them, when all was done.
-func session(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
+// runSession runs the session whose connections are recorded: a client logs on, has two
+// subscriptions of which it ends one, publishes twenty messages, receives and discards
+// its own, is idle for some heartbeats and publishes again, to an instance that
+// replicates it. It returns how many bytes had arrived at the point of the cut in the
+// end.
+func runSession(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
 	s := newStory(tb, set)
 	defer s.report()
-	p := &publisher{r: s.random, plain: c.plain}
-	s.begin(p, "app", []string{"a", "b"})
+	p := &publisher{run: s.randomRun, plain: c.plain}
+	s.addPublisher(p, "app", []string{"a", "b"})
 	if c.plain {
 		s.subscribePlain()
 	} else {
@@ -168,16 +167,16 @@ func session(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
 	s.publish("app", "orders", "ticks", "orders", "orders")
 	s.Advance(1200 * time.Millisecond)
 	bytes := s.Net.Delivered(c.from, c.to)
-	if c.kind == mute && bytes >= c.at {
-		s.Advance(long)
+	if c.kind == endSilence && bytes >= c.at {
+		s.Advance(longTime)
 	}
 	s.recover()
 	s.judge()
 	return bytes
 }
 
-// readOwn has a publisher's own client read what it publishes, and for a
-// moment another subscription, too.
+// readOwn has a publisher's own client read its messages, and for a moment another
+// subscription, too.
 func (s *story) readOwn(p *publisher) {
 	sub := s.reader(p, "all", "")
 	s.subscribers = append(s.subscribers, sub)
@@ -188,7 +187,7 @@ func (s *story) readOwn(p *publisher) {
 
 // reader starts a subscription on a publisher's client.
 func (s *story) reader(p *publisher, name, topic string) *subscriber {
-	sub := &subscriber{r: s.random, name: name, app: p.app, hold: 2, up: true, has: make(map[string]bool), done: make(chan struct{})}
+	sub := &subscriber{run: s.randomRun, name: name, app: p.app, maxHeld: 2, running: true, handledBodies: make(map[string]bool), done: make(chan struct{})}
 	sub.history = &checker.Reader{Name: name, Topic: topic, Processes: make([][]*checker.Delivery, 1)}
 	sub.rand = rand.New(rand.NewPCG(s.seed, 20))
 	sub.opts = []client.SubscribeOption{client.From(client.Epoch)}
@@ -198,11 +197,11 @@ func (s *story) reader(p *publisher, name, topic string) *subscriber {
 	return sub
 }
 
-// subscribePlain starts a subscriber of the other instance, when the plain
-// publisher has begun: before, it would take what is below its first number for a gap.
+// subscribePlain starts a subscriber of the other instance once the plain publisher has
+// begun. Earlier it would take the numbers below the first one for a gap.
 func (s *story) subscribePlain() {
 	s.Await("the plain publisher to begin", func() bool { return s.publishers[0].app.Client.Stats().State == client.StateLive })
 	s.publish("app", "orders")
 	s.Await("its first message to be let go", func() bool { return s.publishers[0].app.Store.Lives()[0].Acked > 0 })
-	s.subscribe(4, []string{"b", "a"}, s.sure)
+	s.subscribe(4, []string{"b", "a"}, s.configureDurable)
 }

@@ -22,7 +22,7 @@ type fault struct {
 	is     error
 }
 
-// faults are those that a disk shows to who writes on it.
+// faults are the ways in which a disk fails for the process that writes to it.
 func faults() []fault {
 	return []fault{
 		{"full", func(d *memfs.FS) { d.FailFrom(1, syscall.ENOSPC) }, syscall.ENOSPC},
@@ -32,11 +32,11 @@ func faults() []fault {
 	}
 }
 
-// Case 15. The disk of one instance fails under load: it is full, a write
-// fails, an fsync fails. The instance stops and says why; it doesn't write
-// again what might not be there. The clients go on at the other, nothing
-// acknowledged is missing on either disk, and with what its disk still has
-// after a power cut the instance comes back and catches up (R7, G2, G6).
+// Case 15. The disk of one instance fails under load: it is full, a write fails, an fsync
+// fails. The instance stops and reports why; it does not write again records that might
+// not be there. The clients go on at the other, nothing acknowledged is missing on either
+// disk, and the instance comes back with the content of its disk after a power cut and
+// catches up (R7, G2, G6).
 func TestCase15InstanceDiskFails(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		for _, f := range faults() {
@@ -65,7 +65,7 @@ func instanceDiskFails(t *testing.T, s *cluster.System, n *cluster.Node, f fault
 	n.Start()
 	s.AwaitSync()
 	want := stopLoads(s, loads...)
-	exactly(t, r.AwaitN(total(want)), want...)
+	wantExactly(t, r.AwaitN(total(want)), want...)
 	wantBoth(t, s, want...)
 }
 
@@ -86,10 +86,10 @@ func stopsWith(t *testing.T, s *cluster.System, n *cluster.Node, cause error) {
 	}
 }
 
-// Case 23. A record is damaged on A, and another one on B. Both instances say
-// so, set aside the good records behind the damage, serve nobody, and give each
-// other what they lack; then both journals are whole, everything is there
-// once, and in order (R8, G3, G4, G5).
+// Case 23. A record is damaged on A, and another one on B. Both instances report it, set
+// aside the good records after the damage, serve no clients, and give each other the
+// missing records. Then both journals are complete: everything is there once, and in
+// order (R8, G3, G4, G5).
 func TestCase23DamageOnBoth(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -142,7 +142,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	p.FlushSafe()
 	q.FlushSafe()
 	want := [][]string{cluster.Bodies("p", 1, each+5), cluster.Bodies("q", 1, each)}
-	exactly(t, names(r.AwaitN(total(want))), want...)
+	wantExactly(t, trimBodies(r.AwaitN(total(want))), want...)
 	for _, n := range []*cluster.Node{a, b} {
 		if st := n.Server.Status(); st.Damage != "" || st.CatchingUp {
 			t.Errorf("%s: catching up: %v, damage: %q", n.Name, st.CatchingUp, st.Damage)
@@ -154,7 +154,7 @@ func damageOnBoth(t *testing.T, s *cluster.System, random *rand.Rand) {
 	s.Finish()
 	s.CheckSame("a", "b")
 	for _, n := range []*cluster.Node{a, b} {
-		exactly(t, names(n.Bodies()), want...)
+		wantExactly(t, trimBodies(n.Bodies()), want...)
 	}
 }
 

@@ -20,11 +20,11 @@ func events(app *cluster.App, text string) (n int) {
 	return n
 }
 
-// Case 38. Two copies of a store are in use, each on another side of a cut, and
-// both sides acknowledge alone. When the cut is healed the pair finds it, and sets
-// that one publisher apart (R11): it is in sync for everybody else, whose acks are
-// of two disks; subscriptions go on and are told once; each copy is told once, goes
-// on in a new life, and hears of all that its store kept that its outcome is unknown.
+// Case 38. Two copies of a store are in use on the two sides of a cut, and both sides
+// acknowledge alone. When the cut is healed the pair finds it and sets that one publisher
+// apart (R11). The pair is in sync for all others, whose acks are of two disks.
+// Subscriptions go on and are told once. Each copy is told once, goes on in a new life,
+// and learns that the outcome of all messages in its store is unknown.
 func TestCase38DivergedPublisher(t *testing.T) {
 	cluster.Run(t, downgradeAfter(2*time.Second), func(s *cluster.System) {
 		first := s.App("one", []string{"a"}, nil)
@@ -65,9 +65,9 @@ func TestCase38DivergedPublisher(t *testing.T) {
 			if events(f.app, "has diverged: from its message 6 on") == 0 {
 				t.Errorf("%s was told %q", f.app.Name, f.app.Events())
 			}
-			want := len(f.taken)
+			want := len(f.accepted)
 			if len(f.rejected) != want || events(f.app, "outcome unknown") != want {
-				t.Errorf("%s: of %q it was told that they are unknown: %q", f.app.Name, f.taken, f.rejected)
+				t.Errorf("%s: of %q it was told that they are unknown: %q", f.app.Name, f.accepted, f.rejected)
 			}
 		}
 		got := durable.AwaitN(14)

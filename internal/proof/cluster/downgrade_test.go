@@ -14,7 +14,7 @@ import (
 
 // unsettled checks that a flush doesn't end within d, and returns how many
 // messages it says are on their way.
-func unsettled(s *cluster.System, flush func(context.Context) error, d time.Duration) int {
+func wantUnsettled(s *cluster.System, flush func(context.Context) error, d time.Duration) int {
 	s.TB.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -41,7 +41,7 @@ func TestNoAckWithoutThePeer(t *testing.T) {
 		b.Kill()
 		pub.PublishN("orders", 6, 20)
 		wantBodies(s, "the local subscriber", r.AwaitN(20), cluster.Bodies("pub", 1, 20))
-		if n := unsettled(s, pub.Client.Flush, 10*time.Minute); n != 15 {
+		if n := wantUnsettled(s, pub.Client.Flush, 10*time.Minute); n != 15 {
 			t.Errorf("%d messages are on their way, want 15", n)
 		}
 		if n := acked(pub); n != 5 || a.Server.Status().Single {
@@ -59,11 +59,11 @@ func TestNoAckWithoutThePeer(t *testing.T) {
 	})
 }
 
-// With downgrade_after the acks come after that time, said to be of one disk:
-// Flush returns, FlushSafe does not, the store keeps the messages and the
-// application is told. Neither a new logon nor a restart of the application or
-// of the instance makes them safe: s of the logon ack is not above what the
-// dead peer's disk has. When it is back they are safe, and that is told (G2, R5).
+// With downgrade_after the acks come after that time and are single: Flush returns,
+// FlushSafe does not, the store keeps the messages and the application is told. Neither a
+// new logon nor a restart of the application or of the instance makes them safe: s of the
+// logon ack is not above the content of the dead peer's disk. When the peer is back they
+// are safe, and the application is told (G2, R5).
 func TestSingleUntilThePeerIsBack(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -83,14 +83,14 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 				pub.PublishN("orders", 1, 5)
 				pub.FlushSafe()
 				b.Kill()
-				begun := time.Now()
+				start := time.Now()
 				pub.PublishN("orders", 6, 20)
 				pub.Flush()
 				s.Advance(time.Millisecond) // hooks come after
-				if took := time.Since(begun); took < 3*time.Second || took > 4*time.Second {
+				if took := time.Since(start); took < 3*time.Second || took > 4*time.Second {
 					t.Errorf("acknowledged after %v, downgrade_after is 3s", took)
 				}
-				kept(s, pub, 5, 15)
+				wantKept(s, pub, 5, 15)
 				if !slices.Contains(pub.Events(), "downgraded true") {
 					t.Errorf("the application was not told of the downgrade: %v", pub.Events())
 				}
@@ -102,16 +102,16 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 					return st.State == client.StateLive && (st.Logons > connects || tt.name == "application restarted")
 				})
 				s.Advance(time.Second)
-				kept(s, pub, 5, 15)
+				wantKept(s, pub, 5, 15)
 				pub.PublishN("orders", 21, 30)
 				pub.Flush()
-				kept(s, pub, 5, 25)
+				wantKept(s, pub, 5, 25)
 
 				b.Start()
 				s.AwaitSync()
 				pub.FlushSafe()
 				s.Advance(time.Millisecond)
-				kept(s, pub, 30, 0)
+				wantKept(s, pub, 30, 0)
 				if events := pub.Events(); !slices.Contains(events, "downgraded false") {
 					t.Errorf("the application was not told that acks are safe again: %v", events)
 				}
@@ -121,19 +121,18 @@ func TestSingleUntilThePeerIsBack(t *testing.T) {
 	}
 }
 
-// kept checks what a store has let go of and how many messages it keeps.
-func kept(s *cluster.System, app *cluster.App, upTo, messages int) {
+// kept checks how far a store has let go and how many messages it keeps.
+func wantKept(s *cluster.System, app *cluster.App, upTo, messages int) {
 	s.TB.Helper()
 	if got, n := acked(app), app.Store.Usage().Messages; got != upTo || n != messages {
 		s.TB.Errorf("%s let go up to %d and keeps %d messages, want %d and %d", app.Name, got, n, upTo, messages)
 	}
 }
 
-// The peer's acks have come, those of the instance to the publisher have not,
-// when the peer dies and its disk is lost. At its next logon the publisher is
-// told what is safe now, and that is nothing: the peer's disk may be empty.
-// So it keeps its messages, and when the instance dies too, the only one that
-// has them, with its disk, nothing is lost (G2, R2).
+// The peer's acks have come, and those of the instance to the publisher have not, when
+// the peer dies and its disk is lost. At its next logon the publisher is told the present
+// safe number, which is 0: the peer's disk may be empty. So it keeps its messages. When
+// the instance, the only holder, dies with its disk too, nothing is lost (G2, R2).
 func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 	for _, left := range []time.Duration{0, 2 * time.Second} {
 		t.Run("downgrade_after "+left.String(), func(t *testing.T) {
@@ -149,14 +148,14 @@ func TestLogonSaysWhatIsSafeNow(t *testing.T) {
 				}
 				b.PowerCut()
 				if got := len(b.Bodies()); got != 20 {
-					t.Fatalf("the peer had %d messages on its disk: nothing is tried", got)
+					t.Fatalf("the peer had %d messages on its disk: the test proves nothing", got)
 				}
 				b.Wipe()
 				s.Net.Reset("pub", "a")
 				s.Heal("pub", "a")
 				pub.AwaitServer("a")
 				s.Advance(5 * time.Second)
-				kept(s, pub, 0, 20)
+				wantKept(s, pub, 0, 20)
 
 				a.Kill()
 				a.Wipe()
@@ -189,7 +188,7 @@ func TestOnlyHolderWiped(t *testing.T) {
 				a.Wipe()
 				pub.Kill()
 				pub.Restart()
-				kept(s, pub, 5, 15)
+				wantKept(s, pub, 5, 15)
 				if first == "a" {
 					a.Start()
 					s.Advance(time.Second)
@@ -222,13 +221,13 @@ func TestMinSync(t *testing.T) {
 		pub.FlushSafe()
 		b.Kill()
 		pub.PublishN("orders", 6, 20)
-		if n := unsettled(s, pub.Client.Flush, time.Minute); n != 15 {
+		if n := wantUnsettled(s, pub.Client.Flush, time.Minute); n != 15 {
 			t.Errorf("%d messages are on their way, want 15", n)
 		}
 		if st := link(s, "a"); st.Ack != "counting" || st.Downgrades != 0 {
-			t.Errorf("the link is %s, was downgraded %d times", st.Ack, st.Downgrades)
+			t.Errorf("the link is %s and was downgraded %d times", st.Ack, st.Downgrades)
 		}
-		kept(s, pub, 5, 15)
+		wantKept(s, pub, 5, 15)
 		b.Start()
 		s.AwaitSync()
 		pub.FlushSafe()
@@ -236,9 +235,9 @@ func TestMinSync(t *testing.T) {
 	})
 }
 
-// While the peer is away, time and again, under load: the intervals in which
-// acks were of one disk are on record, with what was settled in each, and stay
-// on record through restarts (R5, G7).
+// The peer is away, time and again, under load. The intervals in which acks were of one
+// disk are on record with the messages settled in each, and stay on record through
+// restarts (R5, G7).
 func TestIntervalsOnRecord(t *testing.T) {
 	cluster.Run(t, downgradeAfter(time.Second), func(s *cluster.System) {
 		a, b := s.Node("a"), s.Node("b")

@@ -32,7 +32,7 @@ func passRetention(s *cluster.System, filler *cluster.App, quarters int) {
 }
 
 // of returns the bodies of an application in an instance's journal.
-func of(n *cluster.Node, app *cluster.App) (bodies []string) {
+func bodiesOf(n *cluster.Node, app *cluster.App) (bodies []string) {
 	for _, b := range n.Bodies() {
 		if strings.HasPrefix(b, app.Name+"-") {
 			bodies = append(bodies, strings.TrimSpace(b))
@@ -66,7 +66,7 @@ func TestBothForget(t *testing.T) {
 		passRetention(s, filler, 18)
 		for _, name := range []string{"a", "b"} {
 			if n := have(s, name, publisherID(gone)); n > 0 {
-				t.Errorf("%s has not forgotten a publisher that is gone, of which it has %d", name, n)
+				t.Errorf("%s still has %d messages of a publisher that is gone", name, n)
 			}
 			if n := have(s, name, publisherID(silent)); n != 3 {
 				t.Errorf("%s has %d of a publisher that is silent", name, n)
@@ -84,10 +84,10 @@ func TestBothForget(t *testing.T) {
 	})
 }
 
-// A publisher has sent 1 to 5 and heard of 3 when its process ends, and both instances
-// forget it. When it is there again nobody knows whether 4 and 5 were taken: the
-// application is told so, they are not taken again, and the life goes on behind
-// them (R10).
+// A publisher has sent 1 to 5 and received the ack of 3 when its process ends, and both
+// instances forget it. When it is back it is unknown whether 4 and 5 were accepted: the
+// application is told so, they are not accepted again, and the life goes on after them
+// (R10).
 func TestForgottenPublisherComesBack(t *testing.T) {
 	for _, back := range []string{"a", "b"} {
 		t.Run(back, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				id := publisherID(pub)
 				passRetention(s, filler, 26)
 				if have(s, "a", id) > 0 || have(s, "b", id) > 0 {
-					t.Fatal("it is not forgotten: nothing is tried")
+					t.Fatal("it is not forgotten: the test proves nothing")
 				}
 				pub.Configure(func(c *client.Config) { c.Servers = s.Servers(back) })
 				pub.Restart()
@@ -113,7 +113,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				wantRejections(s, pub, "rejected 4: outcome unknown", "rejected 5: outcome unknown")
 				for _, name := range []string{"a", "b"} {
 					s.Node(name).Stop()
-					exactly(t, of(s.Node(name), pub), cluster.Bodies("pub", 6, 7))
+					wantExactly(t, bodiesOf(s.Node(name), pub), cluster.Bodies("pub", 6, 7))
 				}
 			})
 		})
@@ -121,9 +121,9 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 }
 
 // named returns the publishers that the place of a process that is dead names.
-func named(t *testing.T, pl *cluster.BookmarkFile) bookmarkstore.Vector {
+func placeOfDead(t *testing.T, file *cluster.BookmarkFile) bookmarkstore.Vector {
 	t.Helper()
-	place, err := pl.Store.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
+	place, err := file.Store.OpenSubscription("orders", bookmarkstore.Query{Topic: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,10 +132,10 @@ func named(t *testing.T, pl *cluster.BookmarkFile) bookmarkstore.Vector {
 	return v
 }
 
-// A publisher ends, and all that it has published is removed. The places that name it
-// leave it out, that of a subscriber that was away once it is there again. When the
-// publisher comes back, before it is forgotten or behind that, nothing of it comes
-// again, nothing is missed and no gap is told, at whichever instance (R10).
+// A publisher ends, and all its messages are removed. The places that name it leave it
+// out; that of a subscriber that was away does so once it is back. When the publisher
+// comes back, before or after it is forgotten, none of its messages comes again, none is
+// missed and no gap is reported, at either instance (R10).
 func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, filler := s.App("pub", []string{"a"}, nil), s.App("filler", []string{"b"}, nil)
@@ -155,23 +155,23 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 		}
 		names := func(name string, want uint64) {
 			t.Helper()
-			if got := named(t, places[name])[publisherID(pub)]; got != want {
+			if got := placeOfDead(t, places[name])[publisherID(pub)]; got != want {
 				t.Errorf("the place of %s has the publisher at %d, want %d", name, got, want)
 			}
 		}
 		readers := make(map[string]*cluster.Reader)
-		for name, pl := range places {
-			subs[name] = s.App(name, []string{"a"}, pl.Configure)
+		for name, file := range places {
+			subs[name] = s.App(name, []string{"a"}, file.Configure)
 			readers[name] = subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
 		}
-		// comes has both subscribers take what the publisher sends next.
+		// comes checks that both subscribers receive the publisher's next messages.
 		comes := func(from, to int) {
 			t.Helper()
 			pub.PublishN("orders", from, to)
 			pub.FlushSafe()
 			s.Advance(time.Second)
 			for name, r := range readers {
-				exactly(t, r.Bodies(), cluster.Bodies("pub", from, to))
+				wantExactly(t, r.Bodies(), cluster.Bodies("pub", from, to))
 				if err := r.Err(); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

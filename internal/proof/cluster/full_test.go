@@ -14,14 +14,14 @@ import (
 )
 
 // bounded gives a dead application's store a bound.
-func bounded(app *cluster.App, messages int, fail bool) {
+func setBound(app *cluster.App, messages int, fail bool) {
 	app.Options.MaxMessages, app.Options.FailWhenFull = messages, fail
 }
 
-// The publish store is full: because no instance is there, or because only one
-// of them has what is published and the store keeps it (R5). As the store was
-// opened, Publish waits until there is room again, or says ErrFull; what it
-// refused is nowhere, what it took is delivered, all of it in order (G1, G7).
+// The publish store is full, because no instance is there, or because only one of them
+// has the messages and the store keeps them (R5). Depending on its options Publish waits
+// until there is room again, or returns ErrFull. A refused message is nowhere; accepted
+// ones are delivered in order (G1, G7).
 func TestStoreFull(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -37,7 +37,7 @@ func TestStoreFull(t *testing.T) {
 			cluster.Run(t, downgradeAfter(time.Second), func(s *cluster.System) {
 				pub := s.App("pub", []string{"a", "b"}, nil)
 				pub.Kill()
-				bounded(pub, 20, tt.fail)
+				setBound(pub, 20, tt.fail)
 				pub.Restart()
 				pub.PublishN("orders", 1, 5)
 				pub.FlushSafe()
@@ -66,7 +66,7 @@ func TestStoreFull(t *testing.T) {
 	}
 }
 
-// startAll starts what is not running.
+// startAll starts the instances that are not running.
 func startAll(s *cluster.System) {
 	for _, name := range []string{"a", "b"} {
 		if s.Node(name).Server == nil {
@@ -112,9 +112,9 @@ func fullBlocks(s *cluster.System, pub *cluster.App) {
 	}
 }
 
-// Execute sends the commands that the client has no method for. The server
-// answers what it has, says that it does not offer the rest, and the session
-// goes on; with the connection the command ends, and is told (G7).
+// Execute sends the commands that the client has no method for. The server answers those
+// that it has and reports that it does not offer the others, and the session goes on. The
+// command ends with the connection, and the application is told (G7).
 func TestExecute(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		app := s.App("app", []string{"a", "b"}, nil)

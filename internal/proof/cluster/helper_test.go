@@ -38,7 +38,7 @@ func logged(topics ...string) func(*server.Config) {
 	return func(c *server.Config) { c.Log.Topics = topics }
 }
 
-// rejections returns what the failed-write handler was told, in order.
+// rejections returns the calls of the failed-write handler, in order.
 func rejections(app *cluster.App) []string {
 	var told []string
 	for _, e := range app.Events() {
@@ -64,7 +64,7 @@ func retain(age time.Duration) func(*server.Config) {
 	}
 }
 
-// publishLong publishes NAME-from to NAME-to, each with a kilobyte behind it.
+// publishLong publishes NAME-from to NAME-to, each with a kilobyte after it.
 func publishLong(s *cluster.System, a *cluster.App, topic string, from, to int) {
 	s.TB.Helper()
 	for _, body := range cluster.Bodies(a.Name, from, to) {
@@ -72,8 +72,8 @@ func publishLong(s *cluster.System, a *cluster.App, topic string, from, to int) 
 	}
 }
 
-// names returns what publishLong put before the kilobyte.
-func names(bodies []string) []string {
+// trimBodies removes the kilobyte that publishLong has added.
+func trimBodies(bodies []string) []string {
 	short := make([]string, len(bodies))
 	for i, b := range bodies {
 		short[i] = strings.TrimSpace(b)
@@ -81,8 +81,8 @@ func names(bodies []string) []string {
 	return short
 }
 
-// floor returns how far retention has removed a publisher's messages on an
-// instance: what a subscription is told that begins behind the first of them.
+// floor returns how far retention has removed a publisher's messages on an instance, as
+// reported to a subscription that begins after the first of them.
 func floor(s *cluster.System, name, topic string, publisher *cluster.App) uint64 {
 	s.TB.Helper()
 	probe := s.App("floor-of-"+publisher.Name+"-on-"+name, []string{name}, nil)

@@ -26,7 +26,7 @@ type Load struct {
 func (a *App) Load(topic string, every time.Duration) *Load {
 	l := &Load{App: a, every: every, quit: make(chan struct{}), done: make(chan struct{})}
 	go l.run(topic)
-	a.s.onClose(l.end)
+	a.system.onClose(l.end)
 	return l
 }
 
@@ -72,13 +72,13 @@ func (l *Load) Sent() (int, error) {
 	return l.sent, l.err
 }
 
-// MaxViolations ends the load, which must not have failed, and returns what it published.
+// Stop ends the load, which must not have failed, and returns the published bodies.
 func (l *Load) Stop() []string {
-	l.App.s.TB.Helper()
+	l.App.system.TB.Helper()
 	l.end()
 	n, err := l.Sent()
 	if err != nil {
-		l.App.s.TB.Fatalf("%s: publish: %v", l.App.Name, err)
+		l.App.system.TB.Fatalf("%s: publish: %v", l.App.Name, err)
 	}
 	return Bodies(l.App.Name, 1, n)
 }

@@ -21,21 +21,21 @@ type Node struct {
 	FS     *memfs.FS
 	Server *server.Server // nil while it is not running
 
-	s    *System
-	host *memnet.Host
+	system *System
+	host   *memnet.Host
 }
 
 // Start starts the instance. It doesn't wait until it serves clients.
 func (n *Node) Start() {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	if err := n.TryStart(); err != nil {
-		n.s.TB.Fatalf("start %s: %v", n.Name, err)
+		n.system.TB.Fatalf("start %s: %v", n.Name, err)
 	}
 }
 
 // TryStart is Start for an instance that may refuse to.
 func (n *Node) TryStart() error {
-	n.host = n.s.Net.Host(n.Name)
+	n.host = n.system.Net.Host(n.Name)
 	n.Config = testdoor.OnDisk(n.Config, n.FS)
 	n.Config.Listen = n.host.Listen
 	n.Config.Dial = n.host.Dial
@@ -49,8 +49,8 @@ func (n *Node) TryStart() error {
 
 // AwaitReady waits until the instance serves clients.
 func (n *Node) AwaitReady() {
-	n.s.TB.Helper()
-	n.s.Await(n.Name+" to serve clients", n.isReady)
+	n.system.TB.Helper()
+	n.system.Await(n.Name+" to serve clients", n.isReady)
 }
 
 func (n *Node) isReady() bool {
@@ -67,7 +67,7 @@ func (n *Node) inSync() bool {
 		return false
 	}
 	for _, link := range n.Server.Status().Links {
-		peer := n.s.running(link.Peer)
+		peer := n.system.isRunning(link.Peer)
 		if peer && link.Outbound && link.State != "sync" && link.State != "live" {
 			return false
 		}
@@ -75,7 +75,7 @@ func (n *Node) inSync() bool {
 	return true
 }
 
-func (s *System) running(name string) bool {
+func (s *System) isRunning(name string) bool {
 	for _, n := range s.nodes {
 		if n.Name == name && n.Server != nil {
 			return true
@@ -84,19 +84,19 @@ func (s *System) running(name string) bool {
 	return false
 }
 
-// Kill ends the instance as kill -9 does. What it had written stays on its disk.
+// Kill ends the instance as kill -9 does. Everything written stays on its disk.
 func (n *Node) Kill() { n.Crash(memfs.KeepAll) }
 
-// PowerCut ends the instance's machine: what was not synced is lost.
+// PowerCut ends the instance's machine: everything not synced is lost.
 func (n *Node) PowerCut() { n.Crash(memfs.Durable) }
 
-// Crash ends the instance and leaves on its disk what mode says.
+// Crash ends the instance. mode decides the content of its disk.
 func (n *Node) Crash(mode memfs.Mode) {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	if n.Server == nil {
-		n.s.TB.Fatalf("%s is not running", n.Name)
+		n.system.TB.Fatalf("%s is not running", n.Name)
 	}
-	n.s.Net.Kill(n.Name)
+	n.system.Net.Kill(n.Name)
 	image := n.FS.Crash(mode)
 	testdoor.Inside(n.Server).Kill()
 	n.Server = nil
@@ -114,7 +114,7 @@ func (n *Node) Wipe() {
 // Join gives an empty disk the id of a group, so that the instance need not meet the
 // group before it serves; not whole: it has met the group, and nothing has come yet.
 func (n *Node) Join(id journal.ClusterID, whole bool) {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	j, err := journal.Open(journal.Options{FS: n.FS, Dir: n.Config.Data})
 	if err == nil {
 		err = j.AdoptCluster(id)
@@ -124,7 +124,7 @@ func (n *Node) Join(id journal.ClusterID, whole bool) {
 		err = errors.Join(err, j.Close())
 	}
 	if err != nil {
-		n.s.TB.Fatalf("%s joins its group: %v", n.Name, err)
+		n.system.TB.Fatalf("%s joins its group: %v", n.Name, err)
 	}
 }
 
@@ -136,15 +136,15 @@ func (n *Node) Restart() {
 
 // Shutdown stops the instance in order, as SIGTERM does.
 func (n *Node) Shutdown() {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	if err := n.Server.Shutdown(context.Background()); err != nil {
-		n.s.TB.Errorf("shut down %s: %v", n.Name, err)
+		n.system.TB.Errorf("shut down %s: %v", n.Name, err)
 	}
 	n.Server = nil
 	synctest.Wait()
 }
 
-// MaxViolations closes the instance if it is running.
+// Stop closes the instance if it is running.
 func (n *Node) Stop() {
 	if n.Server == nil {
 		return
@@ -155,25 +155,25 @@ func (n *Node) Stop() {
 }
 
 // Pause stops the instance's network as SIGSTOP does: its sockets are open and nothing answers.
-func (n *Node) Pause() { n.s.Net.Pause(n.Name) }
+func (n *Node) Pause() { n.system.Net.Pause(n.Name) }
 
 // Resume ends a Pause.
-func (n *Node) Resume() { n.s.Net.Resume(n.Name) }
+func (n *Node) Resume() { n.system.Net.Resume(n.Name) }
 
 // Verify checks a stopped instance's journal (G3, G4).
 func (n *Node) Verify() {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	if _, err := journals.Verify(n.FS, n.Config.Data); err != nil {
-		n.s.TB.Errorf("journal of %s: %v", n.Name, err)
+		n.system.TB.Errorf("journal of %s: %v", n.Name, err)
 	}
 }
 
 // Stored returns the messages in a stopped instance's journal, per publisher in
 // journal order, each as "sequence:body".
 func (n *Node) Stored() map[uint64][]string {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	stored := make(map[uint64][]string)
-	n.dump(func(r *journal.Record) {
+	n.eachRecord(func(r *journal.Record) {
 		if r.Kind == journal.Message {
 			stored[r.Publisher] = append(stored[r.Publisher], fmt.Sprintf("%d:%s", r.Sequence, r.Body))
 		}
@@ -183,9 +183,9 @@ func (n *Node) Stored() map[uint64][]string {
 
 // Bodies returns the bodies in a stopped instance's journal, in its order.
 func (n *Node) Bodies() []string {
-	n.s.TB.Helper()
+	n.system.TB.Helper()
 	var bodies []string
-	n.dump(func(r *journal.Record) {
+	n.eachRecord(func(r *journal.Record) {
 		if r.Kind == journal.Message {
 			bodies = append(bodies, string(r.Body))
 		}
@@ -193,13 +193,13 @@ func (n *Node) Bodies() []string {
 	return bodies
 }
 
-func (n *Node) dump(f func(*journal.Record)) {
-	n.s.TB.Helper()
+func (n *Node) eachRecord(f func(*journal.Record)) {
+	n.system.TB.Helper()
 	err := journals.Dump(n.FS, n.Config.Data, func(r *journal.Record) error {
 		f(r)
 		return nil
 	})
 	if err != nil {
-		n.s.TB.Errorf("read the journal of %s: %v", n.Name, err)
+		n.system.TB.Errorf("read the journal of %s: %v", n.Name, err)
 	}
 }

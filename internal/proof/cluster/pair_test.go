@@ -40,7 +40,7 @@ func wantBoth(t *testing.T, s *cluster.System, bodies ...[]string) {
 	s.Finish()
 	s.CheckSame("a", "b")
 	for _, name := range []string{"a", "b"} {
-		exactly(t, s.Node(name).Bodies(), bodies...)
+		wantExactly(t, s.Node(name).Bodies(), bodies...)
 	}
 }
 
@@ -118,8 +118,8 @@ func splitBrain(t *testing.T, s *cluster.System, random *rand.Rand) {
 	wantNoEvent(s, p, "gap")
 	wantNoEvent(s, q, "gap")
 	want := [][]string{cluster.Bodies("p", 1, sent[p]), cluster.Bodies("q", 1, sent[q])}
-	exactly(t, still.AwaitN(total(want)), want...)
-	exactly(t, moving.AwaitN(total(want)), want...)
+	wantExactly(t, still.AwaitN(total(want)), want...)
+	wantExactly(t, moving.AwaitN(total(want)), want...)
 	wantBoth(t, s, want...)
 }
 
@@ -154,14 +154,15 @@ func TestCase21CrashBothUnderLoad(t *testing.T) {
 				}
 				s.AwaitSync()
 				want := stopLoads(s, loads...)
-				exactly(t, r.AwaitN(total(want)), want...)
+				wantExactly(t, r.AwaitN(total(want)), want...)
 				wantBoth(t, s, want...)
 			})
 		})
 	}
 }
 
-// wantPrefix checks that what an application's store has let go of is among bodies.
+// wantPrefix checks that the messages that an application's store has let go of are among
+// bodies.
 func wantPrefix(s *cluster.System, app *cluster.App, bodies []string, where string) {
 	s.TB.Helper()
 	var got []string
@@ -205,7 +206,7 @@ func TestOnlyOneSideDials(t *testing.T) {
 				s.Heal("a", "b")
 				s.AwaitSync()
 				want := stopLoads(s, loads...)
-				exactly(t, r.AwaitN(total(want)), want...)
+				wantExactly(t, r.AwaitN(total(want)), want...)
 				wantBoth(t, s, want...)
 			})
 		})

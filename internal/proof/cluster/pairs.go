@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// steps is at how many points of the story a fault can happen: before each
-// step, and behind the last.
-var steps = len(script) + 1
+// stepCount is at how many points of the story a fault can happen: before each
+// step, and after the last.
+var stepCount = len(script) + 1
 
-// Singles tells the story once for every kind of fault at every step.
+// Singles runs the story once for every kind of fault at every step.
 func Singles(t *testing.T, o Options) {
 	t.Helper()
 	if o.Only != "" {
@@ -23,41 +23,41 @@ func Singles(t *testing.T, o Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.only(t, func(tb testing.TB) { tell(tb, events...) })
+		o.runOnly(t, func(tb testing.TB) { runStory(tb, events...) })
 		return
 	}
-	at := func(i int) []event { return []event{{i / len(mishaps), i % len(mishaps)}} }
-	s, not := newSweep(o), &impossible{}
-	n := steps * len(mishaps)
-	s.run(t, n, func(tb testing.TB, i int) { not.note(at(i), tell(tb, at(i)...)) })
-	s.report(t, func(i int) string { return names(at(i)) })
-	t.Logf("single faults: %d of %d run, %d kinds at %d steps, %d violations", s.ran, n, len(mishaps), steps, len(s.wrong))
-	not.log(t)
+	at := func(i int) []event { return []event{{i / len(storyFaults), i % len(storyFaults)}} }
+	s, skipped := newSweep(o), &skippedFaults{}
+	n := stepCount * len(storyFaults)
+	s.run(t, n, func(tb testing.TB, i int) { skipped.add(at(i), runStory(tb, at(i)...)) })
+	s.report(t, func(i int) string { return eventNames(at(i)) })
+	t.Logf("single faults: %d of %d run, %d kinds at %d steps, %d violations", s.ran, n, len(storyFaults), stepCount, len(s.failures))
+	skipped.log(t)
 }
 
-// Pairs tells the story once for every pair of faults, of those kinds that
-// happen in pairs. Each pair has a number; those next to each other have
-// nothing in common, so that any share of the numbers has a bit of everything.
+// Pairs runs the story once for every pair of faults, of those kinds that happen in
+// pairs. Each pair has a number; neighbours have nothing in common, so that any range of
+// numbers is a mixture.
 func Pairs(t *testing.T, o Options) {
 	t.Helper()
-	events := paired()
+	events := pairedEvents()
 	all := len(events) * (len(events) - 1) / 2
-	begin := number(o.From, all)
-	at := func(i int) []event { return pair(events, scatter((begin+i)%all, all)) }
-	s, not := newSweep(o), &impossible{}
-	s.run(t, all, func(tb testing.TB, i int) { not.note(at(i), tell(tb, at(i)...)) })
-	s.report(t, func(i int) string { return names(at(i)) })
+	begin := startNumber(o.From, all)
+	at := func(i int) []event { return pairAt(events, scatter((begin+i)%all, all)) }
+	s, skipped := newSweep(o), &skippedFaults{}
+	s.run(t, all, func(tb testing.TB, i int) { skipped.add(at(i), runStory(tb, at(i)...)) })
+	s.report(t, func(i int) string { return eventNames(at(i)) })
 	t.Logf("pairs: %d of %d (%.2f %%) run, from number %d to %d, %d violations",
-		s.ran, all, 100*float64(s.ran)/float64(all), begin, (begin+s.next)%all, len(s.wrong))
-	not.log(t)
+		s.ran, all, 100*float64(s.ran)/float64(all), begin, (begin+s.next)%all, len(s.failures))
+	skipped.log(t)
 }
 
-// paired returns the faults that happen in pairs, in the order of their steps.
-func paired() []event {
+// pairedEvents returns the faults that happen in pairs, in the order of their steps.
+func pairedEvents() []event {
 	var events []event
-	for step := range steps {
-		for kind := range mishaps {
-			if mishaps[kind].paired {
+	for step := range stepCount {
+		for kind := range storyFaults {
+			if storyFaults[kind].paired {
 				events = append(events, event{step, kind})
 			}
 		}
@@ -65,9 +65,9 @@ func paired() []event {
 	return events
 }
 
-// pair returns pair n: the first row has one pair, event 1 with event 0, the
+// pairAt returns pair n: the first row has one pair, event 1 with event 0, the
 // second two, and so on.
-func pair(events []event, n int) []event {
+func pairAt(events []event, n int) []event {
 	row, before := 1, 0
 	for before+row <= n {
 		before += row
@@ -80,22 +80,22 @@ func pair(events []event, n int) []event {
 // nothing in common.
 func scatter(n, all int) int {
 	stride := int(0.618 * float64(all))
-	for divisor(stride, all) != 1 {
+	for gcd(stride, all) != 1 {
 		stride++
 	}
 	return n * stride % all
 }
 
-func divisor(a, b int) int {
+func gcd(a, b int) int {
 	for b > 0 {
 		a, b = b, a%b
 	}
 	return a
 }
 
-// number returns the number that text stands for: itself, or what becomes of
-// it as of the hash of a commit.
-func number(text string, all int) int {
+// startNumber returns the number in text, or one made from the hash of text, such as that
+// of a commit.
+func startNumber(text string, all int) int {
 	if n, err := strconv.Atoi(text); err == nil {
 		return n % all
 	}
@@ -104,8 +104,8 @@ func number(text string, all int) int {
 	return int(h.Sum32()) % all
 }
 
-// names names events as parseEvents takes them.
-func names(events []event) string {
+// eventNames names events as parseEvents takes them.
+func eventNames(events []event) string {
 	var all []string
 	for _, e := range events {
 		all = append(all, e.String())
@@ -118,7 +118,7 @@ func parseEvents(text string) ([]event, error) {
 	for one := range strings.SplitSeq(text, ";") {
 		at, name, _ := strings.Cut(strings.TrimSpace(one), ":")
 		step, err := strconv.Atoi(at)
-		kind := slices.IndexFunc(mishaps, func(m mishap) bool { return m.name == name })
+		kind := slices.IndexFunc(storyFaults, func(m storyFault) bool { return m.name == name })
 		if err != nil || kind < 0 {
 			return nil, fmt.Errorf("%q is no fault of the story, such as 12:kill a", one)
 		}
@@ -127,27 +127,27 @@ func parseEvents(text string) ([]event, error) {
 	return events, nil
 }
 
-// impossible counts the faults that could not happen, by why.
-type impossible struct {
-	mu  sync.Mutex
-	why map[string]int // guarded by mu
+// skippedFaults counts the faults that could not happen, by why.
+type skippedFaults struct {
+	mu     sync.Mutex
+	counts map[string]int // guarded by mu
 }
 
-func (p *impossible) note(events []event, not []string) {
+func (p *skippedFaults) add(events []event, reasons []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.why == nil {
-		p.why = make(map[string]int)
+	if p.counts == nil {
+		p.counts = make(map[string]int)
 	}
-	for i, why := range not {
+	for i, why := range reasons {
 		if why != "" {
-			p.why[mishaps[events[i].fault].name+": "+why]++
+			p.counts[storyFaults[events[i].fault].name+": "+why]++
 		}
 	}
 }
 
-func (p *impossible) log(t *testing.T) {
-	for _, why := range slices.Sorted(maps.Keys(p.why)) {
-		t.Logf("%6d could not happen, %s", p.why[why], why)
+func (p *skippedFaults) log(t *testing.T) {
+	for _, why := range slices.Sorted(maps.Keys(p.counts)) {
+		t.Logf("%6d could not happen, %s", p.counts[why], why)
 	}
 }

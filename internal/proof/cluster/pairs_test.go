@@ -12,7 +12,7 @@ func TestPairNumbers(t *testing.T) {
 		all := n * (n - 1) / 2
 		seen := make(map[[2]int]bool)
 		for i := range all {
-			p := pair(events, scatter(i, all))
+			p := pairAt(events, scatter(i, all))
 			if p[0].step >= p[1].step {
 				t.Errorf("of %d events: pair %v", n, p)
 			}
@@ -25,13 +25,13 @@ func TestPairNumbers(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, e := range paired() {
-		if got, err := parseEvents(names([]event{e, e})); err != nil || len(got) != 2 || got[0] != e || got[1] != e {
+	for _, e := range pairedEvents() {
+		if got, err := parseEvents(eventNames([]event{e, e})); err != nil || len(got) != 2 || got[0] != e || got[1] != e {
 			t.Errorf("%v was parsed as %v, %v", e, got, err)
 		}
 	}
 	for _, d := range directions {
-		c := cut{d, mute, 17}
+		c := cut{d, endSilence, 17}
 		if got, err := parseCut(c.String()); err != nil || got != c {
 			t.Errorf("%v was parsed as %v, %v", c, got, err)
 		}

@@ -20,10 +20,10 @@ func (s *System) PlainApp(name string, servers []string, configure func(*client.
 	return a
 }
 
-// plain returns a connection to a server of ours that neither side can tell
-// from one between a client that knows our extensions and a server that does
-// not: the extensions in a logon go no further, as with a server that ignores
-// what it does not know. From there on neither side may use them (R15).
+// plain returns a connection to a server of ours that looks to both sides like one
+// between a client that knows our extensions and a server that does not. It drops the
+// extensions from a logon, as a server ignores fields that it does not know. From there
+// on neither side may use them (R15).
 func (s *System) plain(conn net.Conn) net.Conn {
 	return &plainConn{Conn: conn, tb: s.TB, r: wire.NewReader(conn, wire.MaxFrame)}
 }
@@ -37,7 +37,7 @@ type plainConn struct {
 	r    *wire.Reader // Read's: frames of the server
 	rest []byte       // of the frame that is being handed over
 
-	partial []byte // Write's: what has come of a frame
+	partial []byte // Write's: the beginning of a frame
 }
 
 // Read hands over the server's frames.
@@ -51,7 +51,7 @@ func (c *plainConn) Read(p []byte) (int, error) {
 		if err := wire.Parse(frame, &m); err != nil {
 			c.tb.Errorf("the server sent %q: %v", frame, err)
 		}
-		if extended(&m) {
+		if hasExtensions(&m) {
 			c.tb.Errorf("the server used our extensions with a plain client: %s", frame)
 		}
 		c.rest = appendFrame(c.rest[:0], frame)
@@ -61,7 +61,7 @@ func (c *plainConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write takes what the client writes, and passes on whole frames.
+// Write takes the client's bytes and forwards whole frames.
 func (c *plainConn) Write(p []byte) (int, error) {
 	c.partial = append(c.partial, p...)
 	var out []byte
@@ -79,7 +79,8 @@ func (c *plainConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// forward appends one of the client's frames without what a plain server ignores.
+// forward appends one of the client's frames without the fields that a plain server
+// ignores.
 func (c *plainConn) forward(out, frame []byte) []byte {
 	var m wire.Message
 	if err := wire.Parse(frame, &m); err != nil {
@@ -88,7 +89,7 @@ func (c *plainConn) forward(out, frame []byte) []byte {
 	if m.Command == wire.Logon {
 		return appendFrame(out, c.plainLogon(frame))
 	}
-	if extended(&m) {
+	if hasExtensions(&m) {
 		c.tb.Errorf("the client used our extensions with a plain server: %s", frame)
 	}
 	return appendFrame(out, frame)
@@ -113,8 +114,8 @@ func appendFrame(out, content []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(out, uint32(len(content))), content...)
 }
 
-// extended reports whether a frame has anything of our extensions.
-func extended(m *wire.Message) bool {
+// hasExtensions reports whether a frame has anything of our extensions.
+func hasExtensions(m *wire.Message) bool {
 	for name := range wire.Options(m.Options) {
 		if string(name) == "vector" {
 			return true

@@ -14,11 +14,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// The SDK against servers without our extensions: it publishes under its
-// client's name with base+n, the base chosen once and kept in the store. The
-// acks let go of the store; after a lost connection and after a kill of the
-// process what is kept is sent again under the same numbers, and is there once
-// (R10, R15).
+// The SDK against servers without our extensions: it publishes under its client's name
+// with base+n. The base is chosen once and kept in the store. Acks let go of messages;
+// after a lost connection and after a kill of the process the kept messages are sent
+// again under the same numbers, and are there once (R10, R15).
 func TestPlainServers(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		pub := s.PlainApp("pub", []string{"a"}, nil)
@@ -61,8 +60,8 @@ func TestPlainServers(t *testing.T) {
 	})
 }
 
-// A plain server rejects messages: each is told once, what comes after is
-// delivered, and the rejected are not sent again (R14).
+// A plain server rejects messages: each is told once, later messages are delivered, and
+// the rejected ones are not sent again (R14).
 func TestPlainServerRejects(t *testing.T) {
 	cluster.Run(t, logged("^orders$"), func(s *cluster.System) {
 		pub := s.PlainApp("pub", []string{"a", "b"}, nil)
@@ -80,11 +79,11 @@ func TestPlainServerRejects(t *testing.T) {
 	})
 }
 
-// The plain servers of a pair fail over, in turns, with the publisher and a
-// subscriber whose process dies too. The logon at the one left waits until the
-// numbers are one: until its peer is back, or downgraded (R15). All arrives
-// once; a subscriber's list of bookmarks has the server begin too early rather
-// than too late, and the server leaves out what the list covers (R9, R15).
+// The plain servers of a pair fail over, in turns, with the publisher and a subscriber
+// whose process dies too. The logon at the remaining server waits until both watermarks
+// agree: until its peer is back, or downgraded (R15). All messages arrive once. A
+// subscriber's list of bookmarks makes the server begin too early rather than too late,
+// and the server leaves out messages that the list covers (R9, R15).
 func TestPlainFailover(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -97,8 +96,8 @@ func TestPlainFailover(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cluster.Run(t, tt.configure, func(s *cluster.System) {
 				pub := s.PlainApp("pub", []string{"a", "b"}, nil)
-				pl := s.BookmarkFile()
-				sub := s.PlainApp("sub", []string{"a", "b"}, pl.Configure)
+				file := s.BookmarkFile()
+				sub := s.PlainApp("sub", []string{"a", "b"}, file.Configure)
 				r := sub.Read("orders", true, client.From(client.Epoch), client.ID("orders"))
 				live := s.PlainApp("live", []string{"b", "a"}, nil).Read("orders", true, client.From(client.Epoch))
 				pub.PublishN("orders", 1, 10)
@@ -113,7 +112,7 @@ func TestPlainFailover(t *testing.T) {
 					if tt.configure == nil {
 						s.Advance(7 * time.Second)
 						if st := pub.Client.Stats(); st.State == client.StateLive {
-							t.Errorf("%s is down, and the publisher was let in to %s", down, st.Server.Server)
+							t.Errorf("the publisher was let in to %[2]s while %[1]s is down", down, st.Server.Server)
 						}
 					} else {
 						pub.Flush() // on one disk
@@ -124,17 +123,17 @@ func TestPlainFailover(t *testing.T) {
 					last += 10
 					r.AwaitN(last + 3)
 				}
-				pl.Sync()
-				exactly(t, r.Bodies(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
+				file.Sync()
+				wantExactly(t, r.Bodies(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
 				if n := r.Sub.Stats().Duplicates; n > 0 {
 					t.Errorf("%d came again that the list covers", n)
 				}
-				pl.Crash(sub, nil)
+				file.Crash(sub, nil)
 				r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 				pub.PublishN("orders", last+1, last+5)
 				pub.Flush()
-				exactly(t, r.AwaitN(5), cluster.Bodies("pub", last+1, last+5))
-				exactly(t, live.AwaitN(last+8), cluster.Bodies("pub", 1, last+5), cluster.Bodies("early", 1, 3))
+				wantExactly(t, r.AwaitN(5), cluster.Bodies("pub", last+1, last+5))
+				wantExactly(t, live.AwaitN(last+8), cluster.Bodies("pub", 1, last+5), cluster.Bodies("early", 1, 3))
 				s.Finish()
 				s.CheckSame("a", "b")
 			})
@@ -146,9 +145,9 @@ func TestPlainFailover(t *testing.T) {
 // loser is told, and waits longer each time (R11, R15).
 func TestPlainNameInUse(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
-		one := s.PlainApp("one", []string{"a"}, gateway)
+		one := s.PlainApp("one", []string{"a"}, setGatewayName)
 		one.AwaitServer("a")
-		two := s.PlainApp("two", []string{"b"}, gateway)
+		two := s.PlainApp("two", []string{"b"}, setGatewayName)
 		s.Advance(10 * time.Minute)
 		told := pushedOut(one) + pushedOut(two)
 		if told < 10 || told > 30 {
@@ -157,8 +156,8 @@ func TestPlainNameInUse(t *testing.T) {
 	})
 }
 
-// A rawClient is a client of the plain protocol made of frames. It keeps what
-// it publishes only as long as its test does.
+// A rawClient is a client of the plain protocol that sends frames. It keeps published
+// messages only as long as its test does.
 type rawClient struct {
 	s    *cluster.System
 	name string
@@ -187,7 +186,7 @@ func (c *rawClient) send(frame []byte) {
 }
 
 // next returns the next ack, false if none comes within d or ever.
-func (c *rawClient) next(d time.Duration) (m wire.Message, came bool) {
+func (c *rawClient) next(d time.Duration) (m wire.Message, ok bool) {
 	c.s.TB.Helper()
 	if err := c.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return m, false
@@ -210,19 +209,19 @@ func (c *rawClient) logOn() {
 }
 
 // in returns the number in the logon ack, which must come within a minute.
-func (c *rawClient) in() uint64 {
+func (c *rawClient) awaitLogon() uint64 {
 	c.s.TB.Helper()
-	m, came := c.next(time.Minute)
-	if !came || m.Acks != wire.AckProcessed || string(m.Status) != wire.StatusSuccess {
-		c.s.TB.Fatalf("%s: logon: %v, %q %q", c.name, came, m.Status, m.Reason)
+	m, ok := c.next(time.Minute)
+	if !ok || m.Acks != wire.AckProcessed || string(m.Status) != wire.StatusSuccess {
+		c.s.TB.Fatalf("%s: logon: %v, %q %q", c.name, ok, m.Status, m.Reason)
 	}
 	return m.Sequence
 }
 
 // waits fails if the logon is answered within d.
-func (c *rawClient) waits(d time.Duration) {
+func (c *rawClient) wantNoLogon(d time.Duration) {
 	c.s.TB.Helper()
-	if m, came := c.next(d); came {
+	if m, ok := c.next(d); ok {
 		c.s.TB.Fatalf("%s: the logon was answered with %d %q, want nothing yet", c.name, m.Sequence, m.Reason)
 	}
 }
@@ -237,12 +236,12 @@ func (c *rawClient) publish(from, to int) {
 }
 
 // persisted waits until everything up to n is acknowledged.
-func (c *rawClient) persisted(n uint64) {
+func (c *rawClient) awaitPersisted(n uint64) {
 	c.s.TB.Helper()
 	for {
-		m, came := c.next(time.Minute)
-		if !came || m.Acks != wire.AckPersisted || string(m.Status) != wire.StatusSuccess || m.Sequence > n {
-			c.s.TB.Fatalf("%s: persisted: %v, %d %q %q, want %d", c.name, came, m.Sequence, m.Status, m.Reason, n)
+		m, ok := c.next(time.Minute)
+		if !ok || m.Acks != wire.AckPersisted || string(m.Status) != wire.StatusSuccess || m.Sequence > n {
+			c.s.TB.Fatalf("%s: persisted: %v, %d %q %q, want %d", c.name, ok, m.Sequence, m.Status, m.Reason, n)
 		}
 		if m.Sequence == n {
 			return
@@ -251,13 +250,13 @@ func (c *rawClient) persisted(n uint64) {
 }
 
 // turnedAway waits for the publish gap that ends the session.
-func (c *rawClient) turnedAway() {
+func (c *rawClient) wantPublishGap() {
 	c.s.TB.Helper()
-	m, came := c.next(time.Minute)
-	if !came || m.Acks != wire.AckProcessed || string(m.Reason) != wire.ReasonPublishGap || m.HasSequence {
-		c.s.TB.Fatalf("%s: %v, %q %q, want a publish gap", c.name, came, m.Status, m.Reason)
+	m, ok := c.next(time.Minute)
+	if !ok || m.Acks != wire.AckProcessed || string(m.Reason) != wire.ReasonPublishGap || m.HasSequence {
+		c.s.TB.Fatalf("%s: %v, %q %q, want a publish gap", c.name, ok, m.Status, m.Reason)
 	}
-	if _, came := c.next(time.Minute); came {
+	if _, ok := c.next(time.Minute); ok {
 		c.s.TB.Fatalf("%s: the session goes on behind a publish gap", c.name)
 	}
 }
@@ -269,15 +268,15 @@ func TestPlainClientFailover(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		c := dialRaw(s, "old", "a")
 		c.logOn()
-		if n := c.in(); n != 0 {
+		if n := c.awaitLogon(); n != 0 {
 			t.Errorf("first logon: %d", n)
 		}
 		c.publish(1, 5)
-		c.persisted(5)
+		c.awaitPersisted(5)
 
 		s.Node("b").Kill()
 		c.publish(6, 8)
-		if m, came := c.next(5 * time.Second); came {
+		if m, ok := c.next(5 * time.Second); ok {
 			t.Fatalf("%d is acknowledged by one disk", m.Sequence)
 		}
 		s.Node("a").Kill()
@@ -285,46 +284,46 @@ func TestPlainClientFailover(t *testing.T) {
 		s.Node("b").AwaitReady()
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		c.waits(10 * time.Second)
+		c.wantNoLogon(10 * time.Second)
 		s.Node("a").Start()
-		if n := c.in(); n != 8 {
+		if n := c.awaitLogon(); n != 8 {
 			t.Errorf("logon when both are there: %d, want 8 as a has it", n)
 		}
 		c.publish(9, 12)
-		c.persisted(12)
+		c.awaitPersisted(12)
 		s.AwaitSync()
 		wantJournals(s, cluster.Bodies("old", 1, 12))
 	})
 }
 
-// Two instances lose each other. One acknowledges alone to a plain client,
-// which lets go and moves to the other: there its logon waits until the peer
-// is downgraded, and it is turned away, since what it goes on from is not
-// there. When the link is whole it is let in with the right number (R4, R15).
+// Two instances lose each other. One acknowledges alone to a plain client, which lets go
+// and moves to the other. There its logon waits until the peer is downgraded, and the
+// client is turned away, since its last messages are not there. When the link is healed
+// it is let in with the right number (R4, R15).
 func TestPlainClientDowngrade(t *testing.T) {
 	cluster.Run(t, downgradeAfter(3*time.Second), func(s *cluster.System) {
 		c := dialRaw(s, "old", "a")
 		c.logOn()
-		c.in()
+		c.awaitLogon()
 		c.publish(1, 5)
-		c.persisted(5)
+		c.awaitPersisted(5)
 
 		s.Advance(time.Second) // b is told that a has it, too
 		s.Cut("a", "b")
 		c.publish(6, 8)
-		c.persisted(8) // one disk, a plain client is not told
+		c.awaitPersisted(8) // one disk, a plain client is not told
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		c.waits(2 * time.Second)
-		if n := c.in(); n != 5 {
+		c.wantNoLogon(2 * time.Second)
+		if n := c.awaitLogon(); n != 5 {
 			t.Errorf("logon at the one that lags: %d, want 5", n)
 		}
 		c.publish(9, 9)
-		c.turnedAway()
+		c.wantPublishGap()
 
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		if n := c.in(); n != 5 {
+		if n := c.awaitLogon(); n != 5 {
 			t.Errorf("logon at the one that lags: %d, want 5", n)
 		}
 		c.conn.Close()
@@ -332,31 +331,31 @@ func TestPlainClientDowngrade(t *testing.T) {
 		s.AwaitSync()
 		c = dialRaw(s, "old", "b")
 		c.logOn()
-		if n := c.in(); n != 8 {
+		if n := c.awaitLogon(); n != 8 {
 			t.Errorf("logon behind the heal: %d, want 8", n)
 		}
 		c.publish(9, 12)
-		c.persisted(12)
+		c.awaitPersisted(12)
 		wantJournals(s, cluster.Bodies("old", 1, 12))
 	})
 }
 
-// A plain client with a store of its own moves while the link is cut, keeping
-// what was not acknowledged, and the other instance learns the same from its
-// peer later: it is there once. A publisher that nobody here knows is let in
-// while no peer can be asked (R1, R15).
+// A plain client with a store of its own moves while the link is cut, with its
+// unacknowledged messages, and the other instance gets the same ones from its peer later:
+// they are there once. A publisher that no instance knows is let in while no peer can be
+// asked (R1, R15).
 func TestPlainClientReplays(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		known := dialRaw(s, "known", "a")
 		known.logOn()
-		known.in()
+		known.awaitLogon()
 		known.publish(1, 3)
-		known.persisted(3)
+		known.awaitPersisted(3)
 		s.Cut("a", "b")
 		s.Advance(5 * time.Second)
 		unknown := dialRaw(s, "unknown", "a")
 		unknown.logOn()
-		unknown.in()
+		unknown.awaitLogon()
 		known.publish(4, 6)
 		unknown.publish(1, 6)
 
@@ -364,20 +363,20 @@ func TestPlainClientReplays(t *testing.T) {
 		known, unknown = dialRaw(s, "known", "b"), dialRaw(s, "unknown", "b")
 		known.logOn()
 		unknown.logOn()
-		if n := unknown.in(); n != 0 {
+		if n := unknown.awaitLogon(); n != 0 {
 			t.Errorf("a publisher unknown here is told %d", n)
 		}
 		unknown.publish(1, 8)
-		known.waits(10 * time.Second)
+		known.wantNoLogon(10 * time.Second)
 		s.Heal("a", "b")
-		if n := known.in(); n != 6 {
+		if n := known.awaitLogon(); n != 6 {
 			t.Errorf("a publisher known here is told %d, want 6", n)
 		}
 		known.publish(7, 9)
-		known.persisted(9)
-		unknown.persisted(8)
+		known.awaitPersisted(9)
+		unknown.awaitPersisted(8)
 		s.Finish()
 		s.CheckSame("a", "b")
-		exactly(t, s.Node("b").Bodies(), cluster.Bodies("known", 1, 9), cluster.Bodies("unknown", 1, 8))
+		wantExactly(t, s.Node("b").Bodies(), cluster.Bodies("known", 1, 9), cluster.Bodies("unknown", 1, 8))
 	})
 }

@@ -27,10 +27,10 @@ func publish(s *cluster.System, app *cluster.App, from, to int) []string {
 	return bodies
 }
 
-// Case 9. The publisher's process is killed in the middle of a write to its
-// store, so that a record is torn, started again, and killed once more later.
-// What Publish had returned is delivered, once and in order; the message that
-// was torn was never sent, so that its number can be used again (G1, R8).
+// Case 9. The publisher's process is killed in the middle of a write to its store, so
+// that a record is torn, started again, and killed once more later. Messages for which
+// Publish had returned are delivered, once and in order. The torn message was never sent,
+// so its number can be used again (G1, R8).
 func TestCase09TornRecordInTheStore(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		for n := 1; n <= 10; n++ {
@@ -44,8 +44,8 @@ func TestCase09TornRecordInTheStore(t *testing.T) {
 	}
 }
 
-// Case 9, with the power: the store is opened with sync-always, and its disk
-// keeps of the last writes what it likes.
+// Case 9, with a power cut: the store is opened with sync-always, and its disk keeps any
+// part of the last writes.
 func TestCase09PowerCutOfTheStore(t *testing.T) {
 	for seed := uint64(1); seed <= 6; seed++ {
 		for i, mode := range memfs.Modes(seed)[1:] {
@@ -91,13 +91,13 @@ func tornStore(s *cluster.System, connected bool, fail func(*cluster.App), mode 
 	pub.FlushSafe()
 	wantNoEvent(s, pub, "rejected")
 	wantNoEvent(s, pub, "rolled back")
-	wantTaken(s, want)
+	wantAccepted(s, want)
 }
 
-// wantTaken ends the scenario and checks that both journals hold what Publish
-// has returned for, once and in order. A message whose Publish failed with the
-// disk may be there too, in its place.
-func wantTaken(s *cluster.System, want []string) {
+// wantTaken ends the scenario and checks that both journals hold all messages for which
+// Publish has returned, once and in order. A message whose Publish failed with the disk
+// may be there too, in its place.
+func wantAccepted(s *cluster.System, want []string) {
 	s.TB.Helper()
 	s.Finish()
 	s.CheckSame("a", "b")
@@ -115,9 +115,9 @@ func wantTaken(s *cluster.System, want []string) {
 	}
 }
 
-// Case 28. Both machines lose power, and of what the disks had not synced they
-// keep a later sector and lose an earlier one. Both come up, nothing that was
-// acknowledged is missing, and they agree again (R7, R8, G2).
+// Case 28. Both machines lose power, and the disks keep a later unsynced sector and lose
+// an earlier one. Both come up, no acknowledged message is missing, and they agree again
+// (R7, R8, G2).
 func TestCase28PowerCutsThatLeaveHoles(t *testing.T) {
 	for seed := uint64(1); seed <= 24; seed++ {
 		mode := []memfs.Mode{memfs.Hole(seed), memfs.Garbage(seed), memfs.ZeroExtended(seed)}[seed%3]

@@ -43,10 +43,10 @@ func wantJournals(s *cluster.System, want []string) {
 	}
 }
 
-func wantBodies(s *cluster.System, what string, got, want []string) {
+func wantBodies(s *cluster.System, owner string, got, want []string) {
 	s.TB.Helper()
 	if !slices.Equal(got, want) {
-		s.TB.Errorf("%s has %d messages, want %d:\n%s\nwant\n%s", what, len(got), len(want), strings.Join(got, " "), strings.Join(want, " "))
+		s.TB.Errorf("%s has %d messages, want %d:\n%s\nwant\n%s", owner, len(got), len(want), strings.Join(got, " "), strings.Join(want, " "))
 	}
 }
 
@@ -66,8 +66,7 @@ func acked(app *cluster.App) int {
 	return int(lives[len(lives)-1].Acked)
 }
 
-// durableBodies returns what a dead instance's disk would hold if its machine
-// lost power too.
+// durableBodies returns the bodies on a dead instance's disk after a power cut.
 func durableBodies(n *cluster.Node) []string {
 	image := *n
 	image.FS = n.FS.Crash(memfs.Durable)
@@ -77,17 +76,17 @@ func durableBodies(n *cluster.Node) []string {
 
 // A step is a moment in a message's way from the publisher to the ack.
 type step struct {
-	name string
-	arm  func(s *cluster.System)      // has it come at a later time
-	come func(s *cluster.System) bool // whether it has
+	name    string
+	arm     func(s *cluster.System)      // has it come at a later time
+	reached func(s *cluster.System) bool // whether it has
 }
 
 // diskStep is before the nth change of a's disk.
 func diskStep(n int) step {
 	return step{
-		name: fmt.Sprintf("disk/%d", n),
-		arm:  func(s *cluster.System) { s.Node("a").FS.CrashAt(n) },
-		come: func(s *cluster.System) bool { return s.Node("a").FS.Crashed() },
+		name:    fmt.Sprintf("disk/%d", n),
+		arm:     func(s *cluster.System) { s.Node("a").FS.CrashAt(n) },
+		reached: func(s *cluster.System) bool { return s.Node("a").FS.Crashed() },
 	}
 }
 
@@ -101,13 +100,13 @@ func wireStep(from, to string, bytes int64) step {
 			at = s.Net.Delivered(from, to) + bytes
 			s.Net.CutAfter(from, to, bytes)
 		},
-		come: func(s *cluster.System) bool { return s.Net.Delivered(from, to) >= at },
+		reached: func(s *cluster.System) bool { return s.Net.Delivered(from, to) >= at },
 	}
 }
 
-// steps are some of all steps, evenly spread: from publish to ack they cut
+// killSteps are some of all steps, evenly spread: from publish to ack they cut
 // within and between all frames of a dozen messages.
-func steps() []step {
+func killSteps() []step {
 	var steps []step
 	for n := 1; n <= 21; n++ {
 		steps = append(steps, diskStep(n))
@@ -128,14 +127,13 @@ func steps() []step {
 	return steps
 }
 
-// Case 1. The instance a publisher is on dies at every step of a message's
-// way: before and after its own disk has it, after the peer has it, before and
-// after the ack; it alone or together with its peer, by a kill or a power cut.
-// What the publish store has let go of is on the disks, and every message
-// arrives once (G1, G2, G3, G4, R1, R4).
+// Case 1. The publisher's instance dies at every step of a message's way: before and
+// after its own disk has it, after the peer has it, before and after the ack; alone or
+// together with its peer, by a kill or a power cut. Messages that the publish store has
+// let go of are on the disks, and every message arrives once (G1, G2, G3, G4, R1, R4).
 func TestCase01KillAtEveryStep(t *testing.T) {
 	modes := []memfs.Mode{memfs.KeepAll, memfs.Durable, memfs.Torn(1), memfs.Hole(2)}
-	for i, step := range steps() {
+	for i, step := range killSteps() {
 		both, mode := i%2 == 0, modes[i/2%len(modes)]
 		t.Run(fmt.Sprintf("%s/%s/both=%v", step.name, mode.Name, both), func(t *testing.T) {
 			cluster.Run(t, nil, func(s *cluster.System) { killAtStep(s, step, mode, both) })
@@ -155,14 +153,14 @@ func killAtStep(s *cluster.System, step step, mode memfs.Mode, both bool) {
 
 	step.arm(s)
 	sent := 3
-	for ; sent < 15 && !step.come(s); sent++ {
+	for ; sent < 15 && !step.reached(s); sent++ {
 		pub.PublishN("orders", sent+1, sent+1)
 		s.Advance(400 * time.Microsecond)
 	}
-	for end := time.Now().Add(2 * time.Millisecond); !step.come(s) && time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Millisecond); !step.reached(s) && time.Now().Before(end); {
 		s.Advance(50 * time.Microsecond)
 	}
-	if !step.come(s) {
+	if !step.reached(s) {
 		s.TB.Errorf("%s does not come", step.name)
 	}
 	a.Crash(mode)
@@ -187,8 +185,8 @@ func killAtStep(s *cluster.System, step step, mode memfs.Mode, both bool) {
 	wantJournals(s, want)
 }
 
-// wantOnDisk checks, with both instances dead, that what the publish store has
-// let go of is on both disks (G2).
+// wantOnDisk checks, with both instances dead, that the messages that the publish store
+// has let go of are on both disks (G2).
 func wantOnDisk(s *cluster.System, pub *cluster.App) {
 	s.TB.Helper()
 	want := cluster.Bodies(pub.Name, 1, acked(pub))

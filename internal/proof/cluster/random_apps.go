@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// storeKind is what a publisher's store is.
+// A storeKind is the kind of a publisher's store.
 type storeKind int
 
 const (
@@ -33,24 +33,24 @@ func (k storeKind) String() string { return [...]string{"file", "synced file", "
 
 // A publisher is an application that publishes until it is stopped or killed.
 type publisher struct {
-	r     *random
-	app   *App
-	kind  storeKind
-	plain bool
-	told  bool       // publishes when it is told, and has no load
-	topic string     // what it is told
-	rand  *rand.Rand // the load's; one goroutine at a time
-	pace  time.Duration
-	up    bool
+	run       *randomRun
+	app       *App
+	kind      storeKind
+	plain     bool
+	onCommand bool       // publishes on command, and has no load
+	topic     string     // the topic of the next message
+	rand      *rand.Rand // the load's; one goroutine at a time
+	pace      time.Duration
+	running   bool
 
-	n         int                    // of the last message; the load's
-	published []*checker.Publication // guarded by mu
-	accepted  []time.Time            // when Publish returned, of each of published; guarded by mu
-	safe      map[int]bool           // by index in published, those of which a ticket has said so; guarded by mu
-	process   int                    // index in published of this process's first
-	mu        sync.Mutex
-	killed    bool   // guarded by mu
-	through   uint64 // what a memory store has let go of; guarded by mu
+	n            int                    // of the last message; the load's
+	published    []*checker.Publication // guarded by mu
+	accepted     []time.Time            // when Publish returned, of each of published; guarded by mu
+	safe         map[int]bool           // by index in published, those of which a ticket has said so; guarded by mu
+	processStart int                    // index in published of this process's first
+	mu           sync.Mutex
+	killed       bool   // guarded by mu
+	letGoThrough uint64 // how far a memory store has let go; guarded by mu
 
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -59,56 +59,56 @@ type publisher struct {
 
 // startPublishers starts three, of which one has a memory store, and one may
 // take the servers for plain ones.
-func (r *random) startPublishers() {
+func (r *randomRun) startPublishers() {
 	for i, kind := range []storeKind{fileStore, syncedStore, memoryStore} {
 		p := &publisher{
-			r: r, kind: kind, safe: make(map[int]bool),
+			run: r, kind: kind, safe: make(map[int]bool),
 			plain: kind == fileStore && r.rand.IntN(4) == 0,
 			rand:  rand.New(rand.NewPCG(r.seed, uint64(10+i))),
 			pace:  time.Duration(5+r.rand.IntN(60)) * time.Millisecond,
 		}
 		window := []int{0, 0, 3, 50}[r.rand.IntN(4)]
-		p.app = r.NewApp(fmt.Sprintf("p%d", i+1), r.either(), func(c *client.Config) {
+		p.app = r.NewApp(fmt.Sprintf("p%d", i+1), r.serverOrder(), func(c *client.Config) {
 			c.WindowMessages = window
 			if kind == memoryStore {
-				c.PublishStore = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{}))
+				c.PublishStore = p.watchStore(pubstore.NewMemory(pubstore.MemoryOptions{}))
 			}
 		})
 		p.app.plain = p.plain
-		p.app.Wrap = p.watch
+		p.app.Wrap = p.watchStore
 		p.app.Options.SyncAlways = kind == syncedStore
 		p.app.Options.SegmentBytes = 64 << 10
-		r.note("%s has a %v store, plain %v, window %d, servers %v", p.app.Name, kind, p.plain, window, p.app.config.Servers)
+		r.logf("%s has a %v store, plain %v, window %d, servers %v", p.app.Name, kind, p.plain, window, p.app.config.Servers)
 		r.publishers = append(r.publishers, p)
 		r.onClose(p.end)
 		p.start()
 	}
-	// A subscriber that was there before a plain publisher would take what is
-	// below its first number for a gap when it resumes.
+	// A subscriber that was there before a plain publisher would take the numbers below
+	// its first one for a gap when it resumes.
 	r.Await("the plain publisher to begin", func() bool {
 		p := r.publishers[0]
 		return !p.plain || p.app.Store.Lives()[0].Acked > 0
 	})
 }
 
-// either returns both instances in one order or the other.
-func (r *random) either() []string {
+// serverOrder returns both instances in one order or the other.
+func (r *randomRun) serverOrder() []string {
 	if r.rand.IntN(2) == 0 {
 		return []string{"b", "a"}
 	}
 	return []string{"a", "b"}
 }
 
-func (p *publisher) watch(s pubstore.Store) pubstore.Store { return &watched{Store: s, p: p} }
+func (p *publisher) watchStore(s pubstore.Store) pubstore.Store { return &watchedStore{Store: s, p: p} }
 
-// watched is a store whose discards are seen.
-type watched struct {
+// watchedStore is a store whose discards are seen.
+type watchedStore struct {
 	pubstore.Store
 	p *publisher
 }
 
-// Discard tells the run what is about to be let go.
-func (w *watched) Discard(life string, through uint64) error {
+// Discard tells the run which messages are about to be let go.
+func (w *watchedStore) Discard(life string, through uint64) error {
 	for _, l := range w.Store.Lives() {
 		if l.ID == life && through > l.Acked {
 			w.p.discards(l, min(through, l.Last))
@@ -120,26 +120,26 @@ func (w *watched) Discard(life string, through uint64) error {
 func (p *publisher) discards(l pubstore.Life, through uint64) {
 	p.mu.Lock()
 	if !p.killed {
-		p.through = through
+		p.letGoThrough = through
 	}
 	p.mu.Unlock()
 	b := bookmark.Bookmark{Publisher: bookmark.IdentityOfLife(l.ID).ID, Sequence: through}
 	if p.plain {
 		b = bookmark.Bookmark{Publisher: bookmark.IdentityOfName(p.app.Name).ID, Sequence: l.PlainOffset + through}
 	}
-	p.r.discards(p.app.Name, b, p.plain && p.r.set.downgrade > 0)
+	p.run.noteDiscard(p.app.Name, b, p.plain && p.run.settings.downgrade > 0)
 }
 
 // start starts a process.
 func (p *publisher) start() {
 	p.mu.Lock()
-	p.killed, p.through = false, 0
-	p.process = len(p.published)
+	p.killed, p.letGoThrough = false, 0
+	p.processStart = len(p.published)
 	p.mu.Unlock()
 	p.app.start()
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel, p.done, p.up = cancel, make(chan struct{}), true
-	if p.told {
+	p.cancel, p.done, p.running = cancel, make(chan struct{}), true
+	if p.onCommand {
 		close(p.done)
 		return
 	}
@@ -167,27 +167,27 @@ func (p *publisher) load(ctx context.Context, c *client.Client) {
 		}
 		if p.kind == syncedStore && p.rand.IntN(200) == 0 {
 			if err := c.RenewLife(); err != nil && ctx.Err() == nil {
-				p.renewed(err)
+				p.renewFailed(err)
 			}
 		}
 	}
 }
 
-// renewed notes that a new life could not begin, unless the process is dead.
-func (p *publisher) renewed(err error) {
+// renewFailed notes that a new life could not begin, unless the process is dead.
+func (p *publisher) renewFailed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.killed {
-		p.r.fail("%s: renew: %v", p.app.Name, err)
+		p.run.reportError("%s: renew: %v", p.app.Name, err)
 	}
 }
 
 // publish publishes one message; false ends the load.
 func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	p.n++
-	m := &checker.Publication{App: p.app.Name, N: p.n, Topic: "orders", PublishedAt: p.r.clock.Add(1), HasBase: p.plain}
+	m := &checker.Publication{App: p.app.Name, N: p.n, Topic: "orders", PublishedAt: p.run.clock.Add(1), HasBase: p.plain}
 	m.Body = fmt.Sprintf("%s-%d ", m.App, m.N) + strings.Repeat(".", p.size())
-	if p.told {
+	if p.onCommand {
 		m.Topic = p.topic
 	} else if p.rand.IntN(3) == 0 {
 		m.Topic = "ticks"
@@ -208,15 +208,15 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 		m.Fate = checker.Refused
 	default:
 		m.Fate = checker.Refused
-		p.r.fail("%s: publish: %v", p.app.Name, err)
+		p.run.reportError("%s: publish: %v", p.app.Name, err)
 	}
 	return err == nil
 }
 
-// publishTo publishes m, which is the last of published, every third time with a
-// ticket. What that has said to be safe must not be lost with the process.
+// publishTo publishes m, which is the last of published, every third time with a ticket.
+// A message that the ticket has reported as safe must not be lost with the process.
 func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.Publication) (sequence uint64, err error) {
-	if p.told || p.n%3 != 0 {
+	if p.onCommand || p.n%3 != 0 {
 		return c.Publish(ctx, m.Topic, []byte(m.Body))
 	}
 	ticket, err := c.PublishTicket(ctx, m.Topic, []byte(m.Body))
@@ -238,7 +238,7 @@ func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.
 
 // size draws the length of a message.
 func (p *publisher) size() int {
-	if p.told {
+	if p.onCommand {
 		return 8
 	}
 	if p.rand.IntN(50) == 0 {
@@ -253,31 +253,31 @@ func (p *publisher) kill(mode memfs.Mode) {
 	p.killed = true
 	p.mu.Unlock()
 	p.app.Crash(mode)
-	p.gone(mode)
+	p.processEnded(mode)
 }
 
 // close ends the process in order, with whatever is on its way.
 func (p *publisher) close() {
-	p.r.Net.Resume(p.app.Name)
+	p.run.Net.Resume(p.app.Name)
 	p.stop()
 	p.mu.Lock()
 	p.killed = true
 	p.mu.Unlock()
 	p.app.close()
-	p.gone(memfs.KeepAll)
+	p.processEnded(memfs.KeepAll)
 }
 
-// gone notes what is lost with the process.
-func (p *publisher) gone(mode memfs.Mode) {
+// processEnded notes the messages that are lost with the process.
+func (p *publisher) processEnded(mode memfs.Mode) {
 	p.cancel()
 	<-p.done
 	p.tickets.Wait()
-	p.up = false
+	p.running = false
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.published {
 		m := p.published[i]
-		lost := p.kind == memoryStore && i >= p.process && m.Sequence > p.through ||
+		lost := p.kind == memoryStore && i >= p.processStart && m.Sequence > p.letGoThrough ||
 			p.kind == fileStore && mode != memfs.KeepAll && time.Since(p.accepted[i]) < 100*time.Millisecond
 		if lost && !p.safe[i] && m.Fate == checker.Accepted {
 			m.Fate = checker.Unknown
@@ -287,18 +287,18 @@ func (p *publisher) gone(mode memfs.Mode) {
 
 // restart starts another process if there is none.
 func (p *publisher) restart() {
-	if p.up {
+	if p.running {
 		return
 	}
 	if p.kind == memoryStore {
-		p.app.Configure(func(c *client.Config) { c.PublishStore = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{})) })
+		p.app.Configure(func(c *client.Config) { c.PublishStore = p.watchStore(pubstore.NewMemory(pubstore.MemoryOptions{})) })
 	}
 	p.start()
 }
 
 // stop ends the load.
 func (p *publisher) stop() {
-	if p.up {
+	if p.running {
 		p.cancel()
 		<-p.done
 		p.tickets.Wait()
@@ -308,40 +308,40 @@ func (p *publisher) stop() {
 // end ends the load and the process in order.
 func (p *publisher) end() {
 	p.stop()
-	p.up = false
+	p.running = false
 }
 
 // A subscriber is an application that reads one subscription.
 type subscriber struct {
-	r       *random
+	run     *randomRun
 	name    string
 	app     *App
 	history *checker.Reader
 	rand    *rand.Rand // the loop's; one goroutine at a time
 	opts    []client.SubscribeOption
-	pace    time.Duration // what a message takes
-	hold    int           // messages that wait to be discarded in any order
-	up      bool
+	pace    time.Duration // the time that a message takes
+	maxHeld int           // messages that wait to be discarded in any order
+	running bool
 
 	// Of one whose process is restarted with its place: the file, and how often it was.
-	dir   string
-	file  int
-	db    *bbolt.DB
-	store *bookmarkstore.Bolt
+	dir    string
+	copies int
+	db     *bbolt.DB
+	store  *bookmarkstore.Bolt
 
-	mu     sync.Mutex
-	killed bool            // guarded by mu
-	has    map[string]bool // bodies that need not be handed any more to this process; guarded by mu
+	mu            sync.Mutex
+	killed        bool            // guarded by mu
+	handledBodies map[string]bool // bodies that need not be handed any more to this process; guarded by mu
 
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
 // startSubscribers starts one that is killed and restarted, and some of the others.
-func (r *random) startSubscribers() {
+func (r *randomRun) startSubscribers() {
 	all := []func(s *subscriber){
 		func(s *subscriber) {
-			s.name, s.dir, s.hold = "again", memoryDir(r.TB), r.rand.IntN(6)
+			s.name, s.dir, s.maxHeld = "again", memoryDir(r.TB), r.rand.IntN(6)
 			s.opts = []client.SubscribeOption{client.From(client.MostRecent), client.ID("place")}
 		},
 		func(s *subscriber) {
@@ -357,7 +357,7 @@ func (r *random) startSubscribers() {
 			s.opts = []client.SubscribeOption{client.From(client.Epoch), client.FullyDurable()}
 		},
 		func(s *subscriber) {
-			s.name, s.history.Topic, s.hold = "slow", "orders", 3
+			s.name, s.history.Topic, s.maxHeld = "slow", "orders", 3
 			s.pace = time.Duration(1+r.rand.IntN(15)) * time.Millisecond
 			s.opts = []client.SubscribeOption{client.From(client.Epoch)}
 		},
@@ -366,9 +366,9 @@ func (r *random) startSubscribers() {
 		if i > 0 {
 			n++
 		}
-		r.subscribe(n, r.either(), all[n])
+		r.subscribe(n, r.serverOrder(), all[n])
 	}
-	if r.set.third {
+	if r.settings.third {
 		r.subscribe(5, []string{"c"}, func(s *subscriber) {
 			s.name = "aside"
 			s.opts = []client.SubscribeOption{client.From(client.Epoch)}
@@ -376,12 +376,12 @@ func (r *random) startSubscribers() {
 	}
 }
 
-func (r *random) subscribe(n int, servers []string, configure func(*subscriber)) {
-	s := &subscriber{r: r, history: &checker.Reader{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
+func (r *randomRun) subscribe(n int, servers []string, configure func(*subscriber)) {
+	s := &subscriber{run: r, history: &checker.Reader{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
 	configure(s)
 	s.history.Name = s.name
-	// One that takes what is safe only would wait on the third for ever (R13).
-	if r.set.third && !s.history.FullyDurable && len(servers) > 1 && s.rand.IntN(2) == 0 {
+	// A fully durable one would wait on the third for ever (R13).
+	if r.settings.third && !s.history.FullyDurable && len(servers) > 1 && s.rand.IntN(2) == 0 {
 		servers = append(servers, "c")
 	}
 	queue := []int{0, 8, 100}[r.rand.IntN(3)]
@@ -392,7 +392,7 @@ func (r *random) subscribe(n int, servers []string, configure func(*subscriber))
 		c.QueueMessages = queue
 		c.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 	})
-	r.note("%s reads %q from %v, queue %d", s.name, s.history.Topic, servers, queue)
+	r.logf("%s reads %q from %v, queue %d", s.name, s.history.Topic, servers, queue)
 	r.subscribers = append(r.subscribers, s)
 	r.onClose(s.end)
 	s.start()
@@ -410,7 +410,7 @@ func (s *subscriber) start() {
 	}
 	s.history.Processes = append(s.history.Processes, nil)
 	s.mu.Lock()
-	s.killed, s.has = false, has
+	s.killed, s.handledBodies = false, has
 	s.mu.Unlock()
 	if s.dir != "" {
 		s.open()
@@ -418,7 +418,7 @@ func (s *subscriber) start() {
 	}
 	s.app.start()
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel, s.done, s.up = cancel, make(chan struct{}), true
+	s.cancel, s.done, s.running = cancel, make(chan struct{}), true
 	go s.read(ctx, s.app.Client)
 }
 
@@ -431,37 +431,37 @@ func (s *subscriber) read(ctx context.Context, c *client.Client) {
 	}
 	sub, err := c.Subscribe(ctx, topic, opts...)
 	if err != nil {
-		s.ended(ctx, err)
+		s.subscriptionEnded(ctx, err)
 		return
 	}
 	if s.name == "now" {
 		s.mu.Lock()
-		s.history.Since = s.r.clock.Add(1)
+		s.history.Since = s.run.clock.Add(1)
 		s.mu.Unlock()
 	}
-	var held []*held
+	var held []*heldMessage
 	for m, err := range sub.Messages(ctx) {
 		if err != nil {
-			s.ended(ctx, err)
+			s.subscriptionEnded(ctx, err)
 			return
 		}
 		if s.pace > 0 {
 			<-time.After(time.Duration(s.rand.Int64N(int64(2 * s.pace))))
 		}
-		if h := s.handed(m); h != nil {
+		if h := s.recordHanded(m); h != nil {
 			held = s.discard(ctx, sub, append(held, h))
 		}
 	}
 }
 
-// held is a message that was handed over and is not discarded.
-type held struct {
+// heldMessage is a message that was handed over and is not discarded.
+type heldMessage struct {
 	*checker.Delivery
 	mark client.MessageRef
 }
 
-// handed notes a message; nil if the process is dead.
-func (s *subscriber) handed(m *client.Message) *held {
+// recordHanded notes a message; nil if the process is dead.
+func (s *subscriber) recordHanded(m *client.Message) *heldMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.killed {
@@ -470,18 +470,18 @@ func (s *subscriber) handed(m *client.Message) *held {
 	h := &checker.Delivery{Bookmark: m.Bookmark, Body: string(m.Body)}
 	life := &s.history.Processes[len(s.history.Processes)-1]
 	*life = append(*life, h)
-	s.has[h.Body] = true
-	return &held{h, m.Ref()}
+	s.handledBodies[h.Body] = true
+	return &heldMessage{h, m.Ref()}
 }
 
-// discard discards some of what is held, in any order, and now and then waits
-// until that is on disk.
-func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all []*held) []*held {
-	for len(all) > s.hold {
+// discard discards some of the held messages, in any order, and now and then waits until
+// that is on disk.
+func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all []*heldMessage) []*heldMessage {
+	for len(all) > s.maxHeld {
 		i := s.rand.IntN(len(all))
-		s.set([]*held{all[i]}, checker.Discarding)
+		s.setDiscard([]*heldMessage{all[i]}, checker.Discarding)
 		if err := sub.Discard(all[i].mark); err != nil {
-			s.ended(ctx, err)
+			s.subscriptionEnded(ctx, err)
 			return nil
 		}
 		all = append(all[:i], all[i+1:]...)
@@ -492,26 +492,26 @@ func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all 
 	return all
 }
 
-// sync waits until what was discarded is on disk.
+// sync waits until all discards are on disk.
 func (s *subscriber) sync(ctx context.Context) {
 	s.mu.Lock()
 	life := s.history.Processes[len(s.history.Processes)-1]
 	s.mu.Unlock()
-	var discarded []*held
+	var discarded []*heldMessage
 	for _, h := range life {
 		if h.State == checker.Discarding {
-			discarded = append(discarded, &held{Delivery: h})
+			discarded = append(discarded, &heldMessage{Delivery: h})
 		}
 	}
 	if err := s.store.Sync(ctx); err != nil {
-		s.ended(ctx, err)
+		s.subscriptionEnded(ctx, err)
 		return
 	}
-	s.set(discarded, checker.DiscardDurable)
+	s.setDiscard(discarded, checker.DiscardDurable)
 }
 
-// set notes how far discards have come, unless the process is dead.
-func (s *subscriber) set(all []*held, to checker.DiscardState) {
+// setDiscard notes how far discards have come, unless the process is dead.
+func (s *subscriber) setDiscard(all []*heldMessage, to checker.DiscardState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range all {
@@ -521,45 +521,45 @@ func (s *subscriber) set(all []*held, to checker.DiscardState) {
 	}
 }
 
-// ended notes what a subscription ended with, unless that was wanted.
-func (s *subscriber) ended(ctx context.Context, err error) {
+// subscriptionEnded notes the error of a subscription, unless its end was wanted.
+func (s *subscriber) subscriptionEnded(ctx context.Context, err error) {
 	s.mu.Lock()
 	killed := s.killed
 	s.mu.Unlock()
 	if !killed && ctx.Err() == nil {
-		s.r.fail("%s: %v", s.name, err)
+		s.run.reportError("%s: %v", s.name, err)
 	}
 }
 
-func (s *subscriber) path() string { return filepath.Join(s.dir, fmt.Sprintf("%d.db", s.file)) }
+func (s *subscriber) path() string { return filepath.Join(s.dir, fmt.Sprintf("%d.db", s.copies)) }
 
 // open opens the place. Nothing but the process dies here, so that the file
 // need not be synced.
 func (s *subscriber) open() {
-	s.r.TB.Helper()
+	s.run.TB.Helper()
 	db, err := bbolt.Open(s.path(), 0o600, &bbolt.Options{NoSync: true, NoFreelistSync: true})
 	if err != nil {
-		s.r.TB.Fatal(err)
+		s.run.TB.Fatal(err)
 	}
 	store, err := bookmarkstore.OpenBoltIn(db, "bookmarks", bookmarkstore.BoltOptions{CommitInterval: 40 * time.Millisecond})
 	if err != nil {
-		s.r.TB.Fatal(err)
+		s.run.TB.Fatal(err)
 	}
 	s.db, s.store = db, store
 }
 
 // kill ends the process; its file stays as it is at this moment.
 func (s *subscriber) kill() {
-	s.r.TB.Helper()
-	s.r.Advance(0)
+	s.run.TB.Helper()
+	s.run.Advance(0)
 	image, err := os.ReadFile(s.path())
 	if err != nil {
-		s.r.TB.Fatal(err)
+		s.run.TB.Fatal(err)
 	}
 	s.close()
-	s.file++
+	s.copies++
 	if err := os.WriteFile(s.path(), image, 0o600); err != nil {
-		s.r.TB.Fatal(err)
+		s.run.TB.Fatal(err)
 	}
 }
 
@@ -570,7 +570,7 @@ func (s *subscriber) close() {
 	s.app.Kill()
 	s.cancel()
 	<-s.done
-	s.up = false
+	s.running = false
 	if s.store != nil {
 		s.store.Close()
 		s.db.Close()
@@ -579,14 +579,14 @@ func (s *subscriber) close() {
 
 // restart starts another process if there is none.
 func (s *subscriber) restart() {
-	if !s.up {
+	if !s.running {
 		s.start()
 	}
 }
 
 // end ends the process, whatever comes of its place.
 func (s *subscriber) end() {
-	if s.up {
+	if s.running {
 		s.close()
 	}
 }
@@ -595,10 +595,10 @@ func (s *subscriber) end() {
 func (s *subscriber) complete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.r.publishers {
+	for _, p := range s.run.publishers {
 		for _, m := range p.published {
 			if m.Fate == checker.Accepted && (s.history.Topic == "" || m.Topic == s.history.Topic) &&
-				(s.name != "now" || s.history.Since > 0 && m.PublishedAt > s.history.Since) && !s.has[m.Body] {
+				(s.name != "now" || s.history.Since > 0 && m.PublishedAt > s.history.Since) && !s.handledBodies[m.Body] {
 				return false
 			}
 		}

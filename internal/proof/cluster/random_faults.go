@@ -18,28 +18,28 @@ import (
 // An instance is a node that faults happen to.
 type instance struct {
 	*Node
-	r     *random
-	sync  time.Duration // what an fsync takes when nothing slows it down
-	armed bool          // its disk was told to fail
+	run      *randomRun
+	syncTime time.Duration // the time of an fsync when nothing slows it down
+	armed    bool          // its disk was told to fail
 }
 
-// An undo is the end of a fault.
-type undo struct {
+// An undoAction is the end of a fault.
+type undoAction struct {
 	at time.Time
 	f  func()
 }
 
 // later has f called after d, or when all faults end.
-func (r *random) later(d time.Duration, f func()) {
-	r.undo = append(r.undo, undo{time.Now().Add(d), f})
-	slices.SortStableFunc(r.undo, func(a, b undo) int { return a.at.Compare(b.at) })
+func (r *randomRun) later(d time.Duration, f func()) {
+	r.undo = append(r.undo, undoAction{time.Now().Add(d), f})
+	slices.SortStableFunc(r.undo, func(a, b undoAction) int { return a.at.Compare(b.at) })
 }
 
 // A fault is a kind of it. do may find that it can't be done now.
 type fault struct {
 	name   string
 	weight int
-	do     func(r *random, d *draw) bool
+	inject func(r *randomRun, d *draw) bool
 }
 
 // A draw draws the details of one fault.
@@ -49,15 +49,15 @@ func (d *draw) duration(least, most time.Duration) time.Duration {
 	return least + time.Duration(d.Int64N(int64(most-least)))
 }
 
-// mode draws what a power cut leaves.
+// mode draws the image that a power cut leaves.
 func (d *draw) mode() memfs.Mode {
 	modes := memfs.Modes(d.Uint64())[1:]
 	return modes[d.IntN(len(modes))]
 }
 
-// away draws how long something is away: most often shortly, sometimes longer
+// absence draws how long something is away: most often shortly, sometimes longer
 // than heartbeats and downgrades take.
-func (d *draw) away() time.Duration {
+func (d *draw) absence() time.Duration {
 	switch d.IntN(4) {
 	case 0:
 		return d.duration(0, 20*time.Millisecond)
@@ -69,50 +69,50 @@ func (d *draw) away() time.Duration {
 }
 
 var faultKinds = []fault{
-	{"kill", 3, func(r *random, d *draw) bool { return r.crash(r.instance(d), memfs.KeepAll, d.away()) }},
-	{"power cut", 3, func(r *random, d *draw) bool { return r.crash(r.instance(d), d.mode(), d.away()) }},
-	{"power cut of both", 1, (*random).powerCutOfBoth},
-	{"kill, then power cut", 2, (*random).killThenPowerCut},
-	{"rolling restart", 1, (*random).shutdown},
-	{"wipe", 3, (*random).wipe},
-	{"damage at rest", 2, (*random).damage},
-	{"disk error", 2, (*random).diskError},
-	{"crash inside a step", 3, (*random).crashInside},
-	{"slow disk", 2, (*random).slowDisk},
-	{"cut of the link", 4, func(r *random, d *draw) bool { return r.cut(d, "a", "b") }},
-	{"cut of a client", 4, func(r *random, d *draw) bool { return r.cut(d, r.app(d).Name, r.instance(d).Name) }},
-	{"cut inside a frame", 3, (*random).cutInside},
-	{"reset", 3, (*random).reset},
-	{"pause of an instance", 1, func(r *random, d *draw) bool { return r.pause(r.instance(d).Name, d.away()) }},
-	{"pause of a client", 1, func(r *random, d *draw) bool { return r.pause(r.app(d).Name, d.away()) }},
-	{"death of a publisher", 3, (*random).killPublisher},
-	{"death of a subscriber", 3, (*random).killSubscriber},
-	{"split brain", 2, (*random).splitBrain},
+	{"kill", 3, func(r *randomRun, d *draw) bool { return r.crash(r.anyInstance(d), memfs.KeepAll, d.absence()) }},
+	{"power cut", 3, func(r *randomRun, d *draw) bool { return r.crash(r.anyInstance(d), d.mode(), d.absence()) }},
+	{"power cut of both", 1, (*randomRun).powerCutOfBoth},
+	{"kill, then power cut", 2, (*randomRun).killThenPowerCut},
+	{"rolling restart", 1, (*randomRun).shutdown},
+	{"wipe", 3, (*randomRun).wipe},
+	{"damage at rest", 2, (*randomRun).damage},
+	{"disk error", 2, (*randomRun).diskError},
+	{"crash inside a step", 3, (*randomRun).crashInside},
+	{"slow disk", 2, (*randomRun).slowDisk},
+	{"cut of the link", 4, func(r *randomRun, d *draw) bool { return r.cut(d, "a", "b") }},
+	{"cut of a client", 4, func(r *randomRun, d *draw) bool { return r.cut(d, r.anyApp(d).Name, r.anyInstance(d).Name) }},
+	{"cut inside a frame", 3, (*randomRun).cutInside},
+	{"reset", 3, (*randomRun).reset},
+	{"pause of an instance", 1, func(r *randomRun, d *draw) bool { return r.pause(r.anyInstance(d).Name, d.absence()) }},
+	{"pause of a client", 1, func(r *randomRun, d *draw) bool { return r.pause(r.anyApp(d).Name, d.absence()) }},
+	{"death of a publisher", 3, (*randomRun).killPublisher},
+	{"death of a subscriber", 3, (*randomRun).killSubscriber},
+	{"split brain", 2, (*randomRun).splitBrain},
 }
 
-// chaos lets faults happen for a while.
-func (r *random) chaos() {
+// injectFaults lets faults happen for a while.
+func (r *randomRun) injectFaults() {
 	kinds := r.kinds()
-	end := time.Now().Add(r.set.length)
+	end := time.Now().Add(r.settings.length)
 	for n := uint64(0); ; n++ {
 		d := &draw{rand.New(rand.NewPCG(r.seed, 1000+n))}
-		r.advanceUntil(time.Now().Add(d.duration(0, 2*r.set.pace)), d)
+		r.advanceUntil(time.Now().Add(d.duration(0, 2*r.settings.faultInterval)), d)
 		if time.Now().After(end) {
 			return
 		}
-		r.revive(d)
+		r.restartEnded(d)
 		kind := kinds[d.IntN(len(kinds))]
-		if kind.do(r, d) {
+		if kind.inject(r, d) {
 			r.faults[kind.name]++
 		}
 	}
 }
 
 // kinds returns the kinds of faults of this run, each as often as it weighs.
-func (r *random) kinds() []fault {
+func (r *randomRun) kinds() []fault {
 	var kinds []fault
 	for _, k := range faultKinds {
-		if r.set.swarm && r.rand.IntN(2) == 0 && k.name != "kill" {
+		if r.settings.swarm && r.rand.IntN(2) == 0 && k.name != "kill" {
 			continue
 		}
 		for range k.weight {
@@ -123,7 +123,7 @@ func (r *random) kinds() []fault {
 }
 
 // advanceUntil lets time pass and ends the faults that are over by then.
-func (r *random) advanceUntil(at time.Time, d *draw) {
+func (r *randomRun) advanceUntil(at time.Time, d *draw) {
 	for len(r.undo) > 0 && r.undo[0].at.Before(at) {
 		u := r.undo[0]
 		r.undo = r.undo[1:]
@@ -136,25 +136,25 @@ func (r *random) advanceUntil(at time.Time, d *draw) {
 	}
 }
 
-func (r *random) instance(d *draw) *instance { return r.instances[d.IntN(len(r.instances))] }
+func (r *randomRun) anyInstance(d *draw) *instance { return r.instances[d.IntN(len(r.instances))] }
 
 // one of a and b, and the other.
-func (r *random) oneOfPair(d *draw) (one, other *instance) {
+func (r *randomRun) oneOfPair(d *draw) (one, other *instance) {
 	n := d.IntN(2)
 	return r.instances[n], r.instances[1-n]
 }
 
-func (r *random) app(d *draw) *App {
+func (r *randomRun) anyApp(d *draw) *App {
 	apps := r.apps()
 	return apps[d.IntN(len(apps))]
 }
 
 // crash ends an instance for a while.
-func (r *random) crash(i *instance, mode memfs.Mode, away time.Duration) bool {
+func (r *randomRun) crash(i *instance, mode memfs.Mode, away time.Duration) bool {
 	if i.Server == nil {
 		return false
 	}
-	r.note("%s dies, %s, for %v", i.Name, mode.Name, away)
+	r.logf("%s dies, %s, for %v", i.Name, mode.Name, away)
 	i.crash(mode)
 	r.later(away, i.restore)
 	return true
@@ -163,8 +163,8 @@ func (r *random) crash(i *instance, mode memfs.Mode, away time.Duration) bool {
 func (i *instance) crash(mode memfs.Mode) {
 	i.Crash(mode)
 	i.armed = false
-	i.FS.SetSyncDelay(i.sync)
-	i.r.disk(i)
+	i.FS.SetSyncDelay(i.syncTime)
+	i.run.noteDisk(i)
 }
 
 // restore starts an instance that is down.
@@ -175,27 +175,27 @@ func (i *instance) restore() {
 	if i.Server != nil {
 		select {
 		case <-i.Server.Done():
-			i.dead()
+			i.noteDeath()
 		default:
 			return
 		}
 	}
-	i.r.note("%s starts", i.Name)
+	i.run.logf("%s starts", i.Name)
 	i.Start()
 }
 
-// dead buries an instance that has ended by itself.
-func (i *instance) dead() {
+// noteDeath notes the end of an instance that has ended by itself.
+func (i *instance) noteDeath() {
 	err := i.Server.Err()
-	i.r.note("%s has ended: %v", i.Name, err)
+	i.run.logf("%s has ended: %v", i.Name, err)
 	if !i.armed {
-		i.r.fail("%s ended with %v, although its disk is well", i.Name, err)
+		i.run.reportError("%s ended with %v although its disk works", i.Name, err)
 	}
 	i.crash(memfs.KeepAll)
 }
 
-// revive has instances that ended by themselves restarted after a while.
-func (r *random) revive(d *draw) {
+// restartEnded has instances that ended by themselves restarted after a while.
+func (r *randomRun) restartEnded(d *draw) {
 	for _, i := range r.instances {
 		if i.Server == nil {
 			continue
@@ -207,76 +207,77 @@ func (r *random) revive(d *draw) {
 				mode = d.mode()
 			}
 			if i.armed {
-				r.note("%s has ended: %v; %s", i.Name, i.Server.Err(), mode.Name)
+				r.logf("%s has ended: %v; %s", i.Name, i.Server.Err(), mode.Name)
 				i.crash(mode)
 			} else {
-				i.dead()
+				i.noteDeath()
 			}
-			r.later(d.away(), i.restore)
+			r.later(d.absence(), i.restore)
 		default:
 		}
 	}
 }
 
-func (r *random) powerCutOfBoth(d *draw) bool {
-	a, b := r.crash(r.instances[0], d.mode(), d.away()), r.crash(r.instances[1], d.mode(), d.away())
+func (r *randomRun) powerCutOfBoth(d *draw) bool {
+	a, b := r.crash(r.instances[0], d.mode(), d.absence()), r.crash(r.instances[1], d.mode(), d.absence())
 	return a || b
 }
 
-// killThenPowerCut has what was read back from the page cache lost after all.
-func (r *random) killThenPowerCut(d *draw) bool {
-	i := r.instance(d)
+// killThenPowerCut makes the records that were read back from the page cache get lost
+// after all.
+func (r *randomRun) killThenPowerCut(d *draw) bool {
+	i := r.anyInstance(d)
 	if i.Server == nil {
 		return false
 	}
 	mode := d.mode()
-	r.note("%s dies and starts, then dies, %s", i.Name, mode.Name)
+	r.logf("%s dies and starts, then dies, %s", i.Name, mode.Name)
 	i.crash(memfs.KeepAll)
 	i.Start()
 	<-time.After(d.duration(0, 30*time.Millisecond))
 	if i.Server != nil {
 		i.crash(mode)
 	}
-	r.later(d.away(), i.restore)
+	r.later(d.absence(), i.restore)
 	return true
 }
 
 // shutdown stops an instance in order.
-func (r *random) shutdown(d *draw) bool {
-	i := r.instance(d)
+func (r *randomRun) shutdown(d *draw) bool {
+	i := r.anyInstance(d)
 	if i.Server == nil || i.armed {
 		return false
 	}
 	i.Resume()
 	err := i.Server.Shutdown(context.Background())
-	r.note("%s has shut down: %v", i.Name, err) // with acks outstanding if the peer is away
+	r.logf("%s has shut down: %v", i.Name, err) // with acks outstanding if the peer is away
 	i.Server = nil
-	r.later(d.away(), i.restore)
+	r.later(d.absence(), i.restore)
 	return true
 }
 
 // wipe gives one of the pair an empty disk, if the other one has all on disk
 // that any store has let go of, or may yet on an ack that is on its way.
-func (r *random) wipe(d *draw) bool {
+func (r *randomRun) wipe(d *draw) bool {
 	i, other := r.oneOfPair(d)
-	if r.set.third && d.IntN(3) == 0 {
+	if r.settings.third && d.IntN(3) == 0 {
 		i = r.instances[2]
 	}
 	if d.IntN(2) == 0 { // which has things on disk that the other one has not yet
 		slow := d.duration(5*time.Millisecond, 200*time.Millisecond)
-		r.note("%s: an fsync takes %v, for a moment", other.Name, slow)
+		r.logf("%s: an fsync takes %v, for a moment", other.Name, slow)
 		other.FS.SetSyncDelay(slow)
-		r.later(2*slow, func() { other.FS.SetSyncDelay(other.sync) })
+		r.later(2*slow, func() { other.FS.SetSyncDelay(other.syncTime) })
 		<-time.After(d.duration(0, slow))
 	}
 	if !r.mayLose(i, other) {
 		return false
 	}
-	away := d.away()
-	r.note("%s dies and has an empty disk, for %v", i.Name, away)
-	r.loses(i, other, func() {
+	away := d.absence()
+	r.logf("%s dies and has an empty disk, for %v", i.Name, away)
+	r.loseDisk(i, other, func() {
 		i.Wipe()
-		i.FS.SetSyncDelay(i.sync)
+		i.FS.SetSyncDelay(i.syncTime)
 	})
 	r.later(away, i.restore)
 	return true
@@ -284,13 +285,13 @@ func (r *random) wipe(d *draw) bool {
 
 // damage flips bits at rest of a journal. The other one must have all that is
 // in it: a record is lost if every disk that has it has damaged it (R8).
-func (r *random) damage(d *draw) bool {
+func (r *randomRun) damage(d *draw) bool {
 	i, other := r.oneOfPair(d)
 	if !r.mayLose(i, other) || !covers(durableOn(other.FS), durableOn(i.FS)) {
 		return false
 	}
 	done := false
-	r.loses(i, other, func() {
+	r.loseDisk(i, other, func() {
 		durable := i.FS.Image(memfs.Durable)
 		names := append(durable.Names(), "none")
 		name := names[d.IntN(len(names))]
@@ -298,17 +299,17 @@ func (r *random) damage(d *draw) bool {
 		there := err == nil && slices.Contains(i.FS.Names(), name) // it may have been removed since
 		if there && strings.HasSuffix(name, ".log") && len(content) > 0 {
 			at := damageOffset(d, len(content))
-			r.note("%s dies, byte %d of %s is damaged", i.Name, at, name)
+			r.logf("%s dies, byte %d of %s is damaged", i.Name, at, name)
 			i.FS.FlipBits(name, int64(at), byte(1+d.IntN(255)))
 			done = true
 		}
 	})
-	r.later(d.away(), i.restore)
+	r.later(d.absence(), i.restore)
 	return done
 }
 
 // damageOffset draws a byte of a segment's file: any, or, as they are few, one of
-// those that stand before or behind its records.
+// those that stand before or after its records.
 func damageOffset(d *draw, size int) int {
 	const start, few = 4096, 400
 	switch d.IntN(4) {
@@ -321,33 +322,33 @@ func damageOffset(d *draw, size int) int {
 	}
 }
 
-// loses ends an instance, does something to its disk, and notes what it had.
-func (r *random) loses(i, other *instance, what func()) {
-	l := loss{had: durableOn(i.FS), safe: durableOn(other.FS), noticed: time.Now(), until: time.Now().Add(grace)}
+// loseDisk ends an instance, changes its disk, and notes the old content.
+func (r *randomRun) loseDisk(i, other *instance, change func()) {
+	l := loss{had: durableOn(i.FS), safe: durableOn(other.FS), noticedAt: time.Now(), acksUntil: time.Now().Add(ackGrace)}
 	for p, s := range l.safe {
 		l.safe[p] = min(s, l.had[p])
 	}
-	if time.Now().Before(r.quiet) {
-		l.noticed = time.Now().Add(silence)
+	if time.Now().Before(r.unseenUntil) {
+		l.noticedAt = time.Now().Add(silenceTimeout)
 	}
 	if i.Server != nil {
 		i.crash(memfs.KeepAll)
 	}
-	what()
-	r.disk(i)
+	change()
+	r.noteDisk(i)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost[i.Name] = l.and(r.lost[i.Name])
-	clear(r.known)
+	r.losses[i.Name] = l.merge(r.losses[i.Name])
+	clear(r.knownDurable)
 }
 
 // mayLose reports whether no message is lost on both disks while no store keeps it.
-func (r *random) mayLose(i, other *instance) bool {
+func (r *randomRun) mayLose(i, other *instance) bool {
 	if i.Name == "c" {
 		return true
 	}
 	if damaged(other.FS) {
-		return false // it may count on what this one has
+		return false // it may count on the content of this one
 	}
 	has := durableOn(other.FS)
 	r.mu.Lock()
@@ -357,7 +358,7 @@ func (r *random) mayLose(i, other *instance) bool {
 			return false
 		}
 	}
-	if time.Now().After(r.lost[other.Name].until) && !r.plainSingle() {
+	if time.Now().After(r.losses[other.Name].acksUntil) && !r.plainSingle() {
 		return true
 	}
 	return covers(has, durableOn(i.FS))
@@ -378,16 +379,16 @@ func covers(v, all bookmark.Vector) bool {
 	return true
 }
 
-// plainSingle reports whether a store lets go of what is on one disk.
-func (r *random) plainSingle() bool {
-	return r.set.downgrade > 0 && slices.ContainsFunc(r.publishers, func(p *publisher) bool { return p.plain })
+// plainSingle reports whether a store lets go of messages that are on one disk.
+func (r *randomRun) plainSingle() bool {
+	return r.settings.downgrade > 0 && slices.ContainsFunc(r.publishers, func(p *publisher) bool { return p.plain })
 }
 
 var errDisk = errors.New("input/output error")
 
 // diskError lets an instance's disk fail once, soon.
-func (r *random) diskError(d *draw) bool {
-	i := r.instance(d)
+func (r *randomRun) diskError(d *draw) bool {
+	i := r.anyInstance(d)
 	if i.Server == nil || i.armed {
 		return false
 	}
@@ -395,72 +396,72 @@ func (r *random) diskError(d *draw) bool {
 	n := 1 + d.IntN(12)
 	switch d.IntN(3) {
 	case 0:
-		r.note("%s: the next fsync fails", i.Name)
+		r.logf("%s: the next fsync fails", i.Name)
 		i.FS.FailSync(errDisk)
 	case 1:
-		r.note("%s: change %d of the disk fails", i.Name, n)
+		r.logf("%s: change %d of the disk fails", i.Name, n)
 		i.FS.FailNth(n, errDisk)
 	case 2:
-		r.note("%s: write %d is cut short", i.Name, n)
+		r.logf("%s: write %d is cut short", i.Name, n)
 		i.FS.ShortWriteNth(n, syscall.ENOSPC)
 	}
 	return true
 }
 
 // crashInside lets an instance's machine die before one of the next changes of its disk.
-func (r *random) crashInside(d *draw) bool {
-	i := r.instance(d)
+func (r *randomRun) crashInside(d *draw) bool {
+	i := r.anyInstance(d)
 	if i.Server == nil || i.armed {
 		return false
 	}
 	n := 1 + d.IntN(20)
-	r.note("%s dies before change %d of its disk", i.Name, n)
+	r.logf("%s dies before change %d of its disk", i.Name, n)
 	i.armed = true
 	i.FS.CrashAt(n)
 	return true
 }
 
-func (r *random) slowDisk(d *draw) bool {
-	i := r.instance(d)
-	slow, long := d.duration(5*time.Millisecond, 400*time.Millisecond), d.away()
-	r.note("%s: an fsync takes %v, for %v", i.Name, slow, long)
+func (r *randomRun) slowDisk(d *draw) bool {
+	i := r.anyInstance(d)
+	slow, long := d.duration(5*time.Millisecond, 400*time.Millisecond), d.absence()
+	r.logf("%s: an fsync takes %v, for %v", i.Name, slow, long)
 	i.FS.SetSyncDelay(slow)
-	r.later(long, func() { i.FS.SetSyncDelay(i.sync) })
+	r.later(long, func() { i.FS.SetSyncDelay(i.syncTime) })
 	return true
 }
 
-// cut cuts two hosts' ways, both or one.
-func (r *random) cut(d *draw, one, other string) bool {
-	long := d.away()
+// cut cuts the connections of two hosts, in both directions or one.
+func (r *randomRun) cut(d *draw, one, other string) bool {
+	long := d.absence()
 	switch d.IntN(4) {
 	case 0:
-		r.note("%s to %s is cut, for %v", one, other, long)
+		r.logf("%s to %s is cut, for %v", one, other, long)
 		r.Net.CutOneWay(one, other)
 	case 1:
-		r.note("%s to %s is cut, for %v", other, one, long)
+		r.logf("%s to %s is cut, for %v", other, one, long)
 		r.Net.CutOneWay(other, one)
 	default:
-		r.note("%s and %s are cut, for %v", one, other, long)
+		r.logf("%s and %s are cut, for %v", one, other, long)
 		r.Cut(one, other)
 	}
-	r.unseen(one, other, long)
+	r.noteUnseen(one, other, long)
 	r.later(long, func() { r.Heal(one, other) })
 	return true
 }
 
-// unseen notes that hosts don't reach each other for a while.
-func (r *random) unseen(one, other string, long time.Duration) {
-	if until := time.Now().Add(long); len(one) == 1 && len(other) == 1 && until.After(r.quiet) {
-		r.quiet = until
+// noteUnseen notes that hosts don't reach each other for a while.
+func (r *randomRun) noteUnseen(one, other string, long time.Duration) {
+	if until := time.Now().Add(long); len(one) == 1 && len(other) == 1 && until.After(r.unseenUntil) {
+		r.unseenUntil = until
 	}
 }
 
-// pair draws two hosts that talk to each other.
-func (r *random) pair(d *draw) (one, other string) {
+// anyHosts draws two hosts that talk to each other.
+func (r *randomRun) anyHosts(d *draw) (one, other string) {
 	if d.IntN(3) == 0 {
 		return "a", "b"
 	}
-	one, other = r.app(d).Name, r.instance(d).Name
+	one, other = r.anyApp(d).Name, r.anyInstance(d).Name
 	if d.IntN(2) == 0 {
 		return other, one
 	}
@@ -468,39 +469,39 @@ func (r *random) pair(d *draw) (one, other string) {
 }
 
 // cutInside cuts, or resets, after some more bytes.
-func (r *random) cutInside(d *draw) bool {
-	one, other := r.pair(d)
-	bytes, long := int64(d.IntN(3000)), d.away()
+func (r *randomRun) cutInside(d *draw) bool {
+	one, other := r.anyHosts(d)
+	bytes, long := int64(d.IntN(3000)), d.absence()
 	if d.IntN(2) == 0 {
-		r.note("%s and %s are cut after %d bytes, for %v", one, other, bytes, long)
+		r.logf("%s and %s are cut after %d bytes, for %v", one, other, bytes, long)
 		r.Net.CutAfter(one, other, bytes)
-		r.unseen(one, other, long)
+		r.noteUnseen(one, other, long)
 		r.later(long, func() { r.Heal(one, other) })
 		return true
 	}
-	r.note("%s and %s are reset after %d bytes", one, other, bytes)
+	r.logf("%s and %s are reset after %d bytes", one, other, bytes)
 	r.Net.ResetAfter(one, other, bytes)
 	return true
 }
 
-func (r *random) reset(d *draw) bool {
-	one, other := r.pair(d)
-	r.note("%s and %s are reset", one, other)
+func (r *randomRun) reset(d *draw) bool {
+	one, other := r.anyHosts(d)
+	r.logf("%s and %s are reset", one, other)
 	r.Net.Reset(one, other)
 	return true
 }
 
-func (r *random) pause(host string, long time.Duration) bool {
-	r.note("%s is paused, for %v", host, long)
+func (r *randomRun) pause(host string, long time.Duration) bool {
+	r.logf("%s is paused, for %v", host, long)
 	r.Net.Pause(host)
-	r.unseen(host, "a", long)
+	r.noteUnseen(host, "a", long)
 	r.later(long, func() { r.Net.Resume(host) })
 	return true
 }
 
-func (r *random) killPublisher(d *draw) bool {
+func (r *randomRun) killPublisher(d *draw) bool {
 	p := r.publishers[d.IntN(len(r.publishers))]
-	if !p.up {
+	if !p.running {
 		return false
 	}
 	mode := memfs.KeepAll
@@ -509,44 +510,44 @@ func (r *random) killPublisher(d *draw) bool {
 		// without our extensions take it.
 		mode = d.mode()
 	}
-	away := d.away()
+	away := d.absence()
 	if d.IntN(4) == 0 {
-		r.note("%s is closed, for %v", p.app.Name, away)
+		r.logf("%s is closed, for %v", p.app.Name, away)
 		p.close()
 		r.later(away, p.restart)
 		return true
 	}
-	r.note("%s dies, %s, for %v", p.app.Name, mode.Name, away)
+	r.logf("%s dies, %s, for %v", p.app.Name, mode.Name, away)
 	p.kill(mode)
 	r.later(away, p.restart)
 	return true
 }
 
-func (r *random) killSubscriber(d *draw) bool {
+func (r *randomRun) killSubscriber(d *draw) bool {
 	s := r.subscribers[0]
-	if !s.up {
+	if !s.running {
 		return false
 	}
-	away := d.away()
-	r.note("%s dies, for %v", s.name, away)
+	away := d.absence()
+	r.logf("%s dies, for %v", s.name, away)
 	s.kill()
 	r.later(away, s.restart)
 	return true
 }
 
-// splitBrain cuts the link for so long that both sides go on alone if they
-// may, and has publishers go from one to the other meanwhile.
-func (r *random) splitBrain(d *draw) bool {
+// splitBrain cuts the link for so long that both instances go on alone if they may, and
+// makes publishers move between them meanwhile.
+func (r *randomRun) splitBrain(d *draw) bool {
 	long := d.duration(2*time.Second, 6*time.Second)
-	r.note("split brain, for %v", long)
+	r.logf("split brain, for %v", long)
 	r.Cut("a", "b")
-	r.unseen("a", "b", long)
+	r.noteUnseen("a", "b", long)
 	r.later(long, func() { r.Heal("a", "b") })
 	for range 1 + d.IntN(5) {
 		p, i := r.publishers[d.IntN(len(r.publishers))], r.instances[d.IntN(2)]
 		at, away := d.duration(0, long), d.duration(100*time.Millisecond, time.Second)
 		r.later(at, func() {
-			r.note("%s has to leave %s, for %v", p.app.Name, i.Name, away)
+			r.logf("%s has to leave %s, for %v", p.app.Name, i.Name, away)
 			r.Cut(p.app.Name, i.Name)
 			r.Net.Reset(p.app.Name, i.Name)
 			r.later(away, func() { r.Heal(p.app.Name, i.Name) })

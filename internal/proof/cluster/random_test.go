@@ -16,9 +16,9 @@ var (
 	seed  = flag.Uint64("seed", 1, "the first seed of TestRandom; 0: a random one")
 )
 
-// regressions are seeds that found something once: a subscription refused by
-// an instance whose disk had just failed, a plain logon that waited for what
-// was on the third instance only, a former life that was never offered again.
+// regressions are seeds that found something once: a subscription refused by an instance
+// whose disk had just failed, a plain logon that waited for messages on the third
+// instance only, a former life that was never offered again.
 var regressions = []uint64{19, 665, 906}
 
 // Whole systems run under load, under faults of every kind, and come to rest:
@@ -38,11 +38,11 @@ func TestRandom(t *testing.T) {
 	t.Logf("seeds %d to %d", first, first+uint64(n)-1)
 	total := make(map[string]int)
 	for i := range n {
-		random(t, first+uint64(i), total)
+		runRandom(t, first+uint64(i), total)
 	}
 	if *seeds == 0 {
 		for _, s := range regressions {
-			random(t, s, total)
+			runRandom(t, s, total)
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(total)) {
@@ -50,7 +50,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-func random(t *testing.T, seed uint64, total map[string]int) {
+func runRandom(t *testing.T, seed uint64, total map[string]int) {
 	t.Run(fmt.Sprint(seed), func(t *testing.T) {
 		for kind, n := range cluster.Random(t, seed) {
 			total[kind] += n

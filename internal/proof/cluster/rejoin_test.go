@@ -9,10 +9,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// Retention has removed the beginning of what publishers have sent when one
-// instance comes back with an empty disk. It is told what is gone, and what the
-// running CRC is there: ever after, through restarts of both, the instances
-// agree that they have the same messages (R2, R11).
+// Retention has removed the first messages of publishers when one instance comes back
+// with an empty disk. It is told which messages are gone, and the running CRC there: ever
+// after, through restarts of both, the instances agree that they have the same messages
+// (R2, R11).
 func TestRejoinBehindTheFloorIsNoDivergence(t *testing.T) {
 	cluster.Run(t, func(c *server.Config) {
 		c.Log.Segment = 64 << 10
@@ -32,9 +32,9 @@ func TestRejoinBehindTheFloorIsNoDivergence(t *testing.T) {
 		}
 		publish()
 		publish()
-		testdoor.Inside(a.Server).Trim() // what the instance has not removed by itself
+		testdoor.Inside(a.Server).Trim() // segments that the instance has not removed by itself
 		if a.Server.Publishers(0, 1).Publishers[0].Floor == 0 {
-			t.Fatal("nothing was removed: nothing is tried")
+			t.Fatal("nothing was removed: the test proves nothing")
 		}
 		b.Kill()
 		b.Wipe()

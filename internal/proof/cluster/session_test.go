@@ -22,16 +22,16 @@ func accepted(s *cluster.System, app *cluster.App, taken *[]string, body string)
 	return err
 }
 
-func gateway(c *client.Config) { c.Name = "gateway" }
+func setGatewayName(c *client.Config) { c.Name = "gateway" }
 
-// A fate is what becomes of what an application has published: what its store
-// took, what its failed-write handler was told.
+// A fate is the outcome of the messages that an application has published: those that its
+// store accepted, and the calls of its failed-write handler.
 type fate struct {
-	app             *cluster.App
-	taken, rejected []string
+	app                *cluster.App
+	accepted, rejected []string
 }
 
-// follow notes what a dead application publishes from its next start on.
+// follow notes the messages that a dead application publishes from its next start on.
 func follow(app *cluster.App) *fate {
 	f := &fate{app: app}
 	app.Configure(func(c *client.Config) {
@@ -48,13 +48,13 @@ func follow(app *cluster.App) *fate {
 func (f *fate) publish(s *cluster.System, from, to int) {
 	s.TB.Helper()
 	for _, body := range cluster.Bodies(f.app.Name, from, to) {
-		if err := accepted(s, f.app, &f.taken, body); err != nil {
+		if err := accepted(s, f.app, &f.accepted, body); err != nil {
 			s.TB.Errorf("%s: %v", body, err)
 		}
 	}
 }
 
-// kept returns what the store of an application that is not dead still has.
+// kept returns the messages in the store of an application that is not dead.
 func (f *fate) kept(s *cluster.System) []string {
 	s.TB.Helper()
 	if f.app.Client == nil {
@@ -86,22 +86,22 @@ func (f *fate) kept(s *cluster.System) []string {
 // rejected, or is kept.
 func (f *fate) check(s *cluster.System, journal, kept []string) {
 	s.TB.Helper()
-	for _, body := range f.taken {
+	for _, body := range f.accepted {
 		in, told := slices.Contains(journal, body), slices.Contains(f.rejected, body)
 		switch {
 		case in && told:
-			s.TB.Errorf("%s was taken, and told as rejected", body)
+			s.TB.Errorf("%s was accepted and reported as rejected", body)
 		case !in && !told && !slices.Contains(kept, body):
 			s.TB.Errorf("%s was swallowed in silence", body)
 		}
 	}
 }
 
-// Case 11. Two copies of one store file are in use one after the other, or at
-// once. What a copy publishes under numbers that the other has used is never
-// taken for the other's: it is in the journals, or the failed-write handler
-// gets it with a reason of its own, or the store keeps it; and a copy is told,
-// and goes on in a new life (R10, R11, G7).
+// Case 11. Two copies of one store file are in use one after the other, or at once. A
+// message that a copy publishes under a number that the other has used is never taken for
+// the other's message: it is in the journals, or the failed-write handler gets it with a
+// reason of its own, or the store keeps it. A copy is told, and goes on in a new life
+// (R10, R11, G7).
 func TestCase11CopiedStore(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -53,15 +53,15 @@ func TestCase18TwoSites(t *testing.T) {
 		told := bold.Read("orders", true, client.From(client.Epoch), client.AllowUnreplicated())
 		pub.PublishN("orders", 1, 20)
 		pub.FlushSafe()
-		exactly(t, careful.AwaitN(20), cluster.Bodies("pub", 1, 20))
-		exactly(t, told.AwaitN(20), cluster.Bodies("pub", 1, 20))
+		wantExactly(t, careful.AwaitN(20), cluster.Bodies("pub", 1, 20))
+		wantExactly(t, told.AwaitN(20), cluster.Bodies("pub", 1, 20))
 
 		s.Node("a").Kill()
 		sub.AwaitServer("b")
 		s.Node("b").Kill()
 		pub.PublishN("orders", 21, 40)
 		pub.FlushSafe() // on both of the other site
-		exactly(t, told.AwaitN(40), cluster.Bodies("pub", 1, 40))
+		wantExactly(t, told.AwaitN(40), cluster.Bodies("pub", 1, 40))
 		s.Advance(time.Minute)
 		st := sub.Client.Stats()
 		if st.State == client.StateLive || st.AsyncRefusals == 0 {
@@ -77,8 +77,8 @@ func TestCase18TwoSites(t *testing.T) {
 		s.AwaitSync()
 		pub.PublishN("orders", 41, 60)
 		pub.FlushSafe()
-		exactly(t, careful.AwaitN(60), cluster.Bodies("pub", 1, 60))
-		exactly(t, told.AwaitN(60), cluster.Bodies("pub", 1, 60))
+		wantExactly(t, careful.AwaitN(60), cluster.Bodies("pub", 1, 60))
+		wantExactly(t, told.AwaitN(60), cluster.Bodies("pub", 1, 60))
 		s.Finish()
 		for _, other := range []string{"b", "c", "d"} {
 			s.CheckSame("a", other)

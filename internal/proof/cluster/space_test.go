@@ -51,8 +51,9 @@ func TestRetentionIsBoundByTheDisk(t *testing.T) {
 	})
 }
 
-// The peer is away and default retention would keep everything: it is given up
-// when the disk is nearly full, and told what is gone when it is back (R5, hard case 31).
+// The peer is away and default retention would keep everything. It is given up when the
+// disk is nearly full, and told which messages are gone when it is back (R5, hard case
+// 31).
 func TestAbsentPeerIsGivenUpBeforeTheDiskIsFull(t *testing.T) {
 	cluster.Run(t, smallSegments(downgradeAfter(time.Second)), func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)
@@ -78,9 +79,9 @@ func TestAbsentPeerIsGivenUpBeforeTheDiskIsFull(t *testing.T) {
 	})
 }
 
-// Nothing may go: the peer is there and lacks it, or there is nothing but what others
-// put on the disk. Publishes are refused for now, which leaves no record and loses
-// nothing, and what is subscribed to goes on. Then there is space again (R7, R14).
+// Nothing may be removed: the peer is there and lacks it, or other files take the space.
+// Publishes are refused for now, which leaves no record and loses nothing, and
+// subscriptions go on. Then there is space again (R7, R14).
 func TestPublishesAreRefusedForNow(t *testing.T) {
 	cluster.Run(t, smallSegments(), func(s *cluster.System) {
 		pub := s.App("pub", []string{"a", "b"}, nil)
@@ -120,7 +121,7 @@ func TestPublishesAreRefusedForNow(t *testing.T) {
 	})
 }
 
-// fillDisk has others take all of an instance's disk but so many bytes.
+// fillDisk fills an instance's disk with other files, up to the given free bytes.
 func fillDisk(s *cluster.System, n *cluster.Node, leave int64) {
 	n.FS.SetCapacity(64 << 20)
 	n.FS.WriteFile("others", nil)
@@ -153,8 +154,9 @@ func dieOfAFullDisk(s *cluster.System, pub *cluster.App, nodes ...*cluster.Node)
 	}
 }
 
-// Others fill the disks of both instances, and both die. They start again, on the
-// space of their reserve files, trim, and go on; what was acknowledged is there (R7).
+// Other files fill the disks of both instances, and both die. They start again, on the
+// space of their reserve files, trim, and go on; all acknowledged messages are there
+// (R7).
 func TestBothStartOnFullDisks(t *testing.T) {
 	cluster.Run(t, smallSegments(), func(s *cluster.System) {
 		a, b := s.Node("a"), s.Node("b")

@@ -18,8 +18,8 @@ import (
 // A story is a run in which everything happens as it is written: a pair, two
 // publishers, two subscribers; steps, and at some of them a fault.
 type story struct {
-	*random
-	even *draw // draws nothing that matters
+	*randomRun
+	fixedDraw *draw // draws nothing that matters
 }
 
 // A step is one thing that happens in a story. All that follows from it at the
@@ -29,15 +29,15 @@ type step struct {
 	do   func(s *story)
 }
 
-// script is the story. Its pauses lie between what a message goes through: an
-// fsync takes 200µs, and the publisher's instance and the other one make one
-// each before a message is safe.
+// script is the story. Its pauses lie between the steps of a message: an fsync takes
+// 200µs, and the publisher's instance and the other one make one each before a message is
+// safe.
 var script = []step{
 	{"the publisher starts", func(s *story) { s.startPublisher("pub", "a", "b") }},
 	pause(50 * time.Microsecond),
 	{"another publisher starts", func(s *story) { s.startPublisher("two", "b", "a") }},
-	{"a subscriber starts", func(s *story) { s.subscribe(0, []string{"b", "a"}, s.again) }},
-	{"another subscriber starts", func(s *story) { s.subscribe(4, []string{"a", "b"}, s.sure) }},
+	{"a subscriber starts", func(s *story) { s.subscribe(0, []string{"b", "a"}, s.configureResuming) }},
+	{"another subscriber starts", func(s *story) { s.subscribe(4, []string{"a", "b"}, s.configureDurable) }},
 	pause(time.Millisecond),
 	publish("pub", "orders"),
 	pause(100 * time.Microsecond),
@@ -85,7 +85,7 @@ var script = []step{
 }
 
 func pause(d time.Duration) step {
-	return step{fmt.Sprintf("%v pass", d), func(s *story) { s.pass(d) }}
+	return step{fmt.Sprintf("%v pass", d), func(s *story) { s.runFor(d) }}
 }
 
 func publish(publisher string, topics ...string) step {
@@ -96,7 +96,7 @@ func publish(publisher string, topics ...string) step {
 func (s *story) publish(name string, topics ...string) {
 	i := slices.IndexFunc(s.publishers, func(p *publisher) bool { return p.app.Name == name })
 	p := s.publishers[i]
-	if !p.up {
+	if !p.running {
 		return
 	}
 	for _, p.topic = range topics {
@@ -104,12 +104,12 @@ func (s *story) publish(name string, topics ...string) {
 	}
 }
 
-// newStory returns a pair that nothing has happened to, but what arm sets up.
+// newStory returns a pair without faults, except for those that arm sets up.
 func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
-	s := &story{random: newRandom(New(tb), 1), even: &draw{rand.New(rand.NewPCG(1, 1))}}
+	s := &story{randomRun: newRandom(New(tb), 1), fixedDraw: &draw{rand.New(rand.NewPCG(1, 1))}}
 	s.Log = slog.New(slog.DiscardHandler)
-	s.looks, s.met = 1, true // a link may be cut for good before its first byte
-	s.set = setting{downgrade: 300 * time.Millisecond, rejoin: 500 * time.Millisecond, segment: 64 << 10}
+	s.sampleEvery, s.haveMet = 1, true // a link may be cut for good before its first byte
+	s.settings = settings{downgrade: 300 * time.Millisecond, rejoin: 500 * time.Millisecond, segment: 64 << 10}
 	arm(s.Net)
 	s.addInstance("a", SyncTime, "b")
 	s.addInstance("b", SyncTime, "a")
@@ -117,26 +117,26 @@ func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	return s
 }
 
-// startPublisher starts a publisher that publishes what the story says.
+// startPublisher starts a publisher of the story.
 func (s *story) startPublisher(name string, servers ...string) {
-	s.begin(&publisher{r: s.random}, name, servers)
+	s.addPublisher(&publisher{run: s.randomRun}, name, servers)
 }
 
-func (s *story) begin(p *publisher, name string, servers []string) {
-	p.told = true
+func (s *story) addPublisher(p *publisher, name string, servers []string) {
+	p.onCommand = true
 	p.app = s.NewApp(name, servers, nil)
 	p.app.plain = p.plain
-	p.app.Wrap = p.watch
+	p.app.Wrap = p.watchStore
 	p.app.Options.SegmentBytes = 64 << 10
 	s.publishers = append(s.publishers, p)
 	s.onClose(p.end)
 	p.start()
 }
 
-// again is a subscriber that is restarted with its place. It discards a
+// configureResuming is a subscriber that is restarted with its place. It discards a
 // message when it has two more.
-func (s *story) again(sub *subscriber) {
-	sub.name, sub.dir, sub.hold, sub.pace = "again", memoryDir(s.TB), 2, 300*time.Microsecond
+func (s *story) configureResuming(sub *subscriber) {
+	sub.name, sub.dir, sub.maxHeld, sub.pace = "again", memoryDir(s.TB), 2, 300*time.Microsecond
 	sub.history.Topic = "orders"
 	sub.opts = []client.SubscribeOption{client.From(client.MostRecent), client.ID("place")}
 }
@@ -152,15 +152,15 @@ func memoryDir(tb testing.TB) string {
 	return dir
 }
 
-// sure is a subscriber that is handed what is on both disks.
-func (s *story) sure(sub *subscriber) {
+// configureDurable makes a subscriber that receives only messages that are on both disks.
+func (s *story) configureDurable(sub *subscriber) {
 	sub.name, sub.history.FullyDurable = "sure", true
 	sub.opts = []client.SubscribeOption{client.From(client.Epoch), client.FullyDurable()}
 }
 
-// pass lets time pass, in which faults end.
-func (s *story) pass(d time.Duration) {
-	s.advanceUntil(time.Now().Add(d), s.even)
+// runFor lets time pass, in which faults end.
+func (s *story) runFor(d time.Duration) {
+	s.advanceUntil(time.Now().Add(d), s.fixedDraw)
 	s.Advance(0)
 }
 
@@ -172,16 +172,16 @@ func (s *story) leave(instance string) {
 	s.later(500*time.Millisecond, func() { s.Heal("pub", instance) })
 }
 
-// syncSubscriber waits until what the subscriber with a place has discarded is on disk.
+// syncSubscriber waits until the discards of the subscriber with a place are on disk.
 func (s *story) syncSubscriber() {
-	if s.subscribers[0].up {
+	if s.subscribers[0].running {
 		s.subscribers[0].sync(context.Background())
 	}
 }
 
 // stopSubscriber ends the process of the subscriber with a place.
 func (s *story) stopSubscriber() {
-	if s.subscribers[0].up {
+	if s.subscribers[0].running {
 		s.subscribers[0].kill()
 	}
 }
@@ -193,49 +193,49 @@ func (s *story) stopInstance(n int) {
 		return
 	}
 	i.Resume()
-	s.note("%s has shut down: %v", i.Name, i.Server.Shutdown(context.Background()))
+	s.logf("%s has shut down: %v", i.Name, i.Server.Shutdown(context.Background()))
 	i.Server = nil
 }
 
 // An event is a fault at a step: it happens before the step.
 type event struct{ step, fault int }
 
-func (e event) String() string { return fmt.Sprintf("%d:%s", e.step, mishaps[e.fault].name) }
+func (e event) String() string { return fmt.Sprintf("%d:%s", e.step, storyFaults[e.fault].name) }
 
-// tell runs the story with faults, which are in the order of their steps, and
+// runStory runs the story with faults, which are in the order of their steps, and
 // judges it. It returns why those that could not happen could not.
-func tell(tb testing.TB, faults ...event) (not []string) {
+func runStory(tb testing.TB, faults ...event) (reasons []string) {
 	s := newStory(tb, func(*memnet.Network) {})
 	defer s.report()
-	not = make([]string, len(faults))
-	for at := range steps {
+	reasons = make([]string, len(faults))
+	for at := range stepCount {
 		for n, f := range faults {
 			if f.step == at {
-				not[n] = s.happen(mishaps[f.fault])
+				reasons[n] = s.inject(storyFaults[f.fault])
 			}
 		}
 		if at < len(script) {
-			s.note("%2d %s", at, script[at].name)
+			s.logf("%2d %s", at, script[at].name)
 			script[at].do(s)
 			s.Advance(0)
 		}
 	}
-	s.bury()
+	s.restartDead()
 	for len(s.undo) > 0 {
-		s.pass(time.Until(s.undo[0].at) + 1)
+		s.runFor(time.Until(s.undo[0].at) + 1)
 	}
 	s.recover()
 	s.judge()
-	return not
+	return reasons
 }
 
-// happen has a fault happen, and returns why it can't if it can't.
-func (s *story) happen(m mishap) string {
-	s.bury()
-	s.note("%s", m.name)
+// inject has a fault happen, and returns why it can't if it can't.
+func (s *story) inject(m storyFault) string {
+	s.restartDead()
+	s.logf("%s", m.name)
 	defer s.Advance(0)
-	return m.do(s)
+	return m.inject(s)
 }
 
-// bury has instances that have ended by themselves restarted after a while.
-func (s *story) bury() { s.revive(s.even) }
+// restartDead has instances that have ended by themselves restarted after a while.
+func (s *story) restartDead() { s.restartEnded(s.fixedDraw) }

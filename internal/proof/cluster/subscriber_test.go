@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A subscriber is much slower than its queue is long, so that it is paused
-// again and again, while the instances die one after the other. Nothing is
-// missed and nothing comes twice: what was dropped of the tail doesn't count
-// as received, and the server's log is the buffer (R12, G6).
+// A subscriber is much slower than its queue is long, so that it is paused again and
+// again, while the instances die one after the other. Nothing is missed and nothing comes
+// twice: the dropped tail does not count as received, and the server's log is the buffer
+// (R12, G6).
 func TestOverrunThroughFailovers(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Logf("seed %d", seed)
@@ -41,17 +41,17 @@ func TestOverrunThroughFailovers(t *testing.T) {
 				s.Node(name).Start()
 				s.AwaitSync()
 			}
-			exactly(t, r.AwaitN(330), cluster.Bodies("p1", 1, 150), cluster.Bodies("p2", 1, 180))
+			wantExactly(t, r.AwaitN(330), cluster.Bodies("p1", 1, 150), cluster.Bodies("p2", 1, 180))
 			if st := r.Sub.Stats(); st.Pauses < 3 {
-				t.Errorf("the queue overran %d times: nothing was tried", st.Pauses)
+				t.Errorf("the queue overran %d times: the test proves nothing", st.Pauses)
 			}
 		})
 	}
 }
 
-// The link is downgraded, and the publisher goes on with single acks. A
-// subscriber that asked for what is fully durable gets nothing of that before
-// it is on both disks again; the others get it at once (R13).
+// The link is downgraded, and the publisher goes on with single acks. A fully durable
+// subscription gets none of these messages before they are on both disks again; the
+// others get them at once (R13).
 func TestFullyDurableDuringADowngrade(t *testing.T) {
 	downgrades := func(c *server.Config) {
 		c.Replication.Destinations[0].DowngradeAfter = server.Duration(time.Second)
@@ -89,7 +89,7 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 
 		s.Heal("a", "b")
 		for _, r := range []*cluster.Reader{sure, late, quick} {
-			exactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
+			wantExactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
 		}
 		if events := sub.Events(); events[len(events)-1] != "waits false" {
 			t.Errorf("the application was not told that it waits no longer: %v", events)
@@ -110,20 +110,20 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		}
 		s.Node("a").Start()
 		for _, r := range []*cluster.Reader{sure, late, quick} {
-			exactly(t, r.AwaitN(15), cluster.Bodies("pub", 1, 15))
+			wantExactly(t, r.AwaitN(15), cluster.Bodies("pub", 1, 15))
 		}
 	})
 }
 
-// A subscriber to one topic lives beside publishers of others. What it has
-// been shown by progress marks isn't missing when it resumes, on either
-// instance, alive or in a new process, though retention has long removed
-// messages that never matched: resuming goes no further back than the marks (R9).
+// A subscriber to one topic lives beside publishers of others. It does not miss messages
+// that progress marks have passed when it resumes, on either instance, alive or in a new
+// process, though retention has long removed messages that never matched: resuming goes
+// no further back than the marks (R9).
 func TestMarksOfOtherTopics(t *testing.T) {
 	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
 		pub, noise := s.App("pub", []string{"a", "b"}, nil), s.App("noise", []string{"b", "a"}, nil)
-		pl := s.BookmarkFile()
-		sub := s.App("sub", []string{"a", "b"}, pl.Configure)
+		file := s.BookmarkFile()
+		sub := s.App("sub", []string{"a", "b"}, file.Configure)
 		r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 		sub.AwaitServer("a")
 		for n := range 20 { // more topics than retention tells apart
@@ -138,33 +138,32 @@ func TestMarksOfOtherTopics(t *testing.T) {
 		r.AwaitN(5)
 		for _, name := range []string{"a", "b"} {
 			if floor(s, name, "ticks-0", noise) == 0 {
-				t.Fatalf("%s has removed nothing: nothing is tried", name)
+				t.Fatalf("%s has removed nothing: the test proves nothing", name)
 			}
 		}
 
 		s.Node("a").Kill()
 		sub.AwaitServer("b")
 		pub.PublishN("orders", 6, 10)
-		exactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
-		pl.Sync()
-		pl.Crash(sub, nil)
+		wantExactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
+		file.Sync()
+		file.Crash(sub, nil)
 		r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 		s.Node("a").Start()
 		s.AwaitSync()
 		pub.PublishN("orders", 11, 15)
-		exactly(t, r.AwaitN(5), cluster.Bodies("pub", 11, 15))
+		wantExactly(t, r.AwaitN(5), cluster.Bodies("pub", 11, 15))
 	})
 }
 
-// Progress marks of a publisher arrive while messages of it wait to be
-// discarded, some in the hands of the application and some in the queue. The
-// process is killed, and these come again: a mark is behind what stood before
-// it when it came (R9).
+// Progress marks of a publisher arrive while some of its messages wait to be discarded,
+// in the hands of the application or in the queue. The process is killed, and these come
+// again: a mark takes effect only after the messages that were ahead of it (R9).
 func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
 		pub := s.App("pub", []string{"a"}, nil)
-		pl := s.BookmarkFile()
-		sub := s.App("sub", []string{"a", "b"}, pl.Configure)
+		file := s.BookmarkFile()
+		sub := s.App("sub", []string{"a", "b"}, file.Configure)
 		hold := make(chan struct{})
 		r := sub.Handle("orders", func(m *client.Message) error {
 			if string(m.Body) == "pub-3" {
@@ -183,10 +182,10 @@ func TestMarksBehindWhatIsUndiscarded(t *testing.T) {
 		if got := r.Bodies(); len(got) != 3 {
 			t.Fatalf("received %v, want three", got)
 		}
-		pl.Sync()
-		pl.Crash(sub, func(c *client.Config) { c.Servers = s.Servers("b", "a"); close(hold) })
+		file.Sync()
+		file.Crash(sub, func(c *client.Config) { c.Servers = s.Servers("b", "a"); close(hold) })
 		r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
-		exactly(t, r.AwaitN(5), cluster.Bodies("pub", 2, 6))
+		wantExactly(t, r.AwaitN(5), cluster.Bodies("pub", 2, 6))
 	})
 }
 
@@ -199,8 +198,8 @@ func TestRestartsWithBolt(t *testing.T) {
 		cluster.Run(t, nil, func(s *cluster.System) {
 			random := rand.New(rand.NewPCG(seed, 9))
 			pubs := []*cluster.App{s.App("p1", []string{"a", "b"}, nil), s.App("p2", []string{"b", "a"}, nil)}
-			pl := s.BookmarkFile()
-			sub := s.App("sub", []string{"a", "b"}, pl.Configure)
+			file := s.BookmarkFile()
+			sub := s.App("sub", []string{"a", "b"}, file.Configure)
 			handled := make(map[string]int)
 			for life := range 6 {
 				n := random.IntN(8)
@@ -224,8 +223,8 @@ func TestRestartsWithBolt(t *testing.T) {
 					node.Restart()
 				}
 				r.Stop()
-				pl.Sync()
-				pl.Crash(sub, nil)
+				file.Sync()
+				file.Crash(sub, nil)
 				s.AwaitSync()
 			}
 			r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
@@ -247,7 +246,7 @@ func TestRestartsWithBolt(t *testing.T) {
 
 // exactly fails unless got is made of the lists wanted, each of them in its
 // order: nothing missed, nothing twice. Each list is one publisher's.
-func exactly(t *testing.T, got []string, want ...[]string) {
+func wantExactly(t *testing.T, got []string, want ...[]string) {
 	t.Helper()
 	total := 0
 	for _, list := range want {

@@ -11,39 +11,39 @@ import (
 	"time"
 )
 
-// Options say how much of what there is is run.
+// Options say how many of the systems are run.
 type Options struct {
-	Every         int           // one in so many; default all
+	Every         int           // run one system in Every; default all
 	Duration      time.Duration // and no longer; default until all are run
-	MaxViolations int           // so many violations end it; default 1
+	MaxViolations int           // end after that many violations; default 1
 	Only          string        // the one of that name
 	From          string        // where to begin: a number, or anything for one made of it
 }
 
-// only runs one system and tells whatever was wrong with it.
-func (o Options) only(t *testing.T, system func(tb testing.TB)) {
+// runOnly runs one system and reports its failures.
+func (o Options) runOnly(t *testing.T, system func(tb testing.TB)) {
 	t.Helper()
 	for _, f := range bubble(t, system) {
 		t.Error(f)
 	}
 }
 
-// A sweep runs many small systems, each in a bubble of its own, as many at a
-// time as there are cores, and gathers what was wrong with each.
+// A sweep runs many small systems, each in a bubble of its own, as many at a time as
+// there are cores, and gathers their failures.
 type sweep struct {
 	Options
 	until time.Time // no other is begun after this; zero: all are run
 
-	mu    sync.Mutex
-	next  int     // guarded by mu
-	ran   int     // guarded by mu
-	wrong []wrong // guarded by mu
+	mu       sync.Mutex
+	next     int       // guarded by mu
+	ran      int       // guarded by mu
+	failures []failure // guarded by mu
 }
 
-// A wrong is a system that did what it must not.
-type wrong struct {
+// A failure is a system that broke a promise.
+type failure struct {
 	at    int // it is the so manyth
-	after int // so many were run before
+	after int // number of systems run before
 	found []string
 }
 
@@ -64,19 +64,19 @@ func (s *sweep) run(t *testing.T, n int, system func(tb testing.TB, i int)) {
 		for worker := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprint(worker), func(t *testing.T) {
 				t.Parallel()
-				for i := s.take(n); i >= 0; i = s.take(n) {
-					s.ended(i, bubble(t, func(tb testing.TB) { system(tb, i) }))
+				for i := s.nextSystem(n); i >= 0; i = s.nextSystem(n) {
+					s.record(i, bubble(t, func(tb testing.TB) { system(tb, i) }))
 				}
 			})
 		}
 	})
 }
 
-// take returns the next system to run, or -1.
-func (s *sweep) take(n int) int {
+// nextSystem returns the next system to run, or -1.
+func (s *sweep) nextSystem(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next >= n || len(s.wrong) >= s.MaxViolations || !s.until.IsZero() && time.Now().After(s.until) {
+	if s.next >= n || len(s.failures) >= s.MaxViolations || !s.until.IsZero() && time.Now().After(s.until) {
 		return -1
 	}
 	i := s.next
@@ -84,30 +84,30 @@ func (s *sweep) take(n int) int {
 	return i
 }
 
-func (s *sweep) ended(i int, found []string) {
+func (s *sweep) record(i int, found []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(found) > 0 {
-		s.wrong = append(s.wrong, wrong{i, s.ran, found})
+		s.failures = append(s.failures, failure{i, s.ran, found})
 	}
 	s.ran++
 }
 
-// report fails t with what was wrong, by the names of the systems.
+// report fails t with the failures, by the names of the systems.
 func (s *sweep) report(t *testing.T, name func(i int) string) {
 	t.Helper()
-	for _, w := range s.wrong {
+	for _, w := range s.failures {
 		t.Errorf("%q, after %d others:\n%s", name(w.at), w.after, strings.Join(w.found, "\n"))
 	}
 }
 
-// bubble runs a system in a bubble and returns what was wrong, which doesn't
-// fail t: a thousand others are to run yet.
+// bubble runs a system in a bubble and returns its failures, which don't fail t: a
+// thousand others are to run yet.
 func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
-	listener := &listener{}
+	listener := &recordingTB{}
 	defer func() {
 		if p := recover(); p != nil {
-			listener.Errorf("%v", p) // such as goroutines that nobody waits for
+			listener.Errorf("%v", p) // such as goroutines without an owner
 		}
 		found = listener.found
 	}()
@@ -123,33 +123,33 @@ func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
 	return nil
 }
 
-// A listener is a testing.TB that notes failures instead of failing.
-type listener struct {
+// A recordingTB is a testing.TB that notes failures instead of failing.
+type recordingTB struct {
 	testing.TB
 
 	mu    sync.Mutex
 	found []string // guarded by mu
 }
 
-// gaveUp is what a system that can't go on panics with.
+// gaveUp is the panic of a system that can't go on.
 const gaveUp = "gave up"
 
-func (l *listener) Errorf(format string, args ...any) {
+func (l *recordingTB) Errorf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.found = append(l.found, fmt.Sprintf(format, args...))
 }
 
-func (l *listener) Fatalf(format string, args ...any) {
+func (l *recordingTB) Fatalf(format string, args ...any) {
 	l.Errorf(format, args...)
 	panic(gaveUp)
 }
 
-func (l *listener) Fatal(args ...any) { l.Fatalf("%s", fmt.Sprint(args...)) }
+func (l *recordingTB) Fatal(args ...any) { l.Fatalf("%s", fmt.Sprint(args...)) }
 
-func (l *listener) Logf(format string, args ...any) { l.Errorf(format, args...) }
+func (l *recordingTB) Logf(format string, args ...any) { l.Errorf(format, args...) }
 
-func (l *listener) Failed() bool {
+func (l *recordingTB) Failed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.found) > 0

@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A Model is a store and what it has promised, in one process after the other.
-// An error that is a [Violation] breaks a promise; others are of the disk.
+// A Model is a store together with its promises, in one process after the other. An error
+// that is a [Violation] means a broken promise; others are of the disk.
 type Model interface {
 	// Open opens the store on the disk that the process before left, which
 	// was killed, or lost power with its machine.
 	Open(disk *memfs.FS, killed bool) error
-	// Check compares what is there with what was promised, which is what is
-	// there from then on.
+	// Check compares the content of the store with its promises, and makes the content
+	// the new promises.
 	Check() error
 	// Use does some of everything until the disk fails.
 	Use(steps int) error
@@ -26,7 +26,7 @@ type Model interface {
 	CheckFailed() error
 	// Kill ends the process.
 	Kill()
-	// Clone returns a life with the same promises that will do other things.
+	// Clone returns a model with the same promises that will make other calls.
 	Clone(seed uint64) Model
 }
 
@@ -37,23 +37,23 @@ type Subject struct {
 }
 
 // A Violation is a promise that was broken.
-type Violation struct{ what string }
+type Violation struct{ text string }
 
-func (v *Violation) Error() string { return v.what }
+func (v *Violation) Error() string { return v.text }
 
 // Violatef returns a Violation.
 func Violatef(format string, args ...any) error {
 	return &Violation{fmt.Sprintf(format, args...)}
 }
 
-// Count says what was done.
+// Count is the work done by a campaign.
 type Count struct {
 	Images      int // built at a change of the first life, recovered, checked and used
 	SecondLives int // left by a life on one of these, recovered, checked and used
 	Recoveries  int // of these, left by a recovery that died
 }
 
-// Add adds what was done elsewhere.
+// Add adds another count.
 func (c *Count) Add(o Count) {
 	c.Images += o.Images
 	c.SecondLives += o.SecondLives
@@ -67,7 +67,7 @@ func (c Count) String() string {
 const (
 	scriptSteps    = 24 // of the first life
 	useSteps       = 3  // of those after it
-	recoveryEvery  = 5  // one image in so many has its recovery die as well
+	recoveryEvery  = 5  // the recovery of one image in recoveryEvery dies as well
 	recoverChanges = 14 // at most, about
 )
 
@@ -75,7 +75,7 @@ const (
 type Campaign struct {
 	Subject     Subject
 	Seed        uint64
-	SampleEvery int // if not 0, of the images of power cuts one in so many is judged
+	SampleEvery int // if not 0, one image of a power cut in SampleEvery is judged
 	Count       Count
 }
 
@@ -85,11 +85,11 @@ func (c *Campaign) CrashBefore(n int) (more bool, err error) {
 	disk := memfs.New()
 	disk.CrashAt(n)
 	first := c.Subject.New(c.Seed)
-	err = live(first, disk)
+	err = runScript(first, disk)
 	more = disk.Crashed()
 	kill(first, disk)
 	where := fmt.Sprintf("%s, seed %d, crash before change %d", c.Subject.Name, c.Seed, n)
-	if err != nil && (!more || broken(err)) {
+	if err != nil && (!more || isViolation(err)) {
 		return false, fmt.Errorf("%s: %w", where, err)
 	}
 	return more, c.judgeAll(first, disk, n, where)
@@ -120,8 +120,8 @@ const (
 	noSpace    = "ENOSPC"
 )
 
-// Faults are the ways in which the nth change to a disk, or of a short write
-// the nth write, may fail. What a failed sync left out is gone for good.
+// Faults are the ways in which the nth change of a disk may fail, or the nth write for a
+// short write. Changes that a failed sync left out are gone for good.
 var Faults = []Fault{
 	{"EIO", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.EIO) }},
 	{noSpace, func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.ENOSPC) }},
@@ -136,17 +136,17 @@ func (c *Campaign) FailChange(n int, f Fault) (more bool, err error) {
 	disk := memfs.New()
 	f.Fail(disk, n)
 	first := c.Subject.New(c.Seed)
-	err = live(first, disk)
+	err = runScript(first, disk)
 	where := fmt.Sprintf("%s, seed %d, change %d failed with %s", c.Subject.Name, c.Seed, n, f.Name)
 	if err == nil && disk.Changes() <= n || f.Name == shortWrite && err == nil {
 		first.Kill()
 		return false, nil
 	}
 	switch {
-	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: it goes on with less
+	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: the store continues with less
 	case err == nil:
-		err = Violatef("nobody noticed")
-	case !broken(err):
+		err = Violatef("the fault went unnoticed")
+	case !isViolation(err):
 		err = first.CheckFailed()
 	}
 	if err != nil {
@@ -189,8 +189,8 @@ func (c *Campaign) FailRead(n int) (more bool, err error) {
 	return more, nil
 }
 
-// live is the first life: open, use, close.
-func live(l Model, disk *memfs.FS) error {
+// runScript is the first life: open, use, close.
+func runScript(l Model, disk *memfs.FS) error {
 	if err := l.Open(disk, true); err != nil {
 		return err
 	}
@@ -200,13 +200,13 @@ func live(l Model, disk *memfs.FS) error {
 	return l.Close()
 }
 
-func broken(err error) bool {
-	_, is := errors.AsType[*Violation](err)
-	return is
+func isViolation(err error) bool {
+	_, ok := errors.AsType[*Violation](err)
+	return ok
 }
 
-// judge has a life recover from an image and use it, and another one recover
-// from what that leaves; every few images, one that dies while it recovers.
+// judge lets a model recover from an image and use it, and another one recover from the
+// result; for every few images, one dies while it recovers.
 func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 	r := rand.New(rand.NewPCG(c.Seed, draw))
 	killed := image.Kind == memfs.Kill
@@ -224,7 +224,7 @@ func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 	}
 	died := disk.Crashed()
 	kill(next, disk)
-	if err := c.again(next, disk, died, err, r); err != nil {
+	if err := c.judgeLeft(next, disk, died, err, r); err != nil {
 		return err
 	}
 	if r.IntN(recoveryEvery) > 0 {
@@ -237,7 +237,7 @@ func (c *Campaign) judge(first Model, image memfs.Image, draw uint64) error {
 		c.Count.Recoveries++
 	}
 	kill(next, disk)
-	return c.again(next, disk, died, err, r)
+	return c.judgeLeft(next, disk, died, err, r)
 }
 
 // kill ends a life with its machine, so that nothing reaches the disk any more.
@@ -246,10 +246,10 @@ func kill(l Model, disk *memfs.FS) {
 	l.Kill()
 }
 
-// again judges what a life that ended with err has left on its disk, which
-// had died or not.
-func (c *Campaign) again(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
-	if err != nil && (!died || broken(err)) {
+// judgeLeft judges the disk of a process that ended with err. died: the disk died with
+// it.
+func (c *Campaign) judgeLeft(l Model, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
+	if err != nil && (!died || isViolation(err)) {
 		return fmt.Errorf("life on the image: %w", err)
 	}
 	modes := memfs.Modes(r.Uint64())

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A frame is a record, or one of seglog's own, as it stands in a file.
+// A frame is a record in a file, or one of seglog's own frames.
 type frame struct {
 	at, end int64
 	kind    byte
@@ -38,11 +38,11 @@ func frames(b []byte) (all []frame) {
 
 // A Damage is something wrong at rest with one place of a file.
 type Damage struct {
-	Kind string
-	File string
-	At   int64
-	Mask []byte // the bits that are wrong
-	hit  []frame
+	Kind   string
+	File   string
+	At     int64
+	Mask   []byte // the bits that are wrong
+	frames []frame
 }
 
 func (d Damage) String() string {
@@ -58,9 +58,9 @@ func (d Damage) Apply(disk *memfs.FS) {
 	}
 }
 
-// Damages enumerates what may be wrong with the segments on a disk: a bit
-// flipped in each byte that isn't zero, and so in each field; each frame zeroed,
-// or stale: as the one before it; each sector that of another file.
+// Damages enumerates possible damage to the segments on a disk: one bit of each byte that
+// isn't zero, and so of each field; each frame zeroed, or replaced by the one before it;
+// each sector replaced by one of another file.
 func Damages(disk *memfs.FS) iter.Seq[Damage] {
 	return func(yield func(Damage) bool) {
 		var names []string
@@ -79,7 +79,7 @@ func Damages(disk *memfs.FS) iter.Seq[Damage] {
 	}
 }
 
-// sample leaves out all but one damage in so many.
+// sample returns every nth damage.
 func sample(share int, all iter.Seq[Damage]) iter.Seq[Damage] {
 	return func(yield func(Damage) bool) {
 		i := 0
@@ -98,7 +98,7 @@ func flips(name string, b []byte, yield func(Damage) bool) bool {
 			continue
 		}
 		d := Damage{Kind: "bit flip", File: name, At: int64(at), Mask: []byte{1 << (at % 8)}}
-		if !yield(d.hits(all)) {
+		if !yield(d.withFrames(all)) {
 			return false
 		}
 	}
@@ -116,7 +116,7 @@ func overwrites(name string, b, other []byte, yield func(Damage) bool) bool {
 			}
 		}
 		d := Damage{Kind: kind, File: name, At: at, Mask: mask}
-		return slices.Equal(old, new) || yield(d.hits(all))
+		return slices.Equal(old, new) || yield(d.withFrames(all))
 	}
 	for i, f := range all {
 		if !write("zeros", f.at, b[f.at:f.end], nil) {
@@ -144,12 +144,12 @@ func durableCopy(disk *memfs.FS) *memfs.FS {
 	return rest
 }
 
-// hits notes which frames are damaged.
-func (d Damage) hits(all []frame) Damage {
+// withFrames notes which frames are damaged.
+func (d Damage) withFrames(all []frame) Damage {
 	end := d.At + int64(len(d.Mask))
 	for _, f := range all {
 		if f.at < end && d.At < f.end {
-			d.hit = append(d.hit, f)
+			d.frames = append(d.frames, f)
 		}
 	}
 	return d

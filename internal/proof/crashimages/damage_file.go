@@ -12,14 +12,14 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// DamageFile runs a script of File, closes the store, and damages it in every
-// way, or one in so many: it opens with all that it kept, or says that it is damaged; then
-// AcceptDamage opens it with all but the messages whose records were damaged,
-// also if it dies at that and is opened once more.
+// DamageFile runs a script of File, closes the store, and damages it in every way, or in
+// a sample of all. The store opens with all its messages, or reports the damage; then
+// AcceptDamage opens it with all but the damaged messages, also if the process dies in
+// the middle and opens it once more.
 func DamageFile(seed uint64, share int) (damages int, err error) {
 	disk := memfs.New()
 	life := File.New(seed)
-	if err := live(life, disk); err != nil {
+	if err := runScript(life, disk); err != nil {
 		return 0, err
 	}
 	disk = durableCopy(disk)
@@ -37,9 +37,9 @@ func DamageFile(seed uint64, share int) (damages int, err error) {
 	return damages, nil
 }
 
-// dying has something be done to a disk that dies meanwhile, and returns one of
+// crashDuring has something be done to a disk that dies meanwhile, and returns one of
 // the disks that may be left, where that has to be done again.
-func dying(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
+func crashDuring(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
 	tried := disk.Image(memfs.KeepAll)
 	tried.CrashAt(1 + r.IntN(30))
 	err = do(tried)
@@ -61,10 +61,10 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 	if err == nil {
 		return checkMissing(kept, found, nil)
 	}
-	if _, is := errors.AsType[*pubstore.DamagedError](err); !is {
+	if _, ok := errors.AsType[*pubstore.DamagedError](err); !ok {
 		return Violatef("refused with %v", err)
 	}
-	if damaged, err = dying(damaged, r, func(disk *memfs.FS) error {
+	if damaged, err = crashDuring(damaged, r, func(disk *memfs.FS) error {
 		_, err := keptMessages(disk, true)
 		return err
 	}); err != nil {
@@ -73,10 +73,10 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand
 	if found, err = keptMessages(damaged, true); err != nil {
 		return Violatef("with AcceptDamage: %v", err)
 	}
-	if err = checkMissing(kept, found, d.hit); err != nil {
+	if err = checkMissing(kept, found, d.frames); err != nil {
 		return err
 	}
-	// It goes on, as a store without damage.
+	// It continues as a store without damage.
 	again, err := keptMessages(damaged, false)
 	if err != nil {
 		return Violatef("opened again: %v", err)
@@ -92,10 +92,10 @@ func keptMessages(disk *memfs.FS, accept bool) (kept map[string][]uint64, err er
 	if err != nil {
 		return nil, err
 	}
-	w := &PublishStoreModel{s: s}
+	w := &PublishStoreModel{store: s}
 	kept = make(map[string][]uint64)
 	for _, l := range s.Lives() {
-		f, err := w.find(l)
+		f, err := w.findStream(l)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -110,7 +110,7 @@ func checkMissing(kept, found map[string][]uint64, hit []frame) error {
 	for life, all := range kept {
 		for _, seq := range all {
 			if !slices.Contains(found[life], seq) && !isDamaged(seq, hit) {
-				return Violatef("message %d of %s is missing, of %v", seq, life, found[life])
+				return Violatef("message %d of %s is missing: found %v", seq, life, found[life])
 			}
 		}
 	}
@@ -118,7 +118,7 @@ func checkMissing(kept, found map[string][]uint64, hit []frame) error {
 }
 
 // isDamaged reports whether the record of a message with a sequence is among
-// those that were damaged: kind 0x10, its sequence where package record has it, behind the time.
+// those that were damaged: kind 0x10, its sequence where package record has it, after the time.
 func isDamaged(seq uint64, hit []frame) bool {
 	return slices.ContainsFunc(hit, func(f frame) bool {
 		return f.kind == 0x10 && binary.LittleEndian.Uint64(f.payload[8+16:]) == seq

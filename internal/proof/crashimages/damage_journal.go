@@ -27,9 +27,9 @@ func openJournal(disk *memfs.FS) (*journal.Journal, error) {
 	return journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200, SetAside: true})
 }
 
-// written makes a closed journal of records of three publishers in an order
+// writtenJournal makes a closed journal of records of three publishers in an order
 // drawn from r, the same records whatever the order.
-func written(r *rand.Rand) (*memfs.FS, error) {
+func writtenJournal(r *rand.Rand) (*memfs.FS, error) {
 	disk := memfs.New()
 	j, err := openJournal(disk)
 	if err != nil {
@@ -84,14 +84,14 @@ func contents(j *journal.Journal) (map[identity]string, error) {
 	}
 }
 
-// DamageJournal damages a closed journal in every way, or one in so many. Alone, without a peer, it
-// has all but the records that were damaged, also if it dies while it recovers.
+// DamageJournal damages a closed journal in every way, or in a sample of all. Without a
+// peer it has all but the damaged records, also if it dies during the recovery.
 func DamageJournal(seed uint64, share int) (damages int, err error) {
-	disk, err := written(newRand(seed))
+	disk, err := writtenJournal(newRand(seed))
 	if err != nil {
 		return 0, err
 	}
-	want, err := healed(disk.Image(memfs.KeepAll))
+	want, err := healedRecords(disk.Image(memfs.KeepAll))
 	if err != nil {
 		return 0, err
 	}
@@ -100,16 +100,16 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 		damages++
 		damaged := disk.Image(memfs.KeepAll)
 		d.Apply(damaged)
-		damaged, err := dying(damaged, r, func(disk *memfs.FS) error {
-			_, err := healed(disk)
+		damaged, err := crashDuring(damaged, r, func(disk *memfs.FS) error {
+			_, err := healedRecords(disk)
 			return err
 		})
 		if err != nil {
 			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
 		}
-		found, err := healed(damaged)
+		found, err := healedRecords(damaged)
 		if err == nil {
-			err = without(want, found, d.hit)
+			err = checkRecordsExcept(want, found, d.frames)
 		}
 		if err != nil {
 			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
@@ -118,8 +118,8 @@ func DamageJournal(seed uint64, share int) (damages int, err error) {
 	return damages, nil
 }
 
-// healed opens a journal that no peer can help, twice, and returns what it has.
-func healed(disk *memfs.FS) (map[identity]string, error) {
+// healedRecords opens a journal that no peer can help, twice, and returns its records.
+func healedRecords(disk *memfs.FS) (map[identity]string, error) {
 	j, err := openJournal(disk)
 	if err != nil {
 		return nil, Violatef("open: %v", err)
@@ -138,13 +138,13 @@ func healed(disk *memfs.FS) (map[identity]string, error) {
 	return found, errors.Join(err, j.Close())
 }
 
-// without reports a record that is missing or another one, although it was not hit.
-func without(want, found map[identity]string, hit []frame) error {
+// checkRecordsExcept reports a record that is missing or another one, although it was not hit.
+func checkRecordsExcept(want, found map[identity]string, hit []frame) error {
 	for id, text := range want {
 		got, there := found[id]
 		damaged := slices.ContainsFunc(hit, func(f frame) bool { of, ok := identityOf(f); return ok && of == id })
 		if there && got != text || !there && !damaged {
-			return Violatef("record %v reads %q, was %q", id, got, text)
+			return Violatef("record %v reads %q, want %q", id, got, text)
 		}
 	}
 	for id := range found {
@@ -155,19 +155,19 @@ func without(want, found map[identity]string, hit []frame) error {
 	return nil
 }
 
-// DamagePair damages the journals of a pair in many places, no record on both,
-// and lets them give each other what they lack: both have everything again.
+// DamagePair damages the journals of a pair in many places, no record on both, and lets
+// them exchange the missing records: both have everything again.
 func DamagePair(seed uint64) (damages int, err error) {
 	r := newRand(seed)
-	a, err := written(r)
+	a, err := writtenJournal(r)
 	if err != nil {
 		return 0, err
 	}
-	b, err := written(r)
+	b, err := writtenJournal(r)
 	if err != nil {
 		return 0, err
 	}
-	want, err := healed(a.Image(memfs.KeepAll))
+	want, err := healedRecords(a.Image(memfs.KeepAll))
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +181,7 @@ func DamagePair(seed uint64) (damages int, err error) {
 			done = append(done, d)
 		}
 	}
-	if err := pair(a, b, want); err != nil {
+	if err := checkPair(a, b, want); err != nil {
 		return len(done), fmt.Errorf("pair, seed %d, %v: %w", seed, done, err)
 	}
 	return len(done), nil
@@ -190,12 +190,12 @@ func DamagePair(seed uint64) (damages int, err error) {
 // claim notes the records that a damage hits, unless the other disk has damage
 // to one of them.
 func claim(hit map[identity]*memfs.FS, disk *memfs.FS, d Damage) bool {
-	for _, f := range d.hit {
+	for _, f := range d.frames {
 		if id, ok := identityOf(f); ok && hit[id] != nil && hit[id] != disk {
 			return false
 		}
 	}
-	for _, f := range d.hit {
+	for _, f := range d.frames {
 		if id, ok := identityOf(f); ok {
 			hit[id] = disk
 		}
@@ -203,8 +203,8 @@ func claim(hit map[identity]*memfs.FS, disk *memfs.FS, d Damage) bool {
 	return true
 }
 
-// pair opens both journals, links them until nothing moves, and compares.
-func pair(a, b *memfs.FS, want map[identity]string) error {
+// checkPair opens both journals, links them until nothing moves, and compares.
+func checkPair(a, b *memfs.FS, want map[identity]string) error {
 	var js [2]*journal.Journal
 	for i, disk := range []*memfs.FS{a, b} {
 		j, err := openJournal(disk)
@@ -217,16 +217,16 @@ func pair(a, b *memfs.FS, want map[identity]string) error {
 		}
 		js[i] = j
 	}
-	if err := link(js); err != nil {
+	if err := exchangeRecords(js); err != nil {
 		return err
 	}
-	if err := errors.Join(js[0].FinishMerge(), js[1].FinishMerge(), link(js)); err != nil {
+	if err := errors.Join(js[0].FinishMerge(), js[1].FinishMerge(), exchangeRecords(js)); err != nil {
 		return err
 	}
 	for i, j := range js {
 		found, err := contents(j)
 		if err == nil {
-			err = without(want, found, nil)
+			err = checkRecordsExcept(want, found, nil)
 		}
 		if err != nil {
 			return fmt.Errorf("journal %d: %w", i, err)
@@ -235,14 +235,14 @@ func pair(a, b *memfs.FS, want map[identity]string) error {
 	return nil
 }
 
-// link has both send until neither has anything for the other.
-func link(js [2]*journal.Journal) error {
+// exchangeRecords has both send until neither has anything for the other.
+func exchangeRecords(js [2]*journal.Journal) error {
 	for moved := 1; moved > 0; {
-		n, err := send(js[0], js[1])
+		n, err := sendRecords(js[0], js[1])
 		if err != nil {
 			return err
 		}
-		m, err := send(js[1], js[0])
+		m, err := sendRecords(js[1], js[0])
 		if err != nil {
 			return err
 		}
@@ -251,8 +251,8 @@ func link(js [2]*journal.Journal) error {
 	return nil
 }
 
-// send gives to what it lacks and from has, as a link does.
-func send(from, to *journal.Journal) (sent int, err error) {
+// sendRecords sends the records that to lacks, as a link does.
+func sendRecords(from, to *journal.Journal) (sent int, err error) {
 	f := from.Follow(from.First(), journal.Appended)
 	defer f.Close()
 	var r journal.Record

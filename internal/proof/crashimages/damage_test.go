@@ -7,19 +7,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/crashimages"
 )
 
-// Damage at rest, to each record and field of a closed store or journal, is
-// noticed, and costs what was damaged only (R8).
+// Damage at rest, to each record and field of a closed store or journal, is noticed, and
+// costs only the damaged records (R8).
 func TestDamageAtRest(t *testing.T) {
-	damaged(t, "a publish store", 2, func(s uint64) (int, error) { return crashimages.DamageFile(s, *share) })
-	damaged(t, "a journal alone", 1, func(s uint64) (int, error) { return crashimages.DamageJournal(s, *share) })
+	checkDamage(t, "a publish store", 2, func(s uint64) (int, error) { return crashimages.DamageFile(s, *sampleEvery) })
+	checkDamage(t, "a journal alone", 1, func(s uint64) (int, error) { return crashimages.DamageJournal(s, *sampleEvery) })
 }
 
 // A record is lost only if both disks damaged that very record (R8).
 func TestDamageOnBoth(t *testing.T) {
-	damaged(t, "a pair of journals", 200, crashimages.DamagePair)
+	checkDamage(t, "a pair of journals", 200, crashimages.DamagePair)
 }
 
-func damaged(t *testing.T, what string, seeds int, damage func(seed uint64) (int, error)) {
+func checkDamage(t *testing.T, subject string, seeds int, damage func(seed uint64) (int, error)) {
 	t.Helper()
 	total := 0
 	for s := range seeds {
@@ -34,5 +34,5 @@ func damaged(t *testing.T, what string, seeds int, damage func(seed uint64) (int
 			t.FailNow()
 		}
 	}
-	t.Logf("%s: %d damages", what, total)
+	t.Logf("%s: %d damages", subject, total)
 }

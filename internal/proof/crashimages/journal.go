@@ -18,54 +18,54 @@ import (
 
 // Journal is the transaction log of an instance.
 var Journal = Subject{"journal", func(seed uint64) Model {
-	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*ids), decrees: make([]journal.Decree, 1), settled: make(map[uint64]bool)}
+	return &journalModel{rand: newRand(seed), ids: make(map[uint64]*publisherState), decrees: make([]journal.Decree, 1), usedDecree: make(map[uint64]bool)}
 }}
 
-// ids is what is known of one publisher.
-type ids struct {
-	have    uint64                   // highest sequence appended
-	durable uint64                   // highest one reported as durable
-	gone    uint64                   // retention may have removed up to here
-	crc     map[uint64]uint32        // running CRC at each sequence
-	holes   map[uint64]journal.Cause // by the last sequence of each
-	clock   map[uint64]uint64        // the group's clock then (R10)
+// publisherState is the state of one publisher.
+type publisherState struct {
+	have             uint64                   // highest sequence appended
+	durable          uint64                   // highest one reported as durable
+	removableThrough uint64                   // retention may have removed up to here
+	crc              map[uint64]uint32        // running CRC at each sequence
+	holes            map[uint64]journal.Cause // by the last sequence of each
+	clock            map[uint64]uint64        // the group's clock then (R10)
 }
 
-// A remembering is a peer that the journal was told to remember.
-type remembering struct {
+// A rememberedPeer is a peer that the journal must remember.
+type rememberedPeer struct {
 	peer      journal.Peer
 	publisher uint64 // of the record that was appended next, 0: none yet
 	sequence  uint64
 }
 
-// A journalModel is a journal and what it has promised: nothing but what it
-// reported as durable, by a kill as by a power cut.
+// A journalModel is a journal and its promises: the records that it reported as durable,
+// after a kill as after a power cut.
 type journalModel struct {
-	rand    *rand.Rand
-	j       *journal.Journal
-	disk    *memfs.FS
-	made    int      // bodies
-	records []string // appended, in order
-	peers   []remembering
-	kept    int // of the peers, those that are durable
-	ids     map[uint64]*ids
-	cluster journal.Cluster  // that it has become one of, durably
-	apart   []uint64         // publishers noted as diverged, durable but for the last
-	noted   int              // how many of them are durable
-	decrees []journal.Decree // the last one that is durable, and one behind it that may be
-	settled map[uint64]bool  // publishers that have made use of it, durably
+	rand            *rand.Rand
+	j               *journal.Journal
+	disk            *memfs.FS
+	bodyCount       int      // bodies
+	records         []string // appended, in order
+	peers           []rememberedPeer
+	durablePeers    int // of the peers, those that are durable
+	ids             map[uint64]*publisherState
+	cluster         journal.Cluster  // that it has become one of, durably
+	diverged        []uint64         // publishers noted as diverged, durable but for the last
+	durableDiverged int              // how many of them are durable
+	decrees         []journal.Decree // the last one that is durable, and one after it that may be
+	usedDecree      map[uint64]bool  // publishers that have made use of it, durably
 
-	mu     sync.Mutex
-	moved  map[uint64]uint64 // guarded by mu: reported as durable by this process
-	failed error             // guarded by mu: what OnFail was told
+	mu              sync.Mutex
+	reportedDurable map[uint64]uint64 // guarded by mu: reported as durable by this process
+	failed          error             // guarded by mu: the error of OnFail
 }
 
 func (l *journalModel) Clone(seed uint64) Model {
 	c := &journalModel{
-		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
-		peers: slices.Clone(l.peers), kept: l.kept,
-		apart: slices.Clone(l.apart), noted: l.noted, cluster: l.cluster,
-		decrees: slices.Clone(l.decrees), settled: maps.Clone(l.settled),
+		rand: newRand(seed), bodyCount: l.bodyCount, records: slices.Clone(l.records), ids: make(map[uint64]*publisherState),
+		peers: slices.Clone(l.peers), durablePeers: l.durablePeers,
+		diverged: slices.Clone(l.diverged), durableDiverged: l.durableDiverged, cluster: l.cluster,
+		decrees: slices.Clone(l.decrees), usedDecree: maps.Clone(l.usedDecree),
 	}
 	for p, s := range l.ids {
 		copied := *s
@@ -79,18 +79,18 @@ func (l *journalModel) Clone(seed uint64) Model {
 func (l *journalModel) reported(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.moved[publisher]
+	return l.reportedDurable[publisher]
 }
 
 func (l *journalModel) Open(disk *memfs.FS, _ bool) (err error) {
-	l.disk, l.moved = disk, make(map[uint64]uint64)
+	l.disk, l.reportedDurable = disk, make(map[uint64]uint64)
 	l.j, err = journal.Open(journal.Options{
 		FS: disk, Dir: "journal", SegmentBytes: 1200,
 		OnDurable: func(moved []journal.Advance, _ bool) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, m := range moved {
-				l.moved[m.Publisher] = m.Sequence
+				l.reportedDurable[m.Publisher] = m.Sequence
 			}
 		},
 		OnFail: func(err error) {
@@ -111,29 +111,29 @@ func (l *journalModel) Use(steps int) error {
 	return nil
 }
 
-func (l *journalModel) step(what int) error {
+func (l *journalModel) step(action int) error {
 	switch {
-	case what < 7:
+	case action < 7:
 		for range 1 + l.rand.IntN(6) {
 			if err := l.append(); err != nil {
 				return err
 			}
 		}
 		return nil
-	case what == 7:
+	case action == 7:
 		return l.remember()
-	case what == 13:
+	case action == 13:
 		clock := l.j.GroupClock().Now
 		return l.j.MergeGroupClock(journal.GroupClock{Now: clock + l.rand.Uint64N(3), Forgotten: clock})
-	case what < 9:
+	case action < 9:
 		return l.j.Sync()
-	case what < 11:
+	case action < 11:
 		time.Sleep(time.Millisecond) // until the syncer has nothing left to do
 		return l.j.Err()
-	case what < 12:
+	case action < 12:
 		return l.trim()
-	case what > 13:
-		return l.declare()
+	case action > 13:
+		return l.changeDecree()
 	case l.cluster.ID.IsZero():
 		c, err := l.j.FoundCluster()
 		if err == nil {
@@ -144,20 +144,20 @@ func (l *journalModel) step(what int) error {
 	return l.diverge()
 }
 
-// declare has the journal take a decree, end it, or note that a publisher has made use of it.
-func (l *journalModel) declare() error {
+// changeDecree has the journal take a decree, end it, or note that a publisher has made use of it.
+func (l *journalModel) changeDecree() error {
 	d := l.decrees[0]
 	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.has(publisher) && l.rand.IntN(3) > 0 {
 		err := errors.Join(l.j.UseDecree(publisher), l.j.Sync())
 		if err == nil {
-			l.settled[publisher] = true
+			l.usedDecree[publisher] = true
 		}
 		return err
 	}
 	if d.Ended = d.Stands(); !d.Ended {
-		l.made++
+		l.bodyCount++
 		d = journal.Decree{
-			Incarnation: d.Incarnation + 1, ID: uint64(l.made), Members: []string{"a", "b"}, Lost: []string{"c"}, Time: time.UnixMicro(int64(l.made)),
+			Incarnation: d.Incarnation + 1, ID: uint64(l.bodyCount), Members: []string{"a", "b"}, Lost: []string{"c"}, Time: time.UnixMicro(int64(l.bodyCount)),
 		}
 	}
 	l.decrees = append(l.decrees[:1], d)
@@ -174,16 +174,16 @@ func (l *journalModel) has(publisher uint64) bool {
 	return state.Have > 0
 }
 
-// decreeDurable notes that a decree is durable. Nobody has made use of another one.
+// decreeDurable notes that a decree is durable. No publisher has used another one.
 func (l *journalModel) decreeDurable(d journal.Decree) {
 	if !d.Same(l.decrees[0]) {
-		clear(l.settled)
+		clear(l.usedDecree)
 	}
 	l.decrees = []journal.Decree{d}
 }
 
-// checkDecree checks that the decree is the last one that was durable, or the one behind
-// it, and who has made use of it.
+// checkDecree checks that the decree is the last durable one, or the one after it, and
+// which publishers have used it.
 func (l *journalModel) checkDecree() error {
 	found := l.j.Decree()
 	found.Age = 0
@@ -192,9 +192,9 @@ func (l *journalModel) checkDecree() error {
 		return Violatef("found the decree %+v, had %+v", found, l.decrees)
 	}
 	l.decreeDurable(l.decrees[max(n, 0)])
-	for publisher := range l.settled {
+	for publisher := range l.usedDecree {
 		if l.decrees[0].Stands() && !l.j.DecreeUsed(publisher) {
-			return Violatef("forgot that %d has made use of the decree %+v", publisher, found)
+			return Violatef("forgot that %d has used the decree %+v", publisher, found)
 		}
 	}
 	return nil
@@ -205,25 +205,25 @@ const firstDiverged = 100
 
 // diverge notes a publisher as diverged, which is durable then.
 func (l *journalModel) diverge() error {
-	l.made++
-	publisher := firstDiverged + uint64(l.made)
-	l.apart = append(l.apart, publisher)
+	l.bodyCount++
+	publisher := firstDiverged + uint64(l.bodyCount)
+	l.diverged = append(l.diverged, publisher)
 	_, err := l.j.NoteDiverged([]bookmark.Bookmark{{Publisher: publisher, Sequence: 1}})
 	if err == nil {
-		l.noted = len(l.apart)
+		l.durableDiverged = len(l.diverged)
 	}
 	return err
 }
 
 // checkDiverged checks that those are noted that were reported as durable.
 func (l *journalModel) checkDiverged() error {
-	for i, publisher := range l.apart {
-		if from := l.j.Diverged(publisher); i < l.noted && from != 1 {
+	for i, publisher := range l.diverged {
+		if from := l.j.Diverged(publisher); i < l.durableDiverged && from != 1 {
 			return Violatef("publisher %d has diverged from %d on, want 1", publisher, from)
 		}
 	}
-	l.apart = slices.DeleteFunc(l.apart, func(p uint64) bool { return l.j.Diverged(p) == 0 })
-	l.noted = len(l.apart)
+	l.diverged = slices.DeleteFunc(l.diverged, func(p uint64) bool { return l.j.Diverged(p) == 0 })
+	l.durableDiverged = len(l.diverged)
 	return nil
 }
 
@@ -231,13 +231,13 @@ func (l *journalModel) checkDiverged() error {
 func (l *journalModel) append() error {
 	publisher := 1 + l.rand.Uint64N(3)
 	if l.ids[publisher] == nil {
-		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause), clock: make(map[uint64]uint64)}
+		l.ids[publisher] = &publisherState{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause), clock: make(map[uint64]uint64)}
 	}
 	s := l.ids[publisher]
-	l.made++
+	l.bodyCount++
 	r := journal.Record{
 		Kind: journal.Message, Publisher: publisher, Sequence: s.have + 1, Prev: s.have, Topic: []byte("t"),
-		Body: fmt.Appendf(nil, "%d %s", l.made, strings.Repeat("b", l.made*37%60)), Check: checkOf(publisher),
+		Body: fmt.Appendf(nil, "%d %s", l.bodyCount, strings.Repeat("b", l.bodyCount*37%60)), Check: checkOf(publisher),
 	}
 	switch l.rand.IntN(14) {
 	case 0:
@@ -248,14 +248,14 @@ func (l *journalModel) append() error {
 		r.Kind, r.Topic, r.Body, r.Sequence = journal.Elsewhere, nil, nil, s.have+3
 	case 3:
 		r.Sequence, r.Prev = s.have+2, s.have+1
-		return l.offer(&r, journal.Hole)
+		return l.appendExpecting(&r, journal.Hole)
 	case 4: // numbers that were left out
 		r.Kind, r.Body, r.Reason, r.Sequence = journal.Tombstone, nil, []byte("elsewhere"), s.have+2
 	case 5:
 		r.Kind, r.Body, r.Topic, r.Sequence = journal.Gone, nil, nil, s.have+4
 		r.Cause = []journal.Cause{journal.Lost, journal.LetGo}[l.rand.IntN(2)]
 	}
-	if err := l.offer(&r, journal.Accepted); err != nil {
+	if err := l.appendExpecting(&r, journal.Accepted); err != nil {
 		return err
 	}
 	state, _ := l.j.State(publisher)
@@ -272,7 +272,7 @@ func (l *journalModel) append() error {
 	return nil
 }
 
-func (l *journalModel) offer(r *journal.Record, want journal.Verdict) error {
+func (l *journalModel) appendExpecting(r *journal.Record, want journal.Verdict) error {
 	v, err := l.j.Append(r)
 	if err == nil && v != want {
 		err = Violatef("%s got the verdict %d, want %d", recordText(r), v, want)
@@ -280,7 +280,7 @@ func (l *journalModel) offer(r *journal.Record, want journal.Verdict) error {
 	return err
 }
 
-// checkOf is the check of a publisher, which stands in its first record.
+// checkOf returns the check of a publisher, which is in its first record.
 func checkOf(publisher uint64) (c bookmark.Check) {
 	c[0] = byte(publisher)
 	return c
@@ -291,7 +291,7 @@ func (l *journalModel) remember() error {
 	p := journal.Peer{Name: fmt.Sprintf("peer %d", l.rand.IntN(3)), Sends: l.rand.IntN(2) == 0, Sync: l.rand.IntN(2) == 0}
 	err := l.j.RememberPeer(p)
 	if err == nil {
-		l.peers = append(l.peers, remembering{peer: p})
+		l.peers = append(l.peers, rememberedPeer{peer: p})
 	}
 	return err
 }
@@ -305,7 +305,7 @@ func (l *journalModel) trim() error {
 		return err
 	}
 	for _, s := range l.ids {
-		s.gone = s.have
+		s.removableThrough = s.have
 	}
 	_, err := l.j.Trim(journal.Retention{Bytes: 14 << 10})
 	return err
@@ -317,7 +317,7 @@ func (l *journalModel) Close() error {
 		for _, s := range l.ids {
 			s.durable = s.have
 		}
-		l.kept = len(l.peers)
+		l.durablePeers = len(l.peers)
 	}
 	return err
 }
@@ -333,16 +333,16 @@ func (l *journalModel) CheckFailed() error {
 		return nil
 	}
 	first := l.j.Err()
-	time.Sleep(time.Millisecond) // until the syncer has told
+	time.Sleep(time.Millisecond) // until the syncer has called OnFail
 	l.mu.Lock()
 	told := l.failed
 	l.mu.Unlock()
 	if told == nil {
-		return Violatef("failed with %v and told nobody", first)
+		return Violatef("failed with %v without calling OnFail", first)
 	}
 	s := l.ids[1]
 	if s == nil {
-		s = &ids{}
+		s = &publisherState{}
 	}
 	_, appendErr := l.j.Append(&journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: s.have + 1, Prev: s.have})
 	for i, err := range []error{appendErr, l.j.Sync(), l.j.Close()} {
@@ -353,25 +353,25 @@ func (l *journalModel) CheckFailed() error {
 	return nil
 }
 
-// Check implements Life.
+// Check implements Model.
 func (l *journalModel) Check() error {
 	if err := errors.Join(l.checkDiverged(), l.checkDecree()); err != nil {
 		return err
 	}
 	for _, s := range l.j.States() {
-		if slices.Contains(l.apart, s.Publisher) {
+		if slices.Contains(l.diverged, s.Publisher) {
 			continue
 		}
 		known := l.ids[s.Publisher]
 		if known == nil {
-			return Violatef("a publisher that nobody used: %+v", s)
+			return Violatef("a publisher that was never used: %+v", s)
 		}
 		crc, at := known.crc[s.Have]
-		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.gone || s.Have > 0 && (!at || crc != s.RunningCRC) {
+		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.removableThrough || s.Have > 0 && (!at || crc != s.RunningCRC) {
 			return Violatef("found %+v, had %+v", s, *known)
 		}
 		if clock := l.j.GroupClock().Now; clock < known.clock[s.Have] {
-			return Violatef("the group's clock is %d, it was %d before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
+			return Violatef("the group's clock is %d, below the %d from before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
 		}
 	}
 	for publisher, known := range l.ids {
@@ -381,7 +381,7 @@ func (l *journalModel) Check() error {
 		}
 	}
 	if c := l.j.Cluster(); !l.cluster.ID.IsZero() && c != l.cluster {
-		return Violatef("is of cluster %+v, was of %+v", c, l.cluster)
+		return Violatef("the cluster is %+v, want %+v", c, l.cluster)
 	}
 	l.cluster = l.j.Cluster()
 	if err := errors.Join(l.checkPeers(), l.checkHoles()); err != nil {
@@ -397,7 +397,7 @@ func (l *journalModel) Check() error {
 // checkPeers looks for the peers that must be remembered: all before any record
 // that is there, and of the later ones those up to some point.
 func (l *journalModel) checkPeers() error {
-	least := l.kept
+	least := l.durablePeers
 	for n, r := range l.peers {
 		if s, _ := l.j.State(r.publisher); r.sequence > 0 && s.Have >= r.sequence {
 			least = n + 1
@@ -406,15 +406,15 @@ func (l *journalModel) checkPeers() error {
 	found := l.j.Peers()
 	for n := least; n <= len(l.peers); n++ {
 		if slices.Equal(peersOf(l.peers[:n]), found) {
-			l.peers, l.kept = l.peers[:n], n
+			l.peers, l.durablePeers = l.peers[:n], n
 			return nil
 		}
 	}
-	return Violatef("remembers %v, was told of %v, at least %d of them for good", found, l.peers, least)
+	return Violatef("remembers the peers %v, want at least the first %[3]d of %[2]v", found, l.peers, least)
 }
 
 // peersOf returns the peers that are remembered after some were, by name.
-func peersOf(list []remembering) (peers []journal.Peer) {
+func peersOf(list []rememberedPeer) (peers []journal.Peer) {
 	last := make(map[string]journal.Peer)
 	for _, r := range list {
 		last[r.peer.Name] = r.peer
@@ -464,7 +464,7 @@ func (l *journalModel) checkRecords(n int) error {
 		}
 		s, _ := l.j.State(r.Publisher)
 		if before, in := last[r.Publisher]; r.Prev != before && (in || r.Prev > s.Floor) {
-			return Violatef("%s stands behind %d, the floor is %d", recordText(&r), before, s.Floor)
+			return Violatef("%s follows %d but the floor is %d", recordText(&r), before, s.Floor)
 		}
 		last[r.Publisher] = r.Sequence
 		found = append(found, recordText(&r))
@@ -475,7 +475,7 @@ func (l *journalModel) checkRecords(n int) error {
 	for publisher, known := range l.ids {
 		s, _ := l.j.State(publisher)
 		if s.Have > s.Floor && last[publisher] != s.Have {
-			return Violatef("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
+			return Violatef("the records of %d end at %d, want %d", publisher, last[publisher], s.Have)
 		}
 		known.have, known.durable = s.Have, s.Have
 		maps.DeleteFunc(known.holes, func(to uint64, _ journal.Cause) bool { return to > s.Have }) // given again

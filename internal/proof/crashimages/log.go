@@ -18,7 +18,7 @@ var Seglog = Subject{"seglog", func(seed uint64) Model { return &logModel{seed: 
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
-// An owner is a log's owner that counts the records it is told.
+// An owner is a log's owner that counts the records.
 type owner struct{ count int }
 
 func (o *owner) Head() []byte    { return fmt.Appendf(nil, "head %d", o.count) }
@@ -29,18 +29,18 @@ func (o *owner) RecoverHead(p []byte) error {
 }
 func (o *owner) Recover(seglog.Record) error { o.count++; return nil }
 
-// A logModel is a log and what it has promised. Records say which they are.
+// A logModel is a log and its promises. Each record has its number in its text.
 type logModel struct {
-	seed    uint64
-	rand    *rand.Rand
-	o       owner
-	l       *seglog.Log
-	ends    []seglog.Position // behind each record appended
-	written int               // so many survive a kill
-	synced  int               // so many survive a power cut
-	trimmed seglog.Position   // Trim was asked to go so far
-	kept    seglog.Position   // the log began there when Trim or Open returned
-	cut     bool              // power was lost since what is there was last checked
+	seed      uint64
+	rand      *rand.Rand
+	o         owner
+	l         *seglog.Log
+	ends      []seglog.Position // after each record appended
+	written   int               // number of records that survive a kill
+	synced    int               // number of records that survive a power cut
+	trimmed   seglog.Position   // Trim was asked to go so far
+	begin     seglog.Position   // the log began there when Trim or Open returned
+	powerLost bool              // power was lost since the last check
 }
 
 func (h *logModel) Clone(seed uint64) Model {
@@ -51,7 +51,7 @@ func (h *logModel) Clone(seed uint64) Model {
 }
 
 func (h *logModel) Open(disk *memfs.FS, killed bool) (err error) {
-	h.cut, h.o = h.cut || !killed, owner{}
+	h.powerLost, h.o = h.powerLost || !killed, owner{}
 	h.l, err = seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: &h.o, SegmentBytes: 400, TailBytes: 1})
 	return err
 }
@@ -67,24 +67,24 @@ func (h *logModel) Use(steps int) error {
 	return nil
 }
 
-func (h *logModel) step(what int) error {
+func (h *logModel) step(action int) error {
 	n := len(h.ends)
 	switch {
-	case what < 5:
+	case action < 5:
 		return h.append()
-	case what < 6:
+	case action < 6:
 		err := h.l.Write()
 		if err == nil {
 			h.written = n
 		}
 		return err
-	case what < 8:
+	case action < 8:
 		_, err := h.l.Sync()
 		if err == nil {
 			h.written, h.synced = n, n
 		}
 		return err
-	case what < 9:
+	case action < 9:
 		return h.l.Note()
 	case h.synced < 6:
 		return nil
@@ -92,7 +92,7 @@ func (h *logModel) step(what int) error {
 	h.trimmed = max(h.trimmed, h.ends[h.synced-6])
 	err := h.l.Trim(h.trimmed)
 	if err == nil {
-		h.kept = h.l.First()
+		h.begin = h.l.First()
 	}
 	return err
 }
@@ -107,7 +107,7 @@ func (h *logModel) append() error {
 		return err
 	}
 	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
-		return Violatef("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
+		return Violatef("record %d is at %d but the one before ends at %d", n, p, h.ends[n-1])
 	}
 	h.ends = append(h.ends, p+seglog.Position(16+len(t)+7)&^7)
 	h.o.count++
@@ -138,7 +138,7 @@ func (h *logModel) Kill() {
 	}
 }
 
-// CheckFailed implements Life. Only a Remove that failed is forgiven.
+// CheckFailed implements Model. Only a Remove that failed is forgiven.
 func (h *logModel) CheckFailed() error {
 	if h.l == nil || h.l.Err() == nil {
 		return nil
@@ -154,13 +154,13 @@ func (h *logModel) CheckFailed() error {
 	return nil
 }
 
-// Check implements Life.
+// Check implements Model.
 func (h *logModel) Check() error {
 	least := h.written
-	if h.cut {
+	if h.powerLost {
 		least = h.synced
 	}
-	h.cut = false
+	h.powerLost = false
 	if h.l.Durable() != h.l.End() {
 		return Violatef("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
 	}
@@ -175,14 +175,14 @@ func (h *logModel) Check() error {
 		return err
 	}
 	if next != h.o.count {
-		return Violatef("the log holds %d records, its owner knows %d", next, h.o.count)
+		return Violatef("the log holds %d records but its owner knows %d", next, h.o.count)
 	}
 	h.ends = h.ends[:next]
 	h.written, h.synced = next, next
 	return h.checkSegments()
 }
 
-// read checks every record from the nth on and returns the number behind the last.
+// read checks every record from the nth on and returns the number after the last.
 func (h *logModel) read(n int) (int, error) {
 	c := h.l.Cursor(0)
 	defer c.Close()
@@ -196,7 +196,7 @@ func (h *logModel) read(n int) (int, error) {
 		case n >= len(h.ends) || !strings.HasPrefix(string(r.Payload), logText(n)):
 			return n, Violatef("record %d reads %.20q", n, r.Payload)
 		case r.Next != h.ends[n]:
-			return n, Violatef("record %d ends at %d, was %d", n, r.Next, h.ends[n])
+			return n, Violatef("record %d ends at %d, want %d", n, r.Next, h.ends[n])
 		}
 	}
 }
@@ -205,15 +205,15 @@ func (h *logModel) read(n int) (int, error) {
 // Trim had to leave, nor one that it has removed.
 func (h *logModel) firstKept() (int, error) {
 	first := h.l.First()
-	if first > h.trimmed || first < h.kept {
-		return 0, Violatef("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
+	if first > h.trimmed || first < h.begin {
+		return 0, Violatef("the log begins at %d, want %[3]d to %[2]d", first, h.trimmed, h.begin)
 	}
-	h.kept = first
-	return h.before(first), nil
+	h.begin = first
+	return h.recordsBefore(first), nil
 }
 
-// before returns how many records end at or before p.
-func (h *logModel) before(p seglog.Position) int {
+// recordsBefore returns how many records end at or before p.
+func (h *logModel) recordsBefore(p seglog.Position) int {
 	n, _ := slices.BinarySearch(h.ends, p+1)
 	return n
 }
@@ -226,14 +226,14 @@ func (h *logModel) checkSegments() error {
 		if err != nil {
 			return err
 		}
-		if want := fmt.Sprintf("head %d", h.before(s.First)); string(head) != want {
+		if want := fmt.Sprintf("head %d", h.recordsBefore(s.First)); string(head) != want {
 			return Violatef("head of segment %d at %d: %q, want %q", i, s.First, head, want)
 		}
-		want := fmt.Sprintf("summary %d", h.before(s.End))
+		want := fmt.Sprintf("summary %d", h.recordsBefore(s.End))
 		if i == len(segs)-1 {
 			want = ""
 		} else if s.End != segs[i+1].First {
-			return Violatef("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
+			return Violatef("segment %d ends at %d but the next one begins at %d", i, s.End, segs[i+1].First)
 		}
 		if string(s.Summary) != want {
 			return Violatef("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// writeBackTime is more than a store takes to have on disk what it holds back.
+// writeBackTime is more than a store takes to write back its changes.
 const writeBackTime = 50 * time.Millisecond
 
 // File is pubstore.File as it is by default, FileAlways with SyncAlways, and
@@ -49,7 +49,7 @@ func newFile(seed uint64, o pubstore.FileOptions) *fileModel {
 	return &fileModel{p, o}
 }
 
-// Open implements Life.
+// Open implements Model.
 func (l *fileModel) Open(disk *memfs.FS, killed bool) error {
 	o := testdoor.OnDisk(l.o, disk)
 	return l.PublishStoreModel.Open(killed, func(boot func() (string, error)) (pubstore.Store, error) {
@@ -58,11 +58,10 @@ func (l *fileModel) Open(disk *memfs.FS, killed bool) error {
 	})
 }
 
-// Clone implements Life.
+// Clone implements Model.
 func (l *fileModel) Clone(seed uint64) Model { return &fileModel{l.PublishStoreModel.Clone(seed), l.o} }
 
-// A promise is what a store has said of one life (R10), which is called a
-// stream here.
+// A promise is the promise of a store for one life (R10). A life is called a stream here.
 type promise struct {
 	tried     uint64 // Append was called for it
 	appended  uint64 // Append returned it
@@ -99,8 +98,8 @@ func (p *promise) mayVanish(cut bool) bool {
 	return true
 }
 
-// settle notes that all of it has reached the disk.
-func (p *promise) settle() {
+// allDurable notes that all of it has reached the disk.
+func (p *promise) allDurable() {
 	p.durable, p.letGo = p.appended, p.discarded
 	for n, r := range p.rejected {
 		if r == rejectReturned {
@@ -109,37 +108,38 @@ func (p *promise) settle() {
 	}
 }
 
-// A PublishStoreModel is a publish store and what it has promised.
+// A PublishStoreModel is a publish store and its promises.
 type PublishStoreModel struct {
 	// SyncAlways says that an Append that has returned is safe against a power
 	// cut, RejectSurvivesKill that a Reject that has returned is safe against a kill.
 	SyncAlways, RejectSurvivesKill bool
 	// Churn has it reject nearly all that it publishes.
 	Churn bool
-	// WriteBack has the store write what it holds back; at first it just waits.
+	// WriteBack makes the store write back its changes; by default it just waits.
 	WriteBack func(pubstore.Store) error
 
 	rand    *rand.Rand
-	s       pubstore.Store
+	store   pubstore.Store
 	streams map[string]*promise
 	current string
 	counter uint64
 	boot    int
 
-	opened   bool // Open has returned
-	renewing bool // Renew was called and has not returned
-	closing  bool // Close was called
-	cut      bool // power was lost since what is there was last checked
-	rebooted bool // the same, since Open last returned
+	openReturned bool // Open has returned
+	renewing     bool // Renew was called and has not returned
+	closing      bool // Close was called
+	powerLost    bool // power was lost since the last check
+	rebooted     bool // the same, since Open last returned
 }
 
-// NewPublishStoreModel returns a Publisher that will do what seed says.
+// NewPublishStoreModel returns a model whose calls are drawn from seed.
 func NewPublishStoreModel(seed uint64) *PublishStoreModel {
-	return &PublishStoreModel{WriteBack: wait, rand: newRand(seed), streams: make(map[string]*promise)}
+	return &PublishStoreModel{WriteBack: sleepForWriteBack, rand: newRand(seed), streams: make(map[string]*promise)}
 }
 
-// wait gives the store the time to write what it holds back, and the word that it could.
-func wait(s pubstore.Store) error {
+// sleepForWriteBack gives the store the time to write back its changes, and returns its
+// error.
+func sleepForWriteBack(s pubstore.Store) error {
 	time.Sleep(writeBackTime)
 	lives := s.Lives()
 	_, err := s.Cursor(lives[len(lives)-1].ID, 0)
@@ -149,7 +149,7 @@ func wait(s pubstore.Store) error {
 // Clone returns a Publisher with the same promises and no store.
 func (w *PublishStoreModel) Clone(seed uint64) *PublishStoreModel {
 	c := *w
-	c.s, c.rand, c.streams = nil, newRand(seed), make(map[string]*promise, len(w.streams))
+	c.store, c.rand, c.streams = nil, newRand(seed), make(map[string]*promise, len(w.streams))
 	for id, p := range w.streams {
 		copied := *p
 		copied.rejected = maps.Clone(p.rejected)
@@ -163,31 +163,31 @@ func (w *PublishStoreModel) Clone(seed uint64) *PublishStoreModel {
 func (w *PublishStoreModel) Open(killed bool, open func(boot func() (string, error)) (pubstore.Store, error)) (err error) {
 	if !killed {
 		w.boot++
-		w.cut, w.rebooted = true, true
+		w.powerLost, w.rebooted = true, true
 	}
 	boot := fmt.Sprint("boot ", w.boot)
-	w.opened = w.opened && len(w.streams) > 0
+	w.openReturned = w.openReturned && len(w.streams) > 0
 	s, err := open(func() (string, error) { return boot, nil })
 	if err != nil {
-		w.opened = false
+		w.openReturned = false
 		return err
 	}
-	w.s = s
+	w.store = s
 	if len(w.streams) == 0 {
-		w.begin()
-		w.opened, w.rebooted, w.cut, w.closing = true, false, false, false
+		w.streamBegun()
+		w.openReturned, w.rebooted, w.powerLost, w.closing = true, false, false, false
 	}
 	return nil
 }
 
-// begin takes note of a stream that the store has begun.
-func (w *PublishStoreModel) begin() {
-	lives := w.s.Lives()
+// streamBegun takes note of a stream that the store has begun.
+func (w *PublishStoreModel) streamBegun() {
+	lives := w.store.Lives()
 	w.current = lives[len(lives)-1].ID
 	w.streams[w.current] = &promise{rejected: make(map[uint64]rejection)}
 }
 
-// Use implements Life.
+// Use implements Model.
 func (w *PublishStoreModel) Use(steps int) error {
 	for range steps {
 		if err := w.step(w.rand.IntN(20)); err != nil {
@@ -197,28 +197,28 @@ func (w *PublishStoreModel) Use(steps int) error {
 	return nil
 }
 
-func (w *PublishStoreModel) step(what int) error {
+func (w *PublishStoreModel) step(action int) error {
 	switch {
-	case w.Churn && what%2 == 0:
+	case w.Churn && action%2 == 0:
 		return w.churn()
-	case what < 8:
+	case action < 8:
 		return w.append(1 + w.rand.IntN(4))
-	case what < 11:
-		return w.discard(w.any())
-	case what < 13:
-		return w.reject(w.any())
-	case what < 17:
-		return w.settle()
-	case what < 18:
+	case action < 11:
+		return w.discard(w.anyStream())
+	case action < 13:
+		return w.reject(w.anyStream())
+	case action < 17:
+		return w.awaitDurable()
+	case action < 18:
 		return w.renew()
-	case what < 19:
+	case action < 19:
 		return w.logon()
 	}
-	return w.s.SetPlainOffset(w.current, 99)
+	return w.store.SetPlainOffset(w.current, 99)
 }
 
-// any returns a stream, mostly one with messages.
-func (w *PublishStoreModel) any() string {
+// anyStream returns a stream, mostly one with messages.
+func (w *PublishStoreModel) anyStream() string {
 	ids := slices.Sorted(maps.Keys(w.streams))
 	ids = slices.DeleteFunc(ids, func(id string) bool { p := w.streams[id]; return p.discarded == p.appended })
 	if len(ids) == 0 {
@@ -231,7 +231,7 @@ func (w *PublishStoreModel) append(n int) error {
 	for range n {
 		p := w.streams[w.current]
 		p.tried++
-		seq, err := w.s.Append(context.Background(), publishMessage(w.current, p.tried))
+		seq, err := w.store.Append(context.Background(), publishMessage(w.current, p.tried))
 		if err != nil {
 			return err
 		}
@@ -256,7 +256,7 @@ func publishMessage(stream string, seq uint64) *pubstore.Message {
 func (w *PublishStoreModel) discard(stream string) error {
 	p := w.streams[stream]
 	p.discarded += uint64(w.rand.IntN(int(min(p.appended-p.discarded, 6)) + 1))
-	return w.s.Discard(stream, p.discarded)
+	return w.store.Discard(stream, p.discarded)
 }
 
 func (w *PublishStoreModel) reject(stream string) error {
@@ -273,7 +273,7 @@ func (w *PublishStoreModel) rejectOne(stream string, n uint64) error {
 		return nil
 	}
 	p.rejected[n] = rejecting
-	err := w.s.Reject(stream, n)
+	err := w.store.Reject(stream, n)
 	if err == nil {
 		p.rejected[n] = rejectReturned
 	}
@@ -291,32 +291,32 @@ func (w *PublishStoreModel) churn() error {
 			return err
 		}
 	}
-	return w.settle()
+	return w.awaitDurable()
 }
 
-// settle notes that what was done so far is safe against a power cut.
-func (w *PublishStoreModel) settle() error {
-	if err := w.WriteBack(w.s); err != nil {
+// awaitDurable waits until all changes are safe against a power cut.
+func (w *PublishStoreModel) awaitDurable() error {
+	if err := w.WriteBack(w.store); err != nil {
 		return err
 	}
 	for _, p := range w.streams {
-		p.settle()
+		p.allDurable()
 	}
 	return nil
 }
 
 func (w *PublishStoreModel) renew() error {
 	w.renewing = true
-	err := w.s.Renew()
+	err := w.store.Renew()
 	if err == nil {
 		w.renewing = false
-		w.begin()
+		w.streamBegun()
 	}
 	return err
 }
 
 func (w *PublishStoreModel) logon() error {
-	counter, err := w.s.Logon("gateway")
+	counter, err := w.store.Logon("gateway")
 	if err == nil && counter <= w.counter {
 		err = Violatef("Logon counts %d after %d", counter, w.counter)
 	}
@@ -326,55 +326,55 @@ func (w *PublishStoreModel) logon() error {
 	return err
 }
 
-// Close implements Life.
+// Close implements Model.
 func (w *PublishStoreModel) Close() error {
 	w.closing = true
-	err := w.s.Close()
+	err := w.store.Close()
 	if err == nil {
 		for _, p := range w.streams {
-			p.settle()
+			p.allDurable()
 		}
 	}
 	return err
 }
 
-// Kill implements Life.
+// Kill implements Model.
 func (w *PublishStoreModel) Kill() {
-	if w.s != nil {
-		w.s.Close()
+	if w.store != nil {
+		w.store.Close()
 	}
 }
 
-// CheckFailed implements Life.
+// CheckFailed implements Model.
 func (w *PublishStoreModel) CheckFailed() error {
-	if w.s == nil {
+	if w.store == nil {
 		return nil
 	}
-	_, appendErr := w.s.Append(context.Background(), &pubstore.Message{Topic: "t"})
-	_, logonErr := w.s.Logon("gateway")
-	_, cursorErr := w.s.Cursor(w.current, 0)
-	for what, err := range map[string]error{
-		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Discard": w.s.Discard(w.current, 1),
-		"Reject": w.s.Reject(w.current, 1), "SetBase": w.s.SetPlainOffset(w.current, 1), "Renew": w.s.Renew(), "Close": w.s.Close(),
+	_, appendErr := w.store.Append(context.Background(), &pubstore.Message{Topic: "t"})
+	_, logonErr := w.store.Logon("gateway")
+	_, cursorErr := w.store.Cursor(w.current, 0)
+	for call, err := range map[string]error{
+		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Discard": w.store.Discard(w.current, 1),
+		"Reject": w.store.Reject(w.current, 1), "SetBase": w.store.SetPlainOffset(w.current, 1), "Renew": w.store.Renew(), "Close": w.store.Close(),
 	} {
 		if _, failed := errors.AsType[*pubstore.FailedError](err); !failed {
-			return Violatef("%s after the disk failed: %v", what, err)
+			return Violatef("%s after the disk failed: %v", call, err)
 		}
 	}
 	return nil
 }
 
-// A finding is what is there of a stream.
+// A finding is the content of a stream.
 type finding struct {
 	pubstore.Life
 	kept, prev []uint64
 }
 
-// Check implements Life.
+// Check implements Model.
 func (w *PublishStoreModel) Check() error {
 	var found []finding
-	for _, l := range w.s.Lives() {
-		f, err := w.find(l)
+	for _, l := range w.store.Lives() {
+		f, err := w.findStream(l)
 		if err != nil {
 			return err
 		}
@@ -385,31 +385,31 @@ func (w *PublishStoreModel) Check() error {
 		p := w.streams[f.ID]
 		if p == nil { // a new one, or one whose Renew (or Open) had not returned
 			if f.Last != 0 || f.ID != current {
-				return Violatef("a life that nobody used: %+v", f)
+				return Violatef("a life that was never used: %+v", f)
 			}
 			continue
 		}
-		// A life that is gone on with has all that it ever gave out.
-		if err := w.checkStream(f, p, w.cut && f.ID != current); err != nil {
+		// A life that continues has all messages that it ever gave out.
+		if err := w.checkStream(f, p, w.powerLost && f.ID != current); err != nil {
 			return err
 		}
 	}
 	for id, p := range w.streams {
-		if !p.mayVanish(w.cut) && !slices.ContainsFunc(found, func(f finding) bool { return f.ID == id }) {
-			return Violatef("life %s has left with %+v", id, *p)
+		if !p.mayVanish(w.powerLost) && !slices.ContainsFunc(found, func(f finding) bool { return f.ID == id }) {
+			return Violatef("life %s is missing although it has %+v", id, *p)
 		}
 	}
 	if err := w.checkCurrent(current); err != nil {
 		return err
 	}
-	w.take(found)
+	w.adopt(found)
 	return nil
 }
 
-// find reads what is kept of a stream.
-func (w *PublishStoreModel) find(l pubstore.Life) (finding, error) {
+// findStream reads the messages of a stream.
+func (w *PublishStoreModel) findStream(l pubstore.Life) (finding, error) {
 	f := finding{Life: l}
-	c, err := w.s.Cursor(l.ID, 0)
+	c, err := w.store.Cursor(l.ID, 0)
 	if err != nil {
 		return f, err
 	}
@@ -433,14 +433,14 @@ func (w *PublishStoreModel) checkCurrent(id string) error {
 	switch {
 	case w.rebooted && old && !w.closing:
 		return Violatef("goes on with %s although the machine has booted", id)
-	case !w.rebooted && id != w.current && w.opened && !w.renewing && !w.closing:
-		return Violatef("goes on with %s, it was %s, and the machine has not booted", id, w.current)
+	case !w.rebooted && id != w.current && w.openReturned && !w.renewing && !w.closing:
+		return Violatef("goes on with %s instead of %s although the machine has not booted", id, w.current)
 	}
 	return nil
 }
 
-// checkStream checks one stream, of which the machine may have lost what it
-// had not synced if cut.
+// checkStream checks one stream. cut: the machine may have lost changes that were not
+// synced.
 func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	if f.Acked > p.discarded || f.Acked < p.letGo || f.Last > p.tried || f.Last < p.least(cut) {
 		return Violatef("life is %+v, promised %+v", f.Life, *p)
@@ -449,7 +449,7 @@ func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	for n := f.Acked + 1; n <= f.Last; n++ {
 		kept := i < len(f.kept) && f.kept[i] == n
 		r, rejected := p.rejected[n]
-		gone := r == rejectedForGood || r == rejectReturned && !w.cut && w.RejectSurvivesKill
+		gone := r == rejectedForGood || r == rejectReturned && !w.powerLost && w.RejectSurvivesKill
 		switch {
 		case kept && f.prev[i] != prev:
 			return Violatef("message %d names %d before it, want %d: %+v", n, f.prev[i], prev, f)
@@ -469,8 +469,8 @@ func (w *PublishStoreModel) checkStream(f finding, p *promise, cut bool) error {
 	return nil
 }
 
-// take makes what was found the promise: Open has made it durable.
-func (w *PublishStoreModel) take(found []finding) {
+// adopt makes the findings the promises: Open has made them durable.
+func (w *PublishStoreModel) adopt(found []finding) {
 	w.streams = make(map[string]*promise, len(found))
 	for _, f := range found {
 		p := &promise{
@@ -484,8 +484,8 @@ func (w *PublishStoreModel) take(found []finding) {
 		}
 		w.streams[f.ID], w.current = p, f.ID
 	}
-	if w.cut {
+	if w.powerLost {
 		w.counter = 0 // a new life is a new publisher, whose logons count anew
 	}
-	w.opened, w.renewing, w.closing, w.cut, w.rebooted = true, false, false, false, false
+	w.openReturned, w.renewing, w.closing, w.powerLost, w.rebooted = true, false, false, false, false
 }

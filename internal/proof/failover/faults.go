@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
-// A faultKind is what is done to the running system.
+// A faultKind is a kind of fault.
 type faultKind int
 
 const (
@@ -21,12 +21,12 @@ type fault struct {
 	kind     faultKind
 	after    int
 	downtime time.Duration
-	// apart: it doesn't wait until the pair is in sync again, so that both
+	// hurried: it doesn't wait until the pair is in sync again, so that both
 	// instances may be away. Its gap is listed apart.
-	apart bool
+	hurried bool
 }
 
-// stopTime is how long a stopped instance stands still.
+// stopTime is how long a stopped instance stays stopped.
 const stopTime = 5 * time.Second
 
 // schedule draws the faults of a run from its seed: kills of instances, every
@@ -35,7 +35,7 @@ func schedule(rnd *rand.Rand, kills, messages int) []fault {
 	var faults []fault
 	for n := 1; n <= kills; n++ {
 		downtime := 300*time.Millisecond + time.Duration(rnd.Int64N(int64(2500*time.Millisecond)))
-		faults = append(faults, fault{kind: killInstance, downtime: downtime, apart: n%5 == 0})
+		faults = append(faults, fault{kind: killInstance, downtime: downtime, hurried: n%5 == 0})
 	}
 	extra := []fault{{kind: killSubscriber, downtime: 500 * time.Millisecond}}
 	if pair.HasSignals {
@@ -47,7 +47,7 @@ func schedule(rnd *rand.Rand, kills, messages int) []fault {
 	spacing := float64(messages) * 0.9 / float64(len(faults)+1)
 	for i := range faults {
 		faults[i].after = int(spacing * (float64(i) + 0.3 + 0.5*rnd.Float64()))
-		if faults[i].apart && i > 0 {
+		if faults[i].hurried && i > 0 {
 			faults[i].after = faults[i-1].after // on the heels of the one before
 		}
 	}
@@ -58,7 +58,7 @@ func schedule(rnd *rand.Rand, kills, messages int) []fault {
 func insert(rnd *rand.Rand, faults []fault, f fault) []fault {
 	for {
 		at := rnd.IntN(len(faults) + 1)
-		if at < len(faults) && faults[at].apart {
+		if at < len(faults) && faults[at].hurried {
 			continue
 		}
 		faults = append(faults, fault{})

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// An event is one line of the input: what a network publishes.
+// An event is one line of the input, published by its network.
 type event struct {
 	network string
 	body    []byte
@@ -68,8 +68,8 @@ func bodyOf(e event, round int) []byte {
 	return append(fmt.Appendf(nil, `{"round":%d,`, round), e.body[1:]...)
 }
 
-// keyOf returns what tells one published message from every other, out of its
-// body alone, so that the verdict doesn't lean on the identities under test.
+// keyOf returns a key for a message, made from its body alone, so that the verdict does
+// not depend on the identities under test.
 func keyOf(body []byte) (network, key string, err error) {
 	var fields struct {
 		Round   int

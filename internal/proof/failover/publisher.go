@@ -22,12 +22,12 @@ func newFleet(ctx context.Context, networks []string, dir string, servers []stri
 
 // publishAll publishes every round of the events, spread evenly over the given
 // time. One goroutine per network, in the order of the input.
-func publishAll(ctx context.Context, fleet fleet.Fleet, events []event, rounds int, over time.Duration) error {
+func publishAll(ctx context.Context, fleet fleet.Fleet, events []event, rounds int, duration time.Duration) error {
 	start := time.Now()
 	errs := make([]error, len(fleet))
 	var wg sync.WaitGroup
 	for i, p := range fleet {
-		wg.Go(func() { errs[i] = publishRounds(ctx, p, events, rounds, start, over) })
+		wg.Go(func() { errs[i] = publishRounds(ctx, p, events, rounds, start, duration) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -38,14 +38,14 @@ func publishAll(ctx context.Context, fleet fleet.Fleet, events []event, rounds i
 	return nil
 }
 
-func publishRounds(ctx context.Context, p *fleet.Publisher, events []event, rounds int, start time.Time, over time.Duration) error {
+func publishRounds(ctx context.Context, p *fleet.Publisher, events []event, rounds int, start time.Time, duration time.Duration) error {
 	all := len(events) * rounds
 	for round := range rounds {
 		for i, e := range events {
 			if e.network != p.Name {
 				continue
 			}
-			due := start.Add(over * time.Duration(round*len(events)+i) / time.Duration(all))
+			due := start.Add(duration * time.Duration(round*len(events)+i) / time.Duration(all))
 			select {
 			case <-time.After(time.Until(due)):
 			case <-ctx.Done():

@@ -27,12 +27,12 @@ type run struct {
 	subscriber *subscriber
 	faults     []fault
 	mu         sync.Mutex
-	unread     []*os.File     // pipes that nobody reads; guarded by mu
-	running    sync.WaitGroup // what ends with the context
+	unread     []*os.File     // pipes without a reader; guarded by mu
+	running    sync.WaitGroup // goroutines that end with the context
 
-	done        int            // faults that happened
-	revived     []<-chan error // one for each instance that is on its way back
-	gaps, apart []time.Duration
+	faultsDone        int            // faults that happened
+	restarts          []<-chan error // one for each instance that is on its way back
+	gaps, hurriedGaps []time.Duration
 }
 
 // newRun draws the faults of a run.
@@ -41,9 +41,9 @@ func newRun(o options, events []event) *run {
 		faults: schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))}
 }
 
-// begin starts the pair, the subscriber and the publishers. After an error
-// close ends what there is.
-func (r *run) begin(ctx context.Context, dir string, command []string) (err error) {
+// start starts the pair, the subscriber and the publishers. After an error close ends
+// those that were started.
+func (r *run) start(ctx context.Context, dir string, command []string) (err error) {
 	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, Stderr: r.openStderr()}); err != nil {
 		return err
 	}
@@ -62,17 +62,17 @@ func (r *run) begin(ctx context.Context, dir string, command []string) (err erro
 
 // publishUnderFaults publishes everything while the faults fire.
 func (r *run) publishUnderFaults(ctx context.Context) error {
-	over := timePerFault * time.Duration(max(1, len(r.faults)))
+	duration := timePerFault * time.Duration(max(1, len(r.faults)))
 	published := make(chan error, 1)
-	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) })
+	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, duration) })
 	for _, f := range r.faults {
 		if err := r.awaitFault(ctx, f); err != nil {
 			return err
 		}
-		if err := r.strike(ctx, f); err != nil {
+		if err := r.injectFault(ctx, f); err != nil {
 			return err
 		}
-		r.done++
+		r.faultsDone++
 	}
 	if err := r.awaitRestarts(); err != nil {
 		return err
@@ -93,8 +93,8 @@ func (r *run) showProgress() {
 
 // awaitFault waits until the fault is due and, unless it is apart, the pair in sync.
 func (r *run) awaitFault(ctx context.Context, f fault) error {
-	err := r.until(ctx, func() bool { return r.fleet.Acknowledged() > f.after })
-	if err != nil || f.apart {
+	err := r.pollUntil(ctx, func() bool { return r.fleet.Acknowledged() > f.after })
+	if err != nil || f.hurried {
 		return err
 	}
 	if err := r.awaitRestarts(); err != nil {
@@ -103,8 +103,8 @@ func (r *run) awaitFault(ctx context.Context, f fault) error {
 	return r.pair.AwaitSync(ctx)
 }
 
-// until polls a condition; the subscriber's own death ends it.
-func (r *run) until(ctx context.Context, condition func() bool) error {
+// pollUntil polls a condition; the subscriber's own death ends it.
+func (r *run) pollUntil(ctx context.Context, condition func() bool) error {
 	for n := 0; !condition(); n++ {
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -121,42 +121,42 @@ func (r *run) until(ctx context.Context, condition func() bool) error {
 	return nil
 }
 
-// strike does one fault and follows what comes of it.
-func (r *run) strike(ctx context.Context, f fault) error {
+// injectFault makes one fault and waits for the recovery.
+func (r *run) injectFault(ctx context.Context, f fault) error {
 	if f.kind == killSubscriber {
 		return r.restartSubscriber(ctx, f)
 	}
 	victim := r.victim()
 	in := r.pair[victim]
 	if !in.Alive() {
-		return fmt.Errorf("instance %s is not running, so it can't be struck", in.Name)
+		return fmt.Errorf("instance %s is not running: no fault can be made", in.Name)
 	}
 	sessions, resent := r.fleet.Sessions(r.servers[victim]), r.fleet.Resent()
 	also := ""
 	if r.subscriber.server.Load() == r.servers[victim] {
 		also = " and the subscriber"
 	}
-	marks, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
-	what, revive, err := r.hit(in, f)
+	counts, handed, acknowledged := r.fleet.PublishedCounts(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
+	action, revive, err := r.disable(in, f)
 	if err != nil {
 		return err
 	}
 	at := time.Now()
-	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
+	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", action, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
-	r.revived = append(r.revived, revived)
+	r.restarts = append(r.restarts, revived)
 	r.running.Go(func() { revived <- r.restartLater(ctx, in, f, revive) })
-	return r.follow(ctx, f, at, marks, handed, resent)
+	return r.awaitRecovery(ctx, f, at, counts, handed, resent)
 }
 
 // awaitRestarts waits for the instances that are on their way back.
 func (r *run) awaitRestarts() error {
-	for _, revived := range r.revived {
+	for _, revived := range r.restarts {
 		if err := <-revived; err != nil {
 			return err
 		}
 	}
-	r.revived = nil
+	r.restarts = nil
 	return nil
 }
 
@@ -175,8 +175,8 @@ func (r *run) victim() int {
 	return 0
 }
 
-// hit kills or stops an instance; revive undoes it.
-func (r *run) hit(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
+// disable kills or stops an instance; revive undoes it.
+func (r *run) disable(in *pair.Instance, f fault) (action string, revive func(context.Context) error, err error) {
 	if f.kind == stopInstance {
 		return "SIGSTOP", func(context.Context) error { return in.Resume() }, in.Suspend()
 	}
@@ -189,29 +189,29 @@ func (r *run) restartLater(ctx context.Context, in *pair.Instance, f fault, revi
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	begun := time.Now()
+	start := time.Now()
 	if err := revive(ctx); err != nil {
 		return err
 	}
 	r.Printf("%s is back after %v, %v of it to start and catch up", in.Name,
-		(f.downtime + time.Since(begun)).Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
+		(f.downtime + time.Since(start)).Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 	return nil
 }
 
-// follow waits for the next acknowledged message and the next delivery of what
-// was published after the fault, and tells how long they took.
-func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
-	if err := r.until(ctx, func() bool { return r.fleet.AckedSince(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
+// awaitRecovery waits for the next acknowledged message and the next delivery of a
+// message published after the fault, and prints how long they took.
+func (r *run) awaitRecovery(ctx context.Context, f fault, at time.Time, counts []int, handed int64, resent int) error {
+	if err := r.pollUntil(ctx, func() bool { return r.fleet.AckedSince(counts, (*fleet.Publisher).Acknowledged) }); err != nil {
 		return err
 	}
 	gap := time.Since(at)
-	if f.apart {
-		r.apart = append(r.apart, gap)
+	if f.hurried {
+		r.hurriedGaps = append(r.hurriedGaps, gap)
 	} else {
 		r.gaps = append(r.gaps, gap)
 	}
 	r.Printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.Resent()-resent)
-	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+	if err := r.pollUntil(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
 	r.Printf("  next delivery within %v", time.Since(at).Round(time.Millisecond))
@@ -233,16 +233,16 @@ func (r *run) restartSubscriber(ctx context.Context, f fault) error {
 	if err := r.subscriber.start(); err != nil {
 		return err
 	}
-	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+	if err := r.pollUntil(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
 	r.Printf("  next delivery after %v", time.Since(at).Round(time.Millisecond))
 	return nil
 }
 
-// settle drains, stops everything and reads what is on the disks.
-func (r *run) settle(ctx context.Context) (report, error) {
-	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults), dead: r.stderr == "dead"}
+// finish drains, stops everything and reads the disks.
+func (r *run) finish(ctx context.Context) (report, error) {
+	rep := report{gaps: r.gaps, hurriedGaps: r.hurriedGaps, faults: r.faultsDone, plannedFaults: len(r.faults), deadReader: r.stderr == "dead"}
 	r.Printf("everything is published; waiting until it is safe")
 	if err := r.pair.AwaitSync(ctx); err != nil {
 		return rep, err
@@ -278,12 +278,11 @@ func (r *run) settle(ctx context.Context) (report, error) {
 	return rep, err
 }
 
-// awaitDelivered waits until the subscriber has had enough time for what was
-// published: until as much was handed to it, and nothing more for two seconds.
-// What is missing then, the verdict tells.
+// awaitDelivered waits until the subscriber has been handed as many messages as were
+// published, and no more for two seconds. The verdict reports missing ones.
 func (r *run) awaitDelivered(ctx context.Context, published int) {
 	last, since := int64(-1), time.Now()
-	r.until(ctx, func() bool {
+	r.pollUntil(ctx, func() bool {
 		n := r.subscriber.handed.Load()
 		if n != last {
 			last, since = n, time.Now()

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// openStderr returns what opens the standard error of a server, nil for its log file.
+// openStderr returns the function that opens the standard error of a server, nil for its
+// log file.
 func (r *run) openStderr() func() (*os.File, error) {
 	switch r.stderr {
 	case "unread":
@@ -27,7 +28,7 @@ func openDead() (*os.File, error) {
 	return w, reader.Close()
 }
 
-// openUnread returns a pipe that is full and that nobody reads while the run lasts.
+// openUnread returns a pipe that is full and has no reader while the run lasts.
 func (r *run) openUnread() (*os.File, error) {
 	reader, w, err := os.Pipe()
 	if err != nil {

@@ -21,14 +21,13 @@ import (
 // the database and the servers follow.
 const subscriberArgument = "subscriber"
 
-// received is the bucket that holds the key of each message, in the order of
+// receivedBucket is the bucket that holds the key of each message, in the order of
 // the transactions that discarded them.
-var received = []byte("received")
+var receivedBucket = []byte("received")
 
-// runSubscriber is the subscriber process. Its bookmark store lives in its own
-// database; a message's key is written in the transaction that discards it, so
-// that either both survive or neither. It says on standard output where it is
-// connected and what was handed to it.
+// runSubscriber is the subscriber process. Its bookmark store lives in its own database;
+// a message's key is written in the transaction that discards it, so that either both
+// survive or neither. It reports its connections and messages on standard output.
 func runSubscriber(database string, servers []string) error {
 	ctx := child.Context()
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{Timeout: time.Minute})
@@ -63,21 +62,21 @@ func runSubscriber(database string, servers []string) error {
 			return err
 		}
 		fmt.Println("message")
-		if err := keep(db, marks, m); err != nil {
+		if err := recordAndDiscard(db, marks, m); err != nil {
 			return err
 		}
 	}
 	return errors.New("the subscription has ended")
 }
 
-// keep writes the message's key and discards it in one transaction.
-func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
+// recordAndDiscard writes the message's key and discards it in one transaction.
+func recordAndDiscard(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 	network, key, err := keyOf(m.Body)
 	if err != nil {
 		return err
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(received)
+		bucket, err := tx.CreateBucketIfNotExists(receivedBucket)
 		if err != nil {
 			return err
 		}
@@ -92,7 +91,7 @@ func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 	})
 }
 
-// readReceived returns what the subscriber's transactions hold.
+// readReceived returns the keys in the subscriber's database.
 func readReceived(database string) (checker.Keys, error) {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {
@@ -101,7 +100,7 @@ func readReceived(database string) (checker.Keys, error) {
 	defer db.Close()
 	h := make(checker.Keys)
 	err = db.View(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(received)
+		bucket := tx.Bucket(receivedBucket)
 		if bucket == nil {
 			return nil
 		}
@@ -127,7 +126,7 @@ type subscriber struct {
 func newSubscriber(dir string, servers []string) *subscriber {
 	s := &subscriber{database: filepath.Join(dir, "subscriber.db"), servers: servers}
 	s.server.Store("")
-	s.Process = child.New("the subscriber", s.heed)
+	s.Process = child.New("the subscriber", s.onLine)
 	return s
 }
 
@@ -136,8 +135,8 @@ func (s *subscriber) start() error {
 	return s.Start(append([]string{subscriberArgument, s.database}, s.servers...)...)
 }
 
-// heed takes in what the process says.
-func (s *subscriber) heed(line string) {
+// onLine takes in a line of the process.
+func (s *subscriber) onLine(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
 	case "message":

@@ -11,15 +11,15 @@ import (
 
 // A report is the outcome of a run.
 type report struct {
-	published   checker.Keys
-	a, b        checker.Keys // the journals
-	delivered   checker.Keys // what the subscriber's transactions hold
-	handedOver  int          // times a message was handed to the subscriber
-	gaps, apart []time.Duration
-	faults      int
-	wanted      int      // faults that were to happen
-	dropped     []uint64 // lines of the log that nobody took, of each server's last process
-	dead        bool     // the reader of the log is
+	published         checker.Keys
+	a, b              checker.Keys // the journals
+	delivered         checker.Keys // the keys in the subscriber's database
+	handedOver        int          // times a message was handed to the subscriber
+	gaps, hurriedGaps []time.Duration
+	faults            int
+	plannedFaults     int      // faults that were to happen
+	dropped           []uint64 // log lines that were dropped, by each server's last process
+	deadReader        bool     // the reader of the log is
 }
 
 // print writes the table and returns whether all is well.
@@ -41,12 +41,12 @@ func (r report) print(w io.Writer) bool {
 	if all.Foreign > 0 {
 		row("never published", all.Foreign, "")
 	}
-	row("failovers", fmt.Sprintf("%d of %d", r.faults, r.wanted), "faults that happened")
+	row("failovers", fmt.Sprintf("%d of %d", r.faults, r.plannedFaults), "faults that happened")
 	row("gap p50, max", fmt.Sprintf("%v, %v", checker.Quantile(r.gaps, 0.5), checker.Quantile(r.gaps, 1)), "from the fault to the next acknowledged message")
-	if len(r.apart) > 0 {
-		row("gap both away", checker.Quantile(r.apart, 1), "of faults that did not wait for the pair to be in sync")
+	if len(r.hurriedGaps) > 0 {
+		row("gap both away", checker.Quantile(r.hurriedGaps, 1), "of faults that did not wait for the pair to be in sync")
 	}
 	row("dropped", fmt.Sprint(r.dropped), "lines of the servers' logs that nobody took, since each was started last")
 	fmt.Fprintln(w, strings.Repeat("-", 72))
-	return all.Clean() && r.faults == r.wanted && r.published.Len() > 0 && r.dead == r.anyDropped()
+	return all.Clean() && r.faults == r.plannedFaults && r.published.Len() > 0 && r.deadReader == r.anyDropped()
 }

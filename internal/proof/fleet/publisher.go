@@ -1,5 +1,5 @@
-// Package fleet is publishers with file stores of their own, and what became of
-// their messages, for the examples that break a pair on purpose.
+// Package fleet has publishers with file stores of their own, and the outcome of their
+// messages, for the examples that break a pair on purpose.
 package fleet
 
 import (
@@ -23,11 +23,11 @@ type Publisher struct {
 	store     *pubstore.File
 	published atomic.Int64 // accepted by the store
 	server    atomic.Value // string: the server it is connected to, empty if none
-	keys      []string     // of what was published, in order; of the goroutine that publishes
+	keys      []string     // of the published messages, in order; of the goroutine that publishes
 }
 
-// NewPublisher opens the publisher's store below dir and connects to the pair.
-// config is what is not said otherwise of the client: name and hooks.
+// NewPublisher opens the publisher's store below dir and connects to the pair. config has
+// the name and the hooks of the client.
 func NewPublisher(ctx context.Context, name, dir string, servers []string, config client.Config) (*Publisher, error) {
 	store, err := pubstore.OpenFile(filepath.Join(dir, "publishers", name), pubstore.FileOptions{})
 	if err != nil {
@@ -78,7 +78,7 @@ func (p *Publisher) Close() {
 type Fleet []*Publisher
 
 // New connects a publisher for each name, made by one.
-func New(names, servers []string, one func(name string, servers []string) (*Publisher, error)) (Fleet, error) {
+func New(names, servers []string, connect func(name string, servers []string) (*Publisher, error)) (Fleet, error) {
 	all := make(Fleet, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
@@ -87,7 +87,7 @@ func New(names, servers []string, one func(name string, servers []string) (*Publ
 		if i%2 == 1 { // half of them prefer the other instance
 			order = []string{servers[1], servers[0]}
 		}
-		wg.Go(func() { all[i], errs[i] = one(name, order) })
+		wg.Go(func() { all[i], errs[i] = connect(name, order) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -125,18 +125,18 @@ func (f Fleet) Sessions(server string) (n int) {
 
 // PublishedCounts returns how much each publisher has published by now.
 func (f Fleet) PublishedCounts() []int {
-	marks := make([]int, len(f))
+	counts := make([]int, len(f))
 	for i, p := range f {
-		marks[i] = p.Published()
+		counts[i] = p.Published()
 	}
-	return marks
+	return counts
 }
 
-// AckedSince reports whether something that was published after marks is
-// acknowledged: Acknowledged or Safe says what counts.
-func (f Fleet) AckedSince(marks []int, acknowledged func(*Publisher) int) bool {
+// AckedSince reports whether a message is acknowledged that was published after counts
+// were taken by PublishedCounts. acknowledged is Acknowledged or Safe.
+func (f Fleet) AckedSince(counts []int, acknowledged func(*Publisher) int) bool {
 	for i, p := range f {
-		if acknowledged(p) > marks[i] {
+		if acknowledged(p) > counts[i] {
 			return true
 		}
 	}
@@ -148,7 +148,7 @@ func (f Fleet) Resent() int {
 	return f.sum(func(p *Publisher) int { return p.Client.Stats().Publish.Resent })
 }
 
-// Keys returns what was published. Nobody may publish meanwhile.
+// Keys returns the keys of the published messages. No publisher may publish meanwhile.
 func (f Fleet) Keys() checker.Keys {
 	h := make(checker.Keys)
 	for _, p := range f {

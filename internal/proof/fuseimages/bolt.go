@@ -10,28 +10,28 @@ import (
 
 const file = "store.db"
 
-// Publish returns pubstore.Bolt on m.
-func Publish(m *Mount) crashimages.Subject {
+// PublishStore returns pubstore.Bolt on m.
+func PublishStore(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-publish", New: func(seed uint64) crashimages.Model {
 		p := crashimages.NewPublishStoreModel(seed)
 		p.SyncAlways = true
 		p.WriteBack = func(s pubstore.Store) error {
-			_, err := s.Logon("gateway") // its commit takes along what was let go
+			_, err := s.Logon("gateway") // its commit takes along earlier discards
 			return err
 		}
-		return &publishLife{PublishStoreModel: p, m: m}
+		return &publishStoreModel{PublishStoreModel: p, m: m}
 	}}
 }
 
-// A publishLife is a pubstore.Bolt on a disk in memory.
-type publishLife struct {
+// A publishStoreModel is a pubstore.Bolt on a disk in memory.
+type publishStoreModel struct {
 	*crashimages.PublishStoreModel
 	m       *Mount
 	release func()
 }
 
 // Open implements crashimages.Model.
-func (l *publishLife) Open(disk *memfs.FS, killed bool) error {
+func (l *publishStoreModel) Open(disk *memfs.FS, killed bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
@@ -42,8 +42,8 @@ func (l *publishLife) Open(disk *memfs.FS, killed bool) error {
 	})
 }
 
-// End implements crashimages.Model.
-func (l *publishLife) Kill() {
+// Kill implements crashimages.Model.
+func (l *publishStoreModel) Kill() {
 	l.PublishStoreModel.Kill()
 	if l.release != nil {
 		l.release()
@@ -51,6 +51,6 @@ func (l *publishLife) Kill() {
 }
 
 // Clone implements crashimages.Model.
-func (l *publishLife) Clone(seed uint64) crashimages.Model {
-	return &publishLife{PublishStoreModel: l.PublishStoreModel.Clone(seed), m: l.m}
+func (l *publishStoreModel) Clone(seed uint64) crashimages.Model {
+	return &publishStoreModel{PublishStoreModel: l.PublishStoreModel.Clone(seed), m: l.m}
 }

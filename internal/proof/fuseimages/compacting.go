@@ -17,12 +17,12 @@ import (
 // drained, so that many an open compacts it.
 func Compacting(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-compacting", New: func(seed uint64) crashimages.Model {
-		return &queueLife{m: m, rand: newRand(seed), kept: map[uint64]bool{}}
+		return &queueModel{m: m, rand: newRand(seed), kept: map[uint64]bool{}}
 	}}
 }
 
-// A queueLife is a queue and what its file must hold.
-type queueLife struct {
+// A queueModel is a queue and the required content of its file.
+type queueModel struct {
 	m       *Mount
 	rand    *rand.Rand
 	release func()
@@ -34,14 +34,14 @@ type queueLife struct {
 }
 
 // Clone implements crashimages.Model.
-func (l *queueLife) Clone(seed uint64) crashimages.Model {
-	return &queueLife{m: l.m, rand: newRand(seed), next: l.next, kept: maps.Clone(l.kept), after: maps.Clone(l.after)}
+func (l *queueModel) Clone(seed uint64) crashimages.Model {
+	return &queueModel{m: l.m, rand: newRand(seed), next: l.next, kept: maps.Clone(l.kept), after: maps.Clone(l.after)}
 }
 
 var queue = []byte("queue")
 
 // Open implements crashimages.Model.
-func (l *queueLife) Open(disk *memfs.FS, _ bool) error {
+func (l *queueModel) Open(disk *memfs.FS, _ bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (l *queueLife) Open(disk *memfs.FS, _ bool) error {
 }
 
 // Check implements crashimages.Model.
-func (l *queueLife) Check() error {
+func (l *queueModel) Check() error {
 	found := map[uint64]bool{}
 	err := boltfile.Guard(l.db.Path(), func() error {
 		return l.db.View(func(tx *bbolt.Tx) error {
@@ -80,7 +80,7 @@ func (l *queueLife) Check() error {
 }
 
 // Use implements crashimages.Model. A round has the changes of several steps of others.
-func (l *queueLife) Use(steps int) error {
+func (l *queueModel) Use(steps int) error {
 	for range (steps + 5) / 6 {
 		err := l.add(8 + l.rand.IntN(6))
 		if err == nil {
@@ -94,7 +94,7 @@ func (l *queueLife) Use(steps int) error {
 }
 
 // add adds messages, of 4 KiB and thus a page at least, or a small one.
-func (l *queueLife) add(n int) error {
+func (l *queueModel) add(n int) error {
 	after := maps.Clone(l.kept)
 	return l.update(after, func(b *bbolt.Bucket) error {
 		for i := range n {
@@ -114,7 +114,7 @@ func (l *queueLife) add(n int) error {
 }
 
 // drain removes all but the newest messages.
-func (l *queueLife) drain(leave int) error {
+func (l *queueModel) drain(leave int) error {
 	after := maps.Clone(l.kept)
 	return l.update(after, func(b *bbolt.Bucket) error {
 		for n := range l.kept {
@@ -130,8 +130,8 @@ func (l *queueLife) drain(leave int) error {
 	})
 }
 
-// update does something in a transaction, with which the queue holds what is in after.
-func (l *queueLife) update(after map[uint64]bool, do func(*bbolt.Bucket) error) error {
+// update changes the queue in a transaction, after which it holds the messages in after.
+func (l *queueModel) update(after map[uint64]bool, do func(*bbolt.Bucket) error) error {
 	l.after = after
 	err := boltfile.Guard(l.db.Path(), func() error {
 		return l.db.Update(func(tx *bbolt.Tx) error {
@@ -149,13 +149,13 @@ func (l *queueLife) update(after map[uint64]bool, do func(*bbolt.Bucket) error) 
 }
 
 // Close implements crashimages.Model.
-func (l *queueLife) Close() error { return l.db.Close() }
+func (l *queueModel) Close() error { return l.db.Close() }
 
-// Failed implements crashimages.Model: to stop is up to the stores.
-func (l *queueLife) CheckFailed() error { return nil }
+// CheckFailed implements crashimages.Model: to stop is up to the stores.
+func (l *queueModel) CheckFailed() error { return nil }
 
-// End implements crashimages.Model.
-func (l *queueLife) Kill() {
+// Kill implements crashimages.Model.
+func (l *queueModel) Kill() {
 	if l.db != nil {
 		_ = l.db.Close() // it may be closed already
 	}

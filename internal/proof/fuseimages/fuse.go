@@ -33,8 +33,8 @@ type Mount struct {
 
 // NewMount mounts dir. It needs /dev/fuse and the right to mount.
 func NewMount(dir string) (*Mount, error) {
-	m := &Mount{dir: dir, root: &rootNode{disks: make(map[string]*attached)}}
-	long := time.Hour // nobody but the kernel changes what is here
+	m := &Mount{dir: dir, root: &rootNode{disks: make(map[string]*attachedDisk)}}
+	long := time.Hour // only the kernel changes these files
 	server, err := fs.Mount(dir, m.root, &fs.Options{
 		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "memfs", Name: "memfs", DisableXAttrs: true},
 		EntryTimeout: &long, AttrTimeout: &long,
@@ -49,13 +49,13 @@ func NewMount(dir string) (*Mount, error) {
 // Close unmounts. No file may be open.
 func (m *Mount) Close() error { return m.server.Unmount() }
 
-// Attach shows a disk's file as the path it returns, until release is called.
-// What the disk holds is in the kernel's cache then: who reads it through a
-// memory map never waits for this process.
+// Attach shows a disk's file at the path it returns, until release is called. The content
+// of the disk is in the kernel's cache then: a reader with a memory map never waits for
+// this process.
 func (m *Mount) Attach(disk *memfs.FS, file string) (path string, release func(), err error) {
 	m.root.mu.Lock()
 	m.root.names++
-	name, a := fmt.Sprint(m.root.names), &attached{disk: disk}
+	name, a := fmt.Sprint(m.root.names), &attachedDisk{disk: disk}
 	m.root.disks[name] = a
 	m.root.mu.Unlock()
 	dir := filepath.Join(m.dir, name)
@@ -65,17 +65,17 @@ func (m *Mount) Attach(disk *memfs.FS, file string) (path string, release func()
 	}
 	return path, func() {
 		a.released.Store(true)
-		// The kernel forgets what it has cached.
+		// The kernel forgets its cache.
 		os.Remove(path)
 		os.Remove(path + ".holdfast-unfinished")
 		os.Remove(dir)
 	}, nil
 }
 
-// An attached is a disk as long as it is shown.
-type attached struct {
+// An attachedDisk is a disk as long as it is shown.
+type attachedDisk struct {
 	disk     *memfs.FS
-	released atomic.Bool // what is removed now stays on the disk
+	released atomic.Bool // a removal leaves the file on the disk from now on
 }
 
 // A rootNode is the mount's own directory.
@@ -83,8 +83,8 @@ type rootNode struct {
 	fs.Inode
 
 	mu    sync.Mutex
-	disks map[string]*attached // guarded by mu
-	names int                  // guarded by mu: given out
+	disks map[string]*attachedDisk // guarded by mu
+	names int                      // guarded by mu: given out
 }
 
 func (r *rootNode) Lookup(ctx context.Context, name string, _ *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
@@ -94,7 +94,7 @@ func (r *rootNode) Lookup(ctx context.Context, name string, _ *fuse.EntryOut) (*
 	if a == nil {
 		return nil, syscall.ENOENT
 	}
-	return r.NewInode(ctx, &dirNode{attached: a}, fs.StableAttr{Mode: syscall.S_IFDIR}), 0
+	return r.NewInode(ctx, &dirNode{attachedDisk: a}, fs.StableAttr{Mode: syscall.S_IFDIR}), 0
 }
 
 // Rmdir forgets a disk.
@@ -108,7 +108,7 @@ func (r *rootNode) Rmdir(_ context.Context, name string) syscall.Errno {
 // A dirNode is a disk: its directory ".".
 type dirNode struct {
 	fs.Inode
-	*attached
+	*attachedDisk
 }
 
 func (d *dirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
@@ -146,7 +146,7 @@ func (d *dirNode) Unlink(_ context.Context, name string) syscall.Errno {
 func (d *dirNode) Rename(_ context.Context, name string, _ fs.InodeEmbedder, to string, _ uint32) syscall.Errno {
 	err := d.disk.Rename(name, to)
 	if child := d.GetChild(name); child != nil && err == nil {
-		if n, is := child.Operations().(*fileNode); is {
+		if n, ok := child.Operations().(*fileNode); ok {
 			n.name.Store(&to)
 		}
 	}
@@ -194,8 +194,8 @@ func (n *fileNode) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall
 	return nil, fuse.FOPEN_KEEP_CACHE, 0
 }
 
-// Read reads what the kernel has not cached; from a disk that has died as
-// well, since a memory map can't be told that reading failed.
+// Read reads data that the kernel has not cached. It reads also from a disk that has
+// died, since a memory map has no way to report a failed read.
 func (n *fileNode) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	got, err := n.f.ReadAt(dest, off)
 	if err == nil || errors.Is(err, io.EOF) {
@@ -211,7 +211,7 @@ func (n *fileNode) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int
 func (n *fileNode) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
 	wrote, err := n.f.WriteAt(data, off)
 	if wrote > 0 {
-		return uint32(wrote), 0 // what is missing fails when it is tried again
+		return uint32(wrote), 0 // the rest fails when the kernel tries it again
 	}
 	return 0, errno(err)
 }
@@ -222,7 +222,7 @@ func (n *fileNode) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 	return errno(n.f.Sync())
 }
 
-// errno returns what the kernel is told of an error.
+// errno returns the error number for the kernel.
 func errno(err error) syscall.Errno {
 	var e syscall.Errno
 	switch {

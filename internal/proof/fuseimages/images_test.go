@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	atLeast = flag.Int("images", 0, "how many images TestImages judges at least, second lives included; 0: one script of each subject")
-	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
-	share   = flag.Int("share", 300, "one image of a power cut in so many is judged; 1: all")
+	minImages   = flag.Int("images", 0, "how many images TestImages judges at least, second lives included; 0: one script of each subject")
+	seed        = flag.Uint64("seed", 1, "the seed of TestImages' first script")
+	sampleEvery = flag.Int("share", 300, "one image of a power cut in so many is judged; 1: all")
 )
 
 // Every image that a crash of a store in a bbolt database may leave is
@@ -38,13 +38,13 @@ func TestImages(t *testing.T) {
 	})
 	begin := time.Now()
 	var total crashimages.Count
-	for s := *seed; !t.Failed() && total.Images+total.SecondLives < max(*atLeast, 1); s++ {
-		for _, subject := range []crashimages.Subject{fuseimages.Publish(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true), fuseimages.Shared(m), fuseimages.Compacting(m)} {
+	for s := *seed; !t.Failed() && total.Images+total.SecondLives < max(*minImages, 1); s++ {
+		for _, subject := range []crashimages.Subject{fuseimages.PublishStore(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true), fuseimages.Shared(m), fuseimages.Compacting(m)} {
 			t.Run(subject.Name, func(t *testing.T) {
-				c := crashimages.Campaign{Subject: subject, Seed: s, SampleEvery: *share}
-				each(t, c.CrashBefore)
+				c := crashimages.Campaign{Subject: subject, Seed: s, SampleEvery: *sampleEvery}
+				forEachN(t, c.CrashBefore)
 				for _, f := range crashimages.Faults {
-					each(t, func(n int) (bool, error) { return c.FailChange(n, f) })
+					forEachN(t, func(n int) (bool, error) { return c.FailChange(n, f) })
 				}
 				t.Logf("seed %d, %v", s, c.Count)
 				total.Add(c.Count)
@@ -57,7 +57,7 @@ func TestImages(t *testing.T) {
 }
 
 // each calls f with 1, 2, ... until it says that there is no more.
-func each(t *testing.T, f func(n int) (more bool, err error)) {
+func forEachN(t *testing.T, f func(n int) (more bool, err error)) {
 	t.Helper()
 	for n := 1; ; n++ {
 		more, err := f(n)

@@ -20,16 +20,16 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Shared returns an application's database on m that also holds a publish store
-// and a bookmark store: what is done for a message is one transaction.
+// Shared returns an application's database on m that also holds a publish store and a
+// bookmark store. Each message is handled in one transaction.
 func Shared(m *Mount) crashimages.Subject {
 	return crashimages.Subject{Name: "bolt-shared", New: func(seed uint64) crashimages.Model {
-		return &sharedLife{m: m, rand: newRand(seed), received: map[uint64]uint64{}, done: map[bookmarkstore.Bookmark]bool{}, acked: map[string]bool{}}
+		return &sharedModel{m: m, rand: newRand(seed), received: map[uint64]uint64{}, done: map[bookmarkstore.Bookmark]bool{}, acked: map[string]bool{}}
 	}}
 }
 
-// A sharedLife is an application and what it has done.
-type sharedLife struct {
+// A sharedModel is an application and the messages that it has handled.
+type sharedModel struct {
 	m       *Mount
 	rand    *rand.Rand
 	release func()
@@ -46,13 +46,13 @@ type sharedLife struct {
 }
 
 // Clone implements crashimages.Model.
-func (l *sharedLife) Clone(seed uint64) crashimages.Model {
-	return &sharedLife{m: l.m, rand: newRand(seed), boots: l.boots,
+func (l *sharedModel) Clone(seed uint64) crashimages.Model {
+	return &sharedModel{m: l.m, rand: newRand(seed), boots: l.boots,
 		received: maps.Clone(l.received), done: maps.Clone(l.done), acked: maps.Clone(l.acked)}
 }
 
 // Open implements crashimages.Model.
-func (l *sharedLife) Open(disk *memfs.FS, killed bool) error {
+func (l *sharedModel) Open(disk *memfs.FS, killed bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (l *sharedLife) Open(disk *memfs.FS, killed bool) error {
 }
 
 // Use implements crashimages.Model.
-func (l *sharedLife) Use(steps int) error {
+func (l *sharedModel) Use(steps int) error {
 	if err := l.sub.SetBase(bookmarkstore.Vector{}); err != nil {
 		return err
 	}
@@ -88,21 +88,21 @@ func (l *sharedLife) Use(steps int) error {
 	return nil
 }
 
-func (l *sharedLife) step(what int) error {
+func (l *sharedModel) step(action int) error {
 	switch {
-	case what < 4:
+	case action < 4:
 		return l.receive()
-	case what < 9:
+	case action < 9:
 		return l.handle()
-	case what < 10:
+	case action < 10:
 		return l.acknowledge()
-	case what < 11:
+	case action < 11:
 		return l.outbox.Renew()
 	}
 	return l.marks.Sync(context.Background())
 }
 
-func (l *sharedLife) receive() error {
+func (l *sharedModel) receive() error {
 	for range 1 + l.rand.IntN(3) {
 		p := 1 + l.rand.Uint64N(2)
 		l.received[p]++
@@ -119,7 +119,7 @@ var errGivenUp = errors.New("given up")
 
 // handle does all that is to be done for one or two messages, out of order, in a
 // transaction, which is given up at times.
-func (l *sharedLife) handle() error {
+func (l *sharedModel) handle() error {
 	l.rand.Shuffle(len(l.outstanding), func(i, k int) {
 		l.outstanding[i], l.outstanding[k] = l.outstanding[k], l.outstanding[i]
 	})
@@ -153,11 +153,11 @@ func (l *sharedLife) handle() error {
 	return nil
 }
 
-// handled is the application's own bucket: for each message that is done the
-// body of what was published for it, which begins with a number that has no gap.
+// handled is the application's own bucket: for each handled message the body that was
+// published for it. Bodies begin with a number, and the numbers have no gap.
 var handled = []byte("handled")
 
-func (l *sharedLife) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
+func (l *sharedModel) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
 	own, err := tx.CreateBucketIfNotExists(handled)
 	if err != nil {
 		return err
@@ -176,12 +176,12 @@ func (l *sharedLife) handleIn(tx *bbolt.Tx, b bookmarkstore.Bookmark) error {
 	return l.marks.DiscardTx(tx, bookmarkstore.MessageRef{Subscription: "s", Bookmark: b})
 }
 
-func (l *sharedLife) update(do func(*bbolt.Tx) error) error {
+func (l *sharedModel) update(do func(*bbolt.Tx) error) error {
 	return boltfile.Guard(l.db.Path(), func() error { return l.db.Update(do) })
 }
 
 // acknowledge has the publish store let go of some.
-func (l *sharedLife) acknowledge() error {
+func (l *sharedModel) acknowledge() error {
 	lives := l.outbox.Lives()
 	life := lives[l.rand.IntN(len(lives))]
 	through := life.Acked + l.rand.Uint64N(life.Last-life.Acked+1)
@@ -195,7 +195,7 @@ func (l *sharedLife) acknowledge() error {
 }
 
 // published calls do for each message that the publish store keeps of a life.
-func (l *sharedLife) published(life string, do func(m *pubstore.Message) error) error {
+func (l *sharedModel) published(life string, do func(m *pubstore.Message) error) error {
 	c, err := l.outbox.Cursor(life, 0)
 	if err != nil {
 		return err
@@ -213,16 +213,16 @@ func (l *sharedLife) published(life string, do func(m *pubstore.Message) error) 
 }
 
 // Close implements crashimages.Model.
-func (l *sharedLife) Close() error {
+func (l *sharedModel) Close() error {
 	return cmp.Or(l.outbox.Close(), l.marks.Close(), l.db.Close())
 }
 
-// Failed implements crashimages.Model: of a commit of its own that failed the
-// application is told, and ends.
-func (l *sharedLife) CheckFailed() error { return nil }
+// CheckFailed implements crashimages.Model: the application learns of its own failed
+// commit, and ends.
+func (l *sharedModel) CheckFailed() error { return nil }
 
-// End implements crashimages.Model.
-func (l *sharedLife) Kill() {
+// Kill implements crashimages.Model.
+func (l *sharedModel) Kill() {
 	if l.outbox != nil {
 		l.outbox.Close()
 	}
@@ -237,9 +237,9 @@ func (l *sharedLife) Kill() {
 	}
 }
 
-// Check implements crashimages.Model: what is done for a message is there altogether
-// and it does not come again, or nothing is and it does.
-func (l *sharedLife) Check() error {
+// Check implements crashimages.Model: of each message everything has been done and it
+// does not come again, or nothing has and it does.
+func (l *sharedModel) Check() error {
 	own, err := l.readOwn()
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func (l *sharedLife) Check() error {
 	}
 	for b, committed := range l.done {
 		if _, there := own[b.String()]; committed && !there {
-			return crashimages.Violatef("message %v was done, and is not", b)
+			return crashimages.Violatef("message %v was handled but its changes are missing", b)
 		}
 	}
 	l.outstanding = nil
@@ -262,9 +262,9 @@ func (l *sharedLife) Check() error {
 			_, tried := was[b]
 			switch fresh := l.sub.Receive(b); {
 			case fresh == there:
-				return crashimages.Violatef("message %v: done is %v, and it comes again is %v", b, there, fresh)
+				return crashimages.Violatef("message %v: handled is %v but comes again is %v", b, there, fresh)
 			case there && !tried:
-				return crashimages.Violatef("message %v is done, and was given up", b)
+				return crashimages.Violatef("message %v was rolled back but its changes are there", b)
 			case there:
 				l.done[b] = true
 			default:
@@ -276,7 +276,7 @@ func (l *sharedLife) Check() error {
 }
 
 // readOwn returns the application's own data: bodies by bookmark.
-func (l *sharedLife) readOwn() (map[string]string, error) {
+func (l *sharedModel) readOwn() (map[string]string, error) {
 	own, numbers := make(map[string]string), make(map[int]bool)
 	err := l.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(handled)
@@ -294,14 +294,14 @@ func (l *sharedLife) readOwn() (map[string]string, error) {
 	})
 	for n := range len(own) {
 		if err == nil && !numbers[n+1] {
-			err = crashimages.Violatef("%d messages are done, and none is number %d", len(own), n+1)
+			err = crashimages.Violatef("%d messages are handled but none has number %d", len(own), n+1)
 		}
 	}
 	return own, err
 }
 
-// checkOutbox compares what is published with the application's own data.
-func (l *sharedLife) checkOutbox(own map[string]string) error {
+// checkOutbox compares the published messages with the application's own data.
+func (l *sharedModel) checkOutbox(own map[string]string) error {
 	bodies := slices.Collect(maps.Values(own))
 	kept := make(map[string]bool)
 	for _, life := range l.outbox.Lives() {
@@ -320,7 +320,7 @@ func (l *sharedLife) checkOutbox(own map[string]string) error {
 	}
 	for _, body := range bodies {
 		if !kept[body] && !l.acked[body] {
-			return crashimages.Violatef("%.30q is done, and not published", body)
+			return crashimages.Violatef("%.30q was handled but not published", body)
 		}
 	}
 	return nil

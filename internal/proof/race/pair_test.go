@@ -21,20 +21,20 @@ import (
 )
 
 const (
-	life     = "the life that both copies have"
-	last     = 2 // the highest number that a copy publishes
-	mostAsks = 2 // of one session
+	life    = "the life that both copies have"
+	last    = 2 // the highest number that a copy publishes
+	maxAsks = 2 // of one session
 )
 
 var (
-	publisher = bookmark.IdentityOfLife(life)
-	quiet     = slog.New(slog.DiscardHandler)
-	logged, _ = topic.NewSet([]string{"orders"})
-	noon      = time.Unix(1_800_000_000, 0)
+	publisher       = bookmark.IdentityOfLife(life)
+	discardLog      = slog.New(slog.DiscardHandler)
+	loggedTopics, _ = topic.NewSet([]string{"orders"})
+	fixedTime       = time.Unix(1_800_000_000, 0)
 )
 
-// A setting is what a search begins with.
-type setting struct {
+// A setting is the start of a search.
+type settings struct {
 	have     uint64    // that both journals have of the publisher
 	counters [2]uint64 // of the two logons
 	leaves   bool      // clients may go away at any time
@@ -46,38 +46,38 @@ type pair [2]*instance
 
 // An instance is one server with its end of the link and the client that connects to it.
 type instance struct {
-	name   string
-	peer   *instance
-	j      *journal.Journal
-	links  *replica.SteppedLinks
-	shared *servercore.Instance
-	end    *replica.Endpoint
-	in     [][]byte // frames on their way here
-	unsent bool     // records of the session wait to be sent
-	owes   bool     // an answer waits to be sent
-	read   []string // the journal up to readTo
-	readTo journal.Position
+	name      string
+	peer      *instance
+	j         *journal.Journal
+	links     *replica.SteppedLinks
+	shared    *servercore.Instance
+	end       *replica.Endpoint
+	inFlight  [][]byte // frames to this instance
+	unsent    bool     // records of the session wait to be sent
+	answerDue bool     // an answer waits to be sent
+	read      []string // the journal up to readTo
+	readTo    journal.Position
 	client
 }
 
 // A client is one copy of the store, and the driver of its session.
 type client struct {
-	counter uint64
-	next    uint64 // to be published
-	core    *servercore.Session
-	message wire.Message // that was executed last
-	leaves  bool
-	plain   bool
-	removed bool
-	asking  bool // the session is to ask the peers
-	asks    int
-	poll    replica.Poll // nil: nothing was asked
-	taken   bool         // the answers have come
-	answers ledger.Answers
-	heard   string // notices and answers, in the order in which the session has heard of them
+	counter   uint64
+	next      uint64 // to be published
+	core      *servercore.Session
+	message   wire.Message // that was executed last
+	leaves    bool
+	plain     bool
+	removed   bool
+	asking    bool // the session is to ask the peers
+	asks      int
+	poll      replica.Poll // nil: nothing was asked
+	answered  bool         // the answers have come
+	answers   ledger.Answers
+	heardNews string // notices and answers, in the order in which the session has heard of them
 }
 
-func newPair(s setting) (*pair, error) {
+func newPair(s settings) (*pair, error) {
 	p := &pair{{name: "A"}, {name: "B"}}
 	p[0].peer, p[1].peer = p[1], p[0]
 	for n, i := range p {
@@ -90,9 +90,9 @@ func newPair(s setting) (*pair, error) {
 }
 
 func (i *instance) open(have uint64) (err error) {
-	i.shared = &servercore.Instance{Name: i.name, Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: logged, Registry: servercore.NewRegistry(0)}
+	i.shared = &servercore.Instance{Name: i.name, Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: loggedTopics, Registry: servercore.NewRegistry(0)}
 	i.j, err = journal.Open(journal.Options{
-		FS: memfs.New(), Dir: "j", SegmentBytes: 8 << 10, Stepped: true, Now: func() time.Time { return noon },
+		FS: memfs.New(), Dir: "j", SegmentBytes: 8 << 10, Stepped: true, Now: func() time.Time { return fixedTime },
 		OnAppend: func(p, s uint64) { i.links.Appended(p, s) },
 	})
 	if err != nil {
@@ -103,7 +103,7 @@ func (i *instance) open(have uint64) (err error) {
 	}
 	i.links, err = replica.NewSteppedLinks(replica.Options{
 		Name: i.name, Group: "g", Digest: "d", Run: 1, Journal: i.j, Listener: noListener{}, HoldBytes: 1 << 40,
-		Now: func() time.Time { return noon }, OnNotice: i.onNotice,
+		Now: func() time.Time { return fixedTime }, OnNotice: i.onNotice,
 		Destinations: []replica.Destination{{Name: i.peer.name, Address: i.peer.name, Sync: true}},
 	})
 	if err != nil {
@@ -121,20 +121,20 @@ func (i *instance) open(have uint64) (err error) {
 
 // onNotice notes that a session may have heard of the peer's.
 func (i *instance) onNotice(n ledger.Notice) ledger.Reply {
-	i.owes = true
+	i.answerDue = true
 	if i.core != nil {
-		i.heard += "n"
+		i.heardNews += "n"
 	}
 	return i.shared.OnNotice(n)
 }
 
-// link connects the instances and brings over what each says first.
+// link connects the instances and exchanges their first frames.
 func (p *pair) link() error {
-	p[0].end = p[0].links.Connect(&wayOut{to: p[1]}, "B")
-	p[1].end = p[1].links.Connect(&wayOut{to: p[0]}, "")
-	for busy := true; busy; busy = len(p[0].in)+len(p[1].in) > 0 {
+	p[0].end = p[0].links.Connect(&linkConn{to: p[1]}, "B")
+	p[1].end = p[1].links.Connect(&linkConn{to: p[0]}, "")
+	for busy := true; busy; busy = len(p[0].inFlight)+len(p[1].inFlight) > 0 {
 		for _, i := range p {
-			for len(i.in) > 0 {
+			for len(i.inFlight) > 0 {
 				if err := i.takeFrame(); err != nil {
 					return err
 				}
@@ -159,28 +159,28 @@ type noListener struct{ net.Listener }
 func (noListener) Close() error { return nil }
 
 // A wayOut is the connection that an end writes to: its frames wait at the peer.
-type wayOut struct {
-	net.Conn // nil: an End needs nothing of it but what follows
+type linkConn struct {
+	net.Conn // nil: an End needs only the methods below
 	to       *instance
 	part     []byte
 }
 
-func (w *wayOut) Write(b []byte) (int, error) {
+func (w *linkConn) Write(b []byte) (int, error) {
 	w.part = append(w.part, b...)
 	for len(w.part) >= 8 {
 		n := 8 + int(binary.BigEndian.Uint32(w.part))
 		if n > len(w.part) {
 			break
 		}
-		w.to.in = append(w.to.in, slices.Clone(w.part[:n]))
+		w.to.inFlight = append(w.to.inFlight, slices.Clone(w.part[:n]))
 		w.part = w.part[n:]
 	}
 	return len(b), nil
 }
 
-func (w *wayOut) Close() error                     { return nil }
-func (w *wayOut) SetWriteDeadline(time.Time) error { return nil }
-func (w *wayOut) SetReadDeadline(time.Time) error  { return nil }
+func (w *linkConn) Close() error                     { return nil }
+func (w *linkConn) SetWriteDeadline(time.Time) error { return nil }
+func (w *linkConn) SetReadDeadline(time.Time) error  { return nil }
 
 // turn sends all that there is to send: answers and notices first, then records.
 func (i *instance) turn() error {
@@ -190,16 +190,16 @@ func (i *instance) turn() error {
 			return err
 		}
 	}
-	i.unsent, i.owes = false, false
+	i.unsent, i.answerDue = false, false
 	return nil
 }
 
-// takeFrame takes the first frame on its way here. An answer goes out at once: to
-// send it later is to have it wait on its way.
+// takeFrame takes the first frame in flight to this instance. An answer is sent at once:
+// to send it later is the same as a longer time in flight.
 func (i *instance) takeFrame() error {
-	frame := i.in[0]
-	i.in = i.in[1:]
-	if err := i.end.Receive(frame); err != nil || !i.owes {
+	frame := i.inFlight[0]
+	i.inFlight = i.inFlight[1:]
+	if err := i.end.Receive(frame); err != nil || !i.answerDue {
 		return err
 	}
 	return i.turn()
@@ -221,7 +221,7 @@ func (i *instance) execute(c command) error {
 }
 
 func (i *instance) logon() error {
-	i.core = servercore.NewSession(i.shared, i, quiet, noon)
+	i.core = servercore.NewSession(i.shared, i, discardLog, fixedTime)
 	i.shared.Registry.Add(i.core, "")
 	c := wire.LogonCommand{CommandID: "0", ClientName: life, Acks: wire.AckProcessed}
 	if !i.plain {
@@ -230,21 +230,21 @@ func (i *instance) logon() error {
 	if err := i.execute(&c); err != nil {
 		return err
 	}
-	return i.core.Decide(noon)
+	return i.core.Decide(fixedTime)
 }
 
 func (i *instance) publish() error {
 	c := &wire.PublishCommand{Topic: "orders", Acks: wire.AckPersisted, Sequence: i.next, Body: fmt.Append(nil, "of ", i.name)}
 	i.next++
-	return i.appends(func() error { return i.execute(c) })
+	return i.appendWith(func() error { return i.execute(c) })
 }
 
 func (i *instance) decide() error {
-	return i.appends(func() error { return i.core.Decide(noon) })
+	return i.appendWith(func() error { return i.core.Decide(fixedTime) })
 }
 
-// appends does what may append a record, which is sent later.
-func (i *instance) appends(do func() error) error {
+// appends runs a function that may append a record, which is sent later.
+func (i *instance) appendWith(do func() error) error {
 	end := i.j.End()
 	err := do()
 	i.core.Notify()
@@ -254,28 +254,28 @@ func (i *instance) appends(do func() error) error {
 
 // ask sends the notice of the session.
 func (i *instance) ask() error {
-	i.asking, i.taken = false, false
+	i.asking, i.answered = false, false
 	i.asks++
 	i.poll = i.links.Ask(i.core.Notice())
 	return i.turn()
 }
 
-// look finds out whether the answers have come. The session hears of them later.
-func (i *instance) look() {
-	if i.poll == nil || i.taken {
+// checkAnswers checks whether the answers have come. The session gets them later.
+func (i *instance) checkAnswers() {
+	if i.poll == nil || i.answered {
 		return
 	}
-	i.answers, _, i.taken = i.poll(false)
+	i.answers, _, i.answered = i.poll(false)
 }
 
-func (i *instance) hear() error {
-	i.heard += "a"
-	i.poll, i.taken = nil, false
+func (i *instance) hearAnswers() error {
+	i.heardNews += "a"
+	i.poll, i.answered = nil, false
 	i.asking = !i.core.AddAnswers(i.answers)
 	return nil
 }
 
-func (i *instance) leave() error {
+func (i *instance) endSession() error {
 	i.core.End("closed by the client", nil)
 	return nil
 }
@@ -311,7 +311,7 @@ func (i *instance) readAll() []string {
 	}
 }
 
-// digest says all of the state that matters for what can happen.
+// digest describes the part of the state that decides about later steps.
 func (p *pair) digest() string {
 	var b strings.Builder
 	for _, i := range p {
@@ -319,9 +319,9 @@ func (p *pair) digest() string {
 		if i.core != nil {
 			state, deciding = i.core.State(), i.core.Deciding()
 		}
-		fmt.Fprintf(&b, "%q %v %q|%d %v %v %v %v|%v %d %v %v %+v %s\n", i.contents(), i.unsent, i.in,
+		fmt.Fprintf(&b, "%q %v %q|%d %v %v %v %v|%v %d %v %v %+v %s\n", i.contents(), i.unsent, i.inFlight,
 			i.next, i.core != nil, state, deciding, i.removed,
-			i.asking, i.asks, i.poll != nil, i.taken, i.answers, i.heard)
+			i.asking, i.asks, i.poll != nil, i.answered, i.answers, i.heardNews)
 	}
 	return b.String()
 }

@@ -20,19 +20,19 @@ type move struct {
 var moves = []move{
 	{"logs on", func(i *instance) bool { return i.core == nil }, (*instance).logon},
 	{"asks", (*instance).canAsk, (*instance).ask},
-	{"takes a frame", func(i *instance) bool { return len(i.in) > 0 }, (*instance).takeFrame},
-	{"hears answers", func(i *instance) bool { return i.taken && !i.removed }, (*instance).hear},
-	{"publishes", func(i *instance) bool { return i.reads() && !i.core.Deciding() && i.next <= last }, (*instance).publish},
-	{"looks again", func(i *instance) bool { return i.reads() && i.core.Deciding() }, (*instance).decide},
+	{"takes a frame", func(i *instance) bool { return len(i.inFlight) > 0 }, (*instance).takeFrame},
+	{"hears answers", func(i *instance) bool { return i.answered && !i.removed }, (*instance).hearAnswers},
+	{"publishes", func(i *instance) bool { return i.isOpen() && !i.core.Deciding() && i.next <= last }, (*instance).publish},
+	{"looks again", func(i *instance) bool { return i.isOpen() && i.core.Deciding() }, (*instance).decide},
 	{"sends", func(i *instance) bool { return i.unsent }, (*instance).turn},
-	{"leaves", func(i *instance) bool { return i.reads() && i.leaves }, (*instance).leave},
-	{"removes", func(i *instance) bool { return i.core != nil && !i.reads() && !i.removed }, (*instance).remove},
+	{"leaves", func(i *instance) bool { return i.isOpen() && i.leaves }, (*instance).endSession},
+	{"removes", func(i *instance) bool { return i.core != nil && !i.isOpen() && !i.removed }, (*instance).remove},
 }
 
 // reads reports whether the session is open.
-func (i *instance) reads() bool { return i.core != nil && i.core.State() == servercore.StateOpen }
+func (i *instance) isOpen() bool { return i.core != nil && i.core.State() == servercore.StateOpen }
 
-func (i *instance) canAsk() bool { return i.asking && i.reads() && i.asks < mostAsks }
+func (i *instance) canAsk() bool { return i.asking && i.isOpen() && i.asks < maxAsks }
 
 // A step is a move of one instance.
 type step struct{ instance, move int }
@@ -47,7 +47,7 @@ func (p *pair) do(s step) error {
 		i.core.End(err.Error(), nil)
 		err = nil
 	}
-	i.look()
+	i.checkAnswers()
 	return err
 }
 
@@ -64,7 +64,7 @@ func (p *pair) possible() (list []step) {
 
 // A search goes through all orders of steps.
 type search struct {
-	setting
+	settings
 	seen  map[string]bool
 	steps int
 	ends  int // states in which nothing can happen any more
@@ -98,7 +98,7 @@ func (s *search) run() error {
 
 // replay makes a pair and takes the steps of a path.
 func (s *search) replay(path []step) (*pair, error) {
-	p, err := newPair(s.setting)
+	p, err := newPair(s.settings)
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +110,12 @@ func (s *search) replay(path []step) (*pair, error) {
 	return p, nil
 }
 
-// explore goes on from the state that a path leads to. It closes p.
+// explore continues from the state at the end of a path. It closes p.
 func (s *search) explore(p *pair, path []step) (err error) {
 	possible := p.possible()
 	if len(possible) == 0 {
 		defer p.close()
-		return s.end(p, path)
+		return s.checkEnd(p, path)
 	}
 	for n, next := range possible {
 		if n > 0 {
@@ -123,7 +123,7 @@ func (s *search) explore(p *pair, path []step) (err error) {
 				return err
 			}
 		}
-		if err := s.take(p, append(slices.Clip(path), next)); err != nil {
+		if err := s.takeStep(p, append(slices.Clip(path), next)); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (s *search) explore(p *pair, path []step) (err error) {
 
 // take takes the last step of a path and explores the state it leads to, if that
 // is a new one. It closes p.
-func (s *search) take(p *pair, path []step) error {
+func (s *search) takeStep(p *pair, path []step) error {
 	s.steps++
 	err := p.do(path[len(path)-1])
 	if two := p.diverged(); two != "" {
@@ -151,12 +151,12 @@ func (s *search) take(p *pair, path []step) error {
 
 // end judges a state in which nothing can happen any more: a publish is held
 // only where the session has asked as often as it may here.
-func (s *search) end(p *pair, path []step) error {
+func (s *search) checkEnd(p *pair, path []step) error {
 	s.ends++
 	full := true
 	for _, i := range p {
 		full = full && len(i.contents()) == last
-		if i.reads() && i.core.LoggedOn() && i.core.Deciding() && i.asks < mostAsks {
+		if i.isOpen() && i.core.LoggedOn() && i.core.Deciding() && i.asks < maxAsks {
 			return fmt.Errorf("%v: %s holds a publish for ever", path, i.name)
 		}
 	}
@@ -166,13 +166,14 @@ func (s *search) end(p *pair, path []step) error {
 	return nil
 }
 
-func (s setting) String() string {
+func (s settings) String() string {
 	return fmt.Sprintf("have %d, counters %v, leave %v, plain %v", s.have, s.counters, s.leaves, s.plain)
 }
 
-// In no order of what two copies of a store do on a pair does a number get two contents.
+// Two copies of a store publish on a pair. In no order of their steps does a number get
+// two contents.
 func TestNoNumberGetsTwoContents(t *testing.T) {
-	sets := []setting{
+	sets := []settings{
 		{plain: true},
 		{counters: [2]uint64{1, 2}},
 		{counters: [2]uint64{1, 1}},
@@ -181,12 +182,12 @@ func TestNoNumberGetsTwoContents(t *testing.T) {
 		{have: 1, counters: [2]uint64{1, 1}, leaves: true},
 	}
 	if detector.On { // one without our extensions, one with
-		sets = []setting{sets[0], sets[3]}
+		sets = []settings{sets[0], sets[3]}
 	}
 	for _, set := range sets {
 		t.Run(set.String(), func(t *testing.T) {
 			t.Parallel()
-			s := search{setting: set}
+			s := search{settings: set}
 			if err := s.run(); err != nil {
 				t.Fatal(err)
 			}
@@ -198,8 +199,8 @@ func TestNoNumberGetsTwoContents(t *testing.T) {
 	}
 }
 
-// Three orders in which both copies had a number taken when only publishers waited
-// that nobody knew: each shows what a part of the rule is for.
+// Three orders in which both copies had a number accepted when only publishers waited
+// that no instance knew. Each shows the purpose of one part of the rule.
 func TestTraces(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -216,7 +217,7 @@ func TestTraces(t *testing.T) {
 				"A takes a frame, B takes a frame, B hears answers, B publishes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := newPair(setting{have: 1, counters: tt.counters})
+			p, err := newPair(settings{have: 1, counters: tt.counters})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,5 +1,5 @@
-// Package rig is what the programs have in common that break a pair of real
-// servers on purpose.
+// Package rig has the common parts of the programs that break a pair of real servers on
+// purpose.
 package rig
 
 import (
@@ -31,8 +31,8 @@ type Rig struct {
 // there. It returns the exit code, which is 0 only if do says that all is well.
 // The first signal ends the context of do, which ends all that it has started.
 // The second has its usual effect.
-func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, err error)) (code int) {
-	ctx, stop := signal.NotifyContext(context.Background(), heeded()...)
+func (r Rig) Run(do func(ctx context.Context, dir, binary string) (passed bool, err error)) (code int) {
+	ctx, stop := signal.NotifyContext(context.Background(), endingSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	dir, err := os.MkdirTemp("", "holdfast-"+r.Name+"-")
@@ -42,28 +42,28 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 	code = exitFailed // of a panic
 	defer func() {
 		if r.Keep || code == exitFailed {
-			fmt.Println("stores, journals, logs and what else there is are in", dir)
+			fmt.Println("stores, journals and logs are in", dir)
 			return
 		}
 		os.RemoveAll(dir)
 	}()
-	well, err := r.build(ctx, dir, do)
+	passed, err := r.buildAndRun(ctx, dir, do)
 	switch {
-	case ctx.Err() != nil && (err == nil && well || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)):
+	case ctx.Err() != nil && (err == nil && passed || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)):
 		fmt.Fprintf(os.Stderr, "%s: interrupted\n", r.Name)
 		return exitInterrupted
 	case err != nil:
 		return r.fail(err)
-	case !well:
-		fmt.Println("NOT WELL")
+	case !passed:
+		fmt.Println("FAILED")
 		return exitFailed
 	}
 	return exitOK
 }
 
-// heeded returns the signals that end a run. One that was ignored when the program
+// endingSignals returns the signals that end a run. One that was ignored when the program
 // started, as nohup does, stays ignored.
-func heeded() []os.Signal {
+func endingSignals() []os.Signal {
 	signals := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
@@ -73,7 +73,7 @@ func heeded() []os.Signal {
 	return signals
 }
 
-func (r Rig) build(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
+func (r Rig) buildAndRun(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
 	if r.Binary != "" {
 		return do(ctx, dir, r.Binary)
 	}

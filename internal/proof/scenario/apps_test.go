@@ -16,21 +16,21 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An app is an application of a document: its process, what it published, and
-// what its hooks were told.
+// An app is an application of a document: its process, its published messages, and the
+// calls of its hooks.
 type app struct {
 	*cluster.App
 
-	w       *world
-	memory  bool                  // its publish store is in memory
-	place   *cluster.BookmarkFile // its bookmark store in a file; nil: in memory
-	load    *cluster.Load         // publishing in the background
-	readers []*reader
-	taken   []string // bodies that Publish returned nil for
+	w         *world
+	memory    bool                  // its publish store is in memory
+	bookmarks *cluster.BookmarkFile // its bookmark store in a file; nil: in memory
+	load      *cluster.Load         // publishing in the background
+	readers   []*reader
+	accepted  []string // bodies that Publish returned nil for
 
 	mu        sync.Mutex
 	connected string   // the instance that it is logged on to; guarded by mu
-	told      []string // since the last "events"; guarded by mu
+	calls     []string // since the last "events"; guarded by mu
 	rejected  []string // bodies; guarded by mu
 }
 
@@ -52,7 +52,7 @@ func (w *world) publisher(c *command) string {
 	}
 	a := &app{w: w, memory: c.option("store", "file") == "memory"}
 	if c.option("marks", "memory") == "file" {
-		a.place = w.BookmarkFile()
+		a.bookmarks = w.BookmarkFile()
 	}
 	window, queue := c.number("window"), c.number("queue")
 	heartbeat, user := c.duration("heartbeat", "0s"), c.option("user", "")
@@ -72,8 +72,8 @@ func (w *world) publisher(c *command) string {
 		if a.memory {
 			cc.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
 		}
-		if a.place != nil {
-			a.place.Configure(cc)
+		if a.bookmarks != nil {
+			a.bookmarks.Configure(cc)
 		}
 	})
 	a.Options.MaxMessages, a.Options.SyncAlways = c.number("max"), c.has("sync-always")
@@ -125,19 +125,19 @@ func (w *world) connect(c *command) string {
 	return ""
 }
 
-// crash ends the process, and with it its machine unless mode is
-// memfs.KeepAll. What its hooks are told while it dies nobody hears.
+// crash ends the process, and with it its machine unless mode is memfs.KeepAll. Calls of
+// its hooks during its end are ignored.
 func (a *app) crash(mode memfs.Mode) {
 	a.mu.Lock()
-	told := a.told
+	calls := a.calls
 	a.mu.Unlock()
-	if a.place != nil {
-		a.place.Kill(a.App)
+	if a.bookmarks != nil {
+		a.bookmarks.Kill(a.App)
 	} else {
 		a.Crash(mode)
 	}
 	a.mu.Lock()
-	a.connected, a.told = "", told
+	a.connected, a.calls = "", calls
 	a.mu.Unlock()
 }
 
@@ -153,42 +153,42 @@ func (a *app) restart() {
 	}
 }
 
-// hooks note what they are told, in words that are the same in every run.
+// hooks record their calls, in words that are the same in every run.
 func (a *app) hooks() client.Hooks {
 	return client.Hooks{
 		Connected:    a.logon,
-		Disconnected: a.lost,
-		Replayed:     a.resent,
+		Disconnected: a.disconnected,
+		Replayed:     a.replayed,
 		FailedWrite: func(e *client.RejectedError) {
-			a.tell("rejected %s: %s", short(e.Message.Body), e.Reason)
+			a.record("rejected %s: %s", short(e.Message.Body), e.Reason)
 			a.mu.Lock()
 			a.rejected = append(a.rejected, body(e.Message.Body))
 			a.mu.Unlock()
 		},
 		Downgraded: func(on bool) {
 			if on {
-				a.tell("acks are of one disk")
+				a.record("acks are of one disk")
 			} else {
-				a.tell("acks are of both disks again")
+				a.record("acks are of both disks again")
 			}
 		},
-		PublishGap: func(server string) { a.tell("refused by %s: publish gap", instance(server)) },
-		Lost:       func(e *client.LostError) { a.tell("lost: %d..%d", e.From, e.To) },
+		PublishGap: func(server string) { a.record("refused by %s: publish gap", instance(server)) },
+		Lost:       func(e *client.LostError) { a.record("lost: %d..%d", e.From, e.To) },
 		LifeRenewed: func(err error) {
 			what := "the store was rolled back"
 			if errors.Is(err, client.ErrDiverged) {
 				what = "the publisher has diverged"
 			}
-			a.tell("%s, a new life begins", what)
+			a.record("%s, a new life begins", what)
 		},
 		Diverged: func(_ *client.Subscription, err *client.DivergedError) {
-			a.tell("subscription: a publisher has diverged from %d on", err.From)
+			a.record("subscription: a publisher has diverged from %d on", err.From)
 		},
 		HeldBack: func(s *client.Subscription, on bool) {
 			if on {
-				a.tell("subscription waits for the second disk")
+				a.record("subscription waits for the second disk")
 			} else {
-				a.tell("subscription goes on")
+				a.record("subscription goes on")
 			}
 		},
 	}
@@ -199,52 +199,52 @@ func (a *app) logon(i client.ServerInfo) {
 	a.connected = instance(i.Server)
 	a.mu.Unlock()
 	if i.CatchingUp {
-		a.tell("logged on to %s, which has not caught up", instance(i.Server))
+		a.record("logged on to %s, which has not caught up", instance(i.Server))
 	} else {
-		a.tell("logged on to %s", instance(i.Server))
+		a.record("logged on to %s", instance(i.Server))
 	}
 }
 
 // resent notes a replay. How far a load has come when that happens is not told.
-func (a *app) resent(n int) {
+func (a *app) replayed(n int) {
 	if a.load != nil {
-		a.tell("resent some")
+		a.record("resent some")
 	} else {
-		a.tell("resent %d", n)
+		a.record("resent %d", n)
 	}
 }
 
 // lost notes the end of a connection. How often an attempt to make one fails
 // is left to chance, and not told.
-func (a *app) lost(server string, err error) {
+func (a *app) disconnected(server string, err error) {
 	a.mu.Lock()
 	was := a.connected
 	a.connected = ""
 	a.mu.Unlock()
 	switch {
 	case errors.Is(err, client.ErrAsyncPath):
-		a.tell("does not move to %s: its subscriptions would follow no synchronous link", instance(server))
+		a.record("does not move to %s: its subscriptions would follow no synchronous link", instance(server))
 	case errors.Is(err, client.ErrLagging), errors.Is(err, client.ErrAsync):
-		a.tell("passed over %s: %s", instance(server), moveReason(err))
+		a.record("passed over %s: %s", instance(server), moveReason(err))
 	case errors.Is(err, client.ErrNameInUse):
-		a.tell("pushed out of %s: the client name is in use", instance(server))
+		a.record("pushed out of %s: the client name is in use", instance(server))
 	case was != "":
-		a.tell("lost %s", was)
+		a.record("lost %s", was)
 	}
 }
 
 // tell notes something, once if it is told again and again.
-func (a *app) tell(format string, args ...any) {
+func (a *app) record(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	a.w.Log.Info(text, "at", a.Name)
+	a.w.Log.Info(text, "host", a.Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n := len(a.told); n == 0 || a.told[n-1] != text {
-		a.told = append(a.told, text)
+	if n := len(a.calls); n == 0 || a.calls[n-1] != text {
+		a.calls = append(a.calls, text)
 	}
 }
 
-// events prints what an application's hooks were told since the last time.
+// events prints the calls of an application's hooks since the last time.
 func (w *world) events(c *command) string {
 	w.TB.Helper()
 	w.rest()
@@ -252,13 +252,13 @@ func (w *world) events(c *command) string {
 	for _, name := range c.names {
 		a := w.app(name)
 		a.mu.Lock()
-		told := a.told
-		a.told = nil
+		calls := a.calls
+		a.calls = nil
 		a.mu.Unlock()
-		if len(told) == 0 {
+		if len(calls) == 0 {
 			fmt.Fprintf(&b, "%s: nothing\n", name)
 		}
-		for _, text := range told {
+		for _, text := range calls {
 			fmt.Fprintf(&b, "%s: %s\n", name, text)
 		}
 	}
@@ -274,7 +274,7 @@ func instance(uri string) string {
 	return u.Hostname()
 }
 
-// publish publishes NAME-from to NAME-to and prints what was not taken.
+// publish publishes NAME-from to NAME-to and prints the messages that were not accepted.
 func (w *world) publish(c *command) string {
 	w.TB.Helper()
 	a, topic := w.app(c.name(0)), c.name(1)
@@ -288,7 +288,7 @@ func (w *world) publish(c *command) string {
 		_, err := a.Client.Publish(ctx, topic, []byte(text+strings.Repeat(" ", max(0, size-len(text)))))
 		cancel()
 		if err == nil {
-			a.taken = append(a.taken, text)
+			a.accepted = append(a.accepted, text)
 		} else {
 			refused, why = append(refused, text), err
 		}
@@ -343,7 +343,7 @@ func (w *world) stopLoad(c *command) string {
 	w.TB.Helper()
 	for _, name := range c.names {
 		a := w.app(name)
-		a.taken = a.load.Stop()
+		a.accepted = a.load.Stop()
 	}
 	return ""
 }
@@ -378,7 +378,7 @@ func (w *world) flush(c *command) string {
 	return b.String()
 }
 
-// ended prints what ended clients or subscriptions, if anything did.
+// ended prints the errors that ended clients or subscriptions, if any did.
 func (w *world) ended(c *command) string {
 	w.TB.Helper()
 	w.rest()
@@ -412,8 +412,8 @@ func (w *world) where(c *command) string {
 	return b.String()
 }
 
-// moves prints where applications have been, and why they went. What could not
-// be reached in between is left to chance, and not told.
+// moves prints the servers of applications, and why they left them. Failed attempts in
+// between are left to chance, and not printed.
 func (w *world) moves(c *command) string {
 	w.TB.Helper()
 	w.rest()
@@ -421,9 +421,9 @@ func (w *world) moves(c *command) string {
 	for _, name := range c.names {
 		for _, m := range w.app(name).Client.Stats().Moves {
 			if m.From == "" {
-				fmt.Fprintf(&b, "%s: began on %s%s\n", name, instance(m.To), passed(m))
+				fmt.Fprintf(&b, "%s: began on %s%s\n", name, instance(m.To), passedOver(m))
 			} else {
-				fmt.Fprintf(&b, "%s: from %s to %s: %s%s\n", name, instance(m.From), instance(m.To), moveReason(m.Err), passed(m))
+				fmt.Fprintf(&b, "%s: from %s to %s: %s%s\n", name, instance(m.From), instance(m.To), moveReason(m.Err), passedOver(m))
 			}
 		}
 	}
@@ -431,7 +431,7 @@ func (w *world) moves(c *command) string {
 }
 
 // passed returns the servers that were passed over.
-func passed(m client.Move) string {
+func passedOver(m client.Move) string {
 	var text string
 	for _, e := range m.Failed {
 		if why := moveReason(e.Err); why != lostConnection && e.Server != m.To {
@@ -456,7 +456,7 @@ func moveReason(err error) string {
 	return lostConnection
 }
 
-// body returns a body without what made it long.
+// body returns a body without its padding.
 func body(b []byte) string { return strings.TrimSpace(string(b)) }
 
 // short returns the number of a body, or the body if it has none.
@@ -469,4 +469,4 @@ func short(b []byte) string {
 }
 
 // away is how long anything may take to be accepted before a document goes on.
-const away = 5 * time.Second
+const acceptTimeout = 5 * time.Second

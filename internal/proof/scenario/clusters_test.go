@@ -12,21 +12,21 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A said is what an instance has logged, warnings and errors.
-type said struct {
+// A said is the log of an instance, warnings and errors.
+type instanceLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
 }
 
-func (s *said) Write(b []byte) (int, error) {
+func (s *instanceLog) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(b)
 }
 
-// listen keeps what an instance logs from its next start on.
+// listen keeps the log of an instance from its next start on.
 func (w *world) listen(n *cluster.Node) {
-	s := new(said)
+	s := new(instanceLog)
 	w.logs[n.Name] = s
 	n.Config.Logger = slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
@@ -47,7 +47,7 @@ func (w *world) said(c *command) string {
 }
 
 // named gives two instances other names than those of their hosts.
-func named(a, b string, names []string) func(*server.Config) {
+func renamed(a, b string, names []string) func(*server.Config) {
 	if names == nil {
 		return func(*server.Config) {}
 	}

@@ -17,7 +17,7 @@ type command struct {
 	word    string
 	names   []string
 	options map[string]string
-	used    map[string]bool // of options: those that somebody asked for
+	used    map[string]bool // the options that were asked for
 }
 
 // parse takes a line apart.
@@ -62,7 +62,7 @@ func (c *command) has(word string) bool {
 	return false
 }
 
-// option returns an option, or what it is by default.
+// option returns an option, or its default.
 func (c *command) option(key, byDefault string) string {
 	c.used[key] = true
 	if v, ok := c.options[key]; ok {
@@ -134,8 +134,8 @@ func (c *command) span(n int) (from, to int) {
 	return from, to
 }
 
-// done fails if the line has an option that nobody asked for.
-func (c *command) done() {
+// done fails if the line has an option that was not asked for.
+func (c *command) checkOptions() {
 	c.tb.Helper()
 	for key := range c.options {
 		if !c.used[key] {

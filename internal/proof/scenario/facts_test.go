@@ -29,15 +29,15 @@ func number(text string) (publisher string, n int, ok bool) {
 	return text[:i], n, err == nil
 }
 
-// A stretch is messages of one publisher one behind the other.
+// A stretch is messages of one publisher one after the other.
 type stretch struct {
 	publisher string
 	from, to  int
 }
 
-// runs puts together what stands one behind the other. What is no message,
-// such as a gap, is a run of its own.
-func runs(texts []string) []stretch {
+// runs merges consecutive messages. A text that is no message, such as a gap, is a run of
+// its own.
+func mergeRuns(texts []string) []stretch {
 	var all []stretch
 	for _, text := range texts {
 		publisher, n, ok := number(text)
@@ -58,7 +58,7 @@ func runs(texts []string) []stretch {
 func spans(texts []string) string {
 	var b strings.Builder
 	last := ""
-	for _, r := range runs(texts) {
+	for _, r := range mergeRuns(texts) {
 		switch {
 		case r.publisher != last && last != "":
 			fmt.Fprintf(&b, ", %s", r.publisher)
@@ -94,8 +94,8 @@ func (w *world) byPublisher(texts []string) string {
 	var parts []string
 	for _, publisher := range slices.Sorted(maps.Keys(of)) {
 		part := spans(of[publisher])
-		if a := w.apps[publisher]; a != nil && a.load != nil && len(a.taken) > 1 {
-			last := strings.TrimPrefix(a.taken[len(a.taken)-1], publisher+"-")
+		if a := w.apps[publisher]; a != nil && a.load != nil && len(a.accepted) > 1 {
+			last := strings.TrimPrefix(a.accepted[len(a.accepted)-1], publisher+"-")
 			if s, ok := strings.CutSuffix(part, ".."+last); ok {
 				part = s + "..last"
 			}
@@ -108,8 +108,8 @@ func (w *world) byPublisher(texts []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// acked prints how far publish stores have come: what was let go as safe, what
-// is kept because one disk has it, and what is kept because none may have it.
+// acked prints the state of publish stores: messages let go as safe, messages kept
+// because only one disk has them, and messages kept because no disk may have them.
 func (w *world) acked(c *command) string {
 	w.TB.Helper()
 	var b strings.Builder
@@ -139,7 +139,7 @@ func snapshot(disk *memfs.FS) *memfs.FS {
 	return image
 }
 
-// records returns what stands in an instance's journal, alive or dead, in its order.
+// records returns the records of an instance's journal, alive or dead, in its order.
 func (w *world) records(name string) []journal.Record {
 	w.TB.Helper()
 	n := w.Node(name)
@@ -156,15 +156,15 @@ func (w *world) records(name string) []journal.Record {
 	return all
 }
 
-// A life is what stands in a journal of one publisher in the sense of the
-// guarantees: one life of a publish store.
+// A life is the records of one publisher in a journal, in the sense of the guarantees:
+// one life of a publish store.
 type life struct {
 	messages, other []string
 	sequences       []string // of the messages, written like these
 }
 
-// journal prints what stands in journals, for each life of each publisher in
-// the order of the journal.
+// journal prints the records of journals, for each life of each publisher in the order of
+// the journal.
 func (w *world) journal(c *command) string {
 	w.TB.Helper()
 	var b strings.Builder
@@ -268,7 +268,7 @@ func (w *world) same(c *command) string {
 	return "different messages"
 }
 
-// status prints what instances say of themselves.
+// status prints the status of instances.
 func (w *world) status(c *command) string {
 	w.TB.Helper()
 	var b strings.Builder
@@ -380,7 +380,8 @@ func (w *world) publisherOf(id uint64) string {
 	return "a publisher"
 }
 
-// endReason returns what ended a subscription, in words that are the same in every run.
+// endReason returns the error that ended a subscription, in words that are the same in
+// every run.
 func (w *world) endReason(err error) string {
 	var gap *client.GapError
 	if errors.As(err, &gap) {
@@ -392,7 +393,7 @@ func (w *world) endReason(err error) string {
 	return bookmarkReason(err)
 }
 
-// bookmarkReason does the same for what a bookmark store may say.
+// bookmarkReason does the same for an error of a bookmark store.
 func bookmarkReason(err error) string {
 	var failed *bookmarkstore.FailedError
 	if errors.As(err, &failed) {
@@ -401,12 +402,12 @@ func bookmarkReason(err error) string {
 	return err.Error()
 }
 
-// account prints what became of all that applications have published: it is in
-// a journal, or was rejected, or a store keeps it. Anything else was swallowed.
+// account prints the outcome of all messages that applications have published: each is in
+// a journal, or was rejected, or a store keeps it. Any other was swallowed.
 func (w *world) account(c *command) string {
 	w.TB.Helper()
 	in := make(map[string]bool)
-	for _, instance := range w.all {
+	for _, instance := range w.instances {
 		for _, r := range w.records(instance) {
 			if r.Kind == journal.Message {
 				in[body(r.Body)] = true
@@ -420,7 +421,7 @@ func (w *world) account(c *command) string {
 		a.mu.Lock()
 		rejected := slices.Clone(a.rejected)
 		a.mu.Unlock()
-		for _, text := range a.taken {
+		for _, text := range a.accepted {
 			if !in[text] && !slices.Contains(rejected, text) && !slices.Contains(kept, text) {
 				swallowed = append(swallowed, text)
 			}
@@ -429,7 +430,7 @@ func (w *world) account(c *command) string {
 	return "swallowed in silence: " + spans(swallowed)
 }
 
-// kept returns what the store of an application that runs still has.
+// kept returns the messages in the store of a running application.
 func (a *app) kept() []string {
 	a.w.TB.Helper()
 	if a.Client == nil {

@@ -29,7 +29,7 @@ func (w *world) forge(c *command) string {
 		CommandID: "publish", Topic: c.option("topic", "orders"), Acks: wire.AckProcessed,
 		Sequence: c.large("number"), Body: []byte("forged"),
 	}
-	answer, err := w.tell(c.name(0), &logon, &publish)
+	answer, err := w.sendForged(c.name(0), &logon, &publish)
 	if err != nil {
 		c.fail("%v", err)
 	}
@@ -45,9 +45,9 @@ func (c *command) large(key string) uint64 {
 	return n
 }
 
-// tell sends two commands, the second one when the first is accepted, and returns
-// what becomes of them.
-func (w *world) tell(instance string, logon *wire.LogonCommand, publish *wire.PublishCommand) (string, error) {
+// tell sends two commands, the second one when the first is accepted, and returns their
+// outcome.
+func (w *world) sendForged(instance string, logon *wire.LogonCommand, publish *wire.PublishCommand) (string, error) {
 	conn, err := w.Net.Host("forger").Dial(context.Background(), instance+":9007")
 	if err != nil {
 		return "", err

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A tamper returns what is passed on in place of a persisted ack.
+// A tamper returns the acks to pass on in place of a persisted ack.
 type tamper func(wire.AckMessage) []wire.AckMessage
 
 // tampers are the ways in which acks can be strange.
@@ -36,7 +36,7 @@ func tampers() map[string]func() tamper {
 }
 
 // proxy starts a host between clients and an instance that passes acks of
-// publishes on twice, late again behind each younger one, or once more with a
+// publishes on twice, late again after each younger one, or once more with a
 // number far beyond: proxy middle A acks=twice.
 func (w *world) proxy(c *command) string {
 	w.TB.Helper()
@@ -99,7 +99,7 @@ func (p *proxy) pass(ctx context.Context, near io.ReadWriteCloser) {
 	}
 }
 
-// back returns what is passed on of a frame that comes from the instance.
+// back returns the frames to pass on for a frame from the instance.
 func (p *proxy) back(frame []byte) []byte {
 	out := append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...)
 	var m wire.Message

@@ -70,7 +70,7 @@ func (w *world) subscribe(c *command) string {
 		r.options = append(r.options, client.AllowUnreplicated())
 	}
 	if c.has("accept-gaps") {
-		r.options = append(r.options, client.OnGap(func(e *client.GapError) { r.note(w.gaps(e), nil) }))
+		r.options = append(r.options, client.OnGap(func(e *client.GapError) { r.record(w.gaps(e), nil) }))
 	}
 	r.discards = -1
 	if d := c.option("discard", "all"); d == "none" {
@@ -81,7 +81,7 @@ func (w *world) subscribe(c *command) string {
 	r.answers, r.handling = c.option("answers", ""), c.duration("handling", "0s")
 	r.fails = c.number("fails")
 	if !c.has("hold") {
-		r.letGo()
+		r.openGate()
 	}
 	w.readers[r.name] = r
 	a.readers = append(a.readers, r)
@@ -94,7 +94,7 @@ func (w *world) subscribe(c *command) string {
 func (r *reader) from(c *command) {
 	c.tb.Helper()
 	byDefault := "epoch"
-	if r.app.place != nil {
+	if r.app.bookmarks != nil {
 		byDefault = "recent"
 	}
 	start, known := map[string]client.Start{"epoch": client.Epoch, "now": client.Now, "recent": client.MostRecent}[c.option("from", byDefault)]
@@ -102,7 +102,7 @@ func (r *reader) from(c *command) {
 		c.fail("a subscription begins at epoch, now or recent")
 	}
 	r.options = append(r.options, client.From(start))
-	if r.app.place != nil {
+	if r.app.bookmarks != nil {
 		r.options = append(r.options, client.ID(r.name))
 	}
 }
@@ -115,7 +115,7 @@ func (r *reader) begin() {
 	r.sub, r.texts, r.marks, r.began, r.err = nil, nil, nil, false, nil
 	r.mu.Unlock()
 	go r.loop(r.app.Client)
-	for until := time.Now().Add(away); time.Now().Before(until); r.app.w.Advance(time.Millisecond) {
+	for until := time.Now().Add(acceptTimeout); time.Now().Before(until); r.app.w.Advance(time.Millisecond) {
 		r.mu.Lock()
 		began := r.began
 		r.mu.Unlock()
@@ -132,46 +132,46 @@ func (r *reader) loop(c *client.Client) {
 	r.began, r.sub = true, sub
 	r.mu.Unlock()
 	if err != nil {
-		r.end(err)
+		r.setError(err)
 		return
 	}
 	if r.fails != 0 {
-		r.again(sub)
+		r.handleAgain(sub)
 		return
 	}
 	left := r.discards
 	for m, err := range sub.Messages(context.Background()) {
 		if err != nil {
-			r.end(err)
+			r.setError(err)
 			return
 		}
-		r.note(body(m.Body), new(m.Ref()))
+		r.record(body(m.Body), new(m.Ref()))
 		if err := r.handle(c, m, &left); err != nil {
-			r.end(err)
+			r.setError(err)
 			return
 		}
 	}
 }
 
 // again is an application that calls Handle again when its function has failed.
-func (r *reader) again(sub *client.Subscription) {
+func (r *reader) handleAgain(sub *client.Subscription) {
 	failed := errors.New("failed")
 	for {
 		err := sub.Handle(context.Background(), func(m *client.Message) error {
-			r.note(body(m.Body), new(m.Ref()))
+			r.record(body(m.Body), new(m.Ref()))
 			if m.Redeliveries < 3 && strings.HasSuffix(body(m.Body), "-"+strconv.Itoa(r.fails)) {
 				return failed
 			}
 			return nil
 		})
 		if !errors.Is(err, failed) {
-			r.end(err)
+			r.setError(err)
 			return
 		}
 	}
 }
 
-// handle is what the application does with a message.
+// handle is the application's work on a message.
 func (r *reader) handle(c *client.Client, m *client.Message, left *int) error {
 	<-r.gate
 	if r.handling > 0 {
@@ -192,7 +192,7 @@ func (r *reader) handle(c *client.Client, m *client.Message, left *int) error {
 	return m.Discard()
 }
 
-func (r *reader) note(text string, mark *client.MessageRef) {
+func (r *reader) record(text string, mark *client.MessageRef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.texts = append(r.texts, text)
@@ -201,17 +201,17 @@ func (r *reader) note(text string, mark *client.MessageRef) {
 	}
 }
 
-func (r *reader) end(err error) {
+func (r *reader) setError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.err = err
 }
 
 // letGo has messages be taken.
-func (r *reader) letGo() { r.gateTimes.Do(func() { close(r.gate) }) }
+func (r *reader) openGate() { r.gateTimes.Do(func() { close(r.gate) }) }
 
 // got returns the bodies received by the present process, in order.
-func (r *reader) got() []string {
+func (r *reader) received() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.texts)
@@ -221,13 +221,13 @@ func (r *reader) got() []string {
 func (w *world) release(c *command) string {
 	w.TB.Helper()
 	for _, name := range c.names {
-		w.reader(name).letGo()
+		w.reader(name).openGate()
 	}
 	return ""
 }
 
-// discard discards what was received, by number, in the order given, and
-// waits until that is on disk: discard sub 3 1.
+// discard discards received messages, by number, in the order given, and waits until that
+// is on disk: discard sub 3 1.
 func (w *world) discard(c *command) string {
 	w.TB.Helper()
 	r := w.reader(c.name(0))
@@ -246,17 +246,17 @@ func (w *world) discard(c *command) string {
 			}
 		}
 	}
-	if r.app.place != nil {
+	if r.app.bookmarks != nil {
 		ctx, cancel := w.Context()
 		defer cancel()
-		if err := r.app.place.Store.Sync(ctx); err != nil {
+		if err := r.app.bookmarks.Store.Sync(ctx); err != nil {
 			return fmt.Sprintf("%s: %s", r.name, bookmarkReason(err))
 		}
 	}
 	return ""
 }
 
-// received prints what readers were handed in the present process: of each
+// received prints the messages that readers were handed in the present process: of each
 // publisher in the order of arrival.
 func (w *world) received(c *command) string {
 	w.TB.Helper()
@@ -264,7 +264,7 @@ func (w *world) received(c *command) string {
 	var b strings.Builder
 	for _, name := range c.names {
 		r := w.reader(name)
-		fmt.Fprintf(&b, "%s: %s", name, w.byPublisher(r.got()))
+		fmt.Fprintf(&b, "%s: %s", name, w.byPublisher(r.received()))
 		r.mu.Lock()
 		if r.err != nil && !errors.Is(r.err, client.ErrClosed) {
 			fmt.Fprintf(&b, "; ended: %s", w.endReason(r.err))

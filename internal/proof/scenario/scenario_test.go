@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestScenarios runs the documents in testdata. With -rewrite it writes what
-// was printed into them instead.
+// TestScenarios runs the documents in testdata. With -rewrite it writes the printed text
+// into them instead.
 func TestScenarios(t *testing.T) {
 	for _, path := range documents(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) { run(t, path) })
@@ -31,7 +31,7 @@ func run(t *testing.T, path string) {
 	var bubble sync.WaitGroup
 	bubble.Go(func() {
 		defer close(printed)
-		synctest.Test(t, func(t *testing.T) { play(t, blocks, printed) })
+		synctest.Test(t, func(t *testing.T) { runBlocks(t, blocks, printed) })
 	})
 	defer bubble.Wait()
 	defer close(blocks)
@@ -46,7 +46,7 @@ func run(t *testing.T, path string) {
 }
 
 // play carries out blocks until there are no more.
-func play(t *testing.T, blocks <-chan *datadriven.TestData, printed chan<- string) {
+func runBlocks(t *testing.T, blocks <-chan *datadriven.TestData, printed chan<- string) {
 	w := newWorld(t)
 	for block := range blocks {
 		printed <- w.block(block)
@@ -63,10 +63,10 @@ func documents(t *testing.T) []string {
 	return paths
 }
 
-// Every hard case of the guarantees is told by a document that is named after
-// its number and begins with what it is about.
+// Every hard case of the guarantees is told by a document that is named after its number
+// and begins with a description.
 func TestEveryCaseHasADocument(t *testing.T) {
-	told := make(map[string]bool)
+	calls := make(map[string]bool)
 	name := regexp.MustCompile(`^case(\d\d)_[a-z0-9_]+\.txt$`)
 	for _, path := range documents(t) {
 		m := name.FindStringSubmatch(filepath.Base(path))
@@ -74,7 +74,7 @@ func TestEveryCaseHasADocument(t *testing.T) {
 			t.Errorf("%s is not named after a case", path)
 			continue
 		}
-		told[m[1]] = true
+		calls[m[1]] = true
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -85,15 +85,15 @@ func TestEveryCaseHasADocument(t *testing.T) {
 	}
 	cases := hardCases(t)
 	if len(cases) < 31 {
-		t.Errorf("the guarantees list %d hard cases, they had 31", len(cases))
+		t.Errorf("the guarantees list %d hard cases, want at least 31", len(cases))
 	}
 	for _, number := range cases {
-		if !told[fmt.Sprintf("%02s", number)] {
+		if !calls[fmt.Sprintf("%02s", number)] {
 			t.Errorf("no document for case %s", number)
 		}
 	}
-	if len(told) > len(cases) {
-		t.Errorf("documents for %d cases, the guarantees list %d", len(told), len(cases))
+	if len(calls) > len(cases) {
+		t.Errorf("there are documents for %d cases but the guarantees list %d", len(calls), len(cases))
 	}
 }
 

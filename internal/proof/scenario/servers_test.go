@@ -23,7 +23,7 @@ import (
 func (w *world) servers(c *command) string {
 	w.TB.Helper()
 	a, b, third := c.name(0), c.name(1), c.option("third", "")
-	set, rename := w.settings(c), named(a, b, c.list("as"))
+	set, rename := w.settings(c), renamed(a, b, c.list("as"))
 	configure := func(sc *server.Config) {
 		set(sc)
 		rename(sc)
@@ -32,10 +32,10 @@ func (w *world) servers(c *command) string {
 				server.Destination{Name: third, Address: third + ":9107", Ack: "async"})
 		}
 	}
-	w.all = append(w.all, a, b)
+	w.instances = append(w.instances, a, b)
 	if third != "" {
 		w.Add(third, func(sc *server.Config) { sc.Replication.Peers = []string{a, b} }).Start()
-		w.all = append(w.all, third)
+		w.instances = append(w.instances, third)
 	}
 	na, nb := w.Add(a, configure, b), w.Add(b, configure, a)
 	w.listen(na)
@@ -70,7 +70,7 @@ func (w *world) configure(c *command) string {
 	return ""
 }
 
-// settings returns what the options say of an instance.
+// settings returns the configuration that the options describe.
 func (w *world) settings(c *command) func(*server.Config) {
 	w.TB.Helper()
 	downgrade, rejoin, retain := c.duration("downgrade-after", "0s"), c.duration("rejoin-timeout", "0s"), c.duration("retain", "0s")
@@ -130,8 +130,8 @@ func (w *world) shutdown(c *command) string {
 	return ""
 }
 
-// powercut ends machines. Of what was not synced their disks keep nothing, or
-// some of it: torn, hole, garbage, zeros.
+// powercut ends machines. Their disks keep nothing of the unsynced changes, or some of
+// it: torn, hole, garbage, zeros.
 func (w *world) powercut(c *command) string {
 	w.TB.Helper()
 	seed := uint64(c.number("seed"))
@@ -172,7 +172,7 @@ func (w *world) start(c *command) string {
 			continue
 		}
 		err := w.Node(name).TryStart()
-		if newer, is := errors.AsType[*server.VersionError](err); is {
+		if newer, ok := errors.AsType[*server.VersionError](err); ok {
 			fmt.Fprintf(&refused, "%s: %v\n", name, newer)
 		} else if err != nil {
 			c.fail("start %s: %v", name, err)
@@ -254,7 +254,7 @@ func (w *world) cut(c *command) string {
 	return ""
 }
 
-// heal ends what partition, cut and reset-every began.
+// heal ends the faults of partition, cut and reset-every.
 func (w *world) heal(c *command) string {
 	w.TB.Helper()
 	for _, other := range c.names[1:] {
@@ -300,7 +300,7 @@ func (w *world) slowDisk(c *command) string {
 func (w *world) failDisk(c *command) string {
 	w.TB.Helper()
 	if r := w.readers[c.name(0)]; r != nil {
-		r.app.place.FailCommits()
+		r.app.bookmarks.FailCommits()
 		return ""
 	}
 	disk := w.disk(c.name(0))

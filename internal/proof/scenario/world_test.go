@@ -14,22 +14,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 )
 
-// A world is what a document tells about: instances, applications, and what
-// they have seen. It belongs to the bubble's goroutine.
+// A world is the subject of a document: instances, applications, and their events. It
+// belongs to the bubble's goroutine.
 type world struct {
 	*cluster.System
 
-	apps    map[string]*app
-	readers map[string]*reader
-	paused  map[string]bool          // instances
-	all     []string                 // instances
-	clocks  map[string]*atomic.Int64 // by how much those of instances are ahead
-	proxies []func()                 // end them
-	logs    map[string]*said         // of instances
-	verbs   map[string]verb
+	apps      map[string]*app
+	readers   map[string]*reader
+	paused    map[string]bool          // instances
+	instances []string                 // instances
+	clocks    map[string]*atomic.Int64 // by how much those of instances are ahead
+	proxies   []func()                 // end them
+	logs      map[string]*instanceLog  // of instances
+	verbs     map[string]verb
 }
 
-// A verb carries out a command and returns what it prints.
+// A verb carries out a command and returns the text that it prints.
 type verb func(c *command) string
 
 func newWorld(t *testing.T) *world {
@@ -39,7 +39,7 @@ func newWorld(t *testing.T) *world {
 		readers: make(map[string]*reader),
 		paused:  make(map[string]bool),
 		clocks:  make(map[string]*atomic.Int64),
-		logs:    make(map[string]*said),
+		logs:    make(map[string]*instanceLog),
 	}
 	w.verbs = map[string]verb{
 		"servers": w.servers, "config": w.configure, "proxy": w.proxy,
@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// block carries out the lines of a block. "repeat n" carries out those behind
+// block carries out the lines of a block. "repeat n" carries out those after
 // it n times.
 func (w *world) block(b *datadriven.TestData) string {
 	w.TB.Helper()
@@ -91,7 +91,7 @@ func (w *world) line(printed *strings.Builder, at, line string) {
 		c.fail("there is no such command")
 	}
 	text := do(c)
-	c.done()
+	c.checkOptions()
 	// Everything that happens without time passing has happened.
 	synctest.Wait()
 	if text != "" {
@@ -105,7 +105,7 @@ func (w *world) finish() {
 		w.Node(name).Resume()
 	}
 	for _, r := range w.readers {
-		r.letGo()
+		r.openGate()
 	}
 	w.Finish()
 	for _, end := range w.proxies {
@@ -113,7 +113,7 @@ func (w *world) finish() {
 	}
 }
 
-// rest lets come what is on its way, before facts are printed.
+// rest waits for messages on their way, before facts are printed.
 func (w *world) rest() { w.Advance(100 * time.Millisecond) }
 
 func (w *world) pass(c *command) string {
@@ -142,7 +142,7 @@ func (w *world) await(c *command) string {
 		if _, err := fmt.Sscan(c.name(2), &count); err != nil {
 			c.fail("%v", err)
 		}
-		w.Await(r.name+" to receive "+c.name(2), func() bool { return len(r.got()) >= count })
+		w.Await(r.name+" to receive "+c.name(2), func() bool { return len(r.received()) >= count })
 	default:
 		c.fail("nobody can wait for %q", what)
 	}

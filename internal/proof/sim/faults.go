@@ -10,94 +10,94 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A kind is a kind of fault. strike does it and plans its end; false: it
+// A faultKind is a kind of fault. inject makes it and plans its end; false: it
 // can't be done now.
-type kind struct {
+type faultKind struct {
 	name   string
 	weight int
-	strike func(w *world) bool
+	inject func(w *world) bool
 }
 
-var kinds = []kind{
-	{"kill", 10, of((*world).one, (*world).kill)},
-	{"kill both", 4, both((*world).kill)},
-	{"power cut", 8, of((*world).one, (*world).cutPower)},
-	{"power cut of both", 4, both((*world).cutPower)},
-	{"kill then power cut", 5, of((*world).running, (*world).killThenCutPower)},
-	{"wipe", 4, of((*world).running, (*world).wipe)},
-	{"disk rolled back", 3, of((*world).running, (*world).rollBackDisk)},
+var faultKinds = []faultKind{
+	{"kill", 10, atTarget((*world).anyInstance, (*world).kill)},
+	{"kill both", 4, bothOfPair((*world).kill)},
+	{"power cut", 8, atTarget((*world).anyInstance, (*world).cutPower)},
+	{"power cut of both", 4, bothOfPair((*world).cutPower)},
+	{"kill then power cut", 5, atTarget((*world).runningInstance, (*world).killThenCutPower)},
+	{"wipe", 4, atTarget((*world).runningInstance, (*world).wipe)},
+	{"disk rolled back", 3, atTarget((*world).runningInstance, (*world).rollBackDisk)},
 	{"old images, then a decree", 6, (*world).restoreImages},
-	{"damage at rest", 3, of((*world).running, (*world).damage)},
-	{"stop", 5, func(w *world) bool { return w.pause(&w.one().process, 6*time.Second) }},
+	{"damage at rest", 3, atTarget((*world).runningInstance, (*world).damage)},
+	{"stop", 5, func(w *world) bool { return w.pause(&w.anyInstance().process, 6*time.Second) }},
 	{"link cut", 8, (*world).cutLink},
-	{"link cut one way", 5, of((*world).either, (*world).cutLinkOneWay)},
-	{"client cut", 6, of((*world).either, (*world).cutClient)},
-	{"client cut one way", 4, of((*world).either, (*world).cutClientOneWay)},
-	{"isolated", 4, of((*world).either, (*world).isolate)},
+	{"link cut one way", 5, atTarget((*world).oneOfPair, (*world).cutLinkOneWay)},
+	{"client cut", 6, atTarget((*world).oneOfPair, (*world).cutClient)},
+	{"client cut one way", 4, atTarget((*world).oneOfPair, (*world).cutClientOneWay)},
+	{"isolated", 4, atTarget((*world).oneOfPair, (*world).isolate)},
 	{"flapping link", 3, (*world).flap},
 	{"reset", 8, (*world).resetOne},
 	{"slow network", 3, (*world).slowNetwork},
-	{"slow disk", 4, of((*world).one, (*world).slowDisk)},
-	{"failed sync", 3, of((*world).running, (*world).failSync)},
-	{"full disk", 3, of((*world).running, (*world).fillDisk)},
-	{"publisher killed", 8, of((*world).publisher, (*world).killPublisher)},
-	{"publisher's power cut", 6, of((*world).publisher, (*world).cutPublisher)},
-	{"publisher stopped", 3, func(w *world) bool { return w.pause(&w.publisher().process, 4*time.Second) }},
-	{"store rolled back", 2, of((*world).publisher, (*world).rollBackStore)},
-	{"store renewed", 2, of((*world).publisher, (*world).renewStore)},
-	{"subscriber killed", 8, of((*world).subscriber, (*world).killSubscriber)},
-	{"forged: number above 2^63-1", 2, forged(highNumber)},
-	{"forged: numbers left out", 3, forged(skippedNumbers)},
-	{"forged: numbers said to be rejected", 2, forged(rejectedNumbers)},
-	{"forged: acked", 3, forged(falseAcked)},
-	{"forged: other content", 5, forged(otherContent)},
-	{"forged: name or life", 3, forged(otherName)},
+	{"slow disk", 4, atTarget((*world).anyInstance, (*world).slowDisk)},
+	{"failed sync", 3, atTarget((*world).runningInstance, (*world).failSync)},
+	{"full disk", 3, atTarget((*world).runningInstance, (*world).fillDisk)},
+	{"publisher killed", 8, atTarget((*world).anyPublisher, (*world).killPublisher)},
+	{"publisher's power cut", 6, atTarget((*world).anyPublisher, (*world).cutPublisher)},
+	{"publisher stopped", 3, func(w *world) bool { return w.pause(&w.anyPublisher().process, 4*time.Second) }},
+	{"store rolled back", 2, atTarget((*world).anyPublisher, (*world).rollBackStore)},
+	{"store renewed", 2, atTarget((*world).anyPublisher, (*world).renewStore)},
+	{"subscriber killed", 8, atTarget((*world).anySubscriber, (*world).killSubscriber)},
+	{"forged: number above 2^63-1", 2, forgerFault(highNumber)},
+	{"forged: numbers left out", 3, forgerFault(skippedNumbers)},
+	{"forged: numbers said to be rejected", 2, forgerFault(rejectedNumbers)},
+	{"forged: acked", 3, forgerFault(falseAcked)},
+	{"forged: other content", 5, forgerFault(otherContent)},
+	{"forged: name or life", 3, forgerFault(otherName)},
 	{"stranger with another secret", 2, stranger(otherSecret, "A", "B", "C", "X")},
 	{"stranger with another name", 2, stranger(linkSecret, "X")},
 	{"link replayed", 2, (*world).replayLink},
-	{"one-way link", 3, of((*world).either, (*world).silence)},
-	{"wall clock set", 4, of((*world).one, (*world).setClock)},
-	{"subscriber's store rolled back", 3, of((*world).subscriber, (*world).rollBackBookmarks)},
-	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.subscriber().process, 4*time.Second) }},
+	{"one-way link", 3, atTarget((*world).oneOfPair, (*world).makeOneWay)},
+	{"wall clock set", 4, atTarget((*world).anyInstance, (*world).setClock)},
+	{"subscriber's store rolled back", 3, atTarget((*world).anySubscriber, (*world).rollBackBookmarks)},
+	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.anySubscriber().process, 4*time.Second) }},
 }
 
-// of strikes one that pick draws; nil: it can't be struck now.
-func of[T any](pick func(*world) *T, strike func(*world, *T) bool) func(*world) bool {
+// atTarget makes a fault at a target that pick draws; nil: there is none now.
+func atTarget[T any](pick func(*world) *T, inject func(*world, *T) bool) func(*world) bool {
 	return func(w *world) bool {
 		x := pick(w)
-		return x != nil && strike(w, x)
+		return x != nil && inject(w, x)
 	}
 }
 
-// both strikes both of the pair, as far as it can.
-func both(strike func(*world, *instance) bool) func(*world) bool {
+// bothOfPair makes a fault at both instances of the pair, as far as it can.
+func bothOfPair(inject func(*world, *instance) bool) func(*world) bool {
 	return func(w *world) bool {
-		a := strike(w, w.instances[0])
-		return strike(w, w.instances[1]) || a
+		a := inject(w, w.instances[0])
+		return inject(w, w.instances[1]) || a
 	}
 }
 
-// strike has a fault happen now and then until the time is up.
+// injectFaults makes faults now and then until the time is up.
 func (w *world) injectFaults(end time.Duration) {
-	w.after(between(w.chaos, w.set.gap/2, w.set.gap*3/2), nil, 'F', func() {
+	w.after(between(w.chaos, w.settings.faultInterval/2, w.settings.faultInterval*3/2), nil, 'F', func() {
 		if w.now >= end {
 			return
 		}
-		w.strike()
+		w.injectFault()
 		w.injectFaults(end)
 	})
 }
 
-func (w *world) strike() {
+func (w *world) injectFault() {
 	total := 0
-	for _, weight := range w.set.weights {
+	for _, weight := range w.settings.weights {
 		total += weight
 	}
 	pick := w.chaos.IntN(total)
-	for n, weight := range w.set.weights {
+	for n, weight := range w.settings.weights {
 		if pick -= weight; pick < 0 {
 			w.mix(uint64(n))
-			if kinds[n].strike(w) {
+			if faultKinds[n].inject(w) {
 				w.counts.Faults[n]++
 			}
 			return
@@ -105,23 +105,23 @@ func (w *world) strike() {
 	}
 }
 
-// either returns one of the pair.
-func (w *world) either() *instance { return w.instances[w.chaos.IntN(2)] }
+// oneOfPair returns one of the pair.
+func (w *world) oneOfPair() *instance { return w.instances[w.chaos.IntN(2)] }
 
-// one returns any instance, the spare one among them.
-func (w *world) one() *instance { return w.instances[w.chaos.IntN(len(w.instances))] }
+// anyInstance returns any instance, the spare one among them.
+func (w *world) anyInstance() *instance { return w.instances[w.chaos.IntN(len(w.instances))] }
 
-// running returns any instance, or nil if that is down.
-func (w *world) running() *instance {
-	if i := w.one(); i.alive {
+// runningInstance returns any instance, or nil if that is down.
+func (w *world) runningInstance() *instance {
+	if i := w.anyInstance(); i.alive {
 		return i
 	}
 	return nil
 }
 
-func (w *world) publisher() *publisher { return w.publishers[w.chaos.IntN(len(w.publishers))] }
+func (w *world) anyPublisher() *publisher { return w.publishers[w.chaos.IntN(len(w.publishers))] }
 
-func (w *world) subscriber() *subscriber { return w.subscribers[w.chaos.IntN(len(w.subscribers))] }
+func (w *world) anySubscriber() *subscriber { return w.subscribers[w.chaos.IntN(len(w.subscribers))] }
 
 // other returns the other one of the pair.
 func (i *instance) other() *instance { return i.peers[0] }
@@ -131,8 +131,8 @@ func (w *world) later(least, most time.Duration, f func()) {
 	w.after(between(w.chaos, least, most), nil, 'e', f)
 }
 
-// revive starts a process that is down, a little later.
-func (w *world) revive(p *process, least, most time.Duration, start func()) {
+// restartLater starts a process that is down, a little later.
+func (w *world) restartLater(p *process, least, most time.Duration, start func()) {
 	w.later(least, most, func() {
 		if !p.alive {
 			start()
@@ -145,33 +145,33 @@ func (w *world) pause(p *process, most time.Duration) bool {
 	if !p.alive || p.stopped {
 		return false
 	}
-	w.say("FAULT %s is stopped", p.name)
+	w.logf("FAULT %s is stopped", p.name)
 	p.stop()
 	run := p.run
 	w.later(100*time.Millisecond, most, func() {
 		if p.run == run {
-			p.cont()
+			p.resume()
 		}
 	})
 	return true
 }
 
-func (w *world) kill(i *instance) bool { return w.down(i, memfs.KeepAll, false) }
+func (w *world) kill(i *instance) bool { return w.crashInstance(i, memfs.KeepAll, false) }
 
-func (w *world) cutPower(i *instance) bool { return w.down(i, w.mode(), true) }
+func (w *world) cutPower(i *instance) bool { return w.crashInstance(i, w.crashMode(), true) }
 
-func (w *world) down(i *instance, mode memfs.Mode, power bool) bool {
+func (w *world) crashInstance(i *instance, mode memfs.Mode, power bool) bool {
 	if !i.alive {
 		return false
 	}
-	w.say("FAULT %s dies: %s", i.name, mode.Name)
+	w.logf("FAULT %s dies: %s", i.name, mode.Name)
 	i.crash(mode, power)
-	w.revive(&i.process, 0, 2*time.Second, i.start)
+	w.restartLater(&i.process, 0, 2*time.Second, i.start)
 	return true
 }
 
-// mode draws what a power cut leaves.
-func (w *world) mode() memfs.Mode {
+// crashMode draws the image that a power cut leaves.
+func (w *world) crashMode() memfs.Mode {
 	modes := memfs.Modes(w.chaos.Uint64())[1:] // without the kill
 	return modes[w.chaos.IntN(len(modes))]
 }
@@ -179,27 +179,27 @@ func (w *world) mode() memfs.Mode {
 // killThenCutPower kills an instance, starts it at once, and cuts the power
 // before it can have synced much (T3).
 func (w *world) killThenCutPower(i *instance) bool {
-	w.say("FAULT %s is killed, starts, and loses power", i.name)
+	w.logf("FAULT %s is killed, starts, and loses power", i.name)
 	i.crash(memfs.KeepAll, false)
 	i.start()
 	w.later(0, 5*time.Millisecond, func() { w.cutPower(i) })
 	return true
 }
 
-// expendable reports whether the disk of an instance may lose something:
+// mayLose reports whether the disk of an instance may lose something:
 // everything that was acknowledged as safe is on the other one's, and the decree, too.
-func (w *world) expendable(i *instance) bool {
+func (w *world) mayLose(i *instance) bool {
 	if i.spare {
 		return true
 	}
 	o := i.other()
-	return (o.disk.whole || w.becameComplete(o)) && w.oracle.incarnation(i) <= w.oracle.incarnation(o)
+	return (o.disk.complete || w.becameComplete(o)) && w.oracle.incarnation(i) <= w.oracle.incarnation(o)
 }
 
-// covers reports whether what is on the disk of an instance is on another one's.
+// covers reports whether another instance's disk has everything that this one's has.
 func (w *world) covers(other, i *instance) bool {
-	for publisher, seq := range i.disk.has {
-		if other.disk.has[publisher] < seq {
+	for publisher, seq := range i.disk.durable {
+		if other.disk.durable[publisher] < seq {
 			return false
 		}
 	}
@@ -210,78 +210,78 @@ func (w *world) covers(other, i *instance) bool {
 // it back.
 func (w *world) becameComplete(i *instance) bool {
 	lacks := func(l *life) bool {
-		return i.disk.has[l.publisher] < l.safe && !l.isLost(l.safe)
+		return i.disk.durable[l.publisher] < l.safe && !l.isLost(l.safe)
 	}
 	if i.j == nil || i.j.Damage() != nil || !w.covers(i, i.other()) || slices.ContainsFunc(w.oracle.order, lacks) {
 		return false
 	}
-	i.disk.whole = true
+	i.disk.complete = true
 	return true
 }
 
-// lose takes what an instance's disk had. The other one may count on it until
-// it has lost the connection.
-func (w *world) lose(i *instance, fs *memfs.FS, taken time.Duration) {
-	lost := diskTruth{has: bookmark.Vector{}, lost: i.disk.counted().Clone()} // what it has start says
-	for _, s := range i.disk.via {
-		if !s.done() {
-			lost.via = append(lost.via, s)
+// loseDisk replaces an instance's disk. The peer may count on the old content until it
+// has lost the connection.
+func (w *world) loseDisk(i *instance, fs *memfs.FS, taken time.Duration) {
+	lost := diskTruth{durable: bookmark.Vector{}, lostDurable: i.disk.trusted().Clone()} // start sets durable
+	for _, s := range i.disk.oldConns {
+		if !s.ended() {
+			lost.oldConns = append(lost.oldConns, s)
 		}
 	}
-	for s := range w.sides() {
-		peer := slices.ContainsFunc(w.instances, func(o *instance) bool { return s.p == &o.process && o != i })
-		if peer && s.other.p == &i.process {
-			lost.via = append(lost.via, s)
+	for s := range w.endpoints() {
+		peer := slices.ContainsFunc(w.instances, func(o *instance) bool { return s.process == &o.process && o != i })
+		if peer && s.other.process == &i.process {
+			lost.oldConns = append(lost.oldConns, s)
 		}
 	}
 	i.crash(memfs.Durable, true)
 	i.fs, i.disk = fs, lost
 	w.oracle.noteDiskLost()
-	w.oracle.revives(i, taken)
-	w.revive(&i.process, 0, 2*time.Second, i.start)
+	w.oracle.noteRevived(i, taken)
+	w.restartLater(&i.process, 0, 2*time.Second, i.start)
 }
 
 // anyEmpty reports whether an instance has no journal, and has not met its group
 // since: another one without would begin another group with it.
 func (w *world) anyEmpty() bool {
-	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.blank })
+	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.empty })
 }
 
 func (w *world) wipe(i *instance) bool {
-	if !w.expendable(i) || w.anyEmpty() {
+	if !w.mayLose(i) || w.anyEmpty() {
 		return false
 	}
-	w.say("FAULT %s is wiped", i.name)
-	i.blank = true
-	w.lose(i, memfs.New(), w.now)
+	w.logf("FAULT %s is wiped", i.name)
+	i.empty = true
+	w.loseDisk(i, memfs.New(), w.now)
 	return true
 }
 
 // rollBackDisk takes an image of a disk and puts it back later.
 func (w *world) rollBackDisk(i *instance) bool {
 	old, taken := i.fs.Image(memfs.Durable), w.now
-	incarnation := w.restoring.want
+	incarnation := w.restore.incarnation
 	w.later(100*time.Millisecond, 3*time.Second, func() {
-		if !i.alive || !w.expendable(i) || incarnation != w.restoring.want {
+		if !i.alive || !w.mayLose(i) || incarnation != w.restore.incarnation {
 			return
 		}
-		w.say("FAULT the disk of %s is rolled back", i.name)
-		w.lose(i, old, taken)
+		w.logf("FAULT the disk of %s is rolled back", i.name)
+		w.loseDisk(i, old, taken)
 	})
 	return true
 }
 
-// damage flips bits of what is at rest on the disk of an instance that is down for it.
+// damage flips bits at rest on the disk of an instance that is down for it.
 //
-// What is damaged must be on the other disk, too: of a message that was never
-// safe the only record may be damaged, and then it is refused to its publisher
-// (R8), which is not what is looked for here.
+// The damaged records must be on the other disk, too. The only record of a message that
+// was never safe may be damaged otherwise, and the message is then refused to its
+// publisher (R8), which is not the subject here.
 func (w *world) damage(i *instance) bool {
 	holder := w.instances[0]
 	if !i.spare {
 		holder = i.other()
 	}
-	if w.restoring.under || w.restoring.want > 0 || !w.expendable(i) || (!i.spare || w.set.drill) && !w.covers(holder, i) {
+	if w.restore.running || w.restore.incarnation > 0 || !w.mayLose(i) || (!i.spare || w.settings.publishToSpare) && !w.covers(holder, i) {
 		return false
 	}
 	fs := i.fs.Image(memfs.Durable)
@@ -290,21 +290,21 @@ func (w *world) damage(i *instance) bool {
 	for range n {
 		name := names[w.chaos.IntN(len(names))]
 		b, err := fs.ReadFile(name)
-		b = bytes.TrimRight(b, "\x00") // what is reserved and not yet written
+		b = bytes.TrimRight(b, "\x00") // without the space that is reserved and not yet written
 		if err != nil || len(b) == 0 {
 			continue
 		}
 		fs.FlipBits(name, w.chaos.Int64N(int64(len(b))), byte(1+w.chaos.IntN(255)))
 	}
-	w.say("FAULT %d bytes on the disk of %s are damaged", n, i.name)
+	w.logf("FAULT %d bytes on the disk of %s are damaged", n, i.name)
 	w.damaged = true
-	w.lose(i, fs, w.now)
+	w.loseDisk(i, fs, w.now)
 	return true
 }
 
-// ways cuts ways for a time.
-func (w *world) ways(what string, least, most time.Duration, list ...way) bool {
-	w.say("FAULT %s", what)
+// cutDirections cuts some directions for a time.
+func (w *world) cutDirections(description string, least, most time.Duration, list ...direction) bool {
+	w.logf("FAULT %s", description)
 	for _, x := range list {
 		w.cut(x)
 	}
@@ -321,26 +321,26 @@ const (
 	maxCutTime = 4 * time.Second
 )
 
-// mutual are the ways between a host and others, in both directions.
-func mutual(host string, others ...string) (list []way) {
+// bothDirections are the directions from a host to others, and back.
+func bothDirections(host string, others ...string) (list []direction) {
 	for _, o := range others {
 		if o != host {
-			list = append(list, way{host, o}, way{o, host})
+			list = append(list, direction{host, o}, direction{o, host})
 		}
 	}
 	return list
 }
 
 func (w *world) cutLink() bool {
-	return w.ways("link cut", minCutTime, maxCutTime, mutual(w.instances[0].name, w.instances[1].name)...)
+	return w.cutDirections("link cut", minCutTime, maxCutTime, bothDirections(w.instances[0].name, w.instances[1].name)...)
 }
 
 func (w *world) cutLinkOneWay(i *instance) bool {
-	return w.ways("link cut from "+i.name, minCutTime, maxCutTime, way{i.name, i.other().name})
+	return w.cutDirections("link cut from "+i.name, minCutTime, maxCutTime, direction{i.name, i.other().name})
 }
 
-// applications are the hosts of all applications.
-func (w *world) applications() (hosts []string) {
+// applicationHosts are the hosts of all applications.
+func (w *world) applicationHosts() (hosts []string) {
 	for _, p := range w.publishers {
 		hosts = append(hosts, p.name)
 	}
@@ -350,61 +350,61 @@ func (w *world) applications() (hosts []string) {
 	return hosts
 }
 
-// client returns the host of some application.
-func (w *world) client() string {
-	hosts := w.applications()
+// anyClient returns the host of some application.
+func (w *world) anyClient() string {
+	hosts := w.applicationHosts()
 	return hosts[w.chaos.IntN(len(hosts))]
 }
 
 func (w *world) cutClient(i *instance) bool {
-	c := w.client()
-	return w.ways("cut "+i.name+" "+c, minCutTime, maxCutTime, mutual(i.name, c)...)
+	c := w.anyClient()
+	return w.cutDirections("cut "+i.name+" "+c, minCutTime, maxCutTime, bothDirections(i.name, c)...)
 }
 
 func (w *world) cutClientOneWay(i *instance) bool {
-	x := way{i.name, w.client()}
+	x := direction{i.name, w.anyClient()}
 	if w.chaos.IntN(2) == 0 {
 		x.from, x.to = x.to, x.from
 	}
-	return w.ways("cut "+x.from+" to "+x.to, minCutTime, maxCutTime, x)
+	return w.cutDirections("cut "+x.from+" to "+x.to, minCutTime, maxCutTime, x)
 }
 
 func (w *world) isolate(i *instance) bool {
-	others := w.applications()
+	others := w.applicationHosts()
 	for _, o := range w.instances {
 		others = append(others, o.name)
 	}
-	return w.ways(i.name+" isolated", minCutTime, maxCutTime, mutual(i.name, others...)...)
+	return w.cutDirections(i.name+" isolated", minCutTime, maxCutTime, bothDirections(i.name, others...)...)
 }
 
 func (w *world) flap() bool {
-	w.say("FAULT flapping link")
+	w.logf("FAULT flapping link")
 	for n := range 3 + w.chaos.IntN(5) {
 		w.after(time.Duration(n)*200*time.Millisecond, nil, 'P', func() {
-			w.ways("link cut", 10*time.Millisecond, 150*time.Millisecond, mutual(w.instances[0].name, w.instances[1].name)...)
+			w.cutDirections("link cut", 10*time.Millisecond, 150*time.Millisecond, bothDirections(w.instances[0].name, w.instances[1].name)...)
 		})
 	}
 	return true
 }
 
 func (w *world) resetOne() bool {
-	open := slices.DeleteFunc(slices.Clone(w.conns), func(c *conn) bool { return c.sides[0].done() || c.sides[1].done() })
+	open := slices.DeleteFunc(slices.Clone(w.conns), func(c *conn) bool { return c.ends[0].ended() || c.ends[1].ended() })
 	if len(open) == 0 {
 		return false
 	}
 	c := open[w.chaos.IntN(len(open))]
-	w.say("FAULT reset between %s and %s", c.sides[0].host, c.sides[1].host)
+	w.logf("FAULT reset between %s and %s", c.ends[0].host, c.ends[1].host)
 	c.reset()
 	return true
 }
 
 func (w *world) slowNetwork() bool {
-	if w.slow > 0 {
+	if w.extraLatency > 0 {
 		return false
 	}
-	w.slow = between(w.chaos, 5*time.Millisecond, 300*time.Millisecond)
-	w.say("FAULT slow network")
-	w.later(500*time.Millisecond, 3*time.Second, func() { w.slow = 0 })
+	w.extraLatency = between(w.chaos, 5*time.Millisecond, 300*time.Millisecond)
+	w.logf("FAULT slow network")
+	w.later(500*time.Millisecond, 3*time.Second, func() { w.extraLatency = 0 })
 	return true
 }
 
@@ -414,19 +414,19 @@ func (w *world) slowDisk(i *instance) bool {
 		return false
 	}
 	i.syncTime = between(w.chaos, 200*time.Millisecond, 3*time.Second)
-	w.say("FAULT slow disk of %s", i.name)
+	w.logf("FAULT slow disk of %s", i.name)
 	w.later(500*time.Millisecond, 4*time.Second, func() { i.syncTime = was })
 	return true
 }
 
 func (w *world) failSync(i *instance) bool {
-	w.say("FAULT the next sync of %s fails", i.name)
+	w.logf("FAULT the next sync of %s fails", i.name)
 	i.fs.FailSync(syscall.EIO)
 	return true
 }
 
 func (w *world) fillDisk(i *instance) bool {
-	w.say("FAULT the disk of %s is full", i.name)
+	w.logf("FAULT the disk of %s is full", i.name)
 	if w.chaos.IntN(2) == 0 {
 		i.fs.ShortWriteNth(1+w.chaos.IntN(3), syscall.ENOSPC)
 	} else {
@@ -437,52 +437,52 @@ func (w *world) fillDisk(i *instance) bool {
 
 func (w *world) killPublisher(p *publisher) bool { return w.crashPublisher(p, memfs.KeepAll, false) }
 
-func (w *world) cutPublisher(p *publisher) bool { return w.crashPublisher(p, w.mode(), true) }
+func (w *world) cutPublisher(p *publisher) bool { return w.crashPublisher(p, w.crashMode(), true) }
 
 func (w *world) crashPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	if !p.alive {
 		return false
 	}
-	w.say("FAULT %s dies: %s", p.name, mode.Name)
+	w.logf("FAULT %s dies: %s", p.name, mode.Name)
 	p.kill(mode, power)
-	w.revive(&p.process, 0, w.away(), p.start)
+	w.restartLater(&p.process, 0, w.publisherAbsence(), p.start)
 	return true
 }
 
-// away is for how long a publisher may be away: in some runs long enough to be forgotten.
-func (w *world) away() time.Duration {
-	if w.returns() && w.chaos.IntN(2) == 0 {
-		return 8 * w.set.retain
+// publisherAbsence is for how long a publisher may be away: in some runs long enough to be forgotten.
+func (w *world) publisherAbsence() time.Duration {
+	if w.forgottenReturn() && w.chaos.IntN(2) == 0 {
+		return 8 * w.settings.retain
 	}
 	return time.Second
 }
 
-// returns reports whether publishers that were forgotten come back in this run.
-func (w *world) returns() bool { return w.set.retain > 0 && w.o.Seed%2 == 1 }
+// forgottenReturn reports whether publishers that were forgotten come back in this run.
+func (w *world) forgottenReturn() bool { return w.settings.retain > 0 && w.options.Seed%2 == 1 }
 
-// rollBackStore puts back an older image of a publisher's machine: it boots
-// with a store that has forgotten what came since.
+// rollBackStore puts back an older image of a publisher's machine: it boots with a store
+// that has forgotten its latest messages.
 func (w *world) rollBackStore(p *publisher) bool {
-	if p.memory || !p.alive {
+	if p.memoryStore || !p.alive {
 		return false
 	}
 	old := p.fs.Image(memfs.Durable)
 	given := make(map[*life]int)
-	for _, l := range w.oracle.of(p) {
+	for _, l := range w.oracle.livesOf(p) {
 		given[l] = l.synced
 	}
 	w.later(100*time.Millisecond, 2*time.Second, func() {
 		if !p.alive {
 			return
 		}
-		w.say("FAULT the machine of %s is rolled back", p.name)
-		p.rolled = true
+		w.logf("FAULT the machine of %s is rolled back", p.name)
+		p.rolledBack = true
 		p.kill(memfs.Durable, true)
 		p.fs = old
-		for _, l := range w.oracle.of(p) {
+		for _, l := range w.oracle.livesOf(p) {
 			l.excuse(given[l])
 		}
-		w.revive(&p.process, 0, time.Second, p.start)
+		w.restartLater(&p.process, 0, time.Second, p.start)
 	})
 	return true
 }
@@ -491,55 +491,55 @@ func (w *world) renewStore(p *publisher) bool {
 	if !p.alive || p.stopped {
 		return false
 	}
-	w.say("FAULT %s begins a new life", p.name)
-	p.stored(p.store.Renew())
+	w.logf("FAULT %s begins a new life", p.name)
+	p.checkStoreError(p.store.Renew())
 	return true
 }
 
-// silence starts an instance again that does not know its peer's new name: it does
-// not replicate back, until it is told.
-func (w *world) silence(i *instance) bool {
-	if !i.alive || i.mute {
+// makeOneWay starts an instance again that does not know its peer's new name: it does not
+// replicate back, until its configuration is mended.
+func (w *world) makeOneWay(i *instance) bool {
+	if !i.alive || i.oneWay {
 		return false
 	}
-	w.say("FAULT %s does not replicate back", i.name)
+	w.logf("FAULT %s does not replicate back", i.name)
 	restart := func() {
 		if i.alive {
 			i.crash(memfs.KeepAll, false)
 		}
-		w.revive(&i.process, 0, 500*time.Millisecond, i.start)
+		w.restartLater(&i.process, 0, 500*time.Millisecond, i.start)
 	}
-	i.mute, w.muted = true, true
+	i.oneWay, w.hadOneWay = true, true
 	restart()
-	w.later(time.Second, 6*time.Second, func() { i.mute = false; restart() })
+	w.later(time.Second, 6*time.Second, func() { i.oneWay = false; restart() })
 	return true
 }
 
 // setClock sets the wall clock of an instance, for a time or for good.
 func (w *world) setClock(i *instance) bool {
-	i.ahead = between(w.chaos, -240*time.Hour, 240*time.Hour)
-	w.say("FAULT the wall clock of %s is set by %v", i.name, i.ahead)
+	i.clockOffset = between(w.chaos, -240*time.Hour, 240*time.Hour)
+	w.logf("FAULT the wall clock of %s is set by %v", i.name, i.clockOffset)
 	if w.chaos.IntN(4) > 0 {
-		w.later(100*time.Millisecond, 6*time.Second, func() { i.ahead = 0 })
+		w.later(100*time.Millisecond, 6*time.Second, func() { i.clockOffset = 0 })
 	}
 	return true
 }
 
-// rollBackBookmarks puts back an older image of a subscriber's store: what it has
-// discarded since comes again.
+// rollBackBookmarks puts back an older image of a subscriber's store: messages that were
+// discarded since come again.
 func (w *world) rollBackBookmarks(s *subscriber) bool {
-	if !s.alive || !s.based || s.imaged {
+	if !s.alive || !s.baseKnown || s.imageKept {
 		return false
 	}
-	old := s.kept.Clone()
-	s.imaged = true // no other image that is newer than the store will be then
+	old := s.committed.Clone()
+	s.imageKept = true // no other image that is newer than the store will be then
 	w.later(100*time.Millisecond, 4*time.Second, func() {
-		s.imaged = false
+		s.imageKept = false
 		if s.alive {
-			w.say("FAULT the store of %s is rolled back", s.name)
-			s.kept = old
+			w.logf("FAULT the store of %s is rolled back", s.name)
+			s.committed = old
 			s.kill(true)
-			w.revive(&s.process, 0, time.Second, s.begin)
+			w.restartLater(&s.process, 0, time.Second, s.startProcess)
 		}
 	})
 	return true
@@ -550,8 +550,8 @@ func (w *world) killSubscriber(s *subscriber) bool {
 		return false
 	}
 	forgets := w.chaos.IntN(2) == 0
-	w.say("FAULT %s dies, forgets %v", s.name, forgets)
+	w.logf("FAULT %s dies, forgets %v", s.name, forgets)
 	s.kill(forgets)
-	w.revive(&s.process, 0, max(time.Second, 3*w.set.retain), s.begin) // long enough for a gap
+	w.restartLater(&s.process, 0, max(time.Second, 3*w.settings.retain), s.startProcess) // long enough for a gap
 	return true
 }

@@ -14,18 +14,18 @@ import (
 // A forger is a client that lies: one logon, then one publish.
 type forger struct {
 	process
-	i  *instance
-	s  *side
-	in frames
+	i    *instance
+	conn *endpoint
+	in   frameReader
 	lie
 }
 
 // A lie is something that no store says.
 type lie struct {
-	logon   wire.LogonCommand
-	publish wire.PublishCommand
-	refused bool  // it must not be taken
-	covered *life // the victim of a publish whose number the instance has
+	logon         wire.LogonCommand
+	publish       wire.PublishCommand
+	mustBeRefused bool  // it must not be taken
+	victim        *life // the victim of a publish whose number the instance has
 }
 
 const (
@@ -37,15 +37,16 @@ const (
 	forgerSpacing = 30 * time.Second
 )
 
-// forged makes a fault of a kind of lie about a life, which it may refuse to tell.
-func forged(tell func(w *world, i *instance, l *life, f *forger) bool) func(*world) bool {
+// forgerFault makes a fault from a lie about a life. tell returns false if the lie is not
+// possible now.
+func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func(*world) bool {
 	return func(w *world) bool {
-		i := w.either()
+		i := w.oneOfPair()
 		if !i.alive || i.stopped || !i.serving || len(w.oracle.order) == 0 {
 			return false
 		}
 		w.forgers++
-		f := &forger{process: process{w: w, name: forgerName, strange: true}, i: i}
+		f := &forger{process: process{w: w, name: forgerName, foreign: true}, i: i}
 		f.logon = wire.LogonCommand{
 			CommandID: "0", ClientName: fmt.Sprintf("%s%d", forgerName, w.forgers), Acks: wire.AckProcessed, Ext: true,
 		}
@@ -55,117 +56,117 @@ func forged(tell func(w *world, i *instance, l *life, f *forger) bool) func(*wor
 			Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
 		}
 		l := w.oracle.order[w.chaos.IntN(len(w.oracle.order))]
-		if len(l.lost) > 0 { // whoever knows a life can use up its decree
+		if len(l.lost) > 0 { // a client that knows the life can use up its decree
 			return false
 		}
 		if !tell(w, i, l, f) {
 			return false
 		}
-		w.say("FAULT forger at %s: %+v, %+v", i.name, f.logon, f.publish)
+		w.logf("FAULT forger at %s: %+v, %+v", i.name, f.logon, f.publish)
 		f.connect()
 		return true
 	}
 }
 
-// own allows the numbers that a forger has for itself.
-func (f *forger) own(upTo uint64) bool {
+// allowOwn allows the numbers that a forger has for itself.
+func (f *forger) allowOwn(upTo uint64) bool {
 	id := publisherOf(f.logon.Store)
 	if !f.logon.Ext {
 		id = bookmark.IdentityOfName(f.logon.ClientName).ID
 	}
-	f.w.oracle.forged[id] = max(f.w.oracle.forged[id], upTo)
+	f.w.oracle.forgerLimits[id] = max(f.w.oracle.forgerLimits[id], upTo)
 	return true
 }
 
-// as speaks for a victim: now and then so that it takes the victim's session.
-func (f *forger) as(l *life) {
+// impersonate speaks for a victim: now and then so that it takes the victim's session.
+func (f *forger) impersonate(l *life) {
 	f.logon.Store = l.id
-	if f.w.chaos.IntN(4) == 0 && f.strikes(l.owner) {
+	if f.w.chaos.IntN(4) == 0 && f.mayTakeSession(l.owner) {
 		f.logon.Counter = bookmark.MaxSequence
 	}
 }
 
-// strikes reports whether a victim may lose its session now.
-func (f *forger) strikes(p *publisher) bool {
-	if p.struck > 0 && f.w.now-p.struck < forgerSpacing {
+// mayTakeSession reports whether a victim may lose its session now.
+func (f *forger) mayTakeSession(p *publisher) bool {
+	if p.sessionTakenAt > 0 && f.w.now-p.sessionTakenAt < forgerSpacing {
 		return false
 	}
-	p.struck = f.w.now
+	p.sessionTakenAt = f.w.now
 	return true
 }
 
-// highNumber publishes above 2^63-1, or under a life of its own the highest number.
+// highNumber publishes above 2^63-1, or the highest number under a life of its own.
 func highNumber(w *world, _ *instance, l *life, f *forger) bool {
-	f.publish.Sequence, f.refused = 1<<63+w.chaos.Uint64()>>1, true
+	f.publish.Sequence, f.mustBeRefused = 1<<63+w.chaos.Uint64()>>1, true
 	switch w.chaos.IntN(4) {
 	case 0:
-		f.as(l)
+		f.impersonate(l)
 		return true
 	case 1:
 		f.logon.Ext = false
 	case 2:
 		f.publish.Sequence, f.logon.Acked, f.logon.Last = bookmark.MaxSequence, bookmark.MaxSequence-1, bookmark.MaxSequence
-		f.refused = false
-		return f.own(bookmark.MaxSequence)
+		f.mustBeRefused = false
+		return f.allowOwn(bookmark.MaxSequence)
 	default:
 		f.logon.Acked, f.logon.Last = f.publish.Sequence-1, f.publish.Sequence
 	}
-	return f.own(0)
+	return f.allowOwn(0)
 }
 
 // skippedNumbers leaves numbers out.
 func skippedNumbers(w *world, i *instance, l *life, f *forger) bool {
-	f.refused = true
+	f.mustBeRefused = true
 	f.publish.Sequence = 2 + w.chaos.Uint64N(100)
 	if have := i.state(l).Have; have > 0 && w.chaos.IntN(2) == 0 {
-		f.as(l)
+		f.impersonate(l)
 		// More than its store can give out while the forger is under way.
 		f.publish.Sequence += have + 1<<20
 	} else {
-		f.own(0)
+		f.allowOwn(0)
 	}
 	f.logon.Last = f.publish.Sequence
 	return true
 }
 
-// rejectedNumbers says that what it leaves out was rejected elsewhere.
+// rejectedNumbers leaves numbers out and states that they were rejected elsewhere.
 func rejectedNumbers(w *world, _ *instance, _ *life, f *forger) bool {
 	acked := w.chaos.Uint64N(50)
 	f.logon.Acked, f.publish.Sequence = acked, acked+2+w.chaos.Uint64N(50)
 	f.logon.Last = f.publish.Sequence
 	f.logon.Rejected = []wire.Span{{From: acked + 1, To: f.publish.Sequence - 1}}
-	return f.own(f.publish.Sequence)
+	return f.allowOwn(f.publish.Sequence)
 }
 
-// falseAcked says that it let go of what it never gave out, or nobody has.
+// falseAcked states numbers as let go that it never gave out, or that no store has.
 func falseAcked(w *world, i *instance, l *life, f *forger) bool {
-	f.refused = true
+	f.mustBeRefused = true
 	f.publish.Sequence = 1
 	f.logon.Acked, f.logon.Last = 1+w.chaos.Uint64N(100), 0
-	if have := i.state(l).Have; have > 0 && w.restoring.want == 0 && w.chaos.IntN(2) == 0 {
-		f.as(l) // a decree would believe it
+	if have := i.state(l).Have; have > 0 && w.restore.incarnation == 0 && w.chaos.IntN(2) == 0 {
+		f.impersonate(l) // a decree would believe it
 		f.logon.Acked += have + 1<<20
 		f.logon.Last = f.logon.Acked
 		return true
 	}
-	return f.own(0)
+	return f.allowOwn(0)
 }
 
 // otherContent publishes something else under a number that is there, as a copy of
 // a store would. Of a life of which it says nothing all is compared.
 func otherContent(w *world, i *instance, l *life, f *forger) bool {
 	have := min(i.state(l).Have, uint64(len(l.messages)))
-	if have == 0 || w.set.retain > 0 || w.damaged {
+	if have == 0 || w.settings.retain > 0 || w.damaged {
 		return false
 	}
-	f.as(l)
+	f.impersonate(l)
 	m := l.messages[w.chaos.Uint64N(have)]
-	f.publish.Sequence, f.covered = m.Sequence, l
+	f.publish.Sequence, f.victim = m.Sequence, l
 	switch {
 	case m.Topic == topicDevnull, w.chaos.IntN(2) == 0:
 		f.publish.Topic = topicA
 	}
-	f.refused = m.Topic != topicRefused // else the failure is still to be told, perhaps
+	f.mustBeRefused = m.Topic != topicRefused // otherwise the failure may still have to be reported
 	w.oracle.differing++
 	return true
 }
@@ -176,79 +177,79 @@ func otherName(w *world, _ *instance, l *life, f *forger) bool {
 	switch w.chaos.IntN(3) {
 	case 0:
 		f.logon.Ext = w.chaos.IntN(2) == 0
-		if f.strikes(l.owner) {
+		if f.mayTakeSession(l.owner) {
 			f.logon.ClientName = l.owner.name
 		}
 	case 1:
 		f.logon.Ext = false
 		f.logon.ClientName = forge.Name(f.logon.ClientName, l.id)
-		w.forged[bookmark.IdentityOfName(f.logon.ClientName).ID] = true // as that of another one who does the same
+		w.conflicting[bookmark.IdentityOfName(f.logon.ClientName).ID] = true // another forger of the same kind has the same id
 	default:
 		f.logon.Store = forge.Name(f.logon.ClientName, l.id)
 	}
 	f.logon.Last = 1
 	if !f.logon.Ext && f.logon.ClientName == l.owner.name {
-		f.publish.Sequence = w.oracle.forged[bookmark.IdentityOfName(f.logon.ClientName).ID] + 1
+		f.publish.Sequence = w.oracle.forgerLimits[bookmark.IdentityOfName(f.logon.ClientName).ID] + 1
 	}
-	return f.own(f.publish.Sequence)
+	return f.allowOwn(f.publish.Sequence)
 }
 
 func (f *forger) connect() {
 	w := f.w
-	f.begin()
-	f.s = w.connect(&f.process, &f.i.process, f.i.accept)
-	f.s.take = func(packet any) {
-		f.in.each(packet.([]byte), func(m *wire.Message) bool { f.hear(m); return f.alive })
+	f.beginRun()
+	f.conn = w.connect(&f.process, &f.i.process, f.i.accept)
+	f.conn.onPacket = func(packet any) {
+		f.in.each(packet.([]byte), func(m *wire.Message) bool { f.onAnswer(m); return f.alive })
 	}
-	f.s.lost = func(error) { f.leave() }
-	f.s.send(f.logon.AppendTo(nil))
-	w.after(forgerTimeout, &f.process, 'G', f.leave)
+	f.conn.onLost = func(error) { f.disconnect() }
+	f.conn.send(f.logon.AppendTo(nil))
+	w.after(forgerTimeout, &f.process, 'G', f.disconnect)
 }
 
-// hear hears an answer.
-func (f *forger) hear(m *wire.Message) {
+// onAnswer hears an answer.
+func (f *forger) onAnswer(m *wire.Message) {
 	if m.Command != wire.Ack || m.Acks != wire.AckProcessed {
 		return
 	}
 	success := string(m.Status) == wire.StatusSuccess
 	switch {
-	case string(m.CommandID) == "0" && success && (f.covered == nil || f.i.state(f.covered).Have >= f.publish.Sequence):
-		f.s.send(f.publish.AppendTo(nil))
-	case string(m.CommandID) == "1" && success && f.refused:
+	case string(m.CommandID) == "0" && success && (f.victim == nil || f.i.state(f.victim).Have >= f.publish.Sequence):
+		f.conn.send(f.publish.AppendTo(nil))
+	case string(m.CommandID) == "1" && success && f.mustBeRefused:
 		f.w.oracle.violate("%s took a lie: %+v, then %+v", f.i.name, f.logon, f.publish)
 		fallthrough
 	default:
-		f.leave()
+		f.disconnect()
 	}
 }
 
-func (f *forger) leave() {
-	f.w.died(&f.process, false)
-	f.end()
+func (f *forger) disconnect() {
+	f.w.closeConnections(&f.process, false)
+	f.endRun()
 }
 
 // conflictInterval is the time between two forged publishers.
 const conflictInterval = 3 * time.Second
 
-// forge has the pair take one number of a publisher that no application has with two
-// contents, now and then, as a copied store or who knows a life has it. Nothing of that
-// may change what is promised to others, whether and when it is found (R11). Both
-// contents deliver nothing.
-func (w *world) forge(end time.Duration) {
+// writeConflicts has the two instances take one number of a publisher with different
+// contents, now and then, as a copied store or a client that knows the life could. No
+// application uses this publisher. Nothing promised to others may change, whether and
+// when the conflict is found (R11). Both contents deliver nothing.
+func (w *world) writeConflicts(end time.Duration) {
 	w.after(conflictInterval, nil, 'Z', func() {
 		if w.now >= end {
 			return
 		}
-		who := bookmark.IdentityOfLife(fmt.Sprintf("forged %d", len(w.forged)))
-		w.say("FAULT %d is forged", who.ID)
-		w.forged[who.ID] = true
+		identity := bookmark.IdentityOfLife(fmt.Sprintf("forged %d", len(w.conflicting)))
+		w.logf("FAULT %d is forged", identity.ID)
+		w.conflicting[identity.ID] = true
 		for n, i := range w.instances[:2] {
 			kind := []journal.Kind{journal.Empty, journal.Tombstone}[n]
 			for s := range uint64(n + 1) {
-				w.appendConflict(i, &journal.Record{Kind: kind, Publisher: who.ID, Check: who.Check, Sequence: s + 1, Prev: s})
+				w.appendConflict(i, &journal.Record{Kind: kind, Publisher: identity.ID, Check: identity.Check, Sequence: s + 1, Prev: s})
 			}
 		}
-		w.forge(end)
+		w.writeConflicts(end)
 	})
 }
 
@@ -257,10 +258,10 @@ func (w *world) appendConflict(i *instance, r *journal.Record) {
 		return
 	}
 	if _, err := i.j.Append(r); err != nil {
-		w.say("%s: %v", i.name, err)
+		w.logf("%s: %v", i.name, err)
 	}
 	i.wake()
 }
 
-// apart reports whether a publisher was forged, so that nothing is promised of it.
-func (w *world) apart(publisher uint64) bool { return w.forged[publisher] }
+// isConflicting reports whether a publisher was forged, so that nothing is promised of it.
+func (w *world) isConflicting(publisher uint64) bool { return w.conflicting[publisher] }

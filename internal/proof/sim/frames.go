@@ -13,27 +13,27 @@ import (
 // framePrefix is the length of a frame's length field.
 const framePrefix = 4
 
-// frames reads the frames of packets.
-type frames struct {
-	m      wire.Message
-	broken func(error) // what can't be parsed; nil: that is a bug
+// frameReader reads the frames of packets.
+type frameReader struct {
+	m       wire.Message
+	onError func(error) // told of a frame that can't be parsed; nil: that is a bug
 }
 
 // each calls f with each frame of a packet until it returns false, and returns
-// the frames behind. The message is valid until the next call.
-func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) (rest []byte) {
+// the remaining frames. The message is valid until the next call.
+func (r *frameReader) each(packet []byte, f func(m *wire.Message) (more bool)) (rest []byte) {
 	for len(packet) > 0 {
 		end := framePrefix + int(binary.BigEndian.Uint32(packet))
 		if err := wire.Parse(packet[framePrefix:end:end], &r.m); err != nil {
-			if r.broken == nil {
+			if r.onError == nil {
 				panic("BUG: " + err.Error())
 			}
-			r.broken(err)
+			r.onError(err)
 			return nil
 		}
 		packet = packet[end:]
 		if r.m.Command == wire.Stretch {
-			packet = r.spread(packet)
+			packet = r.expand(packet)
 			continue
 		}
 		if !f(&r.m) {
@@ -43,8 +43,8 @@ func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) (rest 
 	return packet
 }
 
-// spread returns the frames of the deliveries that a stretch stands for, and those behind it.
-func (r *frames) spread(behind []byte) []byte {
+// expand returns the frames of the deliveries that a stretch stands for, and those after it.
+func (r *frameReader) expand(behind []byte) []byte {
 	packet, err := stretches.Expand(&r.m, behind)
 	if err != nil {
 		panic("BUG: " + err.Error())

@@ -11,29 +11,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A reader is what a subscriber has been handed.
+// A reader is the history of a subscriber.
 type reader struct {
 	checker.Reader
-	base  bookmark.Vector                         // that its subscription began with; nil: none yet
-	queue []*checker.Delivery                     // came, and was not handed over yet
-	got   map[bookmark.Bookmark]*checker.Delivery // as it was handed over last, unless that is forgotten
-	whole bookmark.Vector                         // up to where incomplete has found nothing
+	base            bookmark.Vector                         // that its subscription began with; nil: none yet
+	queue           []*checker.Delivery                     // came, and was not handed over yet
+	handed          map[bookmark.Bookmark]*checker.Delivery // as it was handed over last, unless that is forgotten
+	completeThrough bookmark.Vector                         // up to where incomplete has found nothing
 
-	untold  bookmark.Vector // up to where publishers were closed that its place did not name (R10)
-	left    map[uint64]left // publishers that its place has left out
-	revived bookmark.Vector // up to where images have brought these back since
+	closedUnnamed  bookmark.Vector    // up to where publishers were closed that its place did not name (R10)
+	leftOut        map[uint64]leftOut // publishers that its place has left out
+	revivedThrough bookmark.Vector    // up to where images have brought these back since
 }
 
-// A left is how far a publisher was that a place has left out, and when.
-type left struct {
+// A leftOut is how far a publisher was that a place has left out, and when.
+type leftOut struct {
 	to uint64
 	at time.Duration
 }
 
-// subscribes makes a subscriber known.
-func (o *oracle) subscribes(s *subscriber) {
-	r := &reader{got: make(map[bookmark.Bookmark]*checker.Delivery), whole: make(bookmark.Vector),
-		untold: make(bookmark.Vector), left: make(map[uint64]left), revived: make(bookmark.Vector)}
+// subscriberAdded makes a subscriber known.
+func (o *oracle) subscriberAdded(s *subscriber) {
+	r := &reader{handed: make(map[bookmark.Bookmark]*checker.Delivery), completeThrough: make(bookmark.Vector),
+		closedUnnamed: make(bookmark.Vector), leftOut: make(map[uint64]leftOut), revivedThrough: make(bookmark.Vector)}
 	r.Name = s.name
 	if s.topic != topicAll {
 		r.Topic = s.topic
@@ -41,14 +41,14 @@ func (o *oracle) subscribes(s *subscriber) {
 	o.readers[s] = r
 }
 
-// started notes a new life of a subscriber's process.
-func (o *oracle) started(s *subscriber) {
+// subscriberStarted notes a new life of a subscriber's process.
+func (o *oracle) subscriberStarted(s *subscriber) {
 	r := o.readers[s]
-	r.FullyDurable = s.durable
+	r.FullyDurable = s.fullyDurable
 	r.Processes, r.queue = append(r.Processes, nil), nil
 }
 
-func (o *oracle) based(s *subscriber, base bookmark.Vector) {
+func (o *oracle) baseSet(s *subscriber, base bookmark.Vector) {
 	r := o.readers[s]
 	if r.base != nil {
 		o.violate("%s: a subscription that is known got another base", s.name)
@@ -59,40 +59,40 @@ func (o *oracle) based(s *subscriber, base bookmark.Vector) {
 	}
 }
 
-// came notes what was delivered, to be handed over in this order.
-func (o *oracle) came(s *subscriber, b bookmark.Bookmark, body uint64) {
+// delivered notes a delivered message, to be handed over in this order.
+func (o *oracle) delivered(s *subscriber, b bookmark.Bookmark, body uint64) {
 	r := o.readers[s]
-	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: text(body)})
+	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: bodyText(body)})
 }
 
-// handed notes that the next message was handed over.
-func (o *oracle) handed(s *subscriber) {
+// handedOver notes that the next message was handed over.
+func (o *oracle) handedOver(s *subscriber) {
 	r := o.readers[s]
 	m, last := r.queue[0], len(r.Processes)-1
 	r.queue = r.queue[1:]
 	o.w.counts.Delivered++
-	if had := r.got[m.Bookmark]; had != nil && m.Sequence <= r.revived[m.Publisher] {
+	if had := r.handed[m.Bookmark]; had != nil && m.Sequence <= r.revivedThrough[m.Publisher] {
 		o.w.counts.Revived++
 		return
 	}
 	r.Processes[last] = append(r.Processes[last], m)
-	r.got[m.Bookmark] = m
+	r.handed[m.Bookmark] = m
 }
 
 // discarded notes that a discard was called.
 func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
-	o.readers[s].got[b].State = checker.Discarding
+	o.readers[s].handed[b].State = checker.Discarding
 }
 
-// died notes which discards are on the disk of a subscriber whose process has
-// died: all of them, or, if its store forgets, those up to kept and none behind.
-// What is forgotten must come again.
-func (o *oracle) died(s *subscriber, forgets bool) {
-	got := o.readers[s].got
+// subscriberDied notes which discards are on the disk of a subscriber whose process has
+// died: all of them or, if its store forgets, only those up to the last commit. The
+// messages of forgotten discards must come again.
+func (o *oracle) subscriberDied(s *subscriber, forgets bool) {
+	got := o.readers[s].handed
 	for b, m := range got {
 		switch {
 		case m.State == checker.NotDiscarded:
-		case forgets && !s.kept.Covers(b):
+		case forgets && !s.committed.Covers(b):
 			m.State = checker.Discarding // it was on disk for a time, perhaps
 			delete(got, b)
 		default:
@@ -101,59 +101,59 @@ func (o *oracle) died(s *subscriber, forgets bool) {
 	}
 }
 
-// missed notes a gap that a subscriber was told of.
-func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
-	if _, forged := o.forged[publisher]; forged || o.w.apart(publisher) {
+// gapReported notes a gap that was reported to a subscriber.
+func (o *oracle) gapReported(s *subscriber, publisher, from, to uint64) {
+	if _, forged := o.forgerLimits[publisher]; forged || o.w.isConflicting(publisher) {
 		return
 	}
 	r := o.readers[s]
 	r.Gaps = append(r.Gaps, checker.Gap{Publisher: publisher, From: from, Through: to})
-	if from <= r.revived[publisher] {
+	if from <= r.revivedThrough[publisher] {
 		o.w.counts.Revived++
-		from = r.revived[publisher] + 1
+		from = r.revivedThrough[publisher] + 1
 	}
 	for seq := from; seq <= to; seq++ {
-		if m := r.got[bookmark.Bookmark{Publisher: publisher, Sequence: seq}]; m != nil && m.State == checker.DiscardDurable {
-			o.violate("%s is told that it misses %d from %d to %d, and has handled %d", s.name, publisher, from, to, seq)
+		if m := r.handed[bookmark.Bookmark{Publisher: publisher, Sequence: seq}]; m != nil && m.State == checker.DiscardDurable {
+			o.violate("%s is told that it misses %d from %d to %d although it has handled %d", s.name, publisher, from, to, seq)
 			return
 		}
 	}
 }
 
-// leaves notes that a place has left out a publisher that it had up to there.
-func (o *oracle) leaves(s *subscriber, publisher, to uint64) {
-	o.w.say("%s leaves out %d|%d", s.name, publisher, to)
+// publisherLeftOut notes that a place has left out a publisher that it had up to there.
+func (o *oracle) publisherLeftOut(s *subscriber, publisher, to uint64) {
+	o.w.logf("%s leaves out %d|%d", s.name, publisher, to)
 	o.w.counts.LeftOut++
 	r := o.readers[s]
-	r.left[publisher] = left{to, o.w.now}
-	delete(r.revived, publisher)
+	r.leftOut[publisher] = leftOut{to, o.w.now}
+	delete(r.revivedThrough, publisher)
 }
 
-// unnamed notes which publishers are closed that the place of a subscriber does not
-// name: what was removed of them is not told (R10).
-func (o *oracle) unnamed(s *subscriber) {
+// noteUnnamedClosed notes the closed publishers that the place of a subscriber does not
+// name: their removed messages are not reported as a gap (R10).
+func (o *oracle) noteUnnamedClosed(s *subscriber) {
 	r := o.readers[s]
 	v, _ := s.sub.Place().Received()
 	for _, l := range o.order {
 		for _, i := range o.w.instances[:2] {
 			if v[l.publisher] == 0 {
-				r.untold[l.publisher] = max(r.untold[l.publisher], i.state(l).ClosedUpTo)
+				r.closedUnnamed[l.publisher] = max(r.closedUnnamed[l.publisher], i.state(l).ClosedUpTo)
 			}
 		}
 	}
 }
 
-// revives notes which publishers that places have left out an image of that time, which
-// was put back, does not have as closed. It must be older than that by retain (R10).
-func (o *oracle) revives(i *instance, taken time.Duration) {
+// noteRevived notes the publishers that places have left out and a restored image does
+// not have as closed. The image must be older than that by retain (R10).
+func (o *oracle) noteRevived(i *instance, taken time.Duration) {
 	o.readDamagedDisk(i, o.w.damaged, func(j *journal.Journal) error {
 		for _, l := range o.order {
 			s, _ := j.State(l.publisher)
 			for _, sub := range o.w.subscribers {
 				r := o.readers[sub]
-				if left := r.left[l.publisher]; s.Have > 0 && s.ClosedUpTo < left.to && taken+o.w.set.retain <= left.at {
-					o.w.say("%s has %s again, which %s has left out", i.name, l.id, sub.name)
-					r.revived[l.publisher] = left.to
+				if left := r.leftOut[l.publisher]; s.Have > 0 && s.ClosedUpTo < left.to && taken+o.w.settings.retain <= left.at {
+					o.w.logf("%s has %s again, which %s has left out", i.name, l.id, sub.name)
+					r.revivedThrough[l.publisher] = left.to
 				}
 			}
 		}
@@ -161,23 +161,23 @@ func (o *oracle) revives(i *instance, taken time.Duration) {
 	})
 }
 
-// incomplete returns a message that a subscriber should have been handed and
-// wasn't, given what the instances have. It is for a run at rest, when no
-// process dies any more.
-func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
+// firstMissing returns a message that a subscriber should have been handed and wasn't,
+// given the contents of the instances. It is for a run at rest, when no process dies any
+// more.
+func (o *oracle) firstMissing(s *subscriber, have bookmark.Vector) *message {
 	r := o.readers[s]
 	for _, l := range o.order {
 		if o.forgotten(l) {
 			continue
 		}
 		end := min(have[l.publisher], uint64(len(l.messages)))
-		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher], l.away, r.untold[l.publisher]) + 1; seq <= end; seq++ {
+		for seq := max(r.base[l.publisher], o.removedThrough(l), r.completeThrough[l.publisher], l.publishedAtForget, r.closedUnnamed[l.publisher]) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
-			done := r.got[b] != nil && r.got[b].State != checker.NotDiscarded
-			if !done && s.wants(m) && !m.refused && !r.HasGap(b) { // of a refused one nobody may have anything
+			done := r.handed[b] != nil && r.handed[b].State != checker.NotDiscarded
+			if !done && s.wants(m) && !m.refusalTold && !r.HasGap(b) { // a refused message may be on no disk
 				return m
 			}
-			r.whole[l.publisher] = seq
+			r.completeThrough[l.publisher] = seq
 		}
 	}
 	return nil
@@ -192,14 +192,14 @@ func (o *oracle) floors(i *instance) bookmark.Vector {
 	return v
 }
 
-// trimmed checks that retention has removed nothing before its time (R2).
-func (o *oracle) trimmed(i *instance, before bookmark.Vector) {
+// checkTrim checks that retention has removed nothing before its time (R2).
+func (o *oracle) checkTrim(i *instance, before bookmark.Vector) {
 	for _, l := range o.order {
 		m := l.message(i.state(l).Floor)
 		if m == nil || m.Sequence <= before[l.publisher] {
 			continue
 		}
-		if age := o.w.now - time.Duration(m.PublishedAt); age < i.keeps() {
+		if age := o.w.now - time.Duration(m.PublishedAt); age < i.retention() {
 			o.violate("%s removes %s|%d, which is %v old", i.name, l.id, m.Sequence, age)
 		}
 	}
@@ -212,10 +212,10 @@ func (s *subscriber) wants(m *message) bool {
 // topicAll is the pattern of every topic.
 const topicAll = ".*"
 
-func text(body uint64) string { return strconv.FormatUint(body, 10) }
+func bodyText(body uint64) string { return strconv.FormatUint(body, 10) }
 
-// judge has the checker judge the run: it reads the disks and what subscribers
-// were handed.
+// judge has the checker judge the run: it reads the disks and the histories of the
+// subscribers.
 func (o *oracle) judge() {
 	h := checker.History{}
 	for _, l := range o.order {
@@ -227,24 +227,24 @@ func (o *oracle) judge() {
 		h.Journals = append(h.Journals, o.journal(i))
 	}
 	for _, s := range o.w.subscribers {
-		h.Readers = append(h.Readers, o.reading(s))
+		h.Readers = append(h.Readers, o.readerHistory(s))
 	}
 	for _, v := range h.Check() {
 		o.violate("%v", v)
 	}
 }
 
-// journal returns what would be left of a journal if the power went now.
+// journal returns the content of a journal after a power cut at this moment.
 func (o *oracle) journal(i *instance) checker.Journal {
 	c := checker.Journal{Instance: i.name, OneWay: i.spare, Have: bookmark.Vector{}}
-	if o.w.set.retain > 0 || i.spare {
-		// Nothing but retention may remove what was not lost with its publisher,
-		// except where nobody gives back what was damaged.
+	if o.w.settings.retain > 0 || i.spare {
+		// Only retention may remove a message, unless it was lost with its publisher, or
+		// was damaged and no peer can give it back.
 		c.Floor = bookmark.Vector{}
 	}
-	o.read(i, func(j *journal.Journal) error {
+	o.readDisk(i, func(j *journal.Journal) error {
 		for _, s := range j.States() {
-			if o.w.apart(s.Publisher) || o.isForged(i, s.Publisher, s.Have) {
+			if o.w.isConflicting(s.Publisher) || o.isForged(i, s.Publisher, s.Have) {
 				continue
 			}
 			c.Have[s.Publisher] = s.Have
@@ -258,10 +258,10 @@ func (o *oracle) journal(i *instance) checker.Journal {
 			if more, err := f.Next(&r); err != nil || !more {
 				return err
 			}
-			if m := o.message(r.Publisher, r.Sequence); m != nil && m.refused && r.Kind == journal.Tombstone && m.Kind != r.Kind {
+			if m := o.message(r.Publisher, r.Sequence); m != nil && m.refusalTold && r.Kind == journal.Tombstone && m.Kind != r.Kind {
 				r.Kind = journal.Elsewhere // its store was told that the outcome is unknown, and leaves it out
 			}
-			if !o.w.apart(r.Publisher) && !o.isForged(i, r.Publisher, r.Sequence) {
+			if !o.w.isConflicting(r.Publisher) && !o.isForged(i, r.Publisher, r.Sequence) {
 				c.Records = append(c.Records, stored(&r))
 			}
 		}
@@ -286,7 +286,7 @@ func (o *oracle) message(publisher, seq uint64) *message {
 // isForged reports whether a publisher is a forger's, which no honest
 // application knows of. It must not be further than it may.
 func (o *oracle) isForged(i *instance, publisher, sequence uint64) bool {
-	allowed, forged := o.forged[publisher]
+	allowed, forged := o.forgerLimits[publisher]
 	if forged && sequence > allowed {
 		o.violate("%s has %d of a forger, who may have sent %d", i.name, sequence, allowed)
 	}
@@ -299,18 +299,18 @@ func stored(r *journal.Record) checker.Record {
 		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic),
 	}
 	if r.Kind == journal.Message {
-		s.Body = text(binary.LittleEndian.Uint64(r.Body))
+		s.Body = bodyText(binary.LittleEndian.Uint64(r.Body))
 	}
 	return s
 }
 
-// reading returns what a subscriber was handed, and as gaps what is none of the
-// subscription's or need not be told.
-func (o *oracle) reading(s *subscriber) *checker.Reader {
+// readerHistory returns the history of a subscriber. Messages that the subscription need
+// not be handed count as gaps.
+func (o *oracle) readerHistory(s *subscriber) *checker.Reader {
 	r := o.readers[s]
-	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it was handed what is lost, perhaps
+	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it may have been handed a message that is lost
 	for _, l := range o.order {
-		none := max(r.base[l.publisher], o.removed(l), l.away, r.untold[l.publisher])
+		none := max(r.base[l.publisher], o.removedThrough(l), l.publishedAtForget, r.closedUnnamed[l.publisher])
 		if o.forgotten(l) {
 			none = uint64(len(l.messages))
 		}

@@ -20,104 +20,104 @@ const (
 	maxMessage = 1 << 16
 )
 
-// logged are the topics that every instance logs.
-var logged, _ = topic.NewSet([]string{topicA, topicB})
+// loggedTopics are the topics that every instance logs.
+var loggedTopics, _ = topic.NewSet([]string{topicA, topicB})
 
 // An instance is one server of the group: its disk, and while its process
 // lives its journal, links and sessions.
 type instance struct {
 	process
-	fs    *memfs.FS
-	spare bool        // replicated to asynchronously, and no subscriber's
-	peers []*instance // those it replicates to
-	async map[string]bool
-	mute  bool // it does not replicate to the other one of the pair
-	blank bool // it was wiped, and has not served since
+	fs     *memfs.FS
+	spare  bool        // replicated to asynchronously, and no subscriber's
+	peers  []*instance // those it replicates to
+	async  map[string]bool
+	oneWay bool // it does not replicate to the other one of the pair
+	empty  bool // it was wiped, and has not served since
 
-	j          *journal.Journal
-	links      *replica.SteppedLinks
-	shared     *servercore.Instance // what its sessions share
-	id         uint64               // of this start
-	serving    bool
-	ahead      time.Duration // its wall clock is
-	failed     error         // its disk, or why it could not start
-	stepping   bool          // an fsync is under way
-	syncEnding bool          // the end of an fsync of ours is told
-	pumping    bool          // a turn of links and sessions is planned
-	linkStepAt time.Duration
-	ends       []*linkEnd
-	sessions   []*session
+	j           *journal.Journal
+	links       *replica.SteppedLinks
+	shared      *servercore.Instance // the state that its sessions share
+	runID       uint64               // of this start
+	serving     bool
+	clockOffset time.Duration // its wall clock is
+	failure     error         // its disk, or why it could not start
+	syncing     bool          // an fsync is under way
+	syncEnding  bool          // an fsync of ours is ending
+	turnPlanned bool          // a turn of links and sessions is planned
+	linkStepAt  time.Duration
+	linkEnds    []*linkEnd
+	sessions    []*session
 
 	linkName string // said on links
 	secret   []byte
-	syncTime time.Duration // what an fsync takes at most
+	syncTime time.Duration // the longest time of an fsync
 	disk     diskTruth
 }
 
-// A diskTruth is what the oracle knows of an instance's disk.
+// A diskTruth is the oracle's knowledge of an instance's disk.
 type diskTruth struct {
-	has   bookmark.Vector // covered by an fsync that has been done
-	whole bool            // nothing that was acknowledged as safe is missing from it
-	// After the disk lost something its peer may act on what it had until the
-	// connections of before have ended on its side: what was sent on them may
-	// still be on its way.
-	lost bookmark.Vector
-	via  []*side
+	durable  bookmark.Vector // covered by an fsync that has been done
+	complete bool            // nothing that was acknowledged as safe is missing from it
+	// After the disk has lost something its peer may act on the old content until its
+	// side of the earlier connections has ended: frames sent on them may still be on
+	// their way.
+	lostDurable bookmark.Vector
+	oldConns    []*endpoint
 }
 
-// counted is how far a peer may count on what is on this disk.
-func (d *diskTruth) counted() bookmark.Vector {
-	if !slices.ContainsFunc(d.via, func(s *side) bool { return !s.done() }) {
-		return d.has
+// trusted is how far a peer may count on this disk.
+func (d *diskTruth) trusted() bookmark.Vector {
+	if !slices.ContainsFunc(d.oldConns, func(s *endpoint) bool { return !s.ended() }) {
+		return d.durable
 	}
-	v := d.has.Clone()
-	v.Merge(d.lost)
+	v := d.durable.Clone()
+	v.Merge(d.lostDurable)
 	return v
 }
 
 func (w *world) addInstance(name string) *instance {
 	i := &instance{process: process{w: w, name: name}, fs: memfs.New(), async: make(map[string]bool)}
 	i.linkName, i.secret = name, linkSecret
-	i.disk = diskTruth{has: bookmark.Vector{}, whole: true}
+	i.disk = diskTruth{durable: bookmark.Vector{}, complete: true}
 	i.syncTime = between(w.disk, 50*time.Microsecond, 2*time.Millisecond)
 	w.instances = append(w.instances, i)
 	return i
 }
 
-// start starts the process on what is on its disk.
+// start starts the process on its disk.
 func (i *instance) start() {
 	w := i.w
-	i.begin()
+	i.beginRun()
 	w.runs++
-	i.id = w.runs
+	i.runID = w.runs
 	i.syncEnding = false
-	i.serving, i.failed, i.stepping, i.pumping, i.linkStepAt = false, nil, false, false, 0
-	i.ends, i.sessions = nil, nil
-	w.booted(&i.process)
+	i.serving, i.failure, i.syncing, i.turnPlanned, i.linkStepAt = false, nil, false, false, 0
+	i.linkEnds, i.sessions = nil, nil
+	w.answerStale(&i.process)
 	if err := i.open(); err != nil {
-		w.say("%s can't start: %v", i.name, err)
+		w.logf("%s can't start: %v", i.name, err)
 		i.fail(err)
 		return
 	}
-	i.disk.has = w.oracle.onDisk(i)
-	w.say("%s starts: %v", i.name, i.disk.has)
+	i.disk.durable = w.oracle.onDisk(i)
+	w.logf("%s starts: %v", i.name, i.disk.durable)
 	for _, p := range i.destinations() {
 		i.dial(p, 50*time.Millisecond, 0)
 	}
-	i.step()
-	i.beat()
-	i.retain()
+	i.stepLinks()
+	i.heartbeat()
+	i.runRetention()
 }
 
 func (i *instance) open() (err error) {
 	i.links = nil
 	i.shared = &servercore.Instance{
-		Name: i.name, Version: "5.3.5.0.holdfast-sim", Run: i.id, MaxMessage: maxMessage,
-		Logged: logged, Registry: servercore.NewRegistry(0),
+		Name: i.name, Version: "5.3.5.0.holdfast-sim", Run: i.runID, MaxMessage: maxMessage,
+		Logged: loggedTopics, Registry: servercore.NewRegistry(0),
 	}
 	i.j, err = journal.Open(journal.Options{
-		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, Stepped: true, SetAside: true,
-		Now:     func() time.Time { return i.w.clock().Add(i.ahead) },
+		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.settings.segment, Stepped: true, SetAside: true,
+		Now:     func() time.Time { return i.w.clock().Add(i.clockOffset) },
 		Elapsed: func() time.Duration { return i.w.now },
 		OnAppend: func(p, s uint64) {
 			if i.links != nil { // they are made while records set aside are merged
@@ -127,7 +127,7 @@ func (i *instance) open() (err error) {
 		OnDurable: func(moved []journal.Advance, idle bool) {
 			if !i.syncEnding { // the journal has synced by itself, to be sure of a state record
 				for _, m := range moved {
-					i.disk.has[m.Publisher] = max(i.disk.has[m.Publisher], m.Sequence)
+					i.disk.durable[m.Publisher] = max(i.disk.durable[m.Publisher], m.Sequence)
 				}
 			}
 			if i.links != nil {
@@ -136,7 +136,7 @@ func (i *instance) open() (err error) {
 			i.shared.DurableMoved()
 			i.wake()
 		},
-		OnFail: func(err error) { i.failed = err },
+		OnFail: func(err error) { i.failure = err },
 	})
 	if err != nil {
 		return err
@@ -148,43 +148,43 @@ func (i *instance) open() (err error) {
 	return nil
 }
 
-// watermarksMoved has acks sent, and a turn for whoever else waits.
+// watermarksMoved has acks sent and plans a turn.
 func (i *instance) watermarksMoved(publishers []uint64) {
 	i.shared.Registry.WatermarksMoved(publishers)
 	i.wake()
 }
 
-// diverged ends the sessions of publishers that have diverged. Nobody copies a store
-// here, and one that is rolled back begins a new life: only forged ones may be among them.
+// diverged ends the sessions of diverged publishers. No store is copied here, and a store
+// that is rolled back begins a new life, so only forged publishers may be among them.
 func (i *instance) diverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
-		if i.w.apart(b.Publisher) {
+		if i.w.isConflicting(b.Publisher) {
 			i.w.counts.Diverged++
 			continue
 		}
-		i.w.oracle.violate("%s sets %d apart from %d on, and nobody has given one number two contents", i.name, b.Publisher, b.Sequence)
+		i.w.oracle.violate("%s sets %d apart from %d on although no number has two contents", i.name, b.Publisher, b.Sequence)
 	}
 	i.shared.Registry.PublishersDiverged(diverged)
 }
 
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
-		Name: i.linkName, Group: "group", Digest: "digest", Run: i.id,
+		Name: i.linkName, Group: "group", Digest: "digest", Run: i.runID,
 		Journal: i.j, Listener: new(net.TCPListener), HoldBytes: 1 << 40,
 		Secret:        i.secret,
-		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
+		RejoinTimeout: i.w.settings.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 		OnReceived: i.shared.Registry.RecordsReceived, OnDiverged: i.diverged, OnClosed: i.shared.Registry.PublishersClosed,
 	}
 	switch { // those that feed it
 	case i.spare:
 		o.Peers = []string{"A", "B"}
-	case i.mute:
+	case i.oneWay:
 		o.Peers = []string{i.other().name}
 	}
 	for _, p := range i.destinations() {
 		o.Destinations = append(o.Destinations, replica.Destination{
-			Name: p.name, Address: p.name, Sync: !i.async[p.name], DowngradeAfter: i.w.set.downgrade,
+			Name: p.name, Address: p.name, Sync: !i.async[p.name], DowngradeAfter: i.w.settings.downgrade,
 		})
 	}
 	return o
@@ -192,7 +192,7 @@ func (i *instance) linkOptions() replica.Options {
 
 // destinations are those that it replicates to.
 func (i *instance) destinations() []*instance {
-	if i.mute {
+	if i.oneWay {
 		return i.peers[1:]
 	}
 	return i.peers
@@ -200,12 +200,12 @@ func (i *instance) destinations() []*instance {
 
 // wake plans a turn of everything that may have something to do.
 func (i *instance) wake() {
-	if i.pumping {
+	if i.turnPlanned {
 		return
 	}
-	i.pumping = true
+	i.turnPlanned = true
 	i.w.after(20*time.Microsecond+time.Duration(i.w.net.Int64N(int64(100*time.Microsecond))), &i.process, 'w', func() {
-		i.pumping = false
+		i.turnPlanned = false
 		i.turn()
 	})
 }
@@ -213,19 +213,19 @@ func (i *instance) wake() {
 // turn lets links and sessions send, and the disk begin.
 func (i *instance) turn() {
 	busy := false
-	for _, e := range i.ends {
+	for _, e := range i.linkEnds {
 		busy = e.turn() || busy
 	}
 	for _, s := range i.sessions {
 		busy = s.turn() || busy
 	}
-	i.sweep()
-	i.sync()
+	i.dropEnded()
+	i.startSync()
 	if i.links.Woken() {
-		i.step()
+		i.stepLinks()
 	}
-	if i.failed != nil {
-		i.fail(i.failed)
+	if i.failure != nil {
+		i.fail(i.failure)
 		return
 	}
 	if busy {
@@ -233,9 +233,9 @@ func (i *instance) turn() {
 	}
 }
 
-// sweep drops ends and sessions that have ended.
-func (i *instance) sweep() {
-	i.ends = slices.DeleteFunc(i.ends, func(e *linkEnd) bool {
+// dropEnded drops ends and sessions that have ended.
+func (i *instance) dropEnded() {
+	i.linkEnds = slices.DeleteFunc(i.linkEnds, func(e *linkEnd) bool {
 		gone := e.closed || e.end.Ended()
 		if gone {
 			e.close(errors.New("replaced"))
@@ -245,25 +245,25 @@ func (i *instance) sweep() {
 	i.sessions = slices.DeleteFunc(i.sessions, func(s *session) bool { return s.closed })
 }
 
-// sync begins an fsync if there is something to sync and none is under way.
-func (i *instance) sync() {
-	if i.stepping || i.failed != nil {
+// startSync begins an fsync if there is something to sync and none is under way.
+func (i *instance) startSync() {
+	if i.syncing || i.failure != nil {
 		return
 	}
 	step, err := i.j.BeginSync()
 	if step == nil || err != nil {
 		return
 	}
-	i.stepping = true
+	i.syncing = true
 	took := between(i.w.disk, 30*time.Microsecond, i.syncTime)
 	early := i.w.disk.IntN(2) == 0 // the disk may have done it long before it says so
-	if early && !i.synced(step.Sync) {
+	if early && !i.doSync(step.Sync) {
 		return
 	}
 	i.w.after(took, &i.process, 'd', func() {
-		i.stepping = false
-		if !early && !i.synced(step.Sync) {
-			i.fail(i.failed)
+		i.syncing = false
+		if !early && !i.doSync(step.Sync) {
+			i.fail(i.failure)
 			return
 		}
 		i.syncEnding = true
@@ -273,31 +273,31 @@ func (i *instance) sync() {
 	})
 }
 
-// synced has the disk do an fsync of all that the journal has, and the oracle know.
-func (i *instance) synced(sync func() error) bool {
+// doSync has the disk do an fsync of all that the journal has, and the oracle know.
+func (i *instance) doSync(sync func() error) bool {
 	states := i.j.States()
 	if err := sync(); err != nil {
-		i.failed = err
+		i.failure = err
 		i.wake()
 		return false
 	}
-	i.disk.covers(states)
+	i.disk.noteSynced(states)
 	return true
 }
 
-// covers notes that all that a journal has is covered by an fsync.
-func (d *diskTruth) covers(states []journal.PublisherState) {
+// noteSynced notes that all that a journal has is covered by an fsync.
+func (d *diskTruth) noteSynced(states []journal.PublisherState) {
 	for _, s := range states {
-		d.has[s.Publisher] = max(d.has[s.Publisher], s.Have)
+		d.durable[s.Publisher] = max(d.durable[s.Publisher], s.Have)
 	}
 }
 
-// step does for the links what time brings.
-func (i *instance) step() {
+// stepLinks does the timed work of the links.
+func (i *instance) stepLinks() {
 	damaged := i.j.Damage() != nil
 	next := i.links.Step()
 	if damaged && i.j.Damage() == nil && i.j.DurableEnd() == i.j.End() {
-		i.disk.covers(i.j.States()) // healing has synced
+		i.disk.noteSynced(i.j.States()) // healing has synced
 	}
 	select {
 	case <-i.links.Ready():
@@ -305,7 +305,7 @@ func (i *instance) step() {
 	default:
 	}
 	if next >= 0 {
-		i.alarm(&i.linkStepAt, next, 's', func() { i.step(); i.wake() })
+		i.alarm(&i.linkStepAt, next, 's', func() { i.stepLinks(); i.wake() })
 	}
 }
 
@@ -314,11 +314,11 @@ func (i *instance) serve() {
 	if i.serving {
 		return
 	}
-	i.serving, i.blank = true, false
+	i.serving, i.empty = true, false
 	if i.links.Cluster() == "" {
-		i.w.oracle.violate("%s serves, and has met no group", i.name)
+		i.w.oracle.violate("%s serves clients before it has met a group", i.name)
 	}
-	i.w.say("%s serves, catching up %v", i.name, i.links.CatchingUp())
+	i.w.logf("%s serves, catching up %v", i.name, i.links.CatchingUp())
 	for _, s := range i.sessions {
 		s.executeWaiting()
 	}
@@ -330,63 +330,63 @@ const (
 	clientHeartbeat = time.Second
 )
 
-// beat keeps links and sessions alive and finds those that are not.
-func (i *instance) beat() {
-	for _, e := range i.ends {
-		e.beat()
+// heartbeat keeps links and sessions alive and finds those that are not.
+func (i *instance) heartbeat() {
+	for _, e := range i.linkEnds {
+		e.checkHeartbeat()
 	}
 	for _, s := range i.sessions {
-		s.beat()
+		s.checkHeartbeat()
 	}
-	if i.mute && i.fed() && i.links.SyncStatus() != syncstatus.OneWay {
-		i.w.oracle.violate("%s does not replicate back, and says that it is %v", i.name, i.links.SyncStatus())
+	if i.oneWay && i.isFed() && i.links.SyncStatus() != syncstatus.OneWay {
+		i.w.oracle.violate("%s does not replicate back but reports %v", i.name, i.links.SyncStatus())
 	}
 	i.wake()
-	i.w.after(linkHeartbeat, &i.process, 'b', i.beat)
+	i.w.after(linkHeartbeat, &i.process, 'b', i.heartbeat)
 }
 
-// retain has retention remove what it may.
-func (i *instance) retain() {
+// runRetention has retention remove old messages.
+func (i *instance) runRetention() {
 	w := i.w
-	if w.set.retain > 0 && !w.resting && !i.stepping && i.synced(i.j.Sync) {
+	if w.settings.retain > 0 && !w.faultsOver && !i.syncing && i.doSync(i.j.Sync) {
 		for _, p := range w.publishers {
-			p.seen(i)
+			p.announceLives(i)
 		}
-		before, known := w.oracle.floors(i), w.oracle.known(i)
-		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), SegmentNeeded: i.links.MustKeep, AgreeToForget: i.links.AgreeToForget}); err != nil && i.failed == nil {
-			i.failed = err
+		before, known := w.oracle.floors(i), w.oracle.knownLives(i)
+		if _, err := i.j.Trim(journal.Retention{Age: i.retention(), SegmentNeeded: i.links.MustKeep, AgreeToForget: i.links.AgreeToForget}); err != nil && i.failure == nil {
+			i.failure = err
 		}
-		w.oracle.trimmed(i, before)
-		w.oracle.forgot(i, known)
+		w.oracle.checkTrim(i, before)
+		w.oracle.noteForgotten(i, known)
 		for _, s := range w.subscribers {
 			if s.alive {
-				w.oracle.unnamed(s)
+				w.oracle.noteUnnamedClosed(s)
 			}
 		}
 		i.wake()
 	}
-	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)
+	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.runRetention)
 }
 
-// keeps is for how long it keeps messages. In some runs B keeps them for longer, so
-// that it has what A has removed (R9).
-func (i *instance) keeps() time.Duration {
+// retention is how long the instance keeps messages. In some runs B keeps them longer, so
+// that it has messages that A has removed (R9).
+func (i *instance) retention() time.Duration {
 	if i == i.w.instances[1] {
-		return i.w.set.retain * time.Duration(1+5*(i.w.o.Seed%3))
+		return i.w.settings.retain * time.Duration(1+5*(i.w.options.Seed%3))
 	}
-	return i.w.set.retain
+	return i.w.settings.retain
 }
 
 // fail is the end of an instance whose disk has failed (R7): its process
 // exits. It is started again, on a disk that works.
 func (i *instance) fail(err error) {
-	i.w.say("%s ends: %v", i.name, err)
+	i.w.logf("%s ends: %v", i.name, err)
 	i.crash(memfs.Durable, false)
-	i.w.revive(&i.process, 100*time.Millisecond, time.Second, i.start)
+	i.w.restartLater(&i.process, 100*time.Millisecond, time.Second, i.start)
 }
 
-// count adds up what the process has counted.
-func (i *instance) count() {
+// addCounts adds the counts of the process to those of the run.
+func (i *instance) addCounts() {
 	c := &i.shared.Counts
 	i.w.counts.Gaps += c.PublishGaps.Swap(0)
 	n, o := c.Differing.Swap(0), &i.w.oracle
@@ -397,26 +397,26 @@ func (i *instance) count() {
 	o.differing -= n
 }
 
-// crash ends the process: by a kill if mode is KeepAll, by a power cut that
-// leaves what mode says.
+// crash ends the process: by a kill if mode is KeepAll, otherwise by a power cut whose
+// image mode describes.
 func (i *instance) crash(mode memfs.Mode, power bool) {
 	if i.alive {
-		i.w.died(&i.process, power)
+		i.w.closeConnections(&i.process, power)
 	}
-	i.count()
-	i.end()
-	i.j, i.links, i.ends, i.sessions, i.serving = nil, nil, nil, nil, false
+	i.addCounts()
+	i.endRun()
+	i.j, i.links, i.linkEnds, i.sessions, i.serving = nil, nil, nil, nil, false
 	i.fs = i.fs.Crash(mode)
 }
 
-// fed reports whether the other one of the pair is linked.
-func (i *instance) fed() bool {
-	return slices.ContainsFunc(i.ends, func(e *linkEnd) bool {
-		return e.s.other.p == &i.other().process && e.end.Peer() != "" && !e.end.Ended()
+// isFed reports whether the other one of the pair is linked.
+func (i *instance) isFed() bool {
+	return slices.ContainsFunc(i.linkEnds, func(e *linkEnd) bool {
+		return e.conn.other.process == &i.other().process && e.end.Peer() != "" && !e.end.Ended()
 	})
 }
 
-// linked reports whether the peer of that name is connected.
-func (i *instance) linked(name string) bool {
-	return slices.ContainsFunc(i.ends, func(e *linkEnd) bool { return e.end.Peer() == name && !e.end.Ended() })
+// isLinked reports whether the peer of that name is connected.
+func (i *instance) isLinked(name string) bool {
+	return slices.ContainsFunc(i.linkEnds, func(e *linkEnd) bool { return e.end.Peer() == name && !e.end.Ended() })
 }

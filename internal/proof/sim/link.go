@@ -12,7 +12,7 @@ import (
 // A linkEnd is one end of a connection between two instances.
 type linkEnd struct {
 	i      *instance
-	s      *side
+	conn   *endpoint
 	end    *replica.Endpoint
 	closed bool
 }
@@ -26,39 +26,39 @@ func (i *instance) dial(p *instance, delay, wait time.Duration) {
 		next := min(2*delay, 2*time.Second)
 		again := delay/2 + time.Duration(w.net.Int64N(int64(delay/2)))
 		switch {
-		case i.linked(p.name):
+		case i.isLinked(p.name):
 			again, next = 100*time.Millisecond, 50*time.Millisecond
 		case p.alive && w.reachable(i.name, p.name) && w.reachable(p.name, i.name):
-			i.link(p)
+			i.connectLink(p)
 		}
 		i.dial(p, next, again)
 	})
 }
 
-// link connects to a peer.
-func (i *instance) link(p *instance) {
-	ours := i.w.connect(&i.process, &p.process, func(s *side) { p.attach(s, "") })
-	i.attach(ours, p.name)
+// connectLink connects to a peer.
+func (i *instance) connectLink(p *instance) {
+	ours := i.w.connect(&i.process, &p.process, func(s *endpoint) { p.attachLink(s, "") })
+	i.attachLink(ours, p.name)
 }
 
-func (i *instance) attach(s *side, destination string) {
-	e := &linkEnd{i: i, s: s}
+func (i *instance) attachLink(s *endpoint, destination string) {
+	e := &linkEnd{i: i, conn: s}
 	c := &linkConn{e: e}
-	if destination != "" && !i.strange {
-		c.recorded = i.record(s)
+	if destination != "" && !i.foreign {
+		c.recording = i.recordLink(s)
 	}
 	e.end = i.links.Connect(c, destination)
-	s.take = func(packet any) {
+	s.onPacket = func(packet any) {
 		if err := e.end.Receive(packet.([]byte)); err != nil {
 			e.close(err)
 		}
-		if s.other.p.strange && e.end.Peer() != "" {
+		if s.other.process.foreign && e.end.Peer() != "" {
 			i.w.oracle.violate("%s takes a stranger for %s", i.name, e.end.Peer())
 		}
 		i.wake()
 	}
-	s.lost = func(cause error) { e.close(cause); i.wake() }
-	i.ends = append(i.ends, e)
+	s.onLost = func(cause error) { e.close(cause); i.wake() }
+	i.linkEnds = append(i.linkEnds, e)
 	i.wake()
 }
 
@@ -74,9 +74,9 @@ func (e *linkEnd) turn() (busy bool) {
 	return busy
 }
 
-// beat finds out whether the peer lives.
-func (e *linkEnd) beat() {
-	if e.i.w.now-e.s.heard >= 4*linkHeartbeat {
+// checkHeartbeat closes the link if the peer is silent.
+func (e *linkEnd) checkHeartbeat() {
+	if e.i.w.now-e.conn.lastHeard >= 4*linkHeartbeat {
 		e.close(errLinkLost)
 	}
 }
@@ -86,41 +86,41 @@ func (e *linkEnd) close(cause error) {
 		return
 	}
 	e.closed = true
-	e.i.w.say("%s: link to %s ends: %v", e.i.name, e.s.other.host, cause)
+	e.i.w.logf("%s: link to %s ends: %v", e.i.name, e.conn.other.host, cause)
 	e.end.Close(cause)
-	e.s.close()
+	e.conn.close()
 }
 
-// A linkConn is what an End writes to. It sends whole frames.
+// A linkConn is the connection that an End writes to. It sends whole frames.
 type linkConn struct {
-	net.Conn // nil: an End needs nothing of it but what follows
-	e        *linkEnd
-	part     []byte // of a frame
-	recorded *recording
+	net.Conn  // nil: an End needs only the methods below
+	e         *linkEnd
+	partial   []byte // of a frame
+	recording *recording
 }
 
 func (c *linkConn) Write(b []byte) (int, error) {
-	c.part = append(c.part, b...)
-	for len(c.part) >= frameHeader {
-		n := frameHeader + int(binary.BigEndian.Uint32(c.part))
-		if n > len(c.part) {
+	c.partial = append(c.partial, b...)
+	for len(c.partial) >= frameHeader {
+		n := frameHeader + int(binary.BigEndian.Uint32(c.partial))
+		if n > len(c.partial) {
 			break
 		}
-		frame := append([]byte(nil), c.part[:n]...)
-		c.e.s.send(frame)
-		if r := c.recorded; r != nil && len(r.frames) < maxRecordedFrames {
+		frame := append([]byte(nil), c.partial[:n]...)
+		c.e.conn.send(frame)
+		if r := c.recording; r != nil && len(r.frames) < maxRecordedFrames {
 			r.frames = append(r.frames, frame)
 		}
-		c.part = c.part[:copy(c.part, c.part[n:])]
+		c.partial = c.partial[:copy(c.partial, c.partial[n:])]
 	}
 	return len(b), nil
 }
 
-// frameHeader is the length of what stands before the payload of a link's frame.
+// frameHeader is the length of the header of a link's frame.
 const frameHeader = 8
 
-// TryWrite is for what is sent inline. At times the connection takes a part of
-// it, or nothing; a turn sends the rest.
+// TryWrite is for inline writes. At times the connection takes a part of b, or nothing; a
+// turn sends the rest.
 func (c *linkConn) TryWrite(b []byte) (int, error) {
 	if w := c.e.i.w; len(b) > 0 && w.net.IntN(4) == 0 {
 		c.e.i.wake()

@@ -7,241 +7,244 @@ import (
 	"time"
 )
 
-// A way is one direction between two hosts.
-type way struct{ from, to string }
+// A direction is one direction between two hosts.
+type direction struct{ from, to string }
 
-// A conn is a connection. Each side sends in order; what one has sent and the
-// other not received is on its way.
+// A conn is a connection. Each end sends in order; a packet that one end has sent and the
+// other has not received is in flight.
 type conn struct {
 	w      *world
-	sides  [2]*side
+	ends   [2]*endpoint
 	broken bool // nothing gets through any more
 }
 
-// A side is one end of a connection, in the hands of a process.
-type side struct {
-	c      *conn
-	p      *process
-	other  *side
-	host   string
-	closed bool // by its own process, or gone with it
-	told   bool // that the connection has ended
-	silent bool // its machine lost power: it can't even refuse
+// An endpoint is one end of a connection, in the hands of a process.
+type endpoint struct {
+	conn       *conn
+	process    *process
+	other      *endpoint
+	host       string
+	closed     bool // by its own process, or gone with it
+	notified   bool // that the connection has ended
+	poweredOff bool // its machine lost power: it can't even refuse
 
-	way    []any // on its way from here
-	moving bool  // an event is planned for the first of it
-	last   time.Duration
-	heard  time.Duration // when something came, for who watches
+	inFlight       []any // packets sent from here that have not arrived
+	arrivalPlanned bool  // an event is planned for the first of it
+	lastArrival    time.Duration
+	lastHeard      time.Duration // time of the last packet, for heartbeats
 
-	take func(packet any)  // what came
-	lost func(cause error) // the connection has ended otherwise than by close
+	onPacket func(packet any)  // called with each packet
+	onLost   func(cause error) // the connection has ended otherwise than by close
 }
 
-// fin stands behind the last packet of a side that was closed.
+// fin follows the last packet of an endpoint that was closed.
 type fin struct{}
 
 var errReset = errors.New("connection reset")
 
 // connect makes a connection between two processes. The one that is called
 // learns of it by accepted, before anything that is sent on it.
-func (w *world) connect(from, to *process, accepted func(*side)) *side {
+func (w *world) connect(from, to *process, accepted func(*endpoint)) *endpoint {
 	c := &conn{w: w}
 	for i, p := range []*process{from, to} {
-		c.sides[i] = &side{c: c, p: p, host: p.name, heard: w.now, take: func(any) {}, lost: func(error) {}}
+		c.ends[i] = &endpoint{conn: c, process: p, host: p.name, lastHeard: w.now, onPacket: func(any) {}, onLost: func(error) {}}
 	}
-	a, b := c.sides[0], c.sides[1]
+	a, b := c.ends[0], c.ends[1]
 	a.other, b.other = b, a
 	w.conns = append(w.conns, c)
 	takes := w.latency()
-	a.last = w.now + takes
+	a.lastArrival = w.now + takes
 	w.after(takes, to, 'a', func() {
-		if !b.done() {
+		if !b.ended() {
 			accepted(b)
 		}
 	})
 	return a
 }
 
-// sides are all ends of all connections.
-func (w *world) sides() iter.Seq[*side] {
-	return func(yield func(*side) bool) {
+// endpoints are all ends of all connections.
+func (w *world) endpoints() iter.Seq[*endpoint] {
+	return func(yield func(*endpoint) bool) {
 		for _, c := range w.conns {
-			if !yield(c.sides[0]) || !yield(c.sides[1]) {
+			if !yield(c.ends[0]) || !yield(c.ends[1]) {
 				return
 			}
 		}
 	}
 }
 
-// done reports whether the connection has ended for the process of a side.
-func (s *side) done() bool { return s.closed || s.told }
+// ended reports whether the connection has ended for the process of this endpoint.
+func (s *endpoint) ended() bool { return s.closed || s.notified }
 
 // reachable reports whether a packet gets from one host to the other.
-func (w *world) reachable(from, to string) bool { return w.cuts[way{from, to}] == 0 }
+func (w *world) reachable(from, to string) bool { return w.cuts[direction{from, to}] == 0 }
 
 // latency is how long a packet takes.
 func (w *world) latency() time.Duration {
 	d := 60*time.Microsecond + time.Duration(w.net.Int64N(int64(300*time.Microsecond)))
-	if w.slow > 0 {
-		d += time.Duration(w.net.Int64N(int64(w.slow)))
+	if w.extraLatency > 0 {
+		d += time.Duration(w.net.Int64N(int64(w.extraLatency)))
 	}
 	return d
 }
 
-// send puts a packet on its way.
-func (s *side) send(packet any) {
-	if s.done() || s.c.broken {
+// send puts a packet in flight.
+func (s *endpoint) send(packet any) {
+	if s.ended() || s.conn.broken {
 		return
 	}
-	s.way = append(s.way, packet)
-	s.move()
+	s.inFlight = append(s.inFlight, packet)
+	s.planArrival()
 }
 
-// move plans the arrival of the first packet on its way, unless that is
-// planned or the way is cut.
-func (s *side) move() {
-	w := s.c.w
-	if s.moving || len(s.way) == 0 || !w.reachable(s.host, s.other.host) {
+// planArrival plans the arrival of the first packet in flight, unless that is planned or
+// the direction is cut.
+func (s *endpoint) planArrival() {
+	w := s.conn.w
+	if s.arrivalPlanned || len(s.inFlight) == 0 || !w.reachable(s.host, s.other.host) {
 		return
 	}
-	s.moving = true
-	at := max(w.now+w.latency(), s.last+time.Microsecond)
-	s.last = at
+	s.arrivalPlanned = true
+	at := max(w.now+w.latency(), s.lastArrival+time.Microsecond)
+	s.lastArrival = at
 	w.after(at-w.now, nil, 'n', func() {
-		s.moving = false
+		s.arrivalPlanned = false
 		if !w.reachable(s.host, s.other.host) {
-			return // it is sent again when the way is open
+			return // it is planned again when the direction is open
 		}
-		s.arrive()
+		s.deliver()
 	})
 }
 
-// arrive hands over all that is on its way: what was sent one after the other
-// comes together.
-func (s *side) arrive() {
-	packets := s.way
-	s.way = nil
+// deliver hands over all packets in flight: packets sent one after the other arrive
+// together.
+func (s *endpoint) deliver() {
+	packets := s.inFlight
+	s.inFlight = nil
 	to := s.other
 	for _, p := range packets {
-		if to.done() {
-			if !to.silent {
-				s.reset() // who sends to a closed port hears so
+		if to.ended() {
+			if !to.poweredOff {
+				s.reset() // as a closed port answers
 			}
 			break
 		}
 		to.receive(p)
 	}
-	s.move()
+	s.planArrival()
 }
 
-// receive has the process take a packet, now or when it goes on.
-func (s *side) receive(packet any) {
-	w := s.c.w
-	w.after(0, s.p, 'r', func() {
-		if s.done() || s.c.broken {
+// receive hands a packet to the process, now or when it is resumed.
+func (s *endpoint) receive(packet any) {
+	w := s.conn.w
+	w.after(0, s.process, 'r', func() {
+		if s.ended() || s.conn.broken {
 			return
 		}
-		s.heard = w.now
-		if _, is := packet.(fin); is {
-			s.end(errors.New("closed by the other side"))
+		s.lastHeard = w.now
+		if _, ok := packet.(fin); ok {
+			s.notifyEnd(errors.New("closed by the other side"))
 			return
 		}
-		s.take(packet)
+		s.onPacket(packet)
 	})
 }
 
-// reset tells a side that the connection is gone, as soon as that can get through.
-func (s *side) reset() {
-	w := s.c.w
-	if s.done() || !w.reachable(s.other.host, s.host) {
+// reset notifies an endpoint that the connection is gone, as soon as that can get
+// through.
+func (s *endpoint) reset() {
+	w := s.conn.w
+	if s.ended() || !w.reachable(s.other.host, s.host) {
 		return
 	}
-	w.after(w.latency(), s.p, 'x', func() { s.end(errReset) })
+	w.after(w.latency(), s.process, 'x', func() { s.notifyEnd(errReset) })
 }
 
-// reset ends a connection from outside: what is on its way is gone, and both
-// sides hear of it.
+// reset ends a connection from outside: packets in flight are lost, and both ends are
+// notified.
 func (c *conn) reset() {
 	c.broken = true
-	for _, s := range c.sides {
-		s.way = nil
-		c.w.after(c.w.latency(), s.p, 'x', func() { s.end(errReset) })
+	for _, s := range c.ends {
+		s.inFlight = nil
+		c.w.after(c.w.latency(), s.process, 'x', func() { s.notifyEnd(errReset) })
 	}
 }
 
-// end tells the process that the connection has ended.
-func (s *side) end(cause error) {
-	if s.done() {
+// notifyEnd notifies the process that the connection has ended.
+func (s *endpoint) notifyEnd(cause error) {
+	if s.ended() {
 		return
 	}
-	s.told = true
-	s.lost(cause)
+	s.notified = true
+	s.onLost(cause)
 }
 
-// close closes the side. What is on its way still arrives.
-func (s *side) close() {
+// close closes the endpoint. Packets in flight still arrive.
+func (s *endpoint) close() {
 	s.send(fin{})
 	s.closed = true
 }
 
-// abort closes the side and drops what is on its way.
-func (s *side) abort() {
+// abort closes the endpoint and drops the packets in flight.
+func (s *endpoint) abort() {
 	if s.closed {
 		return
 	}
-	s.closed, s.way = true, nil
+	s.closed, s.inFlight = true, nil
 	s.other.reset()
 }
 
-// vanish is a side whose machine has lost power: nobody is told anything.
-func (s *side) vanish() { s.closed, s.way, s.silent = true, nil, true }
+// powerOff closes an endpoint whose machine has lost power: the other end is not
+// notified.
+func (s *endpoint) powerOff() { s.closed, s.inFlight, s.poweredOff = true, nil, true }
 
 // cut cuts a way, heal opens it again. Cuts of one way add up.
-func (w *world) cut(x way) { w.cuts[x]++ }
+func (w *world) cut(x direction) { w.cuts[x]++ }
 
-func (w *world) heal(x way) {
+func (w *world) heal(x direction) {
 	if w.cuts[x]--; w.cuts[x] > 0 {
 		return
 	}
 	delete(w.cuts, x)
-	for s := range w.sides() {
+	for s := range w.endpoints() {
 		if s.host != x.from || s.other.host != x.to {
 			continue
 		}
-		s.move()
-		if s.closed && !s.silent && !s.other.done() && len(s.way) == 0 {
+		s.planArrival()
+		if s.closed && !s.poweredOff && !s.other.ended() && len(s.inFlight) == 0 {
 			s.other.reset() // its fin or reset did not get through
 		}
 	}
 }
 
-// died closes what a process had open: by its kernel, after what was sent or
-// instead of it, or not at all if the machine lost power.
-func (w *world) died(p *process, power bool) {
+// closeConnections closes the connections of a process that has ended. Its kernel sends
+// the packets in flight first, or drops them; nothing is sent if the machine lost power.
+func (w *world) closeConnections(p *process, power bool) {
 	w.conns = slices.DeleteFunc(w.conns, func(c *conn) bool {
-		for _, s := range c.sides {
+		for _, s := range c.ends {
 			switch {
-			case s.p != p || s.closed:
-			case s.told:
+			case s.process != p || s.closed:
+			case s.notified:
 				s.closed = true
 			case power:
-				s.vanish()
+				s.powerOff()
 			case w.net.IntN(2) == 0:
 				s.close()
 			default:
 				s.abort()
 			}
 		}
-		return c.sides[0].done() && c.sides[1].done() // nobody has it any more
+		return c.ends[0].ended() && c.ends[1].ended() // neither process has it open any more
 	})
 }
 
-// booted has what was silent since a power cut answer again: with a reset, to whoever still sends.
-func (w *world) booted(p *process) {
-	for s := range w.sides() {
-		if s.p == p && s.silent {
-			s.silent = false
-			if len(s.other.way) == 0 && w.net.IntN(2) == 0 {
+// answerStale lets a machine that was off since a power cut answer again: with a reset,
+// to a peer that still sends.
+func (w *world) answerStale(p *process) {
+	for s := range w.endpoints() {
+		if s.process == p && s.poweredOff {
+			s.poweredOff = false
+			if len(s.other.inFlight) == 0 && w.net.IntN(2) == 0 {
 				s.other.reset()
 			}
 		}

@@ -31,18 +31,18 @@ const (
 // A publisher is a publisher application with its store.
 type publisher struct {
 	client
-	memory bool // its store lives as long as the process
-	always bool // its store syncs each append
-	fs     *memfs.FS
-	boot   int           // of its machine
-	quiet  bool          // publishes nothing any more
-	rolled bool          // its machine was rolled back
-	struck time.Duration // when a forger last took its session; 0: never
+	memoryStore    bool // its store lives as long as the process
+	syncAlways     bool // its store syncs each append
+	fs             *memfs.FS
+	boot           int           // of its machine
+	quiet          bool          // publishes nothing any more
+	rolledBack     bool          // its machine was rolled back
+	sessionTakenAt time.Duration // when a forger last took its session; 0: never
 }
 
 func (w *world) addPublisher(name string, memory bool) *publisher {
-	p := &publisher{memory: memory, fs: memfs.New()}
-	p.always = !memory && w.load.IntN(3) == 0
+	p := &publisher{memoryStore: memory, fs: memfs.New()}
+	p.syncAlways = !memory && w.load.IntN(3) == 0
 	p.init(w, name, p)
 	w.publishers = append(w.publishers, p)
 	return p
@@ -51,25 +51,25 @@ func (w *world) addPublisher(name string, memory bool) *publisher {
 // start starts the process.
 func (p *publisher) start() {
 	p.store = p.open()
-	p.w.oracle.opened(p)
+	p.w.oracle.storeOpened(p)
 	p.launch(p.store)
-	p.work()
-	p.tick()
+	p.publishBursts()
+	p.syncStore()
 }
 
 // newLife names a life of a store.
 func (c *client) newLife() string {
 	c.w.lives++
-	return fmt.Sprintf("%s-%d-%d", c.name, c.w.o.Seed, c.w.lives)
+	return fmt.Sprintf("%s-%d-%d", c.name, c.w.options.Seed, c.w.lives)
 }
 
 func (p *publisher) open() pubstore.Store {
-	if p.memory {
+	if p.memoryStore {
 		return pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: storeMessages, FailWhenFull: true, NewLife: p.newLife})
 	}
 	s, err := pubstore.OpenFile(storeDir, testdoor.OnDisk(pubstore.FileOptions{
 		MaxMessages: storeMessages, FailWhenFull: true, SegmentBytes: 16 << 10,
-		SyncInterval: -1, SyncAlways: p.always, NewLife: p.newLife,
+		SyncInterval: -1, SyncAlways: p.syncAlways, NewLife: p.newLife,
 		BootID: func() (string, error) { return fmt.Sprint(p.boot), nil },
 	}, p.fs))
 	if err != nil {
@@ -79,16 +79,16 @@ func (p *publisher) open() pubstore.Store {
 	return s
 }
 
-// work publishes now and then.
-func (p *publisher) work() {
+// publishBursts publishes now and then.
+func (p *publisher) publishBursts() {
 	w := p.w
 	if !p.quiet {
-		for range 1 + w.load.IntN(w.set.burst) {
+		for range 1 + w.load.IntN(w.settings.burst) {
 			p.publish()
 		}
 		p.fill()
 	}
-	w.after(between(w.load, w.set.pace/2, w.set.pace*3/2), &p.process, 'p', p.work)
+	w.after(between(w.load, w.settings.burstInterval/2, w.settings.burstInterval*3/2), &p.process, 'p', p.publishBursts)
 }
 
 func (p *publisher) publish() {
@@ -109,19 +109,19 @@ func (p *publisher) publish() {
 	if errors.Is(err, pubstore.ErrFull) {
 		return
 	}
-	p.stored(err)
+	p.checkStoreError(err)
 	lives := p.store.Lives()
 	w.oracle.accepted(p, lives[len(lives)-1].ID, seq, topic, body)
 }
 
-// tick syncs the store.
-func (p *publisher) tick() {
+// syncStore syncs the store.
+func (p *publisher) syncStore() {
 	w := p.w
-	if f, is := p.store.(*pubstore.File); is {
-		p.stored(f.Sync())
-		w.oracle.synced(p)
+	if f, ok := p.store.(*pubstore.File); ok {
+		p.checkStoreError(f.Sync())
+		w.oracle.storeSynced(p)
 	}
-	w.after(between(w.load, 10*time.Millisecond, 40*time.Millisecond), &p.process, 'y', p.tick)
+	w.after(between(w.load, 10*time.Millisecond, 40*time.Millisecond), &p.process, 'y', p.syncStore)
 }
 
 // letGo tells the oracle which messages the store lets go of as safe.
@@ -131,42 +131,42 @@ func (p *publisher) letGo(life string, through uint64) {
 	}
 }
 
-// rejected has the application told, a little later, and lets the message go then.
+// rejected tells the application, a little later, and then lets the message go.
 func (p *publisher) rejected(r clientcore.Rejection) {
 	m, err := r.Message(p.store)
-	p.stored(err)
+	p.checkStoreError(err)
 	if m == nil {
-		p.told(r)
+		p.finishRejection(r)
 		return
 	}
 	p.w.after(between(p.w.load, 0, 5*time.Millisecond), &p.process, 'j', func() {
 		p.w.oracle.rejected(p, &r)
-		p.stored(r.LetGo(p.store))
-		p.told(r)
+		p.checkStoreError(r.LetGo(p.store))
+		p.finishRejection(r)
 	})
 }
 
-func (p *publisher) told(r clientcore.Rejection) {
+func (p *publisher) finishRejection(r clientcore.Rejection) {
 	e := p.core.RejectionReported(&r)
-	p.acked(&e)
+	p.applyAck(&e)
 }
 
 // A publisher has no subscriptions.
 func (p *publisher) acceptsServer(*clientcore.Server) bool { return true }
 func (p *publisher) attach()                               {}
-func (p *publisher) lost()                                 {}
-func (p *publisher) take(*wire.Message)                    {}
-func (p *publisher) handle()                               {}
+func (p *publisher) onDisconnect()                         {}
+func (p *publisher) onFrame(*wire.Message)                 {}
+func (p *publisher) handleQueued()                         {}
 
-// seen has retention remember the lives that a store keeps. In a run of
+// announceLives has retention remember the lives that a store keeps. In a run of
 // seconds retain is seconds, too; that a store keeps a life for longer is
 // for some runs only.
-func (p *publisher) seen(i *instance) {
-	if !p.alive && p.w.returns() {
+func (p *publisher) announceLives(i *instance) {
+	if !p.alive && p.w.forgottenReturn() {
 		return
 	}
 	if !p.alive {
-		for _, l := range p.w.oracle.of(p) {
+		for _, l := range p.w.oracle.livesOf(p) {
 			i.j.Touch(l.publisher)
 		}
 		return
@@ -179,8 +179,8 @@ func (p *publisher) seen(i *instance) {
 // kill ends the process; power also cuts the power of its machine.
 func (p *publisher) kill(mode memfs.Mode, power bool) {
 	p.die(power)
-	p.w.oracle.closed(p, power)
-	if p.memory {
+	p.w.oracle.publisherDied(p, power)
+	if p.memoryStore {
 		return
 	}
 	p.fs = p.fs.Crash(mode)

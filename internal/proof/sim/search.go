@@ -19,11 +19,11 @@ type search struct {
 	known clientcore.ServerReports
 	next  int // instance to visit
 
-	side  *side // nil: none
-	in    frames
-	on    *clientcore.SideSession
-	at    clientcore.Server
-	asked bool // the subscribe was sent
+	conn       *endpoint // nil: none
+	in         frameReader
+	core       *clientcore.SideSession
+	serverInfo clientcore.Server
+	subscribed bool // the subscribe was sent
 }
 
 // searchOrAttach begins a search, or subscribes again.
@@ -34,29 +34,29 @@ func (s *subscriber) searchOrAttach() {
 	}
 	s.search = search{known: make(clientcore.ServerReports)}
 	s.w.counts.Searches++
-	s.tour()
+	s.visitNext()
 }
 
-// tour visits the next instance, unless the search is over.
-func (s *subscriber) tour() {
+// visitNext visits the next instance, unless the search is over.
+func (s *subscriber) visitNext() {
 	w, q := s.w, &s.search
 	servers := w.instances[:2]
 	e, over := s.sub.ConcludeSearch(s.sub.Received(), q.known, len(servers), w.clock())
 	if over {
 		q.known = nil
-		s.happen("", &e)
+		s.applyEffect("", &e)
 		s.attach()
 		return
 	}
 	if q.next == len(servers) {
 		q.next = 0
-		w.after(searchPause, &s.process, 'q', s.tour)
+		w.after(searchPause, &s.process, 'q', s.visitNext)
 		return
 	}
 	i := servers[q.next]
 	q.next++
-	if at, is := q.known[i.name]; is && !s.sub.SearchIncludes(&at) {
-		s.tour()
+	if at, ok := q.known[i.name]; ok && !s.sub.SearchIncludes(&at) {
+		s.visitNext()
 		return
 	}
 	s.visit(i)
@@ -66,25 +66,25 @@ func (s *subscriber) tour() {
 func (s *subscriber) visit(i *instance) {
 	w, q := s.w, &s.search
 	if !w.reachable(s.name, i.name) || !w.reachable(i.name, s.name) || !i.alive || i.stopped {
-		w.after(dialTimeout, &s.process, 'q', s.tour)
+		w.after(dialTimeout, &s.process, 'q', s.visitNext)
 		return
 	}
 	ours := w.connect(&s.process, &i.process, i.accept)
-	q.side, q.in, q.asked = ours, frames{}, false
-	ours.take = func(packet any) { s.onSidePacket(ours, i.name, packet.([]byte)) }
-	ours.lost = func(error) { s.leaveSide(ours) }
-	q.on = clientcore.NewSideSession(i.name, "", "")
-	logon := q.on.Credentials("", "")
+	q.conn, q.in, q.subscribed = ours, frameReader{}, false
+	ours.onPacket = func(packet any) { s.onSidePacket(ours, i.name, packet.([]byte)) }
+	ours.onLost = func(error) { s.leaveSide(ours) }
+	q.core = clientcore.NewSideSession(i.name, "", "")
+	logon := q.core.Credentials("", "")
 	ours.send(logon.AppendTo(nil))
 	s.watchSide(ours)
 }
 
 // watchSide leaves a side session on which nothing comes.
-func (s *subscriber) watchSide(on *side) {
+func (s *subscriber) watchSide(on *endpoint) {
 	s.w.after(searchTimeout, &s.process, 'Q', func() {
 		switch {
-		case s.search.side != on:
-		case s.w.now-on.heard >= searchTimeout:
+		case s.search.conn != on:
+		case s.w.now-on.lastHeard >= searchTimeout:
 			s.leaveSide(on)
 		default:
 			s.watchSide(on)
@@ -92,53 +92,53 @@ func (s *subscriber) watchSide(on *side) {
 	})
 }
 
-func (s *subscriber) onSidePacket(on *side, name string, packet []byte) {
+func (s *subscriber) onSidePacket(on *endpoint, name string, packet []byte) {
 	s.search.in.each(packet, func(m *wire.Message) bool {
-		if s.search.side == on {
+		if s.search.conn == on {
 			s.onSideFrame(name, m)
 		}
-		if s.search.side == on && s.search.asked && s.sub.SideDone() {
+		if s.search.conn == on && s.search.subscribed && s.sub.SideDone() {
 			s.leaveSide(on)
 		}
-		return s.search.side == on
+		return s.search.conn == on
 	})
-	s.handle()
+	s.handleQueued()
 }
 
 func (s *subscriber) onSideFrame(name string, m *wire.Message) {
 	q := &s.search
 	switch {
-	case q.asked && (m.Command == wire.Publish || len(m.SubID) > 0):
-		s.onFrameFrom(&q.at, m)
+	case q.subscribed && (m.Command == wire.Publish || len(m.SubID) > 0):
+		s.onFrameFrom(&q.serverInfo, m)
 	case m.Command == wire.Ack && string(m.CommandID) == "0":
-		e, err := q.on.HandleAck(m)
+		e, err := q.core.HandleAck(m)
 		if err != nil || e.Kind != clientcore.EventAccepted {
-			s.leaveSide(q.side)
+			s.leaveSide(q.conn)
 			return
 		}
-		q.at = q.on.Server()
-		q.known[name] = q.at
-		if !s.sub.ShouldAsk(&q.at, s.w.clock()) {
-			s.leaveSide(q.side)
+		q.serverInfo = q.core.Server()
+		q.known[name] = q.serverInfo
+		if !s.sub.ShouldAsk(&q.serverInfo, s.w.clock()) {
+			s.leaveSide(q.conn)
 			return
 		}
 		s.ids++
-		cmd := s.sub.Ask(&q.at, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
-		q.asked = true
-		q.side.send(cmd.AppendTo(nil))
+		cmd := s.sub.Ask(&q.serverInfo, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
+		q.subscribed = true
+		q.conn.send(cmd.AppendTo(nil))
 	}
 }
 
 // leaveSide ends a side session.
-func (s *subscriber) leaveSide(on *side) {
+func (s *subscriber) leaveSide(on *endpoint) {
 	q := &s.search
-	if q.side != on {
+	if q.conn != on {
 		return
 	}
 	on.close()
-	q.side = nil
-	if q.asked {
+	q.conn = nil
+	if q.subscribed {
 		s.sub.SideEnded(s.w.clock())
 	}
-	s.tour()
+	s.visitNext()
 }

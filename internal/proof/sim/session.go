@@ -13,59 +13,59 @@ import (
 // A session drives a servercore.Session over a simulated connection. It
 // implements servercore.Driver.
 type session struct {
-	i      *instance
-	s      *side
-	core   *servercore.Session
-	in     frames
-	early  [][]byte      // packets that came before they could be executed
-	due    bool          // Fill has something to do
-	nextAt time.Duration // when it has by time alone
-	tickAt time.Duration // when to decide again
-	closed bool
-	out    frames // to read our own output
+	i         *instance
+	conn      *endpoint
+	core      *servercore.Session
+	in        frameReader
+	waiting   [][]byte      // packets that came before they could be executed
+	outputDue bool          // Fill has something to do
+	nextAt    time.Duration // when it has by time alone
+	tickAt    time.Duration // when to decide again
+	closed    bool
+	ownFrames frameReader // to read our own output
 
-	poll  replica.Poll  // of the peers; nil: they are not asked
-	heard bool          // the session has heard of enough of them
-	until time.Duration // then the answers that have come must do
+	poll         replica.Poll  // of the peers; nil: they are not asked
+	answered     bool          // the session has heard of enough of them
+	pollDeadline time.Duration // then the answers that have come must do
 }
 
-// quiet is the log of all sessions.
-var quiet = slog.New(slog.DiscardHandler)
+// discardLog is the log of all sessions.
+var discardLog = slog.New(slog.DiscardHandler)
 
 // accept begins a session with a client that has connected to the client port.
 // The port is bound before it is served: until then the client's frames wait.
-func (i *instance) accept(s *side) {
-	c := &session{i: i, s: s}
-	c.core = servercore.NewSession(i.shared, c, quiet, i.w.clock())
+func (i *instance) accept(s *endpoint) {
+	c := &session{i: i, conn: s}
+	c.core = servercore.NewSession(i.shared, c, discardLog, i.w.clock())
 	if !i.shared.Registry.Add(c.core, "") {
 		s.close()
 		return
 	}
-	s.heard, c.in.broken = i.w.now, c.end
-	s.take = func(packet any) { c.received(packet.([]byte)) }
-	s.lost = func(cause error) { c.core.Abort(cause.Error()) }
+	s.lastHeard, c.in.onError = i.w.now, c.endOnError
+	s.onPacket = func(packet any) { c.onPacket(packet.([]byte)) }
+	s.onLost = func(cause error) { c.core.Abort(cause.Error()) }
 	i.sessions = append(i.sessions, c)
 }
 
-// received executes the frames of a packet, or keeps them until the instance
+// onPacket executes the frames of a packet, or keeps them until the instance
 // serves and no command waits.
-func (s *session) received(packet []byte) {
+func (s *session) onPacket(packet []byte) {
 	s.i.wake()
 	if !s.i.serving || s.core.Deciding() {
-		s.early = append(s.early, packet)
+		s.waiting = append(s.waiting, packet)
 		return
 	}
-	var batch []byte // what is left of one
+	var batch []byte // the rest of a batch
 	rest := s.in.each(packet, func(m *wire.Message) bool {
 		if m.Command == wire.Batch {
-			batch = s.batch(m)
+			batch = s.executeBatch(m)
 		} else {
-			s.end(s.core.Execute(m, 0))
+			s.endOnError(s.core.Execute(m, 0))
 		}
 		return s.canExecute()
 	})
 	if len(batch)+len(rest) > 0 {
-		s.early = append(s.early, append(batch, rest...))
+		s.waiting = append(s.waiting, append(batch, rest...))
 	}
 	s.core.Notify()
 	s.decide()
@@ -76,17 +76,17 @@ func (s *session) canExecute() bool {
 	return s.core.State() == servercore.StateOpen && !s.core.Deciding()
 }
 
-// batch executes the publishes of a batch, and returns a batch of those that it keeps.
-func (s *session) batch(m *wire.Message) (kept []byte) {
+// executeBatch executes the publishes of a batch, and returns a batch of those that it keeps.
+func (s *session) executeBatch(m *wire.Message) (kept []byte) {
 	b := s.core.Batch(m)
 	for s.canExecute() {
-		s.end(b.TakeRun())
+		s.endOnError(b.TakeRun())
 		p, size, err := b.Next()
 		if p == nil || err != nil {
-			s.end(err)
+			s.endOnError(err)
 			return nil
 		}
-		s.end(s.core.Execute(p, size))
+		s.endOnError(s.core.Execute(p, size))
 	}
 	if len(b.Rest()) == 0 {
 		return nil
@@ -96,8 +96,8 @@ func (s *session) batch(m *wire.Message) (kept []byte) {
 	return kept
 }
 
-// end ends a session whose reader has failed.
-func (s *session) end(err error) {
+// endOnError ends a session whose reader has failed.
+func (s *session) endOnError(err error) {
 	if err != nil {
 		s.core.End(err.Error(), nil)
 	}
@@ -110,7 +110,7 @@ func (s *session) decide() {
 		return
 	}
 	known := s.core.LoggedOn()
-	s.end(s.core.Decide(w.clock()))
+	s.endOnError(s.core.Decide(w.clock()))
 	s.core.Notify()
 	if s.core.Deciding() {
 		s.i.alarm(&s.tickAt, servercore.LogonTick, 'l', s.decide)
@@ -127,16 +127,16 @@ func (s *session) decide() {
 
 // searchOrAttach executes the frames that were kept.
 func (s *session) executeWaiting() {
-	early := s.early
-	s.early = nil
+	early := s.waiting
+	s.waiting = nil
 	for _, packet := range early {
-		s.received(packet)
+		s.onPacket(packet)
 	}
 }
 
 // Wake implements servercore.Driver.
 func (s *session) Wake() {
-	s.due = true
+	s.outputDue = true
 	s.i.wake()
 }
 
@@ -159,11 +159,11 @@ func (s *session) StateChanged(servercore.State) {}
 
 // AskPeers implements servercore.Driver.
 func (s *session) AskPeers() {
-	s.i.w.after(0, &s.i.process, 'Q', s.ask)
+	s.i.w.after(0, &s.i.process, 'Q', s.pollPeers)
 }
 
-func (s *session) ask() {
-	s.poll, s.heard, s.until = s.i.links.Ask(s.core.Notice()), false, s.i.w.now+servercore.NoticeTimeout
+func (s *session) pollPeers() {
+	s.poll, s.answered, s.pollDeadline = s.i.links.Ask(s.core.Notice()), false, s.i.w.now+servercore.NoticeTimeout
 	s.i.w.after(servercore.NoticeTimeout, &s.i.process, 'q', s.checkAnswers)
 	s.checkAnswers()
 }
@@ -174,30 +174,30 @@ func (s *session) checkAnswers() {
 		return
 	}
 	w := s.i.w
-	answers, enough, done := s.poll(w.now >= s.until || s.core.State() >= servercore.StateEnding)
+	answers, enough, done := s.poll(w.now >= s.pollDeadline || s.core.State() >= servercore.StateEnding)
 	if !done {
-		if enough && !s.heard {
-			s.heard = true
+		if enough && !s.answered {
+			s.answered = true
 			s.core.AddAnswers(answers)
 		}
 		return
 	}
 	s.poll = nil
 	if !s.core.AddAnswers(answers) {
-		w.after(servercore.NoticePause, &s.i.process, 'Q', s.ask)
+		w.after(servercore.NoticePause, &s.i.process, 'Q', s.pollPeers)
 	}
 }
 
-// turn writes what there is to write and reports whether there is more.
+// turn writes the output that is due and reports whether there is more.
 func (s *session) turn() (busy bool) {
 	s.checkAnswers()
 	s.decide()
-	if s.closed || !s.due {
+	if s.closed || !s.outputDue {
 		return false
 	}
 	out, more, ended := s.core.Fill(nil, s.i.w.clock())
 	s.write(out)
-	s.due = more
+	s.outputDue = more
 	switch {
 	case ended:
 		s.close()
@@ -208,20 +208,20 @@ func (s *session) turn() (busy bool) {
 	return more
 }
 
-// write sends frames, and tells the oracle which acks they bring.
+// write sends frames, and reports their acks to the oracle.
 func (s *session) write(out []byte) {
 	if len(out) == 0 {
 		return
 	}
 	if i, _ := s.core.Info(); i.Publisher != 0 {
-		s.out.each(out, func(m *wire.Message) bool {
+		s.ownFrames.each(out, func(m *wire.Message) bool {
 			if m.HasSequence && string(m.Status) == wire.StatusSuccess && len(m.Level) == 0 {
 				s.i.w.oracle.acked(s.i, i.Publisher, m.Sequence)
 			}
 			return true
 		})
 	}
-	s.s.send(out)
+	s.conn.send(out)
 }
 
 // close ends the session for good.
@@ -229,14 +229,14 @@ func (s *session) close() {
 	s.closed = true
 	s.core.Release()
 	s.i.shared.Registry.Remove(s.core)
-	s.s.close()
+	s.conn.close()
 }
 
 var errSilent = errors.New("heartbeat: nothing came for too long")
 
-// beat finds out whether the client lives.
-func (s *session) beat() {
-	if silence := s.core.Silence(); silence > 0 && s.i.w.now-s.s.heard >= silence {
-		s.end(errSilent)
+// checkHeartbeat ends the session if the client is silent.
+func (s *session) checkHeartbeat() {
+	if silence := s.core.Silence(); silence > 0 && s.i.w.now-s.conn.lastHeard >= silence {
+		s.endOnError(errSilent)
 	}
 }

@@ -8,27 +8,27 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// Options say what run to make.
+// Options choose a run.
 type Options struct {
 	Seed uint64
-	Log  bool // keep a log of what happens
+	Log  bool // keep a log of the events
 }
 
-// Counts are what happened in a run.
+// Counts are the counts of a run.
 type Counts struct {
 	Published uint64 // messages that a store took
 	Safe      uint64 // of these, acknowledged as on two disks and let go
 	Delivered uint64 // handed to subscribers
 	Faults    []uint64
 	Gaps      uint64 // connections refused as a publish gap or for a hole
-	Skipped   uint64 // gaps that subscribers were told of
-	Searches  uint64 // for what their server has removed
+	Skipped   uint64 // gaps reported to subscribers
+	Searches  uint64 // for messages that their server has removed
 	Overruns  uint64
 	LeftOut   uint64 // publishers that places of subscribers left out again
-	Revived   uint64 // gaps told and messages handed over again, of such that images have brought back
+	Revived   uint64 // gaps reported and messages handed over again because of restored images
 	RollBacks uint64
 	Diverged  uint64 // publishers set apart, once for each instance
-	Restored  uint64 // times that old images were put back
+	Restored  uint64 // times that old images were restored
 	Lost      uint64 // messages that were acknowledged and on no disk then
 }
 
@@ -48,7 +48,7 @@ func (c *Counts) Add(o Counts) {
 	c.Restored += o.Restored
 	c.Lost += o.Lost
 	if c.Faults == nil {
-		c.Faults = make([]uint64, len(kinds))
+		c.Faults = make([]uint64, len(faultKinds))
 	}
 	for n, f := range o.Faults {
 		c.Faults[n] += f
@@ -65,14 +65,14 @@ func (c *Counts) FaultsTotal() (n uint64) {
 
 // FaultNames are the kinds of faults, in the order of Counts.Faults.
 func FaultNames() []string {
-	names := make([]string, len(kinds))
-	for n, k := range kinds {
+	names := make([]string, len(faultKinds))
+	for n, k := range faultKinds {
 		names[n] = k.name
 	}
 	return names
 }
 
-// A Result is what a run was and what was found.
+// A Result describes a run and its violations.
 type Result struct {
 	Counts
 	Seed       uint64
@@ -83,59 +83,59 @@ type Result struct {
 	Log        []string
 }
 
-// A setting is what stays the same in a run.
-type setting struct {
-	length    time.Duration // of the faults
-	gap       time.Duration // between two of them, on average
-	pace      time.Duration // between two bursts of a publisher
-	burst     int
-	downgrade time.Duration // 0: never
-	rejoin    time.Duration
-	segment   int64
-	retain    time.Duration // 0: for ever
-	spare     bool          // a third instance, replicated to asynchronously
-	drill     bool          // which publishers try, too
-	weights   []int         // of the kinds of faults; 0: left out
+// settings stay the same during a run.
+type settings struct {
+	length         time.Duration // of the faults
+	faultInterval  time.Duration // between two of them, on average
+	burstInterval  time.Duration // between two bursts of a publisher
+	burst          int
+	downgrade      time.Duration // 0: never
+	rejoin         time.Duration
+	segment        int64
+	retain         time.Duration // 0: for ever
+	spare          bool          // a third instance, replicated to asynchronously
+	publishToSpare bool          // which publishers try, too
+	weights        []int         // of the kinds of faults; 0: left out
 }
 
-// draw draws a setting.
-func (w *world) draw() {
+// drawSettings draws a setting.
+func (w *world) drawSettings() {
 	r := w.chaos
-	w.set = setting{
-		length:  between(r, 20*time.Second, 60*time.Second),
-		gap:     between(r, 60*time.Millisecond, 300*time.Millisecond),
-		pace:    between(r, 10*time.Millisecond, 50*time.Millisecond),
-		burst:   1 + r.IntN(8),
-		rejoin:  2 * time.Second,
-		segment: []int64{8 << 10, 16 << 10, 64 << 10}[r.IntN(3)],
-		spare:   r.IntN(4) == 0,
-		weights: make([]int, len(kinds)),
+	w.settings = settings{
+		length:        between(r, 20*time.Second, 60*time.Second),
+		faultInterval: between(r, 60*time.Millisecond, 300*time.Millisecond),
+		burstInterval: between(r, 10*time.Millisecond, 50*time.Millisecond),
+		burst:         1 + r.IntN(8),
+		rejoin:        2 * time.Second,
+		segment:       []int64{8 << 10, 16 << 10, 64 << 10}[r.IntN(3)],
+		spare:         r.IntN(4) == 0,
+		weights:       make([]int, len(faultKinds)),
 	}
 	if r.IntN(4) > 0 {
-		w.set.downgrade = between(r, 100*time.Millisecond, 2*time.Second)
+		w.settings.downgrade = between(r, 100*time.Millisecond, 2*time.Second)
 	}
 	if r.IntN(3) == 0 {
-		w.set.retain = between(r, 2*time.Second, 8*time.Second)
+		w.settings.retain = between(r, 2*time.Second, 8*time.Second)
 	}
-	w.set.drill = w.set.spare && r.IntN(2) == 0
-	// In some runs some kinds are left out: what remains goes deeper.
+	w.settings.publishToSpare = w.settings.spare && r.IntN(2) == 0
+	// In some runs some kinds are left out, so that the others happen more often.
 	swarm := r.IntN(5) < 2
 	some := false
-	for n, k := range kinds {
+	for n, k := range faultKinds {
 		if !swarm || r.IntN(2) == 0 {
-			w.set.weights[n], some = k.weight, true
+			w.settings.weights[n], some = k.weight, true
 		}
 	}
 	if !some {
-		w.set.weights[0] = 1
+		w.settings.weights[0] = 1
 	}
 }
 
-// people makes the instances and the applications.
-func (w *world) people() {
+// addParticipants makes the instances and the applications.
+func (w *world) addParticipants() {
 	a, b := w.addInstance("A"), w.addInstance("B")
 	a.peers, b.peers = []*instance{b}, []*instance{a}
-	if w.set.spare {
+	if w.settings.spare {
 		c := w.addInstance("C")
 		c.spare = true
 		a.peers, b.peers = append(a.peers, c), append(b.peers, c)
@@ -146,10 +146,10 @@ func (w *world) people() {
 	w.addPublisher("memory", true)
 	w.addSubscriber("all", topicAll, epochText)
 	slow := w.addSubscriber("slow", topicA, nowText)
-	slow.pace, slow.most = between(w.load, 200*time.Microsecond, 3*time.Millisecond), 16+w.load.IntN(64)
+	slow.handleTime, slow.queueLimit = between(w.load, 200*time.Microsecond, 3*time.Millisecond), 16+w.load.IntN(64)
 	odd := w.addSubscriber("odd", topicB, epochText)
 	odd.shuffle = true
-	odd.durable = w.load.IntN(2) == 0
+	odd.fullyDurable = w.load.IntN(2) == 0
 }
 
 // stopRun ends a run that can't go on.
@@ -159,20 +159,20 @@ type stopRun struct{}
 // then the faults end, everything comes to rest, and the oracle judges.
 func Run(o Options) (r Result) {
 	w := newWorld(o)
-	w.counts.Faults = make([]uint64, len(kinds))
-	w.draw()
-	w.people()
-	w.say("%+v", w.set)
+	w.counts.Faults = make([]uint64, len(faultKinds))
+	w.drawSettings()
+	w.addParticipants()
+	w.logf("%+v", w.settings)
 	defer func() {
 		if p := recover(); p != nil {
-			if _, is := p.(stopRun); !is {
+			if _, ok := p.(stopRun); !ok {
 				w.oracle.violate("panic: %v", p)
 				if o.Log {
 					panic(p)
 				}
 			}
 		}
-		r = Result{Counts: w.counts, Seed: o.Seed, Trace: w.trace, Events: w.done, Virtual: w.now, Violations: w.oracle.violations, Log: w.log}
+		r = Result{Counts: w.counts, Seed: o.Seed, Trace: w.trace, Events: w.eventsDone, Virtual: w.now, Violations: w.oracle.violations, Log: w.log}
 	}()
 	for _, i := range w.instances {
 		i.start()
@@ -181,16 +181,16 @@ func Run(o Options) (r Result) {
 		p.start()
 	}
 	for _, s := range w.subscribers {
-		s.begin()
+		s.startProcess()
 	}
 	if o.Seed%3 == 0 {
-		w.forge(w.set.length)
+		w.writeConflicts(w.settings.length)
 	}
-	w.injectFaults(w.set.length)
-	w.runUntil(w.set.length)
-	w.rest()
+	w.injectFaults(w.settings.length)
+	w.runUntil(w.settings.length)
+	w.awaitRest()
 	for _, i := range w.instances {
-		i.count()
+		i.addCounts()
 	}
 	w.oracle.checkLost()
 	w.oracle.judge()
@@ -200,22 +200,22 @@ func Run(o Options) (r Result) {
 // restTimeout is how long everything may take to come to rest.
 const restTimeout = 3 * time.Minute
 
-// rest ends all faults and waits until everything is safe and handed over.
-func (w *world) rest() {
-	w.say("the faults end")
+// awaitRest ends all faults and waits until everything is safe and handed over.
+func (w *world) awaitRest() {
+	w.logf("the faults end")
 	w.runUntil(w.now + 7*time.Second) // they end by themselves
 	for _, p := range w.publishers {
 		p.quiet = true
 	}
-	if w.o.Seed%4 == 1 { // long enough for places to leave publishers out, not for these to be forgotten
-		w.runUntil(w.now + 5*w.set.retain)
+	if w.options.Seed%4 == 1 { // long enough for places to leave publishers out, not for these to be forgotten
+		w.runUntil(w.now + 5*w.settings.retain)
 	}
-	w.resting = true
+	w.faultsOver = true
 	for _, s := range w.subscribers {
 		s.shuffle = false
 	}
 	for end := w.now + restTimeout; ; {
-		why := w.restless()
+		why := w.unrest()
 		if why == "" {
 			return
 		}
@@ -233,10 +233,10 @@ func (w *world) anyIntact() bool {
 	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.alive && !i.stopped && i.links.Intact() })
 }
 
-// restless says what is not at rest.
-func (w *world) restless() string {
-	if w.restoring.under {
-		return "the operator's decree is not made"
+// unrest returns the reason why the run is not at rest, empty if it is.
+func (w *world) unrest() string {
+	if w.restore.running {
+		return "the operator has not made the decree"
 	}
 	for _, i := range w.instances {
 		switch {
@@ -250,26 +250,26 @@ func (w *world) restless() string {
 			return i.name + " is not intact"
 		}
 	}
-	have := w.haves()
+	have := w.pairVector()
 	checks := make(map[uint64]bookmark.Check)
 	for _, p := range w.publishers {
 		if n := p.store.Usage().Messages; n > 0 || !p.live {
 			return fmt.Sprintf("%s keeps %d messages of %v, live %v", p.name, n, p.store.Lives(), p.live)
 		}
-		if lost := w.oracle.untold(p); lost != nil {
+		if lost := w.oracle.unreportedLosses(p); lost != nil {
 			return fmt.Sprintf("%s was not told that %v are lost", p.name, lost)
 		}
 	}
 	for _, i := range w.instances {
 		for _, s := range i.j.States() {
-			if w.apart(s.Publisher) {
+			if w.isConflicting(s.Publisher) {
 				continue
 			}
-			if s.Have < have[s.Publisher] || s.Durable < s.Have || i.disk.has[s.Publisher] < s.Have {
+			if s.Have < have[s.Publisher] || s.Durable < s.Have || i.disk.durable[s.Publisher] < s.Have {
 				return fmt.Sprintf("%s has %d of %d up to %d", i.name, s.Durable, s.Publisher, have[s.Publisher])
 			}
 			if s.Check == (bookmark.Check{}) && w.damaged {
-				continue // lost with a head, or never told by an instance that had lost it
+				continue // lost with a head, or never sent by an instance that had lost it
 			}
 			if check, known := checks[s.Publisher]; s.Check == (bookmark.Check{}) || known && s.Check != check {
 				return fmt.Sprintf("%s has check %x of %d, another has %x", i.name, s.Check, s.Publisher, check)
@@ -278,18 +278,19 @@ func (w *world) restless() string {
 		}
 	}
 	for _, s := range w.subscribers {
-		for len(s.held) > 0 {
-			s.release()
+		for len(s.undiscarded) > 0 {
+			s.discardOne()
 		}
-		if m := w.oracle.incomplete(s, have); m != nil || !s.live {
-			return fmt.Sprintf("%s is live %v, has received %v and was not handed %+v", s.name, s.live, s.sub.Received(), m)
+		if m := w.oracle.firstMissing(s, have); m != nil || !s.live {
+			return fmt.Sprintf("%s: live %v, received %v, but was not handed %+v", s.name, s.live, s.sub.Received(), m)
 		}
 	}
 	return ""
 }
 
-// haves are what the instances of the pair have, together.
-func (w *world) haves() bookmark.Vector {
+// pairVector returns the highest sequence of each publisher on either instance of the
+// pair.
+func (w *world) pairVector() bookmark.Vector {
 	have := bookmark.Vector{}
 	for _, i := range w.instances[:2] {
 		for _, s := range i.j.States() {

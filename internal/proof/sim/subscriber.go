@@ -23,57 +23,57 @@ const (
 // A subscriber is a subscriber application with its bookmark store.
 type subscriber struct {
 	client
-	topic   string
-	start   string
-	durable bool          // takes only what is safe
-	pace    time.Duration // what handling a message takes; 0: nothing
-	most    int           // bound of its queue
-	shuffle bool          // discards in any order
+	topic        string
+	start        string
+	fullyDurable bool          // takes only safe messages
+	handleTime   time.Duration // the time that handling a message takes; 0: none
+	queueLimit   int           // bound of its queue
+	shuffle      bool          // discards in any order
 
-	marks  *bookmarkstore.Memory
-	sub    *clientcore.Subscription
-	search search // for what its server has removed
-	ids    uint64
-	queue  []bookmark.Bookmark
-	busy   bool
-	held   []bookmark.Bookmark // handled, discarded later
-	kept   bookmark.Vector     // what a commit of its store has on disk
-	based  bool                // and that the subscription is known
-	imaged bool                // an image of its store is kept, to be put back
+	bookmarks   *bookmarkstore.Memory
+	sub         *clientcore.Subscription
+	search      search // for messages that its server has removed
+	ids         uint64
+	queue       []bookmark.Bookmark
+	busy        bool
+	undiscarded []bookmark.Bookmark // handled, discarded later
+	committed   bookmark.Vector     // the place that a commit of its store has on disk
+	baseKnown   bool                // and that the subscription is known
+	imageKept   bool                // an image of its store is kept, to be restored
 }
 
 func (w *world) addSubscriber(name, topic, start string) *subscriber {
-	s := &subscriber{topic: topic, start: start, most: 1024, marks: bookmarkstore.NewMemory(), kept: bookmark.Vector{}}
+	s := &subscriber{topic: topic, start: start, queueLimit: 1024, bookmarks: bookmarkstore.NewMemory(), committed: bookmark.Vector{}}
 	s.init(w, name, s)
 	w.subscribers = append(w.subscribers, s)
-	w.oracle.subscribes(s)
+	w.oracle.subscriberAdded(s)
 	return s
 }
 
-func (s *subscriber) begin() {
+func (s *subscriber) startProcess() {
 	s.open()
-	s.queue, s.busy, s.held = nil, false, nil
-	s.w.oracle.started(s)
+	s.queue, s.busy, s.undiscarded = nil, false, nil
+	s.w.oracle.subscriberStarted(s)
 	s.launch(pubstore.NewMemory(pubstore.MemoryOptions{NewLife: s.newLife}))
 	s.commit()
 }
 
 func (s *subscriber) open() {
 	s.sub = &clientcore.Subscription{Request: clientcore.Request{
-		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, AcceptGaps: true, FullyDurable: s.durable,
+		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, AcceptGaps: true, FullyDurable: s.fullyDurable,
 		RecoveryTimeout: recoveryTimeout,
 	}}
 	s.search = search{}
-	s.stored(s.sub.Open(s.marks))
+	s.checkStoreError(s.sub.Open(s.bookmarks))
 }
 
 // commit is when the store's changes are on disk.
 func (s *subscriber) commit() {
-	s.kept, _ = s.sub.Place().Discarded()
+	s.committed, _ = s.sub.Place().Discarded()
 	s.w.after(between(s.w.load, 20*time.Millisecond, 200*time.Millisecond), &s.process, 'k', s.commit)
 }
 
-func (s *subscriber) take(m *wire.Message) { s.onFrameFrom(&s.at, m) }
+func (s *subscriber) onFrame(m *wire.Message) { s.onFrameFrom(&s.serverInfo, m) }
 
 // onFrameFrom takes in a frame of the subscription from a server.
 func (s *subscriber) onFrameFrom(at *clientcore.Server, m *wire.Message) {
@@ -82,10 +82,10 @@ func (s *subscriber) onFrameFrom(at *clientcore.Server, m *wire.Message) {
 	id := string(m.SubID)
 	switch {
 	case m.Command == wire.Publish:
-		s.message(string(m.SubIDs), m)
+		s.onMessage(string(m.SubIDs), m)
 	case m.Command != wire.Ack:
 	case m.Acks == wire.AckProcessed:
-		s.w.oracle.unnamed(s)
+		s.w.oracle.noteUnnamedClosed(s)
 		e, err = s.sub.HandleAnswer(at, id, m, s.sub.Received())
 	case m.Acks == wire.AckCompleted:
 		s.sub.HandleCompleted(id)
@@ -93,10 +93,10 @@ func (s *subscriber) onFrameFrom(at *clientcore.Server, m *wire.Message) {
 		e, err = s.sub.HandleMark(at, id, m)
 	}
 	if err != nil {
-		s.ended(err)
+		s.connectionEnded(err)
 		return
 	}
-	s.happen(id, &e)
+	s.applyEffect(id, &e)
 }
 
 // acceptsServer passes over servers without a synchronous peer, as choosers do: messages
@@ -108,7 +108,7 @@ func (s *subscriber) acceptsServer(to *clientcore.Server) bool {
 // A subscriber publishes nothing.
 func (s *subscriber) letGo(string, uint64)          {}
 func (s *subscriber) rejected(clientcore.Rejection) {}
-func (s *subscriber) meet(*wire.Message)            {}
+func (s *subscriber) onGroup(*wire.Message)         {}
 
 // attach subscribes, under a new id, if the subscription waits for that.
 func (s *subscriber) attach() {
@@ -116,14 +116,14 @@ func (s *subscriber) attach() {
 		return
 	}
 	s.ids++
-	cmd, err := s.sub.Attach(&s.at, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
-	s.w.oracle.check(err, s.name, "resume")
+	cmd, err := s.sub.Attach(&s.serverInfo, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
+	s.w.oracle.checkError(err, s.name, "resume")
 	s.core.AwaitAnswer(cmd.SubID)
 	s.send(cmd.AppendTo)
 }
 
-// happen applies an effect.
-func (s *subscriber) happen(id string, e *clientcore.Effect) {
+// applyEffect applies an effect.
+func (s *subscriber) applyEffect(id string, e *clientcore.Effect) {
 	if e.Answered || e.OffWire {
 		s.core.Answered(id)
 	}
@@ -131,20 +131,20 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 		s.unsubscribe(id)
 	}
 	if e.Base != nil {
-		s.w.oracle.based(s, e.Base)
+		s.w.oracle.baseSet(s, e.Base)
 	}
 	for _, g := range e.Gaps {
 		s.w.counts.Skipped++
-		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
+		s.w.oracle.gapReported(s, g.Publisher, g.From, g.To)
 	}
 	if e.ClosedPublishers == nil {
-		s.stored(s.sub.Apply(e))
+		s.checkStoreError(s.sub.Apply(e))
 	} else {
-		s.forget(e)
+		s.leaveOut(e)
 	}
 	if e.Base != nil {
-		s.based = true
-		s.kept, _ = s.sub.Place().Discarded()
+		s.baseKnown = true
+		s.committed, _ = s.sub.Place().Discarded()
 	}
 	if e.End != nil {
 		s.w.oracle.violate("%s: its subscription ends: %v", s.name, e.End)
@@ -152,7 +152,7 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 	if e.OffWire {
 		s.searchOrAttach()
 	}
-	s.look()
+	s.stepIfDue()
 }
 
 func (s *subscriber) unsubscribe(id string) {
@@ -160,11 +160,11 @@ func (s *subscriber) unsubscribe(id string) {
 	s.send(cmd.AppendTo)
 }
 
-func (s *subscriber) message(id string, m *wire.Message) {
+func (s *subscriber) onMessage(id string, m *wire.Message) {
 	b, err := bookmark.Parse(m.Bookmark)
-	s.w.oracle.check(err, s.name, "message")
+	s.w.oracle.checkError(err, s.name, "message")
 	searching := s.sub.Searching()
-	v := s.sub.Admit(id, b, len(s.queue) < s.most)
+	v := s.sub.Admit(id, b, len(s.queue) < s.queueLimit)
 	if v == clientcore.VerdictPause {
 		s.w.counts.Overruns++
 		if !searching {
@@ -173,23 +173,23 @@ func (s *subscriber) message(id string, m *wire.Message) {
 		}
 	}
 	if s.sub.Receive(v, b) && s.sub.MayQueue() {
-		s.w.oracle.came(s, b, binary.LittleEndian.Uint64(m.Body))
+		s.w.oracle.delivered(s, b, binary.LittleEndian.Uint64(m.Body))
 		s.queue = append(s.queue, b)
 	}
 }
 
-// handle hands over what is queued, at the application's pace.
-func (s *subscriber) handle() {
+// handleQueued hands over the queued messages, at the application's pace.
+func (s *subscriber) handleQueued() {
 	for !s.busy && len(s.queue) > 0 {
-		if s.pace == 0 {
+		if s.handleTime == 0 {
 			s.handleOne()
 			continue
 		}
 		s.busy = true
-		s.w.after(between(s.w.load, s.pace/2, s.pace*3/2), &s.process, 'h', func() {
+		s.w.after(between(s.w.load, s.handleTime/2, s.handleTime*3/2), &s.process, 'h', func() {
 			s.busy = false
 			s.handleOne()
-			s.handle()
+			s.handleQueued()
 		})
 	}
 	if len(s.queue) == 0 && s.sub.QueueEmptied() {
@@ -200,63 +200,63 @@ func (s *subscriber) handle() {
 func (s *subscriber) handleOne() {
 	b := s.queue[0]
 	s.queue = s.queue[1:]
-	s.w.oracle.handed(s)
+	s.w.oracle.handedOver(s)
 	if !s.shuffle {
 		s.discard(b)
 		return
 	}
-	s.held = append(s.held, b)
-	for len(s.held) > s.w.load.IntN(maxUndiscarded) {
-		s.release()
+	s.undiscarded = append(s.undiscarded, b)
+	for len(s.undiscarded) > s.w.load.IntN(maxUndiscarded) {
+		s.discardOne()
 	}
 }
 
 // maxUndiscarded is how many messages are handled and not yet discarded, at most.
 const maxUndiscarded = 12
 
-// release discards one of those that are held back, any.
-func (s *subscriber) release() {
-	n := s.w.load.IntN(len(s.held))
-	b := s.held[n]
-	s.held = append(s.held[:n], s.held[n+1:]...)
+// discardOne discards one of those that are held back, any.
+func (s *subscriber) discardOne() {
+	n := s.w.load.IntN(len(s.undiscarded))
+	b := s.undiscarded[n]
+	s.undiscarded = append(s.undiscarded[:n], s.undiscarded[n+1:]...)
 	s.discard(b)
 }
 
 func (s *subscriber) discard(b bookmark.Bookmark) {
 	s.w.oracle.discarded(s, b)
-	s.stored(s.sub.Place().Discard(b))
+	s.checkStoreError(s.sub.Place().Discard(b))
 }
 
-func (s *subscriber) lost() {
+func (s *subscriber) onDisconnect() {
 	if !s.sub.Searching() { // in side sessions it is on no connection of the client
 		s.sub.ConnectionLost()
 	}
 }
 
-// forget has the place leave out publishers of which nothing comes any more.
-func (s *subscriber) forget(e *clientcore.Effect) {
+// leaveOut has the place leave out publishers of which nothing comes any more.
+func (s *subscriber) leaveOut(e *clientcore.Effect) {
 	before, _ := s.sub.Place().Received()
-	s.stored(s.sub.Apply(e))
+	s.checkStoreError(s.sub.Apply(e))
 	after, _ := s.sub.Place().Received()
 	for _, publisher := range slices.Sorted(maps.Keys(before)) {
 		if after[publisher] == 0 {
-			s.w.oracle.leaves(s, publisher, before[publisher])
+			s.w.oracle.publisherLeftOut(s, publisher, before[publisher])
 		}
 	}
 }
 
-// kill ends the process. forgets: what its store had not committed is gone.
+// kill ends the process. forgets: the store loses the changes since its last commit.
 func (s *subscriber) kill(forgets bool) {
 	s.sub.Place().Release()
 	s.die(false)
-	s.w.oracle.died(s, forgets)
+	s.w.oracle.subscriberDied(s, forgets)
 	if !forgets {
 		return
 	}
-	s.marks = bookmarkstore.NewMemory()
-	if s.based {
+	s.bookmarks = bookmarkstore.NewMemory()
+	if s.baseKnown {
 		s.open()
-		s.stored(s.sub.Place().SetBase(s.kept))
+		s.checkStoreError(s.sub.Place().SetBase(s.committed))
 		s.sub.Place().Release()
 	}
 }

@@ -9,70 +9,70 @@ import (
 	"time"
 )
 
-// A world is all there is in one run: time, what is to happen, chance, and
-// everybody in it.
+// A world is everything in one run: the time, the planned events, the random streams, and
+// all participants.
 type world struct {
-	o     Options
-	set   setting
-	now   time.Duration // since the run began
-	queue []*event      // the next one is the last
-	done  int           // events that happened
+	options    Options
+	settings   settings
+	now        time.Duration // since the run began
+	queue      []*event      // the next one is the last
+	eventsDone int           // events that happened
 
-	// Each purpose draws from a stream of its own, so that one draw more for
-	// one does not change the others.
+	// Each purpose draws from its own stream, so that one more draw for one does not
+	// change the others.
 	net, disk, load, chaos *rand.Rand
 
-	instances   []*instance
-	publishers  []*publisher
-	subscribers []*subscriber
-	conns       []*conn
-	cuts        map[way]int // how often a way is cut; 0: open
-	slow        time.Duration
-	resting     bool            // the faults have ended
-	muted       bool            // a link was one way
-	forged      map[uint64]bool // publishers that were given two contents for one number
-	damaged     bool            // something at rest was damaged
-	bodies      uint64          // given out
-	lives       int             // given names
-	runs        uint64          // starts of instances
-	forgers     int             // there have been
-	recordings  []*recording    // of links
-	restoring   restoring
+	instances    []*instance
+	publishers   []*publisher
+	subscribers  []*subscriber
+	conns        []*conn
+	cuts         map[direction]int // how often a direction is cut; 0: open
+	extraLatency time.Duration
+	faultsOver   bool            // the faults have ended
+	hadOneWay    bool            // a link was one way
+	conflicting  map[uint64]bool // publishers that were given two contents for one number
+	damaged      bool            // something at rest was damaged
+	bodies       uint64          // given out
+	lives        int             // given names
+	runs         uint64          // starts of instances
+	forgers      int             // there have been
+	recordings   []*recording    // of links
+	restore      restoreFault
 
 	oracle oracle
-	trace  uint64   // hash of what happened
+	trace  uint64   // hash of the events
 	log    []string // with Options.Log
 	counts Counts
 }
 
-// epoch is the time at which every run begins, for those who ask for a date.
+// epoch is the wall clock at the beginning of every run.
 var epoch = time.Unix(1_800_000_000, 0)
 
 // clock returns the time as an instance or application reads it.
 func (w *world) clock() time.Time { return epoch.Add(w.now) }
 
 func newWorld(o Options) *world {
-	w := &world{o: o, cuts: make(map[way]int), forged: make(map[uint64]bool)}
+	w := &world{options: o, cuts: make(map[direction]int), conflicting: make(map[uint64]bool)}
 	for i, r := range []**rand.Rand{&w.net, &w.disk, &w.load, &w.chaos} {
 		*r = rand.New(rand.NewPCG(o.Seed, uint64(i)))
 	}
 	h := fnv.New64a()
 	fmt.Fprint(h, o.Seed)
 	w.trace = h.Sum64()
-	w.oracle.begin(w)
+	w.oracle.init(w)
 	return w
 }
 
-// A process can be killed and stopped. What is planned for it is dropped with
-// its run, and kept back while it is stopped.
+// A process can be killed and stopped. Its planned events are dropped when it ends, and
+// held back while it is stopped.
 type process struct {
-	w       *world
-	name    string
-	run     int
-	alive   bool
-	stopped bool
-	strange bool // of nobody who belongs here
-	held    []*event
+	w          *world
+	name       string
+	run        int
+	alive      bool
+	stopped    bool
+	foreign    bool // not of the group
+	heldEvents []*event
 }
 
 // An event is something that is to happen at a time, to a process as long as
@@ -82,7 +82,7 @@ type event struct {
 	p     *process
 	run   int
 	f     func()
-	label byte // what it is, for the hash
+	label byte // its kind, for the hash
 }
 
 // after plans f for the process p, nil for the world itself.
@@ -94,7 +94,7 @@ func (w *world) after(d time.Duration, p *process, label byte, f func()) {
 	w.push(e)
 }
 
-// push plans an event, behind those that are planned for the same time.
+// push plans an event, after those that are planned for the same time.
 func (w *world) push(e *event) {
 	n, _ := slices.BinarySearchFunc(w.queue, e.at, func(q *event, at time.Duration) int { return cmp.Compare(at, q.at) })
 	w.queue = slices.Insert(w.queue, n, e)
@@ -106,13 +106,12 @@ func (w *world) runUntil(t time.Duration) {
 		e := w.queue[last]
 		w.queue = w.queue[:last]
 		w.now = e.at
-		w.happen(e)
+		w.run(e)
 	}
 	w.now = t
 }
 
-// alarm plans f for what is due by time alone, unless something is planned for
-// an earlier time. planned holds the time.
+// alarm plans f at a time, unless an earlier alarm is planned. planned holds the time.
 func (p *process) alarm(planned *time.Duration, d time.Duration, label byte, f func()) {
 	at := p.w.now + max(d, 0)
 	if *planned > p.w.now && *planned <= at {
@@ -127,52 +126,52 @@ func (p *process) alarm(planned *time.Duration, d time.Duration, label byte, f f
 	})
 }
 
-func (w *world) happen(e *event) {
+func (w *world) run(e *event) {
 	p := e.p
 	switch {
 	case p == nil:
 	case p.run != e.run || !p.alive:
 		return
 	case p.stopped:
-		p.held = append(p.held, e)
+		p.heldEvents = append(p.heldEvents, e)
 		return
 	}
-	w.done++
+	w.eventsDone++
 	w.mix(uint64(e.at)<<8 | uint64(e.label))
 	e.f()
 }
 
-// mix adds a number to the hash of what happened.
+// mix adds a number to the hash of the events.
 func (w *world) mix(v uint64) {
 	w.trace ^= v
 	w.trace *= 1099511628211
 	w.trace ^= w.trace >> 29
 }
 
-func (w *world) say(format string, args ...any) {
-	if w.o.Log {
+func (w *world) logf(format string, args ...any) {
+	if w.options.Log {
 		w.log = append(w.log, fmt.Sprintf("%10.6fs  ", w.now.Seconds())+fmt.Sprintf(format, args...))
 	}
 }
 
-// begin starts a run of the process.
-func (p *process) begin() {
-	p.end()
+// beginRun starts a run of the process.
+func (p *process) beginRun() {
+	p.endRun()
 	p.alive = true
 }
 
-// end ends it: nothing that was planned for it happens.
-func (p *process) end() {
+// endRun ends it: nothing that was planned for it happens.
+func (p *process) endRun() {
 	p.run++
-	p.alive, p.stopped, p.held = false, false, nil
+	p.alive, p.stopped, p.heldEvents = false, false, nil
 }
 
 // stop is SIGSTOP, cont SIGCONT.
 func (p *process) stop() { p.stopped = p.alive }
 
-func (p *process) cont() {
-	held := p.held
-	p.stopped, p.held = false, nil
+func (p *process) resume() {
+	held := p.heldEvents
+	p.stopped, p.heldEvents = false, nil
 	for _, e := range held {
 		e.at = p.w.now
 		p.w.push(e)

@@ -1,4 +1,4 @@
-// Package timeline prints what an example does and when.
+// Package timeline prints the events of an example with their times.
 package timeline
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A Timeline prints what happens, with the time since the start, above a
-// progress bar if the output is a terminal. Safe for concurrent use.
+// A Timeline prints events, with the time since the start, above a progress bar if the
+// output is a terminal. Safe for concurrent use.
 type Timeline struct {
 	start    time.Time
 	terminal bool

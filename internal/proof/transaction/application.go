@@ -18,30 +18,30 @@ type application struct {
 	servers  []string
 	lives    int
 
-	mu      sync.Mutex
-	at      string            // guarded by mu; the order at hand
-	done    bool              // guarded by mu; its transaction has committed
-	handed  map[string]int    // guarded by mu; by order: how often it was handed over
-	due     map[string][2]int // guarded by mu; by order: how often it must come again, and may besides
-	deaths  [3]int            // guarded by mu; by the fate of the order at hand
-	full    int               // guarded by mu; transactions that met a full publish store
-	trouble []string          // guarded by mu
+	mu            sync.Mutex
+	order         string            // guarded by mu; the order at hand
+	done          bool              // guarded by mu; its transaction has committed
+	handed        map[string]int    // guarded by mu; by order: how often it was handed over
+	expectedAgain map[string][2]int // guarded by mu; by order: how often it must come again, and may besides
+	deaths        [3]int            // guarded by mu; by the fate of the order at hand
+	full          int               // guarded by mu; transactions that met a full publish store
+	unexpected    []string          // guarded by mu
 }
 
 func newApplication(dir string) *application {
 	a := &application{
 		database: filepath.Join(dir, "application.db"),
-		handed:   make(map[string]int), due: make(map[string][2]int),
+		handed:   make(map[string]int), expectedAgain: make(map[string][2]int),
 	}
-	a.Process = child.New("the application", a.heed)
+	a.Process = child.New("the application", a.onLine)
 	return a
 }
 
-// start starts the process, which dies as it is told. Every second one prefers the
+// start starts the process, which dies at the step of d. Every second one prefers the
 // other instance.
 func (a *application) start(d death) error {
 	a.mu.Lock()
-	a.at, a.done = "", false
+	a.order, a.done = "", false
 	a.mu.Unlock()
 	args := []string{applicationArgument}
 	if d.step != "" && d.step != outside {
@@ -54,8 +54,8 @@ func (a *application) start(d death) error {
 	return a.Start(append(append(args, a.database), servers...)...)
 }
 
-// heed takes in what the process says.
-func (a *application) heed(line string) {
+// onLine takes in a line of the process.
+func (a *application) onLine(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	word, rest, _ := strings.Cut(line, " ")
@@ -63,9 +63,9 @@ func (a *application) heed(line string) {
 	case "order":
 		var o order
 		if err := json.Unmarshal([]byte(rest), &o); err != nil {
-			a.trouble = append(a.trouble, fmt.Sprintf("order %q: %v", rest, err))
+			a.unexpected = append(a.unexpected, fmt.Sprintf("order %q: %v", rest, err))
 		}
-		a.at, a.done = o.ID, false
+		a.order, a.done = o.ID, false
 		a.handed[o.ID]++
 	case "done":
 		a.done = true
@@ -74,32 +74,32 @@ func (a *application) heed(line string) {
 	case "dies":
 		a.ExpectEnd()
 	default:
-		a.trouble = append(a.trouble, line)
+		a.unexpected = append(a.unexpected, line)
 	}
 }
 
-// died notes that the process died at a step, and returns the order that was at
+// noteDeath notes that the process died at a step, and returns the order that was at
 // hand, if any, and its fate.
-func (a *application) died(s step) (at string, f fate) {
+func (a *application) noteDeath(s step) (at string, f fate) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.at == "" {
+	if a.order == "" {
 		return "", isDone
 	}
-	f = s.again()
+	f = s.fateAtDeath()
 	if a.done {
 		f = isDone
 	}
 	a.deaths[f]++
-	due := a.due[a.at]
+	due := a.expectedAgain[a.order]
 	switch f {
 	case comesAgain:
 		due[0]++
 	case mayComeAgain:
 		due[1]++
 	}
-	a.due[a.at] = due
-	return a.at, f
+	a.expectedAgain[a.order] = due
+	return a.order, f
 }
 
 // progress returns how many orders were handed over so far, and whether the last
@@ -107,5 +107,5 @@ func (a *application) died(s step) (at string, f fate) {
 func (a *application) progress() (orders int, idle bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.handed), a.done || a.at == ""
+	return len(a.handed), a.done || a.order == ""
 }

@@ -18,8 +18,8 @@ import (
 
 var shops = []string{"north", "south", "west"}
 
-// every is how often each shop publishes an order.
-const every = 25 * time.Millisecond
+// orderInterval is how often each shop publishes an order.
+const orderInterval = 25 * time.Millisecond
 
 // A trialRun is one run of the demonstration.
 type trialRun struct {
@@ -30,18 +30,18 @@ type trialRun struct {
 	// accounts reads the application's database.
 	accounts func(database string) (map[string]Account, uint64, error)
 
-	deaths, strikes int            // that happened
-	revived         []<-chan error // one for each instance that is on its way back
-	running         sync.WaitGroup // what ends with the context
+	deaths, outages int            // that happened
+	restarts        []<-chan error // one for each instance that is on its way back
+	running         sync.WaitGroup // goroutines that end with the context
 }
 
 func newTrialRun(dir string, a App) *trialRun {
 	return &trialRun{Timeline: timeline.New(), accounts: a.Accounts, app: newApplication(dir)}
 }
 
-// begin starts the pair and connects the shops. After an error close ends what
-// there is.
-func (r *trialRun) begin(ctx context.Context, dir string, command []string) (err error) {
+// start starts the pair and connects the shops. After an error close ends those that were
+// started.
+func (r *trialRun) start(ctx context.Context, dir string, command []string) (err error) {
 	r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, DowngradeAfter: 500 * time.Millisecond})
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (r *trialRun) execute(ctx context.Context, seed uint64, episodes []episode)
 
 func (r *trialRun) runEpisodes(ctx context.Context, episodes []episode) error {
 	for i, e := range episodes {
-		if err := r.play(ctx, e); err != nil {
+		if err := r.runEpisode(ctx, e); err != nil {
 			return fmt.Errorf("life %d, death at %s: %w", i+1, e.step, err)
 		}
 	}
@@ -82,7 +82,7 @@ func (r *trialRun) runEpisodes(ctx context.Context, episodes []episode) error {
 
 // publishOrders publishes orders until ctx ends.
 func publishOrders(ctx context.Context, p *fleet.Publisher, rnd *rand.Rand) error {
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(orderInterval)
 	defer tick.Stop()
 	for n := 1; ; n++ {
 		select {
@@ -101,49 +101,49 @@ func publishOrders(ctx context.Context, p *fleet.Publisher, rnd *rand.Rand) erro
 	}
 }
 
-// play has the application live once, and die.
-func (r *trialRun) play(ctx context.Context, e episode) error {
+// runEpisode has the application live once, and die.
+func (r *trialRun) runEpisode(ctx context.Context, e episode) error {
 	if err := r.app.start(e.death); err != nil {
 		return err
 	}
 	struck := ""
-	if e.strike.running {
+	if e.outage.running {
 		var err error
-		if struck, err = r.causeOutage(ctx, e.strike); err != nil {
+		if struck, err = r.causeOutage(ctx, e.outage); err != nil {
 			return err
 		}
 	}
 	if err := r.awaitDeath(ctx, e); err != nil {
 		return err
 	}
-	at, f := r.app.died(e.step)
+	at, f := r.app.noteDeath(e.step)
 	r.deaths++
-	if !e.strike.running {
+	if !e.outage.running {
 		var err error
-		if struck, err = r.causeOutage(ctx, e.strike); err != nil {
+		if struck, err = r.causeOutage(ctx, e.outage); err != nil {
 			return err
 		}
 	}
-	r.tell(e, at, f, struck)
+	r.printEpisode(e, at, f, struck)
 	return nil
 }
 
-// tell prints what happened in an episode.
-func (r *trialRun) tell(e episode, at string, f fate, struck string) {
-	what := "died at " + string(e.step)
+// printEpisode prints the events of an episode.
+func (r *trialRun) printEpisode(e episode, at string, f fate, struck string) {
+	text := "died at " + string(e.step)
 	if e.step == outside {
-		what = "killed from outside"
+		text = "killed from outside"
 	}
 	if at != "" {
-		what += ", order " + at + [...]string{" may come again", " comes again", " is done"}[f]
+		text += ", order " + at + [...]string{" may come again", " comes again", " is done"}[f]
 	}
 	if struck != "" {
-		what += "; kill -9 of " + struck
-		if e.strike.running {
-			what += " meanwhile"
+		text += "; kill -9 of " + struck
+		if e.outage.running {
+			text += " meanwhile"
 		}
 	}
-	r.Printf("%s", what)
+	r.Printf("%s", text)
 }
 
 // awaitDeath waits until the process has died, or ends it.
@@ -166,7 +166,7 @@ func (r *trialRun) awaitDeath(ctx context.Context, e episode) error {
 }
 
 // causeOutage kills instances after a while, has them come back, and returns their names.
-func (r *trialRun) causeOutage(ctx context.Context, s strike) (string, error) {
+func (r *trialRun) causeOutage(ctx context.Context, s outage) (string, error) {
 	if len(s.victims) == 0 {
 		return "", nil
 	}
@@ -185,30 +185,30 @@ func (r *trialRun) causeOutage(ctx context.Context, s strike) (string, error) {
 		}
 		names = append(names, in.Name)
 		revived := make(chan error, 1)
-		r.revived = append(r.revived, revived)
+		r.restarts = append(r.restarts, revived)
 		r.running.Go(func() {
 			<-time.After(s.downtime)
 			revived <- in.Start(ctx)
 		})
 	}
-	r.strikes++
+	r.outages++
 	return strings.Join(names, " and "), nil
 }
 
 // awaitRestarts waits for the instances that are on their way back.
 func (r *trialRun) awaitRestarts() error {
-	for _, revived := range r.revived {
+	for _, revived := range r.restarts {
 		if err := <-revived; err != nil {
 			return err
 		}
 	}
-	r.revived = nil
+	r.restarts = nil
 	return nil
 }
 
-// settle lets the application finish, stops everything and reads what is on the disks.
-func (r *trialRun) settle(ctx context.Context) (rep report, err error) {
-	r.Printf("the shops are done; the application lives on and takes what is left")
+// finish lets the application finish, stops everything and reads the disks.
+func (r *trialRun) finish(ctx context.Context) (rep report, err error) {
+	r.Printf("the shops have stopped; the application handles the remaining orders")
 	if err := r.app.start(death{}); err != nil {
 		return rep, err
 	}
@@ -230,8 +230,8 @@ func (r *trialRun) settle(ctx context.Context) (rep report, err error) {
 			return rep, err
 		}
 	}
-	rep.deaths, rep.strikes, rep.app = r.deaths, r.strikes, r.app
-	if rep.accounts, rep.numbered, err = r.accounts(r.app.database); err != nil {
+	rep.deaths, rep.outages, rep.app = r.deaths, r.outages, r.app
+	if rep.accounts, rep.lastInvoice, err = r.accounts(r.app.database); err != nil {
 		return rep, err
 	}
 	for i, in := range r.pair {
@@ -242,8 +242,8 @@ func (r *trialRun) settle(ctx context.Context) (rep report, err error) {
 	return rep, nil
 }
 
-// awaitIdle waits until the application was handed so many orders and nothing
-// has come for a second, or nothing for twenty. What is missing then, the verdict tells.
+// awaitIdle waits until the application was handed so many orders and none has come for a
+// second, or none for twenty. The verdict reports missing ones.
 func (r *trialRun) awaitIdle(ctx context.Context, orders int) error {
 	last, since := -1, time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -11,42 +11,42 @@ import (
 type step string
 
 const (
-	opened     step = "opened"     // the stores are open
-	connected  step = "connected"  // the client has logged on
-	subscribed step = "subscribed" // the subscription has been answered
-	received   step = "received"   // an order was handed over; no transaction yet
-	booked     step = "booked"     // the account is changed
-	appended   step = "appended"   // AppendTx has returned
-	discarded  step = "discarded"  // DiscardTx has returned; the commit comes next
-	rolledBack step = "rolledback" // the transaction was given up after all that
-	committing step = "committing" // at some instant of the commit, or just behind it
-	committed  step = "committed"  // the commit is on the disk, neither store was told
-	woken      step = "woken"      // the publish store was told, the bookmark store was not
-	told       step = "told"       // both were told
-	settled    step = "settled"    // the invoice was acknowledged
-	outside    step = "outside"    // not a step: at any instant, by somebody else
+	opened        step = "opened"         // the stores are open
+	connected     step = "connected"      // the client has logged on
+	subscribed    step = "subscribed"     // the subscription has been answered
+	received      step = "received"       // an order was handed over; no transaction yet
+	booked        step = "booked"         // the account is changed
+	appended      step = "appended"       // AppendTx has returned
+	discarded     step = "discarded"      // DiscardTx has returned; the commit comes next
+	rolledBack    step = "rolledback"     // the transaction was given up after all that
+	committing    step = "committing"     // at some instant of the commit, or just after it
+	committed     step = "committed"      // the commit is on the disk, neither store was notified
+	storeNotified step = "store-notified" // the publish store was notified, the bookmark store was not
+	bothNotified  step = "both-notified"  // both were notified
+	settled       step = "settled"        // the invoice was acknowledged
+	outside       step = "outside"        // not a step: killed from outside, at any instant
 )
 
 var steps = []step{
 	opened, connected, subscribed, received, booked, appended, discarded,
-	rolledBack, committing, committed, woken, told, settled,
+	rolledBack, committing, committed, storeNotified, bothNotified, settled,
 }
 
 // starting reports whether the step is passed once, before the first order.
 func (s step) starting() bool { return s == opened || s == connected || s == subscribed }
 
-// again says whether the order at hand comes again after a death at the step.
-func (s step) again() fate {
+// fateAtDeath says whether the order at hand comes again after a death at the step.
+func (s step) fateAtDeath() fate {
 	switch s {
 	case received, booked, appended, discarded, rolledBack:
 		return comesAgain
-	case committed, woken, told, settled:
+	case committed, storeNotified, bothNotified, settled:
 		return isDone
 	}
 	return mayComeAgain
 }
 
-// A fate is what becomes of the order that was at hand when the application died.
+// A fate is the outcome of the order at hand when the application died.
 type fate int
 
 const (
@@ -57,15 +57,15 @@ const (
 
 // A death says when the application dies by itself; the zero death: never.
 type death struct {
-	step    step
-	passage int // the first is 1
+	step       step
+	occurrence int // the first is 1
 	// percent is how far into the commit it dies, by the one before: 0 to 150.
 	percent int
 }
 
-func (d death) String() string { return fmt.Sprintf("%s:%d:%d", d.step, d.passage, d.percent) }
+func (d death) String() string { return fmt.Sprintf("%s:%d:%d", d.step, d.occurrence, d.percent) }
 
-// parseDeath reads what String wrote; an empty text is the zero death.
+// parseDeath parses the result of String; an empty text is the zero death.
 func parseDeath(text string) (d death, err error) {
 	if text == "" {
 		return death{}, nil
@@ -75,7 +75,7 @@ func parseDeath(text string) (d death, err error) {
 		return d, fmt.Errorf("death %q: want step:passage:percent", text)
 	}
 	d.step = step(fields[0])
-	if d.passage, err = strconv.Atoi(fields[1]); err != nil {
+	if d.occurrence, err = strconv.Atoi(fields[1]); err != nil {
 		return d, fmt.Errorf("death %q: passage: %w", text, err)
 	}
 	if d.percent, err = strconv.Atoi(fields[2]); err != nil {

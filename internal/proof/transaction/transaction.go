@@ -1,7 +1,7 @@
-// Package transaction is the rig of examples/transaction: it starts a pair of
-// servers and shops that publish orders, kills the example's application at
-// every step of its work, and judges what became of the orders. Of the
-// application it knows what stands in journals, and [App].
+// Package transaction is the rig of examples/transaction: it starts a pair of servers and
+// shops that publish orders, kills the example's application at every step of its work,
+// and judges the outcome of the orders. It knows the application by its messages in the
+// journals, and by [App].
 package transaction
 
 import (
@@ -13,6 +13,9 @@ import (
 	"os"
 	"time"
 
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 	"github.com/holdfast-mq/holdfast/internal/proof/child"
 	"github.com/holdfast-mq/holdfast/internal/proof/rig"
@@ -20,15 +23,16 @@ import (
 
 // An App is the application that is killed.
 type App struct {
-	// Serve opens the database and handles orders until ctx ends. It tells the
-	// trial how far it is, and has the trial's stores between itself and its own.
-	Serve func(ctx context.Context, database string, servers []string, t *Trial) error
+	// Handler returns the function that processes an order: it changes the accounts,
+	// appends the invoice to outbox and discards the order in bookmarks, all in one
+	// transaction of db.
+	Handler func(db *bbolt.DB, outbox *TrialOutbox, bookmarks *TrialBookmarks) func(*client.Message) error
 	// Accounts returns the accounts in the database, by customer, and the
 	// number of the last invoice.
 	Accounts func(database string) (map[string]Account, uint64, error)
 }
 
-// An order is what a shop publishes to the topic "orders".
+// An order is the message that a shop publishes to the topic "orders".
 type order struct {
 	ID       string `json:"id"`
 	Shop     string `json:"shop"`
@@ -36,14 +40,14 @@ type order struct {
 	Amount   int    `json:"amount"`
 }
 
-// An invoice is what the application publishes to the topic "invoices".
+// An invoice is the message that the application publishes to the topic "invoices".
 type invoice struct {
 	Number  uint64  `json:"number"`
 	Order   string  `json:"order"`
 	Account Account `json:"account"`
 }
 
-// An Account is what the application keeps of a customer.
+// An Account is the application's state of one customer.
 type Account struct {
 	Orders int `json:"orders"`
 	Total  int `json:"total"`
@@ -76,7 +80,7 @@ func (a App) serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.Serve(child.Context(), flags.Arg(0), flags.Args()[1:], &Trial{death: d})
+	return a.handleOrders(child.Context(), flags.Arg(0), flags.Args()[1:], &trial{death: d})
 }
 
 // options are the command's flags.
@@ -94,7 +98,7 @@ func Main(args []string, a App) int {
 	flags := flag.NewFlagSet("transaction", flag.ExitOnError)
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the application dies at each of its steps")
 	flags.IntVar(&o.kills, "kills", 15, "how often a server, or both, is killed")
-	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws when what dies; random if not given")
+	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "seed of the deaths; random if not given")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with database, stores, journals and logs")
 	flags.Parse(args)
 	if err := o.check(flags.Args()); err != nil {
@@ -104,22 +108,22 @@ func Main(args []string, a App) int {
 	fmt.Printf("seed %d\n", o.seed)
 	return rig.Rig{Name: "transaction", Keep: o.keep}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
 		episodes := schedule(rand.New(rand.NewPCG(o.seed, 0)), o.rounds, o.kills)
-		well, err := a.play(ctx, dir, []string{binary}, o.seed, episodes, os.Stdout)
-		if well {
+		passed, err := a.play(ctx, dir, []string{binary}, o.seed, episodes, os.Stdout)
+		if passed {
 			fmt.Println("all is well")
 		}
-		return well, err
+		return passed, err
 	})
 }
 
 func (o options) check(args []string) error {
-	switch most := o.rounds * lives; {
+	switch most := o.rounds * deathsPerRound; {
 	case len(args) > 0:
 		return fmt.Errorf("argument %q: there are only flags, see -help", args[0])
 	case o.rounds < 1:
-		return fmt.Errorf("-rounds is %d, it must be at least 1", o.rounds)
+		return fmt.Errorf("-rounds %d is below the minimum 1", o.rounds)
 	case o.kills < 0 || o.kills > most:
-		return fmt.Errorf("-kills is %d, it must be 0 to %d (%d for each round)", o.kills, most, lives)
+		return fmt.Errorf("-kills %d is outside the range 0 to %d (%d for each round)", o.kills, most, deathsPerRound)
 	}
 	return nil
 }
@@ -127,7 +131,7 @@ func (o options) check(args []string) error {
 // EveryStep is for a test, whose own program is the application: that dies at
 // every step, and before it lives again no instance dies, or one, or the other,
 // or both; short: a quarter of it. It writes the verdict to w.
-func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer) (well bool, err error) {
+func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer) (passed bool, err error) {
 	const seed = 1
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var episodes []episode
@@ -137,8 +141,8 @@ func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer)
 				continue
 			}
 			d := drawDeath(rnd, s)
-			d.passage = min(d.passage, 3)
-			episodes = append(episodes, episode{death: d, strike: strike{victims: victims, downtime: 50 * time.Millisecond}})
+			d.occurrence = min(d.occurrence, 3)
+			episodes = append(episodes, episode{death: d, outage: outage{victims: victims, downtime: 50 * time.Millisecond}})
 		}
 	}
 	binary, err := pair.Build(ctx, dir)
@@ -149,27 +153,27 @@ func (a App) EveryStep(ctx context.Context, dir string, short bool, w io.Writer)
 }
 
 // play runs the demonstration with the given episodes; command runs an instance.
-func (a App) play(ctx context.Context, dir string, command []string, seed uint64, episodes []episode, w io.Writer) (well bool, err error) {
-	// Far beyond what a run takes: only so that none hangs for ever.
+func (a App) play(ctx context.Context, dir string, command []string, seed uint64, episodes []episode, w io.Writer) (passed bool, err error) {
+	// The limit is far beyond the time of a run, so that none hangs for ever.
 	limit := 2*time.Minute + time.Duration(len(episodes))*10*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
 	r := newTrialRun(dir, a)
 	defer r.close()
-	defer cancel() // before it: close waits for what was begun with ctx
-	if err := r.begin(ctx, dir, command); err != nil {
+	defer cancel() // before close, which waits for goroutines with this context
+	if err := r.start(ctx, dir, command); err != nil {
 		return false, err
 	}
 	if err := r.execute(ctx, seed, episodes); err != nil {
 		return false, err
 	}
-	rep, err := r.settle(ctx)
+	rep, err := r.finish(ctx)
 	if err != nil {
 		return false, err
 	}
 	rep.plannedDeaths = len(episodes)
 	for _, e := range episodes {
-		if len(e.strike.victims) > 0 {
+		if len(e.outage.victims) > 0 {
 			rep.plannedOutages++
 		}
 	}

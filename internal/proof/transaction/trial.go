@@ -12,93 +12,75 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A Trial is what the demonstration does to the application: it has the process
-// die, and transactions be given up; and what the application says of itself,
-// on standard output. It isn't safe for concurrent use.
-type Trial struct {
+// A trial kills the process of the application at a step of its work and rolls some
+// transactions back. It also reports the progress of the application on standard
+// output. It isn't safe for concurrent use.
+type trial struct {
 	death
 	attempts int  // transactions that came as far as their end
 	gaveUp   bool // the last one
 
-	begun time.Time     // the last commit
-	took  time.Duration // the last commit that came through
+	commitBegun time.Time     // the last commit
+	commitTook  time.Duration // the last commit that came through
 }
 
-// Opened says that the stores are open.
-func (t *Trial) Opened() { t.pass(opened) }
-
-// Connected says that the client has logged on.
-func (t *Trial) Connected() { t.pass(connected) }
-
-// Subscribed says that the subscription has been answered.
-func (t *Trial) Subscribed() { t.pass(subscribed) }
-
-// Received says that an order was handed over.
-func (t *Trial) Received(order []byte) {
+// received says that an order was handed over.
+func (t *trial) received(order []byte) {
 	fmt.Printf("order %s\n", order)
-	t.pass(received)
+	t.reach(received)
 }
 
-// Done says that the order's transaction has committed. If awaitAck is true, the
-// application waits until the invoice is acknowledged, and says Acknowledged.
-func (t *Trial) Done() (awaitAck bool) {
+// done says that the order's transaction has committed. If awaitAck is true, the
+// application waits until the invoice is acknowledged, and reaches that step then.
+func (t *trial) done() (awaitAck bool) {
 	fmt.Println("done")
 	return t.step == settled
 }
 
-// Acknowledged says that all that was published is.
-func (t *Trial) Acknowledged() { t.pass(settled) }
+// full says that a transaction has found the publish store full.
+func (t *trial) full() { fmt.Println("full") }
 
-// Full says that a transaction has met a full publish store.
-func (t *Trial) Full() { fmt.Println("full") }
-
-// GaveUp reports whether it was the trial that has rolled back a transaction,
-// which is to be tried again.
-func (t *Trial) GaveUp(err error) bool {
+// rolledBack reports whether an error comes from the trial, which has rolled a
+// transaction back. The transaction is repeated then.
+func (t *trial) rolledBack(err error) bool {
 	if !errors.Is(err, errGivenUp) {
 		return false
 	}
-	t.pass(rolledBack)
+	t.reach(rolledBack)
 	return true
 }
 
-// Unexpected says what must not happen.
-func (t *Trial) Unexpected(err error) { fmt.Println("trouble", err) }
+// unexpected reports an event that must not happen.
+func (t *trial) unexpected(err error) { fmt.Println("unexpected", err) }
 
-// Outbox returns a publish store that is used under the trial.
-func (t *Trial) Outbox(s *pubstore.Bolt) *TrialOutbox { return &TrialOutbox{s, t} }
-
-// Bookmarks returns a bookmark store that is used under the trial.
-func (t *Trial) Bookmarks(s *bookmarkstore.Bolt) *TrialBookmarks { return &TrialBookmarks{s, t} }
-
-// pass has the process die here if it is to.
-func (t *Trial) pass(s step) {
+// reach has the process die here if it is to.
+func (t *trial) reach(s step) {
 	if s != t.step {
 		return
 	}
-	t.passage--
+	t.occurrence--
 	switch {
-	case t.passage != 0:
+	case t.occurrence != 0:
 	case s == committing:
-		time.AfterFunc(t.took*time.Duration(t.percent)/100, t.die)
+		time.AfterFunc(t.commitTook*time.Duration(t.percent)/100, t.die)
 	default:
 		t.die()
 	}
 }
 
-// beginCommit is passed before a commit, endCommit behind it.
-func (t *Trial) beginCommit() {
-	t.begun = time.Now()
-	t.pass(committing)
+// beginCommit is passed before a commit, endCommit after it.
+func (t *trial) beginCommit() {
+	t.commitBegun = time.Now()
+	t.reach(committing)
 }
 
-func (t *Trial) endCommit() {
-	t.took = time.Since(t.begun)
-	t.pass(committed)
+func (t *trial) endCommit() {
+	t.commitTook = time.Since(t.commitBegun)
+	t.reach(committed)
 }
 
 // die is kill -9, by its own hand.
-func (t *Trial) die() {
+func (t *trial) die() {
 	fmt.Println("dies")
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -114,7 +96,7 @@ func (t *Trial) die() {
 var errGivenUp = errors.New("the application changes its mind")
 
 // giveUp returns errGivenUp for every fifth transaction; the next one goes through.
-func (t *Trial) giveUp() error {
+func (t *trial) giveUp() error {
 	t.attempts++
 	t.gaveUp = !t.gaveUp && t.attempts%5 == 0
 	if t.gaveUp {
@@ -126,26 +108,26 @@ func (t *Trial) giveUp() error {
 // A TrialOutbox is the publish store as the application uses it.
 type TrialOutbox struct {
 	*pubstore.Bolt
-	trial *Trial
+	trial *trial
 }
 
 // AppendTx implements the publish store.
 func (o *TrialOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error) {
-	o.trial.pass(booked)
+	o.trial.reach(booked)
 	tx.OnCommit(o.trial.endCommit) // ahead of the stores' own
 	sequence, err := o.Bolt.AppendTx(tx, topic, body)
 	if err != nil {
 		return 0, err
 	}
-	tx.OnCommit(func() { o.trial.pass(woken) }) // behind the store's own
-	o.trial.pass(appended)
+	tx.OnCommit(func() { o.trial.reach(storeNotified) }) // after the store's own
+	o.trial.reach(appended)
 	return sequence, nil
 }
 
 // TrialBookmarks are the bookmark store as the application uses it.
 type TrialBookmarks struct {
 	*bookmarkstore.Bolt
-	trial *Trial
+	trial *trial
 }
 
 // DiscardTx implements the bookmark store.
@@ -153,11 +135,11 @@ func (m *TrialBookmarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.MessageRef) 
 	if err := m.Bolt.DiscardTx(tx, mark); err != nil {
 		return err
 	}
-	m.trial.pass(discarded)
+	m.trial.reach(discarded)
 	if err := m.trial.giveUp(); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { m.trial.pass(told) }) // behind the stores' own
+	tx.OnCommit(func() { m.trial.reach(bothNotified) }) // after the stores' own
 	m.trial.beginCommit()
 	return nil
 }

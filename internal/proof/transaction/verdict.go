@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
-// A journal is what stands in the journal of an instance.
+// A journal is the content of an instance's journal.
 type journal struct {
 	orders   []order
 	invoices []invoice
@@ -31,13 +31,13 @@ func readJournal(dir string) (j journal, err error) {
 
 // A report is the outcome of a run.
 type report struct {
-	published checker.Keys // the orders, by shop
-	journals  [2]journal
-	accounts  map[string]Account // in the application's database
-	numbered  uint64             // the last invoice, by the application's database
-	app       *application
+	published   checker.Keys // the orders, by shop
+	journals    [2]journal
+	accounts    map[string]Account // in the application's database
+	lastInvoice uint64             // the last invoice, by the application's database
+	app         *application
 
-	deaths, strikes               int // that happened
+	deaths, outages               int // that happened
 	plannedDeaths, plannedOutages int
 }
 
@@ -50,8 +50,8 @@ func (j journal) ordersOf() checker.Keys {
 	return keys
 }
 
-// taken returns the ids of the orders that the invoices are for, by shop.
-func (j journal) taken() checker.Keys {
+// invoicedOrders returns the ids of the orders that the invoices are for, by shop.
+func (j journal) invoicedOrders() checker.Keys {
 	keys := make(checker.Keys)
 	for _, v := range j.invoices {
 		shop, _, _ := strings.Cut(v.Order, "-")
@@ -60,8 +60,8 @@ func (j journal) taken() checker.Keys {
 	return keys
 }
 
-// numbers returns the numbers of the invoices.
-func (j journal) numbers() checker.Keys {
+// invoiceNumbers returns the numbers of the invoices.
+func (j journal) invoiceNumbers() checker.Keys {
 	var numbers []string
 	for _, v := range j.invoices {
 		numbers = append(numbers, strconv.FormatUint(v.Number, 10))
@@ -99,8 +99,8 @@ func (j journal) recompute() (accounts map[string]Account, wrong int) {
 	return accounts, wrong
 }
 
-// differ returns how many accounts are not the same.
-func differ(a, b map[string]Account) (n int) {
+// differingAccounts returns how many accounts are not the same.
+func differingAccounts(a, b map[string]Account) (n int) {
 	for customer := range a {
 		if a[customer] != b[customer] {
 			n++
@@ -114,12 +114,12 @@ func differ(a, b map[string]Account) (n int) {
 	return n
 }
 
-// handedOver compares how often orders were handed over with how often their
-// transactions had not committed when the application died.
-// Of those of which nobody can know, some came again.
+// handedOver compares how often orders were handed over with how often their transactions
+// had not committed when the application died. Of orders whose fate is unknown, some came
+// again.
 func (a *application) handedOver() (again, some, missed, repeated int) {
 	for id, n := range a.handed {
-		due, may := a.due[id][0], a.due[id][1]
+		due, may := a.expectedAgain[id][0], a.expectedAgain[id][1]
 		again += n - 1
 		some += min(max(0, n-1-due), may)
 		missed += max(0, 1+due-n)
@@ -138,15 +138,15 @@ func (r report) print(w io.Writer) bool {
 	wrong := 0
 	for i, name := range []string{"A", "B"} {
 		j := r.journals[i]
-		orders, invoices, taken = append(orders, j.ordersOf()), append(invoices, j.numbers()), append(taken, j.taken())
+		orders, invoices, taken = append(orders, j.ordersOf()), append(invoices, j.invoiceNumbers()), append(taken, j.invoicedOrders())
 		accounts, off := j.recompute()
-		wrong += off + differ(accounts, r.accounts)
+		wrong += off + differingAccounts(accounts, r.accounts)
 		row("orders on "+name, checker.Compare(r.published, orders[i]).Present, "in its journal, read after it stopped")
 		row("invoices on "+name, checker.Compare(numbersTo(n), invoices[i]).Present, "numbered 1 to "+strconv.Itoa(n)+", one for each order")
 	}
 	all := checker.Compare(r.published, orders...).Add(checker.Compare(numbersTo(n), invoices...)).Add(checker.Compare(r.published, taken...))
 	again, some, missed, repeated := r.app.handedOver()
-	row("last invoice", r.numbered, "by the application's database")
+	row("last invoice", r.lastInvoice, "by the application's database")
 	row("handed over again", again, fmt.Sprintf("after each of %d deaths before a commit, none of %d behind one, %d of %d at any instant",
 		r.app.deaths[comesAgain], r.app.deaths[isDone], some, r.app.deaths[mayComeAgain]))
 	row("lost", all.Lost+missed, "orders, invoices, and orders that had to come again")
@@ -154,12 +154,12 @@ func (r report) print(w io.Writer) bool {
 	row("out of order", all.Disordered, "")
 	row("wrong accounts", wrong, "on an invoice or in the database, by the orders in the journals")
 	row("deaths", fmt.Sprintf("%d of %d", r.deaths, r.plannedDeaths), "of the application")
-	row("instances killed", fmt.Sprintf("%d of %d", r.strikes, r.plannedOutages), "times, one or both")
+	row("instances killed", fmt.Sprintf("%d of %d", r.outages, r.plannedOutages), "times, one or both")
 	row("publish store full", r.app.full, "in a transaction, which was done again when there was room")
-	for _, line := range r.app.trouble {
+	for _, line := range r.app.unexpected {
 		row("trouble", "", line)
 	}
 	fmt.Fprintln(w, strings.Repeat("-", 72))
-	return all.Clean() && missed+repeated+wrong+len(r.app.trouble) == 0 && r.numbered == uint64(n) &&
-		r.deaths == r.plannedDeaths && r.strikes == r.plannedOutages && n > 0
+	return all.Clean() && missed+repeated+wrong+len(r.app.unexpected) == 0 && r.lastInvoice == uint64(n) &&
+		r.deaths == r.plannedDeaths && r.outages == r.plannedOutages && n > 0
 }

@@ -1,5 +1,4 @@
-// Package archtest has no code, only tests of how the module is built: which way
-// imports run, where goroutines start, that what decides is pure, how large
-// functions and structs are, and that what the pages and doc comments name is
-// there.
+// Package archtest has no code, only tests of the structure of the module: the direction
+// of imports, the owners of goroutines, the purity of deciding code, the size of
+// functions and structs, and the truth of names in pages and doc comments.
 package archtest

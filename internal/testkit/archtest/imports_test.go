@@ -23,8 +23,8 @@ const module = "github.com/holdfast-mq/holdfast/"
 // root is the module's directory as seen from this one.
 const root = "../../.."
 
-// imports is the drawing: which packages of the module each package of the
-// product may import. The others are examples or belong to a wing.
+// imports lists for each package of the product the packages of the module that it may
+// import. All other packages are examples or belong to a support area.
 var imports = map[string][]string{
 	"internal/failpoint":   {},
 	"internal/boltfile":    {"internal/format", "internal/failpoint"},
@@ -63,9 +63,9 @@ var imports = map[string][]string{
 	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/format", "internal/journal", "internal/buildinfo", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
 }
 
-// foreign is what the SDK's packages may bring into an application beside the
-// standard library: prefixes of import paths.
-var foreign = []string{
+// allowedDependencies lists the dependencies that the SDK's packages may bring into an application
+// beside the standard library, as prefixes of import paths.
+var allowedDependencies = []string{
 	"go.etcd.io/bbolt",
 	"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2",
 	"github.com/nats-io/nuid",
@@ -73,12 +73,12 @@ var foreign = []string{
 	"golang.org/x/sys",
 }
 
-// starters are the packages that may start goroutines: each waits for its own.
+// goroutinePackages are the packages that may start goroutines: each waits for its own.
 // Commands, examples and test parts may too.
-var starters = []string{"bookmarkstore", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
+var goroutinePackages = []string{"bookmarkstore", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
 
-// cores are the files that decide: no goroutine, clock, file, socket, chance
-// or select. Their callers tell them what happened and when.
+// cores are the files that decide: no goroutine, clock, file, socket, chance or select.
+// Their callers pass events and times.
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
 	"client/movetracker.go", "client/syncstatus.go",
@@ -101,14 +101,14 @@ var cores = []string{
 // write to the log that they are given.
 var objects = []string{"internal/servercore", "internal/route", "internal/topic"}
 
-// A listed is what go list says of a package.
-type listed struct {
+// A goPackage is the output of go list for a package.
+type goPackage struct {
 	ImportPath    string
 	Standard      bool
 	Imports, Deps []string
 }
 
-func goList(t *testing.T, args ...string) []listed {
+func goList(t *testing.T, args ...string) []goPackage {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
 	cmd.Dir = root
@@ -116,9 +116,9 @@ func goList(t *testing.T, args ...string) []listed {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	var all []listed
+	var all []goPackage
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
-		var l listed
+		var l goPackage
 		if err := d.Decode(&l); errors.Is(err, io.EOF) {
 			return all
 		} else if err != nil {
@@ -132,69 +132,70 @@ func TestImportsRunOneWay(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, p := range goList(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)
-		allowed, drawn := imports[name]
-		if !drawn {
+		allowed, listed := imports[name]
+		if !listed {
 			continue
 		}
 		seen[name] = true
 		for _, i := range p.Imports {
 			if own, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed, own) {
-				t.Errorf("%s imports %s, which the drawing does not have", name, own)
+				t.Errorf("%s imports %s, which is not in its list of imports", name, own)
 			}
 		}
 	}
 	for name := range imports {
 		if !seen[name] {
-			t.Errorf("the drawing has %s, the module does not", name)
+			t.Errorf("the list of imports has %s but the module does not", name)
 		}
 	}
 }
 
-// wings are the parts of the module that are not its product, and which other
-// wings each may import. Of the product only those of visitors import a wing.
+// areas are the support areas: the parts of the module that are not its product, and the
+// other areas that each may import. Only the packages of areaImporters import an area
+// from outside.
 var (
-	wings    = map[string][]string{"testkit": {}, "perf": {"testkit"}, "proof": {"perf", "testkit"}}
-	visitors = map[string][]string{"server/servertest": {"testkit"}, "server/cmd/holdfast": {"perf"}, "examples": {"proof"}}
+	areas         = map[string][]string{"testkit": {}, "perf": {"testkit"}, "proof": {"perf", "testkit"}}
+	areaImporters = map[string][]string{"server/servertest": {"testkit"}, "server/cmd/holdfast": {"perf"}, "examples": {"proof"}}
 )
 
-// wingOf returns the wing that a package belongs to, empty for the product.
-func wingOf(name string) string {
+// areaOf returns the support area of a package, empty for the product.
+func areaOf(name string) string {
 	rest, internal := strings.CutPrefix(name, "internal/")
-	wing, _, _ := strings.Cut(rest, "/")
-	if _, is := wings[wing]; internal && is {
-		return wing
+	area, _, _ := strings.Cut(rest, "/")
+	if _, is := areas[area]; internal && is {
+		return area
 	}
 	return ""
 }
 
-func TestNoArrowBackUpFromTheWings(t *testing.T) {
+func TestProductImportsNoSupportArea(t *testing.T) {
 	for _, p := range goList(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)
-		own := wingOf(name)
-		allowed := append([]string{"", own}, wings[own]...)
-		for visitor, may := range visitors {
-			if name == visitor || strings.HasPrefix(name, visitor+"/") {
+		own := areaOf(name)
+		allowed := append([]string{"", own}, areas[own]...)
+		for importer, may := range areaImporters {
+			if name == importer || strings.HasPrefix(name, importer+"/") {
 				allowed = append(allowed, may...)
 			}
 		}
 		for _, i := range p.Imports {
-			if to, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed, wingOf(to)) {
-				t.Errorf("%s imports %s, of the wing %q", name, to, wingOf(to))
+			if to, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed, areaOf(to)) {
+				t.Errorf("%s imports %s, which is of the support area %q", name, to, areaOf(to))
 			}
 		}
 	}
 }
 
-func TestTheSDKBringsLittle(t *testing.T) {
+func TestSDKHasFewDependencies(t *testing.T) {
 	for _, p := range goList(t, "-deps", "./client", "./pubstore", "./bookmarkstore") {
 		if p.Standard || strings.HasPrefix(p.ImportPath, module) {
 			continue
 		}
-		ok := slices.ContainsFunc(foreign, func(prefix string) bool {
+		ok := slices.ContainsFunc(allowedDependencies, func(prefix string) bool {
 			return p.ImportPath == prefix || strings.HasPrefix(p.ImportPath, prefix+"/")
 		})
 		if !ok {
-			t.Errorf("the SDK brings %s into applications", p.ImportPath)
+			t.Errorf("the SDK brings the dependency %s into applications", p.ImportPath)
 		}
 	}
 }
@@ -202,7 +203,7 @@ func TestTheSDKBringsLittle(t *testing.T) {
 func TestGoroutinesHaveOwners(t *testing.T) {
 	for _, file := range sources(t) {
 		dir := filepath.ToSlash(filepath.Dir(file))
-		if _, drawn := imports[dir]; !drawn || slices.Contains(starters, dir) || strings.Contains(dir, "cmd/") {
+		if _, listed := imports[dir]; !listed || slices.Contains(goroutinePackages, dir) || strings.Contains(dir, "cmd/") {
 			continue
 		}
 		inspect(t, file, func(n ast.Node) string {
@@ -214,8 +215,8 @@ func TestGoroutinesHaveOwners(t *testing.T) {
 	}
 }
 
-// bannedInCores are what a file that decides may not import, bannedInObjects
-// what an object that is driven from outside may not.
+// bannedInCores are the packages that a file that decides may not import, bannedInObjects
+// those that an object driven from outside may not.
 var (
 	bannedInCores   = append([]string{"sync", "sync/atomic", "log/slog"}, bannedInObjects...)
 	bannedInObjects = []string{"net", "os", "math/rand", "math/rand/v2", "crypto/rand", "io", "context"}
@@ -223,17 +224,17 @@ var (
 
 func TestCoresArePure(t *testing.T) {
 	for _, core := range cores {
-		pure(t, core, bannedInCores)
+		checkPure(t, core, bannedInCores)
 	}
 	for _, file := range sources(t) {
 		if slices.Contains(objects, filepath.ToSlash(filepath.Dir(file))) {
-			pure(t, file, bannedInObjects)
+			checkPure(t, file, bannedInObjects)
 		}
 	}
 }
 
-// pure reports what a file does that must be done from outside.
-func pure(t *testing.T, file string, banned []string) {
+// checkPure reports side effects of a file that must be left to its callers.
+func checkPure(t *testing.T, file string, banned []string) {
 	for _, i := range parse(t, file).Imports {
 		if path := strings.Trim(i.Path.Value, `"`); slices.Contains(banned, path) {
 			t.Errorf("%s imports %s", file, path)
@@ -254,7 +255,7 @@ func pure(t *testing.T, file string, banned []string) {
 	})
 }
 
-// Tests wait for what they wait for, not for a while.
+// Tests wait for a condition, not for a time.
 func TestNoTestSleeps(t *testing.T) {
 	for _, file := range allSources(t) {
 		if !strings.HasSuffix(file, "_test.go") {
@@ -324,7 +325,7 @@ func inspect(t *testing.T, file string, fault func(ast.Node) string) {
 }
 
 // The journeys in ARCHITECTURE.md name files and functions that exist.
-func TestTheJourneyIsTrue(t *testing.T) {
+func TestJourneysNameExistingCode(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -341,7 +342,7 @@ func TestTheJourneyIsTrue(t *testing.T) {
 			f, ok := d.(*ast.FuncDecl)
 			return ok && f.Name.Name == function
 		}) {
-			t.Errorf("ARCHITECTURE.md says %s has %s, it does not", file, function)
+			t.Errorf("ARCHITECTURE.md names %s in %s, which does not exist", function, file)
 		}
 	}
 }

@@ -23,17 +23,17 @@ import (
 	"testing"
 )
 
-// usable are the packages that a block of code in a page may name without
-// importing them. Ours are also what a page may name in its text.
+// usable are the packages that a block of code in a page may name without importing them.
+// Those of ours are also the ones whose names are checked in the text of pages.
 var usable = []string{
 	module + "bookmarkstore", module + "client", module + "pubstore", module + "server", module + "server/servertest",
 	"go.etcd.io/bbolt",
 	"context", "errors", "fmt", "io", "log", "log/slog", "net", "os", "sync", "testing", "testing/synctest", "time",
 }
 
-// given are what a block of statements in a page may use without saying where
-// it comes from.
-const given = `ctx context.Context, c *client.Client, store pubstore.Store, marks bookmarkstore.Store,
+// givenParameters are the parameters that a block of statements in a page may use without declaring
+// them.
+const givenParameters = `ctx context.Context, c *client.Client, store pubstore.Store, marks bookmarkstore.Store,
 	body []byte, process func([]byte) error`
 
 // A library is the packages that pages speak of, as the compiler sees them.
@@ -136,7 +136,7 @@ func (l *library) parse(place, code string) (*ast.File, error) {
 	if err == nil {
 		return file, nil
 	}
-	statements := head(code+given) + " func _(" + given + ") error {\n" + line + code + "\nreturn nil }"
+	statements := head(code+givenParameters) + " func _(" + givenParameters + ") error {\n" + line + code + "\nreturn nil }"
 	return parser.ParseFile(l.set, "", statements, 0)
 }
 
@@ -154,7 +154,7 @@ func importsOf(code string) string {
 	return list.String()
 }
 
-// What a page names of our packages exists: `client.Config.Servers`.
+// Names of our packages in pages exist: `client.Config.Servers`.
 func TestNamesInPagesExist(t *testing.T) {
 	l, names := newLibrary(t), 0
 	for file, text := range pages(t) {
@@ -188,7 +188,7 @@ func find(p *types.Package, names []string) error {
 	return nil
 }
 
-// A name in brackets in a doc comment of what applications import is a link.
+// A name in brackets in a doc comment of an importable package is a link.
 func TestDocLinksLead(t *testing.T) {
 	l := newLibrary(t)
 	for _, dir := range []string{"bookmarkstore", "client", "pubstore", "server/servertest"} {
@@ -197,32 +197,32 @@ func TestDocLinksLead(t *testing.T) {
 		for place, text := range comments(p) {
 			for _, block := range parse.Parse(text).Content {
 				for _, text := range textsOf(block) {
-					l.lead(t, p, place, text)
+					l.checkLinks(t, p, place, text)
 				}
 			}
 		}
 	}
 }
 
-// dead is what was meant as a link: the parser makes one of what the package has.
-var dead = regexp.MustCompile(`(?:^|\W)\[\*?(?:[A-Z]\w*|[a-z]+\.[A-Z]\w*)(?:\.\w+)*\]`)
+// brokenLink matches a link to a name that does not exist: the parser leaves it as text.
+var brokenLink = regexp.MustCompile(`(?:^|\W)\[\*?(?:[A-Z]\w*|[a-z]+\.[A-Z]\w*)(?:\.\w+)*\]`)
 
-// lead follows the links of a text.
-func (l *library) lead(t *testing.T, p *doc.Package, place string, text []comment.Text) {
+// checkLinks checks the links of a text.
+func (l *library) checkLinks(t *testing.T, p *doc.Package, place string, text []comment.Text) {
 	for _, x := range text {
 		switch x := x.(type) {
 		case *comment.DocLink:
-			l.follow(t, p, place, x)
+			l.checkLink(t, p, place, x)
 		case comment.Plain:
-			if m := dead.FindString(string(x)); m != "" {
+			if m := brokenLink.FindString(string(x)); m != "" {
 				t.Errorf("%s: %s: %s leads nowhere", p.Name, place, strings.TrimSpace(m))
 			}
 		}
 	}
 }
 
-// follow finds what a link to one of our packages leads to.
-func (l *library) follow(t *testing.T, p *doc.Package, place string, link *comment.DocLink) {
+// checkLink checks the target of a link to one of our packages.
+func (l *library) checkLink(t *testing.T, p *doc.Package, place string, link *comment.DocLink) {
 	to := link.ImportPath
 	if to == "" {
 		to = p.ImportPath
@@ -264,7 +264,7 @@ func documented(t *testing.T, set *token.FileSet, dir string) *doc.Package {
 	return p
 }
 
-// comments returns a package's doc comments by what they stand at.
+// comments returns a package's doc comments by the names of their objects.
 func comments(p *doc.Package) map[string]string {
 	texts := map[string]string{"package": p.Doc}
 	values := func(list []*doc.Value) {
@@ -321,7 +321,7 @@ func TestLinksInPagesLead(t *testing.T) {
 				file = name
 			}
 			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(file))); err != nil {
-				t.Errorf("%s: a link leads to %s, which is not there", name, link[1])
+				t.Errorf("%s: a link leads to %s, which does not exist", name, link[1])
 			} else if heading != "" && !slices.Contains(anchors(texts[file]), heading) {
 				t.Errorf("%s: a link leads to %s, a heading that %s does not have", name, link[1], file)
 			}

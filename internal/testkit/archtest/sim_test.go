@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// simulator is the package whose runs are the largest proof. It drives the
-// product's own objects; what it decides by itself it does not prove.
+// simulator is the package whose runs are the largest proof. It drives the product's own
+// objects; its own decisions prove nothing.
 const simulator = "internal/proof/sim"
 
-// driven is what the simulator may use of the packages that hold sessions: the
-// objects themselves and the parts of their drivers' interfaces. A decision that
-// is exported for tests is not among them.
+// driven lists the names that the simulator may use of the packages that hold sessions:
+// the objects themselves and the parts of their drivers' interfaces, but no decision that
+// is exported for tests.
 var driven = map[string][]string{
 	"servercore": {
 		"NewSession", "Session", "Instance", "NewRegistry", "Driver", "State", "StateOpen", "StateDraining", "StateEnding",
@@ -29,8 +29,8 @@ var driven = map[string][]string{
 	},
 }
 
-// The simulator imports no package that decides for a session, but for those
-// whose objects it drives, and of these uses the objects alone.
+// The simulator imports no package that decides for a session, except those whose objects
+// it drives, and uses only the objects of these.
 func TestTheSimulatorDecidesNothing(t *testing.T) {
 	banned := []string{"internal/route", "internal/failpoint", "internal/perf", "server"}
 	files := simFiles(t)
@@ -65,9 +65,9 @@ func simFiles(t *testing.T) []string {
 	return slices.DeleteFunc(sources(t), func(f string) bool { return filepath.ToSlash(filepath.Dir(f)) != simulator })
 }
 
-// alike is how many statements two functions may have in common in the same
+// minStatements is how many statements two functions may have in common in the same
 // shape, names and values aside, before they count as one that is written twice.
-const alike = 8
+const minStatements = 8
 
 // No function of the simulator has the shape of one of the product's sessions.
 func TestNothingIsDefinedTwiceInTheSimulator(t *testing.T) {
@@ -112,7 +112,7 @@ func shapes(t *testing.T, file string) map[string]string {
 			}
 			return true
 		})
-		if statements >= alike {
+		if statements >= minStatements {
 			list[f.Name.Name] = shape.String()
 		}
 	}

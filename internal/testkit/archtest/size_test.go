@@ -14,10 +14,10 @@ import (
 // The sizes of the product: of functions in lines, from func to the last
 // bracket, and of structs in fields.
 const (
-	linesMost   = 60
-	lines90     = 25 // of nine functions in ten
-	fieldsMost  = 20 // of a struct whose fields are not explained one by one
-	ioFieldMost = 15 // of a type that only does I/O for a session
+	maxLines    = 60
+	maxLinesP90 = 25 // of nine functions in ten
+	maxFields   = 20 // of a struct whose fields are not explained one by one
+	maxIOFields = 15 // of a type that only does I/O for a session
 )
 
 // ioTypes do the I/O of a session object and nothing else.
@@ -27,28 +27,28 @@ var ioTypes = []string{"client.conn", "server.session"}
 func product(t *testing.T) []string {
 	return slices.DeleteFunc(sources(t), func(file string) bool {
 		dir := path.Dir(file)
-		return wingOf(dir) != "" || dir == "examples" || strings.HasPrefix(dir, "examples/")
+		return areaOf(dir) != "" || dir == "examples" || strings.HasPrefix(dir, "examples/")
 	})
 }
 
-// A measured is a file with the lines of its nodes.
-type measured struct {
+// A measuredFile is a file with the lines of its nodes.
+type measuredFile struct {
 	*ast.File
 	set *token.FileSet
 }
 
-func measure(t *testing.T, file string, text any) measured {
+func measure(t *testing.T, file string, text any) measuredFile {
 	t.Helper()
 	set := token.NewFileSet()
 	f, err := parser.ParseFile(set, file, text, parser.SkipObjectResolution|parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return measured{f, set}
+	return measuredFile{f, set}
 }
 
 // lines returns how many lines each function takes.
-func (m measured) lines() map[string]int {
+func (m measuredFile) lines() map[string]int {
 	lines := make(map[string]int)
 	for _, d := range m.Decls {
 		if f, is := d.(*ast.FuncDecl); is {
@@ -63,8 +63,8 @@ func TestFunctionsAreShort(t *testing.T) {
 	var all []int
 	for _, file := range product(t) {
 		for name, n := range measure(t, filepath.Join(root, file), nil).lines() {
-			if all = append(all, n); n > linesMost {
-				t.Errorf("%s has %d lines, at most %d are allowed", name, n, linesMost)
+			if all = append(all, n); n > maxLines {
+				t.Errorf("%s has %d lines, at most %d are allowed", name, n, maxLines)
 			}
 		}
 	}
@@ -72,21 +72,21 @@ func TestFunctionsAreShort(t *testing.T) {
 		t.Fatalf("the product has %d functions", len(all))
 	}
 	slices.Sort(all)
-	if n := all[len(all)*9/10]; n > lines90 {
-		t.Errorf("a tenth of the functions have %d lines or more, at most %d are allowed", n, lines90)
+	if n := all[len(all)*9/10]; n > maxLinesP90 {
+		t.Errorf("a tenth of the functions have %d lines or more, at most %d are allowed", n, maxLinesP90)
 	}
 }
 
-// A sized is how many fields a struct has, and whether each has a comment of
+// A structSize is how many fields a struct has, and whether each has a comment of
 // its own.
-type sized struct {
+type structSize struct {
 	fields    int
 	explained bool
 }
 
 // structs returns the structs of the file by name.
-func (m measured) structs() map[string]sized {
-	all := make(map[string]sized)
+func (m measuredFile) structs() map[string]structSize {
+	all := make(map[string]structSize)
 	ast.Inspect(m.File, func(n ast.Node) bool {
 		if spec, is := n.(*ast.TypeSpec); is {
 			if s, is := spec.Type.(*ast.StructType); is {
@@ -98,8 +98,8 @@ func (m measured) structs() map[string]sized {
 	return all
 }
 
-func sizeOf(s *ast.StructType) sized {
-	size := sized{explained: true}
+func sizeOf(s *ast.StructType) structSize {
+	size := structSize{explained: true}
 	for _, f := range s.Fields.List {
 		names := max(1, len(f.Names)) // an embedded field has none
 		size.fields += names
@@ -109,15 +109,15 @@ func sizeOf(s *ast.StructType) sized {
 }
 
 // tooLarge reports whether a struct breaks the rules.
-func (s sized) tooLarge(name string) bool {
+func (s structSize) tooLarge(name string) bool {
 	if slices.Contains(ioTypes, name) {
-		return s.fields > ioFieldMost
+		return s.fields > maxIOFields
 	}
-	return s.fields > fieldsMost && !s.explained
+	return s.fields > maxFields && !s.explained
 }
 
 func TestStructsAreSmall(t *testing.T) {
-	all := make(map[string]sized)
+	all := make(map[string]structSize)
 	for _, file := range product(t) {
 		for name, size := range measure(t, filepath.Join(root, file), nil).structs() {
 			all[path.Dir(file)+"."+name] = size
@@ -156,13 +156,13 @@ func (a) i() {
 
 func j() {}
 `)
-	if s := m.structs(); s["a"] != (sized{4, false}) || s["f"] != (sized{2, true}) {
+	if s := m.structs(); s["a"] != (structSize{4, false}) || s["f"] != (structSize{2, true}) {
 		t.Errorf("structs %v", s)
 	}
 	if l := m.lines(); l["i x.go:15:1"] != 3 || l["j x.go:19:1"] != 1 {
 		t.Errorf("lines %v", l)
 	}
-	if !(sized{21, false}).tooLarge("x.a") || (sized{21, true}).tooLarge("x.a") || (sized{20, false}).tooLarge("x.a") || !(sized{16, true}).tooLarge("client.conn") {
+	if !(structSize{21, false}).tooLarge("x.a") || (structSize{21, true}).tooLarge("x.a") || (structSize{20, false}).tooLarge("x.a") || !(structSize{16, true}).tooLarge("client.conn") {
 		t.Error("the wrong structs are too large")
 	}
 }

@@ -1,8 +1,7 @@
 //go:build !race
 
-// Package detector tells tests whether the race detector is on. What runs in one
-// goroutine is searched less there: it takes seven times as long, and there is
-// nothing more to find.
+// Package detector tells tests whether the race detector is on. Searches in one goroutine
+// are shorter with it: they take seven times as long, and have no races to find.
 package detector
 
 // On reports whether the race detector is on.

@@ -47,8 +47,8 @@ type change struct {
 
 func (c *change) flip(n int) { c.by[n/64] ^= 1 << (n % 64) }
 
-// reduce takes out of c what the basis can undo, and returns the highest bit
-// that is left, -1 for none.
+// reduce removes from c the bits that the basis can undo, and returns the highest
+// remaining bit, -1 for none.
 func (c *change) reduce(basis *[64]change) int {
 	for bit := 63; bit >= 0; bit-- {
 		if c.bits>>bit&1 == 0 {

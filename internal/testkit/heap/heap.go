@@ -1,5 +1,5 @@
-// Package heap is a test part: it tells how much memory something asked for,
-// so that a test can hold it against what somebody else sent.
+// Package heap is a test part: it measures how much memory a function allocates, so that
+// a test can compare it with the size of its input.
 package heap
 
 import "runtime/metrics"
@@ -23,15 +23,15 @@ func total() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// A fataler is a *testing.T, *testing.F or *rapid.T.
-type fataler interface {
+// A reporter is a *testing.T, *testing.F or *rapid.T.
+type reporter interface {
 	Helper()
 	Errorf(format string, args ...any)
 }
 
 // Bounded runs f, which was given so many bytes of input, and fails the test
 // if it allocated more than times as many and constant bytes.
-func Bounded(t fataler, input, times, constant int, f func()) {
+func Bounded(t reporter, input, times, constant int, f func()) {
 	t.Helper()
 	most := uint64(input)*uint64(times) + uint64(constant) + slack
 	if took := Allocated(f); took > most {

@@ -16,7 +16,7 @@ import (
 // argument tells the process that it is an instance.
 const argument = "instance-of-a-test"
 
-// Command is what runs an instance when "--config" and its file are added.
+// Command is the command line of an instance, without "--config" and its file.
 func Command() []string { return []string{os.Args[0], argument} }
 
 // Main is for the beginning of TestMain. It does not return in a process that

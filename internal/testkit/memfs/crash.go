@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// A Mode says what a crash does to what wasn't synced.
+// A Mode is the effect of a crash on changes that weren't synced.
 type Mode struct {
 	Name string
 	Seed uint64
@@ -26,10 +26,10 @@ const (
 )
 
 var (
-	// KeepAll is a kill of the process: everything can still be read, but
-	// what wasn't synced isn't durable yet and may go with the next crash.
+	// KeepAll is a kill of the process: everything can still be read, but unsynced
+	// changes aren't durable yet and may be lost in the next crash.
 	KeepAll = Mode{Name: "keep all", kind: keepAll}
-	// Durable is a power cut that leaves only what was synced.
+	// Durable is a power cut that leaves only synced changes.
 	Durable = Mode{Name: "durable", kind: durable}
 )
 
@@ -53,8 +53,8 @@ func Modes(seed uint64) []Mode {
 
 const sector = 512
 
-// Crash returns what is found on the disk after a crash. This one is dead from
-// then on: every call fails. It may be called again for another image.
+// Crash returns the disk after a crash. This one is dead from then on: every call fails.
+// It may be called again for another image.
 func (d *FS) Crash(m Mode) *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,7 +62,7 @@ func (d *FS) Crash(m Mode) *FS {
 	return d.imageLocked(m)
 }
 
-// Image returns what Crash would return now, and leaves this disk alone.
+// Image returns the result of a Crash at this moment, and leaves this disk alone.
 func (d *FS) Image(m Mode) *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -77,33 +77,33 @@ func (d *FS) imageLocked(m Mode) *FS {
 		return img
 	}
 	c := crash{mode: m, rand: rand.New(rand.NewPCG(m.Seed, uint64(m.kind)))}
-	names := maps.Clone(d.kept)
+	names := maps.Clone(d.durable)
 	c.names(names, d.pending)
 	nodes := make(map[*inode]*inode)
 	for _, n := range byNumber(names) {
 		after := c.content(n)
-		nodes[n] = &inode{number: n.number, now: after.clone(), kept: after.clone()}
+		nodes[n] = &inode{number: n.number, now: after.clone(), durable: after.clone()}
 	}
 	for name, n := range names {
-		img.files[name], img.kept[name] = nodes[n], nodes[n]
+		img.files[name], img.durable[name] = nodes[n], nodes[n]
 	}
 	return img
 }
 
-// copyLocked copies files, names and what isn't durable yet.
+// copyLocked copies files, names and changes that aren't durable yet.
 func (d *FS) copyLocked(img *FS) {
 	nodes := map[*inode]*inode{nil: nil}
 	node := func(n *inode) *inode {
 		if _, ok := nodes[n]; !ok {
-			nodes[n] = &inode{number: n.number, now: n.now.clone(), kept: n.kept.clone(), pending: slices.Clone(n.pending)}
+			nodes[n] = &inode{number: n.number, now: n.now.clone(), durable: n.durable.clone(), pending: slices.Clone(n.pending)}
 		}
 		return nodes[n]
 	}
 	for name, n := range d.files {
 		img.files[name] = node(n)
 	}
-	for name, n := range d.kept {
-		img.kept[name] = node(n)
+	for name, n := range d.durable {
+		img.durable[name] = node(n)
 	}
 	for _, c := range d.pending {
 		c.node = node(c.node)
@@ -116,7 +116,7 @@ func byNumber(names map[string]*inode) []*inode {
 	return slices.Compact(nodes)
 }
 
-// A crash draws what happens to each change.
+// A crash draws the fate of each change.
 type crash struct {
 	mode Mode
 	rand *rand.Rand
@@ -139,7 +139,7 @@ func (c *crash) names(names map[string]*inode, pending []nameChange) {
 }
 
 func (c *crash) content(n *inode) content {
-	after := n.kept.clone()
+	after := n.durable.clone()
 	switch c.mode.kind {
 	case torn:
 		c.tear(&after, n.pending)
@@ -190,7 +190,7 @@ func (o op) split() (part, rest op) {
 	return op{at: o.at, data: o.data[:n:n]}, op{at: o.at + int64(n), data: o.data[n:]}
 }
 
-// repeats reports whether o writes what is there.
+// repeats reports whether o writes the bytes that are there already.
 func (o op) repeats(c *content) bool {
 	end := o.at + int64(len(o.data))
 	return end <= int64(len(c.data)) && bytes.Equal(c.data[o.at:end], o.data)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// faults counts down to what is to go wrong. Zero is never.
+// faults counts down to the next faults. Zero is never.
 type faults struct {
 	changes   int // made or tried so far
 	reads     int
@@ -36,7 +36,7 @@ func (d *FS) changeLocked() error {
 	return nil
 }
 
-// readLocked does the same for what changes nothing.
+// readLocked does the same for a read.
 func (d *FS) readLocked() error {
 	if d.crashed {
 		return ErrCrashed
@@ -121,8 +121,8 @@ func (d *FS) ShortWriteNth(n int, err error) {
 	d.faults.shortAt, d.faults.shortErr = n, err
 }
 
-// FailSync lets the next sync of a file fail with err; those after it succeed,
-// and don't make durable what it left out.
+// FailSync lets the next sync of a file fail with err; those after it succeed, and don't
+// make the omitted changes durable.
 func (d *FS) FailSync(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -143,7 +143,7 @@ func (d *FS) SetCapacity(bytes int64) {
 	d.capacity = bytes
 }
 
-// Flip inverts the lowest bit of a byte at rest, in what is durable too.
+// Flip inverts the lowest bit of a byte at rest, also in the durable content.
 func (d *FS) Flip(name string, offset int64) { d.FlipBits(name, offset, 1) }
 
 // FlipBits inverts the bits of mask in a byte at rest.
@@ -154,7 +154,7 @@ func (d *FS) FlipBits(name string, offset int64, mask byte) {
 	if n == nil {
 		panic("BUG: memfs.Flip in a file that doesn't exist: " + name)
 	}
-	for _, c := range []*content{&n.now, &n.kept} {
+	for _, c := range []*content{&n.now, &n.durable} {
 		if offset >= c.size {
 			continue
 		}
@@ -171,5 +171,5 @@ func (d *FS) Wipe() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	fresh := New()
-	d.files, d.kept, d.dirs, d.pending = fresh.files, fresh.kept, fresh.dirs, nil
+	d.files, d.durable, d.dirs, d.pending = fresh.files, fresh.durable, fresh.dirs, nil
 }

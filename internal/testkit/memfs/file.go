@@ -11,12 +11,12 @@ import (
 // An inode is a file without its name. FS.mu guards it.
 type inode struct {
 	number  int     // in order of creation
-	now     content // what a reader sees
-	kept    content // what is durable
-	pending []op    // what leads from kept to now, unless a sync failed
+	now     content // the content for a reader
+	durable content // the durable content
+	pending []op    // the changes from durable to now, unless a sync failed
 }
 
-// content is the bytes of a file; what is missing in data is zero.
+// content is the bytes of a file; bytes after the end of data are zero.
 type content struct {
 	data   []byte
 	size   int64
@@ -28,8 +28,8 @@ func (c *content) clone() content {
 	return *c
 }
 
-// own makes data c's alone, with room for n bytes.
-func (c *content) own(n int64) {
+// makeUnique makes data c's alone, with room for n bytes.
+func (c *content) makeUnique(n int64) {
 	if c.shared {
 		c.data = append(make([]byte, 0, max(n, int64(len(c.data)))), c.data...)
 		c.shared = false
@@ -50,7 +50,7 @@ func (o op) apply(c *content) {
 	}
 	c.size = o.size
 	if int64(len(c.data)) > o.size {
-		c.own(0)
+		c.makeUnique(0)
 		clear(c.data[o.size:])
 		c.data = c.data[:o.size]
 	}
@@ -58,7 +58,7 @@ func (o op) apply(c *content) {
 
 func (c *content) write(b []byte, at int64) {
 	end := at + int64(len(b))
-	c.own(end)
+	c.makeUnique(end)
 	if have := int64(len(c.data)); end > have {
 		c.data = append(c.data, make([]byte, end-have)...)
 	}
@@ -71,15 +71,14 @@ func (n *inode) change(o op) {
 	n.pending = append(n.pending, o)
 }
 
-// mappedPending is how many writes to a mapped file, which nobody syncs, wait
-// for the disk: few, or they would be most of what a crash may leave.
+// mappedPending is how many writes to a mapped file, which is never synced, wait for the
+// disk: few, or most images of a crash would differ only in them.
 const mappedPending = 3
 
-// writeBack brings the oldest changes to the disk, as the system does with
-// what nobody syncs.
+// writeBack brings the oldest changes to the disk, as the system does without a sync.
 func (n *inode) writeBack() {
 	for len(n.pending) > mappedPending {
-		n.pending[0].apply(&n.kept)
+		n.pending[0].apply(&n.durable)
 		n.pending = slices.Delete(n.pending, 0, 1)
 	}
 }
@@ -178,7 +177,7 @@ func (f *file) Size() (int64, error) {
 	return f.n.now.size, nil
 }
 
-// Data returns at and the end of what was ever written.
+// Data returns at and the end of the written bytes.
 func (f *file) Data(at int64) (from, to int64) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -192,7 +191,7 @@ func (f *file) Truncate(size int64) error { return f.resize("truncate", size, fa
 
 func (f *file) Preallocate(size int64) error { return f.resize("preallocate", size, true) }
 
-func (f *file) resize(what string, size int64, growOnly bool) error {
+func (f *file) resize(operation string, size int64, growOnly bool) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	err := f.errLocked()
@@ -209,14 +208,13 @@ func (f *file) resize(what string, size int64, growOnly bool) error {
 		err = syscall.ENOSPC
 	}
 	if err != nil {
-		return pathError(what, f.name, err)
+		return pathError(operation, f.name, err)
 	}
 	f.n.change(op{size: size})
 	return nil
 }
 
-// Sync makes durable what was written before it began. It takes as long as
-// SetSyncDelay says.
+// Sync makes durable all changes made before it began. It takes the time of SetSyncDelay.
 func (f *file) Sync() error {
 	f.d.mu.Lock()
 	err := f.errLocked()
@@ -245,7 +243,7 @@ func (f *file) Sync() error {
 	// Another sync may have been faster.
 	covered = min(covered, len(f.n.pending))
 	for _, o := range f.n.pending[:covered] {
-		o.apply(&f.n.kept)
+		o.apply(&f.n.durable)
 	}
 	f.n.pending = append([]op(nil), f.n.pending[covered:]...)
 	return nil

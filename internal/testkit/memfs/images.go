@@ -7,10 +7,10 @@ import (
 	"math/rand/v2"
 )
 
-// The kinds of images that Images gives, beside that of a kill. Each says what
-// became of one change to one file that wasn't synced.
+// The kinds of images that Images gives, beside that of a kill. Each is the fate of one
+// unsynced change to one file.
 const (
-	Kill       = "kill -9"       // everything can be read, what isn't durable may go with the next crash
+	Kill       = "kill -9"       // everything can be read, unsynced changes may be lost in the next crash
 	Prefix     = "prefix"        // the first few changes are there: none, some, all
 	AllButOne  = "all but one"   // one is missing
 	TornAt     = "torn"          // one, the last, is there up to some byte
@@ -33,22 +33,21 @@ type Image struct {
 	rest  bool // the other files have all of their changes, or none
 }
 
-// A fate is what became of the changes to one file: those before the one
-// numbered op are there.
+// A fate is the fate of the changes to one file: those before the numbered one are there.
 type fate struct {
-	node *inode // nil: no file has a change that isn't durable
-	kind string
-	op   int
-	cut  int  // bytes of it that are there; of a lost sector: where it begins
-	rest bool // those behind it are there
+	node   *inode // nil: no file has a change that isn't durable
+	kind   string
+	change int
+	cut    int  // bytes of it that are there; of a lost sector: where it begins
+	rest   bool // those after it are there
 }
 
-// Images enumerates what a crash may leave of the disk as it is now, which
-// must not change meanwhile: a kill; and for a power cut each combination of
-// the names that aren't durable (of more than a few: the first ones, all but
-// one, one) with each fate of each file's changes, the other changed files as
-// they were or as they are. The newest change to a file is torn at every byte,
-// if it is long at every boundary that shows; older ones at a few.
+// Images enumerates the disks that a crash may leave now. The disk must not change
+// meanwhile. There is one image of a kill. For a power cut there is each combination of
+// the names that aren't durable (of more than a few: the first ones, all but one, one)
+// with each fate of each file's changes, with the other changed files as they were or as
+// they are. The newest change to a file is torn at every byte or, if it is long, at every
+// boundary that shows; older ones at a few.
 func (d *FS) Images() iter.Seq[Image] {
 	return func(yield func(Image) bool) {
 		if !yield(Image{Kind: Kill, disk: d}) {
@@ -88,7 +87,7 @@ func (d *FS) imagesOf(names map[string]*inode, yield func(Image) bool) bool {
 func (d *FS) nameSets() iter.Seq[map[string]*inode] {
 	return func(yield func(map[string]*inode) bool) {
 		for applied := range subsets(len(d.pending)) {
-			names := maps.Clone(d.kept)
+			names := maps.Clone(d.durable)
 			for i, c := range d.pending {
 				if applied(i) {
 					c.apply(names)
@@ -122,23 +121,23 @@ func subsets(n int) iter.Seq[func(int) bool] {
 	}
 }
 
-// fates enumerates what may become of a file's changes.
+// fates enumerates the fates of a file's changes.
 func (n *inode) fates() iter.Seq[fate] {
 	return func(yield func(fate) bool) {
 		for i, o := range n.pending {
 			newest := i == len(n.pending)-1
 			for f := range o.fates(newest) {
-				f.node, f.op = n, i
+				f.node, f.change = n, i
 				if !yield(f) {
 					return
 				}
 			}
 		}
-		yield(fate{node: n, kind: Prefix, op: len(n.pending)})
+		yield(fate{node: n, kind: Prefix, change: len(n.pending)})
 	}
 }
 
-// fates enumerates what may become of one change.
+// fates enumerates the fates of one change.
 func (o op) fates(newest bool) iter.Seq[fate] {
 	return func(yield func(fate) bool) {
 		all := []fate{{kind: Prefix}, {kind: ZeroTail}}
@@ -204,9 +203,9 @@ func (i Image) FS() *FS {
 	for name, n := range i.names {
 		if nodes[n] == nil {
 			after := i.content(n)
-			nodes[n] = &inode{number: n.number, now: after.clone(), kept: after.clone()}
+			nodes[n] = &inode{number: n.number, now: after.clone(), durable: after.clone()}
 		}
-		img.files[name], img.kept[name] = nodes[n], nodes[n]
+		img.files[name], img.durable[name] = nodes[n], nodes[n]
 	}
 	return img
 }
@@ -216,19 +215,19 @@ func (i Image) content(n *inode) content {
 	case n == i.fate.node:
 		return i.fate.content()
 	case i.rest && len(n.pending) > 0:
-		return fate{node: n, op: len(n.pending)}.content()
+		return fate{node: n, change: len(n.pending)}.content()
 	}
-	return n.kept.clone()
+	return n.durable.clone()
 }
 
-// content returns what the file holds.
+// content returns the content of the file.
 func (f fate) content() content {
-	c := f.node.kept.clone()
+	c := f.node.durable.clone()
 	for i, o := range f.node.pending {
 		switch {
-		case i < f.op, i > f.op && f.rest:
+		case i < f.change, i > f.change && f.rest:
 			o.apply(&c)
-		case i == f.op && o.data != nil:
+		case i == f.change && o.data != nil:
 			f.damage(&c, o)
 		}
 	}
@@ -256,7 +255,7 @@ func (f fate) spoil(c *content, o op) {
 	}
 }
 
-// damage writes what is left of the change that the fate is about.
+// damage writes the remains of the change that the fate is about.
 func (f fate) damage(c *content, o op) {
 	switch f.kind {
 	case TornAt, TornWithin, ZeroTail:
@@ -276,11 +275,11 @@ func (f fate) damage(c *content, o op) {
 	}
 }
 
-// String says what the image is, for a test that failed.
+// String describes the image, for a test that failed.
 func (i Image) String() string {
 	if i.fate.node == nil {
 		return i.Kind
 	}
 	return fmt.Sprintf("%s: change %d of %d to file %d, cut at %d, what follows it %v, other files %v",
-		i.Kind, i.fate.op+1, len(i.fate.node.pending), i.fate.node.number, i.fate.cut, i.fate.rest, i.rest)
+		i.Kind, i.fate.change+1, len(i.fate.node.pending), i.fate.node.number, i.fate.cut, i.fate.rest, i.rest)
 }

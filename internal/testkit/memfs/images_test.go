@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Two writes over durable bytes, the second beyond the end: every legal
-// outcome comes up, and what no write has touched is never touched.
+// Two writes over durable bytes, the second beyond the end: every legal outcome comes up,
+// and bytes that no write has touched never change.
 func TestImagesOfAFile(t *testing.T) {
 	d := memfs.New()
 	d.WriteFile("f", []byte("----"))
@@ -49,8 +49,8 @@ func TestImagesOfAFile(t *testing.T) {
 	}
 }
 
-// Names that aren't durable are there in every combination, each with what its
-// file may hold; what was synced is always there.
+// Names that aren't durable are there in every combination, each with any legal content
+// of its file; synced changes are always there.
 func TestImagesOfNames(t *testing.T) {
 	d := memfs.New()
 	d.WriteFile("kept", []byte("k"))

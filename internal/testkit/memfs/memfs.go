@@ -1,13 +1,12 @@
-// Package memfs is a disk in memory that tells written from durable. It
-// implements seglog.FS, gives the images that a crash may leave behind, and
-// fails where a test says so.
+// Package memfs is a disk in memory that tells written from durable. It implements
+// seglog.FS, gives the images that a crash may leave behind, and fails on demand.
 //
-// What it assumes of a disk: a write leaves the bytes around it alone, and
-// what a successful Sync or SyncDir covered stays; a sector that is written with
-// what it holds never holds anything else. It assumes no order among
-// what wasn't synced, and no name to be durable before its directory was
-// synced. After a failed Sync the data can still be read, and will never be
-// durable, however often Sync succeeds afterwards: that is what kernels do.
+// It makes these assumptions about a disk. A write leaves the bytes around it alone.
+// Changes that a successful Sync or SyncDir covered stay. A sector that is written with
+// its own content never gets any other content. There is no order among unsynced changes,
+// and no name is durable before its directory was synced. After a failed Sync the data
+// can still be read, and will never be durable, however often Sync succeeds afterwards:
+// kernels do that.
 package memfs
 
 import (
@@ -25,17 +24,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// ErrCrashed is what every call returns after a crash.
+// ErrCrashed is the error of every call after a crash.
 var ErrCrashed = errors.New("the disk's machine has crashed")
 
-// unlimited is what Space reports of a disk without Capacity.
-const unlimited = 1 << 40
+// unlimitedSpace is the result of Space for a disk without a capacity.
+const unlimitedSpace = 1 << 40
 
 // An FS is a disk. The zero value isn't one: use New.
 type FS struct {
 	mu       sync.Mutex
 	files    map[string]*inode   // guarded by mu: names as they are
-	kept     map[string]*inode   // guarded by mu: names that are durable
+	durable  map[string]*inode   // guarded by mu: names that are durable
 	dirs     map[string]bool     // guarded by mu: durable at once, see MkdirAll
 	pending  []nameChange        // guarded by mu: not yet durable, in order
 	locks    map[string]struct{} // guarded by mu
@@ -49,29 +48,29 @@ type FS struct {
 // A nameChange is a create, rename or remove. Each stands for itself, so that
 // any subset of them can be applied.
 type nameChange struct {
-	gone string // empty: none
-	come string // empty: none
-	node *inode // what come names
+	from string // empty: none
+	to   string // empty: none
+	node *inode // the file of the new name
 }
 
 func (c nameChange) apply(names map[string]*inode) {
-	delete(names, c.gone)
-	if c.come != "" {
-		names[c.come] = c.node
+	delete(names, c.from)
+	if c.to != "" {
+		names[c.to] = c.node
 	}
 }
 
 func (c nameChange) in(dir string) bool {
-	return c.gone != "" && path.Dir(c.gone) == dir || c.come != "" && path.Dir(c.come) == dir
+	return c.from != "" && path.Dir(c.from) == dir || c.to != "" && path.Dir(c.to) == dir
 }
 
 // New returns an empty disk.
 func New() *FS {
 	return &FS{
-		files: make(map[string]*inode),
-		kept:  make(map[string]*inode),
-		dirs:  map[string]bool{".": true, "/": true},
-		locks: make(map[string]struct{}),
+		files:   make(map[string]*inode),
+		durable: make(map[string]*inode),
+		dirs:    map[string]bool{".": true, "/": true},
+		locks:   make(map[string]struct{}),
 	}
 }
 
@@ -115,7 +114,7 @@ func (d *FS) OpenFile(name string, flag int) (seglog.File, error) {
 	}
 	if n == nil {
 		n = d.newInodeLocked()
-		d.renameLocked(nameChange{come: name, node: n})
+		d.renameLocked(nameChange{to: name, node: n})
 	}
 	if flag&os.O_TRUNC != 0 && n.now.size > 0 {
 		n.change(op{size: 0})
@@ -157,7 +156,7 @@ func (d *FS) Rename(from, to string) error {
 	if err != nil {
 		return pathError("rename", from, err)
 	}
-	d.renameLocked(nameChange{gone: from, come: to, node: n})
+	d.renameLocked(nameChange{from: from, to: to, node: n})
 	return nil
 }
 
@@ -176,7 +175,7 @@ func (d *FS) Remove(name string) error {
 	case d.files[name] == nil:
 		err = fs.ErrNotExist
 	default:
-		d.renameLocked(nameChange{gone: name})
+		d.renameLocked(nameChange{from: name})
 	}
 	if err != nil {
 		return pathError("remove", name, err)
@@ -232,7 +231,7 @@ func (d *FS) SyncDir(dir string) error {
 	var left []nameChange
 	for _, c := range d.pending {
 		if c.in(dir) {
-			c.apply(d.kept)
+			c.apply(d.durable)
 		} else {
 			left = append(left, c)
 		}
@@ -279,14 +278,14 @@ func (d *FS) Space(string) (free, total int64, err error) {
 		return 0, 0, ErrCrashed
 	}
 	if d.capacity == 0 {
-		return unlimited, unlimited, nil
+		return unlimitedSpace, unlimitedSpace, nil
 	}
 	return d.freeLocked(), d.capacity, nil
 }
 
 func (d *FS) freeLocked() int64 {
 	if d.capacity == 0 {
-		return unlimited
+		return unlimitedSpace
 	}
 	left := d.capacity
 	for _, n := range d.files {
@@ -321,7 +320,7 @@ func (d *FS) Names() []string {
 	return names
 }
 
-// ReadFile returns what is in a file, faults aside.
+// ReadFile returns the content of a file, faults aside.
 func (d *FS) ReadFile(name string) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -344,8 +343,8 @@ func (d *FS) WriteFile(name string, b []byte) {
 	}
 	n := d.newInodeLocked()
 	n.change(op{data: slices.Clone(b)})
-	n.kept, n.pending = n.now.clone(), nil
-	d.files[name], d.kept[name] = n, n
+	n.durable, n.pending = n.now.clone(), nil
+	d.files[name], d.durable[name] = n, n
 }
 
 // String lists the files with their sizes, for a test that failed.

@@ -115,8 +115,8 @@ func TestWhatSurvivesAPowerCut(t *testing.T) {
 	}
 }
 
-// A power cut leaves what was synced, in every mode, and all that a mode can
-// leave comes up among a few seeds.
+// A power cut leaves synced changes, in every mode, and all possible results of a mode
+// come up among a few seeds.
 func TestModes(t *testing.T) {
 	const sectors = 3
 	before, after := bytes.Repeat([]byte("a"), sectors*512), bytes.Repeat([]byte("b"), sectors*512)
@@ -230,7 +230,7 @@ func TestLockEndsWithTheProcess(t *testing.T) {
 	must(t, held.Close())
 }
 
-// What is written while a sync runs isn't covered by it.
+// A write during a sync isn't covered by it.
 func TestSyncDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := memfs.New()
@@ -269,7 +269,7 @@ func TestReadAt(t *testing.T) {
 	}
 }
 
-// An image shows what a crash would leave; the disk goes on.
+// An image shows the result of a crash; the disk itself is unchanged.
 func TestImage(t *testing.T) {
 	d := memfs.New()
 	d.WriteFile("f", []byte("durable"))

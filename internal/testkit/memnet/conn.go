@@ -12,14 +12,14 @@ import (
 // A conn is one end of a connection. Everything that changes in it is guarded
 // by the network's mutex.
 type conn struct {
-	h             *Host
+	host          *Host
 	local, remote net.Addr
 	peer          *conn
 	in, out       *stream
 
 	cond   *sync.Cond // for this end's Read and Write: anything about it changed
 	closed bool       // by this end; nothing works any more
-	reset  bool       // an RST has arrived: what has been received can still be read
+	reset  bool       // an RST has arrived: bytes received before it can still be read
 	read   deadline
 	write  deadline
 }
@@ -27,39 +27,39 @@ type conn struct {
 // A stream is one direction of a connection. The sender's and the receiver's
 // buffer are the two parts of buf.
 type stream struct {
-	from, to *conn
-	way      way
-	buf      []byte // sent, not yet read
-	mem      []byte // where buf begins again once it is empty
-	arrived  int    // so much of buf has arrived
-	ended    ending // what the sender put behind buf
-	seen     bool   // the ending has arrived
+	from, to   *conn
+	direction  direction
+	buf        []byte // sent, not yet read
+	spare      []byte // where buf begins again once it is empty
+	arrived    int    // so much of buf has arrived
+	ended      ending // set after buf by the sender
+	endArrived bool   // the ending has arrived
 }
 
-// An ending is what stands at the end of a stream.
+// An ending is the end of a stream.
 type ending uint8
 
 const (
 	open ending = iota
 	fin         // the sender will send no more
-	rst         // the sender is gone and threw away what it received
+	rst         // the sender is gone and threw away its received bytes
 )
 
 func newPair(dialer, listener *Host, local, remote net.Addr) (near, far *conn) {
 	mu := &dialer.n.mu
-	near = &conn{h: dialer, local: local, remote: remote, cond: sync.NewCond(mu)}
-	far = &conn{h: listener, local: remote, remote: local, cond: sync.NewCond(mu), peer: near}
+	near = &conn{host: dialer, local: local, remote: remote, cond: sync.NewCond(mu)}
+	far = &conn{host: listener, local: remote, remote: local, cond: sync.NewCond(mu), peer: near}
 	near.peer = far
-	there := &stream{from: near, to: far, way: way{dialer.name, listener.name}}
-	back := &stream{from: far, to: near, way: there.way.reverse()}
+	there := &stream{from: near, to: far, direction: direction{dialer.name, listener.name}}
+	back := &stream{from: far, to: near, direction: there.direction.reverse()}
 	near.out, near.in = there, back
 	far.out, far.in = back, there
 	return near, far
 }
 
-// Read reads what has arrived, and waits if nothing has.
+// Read reads the bytes that have arrived, and waits if there are none.
 func (c *conn) Read(p []byte) (int, error) {
-	n := c.h.n
+	n := c.host.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for {
@@ -77,7 +77,7 @@ func (c *conn) tryReadLocked(p []byte) (got int, err error, done bool) {
 	switch {
 	case c.closed:
 		return 0, net.ErrClosed, true
-	case c.h.paused:
+	case c.host.paused:
 		return 0, nil, false
 	case c.read.passed():
 		return 0, os.ErrDeadlineExceeded, true
@@ -87,22 +87,22 @@ func (c *conn) tryReadLocked(p []byte) (got int, err error, done bool) {
 		return c.takeLocked(p), nil, true
 	case c.reset:
 		return 0, os.NewSyscallError("read", syscall.ECONNRESET), true
-	case c.in.seen:
+	case c.in.endArrived:
 		return 0, io.EOF, true
 	}
 	return 0, nil, false
 }
 
-// takeLocked moves what has arrived to p.
+// takeLocked moves arrived bytes to p.
 func (c *conn) takeLocked(p []byte) int {
-	if chunk := c.h.n.chunk; chunk > 0 && len(p) > chunk {
+	if chunk := c.host.n.chunk; chunk > 0 && len(p) > chunk {
 		p = p[:chunk]
 	}
 	got := copy(p, c.in.buf[:c.in.arrived])
 	c.in.buf = c.in.buf[got:]
 	c.in.arrived -= got
 	if len(c.in.buf) == 0 {
-		c.in.buf = c.in.mem
+		c.in.buf = c.in.spare
 	}
 	c.peer.cond.Broadcast() // there is room
 	return got
@@ -110,7 +110,7 @@ func (c *conn) takeLocked(p []byte) int {
 
 // Write sends p, and waits while the buffer between the two ends is full.
 func (c *conn) Write(p []byte) (int, error) {
-	n := c.h.n
+	n := c.host.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	sent := 0
@@ -118,7 +118,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		if err := c.writableLocked(); err != nil {
 			return sent, opError("write", c.local, c.remote, err)
 		}
-		if !c.h.paused {
+		if !c.host.paused {
 			sent += c.putLocked(p[sent:])
 			if sent == len(p) {
 				return sent, nil
@@ -128,15 +128,15 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// TryWrite sends what of p there is room for, which may be nothing.
+// TryWrite sends the part of p for which there is room, which may be nothing.
 func (c *conn) TryWrite(p []byte) (int, error) {
-	n := c.h.n
+	n := c.host.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := c.writableLocked(); err != nil {
 		return 0, opError("write", c.local, c.remote, err)
 	}
-	if c.h.paused {
+	if c.host.paused {
 		return 0, nil
 	}
 	return c.putLocked(p), nil
@@ -146,7 +146,7 @@ func (c *conn) writableLocked() error {
 	switch {
 	case c.closed:
 		return net.ErrClosed
-	case c.h.paused:
+	case c.host.paused:
 		return nil // a stopped process doesn't notice anything
 	case c.write.passed():
 		return os.ErrDeadlineExceeded
@@ -158,26 +158,26 @@ func (c *conn) writableLocked() error {
 	return nil
 }
 
-// putLocked sends what of p there is room for.
+// putLocked sends the part of p for which there is room.
 func (c *conn) putLocked(p []byte) int {
-	room := max(c.h.n.buffer-len(c.out.buf), 0)
+	room := max(c.host.n.buffer-len(c.out.buf), 0)
 	if p = p[:min(room, len(p))]; len(p) == 0 {
 		return 0 // waking the other end for nothing, two that wait in Write would wake each other for ever
 	}
 	before := cap(c.out.buf)
 	c.out.buf = append(c.out.buf, p...)
 	if cap(c.out.buf) != before {
-		c.out.mem = c.out.buf[:0]
+		c.out.spare = c.out.buf[:0]
 	}
 	c.out.flowLocked()
 	return len(p)
 }
 
-// flowLocked lets arrive what can.
+// flowLocked lets bytes arrive, as far as the direction is open.
 func (s *stream) flowLocked() {
-	n := s.from.h.n
-	state := n.directionLocked(s.way)
-	if state.cut || s.from.h.paused {
+	n := s.from.host.n
+	state := n.directionLocked(s.direction)
+	if state.cut || s.from.host.paused {
 		return
 	}
 	fresh := len(s.buf) - s.arrived
@@ -188,13 +188,13 @@ func (s *stream) flowLocked() {
 	s.arrived += fresh
 	state.delivered += int64(fresh)
 	if s.arrived == len(s.buf) && s.ended != open {
-		s.seen = true
+		s.endArrived = true
 		s.to.reset = s.to.reset || s.ended == rst
 	}
 	if s.to.closed && s.arrived > 0 {
 		s.buf, s.arrived = nil, 0
-		if !n.directionLocked(s.way.reverse()).cut {
-			s.from.reset = true // nobody is there: the host answers with an RST
+		if !n.directionLocked(s.direction.reverse()).cut {
+			s.from.reset = true // the other end is closed: the host answers with an RST
 		}
 		s.from.cond.Broadcast()
 	}
@@ -202,13 +202,13 @@ func (s *stream) flowLocked() {
 	if faulty {
 		fault := state.fault
 		state.faultAt, state.fault = 0, nil
-		fault(s.way)
+		fault(s.direction)
 	}
 }
 
-// CloseWrite ends what this end sends; it can still read.
+// CloseWrite ends the sending direction; this end can still read.
 func (c *conn) CloseWrite() error {
-	n := c.h.n
+	n := c.host.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c.closed {
@@ -219,10 +219,10 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// Close ends the connection. The other end reads what was sent and then EOF,
-// or, as on Linux, ECONNRESET if this end leaves unread what has arrived.
+// Close ends the connection. The other end reads all sent bytes and then EOF, or, as on
+// Linux, ECONNRESET if this end leaves arrived bytes unread.
 func (c *conn) Close() error {
-	n := c.h.n
+	n := c.host.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c.closed {
@@ -240,7 +240,7 @@ func (c *conn) closeLocked(abort bool) {
 	c.read.stop()
 	c.write.stop()
 	if abort {
-		c.out.buf = c.out.buf[:c.out.arrived] // what is only in the sender's buffer is thrown away
+		c.out.buf = c.out.buf[:c.out.arrived] // bytes that are only in the sender's buffer are thrown away
 		c.endLocked(rst)
 	} else {
 		c.endLocked(fin)
@@ -249,7 +249,7 @@ func (c *conn) closeLocked(abort bool) {
 	c.in.arrived = 0
 	c.cond.Broadcast()
 	c.peer.cond.Broadcast()
-	c.h.n.forgetLocked()
+	c.host.n.forgetLocked()
 }
 
 func (c *conn) endLocked(e ending) {
@@ -257,8 +257,8 @@ func (c *conn) endLocked(e ending) {
 	c.out.flowLocked()
 }
 
-// resetLocked is an RST from somewhere on the way. If drop, what is on its way
-// to this end is lost, even what has arrived and isn't read yet.
+// resetLocked is an RST from somewhere on the way. If drop, bytes on their way to this
+// end are lost, even those that have arrived and aren't read yet.
 func (c *conn) resetLocked(drop bool) {
 	c.reset = true
 	if drop {
@@ -286,7 +286,7 @@ func (c *conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.write) }
 
 func (c *conn) setDeadlines(t time.Time, ds ...*deadline) error {
-	n := c.h.n
+	n := c.host.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c.closed {
@@ -303,7 +303,7 @@ func (c *conn) setDeadlines(t time.Time, ds ...*deadline) error {
 	return nil
 }
 
-// A deadline is a time that wakes whoever waits when it passes.
+// A deadline is a time that wakes all waiting calls when it passes.
 type deadline struct {
 	at    time.Time
 	timer *time.Timer

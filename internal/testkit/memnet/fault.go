@@ -1,24 +1,24 @@
 package memnet
 
-// Cut cuts both ways between two hosts. Open connections go silent: nothing
+// Cut cuts both directions between two hosts. Open connections go silent: nothing
 // arrives, no error is seen, and dialing waits.
 func (n *Network) Cut(a, b string) {
 	n.CutOneWay(a, b)
 	n.CutOneWay(b, a)
 }
 
-// CutOneWay cuts the way from one host to another. Nothing can be dialled
-// between the two, as that takes both ways.
+// CutOneWay cuts the direction from one host to another. Nothing can be dialled
+// between the two, as that takes both directions.
 func (n *Network) CutOneWay(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.directionLocked(way{from, to}).cut = true
+	n.directionLocked(direction{from, to}).cut = true
 }
 
-// CutAfter cuts both ways between two hosts when so many more bytes have
+// CutAfter cuts both directions between two hosts when so many more bytes have
 // arrived from the first at the second. 0 is at once.
 func (n *Network) CutAfter(from, to string, bytes int64) {
-	n.faultAfter(way{from, to}, bytes, func(w way) {
+	n.faultAfter(direction{from, to}, bytes, func(w direction) {
 		n.directionLocked(w).cut = true
 		n.directionLocked(w.reverse()).cut = true
 	})
@@ -27,16 +27,15 @@ func (n *Network) CutAfter(from, to string, bytes int64) {
 // ResetAfter resets the connections between two hosts when so many more bytes
 // have arrived from the first at the second; these can still be read.
 func (n *Network) ResetAfter(from, to string, bytes int64) {
-	n.faultAfter(way{from, to}, bytes, func(w way) { n.resetLocked(w, false) })
+	n.faultAfter(direction{from, to}, bytes, func(w direction) { n.resetLocked(w, false) })
 }
 
-// FinAfter ends, as a FIN does, what the first host sends the second on its
-// connections when so many more bytes have arrived. The other direction stays
-// open until an end closes it.
+// FinAfter ends the connections of the first host to the second, as a FIN does, when so
+// many more bytes have arrived. The other direction stays open until an end closes it.
 func (n *Network) FinAfter(from, to string, bytes int64) {
-	n.faultAfter(way{from, to}, bytes, func(w way) {
+	n.faultAfter(direction{from, to}, bytes, func(w direction) {
 		for _, c := range n.conns {
-			if c.out.way == w && c.out.ended == open {
+			if c.out.direction == w && c.out.ended == open {
 				c.out.buf = c.out.buf[:c.out.arrived]
 				c.endLocked(fin)
 				c.cond.Broadcast()
@@ -47,17 +46,17 @@ func (n *Network) FinAfter(from, to string, bytes int64) {
 
 // ResetEvery is ResetAfter again and again, until Heal.
 func (n *Network) ResetEvery(from, to string, bytes int64) {
-	var again func(w way)
-	again = func(w way) {
+	var again func(w direction)
+	again = func(w direction) {
 		n.resetLocked(w, false)
 		s := n.directionLocked(w)
 		s.faultAt, s.fault = s.delivered+bytes, again
 	}
-	n.faultAfter(way{from, to}, bytes, again)
+	n.faultAfter(direction{from, to}, bytes, again)
 }
 
-// faultAfter replaces the fault that was waiting on that way, if any.
-func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
+// faultAfter replaces the fault that was waiting on that direction, if any.
+func (n *Network) faultAfter(w direction, bytes int64, fault func(direction)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if bytes <= 0 {
@@ -68,30 +67,29 @@ func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
 	s.faultAt, s.fault = s.delivered+bytes, fault
 }
 
-// Heal opens both ways between two hosts. What has been sent meanwhile
-// arrives now. Faults that have not happened yet are taken back.
+// Heal opens both directions between two hosts. Bytes sent meanwhile arrive now. Faults
+// that have not happened yet are cancelled.
 func (n *Network) Heal(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := way{a, b}
-	for _, w := range []way{w, w.reverse()} {
+	w := direction{a, b}
+	for _, w := range []direction{w, w.reverse()} {
 		s := n.directionLocked(w)
 		s.cut, s.faultAt, s.fault = false, 0, nil
 	}
 	n.flowAllLocked()
 }
 
-// Reset resets the open connections between two hosts. What has been sent and
-// not been read is lost.
+// Reset resets the open connections between two hosts. Bytes sent and not read are lost.
 func (n *Network) Reset(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.resetLocked(way{a, b}, true)
+	n.resetLocked(direction{a, b}, true)
 }
 
-func (n *Network) resetLocked(w way, drop bool) {
+func (n *Network) resetLocked(w direction, drop bool) {
 	for _, c := range n.conns {
-		if c.out.way == w || c.in.way == w {
+		if c.out.direction == w || c.in.direction == w {
 			c.resetLocked(drop)
 		}
 	}
@@ -113,16 +111,16 @@ func (n *Network) Kill(host string) {
 		l.closeLocked()
 	}
 	for _, c := range append([]*conn(nil), n.conns...) {
-		if c.h == h {
+		if c.host == h {
 			c.closeLocked(c.in.arrived > 0)
 		}
 	}
 	n.changed.Broadcast()
 }
 
-// Pause stops the process on a host as SIGSTOP does: its calls don't return,
-// what it sends doesn't arrive, and its deadlines don't pass. Its kernel still
-// takes connections and bytes until the buffers are full.
+// Pause stops the process on a host as SIGSTOP does: its calls don't return, its bytes
+// don't arrive, and its deadlines don't pass. Its kernel still takes connections and
+// bytes until the buffers are full.
 func (n *Network) Pause(host string) {
 	h := n.Host(host)
 	n.mu.Lock()
@@ -152,7 +150,7 @@ func (n *Network) listenersLocked(h *Host) []*listener {
 	return ls
 }
 
-// flowAllLocked lets arrive what can, and has everyone look again.
+// flowAllLocked lets bytes arrive everywhere, and wakes all waiting calls.
 func (n *Network) flowAllLocked() {
 	for _, c := range n.conns {
 		c.out.flowLocked()

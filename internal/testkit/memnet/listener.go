@@ -54,7 +54,7 @@ func (l *listener) closeLocked() {
 	}
 	l.backlog = nil
 	l.cond.Broadcast()
-	l.h.n.changed.Broadcast() // who waits for room in the backlog is refused
+	l.h.n.changed.Broadcast() // dialers that wait for room in the backlog are refused
 }
 
 // Addr returns the listener's address, "host:port".

@@ -66,7 +66,7 @@ func (p *pair) write(c net.Conn, text string) {
 }
 
 // read expects exactly text.
-func (p *pair) read(c net.Conn, text string) {
+func (p *pair) wantRead(c net.Conn, text string) {
 	p.t.Helper()
 	got := make([]byte, len(text))
 	if n, err := io.ReadFull(c, got); err != nil || string(got) != text {
@@ -75,7 +75,7 @@ func (p *pair) read(c net.Conn, text string) {
 }
 
 // readError expects an error and no byte.
-func (p *pair) readError(c net.Conn, want error) {
+func (p *pair) wantReadError(c net.Conn, want error) {
 	p.t.Helper()
 	if n, err := c.Read(make([]byte, 10)); n != 0 || !errors.Is(err, want) {
 		p.t.Fatalf("Read = %d, %v, want %v", n, err, want)
@@ -83,10 +83,10 @@ func (p *pair) readError(c net.Conn, want error) {
 }
 
 // silent expects that nothing arrives in an hour.
-func (p *pair) silent(c net.Conn) {
+func (p *pair) wantSilence(c net.Conn) {
 	p.t.Helper()
 	c.SetReadDeadline(time.Now().Add(time.Hour))
-	p.readError(c, os.ErrDeadlineExceeded)
+	p.wantReadError(c, os.ErrDeadlineExceeded)
 	c.SetReadDeadline(time.Time{})
 }
 
@@ -104,9 +104,9 @@ func (p *pair) dial(timeout time.Duration) error {
 func TestBothDirections(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.write(p.a, "ping")
-		p.read(p.b, "ping")
+		p.wantRead(p.b, "ping")
 		p.write(p.b, "pong")
-		p.read(p.a, "pong")
+		p.wantRead(p.a, "pong")
 		if p.a.RemoteAddr().String() != "b:9007" || p.a.LocalAddr().String() != p.b.RemoteAddr().String() {
 			t.Errorf("addresses: %v to %v, %v to %v", p.a.LocalAddr(), p.a.RemoteAddr(), p.b.LocalAddr(), p.b.RemoteAddr())
 		}
@@ -120,9 +120,9 @@ func TestCloseIsReadAfterTheData(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.write(p.a, "last words")
 		p.a.Close()
-		p.read(p.b, "last words")
-		p.readError(p.b, io.EOF)
-		p.readError(p.a, net.ErrClosed)
+		p.wantRead(p.b, "last words")
+		p.wantReadError(p.b, io.EOF)
+		p.wantReadError(p.a, net.ErrClosed)
 		p.write(p.b, "x") // the first one is sent before anything is known
 		if _, err := p.b.Write([]byte("y")); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("Write to a closed end: %v", err)
@@ -135,8 +135,8 @@ func TestCloseWithUnreadDataResets(t *testing.T) {
 		p.write(p.a, "never read")
 		p.write(p.b, "refused")
 		p.b.Close()
-		p.read(p.a, "refused")
-		p.readError(p.a, syscall.ECONNRESET)
+		p.wantRead(p.a, "refused")
+		p.wantReadError(p.a, syscall.ECONNRESET)
 	})
 }
 
@@ -149,17 +149,17 @@ func TestHalfClose(t *testing.T) {
 		if _, err := p.a.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("Write after CloseWrite: %v", err)
 		}
-		p.read(p.b, "question")
-		p.readError(p.b, io.EOF)
+		p.wantRead(p.b, "question")
+		p.wantReadError(p.b, io.EOF)
 		p.write(p.b, "answer")
-		p.read(p.a, "answer")
+		p.wantRead(p.a, "answer")
 	})
 }
 
 func TestCloseWakesWaiters(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		var wg sync.WaitGroup
-		wg.Go(func() { p.readError(p.a, net.ErrClosed) })
+		wg.Go(func() { p.wantReadError(p.a, net.ErrClosed) })
 		wg.Go(func() {
 			if _, err := p.a.Write(make([]byte, 1<<20)); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Write: %v", err)
@@ -198,24 +198,24 @@ func TestDeadlines(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		start := time.Now()
 		p.a.SetReadDeadline(start.Add(3 * time.Second))
-		p.readError(p.a, os.ErrDeadlineExceeded)
+		p.wantReadError(p.a, os.ErrDeadlineExceeded)
 		if d := time.Since(start); d != 3*time.Second {
 			t.Errorf("gave up after %v", d)
 		}
 		p.write(p.b, "late")
-		p.readError(p.a, os.ErrDeadlineExceeded) // it stays passed
+		p.wantReadError(p.a, os.ErrDeadlineExceeded) // it stays passed
 		p.a.SetReadDeadline(time.Time{})
-		p.read(p.a, "late")
+		p.wantRead(p.a, "late")
 
 		p.a.SetDeadline(start) // passed when it is set
-		p.readError(p.a, os.ErrDeadlineExceeded)
+		p.wantReadError(p.a, os.ErrDeadlineExceeded)
 		if _, err := p.a.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("Write: %v", err)
 		}
 
 		p.a.SetReadDeadline(time.Time{})
 		var wg sync.WaitGroup
-		wg.Go(func() { p.readError(p.a, os.ErrDeadlineExceeded) })
+		wg.Go(func() { p.wantReadError(p.a, os.ErrDeadlineExceeded) })
 		synctest.Wait()
 		p.a.SetReadDeadline(time.Now()) // reaches a Read that waits
 		wg.Wait()
@@ -289,7 +289,7 @@ func TestListenAndDialErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		ln.Close() // not accepted
-		p.readError(c, syscall.ECONNRESET)
+		p.wantReadError(c, syscall.ECONNRESET)
 		c.Close()
 		if _, err := p.Dial(t.Context(), ln.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("Dial after Close: %v", err)
@@ -316,16 +316,16 @@ func TestCut(t *testing.T) {
 		p.write(p.a, "before")
 		p.Cut("a", "b")
 		p.write(p.a, "meanwhile")
-		p.read(p.b, "before")
-		p.silent(p.b)
+		p.wantRead(p.b, "before")
+		p.wantSilence(p.b)
 		if err := p.dial(time.Minute); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("dial across a cut: %v", err)
 		}
 		p.a.Close()
-		p.silent(p.b)
+		p.wantSilence(p.b)
 		p.Heal("a", "b")
-		p.read(p.b, "meanwhile")
-		p.readError(p.b, io.EOF)
+		p.wantRead(p.b, "meanwhile")
+		p.wantReadError(p.b, io.EOF)
 	})
 }
 
@@ -344,9 +344,9 @@ func TestCutOneWay(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.CutOneWay("a", "b")
 		p.write(p.a, "lost for now")
-		p.silent(p.b)
+		p.wantSilence(p.b)
 		p.write(p.b, "still here")
-		p.read(p.a, "still here")
+		p.wantRead(p.a, "still here")
 	})
 }
 
@@ -356,13 +356,13 @@ func TestCutAfter(t *testing.T) {
 		p.write(p.b, "the other way doesn't count")
 		p.write(p.a, "12")
 		p.write(p.a, "345")
-		p.read(p.b, "123")
-		p.silent(p.b)
+		p.wantRead(p.b, "123")
+		p.wantSilence(p.b)
 		p.write(p.b, "gone too")
-		p.read(p.a, "the other way doesn't count")
-		p.silent(p.a)
+		p.wantRead(p.a, "the other way doesn't count")
+		p.wantSilence(p.a)
 		p.Heal("a", "b")
-		p.read(p.b, "45")
+		p.wantRead(p.b, "45")
 	})
 }
 
@@ -370,12 +370,12 @@ func TestResetAfter(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.ResetAfter("a", "b", 3)
 		p.write(p.a, "12345")
-		p.read(p.b, "123")
-		p.readError(p.b, syscall.ECONNRESET)
-		p.readError(p.a, syscall.ECONNRESET)
+		p.wantRead(p.b, "123")
+		p.wantReadError(p.b, syscall.ECONNRESET)
+		p.wantReadError(p.a, syscall.ECONNRESET)
 		p.a, p.b = p.connect()
 		p.write(p.a, "again")
-		p.read(p.b, "again")
+		p.wantRead(p.b, "again")
 	})
 }
 
@@ -383,16 +383,16 @@ func TestEndAfter(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.FinAfter("a", "b", 3)
 		p.write(p.a, "12345")
-		p.read(p.b, "123")
-		p.readError(p.b, io.EOF)
+		p.wantRead(p.b, "123")
+		p.wantReadError(p.b, io.EOF)
 		if _, err := p.a.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("Write: %v", err)
 		}
 		p.write(p.b, "the other way is open")
-		p.read(p.a, "the other way is open")
+		p.wantRead(p.a, "the other way is open")
 		p.a, p.b = p.connect()
 		p.write(p.a, "again")
-		p.read(p.b, "again")
+		p.wantRead(p.b, "again")
 	})
 }
 
@@ -401,13 +401,13 @@ func TestResetEvery(t *testing.T) {
 		p.ResetEvery("a", "b", 3)
 		for range 3 {
 			p.write(p.a, "12345")
-			p.read(p.b, "123")
-			p.readError(p.b, syscall.ECONNRESET)
+			p.wantRead(p.b, "123")
+			p.wantReadError(p.b, syscall.ECONNRESET)
 			p.a, p.b = p.connect()
 		}
 		p.Heal("a", "b")
 		p.write(p.a, "12345")
-		p.read(p.b, "12345")
+		p.wantRead(p.b, "12345")
 	})
 }
 
@@ -415,8 +415,8 @@ func TestReset(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.write(p.a, "lost")
 		p.Reset("b", "a")
-		p.readError(p.b, syscall.ECONNRESET)
-		p.readError(p.a, syscall.ECONNRESET)
+		p.wantReadError(p.b, syscall.ECONNRESET)
+		p.wantReadError(p.a, syscall.ECONNRESET)
 		if _, err := p.a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("Write: %v", err)
 		}
@@ -428,12 +428,12 @@ func TestKill(t *testing.T) {
 		old := p.Host("b")
 		p.write(p.b, "sent")
 		p.Kill("b")
-		p.readError(p.b, net.ErrClosed)
+		p.wantReadError(p.b, net.ErrClosed)
 		if _, err := p.ln.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept: %v", err)
 		}
-		p.read(p.a, "sent")
-		p.readError(p.a, io.EOF)
+		p.wantRead(p.a, "sent")
+		p.wantReadError(p.a, io.EOF)
 		if err := p.dial(time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("dial: %v", err)
 		}
@@ -458,9 +458,9 @@ func TestKillBehindACut(t *testing.T) {
 		p.Cut("a", "b")
 		p.Kill("b")
 		p.write(p.a, "x")
-		p.silent(p.a)
+		p.wantSilence(p.a)
 		p.Heal("a", "b")
-		p.readError(p.a, syscall.ECONNRESET)
+		p.wantReadError(p.a, syscall.ECONNRESET)
 	})
 }
 
@@ -469,7 +469,7 @@ func TestPause(t *testing.T) {
 		p.Pause("b")
 		p.b.SetReadDeadline(time.Now().Add(time.Minute))
 		var wg sync.WaitGroup
-		wg.Go(func() { p.read(p.b, "kept") })
+		wg.Go(func() { p.wantRead(p.b, "kept") })
 		wg.Go(func() { p.write(p.b, "from the dead") })
 		wg.Go(func() {
 			c, err := p.ln.Accept()
@@ -484,10 +484,10 @@ func TestPause(t *testing.T) {
 			t.Errorf("the kernel of a stopped process didn't answer: %v", err)
 		}
 		p.b.SetReadDeadline(time.Time{})
-		p.silent(p.a)
+		p.wantSilence(p.a)
 		p.Resume("b")
 		wg.Wait()
-		p.read(p.a, "from the dead")
+		p.wantRead(p.a, "from the dead")
 	})
 }
 
@@ -495,11 +495,11 @@ func TestKillPaused(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.Pause("b")
 		var wg sync.WaitGroup
-		wg.Go(func() { p.readError(p.b, net.ErrClosed) })
+		wg.Go(func() { p.wantReadError(p.b, net.ErrClosed) })
 		synctest.Wait()
 		p.Kill("b")
 		wg.Wait()
-		p.readError(p.a, io.EOF)
+		p.wantReadError(p.a, io.EOF)
 	})
 }
 
@@ -527,7 +527,7 @@ func TestConcurrently(t *testing.T) {
 				for range 50 {
 					c.SetDeadline(time.Now().Add(time.Second))
 					p.write(c, "echo")
-					p.read(c, "echo")
+					p.wantRead(c, "echo")
 				}
 			})
 		}

@@ -14,50 +14,50 @@ import (
 )
 
 const (
-	defaultBuffer  = 64 << 10 // what fits between a writer and its reader
+	defaultBuffer  = 64 << 10 // bytes between a writer and its reader
 	backlog        = 128      // connections that wait for Accept
 	firstEphemeral = 40001
 )
 
-// A Network is a set of hosts, each of which reaches each other until a fault
-// is made. It is safe for concurrent use.
+// A Network is a set of hosts, each of which reaches each other until a fault is made. It
+// is safe for concurrent use.
 //
-// A connection has no delay. What is written arrives at once if the way is
-// open, and otherwise waits in the sender's buffer, like TCP retransmits, until
-// the way is open again.
+// A connection has no delay. Bytes arrive at once if the direction is open. Otherwise
+// they wait in the sender's buffer, like TCP retransmits, until the direction is open
+// again.
 type Network struct {
-	mu        sync.Mutex
-	changed   *sync.Cond              // for dialers; of mu: a way may be open, a backlog shorter, a host dead
-	hosts     map[string]*Host        // the live process of each host
-	ways      map[way]*directionState // those that have been used or cut
-	listeners map[string]*listener    // by address
-	conns     []*conn                 // both ends of each connection that has an open end
-	nextPort  int
-	buffer    int
-	chunk     int // a Read returns no more; 0: any
+	mu         sync.Mutex
+	changed    *sync.Cond                    // for dialers; of mu: a direction may be open, a backlog shorter, a host dead
+	hosts      map[string]*Host              // the live process of each host
+	directions map[direction]*directionState // those that have been used or cut
+	listeners  map[string]*listener          // by address
+	conns      []*conn                       // both ends of each connection that has an open end
+	nextPort   int
+	buffer     int
+	chunk      int // a Read returns no more; 0: any
 }
 
-// A way is one direction between two hosts.
-type way struct{ from, to string }
+// A direction is one direction between two hosts.
+type direction struct{ from, to string }
 
 // reverse returns the other direction.
-func (w way) reverse() way { return way{w.to, w.from} }
+func (w direction) reverse() direction { return direction{w.to, w.from} }
 
 type directionState struct {
 	cut       bool
 	delivered int64 // bytes
 	faultAt   int64 // value of delivered at which fault happens; 0: none
-	fault     func(way)
+	fault     func(direction)
 }
 
 // New returns a network without hosts; they appear as they are named.
 func New() *Network {
 	n := &Network{
-		hosts:     make(map[string]*Host),
-		ways:      make(map[way]*directionState),
-		listeners: make(map[string]*listener),
-		nextPort:  firstEphemeral,
-		buffer:    defaultBuffer,
+		hosts:      make(map[string]*Host),
+		directions: make(map[direction]*directionState),
+		listeners:  make(map[string]*listener),
+		nextPort:   firstEphemeral,
+		buffer:     defaultBuffer,
 	}
 	n.changed = sync.NewCond(&n.mu)
 	return n
@@ -74,8 +74,8 @@ func (n *Network) SetBuffer(bytes int) {
 	}
 }
 
-// SetReadChunk makes every Read return at most that many bytes, to find
-// readers that expect what was written together to arrive together. 0 is no limit.
+// SetReadChunk makes every Read return at most that many bytes, to find readers that
+// expect the bytes of one write to arrive together. 0 is no limit.
 func (n *Network) SetReadChunk(bytes int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -101,7 +101,7 @@ func (n *Network) Dial(ctx context.Context, addr string) (net.Conn, error) {
 func (n *Network) Delivered(from, to string) int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.directionLocked(way{from, to}).delivered
+	return n.directionLocked(direction{from, to}).delivered
 }
 
 // Host returns the process that runs on the host of that name. After Kill it
@@ -173,7 +173,7 @@ func (n *Network) freePortLocked() string {
 }
 
 // Dial connects to a listener. Without one it fails at once with
-// syscall.ECONNREFUSED; where the way there or back is cut it waits until that
+// syscall.ECONNREFUSED; where either direction is cut it waits until that
 // changes or ctx ends. It doesn't wait for Accept, as the kernel of a real
 // host answers, except that of a full backlog.
 func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -208,7 +208,7 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 // tryDialLocked returns nil, nil if dialing has to wait.
 func (h *Host) tryDialLocked(ctx context.Context, to, at string) (*conn, error) {
 	n := h.n
-	w := way{h.name, to}
+	w := direction{h.name, to}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -233,11 +233,11 @@ func (h *Host) tryDialLocked(ctx context.Context, to, at string) (*conn, error) 
 	return near, nil
 }
 
-func (n *Network) directionLocked(w way) *directionState {
-	s := n.ways[w]
+func (n *Network) directionLocked(w direction) *directionState {
+	s := n.directions[w]
 	if s == nil {
 		s = &directionState{}
-		n.ways[w] = s
+		n.directions[w] = s
 	}
 	return s
 }

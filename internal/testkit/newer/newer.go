@@ -1,4 +1,4 @@
-// Package newer makes files what a later version of this module would write.
+// Package newer turns files into files of a later version of this module.
 package newer
 
 import (
@@ -13,7 +13,7 @@ const (
 	copyAt     = 4096
 	headAt     = copyAt + headerSize
 
-	known, newerVersion = 1, 2
+	knownVersion, newerVersion = 1, 2
 )
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
@@ -36,7 +36,9 @@ func seal(header []byte) {
 func Segment(file []byte) []byte { return Header(Header(file, 0), copyAt) }
 
 // SegmentUndo is Segment backwards.
-func SegmentUndo(file []byte) []byte { return header(header(file, 0, known), copyAt, known) }
+func SegmentUndo(file []byte) []byte {
+	return header(header(file, 0, knownVersion), copyAt, knownVersion)
+}
 
 // Head gives the owner's head of a segment the version after its own, which stands at an offset of the head.
 func Head(segment []byte, at int) []byte {

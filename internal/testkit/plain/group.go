@@ -24,13 +24,13 @@ type Entry struct {
 // A Group is servers that replicate to each other. An ack waits for those that
 // run. It is safe for concurrent use.
 type Group struct {
-	mu      sync.Mutex
-	servers []*Server         // guarded by mu
-	apart   bool              // the links are cut; guarded by mu
-	healing bool              // they heal at the next publish; guarded by mu
-	first   map[uint64]uint64 // the first number of each publisher; guarded by mu
-	dropped map[bookmark.Bookmark]bool
-	holes   []string // guarded by mu
+	mu            sync.Mutex
+	servers       []*Server         // guarded by mu
+	linksCut      bool              // the links are cut; guarded by mu
+	healAtPublish bool              // they heal at the next publish; guarded by mu
+	first         map[uint64]uint64 // the first number of each publisher; guarded by mu
+	dropped       map[bookmark.Bookmark]bool
+	holes         []string // guarded by mu
 }
 
 // NewGroup returns a group without servers.
@@ -57,12 +57,12 @@ type Server struct {
 	wg sync.WaitGroup
 }
 
-// Rules are what a server refuses, and how slow it is. The functions are called
+// Rules say which messages a server refuses, and how slow it is. The functions are called
 // with a lock held, and may be nil.
 type Rules struct {
 	Entitled     func(topic string) bool
 	Parses       func(body string) bool // it can parse the message
-	ClosesAfter  bool                   // and ends a connection behind one that it can't
+	ClosesAfter  bool                   // and ends a connection after one that it can't
 	ReplayWindow int                    // messages of a replay between two acks; 0: any number
 }
 
@@ -92,16 +92,16 @@ func (g *Group) Close() {
 func (g *Group) SetLinksCut(apart bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.apart = apart
+	g.linksCut = apart
 	g.replicateLocked()
 }
 
-// HealAtPublish heals the links right before the next publish is taken: what its
-// client has logged on to send is there then.
+// HealAtPublish heals the links right before the next publish is accepted. The messages
+// that its client has logged on to send have been replicated by then.
 func (g *Group) HealAtPublish() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.healing = true
+	g.healAtPublish = true
 }
 
 // Holes returns the publishes that left numbers out.
@@ -125,11 +125,11 @@ func (g *Group) checkLocked(s *Server, b bookmark.Bookmark) {
 	}
 }
 
-// replicateLocked sends each server what the others have, and wakes the sessions.
+// replicateLocked sends each server the messages of the others, and wakes the sessions.
 func (g *Group) replicateLocked() {
 	for _, from := range g.servers {
 		for _, to := range g.servers {
-			if from == to || from.dead || to.dead || g.apart {
+			if from == to || from.dead || to.dead || g.linksCut {
 				continue
 			}
 			for _, e := range from.log[from.sent[to]:] {
@@ -174,7 +174,7 @@ func (s *Server) Start() error {
 	defer s.group.mu.Unlock()
 	s.ln, s.dead = ln, false
 	s.group.replicateLocked()
-	s.wg.Go(func() { s.accepting(ln) })
+	s.wg.Go(func() { s.acceptLoop(ln) })
 	return nil
 }
 
@@ -215,7 +215,7 @@ func (s *Server) Logons() int {
 	return s.logons
 }
 
-func (s *Server) accepting(ln net.Listener) {
+func (s *Server) acceptLoop(ln net.Listener) {
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -228,8 +228,8 @@ func (s *Server) accepting(ln net.Listener) {
 			ss.close()
 		} else {
 			s.sessions[ss] = true
-			s.wg.Go(ss.reading)
-			s.wg.Go(ss.writing)
+			s.wg.Go(ss.readLoop)
+			s.wg.Go(ss.writeLoop)
 		}
 		s.group.mu.Unlock()
 	}

@@ -35,7 +35,7 @@ func vectors(t *testing.T) map[string][]byte {
 	return frames
 }
 
-// answers sends frames to a new server and returns what it sends within a second.
+// answers sends frames to a new server and returns its frames of the next second.
 func answers(t *testing.T, v plain.Version, frames ...[]byte) (got []string) {
 	synctest.Test(t, func(t *testing.T) {
 		n, g := memnet.New(), plain.NewGroup()

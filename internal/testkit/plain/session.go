@@ -25,17 +25,17 @@ type session struct {
 	nc   net.Conn
 	wake signal.Signal
 
-	out       []byte // frames to write
-	closed    bool
-	closing   bool   // out is the last
-	publisher uint64 // 0: before the logon
-	told      uint64 // the client knows that it is settled
-	again     bool   // and is to be told again
-	failures  []failure
-	subs      []*sub
-	acksAt    time.Time // the next acks
-	beat      time.Duration
-	beatAt    time.Time
+	out          []byte // frames to write
+	closed       bool
+	closing      bool   // out is the last
+	publisher    uint64 // 0: before the logon
+	ackedThrough uint64 // the client knows that it is settled
+	ackAgain     bool   // the watermark must be sent again
+	failures     []failure
+	subs         []*sub
+	acksAt       time.Time // the next acks
+	beat         time.Duration
+	beatAt       time.Time
 }
 
 // A failure is a message that was refused.
@@ -46,15 +46,15 @@ type failure struct {
 
 // A sub is a subscription.
 type sub struct {
-	id, cid   string
-	topic     string
-	acks      wire.AckType
-	marked    bool              // a bookmark subscription
-	next      int               // in the log
-	target    int               // the replay ends there
-	budget    int               // messages of the replay until the next acks; 0: any number
-	mark      bookmark.Bookmark // the last persisted ack
-	completed bool
+	id, cid       string
+	topic         string
+	acks          wire.AckType
+	bookmarked    bool              // a bookmark subscription
+	next          int               // in the log
+	target        int               // the replay ends there
+	budget        int               // messages of the replay until the next acks; 0: any number
+	lastPersisted bookmark.Bookmark // the last persisted ack
+	completed     bool
 }
 
 func newSession(s *Server, nc net.Conn) *session {
@@ -68,7 +68,7 @@ func (ss *session) close() {
 	ss.wake.Set()
 }
 
-func (ss *session) reading() {
+func (ss *session) readLoop() {
 	r := wire.NewReader(ss.nc, wire.MaxFrame)
 	var m wire.Message
 	g := ss.s.group
@@ -85,15 +85,15 @@ func (ss *session) reading() {
 			return
 		}
 		if !ss.closing {
-			ss.take(&m)
+			ss.execute(&m)
 		}
 		g.mu.Unlock()
 		ss.wake.Set()
 	}
 }
 
-// take executes a command. It and all that it calls run with the group's mu held.
-func (ss *session) take(m *wire.Message) {
+// execute executes a command. It and all that it calls run with the group's mu held.
+func (ss *session) execute(m *wire.Message) {
 	switch m.Command {
 	case wire.Logon:
 		ss.logon(m)
@@ -124,7 +124,7 @@ func (ss *session) ack(a wire.AckMessage) { ss.out = a.AppendTo(ss.out) }
 func (ss *session) logon(m *wire.Message) {
 	ss.publisher = bookmark.IdentityOfName(string(m.ClientName)).ID
 	have := ss.s.have[ss.publisher]
-	ss.told = have
+	ss.ackedThrough = have
 	ss.s.logons++
 	ss.ack(wire.AckMessage{
 		CommandID: string(m.CommandID), ClientName: string(m.ClientName), Type: wire.AckProcessed, Success: true,
@@ -135,8 +135,8 @@ func (ss *session) logon(m *wire.Message) {
 
 func (ss *session) publish(m *wire.Message) {
 	s, g := ss.s, ss.s.group
-	if g.healing {
-		g.healing, g.apart = false, false
+	if g.healAtPublish {
+		g.healAtPublish, g.linksCut = false, false
 		g.replicateLocked()
 	}
 	e := Entry{Topic: string(m.Topic), Body: string(m.Body)}
@@ -145,22 +145,22 @@ func (ss *session) publish(m *wire.Message) {
 	case s.rules.Parses != nil && !s.rules.Parses(e.Body):
 		g.dropped[e.Bookmark] = true
 		a := wire.AckMessage{Type: wire.AckProcessed, Reason: "parse error"}
-		if s.version.names {
+		if s.version.namesCommand {
 			a.CommandID = string(m.CommandID)
 		}
 		ss.ack(a)
 		ss.closing = s.rules.ClosesAfter
 		return
 	case e.Sequence <= s.have[e.Publisher]:
-		if ss.again = s.version.duplicate.reason == ""; !ss.again {
-			ss.number(e.Sequence, s.version.duplicate)
+		if ss.ackAgain = s.version.duplicate.reason == ""; !ss.ackAgain {
+			ss.ackNumber(e.Sequence, s.version.duplicate)
 		}
 		return
 	}
 	g.checkLocked(s, e.Bookmark)
 	if s.rules.Entitled != nil && !s.rules.Entitled(e.Topic) {
 		s.have[e.Publisher] = e.Sequence
-		ss.failures = append(ss.failures, failure{e.Sequence, s.version.entitled})
+		ss.failures = append(ss.failures, failure{e.Sequence, s.version.notEntitled})
 		g.dropped[e.Bookmark] = true
 		return
 	}
@@ -168,8 +168,8 @@ func (ss *session) publish(m *wire.Message) {
 	g.replicateLocked()
 }
 
-// number answers one message.
-func (ss *session) number(sequence uint64, a answer) {
+// ackNumber answers one message.
+func (ss *session) ackNumber(sequence uint64, a answer) {
 	m := wire.AckMessage{Type: wire.AckPersisted, Success: a.success, Reason: a.reason, Sequence: sequence, HasSequence: true}
 	if a.success {
 		m.MessageBookmark = bookmark.Bookmark{Publisher: ss.publisher, Sequence: sequence}
@@ -178,24 +178,24 @@ func (ss *session) number(sequence uint64, a answer) {
 }
 
 func (ss *session) subscribe(m *wire.Message) {
-	b := &sub{id: string(m.SubID), cid: string(m.CommandID), topic: string(m.Topic), acks: m.Acks, marked: m.Bookmark != nil}
+	b := &sub{id: string(m.SubID), cid: string(m.CommandID), topic: string(m.Topic), acks: m.Acks, bookmarked: m.Bookmark != nil}
 	b.target, b.budget = len(ss.s.log), ss.s.rules.ReplayWindow
 	answer := wire.AckMessage{CommandID: b.cid, SubID: b.id, Type: wire.AckProcessed}
-	answer.Reason = ss.begin(b, m)
+	answer.Reason = ss.setStart(b, m)
 	if answer.Success = answer.Reason == ""; answer.Success {
 		ss.subs = append(ss.subs, b)
 	}
 	ss.ack(answer)
 }
 
-// begin sets where a subscription begins. It returns why it is refused.
-func (ss *session) begin(b *sub, m *wire.Message) (refused string) {
-	lost, ok := ss.s.version.place(m.Options)
+// setStart sets where a subscription begins. It returns why it is refused.
+func (ss *session) setStart(b *sub, m *wire.Message) (refused string) {
+	lost, ok := ss.s.version.missingBookmark(m.Options)
 	if !ok {
 		return wire.ReasonInvalidOptions
 	}
 	b.next = len(ss.s.log)
-	if !b.marked {
+	if !b.bookmarked {
 		return ""
 	}
 	start, err := bookmark.ParseStart(m.Bookmark)
@@ -210,7 +210,7 @@ func (ss *session) begin(b *sub, m *wire.Message) (refused string) {
 	return ""
 }
 
-// seek has a subscription begin behind the bookmark that is earliest in the log.
+// seek has a subscription begin after the bookmark that is earliest in the log.
 func (s *Server) seek(b *sub, list []bookmark.Bookmark, lost string) (refused string) {
 	at := slices.IndexFunc(s.log, func(e Entry) bool { return slices.Contains(list, e.Bookmark) })
 	switch {
@@ -224,7 +224,7 @@ func (s *Server) seek(b *sub, list []bookmark.Bookmark, lost string) (refused st
 	return ""
 }
 
-func (ss *session) writing() {
+func (ss *session) writeLoop() {
 	timer := time.NewTimer(never)
 	defer timer.Stop()
 	var out []byte
@@ -258,7 +258,7 @@ func (ss *session) writing() {
 	}
 }
 
-// fill appends what is due.
+// fill appends the output that is due.
 func (ss *session) fill(now time.Time) {
 	busy := len(ss.out) > 0
 	for _, b := range ss.subs {
@@ -266,12 +266,12 @@ func (ss *session) fill(now time.Time) {
 	}
 	if due := !ss.acksAt.IsZero() && !now.Before(ss.acksAt); due {
 		ss.acksAt = time.Time{}
-		ss.persisted()
+		ss.sendPersisted()
 		for _, b := range ss.subs {
 			ss.sendSubscriptionAck(b)
 		}
 	}
-	if ss.acksAt.IsZero() && ss.owes() {
+	if ss.acksAt.IsZero() && ss.acksOwed() {
 		ss.acksAt = now.Add(conflation)
 	}
 	if len(ss.out) == 0 && !busy && !now.Before(ss.beatAt) {
@@ -283,18 +283,18 @@ func (ss *session) fill(now time.Time) {
 	}
 }
 
-// owes reports whether acks are to be sent.
-func (ss *session) owes() bool {
-	if ss.again || len(ss.failures) > 0 || ss.publisher != 0 && ss.s.group.settledLocked(ss.s, ss.publisher) > ss.told {
+// acksOwed reports whether acks are to be sent.
+func (ss *session) acksOwed() bool {
+	if ss.ackAgain || len(ss.failures) > 0 || ss.publisher != 0 && ss.s.group.settledLocked(ss.s, ss.publisher) > ss.ackedThrough {
 		return true
 	}
 	return slices.ContainsFunc(ss.subs, func(b *sub) bool {
-		return b.next < b.target && ss.s.rules.ReplayWindow > 0 || b.marks() && b.mark != ss.s.newest()
+		return b.next < b.target && ss.s.rules.ReplayWindow > 0 || b.wantsPersisted() && b.lastPersisted != ss.s.newest()
 	})
 }
 
-// marks reports whether persisted acks of the subscription were asked for.
-func (b *sub) marks() bool { return b.marked && b.acks&wire.AckPersisted != 0 }
+// wantsPersisted reports whether persisted acks of the subscription were asked for.
+func (b *sub) wantsPersisted() bool { return b.bookmarked && b.acks&wire.AckPersisted != 0 }
 
 // newest returns the newest bookmark that all servers that run have.
 func (s *Server) newest() bookmark.Bookmark {
@@ -306,21 +306,21 @@ func (s *Server) newest() bookmark.Bookmark {
 	return bookmark.Bookmark{}
 }
 
-// persisted tells what is settled of the publisher: successes in one number, and
-// each failure behind the successes before it.
-func (ss *session) persisted() {
+// sendPersisted reports the settled messages of the publisher: successes in one number,
+// and each failure after the successes before it.
+func (ss *session) sendPersisted() {
 	settled := ss.s.group.settledLocked(ss.s, ss.publisher)
 	for len(ss.failures) > 0 && ss.failures[0].sequence <= settled+1 {
 		f := ss.failures[0]
-		if ss.failures = ss.failures[1:]; f.sequence-1 > ss.told {
-			ss.number(f.sequence-1, answer{success: true})
+		if ss.failures = ss.failures[1:]; f.sequence-1 > ss.ackedThrough {
+			ss.ackNumber(f.sequence-1, answer{success: true})
 		}
-		ss.number(f.sequence, f.answer)
-		ss.told = max(ss.told, f.sequence)
+		ss.ackNumber(f.sequence, f.answer)
+		ss.ackedThrough = max(ss.ackedThrough, f.sequence)
 	}
-	if settled > ss.told || ss.again {
-		ss.told, ss.again = max(ss.told, settled), false
-		ss.number(ss.told, answer{success: true})
+	if settled > ss.ackedThrough || ss.ackAgain {
+		ss.ackedThrough, ss.ackAgain = max(ss.ackedThrough, settled), false
+		ss.ackNumber(ss.ackedThrough, answer{success: true})
 	}
 }
 
@@ -329,10 +329,10 @@ func (ss *session) persisted() {
 func (ss *session) sendSubscriptionAck(b *sub) {
 	b.budget = ss.s.rules.ReplayWindow
 	newest := ss.s.newest()
-	if !b.marks() || newest == b.mark {
+	if !b.wantsPersisted() || newest == b.lastPersisted {
 		return
 	}
-	b.mark = newest
+	b.lastPersisted = newest
 	a := wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: b.id, Bookmark: newest.String()}
 	if ss.s.version.markID {
 		a.CommandID = b.cid
@@ -357,12 +357,12 @@ func (ss *session) deliver(b *sub) {
 			b.budget--
 		}
 		d := wire.Delivery{Topic: []byte(e.Topic), SubIDs: []byte(b.id), Body: []byte(e.Body)}
-		if b.marked {
+		if b.bookmarked {
 			d.Bookmark = e.Bookmark
 		}
 		ss.out = d.AppendTo(ss.out)
 	}
-	if b.marked && b.next >= b.target && !b.completed && b.acks&wire.AckCompleted != 0 {
+	if b.bookmarked && b.next >= b.target && !b.completed && b.acks&wire.AckCompleted != 0 {
 		b.completed = true
 		ss.ack(wire.AckMessage{CommandID: b.cid, Type: wire.AckCompleted, Success: true, SubID: b.id, Bookmark: ss.s.newest().String()})
 	}

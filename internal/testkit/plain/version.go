@@ -9,12 +9,12 @@ type Version struct {
 	Text     string // in the logon ack
 	NotFound bool   // it knows the option bookmark_not_found
 
-	greeting  string // reason of a logon that is accepted
-	lost      string // where a list begins of which it knows no bookmark
-	duplicate answer // of a message that it has
-	entitled  answer // of one that the publisher has no permission for
-	names     bool   // a refusal of a message that it can't read has the command id
-	markID    bool   // persisted acks of a subscription have the command id
+	greeting     string // reason of a logon that is accepted
+	missingStart string // where a list begins of which it knows no bookmark
+	duplicate    answer // of a message that it has
+	notEntitled  answer // of one that the publisher has no permission for
+	namesCommand bool   // a refusal of a message that it can't read has the command id
+	markID       bool   // persisted acks of a subscription have the command id
 }
 
 // An answer is an ack with a number, if it has a reason or a status.
@@ -26,20 +26,20 @@ type answer struct {
 // The versions.
 var (
 	V52 = Version{
-		Text: "5.2.1.17.717892.e742467", greeting: wire.ReasonAuthDisabled, lost: "epoch",
-		duplicate: answer{success: true}, // by the watermark
-		entitled:  answer{success: true, reason: wire.ReasonNotEntitled},
+		Text: "5.2.1.17.717892.e742467", greeting: wire.ReasonAuthDisabled, missingStart: "epoch",
+		duplicate:   answer{success: true}, // by the watermark
+		notEntitled: answer{success: true, reason: wire.ReasonNotEntitled},
 	}
 	V534 = Version{
-		Text: "5.3.4.0", lost: "epoch",
-		duplicate: answer{reason: wire.ReasonDuplicate},
-		entitled:  answer{reason: wire.ReasonNotEntitled},
+		Text: "5.3.4.0", missingStart: "epoch",
+		duplicate:   answer{reason: wire.ReasonDuplicate},
+		notEntitled: answer{reason: wire.ReasonNotEntitled},
 	}
 	V535 = Version{
-		Text: "5.3.5.0", NotFound: true, lost: "now",
-		duplicate: answer{success: true, reason: wire.ReasonDuplicate},
-		entitled:  answer{reason: wire.ReasonNotEntitled},
-		names:     true, markID: true,
+		Text: "5.3.5.0", NotFound: true, missingStart: "now",
+		duplicate:    answer{success: true, reason: wire.ReasonDuplicate},
+		notEntitled:  answer{reason: wire.ReasonNotEntitled},
+		namesCommand: true, markID: true,
 	}
 )
 
@@ -51,10 +51,10 @@ var options = map[string]bool{
 	"none": true, "replace": true, "bookmark": true, "live": true, "fully_durable": true, "timestamp": true, "no_sowkey": true,
 }
 
-// place returns where a list begins of which no bookmark is known, and false if
-// the options are none of this version's.
-func (v *Version) place(opts []byte) (lost string, ok bool) {
-	lost = v.lost
+// missingBookmark returns the start for a list without a known bookmark, and false if
+// this version does not know all options.
+func (v *Version) missingBookmark(opts []byte) (lost string, ok bool) {
+	lost = v.missingStart
 	for name, value := range wire.Options(opts) {
 		switch {
 		case string(name) == "bookmark_not_found" && v.NotFound:

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is set in the process that has the disk; its value is the directory.
-const inside = "HOLDFAST_SMALL_DISK"
+// dirVariable is set in the process that has the disk; its value is the directory.
+const dirVariable = "HOLDFAST_SMALL_DISK"
 
 // Run runs f with the directory of a tmpfs of that size ("40m"), which ends with the
 // test. A process of its own runs the calling test again for that, in namespaces in
@@ -20,7 +20,7 @@ const inside = "HOLDFAST_SMALL_DISK"
 // once, first of all.
 func Run(t *testing.T, size string, f func(dir string)) {
 	t.Helper()
-	if dir := os.Getenv(inside); dir != "" {
+	if dir := os.Getenv(dirVariable); dir != "" {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func Run(t *testing.T, size string, f func(dir string)) {
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"="+t.TempDir())
+	cmd.Env = append(os.Environ(), dirVariable+"="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-const prefix = 4 // bytes of a frame's length
+const lengthSize = 4 // bytes of a frame's length
 
 // A Reader reads frames as a [wire.Reader] does, and each stretch as single deliveries.
 type Reader struct {
@@ -16,7 +16,7 @@ type Reader struct {
 	rest []byte // of the deliveries
 }
 
-// NewReader returns a reader of what in reads.
+// NewReader returns a reader of the frames of in.
 func NewReader(in *wire.Reader) *Reader { return &Reader{Reader: in} }
 
 // Next returns the next frame's content, valid until the next call.
@@ -36,16 +36,16 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 	var frame []byte
 	frame, r.rest = Cut(r.rest)
-	return frame[prefix:], nil
+	return frame[lengthSize:], nil
 }
 
 // Cut cuts the first frame off, its length included.
 func Cut(frames []byte) (frame, rest []byte) {
-	n := prefix + int(binary.BigEndian.Uint32(frames))
+	n := lengthSize + int(binary.BigEndian.Uint32(frames))
 	return frames[:n:n], frames[n:]
 }
 
-// Expand returns the frames of the deliveries that a stretch stands for, and rest behind them.
+// Expand returns the frames of the deliveries that a stretch stands for, and rest after them.
 func Expand(m *wire.Message, rest []byte) (frames []byte, err error) {
 	var r wire.Entry
 	for left := m.Body; ; {

@@ -1,4 +1,4 @@
-// Package tmux shows a test what a terminal looks like after a command.
+// Package tmux shows a test the screen of a terminal after a command.
 package tmux
 
 import (
@@ -78,19 +78,19 @@ func (m *Terminal) tmux(args ...string) string {
 // Await waits until text is on the screen.
 func (m *Terminal) Await(text string) {
 	m.t.Helper()
-	for begun := time.Now(); !strings.Contains(m.screen(), text); {
-		if time.Since(begun) > patience {
-			m.t.Fatalf("%q does not come, the screen is\n%s", text, m.screen())
+	for start := time.Now(); !strings.Contains(m.screen(), text); {
+		if time.Since(start) > patience {
+			m.t.Fatalf("%q did not appear; the screen is\n%s", text, m.screen())
 		}
 		<-time.After(20 * time.Millisecond)
 	}
 }
 
-// screen is what there is to see, with escapes for its attributes.
+// screen is the content of the screen, with escapes for its attributes.
 func (m *Terminal) screen() string { return m.tmux("capture-pane", "-p", "-e", "-S", "-") }
 
-// Check waits for the command's end and returns what it wrote. It fails the test if that
-// is anything but text below the first line and above the last one.
+// Check waits for the command's end and returns its output. It fails the test if that is
+// anything but text below the first line and above the last one.
 func (m *Terminal) Check() string {
 	m.t.Helper()
 	m.Await(after)
@@ -98,7 +98,7 @@ func (m *Terminal) Check() string {
 	text, begins := strings.CutPrefix(screen, before+"\n")
 	text, ends := strings.CutSuffix(text, after)
 	if !begins || !ends || strings.ContainsAny(text, "\x1b\x0e\x0f") {
-		m.t.Errorf("the screen is not as it was left, but for text:\n%q", screen)
+		m.t.Errorf("the command changed the screen by more than text:\n%q", screen)
 	}
 	state := m.tmux("display-message", "-p", "#{pane_title} #{window_name} #{alternate_on} #{cursor_flag} #{insert_flag} #{origin_flag} #{scroll_region_upper}")
 	if strings.Contains(state, "owned") || !strings.HasSuffix(strings.TrimSpace(state), " 0 1 0 0 0") {

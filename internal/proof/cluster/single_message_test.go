@@ -8,10 +8,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 )
 
-// A message that is alone costs two syncs side by side and no more time: who
-// brings the news of it, at each step, has the next one know. Nothing on its way
-// is left until a heartbeat looks, also where a connection takes little at once.
-func TestAloneTakesTwoSyncs(t *testing.T) {
+// A single message costs two syncs side by side and no more time: at each step the bearer
+// of the news wakes the next one. No message on its way waits for a heartbeat, also where
+// a connection accepts little at once.
+func TestSingleMessageTakesTwoSyncs(t *testing.T) {
 	for _, buffer := range []int{1, 30, 64 << 10} {
 		t.Run(fmt.Sprint("buffer of ", buffer), func(t *testing.T) {
 			cluster.Run(t, nil, func(s *cluster.System) {
@@ -22,11 +22,11 @@ func TestAloneTakesTwoSyncs(t *testing.T) {
 					pub.FlushSafe()
 				}
 				for i := 2; i <= 20; i++ {
-					began := time.Now()
+					start := time.Now()
 					pub := pubs[i%2]
 					pub.PublishN("orders", i, i)
 					pub.Flush()
-					if took := time.Since(began); took > cluster.SyncTime {
+					if took := time.Since(start); took > cluster.SyncTime {
 						t.Errorf("message %d was settled after %v, a sync takes %v", i, took, cluster.SyncTime)
 					}
 				}

@@ -20,16 +20,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
-// An order is what the process outside tells the one inside.
-type order struct {
+// A spec is the job of the process inside the namespaces.
+type spec struct {
 	options
 	Dir    string
 	Binary string
 }
 
-// cage runs the test in namespaces of its own, so that all it starts, mounts
+// runInNamespaces runs the test in namespaces of its own, so that all it starts, mounts
 // and links ends with it, and returns the exit code.
-func cage(ctx context.Context, o options) (code int, err error) {
+func runInNamespaces(ctx context.Context, o options) (code int, err error) {
 	dir, err := os.MkdirTemp("", "holdfast-chaos-")
 	if err != nil {
 		return 1, err
@@ -41,7 +41,7 @@ func cage(ctx context.Context, o options) (code int, err error) {
 		}
 		os.RemoveAll(dir)
 	}()
-	spec := order{options: o, Dir: dir, Binary: o.Binary}
+	spec := spec{options: o, Dir: dir, Binary: o.Binary}
 	fmt.Printf("seed %d\n", o.Seed)
 	if spec.Binary == "" {
 		if spec.Binary, err = build(ctx, dir); err != nil {
@@ -74,7 +74,7 @@ func build(ctx context.Context, dir string) (binary string, err error) {
 
 // runInside starts this command again as the first process of new namespaces
 // and waits for it. When ctx ends it is asked to stop, and soon after killed.
-func runInside(ctx context.Context, spec order) (code int, err error) {
+func runInside(ctx context.Context, spec spec) (code int, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 1, err
@@ -131,10 +131,10 @@ func waitOrStop(ctx context.Context, cmd *exec.Cmd) error {
 
 // skipAll reports each kind that was asked for as skipped.
 func skipAll(o options, reason string) error {
-	for _, k := range wanted(o.Faults) {
+	for _, k := range kindsNamed(o.Faults) {
 		fmt.Printf("SKIP %s: %s\n", k.name, reason)
 	}
-	return errors.New("no fault can be had here")
+	return errors.New("no kind of fault is available here")
 }
 
 // exitInterrupted is the exit code of a run that was asked to stop.
@@ -142,16 +142,16 @@ const exitInterrupted = 130
 
 // inside is the first process of the namespaces.
 func inside(text string) error {
-	var spec order
+	var spec spec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := furnish(); err != nil {
+	if err := prepareNamespaces(); err != nil {
 		return skipAll(spec.options, err.Error())
 	}
-	well, err := execute(ctx, spec)
+	passed, err := execute(ctx, spec)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "chaos: interrupted")
@@ -159,17 +159,17 @@ func inside(text string) error {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
-	case !well:
-		fmt.Println("NOT WELL")
+	case !passed:
+		fmt.Println("FAILED")
 		os.Exit(1)
 	}
 	fmt.Println("all is well")
 	return nil
 }
 
-// furnish makes the new namespaces usable: mounts stay in here, /proc shows
+// prepareNamespaces makes the new namespaces usable: mounts stay in here, /proc shows
 // the processes in here, and ip has a place for its names of networks.
-func furnish() error {
+func prepareNamespaces() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts to ourselves: %w", err)
 	}
@@ -179,14 +179,14 @@ func furnish() error {
 	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
-	return tool("ip", "link", "set", "lo", "up")
+	return runTool("ip", "link", "set", "lo", "up")
 }
 
-// tool runs a tool of the system; its error says what the tool said.
-func tool(name string, args ...string) error { return toolWith("", name, args...) }
+// runTool runs a tool of the system; its error has the tool's output.
+func runTool(name string, args ...string) error { return runToolWithInput("", name, args...) }
 
-// toolWith is tool with something on standard input.
-func toolWith(input, name string, args ...string) error {
+// runToolWithInput is tool with something on standard input.
+func runToolWithInput(input, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()

@@ -20,21 +20,21 @@ func Bookmarks(m *Mount, always bool) crashimages.Subject {
 		name += "-sync-always"
 	}
 	return crashimages.Subject{Name: name, New: func(seed uint64) crashimages.Model {
-		return &marksLife{m: m, always: always, rand: newRand(seed), publishers: map[uint64]*marks{}}
+		return &bookmarksModel{m: m, always: always, rand: newRand(seed), publishers: map[uint64]*discards{}}
 	}}
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 11)) }
 
-// marks is what was done with the messages of one publisher.
-type marks struct {
-	base      uint64          // none of the subscription's
+// discards are the calls for the messages of one publisher.
+type discards struct {
+	base      uint64          // messages up to it are not the subscription's
 	received  uint64          // highest one received
 	discarded map[uint64]bool // Discard was called; true: that is durable
 }
 
 // through returns up to where all were discarded, or durably so.
-func (p *marks) through(durably bool) uint64 {
+func (p *discards) through(durably bool) uint64 {
 	n := p.base
 	for {
 		durable, discarded := p.discarded[n+1]
@@ -45,9 +45,8 @@ func (p *marks) through(durably bool) uint64 {
 	}
 }
 
-// A marksLife is a subscription in a bookmark store and what was done with its
-// messages.
-type marksLife struct {
+// A bookmarksModel is a subscription in a bookmark store and the calls for its messages.
+type bookmarksModel struct {
 	m       *Mount
 	always  bool
 	rand    *rand.Rand
@@ -55,13 +54,13 @@ type marksLife struct {
 	store   *bookmarkstore.Bolt
 	sub     bookmarkstore.Subscription
 
-	based      bool // SetBase has returned
-	publishers map[uint64]*marks
+	baseKnown  bool // SetBase has returned
+	publishers map[uint64]*discards
 }
 
 // Clone implements crashimages.Model.
-func (l *marksLife) Clone(seed uint64) crashimages.Model {
-	c := &marksLife{m: l.m, always: l.always, rand: newRand(seed), based: l.based, publishers: map[uint64]*marks{}}
+func (l *bookmarksModel) Clone(seed uint64) crashimages.Model {
+	c := &bookmarksModel{m: l.m, always: l.always, rand: newRand(seed), baseKnown: l.baseKnown, publishers: map[uint64]*discards{}}
 	for id, p := range l.publishers {
 		copied := *p
 		copied.discarded = maps.Clone(p.discarded)
@@ -71,7 +70,7 @@ func (l *marksLife) Clone(seed uint64) crashimages.Model {
 }
 
 // Open implements crashimages.Model.
-func (l *marksLife) Open(disk *memfs.FS, _ bool) error {
+func (l *bookmarksModel) Open(disk *memfs.FS, _ bool) error {
 	path, release, err := l.m.Attach(disk, file)
 	if err != nil {
 		return err
@@ -85,8 +84,8 @@ func (l *marksLife) Open(disk *memfs.FS, _ bool) error {
 }
 
 // Use implements crashimages.Model.
-func (l *marksLife) Use(steps int) error {
-	if !l.based {
+func (l *bookmarksModel) Use(steps int) error {
+	if !l.baseKnown {
 		if err := l.setBase(); err != nil {
 			return err
 		}
@@ -99,22 +98,22 @@ func (l *marksLife) Use(steps int) error {
 	return nil
 }
 
-func (l *marksLife) setBase() error {
+func (l *bookmarksModel) setBase() error {
 	base := bookmarkstore.Vector{1: 5, 2: 1}
 	for id := range uint64(3) {
 		if l.publishers[id+1] == nil {
-			l.publishers[id+1] = &marks{base: base[id+1], received: base[id+1], discarded: map[uint64]bool{}}
+			l.publishers[id+1] = &discards{base: base[id+1], received: base[id+1], discarded: map[uint64]bool{}}
 		}
 	}
 	err := l.sub.SetBase(base)
-	l.based = err == nil
+	l.baseKnown = err == nil
 	return err
 }
 
-func (l *marksLife) step(what int) error {
+func (l *bookmarksModel) step(action int) error {
 	id := 1 + l.rand.Uint64N(3)
 	switch {
-	case what < 4:
+	case action < 4:
 		for range 1 + l.rand.IntN(3) {
 			p := l.publishers[id]
 			p.received++
@@ -123,14 +122,14 @@ func (l *marksLife) step(what int) error {
 			}
 		}
 		return nil
-	case what < 8:
+	case action < 8:
 		return l.discard(id)
 	}
 	return l.sync()
 }
 
-// discard discards some of what is outstanding, in no order.
-func (l *marksLife) discard(id uint64) error {
+// discard discards some of the outstanding messages, in no order.
+func (l *bookmarksModel) discard(id uint64) error {
 	p := l.publishers[id]
 	for range 2 {
 		if p.received == p.base {
@@ -149,16 +148,16 @@ func (l *marksLife) discard(id uint64) error {
 	return nil
 }
 
-func (l *marksLife) sync() error {
+func (l *bookmarksModel) sync() error {
 	err := l.store.Sync(context.Background())
 	if err == nil {
-		l.settle()
+		l.allDurable()
 	}
 	return err
 }
 
-// settle notes that all that was discarded is durable.
-func (l *marksLife) settle() {
+// allDurable notes that all that was discarded is durable.
+func (l *bookmarksModel) allDurable() {
 	for _, p := range l.publishers {
 		for n := range p.discarded {
 			p.discarded[n] = true
@@ -167,16 +166,16 @@ func (l *marksLife) settle() {
 }
 
 // Close implements crashimages.Model.
-func (l *marksLife) Close() error {
+func (l *bookmarksModel) Close() error {
 	err := l.store.Close()
 	if err == nil {
-		l.settle()
+		l.allDurable()
 	}
 	return err
 }
 
-// Failed implements crashimages.Model.
-func (l *marksLife) CheckFailed() error {
+// CheckFailed implements crashimages.Model.
+func (l *bookmarksModel) CheckFailed() error {
 	if l.sub == nil {
 		return nil
 	}
@@ -190,8 +189,8 @@ func (l *marksLife) CheckFailed() error {
 	return nil
 }
 
-// End implements crashimages.Model.
-func (l *marksLife) Kill() {
+// Kill implements crashimages.Model.
+func (l *bookmarksModel) Kill() {
 	if l.store != nil {
 		l.store.Close()
 	}
@@ -200,20 +199,20 @@ func (l *marksLife) Kill() {
 	}
 }
 
-// Check implements crashimages.Model: the place is never ahead of what was
-// discarded, and not behind what was durably so (I10).
-func (l *marksLife) Check() error {
+// Check implements crashimages.Model: the place is never ahead of the discards, and never
+// behind the durable ones (I10).
+func (l *bookmarksModel) Check() error {
 	v, known := l.sub.Discarded()
 	if !known {
-		if l.based {
+		if l.baseKnown {
 			return crashimages.Violatef("the subscription is not known")
 		}
-		l.publishers = map[uint64]*marks{}
+		l.publishers = map[uint64]*discards{}
 		return nil
 	}
 	for _, id := range slices.Sorted(maps.Keys(v)) {
 		if l.publishers[id] == nil {
-			return crashimages.Violatef("a publisher that nobody used: %v", v)
+			return crashimages.Violatef("a publisher that was never used: %v", v)
 		}
 	}
 	for id, p := range l.publishers {
@@ -221,12 +220,12 @@ func (l *marksLife) Check() error {
 			return err
 		}
 	}
-	l.based = true
+	l.baseKnown = true
 	return nil
 }
 
 // checkPublisher receives again all above the place of one publisher.
-func (l *marksLife) checkPublisher(id uint64, p *marks, place uint64) error {
+func (l *bookmarksModel) checkPublisher(id uint64, p *discards, place uint64) error {
 	if least, most := p.through(true), p.through(false); place < least || place > most {
 		return crashimages.Violatef("the place of %d is %d, discarded are %v from %d on", id, place, p.discarded, p.base)
 	}
