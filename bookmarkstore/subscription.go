@@ -179,9 +179,9 @@ func (s *subscription) change(do func(*place)) error {
 	return nil
 }
 
-// SetBase implements Subscription. In a Bolt it returns when the base is durable. Otherwise a
-// process that dies before its first discard would start at NOW again and miss messages that it had
-// received.
+// SetBase implements Subscription. In a Bolt it returns when the base is durable. A subscription
+// without a stored base would start at NOW again, and miss messages: after a failover, and in the
+// next process.
 func (s *subscription) SetBase(base Vector) error {
 	err := s.change(func(p *place) { p.changes = p.w.setBase(base, p.changes) })
 	if err != nil || s.p.b == nil {

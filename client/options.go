@@ -37,7 +37,8 @@ const (
 	// Epoch is the start of the server's log. A place stored under the subscription's ID is
 	// deleted.
 	Epoch StartPoint = iota
-	// Now is the end of the server's log at the moment of the subscribe. A place stored under the
+	// Now is the end of the server's durable log at the moment of the subscribe. After a failover
+	// the subscription resumes from there, not from a later end. A place stored under the
 	// subscription's ID is deleted.
 	Now
 	// MostRecent continues behind the messages that were discarded under the subscription's ID. If

@@ -11,7 +11,7 @@ type StartKind uint8
 // The kinds. "Most recent" is not one of them: a client resolves it before it subscribes.
 const (
 	Epoch     StartKind = iota // the start of the log
-	Now                        // no replay
+	Now                        // the end of the log at the first subscribe
 	List                       // after the listed bookmark that is earliest in the log; for a vector, see R9
 	Timestamp                  // after a time
 )
