@@ -52,8 +52,10 @@ type Store interface {
 	// application chooses the id. If the stored subscription has another query, its place is
 	// forgotten. Until Release, the error of further calls with the id is ErrInUse.
 	OpenSubscription(id string, q Query) (Subscription, error)
-	// Group returns the cluster id and the incarnation that SetGroup stored last. With them the
-	// client never goes back to servers of an older incarnation, not even after a restart (R10).
+	// Group returns what SetGroup stored last: the cluster id, which all servers of a group share,
+	// and the incarnation, the number of times that an operator has declared messages of the group
+	// lost. With them the client never goes back to a server that missed such a declaration, not
+	// even after a restart (R10).
 	Group() (cluster string, incarnation uint64)
 	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
 	// logged on to. In a durable store they are durable when SetGroup returns.
@@ -80,10 +82,10 @@ type Subscription interface {
 	// Discarded returns the vector from which the next process resumes. Every received message at
 	// or below it is discarded. Tools and tests use it; the client does not.
 	Discarded() (v Vector, known bool)
-	// SetBase stores the base from the answer to the first subscribe: messages up to base do not
-	// belong to the subscription (R9). If a message was received before the call, base counts as a
-	// progress mark behind it. In a durable store, base is durable when SetBase returns. Otherwise
-	// a process that dies before its first discard would start at NOW again and miss messages.
+	// SetBase stores the base, the vector that the server sends with its first answer: messages up
+	// to it do not belong to the subscription (R9). If a message was received before the call, base
+	// counts like a ReceiveMark after it. In a durable store, base is durable when SetBase returns:
+	// a subscription without a stored base would begin at Now again and miss messages.
 	SetBase(base Vector) error
 	// Reset forgets the whole place. Call it before the subscription starts at EPOCH or NOW again.
 	Reset() error

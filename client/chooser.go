@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// An Outcome describes the end of the last attempt that a chooser chose.
+// An Outcome tells a ServerChooser how its last choice ended.
 type Outcome struct {
 	Server   string        // URI as chosen; empty before the first attempt
 	Err      error         // reason why the attempt failed or the connection ended
@@ -58,8 +58,10 @@ type Choice struct {
 }
 
 // A ServerChooser decides which server a client connects to. The client calls Next from one
-// goroutine, before each attempt. If Next returns an error, that counts as a failed attempt, and
-// the client calls it again after Choice.Delay.
+// goroutine, before each attempt. ctx ends when the client is closed. last is the zero Outcome
+// before the first attempt. If Next returns an error, that counts as a failed attempt: the client
+// waits for Choice.Delay, and the next call gets the error in last. A chooser keeps state, so use
+// it for one client only.
 type ServerChooser interface {
 	Next(ctx context.Context, last Outcome) (Choice, error)
 }
@@ -251,7 +253,9 @@ type dnsChooser struct {
 
 // NewDNS returns a chooser for one connection URI whose host has several addresses. It looks them
 // up again whenever all have been tried. Certificates are checked against the host name. If
-// resolver is nil, it is net.DefaultResolver. The chooser is for one client.
+// resolver is nil, it is net.DefaultResolver. The chooser is for one client. Unlike the list
+// choosers, it does not look at the state of the servers. The error says that the URI is invalid,
+// or that its scheme is not tcp or tcps.
 func NewDNS(server string, resolver *net.Resolver) (ServerChooser, error) {
 	u, err := parseURI(server)
 	if err != nil {

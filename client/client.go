@@ -165,7 +165,7 @@ func (c *Client) Err() error {
 	return c.closedError()
 }
 
-// Drain ends the client in order. From now on Publish returns ErrClosed, subscriptions receive
+// Drain ends the client gracefully. From now on Publish returns ErrClosed, subscriptions receive
 // nothing more, and loops end after the queued messages. Then all discards are made durable and all
 // published messages are settled as for Flush. Then the client is closed. It is also closed if ctx
 // ends first; in that case the error says which of these steps are incomplete. A loop must not call

@@ -122,7 +122,7 @@ type Config struct {
 	// options).
 	MaxMessage int
 	// MaxFrame is the longest frame that the client accepts from a server, in bytes. A longer
-	// message ends its subscription with a *FrameTooLargeError. Default 16 MiB plus the header. A
+	// message ends its subscription with a *FrameTooLargeError. Default 16 MiB + 64 KiB. A
 	// value below 64 KiB counts as 64 KiB, because a frame of several messages may be that long.
 	MaxFrame int
 }

@@ -1,5 +1,13 @@
-// Package client publishes to a pair of servers and subscribes from it. A server, a connection
-// or the process itself may die at any moment, and no message is lost, repeated or reordered.
+// Package client publishes messages to a pair of servers and subscribes to messages from it. A
+// server or a connection may fail at any moment: no message is lost or repeated, and the
+// messages of one publisher stay in order. With stores on disk, no message is lost when the
+// process dies either; after a restart a subscription receives again only the messages that it
+// had not discarded.
+//
+// The wire is the client protocol of AMPS with extensions of this module. The server of this
+// module, holdfastd, has them; the section "Servers without our extensions" says what differs on
+// other servers.
+//
 // GUARANTEES.md, beside this file, states each promise and its limits; the numbers G1 to G7 and
 // R1 to R15 refer to it. MIGRATING.md maps AMPS, NATS and Kafka terms to ours.
 //
@@ -9,6 +17,12 @@
 //		PublishStore:  outbox,    // a pubstore.File, say; default: in memory
 //		BookmarkStore: bookmarks, // a bookmarkstore.Bolt, say; default: in memory
 //	})
+//	...
+//	_, err = c.Publish(ctx, "orders", body) // it is in the publish store
+//	...
+//	sub, err := c.Subscribe(ctx, "orders", client.ID("billing"), client.From(client.MostRecent))
+//	...
+//	err = sub.Handle(ctx, func(m *client.Message) error { return process(m.Body) })
 //
 // The examples run against a pair of servers in memory and can be copied. [Config] shows stores
 // on disk, [From] a subscription that resumes, [Client.Subscribe] several subscriptions, [Hooks]
@@ -30,8 +44,9 @@
 //
 //	connecting → recovering → live → (lost) → waiting → connecting …
 //
-// Every method works in every state except closed. A method that needs a server waits for one,
-// until its context ends.
+// Every method may be called in every state. A method that needs a server waits for one, until
+// its context ends. After the end, methods that need the client return ErrClosed; Err, Done and
+// Stats still work.
 //
 // [Client.Flush] and [Client.FlushSafe] only wait. Two calls end a client for good:
 //
@@ -86,13 +101,19 @@
 // and the messages behind it are still sent. So if B must not be sent unless A succeeded,
 // wait for A ([Ticket.AwaitSettled]) before you publish B.
 //
+// A publish store numbers its messages from 1 without jumps. Such a series of numbers is a life
+// of the store. To servers, and in bookmarks, each life is a publisher of its own. A store begins
+// a new life if it may have lost numbers that it had given out, for example after a crash of the
+// machine. A memory store has a new life in each process, and [Client.RenewLife] begins one on
+// request. Messages of a former life stay in the store and are still sent.
+//
 // A context ends the wait of its call, never the delivery of a message. If Publish returns an
 // error the message is not in the store, unless the error is a [pubstore.FailedError].
 //
 // # Subscribing
 //
-// A subscription made with [From] has a place in the bookmark store, which records the messages
-// that the application has discarded. While the client lives, each matching message
+// A subscription made with [From] is a bookmark subscription. It has a place in the bookmark
+// store, which records the messages that the application has discarded. While the client lives, each matching message
 // is delivered once, through any number of reconnects (G6). After a restart with the same [ID]
 // and From([MostRecent]), the undiscarded messages come again, and no others. [MostRecentOr]
 // says where to begin the first time. Messages of one publisher arrive in the order in which
@@ -147,7 +168,7 @@
 // # Errors
 //
 // Test errors with errors.Is or errors.As; they may be wrapped. The table says how to react to
-// each. Parentheses say where an error appears, if that is not obvious.
+// each; "nothing" means that the client recovers by itself. Parentheses say where an error appears, if that is not obvious.
 //
 //	ErrClosed                     the client has ended; make another one
 //	pubstore.ErrFull              slow down: the servers do not keep up or are away. Also
@@ -208,7 +229,9 @@
 //
 //	pubstore.ErrLocked, bookmarkstore.ErrLocked
 //	                              another process has the store open: find it or wait for it
-//	pubstore.ErrNotStore          check the directory
+//	pubstore.ErrNotStore          check the directory or the bucket
+//	*pubstore.VersionError, *bookmarkstore.VersionError
+//	                              open the store with the version that wrote it, or a later one
 //	*bookmarkstore.DamagedError   (also Subscribe) run holdfast store repair, or restore a copy:
 //	                              messages come again
 //	*pubstore.DamagedError        check the disk; holdfast store repair, or the option AcceptDamage,
@@ -218,8 +241,8 @@
 //
 // Each path has one bound and a defined behavior at that bound:
 //
-//   - Publish store: 100,000 messages or 64 MiB in memory, 1 GiB on disk. Publish waits for
-//     room, or returns [pubstore.ErrFull] with FailWhenFull.
+//   - Publish store: 100,000 messages or 64 MiB in memory, 4,194,304 messages or 1 GiB on disk.
+//     Publish waits for room, or returns [pubstore.ErrFull] with FailWhenFull.
 //   - Messages that are sent and not acknowledged ([Config.WindowMessages], 65,536 or 32 MiB):
 //     sending waits, and meanwhile the store fills.
 //   - The queue of a subscription ([Config.QueueMessages], 1,024 or 8 MiB). A subscription with
@@ -227,7 +250,7 @@
 //     other subscriptions are not held up (R12). Without From the option [WhenSlow] decides: by
 //     default the subscription ends with [ErrSlowConsumer] after 5s, or at eight times the bound.
 //   - The publishers that the place of a bookmark subscription names ([Config.MaxPublishers],
-//     1,000,000). With a server without our extensions the bound is also half a million,
+//     1,000,000). With a server without our extensions about half a million is the limit,
 //     because there they must fit into one command. Beyond the bound the subscription ends with
 //     a [TooManyPublishersError], and its place stays unchanged.
 //   - Replies to Execute: eight times the bound of a queue, then ErrSlowConsumer.

@@ -168,7 +168,7 @@ func (e *CommandError) Error() string {
 	return s + " refused by the server: " + e.Reason
 }
 
-// A RejectedError reports to the failed-write handler that a server refused a message for good:
+// A RejectedError reports to the hook FailedWrite that a server refused a message for good:
 // every server of the group would refuse it. The publish store lets the message go when the handler
 // returns. Later messages are still sent.
 type RejectedError struct {

@@ -62,11 +62,16 @@ type Reply struct {
 	Matches, TopicMatches, RecordsReturned, RecordsDeleted uint64
 }
 
-// Execute sends a command and returns its replies. It waits for a connection if there is none. The
-// loop ends after the last reply. A command that subscribes has no last reply; leave the loop to
-// end the subscription. The loop ends with one error if the server refuses the command
-// (*CommandError), ctx ends, the connection is lost (ErrDisconnected) or the queue of replies is
-// full (ErrSlowConsumer). Unlike Subscribe and Publish, a command does not continue on another
+// Execute returns the replies to a command. It sends the command when the loop begins, and again
+// for each further loop over the result. It waits for a connection if there is none. The loop ends
+// after the last reply. A command that subscribes has no last reply: leave the loop to end the
+// subscription.
+//
+// The loop ends with one error if the server refuses the command (*CommandError) or sends nothing
+// within Config.CommandTimeout (ErrTimeout), if a reply is longer than Config.MaxFrame
+// (*FrameTooLargeError), the connection is lost (ErrDisconnected), the queue of replies is full
+// (ErrSlowConsumer), ctx ends or the client is closed (ErrClosed), or if the name is not one of
+// those in Command.Name. Unlike Subscribe and Publish, a command does not continue on another
 // connection.
 func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, error] {
 	return func(yield func(*Reply, error) bool) {

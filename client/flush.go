@@ -8,12 +8,11 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Flush waits until all messages published so far are settled: on the disk of every server that
-// counts at the moment (G2), or rejected and reported to the failed-write handler. While a server
-// is downgraded one disk can be enough; the store keeps such messages until they are safe. Flush
-// waits through outages. If ctx ends first, or the client is closed, the error is an
-// *PendingError with the number of messages that are not settled yet. These are still on their
-// way.
+// Flush waits until all messages published so far are settled: each is on the disks of both
+// servers, or on one disk while the other server is downgraded, or it was rejected and the hook
+// FailedWrite has returned (G2). A message on one disk stays in the store until it is safe. Flush
+// waits through outages. If ctx ends first, or the client is closed, the error is a *PendingError
+// with the number of messages that are not settled yet. These are still on their way.
 func (c *Client) Flush(ctx context.Context) error {
 	if err := c.awaitFlush(ctx, false); err != nil {
 		return fmt.Errorf("flush: %w", err)

@@ -18,7 +18,7 @@ type Hooks struct {
 	// first logon counts as a move. Must not block.
 	Moved func(Move)
 	// Disconnected is called after each failed attempt and each lost connection, with the reason.
-	// Must not block.
+	// It is not called when the client leaves for a preferred server (hook Moved) or is closed.
 	Disconnected func(server string, err error)
 	// Replayed is called after a logon, once the client has sent messages again that may have been
 	// sent before. It receives their number, and is not called if there were none. Must not block.
@@ -57,8 +57,8 @@ type Hooks struct {
 	// (R11). The subscription continues with the messages of the connected server; another
 	// subscriber may have received different ones. Must not block.
 	Diverged func(s *Subscription, err *DivergedError)
-	// SubscriptionEnded is called for a subscription that ended with an error. Its loop gets the
-	// same error. Must not block.
+	// SubscriptionEnded is called when a subscription that Subscribe has returned ends with an
+	// error other than ErrClosed. Its loop gets the same error.
 	SubscriptionEnded func(*Subscription, error)
 }
 

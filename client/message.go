@@ -53,7 +53,8 @@ func (m *Message) Ref() MessageRef {
 
 // Discard records in the bookmark store that the application is done with the message, so that it
 // does not come again after a restart. The record is durable at the store's next commit; Drain
-// waits for that. On a message of a subscription without bookmark Discard does nothing.
+// waits for that. On a message of a subscription without bookmark Discard does nothing. The error
+// is that of the bookmark store: bookmarkstore.ErrClosed or a *bookmarkstore.FailedError.
 func (m *Message) Discard() error {
 	if m.sub == nil {
 		return nil

@@ -66,10 +66,11 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 	}
 }
 
-// Handle calls f for each message, one after the other, on the caller's goroutine. It discards a
-// message when f returns nil. Handle ends like Messages, or with the error of f. With Retry it
-// calls f again first. If Handle ends with the error of f, the message is not discarded, and the
-// next Handle or Messages of a bookmark subscription begins with it again.
+// Handle calls f for each message, one after the other, on the caller's goroutine, and discards a
+// message when f returns nil. It returns nil where a loop over Messages ends without an error.
+// Otherwise it returns the error of Messages, of f, of the GiveUp of Retry, or of the discard. With
+// Retry it calls f again first. If Handle ends with an error of f, the message is not discarded,
+// and the next Handle or loop of a bookmark subscription begins with it again.
 func (s *Subscription) Handle(ctx context.Context, f func(*Message) error) error {
 	for m, err := range s.Messages(ctx) {
 		if err != nil {

@@ -9,7 +9,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// A SubscribeOption configures one subscription.
+// A SubscribeOption configures one subscription. ID, FullyDurable, AcceptGaps, OnGap,
+// AllowUnreplicated, Retry and NotFound need From. MostRecent and MostRecentOr also need ID and
+// Config.Name. Subscribe refuses options that miss another one or contradict each other; it ignores
+// none.
 type SubscribeOption func(*subscribeOptions)
 
 type subscribeOptions struct {
@@ -78,8 +81,8 @@ func resumes(start Start) bool {
 
 type atTime struct{ t time.Time }
 
-// At begins with the first message that a server logged after t. A place stored under the
-// subscription's ID is deleted.
+// At begins with the first message that a server logged at or after t. t is truncated to
+// microseconds. The place that is kept under the subscription's ID is deleted.
 func At(t time.Time) Start { return atTime{t} }
 
 func (a atTime) text() (string, error) { return string(bookmark.AppendTime(nil, a.t)), nil }
@@ -213,7 +216,7 @@ type SlowPolicy struct {
 
 // SlowBlock gives the application time to catch up: the queue may exceed its bound for the given
 // time, up to eight times the bound. Then the subscription ends with ErrSlowConsumer. The reader of
-// the connection does not wait meanwhile.
+// the connection does not wait meanwhile. A wait of 0 means 5s; for no wait use SlowFail.
 func SlowBlock(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
 
 // SlowDropOldest drops the oldest messages in the queue and counts them in Stats.
@@ -222,8 +225,8 @@ func SlowDropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
 // SlowFail ends the subscription with ErrSlowConsumer at once.
 func SlowFail() SlowPolicy { return SlowPolicy{fail: true} }
 
-// WhenSlow sets the SlowPolicy of a subscription without bookmark. A bookmark subscription is
-// paused instead and loses nothing.
+// WhenSlow sets the SlowPolicy of a subscription without From. Subscribe refuses it together with
+// From: a bookmark subscription is paused when its queue is full, and loses nothing.
 func WhenSlow(p SlowPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.policy = &p }
 }

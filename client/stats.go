@@ -44,7 +44,7 @@ type ServerInfo struct {
 	CarriedTopics []string   // patterns of the topics that its synchronous links carry
 }
 
-// Stats is a snapshot of a client.
+// Stats is a snapshot of a client. Counts begin at Dial.
 type Stats struct {
 	Name   string
 	State  State

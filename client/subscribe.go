@@ -43,19 +43,16 @@ type Subscription struct {
 }
 
 // Subscribe subscribes to a topic, or to a pattern of topics. It returns when a server has accepted
-// the subscription, however long it takes to connect, or when ctx ends. A refusal is a
-// *CommandError or a *GapError. ErrTimeout says that a server did not answer within
-// Config.CommandTimeout. After that the subscription lasts until it is ended, over any number of
-// reconnects. See From for its promises.
+// the subscription, however long it takes to connect. If ctx ends first, or a server does not
+// answer within Config.CommandTimeout (ErrTimeout), the subscription is given up. A refusal is a
+// *CommandError or a *GapError. If the ID is in use, the error is bookmarkstore.ErrInUse; the
+// errors of Subscription.Messages and of the bookmark store are possible too.
 //
-// A topic that contains any of the characters
+// A subscription that Subscribe has returned lasts over any number of reconnects, until it is
+// ended. See From for its promises.
 //
-//	^ $ . * + ? ( ) [ ] { } | \
-//
-// is a pattern: a regular expression (RE2, as in package regexp) that is searched anywhere in the
-// topic. So orders.eu also matches orders_eu and my-orders.eu.old. For the one topic of that name
-// write ^orders\.eu$ ("^" + regexp.QuoteMeta(topic) + "$"). A pattern that does not compile is
-// refused. The topic of a Publish is always literal.
+// A topic that contains any of the characters ^$.*+?()[]{}|\ is a regular expression (RE2), which
+// is searched anywhere in the topic. The topic of a Publish is always literal.
 func (c *Client) Subscribe(ctx context.Context, topic string, opts ...SubscribeOption) (*Subscription, error) {
 	s, err := c.newSubscription(topic, opts)
 	if err != nil {

@@ -2,8 +2,9 @@ package client
 
 import "github.com/holdfast-mq/holdfast/internal/syncstatus"
 
-// A SyncStatus is a server's state of replication to its peers: the servers that it replicates to
-// synchronously, and whose disks acks wait for. These are its failover equivalents.
+// A SyncStatus is the state of a server's replication to its peers. Its peers are the servers that
+// it replicates to synchronously: acks wait for their disks, and a client can continue there.
+// String returns sync, apart, single, catching_up, async, one_way, alone, stopping or unknown.
 type SyncStatus = syncstatus.Status
 
 const (

@@ -15,7 +15,7 @@ import (
 //
 //	t, err := c.PublishTicket(ctx, "orders", body)
 //	if err == nil {
-//		err = t.Settled(ctx)
+//		err = t.AwaitSettled(ctx)
 //	}
 //
 // A ticket costs one allocation, and a few words until the message is safe. It has no goroutine and

@@ -31,9 +31,9 @@ type BoltOptions struct {
 	// Use it while the pair is in sync: see FileOptions.AcceptDamage. It cannot open a file that
 	// is no longer a bbolt database: "holdfast store repair" turns such a file into a database.
 	AcceptDamage bool
-	// BootID returns an id of the current boot of the machine. If the store was not closed and
-	// this id has changed or is unavailable, opening begins a new life (R10). Default: the
-	// system's.
+	// BootID returns an id of the current boot of the machine. If the store was not closed and this
+	// id has changed or is unavailable, the newest messages may be missing. Opening then begins a
+	// new life, so that no number is used twice (R10). Default: the system's.
 	BootID func() (string, error)
 }
 

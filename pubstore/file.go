@@ -41,12 +41,12 @@ type FileOptions struct {
 	// between them is cut.
 	AcceptDamage bool
 
-	// BootID returns an id of the current boot of the machine. If the store was not closed and
-	// this id has changed or is unavailable, opening begins a new life (R10). Default: the
-	// system's.
+	// BootID returns an id of the current boot of the machine. If the store was not closed and this
+	// id has changed or is unavailable, the newest messages may be missing. Opening then begins a
+	// new life, so that no number is used twice (R10). Default: the system's.
 	BootID func() (string, error)
-	// NewLife returns an id for a new life. The id must be unique and secret (R10). Default: 130
-	// random bits.
+	// NewLife returns an id for a new life. It must be unique, and secret because whoever knows it
+	// can publish as this store (R10). Default: 130 random bits.
 	NewLife func() string
 
 	fs seglog.FS // default: the system's; tests set it through internal/testdoor

@@ -16,8 +16,8 @@ type MemoryOptions struct {
 	FailWhenFull bool
 	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
 
-	// NewLife returns an id for a new life. The id must be unique and secret (R10). Default: 130
-	// random bits.
+	// NewLife returns an id for a new life. It must be unique, and secret because whoever knows it
+	// can publish as this store (R10). Default: 130 random bits.
 	NewLife func() string
 }
 

@@ -119,8 +119,10 @@ type Store interface {
 	// until SetSent limits that.
 	Logon(name string) (counter uint64, err error)
 
-	// Group returns the cluster id and the incarnation that SetGroup stored last. With them the
-	// client never goes back to servers of an older incarnation, not even after a restart (R10).
+	// Group returns what SetGroup stored last: the cluster id, which all servers of a group share,
+	// and the incarnation, the number of times that an operator has declared messages of the group
+	// lost. With them the client never goes back to a server that missed such a declaration, not
+	// even after a restart (R10).
 	Group() (cluster string, incarnation uint64)
 	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
 	// logged on to. It is as durable as Logon.

@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// A Config is the configuration of an instance. LoadConfig reads it from a file. In a struct, a
-// zero field means its default.
+// A Config is the configuration of an instance. LoadConfig reads it from a file. Name, Data and
+// Clients are required, and Group with Replication. Any other zero field means its default.
 type Config struct {
 	// Name of the instance, unique in its group: letters, digits, ".", "_" and "-", 64 at most.
 	Name string `yaml:"name"`
@@ -32,7 +32,8 @@ type Config struct {
 	// Replication links the instance with its group. Nil: a lone instance, where a message is safe
 	// once it is on the disk of that instance.
 	Replication *Replication `yaml:"replication"`
-	// MinSync is the number of sync destinations that a downgrade must leave. Default 0.
+	// MinSync is the number of sync destinations that must always count for acks. A downgrade that
+	// would leave fewer does not happen: acks wait instead. Default 0.
 	MinSync int `yaml:"min_sync"`
 	// Hold is how much of the journal is kept for an absent destination. Beyond it the destination
 	// is given up: when it returns it does not get the messages that were removed meanwhile.
@@ -54,9 +55,9 @@ type Config struct {
 	// Limits bound the cost of one client.
 	Limits Limits `yaml:"limits"`
 
-	// Listen opens the ports. Default: the network of the machine.
+	// Listen opens the ports. Default: TCP, with package net.
 	Listen func(address string) (net.Listener, error) `yaml:"-"`
-	// Dial connects to a peer. Default: the network of the machine.
+	// Dial connects to a peer. Default: TCP, with package net.
 	Dial func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
 	// Now is the wall clock for the timestamps of messages. Durations are measured with the
 	// monotonic clock instead. Default: the clock of the machine.
@@ -136,10 +137,11 @@ type LogConfig struct {
 	// RetainBytes is the size of the journal above which the oldest messages are removed. Default:
 	// no limit.
 	RetainBytes Size `yaml:"retain_bytes"`
-	// MinFree is the disk space to keep free, at least two segments. Below it the oldest messages
-	// are removed whatever their age, except those that a connected peer lacks, and publishes are
-	// refused until enough space is free. Below half of MinFree links take no messages either.
-	// Default 5%.
+	// MinFree is the disk space to keep free, at least two segments. From four segments above it
+	// on, the oldest messages are removed whatever their age, except those that a destination
+	// lacks. Below it, publishes are refused until enough space is free, and a destination that has
+	// been away for RejoinTimeout is given up (see Hold). Below half of it, links take no messages
+	// either. Default 5%.
 	MinFree Share `yaml:"min_free"`
 	// Segment is the size of one file of the journal. Default 64 MiB.
 	Segment Size `yaml:"segment"`

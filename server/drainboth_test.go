@@ -20,11 +20,21 @@ func shutDown(s *server.Server) <-chan error {
 	return stopped
 }
 
+// newLinkedPair starts a pair and waits until its link is there to stay. Both instances dial, and
+// while their connections cross there may be no link for a moment: an instance that stops then
+// cannot tell its peer.
+func newLinkedPair(t *testing.T, opts ...servertest.Option) *servertest.Pair {
+	t.Helper()
+	pair := servertest.NewPair(t, opts...)
+	time.Sleep(time.Second)
+	return pair
+}
+
 // Both instances are shut down, and one has outstanding acks that wait a second for the disk of the
 // other. The link stays until these acks are sent.
 func TestBothDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t)
+		pair := newLinkedPair(t)
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
@@ -50,7 +60,7 @@ func TestBothDrain(t *testing.T) {
 // An instance ends without its outstanding acks if its peer ends before it has acknowledged.
 func TestPeerEndsWhileBothDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) {
+		pair := newLinkedPair(t, servertest.Config(func(c *server.Config) {
 			if c.DrainTimeout = server.Duration(time.Hour); c.Name == "b" {
 				c.DrainTimeout = server.Duration(time.Second)
 			}
@@ -80,7 +90,7 @@ func TestPeerEndsWhileBothDrain(t *testing.T) {
 // An instance whose peer has stopped already does not wait for acks of that peer.
 func TestStopsAfterPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) { c.DrainTimeout = server.Duration(time.Hour) }))
+		pair := newLinkedPair(t, servertest.Config(func(c *server.Config) { c.DrainTimeout = server.Duration(time.Hour) }))
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
@@ -107,7 +117,7 @@ func TestStopsAfterPeer(t *testing.T) {
 // Such an instance ends without an error if no acks are outstanding.
 func TestStopsAfterPeerInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t)
+		pair := newLinkedPair(t)
 		for i := range 50 {
 			dial(t, pair.A).logon(fmt.Sprint("sub", i))
 		}
@@ -126,7 +136,7 @@ func TestStopsAfterPeerInOrder(t *testing.T) {
 // A peer that has stopped and come back counts as running.
 func TestPeerIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t)
+		pair := newLinkedPair(t)
 		if err := <-shutDown(pair.B.Server()); err != nil {
 			t.Fatal(err)
 		}

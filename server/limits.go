@@ -8,7 +8,8 @@ import (
 )
 
 // Limits bound the cost of one client. A session that would exceed its memory is ended. A command
-// that would exceed another limit is refused.
+// that would exceed Subscriptions or Topic is refused. A connection beyond Unauthenticated or
+// PerAddress is closed.
 type Limits struct {
 	// Subscriptions is the largest number of subscriptions of a session. Default 1000.
 	Subscriptions Count `yaml:"subscriptions"`
@@ -25,7 +26,9 @@ type Limits struct {
 	// Unauthenticated is the largest number of connections that have not logged on. One more closes
 	// a connection from the busiest address. Default 512.
 	Unauthenticated Count `yaml:"unauthenticated"`
-	// PerAddress is the largest number of connections from one address. Default 4096.
+	// PerAddress is the largest number of connections from one IPv4 address or one IPv6 /64
+	// network. The instance also closes connections of one address beyond three quarters of all
+	// that its file descriptors allow. Default 4096.
 	PerAddress Count `yaml:"per_address"`
 }
 

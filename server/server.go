@@ -52,11 +52,11 @@ type Server struct {
 	lifecycle
 }
 
-// Ready is closed when clients are served. Before that, the instance catches up with its peers; it
-// waits for an absent peer until the rejoin timeout (R6).
+// Ready returns a channel that is closed when clients are served. Before that, the instance catches
+// up with its peers; it waits for an absent peer until the rejoin timeout (R6).
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Done is closed when the server has ended, for any reason.
+// Done returns a channel that is closed when the server has ended, for any reason.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Err returns why the server ended by itself, for example a *DiskError. It is nil while the server
@@ -94,7 +94,7 @@ func addrOf(l net.Listener) net.Addr {
 	return l.Addr()
 }
 
-// Shutdown stops the server in order. It accepts no new logons and waits for outstanding acks,
+// Shutdown stops the server gracefully. It accepts no new logons and waits for outstanding acks,
 // until the drain timeout or ctx ends, or until the peer that must acknowledge has stopped as well.
 // Then it continues like Close. It returns ErrDrainTimeout if acks were still outstanding.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -75,9 +75,9 @@ type LinkStatus struct {
 	Reason       string `json:"reason,omitempty"` // why the link is down, empty if it is up
 	GivenUp      bool   `json:"given_up"`         // the peer was given up: it fell behind by more than Hold, or was away while the disk was nearly full
 	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long its oldest unacknowledged record has waited
-	// Unacknowledged counts the records above the floors that the peer has not acknowledged on any
-	// connection since this process started. Before its first acknowledgement these are all
-	// records.
+	// Unacknowledged counts the records, as far as retention has not removed them, that the peer
+	// has not acknowledged on any connection since this process started. Before its first
+	// acknowledgement it counts all of them.
 	Unacknowledged uint64 `json:"unacknowledged"`
 	Sent           uint64 `json:"sent"`     // records, since the start, like all counters below
 	Received       uint64 `json:"received"` // records

@@ -172,9 +172,9 @@ func (l *Links) prepare() error {
 func (o *Options) validate() error {
 	switch {
 	case o.Journal == nil:
-		return errors.New("replica: Journal is missing")
+		return errors.New("option Journal is missing")
 	case o.Name == "" || o.Group == "":
-		return errors.New("replica: Name or Group is missing")
+		return errors.New("option Name or Group is missing")
 	}
 	o.RejoinTimeout = cmp.Or(max(o.RejoinTimeout, 0), 10*time.Second)
 	o.Heartbeat = cmp.Or(max(o.Heartbeat, 0), 500*time.Millisecond)

@@ -57,8 +57,9 @@ func newInstance(w *world, name string) *Instance {
 // Name returns the instance's name: "a", or "b" for the second of a pair.
 func (i *Instance) Name() string { return i.cfg.Name }
 
-// Server returns the running server, for methods that this package does not offer,
-// such as Status. It returns nil if the instance is not running.
+// Server returns the server, for methods that this package does not offer, such as Status. It is
+// nil before the first start and after Close, Kill, PowerCut and Wipe. A server that has ended by
+// itself is still returned.
 func (i *Instance) Server() *server.Server { return i.srv }
 
 // Disk returns the disk in memory, nil with Real. PowerCut, Kill and Wipe replace

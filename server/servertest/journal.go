@@ -87,8 +87,8 @@ func (i *Instance) eachRecord(f func(*journal.Record)) {
 // PublisherID returns the id under which the client of that name publishes. The id is
 // that of its last logon to the instance, or to either instance of a pair. With a
 // publish store it identifies the life of the store; a memory store begins a new
-// life at each start. If no such client has logged on as a publisher, Publisher
-// fails the test.
+// life at each start. If no such client has logged on as a publisher,
+// PublisherID fails the test.
 func (i *Instance) PublisherID(client string) uint64 {
 	i.t.Helper()
 	return i.publisherID(client)
