@@ -94,6 +94,8 @@ const (
 	R4NoGapCheck Bug = "r4-no-gap-check"
 	// R4DecreeAgain lets a publisher use one decree again and again.
 	R4DecreeAgain Bug = "r4-decree-again"
+	// R4DecreeUseForgotten does not record that a publisher without a message has used the decree.
+	R4DecreeUseForgotten Bug = "r4-decree-use-forgotten"
 	// R4DecreeNotIntact does not make an instance intact in a group in which none is.
 	R4DecreeNotIntact Bug = "r4-decree-not-intact"
 	// R4DecreeLetGo journals the messages that a decree declares lost as let go, so that nobody is told.

@@ -224,7 +224,7 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	}
 	if err == nil && verdict == ledger.Accepted {
 		s.reader.firstPublishStep = LogonWait
-		if s.reader.usesDecree {
+		if s.reader.usesDecree && !failpoint.On(failpoint.R4DecreeUseForgotten) {
 			s.reader.usesDecree = false
 			err = s.inst.Ledger.UseDecree(r.Publisher)
 		}
