@@ -257,7 +257,7 @@ type Gap struct {
 // A GapError says that a bookmark subscription has missed messages: they are no longer in the log
 // of any server that could be asked (R9). The client asks the subscription's own server first, and
 // then the servers that synchronous links lead to from there. The error ends the subscription,
-// unless it has AcceptGaps or OnGap. A new subscription with one of these options continues behind
+// unless it has AcceptGaps or OnGap. A new subscription with one of these options continues after
 // the gap.
 type GapError struct {
 	Subscription string // its id
