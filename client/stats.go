@@ -29,8 +29,8 @@ var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "clo
 
 func (s State) String() string { return stateNames[s] }
 
-// A ServerInfo describes a server, as it has described itself at logon, and with the changes of its
-// state since then.
+// A ServerInfo describes a server as it described itself at the logon, with the later changes of
+// its state.
 type ServerInfo struct {
 	Server        string // URI, without a password
 	Version       string

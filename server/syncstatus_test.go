@@ -28,8 +28,8 @@ func wantSyncStates(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// An extended client gets the sync state of its server at the logon and on each change: the peer is
-// away, is downgraded, is back and has everything. A plain client gets none.
+// An extended client gets the sync status of its server at the logon and on each change: the peer
+// is away, is downgraded, is back and has everything. A plain client gets none.
 func TestSyncStatusIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(2*time.Second))

@@ -314,7 +314,8 @@ func expired(at *time.Time, now time.Time) bool {
 	return true
 }
 
-// recovered returns true once: when the replay is complete and every subscription is answered.
+// recovered returns true once: at the first call after the replay is complete and every
+// subscription is answered.
 func (s *Session) recovered() bool {
 	if s.live || !s.attachAt.IsZero() || !s.replayed || len(s.unanswered) > 0 {
 		return false
@@ -424,7 +425,7 @@ func (s *Session) RejectionReported(r *Rejection) Event {
 	return Event{Kind: EventAcked, Ack: AckEffect{Life: r.Life, LetGo: letGo, Moved: true, WindowOpened: opened}}
 }
 
-// An EndEffect says what follows the end of a connection.
+// An EndEffect lists the actions after the end of a connection.
 type EndEffect struct {
 	ReconnectNow bool          // connect to the same server again, at once
 	PublishGap   bool          // the server lacks messages that were acknowledged (R4)

@@ -11,10 +11,10 @@ import (
 )
 
 // DelayAcks delays the persisted acks that the instance sends to publishers by d.
-// The acks keep their order, and all other frames overtake them. With 0 new acks
-// are no longer delayed, but they still wait behind the acks that are delayed
-// already. An ack that has not been sent when its connection ends is lost, and the
-// client sends the messages again that it acknowledged.
+// The acks keep their order, and all other frames overtake them. With d = 0 new
+// acks are no longer delayed, but they still wait for the acks that are delayed
+// already. An ack that has not been sent when its connection ends is lost. The
+// client then sends the acknowledged messages again.
 func (i *Instance) DelayAcks(d time.Duration) { i.taps.delay.Store(int64(max(d, 0))) }
 
 // An ackDelayer writes the server's output to a connection. It delays the persisted
