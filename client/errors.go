@@ -148,7 +148,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 
 // A CommandError reports that a server refused a command.
 type CommandError struct {
-	Command  string // the command's name on the wire
+	Command  string // the command's name on the wire, or "session" for a refusal that names no command
 	Topic    string // empty if it has none
 	Bookmark string // from the Command, if it has one
 	Reason   string // as stated by the server

@@ -260,8 +260,8 @@ func (s *Bolt) Discard(life string, through uint64) error {
 	})
 }
 
-// Reject implements Store. It is committed a little later, like Discard: the client's session calls
-// it, and must not wait for a transaction of the application.
+// Reject implements Store. The rejection is committed a little later, like a discard: the client's
+// session calls Reject, and must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
 	return s.withLife(life, func(l *lifeState) {
 		if s.state.reject(l, sequence) {

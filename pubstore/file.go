@@ -215,7 +215,7 @@ func (s *File) Discard(life string, through uint64) error {
 	})
 }
 
-// Reject implements Store. It survives a crash of the process.
+// Reject implements Store. The rejection survives a crash of the process.
 func (s *File) Reject(life string, sequence uint64) error {
 	s.mu.Lock()
 	if s.endErr != nil {

@@ -53,7 +53,9 @@ type Server struct {
 }
 
 // Ready returns a channel that is closed when clients are served. Before that, the instance catches
-// up with its peers; it waits for an absent peer until the rejoin timeout (R6).
+// up with its peers. It waits for an absent peer until Config.RejoinTimeout. An instance that does
+// not know its group yet, as at its first start, waits until it has met the group, however long
+// that takes (R6). See Config.Bootstrap.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Done returns a channel that is closed when the server has ended, for any reason.

@@ -23,7 +23,7 @@ var (
 
 // A Refusal reports a command that a server refused.
 type Refusal struct {
-	Command string // as on the wire
+	Command string // as on the wire, or "session" for a refusal that names no command
 	Reason  string // the server's words
 }
 

@@ -34,8 +34,8 @@ const (
 // connection resets them.
 //
 // Every round has all servers. Servers that are known to be worse come last, so they are used
-// only if no other server answers. This also holds for the lost server. A ServerOrder is not
-// safe for concurrent use.
+// only if no other server answers. This also holds for the lost server if it is one of them. A
+// ServerOrder is not safe for concurrent use.
 type ServerOrder struct {
 	servers int            // number of servers
 	random  func() float64 // from 0, below 1

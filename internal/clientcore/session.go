@@ -147,7 +147,7 @@ type EventKind uint8
 
 const (
 	EventNone       EventKind = iota
-	EventChallenged           // the server asks for other credentials, with the user and password in its message
+	EventChallenged           // the server asks for another logon; its challenge is in UserID and Password of its ack
 	EventAccepted             // the server has accepted the logon: call BeginPublishing
 	EventAcked                // apply Ack to the store
 	EventRejected             // report Rejection to the application
