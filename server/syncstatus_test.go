@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// newSyncStates waits for d and returns the sync statuses that an extended client got since the last
-// call.
+// newSyncStates waits for d and returns the sync statuses that an extended client got since the
+// last call.
 func (c *raw) newSyncStates(d time.Duration) []string {
 	c.t.Helper()
 	c.wantSilence(d)
