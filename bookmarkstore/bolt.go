@@ -84,8 +84,8 @@ type committer struct {
 // OpenBolt opens the store in the database file at path, and creates the file if needed. The
 // error is ErrLocked if another process, or another store of this process, has the file open. It
 // is a *DamagedError if the file is damaged, and a *VersionError if a later version of this
-// package has written it. A file larger than 16 MiB and more than four times its data is
-// compacted, as by pubstore.OpenBolt.
+// package has written it. A file is compacted if it is larger than 16 MiB and more than four
+// times as large as its data, as by pubstore.OpenBolt.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -119,7 +119,7 @@ func (b *Bolt) txDiscardsOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error
 		return nil, nil, fmt.Errorf("the subscription was not opened in this store")
 	}
 	// A database has one write transaction at a time, so a new one means that the last one has
-	// ended. If it committed, its OnCommit has the discards. If not, they are dropped here.
+	// ended. If it committed, its OnCommit applies the discards. If not, they are dropped here.
 	if b.tx == nil || b.tx.tx != tx {
 		t := &txDiscards{tx: tx}
 		tx.OnCommit(func() { b.applyCommitted(t) })

@@ -11,7 +11,7 @@ type entryState uint8
 
 const (
 	entryWaiting entryState = iota // a message that the application has not discarded
-	entryDone                      // a discarded message behind a waiting one
+	entryDone                      // a discarded message after a waiting one
 	entryMark                      // a progress mark: not a message, so it needs no discard
 )
 

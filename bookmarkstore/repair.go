@@ -23,7 +23,7 @@ type RepairedSubscription struct {
 
 // RepairBolt repairs a damaged store so that it can be opened. It removes unreadable values and
 // keeps all others. It guesses nothing, so messages may be delivered again. A subscription misses
-// messages only if it is Gone and its configured start is behind them. No process may have the
+// messages only if it is Gone and its configured start is after them. No process may have the
 // store open. The error is ErrNotStore if the bucket holds something else.
 func RepairBolt(db *bbolt.DB, bucket string) ([]RepairedSubscription, error) {
 	var all []RepairedSubscription

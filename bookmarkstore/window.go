@@ -179,7 +179,7 @@ func (w *window) forgetPublishers(v Vector, changes []change) []change {
 }
 
 // receiveMark adds one mark to the queue of its publisher. The mark counts as discarded once all
-// entries before it are, and delays no entry behind it.
+// entries before it are, and delays no entry after it.
 //
 // One queue per publisher is enough. discarded(p) = s means that no message of p up to s is
 // received and undiscarded, and messages of p arrive in order (R1). There are two cases of an

@@ -24,7 +24,7 @@ type Outcome struct {
 	Planned  bool          // the client left the server for one of Choice.Preferred
 
 	// Servers has the latest known state of each server, by the URI as chosen. The state comes from
-	// the server itself, or from one of its peers that was asked later. Servers that have never
+	// the server itself, or from a later report of one of its peers. Servers that have never
 	// accepted a logon are missing.
 	Servers map[string]ServerInfo
 }
@@ -45,9 +45,9 @@ type Choice struct {
 
 	// Preferred are servers to move to as soon as one of them can be reached. The client tries to
 	// reach them every ProbeInterval, but at most once a second, as long as the connection to
-	// Server lasts. It does not move to a server that is known to lag or to be asynchronous, or
-	// where its bookmark subscriptions cannot continue (ErrAsyncPath). If Preferred is empty the
-	// client stays.
+	// Server lasts. It does not move to a server that is known to lag, to be asynchronous or not to
+	// replicate back, or where its bookmark subscriptions cannot continue (ErrAsyncPath). If
+	// Preferred is empty the client stays.
 	Preferred     []string
 	ProbeInterval time.Duration
 	// MoveIf reports whether the state of Server allows the client to leave it for one of
@@ -191,7 +191,8 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	return choice, nil
 }
 
-// lagging reports for each server whether it is known to lag or to be asynchronous.
+// lagging reports for each server whether it is known to lag, to be asynchronous or not to
+// replicate back.
 func (c *listChooser) lagging(known map[string]ServerInfo) []bool {
 	lagging := make([]bool, len(c.servers))
 	for i, server := range c.servers {

@@ -141,10 +141,10 @@ func (c *Client) dialError(cause error) error {
 	return fmt.Errorf("dial: %w", errors.Join(errs...))
 }
 
-// Close ends the client at once: loops end with ErrClosed, nothing more is sent, connections are
-// closed. The next client that is given the publish store sends the messages in it, and undiscarded
-// messages come again. Close returns when the client's goroutines have ended, and may be called
-// again. The application closes the stores afterwards.
+// Close ends the client at once. Loops end with ErrClosed. Connections are closed, and nothing more
+// is sent. The next client that is given the publish store sends the messages in it, and
+// undiscarded messages come again. Close returns when the client's goroutines have ended, and may
+// be called again. The application closes the stores afterwards.
 func (c *Client) Close() error {
 	c.beginDraining()
 	c.cancel(ErrClosed)
@@ -194,8 +194,8 @@ func (c *Client) beginDraining() {
 	c.calls.shut()
 }
 
-// enter counts a call that adds to the publish store. It fails if no such call may begin any more,
-// and calls.leave ends the call.
+// enter counts a call that adds to the publish store. It returns an error if no such call may begin
+// any more. calls.leave ends the call.
 func (c *Client) enter() error {
 	if c.ctx.Err() != nil || !c.calls.enter() {
 		return c.closedError()
@@ -209,7 +209,7 @@ func (c *Client) awaitCalls(ctx context.Context) error {
 	case <-c.calls.idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("calls of Publish not done: %w", context.Cause(ctx))
+		return fmt.Errorf("calls of Publish or RenewLife have not returned: %w", context.Cause(ctx))
 	}
 }
 

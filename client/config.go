@@ -33,8 +33,8 @@ type Config struct {
 	//	unix://localhost/amps/json?path=/run/holdfast.sock
 	//
 	// tcps is TLS and unix is a local socket; holdfastd listens on tcp only. The last part of the
-	// path is the message type and may be missing. These options are for tcp and tcps unless stated
-	// otherwise:
+	// path is the message type and may be missing. These options apply to tcp and tcps, except
+	// where noted:
 	//
 	//	tcp_nodelay         true or false; default true
 	//	tcp_sndbuf          the socket's send buffer in bytes; default the system's

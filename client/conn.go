@@ -22,8 +22,8 @@ import (
 const batchBytes = 64 << 10
 
 // A receiver gets the acks and messages of a connection that are routed to it by id. It is a
-// subscription or the replies to a command. All methods except lost run on the reader's goroutine
-// and must never wait for the application (R12).
+// subscription or the replies to a command. All methods except connLost run on the reader's
+// goroutine and must never wait for the application (R12).
 type receiver interface {
 	// handleMessage receives a message. If the frame is too large, its body was not read: tooLarge
 	// is set, and m has only the header.
@@ -119,7 +119,7 @@ func (r *input) next(m *wire.Message) error {
 	return nil
 }
 
-// start starts the goroutines. After it close must be called.
+// start starts the goroutines. The caller must call close afterwards.
 func (cn *conn) start() {
 	cn.heartbeat = heartbeatInterval(cn.c.cfg.HeartbeatInterval, cn.server.Plain)
 	cn.in.idle = 2 * cn.heartbeat

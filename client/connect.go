@@ -185,7 +185,7 @@ func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	}
 }
 
-// withPortHint adds a hint to err if the first frame of a peer does not belong to the protocol.
+// withPortHint adds a hint to err if the first frame from a server does not belong to the protocol.
 func withPortHint(err error) error {
 	var tooLarge *wire.TooLargeError
 	var header *wire.HeaderError

@@ -98,8 +98,8 @@
 // Publish. This also holds across failovers: the client first sends again every message that was
 // sent before and is not yet safe, and only then anything new (R1). A rejected message is the
 // exception: the client calls the hook [Hooks.FailedWrite] once, the store lets the message go,
-// and the messages behind it are still sent. So if B must not be sent unless A succeeded,
-// wait for A ([Ticket.AwaitSettled]) before you publish B.
+// and the messages after it are still sent. So if B must not be sent unless A succeeded, wait
+// for A ([Ticket.AwaitSettled]) before you publish B.
 //
 // A publish store numbers its messages from 1 without jumps. Such a series of numbers is a life
 // of the store. To servers, and in bookmarks, each life is a publisher of its own. A store begins
@@ -333,6 +333,6 @@
 //   - [NotFound] says where such a server begins if it knows none of the bookmarks. A [GapError]
 //     with this cause does not name the missing messages.
 //   - If a refusal names no message, the client sends the message again, three times at most,
-//     and then calls FailedWrite. If several messages were on their way and the server has gone
-//     on behind them, FailedWrite reports for each that its outcome is unknown.
+//     and then calls FailedWrite. If several messages were on their way and the server has
+//     accepted later ones, FailedWrite reports for each that its outcome is unknown.
 package client

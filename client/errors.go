@@ -148,7 +148,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 
 // A CommandError reports that a server refused a command.
 type CommandError struct {
-	Command  string // the command's name on the wire
+	Command  string // the command's name on the wire, or "session" for a refusal that names no command
 	Topic    string // empty if it has none
 	Bookmark string // from the Command, if it has one
 	Reason   string // as stated by the server
@@ -257,7 +257,7 @@ type Gap struct {
 // A GapError says that a bookmark subscription has missed messages: they are no longer in the log
 // of any server that could be asked (R9). The client asks the subscription's own server first, and
 // then the servers that synchronous links lead to from there. The error ends the subscription,
-// unless it has AcceptGaps or OnGap. A new subscription with one of these options continues behind
+// unless it has AcceptGaps or OnGap. A new subscription with one of these options continues after
 // the gap.
 type GapError struct {
 	Subscription string // its id

@@ -73,7 +73,7 @@ func ExampleClient_PublishMessage() {
 	}
 }
 
-// Leaving the loop pauses the subscription. Another loop continues behind it.
+// Leaving the loop pauses the subscription. The next loop continues after the last message.
 func ExampleSubscription_Messages() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Config{Name: "billing", Servers: []string{"tcp://a:9007/amps/json"}})

@@ -15,8 +15,8 @@ import (
 )
 
 // A Command is a command of the protocol for which the client has no method. A server that does not
-// support it refuses it with a *CommandError. holdfastd supports only subscribe and flush, and of
-// subscribe not the filter, TopN and ranges of bookmarks.
+// support it refuses it with a *CommandError. holdfastd supports only subscribe and flush. It
+// refuses a subscribe with a filter, TopN or a range of bookmarks.
 type Command struct {
 	// Name is the command's name on the wire: subscribe, delta_subscribe, sow, sow_and_subscribe,
 	// sow_and_delta_subscribe, sow_delete or flush.

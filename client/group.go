@@ -11,7 +11,7 @@ import (
 
 // A LostError reports that messages were acknowledged as safe and are lost. The operator of the
 // servers has declared this, because no remaining instance has them (R4). The client continues
-// behind them.
+// after them.
 type LostError struct {
 	Publisher uint64 // id of the publisher, as in bookmarks
 	From, To  uint64 // sequences, both included

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// The longest topic that a store accepts reaches a subscriber, and so do the messages behind it
+// The longest topic that a store accepts reaches a subscriber, and so do the messages after it
 // (R14).
 func TestLargestHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,7 +5,8 @@ package client
 // waits for that goroutine: Close, Drain, Flush, FlushSafe, the methods of a Ticket, Subscribe,
 // Execute. A hook may publish as long as the publish store has room.
 //
-// Config.Logger gets a line for each call, whether the hook is set or not.
+// Config.Logger gets a line for each call, whether the hook is set or not. The first call of Moved
+// has no line of its own.
 type Hooks struct {
 	// StateChanged is called with each state that the client enters. Must not block.
 	StateChanged func(State)

@@ -23,8 +23,8 @@ import (
 //
 // The loop's body runs on the caller's goroutine. m is valid until the next turn. Leaving the loop
 // pauses the subscription: its queue fills up, then the server keeps the later messages, and the
-// next loop continues where this one stopped. (A subscription without bookmark follows its Policy
-// meanwhile.)
+// next loop continues where this one stopped. (A subscription without bookmark follows its
+// SlowPolicy meanwhile.)
 //
 // If a loop over a bookmark subscription is left in a message's turn, by a break, a return, a panic
 // or an error, that message comes again. The next loop begins with it, unless it was discarded

@@ -96,8 +96,9 @@ func sendBadNumber(t *testing.T, n *memnet.Network, header, number string) {
 	}
 }
 
-// A server without extensions states a number above 2^62, behind which too few numbers are left for
-// a life of the store. The client leaves it without taking the number as its base (R10).
+// A server without extensions states a number above 2^62. Too few numbers are left above it for a
+// life of the store. The client leaves the server and does not take the number as its plain offset
+// (R10).
 func TestBaseOutOfRange(t *testing.T) {
 	for _, last := range []uint64{1<<62 + 1, 1<<63 - 1} {
 		run(t, func(t *testing.T, n *memnet.Network) {

@@ -44,7 +44,7 @@ const (
 	// the subscription resumes from there, not from a later end. A place stored under the
 	// subscription's ID is deleted.
 	Now
-	// MostRecent continues behind the messages that were discarded under the subscription's ID. If
+	// MostRecent continues after the messages that were discarded under the subscription's ID. If
 	// no place is stored under it, MostRecent means Epoch.
 	MostRecent
 )
@@ -89,10 +89,10 @@ func (a atTime) text() (string, error) { return string(bookmark.AppendTime(nil, 
 
 type afterBookmarks []Bookmark
 
-// After begins behind the given bookmarks. Give one for each publisher: all messages of a publisher
+// After begins after the given bookmarks. Give one for each publisher: all messages of a publisher
 // without a bookmark count as new. A bookmark is the value of Message.Bookmark, or the result of
 // bookmarkstore.ParseBookmark. A place stored under the subscription's ID is deleted. A server
-// without our extensions begins behind the bookmark that is earliest in its log.
+// without our extensions begins after the bookmark that is earliest in its log.
 func After(bookmarks ...Bookmark) Start { return afterBookmarks(bookmarks) }
 
 func (a afterBookmarks) text() (string, error) {
@@ -135,8 +135,8 @@ func FullyDurable() SubscribeOption {
 	return func(o *subscribeOptions) { o.request.FullyDurable, o.needsFrom = true, "FullyDurable" }
 }
 
-// AcceptGaps lets a bookmark subscription continue behind messages that no server that could be
-// asked has any more (GapError). The hook Gap and Stats still report them.
+// AcceptGaps lets a bookmark subscription continue after a gap: messages that no server has any
+// more, as far as servers could be asked (GapError). The hook Gap and Stats still report them.
 func AcceptGaps() SubscribeOption {
 	return func(o *subscribeOptions) { o.request.AcceptGaps, o.needsFrom = true, "AcceptGaps" }
 }

@@ -31,8 +31,8 @@ type queue struct {
 // fits.
 func (q *queue) full(size int) bool { return !q.fits(0, 0, size) }
 
-// fits reports whether a message of size bytes fits within the bound behind others: a number of
-// messages, of the given bytes in all, that are queued before it.
+// fits reports whether a message of size bytes fits within the bound if other messages are queued
+// before it. others is the number of these, and bytes their total size.
 func (q *queue) fits(others, bytes, size int) bool {
 	n := q.Len() + others
 	return n == 0 || n < q.maxMessages && q.bytes+bytes+size <= q.maxBytes

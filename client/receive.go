@@ -86,9 +86,10 @@ func (s *Subscription) push(run []arrival, fresh uint64) {
 	}
 }
 
-// admit decides about messages that arrive together. The first taken messages are taken. v is the
-// verdict about the next one, or VerdictTake if there is none yet. Only the reader adds to the
-// queue, so the room that admit finds is still there afterwards.
+// admit decides about messages that arrive together. It takes the first ones of run; taken is their
+// number. v is the verdict about the next message. It is VerdictTake if there is no next message,
+// or if the taken ones must be queued first. Only the reader adds to the queue, so the room that
+// admit finds is still there afterwards.
 func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v clientcore.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,7 +22,7 @@ type search struct {
 	s      *Subscription
 	ctx    context.Context
 	cancel context.CancelFunc
-	known  clientcore.ServerReports // the identities that the servers have stated
+	known  clientcore.ServerReports // the last report of each server
 }
 
 // startSearch starts a search for a subscription.

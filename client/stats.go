@@ -29,8 +29,8 @@ var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "clo
 
 func (s State) String() string { return stateNames[s] }
 
-// A ServerInfo describes a server, as it has described itself at logon, and with the changes of its
-// state since then.
+// A ServerInfo describes a server as it described itself at the logon, with the later changes of
+// its state.
 type ServerInfo struct {
 	Server        string // URI, without a password
 	Version       string
@@ -50,7 +50,7 @@ type Stats struct {
 	State  State
 	Server ServerInfo // connected server, or the last one
 	// Servers has the latest known state of each server, sorted by URI. The state comes from the
-	// server itself, or from one of its peers that was asked later. Servers that never accepted a
+	// server itself, or from a later report of one of its peers. Servers that never accepted a
 	// logon are missing.
 	Servers []ServerInfo
 	Moves   []Move // the last 16 moves between servers, latest last

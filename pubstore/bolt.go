@@ -85,9 +85,10 @@ type boltKey struct {
 }
 
 // OpenBolt opens the store in the database file path and creates it if needed. It returns
-// ErrLocked, a *DamagedError and a *VersionError in the same cases as OpenFile. After a backlog, a
-// file larger than 16 MiB and more than four times its data is compacted. The copy temporarily
-// takes up to a quarter of the file's size. If there is no room for it, the file stays as it is.
+// ErrLocked, a *DamagedError and a *VersionError in the same cases as OpenFile. A file is compacted
+// if it is larger than 16 MiB and more than four times as large as its data, as after a backlog.
+// The copy temporarily takes up to a quarter of the file's size. If there is no room for it, the
+// file stays as it is.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if path == "" {
 		return nil, errors.New("publish store: OpenBolt needs a file")
@@ -249,8 +250,8 @@ func (s *Bolt) commitChange(f func(*storeState) error) error {
 	return s.submitLocked(&boltOp{change: f})
 }
 
-// Discard implements Store. It is committed a little later. After a crash in between, the store
-// still has the messages, and the client discards them again.
+// Discard implements Store. The discard is committed a little later. After a crash in between, the
+// store still has the messages, and the client discards them again.
 func (s *Bolt) Discard(life string, through uint64) error {
 	return s.withLife(life, func(l *lifeState) {
 		if s.state.discard(l, through) {
@@ -259,8 +260,8 @@ func (s *Bolt) Discard(life string, through uint64) error {
 	})
 }
 
-// Reject implements Store. It is committed a little later, like Discard: the client's session calls
-// it, and must not wait for a transaction of the application.
+// Reject implements Store. The rejection is committed a little later, like a discard: the client's
+// session calls Reject, and must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
 	return s.withLife(life, func(l *lifeState) {
 		if s.state.reject(l, sequence) {

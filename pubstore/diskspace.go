@@ -55,5 +55,5 @@ func (d *diskSpace) fullError(size int) error {
 	return fmt.Errorf("%w: its disk has too little space left", ErrFull)
 }
 
-// ticker ticks whenever a waiting Append has to call refresh.
+// ticker returns a ticker for the calls of refresh by a waiting Append.
 func (d *diskSpace) ticker() *time.Ticker { return time.NewTicker(refreshInterval) }

@@ -69,8 +69,8 @@ type File struct {
 	segment    int64
 	givenUp    int // number of messages given up at opening
 
-	// visible is the end of the log for cursors. A message behind it must not be read yet, since
-	// its Append has not returned. Guarded by mu.
+	// visible is the end of the log for cursors. A message at or after it must not be read yet,
+	// since its Append has not returned. Guarded by mu.
 	visible uint64
 
 	committer
@@ -202,8 +202,8 @@ func (s *File) changeState(f func(*storeState) error) error {
 	return s.logChangeLocked(kindState, s.state.encode())
 }
 
-// Discard implements Store. It reaches the disk a little later. After a crash in between, the store
-// still has the messages, and the client discards them again.
+// Discard implements Store. The discard reaches the disk a little later. After a crash in between,
+// the store still has the messages, and the client discards them again.
 func (s *File) Discard(life string, through uint64) error {
 	return s.withLife(life, func(l *lifeState) {
 		lives := len(s.state.lives)
@@ -215,7 +215,7 @@ func (s *File) Discard(life string, through uint64) error {
 	})
 }
 
-// Reject implements Store. It survives a crash of the process.
+// Reject implements Store. The rejection survives a crash of the process.
 func (s *File) Reject(life string, sequence uint64) error {
 	s.mu.Lock()
 	if s.endErr != nil {

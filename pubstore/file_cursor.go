@@ -61,7 +61,7 @@ func (c *fileCursor) Next(m *Message) (bool, error) {
 const maxBuffered = 128
 
 // Buffered returns the records of the next messages that the log's cursor has already read, up to
-// the first gap in their sequences. The result is valid until the next call.
+// the first missing sequence. The result is valid until the next call.
 func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 	c.run, c.runRecords = c.run[:0], c.runRecords[:0]
 	upTo, visible := c.consecutiveThrough()
@@ -85,7 +85,7 @@ func (c *fileCursor) Buffered() []record.OrdinaryMessage {
 }
 
 // consecutiveThrough returns the highest sequence up to which all further messages are kept and in
-// order in the log. Messages at or behind the position visible must not be read.
+// order in the log. Messages at or after the position visible must not be read.
 func (c *fileCursor) consecutiveThrough() (upTo uint64, visible seglog.Position) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()

@@ -13,7 +13,7 @@ const (
 	// MaxHeader is the limit for Message.HeaderSize. The wire allows twice as much for a whole
 	// header. The rest is for the other fields of a publish, and for the fields that a server
 	// adds on delivery. A message with a longer header could never be sent and would block all
-	// messages behind it.
+	// messages after it.
 	MaxHeader = 32 << 10
 )
 

@@ -25,7 +25,8 @@ type storeBase struct {
 	clock   fastClock  // guarded by mu
 }
 
-// A fastClock tells the time with one reading of the system's clocks, where time.Now takes two.
+// A fastClock tells the time. It usually reads only the monotonic clock, where time.Now reads the
+// wall clock, too.
 type fastClock struct{ last time.Time }
 
 // maxClockAge is how long a fastClock relies on the monotonic clock before it reads the wall clock

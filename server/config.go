@@ -20,7 +20,8 @@ import (
 // A Config is the configuration of an instance. LoadConfig reads it from a file. Name, Data and
 // Clients are required, and Group with Replication. Any other zero field means its default.
 type Config struct {
-	// Name of the instance, unique in its group: letters, digits, ".", "_" and "-", 64 at most.
+	// Name is the name of the instance, unique in its group: at most 64 letters, digits, ".", "_"
+	// and "-".
 	Name string `yaml:"name"`
 	// Group is the name of the group: instances that are failover equivalents of each other. It is
 	// required with Replication.
@@ -46,7 +47,7 @@ type Config struct {
 	// RejoinTimeout is how long a start waits for a peer that is absent or makes no progress.
 	// Default 10s.
 	RejoinTimeout Duration `yaml:"rejoin_timeout"`
-	// DrainTimeout is how long Shutdown waits for outstanding acks at most. Default 10s.
+	// DrainTimeout is the longest time for which Shutdown waits for outstanding acks. Default 10s.
 	DrainTimeout Duration `yaml:"drain_timeout"`
 	// MaxMessage is the largest message, header included, that clients may publish. Default 16 MiB.
 	// Larger messages that are already in a journal of the group are still replicated and

@@ -38,8 +38,8 @@ type partialFrame struct {
 	since        time.Time // when it began; zero: there is none
 }
 
-// deadline returns the time by which the rest of a frame must arrive of which this many bytes are
-// here. begun is false if no frame has begun.
+// deadline returns the time by which the rest of the frame must arrive. bytes is the number of its
+// bytes that have arrived. begun is false if no frame has begun.
 func (p *partialFrame) deadline(frames uint64, bytes int) (by time.Time, begun bool) {
 	switch {
 	case bytes == 0 || failpoint.On(failpoint.DSlowFrames):
@@ -68,8 +68,8 @@ func (r deadlineReader) setDeadline() error {
 	return r.s.conn.SetReadDeadline(deadline)
 }
 
-// endReason returns why a session ends whose reader has ended with err. It is empty if the session
-// knows the reason already.
+// endReason returns the reason why a session ends after its reader returned err. The result is
+// empty if the session knows the reason already.
 func (s *session) endReason(err error) string {
 	switch {
 	case errors.Is(err, servercore.ErrEnding):

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
 
-// maxSecretFile is how many bytes of the file of a link secret are read, at most.
+// maxSecretFile limits the bytes that are read from the file of a link secret.
 const maxSecretFile = 1 << 10
 
 // WriteSecret makes a new random link secret and writes it to a new file that only its owner may

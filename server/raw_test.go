@@ -39,7 +39,7 @@ type raw struct {
 	conn net.Conn
 	r    *stretches.Reader
 
-	syncStates []string // sync states that the server sent after the logon
+	syncStates []string // sync statuses that the server sent after the logon
 }
 
 func dial(t testing.TB, i *servertest.Instance) *raw {
@@ -78,7 +78,7 @@ func (c *raw) read() (string, error) {
 	return c.readFrame()
 }
 
-// readFrame is read without its own deadline. It skips the sync states that an extended client
+// readFrame is read without its own deadline. It skips the sync statuses that an extended client
 // gets, and keeps them in syncStates.
 func (c *raw) readFrame() (string, error) {
 	for {

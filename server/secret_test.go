@@ -37,7 +37,7 @@ func (o *recording) record(v any) {
 	_ = json.NewEncoder(o).Encode(v)
 }
 
-// An recordedConn is a link whose bytes are recorded.
+// A recordedConn is a connection of a link whose bytes are recorded.
 type recordedConn struct {
 	net.Conn
 	by *recording

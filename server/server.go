@@ -3,10 +3,10 @@
 // and it speaks the client protocol of internal/wire. Its promises are in client/GUARANTEES.md;
 // comments cite the rules there by their numbers.
 //
-// A session is an object of internal/servercore, driven by two goroutines of this package. One
-// reads and executes commands. The other writes acks, and the messages of subscriptions, which it
-// reads from the journal. A slow subscriber is therefore a slow reader of the journal, and
-// subscriptions need no queues.
+// A session is an object of internal/servercore, driven by goroutines of this package. One reads
+// and executes commands. One writes acks, and the messages of subscriptions, which it reads from
+// the journal. A third one asks the peers about the logon. A slow subscriber is therefore a slow
+// reader of the journal, and subscriptions need no queues.
 //
 // A topic is UTF-8 without control characters. Every instance refuses a publish to any other topic,
 // or to a topic that begins with /AMPS, with "invalid topic". Message bodies are arbitrary bytes.
@@ -53,7 +53,9 @@ type Server struct {
 }
 
 // Ready returns a channel that is closed when clients are served. Before that, the instance catches
-// up with its peers; it waits for an absent peer until the rejoin timeout (R6).
+// up with its peers. It waits for an absent peer until Config.RejoinTimeout. An instance that does
+// not know its group yet, as at its first start, waits until it has met the group, however long
+// that takes (R6). See Config.Bootstrap.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Done returns a channel that is closed when the server has ended, for any reason.

@@ -203,8 +203,8 @@ func (s *session) execute(m *wire.Message, size int) error {
 	return s.core.Execute(m, size)
 }
 
-// tooLarge has a frame rejected that is above the server's limit. It reads the header and skips the
-// body (R14).
+// tooLarge rejects a frame that is longer than the server's limit. It reads the header and skips
+// the body (R14).
 func (s *session) tooLarge() error {
 	header, err := s.reader.NextTooLarge()
 	if err == nil {
@@ -233,7 +233,7 @@ func (s *session) awaitDecision() error {
 	}
 }
 
-// awaitChange waits until a waiting command may be decided, LogonTick at most.
+// awaitChange waits until a waiting command may be decided, for LogonTick at the longest.
 func (s *session) awaitChange() error {
 	select {
 	case <-s.ctx.Done():

@@ -98,9 +98,9 @@ func (s *Server) retention() {
 	}
 }
 
-// trim removes the segments that retention allows, and further old ones until need bytes are freed,
-// as far as no destination lacks them. If publishes would still be refused, it gives up an absent
-// destination (R5).
+// trim removes the segments that retention allows, and then the oldest ones until need bytes are
+// freed. It keeps segments that a destination lacks. If publishes would still be refused, it gives
+// up an absent destination (R5).
 func (s *Server) trim(need int64) int {
 	for _, publisher := range s.instance.Registry.Publishers() {
 		s.journal.Touch(publisher) // it sends nothing but is connected, so do not forget it (R10)

@@ -51,7 +51,7 @@ type Status struct {
 	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because the instance lacks acknowledged messages of the publisher
 	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published while the disk was nearly full
 	LogDropped  uint64 `json:"log_dropped"`  // log lines dropped because nobody read the log
-	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed messages that they had not seen
+	Gaps        uint64 `json:"gaps"`         // gaps told to running subscriptions: retention removed messages that they had not seen
 
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, of which nothing more is accepted, ordered by id
 

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// newSyncStates waits for d and returns the sync states that an extended client got since the last
-// call.
+// newSyncStates waits for d and returns the sync statuses that an extended client got since the
+// last call.
 func (c *raw) newSyncStates(d time.Duration) []string {
 	c.t.Helper()
 	c.wantSilence(d)
@@ -28,8 +28,8 @@ func wantSyncStates(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// An extended client gets the sync state of its server at the logon and on each change: the peer is
-// away, is downgraded, is back and has everything. A plain client gets none.
+// An extended client gets the sync status of its server at the logon and on each change: the peer
+// is away, is downgraded, is back and has everything. A plain client gets none.
 func TestSyncStatusIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(2*time.Second))
@@ -65,7 +65,7 @@ func TestSyncStatusIsSent(t *testing.T) {
 	})
 }
 
-// syncStatesUntilClose returns the sync states that a client got before the server closed.
+// syncStatesUntilClose returns the sync statuses that a client got before the server closed.
 func syncStatesUntilClose(c *raw) []string {
 	c.t.Helper()
 	c.wantClosed()
@@ -85,7 +85,7 @@ func TestSyncStatusFlaps(t *testing.T) {
 		began := time.Now()
 		for range flaps {
 			pair.Network().Reset("a", "b")
-			p.wantSilence(200 * time.Millisecond) // except for sync states
+			p.wantSilence(200 * time.Millisecond) // except for sync statuses
 		}
 		took := time.Since(began)
 		p.wantSilence(10 * time.Second)
@@ -99,7 +99,7 @@ func TestSyncStatusFlaps(t *testing.T) {
 	})
 }
 
-// The sync states of an instance without a sync destination, and of a lone one.
+// The sync statuses of an instance without a sync destination, and of a lone one.
 func TestSyncStatusWithoutPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := dial(t, servertest.New(t))

@@ -159,7 +159,7 @@ func testReset(t *testing.T, d Disk) {
 	r.discard(1, 2, 4)
 	r.must(r.Reset())
 	r.wantUnknown()
-	r.discard(1, 3) // from before the restart
+	r.discard(1, 3) // from before the reset
 	r.wantUnknown()
 	r.must(r.SetBase(vec{2: 1}))
 	r.receive(1, 1, 2, 3, 4)

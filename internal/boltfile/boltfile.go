@@ -73,7 +73,7 @@ func openNew(name string, flag int, mode os.FileMode) (*os.File, error) {
 // MakeDurable makes the database durable as it was found. Call it before the first commit. It waits
 // for an open write transaction.
 //
-// bbolt has synced the data pages before it wrote the meta page that names them. MakeDurable writes
+// bbolt syncs the data pages before it writes the meta page that names them. MakeDurable writes
 // that meta page again: after a failed sync the page may be clean in the cache and not on the disk.
 // It assumes that a sector keeps its content when the same content is written to it. MakeDurable
 // also makes the name of the file durable, since an application that created the database may not

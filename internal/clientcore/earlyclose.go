@@ -10,8 +10,8 @@ import (
 // ErrHungUp is part of the cause if the server closed the connection without giving a reason.
 var ErrHungUp = errors.New("server closed the connection")
 
-// maxEarlyCloses is the number of consecutive connections, closed right after the logon, from
-// which on the client name counts as in use.
+// maxEarlyCloses limits the consecutive connections that the server closes right after the
+// logon. At this number the client name counts as in use.
 const maxEarlyCloses = 3
 
 // nameSeemsInUse records the cause of a connection's end, and reports whether another process

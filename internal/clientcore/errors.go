@@ -9,7 +9,7 @@ var (
 	ErrOldIncarnation   = errors.New("server is of an earlier incarnation of its group")
 	ErrDiskFull         = errors.New("server takes no publishes because its disk is nearly full")
 	ErrNameInUse        = errors.New("client name is in use")
-	ErrNotReplicated    = errors.New("topic is not replicated, so the subscription cannot move to another server")
+	ErrNotReplicated    = errors.New("topic is not replicated: the subscription cannot move to another server")
 	ErrSlowConsumer     = errors.New("application takes messages too slowly")
 	ErrTimeout          = errors.New("no answer from the server in time")
 	ErrProtocol         = errors.New("server violated the protocol")
@@ -23,7 +23,7 @@ var (
 
 // A Refusal reports a command that a server refused.
 type Refusal struct {
-	Command string // as on the wire
+	Command string // as on the wire, or "session" for a refusal that names no command
 	Reason  string // the server's words
 }
 

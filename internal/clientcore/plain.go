@@ -21,7 +21,7 @@ const maxUnnamedRefusals = 3
 
 // ErrUnnamedRefusal ends a connection whose server refused a message without naming it. The
 // messages in flight are sent again, one at a time.
-var ErrUnnamedRefusal = errors.New("server refused a message without naming it, so the messages in flight are sent again")
+var ErrUnnamedRefusal = errors.New("server refused a message without naming it: the messages in flight are sent again")
 
 // supportsNotFound reports whether a server of that version, such as "5.3.5.0", supports the
 // option bookmark_not_found.

@@ -114,8 +114,8 @@ func (s *Sender) replayDone() {
 }
 
 // append appends the next message to a batch, or as a publish command if it does not fit into
-// one. A server that does not take such a long message reads the header of a publish and rejects
-// it.
+// one. A server whose limit is lower reads only the header of the publish and rejects the
+// message.
 func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	if s.maxBatch == 0 {
 		return s.appendPublish(dst, sequence), nil

@@ -50,8 +50,9 @@ func splitList(text []byte) []string {
 }
 
 // LeadsTo reports whether a bookmark subscription that was on s may continue at another server
-// (R3). It may if that server is the same instance, if a synchronous link leads to it, or if the
-// instances do not name themselves.
+// (R3). It may if that server is the same instance or a synchronous peer of s, or if s does not
+// name its instance. If only the other server does not name its instance, it may if s has
+// synchronous peers.
 func (s *Server) LeadsTo(to *Server) bool {
 	switch {
 	case s.Instance == "" || s.Instance == to.Instance, failpoint.On(failpoint.R3AsyncMove):
@@ -66,8 +67,8 @@ func (s *Server) LeadsTo(to *Server) bool {
 type ServerReports map[string]Server
 
 // Record records a report of a server. It also corrects older reports of the server's peers: if
-// the server is in sync, its peers have everything; if its acks are single, at least one peer
-// does not.
+// the server is in sync, its peers have everything; if its acks are single, each of its peers
+// counts as catching up, because the report does not say which one lacks messages.
 func (r ServerReports) Record(uri string, s Server) {
 	r[uri] = s
 	for peerURI, peer := range r {

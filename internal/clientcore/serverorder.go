@@ -33,9 +33,9 @@ const (
 // is tried once before the first delay. The delays grow, with full jitter, and only a stable
 // connection resets them.
 //
-// Every round has all servers. The servers that are known to be worse come last, also the lost
-// one if it is worse, so they are used only if no other server answers. A ServerOrder is not
-// safe for concurrent use.
+// Every round has all servers. Servers that are known to be worse come last, so they are used
+// only if no other server answers. This also holds for the lost server if it is one of them. A
+// ServerOrder is not safe for concurrent use.
 type ServerOrder struct {
 	servers int            // number of servers
 	random  func() float64 // from 0, below 1

@@ -147,7 +147,7 @@ type EventKind uint8
 
 const (
 	EventNone       EventKind = iota
-	EventChallenged           // the server asks for other credentials, with the user and password in its message
+	EventChallenged           // the server asks for another logon; its challenge is in UserID and Password of its ack
 	EventAccepted             // the server has accepted the logon: call BeginPublishing
 	EventAcked                // apply Ack to the store
 	EventRejected             // report Rejection to the application
@@ -233,7 +233,7 @@ func refusalError(command string, m *wire.Message) error {
 // the connection. After a rollback the error comes from LogonEffect.Apply.
 func (s *Session) BeginPublishing(m *wire.Message, now time.Time) (LogonEffect, error) {
 	if !m.IsExt() && s.life.PlainOffset == 0 && m.Sequence > maxPlainOffset && !failpoint.On(failpoint.R1AnyNumber) {
-		return LogonEffect{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves no numbers for new messages", ErrProtocol, m.Sequence)
+		return LogonEffect{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves too few numbers for new messages", ErrProtocol, m.Sequence)
 	}
 	e := s.pub.HandleLogon(s.life, LogonAnswer{
 		Ext: m.IsExt(), AllowGaps: s.allowPublishGaps, Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
@@ -314,7 +314,8 @@ func expired(at *time.Time, now time.Time) bool {
 	return true
 }
 
-// recovered returns true once: when the replay is complete and every subscription is answered.
+// recovered returns true once: at the first call after the replay is complete and every
+// subscription is answered.
 func (s *Session) recovered() bool {
 	if s.live || !s.attachAt.IsZero() || !s.replayed || len(s.unanswered) > 0 {
 		return false
@@ -424,7 +425,7 @@ func (s *Session) RejectionReported(r *Rejection) Event {
 	return Event{Kind: EventAcked, Ack: AckEffect{Life: r.Life, LetGo: letGo, Moved: true, WindowOpened: opened}}
 }
 
-// An EndEffect says what follows the end of a connection.
+// An EndEffect lists the actions after the end of a connection.
 type EndEffect struct {
 	ReconnectNow bool          // connect to the same server again, at once
 	PublishGap   bool          // the server lacks messages that were acknowledged (R4)

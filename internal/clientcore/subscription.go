@@ -27,7 +27,7 @@ type Request struct {
 	RecoveryTimeout   time.Duration // limit on the wait of a search for instances that are away
 }
 
-// A SlowPolicy says what a subscription without bookmark does when the application is slow.
+// A SlowPolicy says how a subscription without bookmark behaves when the application is slow.
 type SlowPolicy struct {
 	DropOldest bool
 	Wait       time.Duration // how long the queue may be full; 0 without DropOldest: no wait

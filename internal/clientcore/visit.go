@@ -19,8 +19,8 @@ const (
 
 // A Visit is the order in which a client logs on to one server with the lives of its store.
 // Former lives come first, each in a logon of its own. A former life is done when it is
-// settled, or when the server has refused it as a gap or as the life of another publisher
-// (R10).
+// settled, or when the server has refused it: as a gap, as diverged, or because another
+// publisher has its id (R10).
 type Visit struct {
 	offered  []string
 	unsafe   []string // lives that are settled here and not known to be safe

@@ -20,7 +20,7 @@ type Table[S comparable] struct {
 
 const (
 	defaultMaxBytes = 256 << 10
-	answerOverhead  = 64 // bytes of an answer beside its topic and its subscriptions
+	answerOverhead  = 64 // bytes of an answer besides its topic and its subscriptions
 )
 
 type entry[S comparable] struct {

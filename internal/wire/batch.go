@@ -18,7 +18,8 @@ const (
 	batchHeader = `{"c":"` + batchName + `"}`
 )
 
-// BatchOverhead is the number of bytes in a batch beside its records.
+// BatchOverhead is the number of bytes in a batch besides its records, without the length
+// prefix.
 const BatchOverhead = len(batchHeader)
 
 // BeginBatch appends the start of the frame of a batch.

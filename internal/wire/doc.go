@@ -114,13 +114,13 @@
 //	batch                       publishes of the session's publisher, in order, that ask for persisted
 //	                            acks. The body is a sequence of records (package record), each after
 //	                            its length, 4 bytes, little endian. The frame is at most as long as max
-//	                            allows. It stands for the same publishes as single commands.
+//	                            allows. It has the same effect as one command for each publish.
 //	stretch                     deliveries of logged messages to the same subscriptions (sids), all of
 //	                            which get bookmarks. The body is a sequence of entries. An entry is the
 //	                            length of its rest, 4 bytes; the time at which the server took the
 //	                            message (ts), 8 bytes, in microseconds, or 0; and the record (package
 //	                            record). The numbers are little endian. The frame has at most 64 KiB.
-//	                            It stands for the same deliveries as single frames.
+//	                            It has the same effect as one frame for each delivery.
 //	subscribe      opts vector  bm is a version vector: a list with one bookmark for each publisher, or
 //	                            "0". The server delivers all messages that it does not cover (R9).
 //	               part, parts, sum  of a vector in parts, see below

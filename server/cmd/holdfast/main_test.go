@@ -94,7 +94,7 @@ func (d *testDir) show(shown string, args ...string) string {
 	code := run(args, &out, &out)
 	text := strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), "")
 	text = filepath.ToSlash(text)
-	if life := life.FindString(text); life != "" { // a secret: it allows to publish as the store
+	if life := life.FindString(text); life != "" { // a secret: whoever knows it can publish as the store
 		d.t.Errorf("holdfast %s prints a life of a store: %s", shown, life)
 	}
 	for _, m := range mask {

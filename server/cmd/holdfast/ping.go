@@ -141,10 +141,10 @@ func (p pingResult) String() string {
 // pingSyncTexts are the texts for the values of a sync status; PEERS stands for the names of the peers.
 var pingSyncTexts = map[client.SyncStatus]string{
 	client.SyncOK:         "; in sync with PEERS",
-	client.SyncApart:      "; without PEERS, acks wait until it has caught up",
-	client.SyncSingle:     "; without PEERS, acks are single (one disk)",
+	client.SyncApart:      "; PEERS is away or behind: acks wait until it has caught up",
+	client.SyncSingle:     "; PEERS is downgraded: acks are single (one disk)",
 	client.SyncCatchingUp: "; has not caught up with PEERS",
-	client.SyncAsync:      "; no synchronous peer, acks are single (one disk)",
+	client.SyncAsync:      "; no synchronous peer: acks are single (one disk)",
 	client.SyncOneWay:     "; does not replicate back to a peer whose acks wait for it",
 	client.SyncAlone:      "; no peers",
 	client.SyncStopping:   "; stopping",

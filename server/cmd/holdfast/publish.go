@@ -216,8 +216,8 @@ func (p *publishRun) dial(ctx context.Context, from extent) (err error) {
 	return nil
 }
 
-// maxLine is the longest line that is read, in bytes. No store accepts a longer
-// message. client.Check knows the limit of the server in use.
+// maxLine is the length in bytes of the longest line that is read. No store accepts a
+// longer message. Client.CheckMessage knows the limit of the server in use.
 const maxLine = 16 << 20
 
 // publish puts all lines into the store.

@@ -222,11 +222,11 @@ func (s *resumableStore) forgetInput() error {
 	return cmp.Or(err, s.recordEnd())
 }
 
-// A run that is killed just after its end looks to its caller as if it had not ended,
-// so the caller runs the command again. The end of a run is therefore recorded as late
-// as possible: not in the database, whose commits take time, but by a file that
-// recordDone makes and recordEnd removes. Only a kill in the instant between recordEnd
-// and the end of the process can cause the input to be published again.
+// A caller whose run is killed just after its end cannot see that it has ended, and
+// runs the command again. The end of a run is therefore recorded as late as possible:
+// not in the database, whose commits take time, but by a file that recordDone makes
+// and recordEnd removes. Only a kill in the instant between recordEnd and the end of
+// the process can cause the input to be published again.
 
 func (s *resumableStore) runningPath() string { return s.path + ".running" }
 

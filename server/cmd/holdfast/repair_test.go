@@ -178,7 +178,7 @@ func (d *testDir) checkOwn(name string, want int) {
 
 // The test damages one page after the other. repair either repairs the database or
 // refuses. After a repair no number of the publish store is given out twice, and no
-// subscription resumes behind its former place.
+// subscription resumes after its former place.
 func TestRepairDamagedPages(t *testing.T) {
 	d := newTestDir(t)
 	d.appDB("good.db")

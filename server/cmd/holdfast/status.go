@@ -54,7 +54,7 @@ func (c *statusCommand) showOnce(ctx context.Context, o *output, client *adminCl
 }
 
 // watch asks the instances at each interval until ctx ends. It returns the result of
-// the last time. On a terminal it redraws the screen.
+// the last round. On a terminal it redraws the screen.
 func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClient) (last error) {
 	tick := time.NewTicker(c.Watch.interval)
 	defer tick.Stop()

@@ -112,7 +112,7 @@ func (r *statusReport) checkDecree(name string, s *server.Status) {
 	}
 	if d := s.Decree; d != nil && d.Stands {
 		r.addProblem("decree", name, "the decree of incarnation %d stands for another %v and would hide another loss; %s not been seen since%s; "+
-			"end it with 'holdfastd lost --end' once all that will return are back", d.Incarnation,
+			"end it with 'holdfastd lost -end' once every publisher that will return has logged on", d.Incarnation,
 			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralWithHave(d.Unseen, "publisher"), shownIDs(d.Publishers))
 	}
 }
@@ -166,7 +166,7 @@ func (r *statusReport) checkLink(name string, l *server.LinkStatus) {
 			"avoid it; add %s to its 'replication.destinations'", peer, peer)
 	}
 	r.addProblemIf(l.Ack == "downgraded", "downgraded", name, "acks do not wait for %s, because it kept them waiting for longer than 'downgrade_after'", peer)
-	r.addProblemIf(l.GivenUp, "given_up", name, "%s was away for longer than 'hold': records are no longer kept for it, and it is told of missing ones when it returns", peer)
+	r.addProblemIf(l.GivenUp, "given_up", name, "%s was given up: it fell behind by more than 'hold', or was away while the disk was nearly full; records are no longer kept for it, and it is told which ones are missing when it returns", peer)
 	r.addProblemIf(l.Diverged > 0, "diverged", name, "%s has other contents for %s: a store was copied, and two processes wrote under one identity", peer, plural(int(l.Diverged), "publisher"))
 }
 

@@ -88,7 +88,7 @@
 // peer. The two instances can end up different in one case only: they are cut off
 // from each other at that time, and the publisher continues with the instance that
 // lacks the message. Both then log DIVERGED, and status reports it (set_apart).
-// Repair therefore while the pair is in sync.
+// So repair a store while the pair is in sync.
 //
 // In a bookmark store, messages whose discards cannot be read come again.
 package main

@@ -15,7 +15,7 @@ import (
 // controlTimeout limits the wait for the instance's reply.
 const controlTimeout = 30 * time.Second
 
-// declareLost requests from a running instance that it declares a loss, or ends the decree.
+// declareLost asks a running instance to declare a loss, or to end the decree.
 func declareLost(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("holdfastd lost", stderr)
 	config := flags.String("config", "", "YAML `file` that describes the running instance")
