@@ -13,7 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An Advance reports that durable(p) of Publisher has risen to Sequence.
+// An Advance reports that the appended or the durable numbers of Publisher have risen to
+// Sequence.
 type Advance struct{ Publisher, Sequence uint64 }
 
 // A PublisherState is the journal's knowledge of one publisher.
@@ -22,7 +23,7 @@ type PublisherState struct {
 	Check      bookmark.Check // zero: not known
 	Have       uint64         // highest sequence in the journal, durable or not
 	Durable    uint64         // highest sequence covered by an fsync of this process
-	Floor      uint64         // highest sequence that retention has removed, or that is marked gone
+	Floor      uint64         // highest removed sequence: removed here, or elsewhere if the marker directly follows
 	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or none
 
 	Removed    uint64 // highest sequence that retention has removed: Floor, or below it

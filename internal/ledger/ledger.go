@@ -50,7 +50,8 @@ type Log interface {
 	// Touch records that a publisher is in use now, so that retention keeps it.
 	Touch(publisher uint64)
 	// GroupClock returns the group's clock as far as this instance knows it. A caller that needs
-	// have(p) as well must call GroupClock first.
+	// have(p) as well must call GroupClock afterwards, so that the clock includes all forgetting
+	// before that.
 	GroupClock() GroupClock
 	// Floor returns floor(p). Floors returns the floors of all publishers that have one.
 	Floor(publisher uint64) uint64
@@ -212,14 +213,14 @@ type Reply struct {
 // Answers are the peers' answers to a notice.
 type Answers struct {
 	Have           uint64 // the highest have(p)
-	AllAnswered    bool   // every configured destination and connected peer has answered
+	AllAnswered    bool   // every configured peer has answered, also those that are not destinations
 	NameTaken      bool   // the name belongs to another user on one of them
 	OtherPublisher bool   // the id belongs to another publisher on one of them
 
 	// IncomingHave is the highest have(p) of the peers that replicate here. Our have(p) will reach
 	// it. EnoughAnswered reports that each of these peers that is connected has answered, and every
-	// sync destination. It does not need a peer that is away, nor an asynchronous destination,
-	// which never sends its own records here.
+	// sync destination. Apart from the sync destinations it needs no peer that is away. It does not
+	// need an asynchronous destination that does not replicate here.
 	IncomingHave   uint64
 	EnoughAnswered bool
 

@@ -41,7 +41,7 @@ func (a *AckState) Downgraded() bool   { return a.downgraded }
 func (a *AckState) Downgrades() uint64 { return a.downgrades }
 
 // Update changes the state if a change is due. wait is the age of the oldest record or publish that
-// waiting for the destination, 0 if none does. up says whether the destination is connected,
+// waits for the destination, 0 if none does. up says whether the destination is connected,
 // mayDowngrade whether MinSync permits a downgrade.
 func (a *AckState) Update(wait time.Duration, up, mayDowngrade bool) Change {
 	switch {

@@ -58,7 +58,7 @@ type span struct{ from, to journal.Position }
 
 // An outbox holds the output of a connection other than records. It is guarded by Links.mu.
 type outbox struct {
-	control         [][]byte                 // other frames, sent behind our states
+	control         [][]byte                 // other frames, sent after our states
 	pending         bookmark.Vector          // durable here, to be acknowledged
 	movedPublishers map[uint64]struct{}      // publishers that moved since the last heartbeat
 	unacked         bookmark.Vector          // received from the peer and not yet acknowledged

@@ -27,7 +27,7 @@
 //	              the newest forgotten (R10)
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC,
 //	              diverged (0: not), closing (R10)
-//	 3 records    unchanged journal records, each behind its length (package record), to the
+//	 3 records    unchanged journal records, each after its length (package record), to the
 //	              end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance

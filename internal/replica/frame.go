@@ -81,7 +81,7 @@ type codec interface {
 	array(n, minBytes, maxItems int) (items int, reads bool)
 }
 
-// A frameBody is the part of a frame behind its type.
+// A frameBody is the part of a frame after its type.
 type frameBody interface{ fields(codec) }
 
 // list codes an array of at most maxItems items with at least minBytes bytes each. A decoder

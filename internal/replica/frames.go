@@ -22,7 +22,7 @@ type Hello struct {
 	Intact     bool               // the journal has everything that the instance has acknowledged
 	CRCTopics  uint32             // hash of the topics that running CRCs cover
 	Decree     journal.Decree     // the newest decree that the side knows
-	GroupClock journal.GroupClock // its progress with forgetting publishers (R10)
+	GroupClock journal.GroupClock // the group's clock as far as the side knows it (R10)
 
 	States []journal.PublisherState // sent in frames of their own
 }

@@ -385,7 +385,7 @@ func (x *attacker) use(nc net.Conn, dialled bool) {
 	go io.Copy(io.Discard, nc)
 }
 
-// greet does everything before our hello, unless the instance has given up.
+// tryHandshake does everything before our hello, unless the instance has given up.
 func (c *fakeConn) tryHandshake() error {
 	if c.auth.dialled {
 		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.auth.nonces[0]})

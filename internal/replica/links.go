@@ -114,9 +114,9 @@ type schedule struct {
 	deferred        []func()      // work to be done by unlockAndNotify, without mu
 }
 
-// Start starts linking. The instance may serve clients when Ready is closed. From the moment of
-// the call, Appended and Durable must be called for every event of the journal. Calls that are
-// missed before Start has returned do no harm.
+// Start starts linking. The instance may serve clients when Ready is closed. After Start has
+// returned, Appended and Durable must be called for every event of the journal. An event before
+// that may be missed.
 func Start(o Options) (*Links, error) {
 	l, err := newLinks(o)
 	if err != nil {
@@ -423,7 +423,7 @@ func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 }
 
 // Single reports whether acks are of level single at the moment: a sync destination is downgraded,
-// or there are destinations but no sync destination.
+// or the instance is not lone and has no sync destination.
 func (l *Links) Single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -95,8 +95,8 @@ func (s *Subscription) mayLeaveOut(r *ledger.Record) bool {
 }
 
 // Pass moves the subscription past r, whether r was wanted or not. If r is a marker of gone
-// messages that must be reported to the subscriber, missed is true and gap has their range. A
-// subscription that does not accept gaps has not passed r then, and the caller must end it.
+// messages that must be reported to the subscriber, missed is true and gap has their range. If the
+// subscription does not accept gaps, its vector does not cover r, and the caller must end it.
 func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if r.Position < s.after {
 		return wire.Gap{}, false

@@ -21,6 +21,7 @@
 //	0000000000000000.bad    a damage flag: a reader found damage in that segment; Open checks it
 //	cut                     a cut before damage that must be finished (aside.go)
 //	stage                   appended records that are not yet written to a segment
+//	reserve                 reserves space that opening the log on a full disk can use (reserve.go)
 //	aside/                  good records from after the damage
 //	*.unknown               a file with a header that is not ours, or an unreadable segment,
 //	                        renamed because it was in the way of the log; never removed

@@ -95,8 +95,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// A DamageError reports a bad record that was once durable (R8). It is not in a torn tail: the disk
-// lost or changed the record.
+// A DamageError reports a bad record, head or header that was once durable, or a missing segment
+// (R8). The disk lost or changed it; it is not in a torn tail.
 type DamageError struct {
 	File     string
 	Offset   int64 // in the file, bytes

@@ -84,9 +84,9 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 	return decidePlain(f)
 }
 
-// decideExtended decides the logon of a client with our extensions. It may let go of messages up to
-// one number, safe(p), and publish behind another, have(p). An instance that lacks acknowledged
-// messages refuses it (R4). A publisher that no instance knows may go on (R10).
+// decideExtended decides the logon of a client with our extensions. The client may let go of
+// messages up to one number, safe(p), and publish after another, have(p). An instance that lacks
+// acknowledged messages refuses it (R4). A publisher that no instance knows may go on (R10).
 func decideExtended(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
 	if failpoint.On(failpoint.G2LogonHave) {

@@ -275,7 +275,7 @@ func (s *Session) checkSafe(r *ledger.Record) bool {
 // plain client, settled (R13).
 func (s *Session) isSafe(r *ledger.Record) bool {
 	if _, known := s.inst.Ledger.Have(r.Publisher); !known {
-		return true // retention has removed the publisher since; it removes only safe records (R2)
+		return true // the publisher was forgotten since, after retention had removed its records
 	}
 	if from := s.inst.Ledger.Diverged(r.Publisher); from > 0 && r.Sequence >= from && !failpoint.On(failpoint.R11DivergedHoldsBack) {
 		return true // it never becomes safe

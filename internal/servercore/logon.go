@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// A plain logon waits until have(p) and settled(p) are one number (R15). An extended logon
-	// waits for the peers' answers if this instance does not know its publisher (R10).
+	// plainLogonWait bounds the wait of a plain logon until have(p) and settled(p) are one number
+	// (R15). extendedLogonWait bounds the wait of an extended logon for the peers' answers if this
+	// instance does not know its publisher (R10).
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
