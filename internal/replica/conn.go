@@ -46,7 +46,7 @@ type conn struct {
 	peerView
 }
 
-// A peerView is what this side knows of the publishers at the peer. It is guarded by conn.mu.
+// A peerView has this side's knowledge of the publishers at the peer. It is guarded by conn.mu.
 type peerView struct {
 	link    Link            // begins when the peer's hello has arrived
 	leaving bookmark.Vector // publishers that the peer reports as leaving

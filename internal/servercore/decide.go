@@ -175,9 +175,9 @@ func (f LogonFacts) UnknownEverywhere() bool {
 	return f.Lone || f.AllAnswered && f.PeerHave == 0
 }
 
-// UnknownCause returns why the earlier messages of a publisher that no instance knows are not here.
-// Only an intact instance can say that the publisher let go of them before it came here. On another
-// instance they may have been on a disk that was lost (R10).
+// UnknownCause returns the cause with which the earlier messages of a publisher that no instance
+// knows are recorded as gone. Only an intact instance can say that the publisher let go of them
+// before it came here. On another instance they may have been on a disk that was lost (R10).
 func (f LogonFacts) UnknownCause() ledger.Cause {
 	if f.Intact || failpoint.On(failpoint.R10LostAsLetGo) {
 		return ledger.LetGo

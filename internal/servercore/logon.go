@@ -23,8 +23,9 @@ const (
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
-	// outbidWait is how long a session that a session on a peer has outbid holds a publish before
-	// it ends. The peer's notice usually ends it earlier.
+	// outbidWait is the time for which an outbid session holds a publish before the session ends. A
+	// session is outbid if a peer keeps another session instead (R11). The peer's notice usually
+	// ends it earlier.
 	outbidWait = 3 * time.Second
 
 	maxConflation = time.Minute // bound on the conflation interval that a client may request
@@ -139,8 +140,8 @@ func (s *Session) refuseLogon(m *wire.Message, reason string) error {
 	return &RefusedError{reason}
 }
 
-// identify reads from the logon who the client is. It returns the reason of a refusal, empty if the
-// logon is acceptable.
+// identify reads the name, user, publisher and options of the client from the logon. It returns the
+// reason of a refusal, empty if the logon is acceptable.
 func (s *Session) identify(m *wire.Message) (reason string) {
 	switch {
 	case !messageTypes[string(m.MessageType)]:
