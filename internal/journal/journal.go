@@ -48,7 +48,7 @@ type Journal struct {
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	trimState
-	diverged atomic.Pointer[bookmark.Vector] // that are durable; nil: none; only replaced, never changed
+	diverged atomic.Pointer[bookmark.Vector] // the durable diverged publishers; nil: none; only replaced, never changed
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits here for records to sync, or for the end
@@ -197,7 +197,7 @@ func (j *Journal) Publishers() int {
 	return len(j.table.all)
 }
 
-// Tombstones returns the refused messages of a publisher above a sequence, in order. It
+// Tombstones returns the rejected messages of a publisher above a sequence, in order. It
 // returns at most the newest 1,024.
 func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	j.mu.Lock()
@@ -207,7 +207,7 @@ func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	return slices.Clone(ts[at:])
 }
 
-// Touch records that a publisher is in use now, so that retention keeps it in the table.
+// Touch records that a publisher is in use now, so that it is not forgotten.
 func (j *Journal) Touch(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -93,7 +93,7 @@ type connections struct {
 // startup is the state until Ready is closed. It is guarded by Links.mu.
 type startup struct {
 	rejoin          *Rejoin
-	serving         bool    // ready is closed, or will be unless healing fails
+	serving         bool    // ready is closed, or will be unless the repair fails
 	outcome         Outcome // of rejoin, at the last step
 	member          membership
 	metOtherCluster bool // a peer is of another cluster
@@ -301,7 +301,7 @@ func (l *Links) Close() error {
 
 // Ready is closed once this instance has all messages that its peers' hellos covered, or once
 // RejoinTimeout has passed without progress (R6). Without a peer to wait for it is closed at once.
-// If the journal is damaged, it is closed only after the journal has been healed (R8).
+// If the journal is damaged, it is closed only after the journal has been repaired (R8).
 func (l *Links) Ready() <-chan struct{} { return l.ready }
 
 // CatchingUp reports whether Ready was closed before the instance had caught up, and it still has

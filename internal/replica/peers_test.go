@@ -355,7 +355,7 @@ func TestReadyWhenPeerStalls(t *testing.T) {
 	})
 }
 
-// A damaged journal waits for its peer for as long as it takes, and is then healed (R8).
+// A damaged journal waits for its peer for as long as it takes, and is then repaired (R8).
 func TestDamagedJournalHeals(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()

@@ -120,8 +120,9 @@
 //	32  28 zero
 //	60  4  checksum of the preceding 60 bytes
 //
-// Segments that begin at or after that position are deleted, except an oldest one that begins
-// exactly there and has a readable head: its head is the only record of the trimmed history.
+// Segments that begin at or after the position at which the log ends are deleted. The oldest
+// segment stays if it begins exactly there and has a readable head: that head is the only record
+// of the trimmed history.
 //
 // # Stage
 //

@@ -89,7 +89,7 @@ func (l *Log) AppendSummed(kind uint8, prefix int, rest uint32, parts ...[]byte)
 	return p, err
 }
 
-// AppendKept is AppendSummed that also reports in kept whether the record and all before it already
+// AppendKept is AppendSummed. It also reports in kept whether the record and all before it already
 // survive the death of the process. If not, call Keep.
 func (l *Log) AppendKept(kind uint8, prefix int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
 	if prefix > maxPrefix {

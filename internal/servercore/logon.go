@@ -345,8 +345,8 @@ func (s *Session) recordGone(v LogonVerdict) error {
 	return err
 }
 
-// accept answers the logon. The failures of refused messages go before the logon ack. Otherwise its
-// number would make the client let go of them in silence (R14).
+// accept answers the logon. The failures of rejected messages go before the logon ack. Otherwise
+// its number would make the client let go of them in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
 	s.raiseMemoryLimit() // before the failures, of which there may be many
@@ -403,9 +403,9 @@ func (s *Session) firstPublishStep(f LogonFacts) LogonStep {
 	return LogonWait
 }
 
-// tellTombstones sends the failures of the refused messages that the client may still keep. It
+// tellTombstones sends the failures of the rejected messages that the client may still keep. It
 // returns the sequence of the last one. If the ledger's list is full, it sets the number of the
-// logon ack below the first entry: earlier messages may have been refused too, and the client must
+// logon ack below the first entry: earlier messages may have been rejected too, and the client must
 // not let go of them before it gets their failures.
 func (s *Session) tellTombstones(v *LogonVerdict) (last uint64) {
 	if !s.client.ext || failpoint.On(failpoint.R14NotToldAgain) {
