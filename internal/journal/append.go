@@ -16,9 +16,9 @@ import (
 var errSequence = errors.New("sequence numbers are used up")
 
 // Append admits r. If the verdict is Accepted, it appends r and calls OnAppend. It sets
-// Position and Next, Time if that is 0, and Sequence and Prev if Sequence is 0. It raises a
-// Time before that of the last record to that time. A record with Raw, as record.Parse
-// returns it, is written unchanged.
+// Position and Next, Time if that is 0, and Sequence and Prev if Sequence is 0. If Time is
+// before the time of the last record, Append raises it to that time. A record with Raw, as
+// record.Parse returns it, is written unchanged.
 //
 // The record is in memory only until an fsync covers it (see Options.OnDurable). Append
 // blocks while too many bytes are unwritten. The error is one of the disk, ErrClosed or

@@ -320,8 +320,8 @@ const reasonDamaged = "lost: every disk that had it is damaged there"
 
 // appendLostMarker appends a gone marker for the numbers that are missing before a run. The
 // running CRC stays as it was, because no instance has these messages. The publisher still
-// keeps a message that was never on two disks. The marker refuses it: otherwise the publisher
-// would let it go without a report (R14).
+// keeps any of them that was never on two disks. The marker rejects these messages; otherwise
+// the publisher would let them go without a report (R14).
 func (j *Journal) appendLostMarker(publisher uint64, n asideRun) error {
 	s, _ := j.State(publisher)
 	if n.prev <= s.Have || s.Diverged > 0 { // a diverged publisher takes no more records (R11)

@@ -9,9 +9,10 @@
 // visible to followers that read durable records only.
 //
 // The table is derived from the log, by the same code live and when the journal is opened.
-// Each segment but the first begins with a snapshot of the table, so Open replays the last
-// segment only. It also reads the rest of the newest 32 MB, because the content sums of these
-// records must be known (R11). Older records are verified when they are read (package seglog).
+// Each segment but the first begins with a snapshot of the table, so Open normally replays the
+// last segment only. It also reads the rest of the newest 32 MB, because the content sums of
+// these records must be known (R11). Older records are verified when they are read (package
+// seglog).
 //
 // # Records on disk
 //

@@ -80,7 +80,7 @@ func mustAppend(t testingT, j *journal.Journal, r *journal.Record, want journal.
 	}
 }
 
-// fill appends the messages of a publisher from from to to, both included.
+// fill appends the messages of a publisher between two numbers, both included.
 func fill(t testingT, j *journal.Journal, publisher, from, to uint64) {
 	t.Helper()
 	for s := from; s <= to; s++ {

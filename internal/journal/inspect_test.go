@@ -170,7 +170,7 @@ func TestCompareFloors(t *testing.T) {
 	}
 }
 
-// Inspect does not panic, whatever the bytes of a segment.
+// FuzzInspect inspects a segment of arbitrary bytes. Inspect does not panic.
 func FuzzInspect(f *testing.F) {
 	disk := memfs.New()
 	j := mustOpen(f, disk)

@@ -13,7 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An Advance reports that durable(p) of Publisher has risen to Sequence.
+// An Advance reports that the appended or the durable numbers of Publisher have risen to
+// Sequence.
 type Advance struct{ Publisher, Sequence uint64 }
 
 // A PublisherState is the journal's knowledge of one publisher.
@@ -22,7 +23,7 @@ type PublisherState struct {
 	Check      bookmark.Check // zero: not known
 	Have       uint64         // highest sequence in the journal, durable or not
 	Durable    uint64         // highest sequence covered by an fsync of this process
-	Floor      uint64         // highest sequence that retention has removed, or that is marked gone
+	Floor      uint64         // highest removed sequence: removed here, or elsewhere if the marker directly follows
 	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or none
 
 	Removed    uint64 // highest sequence that retention has removed: Floor, or below it
@@ -47,7 +48,7 @@ type Journal struct {
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	trimState
-	diverged atomic.Pointer[bookmark.Vector] // that are durable; nil: none; only replaced, never changed
+	diverged atomic.Pointer[bookmark.Vector] // the durable diverged publishers; nil: none; only replaced, never changed
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits here for records to sync, or for the end
@@ -196,7 +197,7 @@ func (j *Journal) Publishers() int {
 	return len(j.table.all)
 }
 
-// Tombstones returns the refused messages of a publisher above a sequence, in order. It
+// Tombstones returns the rejected messages of a publisher above a sequence, in order. It
 // returns at most the newest 1,024.
 func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	j.mu.Lock()
@@ -206,7 +207,7 @@ func (j *Journal) Tombstones(publisher, above uint64) []Refusal {
 	return slices.Clone(ts[at:])
 }
 
-// Touch records that a publisher is in use now, so that retention keeps it in the table.
+// Touch records that a publisher is in use now, so that it is not forgotten.
 func (j *Journal) Touch(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

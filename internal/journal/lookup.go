@@ -29,9 +29,9 @@ func (b *AppendBatch) Lookup(r *Record, searchLog bool) (RecordInfo, error) {
 	return s, nil
 }
 
-// lookupTable describes the record at a number as far as the table knows it. known is false
-// if the log may say more. That is possible above the floor only, but also in a hole there,
-// because the oldest holes may have become one.
+// lookupTable describes the record at a number as far as the table knows it. known is false if
+// the log may say more. That is possible only for a number above the floor, even for one in a
+// hole, because the two oldest holes may have been joined.
 func (j *Journal) lookupTable(publisher, sequence uint64, sum uint32) (s RecordInfo, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

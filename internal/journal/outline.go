@@ -17,8 +17,8 @@ const (
 // An outline is the part of a segment's summary that describes the inside of the segment.
 // With it, a resume in an old segment does not read the segment from its start. An outline is
 // a list of extents. They are longer if there are more publishers, so that the outline stays
-// small. It does not describe the rest of the segment after its last extent: a vector that
-// covers all extents begins there.
+// small. It does not describe the rest of the segment after its last extent. A resume whose
+// vector covers all extents begins there.
 type outline struct {
 	segment Position // bytes of a full segment
 

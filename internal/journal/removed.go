@@ -103,7 +103,7 @@ func (p *publisher) raiseTopic(m topicHighest) {
 func (c *coder) topicNames(n *topicNames) {
 	names := n.names[1:]
 	codeList(c, &names, 1, (*coder).text)
-	for i, name := range names { // without anyTopic; a repeated name is bad, and one beyond the bounds
+	for i, name := range names { // names is without anyTopic; a repeated name is bad, and so is one beyond the bounds
 		c.require(!c.reading || n.number([]byte(name)) == uint32(i+1))
 	}
 }
@@ -161,10 +161,10 @@ func (j *Journal) RemovedMatching(matches func(topic []byte) bool, place bookmar
 }
 
 // NeverMatching returns the publishers whose messages cannot match, neither those in the log
-// nor those that were ever there, each with its highest sequence. The place of a subscription
-// need not name them, and its replay need not read them (R9). NeverMatching leaves out
-// publishers with too many topics, or with messages that were not logged here, because their
-// topics are not all known.
+// nor those that were in it earlier, each with its highest sequence. The place of a
+// subscription need not name them, and its replay need not read them (R9). NeverMatching leaves
+// out publishers with too many topics, or with messages that were not logged here, because
+// their topics are not all known.
 func (j *Journal) NeverMatching(matches func(topic []byte) bool) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.eachPublisher(func(p *publisher) {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// fillTopic appends the messages of a publisher from from to to on a topic.
+// fillTopic appends the messages of a publisher between two numbers, both included, on a topic.
 func fillTopic(t *testing.T, j *journal.Journal, topic string, publisher, from, to uint64) {
 	t.Helper()
 	for n := from; n <= to; n++ {

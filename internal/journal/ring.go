@@ -61,8 +61,8 @@ func (g *ring) grow() int {
 	return sumBytes * (len(g.sums) - len(old.sums))
 }
 
-// rings bounds the memory of all rings. It drops the ring of the publisher that has been
-// silent for longest first.
+// rings bounds the memory of all rings. It first drops the ring of the publisher that has
+// been silent for longest.
 type rings struct {
 	bytes, maxBytes int
 	order           list.List // of publishers, the most recent first

@@ -12,7 +12,7 @@ import (
 )
 
 // appendRun appends the messages of a run, as long as each is the next one of its publisher
-// and admission needs no other check. Append is the same for any record.
+// and admission needs no other check. Append does the same for one record of any kind.
 func (j *Journal) appendRun(check bookmark.Check, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
 	j.mu.Lock()
 	if err = j.waitRoomLocked(); err == nil {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxTombstones    = ledger.MaxTombstones // newest refused messages of a publisher that are remembered
+	maxTombstones    = ledger.MaxTombstones // newest rejected messages of a publisher that are remembered
 	maxReason        = 256                  // bytes of a tombstone's reason that are remembered
 	maxRingBytes     = 64 << 20             // bytes of all rings
 	maxIntervals     = 1024                 // newest degraded intervals that are remembered

@@ -134,7 +134,8 @@ func (j *Journal) loadRemoved(first Position) {
 		err = table.RecoverHead(head)
 	}
 	if err != nil {
-		// A reader of that segment gets the error. Here it costs a comparison of CRCs only.
+		// A reader of that segment gets the error. Here the running CRCs and the topics of the
+		// removed messages stay unknown, so a subscription on any topic may be told a gap.
 		j.o.Log.Warn("the head of the oldest segment is unreadable: the running CRCs of removed messages are unknown", "error", err)
 		return
 	}

@@ -28,7 +28,7 @@ type Ledger interface {
 	Group
 }
 
-// MaxTombstones is the maximum number of refused messages that a ledger lists of one publisher.
+// MaxTombstones is the maximum number of rejected messages that a ledger lists for one publisher.
 const MaxTombstones = 1024
 
 // A Log keeps each publisher's messages once (G3) and in order (G4).
@@ -42,15 +42,16 @@ type Log interface {
 	// Diverged returns the first number of a publisher that is not proven to be the same on all
 	// instances, 0 if the publisher has not diverged (R11). It does not block.
 	Diverged(publisher uint64) (from uint64)
-	// Tombstones returns the refused messages of a publisher above a sequence, in order. It
+	// Tombstones returns the rejected messages of a publisher above a sequence, in order. It
 	// returns at most the newest MaxTombstones.
 	Tombstones(publisher, above uint64) []Refusal
 	// LostRanges returns the lost ranges of a publisher, in order, at most the newest 64.
 	LostRanges(publisher uint64) []Range
-	// Touch records that a publisher is in use now, so that retention keeps it.
+	// Touch records that a publisher is in use now, so that it is not forgotten.
 	Touch(publisher uint64)
 	// GroupClock returns the group's clock as far as this instance knows it. A caller that needs
-	// have(p) as well must call GroupClock first.
+	// have(p) as well must call GroupClock afterwards, so that the clock includes all forgetting
+	// before that.
 	GroupClock() GroupClock
 	// Floor returns floor(p). Floors returns the floors of all publishers that have one.
 	Floor(publisher uint64) uint64
@@ -65,9 +66,9 @@ type Log interface {
 	// them up to that number, so places can leave them out. The caller must not change the vector.
 	ClosedPublishers() bookmark.Vector
 
-	// NeverMatching returns the publishers whose messages cannot match, neither those in the log nor
-	// those that were ever there, each with have(p). It leaves out a publisher whose topics are not
-	// all known.
+	// NeverMatching returns the publishers whose messages cannot match, neither those in the log
+	// nor those that were in it earlier, each with have(p). It leaves out a publisher whose topics
+	// are not all known.
 	NeverMatching(matches func(topic []byte) bool) bookmark.Vector
 
 	// TopicsKnown reports whether the log knows every topic of a publisher's messages, including
@@ -212,14 +213,14 @@ type Reply struct {
 // Answers are the peers' answers to a notice.
 type Answers struct {
 	Have           uint64 // the highest have(p)
-	AllAnswered    bool   // every configured destination and connected peer has answered
+	AllAnswered    bool   // every configured peer has answered, also those that are not destinations
 	NameTaken      bool   // the name belongs to another user on one of them
 	OtherPublisher bool   // the id belongs to another publisher on one of them
 
 	// IncomingHave is the highest have(p) of the peers that replicate here. Our have(p) will reach
 	// it. EnoughAnswered reports that each of these peers that is connected has answered, and every
-	// sync destination. It does not need a peer that is away, nor an asynchronous destination,
-	// which never sends its own records here.
+	// sync destination. Apart from the sync destinations it needs no peer that is away. It does not
+	// need an asynchronous destination that does not replicate here.
 	IncomingHave   uint64
 	EnoughAnswered bool
 

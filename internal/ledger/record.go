@@ -55,7 +55,7 @@ type RecordInfo struct {
 	Listed bool   // the record is among Log.Tombstones
 }
 
-// A Refusal names a refused message that its publisher may still keep.
+// A Refusal names a rejected message that its publisher may still keep.
 type Refusal struct {
 	Sequence uint64
 	Reason   string

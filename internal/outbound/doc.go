@@ -1,8 +1,8 @@
 // Package outbound writes to connections. A Writer has one goroutine, Run, which asks a Source for
 // output and writes it. Waking that goroutine takes longer than writing a short frame. So a
-// goroutine that causes output, such as an fsync that covers a message, may call WriteInline. It
-// asks the Source and writes the output itself, as far as the connection takes it without
-// blocking. Run's goroutine writes the rest.
+// goroutine that causes output, such as an fsync that covers a message, may call WriteInline.
+// WriteInline asks the Source and writes the output itself, as far as the connection takes it
+// without blocking. Run's goroutine writes the rest.
 //
 // # States
 //

@@ -19,8 +19,8 @@ type Kind uint8
 const (
 	// Message is a publish that was accepted: one number.
 	Message Kind = 0x10 + iota
-	// Tombstone stands for a publish that was refused, or for several of them; Reason says
-	// why (R14).
+	// Tombstone stands for a publish that was rejected, or for several of them; Reason
+	// says why (R14).
 	Tombstone
 	// Empty stands for a publish that was accepted and leaves nothing to deliver, such as
 	// one to /AMPS/devnull: one number.

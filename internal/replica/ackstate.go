@@ -41,7 +41,7 @@ func (a *AckState) Downgraded() bool   { return a.downgraded }
 func (a *AckState) Downgrades() uint64 { return a.downgrades }
 
 // Update changes the state if a change is due. wait is the age of the oldest record or publish that
-// waiting for the destination, 0 if none does. up says whether the destination is connected,
+// waits for the destination, 0 if none does. up says whether the destination is connected,
 // mayDowngrade whether MinSync permits a downgrade.
 func (a *AckState) Update(wait time.Duration, up, mayDowngrade bool) Change {
 	switch {
@@ -56,8 +56,8 @@ func (a *AckState) Update(wait time.Duration, up, mayDowngrade bool) Change {
 	return Unchanged
 }
 
-// Due returns when Update must be called next if nothing else happens. since is when the oldest
-// wait began. It returns false if no change depends on time alone.
+// Due returns the time at which Update must be called next if nothing else happens. since is the
+// time at which the oldest wait began. It returns false if no change depends on time alone.
 func (a *AckState) Due(since time.Duration, waiting, mayDowngrade bool) (time.Duration, bool) {
 	if a.downgraded || !waiting || !mayDowngrade || a.downgradeAfter <= 0 || failpoint.On(failpoint.R5NeverDowngrade) {
 		return 0, false

@@ -23,7 +23,7 @@ const (
 //
 // An authenticator does no I/O. Both sides open with a nonce, the dialler first. The dialled side
 // proves itself first, so that the dialler reveals no names to strangers. Each side sends another
-// proof behind its hello.
+// proof after its hello.
 type authenticator struct {
 	secret  []byte
 	dialled bool             // this side has dialled

@@ -227,7 +227,7 @@ func TestIntactByAnIntactPeer(t *testing.T) {
 	}
 }
 
-// notice sends a notice and returns the answer.
+// ask sends a notice and returns the answer.
 func (c *fakeConn) ask(n *Notice) (a noticeAnswer) {
 	c.w.t.Helper()
 	c.enc.frame(frameNotice, &noticeFrame{7, *n})

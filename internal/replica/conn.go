@@ -46,7 +46,7 @@ type conn struct {
 	peerView
 }
 
-// A peerView is what this side knows of the publishers at the peer. It is guarded by conn.mu.
+// A peerView has this side's knowledge of the publishers at the peer. It is guarded by conn.mu.
 type peerView struct {
 	link    Link            // begins when the peer's hello has arrived
 	leaving bookmark.Vector // publishers that the peer reports as leaving
@@ -58,7 +58,7 @@ type span struct{ from, to journal.Position }
 
 // An outbox holds the output of a connection other than records. It is guarded by Links.mu.
 type outbox struct {
-	control         [][]byte                 // other frames, sent behind our states
+	control         [][]byte                 // other frames, sent after our states
 	pending         bookmark.Vector          // durable here, to be acknowledged
 	movedPublishers map[uint64]struct{}      // publishers that moved since the last heartbeat
 	unacked         bookmark.Vector          // received from the peer and not yet acknowledged

@@ -21,7 +21,7 @@ import (
 type decrees struct {
 	decreeRounds map[uint64]*decreeRound // waiting for answers, by number
 	lastRound    uint64
-	outdated     string // why no clients are served; empty: they are
+	outdated     string // reason why no clients are served; empty: clients are served
 }
 
 // A decreeRound is a question about a decree, or an order to take it, to the connected peers.

@@ -219,7 +219,7 @@ func (l *Links) compareStates(c *conn, theirs []journal.PublisherState, damaged 
 	var found []bookmark.Bookmark
 	for _, s := range theirs {
 		ours, known := l.o.Journal.State(s.Publisher)
-		if !known || ours.Have != s.Have || l.o.Journal.Diverged(s.Publisher) > 0 { // not the state's, which may not be durable yet
+		if !known || ours.Have != s.Have || l.o.Journal.Diverged(s.Publisher) > 0 { // not ours.Diverged, which may not be durable yet
 			continue
 		}
 		if from, differs := l.compareState(c, &ours, &s); differs {

@@ -24,18 +24,18 @@
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
 //	              hash of the topics that running CRCs cover, decree, the group's clock,
-//	              the newest forgotten (R10)
+//	              the Forgotten clock (R10)
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC,
 //	              diverged (0: not), closing (R10)
-//	 3 records    unchanged journal records, each behind its length (package record), to the
+//	 3 records    unchanged journal records, each after its length (package record), to the
 //	              end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
 //	 6 answer     id, have, whether the name is refused, whether the id belongs to another
 //	              publisher, whether the logon has lost, intact, whether the publisher has used
-//	              the decree, the group's clock, the newest forgotten
+//	              the decree, the group's clock, the Forgotten clock
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
-//	              the newest forgotten, the wall clock (microseconds)
+//	              the Forgotten clock, the wall clock (microseconds)
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)

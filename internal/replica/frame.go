@@ -62,7 +62,7 @@ var (
 	errFrame        = errors.New("frame is malformed")
 )
 
-// A codec writes or reads the fields of a frame. An encoder writes the values, a decoder replaces
+// A codec writes or reads the fields of a frame. An encoder writes the values. A decoder replaces
 // them. So one function describes both directions of a frame.
 type codec interface {
 	uint(v *uint64)
@@ -81,7 +81,7 @@ type codec interface {
 	array(n, minBytes, maxItems int) (items int, reads bool)
 }
 
-// A frameBody is the part of a frame behind its type.
+// A frameBody is the part of a frame after its type.
 type frameBody interface{ fields(codec) }
 
 // list codes an array of at most maxItems items with at least minBytes bytes each. A decoder
@@ -263,7 +263,7 @@ func (d *decoder) setError(err error) {
 	}
 }
 
-// left returns the number of unread bytes, rest returns the bytes.
+// left returns the number of unread bytes. rest returns these bytes.
 func (d *decoder) left() int { return d.r.Len() }
 
 func (d *decoder) rest() []byte { return d.data[len(d.data)-d.left():] }

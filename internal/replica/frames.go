@@ -15,14 +15,14 @@ type Hello struct {
 	Outbound bool     // the side sends records on this link
 	Sync     bool     // the side waits for the acks of these records
 	Topics   []string // topics that the side sends; nil: all
-	Damaged  bool     // its journal is being healed (R8)
+	Damaged  bool     // its journal is being repaired (R8)
 
 	Cluster    journal.ClusterID  // cluster id of the journal; zero: none yet
 	Empty      bool               // the journal knows no publisher
 	Intact     bool               // the journal has everything that the instance has acknowledged
 	CRCTopics  uint32             // hash of the topics that running CRCs cover
 	Decree     journal.Decree     // the newest decree that the side knows
-	GroupClock journal.GroupClock // its progress with forgetting publishers (R10)
+	GroupClock journal.GroupClock // the group's clock as far as the side knows it (R10)
 
 	States []journal.PublisherState // sent in frames of their own
 }
@@ -143,7 +143,7 @@ func (a *noticeAnswer) fields(c codec) {
 
 // A heartbeat names the publishers that moved, with our have of each.
 type heartbeat struct {
-	damaged    bool // our journal is being healed
+	damaged    bool // our journal is being repaired
 	more       bool // other publishers moved that did not fit
 	moved      []journal.PublisherState
 	groupClock journal.GroupClock

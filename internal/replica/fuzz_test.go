@@ -122,10 +122,10 @@ func peerInputs() [][]byte {
 		input(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),                     // gone up to the largest number
 		input(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),                       // of records that were never sent
 		input(hello, []byte{peerAnswer, 3, 4, 1}, good),                          // to a notice that was never sent
-		input(hello, []byte{peerNotice, 1, 1, 2, 0}, good),                       //
-		input(hello, []byte{peerHeartbeat, 1, 0, 3}, good, wait),                 //
-		input(hello, []byte{peerRefuse, 3}, good, wait),                          //
-		input([]byte{peerConnect, 0, peerHello, 1}, good, wait),                  // other group, digest, name
+		input(hello, []byte{peerNotice, 1, 1, 2, 0}, good),
+		input(hello, []byte{peerHeartbeat, 1, 0, 3}, good, wait),
+		input(hello, []byte{peerRefuse, 3}, good, wait),
+		input([]byte{peerConnect, 0, peerHello, 1}, good, wait), // other group, digest, name
 		input([]byte{peerConnect, 0, peerHello, 2}, good, wait),
 		input([]byte{peerConnect, 0, peerHello, 3}, good, wait),
 		input([]byte{peerConnect, 1, peerHello, 0, peerStates, 3, 0, 1, 2, 3, 4, 5, 1}, good, wait),
@@ -385,7 +385,7 @@ func (x *attacker) use(nc net.Conn, dialled bool) {
 	go io.Copy(io.Discard, nc)
 }
 
-// greet does everything before our hello, unless the instance has given up.
+// tryHandshake does everything before our hello, unless the instance has given up.
 func (c *fakeConn) tryHandshake() error {
 	if c.auth.dialled {
 		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.auth.nonces[0]})

@@ -24,11 +24,11 @@ const (
 type stage uint8
 
 const (
-	awaitsOpen       stage = iota
-	awaitsProof            // the proof that the peer knows the secret
-	awaitsHello            //
-	awaitsHelloProof       // the proof that the hello is its own
-	awaitsStates           //
+	awaitsOpen  stage = iota
+	awaitsProof       // the proof that the peer knows the secret
+	awaitsHello
+	awaitsHelloProof // the proof that the hello is its own
+	awaitsStates
 	handshakeDone
 )
 
@@ -70,8 +70,8 @@ var stages = [...]struct {
 // limit returns the limit of the next payload.
 func (c *conn) limit() int { return stages[c.stage].limit }
 
-// startHandshake sends the open frame if this side has dialled. Nobody else who connects to the
-// port learns anything.
+// startHandshake sends the open frame if this side has dialled. The dialled side sends nothing
+// first, so a stranger that connects to the port learns nothing.
 func (c *conn) startHandshake() {
 	if c.dialled {
 		c.sendOpen()

@@ -54,7 +54,7 @@ func TestOtherPublisherInRecord(t *testing.T) {
 }
 
 // A publisher's check is on the peer's disk with its first record, whichever way that gets there:
-// unchanged, behind a floor, as a marker for a topic that the link does not carry, or when the
+// unchanged, after a floor, as a marker for a topic that the link does not carry, or when the
 // first record here has no check.
 func TestChecksReplicate(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

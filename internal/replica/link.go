@@ -101,8 +101,9 @@ const (
 	AddCheck
 )
 
-// A Link is what one side of a connection knows about the journal of the other. It decides which
-// records to send. Before Begin the peer counts as empty. It is not safe for concurrent use.
+// A Link has the knowledge that one side of a connection has of the other side's journal. It
+// decides which records to send. Before Begin the peer counts as empty. It is not safe for
+// concurrent use.
 type Link struct {
 	have    bookmark.Vector
 	carries func(topic []byte) bool // topics that the link carries; nil: all

@@ -93,7 +93,7 @@ type connections struct {
 // startup is the state until Ready is closed. It is guarded by Links.mu.
 type startup struct {
 	rejoin          *Rejoin
-	serving         bool    // ready is closed, or will be unless healing fails
+	serving         bool    // ready is closed, or will be unless the repair fails
 	outcome         Outcome // of rejoin, at the last step
 	member          membership
 	metOtherCluster bool // a peer is of another cluster
@@ -114,9 +114,9 @@ type schedule struct {
 	deferred        []func()      // work to be done by unlockAndNotify, without mu
 }
 
-// Start starts linking. The instance may serve clients when Ready is closed. From the moment of
-// the call, Appended and Durable must be called for every event of the journal. Calls that are
-// missed before Start has returned do no harm.
+// Start starts linking. The instance may serve clients when Ready is closed. After Start has
+// returned, Appended and Durable must be called for every event of the journal. An event before
+// that may be missed.
 func Start(o Options) (*Links, error) {
 	l, err := newLinks(o)
 	if err != nil {
@@ -301,7 +301,7 @@ func (l *Links) Close() error {
 
 // Ready is closed once this instance has all messages that its peers' hellos covered, or once
 // RejoinTimeout has passed without progress (R6). Without a peer to wait for it is closed at once.
-// If the journal is damaged, it is closed only after the journal has been healed (R8).
+// If the journal is damaged, it is closed only after the journal has been repaired (R8).
 func (l *Links) Ready() <-chan struct{} { return l.ready }
 
 // CatchingUp reports whether Ready was closed before the instance had caught up, and it still has
@@ -423,7 +423,7 @@ func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 }
 
 // Single reports whether acks are of level single at the moment: a sync destination is downgraded,
-// or there are destinations but no sync destination.
+// or the instance is not lone and has no sync destination.
 func (l *Links) Single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

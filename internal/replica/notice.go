@@ -84,9 +84,9 @@ func (c *conn) inbound() bool { return c.theirs != nil && c.theirs.Outbound }
 // countsForEnough reports whether the peer counts for EnoughAnswered.
 func (c *conn) countsForEnough() bool { return c.peer.dest.Sync || c.inbound() }
 
-// sendNotice sends a notice to every connected peer, unless ctx has ended. So it never sends a
-// notice after the answer to another notice that has ended ctx. Otherwise the peer would take it
-// for the later one (R11).
+// sendNotice sends a notice to every connected peer, unless ctx has ended. An answer to a peer's
+// notice may have ended ctx. A notice sent after that answer would look to the peer like the later
+// logon (R11).
 func (l *Links) sendNotice(ctx context.Context, n *Notice) (uint64, *pendingNotice) {
 	q, decree := newPendingNotice(), l.o.Journal.Decree()
 	q.SurvivorsAnswered = decree.Incarnation > 0

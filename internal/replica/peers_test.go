@@ -355,7 +355,7 @@ func TestReadyWhenPeerStalls(t *testing.T) {
 	})
 }
 
-// A damaged journal waits for its peer for as long as it takes, and is then healed (R8).
+// A damaged journal waits for its peer for as long as it takes, and is then repaired (R8).
 func TestDamagedJournalHeals(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -686,8 +686,8 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
-// A refusal reaches a peer that had stopped reading, behind the frame that is being sent. Without
-// it the peer would try again as if the link was lost.
+// A refusal reaches a peer that had stopped reading, after the frame that is being sent. Without
+// the refusal the peer would try again as if the link had been lost.
 func TestRefusalBehindAFrame(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))

@@ -152,9 +152,10 @@ func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 	p.unacked.RemoveReached(b)
 }
 
-// Heartbeat records a peer's heartbeat. damaged: its journal is still damaged. moved are its
-// numbers of the publishers that moved, have our numbers of the same publishers. more: other
-// publishers moved as well. sends says whether we send records to the peer.
+// Heartbeat records a peer's heartbeat. damaged says whether its journal is still damaged. moved
+// has its numbers of the publishers that moved, and have has our numbers of the same publishers.
+// more says whether other publishers moved as well. sends says whether we send records to the
+// peer.
 func (r *Rejoin) Heartbeat(name string, damaged, more, sends bool, moved []bookmark.Bookmark, have bookmark.Vector) {
 	p := r.peers[name]
 	if p == nil || p.done || !p.damaged {

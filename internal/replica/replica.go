@@ -65,8 +65,8 @@ type Options struct {
 	// OnClosed is called when all instances are about to forget publishers, each given with its
 	// have: no instance will send a message up to that number. It must not block.
 	OnClosed func(closed bookmark.Vector)
-	// OnNotice is called when a peer reports a logon (R11). The answer to the peer consists of its
-	// result and this instance's have(p). It must not block.
+	// OnNotice is called when a peer reports a logon (R11). The peer gets the result and this
+	// instance's have(p) as the answer. OnNotice must not block.
 	OnNotice func(Notice) ledger.Reply
 	// OnOutdated is called when OutdatedReason begins to return a reason. It must not block.
 	OnOutdated func()

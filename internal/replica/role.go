@@ -5,7 +5,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// A linkRole is how a peer has last described its half of the link, on a connection with this
+// A linkRole is the peer's last description of its half of the link, on a connection with this
 // process or an earlier one.
 type linkRole struct {
 	known   bool

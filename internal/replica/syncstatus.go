@@ -5,7 +5,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
-// SyncStatus returns how the instance stands to its sync destinations. It takes no lock.
+// SyncStatus returns the state of the instance's sync destinations. It takes no lock.
 func (l *Links) SyncStatus() syncstatus.Status { return syncstatus.Status(l.syncStatus.Load()) }
 
 // unlockAndNotify unlocks mu. It must be called where the sync status may have changed, or where

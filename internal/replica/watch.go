@@ -151,7 +151,7 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 	}
 }
 
-// becomeReady closes ready, after it has healed a damaged journal.
+// becomeReady closes ready, after it has repaired a damaged journal.
 func (l *Links) becomeReady(outcome Outcome, missing []string) {
 	if l.o.Journal.Damage() != nil && !failpoint.On(failpoint.R6ServeAtOnce) {
 		if err := l.o.Journal.FinishMerge(); err != nil {

@@ -255,7 +255,7 @@ func message(p, s uint64, topic string) *journal.Record {
 // checkOf returns the check of publisher p.
 func checkOf(p uint64) bookmark.Check { return bookmark.IdentityOfLife(fmt.Sprint("life ", p)).Check }
 
-// publish appends the messages from to to of publisher p.
+// publish appends the messages of publisher p between two numbers, both included.
 func (i *instance) publish(p, from, to uint64) {
 	i.w.t.Helper()
 	i.publishTo("x", p, from, to)

@@ -37,7 +37,7 @@ type Subscription struct {
 	// unnamed has the numbers passed since then of publishers that seen does not name, if none of
 	// their messages was for the subscription.
 	moved, unnamed bookmark.Vector
-	current        bookmark.Bookmark // position of the current publisher, not yet in seen and moved, see storeCurrent; zero: none
+	current        bookmark.Bookmark // the newest number passed of the current publisher, not yet in seen and moved, see storeCurrent; zero: none
 	last           bookmark.Bookmark // the newest record passed
 	shown          bookmark.Bookmark // the newest message that the subscriber got
 	matched        bookmark.Bookmark // the newest message whose topic matches
@@ -95,8 +95,8 @@ func (s *Subscription) mayLeaveOut(r *ledger.Record) bool {
 }
 
 // Pass moves the subscription past r, whether r was wanted or not. If r is a marker of gone
-// messages that must be reported to the subscriber, missed is true and gap has their range. A
-// subscription that does not accept gaps has not passed r then, and the caller must end it.
+// messages that must be reported to the subscriber, missed is true and gap has their range. If the
+// subscription does not accept gaps, its vector does not cover r, and the caller must end it.
 func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if r.Position < s.after {
 		return wire.Gap{}, false
@@ -127,8 +127,8 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	return gap, missed
 }
 
-// storeCurrent records the position of the current publisher in seen and moved. It is called only
-// when the publisher changes, because usually the next message is of the same publisher.
+// storeCurrent records the newest number of the current publisher in seen and moved. It is called
+// only when the publisher changes, because usually the next message is of the same publisher.
 func (s *Subscription) storeCurrent() {
 	if c := s.current; !c.IsZero() {
 		s.seen[c.Publisher], s.moved[c.Publisher] = c.Sequence, c.Sequence

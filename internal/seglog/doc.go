@@ -21,6 +21,7 @@
 //	0000000000000000.bad    a damage flag: a reader found damage in that segment; Open checks it
 //	cut                     a cut before damage that must be finished (aside.go)
 //	stage                   appended records that are not yet written to a segment
+//	reserve                 reserves space that opening the log on a full disk can use (reserve.go)
 //	aside/                  good records from after the damage
 //	*.unknown               a file with a header that is not ours, or an unreadable segment,
 //	                        renamed because it was in the way of the log; never removed
@@ -119,8 +120,9 @@
 //	32  28 zero
 //	60  4  checksum of the preceding 60 bytes
 //
-// Segments that begin at or after that position are deleted, except an oldest one that begins
-// exactly there and has a readable head: its head is the only record of the trimmed history.
+// Segments that begin at or after the position at which the log ends are deleted. The oldest
+// segment stays if it begins exactly there and has a readable head: that head is the only record
+// of the trimmed history.
 //
 // # Stage
 //

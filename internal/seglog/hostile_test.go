@@ -46,8 +46,8 @@ func TestLockOutlivesACleaner(t *testing.T) {
 	}
 }
 
-// A link or a pipe in the directory of a log makes Open create or change no file elsewhere, and
-// does not block it.
+// If there is a link or a pipe in the directory of a log, Open does not block, and it creates or
+// changes no file elsewhere.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for _, name := range []string{"lock", "stage", "cut", "0000000000000000.tmp", "0000000000000000.log", "0000000000000000.bad", "reserve"} {
 		for kind, make := range map[string]func(victim, name string) error{

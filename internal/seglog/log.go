@@ -22,11 +22,11 @@ type Log struct {
 
 	// writeToken and fileToken are locks: a goroutine holds one while its token is in the channel.
 	// They are channels because they are held during disk operations. writeToken is held to write
-	// records: by Write, by Note, and by Sync until it has written. fileToken is held to sync, make
-	// or remove files: by Sync, by Trim, and by a Write that begins a new segment. A goroutine that
-	// needs both takes writeToken first.
+	// records: by Write, by Note, and by Sync until it has written. DropAside holds it to remove
+	// the set-aside files. fileToken is held to sync, make or remove files: by Sync, by Trim, and
+	// by a Write that begins a new segment. A goroutine that needs both takes writeToken first.
 	writeToken, fileToken chan struct{}
-	w                     writer // used by the holder of writeToken; closing its file also needs fileToken
+	w                     writer // used by the holder of writeToken; changing its file, which fileToken syncs, needs both
 
 	mu         sync.Mutex
 	segs       []*segment // guarded by mu, oldest first, never empty
@@ -89,7 +89,7 @@ func (l *Log) AppendSummed(kind uint8, prefix int, rest uint32, parts ...[]byte)
 	return p, err
 }
 
-// AppendKept is AppendSummed that also reports in kept whether the record and all before it already
+// AppendKept is AppendSummed. It also reports in kept whether the record and all before it already
 // survive the death of the process. If not, call Keep.
 func (l *Log) AppendKept(kind uint8, prefix int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
 	if prefix > maxPrefix {

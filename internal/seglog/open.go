@@ -23,7 +23,7 @@ type recovery struct {
 	end     Position // end of the last good record
 	noted   Position // highest note: everything before was durable
 	dataEnd Position // end of the last byte that is not zero
-	inPlace bool     // no record must be written again: the log continues at end
+	inPlace bool     // no record needs to be written again: the log continues at end
 
 	start     int      // index of the segment that the replay begins with
 	successor *segment // the successor of the last segment if the log is cut; nil: not cut yet

@@ -35,9 +35,9 @@ type Owner interface {
 	Summary() []byte
 	// RecoverHead is called by Open with the head of the segment that the replay begins with,
 	// before its records. That is the last segment, or an earlier one if a head or a summary must
-	// be rebuilt. RecoverHead is not called if that head is empty. It is not called either if it is
-	// damaged and the log began there; the owner then keeps the state that it had when it was given
-	// to Open.
+	// be rebuilt. RecoverHead is not called if that head is empty. Nor is it called if the head is
+	// damaged and its segment begins at position 0. The owner then keeps the state that it had when
+	// it was passed to Open.
 	RecoverHead(payload []byte) error
 	// Recover is called by Open for each record after that head, in order. The payload is valid
 	// during the call.
@@ -95,8 +95,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// A DamageError reports a bad record that was once durable (R8). It is not in a torn tail: the disk
-// lost or changed the record.
+// A DamageError reports a bad record, head or header that was once durable, or a missing segment
+// (R8). The disk lost or changed it; it is not in a torn tail.
 type DamageError struct {
 	File     string
 	Offset   int64 // in the file, bytes

@@ -50,10 +50,11 @@ func (l *Log) putBack(s *segment) {
 
 // TrimClosed removes the oldest segments of a log that is not open, until enough returns true for
 // the remaining size and the freed bytes. It returns the number of removed segments. It never
-// removes the last segment, and it ends with an error before a segment if good returns an error for
-// the head of the next one: that head will be the only record of the removed history. The error is
-// ErrLocked if a Log has the directory open, and a *format.VersionError if a later version has
-// written to the log. Only FS, Dir and CheckHead of the options are used.
+// removes the last segment. Before it removes a segment, it passes the head of the next one to
+// good, and it ends with the error if good returns one: that head will be the only record of the
+// removed history. The error is ErrLocked if a Log has the directory open, and a
+// *format.VersionError if a later version has written to the log. Only FS, Dir and CheckHead of
+// the options are used.
 func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
 	lock, err := lockExisting(o)
 	if err == nil {

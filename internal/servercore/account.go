@@ -61,7 +61,7 @@ const (
 // errMemory ends a session that holds more memory than its limit.
 var errMemory = errors.New("the session exceeds its memory limit: unread output, subscriptions and unfinished commands count")
 
-// A budget counts the memory of all sessions of an instance. Safe for concurrent use.
+// A budget counts the memory of all sessions of an instance. It is safe for concurrent use.
 type budget struct{ used atomic.Int64 }
 
 // An account counts the memory of one session in bytes: input, output, ids, places and pending
@@ -143,7 +143,8 @@ func (s *Session) placeBytes() int {
 	return (vectorBytes + publisherBytes) * s.inst.Publishers()
 }
 
-// maxVector returns how many publishers the vector of a subscribe may name, limit at most.
+// maxVector returns the maximum number of publishers that the vector of a subscribe may name. It is
+// at most limit.
 func (s *Session) maxVector(limit int) int {
 	s.raiseMemoryLimit() // the instance may know more publishers by now
 	s.mu.Lock()

@@ -64,7 +64,8 @@ func takeDueAcks(list *[]pendingAck, settled, unsequenced uint64) (due []pending
 }
 
 // An ackCheck holds the watermarks of the session's two publishers, and whether persisted acks may
-// be due. By the time it is used, the real watermarks may be higher but never lower.
+// be due. By the time it is used, the real watermarks may have moved, even down. An ack up to the
+// old ones stays true.
 type ackCheck struct {
 	now                                 time.Time
 	mayBeDue                            bool

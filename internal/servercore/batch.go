@@ -48,9 +48,9 @@ func (b *Batch) Next() (m *wire.Message, size int, err error) {
 // maxRun is the largest number of messages in one append.
 const maxRun = 64
 
-// TakeRun records the messages at the front of the batch as long as they are ordinary: each is the
-// next number, and there is nothing to decide. Next continues with the rest. The result is the same
-// as that of Execute on each message, with fewer locks.
+// TakeRun records the messages at the front of the batch as long as they are ordinary, each has the
+// next number, and nothing must be decided. Next continues with the rest. The result is the same as
+// that of Execute on each message, with fewer locks.
 func (b *Batch) TakeRun() error {
 	for s := b.session; s.takesRuns(s.reader.have + 1); {
 		if b.scanRun(); len(b.run) == 0 {

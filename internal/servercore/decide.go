@@ -84,9 +84,9 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 	return decidePlain(f)
 }
 
-// decideExtended decides the logon of a client with our extensions. It may let go of messages up to
-// one number, safe(p), and publish behind another, have(p). An instance that lacks acknowledged
-// messages refuses it (R4). A publisher that no instance knows may go on (R10).
+// decideExtended decides the logon of a client with our extensions. The client may let go of
+// messages up to one number, safe(p), and publish after another, have(p). An instance that lacks
+// acknowledged messages refuses it (R4). A publisher that no instance knows may go on (R10).
 func decideExtended(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
 	if failpoint.On(failpoint.G2LogonHave) {
@@ -175,9 +175,9 @@ func (f LogonFacts) UnknownEverywhere() bool {
 	return f.Lone || f.AllAnswered && f.PeerHave == 0
 }
 
-// UnknownCause returns why the earlier messages of a publisher that no instance knows are not here.
-// Only an intact instance can say that the publisher let go of them before it came here. On another
-// instance they may have been on a disk that was lost (R10).
+// UnknownCause returns the cause with which the earlier messages of a publisher that no instance
+// knows are recorded as gone. Only an intact instance can say that the publisher let go of them
+// before it came here. On another instance they may have been on a disk that was lost (R10).
 func (f LogonFacts) UnknownCause() ledger.Cause {
 	if f.Intact || failpoint.On(failpoint.R10LostAsLetGo) {
 		return ledger.LetGo

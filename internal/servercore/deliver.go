@@ -49,8 +49,8 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	return more
 }
 
-// maxFollowers is how many subscriptions that are behind may keep their follower, with the data
-// that it has read, while others have their turn.
+// maxFollowers is the maximum number of subscriptions that are behind and keep their followers,
+// with the data read, while others have their turn.
 const maxFollowers = 4
 
 // rotate makes b the first subscription of the next turn.
@@ -199,8 +199,8 @@ func (s *Session) handleReadError(err error, subs []*sub, now time.Time) (more b
 	return false
 }
 
-// handleEndOfLog makes a subscription live that has read everything. A fully durable one keeps its
-// own follower.
+// handleEndOfLog handles a subscription that has read the whole log: the subscription becomes live,
+// except a fully durable one, which keeps its own follower.
 func (s *Session) handleEndOfLog(b *sub) {
 	at := b.follower.Position()
 	s.completeReplay(b, max(at, b.Target()))
@@ -275,7 +275,7 @@ func (s *Session) checkSafe(r *ledger.Record) bool {
 // plain client, settled (R13).
 func (s *Session) isSafe(r *ledger.Record) bool {
 	if _, known := s.inst.Ledger.Have(r.Publisher); !known {
-		return true // retention has removed the publisher since; it removes only safe records (R2)
+		return true // the publisher was forgotten since, after retention had removed its records
 	}
 	if from := s.inst.Ledger.Diverged(r.Publisher); from > 0 && r.Sequence >= from && !failpoint.On(failpoint.R11DivergedHoldsBack) {
 		return true // it never becomes safe

@@ -5,7 +5,7 @@
 // [ContestHere], [ContestAcross].
 //
 // The package starts no goroutines, reads no clock and uses no files or connections. It blocks only
-// on the ledger's disk. A [Driver] brings the commands and the time and writes the output: package
-// server drives sessions with sockets and goroutines, the simulator drives them in virtual time. A
+// on the ledger's disk. A [Driver] brings the commands and the time and writes the output. Package
+// server drives sessions with sockets and goroutines. The simulator drives them in virtual time. A
 // session reads and writes its instance through a ledger.Ledger.
 package servercore

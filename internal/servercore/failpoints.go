@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// behindLast is a planted bug: it starts behind the last of the bookmarks in this instance's
+// behindLast is a planted bug: it starts after the last of the bookmarks in this instance's
 // ledger, as if all ledgers had the same order.
 func behindLast(l ledger.Ledger, list []bookmark.Bookmark, at ledger.Position) (from, after ledger.Position) {
 	from, after = at, at

@@ -111,8 +111,8 @@ func TestHeldPublishOfEndingSession(t *testing.T) {
 	}
 }
 
-// A session that a session on a peer has outbid waits for nobody. It ends by itself if that peer's
-// notice does not end it.
+// An outbid session waits for no peer. It ends by itself if the notice of the peer that keeps the
+// other session does not end it.
 func TestOutbidSession(t *testing.T) {
 	l := memledger.New()
 	s := newHarness(t, l, l.Sync)

@@ -11,7 +11,7 @@ import (
 )
 
 // An Instance is the state that all sessions of one instance share. Its fields are set before the
-// first session and constant from then on. Safe for concurrent use.
+// first session and constant from then on. It is safe for concurrent use.
 type Instance struct {
 	Name       string
 	Version    string     // for logon acks

@@ -12,7 +12,7 @@ const (
 )
 
 // interests indexes the patterns of all sessions' subscriptions, to find the sessions that may want
-// a message. Not safe for concurrent use.
+// a message. It is not safe for concurrent use.
 type interests struct {
 	literal map[string]*interest
 	pattern map[string]*interest

@@ -17,13 +17,15 @@ import (
 )
 
 const (
-	// A plain logon waits until have(p) and settled(p) are one number (R15). An extended logon
-	// waits for the peers' answers if this instance does not know its publisher (R10).
+	// plainLogonWait bounds the wait of a plain logon until have(p) and settled(p) are one number
+	// (R15). extendedLogonWait bounds the wait of an extended logon for the peers' answers if this
+	// instance does not know its publisher (R10).
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
-	// outbidWait is how long a session that a session on a peer has outbid holds a publish before
-	// it ends. The peer's notice usually ends it earlier.
+	// outbidWait is the time for which an outbid session holds a publish before the session ends. A
+	// session is outbid if a peer keeps another session instead (R11). The peer's notice usually
+	// ends it earlier.
 	outbidWait = 3 * time.Second
 
 	maxConflation = time.Minute // bound on the conflation interval that a client may request
@@ -138,8 +140,8 @@ func (s *Session) refuseLogon(m *wire.Message, reason string) error {
 	return &RefusedError{reason}
 }
 
-// identify reads from the logon who the client is. It returns the reason of a refusal, empty if the
-// logon is acceptable.
+// identify reads the name, user, publisher and options of the client from the logon. It returns the
+// reason of a refusal, empty if the logon is acceptable.
 func (s *Session) identify(m *wire.Message) (reason string) {
 	switch {
 	case !messageTypes[string(m.MessageType)]:
@@ -343,8 +345,8 @@ func (s *Session) recordGone(v LogonVerdict) error {
 	return err
 }
 
-// accept answers the logon. The failures of refused messages go before the logon ack. Otherwise its
-// number would make the client let go of them in silence (R14).
+// accept answers the logon. The failures of rejected messages go before the logon ack. Otherwise
+// its number would make the client let go of them in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
 	s.raiseMemoryLimit() // before the failures, of which there may be many
@@ -401,9 +403,9 @@ func (s *Session) firstPublishStep(f LogonFacts) LogonStep {
 	return LogonWait
 }
 
-// tellTombstones sends the failures of the refused messages that the client may still keep. It
+// tellTombstones sends the failures of the rejected messages that the client may still keep. It
 // returns the sequence of the last one. If the ledger's list is full, it sets the number of the
-// logon ack below the first entry: earlier messages may have been refused too, and the client must
+// logon ack below the first entry: earlier messages may have been rejected too, and the client must
 // not let go of them before it gets their failures.
 func (s *Session) tellTombstones(v *LogonVerdict) (last uint64) {
 	if !s.client.ext || failpoint.On(failpoint.R14NotToldAgain) {

@@ -34,7 +34,7 @@ func (b *outbox) addFrame(a *wire.AckMessage) int {
 	return more
 }
 
-// addTask queues a task behind the frames queued so far and returns its memory in bytes.
+// addTask queues a task after the frames queued so far and returns its memory in bytes.
 func (b *outbox) addTask(do func(now time.Time)) int {
 	b.tasks = append(b.tasks, outboxTask{len(b.control), do})
 	b.controlBytes += taskBytes

@@ -360,8 +360,8 @@ func (s *Session) publishUnsequenced(m *wire.Message, refusal string) error {
 	return s.awaitPersisted(m, r.Sequence)
 }
 
-// awaitPersisted has the persisted ack of a message without a sequence sent once the message is
-// settled.
+// awaitPersisted queues the persisted ack of a message without a sequence. The ack is sent once the
+// message is settled.
 func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	wanted := m.Acks&wire.AckPersisted != 0
 	s.mu.Lock()

@@ -14,7 +14,7 @@ import (
 )
 
 // A Registry indexes the sessions of an instance: all of them, by client name and by publisher
-// (R11), and by the events that must wake them. Safe for concurrent use.
+// (R11), and by the events that must wake them. It is safe for concurrent use.
 type Registry struct {
 	audience atomic.Int64 // number of sessions with subscriptions
 

@@ -48,8 +48,8 @@ var ErrEnding = errors.New("session is ending")
 // last ack. It has no goroutines, sockets, files or clocks. A [Driver] brings the commands and the
 // time and writes the output.
 //
-// A session has two halves. The methods Execute, Deciding, Decide, TooLarge, Refuse, Silence and
-// Notify belong to one goroutine, which reads the connection. Fill, FillAcks, Next and Release
+// A session has two halves. The methods Execute, Batch, Deciding, Decide, TooLarge, Refuse, Silence
+// and Notify belong to one goroutine, which reads the connection. Fill, FillAcks, Next and Release
 // belong to one goroutine at a time, which writes it. The other exported methods are safe for
 // concurrent use unless their comment says otherwise. The state that both halves share is guarded
 // by mu.

@@ -337,7 +337,7 @@ func TestSubscribe(t *testing.T) {
 	})
 }
 
-// A subscription that starts at Now begins behind the durable records.
+// A subscription that starts at Now begins after the durable records.
 func TestSubscribeNow(t *testing.T) {
 	onEachLedger(t, func(s *harness) {
 		x, c := s.publisher("x"), s.publisher("reader")

@@ -11,7 +11,7 @@ import (
 )
 
 // A sessionSet holds all sessions and bounds their number. It has a lock of its own, so that
-// connections that come and go without a logon block nobody else. Safe for concurrent use.
+// connections that come and go without a logon block nobody else. It is safe for concurrent use.
 type sessionSet struct {
 	limit int // bound on the sessions; 0: none
 
@@ -107,8 +107,8 @@ func (a *sessionSet) list() []*Session {
 	return slices.Collect(maps.Keys(a.all))
 }
 
-// unauthenticated are the connections that have not sent a logon, by remote address. Not safe for
-// concurrent use.
+// unauthenticated are the connections that have not sent a logon, by remote address. They are not
+// safe for concurrent use.
 type unauthenticated map[string]map[*Session]struct{}
 
 // add adds a connection, whose address must be set.

@@ -115,7 +115,7 @@ func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) 
 	return l.SeekVector(covered)
 }
 
-// behindVector sets the start behind a vector, given as a list of bookmarks.
+// behindVector sets the start after a vector, given as a list of bookmarks.
 func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub) (err error) {
 	at.Seen = bookmark.Vector{}
 	for _, x := range list {

@@ -44,7 +44,8 @@ func (t *sentStatus) wait(at time.Time) time.Duration {
 	return statusSpacing - at.Sub(t.sentAt)
 }
 
-// stopping returns the last message to a client with our extensions, and nil for other clients.
+// stopping returns the message that tells the client that the instance stops. It returns nil for a
+// client without our extensions.
 func (t *sentStatus) stopping() *wire.AckMessage {
 	if t.status == "" {
 		return nil

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// selectiveWakeMin is the smallest number of sessions with subscriptions with which a message
+	// selectiveWakeMin is a minimum: if at least that many sessions have subscriptions, a message
 	// wakes only the sessions that may want it. With fewer sessions, waking all costs less than
 	// reading the message first.
 	selectiveWakeMin = 64
@@ -19,7 +19,7 @@ const (
 	catchUpInterval   = time.Second
 	catchUpPerSession = time.Millisecond
 
-	scoutRecords = 512 // records of one fsync by which sessions are selected, at most; above that all are woken
+	scoutRecords = 512 // maximum of records of one fsync read to select sessions; if there are more, all are woken
 	scoutTopics  = 64
 )
 

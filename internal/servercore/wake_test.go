@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A idleClient is a subscriber that counts how often it is woken.
+// An idleClient is a subscriber that counts how often it is woken.
 type idleClient struct {
 	client
 	wakes int
