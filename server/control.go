@@ -78,7 +78,7 @@ func SendControl(ctx context.Context, cfg Config, action string, args ...string)
 		case <-ticker.C:
 		case <-ctx.Done():
 			if err := cfg.fs.Remove(file); err == nil {
-				return "", errors.New("the instance did not read the control request in time, so the request was withdrawn: the instance hangs, or it may not read files of this user")
+				return "", errors.New("the instance did not read the control request in time, so the request was withdrawn: the instance hangs, or it cannot read files of this user")
 			}
 			return "", errors.New("the instance read the control request but did not answer in time: see its log and status")
 		}

@@ -170,7 +170,7 @@ func (s *Server) supervise() {
 		return
 	}
 	if err := s.journal.Close(); err != nil && s.Err() == nil {
-		s.log.Error("cannot close the journal in order", "error", err)
+		s.log.Error("cannot close the journal cleanly", "error", err)
 	}
 	s.instance.Close()
 }

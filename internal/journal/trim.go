@@ -136,7 +136,7 @@ func (j *Journal) loadRemoved(first Position) {
 	if err != nil {
 		// A reader of that segment gets the error. Here the running CRCs and the topics of the
 		// removed messages stay unknown, so a subscription on any topic may be told a gap.
-		j.o.Log.Warn("the head of the oldest segment is unreadable: the running CRCs of removed messages are unknown", "error", err)
+		j.o.Log.Warn("the head of the oldest segment is unreadable: the running CRCs and the topics of removed messages are unknown", "error", err)
 		return
 	}
 	for part := range slices.Chunk(table.sorted(), publishersPerLock) {

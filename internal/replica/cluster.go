@@ -232,7 +232,7 @@ func (l *Links) logGroupUnknownLocked(now time.Duration) {
 		return
 	}
 	l.member.nextLog = now + groupLogInterval
-	missing, why := l.rejoin.Awaited(), "no other instance of the group was met, which may have the missing records; "+
+	missing, why := l.rejoin.Awaited(), "no other instance of the group was met, and one of them may have the missing records; "+
 		"to begin a new group with this instance, start it with -bootstrap"
 	if l.member.known {
 		why = "the journal of a peer belongs to another cluster"

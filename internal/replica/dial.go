@@ -145,7 +145,7 @@ func (l *Links) serve(nc net.Conn) {
 // log line.
 func (l *Links) logNoLink(address net.Addr, err error) {
 	if unlogged, ok := l.pending.countNoLink(l.now()); ok {
-		l.o.Log.Warn("an accepted connection became no link", "address", address, "reason", err, "unlogged", unlogged)
+		l.o.Log.Warn("an accepted connection did not become a link", "address", address, "reason", err, "unlogged", unlogged)
 	}
 }
 

@@ -168,7 +168,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 				if s := a.status("b"); s.State != "down" || s.Inbound || a.l.countConnections() != 0 {
 					t.Errorf("status %+v, %d connections", s, a.l.countConnections())
 				}
-				if !a.logged("no link", tt.logged) {
+				if !a.logged("did not become a link", tt.logged) {
 					t.Error("the log does not say why")
 				}
 			})

@@ -24,7 +24,7 @@ const lostAfterIntervals = 4
 func CheckPeer(us, peer *Hello, expect string, known bool) error {
 	switch {
 	case peer.Name == us.Name && peer.Run == us.Run:
-		return refused("linked to itself: %q answers to its own address", us.Name)
+		return refused("linked to itself: %q answers at its own address", us.Name)
 	case peer.Name == us.Name:
 		return refused("another instance is named %q, too", us.Name)
 	case peer.Name == "":

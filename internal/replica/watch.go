@@ -97,7 +97,7 @@ func (l *Links) giveUp(p *peer) {
 	p.givenUp = p.givenUp || exceeds
 	l.mu.Unlock()
 	if exceeds {
-		l.o.Log.Error("destination is given up: it holds back more than hold; it will lack the messages that retention removes",
+		l.o.Log.Error("destination is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
 			"peer", p.name, "hold", l.o.HoldBytes)
 	}
 }
@@ -155,10 +155,10 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 func (l *Links) becomeReady(outcome Outcome, missing []string) {
 	if l.o.Journal.Damage() != nil && !failpoint.On(failpoint.R6ServeAtOnce) {
 		if err := l.o.Journal.FinishMerge(); err != nil {
-			l.o.Log.Error("cannot heal the journal: no clients are served", "error", err)
+			l.o.Log.Error("cannot repair the journal: no clients are served", "error", err)
 			return
 		}
-		l.o.Log.Warn("the damaged journal is healed with records of the peers")
+		l.o.Log.Warn("the damaged journal is repaired with records of the peers")
 		l.announceIntact()
 	}
 	if outcome == TimedOut {

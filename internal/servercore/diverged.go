@@ -36,7 +36,7 @@ func (s *Session) endNotTaken(publisher uint64) {
 		s.endDiverged("", from)
 		return
 	}
-	s.End("the publisher has diverged, and the note of it is not durable yet", nil)
+	s.End("the publisher has diverged, and its record in the journal is not durable yet", nil)
 }
 
 // PublishersDiverged ends the sessions of publishers that have diverged. It tells the subscriptions

@@ -267,7 +267,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	case verdict.Step == LogonGap, waits && s.client.ext && now.Sub(l.since) >= extendedLogonWait:
 		return s.endPublishGap(l.acked)
 	case now.Sub(l.since) >= plainLogonWait:
-		return fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", plainLogonWait)
+		return fmt.Errorf("logon: this instance and its peers did not agree on a number within %v", plainLogonWait)
 	}
 	if !l.waited && facts.Have > 0 {
 		l.waited = true
@@ -331,7 +331,7 @@ func (s *Session) recordGone(v LogonVerdict) error {
 	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
 	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost
 	if v.Step == LogonLost {
-		s.log.Error("LOST: no instance has messages any more that the client's store has let go of, and the decree declares them lost",
+		s.log.Error("LOST: no instance has the messages that the client's store has let go of, and the decree declares them lost",
 			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
 		r.Cause = ledger.Lost
 		if failpoint.On(failpoint.R4DecreeLetGo) {
@@ -464,7 +464,7 @@ func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
 	s.inst.Counts.Outdated.Add(1)
 	s.inst.notifyRefused(wire.ReasonIncarnation)
-	s.log.Error("a client is refused that has seen a later incarnation of this group: was this instance replaced while it was away?",
+	s.log.Error("refused a client that has seen a later incarnation of this group: was this instance replaced while it was away?",
 		"incarnation", s.inst.Ledger.Incarnation(), "client_incarnation", seen)
 	return s.refuseLogon(m, wire.ReasonIncarnation)
 }

@@ -57,7 +57,7 @@ var units = map[string]time.Duration{
 	"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
-var errInterval = errors.New("not a number and one of ns us ms s m h d w")
+var errInterval = errors.New("not a number with an optional unit (ns, us, ms, s, m, h, d, w)")
 
 // ParseInterval parses an option value that is an interval, such as "100ms" or "2.5s". The
 // default unit is the second.

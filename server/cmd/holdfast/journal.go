@@ -74,7 +74,7 @@ func printOpening(o *output, log seglog.Inspection) {
 		o.printf("  unfinished file %s: opening removes it\n", name)
 	}
 	for _, name := range log.Unknown {
-		o.printf("  unknown file %s: it was renamed because its header is not holdfast's, and takes space until you remove it\n", name)
+		o.printf("  unknown file %s: its header is not holdfast's, so it was renamed; it takes space until you remove it\n", name)
 	}
 	for _, name := range log.Flagged {
 		o.printf("  flagged: a reader found damage in %s: opening checks it\n", name)
