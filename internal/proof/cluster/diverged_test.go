@@ -104,8 +104,14 @@ func TestCase38DivergedPublisher(t *testing.T) {
 			}
 		}
 		one.app.Kill()
+		for _, name := range []string{"a", "b"} { // the pair must not tell it before it has published
+			s.Cut("late", name)
+		}
 		late.app.Restart()
 		late.publish(s, 6, 6)
+		for _, name := range []string{"a", "b"} {
+			s.Heal("late", name)
+		}
 		s.Await("the late copy to be told", func() bool { return events(late.app, "rolled back") == 1 })
 		late.publish(s, 7, 7)
 		late.app.FlushSafe()
