@@ -56,6 +56,13 @@ type Config struct {
 	// Limits bound the cost of one client.
 	Limits Limits `yaml:"limits"`
 
+	// Authenticator decides which user a client is. Default: there are no users, and any client may
+	// log on.
+	Authenticator Authenticator `yaml:"-"`
+	// Authorizer decides what users may do. It needs an Authenticator. Default: every user may do
+	// everything.
+	Authorizer Authorizer `yaml:"-"`
+
 	// Listen opens the ports. Default: TCP, with package net.
 	Listen func(address string) (net.Listener, error) `yaml:"-"`
 	// Dial connects to a peer. Default: TCP, with package net.

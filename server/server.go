@@ -42,6 +42,8 @@ type Server struct {
 	links               atomic.Pointer[replica.Links] // nil until the links are started
 	space               space
 	refusals            refusals
+	permissions         sync.Mutex // held while the permissions of a session are set
+	authFailures        authFailures
 	logBudget           lineBudget // log budget of all sessions together
 
 	ctx      context.Context // ends when sessions must end

@@ -42,10 +42,12 @@ type session struct {
 	asking      sync.WaitGroup // the goroutine that asks the peers
 
 	// Used by the reader only.
-	reader  *wire.Reader
-	msg     wire.Message
-	frames  uint64 // number of frames read
-	partial partialFrame
+	reader        *wire.Reader
+	msg           wire.Message
+	frames        uint64 // number of frames read
+	source        string // network that the connection counts for
+	authenticated bool   // the session has a user, or the instance has no users
+	partial       partialFrame
 }
 
 // startSession runs a session on a new connection.
@@ -55,7 +57,7 @@ func (s *Server) startSession(conn net.Conn) {
 		s.turnAway(conn)
 		return
 	}
-	c := &session{srv: s, conn: conn, connectedAt: now, decidable: signal.New()}
+	c := &session{srv: s, conn: conn, connectedAt: now, decidable: signal.New(), source: source, authenticated: s.cfg.Authenticator == nil}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, ChunkSize: pieceBytes})
 	log, lines := s.sessionLog()
@@ -141,7 +143,10 @@ func (s *session) read() error {
 		switch {
 		case err == nil:
 			s.frames++
-			err = s.executeFrame(frame)
+			size := len(frame)
+			if err = s.executeFrame(frame); err == nil {
+				err = s.pause(size)
+			}
 		case !s.core.LoggedOn():
 			err = fmt.Errorf("no logon: %w", err)
 		case isTooLarge(err):
@@ -156,6 +161,23 @@ func (s *session) read() error {
 	}
 }
 
+// pause waits if the user sends more than it may.
+func (s *session) pause(bytes int) error {
+	wait := s.core.Pause(bytes, time.Now())
+	if wait == 0 {
+		return nil
+	}
+	s.core.Notify() // the records before the pause must not wait
+	select {
+	case <-s.ctx.Done():
+		return servercore.ErrEnding
+	case <-s.srv.stopping:
+		return servercore.ErrEnding
+	case <-time.After(wait):
+	}
+	return nil
+}
+
 func isTooLarge(err error) bool {
 	_, large := errors.AsType[*wire.TooLargeError](err)
 	return large
@@ -168,6 +190,11 @@ func (s *session) executeFrame(frame []byte) error {
 	}
 	if s.msg.Command == wire.Batch {
 		return s.executeBatch()
+	}
+	if !s.authenticated && s.msg.Command == wire.Logon {
+		if err := s.authenticate(); err != nil {
+			return err
+		}
 	}
 	return s.execute(&s.msg, len(frame))
 }

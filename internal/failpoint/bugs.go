@@ -480,6 +480,20 @@ const (
 	ChooserBlind Bug = "chooser-blind"
 	// FailBackBlind returns to a preferred server that has not caught up.
 	FailBackBlind Bug = "failback-blind"
+	// AnyClientName lets a user log on with any client name.
+	AnyClientName Bug = "any-client-name"
+	// AnyPublish lets a user publish to any topic.
+	AnyPublish Bug = "any-publish"
+	// AnySubscribe delivers messages of topics that the user may not subscribe to.
+	AnySubscribe Bug = "any-subscribe"
+	// DifferentPermissions rejects a message for good although a peer has other permissions.
+	DifferentPermissions Bug = "different-permissions"
+	// AnyRate lets a user send commands at any rate.
+	AnyRate Bug = "any-rate"
+	// AnyConnections lets a user have any number of sessions.
+	AnyConnections Bug = "any-connections"
+	// AnyPublishers lets a user have any number of publishers.
+	AnyPublishers Bug = "any-publishers"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
 )

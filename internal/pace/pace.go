@@ -19,3 +19,13 @@ func (l *Limiter) Allow(now time.Time, interval, burst time.Duration) bool {
 	l.next = l.next.Add(interval)
 	return true
 }
+
+// Spend counts an event that takes the given share of the time. It returns how long to wait before
+// the next event, 0 if it may follow at once.
+func (l *Limiter) Spend(now time.Time, share, burst time.Duration) (wait time.Duration) {
+	if earliest := now.Add(-burst); l.next.Before(earliest) {
+		l.next = earliest
+	}
+	l.next = l.next.Add(share)
+	return max(l.next.Sub(now), 0)
+}

@@ -27,10 +27,14 @@ type Instance struct {
 	OnRefused func(reason string)
 	// Publishers returns the number of publishers that the instance knows. Nil: unknown.
 	Publishers func() int
-	Limits     Limits
-	Counts     Counters
+	// PermissionsAgree reports whether all peers have the same permissions of users. Nil: there are
+	// no users.
+	PermissionsAgree func() bool
+	Limits           Limits
+	Counts           Counters
 
 	memory budget // of all sessions
+	users  users
 	scout  scout
 }
 
@@ -39,7 +43,8 @@ type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
-	Outdated                                  atomic.Uint64
+	Outdated, NotEntitled, Paused             atomic.Uint64
+	AuthFailures                              atomic.Uint64
 }
 
 func (i *Instance) notifyRefused(reason string) {
@@ -57,8 +62,11 @@ func (i *Instance) SyncStatus() syncstatus.Status {
 }
 
 // runPublisher returns the publisher of a client's messages without a sequence. It is made from the
-// client name, this instance and this process start, and counts from 1 (R1).
-func (i *Instance) runPublisher(client string) bookmark.Identity {
+// authenticated user, the client name, this instance and this process start, and counts from 1 (R1).
+func (i *Instance) runPublisher(user, client string) bookmark.Identity {
+	if user != "" {
+		client = user + "\x00" + client // no name has a zero byte
+	}
 	return bookmark.IdentityOfRun(client, i.Name, i.Run)
 }
 

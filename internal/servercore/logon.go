@@ -56,7 +56,8 @@ func (e *RefusedError) Error() string { return "logon refused: " + e.Reason }
 // clientInfo describes the client as its logon does.
 type clientInfo struct {
 	claim       Claim
-	user        []byte // the user of claim
+	user        []byte // the authenticated user; nil: none. Messages carry it
+	nameMadeUp  bool   // the client stated no name
 	ext         bool
 	canSequence bool
 	unsequenced bookmark.Identity // publisher of messages without a sequence
@@ -117,6 +118,10 @@ func (s *Session) logon(m *wire.Message) error {
 		s.inst.Counts.Fenced.Add(1)
 		old.log.Info(Takeover(old.client.claim, s.client.claim))
 		old.Fence()
+		old.leaveUser()
+	}
+	if !s.joinUser() {
+		return s.refuseLogon(m, wire.ReasonTooManySessions)
 	}
 	s.reader.logon = logonRequest{
 		id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, clock: m.Clock, spans: rejected, incarnation: seen,
@@ -162,11 +167,16 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	if info.ext && !failpoint.On(failpoint.R15ConflatesAll) {
 		info.conflation = 0 // meant for servers without the extensions
 	}
-	info.claim = claimOf(m, s.inst.Name)
-	info.user = []byte(info.claim.User)
+	info.claim, info.nameMadeUp = claimOf(m, s.inst.Name), len(m.ClientName) == 0
+	if user, ok := s.User(); ok {
+		info.claim.User, info.user = user, []byte(user)
+	}
 	info.canSequence = info.claim.Publisher != 0
-	info.unsequenced = s.inst.runPublisher(info.claim.ClientName)
+	info.unsequenced = s.inst.runPublisher(string(info.user), info.claim.ClientName)
 	s.client = info
+	if !s.mayUseName(info.claim.ClientName) {
+		return wire.ReasonNotEntitled
+	}
 	s.log = s.log.With("client", info.claim.ClientName)
 	return ""
 }
@@ -195,6 +205,23 @@ func PublisherOf(logon *wire.Message) bookmark.Identity {
 		return bookmark.IdentityOfName(string(logon.ClientName))
 	}
 	return bookmark.Identity{}
+}
+
+// ValidUser reports whether a name can be that of an authenticated user.
+func ValidUser(name string) bool { return name != "" && validName([]byte(name)) }
+
+// Challenge asks the client for another logon. It belongs to the reader's half, before the logon is
+// executed.
+func (s *Session) Challenge(id, user, text string) {
+	s.send(&wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Challenge: true, UserID: user, Password: text, Version: s.inst.Version})
+}
+
+// RefuseUser refuses a logon whose user is not authenticated, and ends the session. id is the id of
+// the logon.
+func (s *Session) RefuseUser(id string) {
+	s.End("logon refused: "+wire.ReasonAuthFailure, &wire.AckMessage{
+		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonAuthFailure, Version: s.inst.Version,
+	})
 }
 
 // anonymous is the prefix of client names that the server generates.

@@ -51,6 +51,7 @@ type feeds struct {
 	record     ledger.Record
 	match      []*sub
 	ids        []byte
+	readable   topicAnswers // of Permissions.Subscribe
 }
 
 // subs yields all subscriptions.

@@ -38,13 +38,18 @@ func (s *Session) publish(m *wire.Message, refusal string) error {
 }
 
 // refusalReason returns the reason to refuse a publish, empty if there is none. All instances of a
-// group must refuse the same publishes (R14), so the rules depend only on the format and on
-// settings in the digest.
+// group must refuse the same publishes (R14), so the rules depend only on the format, on settings
+// in the digest, and on permissions. Permissions may differ for a while, see publishSequenced.
 func (s *Session) refusalReason(m *wire.Message) string {
 	if m.Command != wire.Publish {
 		return m.Command.String() + " is not offered"
 	}
-	return s.topicRefusalReason(m.Topic, m.HasSequence && m.Sequence > 0)
+	reason := s.topicRefusalReason(m.Topic, m.HasSequence && m.Sequence > 0)
+	if reason == wire.ReasonNotEntitled {
+		s.reader.notEntitled++
+		s.inst.Counts.NotEntitled.Add(1)
+	}
+	return reason
 }
 
 // topicRefusalReason returns the reason to refuse a publish to a topic, empty if there is none.
@@ -58,6 +63,8 @@ func (s *Session) topicRefusalReason(topic []byte, numbered bool) string {
 		return ""
 	case bytes.HasPrefix(topic, reserved), numbered && !s.inst.Logged.Contains(topic):
 		return wire.ReasonInvalidTopic
+	case !s.mayPublish(topic):
+		return wire.ReasonNotEntitled
 	}
 	return ""
 }
@@ -90,6 +97,9 @@ func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 	}
 	wanted := m.Acks&wire.AckPersisted != 0
 	if m.Sequence > s.reader.have {
+		if refusal == wire.ReasonNotEntitled && !s.inst.permissionsAgree() {
+			return s.endPermissionsDiffer(m.Topic)
+		}
 		if err := s.recordLeftOut(m.Sequence - 1); err != nil {
 			return err
 		}
@@ -343,7 +353,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refusal string) error {
 		return nil
 	case isDevnull || !s.inst.Logged.Contains(m.Topic):
 		if !isDevnull {
-			s.inst.Registry.publishUnlogged(m, s.client.claim.User)
+			s.inst.Registry.publishUnlogged(m, s.client.user)
 			s.inst.Counts.Published.Add(1)
 		}
 		s.answerPublish(m, "")

@@ -65,6 +65,7 @@ func (r *Registry) Add(s *Session, address string) bool {
 // Remove removes a session, which must execute no more commands.
 func (r *Registry) Remove(s *Session) {
 	s.dropHeldPublish()
+	s.leaveUser()
 	s.mu.Lock()
 	s.account.close()
 	s.mu.Unlock()
@@ -252,10 +253,10 @@ func (r *Registry) Sessions() []*Session { return r.sessions.list() }
 
 // publishUnlogged queues an unlogged message for the sessions that may have a matching
 // subscription.
-func (r *Registry) publishUnlogged(m *wire.Message, user string) {
+func (r *Registry) publishUnlogged(m *wire.Message, user []byte) {
 	u := &unloggedMessage{
 		topic: bytes.Clone(m.Topic), body: bytes.Clone(m.Body),
-		correlation: bytes.Clone(m.CorrelationID), user: []byte(user),
+		correlation: bytes.Clone(m.CorrelationID), user: user,
 	}
 	sessions := make(map[*Session]struct{})
 	r.eachInterested(u.topic, func(s *Session) { sessions[s] = struct{}{} })

@@ -72,6 +72,7 @@ type Session struct {
 	fenced    bool // guarded by appending
 
 	mu         sync.Mutex      // guards the fields below
+	access     access          // of the user
 	state      State           // guarded by mu, like the rest
 	account    account         // memory of the session
 	endReason  string          // reason why the session ends
@@ -102,6 +103,9 @@ type readerState struct {
 	mayAppend        bool          // the peers have answered, so every number may be appended
 	held             heldPublish
 	vector           wire.Assembly // of a subscribe that comes in parts
+	publishable      topicAnswers  // of Permissions.Publish
+	notEntitled      int           // publishes not entitled since the last Pause
+	joined           atomic.Bool   // the session counts for its user
 
 	vectorBytes int // memory of vector, as charged to the account
 }

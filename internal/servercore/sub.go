@@ -24,11 +24,12 @@ type sub struct {
 	parkedAt         ledger.Position   // if parked: where it continues
 	alone            topic.Table[*sub] // holds this subscription only, to remember which topics match
 	record           ledger.Record
-	awaitsSafe       bool         // record was read and waits until it is safe
-	heldBackReported bool         // the client knows that the next message waits for a downgraded destination
-	ended            *atomic.Bool // the ended of the session
-	interest         *interest    // entry in the registry; nil: none. Guarded by the registry's mu
-	charged          int          // memory charged to the session's account; guarded by its mu
+	awaitsSafe       bool                    // record was read and waits until it is safe
+	heldBackReported bool                    // the client knows that the next message waits for a downgraded destination
+	ended            *atomic.Bool            // the ended of the session
+	mayKnow          func(topic []byte) bool // the mayKnow of the session
+	interest         *interest               // entry in the registry; nil: none. Guarded by the registry's mu
+	charged          int                     // memory charged to the session's account; guarded by its mu
 	lastMark         time.Time
 	candidate        bookmark.Bookmark // for the next mark to a plain client, once it is settled
 	diverged         map[uint64]bool   // diverged publishers that the subscription was told of; nil: none
@@ -40,7 +41,7 @@ func (b *sub) matches() func(topic []byte) bool {
 	if failpoint.On(failpoint.R9AnyTopicGap) {
 		return func([]byte) bool { return true }
 	}
-	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) }
+	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) && b.mayKnow(topic) }
 }
 
 // park takes the follower away from a subscription that is behind, until its next turn. It returns

@@ -99,7 +99,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &sub{id: string(m.CommandID), acks: m.Acks, ended: &s.ended}
+	b := &sub{id: string(m.CommandID), acks: m.Acks, ended: &s.ended, mayKnow: s.mayKnow}
 	b.ID, b.Options, b.Bookmark = string(m.SubID), options, m.Bookmark != nil
 	if b.ID == "" {
 		b.ID = b.id
@@ -110,6 +110,9 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 	if b.Pattern, err = pattern(m, options); err != nil {
 		s.log.Warn("invalid topic pattern", "error", err)
 		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic}
+	}
+	if b.Pattern.IsLiteral() && !s.mayKnow(m.Topic) {
+		return nil, &subscribeError{reason: wire.ReasonNotEntitled, loud: true}
 	}
 	if b.Bookmark && b.Pattern.IsLiteral() && !s.inst.Logged.Contains(m.Topic) {
 		return nil, &subscribeError{reason: wire.ReasonInvalidTopic}
@@ -168,7 +171,7 @@ func (s *Session) registerSub(b *sub) (old *sub, refusal *subscribeError) {
 	switch {
 	case old != nil && !b.Options.Replace:
 		return nil, &subscribeError{reason: wire.ReasonSubIDInUse}
-	case old == nil && len(s.subs) >= s.limits.Subscriptions && !failpoint.On(failpoint.DAnySubscriptions):
+	case old == nil && len(s.subs) >= s.maxSubscriptions() && !failpoint.On(failpoint.DAnySubscriptions):
 		return nil, &subscribeError{reason: "too many subscriptions", loud: true}
 	case s.stepsLocked(old)+b.Pattern.Steps() > maxSteps && !failpoint.On(failpoint.DAnyPatterns):
 		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}

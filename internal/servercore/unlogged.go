@@ -28,6 +28,9 @@ func (s *Session) queueUnlogged(m *unloggedMessage) {
 // deliverUnlogged writes an unlogged message to the matching subscriptions that have no bookmark.
 func (s *Session) deliverUnlogged(m *unloggedMessage) {
 	w := &s.writer
+	if !s.mayRead(m.topic) {
+		return
+	}
 	w.match = append(w.match[:0], w.table.Match(m.topic)...)
 	for _, b := range w.behind {
 		w.match = append(w.match, b.alone.Match(m.topic)...)

@@ -12,7 +12,7 @@ const (
 
 // An AckMessage is an ack, S→C.
 //
-//	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"version":…,
+//	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"user_id":…,"pw":…,"sub_id":…,"version":…,
 //	 "level":…,"gap":…,"sync":…,"parts":…,"sum":…}
 //
 // Without s, bm follows sub_id.
@@ -40,6 +40,11 @@ type AckMessage struct {
 	SubID           string            // sub_id
 	QueryID         string            // query_id
 	Version         string            // version
+
+	// A challenge has the status retry, and asks for another logon on the same connection.
+	Challenge bool   // status: retry; UserID and Password are written
+	UserID    string // user_id
+	Password  string // pw: the text of the challenge
 
 	// Our extensions.
 	Ext        bool   // ext: a logon ack of an extended session; Have and Max are written
@@ -125,6 +130,8 @@ func (a *AckMessage) appendAck(dst []byte) []byte {
 		dst = a.appendBookmark(dst)
 	}
 	dst = a.appendStatus(dst)
+	dst = appendText(dst, `,"user_id":`, a.UserID)
+	dst = appendText(dst, `,"pw":`, a.Password)
 	dst = appendText(dst, `,"sub_id":`, a.SubID)
 	if !a.HasSequence {
 		dst = a.appendBookmark(dst)
@@ -146,7 +153,10 @@ func (a *AckMessage) appendBookmark(dst []byte) []byte {
 
 func (a *AckMessage) appendStatus(dst []byte) []byte {
 	status := StatusFailure
-	if a.Success {
+	switch {
+	case a.Challenge:
+		status = StatusRetry
+	case a.Success:
 		status = StatusSuccess
 	}
 	dst = appendText(dst, `,"status":`, status)

@@ -23,15 +23,19 @@ const (
 	ReasonDuplicateLogon     = "duplicate logon attempt"
 	ReasonLogonRequired      = "logon required"
 
-	ReasonPublishGap        = "publish gap"        // R4
-	ReasonOutcomeUnknown    = "outcome unknown"    // R1: the outcome of a message that is sent again cannot be known
-	ReasonDiskFull          = "disk full"          // R7: a temporary state; the session ends, and no message is rejected
-	ReasonNotReplicated     = "not replicated"     // R3, with success
-	ReasonBookmarkNotFound  = "bookmark not found" // R9
-	ReasonPublisherClosed   = "publisher closed"   // R10: the publishers in bm send nothing more up to their sequences there
-	ReasonPublisherDiverged = "publisher diverged" // R11: the life is refused for good; bm has its first sequence that is not proven equal
-	ReasonIncarnation       = "incarnation"        // R10: the client or the group has met a later incarnation
-	ReasonPublisherIDTaken  = "publisher id taken" // R10: another publisher has this id, perhaps under another name
+	ReasonPublishGap        = "publish gap"                     // R4
+	ReasonOutcomeUnknown    = "outcome unknown"                 // R1: the outcome of a message that is sent again cannot be known
+	ReasonDiskFull          = "disk full"                       // R7: a temporary state; the session ends, and no message is rejected
+	ReasonNotReplicated     = "not replicated"                  // R3, with success
+	ReasonBookmarkNotFound  = "bookmark not found"              // R9
+	ReasonPublisherClosed   = "publisher closed"                // R10: the publishers in bm send nothing more up to their sequences there
+	ReasonPublisherDiverged = "publisher diverged"              // R11: the life is refused for good; bm has its first sequence that is not proven equal
+	ReasonIncarnation       = "incarnation"                     // R10: the client or the group has met a later incarnation
+	ReasonPublisherIDTaken  = "publisher id taken"              // R10: another publisher has this id, perhaps under another name
+	ReasonPermissionsDiffer = "permissions differ"              // R14: not entitled here, but the instances have different permissions; a temporary state
+	ReasonTooManySessions   = "too many sessions of the user"   // a limit of the user
+	ReasonTooManyPublishers = "too many publishers of the user" // a limit of the user
+	ReasonOtherOwner        = "publisher of another user"       // R14: the publisher belongs to another user
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
 	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9

@@ -1,0 +1,298 @@
+package servercore_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// only returns a permission for the given topics.
+func only(topics ...string) func([]byte) bool {
+	return func(topic []byte) bool { return slices.Contains(topics, string(topic)) }
+}
+
+// user connects a client of a user with permissions, and logs on with a life of the same name.
+func (s *harness) user(name string, p *servercore.Permissions) *client {
+	s.t.Helper()
+	c := s.connect()
+	c.core.SetUser(name)
+	c.core.SetPermissions(p)
+	if again, err := c.logon(name, name, 1, 0); again || err != nil {
+		s.t.Fatal(again, err)
+	}
+	c.out()
+	return c
+}
+
+// A publish that is not entitled leaves a tombstone, so that the numbers have no hole. The instance
+// decides once: the message stays rejected when it is sent again with more permissions.
+func TestPublishNotEntitled(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		c := s.user("u", &servercore.Permissions{Publish: only("a")})
+		for i, topic := range []string{"a", "b", "a"} {
+			if err := c.publish(topic, uint64(i+1), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		c.want("persisted success s=1", "persisted failure s=2 reason=not entitled", "persisted success s=3")
+		c.core.SetPermissions(&servercore.Permissions{})
+		if err := c.publish("b", 2, "x"); err != nil {
+			t.Fatal(err)
+		}
+		c.want("persisted failure s=2 reason=not entitled")
+		if err := c.publish("b", 4, "x"); err != nil {
+			t.Fatal(err)
+		}
+		s.sync()
+		c.want("persisted success s=4")
+	})
+}
+
+// While a peer has other permissions, a publish that is not entitled ends the session and leaves
+// nothing behind: the client keeps the message.
+func TestPublishNotEntitledElsewhere(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		agree := false
+		s.inst.PermissionsAgree = func() bool { return agree }
+		denied := &servercore.Permissions{Publish: only("a")}
+		c := s.user("u", denied)
+		if err := c.publish("b", 1, "x"); err == nil {
+			t.Error("the session goes on")
+		}
+		c.want("processed failure reason=permissions differ", "end")
+		s.inst.Registry.Remove(c.core)
+		agree = true
+		c = s.user("u", denied)
+		if err := c.publish("b", 1, "x"); err != nil {
+			t.Fatal(err)
+		}
+		s.sync()
+		c.want("persisted failure s=1 reason=not entitled", "persisted success s=1")
+	})
+}
+
+// A subscription gets no message of a topic that its user may not have, in any way of delivery: from
+// the log, live, for a fully durable subscription, and of a topic that is not logged. Marks move
+// past such messages.
+func TestDeliveryNotEntitled(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		pub := s.publisher("p")
+		publish := func(topic string, sequence uint64) {
+			if err := pub.publish(topic, sequence, fmt.Sprint(topic, sequence)); err != nil {
+				t.Fatal(err)
+			}
+			s.sync()
+		}
+		for i, topic := range []string{"a", "b", "a", "b"} {
+			publish(topic, uint64(i+1))
+		}
+		u := s.user("u", &servercore.Permissions{Subscribe: only("a", "unlogged1")})
+		for _, topic := range []string{"b", "unlogged2"} {
+			if err := u.subscribe("no", topic, "", ""); err != nil {
+				t.Fatal(err)
+			}
+			u.want("processed failure sub=no reason=not entitled")
+		}
+		for id, options := range map[string]string{"log": "bookmark", "durable": "bookmark,fully_durable"} {
+			if err := u.subscribe(id, ".*", "0", options); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := u.subscribe("plain", ".*", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		got := u.out()
+		for i, topic := range []string{"b", "a"} {
+			publish(topic, uint64(i+5))
+		}
+		for _, topic := range []string{"unlogged1", "unlogged2"} {
+			if err := pub.send(&wire.PublishCommand{Topic: topic, Body: []byte(topic)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got = append(got, u.out()...)
+		for _, want := range []string{"a1", "a3", "a6"} {
+			n := 0
+			for _, line := range got {
+				if bytes.HasSuffix([]byte(line), []byte(": "+want)) {
+					n++
+				}
+			}
+			if n == 0 {
+				t.Errorf("%s was not delivered: %q", want, got)
+			}
+		}
+		for _, line := range got {
+			for _, not := range []string{": b", "unlogged2"} {
+				if bytes.Contains([]byte(line), []byte(not)) {
+					t.Errorf("delivered %q", line)
+				}
+			}
+		}
+		if !slices.ContainsFunc(got, func(line string) bool { return bytes.HasSuffix([]byte(line), []byte("unlogged1")) }) {
+			t.Errorf("no message of a topic that is not logged in %q", got)
+		}
+	})
+}
+
+// Changed permissions apply to open sessions: a subscription to one topic ends, one by pattern goes
+// on without the topic, a session with a name that is not allowed ends, and so does the session of a
+// user that was removed.
+func TestPermissionsChange(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		pub := s.publisher("p")
+		u := s.user("u", &servercore.Permissions{})
+		for id, topic := range map[string]string{"one": "a", "any": "[ab]"} {
+			if err := u.subscribe(id, topic, "0", "bookmark"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		u.out()
+		u.core.SetPermissions(&servercore.Permissions{Subscribe: only("b")})
+		u.want("processed failure sub=one reason=not entitled")
+		for i, topic := range []string{"a", "b"} {
+			if err := pub.publish(topic, uint64(i+1), topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		if got := u.out(); !slices.ContainsFunc(got, func(line string) bool { return strings.HasSuffix(line, ": b") }) || slices.ContainsFunc(got, func(line string) bool { return strings.HasSuffix(line, ": a") }) {
+			t.Errorf("got %q", got)
+		}
+		u.core.SetPermissions(&servercore.Permissions{ClientName: func(name string) bool { return name == "other" }})
+		u.want("processed failure reason=not entitled", "end")
+		if err := u.publish("a", 1, "x"); err == nil {
+			t.Error("a session that has ended takes a publish")
+		}
+		removed := s.user("v", &servercore.Permissions{})
+		removed.core.SetPermissions(nil)
+		removed.want("processed failure reason=auth failure", "end")
+		if err := removed.publish("a", 1, "x"); err == nil {
+			t.Error("the session of a removed user takes a publish")
+		}
+	})
+}
+
+// A user logs on only with client names that it may use. A name that the server makes up is no
+// name of anybody.
+func TestClientNameNotEntitled(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		for name, ok := range map[string]bool{"u-1": true, "v-1": false, "": true} {
+			c := s.connect()
+			c.core.SetUser("u")
+			c.core.SetPermissions(&servercore.Permissions{ClientName: func(name string) bool { return name == "u-1" }})
+			_, err := c.logon(name, "", 1, 0)
+			if (err == nil) != ok {
+				t.Errorf("name %q: %v", name, err)
+			}
+			if got := c.out(); !ok && !slices.Equal(got, []string{"processed failure reason=not entitled", "end"}) {
+				t.Errorf("name %q got %q", name, got)
+			}
+		}
+	})
+}
+
+// The connections of one user are bounded, and a session that another one of its own replaces does
+// not count.
+func TestConnectionsOfUser(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		p := &servercore.Permissions{Limits: servercore.UserLimits{Connections: 2}}
+		connect := func(user, name string) (*client, error) {
+			c := s.connect()
+			c.core.SetUser(user)
+			c.core.SetPermissions(p)
+			_, err := c.logon(name, "", 1, 0)
+			return c, err
+		}
+		first, _ := connect("u", "1")
+		for _, name := range []string{"2", "2", "1"} {
+			if _, err := connect("u", name); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		third, err := connect("u", "3")
+		if err == nil {
+			t.Error("a third session")
+		}
+		third.want("processed failure reason=too many sessions of the user", "end")
+		if _, err := connect("v", "4"); err != nil {
+			t.Errorf("another user: %v", err)
+		}
+		s.inst.Registry.Remove(first.core) // it was replaced, so it counts no more
+		if _, err := connect("u", "3"); err == nil {
+			t.Error("a third session after one that had been replaced is gone")
+		}
+	})
+}
+
+// A user that sends more than its bytes per second is read more slowly, over all of its sessions
+// together. Publishes that are not entitled count as well.
+func TestRateOfUser(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		p := &servercore.Permissions{Limits: servercore.UserLimits{BytesPerSecond: 1000}, Publish: only("a")}
+		one, two := s.user("u", p), s.user("u2", p)
+		one2 := s.connect()
+		one2.core.SetUser("u")
+		one2.core.SetPermissions(p)
+		if _, err := one2.logon("u3", "u3", 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if wait := one.core.Pause(1000, s.now); wait != 0 { // the burst
+			t.Errorf("%v for the burst", wait)
+		}
+		if wait := one2.core.Pause(500, s.now); wait != 500*time.Millisecond {
+			t.Errorf("%v for another session of the user", wait)
+		}
+		if wait := two.core.Pause(500, s.now); wait != 0 {
+			t.Errorf("%v for another user", wait)
+		}
+		for range 200 {
+			if err := two.send(&wire.PublishCommand{Topic: "b", Body: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if wait := two.core.Pause(0, s.now); wait < time.Second {
+			t.Errorf("%v after 200 publishes that are not entitled", wait)
+		}
+	})
+}
+
+// Messages carry the user only if it is authenticated.
+func TestUserOfMessages(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		sub := s.publisher("s")
+		if err := sub.subscribe("s", ".*", "0", "bookmark"); err != nil {
+			t.Fatal(err)
+		}
+		sub.out()
+		u := s.user("joe", &servercore.Permissions{})
+		stranger := s.connect()
+		cmd := wire.LogonCommand{CommandID: "0", ClientName: "x", UserID: "joe2", Acks: wire.AckProcessed, Ext: true, Store: "x", Counter: 1}
+		if err := stranger.core.Execute(s.message(&cmd), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := stranger.core.Decide(s.now); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*client{u, stranger} {
+			if err := c.publish("a", 1, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stranger.send(&wire.PublishCommand{Topic: "unlogged", Body: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		s.sync()
+		out, _, _ := sub.core.Fill(nil, s.now)
+		if n := bytes.Count(out, []byte("joe")); n != 1 || bytes.Contains(out, []byte("joe2")) {
+			t.Errorf("%q", out)
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package servercore
+
+import (
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/pace"
+)
+
+// users count what the sessions of each user take together. They are safe for concurrent use.
+type users struct {
+	mu  sync.Mutex
+	all map[string]*usage // guarded by mu, like the rest
+}
+
+// A usage is what one user takes. It is guarded by the mu of users.
+type usage struct {
+	sessions   int
+	commands   pace.Limiter // of the work that commands cause
+	publishers pace.Limiter // of new publishers
+}
+
+// Bursts of a user: the commands and the new publishers of so much time may come at once.
+const (
+	commandBurst    = time.Second
+	publishersBurst = 10 * time.Second
+)
+
+// maxIdleUsers bounds the users without a session that are remembered, so that a user cannot get
+// another burst by logging on again.
+const maxIdleUsers = 10_000
+
+// join counts a session of a user. It returns false if the user has limit sessions already; 0 means
+// no limit.
+func (u *users) join(user string, limit int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	g := u.ofLocked(user)
+	if limit > 0 && g.sessions >= limit && !failpoint.On(failpoint.AnyConnections) {
+		return false
+	}
+	g.sessions++
+	return true
+}
+
+// leave counts a session of a user no more.
+func (u *users) leave(user string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	g := u.all[user]
+	if g.sessions--; g.sessions == 0 && len(u.all) > maxIdleUsers {
+		delete(u.all, user)
+	}
+}
+
+func (u *users) ofLocked(user string) *usage {
+	if u.all == nil {
+		u.all = make(map[string]*usage)
+	}
+	g := u.all[user]
+	if g == nil {
+		g = &usage{}
+		u.all[user] = g
+	}
+	return g
+}
+
+// spend counts work of a user that may take so much time. It returns how long the user must wait
+// before the next command.
+func (u *users) spend(user string, work time.Duration, now time.Time) (wait time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ofLocked(user).commands.Spend(now, work, commandBurst)
+}
+
+// mayAddPublisher reports whether the user may have a new publisher now, and counts it if so.
+func (u *users) mayAddPublisher(user string, perSecond float64, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ofLocked(user).publishers.Allow(now, time.Duration(float64(time.Second)/perSecond), publishersBurst)
+}
+
+// refusalInterval is the time that a publish which is not entitled counts as, because its tombstone
+// takes room in the journals of the group.
+const refusalInterval = 10 * time.Millisecond
+
+// Pause counts a command of the session, of so many bytes, and returns how long the driver must
+// wait before it reads the next one. It belongs to the reader's half.
+func (s *Session) Pause(bytes int, now time.Time) (wait time.Duration) {
+	refused := s.reader.notEntitled
+	s.reader.notEntitled = 0
+	p := s.access.permissions.Load()
+	if p == nil || failpoint.On(failpoint.AnyRate) {
+		return 0
+	}
+	work := time.Duration(refused) * refusalInterval
+	if rate := p.Limits.BytesPerSecond; rate > 0 {
+		work += time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
+	}
+	if work == 0 {
+		return 0
+	}
+	if wait = s.inst.users.spend(string(s.client.user), work, now); wait > 0 {
+		s.inst.Counts.Paused.Add(1)
+	}
+	return wait
+}
+
+// joinUser counts the session for its user. It returns false if the user has too many.
+func (s *Session) joinUser() bool {
+	p := s.access.permissions.Load()
+	if p == nil {
+		return true
+	}
+	s.reader.joined.Store(s.inst.users.join(string(s.client.user), p.Limits.Connections))
+	return s.reader.joined.Load()
+}
+
+// leaveUser counts the session for its user no more. Only the first call has an effect.
+func (s *Session) leaveUser() {
+	if s.reader.joined.Swap(false) {
+		s.inst.users.leave(string(s.client.user))
+	}
+}

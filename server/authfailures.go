@@ -1,0 +1,50 @@
+package server
+
+import (
+	"sync"
+	"time"
+)
+
+// Bounds of the delays of refused logons.
+const (
+	firstDelay     = 100 * time.Millisecond // after the first failures of an address
+	longestDelay   = 2 * time.Second
+	freeFailures   = 3               // failures without more than firstDelay
+	forgetFailures = 5 * time.Minute // after the last failure
+	maxFailing     = 4096            // addresses that are remembered
+)
+
+// authFailures count the failed logons of each address, to delay the answers to further ones. They
+// are safe for concurrent use.
+type authFailures struct {
+	mu      sync.Mutex
+	sources map[string]*failures // guarded by mu
+}
+
+type failures struct {
+	count int
+	last  time.Time
+}
+
+// delay counts a failure of an address, and returns how long its answer must wait.
+func (f *authFailures) delay(source string, now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sources == nil {
+		f.sources = make(map[string]*failures)
+	}
+	of := f.sources[source]
+	if of == nil || now.Sub(of.last) > forgetFailures {
+		if len(f.sources) >= maxFailing {
+			clear(f.sources) // rather than to search for the oldest under attack
+		}
+		of = &failures{}
+		f.sources[source] = of
+	}
+	of.count, of.last = of.count+1, now
+	delay := firstDelay
+	for i := freeFailures; i < of.count && delay < longestDelay; i++ {
+		delay *= 2
+	}
+	return min(delay, longestDelay)
+}
