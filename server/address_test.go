@@ -10,7 +10,7 @@ func TestSourceNetwork(t *testing.T) {
 		"[2001:db8::1:2:3:4]:1":   "2001:db8::/64",
 		"[2001:db8::4:3:2:1]:2":   "2001:db8::/64",
 		"[fe80::1%eth0]:1":        "fe80::/64",
-		"client:40000":            "client:40000",
+		"client:40000":            "client",
 	} {
 		if got := sourceNetwork(address(from)); got != want {
 			t.Errorf("%s is of %s, want %s", from, got, want)

@@ -71,6 +71,9 @@ func sourceNetwork(from net.Addr) string {
 	text := from.String()
 	addrPort, err := netip.ParseAddrPort(text)
 	if err != nil {
+		if host, _, err := net.SplitHostPort(text); err == nil {
+			return host
+		}
 		return text
 	}
 	ip, bits := addrPort.Addr().Unmap().WithZone(""), 32
