@@ -362,6 +362,16 @@ const (
 	R10CheckNotInHead Bug = "r10-check-not-in-head"
 	// R10NotIntroduced sends a peer the first record of a publisher without its check.
 	R10NotIntroduced Bug = "r10-not-introduced"
+	// R10LastUserOwns makes the user of the latest record the owner of a publisher.
+	R10LastUserOwns Bug = "r10-last-user-owns"
+	// R10OwnerNotInHead leaves the owners out of the heads of segments.
+	R10OwnerNotInHead Bug = "r10-owner-not-in-head"
+	// R10OwnerNotStated leaves the owners of publishers out of a hello.
+	R10OwnerNotStated Bug = "r10-owner-not-stated"
+	// R10OwnerNotIntroduced sends a peer markers without the owner of their publisher.
+	R10OwnerNotIntroduced Bug = "r10-owner-not-introduced"
+	// R10OwnersIgnored treats two publishers with one id and different owners as one.
+	R10OwnersIgnored Bug = "r10-owners-ignored"
 	// R10KeepsRefusedLife makes the client keep a life whose id belongs to another publisher.
 	R10KeepsRefusedLife Bug = "r10-keeps-refused-life"
 	// R10LifeTold writes the life of the store to the log.
