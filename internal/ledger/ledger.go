@@ -107,8 +107,9 @@ type Appender interface {
 	Append(r *Record) (Verdict, error)
 	// AppendRun adds messages of one publisher, in order, as long as each is the next one that the
 	// log lacks. The caller must pass the rest to Append, whose verdict gives the reason. AppendRun
-	// does not verify the sums of the messages.
-	AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (RunResult, error)
+	// does not verify the sums of the messages. If user is not empty, the messages have no user, and
+	// get this one.
+	AppendRun(check bookmark.Check, user []byte, run []record.OrdinaryMessage) (RunResult, error)
 	// Lookup describes the record at the number of r, for which the verdict was Differs or
 	// ContentUnknown. If the number is not in memory and searchLog is set, Lookup reads the log. For
 	// ascending numbers that costs one pass through the log in total.

@@ -260,14 +260,14 @@ func FuzzParse(f *testing.F) {
 }
 
 // checkOrdinary checks that raw is an OrdinaryMessage exactly if it is a message without
-// header fields, and that the OrdinaryMessage agrees with the Record.
+// header fields other than a user, and that the OrdinaryMessage agrees with the Record.
 func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) {
 	o, ordinary := record.AsOrdinary(raw)
-	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; ordinary != want {
+	if want := malformed == nil && r.Kind == record.Message && (raw[1] == 0 || raw[1] == 1<<5); ordinary != want {
 		t.Fatalf("%x is ordinary: %v, want %v", raw, ordinary, want)
 	}
 	if ordinary && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.SumMatches() != r.SumMatches() ||
-		string(o.Topic()) != string(r.Topic) || o.Delta() != r.Delta) {
+		string(o.Topic()) != string(r.Topic) || string(o.User()) != string(r.User) || o.Delta() != r.Delta) {
 		t.Errorf("%+v: %d|%d, %q, %x, %v, %v", r, o.Publisher(), o.Sequence(), o.Topic(), o.Sum(), o.SumMatches(), o.Delta())
 	}
 }

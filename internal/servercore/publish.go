@@ -153,7 +153,7 @@ func (s *Session) recordLeftOut(upTo uint64) error {
 		return s.endPublishGap(upTo + 1)
 	}
 	verdict, err := s.append(&ledger.Record{
-		Kind: ledger.Tombstone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check,
+		Kind: ledger.Tombstone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, User: s.client.user,
 		Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
 	})
 	if err == nil && verdict == ledger.Hole {
@@ -297,6 +297,7 @@ func (s *Session) recordOf(m *wire.Message, refusal string) *ledger.Record {
 		Kind:      ledger.Message,
 		Publisher: s.client.claim.Publisher,
 		Check:     s.client.claim.Check,
+		User:      s.client.user,
 		Topic:     m.Topic,
 	}
 	switch {
@@ -310,7 +311,7 @@ func (s *Session) recordOf(m *wire.Message, refusal string) *ledger.Record {
 	if batched := &s.reader.batchRecord; m == &s.reader.batch.publish && len(s.client.user) == 0 {
 		r.Raw, r.Sum = batched.Raw, batched.Sum // the record as the client sent it
 	}
-	r.Body, r.User = m.Body, s.client.user
+	r.Body = m.Body
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
 	r.Expiration = uint32(min(m.Expiration, 1<<32-1))
 	return r

@@ -124,13 +124,16 @@ type appender struct{ l *Ledger }
 func (a appender) Notify() {}
 
 // AppendRun implements [ledger.Appender].
-func (a appender) AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
+func (a appender) AppendRun(check bookmark.Check, user []byte, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
 	for _, o := range run {
 		var r ledger.Record
 		if err := record.Parse(o, &r); err != nil {
 			return t, err
 		}
 		r.Check = check
+		if len(user) > 0 {
+			r.User, r.Raw = user, nil
+		}
 		if v, err := a.Append(&r); v != ledger.Accepted || err != nil {
 			return t, err
 		}
