@@ -3,6 +3,8 @@ package replica
 import (
 	"slices"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // permissionsGrace is the time for which permissions may differ without an alarm, because an
@@ -23,7 +25,7 @@ func (p *Permissions) fields(c codec) {
 }
 
 // differ reports whether two instances have different permissions. An instance without permissions
-// differs from none: it denies nothing.
+// differs from no other: it denies nothing.
 func (p Permissions) differ(o Permissions) bool {
 	none := [32]byte{}
 	return p.Hash != o.Hash && p.Hash != none && o.Hash != none
@@ -76,7 +78,7 @@ func (l *Links) PermissionsAgree() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dests {
-		counts := p.conn != nil || now-p.awaySince < permissionsGrace
+		counts := p.conn != nil || now-p.awaySince < permissionsGrace && !failpoint.On(failpoint.R14AbsentAgrees)
 		if p.dest.Sync && counts && p.permissions.Permissions.differ(ours) {
 			return false
 		}

@@ -443,6 +443,9 @@ func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 func (s *sender) sendHeartbeat() {
 	c, j := s.c, s.c.l.o.Journal
 	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro())), permissions: c.l.ownPermissions()}
+	if failpoint.On(failpoint.R14PermissionsKept) {
+		b.permissions = c.ours.Permissions
+	}
 	c.l.mu.Lock()
 	var moved []uint64
 	for publisher := range c.movedPublishers {
