@@ -25,19 +25,24 @@ type peer struct {
 	awaySince time.Duration // when the link went down, or the start
 	role      linkRole
 	processes
-	progress    *Progress
-	ack         *AckState
-	backlog     bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
-	refusals    Refusals
-	reason      string           // why the link is down
-	givenUp     bool             // segments are no longer kept for the peer
-	neededFrom  journal.Position // the earliest position of a record that it has not acknowledged
-	equality    equality
-	permissions statedPermissions
+	progress   *Progress
+	ack        *AckState
+	backlog    bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
+	refusals   Refusals
+	reason     string           // why the link is down
+	givenUp    bool             // segments are no longer kept for the peer
+	neededFrom journal.Position // the earliest position of a record that it has not acknowledged
+	comparisons
 	lastWarning string // the last warning about how the two directions differ
 
 	degraded degradedInterval // while it is downgraded
 	counters
+}
+
+// comparisons are the results of comparing the statements of the peer with this instance.
+type comparisons struct {
+	equality    equality
+	permissions statedPermissions
 }
 
 // counters are the counters for Status.
