@@ -370,6 +370,8 @@ const (
 	R10OwnerNotStated Bug = "r10-owner-not-stated"
 	// R10OwnerNotIntroduced sends a peer markers without the owner of their publisher.
 	R10OwnerNotIntroduced Bug = "r10-owner-not-introduced"
+	// R10UserOfMessagesOnly leaves the user out of the records of a session that are no messages.
+	R10UserOfMessagesOnly Bug = "r10-user-of-messages-only"
 	// R10OwnersIgnored treats two publishers with one id and different owners as one.
 	R10OwnersIgnored Bug = "r10-owners-ignored"
 	// R10KeepsRefusedLife makes the client keep a life whose id belongs to another publisher.
@@ -454,6 +456,10 @@ const (
 	R14AckPassesFrames Bug = "r14-ack-passes-frames"
 	// R14NotToldAgain sends the failures of tombstones once only, and not again before a later logon ack.
 	R14NotToldAgain Bug = "r14-not-told-again"
+	// R14PermissionsKept states in each heartbeat the permissions of the hello.
+	R14PermissionsKept Bug = "r14-permissions-kept"
+	// R14AbsentAgrees treats a peer that has just gone away as one with our permissions.
+	R14AbsentAgrees Bug = "r14-absent-agrees"
 	// R4PlainGaps publishes to a server without extensions that lacks messages that were let go of.
 	R4PlainGaps Bug = "r4-plain-gaps"
 	// R11PushesBack lets two processes of one name end each other's sessions in turn at a server without extensions.

@@ -242,8 +242,12 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	return verdict, err
 }
 
-// append records r unless the session has lost its name meanwhile.
+// append records r unless the session has lost its name meanwhile. Each record of the session has its
+// user, because the first one makes the user the owner of the publisher.
 func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
+	if r.User = s.client.user; failpoint.On(failpoint.R10UserOfMessagesOnly) && r.Kind != ledger.Message {
+		r.User = nil
+	}
 	if s.inst.Full != nil && s.inst.Full() && !s.inLedger(r) {
 		return 0, s.endDiskFull()
 	}

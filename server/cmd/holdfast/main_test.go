@@ -180,7 +180,7 @@ func testRecords(n uint64) (rs []journal.Record) {
 	for s := uint64(1); s <= n; s++ {
 		rs = append(rs, message(7, s, "orders", fmt.Sprintf("%d", s)), message(9, s, "fills.eu", strings.Repeat("x", 40)))
 	}
-	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged")})
+	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged"), User: []byte("joe")})
 }
 
 // flip inverts one byte of a file, at an offset from the end of the nth occurrence of
