@@ -460,6 +460,12 @@ const (
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckBeyond counts an ack beyond the last sent message for messages that are sent later.
 	G2AckBeyond Bug = "g2-ack-beyond"
+	// AuthAnyServer makes a client accept any signature of a server.
+	AuthAnyServer Bug = "auth-any-server"
+	// AuthAnyClient makes a server accept any proof of a client.
+	AuthAnyClient Bug = "auth-any-client"
+	// AuthAnyBinding makes a server accept a proof that is bound to another TLS connection.
+	AuthAnyBinding Bug = "auth-any-binding"
 	// LogUnbounded writes log lines that a client causes at full length.
 	LogUnbounded Bug = "log-unbounded"
 	// TxSentEarly sends a message of an application's transaction before the commit.

@@ -36,6 +36,7 @@ var imports = map[string][]string{
 	"internal/syncstatus":  {},
 	"internal/dial":        {},
 	"internal/topic":       {"internal/failpoint"},
+	"internal/scram":       {"internal/failpoint"},
 	"internal/signal":      {},
 	"internal/pace":        {},
 	"internal/outbound":    {"internal/failpoint", "internal/signal"},
