@@ -37,7 +37,8 @@ type Client struct {
 
 	publishing
 	subscribing
-	ids atomic.Uint64 // for command ids
+	ids              atomic.Uint64 // for command ids
+	clearTextWarning sync.Once     // logs that a password is sent in the clear
 
 	events events
 	stats  clientStats
