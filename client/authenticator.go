@@ -34,8 +34,9 @@ type Conversation interface {
 	Answer(ctx context.Context, c Challenge) (user, password string, err error)
 	// Trusted returns nil once the client may believe the server. A conversation in which the
 	// server does not prove anything returns nil from the start. Otherwise the client takes nothing
-	// from the server but a challenge or a refusal, and the error is the reason why the attempt
-	// fails if the server sends anything else. Trusted must not block.
+	// from the server but a challenge or a refusal, and leaves its publish store out of the logon.
+	// The error is the reason why the attempt fails if the server sends anything else. Trusted must
+	// not block.
 	Trusted() error
 }
 
@@ -72,8 +73,9 @@ func TokenFile(user, path string) Authenticator {
 // SCRAM returns an authenticator that proves the password instead of sending it, and has the server
 // prove that it knows the password's verifier (SCRAM-SHA-256). On connections with TLS 1.3 both
 // proofs cover the connection (SCRAM-SHA-256-PLUS, tls-exporter), so nobody in between can pass
-// them on. A server that accepts the logon without its proof is refused with ErrServerNotProven;
-// until the proof the client acts on nothing that the server says. User and password are UTF-8
+// them on. A server that accepts the logon without its proof is refused with ErrServerNotProven.
+// Until the proof the client acts on nothing that the server says, and sends it only the client name
+// and the user. User and password are UTF-8
 // without control characters, 1 to 1,024 bytes long, and are not normalized.
 func SCRAM(user, password string) Authenticator {
 	return &scramAuth{user, fixed(password)}

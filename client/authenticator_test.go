@@ -42,9 +42,13 @@ func (ss *session) converse(password string, binding []byte) (user string, err e
 	ss.t.Helper()
 	verifier := scram.NewVerifier(password, scram.MinIterations)
 	server := scram.NewServer(binding, func(string) scram.Verifier { return verifier })
-	initial, is := scram.CutInitial(string(ss.expect(wire.Logon).Password))
+	m := ss.expect(wire.Logon)
+	initial, is := scram.CutInitial(string(m.Password))
 	if !is {
 		ss.t.Fatal("the logon does not begin SCRAM")
+	}
+	if m.IsExt() || len(m.Store) > 0 {
+		ss.t.Error("the client tells the life of its store to a server that has proven nothing")
 	}
 	first, user, err := server.First(initial)
 	if err != nil {
@@ -56,8 +60,8 @@ func (ss *session) converse(password string, binding []byte) (user string, err e
 		return user, err
 	}
 	ss.challenge(final)
-	if m := ss.expect(wire.Logon); len(m.Password) > 0 {
-		ss.t.Errorf("the last logon has the password %q", m.Password)
+	if m := ss.expect(wire.Logon); len(m.Password) > 0 || !m.IsExt() || len(m.Store) == 0 {
+		ss.t.Errorf("the last logon has password %q and store %q", m.Password, m.Store)
 	}
 	return user, nil
 }

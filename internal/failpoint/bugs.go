@@ -468,6 +468,8 @@ const (
 	AuthAnyBinding Bug = "auth-any-binding"
 	// AuthTrustsAnyServer makes a client with SCRAM believe a server that has not proven itself.
 	AuthTrustsAnyServer Bug = "auth-trusts-any-server"
+	// AuthTellsLife makes a client with SCRAM tell the life of its store to a server that has not proven itself.
+	AuthTellsLife Bug = "auth-tells-life"
 	// AuthReadsOnce makes a client read the file of a password or token only once.
 	AuthReadsOnce Bug = "auth-reads-once"
 	// TLSOptional makes a client connect without TLS although the configuration requires it.
