@@ -224,7 +224,7 @@ func (s *scramConversation) Trusted() error {
 	if s.client != nil && s.client.Proven() || failpoint.On(failpoint.AuthTrustsAnyServer) {
 		return nil
 	}
-	return fmt.Errorf("%w: it did not answer with SCRAM. Either it is not the configured server, or it has no SCRAM or no users; then use Password", ErrServerNotProven)
+	return fmt.Errorf("%w: it did not answer with SCRAM, so it is not the configured server, or has no SCRAM or no users", ErrServerNotProven)
 }
 
 // A credentialsConversation asks Config.Credentials.
