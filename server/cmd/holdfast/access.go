@@ -193,19 +193,19 @@ func askPassword(user string) (string, error) {
 
 // restoreAtInterrupt makes an interrupt end the process with the terminal as it is now. Without
 // it the terminal would stay without echo.
-func restoreAtInterrupt(fd int) (stop func()) {
+func restoreAtInterrupt(fd int) (end func()) {
 	state, err := term.GetState(fd)
 	if err != nil {
 		return func() {}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	cancel := context.AfterFunc(ctx, func() {
+	keep := context.AfterFunc(ctx, func() {
 		_ = term.Restore(fd, state)
 		fmt.Fprintln(os.Stderr)
 		os.Exit(exitFailed)
 	})
 	return func() {
-		cancel()
+		keep()
 		stop()
 	}
 }

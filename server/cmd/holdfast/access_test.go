@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -161,6 +162,7 @@ func TestAccess(t *testing.T) {
 	for _, args := range [][]string{
 		append([]string{"ping", g.uri()}, access...),
 		append([]string{"publish", "--server", g.uri(), "--topic", "t", "--file", in}, access...),
+		append([]string{"bench", "publish", "--server", g.uri(), "--messages", "10"}, access...),
 	} {
 		if code, text := command(args...); code != exitOK {
 			t.Errorf("%v: %d, %s", args, code, text)
@@ -174,6 +176,13 @@ func TestAccess(t *testing.T) {
 	}
 	if code, text := command("ping", g.uri(), "--tls-ca="); code != exitFault || !strings.Contains(text, "certificate") {
 		t.Errorf("another authority: %d, %s", code, text)
+	}
+}
+
+// ping says that a port has no TLS.
+func TestPingWithoutTLS(t *testing.T) {
+	if code, text := command("ping", strings.Replace(uri(startLone(t, nil).Addr()), "tcp:", "tcps:", 1)); code != exitFault || !strings.Contains(text, "check that it uses TLS on this port") {
+		t.Errorf("%d, %s", code, text)
 	}
 }
 
@@ -216,7 +225,7 @@ func TestPasswordFromPipe(t *testing.T) {
 func TestPasswordPrompt(t *testing.T) {
 	g := newGate(t, startLone(t, nil).Addr())
 	term := tmux.Start(t, `"$0" ping "$1" --tls-ca "$2" --user joe --password-file - </dev/null; stty -a | grep -ow -e '-*echo'`, asCommand(t), g.uri(), g.ca)
-	term.Await("Password of joe: ")
+	term.Await("Password of joe:")
 	term.Type(gatePassword)
 	text := term.Check()
 	if strings.Contains(text, gatePassword) || !strings.Contains(text, "round trip") || strings.Contains(text, "-echo") {
@@ -227,7 +236,7 @@ func TestPasswordPrompt(t *testing.T) {
 // An interrupt at the prompt leaves the terminal with its echo.
 func TestInterruptedPrompt(t *testing.T) {
 	term := tmux.Start(t, `trap : INT; "$0" ping tcp://127.0.0.1:1 --user joe --password-file -; stty -a | grep -ow -e '-*echo'`, asCommand(t))
-	term.Await("Password of joe: ")
+	term.Await("Password of joe:")
 	term.Type("\x03")
 	if text := term.Check(); strings.Contains(text, "-echo") {
 		t.Errorf("the screen is\n%s", text)
@@ -261,15 +270,16 @@ func TestStatusToken(t *testing.T) {
 	_, admin := running(t)
 	const token = "t0ken"
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: admin[0]})
-	guarded := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	guarded := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+token {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		proxy.ServeHTTP(w, r)
 	}))
+	guarded.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes fail on purpose
+	guarded.StartTLS()
 	defer guarded.Close()
-	guarded.Config.ErrorLog = nil
 	ca := writePEM(t, guarded.Certificate())
 	file := filepath.Join(t.TempDir(), "token")
 	write := func(text string) {

@@ -245,6 +245,8 @@ func (t *target) explain(err error) string {
 	case errors.Is(err, errNoAnswer):
 		return fmt.Sprintf("nothing received within %v (--timeout): its process is stopped, its machine is unreachable, "+
 			"or the port is not that of 'clients.listen'", t.timeout)
+	case closedAtOnce(err) && strings.HasPrefix(t.uri, "tcps:"):
+		return err.Error() // the client names the reason
 	case closedAtOnce(err):
 		return fmt.Sprintf("%v: the listener there does not speak the client protocol: use the port of 'clients.listen', with tcps:// if it requires TLS", err)
 	}

@@ -31,8 +31,6 @@ func (s *shell) runMasked(command string) string {
 			args[i] = "--server=" + s.servers[1]
 		case a == "URI":
 			args[i] = s.servers[1]
-		case a == "TCPS":
-			args[i] = strings.Replace(s.servers[1], "tcp:", "tcps:", 1)
 		case i > 0 && slices.Contains([]string{"--store", "--file", "--out", "--password-file", "--tls-ca", "--tls-cert", "--tls-key"}, args[i-1]):
 			args[i] = s.path(a)
 		}
@@ -150,7 +148,6 @@ func TestWrongLines(t *testing.T) {
 		"ping URI --tls-cert in --tls-key in",
 		"ping URI --tls-ca in",
 		"ping URI --tls-ca nowhere",
-		"ping TCPS",
 		"subscribe S --topic t --user joe --password-file empty",
 		"subscribe S --topic t --user joe --password-file word --timeout 5s --quiet",
 		"publish S --topic t --file in --user joe --password-file word --timeout 5s --quiet",
