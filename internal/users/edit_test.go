@@ -54,7 +54,7 @@ const (
 	saltKey = "salt_key: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
 	// scramText and argon2Text are credentials of the password "pencil".
 	scramText  = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
-	argon2Text = "$argon2id$v=19$m=16,t=1,p=1$c2FsdHNhbHQ$ACDHQmcYdRlXMrMBGEADBXhM6hLFvsVvNxmYsjGMGqI"
+	argon2Text = "$argon2id$v=19$m=16,t=1,p=1$c2FsdHNhbHQ$PvBJfRnIgcuSI9nlrd54mmiyHG6kR4TUgTvamW3ICWg"
 )
 
 // handmade is a file with each form that people write.

@@ -61,6 +61,9 @@ func (e *editor) understands() bool {
 		_, after := e.cut(tok.Position)
 		return strings.HasPrefix(after, text)
 	}
+	if e.root["version"] == nil {
+		return false
+	}
 	for _, key := range e.keys {
 		if !at(key, key.Value) || key.Position.Column != 1 {
 			return false

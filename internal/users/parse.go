@@ -59,7 +59,7 @@ type entry struct {
 	Scram       scalar       `yaml:"scram"`
 	Argon2id    scalar       `yaml:"argon2id"`
 	Cert        scalar       `yaml:"cert"`
-	ClientNames []scalar     `yaml:"client_names"`
+	ClientNames nameList     `yaml:"client_names"`
 	Publish     ruleTexts    `yaml:"publish"`
 	Subscribe   ruleTexts    `yaml:"subscribe"`
 	Admin       scalar       `yaml:"admin"`
@@ -87,10 +87,22 @@ type scalar struct {
 	line int
 }
 
+// A nameList is a list that must not be empty if the file has it.
+type nameList struct {
+	names []scalar
+	line  int
+}
+
+// UnmarshalYAML reads the list.
+func (l *nameList) UnmarshalYAML(node ast.Node) error {
+	l.line = node.GetToken().Position.Line
+	return yaml.NodeToValue(node, &l.names, yaml.Strict())
+}
+
 // UnmarshalYAML takes the text of a value, whatever type YAML sees in it.
 func (s *scalar) UnmarshalYAML(node ast.Node) error {
 	value, is := node.(ast.ScalarNode)
-	if !is || node.Type() == ast.NullType {
+	if !is {
 		return &scalarError{node}
 	}
 	tok := value.GetToken()
@@ -101,7 +113,7 @@ func (s *scalar) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
-// A scalarError reports a list, a map or nothing where a value should be.
+// A scalarError reports a list or a map where a value should be.
 type scalarError struct{ node ast.Node }
 
 func (e *scalarError) Error() string { return "must be one plain value" }
@@ -119,6 +131,11 @@ func readDocument(file string, text []byte) (*document, *ast.File, error) {
 	body, err := onlyBody(tree)
 	if err != nil {
 		return nil, nil, &FileError{File: file, Text: err.Error()}
+	}
+	for _, null := range ast.Filter(ast.NullType, body) {
+		if field := strings.TrimPrefix(null.GetPath(), "$."); field != "users" {
+			return nil, nil, &FileError{file, null.GetToken().Position.Line, field, "has no value: write one, or remove the field"}
+		}
 	}
 	var d document
 	if err := yaml.NodeToValue(body, &d, yaml.Strict()); err != nil {
@@ -243,12 +260,13 @@ func (b *builder) user(path string, e *entry) {
 		b.problem(path+"cert", e.Cert.line, "%q is the certificate of user %q, too", u.cert, other.Name)
 	}
 	b.credentials(path, e, u)
-	if e.ClientNames == nil {
-		e.ClientNames = []scalar{{text: ".*"}}
-	} else if len(e.ClientNames) == 0 {
-		b.problem(path+"client_names", e.Name.line, "is empty, so the user could not log on: leave it out to allow any name")
+	names := e.ClientNames.names
+	if e.ClientNames.line == 0 {
+		names = []scalar{{text: ".*"}}
+	} else if len(names) == 0 {
+		b.problem(path+"client_names", e.ClientNames.line, "is empty, so the user could not log on: leave it out to allow any name")
 	}
-	u.ClientNames = b.rules(path, ruleTexts{Allow: e.ClientNames}, "client_names", "")
+	u.ClientNames = b.rules(path, ruleTexts{Allow: names}, "client_names", "")
 	u.Publish = b.rules(path, e.Publish, "publish.allow", "publish.deny")
 	u.Subscribe = b.rules(path, e.Subscribe, "subscribe.allow", "subscribe.deny")
 	u.Admin = b.flag(path+"admin", e.Admin)
