@@ -181,6 +181,21 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// checkNoSecret checks that an error quotes no secret of a text, as far as it stands in its field.
+func checkNoSecret(t *testing.T, text string, err error) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		field, value, _ := strings.Cut(line, ": ")
+		if strings.HasSuffix(field, "salt_key") || strings.HasSuffix(field, "scram") || strings.HasSuffix(field, "argon2id") {
+			for _, secret := range secrets.FindAllString(value, -1) {
+				if strings.Contains(err.Error(), secret) && strings.Count(text, secret) == 1 {
+					t.Errorf("the error has a secret: %v", err)
+				}
+			}
+		}
+	}
+}
+
 // FuzzLoad loads any text, and changes each that can be used. An error never quotes a secret, and
 // memory is in proportion to the text.
 func FuzzLoad(f *testing.F) {
@@ -199,11 +214,7 @@ func FuzzLoad(f *testing.F) {
 		var err error
 		heap.Bounded(t, len(text), 32<<10, 8<<20, func() { s, err = users.Load(file) })
 		if err != nil {
-			for _, secret := range []string{"AAECAwQFBgcICQoLDA0ODxA", "W22ZaJ0SNY7soEsUEjb6gQ", "WG5d8oPm3OtcPnkdi4Uo7BkeZkBF", "wfPLwcE6nTWhTAmQ7tl2KeoiW"} {
-				if strings.Contains(err.Error(), secret) {
-					t.Errorf("the error has a secret: %v", err)
-				}
-			}
+			checkNoSecret(t, text, err)
 			return
 		}
 		// Each change is made and means what it should, or is refused and leaves the file.

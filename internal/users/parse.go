@@ -132,14 +132,14 @@ func readDocument(file string, text []byte) (*document, *ast.File, error) {
 	if err != nil {
 		return nil, nil, &FileError{File: file, Text: err.Error()}
 	}
+	var d document
+	if err := yaml.NodeToValue(body, &d, yaml.Strict()); err != nil {
+		return nil, nil, locateError(file, err)
+	}
 	for _, null := range ast.Filter(ast.NullType, body) {
 		if field := strings.TrimPrefix(null.GetPath(), "$."); field != "users" {
 			return nil, nil, &FileError{file, null.GetToken().Position.Line, field, "has no value: write one, or remove the field"}
 		}
-	}
-	var d document
-	if err := yaml.NodeToValue(body, &d, yaml.Strict()); err != nil {
-		return nil, nil, locateError(file, err)
 	}
 	return &d, tree, nil
 }
