@@ -133,6 +133,9 @@ func (s *Set) index(file, name string) (int, error) {
 // change changes a file. edit changes its text, and returns the users that the text should have then.
 func change(file string, edit func(*Set, *editor) ([]*User, error)) error {
 	target, release, err := lock(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: holdfastd user add makes it", file, fs.ErrNotExist)
+	}
 	if err != nil {
 		return fmt.Errorf("change the users: %w", err)
 	}

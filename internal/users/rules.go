@@ -93,7 +93,7 @@ func (r Rules) Explain(topic []byte) (allowed bool, rule string) {
 	if i, allowed := r.allow.find(topic); allowed {
 		return true, fmt.Sprintf("allow[%d] %q", i, r.allow.texts[i])
 	}
-	return false, "no pattern of allow"
+	return false, "no pattern of allow matches"
 }
 
 // AllowList returns the patterns of allow. The slice belongs to the rules and must not be changed.

@@ -18,16 +18,16 @@ func userOf(t *testing.T, fields string) *users.User {
 // A deny wins over each allow, and no rule means no.
 func TestRules(t *testing.T) {
 	for _, tt := range []struct{ rules, topic, rule string }{
-		{"{}", "x", "no pattern of allow"},
-		{"{deny: [a]}", "x", "no pattern of allow"},
+		{"{}", "x", "no pattern of allow matches"},
+		{"{deny: [a]}", "x", "no pattern of allow matches"},
 		{"{deny: [a]}", "a", `deny[0] "a"`},
-		{"{allow: []}", "", "no pattern of allow"},
+		{"{allow: []}", "", "no pattern of allow matches"},
 		{"{allow: [x, y]}", "y", `allow[1] "y"`},
-		{"{allow: [x, y]}", "xy", "no pattern of allow"},
+		{"{allow: [x, y]}", "xy", "no pattern of allow matches"},
 		{"{allow: ['.*']}", "x", `allow[0] ".*"`},
 		{"{allow: ['^orders/'], deny: ['^orders/admin']}", "orders/eu", `allow[0] "^orders/"`},
 		{"{allow: ['^orders/'], deny: ['^orders/admin']}", "orders/admin/x", `deny[0] "^orders/admin"`},
-		{"{allow: ['^orders/'], deny: ['^orders/admin']}", "my/orders/eu", "no pattern of allow"},
+		{"{allow: ['^orders/'], deny: ['^orders/admin']}", "my/orders/eu", "no pattern of allow matches"},
 		{"{allow: ['orders/eu'], deny: ['orders/eu']}", "orders/eu", `deny[0] "orders/eu"`},
 		{"{allow: ['orders/eu'], deny: ['.*']}", "orders/eu", `deny[0] ".*"`},
 		{"{allow: ['.*', b, '^c']}", "b", `allow[1] "b"`},

@@ -86,6 +86,19 @@ func (m *Terminal) Await(text string) {
 	}
 }
 
+// Type types a line.
+func (m *Terminal) Type(line string) {
+	m.t.Helper()
+	m.tmux("send-keys", "-l", line)
+	m.tmux("send-keys", "Enter")
+}
+
+// Interrupt types Ctrl-C.
+func (m *Terminal) Interrupt() {
+	m.t.Helper()
+	m.tmux("send-keys", "C-c")
+}
+
 // screen is the content of the screen, with escapes for its attributes.
 func (m *Terminal) screen() string { return m.tmux("capture-pane", "-p", "-e", "-S", "-") }
 
