@@ -99,6 +99,7 @@ func TestBadFiles(t *testing.T) {
 		{"deep", head + strings.Repeat("[", 100) + "\n", "nested deeper than 64"},
 		{"large", head + strings.Repeat("#", 4<<20), "users.yaml: has more than 4194304 bytes"},
 		{"many users", head + strings.Repeat("- {name: a}\n", 20_001), "users.yaml: users has 20001 users, more than the maximum 20000"},
+		{"many patterns", head + manyPatterns(), "users.yaml:55: users have more than 50000 regular expressions"},
 		{"syntax", head + "- {name: a\n", "users.yaml:4:"},
 		{"windows", strings.ReplaceAll(user("admin: perhaps"), "\n", "\r\n"), "users.yaml:6: users[0].admin"},
 	} {
@@ -110,6 +111,15 @@ func TestBadFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyPatterns has 1000 regular expressions for each of 60 users.
+func manyPatterns() string {
+	var text strings.Builder
+	for n := range 60 {
+		fmt.Fprintf(&text, "- {name: u%d, cert: u%d, publish: {allow: [%s]}}\n", n, n, strings.Repeat("^a, ", 1000))
+	}
+	return text.String()
 }
 
 // A file with many problems reports the first ones together.

@@ -25,6 +25,7 @@ import (
 const (
 	maxFileBytes = 4 << 20
 	maxUsers     = 20_000
+	maxRegexes   = 50_000 // regular expressions of all users; each takes about 2 KiB of memory
 	maxNameBytes = 256
 	maxProblems  = 10 // reported of one file
 	saltKeyBytes = 32
@@ -208,6 +209,7 @@ func parseTree(file string, text []byte) (*Set, *ast.File, error) {
 type builder struct {
 	file     string
 	set      *Set
+	regexes  int
 	problems []error
 }
 
@@ -233,6 +235,10 @@ func (b *builder) build(d *document) {
 		return
 	}
 	for i := range d.Users {
+		if b.regexes > maxRegexes {
+			b.problem("users", d.Users[i].Name.line, "have more than %d regular expressions: use fewer", maxRegexes)
+			return
+		}
 		b.user(fmt.Sprintf("users[%d].", i), &d.Users[i])
 	}
 }
@@ -336,6 +342,11 @@ func (b *builder) patterns(field string, list []scalar) patternList {
 		texts[i] = s.text
 	}
 	patterns, bad, err := newPatternList(texts)
+	for _, p := range patterns.regexes {
+		if p.Steps() > 0 { // .* has none, and shares its program
+			b.regexes++
+		}
+	}
 	if err != nil {
 		b.problem(fmt.Sprintf("%s[%d]", field, bad), list[bad].line, "%q: %v", texts[bad], err)
 	}

@@ -13,6 +13,7 @@ import (
 const maxRuleSteps = 32 << 10
 
 // Rules decide which topics, or which client names, are allowed. The zero Rules allow nothing.
+// Topics and names have no control characters, so that a . of a pattern matches each character.
 // Safe for concurrent use.
 type Rules struct {
 	allow, deny patternList
