@@ -31,8 +31,8 @@ type Password struct {
 	Argon2id bool   // also write a hash, for clients that send the password as it is
 }
 
-// Check returns an error if the text cannot be a password. The error does not quote it.
-func (p Password) Check() error { return scram.CheckText("password", p.Text) }
+// check returns an error if the text cannot be a password. The error does not quote it.
+func (p Password) check() error { return scram.CheckText("password", p.Text) }
 
 // Add adds a user to a file and raises its version. It makes the file if it does not exist. It keeps
 // the text of the rest of the file as it is, and so do Remove and SetPassword. Two changes of a file
@@ -58,7 +58,7 @@ func Add(file string, n NewUser) error {
 func (n NewUser) check() error {
 	err := checkName("name", n.Name)
 	if n.Password.Text != "" || n.Cert == "" {
-		err = errors.Join(err, n.Password.Check())
+		err = errors.Join(err, n.Password.check())
 	}
 	if n.Cert != "" {
 		err = errors.Join(err, checkName("name of the certificate", n.Cert))
@@ -92,7 +92,7 @@ func Remove(file, name string) error {
 // SetPassword sets another password of a user, and raises the version. A user that has an argon2id
 // hash gets a new one, too.
 func SetPassword(file, name string, p Password) error {
-	if err := p.Check(); err != nil {
+	if err := p.check(); err != nil {
 		return err
 	}
 	return change(file, func(s *Set, e *editor) ([]*User, error) {

@@ -1,5 +1,8 @@
 package users
 
+// Parse is Load of a text.
+func Parse(file string, text []byte) (*Set, error) { return parse(file, text) }
+
 // FillSlots takes all slots for costly computations, until release is called.
 func FillSlots() (release func()) {
 	for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
