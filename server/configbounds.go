@@ -8,17 +8,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/token"
-
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/topic"
+	"github.com/holdfast-mq/holdfast/internal/yamlbounds"
 )
 
-const (
-	maxConfigBytes = 1 << 20 // size of a file, bytes
-	maxConfigDepth = 64      // of nested lists and maps: number of brackets, or columns
-)
+// maxConfigBytes is the largest size of a file in bytes.
+const maxConfigBytes = 1 << 20
 
 // readConfig returns the text of a file, cut off after maxConfigBytes+1 bytes.
 func readConfig(file string) ([]byte, error) {
@@ -34,35 +30,13 @@ func readConfig(file string) ([]byte, error) {
 	return text, nil
 }
 
-// checkBounds refuses texts that would be too expensive for the YAML package: its parser takes time
-// quadratic in the depth, and each alias copies its anchor. The lexer, which runs first, has
-// neither problem.
+// checkBounds refuses texts that would be too expensive for the YAML package.
 func checkBounds(file string, text []byte) error {
 	if failpoint.On(failpoint.ConfigUnbounded) {
 		return nil
 	}
-	if len(text) > maxConfigBytes {
-		return &ConfigError{File: file, Text: fmt.Sprintf("has more than %d bytes", maxConfigBytes)}
-	}
-	brackets := 0
-	for _, tok := range lexer.Tokenize(string(text)) {
-		refusal, column := "", 0
-		switch tok.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			brackets++
-		case token.SequenceEndType, token.MappingEndType:
-			brackets--
-		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
-			column = tok.Position.Column // each list or map without brackets takes at least one column
-		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
-			refusal = fmt.Sprintf("%q: anchors, aliases and tags are not supported: write the value itself", tok.Value)
-		}
-		if brackets > maxConfigDepth || brackets == 0 && column > maxConfigDepth {
-			refusal = fmt.Sprintf("lists and maps are nested deeper than %d", maxConfigDepth)
-		}
-		if refusal != "" {
-			return &ConfigError{File: file, Line: tok.Position.Line, Text: refusal}
-		}
+	if _, refusal := yamlbounds.Tokenize(text, maxConfigBytes); refusal != nil {
+		return &ConfigError{File: file, Line: refusal.Line, Text: refusal.Text}
 	}
 	return nil
 }

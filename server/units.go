@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/holdfast-mq/holdfast/internal/size"
 )
 
 // A Duration is a time.Duration. A config file writes it as 5s or 168h.
@@ -25,27 +27,11 @@ func (d *Duration) UnmarshalYAML(node ast.Node) error {
 // A Size is a number of bytes. A config file writes it as 1048576, 64MiB or 10GB.
 type Size int64
 
-// units are the units of sizes; a suffix of another one comes after it.
-var units = []struct {
-	suffix string
-	bytes  int64
-}{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
-}
-
-func (s Size) String() string {
-	for _, u := range []int{3, 2, 1, 0} {
-		if s != 0 && int64(s)%units[u].bytes == 0 {
-			return strconv.FormatInt(int64(s)/units[u].bytes, 10) + units[u].suffix
-		}
-	}
-	return strconv.FormatInt(int64(s), 10)
-}
+func (s Size) String() string { return size.Format(int64(s)) }
 
 // UnmarshalYAML parses a size.
 func (s *Size) UnmarshalYAML(node ast.Node) error {
-	return parseValue(node, s, "size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", parseSize)
+	return parseValue(node, s, size.Form, parseSize)
 }
 
 // A Share is a part of a whole, in percent or in bytes: 5% or 10GiB.
@@ -84,18 +70,8 @@ func parseShare(text string) (Share, bool) {
 }
 
 func parseSize(text string) (Size, bool) {
-	factor := int64(1)
-	for _, u := range units {
-		if number, ok := strings.CutSuffix(text, u.suffix); ok {
-			text, factor = strings.TrimSpace(number), u.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n > (1<<62)/factor || n < -(1<<62)/factor {
-		return 0, false
-	}
-	return Size(n * factor), true
+	n, ok := size.Parse(text)
+	return Size(n), ok
 }
 
 // A valueError reports a text that does not have the form of its type.

@@ -170,6 +170,28 @@ const (
 	AdminUnbounded Bug = "admin-unbounded"
 	// ConfigUnbounded reads a configuration of any size and depth, with aliases.
 	ConfigUnbounded Bug = "config-unbounded"
+	// UsersAllowWins allows a topic that deny and allow match.
+	UsersAllowWins Bug = "users-allow-wins"
+	// UsersUnknownAtOnce denies a logon of an unknown user without the work that a known one costs.
+	UsersUnknownAtOnce Bug = "users-unknown-at-once"
+	// UsersSaltChanges makes up another salt for an unknown user at each logon.
+	UsersSaltChanges Bug = "users-salt-changes"
+	// UsersComputesAll computes the password hashes of all logons at once.
+	UsersComputesAll Bug = "users-computes-all"
+	// UsersBadFileTaken drops all users when their file cannot be used any more.
+	UsersBadFileTaken Bug = "users-bad-file-taken"
+	// UsersHalfFileTaken uses a changed file before its writer has finished.
+	UsersHalfFileTaken Bug = "users-half-file-taken"
+	// UsersVersionKept changes the users in a file without raising the version.
+	UsersVersionKept Bug = "users-version-kept"
+	// UsersCertAmbiguous accepts a certificate that has the names of several users.
+	UsersCertAmbiguous Bug = "users-cert-ambiguous"
+	// UsersCertOfOther accepts a certificate of one user for the logon of another.
+	UsersCertOfOther Bug = "users-cert-of-other"
+	// UsersUnlocked lets two commands change a file at once.
+	UsersUnlocked Bug = "users-unlocked"
+	// UsersAnyMode reads a users file that other users of the machine can read.
+	UsersAnyMode Bug = "users-any-mode"
 	// DAckBeforeSync lets Append of a store with SyncAlways return before the sync.
 	DAckBeforeSync Bug = "d-ack-before-sync"
 	// DHoleIsEnd does not look for data behind a hole in a file.

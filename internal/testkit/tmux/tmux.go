@@ -93,6 +93,12 @@ func (m *Terminal) Type(text string) {
 	m.tmux("send-keys", "Enter")
 }
 
+// Interrupt types Ctrl-C.
+func (m *Terminal) Interrupt() {
+	m.t.Helper()
+	m.tmux("send-keys", "C-c")
+}
+
 // screen is the content of the screen, with escapes for its attributes.
 func (m *Terminal) screen() string { return m.tmux("capture-pane", "-p", "-e", "-S", "-") }
 

@@ -3,6 +3,7 @@
 //	holdfastd -config a.yaml
 //	holdfastd -config a.yaml -bootstrap
 //	holdfastd secret link.key
+//	holdfastd user add -users users.yaml NAME
 //	holdfastd lost -config a.yaml [NAME...]
 //	holdfastd lost -config a.yaml -end
 //
@@ -13,8 +14,11 @@
 // The third form makes the file of a new link secret and exits. All instances of a group get a copy
 // of it, for replication.secret.
 //
-// The fourth form tells the instance that runs with a.yaml that acknowledged messages are lost and
-// that the named instances will not return. It makes a decree, which the fifth form ends. See
+// The fourth form adds a user to a users file; holdfastd user -help lists all that it can do with
+// users. Passwords never come from the command line.
+//
+// The fifth form tells the instance that runs with a.yaml that acknowledged messages are lost and
+// that the named instances will not return. It makes a decree, which the sixth form ends. See
 // server/DISASTER.md. Both exit with 0 once the instance has done it, or with 1 and the reason.
 //
 // Standard output gets two lines: "listening …" once the ports are bound, with the actual port
@@ -58,6 +62,7 @@ import (
 
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
        holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
+       holdfastd user -help     users of the instance: add, password, remove, list, check
        holdfastd lost -config FILE [NAME...]    declare acknowledged messages lost (server/DISASTER.md)
        holdfastd lost -config FILE -end         end that decree
 
@@ -65,6 +70,10 @@ Exit codes: 0 stopped, 1 cannot run for now, 2 a bug, 3 disk failed or full, 4 j
 peer to heal it from, 5 journal written by a newer holdfastd (nothing was changed), 78 configuration or usage.`
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "user" {
+		// It serves nobody: a signal ends it, and it waits for the reader of its output.
+		os.Exit(runUser(os.Args[2:], os.Stdin, terminalSafe(os.Stdout), terminalSafe(os.Stderr)))
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)

@@ -1,0 +1,30 @@
+package users
+
+// Parse is Load of a text.
+func Parse(file string, text []byte) (*Set, error) { return parse(file, text) }
+
+// FillSlots takes all slots for costly computations, until release is called.
+func FillSlots() (release func()) {
+	for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
+		for range cap(slots) {
+			slots <- struct{}{}
+		}
+	}
+	return func() {
+		for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
+			for range cap(slots) {
+				<-slots
+			}
+		}
+	}
+}
+
+// PlainCost returns the cost of checking a plain password of a user, known or not: the iterations of
+// PBKDF2, or memory, passes and threads of argon2id.
+func (s *Set) PlainCost(name string) [4]int {
+	v, h, _ := s.plain(name)
+	if len(h.hash) > 0 {
+		return [4]int{0, int(h.memory), int(h.passes), int(h.threads)}
+	}
+	return [4]int{v.Iterations}
+}
