@@ -56,18 +56,21 @@ func (s *Server) serveAdmin() {
 	mux.HandleFunc("GET /status", s.answerStatus)
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
 	server := &http.Server{
-		Handler: rejectBody(mux), MaxHeaderBytes: adminHeaders,
+		Handler: s.requireToken(rejectBody(mux)), MaxHeaderBytes: adminHeaders,
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
 		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
 	}
 	if failpoint.On(failpoint.AdminUnbounded) {
 		server = &http.Server{Handler: mux}
 	}
+	s.warnPlainToken()
+	capped := &cappedListener{Listener: s.adminListener}
 	s.loops.Go(func() {
-		_ = server.Serve(&cappedListener{Listener: s.adminListener}) // returns when the server is closed
+		_ = server.Serve(s.secureAdmin(capped)) // returns when the server is closed
 	})
 	s.loops.Go(func() {
 		<-s.ctx.Done()
+		capped.closeAll()
 		server.Close()
 	})
 }
@@ -180,6 +183,17 @@ func (l *cappedListener) Accept() (net.Conn, error) {
 		oldest.Close()
 	}
 	return c, nil
+}
+
+// closeAll closes the connections. Closing them through their TLS would wait until each client has
+// read the end.
+func (l *cappedListener) closeAll() {
+	l.mu.Lock()
+	open := slices.Clone(l.open)
+	l.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
 }
 
 // An adminConn removes itself from its listener's list when it is closed.

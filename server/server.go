@@ -43,6 +43,8 @@ type Server struct {
 	space               space
 	refusals            refusals
 	logBudget           lineBudget // log budget of all sessions together
+	files               files
+	handshakes          handshakeSlots // of all ports
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -139,6 +141,9 @@ func (s *Server) supervise() {
 	defer close(s.done)
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
+	if len(s.files.watched) > 0 {
+		s.loops.Go(s.watchFiles)
+	}
 	if s.awaitLinks() {
 		s.serve()
 	}

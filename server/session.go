@@ -33,6 +33,7 @@ type session struct {
 	srv         *Server
 	core        *servercore.Session
 	conn        net.Conn
+	tls         *tlsConn // the TLS of conn; nil: the port has none
 	out         *outbound.Writer
 	logBudget   *lineBudget // budget of the session's log
 	connectedAt time.Time
@@ -55,7 +56,8 @@ func (s *Server) startSession(conn net.Conn) {
 		s.turnAway(conn)
 		return
 	}
-	c := &session{srv: s, conn: conn, connectedAt: now, decidable: signal.New()}
+	conn, secure := s.withTLS(conn)
+	c := &session{srv: s, conn: conn, tls: secure, connectedAt: now, decidable: signal.New()}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, ChunkSize: pieceBytes})
 	log, lines := s.sessionLog()
@@ -78,8 +80,10 @@ func (s *Server) turnAway(conn net.Conn) {
 	conn.Close()
 }
 
-// run starts the writer, reads until the session ends, and waits for the writer.
+// run does the TLS handshake, starts the writer, reads until the session ends, and waits for the
+// writer.
 func (s *session) run() {
+	err := s.handshake()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -88,16 +92,16 @@ func (s *session) run() {
 		}
 		s.core.Release()
 	}()
-	err := s.read()
+	if err == nil {
+		err = s.read()
+	}
 	if errors.Is(err, io.EOF) {
 		s.core.Drain() // the client has closed its side but may still wait for acks
 	}
 	s.awaitDrained(written, err)
 	s.core.End(s.endReason(err), nil)
 	<-written
-	if !errors.Is(err, io.EOF) {
-		s.linger()
-	}
+	s.linger(err)
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
@@ -131,7 +135,7 @@ func (s *session) awaitDrained(written <-chan struct{}, err error) {
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
 	defer s.core.Notify()
-	if err := s.conn.SetReadDeadline(time.Now().Add(logonDeadline)); err != nil {
+	if err := s.conn.SetReadDeadline(s.connectedAt.Add(logonDeadline)); err != nil {
 		return err
 	}
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
@@ -143,7 +147,7 @@ func (s *session) read() error {
 			s.frames++
 			err = s.executeFrame(frame)
 		case !s.core.LoggedOn():
-			err = fmt.Errorf("no logon: %w", err)
+			err = noLogon(err)
 		case isTooLarge(err):
 			err = s.tooLarge()
 		}

@@ -55,6 +55,8 @@ type Status struct {
 
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, of which nothing more is accepted, ordered by id
 
+	Certificates []CertificateStatus `json:"certificates,omitempty"` // of the ports and links with TLS
+
 	Refusing []string      `json:"refusing"`           // reasons of refusals in the last minute, of clients that cannot recover without help
 	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree of which this instance is not a member
 	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest decree
@@ -235,7 +237,7 @@ func (s *Server) Status() Status {
 	for _, i := range s.journal.DegradedIntervals() {
 		st.Degraded = append(st.Degraded, degradedInterval(i))
 	}
-	st.Diverged = s.diverged()
+	st.Diverged, st.Certificates = s.diverged(), s.certificateStatus()
 	st.Refusing, st.Outdated, st.Decree = s.refusals.recent(), links.OutdatedReason(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()

@@ -13,7 +13,7 @@ import (
 func TestHandshake(t *testing.T) {
 	otherSecret := bytes.Repeat([]byte{8}, SecretBytes)
 	begin := func(secret []byte, dialled bool, ours, theirs byte) *authenticator {
-		a := newAuthenticator(secret, dialled, nonce{ours})
+		a := newAuthenticator([][]byte{secret}, dialled, nonce{ours})
 		a.setPeerNonce(nonce{theirs})
 		return a
 	}
@@ -56,7 +56,7 @@ func TestHandshake(t *testing.T) {
 // secretive starts an instance whose group and digest would be recognizable in its frames.
 func secretive(w *world, secret []byte, dests []Destination, peers ...string) *instance {
 	a := w.instance("a", func(o *Options) {
-		o.Group, o.Digest, o.Secret, o.Destinations, o.Peers = "the-group", "the-digest", secret, dests, peers
+		o.Group, o.Digest, o.Secrets, o.Destinations, o.Peers = "the-group", "the-digest", FixedSecret(secret), dests, peers
 	})
 	a.start()
 	return a
@@ -151,7 +151,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 				}
 				defer nc.Close()
 				c := w.newFakeConn(nc, true)
-				c.auth.secret = tt.secret
+				c.auth.secrets = [][]byte{tt.secret}
 				began := time.Now()
 				tt.send(c)
 				got, text := frames(t, nc)
@@ -228,7 +228,7 @@ func TestDiallerRevealsNothing(t *testing.T) {
 		}
 		defer nc.Close()
 		c := w.newFakeConn(nc, false)
-		c.auth.secret = bytes.Repeat([]byte{8}, SecretBytes)
+		c.auth.secrets = [][]byte{bytes.Repeat([]byte{8}, SecretBytes)}
 		c.expectOpen()
 		c.sendOpen()
 		c.sendProof()
@@ -269,7 +269,7 @@ func TestReplayedSession(t *testing.T) {
 
 // firstProof returns the first proof that a connection has sent.
 func firstProof(c *fakeConn) []byte {
-	a := newAuthenticator(c.auth.secret, c.auth.dialled, nonce{})
+	a := newAuthenticator(c.auth.secrets, c.auth.dialled, nonce{})
 	a.nonces = c.auth.nonces
 	return newFrame(frameProof, proofOf(a.prove()))
 }
@@ -308,9 +308,9 @@ func TestSecretsAndNames(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				a := w.instance("a", func(o *Options) { o.Secret, o.Peers = tt.ours, []string{"b"} })
+				a := w.instance("a", func(o *Options) { o.Secrets, o.Peers = FixedSecret(tt.ours), []string{"b"} })
 				b := w.instance("b", func(o *Options) {
-					o.Secret, o.Destinations = tt.theirs, []Destination{to("a")}
+					o.Secrets, o.Destinations = FixedSecret(tt.theirs), []Destination{to("a")}
 					if tt.change != nil {
 						tt.change(o)
 					}

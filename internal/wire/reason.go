@@ -32,6 +32,7 @@ const (
 	ReasonPublisherDiverged = "publisher diverged" // R11: the life is refused for good; bm has its first sequence that is not proven equal
 	ReasonIncarnation       = "incarnation"        // R10: the client or the group has met a later incarnation
 	ReasonPublisherIDTaken  = "publisher id taken" // R10: another publisher has this id, perhaps under another name
+	ReasonTLSRequired       = "TLS required: use tcps"
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
 	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9

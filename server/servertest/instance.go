@@ -49,6 +49,7 @@ func newInstance(w *world, name string) *Instance {
 	} else {
 		i.disk = memfs.New()
 		i.cfg.Clients.Listen = name + ":9007"
+		i.cfg.Clients.Insecure, i.cfg.Admin.Insecure = true, true // nobody else reaches a network in memory
 	}
 	w.t.Cleanup(i.Close)
 	return i
