@@ -104,7 +104,15 @@ func noLogon(err error) error {
 // reports an error of the server and not of the network. The writer has ended.
 func (s *session) sendAlert() {
 	alert := []byte{0x15, 3, 1, 0, 2, 2, 40} // a record of version 1.0 with 2 bytes: fatal, handshake_failure
-	if s.conn.SetWriteDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = s.conn.Write(alert) // the client may be gone
+	write := func(nc net.Conn) net.Conn {
+		if nc.SetWriteDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = nc.Write(alert) // the client may be gone
+		}
+		return nc
 	}
+	if l, ok := s.conn.(layered); ok {
+		l.Over(write)
+		return
+	}
+	write(s.conn)
 }

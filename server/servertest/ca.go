@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -66,17 +67,24 @@ func serial(t T) *big.Int {
 	return n
 }
 
-// Certificate returns a new certificate of the CA with these DNS names, and its private key. It is
-// valid for servers and clients. The first name is also its common name.
+// Certificate returns a new certificate of the CA with these DNS names or IP addresses, and its
+// private key. It is valid for servers and clients. The first name is also its common name.
 func (ca *CA) Certificate(names ...string) tls.Certificate {
 	ca.t.Helper()
 	key := newKey(ca.t)
 	template := &x509.Certificate{
-		SerialNumber: serial(ca.t), NotBefore: notBefore, NotAfter: ca.NotAfter, DNSNames: names,
+		SerialNumber: serial(ca.t), NotBefore: notBefore, NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if len(names) > 0 {
 		template.Subject.CommonName = names[0]
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
 	if err != nil {
