@@ -64,13 +64,11 @@ func (s *Server) serveAdmin() {
 		server = &http.Server{Handler: mux}
 	}
 	s.warnPlainToken()
-	capped := &cappedListener{Listener: s.adminListener}
 	s.loops.Go(func() {
-		_ = server.Serve(s.secureAdmin(capped)) // returns when the server is closed
+		_ = server.Serve(s.secureAdmin(&cappedListener{Listener: s.adminListener})) // returns when the server is closed
 	})
 	s.loops.Go(func() {
 		<-s.ctx.Done()
-		capped.closeAll()
 		server.Close()
 	})
 }
@@ -183,17 +181,6 @@ func (l *cappedListener) Accept() (net.Conn, error) {
 		oldest.Close()
 	}
 	return c, nil
-}
-
-// closeAll closes the connections. Closing them through their TLS would wait until each client has
-// read the end.
-func (l *cappedListener) closeAll() {
-	l.mu.Lock()
-	open := slices.Clone(l.open)
-	l.mu.Unlock()
-	for _, c := range open {
-		c.Close()
-	}
 }
 
 // An adminConn removes itself from its listener's list when it is closed.

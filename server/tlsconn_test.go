@@ -5,12 +5,44 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http/httptest"
 	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// The end of a connection waits for a peer that does not read for a limited time, and Close not at
+// all.
+func TestTLSCloseDoesNotWait(t *testing.T) {
+	https := httptest.NewTLSServer(nil)
+	certificates := https.TLS.Certificates
+	https.Close()
+	for name, tt := range map[string]struct {
+		end  func(*tlsConn) error
+		took time.Duration
+	}{
+		"CloseWrite": {(*tlsConn).CloseWrite, lingerTime},
+		"Close":      {(*tlsConn).Close, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			defer far.Close()
+			go func() { _ = tls.Client(far, &tls.Config{InsecureSkipVerify: true}).Handshake() }()
+			c := newTLSConn(near, &tls.Config{Certificates: certificates, SessionTicketsDisabled: true}, newHandshakeSlots())
+			defer c.Close()
+			if err := c.handshake(t.Context(), time.Now().Add(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			_ = tt.end(c)
+			if took := time.Since(began); took != tt.took {
+				t.Errorf("%s took %v", name, took)
+			}
+		})
+	}
+}
 
 // slowHandshakes is the configuration of a server whose handshakes compute for a second each. most
 // returns the number of handshakes that computed at once.
