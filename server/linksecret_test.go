@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
@@ -98,6 +99,8 @@ func TestSecretIsNeeded(t *testing.T) {
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, Insecure: true}, ""},
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, SecretKey: make([]byte, 32)}, ""},
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, SecretKey: make([]byte, 31)}, "has 31 bytes"},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, TLSConfig: new(tls.Config)}, ""},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, TLS: new(LinkTLS), TLSConfig: new(tls.Config)}, "replication.tls is given together with a TLSConfig"},
 	} {
 		startsWith(t, &tt.r, tt.want)
 	}
