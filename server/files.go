@@ -14,8 +14,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
 
-// filesPoll is the time between two checks whether a file has changed.
-const filesPoll = time.Second
+const (
+	filesPoll  = time.Second // between two checks whether a file has changed
+	expiryPoll = 24 * time.Hour
+	expiryWarn = 14 // days left below which the log warns
+)
 
 // files are the certificates and secrets of an instance. Those that come from files are replaced
 // when the files change. Each field is nil if the instance does not use it.
@@ -146,18 +149,36 @@ func (s *Server) Reload() error {
 
 // watchFiles reads files again when they change, until the instance stops.
 func (s *Server) watchFiles() {
-	ticker := time.NewTicker(filesPoll)
-	defer ticker.Stop()
+	s.warnExpiry()
+	changes, expiry := time.NewTicker(filesPoll), time.NewTicker(expiryPoll)
+	defer changes.Stop()
+	defer expiry.Stop()
 	for {
 		select {
-		case <-ticker.C:
+		case <-changes.C:
+			s.pollFiles()
+		case <-expiry.C:
+			s.warnExpiry()
 		case <-s.ctx.Done():
 			return
 		}
-		for _, w := range s.files.watched {
-			if tried, err := w.Poll(); tried {
-				s.logReload(&w, err)
-			}
+	}
+}
+
+// pollFiles reads the files again that have changed.
+func (s *Server) pollFiles() {
+	for _, w := range s.files.watched {
+		if tried, err := w.Poll(); tried {
+			s.logReload(&w, err)
+		}
+	}
+}
+
+// warnExpiry logs certificates that expire soon.
+func (s *Server) warnExpiry() {
+	for _, c := range s.certificateStatus() {
+		if c.DaysLeft < expiryWarn {
+			s.log.Warn("a certificate expires soon, or has expired: replace its files", "field", c.Field, "not_after", c.NotAfter, "days_left", c.DaysLeft)
 		}
 	}
 }

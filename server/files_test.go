@@ -83,6 +83,22 @@ func TestCertificatesAreReplaced(t *testing.T) {
 	})
 }
 
+// The log warns about a certificate that expires within two weeks.
+func TestCertificateExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for days, want := range map[int]int{-1: 1, 13: 1, 15: 0} {
+			ca, log := servertest.NewCA(t), new(recording)
+			ca.NotAfter = time.Now().Add(time.Duration(days)*24*time.Hour + time.Hour)
+			cert, key, _ := ca.Files(t.TempDir(), "a")
+			servertest.New(t, logged(log), servertest.Config(func(c *server.Config) { c.Clients.TLS = &server.PortTLS{Cert: cert, Key: key} }))
+			synctest.Wait()
+			if n := len(log.lines("a certificate expires soon")); n != want {
+				t.Errorf("%d days: %d warnings in\n%s", days, n, log.buf.String())
+			}
+		}
+	})
+}
+
 // An authority that is removed refuses new connections, and those that would resume an earlier one.
 func TestAuthorityIsRemoved(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
