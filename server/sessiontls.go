@@ -79,14 +79,22 @@ func (s *session) refusePlain() error {
 	return s.core.Refuse(&s.msg, wire.ReasonTLSRequired)
 }
 
-// tlsState returns the result of the TLS handshake, nil if the client does not use TLS. It may be
-// called once the client sends commands.
+// tlsState returns the result of the TLS handshake, nil if the client does not use TLS or the
+// handshake has not ended. It is safe for concurrent use.
 func (s *session) tlsState() *tls.ConnectionState {
 	if s.tls == nil || s.tls.phase.Load() != tlsOpen {
 		return nil
 	}
 	state := s.tls.ConnectionState()
 	return &state
+}
+
+// tlsVersion returns the version of TLS that the client uses, empty if it uses none.
+func (s *session) tlsVersion() string {
+	if state := s.tlsState(); state != nil {
+		return tls.VersionName(state.Version)
+	}
+	return ""
 }
 
 // errTLSClient reports that a client begins with a TLS handshake at a port without TLS.

@@ -168,6 +168,7 @@ type SessionStatus struct {
 	User          string    `json:"user,omitempty"`
 	Address       string    `json:"address"`
 	Since         time.Time `json:"since"`
+	TLS           string    `json:"tls,omitempty"` // version, such as "TLS 1.3"; empty: none
 	Extended      bool      `json:"extended"`
 	Publisher     uint64    `json:"publisher,omitempty,string"`
 	Subscriptions int       `json:"subscriptions"`
@@ -271,7 +272,7 @@ func (s *Server) sessionStatus() []SessionStatus {
 		}
 		conn := c.Driver().(*session)
 		list = append(list, SessionStatus{
-			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.connectedAt,
+			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.connectedAt, TLS: conn.tlsVersion(),
 			Extended: i.Extended, Publisher: i.Publisher, Subscriptions: i.Subscriptions,
 		})
 	}
