@@ -53,6 +53,41 @@ func TestHandshake(t *testing.T) {
 	check("another hello", a, changed.prove(), errNotProven)
 }
 
+// While the secret is replaced, two sides agree on one that both have, whichever has dialled and
+// whatever their order is.
+func TestTwoSecrets(t *testing.T) {
+	one, two, three := bytes.Repeat([]byte{1}, SecretBytes), bytes.Repeat([]byte{2}, SecretBytes), bytes.Repeat([]byte{3}, SecretBytes)
+	for _, tt := range []struct {
+		dialler, dialled [][]byte
+		ok               bool
+	}{
+		{[][]byte{one}, [][]byte{one, two}, true},
+		{[][]byte{two}, [][]byte{one, two}, true},
+		{[][]byte{one, two}, [][]byte{one}, true},
+		{[][]byte{one, two}, [][]byte{two}, true},
+		{[][]byte{one, two}, [][]byte{two, one}, true},
+		{[][]byte{one, two}, [][]byte{two, three}, true},
+		{[][]byte{one, two}, [][]byte{three}, false},
+		{[][]byte{three}, [][]byte{one, two}, false},
+		{nil, [][]byte{one, two}, false},
+		{[][]byte{one, two}, nil, false},
+	} {
+		d, a := newAuthenticator(tt.dialler, true, nonce{1}), newAuthenticator(tt.dialled, false, nonce{2})
+		d.setPeerNonce(nonce{2})
+		a.setPeerNonce(nonce{1})
+		err := d.verify(a.prove())
+		if (err == nil) != tt.ok {
+			t.Errorf("the dialler with %x takes a proof of %x: %v", tt.dialler, tt.dialled, err)
+		}
+		if err != nil {
+			continue
+		}
+		if err := a.verify(d.prove()); err != nil || len(d.prove()) != macBytes || !bytes.Equal(a.prove(), a.proof(d.secrets[0], false)) {
+			t.Errorf("%x and %x do not continue with one secret: %v", tt.dialler, tt.dialled, err)
+		}
+	}
+}
+
 // secretive starts an instance whose group and digest would be recognizable in its frames.
 func secretive(w *world, secret []byte, dests []Destination, peers ...string) *instance {
 	a := w.instance("a", func(o *Options) {
