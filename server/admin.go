@@ -56,15 +56,16 @@ func (s *Server) serveAdmin() {
 	mux.HandleFunc("GET /status", s.answerStatus)
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
 	server := &http.Server{
-		Handler: rejectBody(mux), MaxHeaderBytes: adminHeaders,
+		Handler: s.requireToken(rejectBody(mux)), MaxHeaderBytes: adminHeaders,
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
 		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
 	}
 	if failpoint.On(failpoint.AdminUnbounded) {
 		server = &http.Server{Handler: mux}
 	}
+	s.warnPlainToken()
 	s.loops.Go(func() {
-		_ = server.Serve(&cappedListener{Listener: s.adminListener}) // returns when the server is closed
+		_ = server.Serve(s.secureAdmin(&cappedListener{Listener: s.adminListener})) // returns when the server is closed
 	})
 	s.loops.Go(func() {
 		<-s.ctx.Done()

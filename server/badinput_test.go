@@ -341,7 +341,7 @@ func TestDataIsNotAJournal(t *testing.T) {
 	if err := os.WriteFile(segment, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = server.Start(server.Config{Name: "a", Data: dir, Clients: server.Endpoint{Listen: "127.0.0.1:0"}, AcceptDamage: true})
+	_, err = server.Start(server.Config{Name: "a", Data: dir, Clients: server.ClientPort{Listen: "127.0.0.1:0"}, AcceptDamage: true})
 	var config *server.ConfigError
 	if !errors.As(err, &config) || config.Field != "data" || !strings.Contains(err.Error(), "is not a journal") {
 		t.Errorf("started with %v", err)

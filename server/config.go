@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,8 +29,8 @@ type Config struct {
 	Group string `yaml:"group"`
 	// Data is the directory of the journal.
 	Data string `yaml:"data"`
-	// Clients is the address of the client port.
-	Clients Endpoint `yaml:"clients"`
+	// Clients describes the client port.
+	Clients ClientPort `yaml:"clients"`
 	// Replication links the instance with its group. Nil: a lone instance, where a message is safe
 	// once it is on the disk of that instance.
 	Replication *Replication `yaml:"replication"`
@@ -40,8 +41,8 @@ type Config struct {
 	// is given up: when it returns it does not get the messages that were removed meanwhile.
 	// Default: half of the disk space that is free at start.
 	Hold Size `yaml:"hold"`
-	// Admin is the address of /livez, /readyz, /status and /publishers. Default: not served.
-	Admin Endpoint `yaml:"admin"`
+	// Admin describes the port of /livez, /readyz, /status and /publishers. Default: not served.
+	Admin AdminPort `yaml:"admin"`
 	// Log selects the messages that the journal keeps, and for how long.
 	Log LogConfig `yaml:"log"`
 	// RejoinTimeout is how long a start waits for a peer that is absent or makes no progress.
@@ -90,9 +91,35 @@ type Config struct {
 	fs seglog.FS // of the journal; default: that of the machine; tests set it through internal/testdoor
 }
 
-// An Endpoint is an address to listen on, host:port. Port 0 takes a free port.
-type Endpoint struct {
+// A ClientPort describes the port for clients.
+type ClientPort struct {
+	// Listen is the address, host:port. Port 0 takes a free port.
 	Listen string `yaml:"listen"`
+	// TLS is the TLS of the port. Nil: clients connect without it.
+	TLS *PortTLS `yaml:"tls"`
+	// TLSConfig is a configuration for servers, instead of files. The instance uses it as it is.
+	TLSConfig *tls.Config `yaml:"-"`
+	// Insecure allows clients that do not prove who they are at any address: anybody who can reach
+	// the port can publish and subscribe. Without it such a port must have a loopback address.
+	Insecure bool `yaml:"insecure"`
+}
+
+// An AdminPort describes the admin port, see Server.AdminAddr.
+type AdminPort struct {
+	// Listen is the address, host:port. Port 0 takes a free port. Empty: there is no admin port.
+	Listen string `yaml:"listen"`
+	// TLS is the TLS of the port. Nil: requests come without it.
+	TLS *PortTLS `yaml:"tls"`
+	// TLSConfig is a configuration for servers, instead of files. The instance uses it as it is.
+	TLSConfig *tls.Config `yaml:"-"`
+	// Token is a file with the token that requests other than /livez and /readyz must present. Only
+	// the owner of the file may have access to it. It is read again when it changes.
+	Token string `yaml:"token"`
+	// BearerToken is the token itself, instead of a file.
+	BearerToken string `yaml:"-"`
+	// Insecure allows requests without a token or certificate at any address. Without it such a
+	// port must have a loopback address.
+	Insecure bool `yaml:"insecure"`
 }
 
 // Replication describes the links of an instance with its group.
@@ -104,15 +131,23 @@ type Replication struct {
 	// Peers are the names of instances that replicate to this one without being destinations of it.
 	// They dial this instance. Instances that are neither peers nor destinations are refused.
 	Peers []string `yaml:"peers"`
+	// TLS encrypts the links, in both directions, and proves the names of the peers. Nil: links are
+	// not encrypted; use a private network.
+	TLS *LinkTLS `yaml:"tls"`
+	// TLSConfig is the TLS of the links instead of files. It needs Certificates, RootCAs and
+	// ClientCAs, or functions in their place. The instance requires TLS 1.3 and a certificate of
+	// the peer with the peer's name.
+	TLSConfig *tls.Config `yaml:"-"`
 	// Secret is a file with the link secret, as WriteSecret makes it. All instances of the group
 	// share it and prove to each other that they know it. Only the owner of the file may have
-	// access to it. It is required if any address is not a loopback address. Links are not
-	// encrypted: use a private network.
+	// access to it. If any address is not a loopback address, Secret or TLS is required; both may
+	// be given. While the secret is replaced, the file has two lines, the old and the new one, and
+	// either is accepted. The file is read again when it changes.
 	Secret string `yaml:"secret"`
 	// SecretKey is the secret itself, 32 bytes, instead of a file.
 	SecretKey []byte `yaml:"-"`
-	// Insecure allows links without a secret over any network: anybody who can reach the port and
-	// knows the name of a peer can pose as that peer.
+	// Insecure allows links without a secret or TLS over any network: anybody who can reach the
+	// port and knows the name of a peer can pose as that peer.
 	Insecure bool `yaml:"insecure"`
 }
 
@@ -228,12 +263,16 @@ func (c *Config) validate(file string, tree *ast.File) error {
 		k.addProblem("data", "is missing: give the directory of the journal")
 	}
 	k.listen("clients.listen", c.Clients.Listen, true)
+	k.portTLS("clients.tls", c.Clients.TLS, c.Clients.TLSConfig != nil)
+	k.clientAccess(&c.Clients, false)
 	if c.Replication != nil {
 		k.name("group", c.Group)
 		k.replication(c)
 	}
 	k.minSync(c)
 	k.listen("admin.listen", c.Admin.Listen, false)
+	k.portTLS("admin.tls", c.Admin.TLS, c.Admin.TLSConfig != nil)
+	k.adminAccess(&c.Admin)
 	k.topics("log.topics", c.Log.Topics)
 	checkRange(&k, "hold", c.Hold, 0, 1<<62)
 	checkRange(&k, "log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
@@ -330,6 +369,7 @@ func (k *configChecker) replication(c *Config) {
 			k.addProblem(field, "cannot dial this instance: give replication.listen")
 		}
 	}
+	k.linkTLS(c.Replication)
 	k.secret(c.Replication)
 }
 

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +95,16 @@ func TestConfigErrors(t *testing.T) {
 		{"peer is itself", replace("min_sync: 0", "  peers: [a]\nmin_sync: 0"), "a.yaml:15: replication.peers[0] is this instance itself"},
 		{"peer cannot dial", replace("  listen: 127.0.0.1:9107\n", "  peers: [c]\n"), "a.yaml:7: replication.peers[0] cannot dial this instance"},
 		{"no secret", replace("127.0.0.1:9107", "0.0.0.0:9107"), "a.yaml: replication.secret is missing, and 0.0.0.0:9107 is not a loopback address"},
+		{"clients of a network", replace("127.0.0.1:9007", "0.0.0.0:9007"), "a.yaml:5: clients.listen is 0.0.0.0:9007, which is not a loopback address"},
+		{"clients of a network, optional certificate", replace("127.0.0.1:9007", ":9007\n  tls: {cert: c, key: k, client_ca: ca, client_cert: optional}"), "a.yaml:5: clients.listen is :9007, which is not a loopback address"},
+		{"admin of a network", replace("127.0.0.1:8085", "192.0.2.1:8085"), "a.yaml: admin.token is missing, and 192.0.2.1:8085 is not a loopback address"},
+		{"no certificate", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {key: k}"), "a.yaml: clients.tls.cert is missing"},
+		{"no key", replace("127.0.0.1:8085", "127.0.0.1:8085\n  tls: {cert: c}"), "a.yaml: admin.tls.key is missing"},
+		{"bad client_cert", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, client_cert: maybe}"), `a.yaml:6: clients.tls.client_cert is "maybe": it must be none, optional or require`},
+		{"no client_ca", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, client_cert: optional}"), "a.yaml: clients.tls.client_ca is missing"},
+		{"unused client_ca", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, client_ca: ca, client_cert: none}"), "a.yaml:6: clients.tls.client_ca is not used"},
+		{"bad min_version", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, min_version: \"1.1\"}"), `a.yaml:6: clients.tls.min_version is "1.1": it must be "1.2" or "1.3"`},
+		{"no ca of links", replace("min_sync: 0", "  tls: {cert: c, key: k}\nmin_sync: 0"), "a.yaml: replication.tls.ca is missing"},
 		{"wrong type", replace("min_sync: 0", "min_sync: many"), "a.yaml:15: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,6 +119,67 @@ func TestConfigErrors(t *testing.T) {
 				t.Errorf("says %q, of one value", err)
 			}
 		})
+	}
+}
+
+// Clients and operators may come from a network if they prove who they are, or if the configuration
+// says that they need not.
+func TestConfigsForNetworks(t *testing.T) {
+	for _, tt := range []struct{ old, new string }{
+		{"127.0.0.1:9007", "0.0.0.0:9007\n  insecure: true"},
+		{"127.0.0.1:9007", "0.0.0.0:9007\n  tls: {cert: c, key: k, client_ca: ca}"},
+		{"127.0.0.1:9007", "localhost:9007\n  tls: {cert: c, key: k, min_version: 1.2}"},
+		{"127.0.0.1:8085", "0.0.0.0:8085\n  insecure: true"},
+		{"127.0.0.1:8085", "0.0.0.0:8085\n  token: t"},
+		{"127.0.0.1:8085", "0.0.0.0:8085\n  tls: {cert: c, key: k, client_ca: ca, client_cert: require}"},
+		{"127.0.0.1:9107", "0.0.0.0:9107\n  tls: {cert: c, key: k, ca: ca}"},
+		{"127.0.0.1:9107", "0.0.0.0:9107\n  tls: {cert: c, key: k, ca: ca}\n  secret: s"},
+	} {
+		if _, err := parseConfig("a.yaml", []byte(strings.Replace(goodConfig, tt.old, tt.new, 1))); err != nil {
+			t.Errorf("%s: %v", tt.new, err)
+		}
+	}
+}
+
+// Paths in a config file are relative to its directory.
+func TestConfigPaths(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	text := strings.NewReplacer("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, client_ca: ca}", "127.0.0.1:8085", "127.0.0.1:8085\n  token: t",
+		"127.0.0.1:9107", "127.0.0.1:9107\n  tls: {cert: c, key: /k, ca: ca}\n  secret: s").Replace(goodConfig)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range cfg.paths() {
+		if dir := filepath.Dir(*path); *path != "" && *path != "/k" && dir != filepath.Dir(file) && dir != filepath.Join(filepath.Dir(file), "data") {
+			t.Errorf("%q is not relative to the file", *path)
+		}
+	}
+}
+
+// Files that cannot be used are errors of their fields, and a secret is not quoted.
+func TestBadFiles(t *testing.T) {
+	dir := t.TempDir()
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("PASSWORD"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]Config{
+		"clients.tls.cert cannot be read":   {Clients: ClientPort{TLS: &PortTLS{Cert: "none", Key: "none"}}},
+		"clients.tls.cert ":                 {Clients: ClientPort{TLS: &PortTLS{Cert: token, Key: token}}},
+		"admin.tls.cert cannot be read":     {Admin: AdminPort{TLS: &PortTLS{Cert: "none", Key: "none"}}},
+		"admin.token cannot be read":        {Admin: AdminPort{Token: "none"}},
+		"admin.token " + token + " does":    {Admin: AdminPort{Token: token}},
+		"replication.tls.cert cannot be":    {Replication: &Replication{TLS: &LinkTLS{Cert: "none"}}},
+		"replication.secret cannot be read": {Replication: &Replication{Secret: "none"}},
+	} {
+		_, err := openFiles(&c)
+		if config, ok := err.(*ConfigError); !ok || !strings.HasPrefix(config.Error(), want) || strings.Contains(config.Error(), "PASSWORD") {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 

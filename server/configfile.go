@@ -45,16 +45,28 @@ func LoadConfig(file string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	relative := func(path *string) {
+	for _, path := range cfg.paths() {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(filepath.Dir(file), *path)
 		}
 	}
-	relative(&cfg.Data)
-	if cfg.Replication != nil {
-		relative(&cfg.Replication.Secret)
-	}
 	return cfg, nil
+}
+
+// paths returns the fields that are paths.
+func (c *Config) paths() []*string {
+	list := []*string{&c.Data, &c.Admin.Token}
+	for _, t := range []*PortTLS{c.Clients.TLS, c.Admin.TLS} {
+		if t != nil {
+			list = append(list, &t.Cert, &t.Key, &t.ClientCA)
+		}
+	}
+	if r := c.Replication; r != nil {
+		if list = append(list, &r.Secret); r.TLS != nil {
+			list = append(list, &r.TLS.Cert, &r.TLS.Key, &r.TLS.CA)
+		}
+	}
+	return list
 }
 
 // parseConfig parses and checks the text of a file.

@@ -82,11 +82,14 @@ func (s *session) endReason(err error) string {
 	return err.Error()
 }
 
-// linger gives the client time to read the last frames. Closing a connection with unread input
-// would reset it and destroy frames that are on their way.
-func (s *session) linger() {
+// linger gives the client time to read the last frames, after the reader returned err. Closing a
+// connection with unread input would reset it and destroy frames that are on their way.
+func (s *session) linger(err error) {
+	if errors.Is(err, errTLSClient) {
+		s.sendAlert()
+	}
 	half, ok := s.conn.(interface{ CloseWrite() error })
-	if !ok || s.core.State() == servercore.StateDead || half.CloseWrite() != nil {
+	if !ok || s.core.State() == servercore.StateDead || half.CloseWrite() != nil || errors.Is(err, io.EOF) {
 		return
 	}
 	if s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {

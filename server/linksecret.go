@@ -7,16 +7,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"runtime"
 
+	"github.com/holdfast-mq/holdfast/internal/reload"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
 
-// maxSecretFile limits the bytes that are read from the file of a link secret.
-const maxSecretFile = 1 << 10
+const (
+	maxSecretFile = 1 << 10 // of the file of a link secret, bytes
+	maxSecrets    = 2       // in one file
+)
 
 // WriteSecret makes a new random link secret and writes it to a new file that only its owner may
 // read. It fails if the file exists. All instances of a group get a copy of the file.
@@ -34,53 +35,36 @@ func WriteSecret(file string) (err error) {
 	return errors.Join(err, f.Close())
 }
 
-// readSecret reads the link secret from a file and requires that only its owner may read it.
-func readSecret(file string) ([]byte, error) {
-	f, err := os.Open(file)
+// readSecrets reads the link secret from a file and requires that only its owner may access it.
+// While the secret is replaced, the file has two of them, one a line.
+func readSecrets(file string) ([][]byte, error) {
+	text, err := reload.ReadFile(file, maxSecretFile, 0o077)
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w (holdfastd secret FILE makes one)", err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+	var keys [][]byte
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		key, err := hex.DecodeString(string(line))
+		if err != nil || len(key) != replica.SecretBytes {
+			return nil, fmt.Errorf("%s does not contain a secret of %d hexadecimal digits: holdfastd secret FILE makes one", file, 2*replica.SecretBytes)
+		}
+		keys = append(keys, key)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s has mode %04o, so that other users can access it: chmod 600 it, and make another secret if somebody may have read it", file, mode)
+	if n := len(keys); n < 1 || n > maxSecrets {
+		return nil, fmt.Errorf("%s contains %d secrets of %d hexadecimal digits, one a line: it must contain one, or two while the secret is replaced", file, n, 2*replica.SecretBytes)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	key, err := hex.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil || len(key) != replica.SecretBytes {
-		return nil, fmt.Errorf("%s does not contain a secret of %d hexadecimal digits: holdfastd secret FILE makes one", file, 2*replica.SecretBytes)
-	}
-	return key, nil
+	return keys, nil
 }
 
-// loadSecret reads the file of the link secret if the config names one.
-func (c *Config) loadSecret() error {
-	r := c.Replication
-	if r == nil || r.Secret == "" {
-		return nil
-	}
-	key, err := readSecret(r.Secret)
-	if err != nil {
-		return &ConfigError{Field: "replication.secret", Text: err.Error()}
-	}
-	copied := *r // do not change the caller's Replication
-	copied.SecretKey = key
-	c.Replication = &copied
-	return nil
-}
-
-// secret checks that links which leave the machine have a secret, or that Insecure is set.
+// secret checks that links which leave the machine have a secret or TLS, or that Insecure is set.
 func (k *configChecker) secret(r *Replication) {
 	switch n := len(r.SecretKey); {
 	case n != 0 && n != replica.SecretBytes:
 		k.addProblem("replication.secret", "has %d bytes: it must have %d", n, replica.SecretBytes)
-	case n != 0 || r.Secret != "" || r.Insecure:
+	case n != 0 || r.Secret != "" || r.TLS != nil || r.TLSConfig != nil || r.Insecure:
 		return
 	}
 	addresses := []string{r.Listen}
@@ -90,7 +74,7 @@ func (k *configChecker) secret(r *Replication) {
 	for _, a := range addresses {
 		if a != "" && !isLoopback(a) {
 			k.addProblem("replication.secret", "is missing, and %s is not a loopback address: anybody who can reach that address could pose as a peer. "+
-				"Name the file of a secret (holdfastd secret FILE makes one), or set insecure: true", a)
+				"Name the file of a secret (holdfastd secret FILE makes one), give tls, or set insecure: true", a)
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,14 +21,14 @@ func TestSecretFile(t *testing.T) {
 	if err := WriteSecret(file); err != nil {
 		t.Fatal(err)
 	}
-	key, err := readSecret(file)
-	if err != nil || len(key) != 32 || bytes.Equal(key, make([]byte, 32)) {
-		t.Fatalf("%x, %v", key, err)
+	keys, err := readSecrets(file)
+	if err != nil || len(keys) != 1 || len(keys[0]) != 32 || bytes.Equal(keys[0], make([]byte, 32)) {
+		t.Fatalf("%x, %v", keys, err)
 	}
 	if err := WriteSecret(file); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("overwritten: %v", err)
 	}
-	if again, err := readSecret(file); err != nil || !bytes.Equal(again, key) {
+	if again, err := readSecrets(file); err != nil || !bytes.Equal(again[0], keys[0]) {
 		t.Errorf("it changed to %x, %v", again, err)
 	}
 	config := filepath.Join(dir, "a.yaml")
@@ -39,7 +40,7 @@ func TestSecretFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cfg.loadSecret(); err != nil || !bytes.Equal(cfg.Replication.SecretKey, key) {
+	if f, err := openFiles(&cfg); err != nil || !bytes.Equal(f.secrets()[0], keys[0]) {
 		t.Errorf("%+v, %v", cfg.Replication, err)
 	}
 }
@@ -60,7 +61,9 @@ func TestBadSecretFile(t *testing.T) {
 		{"short", good[:62], 0o600, "64 hexadecimal digits"},
 		{"long", good + "00", 0o600, "64 hexadecimal digits"},
 		{"no digits", strings.Repeat("xy", 32), 0o600, "64 hexadecimal digits"},
-		{"huge", strings.Repeat(" ", 1<<20) + good, 0o600, "64 hexadecimal digits"},
+		{"two", good + "\n" + strings.Repeat("1e", 32), 0o600, ""},
+		{"three", strings.Repeat(good+"\n", 3), 0o600, "contains 3 secrets"},
+		{"huge", strings.Repeat(" ", 1<<20) + good, 0o600, "more than 1024 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && tt.mode&0o077 != 0 {
@@ -96,6 +99,8 @@ func TestSecretIsNeeded(t *testing.T) {
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, Insecure: true}, ""},
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, SecretKey: make([]byte, 32)}, ""},
 		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, SecretKey: make([]byte, 31)}, "has 31 bytes"},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, TLSConfig: new(tls.Config)}, ""},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, TLS: new(LinkTLS), TLSConfig: new(tls.Config)}, "replication.tls is given together with a TLSConfig"},
 	} {
 		startsWith(t, &tt.r, tt.want)
 	}
@@ -105,7 +110,7 @@ func TestSecretIsNeeded(t *testing.T) {
 func startsWith(t *testing.T, r *Replication, want string) {
 	t.Helper()
 	s, err := Start(Config{
-		Name: "a", Group: "g", Data: "d", fs: memfs.New(), Clients: Endpoint{Listen: "127.0.0.1:0"}, Replication: r,
+		Name: "a", Group: "g", Data: "d", fs: memfs.New(), Clients: ClientPort{Listen: "127.0.0.1:0"}, Replication: r,
 	})
 	if err == nil {
 		s.Close()

@@ -45,6 +45,8 @@ type Server struct {
 	permissions         sync.Mutex // held while the permissions of a session are set
 	authFailures        authFailures
 	logBudget           lineBudget // log budget of all sessions together
+	files               files
+	handshakes          handshakeSlots // of all ports
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -141,6 +143,9 @@ func (s *Server) supervise() {
 	defer close(s.done)
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
+	if len(s.files.watched) > 0 {
+		s.loops.Go(s.watchFiles)
+	}
 	if s.awaitLinks() {
 		s.serve()
 	}

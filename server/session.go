@@ -33,6 +33,7 @@ type session struct {
 	srv         *Server
 	core        *servercore.Session
 	conn        net.Conn
+	tls         *tlsConn // the TLS of conn; nil: the port has none
 	out         *outbound.Writer
 	logBudget   *lineBudget // budget of the session's log
 	connectedAt time.Time
@@ -57,7 +58,11 @@ func (s *Server) startSession(conn net.Conn) {
 		s.turnAway(conn)
 		return
 	}
-	c := &session{srv: s, conn: conn, connectedAt: now, decidable: signal.New(), source: source, authenticated: s.cfg.Authenticator == nil}
+	conn, secure := s.withTLS(conn)
+	c := &session{
+		srv: s, conn: conn, tls: secure, connectedAt: now, decidable: signal.New(),
+		source: source, authenticated: s.cfg.Authenticator == nil,
+	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, ChunkSize: pieceBytes})
 	log, lines := s.sessionLog()
@@ -80,8 +85,10 @@ func (s *Server) turnAway(conn net.Conn) {
 	conn.Close()
 }
 
-// run starts the writer, reads until the session ends, and waits for the writer.
+// run does the TLS handshake, starts the writer, reads until the session ends, and waits for the
+// writer.
 func (s *session) run() {
+	err := s.handshake()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -90,16 +97,16 @@ func (s *session) run() {
 		}
 		s.core.Release()
 	}()
-	err := s.read()
+	if err == nil {
+		err = s.read()
+	}
 	if errors.Is(err, io.EOF) {
 		s.core.Drain() // the client has closed its side but may still wait for acks
 	}
 	s.awaitDrained(written, err)
 	s.core.End(s.endReason(err), nil)
 	<-written
-	if !errors.Is(err, io.EOF) {
-		s.linger()
-	}
+	s.linger(err)
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
@@ -133,7 +140,7 @@ func (s *session) awaitDrained(written <-chan struct{}, err error) {
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
 	defer s.core.Notify()
-	if err := s.conn.SetReadDeadline(time.Now().Add(logonDeadline)); err != nil {
+	if err := s.conn.SetReadDeadline(s.connectedAt.Add(logonDeadline)); err != nil {
 		return err
 	}
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
@@ -148,7 +155,7 @@ func (s *session) read() error {
 				err = s.pause(size)
 			}
 		case !s.core.LoggedOn():
-			err = fmt.Errorf("no logon: %w", err)
+			err = noLogon(err)
 		case isTooLarge(err):
 			err = s.tooLarge()
 		}

@@ -48,7 +48,7 @@ func (p *smallPair) dial(ctx context.Context, name string) (net.Conn, error) {
 func (p *smallPair) start(name, peer string) {
 	p.t.Helper()
 	s, err := server.Start(server.Config{
-		Name: name, Group: "g", Data: p.dirs[name], Clients: server.Endpoint{Listen: name + ":9007"},
+		Name: name, Group: "g", Data: p.dirs[name], Clients: server.ClientPort{Listen: name + ":9007", Insecure: true},
 		Log: server.LogConfig{Segment: 512 << 10},
 		Replication: &server.Replication{Listen: name + ":9107", SecretKey: []byte("the secret of the pair on small disks")[:32], Destinations: []server.Destination{
 			{Name: peer, Address: peer + ":9107", DowngradeAfter: server.Duration(time.Second)},

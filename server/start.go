@@ -33,10 +33,12 @@ func Start(cfg Config) (*Server, error) {
 	if err := cfg.validate("", nil); err != nil {
 		return nil, err
 	}
-	if err := cfg.loadSecret(); err != nil {
+	files, err := openFiles(&cfg)
+	if err != nil {
 		return nil, err
 	}
 	s := &Server{
+		files: files, handshakes: newHandshakeSlots(),
 		cfg: cfg,
 		log: cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
@@ -240,7 +242,8 @@ func (s *Server) linkOptions() replica.Options {
 	if s.cfg.Replication == nil {
 		return o
 	}
-	o.Peers, o.Secret = s.cfg.Replication.Peers, s.cfg.Replication.SecretKey
+	o.Peers, o.Secrets = s.cfg.Replication.Peers, s.files.secrets
+	s.secureLinks(&o)
 	for _, d := range s.cfg.Replication.Destinations {
 		o.Destinations = append(o.Destinations, replica.Destination{
 			Name: d.Name, Address: d.Address, Sync: d.Ack != "async", Topics: d.Topics,

@@ -55,6 +55,8 @@ type Status struct {
 
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, of which nothing more is accepted, ordered by id
 
+	Certificates []CertificateStatus `json:"certificates,omitempty"` // of the ports and links with TLS
+
 	Refusing []string      `json:"refusing"`           // reasons of refusals in the last minute, of clients that cannot recover without help
 	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree of which this instance is not a member
 	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest decree
@@ -166,6 +168,7 @@ type SessionStatus struct {
 	User          string    `json:"user,omitempty"`
 	Address       string    `json:"address"`
 	Since         time.Time `json:"since"`
+	TLS           string    `json:"tls,omitempty"` // version, such as "TLS 1.3"; empty: none
 	Extended      bool      `json:"extended"`
 	Publisher     uint64    `json:"publisher,omitempty,string"`
 	Subscriptions int       `json:"subscriptions"`
@@ -236,7 +239,7 @@ func (s *Server) Status() Status {
 	for _, i := range s.journal.DegradedIntervals() {
 		st.Degraded = append(st.Degraded, degradedInterval(i))
 	}
-	st.Diverged = s.diverged()
+	st.Diverged, st.Certificates = s.diverged(), s.certificateStatus()
 	st.Refusing, st.Outdated, st.Decree = s.refusals.recent(), links.OutdatedReason(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()
@@ -270,7 +273,7 @@ func (s *Server) sessionStatus() []SessionStatus {
 		}
 		conn := c.Driver().(*session)
 		list = append(list, SessionStatus{
-			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.connectedAt,
+			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.connectedAt, TLS: conn.tlsVersion(),
 			Extended: i.Extended, Publisher: i.Publisher, Subscriptions: i.Subscriptions,
 		})
 	}

@@ -548,4 +548,18 @@ const (
 	AnyPublishers Bug = "any-publishers"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
+	// ReloadTakesBad replaces a value that was read from files even if the new files cannot be used.
+	ReloadTakesBad Bug = "reload-takes-bad"
+	// TLSSlowHandshake gives a TLS handshake with a client any time.
+	TLSSlowHandshake Bug = "tls-slow-handshake"
+	// TLSUnbounded computes any number of TLS handshakes at once.
+	TLSUnbounded Bug = "tls-unbounded"
+	// TLSLongHandshake reads TLS handshakes of any length.
+	TLSLongHandshake Bug = "tls-long-handshake"
+	// TLSPlainServed serves clients without TLS at a port that requires it.
+	TLSPlainServed Bug = "tls-plain-served"
+	// TLSAnyName links with a peer whose certificate has another name.
+	TLSAnyName Bug = "tls-any-name"
+	// AdminAnyToken answers requests to the admin port without the token.
+	AdminAnyToken Bug = "admin-any-token"
 )

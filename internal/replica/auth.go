@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
@@ -21,11 +22,14 @@ const (
 // both nonces, and the hellos sent before. So a proof that was reflected or taken from another
 // connection is invalid. Without a secret a proof shows only that both sides have none.
 //
+// While the secret is replaced, a side has two. The side that is dialled then opens with a proof for
+// each of them; the dialler continues with one that it has, too.
+//
 // An authenticator does no I/O. Both sides open with a nonce, the dialler first. The dialled side
 // proves itself first, so that the dialler reveals no names to strangers. Each side sends another
 // proof after its hello.
 type authenticator struct {
-	secret  []byte
+	secrets [][]byte         // any of which the link may use; one, once the other side has proven itself
 	dialled bool             // this side has dialled
 	nonces  [2]nonce         // the dialler's, then the other side's
 	hellos  [][macBytes]byte // SHA-256 sums of the hellos sent so far, by both sides
@@ -37,8 +41,11 @@ var errNotProven = errors.New("the peer does not know the link secret")
 
 // newAuthenticator returns the authenticator of one connection. ours must be a nonce that was never
 // used before.
-func newAuthenticator(secret []byte, dialled bool, ours nonce) *authenticator {
-	a := &authenticator{secret: secret, dialled: dialled}
+func newAuthenticator(secrets [][]byte, dialled bool, ours nonce) *authenticator {
+	if len(secrets) == 0 {
+		secrets = [][]byte{nil}
+	}
+	a := &authenticator{secrets: secrets, dialled: dialled}
 	a.nonces[a.index(dialled)] = ours
 	return a
 }
@@ -58,22 +65,33 @@ func (a *authenticator) setPeerNonce(theirs nonce) { a.nonces[a.index(!a.dialled
 // order, the dialler's hello first.
 func (a *authenticator) addHello(hello []byte) { a.hellos = append(a.hellos, sha256.Sum256(hello)) }
 
-// prove returns our proof over the handshake so far.
-func (a *authenticator) prove() []byte { return a.proof(a.dialled) }
-
-// verify returns an error if the other side's proof is wrong.
-func (a *authenticator) verify(proof []byte) error {
-	if !hmac.Equal(proof, a.proof(!a.dialled)) && !failpoint.On(failpoint.R2AnyProof) {
-		return errNotProven
+// prove returns our proof over the handshake so far, for each secret that the link may use.
+func (a *authenticator) prove() (proofs []byte) {
+	for _, secret := range a.secrets {
+		proofs = append(proofs, a.proof(secret, a.dialled)...)
 	}
-	return nil
+	return proofs
+}
+
+// verify returns an error unless one of the other side's proofs is right.
+func (a *authenticator) verify(proofs []byte) error {
+	for _, secret := range a.secrets {
+		want := a.proof(secret, !a.dialled)
+		for proof := range slices.Chunk(proofs, macBytes) {
+			if hmac.Equal(proof, want) || failpoint.On(failpoint.R2AnyProof) {
+				a.secrets = [][]byte{secret}
+				return nil
+			}
+		}
+	}
+	return errNotProven
 }
 
 // proofLabel keeps these proofs apart from other uses of the secret.
 const proofLabel = "holdfast link proof\n"
 
-func (a *authenticator) proof(ofDialler bool) []byte {
-	m := hmac.New(sha256.New, a.secret)
+func (a *authenticator) proof(secret []byte, ofDialler bool) []byte {
+	m := hmac.New(sha256.New, secret)
 	write(m, []byte(proofLabel))
 	role := byte(a.index(ofDialler))
 	if failpoint.On(failpoint.R2ProofWithoutRole) {
@@ -103,6 +121,14 @@ func (f *openFrame) fields(c codec) {
 	if c.uint(&f.version); f.version == protocolVersion {
 		c.fixed(f.nonce[:], false)
 	}
+}
+
+// FixedSecret returns Options.Secrets for a secret that never changes; nil: there is none.
+func FixedSecret(secret []byte) func() [][]byte {
+	if len(secret) == 0 {
+		return nil
+	}
+	return func() [][]byte { return [][]byte{secret} }
 }
 
 // A proofFrame is the proof of one side.

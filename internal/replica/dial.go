@@ -60,6 +60,14 @@ func (l *Links) dialOnce(p *peer) error {
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", p.dest.Address, err)
 	}
+	if l.o.Secure != nil {
+		secure, err := l.o.Secure(ctx, nc, p.name)
+		if err != nil {
+			_ = nc.Close()
+			return fmt.Errorf("dial %s: %w", p.dest.Address, err)
+		}
+		nc = secure
+	}
 	cancel()
 	return l.newConn(nc, p).run()
 }

@@ -10,7 +10,7 @@
 //
 // # The link's bytes
 //
-// A link is one TCP connection that serves both directions. Either side may dial. Once both have
+// A link is one TCP or TLS connection that serves both directions. Either side may dial. Once both have
 // proven that they know the secret, they behave alike. The connection carries frames only:
 //
 //	length  uint32, big endian: bytes of the payload
@@ -41,7 +41,8 @@
 //	              permissions
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
-//	10 proof      HMAC-SHA-256 (32 bytes)
+//	10 proof      HMAC-SHA-256 (32 bytes); the first one of the dialled side has one for each
+//	              secret while the secret is replaced
 //	11 diverged   array of publisher, first sequence that is not proven equal
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
 //	              number, 2 (answer), the objection
@@ -70,7 +71,11 @@
 //
 // Before the other side has proven that it knows the secret, a side sends only version, nonce and
 // proof. It sends no states before it has accepted the other side's hello. The frames after the
-// handshake are neither encrypted nor protected against changes.
+// handshake are neither encrypted nor protected against changes, except by TLS. With TLS the
+// certificate of each side must have the name that its hello states.
+//
+// While the secret is replaced, a side has the old and the new one. The dialler takes one of them
+// that the other side has proven, and both use it for the rest of the handshake.
 //
 // If a journal is empty and has no cluster id, it takes over the id of the other side before its
 // instance sends anything more. If neither side has an id, the instance that knows no smaller name

@@ -51,7 +51,7 @@ func FuzzHandshake(f *testing.F) {
 
 func handshakeWithStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte) {
 	l, err := NewSteppedLinks(Options{
-		Name: "a", Group: "the-group", Digest: "the-digest", Secret: testSecret, Journal: j, HoldBytes: 1,
+		Name: "a", Group: "the-group", Digest: "the-digest", Secrets: FixedSecret(testSecret), Journal: j, HoldBytes: 1,
 		Destinations: []Destination{{Name: "b", Sync: true}},
 	})
 	if err != nil {

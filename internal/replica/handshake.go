@@ -57,7 +57,11 @@ func (c *conn) newHandshakeState() handshakeState {
 	if c.dialled {
 		timeout = helloTimeout
 	}
-	return handshakeState{auth: newAuthenticator(c.l.o.Secret, c.dialled, ours), deadline: time.Now().Add(timeout)}
+	var secrets [][]byte
+	if c.l.o.Secrets != nil {
+		secrets = c.l.o.Secrets()
+	}
+	return handshakeState{auth: newAuthenticator(secrets, c.dialled, ours), deadline: time.Now().Add(timeout)}
 }
 
 // stages lists for each stage the next frame, the limit of its payload, and its handler.
@@ -128,7 +132,7 @@ func (c *conn) handleProof(d *decoder) error {
 	if err := c.checkProof(d); err != nil {
 		return err
 	}
-	c.stage, c.mayExplain = awaitsHello, len(c.l.o.Secret) > 0
+	c.stage, c.mayExplain = awaitsHello, c.l.o.Secrets != nil || c.l.o.VerifyPeer != nil
 	if !c.dialled {
 		return nil
 	}
@@ -250,6 +254,11 @@ func (c *conn) checkHello(theirs *Hello) error {
 		expect = c.expect.name
 	} else {
 		ours = c.l.hello(c.l.peer(theirs.Name))
+	}
+	if c.l.o.VerifyPeer != nil {
+		if err := c.l.o.VerifyPeer(c.nc, theirs.Name); err != nil {
+			return refused("%v", err)
+		}
 	}
 	known := c.l.peer(theirs.Name) != nil
 	return CheckPeer(ours, theirs, expect, known)

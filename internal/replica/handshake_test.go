@@ -13,7 +13,7 @@ import (
 func TestHandshake(t *testing.T) {
 	otherSecret := bytes.Repeat([]byte{8}, SecretBytes)
 	begin := func(secret []byte, dialled bool, ours, theirs byte) *authenticator {
-		a := newAuthenticator(secret, dialled, nonce{ours})
+		a := newAuthenticator([][]byte{secret}, dialled, nonce{ours})
 		a.setPeerNonce(nonce{theirs})
 		return a
 	}
@@ -53,10 +53,45 @@ func TestHandshake(t *testing.T) {
 	check("another hello", a, changed.prove(), errNotProven)
 }
 
+// While the secret is replaced, two sides agree on one that both have, whichever has dialled and
+// whatever their order is.
+func TestTwoSecrets(t *testing.T) {
+	one, two, three := bytes.Repeat([]byte{1}, SecretBytes), bytes.Repeat([]byte{2}, SecretBytes), bytes.Repeat([]byte{3}, SecretBytes)
+	for _, tt := range []struct {
+		dialler, dialled [][]byte
+		ok               bool
+	}{
+		{[][]byte{one}, [][]byte{one, two}, true},
+		{[][]byte{two}, [][]byte{one, two}, true},
+		{[][]byte{one, two}, [][]byte{one}, true},
+		{[][]byte{one, two}, [][]byte{two}, true},
+		{[][]byte{one, two}, [][]byte{two, one}, true},
+		{[][]byte{one, two}, [][]byte{two, three}, true},
+		{[][]byte{one, two}, [][]byte{three}, false},
+		{[][]byte{three}, [][]byte{one, two}, false},
+		{nil, [][]byte{one, two}, false},
+		{[][]byte{one, two}, nil, false},
+	} {
+		d, a := newAuthenticator(tt.dialler, true, nonce{1}), newAuthenticator(tt.dialled, false, nonce{2})
+		d.setPeerNonce(nonce{2})
+		a.setPeerNonce(nonce{1})
+		err := d.verify(a.prove())
+		if (err == nil) != tt.ok {
+			t.Errorf("the dialler with %x takes a proof of %x: %v", tt.dialler, tt.dialled, err)
+		}
+		if err != nil {
+			continue
+		}
+		if err := a.verify(d.prove()); err != nil || len(d.prove()) != macBytes || !bytes.Equal(a.prove(), a.proof(d.secrets[0], false)) {
+			t.Errorf("%x and %x do not continue with one secret: %v", tt.dialler, tt.dialled, err)
+		}
+	}
+}
+
 // secretive starts an instance whose group and digest would be recognizable in its frames.
 func secretive(w *world, secret []byte, dests []Destination, peers ...string) *instance {
 	a := w.instance("a", func(o *Options) {
-		o.Group, o.Digest, o.Secret, o.Destinations, o.Peers = "the-group", "the-digest", secret, dests, peers
+		o.Group, o.Digest, o.Secrets, o.Destinations, o.Peers = "the-group", "the-digest", FixedSecret(secret), dests, peers
 	})
 	a.start()
 	return a
@@ -151,7 +186,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 				}
 				defer nc.Close()
 				c := w.newFakeConn(nc, true)
-				c.auth.secret = tt.secret
+				c.auth.secrets = [][]byte{tt.secret}
 				began := time.Now()
 				tt.send(c)
 				got, text := frames(t, nc)
@@ -228,7 +263,7 @@ func TestDiallerRevealsNothing(t *testing.T) {
 		}
 		defer nc.Close()
 		c := w.newFakeConn(nc, false)
-		c.auth.secret = bytes.Repeat([]byte{8}, SecretBytes)
+		c.auth.secrets = [][]byte{bytes.Repeat([]byte{8}, SecretBytes)}
 		c.expectOpen()
 		c.sendOpen()
 		c.sendProof()
@@ -269,7 +304,7 @@ func TestReplayedSession(t *testing.T) {
 
 // firstProof returns the first proof that a connection has sent.
 func firstProof(c *fakeConn) []byte {
-	a := newAuthenticator(c.auth.secret, c.auth.dialled, nonce{})
+	a := newAuthenticator(c.auth.secrets, c.auth.dialled, nonce{})
 	a.nonces = c.auth.nonces
 	return newFrame(frameProof, proofOf(a.prove()))
 }
@@ -308,9 +343,9 @@ func TestSecretsAndNames(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				a := w.instance("a", func(o *Options) { o.Secret, o.Peers = tt.ours, []string{"b"} })
+				a := w.instance("a", func(o *Options) { o.Secrets, o.Peers = FixedSecret(tt.ours), []string{"b"} })
 				b := w.instance("b", func(o *Options) {
-					o.Secret, o.Destinations = tt.theirs, []Destination{to("a")}
+					o.Secrets, o.Destinations = FixedSecret(tt.theirs), []Destination{to("a")}
 					if tt.change != nil {
 						tt.change(o)
 					}

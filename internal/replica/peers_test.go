@@ -487,7 +487,7 @@ func (w *world) dial(from, to string) *fakeConn {
 // newFakeConn returns a fake's connection on which nothing has been sent.
 func (w *world) newFakeConn(nc net.Conn, dialled bool) *fakeConn {
 	return &fakeConn{w: w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder(),
-		auth: newAuthenticator(testSecret, dialled, nonce{byte(len(w.instances))})}
+		auth: newAuthenticator([][]byte{testSecret}, dialled, nonce{byte(len(w.instances))})}
 }
 
 // expect reads a frame, which must be of type want.

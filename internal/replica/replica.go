@@ -33,10 +33,19 @@ type Options struct {
 	Dial         func(ctx context.Context, address string) (net.Conn, error) // default: by TCP
 	Destinations []Destination                                               // none: this instance replicates to nobody
 	Peers        []string                                                    // instances that may dial us although we do not replicate to them
-	Secret       []byte                                                      // SecretBytes bytes, the same on all instances of the group; nil: a peer's name is believed without proof
 	Bootstrap    bool                                                        // an empty journal without a cluster id begins a group at once
 	MinSync      int                                                         // least number of counting sync destinations; a downgrade below it does not happen
 	HoldBytes    int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
+
+	// Secrets returns the secrets of which a link may use any, each of SecretBytes bytes. There is
+	// more than one while the secret is replaced. It is called for each connection. Nil: there is
+	// no secret.
+	Secrets func() [][]byte
+	// Secure puts TLS on a connection that was dialled to the peer of this name. Nil: no TLS.
+	Secure func(ctx context.Context, nc net.Conn, name string) (net.Conn, error)
+	// VerifyPeer returns an error if TLS has not proven that the other side of a connection has
+	// this name. With neither Secrets nor VerifyPeer the name is believed without proof.
+	VerifyPeer func(nc net.Conn, name string) error
 
 	RejoinTimeout time.Duration    // bound on the wait for a peer at the start (R6); default 10s
 	Heartbeat     time.Duration    // default 500ms; a link is lost after four intervals without a byte

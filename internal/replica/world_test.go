@@ -197,7 +197,7 @@ func (i *instance) start() {
 	}
 	o := Options{
 		Name: i.name, Group: "g", Digest: "d", Run: bookmark.IdentityOfName(fmt.Sprint(i.name, i.runs)).ID,
-		Journal: i.j, Listener: ln, Dial: host.Dial, HoldBytes: 1 << 40, Secret: testSecret,
+		Journal: i.j, Listener: ln, Dial: host.Dial, HoldBytes: 1 << 40, Secrets: FixedSecret(testSecret),
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.watermarkCalls.Add(1) },
 		OnNotice: func(n Notice) ledger.Reply {

@@ -52,7 +52,8 @@
 // The application connects with its own client. [Pair.Client] returns a client
 // configuration; the test adds the stores and other settings. An application that
 // builds its own configuration uses [Pair.Dial] as client.Config.Dial, and
-// "tcp://"+address+"/amps/json" for each address in [Pair.Addrs] as its servers.
+// "tcp://"+address+"/amps/json" for each address in [Pair.Addrs] as its servers,
+// with "tcps" instead of "tcp" if the pair has TLS.
 //
 // # Defaults
 //
@@ -61,7 +62,7 @@
 // goes on and Flush waits ([DowngradeAfter] changes that). An instance that is
 // started while its peer is away serves after 10 s. Everything else is as in
 // [server.Config], and [Config] changes it. The disks are empty, and connections
-// have no authentication. New and NewPair return when the servers serve clients.
+// have neither authentication nor TLS ([TLS] changes that). New and NewPair return when the servers serve clients.
 // They close the servers at the end of the test. The test closes the clients
 // itself; in a bubble it must do so before it returns.
 //

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -49,9 +50,32 @@ func newInstance(w *world, name string) *Instance {
 	} else {
 		i.disk = memfs.New()
 		i.cfg.Clients.Listen = name + ":9007"
+		i.cfg.Clients.Insecure, i.cfg.Admin.Insecure = true, true // nobody else reaches a network in memory
 	}
+	i.secure()
 	w.t.Cleanup(i.Close)
 	return i
+}
+
+// secure gives the client port TLS, with the option TLS.
+func (i *Instance) secure() {
+	ca := i.opts.ca
+	if ca == nil {
+		return
+	}
+	i.cfg.Clients.TLSConfig = &tls.Config{
+		Certificates: []tls.Certificate{ca.Certificate(i.cfg.Name, "localhost", "127.0.0.1")},
+		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: ca.Pool(),
+	}
+}
+
+// secureLink gives the links TLS, with the option TLS.
+func (i *Instance) secureLink() {
+	if ca := i.opts.ca; ca != nil {
+		i.cfg.Replication.TLSConfig = &tls.Config{
+			Certificates: []tls.Certificate{ca.Certificate(i.cfg.Name)}, RootCAs: ca.Pool(), ClientCAs: ca.Pool(),
+		}
+	}
 }
 
 // Name returns the instance's name: "a", or "b" for the second of a pair.
@@ -77,7 +101,11 @@ func (i *Instance) Addr() string { return i.cfg.Clients.Listen }
 // Dial and logger. The caller adds stores and other settings. The test must close
 // the client that it makes of it.
 func (i *Instance) Client(name string) client.Config {
-	return client.Config{Name: name, Servers: []string{uri(i.Addr())}, Dial: i.Dial, Logger: i.log}
+	cfg := client.Config{Name: name, Servers: []string{i.uri(i.Addr())}, Dial: i.Dial, Logger: i.log}
+	if i.opts.ca != nil {
+		cfg.TLS = i.opts.ca.Client()
+	}
+	return cfg
 }
 
 // Dial opens a connection; it is made for client.Config.Dial. In memory all clients

@@ -183,6 +183,12 @@ func (c *conn) command(m *wire.Message) Command {
 	}
 }
 
+// Over puts a layer under the taps: the TLS of the server.
+func (c *conn) Over(layer func(net.Conn) net.Conn) {
+	c.Conn = layer(c.Conn)
+	c.acks.conn = c.Conn
+}
+
 // Write sends the server's output. Acks in it may be delayed.
 func (c *conn) Write(p []byte) (int, error) {
 	return c.acks.write(p, time.Duration(c.taps.delay.Load()))
@@ -204,7 +210,7 @@ func (c *conn) CloseWrite() error {
 
 // SetLinger lets a killed server reset its connections, as the kernel does for a dead process.
 func (c *conn) SetLinger(seconds int) error {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+	if tcp, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
 		return tcp.SetLinger(seconds)
 	}
 	return errors.ErrUnsupported

@@ -31,6 +31,8 @@ func NewPair(t T, opts ...Option) *Pair {
 	}
 	link(p.A, addrA, "b", addrB)
 	link(p.B, addrB, "a", addrA)
+	p.A.secureLink()
+	p.B.secureLink()
 	p.A.cfg.Bootstrap = true // a test may start A alone
 	if w.opts.start {
 		p.A.Restart()
@@ -61,7 +63,7 @@ func (p *Pair) Addrs() []string { return []string{p.A.Addr(), p.B.Addr()} }
 // client that it makes of it.
 func (p *Pair) Client(name string) client.Config {
 	cfg := p.A.Client(name)
-	cfg.Servers = append(cfg.Servers, uri(p.B.Addr()))
+	cfg.Servers = append(cfg.Servers, p.uri(p.B.Addr()))
 	return cfg
 }
 

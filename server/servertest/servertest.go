@@ -28,6 +28,7 @@ type options struct {
 	real      bool
 	log       bool
 	start     bool
+	ca        *CA // nil: no TLS
 	configure []func(*server.Config)
 }
 
@@ -43,6 +44,12 @@ func Verbose() Option { return func(o *options) { o.log = true } }
 // Unstarted makes New and NewPair return without starting the servers. Restart starts
 // them.
 func Unstarted() Option { return func(o *options) { o.start = false } }
+
+// TLS gives the servers TLS at their client ports and on their links, with certificates
+// of the CA. A client need not present a certificate, but one that it presents must be
+// of the CA. Client returns configurations that trust the CA; [CA.Client] makes one with
+// a certificate.
+func TLS(ca *CA) Option { return func(o *options) { o.ca = ca } }
 
 // Config changes the configuration of each server at each start, after this package
 // has set everything else. The package relies on the name, the addresses and the
@@ -143,4 +150,10 @@ func (w *world) await(what string, condition func() error) {
 }
 
 // uri returns the connection URI of a server for a client.
-func uri(address string) string { return fmt.Sprintf("tcp://%s/amps/json", address) }
+func (w *world) uri(address string) string {
+	scheme := "tcp"
+	if w.opts.ca != nil {
+		scheme = "tcps"
+	}
+	return fmt.Sprintf("%s://%s/amps/json", scheme, address)
+}

@@ -103,6 +103,7 @@ group: pair
 data: ./journal
 clients:
   listen: %s
+  insecure: true
 replication:
   listen: %s
   secret: link.key
@@ -113,6 +114,7 @@ replication:
       downgrade_after: %v
 admin:
   listen: %s
+  insecure: true
 rejoin_timeout: 3s
 `
 

@@ -40,6 +40,7 @@ group: pair
 data: ./disk/journal
 clients:
   listen: %s:%d
+  insecure: true
 replication:
   listen: %s:%d
   secret: link.key
@@ -50,6 +51,7 @@ replication:
       downgrade_after: 1s
 admin:
   listen: %s:%d
+  insecure: true
 log:
   segment: 512KiB
 rejoin_timeout: 3s

@@ -79,7 +79,7 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 		Name:          name,
 		Group:         "pair",
 		Data:          "data",
-		Clients:       server.Endpoint{Listen: name + ":9007"},
+		Clients:       server.ClientPort{Listen: name + ":9007", Insecure: true},
 		Replication:   &server.Replication{Listen: name + ":9107", SecretKey: linkSecret},
 		RejoinTimeout: server.Duration(2 * time.Second),
 		Logger:        s.Log.With("host", name),

@@ -36,7 +36,7 @@ func WithPair(ctx context.Context, do func(ctx context.Context, dir string, serv
 func localInstance(name, dir string, peer server.Destination) server.Config {
 	return server.Config{
 		Name: name, Group: "pair", Data: filepath.Join(dir, name),
-		Clients: server.Endpoint{Listen: "127.0.0.1:0"},
+		Clients: server.ClientPort{Listen: "127.0.0.1:0"},
 		Replication: &server.Replication{
 			Listen:       "127.0.0.1:0",
 			Destinations: []server.Destination{peer},

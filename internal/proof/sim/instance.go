@@ -171,7 +171,7 @@ func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.linkName, Group: "group", Digest: "digest", Run: i.runID,
 		Journal: i.j, Listener: new(net.TCPListener), HoldBytes: 1 << 40,
-		Secret:        i.secret,
+		Secrets:       replica.FixedSecret(i.secret),
 		RejoinTimeout: i.w.settings.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 		OnReceived: i.shared.Registry.RecordsReceived, OnDiverged: i.diverged, OnClosed: i.shared.Registry.PublishersClosed,

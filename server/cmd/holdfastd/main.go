@@ -24,7 +24,11 @@
 // Standard output gets two lines: "listening …" once the ports are bound, with the actual port
 // numbers, and "ready …" once clients are served. The log goes to standard error. If nobody reads
 // them, the instance keeps running: it buffers 1 MiB of the log, drops further lines and counts
-// them (log_dropped in /status). SIGHUP is ignored, since the configuration is read only at the
+// them (log_dropped in /status).
+//
+// SIGHUP reads the files of certificates, of the link secret and of the admin token again. The
+// instance also does so by itself within a second after they have changed. If a file cannot be
+// used, its old content stays in use, and the log says so. The configuration is read only at the
 // start.
 //
 // These are the exit codes, and whether a supervisor (server/deploy/holdfastd@.service) restarts
@@ -74,9 +78,10 @@ func main() {
 		// It serves nobody: a signal ends it, and it waits for the reader of its output.
 		os.Exit(runUser(os.Args[2:], os.Stdin, terminalSafe(os.Stdout), terminalSafe(os.Stderr)))
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	signals := signalChannels{make(chan os.Signal, 2), make(chan os.Signal, 1)}
+	signal.Notify(signals.stop, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals.reload, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -85,6 +90,12 @@ func main() {
 	stdout.close()
 	stderr.close()
 	os.Exit(code)
+}
+
+// signalChannels receive the signals of the process.
+type signalChannels struct {
+	stop   chan os.Signal
+	reload chan os.Signal // SIGHUP; on its own, so that many of them cannot displace one to stop
 }
 
 // gcPercent makes the garbage collector run more often than by default. A hostile client can then
@@ -138,7 +149,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 }
 
 // run executes the command and returns the exit code.
-func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Signal) int {
+func run(args []string, stdout io.Writer, stderr *output, signals signalChannels) int {
 	if len(args) == 2 && args[0] == "secret" {
 		return makeSecret(args[1], stderr)
 	}
@@ -182,16 +193,18 @@ func makeSecret(file string, stderr io.Writer) int {
 }
 
 // serve waits until a signal or a failure ends the instance.
-func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals <-chan os.Signal) int {
+func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals signalChannels) int {
 	ready := s.Ready()
 	for {
 		select {
 		case <-ready:
 			fmt.Fprintf(stdout, "ready name=%s clients=%s\n", cfg.Name, addrText(s.Addr()))
 			ready = nil
-		case sig := <-signals:
+		case <-signals.reload:
+			_ = s.Reload() // it logs its error
+		case sig := <-signals.stop:
 			cfg.Logger.Info("stopping", "signal", sig)
-			return stop(s, cfg, signals)
+			return stop(s, cfg, signals.stop)
 		case <-s.Done():
 			return exitCode(s.Err())
 		}

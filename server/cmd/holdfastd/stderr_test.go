@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
 // fullPipe returns the write end of a full pipe that nobody reads.
@@ -130,14 +131,17 @@ func awaitPort(t *testing.T, address string) {
 	t.Fatalf("nobody listens at %s", address)
 }
 
-// SIGHUP changes nothing.
+// SIGHUP reads the files again, and ends nothing.
 func TestHangup(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")
 	}
-	p := start(t, "-config", write(t, t.TempDir(), lone))
+	dir := t.TempDir()
+	servertest.NewCA(t).Files(dir, "127.0.0.1")
+	p := start(t, "-config", write(t, dir, lone+"admin: {listen: \"127.0.0.1:0\", tls: {cert: cert.pem, key: key.pem}}\n"))
 	p.awaitReady()
 	p.signal(syscall.SIGHUP)
+	p.stderr.await(t, "certificate read again")
 	connect(t, p.addr, "pubber").publish(1, 10)
 	p.signal(syscall.SIGTERM)
 	if code := p.exit(); code != 0 {
