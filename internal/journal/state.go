@@ -375,7 +375,7 @@ func decodeSummary(payload []byte) (s summary, err error) {
 		return summary{}, err
 	}
 	c.summary(&s)
-	s.outline = c.Bytes(uint64(len(c.Rest)))
+	s.outline = slices.Clone(c.Bytes(uint64(len(c.Rest)))) // so that payload can be freed
 	if c.Bad {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}

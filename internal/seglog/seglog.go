@@ -119,6 +119,6 @@ type Segment struct {
 	First   Position // position of its first record
 	End     Position // end of its last record, for the last segment including records that are not written
 	Bytes   int64    // on disk, with head and summary; set by Segments only
-	Summary []byte   // as Owner.Summary returned it; nil for the last segment
+	Summary []byte   // as Owner.Summary returned it; nil for the last segment, and after Log.ReleaseSummary
 	Head    []byte   // as Owner.Head returned it; nil in the result of Segments (see Log.Head)
 }
