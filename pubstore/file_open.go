@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
@@ -74,7 +74,7 @@ func (e *VersionError) Unwrap() error { return e.Err }
 // asVersionError returns a *VersionError if err is about a later version of the format, and nil
 // otherwise.
 func asVersionError(path string, err error) error {
-	if newer, ok := errors.AsType[*format.VersionError](err); ok {
+	if newer, ok := errors.AsType[*fileversion.VersionError](err); ok {
 		return &VersionError{Path: path, Err: newer}
 	}
 	return nil
