@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +65,8 @@ type Bolt struct {
 	committerState atomic.Int32
 
 	committer
+	closing  sync.Once
+	closeErr error // result of Close; set by closing
 
 	storeBase
 
@@ -293,11 +296,15 @@ func (b *Bolt) subscriptions(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 }
 
 // Close implements Store. Subscriptions need not be released first. In a shared database Close
-// waits for an open write transaction of the application.
+// waits for an open write transaction of the application. A second call returns the result of the
+// first.
 func (b *Bolt) Close() error {
-	if err := b.closePlaces(); err != nil {
-		return err
-	}
+	b.closing.Do(func() { b.closeErr = b.closeOnce() })
+	return b.closeErr
+}
+
+func (b *Bolt) closeOnce() error {
+	b.closePlaces()
 	// The last commit covers every change that the places took before.
 	close(b.stop)
 	<-b.done

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -151,6 +152,28 @@ func TestValidate(t *testing.T) {
 	} {
 		if err := c.Check(); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// The error about a negative timeout or bound names its field.
+func TestNegativeFieldIsNamed(t *testing.T) {
+	for _, field := range []string{
+		"DialTimeout", "LogonTimeout", "CommandTimeout", "RecoveryTimeout", "HeartbeatInterval",
+		"WindowMessages", "WindowBytes", "QueueMessages", "QueueBytes", "MaxPublishers", "MaxMessage", "MaxFrame",
+	} {
+		c := Config{Servers: []string{"tcp://a:1/amps/json"}}
+		reflect.ValueOf(&c).Elem().FieldByName(field).SetInt(-1)
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), field+" -1") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestStateNames(t *testing.T) {
+	for s, want := range map[State]string{StateConnecting: "connecting", StateClosed: "closed", -1: "state -1", StateClosed + 1: "state 5"} {
+		if got := s.String(); got != want {
+			t.Errorf("State(%d): %q, want %q", int(s), got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -27,7 +28,14 @@ const (
 
 var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "closed"}
 
-func (s State) String() string { return stateNames[s] }
+// String returns the name of the state in lower case, such as "live". For any other value it is
+// "state 7".
+func (s State) String() string {
+	if s < 0 || int(s) >= len(stateNames) {
+		return fmt.Sprintf("state %d", int(s))
+	}
+	return stateNames[s]
+}
 
 // A ServerInfo describes a server as it described itself at the logon, with the later changes of
 // its state.

@@ -2,6 +2,7 @@ package pubstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
@@ -31,8 +32,8 @@ type Memory struct {
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns an empty store. If the options are invalid, every method with an error
-// result, except Close, returns an error that names the field.
+// NewMemory returns an empty store. If the options are invalid, every method with an error result
+// returns an error that names the field. [client.Dial] then fails with that error.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
 	s.stateChanger = newStateChanger(s.withState, o.NewLife)
@@ -148,11 +149,14 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 	return readOne(c, err, sequence)
 }
 
-// Close implements Store. All messages are lost.
+// Close implements Store. All messages are lost. A second call does nothing and returns nil.
 func (s *Memory) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endLocked(ErrClosed)
 	s.arena = arena{}
+	if !errors.Is(s.endErr, ErrClosed) {
+		return s.endErr // the options are invalid
+	}
 	return nil
 }
