@@ -33,7 +33,7 @@ type Memory struct {
 var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty store. If the options are invalid, every method with an error result
-// returns an error that names the field. [client.Dial] then fails with that error.
+// returns an error that names the field. client.Dial then fails with that error.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
 	s.stateChanger = newStateChanger(s.withState, o.NewLife)

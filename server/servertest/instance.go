@@ -62,11 +62,6 @@ func (i *Instance) Name() string { return i.cfg.Name }
 // itself is still returned.
 func (i *Instance) Server() *server.Server { return i.srv }
 
-// Disk returns the disk in memory, nil with Real. PowerCut, Kill and Wipe replace
-// it. Disk is for this module's own tests, since its type is internal; other tests
-// use FailDisk, PowerCut and Wipe.
-func (i *Instance) Disk() *memfs.FS { return i.disk }
-
 // Configure changes the configuration, with effect from the next start on.
 func (i *Instance) Configure(change func(*server.Config)) { change(&i.cfg) }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/heldport"
-	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -69,10 +68,6 @@ func (p *Pair) Client(name string) client.Config {
 func (p *Pair) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.A.Dial(ctx, network, address)
 }
-
-// Network returns the network in memory, nil with Real. It is for this module's own
-// tests, since its type is internal; other tests use Partition, Freeze and CutClients.
-func (p *Pair) Network() *memnet.Network { return p.net }
 
 // AwaitReady waits until both instances serve clients.
 func (p *Pair) AwaitReady() {

@@ -7,9 +7,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 )
+
+// This module's own tests reach the disk and the network in memory through testdoor, since their
+// types are internal. Both are nil with Real. PowerCut, Kill and Wipe replace the disk.
+func init() {
+	testdoor.OffersPart(func(i *Instance) *memfs.FS { return i.disk })
+	testdoor.OffersPart(func(p *Pair) *memnet.Network { return p.net })
+}
 
 // A T has the methods of a test that this package uses. *testing.T, *testing.B,
 // *testing.F and testing.TB implement it. Code without a test uses a [Program].
