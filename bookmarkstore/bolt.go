@@ -48,8 +48,7 @@ func (o *BoltOptions) validate() error {
 // at the next commit, after 10 ms by default, or with the application's own transaction
 // (DiscardTx). A Bolt is safe for concurrent use.
 //
-// If a commit fails, the store stays failed for good: every later call returns that *FailedError
-// (R7).
+// If a commit fails, the store stays failed for good: every later call returns that *FailedError.
 type Bolt struct {
 	db      *bbolt.DB
 	path    string // a closed database no longer knows its path

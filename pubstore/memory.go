@@ -18,12 +18,12 @@ type MemoryOptions struct {
 	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
 
 	// NewLife returns an id for a new life. It must be unique, and secret because whoever knows it
-	// can publish as this store (R10). Default: 130 random bits.
+	// can publish as this store. Default: 130 random bits.
 	NewLife func() string
 }
 
 // Memory is a Store in memory. It survives a lost connection and a server failure, but not the end
-// of the process. Each new Memory begins a new life and is therefore a new publisher (R10).
+// of the process. Each new Memory begins a new life and is therefore a new publisher.
 type Memory struct {
 	storeBase
 	stateChanger
