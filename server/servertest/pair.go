@@ -17,9 +17,9 @@ type Pair struct {
 	*world
 }
 
-// NewPair starts a pair and returns when both instances serve clients. Both are
-// closed when the test ends. In a pair made with [Unstarted], A may be started alone.
-// B serves nobody before it has met A, as any instance with an empty disk.
+// NewPair starts a pair and returns when both instances serve clients. Both are closed when the
+// test ends. If one cannot start, the test fails. In a pair made with [Unstarted], A may be started
+// alone. B serves nobody before it has met A, as any instance with an empty disk.
 func NewPair(t T, opts ...Option) *Pair {
 	t.Helper()
 	w := newWorld(t, opts)
