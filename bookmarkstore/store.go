@@ -66,8 +66,8 @@ type Store interface {
 	// application chooses the id. If the stored subscription has another query, its place is
 	// forgotten. Until Release, the error of further calls with the id is ErrInUse.
 	OpenSubscription(id string, q Query) (Subscription, error)
-	// Group returns what SetGroup stored last: the cluster id, which all servers of a group share,
-	// and the incarnation, the number of times that an operator has declared messages of the group
+	// Group returns the values of the last SetGroup. cluster is the id that all servers of a group
+	// share. incarnation is the number of times that an operator has declared messages of the group
 	// lost. With them the client never goes back to a server that missed such a declaration, not
 	// even after a restart.
 	Group() (cluster string, incarnation uint64)

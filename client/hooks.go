@@ -66,7 +66,7 @@ type Hooks struct {
 	// its disk.
 	Lost func(*LostError)
 	// LifeRenewed is called each time the client has begun a new life of the publish store by
-	// itself. err says why: a server has more messages of the store than the store
+	// itself. err says why: a server has messages that the store has never numbered
 	// (ErrStoreRolledBack), has another publisher under the id of its life (ErrPublisherIDTaken),
 	// or refuses the life because it has diverged (a *DivergedError). It is not called for
 	// RenewLife.

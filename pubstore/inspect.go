@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An Inspection describes a store that is not open, and what opening it now would do.
+// An Inspection describes a store that is not open, and the effect that opening it would have now.
 type Inspection struct {
 	Name    string // client name the store was first used with; empty: never used
 	Counter uint64 // number of logons so far
