@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -175,5 +176,17 @@ func TestStateNames(t *testing.T) {
 		if got := s.String(); got != want {
 			t.Errorf("State(%d): %q, want %q", int(s), got, want)
 		}
+	}
+}
+
+func TestSlowBlock(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Second: time.Second} {
+		o, err := subscribeOptionsOf([]SubscribeOption{WhenSlow(SlowBlock(wait))})
+		if err != nil || o.request.SlowPolicy != (clientcore.SlowPolicy{Wait: want}) {
+			t.Errorf("SlowBlock(%v): %+v, %v", wait, o.request.SlowPolicy, err)
+		}
+	}
+	if _, err := subscribeOptionsOf([]SubscribeOption{WhenSlow(SlowBlock(-1))}); err == nil {
+		t.Error("a negative wait is accepted")
 	}
 }
