@@ -2,7 +2,11 @@ package archtest_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/token"
 	"go/types"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -145,4 +149,47 @@ func (a *api) show(place string, t types.Type) {
 
 func isInternal(t *types.TypeName) bool {
 	return t.Pkg() != nil && strings.HasPrefix(t.Pkg().Path(), module+"internal/")
+}
+
+// ruleNumber matches the number of a promise or rule of GUARANTEES.md.
+var ruleNumber = regexp.MustCompile(`\b(G[1-7]|R1?[0-9])\b`)
+
+// The documentation of a public package states a rule in words: a reader of go doc does not have the
+// numbers at hand. The package comment of client explains them, so that package may add them.
+func TestAPICitesNoRuleNumbers(t *testing.T) {
+	for _, dir := range publicDirs {
+		if dir == "client" {
+			continue
+		}
+		p := documented(t, token.NewFileSet(), dir)
+		texts := comments(p)
+		for _, thing := range p.Types {
+			texts["fields of "+thing.Name] = fieldComments(thing.Decl)
+		}
+		for _, values := range [][]*doc.Value{p.Consts, p.Vars} {
+			for _, v := range values {
+				texts["values "+v.Names[0]] = fieldComments(v.Decl)
+			}
+		}
+		for place, text := range texts {
+			if number := ruleNumber.FindString(text); number != "" {
+				t.Errorf("%s: the comment of %s cites %s: say the rule instead", dir, place, number)
+			}
+		}
+	}
+}
+
+// fieldComments returns the comments of the fields, methods and values in a declaration.
+func fieldComments(d *ast.GenDecl) string {
+	var all strings.Builder
+	ast.Inspect(d, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.Field:
+			all.WriteString(n.Doc.Text() + n.Comment.Text())
+		case *ast.ValueSpec:
+			all.WriteString(n.Doc.Text() + n.Comment.Text())
+		}
+		return true
+	})
+	return all.String()
 }

@@ -189,10 +189,15 @@ func find(p *types.Package, names []string) error {
 	return nil
 }
 
+// publicDirs are the packages that an application can import.
+var publicDirs = []string{
+	"bookmarkstore", "bookmarkstore/bookmarkstoretest", "client", "pubstore", "pubstore/pubstoretest", "server", "server/servertest",
+}
+
 // A name in brackets in a doc comment of an importable package is a link.
 func TestDocLinksLead(t *testing.T) {
 	l := newLibrary(t)
-	for _, dir := range []string{"bookmarkstore", "bookmarkstore/bookmarkstoretest", "client", "pubstore", "pubstore/pubstoretest", "server", "server/servertest"} {
+	for _, dir := range publicDirs {
 		p := documented(t, l.set, dir)
 		parse := p.Parser()
 		for place, text := range comments(p) {
