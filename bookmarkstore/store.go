@@ -11,11 +11,10 @@
 // An application opens a store, gives it to a client (client.Config.BookmarkStore) and closes it
 // after the client. One store serves any number of subscriptions.
 //
-// A place is a [Vector], with one number for each publisher, and not one position in a log: the two
-// servers of a pair may have the messages of different publishers in different orders, so that one
-// position would mean something else on the other server. To servers a publisher is one life of a
-// publish store (package pubstore). client/GUARANTEES.md has the reasons, under the rule "A
-// subscription resumes by version vector".
+// A place is a [Vector]: one number for each publisher. One position in a log would not do, because
+// the two servers of a pair may have the messages of different publishers in different orders. To
+// servers a publisher is one life of a publish store (package pubstore). client/GUARANTEES.md has
+// the reasons, under the rule "A subscription resumes by version vector".
 package bookmarkstore
 
 import (

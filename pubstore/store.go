@@ -20,13 +20,13 @@
 // A store numbers its messages from 1 without jumps. Such a series of numbers is a life of the
 // store. The id of the life is a random secret that the client sends to each server at logon. To
 // servers, and in bookmarks, a life is a publisher, and a message is known by its publisher and its
-// sequence. Servers recognise a message that is sent again by these two numbers.
+// sequence. Servers recognize a message that is sent again by these two numbers.
 //
 // A number must therefore never stand for two messages. So a store begins a new life when it may
-// have lost numbers that it had given out: a Memory in each process, a File or a Bolt after the
-// machine has crashed while the store was open, and one that is opened with AcceptDamage.
-// [Store.Renew] begins one on request. Messages of a former life stay in the store and are still
-// sent. A File or Bolt that was closed, or whose process was killed, keeps its life.
+// have lost numbers that it had given out. A Memory does so in each process. A File or a Bolt does
+// so if the machine has crashed while the store was open, or if it is opened with AcceptDamage. It
+// keeps its life if it was closed, or if only the process was killed. [Store.Renew] begins a new
+// life on request. Messages of a former life stay in the store and are still sent.
 //
 // For the same reason a store belongs to one publisher. Two processes cannot share a store, and a
 // copy of a store must not be used together with the original: servers end the session of one of

@@ -120,16 +120,16 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 //
 //	/livez       200 while the instance runs, 503 once it has failed; no body
 //	/readyz      200 while it serves clients, 503 before that, while it stops, and once its group
-//	             has left it behind (Readiness.Outdated); the body is a [Readiness]
-//	/status      a [Status] with one page of the sessions
-//	/publishers  a [PublisherList], one page of the publishers
+//	             has left it behind (Readiness.Outdated); the body is a Readiness
+//	/status      a Status with one page of the sessions
+//	/publishers  a PublisherList, one page of the publishers
 //
 // Bodies are JSON. Sessions are ordered by name, publishers by id. /status and /publishers have two
 // parameters, both optional:
 //
 //	after  the page begins with the first name, or id, above this one; default: the first of all
-//	limit  the largest number of entries; default, and at most, [MaxSessionsPerPage] or
-//	       [MaxPublishersPerPage]
+//	limit  the largest number of entries; default, and at most, MaxSessionsPerPage or
+//	       MaxPublishersPerPage
 //
 // To read the next page, pass the last name or id of a page as after, as long as
 // Status.SessionsMore or PublisherList.More is true. Each page is a snapshot of its own: a session
