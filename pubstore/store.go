@@ -70,8 +70,8 @@ type Message struct {
 	record []byte
 }
 
-// Record returns the encoded message as the client sends it to servers (package internal/record).
-// It is nil unless a Cursor of this package returned the message, and valid as long as Body is.
+// Record returns the encoded message as the client sends it to servers with our extensions. It is
+// nil unless a Cursor of this package returned the message, and valid as long as Body is.
 func (m *Message) Record() []byte { return m.record }
 
 // Size returns the number of bytes that m counts towards the bound of a store: topic, body, key
