@@ -9,7 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -202,7 +202,7 @@ func checkVersion(part, file string, n int, found, known byte) error {
 	case found < known:
 		return fmt.Errorf("journal: %s of version %d: this program reads version %d only", part, found, known)
 	case found > known:
-		return &format.VersionError{File: file, Found: uint64(found), Known: uint64(known)}
+		return &fileversion.VersionError{File: file, Found: uint64(found), Known: uint64(known)}
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ type Options struct {
 	// CheckHead, unless nil, returns an error for a head that RecoverHead could not read. It gets
 	// the first bytes of the head, 64 at most. Open calls it for each head before it changes
 	// anything, so that the log of another owner stays as it is. The same holds for a log that a
-	// later version of the owner has written (*format.VersionError; Open fills in its File).
+	// later version of the owner has written (*fileversion.VersionError; Open fills in its File).
 	CheckHead func(start []byte) error
 	// SetAside lets Open cut a damaged log before the damage. The good records after it are moved
 	// to the directory "aside" in Dir. Without SetAside Open refuses a damaged log.

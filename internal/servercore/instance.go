@@ -39,7 +39,6 @@ type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
-	Outdated                                  atomic.Uint64
 }
 
 func (i *Instance) notifyRefused(reason string) {

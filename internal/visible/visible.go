@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -68,9 +67,6 @@ func Text(text string) string {
 	}
 	return out.String()
 }
-
-// Line is like Text, but also escapes newlines, so that the result is one line.
-func Line(text string) string { return strings.ReplaceAll(Text(text), "\n", `\n`) }
 
 // NewJSONWriter returns a writer for JSON texts. It escapes the characters from 0x7f to 0x9f, since
 // encoding/json escapes only those below 0x20. The caller writes whole texts.
