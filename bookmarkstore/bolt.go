@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,7 @@ func (o *BoltOptions) validate() error {
 // at the next commit, after 10 ms by default, or with the application's own transaction
 // (DiscardTx). A Bolt is safe for concurrent use.
 //
-// If a commit fails, the store stays failed for good: every later call returns that *FailedError
-// (R7).
+// If a commit fails, the store stays failed for good: every later call returns that *FailedError.
 type Bolt struct {
 	db      *bbolt.DB
 	path    string // a closed database no longer knows its path
@@ -64,6 +64,8 @@ type Bolt struct {
 	committerState atomic.Int32
 
 	committer
+	closing  sync.Once
+	closeErr error // result of Close; set by closing
 
 	storeBase
 
@@ -293,11 +295,15 @@ func (b *Bolt) subscriptions(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 }
 
 // Close implements Store. Subscriptions need not be released first. In a shared database Close
-// waits for an open write transaction of the application.
+// waits for an open write transaction of the application. A second call returns the result of the
+// first.
 func (b *Bolt) Close() error {
-	if err := b.closePlaces(); err != nil {
-		return err
-	}
+	b.closing.Do(func() { b.closeErr = b.closeOnce() })
+	return b.closeErr
+}
+
+func (b *Bolt) closeOnce() error {
+	b.closePlaces()
 	// The last commit covers every change that the places took before.
 	close(b.stop)
 	<-b.done

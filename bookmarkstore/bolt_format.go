@@ -8,7 +8,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 )
 
 // A Bolt keeps these keys in its bucket:
@@ -90,12 +90,12 @@ func versionError(part string, found byte) error {
 	if found < formatVersion {
 		return fmt.Errorf("%s has unknown format version %d", part, found)
 	}
-	return &format.VersionError{File: part, Found: uint64(found), Known: formatVersion}
+	return &fileversion.VersionError{File: part, Found: uint64(found), Known: formatVersion}
 }
 
 // isVersionError reports whether an error is about a later version of the format.
 func isVersionError(err error) bool {
-	_, newer := errors.AsType[*format.VersionError](err)
+	_, newer := errors.AsType[*fileversion.VersionError](err)
 	return newer
 }
 

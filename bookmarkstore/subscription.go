@@ -62,19 +62,14 @@ func (b *storeBase) findOrAdd(id string, newPlace *place) (*place, error) {
 }
 
 // closePlaces marks the store as closed and makes all places refuse further changes.
-func (b *storeBase) closePlaces() error {
+func (b *storeBase) closePlaces() {
 	b.mu.Lock()
-	closed, places := b.closed, b.order
+	places := b.order
 	b.closed = true
 	b.mu.Unlock()
-
-	if closed {
-		return ErrClosed
-	}
 	for _, p := range places {
 		p.setEndErr(ErrClosed)
 	}
-	return nil
 }
 
 // A place is the state of one subscription id in an open store, whether it is in use or not.

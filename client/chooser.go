@@ -29,10 +29,10 @@ type Outcome struct {
 	Servers map[string]ServerInfo
 }
 
-// A Choice says where and when to connect next.
+// A Choice says where and when to connect next. Server is required.
 type Choice struct {
-	Server string        // a connection URI
-	Delay  time.Duration // wait before the attempt
+	Server string        // a connection URI, as in Config.Servers
+	Delay  time.Duration // wait before the attempt; default none
 
 	// TLSName is the name that the server's certificate must have. If it is empty, this is the host
 	// of Server.
@@ -43,17 +43,20 @@ type Choice struct {
 	// accepts every server. It must not block.
 	Accept func(ServerInfo) error
 
-	// Preferred are servers to move to as soon as one of them can be reached. The client tries to
-	// reach them every ProbeInterval, but at most once a second, as long as the connection to
-	// Server lasts. It does not move to a server that is known to lag, to be asynchronous or not to
-	// replicate back, or where its bookmark subscriptions cannot continue (ErrAsyncPath). If
-	// Preferred is empty the client stays.
-	Preferred     []string
+	// Preferred are the URIs of servers that are better than Server. At each ProbeInterval the
+	// client dials them in this order, without a logon. If one answers, the client ends its
+	// connection and calls Next again, with Outcome.Planned: the chooser then returns the server to
+	// move to. The client does not dial a server that is known to lag, to be asynchronous or not to
+	// replicate back, or where its bookmark subscriptions cannot continue (ErrAsyncPath).
+	Preferred []string
+	// ProbeInterval is the time between two probes of Preferred, at least a second. With 0 there
+	// are no probes, and the client stays on Server until that fails.
 	ProbeInterval time.Duration
-	// MoveIf reports whether the state of Server allows the client to leave it for one of
-	// Preferred. Nil means always. The state must have allowed it for MoveAfter without a break.
-	// MoveIf must not block.
-	MoveIf    func(ServerInfo) bool
+	// MoveIf reports whether the state of Server, its ServerInfo.Sync above all, lets the client
+	// leave for one of Preferred. Nil means always. It must not block.
+	MoveIf func(ServerInfo) bool
+	// MoveAfter is how long MoveIf must have returned true, without a break, before the client
+	// leaves. With 0 the client may leave at the first probe.
 	MoveAfter time.Duration
 }
 

@@ -148,7 +148,7 @@ func (c *Client) dialError(cause error) error {
 // Close ends the client at once. Loops end with ErrClosed. Connections are closed, and nothing more
 // is sent. The next client that is given the publish store sends the messages in it, and
 // undiscarded messages come again. Close returns when the client's goroutines have ended, and may
-// be called again. The application closes the stores afterwards.
+// be called again. The error is always nil. The application closes the stores afterwards.
 func (c *Client) Close() error {
 	c.beginDraining()
 	c.cancel(ErrClosed)
@@ -173,7 +173,7 @@ func (c *Client) Err() error {
 // nothing more, and loops end after the queued messages. Then all discards are made durable and all
 // published messages are settled as for Flush. Then the client is closed. It is also closed if ctx
 // ends first; in that case the error says which of these steps are incomplete. A loop must not call
-// Drain, which would wait for the loop.
+// Drain, which would wait for the loop. On a client that has ended, Drain returns nil.
 func (c *Client) Drain(ctx context.Context) error {
 	c.beginDraining()
 	if c.ctx.Err() != nil {

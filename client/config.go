@@ -132,7 +132,8 @@ type Config struct {
 	MaxMessage int
 	// MaxFrame is the longest frame that the client accepts from a server, in bytes. A longer
 	// message ends its subscription with a *FrameTooLargeError. Default 16 MiB + 64 KiB. A
-	// value below 64 KiB counts as 64 KiB, because a frame of several messages may be that long.
+	// positive value below 64 KiB counts as 64 KiB, because a frame of several messages may be that
+	// long.
 	MaxFrame int
 }
 
@@ -173,19 +174,12 @@ func (c Config) validate() (Config, error) {
 	if len(c.Name) > maxName {
 		bad("Name of %d bytes is longer than %d bytes", len(c.Name), maxName)
 	}
+	for _, field := range c.negativeFields() {
+		bad("%s is negative: set a positive value, or 0 for the default", field)
+	}
 	c.setDefaults()
 	if c.HeartbeatInterval != 0 && c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
 		bad("HeartbeatInterval %v is not a whole number of seconds", c.HeartbeatInterval)
-	}
-	for _, d := range []time.Duration{c.DialTimeout, c.LogonTimeout, c.CommandTimeout, c.RecoveryTimeout} {
-		if d < 0 {
-			bad("timeout %v is negative", d)
-		}
-	}
-	for _, n := range []int{c.WindowMessages, c.WindowBytes, c.QueueMessages, c.QueueBytes, c.MaxPublishers, c.MaxMessage, c.MaxFrame} {
-		if n < 0 {
-			bad("bound %d is negative", n)
-		}
 	}
 	if c.MaxMessage > maxMessage {
 		bad("MaxMessage %d is above the maximum %d", c.MaxMessage, maxMessage)
@@ -197,6 +191,33 @@ func (c Config) validate() (Config, error) {
 		return c, fmt.Errorf("client configuration: %w", err)
 	}
 	return c, nil
+}
+
+// negativeFields returns the names and values of the timeouts and bounds that are negative.
+func (c *Config) negativeFields() (fields []string) {
+	for _, timeout := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"DialTimeout", c.DialTimeout}, {"LogonTimeout", c.LogonTimeout},
+		{"CommandTimeout", c.CommandTimeout}, {"RecoveryTimeout", c.RecoveryTimeout},
+	} {
+		if timeout.value < 0 {
+			fields = append(fields, fmt.Sprintf("%s %v", timeout.field, timeout.value))
+		}
+	}
+	for _, bound := range []struct {
+		field string
+		value int
+	}{
+		{"WindowMessages", c.WindowMessages}, {"WindowBytes", c.WindowBytes}, {"QueueMessages", c.QueueMessages}, {"QueueBytes", c.QueueBytes},
+		{"MaxPublishers", c.MaxPublishers}, {"MaxMessage", c.MaxMessage}, {"MaxFrame", c.MaxFrame},
+	} {
+		if bound.value < 0 {
+			fields = append(fields, fmt.Sprintf("%s %d", bound.field, bound.value))
+		}
+	}
+	return fields
 }
 
 // volatile reports whether neither store outlives the process.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -152,5 +154,39 @@ func TestValidate(t *testing.T) {
 		if err := c.Check(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// The error about a negative timeout or bound names its field.
+func TestNegativeFieldIsNamed(t *testing.T) {
+	for _, field := range []string{
+		"DialTimeout", "LogonTimeout", "CommandTimeout", "RecoveryTimeout", "HeartbeatInterval",
+		"WindowMessages", "WindowBytes", "QueueMessages", "QueueBytes", "MaxPublishers", "MaxMessage", "MaxFrame",
+	} {
+		c := Config{Servers: []string{"tcp://a:1/amps/json"}}
+		reflect.ValueOf(&c).Elem().FieldByName(field).SetInt(-1)
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), field+" -1") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestStateNames(t *testing.T) {
+	for s, want := range map[State]string{StateConnecting: "connecting", StateClosed: "closed", -1: "state -1", StateClosed + 1: "state 5"} {
+		if got := s.String(); got != want {
+			t.Errorf("State(%d): %q, want %q", int(s), got, want)
+		}
+	}
+}
+
+func TestSlowBlock(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Second: time.Second} {
+		o, err := subscribeOptionsOf([]SubscribeOption{WhenSlow(SlowBlock(wait))})
+		if err != nil || o.request.SlowPolicy != (clientcore.SlowPolicy{Wait: want}) {
+			t.Errorf("SlowBlock(%v): %+v, %v", wait, o.request.SlowPolicy, err)
+		}
+	}
+	if _, err := subscribeOptionsOf([]SubscribeOption{WhenSlow(SlowBlock(-1))}); err == nil {
+		t.Error("a negative wait is accepted")
 	}
 }

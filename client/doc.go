@@ -112,12 +112,12 @@
 //
 // # Subscribing
 //
-// A subscription made with [From] is a bookmark subscription. It has a place in the bookmark
-// store, which records the messages that the application has discarded. While the client lives, each matching message
-// is delivered once, through any number of reconnects (G6). After a restart with the same [ID]
-// and From([MostRecent]), the undiscarded messages come again, and no others. [MostRecentOr]
-// says where to begin the first time. Messages of one publisher arrive in the order in which
-// they were published. There is no order between publishers or between subscriptions.
+// A subscription made with [From] is a bookmark subscription. It has a place in the bookmark store,
+// which records the messages that the application has discarded. While the client lives, each
+// matching message is delivered once, through any number of reconnects (G6). After a restart with
+// the same [ID] and From([MostRecent]), the undiscarded messages come again, and no others.
+// [MostRecentOr] says where to begin the first time. Messages of one publisher arrive in the order
+// in which they were published. There is no order between publishers or between subscriptions.
 //
 // If the server's log no longer has messages that the subscription needs, the client fetches
 // them from the server's synchronous peers. It uses separate connections, and reaches only the
@@ -140,17 +140,17 @@
 // # Which goroutine runs your code
 //
 // Your own goroutine runs the body of a loop over [Subscription.Messages], the function given to
-// [Subscription.Handle] and the function given to [OnGap]. This code may block, publish, flush,
-// subscribe and close. It must not call Drain, which would wait for it. One loop at a time reads
-// a subscription; to process several messages at once, hand a [Message.Clone] to goroutines of
-// yours.
+// [Subscription.Handle], the GiveUp of a [RetryPolicy] and the function given to [OnGap]. This code
+// may block, publish, flush, subscribe and close. It must not call Drain, which would wait for it.
+// One loop at a time reads a subscription; to process several messages at once, hand a
+// [Message.Clone] to goroutines of yours.
 //
-// The client's session goroutine runs the [Hooks]. While a hook runs, messages flow, but the
-// client does not reconnect and no other hook runs. A hook must not block and must not wait for
-// the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute, and no wait for a
-// [Ticket]. It may publish as long as the store has room; otherwise publish from a goroutine.
-// [Config.Credentials], a [Conversation], [Config.Dial] and a [ServerChooser] run there too and
-// may block until their context ends. The functions of a [Choice] must not block. While a
+// The client's session goroutine runs the [Hooks]; its comment lists them all. While a hook runs,
+// messages flow, but the client does not reconnect and no other hook runs. A hook must not block
+// and must not wait for the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute, and no
+// wait for a [Ticket]. It may publish as long as the store has room; otherwise publish from a
+// goroutine. [Config.Credentials], a [Conversation], [Config.Dial] and a [ServerChooser] run there
+// too and may block until their context ends. The functions of a [Choice] must not block. While a
 // subscription fetches messages from other servers, its search goroutine calls Credentials, the
 // [Authenticator] and Dial as well, so these must be safe for concurrent use.
 //
@@ -168,7 +168,8 @@
 // # Errors
 //
 // Test errors with errors.Is or errors.As; they may be wrapped. The table says how to react to
-// each; "nothing" means that the client recovers by itself. Parentheses say where an error appears, if that is not obvious.
+// each; "nothing" means that the client recovers by itself. Parentheses say where an error appears,
+// if that is not obvious.
 //
 //	ErrClosed                     the client has ended; make another one
 //	pubstore.ErrFull              slow down: the servers do not keep up or are away. Also

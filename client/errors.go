@@ -130,7 +130,8 @@ var (
 	// ErrTimeout says that a server did not answer in time.
 	ErrTimeout = clientcore.ErrTimeout
 
-	// ErrLoopRunning says that another loop reads the subscription.
+	// ErrLoopRunning ends a loop over Messages, or a Handle, that begins while another one reads
+	// the same subscription. The other one and the subscription are not affected.
 	ErrLoopRunning = errors.New("subscription is being read by another loop")
 
 	// ErrProtocol says that a server violated the protocol.
@@ -231,6 +232,15 @@ func (e *PendingError) Unwrap() error { return e.Err }
 
 // A TooLargeError reports a message that exceeds the limit of the server or of the publish store;
 // both use this one type. The message is not in the store.
+//
+//	type TooLargeError struct {
+//		Size, Max int    // size and limit in bytes
+//		Header    bool   // the limit is pubstore.MaxHeader, for topic, key and correlation id together
+//		Setting   string // name of the setting with the limit; empty for MaxHeader
+//	}
+//
+// Size counts the bytes that the limit is for: topic, key and correlation id (Header), these and
+// the body (limit of the store), or the whole frame (limit of the server).
 type TooLargeError = pubstore.TooLargeError
 
 // A FrameTooLargeError reports that a server sent a frame longer than Config.MaxFrame. If the frame

@@ -41,6 +41,24 @@ func TestStoreInUse(t *testing.T) {
 	})
 }
 
+// A store that cannot be used fails Dial at once, also without a server.
+func TestDialRefusesUnusableStore(t *testing.T) {
+	closed := pubstore.NewMemory(pubstore.MemoryOptions{})
+	closed.Close()
+	for want, store := range map[string]pubstore.Store{
+		"publish store is closed": closed,
+		"MaxBytes is -1":          pubstore.NewMemory(pubstore.MemoryOptions{MaxBytes: -1}),
+	} {
+		c, err := client.Dial(t.Context(), client.Config{Servers: []string{"tcp://a:1/amps/json"}, PublishStore: store, StartOffline: true})
+		if err == nil {
+			c.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got the error %v, want %q in it", err, want)
+		}
+	}
+}
+
 // If the context of a Dial ends, the error contains the attempt under way.
 func TestDialNamesTheAttempt(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {

@@ -67,12 +67,17 @@ type Reply struct {
 // after the last reply. A command that subscribes has no last reply: leave the loop to end the
 // subscription.
 //
-// The loop ends with one error if the server refuses the command (*CommandError) or sends nothing
-// within Config.CommandTimeout (ErrTimeout), if a reply is longer than Config.MaxFrame
-// (*FrameTooLargeError), the connection is lost (ErrDisconnected), the queue of replies is full
-// (ErrSlowConsumer), ctx ends or the client is closed (ErrClosed), or if the name is not one of
-// those in Command.Name. Unlike Subscribe and Publish, a command does not continue on another
-// connection.
+// Unlike Subscribe and Publish, a command does not continue on another connection. The loop ends
+// with one error if the command cannot be completed:
+//
+//   - *CommandError: the server refuses the command.
+//   - ErrTimeout: the server sends nothing within Config.CommandTimeout.
+//   - *FrameTooLargeError: a reply is longer than Config.MaxFrame.
+//   - ErrDisconnected: the connection is lost.
+//   - ErrSlowConsumer: the queue of replies is full.
+//   - ErrClosed: the client is closed.
+//   - The error of ctx, when that ends.
+//   - Another error: Command.Name is not one of the names that it lists.
 func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, error] {
 	return func(yield func(*Reply, error) bool) {
 		q, err := c.sendCommand(ctx, cmd)

@@ -1,62 +1,90 @@
 package client
 
-// Hooks are functions that the client calls on events. Each may be nil. They run one after the
-// other on the client's session goroutine, so a hook must not block and must not call anything that
-// waits for that goroutine: Close, Drain, Flush, FlushSafe, the methods of a Ticket, Subscribe,
-// Execute. A hook may publish as long as the publish store has room.
+// Hooks are functions that the client calls on events. Each may be nil.
+//
+//	StateChanged       the client enters a state
+//	Connected          a server has accepted a logon
+//	ServerChanged      the connected server's state of replication has changed
+//	Moved              the client has logged on to another server than before
+//	Disconnected       an attempt has failed, or a connection was lost
+//
+//	Replayed           messages were sent again after a logon
+//	FailedWrite        a server has rejected a message
+//	Downgraded         acks come from one server only, or from both again
+//	PublishGap         a server lacks acknowledged messages, so the client does not publish to it
+//	Lost               acknowledged messages are lost
+//	LifeRenewed        the client has begun a new life of the publish store
+//
+//	Gap                a subscription has missed messages that no server has any more
+//	Paused             the queue of a bookmark subscription was full
+//	HeldBack           a server holds messages of a FullyDurable subscription back, or no longer
+//	Diverged           a subscription may have received messages that differ between the servers
+//	SubscriptionEnded  a subscription has ended with an error
+//
+// All hooks run on the client's session goroutine, one after the other. The first ones may run
+// before Dial has returned. A hook must not block and must not call anything that waits for that
+// goroutine: Close, Drain, Flush, FlushSafe, the methods of a Ticket, Subscribe, Execute. A hook
+// may publish as long as the publish store has room.
 //
 // Config.Logger gets a line for each call, whether the hook is set or not. The first call of Moved
 // has no line of its own.
 type Hooks struct {
-	// StateChanged is called with each state that the client enters. Must not block.
+	// StateChanged is called with each state that the client enters, and with StateConnecting at
+	// each attempt.
 	StateChanged func(State)
-	// Connected is called after each logon that a server accepted. Must not block.
+	// Connected is called after each logon that a server accepted. If the store still has messages
+	// of a former life, the client logs on to the server twice: first with that life, to send them.
 	Connected func(ServerInfo)
 	// ServerChanged is called when the ServerInfo.Sync of the connected server has changed, at most
-	// once a second. Must not block.
+	// once a second.
 	ServerChanged func(ServerInfo)
 	// Moved is called after each logon on another server than the one before, with the reason. The
-	// first logon counts as a move. Must not block.
+	// first logon counts as a move.
 	Moved func(Move)
-	// Disconnected is called after each failed attempt and each lost connection, with the reason.
-	// It is not called when the client leaves for a preferred server (hook Moved) or is closed.
+	// Disconnected is called after each failed attempt and each lost connection, with the URI of
+	// the server, without its password, and the reason. It is not called when the client leaves for
+	// a preferred server (hook Moved) or is closed.
 	Disconnected func(server string, err error)
+
 	// Replayed is called after a logon, once the client has sent messages again that may have been
-	// sent before. It receives their number, and is not called if there were none. Must not block.
+	// sent before. It receives their number, and is not called if there were none.
 	Replayed func(messages int)
 	// FailedWrite is the failed-write handler. It is called once for each message that a server
-	// rejected; then the publish store lets the message go. Must not block.
+	// rejected. When it returns, the publish store lets the message go. If the process dies in
+	// between, the next process calls it again.
 	FailedWrite func(*RejectedError)
 	// Downgraded is called with true when acks begin to come from one server only; from then on the
 	// publish store keeps acknowledged messages. It is called with false when both servers have
-	// everything again (R5). Must not block.
+	// everything again.
 	Downgraded func(downgraded bool)
-	// PublishGap is called with the server that lacks acknowledged messages (R4). Must not block.
+	// PublishGap is called with the URI of a server, without its password, that lacks acknowledged
+	// messages (ErrPublishGap).
 	PublishGap func(server string)
 	// Lost is called for messages of the client that were acknowledged as safe and are lost, as the
-	// operator of the servers has declared (R4). It is called again for the same messages if the
-	// process dies before its publish store has recorded the loss, or the server dies before the
-	// loss is on its disk. Must not block.
+	// operator of the servers has declared. It is called again for the same messages if the process
+	// dies before its publish store has recorded the loss, or the server dies before the loss is on
+	// its disk.
 	Lost func(*LostError)
 	// LifeRenewed is called each time the client has begun a new life of the publish store by
-	// itself: a server has more messages of the store than the store (ErrStoreRolledBack, R10), has
-	// another publisher under the id of its life (ErrPublisherIDTaken, R10), or refuses the life
-	// because it has diverged (*DivergedError, R11). err is one of these errors, with details. It
-	// is not called for RenewLife. Must not block.
+	// itself. err says why: a server has messages that the store has never numbered
+	// (ErrStoreRolledBack), has another publisher under the id of its life (ErrPublisherIDTaken),
+	// or refuses the life because it has diverged (a *DivergedError). It is not called for
+	// RenewLife.
 	LifeRenewed func(err error)
-	// Gap is called for each gap in a bookmark subscription, accepted or not. Must not block.
+
+	// Gap is called for each gap in a bookmark subscription, accepted or not.
 	Gap func(*GapError)
-	// Paused is called for a bookmark subscription whose queue overran. The server keeps the later
-	// messages until the application has caught up (R12). Must not block.
+	// Paused is called for a bookmark subscription whose queue was full. The server keeps the later
+	// messages until the application has caught up.
 	Paused func(*Subscription)
 	// HeldBack is called with true when the server begins to hold messages of a FullyDurable
 	// subscription back, because a peer is downgraded and no new message is safe. It is called with
-	// false when the server delivers again (R13). Must not block.
+	// false when the server delivers again.
 	HeldBack func(s *Subscription, heldBack bool)
 	// Diverged is called for a bookmark subscription that has received, or may receive, messages of
-	// a publisher whose messages differ between the servers. It is called once for each publisher
-	// (R11). The subscription continues with the messages of the connected server; another
-	// subscriber may have received different ones. Must not block.
+	// a publisher whose messages differ between the servers. It is called once for each publisher.
+	// The subscription continues with the messages of the connected server; another subscriber may
+	// have received different ones.
 	Diverged func(s *Subscription, err *DivergedError)
 	// SubscriptionEnded is called when a subscription that Subscribe has returned ends with an
 	// error other than ErrClosed. Its loop gets the same error.

@@ -34,7 +34,8 @@ import (
 //
 // The loop ends by itself, without an error, after Unsubscribe, and after Drain once the queued
 // messages are processed. Otherwise it ends with one error in the last turn. If that is the error
-// of ctx, another loop may continue. Any other error has ended the subscription for good: a
+// of ctx, another loop may continue. ErrLoopRunning says that another loop reads the subscription
+// already. Any other error has ended the subscription for good: a
 // *GapError, *CommandError, *FrameTooLargeError, *TooManyPublishersError, ErrSlowConsumer,
 // ErrNotReplicated, ErrClosed, or the error of a failed bookmark store. A lost connection does not
 // end the loop.

@@ -216,7 +216,8 @@ type SlowPolicy struct {
 
 // SlowBlock gives the application time to catch up: the queue may exceed its bound for the given
 // time, up to eight times the bound. Then the subscription ends with ErrSlowConsumer. The reader of
-// the connection does not wait meanwhile. A wait of 0 means 5s; for no wait use SlowFail.
+// the connection does not wait meanwhile. A wait of 0 means 5s; for no wait use SlowFail. Subscribe
+// refuses a negative wait.
 func SlowBlock(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
 
 // SlowDropOldest drops the oldest messages in the queue and counts them in Stats.
@@ -261,6 +262,8 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		return o, errors.New("NotFoundFail contradicts AcceptGaps and OnGap: it ends the subscription, and they let it continue")
 	case o.start != nil && o.policy != nil:
 		return o, errors.New("WhenSlow is for subscriptions without bookmark: remove it, or From")
+	case o.policy != nil && o.policy.wait < 0:
+		return o, fmt.Errorf("SlowBlock(%v): the wait must not be negative", o.policy.wait)
 	case resumes(o.start) && o.request.ID == "":
 		return o, errors.New("MostRecent and MostRecentOr need an ID")
 	}

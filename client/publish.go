@@ -18,11 +18,11 @@ const headerRoom = 160
 // Publish does not wait for a server; Flush does.
 //
 // At the store's bound Publish waits or returns pubstore.ErrFull, depending on the options of the
-// store. If ctx ends the wait, the error wraps both pubstore.ErrFull and the error of ctx. If the
-// message is too large for the server (ServerInfo.MaxMessage, or Config.MaxMessage if the server
-// states no limit) or for the store, the error is a *TooLargeError. After Close or Drain has begun
-// it is ErrClosed. An error always means that the message is not in the store, except for a
-// *pubstore.FailedError.
+// store. If ctx ends the wait, the error wraps both pubstore.ErrFull and the error of ctx; if ctx
+// has ended before, the error is that of ctx. If the message is too large for the server
+// (ServerInfo.MaxMessage, or Config.MaxMessage if the server states no limit) or for the store, the
+// error is a *TooLargeError. After Close or Drain has begun it is ErrClosed. An error always means
+// that the message is not in the store, except for a *pubstore.FailedError.
 //
 // topic is literal, whatever characters it has, and must not be empty. The messages of a client
 // reach the servers in the order of their sequences, which begin at 1 in each life of the store.
@@ -42,8 +42,12 @@ func (c *Client) publish(ctx context.Context, topic string, body []byte) (publis
 }
 
 // PublishMessage is Publish for a message with a key, a correlation id, an expiration or a delta.
-// It sets m.Publisher, m.Sequence and m.Time. holdfastd delivers the correlation id, ignores key
-// and expiration, and rejects a delta (hook FailedWrite).
+// It sets m.Publisher, m.Sequence and m.Time; m belongs to the caller again when it returns.
+// holdfastd delivers the correlation id, ignores key and expiration, and rejects a delta (hook
+// FailedWrite).
+//
+// The errors are those of Publish. In addition, if m.SOWKey or m.CorrelationID has a character that
+// is not base-64, or m.Expiration is not a whole number of seconds, the error names the field.
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
 	if err := c.CheckMessage(m); err != nil {
 		return 0, err
@@ -95,10 +99,10 @@ func (c *Client) validateMessage(m *pubstore.Message) error {
 	return nil
 }
 
-// RenewLife begins a new life of the publish store, which is a new publisher (R10). It is for an
-// application that cannot wait until a publish gap has ended (R4). The messages of the former life
-// are still delivered as soon as a server accepts them, but may come after messages that are
-// published from now on.
+// RenewLife begins a new life of the publish store: a new publisher, whose messages are numbered
+// from 1. It is for an application that cannot wait until a publish gap has ended (ErrPublishGap).
+// The messages of the former life are still delivered as soon as a server accepts them, but may
+// come after messages that are published from now on. The error is ErrClosed, or that of the store.
 func (c *Client) RenewLife() error {
 	if err := c.enter(); err != nil {
 		return fmt.Errorf("renew the life of the publish store: %w", err)

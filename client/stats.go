@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -27,7 +28,14 @@ const (
 
 var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "closed"}
 
-func (s State) String() string { return stateNames[s] }
+// String returns the name of the state in lower case, such as "live". For any other value it is
+// "state 7".
+func (s State) String() string {
+	if s < 0 || int(s) >= len(stateNames) {
+		return fmt.Sprintf("state %d", int(s))
+	}
+	return stateNames[s]
+}
 
 // A ServerInfo describes a server as it described itself at the logon, with the later changes of
 // its state.
@@ -44,11 +52,12 @@ type ServerInfo struct {
 	CarriedTopics []string   // patterns of the topics that its synchronous links carry
 }
 
-// Stats is a snapshot of a client. Counts begin at Dial.
+// Stats is a snapshot of a client. Counts begin at Dial and never fall. They are numbers of events,
+// unless stated otherwise.
 type Stats struct {
-	Name   string
-	State  State
-	Server ServerInfo // connected server, or the last one
+	Name   string     // Config.Name, or the name that the client has made up
+	State  State      // what the client does at the moment
+	Server ServerInfo // connected server, or the last one; zero before the first logon
 	// Servers has the latest known state of each server, sorted by URI. The state comes from the
 	// server itself, or from a later report of one of its peers. Servers that never accepted a
 	// logon are missing.
@@ -57,40 +66,41 @@ type Stats struct {
 
 	Attempts    int            // attempts to connect
 	Logons      int            // attempts that a server accepted
-	Failures    map[string]int // failed attempts and lost connections, by server
-	LastFailure error
+	Failures    map[string]int // failed attempts and lost connections, by the URI of the server without its password
+	LastFailure error          // the latest of these, a *ConnectError; nil if there was none
 	// AsyncRefusals counts the logons that the client gave up because bookmark subscriptions would
 	// have moved along an asynchronous path (ErrAsyncPath).
 	AsyncRefusals int
 
 	Publish       PublishStats
-	Subscriptions []SubscriptionStats // sorted by id
+	Subscriptions []SubscriptionStats // of the subscriptions that have not ended, sorted by id
 }
 
 // PublishStats is the part of Stats about publishing.
 type PublishStats struct {
-	Outstanding pubstore.Usage // messages in the store
-	InFlight    int            // of these: sent on this connection and not acknowledged
-	Sent        int            // publishes written to a connection
-	Resent      int            // of these: publishes that may have been sent before
-	Rejected    int            // messages that a server rejected
-	GapRefusals int            // logons that the client gave up because of a publish gap (R4)
-	Rollbacks   int            // number of times that the store was found rolled back (R10)
-	Downgraded  bool           // acks come from one server only at the moment (R5)
+	Outstanding pubstore.Usage // messages in the store at the moment, also those of earlier processes
+	InFlight    int            // messages that were sent on this connection and not acknowledged at any level
+	Sent        int            // messages written to a connection, each time that they are
+	Resent      int            // part of Sent: messages that may have been sent before
+	Rejected    int            // messages that a server rejected (hook FailedWrite)
+	GapRefusals int            // logons given up because the server lacked acknowledged messages (ErrPublishGap)
+	Rollbacks   int            // times that the store was found rolled back (ErrStoreRolledBack)
+	Downgraded  bool           // acks come from one server only at the moment (hook Downgraded)
 }
 
-// SubscriptionStats is the part of Stats about one subscription.
+// SubscriptionStats is the part of Stats about one subscription. Counts begin at Subscribe. They
+// are numbers of messages, unless stated otherwise.
 type SubscriptionStats struct {
 	ID, Topic   string
-	Delivered   int // messages given to the application
-	Queued      int
-	HeldBack    bool // FullyDurable: the server holds messages back until they are safe (R13)
-	Outstanding int  // messages in the queue or with the application, not yet discarded
-	Duplicates  int  // messages that were received again and dropped
-	Dropped     int  // messages that SlowDropOldest dropped
-	Pauses      int  // number of pauses because its queue was full (R12)
-	Gaps        int  // ranges of messages that retention has removed
-	Paused      bool // its queue overran, and the loop has not emptied it since
+	Delivered   int  // given to the application; deliveries that Message.Redeliveries counts are left out
+	Queued      int  // in the queue at the moment
+	Outstanding int  // in the queue or with the application at the moment, not discarded; 0 without From
+	Duplicates  int  // received again and dropped
+	Dropped     int  // dropped by SlowDropOldest
+	Pauses      int  // times that the queue was full, so that the subscription was paused (hook Paused)
+	Gaps        int  // ranges of messages that no server had any more (GapError)
+	Paused      bool // paused at the moment: its queue was full, and the loop has not emptied it since
+	HeldBack    bool // FullyDurable: the server holds messages back at the moment until they are safe
 }
 
 // Stats returns a snapshot. Its parts are read one after the other.

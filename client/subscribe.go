@@ -143,7 +143,8 @@ func (s *Subscription) awaitFirstAnswer(ctx context.Context) error {
 }
 
 // Unsubscribe ends the subscription. Its loop ends without another message. Undiscarded messages
-// come again when a later subscription resumes under the same ID. A second call does nothing.
+// come again when a later subscription resumes under the same ID. A second call does nothing. The
+// error is always nil.
 func (s *Subscription) Unsubscribe() error {
 	s.abandon(nil)
 	return nil

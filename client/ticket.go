@@ -41,7 +41,7 @@ func (c *Client) PublishTicket(ctx context.Context, topic string, body []byte) (
 // the messages that the store still keeps. If an earlier process saw the message rejected, the
 // ticket has a *RejectedError without the server's reason. The ticket has ErrOutcomeUnknown for any
 // other message that an earlier process published and let go, for a message of another store, and
-// for a rejected message that some hundred rejections followed.
+// for a rejected message if 256 later messages of its life were rejected before this call.
 func (c *Client) Ticket(publisher, sequence uint64) *Ticket {
 	known := slices.ContainsFunc(c.store.Lives(), func(l pubstore.Life) bool {
 		return pubstore.PublisherOf(l.ID) == publisher && 0 < sequence && sequence <= l.Last

@@ -12,6 +12,9 @@ var ErrInUse = errors.New("publish store is in use by another client of this pro
 func (b *storeBase) Acquire() (release func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.endErr != nil {
+		return nil, b.endErr
+	}
 	if b.lease != nil {
 		return nil, ErrInUse
 	}

@@ -33,7 +33,7 @@ type BoltOptions struct {
 	AcceptDamage bool
 	// BootID returns an id of the current boot of the machine. If the store was not closed and this
 	// id has changed or is unavailable, the newest messages may be missing. Opening then begins a
-	// new life, so that no number is used twice (R10). Default: the system's.
+	// new life, so that no number is used twice. Default: the system's.
 	BootID func() (string, error)
 }
 
@@ -296,7 +296,8 @@ func (s *Bolt) failLocked(err error) error {
 	return s.endErr
 }
 
-// Close implements Store. It waits for open transactions of the application.
+// Close implements Store. It waits for open transactions of the application. It closes the database
+// if OpenBolt has opened it.
 func (s *Bolt) Close() error {
 	return s.close(&s.committer, func(err error) error {
 		if err == nil {

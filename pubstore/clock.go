@@ -9,7 +9,7 @@ func (s *File) SetClock(life string, clock uint64) error {
 	return s.Sync()
 }
 
-// SetSent implements Store. Close writes it to the disk with the rest of the state.
+// SetSent implements Store. A store on disk writes it there when it is closed.
 func (b *storeBase) SetSent(life string, sent uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
@@ -268,7 +268,7 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var s storeState
 		if err := s.decode(p); err != nil {
-			if _, newer := errors.AsType[*format.VersionError](err); !newer && !errors.Is(err, errState) {
+			if _, newer := errors.AsType[*fileversion.VersionError](err); !newer && !errors.Is(err, errState) {
 				t.Errorf("error %v", err)
 			}
 			return

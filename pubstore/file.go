@@ -43,10 +43,10 @@ type FileOptions struct {
 
 	// BootID returns an id of the current boot of the machine. If the store was not closed and this
 	// id has changed or is unavailable, the newest messages may be missing. Opening then begins a
-	// new life, so that no number is used twice (R10). Default: the system's.
+	// new life, so that no number is used twice. Default: the system's.
 	BootID func() (string, error)
 	// NewLife returns an id for a new life. It must be unique, and secret because whoever knows it
-	// can publish as this store (R10). Default: 130 random bits.
+	// can publish as this store. Default: 130 random bits.
 	NewLife func() string
 
 	fs seglog.FS // default: the system's; tests set it through internal/testdoor
@@ -265,7 +265,7 @@ func (s *File) failLocked(err error) error {
 	return s.endErr
 }
 
-// Close implements Store.
+// Close implements Store. It is the end of the store's goroutines and of its lock on the directory.
 func (s *File) Close() error {
 	return s.close(&s.committer, func(err error) error {
 		if err == nil {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
@@ -46,9 +46,9 @@ func decodeIdentity(p []byte) (publisher, seq uint64, err error) {
 
 // A DamagedError means that the disk has lost or changed messages that were once durable. (A torn
 // end is not damage and is cut off silently.) AcceptDamage opens a damaged store all the same
-// (FileOptions, BoltOptions). For a Bolt store the damage is in the database or in the bucket. If
-// you restore an older copy instead, the messages that it lacks are lost unless a server has them
-// (R10).
+// (FileOptions, BoltOptions). For a Bolt store the damage is in the database or in the bucket. Do
+// not restore an older copy instead: the messages that it lacks are lost unless a server has them,
+// and the client has to begin a new life.
 type DamagedError struct {
 	Path string
 	Err  error
@@ -74,7 +74,7 @@ func (e *VersionError) Unwrap() error { return e.Err }
 // asVersionError returns a *VersionError if err is about a later version of the format, and nil
 // otherwise.
 func asVersionError(path string, err error) error {
-	if newer, ok := errors.AsType[*format.VersionError](err); ok {
+	if newer, ok := errors.AsType[*fileversion.VersionError](err); ok {
 		return &VersionError{Path: path, Err: newer}
 	}
 	return nil

@@ -14,12 +14,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An Inspection describes a store that is not open, and what opening it now would do.
+// An Inspection describes a store that is not open, and the effect that opening it would have now.
 type Inspection struct {
 	Name    string // client name the store was first used with; empty: never used
 	Counter uint64 // number of logons so far
 	Closed  bool   // the store was closed cleanly
-	// Renews is true if opening begins a new life (R10): the store was not closed and the machine
+	// Renews is true if opening begins a new life: the store was not closed and the machine
 	// has booted since, or the database may lack its last commit.
 	Renews bool
 	Lives  []InspectedLife // oldest first

@@ -23,10 +23,15 @@ const limitSetting = "MaxMessage or MaxBytes of the publish store"
 // A TooLargeError means that the store, or the server, never accepts a message of this size. The
 // message was not stored.
 type TooLargeError struct {
-	Size, Max int // in bytes
-	// Header is true if the limit is the one for topic, key and correlation id together.
-	Header  bool
-	Setting string // name of the setting with the limit
+	// Size is the size of the message and Max the limit, both in bytes. If a store returns the
+	// error, or Header is true, Size is Message.Size or Message.HeaderSize. For the limit of a
+	// server Size is that of the whole frame, with an upper bound for its header.
+	Size, Max int
+	// Header is true if the limit is MaxHeader, the one for topic, key and correlation id together.
+	Header bool
+	// Setting names the setting with the limit, for people. It is empty if Header is true, since
+	// MaxHeader cannot be set.
+	Setting string
 }
 
 func (e *TooLargeError) Error() string {

@@ -2,6 +2,7 @@ package pubstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
@@ -17,12 +18,12 @@ type MemoryOptions struct {
 	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
 
 	// NewLife returns an id for a new life. It must be unique, and secret because whoever knows it
-	// can publish as this store (R10). Default: 130 random bits.
+	// can publish as this store. Default: 130 random bits.
 	NewLife func() string
 }
 
 // Memory is a Store in memory. It survives a lost connection and a server failure, but not the end
-// of the process. Each new Memory begins a new life and is therefore a new publisher (R10).
+// of the process. Each new Memory begins a new life and is therefore a new publisher.
 type Memory struct {
 	storeBase
 	stateChanger
@@ -31,8 +32,8 @@ type Memory struct {
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns an empty store. If the options are invalid, every method with an error
-// result, except Close, returns an error that names the field.
+// NewMemory returns an empty store. If the options are invalid, every method with an error result
+// returns an error that names the field. client.Dial then fails with that error.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
 	s.stateChanger = newStateChanger(s.withState, o.NewLife)
@@ -148,11 +149,14 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 	return readOne(c, err, sequence)
 }
 
-// Close implements Store. All messages are lost.
+// Close implements Store. All messages are lost. A second call does nothing and returns nil.
 func (s *Memory) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endLocked(ErrClosed)
 	s.arena = arena{}
+	if !errors.Is(s.endErr, ErrClosed) {
+		return s.endErr // the options are invalid
+	}
 	return nil
 }

@@ -58,8 +58,10 @@ func TestBadOptions(t *testing.T) {
 	wantError(t, err, "MaxBytes is -1")
 	_, err = memory.Append(t.Context(), &pubstore.Message{Topic: "orders"})
 	wantError(t, err, "MaxBytes is -1")
-	if err := memory.Close(); err != nil {
-		t.Error(err)
+	_, err = memory.Acquire()
+	wantError(t, err, "MaxBytes is -1")
+	for range 2 {
+		wantError(t, memory.Close(), "MaxBytes is -1")
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 )
 
 // stateVersion is the version of the encoded state: a storeState without slots, in msgpack:
@@ -96,12 +96,12 @@ func (d *stateDecoder) malformed(part string) error {
 }
 
 // checkVersion reads and checks the version. The error for a later version is a
-// *format.VersionError, not errState.
+// *fileversion.VersionError, not errState.
 func (d *stateDecoder) checkVersion() error {
 	fields, v := d.array(), d.uint()
 	switch {
 	case d.err == nil && v > stateVersion:
-		return &format.VersionError{Found: v, Known: stateVersion}
+		return &fileversion.VersionError{Found: v, Known: stateVersion}
 	case fields < stateFields || v != stateVersion:
 		return d.malformed("version")
 	}

@@ -1,6 +1,6 @@
-// Package pubstore keeps published messages until they are safe: until both servers of a pair
-// have them on disk (client/GUARANTEES.md G1). It has three stores. Package pubstoretest checks
-// any other implementation of [Store].
+// Package pubstore keeps published messages until they are safe: until both servers of a pair have
+// them on disk. It has three stores. Package pubstoretest checks any other implementation of
+// [Store].
 //
 //   - [Memory] survives a lost connection and a server failure, but not the end of the process.
 //     It is for messages that the application can produce again, and for tests.
@@ -11,9 +11,36 @@
 //     applications that keep their own data in such a database and publish a message if and only
 //     if a transaction commits ([Bolt.AppendTx]).
 //
-// A store belongs to one publisher. Two processes cannot share a store, and a copy of a store must
-// not be used together with the original: servers end the session of one of the two, or refuse
-// their life for good (R11).
+// An application opens a store, gives it to a client (client.Config.PublishStore) and closes it
+// after the client. The client calls the methods of [Store]; an application rarely calls one
+// itself.
+//
+// # Lives
+//
+// A store numbers its messages from 1 without jumps. Such a series of numbers is a life of the
+// store. The id of the life is a random secret that the client sends to each server at logon. To
+// servers, and in bookmarks, a life is a publisher, and a message is known by its publisher and its
+// sequence. Servers recognize a message that is sent again by these two numbers.
+//
+// A number must therefore never stand for two messages. So a store begins a new life when it may
+// have lost numbers that it had given out. A Memory does so in each process. A File or a Bolt does
+// so if the machine has crashed while the store was open, or if it is opened with AcceptDamage. It
+// keeps its life if it was closed, or if only the process was killed. [Store.Renew] begins a new
+// life on request. Messages of a former life stay in the store and are still sent.
+//
+// For the same reason a store belongs to one publisher. Two processes cannot share a store, and a
+// copy of a store must not be used together with the original: servers end the session of one of
+// the two, or refuse their life for good. Do not restore a store from a backup either: it would
+// give out numbers a second time. The servers notice that, and the client begins a new life
+// (client.ErrStoreRolledBack).
+//
+// # Ends
+//
+// Close ends a store; afterwards its methods return ErrClosed. A store whose disk failed has ended,
+// too: its methods, Close included, return the *FailedError. A second Close waits for the first.
+//
+// The reasons for these rules are in client/GUARANTEES.md: the promise "The publish store keeps",
+// and the rule "A new life of a store is a new publisher".
 package pubstore
 
 import (
@@ -29,7 +56,7 @@ type Message struct {
 	Publisher uint64 // the id of the life (PublisherOf), as in bookmarks; set by Append
 	Sequence  uint64 // number within the life, from 1 without jumps; set by Append and by a Cursor
 	// Prev is the highest sequence below Sequence that was not rejected. The numbers between the
-	// two were rejected and are not sent (R1). Set by a Cursor.
+	// two were rejected and are not sent. Set by a Cursor.
 	Prev uint64
 
 	Topic         string
@@ -43,8 +70,8 @@ type Message struct {
 	record []byte
 }
 
-// Record returns the encoded message as the client sends it to servers (package internal/record).
-// It is nil unless a Cursor of this package returned the message, and valid as long as Body is.
+// Record returns the encoded message as the client sends it to servers with our extensions. It is
+// nil unless a Cursor of this package returned the message, and valid as long as Body is.
 func (m *Message) Record() []byte { return m.record }
 
 // Size returns the number of bytes that m counts towards the bound of a store: topic, body, key
@@ -69,24 +96,25 @@ func (m *Message) HeaderSize() int {
 }
 
 // A Life is one series of sequences of a store. For servers each life is a publisher of its own
-// (R10).
+// (see the package comment).
 type Life struct {
 	ID    string // random; servers identify the publisher by it, so keep it secret
-	Acked uint64 // highest sequence discarded as persisted; a rejection does not raise it (R4)
+	Acked uint64 // highest sequence discarded as persisted; a rejection does not raise it
 	Last  uint64 // highest sequence given out
 	Kept  int    // number of messages in the store
 	// PlainOffset is the number that the client adds to each sequence for a server without our
-	// extensions (R10); 0 until it is chosen (SetPlainOffset).
+	// extensions; 0 until it is chosen (SetPlainOffset). Such a server knows publishers by client
+	// name only, so the numbers of two lives must differ there.
 	PlainOffset uint64
 	// PlainOffsetAfter is the value of Acked when PlainOffset was chosen: only sequences above it
 	// were sent with that offset.
 	PlainOffsetAfter uint64
 
 	// Clock is the reading of the group's clock that a server gave the life; 0: none yet. It lets a
-	// server that has forgotten the publisher refuse messages that it may have taken before (R10).
+	// server that has forgotten the publisher refuse messages that it may have taken before.
 	Clock uint64
 	// Sent is the highest sequence that may have been sent, at most Last. The messages above it
-	// are new to every server (R10).
+	// are new to every server.
 	Sent uint64
 }
 
@@ -96,9 +124,9 @@ func PublisherOf(life string) uint64 { return bookmark.IdentityOfLife(life).ID }
 
 // Usage counts the messages in a store, over all lives.
 type Usage struct {
-	Messages int
-	Bytes    int64
-	Single   int           // number of messages that only one server has acknowledged (R5)
+	Messages int           // number of messages
+	Bytes    int64         // their size (Message.Size)
+	Single   int           // number of messages that only one server has acknowledged
 	Oldest   time.Duration // age of the oldest message, 0 if there is none
 }
 
@@ -106,23 +134,24 @@ type Usage struct {
 // uses a store, and the client does not close it.
 //
 // After a disk error a store stays failed for good: every later call returns the same
-// *FailedError (R7).
+// *FailedError. After Close every call that returns an error returns ErrClosed, except a
+// second Close.
 type Store interface {
 	// Acquire reserves the store for one client until release is called. While it is reserved,
 	// the error is ErrInUse: two clients on one store would send its messages twice and end each
-	// other's sessions (R11). Calling release again does nothing. Dial calls Acquire.
+	// other's sessions. Calling release again does nothing. client.Dial calls Acquire.
 	Acquire() (release func(), err error)
 
 	// Logon increments the durable logon counter and returns it. Of two sessions of one life,
-	// servers keep the one with the higher counter (R11). The error is ErrNameMismatch if the store
+	// servers keep the one with the higher counter. The error is ErrNameMismatch if the store
 	// was first used with another client name. After Logon every message counts as possibly sent,
 	// until SetSent limits that.
 	Logon(name string) (counter uint64, err error)
 
-	// Group returns what SetGroup stored last: the cluster id, which all servers of a group share,
-	// and the incarnation, the number of times that an operator has declared messages of the group
+	// Group returns the values of the last SetGroup. cluster is the id that all servers of a group
+	// share. incarnation is the number of times that an operator has declared messages of the group
 	// lost. With them the client never goes back to a server that missed such a declaration, not
-	// even after a restart (R10).
+	// even after a restart.
 	Group() (cluster string, incarnation uint64)
 	// SetGroup stores the cluster id and the incarnation of the group of servers that the client
 	// logged on to. It is as durable as Logon.
@@ -147,7 +176,8 @@ type Store interface {
 	// so read a Cursor to find out. The channel is for one receiver, the client.
 	Appended() <-chan struct{}
 
-	// Cursor returns a cursor over the messages of a life with sequences above after.
+	// Cursor returns a cursor over the messages of a life with sequences above after. The error is
+	// ErrUnknownLife if Lives does not return the life.
 	Cursor(life string, after uint64) (Cursor, error)
 
 	// Discard removes all messages of a life up to and including through, because they are safe:
@@ -155,8 +185,8 @@ type Store interface {
 	// as Last. For a life that the store no longer has, Discard does nothing and returns nil.
 	Discard(life string, through uint64) error
 
-	// SetSingle records that one server has acknowledged all messages of a life up to through (R5).
-	// The messages stay in the store. Only Usage shows the difference.
+	// SetSingle records that one server has acknowledged all messages of a life up to through,
+	// while its peer was away. The messages stay in the store. Only Usage shows the difference.
 	SetSingle(life string, through uint64)
 
 	// Reject removes one message that a server refused. While its sequence is above Acked, Rejected
@@ -172,24 +202,28 @@ type Store interface {
 	Get(life string, sequence uint64) (*Message, error)
 
 	// SetPlainOffset stores the PlainOffset of a life, and the current Acked as its
-	// PlainOffsetAfter.
+	// PlainOffsetAfter. The error is ErrUnknownLife if the store does not have the life.
 	SetPlainOffset(life string, offset uint64) error
 
 	// SetClock stores the Clock of a life. The client usually calls it once per life, before it
-	// sends anything. The value survives a power cut if the store does.
+	// sends anything. The value survives a power cut if the store does. The error is ErrUnknownLife
+	// if the store does not have the life.
 	SetClock(life string, clock uint64) error
 
 	// SetSent stores the Sent of a life. The client calls it when it closes, and sends nothing
-	// afterwards without another Logon. The value is durable when the store is closed.
+	// afterwards without another Logon. In a store on disk the value is durable once the store is
+	// closed.
 	SetSent(life string, sent uint64)
 
-	// Renew begins a new life at sequence 1 (R10). Messages of the old life stay.
+	// Renew begins a new life at sequence 1. Messages of the old life stay and are still sent.
 	Renew() error
 
 	// Usage returns the number and size of the messages in the store.
 	Usage() Usage
 
-	// Close makes all messages durable and releases the store. Waiting Appends return ErrClosed.
+	// Close ends the store. A store on disk makes all messages durable first; the messages of a
+	// store in memory are lost. Waiting Appends return ErrClosed. A second Close waits for the
+	// first and returns nil, or the *FailedError of a store whose disk failed.
 	Close() error
 }
 
@@ -199,6 +233,7 @@ type Cursor interface {
 	// Next reads the next message that is still in the store into m. m.Body is valid until the
 	// next call. Next returns false if there is no further message yet.
 	Next(m *Message) (bool, error)
+	// Close releases the cursor. A second call does nothing.
 	Close() error
 }
 
@@ -213,13 +248,15 @@ var (
 	ErrNotFound = errors.New("message is not in the publish store")
 	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("publish store is in use by another process")
-	// ErrUnknownLife means that the store does not know the life.
+	// ErrUnknownLife means that the store does not have the life: no call has begun it, or the
+	// store has removed it because it was a former life without a message. Cursor, SetPlainOffset
+	// and SetClock return it. Discard, Reject, SetSingle and SetSent ignore such a life.
 	ErrUnknownLife = errors.New("publish store has no such life")
 )
 
-// A FailedError means that the disk of a store failed. If a call that stores a message returns
-// it, the message may or may not be on the disk (G1). The client sends nothing more from this
-// store.
+// A FailedError means that the disk of a store failed. If a call that stores a message returns it,
+// the message may or may not be on the disk: only the next process that opens the store finds out.
+// The client sends nothing more from this store.
 type FailedError struct {
 	Path string
 	Err  error

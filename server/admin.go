@@ -24,18 +24,19 @@ const (
 	adminHeaders = 8 << 10          // of a request, bytes
 )
 
-// MaxSessionsPerPage is the largest number of sessions in a page of /status.
+// MaxSessionsPerPage is the largest number of sessions in a page of /status. Server.Status returns
+// all sessions.
 const MaxSessionsPerPage = 1000
 
 // Readiness is the response of /readyz, see Server.AdminAddr.
 type Readiness struct {
 	Name       string     `json:"name"`
 	Version    string     `json:"version"`
-	Ready      bool       `json:"ready"`       // clients are served
-	Stopping   bool       `json:"stopping"`    // the stop has begun
-	CatchingUp bool       `json:"catching_up"` // the instance lacks, or may lack, messages of its peers, ready or not
-	Sync       SyncStatus `json:"sync"`        // as in Status
-	Outdated   string     `json:"outdated,omitempty"`
+	Ready      bool       `json:"ready"`              // clients are served
+	Stopping   bool       `json:"stopping"`           // the stop has begun
+	CatchingUp bool       `json:"catching_up"`        // the instance lacks, or may lack, messages of its peers, ready or not
+	Sync       SyncStatus `json:"sync"`               // as in Status
+	Outdated   string     `json:"outdated,omitempty"` // as in Status
 }
 
 // serveAdmin serves the endpoints of AdminAddr, from the start until the server ends.

@@ -98,7 +98,7 @@ func TestAnonymous(t *testing.T) {
 func TestStartErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := servertest.New(t)
-		disk := a.Disk()
+		disk := diskOf(a)
 		other := servertest.New(t, servertest.Unstarted(), servertest.Config(func(c *server.Config) { *c = testdoor.OnDisk(*c, disk) }))
 		if err := other.Start(); !errors.Is(err, seglog.ErrLocked) {
 			t.Errorf("locked directory: %v", err)
@@ -123,7 +123,7 @@ func TestDiskFails(t *testing.T) {
 		i := servertest.New(t)
 		c := dial(t, i)
 		c.logon("pubber")
-		i.Disk().FailSync(syscall.EIO)
+		diskOf(i).FailSync(syscall.EIO)
 		c.send(`{"c":"p","t":"a","a":"persisted","s":1}`, "x")
 		for {
 			text, err := c.read()
@@ -155,7 +155,7 @@ func TestDamaged(t *testing.T) {
 		c.publish("a", 1, 9)
 		c.awaitPersisted(9, "")
 		i.Close()
-		flipSome(t, i.Disk())
+		flipSome(t, diskOf(i))
 		var damaged *server.DamagedError
 		if err := i.Start(); !errors.As(err, &damaged) {
 			t.Fatalf("started with %v", err)
@@ -366,7 +366,7 @@ func TestNewerJournal(t *testing.T) {
 				c.publish("a", 1, 9)
 				c.awaitPersisted(9, "")
 				i.Close()
-				disk := i.Disk()
+				disk := diskOf(i)
 				flipSome(t, disk)
 				segment := disk.Names()[0]
 				b, err := disk.ReadFile(segment)

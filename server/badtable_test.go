@@ -293,7 +293,7 @@ func (c *badCase) run(t *testing.T) (beyond uint64) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
 	good.roundTrip()
-	files := i.Disk().Names()
+	files := diskOf(i).Names()
 	bad := &badClient{raw: dial(t, i)}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -307,10 +307,10 @@ func (c *badCase) run(t *testing.T) (beyond uint64) {
 		t.Errorf("%d bytes took %d bytes of memory, want no more than %d", bad.sent, used, most)
 	}
 	good.roundTrip()
-	if now := i.Disk().Names(); !slices.Equal(now, files) {
+	if now := diskOf(i).Names(); !slices.Equal(now, files) {
 		t.Errorf("the disk holds %q, and held %q", now, files)
 	}
-	disk := i.Disk()
+	disk := diskOf(i)
 	i.Close()
 	good.checkJournals(disk)
 	return used - min(used, bytesPerByte*uint64(bad.sent))

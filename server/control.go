@@ -34,10 +34,11 @@ type controlReply struct {
 	Text string `json:"text"`
 }
 
-// The actions of a control request.
+// The actions of SendControl.
 const (
-	// ControlDeclareLost declares acknowledged messages lost, by a decree (R4). The arguments are
-	// the names of the instances that will not return.
+	// ControlDeclareLost makes a decree: it declares that instances will not return, and that
+	// acknowledged messages which only they had are lost. The arguments are the names of these
+	// instances. server/DISASTER.md says when that is right.
 	ControlDeclareLost = "lost"
 	// ControlEndDecree ends the decree. It has no arguments.
 	ControlEndDecree = "end-lost"
@@ -55,9 +56,15 @@ const (
 // ErrNotRunning reports that no instance runs with the configuration.
 var ErrNotRunning = errors.New("no instance runs with this configuration: start it first")
 
-// SendControl sends a control request with an action, ControlDeclareLost or ControlEndDecree, to
-// the instance that runs with cfg. It waits for the reply, until ctx ends, and returns its text.
-// The text of an error is written for the operator.
+// SendControl asks the instance that runs with cfg to do an action, ControlDeclareLost or
+// ControlEndDecree, and returns the text of its reply, for the operator. The request and the reply
+// are files in cfg.Data. So SendControl works only on the machine of the instance, and with the
+// right to write there. It needs no port and no password.
+//
+// The error is ErrNotRunning if no instance runs with cfg. It is the reply if the instance refuses
+// the action. Another error says that a second request is under way, or that ctx ended before the
+// reply came: it tells whether the request was withdrawn or may still take effect. Without a
+// deadline of ctx, SendControl waits for as long as the instance does not answer.
 func SendControl(ctx context.Context, cfg Config, action string, args ...string) (string, error) {
 	cfg = cfg.withDefaults()
 	if err := checkRunning(cfg); err != nil {

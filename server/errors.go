@@ -12,15 +12,16 @@ var errKilled = errors.New("server: killed")
 // timed out, or the peer that had to acknowledge has stopped as well.
 var ErrDrainTimeout = errors.New("server: acks were still outstanding when the drain ended")
 
-// A DiskError reports that the disk failed. A failed disk ends the instance, and nothing is retried
-// (R7).
+// A DiskError reports that the disk failed, or was full. It ends the instance. No write is retried,
+// since the disk may have lost what it reports as written; after a repair, Start finds out what is
+// there.
 type DiskError struct{ Err error }
 
 func (e *DiskError) Error() string { return fmt.Sprintf("server: the disk has failed: %v", e.Err) }
 func (e *DiskError) Unwrap() error { return e.Err }
 
 // A DamagedError reports a journal with damaged records on an instance that has no peer to restore
-// them from (R8).
+// them from. Config.AcceptDamage serves the records that are left.
 type DamagedError struct{ Err error }
 
 func (e *DamagedError) Error() string {

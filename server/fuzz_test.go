@@ -145,7 +145,7 @@ func attack(t *testing.T, input []byte) {
 	}
 	a.wg.Wait()
 	a.good.close()
-	disk := i.Disk()
+	disk := diskOf(i)
 	durable := disk.Image(memfs.Durable)
 	i.Close()
 	a.good.checkJournals(durable, disk)

@@ -34,7 +34,7 @@ const manyPublishers = 100_000
 // instance that is not running.
 func writePublishers(t *testing.T, i *servertest.Instance, n int, topic string) {
 	t.Helper()
-	o := journal.Options{FS: i.Disk(), Dir: "data"}
+	o := journal.Options{FS: diskOf(i), Dir: "data"}
 	if *measured > 0 {
 		o.FS, o.Dir = seglog.OS, dataOf(t, i)
 	}

@@ -194,7 +194,7 @@ func TestMarksUnderLoad(t *testing.T) {
 		p.logonExt("gw", "life", 1, 0)
 		s.logon("sub")
 		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","a":"persisted"}`)
-		pair.B.Disk().SetSyncDelay(200 * time.Millisecond)
+		diskOf(pair.B).SetSyncDelay(200 * time.Millisecond)
 		go func() {
 			p.publish("orders", 1, 1200)
 			for n := uint64(1201); n <= 1400; n++ {
@@ -492,7 +492,7 @@ func TestPlainLogonIsAnsweredByTheAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, p := publishedPair(t)
 		const takes = 1030 * time.Millisecond
-		pair.B.Disk().SetSyncDelay(takes)
+		diskOf(pair.B).SetSyncDelay(takes)
 		began := time.Now()
 		p.publish("orders", 3, 3)
 		synctest.Wait()

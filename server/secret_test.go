@@ -150,8 +150,8 @@ func TestLifeIsSecret(t *testing.T) {
 		}
 		pair.AwaitConverged()
 		for _, i := range []*servertest.Instance{pair.A, pair.B} {
-			for _, name := range i.Disk().Names() {
-				b, err := i.Disk().ReadFile(name)
+			for _, name := range diskOf(i).Names() {
+				b, err := diskOf(i).ReadFile(name)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,12 +1,51 @@
-// Package server is the reference server: an instance with a journal, links to its peers, and
-// sessions with clients. It combines internal/journal, internal/replica and internal/servercore,
-// and it speaks the client protocol of internal/wire. Its promises are in client/GUARANTEES.md;
-// comments cite the rules there by their numbers.
+// Package server runs an instance of the holdfast server inside a Go program. The command holdfastd
+// is this package with a config file; package servertest runs instances inside a test.
 //
-// A session is an object of internal/servercore, driven by goroutines of this package. One reads
-// and executes commands. One writes acks, and the messages of subscriptions, which it reads from
-// the journal. A third one asks the peers about the logon. A slow subscriber is therefore a slow
-// reader of the journal, and subscriptions need no queues.
+//	cfg, err := server.LoadConfig("a.yaml") // or fill in a Config
+//	...
+//	s, err := server.Start(cfg) // the ports are bound, and the journal is open
+//	...
+//	<-s.Ready() // clients are served; s.Done says that the instance has ended instead
+//	...
+//	err = s.Shutdown(ctx) // after the outstanding acks; Close does not wait for them
+//
+// [Start] binds the ports and opens the journal, and fails if it cannot. The instance then catches
+// up with its peers, and only after that serves clients ([Server.Ready]). An instance ends by
+// itself if its disk fails: [Server.Done] is closed, and [Server.Err] has the reason.
+// [Server.Status] is a snapshot for a monitor; the admin port serves it as JSON
+// ([Server.AdminAddr]).
+//
+// A lone instance has a Name, a data directory and a client port. Two instances become a pair when
+// each has the other as a [Destination]; they need a common Group and link secret ([WriteSecret]).
+// At the first start of a pair neither serves clients before it has met the other, unless one is
+// started with Config.Bootstrap.
+//
+// # Words
+//
+// client/GUARANTEES.md has the promises of a server, and a glossary. The words that this page uses:
+//
+//   - An instance is one server with its journal. Instances that replace each other are a group; two
+//     that replicate to each other are a pair.
+//   - The journal is the log of an instance on its disk. A record of it is a message, or stands in the
+//     place of messages that were rejected or are not on this instance.
+//   - A publisher is the source of a series of messages, numbered from 1: one life of a client's
+//     publish store (package pubstore), or a client by its name. Its number in lists, the id, is no
+//     secret.
+//   - A peer is another instance of the group. A destination is a peer that this instance replicates
+//     to. Acks wait for the disk of a sync destination; an async one gets the messages later.
+//   - A message is safe once it is on the disks of this instance and of all sync destinations.
+//   - A sync destination that has kept acks waiting for longer than its DowngradeAfter is downgraded:
+//     acks go on without it. They have the level single, that is, one disk, and publishers keep the
+//     messages. The destination counts again once it has caught up.
+//   - Retention removes old messages. The floor of a publisher is the number up to which it has
+//     removed all of them. A gap is a range of removed messages that a subscription has not seen.
+//   - A decree is the declaration of an operator that instances will not return, and that messages
+//     which only they had are lost ([SendControl], server/DISASTER.md). Each decree begins a new
+//     incarnation of the group, which leaves the declared instances behind.
+//   - A publisher has diverged if two instances have, or may have, different contents under one of its
+//     numbers, as after a copy of a publish store was used. Nothing more of it is accepted.
+//
+// # Topics
 //
 // A topic is UTF-8 without control characters. Every instance refuses a publish to any other topic,
 // or to a topic that begins with /AMPS, with "invalid topic". Message bodies are arbitrary bytes.
@@ -28,7 +67,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// A Server is one running instance. It is safe for concurrent use.
+// A Server is one running instance. Its methods are safe for concurrent use.
 type Server struct {
 	cfg               Config
 	log               *slog.Logger
@@ -59,7 +98,8 @@ type Server struct {
 // Ready returns a channel that is closed when clients are served. Before that, the instance catches
 // up with its peers. It waits for an absent peer until Config.RejoinTimeout. An instance that does
 // not know its group yet, as at its first start, waits until it has met the group, however long
-// that takes (R6). See Config.Bootstrap.
+// that takes, because the group may have messages that it lacks. See Config.Bootstrap. If the
+// instance ends before it serves clients, the channel stays open: wait for Done as well.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Done returns a channel that is closed when the server has ended, for any reason.
@@ -79,18 +119,29 @@ func (s *Server) Addr() net.Addr { return s.clientListener.Addr() }
 // ReplicationAddr returns the address of the replication port, nil if there is none.
 func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListener) }
 
-// AdminAddr returns the address of the admin port, nil if there is none.
+// AdminAddr returns the address of the admin port, nil if there is none. The port speaks HTTP and
+// answers GET requests without a body:
 //
-// Each endpoint answers a GET without a body. /livez sends only a status code; the others send
-// JSON: a [Readiness], a [Status] with a page of the sessions, and a [PublisherList]. A page has
-// the sessions with names, or the publishers with ids, above after, at most limit of them. The
-// server waits 5 seconds for a request and 10 seconds for the client to read the response. If
+//	/livez       200 while the instance runs, 503 once it has failed; no body
+//	/readyz      200 while it serves clients, 503 before that, while it stops, and once its group
+//	             has left it behind (Readiness.Outdated); the body is a Readiness
+//	/status      a Status with one page of the sessions
+//	/publishers  a PublisherList, one page of the publishers
+//
+// Bodies are JSON. Sessions are ordered by name, publishers by id. /status and /publishers have two
+// parameters, both optional:
+//
+//	after  the page begins with the first name, or id, above this one; default: the first of all
+//	limit  the largest number of entries; default, and at most, MaxSessionsPerPage or
+//	       MaxPublishersPerPage
+//
+// To read the next page, pass the last name or id of a page as after, as long as
+// Status.SessionsMore or PublisherList.More is true. Each page is a snapshot of its own: a session
+// or publisher that comes meanwhile may be missing from the list. If limit, or after of
+// /publishers, is not a number, the status code is 400.
+//
+// The server waits 5 seconds for a request and 10 seconds for the client to read the response. If
 // there are more than 16 connections it closes the oldest one.
-//
-//	/livez       200 while the instance runs, 503 once it has failed
-//	/readyz      200 while it serves clients, 503 before, while it stops, and once it is outdated
-//	/status      200, 400 if limit is not a number (?after=NAME&limit=N)
-//	/publishers  200, 400 if after or limit is not a number (?after=ID&limit=N)
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.adminListener) }
 
 func addrOf(l net.Listener) net.Addr {
@@ -102,7 +153,8 @@ func addrOf(l net.Listener) net.Addr {
 
 // Shutdown stops the server gracefully. It accepts no new logons and waits for outstanding acks,
 // until the drain timeout or ctx ends, or until the peer that must acknowledge has stopped as well.
-// Then it continues like Close. It returns ErrDrainTimeout if acks were still outstanding.
+// Then it continues like Close. It returns ErrDrainTimeout if acks were still outstanding; their
+// publishers keep the messages. A call after the end returns at once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.beginStop(stopDrain, nil)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.DrainTimeout))
@@ -111,7 +163,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-s.done:
 	case <-ctx.Done():
-		err = ErrDrainTimeout
+		if !isClosed(s.done) {
+			err = ErrDrainTimeout
+		}
 	}
 	s.endDrain()
 	<-s.done
@@ -121,8 +175,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close stops the server now: listener, client sessions, links, journal. When it returns, every
-// record in the journal is on disk. The error is always nil.
+// Close stops the server now: listener, client sessions, links, journal. When it returns, the
+// server has ended, and every record in the journal is on disk, unless the disk has failed; the log
+// says so then. The error is always nil. Close may be called again, and while Shutdown waits.
 func (s *Server) Close() error {
 	s.beginStop(stopClose, nil)
 	s.endDrain()

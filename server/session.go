@@ -26,9 +26,11 @@ const (
 	maxLogon      = 64 << 10         // largest first frame, bytes
 )
 
-// A session drives a servercore.Session over the connection of one client. It has three goroutines:
-// one reads and executes commands, one writes, and one asks the peers about the logon. It
-// implements servercore.Driver and outbound.Source.
+// A session drives a servercore.Session over the connection of one client. It has three goroutines.
+// One reads and executes commands. One writes acks, and the messages of subscriptions, which it
+// reads from the journal: a slow subscriber is a slow reader of the journal, and subscriptions need
+// no queues. One asks the peers about the logon. A session implements servercore.Driver and
+// outbound.Source.
 type session struct {
 	srv         *Server
 	core        *servercore.Session

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -181,7 +181,7 @@ func (s *Server) openJournal() error {
 // configuration nor another process is the cause.
 func (s *Server) openError(err error) error {
 	var damage *seglog.DamageError
-	var newer *format.VersionError
+	var newer *fileversion.VersionError
 	var at *fs.PathError
 	switch {
 	case errors.As(err, &newer):

@@ -120,16 +120,16 @@ func degradedInterval(i journal.DegradedInterval) DegradedInterval {
 }
 
 // A DivergedStatus is a diverged publisher: the instances have, or may have, two contents for one
-// of its numbers (R11).
+// of its numbers.
 type DivergedStatus struct {
-	Publisher uint64 `json:"publisher,string"`
-	From      uint64 `json:"from"`  // the first number that is not proven to be equal everywhere
-	Have      uint64 `json:"have"`  // highest sequence in the journal
-	Floor     uint64 `json:"floor"` // up to here retention has removed everything
+	Publisher uint64 `json:"publisher,string"` // its id
+	From      uint64 `json:"from"`             // the first number that is not proven to be equal everywhere
+	Have      uint64 `json:"have"`             // highest sequence in the journal
+	Floor     uint64 `json:"floor"`            // up to here retention has removed everything
 }
 
 // A DecreeStatus is the state of the newest decree, with which an operator declared acknowledged
-// messages lost (R4).
+// messages lost.
 type DecreeStatus struct {
 	Incarnation uint64    `json:"incarnation"` // the incarnation that the decree began
 	Time        time.Time `json:"time"`
@@ -164,24 +164,24 @@ func (s *Server) decreeStatus() *DecreeStatus {
 
 // A SessionStatus is the session of one client.
 type SessionStatus struct {
-	Name          string    `json:"name"`
-	User          string    `json:"user,omitempty"`
-	Address       string    `json:"address"`
-	Since         time.Time `json:"since"`
-	TLS           string    `json:"tls,omitempty"` // version, such as "TLS 1.3"; empty: none
-	Extended      bool      `json:"extended"`
-	Publisher     uint64    `json:"publisher,omitempty,string"`
-	Subscriptions int       `json:"subscriptions"`
+	Name          string    `json:"name"`                       // client name, unique among the sessions
+	User          string    `json:"user,omitempty"`             // user of the logon
+	Address       string    `json:"address"`                    // address of the client
+	Since         time.Time `json:"since"`                      // when it connected
+	TLS           string    `json:"tls,omitempty"`              // version, such as "TLS 1.3"; empty: none
+	Extended      bool      `json:"extended"`                   // the client knows our extensions to the protocol
+	Publisher     uint64    `json:"publisher,omitempty,string"` // id under which it publishes; 0: it does not
+	Subscriptions int       `json:"subscriptions"`              // number of its subscriptions
 }
 
 // A PublisherStatus is the progress of one publisher on an instance and its peers.
 type PublisherStatus struct {
-	Publisher uint64 `json:"publisher,string"`
-	Have      uint64 `json:"have"`            // highest sequence in the journal, durable or not
-	Durable   uint64 `json:"durable"`         // highest sequence on this instance's disk
-	Safe      uint64 `json:"safe"`            // highest sequence that is also on the disk of every sync destination, as far as the present connections have reported
-	Floor     uint64 `json:"floor"`           // up to here retention has removed everything
-	Owner     string `json:"owner,omitempty"` // the first user who published as it
+	Publisher uint64 `json:"publisher,string"` // its id
+	Have      uint64 `json:"have"`             // highest sequence in the journal, durable or not
+	Durable   uint64 `json:"durable"`          // highest sequence on this instance's disk
+	Safe      uint64 `json:"safe"`             // highest sequence that is also on the disk of every sync destination, as far as the present connections have reported
+	Floor     uint64 `json:"floor"`            // up to here retention has removed everything
+	Owner     string `json:"owner,omitempty"`  // the first user who published as it; empty: no user has
 }
 
 // A PublisherList is a page of an instance's publishers, ordered by id.
@@ -190,7 +190,8 @@ type PublisherList struct {
 	More       bool              `json:"more"` // there are publishers with higher ids
 }
 
-// MaxPublishersPerPage is the largest number of publishers in a PublisherList.
+// MaxPublishersPerPage is the largest number of publishers in a PublisherList. It bounds the size
+// of a response, not the number of publishers that an instance knows.
 const MaxPublishersPerPage = 10_000
 
 // Publishers returns the publishers with ids above after, at most limit of them. A limit below 1 or

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -84,7 +86,7 @@ func TestSyncStatusFlaps(t *testing.T) {
 		const flaps = 100
 		began := time.Now()
 		for range flaps {
-			pair.Network().Reset("a", "b")
+			testdoor.Part[*memnet.Network](pair).Reset("a", "b")
 			p.wantSilence(200 * time.Millisecond) // except for sync statuses
 		}
 		took := time.Since(began)

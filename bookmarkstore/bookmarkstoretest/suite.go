@@ -1,6 +1,11 @@
-// Package bookmarkstoretest is the suite that every bookmarkstore.Store must pass. It checks that
-// a subscription resumes from the right vector (client/GUARANTEES.md R9): within a process, after
-// Close, and after a kill of the process. No message is missed or repeated.
+// Package bookmarkstoretest checks that an implementation of bookmarkstore.Store keeps the contract
+// of that interface: a subscription resumes from the right vector within a process, after Close, and
+// after a kill of the process, so that no message is missed or repeated. Run it in the tests of your
+// own store:
+//
+//	func TestMyStore(t *testing.T) {
+//		bookmarkstoretest.Run(t, bookmarkstoretest.Harness{New: func(t *testing.T) bookmarkstoretest.Disk { … }})
+//	}
 package bookmarkstoretest
 
 import (
@@ -27,7 +32,7 @@ type Harness struct {
 	Volatile bool
 }
 
-// Run runs the suite.
+// Run runs every case of the suite as a subtest.
 func Run(t *testing.T, h Harness) {
 	for _, tt := range []struct {
 		name string

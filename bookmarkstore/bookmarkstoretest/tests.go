@@ -280,7 +280,8 @@ func testClosed(t *testing.T, d Disk) {
 			t.Errorf("%s after Close = %v, want ErrClosed", name, err)
 		}
 	}
-	r.open() // for the cleanup
+	r.must(r.s.Close()) // a second time
+	r.open()            // for the cleanup
 }
 
 // testConcurrent runs a reader that receives, handlers that discard, and callers of the query

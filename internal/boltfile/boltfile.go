@@ -23,7 +23,7 @@ import (
 )
 
 // Open opens the database at path and creates it if needed. The error is a *DamageError if the
-// file is no longer a database, and a *format.VersionError if a later version of bbolt has written
+// file is no longer a database, and a *fileversion.VersionError if a later version of bbolt has written
 // it. Call MakeDurable before the first commit.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := checkAndOpen(path, *o)

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 )
 
 var options = &bbolt.Options{Timeout: time.Millisecond}
@@ -96,7 +96,7 @@ func TestNewerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = boltfile.Open(path, options)
-	newer, isDamage := errors.AsType[*format.VersionError](err)
+	newer, isDamage := errors.AsType[*fileversion.VersionError](err)
 	if !isDamage || newer.Found != 3 || newer.Known != 2 {
 		t.Errorf("Open: %v", err)
 	}

@@ -97,7 +97,7 @@ func checkName(f *os.File, path string) error {
 }
 
 // asDamageError turns an error about the content of a file into a *DamageError or a
-// *format.VersionError. It returns an error of the file system unchanged.
+// *fileversion.VersionError. It returns an error of the file system unchanged.
 func asDamageError(path string, err error) error {
 	_, isDamage := errors.AsType[*DamageError](err)
 	_, isPath := errors.AsType[*fs.PathError](err)
@@ -112,7 +112,7 @@ func asDamageError(path string, err error) error {
 }
 
 // OpenReadOnly checks the pages of an existing database and opens it read-only. The error is a
-// *DamageError if the file is not a database, or no longer one, and a *format.VersionError if a
+// *DamageError if the file is not a database, or no longer one, and a *fileversion.VersionError if a
 // later version of bbolt has written it.
 func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := openReadOnly(path, *o)

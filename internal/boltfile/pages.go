@@ -13,7 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 )
 
 // The layout of the pages of a database, in the byte order of the machine:
@@ -326,7 +326,7 @@ func u16(b []byte) uint16 { return binary.NativeEndian.Uint16(b) }
 func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
 
-// newerVersion returns a *format.VersionError if a file has a valid meta page with a later
+// newerVersion returns a *fileversion.VersionError if a file has a valid meta page with a later
 // version of bbolt.
 func newerVersion(path string) error {
 	f, err := os.Open(path)
@@ -341,7 +341,7 @@ func newerVersion(path string) error {
 			return nil
 		}
 		if version := u32(b[4:]); isValidMeta(&b) && u32(b[:]) == boltMagic && version > boltVersion {
-			return &format.VersionError{File: "database " + path, Found: uint64(version), Known: boltVersion}
+			return &fileversion.VersionError{File: "database " + path, Found: uint64(version), Known: boltVersion}
 		}
 	}
 	return nil

@@ -131,9 +131,9 @@ func (j *Journal) repairFloors() error {
 	return nil
 }
 
-// indexAside indexes the set-aside records and returns the state changes among them. It leaves
-// out forgotten publishers: each of them is known until it is forgotten again. It also leaves
-// out changes of peers, and a cluster if the table has one.
+// indexAside indexes the set-aside records and returns the state changes among them, except three
+// kinds: forgotten publishers, since each stays known here until the group forgets it again;
+// remembered peers; and a cluster, if the table has one.
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -112,7 +112,7 @@ func (i *inspector) head(head []byte) error {
 		return nil
 	}
 	err := i.table.RecoverHead(head)
-	if _, newer := errors.AsType[*format.VersionError](err); newer || errors.Is(err, ErrNotJournal) {
+	if _, newer := errors.AsType[*fileversion.VersionError](err); newer || errors.Is(err, ErrNotJournal) {
 		return err
 	}
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
@@ -150,7 +150,7 @@ func TestTrimClosedOfALaterVersion(t *testing.T) {
 		}
 		disk.WriteFile(logs[len(logs)-1], age(b))
 		n, err := journal.TrimClosed(disk, dir, 1, 0)
-		if _, is := errors.AsType[*format.VersionError](err); !is || n != 0 || len(segments(disk)) != len(logs) {
+		if _, is := errors.AsType[*fileversion.VersionError](err); !is || n != 0 || len(segments(disk)) != len(logs) {
 			t.Errorf("%s: %d of %d segments were removed, %v", name, n, len(logs), err)
 		}
 	}

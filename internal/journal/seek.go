@@ -61,6 +61,7 @@ func (j *Journal) loadSummaries(segs []segment, raw []seglog.Segment, unknown []
 		j.mu.Lock()
 		j.summaries[segs[i].first] = segs[i].summary
 		j.mu.Unlock()
+		j.log.ReleaseSummary(raw[i].First)
 	}
 	return nil
 }

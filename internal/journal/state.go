@@ -9,7 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -208,7 +208,7 @@ func checkVersion(part, file string, n int, found, known byte) error {
 	case found < known:
 		return fmt.Errorf("journal: %s of version %d: this program reads version %d only", part, found, known)
 	case found > known:
-		return &format.VersionError{File: file, Found: uint64(found), Known: uint64(known)}
+		return &fileversion.VersionError{File: file, Found: uint64(found), Known: uint64(known)}
 	}
 	return nil
 }
@@ -386,7 +386,7 @@ func decodeSummary(payload []byte) (s summary, err error) {
 		return summary{}, err
 	}
 	c.summary(&s)
-	s.outline = c.Bytes(uint64(len(c.Rest)))
+	s.outline = slices.Clone(c.Bytes(uint64(len(c.Rest)))) // so that payload can be freed
 	if c.Bad {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}

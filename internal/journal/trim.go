@@ -18,9 +18,10 @@ type Retention struct {
 	// SegmentNeeded reports whether a segment must stay although a bound would remove it. highest
 	// has the highest sequence of each publisher in the segment. Nil: no segment must stay.
 	SegmentNeeded func(highest bookmark.Vector) bool
-	// AgreeToForget gets the closing publishers, each with its have. It returns those that the
-	// group agrees to forget, and those of which no instance has anything up to that have.
-	// Trim may call it with no publishers. Nil: the instance has no group.
+	// AgreeToForget gets the closing publishers, each with its have. agreed are those that this
+	// instance may forget, as far as the other instances are concerned. closed are those whose
+	// messages up to that have are gone from every instance. Trim may call it with no
+	// publishers. Nil: the instance has no group.
 	AgreeToForget func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)
 }
 

@@ -11,11 +11,10 @@ import (
 // inSync reports whether the peer's acks wait for this instance, or ours for the peer.
 func (p *peer) inSync() bool { return p.dest.Sync || p.role.sync }
 
-// An instance tells its peers which publishers it may forget. That permission lasts until the peers
-// hear of a new session of the publisher, or until the connection ends. If the peer may forget the
-// publisher as well, it treats the publisher as unknown to this instance from then on, because this
-// instance may forget it at any time. So the peer sends the gone marker before anything else of
-// that publisher.
+// An instance announces to its peers which publishers it may forget. The announcement holds until
+// the peer hears of a new session of the publisher, or until the connection ends. A peer that may
+// forget the publisher, too, then treats it as unknown at the announcing instance, which may forget
+// it at any time. So before anything else of that publisher, the peer sends the gone marker.
 
 // AgreeToForget tells the peers which publishers are closing here, each with its have. agreed are
 // those that every connected peer also calls closing or does not know (R10). It is empty while a
@@ -217,9 +216,10 @@ func (c *conn) noteClosingInHello() {
 	})
 }
 
-// notePeerMayForget records that the peer may forget a publisher of which it has nothing above b.
-// It ignores this statement, which the peer repeats, if this instance has anything of the publisher
-// other than removed messages up to b. For a diverged publisher it always ignores it (R11).
+// notePeerMayForget records the peer's announcement that it may forget a publisher, whose last
+// message there was b. It ignores the announcement, which the peer repeats, in two cases: this
+// instance still has messages of the publisher, or its last one here was not b; or the publisher
+// has diverged (R11).
 func (c *conn) notePeerMayForget(b bookmark.Bookmark) {
 	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !failpoint.On(failpoint.R11DivergedPromised) {
 		return
@@ -257,8 +257,8 @@ func (c *conn) reopen(ours journal.PublisherState) {
 	c.out.Wake()
 }
 
-// keptVector returns the vector of our hello without the publishers that may be forgotten here. A
-// peer that does not know one of those lacks nothing.
+// keptVector returns the vector of our hello without the publishers that are closing here. All
+// their messages are removed, so a peer that does not know such a publisher lacks nothing.
 func (c *conn) keptVector() bookmark.Vector {
 	v := make(bookmark.Vector, len(c.ours.States))
 	for _, s := range c.ours.States {
@@ -269,10 +269,10 @@ func (c *conn) keptVector() bookmark.Vector {
 	return v
 }
 
-// withoutForgotten removes from states the publishers that our hello called closing and that the
-// peer, whose vector is theirs, does not know. Otherwise the peer would learn of them again and
-// they would never be forgotten. A publisher that became closing after the hello stays, because the
-// peer waits for it as the hello said.
+// withoutForgotten removes from states each publisher that our hello called closing and that the
+// peer does not know; theirs is the peer's vector. Otherwise the peer would learn of the publisher
+// again, and it would never be forgotten. A publisher that became closing only after the hello
+// stays: our hello announced it as one to be sent, and the peer waits for it.
 func withoutForgotten(states, inHello []journal.PublisherState, theirs bookmark.Vector) []journal.PublisherState {
 	closing := make(map[uint64]bool)
 	for _, s := range inHello {

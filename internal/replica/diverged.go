@@ -173,9 +173,9 @@ func (l *Links) capAtDivergence(publisher, watermark uint64) uint64 {
 type equality struct {
 	run    uint64          // random number of the peer's process
 	proven bookmark.Vector // up to there both have the same messages
-	// unknown holds the publishers of which one side had something when the two met, and that were
-	// not found equal since. If their CRCs differ, the cause may be damage or an earlier
-	// configuration rather than two contents.
+	// unknown holds the publishers that one of the two hellos named, and that were not found equal
+	// since. If the CRCs of such a publisher differ, that does not prove two contents: damage or an
+	// earlier configuration may be the cause.
 	unknown    map[uint64]bool
 	allUnknown bool // every publisher is unknown, because a journal was damaged when the two met
 }

@@ -78,7 +78,7 @@ func FuzzFrameReader(f *testing.F) {
 // connections in either direction. Each byte of the input chooses the next step. Whatever the
 // steps are: the instance keeps running; it takes memory only for bytes that it is sent; it counts
 // nothing as safe that it does not have; it keeps its journal valid (G3, G4) and its own
-// publisher's messages unchanged; and its link with the other peer works (I12).
+// publisher's messages unchanged; and its link with the other peer works.
 func FuzzPeer(f *testing.F) {
 	for _, s := range peerInputs() {
 		f.Add(s)

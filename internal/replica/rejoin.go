@@ -101,8 +101,9 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	}
 }
 
-// NotExpected records that a peer sends nothing of b's publisher up to b, because our hello said
-// that we have it. That holds even if retention has forgotten the publisher here since then.
+// NotExpected records that a peer will not send the messages up to b, because our hello said that we
+// have them. The start must not wait for them, even if this instance has forgotten the publisher
+// since the hello.
 func (r *Rejoin) NotExpected(name string, b bookmark.Bookmark) {
 	if p := r.peers[name]; p != nil {
 		p.goal.RemoveReached(b)

@@ -37,8 +37,9 @@ func (l *Links) Drain() (peerStopped <-chan struct{}) {
 	return l.beginPhase(phaseDraining, &l.stopping.peerStopped)
 }
 
-// Drained tells the peers that the instance waits for no more acks. The channel is closed when each
-// linked peer has said that it runs or waits for none either.
+// Drained tells the peers that the instance waits for no more acks. The channel is closed when no
+// linked peer needs the links any more: each has said either that it is not stopping, or that it
+// waits for no more acks as well.
 func (l *Links) Drained() (noneDraining <-chan struct{}) {
 	return l.beginPhase(phaseDrained, &l.stopping.noneDraining)
 }

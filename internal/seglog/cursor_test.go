@@ -410,3 +410,51 @@ func BenchmarkCursor(b *testing.B) {
 		})
 	}
 }
+
+// A summary that the owner needs no more takes no memory once it is on disk, and is on disk as
+// before. It makes no difference whether the segment was on disk when it was released.
+func TestReleaseSummary(t *testing.T) {
+	fs := memfs.New()
+	o := seglog.Options{FS: fs, Dir: "log", Owner: anyOwner{}, SegmentBytes: 100}
+	l, err := seglog.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := func() {
+		for _, s := range l.Segments() {
+			l.ReleaseSummary(s.First)
+		}
+	}
+	appendAll(t, l, strings.Repeat("x", 60), strings.Repeat("x", 60))
+	release() // before the first segment is on disk
+	if _, err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, l, strings.Repeat("x", 60))
+	if _, err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	segs := l.Segments()
+	for _, s := range segs {
+		if len(s.Summary) > 0 {
+			t.Errorf("the summary of segment %d is still in memory", s.First)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = seglog.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	again := l.Segments()
+	for i, s := range again[:len(again)-1] {
+		if string(s.Summary) != "summary" {
+			t.Errorf("segment %d has the summary %q after Open", i, s.Summary)
+		}
+	}
+	if len(again) != len(segs) || len(again) < 3 {
+		t.Errorf("%d segments, %d after Open", len(segs), len(again))
+	}
+}

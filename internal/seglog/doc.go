@@ -33,7 +33,7 @@
 // and footer. A later version of this package keeps magic, version and checksum where they are.
 // It increments the version if it changes anything that an older version would take for damage
 // or would ignore. The same rule applies to the head of the owner. [Open] and [Inspect] look at
-// all files first and refuse a later version with a [format.VersionError] before they change
+// all files first and refuse a later version with a [fileversion.VersionError] before they change
 // anything.
 //
 // # Segment, version 1

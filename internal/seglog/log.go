@@ -255,6 +255,19 @@ func (l *Log) Segments() []Segment {
 	return segs
 }
 
+// ReleaseSummary frees the memory of the summary of the segment that begins at first. From then on
+// Segments returns none for it. An owner calls it once it has decoded the summary.
+func (l *Log) ReleaseSummary(first Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segs {
+		if s.first == first {
+			s.decoded = true
+			s.dropSummary()
+		}
+	}
+}
+
 // Size returns the size of the log's files on disk, in bytes, set-aside files included.
 func (l *Log) Size() int64 {
 	l.mu.Lock()

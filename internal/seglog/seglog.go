@@ -66,7 +66,7 @@ type Options struct {
 	// CheckHead, unless nil, returns an error for a head that RecoverHead could not read. It gets
 	// the first bytes of the head, 64 at most. Open calls it for each head before it changes
 	// anything, so that the log of another owner stays as it is. The same holds for a log that a
-	// later version of the owner has written (*format.VersionError; Open fills in its File).
+	// later version of the owner has written (*fileversion.VersionError; Open fills in its File).
 	CheckHead func(start []byte) error
 	// SetAside lets Open cut a damaged log before the damage. The good records after it are moved
 	// to the directory "aside" in Dir. Without SetAside Open refuses a damaged log.
@@ -119,6 +119,6 @@ type Segment struct {
 	First   Position // position of its first record
 	End     Position // end of its last record, for the last segment including records that are not written
 	Bytes   int64    // on disk, with head and summary; set by Segments only
-	Summary []byte   // as Owner.Summary returned it; nil for the last segment
+	Summary []byte   // as Owner.Summary returned it; nil for the last segment, and after Log.ReleaseSummary
 	Head    []byte   // as Owner.Head returned it; nil in the result of Segments (see Log.Head)
 }

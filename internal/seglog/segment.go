@@ -47,11 +47,19 @@ type segment struct {
 	head    []byte // only while planned
 	end     Position
 	summary []byte
+	decoded bool  // the owner needs summary no more, see Log.ReleaseSummary
 	size    int64 // bytes on disk
 	bad     bool  // the header is unreadable
 }
 
 func (s *segment) name() string { return path.Join(s.dir, segmentName(s.first, suffixLog)) }
+
+// dropSummary frees the summary if it is on disk and the owner needs it no more. Log.mu is held.
+func (s *segment) dropSummary() {
+	if s.state == sealed && s.decoded {
+		s.summary = nil
+	}
+}
 
 // offset returns the offset of p in the file.
 func (s *segment) offset(p Position) int64 { return s.dataStart() + int64(p-s.first) }

@@ -53,7 +53,7 @@ func (l *Log) putBack(s *segment) {
 // removes the last segment. Before it removes a segment, it passes the head of the next one to
 // good, and it ends with the error if good returns one: that head will be the only record of the
 // removed history. The error is ErrLocked if a Log has the directory open, and a
-// *format.VersionError if a later version has written to the log. Only FS, Dir and CheckHead of
+// *fileversion.VersionError if a later version has written to the log. Only FS, Dir and CheckHead of
 // the options are used.
 func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
 	lock, err := lockExisting(o)

@@ -10,10 +10,10 @@ import (
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 )
 
-// refuseNewer returns a *format.VersionError if a later version of this program has written to the
+// refuseNewer returns a *fileversion.VersionError if a later version of this program has written to the
 // log. Open and Inspect call it before anything else: to this version a later file looks damaged,
 // and Open cuts at damage.
 func (r *recovery) refuseNewer() error {
@@ -46,7 +46,7 @@ func (r *recovery) refuseNewerFile(dir, name string) error {
 			return err
 		}
 		if found > 0 {
-			return &format.VersionError{File: path.Join(dir, name), Found: uint64(found), Known: version}
+			return &fileversion.VersionError{File: path.Join(dir, name), Found: uint64(found), Known: version}
 		}
 		if first, ok := parseName(name, suffixLog); ok && dir == r.o.Dir && r.o.CheckHead != nil {
 			return r.checkHead(f, first)
@@ -124,7 +124,7 @@ func (r *recovery) checkHead(f File, first Position) error {
 		}
 		return err
 	}
-	if newer, is := errors.AsType[*format.VersionError](refusal); is && newer.File == "" {
+	if newer, is := errors.AsType[*fileversion.VersionError](refusal); is && newer.File == "" {
 		newer.File = s.name()
 	}
 	return refusal

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
@@ -128,8 +128,8 @@ func TestNewerVersion(t *testing.T) {
 
 func checkNewer(t *testing.T, call string, err error, file string) {
 	t.Helper()
-	v, is := errors.AsType[*format.VersionError](err)
-	if !is || *v != (format.VersionError{File: file, Found: 2, Known: 1}) {
+	v, is := errors.AsType[*fileversion.VersionError](err)
+	if !is || *v != (fileversion.VersionError{File: file, Found: 2, Known: 1}) {
 		t.Errorf("%s: %v, want version 2 of %s", call, err, file)
 	}
 	if want := file + " has format version 2, but this program reads only versions up to 1"; is && !strings.Contains(err.Error(), want) {

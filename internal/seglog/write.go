@@ -147,6 +147,7 @@ func (l *Log) switchSegment(next *segment) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	old.state, next.state, next.size, next.head = sealed, growing, size, nil
+	old.dropSummary()
 	return nil
 }
 

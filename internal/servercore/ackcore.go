@@ -16,8 +16,9 @@ type PersistedAck struct {
 }
 
 // An AckCore decides which persisted acks a publisher gets: only for messages that are safe or, at
-// level single, settled (G2, R5). Successes are cumulative. The failure of a tombstone is an ack of
-// its own: it follows the successes below it, and no success above it precedes it (R14).
+// level single, settled (G2, R5). Acks of success are cumulative. Each tombstone gets an ack of
+// failure, in the order of the sequences: after the successes below it, and before those above it
+// (R14).
 type AckCore struct {
 	ext             bool
 	Received        uint64 // highest sequence that this session has sent, or that the logon ack named

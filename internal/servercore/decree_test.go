@@ -2,6 +2,7 @@ package servercore_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -182,6 +183,8 @@ func TestOutdated(t *testing.T) {
 	l := memledger.New()
 	s := newHarness(t, l, l.Sync)
 	l.SetGroup(memledger.GroupState{Incarnation: 1})
+	var reported []string
+	s.inst.OnRefused = func(reason string) { reported = append(reported, reason) }
 	for seen, refused := range []bool{false, false, true} {
 		c := s.connect()
 		cmd := wire.LogonCommand{CommandID: "0", ClientName: fmt.Sprint(seen), Acks: wire.AckProcessed, Ext: true, Incarnation: uint64(seen)}
@@ -192,8 +195,8 @@ func TestOutdated(t *testing.T) {
 			c.want("processed failure reason=incarnation", "end")
 		}
 	}
-	if n := s.inst.Counts.Outdated.Load(); n != 1 {
-		t.Errorf("%d counted", n)
+	if !slices.Equal(reported, []string{wire.ReasonIncarnation}) {
+		t.Errorf("the instance reports the refusals %q", reported)
 	}
 	l.SetGroup(memledger.GroupState{OutdatedReason: "the group has gone on"})
 	c := s.connect()

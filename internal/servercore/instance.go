@@ -43,8 +43,7 @@ type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
-	Outdated, NotEntitled, Paused             atomic.Uint64
-	AuthFailures                              atomic.Uint64
+	NotEntitled, Paused, AuthFailures         atomic.Uint64
 }
 
 func (i *Instance) notifyRefused(reason string) {

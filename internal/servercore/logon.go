@@ -489,7 +489,6 @@ func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 // refuseOutdated refuses a client that has seen a later incarnation of the group. The instance
 // keeps serving other clients, because any client could make that claim.
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
-	s.inst.Counts.Outdated.Add(1)
 	s.inst.notifyRefused(wire.ReasonIncarnation)
 	s.log.Error("refused a client that has seen a later incarnation of this group: was this instance replaced while it was away?",
 		"incarnation", s.inst.Ledger.Incarnation(), "client_incarnation", seen)

@@ -1,6 +1,6 @@
-// Package testdoor gives this module's tests, simulators and test double access to the inside
-// of the public packages: an in-memory disk in their options, and a running server's journal.
-// An application cannot import it, so these doors are no part of the API.
+// Package testdoor gives this module's tests, simulators and test double access to the inside of
+// the public packages: an in-memory disk in their options, a running server's journal, and the disk
+// and network of servertest. An application cannot import it, so these doors are no part of the API.
 package testdoor
 
 import (
@@ -13,9 +13,27 @@ import (
 // The doors that packages offer. Packages register them in their init functions, so they need
 // no lock.
 var (
-	disks  = map[reflect.Type]any{} // func(*O) *seglog.FS, by the type of the options O
+	disks  = map[reflect.Type]any{}    // func(*O) *seglog.FS, by the type of the options O
+	parts  = map[[2]reflect.Type]any{} // func(T) P, by the types P and T
 	server func(server any) Server
 )
+
+// OffersPart registers a function that returns the part of type P of an object of type T.
+func OffersPart[P, T any](part func(object T) P) { parts[partKey[P, T]()] = part }
+
+// Part returns the part of type P of an object, such as the *memfs.FS of a *servertest.Instance. It
+// panics if objects of type T offer none.
+func Part[P, T any](object T) P {
+	part, ok := parts[partKey[P, T]()].(func(T) P)
+	if !ok {
+		panic(fmt.Sprintf("testdoor: %T offers no %v", object, reflect.TypeFor[P]()))
+	}
+	return part(object)
+}
+
+func partKey[P, T any]() [2]reflect.Type {
+	return [2]reflect.Type{reflect.TypeFor[P](), reflect.TypeFor[T]()}
+}
 
 // OffersDisk registers options of type O: field returns their file system.
 func OffersDisk[O any](field func(options *O) *seglog.FS) { disks[reflect.TypeFor[O]()] = field }

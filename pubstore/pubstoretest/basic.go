@@ -429,9 +429,10 @@ func testClosed(t *testing.T, h Harness) {
 	_, logonErr := s.Logon("n")
 	_, cursorErr := s.Cursor(life, 0)
 	_, getErr := s.Get(life, 1)
+	_, acquireErr := s.Acquire()
 	_, nextErr := c.Next(new(pubstore.Message))
 	for call, err := range map[string]error{
-		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Get": getErr, "Next": nextErr,
+		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Get": getErr, "Next": nextErr, "Acquire": acquireErr,
 		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetPlainOffset(life, 1), "SetClock": s.SetClock(life, 1), "Renew": s.Renew(),
 	} {
 		if !errors.Is(err, pubstore.ErrClosed) {

@@ -69,20 +69,22 @@
 // # Faults
 //
 // Each fault is a method of [Instance], except that Partition is one of [Pair], and
-// Intercept is a method of both. The third column names the call that ends the fault.
+// Intercept is a method of both. A star marks those that do not work with [Real].
 //
-//	Kill            the process dies at once                  Restart
-//	Close           the process stops cleanly                 Restart
-//	PowerCut        the machine dies: unsynced data is gone   Restart    in memory only
-//	Wipe            the disk is lost, and the process dies    Restart
-//	FailDisk        a write or sync fails: it ends by itself  Restart    in memory only
-//	Freeze          it hangs: connections stay open, silent   Thaw       in memory only
-//	CutClients      clients are cut off, silently             HealClients, in memory only
-//	ResetClients    clients' connections are reset                       in memory only
-//	Partition       of the pair: the link is cut, silently    Heal       in memory only
-//	DelayAcks       publishers' acks come late                DelayAcks(0)
-//	Intercept       commands vanish, are refused, or end      Intercept(nil)
-//	                their connection
+//	method          the fault                                         ends with
+//
+//	Kill            the process dies at once                          Restart
+//	Close           the process stops cleanly                         Restart
+//	PowerCut *      the machine dies: unsynced data is gone           Restart
+//	Wipe            the disk is lost, and the process dies            Restart
+//	FailDisk *      a write or sync fails, and the instance ends      Restart
+//	Freeze *        the process hangs: connections stay open, silent  Thaw
+//	CutClients *    clients are cut off, silently                     HealClients
+//	ResetClients *  the connections of clients are reset              itself
+//	Partition *     the link of the pair is cut, silently             Heal
+//	DelayAcks       publishers' acks come late                        DelayAcks(0)
+//	Intercept       commands vanish, are refused, or end their        Intercept(nil)
+//	                connection
 //
 // A test can examine the journals without a client. Have and Messages read the journal of
 // an instance, running or not, PublisherID returns the id of a client's publisher, and

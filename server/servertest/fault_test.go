@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -71,7 +73,7 @@ func TestPowerCut(t *testing.T) {
 				a := start(t, i.Client("app"))
 				a.publish(1, 2)
 				a.flush(0, time.Second)
-				i.Disk().SetSyncDelay(time.Minute)
+				testdoor.Part[*memfs.FS](i).SetSyncDelay(time.Minute)
 				a.publish(3, 3)
 				time.Sleep(time.Second)
 				wantOrders(t, i, "1", "2", "3")

@@ -29,8 +29,9 @@ type Instance struct {
 	taps taps
 }
 
-// New starts one server without peers and returns when it serves clients. The
-// server is closed when the test ends.
+// New starts one lone instance, named a, and returns when it serves clients. A message
+// is safe there once it is on its disk. The instance is closed when the test ends. If it
+// cannot start, the test fails. Options change its configuration, or where it runs.
 func New(t T, opts ...Option) *Instance {
 	t.Helper()
 	i := newInstance(newWorld(t, opts), "a")
@@ -85,11 +86,6 @@ func (i *Instance) Name() string { return i.cfg.Name }
 // nil before the first start and after Close, Kill, PowerCut and Wipe. A server that has ended by
 // itself is still returned.
 func (i *Instance) Server() *server.Server { return i.srv }
-
-// Disk returns the disk in memory, nil with Real. PowerCut, Kill and Wipe replace
-// it. Disk is for this module's own tests, since its type is internal; other tests
-// use FailDisk, PowerCut and Wipe.
-func (i *Instance) Disk() *memfs.FS { return i.disk }
 
 // Configure changes the configuration, with effect from the next start on.
 func (i *Instance) Configure(change func(*server.Config)) { change(&i.cfg) }
@@ -182,11 +178,14 @@ func (i *Instance) config() server.Config {
 	return cfg
 }
 
-// Restart starts the instance, after Close if it is running. It does not wait
-// until the instance serves clients: clients keep trying, and AwaitReady waits. An
-// instance whose peer is away serves after RejoinTimeout, 10 s by default. An
-// instance with an empty disk, as after Wipe, does not serve before it has met its
-// peer.
+// Restart starts the instance with the present configuration, on the disk that it has
+// now. If it is running, Restart closes it first. If the start fails, so does the test;
+// Start returns the error instead.
+//
+// Restart does not wait until the instance serves clients: clients keep trying, and
+// AwaitReady waits. An instance whose peer is away serves after RejoinTimeout, 10 s by
+// default. An instance of a pair with an empty disk, as after Wipe, does not serve
+// before it has met its peer.
 func (i *Instance) Restart() {
 	i.t.Helper()
 	i.Close()

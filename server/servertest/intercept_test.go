@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
@@ -157,7 +159,7 @@ func TestRejectDuplicate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
 		a := start(t, i.Client("app"))
-		i.Disk().SetSyncDelay(time.Minute) // no acks, so that the client sends the orders again
+		testdoor.Part[*memfs.FS](i).SetSyncDelay(time.Minute) // no acks, so that the client sends the orders again
 		a.publish(1, 2)
 		time.Sleep(time.Second)
 		wantOrders(t, i, "1", "2")

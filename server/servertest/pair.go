@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/heldport"
-	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -18,9 +17,9 @@ type Pair struct {
 	*world
 }
 
-// NewPair starts a pair and returns when both instances serve clients. Both are
-// closed when the test ends. In a pair made with [Unstarted], A may be started alone.
-// B serves nobody before it has met A, as any instance with an empty disk.
+// NewPair starts a pair and returns when both instances serve clients. Both are closed when the
+// test ends. If one cannot start, the test fails. In a pair made with [Unstarted], A may be started
+// alone. B serves nobody before it has met A, as any instance with an empty disk.
 func NewPair(t T, opts ...Option) *Pair {
 	t.Helper()
 	w := newWorld(t, opts)
@@ -71,10 +70,6 @@ func (p *Pair) Client(name string) client.Config {
 func (p *Pair) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.A.Dial(ctx, network, address)
 }
-
-// Network returns the network in memory, nil with Real. It is for this module's own
-// tests, since its type is internal; other tests use Partition, Freeze and CutClients.
-func (p *Pair) Network() *memnet.Network { return p.net }
 
 // AwaitReady waits until both instances serve clients.
 func (p *Pair) AwaitReady() {

@@ -7,9 +7,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 )
+
+// This module's own tests reach the disk and the network in memory through testdoor, since their
+// types are internal. Both are nil with Real. PowerCut, Kill and Wipe replace the disk.
+func init() {
+	testdoor.OffersPart(func(i *Instance) *memfs.FS { return i.disk })
+	testdoor.OffersPart(func(p *Pair) *memnet.Network { return p.net })
+}
 
 // A T has the methods of a test that this package uses. *testing.T, *testing.B,
 // *testing.F and testing.TB implement it. Code without a test uses a [Program].
@@ -21,7 +30,8 @@ type T interface {
 	TempDir() string
 }
 
-// An Option changes the servers that New and NewPair make.
+// An Option changes the servers that New and NewPair make: Real, Verbose, Unstarted, Config or
+// DowngradeAfter.
 type Option func(*options)
 
 type options struct {
@@ -41,8 +51,9 @@ func Real() Option { return func(o *options) { o.real = true } }
 // clients whose configuration comes from Client.
 func Verbose() Option { return func(o *options) { o.log = true } }
 
-// Unstarted makes New and NewPair return without starting the servers. Restart starts
-// them.
+// Unstarted makes New and NewPair return without starting the servers. It is for tests that
+// configure them first ([Instance.Configure]), start one alone, or start clients before
+// servers. Restart or Start starts an instance, and AwaitReady waits until it serves clients.
 func Unstarted() Option { return func(o *options) { o.start = false } }
 
 // TLS gives the servers TLS at their client ports and on their links, with certificates

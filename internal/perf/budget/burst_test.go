@@ -47,8 +47,8 @@ func newSystem(t *testing.T) *system {
 		journal: perInstance(), clients: perInstance(), links: perInstance(),
 	}
 	s.pair = servertest.NewPair(t, servertest.Config(s.measure))
-	s.pair.A.Disk().SetSyncDelay(syncTime)
-	s.pair.B.Disk().SetSyncDelay(syncTime)
+	testdoor.Part[*memfs.FS](s.pair.A).SetSyncDelay(syncTime)
+	testdoor.Part[*memfs.FS](s.pair.B).SetSyncDelay(syncTime)
 
 	store := openStore(t, s.store, false)
 	s.publisher = s.dial(t, client.Config{Name: "publisher", PublishStore: store}, s.published)

@@ -323,10 +323,24 @@ func BenchmarkMemory(b *testing.B) {
 	})
 }
 
-// inUse returns the MiB of heap and stacks in use after a garbage collection.
+// inUse returns the MiB of live heap and of stacks. It waits until they change no more, because an
+// instance reads its summaries after the start.
 func inUse() float64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapInuse+m.StackInuse) / (1 << 20)
+	used := func() float64 {
+		runtime.GC()
+		runtime.GC() // frees what the first one has only found to be finalized
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc+m.StackInuse) / (1 << 20)
+	}
+	last := used()
+	for range 20 {
+		<-time.After(500 * time.Millisecond)
+		now := used()
+		if settled := now-last < 0.1 && last-now < 0.1; settled {
+			return now
+		}
+		last = now
+	}
+	return last
 }

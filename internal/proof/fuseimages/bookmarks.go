@@ -200,7 +200,7 @@ func (l *bookmarksModel) Kill() {
 }
 
 // Check implements crashimages.Model: the place is never ahead of the discards, and never
-// behind the durable ones (I10).
+// behind the durable ones (R9).
 func (l *bookmarksModel) Check() error {
 	v, known := l.sub.Discarded()
 	if !known {

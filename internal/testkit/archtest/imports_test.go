@@ -27,9 +27,9 @@ const root = "../../.."
 // import. All other packages are examples or belong to a support area.
 var imports = map[string][]string{
 	"internal/failpoint":   {},
-	"internal/boltfile":    {"internal/format", "internal/failpoint"},
+	"internal/boltfile":    {"internal/fileversion", "internal/failpoint"},
 	"internal/crc":         {},
-	"internal/format":      {},
+	"internal/fileversion":      {},
 	"internal/reload":      {"internal/failpoint"},
 	"internal/certs":       {"internal/reload"},
 	"internal/intern":      {},
@@ -48,16 +48,16 @@ var imports = map[string][]string{
 	"internal/record":      {"internal/bookmark", "internal/crc", "internal/failpoint"},
 	"internal/wire":        {"internal/bookmark", "internal/failpoint", "internal/record"},
 	"internal/ledger":      {"internal/bookmark", "internal/record", "internal/syncstatus"},
-	"internal/seglog":      {"internal/crc", "internal/format", "internal/failpoint"},
-	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/format", "internal/ledger", "internal/failpoint", "internal/record", "internal/seglog"},
+	"internal/seglog":      {"internal/crc", "internal/fileversion", "internal/failpoint"},
+	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/fileversion", "internal/ledger", "internal/failpoint", "internal/record", "internal/seglog"},
 	"internal/route":       {"internal/bookmark", "internal/ledger", "internal/failpoint", "internal/topic", "internal/wire"},
 	"internal/replica":     {"internal/bookmark", "internal/crc", "internal/journal", "internal/ledger", "internal/failpoint", "internal/outbound", "internal/pace", "internal/signal", "internal/syncstatus", "internal/topic", "internal/record"},
 	"internal/clientcore":  {"bookmarkstore", "internal/bookmark", "internal/failpoint", "internal/ring", "internal/syncstatus", "internal/wire", "pubstore", "internal/record"},
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/failpoint", "internal/pace", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire", "internal/record"},
-	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/format", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
-	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/failpoint", "internal/ring", "internal/signal"},
+	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
+	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/failpoint", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/scram", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
-	"server":               {"internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/format", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
+	"server":               {"internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/fileversion", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
 	"internal/exitcode":    {},
 	"internal/buildinfo":   {},
 	"internal/visible":     {},
@@ -66,7 +66,7 @@ var imports = map[string][]string{
 	"internal/heldport":    {},
 	"internal/perf/pair":   {"internal/heldport"},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
-	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/format", "internal/journal", "internal/buildinfo", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/fileversion", "internal/journal", "internal/buildinfo", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
 }
 
 // allowedDependencies lists the dependencies that the SDK's packages may bring into an application

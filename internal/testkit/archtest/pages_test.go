@@ -26,7 +26,8 @@ import (
 // usable are the packages that a block of code in a page may name without importing them.
 // Those of ours are also the ones whose names are checked in the text of pages.
 var usable = []string{
-	module + "bookmarkstore", module + "client", module + "pubstore", module + "server", module + "server/servertest",
+	module + "bookmarkstore", module + "bookmarkstore/bookmarkstoretest", module + "client",
+	module + "pubstore", module + "pubstore/pubstoretest", module + "server", module + "server/servertest",
 	"go.etcd.io/bbolt",
 	"context", "errors", "fmt", "io", "log", "log/slog", "net", "os", "sync", "testing", "testing/synctest", "time",
 }
@@ -188,10 +189,15 @@ func find(p *types.Package, names []string) error {
 	return nil
 }
 
+// publicDirs are the packages that an application can import.
+var publicDirs = []string{
+	"bookmarkstore", "bookmarkstore/bookmarkstoretest", "client", "pubstore", "pubstore/pubstoretest", "server", "server/servertest",
+}
+
 // A name in brackets in a doc comment of an importable package is a link.
 func TestDocLinksLead(t *testing.T) {
 	l := newLibrary(t)
-	for _, dir := range []string{"bookmarkstore", "client", "pubstore", "server/servertest"} {
+	for _, dir := range publicDirs {
 		p := documented(t, l.set, dir)
 		parse := p.Parser()
 		for place, text := range comments(p) {

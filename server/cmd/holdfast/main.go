@@ -195,7 +195,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/holdfast-mq/holdfast/internal/buildinfo"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
@@ -330,6 +330,6 @@ func exitCode(err error, stderr io.Writer) int {
 
 // isNewer reports whether an error is about data that a newer version has written.
 func isNewer(err error) bool {
-	_, newer := errors.AsType[*format.VersionError](err)
+	_, newer := errors.AsType[*fileversion.VersionError](err)
 	return newer
 }

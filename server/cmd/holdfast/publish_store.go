@@ -17,7 +17,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/fileversion"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -143,7 +143,7 @@ func readExtent(db *bbolt.DB) (k storedExtent, err error) {
 		err = json.Unmarshal(text, &k)
 	}
 	if err == nil && k.Version > extentVersion {
-		err = &format.VersionError{Found: uint64(k.Version), Known: extentVersion}
+		err = &fileversion.VersionError{Found: uint64(k.Version), Known: extentVersion}
 	}
 	if err != nil {
 		err = fmt.Errorf("read how far the input was published: %w", err)

@@ -243,6 +243,8 @@ func (r *statusReport) counterRows(t *table) {
 		{"fenced", false, func(s *server.Status) uint64 { return s.Fenced }},
 		{"slow clients", false, func(s *server.Status) uint64 { return s.Slow }},
 		{"turned away", false, func(s *server.Status) uint64 { return s.TurnedAway }},
+		{"disk full", false, func(s *server.Status) uint64 { return s.DiskFull }},
+		{"log dropped", false, func(s *server.Status) uint64 { return s.LogDropped }},
 		{"differing", false, func(s *server.Status) uint64 { return s.Differing }},
 	} {
 		show := c.always

@@ -30,7 +30,7 @@ func outage(at time.Time) (report *statusReport, lists []publisherList) {
 			{Destination: "b", Begin: at.Add(-4 * time.Hour), End: at.Add(-3 * time.Hour), Ranges: []server.DegradedRange{{Publisher: 7, From: 1, To: 2}}},
 			{Destination: "b", Begin: at.Add(-1500 * time.Millisecond), Ranges: make([]server.DegradedRange, 2)},
 		},
-		Logons: 3, Published: 1234567, Duplicates: 4,
+		Logons: 3, Published: 1234567, Duplicates: 4, DiskFull: 1, LogDropped: 1200,
 	}
 	return &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: a}, {Address: "two:8086", Error: "nothing listens there"}}}, make([]publisherList, 2)
 }

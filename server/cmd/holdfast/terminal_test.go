@@ -43,7 +43,7 @@ func TestTerminalBodies(t *testing.T) {
 	publish := fmt.Sprintf(`"$0" publish --server %s --topic t --file "$1" 2>&1;`, uri)
 	text := tmux.Start(t, publish+subscribe, command, in).Check()
 	for _, body := range tmux.Hostile {
-		if want := visible.Line(body); !strings.Contains(text, want) {
+		if want := visible.Text(body); !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}

@@ -1,7 +1,7 @@
-// Package format defines the error for a file that a later version of this module has written: a
-// journal, a publish store, a bookmark store or a database. Such a file is not damaged. A program
+// Package fileversion defines the error for a file that a later version of this module has written:
+// a journal, a publish store, a bookmark store or a database. Such a file is not damaged. A program
 // refuses it without any change (client/GUARANTEES.md R8).
-package format
+package fileversion
 
 import "fmt"
 
