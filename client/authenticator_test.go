@@ -392,10 +392,11 @@ func TestTLSHints(t *testing.T) {
 		answer func(*session)
 		want   string
 	}{
-		"alert":        {"tcp", func(ss *session) { ss.send([]byte{0x15, 3, 1, 0, 2, 2, 70}) }, "use a tcps URI"},
-		"TLS required": {"tcp", func(ss *session) { ss.refuseLogon(wire.ReasonTLSRequired) }, "use a tcps URI"},
-		"no TLS":       {"tcps", func(ss *session) { ss.refuse(wire.ReasonLogonRequired) }, "use a tcp URI"},
-		"hangs up":     {"tcps", func(ss *session) { ss.close() }, "check that it uses TLS"},
+		"alert":         {"tcp", func(ss *session) { ss.send([]byte{0x15, 3, 1, 0, 2, 2, 70}) }, "use a tcps URI"},
+		"TLS required":  {"tcp", func(ss *session) { ss.refuseLogon(wire.ReasonTLSRequired + ": why") }, "use a tcps URI"},
+		"no TLS":        {"tcps", func(ss *session) { ss.refuse(wire.ReasonLogonRequired) }, "use a tcp URI"},
+		"no TLS, alert": {"tcps", func(ss *session) { ss.send([]byte{0x15, 3, 1, 0, 2, 2, 40}) }, "use a tcp URI"},
+		"hangs up":      {"tcps", func(ss *session) { ss.close() }, "check that it uses TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
