@@ -60,7 +60,7 @@ func (ss *session) converse(password string, binding []byte) (user string, err e
 		return user, err
 	}
 	ss.challenge(final)
-	if m := ss.expect(wire.Logon); len(m.Password) > 0 || !m.IsExt() || len(m.Store) == 0 {
+	if m := ss.expect(wire.Logon); len(m.Password) > 0 || !m.IsExt() || (len(m.Store) > 0) != (len(m.ClientName) > 0) {
 		ss.t.Errorf("the last logon has password %q and store %q", m.Password, m.Store)
 	}
 	return user, nil
@@ -271,6 +271,33 @@ func TestFreshCredentials(t *testing.T) {
 	}
 }
 
+// The search for messages that a server has removed has a conversation of its own with the other
+// server.
+func TestSearchHasConversation(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		cfg := config(n, "a", "b")
+		cfg.Authenticator = client.SCRAM("joe", "pencil")
+		c := start(t, cfg)
+		ss := a.accept()
+		if _, err := ss.converse("pencil", nil); err != nil {
+			t.Fatal(err)
+		}
+		ss.ack(wire.AckMessage{CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true, HasSequence: true, Ext: true, Max: limit, Instance: "a", Peers: "b"})
+		subscribed := subscribe(t, c, client.From(client.Epoch))
+		m := ss.expect(wire.Subscribe)
+		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: wire.ReasonBookmarkNotFound, SubID: string(m.SubID), Gap: "5|1|3"})
+		side := b.accept()
+		if user, err := side.converse("pencil", nil); user != "joe" || err != nil {
+			t.Errorf("user %q, %v", user, err)
+		}
+		side.ack(wire.AckMessage{CommandID: "0", ClientName: "anonymous-1", Type: wire.AckProcessed, Success: true, Ext: true, Instance: "b", Peers: "a"})
+		side.expect(wire.Subscribe)
+		c.Close()
+		subscribed()
+	})
+}
+
 // Refused credentials do not make the client hammer the servers.
 func TestRefusedCredentialsBackOff(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
@@ -392,10 +419,11 @@ func TestTLSHints(t *testing.T) {
 		answer func(*session)
 		want   string
 	}{
-		"alert":        {"tcp", func(ss *session) { ss.send([]byte{0x15, 3, 1, 0, 2, 2, 70}) }, "use a tcps URI"},
-		"TLS required": {"tcp", func(ss *session) { ss.refuseLogon(wire.ReasonTLSRequired) }, "use a tcps URI"},
-		"no TLS":       {"tcps", func(ss *session) { ss.refuse(wire.ReasonLogonRequired) }, "use a tcp URI"},
-		"hangs up":     {"tcps", func(ss *session) { ss.close() }, "check that it uses TLS"},
+		"alert":         {"tcp", func(ss *session) { ss.send([]byte{0x15, 3, 1, 0, 2, 2, 70}) }, "use a tcps URI"},
+		"TLS required":  {"tcp", func(ss *session) { ss.refuseLogon(wire.ReasonTLSRequired + ": why") }, "use a tcps URI"},
+		"no TLS":        {"tcps", func(ss *session) { ss.refuse(wire.ReasonLogonRequired) }, "use a tcp URI"},
+		"no TLS, alert": {"tcps", func(ss *session) { ss.send([]byte{0x15, 3, 1, 0, 2, 2, 40}) }, "use a tcp URI"},
+		"hangs up":      {"tcps", func(ss *session) { ss.close() }, "check that it uses TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {

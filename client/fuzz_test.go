@@ -123,6 +123,58 @@ func serveHostile(t *testing.T, welcome bool, input []byte) {
 	c.Close()
 }
 
+// FuzzImpostor sends arbitrary frames, as FuzzHostileServer does, to a client that expects the server
+// to prove itself. The client must not log on, and keeps all messages and its life.
+func FuzzImpostor(f *testing.F) {
+	for _, seed := range []string{
+		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","s":9,"have":9,"max":1}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"success","s":9}`,
+		`{"c":"ack","a":"persisted","s":2,"status":"success"}`,
+		`{"c":"ack","a":"persisted","s":1,"status":"failure","reason":"not entitled"}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"failure","reason":"publisher diverged","bm":"7|1|"}`,
+		`{"c":"ack","a":"processed","status":"failure","reason":"publisher id taken"}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"retry","pw":"r=x,s=c2FsdHNhbHQ=,i=4096"}` + "\n" + `{"c":"ack","cid":"0","a":"processed","status":"success"}`,
+		strings.Repeat(`{"c":"ack","cid":"0","a":"processed","status":"retry","pw":"v=AAAA"}`+"\n", 3),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		if len(input) > 1<<14 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) { serveImpostor(t, input) })
+	})
+}
+
+func serveImpostor(t *testing.T, input []byte) {
+	n := memnet.New()
+	ln, err := n.Listen("a:9007")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(n, "a")
+	cfg.Authenticator = client.SCRAM("joe", "pencil")
+	cfg.Hooks.Connected = func(client.ServerInfo) { t.Error("logged on") }
+	cfg.Hooks.FailedWrite = func(e *client.RejectedError) { t.Errorf("given up: %v", e) }
+	cfg.Hooks.LifeRenewed = func(err error) { t.Errorf("new life: %v", err) }
+	c := start(t, cfg)
+	publish(t, c, 1, 2)
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	go drainConn(nc)
+	sendLines(nc, input)
+	synctest.Wait()
+	if kept := c.Stats().Publish.Outstanding.Messages; kept != 2 {
+		t.Errorf("%d messages kept of 2", kept)
+	}
+	nc.Close()
+	synctest.Wait()
+	c.Close()
+}
+
 // sendLines sends the lines of an input.
 func sendLines(nc net.Conn, input []byte) {
 	for line := range bytes.SplitSeq(input, []byte("\n")) {

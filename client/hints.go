@@ -41,6 +41,8 @@ func withTLSHint(err error) error {
 func handshakeError(err error) error {
 	_, foreign := errors.AsType[tls.RecordHeaderError](err)
 	switch {
+	case strings.Contains(err.Error(), "tls: handshake failure"): // the alert of holdfastd to a ClientHello at a plain port
+		return fmt.Errorf("TLS handshake: %w; a port without TLS may answer so: use a tcp URI there, or the port that has TLS", err)
 	case foreign:
 		return fmt.Errorf("TLS handshake: %w; the server does not use TLS on this port: use a tcp URI, or the port that has TLS", err)
 	case errors.Is(asHungUp(err), clientcore.ErrHungUp):
