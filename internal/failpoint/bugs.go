@@ -488,6 +488,14 @@ const (
 	AuthAnyClient Bug = "auth-any-client"
 	// AuthAnyBinding makes a server accept a proof that is bound to another TLS connection.
 	AuthAnyBinding Bug = "auth-any-binding"
+	// AuthTrustsAnyServer makes a client with SCRAM believe a server that has not proven itself.
+	AuthTrustsAnyServer Bug = "auth-trusts-any-server"
+	// AuthTellsLife makes a client with SCRAM tell the life of its store to a server that has not proven itself.
+	AuthTellsLife Bug = "auth-tells-life"
+	// AuthReadsOnce makes a client read the file of a password or token only once.
+	AuthReadsOnce Bug = "auth-reads-once"
+	// TLSOptional makes a client connect without TLS although the configuration requires it.
+	TLSOptional Bug = "tls-optional"
 	// LogUnbounded writes log lines that a client causes at full length.
 	LogUnbounded Bug = "log-unbounded"
 	// TxSentEarly sends a message of an application's transaction before the commit.

@@ -23,6 +23,7 @@ const (
 	ReasonDuplicateLogon     = "duplicate logon attempt"
 	ReasonLogonRequired      = "logon required"
 
+	ReasonTLSRequired       = "TLS required"       // for a client without TLS at a port with TLS; the session ends
 	ReasonPublishGap        = "publish gap"        // R4
 	ReasonOutcomeUnknown    = "outcome unknown"    // R1: the outcome of a message that is sent again cannot be known
 	ReasonDiskFull          = "disk full"          // R7: a temporary state; the session ends, and no message is rejected

@@ -54,7 +54,7 @@ var imports = map[string][]string{
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/failpoint", "internal/pace", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire", "internal/record"},
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/format", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/failpoint", "internal/ring", "internal/signal"},
-	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
+	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/scram", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/dial", "internal/format", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
 	"internal/exitcode":    {},
 	"internal/buildinfo":   {},

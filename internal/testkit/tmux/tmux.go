@@ -86,10 +86,10 @@ func (m *Terminal) Await(text string) {
 	}
 }
 
-// Type types a line.
-func (m *Terminal) Type(line string) {
+// Type types text and the enter key.
+func (m *Terminal) Type(text string) {
 	m.t.Helper()
-	m.tmux("send-keys", "-l", line)
+	m.tmux("send-keys", "-l", "--", text)
 	m.tmux("send-keys", "Enter")
 }
 
