@@ -113,7 +113,7 @@ func certificateNames(c *x509.Certificate) []string {
 // converse has a SCRAM conversation.
 func (s *Set) converse(ctx context.Context, a Attempt, clientFirst string) (user string, err error) {
 	known := false
-	server := scram.NewServer(channelBinding(a.TLS), func(name string) (v scram.Verifier) {
+	server := scram.NewServer(scram.Binding(a.TLS), func(name string) (v scram.Verifier) {
 		v, known = s.verifier(name)
 		return v
 	})
@@ -152,18 +152,6 @@ func (s *Set) without(credentials, user string) string {
 		return "the user has no " + credentials
 	}
 	return "unknown user"
-}
-
-// channelBinding returns the tls-exporter value of a connection (RFC 9266), or nil without TLS 1.3.
-func channelBinding(state *tls.ConnectionState) []byte {
-	if state == nil || state.Version < tls.VersionTLS13 {
-		return nil
-	}
-	binding, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
-	if err != nil {
-		return nil // a client that binds to the connection is denied
-	}
-	return binding
 }
 
 // The slots bound the computations of the process that run at once. A hash of argon2id takes up to

@@ -27,8 +27,8 @@ The first user makes the file. Run the command as the user that runs holdfastd, 
 the file. Each change raises its version and keeps comments and order. All instances of a group need the same
 users: copy the file to the others.
 
-A password is asked for on a terminal, or is the first line of standard input or of the password file. With
--cert the user has no password unless there is a password file.
+A password is asked for on a terminal, or is the first line of standard input, or the only line of the password
+file; - is standard input. With -cert the user has no password unless there is a password file.
 
 A topic without any of ^$.*+?()[]{}|\ is that topic alone; any other is a regular expression that matches
 anywhere in a topic. A user may publish and subscribe to nothing that is not allowed: '.*' allows all.

@@ -42,7 +42,10 @@ func (r userRun) user(code int, want, input string, args ...string) {
 
 func TestUserCommands(t *testing.T) {
 	r := userRun{t, t.TempDir()}
-	if err := os.WriteFile(filepath.Join(r.dir, "pw"), []byte("of-a-file\r\nsecond line\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, "pw"), []byte("of-a-file\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "lines"), []byte("of-a-file\nsecond line\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	u := []string{"-users", "users.yaml"}
@@ -78,6 +81,7 @@ func TestUserCommands(t *testing.T) {
 
 	r.user(1, "the password is empty", "\n", with("add", "ann")...)
 	r.user(1, "control character", "a\x1bb\n", with("add", "ann")...)
+	r.user(1, "control character", "", with("add", "ann", "-password-file", "lines")...)
 	r.user(1, "longer than 4096", strings.Repeat("x", 5000), with("add", "ann")...)
 	r.user(1, "no such file", "", with("add", "ann", "-password-file", "none")...)
 	r.user(1, `pattern "(": bad regex topic`, "x1y2\n", with("add", "ann", "-publish", "(")...)
@@ -96,7 +100,7 @@ func TestUserCommands(t *testing.T) {
 	// The name of a user is never a path.
 	r.user(0, "", "tops3cret\n", with("add", "../../up")...)
 	files, err := os.ReadDir(r.dir)
-	if err != nil || len(files) != 2 {
+	if err != nil || len(files) != 3 {
 		t.Errorf("files %v, %v", files, err)
 	}
 }

@@ -81,7 +81,7 @@ func (c *userCommand) readPassword(twice bool) (string, error) {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
 		defer f.Close()
-		return firstLine(f)
+		return onlyLine(f)
 	}
 	if !term.IsTerminal(int(c.in.Fd())) {
 		return firstLine(c.in)
@@ -97,12 +97,27 @@ func (c *userCommand) readPassword(twice bool) (string, error) {
 	return text, err
 }
 
+// onlyLine reads a text of one line, as the client library does with its password file. The check of
+// a password refuses further lines.
+func onlyLine(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxPasswordBytes+1))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return trimEnd(text)
+}
+
 // firstLine reads the first line of a text.
 func firstLine(r io.Reader) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(r, maxPasswordBytes+1)).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
+	return trimEnd(line)
+}
+
+// trimEnd removes the end of a line.
+func trimEnd(line []byte) (string, error) {
 	if len(line) > maxPasswordBytes {
 		return "", fmt.Errorf("the password is longer than %d bytes", maxPasswordBytes)
 	}
