@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,53 @@ func TestPermissionsOfGroups(t *testing.T) {
 	})
 }
 
+// A session outlives its token. At the next logon an expired token is refused, until the platform has
+// renewed it: the client asks for it at each attempt, and nothing is lost meanwhile.
+func TestTokenIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeIssuer()
+		key := newKey(t, f, "1")
+		i, _ := secured(t, f, io.Discard)
+		var token atomic.Value
+		token.Store(key.sign(t, nil))
+		cfg := i.Client("desk")
+		cfg.Credentials = func(context.Context, client.Challenge) (user, password string, err error) {
+			return "", token.Load().(string), nil
+		}
+		failed := make(chan error, 100)
+		cfg.Hooks.Disconnected = func(_ string, err error) { failed <- err }
+		c, err := client.Dial(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		time.Sleep(2 * time.Hour)
+		publish := func(body string) {
+			if _, err := c.Publish(t.Context(), "orders", []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish("1")
+		if err := c.FlushSafe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		i.Restart()
+		publish("2")
+		for err := range failed {
+			if strings.Contains(err.Error(), "auth failure") {
+				break
+			}
+		}
+		token.Store(key.sign(t, nil))
+		if err := c.FlushSafe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(i.Messages("orders")); n != 2 {
+			t.Errorf("%d messages are recorded, want 2", n)
+		}
+	})
+}
+
 // keyAsSecret returns a signer with HMAC and the public key of an RSA key, in one of the forms in
 // which libraries have taken it for a secret.
 func keyAsSecret(t *testing.T, f *fakeIssuer, asPEM bool) signer {
@@ -126,7 +174,7 @@ func keyAsSecret(t *testing.T, f *fakeIssuer, asPEM bool) signer {
 	return signer{"rsa", jwt.SigningMethodHS256, secret}
 }
 
-// unsigned returns a token with a wrong header, or with changed claims and the former signature.
+// replacePart replaces a part of a token: 0 is the header, 1 are the claims. The signature stays.
 func replacePart(token string, n int, text string) string {
 	parts := strings.Split(token, ".")
 	parts[n] = base64.RawURLEncoding.EncodeToString([]byte(text))
@@ -210,8 +258,13 @@ func refuses(t *testing.T, f *fakeIssuer, token, want string) {
 		t.Fatal(err)
 	}
 	for range 2 { // it is refused again at the next attempt
-		if err := <-failed; !strings.Contains(err.Error(), "auth failure") {
-			t.Errorf("the attempt fails with %v", err)
+		select {
+		case err := <-failed:
+			if !strings.Contains(err.Error(), "auth failure") {
+				t.Errorf("the attempt fails with %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("the server does not refuse the token")
 		}
 	}
 	if n := len(i.Messages("orders")); n != 0 {
