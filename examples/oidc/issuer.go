@@ -97,13 +97,15 @@ func (i *issuer) close() {
 	i.running.Wait()
 }
 
+var errNoKeys = errors.New("the issuer has not sent its keys yet")
+
 // verify returns the claims of a token that is valid now. Its errors contain nothing of the token.
 func (i *issuer) verify(ctx context.Context, token string) (jwt.MapClaims, error) {
 	if len(token) > maxToken {
 		return nil, fmt.Errorf("the token has %d bytes: at most %d are allowed", len(token), maxToken)
 	}
 	claims, err := i.parse(ctx, token)
-	unverified := errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid)
+	unverified := errors.Is(err, errNoKeys) || errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid)
 	if unverified && i.unknown.Allow() { // the issuer may have a new key
 		i.fetchNow(ctx)
 		claims, err = i.parse(ctx, token)
@@ -129,7 +131,7 @@ func (i *issuer) parse(ctx context.Context, token string) (jwt.MapClaims, error)
 	}
 	keys := i.keys.Load()
 	if keys == nil {
-		return nil, errors.New("the issuer has not sent its keys yet")
+		return nil, errNoKeys
 	}
 	claims := jwt.MapClaims{}
 	_, err := i.parser.ParseWithClaims(token, claims, (*keys).KeyfuncCtx(ctx))

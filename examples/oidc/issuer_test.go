@@ -235,6 +235,9 @@ func TestIssuerAway(t *testing.T) {
 		if !accepted(t, i, key.sign(t, nil)) {
 			t.Error("a good token was refused ten seconds after the issuer had come back")
 		}
+		if n := f.fetches(); n > 1 {
+			t.Errorf("the keys were fetched %d times", n)
+		}
 
 		for name, fault := range map[string]func(){
 			"away":    func() { f.away = true },
