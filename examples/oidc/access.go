@@ -112,4 +112,4 @@ func (a *access) Permissions(user string) (server.Permissions, bool) {
 }
 
 // Version implements server.Authorizer.
-func (a *access) Version() server.PermissionsVersion { return a.table.version() }
+func (a *access) Version() server.PermissionsVersion { return a.table.version }

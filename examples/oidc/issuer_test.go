@@ -325,7 +325,7 @@ func TestUnsafeIssuers(t *testing.T) {
 			t.Errorf("%q for %q: %v, want %s", tt.url, tt.audience, err, tt.want)
 		}
 	}
-	for name, document := range map[string]string{
+	for want, document := range map[string]string{
 		"is not https":    `{"issuer":"https://id.example.com","jwks_uri":"http://id.example.com/keys"}`,
 		"of the issuer":   `{"issuer":"https://id.example.com/","jwks_uri":"https://id.example.com/keys"}`,
 		"body too large":  `{"issuer":"` + strings.Repeat("x", maxAnswer) + `"}`,
@@ -338,8 +338,8 @@ func TestUnsafeIssuers(t *testing.T) {
 				w.WriteString(document)
 				return w.Result(), nil
 			})}
-			if err := i.fetch(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
-				t.Errorf("%v, want %s", err, name)
+			if err := i.fetch(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want %s", err, want)
 			}
 		})
 	}

@@ -389,7 +389,7 @@ func TestPatterns(t *testing.T) {
 
 // The version is the same if the same is allowed, and else another one.
 func TestVersion(t *testing.T) {
-	v := func(text string) server.PermissionsVersion { return load(t, text).version() }
+	v := func(text string) server.PermissionsVersion { return load(t, text).version }
 	base := v("version: 1\ngroups: {a: {publish: [x]}, b: {}}")
 	if same := v("# a comment\ngroups:\n  b: {}\n  a:\n    publish: ['x']\nuser_claim: sub\nversion: 2"); same.Hash != base.Hash || same.Number != 2 {
 		t.Errorf("other text, same permissions: %v and %v", base, same)

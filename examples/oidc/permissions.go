@@ -28,6 +28,9 @@ type table struct {
 	UserClaim   string           `yaml:"user_claim"`   // default sub
 	GroupsClaim string           `yaml:"groups_claim"` // default groups
 	Groups      map[string]group `yaml:"groups"`
+
+	// version has the number, and a hash of all that decides: neither comments nor the number.
+	version server.PermissionsVersion
 }
 
 // A group is what its users may do. No patterns: nothing.
@@ -60,6 +63,11 @@ func loadTable(file string) (*table, error) {
 	case t.UserClaim == "" || t.GroupsClaim == "":
 		return nil, fmt.Errorf("%s: user_claim or groups_claim is empty: name a claim, or remove the line", file)
 	}
+	decides, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	t.version = server.PermissionsVersion{Number: t.Number, Hash: sha256.Sum256(decides)}
 	return t, nil
 }
 
@@ -69,16 +77,6 @@ func locate(file string, err error) error {
 		return fmt.Errorf("%s:%d: %s", file, at.GetToken().Position.Line, at.GetMessage())
 	}
 	return fmt.Errorf("%s: %w", file, err)
-}
-
-// version identifies the table. Its hash covers all that decides, and neither comments nor the
-// number.
-func (t *table) version() server.PermissionsVersion {
-	text, err := json.Marshal(t)
-	if err != nil {
-		panic(err) // a table has only strings
-	}
-	return server.PermissionsVersion{Number: t.Number, Hash: sha256.Sum256(text)}
 }
 
 // user returns the name of the user that claims are of.
