@@ -226,6 +226,13 @@ func TestIssuerAway(t *testing.T) {
 		key := newKey(t, f, "1")
 		f.set(func() { f.away = true })
 		i := open(t, f)
+		f.set(func() { f.away = false })
+		if !accepted(t, i, key.sign(t, nil)) {
+			t.Error("the keys were not fetched for the first token")
+		}
+
+		f.set(func() { f.away, f.asked = true, 0 })
+		i = open(t, f)
 		if accepted(t, i, key.sign(t, nil)) {
 			t.Error("a token was accepted without any key")
 		}
