@@ -215,7 +215,7 @@ func (q *equality) isCertain(publisher uint64) bool {
 // other. Two owners follow from the same records only if two users have published the same messages.
 func (c *conn) isOtherPublisher(ours, theirs *journal.PublisherState) bool {
 	twoOwners := ours.Owner != theirs.Owner && ours.Owner != "" && theirs.Owner != "" && !failpoint.On(failpoint.R10OwnersIgnored)
-	if twoOwners {
+	if twoOwners && c.l.o.Journal.Diverged(theirs.Publisher) == 0 {
 		c.l.o.Log.Error("DIVERGED: a publisher has another owner on a peer", "peer", c.theirs.Name, "publisher", theirs.Publisher, "owner", ours.Owner, "owner_there", theirs.Owner)
 	}
 	return twoOwners || bookmark.ChecksDiffer(ours.Check, theirs.Check)

@@ -26,7 +26,7 @@ type Hello struct {
 	Decree     journal.Decree     // the newest decree that the side knows
 	GroupClock journal.GroupClock // the group's clock as far as the side knows it (R10)
 
-	Permissions Permissions
+	Permissions Permissions // of clients on the side
 
 	States []journal.PublisherState // sent in frames of their own
 }
@@ -180,7 +180,7 @@ type heartbeat struct {
 	groupClock journal.GroupClock
 	wall       uint64 // our wall clock in microseconds
 
-	permissions Permissions
+	permissions Permissions // of clients here
 }
 
 func (b *heartbeat) fields(c codec) {

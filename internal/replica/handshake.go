@@ -37,17 +37,17 @@ const (
 type handshakeState struct {
 	stage      stage
 	auth       *authenticator
-	deadline   time.Time // the connection is closed then unless the handshake is done
-	hello      *Hello    // the peer's hello, as far as it has arrived
-	owners     helloOwners
-	identified bool // the peer is known, but perhaps not linked yet
-	mayExplain bool // a refusal to the peer states its reason; set before the connection ends
+	deadline   time.Time   // the connection is closed then unless the handshake is done
+	hello      *Hello      // the peer's hello, as far as it has arrived
+	owners     helloOwners // those in the states so far
+	identified bool        // the peer is known, but perhaps not linked yet
+	mayExplain bool        // a refusal to the peer states its reason; set before the connection ends
 }
 
-// helloOwners are the different owners in the states of a hello.
+// helloOwners are the different owners in the states of a hello. Equal ones share their memory.
 type helloOwners struct {
 	names map[string]string // each by itself
-	bytes int
+	bytes int               // their length together
 }
 
 func (c *conn) newHandshakeState() handshakeState {

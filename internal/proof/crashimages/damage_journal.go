@@ -27,6 +27,9 @@ func openJournal(disk *memfs.FS) (*journal.Journal, error) {
 	return journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200, SetAside: true})
 }
 
+// firstUser owns each publisher of a writtenJournal.
+const firstUser = "first user"
+
 // writtenJournal makes a closed journal of records of three publishers in an order
 // drawn from r, the same records whatever the order.
 func writtenJournal(r *rand.Rand) (*memfs.FS, error) {
@@ -46,6 +49,12 @@ func writtenJournal(r *rand.Rand) (*memfs.FS, error) {
 			Topic: []byte("t"), Body: fmt.Appendf(nil, "%d of %d", have[p], p)}
 		if have[p]%5 == 0 {
 			rec.Kind, rec.Body, rec.Reason = journal.Tombstone, nil, []byte("no")
+		}
+		switch {
+		case have[p] > 6:
+			rec.User = []byte("later user")
+		case have[p] > 2:
+			rec.User = []byte(firstUser)
 		}
 		if v, err := j.Append(&rec); err != nil || v != journal.Accepted {
 			return nil, fmt.Errorf("verdict %d, %w", v, err)
@@ -227,6 +236,11 @@ func checkPair(a, b *memfs.FS, want map[identity]string) error {
 		found, err := contents(j)
 		if err == nil {
 			err = checkRecordsExcept(want, found, nil)
+		}
+		for _, s := range j.States() {
+			if err == nil && s.Owner != firstUser {
+				err = Violatef("publisher %d has the owner %q", s.Publisher, s.Owner)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("journal %d: %w", i, err)

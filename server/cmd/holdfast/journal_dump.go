@@ -32,7 +32,7 @@ type dumpedRecord struct {
 	Prev      uint64           `json:"prev"`
 	Kind      string           `json:"kind"`
 	Topic     string           `json:"topic,omitempty"`
-	User      string           `json:"user,omitempty"` // who published it; of a marker that a link has made: the owner of the publisher
+	User      string           `json:"user,omitempty"` // who published it; of a gone record that a link has made: the publisher's owner
 	Size      int              `json:"size"`           // of the body
 	CRC       string           `json:"crc,omitempty"`  // of the content of a message, the same on every instance
 	Reason    string           `json:"reason,omitempty"`
