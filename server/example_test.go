@@ -21,7 +21,7 @@ func Example() {
 	s, err := server.Start(server.Config{
 		Name:    "alone",
 		Data:    data,
-		Clients: server.Endpoint{Listen: "127.0.0.1:0"}, // a free port
+		Clients: server.ClientPort{Listen: "127.0.0.1:0"}, // a free port
 	})
 	if err != nil {
 		log.Fatal(err)
