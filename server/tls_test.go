@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,7 +267,8 @@ func TestEndsWithTLS(t *testing.T) {
 				c.publish("orders", 1, 3)
 				c.awaitPersisted(3, "")
 				began := time.Now()
-				go end(t, i, c)
+				var ending sync.WaitGroup
+				ending.Go(func() { end(t, i, c) })
 				for err == nil {
 					_, err = c.read()
 				}
@@ -276,7 +278,7 @@ func TestEndsWithTLS(t *testing.T) {
 				if took := time.Since(began); took > time.Second {
 					t.Errorf("ended after %v", took)
 				}
-				time.Sleep(2 * time.Second)
+				ending.Wait()
 			})
 		})
 	}
