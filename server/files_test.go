@@ -50,6 +50,9 @@ func TestCertificatesAreReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		open.logon("open")
+		if s := i.Server().Status().Sessions; len(s) != 1 || s[0].TLS != "TLS 1.3" {
+			t.Errorf("status of the sessions: %+v", s)
+		}
 		first := presented()
 
 		write(t, cert, "nonsense")

@@ -32,7 +32,7 @@ func (s *Server) secureLinks(o *replica.Options) {
 		config = config.Clone()
 		config.ClientAuth, config.MinVersion, config.SessionTicketsDisabled = tls.RequireAndVerifyClientCert, tls.VersionTLS13, true
 	}
-	o.Listener = &tlsListener{o.Listener, s, config}
+	o.Listener = &tlsListener{o.Listener, config, s.ctx, make(handshakeSlots, 1)}
 }
 
 // dialTLS does the TLS handshake on a connection to the named peer.
@@ -60,11 +60,13 @@ func verifyPeer(nc net.Conn, name string) error {
 	return certs.CheckName(nc.(interface{ ConnectionState() tls.ConnectionState }).ConnectionState(), name)
 }
 
-// A tlsListener accepts the connections of peers.
+// A tlsListener accepts the connections of peers. It has its own slots for handshakes, so that
+// strangers at the client port do not delay a peer.
 type tlsListener struct {
 	net.Listener
-	s      *Server
 	config *tls.Config
+	ctx    context.Context
+	slots  handshakeSlots
 }
 
 // Accept does not wait for the handshake, which the first Read does.
@@ -73,7 +75,7 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &acceptedLink{newTLSConn(nc, l.config, l.s.handshakes), l.s.ctx}, nil
+	return &acceptedLink{newTLSConn(nc, l.config, l.slots), l.ctx}, nil
 }
 
 // An acceptedLink does the TLS handshake with the first Read. Before that nothing can be written.

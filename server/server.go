@@ -85,7 +85,7 @@ type Server struct {
 	authFailures        authFailures
 	logBudget           lineBudget // log budget of all sessions together
 	files               files
-	handshakes          handshakeSlots // of all ports
+	handshakes          handshakeSlots // of clients
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc

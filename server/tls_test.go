@@ -6,9 +6,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,7 +136,7 @@ func TestPlainClientAtTLSPort(t *testing.T) {
 		c = dial(t, i)
 		c.bytes("GET / HTTP/1.1\r\n\r\n")
 		c.wantClosed()
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if n := len(log.lines(wire.ReasonTLSRequired)); n != 3 {
 			t.Errorf("%d lines of 3 clients in\n%s", n, log.buf.String())
 		}
@@ -170,7 +170,7 @@ func TestTLSClientAtPlainPort(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "remote error: tls: handshake failure") {
 			t.Errorf("got %v", err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if n := len(log.lines("a TLS client on a port without TLS: use tcp:// or configure clients.tls")); n != 1 {
 			t.Errorf("%d lines of one client in\n%s", n, log.buf.String())
 		}
@@ -267,7 +267,8 @@ func TestEndsWithTLS(t *testing.T) {
 				c.publish("orders", 1, 3)
 				c.awaitPersisted(3, "")
 				began := time.Now()
-				go end(t, i, c)
+				var ending sync.WaitGroup
+				ending.Go(func() { end(t, i, c) })
 				for err == nil {
 					_, err = c.read()
 				}
@@ -277,7 +278,7 @@ func TestEndsWithTLS(t *testing.T) {
 				if took := time.Since(began); took > time.Second {
 					t.Errorf("ended after %v", took)
 				}
-				time.Sleep(2 * time.Second)
+				ending.Wait()
 			})
 		})
 	}
@@ -398,7 +399,7 @@ func TestSlowLinkHandshake(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 		}()
-		_, _ = io.Copy(io.Discard, nc.(net.Conn))
+		_, _ = io.Copy(io.Discard, nc)
 		if took := time.Since(began); took > 2100*time.Millisecond {
 			t.Errorf("closed after %v", took)
 		}

@@ -20,9 +20,9 @@ import (
 const maxHandshake = 64 << 10
 
 // handshakeSlots bound the handshakes that compute at the same time. A stranger can start many
-// handshakes, each of which costs up to a few milliseconds of computation. So they take at most
-// half of the processors. A handshake that waits for the network needs no slot, so slow strangers
-// keep nobody out.
+// handshakes, each of which costs up to a few milliseconds of computation. So those of clients take
+// at most half of the processors, and those of links one. A handshake that waits for the network
+// needs no slot, so slow strangers keep nobody out.
 type handshakeSlots chan struct{}
 
 func newHandshakeSlots() handshakeSlots {

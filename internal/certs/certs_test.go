@@ -16,8 +16,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// shake does a handshake between two sides. It returns the error of each.
-func shake(t *testing.T, server, client *tls.Config) (atServer, atClient error, state tls.ConnectionState) {
+// shake does a handshake between two sides. It returns the state of the server and the error of each
+// side.
+func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, atServer, atClient error) {
 	t.Helper()
 	n := memnet.New()
 	l, err := n.Listen("a:1")
@@ -50,7 +51,8 @@ func shake(t *testing.T, server, client *tls.Config) (atServer, atClient error, 
 	if atClient == nil {
 		_, atClient = c.Read(make([]byte, 1))
 	}
-	return <-done, atClient, s.ConnectionState()
+	atServer = <-done
+	return s.ConnectionState(), atServer, atClient
 }
 
 // Both sides use the certificates that the files have at the time of the handshake.
@@ -67,7 +69,7 @@ func TestHandshakes(t *testing.T) {
 		t.Errorf("expires at %v, want %v", a.NotAfter(), ca.NotAfter)
 	}
 	server := a.Server(tls.RequireAndVerifyClientCert, tls.VersionTLS13)
-	atServer, atClient, state := shake(t, server, a.Client("a"))
+	state, atServer, atClient := shake(t, server, a.Client("a"))
 	if atServer != nil || atClient != nil || state.Version != tls.VersionTLS13 {
 		t.Fatalf("%v, %v, version %#x", atServer, atClient, state.Version)
 	}
@@ -79,10 +81,10 @@ func TestHandshakes(t *testing.T) {
 	if err := certs.CheckName(tls.ConnectionState{PeerCertificates: state.PeerCertificates}, "a"); err == nil {
 		t.Error("a certificate that was not verified has proven a name")
 	}
-	if _, err, _ := shake(t, server, a.Client("b")); err == nil || !strings.Contains(err.Error(), "not b") {
+	if _, _, err := shake(t, server, a.Client("b")); err == nil || !strings.Contains(err.Error(), "not b") {
 		t.Errorf("another name: %v", err)
 	}
-	if _, err, _ := shake(t, server, ca.Client("a")); err == nil {
+	if _, _, err := shake(t, server, ca.Client("a")); err == nil {
 		t.Error("a client without the name of the server succeeds")
 	}
 	foreign := a.Client("a")
@@ -90,15 +92,15 @@ func TestHandshakes(t *testing.T) {
 		c := other.Certificate("a")
 		return &c, nil
 	}
-	if err, _, _ := shake(t, server, foreign); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+	if _, err, _ := shake(t, server, foreign); err == nil || !strings.Contains(err.Error(), "unknown authority") {
 		t.Errorf("foreign certificate: %v", err)
 	}
 	old := a.Client("a")
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	if err, _, _ := shake(t, server, old); err == nil {
+	if _, err, _ := shake(t, server, old); err == nil {
 		t.Error("TLS 1.2 succeeds")
 	}
-	if err, _, _ := shake(t, a.Server(tls.NoClientCert, tls.VersionTLS12), old); err != nil {
+	if _, err, _ := shake(t, a.Server(tls.NoClientCert, tls.VersionTLS12), old); err != nil {
 		t.Errorf("TLS 1.2, where it is allowed: %v", err)
 	}
 
@@ -106,7 +108,7 @@ func TestHandshakes(t *testing.T) {
 	if tried, err := a.Poll(); err != nil || !tried {
 		t.Fatalf("%v, %v", tried, err)
 	}
-	if atServer, atClient, state = shake(t, server, a.Client("a")); atServer != nil || atClient != nil {
+	if state, atServer, atClient = shake(t, server, a.Client("a")); atServer != nil || atClient != nil {
 		t.Errorf("with the new files: %v, %v", atServer, atClient)
 	}
 	if _, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: other.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
