@@ -57,11 +57,11 @@ type Config struct {
 	// Limits bound the cost of one client.
 	Limits Limits `yaml:"limits"`
 
-	// Authenticator decides which user a client is. Default: there are no users, and any client may
-	// log on.
+	// Authenticator decides which user a client is. Default: the users of Clients.Users. Without
+	// both there are no users, and any client may log on.
 	Authenticator Authenticator `yaml:"-"`
-	// Authorizer decides what users may do. It needs an Authenticator. Default: every user may do
-	// everything.
+	// Authorizer decides what users may do. It needs an Authenticator. Default: the permissions of
+	// Clients.Users; with an Authenticator every user may do everything.
 	Authorizer Authorizer `yaml:"-"`
 
 	// Listen opens the ports. Default: TCP, with package net.
@@ -97,6 +97,9 @@ type ClientPort struct {
 	Listen string `yaml:"listen"`
 	// TLS is the TLS of the port. Nil: clients connect without it.
 	TLS *PortTLS `yaml:"tls"`
+	// Users is the file of the users that may log on, with their permissions, as holdfastd user makes
+	// it. It is read again when it changes. Empty: there are no users, and any client may log on.
+	Users string `yaml:"users"`
 	// TLSConfig is a configuration for servers, instead of files. The instance uses it as it is.
 	TLSConfig *tls.Config `yaml:"-"`
 	// Insecure allows clients that do not prove who they are at any address: anybody who can reach
@@ -264,7 +267,8 @@ func (c *Config) validate(file string, tree *ast.File) error {
 	}
 	k.listen("clients.listen", c.Clients.Listen, true)
 	k.portTLS("clients.tls", c.Clients.TLS, c.Clients.TLSConfig != nil)
-	k.clientAccess(&c.Clients, false)
+	k.users(c)
+	k.clientAccess(&c.Clients, c.Clients.Users != "" || c.Authenticator != nil)
 	if c.Replication != nil {
 		k.name("group", c.Group)
 		k.replication(c)

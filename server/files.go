@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	filesPoll  = time.Second // between two checks whether a file has changed
+	filesPoll  = 400 * time.Millisecond // between two checks whether a file has changed
 	expiryPoll = 24 * time.Hour
 	expiryWarn = 14 // days left below which the log warns
 )
@@ -37,6 +37,7 @@ type watchedFiles struct {
 	field string // of the config
 	reloader
 	certificate *certs.Source // nil: no certificate
+	changed     func(*Server) // called after they were read again; nil: nothing to do
 }
 
 // A reloader reads its files again, see reload.Value.
@@ -57,6 +58,9 @@ func openFiles(c *Config) (f files, err error) {
 	if err := f.openToken(&c.Admin); err != nil {
 		return f, err
 	}
+	if err := f.openUsers(c); err != nil {
+		return f, err
+	}
 	return f, f.openLinks(c.Replication)
 }
 
@@ -70,7 +74,7 @@ func (f *files) openPort(field string, t *PortTLS, config **tls.Config) error {
 		return certError(field, err)
 	}
 	*config = portConfig
-	f.watched = append(f.watched, watchedFiles{field, source, source})
+	f.watched = append(f.watched, watchedFiles{field: field, reloader: source, certificate: source})
 	return nil
 }
 
@@ -85,7 +89,7 @@ func (f *files) openLinks(r *Replication) error {
 			return certError("replication.tls", err)
 		}
 		f.links = source
-		f.watched = append(f.watched, watchedFiles{"replication.tls", source, source})
+		f.watched = append(f.watched, watchedFiles{field: "replication.tls", reloader: source, certificate: source})
 	}
 	switch {
 	case len(r.SecretKey) > 0:
@@ -96,7 +100,7 @@ func (f *files) openLinks(r *Replication) error {
 			return &ConfigError{Field: "replication.secret", Text: err.Error()}
 		}
 		f.secrets = v.Get
-		f.watched = append(f.watched, watchedFiles{"replication.secret", v, nil})
+		f.watched = append(f.watched, watchedFiles{field: "replication.secret", reloader: v})
 	}
 	return nil
 }
@@ -121,7 +125,7 @@ func (f *files) openToken(p *AdminPort) error {
 			return &ConfigError{Field: "admin.token", Text: err.Error()}
 		}
 		f.token = v.Get
-		f.watched = append(f.watched, watchedFiles{"admin.token", v, nil})
+		f.watched = append(f.watched, watchedFiles{field: "admin.token", reloader: v})
 	}
 	return nil
 }
@@ -133,7 +137,7 @@ func (t tokenSum) matches(token string) bool {
 }
 
 // Reload reads the files of certificates and secrets again, as the instance does by itself within a
-// second after they have changed. The error names the files that cannot be used; their old content
+// second after they have changed, and the file of users. The error names the files that cannot be used; their old content
 // stays in use. Connections that exist keep the certificates with which they began.
 func (s *Server) Reload() error {
 	var all []error
@@ -192,6 +196,9 @@ func (s *Server) logReload(w *watchedFiles, err error) {
 		s.log.Info("certificate read again", "field", w.field, "not_after", w.certificate.NotAfter())
 	default:
 		s.log.Info("file read again", "field", w.field)
+	}
+	if err == nil && w.changed != nil {
+		w.changed(s)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -155,7 +157,7 @@ func TestSecretIsReplaced(t *testing.T) {
 			if l := pair.A.Server().Status().Links[0]; l.State != "sync" {
 				t.Errorf("step %d has ended the link: %+v", n, l)
 			}
-			pair.Network().Reset("a", "b")
+			testdoor.Part[*memnet.Network](pair).Reset("a", "b")
 			time.Sleep(10 * time.Second)
 			state, want := pair.A.Server().Status().Links[0].State, "sync"
 			if step.text == first {

@@ -53,7 +53,7 @@ func (s *session) refuseUser(ctx context.Context, user string, cause error) erro
 func (s *session) logon() *Logon {
 	return &Logon{
 		User: string(s.msg.UserID), Password: string(s.msg.Password), ClientName: string(s.msg.ClientName),
-		RemoteAddr: s.conn.RemoteAddr(),
+		RemoteAddr: s.conn.RemoteAddr(), TLS: s.tlsState(),
 	}
 }
 

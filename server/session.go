@@ -35,7 +35,6 @@ type session struct {
 	srv         *Server
 	core        *servercore.Session
 	conn        net.Conn
-	tls         *tlsConn // the TLS of conn; nil: the port has none
 	out         *outbound.Writer
 	logBudget   *lineBudget // budget of the session's log
 	connectedAt time.Time
@@ -45,12 +44,19 @@ type session struct {
 	asking      sync.WaitGroup // the goroutine that asks the peers
 
 	// Used by the reader only.
-	reader        *wire.Reader
-	msg           wire.Message
-	frames        uint64 // number of frames read
-	source        string // network that the connection counts for
-	authenticated bool   // the session has a user, or the instance has no users
-	partial       partialFrame
+	reader  *wire.Reader
+	msg     wire.Message
+	frames  uint64 // number of frames read
+	partial partialFrame
+
+	origin
+}
+
+// An origin tells from where and from whom a session comes.
+type origin struct {
+	tls           *tlsConn // the TLS of the connection; nil: the port has none
+	source        string   // network that the connection counts for
+	authenticated bool     // the session has a user, or the instance has no users
 }
 
 // startSession runs a session on a new connection.
@@ -62,8 +68,8 @@ func (s *Server) startSession(conn net.Conn) {
 	}
 	conn, secure := s.withTLS(conn)
 	c := &session{
-		srv: s, conn: conn, tls: secure, connectedAt: now, decidable: signal.New(),
-		source: source, authenticated: s.cfg.Authenticator == nil,
+		srv: s, conn: conn, connectedAt: now, decidable: signal.New(),
+		origin: origin{tls: secure, source: source, authenticated: s.cfg.Authenticator == nil},
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, ChunkSize: pieceBytes})

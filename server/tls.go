@@ -121,6 +121,16 @@ func (k *configChecker) keyPair(field, cert, key string, inCode bool) {
 	}
 }
 
+// users checks that the users come from one place.
+func (k *configChecker) users(c *Config) {
+	switch {
+	case c.Clients.Users != "" && (c.Authenticator != nil || c.Authorizer != nil):
+		k.addProblem("clients.users", "is given together with an Authenticator or Authorizer: remove one of the two")
+	case c.Authorizer != nil && c.Authenticator == nil:
+		k.addProblem("authorizer", "is given without an Authenticator, so that no client has a user")
+	}
+}
+
 // clientAccess checks that only programs of this machine can reach a client port whose clients do
 // not prove their identity. authenticates reports whether they do.
 func (k *configChecker) clientAccess(c *ClientPort, authenticates bool) {
@@ -128,7 +138,7 @@ func (k *configChecker) clientAccess(c *ClientPort, authenticates bool) {
 		return
 	}
 	k.addProblem("clients.listen", "is %s, which is not a loopback address, and clients need not prove who they are: anybody who can reach it could publish and subscribe. "+
-		"Listen at a loopback address, require certificates of clients (tls with client_ca), or set insecure: true", c.Listen)
+		"Name a file of users (holdfastd user makes it), listen at a loopback address, require certificates of clients (tls with client_ca), or set insecure: true", c.Listen)
 }
 
 // adminAccess checks the same for the admin port.

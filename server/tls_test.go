@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/testdoor"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/testkit/stretches"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
@@ -387,7 +389,7 @@ func TestLinksWithTLS(t *testing.T) {
 func TestSlowLinkHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.TLS(servertest.NewCA(t)))
-		nc, err := pair.Network().Host("stranger").Dial(t.Context(), "a:9107")
+		nc, err := testdoor.Part[*memnet.Network](pair).Host("stranger").Dial(t.Context(), "a:9107")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -532,6 +532,8 @@ const (
 	ChooserBlind Bug = "chooser-blind"
 	// FailBackBlind returns to a preferred server that has not caught up.
 	FailBackBlind Bug = "failback-blind"
+	// R10AnyOwner lets a user publish as a publisher of another user.
+	R10AnyOwner Bug = "r10-any-owner"
 	// AnyClientName lets a user log on with any client name.
 	AnyClientName Bug = "any-client-name"
 	// AnyPublish lets a user publish to any topic.

@@ -60,6 +60,19 @@ func (j *Journal) NoteOwners(stated []PublisherOwner) error {
 	return nil
 }
 
+// Owned returns the number of publishers that a user owns. It looks at every publisher.
+func (j *Journal) Owned(user string) (n int) {
+	of := ownerOf(user)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range j.table.all {
+		if p.owner == of {
+			n++
+		}
+	}
+	return n
+}
+
 // lacksOwner reports whether a known publisher has no owner.
 func (t *table) lacksOwner(publisher uint64) bool {
 	p := t.byID[publisher]

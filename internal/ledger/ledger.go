@@ -42,6 +42,9 @@ type Log interface {
 	// Owner returns the user who owns a publisher: that of its first record with a user. It is empty
 	// if no record has one, and if the log does not know the publisher.
 	Owner(publisher uint64) string
+	// Owned returns the number of publishers that a user owns. It takes time in proportion to the
+	// number of all publishers.
+	Owned(user string) int
 	// Diverged returns the first number of a publisher that is not proven to be the same on all
 	// instances, 0 if the publisher has not diverged (R11). It does not block.
 	Diverged(publisher uint64) (from uint64)

@@ -70,6 +70,11 @@ func (s *Session) AddAnswers(a ledger.Answers) (done bool) {
 		s.stopAppends()
 		return true
 	}
+	if s.isOtherUser(a.Owner) && !failpoint.On(failpoint.R10AnyOwner) {
+		_ = s.endOtherOwner("")
+		s.stopAppends()
+		return true
+	}
 	s.mergeAnswers(a)
 	mustWait := s.awaitsPeers()
 	s.mu.Lock()

@@ -10,6 +10,7 @@ type LogonFacts struct {
 	Ext            bool   // the client uses our extensions
 	Publishes      bool   // the client may publish with sequences
 	OtherPublisher bool   // the id belongs to another publisher here
+	OtherOwner     bool   // the publisher belongs to another user, here or on a peer
 	Acked          uint64 // extended: highest sequence that its store has let go of as persisted
 	Last           uint64 // extended: highest sequence that its store has given out
 	Sent           uint64 // extended: highest sequence that it may have sent
@@ -55,6 +56,8 @@ const (
 	LogonLost
 	// LogonOtherPublisher: the id belongs to another publisher (R10).
 	LogonOtherPublisher
+	// LogonOtherOwner: the publisher belongs to another user (R10).
+	LogonOtherOwner
 )
 
 // A LogonVerdict is the decision on a logon. Sequence and Have belong to LogonAccept, UpTo and
@@ -78,6 +81,8 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 		return LogonVerdict{Step: LogonAccept}
 	case f.OtherPublisher:
 		return LogonVerdict{Step: LogonOtherPublisher}
+	case f.OtherOwner && !failpoint.On(failpoint.R10AnyOwner):
+		return LogonVerdict{Step: LogonOtherOwner}
 	case f.Ext:
 		return decideExtended(f)
 	}

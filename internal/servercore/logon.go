@@ -76,6 +76,7 @@ type logonRequest struct {
 	incarnation uint64      // highest incarnation of this group that the client's store has met
 	lost        bool        // this logon has found messages to be lost
 	since       time.Time   // time of the first Decide
+	counted     bool        // the publisher was counted for its user
 	waited      bool        // the ledger counts the logon as waiting
 }
 
@@ -276,6 +277,9 @@ func (s *Session) decideLogon(now time.Time) error {
 	}
 	facts := s.facts(l)
 	verdict, clock := DecideLogon(facts), facts.clock()
+	if creates := verdict.Step == LogonAccept || verdict.Step == LogonGone; creates && !s.addPublisher(facts, now) {
+		return s.endManyPublishers(l.id)
+	}
 	for verdict.Step == LogonGone || verdict.Step == LogonLost {
 		if err := s.recordMissing(verdict); err != nil {
 			return err
@@ -291,6 +295,8 @@ func (s *Session) decideLogon(now time.Time) error {
 	case verdict.Step == LogonOtherPublisher:
 		s.endOtherPublisher(l.id)
 		return &RefusedError{wire.ReasonPublisherIDTaken}
+	case verdict.Step == LogonOtherOwner:
+		return s.endOtherOwner(l.id)
 	case verdict.Step == LogonGap, waits && s.client.ext && now.Sub(l.since) >= extendedLogonWait:
 		return s.endPublishGap(l.acked)
 	case now.Sub(l.since) >= plainLogonWait:
@@ -315,6 +321,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	f.Asked, f.AllAnswered, f.PeerHave, f.EnoughAnswered, f.IncomingHave = a.asked, a.AllAnswered, a.Have, a.EnoughAnswered, a.IncomingHave
 	f.Intact, f.SurvivorsAnswered, f.DecreeUnused = a.Intact, a.SurvivorsAnswered, !a.DecreeUsed
 	peers := ledger.GroupClock{Forgotten: a.Forgotten}
+	ownerThere := a.Owner
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
 	if s.client.canSequence {
@@ -322,6 +329,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Safe, f.Settled = l.Watermarks(s.client.claim.Publisher)
 		f.Have, _ = l.Have(s.client.claim.Publisher)
 		f.OtherPublisher = s.isOtherPublisher()
+		f.OtherOwner = s.isOtherUser(l.Owner(s.client.claim.Publisher)) || s.isOtherUser(ownerThere)
 	}
 	f.DecreeUnused = f.DecreeUnused && s.client.canSequence && l.DecreeUnused(s.client.claim.Publisher)
 	f.GroupClock = peers.Max(l.GroupClock()) // read after have(p), to include all forgetting before that

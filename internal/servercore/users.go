@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/pace"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // users count what the sessions of each user take together. They are safe for concurrent use.
@@ -19,6 +20,8 @@ type usage struct {
 	sessions   int
 	commands   pace.Limiter // of the work that commands cause
 	publishers pace.Limiter // of new publishers
+	owned      int          // publishers of the user, perhaps too many: forgotten ones are not taken off
+	counted    bool         // owned was counted
 }
 
 // Bursts of a user: the commands and the new publishers of so much time may come at once.
@@ -74,11 +77,23 @@ func (u *users) spend(user string, work time.Duration, now time.Time) (wait time
 	return u.ofLocked(user).commands.Spend(now, work, commandBurst)
 }
 
-// mayAddPublisher reports whether the user may have a new publisher now, and counts it if so.
-func (u *users) mayAddPublisher(user string, perSecond float64, now time.Time) bool {
+// addPublisher counts a new publisher of a user. It returns false if the user may not have another
+// one now. count returns the number of the user's publishers; it is called rarely.
+func (u *users) addPublisher(user string, l UserLimits, now time.Time, count func(user string) int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.ofLocked(user).publishers.Allow(now, time.Duration(float64(time.Second)/perSecond), publishersBurst)
+	g := u.ofLocked(user)
+	if l.PublisherRate > 0 && !g.publishers.Allow(now, time.Duration(float64(time.Second)/l.PublisherRate), publishersBurst) {
+		return false
+	}
+	if l.Publishers > 0 && (!g.counted || g.owned >= l.Publishers) {
+		g.owned, g.counted = count(user), true
+		if g.owned >= l.Publishers {
+			return false
+		}
+	}
+	g.owned++
+	return true
 }
 
 // refusalInterval is the time that a publish which is not entitled counts as, because its tombstone
@@ -122,4 +137,40 @@ func (s *Session) leaveUser() {
 	if s.reader.joined.Swap(false) {
 		s.inst.users.leave(string(s.client.user))
 	}
+}
+
+// addPublisher counts the session's publisher for its user, if no instance knows the publisher. It
+// returns false if the user may not have another one now. Only the first call counts.
+func (s *Session) addPublisher(f LogonFacts, now time.Time) bool {
+	p := s.access.permissions.Load()
+	isNew := s.client.canSequence && f.Have == 0 && f.PeerHave == 0 && !s.reader.logon.counted
+	if p == nil || !isNew || failpoint.On(failpoint.AnyPublishers) {
+		return true
+	}
+	s.reader.logon.counted = true
+	return s.inst.users.addPublisher(string(s.client.user), p.Limits, now, s.inst.Ledger.Owned)
+}
+
+// isOtherUser reports whether an owner is another user than that of the session.
+func (s *Session) isOtherUser(owner string) bool {
+	return len(s.client.user) > 0 && owner != "" && owner != string(s.client.user)
+}
+
+// endOtherOwner ends a session whose publisher belongs to another user. id is the id of the command
+// that this answers, empty if there is none.
+func (s *Session) endOtherOwner(id string) error {
+	s.inst.notifyRefused(wire.ReasonOtherOwner)
+	s.log.Error("the publisher belongs to another user", "publisher", s.client.claim.Publisher)
+	s.inst.Registry.freeNames(s)
+	s.endWithAck(wire.ReasonOtherOwner, id)
+	return &RefusedError{wire.ReasonOtherOwner}
+}
+
+// endManyPublishers ends a session whose user may not have another publisher now. id is the id of
+// the logon.
+func (s *Session) endManyPublishers(id string) error {
+	s.inst.notifyRefused(wire.ReasonTooManyPublishers)
+	s.inst.Registry.freeNames(s)
+	s.endWithAck(wire.ReasonTooManyPublishers, id)
+	return &RefusedError{wire.ReasonTooManyPublishers}
 }

@@ -29,7 +29,7 @@ var imports = map[string][]string{
 	"internal/failpoint":   {},
 	"internal/boltfile":    {"internal/fileversion", "internal/failpoint"},
 	"internal/crc":         {},
-	"internal/fileversion":      {},
+	"internal/fileversion": {},
 	"internal/reload":      {"internal/failpoint"},
 	"internal/certs":       {"internal/reload"},
 	"internal/intern":      {},

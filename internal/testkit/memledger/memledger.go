@@ -266,6 +266,18 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 }
 
 // Owner implements [ledger.Log].
+func (l *Ledger) Owned(user string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, owner := range l.owners {
+		if owner == user {
+			n++
+		}
+	}
+	return n
+}
+
+// Owner implements [ledger.Log].
 func (l *Ledger) Owner(publisher uint64) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
