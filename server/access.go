@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 
 	"github.com/holdfast-mq/holdfast/internal/servercore"
@@ -95,6 +96,9 @@ func (s *Server) PermissionsChanged() {
 	}
 	s.permissions.Lock()
 	defer s.permissions.Unlock()
+	before, after := s.permissionsVersion, s.cfg.Authorizer.Version()
+	s.permissionsVersion = after
+	s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number))
 	s.eachSession(func(c *servercore.Session) {
 		if user, ok := c.User(); ok {
 			c.SetPermissions(s.permissionsOf(user))

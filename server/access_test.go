@@ -30,7 +30,9 @@ func (a asks) Authenticate(ctx context.Context, l *server.Logon) (string, error)
 }
 
 // rules are permissions that a test changes.
-type rules struct{ of atomic.Pointer[map[string]server.Permissions] }
+type rules struct {
+	of atomic.Pointer[map[string]server.Permissions]
+}
 
 func (r *rules) Permissions(user string) (server.Permissions, bool) {
 	p, ok := (*r.of.Load())[user]

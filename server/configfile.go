@@ -51,6 +51,7 @@ func LoadConfig(file string) (Config, error) {
 		}
 	}
 	relative(&cfg.Data)
+	relative(&cfg.Audit.File)
 	if cfg.Replication != nil {
 		relative(&cfg.Replication.Secret)
 	}

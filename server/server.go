@@ -42,7 +42,9 @@ type Server struct {
 	links               atomic.Pointer[replica.Links] // nil until the links are started
 	space               space
 	refusals            refusals
-	permissions         sync.Mutex // held while the permissions of a session are set
+	permissions         sync.Mutex         // held while the permissions of a session are set
+	permissionsVersion  PermissionsVersion // at the last change; guarded by permissions
+	audit               *auditor           // nil: there is no audit log
 	authFailures        authFailures
 	logBudget           lineBudget // log budget of all sessions together
 
@@ -139,6 +141,7 @@ func (s *Server) stopWithError(err error) {
 // order, from the clients down to the journal.
 func (s *Server) supervise() {
 	defer close(s.done)
+	defer s.audit.close()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
 	if s.awaitLinks() {

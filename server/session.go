@@ -78,6 +78,9 @@ func (s *Server) startSession(conn net.Conn) {
 func (s *Server) turnAway(conn net.Conn) {
 	s.instance.Counts.TurnedAway.Add(1)
 	conn.Close()
+	if !s.isStopping() {
+		s.audit.turnedAway(sourceNetwork(conn.RemoteAddr()), conn.RemoteAddr().String(), "too many connections")
+	}
 }
 
 // run starts the writer, reads until the session ends, and waits for the writer.
@@ -91,6 +94,9 @@ func (s *session) run() {
 		s.core.Release()
 	}()
 	err := s.read()
+	if _, refused := errors.AsType[*servercore.RefusedError](err); refused {
+		s.auditRefusal(err)
+	}
 	if errors.Is(err, io.EOF) {
 		s.core.Drain() // the client has closed its side but may still wait for acks
 	}
@@ -103,6 +109,7 @@ func (s *session) run() {
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
+	s.auditEnd()
 	if s.core.Reason() == servercore.ReasonEvicted {
 		return // these are only counted, so that nobody can fill the log with them
 	}

@@ -76,6 +76,10 @@ func (s *Server) start() (err error) {
 	if err := s.bind(&undo); err != nil {
 		return err
 	}
+	if err := s.openAudit(); err != nil {
+		return err
+	}
+	undo = append(undo, s.audit.close)
 	if err := s.openJournal(); err != nil {
 		return err
 	}
@@ -234,6 +238,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnReceived: s.instance.Registry.RecordsReceived,
 		OnDiverged: s.instance.Registry.PublishersDiverged,
 		OnClosed:   s.instance.Registry.PublishersClosed,
+		OnRefused:  s.audit.linkRefused,
 		// The clients continue at another instance. This one accepts no logon any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}

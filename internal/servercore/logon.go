@@ -292,7 +292,8 @@ func (s *Session) decideLogon(now time.Time) error {
 		s.endOtherPublisher(l.id)
 		return &RefusedError{wire.ReasonPublisherIDTaken}
 	case verdict.Step == LogonGap, waits && s.client.ext && now.Sub(l.since) >= extendedLogonWait:
-		return s.endPublishGap(l.acked)
+		_ = s.endPublishGap(l.acked)
+		return &RefusedError{wire.ReasonPublishGap}
 	case now.Sub(l.since) >= plainLogonWait:
 		return fmt.Errorf("logon: this instance and its peers did not agree on a number within %v", plainLogonWait)
 	}
@@ -413,6 +414,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
+	s.notifyEvent(EventLogon, nil, "")
 	s.log.Info("client logged on", "extended", s.client.ext, "sequence", v.Sequence, "have", v.Have)
 	return nil
 }

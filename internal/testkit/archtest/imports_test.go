@@ -51,7 +51,8 @@ var imports = map[string][]string{
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/format", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/failpoint", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
-	"server":               {"internal/bookmark", "internal/dial", "internal/format", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/visible", "internal/wire", "internal/testdoor"},
+	"server":               {"internal/audit", "internal/bookmark", "internal/dial", "internal/format", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/visible", "internal/wire", "internal/testdoor"},
+	"internal/audit":       {"internal/failpoint", "internal/seglog", "internal/signal", "internal/visible"},
 	"internal/exitcode":    {},
 	"internal/buildinfo":   {},
 	"internal/visible":     {},
@@ -75,7 +76,7 @@ var allowedDependencies = []string{
 
 // goroutinePackages are the packages that may start goroutines: each waits for its own.
 // Commands, examples and test parts may too.
-var goroutinePackages = []string{"bookmarkstore", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
+var goroutinePackages = []string{"bookmarkstore", "internal/audit", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
 
 // cores are the files that decide: no goroutine, clock, file, socket, chance or select.
 // Their callers pass events and times.
