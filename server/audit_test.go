@@ -303,7 +303,10 @@ func TestAuditOfControl(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cfg server.Config
 		i := servertest.New(t, servertest.Config(toFile), servertest.Config(func(c *server.Config) { cfg = *c }))
-		_, err := server.SendControl(t.Context(), cfg, server.ControlDeclareLost, "b", "c")
+		synctest.Wait() // a request from before the start is ignored
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := server.SendControl(ctx, cfg, server.ControlDeclareLost, "b", "c")
 		if err == nil {
 			t.Fatal("a lone instance has declared others lost")
 		}

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -87,5 +88,21 @@ func TestAuditOfReload(t *testing.T) {
 	a.close()
 	if n := a.dropped(); n != 0 {
 		t.Errorf("%d lines are dropped", n)
+	}
+}
+
+// The file of the audit log is relative to the directory of the configuration.
+func TestAuditFileIsRelative(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.yaml")
+	if err := os.WriteFile(file, []byte(goodConfig+"audit: {file: audit.log}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (AuditConfig{File: filepath.Join(dir, "audit.log"), MaxSize: 64 << 20, Keep: 4}); cfg.Audit != want {
+		t.Errorf("the audit log is %+v", cfg.Audit)
 	}
 }

@@ -93,6 +93,10 @@ func TestConfigErrors(t *testing.T) {
 		{"peer is itself", replace("min_sync: 0", "  peers: [a]\nmin_sync: 0"), "a.yaml:15: replication.peers[0] is this instance itself"},
 		{"peer cannot dial", replace("  listen: 127.0.0.1:9107\n", "  peers: [c]\n"), "a.yaml:7: replication.peers[0] cannot dial this instance"},
 		{"no secret", replace("127.0.0.1:9107", "0.0.0.0:9107"), "a.yaml: replication.secret is missing, and 0.0.0.0:9107 is not a loopback address"},
+		{"audit without a file", goodConfig + "audit: {keep: 2}\n", "a.yaml: audit.file is missing: name the file"},
+		{"audit in the journal", goodConfig + "audit: {file: data/a/../a/audit.log}\n", "a.yaml:23: audit.file is in the directory of the journal"},
+		{"small audit files", goodConfig + "audit: {file: audit.log, max_size: 1KiB}\n", "a.yaml:23: audit.max_size is 1KiB: it must be at least 64KiB"},
+		{"many audit files", goodConfig + "audit: {file: audit.log, keep: 1001}\n", "a.yaml:23: audit.keep is 1001: it must be at most 1000"},
 		{"wrong type", replace("min_sync: 0", "min_sync: many"), "a.yaml:15: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
