@@ -82,7 +82,7 @@ func (cn *conn) rejectionReported(r *clientcore.Rejection) {
 // complete its ticket. abandoned is the reason why the life of the message is given up, or nil.
 // reportRejection runs on the session goroutine.
 func (c *Client) reportRejection(r *clientcore.Rejection, m *pubstore.Message, abandoned error) {
-	e := &RejectedError{Publisher: pubstore.PublisherOf(r.Life), Message: m, Reason: r.Reason}
+	e := &RejectedError{Publisher: pubstore.PublisherOf(r.Life), Message: m, Reason: r.Reason, Err: clientcore.CauseOf(r.Reason)}
 	switch unknown := strings.HasPrefix(r.Reason, wire.ReasonOutcomeUnknown); {
 	case abandoned != nil:
 		e.Err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, abandoned)

@@ -31,13 +31,11 @@ type Client struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	release    func()        // releases the publish store
-	firstLogon chan struct{} // closed at the first logon
-	finished   chan struct{} // closed when the session goroutine has ended
-
+	lifetime
 	publishing
 	subscribing
-	ids atomic.Uint64 // for command ids
+	ids              atomic.Uint64 // for command ids
+	clearTextWarning sync.Once     // logs that a password is sent in the clear
 
 	events events
 	stats  clientStats
@@ -48,6 +46,13 @@ type Client struct {
 	cn        *conn                    // connection that is logged on, or nil; guarded by mu
 	connReady chan struct{}            // closed when cn is set; nil: no waiter; guarded by mu
 	subs      map[string]*Subscription // by id; guarded by mu
+}
+
+// lifetime is the state for the begin and the end of a client.
+type lifetime struct {
+	release    func()        // releases the publish store
+	firstLogon chan struct{} // closed at the first logon
+	finished   chan struct{} // closed when the session goroutine has ended
 }
 
 // publishing is the state for calls of Publish.
@@ -107,8 +112,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		name:       cmp.Or(cfg.Name, "holdfast-"+nuid.Next()),
 		store:      cfg.PublishStore,
 		core:       &lockedCore{store: cfg.PublishStore, wakeSession: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
-		firstLogon: make(chan struct{}),
-		finished:   make(chan struct{}),
+		lifetime:   lifetime{firstLogon: make(chan struct{}), finished: make(chan struct{})},
 		publishing: publishing{calls: newCalls()},
 		events:     events{wake: signal.New()},
 		group:      &group{stores: [2]groupStore{cfg.PublishStore, cfg.BookmarkStore}},

@@ -32,8 +32,8 @@ type Config struct {
 	//	tcps://user:password@host:port/amps/json?tcp_nodelay=true
 	//	unix://localhost/amps/json?path=/run/holdfast.sock
 	//
-	// tcps is TLS and unix is a local socket; holdfastd listens on tcp only. The last part of the
-	// path is the message type and may be missing. These options apply to tcp and tcps, except
+	// tcps is TLS and unix is a local socket, on which holdfastd does not listen. The last part of
+	// the path is the message type and may be missing. These options apply to tcp and tcps, except
 	// where noted:
 	//
 	//	tcp_nodelay         true or false; default true
@@ -64,12 +64,21 @@ type Config struct {
 	MessageType string
 	// Credentials is called before each logon, and again for each challenge of the server. An error
 	// fails the attempt. It must be safe for concurrent use. Default: user and password of the URI.
-	// holdfastd checks no passwords; it only prevents a second user from logging on with the client
-	// name of another user (R11).
+	// It is the short form of an Authenticator that believes every server; set only one of the two.
 	Credentials func(ctx context.Context, c Challenge) (user, password string, err error)
-	// TLS configures connections to tcps servers; holdfastd has no TLS. Default: the system's
-	// roots, TLS 1.2 and later.
+	// Authenticator logs the client on, for example SCRAM or TokenFile. Each attempt to connect is
+	// a conversation of its own, with fresh credentials. A refused logon (ErrNotAuthenticated) is
+	// reported to the hook Disconnected and the log, and the client tries again, with growing
+	// delays. A password that is sent in the clear, without TLS to another machine, is logged as a
+	// warning once.
+	Authenticator Authenticator
+	// TLS configures connections to tcps servers. A certificate of the client is in its
+	// Certificates, or comes from GetClientCertificate. Default: the system's roots, TLS 1.2 and
+	// later.
 	TLS *tls.Config
+	// RequireTLS refuses every tcp URI with ErrTLSRequired: Dial refuses those in Servers, and
+	// attempts to connect fail with those of a Chooser. Local sockets (unix) are allowed.
+	RequireTLS bool
 	// Dial makes connections. network is tcp, tcp4, tcp6 or unix, and address is host:port or a
 	// path. ctx ends after DialTimeout. It must be safe for concurrent use. Default: a net.Dialer.
 	// If a host name has several addresses, the default starts to try the next one whenever an
@@ -127,14 +136,6 @@ type Config struct {
 	MaxFrame int
 }
 
-// A Challenge is the request that Credentials answers.
-type Challenge struct {
-	Server string // URI of the server, without a password
-	// User and Text come from the server's challenge. They are empty at the first attempt of a
-	// connection.
-	User, Text string
-}
-
 // maxMessage is the upper bound of every limit on messages: the longest record of a journal.
 const maxMessage = 256 << 20
 
@@ -162,6 +163,7 @@ func (c Config) validate() (Config, error) {
 	if list, ok := c.Chooser.(*listChooser); ok {
 		errs = append(errs, list.check())
 	}
+	errs = append(errs, c.checkLogon())
 	if c.Name == "" && !c.volatile() {
 		bad("Name is empty: stores that outlive the process need one")
 	}

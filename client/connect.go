@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/dial"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -32,7 +33,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
 	defer stop()
 	if err := cn.logon(u, ch); err != nil {
-		return nil, cn.close(withOperation("log on", err))
+		return nil, cn.close(withOperation("log on", withTLSHint(err)))
 	}
 	return cn, nil
 }
@@ -54,8 +55,11 @@ func (c *Client) dial(u *uri, tlsName string) (net.Conn, error) {
 	return c.secure(ctx, nc, u, tlsName)
 }
 
-// dialRaw opens a connection without TLS.
+// dialRaw opens a connection, without the TLS of tcps.
 func (c *Client) dialRaw(ctx context.Context, u *uri) (net.Conn, error) {
+	if err := c.cfg.checkTLS(u); err != nil && !failpoint.On(failpoint.TLSOptional) {
+		return nil, err
+	}
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, u.network, u.address)
 	}
@@ -75,7 +79,7 @@ func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, handshakeError(err)
 	}
 	return tc, nil
 }
@@ -132,17 +136,24 @@ func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 	if err := cn.nc.SetDeadline(time.Now().Add(cn.c.cfg.LogonTimeout)); err != nil {
 		return err
 	}
-	challenge := Challenge{Server: u.String()}
-	for {
-		user, password, err := cn.c.credentials(u, challenge)
+	conversation := cn.c.beginConversation(u)
+	challenge := Challenge{Server: u.String(), TLS: tlsState(cn.nc)}
+	for first := true; ; first = false {
+		user, password, err := cn.c.answer(conversation, challenge)
 		if err != nil {
 			return err
 		}
+		if first {
+			cn.c.warnOfClearText(u, cn.nc, password)
+		}
 		cmd := cn.core.Credentials(user, password)
+		if conversation.Trusted() != nil && !failpoint.On(failpoint.AuthTellsLife) {
+			cmd.Ext = false // the life of the store is a secret
+		}
 		if _, err := cn.nc.Write(cmd.AppendTo(nil)); err != nil {
 			return asTimeout(err)
 		}
-		accepted, err := cn.logonAck(m)
+		accepted, err := cn.logonAck(m, conversation)
 		switch {
 		case err != nil:
 			return err
@@ -153,21 +164,8 @@ func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 	}
 }
 
-func (c *Client) credentials(u *uri, challenge Challenge) (user, password string, err error) {
-	if c.cfg.Credentials == nil {
-		return u.user, u.password, nil
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LogonTimeout)
-	defer cancel()
-	user, password, err = c.cfg.Credentials(ctx, challenge)
-	if err != nil {
-		return "", "", fmt.Errorf("credentials: %w", err)
-	}
-	return user, password, nil
-}
-
 // logonAck reads frames up to the answer to the logon. Rejections may come before it (R14).
-func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
+func (cn *conn) logonAck(m *wire.Message, conversation Conversation) (accepted bool, err error) {
 	for first := true; ; first = false {
 		if err := cn.in.next(m); err != nil {
 			if first {
@@ -178,6 +176,9 @@ func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 		if m.Command != wire.Ack {
 			continue
 		}
+		if err := checkTrust(m, conversation); err != nil {
+			return false, err
+		}
 		e, err := cn.handleSessionAck(m)
 		if err != nil || e.Kind == clientcore.EventAccepted || e.Kind == clientcore.EventChallenged {
 			return e.Kind == clientcore.EventAccepted, err
@@ -185,12 +186,19 @@ func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	}
 }
 
-// withPortHint adds a hint to err if the first frame from a server does not belong to the protocol.
-func withPortHint(err error) error {
-	var tooLarge *wire.TooLargeError
-	var header *wire.HeaderError
-	if errors.As(err, &tooLarge) || errors.As(err, &header) {
-		return fmt.Errorf("%w; is it a client port?", err)
+// checkTrust returns an error if an ack ends the logon because the server has not proven itself. The
+// reason of its refusal may be false, so it causes nothing but another attempt: the publish store
+// must not let go of a message, or begin a new life, on the word of a stranger.
+func checkTrust(m *wire.Message, conversation Conversation) error {
+	err := conversation.Trusted()
+	challenge := string(m.CommandID) == clientcore.LogonID && len(m.Status) > 0 && string(m.Status) != wire.StatusSuccess
+	switch {
+	case err == nil:
+		return nil
+	case m.Failed() && m.Acks&wire.AckPersisted == 0:
+		return &CommandError{Command: "logon", Reason: string(m.Reason)}
+	case challenge && m.Acks == wire.AckProcessed:
+		return nil
 	}
 	return err
 }

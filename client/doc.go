@@ -149,10 +149,10 @@
 // client does not reconnect and no other hook runs. A hook must not block and must not wait for
 // the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute, and no wait for a
 // [Ticket]. It may publish as long as the store has room; otherwise publish from a goroutine.
-// [Config.Credentials], [Config.Dial] and a [ServerChooser] run there too and may block until
-// their context ends. The functions of a [Choice] must not block. While a subscription fetches
-// messages from other servers, its search goroutine calls Credentials and Dial as well, so these
-// two must be safe for concurrent use.
+// [Config.Credentials], a [Conversation], [Config.Dial] and a [ServerChooser] run there too and
+// may block until their context ends. The functions of a [Choice] must not block. While a
+// subscription fetches messages from other servers, its search goroutine calls Credentials, the
+// [Authenticator] and Dial as well, so these must be safe for concurrent use.
 //
 // A client has one session goroutine, two goroutines for its connection and one for each search.
 // Close waits for them. No method returns a Go channel except [Client.Done].
@@ -198,6 +198,13 @@
 //	                              fault of that server, or for a client that made up a life
 //	ErrDiverged                   (hooks) find the copy of the store that is in use; the messages
 //	                              that FailedWrite reports may be on a server
+//	ErrNotAuthenticated           (Stats, hook Disconnected) correct user, password or certificate;
+//	                              the client tries again with fresh credentials
+//	ErrNotEntitled                (*RejectedError, *CommandError) have the permissions of the user
+//	                              changed on every server of the group; or publish elsewhere
+//	ErrServerNotProven            (Stats, hook Disconnected) check the URI: the server is not the
+//	                              configured one, or has no SCRAM; then use Password with TLS
+//	ErrTLSRequired                (Check, Dial, hook Disconnected) write tcps in that URI
 //	ErrNameInUse                  (hook Disconnected) find the other process of this name
 //	*GapError                     report the lost messages; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back
@@ -285,6 +292,30 @@
 // The client notices a broken connection at once, and a silent server after twice
 // [Config.HeartbeatInterval].
 //
+// # Credentials and TLS
+//
+// With a tcps URI the connection is TLS, and [Config.TLS] has the roots and the certificate of the
+// client. [Config.RequireTLS] refuses all others. Without TLS, whoever reads the connection reads
+// the messages, and can change them; SCRAM alone protects the password only.
+//
+// [Config.Authenticator] has the credentials:
+//
+//   - [SCRAM] and [SCRAMFile] prove a password and have the server prove that it knows it. They are
+//     the choice for holdfastd.
+//   - [Password] and [PasswordFile] send the password. Use them with tcps, for other servers.
+//   - [TokenFile] sends a token that another process renews.
+//   - A type of your own answers the challenges of a server ([Authenticator], [Conversation]).
+//     [Config.Credentials] is the same as a single function. Without either, user and password are
+//     those of the URI.
+//
+// Each attempt to connect begins anew and reads the file again, so a new password or token needs no
+// restart. If a server refuses the credentials the client does not end: each attempt is a call of
+// the hook [Hooks.Disconnected] and a line in the log, with [ErrNotAuthenticated], and the next one
+// comes after the usual delay. Dial returns it when its context ends.
+//
+// What the user may not publish or subscribe to is [ErrNotEntitled]: a message is rejected for good
+// and goes to the hook [Hooks.FailedWrite]; a subscription ends.
+//
 // # Deployment
 //
 //   - Give each process its own [Config.Name]. With stores on disk, use the same name at each
@@ -307,9 +338,9 @@
 // # Servers without our extensions
 //
 // The server beside this package, holdfastd, implements the part of the protocol that the
-// guarantees cover: publish, subscribe, bookmarks, heartbeats and flush. It has no TLS, checks
-// no passwords, and refuses content filters, SOW commands, deltas and ranges of bookmarks with a
-// [CommandError] or [RejectedError]. This package still sends these commands, for servers that
+// guarantees cover: publish, subscribe, bookmarks, heartbeats and flush. It refuses content
+// filters, SOW commands, deltas and ranges of bookmarks with a [CommandError] or [RejectedError].
+// This package still sends these commands, for servers that
 // have them.
 //
 // The client also works with servers that know only the plain protocol. These differences apply:

@@ -39,6 +39,25 @@ var (
 	// connections in a row are closed within 5 seconds of the logon.
 	ErrNameInUse = clientcore.ErrNameInUse
 
+	// ErrNotAuthenticated says that a server does not accept the user, the password or the
+	// certificate of the client. The client does not end, because credentials change: it tries the
+	// next server, with growing delays, and asks Credentials or Authenticator again at each attempt.
+	// It is a *CommandError for logon, with the server's reason.
+	ErrNotAuthenticated = clientcore.ErrNotAuthenticated
+
+	// ErrNotEntitled says that the user may not do this. As a part of a RejectedError: no server of
+	// the group takes the message. As a part of a CommandError: the server has refused the logon
+	// under this client name, the subscription or the command.
+	ErrNotEntitled = clientcore.ErrNotEntitled
+
+	// ErrServerNotProven says that a server has not proven that it knows the password (SCRAM). It
+	// is not the configured server, or it does not use SCRAM. The client leaves it, has believed
+	// nothing that it said, and tries the next server.
+	ErrServerNotProven = errors.New("server has not proven that it knows the password")
+
+	// ErrTLSRequired says that a URI is not tcps, although Config.RequireTLS is set.
+	ErrTLSRequired = errors.New("RequireTLS is set: use a tcps URI")
+
 	// ErrStoreRolledBack says that a server has more messages of the publish store than the store
 	// has ever numbered. Either the store was restored from a backup or copied, or the server is
 	// wrong. The client has begun a new life of the store (R10), at most one a minute for each
@@ -168,6 +187,9 @@ func (e *CommandError) Error() string {
 	return s + " refused by the server: " + e.Reason
 }
 
+// Unwrap returns ErrNotAuthenticated or ErrNotEntitled if that is the reason, otherwise nil.
+func (e *CommandError) Unwrap() error { return clientcore.CauseOf(e.Reason) }
+
 // A RejectedError reports to the hook FailedWrite that a server refused a message for good:
 // every server of the group would refuse it. The publish store lets the message go when the handler
 // returns. Later messages are still sent.
@@ -177,8 +199,9 @@ type RejectedError struct {
 	Publisher uint64
 	Message   *pubstore.Message
 	Reason    string // as stated by the server
-	// Err is nil or adds to Reason: ErrOutcomeUnknown if the message may be on a server all the
-	// same, together with ErrDiverged if that is the cause.
+	// Err is nil or adds to Reason: ErrNotEntitled if the user may not publish the message;
+	// ErrOutcomeUnknown if the message may be on a server all the same, together with ErrDiverged
+	// if that is the cause.
 	Err error
 }
 

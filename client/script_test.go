@@ -2,10 +2,12 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +37,7 @@ type script struct {
 	ln       net.Listener
 	sessions chan *session
 	wg       sync.WaitGroup
+	tls      atomic.Pointer[tls.Config] // nil: no TLS
 }
 
 func listen(t *testing.T, n *memnet.Network, host string) *script {
@@ -67,6 +70,9 @@ func (s *script) acceptLoop() {
 		nc, err := s.ln.Accept()
 		if err != nil {
 			return
+		}
+		if cfg := s.tls.Load(); cfg != nil {
+			nc = tls.Server(nc, cfg)
 		}
 		ss := &session{t: s.t, nc: nc, frames: make(chan *wire.Message, 1<<16), done: make(chan struct{})}
 		ss.wg.Go(ss.readLoop)

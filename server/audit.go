@@ -103,7 +103,7 @@ func (s *Server) openAudit() error {
 	s.audit = &auditor{audit.Start(handler, s.log, release)}
 	s.instance.OnEvent = s.auditEvent
 	if a := s.cfg.Authorizer; a != nil {
-		s.permissionsVersion = a.Version()
+		s.permissions.version = a.Version()
 	}
 	return nil
 }

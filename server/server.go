@@ -42,9 +42,8 @@ type Server struct {
 	links               atomic.Pointer[replica.Links] // nil until the links are started
 	space               space
 	refusals            refusals
-	permissions         sync.Mutex         // held while the permissions of a session are set
-	permissionsVersion  PermissionsVersion // at the last change; guarded by permissions
-	audit               *auditor           // nil: there is no audit log
+	permissions         permissionChanges
+	audit               *auditor // nil: there is no audit log
 	authFailures        authFailures
 	logBudget           lineBudget // log budget of all sessions together
 

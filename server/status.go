@@ -176,10 +176,11 @@ type SessionStatus struct {
 // A PublisherStatus is the progress of one publisher on an instance and its peers.
 type PublisherStatus struct {
 	Publisher uint64 `json:"publisher,string"`
-	Have      uint64 `json:"have"`    // highest sequence in the journal, durable or not
-	Durable   uint64 `json:"durable"` // highest sequence on this instance's disk
-	Safe      uint64 `json:"safe"`    // highest sequence that is also on the disk of every sync destination, as far as the present connections have reported
-	Floor     uint64 `json:"floor"`   // up to here retention has removed everything
+	Have      uint64 `json:"have"`            // highest sequence in the journal, durable or not
+	Durable   uint64 `json:"durable"`         // highest sequence on this instance's disk
+	Safe      uint64 `json:"safe"`            // highest sequence that is also on the disk of every sync destination, as far as the present connections have reported
+	Floor     uint64 `json:"floor"`           // up to here retention has removed everything
+	Owner     string `json:"owner,omitempty"` // the first user who published as it
 }
 
 // A PublisherList is a page of an instance's publishers, ordered by id.
@@ -204,7 +205,7 @@ func (s *Server) Publishers(after uint64, limit int) PublisherList {
 	states := s.journal.StatesFrom(after+1, limit+1)
 	list.More = len(states) > limit
 	for _, st := range states[:min(limit, len(states))] {
-		list.Publishers = append(list.Publishers, PublisherStatus{st.Publisher, st.Have, st.Durable, links.Safe(st.Publisher), st.Floor})
+		list.Publishers = append(list.Publishers, PublisherStatus{st.Publisher, st.Have, st.Durable, links.Safe(st.Publisher), st.Floor, st.Owner})
 	}
 	return list
 }

@@ -1,6 +1,11 @@
 package clientcore
 
-import "errors"
+import (
+	"errors"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
 
 // The reasons for the end of a connection or a subscription. Package client exports these
 // errors under its own names.
@@ -9,6 +14,8 @@ var (
 	ErrOldIncarnation   = errors.New("server is of an earlier incarnation of its group")
 	ErrDiskFull         = errors.New("server takes no publishes because its disk is nearly full")
 	ErrNameInUse        = errors.New("client name is in use")
+	ErrNotAuthenticated = errors.New("server does not accept the credentials")
+	ErrNotEntitled      = errors.New("user is not entitled")
 	ErrNotReplicated    = errors.New("topic is not replicated: the subscription cannot move to another server")
 	ErrSlowConsumer     = errors.New("application takes messages too slowly")
 	ErrTimeout          = errors.New("no answer from the server in time")
@@ -28,3 +35,17 @@ type Refusal struct {
 }
 
 func (e *Refusal) Error() string { return e.Command + " refused: " + e.Reason }
+
+func (e *Refusal) Unwrap() error { return CauseOf(e.Reason) }
+
+// CauseOf returns the error that a server's reason stands for, if it is about the rights of the
+// user, otherwise nil.
+func CauseOf(reason string) error {
+	switch {
+	case strings.HasPrefix(reason, wire.ReasonAuthFailure):
+		return ErrNotAuthenticated
+	case strings.HasPrefix(reason, wire.ReasonNotEntitled):
+		return ErrNotEntitled
+	}
+	return nil
+}

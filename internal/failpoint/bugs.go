@@ -362,6 +362,18 @@ const (
 	R10CheckNotInHead Bug = "r10-check-not-in-head"
 	// R10NotIntroduced sends a peer the first record of a publisher without its check.
 	R10NotIntroduced Bug = "r10-not-introduced"
+	// R10LastUserOwns makes the user of the latest record the owner of a publisher.
+	R10LastUserOwns Bug = "r10-last-user-owns"
+	// R10OwnerNotInHead leaves the owners out of the heads of segments.
+	R10OwnerNotInHead Bug = "r10-owner-not-in-head"
+	// R10OwnerNotStated leaves the owners of publishers out of a hello.
+	R10OwnerNotStated Bug = "r10-owner-not-stated"
+	// R10OwnerNotIntroduced sends a peer markers without the owner of their publisher.
+	R10OwnerNotIntroduced Bug = "r10-owner-not-introduced"
+	// R10UserOfMessagesOnly leaves the user out of the records of a session that are no messages.
+	R10UserOfMessagesOnly Bug = "r10-user-of-messages-only"
+	// R10OwnersIgnored treats two publishers with one id and different owners as one.
+	R10OwnersIgnored Bug = "r10-owners-ignored"
 	// R10KeepsRefusedLife makes the client keep a life whose id belongs to another publisher.
 	R10KeepsRefusedLife Bug = "r10-keeps-refused-life"
 	// R10LifeTold writes the life of the store to the log.
@@ -444,6 +456,10 @@ const (
 	R14AckPassesFrames Bug = "r14-ack-passes-frames"
 	// R14NotToldAgain sends the failures of tombstones once only, and not again before a later logon ack.
 	R14NotToldAgain Bug = "r14-not-told-again"
+	// R14PermissionsKept states in each heartbeat the permissions of the hello.
+	R14PermissionsKept Bug = "r14-permissions-kept"
+	// R14AbsentAgrees treats a peer that has just gone away as one with our permissions.
+	R14AbsentAgrees Bug = "r14-absent-agrees"
 	// R4PlainGaps publishes to a server without extensions that lacks messages that were let go of.
 	R4PlainGaps Bug = "r4-plain-gaps"
 	// R11PushesBack lets two processes of one name end each other's sessions in turn at a server without extensions.
@@ -460,6 +476,20 @@ const (
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckBeyond counts an ack beyond the last sent message for messages that are sent later.
 	G2AckBeyond Bug = "g2-ack-beyond"
+	// AuthAnyServer makes a client accept any signature of a server.
+	AuthAnyServer Bug = "auth-any-server"
+	// AuthAnyClient makes a server accept any proof of a client.
+	AuthAnyClient Bug = "auth-any-client"
+	// AuthAnyBinding makes a server accept a proof that is bound to another TLS connection.
+	AuthAnyBinding Bug = "auth-any-binding"
+	// AuthTrustsAnyServer makes a client with SCRAM believe a server that has not proven itself.
+	AuthTrustsAnyServer Bug = "auth-trusts-any-server"
+	// AuthTellsLife makes a client with SCRAM tell the life of its store to a server that has not proven itself.
+	AuthTellsLife Bug = "auth-tells-life"
+	// AuthReadsOnce makes a client read the file of a password or token only once.
+	AuthReadsOnce Bug = "auth-reads-once"
+	// TLSOptional makes a client connect without TLS although the configuration requires it.
+	TLSOptional Bug = "tls-optional"
 	// LogUnbounded writes log lines that a client causes at full length.
 	LogUnbounded Bug = "log-unbounded"
 	// TxSentEarly sends a message of an application's transaction before the commit.

@@ -97,10 +97,12 @@ func (j *Journal) checkRecord(r *Record) error {
 	if n > MaxRecord || failpoint.On(failpoint.R14LimitsJournaled) && n > 1<<20 {
 		return ErrTooLarge
 	}
-	if r.Sequence == 0 {
-		return nil // admission gives it a sequence
+	if r.Sequence > 0 {
+		return record.Validate(r)
 	}
-	return record.Validate(r)
+	numbered := *r // admission gives it a sequence
+	numbered.Sequence, numbered.Prev = 1, 0
+	return record.Validate(&numbered)
 }
 
 // waitRoomLocked waits until at most maxUnwritten bytes are left to the syncer.

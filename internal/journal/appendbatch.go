@@ -39,14 +39,14 @@ func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 }
 
 // AppendRun implements [ledger.Appender]. It takes the lock once for all records.
-func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
+func (b *AppendBatch) AppendRun(check bookmark.Check, user []byte, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
 	if b.j.hasAside.Load() || len(run) == 0 { // set-aside records may belong between the messages
 		return t, nil
 	}
 	if b.time == 0 {
 		b.time = b.j.now()
 	}
-	if t, err = b.j.appendRun(check, run, b.time); t.Records > 0 {
+	if t, err = b.j.appendRun(check, user, run, b.time); t.Records > 0 {
 		b.noteAppended(run[0].Publisher(), run[t.Records-1].Sequence(), t.Records)
 	}
 	return t, err

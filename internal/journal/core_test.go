@@ -194,6 +194,7 @@ func drawTable(t *rapid.T) *table {
 			Sequence: have + rapid.Uint64Range(1, 3).Draw(t, "step"), Prev: have, Time: int64(1000 + i), Next: ledger.Position(i + 1),
 			Topic:  make([]byte, rapid.IntRange(0, 2).Draw(t, "topic")),
 			Reason: []byte(rapid.SampledFrom([]string{"", "no", "too large"}).Draw(t, "reason")),
+			User:   []byte(rapid.SampledFrom([]string{"", "joe", "ann"}).Draw(t, "user")),
 		}
 		tb.apply(&r, sumOf(&r))
 		if rapid.IntRange(0, 9).Draw(t, "floor") == 0 {
@@ -263,12 +264,13 @@ func TestHeadRestoresTable(t *testing.T) {
 
 func FuzzHead(f *testing.F) {
 	tb := newTable(nil)
-	tb.apply(&Record{Kind: Tombstone, Publisher: 9, Sequence: 3, Time: 5, Reason: []byte("no")}, 0)
+	tb.apply(&Record{Kind: Tombstone, Publisher: 9, Sequence: 3, Time: 5, Reason: []byte("no"), User: []byte("joe")}, 0)
 	tb.applyInterval(DegradedInterval{Destination: "b", Begin: time.UnixMicro(9), Ranges: []PublisherRange{{1, 2, 3}}})
 	f.Add(tb.Head())
 	f.Add(payload(change{time: 3, kind: stateInterval, interval: tb.intervals[0]}))
 	f.Add(payload(change{time: 3, kind: stateFloors, list: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
 	f.Add(payload(change{time: 3, kind: stateForgotten, ids: []uint64{4}}))
+	f.Add(payload(change{time: 3, kind: stateOwners, owners: []PublisherOwner{{4, "joe"}}}))
 	f.Add(payload(change{time: 3, kind: stateCluster, cluster: Cluster{ID: ClusterID{1}, Intact: true}}))
 	f.Add(payload(change{time: 3, kind: stateDecreeUsed, ids: []uint64{4}}))
 	f.Add(payload(change{time: 3, kind: stateDecree, decree: agedDecree{Decree: Decree{Incarnation: 1, Lost: []string{"b"}}, age: -5}}))

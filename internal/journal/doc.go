@@ -25,6 +25,10 @@
 // record of a publisher, so that both become durable together, and in heads. A link adds it
 // to the first record that it sends of a publisher, if the peer does not know the publisher.
 //
+// The owner of a publisher is the user of its first record that has one. So the owner follows
+// from the publisher's records, and is the same on every instance. It is in heads, where it
+// outlives that record, and is forgotten with the publisher.
+//
 // # State records
 //
 // A log record of kind 0x20 changes the table only and never crosses a link. Its payload is
@@ -50,6 +54,8 @@
 //	   Forgotten clock is above the clock at which any forgotten publisher was
 //	   last seen
 //	0x89  closed publishers: count, then per publisher its id (8 bytes) and its have
+//	10  owners that a peer has stated, of publishers that had none here: count, then
+//	   per publisher its id (8 bytes), length (1 to 1,024) and owner
 //
 // Counts and numbers without a stated length are unsigned varints.
 //
@@ -62,12 +68,14 @@
 //	count of intervals and these,
 //	count of tombstone reasons and these (length, bytes),
 //	count of topics and these (length, bytes),
+//	count of owners and these (length from 1 to 1,024, bytes),
 //	count of publishers, then for each, ordered by id:
 //	  id (8), check (16; 0: not known), have, floor, running CRC (4), the group's
 //	  clock when last seen (8), the sequence at which it was closed (0: never),
 //	  the group's clock when that was found,
 //	  count of topics, then for each its number (from 1; 0: any; 2^32-1: those that
 //	  links leave out) and by how much its highest sequence is below have,
+//	  the number of its owner (from 1; 0: none),
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
 //	  the index of its reason,

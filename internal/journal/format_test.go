@@ -27,7 +27,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s %x became %x, %v", kind, want, got, err)
 		}
 	}
-	if lines != 17 {
+	if lines != 18 {
 		t.Errorf("%d lines", lines)
 	}
 }

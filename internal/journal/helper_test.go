@@ -103,7 +103,7 @@ func state(j *journal.Journal, publisher uint64) journal.PublisherState {
 
 // recordText formats a record for a comparison.
 func recordText(r *journal.Record) string {
-	return fmt.Sprintf("%v %d|%d<%d %s %s%s", r.Kind, r.Publisher, r.Sequence, r.Prev, r.Topic, r.Body, r.Reason)
+	return fmt.Sprintf("%v %d|%d<%d %s %s%s%s", r.Kind, r.Publisher, r.Sequence, r.Prev, r.Topic, r.Body, r.Reason, r.User)
 }
 
 // readAvailable returns the records that a follower can read now.

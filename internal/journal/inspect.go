@@ -47,7 +47,7 @@ func (i *Inspection) Sound() bool {
 // damage. A record is valid during the call. The faults are in the Inspection. The error is
 // one of reading or of fn, or ErrNotJournal.
 func Inspect(disk seglog.FS, dir string, fn func(*Record) error) (Inspection, error) {
-	i := inspector{table: newTable(nil), fn: fn}
+	i := inspector{table: newTable(nil), fn: fn, owners: make(map[uint64]owner)}
 	i.found.Have = make(bookmark.Vector)
 	log, err := seglog.Inspect(disk, dir, seglog.Visitor{Segment: i.segment, Record: i.record, Damage: i.damage})
 	i.found.Log = log
@@ -66,8 +66,9 @@ type inspector struct {
 	table   *table
 	fn      func(*Record) error
 	found   Inspection
-	time    int64  // of the newest record
-	scratch Record // buffer of record
+	time    int64            // of the newest record
+	owners  map[uint64]owner // of publishers, as the records say
+	scratch Record           // buffer of record
 
 	// Of the segment that is being read.
 	summary    []byte
@@ -119,9 +120,10 @@ func (i *inspector) head(head []byte) error {
 		i.addFault(err)
 		return nil
 	}
-	have := i.table.haveVector()
+	have, owners := i.table.haveVector(), i.table.ownersByID()
 	i.compareHead(have)
-	i.found.Have, i.mayLack = have, false
+	i.compareOwners(owners)
+	i.found.Have, i.owners, i.mayLack = have, owners, false
 	return nil
 }
 
@@ -157,10 +159,14 @@ func (i *inspector) state(rec seglog.Record) {
 		i.addFault(fmt.Errorf("record at %v: %w", rec.Position, err))
 		return
 	}
-	if c.kind == stateForgotten {
-		for _, p := range c.ids { // a forgotten publisher may begin again
+	for _, p := range c.ids {
+		if c.kind == stateForgotten { // it may begin again
 			delete(i.found.Have, p)
+			delete(i.owners, p)
 		}
+	}
+	for _, s := range c.owners {
+		i.noteOwner(s.Publisher, s.Owner)
 	}
 	i.table.applyChange(c)
 }

@@ -21,6 +21,7 @@ type Advance struct{ Publisher, Sequence uint64 }
 type PublisherState struct {
 	Publisher  uint64
 	Check      bookmark.Check // zero: not known
+	Owner      string         // the user who owns it: that of its first record with a user; empty: nobody yet
 	Have       uint64         // highest sequence in the journal, durable or not
 	Durable    uint64         // highest sequence covered by an fsync of this process
 	Floor      uint64         // highest removed sequence: removed here, or elsewhere if the marker directly follows

@@ -12,6 +12,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
+// An ownership is the first user of a publisher, and the sequence of the record with that user.
+type ownership struct {
+	user string
+	at   uint64
+}
+
 // A model compares a journal with lists and maps.
 type model struct {
 	t       *rapid.T
@@ -24,6 +30,7 @@ type model struct {
 	have    map[uint64]uint64            // per publisher
 	crc     map[uint64]map[uint64]uint32 // running CRC at each have
 	floor   map[uint64]uint64
+	owner   map[uint64]ownership
 
 	followers [2]*journal.Follower
 	read      [2]int // records of the model that each follower has read
@@ -88,6 +95,9 @@ func (m *model) append(r journal.Record, want journal.Verdict) {
 	if r.Kind == journal.Gone {
 		m.floor[r.Publisher] = r.Sequence
 	}
+	if m.owner[r.Publisher].user == "" {
+		m.owner[r.Publisher] = ownership{string(r.User), r.Sequence}
+	}
 	m.records = append(m.records, r)
 }
 
@@ -96,7 +106,8 @@ func (m *model) appendRandom() {
 	p := rapid.Uint64Range(1, 3).Draw(m.t, "publisher")
 	have := m.have[p]
 	r := journal.Record{Kind: journal.Message, Publisher: p, Sequence: have + 1, Prev: have,
-		Topic: []byte("t"), Body: fmt.Appendf(nil, "%d|%d made %d", p, have+1, m.made)}
+		Topic: []byte("t"), Body: fmt.Appendf(nil, "%d|%d made %d", p, have+1, m.made),
+		User: []byte(rapid.SampledFrom([]string{"", "", "", "joe", "ann"}).Draw(m.t, "user"))}
 	switch rapid.IntRange(0, 13).Draw(m.t, "kind") {
 	case 0:
 		r.Kind, r.Body, r.Reason = journal.Tombstone, nil, []byte("no")
@@ -215,6 +226,12 @@ func (m *model) compare(reported *durableReports) {
 		if s.Have > 0 && s.RunningCRC != m.crc[p][s.Have] {
 			m.t.Fatalf("publisher %d has the running CRC %#x at %d, not %#x", p, s.RunningCRC, s.Have, m.crc[p][s.Have])
 		}
+		if s.Have < m.owner[p].at {
+			delete(m.owner, p) // a crash has taken the record with the user
+		}
+		if s.Owner != m.owner[p].user {
+			m.t.Fatalf("publisher %d has the owner %q, not %+v", p, s.Owner, m.owner[p])
+		}
 		m.have[p] = s.Have
 		m.reports.raise(p, s.Durable) // the next crash must not take it
 	}
@@ -244,7 +261,7 @@ func (m *model) compare(reported *durableReports) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, disk: memfs.New(), have: make(map[uint64]uint64),
-			crc: make(map[uint64]map[uint64]uint32), floor: make(map[uint64]uint64)}
+			crc: make(map[uint64]map[uint64]uint32), floor: make(map[uint64]uint64), owner: make(map[uint64]ownership)}
 		m.open()
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 15).Draw(t, "what") {

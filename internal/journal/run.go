@@ -11,12 +11,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
+// runRoom is the room that a message of a run needs besides its bytes and its user: for the length
+// of the user, and for a check that a link may add.
+const runRoom = 2 + len(bookmark.Check{})
+
 // appendRun appends the messages of a run, as long as each is the next one of its publisher
 // and admission needs no other check. Append does the same for one record of any kind.
-func (j *Journal) appendRun(check bookmark.Check, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
+func (j *Journal) appendRun(check bookmark.Check, user []byte, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
 	j.mu.Lock()
 	if err = j.waitRoomLocked(); err == nil {
-		t, err = j.appendRunLocked(check, run, time)
+		t, err = j.appendRunLocked(check, user, run, time)
 	}
 	j.mu.Unlock()
 	if t.Records > 0 {
@@ -25,7 +29,7 @@ func (j *Journal) appendRun(check bookmark.Check, run []record.OrdinaryMessage, 
 	return t, j.failIfDisk(err)
 }
 
-func (j *Journal) appendRunLocked(check bookmark.Check, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
+func (j *Journal) appendRunLocked(check bookmark.Check, user []byte, run []record.OrdinaryMessage, time int64) (t ledger.RunResult, err error) {
 	p := j.table.lookup(run[0].Publisher())
 	if !p.acceptsRun(check) {
 		return t, nil
@@ -36,15 +40,20 @@ func (j *Journal) appendRunLocked(check bookmark.Check, run []record.OrdinaryMes
 	j.scratch = head
 	var topic runTopic
 	for _, o := range run {
-		if o.Sequence() != p.have+1 && !failpoint.On(failpoint.R1RunHoles) || len(o)+len(bookmark.Check{}) > MaxRecord {
+		if o.Sequence() != p.have+1 && !failpoint.On(failpoint.R1RunHoles) || len(o)+len(user)+runRoom > MaxRecord {
 			break
 		}
-		at, err := j.log.AppendSummed(uint8(Message), timeLen+record.HeaderLen(o), o.Sum(), head, o)
+		prefix, rest := timeLen+record.HeaderLen(o), []byte(o)
+		if len(user) > 0 {
+			head, rest = o.AppendHeader(head[:timeLen], user), o.Content()
+			j.scratch, prefix = head, len(head)
+		}
+		at, err := j.log.AppendSummed(uint8(Message), prefix, o.Sum(), head, rest)
 		if err != nil {
 			return t, diskError{err}
 		}
-		j.end = seglog.EndOf(at, timeLen+len(o))
-		j.table.applyOrdinary(p, o, &topic, at, j.end, time)
+		j.end = seglog.EndOf(at, len(head)+len(rest))
+		j.table.applyOrdinary(p, o, user, &topic, at, j.end, time)
 		t.Records, t.To = t.Records+1, ledger.Position(j.end)
 	}
 	if t.Records > 0 && !p.dirty {
@@ -67,9 +76,13 @@ type runTopic struct {
 }
 
 // applyOrdinary is apply for an ordinary message that is the next one of p.
-func (t *table) applyOrdinary(p *publisher, o record.OrdinaryMessage, topic *runTopic, at, next Position, time int64) {
+func (t *table) applyOrdinary(p *publisher, o record.OrdinaryMessage, user []byte, topic *runTopic, at, next Position, time int64) {
 	t.noteRecord(p, at, next, time)
 	p.have = o.Sequence()
+	if len(user) == 0 {
+		user = o.User()
+	}
+	p.noteUser(user)
 	p.seen = t.groupClock.Now
 	if name := o.Topic(); topic.name == nil || !bytes.Equal(name, topic.name) {
 		*topic = runTopic{name, t.carried(name)}

@@ -60,13 +60,15 @@ func anyMessages(t *rapid.T, publisher, from uint64) (all []record.OrdinaryMessa
 
 // appendEach appends messages one by one until one is not accepted. It returns the number of
 // accepted ones.
-func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.OrdinaryMessage) (accepted int) {
+func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, user []byte, messages []record.OrdinaryMessage) (accepted int) {
 	for _, o := range messages {
 		var r Record
 		if err := record.Parse(o, &r); err != nil {
 			t.Fatal(err)
 		}
-		r.Check = check
+		if r.Check = check; len(user) > 0 {
+			r.User, r.Raw = user, nil
+		}
 		v, err := b.Append(&r)
 		if err != nil {
 			t.Fatal(err)
@@ -95,16 +97,17 @@ func TestAppendRun(t *testing.T) {
 			}
 			state, _ := one.State(publisher)
 			messages := anyMessages(t, publisher, state.Have+1)
+			user := []byte(rapid.SampledFrom([]string{"", "u", "another"}).Draw(t, "user"))
 			end := one.End()
-			got, err := a.AppendRun(check, messages)
+			got, err := a.AppendRun(check, user, messages)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got.Records > 0 && (got.From != ledger.Position(end) || got.To != ledger.Position(one.End())) {
 				t.Fatalf("%+v, but the journal grew from %d to %d", got, end, one.End())
 			}
-			accepted := got.Records + appendEach(t, a, check, messages[got.Records:])
-			if want := appendEach(t, b, check, messages); accepted != want {
+			accepted := got.Records + appendEach(t, a, check, user, messages[got.Records:])
+			if want := appendEach(t, b, check, user, messages); accepted != want {
 				t.Fatalf("%d messages were accepted as a run, %d one by one", accepted, want)
 			}
 			if state.Have > 0 && got.Records < accepted && check[0] == byte(publisher) {

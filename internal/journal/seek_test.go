@@ -30,7 +30,7 @@ func readAll(t testingT, j *journal.Journal) []journal.Record {
 		if !ok {
 			return rs
 		}
-		r.Topic, r.Body, r.Reason = bytes.Clone(r.Topic), bytes.Clone(r.Body), bytes.Clone(r.Reason)
+		r.Topic, r.Body, r.Reason, r.User = bytes.Clone(r.Topic), bytes.Clone(r.Body), bytes.Clone(r.Reason), bytes.Clone(r.User)
 		rs = append(rs, r)
 	}
 }

@@ -30,6 +30,7 @@ const (
 	stateDecreeUsed = 0x80 | stateDecree // publishers that have used the decree
 	stateGroupClock = 9
 	stateClosed     = 0x80 | stateGroupClock // publishers that are closed
+	stateOwners     = 10
 )
 
 const (
@@ -43,6 +44,8 @@ const (
 	headTombstones = 4 << 20
 	// maxStateEntries bounds the entries of a state record, and thus its length.
 	maxStateEntries = 1 << 16
+	// maxStateOwners does so for owners, which have names.
+	maxStateOwners = 1 << 12
 )
 
 var errState = errors.New("bad state record")
@@ -85,9 +88,12 @@ func (t *table) code(c *coder) {
 	reasons, index := t.reasons()
 	codeList(c, &reasons, 1, (*coder).text)
 	c.topicNames(&t.topics)
+	owners, ownerIndex := t.owners()
+	c.ownerNames(&owners)
 	all, room := t.sorted(), headTombstones
-	codeList(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1, func(c *coder, at **publisher) {
+	codeList(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1+1, func(c *coder, at **publisher) {
 		t.codePublisher(c, at)
+		(*at).codeOwner(c, owners, ownerIndex)
 		before := len(c.b)
 		(*at).codeHoles(c, room)
 		(*at).codeTombstones(c, reasons, index, room-(len(c.b)-before))
@@ -105,7 +111,7 @@ func (t *table) code(c *coder) {
 	c.groupClock(&t.groupClock, &t.groupClockAge)
 }
 
-// codePublisher codes a publisher without its holes and tombstones. Decoding makes a new
+// codePublisher codes a publisher without its owner, holes and tombstones. Decoding makes a new
 // publisher.
 func (t *table) codePublisher(c *coder, at **publisher) {
 	if c.reading {
@@ -256,6 +262,7 @@ type change struct {
 	cluster    Cluster
 	decree     agedDecree
 	groupClock GroupClock
+	owners     []PublisherOwner
 }
 
 // payload returns the payload of the state record.
@@ -299,6 +306,8 @@ func (c *coder) change(x *change) bool {
 		c.decree(&x.decree)
 	case stateGroupClock:
 		c.groupClock(&x.groupClock, &x.age)
+	case stateOwners:
+		c.statedOwners(&x.owners)
 	default:
 		return false
 	}
@@ -332,6 +341,8 @@ func (t *table) applyChange(x change) {
 		t.applyDecree(x.decree)
 	case stateGroupClock:
 		t.applyGroupClock(x.groupClock, x.age)
+	case stateOwners:
+		t.applyOwners(x.owners)
 	}
 }
 

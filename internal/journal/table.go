@@ -24,6 +24,7 @@ const (
 type publisher struct {
 	id      uint64
 	check   bookmark.Check // zero: not known
+	owner   owner
 	have    uint64
 	durable uint64
 	floor   uint64
@@ -67,7 +68,7 @@ type lastAdded struct{ segment, extent, outlined uint32 }
 // state returns the state of p without the fields that depend on the table.
 func (p *publisher) state() PublisherState {
 	s := PublisherState{
-		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
+		Publisher: p.id, Check: p.check, Owner: p.owner.String(), Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
 		Removed: p.removed, RemovedCRC: p.removedCRC, Diverged: p.diverged,
 	}
 	if p.crcUnknown {
@@ -257,6 +258,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	if r.Sequence <= p.have {
 		return p
 	}
+	p.noteUser(r.User)
 	before := p.have
 	p.have = r.Sequence
 	p.seen = t.groupClock.Now

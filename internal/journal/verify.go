@@ -23,6 +23,25 @@ func (i *inspector) compareHead(have bookmark.Vector) {
 	}
 }
 
+// compareOwners compares the owners in a head with the records before it.
+func (i *inspector) compareOwners(owners map[uint64]owner) {
+	if i.found.Segments == 1 || i.mayLack {
+		return
+	}
+	for _, p := range i.table.sorted() {
+		if got, want := owners[p.id], i.owners[p.id]; got != want {
+			i.addFault(fmt.Errorf("the head has the owner %q for publisher %d, but the records before it have %q", got, p.id, want))
+		}
+	}
+}
+
+// noteOwner notes the owner of a publisher, unless it has one.
+func (i *inspector) noteOwner(publisher uint64, name string) {
+	if i.owners[publisher] == (owner{}) {
+		i.owners[publisher] = ownerOf(name)
+	}
+}
+
 // missing describes the sequences of a publisher that are missing at a damaged place.
 func missing(publisher, have, upTo uint64) error {
 	if upTo == have+1 {
@@ -44,6 +63,9 @@ func (i *inspector) check(r *Record) {
 	}
 	if r.Time < i.time {
 		i.addFault(fmt.Errorf("%v %d|%d at %v: its time is before that of the previous record", r.Kind, r.Publisher, r.Sequence, r.Position))
+	}
+	if len(r.User) > 0 {
+		i.noteOwner(r.Publisher, string(r.User))
 	}
 	i.endExtent(Position(r.Position))
 	i.inExtent[r.Publisher] = r.Sequence

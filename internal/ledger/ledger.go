@@ -39,6 +39,9 @@ type Log interface {
 	Have(publisher uint64) (have uint64, known bool)
 	// Check returns a publisher's check, zero if the log does not know the publisher.
 	Check(publisher uint64) bookmark.Check
+	// Owner returns the user who owns a publisher: that of its first record with a user. It is empty
+	// if no record has one, and if the log does not know the publisher.
+	Owner(publisher uint64) string
 	// Diverged returns the first number of a publisher that is not proven to be the same on all
 	// instances, 0 if the publisher has not diverged (R11). It does not block.
 	Diverged(publisher uint64) (from uint64)
@@ -107,8 +110,9 @@ type Appender interface {
 	Append(r *Record) (Verdict, error)
 	// AppendRun adds messages of one publisher, in order, as long as each is the next one that the
 	// log lacks. The caller must pass the rest to Append, whose verdict gives the reason. AppendRun
-	// does not verify the sums of the messages.
-	AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (RunResult, error)
+	// does not verify the sums of the messages. If user is not empty, the messages have no user, and
+	// get this one.
+	AppendRun(check bookmark.Check, user []byte, run []record.OrdinaryMessage) (RunResult, error)
 	// Lookup describes the record at the number of r, for which the verdict was Differs or
 	// ContentUnknown. If the number is not in memory and searchLog is set, Lookup reads the log. For
 	// ascending numbers that costs one pass through the log in total.
@@ -216,6 +220,7 @@ type Answers struct {
 	AllAnswered    bool   // every configured peer has answered, also those that are not destinations
 	NameTaken      bool   // the name belongs to another user on one of them
 	OtherPublisher bool   // the id belongs to another publisher on one of them
+	Owner          string // the owner of the publisher on one of them, if they state several one that is not Notice.User; empty: none states an owner
 
 	// IncomingHave is the highest have(p) of the peers that replicate here. Our have(p) will reach
 	// it. EnoughAnswered reports that each of these peers that is connected has answered, and every

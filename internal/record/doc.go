@@ -24,7 +24,8 @@
 //	      0x08  cause        1 byte, of a gone record: 1 let go, 2 lost, 3 closed; without
 //	                         this field: removed
 //	      0x10  reason       2 bytes length, bytes; of a tombstone, or a gone record
-//	      0x20  user         2 bytes length, bytes; of a message
+//	      0x20  user         2 bytes length, at most 1,024 bytes: the user who published; in a
+//	                         record that a link makes: the owner of the publisher
 //
 // The content is the message itself. It is the same on every instance. Its sum shows
 // whether two messages of one identity have the same content (R11):

@@ -20,6 +20,9 @@ const (
 // MinLen is the length of the shortest record that has a content.
 const MinLen = minHeaderLen + minContentLen
 
+// MaxUser is the maximum length of a record's User in bytes. It is the limit of names in a logon.
+const MaxUser = 1024
+
 // Flags of the header.
 const (
 	hasPrev = 1 << iota
@@ -173,9 +176,11 @@ func Validate(r *Record) error {
 	case r.Prev >= r.Sequence || r.Kind.OneNumber() && r.Prev != r.Sequence-1:
 		return fmt.Errorf("%w: %v %d after predecessor %d", ErrMalformed, r.Kind, r.Sequence, r.Prev)
 	case !gone && (r.Cause != Removed || r.RunningCRC != 0), r.Cause > Closed,
-		!gone && r.Kind != Tombstone && len(r.Reason) > 0, r.Kind != Message && len(r.User) > 0,
+		!gone && r.Kind != Tombstone && len(r.Reason) > 0,
 		!r.Kind.hasContent() && len(r.Topic)+len(r.Body) > 0:
 		return fmt.Errorf("%w: %v with a field of another kind", ErrMalformed, r.Kind)
+	case len(r.User) > MaxUser:
+		return fmt.Errorf("%w: a user of %d bytes, at most %d are allowed", ErrMalformed, len(r.User), MaxUser)
 	}
 	return nil
 }

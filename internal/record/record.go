@@ -84,7 +84,7 @@ type Record struct {
 	Sum           uint32 // of the content, as the bytes claim; see SumMatches
 
 	Reason     []byte // of Tombstone; of Gone if its numbers are refused: why
-	User       []byte // the publisher's user id, may be empty
+	User       []byte // who published it; of a marker that a link makes: the owner of the publisher; empty: not known
 	RunningCRC uint32 // of Gone: the publisher's running CRC at Sequence (R11)
 	Cause      Cause  // of Gone
 

@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"math"
@@ -23,6 +24,10 @@ var samples = []record.Record{
 	{Kind: record.Gone, Publisher: 7, Sequence: 40, Prev: 3, Cause: record.Lost, Reason: []byte("lost")},
 	{Kind: record.Message, Publisher: 8, Sequence: 1, Topic: []byte("t"), Check: bookmark.Check{1, 15: 2}},
 	{Kind: record.Elsewhere, Publisher: 7, Sequence: 50, Prev: 40},
+	{Kind: record.Elsewhere, Publisher: 7, Sequence: 50, Prev: 40, User: []byte("u")},
+	{Kind: record.Tombstone, Publisher: 7, Sequence: 2, Prev: 1, Reason: []byte("no"), User: []byte(strings.Repeat("u", record.MaxUser))},
+	{Kind: record.Gone, Publisher: 7, Sequence: 40, Prev: 3, Cause: record.LetGo, User: []byte("u")},
+	{Kind: record.Empty, Publisher: 7, Sequence: 3, Prev: 2, User: []byte("u")},
 }
 
 func encode(t testing.TB, r record.Record) []byte {
@@ -79,7 +84,7 @@ func TestParseRefuses(t *testing.T) {
 	if good[1] != 0x20 {
 		t.Fatalf("flags %#x", good[1])
 	}
-	gone := encode(t, samples[5])
+	gone, long := encode(t, samples[5]), longUser(t)
 	change := func(good []byte, at int, to byte) []byte {
 		b := bytes.Clone(good)
 		b[at] = to
@@ -109,9 +114,10 @@ func TestParseRefuses(t *testing.T) {
 		"predecessor not before":          change(gone, 24, 40),
 		"predecessor that is the default": change(gone, 24, 39),
 		"a message for two":               append(append(change(gone, 0, 0x10)[:1:1], 1), gone[2:32]...),
-		"a marker with a user":            change(gone, 1, gone[1]|0x20),
+		"a user that is missing":          change(gone, 1, gone[1]|0x20),
 		"a marker with content":           append(bytes.Clone(gone), 0, 0, 0),
 		"a marker with a sum":             change(gone, 4, 1),
+		"a user that is too long":         long,
 	} {
 		var r record.Record
 		if err := record.Parse(raw, &r); !errors.Is(err, record.ErrMalformed) {
@@ -120,18 +126,27 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// longUser returns the bytes of a gone record whose user is one byte too long.
+func longUser(t *testing.T) []byte {
+	raw := append(encode(t, record.Record{Kind: record.Gone, Publisher: 7, Sequence: 3, Prev: 2, User: bytes.Repeat([]byte("u"), record.MaxUser)}), 'u')
+	for at, n := range map[int]int{2: len(raw), 24: record.MaxUser + 1} {
+		binary.LittleEndian.PutUint16(raw[at:], uint16(n))
+	}
+	return raw
+}
+
 func TestAppendRefuses(t *testing.T) {
 	for name, r := range map[string]record.Record{
-		"sequence 0":             {Kind: record.Message},
-		"sequence too large":     {Kind: record.Gone, Sequence: 1 << 63},
-		"predecessor not before": {Kind: record.Gone, Sequence: 5, Prev: 5},
-		"a message for two":      {Kind: record.Message, Sequence: 5, Prev: 3},
-		"unknown kind":           {Kind: 9, Sequence: 1},
-		"unknown cause":          {Kind: record.Gone, Sequence: 5, Cause: 4},
-		"a message's reason":     {Kind: record.Message, Sequence: 1, Reason: []byte("x")},
-		"a message's cause":      {Kind: record.Message, Sequence: 1, Cause: record.Lost},
-		"a marker's user":        {Kind: record.Gone, Sequence: 1, User: []byte("x")},
-		"a marker's body":        {Kind: record.Elsewhere, Sequence: 1, Body: []byte("x")},
+		"sequence 0":              {Kind: record.Message},
+		"sequence too large":      {Kind: record.Gone, Sequence: 1 << 63},
+		"predecessor not before":  {Kind: record.Gone, Sequence: 5, Prev: 5},
+		"a message for two":       {Kind: record.Message, Sequence: 5, Prev: 3},
+		"unknown kind":            {Kind: 9, Sequence: 1},
+		"unknown cause":           {Kind: record.Gone, Sequence: 5, Cause: 4},
+		"a message's reason":      {Kind: record.Message, Sequence: 1, Reason: []byte("x")},
+		"a message's cause":       {Kind: record.Message, Sequence: 1, Cause: record.Lost},
+		"a user that is too long": {Kind: record.Message, Sequence: 1, User: make([]byte, record.MaxUser+1)},
+		"a marker's body":         {Kind: record.Elsewhere, Sequence: 1, Body: []byte("x")},
 	} {
 		if b, err := record.Append([]byte("x"), &r); !errors.Is(err, record.ErrMalformed) || string(b) != "x" {
 			t.Errorf("%s: %v", name, err)
@@ -245,14 +260,14 @@ func FuzzParse(f *testing.F) {
 }
 
 // checkOrdinary checks that raw is an OrdinaryMessage exactly if it is a message without
-// header fields, and that the OrdinaryMessage agrees with the Record.
+// header fields other than a user, and that the OrdinaryMessage agrees with the Record.
 func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) {
 	o, ordinary := record.AsOrdinary(raw)
-	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; ordinary != want {
+	if want := malformed == nil && r.Kind == record.Message && (raw[1] == 0 || raw[1] == 1<<5); ordinary != want {
 		t.Fatalf("%x is ordinary: %v, want %v", raw, ordinary, want)
 	}
 	if ordinary && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.SumMatches() != r.SumMatches() ||
-		string(o.Topic()) != string(r.Topic) || o.Delta() != r.Delta) {
+		string(o.Topic()) != string(r.Topic) || string(o.User()) != string(r.User) || o.Delta() != r.Delta) {
 		t.Errorf("%+v: %d|%d, %q, %x, %v, %v", r, o.Publisher(), o.Sequence(), o.Topic(), o.Sum(), o.SumMatches(), o.Delta())
 	}
 }

@@ -115,16 +115,21 @@ func (c *conn) findDiverged() error {
 }
 
 // findDivergedInHello finds the publishers that the peer's hello reports as diverged, and those
-// that it has under another check. If the peer lacks numbers of a diverged publisher, those are not
-// proven equal.
+// that are other publishers there. If the peer lacks numbers of a diverged publisher, those are not
+// proven equal. It also takes over the owners that this instance does not know.
 func (c *conn) findDivergedInHello() error {
 	var found []bookmark.Bookmark
+	var owners []journal.PublisherOwner
 	ours := c.l.o.Journal.AllDiverged()
 	for _, s := range c.theirs.States {
 		from := cmp.Or(s.Diverged, ours[s.Publisher])
 		delete(ours, s.Publisher)
+		known, _ := c.l.o.Journal.State(s.Publisher)
+		if known.Owner == "" && s.Owner != "" {
+			owners = append(owners, journal.PublisherOwner{Publisher: s.Publisher, Owner: s.Owner})
+		}
 		switch {
-		case c.isOtherPublisher(s.Publisher, s.Check):
+		case c.isOtherPublisher(&known, &s):
 			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: 1})
 		case from > 0:
 			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: min(from, s.Have+1)})
@@ -132,6 +137,9 @@ func (c *conn) findDivergedInHello() error {
 	}
 	for publisher := range ours { // the peer does not know it
 		found = append(found, bookmark.Bookmark{Publisher: publisher, Sequence: 1})
+	}
+	if err := c.l.o.Journal.NoteOwners(owners); err != nil {
+		return fmt.Errorf("the journal accepts no more records: %w", err)
 	}
 	return c.l.noteDiverged(found)
 }
@@ -201,12 +209,16 @@ func (q *equality) isCertain(publisher uint64) bool {
 	return q.proven[publisher] > 0 || !q.allUnknown && !q.unknown[publisher]
 }
 
-// isOtherPublisher reports whether a peer has another publisher under an id that is known here
-// (R10). The two count as one publisher that has diverged from its first number on, because no
-// information about the id from one side may count for the other.
-func (c *conn) isOtherPublisher(publisher uint64, check bookmark.Check) bool {
-	ours, _ := c.l.o.Journal.State(publisher)
-	return bookmark.ChecksDiffer(ours.Check, check)
+// isOtherPublisher reports whether a peer has another publisher under an id that is known here: one
+// with another check, or of another owner (R10). The two count as one publisher that has diverged
+// from its first number on, because no information about the id from one side may count for the
+// other. Two owners follow from the same records only if two users have published the same messages.
+func (c *conn) isOtherPublisher(ours, theirs *journal.PublisherState) bool {
+	twoOwners := ours.Owner != theirs.Owner && ours.Owner != "" && theirs.Owner != "" && !failpoint.On(failpoint.R10OwnersIgnored)
+	if twoOwners {
+		c.l.o.Log.Error("DIVERGED: a publisher has another owner on a peer", "peer", c.theirs.Name, "publisher", theirs.Publisher, "owner", ours.Owner, "owner_there", theirs.Owner)
+	}
+	return twoOwners || bookmark.ChecksDiffer(ours.Check, theirs.Check)
 }
 
 // compareStates finds the publishers that both sides have up to the same sequence and whose running

@@ -17,25 +17,28 @@
 //	crc     uint32, big endian: CRC-32C of the payload
 //	payload a sequence of msgpack values: the frame's type, then its fields
 //
-// The limits of a payload are: the largest record plus 2 MiB; 1 MiB + 64 KiB for states; 64 KiB
+// The limits of a payload are: the largest record plus 2 MiB; 1 MiB + 256 KiB for states; 64 KiB
 // for a hello; 256 bytes before the peer has proven that it knows the secret. A reader
 // skips fields that follow the ones that it knows.
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
 //	              hash of the topics that running CRCs cover, decree, the group's clock,
-//	              the Forgotten clock (R10)
-//	 2 states     last, array of publisher, check, have, durable, floor, running CRC,
-//	              diverged (0: not), closing (R10)
+//	              the Forgotten clock (R10), version and hash of the permissions (32 bytes;
+//	              none: 0)
+//	 2 states     last, array of owners (at most 1,024 bytes each), array of publisher, check,
+//	              have, durable, floor, running CRC, diverged (0: not), closing (R10), owner
+//	              (its number in the array, from 1; 0: none)
 //	 3 records    unchanged journal records, each after its length (package record), to the
 //	              end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
 //	 6 answer     id, have, whether the name is refused, whether the id belongs to another
 //	              publisher, whether the logon has lost, intact, whether the publisher has used
-//	              the decree, the group's clock, the Forgotten clock
+//	              the decree, the group's clock, the Forgotten clock, owner of the publisher
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
-//	              the Forgotten clock, the wall clock (microseconds)
+//	              the Forgotten clock, the wall clock (microseconds), version and hash of the
+//	              permissions
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)
@@ -93,7 +96,11 @@
 //
 // The first record of a publisher that the peer does not know carries the publisher's check,
 // unless this instance does not know it. Markers (R2: gone, R3: elsewhere) are journal records
-// like any other.
+// like any other. A gone marker carries the owner of the publisher, an elsewhere marker the user of
+// its message, because the record that gives the publisher its owner may be among those that the
+// marker stands for. A message never carries another user than the one who published it. The
+// states tell the owner to a peer that has the publisher without one. A link refuses no record
+// for its user. The owners in all states of a hello are at most 64 MiB long, each counted once.
 //
 // A heartbeat is sent every interval, busy or idle. After four intervals without a byte the link
 // is considered lost. A heartbeat carries the running CRCs of the publishers that moved since the

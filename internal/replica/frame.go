@@ -42,7 +42,7 @@ const (
 	batchBytes     = 1 << 20                   // longest payload of records, unless one record alone is longer
 	openLimit      = 256                       // payload before the peer has proven that it knows the secret
 	helloLimit     = 64 << 10                  // payload of a hello
-	statesLimit    = 1<<20 + 64<<10            // payload of states
+	statesLimit    = 1<<20 + 256<<10           // payload of states
 	frameLimit     = journal.MaxRecord + 2<<20 // payload after the handshake: the longest record, the batch before it, its metadata
 	readStep       = 16 << 10                  // most bytes that are allocated before they have arrived
 	pairBytes      = 2                         // minimum bytes of a publisher with its sequence
@@ -51,6 +51,8 @@ const (
 	maxPatterns    = 4096                      // topics of a link
 	maxStates      = 4 << 20                   // publishers in all states of a hello
 	statesBatch    = batchBytes / 64           // publishers in one frame of states
+	ownersBatch    = 64 << 10                  // bytes of the owners in one frame of states
+	maxOwners      = 64 << 20                  // bytes of the owners in all states of a hello, each counted once
 	acksBatch      = statesBatch               // publishers in one ack
 	heartbeatBatch = 1024                      // publishers in one heartbeat
 	maxControl     = 4096                      // frames queued for a peer that does not read
@@ -73,6 +75,7 @@ type codec interface {
 	time(v *time.Time)                            // the zero time and times before 1970 are written as 0
 	bool(v *bool)
 	string(v *string)
+	stringUpTo(v *string, limit int) // a text of at most limit bytes
 	bytes(v *[]byte)
 	fixed(v []byte, optional bool) // exactly len(v) bytes; optional: zeros are written as no bytes
 	// array begins an array of n items and returns their number. A negative n stands for nil. A
@@ -146,8 +149,12 @@ func (e *encoder) micros(v *time.Duration, _ time.Duration) {
 }
 func (e *encoder) time(v *time.Time) { _ = e.enc.EncodeUint(uint64(max(0, v.UnixMicro()))) }
 func (e *encoder) bool(v *bool)      { _ = e.enc.EncodeBool(*v) }
-func (e *encoder) string(v *string)  { _ = e.enc.EncodeString((*v)[:min(len(*v), maxText)]) }
+func (e *encoder) string(v *string)  { e.stringUpTo(v, maxText) }
 func (e *encoder) bytes(v *[]byte)   { _ = e.enc.EncodeBytes(*v) }
+
+func (e *encoder) stringUpTo(v *string, limit int) {
+	_ = e.enc.EncodeString((*v)[:min(len(*v), limit)])
+}
 
 func (e *encoder) fixed(v []byte, optional bool) {
 	if optional && !slices.ContainsFunc(v, func(b byte) bool { return b != 0 }) {
@@ -346,10 +353,12 @@ func (d *decoder) fixed(v []byte, optional bool) {
 	copy(v, b)
 }
 
-func (d *decoder) string(v *string) {
+func (d *decoder) string(v *string) { d.stringUpTo(v, maxText) }
+
+func (d *decoder) stringUpTo(v *string, limit int) {
 	var b []byte
-	if d.bytes(&b); len(b) > maxText {
-		d.setError(fmt.Errorf("text of %d bytes is above the maximum %d", len(b), maxText))
+	if d.bytes(&b); len(b) > limit {
+		d.setError(fmt.Errorf("text of %d bytes is above the maximum %d", len(b), limit))
 		b = nil
 	}
 	*v = string(b)

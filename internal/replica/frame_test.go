@@ -24,11 +24,11 @@ import (
 func sampleFrames() map[string][]byte {
 	frames := make(map[string][]byte)
 	add := func(name string, t frameType, b frameBody) { frames[name] = newFrame(t, b) }
-	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
+	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true, Permissions: Permissions{1 << 63, [32]byte{9}}}
 	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, CRCTopics: 1 << 31, GroupClock: journal.GroupClock{Now: 9, Forgotten: 8}}
 	add("hello", frameHello, hello)
 	add("hello-all-topics", frameHello, all)
-	add("states", frameStates, &statesFrame{true, []journal.PublisherState{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}}})
+	add("states", frameStates, newStatesFrame([]journal.PublisherState{{Publisher: 1 << 60, Owner: "u", Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}, {Publisher: 3, Owner: "v"}, {Publisher: 4, Owner: "u"}}))
 	e := newEncoder()
 	e.begin(frameRecords)
 	e.record([]byte("one record"))
@@ -37,8 +37,8 @@ func sampleFrames() map[string][]byte {
 	add("ack", frameAck, vectorFrameOf([]bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}))
 	add("closing", frameClosing, &closingFrame{[]bookmark.Bookmark{bm(1, 2)}, true})
 	add("notice", frameNotice, &noticeFrame{7, Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, LogonCounter: 3, Instance: "a"}})
-	add("answer", frameAnswer, &noticeAnswer{7, 99, ledger.Reply{NameTaken: true, Outbid: true}, true, false, journal.GroupClock{Now: 5, Forgotten: 4}})
-	add("heartbeat", frameHeartbeat, &heartbeat{more: true, moved: []journal.PublisherState{{Publisher: 5, Have: 6, RunningCRC: 7}}, groupClock: journal.GroupClock{Now: 1 << 40}, wall: 1 << 50})
+	add("answer", frameAnswer, &noticeAnswer{7, 99, ledger.Reply{NameTaken: true, Outbid: true}, true, false, journal.GroupClock{Now: 5, Forgotten: 4}, "u"})
+	add("heartbeat", frameHeartbeat, &heartbeat{more: true, moved: []journal.PublisherState{{Publisher: 5, Have: 6, RunningCRC: 7}}, groupClock: journal.GroupClock{Now: 1 << 40}, wall: 1 << 50, permissions: Permissions{7, [32]byte{1, 31: 2}}})
 	add("refuse", frameRefuse, &RefusedError{Code: refuseRecord, Reason: "a hole"})
 	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Age: time.Hour, Ended: true}
 	add("decree", frameDecree, &decreeMessage{number: 7, kind: decreeTake, decree: decree})
@@ -84,7 +84,17 @@ func reencode(payload []byte) ([]byte, error) {
 	if err := d.body(m); err != nil {
 		return nil, err
 	}
+	if f, is := m.(*statesFrame); is {
+		m = statesFrameOf(f.last, f.states)
+	}
 	return newFrame(t, m)[frameHeader:], nil
+}
+
+// statesFrameOf returns a frame with all of the states.
+func statesFrameOf(last bool, states []journal.PublisherState) *statesFrame {
+	f := newStatesFrame(states)
+	f.last = last
+	return f
 }
 
 func TestFramesRoundTrip(t *testing.T) {

@@ -2,8 +2,10 @@ package replica
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // A Hello is an instance's description of itself and of its half of the link.
@@ -24,6 +26,8 @@ type Hello struct {
 	Decree     journal.Decree     // the newest decree that the side knows
 	GroupClock journal.GroupClock // the group's clock as far as the side knows it (R10)
 
+	Permissions Permissions
+
 	States []journal.PublisherState // sent in frames of their own
 }
 
@@ -42,6 +46,7 @@ func (h *Hello) fields(c codec) {
 	c.uint32(&h.CRCTopics)
 	decreeFields(c, &h.Decree)
 	groupClockFields(c, &h.GroupClock)
+	h.Permissions.fields(c)
 }
 
 // topicFields codes a list of topics, where nil differs from an empty list.
@@ -66,12 +71,32 @@ func groupClockFields(c codec, closing *journal.GroupClock) {
 // A statesFrame is a part of the states of a hello. A decoder appends to states.
 type statesFrame struct {
 	last   bool
+	owners []string          // each owner in states once
+	index  map[string]uint64 // index of each in owners, from 1; a decoder needs none
 	states []journal.PublisherState
+}
+
+// newStatesFrame returns a frame with the first states of a list, as many as fit.
+func newStatesFrame(states []journal.PublisherState) *statesFrame {
+	f, n, size := &statesFrame{index: make(map[string]uint64)}, 0, 0
+	for n < min(len(states), statesBatch) {
+		if owner := states[n].Owner; owner != "" && f.index[owner] == 0 && !failpoint.On(failpoint.R10OwnerNotStated) {
+			if size += len(owner); size > ownersBatch {
+				break
+			}
+			f.owners = append(f.owners, owner)
+			f.index[owner] = uint64(len(f.owners))
+		}
+		n++
+	}
+	f.last, f.states = n == len(states), states[:n]
+	return f
 }
 
 func (f *statesFrame) fields(c codec) {
 	c.bool(&f.last)
-	list(c, &f.states, 7+checkBytes, maxStates, func(s *journal.PublisherState) {
+	list(c, &f.owners, 1, statesBatch, func(owner *string) { c.stringUpTo(owner, record.MaxUser) })
+	list(c, &f.states, 8+checkBytes, maxStates, func(s *journal.PublisherState) {
 		c.uint(&s.Publisher)
 		c.fixed(s.Check[:], false)
 		c.sequence(&s.Have)
@@ -80,6 +105,10 @@ func (f *statesFrame) fields(c codec) {
 		c.uint32(&s.RunningCRC)
 		c.sequence(&s.Diverged)
 		c.bool(&s.Closing)
+		owner := f.index[s.Owner]
+		if c.uintUpTo(&owner, uint64(len(f.owners))); owner > 0 {
+			s.Owner = f.owners[owner-1]
+		}
 	})
 }
 
@@ -128,6 +157,7 @@ type noticeAnswer struct {
 	intact     bool
 	decreeUsed bool // the publisher has used the standing decree (R4)
 	groupClock journal.GroupClock
+	owner      string // of the publisher
 }
 
 func (a *noticeAnswer) fields(c codec) {
@@ -139,6 +169,7 @@ func (a *noticeAnswer) fields(c codec) {
 	c.bool(&a.intact)
 	c.bool(&a.decreeUsed)
 	groupClockFields(c, &a.groupClock)
+	c.stringUpTo(&a.owner, record.MaxUser)
 }
 
 // A heartbeat names the publishers that moved, with our have of each.
@@ -148,6 +179,8 @@ type heartbeat struct {
 	moved      []journal.PublisherState
 	groupClock journal.GroupClock
 	wall       uint64 // our wall clock in microseconds
+
+	permissions Permissions
 }
 
 func (b *heartbeat) fields(c codec) {
@@ -160,6 +193,7 @@ func (b *heartbeat) fields(c codec) {
 	})
 	groupClockFields(c, &b.groupClock)
 	c.sequence(&b.wall)
+	b.permissions.fields(c)
 }
 
 // A refuseCode is the kind of a refusal.

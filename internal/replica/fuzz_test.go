@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -215,7 +216,12 @@ func (x *attacker) sequence() uint64 {
 func (x *attacker) state() journal.PublisherState {
 	s := journal.PublisherState{Publisher: x.publisher(), Have: x.sequence()}
 	s.Durable, s.Floor, s.RunningCRC = x.sequence(), x.sequence(), uint32(x.number(256))
+	s.Owner = x.owner()
 	return s
+}
+
+func (x *attacker) owner() string {
+	return []string{"", "", "u", "v", strings.Repeat("w", 1024)}[x.number(5)]
 }
 
 // several returns the results of a few calls of f.
@@ -246,7 +252,7 @@ func (x *attacker) step() {
 	case peerStates:
 		x.frame(func(e *encoder) {
 			states := several(x, x.state)
-			e.frame(frameStates, &statesFrame{x.number(2) == 1, states})
+			e.frame(frameStates, statesFrameOf(x.number(2) == 1, states))
 		})
 	case peerRecords:
 		x.frame(x.records)
@@ -260,7 +266,7 @@ func (x *attacker) step() {
 		})
 	case peerAnswer:
 		x.frame(func(e *encoder) {
-			e.frame(frameAnswer, &noticeAnswer{x.sequence(), x.sequence(), ledger.Reply{NameTaken: x.number(2) == 1, OtherPublisher: x.number(2) == 1, Outbid: x.number(2) == 1}, x.number(2) == 1, false, journal.GroupClock{Now: x.sequence()}})
+			e.frame(frameAnswer, &noticeAnswer{x.sequence(), x.sequence(), ledger.Reply{NameTaken: x.number(2) == 1, OtherPublisher: x.number(2) == 1, Outbid: x.number(2) == 1}, x.number(2) == 1, false, journal.GroupClock{Now: x.sequence()}, x.owner()})
 		})
 	case peerHeartbeat:
 		x.frame(func(e *encoder) {

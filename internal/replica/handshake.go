@@ -39,8 +39,15 @@ type handshakeState struct {
 	auth       *authenticator
 	deadline   time.Time // the connection is closed then unless the handshake is done
 	hello      *Hello    // the peer's hello, as far as it has arrived
-	identified bool      // the peer is known, but perhaps not linked yet
-	mayExplain bool      // a refusal to the peer states its reason; set before the connection ends
+	owners     helloOwners
+	identified bool // the peer is known, but perhaps not linked yet
+	mayExplain bool // a refusal to the peer states its reason; set before the connection ends
+}
+
+// helloOwners are the different owners in the states of a hello.
+type helloOwners struct {
+	names map[string]string // each by itself
+	bytes int
 }
 
 func (c *conn) newHandshakeState() handshakeState {
@@ -169,6 +176,9 @@ func (c *conn) handleStates(d *decoder) error {
 	if err := d.body(&f); err != nil {
 		return err
 	}
+	if err := c.shareOwners(f.states[known:]); err != nil {
+		return err
+	}
 	c.hello.States = f.states
 	// Each publisher may come only once, so a hello is no longer than a table of publishers.
 	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !failpoint.On(failpoint.R2StatesRepeat) {
@@ -178,6 +188,26 @@ func (c *conn) handleStates(d *decoder) error {
 		return nil
 	}
 	return c.completeHandshake(c.hello)
+}
+
+// shareOwners makes equal owners in the states of a hello share their memory. It returns an error if
+// the different ones are too long together.
+func (c *conn) shareOwners(states []journal.PublisherState) error {
+	if c.owners.names == nil {
+		c.owners.names = make(map[string]string)
+	}
+	for i := range states {
+		name := states[i].Owner
+		if known, shared := c.owners.names[name]; shared {
+			states[i].Owner = known
+			continue
+		}
+		if c.owners.bytes += len(name); c.owners.bytes > maxOwners {
+			return refused("the owners of publishers in the hello of %q are longer than %d bytes together", c.hello.Name, maxOwners)
+		}
+		c.owners.names[name] = name
+	}
+	return nil
 }
 
 // ascending reports whether the publishers' ids ascend strictly.
@@ -195,7 +225,7 @@ func (c *conn) completeHandshake(theirs *Hello) error {
 	if c.l.Cluster() == "" {
 		return refused("the handshake of %q with %q has brought no cluster id", theirs.Name, c.l.o.Name)
 	}
-	c.stage, c.mayExplain, c.theirs = handshakeDone, true, theirs
+	c.stage, c.mayExplain, c.theirs, c.owners = handshakeDone, true, theirs, helloOwners{}
 	c.mu.Lock()
 	c.link.Begin(theirs, c.topicFilter())
 	c.mu.Unlock()

@@ -32,6 +32,12 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	return s.Check
 }
 
+// Owner implements [ledger.Log].
+func (l *Ledger) Owner(publisher uint64) string {
+	s, _ := l.Journal.State(publisher)
+	return s.Owner
+}
+
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 {
 	s, _ := l.Journal.State(publisher)

@@ -203,11 +203,24 @@ func countCarried(run []record.OrdinaryMessage, carries func(topic []byte) bool)
 	return len(run)
 }
 
+// elsewhereMarker returns the marker for a message that the link does not carry. It has the user of
+// the message, who may be the owner of the publisher.
+func elsewhereMarker(r *journal.Record) *journal.Record {
+	m := &journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check, User: r.User}
+	if failpoint.On(failpoint.R10OwnerNotIntroduced) {
+		m.User = nil
+	}
+	return m
+}
+
 // goneMarker returns the marker for all sequences of a publisher above the peer's have, up to our
-// floor. It carries the running CRC at the floor. From then on the peer's CRC can be compared with
-// ours (R11).
+// floor. It carries the owner, whose first record may be among them, and the running CRC at the
+// floor. From then on the peer's CRC can be compared with ours (R11).
 func goneMarker(s journal.PublisherState, have uint64) journal.Record {
-	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
+	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check, User: []byte(s.Owner)}
+	if failpoint.On(failpoint.R10OwnerNotIntroduced) {
+		r.User = nil
+	}
 	if have == 0 && s.Floor <= s.ClosedUpTo {
 		r.Cause = journal.Closed
 	}

@@ -10,6 +10,7 @@ import (
 
 // A pendingNotice is a notice that waits for answers.
 type pendingNotice struct {
+	user    string         // of the notice
 	Answers                // AllAnswered: every peer that was to answer has answered or still can
 	open    map[*conn]bool // peers that have not answered
 	enough  chan struct{}  // closed when no open peer counts for EnoughAnswered
@@ -89,7 +90,7 @@ func (c *conn) countsForEnough() bool { return c.peer.dest.Sync || c.inbound() }
 // logon (R11).
 func (l *Links) sendNotice(ctx context.Context, n *Notice) (uint64, *pendingNotice) {
 	q, decree := newPendingNotice(), l.o.Journal.Decree()
-	q.SurvivorsAnswered = decree.Incarnation > 0
+	q.user, q.SurvivorsAnswered = n.User, decree.Incarnation > 0
 	l.dropReturning(n.Publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,6 +132,7 @@ func (l *Links) handleAnswer(c *conn, a noticeAnswer) {
 	}
 	q.NameTaken = q.NameTaken || a.NameTaken
 	q.OtherPublisher = q.OtherPublisher || a.OtherPublisher
+	q.noteOwner(a.owner)
 	q.Intact = q.Intact || a.intact
 	q.DecreeUsed = q.DecreeUsed || a.decreeUsed
 	if a.Outbid {
@@ -140,6 +142,14 @@ func (l *Links) handleAnswer(c *conn, a noticeAnswer) {
 		q.HaveByPeer[c.peer.name] = a.have
 	}
 	q.remove(c)
+}
+
+// noteOwner notes the owner of the publisher at a peer. If peers state different ones, one of them is
+// not the user of the notice. That one counts.
+func (q *pendingNotice) noteOwner(owner string) {
+	if owner != "" && (q.Owner == "" || q.Owner == q.user) {
+		q.Owner = owner
+	}
 }
 
 // dropFromNoticesLocked ends all notices for c, whose peer cannot answer any more.
@@ -188,6 +198,7 @@ func (c *conn) handleNotice(d *decoder) error {
 	a.decreeUsed = c.l.o.Journal.DecreeUsed(n.Publisher)
 	a.groupClock = c.l.o.Journal.GroupClock()
 	c.reopen(state)
+	a.owner = state.Owner
 	a.have, a.OtherPublisher = state.Have, a.OtherPublisher || bookmark.ChecksDiffer(state.Check, n.Check)
 	frame := newFrame(frameAnswer, &a)
 	c.l.mu.Lock()

@@ -25,18 +25,24 @@ type peer struct {
 	awaySince time.Duration // when the link went down, or the start
 	role      linkRole
 	processes
-	progress    *Progress
-	ack         *AckState
-	backlog     bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
-	refusals    Refusals
-	reason      string           // why the link is down
-	givenUp     bool             // segments are no longer kept for the peer
-	neededFrom  journal.Position // the earliest position of a record that it has not acknowledged
-	equality    equality
+	progress   *Progress
+	ack        *AckState
+	backlog    bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
+	refusals   Refusals
+	reason     string           // why the link is down
+	givenUp    bool             // segments are no longer kept for the peer
+	neededFrom journal.Position // the earliest position of a record that it has not acknowledged
+	comparisons
 	lastWarning string // the last warning about how the two directions differ
 
 	degraded degradedInterval // while it is downgraded
 	counters
+}
+
+// comparisons are the results of comparing the statements of the peer with this instance.
+type comparisons struct {
+	equality    equality
+	permissions statedPermissions
 }
 
 // counters are the counters for Status.
@@ -88,6 +94,7 @@ func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
 		Damaged: l.o.Journal.Damage() != nil, CRCTopics: l.crcTopicsHash(), Decree: l.o.Journal.Decree(), GroupClock: l.o.Journal.GroupClock(),
+		Permissions: l.ownPermissions(),
 	}
 	l.setClusterFields(h)
 	if p != nil && p.outbound() {
@@ -109,13 +116,14 @@ func (l *Links) connected(c *conn) error {
 		return err
 	}
 	c.noteClosingInHello()
-	now := l.now()
+	now, permissions := l.now(), l.ownPermissions()
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
 	if err != nil {
 		l.mu.Unlock()
 		return err
 	}
+	p.permissions.state(c.theirs.Permissions, permissions, now)
 	warning, changed := l.becomeUpLocked(p, c, now)
 	role := p.role
 	l.unlockAndNotify()

@@ -549,7 +549,7 @@ func (c *fakeConn) handshake(h *Hello) {
 		h.Cluster, h.Intact = testCluster, true
 	}
 	c.sendHello(h)
-	c.enc.frame(frameStates, &statesFrame{true, h.States})
+	c.enc.frame(frameStates, newStatesFrame(h.States))
 	c.send()
 }
 

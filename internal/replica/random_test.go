@@ -1,11 +1,20 @@
 package replica
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
+
+// userOf returns the user of message s of publisher p. Publisher 1 has none; 3 and 4 get theirs late.
+func userOf(p, s uint64) string {
+	if p == 1 || p > 2 && s < 20*p {
+		return ""
+	}
+	return fmt.Sprint("user ", p, " ", s/25) // each publisher changes its user now and then
+}
 
 // randomFaults publishes and breaks things at random. A publisher stays at one instance for a
 // while and moves only to an instance that has its safe messages. A message that was safe once
@@ -39,7 +48,9 @@ func randomFaults(w *world, seed uint64) {
 				continue // R4: this instance lacks acknowledged messages
 			}
 			sent[p] = i.have(p) + rnd.Uint64N(30)
-			i.publish(p, i.have(p)+1, sent[p])
+			for s := i.have(p) + 1; s <= sent[p]; s++ {
+				i.publishBy(userOf(p, s), "x", p, s, s)
+			}
 		}
 		pass(time.Duration(rnd.IntN(200)) * time.Millisecond)
 		for _, i := range both {

@@ -115,7 +115,7 @@ func (c *conn) appendRun(rest []byte) (records, size int, err error) {
 	}
 	publisher, last := run[0].Publisher(), run[len(run)-1].Sequence()
 	c.noteIncoming(publisher, last)
-	taken, err := c.batch.AppendRun(bookmark.Check{}, run)
+	taken, err := c.batch.AppendRun(bookmark.Check{}, nil, run)
 	if taken.Records > 0 {
 		c.noteAppended(publisher, run[taken.Records-1].Sequence())
 		c.noteEcho(journal.Position(taken.From), journal.Position(taken.To))
@@ -323,6 +323,7 @@ func (c *conn) handleHeartbeat(d *decoder) error {
 		return err
 	}
 	c.l.noteWallClock(c.peer, b.wall)
+	c.l.notePermissions(c.peer, b.permissions)
 	if err := c.l.o.Journal.MergeGroupClock(b.groupClock); err != nil {
 		return c.appendError(err)
 	}

@@ -47,6 +47,11 @@ type Options struct {
 	// records, and a refused record ends the link that brought it. Nil: never full.
 	DiskNearlyFull func() bool
 
+	// Permissions returns the version and a hash of the permissions of clients. A zero hash, and a
+	// nil Permissions, mean that none are configured. Permissions is called from several goroutines
+	// and must not block.
+	Permissions func() (version uint64, hash [32]byte)
+
 	// OnWatermark is called when safe(p) or settled(p) of these publishers may have moved. Nil
 	// stands for all publishers, for example after a peer has connected or disconnected.
 	// OnWatermark must not block. The slice is valid until it returns.

@@ -127,10 +127,10 @@ func (s *sender) sendHandshake() (busy bool, err error) {
 
 // sendStates sends one frame of states.
 func (s *sender) sendStates() (busy bool, err error) {
-	n := min(len(s.states), statesBatch)
-	s.enc.frame(frameStates, &statesFrame{n == len(s.states), s.states[:n]})
+	f := newStatesFrame(s.states)
+	s.enc.frame(frameStates, f)
 	s.enc.keep()
-	if s.states = s.states[n:]; len(s.states) == 0 {
+	if s.states = s.states[len(f.states):]; f.last {
 		s.nextFrames = (*sender).startStream
 	}
 	return true, nil
@@ -379,7 +379,7 @@ func (s *sender) addNext(r *journal.Record) (sent int, wait bool, err error) {
 	case WaitDurable:
 		return 0, true, nil
 	case SendElsewhere:
-		return 1, false, s.addMarker(&journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check})
+		return 1, false, s.addMarker(elsewhereMarker(r))
 	case SendFloor:
 		n, err := s.addGoneBefore(r)
 		if err != nil {
@@ -442,7 +442,10 @@ func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 // of Durable, as may happen at the start.
 func (s *sender) sendHeartbeat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro()))}
+	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro())), permissions: c.l.ownPermissions()}
+	if failpoint.On(failpoint.R14PermissionsKept) {
+		b.permissions = c.ours.Permissions
+	}
 	c.l.mu.Lock()
 	var moved []uint64
 	for publisher := range c.movedPublishers {

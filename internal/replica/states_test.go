@@ -34,7 +34,7 @@ func TestStatesInOrder(t *testing.T) {
 				for _, id := range ids {
 					states = append(states, journal.PublisherState{Publisher: id})
 				}
-				c.enc.frame(frameStates, &statesFrame{false, states})
+				c.enc.frame(frameStates, statesFrameOf(false, states))
 				c.send()
 			}
 			if r := c.expectRefusal(); !strings.Contains(r.Reason, "not in order") {
@@ -51,7 +51,7 @@ func TestStatesEnd(t *testing.T) {
 		c := meet(w)
 		began := time.Now()
 		for id := uint64(0); time.Since(began) < 2*helloTimeout; id++ {
-			c.enc.frame(frameStates, &statesFrame{false, []journal.PublisherState{{Publisher: id}}})
+			c.enc.frame(frameStates, statesFrameOf(false, []journal.PublisherState{{Publisher: id}}))
 			if _, err := c.nc.Write(c.enc.finish()); err != nil {
 				break
 			}

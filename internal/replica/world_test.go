@@ -388,7 +388,7 @@ func (w *world) same(first *instance, others ...*instance) {
 
 func sameStates(a, b *instance) bool {
 	return slices.EqualFunc(a.j.States(), b.j.States(), func(a, b journal.PublisherState) bool {
-		return a.Publisher == b.Publisher && a.Check == b.Check && a.Have == b.Have && a.RunningCRC == b.RunningCRC
+		return a.Publisher == b.Publisher && a.Check == b.Check && a.Owner == b.Owner && a.Have == b.Have && a.RunningCRC == b.RunningCRC
 	})
 }
 

@@ -56,7 +56,9 @@ func (b *Batch) TakeRun() error {
 		if b.scanRun(); len(b.run) == 0 {
 			return nil
 		}
-		result, err := appendUnlessFenced(s, func() (ledger.RunResult, error) { return s.reader.appender.AppendRun(s.client.claim.Check, b.run) })
+		result, err := appendUnlessFenced(s, func() (ledger.RunResult, error) {
+			return s.reader.appender.AppendRun(s.client.claim.Check, s.client.user, b.run)
+		})
 		taken := result.Records
 		if taken > 0 {
 			s.reader.have += uint64(taken)
@@ -85,7 +87,7 @@ func (b *Batch) scanRun() {
 			return
 		}
 		o, is := record.AsOrdinary(raw)
-		if !is || o.Sequence() != next || o.Publisher() != s.client.claim.Publisher || o.Delta() || len(o) > s.inst.MaxMessage || !o.SumMatches() {
+		if !is || len(o.User()) > 0 || o.Sequence() != next || o.Publisher() != s.client.claim.Publisher || o.Delta() || len(o) > s.inst.MaxMessage || !o.SumMatches() {
 			return // Execute handles it
 		}
 		if t := o.Topic(); !bytes.Equal(t, topic) {
@@ -100,7 +102,7 @@ func (b *Batch) scanRun() {
 
 // takesRuns reports whether messages may be recorded as runs, beginning with the number next.
 func (s *Session) takesRuns(next uint64) bool {
-	return s.client.ext && s.client.canSequence && len(s.client.user) == 0 && s.reader.firstPublishStep == LogonWait && !s.reader.usesDecree &&
+	return s.client.ext && s.client.canSequence && s.reader.firstPublishStep == LogonWait && !s.reader.usesDecree &&
 		(s.inst.Full == nil || !s.inst.Full()) && s.mayAppend(next)
 }
 

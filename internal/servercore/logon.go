@@ -343,7 +343,7 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 	s.log.Warn("no instance of the group knows this publisher any more: the outcome of messages that it may have sent is unknown",
 		"from", v.UpTo+1, "to", v.Unknown)
 	_, err := s.append(&ledger.Record{
-		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check,
+		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, User: s.client.user,
 		Sequence: v.Unknown, Prev: v.UpTo, Cause: ledger.LetGo, Reason: []byte(wire.ReasonOutcomeUnknown),
 	})
 	return err
@@ -354,7 +354,7 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 // are lost by decree (R4).
 func (s *Session) recordGone(v LogonVerdict) error {
 	r := &ledger.Record{
-		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
+		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, User: s.client.user, Sequence: v.UpTo, Cause: v.Cause,
 	}
 	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
 	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost

@@ -154,7 +154,7 @@ func (s *Session) recordLeftOut(upTo uint64) error {
 		return s.endPublishGap(upTo + 1)
 	}
 	verdict, err := s.append(&ledger.Record{
-		Kind: ledger.Tombstone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check,
+		Kind: ledger.Tombstone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, User: s.client.user,
 		Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
 	})
 	if err == nil && verdict == ledger.Hole {
@@ -243,8 +243,12 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	return verdict, err
 }
 
-// append records r unless the session has lost its name meanwhile.
+// append records r unless the session has lost its name meanwhile. Each record of the session has its
+// user, because the first one makes the user the owner of the publisher.
 func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
+	if r.User = s.client.user; failpoint.On(failpoint.R10UserOfMessagesOnly) && r.Kind != ledger.Message {
+		r.User = nil
+	}
 	if s.inst.Full != nil && s.inst.Full() && !s.inLedger(r) {
 		return 0, s.endDiskFull()
 	}
@@ -298,6 +302,7 @@ func (s *Session) recordOf(m *wire.Message, refusal string) *ledger.Record {
 		Kind:      ledger.Message,
 		Publisher: s.client.claim.Publisher,
 		Check:     s.client.claim.Check,
+		User:      s.client.user,
 		Topic:     m.Topic,
 	}
 	switch {
@@ -311,7 +316,7 @@ func (s *Session) recordOf(m *wire.Message, refusal string) *ledger.Record {
 	if batched := &s.reader.batchRecord; m == &s.reader.batch.publish && len(s.client.user) == 0 {
 		r.Raw, r.Sum = batched.Raw, batched.Sum // the record as the client sent it
 	}
-	r.Body, r.User = m.Body, s.client.user
+	r.Body = m.Body
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
 	r.Expiration = uint32(min(m.Expiration, 1<<32-1))
 	return r

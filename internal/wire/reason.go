@@ -35,6 +35,7 @@ const (
 	ReasonPermissionsDiffer = "permissions differ"              // R14: not entitled here, but the instances have different permissions; a temporary state
 	ReasonTooManySessions   = "too many sessions of the user"   // a limit of the user
 	ReasonTooManyPublishers = "too many publishers of the user" // a limit of the user
+	ReasonTLSRequired       = "TLS required"                    // for a client without TLS at a port with TLS; the session ends
 	ReasonOtherOwner        = "publisher of another user"       // R14: the publisher belongs to another user
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9

@@ -1,9 +1,12 @@
 package bench
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
 )
 
 // A Benchmark is a kind of measurement.
@@ -23,6 +26,9 @@ type Options struct {
 	// Servers are the connection URIs of a group. If there are none, Run starts a
 	// pair of processes with Command.
 	Servers []string
+	// Authenticator and TLS are those of client.Config, for Servers.
+	Authenticator client.Authenticator
+	TLS           *tls.Config
 	// Command runs an instance of that pair. Run appends "--config" and a file.
 	Command []string
 	// DowngradeAfter is the time that the instances of that pair wait for each other. Default 2s.

@@ -55,7 +55,7 @@ func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
 		return nil, err
 	}
 	p.store = &observedStore{store, p.onAck}
-	p.client, err = dial(ctx, client.Config{
+	p.client, err = r.dial(ctx, client.Config{
 		Name: name, Servers: r.servers, PublishStore: p.store,
 		WindowMessages: r.o.Window, WindowBytes: max(windowBytes, r.o.Window*(r.o.Size+messageOverhead)),
 		Hooks: client.Hooks{FailedWrite: func(*client.RejectedError) { p.refused.Add(1) }},

@@ -125,7 +125,8 @@ const connectTimeout = 10 * time.Second
 
 // dial connects a client. An error other than a timeout is reported as an option
 // error, since only the server addresses can be wrong.
-func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
+func (r *run) dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	cfg.Authenticator, cfg.TLS = r.o.Authenticator, r.o.TLS
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	c, err := client.Dial(ctx, cfg)

@@ -33,7 +33,7 @@ func (r *run) newSubscriber(ctx context.Context, name string, servers []string) 
 		deliveryLatency: r.deliveryLatency, recovered: make(chan time.Duration, 1),
 	}
 	var err error
-	if s.client, err = dial(ctx, client.Config{Name: r.topic + "-" + name, Servers: servers}); err != nil {
+	if s.client, err = r.dial(ctx, client.Config{Name: r.topic + "-" + name, Servers: servers}); err != nil {
 		return nil, err
 	}
 	r.watchdog.Lock()

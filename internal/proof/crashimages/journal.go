@@ -29,6 +29,8 @@ type publisherState struct {
 	crc              map[uint64]uint32        // running CRC at each sequence
 	holes            map[uint64]journal.Cause // by the last sequence of each
 	clock            map[uint64]uint64        // the group's clock then (R10)
+	owner            string                   // the first user
+	ownedFrom        uint64                   // sequence of the first record with a user; 0: none
 }
 
 // A rememberedPeer is a peer that the journal must remember.
@@ -239,6 +241,9 @@ func (l *journalModel) append() error {
 		Kind: journal.Message, Publisher: publisher, Sequence: s.have + 1, Prev: s.have, Topic: []byte("t"),
 		Body: fmt.Appendf(nil, "%d %s", l.bodyCount, strings.Repeat("b", l.bodyCount*37%60)), Check: checkOf(publisher),
 	}
+	if l.rand.IntN(4) == 0 {
+		r.User = []byte([]string{"joe", "ann"}[l.rand.IntN(2)])
+	}
 	switch l.rand.IntN(14) {
 	case 0:
 		r.Kind, r.Body, r.Reason = journal.Tombstone, nil, []byte("no")
@@ -260,6 +265,9 @@ func (l *journalModel) append() error {
 	}
 	state, _ := l.j.State(publisher)
 	s.have, s.crc[r.Sequence], s.clock[r.Sequence] = r.Sequence, state.RunningCRC, l.j.GroupClock().Now
+	if s.ownedFrom == 0 && len(r.User) > 0 {
+		s.owner, s.ownedFrom = string(r.User), r.Sequence
+	}
 	if r.Kind == journal.Gone {
 		s.holes[r.Sequence] = r.Cause
 	}
@@ -384,7 +392,7 @@ func (l *journalModel) Check() error {
 		return Violatef("the cluster is %+v, want %+v", c, l.cluster)
 	}
 	l.cluster = l.j.Cluster()
-	if err := errors.Join(l.checkPeers(), l.checkHoles()); err != nil {
+	if err := errors.Join(l.checkPeers(), l.checkHoles(), l.checkOwners()); err != nil {
 		return err
 	}
 	report, err := journals.VerifyOpen(l.j, l.disk, "journal")
@@ -423,6 +431,20 @@ func peersOf(list []rememberedPeer) (peers []journal.Peer) {
 		peers = append(peers, last[name])
 	}
 	return peers
+}
+
+// checkOwners checks that each publisher has the owner that its first record with a user gave it.
+func (l *journalModel) checkOwners() error {
+	for publisher, known := range l.ids {
+		s, _ := l.j.State(publisher)
+		if s.Have < known.ownedFrom {
+			known.owner, known.ownedFrom = "", 0 // the record was not durable
+		}
+		if s.Owner != known.owner {
+			return Violatef("publisher %d has the owner %q, want %q, of %d", publisher, s.Owner, known.owner, known.ownedFrom)
+		}
+	}
+	return nil
 }
 
 // checkHoles looks for the checks of publishers and for why numbers are missing.

@@ -24,6 +24,7 @@ type Ledger struct {
 	durable       int             // number of durable records
 	have          bookmark.Vector
 	checks        map[uint64]bookmark.Check
+	owners        map[uint64]string
 	floors        bookmark.Vector
 	watermarks    map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
 	expected      bookmark.Vector      // highest sequence of each publisher that something waits for
@@ -51,7 +52,7 @@ type GroupState struct {
 // New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, watermarks: make(map[uint64][2]uint64), expected: bookmark.Vector{}, diverged: bookmark.Vector{},
+		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), owners: make(map[uint64]string), floors: bookmark.Vector{}, watermarks: make(map[uint64][2]uint64), expected: bookmark.Vector{}, diverged: bookmark.Vector{},
 		usedDecree: make(map[uint64]bool),
 		groupState: GroupState{SyncStatus: syncstatus.Alone},
 	}
@@ -124,13 +125,16 @@ type appender struct{ l *Ledger }
 func (a appender) Notify() {}
 
 // AppendRun implements [ledger.Appender].
-func (a appender) AppendRun(check bookmark.Check, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
+func (a appender) AppendRun(check bookmark.Check, user []byte, run []record.OrdinaryMessage) (t ledger.RunResult, err error) {
 	for _, o := range run {
 		var r ledger.Record
 		if err := record.Parse(o, &r); err != nil {
 			return t, err
 		}
 		r.Check = check
+		if len(user) > 0 {
+			r.User, r.Raw = user, nil
+		}
 		if v, err := a.Append(&r); v != ledger.Accepted || err != nil {
 			return t, err
 		}
@@ -172,6 +176,7 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	l.records = append(l.records, c)
 	l.have[r.Publisher] = r.Sequence
 	l.checks[r.Publisher] = cmp.Or(l.checks[r.Publisher], r.Check)
+	l.owners[r.Publisher] = cmp.Or(l.owners[r.Publisher], string(r.User))
 	return ledger.Accepted, nil
 }
 
@@ -258,6 +263,13 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.checks[publisher]
+}
+
+// Owner implements [ledger.Log].
+func (l *Ledger) Owner(publisher uint64) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.owners[publisher]
 }
 
 // Tombstones implements [ledger.Log].

@@ -86,6 +86,13 @@ func (m *Terminal) Await(text string) {
 	}
 }
 
+// Type types text and the enter key.
+func (m *Terminal) Type(text string) {
+	m.t.Helper()
+	m.tmux("send-keys", "-l", "--", text)
+	m.tmux("send-keys", "Enter")
+}
+
 // screen is the content of the screen, with escapes for its attributes.
 func (m *Terminal) screen() string { return m.tmux("capture-pane", "-p", "-e", "-S", "-") }
 

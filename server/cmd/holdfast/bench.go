@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/perf/bench"
 )
 
@@ -49,6 +50,7 @@ type benchGroup struct {
 	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of the started pair wait for each other before they acknowledge alone."`
 	Messages       int           `help:"Total number of messages to publish."`
 	Duration       time.Duration `help:"Time to publish, instead of --messages. Default: 10s (bench subscribe: 1,000,000 messages)."`
+	accessFlags
 }
 
 // options converts the flags to options of a benchmark.
@@ -57,6 +59,19 @@ func (f *benchGroup) options(o *output) bench.Options {
 	options.Servers, options.DowngradeAfter = f.Server, f.DowngradeAfter
 	options.Messages, options.Duration = f.Messages, f.Duration
 	return options
+}
+
+// measure runs a benchmark and prints its result. A started pair has no users and no TLS.
+func (f *benchGroup) measure(o *output, w bench.Benchmark, options bench.Options) error {
+	if len(f.Server) > 0 {
+		var cfg client.Config
+		if err := errors.Join(f.accessFlags.check(), f.configure(&cfg)); err != nil {
+			return err
+		}
+		f.warn(newScreen(o.err, false), f.Server)
+		options.Authenticator, options.TLS = cfg.Authenticator, cfg.TLS
+	}
+	return f.benchFlags.measure(o, w, options)
 }
 
 // benchPublish is "bench publish".

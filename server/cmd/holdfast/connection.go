@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ type connectionFlags struct {
 	Name    string        `placeholder:"NAME" help:"Client name, unique among the live sessions of a group of servers. Default: a generated name, which a publish store keeps."`
 	Timeout time.Duration `help:"Give up after this time without a usable server. Default: never."`
 	Quiet   bool          `help:"Do not report connections and downgrades on standard error."`
+	accessFlags
 }
 
 // check validates the flags. It is called before any file is made or opened.
@@ -33,7 +35,7 @@ func (f *connectionFlags) check() error {
 	if err := (client.Config{Name: f.Name, Servers: f.Server}).Check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return nil
+	return f.accessFlags.check()
 }
 
 // generatedName returns a unique client name, for a command without --name.
@@ -69,11 +71,13 @@ type connection struct {
 	outageReported bool        // the user knows that there is no server; guarded by mu
 	waitsForPeer   bool        // the server in use waits for its peer; guarded by mu
 	nextReminder   time.Time   // time of the next reminder that there is no server; guarded by mu
-	nameConflicts  int         // consecutive attempts for which the name was in use; guarded by mu
+	refusals       int         // consecutive attempts with the refusal lastRefusal; guarded by mu
+	lastRefusal    error       // one of lastingRefusals; guarded by mu
 	timer          *time.Timer // runs while there is no server; nil: no --timeout; guarded by mu
 }
 
 func (f *connectionFlags) newConnection(s *screen, end context.CancelCauseFunc) *connection {
+	f.warn(s, f.Server)
 	c := &connection{screen: s, timeout: f.Timeout, cancel: end}
 	if c.timeout > 0 {
 		c.timer = time.AfterFunc(c.timeout, c.onTimeout)
@@ -136,7 +140,7 @@ func (c *connection) disconnected(server string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lastErr = &client.ConnectError{Server: server, Err: err}
-	c.countNameConflictLocked(err)
+	c.countRefusalLocked(err)
 	if c.server != "" && c.timer != nil {
 		c.timer.Reset(c.timeout)
 	}
@@ -151,13 +155,21 @@ func (c *connection) disconnected(server string, err error) {
 	c.server, c.outageReported = "", true
 }
 
-// countNameConflictLocked ends the command when its name was in use three times in a
-// row. A client would retry for ever, but the user of a command can choose another
-// name.
-func (c *connection) countNameConflictLocked(err error) {
-	if !errors.Is(err, client.ErrNameInUse) {
-		c.nameConflicts = 0
-	} else if c.nameConflicts++; c.nameConflicts == 3 {
+// lastingRefusals are refusals that end a command when they come three times in a row. A client
+// would retry for ever, but the user of a command can choose another name or password.
+var lastingRefusals = []error{client.ErrNameInUse, client.ErrNotAuthenticated, client.ErrServerNotProven}
+
+// countRefusalLocked counts the refusals of one kind in a row, and ends the command at the third.
+func (c *connection) countRefusalLocked(err error) {
+	i := slices.IndexFunc(lastingRefusals, func(refusal error) bool { return errors.Is(err, refusal) })
+	switch {
+	case i < 0:
+		c.refusals, c.lastRefusal = 0, nil
+		return
+	case c.lastRefusal != lastingRefusals[i]:
+		c.refusals, c.lastRefusal = 0, lastingRefusals[i]
+	}
+	if c.refusals++; c.refusals == 3 {
 		c.cancel(err)
 	}
 }
@@ -221,5 +233,5 @@ func connectionError(ctx context.Context, name string, err error) error {
 	if errors.Is(err, client.ErrNameInUse) {
 		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: stop that process, or choose another --name", name)}
 	}
-	return err
+	return accessError(err)
 }

@@ -90,11 +90,14 @@ func printPublishers(o *output, states []journal.PublisherState, all bool) {
 			o.printf("  and %d more publishers (--all lists them)\n", len(states)-i)
 			return
 		}
-		if s.Floor > 0 {
-			o.printf("  publisher %d: up to %d; retention has removed up to %d\n", s.Publisher, s.Have, s.Floor)
-		} else {
-			o.printf("  publisher %d: up to %d\n", s.Publisher, s.Have)
+		line := fmt.Sprintf("  publisher %d: up to %d", s.Publisher, s.Have)
+		if s.Owner != "" {
+			line += ", owner " + quoteIfNeeded(s.Owner)
 		}
+		if s.Floor > 0 {
+			line += fmt.Sprintf("; retention has removed up to %d", s.Floor)
+		}
+		o.printf("%s\n", line)
 		if s.Diverged > 0 {
 			o.printf("    diverged: from %d on, another instance has or may have other contents\n", s.Diverged)
 		}

@@ -32,8 +32,9 @@ type dumpedRecord struct {
 	Prev      uint64           `json:"prev"`
 	Kind      string           `json:"kind"`
 	Topic     string           `json:"topic,omitempty"`
-	Size      int              `json:"size"`          // of the body
-	CRC       string           `json:"crc,omitempty"` // of the content of a message, the same on every instance
+	User      string           `json:"user,omitempty"` // who published it; of a marker that a link has made: the owner of the publisher
+	Size      int              `json:"size"`           // of the body
+	CRC       string           `json:"crc,omitempty"`  // of the content of a message, the same on every instance
 	Reason    string           `json:"reason,omitempty"`
 	Body      *string          `json:"body,omitempty"`
 	BodyBytes []byte           `json:"body_base64,omitempty"` // instead of body, if the body is not UTF-8
@@ -42,7 +43,7 @@ type dumpedRecord struct {
 func newDumpedRecord(r *journal.Record) dumpedRecord {
 	d := dumpedRecord{
 		Position: journal.Position(r.Position), Time: formatMicros(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
-		Kind: r.Kind.String(), Topic: string(r.Topic), Size: len(r.Body), Reason: string(r.Reason),
+		Kind: r.Kind.String(), Topic: string(r.Topic), User: string(r.User), Size: len(r.Body), Reason: string(r.Reason),
 	}
 	if crc := journal.ContentCRC(r); crc != 0 {
 		d.CRC = fmt.Sprintf("%08x", crc)
@@ -71,6 +72,9 @@ func (d dumpedRecord) String() string {
 	}
 	if d.Topic != "" {
 		line += "  " + quoteIfNeeded(d.Topic)
+	}
+	if d.User != "" {
+		line += "  user " + quoteIfNeeded(d.User)
 	}
 	if d.Reason != "" {
 		line += "  reason " + quoteIfNeeded(d.Reason)

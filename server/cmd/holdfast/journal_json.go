@@ -42,7 +42,8 @@ type locationReport struct {
 type publisherReport struct {
 	Publisher uint64 `json:"publisher,string"`
 	Have      uint64 `json:"have"`
-	Floor     uint64 `json:"floor"` // highest sequence that retention has removed
+	Floor     uint64 `json:"floor"`           // highest sequence that retention has removed
+	Owner     string `json:"owner,omitempty"` // the first user who published as it
 }
 
 func locationOf(d *seglog.DamageError) *locationReport {
@@ -54,8 +55,10 @@ func journalReportOf(dir string, found *journal.Inspection) journalReport {
 	r := journalReport{
 		Journal: dir, Sound: found.Sound(), Segments: log.Segments, Bytes: log.Bytes, First: log.First, End: log.End, Durable: log.Durable,
 		Records: found.Records, Messages: found.Messages, Damage: mapSlice(log.Damage, locationOf), Faults: mapSlice(found.Faults, error.Error), Faulty: found.FaultCount,
-		Publishers: mapSlice(found.States, func(s journal.PublisherState) publisherReport { return publisherReport{s.Publisher, s.Have, s.Floor} }),
-		Cluster:    found.Cluster.ID.String(), Intact: found.Cluster.Intact,
+		Publishers: mapSlice(found.States, func(s journal.PublisherState) publisherReport {
+			return publisherReport{s.Publisher, s.Have, s.Floor, s.Owner}
+		}),
+		Cluster: found.Cluster.ID.String(), Intact: found.Cluster.Intact,
 	}
 	if t := log.Torn; t != nil {
 		r.Torn = &locationReport{File: t.File, Offset: t.Offset, Bytes: t.Bytes}

@@ -38,12 +38,29 @@
 //	   log, a server that does not answer ping, fewer messages than --count before
 //	   --until-idle, a message lost or repeated during a measurement
 //	2  usage: wrong flags, a path that holds something else, an input that differs
-//	   from the one of the interrupted run, a subscription that the server refuses
+//	   from the one of the interrupted run, a subscription, a user or a password that
+//	   the server refuses
 //	3  the command could not continue: a disk error, no server within --timeout, an
 //	   interrupt of publish, a measurement that failed
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
 //	   as it is
+//
+// # Users and TLS
+//
+// publish, subscribe, ping and bench log on with --user and --password-file, and connect
+// to tcps servers with --tls-ca, --tls-cert and --tls-key. By default they prove the
+// password (SCRAM), and the server must prove that it knows it; --auth password sends
+// the password, for servers without SCRAM. status sends --admin-token-file to the admin
+// endpoints. There is no flag for a password itself: every user of the machine can read
+// the arguments of a process. These flags have variables:
+//
+//	HOLDFAST_USER HOLDFAST_PASSWORD_FILE HOLDFAST_AUTH
+//	HOLDFAST_TLS_CA HOLDFAST_TLS_CERT HOLDFAST_TLS_KEY
+//	HOLDFAST_ADMIN_TOKEN_FILE
+//
+// A server that refuses the user or the password three times in a row ends publish and
+// subscribe.
 //
 // # Publishing
 //

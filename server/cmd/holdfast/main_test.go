@@ -180,7 +180,7 @@ func testRecords(n uint64) (rs []journal.Record) {
 	for s := uint64(1); s <= n; s++ {
 		rs = append(rs, message(7, s, "orders", fmt.Sprintf("%d", s)), message(9, s, "fills.eu", strings.Repeat("x", 40)))
 	}
-	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged")})
+	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged"), User: []byte("joe")})
 }
 
 // flip inverts one byte of a file, at an offset from the end of the nth occurrence of
@@ -426,7 +426,7 @@ func TestWrongPaths(t *testing.T) {
 		got.WriteString(d.holdfast(args...))
 	}
 	for _, args := range [][]string{
-		{"status"}, {"status", "8085"}, {"status", "localhost:"}, {"status", "tcp://127.0.0.1:9007/amps/json"}, {"status", "https://a:8085"},
+		{"status"}, {"status", "8085"}, {"status", "localhost:"}, {"status", "tcp://127.0.0.1:9007/amps/json"}, {"status", "ftp://a:8085"},
 		{"status", "http://a:8085/metrics"}, {"status", "a:1", "b:2", "c:3"}, {"status", "a:1", "a:1"}, {"status", "a:1", "--watch", "2s"},
 		{"status", "a:1", "--watch=fast"}, {"status", "a:1", "--timeout=0"}, {"status", "127.0.0.1:1", "--timeout=1s"},
 		{"completion"}, {"completion", "tcsh"}, {"no-such"},

@@ -20,6 +20,7 @@ type pingCommand struct {
 	Interval time.Duration `default:"1s" help:"Time between pings."`
 	Timeout  time.Duration `default:"5s" help:"How long to wait for an answer."`
 	JSON     bool          `name:"json" help:"Print one JSON object per answer, each on a line."`
+	accessFlags
 }
 
 // A pingResult is the result of asking one server: its answer, or the error.
@@ -52,11 +53,16 @@ func (c *pingCommand) Run(o *output) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	var config client.Config
+	if err := c.configure(&config); err != nil {
+		return err
+	}
+	c.warn(newScreen(o.err, false), c.URI)
 	ctx, end := interruptible()
 	defer end(nil)
 	targets := make([]*target, len(c.URI))
 	for i, uri := range c.URI {
-		targets[i] = &target{uri: uri, timeout: c.Timeout}
+		targets[i] = &target{uri: uri, timeout: c.Timeout, config: config}
 		defer targets[i].close()
 	}
 	var failed error
@@ -88,7 +94,7 @@ func (c *pingCommand) check() error {
 	if err := (client.Config{Servers: c.URI}).Check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return nil
+	return c.accessFlags.check()
 }
 
 func pause(ctx context.Context, d time.Duration) (over bool) {
@@ -163,6 +169,7 @@ func (p pingResult) syncText() string {
 type target struct {
 	uri     string
 	timeout time.Duration
+	config  client.Config  // user and TLS
 	client  *client.Client // nil: not connected
 }
 
@@ -176,8 +183,10 @@ func (t *target) ping(ctx context.Context) pingResult {
 	first := t.client == nil
 	var err error
 	if first {
-		hooks := client.Hooks{Disconnected: func(_ string, err error) { end(err) }} // do not retry
-		t.client, err = client.Dial(ctx, client.Config{Servers: []string{t.uri}, Hooks: hooks})
+		config := t.config
+		config.Servers = []string{t.uri}
+		config.Hooks.Disconnected = func(_ string, err error) { end(err) } // do not retry
+		t.client, err = client.Dial(ctx, config)
 	}
 	logon := time.Since(began)
 	began = time.Now()
@@ -236,10 +245,12 @@ func (t *target) explain(err error) string {
 	case errors.Is(err, errNoAnswer):
 		return fmt.Sprintf("nothing received within %v (--timeout): its process is stopped, its machine is unreachable, "+
 			"or the port is not that of 'clients.listen'", t.timeout)
+	case closedAtOnce(err) && strings.HasPrefix(t.uri, "tcps:"):
+		return err.Error() // the client names the reason
 	case closedAtOnce(err):
 		return fmt.Sprintf("%v: the listener there does not speak the client protocol: use the port of 'clients.listen', with tcps:// if it requires TLS", err)
 	}
-	return err.Error()
+	return accessError(err).Error()
 }
 
 // redactedURI returns the URI without its password.

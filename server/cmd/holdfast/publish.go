@@ -204,8 +204,11 @@ func (p *publishRun) dial(ctx context.Context, from extent) (err error) {
 	hooks := p.connection.hooks()
 	hooks.FailedWrite = p.failedWrite
 	hooks.LifeRenewed = func(err error) { p.screen.notify("%v: the store is a copy, or was restored from one", err) }
-	p.client, err = p.connection.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, PublishStore: p.store, Hooks: hooks})
-	if err != nil {
+	config := client.Config{Name: p.name, Servers: p.flags.Server, PublishStore: p.store, Hooks: hooks}
+	if err := p.flags.configure(&config); err != nil {
+		return err
+	}
+	if p.client, err = p.connection.dial(ctx, config); err != nil {
 		return err
 	}
 	if from.Lines > 0 && p.client.Stats().Publish.Rollbacks > 0 {

@@ -18,12 +18,14 @@ import (
 
 // statusCommand is "status".
 type statusCommand struct {
-	Admin   adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' in its configuration: HOST:PORT or http://HOST:PORT."`
-	Peer    adminAddress     `arg:"" optional:"" help:"Admin address of its peer."`
-	Watch   optionalInterval `placeholder:"INTERVAL" help:"Repeat every INTERVAL until interrupted, as in --watch=500ms. --watch alone: every 2s."`
-	Timeout time.Duration    `default:"3s" help:"How long to wait for an answer."`
-	All     bool             `help:"List all degraded intervals and all differing publishers, not only some."`
-	JSON    bool             `name:"json" help:"Print one JSON object on one line; with --watch, one each time."`
+	Admin          adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' in its configuration: HOST:PORT, http://HOST:PORT, or https://HOST:PORT if it has TLS."`
+	Peer           adminAddress     `arg:"" optional:"" help:"Admin address of its peer."`
+	AdminTokenFile string           `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"PATH" help:"File with the token that the instances ask for. It is read at each request."`
+	TLSCA          string           `name:"tls-ca" env:"HOLDFAST_TLS_CA" placeholder:"PATH" help:"PEM file with the certificates of the authorities that the certificates of https addresses must come from. Default: those of the system."`
+	Watch          optionalInterval `placeholder:"INTERVAL" help:"Repeat every INTERVAL until interrupted, as in --watch=500ms. --watch alone: every 2s."`
+	Timeout        time.Duration    `default:"3s" help:"How long to wait for an answer."`
+	All            bool             `help:"List all degraded intervals and all differing publishers, not only some."`
+	JSON           bool             `name:"json" help:"Print one JSON object on one line; with --watch, one each time."`
 }
 
 // Run implements the command.
@@ -34,13 +36,39 @@ func (c *statusCommand) Run(o *output) error {
 	case c.Timeout <= 0:
 		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
+	client, err := c.newClient(o)
+	if err != nil {
+		return err
+	}
 	ctx, end := interruptible()
 	defer end(nil)
-	client := newAdminClient(c.Timeout)
 	if !c.Watch.set {
 		return c.showOnce(ctx, o, client)
 	}
 	return c.watch(ctx, o, client)
+}
+
+// newClient returns the client for the flags. It reads the files once, so that a mistake shows at
+// once.
+func (c *statusCommand) newClient(o *output) (*adminClient, error) {
+	roots, err := readRoots(c.TLSCA)
+	if err != nil {
+		return nil, err
+	}
+	client := newAdminClient(c.Timeout, roots)
+	client.tokenFile = c.AdminTokenFile
+	if client.tokenFile == "" {
+		return client, nil
+	}
+	if _, err := client.token(); err != nil {
+		return nil, usageErrorf("%w", err)
+	}
+	for _, a := range []adminAddress{c.Admin, c.Peer} {
+		if host, _, _ := net.SplitHostPort(a.hostPort()); a != "" && !a.isHTTPS() && !isLoopback(host) {
+			fmt.Fprintf(o.err, "holdfast: the token is sent to %s in the clear: use https://%s if the instance has TLS\n", a, a.hostPort())
+		}
+	}
+	return client, nil
 }
 
 // showOnce asks the instances once and prints the report.
@@ -107,12 +135,27 @@ func collectStatus(ctx context.Context, client *adminClient, addresses []adminAd
 	return r
 }
 
-// An adminAddress is HOST:PORT of an admin endpoint.
+// An adminAddress is HOST:PORT of an admin endpoint, after https:// if it has TLS.
 type adminAddress string
+
+const https = "https://"
+
+func (a adminAddress) isHTTPS() bool { return strings.HasPrefix(string(a), https) }
+
+// hostPort returns HOST:PORT.
+func (a adminAddress) hostPort() string { return strings.TrimPrefix(string(a), https) }
+
+// url returns the URL of a path, which may have a query.
+func (a adminAddress) url(path string) string {
+	if a.isHTTPS() {
+		return string(a) + path
+	}
+	return "http://" + string(a) + path
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (a *adminAddress) UnmarshalText(text []byte) error {
-	address := string(text)
+	address, prefix := string(text), ""
 	if scheme, _, is := strings.Cut(address, "://"); is {
 		u, err := url.Parse(address)
 		switch {
@@ -120,10 +163,12 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%q is not an address: %w", address, err)
 		case scheme == "tcp" || scheme == "tcps":
 			return fmt.Errorf("%s is an address for clients: status needs the admin address, 'admin.listen' in the configuration, such as 127.0.0.1:8085", address)
-		case scheme != "http":
-			return fmt.Errorf("%s: the admin endpoint uses http", address)
+		case scheme != "http" && scheme != "https":
+			return fmt.Errorf("%s: the admin endpoint uses http or https", address)
 		case !slices.Contains([]string{"", "/", "/livez", "/readyz", "/status"}, u.Path) || u.RawQuery != "" || u.User != nil:
-			return fmt.Errorf("%s: write http://%s", address, u.Host)
+			return fmt.Errorf("%s: write %s://%s", address, scheme, u.Host)
+		case scheme == "https":
+			prefix = https
 		}
 		address = u.Host
 	}
@@ -137,7 +182,7 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 	if host == "" {
 		host = "localhost"
 	}
-	*a = adminAddress(net.JoinHostPort(host, port))
+	*a = adminAddress(prefix + net.JoinHostPort(host, port))
 	return nil
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -26,17 +29,31 @@ const (
 
 // An adminClient sends requests to admin endpoints.
 type adminClient struct {
-	timeout time.Duration
-	http    http.Client
+	timeout   time.Duration
+	http      http.Client
+	tokenFile string // empty: no token
 }
 
-// newAdminClient returns a client that waits for each instance for timeout in all. It
-// ignores the proxy settings of the environment: the instances are on nearby hosts.
-func newAdminClient(timeout time.Duration) *adminClient {
-	return &adminClient{timeout, http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
+// newAdminClient returns a client that waits for each instance for timeout in all. roots are the
+// authorities of https addresses; nil stands for the system's. The client ignores the proxy
+// settings of the environment: the instances are on nearby hosts.
+func newAdminClient(timeout time.Duration, roots *x509.CertPool) *adminClient {
+	return &adminClient{timeout: timeout, http: http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// token reads the token anew. It is empty if there is no file for it.
+func (c *adminClient) token() (string, error) {
+	if c.tokenFile == "" {
+		return "", nil
+	}
+	token, err := readSecret(client.TokenFile, c.tokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--admin-token-file: %w", err)
+	}
+	return token, nil
 }
 
 // A publisherList is the list of publishers of an instance.
@@ -99,9 +116,39 @@ func (l *publisherList) lastID() uint64 {
 // errNotAdmin says that an address is not the admin endpoint of an instance.
 var errNotAdmin = errors.New("not an admin endpoint")
 
+// errToken says that an instance wants another token.
+var errToken = errors.New("it wants a token")
+
+// request returns a request for one path, with the token if there is one.
+func (c *adminClient) request(ctx context.Context, address adminAddress, path string) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.url(path), nil)
+	if err != nil {
+		return nil, err
+	}
+	token, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	return request, nil
+}
+
+// checkAnswer returns an error if the status of an answer is not that of an instance.
+func checkAnswer(response *http.Response, path string) error {
+	switch response.StatusCode {
+	case http.StatusOK, http.StatusServiceUnavailable:
+		return nil
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return errToken
+	}
+	return fmt.Errorf("%w: it answers %s to %s", errNotAdmin, response.Status, path)
+}
+
 // get requests one path and decodes the JSON of the answer.
 func (c *adminClient) get(ctx context.Context, address adminAddress, path string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(address)+path, nil)
+	request, err := c.request(ctx, address, path)
 	if err != nil {
 		return err
 	}
@@ -110,8 +157,8 @@ func (c *adminClient) get(ctx context.Context, address adminAddress, path string
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
-		return fmt.Errorf("%w: it answers %s to %s", errNotAdmin, response.Status, path)
+	if err := checkAnswer(response, path); err != nil {
+		return err
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
@@ -128,7 +175,10 @@ func (c *adminClient) get(ctx context.Context, address adminAddress, path string
 
 // explain returns the reason why an instance could not be asked, with advice for the user.
 func (c *adminClient) explain(address adminAddress, err error) string {
-	_, port, _ := net.SplitHostPort(string(address))
+	if reason := explainAccess(address, err); reason != "" {
+		return reason
+	}
+	_, port, _ := net.SplitHostPort(address.hostPort())
 	var timeout interface{ Timeout() bool }
 	_, lookup := errors.AsType[*net.DNSError](err)
 	switch {
@@ -146,6 +196,22 @@ func (c *adminClient) explain(address adminAddress, err error) string {
 		return fmt.Sprintf("the listener there does not speak HTTP: %s looks like a port for clients or peers ('clients.listen', 'replication.listen'), but status needs that of 'admin.listen'", port)
 	}
 	return innermostError(err).Error()
+}
+
+// explainAccess returns the reason if it is about TLS or the token, otherwise "".
+func explainAccess(address adminAddress, err error) string {
+	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case errors.Is(err, errToken):
+		return "the instance wants a token, or another one: name the file with the token of its 'admin' as --admin-token-file"
+	case unknown:
+		return fmt.Sprintf("%v: name the authority of its certificate as --tls-ca, and the instance as its certificate does", errors.Unwrap(err))
+	case strings.Contains(err.Error(), http.ErrSchemeMismatch.Error()):
+		return "the listener there has no TLS: write http://" + address.hostPort()
+	case errors.Is(err, errNotAdmin) && strings.Contains(err.Error(), "400 Bad Request") && !address.isHTTPS():
+		return fmt.Sprintf("%v: if it has TLS, write %s%s", err, https, address.hostPort())
+	}
+	return ""
 }
 
 // notHTTP reports whether the other side does not speak HTTP: it closed the connection

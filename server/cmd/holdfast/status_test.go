@@ -279,7 +279,7 @@ func TestStatusWatch(t *testing.T) {
 	defer cancel()
 	w := &stopWriter{screens: 3, stop: cancel}
 	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: optionalInterval{true, time.Millisecond}, JSON: true}
-	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second)); err != nil {
+	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second, nil)); err != nil {
 		t.Errorf("watch returns %v", err)
 	}
 	if lines := strings.Split(strings.TrimSpace(w.seen.String()), "\n"); len(lines) != 3 || slices.ContainsFunc(lines, func(l string) bool { return !json.Valid([]byte(l)) }) {

@@ -21,7 +21,7 @@
 //	 ],
 //	 "publishers": {               // with two instances only
 //	  "compared": 12, "differing": 1, "complete": true, "error": "",
-//	  "list": [{"publisher": "…", "client": "…", "instances": [{"have": 5, "durable": 5, "safe": 5, "floor": 0, …}, null]}]
+//	  "list": [{"publisher": "…", "client": "…", "instances": [{"have": 5, "durable": 5, "safe": 5, "floor": 0, "owner": "…", …}, null]}]
 //	 }
 //	}
 //
@@ -35,7 +35,7 @@
 //	{"journal": "data/a", "sound": true, "segments": 1, "bytes": 67108864, "first": 0, "end": 4096, "durable": 4096,
 //	 "cluster": "…", "intact": true, "records": 7, "messages": 6, "torn": {"file": "…", "offset": 1, "bytes": 2},
 //	 "damage": [{"file": "…", "offset": 1, "position": 2, "reason": "bad record"}], "aside": {…},
-//	 "faults": ["…"], "faulty": 0, "publishers": [{"publisher": "…", "have": 3, "floor": 0}]}
+//	 "faults": ["…"], "faulty": 0, "publishers": [{"publisher": "…", "have": 3, "floor": 0, "owner": "…"}]}
 //
 //	journal compare
 //	{"same": false, "journals": [{"journal": "data/a", "sound": true, "records": 7, "publishers": 2}, {…}],
@@ -44,7 +44,7 @@
 //
 //	journal dump
 //	{"position": 88, "time": "…", "publisher": "…", "sequence": 1, "prev": 0, "kind": "message", "topic": "orders",
-//	 "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…"}    // or "body_base64", if the body is not UTF-8
+//	 "user": "…", "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…"}    // or "body_base64", if the body is not UTF-8
 //
 //	store inspect, store verify
 //	{"sound": true, "stores": [

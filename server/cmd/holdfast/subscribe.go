@@ -193,6 +193,9 @@ func (r *subscribeRun) run(ctx context.Context, end context.CancelCauseFunc) (er
 	if r.sink.bookmarks != nil {
 		config.BookmarkStore = r.sink.bookmarks
 	}
+	if err := r.flags.configure(&config); err != nil {
+		return err
+	}
 	if r.client, err = contact.dial(ctx, config); err != nil {
 		return err
 	}
@@ -283,6 +286,8 @@ func (r *subscribeRun) result(err error) error {
 		return nil
 	case isGap:
 		return &exitError{exitFault, fmt.Errorf("%w; use --accept-gaps to continue after them", gap)}
+	case errors.Is(err, client.ErrNotAuthenticated), errors.Is(err, client.ErrNotEntitled):
+		return err // with advice already
 	case isRefused:
 		return &exitError{exitUsage, refused}
 	case errors.Is(err, client.ErrNotReplicated):

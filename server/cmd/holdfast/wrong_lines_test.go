@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,7 +31,7 @@ func (s *shell) runMasked(command string) string {
 			args[i] = "--server=" + s.servers[1]
 		case a == "URI":
 			args[i] = s.servers[1]
-		case i > 0 && (args[i-1] == "--store" || args[i-1] == "--file" || args[i-1] == "--out"):
+		case i > 0 && slices.Contains([]string{"--store", "--file", "--out", "--password-file", "--tls-ca", "--tls-cert", "--tls-key"}, args[i-1]):
 			args[i] = s.path(a)
 		}
 	}
@@ -57,6 +58,8 @@ func (s *shell) makeFiles() (release func()) {
 	s.write("in", "1\n2\n3\n")
 	s.write("text", strings.Repeat("no database\n", 1000))
 	s.write("full", "x\n")
+	s.write("empty", "\n")
+	s.write("word", "pencil\n")
 	s.write("long", "1\n"+strings.Repeat("x", 5000))
 	s.publishAndInterrupt(s.path("open.db"), "t", "1\n2\n")
 	s.do("publish", "--topic", "t", "--name", "me", "--store", s.path("out.db"), "--file", s.path("in"))
@@ -137,6 +140,18 @@ func TestWrongLines(t *testing.T) {
 		"ping URI --interval -1s",
 		"ping URI --timeout 0s",
 		"ping tcp://me:secret@127.0.0.1:1/amps/json",
+		"ping URI --password-file in",
+		"ping URI --user joe --password-file nowhere",
+		"ping URI --user joe --password-file text",
+		"ping URI --user joe --auth certificate",
+		"ping URI --tls-cert in",
+		"ping URI --tls-cert in --tls-key in",
+		"ping URI --tls-ca in",
+		"ping URI --tls-ca nowhere",
+		"subscribe S --topic t --user joe --password-file empty",
+		"subscribe S --topic t --user joe --password-file word --timeout 5s --quiet",
+		"publish S --topic t --file in --user joe --password-file word --timeout 5s --quiet",
+		"ping URI --user joe --password-file word",
 	} {
 		got.WriteString(s.runMasked(command))
 	}

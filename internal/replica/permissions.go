@@ -1,0 +1,103 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
+)
+
+// permissionsGrace is the time for which permissions may differ without an alarm, because an
+// operator changes them on one instance after the other. For as long a peer that has gone away is
+// believed to have the permissions that it stated last.
+const permissionsGrace = time.Minute
+
+// Permissions identify the permissions of clients on an instance. Each hello and each heartbeat
+// states them.
+type Permissions struct {
+	Version uint64   // for people; only the hash is compared
+	Hash    [32]byte // zero: no permissions are configured
+}
+
+func (p *Permissions) fields(c codec) {
+	c.uint(&p.Version)
+	c.fixed(p.Hash[:], true)
+}
+
+// differ reports whether two instances have different permissions. An instance without permissions
+// differs from no other: it denies nothing.
+func (p Permissions) differ(o Permissions) bool {
+	none := [32]byte{}
+	return p.Hash != o.Hash && p.Hash != none && o.Hash != none
+}
+
+// statedPermissions are the permissions that a peer has stated last. They are guarded by Links.mu.
+type statedPermissions struct {
+	Permissions
+	differ bool          // from ours at that time
+	since  time.Duration // since when they differ
+}
+
+// state notes the permissions that a peer has just stated.
+func (s *statedPermissions) state(theirs, ours Permissions, now time.Duration) {
+	differ := theirs.differ(ours)
+	if differ && !s.differ {
+		s.since = now
+	}
+	s.Permissions, s.differ = theirs, differ
+}
+
+// ownPermissions returns the permissions of this instance.
+func (l *Links) ownPermissions() (p Permissions) {
+	if l.o.Permissions != nil {
+		p.Version, p.Hash = l.o.Permissions()
+	}
+	return p
+}
+
+// notePermissions notes the permissions in a peer's heartbeat.
+func (l *Links) notePermissions(p *peer, theirs Permissions) {
+	ours, now := l.ownPermissions(), l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.permissions.state(theirs, ours, now)
+}
+
+// PermissionsAgree reports whether the sync destinations have the same permissions as this instance,
+// as far as they have stated theirs. While they do not, a denied publish must leave no tombstone: the
+// peer may have accepted the same message, and the publisher would diverge. A peer without
+// permissions agrees.
+//
+// A peer that is away cannot be asked. It counts with the permissions that it stated last until it
+// has been away for a minute, so that a client which moves here from a peer that restarts gets no
+// tombstone for a message that the peer has accepted. After that it does not count. Otherwise a denied
+// publisher would wait for as long as the peer is away. Nor does a peer count that this process has
+// not met.
+func (l *Links) PermissionsAgree() bool {
+	ours, now := l.ownPermissions(), l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.dests {
+		counts := p.conn != nil || now-p.awaySince < permissionsGrace && !failpoint.On(failpoint.R14AbsentAgrees)
+		if p.dest.Sync && counts && p.permissions.Permissions.differ(ours) {
+			return false
+		}
+	}
+	return true
+}
+
+// PermissionsDiffer returns the connected peers, synchronous or not, whose permissions have differed
+// from those of this instance for a minute or longer, ordered by name.
+func (l *Links) PermissionsDiffer() (peers []string) {
+	ours, now := l.ownPermissions(), l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		s := &p.permissions
+		if p.conn != nil && s.differ && s.Permissions.differ(ours) && now-s.since >= permissionsGrace {
+			peers = append(peers, p.name)
+		}
+	}
+	slices.Sort(peers)
+	return peers
+}

@@ -1,0 +1,107 @@
+package replica
+
+import (
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// withPermissions adds an instance whose permissions have the hash that the result holds.
+func (w *world) withPermissions(name string, dests ...Destination) (*instance, *atomic.Uint32) {
+	version := new(atomic.Uint32)
+	version.Store(7)
+	i := w.instance(name, func(o *Options) {
+		configured(name, dests...)(o)
+		o.Permissions = func() (uint64, [32]byte) {
+			v := version.Load()
+			return uint64(v), [32]byte{31: byte(v)}
+		}
+	})
+	i.start()
+	return i, version
+}
+
+func (i *instance) expectPermissions(agree bool, differ ...string) {
+	i.w.t.Helper()
+	if got, peers := i.l.PermissionsAgree(), i.l.PermissionsDiffer(); got != agree || !slices.Equal(peers, differ) {
+		i.w.t.Errorf("%s: agree %v, differ %q; want %v, %q", i.name, got, peers, agree, differ)
+	}
+}
+
+// Both sides of a link learn of a change within a heartbeat. Until both have it they do not agree, and
+// after a minute each names the other.
+func TestPermissionsDiffer(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, versionA := w.withPermissions("a", to("b"))
+		a.expectPermissions(true) // it has not met b
+		b, versionB := w.withPermissions("b", to("a"))
+		w.linked(a, b)
+		a.expectPermissions(true)
+		b.expectPermissions(true)
+		versionA.Store(8)
+		a.expectPermissions(false)
+		pass(time.Second)
+		b.expectPermissions(false)
+		pass(50 * time.Second)
+		w.Cut("a", "b") // a short outage neither hides the difference nor begins the minute again
+		w.eventually("the link is lost", a.state("b", "down"))
+		a.expectPermissions(false)
+		w.Heal("a", "b")
+		w.linked(a, b)
+		pass(15 * time.Second)
+		a.expectPermissions(false, "b")
+		b.expectPermissions(false, "a")
+		versionB.Store(8)
+		b.expectPermissions(true)
+		pass(time.Second)
+		a.expectPermissions(true)
+		versionB.Store(9)
+		pass(time.Second)
+		a.expectPermissions(false) // a new difference has its own minute
+		pass(time.Minute)
+		a.expectPermissions(false, "b")
+	})
+}
+
+// A peer that went away with other permissions counts for a minute, so that a message which it may
+// have accepted gets no tombstone here at once. Then it does not count, so that a denied publisher
+// does not wait for it.
+func TestPermissionsOfAbsentPeer(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, _ := w.withPermissions("a", to("b"))
+		b, versionB := w.withPermissions("b", to("a"))
+		w.linked(a, b)
+		versionB.Store(8)
+		pass(time.Second)
+		a.expectPermissions(false)
+		b.close()
+		pass(50 * time.Second)
+		a.expectPermissions(false)
+		pass(15 * time.Second)
+		a.expectPermissions(true)
+		b.start()
+		w.linked(a, b)
+		a.expectPermissions(false, "b") // at once, by the hello
+	})
+}
+
+// An instance without permissions agrees with every other one. So does an asynchronous destination, but
+// its difference is reported.
+func TestPermissionsNotCompared(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		toC := to("c")
+		toC.Sync = false
+		a, versionA := w.withPermissions("a", to("b"), toC)
+		b := w.start("b", to("a"))
+		c, _ := w.withPermissions("c")
+		w.linked(a, b)
+		w.linked(a, c)
+		a.expectPermissions(true)
+		b.expectPermissions(true)
+		versionA.Store(8)
+		pass(time.Minute + time.Second)
+		a.expectPermissions(true, "c")
+		b.expectPermissions(true)
+	})
+}
