@@ -182,9 +182,11 @@ func (a *auditor) linkRefused(peer, address string, reason error) {
 		slog.String("peer", peer), slog.String("address", address), slog.String("reason", reason.Error()))
 }
 
-// turnedAway writes a connection that was closed because there are too many.
-func (a *auditor) turnedAway(source, address, reason string) {
-	a.writeOnce(source, reason, auditLimit, who("", "", address, slog.String("reason", reason))...)
+// turnedAway writes that a connection from a network was closed because there are too many.
+func (a *auditor) turnedAway(source string, conn net.Conn, reason string) {
+	if a != nil {
+		a.writeOnce(source, reason, auditLimit, who("", "", conn.RemoteAddr().String(), slog.String("reason", reason))...)
+	}
 }
 
 // who returns the attributes of an event of a client.
@@ -236,12 +238,15 @@ func (s *session) who(more ...slog.Attr) []slog.Attr {
 // auditEnd writes that a session has ended: the logoff of a client, or a connection that made room
 // for another one.
 func (s *session) auditEnd() {
+	if s.srv.audit == nil {
+		return
+	}
 	reason := s.core.Reason()
 	switch {
 	case s.core.LoggedOn():
 		s.srv.audit.write(auditLogoff, s.who(slog.Int64("duration_ms", time.Since(s.connectedAt).Milliseconds()), slog.String("reason", reason))...)
 	case reason == servercore.ReasonEvicted:
-		s.srv.audit.turnedAway(s.source, s.conn.RemoteAddr().String(), reason)
+		s.srv.audit.turnedAway(s.source, s.conn, reason)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/audit"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // auditEvents returns the events in the code: the constants of type auditEvent.
@@ -104,5 +106,22 @@ func TestAuditFileIsRelative(t *testing.T) {
 	}
 	if want := (AuditConfig{File: filepath.Join(dir, "audit.log"), MaxSize: 64 << 20, Keep: 4}); cfg.Audit != want {
 		t.Errorf("the audit log is %+v", cfg.Audit)
+	}
+}
+
+// If the disk fails when the instance starts, the next line opens the file.
+func TestAuditFileOpensLater(t *testing.T) {
+	disk, cfg := memfs.New(), Config{Name: "a", Audit: AuditConfig{File: "audit.log"}}
+	cfg.fs = disk
+	s := &Server{cfg: cfg.withDefaults(), log: slog.New(slog.DiscardHandler), instance: new(servercore.Instance)}
+	disk.FailNth(1, errors.New("the disk fails once"))
+	if err := s.openAudit(); err != nil {
+		t.Fatal(err)
+	}
+	s.audit.reload("users", nil)
+	s.audit.close()
+	text, err := readFile(disk, "audit.log")
+	if err != nil || !strings.Contains(string(text), `"event":"reload","instance":"a","what":"users","done":true}`) {
+		t.Errorf("the file is %q: %v", text, err)
 	}
 }

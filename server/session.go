@@ -54,7 +54,7 @@ type session struct {
 func (s *Server) startSession(conn net.Conn) {
 	now, source := time.Now(), sourceNetwork(conn.RemoteAddr())
 	if !s.instance.Admits(source, now) {
-		s.turnAway(conn)
+		s.turnAway(conn, source)
 		return
 	}
 	c := &session{srv: s, conn: conn, connectedAt: now, decidable: signal.New(), source: source, authenticated: s.cfg.Authenticator == nil}
@@ -65,7 +65,7 @@ func (s *Server) startSession(conn net.Conn) {
 	c.core = servercore.NewSession(s.instance, c, log.With("address", conn.RemoteAddr().String()), now)
 	if s.isStopping() || !s.instance.Registry.Add(c.core, source) {
 		c.cancel()
-		s.turnAway(conn)
+		s.turnAway(conn, source)
 		return
 	}
 	s.sessions.Go(c.run)
@@ -74,12 +74,12 @@ func (s *Server) startSession(conn net.Conn) {
 	}
 }
 
-// turnAway closes a connection that is above a limit.
-func (s *Server) turnAway(conn net.Conn) {
+// turnAway closes a connection that is above a limit. source is its network.
+func (s *Server) turnAway(conn net.Conn, source string) {
 	s.instance.Counts.TurnedAway.Add(1)
 	conn.Close()
 	if !s.isStopping() {
-		s.audit.turnedAway(sourceNetwork(conn.RemoteAddr()), conn.RemoteAddr().String(), "too many connections")
+		s.audit.turnedAway(source, conn, "too many connections")
 	}
 }
 

@@ -76,14 +76,14 @@ func (s *Server) start() (err error) {
 	if err := s.bind(&undo); err != nil {
 		return err
 	}
-	if err := s.openAudit(); err != nil {
-		return err
-	}
-	undo = append(undo, s.audit.close)
 	if err := s.openJournal(); err != nil {
 		return err
 	}
 	undo = append(undo, func() { s.journal.Close() })
+	if err := s.openAudit(); err != nil { // after the lock of the journal: no other process has the file
+		return err
+	}
+	undo = append(undo, s.audit.close)
 	if _, err := replica.Start(s.linkOptions()); err != nil {
 		return fmt.Errorf("server: start the links: %w", err)
 	}
