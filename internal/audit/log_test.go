@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,14 +19,35 @@ import (
 // A target is a handler that keeps the lines. It can block and fail.
 type target struct {
 	slog.Handler
-	out   bytes.Buffer
+	out   *recorder
 	fails atomic.Bool
 	block chan struct{} // nil: it does not block
 }
 
+// A recorder keeps text. It is safe for concurrent use.
+type recorder struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (o *recorder) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+// take waits until the goroutine is idle, and returns the text since the last call.
+func (o *recorder) take() string {
+	synctest.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer o.buf.Reset()
+	return o.buf.String()
+}
+
 func newTarget() *target {
-	g := &target{}
-	g.Handler = slog.NewTextHandler(&g.out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	g := &target{out: new(recorder)}
+	g.Handler = slog.NewTextHandler(g.out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
 			return slog.Attr{}
 		}
@@ -44,18 +66,16 @@ func (g *target) Handle(ctx context.Context, r slog.Record) error {
 	return g.Handler.Handle(ctx, r)
 }
 
-// expect waits until the goroutine is idle, and compares the lines since the last call.
+// expect compares the lines since the last call.
 func (g *target) expect(t *testing.T, want ...string) {
 	t.Helper()
-	synctest.Wait()
-	if got := strings.TrimSpace(g.out.String()); got != strings.Join(want, "\n") {
+	if got := strings.TrimSpace(g.out.take()); got != strings.Join(want, "\n") {
 		t.Errorf("the lines are\n%s\ninstead of\n%s", got, strings.Join(want, "\n"))
 	}
-	g.out.Reset()
 }
 
-func start(g *target) (l *audit.Log, log *bytes.Buffer) {
-	log = new(bytes.Buffer)
+func start(g *target) (l *audit.Log, log *recorder) {
+	log = new(recorder)
 	return audit.Start(g, slog.New(slog.NewTextHandler(log, nil)), func() error { return nil }), log
 }
 
@@ -80,15 +100,13 @@ func TestBlockedHandler(t *testing.T) {
 		if queued := records - n; queued < 1000 || queued > 8192 {
 			t.Errorf("%d records of %d wait", queued, records)
 		}
-		if lines := strings.Count(log.String(), "\n"); lines != 1 {
-			t.Errorf("the log is %s", log)
+		if text := log.take(); strings.Count(text, "\n") != 1 {
+			t.Errorf("the log is %s", text)
 		}
 		close(g.block)
-		synctest.Wait()
-		if lines := g.out.String(); !strings.HasSuffix(lines, fmt.Sprintf("\nmsg=dropped lines=%d\n", n)) {
+		if lines := g.out.take(); !strings.HasSuffix(lines, fmt.Sprintf("\nmsg=dropped lines=%d\n", n)) {
 			t.Errorf("after %d were dropped the last lines are %s", n, lines[max(0, len(lines)-100):])
 		}
-		g.out.Reset()
 		l.Add(record("next"))
 		g.expect(t, "msg=next")
 		l.Close()
@@ -102,7 +120,6 @@ func TestFailingHandler(t *testing.T) {
 		g := newTarget()
 		l, log := start(g)
 		for range 2 {
-			log.Reset()
 			g.fails.Store(true)
 			for range 5 {
 				l.Add(record("lost"))
@@ -111,8 +128,8 @@ func TestFailingHandler(t *testing.T) {
 			g.fails.Store(false)
 			l.Add(record("kept"))
 			g.expect(t, "msg=dropped lines=5", "msg=kept")
-			if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "dropped=5") {
-				t.Errorf("%d lines in the log:\n%s", n, log)
+			if text := log.take(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "dropped=5") {
+				t.Errorf("the log is %s", text)
 			}
 		}
 		if n := l.Dropped(); n != 10 {
@@ -147,8 +164,8 @@ func TestClose(t *testing.T) {
 		l.Add(record("last"))
 		began := time.Now()
 		l.Close()
-		if took := time.Since(began); took > time.Second || !strings.Contains(log.String(), "in time") {
-			t.Errorf("the end took %v, and the log is %s", took, log)
+		if took, text := time.Since(began), log.take(); took > time.Second || !strings.Contains(text, "in time") {
+			t.Errorf("the end took %v, and the log is %s", took, text)
 		}
 		close(g.block)
 		synctest.Wait()
@@ -192,14 +209,13 @@ func TestRepeatsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTarget()
 		l, _ := start(g)
-		lines := func() int { synctest.Wait(); return strings.Count(g.out.String(), "\n") }
+		lines := func() int { return strings.Count(g.out.take(), "\n") }
 		for n := range 1000 {
 			l.AddOnce("joe", fmt.Sprint(n), record("refused"))
 		}
 		if n := lines(); n < 10 || n > 100 {
 			t.Errorf("one subject has caused %d records", n)
 		}
-		g.out.Reset()
 		l.AddOnce("jim", "1", record("refused"))
 		g.expect(t, "msg=refused")
 		for n := range 10_000 {
@@ -208,13 +224,10 @@ func TestRepeatsAreBounded(t *testing.T) {
 		if n := lines(); n < 100 || n > 1024 {
 			t.Errorf("many subjects have caused %d records", n)
 		}
-		g.out.Reset()
 		time.Sleep(66 * time.Second)
-		synctest.Wait()
-		if got := g.out.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "msg=refused left_out=") {
+		if got := g.out.take(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "msg=refused left_out=") {
 			t.Errorf("the report is %s", got)
 		}
-		g.out.Reset()
 		time.Sleep(2 * time.Minute)
 		l.AddOnce("joe", "1000", record("refused"))
 		g.expect(t, "msg=refused")

@@ -402,6 +402,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.acks.Begin(s.client.ext, v.Sequence, failuresSent)
 	s.loggedOn, s.givenOut = true, max(r.logon.last, f.Have)
 	s.mu.Unlock()
+	s.notifyEvent(EventLogon, nil, "") // before the client knows
 	if have, _ := s.inst.Ledger.Have(s.client.claim.Publisher); s.client.canSequence {
 		s.checkOvertaken(have) // a link may have brought records before givenOut was set
 	}
@@ -414,7 +415,6 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
-	s.notifyEvent(EventLogon, nil, "")
 	s.log.Info("client logged on", "extended", s.client.ext, "sequence", v.Sequence, "have", v.Have)
 	return nil
 }
