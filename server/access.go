@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
@@ -85,6 +87,12 @@ func (l *Logon) Challenge(ctx context.Context, user, text string) error {
 	return nil
 }
 
+// permissionChanges puts the changes of permissions in order.
+type permissionChanges struct {
+	mu      sync.Mutex         // held while the permissions of a session are set
+	version PermissionsVersion // guarded by mu; at the last change
+}
+
 // PermissionsChanged applies changed permissions to all open sessions. A session of a user that
 // exists no more ends, and so does a session whose client name is not allowed any more. A
 // subscription to one topic that is not allowed any more ends with a failure; others go on without
@@ -93,8 +101,11 @@ func (s *Server) PermissionsChanged() {
 	if s.cfg.Authorizer == nil {
 		return
 	}
-	s.permissions.Lock()
-	defer s.permissions.Unlock()
+	s.permissions.mu.Lock()
+	defer s.permissions.mu.Unlock()
+	before, after := s.permissions.version, s.cfg.Authorizer.Version()
+	s.permissions.version = after
+	s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number))
 	s.eachSession(func(c *servercore.Session) {
 		if user, ok := c.User(); ok {
 			c.SetPermissions(s.permissionsOf(user))
@@ -109,8 +120,8 @@ func (s *Server) setUser(c *servercore.Session, user string) bool {
 	if s.cfg.Authorizer == nil {
 		return true
 	}
-	s.permissions.Lock()
-	defer s.permissions.Unlock()
+	s.permissions.mu.Lock()
+	defer s.permissions.mu.Unlock()
 	p := s.permissionsOf(user)
 	if p == nil {
 		return false

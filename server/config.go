@@ -56,6 +56,8 @@ type Config struct {
 	MaxMessage Size `yaml:"max_message"`
 	// Limits bound the cost of one client.
 	Limits Limits `yaml:"limits"`
+	// Audit describes the audit log. Default: none.
+	Audit AuditConfig `yaml:"audit"`
 
 	// Authenticator decides which user a client is. Default: the users of Clients.Users. Without
 	// both there are no users, and any client may log on.
@@ -201,6 +203,7 @@ func defaults() Config {
 		DrainTimeout:  Duration(10 * time.Second),
 		MaxMessage:    16 << 20,
 		Limits:        defaultLimits(),
+		Audit:         defaultAudit(),
 	}
 }
 
@@ -216,7 +219,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.RejoinTimeout, d.RejoinTimeout)
 	orDefault(&c.DrainTimeout, d.DrainTimeout)
 	orDefault(&c.MaxMessage, d.MaxMessage)
-	c.Limits = c.Limits.withDefaults()
+	c.Limits, c.Audit = c.Limits.withDefaults(), c.Audit.withDefaults()
 	orDefault(&c.Version, "dev")
 	orDefault(&c.fs, seglog.OS)
 	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
@@ -290,6 +293,7 @@ func (c *Config) validate(file string, tree *ast.File) error {
 	checkRange(&k, "drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
 	checkRange(&k, "max_message", c.MaxMessage, 1<<10, 200_000_000)
 	k.limits(c.Limits)
+	k.audit(c)
 	return errors.Join(k.problems...)
 }
 

@@ -105,6 +105,10 @@ func TestConfigErrors(t *testing.T) {
 		{"unused client_ca", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, client_ca: ca, client_cert: none}"), "a.yaml:6: clients.tls.client_ca is not used"},
 		{"bad min_version", replace("127.0.0.1:9007", "127.0.0.1:9007\n  tls: {cert: c, key: k, min_version: \"1.1\"}"), `a.yaml:6: clients.tls.min_version is "1.1": it must be "1.2" or "1.3"`},
 		{"no ca of links", replace("min_sync: 0", "  tls: {cert: c, key: k}\nmin_sync: 0"), "a.yaml: replication.tls.ca is missing"},
+		{"audit without a file", goodConfig + "audit: {keep: 2}\n", "a.yaml: audit.file is missing: name the file"},
+		{"audit in the journal", goodConfig + "audit: {file: data/a/../a/audit.log}\n", "a.yaml:23: audit.file is in the directory of the journal"},
+		{"small audit files", goodConfig + "audit: {file: audit.log, max_size: 1KiB}\n", "a.yaml:23: audit.max_size is 1KiB: it must be at least 64KiB"},
+		{"many audit files", goodConfig + "audit: {file: audit.log, keep: 1001}\n", "a.yaml:23: audit.keep is 1001: it must be at most 1000"},
 		{"wrong type", replace("min_sync: 0", "min_sync: many"), "a.yaml:15: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -55,7 +55,7 @@ func LoadConfig(file string) (Config, error) {
 
 // paths returns the fields that are paths.
 func (c *Config) paths() []*string {
-	list := []*string{&c.Data, &c.Admin.Token, &c.Clients.Users}
+	list := []*string{&c.Data, &c.Admin.Token, &c.Clients.Users, &c.Audit.File}
 	for _, t := range []*PortTLS{c.Clients.TLS, c.Admin.TLS} {
 		if t != nil {
 			list = append(list, &t.Cert, &t.Key, &t.ClientCA)

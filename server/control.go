@@ -155,6 +155,7 @@ func (s *Server) handleControl(file string, text []byte) error {
 		reply.Done, reply.Text = false, err.Error()
 	}
 	s.log.Warn("control request answered", "action", request.Action, "done", reply.Done, "reply", reply.Text)
+	s.audit.control(request, reply)
 	return writeJSON(s.cfg.fs, path.Join(s.cfg.Data, replyFile), reply)
 }
 

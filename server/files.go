@@ -197,6 +197,7 @@ func (s *Server) logReload(w *watchedFiles, err error) {
 	default:
 		s.log.Info("file read again", "field", w.field)
 	}
+	s.audit.reload(w.field, err)
 	if err == nil && w.changed != nil {
 		w.changed(s)
 	}

@@ -40,6 +40,7 @@ func (s *session) authenticate() error {
 func (s *session) refuseUser(ctx context.Context, user string, cause error) error {
 	s.srv.instance.Counts.AuthFailures.Add(1)
 	s.core.Log().Warn("authentication failed", "user", user, "client", string(s.msg.ClientName), "error", cause)
+	s.auditRefusal(cause)
 	id := string(s.msg.CommandID) // the frame may be overwritten
 	select {
 	case <-ctx.Done():

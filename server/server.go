@@ -81,7 +81,8 @@ type Server struct {
 	links               atomic.Pointer[replica.Links] // nil until the links are started
 	space               space
 	refusals            refusals
-	permissions         sync.Mutex // held while the permissions of a session are set
+	permissions         permissionChanges
+	audit               *auditor // nil: there is no audit log
 	authFailures        authFailures
 	logBudget           lineBudget // log budget of all sessions together
 	files               files
@@ -196,6 +197,7 @@ func (s *Server) stopWithError(err error) {
 // order, from the clients down to the journal.
 func (s *Server) supervise() {
 	defer close(s.done)
+	defer s.audit.close()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
 	if len(s.files.watched) > 0 {

@@ -63,7 +63,7 @@ type origin struct {
 func (s *Server) startSession(conn net.Conn) {
 	now, source := time.Now(), sourceNetwork(conn.RemoteAddr())
 	if !s.instance.Admits(source, now) {
-		s.turnAway(conn)
+		s.turnAway(conn, source)
 		return
 	}
 	conn, secure := s.withTLS(conn)
@@ -78,7 +78,7 @@ func (s *Server) startSession(conn net.Conn) {
 	c.core = servercore.NewSession(s.instance, c, log.With("address", conn.RemoteAddr().String()), now)
 	if s.isStopping() || !s.instance.Registry.Add(c.core, source) {
 		c.cancel()
-		s.turnAway(conn)
+		s.turnAway(conn, source)
 		return
 	}
 	s.sessions.Go(c.run)
@@ -87,10 +87,13 @@ func (s *Server) startSession(conn net.Conn) {
 	}
 }
 
-// turnAway closes a connection that is above a limit.
-func (s *Server) turnAway(conn net.Conn) {
+// turnAway closes a connection that is above a limit. source is its network.
+func (s *Server) turnAway(conn net.Conn, source string) {
 	s.instance.Counts.TurnedAway.Add(1)
 	conn.Close()
+	if !s.isStopping() {
+		s.audit.turnedAway(source, conn, "too many connections")
+	}
 }
 
 // run does the TLS handshake, starts the writer, reads until the session ends, and waits for the
@@ -108,6 +111,9 @@ func (s *session) run() {
 	if err == nil {
 		err = s.read()
 	}
+	if _, refused := errors.AsType[*servercore.RefusedError](err); refused {
+		s.auditRefusal(err)
+	}
 	if errors.Is(err, io.EOF) {
 		s.core.Drain() // the client has closed its side but may still wait for acks
 	}
@@ -118,6 +124,7 @@ func (s *session) run() {
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
+	s.auditEnd()
 	if s.core.Reason() == servercore.ReasonEvicted {
 		return // these are only counted, so that nobody can fill the log with them
 	}

@@ -82,6 +82,10 @@ func (s *Server) start() (err error) {
 		return err
 	}
 	undo = append(undo, func() { s.journal.Close() })
+	if err := s.openAudit(); err != nil { // after the lock of the journal: no other process has the file
+		return err
+	}
+	undo = append(undo, s.audit.close)
 	if _, err := replica.Start(s.linkOptions()); err != nil {
 		return fmt.Errorf("server: start the links: %w", err)
 	}
@@ -236,6 +240,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnReceived: s.instance.Registry.RecordsReceived,
 		OnDiverged: s.instance.Registry.PublishersDiverged,
 		OnClosed:   s.instance.Registry.PublishersClosed,
+		OnRefused:  s.audit.linkRefused,
 		// The clients continue at another instance. This one accepts no logon any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}

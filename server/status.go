@@ -53,6 +53,8 @@ type Status struct {
 	LogDropped  uint64 `json:"log_dropped"`  // log lines dropped because nobody read the log
 	Gaps        uint64 `json:"gaps"`         // gaps told to running subscriptions: retention removed messages that they had not seen
 
+	AuditDropped uint64 `json:"audit_dropped"` // lines missing in the audit log because it was written too slowly, or not at all
+
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, of which nothing more is accepted, ordered by id
 
 	Certificates []CertificateStatus `json:"certificates,omitempty"` // of the ports and links with TLS
@@ -229,7 +231,7 @@ func (s *Server) Status() Status {
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
 		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
-		LogDropped: s.cfg.LogDropped(),
+		LogDropped: s.cfg.LogDropped(), AuditDropped: s.audit.dropped(),
 	}
 	links := s.links.Load()
 	st.Cluster, st.Intact = links.Cluster(), links.Intact()

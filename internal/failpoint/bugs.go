@@ -548,6 +548,12 @@ const (
 	AnyConnections Bug = "any-connections"
 	// AnyPublishers lets a user have any number of publishers.
 	AnyPublishers Bug = "any-publishers"
+	// AuditBlocks lets whoever adds a line to the audit log wait until it is written.
+	AuditBlocks Bug = "audit-blocks"
+	// AuditRepeats writes lines of the audit log that repeat each other.
+	AuditRepeats Bug = "audit-repeats"
+	// AuditGrows never begins another file of the audit log.
+	AuditGrows Bug = "audit-grows"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
 	// ReloadTakesBad replaces a value that was read from files even if the new files cannot be used.

@@ -86,6 +86,9 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	}
 	l.mu.Unlock()
 
+	if refusal && r.aboutPeer() {
+		l.notifyRefused(p.name, p.dest.Address, err)
+	}
 	if refusal && r.Code == refuseCluster && r.ByPeer {
 		l.noteForeign(p, err, false)
 	}
@@ -143,10 +146,23 @@ func (l *Links) serve(nc net.Conn) {
 	if c.peer != nil || errors.Is(err, ErrClosed) || refusal && r.Code == refuseCrossed {
 		return
 	}
-	if c.identified && refusal {
-		l.peer(c.hello.Name).refused.Add(1)
+	name := ""
+	if c.identified {
+		name = c.hello.Name
+	}
+	if refusal && name != "" {
+		l.peer(name).refused.Add(1)
+	}
+	if refusal {
+		l.notifyRefused(name, address.String(), err)
 	}
 	l.logNoLink(address, err)
+}
+
+func (l *Links) notifyRefused(peer, address string, reason error) {
+	if l.o.OnRefused != nil {
+		l.o.OnRefused(peer, address, reason)
+	}
 }
 
 // logNoLink logs an accepted connection that did not become a link, or counts it for the next such

@@ -82,6 +82,9 @@ type Options struct {
 	// OnNotice is called when a peer reports a logon (R11). The peer gets the result and this
 	// instance's have(p) as the answer. OnNotice must not block.
 	OnNotice func(Notice) ledger.Reply
+	// OnRefused is called when this instance or a peer has refused a link. peer is empty if this
+	// instance has accepted the connection and does not know the peer. OnRefused must not block.
+	OnRefused func(peer, address string, reason error)
 	// OnOutdated is called when OutdatedReason begins to return a reason. It must not block.
 	OnOutdated func()
 }

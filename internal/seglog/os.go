@@ -50,8 +50,8 @@ func (osFS) OpenFile(name string, flag int) (File, error) {
 	return openFile(name, os.O_RDWR|flag)
 }
 
-// errNotFile reports a link, a pipe or another special file in the place of a regular file.
-var errNotFile = errors.New("not a regular file (links are not followed)")
+// ErrNotFile reports a link, a pipe or another special file in the place of a regular file.
+var ErrNotFile = errors.New("not a regular file (links are not followed)")
 
 // openFile opens a regular file. It follows no link, so that the process cannot be made to change a
 // file elsewhere. It opens no pipe, since that could block.
@@ -69,7 +69,7 @@ func openFile(name string, flag int) (File, error) {
 	base := filepath.Base(name)
 	info, err := dir.Lstat(base)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: errNotFile}
+		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotFile}
 	}
 	var f *os.File
 	if err == nil || errors.Is(err, fs.ErrNotExist) {

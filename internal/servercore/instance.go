@@ -25,6 +25,9 @@ type Instance struct {
 	// OnRefused is called with the reason when a client is refused that cannot recover by itself.
 	// It may be nil. It must not block.
 	OnRefused func(reason string)
+	// OnEvent is called for the events of a session that belong in an audit log. It may be nil. It
+	// must not block. No lock is held.
+	OnEvent func(*Session, Event)
 	// Publishers returns the number of publishers that the instance knows. Nil: unknown.
 	Publishers func() int
 	// PermissionsAgree reports whether all peers have the same permissions of users. Nil: there are

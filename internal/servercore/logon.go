@@ -298,7 +298,8 @@ func (s *Session) decideLogon(now time.Time) error {
 	case verdict.Step == LogonOtherOwner:
 		return s.endOtherOwner(l.id)
 	case verdict.Step == LogonGap, waits && s.client.ext && now.Sub(l.since) >= extendedLogonWait:
-		return s.endPublishGap(l.acked)
+		_ = s.endPublishGap(l.acked)
+		return &RefusedError{wire.ReasonPublishGap}
 	case now.Sub(l.since) >= plainLogonWait:
 		return fmt.Errorf("logon: this instance and its peers did not agree on a number within %v", plainLogonWait)
 	}
@@ -409,6 +410,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.acks.Begin(s.client.ext, v.Sequence, failuresSent)
 	s.loggedOn, s.givenOut = true, max(r.logon.last, f.Have)
 	s.mu.Unlock()
+	s.notifyEvent(EventLogon, nil, "") // before the client knows
 	if have, _ := s.inst.Ledger.Have(s.client.claim.Publisher); s.client.canSequence {
 		s.checkOvertaken(have) // a link may have brought records before givenOut was set
 	}

@@ -60,15 +60,22 @@ func (s *Session) SetPermissions(p *Permissions) {
 	s.mu.Unlock()
 	switch {
 	case p == nil:
-		s.endWithAck(wire.ReasonAuthFailure, "")
+		s.endNotPermitted(wire.ReasonAuthFailure)
 	case loggedOn && !s.mayUseName(s.client.claim.ClientName):
-		s.endWithAck(wire.ReasonNotEntitled, "")
+		s.endNotPermitted(wire.ReasonNotEntitled)
 	default:
 		for _, b := range subs {
 			s.queueTask(func(time.Time) { s.endNotEntitled(b) })
 		}
-		return
 	}
+}
+
+// endNotPermitted ends a session whose user may not have it any more.
+func (s *Session) endNotPermitted(reason string) {
+	if s.State() < StateEnding {
+		s.notifyEvent(EventPermissionsChange, nil, reason)
+	}
+	s.endWithAck(reason, "")
 	s.stopAppends()
 }
 
@@ -90,6 +97,7 @@ func (s *Session) endNotEntitled(b *sub) {
 	if !current {
 		return
 	}
+	s.notifyEvent(EventSubscribeRefused, []byte(b.Pattern.String()), wire.ReasonNotEntitled)
 	s.unregisterSub(b)
 	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, SubID: b.ID, Reason: wire.ReasonNotEntitled})
 	s.removeSub(b)
@@ -169,6 +177,7 @@ func (s *Session) mayKnow(topic []byte) bool {
 // client keeps the message and sends it again later.
 func (s *Session) endPermissionsDiffer(topic []byte) error {
 	s.inst.notifyRefused(wire.ReasonPermissionsDiffer)
+	s.notifyEvent(EventPublishRefused, topic, wire.ReasonPermissionsDiffer)
 	s.log.Warn("publish not entitled, and a peer has other permissions: the session ends, and the client tries again", "topic", string(topic))
 	s.endWithAck(wire.ReasonPermissionsDiffer, "")
 	return ErrEnding

@@ -120,6 +120,7 @@ func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 	case ledger.Accepted:
 		s.reader.have = m.Sequence
 		s.inst.Counts.Published.Add(1)
+		s.notifyNotEntitled(m, refusal)
 	default:
 		return s.answerResend(m, r, verdict, refusal)
 	}
@@ -403,6 +404,7 @@ func (s *Session) answerPublish(m *wire.Message, refusal string) {
 // refusePublish answers a publish that is refused without a record.
 func (s *Session) refusePublish(m *wire.Message, reason string) {
 	s.inst.Counts.Refused.Add(1)
+	s.notifyNotEntitled(m, reason)
 	s.log.Warn("publish refused", "reason", reason, "topic", string(m.Topic), "sequence", m.Sequence)
 	s.answer(m, wire.AckProcessed, reason)
 	if m.HasSequence && m.Sequence > 0 && (s.client.ext || m.Acks&wire.AckPersisted != 0) {
@@ -410,4 +412,12 @@ func (s *Session) refusePublish(m *wire.Message, reason string) {
 		return
 	}
 	s.answer(m, wire.AckPersisted, reason)
+}
+
+// notifyNotEntitled reports a publish that was refused for a reason, if the reason is that the user
+// may not publish it. An empty reason means that it was not refused.
+func (s *Session) notifyNotEntitled(m *wire.Message, reason string) {
+	if reason == wire.ReasonNotEntitled {
+		s.notifyEvent(EventPublishRefused, m.Topic, reason)
+	}
 }

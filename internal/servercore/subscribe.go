@@ -18,6 +18,7 @@ type subscribeError struct {
 	reason string
 	gaps   []wire.Gap
 	loud   bool
+	event  EventKind // for the audit log; 0: none
 }
 
 func (e *subscribeError) Error() string { return e.reason }
@@ -112,7 +113,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic}
 	}
 	if b.Pattern.IsLiteral() && !s.mayKnow(m.Topic) {
-		return nil, &subscribeError{reason: wire.ReasonNotEntitled, loud: true}
+		return nil, &subscribeError{reason: wire.ReasonNotEntitled, loud: true, event: EventSubscribeRefused}
 	}
 	if b.Bookmark && b.Pattern.IsLiteral() && !s.inst.Logged.Contains(m.Topic) {
 		return nil, &subscribeError{reason: wire.ReasonInvalidTopic}
@@ -153,6 +154,9 @@ func pattern(m *wire.Message, o route.Options) (topic.Pattern, error) {
 
 // refuseSubscribe answers a subscribe that is refused.
 func (s *Session) refuseSubscribe(m *wire.Message, refusal *subscribeError) {
+	if refusal.event != 0 {
+		s.notifyEvent(refusal.event, m.Topic, refusal.reason)
+	}
 	s.log.Warn("subscribe refused", "reason", refusal.reason, "topic", string(m.Topic), "gap", route.GapText(refusal.gaps))
 	if refusal.loud || m.Acks&wire.AckProcessed != 0 {
 		s.send(&wire.AckMessage{
@@ -172,12 +176,12 @@ func (s *Session) registerSub(b *sub) (old *sub, refusal *subscribeError) {
 	case old != nil && !b.Options.Replace:
 		return nil, &subscribeError{reason: wire.ReasonSubIDInUse}
 	case old == nil && len(s.subs) >= s.maxSubscriptions() && !failpoint.On(failpoint.DAnySubscriptions):
-		return nil, &subscribeError{reason: "too many subscriptions", loud: true}
+		return nil, &subscribeError{reason: "too many subscriptions", loud: true, event: EventLimit}
 	case s.stepsLocked(old)+b.Pattern.Steps() > maxSteps && !failpoint.On(failpoint.DAnyPatterns):
-		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}
+		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true, event: EventLimit}
 	case !s.account.charge(&b.charged, b.weight()):
 		s.account.charge(&b.charged, 0)
-		return nil, &subscribeError{reason: "the subscriptions of this session would exceed its memory limit", loud: true}
+		return nil, &subscribeError{reason: "the subscriptions of this session would exceed its memory limit", loud: true, event: EventLimit}
 	}
 	s.subs[b.ID] = b
 	return old, nil

@@ -44,6 +44,7 @@ var imports = map[string][]string{
 	"internal/yamlbounds":  {},
 	"internal/users":       {"internal/failpoint", "internal/scram", "internal/size", "internal/topic", "internal/yamlbounds"},
 	"internal/pace":        {},
+	"internal/audit":       {"internal/failpoint", "internal/seglog", "internal/signal", "internal/visible"},
 	"internal/outbound":    {"internal/failpoint", "internal/signal"},
 	"internal/record":      {"internal/bookmark", "internal/crc", "internal/failpoint"},
 	"internal/wire":        {"internal/bookmark", "internal/failpoint", "internal/record"},
@@ -57,7 +58,7 @@ var imports = map[string][]string{
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/failpoint", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/scram", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
-	"server":               {"internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/fileversion", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
+	"server":               {"internal/audit", "internal/users", "internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/fileversion", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
 	"internal/exitcode":    {},
 	"internal/buildinfo":   {},
 	"internal/visible":     {},
@@ -81,7 +82,7 @@ var allowedDependencies = []string{
 
 // goroutinePackages are the packages that may start goroutines: each waits for its own.
 // Commands, examples and test parts may too.
-var goroutinePackages = []string{"bookmarkstore", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
+var goroutinePackages = []string{"bookmarkstore", "internal/audit", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
 
 // cores are the files that decide: no goroutine, clock, file, socket, chance or select.
 // Their callers pass events and times.
