@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net"
@@ -52,13 +53,13 @@ type Permissions struct {
 }
 
 // UserLimits bound the cost of one user on this instance, over all sessions of the user together. 0
-// means no bound, unless the comment says otherwise.
+// means the limit of the configuration.
 type UserLimits struct {
-	Connections    int     // sessions at once
+	Connections    int     // sessions at once; 0: Limits.ConnectionsPerUser
 	Subscriptions  int     // of one session; 0: Limits.Subscriptions
 	Publishers     int     // publishers that belong to the user; 0: Limits.PublishersPerUser
 	PublisherRate  float64 // new publishers per second; 0: Limits.PublisherRate
-	BytesPerSecond int64   // commands, header included. A session that sends more is read more slowly
+	BytesPerSecond int64   // of commands; 0: Limits.BytesPerSecond. A session that sends more is read more slowly
 }
 
 // A Logon is the attempt of a client to log on.
@@ -130,6 +131,26 @@ func (s *Server) setUser(c *servercore.Session, user string) bool {
 	return true
 }
 
+// A UsersStatus tells which permissions of users an instance has.
+type UsersStatus struct {
+	Version uint64   `json:"version"`          // of the permissions, see PermissionsVersion
+	Hash    string   `json:"hash"`             // of the permissions, hex; equal on instances that agree
+	Differ  []string `json:"differ,omitempty"` // peers that have had other permissions for a minute
+}
+
+// usersStatus returns the state of the users, nil if there are none.
+func (s *Server) usersStatus() *UsersStatus {
+	if s.cfg.Authorizer == nil {
+		return nil
+	}
+	v := s.cfg.Authorizer.Version()
+	st := &UsersStatus{Version: v.Number, Hash: hex.EncodeToString(v.Hash[:])}
+	if l := s.links.Load(); l != nil {
+		st.Differ = l.PermissionsDiffer()
+	}
+	return st
+}
+
 // permissionsOf returns the permissions of a user in the form of package servercore, nil if there
 // is no such user.
 func (s *Server) permissionsOf(user string) *servercore.Permissions {
@@ -137,8 +158,12 @@ func (s *Server) permissionsOf(user string) *servercore.Permissions {
 	if !ok {
 		return nil
 	}
-	l := p.Limits
-	orDefault(&l.Subscriptions, int(s.cfg.Limits.Subscriptions))
+	l, d := p.Limits, s.cfg.Limits
+	orDefault(&l.Subscriptions, int(d.Subscriptions))
+	orDefault(&l.Publishers, int(d.PublishersPerUser))
+	orDefault(&l.PublisherRate, float64(d.PublisherRate))
+	orDefault(&l.Connections, int(d.ConnectionsPerUser))
+	orDefault(&l.BytesPerSecond, int64(d.BytesPerSecond))
 	return &servercore.Permissions{
 		ClientName: p.ClientName, Publish: p.Publish, Subscribe: p.Subscribe, Limits: servercore.UserLimits(l),
 	}

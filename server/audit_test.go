@@ -73,7 +73,7 @@ func audited(t *testing.T, disk seglog.FS) (lines []string) {
 func wantAudited(t *testing.T, i *servertest.Instance, want ...string) {
 	t.Helper()
 	synctest.Wait()
-	got := audited(t, i.Disk())
+	got := audited(t, diskOf(i))
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the audit log is\n%s\ninstead of\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -143,12 +143,12 @@ func TestAudit(t *testing.T) {
 			"logoff client=x reason=auth failure"+joe,
 		)
 		for _, secret := range []string{"password", "secret", "guess"} {
-			if strings.Contains(auditText(t, i.Disk()), secret) {
+			if strings.Contains(auditText(t, diskOf(i)), secret) {
 				t.Errorf("the audit log contains the password %q", secret)
 			}
 		}
 		time.Sleep(2 * time.Minute)
-		if lines := audited(t, i.Disk()); !slices.Contains(lines, "publish_refused client=x left_out=1 reason=not entitled topic=orders user=joe") {
+		if lines := audited(t, diskOf(i)); !slices.Contains(lines, "publish_refused client=x left_out=1 reason=not entitled topic=orders user=joe") {
 			t.Errorf("nothing says that a line was left out: %s", lines)
 		}
 	})
@@ -193,7 +193,7 @@ func TestAuditBounds(t *testing.T) {
 			c.send(fmt.Sprintf(`{"c":"p","t":"%d%s"}`, n, strings.Repeat("x", 5000)))
 		}
 		time.Sleep(30 * time.Second)
-		text := auditText(t, i.Disk())
+		text := auditText(t, diskOf(i))
 		if n := strings.Count(text, "\n"); n < 2 || n > 100 {
 			t.Errorf("%d lines", n)
 		}
@@ -204,7 +204,7 @@ func TestAuditBounds(t *testing.T) {
 			t.Errorf("%d bytes", len(text))
 		}
 		time.Sleep(time.Minute)
-		text = auditText(t, i.Disk())
+		text = auditText(t, diskOf(i))
 		if n := strings.Count(text, `"left_out":`); n != 2 || !strings.Contains(text, `"left_out":999`) {
 			t.Errorf("%d lines with left_out", n)
 		}
@@ -288,7 +288,7 @@ func TestAuditOfLimits(t *testing.T) {
 			dial(t, i).wantClosed()
 		}
 		synctest.Wait()
-		lines := audited(t, i.Disk())
+		lines := audited(t, diskOf(i))
 		if lines = lines[2:]; len(lines) != 1 || lines[0] != "limit client= reason=too many connections user=" {
 			t.Errorf("the lines are %s", lines)
 		}
@@ -324,12 +324,12 @@ func TestAuditOfLinks(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		by := make(map[string]int)
-		for _, line := range audited(t, pair.A.Disk()) {
+		for _, line := range audited(t, diskOf(pair.A)) {
 			event, _, _ := strings.Cut(line, "reason=")
 			by[event]++
 		}
 		if by["link_refused peer= "] != 1 || by["link_refused peer=b "] != 1 || len(by) != 2 {
-			t.Errorf("the lines are %s", audited(t, pair.A.Disk()))
+			t.Errorf("the lines are %s", audited(t, diskOf(pair.A)))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -39,8 +40,8 @@ type partialFrame struct {
 }
 
 // deadline returns the time by which the rest of the frame must arrive. bytes is the number of its
-// bytes that have arrived. begun is false if no frame has begun.
-func (p *partialFrame) deadline(frames uint64, bytes int) (by time.Time, begun bool) {
+// bytes that have arrived, and limit is Limits.Frame. begun is false if no frame has begun.
+func (p *partialFrame) deadline(frames uint64, bytes int, limit time.Duration) (by time.Time, begun bool) {
 	switch {
 	case bytes == 0 || failpoint.On(failpoint.DSlowFrames):
 		p.since = time.Time{}
@@ -48,7 +49,7 @@ func (p *partialFrame) deadline(frames uint64, bytes int) (by time.Time, begun b
 	case p.since.IsZero() || p.framesBefore != frames:
 		*p = partialFrame{framesBefore: frames, since: time.Now()}
 	}
-	return p.since.Add(frameDeadline + time.Duration(bytes/frameRate)*time.Second), true
+	return p.since.Add(limit + time.Duration(bytes/frameRate)*time.Second), true
 }
 
 // setDeadline sets the read deadline of a logged-on session. Before that the logon deadline
@@ -58,10 +59,11 @@ func (r deadlineReader) setDeadline() error {
 		return nil
 	}
 	var deadline time.Time
-	if silence := r.s.core.Silence(); silence > 0 && !failpoint.On(failpoint.HeartbeatsIgnored) {
+	limits := &r.s.srv.cfg.Limits
+	if silence := cmp.Or(r.s.core.Silence(), time.Duration(limits.Idle)); silence > 0 && !failpoint.On(failpoint.HeartbeatsIgnored) {
 		deadline = time.Now().Add(silence)
 	}
-	by, begun := r.s.partial.deadline(r.s.frames, r.s.reader.Buffered())
+	by, begun := r.s.partial.deadline(r.s.frames, r.s.reader.Buffered(), time.Duration(limits.Frame))
 	if begun && (deadline.IsZero() || by.Before(deadline)) {
 		deadline = by
 	}

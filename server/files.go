@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/certs"
@@ -151,22 +152,44 @@ func (s *Server) Reload() error {
 	return errors.Join(all...)
 }
 
-// watchFiles reads files again when they change, until the instance stops.
+// watchFiles reads files again when they change, and watches the permissions of the peers, until the
+// instance stops.
 func (s *Server) watchFiles() {
 	s.warnExpiry()
 	changes, expiry := time.NewTicker(filesPoll), time.NewTicker(expiryPoll)
 	defer changes.Stop()
 	defer expiry.Stop()
+	var differ []string
 	for {
 		select {
 		case <-changes.C:
 			s.pollFiles()
+			differ = s.checkPermissions(differ)
 		case <-expiry.C:
 			s.warnExpiry()
 		case <-s.ctx.Done():
 			return
 		}
 	}
+}
+
+// checkPermissions logs that a peer has other permissions of users, once when it begins and once
+// when it ends. told are the peers of the last call.
+func (s *Server) checkPermissions(told []string) (differ []string) {
+	l := s.links.Load()
+	if l == nil {
+		return nil
+	}
+	differ = l.PermissionsDiffer()
+	switch {
+	case slices.Equal(differ, told):
+	case len(differ) > 0:
+		s.log.Error("peers have had other permissions of users for a minute: sessions that publish what they may not end, instead of a rejection",
+			"peers", differ, "version", s.cfg.Authorizer.Version().Number)
+	default:
+		s.log.Info("all peers have the same permissions of users again")
+	}
+	return differ
 }
 
 // pollFiles reads the files again that have changed.

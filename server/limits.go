@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
@@ -30,10 +31,35 @@ type Limits struct {
 	// network. The instance also closes connections of one address beyond three quarters of all
 	// that its file descriptors allow. Default 4096.
 	PerAddress Count `yaml:"per_address"`
+	// ConnectionsPerUser is the largest number of sessions of one user. 0: no limit. This and the
+	// following limits hold if there are users; a user may have others of its own. Default 0.
+	ConnectionsPerUser Count `yaml:"connections_per_user"`
+	// PublishersPerUser is the largest number of publishers that belong to one user. A logon that
+	// would make another one is refused. Default 100,000.
+	PublishersPerUser Count `yaml:"publishers_per_user"`
+	// PublisherRate is the largest number of new publishers of one user per second. Ten seconds of
+	// them may come at once. Default 10.
+	PublisherRate Count `yaml:"publisher_rate"`
+	// BytesPerSecond bounds the commands of one user, over all its sessions. A session that sends
+	// more is read more slowly. A second of them may come at once. 0: no limit. Default 0.
+	BytesPerSecond Size `yaml:"bytes_per_second"`
+	// Logon is the time from a connection to its accepted logon, with the TLS handshake and all
+	// challenges. Default 3s.
+	Logon Duration `yaml:"logon"`
+	// Frame is the time to receive a frame that has begun. Each 64 KiB of it give a second more.
+	// Default 30s.
+	Frame Duration `yaml:"frame"`
+	// Idle is how long a client may send nothing if it has requested no heartbeats. With heartbeats
+	// twice their interval counts. 0: no limit, because a subscriber without heartbeats sends
+	// nothing. Default 0.
+	Idle Duration `yaml:"idle"`
 }
 
 func defaultLimits() Limits {
-	return Limits{Subscriptions: 1000, Memory: 1 << 30, Topic: 256, Unauthenticated: 512, PerAddress: 4096}
+	return Limits{
+		Subscriptions: 1000, Memory: 1 << 30, Topic: 256, Unauthenticated: 512, PerAddress: 4096,
+		PublishersPerUser: 100_000, PublisherRate: 10, Logon: Duration(3 * time.Second), Frame: Duration(30 * time.Second),
+	}
 }
 
 func (l Limits) withDefaults() Limits {
@@ -43,6 +69,10 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.Topic, d.Topic)
 	orDefault(&l.Unauthenticated, d.Unauthenticated)
 	orDefault(&l.PerAddress, d.PerAddress)
+	orDefault(&l.PublishersPerUser, d.PublishersPerUser)
+	orDefault(&l.PublisherRate, d.PublisherRate)
+	orDefault(&l.Logon, d.Logon)
+	orDefault(&l.Frame, d.Frame)
 	return l
 }
 
@@ -63,6 +93,13 @@ func (k *configChecker) limits(l Limits) {
 	checkRange(k, "limits.topic", l.Topic, 1, 16<<10)
 	checkRange(k, "limits.unauthenticated", l.Unauthenticated, 1, 1<<20)
 	checkRange(k, "limits.per_address", l.PerAddress, 1, 1<<20)
+	checkRange(k, "limits.connections_per_user", l.ConnectionsPerUser, 0, 1<<20)
+	checkRange(k, "limits.publishers_per_user", l.PublishersPerUser, 1, 1<<30)
+	checkRange(k, "limits.publisher_rate", l.PublisherRate, 1, 1<<20)
+	checkRange(k, "limits.bytes_per_second", l.BytesPerSecond, 0, 1<<40)
+	checkRange(k, "limits.logon", l.Logon, Duration(100*time.Millisecond), Duration(5*time.Minute))
+	checkRange(k, "limits.frame", l.Frame, Duration(time.Second), Duration(time.Hour))
+	checkRange(k, "limits.idle", l.Idle, 0, Duration(24*time.Hour))
 }
 
 // sourceNetwork returns the network that a connection counts for: its IPv4 address, or the /64

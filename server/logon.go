@@ -18,7 +18,7 @@ const maxChallenges = 3
 // commands. Then s.msg is the last of them, and the session has a user. A refusal waits, so that
 // passwords cannot be tried quickly.
 func (s *session) authenticate() error {
-	ctx, cancel := context.WithDeadline(s.ctx, s.connectedAt.Add(logonDeadline))
+	ctx, cancel := context.WithDeadline(s.ctx, s.logonDeadline())
 	defer cancel()
 	l := s.logon()
 	l.challenge = s.challenges()

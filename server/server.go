@@ -74,19 +74,13 @@ type Server struct {
 	instance          *servercore.Instance // shared by the sessions
 	destinationTopics []*topic.Set         // topics of each destination
 
-	clientListener      net.Listener
-	replicationListener net.Listener // nil: there is no replication port
-	adminListener       net.Listener // nil: there is no admin port
-	journal             *journal.Journal
-	links               atomic.Pointer[replica.Links] // nil until the links are started
-	space               space
-	refusals            refusals
-	permissions         permissionChanges
-	audit               *auditor // nil: there is no audit log
-	authFailures        authFailures
-	logBudget           lineBudget // log budget of all sessions together
-	files               files
-	handshakes          handshakeSlots // of clients
+	ports
+	security
+	journal   *journal.Journal
+	links     atomic.Pointer[replica.Links] // nil until the links are started
+	space     space
+	refusals  refusals
+	logBudget lineBudget // log budget of all sessions together
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -94,6 +88,22 @@ type Server struct {
 	loops    sync.WaitGroup // accept, retention, control, admin
 
 	lifecycle
+}
+
+// ports are the listeners of an instance.
+type ports struct {
+	clientListener      net.Listener
+	replicationListener net.Listener // nil: there is no replication port
+	adminListener       net.Listener // nil: there is no admin port
+}
+
+// security is the part of an instance that concerns users, certificates and secrets.
+type security struct {
+	permissions  permissionChanges
+	authFailures authFailures
+	audit        *auditor // nil: there is no audit log
+	files        files
+	handshakes   handshakeSlots // of clients
 }
 
 // Ready returns a channel that is closed when clients are served. Before that, the instance catches
@@ -200,7 +210,7 @@ func (s *Server) supervise() {
 	defer s.audit.close()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
-	if len(s.files.watched) > 0 {
+	if len(s.files.watched) > 0 || s.cfg.Authorizer != nil {
 		s.loops.Go(s.watchFiles)
 	}
 	if s.awaitLinks() {

@@ -17,9 +17,7 @@ import (
 )
 
 const (
-	logonDeadline = 3 * time.Second  // from connect to logon
-	frameDeadline = 30 * time.Second // to receive a frame that has begun; one second more for each frameRate bytes received
-	frameRate     = 64 << 10
+	frameRate     = 64 << 10         // bytes of a frame for which Limits.Frame is a second longer
 	writeDeadline = 10 * time.Second // for one piece of output
 	lingerTime    = time.Second      // to write the last frames, and again to let the client read them
 	pieceBytes    = 256 << 10        // of one piece of output, approximately
@@ -155,7 +153,7 @@ func (s *session) awaitDrained(written <-chan struct{}, err error) {
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
 	defer s.core.Notify()
-	if err := s.conn.SetReadDeadline(s.connectedAt.Add(logonDeadline)); err != nil {
+	if err := s.conn.SetReadDeadline(s.logonDeadline()); err != nil {
 		return err
 	}
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
@@ -181,6 +179,11 @@ func (s *session) read() error {
 			return err
 		}
 	}
+}
+
+// logonDeadline returns the time by which the client must have logged on.
+func (s *session) logonDeadline() time.Time {
+	return s.connectedAt.Add(time.Duration(s.srv.cfg.Limits.Logon))
 }
 
 // pause waits if the user sends more than it may.

@@ -43,7 +43,7 @@ func (s *session) handshake() error {
 	if s.tls == nil {
 		return nil
 	}
-	deadline := s.connectedAt.Add(logonDeadline)
+	deadline := s.logonDeadline()
 	if failpoint.On(failpoint.TLSSlowHandshake) {
 		deadline = time.Now().Add(time.Hour)
 	}

@@ -38,9 +38,9 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		files: files, handshakes: newHandshakeSlots(),
-		cfg: cfg,
-		log: cfg.Logger.With("instance", cfg.Name),
+		security: security{files: files, handshakes: newHandshakeSlots()},
+		cfg:      cfg,
+		log:      cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(maxSessions()),
@@ -235,6 +235,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnNotice:       s.instance.OnNotice,
 		OnStart: func(l *replica.Links) { // before the first notice of a peer arrives
 			s.instance.Ledger = l.Ledger()
+			s.instance.PermissionsAgree = l.PermissionsAgree
 			s.links.Store(l)
 		},
 		OnReceived: s.instance.Registry.RecordsReceived,
@@ -243,6 +244,12 @@ func (s *Server) linkOptions() replica.Options {
 		OnRefused:  s.audit.linkRefused,
 		// The clients continue at another instance. This one accepts no logon any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
+	}
+	if a := s.cfg.Authorizer; a != nil {
+		o.Permissions = func() (version uint64, hash [32]byte) {
+			v := a.Version()
+			return v.Number, v.Hash
+		}
 	}
 	if s.cfg.Replication == nil {
 		return o

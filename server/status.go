@@ -39,25 +39,29 @@ type Status struct {
 	Full         bool               `json:"full"`                     // the disk is nearly full: publishes are refused for now
 	Degraded     []DegradedInterval `json:"degraded"`                 // periods in which acks were single, oldest first
 
-	Logons      uint64 `json:"logons"`       // accepted logons; this and the following counts begin at the start
-	TurnedAway  uint64 `json:"turned_away"`  // connections closed because there were too many, or too many without a logon
-	Fenced      uint64 `json:"fenced"`       // sessions that lost their name to another session
-	Slow        uint64 `json:"slow"`         // sessions ended because the client did not read
-	Published   uint64 `json:"published"`    // messages accepted
-	Duplicates  uint64 `json:"duplicates"`   // messages that the journal had already
-	Refused     uint64 `json:"refused"`      // messages rejected
-	Differing   uint64 `json:"differing"`    // identities with two contents, as a copied store produces
-	Delivered   uint64 `json:"delivered"`    // messages sent to subscriptions, once for each
-	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because the instance lacks acknowledged messages of the publisher
-	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published while the disk was nearly full
-	LogDropped  uint64 `json:"log_dropped"`  // log lines dropped because nobody read the log
-	Gaps        uint64 `json:"gaps"`         // gaps told to running subscriptions: retention removed messages that they had not seen
+	Logons       uint64 `json:"logons"`        // accepted logons; this and the following counts begin at the start
+	TurnedAway   uint64 `json:"turned_away"`   // connections closed because there were too many, or too many without a logon
+	Fenced       uint64 `json:"fenced"`        // sessions that lost their name to another session
+	Slow         uint64 `json:"slow"`          // sessions ended because the client did not read
+	Published    uint64 `json:"published"`     // messages accepted
+	Duplicates   uint64 `json:"duplicates"`    // messages that the journal had already
+	Refused      uint64 `json:"refused"`       // messages rejected
+	Differing    uint64 `json:"differing"`     // identities with two contents, as a copied store produces
+	Delivered    uint64 `json:"delivered"`     // messages sent to subscriptions, once for each
+	PublishGaps  uint64 `json:"publish_gaps"`  // sessions refused because the instance lacks acknowledged messages of the publisher
+	DiskFull     uint64 `json:"disk_full"`     // sessions ended because they published while the disk was nearly full
+	AuthFailures uint64 `json:"auth_failures"` // logons refused because the client did not prove its user
+	NotEntitled  uint64 `json:"not_entitled"`  // publishes that their users may not make
+	Paused       uint64 `json:"paused"`        // waits of sessions whose users sent more than they may
+	LogDropped   uint64 `json:"log_dropped"`   // log lines dropped because nobody read the log
+	Gaps         uint64 `json:"gaps"`          // gaps told to running subscriptions: retention removed messages that they had not seen
 
 	AuditDropped uint64 `json:"audit_dropped"` // lines missing in the audit log because it was written too slowly, or not at all
 
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, of which nothing more is accepted, ordered by id
 
 	Certificates []CertificateStatus `json:"certificates,omitempty"` // of the ports and links with TLS
+	Users        *UsersStatus        `json:"users,omitempty"`        // permissions of users; nil: there are none
 
 	Refusing []string      `json:"refusing"`           // reasons of refusals in the last minute, of clients that cannot recover without help
 	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree of which this instance is not a member
@@ -231,6 +235,7 @@ func (s *Server) Status() Status {
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
 		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
+		AuthFailures: c.AuthFailures.Load(), NotEntitled: c.NotEntitled.Load(), Paused: c.Paused.Load(),
 		LogDropped: s.cfg.LogDropped(), AuditDropped: s.audit.dropped(),
 	}
 	links := s.links.Load()
@@ -242,7 +247,7 @@ func (s *Server) Status() Status {
 	for _, i := range s.journal.DegradedIntervals() {
 		st.Degraded = append(st.Degraded, degradedInterval(i))
 	}
-	st.Diverged, st.Certificates = s.diverged(), s.certificateStatus()
+	st.Diverged, st.Certificates, st.Users = s.diverged(), s.certificateStatus(), s.usersStatus()
 	st.Refusing, st.Outdated, st.Decree = s.refusals.recent(), links.OutdatedReason(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()

@@ -24,12 +24,9 @@ func (p *Permissions) fields(c codec) {
 	c.fixed(p.Hash[:], true)
 }
 
-// differ reports whether two instances have different permissions. An instance without permissions
-// differs from no other: it denies nothing.
-func (p Permissions) differ(o Permissions) bool {
-	none := [32]byte{}
-	return p.Hash != o.Hash && p.Hash != none && o.Hash != none
-}
+// differ reports whether two instances have different permissions. An instance without users differs
+// from one with users: it takes everything.
+func (p Permissions) differ(o Permissions) bool { return p.Hash != o.Hash }
 
 // statedPermissions are the permissions that a peer has stated last. They are guarded by Links.mu.
 type statedPermissions struct {
@@ -65,8 +62,7 @@ func (l *Links) notePermissions(p *peer, theirs Permissions) {
 
 // PermissionsAgree reports whether the sync destinations have the same permissions as this instance,
 // as far as they have stated theirs. While they do not, a denied publish must leave no tombstone: the
-// peer may have accepted the same message, and the publisher would diverge. A peer without
-// permissions agrees.
+// peer may have accepted the same message, and the publisher would diverge.
 //
 // A peer that is away cannot be asked. It counts with the permissions that it stated last until it
 // has been away for a minute, so that a client which moves here from a peer that restarts gets no

@@ -23,6 +23,9 @@ func TestUserOfEachRecord(t *testing.T) {
 			"no user":   {"", 0, "a"},
 		} {
 			p := s.connect()
+			if tt.user != "" {
+				p.core.SetUser(tt.user)
+			}
 			logon := &wire.LogonCommand{CommandID: "0", ClientName: life, UserID: tt.user, Ext: true, Store: life, Counter: 1, Acked: tt.acked, Last: 10}
 			if err := p.core.Execute(s.message(logon), 0); err != nil {
 				t.Fatal(err)

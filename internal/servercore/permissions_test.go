@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -293,6 +295,118 @@ func TestUserOfMessages(t *testing.T) {
 		out, _, _ := sub.core.Fill(nil, s.now)
 		if n := bytes.Count(out, []byte("joe")); n != 1 || bytes.Contains(out, []byte("joe2")) {
 			t.Errorf("%q", out)
+		}
+	})
+}
+
+// A publisher belongs to the first user that publishes as it. Another user is refused, also if only
+// a peer knows the owner, and whether the peer answers before or after the logon. A publisher
+// without an owner passes to the first user.
+func TestPublisherOfAnotherUser(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		attempt := func(user, life string, answers ...ledger.Answers) (*client, error) {
+			c := s.connect()
+			if user != "" {
+				c.core.SetUser(user)
+				c.core.SetPermissions(&servercore.Permissions{})
+			}
+			cmd := wire.LogonCommand{CommandID: "0", ClientName: life, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: 1}
+			if err := c.core.Execute(s.message(&cmd), 0); err != nil {
+				return c, err
+			}
+			for _, a := range answers {
+				c.core.AddAnswers(a)
+			}
+			return c, c.core.Decide(s.now)
+		}
+		owned := func(life string) string { return s.inst.Ledger.Owner(bookmark.IdentityOfLife(life).ID) }
+		const refusal = "processed failure reason=publisher of another user"
+		before, err := attempt("", "old")
+		if err != nil || before.publish("a", 1, "x") != nil {
+			t.Fatal(err)
+		}
+		s.inst.Registry.Remove(before.core)
+		joe, err := attempt("joe", "old")
+		if err != nil || joe.publish("a", 2, "x") != nil || owned("old") != "joe" {
+			t.Fatalf("the owner of a publisher without one is %q, %v", owned("old"), err)
+		}
+		s.inst.Registry.Remove(joe.core)
+		ann, err := attempt("ann", "old")
+		if err == nil {
+			t.Error("another user publishes as the publisher")
+		}
+		ann.want(refusal, "end")
+		s.inst.Registry.Remove(ann.core)
+		if joe, err = attempt("joe", "old"); err != nil {
+			t.Errorf("the owner: %v", err)
+		}
+		if ann, err = attempt("ann", "elsewhere", ledger.Answers{AllAnswered: true, Have: 5, Owner: "joe"}); err == nil {
+			_, err = ann.core.State(), ann.publish("a", 1, "x")
+		}
+		if err == nil || owned("elsewhere") != "" {
+			t.Errorf("another user publishes as a publisher that a peer knows, %q", owned("elsewhere"))
+		}
+		late, err := attempt("ann", "late")
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.out()
+		late.core.AddAnswers(ledger.Answers{AllAnswered: true, Have: 5, Owner: "joe"})
+		late.want(refusal, "end")
+		if err := late.publish("a", 1, "x"); err == nil || owned("late") != "" {
+			t.Errorf("a publish after the peer's answer: %v, owner %q", err, owned("late"))
+		}
+	})
+}
+
+// The publishers of a user are bounded, in number and in new ones per second. Those that it has may
+// log on again.
+func TestPublishersOfUser(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		attempt := func(user, life string, l servercore.UserLimits) error {
+			c := s.connect()
+			defer s.inst.Registry.Remove(c.core)
+			c.core.SetUser(user)
+			c.core.SetPermissions(&servercore.Permissions{Limits: l})
+			cmd := wire.LogonCommand{CommandID: "0", ClientName: life, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: 1}
+			if err := c.core.Execute(s.message(&cmd), 0); err != nil {
+				return err
+			}
+			if err := c.core.Decide(s.now); err != nil {
+				c.want("processed failure reason=too many publishers of the user", "end")
+				return err
+			}
+			have, _ := s.inst.Ledger.Have(bookmark.IdentityOfLife(life).ID)
+			return c.publish("a", have+1, "x")
+		}
+		three := servercore.UserLimits{Publishers: 3}
+		for i := range 3 {
+			if err := attempt("u", fmt.Sprint("life", i), three); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := attempt("u", "life3", three); err == nil {
+			t.Error("a fourth publisher")
+		}
+		if err := attempt("u", "life1", three); err != nil {
+			t.Errorf("a publisher that the user has: %v", err)
+		}
+		if err := attempt("v", "life4", three); err != nil {
+			t.Errorf("another user: %v", err)
+		}
+		slow := servercore.UserLimits{PublisherRate: 1}
+		n := 0
+		for i := range 100 {
+			if attempt("w", fmt.Sprint("w", i), slow) == nil {
+				n++
+			}
+		}
+		if n != 11 { // the burst of ten seconds, and one
+			t.Errorf("%d new publishers at once", n)
+		}
+		s.now = s.now.Add(time.Second)
+		if err := attempt("w", "later", slow); err != nil {
+			t.Errorf("a new publisher a second later: %v", err)
 		}
 	})
 }

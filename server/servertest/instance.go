@@ -45,6 +45,7 @@ func New(t T, opts ...Option) *Instance {
 func newInstance(w *world, name string) *Instance {
 	i := &Instance{world: w}
 	i.cfg = server.Config{Name: name, Data: "data", Logger: w.log}
+	i.cfg.Clients.Users = w.usersPath
 	if w.opts.real {
 		i.cfg.Data = filepath.Join(w.t.TempDir(), name)
 		i.cfg.Clients.Listen = heldport.ForTest(w.t)

@@ -38,7 +38,8 @@ type options struct {
 	real      bool
 	log       bool
 	start     bool
-	ca        *CA // nil: no TLS
+	ca        *CA    // nil: no TLS
+	users     []User // nil: any client may log on
 	configure []func(*server.Config)
 }
 
@@ -89,6 +90,7 @@ type world struct {
 	opts       options
 	net        *memnet.Network // nil: Real
 	log        *slog.Logger    // nil: none
+	usersPath  string          // file of the users; empty: none
 	publishers *publishers
 }
 
@@ -104,6 +106,9 @@ func newWorld(t T, opts []Option) *world {
 		out := &testLog{t: t}
 		t.Cleanup(out.end)
 		w.log = slog.New(slog.NewTextHandler(out, nil))
+	}
+	if w.opts.users != nil {
+		w.usersPath = w.usersFile(w.opts.users)
 	}
 	return w
 }
