@@ -49,6 +49,7 @@ func Start(cfg Config) (*Server, error) {
 		space:     space{wake: signal.New()},
 		lifecycle: newLifecycle(),
 	}
+	s.instance.Now = time.Now
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
 	s.instance.OnRefused = s.refusals.add

@@ -31,6 +31,7 @@ func (p Permissions) differ(o Permissions) bool { return p.Hash != o.Hash }
 // statedPermissions are the permissions that a peer has stated last. They are guarded by Links.mu.
 type statedPermissions struct {
 	Permissions
+	met    bool          // the peer has stated them
 	differ bool          // from ours at that time
 	since  time.Duration // since when they differ
 }
@@ -41,7 +42,7 @@ func (s *statedPermissions) state(theirs, ours Permissions, now time.Duration) {
 	if differ && !s.differ {
 		s.since = now
 	}
-	s.Permissions, s.differ = theirs, differ
+	s.Permissions, s.met, s.differ = theirs, true, differ
 }
 
 // ownPermissions returns the permissions of this instance.
@@ -75,7 +76,7 @@ func (l *Links) PermissionsAgree() bool {
 	defer l.mu.Unlock()
 	for _, p := range l.dests {
 		counts := p.conn != nil || now-p.awaySince < permissionsGrace && !failpoint.On(failpoint.R14AbsentAgrees)
-		if p.dest.Sync && counts && p.permissions.Permissions.differ(ours) {
+		if p.dest.Sync && counts && p.permissions.met && p.permissions.Permissions.differ(ours) {
 			return false
 		}
 	}

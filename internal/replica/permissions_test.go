@@ -86,8 +86,8 @@ func TestPermissionsOfAbsentPeer(t *testing.T) {
 	})
 }
 
-// An instance without permissions agrees with every other one. So does an asynchronous destination, but
-// its difference is reported.
+// An instance without users differs from one with users. An asynchronous destination does not count,
+// but its difference is reported.
 func TestPermissionsNotCompared(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		toC := to("c")
@@ -97,11 +97,12 @@ func TestPermissionsNotCompared(t *testing.T) {
 		c, _ := w.withPermissions("c")
 		w.linked(a, b)
 		w.linked(a, c)
-		a.expectPermissions(true)
-		b.expectPermissions(true)
+		a.expectPermissions(false)
 		versionA.Store(8)
 		pass(time.Minute + time.Second)
+		a.expectPermissions(false, "b", "c")
+		b.close()
+		pass(time.Minute + time.Second)
 		a.expectPermissions(true, "c")
-		b.expectPermissions(true)
 	})
 }

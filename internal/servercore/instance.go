@@ -2,6 +2,7 @@ package servercore
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
@@ -33,8 +34,10 @@ type Instance struct {
 	// PermissionsAgree reports whether all peers have the same permissions of users. Nil: there are
 	// no users.
 	PermissionsAgree func() bool
-	Limits           Limits
-	Counts           Counters
+	// Now is the clock for the limits of users. Nil: time stands still.
+	Now    func() time.Time
+	Limits Limits
+	Counts Counters
 
 	memory budget // of all sessions
 	users  users
@@ -47,6 +50,13 @@ type Counters struct {
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
 	NotEntitled, Paused, AuthFailures         atomic.Uint64
+}
+
+func (i *Instance) now() time.Time {
+	if i.Now == nil {
+		return time.Time{}
+	}
+	return i.Now()
 }
 
 func (i *Instance) notifyRefused(reason string) {

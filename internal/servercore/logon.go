@@ -76,7 +76,6 @@ type logonRequest struct {
 	incarnation uint64      // highest incarnation of this group that the client's store has met
 	lost        bool        // this logon has found messages to be lost
 	since       time.Time   // time of the first Decide
-	counted     bool        // the publisher was counted for its user
 	waited      bool        // the ledger counts the logon as waiting
 }
 
@@ -277,9 +276,6 @@ func (s *Session) decideLogon(now time.Time) error {
 	}
 	facts := s.facts(l)
 	verdict, clock := DecideLogon(facts), facts.clock()
-	if creates := verdict.Step == LogonAccept || verdict.Step == LogonGone; creates && !s.addPublisher(facts, now) {
-		return s.endManyPublishers(l.id)
-	}
 	for verdict.Step == LogonGone || verdict.Step == LogonLost {
 		if err := s.recordMissing(verdict); err != nil {
 			return err

@@ -252,6 +252,9 @@ func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
 	if s.inst.Full != nil && s.inst.Full() && !s.inLedger(r) {
 		return 0, s.endDiskFull()
 	}
+	if !s.mayRecord(r.Publisher) {
+		return 0, s.endManyPublishers()
+	}
 	verdict, err := appendUnlessFenced(s, func() (ledger.Verdict, error) { return s.reader.appender.Append(r) })
 	switch {
 	case err != nil:

@@ -106,6 +106,7 @@ type readerState struct {
 	publishable      topicAnswers  // of Permissions.Publish
 	notEntitled      int           // publishes not entitled since the last Pause
 	joined           atomic.Bool   // the session counts for its user
+	recorded         uint64        // the user may have records of this publisher
 
 	vectorBytes int // memory of vector, as charged to the account
 }

@@ -139,16 +139,19 @@ func (s *Session) leaveUser() {
 	}
 }
 
-// addPublisher counts the session's publisher for its user, if no instance knows the publisher. It
-// returns false if the user may not have another one now. Only the first call counts.
-func (s *Session) addPublisher(f LogonFacts, now time.Time) bool {
+// mayRecord reports whether the user may have records of a publisher: the publisher is known, or the
+// user may have another one now.
+func (s *Session) mayRecord(publisher uint64) bool {
 	p := s.access.permissions.Load()
-	isNew := s.client.canSequence && f.Have == 0 && f.PeerHave == 0 && !s.reader.logon.counted
-	if p == nil || !isNew || failpoint.On(failpoint.AnyPublishers) {
+	if p == nil || s.reader.recorded == publisher || failpoint.On(failpoint.AnyPublishers) {
 		return true
 	}
-	s.reader.logon.counted = true
-	return s.inst.users.addPublisher(string(s.client.user), p.Limits, now, s.inst.Ledger.Owned)
+	_, known := s.inst.Ledger.Have(publisher)
+	if !known && !s.inst.users.addPublisher(string(s.client.user), p.Limits, s.inst.now(), s.inst.Ledger.Owned) {
+		return false
+	}
+	s.reader.recorded = publisher
+	return true
 }
 
 // isOtherUser reports whether an owner is another user than that of the session.
@@ -166,11 +169,11 @@ func (s *Session) endOtherOwner(id string) error {
 	return &RefusedError{wire.ReasonOtherOwner}
 }
 
-// endManyPublishers ends a session whose user may not have another publisher now. id is the id of
-// the logon.
-func (s *Session) endManyPublishers(id string) error {
+// endManyPublishers ends a session whose user may not have another publisher now. The client keeps
+// its messages and tries again.
+func (s *Session) endManyPublishers() error {
 	s.inst.notifyRefused(wire.ReasonTooManyPublishers)
-	s.inst.Registry.freeNames(s)
-	s.endWithAck(wire.ReasonTooManyPublishers, id)
-	return &RefusedError{wire.ReasonTooManyPublishers}
+	s.notifyEvent(EventLimit, nil, wire.ReasonTooManyPublishers)
+	s.endWithAck(wire.ReasonTooManyPublishers, "")
+	return ErrEnding
 }
