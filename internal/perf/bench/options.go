@@ -29,6 +29,9 @@ type Options struct {
 	// Authenticator and TLS are those of client.Config, for Servers.
 	Authenticator client.Authenticator
 	TLS           *tls.Config
+	// Secure gives the started pair TLS on clients and links, and a user with SCRAM. Its clients log on
+	// as that user.
+	Secure bool
 	// Command runs an instance of that pair. Run appends "--config" and a file.
 	Command []string
 	// DowngradeAfter is the time that the instances of that pair wait for each other. Default 2s.
@@ -98,6 +101,7 @@ func (o *Options) validate(b Benchmark) error {
 		{o.Store != "memory" && o.Store != "file" && o.Store != "bolt", fmt.Sprintf("store is %q: it must be memory, file or bolt", o.Store)},
 		{o.Store == "memory" && o.SyncAlways, "a memory store can't be synced"},
 		{o.DowngradeAfter < 0, "downgrade-after can't be negative"},
+		{o.Secure && len(o.Servers) > 0, "secure is for a pair that the run starts: give no servers"},
 	} {
 		if wrong.is {
 			return optionf("%s", wrong.text)

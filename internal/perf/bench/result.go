@@ -38,6 +38,7 @@ type Result struct {
 	Fsync          string  `json:"fsync"`                        // of the servers: always "before each ack"
 	Store          string  `json:"store"`                        // of the publishers: memory, file, bolt
 	StoreFsync     string  `json:"store_fsync"`                  // never, every 10ms, before sending
+	Secure         bool    `json:"secure,omitempty"`             // TLS on clients and links, and a user with SCRAM
 	StartedPair    bool    `json:"started_pair"`                 // the servers were processes of this machine, started for the run
 	DowngradeAfter float64 `json:"downgrade_after_ms,omitempty"` // of that pair
 	Cores          int     `json:"cores"`
@@ -69,7 +70,7 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 // newResult returns a result with the conditions of the run.
 func newResult(b Benchmark, o *Options, dir string) *Result {
 	r := &Result{
-		Bench: b, Body: o.Size, Window: o.Window, Publishers: o.Publishers, Subscribers: o.Subscribers,
+		Bench: b, Body: o.Size, Window: o.Window, Secure: o.Secure, Publishers: o.Publishers, Subscribers: o.Subscribers,
 		Fsync: "before each ack", Store: o.Store, StoreFsync: o.storeSync(), OfferedRate: o.Rate,
 		Cores: runtime.GOMAXPROCS(0), Filesystem: fileSystem(dir),
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
@@ -118,6 +119,9 @@ func (r *Result) conditions() string {
 		fmt.Sprintf("%s store syncs %s", r.Store, r.StoreFsync),
 		fmt.Sprintf("bodies of %d B", r.Body), fmt.Sprintf("window %d", r.Window),
 		plural(r.Publishers, "publisher"), plural(r.Subscribers, "subscriber"),
+	}
+	if r.Secure {
+		parts = append(parts, "TLS on clients and links, a user with SCRAM")
 	}
 	if r.OfferedRate > 0 {
 		parts = append(parts, fmt.Sprintf("%.0f msgs/s offered (open loop, counted from when each was due)", r.OfferedRate))

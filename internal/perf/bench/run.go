@@ -19,9 +19,10 @@ type run struct {
 	o           Options
 	dir         string // holds stores and journals; removed at the end
 	servers     []string
-	pair        *pair.Pair // nil: the servers were given
-	topic       string     // unique to the run
-	storeLimits struct {   // of a publisher's store
+	pair        *pair.Pair     // nil: the servers were given
+	security    *pair.Security // of pair; nil: no TLS and no users
+	topic       string         // unique to the run
+	storeLimits struct {       // of a publisher's store
 		messages int
 		bytes    int64
 	}
@@ -112,7 +113,15 @@ func (r *run) prepare(ctx context.Context) error {
 func (r *run) startPair(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	both, err := pair.Start(ctx, r.dir, pair.Options{Command: r.o.Command, DowngradeAfter: r.o.DowngradeAfter})
+	o := pair.Options{Command: r.o.Command, DowngradeAfter: r.o.DowngradeAfter}
+	if r.o.Secure {
+		s, err := pair.NewSecurity()
+		if err != nil {
+			return err
+		}
+		o.Security, r.security = s, s
+	}
+	both, err := pair.Start(ctx, r.dir, o)
 	if err != nil {
 		return err
 	}
@@ -127,6 +136,9 @@ const connectTimeout = 10 * time.Second
 // error, since only the server addresses can be wrong.
 func (r *run) dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
 	cfg.Authenticator, cfg.TLS = r.o.Authenticator, r.o.TLS
+	if r.security != nil {
+		r.security.Configure(&cfg)
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	c, err := client.Dial(ctx, cfg)

@@ -26,11 +26,12 @@ type Instance struct {
 	Name          string
 	ClientAddress string // address for clients
 
-	dir     string // holds its configuration, journal and log
-	command []string
-	admin   string
-	ports   []*heldport.Port
-	openLog func() (*os.File, error)
+	dir      string // holds its configuration, journal and log
+	command  []string
+	admin    string
+	ports    []*heldport.Port
+	openLog  func() (*os.File, error)
+	security *Security // nil: no TLS and no users
 
 	mu        sync.Mutex
 	process   *exec.Cmd     // guarded by mu; nil while dead
@@ -52,7 +53,13 @@ func (in *Instance) Journal() string { return filepath.Join(in.dir, "journal") }
 func (in *Instance) ReplicationAddress() string { return in.ports[replicationPort].Address }
 
 // URI returns the connection URI for clients.
-func (in *Instance) URI() string { return "tcp://" + in.ClientAddress + "/amps/json" }
+func (in *Instance) URI() string {
+	scheme := "tcp"
+	if in.security != nil {
+		scheme = "tcps"
+	}
+	return scheme + "://" + in.ClientAddress + "/amps/json"
+}
 
 // Start starts the process and waits until it serves clients.
 func (in *Instance) Start(ctx context.Context) error {

@@ -28,6 +28,9 @@ type Options struct {
 	PeerAddress func(from, to, address string) (string, error)
 	// Stderr opens the standard error of each process. Default: its log file.
 	Stderr func() (*os.File, error)
+	// Security gives the pair TLS and a user. Nil: clients and links without TLS, any client may
+	// log on.
+	Security *Security
 	// Config is appended to the configuration of each instance.
 	Config string
 }
@@ -94,7 +97,14 @@ func (in *Instance) configure(peer *Instance, o Options) (err error) {
 	if err := os.WriteFile(filepath.Join(in.dir, "link.key"), []byte(strings.Repeat("5e", 32)), 0o600); err != nil {
 		return err
 	}
-	config := fmt.Sprintf(configuration, in.Name, in.ClientAddress, in.ports[replicationPort].Address, peer.Name, at, o.DowngradeAfter, in.admin)
+	clients, links := openClients, ""
+	if in.security = o.Security; in.security != nil {
+		if err := in.security.write(in); err != nil {
+			return err
+		}
+		clients, links = secureClients, secureLinks
+	}
+	config := fmt.Sprintf(configuration, in.Name, in.ClientAddress, clients, in.ports[replicationPort].Address, links, peer.Name, at, o.DowngradeAfter, in.admin)
 	return os.WriteFile(in.config(), []byte(config+o.Config), 0o644)
 }
 
@@ -103,11 +113,10 @@ group: pair
 data: ./journal
 clients:
   listen: %s
-  insecure: true
-replication:
+%sreplication:
   listen: %s
   secret: link.key
-  destinations:
+%s  destinations:
     - name: %s
       address: %s
       ack: sync

@@ -29,6 +29,7 @@ type benchFlags struct {
 	Window     int           `help:"Maximum number of messages in flight for each publisher. Default: 65536, or as many as fit into 32 MiB."`
 	Publishers int           `default:"1" help:"Number of publishing clients."`
 	Warmup     time.Duration `help:"Time to publish before the measurement begins."`
+	Secure     bool          `help:"Give the started pair TLS on clients and links, and a user with SCRAM."`
 	JSON       bool          `name:"json" help:"Print the result as one JSON object."`
 	Progress   bool          `help:"Print progress to standard error once a second, even if it is not a terminal."`
 }
@@ -36,7 +37,7 @@ type benchFlags struct {
 // options converts the flags to options of a benchmark.
 func (f *benchFlags) options(o *output) bench.Options {
 	options := bench.Options{Store: f.Store, SyncAlways: f.SyncAlways, Dir: f.Dir, Keep: f.Keep,
-		Size: f.Size, Window: f.Window, Publishers: f.Publishers, Warmup: f.Warmup}
+		Size: f.Size, Window: f.Window, Publishers: f.Publishers, Warmup: f.Warmup, Secure: f.Secure}
 	if f.Progress || isTerminal(o.err) {
 		options.Progress = o.err
 	}
@@ -61,7 +62,7 @@ func (f *benchGroup) options(o *output) bench.Options {
 	return options
 }
 
-// measure runs a benchmark and prints its result. A started pair has no users and no TLS.
+// measure runs a benchmark and prints its result.
 func (f *benchGroup) measure(o *output, w bench.Benchmark, options bench.Options) error {
 	if len(f.Server) > 0 {
 		var cfg client.Config
