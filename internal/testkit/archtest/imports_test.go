@@ -65,7 +65,7 @@ var imports = map[string][]string{
 	"server/cmd/holdfastd": {"internal/exitcode", "internal/buildinfo", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server"},
 	"internal/testdoor":    {"internal/seglog"},
 	"internal/heldport":    {},
-	"internal/perf/pair":   {"internal/heldport"},
+	"internal/perf/pair":   {"client", "internal/certs", "internal/heldport", "internal/users"},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
 	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/fileversion", "internal/journal", "internal/buildinfo", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
 }
