@@ -4,23 +4,25 @@ import (
 	"context"
 	"errors"
 
+	"github.com/holdfast-mq/holdfast/internal/reload"
 	"github.com/holdfast-mq/holdfast/internal/users"
 )
 
 // usersFile are the users of a file: who they are and what they may do. It implements Authenticator,
 // Authorizer and reloader.
-type usersFile struct{ *users.Watched }
+type usersFile struct{ *reload.Value[*users.Set] }
 
 // openUsers reads the file of users.
 func (f *files) openUsers(c *Config) error {
 	if c.Clients.Users == "" {
 		return nil
 	}
-	w, err := users.Watch(c.Clients.Users)
+	file := c.Clients.Users
+	v, err := reload.New(func() (*users.Set, error) { return users.Load(file) }, file)
 	if err != nil {
 		return &ConfigError{Field: "clients.users", Text: err.Error()}
 	}
-	u := usersFile{w}
+	u := usersFile{v}
 	c.Authenticator, c.Authorizer = u, u
 	f.watched = append(f.watched, watchedFiles{field: "clients.users", reloader: u, changed: (*Server).usersChanged})
 	return nil
@@ -28,7 +30,7 @@ func (f *files) openUsers(c *Config) error {
 
 // Authenticate implements Authenticator.
 func (u usersFile) Authenticate(ctx context.Context, l *Logon) (user string, err error) {
-	user, err = u.Set().Authenticate(ctx, users.Attempt{
+	user, err = u.Get().Authenticate(ctx, users.Attempt{
 		User: l.User, Password: l.Password, TLS: l.TLS,
 		Challenge: func(ctx context.Context, user, text string) (answer string, err error) {
 			err = l.Challenge(ctx, user, text)
@@ -43,7 +45,7 @@ func (u usersFile) Authenticate(ctx context.Context, l *Logon) (user string, err
 
 // Permissions implements Authorizer.
 func (u usersFile) Permissions(user string) (p Permissions, ok bool) {
-	of, ok := u.Set().User(user)
+	of, ok := u.Get().User(user)
 	if !ok {
 		return Permissions{}, false
 	}
@@ -61,14 +63,8 @@ func (u usersFile) Permissions(user string) (p Permissions, ok bool) {
 
 // Version implements Authorizer.
 func (u usersFile) Version() PermissionsVersion {
-	set := u.Set()
+	set := u.Get()
 	return PermissionsVersion{Number: set.Version(), Hash: set.Hash()}
-}
-
-// Poll implements reloader.
-func (u usersFile) Poll() (tried bool, err error) {
-	loaded, err := u.Watched.Poll()
-	return loaded || err != nil, err
 }
 
 // usersChanged applies a file of users that was read again.

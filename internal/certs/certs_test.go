@@ -105,8 +105,8 @@ func TestHandshakes(t *testing.T) {
 	}
 
 	other.Files(dir, "a") // replaces the three files
-	if tried, err := a.Poll(); err != nil || !tried {
-		t.Fatalf("%v, %v", tried, err)
+	if err := a.Reload(); err != nil {
+		t.Fatal(err)
 	}
 	if state, atServer, atClient = shake(t, server, a.Client("a")); atServer != nil || atClient != nil {
 		t.Errorf("with the new files: %v, %v", atServer, atClient)

@@ -178,10 +178,8 @@ const (
 	UsersSaltChanges Bug = "users-salt-changes"
 	// UsersComputesAll computes the password hashes of all logons at once.
 	UsersComputesAll Bug = "users-computes-all"
-	// UsersBadFileTaken drops all users when their file cannot be used any more.
-	UsersBadFileTaken Bug = "users-bad-file-taken"
-	// UsersHalfFileTaken uses a changed file before its writer has finished.
-	UsersHalfFileTaken Bug = "users-half-file-taken"
+	// ReloadHalfFile reads a changed file before its writer has finished.
+	ReloadHalfFile Bug = "reload-half-file"
 	// UsersVersionKept changes the users in a file without raising the version.
 	UsersVersionKept Bug = "users-version-kept"
 	// UsersCertAmbiguous accepts a certificate that has the names of several users.

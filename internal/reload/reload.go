@@ -1,5 +1,5 @@
 // Package reload keeps values that are read from files, and replaces them while the process runs
-// when the files change: certificates, secrets, tokens.
+// when the files change: certificates, secrets, tokens, users.
 package reload
 
 import (
@@ -20,8 +20,9 @@ type Value[T any] struct {
 	paths   []string
 	current atomic.Pointer[T]
 
-	token chan struct{} // its holder reads the files and owns seen
-	seen  []fs.FileInfo // of paths, before they were read last; nil: the file was not there
+	token  chan struct{} // its holder reads the files and owns the fields below
+	loaded []fs.FileInfo // of paths, before they were read last; nil: the file was not there
+	seen   []fs.FileInfo // at the last Poll
 }
 
 // New returns the value that read returns. paths are the files that read uses.
@@ -43,14 +44,17 @@ func (v *Value[T]) Reload() error {
 	return v.load(stat(v.paths))
 }
 
-// Poll does the same as Reload if a file has changed since the last Poll or Reload, by its time,
-// size, mode or identity. So it returns the error of a bad file once, until the file changes again.
-// tried is true if it has read the files.
+// Poll does the same as Reload if a file has changed since it was read, by its time, size, mode or
+// identity, and no file has changed since the last Poll: files that are still being written are not
+// read. So a change counts at the second Poll, and Poll returns the error of a bad file once, until
+// the file changes again. tried is true if it has read the files.
 func (v *Value[T]) Poll() (tried bool, err error) {
 	v.token <- struct{}{}
 	defer func() { <-v.token }()
 	now := stat(v.paths)
-	if same(now, v.seen) {
+	settled := v.seen != nil && same(now, v.seen) || failpoint.On(failpoint.ReloadHalfFile)
+	v.seen = now
+	if !settled || same(now, v.loaded) {
 		return false, nil
 	}
 	return true, v.load(now)
@@ -58,7 +62,7 @@ func (v *Value[T]) Poll() (tried bool, err error) {
 
 // load reads the files. now was taken before, so that the next Poll finds a change during the read.
 func (v *Value[T]) load(now []fs.FileInfo) error {
-	v.seen = now
+	v.loaded = now
 	fresh, err := v.read()
 	if err != nil && !failpoint.On(failpoint.ReloadTakesBad) {
 		return err

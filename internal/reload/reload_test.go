@@ -59,19 +59,28 @@ func TestPoll(t *testing.T) {
 	}
 	poll("unchanged", false, false, 3)
 	write(t, two, "123")
-	poll("longer", true, false, 4)
+	poll("longer, at first", false, false, 3)
+	write(t, two, "123")
+	write(t, one, "12")
+	poll("another change", false, false, 3)
+	write(t, one, "1")
+	poll("and another one", false, false, 3)
+	poll("settled", true, false, 4)
 	poll("unchanged", false, false, 4)
 	write(t, two, "bad content")
+	poll("bad, at first", false, false, 4)
 	poll("bad", true, true, 4)
 	poll("still bad", false, false, 4)
 	if err := v.Reload(); err == nil || v.Get() != 4 {
 		t.Errorf("reload of a bad file: %v, value %d", err, v.Get())
 	}
 	os.Remove(one)
+	poll("removed, at first", false, false, 4)
 	poll("removed", true, true, 4)
 	poll("still removed", false, false, 4)
 	write(t, one, "1")
 	write(t, two, "12345")
+	poll("good again, at first", false, false, 4)
 	poll("good again", true, false, 6)
 
 	// The same size, by a rename, with the old time.
@@ -84,6 +93,7 @@ func TestPoll(t *testing.T) {
 	if err := errors.Join(os.Chtimes(other, time.Time{}, info.ModTime()), os.Rename(other, two)); err != nil {
 		t.Fatal(err)
 	}
+	poll("renamed, at first", false, false, 6)
 	poll("renamed", true, false, 6)
 }
 

@@ -75,3 +75,22 @@ func resolve(file string) (string, error) {
 	}
 	return target, err
 }
+
+// A fileState tells whether a file has changed. The zero fileState is that of no file.
+type fileState struct{ fs.FileInfo }
+
+func stateOf(file string) fileState {
+	info, err := os.Stat(file)
+	if err != nil {
+		return fileState{}
+	}
+	return fileState{info}
+}
+
+// equals compares states by identity, size, time and mode.
+func (s fileState) equals(other fileState) bool {
+	if s.FileInfo == nil || other.FileInfo == nil {
+		return s.FileInfo == nil && other.FileInfo == nil
+	}
+	return os.SameFile(s.FileInfo, other.FileInfo) && s.Size() == other.Size() && s.ModTime().Equal(other.ModTime()) && s.Mode() == other.Mode()
+}
