@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
@@ -99,7 +100,7 @@ type permissionChanges struct {
 // subscription to one topic that is not allowed any more ends with a failure; others go on without
 // the messages that are not allowed. Publishes that are already recorded stay.
 func (s *Server) PermissionsChanged() {
-	if s.cfg.Authorizer == nil {
+	if s.cfg.Authorizer == nil || failpoint.On(failpoint.PermissionsStale) {
 		return
 	}
 	s.permissions.mu.Lock()

@@ -3,6 +3,8 @@ package server
 import (
 	"sync"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Bounds of the delays of refused logons.
@@ -45,6 +47,9 @@ func (f *authFailures) delay(source string, now time.Time) time.Duration {
 	delay := firstDelay
 	for i := freeFailures; i < of.count && delay < longestDelay; i++ {
 		delay *= 2
+	}
+	if failpoint.On(failpoint.AuthNoDelay) {
+		return 0
 	}
 	return min(delay, longestDelay)
 }

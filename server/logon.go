@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -62,7 +63,7 @@ func (s *session) logon() *Logon {
 func (s *session) challenges() func(ctx context.Context, user, text string) (*Logon, error) {
 	n := 0
 	return func(ctx context.Context, user, text string) (*Logon, error) {
-		if n++; n > maxChallenges {
+		if n++; n > maxChallenges && !failpoint.On(failpoint.AuthAnyChallenges) {
 			return nil, ErrTooManyChallenges
 		}
 		if err := ctx.Err(); err != nil {
@@ -70,6 +71,9 @@ func (s *session) challenges() func(ctx context.Context, user, text string) (*Lo
 		}
 		id := string(s.msg.CommandID)
 		s.core.Challenge(id, user, text)
+		if failpoint.On(failpoint.AuthNoDeadline) {
+			_ = s.conn.SetReadDeadline(time.Time{})
+		}
 		frame, err := s.reader.Next()
 		if err != nil {
 			return nil, fmt.Errorf("no answer to the challenge: %w", err)

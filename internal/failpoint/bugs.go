@@ -532,6 +532,16 @@ const (
 	FailBackBlind Bug = "failback-blind"
 	// R10AnyOwner lets a user publish as a publisher of another user.
 	R10AnyOwner Bug = "r10-any-owner"
+	// AuthNoDelay answers failed logons at once, however many there were.
+	AuthNoDelay Bug = "auth-no-delay"
+	// AuthAnyChallenges lets a logon have any number of challenges.
+	AuthAnyChallenges Bug = "auth-any-challenges"
+	// AuthNoDeadline gives a logon with challenges any time.
+	AuthNoDeadline Bug = "auth-no-deadline"
+	// PermissionsStale leaves open sessions with the permissions of their logon.
+	PermissionsStale Bug = "permissions-stale"
+	// OpenByDefault lets an instance without users listen at any address.
+	OpenByDefault Bug = "open-by-default"
 	// AnyClientName lets a user log on with any client name.
 	AnyClientName Bug = "any-client-name"
 	// AnyPublish lets a user publish to any topic.
