@@ -77,12 +77,13 @@ func (w *walk) run(t *testing.T) (outputs []string) {
 		own := heldport.ForTest(t)
 		there, back = append(there, page, own), append(back, own, page)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), drillPatience)
+	bin := filepath.Dir(statusCommand(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*drillPatience)
 	defer cancel()
 	script := "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + strings.NewReplacer(there...).Replace(w.script.String())
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(statusCommand(t))+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // the trap stops the instances
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
