@@ -48,8 +48,8 @@ const (
 	bytesPerByte    = 24
 )
 
-// badInput returns all rows. Features that this server does not have, such as passwords,
-// compression and content filters, have no rows except for their refusals. Other tests cover the
+// badInput returns all rows. Features that this server does not have, such as compression and
+// content filters, have no rows except for their refusals. Other tests cover the
 // rest: the fuzz target of package client covers the messages of a server, TestNameInUse a name in
 // use on two instances, and TestHalfClose a client that has closed its side.
 func badInput() []badRow {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -240,7 +241,7 @@ func (s *Server) certificateStatus() (list []CertificateStatus) {
 			continue
 		}
 		until := w.certificate.NotAfter()
-		list = append(list, CertificateStatus{w.field, until, int(time.Until(until).Hours()) / 24})
+		list = append(list, CertificateStatus{w.field, until, int(math.Floor(time.Until(until).Hours() / 24))})
 	}
 	return list
 }

@@ -95,8 +95,11 @@ func TestCertificateExpires(t *testing.T) {
 			ca, log := servertest.NewCA(t), new(recording)
 			ca.NotAfter = time.Now().Add(time.Duration(days)*24*time.Hour + time.Hour)
 			cert, key, _ := ca.Files(t.TempDir(), "a")
-			servertest.New(t, logged(log), servertest.Config(func(c *server.Config) { c.Clients.TLS = &server.PortTLS{Cert: cert, Key: key} }))
+			i := servertest.New(t, logged(log), servertest.Config(func(c *server.Config) { c.Clients.TLS = &server.PortTLS{Cert: cert, Key: key} }))
 			synctest.Wait()
+			if c := i.Server().Status().Certificates; len(c) != 1 || c[0].DaysLeft != days {
+				t.Errorf("%d days: status %+v", days, c)
+			}
 			if n := len(log.lines("a certificate expires soon")); n != want {
 				t.Errorf("%d days: %d warnings in\n%s", days, n, log.buf.String())
 			}

@@ -121,6 +121,66 @@ func TestUsersMayNot(t *testing.T) {
 	})
 }
 
+// A subscription to one topic ends when its user may not read the topic any more. One to a pattern
+// goes on without its messages, which do not come later either.
+func TestUsersMayNotAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.Users(gateway, feed))
+		g, err := app(t, pair, "gateway-1", client.SCRAM("gateway", "correct horse"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := app(t, pair, "feed", client.SCRAM("feed", "battery staple"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := g.Subscribe(t.Context(), "prices/1", client.From(client.Epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := g.Subscribe(t.Context(), "^prices/", client.From(client.Epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish := func(topics ...string) {
+			t.Helper()
+			for _, topic := range topics {
+				if _, err := f.Publish(t.Context(), topic, []byte(topic)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.FlushSafe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		less := gateway
+		less.Subscribe = []string{"prices/2"}
+		pair.SetUsers(less, feed)
+		publish("prices/1", "prices/2")
+		pair.SetUsers(gateway, feed)
+		publish("prices/3")
+		for _, err := range one.Messages(t.Context()) {
+			if !errors.Is(err, client.ErrNotEntitled) {
+				t.Errorf("the subscription to the topic: %v", err)
+			}
+			break
+		}
+		var got []string
+		for m, err := range all.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, m.Topic); len(got) == 2 {
+				break
+			}
+		}
+		if want := []string{"prices/2", "prices/3"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 // Users are changed while their clients are connected: a removed one is out within a second, and
 // one that may do more does so without a new logon. Nothing is lost.
 func TestUsersChange(t *testing.T) {

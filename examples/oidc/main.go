@@ -55,7 +55,7 @@ func run(ctx context.Context, o options, stdout io.Writer) error {
 	defer i.close()
 	a := newAccess(i, t)
 	s, err := server.Start(server.Config{
-		Name: "oidc", Data: o.data, Clients: server.Endpoint{Listen: o.listen},
+		Name: "oidc", Data: o.data, Clients: server.ClientPort{Listen: o.listen},
 		Authenticator: a, Authorizer: a, Logger: slog.Default(),
 	})
 	if err != nil {

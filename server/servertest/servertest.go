@@ -30,8 +30,8 @@ type T interface {
 	TempDir() string
 }
 
-// An Option changes the servers that New and NewPair make: Real, Verbose, Unstarted, Config or
-// DowngradeAfter.
+// An Option changes the servers that New and NewPair make: Real, Verbose, Unstarted, TLS, Users,
+// Config or DowngradeAfter.
 type Option func(*options)
 
 type options struct {

@@ -72,6 +72,7 @@ func (r *statusReport) table() table {
 	r.addRow(&t, "sessions", sessionsText)
 	r.addRow(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })
 	r.addRow(&t, "journal files", func(s *server.Status) string { return bytesText(s.JournalBytes) })
+	r.accessRows(&t)
 	r.linkRows(&t)
 	r.counterRows(&t)
 	return t
@@ -155,6 +156,48 @@ func sessionsText(s *server.Status) string {
 		return "0"
 	}
 	return fmt.Sprintf("%s (%s publish; %s)", thousands(uint64(len(s.Sessions))), thousands(uint64(publish)), plural(subscriptions, "subscription"))
+}
+
+// accessRows adds the rows about users and certificates, if an instance has any.
+func (r *statusReport) accessRows(t *table) {
+	has := func(what func(*server.Status) bool) bool {
+		return slices.ContainsFunc(r.Instances, func(i instanceReport) bool { return i.Status != nil && what(i.Status) })
+	}
+	if has(func(s *server.Status) bool { return s.Users != nil }) {
+		r.addRow(t, "users", usersText)
+	}
+	if has(func(s *server.Status) bool { return len(s.Certificates) > 0 }) {
+		r.addRow(t, "certificates", certificatesText)
+	}
+}
+
+// usersText returns the version of the permissions, the beginning of their hash, and the peers that
+// have other ones.
+func usersText(s *server.Status) string {
+	u := s.Users
+	if u == nil {
+		return "NONE"
+	}
+	text := fmt.Sprintf("version %d, %s", u.Version, quoteIfNeeded(u.Hash[:min(len(u.Hash), 8)]))
+	if len(u.Differ) > 0 {
+		text += ", DIFFER FROM " + printable(strings.Join(u.Differ, ", "))
+	}
+	return text
+}
+
+// certificatesText returns how long the certificates are valid: the one that expires first.
+func certificatesText(s *server.Status) string {
+	if len(s.Certificates) == 0 {
+		return "none"
+	}
+	first := slices.MinFunc(s.Certificates, func(a, b server.CertificateStatus) int { return a.DaysLeft - b.DaysLeft })
+	switch {
+	case first.DaysLeft < 0:
+		return printable(first.Field) + ": EXPIRED"
+	case first.DaysLeft < minDaysLeft:
+		return printable(first.Field) + ": " + strings.ToUpper(plural(first.DaysLeft, "day")) + " LEFT"
+	}
+	return plural(first.DaysLeft, "day") + " left"
 }
 
 // linkRows adds a group of rows for each link of an instance.
@@ -243,8 +286,12 @@ func (r *statusReport) counterRows(t *table) {
 		{"fenced", false, func(s *server.Status) uint64 { return s.Fenced }},
 		{"slow clients", false, func(s *server.Status) uint64 { return s.Slow }},
 		{"turned away", false, func(s *server.Status) uint64 { return s.TurnedAway }},
+		{"auth failures", false, func(s *server.Status) uint64 { return s.AuthFailures }},
+		{"not entitled", false, func(s *server.Status) uint64 { return s.NotEntitled }},
+		{"paused", false, func(s *server.Status) uint64 { return s.Paused }},
 		{"disk full", false, func(s *server.Status) uint64 { return s.DiskFull }},
 		{"log dropped", false, func(s *server.Status) uint64 { return s.LogDropped }},
+		{"audit dropped", false, func(s *server.Status) uint64 { return s.AuditDropped }},
 		{"differing", false, func(s *server.Status) uint64 { return s.Differing }},
 	} {
 		show := c.always

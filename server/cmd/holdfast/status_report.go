@@ -96,7 +96,27 @@ func (r *statusReport) checkState(name string, s *server.Status) {
 			"journals until you have decided which contents are right: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
 	}
 	r.checkDecree(name, s)
+	r.checkAccess(name, s)
 	r.addProblemIf(s.Single, "single", name, "acks are single (one disk): publish stores keep their messages until the peer has them too")
+}
+
+// minDaysLeft is the number of days below which the end of a certificate is a problem, as in the log
+// of the instance.
+const minDaysLeft = 14
+
+// checkAccess adds the problems of users and certificates.
+func (r *statusReport) checkAccess(name string, s *server.Status) {
+	if s.Users != nil {
+		r.addProblemIf(len(s.Users.Differ) > 0, "users", name, "%s has had other permissions of users for a minute: copy the file of users from one instance to all others",
+			printable(strings.Join(s.Users.Differ, ", ")))
+	}
+	for _, c := range s.Certificates {
+		text := "expires in " + plural(c.DaysLeft, "day")
+		if c.DaysLeft < 0 {
+			text = "has expired"
+		}
+		r.addProblemIf(c.DaysLeft < minDaysLeft, "certificate", name, "the certificate of '%s' %s: replace its files", printable(c.Field), text)
+	}
 }
 
 // checkDecree adds the problems about lost messages: an outdated instance, refused
@@ -141,7 +161,12 @@ var refusalTexts = map[string]string{
 	"publish gap": "it refuses publishers because it lacks messages that were acknowledged to them as safe: wait for the peer that has them, " +
 		"or declare them lost with 'holdfastd lost' (server/DISASTER.md)",
 	"duplicate with other content": "it rejects messages because it has other contents under their numbers: a publish store was copied, or restored from a backup",
-	"incarnation":                  "it refuses clients that have seen a later incarnation of the group: was this instance replaced while it was away?",
+	"permissions differ": "it ends sessions that publish what their user may not, because a peer has other permissions: the clients keep their messages and try again; " +
+		"copy the file of users from one instance to all others",
+	"publisher of another user": "it refuses clients whose publish store belongs to another user: use the user of the store, or give each user a store of its own",
+	"too many publishers of the user": "it refuses new publishers of a user that has or makes too many: is a store made anew at each start? " +
+		"(limits.publishers_per_user, limits.publisher_rate)",
+	"incarnation": "it refuses clients that have seen a later incarnation of the group: was this instance replaced while it was away?",
 }
 
 // checkLink adds the problems of an instance's link to a peer.

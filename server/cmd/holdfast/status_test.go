@@ -31,6 +31,9 @@ func outage(at time.Time) (report *statusReport, lists []publisherList) {
 			{Destination: "b", Begin: at.Add(-1500 * time.Millisecond), Ranges: make([]server.DegradedRange, 2)},
 		},
 		Logons: 3, Published: 1234567, Duplicates: 4, DiskFull: 1, LogDropped: 1200,
+		AuthFailures: 5, NotEntitled: 6, Paused: 7, AuditDropped: 8,
+		Users:        &server.UsersStatus{Version: 12, Hash: "89abcdef01234567", Differ: []string{"b"}},
+		Certificates: []server.CertificateStatus{{Field: "clients.tls", DaysLeft: 90}, {Field: "replication.tls", DaysLeft: 13}},
 	}
 	return &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: a}, {Address: "two:8086", Error: "nothing listens there"}}}, make([]publisherList, 2)
 }
@@ -55,6 +58,8 @@ func TestStatusScreen(t *testing.T) {
 	}
 	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
 	r.Instances[0].Status.Sessions = []server.SessionStatus{{Name: "order gateway", Publisher: 9}}
+	r.Instances[0].Status.Users = &server.UsersStatus{Version: 12, Hash: "89abcdef01234567"}
+	r.Instances[0].Status.Certificates = []server.CertificateStatus{{Field: "clients.tls", DaysLeft: 90}}
 	lists = []publisherList{
 		{publishers: []server.PublisherStatus{{Publisher: 7, Have: 5, Durable: 5, Safe: 5}, {Publisher: 9, Have: 12, Durable: 11, Safe: 10}}},
 		{publishers: []server.PublisherStatus{{Publisher: 7, Have: 5, Durable: 5, Safe: 5, Floor: 3}, {Publisher: 8, Have: 1, Durable: 1}, {Publisher: 9, Have: 11, Durable: 11, Safe: 10}}},
@@ -94,6 +99,11 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { b.Outdated = "b had no part in the decree" }, "outdated"},
 		{func(a, b *server.Status) { a.Decree = &server.DecreeStatus{Incarnation: 1, Stands: true, Unseen: 1} }, "decree"},
 		{func(a, b *server.Status) { a.Decree = &server.DecreeStatus{Incarnation: 1} }, ""},
+		{func(a, b *server.Status) { a.Users = &server.UsersStatus{Differ: []string{"b"}} }, "users"},
+		{func(a, b *server.Status) { a.Users, b.Users = &server.UsersStatus{}, &server.UsersStatus{} }, ""},
+		{func(a, b *server.Status) {
+			b.Certificates = []server.CertificateStatus{{Field: "clients.tls", DaysLeft: 13}, {Field: "admin.tls", DaysLeft: 14}, {Field: "replication.tls", DaysLeft: -1}}
+		}, "certificate certificate"},
 		{func(a, b *server.Status) { a.Links[0].State = "down" }, "link_down"},
 		{func(a, b *server.Status) { a.Links[0].State = "catching-up" }, "link_catching_up"},
 		{func(a, b *server.Status) { a.Links[0].Rivals = true }, "rivals"},

@@ -12,8 +12,8 @@
 //	 "time": "…", "well": false,
 //	 "problems": [{"kind": "link_down", "instance": "a", "text": "the link to b is down: …"}],
 //	                               // kinds: unreachable, stopping, no_cluster, not_ready, catching_up, not_intact, damage,
-//	                               // full, clock, set_apart, single, outdated, refusing, decree, link_down,
-//	                               // link_catching_up, other_cluster, clocks_disagree, rivals, one_way, downgraded,
+//	                               // full, clock, set_apart, users, certificate, single, outdated, refusing, decree,
+//	                               // link_down, link_catching_up, other_cluster, clocks_disagree, rivals, one_way, downgraded,
 //	                               // given_up, diverged, same_instance, no_pair
 //	 "instances": [                // in the order of the arguments
 //	  {"address": "127.0.0.1:8085", "status": {…}},     // the answer to GET /status, with all sessions: server.Status

@@ -26,10 +26,10 @@
 // them, the instance keeps running: it buffers 1 MiB of the log, drops further lines and counts
 // them (log_dropped in /status).
 //
-// SIGHUP reads the files of certificates, of the link secret and of the admin token again. The
-// instance also does so by itself within a second after they have changed. If a file cannot be
-// used, its old content stays in use, and the log says so. The configuration is read only at the
-// start.
+// SIGHUP reads the files of users, of certificates, of the link secret and of the admin token
+// again. The instance also does so by itself within a second after they have changed. If a file
+// cannot be used, its old content stays in use, and the log says so. The configuration is read only
+// at the start.
 //
 // These are the exit codes, and whether a supervisor (server/deploy/holdfastd@.service) restarts
 // the process:
