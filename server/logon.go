@@ -15,12 +15,21 @@ import (
 // third.
 const maxChallenges = 3
 
+// errNoAnswer ends a session whose client has not answered a challenge.
+var errNoAnswer = errors.New("no answer to the challenge")
+
 // authenticate has the Authenticator decide the logon in s.msg, which may take several logon
 // commands. Then s.msg is the last of them, and the session has a user. A refusal waits, so that
 // passwords cannot be tried quickly.
 func (s *session) authenticate() error {
 	ctx, cancel := context.WithDeadline(s.ctx, s.logonDeadline())
 	defer cancel()
+	if !s.srv.authFailures.begin(s.source, time.Now()) {
+		s.srv.audit.turnedAway(s.source, s.conn, "too many logons at once from an address with failed logons")
+		s.core.RefuseUser(string(s.msg.CommandID))
+		return servercore.ErrEnding
+	}
+	defer s.srv.authFailures.end(s.source)
 	l := s.logon()
 	l.challenge = s.challenges()
 	user, err := s.srv.cfg.Authenticator.Authenticate(ctx, l)
@@ -30,9 +39,12 @@ func (s *session) authenticate() error {
 	if err == nil && !s.srv.setUser(s.core, user) {
 		err = fmt.Errorf("user %q has no permissions", user)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		s.authenticated = true
 		return nil
+	case errors.Is(err, errNoAnswer): // it has learned nothing
+		return err
 	}
 	return s.refuseUser(ctx, l.User, err)
 }
@@ -76,7 +88,7 @@ func (s *session) challenges() func(ctx context.Context, user, text string) (*Lo
 		}
 		frame, err := s.reader.Next()
 		if err != nil {
-			return nil, fmt.Errorf("no answer to the challenge: %w", err)
+			return nil, fmt.Errorf("%w: %w", errNoAnswer, err)
 		}
 		if err := wire.Parse(frame, &s.msg); err != nil {
 			return nil, fmt.Errorf("malformed command: %w", err)

@@ -534,6 +534,8 @@ const (
 	R10AnyOwner Bug = "r10-any-owner"
 	// AuthNoDelay answers failed logons at once, however many there were.
 	AuthNoDelay Bug = "auth-no-delay"
+	// AuthAnyAttempts lets an address try any number of passwords at once.
+	AuthAnyAttempts Bug = "auth-any-attempts"
 	// AuthAnyChallenges lets a logon have any number of challenges.
 	AuthAnyChallenges Bug = "auth-any-challenges"
 	// AuthNoDeadline gives a logon with challenges any time.
