@@ -76,6 +76,7 @@ func (s *Server) start() (err error) {
 		return err
 	}
 	s.warnForeignWildcards()
+	s.warnOfClearText()
 	if err := s.bind(&undo); err != nil {
 		return err
 	}

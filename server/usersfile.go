@@ -72,3 +72,10 @@ func (s *Server) usersChanged() {
 	s.log.Info("the permissions of users have changed", "version", s.cfg.Authorizer.Version().Number)
 	s.PermissionsChanged()
 }
+
+// warnOfClearText logs that users log on without TLS from other machines.
+func (s *Server) warnOfClearText() {
+	if s.cfg.Authenticator != nil && s.files.clientTLS == nil && !isLoopback(s.cfg.Clients.Listen) {
+		s.log.Warn("users log on without TLS: whoever reads or changes the traffic can read messages and take over sessions", "field", "clients.tls")
+	}
+}
