@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+)
+
+// A verdict is the outcome of a drill.
+type verdict struct {
+	published    int
+	kept         checker.Keys // published, and not reported as not entitled
+	told         map[string]map[string]int
+	faults       []error // other reports of publishers
+	a, b         checker.Keys
+	audit, desk  checker.Keys
+	steps        []stepResult
+	limit        time.Duration
+	mustBeDenied int // messages that must have been rejected, at least
+}
+
+// finish ends the load, waits until all is safe and delivered, stops everything and reads the disks.
+func (w *world) finish(ctx context.Context) (v verdict, err error) {
+	w.outages.begin()
+	v = verdict{kept: make(checker.Keys), told: make(map[string]map[string]int), steps: w.steps, limit: w.limit, mustBeDenied: 1}
+	if err := w.inSync(ctx); err != nil {
+		return v, err
+	}
+	for _, p := range w.publishers {
+		if err := p.end(ctx); err != nil {
+			return v, err
+		}
+		told, faults := p.reports()
+		v.told[p.name], v.faults = told, append(v.faults, faults...)
+		v.published += p.published
+		add(v.kept, p)
+	}
+	orders := ordersOf(v.kept)
+	for _, s := range w.subscribers {
+		wanted := v.kept
+		if s.name == "desk" {
+			wanted = orders
+		}
+		_ = w.await(ctx, s.name, func() bool { return s.taken().Len() >= wanted.Len() }) // the verdict reports what is missing
+		if err := s.end(ctx); err != nil {
+			return v, err
+		}
+		if s.name == "desk" {
+			v.desk = s.taken()
+		} else {
+			v.audit = s.taken()
+		}
+	}
+	return v, w.readJournals(&v)
+}
+
+// readJournals stops the pair and reads its journals.
+func (w *world) readJournals(v *verdict) (err error) {
+	for _, in := range w.pair {
+		if err := in.Stop(); err != nil {
+			return err
+		}
+	}
+	if v.a, err = fleet.ReadJournal(w.pair[0].Journal(), keyOf); err != nil {
+		return err
+	}
+	v.b, err = fleet.ReadJournal(w.pair[1].Journal(), keyOf)
+	return err
+}
+
+// ordersOf returns the keys of the publishers of orders.
+func ordersOf(all checker.Keys) checker.Keys {
+	orders := make(checker.Keys)
+	for publisher, keys := range all {
+		if strings.HasPrefix(publisher, "orders-") {
+			orders[publisher] = keys
+		}
+	}
+	return orders
+}
+
+// print writes the tables and returns whether all is well.
+func (v verdict) print(w io.Writer) bool {
+	fmt.Fprintf(w, "\n  %-58s %8s %8s\n", "step", "took", "no acks")
+	inTime := true
+	for _, s := range v.steps {
+		note := ""
+		if s.outage > v.limit {
+			inTime, note = false, fmt.Sprintf("  TOO LONG: at most %v", v.limit)
+		}
+		fmt.Fprintf(w, "  %-58s %8v %8v%s\n", s.name, s.took.Round(time.Millisecond), s.outage.Round(time.Millisecond), note)
+	}
+	row := func(name string, value any, note string) { fmt.Fprintf(w, "  %-16s %8v   %s\n", name, value, note) }
+	fmt.Fprintln(w)
+	denied, toldOnce := v.denied()
+	places := checker.Compare(v.kept, v.a, v.b, v.audit).Add(checker.Compare(ordersOf(v.kept), v.desk))
+	row("published", v.published, "accepted by the publish stores")
+	row("not entitled", denied, "rejected after a permission was taken, and reported")
+	row("on both disks", checker.Compare(v.kept, v.a, v.b).Present, "")
+	row("delivered", checker.Compare(v.kept, v.audit).Present, "")
+	row("lost", places.Lost, "")
+	row("duplicated", places.Duplicated, "")
+	row("out of order", places.Disordered, "")
+	row("never published", places.Foreign, "or rejected, and there all the same")
+	for _, err := range v.faults {
+		fmt.Fprintln(w, "  unexpected:", err)
+	}
+	if !toldOnce {
+		fmt.Fprintln(w, "  a rejected message was reported more than once, or by a publisher whose permissions were not taken")
+	}
+	passed := places.Clean() && inTime && toldOnce && denied >= v.mustBeDenied && len(v.faults) == 0 && v.published > 0
+	if passed {
+		fmt.Fprintln(w, "all is well")
+	}
+	return passed
+}
+
+// denied returns how many messages were reported as not entitled, and whether each was reported once,
+// to the publisher whose permission was taken.
+func (v verdict) denied() (n int, once bool) {
+	once = true
+	for publisher, told := range v.told {
+		for _, times := range told {
+			n++
+			once = once && times == 1 && publisher == "prices"
+		}
+	}
+	return n, once
+}
