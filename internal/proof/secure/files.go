@@ -42,25 +42,33 @@ func (w *world) copy(name string) error {
 // reloading changes files of an instance and waits until it has read them again. It prints the line of
 // the log.
 func (w *world) reloading(ctx context.Context, in *pair.Instance, field string, change func() error) error {
-	before, err := os.Stat(in.Log())
+	line, err := reloadLine(in, field)
 	if err != nil {
 		return err
 	}
 	if err := change(); err != nil {
 		return err
 	}
-	line := regexp.MustCompile(`msg="(certificate|file) read again" instance=. field=` + regexp.QuoteMeta(field) + `\b.*`)
-	return w.await(ctx, in.Name+" to read "+field+" again", func() bool {
+	err = w.await(ctx, in.Name+" to read "+field+" again", func() bool { return line() != "" })
+	w.Printf("  %s: %s", in.Name, line())
+	return err
+}
+
+// reloadLine returns a function that returns the line of the log, from now on, which says that an
+// instance has read files again; empty if there is none yet.
+func reloadLine(in *pair.Instance, field string) (line func() string, err error) {
+	before, err := os.Stat(in.Log())
+	if err != nil {
+		return nil, err
+	}
+	pattern := regexp.MustCompile(`msg="(certificate|file) read again" instance=. field=` + regexp.QuoteMeta(field) + `\b.*`)
+	return func() string {
 		text, err := os.ReadFile(in.Log())
 		if err != nil {
-			return false
+			return ""
 		}
-		found := line.Find(text[before.Size():])
-		if found != nil {
-			w.Printf("  %s: %s", in.Name, found)
-		}
-		return found != nil
-	})
+		return string(pattern.Find(text[before.Size():]))
+	}, nil
 }
 
 // certify gives an instance a certificate for its clients and operators, or for its links.
