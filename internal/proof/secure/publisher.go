@@ -143,18 +143,29 @@ func keyOf(body []byte) (publisher, key string, err error) {
 	return publisher, key, nil
 }
 
-// count returns how many messages were published, and how many a server has settled. ok is false while
-// the application restarts.
-func (p *publisher) count() (published, settled int, ok bool) {
+// count returns how many messages were published, and how many of them a server has settled.
+func (p *publisher) count() (published, settled int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.countLocked()
+}
+
+// tryCount is count that does not wait. ok is false while the application restarts.
+func (p *publisher) tryCount() (settled int, ok bool) {
 	if !p.mu.TryLock() {
-		return 0, 0, false
+		return 0, false
 	}
 	defer p.mu.Unlock()
+	_, settled = p.countLocked()
+	return settled, p.store != nil
+}
+
+func (p *publisher) countLocked() (published, settled int) {
 	if p.store == nil {
-		return 0, 0, false
+		return p.published, 0
 	}
 	u := p.store.Usage()
-	return p.published, p.published - u.Messages + u.Single, true
+	return p.published, p.published - u.Messages + u.Single
 }
 
 // end ends the application once all of its messages are on both disks. The load ends with it.

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A subscriber is an application that takes all messages of some topics.
+// A subscriber is an application that takes all messages that it may have of some topics.
 type subscriber struct {
 	*app
 	topic string

@@ -297,6 +297,10 @@ func (w *world) restrict(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.restricted = make(map[string]int)
+	for _, p := range w.publishers {
+		w.restricted[p.name], _ = p.count()
+	}
 	return w.probe(ctx, "desk", client.ErrNotEntitled)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,9 @@ type verdict struct {
 	told         map[string]map[string]int
 	faults       []error // other reports of publishers
 	a, b         checker.Keys
-	audit, desk  checker.Keys
+	audit        checker.Keys // received by the subscriber that may have all
+	desk         checker.Keys // received by the one that may have orders only, in the end
+	restricted   map[string]int
 	steps        []stepResult
 	limit        time.Duration
 	mustBeDenied int // messages that must have been rejected, at least
@@ -27,7 +30,7 @@ type verdict struct {
 // finish ends the load, waits until all is safe and delivered, stops everything and reads the disks.
 func (w *world) finish(ctx context.Context) (v verdict, err error) {
 	w.outages.begin()
-	v = verdict{kept: make(checker.Keys), told: make(map[string]map[string]int), steps: w.steps, limit: w.limit, mustBeDenied: 1}
+	v = verdict{kept: make(checker.Keys), told: make(map[string]map[string]int), steps: w.steps, limit: w.limit, restricted: w.restricted, mustBeDenied: 1}
 	if err := w.inSync(ctx); err != nil {
 		return v, err
 	}
@@ -40,22 +43,16 @@ func (w *world) finish(ctx context.Context) (v verdict, err error) {
 		v.published += p.published
 		add(v.kept, p)
 	}
-	orders := ordersOf(v.kept)
 	for _, s := range w.subscribers {
-		wanted := v.kept
-		if s.name == "desk" {
-			wanted = orders
+		_ = w.await(ctx, s.name, func() bool { return ordersOf(s.taken()).Len() >= ordersOf(v.kept).Len() }) // the verdict reports what is missing
+		if s.name == "audit" {
+			_ = w.await(ctx, s.name, func() bool { return s.taken().Len() >= v.kept.Len() })
 		}
-		_ = w.await(ctx, s.name, func() bool { return s.taken().Len() >= wanted.Len() }) // the verdict reports what is missing
 		if err := s.end(ctx); err != nil {
 			return v, err
 		}
-		if s.name == "desk" {
-			v.desk = s.taken()
-		} else {
-			v.audit = s.taken()
-		}
 	}
+	v.audit, v.desk = w.subscribers[0].taken(), w.subscribers[1].taken()
 	return v, w.readJournals(&v)
 }
 
@@ -77,12 +74,14 @@ func (w *world) readJournals(v *verdict) (err error) {
 func ordersOf(all checker.Keys) checker.Keys {
 	orders := make(checker.Keys)
 	for publisher, keys := range all {
-		if strings.HasPrefix(publisher, "orders-") {
+		if isOrders(publisher) {
 			orders[publisher] = keys
 		}
 	}
 	return orders
 }
+
+func isOrders(publisher string) bool { return strings.HasPrefix(publisher, "orders-") }
 
 // print writes the tables and returns whether all is well.
 func (v verdict) print(w io.Writer) bool {
@@ -98,7 +97,7 @@ func (v verdict) print(w io.Writer) bool {
 	row := func(name string, value any, note string) { fmt.Fprintf(w, "  %-16s %8v   %s\n", name, value, note) }
 	fmt.Fprintln(w)
 	denied, toldOnce := v.denied()
-	places := checker.Compare(v.kept, v.a, v.b, v.audit).Add(checker.Compare(ordersOf(v.kept), v.desk))
+	places := checker.Compare(v.kept, v.a, v.b, v.audit).Add(checker.Compare(ordersOf(v.kept), ordersOf(v.desk)))
 	row("published", v.published, "accepted by the publish stores")
 	row("not entitled", denied, "rejected after a permission was taken, and reported")
 	row("on both disks", checker.Compare(v.kept, v.a, v.b).Present, "")
@@ -107,13 +106,15 @@ func (v verdict) print(w io.Writer) bool {
 	row("duplicated", places.Duplicated, "")
 	row("out of order", places.Disordered, "")
 	row("never published", places.Foreign, "or rejected, and there all the same")
+	overheard := v.overheard()
+	row("overheard", overheard, "delivered to a user who may not have them any more")
 	for _, err := range v.faults {
 		fmt.Fprintln(w, "  unexpected:", err)
 	}
 	if !toldOnce {
 		fmt.Fprintln(w, "  a rejected message was reported more than once, or by a publisher whose permissions were not taken")
 	}
-	passed := places.Clean() && inTime && toldOnce && denied >= v.mustBeDenied && len(v.faults) == 0 && v.published > 0
+	passed := places.Clean() && inTime && toldOnce && denied >= v.mustBeDenied && overheard == 0 && len(v.faults) == 0 && v.published > 0
 	if passed {
 		fmt.Fprintln(w, "all is well")
 	}
@@ -131,4 +132,18 @@ func (v verdict) denied() (n int, once bool) {
 		}
 	}
 	return n, once
+}
+
+// overheard returns how many messages the desk has received although they were published after it had
+// lost the permission.
+func (v verdict) overheard() (n int) {
+	for publisher, keys := range v.desk {
+		for _, key := range keys {
+			number, err := strconv.Atoi(key)
+			if err != nil || !isOrders(publisher) && number >= v.restricted[publisher] {
+				n++
+			}
+		}
+	}
+	return n
 }
