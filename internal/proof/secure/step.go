@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -60,12 +61,15 @@ func (w *world) acked(ctx context.Context, p *publisher) error {
 	}))
 }
 
-// await polls a condition.
+// errWaited reports that something has not come within awaitLimit.
+var errWaited = errors.New("it has not come in time")
+
+// await polls a condition. The error is an errWaited if it stays false.
 func (w *world) await(ctx context.Context, what string, condition func() bool) error {
 	deadline := time.Now().Add(awaitLimit)
 	for !condition() {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %v for %s", awaitLimit, what)
+			return fmt.Errorf("waited %v for %s: %w", awaitLimit, what, errWaited)
 		}
 		if err := w.sleep(ctx, 5*time.Millisecond); err != nil {
 			return err

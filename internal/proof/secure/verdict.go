@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -42,17 +43,32 @@ func (w *world) finish(ctx context.Context) (v verdict, err error) {
 		v.published += p.published
 		add(v.kept, p)
 	}
+	if err := w.awaitDelivered(ctx, v.kept); err != nil {
+		return v, err
+	}
 	for _, s := range w.subscribers {
-		_ = w.await(ctx, s.name, func() bool { return ordersOf(s.taken()).Len() >= ordersOf(v.kept).Len() }) // the verdict reports what is missing
-		if s.name == "audit" {
-			_ = w.await(ctx, s.name, func() bool { return s.taken().Len() >= v.kept.Len() })
-		}
 		if err := s.end(ctx); err != nil {
 			return v, err
 		}
 	}
 	v.audit, v.desk = w.subscribers[0].taken(), w.subscribers[1].taken()
 	return v, w.readJournals(&v)
+}
+
+// quiet is how long nothing more may come to the subscribers.
+const quiet = time.Second
+
+// awaitDelivered waits until the subscribers have what they should have, and a while longer for what
+// they should not. The verdict reports what is missing.
+func (w *world) awaitDelivered(ctx context.Context, kept checker.Keys) error {
+	all, orders := kept.Len(), ordersOf(kept).Len()
+	err := w.await(ctx, "all messages", func() bool {
+		return w.subscribers[0].taken().Len() >= all && ordersOf(w.subscribers[1].taken()).Len() >= orders
+	})
+	if err != nil && !errors.Is(err, errWaited) {
+		return err
+	}
+	return w.sleep(ctx, quiet)
 }
 
 // readJournals stops the pair and reads its journals.
