@@ -11,6 +11,9 @@
 // It prints each step with the longest time that a publisher was without an ack. All messages must be
 // in both journals, once and in order, and reach the subscribers so, except those that were rejected
 // as not entitled and reported to their publisher.
+//
+// An application that was disconnected within 5 s before a step may wait up to 5 s before it tries
+// again. With -pause 6s the times without acks are those of an operator who takes that time.
 package main
 
 import (
