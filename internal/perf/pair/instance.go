@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Instance struct {
 	security *Security // nil: no TLS and no users
 
 	mu        sync.Mutex
+	ask       Admin         // guarded by mu
 	process   *exec.Cmd     // guarded by mu; nil while dead
 	exited    chan struct{} // guarded by mu; closed when process has ended
 	exitErr   error         // guarded by mu: how the last process that has ended did
@@ -43,11 +45,22 @@ type Instance struct {
 
 func (in *Instance) config() string { return filepath.Join(in.dir, "holdfastd.yaml") }
 
+// Dir returns the directory that has the instance's configuration, journal and log.
+func (in *Instance) Dir() string { return in.dir }
+
+// Configure replaces the configuration, for the next start.
+func (in *Instance) Configure(text string) error {
+	return os.WriteFile(in.config(), []byte(text), 0o644)
+}
+
 // Log returns the path of the instance's log file.
 func (in *Instance) Log() string { return filepath.Join(in.dir, "holdfastd.log") }
 
 // Journal returns the directory of the instance's journal.
 func (in *Instance) Journal() string { return filepath.Join(in.dir, "journal") }
+
+// AdminAddress returns the address of the admin port.
+func (in *Instance) AdminAddress() string { return in.admin }
 
 // ReplicationAddress returns the address of the replication port.
 func (in *Instance) ReplicationAddress() string { return in.ports[replicationPort].Address }
@@ -288,16 +301,56 @@ type Link struct {
 	OldestWaitMS int64  `json:"oldest_wait_ms"` // age of the oldest record that the peer has not acknowledged
 }
 
+// Admin says how to send requests to the admin port of an instance. The zero Admin uses neither TLS
+// nor a token.
+type Admin struct {
+	TLS   *tls.Config // nil: without TLS
+	Token string      // empty: none
+}
+
+// SetAdmin sets how later requests go to the admin port.
+func (in *Instance) SetAdmin(a Admin) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ask = a
+}
+
 // Status requests the status. ok is false if the instance does not answer within a second.
 func (in *Instance) Status() (s Status, ok bool) {
-	client := http.Client{Timeout: time.Second}
-	response, err := client.Get("http://" + in.admin + "/status")
+	text, err := in.Get("/status")
+	return s, err == nil && json.Unmarshal(text, &s) == nil
+}
+
+// Get requests a page of the admin port, of up to 1 MiB. It returns an error if the instance does not
+// answer with it within a second.
+func (in *Instance) Get(path string) ([]byte, error) {
+	in.mu.Lock()
+	a := in.ask
+	in.mu.Unlock()
+	url := "http://" + in.admin + path
+	if a.TLS != nil {
+		url = "https://" + in.admin + path
+	}
+	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
-		return s, false
+		return nil, err
+	}
+	if a.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.Token)
+	}
+	client := http.Client{Timeout: time.Second}
+	if a.TLS != nil {
+		client.Transport = &http.Transport{TLSClientConfig: a.TLS, DisableKeepAlives: true}
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
 	}
 	defer response.Body.Close()
-	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&s)
-	return s, err == nil
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, 1<<20))
 }
 
 // InSync reports whether the instance serves clients, its link to the peer is in sync,

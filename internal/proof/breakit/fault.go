@@ -147,7 +147,7 @@ func (w *world) toggleCable(ctx context.Context) {
 
 func (w *world) setCable(cut bool) {
 	for _, p := range w.cable {
-		p.setCut(cut)
+		p.SetCut(cut)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/cable"
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
@@ -29,7 +30,7 @@ type world struct {
 	start       time.Time
 	print       func(line string) // called with each line of the log
 	pair        pair.Pair
-	cable       []*proxy
+	cable       []*cable.Cable
 	fleet       fleet.Fleet
 	subscribers []*subscriber
 	gate        gate
@@ -89,12 +90,12 @@ func (w *world) startAll(ctx context.Context, command []string, rate int) (err e
 
 // proxyAddress puts the cable between the instances.
 func (w *world) proxyAddress(_, _, address string) (string, error) {
-	p, err := newProxy(address)
+	p, err := cable.New(address)
 	if err != nil {
 		return "", err
 	}
 	w.cable = append(w.cable, p)
-	return p.address(), nil
+	return p.Address(), nil
 }
 
 // connectClients connects the clients.
@@ -190,7 +191,7 @@ func (w *world) close() {
 	}
 	w.pair.Close()
 	for _, p := range w.cable {
-		p.close()
+		p.Close()
 	}
 }
 

@@ -1,4 +1,4 @@
-package breakit
+package cable
 
 import (
 	"io"
@@ -29,10 +29,10 @@ func echo(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// passes reports whether a new connection through the proxy brings bytes back.
-func passes(t *testing.T, p *proxy) (net.Conn, bool) {
+// passes reports whether a new connection through the cable brings bytes back.
+func passes(t *testing.T, p *Cable) (net.Conn, bool) {
 	t.Helper()
-	c, err := net.Dial("tcp", p.address())
+	c, err := net.Dial("tcp", p.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,24 +46,24 @@ func passes(t *testing.T, p *proxy) (net.Conn, bool) {
 }
 
 // A cut ends open connections and refuses new ones; after the repair they pass again.
-func TestProxy(t *testing.T) {
-	p, err := newProxy(echo(t))
+func TestCable(t *testing.T) {
+	p, err := New(echo(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.Close()
 	c, ok := passes(t, p)
 	if !ok {
 		t.Fatal("nothing comes through")
 	}
-	p.setCut(true)
+	p.SetCut(true)
 	if n, err := c.Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes over a cut cable", n)
 	}
 	if _, ok := passes(t, p); ok {
 		t.Error("a new connection passes a cut cable")
 	}
-	p.setCut(false)
+	p.SetCut(false)
 	if _, ok := passes(t, p); !ok {
 		t.Error("nothing comes through when it is mended")
 	}
