@@ -82,12 +82,14 @@ func (o *oracle) noteTaken(i *instance, l *life, m *message) {
 	}
 	for _, v := range m.denied {
 		if v.instance != i && v.instance.has(l, m.Sequence) {
-			// An instance that has just been allowed a message cannot know what its absent peer has rejected.
-			excused := i.access != nil && v.version != i.access.version && !i.isLinked(v.instance.name)
+			// The permissions may have changed since. An instance cannot know what a peer has rejected that
+			// is absent or does not replicate here.
+			knows := i.isLinked(v.instance.name) && !v.instance.oneWay
+			excused := i.permissionsVersion() != v.version && !knows || i.spare || v.instance.spare
 			o.contradicted(excused, "%s takes %s|%d, which %s has rejected", i.name, l.id, m.Sequence, v.instance.name)
 		}
 	}
-	m.denied = slices.DeleteFunc(m.denied, func(v verdict) bool { return !v.instance.has(l, m.Sequence) })
+	m.denied = slices.DeleteFunc(m.denied, func(v verdict) bool { return v.instance == i || !v.instance.has(l, m.Sequence) })
 }
 
 // noteDenied notes that an instance has rejected a message as not entitled (R14). It must know that
@@ -98,10 +100,12 @@ func (o *oracle) noteDenied(i *instance, l *life, m *message) {
 	for _, p := range o.w.instances {
 		rejectedToo := slices.ContainsFunc(m.denied, func(v verdict) bool { return v.instance == p })
 		if p != i && m.taken && !rejectedToo && p.has(l, m.Sequence) {
-			o.contradicted(absent, "%s rejects %s|%d as not entitled, which %s has accepted", i.name, l.id, m.Sequence, p.name)
+			// An instance that does not replicate here does not tell what it has.
+			o.contradicted(absent || p.spare || p.oneWay, "%s rejects %s|%d as not entitled, which %s has accepted", i.name, l.id, m.Sequence, p.name)
 		}
 	}
 	m.denied = append(m.denied, verdict{i, i.access.version})
+	o.w.logf("%s rejects %s|%d", i.name, l.id, m.Sequence)
 	if p := i.partner(); p != nil && !absent && o.differLong(i, p) {
 		o.violate("%s rejects %s|%d as not entitled although %s has other permissions", i.name, l.id, m.Sequence, p.name)
 	}
@@ -114,6 +118,12 @@ const (
 	// a stop and a link that is not yet found to be dead.
 	permissionsDelay = 9 * time.Second
 )
+
+// permissionsVersion returns the version of the permissions, 0 if the instance has no users.
+func (i *instance) permissionsVersion() uint64 {
+	version, _ := i.access.hash()
+	return version
+}
 
 // partner returns the other one of the pair, nil for an instance that is not of the pair.
 func (i *instance) partner() *instance {
@@ -213,7 +223,9 @@ func (o *oracle) permissionsChanged() {
 			switch held := r.withheld[topic]; {
 			case denied && held == nil:
 				r.withheld[topic] = new(withholding)
-				r.withheld[topic].lower(s)
+				if s.alive {
+					r.withheld[topic].lower(s)
+				}
 			case !denied && held != nil:
 				delete(r.withheld, topic)
 				r.deniedUntil[topic] = o.w.now
@@ -223,11 +235,8 @@ func (o *oracle) permissionsChanged() {
 	}
 }
 
-// lower notes the place of a subscriber that lives.
+// lower notes the place of a subscriber.
 func (h *withholding) lower(s *subscriber) {
-	if !s.alive {
-		return
-	}
 	place, _ := s.sub.Place().Received()
 	if h.passed == nil {
 		h.passed = maps.Clone(place)
@@ -265,10 +274,12 @@ func (o *oracle) withheldGaps(r *reader) (gaps []checker.Gap) {
 	for _, l := range o.order {
 		for _, m := range l.messages {
 			b := bookmark.Bookmark{Publisher: l.publisher, Sequence: m.Sequence}
-			if !r.excused[b] || r.handed[b] != nil && r.handed[b].State != checker.NotDiscarded {
+			if !r.excused[b] {
 				continue
 			}
-			o.w.counts.Access.Withheld++
+			if r.handed[b] == nil {
+				o.w.counts.Access.Withheld++
+			}
 			if n := len(gaps); n > 0 && gaps[n-1].Publisher == b.Publisher && gaps[n-1].Through+1 == b.Sequence {
 				gaps[n-1].Through++
 				continue
@@ -277,6 +288,17 @@ func (o *oracle) withheldGaps(r *reader) (gaps []checker.Gap) {
 		}
 	}
 	return gaps
+}
+
+// dropLost removes from the history of a subscriber the messages that it was handed before they were
+// safe, that were lost with the only disk, and that were rejected when they were sent again.
+func (o *oracle) dropLost(r *reader) {
+	for n := range r.Processes {
+		r.Processes[n] = slices.DeleteFunc(r.Processes[n], func(d *checker.Delivery) bool {
+			m := o.message(d.Publisher, d.Sequence)
+			return m != nil && m.taken && len(m.denied) > 0
+		})
+	}
 }
 
 // settleKinds finds the kind of the records that stand for each message that an instance has

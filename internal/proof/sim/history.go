@@ -325,5 +325,6 @@ func (o *oracle) readerHistory(s *subscriber) *checker.Reader {
 		}
 	}
 	r.Gaps = append(r.Gaps, o.withheldGaps(r)...)
+	o.dropLost(r)
 	return &r.Reader
 }
