@@ -3,6 +3,7 @@ package servercore
 import (
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -65,7 +66,8 @@ func (s *Session) decideHeld(now time.Time) error {
 // refusalNow returns the reason to refuse a held publish. The permissions may have changed since it
 // came.
 func (s *Session) refusalNow(h *heldPublish) string {
-	if h.refusal == "" || h.refusal == wire.ReasonNotEntitled {
+	byPermission := h.refusal == "" || h.refusal == wire.ReasonNotEntitled
+	if byPermission && !failpoint.On(failpoint.R14HeldAsItCame) {
 		return s.refusalReason(h.message)
 	}
 	return h.refusal
