@@ -79,6 +79,10 @@ func (w *world) drawUsers() {
 	if s.users && r.IntN(3) == 0 {
 		s.usersFrom = between(r, 2*time.Second, s.length/2)
 	}
+	if s.users && r.IntN(4) > 0 {
+		// Nothing tells the pair what the third instance has accepted. A run ends when that matters.
+		s.publishToSpare = false
+	}
 	if s.users && r.IntN(12) == 0 {
 		s.longAbsence, s.length = true, s.length+permissionsGrace+20*time.Second
 	}
