@@ -104,6 +104,7 @@ func (o *oracle) noteDenied(i *instance, l *life, m *message) {
 			o.contradicted(absent || p.spare || p.oneWay, "%s rejects %s|%d as not entitled, which %s has accepted", i.name, l.id, m.Sequence, p.name)
 		}
 	}
+	m.wasDenied = true
 	m.denied = append(m.denied, verdict{i, i.access.version})
 	o.w.logf("%s rejects %s|%d", i.name, l.id, m.Sequence)
 	if p := i.partner(); p != nil && !absent && o.differLong(i, p) {
@@ -269,12 +270,19 @@ func (o *oracle) excuseWithheld(r *reader, topic string, h *withholding) {
 	}
 }
 
+// mayHavePassed reports whether a subscriber may have passed a message that was rejected. If only one
+// disk has the rejection, and is lost, the message may be accepted later. Only a fully durable
+// subscription waits until both have it (R13).
+func (o *oracle) mayHavePassed(fullyDurable bool, m *message) bool {
+	return m.wasDenied && o.diskLost && !fullyDurable
+}
+
 // withheldGaps returns the messages that a subscriber was not handed and need not be, as gaps.
 func (o *oracle) withheldGaps(r *reader) (gaps []checker.Gap) {
 	for _, l := range o.order {
 		for _, m := range l.messages {
 			b := bookmark.Bookmark{Publisher: l.publisher, Sequence: m.Sequence}
-			if !r.excused[b] {
+			if !r.excused[b] && !o.mayHavePassed(r.FullyDurable, m) {
 				continue
 			}
 			if r.handed[b] == nil {

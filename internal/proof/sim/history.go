@@ -179,7 +179,7 @@ func (o *oracle) firstMissing(s *subscriber, have bookmark.Vector) *message {
 		for seq := max(r.base[l.publisher], o.removedThrough(l), r.completeThrough[l.publisher], l.publishedAtForget, r.closedUnnamed[l.publisher]) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.handed[b] != nil && r.handed[b].State != checker.NotDiscarded
-			if !done && s.wants(m) && !m.refusalTold && len(m.denied) == 0 && !r.excused[b] && !r.HasGap(b) { // a refused message may be on no disk
+			if !done && s.wants(m) && !m.refusalTold && len(m.denied) == 0 && !r.excused[b] && !o.mayHavePassed(s.fullyDurable, m) && !r.HasGap(b) { // a refused message may be on no disk
 				return m
 			}
 			r.completeThrough[l.publisher] = seq

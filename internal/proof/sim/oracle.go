@@ -24,6 +24,7 @@ type oracle struct {
 	order        []*life
 	readers      map[*subscriber]*reader
 	forgerLimits map[uint64]uint64 // publishers of forgers, and how far they may go
+	diskLost     bool              // an instance has lost what its disk had
 	differing    uint64            // numbers that forgers have sent with other content
 	violations   []string
 }
@@ -57,6 +58,7 @@ type message struct {
 
 	taken      bool      // an instance has accepted it from a session
 	denied     []verdict // of instances that have rejected it as not entitled
+	wasDenied  bool      // one has, perhaps on a disk that is lost
 	toldDenied bool      // the application was told so
 	toldBoot   int       // of the publisher's machine, when it was
 }
