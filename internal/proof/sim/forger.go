@@ -60,6 +60,7 @@ func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func
 	}
 }
 
+// newForger returns a forger at an instance, under a life of its own.
 func newForger(w *world, i *instance) *forger {
 	w.forgers++
 	f := &forger{process: process{w: w, name: forgerName, foreign: true}, i: i}
