@@ -178,7 +178,7 @@ func (s *Session) mayKnow(topic []byte) bool {
 func (s *Session) endPermissionsDiffer(topic []byte) error {
 	s.inst.notifyRefused(wire.ReasonPermissionsDiffer)
 	s.notifyEvent(EventPublishRefused, topic, wire.ReasonPermissionsDiffer)
-	s.log.Warn("publish not entitled, and a peer has other permissions or was there within the last minute: the session ends, and the client tries again", "topic", string(topic))
+	s.log.Warn("publish not entitled, and a peer has other permissions or has just gone away: the session ends, and the client tries again", "topic", string(topic))
 	s.endWithAck(wire.ReasonPermissionsDiffer, "")
 	return ErrEnding
 }
