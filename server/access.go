@@ -32,8 +32,9 @@ type Authorizer interface {
 	// session after Server.PermissionsChanged.
 	Permissions(user string) (p Permissions, ok bool)
 	// Version identifies the permissions of all users. The instances of a group tell it each other.
-	// While the versions differ, a publish that is not entitled ends its session, so that the
-	// client tries again later. While they are equal, such a message is rejected for good.
+	// While the versions differ, and in the first minute without a peer, a publish that is not
+	// entitled ends its session, so that the client tries again later. While they are equal, such a
+	// message is rejected for good.
 	Version() PermissionsVersion
 }
 

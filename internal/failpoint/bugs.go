@@ -478,7 +478,11 @@ const (
 	R14NotToldAgain Bug = "r14-not-told-again"
 	// R14PermissionsKept states in each heartbeat the permissions of the hello.
 	R14PermissionsKept Bug = "r14-permissions-kept"
-	// R14AbsentAgrees treats a peer that has just gone away as one with our permissions.
+	// R14HeldAsItCame decides a held publish by the permissions of the time when it came.
+	R14HeldAsItCame Bug = "r14-held-as-it-came"
+	// R14NotCompared treats a message that was taken by earlier permissions as one with other content.
+	R14NotCompared Bug = "r14-not-compared"
+	// R14AbsentAgrees treats a peer that is away as one with our permissions.
 	R14AbsentAgrees Bug = "r14-absent-agrees"
 	// R4PlainGaps publishes to a server without extensions that lacks messages that were let go of.
 	R4PlainGaps Bug = "r4-plain-gaps"

@@ -8,8 +8,8 @@ import (
 )
 
 // permissionsGrace is the time for which permissions may differ without an alarm, because an
-// operator changes them on one instance after the other. For as long a peer that has gone away is
-// believed to have the permissions that it stated last.
+// operator changes them on one instance after the other. For as long a peer that is away counts as
+// one with other permissions.
 const permissionsGrace = time.Minute
 
 // Permissions identify the permissions of clients on an instance. Each hello and each heartbeat
@@ -31,7 +31,6 @@ func (p Permissions) differ(o Permissions) bool { return p.Hash != o.Hash }
 // statedPermissions are the permissions that a peer has stated last. They are guarded by Links.mu.
 type statedPermissions struct {
 	Permissions
-	met    bool          // the peer has stated them
 	differ bool          // from ours at that time
 	since  time.Duration // since when they differ
 }
@@ -42,7 +41,7 @@ func (s *statedPermissions) state(theirs, ours Permissions, now time.Duration) {
 	if differ && !s.differ {
 		s.since = now
 	}
-	s.Permissions, s.met, s.differ = theirs, true, differ
+	s.Permissions, s.differ = theirs, differ
 }
 
 // ownPermissions returns the permissions of this instance.
@@ -61,26 +60,35 @@ func (l *Links) notePermissions(p *peer, theirs Permissions) {
 	p.permissions.state(theirs, ours, now)
 }
 
-// PermissionsAgree reports whether the sync destinations have the same permissions as this instance,
-// as far as they have stated theirs. While they do not, a denied publish must leave no tombstone: the
-// peer may have accepted the same message, and the publisher would diverge.
+// PermissionsAgree reports whether the peers have the same permissions as this instance, as far as they
+// have stated theirs. Asynchronous destinations do not count, unless this instance is their sync
+// destination. While a peer has others, a denied publish must leave no tombstone: the peer may have
+// accepted the same message, and the publisher would diverge.
 //
-// A peer that is away cannot be asked. It counts with the permissions that it stated last until it
-// has been away for a minute, so that a client which moves here from a peer that restarts gets no
-// tombstone for a message that the peer has accepted. After that it does not count. Otherwise a denied
-// publisher would wait for as long as the peer is away. Nor does a peer count that this process has
-// not met.
+// A peer that is away cannot be asked, and it may have accepted the message by permissions that it
+// had earlier or has now. So it counts as one with other permissions until it has been away for a
+// minute, or this instance has run for a minute without it. A client that moves here from a peer that
+// restarts then gets no tombstone for a message that the peer has accepted. After that the peer does
+// not count. Otherwise a denied publisher would wait for as long as the peer is away.
 func (l *Links) PermissionsAgree() bool {
 	ours, now := l.ownPermissions(), l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, p := range l.dests {
-		counts := p.conn != nil || now-p.awaySince < permissionsGrace && !failpoint.On(failpoint.R14AbsentAgrees)
-		if p.dest.Sync && counts && p.permissions.met && p.permissions.Permissions.differ(ours) {
+	for _, p := range l.peers {
+		if counts := p.dest.Sync || p.role.sync || !p.outbound(); counts && !p.agreesLocked(ours, now) {
 			return false
 		}
 	}
 	return true
+}
+
+// agreesLocked reports whether a peer has the given permissions of this instance, or does
+// not count.
+func (p *peer) agreesLocked(ours Permissions, now time.Duration) bool {
+	if p.conn != nil {
+		return !p.permissions.Permissions.differ(ours)
+	}
+	return now-p.awaySince >= permissionsGrace || failpoint.On(failpoint.R14AbsentAgrees)
 }
 
 // PermissionsDiffer returns the connected peers, synchronous or not, whose permissions have differed

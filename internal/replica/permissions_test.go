@@ -34,7 +34,7 @@ func (i *instance) expectPermissions(agree bool, differ ...string) {
 func TestPermissionsDiffer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, versionA := w.withPermissions("a", to("b"))
-		a.expectPermissions(true) // it has not met b
+		a.expectPermissions(false) // it has not met b
 		b, versionB := w.withPermissions("b", to("a"))
 		w.linked(a, b)
 		a.expectPermissions(true)
@@ -64,25 +64,52 @@ func TestPermissionsDiffer(t *testing.T) {
 	})
 }
 
-// A peer that went away with other permissions counts for a minute, so that a message which it may
-// have accepted gets no tombstone here at once. Then it does not count, so that a denied publisher
-// does not wait for it.
+// A peer that is away does not agree for a minute, whatever it stated last and even if this process has
+// not met it, so that a message which it may have accepted gets no tombstone here at once. Then it does
+// not count, so that a denied publisher does not wait for it.
 func TestPermissionsOfAbsentPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, _ := w.withPermissions("a", to("b"))
+		a, versionA := w.withPermissions("a", to("b"))
+		pass(50 * time.Second)
+		a.expectPermissions(false)
+		pass(15 * time.Second)
+		a.expectPermissions(true)
 		b, versionB := w.withPermissions("b", to("a"))
 		w.linked(a, b)
-		versionB.Store(8)
-		pass(time.Second)
-		a.expectPermissions(false)
+		a.expectPermissions(true)
 		b.close()
 		pass(50 * time.Second)
 		a.expectPermissions(false)
 		pass(15 * time.Second)
 		a.expectPermissions(true)
+		versionB.Store(8)
 		b.start()
 		w.linked(a, b)
-		a.expectPermissions(false, "b") // at once, by the hello
+		a.expectPermissions(false) // at once, by the hello
+		versionA.Store(8)
+		a.expectPermissions(true)
+	})
+}
+
+// A peer counts that replicates to this instance, although this instance does not replicate to it.
+func TestPermissionsOneWay(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, versionA := w.withPermissions("a", to("b"))
+		b := w.instance("b", func(o *Options) {
+			o.Peers = []string{"a"}
+			o.Permissions = func() (uint64, [32]byte) { return 7, [32]byte{31: 7} }
+		})
+		b.start()
+		w.linked(a, b)
+		b.expectPermissions(true)
+		versionA.Store(8)
+		pass(time.Second)
+		b.expectPermissions(false)
+		a.close()
+		pass(50 * time.Second)
+		b.expectPermissions(false)
+		pass(15 * time.Second)
+		b.expectPermissions(true)
 	})
 }
 

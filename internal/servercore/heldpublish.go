@@ -3,6 +3,7 @@ package servercore
 import (
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -47,7 +48,7 @@ func (s *Session) decideHeld(now time.Time) error {
 	}
 	switch {
 	case s.mayAppend(h.message.Sequence):
-		m, refusal := h.message, h.refusal
+		m, refusal := h.message, s.refusalNow(h)
 		s.dropHeldPublish()
 		s.reader.stage = stageLoggedOn
 		s.reader.have, _ = s.inst.Ledger.Have(s.client.claim.Publisher) // a link may have brought it meanwhile
@@ -60,6 +61,16 @@ func (s *Session) decideHeld(now time.Time) error {
 	}
 	h.endWait() // an outbid session waits for no peer
 	return nil
+}
+
+// refusalNow returns the reason to refuse a held publish. The permissions may have changed since it
+// came.
+func (s *Session) refusalNow(h *heldPublish) string {
+	byPermission := h.refusal == "" || h.refusal == wire.ReasonNotEntitled
+	if byPermission && !failpoint.On(failpoint.R14HeldAsItCame) {
+		return s.refusalReason(h.message)
+	}
+	return h.refusal
 }
 
 // dropHeldPublish drops the held publish, if there is one.

@@ -31,8 +31,8 @@ type Instance struct {
 	OnEvent func(*Session, Event)
 	// Publishers returns the number of publishers that the instance knows. Nil: unknown.
 	Publishers func() int
-	// PermissionsAgree reports whether all peers have the same permissions of users. Nil: there are
-	// no users.
+	// PermissionsAgree reports whether all peers have the same permissions of users, as far as that
+	// matters for a rejection. Nil: there are no users.
 	PermissionsAgree func() bool
 	// Now is the clock for the limits of users. Nil: time stands still.
 	Now    func() time.Time

@@ -173,12 +173,12 @@ func (s *Session) mayKnow(topic []byte) bool {
 }
 
 // endPermissionsDiffer ends the session of a client whose publish this instance would refuse while
-// a peer has other permissions. A tombstone could reject a message that the peer would take, so the
+// a peer has other permissions, or has just gone away. A tombstone could reject a message that the peer would take, so the
 // client keeps the message and sends it again later.
 func (s *Session) endPermissionsDiffer(topic []byte) error {
 	s.inst.notifyRefused(wire.ReasonPermissionsDiffer)
 	s.notifyEvent(EventPublishRefused, topic, wire.ReasonPermissionsDiffer)
-	s.log.Warn("publish not entitled, and a peer has other permissions: the session ends, and the client tries again", "topic", string(topic))
+	s.log.Warn("publish not entitled, and a peer has other permissions or has just gone away: the session ends, and the client tries again", "topic", string(topic))
 	s.endWithAck(wire.ReasonPermissionsDiffer, "")
 	return ErrEnding
 }

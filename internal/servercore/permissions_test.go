@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -77,6 +78,78 @@ func TestPublishNotEntitledElsewhere(t *testing.T) {
 		}
 		s.sync()
 		c.want("persisted failure s=1 reason=not entitled", "persisted success s=1")
+	})
+}
+
+// A publish that waits for the peers is decided by the permissions of the moment at which it goes into
+// the ledger.
+func TestHeldPublishNotEntitled(t *testing.T) {
+	for _, revoked := range []bool{true, false} {
+		l := memledger.New()
+		s := newHarness(t, l, l.Sync)
+		l.SetGroup(awaiting)
+		before, after := &servercore.Permissions{}, &servercore.Permissions{Publish: only("b")}
+		if !revoked {
+			before, after = after, before
+		}
+		c := s.connect()
+		c.core.SetUser("u")
+		c.core.SetPermissions(before)
+		if _, err := c.logon("u", "u", 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.publish("a", 1, "x"); err != nil || !c.core.Deciding() {
+			t.Fatalf("%v, waits: %v", err, c.core.Deciding())
+		}
+		c.core.SetPermissions(after)
+		l.SetGroup(answered)
+		if err := c.core.Decide(s.now); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(l.Tombstones(bookmark.IdentityOfLife("u").ID, 0)); n > 0 != revoked {
+			t.Errorf("revoked %v: %d tombstones", revoked, n)
+		}
+	}
+}
+
+// A message that the ledger has is not rejected when a store that was rolled back sends it again and
+// its user may not publish it any more. One with other content is.
+func TestTakenByEarlierPermissions(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		c := s.user("u", &servercore.Permissions{})
+		for n, body := range []string{"x", "y"} {
+			if err := c.publish("b", uint64(n+1), body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		s.inst.Registry.Remove(c.core)
+		c = s.connect()
+		c.core.SetUser("u")
+		c.core.SetPermissions(&servercore.Permissions{Publish: only("a")})
+		logon := &wire.LogonCommand{CommandID: "0", ClientName: "u", Ext: true, Store: "u", Counter: 2, Last: 1}
+		if err := c.core.Execute(s.message(logon), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.core.Decide(s.now); err != nil {
+			t.Fatal(err)
+		}
+		c.out()
+		for n, body := range []string{"x", "z"} {
+			if err := c.publish("b", uint64(n+1), body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		got := c.out()
+		for _, line := range got {
+			if strings.HasPrefix(line, "persisted failure s=1") {
+				t.Errorf("the message that is there is rejected: %q", got)
+			}
+		}
+		if !slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, "persisted failure s=2") }) {
+			t.Errorf("other content is not rejected: %q", got)
+		}
 	})
 }
 

@@ -32,7 +32,7 @@ const (
 	ReasonPublisherDiverged = "publisher diverged"              // R11: the life is refused for good; bm has its first sequence that is not proven equal
 	ReasonIncarnation       = "incarnation"                     // R10: the client or the group has met a later incarnation
 	ReasonPublisherIDTaken  = "publisher id taken"              // R10: another publisher has this id, perhaps under another name
-	ReasonPermissionsDiffer = "permissions differ"              // R14: not entitled here, but the instances have different permissions; a temporary state
+	ReasonPermissionsDiffer = "permissions differ"              // R14: not entitled here, but a peer has other permissions or has just gone away; a temporary state
 	ReasonTooManySessions   = "too many sessions of the user"   // a limit of the user
 	ReasonTooManyPublishers = "too many publishers of the user" // a limit of the user
 	ReasonTLSRequired       = "TLS required: use tcps"          // for a client without TLS at a port with TLS; the session ends

@@ -31,6 +31,7 @@ var (
 type client struct {
 	process
 	app        application
+	user       string // empty: none
 	order      *clientcore.ServerOrder
 	core       *clientcore.Session
 	store      pubstore.Store
@@ -122,7 +123,7 @@ func (c *client) logon() {
 	c.checkStoreError(err)
 	c.core.Logon(c.name, "", "", counter, c.store.Rejected(c.core.LifeID(), c.core.RejectedFrom(), wire.MaxSpans))
 	c.core.StateGroup(c.store.Group())
-	cmd := c.core.Credentials("", "")
+	cmd := c.core.Credentials(c.user, "")
 	c.send(cmd.AppendTo)
 }
 

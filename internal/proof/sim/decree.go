@@ -202,6 +202,7 @@ func (o *oracle) noteRestored() (incarnation uint64) {
 // publisher has made use of it: messages that were lost before may then be declared
 // lost by it.
 func (o *oracle) noteDiskLost() {
+	o.diskLost = true
 	if o.w.damaged { // no journal need be readable, and anything may be lost
 		return
 	}

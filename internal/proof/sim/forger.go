@@ -25,6 +25,7 @@ type lie struct {
 	logon         wire.LogonCommand
 	publish       wire.PublishCommand
 	mustBeRefused bool  // it must not be taken
+	thief         bool  // another user with the victim's store
 	victim        *life // the victim of a publish whose number the instance has
 }
 
@@ -45,16 +46,7 @@ func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func
 		if !i.alive || i.stopped || !i.serving || len(w.oracle.order) == 0 {
 			return false
 		}
-		w.forgers++
-		f := &forger{process: process{w: w, name: forgerName, foreign: true}, i: i}
-		f.logon = wire.LogonCommand{
-			CommandID: "0", ClientName: fmt.Sprintf("%s%d", forgerName, w.forgers), Acks: wire.AckProcessed, Ext: true,
-		}
-		f.logon.Store = f.logon.ClientName
-		f.publish = wire.PublishCommand{
-			CommandID: "1", Topic: topicDevnull, Acks: wire.AckProcessed | wire.AckPersisted,
-			Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
-		}
+		f := newForger(w, i)
 		l := w.oracle.order[w.chaos.IntN(len(w.oracle.order))]
 		if len(l.lost) > 0 { // a client that knows the life can use up its decree
 			return false
@@ -66,6 +58,21 @@ func forgerFault(tell func(w *world, i *instance, l *life, f *forger) bool) func
 		f.connect()
 		return true
 	}
+}
+
+// newForger returns a forger at an instance, under a life of its own.
+func newForger(w *world, i *instance) *forger {
+	w.forgers++
+	f := &forger{process: process{w: w, name: forgerName, foreign: true}, i: i}
+	f.logon = wire.LogonCommand{
+		CommandID: "0", ClientName: fmt.Sprintf("%s%d", forgerName, w.forgers), UserID: w.user(userForger), Acks: wire.AckProcessed, Ext: true,
+	}
+	f.logon.Store = f.logon.ClientName
+	f.publish = wire.PublishCommand{
+		CommandID: "1", Topic: topicDevnull, Acks: wire.AckProcessed | wire.AckPersisted,
+		Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
+	}
+	return f
 }
 
 // allowOwn allows the numbers that a forger has for itself.
@@ -80,7 +87,7 @@ func (f *forger) allowOwn(upTo uint64) bool {
 
 // impersonate speaks for a victim: now and then so that it takes the victim's session.
 func (f *forger) impersonate(l *life) {
-	f.logon.Store = l.id
+	f.logon.Store, f.logon.UserID = l.id, l.owner.user
 	if f.w.chaos.IntN(4) == 0 && f.mayTakeSession(l.owner) {
 		f.logon.Counter = bookmark.MaxSequence
 	}
@@ -178,7 +185,7 @@ func otherName(w *world, _ *instance, l *life, f *forger) bool {
 	case 0:
 		f.logon.Ext = w.chaos.IntN(2) == 0
 		if f.mayTakeSession(l.owner) {
-			f.logon.ClientName = l.owner.name
+			f.logon.ClientName, f.logon.UserID = l.owner.name, l.owner.user
 		}
 	case 1:
 		f.logon.Ext = false
@@ -209,6 +216,10 @@ func (f *forger) connect() {
 // onAnswer hears an answer.
 func (f *forger) onAnswer(m *wire.Message) {
 	if m.Command != wire.Ack || m.Acks != wire.AckProcessed {
+		return
+	}
+	if f.thief {
+		f.onThiefAnswer(m)
 		return
 	}
 	success := string(m.Status) == wire.StatusSuccess

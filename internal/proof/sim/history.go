@@ -22,6 +22,10 @@ type reader struct {
 	closedUnnamed  bookmark.Vector    // up to where publishers were closed that its place did not name (R10)
 	leftOut        map[uint64]leftOut // publishers that its place has left out
 	revivedThrough bookmark.Vector    // up to where images have brought these back since
+
+	withheld    map[string]*withholding    // topics that an instance may not deliver
+	deniedUntil map[string]time.Duration   // when that last ended, by topic
+	excused     map[bookmark.Bookmark]bool // messages that it need not be handed for that reason
 }
 
 // A leftOut is how far a publisher was that a place has left out, and when.
@@ -33,7 +37,8 @@ type leftOut struct {
 // subscriberAdded makes a subscriber known.
 func (o *oracle) subscriberAdded(s *subscriber) {
 	r := &reader{handed: make(map[bookmark.Bookmark]*checker.Delivery), completeThrough: make(bookmark.Vector),
-		closedUnnamed: make(bookmark.Vector), leftOut: make(map[uint64]leftOut), revivedThrough: make(bookmark.Vector)}
+		closedUnnamed: make(bookmark.Vector), leftOut: make(map[uint64]leftOut), revivedThrough: make(bookmark.Vector),
+		withheld: make(map[string]*withholding), deniedUntil: make(map[string]time.Duration), excused: make(map[bookmark.Bookmark]bool)}
 	r.Name = s.name
 	if s.topic != topicAll {
 		r.Topic = s.topic
@@ -174,7 +179,7 @@ func (o *oracle) firstMissing(s *subscriber, have bookmark.Vector) *message {
 		for seq := max(r.base[l.publisher], o.removedThrough(l), r.completeThrough[l.publisher], l.publishedAtForget, r.closedUnnamed[l.publisher]) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.handed[b] != nil && r.handed[b].State != checker.NotDiscarded
-			if !done && s.wants(m) && !m.refusalTold && !r.HasGap(b) { // a refused message may be on no disk
+			if !done && s.wants(m) && !m.refusalTold && len(m.denied) == 0 && !r.excused[b] && !o.mayHavePassed(s.fullyDurable, m) && !r.HasGap(b) { // a refused message may be on no disk
 				return m
 			}
 			r.completeThrough[l.publisher] = seq
@@ -218,13 +223,14 @@ func bodyText(body uint64) string { return strconv.FormatUint(body, 10) }
 // subscribers.
 func (o *oracle) judge() {
 	h := checker.History{}
+	for _, i := range o.w.instances {
+		h.Journals = append(h.Journals, o.journal(i))
+	}
+	o.settleKinds(h.Journals)
 	for _, l := range o.order {
 		for _, m := range l.messages {
 			h.Published = append(h.Published, &m.Publication)
 		}
-	}
-	for _, i := range o.w.instances {
-		h.Journals = append(h.Journals, o.journal(i))
 	}
 	for _, s := range o.w.subscribers {
 		h.Readers = append(h.Readers, o.readerHistory(s))
@@ -318,5 +324,7 @@ func (o *oracle) readerHistory(s *subscriber) *checker.Reader {
 			r.Gaps = append(r.Gaps, checker.Gap{Publisher: l.publisher, From: 1, Through: none})
 		}
 	}
+	r.Gaps = append(r.Gaps, o.withheldGaps(r)...)
+	o.dropLost(r)
 	return &r.Reader
 }

@@ -48,6 +48,11 @@ type instance struct {
 	linkEnds    []*linkEnd
 	sessions    []*session
 
+	usersFile   *permissions  // what its file of users says; nil: it has no users
+	access      *permissions  // of the users, as its process has them
+	accessSince time.Duration // when the process took them in
+	peerSeen    time.Duration // when a link to the other one of the pair last ended, or the process began
+
 	linkName string // said on links
 	secret   []byte
 	syncTime time.Duration // the longest time of an fsync
@@ -93,6 +98,8 @@ func (i *instance) start() {
 	i.syncEnding = false
 	i.serving, i.failure, i.syncing, i.turnPlanned, i.linkStepAt = false, nil, false, false, 0
 	i.linkEnds, i.sessions = nil, nil
+	i.access, i.accessSince, i.peerSeen = i.usersFile, w.now, w.now
+	w.oracle.permissionsChanged()
 	w.answerStale(&i.process)
 	if err := i.open(); err != nil {
 		w.logf("%s can't start: %v", i.name, err)
@@ -144,7 +151,7 @@ func (i *instance) open() (err error) {
 	if i.links, err = replica.NewSteppedLinks(i.linkOptions()); err != nil {
 		return err
 	}
-	i.shared.Ledger = i.links.Ledger()
+	i.shared.Ledger, i.shared.PermissionsAgree = watchedLedger{i.links.Ledger(), i}, i.links.PermissionsAgree
 	return nil
 }
 
@@ -174,7 +181,8 @@ func (i *instance) linkOptions() replica.Options {
 		Secrets:       replica.FixedSecret(i.secret),
 		RejoinTimeout: i.w.settings.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
-		OnReceived: i.shared.Registry.RecordsReceived, OnDiverged: i.diverged, OnClosed: i.shared.Registry.PublishersClosed,
+		Permissions: func() (uint64, [32]byte) { return i.access.hash() },
+		OnReceived:  i.shared.Registry.RecordsReceived, OnDiverged: i.diverged, OnClosed: i.shared.Registry.PublishersClosed,
 	}
 	switch { // those that feed it
 	case i.spare:
@@ -338,6 +346,7 @@ func (i *instance) heartbeat() {
 	for _, s := range i.sessions {
 		s.checkHeartbeat()
 	}
+	i.w.oracle.checkOwners(i)
 	if i.oneWay && i.isFed() && i.links.SyncStatus() != syncstatus.OneWay {
 		i.w.oracle.violate("%s does not replicate back but reports %v", i.name, i.links.SyncStatus())
 	}

@@ -86,6 +86,9 @@ func (e *linkEnd) close(cause error) {
 		return
 	}
 	e.closed = true
+	if p := e.i.partner(); p != nil && e.end.Peer() == p.linkName {
+		e.i.peerSeen = e.i.w.now
+	}
 	e.i.w.logf("%s: link to %s ends: %v", e.i.name, e.conn.other.host, cause)
 	e.end.Close(cause)
 	e.conn.close()

@@ -24,6 +24,7 @@ type oracle struct {
 	order        []*life
 	readers      map[*subscriber]*reader
 	forgerLimits map[uint64]uint64 // publishers of forgers, and how far they may go
+	diskLost     bool              // an instance has lost what its disk had
 	differing    uint64            // numbers that forgers have sent with other content
 	violations   []string
 }
@@ -43,6 +44,8 @@ type life struct {
 	lostUnknown       uint64       // up to here it was lost with all that was known of it
 	publishedAtErase  uint64       // published when images without it were restored
 	publishedAtOpen   uint64       // published when its store was last opened: all of it may have been sent
+
+	unowned map[*instance]bool // instances that have it without an owner
 }
 
 // A message is one for which an application's Publish returned nil. N is its body. Its
@@ -52,6 +55,12 @@ type life struct {
 type message struct {
 	checker.Publication
 	refusalTold bool // the application was told that a server refused it
+
+	taken      bool      // an instance has accepted it from a session
+	denied     []verdict // of instances that have rejected it as not entitled
+	wasDenied  bool      // one has, perhaps on a disk that is lost
+	toldDenied bool      // the application was told so
+	toldBoot   int       // of the publisher's machine, when it was
 }
 
 func (o *oracle) init(w *world) {
@@ -109,7 +118,7 @@ func (o *oracle) life(p *publisher, id string) *life {
 	h := publisherOf(id)
 	l := o.lives[h]
 	if l == nil {
-		l = &life{id: id, publisher: h, owner: p}
+		l = &life{id: id, publisher: h, owner: p, unowned: make(map[*instance]bool)}
 		o.lives[h] = l
 		o.order = append(o.order, l)
 	}
@@ -263,7 +272,7 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 		through = l.safe
 	}
 	for seq := l.letGo + 1; seq <= through; seq++ {
-		if m := l.messages[seq-1]; m.Topic == topicRefused && !m.refusalTold && o.w.settings.retain == 0 {
+		if m := l.messages[seq-1]; (m.Topic == topicRefused || len(m.denied) > 0) && !m.refusalTold && o.w.settings.retain == 0 {
 			o.violate("%s lets go of the refused %s|%d without being told", p.name, id, seq)
 		}
 	}
@@ -283,6 +292,8 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	switch {
 	case m == nil:
 		o.violate("%s: was told that %s|%d was refused although it was never published", p.name, r.Life, r.Sequence)
+	case r.Reason == wire.ReasonNotEntitled && len(m.denied) > 0:
+		m.Fate, m.refusalTold, m.toldDenied, m.toldBoot = checker.Unknown, true, true, p.boot
 	case m.Topic != topicRefused && !o.w.damaged && !unknown:
 		o.violate("%s: %s|%d was refused: %s", p.name, r.Life, r.Sequence, r.Reason)
 	default:

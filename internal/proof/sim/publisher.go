@@ -44,6 +44,7 @@ func (w *world) addPublisher(name string, memory bool) *publisher {
 	p := &publisher{memoryStore: memory, fs: memfs.New()}
 	p.syncAlways = !memory && w.load.IntN(3) == 0
 	p.init(w, name, p)
+	p.user = w.user(userRed)
 	w.publishers = append(w.publishers, p)
 	return p
 }

@@ -74,7 +74,7 @@ func (s *subscriber) visit(i *instance) {
 	ours.onPacket = func(packet any) { s.onSidePacket(ours, i.name, packet.([]byte)) }
 	ours.onLost = func(error) { s.leaveSide(ours) }
 	q.core = clientcore.NewSideSession(i.name, "", "")
-	logon := q.core.Credentials("", "")
+	logon := q.core.Credentials(s.user, "")
 	ours.send(logon.AppendTo(nil))
 	s.watchSide(ours)
 }

@@ -57,9 +57,10 @@ func (s *session) onPacket(packet []byte) {
 	}
 	var batch []byte // the rest of a batch
 	rest := s.in.each(packet, func(m *wire.Message) bool {
-		if m.Command == wire.Batch {
+		switch {
+		case m.Command == wire.Batch:
 			batch = s.executeBatch(m)
-		} else {
+		case s.authenticate(m):
 			s.endOnError(s.core.Execute(m, 0))
 		}
 		return s.canExecute()
@@ -213,9 +214,15 @@ func (s *session) write(out []byte) {
 	if len(out) == 0 {
 		return
 	}
-	if i, _ := s.core.Info(); i.Publisher != 0 {
+	if i, _ := s.core.Info(); i.Publisher != 0 || s.i.access != nil {
 		s.ownFrames.each(out, func(m *wire.Message) bool {
-			if m.HasSequence && string(m.Status) == wire.StatusSuccess && len(m.Level) == 0 {
+			switch {
+			case m.Command == wire.Publish:
+				s.i.w.oracle.checkDelivery(s, string(m.Topic))
+			case string(m.Reason) == wire.ReasonPermissionsDiffer:
+				s.i.w.counts.Access.Differ++
+			}
+			if i.Publisher != 0 && m.HasSequence && string(m.Status) == wire.StatusSuccess && len(m.Level) == 0 {
 				s.i.w.oracle.acked(s.i, i.Publisher, m.Sequence)
 			}
 			return true

@@ -12,6 +12,8 @@ import (
 type Options struct {
 	Seed uint64
 	Log  bool // keep a log of the events
+	// NoUsers leaves out users and permissions, which half of the seeds have otherwise.
+	NoUsers bool
 }
 
 // Counts are the counts of a run.
@@ -30,6 +32,7 @@ type Counts struct {
 	Diverged  uint64 // publishers set apart, once for each instance
 	Restored  uint64 // times that old images were restored
 	Lost      uint64 // messages that were acknowledged and on no disk then
+	Access    AccessCounts
 }
 
 // Add adds the counts of another run.
@@ -47,6 +50,7 @@ func (c *Counts) Add(o Counts) {
 	c.Diverged += o.Diverged
 	c.Restored += o.Restored
 	c.Lost += o.Lost
+	c.Access.add(o.Access)
 	if c.Faults == nil {
 		c.Faults = make([]uint64, len(faultKinds))
 	}
@@ -96,6 +100,9 @@ type settings struct {
 	spare          bool          // a third instance, replicated to asynchronously
 	publishToSpare bool          // which publishers try, too
 	weights        []int         // of the kinds of faults; 0: left out
+	users          bool          // there are users with permissions
+	usersFrom      time.Duration // when there are, from then on
+	longAbsence    bool          // the link is cut for longer than absent permissions count
 }
 
 // drawSettings draws a setting.
@@ -129,6 +136,7 @@ func (w *world) drawSettings() {
 	if !some {
 		w.settings.weights[0] = 1
 	}
+	w.drawUsers()
 }
 
 // addParticipants makes the instances and the applications.
@@ -142,12 +150,13 @@ func (w *world) addParticipants() {
 		a.async["C"], b.async["C"] = true, true
 	}
 	w.addPublisher("file1", false)
-	w.addPublisher("file2", false)
+	w.addPublisher("file2", false).user = w.user(userBlue)
 	w.addPublisher("memory", true)
 	w.addSubscriber("all", topicAll, epochText)
 	slow := w.addSubscriber("slow", topicA, nowText)
 	slow.handleTime, slow.queueLimit = between(w.load, 200*time.Microsecond, 3*time.Millisecond), 16+w.load.IntN(64)
 	odd := w.addSubscriber("odd", topicB, epochText)
+	odd.user = w.user(userOdd)
 	odd.shuffle = true
 	odd.fullyDurable = w.load.IntN(2) == 0
 }
@@ -174,6 +183,7 @@ func Run(o Options) (r Result) {
 		}
 		r = Result{Counts: w.counts, Seed: o.Seed, Trace: w.trace, Events: w.eventsDone, Virtual: w.now, Violations: w.oracle.violations, Log: w.log}
 	}()
+	w.startUsers()
 	for _, i := range w.instances {
 		i.start()
 	}
@@ -251,7 +261,7 @@ func (w *world) unrest() string {
 		}
 	}
 	have := w.pairVector()
-	checks := make(map[uint64]bookmark.Check)
+	checks, owners := make(map[uint64]bookmark.Check), make(map[uint64]string)
 	for _, p := range w.publishers {
 		if n := p.store.Usage().Messages; n > 0 || !p.live {
 			return fmt.Sprintf("%s keeps %d messages of %v, live %v", p.name, n, p.store.Lives(), p.live)
@@ -275,6 +285,10 @@ func (w *world) unrest() string {
 				return fmt.Sprintf("%s has check %x of %d, another has %x", i.name, s.Check, s.Publisher, check)
 			}
 			checks[s.Publisher] = s.Check
+			if owner, known := owners[s.Publisher]; known && s.Owner != owner && !w.damaged {
+				return fmt.Sprintf("%s has the owner %q of %d, another has %q", i.name, s.Owner, s.Publisher, owner)
+			}
+			owners[s.Publisher] = s.Owner
 		}
 	}
 	for _, s := range w.subscribers {

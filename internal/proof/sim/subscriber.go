@@ -45,6 +45,7 @@ type subscriber struct {
 func (w *world) addSubscriber(name, topic, start string) *subscriber {
 	s := &subscriber{topic: topic, start: start, queueLimit: 1024, bookmarks: bookmarkstore.NewMemory(), committed: bookmark.Vector{}}
 	s.init(w, name, s)
+	s.user = w.user(userReader)
 	w.subscribers = append(w.subscribers, s)
 	w.oracle.subscriberAdded(s)
 	return s
@@ -54,6 +55,7 @@ func (s *subscriber) startProcess() {
 	s.open()
 	s.queue, s.busy, s.undiscarded = nil, false, nil
 	s.w.oracle.subscriberStarted(s)
+	s.w.oracle.placeFellBack(s)
 	s.launch(pubstore.NewMemory(pubstore.MemoryOptions{NewLife: s.newLife}))
 	s.commit()
 }
@@ -147,7 +149,7 @@ func (s *subscriber) applyEffect(id string, e *clientcore.Effect) {
 		s.committed, _ = s.sub.Place().Discarded()
 	}
 	if e.End != nil {
-		s.w.oracle.violate("%s: its subscription ends: %v", s.name, e.End)
+		s.subscriptionEnded(e.End)
 	}
 	if e.OffWire {
 		s.searchOrAttach()

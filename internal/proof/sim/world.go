@@ -20,7 +20,7 @@ type world struct {
 
 	// Each purpose draws from its own stream, so that one more draw for one does not
 	// change the others.
-	net, disk, load, chaos *rand.Rand
+	net, disk, load, chaos, access *rand.Rand
 
 	instances    []*instance
 	publishers   []*publisher
@@ -38,6 +38,7 @@ type world struct {
 	forgers      int             // there have been
 	recordings   []*recording    // of links
 	restore      restoreFault
+	users        userChanges
 
 	oracle oracle
 	trace  uint64   // hash of the events
@@ -53,7 +54,7 @@ func (w *world) clock() time.Time { return epoch.Add(w.now) }
 
 func newWorld(o Options) *world {
 	w := &world{options: o, cuts: make(map[direction]int), conflicting: make(map[uint64]bool)}
-	for i, r := range []**rand.Rand{&w.net, &w.disk, &w.load, &w.chaos} {
+	for i, r := range []**rand.Rand{&w.net, &w.disk, &w.load, &w.chaos, &w.access} {
 		*r = rand.New(rand.NewPCG(o.Seed, uint64(i)))
 	}
 	h := fnv.New64a()

@@ -19,13 +19,13 @@ const simulator = "internal/proof/sim"
 var driven = map[string][]string{
 	"servercore": {
 		"NewSession", "Session", "Instance", "NewRegistry", "Driver", "State", "StateOpen", "StateDraining", "StateEnding",
-		"StateDead", "LogonTick", "NoticeTimeout", "NoticePause",
+		"StateDead", "LogonTick", "NoticeTimeout", "NoticePause", "Permissions",
 	},
 	"clientcore": {
 		"NewSession", "Session", "Sender", "Subscription", "Request", "Server", "NewServerOrder", "ServerOrder", "Ending",
 		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrFormerLifeDone", "ErrRolledBack", "ErrRestate",
 		"Event", "EventAccepted", "EventAcked", "EventRejected", "Rejection", "Effect", "VerdictPause",
-		"ServerReports", "NewSideSession", "SideSession",
+		"ServerReports", "NewSideSession", "SideSession", "ErrNotEntitled",
 	},
 }
 

@@ -181,6 +181,9 @@ func (c *campaign) report() {
 	fmt.Printf("%d connections refused as a publish gap or for a hole, %d searches for removed messages, %d gaps reported to subscribers, %d publishers left out by a place (%d gaps and messages of these came again after old images), %d overruns, %d stores rolled back, %d forged publishers set apart; old images were restored %d times, after which %d acknowledged messages were on no disk\n",
 		c.counts.Gaps, c.counts.Searches, c.counts.Skipped, c.counts.LeftOut, c.counts.Revived, c.counts.Overruns, c.counts.RollBacks, c.counts.Diverged,
 		c.counts.Restored, c.counts.Lost)
+	a := &c.counts.Access
+	fmt.Printf("%d seeds with users: %d changes of permissions, %d of them removed a user; %d messages rejected as not entitled, %d sessions ended because permissions differ, %d logons of removed users and %d of other users with a store refused, %d subscriptions ended, %d messages withheld from a subscriber, %d publishers without an owner got one, %d seeds ended early by a message that was accepted and rejected by instances apart\n",
+		a.Runs, a.Changes, a.Removed, a.Rejected, a.Differ, a.NoUser, a.OtherOwner, a.Ended, a.Withheld, a.Owned, a.Contrary)
 	for _, seed := range c.differed {
 		fmt.Printf("seed %d had a different trace the second time\n", seed)
 	}
