@@ -245,6 +245,9 @@ func (s *session) executeBatch() error {
 				return err
 			}
 		}
+		if err := s.pause(0); err != nil { // a batch may have thousands that are not entitled
+			return err
+		}
 	}
 }
 

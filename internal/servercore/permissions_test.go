@@ -263,6 +263,20 @@ func TestRateOfUser(t *testing.T) {
 		if wait := two.core.Pause(0, s.now); wait < time.Second {
 			t.Errorf("%v after 200 publishes that are not entitled", wait)
 		}
+		// A user does not get rid of the wait with a new session. Without a limit of bytes, too.
+		p.Limits.BytesPerSecond = 0
+		two2 := s.connect()
+		two2.core.SetUser("u2")
+		two2.core.SetPermissions(p)
+		if _, err := two2.logon("u4", "u4", 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if wait := two2.core.Pause(100, s.now); wait < time.Second/2 {
+			t.Errorf("%v for the logon of another session of that user", wait)
+		}
+		if wait := two2.core.Pause(100, s.now); wait != 0 {
+			t.Errorf("%v for a command that costs nothing", wait)
+		}
 	})
 }
 

@@ -101,7 +101,8 @@ func (u *users) addPublisher(user string, l UserLimits, now time.Time, count fun
 const refusalInterval = 10 * time.Millisecond
 
 // Pause counts a command of the session, of so many bytes, and returns how long the driver must
-// wait before it reads the next one. It belongs to the reader's half.
+// wait before it executes the next one. After the logon it returns the wait that earlier sessions
+// of the user have left. It belongs to the reader's half.
 func (s *Session) Pause(bytes int, now time.Time) (wait time.Duration) {
 	refused := s.reader.notEntitled
 	s.reader.notEntitled = 0
@@ -113,9 +114,10 @@ func (s *Session) Pause(bytes int, now time.Time) (wait time.Duration) {
 	if rate := p.Limits.BytesPerSecond; rate > 0 {
 		work += time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
 	}
-	if work == 0 {
+	if work == 0 && s.reader.paced {
 		return 0
 	}
+	s.reader.paced = true
 	if wait = s.inst.users.spend(string(s.client.user), work, now); wait > 0 {
 		s.inst.Counts.Paused.Add(1)
 	}

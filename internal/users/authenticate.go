@@ -154,12 +154,10 @@ func (s *Set) without(credentials, user string) string {
 	return "unknown user"
 }
 
-// The slots bound the computations of the process that run at once. A hash of argon2id takes up to
-// 256 MiB, so there are fewer of these.
-var (
-	pbkdf2Slots = make(chan struct{}, runtime.GOMAXPROCS(0))
-	argon2Slots = make(chan struct{}, min(runtime.GOMAXPROCS(0), 4))
-)
+// hashSlots bound the computations of the process that run at once, because clients that are not
+// authenticated cause them: they take at most half of the processors. A hash of argon2id takes up to
+// 256 MiB, so there are at most four.
+var hashSlots = make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, 4)))
 
 // checkPlain checks a password that the client has sent as it is.
 func (s *Set) checkPlain(ctx context.Context, user, password string) (string, error) {
@@ -170,11 +168,11 @@ func (s *Set) checkPlain(ctx context.Context, user, password string) (string, er
 	if !known && failpoint.On(failpoint.UsersUnknownAtOnce) {
 		return "", denied(user, "unknown user")
 	}
-	slots, check := pbkdf2Slots, verifier.Check
+	check := verifier.Check
 	if len(hash.hash) > 0 {
-		slots, check = argon2Slots, hash.matches
+		check = hash.matches
 	}
-	right, err := compute(ctx, slots, func() bool { return check(password) })
+	right, err := compute(ctx, func() bool { return check(password) })
 	switch {
 	case err != nil:
 		return "", err
@@ -187,13 +185,13 @@ func (s *Set) checkPlain(ctx context.Context, user, password string) (string, er
 }
 
 // compute waits for a slot and runs a costly check.
-func compute(ctx context.Context, slots chan struct{}, check func() bool) (bool, error) {
+func compute(ctx context.Context, check func() bool) (bool, error) {
 	if failpoint.On(failpoint.UsersComputesAll) {
 		return check(), nil
 	}
 	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
+	case hashSlots <- struct{}{}:
+		defer func() { <-hashSlots }()
 		return check(), nil
 	case <-ctx.Done():
 		return false, context.Cause(ctx)

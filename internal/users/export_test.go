@@ -5,16 +5,12 @@ func Parse(file string, text []byte) (*Set, error) { return parse(file, text) }
 
 // FillSlots takes all slots for costly computations, until release is called.
 func FillSlots() (release func()) {
-	for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
-		for range cap(slots) {
-			slots <- struct{}{}
-		}
+	for range cap(hashSlots) {
+		hashSlots <- struct{}{}
 	}
 	return func() {
-		for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
-			for range cap(slots) {
-				<-slots
-			}
+		for range cap(hashSlots) {
+			<-hashSlots
 		}
 	}
 }

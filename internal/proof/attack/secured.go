@@ -22,9 +22,6 @@ import (
 const (
 	maxSecuredMemory = 128 << 20 // of the instance for one attack, which may have many connections
 	securedGateways  = 2
-	// frameOverhead is the number of bytes per second beyond its limit with which a flood may get
-	// through: a frame of each session is executed before its user has to wait.
-	allowedExcess = 2
 )
 
 // A siege is a secured pair, its well-behaved users, and how long it has been attacked.
@@ -61,10 +58,10 @@ func attackSecured(ctx context.Context, dir, binary string, attackers []greedyAt
 		return false, err
 	}
 	stopped, err := s.stop(ctx, attackers)
-	if err == nil {
-		err = s.pair[1].Stop()
-	}
 	if err != nil {
+		return false, err
+	}
+	if err := s.settle(ctx); err != nil {
 		return false, err
 	}
 	clean, err := s.verdict()
@@ -137,6 +134,16 @@ func (s *siege) endure(ctx context.Context, attackers []greedyAttacker) (passed 
 		fmt.Printf("attackers got what they must not, in %d runs\n", s.forbidden)
 	}
 	return passed && s.forbidden == 0, s.reader.await(ctx, expected)
+}
+
+// settle starts the instance again that was stopped under attack, and stops both once they have the
+// same messages.
+func (s *siege) settle(ctx context.Context) error {
+	err := s.pair[0].Start(ctx)
+	if err == nil {
+		err = s.pair.AwaitSync(ctx)
+	}
+	return errors.Join(err, s.pair[0].Stop(), s.pair[1].Stop())
 }
 
 // verdict judges the journals of the stopped pair.
