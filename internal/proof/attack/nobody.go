@@ -215,13 +215,13 @@ func clientHello() []byte {
 	return r.written
 }
 
-// unfinished holds connections whose handshakes have begun and never end: some have sent half of
-// their first message, some all of it.
+// unfinished holds connections of one address whose handshakes have begun and never end: some have
+// sent half of their first message, some all of it.
 func unfinished(t target, ready func()) error {
 	hello := clientHello()
 	var held []net.Conn
 	for n := 0; ; n++ {
-		c, err := dialFrom(t.address(n), t.clients)
+		c, err := dialFrom(t.address(0), t.clients)
 		if err == nil {
 			_, err = c.Write(hello[:len(hello)/(1+n%2)])
 			held = append(held, c)

@@ -37,7 +37,7 @@ type siege struct {
 func attackSecured(ctx context.Context, dir, binary string, attackers []greedyAttacker) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errors.New("took longer than four minutes"))
 	defer cancel()
-	s := &siege{exhaustion: exhaustion{dir: dir, runs: 1, maxMemory: maxSecuredMemory}}
+	s := &siege{exhaustion: exhaustion{dir: dir, runs: 1, tries: 3, maxMemory: maxSecuredMemory}}
 	authority, err := secureFiles(dir)
 	if err != nil {
 		return false, err
