@@ -354,6 +354,15 @@ func TestPublisherOfAnotherUser(t *testing.T) {
 		if joe, err = attempt("joe", "old"); err != nil {
 			t.Errorf("the owner: %v", err)
 		}
+		s.inst.Registry.Remove(joe.core)
+		// The refusal comes before the logon claims the publisher, which would keep its owner out.
+		ann = s.connect()
+		ann.core.SetUser("ann")
+		ann.core.SetPermissions(&servercore.Permissions{})
+		cmd := wire.LogonCommand{CommandID: "0", ClientName: "ann", Acks: wire.AckProcessed, Ext: true, Store: "old", Counter: 1}
+		if err := ann.core.Execute(s.message(&cmd), 0); err == nil || ann.core.Deciding() {
+			t.Errorf("another user claims the publisher: %v", err)
+		}
 		if ann, err = attempt("ann", "elsewhere", ledger.Answers{AllAnswered: true, Have: 5, Owner: "joe"}); err == nil {
 			_, err = ann.core.State(), ann.publish("a", 1, "x")
 		}

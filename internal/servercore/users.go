@@ -161,6 +161,12 @@ func (s *Session) isOtherUser(owner string) bool {
 	return len(s.client.user) > 0 && owner != "" && owner != string(s.client.user)
 }
 
+// ownedByOther reports whether this instance knows that the session's publisher belongs to another
+// user.
+func (s *Session) ownedByOther() bool {
+	return s.client.canSequence && s.isOtherUser(s.inst.Ledger.Owner(s.client.claim.Publisher)) && !failpoint.On(failpoint.R10AnyOwner)
+}
+
 // endOtherOwner ends a session whose publisher belongs to another user. id is the id of the command
 // that this answers, empty if there is none.
 func (s *Session) endOtherOwner(id string) error {
