@@ -544,6 +544,10 @@ const (
 	DifferentPermissions Bug = "different-permissions"
 	// AnyRate lets a user send commands at any rate.
 	AnyRate Bug = "any-rate"
+	// AnyRateInBatch lets a user send any number of refused publishes in one batch.
+	AnyRateInBatch Bug = "any-rate-in-batch"
+	// AnyRateAnew lets a user get rid of the wait for refused publishes with a new session.
+	AnyRateAnew Bug = "any-rate-anew"
 	// AnyConnections lets a user have any number of sessions.
 	AnyConnections Bug = "any-connections"
 	// AnyPublishers lets a user have any number of publishers.

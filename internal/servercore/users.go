@@ -114,7 +114,7 @@ func (s *Session) Pause(bytes int, now time.Time) (wait time.Duration) {
 	if rate := p.Limits.BytesPerSecond; rate > 0 {
 		work += time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
 	}
-	if work == 0 && s.reader.paced {
+	if work == 0 && (s.reader.paced || failpoint.On(failpoint.AnyRateAnew)) {
 		return 0
 	}
 	s.reader.paced = true
