@@ -26,6 +26,7 @@ const (
 	maxSlowdown      = 5                     // times the undisturbed p99, or
 	toleratedLatency = 50 * time.Millisecond // whichever is larger
 	maxRecovery      = 5 * time.Second
+	maxLogonTime     = 3 * time.Second // of a client that logs on during an attack
 	drainTimeout     = 2 * time.Second
 	exhaustRuns      = 3 // of each attack; the median counts
 	exhaustTime      = 1500 * time.Millisecond
@@ -40,11 +41,12 @@ type exhaustion struct {
 	pair        pair.Pair
 	wellBehaved *wellBehavedClient
 	baseline    latency
-	runs        int      // of each attack; the median counts
-	tries       int      // measurements of an attack that costs too much
-	maxMemory   int      // of the instance for one attack
-	args        []string // further ones of the attackers
-	forbidden   int      // runs in which an attacker got what it must not
+	runs        int            // of each attack; the median counts
+	tries       int            // measurements of an attack that costs too much
+	maxMemory   int            // of the instance for one attack
+	args        []string       // further ones of the attackers
+	newcomer    *client.Config // a client that logs on during each attack; nil: none
+	forbidden   int            // runs in which an attacker got what it must not
 }
 
 // A latency is the median of times, and the 99th of 100.
@@ -115,7 +117,8 @@ type measurement struct {
 	cpu                 float64 // cores
 	latency
 	recovered time.Duration
-	got       string // what the attacker reports
+	logon     time.Duration // of the newcomer
+	got       string        // what the attacker reports
 }
 
 // maxStolen is the largest share of the processors that the host may give to others while
@@ -163,7 +166,7 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 			s.forbidden++
 		}
 	}
-	cheap := m.recovered <= maxRecovery && (g.floods || g.manyConns || m.memory <= s.maxMemory)
+	cheap := m.recovered <= maxRecovery && m.logon <= maxLogonTime && (g.floods || g.manyConns || m.memory <= s.maxMemory)
 	slow = cheap && !g.floods && m.p99 > limit
 	passed = cheap && !slow
 	said := ""
@@ -177,8 +180,8 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 	}
 	fmt.Printf("%-6s %-28s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.role, g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
 		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)
-	if m.got != "" {
-		fmt.Printf("       %s\n", m.got)
+	if s.newcomer != nil {
+		fmt.Printf("       a new client logs on in %v; the attacker got: %s\n", short(m.logon), cmp.Or(m.got, "nothing"))
 	}
 	return passed, slow, nil
 }
@@ -202,6 +205,9 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 	end, err := s.startAttacker(ctx, g)
 	if err == nil {
 		f.latency, err = s.wellBehaved.roundTrips(ctx, exhaustTime)
+		if err == nil && s.newcomer != nil {
+			f.logon, err = s.logOnAnew(ctx)
+		}
 		f.got = end()
 	}
 	unwatch()
@@ -217,6 +223,16 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 	f.cpu = (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds()
 	f.recovered, err = s.awaitRecovery(ctx)
 	return f, err
+}
+
+// logOnAnew returns how long the newcomer takes to log on.
+func (s *exhaustion) logOnAnew(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	c, err := client.Dial(ctx, *s.newcomer)
+	if err != nil {
+		return 0, err
+	}
+	return time.Since(start), c.Close()
 }
 
 // startAttacker starts an attacker and waits until its attack has begun. end returns its report.

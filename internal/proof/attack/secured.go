@@ -93,6 +93,10 @@ func (s *siege) connect(ctx context.Context, authority string) error {
 		return err
 	}
 	s.wellBehaved, err = newWellBehavedClient(ctx, securedConfig(wellBehavedUser, "1", trust, servers[0]))
+	// Checking a password that is sent as it is costs most, and waits for those of attackers.
+	newcomer := securedConfig(wellBehavedUser, "new", trust, servers[0])
+	newcomer.Authenticator = client.Password(wellBehavedUser, wellBehavedUser+passwordSuffix)
+	s.newcomer = &newcomer
 	s.args = []string{"-authority", authority, "-life", s.gateways.honest[0].store.Lives()[0].ID}
 	return err
 }
