@@ -178,6 +178,8 @@ const (
 	UsersSaltChanges Bug = "users-salt-changes"
 	// UsersComputesAll computes the password hashes of all logons at once.
 	UsersComputesAll Bug = "users-computes-all"
+	// UsersNoTurns lets the computations of one source fill the queue for all.
+	UsersNoTurns Bug = "users-no-turns"
 	// UsersBadFileTaken drops all users when their file cannot be used any more.
 	UsersBadFileTaken Bug = "users-bad-file-taken"
 	// UsersHalfFileTaken uses a changed file before its writer has finished.

@@ -41,6 +41,9 @@ type Attempt struct {
 	User     string // may be empty: the certificate or the SCRAM conversation names the user
 	Password string // a password as it is, or the start of a SCRAM conversation, or empty with a certificate
 
+	// Source is the network that the attempt comes from. Costly computations of one source wait for
+	// each other.
+	Source string
 	// TLS is the state of the connection after its handshake; nil without TLS.
 	TLS *tls.ConnectionState
 	// Challenge sends a text to the client, which logs on again, and returns the password of that
@@ -70,7 +73,7 @@ func (s *Set) Authenticate(ctx context.Context, a Attempt) (user string, err err
 	case isScram:
 		user, err = s.converse(ctx, a, clientFirst)
 	case a.Password != "":
-		user, err = s.checkPlain(ctx, cmp.Or(a.User, owner), a.Password)
+		user, err = s.checkPlain(ctx, cmp.Or(a.User, owner), a)
 	case owner != "":
 		return owner, nil
 	default:
@@ -160,9 +163,9 @@ func (s *Set) without(credentials, user string) string {
 var hashSlots = make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, 4)))
 
 // checkPlain checks a password that the client has sent as it is.
-func (s *Set) checkPlain(ctx context.Context, user, password string) (string, error) {
-	if len(password) > maxPassword {
-		return "", denied(user, "the password has %d bytes, more than the maximum %d", len(password), maxPassword)
+func (s *Set) checkPlain(ctx context.Context, user string, a Attempt) (string, error) {
+	if n := len(a.Password); n > maxPassword {
+		return "", denied(user, "the password has %d bytes, more than the maximum %d", n, maxPassword)
 	}
 	verifier, hash, known := s.plain(user)
 	if !known && failpoint.On(failpoint.UsersUnknownAtOnce) {
@@ -172,7 +175,7 @@ func (s *Set) checkPlain(ctx context.Context, user, password string) (string, er
 	if len(hash.hash) > 0 {
 		check = hash.matches
 	}
-	right, err := compute(ctx, func() bool { return check(password) })
+	right, err := compute(ctx, a.Source, func() bool { return check(a.Password) })
 	switch {
 	case err != nil:
 		return "", err
@@ -184,11 +187,16 @@ func (s *Set) checkPlain(ctx context.Context, user, password string) (string, er
 	return user, nil
 }
 
-// compute waits for a slot and runs a costly check.
-func compute(ctx context.Context, check func() bool) (bool, error) {
+// compute waits for the turn of a source and for a slot, and runs a costly check.
+func compute(ctx context.Context, source string, check func() bool) (bool, error) {
 	if failpoint.On(failpoint.UsersComputesAll) {
 		return check(), nil
 	}
+	release, err := sourceTurns.take(ctx, source)
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	select {
 	case hashSlots <- struct{}{}:
 		defer func() { <-hashSlots }()

@@ -1,5 +1,7 @@
 package users
 
+import "context"
+
 // Parse is Load of a text.
 func Parse(file string, text []byte) (*Set, error) { return parse(file, text) }
 
@@ -13,6 +15,19 @@ func FillSlots() (release func()) {
 			<-hashSlots
 		}
 	}
+}
+
+// HoldTurn takes the turn of a source, until release is called.
+func HoldTurn(source string) (release func()) {
+	release, _ = sourceTurns.take(context.Background(), source)
+	return release
+}
+
+// Sources returns the number of sources that compute or wait.
+func Sources() int {
+	sourceTurns.mu.Lock()
+	defer sourceTurns.mu.Unlock()
+	return len(sourceTurns.sources)
 }
 
 // PlainCost returns the cost of checking a plain password of a user, known or not: the iterations of
