@@ -100,6 +100,12 @@ func (u *users) addPublisher(user string, l UserLimits, now time.Time, count fun
 // takes room in the journals of the group.
 const refusalInterval = 10 * time.Millisecond
 
+// A userPace is a session's part in the pace of its user.
+type userPace struct {
+	notEntitled int  // publishes not entitled since the last Pause
+	paced       bool // Pause was called
+}
+
 // Pause counts a command of the session, of so many bytes, and returns how long the driver must
 // wait before it executes the next one. After the logon it returns the wait that earlier sessions
 // of the user have left. It belongs to the reader's half.

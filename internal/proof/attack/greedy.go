@@ -24,8 +24,8 @@ type greedyAttacker struct {
 	name      string
 	role      string // of a secured pair
 	manyConns bool   // connections: they may cost more memory than one
-	// floods says that it publishes as much as it can. Its effect on others needs limits
-	// of bytes per second; until there are some it is reported, not judged.
+	// floods says that it publishes as much as it can. Without users nothing limits its bytes per
+	// second, so its effect on others is reported, not judged.
 	floods bool
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
