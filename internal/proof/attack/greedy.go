@@ -36,7 +36,7 @@ type target struct {
 	clients, links string      // addresses
 	authority      string      // of a secured pair: the file with the certificate of its authority
 	trust          *tls.Config // that trusts it
-	life           string      // of a secured pair: the life of an honest publisher
+	life           string      // of a secured pair: the life of an honest publisher that is away
 	role           string      // of the attacker
 }
 

@@ -165,12 +165,17 @@ type forgery struct {
 var forgeries = []forgery{
 	{"logon under the name of another", func(c *raw, _ target, user string) error {
 		_, life := newLife(user)
-		_, err := c.logOn(logon(gatewayUser+"-1", life, 1, 0, 0), user)
+		name := gatewayUser + "-1" // it is in use
+		if rand.IntN(2) == 0 {
+			name, _ = newLife(gatewayUser) // it is free
+		}
+		_, err := c.logOn(logon(name, life, 1, 0, 0), user)
 		return err
 	}},
 	{"logon under the life of another", func(c *raw, t target, user string) error {
 		name, _ := newLife(user)
-		return c.logOnAndPublish(logon(name, t.life, 1<<40, 0, 1<<40), user)
+		_, err := c.logOn(logon(name, t.life, 1<<40, 0, 1<<40), user)
+		return err
 	}},
 	{"logon under a life that collides", func(c *raw, t target, user string) error {
 		// The protocol's hash collides; the SDK's lives have another one, so that this is a new life.

@@ -60,7 +60,7 @@ func run() int {
 	flag.StringVar(&target.clients, "clients", "", "address of the client port")
 	flag.StringVar(&target.links, "links", "", "address of the replication port")
 	flag.StringVar(&target.authority, "authority", "", "file with the certificate of the authority of a secured pair")
-	flag.StringVar(&target.life, "life", "", "life of a publisher on a secured pair")
+	flag.StringVar(&target.life, "life", "", "life of a publisher of a secured pair that is away")
 	flag.Parse()
 	if *greedy != "" {
 		return runGreedyAttacker(*greedy, target)

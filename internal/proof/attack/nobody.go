@@ -165,7 +165,13 @@ func (c *raw) sendForbidden(frames ...frame) error {
 // plainClient sends the same to the port with TLS without TLS.
 func plainClient(t target, ready func()) error {
 	t.trust = nil
-	return stormLogons(16, "served without TLS", noCredentials)(t, ready)
+	return stormLogons(16, "served without TLS", func(c *raw) error {
+		err := noCredentials(c)
+		if reason, refused := errors.AsType[refusal](err); refused && reason != wire.ReasonTLSRequired {
+			return nil // it got further
+		}
+		return err
+	})(t, ready)
 }
 
 // garbage sends bytes in place of a handshake: noise, records with wrong lengths, parts of a

@@ -27,7 +27,8 @@ const (
 // A siege is a secured pair, its well-behaved users, and how long it has been attacked.
 type siege struct {
 	exhaustion
-	gateways battle // the honest publishers
+	gateways battle  // the honest publishers
+	away     *honest // one that has published and is gone: its life is free
 	reader   *reader
 	begin    time.Time
 }
@@ -89,6 +90,9 @@ func (s *siege) connect(ctx context.Context, authority string) error {
 		}
 		s.gateways.honest = append(s.gateways.honest, h)
 	}
+	if err := s.publishAway(ctx, securedConfig(gatewayUser, "away", trust, servers...)); err != nil {
+		return err
+	}
 	if s.reader, err = newReader(ctx, filepath.Join(s.dir, "marks"), securedConfig(readerUser, "1", trust, servers...)); err != nil {
 		return err
 	}
@@ -97,11 +101,28 @@ func (s *siege) connect(ctx context.Context, authority string) error {
 	newcomer := securedConfig(wellBehavedUser, "new", trust, servers[0])
 	newcomer.Authenticator = client.Password(wellBehavedUser, wellBehavedUser+passwordSuffix)
 	s.newcomer = &newcomer
-	s.args = []string{"-authority", authority, "-life", s.gateways.honest[0].store.Lives()[0].ID}
+	s.args = []string{"-authority", authority, "-life", s.away.store.Lives()[0].ID}
 	return err
 }
 
+// publishAway has a publisher publish for a moment, and leave.
+func (s *siege) publishAway(ctx context.Context, cfg client.Config) (err error) {
+	if s.away, err = newHonest(ctx, s.dir, quotes, cfg); err != nil {
+		return err
+	}
+	publishing, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer stop()
+	s.away.publish(publishing)
+	return errors.Join(s.away.client.FlushSafe(ctx), s.away.client.Close())
+}
+
+// publishers returns all honest publishers.
+func (s *siege) publishers() []*honest { return append([]*honest{s.away}, s.gateways.honest...) }
+
 func (s *siege) closeClients() {
+	if s.away != nil {
+		s.away.close()
+	}
 	s.gateways.close()
 	if s.reader != nil {
 		s.reader.close()
@@ -131,7 +152,7 @@ func (s *siege) endure(ctx context.Context, attackers []greedyAttacker) (passed 
 		return false, err
 	}
 	expected := 0
-	for _, h := range s.gateways.honest {
+	for _, h := range s.publishers() {
 		expected += len(h.expected())
 	}
 	if s.forbidden > 0 {
@@ -154,7 +175,7 @@ func (s *siege) settle(ctx context.Context) error {
 func (s *siege) verdict() (passed bool, err error) {
 	took := time.Since(s.begin)
 	published := make(checker.Keys)
-	for _, h := range s.gateways.honest {
+	for _, h := range s.publishers() {
 		published[h.name] = h.expected()
 		fmt.Printf("%s published %d messages and %d were reported as failed\n", h.name, len(h.keys), len(h.failures))
 		passed = passed || len(h.failures) > 0
