@@ -36,6 +36,7 @@ const (
 	attackerConnections = 8
 	attackerPublishers  = 40
 	noisyBytesPerSecond = 1 << 20
+	maxTombstones       = 150 // of a user per second: 100, and those that come at once
 )
 
 // A securedUser is a user in the file, with the limits as the file has them.

@@ -27,6 +27,7 @@ type greedyAttacker struct {
 	// floods says that it publishes as much as it can. Without users nothing limits its bytes per
 	// second, so its effect on others is reported, not judged.
 	floods bool
+	atStop bool // of a secured pair: it is at work while the instance stops
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
 }

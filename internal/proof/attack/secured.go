@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +59,7 @@ func attackSecured(ctx context.Context, dir, binary string, attackers []greedyAt
 	if passed, err = s.endure(ctx, attackers); err != nil {
 		return false, err
 	}
-	stopped, err := s.stop(ctx, attackers)
+	stopped, err := s.stop(ctx, slices.DeleteFunc(slices.Clone(attackers), func(g greedyAttacker) bool { return !g.atStop }))
 	if err != nil {
 		return false, err
 	}
@@ -243,13 +244,14 @@ func (s *siege) readJournal(dir string) (a account, err error) {
 // judge reports whether the journal has only what its users may publish, within their limits.
 func (a account) judge(instance string, took time.Duration) (passed bool) {
 	rate := float64(a.bytes[noisyUser]) / took.Seconds()
+	tombstones := float64(a.tombstones[guestUser]) / took.Seconds()
 	fmt.Printf("journal %s: %d forbidden messages; guest: %d tombstones (%.0f/s), %d publishers; noisy: %.2f MiB/s, %d publishers\n", instance, len(a.forbidden),
-		a.tombstones[guestUser], float64(a.tombstones[guestUser])/took.Seconds(), len(a.publishers[guestUser]), rate/(1<<20), len(a.publishers[noisyUser]))
+		a.tombstones[guestUser], tombstones, len(a.publishers[guestUser]), rate/(1<<20), len(a.publishers[noisyUser]))
 	for _, text := range a.forbidden[:min(len(a.forbidden), 5)] {
 		fmt.Println("  forbidden:", text)
 	}
 	most := max(len(a.publishers[guestUser]), len(a.publishers[noisyUser]))
-	return len(a.forbidden) == 0 && most <= attackerPublishers && rate <= noisyBytesPerSecond
+	return len(a.forbidden) == 0 && most <= attackerPublishers && rate <= noisyBytesPerSecond && tombstones <= maxTombstones
 }
 
 // A reader subscribes to the quotes and keeps count of them.
