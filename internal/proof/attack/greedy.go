@@ -368,6 +368,7 @@ func flood(t target, ready func()) error {
 			if err := c.sendPaced(publish(greedyTopic, n, body)); err != nil {
 				return err
 			}
+			results.add("messages of 10 kB sent")
 		}
 	})
 }

@@ -92,6 +92,7 @@ func floodWithin(t target, ready func()) error {
 			if err := c.sendPaced(publish(fmt.Sprint(greedyTopic, rand.IntN(100)), n, body)); err != nil {
 				return err
 			}
+			results.add("messages of 10 kB sent")
 			time.Sleep(time.Until(start.Add(time.Duration(n) * interval)))
 		}
 	})
