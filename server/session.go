@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
@@ -244,6 +245,12 @@ func (s *session) executeBatch() error {
 			if err := s.awaitDecision(); err != nil {
 				return err
 			}
+		}
+		if failpoint.On(failpoint.AnyRateInBatch) {
+			continue
+		}
+		if err := s.pause(0); err != nil { // a batch may have thousands that are not entitled
+			return err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,6 +218,38 @@ func TestUsersChange(t *testing.T) {
 		pair.SetUsers(more, feed)
 		if err := f.FlushSafe(t.Context()); err != nil {
 			t.Errorf("the messages of a user that is back: %v", err)
+		}
+	})
+}
+
+// A user that floods a server with messages that it may not publish is slowed down within a frame,
+// too: each of them takes room in the journals.
+func TestFloodOfRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.Users(gateway, feed))
+		var refused atomic.Int64
+		g, err := app(t, pair, "gateway-1", client.SCRAM("gateway", "correct horse"), func(c *client.Config) {
+			c.Hooks.FailedWrite = func(*client.RejectedError) { refused.Add(1) }
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const messages, atOnce, perSecond = 1000, 100, 100
+		for range messages {
+			if _, err := g.Publish(t.Context(), "admin", []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(2 * time.Second)
+		if n := refused.Load(); n < atOnce || n > atOnce+3*perSecond {
+			t.Errorf("%d of %d messages were refused within two seconds", n, messages)
+		}
+		if err := g.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := refused.Load(); n != messages {
+			t.Errorf("%d of %d messages were refused in the end", n, messages)
 		}
 	})
 }

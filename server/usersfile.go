@@ -31,7 +31,7 @@ func (f *files) openUsers(c *Config) error {
 // Authenticate implements Authenticator.
 func (u usersFile) Authenticate(ctx context.Context, l *Logon) (user string, err error) {
 	user, err = u.Get().Authenticate(ctx, users.Attempt{
-		User: l.User, Password: l.Password, TLS: l.TLS,
+		User: l.User, Password: l.Password, TLS: l.TLS, Source: sourceNetwork(l.RemoteAddr),
 		Challenge: func(ctx context.Context, user, text string) (answer string, err error) {
 			err = l.Challenge(ctx, user, text)
 			return l.Password, err

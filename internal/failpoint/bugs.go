@@ -180,6 +180,8 @@ const (
 	UsersComputesAll Bug = "users-computes-all"
 	// ReloadHalfFile reads a changed file before its writer has finished.
 	ReloadHalfFile Bug = "reload-half-file"
+	// UsersNoTurns lets the computations of one source fill the queue for all.
+	UsersNoTurns Bug = "users-no-turns"
 	// UsersVersionKept changes the users in a file without raising the version.
 	UsersVersionKept Bug = "users-version-kept"
 	// UsersCertAmbiguous accepts a certificate that has the names of several users.
@@ -558,6 +560,10 @@ const (
 	DifferentPermissions Bug = "different-permissions"
 	// AnyRate lets a user send commands at any rate.
 	AnyRate Bug = "any-rate"
+	// AnyRateInBatch lets a user send any number of refused publishes in one batch.
+	AnyRateInBatch Bug = "any-rate-in-batch"
+	// AnyRateAnew lets a user get rid of the wait for refused publishes with a new session.
+	AnyRateAnew Bug = "any-rate-anew"
 	// AnyConnections lets a user have any number of sessions.
 	AnyConnections Bug = "any-connections"
 	// AnyPublishers lets a user have any number of publishers.

@@ -106,6 +106,9 @@ func (s *Session) logon(m *wire.Message) error {
 	if s.isOtherPublisher() { // before it replaces the session of the real publisher
 		return s.refuseLogon(m, wire.ReasonPublisherIDTaken)
 	}
+	if s.ownedByOther() { // before it claims the publisher, which would keep the owner out
+		return s.endOtherOwner(string(m.CommandID))
+	}
 	if from := s.divergedFrom(); from > 0 {
 		s.endDiverged(string(m.CommandID), from)
 		return &RefusedError{wire.ReasonPublisherDiverged}

@@ -336,6 +336,20 @@ func TestRateOfUser(t *testing.T) {
 		if wait := two.core.Pause(0, s.now); wait < time.Second {
 			t.Errorf("%v after 200 publishes that are not entitled", wait)
 		}
+		// A user does not get rid of the wait with a new session. Without a limit of bytes, too.
+		p.Limits.BytesPerSecond = 0
+		two2 := s.connect()
+		two2.core.SetUser("u2")
+		two2.core.SetPermissions(p)
+		if _, err := two2.logon("u4", "u4", 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if wait := two2.core.Pause(100, s.now); wait < time.Second/2 {
+			t.Errorf("%v for the logon of another session of that user", wait)
+		}
+		if wait := two2.core.Pause(100, s.now); wait != 0 {
+			t.Errorf("%v for a command that costs nothing", wait)
+		}
 	})
 }
 
@@ -412,6 +426,15 @@ func TestPublisherOfAnotherUser(t *testing.T) {
 		s.inst.Registry.Remove(ann.core)
 		if joe, err = attempt("joe", "old"); err != nil {
 			t.Errorf("the owner: %v", err)
+		}
+		s.inst.Registry.Remove(joe.core)
+		// The refusal comes before the logon claims the publisher, which would keep its owner out.
+		ann = s.connect()
+		ann.core.SetUser("ann")
+		ann.core.SetPermissions(&servercore.Permissions{})
+		cmd := wire.LogonCommand{CommandID: "0", ClientName: "ann", Acks: wire.AckProcessed, Ext: true, Store: "old", Counter: 1}
+		if err := ann.core.Execute(s.message(&cmd), 0); err == nil || ann.core.Deciding() {
+			t.Errorf("another user claims the publisher: %v", err)
 		}
 		if ann, err = attempt("ann", "elsewhere", ledger.Answers{AllAnswered: true, Have: 5, Owner: "joe"}); err == nil {
 			_, err = ann.core.State(), ann.publish("a", 1, "x")

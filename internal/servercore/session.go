@@ -104,9 +104,9 @@ type readerState struct {
 	held             heldPublish
 	vector           wire.Assembly // of a subscribe that comes in parts
 	publishable      topicAnswers  // of Permissions.Publish
-	notEntitled      int           // publishes not entitled since the last Pause
 	joined           atomic.Bool   // the session counts for its user
 	recorded         uint64        // the user may have records of this publisher
+	userPace
 
 	vectorBytes int // memory of vector, as charged to the account
 }

@@ -100,8 +100,15 @@ func (u *users) addPublisher(user string, l UserLimits, now time.Time, count fun
 // takes room in the journals of the group.
 const refusalInterval = 10 * time.Millisecond
 
+// A userPace is a session's part in the pace of its user.
+type userPace struct {
+	notEntitled int  // publishes not entitled since the last Pause
+	paced       bool // Pause was called
+}
+
 // Pause counts a command of the session, of so many bytes, and returns how long the driver must
-// wait before it reads the next one. It belongs to the reader's half.
+// wait before it executes the next one. After the logon it returns the wait that earlier sessions
+// of the user have left. It belongs to the reader's half.
 func (s *Session) Pause(bytes int, now time.Time) (wait time.Duration) {
 	refused := s.reader.notEntitled
 	s.reader.notEntitled = 0
@@ -113,9 +120,10 @@ func (s *Session) Pause(bytes int, now time.Time) (wait time.Duration) {
 	if rate := p.Limits.BytesPerSecond; rate > 0 {
 		work += time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
 	}
-	if work == 0 {
+	if work == 0 && (s.reader.paced || failpoint.On(failpoint.AnyRateAnew)) {
 		return 0
 	}
+	s.reader.paced = true
 	if wait = s.inst.users.spend(string(s.client.user), work, now); wait > 0 {
 		s.inst.Counts.Paused.Add(1)
 	}
@@ -157,6 +165,12 @@ func (s *Session) mayRecord(publisher uint64) bool {
 // isOtherUser reports whether an owner is another user than that of the session.
 func (s *Session) isOtherUser(owner string) bool {
 	return len(s.client.user) > 0 && owner != "" && owner != string(s.client.user)
+}
+
+// ownedByOther reports whether this instance knows that the session's publisher belongs to another
+// user.
+func (s *Session) ownedByOther() bool {
+	return s.client.canSequence && s.isOtherUser(s.inst.Ledger.Owner(s.client.claim.Publisher)) && !failpoint.On(failpoint.R10AnyOwner)
 }
 
 // endOtherOwner ends a session whose publisher belongs to another user. id is the id of the command

@@ -41,6 +41,9 @@ type Attempt struct {
 	User     string // may be empty: the certificate or the SCRAM conversation names the user
 	Password string // a password as it is, or the start of a SCRAM conversation, or empty with a certificate
 
+	// Source is the network that the attempt comes from. Costly computations of one source wait for
+	// each other.
+	Source string
 	// TLS is the state of the connection after its handshake; nil without TLS.
 	TLS *tls.ConnectionState
 	// Challenge sends a text to the client, which logs on again, and returns the password of that
@@ -70,7 +73,7 @@ func (s *Set) Authenticate(ctx context.Context, a Attempt) (user string, err err
 	case isScram:
 		user, err = s.converse(ctx, a, clientFirst)
 	case a.Password != "":
-		user, err = s.checkPlain(ctx, cmp.Or(a.User, owner), a.Password)
+		user, err = s.checkPlain(ctx, cmp.Or(a.User, owner), a)
 	case owner != "":
 		return owner, nil
 	default:
@@ -154,27 +157,25 @@ func (s *Set) without(credentials, user string) string {
 	return "unknown user"
 }
 
-// The slots bound the computations of the process that run at once. A hash of argon2id takes up to
-// 256 MiB, so there are fewer of these.
-var (
-	pbkdf2Slots = make(chan struct{}, runtime.GOMAXPROCS(0))
-	argon2Slots = make(chan struct{}, min(runtime.GOMAXPROCS(0), 4))
-)
+// hashSlots bound the computations of the process that run at once, because clients that are not
+// authenticated cause them: they take at most half of the processors. A hash of argon2id takes up to
+// 256 MiB, so there are at most four.
+var hashSlots = make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, 4)))
 
 // checkPlain checks a password that the client has sent as it is.
-func (s *Set) checkPlain(ctx context.Context, user, password string) (string, error) {
-	if len(password) > maxPassword {
-		return "", denied(user, "the password has %d bytes, more than the maximum %d", len(password), maxPassword)
+func (s *Set) checkPlain(ctx context.Context, user string, a Attempt) (string, error) {
+	if n := len(a.Password); n > maxPassword {
+		return "", denied(user, "the password has %d bytes, more than the maximum %d", n, maxPassword)
 	}
 	verifier, hash, known := s.plain(user)
 	if !known && failpoint.On(failpoint.UsersUnknownAtOnce) {
 		return "", denied(user, "unknown user")
 	}
-	slots, check := pbkdf2Slots, verifier.Check
+	check := verifier.Check
 	if len(hash.hash) > 0 {
-		slots, check = argon2Slots, hash.matches
+		check = hash.matches
 	}
-	right, err := compute(ctx, slots, func() bool { return check(password) })
+	right, err := compute(ctx, a.Source, func() bool { return check(a.Password) })
 	switch {
 	case err != nil:
 		return "", err
@@ -186,14 +187,19 @@ func (s *Set) checkPlain(ctx context.Context, user, password string) (string, er
 	return user, nil
 }
 
-// compute waits for a slot and runs a costly check.
-func compute(ctx context.Context, slots chan struct{}, check func() bool) (bool, error) {
+// compute waits for the turn of a source and for a slot, and runs a costly check.
+func compute(ctx context.Context, source string, check func() bool) (bool, error) {
 	if failpoint.On(failpoint.UsersComputesAll) {
 		return check(), nil
 	}
+	release, err := sourceTurns.take(ctx, source)
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
+	case hashSlots <- struct{}{}:
+		defer func() { <-hashSlots }()
 		return check(), nil
 	case <-ctx.Done():
 		return false, context.Cause(ctx)

@@ -1,22 +1,33 @@
 package users
 
+import "context"
+
 // Parse is Load of a text.
 func Parse(file string, text []byte) (*Set, error) { return parse(file, text) }
 
 // FillSlots takes all slots for costly computations, until release is called.
 func FillSlots() (release func()) {
-	for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
-		for range cap(slots) {
-			slots <- struct{}{}
-		}
+	for range cap(hashSlots) {
+		hashSlots <- struct{}{}
 	}
 	return func() {
-		for _, slots := range []chan struct{}{pbkdf2Slots, argon2Slots} {
-			for range cap(slots) {
-				<-slots
-			}
+		for range cap(hashSlots) {
+			<-hashSlots
 		}
 	}
+}
+
+// HoldTurn takes the turn of a source, until release is called.
+func HoldTurn(source string) (release func()) {
+	release, _ = sourceTurns.take(context.Background(), source)
+	return release
+}
+
+// Sources returns the number of sources that compute or wait.
+func Sources() int {
+	sourceTurns.mu.Lock()
+	defer sourceTurns.mu.Unlock()
+	return len(sourceTurns.sources)
 }
 
 // PlainCost returns the cost of checking a plain password of a user, known or not: the iterations of

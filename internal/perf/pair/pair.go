@@ -33,12 +33,18 @@ type Options struct {
 	Security *Security
 	// Config is appended to the configuration of each instance.
 	Config string
+	// Clients and Replication are lines of the sections with these names. Files that they name are
+	// relative to the directory of an instance, "a" or "b". Default of Clients: "insecure: true".
+	Clients, Replication []string
 }
 
 // New writes the configurations of a pair below dir.
 func New(dir string, o Options) (p Pair, err error) {
 	if o.DowngradeAfter == 0 {
 		o.DowngradeAfter = 2 * time.Second
+	}
+	if len(o.Clients) == 0 {
+		o.Clients = []string{"insecure: true"}
 	}
 	defer func() {
 		if err != nil {
@@ -97,15 +103,23 @@ func (in *Instance) configure(peer *Instance, o Options) (err error) {
 	if err := os.WriteFile(filepath.Join(in.dir, "link.key"), []byte(strings.Repeat("5e", 32)), 0o600); err != nil {
 		return err
 	}
-	clients, links := openClients, ""
 	if in.security = o.Security; in.security != nil {
 		if err := in.security.write(in); err != nil {
 			return err
 		}
-		clients, links = secureClients, secureLinks
+		o.Clients, o.Replication = secureClients, secureLinks
 	}
-	config := fmt.Sprintf(configuration, in.Name, in.ClientAddress, clients, in.ports[replicationPort].Address, links, peer.Name, at, o.DowngradeAfter, in.admin)
+	config := fmt.Sprintf(configuration, in.Name, in.ClientAddress, section(o.Clients), in.ports[replicationPort].Address, section(o.Replication),
+		peer.Name, at, o.DowngradeAfter, in.admin)
 	return os.WriteFile(in.config(), []byte(config+o.Config), 0o644)
+}
+
+// section returns lines of a section of the configuration.
+func section(lines []string) (text string) {
+	for _, line := range lines {
+		text += "  " + line + "\n"
+	}
+	return text
 }
 
 const configuration = `name: %s

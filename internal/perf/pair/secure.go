@@ -54,9 +54,8 @@ func (s *Security) write(in *Instance) error {
 	})
 }
 
-// The parts of the configuration of an instance that differ with a Security.
-const (
-	openClients   = "  insecure: true\n"
-	secureClients = "  tls: {cert: cert.pem, key: key.pem}\n  users: users.yaml\n"
-	secureLinks   = "  tls: {cert: cert.pem, key: key.pem, ca: ca.pem}\n"
+// The lines of the configuration of a pair with a Security.
+var (
+	secureClients = []string{"tls: {cert: cert.pem, key: key.pem}", "users: users.yaml"}
+	secureLinks   = []string{"tls: {cert: cert.pem, key: key.pem, ca: ca.pem}"}
 )

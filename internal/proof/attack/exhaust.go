@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,14 +22,16 @@ import (
 
 // The limits: the cost of a hostile client, and its effect on others.
 const (
-	maxMemory        = 16 << 20              // of one connection
+	maxConnMemory    = 16 << 20              // of one connection
 	maxSlowdown      = 5                     // times the undisturbed p99, or
 	toleratedLatency = 50 * time.Millisecond // whichever is larger
 	maxRecovery      = 5 * time.Second
+	maxLogonTime     = 3 * time.Second // of a client that logs on during an attack
 	drainTimeout     = 2 * time.Second
 	exhaustRuns      = 3 // of each attack; the median counts
 	exhaustTime      = 1500 * time.Millisecond
 	readyTime        = 20 * time.Second
+	reportTime       = time.Second
 )
 
 // An exhaustion is a pair, one well-behaved client, and how long its messages take before
@@ -38,6 +41,12 @@ type exhaustion struct {
 	pair        pair.Pair
 	wellBehaved *wellBehavedClient
 	baseline    latency
+	runs        int            // of each attack; the median counts
+	tries       int            // measurements of an attack that costs too much
+	maxMemory   int            // of the instance for one attack
+	args        []string       // further ones of the attackers
+	newcomer    *client.Config // a client that logs on during each attack; nil: none
+	forbidden   int            // runs in which an attacker got what it must not
 }
 
 // A latency is the median of times, and the 99th of 100.
@@ -47,23 +56,33 @@ type latency struct{ p50, p99 time.Duration }
 func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker) (passed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errors.New("took longer than four minutes"))
 	defer cancel()
-	s := exhaustion{dir: dir}
+	s := exhaustion{dir: dir, runs: exhaustRuns, tries: 2, maxMemory: maxConnMemory}
 	config := fmt.Sprintf("max_message: 1MiB\ndrain_timeout: %v\n", drainTimeout)
 	if s.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}, Config: config}); err != nil {
 		return false, err
 	}
 	defer s.pair.Close()
-	if s.wellBehaved, err = newWellBehavedClient(ctx, s.pair[0].URI()); err != nil {
+	if s.wellBehaved, err = newWellBehavedClient(ctx, client.Config{Name: "fine", Servers: []string{s.pair[0].URI()}}); err != nil {
 		return false, err
 	}
 	defer s.wellBehaved.client.Close()
+	if passed, err = s.judgeAll(ctx, attackers); err != nil {
+		return false, err
+	}
+	stopped, err := s.stop(ctx, attackers)
+	return passed && stopped, err
+}
+
+// judgeAll measures the pair without attackers, then has one after the other at work, and reports
+// whether each costs no more than it may.
+func (s *exhaustion) judgeAll(ctx context.Context, attackers []greedyAttacker) (passed bool, err error) {
 	if err := s.wellBehaved.warm(ctx); err != nil {
 		return false, err
 	}
 	if s.baseline, err = s.measureBaseline(ctx); err != nil {
 		return false, err
 	}
-	fmt.Printf("undisturbed: p50 %v, p99 %v\n%-26s %10s %8s %7s %8s %8s %8s %9s\n", short(s.baseline.p50), short(s.baseline.p99),
+	fmt.Printf("undisturbed: p50 %v, p99 %v\n%-35s %10s %8s %7s %8s %8s %8s %9s\n", short(s.baseline.p50), short(s.baseline.p99),
 		"attack", "memory", "descr.", "cpu", "p50", "p99", "limit", "recovered")
 	passed = true
 	for _, g := range attackers {
@@ -73,8 +92,7 @@ func exhaust(ctx context.Context, dir, binary string, attackers []greedyAttacker
 		}
 		passed = passed && ok
 	}
-	stopped, err := s.stop(ctx, attackers)
-	return passed && stopped, err
+	return passed, nil
 }
 
 // measureBaseline is the median of runs without an attacker. It is measured once: later
@@ -99,6 +117,8 @@ type measurement struct {
 	cpu                 float64 // cores
 	latency
 	recovered time.Duration
+	logon     time.Duration // of the newcomer
+	got       string        // what the attacker reports
 }
 
 // maxStolen is the largest share of the processors that the host may give to others while
@@ -107,11 +127,11 @@ const maxStolen = 0.02
 
 // judgeAttack reports whether an attack costs no more than it may. It is measured again if that
 // was too much: how much memory a process has at its peak depends on when garbage is collected,
-// and the well-behaved client waits for the processors, too. A client that waits too long twice
-// is not judged if the host has taken the processors away meanwhile.
+// and the well-behaved client waits for the processors, too. A client that waits too long each
+// time is not judged if the host has taken the processors away meanwhile.
 func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (passed bool, err error) {
 	busy := false
-	for range 2 {
+	for range s.tries {
 		before := readCPUTimes()
 		passed, slow, err := s.measureAttack(ctx, g)
 		if passed || err != nil {
@@ -119,7 +139,7 @@ func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (passed 
 		}
 		share := readCPUTimes().stolenShare(before)
 		busy = slow && share > maxStolen
-		fmt.Printf("%26s  meanwhile the host has taken away %.0f %% of the processors\n", "", 100*share)
+		fmt.Printf("%35s  meanwhile the host has taken away %.0f %% of the processors\n", "", 100*share)
 	}
 	if busy {
 		fmt.Printf("SKIP attack %q: the effect on others is not judged: the host took the processors away\n", g.name)
@@ -131,7 +151,7 @@ func (s *exhaustion) judgeAttack(ctx context.Context, g greedyAttacker) (passed 
 // effect on the well-behaved client is too large.
 func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passed, slow bool, err error) {
 	var runs []measurement
-	for range exhaustRuns {
+	for range s.runs {
 		f, err := s.runOnce(ctx, g)
 		if err != nil {
 			return false, false, err
@@ -142,8 +162,11 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 	m, limit := runs[len(runs)/2], s.limit()
 	for _, r := range runs {
 		m.memory, m.descriptors, m.recovered = max(m.memory, r.memory), max(m.descriptors, r.descriptors), max(m.recovered, r.recovered)
+		if strings.Contains(r.got, forbiddenMark) {
+			s.forbidden++
+		}
 	}
-	cheap := m.recovered <= maxRecovery && (g.floods || g.manyConns || m.memory <= maxMemory)
+	cheap := m.recovered <= maxRecovery && m.logon <= maxLogonTime && (g.floods || g.manyConns || m.memory <= s.maxMemory)
 	slow = cheap && !g.floods && m.p99 > limit
 	passed = cheap && !slow
 	said := ""
@@ -153,10 +176,13 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 	case !passed:
 		said = "  TOO MUCH"
 	case g.floods:
-		said = "  judged by recovery and SIGTERM alone: bytes per second are not limited yet"
+		said = "  judged by recovery and SIGTERM alone: without users bytes per second have no limit"
 	}
-	fmt.Printf("%-26s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
+	fmt.Printf("%-6s %-28s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.role, g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
 		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)
+	if s.newcomer != nil {
+		fmt.Printf("       a new client logs on in %v; the attacker got: %s\n", short(m.logon), cmp.Or(m.got, "nothing"))
+	}
 	return passed, slow, nil
 }
 
@@ -179,7 +205,10 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 	end, err := s.startAttacker(ctx, g)
 	if err == nil {
 		f.latency, err = s.wellBehaved.roundTrips(ctx, exhaustTime)
-		end()
+		if err == nil && s.newcomer != nil {
+			f.logon, err = s.logOnAnew(ctx)
+		}
+		f.got = end()
 	}
 	unwatch()
 	watch.Wait()
@@ -196,13 +225,24 @@ func (s *exhaustion) runOnce(ctx context.Context, g greedyAttacker) (f measureme
 	return f, err
 }
 
-// startAttacker starts an attacker and waits until its attack has begun.
-func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end func(), err error) {
+// logOnAnew returns how long the newcomer takes to log on.
+func (s *exhaustion) logOnAnew(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	c, err := client.Dial(ctx, *s.newcomer)
+	if err != nil {
+		return 0, err
+	}
+	return time.Since(start), c.Close()
+}
+
+// startAttacker starts an attacker and waits until its attack has begun. end returns its report.
+func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end func() string, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-greedy", g.name, "-clients", s.pair[0].ClientAddress, "-links", s.pair[0].ReplicationAddress())
+	args := append([]string{"-greedy", g.name, "-clients", s.pair[0].ClientAddress, "-links", s.pair[0].ReplicationAddress()}, s.args...)
+	cmd := exec.CommandContext(ctx, self, args...)
 	said, err := os.OpenFile(filepath.Join(s.dir, "attackers.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -220,15 +260,25 @@ func (s *exhaustion) startAttacker(ctx context.Context, g greedyAttacker) (end f
 	if err != nil {
 		return nil, err
 	}
-	end = func() {
+	lines := make(chan string, 2)
+	go func() { // ends with the process
+		defer close(lines)
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			lines <- scan.Text()
+		}
+	}()
+	end = func() (report string) {
 		in.Close()
+		select {
+		case report = <-lines:
+		case <-time.After(reportTime):
+		}
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()         // it was killed
+		return report
 	}
-	ready := make(chan bool, 1)
-	go func() { ready <- bufio.NewScanner(out).Scan() }() // ends with the process
 	select {
-	case ok := <-ready:
+	case _, ok := <-lines:
 		if ok {
 			return end, nil
 		}
@@ -284,10 +334,9 @@ type wellBehavedClient struct {
 	ended     chan error     // of the subscription
 }
 
-func newWellBehavedClient(ctx context.Context, uri string) (*wellBehavedClient, error) {
-	c, err := client.Dial(ctx, client.Config{
-		Name: "fine", Servers: []string{uri}, PublishStore: pubstore.NewMemory(pubstore.MemoryOptions{}),
-	})
+func newWellBehavedClient(ctx context.Context, cfg client.Config) (*wellBehavedClient, error) {
+	cfg.PublishStore = pubstore.NewMemory(pubstore.MemoryOptions{})
+	c, err := client.Dial(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

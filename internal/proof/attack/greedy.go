@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -21,16 +22,24 @@ import (
 // it. Each runs as a process of its own that takes half a core.
 type greedyAttacker struct {
 	name      string
-	manyConns bool // connections: they may cost more memory than one
-	// floods says that it publishes as much as it can. Its effect on others needs limits
-	// of bytes per second; until there are some it is reported, not judged.
+	role      string // of a secured pair
+	manyConns bool   // connections: they may cost more memory than one
+	// floods says that it publishes as much as it can. Without users nothing limits its bytes per
+	// second, so its effect on others is reported, not judged.
 	floods bool
+	atStop bool // of a secured pair: it is at work while the instance stops
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
 }
 
 // A target is an instance that is attacked.
-type target struct{ clients, links string }
+type target struct {
+	clients, links string      // addresses
+	authority      string      // of a secured pair: the file with the certificate of its authority
+	trust          *tls.Config // that trusts it
+	life           string      // of a secured pair: the life of an honest publisher that is away
+	role           string      // of the attacker
+}
 
 // greedyAttackers are the attackers. The first one attacks no instance: it shows the
 // effect of half a busy core on the others on this machine.
@@ -51,8 +60,8 @@ var greedyAttackers = []greedyAttacker{
 }
 
 // attackersNamed returns those whose names contain a text.
-func attackersNamed(text string) (named []greedyAttacker) {
-	for _, g := range greedyAttackers {
+func attackersNamed(all []greedyAttacker, text string) (named []greedyAttacker) {
+	for _, g := range all {
 		if strings.Contains(g.name, text) {
 			named = append(named, g)
 		}
@@ -68,17 +77,28 @@ func runGreedyAttacker(name string, t target) (code int) {
 	runtime.GOMAXPROCS(1)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the process that started this one
+		fmt.Println(results)
 		os.Exit(0)
 	}()
+	greedyAttackers := slices.Concat(greedyAttackers, securedAttackers)
 	i := slices.IndexFunc(greedyAttackers, func(g greedyAttacker) bool { return g.name == name })
 	if i < 0 {
 		fmt.Fprintf(os.Stderr, "attack: there is no attacker %q\n", name)
 		return 2
 	}
+	if t.authority != "" {
+		var err error
+		if t.trust, err = trusting(t.authority); err != nil {
+			fmt.Fprintln(os.Stderr, "attack:", err)
+			return 2
+		}
+	}
+	t.role = greedyAttackers[i].role
 	ready := sync.OnceFunc(func() { fmt.Println("ready") })
 	for { // one that is cut off comes again
 		err := greedyAttackers[i].run(t, ready)
 		ready()
+		results.addError(err)
 		fmt.Fprintln(os.Stderr, name+":", err)
 		restToHalfCore()
 		time.Sleep(50 * time.Millisecond)
@@ -91,14 +111,15 @@ type deaf struct{ *raw }
 // dialDeaf logs on, from an address unless that is nil. Frames that come after the answer
 // are not read.
 func dialDeaf(t target, from net.IP) (*deaf, error) {
-	c, err := dialRawFrom(from, t.clients)
+	user := ""
+	if t.trust != nil {
+		user, from = noisyUser, t.address(0)
+	}
+	c, err := t.dial(from)
 	if err != nil {
 		return nil, err
 	}
-	err = c.send(logon(fmt.Sprintf("greedy-%x", rand.Uint64()), fmt.Sprintf("greedy-%x", rand.Uint64()), 1, 0, 0))
-	if err == nil {
-		_, err = c.await(wire.AckProcessed)
-	}
+	_, err = c.logOn(logon(user+fmt.Sprintf("-greedy-%x", rand.Uint64()), fmt.Sprintf("greedy-%x", rand.Uint64()), 1, 0, 0), user)
 	if err == nil {
 		err = c.SetDeadline(time.Time{})
 	}
@@ -347,6 +368,7 @@ func flood(t target, ready func()) error {
 			if err := c.sendPaced(publish(greedyTopic, n, body)); err != nil {
 				return err
 			}
+			results.add("messages of 10 kB sent")
 		}
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 // failures.
 type honest struct {
 	name   string
+	topic  string
 	client *client.Client
 	store  *pubstore.File
 	keys   []string
@@ -34,21 +36,26 @@ const topic = "orders"
 func (b *battle) connectHonest(ctx context.Context) error {
 	servers := b.pair.URIs()
 	for i, name := range []string{"gateway-1", "gateway-2", "gateway-3", "gateway-4"} {
-		h := &honest{name: name, failures: make(map[string]string)}
-		var err error
-		if h.store, err = pubstore.OpenFile(filepath.Join(b.dir, "publishers", name), pubstore.FileOptions{}); err != nil {
+		h, err := newHonest(ctx, b.dir, topic, client.Config{Name: name, Servers: []string{servers[i%2], servers[1-i%2]}})
+		if err != nil {
 			return err
 		}
 		b.honest = append(b.honest, h)
-		h.client, err = client.Dial(ctx, client.Config{
-			Name: name, PublishStore: h.store, Servers: []string{servers[i%2], servers[1-i%2]},
-			Hooks: client.Hooks{FailedWrite: h.onFailedWrite},
-		})
-		if err != nil {
-			return fmt.Errorf("publisher %s: %w", name, err)
-		}
 	}
 	return nil
+}
+
+// newHonest connects an honest publisher with the name and the servers of cfg.
+func newHonest(ctx context.Context, dir, topic string, cfg client.Config) (h *honest, err error) {
+	h = &honest{name: cfg.Name, topic: topic, failures: make(map[string]string)}
+	if h.store, err = pubstore.OpenFile(filepath.Join(dir, "publishers", h.name), pubstore.FileOptions{}); err != nil {
+		return nil, err
+	}
+	cfg.PublishStore, cfg.Hooks.FailedWrite = h.store, h.onFailedWrite
+	if h.client, err = client.Dial(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("publisher %s: %w", h.name, err), h.store.Close())
+	}
+	return h, nil
 }
 
 // publish publishes a message every few milliseconds until ctx ends.
@@ -56,7 +63,7 @@ func (h *honest) publish(ctx context.Context) {
 	for ctx.Err() == nil {
 		key := fmt.Sprint(len(h.keys) + 1)
 		// The context ends the waiting only, so it is not given: a message is published or not.
-		if _, err := h.client.Publish(context.Background(), topic, []byte(h.name+" "+key)); err != nil {
+		if _, err := h.client.Publish(context.Background(), h.topic, []byte(h.name+" "+key)); err != nil {
 			fmt.Printf("%s: publish: %v\n", h.name, err)
 			return
 		}
@@ -77,9 +84,7 @@ func (h *honest) onFailedWrite(e *client.RejectedError) {
 }
 
 func (h *honest) close() {
-	if h.client != nil {
-		h.client.Close()
-	}
+	h.client.Close()
 	h.store.Close()
 }
 

@@ -20,6 +20,18 @@
 //	marks    progress marks that name a million publishers
 //
 // With -exhaust it measures the cost of one hostile client instead, with half a core: see greedy.go.
+//
+// With -secured it attacks a pair with TLS, users and permissions, and measures in the same way. The
+// attackers have three roles:
+//
+//	nobody  has no credentials: wrong passwords and proofs, challenges without end, handshakes that
+//	        are garbage, that never end or of which there are too many, strangers on the links
+//	guest   has a user without rights: publishes and subscribes everything, takes names, lives,
+//	        publishers and users of others, and has more sessions and publishers than it may
+//	noisy   has a user with rights and limits: floods, subscriptions that cost much, lives of others
+//
+// Well-behaved users publish and subscribe meanwhile. They must lose nothing and get nothing twice,
+// and nothing that a role may not publish may be in a journal. See secured.go.
 package main
 
 import (
@@ -41,11 +53,14 @@ func run() int {
 	keep := flag.Bool("keep", false, "keep the directory with stores, journals and logs")
 	binary := flag.String("binary", "", "a holdfastd; built from this checkout if not given")
 	exhausts := flag.Bool("exhaust", false, "measure the cost of hostile clients instead")
-	only := flag.String("only", "", "with -exhaust: the attackers whose names contain this")
+	secures := flag.Bool("secured", false, "attack a pair with TLS, users and permissions instead, and measure the cost")
+	only := flag.String("only", "", "with -exhaust or -secured: the attackers whose names contain this")
 	greedy := flag.String("greedy", "", "run as the attacker of that name, against the instance at -clients and -links")
 	var target target
 	flag.StringVar(&target.clients, "clients", "", "address of the client port")
 	flag.StringVar(&target.links, "links", "", "address of the replication port")
+	flag.StringVar(&target.authority, "authority", "", "file with the certificate of the authority of a secured pair")
+	flag.StringVar(&target.life, "life", "", "life of a publisher of a secured pair that is away")
 	flag.Parse()
 	if *greedy != "" {
 		return runGreedyAttacker(*greedy, target)
@@ -56,7 +71,12 @@ func run() int {
 	}
 	if *exhausts {
 		return rig.Rig{Name: "exhaust", Keep: *keep, Binary: *binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
-			return exhaust(ctx, dir, binary, attackersNamed(*only))
+			return exhaust(ctx, dir, binary, attackersNamed(greedyAttackers, *only))
+		})
+	}
+	if *secures {
+		return rig.Rig{Name: "secured", Keep: *keep, Binary: *binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
+			return attackSecured(ctx, dir, binary, attackersNamed(securedAttackers, *only))
 		})
 	}
 	fmt.Printf("seed %d\n", *seed)

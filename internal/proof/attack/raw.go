@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"time"
 
@@ -18,10 +17,19 @@ type raw struct {
 type frame interface{ AppendTo(dst []byte) []byte }
 
 // dialRaw connects to an instance. All of it must be done within a few seconds.
-func dialRaw(address string) (*raw, error) { return dialRawFrom(nil, address) }
+func dialRaw(address string) (*raw, error) {
+	conn, err := dialFrom(nil, address)
+	if err != nil {
+		return nil, err
+	}
+	return newRaw(conn), nil
+}
 
-// dialRawFrom connects from an address of this machine; nil: any.
-func dialRawFrom(from net.IP, address string) (*raw, error) {
+func newRaw(conn net.Conn) *raw { return &raw{conn, wire.NewReader(conn, 1<<20)} }
+
+// dialFrom connects from an address of this machine; nil: any. The connection has a deadline in a
+// few seconds.
+func dialFrom(from net.IP, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: time.Second}
 	if from != nil {
 		dialer.LocalAddr = &net.TCPAddr{IP: from}
@@ -30,8 +38,13 @@ func dialRawFrom(from net.IP, address string) (*raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &raw{conn, wire.NewReader(conn, 1<<20)}, conn.SetDeadline(time.Now().Add(3 * time.Second))
+	return conn, conn.SetDeadline(time.Now().Add(3 * time.Second))
 }
+
+// A refusal is the reason of a failure ack.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
 
 // send sends frames in one write.
 func (c *raw) send(frames ...frame) error {
@@ -54,8 +67,8 @@ func (c *raw) await(acks wire.AckType) (*wire.Message, error) {
 		if err := wire.Parse(b, m); err != nil {
 			return nil, err
 		}
-		if m.Failed() {
-			return nil, errors.New(string(m.Reason))
+		if m.Failed() && (m.Acks&acks != 0 || m.Acks&wire.AckPersisted == 0) { // not the failure of an earlier message
+			return nil, refusal(m.Reason)
 		}
 		if m.Acks&acks != 0 {
 			return m, nil
