@@ -82,8 +82,7 @@ func MakeDurable(db *bbolt.DB) error {
 	tx, err := db.Begin(true)
 	if err == nil {
 		defer tx.Rollback()
-		newest := int64(tx.ID()-1) % 2
-		err = cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), SyncDir(filepath.Dir(db.Path())))
+		err = cmp.Or(rewriteMeta(db.Path(), int64(db.Info().PageSize)), SyncDir(filepath.Dir(db.Path())))
 	}
 	if err != nil {
 		return fmt.Errorf("make %s durable: %w", db.Path(), err)
@@ -120,18 +119,22 @@ func metaPagesValid(db *bbolt.DB) (valid bool, err error) {
 	return valid, nil
 }
 
-// rewrite reads a page, writes it back, and syncs the file.
-func rewrite(path string, page int64, size int) error {
+// rewriteMeta reads the newest meta page, writes it back, and syncs the file.
+func rewriteMeta(path string, pageSize int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	b := make([]byte, size)
-	if _, err := f.ReadAt(b, page*int64(size)); err != nil {
+	m, err := newestMeta(f, pageSize)
+	if err != nil {
+		return asDamageError(path, err)
+	}
+	b := make([]byte, pageSize)
+	if _, err := f.ReadAt(b, m.page*pageSize); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(b, page*int64(size)); err != nil {
+	if _, err := f.WriteAt(b, m.page*pageSize); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -85,20 +85,24 @@ func checkPages(r io.ReaderAt, size int64, pageSize int) (live int64, err error)
 
 // checkAll visits every used page of a file of size bytes.
 func (w *walk) checkAll(size int64) error {
-	root, freelist, err := w.meta()
+	m, err := newestMeta(w.r, int64(w.pageSize))
 	if err != nil {
 		return err
 	}
+	if m.transaction > lastTransaction {
+		return badPage(uint64(m.page), "its transaction has the id %d", m.transaction)
+	}
+	w.pages = m.pages
 	if maxPages := uint64(size) / w.pageSize; w.pages > maxPages {
 		return badPage(0, "%d pages are in use, but the file has only %d", w.pages, maxPages)
 	}
 	w.seen = make([]uint64, w.pages/64+1)
-	if freelist != noFreelist {
-		if err := w.freelist(freelist); err != nil {
+	if m.freelist != noFreelist {
+		if err := w.freelist(m.freelist); err != nil {
 			return err
 		}
 	}
-	w.todo = append(w.todo, subtree{id: root})
+	w.todo = append(w.todo, subtree{id: m.root})
 	for len(w.todo) > 0 {
 		t := w.todo[len(w.todo)-1]
 		w.todo = w.todo[:len(w.todo)-1]
@@ -109,25 +113,34 @@ func (w *walk) checkAll(size int64) error {
 	return nil
 }
 
-// meta reads the newer valid meta page, as bbolt does.
-func (w *walk) meta() (root, freelist uint64, err error) {
-	newest, found := uint64(0), false
-	for id := range uint64(firstPage) {
+// lastTransaction is the highest transaction id of a sound database. bbolt counts in 64 bits without
+// a check, and gives ids as int.
+const lastTransaction = 1 << 62
+
+// A meta is the content of a meta page.
+type meta struct {
+	page                               int64
+	root, freelist, pages, transaction uint64
+}
+
+// newestMeta reads the newer valid meta page, as bbolt does.
+func newestMeta(r io.ReaderAt, pageSize int64) (newest meta, err error) {
+	found := false
+	for page := range int64(firstPage) {
 		var b [metaSize]byte
-		if _, err := w.r.ReadAt(b[:], int64(id*w.pageSize+pageHeader)); err != nil {
+		if _, err := r.ReadAt(b[:], page*pageSize+pageHeader); err != nil {
 			continue // bbolt has found the other one
 		}
-		tx, known := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
-		if !known || !isValidMeta(&b) || found && tx <= newest {
-			continue
+		known := u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion && isValidMeta(&b)
+		m := meta{page: page, root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), transaction: u64(b[48:])}
+		if known && (!found || m.transaction > newest.transaction) {
+			newest, found = m, true
 		}
-		newest, found = tx, true
-		root, freelist, w.pages = u64(b[16:]), u64(b[32:]), u64(b[40:])
 	}
 	if !found {
-		return 0, 0, badPage(0, "no meta page is valid")
+		return meta{}, badPage(0, "no meta page is valid")
 	}
-	return root, freelist, nil
+	return newest, nil
 }
 
 // isValidMeta reports whether the checksum of a meta page matches.

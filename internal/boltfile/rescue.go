@@ -58,17 +58,17 @@ func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 		return nil, err
 	}
 	r := rescue{walk: walk{r: f, pageSize: pageSizeOf(f)}, to: to, budget: 2 * info.Size()}
-	root, _, err := r.meta()
+	m, err := newestMeta(f, int64(r.pageSize))
 	if err != nil {
 		return nil, &DamageError{path, err}
 	}
-	r.pages = min(r.pages, uint64(info.Size())/r.pageSize)
+	r.pages = min(m.pages, uint64(info.Size())/r.pageSize)
 	r.seen = make([]uint64, r.pages/64+1)
 	if err := r.beginTx(); err != nil {
 		return nil, err
 	}
 	r.checkMetas()
-	r.copyPage(root, nil)
+	r.copyPage(m.root, nil)
 	return r.losses, r.endTx()
 }
 

@@ -92,6 +92,7 @@ func Recipes(image []byte) map[string][]byte {
 		"a value without end":       recipeForPages(image, 0x02, func(page byte) []byte { return []byte{setLarge, page, 0, 28, 255} }),
 		"a page at another's place": {copyPage, 4, 0, 0, 6},
 		"a root far away":           {setNumber, 0, 0, 32, 255, setNumber, 1, 0, 32, 255},
+		"a far transaction":         {setLarge, 0, 0, 68, 255, setLarge, 1, 0, 68, 255},
 		"half a file":               {cutFile, 6, 0, 0, 0},
 		"pages without a size":      {setNumber, 0, 0, 24, 0, setNumber, 1, 0, 24, 0},
 		"pages of one byte":         {setNumber, 0, 0, 24, 1, setNumber, 1, 0, 24, 1},
