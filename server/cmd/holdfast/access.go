@@ -191,7 +191,15 @@ func accessError(err error) error {
 	case errors.Is(err, client.ErrServerNotProven):
 		return &exitError{exitUsage, fmt.Errorf("%w; --auth password sends the password to servers without SCRAM", err)}
 	case errors.Is(err, client.ErrNotEntitled):
-		return &exitError{exitUsage, fmt.Errorf("%w: the user needs a permission for this, on every server of the group", err)}
+		return &exitError{exitUsage, fmt.Errorf("%w: %s", err, permissionAdvice(err))}
 	}
 	return err
+}
+
+// permissionAdvice says which permission a command lacks that was refused as not entitled.
+func permissionAdvice(err error) string {
+	if refusal, is := errors.AsType[*client.CommandError](err); is && refusal.Topic == "" {
+		return "the user may not have this client name: use another --name, or have its 'client_names' allow this one on every server"
+	}
+	return "the user may not read this topic: have its 'subscribe' allow it on every server"
 }
