@@ -80,15 +80,18 @@ func (o *oracle) noteTaken(i *instance, l *life, m *message) {
 	if m.toldDenied && m.toldBoot == l.owner.boot {
 		o.violate("%s takes %s|%d although its publisher was told that it is rejected", i.name, l.id, m.Sequence)
 	}
-	for _, v := range m.denied {
-		if v.instance != i && v.instance.has(l, m.Sequence) {
+	for _, p := range o.w.instances {
+		if p == i || !p.has(l, m.Sequence) {
+			continue
+		}
+		for _, v := range m.denied { // perhaps by i itself, which has lost its disk since
 			// The permissions may have changed since. An instance cannot know what a peer has rejected that
 			// is absent or does not replicate here, and the third one cannot know it in time.
-			knows := i.isLinked(v.instance.name) && !v.instance.oneWay && !i.spare && !v.instance.spare
-			o.contradicted(i.permissionsVersion() != v.version && !knows, "%s takes %s|%d, which %s has rejected", i.name, l.id, m.Sequence, v.instance.name)
+			knows := i.isLinked(p.name) && !p.oneWay && !i.spare && !p.spare
+			o.contradicted(i.permissionsVersion() != v.version && !knows, "%s takes %s|%d, which %s has rejected, and %s has that", i.name, l.id, m.Sequence, v.instance.name, p.name)
 		}
 	}
-	m.denied = slices.DeleteFunc(m.denied, func(v verdict) bool { return v.instance == i || !v.instance.has(l, m.Sequence) })
+	m.denied = nil
 }
 
 // noteDenied notes that an instance has rejected a message as not entitled (R14). It must know that
