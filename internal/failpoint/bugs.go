@@ -604,8 +604,6 @@ const (
 	AsyncCounts Bug = "async-counts"
 	// ReloadTakesBad replaces a value that was read from files even if the new files cannot be used.
 	ReloadTakesBad Bug = "reload-takes-bad"
-	// HangupIgnored does not read the files again on SIGHUP.
-	HangupIgnored Bug = "hangup-ignored"
 	// TLSSlowHandshake gives a TLS handshake with a client any time.
 	TLSSlowHandshake Bug = "tls-slow-handshake"
 	// TLSUnbounded computes any number of TLS handshakes at once.

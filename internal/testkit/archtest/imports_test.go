@@ -62,7 +62,7 @@ var imports = map[string][]string{
 	"internal/exitcode":    {},
 	"internal/buildinfo":   {},
 	"internal/visible":     {},
-	"server/cmd/holdfastd": {"internal/exitcode", "internal/buildinfo", "internal/failpoint", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server"},
+	"server/cmd/holdfastd": {"internal/exitcode", "internal/buildinfo", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server"},
 	"internal/testdoor":    {"internal/seglog"},
 	"internal/heldport":    {},
 	"internal/perf/pair":   {"client", "internal/certs", "internal/heldport", "internal/users"},

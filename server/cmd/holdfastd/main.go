@@ -60,7 +60,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/buildinfo"
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
-	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -202,9 +201,7 @@ func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals signal
 			fmt.Fprintf(stdout, "ready name=%s clients=%s\n", cfg.Name, addrText(s.Addr()))
 			ready = nil
 		case <-signals.reload:
-			if !failpoint.On(failpoint.HangupIgnored) {
-				_ = s.Reload() // it logs its error
-			}
+			_ = s.Reload() // it logs its error
 		case sig := <-signals.stop:
 			cfg.Logger.Info("stopping", "signal", sig)
 			return stop(s, cfg, signals.stop)
