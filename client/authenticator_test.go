@@ -406,6 +406,7 @@ func TestRequireTLS(t *testing.T) {
 		ended := attempts(&cfg)
 		start(t, cfg)
 		plain.expectNoConnection(10 * time.Second)
+		synctest.Wait()
 		if len(*ended) == 0 || !errors.Is((*ended)[0], client.ErrTLSRequired) {
 			t.Errorf("ended with %v", *ended)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -221,6 +222,55 @@ func TestLogonsAtOnce(t *testing.T) {
 			begin().expect(challenge(0))
 		}
 		begin().expect(authFailure)
+	})
+}
+
+// shared are permissions whose version two instances compare.
+type shared struct {
+	rules
+	version atomic.Uint32
+}
+
+func (s *shared) Version() server.PermissionsVersion {
+	n := s.version.Load()
+	return server.PermissionsVersion{Number: uint64(n), Hash: [32]byte{byte(n)}}
+}
+
+// Different permissions on the instances of a pair do not end their link. After a minute both log the
+// difference, and show it.
+func TestDifferentPermissionsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, of := new(recording), map[string]*shared{"a": {}, "b": {}}
+		pair := servertest.NewPair(t, logged(log), servertest.Config(func(c *server.Config) {
+			c.Authenticator, c.Authorizer = asks(nil), of[c.Name]
+		}))
+		of["a"].version.Store(1)
+		expect := func(after time.Duration, lines int, differ ...string) {
+			t.Helper()
+			<-time.After(after)
+			if n := len(log.lines("peers have had other permissions")); n != lines {
+				t.Errorf("%d lines, want %d, in\n%s", n, lines, log.buf.String())
+			}
+			var shown []string
+			for _, i := range []*servertest.Instance{pair.A, pair.B} {
+				st := i.Server().Status()
+				shown = append(shown, st.Users.Differ...)
+				if st.Links[0].State != "sync" {
+					t.Errorf("the link is %s", st.Links[0].State)
+				}
+			}
+			if !slices.Equal(shown, differ) {
+				t.Errorf("the status shows %q, want %q", shown, differ)
+			}
+		}
+		expect(50*time.Second, 0)
+		expect(20*time.Second, 2, "b", "a")
+		expect(time.Hour, 2, "b", "a")
+		of["b"].version.Store(1)
+		expect(10*time.Second, 2)
+		if n := len(log.lines("the same permissions of users again")); n != 2 {
+			t.Errorf("%d lines about the end in\n%s", n, log.buf.String())
+		}
 	})
 }
 

@@ -107,6 +107,28 @@ func TestCertificateExpires(t *testing.T) {
 	})
 }
 
+// A certificate that expires does not end the sessions that began with it.
+func TestSessionsOutliveCertificates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := servertest.NewCA(t)
+		ca.NotAfter = time.Now().Add(time.Hour)
+		i := servertest.New(t, servertest.TLS(ca))
+		c, err := dialTLS(t, i, ca.Client("app"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.logon("app")
+		for minute := range uint64(70) { // a client that is silent for longer is idle
+			time.Sleep(time.Minute)
+			c.publish("orders", minute+1, minute+1)
+			c.awaitPersisted(minute+1, "")
+		}
+		if _, err := dialTLS(t, i, ca.Client("app")); err == nil {
+			t.Error("the certificate has not expired: the test proves nothing")
+		}
+	})
+}
+
 // An authority that is removed refuses new connections, and those that would resume an earlier one.
 func TestAuthorityIsRemoved(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/reload"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
@@ -64,7 +65,7 @@ func (k *configChecker) secret(r *Replication) {
 	switch n := len(r.SecretKey); {
 	case n != 0 && n != replica.SecretBytes:
 		k.addProblem("replication.secret", "has %d bytes: it must have %d", n, replica.SecretBytes)
-	case n != 0 || r.Secret != "" || r.TLS != nil || r.TLSConfig != nil || r.Insecure:
+	case n != 0 || r.Secret != "" || r.TLS != nil || r.TLSConfig != nil || r.Insecure, failpoint.On(failpoint.LinksOpenByDefault):
 		return
 	}
 	addresses := []string{r.Listen}

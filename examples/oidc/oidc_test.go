@@ -26,6 +26,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -462,9 +463,9 @@ func TestProgram(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	out, stdout := io.Pipe()
-	ended := make(chan error, 1)
+	ended, listen := make(chan error, 1), heldport.ForTest(t)
 	go func() {
-		err := run(ctx, options{issuer: web.URL, audience: audience, permissions: "permissions.yaml", listen: "127.0.0.1:0", data: t.TempDir()}, stdout)
+		err := run(ctx, options{issuer: web.URL, audience: audience, permissions: "permissions.yaml", listen: listen, data: t.TempDir()}, stdout)
 		stdout.CloseWithError(fmt.Errorf("the program has ended: %w", err))
 		ended <- err
 	}()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/reload"
 )
 
@@ -115,10 +116,14 @@ func (s *Source) NotAfter() time.Time { return s.Get().notAfter }
 // version. Connections are not resumed, so that each handshake checks the certificate of the client
 // against the present authorities.
 func (s *Source) Server(auth tls.ClientAuthType, minVersion uint16) *tls.Config {
+	first := s.Get()
 	return &tls.Config{
 		MinVersion: minVersion,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			m := s.Get()
+			if failpoint.On(failpoint.TLSCertificateKept) {
+				m = first
+			}
 			return &tls.Config{
 				MinVersion: minVersion, SessionTicketsDisabled: true,
 				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return m.certificate, nil },

@@ -44,6 +44,8 @@ const (
 	R2ProofWithoutRole Bug = "r2-proof-without-role"
 	// R2ProofWithoutNonces leaves the nonces out of a proof, so that it is not bound to one connection.
 	R2ProofWithoutNonces Bug = "r2-proof-without-nonces"
+	// R2ProofWithoutHellos leaves the hellos out of a proof, so that they can be changed on the way.
+	R2ProofWithoutHellos Bug = "r2-proof-without-hellos"
 	// R2AnyName admits peers that the configuration does not name.
 	R2AnyName Bug = "r2-any-name"
 	// R2TellsStrangers tells a stranger without a proof the reason of the refusal.
@@ -298,6 +300,8 @@ const (
 	R9ManyTopicsLeftOut Bug = "r9-many-topics-left-out"
 	// R9NoMarks sends no progress marks.
 	R9NoMarks Bug = "r9-no-marks"
+	// R9WithheldNotPassed leaves the place of a subscription before a message that its user may not have.
+	R9WithheldNotPassed Bug = "r9-withheld-not-passed"
 	// R9SilentGap skips removed messages without reporting a gap.
 	R9SilentGap Bug = "r9-silent-gap"
 	// R9AnyTopicGap reports a gap to a subscription for messages of any topic.
@@ -396,6 +400,8 @@ const (
 	R10UserOfMessagesOnly Bug = "r10-user-of-messages-only"
 	// R10OwnersIgnored treats two publishers with one id and different owners as one.
 	R10OwnersIgnored Bug = "r10-owners-ignored"
+	// R10OwnerOutlives gives a forgotten publisher that comes back its former owner.
+	R10OwnerOutlives Bug = "r10-owner-outlives"
 	// R10KeepsRefusedLife makes the client keep a life whose id belongs to another publisher.
 	R10KeepsRefusedLife Bug = "r10-keeps-refused-life"
 	// R10LifeTold writes the life of the store to the log.
@@ -416,6 +422,8 @@ const (
 	R11ClaimForgotten Bug = "r11-claim-forgotten"
 	// R11LaterWins ignores the counter of a logon: the later notice wins.
 	R11LaterWins Bug = "r11-later-wins"
+	// R11AnyUser lets a user take a client name that a session of another user has.
+	R11AnyUser Bug = "r11-any-user"
 	// R11NoContentCheck answers a duplicate identity with other content as a plain duplicate.
 	R11NoContentCheck Bug = "r11-no-content-check"
 	// R11KindsAlike treats a message and a tombstone of one identity as the same.
@@ -484,6 +492,14 @@ const (
 	R14HeldAsItCame Bug = "r14-held-as-it-came"
 	// R14NotCompared treats a message that was taken by earlier permissions as one with other content.
 	R14NotCompared Bug = "r14-not-compared"
+	// R14DecidesAgain takes a rejected message that comes again once its user may publish it.
+	R14DecidesAgain Bug = "r14-decides-again"
+	// R14PermissionsCutLink refuses a link with a peer that has other permissions.
+	R14PermissionsCutLink Bug = "r14-permissions-cut-link"
+	// R14HelloWithoutPermissions learns the permissions of a peer from its heartbeats only.
+	R14HelloWithoutPermissions Bug = "r14-hello-without-permissions"
+	// R14DifferenceUntold does not report peers that keep other permissions.
+	R14DifferenceUntold Bug = "r14-difference-untold"
 	// R14AbsentAgrees treats a peer that is away as one with our permissions.
 	R14AbsentAgrees Bug = "r14-absent-agrees"
 	// R4PlainGaps publishes to a server without extensions that lacks messages that were let go of.
@@ -508,6 +524,8 @@ const (
 	AuthAnyClient Bug = "auth-any-client"
 	// AuthAnyBinding makes a server accept a proof that is bound to another TLS connection.
 	AuthAnyBinding Bug = "auth-any-binding"
+	// AuthSameNonce gives each SCRAM conversation the same nonce.
+	AuthSameNonce Bug = "auth-same-nonce"
 	// AuthTrustsAnyServer makes a client with SCRAM believe a server that has not proven itself.
 	AuthTrustsAnyServer Bug = "auth-trusts-any-server"
 	// AuthTellsLife makes a client with SCRAM tell the life of its store to a server that has not proven itself.
@@ -548,14 +566,22 @@ const (
 	AuthNoDeadline Bug = "auth-no-deadline"
 	// PermissionsStale leaves open sessions with the permissions of their logon.
 	PermissionsStale Bug = "permissions-stale"
+	// PermissionsRemembered answers whether a user may have a topic as it did before the permissions changed.
+	PermissionsRemembered Bug = "permissions-remembered"
 	// OpenByDefault lets an instance without users listen at any address.
 	OpenByDefault Bug = "open-by-default"
+	// LinksOpenByDefault lets an instance without a link secret and TLS replicate at any address.
+	LinksOpenByDefault Bug = "links-open-by-default"
+	// AdminOpenByDefault lets an instance without a token answer operators at any address.
+	AdminOpenByDefault Bug = "admin-open-by-default"
 	// AnyClientName lets a user log on with any client name.
 	AnyClientName Bug = "any-client-name"
 	// AnyPublish lets a user publish to any topic.
 	AnyPublish Bug = "any-publish"
 	// AnySubscribe delivers messages of topics that the user may not subscribe to.
 	AnySubscribe Bug = "any-subscribe"
+	// UserClaimed gives messages the user that a client claims to be without proof.
+	UserClaimed Bug = "user-claimed"
 	// DifferentPermissions rejects a message for good although a peer has other permissions.
 	DifferentPermissions Bug = "different-permissions"
 	// AnyRate lets a user send commands at any rate.
@@ -588,6 +614,10 @@ const (
 	TLSPlainServed Bug = "tls-plain-served"
 	// TLSAnyName links with a peer whose certificate has another name.
 	TLSAnyName Bug = "tls-any-name"
+	// TLSCertificateKept presents the certificate of the start after its files have changed.
+	TLSCertificateKept Bug = "tls-certificate-kept"
+	// TLSExpiryUntold does not warn of certificates that expire soon.
+	TLSExpiryUntold Bug = "tls-expiry-untold"
 	// AdminAnyToken answers requests to the admin port without the token.
 	AdminAnyToken Bug = "admin-any-token"
 )

@@ -154,6 +154,7 @@ func (t *table) ensure(id uint64) *publisher {
 		return p
 	}
 	p := &publisher{id: id}
+	p.returnPlanted()
 	t.byID[id] = p
 	t.all = append(t.all, p)
 	return p
@@ -199,6 +200,7 @@ func (t *table) forget(ids []uint64) {
 	for _, id := range ids {
 		if p := t.byID[id]; p != nil {
 			t.rings.drop(p)
+			p.outlivePlanted()
 			delete(t.byID, id)
 			forgotten[id] = true
 		}

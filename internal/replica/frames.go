@@ -106,7 +106,8 @@ func (f *statesFrame) fields(c codec) {
 		c.sequence(&s.Diverged)
 		c.bool(&s.Closing)
 		owner := f.index[s.Owner]
-		if c.uintUpTo(&owner, uint64(len(f.owners))); owner > 0 {
+		c.uintUpTo(&owner, uint64(len(f.owners)))
+		if isDecoder := f.index == nil; isDecoder && owner > 0 { // others may read the states of an encoder
 			s.Owner = f.owners[owner-1]
 		}
 	})

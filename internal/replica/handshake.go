@@ -260,6 +260,9 @@ func (c *conn) checkHello(theirs *Hello) error {
 			return refused("%v", err)
 		}
 	}
+	if failpoint.On(failpoint.R14PermissionsCutLink) && theirs.Permissions.differ(ours.Permissions) {
+		return refused("%q has other permissions of users", theirs.Name)
+	}
 	known := c.l.peer(theirs.Name) != nil
 	return CheckPeer(ours, theirs, expect, known)
 }

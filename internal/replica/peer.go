@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
@@ -123,7 +124,9 @@ func (l *Links) connected(c *conn) error {
 		l.mu.Unlock()
 		return err
 	}
-	p.permissions.state(c.theirs.Permissions, permissions, now)
+	if !failpoint.On(failpoint.R14HelloWithoutPermissions) {
+		p.permissions.state(c.theirs.Permissions, permissions, now)
+	}
 	warning, changed := l.becomeUpLocked(p, c, now)
 	role := p.role
 	l.unlockAndNotify()

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // The names of the mechanisms.
@@ -94,6 +96,9 @@ func attributes(name, text string, keys ...string) ([]string, error) {
 func newNonce() string {
 	var nonce [nonceBytes]byte
 	rand.Read(nonce[:]) // never fails: see its documentation
+	if failpoint.On(failpoint.AuthSameNonce) {
+		clear(nonce[:])
+	}
 	return encoding.EncodeToString(nonce[:])
 }
 

@@ -106,6 +106,34 @@ func TestConversations(t *testing.T) {
 	}
 }
 
+// Each conversation has nonces of its own, so that one that was overheard does not authenticate
+// anybody again.
+func TestReplayedConversation(t *testing.T) {
+	c, s := NewClient(user, password, nil), NewServer(nil, lookup)
+	clientFirst, _ := CutInitial(c.Initial())
+	serverFirst, _, err := s.First(clientFirst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientFinal, err := c.Final(serverFirst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Final(clientFinal); err != nil {
+		t.Fatal(err)
+	}
+	again := NewServer(nil, lookup)
+	if _, _, err := again.First(clientFirst); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Final(clientFinal); err == nil {
+		t.Error("a conversation that was overheard authenticates again")
+	}
+	if NewClient(user, password, nil).Initial() == c.Initial() {
+		t.Error("two clients have the same nonce")
+	}
+}
+
 // impostor returns a server that accepts each client, but has the verifier of no password.
 func impostor() *Server {
 	v := verifier

@@ -230,6 +230,9 @@ func (s *Session) goLive(b *sub, at ledger.Position) {
 func (s *Session) deliverRecord(r *ledger.Record, table *topic.Table[*sub], now time.Time) {
 	w := &s.writer
 	w.match = w.match[:0]
+	if failpoint.On(failpoint.R9WithheldNotPassed) && r.Kind == ledger.Message && !s.mayRead(r.Topic) {
+		return
+	}
 	if r.Kind == ledger.Message && s.mayRead(r.Topic) {
 		for _, b := range table.Match(r.Topic) {
 			b.Matched(r)

@@ -28,7 +28,7 @@ func ContestHere(old, later Claim) Contest {
 	switch {
 	case idCollides(old, later):
 		return OtherPublisher
-	case old.User != later.User:
+	case old.User != later.User && !failpoint.On(failpoint.R11AnyUser):
 		return OtherUser
 	case SameLife(old, later) && later.LogonCounter < old.LogonCounter && !failpoint.On(failpoint.R11LaterWins):
 		return OldWins
@@ -48,7 +48,7 @@ func ContestAcross(here, there Claim, answered bool) Contest {
 		return OtherPublisher
 	case here.User != there.User && !answered && there.Instance < here.Instance:
 		return NewWins // the notices have crossed, and one of them must win
-	case here.User != there.User:
+	case here.User != there.User && !failpoint.On(failpoint.R11AnyUser):
 		return OtherUser
 	case failpoint.On(failpoint.R11LaterWins):
 		return NewWins

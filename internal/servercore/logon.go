@@ -173,6 +173,8 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	info.claim, info.nameMadeUp = claimOf(m, s.inst.Name), len(m.ClientName) == 0
 	if user, ok := s.User(); ok {
 		info.claim.User, info.user = user, []byte(user)
+	} else if failpoint.On(failpoint.UserClaimed) {
+		info.user = []byte(info.claim.User)
 	}
 	info.canSequence = info.claim.Publisher != 0
 	info.unsequenced = s.inst.runPublisher(string(info.user), info.claim.ClientName)

@@ -217,6 +217,32 @@ func TestDeliveryNotEntitled(t *testing.T) {
 	})
 }
 
+// A mark moves past messages that the user may not have, so that a later resume neither reads them
+// again nor finds a gap.
+func TestMarksPassWithheld(t *testing.T) {
+	onEachLedger(t, func(s *harness) {
+		pub := s.publisher("p")
+		u := s.user("u", &servercore.Permissions{Subscribe: only("a")})
+		if err := u.subscribe("1", ".*", "0", "vector"); err != nil {
+			t.Fatal(err)
+		}
+		u.out()
+		for i, topic := range []string{"a", "b", "b"} {
+			if err := pub.publish(topic, uint64(i+1), topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		u.want("1: a")
+		s.now = s.now.Add(time.Minute)
+		out, _, _ := u.core.Fill(nil, s.now)
+		marks := frames(t, out)
+		if want := (bookmark.Vector{bookmark.IdentityOfLife("p").ID: 3}).String(); len(marks) != 1 || string(marks[0].Bookmark) != want {
+			t.Errorf("got %q, want one mark with %s", out, want)
+		}
+	})
+}
+
 // Changed permissions apply to open sessions: a subscription to one topic ends, one by pattern goes
 // on without the topic, a session with a name that is not allowed ends, and so does the session of a
 // user that was removed.
@@ -230,14 +256,23 @@ func TestPermissionsChange(t *testing.T) {
 			}
 		}
 		u.out()
+		u.core.SetPermissions(&servercore.Permissions{Subscribe: only("a", "b", "c")})
+		u.want()
+		publish := func(from uint64, topics ...string) {
+			for i, topic := range topics {
+				if err := pub.publish(topic, from+uint64(i), topic); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.sync()
+		}
+		publish(1, "a", "b")
+		if got := u.out(); !slices.ContainsFunc(got, func(line string) bool { return strings.HasSuffix(line, ": a") }) {
+			t.Errorf("before the change: got %q", got)
+		}
 		u.core.SetPermissions(&servercore.Permissions{Subscribe: only("b")})
 		u.want("processed failure sub=one reason=not entitled")
-		for i, topic := range []string{"a", "b"} {
-			if err := pub.publish(topic, uint64(i+1), topic); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s.sync()
+		publish(3, "a", "b")
 		if got := u.out(); !slices.ContainsFunc(got, func(line string) bool { return strings.HasSuffix(line, ": b") }) || slices.ContainsFunc(got, func(line string) bool { return strings.HasSuffix(line, ": a") }) {
 			t.Errorf("got %q", got)
 		}

@@ -195,6 +195,9 @@ func (s *Session) answerResend(m *wire.Message, r *ledger.Record, verdict ledger
 	answer := DecideResend(st, ResendFacts{
 		LedgerAhead: s.reader.ledgerAhead, LetGo: m.Sequence <= s.reader.logon.acked, Refused: refusal != "",
 	})
+	if failpoint.On(failpoint.R14DecidesAgain) && refusal == "" {
+		answer = ResendKnown
+	}
 	switch {
 	case answer == ResendKnown, answer == ResendRefused && st.Listed && s.failurePending(m.Sequence):
 		s.answerDuplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/scram"
@@ -212,22 +213,24 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 // Many attempts of one source wait for each other, and not in front of those of another source.
 func TestTurnsOfSources(t *testing.T) {
 	s := loadText(t, people)
-	release := users.HoldTurn("10.0.0.1/32")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := s.Authenticate(ctx, users.Attempt{User: "ann", Password: "wrong", Source: "10.0.0.1/32"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("while another attempt of the source has its turn: %v", err)
-	}
-	if _, err := s.Authenticate(t.Context(), users.Attempt{User: "ann", Password: "wrong", Source: "10.0.0.2/32"}); !errors.Is(err, users.ErrDenied) {
-		t.Errorf("another source: %v", err)
-	}
-	release()
-	if _, err := s.Authenticate(t.Context(), users.Attempt{User: "ann", Password: "wrong", Source: "10.0.0.1/32"}); !errors.Is(err, users.ErrDenied) {
-		t.Errorf("once it is its turn: %v", err)
-	}
-	if n := users.Sources(); n != 0 {
-		t.Errorf("%d sources are remembered", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		release := users.HoldTurn("10.0.0.1/32")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Authenticate(ctx, users.Attempt{User: "ann", Password: "wrong", Source: "10.0.0.1/32"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while another attempt of the source has its turn: %v", err)
+		}
+		if _, err := s.Authenticate(t.Context(), users.Attempt{User: "ann", Password: "wrong", Source: "10.0.0.2/32"}); !errors.Is(err, users.ErrDenied) {
+			t.Errorf("another source: %v", err)
+		}
+		release()
+		if _, err := s.Authenticate(t.Context(), users.Attempt{User: "ann", Password: "wrong", Source: "10.0.0.1/32"}); !errors.Is(err, users.ErrDenied) {
+			t.Errorf("once it is its turn: %v", err)
+		}
+		if n := users.Sources(); n != 0 {
+			t.Errorf("%d sources are remembered", n)
+		}
+	})
 }
 
 // The answer to an unknown user looks like that to a known one. Its salt stays the same, with another

@@ -31,7 +31,7 @@ var imports = map[string][]string{
 	"internal/crc":         {},
 	"internal/fileversion": {},
 	"internal/reload":      {"internal/failpoint"},
-	"internal/certs":       {"internal/reload"},
+	"internal/certs":       {"internal/failpoint", "internal/reload"},
 	"internal/intern":      {},
 	"internal/ring":        {},
 	"internal/bookmark":    {"internal/failpoint"},

@@ -163,7 +163,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("flags before the command: %d, %s", code, text)
 	}
 	for _, args := range [][]string{
-		append([]string{"ping", g.uri()}, access...),
+		append([]string{"ping", g.uri(), "--timeout=1m"}, access...),
 		append([]string{"publish", "--server", g.uri(), "--topic", "t", "--file", in}, access...),
 		append([]string{"bench", "publish", "--server", g.uri(), "--messages", "10"}, access...),
 	} {
@@ -177,14 +177,14 @@ func TestAccess(t *testing.T) {
 	if code, text := command("subscribe", "--server", g.uri(), "--topic", "t", "--from", "epoch", "--count", "2"); code != exitOK || text != "one\ntwo\n" {
 		t.Errorf("variables: %d, %s", code, text)
 	}
-	if code, text := command("ping", g.uri(), "--tls-ca="); code != exitFault || !strings.Contains(text, "certificate") {
+	if code, text := command("ping", g.uri(), "--timeout=1m", "--tls-ca="); code != exitFault || !strings.Contains(text, "certificate") {
 		t.Errorf("another authority: %d, %s", code, text)
 	}
 }
 
 // ping says that a port has no TLS.
 func TestPingWithoutTLS(t *testing.T) {
-	if code, text := command("ping", strings.Replace(uri(startLone(t, nil).Addr()), "tcp:", "tcps:", 1)); code != exitFault || !strings.Contains(text, "a port without TLS may answer so") {
+	if code, text := command("ping", strings.Replace(uri(startLone(t, nil).Addr()), "tcp:", "tcps:", 1), "--timeout=1m"); code != exitFault || !strings.Contains(text, "a port without TLS may answer so") {
 		t.Errorf("%d, %s", code, text)
 	}
 }
@@ -201,7 +201,7 @@ func TestWrongPassword(t *testing.T) {
 		code int
 		args []string
 	}{
-		{exitFault, []string{"ping", g.uri()}},
+		{exitFault, []string{"ping", g.uri(), "--timeout=1m"}},
 		{exitUsage, []string{"publish", "--server", g.uri(), "--topic", "t", "--file", os.DevNull}},
 		{exitUsage, []string{"subscribe", "--server", g.uri(), "--topic", "t"}},
 	} {
@@ -218,7 +218,7 @@ func TestPasswordFromPipe(t *testing.T) {
 		t.Skip("bash is not installed")
 	}
 	g := newGate(t, startLone(t, nil).Addr())
-	out, err := exec.Command("bash", "-c", `"$0" ping "$1" --tls-ca "$2" --user joe --password-file <(echo "$3")`, asCommand(t), g.uri(), g.ca, gatePassword).CombinedOutput()
+	out, err := exec.Command("bash", "-c", `"$0" ping "$1" --timeout 1m --tls-ca "$2" --user joe --password-file <(echo "$3")`, asCommand(t), g.uri(), g.ca, gatePassword).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -227,7 +227,7 @@ func TestPasswordFromPipe(t *testing.T) {
 // With - the password is asked for on the terminal, without echo.
 func TestPasswordPrompt(t *testing.T) {
 	g := newGate(t, startLone(t, nil).Addr())
-	term := tmux.Start(t, `"$0" ping "$1" --tls-ca "$2" --user joe --password-file - </dev/null; stty -a | grep -ow -e '-*echo'`, asCommand(t), g.uri(), g.ca)
+	term := tmux.Start(t, `"$0" ping "$1" --timeout 1m --tls-ca "$2" --user joe --password-file - </dev/null; stty -a | grep -ow -e '-*echo'`, asCommand(t), g.uri(), g.ca)
 	term.Await("Password of joe:")
 	term.Type(gatePassword)
 	text := term.Check()
@@ -316,7 +316,7 @@ func TestStatusToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := newAdminClient(3*time.Second, pool)
+	client := newAdminClient(time.Minute, pool)
 	client.tokenFile = file
 	for _, text := range []string{"other", token} {
 		write(text)
