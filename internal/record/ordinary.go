@@ -20,22 +20,25 @@ const ordinaryStart = uint32(Message) | minHeaderLen<<16
 // AsOrdinary returns raw as an OrdinaryMessage. ok is false if raw is not one. AsOrdinary
 // does not check the sum of the content, see SumMatches.
 func AsOrdinary(raw []byte) (o OrdinaryMessage, ok bool) {
-	if len(raw) < MinLen || binary.LittleEndian.Uint32(raw) != ordinaryStart && !hasOnlyUser(raw) {
+	if len(raw) < MinLen {
 		return nil, false
+	}
+	content := raw[minHeaderLen:]
+	if binary.LittleEndian.Uint32(raw) != ordinaryStart {
+		if !hasOnlyUser(raw) {
+			return nil, false
+		}
+		content = raw[HeaderLen(raw):]
 	}
 	o = raw
-	if s := o.Sequence(); s == 0 || !bookmark.InRange(s) {
-		return nil, false
-	}
-	content := o.Content()
-	if len(content) < minContentLen {
+	if s := o.Sequence(); s == 0 || !bookmark.InRange(s) || len(content) < minContentLen {
 		return nil, false
 	}
 	if content[0] != 0 { // the content has fields: rare
 		r := Record{Kind: Message}
 		return o, r.parseContent(content)
 	}
-	return o, len(content) >= minContentLen+o.topicLen()
+	return o, len(content) >= minContentLen+int(binary.LittleEndian.Uint16(content[1:]))
 }
 
 // hasOnlyUser reports whether raw is a message whose header has a user and no other field.
