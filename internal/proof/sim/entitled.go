@@ -46,6 +46,7 @@ func (c *AccessCounts) add(o AccessCounts) {
 type verdict struct {
 	instance *instance
 	version  uint64 // of its permissions
+	at       time.Duration
 }
 
 // recorded checks a record of a session. Its user must own the publisher (R10). A message must be
@@ -85,9 +86,9 @@ func (o *oracle) noteTaken(i *instance, l *life, m *message) {
 			continue
 		}
 		for _, v := range m.denied { // perhaps by i itself, which has lost its disk since
-			// The permissions may have changed since. An instance cannot know what a peer has rejected that
-			// is absent or does not replicate here, and the third one cannot know it in time.
-			knows := i.isLinked(p.name) && !p.oneWay && !i.spare && !p.spare
+			// The permissions may have changed since. An instance cannot know what a peer has rejected just
+			// now, that is absent or does not replicate here, and the third one cannot know it in time.
+			knows := i.isLinked(p.name) && !p.oneWay && !i.spare && !p.spare && o.w.now-v.at >= permissionsDelay
 			o.contradicted(i.permissionsVersion() != v.version && !knows, "%s takes %s|%d, which %s has rejected, and %s has that", i.name, l.id, m.Sequence, v.instance.name, p.name)
 		}
 	}
@@ -108,7 +109,7 @@ func (o *oracle) noteDenied(i *instance, l *life, m *message) {
 		}
 	}
 	m.wasDenied = true
-	m.denied = append(m.denied, verdict{i, i.access.version})
+	m.denied = append(m.denied, verdict{i, i.access.version, o.w.now})
 	o.w.logf("%s rejects %s|%d", i.name, l.id, m.Sequence)
 	if p := i.partner(); p != nil && !absent && o.differLong(i, p) {
 		o.violate("%s rejects %s|%d as not entitled although %s has other permissions", i.name, l.id, m.Sequence, p.name)
