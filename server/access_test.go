@@ -148,6 +148,53 @@ func TestWrongLogonsWait(t *testing.T) {
 	})
 }
 
+// A stop waits neither for the delayed refusal of a logon nor for an authenticator that takes long. Such
+// a logon gets no answer, and does not count as a failure.
+func TestStopDuringLogons(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := secured(t, slow{asks{"1"}}, nil)
+		wrong := func() *raw {
+			c := dial(t, i)
+			c.send(fmt.Sprintf(logonJoe, ""))
+			c.expect(challenge(0))
+			c.send(fmt.Sprintf(logonJoe, "wrong"))
+			return c
+		}
+		for range 8 {
+			c := wrong()
+			c.expect(authFailure)
+			c.conn.Close()
+		}
+		refused, asked := wrong(), dial(t, i)
+		asked.send(fmt.Sprintf(logonJoe, "takes long"))
+		synctest.Wait()
+		failures, began := i.Server().Status().AuthFailures, time.Now()
+		stopped := make(chan error, 1)
+		go func() { stopped <- i.Server().Shutdown(context.Background()) }()
+		for _, c := range []*raw{refused, asked} {
+			c.wantClosed()
+			c.conn.Close()
+		}
+		if err := <-stopped; err != nil || time.Since(began) > 50*time.Millisecond {
+			t.Errorf("the stop took %v: %v", time.Since(began), err)
+		}
+		if n := i.Server().Status().AuthFailures; n != failures {
+			t.Errorf("%d failures before the stop, %d after it", failures, n)
+		}
+	})
+}
+
+// slow is an authenticator that does not answer a logon with a certain password before its time is over.
+type slow struct{ asks }
+
+func (s slow) Authenticate(ctx context.Context, l *server.Logon) (string, error) {
+	if l.Password == "takes long" {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	return s.asks.Authenticate(ctx, l)
+}
+
 // An address with failures may have a bounded number of logons at once. One that hangs up instead of
 // an answer has not failed.
 func TestLogonsAtOnce(t *testing.T) {

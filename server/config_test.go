@@ -46,6 +46,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// Each problem has its line, also in a file with the line ends of Windows.
 func TestConfigErrors(t *testing.T) {
 	replace := func(old, new string) string {
 		if !strings.Contains(goodConfig, old) {
@@ -110,19 +111,25 @@ func TestConfigErrors(t *testing.T) {
 		{"small audit files", goodConfig + "audit: {file: audit.log, max_size: 1KiB}\n", "a.yaml:23: audit.max_size is 1KiB: it must be at least 64KiB"},
 		{"many audit files", goodConfig + "audit: {file: audit.log, keep: 1001}\n", "a.yaml:23: audit.keep is 1001: it must be at most 1000"},
 		{"wrong type", replace("min_sync: 0", "min_sync: many"), "a.yaml:15: "},
+		{"behind comments", replace("group: pair\n", "# a\n# b\n\ngroup: 'pair\n\n  of two' # c\nhodl: 0\n"), `a.yaml:8: unknown field "hodl"`},
+		{"alias behind a comment", "# a\nname: *x\n", `a.yaml:2: "*": anchors, aliases and tags are not supported`},
+		{"alias", replace("min_sync: 0", "min_sync: *x"), `a.yaml:15: "*": anchors, aliases and tags are not supported`},
+		{"large", goodConfig + strings.Repeat("#\n", maxConfigBytes/2), "a.yaml: has more than 1048576 bytes"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseConfig("a.yaml", []byte(tt.text))
-			if err == nil {
-				t.Fatal("was accepted")
-			}
-			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("says %q, want %q", err, tt.want)
-			}
-			if tt.name == "negative downgrade" && strings.Contains(err.Error(), "upgrade_within") {
-				t.Errorf("says %q, of one value", err)
-			}
-		})
+		for _, text := range []string{tt.text, strings.ReplaceAll(tt.text, "\n", "\r\n")} {
+			t.Run(tt.name, func(t *testing.T) {
+				_, err := parseConfig("a.yaml", []byte(text))
+				if err == nil {
+					t.Fatal("was accepted")
+				}
+				if !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("says %q, want %q", err, tt.want)
+				}
+				if tt.name == "negative downgrade" && strings.Contains(err.Error(), "upgrade_within") {
+					t.Errorf("says %q, of one value", err)
+				}
+			})
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/holdfast-mq/holdfast/internal/yamlbounds"
 )
 
 // A ConfigError is a problem of a config: its location, and how to fix it.
@@ -74,7 +76,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 	if err := checkBounds(file, text); err != nil {
 		return Config{}, err
 	}
-	cfg := defaults()
+	cfg, text := defaults(), yamlbounds.UnixLines(text)
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return Config{}, locateError(file, err)

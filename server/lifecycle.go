@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -8,12 +9,14 @@ import (
 // A lifecycle is the progress of a server from its start until everything that it started has
 // ended. It is safe for concurrent use.
 type lifecycle struct {
-	ready         chan struct{} // closed when clients are served
-	stopping      chan struct{} // closed when the stop has begun
-	drainEnd      chan struct{} // closed when the drain must end
-	done          chan struct{} // closed when everything has ended
-	endDrain      func()        // ends the drain
-	acksAbandoned atomic.Bool   // the drain ended with acks outstanding because the peer has stopped
+	ready         chan struct{}   // closed when clients are served
+	stopping      chan struct{}   // closed when the stop has begun
+	logons        context.Context // ends with it
+	endLogons     func()          // ends logons
+	drainEnd      chan struct{}   // closed when the drain must end
+	done          chan struct{}   // closed when everything has ended
+	endDrain      func()          // ends the drain
+	acksAbandoned atomic.Bool     // the drain ended with acks outstanding because the peer has stopped
 
 	mu    sync.Mutex
 	mode  stopMode // guarded by mu; set before stopping is closed
@@ -32,7 +35,9 @@ const (
 
 func newLifecycle() lifecycle {
 	hurry := make(chan struct{})
+	logons, endLogons := context.WithCancel(context.Background())
 	return lifecycle{
+		logons: logons, endLogons: endLogons,
 		ready: make(chan struct{}), stopping: make(chan struct{}), drainEnd: hurry, done: make(chan struct{}),
 		endDrain: sync.OnceFunc(func() { close(hurry) }),
 	}
@@ -51,6 +56,7 @@ func (l *lifecycle) beginStop(how stopMode, err error) {
 	}
 	l.begun, l.mode, l.err = true, how, err
 	close(l.stopping)
+	l.endLogons()
 }
 
 func (l *lifecycle) stopMode() stopMode {

@@ -20,10 +20,11 @@ var errNoAnswer = errors.New("no answer to the challenge")
 
 // authenticate has the Authenticator decide the logon in s.msg, which may take several logon
 // commands. Then s.msg is the last of them, and the session has a user. A refusal waits, so that
-// passwords cannot be tried quickly.
+// passwords cannot be tried quickly. A logon that a stop interrupts gets no answer.
 func (s *session) authenticate() error {
 	ctx, cancel := context.WithDeadline(s.ctx, s.logonDeadline())
 	defer cancel()
+	defer context.AfterFunc(s.srv.logons, cancel)()
 	if !s.srv.authFailures.begin(s.source, time.Now()) {
 		s.srv.audit.turnedAway(s.source, s.conn, "too many logons at once from an address with failed logons")
 		s.core.RefuseUser(string(s.msg.CommandID))
@@ -40,6 +41,8 @@ func (s *session) authenticate() error {
 		err = fmt.Errorf("user %q has no permissions", user)
 	}
 	switch {
+	case s.srv.isStopping():
+		return servercore.ErrEnding
 	case err == nil:
 		s.authenticated = true
 		return nil
@@ -56,6 +59,8 @@ func (s *session) refuseUser(ctx context.Context, user string, cause error) erro
 	s.auditRefusal(cause)
 	id := string(s.msg.CommandID) // the frame may be overwritten
 	select {
+	case <-s.srv.stopping: // without an answer, which would tell too early that the password is wrong
+		return servercore.ErrEnding
 	case <-ctx.Done():
 	case <-time.After(s.srv.authFailures.delay(s.source, time.Now())):
 	}

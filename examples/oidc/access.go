@@ -111,5 +111,6 @@ func (a *access) Permissions(user string) (server.Permissions, bool) {
 	return a.table.permissions(groups), true
 }
 
-// Version implements server.Authorizer.
+// Version implements server.Authorizer. It does not cover the groups of users, since an instance does
+// not know the tokens that only its peer has seen; README.md says what follows.
 func (a *access) Version() server.PermissionsVersion { return a.table.version }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/holdfast-mq/holdfast/internal/yamlbounds"
 )
 
 // An editor changes the text of a file in place, so that comments, order and form of the rest stay.
@@ -28,7 +30,7 @@ type editor struct {
 func newEditor(file string, text []byte, tree *ast.File) (*editor, error) {
 	e := &editor{file: file, root: make(map[string]ast.Node)}
 	if n := bytes.Count(text, []byte("\r\n")); n > 0 && n == bytes.Count(text, []byte("\n")) {
-		e.crlf, text = true, bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+		e.crlf, text = true, yamlbounds.UnixLines(text)
 	}
 	if bytes.ContainsRune(text, '\r') {
 		return nil, formError(file)

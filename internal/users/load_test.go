@@ -98,6 +98,8 @@ func TestBadFiles(t *testing.T) {
 		{"alias", head + "- &a {name: a}\n- *a\n", "users.yaml:4: \"&\": anchors, aliases and tags are not supported"},
 		{"deep", head + strings.Repeat("[", 100) + "\n", "nested deeper than 64"},
 		{"large", head + strings.Repeat("#", 4<<20), "users.yaml: has more than 4194304 bytes"},
+		{"large, windows", head + strings.Repeat("#\r\n", 2<<20), "users.yaml: has more than 4194304 bytes"},
+		{"alias, windows", strings.ReplaceAll(head, "\n", "\r\n") + "- &a {name: a}\r\n", "users.yaml:4: \"&\": anchors, aliases and tags are not supported"},
 		{"many users", head + strings.Repeat("- {name: a}\n", 20_001), "users.yaml: users has 20001 users, more than the maximum 20000"},
 		{"many patterns", head + manyPatterns(), "users.yaml:55: users have more than 50000 regular expressions"},
 		{"syntax", head + "- {name: a\n", "users.yaml:4:"},

@@ -1,7 +1,6 @@
 package users
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
 	"errors"
@@ -191,7 +190,7 @@ func parse(file string, text []byte) (*Set, error) {
 
 // parseTree is parse that also returns the syntax tree.
 func parseTree(file string, text []byte) (*Set, *ast.File, error) {
-	d, tree, err := readDocument(file, bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))) // the lexer would count lines twice
+	d, tree, err := readDocument(file, text)
 	if err != nil {
 		return nil, nil, err
 	}

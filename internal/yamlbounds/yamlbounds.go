@@ -4,6 +4,7 @@
 package yamlbounds
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/goccy/go-yaml/lexer"
@@ -19,12 +20,16 @@ type Refusal struct {
 	Text string
 }
 
+// UnixLines returns a text with line feeds in place of the line ends of Windows, which the lexer
+// counts twice in comments and quotes.
+func UnixLines(text []byte) []byte { return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) }
+
 // Tokenize returns the tokens of a text, or the reason why it must not be parsed.
 func Tokenize(text []byte, maxBytes int) (token.Tokens, *Refusal) {
 	if len(text) > maxBytes {
 		return nil, &Refusal{Text: fmt.Sprintf("has more than %d bytes", maxBytes)}
 	}
-	tokens, brackets := lexer.Tokenize(string(text)), 0
+	tokens, brackets := lexer.Tokenize(string(UnixLines(text))), 0
 	for _, tok := range tokens {
 		refusal, column := "", 0
 		switch tok.Type {

@@ -176,7 +176,7 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 	case !passed:
 		said = "  TOO MUCH"
 	case g.floods:
-		said = "  judged by recovery and SIGTERM alone: without users bytes per second have no limit"
+		said = "  judged by recovery and SIGTERM alone: only users have a limit of bytes per second, see -secured"
 	}
 	fmt.Printf("%-6s %-28s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.role, g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
 		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)

@@ -24,8 +24,9 @@ type greedyAttacker struct {
 	name      string
 	role      string // of a secured pair
 	manyConns bool   // connections: they may cost more memory than one
-	// floods says that it publishes as much as it can. Without users nothing limits its bytes per
-	// second, so its effect on others is reported, not judged.
+	// floods says that it publishes as much as it can. The pair of -exhaust has no users, and without
+	// users nothing limits its bytes per second, so its effect on others is reported, not judged. That
+	// of the floods of -secured, whose users have limits, is judged.
 	floods bool
 	atStop bool // of a secured pair: it is at work while the instance stops
 	// run attacks until a connection fails; it calls ready when the attack has begun.

@@ -19,7 +19,8 @@
 //	counts   a number from which a plain session can't count on
 //	marks    progress marks that name a million publishers
 //
-// With -exhaust it measures the cost of one hostile client instead, with half a core: see greedy.go.
+// With -exhaust it measures the cost of one hostile client instead, with half a core, against a pair
+// without users, on which bytes per second have no limit: see greedy.go.
 //
 // With -secured it attacks a pair with TLS, users and permissions, and measures in the same way. The
 // attackers have three roles:

@@ -10,12 +10,11 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/prompt"
 )
 
 // accessFlags are the flags about the user and TLS of a command that connects to servers.
@@ -177,37 +176,11 @@ func askPassword(user string) (string, error) {
 	} else if tty = os.Stdin; !term.IsTerminal(int(tty.Fd())) {
 		return "", usageErrorf("--password-file - asks on the terminal, and there is none: name a file")
 	}
-	fd := int(tty.Fd())
-	defer restoreAtInterrupt(fd)()
-	fmt.Fprintf(os.Stderr, "Password of %s: ", user)
-	password, err := term.ReadPassword(fd)
-	fmt.Fprintln(os.Stderr)
-	switch {
-	case err != nil && !errors.Is(err, io.EOF):
-		return "", fmt.Errorf("read the password: %w", err)
-	case len(password) == 0:
-		return "", usageErrorf("the password is empty")
+	password, err := prompt.Secret(tty, os.Stderr, fmt.Sprintf("Password of %s: ", user), exitFailed)
+	if err == nil && password == "" {
+		err = usageErrorf("the password is empty")
 	}
-	return string(password), nil
-}
-
-// restoreAtInterrupt makes an interrupt end the process with the terminal as it is now. Without
-// it the terminal would stay without echo.
-func restoreAtInterrupt(fd int) (end func()) {
-	state, err := term.GetState(fd)
-	if err != nil {
-		return func() {}
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	keep := context.AfterFunc(ctx, func() {
-		_ = term.Restore(fd, state)
-		fmt.Fprintln(os.Stderr)
-		os.Exit(exitFailed)
-	})
-	return func() {
-		keep()
-		stop()
-	}
+	return password, err
 }
 
 // accessError adds advice for the user to the refusal of a logon.
@@ -218,7 +191,15 @@ func accessError(err error) error {
 	case errors.Is(err, client.ErrServerNotProven):
 		return &exitError{exitUsage, fmt.Errorf("%w; --auth password sends the password to servers without SCRAM", err)}
 	case errors.Is(err, client.ErrNotEntitled):
-		return &exitError{exitUsage, fmt.Errorf("%w: the user needs a permission for this, on every server of the group", err)}
+		return &exitError{exitUsage, fmt.Errorf("%w: %s", err, permissionAdvice(err))}
 	}
 	return err
+}
+
+// permissionAdvice says which permission a command lacks that was refused as not entitled.
+func permissionAdvice(err error) string {
+	if refusal, is := errors.AsType[*client.CommandError](err); is && refusal.Topic == "" {
+		return "the user may not have this client name: use another --name, or have its 'client_names' allow this one on every server"
+	}
+	return "the user may not read this topic: have its 'subscribe' allow it on every server"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -24,6 +25,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/scram"
 	"github.com/holdfast-mq/holdfast/internal/testkit/tmux"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
 // A gate stands before an instance. It has TLS, and passes a client on when that has proven the
@@ -320,6 +323,61 @@ func TestStatusToken(t *testing.T) {
 		_, err := client.status(t.Context(), adminAddress(guarded.URL))
 		if (err == nil) != (text == token) {
 			t.Errorf("token %q: %v", text, err)
+		}
+	}
+}
+
+// onlyOrders authenticates every client, and allows the client name "gw" and the topic "orders" alone.
+type onlyOrders struct{}
+
+func (onlyOrders) Authenticate(context.Context, *server.Logon) (string, error) { return "joe", nil }
+
+func (onlyOrders) Permissions(string) (server.Permissions, bool) {
+	orders := func(topic []byte) bool { return string(topic) == "orders" }
+	return server.Permissions{ClientName: func(name string) bool { return name == "gw" }, Publish: orders, Subscribe: orders}, true
+}
+
+func (onlyOrders) Version() server.PermissionsVersion {
+	return server.PermissionsVersion{Hash: [32]byte{1}}
+}
+
+// What the user may not do is reported with the permission that it lacks.
+func TestNotEntitledHints(t *testing.T) {
+	s := newShell(t, startLone(t, func(c *server.Config) { c.Authenticator, c.Authorizer = onlyOrders{}, onlyOrders{} }).Addr())
+	in := s.write("in", "one\ntwo\n")
+	for _, tt := range []struct {
+		code  int
+		words string
+		args  []string
+	}{
+		{exitFault, "the user may not publish to \"prices\": have its 'publish' allow the topic on every server, then publish the rejected lines again", []string{"publish", "--name", "gw", "--topic", "prices", "--file", in}},
+		{exitUsage, "the user may not have this client name: use another --name, or have its 'client_names' allow this one on every server", []string{"publish", "--name", "other", "--topic", "orders", "--file", in}},
+		{exitUsage, "have its 'subscribe' allow it on every server", []string{"subscribe", "--name", "gw", "--topic", "prices"}},
+		{exitFault, "do not allow the name that ping makes up", []string{"ping"}},
+	} {
+		args := append(tt.args, s.servers...)
+		if tt.args[0] == "ping" {
+			args = append(tt.args, s.servers[1])
+		}
+		if code, text := command(args...); code != tt.code || strings.Count(text, tt.words) != 1 {
+			t.Errorf("%v: exit %d\n%s", tt.args, code, text)
+		}
+	}
+}
+
+// While a peer is away, a publish that is not entitled is not rejected. The command says why it waits.
+func TestPermissionsDifferHint(t *testing.T) {
+	i := servertest.New(t, servertest.Real(), servertest.Config(func(c *server.Config) {
+		c.Authenticator, c.Authorizer = onlyOrders{}, onlyOrders{}
+		c.Group, c.RejoinTimeout, c.Bootstrap = "pair", server.Duration(100*time.Millisecond), true
+		c.Replication = &server.Replication{Destinations: []server.Destination{{Name: "b", Address: "127.0.0.1:1", DowngradeAfter: server.Duration(time.Second)}}}
+	}))
+	i.AwaitReady()
+	s := newShell(t, i.Addr())
+	code, _, wrong := s.try("publish", "--name", "gw", "--topic", "prices", "--file", s.write("in", "one\n"), "--timeout", "300ms")
+	for _, words := range []string{"permissions differ; the user may not publish this there, but another server may allow it", "(--timeout): the user may not publish this there"} {
+		if code != exitFailed || !strings.Contains(wrong, words) || strings.Contains(wrong, "clients.listen") {
+			t.Errorf("exit %d, want %q in\n%s", code, words, wrong)
 		}
 	}
 }

@@ -89,8 +89,8 @@ func (c *connection) onTimeout() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.server == "" {
-		c.cancel(fmt.Errorf("%w within %v (--timeout): check that one runs there and that the port is that of 'clients.listen': %w",
-			errNoServer, c.timeout, cmp.Or(c.lastErr, errors.New("no answer yet"))))
+		err := cmp.Or(c.lastErr, errors.New("no answer yet"))
+		c.cancel(fmt.Errorf("%w within %v (--timeout): %s: %w", errNoServer, c.timeout, attemptAdvice(err), err))
 	}
 }
 
@@ -146,18 +146,37 @@ func (c *connection) disconnected(server string, err error) {
 	}
 	switch now := time.Now(); {
 	case !c.outageReported:
+		if isPermissionsDiffer(err) {
+			err = fmt.Errorf("%w; %s", err, attemptAdvice(err))
+		}
 		c.screen.notify("%s: %v; trying the servers in turn", server, err)
 		c.nextReminder = now.Add(firstReminderDelay)
 	case now.After(c.nextReminder):
-		c.screen.notify("%v yet, still trying (--timeout sets a limit): check that one runs there and that the port is that of 'clients.listen': %v", errNoServer, c.lastErr)
+		c.screen.notify("%v yet, still trying (--timeout sets a limit): %s: %v", errNoServer, attemptAdvice(err), c.lastErr)
 		c.nextReminder = now.Add(reminderInterval)
 	}
 	c.server, c.outageReported = "", true
 }
 
+// attemptAdvice says what to do about a failed attempt to use a server.
+func attemptAdvice(err error) string {
+	if isPermissionsDiffer(err) {
+		return "the user may not publish this there, but another server may allow it, or may have done so until it went away less than a minute ago; " +
+			"the message is kept and sent again: give all servers the same file of users"
+	}
+	return "check that one runs there and that the port is that of 'clients.listen'"
+}
+
+// isPermissionsDiffer reports whether a server has ended the session because the user may not publish
+// a message and the permissions of its peer are others, or not known.
+func isPermissionsDiffer(err error) bool {
+	refusal, is := errors.AsType[*client.CommandError](err)
+	return is && refusal.Reason == "permissions differ"
+}
+
 // lastingRefusals are refusals that end a command when they come three times in a row. A client
 // would retry for ever, but the user of a command can choose another name or password.
-var lastingRefusals = []error{client.ErrNameInUse, client.ErrNotAuthenticated, client.ErrServerNotProven}
+var lastingRefusals = []error{client.ErrNameInUse, client.ErrNotAuthenticated, client.ErrNotEntitled, client.ErrServerNotProven}
 
 // countRefusalLocked counts the refusals of one kind in a row, and ends the command at the third.
 func (c *connection) countRefusalLocked(err error) {

@@ -250,6 +250,9 @@ func (t *target) explain(err error) string {
 	case closedAtOnce(err):
 		return fmt.Sprintf("%v: the listener there does not speak the client protocol: use the port of 'clients.listen', with tcps:// if it requires TLS", err)
 	}
+	if errors.Is(err, client.ErrNotEntitled) {
+		return fmt.Sprintf("%v: the user is authenticated, but its 'client_names' do not allow the name that ping makes up", err)
+	}
 	return accessError(err).Error()
 }
 

@@ -101,6 +101,7 @@ type publishRun struct {
 	mu       sync.Mutex
 	last     lastLine // guarded by mu
 	rejected int      // guarded by mu
+	denied   bool     // the user knows that a permission is missing; guarded by mu
 }
 
 // A lastLine is the last line that was put into the store, also by earlier runs, with
@@ -313,6 +314,10 @@ func (p *publishRun) failedWrite(e *client.RejectedError) {
 	}
 	if p.rejected++; p.rejected <= maxRejectionsShown {
 		p.screen.warn("%s was rejected by the servers: %s", which, e.Reason)
+	}
+	if errors.Is(e, client.ErrNotEntitled) && !p.denied {
+		p.denied = true
+		p.screen.warn("the user may not publish to %q: have its 'publish' allow the topic on every server, then publish the rejected lines again", e.Message.Topic)
 	}
 }
 

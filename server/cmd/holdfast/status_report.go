@@ -206,6 +206,28 @@ func (r *statusReport) checkPair(a, b *server.Status) {
 		r.addProblem("no_pair", "", "not a pair: %s is in cluster %s, %s in %s", printable(a.Name), shortCluster(a.Cluster), printable(b.Name), shortCluster(b.Cluster))
 	case !linked(a, b) && !linked(b, a):
 		r.addProblem("no_pair", "", "not a pair: neither replicates to the other (see 'replication.destinations')")
+	default:
+		r.checkSameUsers(a, b)
+	}
+}
+
+// checkSameUsers adds a problem if the instances of a pair have other users. They report that
+// themselves only after a minute, and only while they are linked.
+func (r *statusReport) checkSameUsers(a, b *server.Status) {
+	if b.Users == nil {
+		a, b = b, a
+	}
+	nameA, nameB := printable(a.Name), printable(b.Name)
+	switch u, v := a.Users, b.Users; {
+	case v == nil:
+	case u == nil:
+		r.addProblemIf(len(v.Differ) == 0, "users", "", "%s has users and %s has none, so %s lets every client do everything: give both the same file ('clients.users')", nameB, nameA, nameA)
+	case u.Hash != v.Hash:
+		r.addProblemIf(len(u.Differ)+len(v.Differ) == 0, "users", "", "%s and %s have different permissions of users (versions %d and %d): copy the file of users from one instance to all others",
+			nameA, nameB, u.Version, v.Version)
+	case u.Version != v.Version:
+		r.addProblem("users", "", "%s has version %d of the users and %s version %d, with the same permissions: passwords or limits may differ; copy the file of users from one instance to all others",
+			nameA, u.Version, nameB, v.Version)
 	}
 }
 

@@ -59,6 +59,7 @@ func TestStatusScreen(t *testing.T) {
 	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
 	r.Instances[0].Status.Sessions = []server.SessionStatus{{Name: "order gateway", Publisher: 9}}
 	r.Instances[0].Status.Users = &server.UsersStatus{Version: 12, Hash: "89abcdef01234567"}
+	r.Instances[1].Status.Users = &server.UsersStatus{Version: 12, Hash: "89abcdef01234567"}
 	r.Instances[0].Status.Certificates = []server.CertificateStatus{{Field: "clients.tls", DaysLeft: 90}}
 	lists = []publisherList{
 		{publishers: []server.PublisherStatus{{Publisher: 7, Have: 5, Durable: 5, Safe: 5}, {Publisher: 9, Have: 12, Durable: 11, Safe: 10}}},
@@ -100,7 +101,18 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Decree = &server.DecreeStatus{Incarnation: 1, Stands: true, Unseen: 1} }, "decree"},
 		{func(a, b *server.Status) { a.Decree = &server.DecreeStatus{Incarnation: 1} }, ""},
 		{func(a, b *server.Status) { a.Users = &server.UsersStatus{Differ: []string{"b"}} }, "users"},
+		{func(a, b *server.Status) { a.Users = &server.UsersStatus{} }, "users"},
+		{func(a, b *server.Status) { b.Users = &server.UsersStatus{} }, "users"},
 		{func(a, b *server.Status) { a.Users, b.Users = &server.UsersStatus{}, &server.UsersStatus{} }, ""},
+		{func(a, b *server.Status) {
+			a.Users, b.Users = &server.UsersStatus{Version: 2, Hash: "aa"}, &server.UsersStatus{Version: 2, Hash: "bb"}
+		}, "users"},
+		{func(a, b *server.Status) {
+			a.Users, b.Users = &server.UsersStatus{Version: 2, Hash: "aa"}, &server.UsersStatus{Version: 3, Hash: "aa"}
+		}, "users"},
+		{func(a, b *server.Status) {
+			a.Users, b.Users = &server.UsersStatus{Hash: "aa", Differ: []string{"b"}}, &server.UsersStatus{Hash: "bb", Differ: []string{"a"}}
+		}, "users users"},
 		{func(a, b *server.Status) {
 			b.Certificates = []server.CertificateStatus{{Field: "clients.tls", DaysLeft: 13}, {Field: "admin.tls", DaysLeft: 14}, {Field: "replication.tls", DaysLeft: -1}}
 		}, "certificate certificate"},

@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
+	"github.com/holdfast-mq/holdfast/internal/prompt"
 	"github.com/holdfast-mq/holdfast/internal/users"
 )
 
@@ -86,15 +85,20 @@ func (c *userCommand) readPassword(twice bool) (string, error) {
 	if !term.IsTerminal(int(c.in.Fd())) {
 		return firstLine(c.in)
 	}
-	text, err := askSecret(c.in, c.stderr, "Password: ")
+	text, err := c.ask("Password: ")
 	if err != nil || !twice {
 		return text, err
 	}
-	again, err := askSecret(c.in, c.stderr, "The same again: ")
+	again, err := c.ask("The same again: ")
 	if err == nil && again != text {
 		err = errors.New("the two passwords differ")
 	}
 	return text, err
+}
+
+// ask asks for a password on the terminal.
+func (c *userCommand) ask(question string) (string, error) {
+	return prompt.Secret(c.in, c.stderr, question, exitcode.Failed)
 }
 
 // onlyLine reads a text of one line, as the client library does with its password file. The check of
@@ -122,34 +126,4 @@ func trimEnd(line []byte) (string, error) {
 		return "", fmt.Errorf("the password is longer than %d bytes", maxPasswordBytes)
 	}
 	return string(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))), nil
-}
-
-// askSecret reads a line from a terminal that does not show it. If a signal ends the process
-// meanwhile, the terminal shows its input again.
-func askSecret(in *os.File, out io.Writer, prompt string) (string, error) {
-	state, err := term.GetState(int(in.Fd()))
-	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
-	}
-	interrupted, answered, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(interrupted)
-	go func() {
-		defer close(ended)
-		select {
-		case <-interrupted:
-			_ = term.Restore(int(in.Fd()), state)
-			os.Exit(exitcode.Failed)
-		case <-answered:
-		}
-	}()
-	fmt.Fprint(out, prompt)
-	text, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(out)
-	close(answered)
-	<-ended
-	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
-	}
-	return string(text), nil
 }
