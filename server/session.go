@@ -42,13 +42,16 @@ type session struct {
 	cancel      context.CancelFunc
 	asking      sync.WaitGroup // the goroutine that asks the peers
 
-	// Used by the reader only.
-	reader  *wire.Reader
-	msg     wire.Message
-	frames  uint64 // number of frames read
-	partial partialFrame
-
+	input
 	origin
+}
+
+// An input is the commands of a session as they come. It belongs to the goroutine that reads.
+type input struct {
+	reader  *wire.Reader
+	msg     wire.Message // the present command
+	frames  uint64       // number of frames read
+	partial partialFrame // the frame that has begun
 }
 
 // An origin tells from where and from whom a session comes.

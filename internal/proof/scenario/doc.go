@@ -16,9 +16,10 @@
 // # Instances
 //
 //	servers A B [downgrade-after=1s] [rejoin-timeout=2s] [retain=1m] [hold=1MiB] [segment=64KiB]
-//	        [max-message=64KiB] [log=^orders$] [carry=^shared$] [third=C] [as=X,Y]
+//	        [max-message=64KiB] [log=^orders$] [carry=^shared$] [third=C] [as=X,Y] [users]
 //	                       a pair that replicates synchronously; both feed C asynchronously;
-//	                       as: their names, by default those of the hosts A and B
+//	                       as: their names, by default those of the hosts A and B; users: who may do everything
+//	deny A bob orders      on A the user bob may not publish to that topic from now on; nothing else is denied
 //	config A ...           the same options for a dead instance; omitted ones are reset
 //	config B forgets=A     B no longer replicates to A; knows=A: it does again
 //	kill A B               as kill -9; shutdown A: in order

@@ -27,6 +27,9 @@ func (w *world) servers(c *command) string {
 	configure := func(sc *server.Config) {
 		set(sc)
 		rename(sc)
+		if c.has("users") {
+			w.users(sc)
+		}
 		if third != "" {
 			sc.Replication.Destinations = append(sc.Replication.Destinations,
 				server.Destination{Name: third, Address: third + ":9107", Ack: "async"})

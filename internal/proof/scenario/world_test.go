@@ -19,14 +19,15 @@ import (
 type world struct {
 	*cluster.System
 
-	apps      map[string]*app
-	readers   map[string]*reader
-	paused    map[string]bool          // instances
-	instances []string                 // instances
-	clocks    map[string]*atomic.Int64 // by how much those of instances are ahead
-	proxies   []func()                 // end them
-	logs      map[string]*instanceLog  // of instances
-	verbs     map[string]verb
+	apps        map[string]*app
+	readers     map[string]*reader
+	paused      map[string]bool          // instances
+	instances   []string                 // instances
+	clocks      map[string]*atomic.Int64 // by how much those of instances are ahead
+	proxies     []func()                 // end them
+	logs        map[string]*instanceLog  // of instances
+	permissions map[string]*permissions  // of instances with users
+	verbs       map[string]verb
 }
 
 // A verb carries out a command and returns the text that it prints.
@@ -34,12 +35,13 @@ type verb func(c *command) string
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		System:  cluster.New(t),
-		apps:    make(map[string]*app),
-		readers: make(map[string]*reader),
-		paused:  make(map[string]bool),
-		clocks:  make(map[string]*atomic.Int64),
-		logs:    make(map[string]*instanceLog),
+		System:      cluster.New(t),
+		apps:        make(map[string]*app),
+		readers:     make(map[string]*reader),
+		paused:      make(map[string]bool),
+		clocks:      make(map[string]*atomic.Int64),
+		logs:        make(map[string]*instanceLog),
+		permissions: make(map[string]*permissions),
 	}
 	w.verbs = map[string]verb{
 		"servers": w.servers, "config": w.configure, "proxy": w.proxy,
@@ -53,7 +55,7 @@ func newWorld(t *testing.T) *world {
 		"pass": w.pass, "await": w.await,
 		"received": w.received, "acked": w.acked, "journal": w.journal, "order": w.order, "same": w.same,
 		"events": w.events, "status": w.status, "where": w.where, "moves": w.moves, "sessions": w.sessions, "account": w.account, "size": w.size,
-		"ended": w.ended, "said": w.said, "dials": w.dials, "met": w.met, "forge": w.forge,
+		"ended": w.ended, "said": w.said, "dials": w.dials, "deny": w.deny, "met": w.met, "forge": w.forge,
 	}
 	return w
 }

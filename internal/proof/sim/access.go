@@ -80,7 +80,8 @@ func (w *world) drawUsers() {
 		s.usersFrom = between(r, 2*time.Second, s.length/2)
 	}
 	if s.users && r.IntN(4) > 0 {
-		// Nothing tells the pair what the third instance has accepted. A run ends when that matters.
+		// The permissions of the third instance do not count for the pair (R14): a message that one has
+		// accepted may be rejected by the other, and its publisher diverges. A run ends when that happens.
 		s.publishToSpare = false
 	}
 	if s.users && r.IntN(12) == 0 {

@@ -83,10 +83,9 @@ func (o *oracle) noteTaken(i *instance, l *life, m *message) {
 	for _, v := range m.denied {
 		if v.instance != i && v.instance.has(l, m.Sequence) {
 			// The permissions may have changed since. An instance cannot know what a peer has rejected that
-			// is absent or does not replicate here.
-			knows := i.isLinked(v.instance.name) && !v.instance.oneWay
-			excused := i.permissionsVersion() != v.version && !knows || i.spare || v.instance.spare
-			o.contradicted(excused, "%s takes %s|%d, which %s has rejected", i.name, l.id, m.Sequence, v.instance.name)
+			// is absent or does not replicate here, and the third one cannot know it in time.
+			knows := i.isLinked(v.instance.name) && !v.instance.oneWay && !i.spare && !v.instance.spare
+			o.contradicted(i.permissionsVersion() != v.version && !knows, "%s takes %s|%d, which %s has rejected", i.name, l.id, m.Sequence, v.instance.name)
 		}
 	}
 	m.denied = slices.DeleteFunc(m.denied, func(v verdict) bool { return v.instance == i || !v.instance.has(l, m.Sequence) })
@@ -100,7 +99,8 @@ func (o *oracle) noteDenied(i *instance, l *life, m *message) {
 	for _, p := range o.w.instances {
 		rejectedToo := slices.ContainsFunc(m.denied, func(v verdict) bool { return v.instance == p })
 		if p != i && m.taken && !rejectedToo && p.has(l, m.Sequence) {
-			// An instance that does not replicate here does not tell what it has.
+			// An instance that does not replicate here does not tell what it has. The permissions of the
+			// third one do not count for the pair, those of the pair count for the third one.
 			o.contradicted(absent || p.spare || p.oneWay, "%s rejects %s|%d as not entitled, which %s has accepted", i.name, l.id, m.Sequence, p.name)
 		}
 	}
