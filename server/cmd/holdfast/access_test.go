@@ -416,13 +416,13 @@ func TestTLSAdvice(t *testing.T) {
 		{"the server requires a certificate from its 'client_ca'", []string{"--tls-ca", authority}},
 		{"the server does not accept the certificate in --tls-cert: it must come from its 'client_ca'", []string{"--tls-ca", authority, "--tls-cert", foreign, "--tls-key", foreignKey}},
 	} {
-		for _, command1 := range [][]string{
+		for _, base := range [][]string{
 			{"ping", uri},
 			{"publish", "--server", uri, "--topic", "t", "--file", os.DevNull, "--timeout", "1s"},
 			{"subscribe", "--server", uri, "--topic", "t", "--timeout", "1s"},
 		} {
-			if code, text := command(append(command1, tt.args...)...); code == exitOK || !strings.Contains(text, tt.words) {
-				t.Errorf("%v %v: exit %d, want %q in\n%s", command1, tt.args, code, tt.words, text)
+			if code, text := command(append(base, tt.args...)...); code == exitOK || !strings.Contains(text, tt.words) {
+				t.Errorf("%v %v: exit %d, want %q in\n%s", base, tt.args, code, tt.words, text)
 			}
 		}
 	}

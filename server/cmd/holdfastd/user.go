@@ -27,7 +27,8 @@ const userUsage = `Usage: holdfastd user add -users FILE NAME [-password-file FI
                           [-client-name NAME]... [-publish TOPIC]... [-subscribe TOPIC]...
 
 The first user makes the file. Run the command as the user that runs holdfastd, since only the owner may read
-the file. Each change raises its version and keeps comments and order. All instances of a group need the same
+the file, or as root: then give a new file to that user (chown). Each change keeps owner and mode, comments and
+order, and raises the version. All instances of a group need the same
 users: copy the file to the others.
 
 A password is asked for on a terminal, or is the first line of standard input, or the only line of the password
