@@ -113,7 +113,7 @@ func TestStoreOfOtherUser(t *testing.T) {
 		if err := errors.Join(c.FlushSafe(t.Context()), c.Close()); err != nil {
 			t.Fatal(err)
 		}
-		cfg.Name, cfg.Authenticator = "feed", client.SCRAM("feed", "battery staple")
+		cfg.Authenticator = client.SCRAM("feed", "battery staple")
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if c, err = client.Dial(ctx, cfg); !errors.Is(err, client.ErrOtherOwner) {
