@@ -203,6 +203,8 @@
 //	                              the client tries again with fresh credentials
 //	ErrNotEntitled                (*RejectedError, *CommandError) have the permissions of the user
 //	                              changed on every server of the group; or publish elsewhere
+//	ErrOtherOwner                 (Stats, hook Disconnected) log on as the user of the publish
+//	                              store, or open another store
 //	ErrServerNotProven            (Stats, hook Disconnected) check the URI: the server is not the
 //	                              configured one, or has no SCRAM; then use Password with TLS
 //	ErrTLSRequired                (Check, Dial, hook Disconnected) write tcps in that URI

@@ -50,6 +50,10 @@ var (
 	// under this client name, the subscription or the command.
 	ErrNotEntitled = clientcore.ErrNotEntitled
 
+	// ErrOtherOwner says that the publish store belongs to another user (R10): that of its first message
+	// that had a user. The client keeps its messages and tries again. As a part of a CommandError.
+	ErrOtherOwner = clientcore.ErrOtherOwner
+
 	// ErrServerNotProven says that a server has not proven that it knows the password (SCRAM). It
 	// is not the configured server, or it does not use SCRAM. The client leaves it, has believed
 	// nothing that it said, and tries the next server.
@@ -188,7 +192,7 @@ func (e *CommandError) Error() string {
 	return s + " refused by the server: " + e.Reason
 }
 
-// Unwrap returns ErrNotAuthenticated or ErrNotEntitled if that is the reason, otherwise nil.
+// Unwrap returns ErrNotAuthenticated, ErrNotEntitled or ErrOtherOwner if that is the reason, otherwise nil.
 func (e *CommandError) Unwrap() error { return clientcore.CauseOf(e.Reason) }
 
 // A RejectedError reports to the hook FailedWrite that a server refused a message for good:

@@ -101,14 +101,26 @@ type permissionChanges struct {
 // subscription to one topic that is not allowed any more ends with a failure; others go on without
 // the messages that are not allowed. Publishes that are already recorded stay.
 func (s *Server) PermissionsChanged() {
-	if s.cfg.Authorizer == nil || failpoint.On(failpoint.PermissionsStale) {
+	if s.cfg.Authorizer != nil {
+		s.applyPermissions(true)
+	}
+}
+
+// applyPermissions applies the permissions to all open sessions. It reports them as changed if they
+// differ from those of the last call, or always.
+func (s *Server) applyPermissions(always bool) {
+	if failpoint.On(failpoint.PermissionsStale) {
 		return
 	}
 	s.permissions.mu.Lock()
 	defer s.permissions.mu.Unlock()
 	before, after := s.permissions.version, s.cfg.Authorizer.Version()
 	s.permissions.version = after
-	s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number))
+	if always || before.Hash != after.Hash {
+		hash := hex.EncodeToString(after.Hash[:])
+		s.log.Info("the permissions of users have changed", "version", after.Number, "hash", hash)
+		s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number), slog.String("hash", hash))
+	}
 	s.eachSession(func(c *servercore.Session) {
 		if user, ok := c.User(); ok {
 			c.SetPermissions(s.permissionsOf(user))

@@ -295,7 +295,7 @@ func TestPermissionsChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f == `{"c":"ack","a":"processed","status":"failure","reason":"auth failure"}` {
+			if f == `{"c":"ack","a":"processed","status":"failure","reason":"auth failure: the user may not log on any more"}` {
 				break
 			}
 		}

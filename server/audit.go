@@ -102,16 +102,13 @@ func (s *Server) openAudit() error {
 	handler := slog.NewMultiHandler(handlers...).WithAttrs([]slog.Attr{slog.String("instance", s.cfg.Name)})
 	s.audit = &auditor{audit.Start(handler, s.log, release)}
 	s.instance.OnEvent = s.auditEvent
-	if a := s.cfg.Authorizer; a != nil {
-		s.permissions.version = a.Version()
-	}
 	return nil
 }
 
 // misplaced reports whether a file cannot be opened because of its name or directory, so that the
 // configuration must be changed.
 func misplaced(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, seglog.ErrNotFile) || errors.Is(err, syscall.ENOTDIR)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, seglog.ErrNotFile) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EROFS)
 }
 
 // close writes the lines that wait, for a second at most.

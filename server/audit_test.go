@@ -79,6 +79,9 @@ func wantAudited(t *testing.T, i *servertest.Instance, want ...string) {
 	}
 }
 
+// noHash is the hash of permissions that an Authorizer states none for.
+var noHash = strings.Repeat("0", 64)
+
 // notOrders is a permission for all topics but orders.
 func notOrders(topic []byte) bool { return string(topic) != "orders" }
 
@@ -135,12 +138,12 @@ func TestAudit(t *testing.T) {
 			"limit client=x reason=too many subscriptions topic=third"+joe,
 			"logon_refused client=y reason=too many sessions of the user"+joe,
 			"limit client=y reason=too many sessions of the user"+joe,
-			"permissions_changed after=0 before=0",
+			"permissions_changed after=0 before=0 hash="+noHash,
 			"subscribe_refused client=x reason=not entitled topic=other"+joe,
-			"permissions_changed after=0 before=0",
-			"session_ended client=x reason=auth failure"+joe,
-			"permissions_changed after=0 before=0",
-			"logoff client=x reason=auth failure"+joe,
+			"permissions_changed after=0 before=0 hash="+noHash,
+			"session_ended client=x reason=auth failure: the user may not log on any more"+joe,
+			"permissions_changed after=0 before=0 hash="+noHash,
+			"logoff client=x reason=auth failure: the user may not log on any more"+joe,
 		)
 		for _, secret := range []string{"password", "secret", "guess"} {
 			if strings.Contains(auditText(t, diskOf(i)), secret) {
@@ -173,7 +176,7 @@ func TestAuditOfPermissions(t *testing.T) {
 		for _, r.version = range []uint64{8, 10} {
 			i.Server().PermissionsChanged()
 		}
-		wantAudited(t, i, "permissions_changed after=8 before=7", "permissions_changed after=10 before=8")
+		wantAudited(t, i, "permissions_changed after=8 before=7 hash="+noHash, "permissions_changed after=10 before=8 hash="+noHash)
 	})
 }
 

@@ -217,7 +217,7 @@ func (s *Server) logReload(w *watchedFiles, err error) {
 	case err != nil:
 		s.log.Error("a changed file cannot be used: its old content stays in use", "field", w.field, "error", err)
 	case w.certificate != nil:
-		s.log.Info("certificate read again", "field", w.field, "not_after", w.certificate.NotAfter())
+		s.log.Info(readAgain(w.certificate.LastChange()), "field", w.field, "not_after", w.certificate.NotAfter())
 	default:
 		s.log.Info("file read again", "field", w.field)
 	}
@@ -225,6 +225,19 @@ func (s *Server) logReload(w *watchedFiles, err error) {
 	if err == nil && w.changed != nil {
 		w.changed(s)
 	}
+}
+
+// readAgain says what is new after the files of a certificate were read again.
+func readAgain(c certs.Change) string {
+	switch {
+	case c.Certificate && c.Authorities:
+		return "certificate and authorities replaced"
+	case c.Certificate:
+		return "certificate replaced"
+	case c.Authorities:
+		return "authorities replaced"
+	}
+	return "certificate read again, nothing has changed"
 }
 
 // A CertificateStatus describes a certificate of an instance that comes from a file.

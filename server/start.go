@@ -75,8 +75,12 @@ func (s *Server) start() (err error) {
 	if err := s.compileTopics(); err != nil {
 		return err
 	}
+	if a := s.cfg.Authorizer; a != nil {
+		s.permissions.version = a.Version()
+	}
 	s.warnForeignWildcards()
 	s.warnOfClearText()
+	s.warnOfInsecure()
 	if err := s.bind(&undo); err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ type SessionStatus struct {
 	Since         time.Time `json:"since"`                      // when it connected
 	TLS           string    `json:"tls,omitempty"`              // version, such as "TLS 1.3"; empty: none
 	Extended      bool      `json:"extended"`                   // the client knows our extensions to the protocol
-	Publisher     uint64    `json:"publisher,omitempty,string"` // id under which it publishes; 0: it does not
+	Publisher     uint64    `json:"publisher,omitempty,string"` // id of its publish store, also if it has published nothing; 0: it has none
 	Subscriptions int       `json:"subscriptions"`              // number of its subscriptions
 }
 

@@ -67,10 +67,27 @@ func (u usersFile) Version() PermissionsVersion {
 	return PermissionsVersion{Number: set.Version(), Hash: set.Hash()}
 }
 
-// usersChanged applies a file of users that was read again.
-func (s *Server) usersChanged() {
-	s.log.Info("the permissions of users have changed", "version", s.cfg.Authorizer.Version().Number)
-	s.PermissionsChanged()
+// usersChanged applies a file of users that was read again. Its limits may have changed even if its
+// permissions have not.
+func (s *Server) usersChanged() { s.applyPermissions(false) }
+
+// warnOfInsecure logs settings of insecure that have no effect now, but would open a port later.
+func (s *Server) warnOfInsecure() {
+	c, a, r := &s.cfg.Clients, &s.cfg.Admin, s.cfg.Replication
+	for _, section := range []struct {
+		name              string
+		insecure, without bool   // as configured; the section passes its check without it
+		protection        string // that insecure stands for
+	}{
+		{"clients", c.Insecure, s.cfg.Authenticator != nil || c.TLS.requiresCert() || requiresCert(c.TLSConfig), "users or certificates of clients"},
+		{"replication", r != nil && r.Insecure, s.files.links != nil || s.files.secrets != nil || r != nil && r.TLSConfig != nil, "TLS or a secret"},
+		{"admin", a.Insecure, s.files.token != nil || a.TLS.requiresCert() || requiresCert(a.TLSConfig), "a token or certificates of clients"},
+	} {
+		if section.insecure && section.without {
+			s.log.Warn("insecure: true has no effect while the port is protected, but without the protection the instance would start with an open port: remove it",
+				"field", section.name+".insecure", "protection", section.protection)
+		}
+	}
 }
 
 // warnOfClearText logs that users log on without TLS from other machines.

@@ -3,6 +3,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -45,17 +46,40 @@ type material struct {
 	certificate *tls.Certificate
 	authorities *x509.CertPool // nil: Files.CA is empty
 	notAfter    time.Time
+	changed     Change // from the material before
+}
+
+// A Change tells which of the files have other content than before.
+type Change struct{ Certificate, Authorities bool }
+
+// changeFrom returns what is new in m.
+func (m *material) changeFrom(old *material) Change {
+	return Change{
+		Certificate: !slices.EqualFunc(m.certificate.Certificate, old.certificate.Certificate, bytes.Equal),
+		Authorities: m.authorities != nil && old.authorities != nil && !m.authorities.Equal(old.authorities),
+	}
 }
 
 // Load reads the files. The error is a *FileError. Reload and Poll of the Source read them again.
 func Load(f Files) (*Source, error) {
 	paths := slices.DeleteFunc([]string{f.Cert, f.Key, f.CA}, func(p string) bool { return p == "" })
-	v, err := reload.New(f.read, paths...)
+	s := new(Source)
+	v, err := reload.New(func() (*material, error) {
+		m, err := f.read()
+		if err == nil && s.Value != nil {
+			m.changed = m.changeFrom(s.Get())
+		}
+		return m, err
+	}, paths...)
 	if err != nil {
 		return nil, err
 	}
-	return &Source{v}, nil
+	s.Value = v
+	return s, nil
 }
+
+// LastChange returns what the last Reload or Poll without an error has replaced.
+func (s *Source) LastChange() Change { return s.Get().changed }
 
 // read reads and checks the files.
 func (f Files) read() (*material, error) {

@@ -16,6 +16,7 @@ var (
 	ErrNameInUse        = errors.New("client name is in use")
 	ErrNotAuthenticated = errors.New("server does not accept the credentials")
 	ErrNotEntitled      = errors.New("user is not entitled")
+	ErrOtherOwner       = errors.New("publish store belongs to another user")
 	ErrNotReplicated    = errors.New("topic is not replicated: the subscription cannot move to another server")
 	ErrSlowConsumer     = errors.New("application takes messages too slowly")
 	ErrTimeout          = errors.New("no answer from the server in time")
@@ -46,6 +47,8 @@ func CauseOf(reason string) error {
 		return ErrNotAuthenticated
 	case strings.HasPrefix(reason, wire.ReasonNotEntitled):
 		return ErrNotEntitled
+	case strings.HasPrefix(reason, wire.ReasonOtherOwner):
+		return ErrOtherOwner
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 			r.Outbid = true
 			here.announceAgain()
 		case OtherUser:
-			here.log.Warn("another user's logon on a peer is refused: the client name is in use here", "peer", n.Instance, "user", n.User)
+			here.log.Warn("another user's logon on a peer is refused: the client name is in use here", "peer", n.Instance, "other_user", n.User)
 			r.NameTaken = true
 		case OtherPublisher:
 			r.OtherPublisher = true

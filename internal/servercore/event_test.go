@@ -71,6 +71,6 @@ func TestEvents(t *testing.T) {
 		s.inst.Registry.Remove(c.core)
 		c = s.user("u", &servercore.Permissions{})
 		c.core.SetPermissions(nil)
-		want("logon u true", "end u true  auth failure")
+		want("logon u true", "end u true  auth failure: the user may not log on any more")
 	})
 }

@@ -179,10 +179,13 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	info.canSequence = info.claim.Publisher != 0
 	info.unsequenced = s.inst.runPublisher(string(info.user), info.claim.ClientName)
 	s.client = info
+	s.log = s.log.With("client", info.claim.ClientName)
+	if len(info.user) > 0 {
+		s.log = s.log.With("user", info.claim.User)
+	}
 	if !s.mayUseName(info.claim.ClientName) {
 		return wire.ReasonNotEntitled
 	}
-	s.log = s.log.With("client", info.claim.ClientName)
 	return ""
 }
 

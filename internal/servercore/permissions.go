@@ -60,7 +60,7 @@ func (s *Session) SetPermissions(p *Permissions) {
 	s.mu.Unlock()
 	switch {
 	case p == nil:
-		s.endNotPermitted(wire.ReasonAuthFailure)
+		s.endNotPermitted(wire.ReasonUserGone)
 	case loggedOn && !s.mayUseName(s.client.claim.ClientName):
 		s.endNotPermitted(wire.ReasonNotEntitled)
 	default:

@@ -283,7 +283,7 @@ func TestPermissionsChange(t *testing.T) {
 		}
 		removed := s.user("v", &servercore.Permissions{})
 		removed.core.SetPermissions(nil)
-		removed.want("processed failure reason=auth failure", "end")
+		removed.want("processed failure reason=auth failure: the user may not log on any more", "end")
 		if err := removed.publish("a", 1, "x"); err == nil {
 			t.Error("the session of a removed user takes a publish")
 		}

@@ -23,5 +23,5 @@
 // expressions; the largest one takes some seconds to read.
 //
 // Load reads a file, Watch reads it again when it changes, Set.Authenticate decides logons, and
-// Rules.Allows decides about topics. Add, Remove and SetPassword change a file.
+// Rules.Allows decides about topics. Add, Remove, SetPassword and SetRules change a file.
 package users

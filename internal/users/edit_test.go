@@ -97,6 +97,15 @@ func TestEditKeepsTheRest(t *testing.T) {
 			return users.SetPassword(file, "gateway", users.Password{Text: "secret", Argon2id: true})
 		}},
 		{"hash in brackets", func() error { return users.SetPassword(file, "flow", users.Password{Text: "secret", Argon2id: true}) }},
+		{"rules in lines", func() error {
+			return users.SetRules(file, "gateway", users.NewRules{Publish: []string{"^orders/eu/", "it's"}, Subscribe: []string{"^prices/"}, ClientNames: []string{"^gw-"}})
+		}},
+		{"rules on several lines", func() error {
+			return users.SetRules(file, "report's", users.NewRules{Subscribe: []string{"^prices/"}, DenySubscribe: []string{"^prices/secret"}})
+		}},
+		{"no rules", func() error {
+			return users.SetRules(file, "gateway", users.NewRules{Publish: []string{""}, DenyPublish: []string{""}, ClientNames: []string{""}})
+		}},
 		{"remove in the middle", func() error { return users.Remove(file, "report's") }},
 		{"remove the first", func() error { return users.Remove(file, "gateway") }},
 		{"remove the last", func() error { return users.Remove(file, "it's new") }},
@@ -195,6 +204,9 @@ func TestEditRefuses(t *testing.T) {
 		return func(file string) error { return users.Add(file, n) }
 	}
 	password := users.Password{Text: "p"}
+	permit := func(name string, n users.NewRules) func(string) error {
+		return func(file string) error { return users.SetRules(file, name, n) }
+	}
 	for _, tt := range []struct {
 		name, text string
 		do         func(file string) error
@@ -215,6 +227,11 @@ func TestEditRefuses(t *testing.T) {
 		{"add to a list in brackets", flow, add(users.NewUser{Name: "x", Password: password}), "in a form that this command cannot change"},
 		{"value over two lines", "version:\n  1\n" + saltKey + "users:\n- name: a\n  scram: >-\n      " + scramText + "\n",
 			func(file string) error { return users.SetPassword(file, "a", password) }, "is not written as one value on one line"},
+		{"rules of no user", handmade, permit("x", users.NewRules{Publish: []string{"a"}}), "there is no user \"x\""},
+		{"rules with a bad pattern", handmade, permit("gateway", users.NewRules{DenyPublish: []string{"("}}), `pattern "(": bad regex topic`},
+		{"rules with an empty pattern", handmade, permit("gateway", users.NewRules{Publish: []string{"a", ""}}), `pattern "": is empty`},
+		{"rules with a control character", handmade, permit("gateway", users.NewRules{Publish: []string{"a\nb"}}), "control character"},
+		{"rules in brackets", handmade, permit("flow", users.NewRules{Publish: []string{"a"}}), "in a form that this command cannot change"},
 		{"unusable file", "version: 1\n", add(users.NewUser{Name: "x", Password: password}), "salt_key is missing"},
 		{"last version", strings.Replace(handmade, "41", "9223372036854775807", 1), func(file string) error { return users.Remove(file, "flow") }, "the largest possible"},
 	} {
@@ -237,6 +254,7 @@ func TestEditLineEnds(t *testing.T) {
 	err := errors.Join(
 		users.Add(file, users.NewUser{Name: "x", Password: users.Password{Text: "p"}, Publish: []string{"a"}}),
 		users.SetPassword(file, "gateway", users.Password{Text: "p", Argon2id: true}),
+		users.SetRules(file, "gateway", users.NewRules{Publish: []string{"a"}, Subscribe: []string{"b"}}),
 		users.Remove(file, "flow"),
 	)
 	if text := readFile(t, file); err != nil || strings.Count(text, "\n") != strings.Count(text, "\r\n") {

@@ -226,9 +226,15 @@ func (e *editor) set(i int, field, text string) error {
 		e.lines[first.Position.Line-1] = before + field + ": " + quote(text) + ", " + after
 		return nil
 	}
-	line := &e.lines[name.Position.Line-1] // it keeps its index: later positions stay right
-	*line = strings.TrimSuffix(*line, "\n") + "\n" + strings.Repeat(" ", name.Position.Column-1) + field + ": " + quote(text) + "\n"
+	e.insertBelow(name, field+": "+quote(text))
 	return nil
+}
+
+// insertBelow inserts a line below that of a key, with the same indentation. The other lines keep their
+// indexes: later positions stay right.
+func (e *editor) insertBelow(key *token.Token, text string) {
+	line := &e.lines[key.Position.Line-1]
+	*line = strings.TrimSuffix(*line, "\n") + "\n" + strings.Repeat(" ", key.Position.Column-1) + text + "\n"
 }
 
 // isFlow reports whether an entry is written with brackets.

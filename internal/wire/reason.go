@@ -37,6 +37,9 @@ const (
 	ReasonTooManyPublishers = "too many publishers of the user" // a limit of the user
 	ReasonTLSRequired       = "TLS required: use tcps"          // for a client without TLS at a port with TLS; the session ends
 	ReasonOtherOwner        = "publisher of another user"       // R14: the publisher belongs to another user
+	// ReasonUserGone ends a session that has authenticated, never a logon: a stranger must not learn
+	// which users there were.
+	ReasonUserGone = ReasonAuthFailure + ": the user may not log on any more"
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
 	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9

@@ -52,7 +52,7 @@ func newInstance(w *world, name string) *Instance {
 	} else {
 		i.disk = memfs.New()
 		i.cfg.Clients.Listen = name + ":9007"
-		i.cfg.Clients.Insecure, i.cfg.Admin.Insecure = true, true // nobody else reaches a network in memory
+		i.cfg.Clients.Insecure, i.cfg.Admin.Insecure = w.usersPath == "", true // nobody else reaches a network in memory
 	}
 	i.secure()
 	w.t.Cleanup(i.Close)

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -183,23 +185,66 @@ func askPassword(user string) (string, error) {
 	return password, err
 }
 
+// user returns the user that a command logs on as, empty if only a certificate or the server knows it.
+func (f *accessFlags) user(uris []string) string {
+	if f.User != "" || len(uris) == 0 {
+		return f.User
+	}
+	u, err := url.Parse(uris[0])
+	if err != nil {
+		return ""
+	}
+	return u.User.Username()
+}
+
+// An identity is the user and the client name with which a command logs on.
+type identity struct{ user, name string }
+
+// who names the user at the beginning of a sentence.
+func (i identity) who() string {
+	if i.user == "" {
+		return "the user"
+	}
+	return "user " + strconv.Quote(i.user)
+}
+
+// tlsAdvice says what to do about a failed TLS handshake, empty if err is something else or says it.
+func tlsAdvice(err error) string {
+	if _, is := errors.AsType[*tls.CertificateVerificationError](err); is {
+		return "name the authority of its certificate as --tls-ca, and the host as its certificate does"
+	}
+	for alert, advice := range map[string]string{
+		"unknown certificate authority": "the server does not accept the certificate in --tls-cert: it must come from its 'client_ca'",
+		"bad certificate":               "the server does not accept the certificate in --tls-cert: it must come from its 'client_ca', and be for clients",
+		"certificate required":          "the server requires a certificate from its 'client_ca': give --tls-cert and --tls-key",
+		"expired certificate":           "the certificate in --tls-cert has expired: replace it",
+	} {
+		if strings.Contains(err.Error(), "remote error: tls: "+alert) {
+			return advice
+		}
+	}
+	return ""
+}
+
 // accessError adds advice for the user to the refusal of a logon.
-func accessError(err error) error {
+func (i identity) accessError(err error) error {
 	switch {
+	case errors.Is(err, client.ErrOtherOwner):
+		return &exitError{exitUsage, fmt.Errorf("%w: %s with client name %q may not use this publish store: log on as the user of the store, or use another --store", err, i.who(), i.name)}
 	case errors.Is(err, client.ErrNotAuthenticated):
 		return &exitError{exitUsage, fmt.Errorf("%w: check --user and --password-file, or the certificate in --tls-cert", err)}
 	case errors.Is(err, client.ErrServerNotProven):
 		return &exitError{exitUsage, fmt.Errorf("%w; --auth password sends the password to servers without SCRAM", err)}
 	case errors.Is(err, client.ErrNotEntitled):
-		return &exitError{exitUsage, fmt.Errorf("%w: %s", err, permissionAdvice(err))}
+		return &exitError{exitUsage, fmt.Errorf("%w: %s", err, i.permissionAdvice(err))}
 	}
 	return err
 }
 
 // permissionAdvice says which permission a command lacks that was refused as not entitled.
-func permissionAdvice(err error) string {
+func (i identity) permissionAdvice(err error) string {
 	if refusal, is := errors.AsType[*client.CommandError](err); is && refusal.Topic == "" {
-		return "the user may not have this client name: use another --name, or have its 'client_names' allow this one on every server"
+		return fmt.Sprintf("%s may not have the client name %q: use another --name, or have its 'client_names' allow this one on every server", i.who(), i.name)
 	}
-	return "the user may not read this topic: have its 'subscribe' allow it on every server"
+	return i.who() + " may not read this topic: have its 'subscribe' allow it on every server"
 }

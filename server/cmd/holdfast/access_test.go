@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/scram"
 	"github.com/holdfast-mq/holdfast/internal/testkit/tmux"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -351,9 +352,10 @@ func TestNotEntitledHints(t *testing.T) {
 		args  []string
 	}{
 		{exitFault, "the user may not publish to \"prices\": have its 'publish' allow the topic on every server, then publish the rejected lines again", []string{"publish", "--name", "gw", "--topic", "prices", "--file", in}},
-		{exitUsage, "the user may not have this client name: use another --name, or have its 'client_names' allow this one on every server", []string{"publish", "--name", "other", "--topic", "orders", "--file", in}},
-		{exitUsage, "have its 'subscribe' allow it on every server", []string{"subscribe", "--name", "gw", "--topic", "prices"}},
-		{exitFault, "do not allow the name that ping makes up", []string{"ping"}},
+		{exitUsage, "user \"joe\" may not have the client name \"other\": use another --name, or have its 'client_names' allow this one on every server", []string{"publish", "--user", "joe", "--name", "other", "--topic", "orders", "--file", in}},
+		{exitUsage, "the user may not read this topic: have its 'subscribe' allow it on every server", []string{"subscribe", "--name", "gw", "--topic", "prices"}},
+		{exitOK, "round trip", []string{"ping", "--name", "gw"}},
+		{exitFault, "user \"joe\" may not have the client name \"holdfast-", []string{"ping", "--user", "joe"}},
 	} {
 		args := append(tt.args, s.servers...)
 		if tt.args[0] == "ping" {
@@ -378,6 +380,86 @@ func TestPermissionsDifferHint(t *testing.T) {
 	for _, words := range []string{"permissions differ; the user may not publish this there, but another server may allow it", "(--timeout): the user may not publish this there"} {
 		if code != exitFailed || !strings.Contains(wrong, words) || strings.Contains(wrong, "clients.listen") {
 			t.Errorf("exit %d, want %q in\n%s", code, words, wrong)
+		}
+	}
+}
+
+// byName authenticates a client as the user that it names.
+type byName struct{}
+
+func (byName) Authenticate(_ context.Context, l *server.Logon) (string, error) { return l.User, nil }
+
+// A user with the store of another one ends publish, which names the user and the client name.
+func TestStoreOfOtherUser(t *testing.T) {
+	s := newShell(t, startLone(t, func(c *server.Config) { c.Authenticator = byName{} }).Addr())
+	args := []string{"--name", "gw", "--topic", "t", "--store", s.path("out.db"), "--file", s.write("in", "one\n")}
+	s.do("publish", append(args, "--user", "ann")...)
+	code, _, text := s.try("publish", append(args, "--user", "bob")...)
+	want := `publisher of another user: user "bob" with client name "gw" may not use this publish store: log on as the user of the store, or use another --store`
+	if code != exitUsage || !strings.Contains(text, want) || strings.Contains(text, "clients.listen") {
+		t.Errorf("exit %d\n%s", code, text)
+	}
+}
+
+// A failed handshake comes with advice, at each command.
+func TestTLSAdvice(t *testing.T) {
+	ca, other := servertest.NewCA(t), servertest.NewCA(t)
+	cert, key, authority := ca.Files(t.TempDir(), "127.0.0.1")
+	foreign, foreignKey, _ := other.Files(t.TempDir(), "me")
+	i := startLone(t, func(c *server.Config) { c.Clients.TLS = &server.PortTLS{Cert: cert, Key: key, ClientCA: authority} })
+	uri := "tcps://" + i.Addr() + "/amps/json"
+	for _, tt := range []struct {
+		words string
+		args  []string
+	}{
+		{"name the authority of its certificate as --tls-ca", nil},
+		{"the server requires a certificate from its 'client_ca'", []string{"--tls-ca", authority}},
+		{"the server does not accept the certificate in --tls-cert: it must come from its 'client_ca'", []string{"--tls-ca", authority, "--tls-cert", foreign, "--tls-key", foreignKey}},
+	} {
+		for _, base := range [][]string{
+			{"ping", uri},
+			{"publish", "--server", uri, "--topic", "t", "--file", os.DevNull, "--timeout", "1s"},
+			{"subscribe", "--server", uri, "--topic", "t", "--timeout", "1s"},
+		} {
+			if code, text := command(append(base, tt.args...)...); code == exitOK || !strings.Contains(text, tt.words) {
+				t.Errorf("%v %v: exit %d, want %q in\n%s", base, tt.args, code, tt.words, text)
+			}
+		}
+	}
+}
+
+// help is a command, too.
+func TestHelpCommand(t *testing.T) {
+	for args, want := range map[string]string{"help": "Usage: holdfast <command>", "help publish": "Usage: holdfast publish"} {
+		if code, text := command(strings.Fields(args)...); code != exitOK || !strings.Contains(text, want) {
+			t.Errorf("%s: exit %d\n%s", args, code, text)
+		}
+	}
+}
+
+// A removed user is told that it was accepted before.
+func TestRemovedUser(t *testing.T) {
+	c := connection{screen: newScreen(new(bytes.Buffer), true)}
+	var ended error
+	c.cancel = func(err error) { ended = err }
+	c.connected(client.ServerInfo{})
+	for range 3 {
+		c.disconnected("tcp://a", &client.CommandError{Command: "logon", Reason: wire.ReasonAuthFailure})
+	}
+	if ended == nil || !strings.Contains(ended.Error(), "the user was removed or has other credentials now") {
+		t.Errorf("the command ends with %v", ended)
+	}
+}
+
+// Nothing is called safe if nothing was published.
+func TestResultOfRejectedLines(t *testing.T) {
+	for r, want := range map[publishResult]string{
+		{Lines: 2, Rejected: 2}: "0 of 2 lines published, 2 rejected",
+		{Lines: 2, Rejected: 1}: "1 of 2 lines published, 1 rejected; safe on every server",
+		{}:                      "0 lines published; safe on every server",
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -69,6 +69,7 @@ type connection struct {
 	server         string      // server in use; empty: none; guarded by mu
 	lastErr        error       // error of the last failed attempt; guarded by mu
 	outageReported bool        // the user knows that there is no server; guarded by mu
+	loggedOn       bool        // a server has accepted a logon; guarded by mu
 	waitsForPeer   bool        // the server in use waits for its peer; guarded by mu
 	nextReminder   time.Time   // time of the next reminder that there is no server; guarded by mu
 	refusals       int         // consecutive attempts with the refusal lastRefusal; guarded by mu
@@ -104,7 +105,7 @@ func (c *connection) connected(s client.ServerInfo) {
 	if c.outageReported {
 		c.screen.notify("connected to %s", s.Server)
 	}
-	c.server, c.outageReported = s.Server, false
+	c.server, c.outageReported, c.loggedOn = s.Server, false, true
 	c.reportSyncLocked(s)
 }
 
@@ -146,7 +147,7 @@ func (c *connection) disconnected(server string, err error) {
 	}
 	switch now := time.Now(); {
 	case !c.outageReported:
-		if isPermissionsDiffer(err) {
+		if isPermissionsDiffer(err) || tlsAdvice(err) != "" {
 			err = fmt.Errorf("%w; %s", err, attemptAdvice(err))
 		}
 		c.screen.notify("%s: %v; trying the servers in turn", server, err)
@@ -164,7 +165,7 @@ func attemptAdvice(err error) string {
 		return "the user may not publish this there, but another server may allow it, or may have done so until it went away less than a minute ago; " +
 			"the message is kept and sent again: give all servers the same file of users"
 	}
-	return "check that one runs there and that the port is that of 'clients.listen'"
+	return cmp.Or(tlsAdvice(err), "check that one runs there and that the port is that of 'clients.listen'")
 }
 
 // isPermissionsDiffer reports whether a server has ended the session because the user may not publish
@@ -176,7 +177,7 @@ func isPermissionsDiffer(err error) bool {
 
 // lastingRefusals are refusals that end a command when they come three times in a row. A client
 // would retry for ever, but the user of a command can choose another name or password.
-var lastingRefusals = []error{client.ErrNameInUse, client.ErrNotAuthenticated, client.ErrNotEntitled, client.ErrServerNotProven}
+var lastingRefusals = []error{client.ErrNameInUse, client.ErrNotAuthenticated, client.ErrNotEntitled, client.ErrOtherOwner, client.ErrServerNotProven}
 
 // countRefusalLocked counts the refusals of one kind in a row, and ends the command at the third.
 func (c *connection) countRefusalLocked(err error) {
@@ -189,6 +190,9 @@ func (c *connection) countRefusalLocked(err error) {
 		c.refusals, c.lastRefusal = 0, lastingRefusals[i]
 	}
 	if c.refusals++; c.refusals == 3 {
+		if c.loggedOn && errors.Is(err, client.ErrNotAuthenticated) {
+			err = fmt.Errorf("%w (it accepted the user before: the user was removed or has other credentials now)", err)
+		}
 		c.cancel(err)
 	}
 }
@@ -247,10 +251,10 @@ func causeOf(ctx context.Context, err error) error {
 
 // connectionError adds advice for the user to an error of a command that stays
 // connected.
-func connectionError(ctx context.Context, name string, err error) error {
+func (i identity) connectionError(ctx context.Context, err error) error {
 	err = causeOf(ctx, err)
 	if errors.Is(err, client.ErrNameInUse) {
-		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: stop that process, or choose another --name", name)}
+		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: stop that process, or choose another --name", i.name)}
 	}
-	return accessError(err)
+	return i.accessError(err)
 }

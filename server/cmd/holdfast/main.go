@@ -38,10 +38,11 @@
 //	   log, a server that does not answer ping, fewer messages than --count before
 //	   --until-idle, a message lost or repeated during a measurement
 //	2  usage: wrong flags, a path that holds something else, an input that differs
-//	   from the one of the interrupted run, a subscription, a user or a password that
-//	   the server refuses
-//	3  the command could not continue: a disk error, no server within --timeout, an
-//	   interrupt of publish, a measurement that failed
+//	   from the one of the interrupted run, a subscription, a user, a password, a
+//	   client name or a user of a store that the servers refuse, also if --timeout
+//	   ends the attempts
+//	3  the command could not continue: a disk error, no server within --timeout for
+//	   another reason, an interrupt of publish, a measurement that failed
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
 //	   as it is
@@ -59,8 +60,8 @@
 //	HOLDFAST_TLS_CA HOLDFAST_TLS_CERT HOLDFAST_TLS_KEY
 //	HOLDFAST_ADMIN_TOKEN_FILE
 //
-// A server that refuses the user or the password three times in a row ends publish and
-// subscribe.
+// Three refusals in a row of the user, the password, the client name or the user of the
+// store end publish and subscribe. ping tells of the first one.
 //
 // # Publishing
 //
@@ -191,6 +192,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
@@ -240,6 +242,9 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	)
 	if err != nil {
 		panic("BUG: " + err.Error())
+	}
+	if len(args) > 0 && args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	command, err := parser.Parse(args)
 	switch {

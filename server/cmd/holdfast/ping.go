@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type pingCommand struct {
 	Interval time.Duration `default:"1s" help:"Time between pings."`
 	Timeout  time.Duration `default:"5s" help:"How long to wait for an answer."`
 	JSON     bool          `name:"json" help:"Print one JSON object per answer, each on a line."`
+	Name     string        `placeholder:"NAME" help:"Client name to log on with. On servers with users it must be one that the user may have, and that no session has: it would end that session. Default: a generated name."`
 	accessFlags
 }
 
@@ -53,7 +55,7 @@ func (c *pingCommand) Run(o *output) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	var config client.Config
+	config := client.Config{Name: cmp.Or(c.Name, generatedName())}
 	if err := c.configure(&config); err != nil {
 		return err
 	}
@@ -62,7 +64,7 @@ func (c *pingCommand) Run(o *output) error {
 	defer end(nil)
 	targets := make([]*target, len(c.URI))
 	for i, uri := range c.URI {
-		targets[i] = &target{uri: uri, timeout: c.Timeout, config: config}
+		targets[i] = &target{uri: uri, timeout: c.Timeout, config: config, who: identity{c.user([]string{uri}), config.Name}}
 		defer targets[i].close()
 	}
 	var failed error
@@ -91,7 +93,7 @@ func (c *pingCommand) check() error {
 	case c.Timeout <= 0:
 		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
-	if err := (client.Config{Servers: c.URI}).Check(); err != nil {
+	if err := (client.Config{Name: c.Name, Servers: c.URI}).Check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	return c.accessFlags.check()
@@ -169,7 +171,8 @@ func (p pingResult) syncText() string {
 type target struct {
 	uri     string
 	timeout time.Duration
-	config  client.Config  // user and TLS
+	config  client.Config // name, user and TLS
+	who     identity
 	client  *client.Client // nil: not connected
 }
 
@@ -250,10 +253,10 @@ func (t *target) explain(err error) string {
 	case closedAtOnce(err):
 		return fmt.Sprintf("%v: the listener there does not speak the client protocol: use the port of 'clients.listen', with tcps:// if it requires TLS", err)
 	}
-	if errors.Is(err, client.ErrNotEntitled) {
-		return fmt.Sprintf("%v: the user is authenticated, but its 'client_names' do not allow the name that ping makes up", err)
+	if advice := tlsAdvice(err); advice != "" {
+		return fmt.Sprintf("%v: %s", err, advice)
 	}
-	return accessError(err).Error()
+	return t.who.accessError(err).Error()
 }
 
 // redactedURI returns the URI without its password.

@@ -38,9 +38,11 @@ the same command continues with the next line:
       --topic quakes --store out.db --file earthquakes.ndjson
 
 Exit codes: 0 every line is published; 1 a line is too long or was rejected;
-2 usage, or the input is not that of the interrupted run; 3 the command could
-not continue (interrupt, disk, no server within --timeout); 4 store or client
-name in use; 5 a newer version has written the store.`
+2 usage, the input is not that of the interrupted run, or the servers refuse the
+user, its client name or the user's use of the store (three times in a row, or
+until --timeout); 3 the command could not continue (interrupt, disk, no server
+within --timeout for another reason); 4 store or client name in use; 5 a newer
+version has written the store.`
 }
 
 // Run implements the command. Its very last step is to note that the run has ended.
@@ -375,6 +377,8 @@ func (r publishResult) String() string {
 		s += fmt.Sprintf(", %d of them by earlier runs", r.Before)
 	}
 	switch {
+	case r.Lines == int64(r.Rejected) && r.Rejected > 0 && r.OneDisk+r.Unacked == 0:
+		return s
 	case r.OneDisk+r.Unacked == 0:
 		return s + "; safe on every server"
 	case r.Store == "":
@@ -386,7 +390,7 @@ func (r publishResult) String() string {
 
 // report ends a run, closes the client and the store, and prints the result.
 func (c *publishCommand) report(ctx context.Context, o *output, p *publishRun, err error) error {
-	err = connectionError(ctx, p.name, err)
+	err = identity{c.user(c.Server), p.name}.connectionError(ctx, err)
 	if err != nil {
 		p.flushBriefly(err)
 	}

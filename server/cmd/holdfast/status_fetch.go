@@ -200,12 +200,12 @@ func (c *adminClient) explain(address adminAddress, err error) string {
 
 // explainAccess returns the reason if it is about TLS or the token, otherwise "".
 func explainAccess(address adminAddress, err error) string {
-	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
+	advice := tlsAdvice(err)
 	switch {
 	case errors.Is(err, errToken):
 		return "the instance wants a token, or another one: name the file with the token of its 'admin' as --admin-token-file"
-	case unknown:
-		return fmt.Sprintf("%v: name the authority of its certificate as --tls-ca, and the instance as its certificate does", errors.Unwrap(err))
+	case advice != "":
+		return fmt.Sprintf("%v: %s", errors.Unwrap(err), advice)
 	case strings.Contains(err.Error(), http.ErrSchemeMismatch.Error()):
 		return "the listener there has no TLS: write http://" + address.hostPort()
 	case errors.Is(err, errNotAdmin) && strings.Contains(err.Error(), "400 Bad Request") && !address.isHTTPS():

@@ -143,19 +143,17 @@ func acksText(s *server.Status) string {
 	return fmt.Sprintf("%d disks", disks) + missing
 }
 
-// sessionsText returns the numbers of sessions, publishing sessions and subscriptions.
+// sessionsText returns the numbers of sessions and of their subscriptions. Any session with a publish
+// store may publish, so that the number of those would tell nothing.
 func sessionsText(s *server.Status) string {
-	var publish, subscriptions int
+	subscriptions := 0
 	for _, session := range s.Sessions {
-		if session.Publisher != 0 {
-			publish++
-		}
 		subscriptions += session.Subscriptions
 	}
 	if len(s.Sessions) == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%s (%s publish; %s)", thousands(uint64(len(s.Sessions))), thousands(uint64(publish)), plural(subscriptions, "subscription"))
+	return fmt.Sprintf("%s with %s", thousands(uint64(len(s.Sessions))), plural(subscriptions, "subscription"))
 }
 
 // accessRows adds the rows about users and certificates, if an instance has any.

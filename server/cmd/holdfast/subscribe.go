@@ -20,7 +20,7 @@ import (
 // subscribeCommand is "subscribe".
 type subscribeCommand struct {
 	connectionFlags
-	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression, matched anywhere in a topic: for the single topic orders.eu write ^orders\\.eu$$."`
+	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression, matched anywhere in a topic: for the single topic orders.eu write ^orders\\.eu$$. On servers with users an expression gives the messages of those topics only that the user may read, and no error if there are none."`
 	From              string        `placeholder:"START" help:"Where to start: epoch (the start of the log), now, a bookmark or a comma-separated list of them as --json prints them, or a time such as 2026-01-31T12:00:00Z. With --store it counts only if the store has no place yet, and the default is epoch. Without --store the default is now."`
 	Store             string        `placeholder:"FILE" help:"Bookmark store: a file, created if missing. With it, the same command continues where the last one ended, on any server."`
 	ID                string        `name:"id" placeholder:"ID" help:"Name of the place in the store. Default: the topic. A store can hold many places."`
@@ -49,8 +49,9 @@ A kill -9 repeats at most the batch that was being written, and nothing with --o
 
 Exit codes: 0 interrupted, --count reached, idle, or the reader has closed the
 pipe; 1 messages are no longer in the log, or fewer than --count came; 2 usage, or
-refused by the server; 3 the command could not continue (disk, no server within
---timeout); 4 store or client name in use; 5 a newer version has written the store.`
+the servers refuse the topic, or the user or its client name (three times in a row,
+or until --timeout); 3 the command could not continue (disk, no server within
+--timeout for another reason); 4 store or client name in use; 5 a newer version has written the store.`
 }
 
 // Run implements the command.
@@ -72,7 +73,7 @@ func (c *subscribeCommand) Run(o *output) error {
 	if err := r.open(); err != nil {
 		return errors.Join(err, r.close())
 	}
-	err = connectionError(ctx, r.name, r.run(ctx, end))
+	err = identity{c.user(c.Server), r.name}.connectionError(ctx, r.run(ctx, end))
 	return errors.Join(r.result(err), r.close())
 }
 

@@ -171,7 +171,7 @@ func TestConnectionErrors(t *testing.T) {
 		ctx, end := context.WithCancelCause(t.Context())
 		end(tt.err)
 		var wrong bytes.Buffer
-		if code := exitCode(connectionError(ctx, "me", errInterrupted), &wrong); code != tt.code || !strings.Contains(wrong.String(), tt.words) {
+		if code := exitCode(identity{name: "me"}.connectionError(ctx, errInterrupted), &wrong); code != tt.code || !strings.Contains(wrong.String(), tt.words) {
 			t.Errorf("%v: exit code %d, %q", tt.err, code, wrong.String())
 		}
 	}

@@ -20,7 +20,7 @@ func declareLost(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("holdfastd lost", stderr)
 	config := flags.String("config", "", "YAML `file` that describes the running instance")
 	end := flags.Bool("end", false, "end the current decree")
-	err := flags.Parse(args)
+	names, err := parseMixed(flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitcode.OK
@@ -29,7 +29,7 @@ func declareLost(args []string, stdout, stderr io.Writer) int {
 	case *config == "":
 		fmt.Fprintln(stderr, "holdfastd: -config is missing: name the YAML file of the instance")
 		return exitcode.Config
-	case *end && flags.NArg() > 0:
+	case *end && len(names) > 0:
 		fmt.Fprintln(stderr, "holdfastd: -end takes no names")
 		return exitcode.Config
 	}
@@ -44,7 +44,7 @@ func declareLost(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
-	reply, err := server.SendControl(ctx, cfg, action, flags.Args()...)
+	reply, err := server.SendControl(ctx, cfg, action, names...)
 	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
 		return exitcode.Failed

@@ -66,7 +66,7 @@ import (
 
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
        holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
-       holdfastd user -help     users of the instance: add, password, remove, list, check
+       holdfastd user -help     users of the instance: add, permit, password, remove, list, check
        holdfastd lost -config FILE [NAME...]    declare acknowledged messages lost (server/DISASTER.md)
        holdfastd lost -config FILE -end         end that decree
 
@@ -150,11 +150,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 
 // run executes the command and returns the exit code.
 func run(args []string, stdout io.Writer, stderr *output, signals signalChannels) int {
-	if len(args) == 2 && args[0] == "secret" {
-		return makeSecret(args[1], stderr)
-	}
-	if len(args) > 0 && args[0] == "lost" {
+	switch {
+	case len(args) == 0:
+	case args[0] == "secret":
+		return makeSecret(args[1:], stderr)
+	case args[0] == "lost":
 		return declareLost(args[1:], stdout, stderr)
+	case args[0] == "help":
+		args = []string{"-help"}
 	}
 	o, err := parse(args, stderr)
 	switch {
@@ -184,8 +187,18 @@ func run(args []string, stdout io.Writer, stderr *output, signals signalChannels
 }
 
 // makeSecret makes the file of a link secret.
-func makeSecret(file string, stderr io.Writer) int {
-	if err := server.WriteSecret(file); err != nil {
+func makeSecret(args []string, stderr io.Writer) int {
+	files, err := parseMixed(newFlags("holdfastd secret", stderr), args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitcode.OK
+	case err != nil:
+		return exitcode.Config
+	case len(files) != 1:
+		fmt.Fprintf(stderr, "holdfastd: secret takes one FILE, the new file for the secret, such as link.key; there are %d\n", len(files))
+		return exitcode.Config
+	}
+	if err := server.WriteSecret(files[0]); err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
 		return exitcode.Failed
 	}

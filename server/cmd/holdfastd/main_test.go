@@ -429,3 +429,35 @@ func TestSecondSignal(t *testing.T) {
 		t.Errorf("exit %d, want 1; log:\n%s", code, p.stderr)
 	}
 }
+
+// No command takes a flag for the name of a file or an instance, and each says which argument is missing.
+func TestArguments(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, lone)
+	for _, tt := range []struct {
+		args, want string
+		code       int
+	}{
+		{"secret --help", "Usage: holdfastd -config", 0},
+		{"secret -x", "not defined: -x", 78},
+		{"secret a.key --force", "not defined: -force", 78},
+		{"secret", "secret takes one FILE", 78},
+		{"secret a.key b.key", "secret takes one FILE", 78},
+		{"help", "Usage: holdfastd -config", 0},
+		{"help user", "Usage: holdfastd -config", 0},
+		{"lost help -config", "needs an argument: -config", 78},
+		{"lost -config " + file + " b -end", "-end takes no names", 78},
+		{"lost -config " + file + " b --all", "not defined: -all", 78},
+		{"user list -users --help", "followed by the flag", 78},
+	} {
+		cmd := exec.Command(daemon, strings.Fields(tt.args)...)
+		cmd.Dir = dir
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.want) {
+			t.Errorf("%s: exit %d, want %d and %q:\n%s", tt.args, code, tt.code, tt.want, out)
+		}
+	}
+	if made, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(made) != 1 {
+		t.Errorf("files %q, %v", made, err)
+	}
+}

@@ -21,17 +21,24 @@ import (
 // A block is a block of a page.
 type block struct{ kind, text string }
 
-// securityBlocks returns the blocks of server/SECURITY.md, up to the procedures for a running pair.
-func securityBlocks(t *testing.T) (blocks []block) {
+// securityBlocks returns the blocks of server/SECURITY.md: those up to the procedures for a running
+// pair, those of the switch, and those of the rotation.
+func securityBlocks(t *testing.T) (first, change, rotation []block) {
 	t.Helper()
 	text, err := os.ReadFile("../../SECURITY.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, _, found := strings.Cut(string(text), "\n## Switch it on in a running pair\n")
-	if !found {
-		t.Fatal("the page has no section about a running pair")
+	page, rest, found := strings.Cut(string(text), "\n## Switch it on in a running pair\n")
+	running, last, foundLast := strings.Cut(rest, "\n## Rotate certificates, passwords and the link secret\n")
+	if !found || !foundLast {
+		t.Fatal("the page has no sections about a running pair")
 	}
+	return blocksOf(page), blocksOf(running), blocksOf(last)
+}
+
+// blocksOf returns the blocks of a part of a page.
+func blocksOf(page string) (blocks []block) {
 	for _, m := range regexp.MustCompile("(?sm)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
 		blocks = append(blocks, block{m[1], m[2]})
 	}
@@ -66,8 +73,52 @@ func (w *walk) add(b block) {
 	}
 }
 
+// oneMachine stands in for the other machine and for root: both instances have the same directory.
+const oneMachine = "chown() { :; }\nssh() { cat >/dev/null; }\n"
+
+// logged are the lines that an instance logs after a block that has a text.
+var logged = []struct{ block, file, line string }{
+	{"put a.pem", "a.log", "certificate replaced.*field=clients.tls"},
+	{"put links.pem && send", "a.log", "authorities replaced.*field=replication.tls"},
+	{"put links.pem && send", "b.log", "authorities replaced.*field=replication.tls"},
+	{"put a-link.pem", "a.log", "certificate replaced.*field=replication.tls"},
+	{"put b-link.pem", "b.log", "certificate replaced.*field=replication.tls"},
+	{"new.key | put link.key", "a.log", "file read again.*field=replication.secret"},
+	{"new.key | put link.key", "b.log", "file read again.*field=replication.secret"},
+	{"user permit", "a.log", "permissions of users have changed"},
+	{"put admin.token", "b.log", "file read again.*field=admin.token"},
+}
+
+// addRotation adds the procedures for a running pair that need no restart: the permissions and the
+// rotation. It waits for the lines in the logs for which the page has people wait.
+func (w *walk) addRotation(change, rotation []block) {
+	blocks := []block{change[0]} // the shell functions
+	for _, b := range change {
+		if strings.Contains(b.text, "user permit") {
+			blocks = append(blocks, b)
+		}
+	}
+	for i, b := range append(blocks, rotation...) {
+		if b.kind != "sh" {
+			continue
+		}
+		w.add(b)
+		if i == 0 {
+			w.script.WriteString(oneMachine)
+		}
+		for _, l := range logged {
+			if strings.Contains(b.text, l.block) {
+				fmt.Fprintf(&w.script, "until grep -q %q %s; do sleep 0.1; done\n", l.line, l.file)
+			}
+		}
+	}
+}
+
 // pageAddresses are the addresses in the page.
 var pageAddresses = []string{"127.0.0.1:9007", "127.0.0.1:9008", "127.0.0.1:9107", "127.0.0.1:9108", "127.0.0.1:8085", "127.0.0.1:8086"}
+
+// nameOfA is the address of a in the procedures for two machines.
+const nameOfA = "a:9007"
 
 // run executes the script with the test's own ports. It returns the outputs.
 func (w *walk) run(t *testing.T) (outputs []string) {
@@ -77,6 +128,7 @@ func (w *walk) run(t *testing.T) (outputs []string) {
 		own := heldport.ForTest(t)
 		there, back = append(there, page, own), append(back, own, page)
 	}
+	there = append(there, " "+nameOfA, " "+there[1])
 	bin := filepath.Dir(statusCommand(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*drillPatience)
 	defer cancel()
@@ -110,9 +162,11 @@ func TestSecurityPageWalk(t *testing.T) {
 	}
 	t.Parallel()
 	var w walk
-	for _, b := range securityBlocks(t) {
+	first, change, rotation := securityBlocks(t)
+	for _, b := range first {
 		w.add(b)
 	}
+	w.addRotation(change, rotation)
 	outputs := w.run(t)
 	if len(outputs) != len(w.outputs) || len(outputs) < 10 {
 		t.Fatalf("%d commands, %d outputs: %q", len(w.outputs), len(outputs), outputs)
@@ -128,7 +182,8 @@ func TestSecurityPageWalk(t *testing.T) {
 // The files in SECURITY.md are ones that an instance takes.
 func TestSecurityPageFiles(t *testing.T) {
 	n := 0
-	for _, b := range securityBlocks(t) {
+	first, _, _ := securityBlocks(t)
+	for _, b := range first {
 		if b.kind != "yaml" {
 			continue
 		}

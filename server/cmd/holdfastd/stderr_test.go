@@ -141,7 +141,7 @@ func TestHangup(t *testing.T) {
 	p := start(t, "-config", write(t, dir, lone+"admin: {listen: \"127.0.0.1:0\", tls: {cert: cert.pem, key: key.pem}}\n"))
 	p.awaitReady()
 	p.signal(syscall.SIGHUP)
-	p.stderr.await(t, "certificate read again")
+	p.stderr.await(t, "certificate read again, nothing has changed")
 	connect(t, p.addr, "pubber").publish(1, 10)
 	p.signal(syscall.SIGTERM)
 	if code := p.exit(); code != 0 {

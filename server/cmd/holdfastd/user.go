@@ -17,6 +17,9 @@ import (
 
 const userUsage = `Usage: holdfastd user add -users FILE NAME [-password-file FILE] [-argon2] [-cert NAME]
                           [-client-name PATTERN]... [-publish PATTERN]... [-subscribe PATTERN]...
+       holdfastd user permit -users FILE NAME [-client-name PATTERN]...
+                          [-publish PATTERN]... [-deny-publish PATTERN]...
+                          [-subscribe PATTERN]... [-deny-subscribe PATTERN]...
        holdfastd user password -users FILE NAME [-password-file FILE] [-argon2]
        holdfastd user remove -users FILE NAME
        holdfastd user list -users FILE
@@ -24,11 +27,15 @@ const userUsage = `Usage: holdfastd user add -users FILE NAME [-password-file FI
                           [-client-name NAME]... [-publish TOPIC]... [-subscribe TOPIC]...
 
 The first user makes the file. Run the command as the user that runs holdfastd, since only the owner may read
-the file. Each change raises its version and keeps comments and order. All instances of a group need the same
+the file, or as root: then give a new file to that user (chown). Each change keeps owner and mode, comments and
+order, and raises the version. All instances of a group need the same
 users: copy the file to the others.
 
 A password is asked for on a terminal, or is the first line of standard input, or the only line of the password
 file; - is standard input. With -cert the user has no password unless there is a password file.
+
+permit replaces the patterns of each flag that is given, and keeps the others. An empty pattern, '', removes
+those of its flag: -publish '' allows no topic, -deny-publish '' denies none, -client-name '' allows any name.
 
 A topic without any of ^$.*+?()[]{}|\ is that topic alone; any other is a regular expression that matches
 anywhere in a topic. A user may publish and subscribe to nothing that is not allowed: '.*' allows all.
@@ -45,6 +52,8 @@ type userCommand struct {
 	clientNames    texts
 	publish        texts
 	subscribe      texts
+	denyPublish    texts
+	denySubscribe  texts
 	in             *os.File
 	stdout, stderr io.Writer
 }
@@ -70,6 +79,7 @@ type userAction struct {
 func userActionOf(name string) (userAction, bool) {
 	action, found := map[string]userAction{
 		"add":      {"password-file argon2 cert client-name publish subscribe", true, (*userCommand).add},
+		"permit":   {"client-name publish subscribe deny-publish deny-subscribe", true, (*userCommand).permit},
 		"password": {"password-file argon2", true, (*userCommand).password},
 		"remove":   {"", true, (*userCommand).remove},
 		"list":     {"", false, (*userCommand).list},
@@ -82,11 +92,14 @@ func userActionOf(name string) (userAction, bool) {
 func runUser(args []string, in *os.File, stdout, stderr io.Writer) int {
 	c := &userCommand{in: in, stdout: stdout, stderr: stderr}
 	if len(args) == 0 {
-		return c.misused("a command is missing: add, password, remove, list or check")
+		return c.misused("a command is missing: add, permit, password, remove, list or check")
+	}
+	if args[0] == "help" {
+		args[0] = "-help"
 	}
 	action, found := userActionOf(args[0])
 	if !found && !strings.HasPrefix(args[0], "-") {
-		return c.misused("there is no command %q: use add, password, remove, list or check", args[0])
+		return c.misused("there is no command %q: use add, permit, password, remove, list or check", args[0])
 	}
 	flags := c.flags(action.flags)
 	if !found { // only -help
@@ -99,9 +112,11 @@ func runUser(args []string, in *os.File, stdout, stderr io.Writer) int {
 	case err != nil:
 		return exitcode.Config
 	case !found:
-		return c.misused("a command is missing: add, password, remove, list or check")
+		return c.misused("a command is missing: add, permit, password, remove, list or check")
 	case c.file == "":
 		return c.misused("-users is missing: name the file of the users")
+	case strings.HasPrefix(c.file, "-"):
+		return c.misused("-users is followed by the flag %q: name the file of the users (./%s is a file)", c.file, c.file)
 	case action.nameOne && len(names) != 1:
 		return c.misused("user %s takes the name of one user", args[0])
 	case !action.nameOne && len(names) > 0:
@@ -130,6 +145,10 @@ func (c *userCommand) flags(names string) *flag.FlagSet {
 			flags.Var(&c.publish, name, "")
 		case "subscribe":
 			flags.Var(&c.subscribe, name, "")
+		case "deny-publish":
+			flags.Var(&c.denyPublish, name, "")
+		case "deny-subscribe":
+			flags.Var(&c.denySubscribe, name, "")
 		}
 	}
 	return flags
@@ -197,6 +216,20 @@ func (c *userCommand) warnPatterns(field string, patterns []string) {
 			fmt.Fprintf(c.stderr, "holdfastd: warning: %s %q is a regular expression that matches anywhere in a topic: begin it with ^ if it is the start of the topics\n", field, text)
 		}
 	}
+}
+
+// permit changes what a user may do.
+func (c *userCommand) permit() int {
+	p := users.NewRules{ClientNames: c.clientNames, Publish: c.publish, Subscribe: c.subscribe, DenyPublish: c.denyPublish, DenySubscribe: c.denySubscribe}
+	if p.IsZero() {
+		return c.misused("there is nothing to change: give -client-name, -publish, -subscribe, -deny-publish or -deny-subscribe")
+	}
+	if err := users.SetRules(c.file, c.name, p); err != nil {
+		return c.result(err)
+	}
+	c.warnPatterns("publish", c.publish)
+	c.warnPatterns("subscribe", c.subscribe)
+	return exitcode.OK
 }
 
 func (c *userCommand) password() int {

@@ -72,12 +72,21 @@ func TestUserCommands(t *testing.T) {
 	r.user(0, "password: allowed", "", with("check", "cid", "-password-file", "pw")...)
 	r.user(1, `there is no user "zoe"`, "", with("check", "zoe")...)
 
+	r.user(0, "", "", with("permit", "ann", "-publish", "^prices/", "-deny-publish", "^prices/secret", "-client-name", "")...)
+	r.user(1, `publish "orders/1": denied`, "", with("check", "ann", "-publish", "orders/1", "-client-name", "bob")...)
+	r.user(0, "allowed", "", with("check", "ann", "-publish", "prices/1", "-client-name", "bob", "-subscribe", "x")...)
+	r.user(1, `deny[0] "^prices/secret"`, "", with("check", "ann", "-publish", "prices/secret")...)
+	r.user(0, "did you mean", "", with("permit", "dot", "-subscribe", "orders.*")...)
+	r.user(0, "version 7,", "", with("list")...)
+	r.user(78, "there is nothing to change", "", with("permit", "ann")...)
+	r.user(1, `there is no user "zoe"`, "", with("permit", "zoe", "-publish", "a")...)
+
 	r.user(0, "", "", with("password", "ann", "-password-file", "pw")...)
 	r.user(0, "password: allowed", "", with("check", "ann", "-password-file", "pw")...)
 	r.user(1, "password: denied: wrong password", "tops3cret\n", with("check", "ann", "-password-file", "-")...)
 	r.user(0, "", "", with("remove", "ann")...)
 	r.user(1, `there is no user "ann"`, "", with("remove", "ann")...)
-	r.user(0, "version 7,", "", with("list")...)
+	r.user(0, "version 9,", "", with("list")...)
 
 	r.user(1, "the password is empty", "\n", with("add", "ann")...)
 	r.user(1, "control character", "a\x1bb\n", with("add", "ann")...)
@@ -96,6 +105,8 @@ func TestUserCommands(t *testing.T) {
 	r.user(78, "a command is missing", "")
 	r.user(0, "Usage: holdfastd user add", "", "-help")
 	r.user(0, "Usage: holdfastd user add", "", "add", "-help")
+	r.user(0, "Usage: holdfastd user add", "", "help")
+	r.user(78, `-users is followed by the flag "--help"`, "", "add", "ann", "-users", "--help")
 
 	// The name of a user is never a path.
 	r.user(0, "", "tops3cret\n", with("add", "../../up")...)
