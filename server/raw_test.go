@@ -276,3 +276,10 @@ func dialAdmin(t *testing.T, i *servertest.Instance) *raw {
 }
 
 func newBufio(c net.Conn) *bufio.Reader { return bufio.NewReader(c) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

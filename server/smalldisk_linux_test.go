@@ -137,10 +137,3 @@ func inOrder(ctx context.Context, s *client.Subscription, count int) error {
 	}
 	return fmt.Errorf("ended after %d", next)
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

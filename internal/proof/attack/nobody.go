@@ -141,25 +141,23 @@ func noCredentials(c *raw) error {
 	return c.sendForbidden(strangerLogon("", ""), publish(topic, 1, forbiddenBody), s)
 }
 
-// sendForbidden sends frames and reads until the end. It returns nil if anything but failures came.
+// sendForbidden sends frames and reads the first answer. It returns nil if that is not a failure.
 func (c *raw) sendForbidden(frames ...frame) error {
 	if err := c.send(frames...); err != nil {
 		return err
 	}
-	for {
-		b, err := c.r.Next()
-		if err != nil {
-			return err
-		}
-		m := new(wire.Message)
-		switch err := wire.Parse(b, m); {
-		case err != nil:
-			return err
-		case m.Failed():
-			return refusal(m.Reason)
-		}
-		return nil
+	b, err := c.r.Next()
+	if err != nil {
+		return err
 	}
+	m := new(wire.Message)
+	if err := wire.Parse(b, m); err != nil {
+		return err
+	}
+	if m.Failed() {
+		return refusal(m.Reason)
+	}
+	return nil
 }
 
 // plainClient sends the same to the port with TLS without TLS.
