@@ -168,12 +168,7 @@ func (c Config) validate() (Config, error) {
 	if c.Name == "" && !c.volatile() {
 		bad("Name is empty: stores that outlive the process need one")
 	}
-	if strings.ContainsFunc(c.Name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
-		bad("Name %q has a control character or square bracket", c.Name)
-	}
-	if len(c.Name) > maxName {
-		bad("Name of %d bytes is longer than %d bytes", len(c.Name), maxName)
-	}
+	errs = append(errs, checkName(c.Name))
 	for _, field := range c.negativeFields() {
 		bad("%s is negative: set a positive value, or 0 for the default", field)
 	}
@@ -191,6 +186,17 @@ func (c Config) validate() (Config, error) {
 		return c, fmt.Errorf("client configuration: %w", err)
 	}
 	return c, nil
+}
+
+// checkName checks the text of a client name. An empty one is no error.
+func checkName(name string) error {
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
+		return fmt.Errorf("Name %q has a control character or square bracket", name)
+	}
+	if len(name) > maxName {
+		return fmt.Errorf("Name of %d bytes is longer than %d bytes", len(name), maxName)
+	}
+	return nil
 }
 
 // negativeFields returns the names and values of the timeouts and bounds that are negative.

@@ -15,7 +15,7 @@ import (
 
 // pingCommand is "ping".
 type pingCommand struct {
-	URI      []string      `arg:"" name:"uri" help:"Connection URIs of servers, such as tcp://127.0.0.1:9007/amps/json."`
+	URI      []string      `arg:"" optional:"" name:"uri" env:"HOLDFAST_SERVERS" help:"Connection URIs of servers, such as tcp://127.0.0.1:9007/amps/json."`
 	Count    int           `default:"1" placeholder:"N" help:"Number of pings to each server; 0: until interrupted."`
 	Interval time.Duration `default:"1s" help:"Time between pings."`
 	Timeout  time.Duration `default:"5s" help:"How long to wait for an answer."`
@@ -91,8 +91,9 @@ func (c *pingCommand) check() error {
 	case c.Timeout <= 0:
 		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
-	if err := (client.Config{Servers: c.URI}).Check(); err != nil {
-		return &exitError{exitUsage, err}
+	var err error
+	if c.URI, err = splitURIs(c.URI, "give its URI"); err != nil {
+		return err
 	}
 	return c.accessFlags.check()
 }
