@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -50,8 +51,8 @@ func (f *accessFlags) warn(s *screen, uris []string) {
 		if err != nil {
 			continue
 		}
-		switch _, inArguments := u.User.Password(); {
-		case inArguments:
+		switch _, given := u.User.Password(); {
+		case given && !strings.Contains(os.Getenv("HOLDFAST_SERVERS"), text): // the arguments have it
 			s.warn("the password in %s can be read by every user of this machine: use --user and --password-file", u.Redacted())
 		case f.PasswordFile != "" && f.Auth == "password" && u.Scheme == "tcp" && !isLoopback(u.Hostname()):
 			s.warn("the password is sent to %s in the clear: use a tcps URI, or --auth scram", u.Redacted())

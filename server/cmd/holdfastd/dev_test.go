@@ -65,7 +65,7 @@ func (r *devRun) exported() {
 	}
 	for word := range strings.FieldsSeq(line[1]) {
 		name, value, _ := strings.Cut(word, "=")
-		r.Setenv(name, value)
+		r.Setenv(name, os.ExpandEnv(value))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -144,7 +145,7 @@ func (d *dev) welcome() {
 		servers = append(servers, scheme+i.clients+"/amps/json")
 		admins = append(admins, web+i.admin)
 	}
-	exported := "export HOLDFAST_SERVERS=" + strings.Join(servers, ",")
+	exported := "export " + addToPath() + "HOLDFAST_SERVERS=" + strings.Join(servers, ",")
 	if d.users {
 		exported += " HOLDFAST_USER=" + devUser + " HOLDFAST_PASSWORD_FILE=" + shellWord(d.path("password"))
 	}
@@ -162,6 +163,21 @@ func (d *dev) welcome() {
 	if !d.keep {
 		d.say("Ctrl-C stops all, and removes the messages with %s.", d.dir)
 	}
+}
+
+// addToPath returns the assignment that lets a shell find the command holdfast beside this program,
+// or "" if that is not necessary or it is not there.
+func addToPath() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	dir := filepath.Dir(self)
+	beside, err := exec.LookPath(filepath.Join(dir, "holdfast"))
+	if found, _ := exec.LookPath("holdfast"); err != nil || found == beside {
+		return ""
+	}
+	return "PATH=" + shellWord(dir) + ":$PATH "
 }
 
 // shellWord quotes a text for a shell if necessary.
