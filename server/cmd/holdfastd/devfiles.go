@@ -154,8 +154,8 @@ func (d *dev) welcome() {
 	}
 	d.say("For trying things out, not for production. Paste into other terminals:\n")
 	d.say("%s", exported)
-	d.say("holdfast subscribe --topic orders")
-	d.say("while sleep 1; do date; done | holdfast publish --topic orders")
+	d.say("holdfast subscribe --topic dates")
+	d.say("while sleep 1; do date; done | holdfast publish --topic dates")
 	d.say("holdfast status %s\n", strings.Join(admins, " "))
 	if d.pair {
 		d.say("Type 'kill a' here to see a failover to b, and 'start a' to start it again.")
