@@ -168,7 +168,9 @@ func (c Config) validate() (Config, error) {
 	if c.Name == "" && !c.volatile() {
 		bad("Name is empty: stores that outlive the process need one")
 	}
-	errs = append(errs, checkName(c.Name))
+	if mistake := nameMistake(c.Name); mistake != "" {
+		bad("Name %s", mistake)
+	}
 	for _, field := range c.negativeFields() {
 		bad("%s is negative: set a positive value, or 0 for the default", field)
 	}
@@ -188,15 +190,15 @@ func (c Config) validate() (Config, error) {
 	return c, nil
 }
 
-// checkName checks the text of a client name. An empty one is no error.
-func checkName(name string) error {
+// nameMistake returns the mistake in the text of a client name, or "". An empty one is no mistake.
+func nameMistake(name string) string {
 	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
-		return fmt.Errorf("Name %q has a control character or square bracket", name)
+		return fmt.Sprintf("%q has a control character or square bracket", name)
 	}
 	if len(name) > maxName {
-		return fmt.Errorf("Name of %d bytes is longer than %d bytes", len(name), maxName)
+		return fmt.Sprintf("of %d bytes is longer than %d bytes", len(name), maxName)
 	}
-	return nil
+	return ""
 }
 
 // negativeFields returns the names and values of the timeouts and bounds that are negative.

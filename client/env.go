@@ -50,11 +50,9 @@ const (
 // error names each variable that cannot be used; it has no password.
 func ConfigFromEnv() (Config, error) {
 	c := Config{Name: os.Getenv(envName)}
-	errs := []error{
-		c.serversFromEnv(),
-		naming(envName, checkName(c.Name)),
-		c.userFromEnv(),
-		c.tlsFromEnv(),
+	errs := []error{c.serversFromEnv(), c.userFromEnv(), c.tlsFromEnv()}
+	if mistake := nameMistake(c.Name); mistake != "" {
+		errs = append(errs, fmt.Errorf("%s %s", envName, mistake))
 	}
 	if os.Getenv(envPassword) != "" {
 		errs = append(errs, fmt.Errorf("%s is set, which is not supported: other processes can read the environment; put the password into a file, and its path into %s", envPassword, envPasswordFile))

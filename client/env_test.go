@@ -66,7 +66,7 @@ func TestConfigFromEnvErrors(t *testing.T) {
 		{"no servers", "HOLDFAST_SERVERS is not set", []string{"SERVERS= , "}},
 		{"scheme", `HOLDFAST_SERVERS: server URI "http://b:9007": scheme "http"`, []string{"SERVERS=tcp://a:9007,http://b:9007"}},
 		{"comma in a password", "HOLDFAST_SERVERS: server URI", []string{"SERVERS=tcp://u:12,s3cret@a:9007"}},
-		{"name", "HOLDFAST_NAME: Name", []string{server, "NAME=[x]"}},
+		{"name", `HOLDFAST_NAME "[x]" has a control`, []string{server, "NAME=[x]"}},
 		{"password", "HOLDFAST_PASSWORD is set", []string{server, "PASSWORD=s3cret"}},
 		{"no user", "HOLDFAST_USER is not set", []string{server, "PASSWORD_FILE=" + noPEM}},
 		{"user", "HOLDFAST_USER: ", []string{server, "USER=a\x01"}},
