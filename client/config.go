@@ -168,11 +168,8 @@ func (c Config) validate() (Config, error) {
 	if c.Name == "" && !c.volatile() {
 		bad("Name is empty: stores that outlive the process need one")
 	}
-	if strings.ContainsFunc(c.Name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
-		bad("Name %q has a control character or square bracket", c.Name)
-	}
-	if len(c.Name) > maxName {
-		bad("Name of %d bytes is longer than %d bytes", len(c.Name), maxName)
+	if mistake := nameMistake(c.Name); mistake != "" {
+		bad("Name %s", mistake)
 	}
 	for _, field := range c.negativeFields() {
 		bad("%s is negative: set a positive value, or 0 for the default", field)
@@ -191,6 +188,17 @@ func (c Config) validate() (Config, error) {
 		return c, fmt.Errorf("client configuration: %w", err)
 	}
 	return c, nil
+}
+
+// nameMistake returns the mistake in the text of a client name, or "". An empty one is no mistake.
+func nameMistake(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
+		return fmt.Sprintf("%q has a control character or square bracket", name)
+	}
+	if len(name) > maxName {
+		return fmt.Sprintf("of %d bytes is longer than %d bytes", len(name), maxName)
+	}
+	return ""
 }
 
 // negativeFields returns the names and values of the timeouts and bounds that are negative.

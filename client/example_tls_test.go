@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 
 	"github.com/holdfast-mq/holdfast/client"
@@ -27,6 +28,19 @@ func ExampleSCRAMFile() {
 	if err := cfg.Check(); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// A client whose servers and credentials come from the environment, for example of a container.
+func ExampleConfigFromEnv() {
+	os.Setenv("HOLDFAST_SERVERS", "tcp://a:9007/amps/json,tcp://b:9007/amps/json")
+	defer os.Unsetenv("HOLDFAST_SERVERS")
+	cfg, err := client.ConfigFromEnv()
+	if err != nil {
+		log.Fatal(err) // it names the variable
+	}
+	cfg.Logger = slog.Default() // and stores, hooks and other settings
+	fmt.Println(cfg.Servers)
+	// Output: [tcp://a:9007/amps/json tcp://b:9007/amps/json]
 }
 
 // A client whose certificate is its user. The files are read at each connection, so a renewed

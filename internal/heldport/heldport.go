@@ -1,4 +1,4 @@
-// Package heldport reserves ports of the loopback interface for a test, even while no
+// Package heldport reserves ports of the loopback interface for a test or a trial, even while no
 // process listens on them. A port that was found free and released could belong to
 // another process by the time the test listens on it.
 package heldport

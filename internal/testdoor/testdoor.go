@@ -1,6 +1,7 @@
 // Package testdoor gives this module's tests, simulators and test double access to the inside of
 // the public packages: an in-memory disk in their options, a running server's journal, and the disk
-// and network of servertest. An application cannot import it, so these doors are no part of the API.
+// and network of servertest. The command holdfastd dev kills its instances through it. An application
+// cannot import it, so these doors are no part of the API.
 package testdoor
 
 import (

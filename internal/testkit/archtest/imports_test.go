@@ -57,18 +57,18 @@ var imports = map[string][]string{
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/failpoint", "internal/pace", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire", "internal/record"},
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/failpoint", "internal/ring", "internal/signal"},
-	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/scram", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
+	"client":               {"bookmarkstore", "internal/bookmark", "internal/certs", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/outbound", "internal/ring", "internal/scram", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
 	"server":               {"internal/audit", "internal/users", "internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/fileversion", "internal/journal", "internal/failpoint", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
 	"internal/exitcode":    {},
 	"internal/prompt":      {},
 	"internal/buildinfo":   {},
 	"internal/visible":     {},
-	"server/cmd/holdfastd": {"internal/exitcode", "internal/buildinfo", "internal/prompt", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server"},
+	"server/cmd/holdfastd": {"internal/exitcode", "internal/buildinfo", "internal/prompt", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server", "internal/certs", "internal/heldport", "internal/testdoor"},
 	"internal/testdoor":    {"internal/seglog"},
 	"internal/heldport":    {},
 	"internal/perf/pair":   {"client", "internal/certs", "internal/heldport", "internal/users"},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
-	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/fileversion", "internal/journal", "internal/buildinfo", "internal/prompt", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/fileversion", "internal/journal", "internal/buildinfo", "internal/prompt", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server", "internal/certs"},
 }
 
 // allowedDependencies lists the dependencies that the SDK's packages may bring into an application

@@ -10,12 +10,15 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/certs"
 	"github.com/holdfast-mq/holdfast/internal/prompt"
 )
 
@@ -36,6 +39,8 @@ func (f *accessFlags) check() error {
 		return usageErrorf("--password-file needs a --user")
 	case (f.TLSCert == "") != (f.TLSKey == ""):
 		return usageErrorf("--tls-cert and --tls-key belong together: give both or neither")
+	case os.Getenv("HOLDFAST_PASSWORD") != "":
+		return usageErrorf("HOLDFAST_PASSWORD is set, which is not supported: other processes can read the environment; put the password into a file, and its path into HOLDFAST_PASSWORD_FILE")
 	}
 	return nil
 }
@@ -48,8 +53,8 @@ func (f *accessFlags) warn(s *screen, uris []string) {
 		if err != nil {
 			continue
 		}
-		switch _, inArguments := u.User.Password(); {
-		case inArguments:
+		switch _, given := u.User.Password(); {
+		case given && !strings.Contains(os.Getenv("HOLDFAST_SERVERS"), text): // the arguments have it
 			s.warn("the password in %s can be read by every user of this machine: use --user and --password-file", u.Redacted())
 		case f.PasswordFile != "" && f.Auth == "password" && u.Scheme == "tcp" && !isLoopback(u.Hostname()):
 			s.warn("the password is sent to %s in the clear: use a tcps URI, or --auth scram", u.Redacted())
@@ -124,28 +129,12 @@ func readSecret(kind func(user, path string) client.Authenticator, path string) 
 
 // tlsConfig returns the configuration for tcps servers, nil for the default.
 func (f *accessFlags) tlsConfig() (*tls.Config, error) {
-	if f.TLSCA == "" && f.TLSCert == "" {
-		return nil, nil
+	cfg, err := certs.LoadClient(certs.Files{Cert: f.TLSCert, Key: f.TLSKey, CA: f.TLSCA})
+	if file, is := errors.AsType[*certs.FileError](err); is {
+		return nil, usageErrorf("--tls-%s: %w", file.Kind, file.Err)
 	}
-	roots, err := readRoots(f.TLSCA)
-	if err != nil {
-		return nil, err
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-	if f.TLSCert != "" {
-		if _, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey); err != nil {
-			return nil, usageErrorf("--tls-cert %s: %w", f.TLSCert, err)
-		}
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			cert, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
-			return &cert, err
-		}
-	}
-	return cfg, nil
+	return cfg, err
 }
-
-// maxPEM is the longest file of certificates that is read, in bytes.
-const maxPEM = 16 << 20
 
 // readRoots reads the certificates of authorities. It returns nil, which stands for the
 // system's, if path is empty.
@@ -153,18 +142,9 @@ func readRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.Open(path)
+	roots, err := certs.ReadAuthorities(path)
 	if err != nil {
 		return nil, usageErrorf("--tls-ca: %w", err)
-	}
-	defer f.Close()
-	pem, err := io.ReadAll(io.LimitReader(f, maxPEM))
-	if err != nil {
-		return nil, usageErrorf("--tls-ca: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, usageErrorf("--tls-ca %s: no certificate in it: it must be a PEM file", path)
 	}
 	return roots, nil
 }

@@ -261,7 +261,8 @@ func TestPasswordPromptWithoutTerminal(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	f := accessFlags{User: "joe", PasswordFile: "x", Auth: "password"}
 	var text bytes.Buffer
-	f.warn(newScreen(&text, true), []string{"tcp://10.0.0.1:9007", "tcp://127.0.0.1:9007", "tcp://localhost:9007", "tcps://10.0.0.2:9007", "tcp://me:s3cret@10.0.0.3:9007"})
+	t.Setenv("HOLDFAST_SERVERS", "tcp://10.0.0.4:9007,tcps://me:s3cret@10.0.0.5:9007")
+	f.warn(newScreen(&text, true), []string{"tcp://10.0.0.1:9007", "tcp://127.0.0.1:9007", "tcp://localhost:9007", "tcps://10.0.0.2:9007", "tcp://me:s3cret@10.0.0.3:9007", "tcps://me:s3cret@10.0.0.5:9007"})
 	want := "holdfast: the password is sent to tcp://10.0.0.1:9007 in the clear: use a tcps URI, or --auth scram\n" +
 		"holdfast: the password in tcp://me:xxxxx@10.0.0.3:9007 can be read by every user of this machine: use --user and --password-file\n"
 	if text.String() != want {

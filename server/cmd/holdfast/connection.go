@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nuid"
 
@@ -20,17 +21,35 @@ import (
 
 // connectionFlags are the flags of the commands that stay connected.
 type connectionFlags struct {
-	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json. Repeat for each other server of the group."`
-	Name    string        `placeholder:"NAME" help:"Client name, unique among the live sessions of a group of servers. Default: a generated name, which a publish store keeps."`
+	Server  []string      `sep:"none" env:"HOLDFAST_SERVERS" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json. Repeat for each other server of the group, or separate them by commas."`
+	Name    string        `env:"HOLDFAST_NAME" placeholder:"NAME" help:"Client name, unique among the live sessions of a group of servers: two commands under one name push each other out. Default: a generated name, which a publish store keeps."`
 	Timeout time.Duration `help:"Give up after this time without a usable server. Default: never."`
 	Quiet   bool          `help:"Do not report connections and downgrades on standard error."`
 	accessFlags
 }
 
-// check validates the flags. It is called before any file is made or opened.
-func (f *connectionFlags) check() error {
+// splitURIs returns the connection URIs in the values of a flag, arguments or a variable. A value has
+// one or several, separated by commas or blanks, as for client.ConfigFromEnv. how says how to give
+// one. The error has no password.
+func splitURIs(values []string, how string) ([]string, error) {
+	separates := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+	uris := strings.FieldsFunc(strings.Join(values, ","), separates)
+	if len(uris) == 0 {
+		return nil, usageErrorf("no server is given: %s, or set HOLDFAST_SERVERS", how)
+	}
+	if err := (client.Config{Servers: uris}).Check(); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return uris, nil
+}
+
+// check validates the flags, and splits Server. It is called before any file is made or opened.
+func (f *connectionFlags) check() (err error) {
 	if f.Timeout < 0 {
 		return usageErrorf("--timeout is %v: it must not be negative", f.Timeout)
+	}
+	if f.Server, err = splitURIs(f.Server, "give --server with its URI"); err != nil {
+		return err
 	}
 	if err := (client.Config{Name: f.Name, Servers: f.Server}).Check(); err != nil {
 		return &exitError{exitUsage, err}

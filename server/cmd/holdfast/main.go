@@ -47,18 +47,27 @@
 //	5  a newer version of holdfast has written the store or the journal; it is left
 //	   as it is
 //
-// # Users and TLS
+// # Servers, users and TLS
+//
+// publish, subscribe and ping take the URIs of the servers from --server, or the arguments
+// of ping: repeated, or separated by commas.
 //
 // publish, subscribe, ping and bench log on with --user and --password-file, and connect
 // to tcps servers with --tls-ca, --tls-cert and --tls-key. By default they prove the
 // password (SCRAM), and the server must prove that it knows it; --auth password sends
 // the password, for servers without SCRAM. status sends --admin-token-file to the admin
-// endpoints. There is no flag for a password itself: every user of the machine can read
-// the arguments of a process. These flags have variables:
+// endpoints. There is no flag or variable for a password itself: every user of the machine
+// can read the arguments of a process, and its children inherit its environment.
 //
+// Flags win over their variables, which [client.ConfigFromEnv] reads too:
+//
+//	HOLDFAST_SERVERS HOLDFAST_NAME
 //	HOLDFAST_USER HOLDFAST_PASSWORD_FILE HOLDFAST_AUTH
 //	HOLDFAST_TLS_CA HOLDFAST_TLS_CERT HOLDFAST_TLS_KEY
 //	HOLDFAST_ADMIN_TOKEN_FILE
+//
+// bench does not read HOLDFAST_SERVERS, so that it loads no server by mistake. Do not export
+// HOLDFAST_NAME in a shell that runs two commands at once: only one session may have a name.
 //
 // Three refusals in a row of the user, the password, the client name or the user of the
 // store end publish and subscribe. ping tells of the first one.

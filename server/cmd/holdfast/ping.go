@@ -16,7 +16,7 @@ import (
 
 // pingCommand is "ping".
 type pingCommand struct {
-	URI      []string      `arg:"" name:"uri" help:"Connection URIs of servers, such as tcp://127.0.0.1:9007/amps/json."`
+	URI      []string      `arg:"" optional:"" name:"uri" env:"HOLDFAST_SERVERS" help:"Connection URIs of servers, such as tcp://127.0.0.1:9007/amps/json."`
 	Count    int           `default:"1" placeholder:"N" help:"Number of pings to each server; 0: until interrupted."`
 	Interval time.Duration `default:"1s" help:"Time between pings."`
 	Timeout  time.Duration `default:"5s" help:"How long to wait for an answer."`
@@ -92,6 +92,10 @@ func (c *pingCommand) check() error {
 		return usageErrorf("--interval is %v: it must not be negative", c.Interval)
 	case c.Timeout <= 0:
 		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
+	}
+	var err error
+	if c.URI, err = splitURIs(c.URI, "give its URI"); err != nil {
+		return err
 	}
 	if err := (client.Config{Name: c.Name, Servers: c.URI}).Check(); err != nil {
 		return &exitError{exitUsage, err}

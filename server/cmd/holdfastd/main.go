@@ -2,6 +2,7 @@
 //
 //	holdfastd -config a.yaml
 //	holdfastd -config a.yaml -bootstrap
+//	holdfastd dev -pair
 //	holdfastd secret link.key
 //	holdfastd user add -users users.yaml NAME
 //	holdfastd lost -config a.yaml [NAME...]
@@ -11,14 +12,17 @@
 // started with it. Without -bootstrap an instance with an empty journal waits until it has met its
 // group, since the group may have messages that it lacks. Later -bootstrap has no effect.
 //
-// The third form makes the file of a new link secret and exits. All instances of a group get a copy
+// The third form runs a pair to try things out, in a temporary directory; holdfastd dev -help lists
+// its flags and the commands that it takes, such as one for a failover. It is not for production.
+//
+// The fourth form makes the file of a new link secret and exits. All instances of a group get a copy
 // of it, for replication.secret.
 //
-// The fourth form adds a user to a users file; holdfastd user -help lists all that it can do with
+// The fifth form adds a user to a users file; holdfastd user -help lists all that it can do with
 // users. Passwords never come from the command line.
 //
-// The fifth form tells the instance that runs with a.yaml that acknowledged messages are lost and
-// that the named instances will not return. It makes a decree, which the sixth form ends. See
+// The sixth form tells the instance that runs with a.yaml that acknowledged messages are lost and
+// that the named instances will not return. It makes a decree, which the seventh form ends. See
 // server/DISASTER.md. Both exit with 0 once the instance has done it, or with 1 and the reason.
 //
 // Standard output gets two lines: "listening …" once the ports are bound, with the actual port
@@ -65,6 +69,7 @@ import (
 )
 
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
+       holdfastd dev -help      an instance or a pair to try things out, in a temporary directory
        holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
        holdfastd user -help     users of the instance: add, permit, password, remove, list, check
        holdfastd lost -config FILE [NAME...]    declare acknowledged messages lost (server/DISASTER.md)
@@ -77,6 +82,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "user" {
 		// It serves nobody: a signal ends it, and it waits for the reader of its output.
 		os.Exit(runUser(os.Args[2:], os.Stdin, terminalSafe(os.Stdout), terminalSafe(os.Stderr)))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "dev" {
+		os.Exit(mainDev(os.Args[2:]))
 	}
 	signals := signalChannels{make(chan os.Signal, 2), make(chan os.Signal, 1)}
 	signal.Notify(signals.stop, os.Interrupt, syscall.SIGTERM)
