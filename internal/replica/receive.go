@@ -323,6 +323,7 @@ func (c *conn) handleHeartbeat(d *decoder) error {
 		return err
 	}
 	c.l.noteWallClock(c.peer, b.wall)
+	c.noteProgress(&b)
 	c.l.notePermissions(c.peer, b.permissions)
 	if err := c.l.o.Journal.MergeGroupClock(b.groupClock); err != nil {
 		return c.appendError(err)

@@ -91,7 +91,7 @@ func (s *sender) canSendInline() bool {
 
 // scheduleHeartbeat notes whether a heartbeat is due, and when the next one will be.
 func (s *sender) scheduleHeartbeat(now time.Time) {
-	if now.Before(s.heartbeatAt) {
+	if now.Before(s.heartbeatAt) && !s.c.tellsNow.Swap(false) {
 		return
 	}
 	s.heartbeatDue = !s.heartbeatAt.IsZero()
@@ -457,6 +457,8 @@ func (s *sender) sendHeartbeat() {
 		delete(c.movedPublishers, publisher)
 	}
 	received := c.unacked.Clone()
+	b.unsent = s.unsent()
+	c.tellProgressLocked(&b)
 	c.l.mu.Unlock()
 
 	slices.Sort(moved)
