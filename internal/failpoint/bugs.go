@@ -590,4 +590,10 @@ const (
 	TLSAnyName Bug = "tls-any-name"
 	// AdminAnyToken answers requests to the admin port without the token.
 	AdminAnyToken Bug = "admin-any-token"
+	// InSyncCatchingUp lets /insync say yes while the instance lacks messages that a peer has acknowledged.
+	InSyncCatchingUp Bug = "insync-catching-up"
+	// InSyncSingle lets /insync say yes while a peer acknowledges messages without the instance.
+	InSyncSingle Bug = "insync-single"
+	// InSyncAsync lets /insync say yes if the only links are asynchronous.
+	InSyncAsync Bug = "insync-async"
 )

@@ -8,7 +8,7 @@ import (
 // A headway is the progress of both directions of a connection, as of the last heartbeats. It is
 // guarded by Links.mu, except tellsNow.
 type headway struct {
-	sending, receiving pace
+	sending, receiving meter
 	there              halfState     // of the peer's half
 	heard              bool          // a heartbeat has arrived
 	heardAt            time.Duration // when the last one arrived
@@ -40,10 +40,17 @@ func (c *conn) tellProgressLocked(b *heartbeat) {
 func (c *conn) noteProgress(b *heartbeat) {
 	now := c.l.now()
 	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
+	caughtUp := c.heard && !c.there.whole() && b.state.whole()
 	c.there, c.heard, c.heardAt = b.state, true, now
 	c.receiving.add(now, b.unsent, c.peer.received.Load())
+	c.l.mu.Unlock()
+	if caughtUp {
+		c.l.emit(EventCatchUpDone, "", "this instance has caught up with "+c.peer.name)
+	}
 }
+
+// whole reports whether the receiver has everything that the sender had when they linked.
+func (s halfState) whole() bool { return s == halfSync || s == halfLive }
 
 // halfStateLocked returns the state of our half of the link to a destination that is connected.
 func (p *peer) halfStateLocked() halfState {
@@ -66,27 +73,27 @@ func (p *peer) tellStateLocked() {
 	}
 }
 
-// paceSamples is the number of heartbeats over which a pace is measured.
-const paceSamples = 20
+// meterSamples is the number of heartbeats over which it is measured.
+const meterSamples = 20
 
-// A pace measures how fast a number of remaining records falls.
-type pace struct {
-	samples [paceSamples]paceSample // a ring
-	n       int                     // samples so far
+// A meter measures how fast a number of remaining records falls.
+type meter struct {
+	samples [meterSamples]meterSample // a ring
+	n       int                       // samples so far
 }
 
-type paceSample struct {
+type meterSample struct {
 	at               time.Duration
 	remaining, moved uint64
 }
 
 // add adds a sample: the remaining records, and the number of those moved so far.
-func (p *pace) add(now time.Duration, remaining, moved uint64) {
-	p.samples[p.n%paceSamples] = paceSample{now, remaining, moved}
-	p.n++
+func (m *meter) add(now time.Duration, remaining, moved uint64) {
+	m.samples[m.n%meterSamples] = meterSample{now, remaining, moved}
+	m.n++
 }
 
-// Headway is the progress of one direction of a link.
+// A Headway is the progress of one direction of a link.
 type Headway struct {
 	Remaining uint64 `json:"remaining"` // records that the sender has not sent yet, about
 	Rate      uint64 `json:"rate"`      // records per second, over the last heartbeats
@@ -94,22 +101,29 @@ type Headway struct {
 }
 
 // headway returns the progress at the last sample.
-func (p *pace) headway() (h Headway) {
-	if p.n == 0 {
+func (m *meter) headway() (h Headway) {
+	if m.n == 0 {
 		return h
 	}
-	last, first := p.samples[(p.n-1)%paceSamples], p.samples[max(0, p.n-paceSamples)%paceSamples]
-	h.Remaining = last.remaining
-	took := (last.at - first.at).Seconds()
-	if took > 0 {
+	last, first := m.samples[(m.n-1)%meterSamples], m.samples[max(0, m.n-meterSamples)%meterSamples]
+	if took := (last.at - first.at).Seconds(); took > 0 {
 		h.Rate = uint64(float64(last.moved-first.moved)/took + 0.5)
 	}
-	switch {
-	case h.Remaining == 0:
-	case took > 0 && first.remaining > last.remaining:
-		h.LeftMS = int64(1000 * took * float64(last.remaining) / float64(first.remaining-last.remaining))
-	default:
-		h.LeftMS = -1
+	if h.Remaining = last.remaining; h.Remaining == 0 {
+		return h
+	}
+	for i := max(0, m.n-meterSamples); i < m.n; i++ { // from where the rest began to shrink
+		if s := m.samples[i%meterSamples]; s.remaining >= first.remaining {
+			first = s
+		}
+	}
+	h.LeftMS = -1
+	if took := last.at - first.at; first.remaining > last.remaining && took > 0 {
+		left := took.Seconds() * float64(last.remaining) / float64(first.remaining-last.remaining)
+		h.LeftMS = int64(1000 * min(left, maxLeft.Seconds()))
 	}
 	return h
 }
+
+// maxLeft is the longest time that a meter states.
+const maxLeft = 365 * 24 * time.Hour

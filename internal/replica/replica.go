@@ -85,6 +85,8 @@ type Options struct {
 	// OnRefused is called when this instance or a peer has refused a link. peer is empty if this
 	// instance has accepted the connection and does not know the peer. OnRefused must not block.
 	OnRefused func(peer, address string, reason error)
+	// OnEvent is called for the events that the status shows. It must not block. No lock is held.
+	OnEvent func(Event)
 	// OnOutdated is called when OutdatedReason begins to return a reason. It must not block.
 	OnOutdated func()
 }
@@ -108,4 +110,29 @@ type Status struct {
 	OtherCluster                            bool
 	ClockSkewMS                             int64
 	ClocksDisagree                          bool
+
+	InboundSync        bool
+	StateThere         string
+	HeardMS            int64
+	Sending, Receiving *Headway
+}
+
+// An Event is an event of a link that the status shows.
+type Event struct{ Kind, Peer, Text string }
+
+// Kinds of events.
+const (
+	EventPeerBack    = "peer_back"     // the link to a peer is up
+	EventPeerLost    = "peer_lost"     // it is down
+	EventSingleBegan = "single_began"  // a sync destination is downgraded
+	EventSingleEnded = "single_ended"  // it counts again
+	EventCatchUpDone = "catch_up_done" // a peer has what it lacked; without a peer: this instance has
+	EventGivenUp     = "given_up"      // no more is kept for an absent destination
+)
+
+// emit reports an event. No lock may be held.
+func (l *Links) emit(kind, peer, text string) {
+	if l.o.OnEvent != nil {
+		l.o.OnEvent(Event{kind, peer, text})
+	}
 }

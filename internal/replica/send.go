@@ -442,7 +442,7 @@ func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 // of Durable, as may happen at the start.
 func (s *sender) sendHeartbeat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro())), permissions: c.l.ownPermissions()}
+	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro())), permissions: c.l.ownPermissions(), unsent: s.unsent()}
 	if failpoint.On(failpoint.R14PermissionsKept) {
 		b.permissions = c.ours.Permissions
 	}
@@ -457,7 +457,6 @@ func (s *sender) sendHeartbeat() {
 		delete(c.movedPublishers, publisher)
 	}
 	received := c.unacked.Clone()
-	b.unsent = s.unsent()
 	c.tellProgressLocked(&b)
 	c.l.mu.Unlock()
 

@@ -29,6 +29,7 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 	if p.conn == nil && p.phase != phaseRunning {
 		s.Reason = "the peer has stopped; " + s.Reason
 	}
+	p.addHeadwayLocked(&s, now)
 	if p.outbound() {
 		s.Unacknowledged = unacknowledged
 		s.OldestWaitMS = l.oldestWaitLocked(p, now).Milliseconds()
@@ -41,6 +42,27 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 		}
 	}
 	return s
+}
+
+// addHeadwayLocked adds the progress of both directions.
+func (p *peer) addHeadwayLocked(s *Status, now time.Duration) {
+	s.InboundSync, s.HeardMS = p.role.sync, -1
+	c := p.conn
+	if c == nil {
+		return
+	}
+	s.StateThere = c.there.String()
+	if c.heard {
+		s.HeardMS = (now - c.heardAt).Milliseconds()
+	}
+	if p.outbound() {
+		h := c.sending.headway()
+		s.Sending = &h
+	}
+	if p.role.inbound {
+		h := c.receiving.headway()
+		s.Receiving = &h
+	}
 }
 
 // statesAtOnce is the number of publishers that are counted under one lock. Acks wait meanwhile.
