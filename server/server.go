@@ -80,7 +80,10 @@ type Server struct {
 	links     atomic.Pointer[replica.Links] // nil until the links are started
 	space     space
 	refusals  refusals
+	events    events
+	surveys   turn       // of requests that look at all publishers or subscriptions
 	logBudget lineBudget // log budget of all sessions together
+	started   time.Time
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -220,6 +223,7 @@ func (s *Server) supervise() {
 
 	s.clientListener.Close()
 	if s.stopMode() == stopDrain {
+		s.note(EventDrain, "", "the instance stops: it takes no more publishes, and waits for acks")
 		s.drain()
 	}
 	if s.stopMode() == stopKill {
@@ -340,6 +344,7 @@ func (s *Server) awaitLinks() bool {
 func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
+	s.note(EventReady, "", "clients are served")
 	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clientListener.Addr())
 }
 

@@ -596,4 +596,8 @@ const (
 	InSyncSingle Bug = "insync-single"
 	// InSyncAsync lets /insync say yes if the only links are asynchronous.
 	InSyncAsync Bug = "insync-async"
+	// InSyncDiskFull lets /insync say yes while the disk is nearly full.
+	InSyncDiskFull Bug = "insync-disk-full"
+	// InSyncStopping lets /insync say yes while the instance stops.
+	InSyncStopping Bug = "insync-stopping"
 )

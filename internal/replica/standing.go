@@ -63,6 +63,18 @@ func (l *Links) Standing() Standing {
 	return Standing{}
 }
 
+// Paired reports whether a link is synchronous in at least one direction.
+func (l *Links) Paired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		if p.inSync() {
+			return true
+		}
+	}
+	return false
+}
+
 // standingLocked returns the standing towards one peer.
 func (l *Links) standingLocked(p *peer, now time.Duration) Standing {
 	c := p.conn
