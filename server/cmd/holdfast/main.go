@@ -10,7 +10,7 @@
 //	holdfast publish                      publish the lines of a file or of standard input
 //	holdfast subscribe                    print messages as lines or JSON
 //	holdfast ping URI…                    log on to servers and print their answers
-//	holdfast status ADMIN [ADMIN]         show both instances of a running pair, side by side
+//	holdfast status ADMIN…                show running instances side by side; --brief: for scripts
 //
 //	holdfast journal dump DIR             print the records, readable or as JSON
 //	holdfast journal verify DIR           check checksums, order and identities
@@ -45,6 +45,8 @@
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
 //	   as it is
+//	6  status --brief: degraded
+//	7  status --brief: an instance does not answer
 //
 // # Users and TLS
 //
@@ -207,6 +209,9 @@ const (
 	exitFailed = 3
 	exitInUse  = 4
 	exitNewer  = 5
+
+	exitDegraded    = 6 // of status --brief
+	exitUnreachable = 7 // of status --brief
 )
 
 // commands is the command line, with one field for each command or group of commands.
@@ -216,7 +221,7 @@ type commands struct {
 	Ping      pingCommand      `cmd:"" help:"Log on to servers and print their answers."`
 	Journal   journalCommands  `cmd:"" help:"Examine the journal of a stopped instance."`
 	Store     storeCommands    `cmd:"" help:"Examine or repair a publish store or bookmark store that is not in use."`
-	Status    statusCommand    `cmd:"" help:"Show the state of a running pair, both instances side by side."`
+	Status    statusCommand    `cmd:"" help:"Show the state of running instances side by side, or for scripts (--brief)."`
 	Bench     benchCommands    `cmd:"" help:"Measure a pair of servers: a running one, or one that the command starts."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
@@ -295,6 +300,9 @@ func (o *output) report(asJSON, well bool, report any, print func()) error {
 // errFault reports a fault that the command has already printed.
 var errFault = errors.New("a fault was found")
 
+// errPrinted is the error in an exitError whose reason the command has already printed.
+var errPrinted = errors.New("the reason is printed")
+
 // An exitError is an error with an exit code of its own.
 type exitError struct {
 	code int
@@ -317,7 +325,9 @@ func exitCode(err error, stderr io.Writer) int {
 	if errors.Is(err, errFault) {
 		return exitFault
 	}
-	fmt.Fprintln(stderr, "holdfast:", err)
+	if !errors.Is(err, errPrinted) {
+		fmt.Fprintln(stderr, "holdfast:", err)
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
