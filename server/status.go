@@ -245,12 +245,29 @@ func (s *Server) Publishers(after uint64, limit int) PublisherList {
 	if after == math.MaxUint64 {
 		return list
 	}
-	states := s.journal.StatesFrom(after+1, limit+1)
+	states := s.publisherStates(after+1, limit+1)
 	list.More = len(states) > limit
 	for _, w := range s.links.Load().Waits(states[:min(limit, len(states))]) {
 		list.Publishers = append(list.Publishers, s.publisherStatus(&w))
 	}
 	return list
+}
+
+// statesAtOnce is the number of publishers whose states are read under one lock of the journal.
+// Publishes wait meanwhile.
+const statesAtOnce = 1024
+
+// publisherStates returns the states of at most limit publishers whose id is at least from.
+func (s *Server) publisherStates(from uint64, limit int) (states []journal.PublisherState) {
+	for len(states) < limit {
+		part := s.journal.StatesFrom(from, min(limit-len(states), statesAtOnce))
+		states = append(states, part...)
+		if len(part) < statesAtOnce || part[len(part)-1].Publisher == math.MaxUint64 {
+			break
+		}
+		from = part[len(part)-1].Publisher + 1
+	}
+	return states
 }
 
 // Status returns a snapshot of the instance.
