@@ -107,23 +107,22 @@ var readStates = map[servercore.ReadState]string{
 }
 
 // allSubscriptions returns all subscriptions, in no particular order. It holds the lock of one
-// session, or that of the journal, at a time.
+// session at a time.
 func (s *Server) allSubscriptions() (list []SubscriptionStatus) {
-	now := s.wallClock()
+	now, lags := s.wallClock(), s.journal.Lags()
 	for _, c := range s.instance.Registry.Sessions() {
 		info, ok := c.Info()
 		if !ok {
 			continue
 		}
 		for _, b := range c.Subscriptions() {
-			list = append(list, s.subscriptionStatus(&info, &b, now))
+			list = append(list, subscriptionStatus(&info, &b, lags(journal.Position(b.At)), now))
 		}
 	}
 	return list
 }
 
-func (s *Server) subscriptionStatus(of *servercore.SessionInfo, b *servercore.SubscriptionInfo, now time.Time) SubscriptionStatus {
-	lag := s.journal.Lag(journal.Position(b.At))
+func subscriptionStatus(of *servercore.SessionInfo, b *servercore.SubscriptionInfo, lag journal.Lag, now time.Time) SubscriptionStatus {
 	st := SubscriptionStatus{
 		Client: of.ClientName, User: of.User, ID: b.ID, Topic: b.Topic, State: readStates[b.State],
 		RecordsBehind: lag.Records, BytesBehind: lag.Bytes,
@@ -145,24 +144,22 @@ func (s *Server) subscriptionStatus(of *servercore.SessionInfo, b *servercore.Su
 func (s *Server) subscriptionsStatus() SubscriptionsStatus {
 	all := s.allSubscriptions()
 	st := SubscriptionsStatus{Total: len(all)}
-	for i := range all {
-		if b := &all[i]; b.RecordsBehind > 0 {
-			st.Behind++
-			st.Records, st.OldestMS = max(st.Records, b.RecordsBehind), max(st.OldestMS, b.BehindMS)
-		}
+	behind := slices.DeleteFunc(all, func(b SubscriptionStatus) bool { return b.RecordsBehind == 0 })
+	for i := range behind {
+		st.Records, st.OldestMS = max(st.Records, behind[i].RecordsBehind), max(st.OldestMS, behind[i].BehindMS)
 	}
-	slices.SortFunc(all, func(a, b SubscriptionStatus) int {
-		return cmp.Or(cmp.Compare(b.RecordsBehind, a.RecordsBehind), strings.Compare(a.cursor(), b.cursor()))
+	slices.SortFunc(behind, func(a, b SubscriptionStatus) int {
+		return cmp.Or(cmp.Compare(b.RecordsBehind, a.RecordsBehind), bySubscription(a, b))
 	})
-	st.Worst = slices.Clone(all[:min(len(all), maxWorst, st.Behind)])
-	if st.Worst == nil {
-		st.Worst = []SubscriptionStatus{} // in JSON always a list
-	}
+	st.Behind = len(behind)
+	st.Worst = slices.Concat([]SubscriptionStatus{}, behind[:min(len(behind), maxWorst)]) // in JSON always a list
 	return st
 }
 
-// cursor returns the place of a subscription in a SubscriptionList. No client name has a zero byte.
-func (s *SubscriptionStatus) cursor() string { return s.Client + "\x00" + s.ID }
+// bySubscription orders subscriptions by client and id.
+func bySubscription(a, b SubscriptionStatus) int {
+	return cmp.Or(strings.Compare(a.Client, b.Client), strings.Compare(a.ID, b.ID))
+}
 
 // Subscriptions returns the subscriptions after a cursor, at most limit of them. after is Next of
 // the page before, empty for the first page. A limit below 1 or above MaxSubscriptionsPerPage means
@@ -172,18 +169,23 @@ func (s *Server) Subscriptions(after string, limit int) SubscriptionList {
 		limit = MaxSubscriptionsPerPage
 	}
 	all := s.allSubscriptions()
-	slices.SortFunc(all, func(a, b SubscriptionStatus) int { return strings.Compare(a.cursor(), b.cursor()) })
-	at, found := slices.BinarySearchFunc(all, after, func(s SubscriptionStatus, cursor string) int { return strings.Compare(s.cursor(), cursor) })
+	slices.SortFunc(all, bySubscription)
+	client, id, _ := strings.Cut(after, cursorSeparator)
+	at, found := slices.BinarySearchFunc(all, SubscriptionStatus{Client: client, ID: id}, bySubscription)
 	if found {
 		at++
 	}
 	all = all[at:]
 	list := SubscriptionList{Subscriptions: slices.Concat([]SubscriptionStatus{}, all[:min(limit, len(all))]), More: len(all) > limit}
 	if list.More {
-		list.Next = all[limit-1].cursor()
+		list.Next = all[limit-1].Client + cursorSeparator + all[limit-1].ID
 	}
 	return list
 }
+
+// cursorSeparator separates client and id in Next of a SubscriptionList. No client name has a zero
+// byte.
+const cursorSeparator = "\x00"
 
 // A DiskStatus is the state of the disk of the journal, in bytes, at the last check. It is checked
 // every ten seconds and at each new segment.

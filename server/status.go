@@ -106,20 +106,16 @@ type LinkStatus struct {
 	Downgrades     uint64 `json:"downgrades"`
 	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
 	OtherCluster bool `json:"other_cluster"`
-	// ClockSkewMS is how far the peer's wall clock is ahead of this instance's, estimated from the
-	// last heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by
-	// age.
-	ClockSkewMS    int64 `json:"clock_skew_ms"`
-	ClocksDisagree bool  `json:"clocks_disagree"`
-
-	InboundSync bool   `json:"inbound_sync"` // the peer's acks wait for this instance
-	StateThere  string `json:"state_there"`  // of the link to this instance, as the peer last said: catching-up, sync, live (async), left-out (downgraded); empty: not known
-	HeardMS     int64  `json:"heard_ms"`     // since the last heartbeat on this connection; -1: none
-	// Sending and Receiving are the progress of the two directions, as of the last heartbeats. Nil:
-	// the link is down, or has no such direction.
-	Sending   *Headway `json:"sending,omitempty"`
-	Receiving *Headway `json:"receiving,omitempty"`
+	PeerClock
+	LinkProgress
 }
+
+// A PeerClock compares the wall clock of a peer with the instance's own. A LinkProgress is what a
+// peer has last said of a link, and the progress of both directions.
+type (
+	PeerClock    = replica.PeerClock
+	LinkProgress = replica.LinkProgress
+)
 
 // A Headway is the progress of one direction of a link.
 type Headway = replica.Headway

@@ -1,6 +1,9 @@
 package journal
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	maxTallyMarks = 4096
@@ -107,6 +110,16 @@ func (j *Journal) Lag(at Position) Lag {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.table.tally.after(at)
+}
+
+// Lags returns a function that returns the same as Lag at this moment. It is for many positions: the
+// function does not lock the journal.
+func (j *Journal) Lags() func(at Position) Lag {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.table.tally
+	now.marks = slices.Clone(now.marks)
+	return now.after
 }
 
 // countOlder adds the records before the segment in which the table was found to the tally. There

@@ -76,7 +76,15 @@ func TestLagAfterRestart(t *testing.T) {
 	if half.Records < messages*45/100 || half.Records > messages*55/100 {
 		t.Errorf("from the middle on: %+v", half)
 	}
-	if l := j.Lag(j.End()); l != (Lag{}) {
+	lags := j.Lags()
+	if l := j.Lag(j.End()); l != (Lag{}) || lags(j.End()) != l || lags(j.First()) != j.Lag(j.First()) {
 		t.Errorf("at the end: %+v", l)
+	}
+	end := j.End()
+	if _, err := j.Append(&Record{Kind: Message, Publisher: 1, Topic: []byte("orders")}); err != nil {
+		t.Fatal(err)
+	}
+	if j.Lag(end).Records != 1 || lags(end).Records != 0 {
+		t.Errorf("after one more: %+v, %+v", j.Lag(end), lags(end))
 	}
 }

@@ -32,8 +32,8 @@ const MaxWorst = 20
 
 // The numbers of publishers that are visited under one lock. Publishes and acks wait meanwhile.
 const (
-	countedAtOnce = 256 // to count messages
-	waitsAtOnce   = 32  // to find how long they have waited, among up to twice maxBuckets buckets
+	countedAtOnce = 1024 // to count messages
+	waitsAtOnce   = 128  // to find how long they have waited, among up to twice maxBuckets buckets
 )
 
 // Backlog returns the sum of all publishers. It visits them part by part: publishes and acks go on

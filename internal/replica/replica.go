@@ -108,13 +108,28 @@ type Status struct {
 	Unacknowledged, Sent, Received          uint64
 	Refused, Diverged, Downgrades           uint64
 	OtherCluster                            bool
-	ClockSkewMS                             int64
-	ClocksDisagree                          bool
+	PeerClock
+	LinkProgress
+}
 
-	InboundSync        bool
-	StateThere         string
-	HeardMS            int64
-	Sending, Receiving *Headway
+// A PeerClock compares the wall clock of a peer with the instance's own.
+type PeerClock struct {
+	// ClockSkewMS is how far the peer's wall clock is ahead of this instance's, estimated from the
+	// last heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by
+	// age.
+	ClockSkewMS    int64 `json:"clock_skew_ms"`
+	ClocksDisagree bool  `json:"clocks_disagree"`
+}
+
+// A LinkProgress is what a peer has last said of a link, and the progress of both directions.
+type LinkProgress struct {
+	InboundSync bool   `json:"inbound_sync"` // the peer's acks wait for this instance
+	StateThere  string `json:"state_there"`  // of the link to this instance, as the peer last said: catching-up, sync, live (async), left-out (downgraded); empty: not known
+	HeardMS     int64  `json:"heard_ms"`     // since the last heartbeat on this connection; -1: none
+	// Sending and Receiving are the progress of the two directions, as of the last heartbeats. Nil:
+	// the link is down, or has no such direction.
+	Sending   *Headway `json:"sending,omitempty"`
+	Receiving *Headway `json:"receiving,omitempty"`
 }
 
 // An Event is an event of a link that the status shows.

@@ -24,7 +24,7 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.role.inbound,
 		OneWay: p.oneWay() || p.notReplicatedBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
 		Sent: p.sent.Load(), Received: p.received.Load(), Refused: p.refused.Load(), Diverged: p.diverged,
-		ClockSkewMS: p.skew.Estimate().Milliseconds(), ClocksDisagree: p.skew.Disagree(),
+		PeerClock: PeerClock{p.skew.Estimate().Milliseconds(), p.skew.Disagree()},
 	}
 	if p.conn == nil && p.phase != phaseRunning {
 		s.Reason = "the peer has stopped; " + s.Reason

@@ -76,7 +76,8 @@ func TestStatusScreen(t *testing.T) {
 // of the pair catches up.
 func groupOfThree(at time.Time) (r *statusReport, lists []publisherList) {
 	link := func(peer string, sync, in, out bool, state string) server.LinkStatus {
-		l := server.LinkStatus{Peer: peer, Sync: sync && out, InboundSync: sync && in, Outbound: out, Inbound: in, State: state, StateThere: state}
+		l := server.LinkStatus{Peer: peer, Sync: sync && out, Outbound: out, Inbound: in, State: state}
+		l.InboundSync, l.StateThere = sync && in, state
 		if l.Sync {
 			l.Ack = "counting"
 		}
