@@ -98,7 +98,7 @@ func (t *tally) after(at Position) (l Lag) {
 		to = t.marks[next]
 	}
 	share := float64(at-from.at) / float64(to.at-from.at)
-	l.Records = max(1, t.records-from.records-uint64(share*float64(to.records-from.records)))
+	l.Records = max(1, t.records-from.records-uint64(share*float64(to.records-from.records)+0.5))
 	if from.time > 0 {
 		l.Since = time.UnixMicro(from.time)
 	}

@@ -238,7 +238,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
 		kong.Description("Publishes and subscribes, shows and measures a pair of servers, and examines and repairs journals and stores on disk. "+
-			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version."),
+			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version; of status --brief also 6 degraded, 7 unreachable."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { parserExit = code }),
 		kong.Vars{"store_path": pathHelp, "version": buildinfo.Version()},

@@ -235,6 +235,35 @@ func TestStatusProblems(t *testing.T) {
 	}
 }
 
+// Of several instances each must be another one of the same group, and linked with one of the others.
+func TestStatusOfAGroup(t *testing.T) {
+	for _, tt := range []struct {
+		change func(c *server.Status)
+		want   string // text of the problem
+	}{
+		{func(*server.Status) {}, ""},
+		{func(c *server.Status) { c.Links = nil }, ""}, // a and b name it
+		{func(c *server.Status) { c.Name = "d" }, ""},  // it names a and b
+		{func(c *server.Status) { c.Name, c.Links = "d", nil }, "not a group: d and the others do not replicate to each other"},
+		{func(c *server.Status) { c.Name = "a" }, "two addresses belong to a"},
+		{func(c *server.Status) { c.Group = "h" }, "not a group: a is in group g, c in h"},
+		{func(c *server.Status) { c.Cluster = "other" }, "not a group: a is in cluster 0a1b2c3d, c in other"},
+	} {
+		r, _ := groupOfThree(time.Time{})
+		tt.change(r.Instances[2].Status)
+		r.findProblems()
+		var texts []string
+		for _, p := range r.Problems {
+			if isAboutGroup(p) {
+				texts = append(texts, p.Text)
+			}
+		}
+		if got := strings.Join(texts, "; "); got != tt.want && (tt.want == "" || !strings.HasPrefix(got, tt.want) || len(texts) != 1) {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
 // Incomplete lists of publishers are compared up to the id that both lists reach.
 func TestCompareIncompleteLists(t *testing.T) {
 	list := func(more bool, ids ...uint64) publisherList {
