@@ -37,6 +37,7 @@ type Readiness struct {
 	CatchingUp bool       `json:"catching_up"`        // the instance lacks, or may lack, messages of its peers, ready or not
 	Sync       SyncStatus `json:"sync"`               // as in Status
 	Outdated   string     `json:"outdated,omitempty"` // as in Status
+	Reason     string     `json:"reason,omitempty"`   // why clients are not served, for people
 }
 
 // serveAdmin serves the endpoints of AdminAddr, from the start until the server ends.
@@ -54,6 +55,7 @@ func (s *Server) serveAdmin() {
 		r := s.readiness()
 		respondJSON(w, r.Ready && !r.Stopping && r.Outdated == "", r)
 	})
+	mux.HandleFunc("GET /insync", s.answerInSync)
 	mux.HandleFunc("GET /status", s.answerStatus)
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
 	server := &http.Server{
@@ -92,18 +94,8 @@ func (s *Server) readiness() Readiness {
 	return Readiness{
 		Name: s.cfg.Name, Version: s.cfg.Version, Ready: s.isReady(), Stopping: s.isStopping(),
 		CatchingUp: s.catchingUp(), Sync: s.instance.SyncStatus(), Outdated: links.OutdatedReason(),
+		Reason: s.notReadyReason(),
 	}
-}
-
-// answerStatus sends the status with a page of the sessions.
-func (s *Server) answerStatus(w http.ResponseWriter, r *http.Request) {
-	limit, ok := queryNumber(w, r, "limit")
-	if !ok {
-		return
-	}
-	st := s.Status()
-	st.page(r.URL.Query().Get("after"), int(min(limit, MaxSessionsPerPage)))
-	respondJSON(w, true, st)
 }
 
 // page reduces st to the sessions with names above after, at most limit of them.
@@ -131,7 +123,7 @@ func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if limit, ok := queryNumber(w, r, "limit"); ok {
-		respondJSON(w, true, s.Publishers(after, int(min(limit, MaxPublishersPerPage))))
+		s.surveys.respond(w, r, func() any { return s.Publishers(after, int(min(limit, MaxPublishersPerPage))) })
 	}
 }
 

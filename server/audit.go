@@ -258,6 +258,7 @@ func (s *session) auditRefusal(cause error) {
 	if !known {
 		user = string(s.msg.UserID)
 	}
+	s.srv.noteLogonRefused(user, cause)
 	attrs := who(user, string(s.msg.ClientName), s.conn.RemoteAddr().String(), slog.String("reason", reason))
 	s.srv.audit.writeOnce(s.source, user+"\x00"+reason, auditLogonRefused, attrs...)
 	if reason == wire.ReasonTooManySessions || reason == wire.ReasonTooManyPublishers {

@@ -239,7 +239,7 @@ func TestAdminToken(t *testing.T) {
 		for _, path := range []string{"/livez", "/readyz"} {
 			ask(path, "", http.StatusOK)
 		}
-		for _, path := range []string{"/status", "/publishers", "/status?after=/livez", "/none", "//livez/../status"} {
+		for _, path := range []string{"/status", "/publishers", "/insync", "/status?list=subscriptions", "/status?after=/livez", "/none", "//livez/../status"} {
 			for _, wrong := range []string{"", "Bearer", "Bearer ", "Bearer " + other, "Bearer " + token + "x", "Basic " + token, token} {
 				ask(path, wrong, http.StatusUnauthorized)
 			}

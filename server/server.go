@@ -80,7 +80,10 @@ type Server struct {
 	links     atomic.Pointer[replica.Links] // nil until the links are started
 	space     space
 	refusals  refusals
+	events    events
+	surveys   turn       // of requests that look at all publishers or subscriptions
 	logBudget lineBudget // log budget of all sessions together
+	started   time.Time
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -136,6 +139,8 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 //	/livez       200 while the instance runs, 503 once it has failed; no body
 //	/readyz      200 while it serves clients, 503 before that, while it stops, and once its group
 //	             has left it behind (Readiness.Outdated); the body is a Readiness
+//	/insync      200 while it has everything that the group has acknowledged, so that the other
+//	             instances can be stopped, otherwise 503; the body is an InSync
 //	/status      a Status with one page of the sessions
 //	/publishers  a PublisherList, one page of the publishers
 //
@@ -150,6 +155,19 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 // Status.SessionsMore or PublisherList.More is true. Each page is a snapshot of its own: a session
 // or publisher that comes meanwhile may be missing from the list. If limit, or after of
 // /publishers, is not a number, the status code is 400.
+//
+// With the parameter list, /status has a page of another list, for which the other two parameters
+// work in the same way:
+//
+//	list=publishers     the same as /publishers
+//	list=subscriptions  a SubscriptionList, at most MaxSubscriptionsPerPage of them
+//	list=degraded       an object with degraded, more and next: at most 100 DegradedIntervals,
+//	                    newest first, each with at most 1,000 ranges
+//
+// For the next page of the last two, pass next as after. A response of /status has a bounded length:
+// it has the newest 20 degraded intervals with 100 ranges each, and 100 diverged publishers.
+// Responses of /status and /publishers are made one at a time, so that they take one processor at
+// most.
 //
 // The server waits 5 seconds for a request and 10 seconds for the client to read the response. If
 // there are more than 16 connections it closes the oldest one.
@@ -220,6 +238,7 @@ func (s *Server) supervise() {
 
 	s.clientListener.Close()
 	if s.stopMode() == stopDrain {
+		s.note(EventDrain, "", "the instance stops: it takes no more publishes, and waits for acks")
 		s.drain()
 	}
 	if s.stopMode() == stopKill {
@@ -340,6 +359,7 @@ func (s *Server) awaitLinks() bool {
 func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
+	s.note(EventReady, "", "clients are served")
 	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clientListener.Addr())
 }
 

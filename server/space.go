@@ -18,6 +18,7 @@ const spaceCheckInterval = 10 * time.Second
 // A space is the state of the journal's disk at the last check.
 type space struct {
 	free      atomic.Int64
+	total     atomic.Int64
 	full      atomic.Bool   // publishes are refused for now
 	linksFull atomic.Bool   // links take no messages either
 	wake      signal.Signal // set when the journal has a new segment
@@ -43,12 +44,15 @@ func (s *Server) checkSpace() (need int64) {
 	}
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
+	s.space.total.Store(total)
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
 	s.space.linksFull.Store(free < links && full)
 	if wasFull := s.space.full.Swap(full); full && !wasFull {
 		s.log.Error("the disk is nearly full: publishes are refused for now", "free", free, "reserve", publishes)
+		s.note(EventDiskLow, "", "the disk is nearly full: publishes are refused for now")
 	} else if wasFull && !full {
 		s.log.Warn("the disk has space again: publishes are accepted", "free", free, "reserve", publishes)
+		s.note(EventDiskOK, "", "the disk has space again: publishes are accepted")
 	}
 	return publishes + s.headroom() - free
 }

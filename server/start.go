@@ -47,12 +47,14 @@ func Start(cfg Config) (*Server, error) {
 			Limits: cfg.Limits.core(),
 		},
 		space:     space{wake: signal.New()},
+		started:   time.Now(),
+		surveys:   newTurn(),
 		lifecycle: newLifecycle(),
 	}
 	s.instance.Now = time.Now
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
-	s.instance.OnRefused = s.refusals.add
+	s.instance.OnRefused = s.noteRefused
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
@@ -92,6 +94,7 @@ func (s *Server) start() (err error) {
 		return err
 	}
 	undo = append(undo, s.audit.close)
+	s.note(EventStarted, "", "the journal is open")
 	if _, err := replica.Start(s.linkOptions()); err != nil {
 		return fmt.Errorf("server: start the links: %w", err)
 	}
@@ -248,6 +251,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnDiverged: s.instance.Registry.PublishersDiverged,
 		OnClosed:   s.instance.Registry.PublishersClosed,
 		OnRefused:  s.audit.linkRefused,
+		OnEvent:    s.noteLinkEvent,
 		// The clients continue at another instance. This one accepts no logon any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}

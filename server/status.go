@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
@@ -68,6 +69,17 @@ type Status struct {
 	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest decree
 
 	SessionsMore bool `json:"sessions_more"` // this page of /status is not the last one
+
+	Time          time.Time           `json:"time"`                     // of the snapshot, by the wall clock of the instance
+	Started       time.Time           `json:"started"`                  // start of the process
+	Role          Role                `json:"role"`                     // role in its group
+	InSync        InSync              `json:"in_sync"`                  // whether the other instances could be stopped
+	Waiting       WaitingStatus       `json:"waiting"`                  // messages that wait for the acks of sync destinations
+	Subscriptions SubscriptionsStatus `json:"subscriptions"`            // how far subscriptions are behind
+	DegradedTotal int                 `json:"degraded_total"`           // number of intervals of Degraded; a response of /status has the newest 20
+	DivergedTotal int                 `json:"diverged_total,omitempty"` // number of publishers of Diverged; a response of /status has the first 100
+	Events        []Event             `json:"events"`                   // recent events, oldest first; at most 256
+	Disk          DiskStatus          `json:"disk"`                     // the disk of the journal
 }
 
 // A LinkStatus is the state of the links to and from one peer.
@@ -94,12 +106,19 @@ type LinkStatus struct {
 	Downgrades     uint64 `json:"downgrades"`
 	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
 	OtherCluster bool `json:"other_cluster"`
-	// ClockSkewMS is how far the peer's wall clock is ahead of this instance's, estimated from the
-	// last heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by
-	// age.
-	ClockSkewMS    int64 `json:"clock_skew_ms"`
-	ClocksDisagree bool  `json:"clocks_disagree"`
+	PeerClock
+	LinkProgress
 }
+
+// A PeerClock compares the wall clock of a peer with the instance's own. A LinkProgress is what a
+// peer has last said of a link, and the progress of both directions.
+type (
+	PeerClock    = replica.PeerClock
+	LinkProgress = replica.LinkProgress
+)
+
+// A Headway is the progress of one direction of a link.
+type Headway = replica.Headway
 
 // A DegradedInterval is a period in which a sync destination was downgraded, so that acks were of
 // level single. Destination and Begin identify it. Times have a precision of a microsecond.
@@ -107,6 +126,7 @@ type DegradedInterval struct {
 	Destination string          `json:"destination"`
 	Begin       time.Time       `json:"begin"`
 	End         time.Time       `json:"end,omitzero"`     // zero: the period has not ended
+	Publishers  int             `json:"publishers"`       // number of Ranges; a response of /status has at most 100 of them
 	Ranges      []DegradedRange `json:"ranges,omitempty"` // settled without the destination, per publisher
 }
 
@@ -118,7 +138,7 @@ type DegradedRange struct {
 }
 
 func degradedInterval(i journal.DegradedInterval) DegradedInterval {
-	d := DegradedInterval{Destination: i.Destination, Begin: i.Begin, End: i.End}
+	d := DegradedInterval{Destination: i.Destination, Begin: i.Begin, End: i.End, Publishers: len(i.Ranges)}
 	for _, r := range i.Ranges {
 		d.Ranges = append(d.Ranges, DegradedRange(r))
 	}
@@ -188,6 +208,17 @@ type PublisherStatus struct {
 	Safe      uint64 `json:"safe"`             // highest sequence that is also on the disk of every sync destination, as far as the present connections have reported
 	Floor     uint64 `json:"floor"`            // up to here retention has removed everything
 	Owner     string `json:"owner,omitempty"`  // the first user who published as it; empty: no user has
+	Client    string `json:"client,omitempty"` // name of the session that publishes as it now
+	Settled   uint64 `json:"settled"`          // like Safe, without the sync destinations that are downgraded
+
+	// Unacknowledged is the number of its messages in the journal that this instance's disk and
+	// those of all sync destinations have not acknowledged, on any connection since the start.
+	// OldestUnacknowledged is the sequence of the first of them, and OldestWaitMS how long that has
+	// waited for a sync destination, 0 if it has not. Without a sync destination this instance's
+	// disk counts alone.
+	Unacknowledged       uint64 `json:"unacknowledged"`
+	OldestUnacknowledged uint64 `json:"oldest_unacknowledged,omitempty"`
+	OldestWaitMS         int64  `json:"oldest_wait_ms"`
 }
 
 // A PublisherList is a page of an instance's publishers, ordered by id.
@@ -206,23 +237,40 @@ func (s *Server) Publishers(after uint64, limit int) PublisherList {
 	if limit < 1 || limit > MaxPublishersPerPage {
 		limit = MaxPublishersPerPage
 	}
-	list, links := PublisherList{Publishers: []PublisherStatus{}}, s.links.Load()
+	list := PublisherList{Publishers: []PublisherStatus{}}
 	if after == math.MaxUint64 {
 		return list
 	}
-	states := s.journal.StatesFrom(after+1, limit+1)
+	states := s.publisherStates(after+1, limit+1)
 	list.More = len(states) > limit
-	for _, st := range states[:min(limit, len(states))] {
-		list.Publishers = append(list.Publishers, PublisherStatus{st.Publisher, st.Have, st.Durable, links.Safe(st.Publisher), st.Floor, st.Owner})
+	for _, w := range s.links.Load().Waits(states[:min(limit, len(states))]) {
+		list.Publishers = append(list.Publishers, s.publisherStatus(&w))
 	}
 	return list
+}
+
+// statesAtOnce is the number of publishers whose states are read under one lock of the journal.
+// Publishes wait meanwhile.
+const statesAtOnce = 1024
+
+// publisherStates returns the states of at most limit publishers whose id is at least from.
+func (s *Server) publisherStates(from uint64, limit int) (states []journal.PublisherState) {
+	for len(states) < limit {
+		part := s.journal.StatesFrom(from, min(limit-len(states), statesAtOnce))
+		states = append(states, part...)
+		if len(part) < statesAtOnce || part[len(part)-1].Publisher == math.MaxUint64 {
+			break
+		}
+		from = part[len(part)-1].Publisher + 1
+	}
+	return states
 }
 
 // Status returns a snapshot of the instance.
 func (s *Server) Status() Status {
 	c := &s.instance.Counts
 	st := Status{
-		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version,
+		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version, Time: s.wallClock(), Started: s.started,
 		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.instance.SyncStatus(),
 		Sessions:     s.sessionStatus(),
 		Publishers:   s.journal.Publishers(),
@@ -238,7 +286,9 @@ func (s *Server) Status() Status {
 		AuthFailures: c.AuthFailures.Load(), NotEntitled: c.NotEntitled.Load(), Paused: c.Paused.Load(),
 		LogDropped: s.cfg.LogDropped(), AuditDropped: s.audit.dropped(),
 	}
+	st.Waiting, st.Subscriptions, st.Events, st.Disk = s.waitingStatus(), s.subscriptionsStatus(), s.events.recent(), s.diskStatus()
 	links := s.links.Load()
+	st.Role, st.InSync = roleOf(links), s.InSync()
 	st.Cluster, st.Intact = links.Cluster(), links.Intact()
 	st.CatchingUp, st.Single = s.catchingUp(), links.Single()
 	for _, l := range links.Status() {
@@ -247,7 +297,9 @@ func (s *Server) Status() Status {
 	for _, i := range s.journal.DegradedIntervals() {
 		st.Degraded = append(st.Degraded, degradedInterval(i))
 	}
+	st.DegradedTotal = len(st.Degraded)
 	st.Diverged, st.Certificates, st.Users = s.diverged(), s.certificateStatus(), s.usersStatus()
+	st.DivergedTotal = len(st.Diverged)
 	st.Refusing, st.Outdated, st.Decree = s.refusals.recent(), links.OutdatedReason(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()

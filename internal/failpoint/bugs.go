@@ -620,4 +620,14 @@ const (
 	TLSExpiryUntold Bug = "tls-expiry-untold"
 	// AdminAnyToken answers requests to the admin port without the token.
 	AdminAnyToken Bug = "admin-any-token"
+	// InSyncCatchingUp lets /insync say yes while the instance lacks messages that a peer has acknowledged.
+	InSyncCatchingUp Bug = "insync-catching-up"
+	// InSyncSingle lets /insync say yes while a peer acknowledges messages without the instance.
+	InSyncSingle Bug = "insync-single"
+	// InSyncAsync lets /insync say yes if the only links are asynchronous.
+	InSyncAsync Bug = "insync-async"
+	// InSyncDiskFull lets /insync say yes while the disk is nearly full.
+	InSyncDiskFull Bug = "insync-disk-full"
+	// InSyncStopping lets /insync say yes while the instance stops.
+	InSyncStopping Bug = "insync-stopping"
 )

@@ -29,15 +29,12 @@ func (j *Journal) NoteDegraded(i DegradedInterval) error {
 	return annotate(j.appendChange(change{kind: stateInterval, interval: i}), "record degraded interval of %s", i.Destination)
 }
 
-// DegradedIntervals returns the remembered degraded intervals, oldest first.
+// DegradedIntervals returns the remembered degraded intervals, oldest first. The caller must not
+// change their ranges.
 func (j *Journal) DegradedIntervals() []DegradedInterval {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	intervals := slices.Clone(j.table.intervals)
-	for n := range intervals {
-		intervals[n].Ranges = slices.Clone(intervals[n].Ranges)
-	}
-	return intervals
+	return slices.Clone(j.table.intervals)
 }
 
 // minIntervalLen is the length of the shortest coded interval.

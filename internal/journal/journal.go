@@ -118,6 +118,7 @@ func open(o Options) (*Journal, error) {
 			continue
 		}
 		j.loadRemoved(j.log.First())
+		j.countOlder(j.log.First())
 		if err == nil {
 			err = j.openAside()
 		}

@@ -119,6 +119,7 @@ type table struct {
 	segLast        Position // after the last record; 0: no records
 
 	extents recentExtents
+	tally   tally
 
 	scratch Record // buffer of Recover
 }
@@ -139,6 +140,7 @@ func (t *table) reset() {
 	t.topics = newTopicNames()
 	t.lastTime, t.age, t.intervals, t.groupState = 0, 0, nil, groupState{groupClock: GroupClock{Now: 1}}
 	t.extents = newRecentExtents(int64(t.extents.outline.segment))
+	t.tally = tally{}
 	t.nextSegment()
 }
 
@@ -294,6 +296,7 @@ func (t *table) noteRecord(p *publisher, at, next Position, time int64) {
 		t.inSegment = append(t.inSegment, p)
 	}
 	t.extents.addRecord(p, at)
+	t.tally.note(at, next, time)
 	if t.segFrom == 0 {
 		t.segFrom = time
 	}

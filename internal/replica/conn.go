@@ -62,6 +62,7 @@ type outbox struct {
 	pending         bookmark.Vector          // durable here, to be acknowledged
 	movedPublishers map[uint64]struct{}      // publishers that moved since the last heartbeat
 	unacked         bookmark.Vector          // received from the peer and not yet acknowledged
+	headway                                  // of both directions
 	reopened        []journal.PublisherState // publishers with a session at the peer, which may have forgotten them
 }
 

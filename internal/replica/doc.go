@@ -38,7 +38,9 @@
 //	              the decree, the group's clock, the Forgotten clock, owner of the publisher
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
 //	              the Forgotten clock, the wall clock (microseconds), version and hash of the
-//	              permissions
+//	              permissions, state of the sender's half of the link (0: none, 1: catching up,
+//	              2: sync, 3: asynchronous, 4: the receiver is left out), number of records that
+//	              the sender has not sent yet, about
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes); the first one of the dialled side has one for each
@@ -109,7 +111,8 @@
 //
 // A heartbeat is sent every interval, busy or idle. After four intervals without a byte the link
 // is considered lost. A heartbeat carries the running CRCs of the publishers that moved since the
-// last one; more says that there are others that did not fit.
+// last one; more says that there are others that did not fit. One is sent at once when the sender
+// leaves the receiver out of its acks, or no longer does.
 package replica
 
 // protocolVersion is the version in the open frame. A peer with another version is refused.

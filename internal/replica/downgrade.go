@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -33,11 +34,13 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 	switch p.ack.Update(wait, p.conn != nil, l.mayDowngradeLocked(p)) {
 	case BecameDowngraded:
 		l.watermarks.LeaveOut(p.index, true)
+		p.tellStateLocked()
 		p.degraded = degradedInterval{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.PublisherRange), dirty: true}
 		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait) })
 	case BecameCounting:
 		l.watermarks.LeaveOut(p.index, false)
 		p.backlog = p.progress.Waiting()
+		p.tellStateLocked()
 		interval := p.interval(l.began.Add(now).Round(0))
 		p.degraded = degradedInterval{}
 		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval) })
@@ -46,6 +49,7 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 
 func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
 	l.o.Log.Error("link is downgraded: acks cover one disk only until it counts again", "peer", p.name, "duration", wait)
+	l.emit(EventSingleBegan, p.name, fmt.Sprintf("acks do not wait for %s any more: they are single", p.name))
 	states := l.o.Journal.States()
 	l.mu.Lock()
 	for _, s := range states {
@@ -59,6 +63,7 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
 
 func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval) {
 	l.o.Log.Warn("link counts again", "peer", p.name, "since", interval.Begin)
+	l.emit(EventSingleEnded, p.name, fmt.Sprintf("acks wait for %s again", p.name))
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)
 	l.wakeWatch()

@@ -182,7 +182,26 @@ type heartbeat struct {
 	wall       uint64 // our wall clock in microseconds
 
 	permissions Permissions // of clients here
+
+	state  halfState // of our half of the link
+	unsent uint64    // records of our journal that we have not sent to the peer, about
 }
+
+// A halfState is the state of one half of a link, as its sender sees it.
+type halfState uint64
+
+const (
+	halfUnknown    halfState = iota // the sender does not replicate on this link, or has not told yet
+	halfCatchingUp                  // the receiver has not acknowledged everything that it lacked
+	halfSync                        // acks wait for the receiver, and it has everything that was acknowledged before
+	halfLive                        // asynchronous
+	halfLeftOut                     // the receiver is downgraded: acks do not wait for it
+)
+
+// halfStates are the names of the states for users.
+var halfStates = [...]string{halfUnknown: "", halfCatchingUp: "catching-up", halfSync: "sync", halfLive: "live", halfLeftOut: "left-out"}
+
+func (s halfState) String() string { return halfStates[s] }
 
 func (b *heartbeat) fields(c codec) {
 	c.bool(&b.damaged)
@@ -195,6 +214,8 @@ func (b *heartbeat) fields(c codec) {
 	groupClockFields(c, &b.groupClock)
 	c.sequence(&b.wall)
 	b.permissions.fields(c)
+	c.uintUpTo((*uint64)(&b.state), uint64(halfLeftOut))
+	c.sequence(&b.unsent)
 }
 
 // A refuseCode is the kind of a refusal.

@@ -141,6 +141,7 @@ func (l *Links) connected(c *conn) error {
 	if warning != "" {
 		l.o.Log.Warn(warning, "peer", p.name)
 	}
+	l.emit(EventPeerBack, p.name, "the link is up")
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reportReached()
 	l.excludeDiverged(c)
@@ -284,6 +285,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 
 	if !errors.Is(cause, ErrClosed) {
 		l.o.Log.Warn("link is down", "peer", p.name, "reason", cause)
+		l.emit(EventPeerLost, p.name, "the link is down: "+cause.Error())
 	}
 	if p.outbound() {
 		l.findNeededFrom(p, acked)

@@ -83,6 +83,18 @@ func (p *Progress) Oldest() (since time.Duration, waiting bool) {
 	return since, waiting
 }
 
+// Since returns when the oldest wait of a publisher began, false if nothing of it waits. The time is
+// that of its bucket, or earlier.
+func (p *Progress) Since(publisher uint64) (since time.Duration, waiting bool) {
+	for _, list := range [][]bucket{{p.begun}, p.written.list, p.awaited.list} {
+		at := slices.IndexFunc(list, func(k bucket) bool { return k.highest[publisher] > 0 })
+		if at >= 0 && (!waiting || list[at].since < since) {
+			since, waiting = list[at].since, true
+		}
+	}
+	return since, waiting
+}
+
 func (p *Progress) anyWaits() bool {
 	return len(p.begun.highest)+len(p.written.list)+len(p.awaited.list) > 0
 }

@@ -289,6 +289,7 @@ func (l *Links) handleAck(c *conn, moved []bookmark.Bookmark) {
 		l.mu.Unlock()
 		return
 	}
+	was := p.halfStateLocked()
 	for _, b := range moved {
 		publishers = append(publishers, b.Publisher)
 		l.watermarks.Acked(p.index, b)
@@ -303,6 +304,10 @@ func (l *Links) handleAck(c *conn, moved []bookmark.Bookmark) {
 		p.refusals.Progressed()
 	}
 	l.updateAckStateLocked(p, now)
+	if !was.whole() && p.halfStateLocked().whole() {
+		p.tellStateLocked()
+		l.deferred = append(l.deferred, func() { l.emit(EventCatchUpDone, p.name, p.name+" has caught up") })
+	}
 	single := l.watermarks.Single() // if other destinations are left out, settled may have moved as well
 	l.unlockAndNotify()
 	if single {
@@ -323,6 +328,7 @@ func (c *conn) handleHeartbeat(d *decoder) error {
 		return err
 	}
 	c.l.noteWallClock(c.peer, b.wall)
+	c.noteProgress(&b)
 	c.l.notePermissions(c.peer, b.permissions)
 	if err := c.l.o.Journal.MergeGroupClock(b.groupClock); err != nil {
 		return c.appendError(err)

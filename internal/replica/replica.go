@@ -85,6 +85,8 @@ type Options struct {
 	// OnRefused is called when this instance or a peer has refused a link. peer is empty if this
 	// instance has accepted the connection and does not know the peer. OnRefused must not block.
 	OnRefused func(peer, address string, reason error)
+	// OnEvent is called for the events that the status shows. It must not block. No lock is held.
+	OnEvent func(Event)
 	// OnOutdated is called when OutdatedReason begins to return a reason. It must not block.
 	OnOutdated func()
 }
@@ -106,6 +108,46 @@ type Status struct {
 	Unacknowledged, Sent, Received          uint64
 	Refused, Diverged, Downgrades           uint64
 	OtherCluster                            bool
-	ClockSkewMS                             int64
-	ClocksDisagree                          bool
+	PeerClock
+	LinkProgress
+}
+
+// A PeerClock compares the wall clock of a peer with the instance's own.
+type PeerClock struct {
+	// ClockSkewMS is how far the peer's wall clock is ahead of this instance's, estimated from the
+	// last heartbeats. ClocksDisagree: the skew is above 5 seconds, so retention removes nothing by
+	// age.
+	ClockSkewMS    int64 `json:"clock_skew_ms"`
+	ClocksDisagree bool  `json:"clocks_disagree"`
+}
+
+// A LinkProgress is what a peer has last said of a link, and the progress of both directions.
+type LinkProgress struct {
+	InboundSync bool   `json:"inbound_sync"` // the peer's acks wait for this instance
+	StateThere  string `json:"state_there"`  // of the link to this instance, as the peer last said: catching-up, sync, live (async), left-out (downgraded); empty: not known
+	HeardMS     int64  `json:"heard_ms"`     // since the last heartbeat on this connection; -1: none
+	// Sending and Receiving are the progress of the two directions, as of the last heartbeats. Nil:
+	// the link is down, or has no such direction.
+	Sending   *Headway `json:"sending,omitempty"`
+	Receiving *Headway `json:"receiving,omitempty"`
+}
+
+// An Event is an event of a link that the status shows.
+type Event struct{ Kind, Peer, Text string }
+
+// Kinds of events.
+const (
+	EventPeerBack    = "peer_back"     // the link to a peer is up
+	EventPeerLost    = "peer_lost"     // it is down
+	EventSingleBegan = "single_began"  // a sync destination is downgraded
+	EventSingleEnded = "single_ended"  // it counts again
+	EventCatchUpDone = "catch_up_done" // a peer has what it lacked; without a peer: this instance has
+	EventGivenUp     = "given_up"      // no more is kept for an absent destination
+)
+
+// emit reports an event. No lock may be held.
+func (l *Links) emit(kind, peer, text string) {
+	if l.o.OnEvent != nil {
+		l.o.OnEvent(Event{kind, peer, text})
+	}
 }

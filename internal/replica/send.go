@@ -91,7 +91,7 @@ func (s *sender) canSendInline() bool {
 
 // scheduleHeartbeat notes whether a heartbeat is due, and when the next one will be.
 func (s *sender) scheduleHeartbeat(now time.Time) {
-	if now.Before(s.heartbeatAt) {
+	if now.Before(s.heartbeatAt) && !s.c.tellsNow.Swap(false) {
 		return
 	}
 	s.heartbeatDue = !s.heartbeatAt.IsZero()
@@ -442,7 +442,7 @@ func (s *sender) addGoneBefore(r *journal.Record) (sent int, err error) {
 // of Durable, as may happen at the start.
 func (s *sender) sendHeartbeat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro())), permissions: c.l.ownPermissions()}
+	b := heartbeat{damaged: j.Damage() != nil, groupClock: j.GroupClock(), wall: uint64(max(0, c.l.o.Wall().UnixMicro())), permissions: c.l.ownPermissions(), unsent: s.unsent()}
 	if failpoint.On(failpoint.R14PermissionsKept) {
 		b.permissions = c.ours.Permissions
 	}
@@ -457,6 +457,7 @@ func (s *sender) sendHeartbeat() {
 		delete(c.movedPublishers, publisher)
 	}
 	received := c.unacked.Clone()
+	c.tellProgressLocked(&b)
 	c.l.mu.Unlock()
 
 	slices.Sort(moved)

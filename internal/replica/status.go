@@ -24,11 +24,12 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.role.inbound,
 		OneWay: p.oneWay() || p.notReplicatedBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
 		Sent: p.sent.Load(), Received: p.received.Load(), Refused: p.refused.Load(), Diverged: p.diverged,
-		ClockSkewMS: p.skew.Estimate().Milliseconds(), ClocksDisagree: p.skew.Disagree(),
+		PeerClock: PeerClock{p.skew.Estimate().Milliseconds(), p.skew.Disagree()},
 	}
 	if p.conn == nil && p.phase != phaseRunning {
 		s.Reason = "the peer has stopped; " + s.Reason
 	}
+	p.addHeadwayLocked(&s, now)
 	if p.outbound() {
 		s.Unacknowledged = unacknowledged
 		s.OldestWaitMS = l.oldestWaitLocked(p, now).Milliseconds()
@@ -41,6 +42,27 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 		}
 	}
 	return s
+}
+
+// addHeadwayLocked adds the progress of both directions.
+func (p *peer) addHeadwayLocked(s *Status, now time.Duration) {
+	s.InboundSync, s.HeardMS = p.role.sync, -1
+	c := p.conn
+	if c == nil {
+		return
+	}
+	s.StateThere = c.there.String()
+	if c.heard {
+		s.HeardMS = (now - c.heardAt).Milliseconds()
+	}
+	if p.outbound() {
+		h := c.sending.headway()
+		s.Sending = &h
+	}
+	if p.role.inbound {
+		h := c.receiving.headway()
+		s.Receiving = &h
+	}
 }
 
 // statesAtOnce is the number of publishers that are counted under one lock. Acks wait meanwhile.

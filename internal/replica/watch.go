@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
@@ -99,6 +100,7 @@ func (l *Links) giveUp(p *peer) {
 	if exceeds {
 		l.o.Log.Error("destination is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
 			"peer", p.name, "hold", l.o.HoldBytes)
+		l.emit(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is behind by more than hold", p.name))
 	}
 }
 
@@ -108,13 +110,16 @@ func (l *Links) giveUp(p *peer) {
 func (l *Links) GiveUpAbsent() (any bool) {
 	now := l.now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlockAndNotify()
 	for _, p := range l.dests {
 		if p.conn != nil || p.givenUp || !l.serving || now-p.awaySince < l.o.RejoinTimeout || failpoint.On(failpoint.R5TrimsLater) {
 			continue
 		}
 		p.givenUp, any = true, true
 		l.o.Log.Error("destination is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
+		l.deferred = append(l.deferred, func() {
+			l.emit(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is away and the disk is nearly full", p.name))
+		})
 	}
 	return any
 }
@@ -147,7 +152,10 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 		outcome, missing := l.outcome, l.rejoin.Awaited()
 		l.deferred = append(l.deferred, func() { l.becomeReady(outcome, missing) })
 	case l.outcome == CaughtUp && was != CaughtUp:
-		l.deferred = append(l.deferred, func() { l.o.Log.Info("caught up with all peers") })
+		l.deferred = append(l.deferred, func() {
+			l.o.Log.Info("caught up with all peers")
+			l.emit(EventCatchUpDone, "", "this instance has caught up with all peers")
+		})
 	}
 }
 

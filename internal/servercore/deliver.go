@@ -22,6 +22,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	s.awaitsSafe.Store(false) // until a subscription waits again
 	if w.shared != nil {
 		more = s.deliverShared(now)
+		s.noteLive()
 	}
 	w.turn = append(w.turn[:0], w.behind...) // a copy, since behind changes when a subscription goes live
 	awaited := ledger.Position(0)            // position of the record that parked subscriptions hold until it is safe
@@ -39,6 +40,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 			continue // it would read the same record and wait
 		}
 		more = s.deliverBehind(b, now) || more
+		b.noteProgress()
 		if len(w.behind) > maxFollowers && !failpoint.On(failpoint.DFillsAll) {
 			awaited = s.park(b, awaited)
 		}

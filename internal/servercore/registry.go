@@ -226,6 +226,15 @@ func (r *Registry) sessionOf(publisher uint64) *Session {
 	return r.publishers[publisher]
 }
 
+// ClientOf returns the client name of the session of a publisher, empty if it has none.
+func (r *Registry) ClientOf(publisher uint64) string {
+	if s := r.sessionOf(publisher); s != nil {
+		info, _ := s.Info()
+		return info.ClientName
+	}
+	return ""
+}
+
 // WakeAll wakes all sessions.
 func (r *Registry) WakeAll() {
 	for _, s := range r.Sessions() {

@@ -66,6 +66,7 @@ type Session struct {
 	client     clientInfo   // set by the logon, constant once the logon is answered
 	reader     readerState  // the reader's half
 	writer     writerState  // the writer's half
+	live       progress     // of the live subscriptions, for the status
 
 	// appending is held while a record of this session goes into the ledger. Fence waits for it.
 	appending sync.Mutex

@@ -33,6 +33,7 @@ type sub struct {
 	lastMark         time.Time
 	candidate        bookmark.Bookmark // for the next mark to a plain client, once it is settled
 	diverged         map[uint64]bool   // diverged publishers that the subscription was told of; nil: none
+	progress         progress          // for the status
 }
 
 // matches returns a function that reports whether a removed message on a topic concerns the
@@ -80,6 +81,7 @@ func (s *Session) unpark(b *sub) {
 func (s *Session) startReading(b *sub, from ledger.Position, now time.Time) {
 	b.follower = s.inst.Ledger.Follow(from)
 	b.awaitsSafe = false
+	b.noteProgress()
 	s.chargeSub(b)
 	if b.alone.Len() == 0 {
 		b.alone.MaxBytes = aloneBytes

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -51,6 +52,7 @@ func (s *Session) subscribe(m *wire.Message) error {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	b.Begin(at.Start)
+	b.progress.set(ReadsBehind, at.From, &ledger.Record{})
 	old, refusal := s.registerSub(b)
 	if refusal != nil {
 		s.refuseSubscribe(m, refusal)

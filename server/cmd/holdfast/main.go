@@ -10,7 +10,7 @@
 //	holdfast publish                      publish the lines of a file or of standard input
 //	holdfast subscribe                    print messages as lines or JSON
 //	holdfast ping URI…                    log on to servers and print their answers
-//	holdfast status ADMIN [ADMIN]         show both instances of a running pair, side by side
+//	holdfast status ADMIN…                show running instances side by side; --brief: for scripts
 //
 //	holdfast journal dump DIR             print the records, readable or as JSON
 //	holdfast journal verify DIR           check checksums, order and identities
@@ -46,6 +46,8 @@
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
 //	   as it is
+//	6  status --brief: degraded
+//	7  status --brief: an instance does not answer
 //
 // # Servers, users and TLS
 //
@@ -218,6 +220,9 @@ const (
 	exitFailed = 3
 	exitInUse  = 4
 	exitNewer  = 5
+
+	exitDegraded    = 6 // of status --brief
+	exitUnreachable = 7 // of status --brief
 )
 
 // commands is the command line, with one field for each command or group of commands.
@@ -227,7 +232,7 @@ type commands struct {
 	Ping      pingCommand      `cmd:"" help:"Log on to servers and print their answers."`
 	Journal   journalCommands  `cmd:"" help:"Examine the journal of a stopped instance."`
 	Store     storeCommands    `cmd:"" help:"Examine or repair a publish store or bookmark store that is not in use."`
-	Status    statusCommand    `cmd:"" help:"Show the state of a running pair, both instances side by side."`
+	Status    statusCommand    `cmd:"" help:"Show the state of running instances side by side, or for scripts (--brief)."`
 	Bench     benchCommands    `cmd:"" help:"Measure a pair of servers: a running one, or one that the command starts."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
@@ -244,7 +249,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
 		kong.Description("Publishes and subscribes, shows and measures a pair of servers, and examines and repairs journals and stores on disk. "+
-			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version."),
+			"Exit codes: 0 all is well, 1 a fault was found, 2 usage, 3 the command could not continue, 4 in use by a running process, 5 written by a newer version; of status --brief also 6 degraded, 7 unreachable."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { parserExit = code }),
 		kong.Vars{"store_path": pathHelp, "version": buildinfo.Version()},
@@ -309,6 +314,9 @@ func (o *output) report(asJSON, well bool, report any, print func()) error {
 // errFault reports a fault that the command has already printed.
 var errFault = errors.New("a fault was found")
 
+// errPrinted is the error in an exitError whose reason the command has already printed.
+var errPrinted = errors.New("the reason is printed")
+
 // An exitError is an error with an exit code of its own.
 type exitError struct {
 	code int
@@ -331,7 +339,9 @@ func exitCode(err error, stderr io.Writer) int {
 	if errors.Is(err, errFault) {
 		return exitFault
 	}
-	fmt.Fprintln(stderr, "holdfast:", err)
+	if !errors.Is(err, errPrinted) {
+		fmt.Fprintln(stderr, "holdfast:", err)
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}

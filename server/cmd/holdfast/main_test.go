@@ -427,7 +427,7 @@ func TestWrongPaths(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"status"}, {"status", "8085"}, {"status", "localhost:"}, {"status", "tcp://127.0.0.1:9007/amps/json"}, {"status", "ftp://a:8085"},
-		{"status", "http://a:8085/metrics"}, {"status", "a:1", "b:2", "c:3"}, {"status", "a:1", "a:1"}, {"status", "a:1", "--watch", "2s"},
+		{"status", "http://a:8085/metrics"}, {"status", "a:1", "--brief", "--json"}, {"status", "a:1", "a:1"}, {"status", "a:1", "--watch", "2s"},
 		{"status", "a:1", "--watch=fast"}, {"status", "a:1", "--timeout=0"}, {"status", "127.0.0.1:1", "--timeout=1s"},
 		{"completion"}, {"completion", "tcsh"}, {"no-such"},
 	} {

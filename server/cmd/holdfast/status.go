@@ -19,20 +19,23 @@ import (
 // statusCommand is "status".
 type statusCommand struct {
 	Admin          adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' in its configuration: HOST:PORT, http://HOST:PORT, or https://HOST:PORT if it has TLS."`
-	Peer           adminAddress     `arg:"" optional:"" help:"Admin address of its peer."`
+	Others         []adminAddress   `arg:"" name:"other" optional:"" help:"Admin addresses of other instances of its group."`
 	AdminTokenFile string           `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"PATH" help:"File with the token that the instances ask for. It is read at each request."`
 	TLSCA          string           `name:"tls-ca" env:"HOLDFAST_TLS_CA" placeholder:"PATH" help:"PEM file with the certificates of the authorities that the certificates of https addresses must come from. Default: those of the system."`
 	Watch          optionalInterval `placeholder:"INTERVAL" help:"Repeat every INTERVAL until interrupted, as in --watch=500ms. --watch alone: every 2s."`
 	Timeout        time.Duration    `default:"3s" help:"How long to wait for an answer."`
 	All            bool             `help:"List all degraded intervals and all differing publishers, not only some."`
-	JSON           bool             `name:"json" help:"Print one JSON object on one line; with --watch, one each time."`
+	Brief          bool             `xor:"form" help:"Print one line for each instance, for scripts: NAME STATE KEY=VALUE... STATE is ok, degraded (it passes by itself), wrong (look at it) or unreachable. The exit code is 0, 6, 1 or 7: that of the worst, which is wrong before unreachable before degraded. Keys: address; role: sync, async or alone; sync: its status towards its peers; in_sync: yes if the other instances can be stopped; lacks: records that a peer has yet to send to it, about; left: how long that takes; problems: their kinds, as with --json. Later versions may add keys at the end."`
+	JSON           bool             `name:"json" xor:"form" help:"Print one JSON object on one line; with --watch, one each time."`
 }
 
 // Run implements the command.
 func (c *statusCommand) Run(o *output) error {
-	switch {
-	case c.Admin == c.Peer:
-		return usageErrorf("%s is given twice: give the peer's admin address, or only one address", c.Admin)
+	switch twice := repeated(c.addresses()); {
+	case twice != "":
+		return usageErrorf("%s is given twice: give each instance once", twice)
+	case len(c.Others) >= maxInstances:
+		return usageErrorf("%d addresses are given: at most %d are compared at once", 1+len(c.Others), maxInstances)
 	case c.Timeout <= 0:
 		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
@@ -46,6 +49,24 @@ func (c *statusCommand) Run(o *output) error {
 		return c.showOnce(ctx, o, client)
 	}
 	return c.watch(ctx, o, client)
+}
+
+// addresses returns the addresses of all instances.
+func (c *statusCommand) addresses() []adminAddress {
+	return append([]adminAddress{c.Admin}, c.Others...)
+}
+
+// maxInstances is the largest number of instances that are shown at once.
+const maxInstances = 16
+
+// repeated returns an address that is in a list twice, empty if there is none.
+func repeated(list []adminAddress) adminAddress {
+	for i, a := range list {
+		if slices.Contains(list[:i], a) {
+			return a
+		}
+	}
+	return ""
 }
 
 // newClient returns the client for the flags. It reads the files once, so that a mistake shows at
@@ -63,8 +84,8 @@ func (c *statusCommand) newClient(o *output) (*adminClient, error) {
 	if _, err := client.token(); err != nil {
 		return nil, usageErrorf("%w", err)
 	}
-	for _, a := range []adminAddress{c.Admin, c.Peer} {
-		if host, _, _ := net.SplitHostPort(a.hostPort()); a != "" && !a.isHTTPS() && !isLoopback(host) {
+	for _, a := range c.addresses() {
+		if host, _, _ := net.SplitHostPort(a.hostPort()); !a.isHTTPS() && !isLoopback(host) {
 			fmt.Fprintf(o.err, "holdfast: the token is sent to %s in the clear: use https://%s if the instance has TLS\n", a, a.hostPort())
 		}
 	}
@@ -73,11 +94,11 @@ func (c *statusCommand) newClient(o *output) (*adminClient, error) {
 
 // showOnce asks the instances once and prints the report.
 func (c *statusCommand) showOnce(ctx context.Context, o *output, client *adminClient) error {
-	addresses := []adminAddress{c.Admin}
-	if c.Peer != "" {
-		addresses = append(addresses, c.Peer)
+	report := collectStatus(ctx, client, c.addresses(), wanted{publishers: len(c.Others) > 0 && !c.Brief, degraded: c.All})
+	if c.Brief {
+		report.printBrief(o)
+		return report.briefError()
 	}
-	report := collectStatus(ctx, client, addresses)
 	return o.report(c.JSON, report.Well, report, func() { report.print(o, c.All) })
 }
 
@@ -95,7 +116,7 @@ func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClien
 		last = err
 		text := screen.String()
 		switch {
-		case c.JSON:
+		case c.JSON, c.Brief:
 		case isTerminal(o.out):
 			text = redraw(visible.Text(text))
 		default:
@@ -120,15 +141,15 @@ func redraw(text string) string {
 
 // collectStatus asks the instances concurrently, compares their publishers, and lists
 // the problems.
-func collectStatus(ctx context.Context, client *adminClient, addresses []adminAddress) *statusReport {
+func collectStatus(ctx context.Context, client *adminClient, addresses []adminAddress, w wanted) *statusReport {
 	r := &statusReport{Time: time.Now(), Instances: make([]instanceReport, len(addresses))}
 	lists := make([]publisherList, len(addresses))
 	var wg sync.WaitGroup
 	for i, address := range addresses {
-		wg.Go(func() { r.Instances[i], lists[i] = client.fetch(ctx, address, len(addresses) > 1) })
+		wg.Go(func() { r.Instances[i], lists[i] = client.fetch(ctx, address, w) })
 	}
 	wg.Wait()
-	if len(addresses) > 1 {
+	if w.publishers {
 		r.Publishers = comparePublishers(r.Instances, lists)
 	}
 	r.findProblems()

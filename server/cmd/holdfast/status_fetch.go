@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -63,18 +64,24 @@ type publisherList struct {
 	err        error                    // the list could not be read
 }
 
-// fetch asks one instance for its status and, if wanted, its publishers.
-func (c *adminClient) fetch(ctx context.Context, address adminAddress, publishers bool) (r instanceReport, list publisherList) {
+// wanted says what to ask for besides the status.
+type wanted struct{ publishers, degraded bool }
+
+// fetch asks one instance for its status and for what is wanted.
+func (c *adminClient) fetch(ctx context.Context, address adminAddress, w wanted) (r instanceReport, list publisherList) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	r = instanceReport{Address: string(address)}
 	status, err := c.status(ctx, address)
+	if err == nil && w.degraded && status.DegradedTotal > len(status.Degraded) {
+		err = c.allDegraded(ctx, address, &status)
+	}
 	if err != nil {
 		r.Error = c.explain(address, err)
 		return r, list
 	}
 	r.Status = &status
-	for publishers {
+	for publishers := w.publishers; publishers; {
 		var page server.PublisherList
 		if list.err = c.get(ctx, address, fmt.Sprintf("/publishers?after=%d", list.lastID()), &page); list.err != nil {
 			return r, list
@@ -103,6 +110,26 @@ func (c *adminClient) status(ctx context.Context, address adminAddress) (status 
 		}
 		path = "/status?after=" + url.QueryEscape(page.Sessions[len(page.Sessions)-1].Name)
 	}
+}
+
+// allDegraded asks for all degraded intervals of an instance.
+func (c *adminClient) allDegraded(ctx context.Context, address adminAddress, status *server.Status) error {
+	status.Degraded = nil
+	for after, more := "", true; more; {
+		var page struct {
+			Degraded []server.DegradedInterval
+			More     bool
+			Next     string
+		}
+		if err := c.get(ctx, address, "/status?list=degraded&after="+url.QueryEscape(after), &page); err != nil {
+			return err
+		}
+		for _, d := range page.Degraded { // newest first
+			status.Degraded = slices.Insert(status.Degraded, 0, d)
+		}
+		after, more = page.Next, page.More && len(page.Degraded) > 0
+	}
+	return nil
 }
 
 // lastID returns the highest id in the list, 0 if it is empty.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,13 +30,21 @@ func (r *statusReport) print(o *output, all bool) {
 		o.printf("\nall is well (%s)\n", r.Time.UTC().Format(secondsLayout))
 		return
 	}
-	o.printf("\nWRONG (%s):\n", r.Time.UTC().Format(secondsLayout))
+	o.printf("\n%s (%s):\n", strings.ToUpper(r.heading()), r.Time.UTC().Format(secondsLayout))
 	for _, p := range r.Problems {
 		if p.Instance != "" {
 			p.Text = p.Instance + ": " + p.Text
 		}
 		o.printf("  %s\n", p.Text)
 	}
+}
+
+// heading returns the word above the problems. An instance that does not answer is wrong for people.
+func (r *statusReport) heading() string {
+	if r.State == stateDegraded {
+		return r.State.String()
+	}
+	return stateWrong.String()
 }
 
 // A table is rows of cells. The first cell of a row is its label.
@@ -67,6 +76,7 @@ func (r *statusReport) table() table {
 	}
 	r.addRow(&t, "version", func(s *server.Status) string { return printable(s.Version) })
 	r.addRow(&t, "cluster", clusterText)
+	r.addRow(&t, "role", roleText)
 	r.addRow(&t, "sync status", func(s *server.Status) string { return syncText(s.Sync) })
 	r.addRow(&t, "acks", acksText)
 	r.addRow(&t, "sessions", sessionsText)
@@ -123,6 +133,19 @@ func clusterText(s *server.Status) string {
 	return shortCluster(s.Cluster)
 }
 
+// roleText returns the role of an instance in its group.
+func roleText(s *server.Status) string {
+	switch s.Role {
+	case server.RoleSync:
+		return "synchronous"
+	case server.RoleAsync:
+		return "asynchronous"
+	case server.RoleAlone:
+		return "alone"
+	}
+	return "-"
+}
+
 // acksText returns the number of disks that have a message when its publisher gets an ack.
 func acksText(s *server.Status) string {
 	disks, missing := 1, ""
@@ -135,6 +158,8 @@ func acksText(s *server.Status) string {
 		}
 	}
 	switch {
+	case isAsync(s):
+		return "one disk: asynchronous"
 	case s.Single:
 		return "SINGLE: one disk"
 	case disks == 1:
@@ -217,9 +242,55 @@ func (r *statusReport) linkRows(t *table) {
 		}
 		link("link", linkText)
 		link("  behind", behindText)
+		if r.hasComing(n) {
+			link("  to come", comingText)
+		}
 		link("  sent, received", func(l *server.LinkStatus) string { return thousands(l.Sent) + ", " + thousands(l.Received) })
 	}
 }
+
+// hasComing reports whether an instance knows how much is to come on its link n.
+func (r *statusReport) hasComing(n int) bool {
+	return slices.ContainsFunc(r.Instances, func(i instanceReport) bool {
+		return i.Status != nil && n < len(i.Status.Links) && i.Status.Links[n].Receiving != nil
+	})
+}
+
+// comingText returns how many records the peer has yet to send to the instance.
+func comingText(l *server.LinkStatus) string {
+	switch h := l.Receiving; {
+	case h == nil:
+		return "-"
+	case h.Remaining == 0:
+		return "nothing"
+	default:
+		return headwayText(h)
+	}
+}
+
+// headwayText returns the rest, the rate and the time left of one direction.
+func headwayText(h *server.Headway) string {
+	return "about " + recordsText(h.Remaining) + speedText(h)
+}
+
+func recordsText(n uint64) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return thousands(n) + " records"
+}
+
+// speedText returns the rate of one direction and the time left, if it can be told.
+func speedText(h *server.Headway) string {
+	text := fmt.Sprintf(", %s/s", thousands(h.Rate))
+	if h.LeftMS >= 0 {
+		text += fmt.Sprintf(", %v left", secondsUp(h.LeftMS))
+	}
+	return text
+}
+
+// secondsUp returns a number of milliseconds, rounded up to seconds.
+func secondsUp(ms int64) time.Duration { return time.Duration((ms+999)/1000) * time.Second }
 
 // linkText returns the directions of a link, its peer and its state.
 func linkText(l *server.LinkStatus) string {
@@ -239,7 +310,7 @@ func linkText(l *server.LinkStatus) string {
 		words = append(words, "DOWNGRADED")
 	case l.Ack != "":
 		words = append(words, printable(l.Ack))
-	case l.Outbound:
+	case l.Outbound, l.Inbound && !l.InboundSync && l.State != "down":
 		words = append(words, "async")
 	}
 	if l.GivenUp {
@@ -257,9 +328,9 @@ func behindText(l *server.LinkStatus) string {
 	case l.Unacknowledged == 0 && l.OldestWaitMS == 0:
 		return "nothing"
 	}
-	text := thousands(l.Unacknowledged) + " records"
-	if l.Unacknowledged == 1 {
-		text = "1 record"
+	text := recordsText(l.Unacknowledged)
+	if h := l.Sending; h != nil && h.Remaining > 0 && l.State == "catching-up" {
+		text += speedText(h)
 	}
 	if l.OldestWaitMS > 0 {
 		text += fmt.Sprintf(", oldest waits %v", time.Duration(l.OldestWaitMS)*time.Millisecond)
@@ -311,9 +382,9 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 			continue
 		}
 		list := i.Status.Degraded
-		if !all && len(list) > maxIntervalsShown {
-			more += len(list) - maxIntervalsShown
-			list = list[len(list)-maxIntervalsShown:]
+		if total := max(i.Status.DegradedTotal, len(list)); !all && total > maxIntervalsShown {
+			list = list[len(list)-min(len(list), maxIntervalsShown):]
+			more += total - len(list)
 		}
 		for _, d := range list {
 			t.add(r.degradedRow(i.name(), &d)...)
@@ -336,10 +407,10 @@ func (r *statusReport) degradedRow(name string, d *server.DegradedInterval) []st
 		end, to = r.Time, "ONGOING"
 	}
 	return []string{"  " + name, printable(d.Destination), d.Begin.UTC().Format(secondsLayout), to,
-		max(0, end.Sub(d.Begin)).Round(100 * time.Millisecond).String(), thousands(uint64(len(d.Ranges)))}
+		max(0, end.Sub(d.Begin)).Round(100 * time.Millisecond).String(), thousands(uint64(max(d.Publishers, len(d.Ranges))))}
 }
 
-// printPublishers prints the publishers that differ between the two instances.
+// printPublishers prints the publishers that differ between the instances.
 func (r *statusReport) printPublishers(o *output, all bool) {
 	p := r.Publishers
 	if p == nil {
@@ -355,13 +426,23 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 		compared = "publishers compared, the lowest ids only: " + thousands(uint64(p.Compared))
 	}
 	if p.Differing == 0 {
-		o.printf("%s, all the same on both\n", compared)
-		return
+		o.printf("%s, all the same\n", compared)
+	} else {
+		o.printf("%s, %s differ at this moment\n", compared, thousands(uint64(p.Differing)))
+		r.printDiffering(o, all)
 	}
-	o.printf("%s, %s differ at this moment\n", compared, thousands(uint64(p.Differing)))
-	a, b := r.Instances[0].name(), r.Instances[1].name()
-	t := table{{"  publisher", "client", a + ": have", "durable", "safe", b + ": have", "durable", "safe"}}
-	list := p.List
+	for _, b := range p.Behind {
+		o.printf("%s, asynchronous, is behind by %s of %s\n", b.Instance, plural(int(min(b.Messages, math.MaxInt)), "message"), plural(b.Publishers, "publisher"))
+	}
+}
+
+// printDiffering prints the table of the publishers that differ.
+func (r *statusReport) printDiffering(o *output, all bool) {
+	head := []string{"  publisher", "client"}
+	for i := range r.Instances {
+		head = append(head, r.Instances[i].name()+": have", "durable", "safe")
+	}
+	t, list := table{head}, r.Publishers.List
 	if !all {
 		list = list[:min(len(list), maxDifferingShown)]
 	}
@@ -370,10 +451,14 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 		if d.Client != "" {
 			client = quoteIfNeeded(printable(d.Client))
 		}
-		t.add(append([]string{"  " + strconv.FormatUint(d.Publisher, 10), client}, append(watermarkCells(d.Instances[0]), watermarkCells(d.Instances[1])...)...)...)
+		row := []string{"  " + strconv.FormatUint(d.Publisher, 10), client}
+		for _, p := range d.Instances {
+			row = append(row, watermarkCells(p)...)
+		}
+		t.add(row...)
 	}
 	t.print(o)
-	if more := p.Differing - len(list); more > 0 {
+	if more := r.Publishers.Differing - len(list); more > 0 {
 		o.printf("and %s more\n", thousands(uint64(more)))
 	}
 }

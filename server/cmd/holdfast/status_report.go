@@ -13,16 +13,18 @@ import (
 type statusReport struct {
 	Time       time.Time         `json:"time"`
 	Well       bool              `json:"well"`
+	State      statusState       `json:"state"` // the worst of the problems
 	Problems   []problem         `json:"problems"`
 	Instances  []instanceReport  `json:"instances"`            // in the order of the arguments
-	Publishers *publishersReport `json:"publishers,omitempty"` // with two instances only
+	Publishers *publishersReport `json:"publishers,omitempty"` // with several instances only
 }
 
 // A problem is one thing that is wrong.
 type problem struct {
-	Kind     string `json:"kind"`
-	Instance string `json:"instance"` // its name, or its address if it does not answer; empty: both
-	Text     string `json:"text"`     // description, with advice
+	Kind     string      `json:"kind"`
+	State    statusState `json:"state"`    // how bad it is
+	Instance string      `json:"instance"` // its name, or its address if it does not answer; empty: all
+	Text     string      `json:"text"`     // description, with advice
 }
 
 // An instanceReport is the status of one instance, or the error of asking it.
@@ -54,15 +56,21 @@ func (r *statusReport) findProblems() {
 			r.checkLink(in.name(), &l)
 		}
 	}
-	if len(r.Instances) == 2 && r.Instances[0].Status != nil && r.Instances[1].Status != nil {
-		r.checkPair(r.Instances[0].Status, r.Instances[1].Status)
-	}
+	r.checkGroup()
 	r.Well = len(r.Problems) == 0
+	for _, p := range r.Problems {
+		r.State = max(r.State, p.State)
+	}
 }
+
+// isAsync reports whether an instance answers and has only asynchronous links.
+func (i *instanceReport) isAsync() bool { return i.Status != nil && isAsync(i.Status) }
+
+func isAsync(s *server.Status) bool { return s.Role == server.RoleAsync }
 
 // addProblem adds a problem.
 func (r *statusReport) addProblem(kind, instance, format string, args ...any) {
-	r.Problems = append(r.Problems, problem{kind, instance, fmt.Sprintf(format, args...)})
+	r.Problems = append(r.Problems, problem{kind, stateOf(kind), instance, fmt.Sprintf(format, args...)})
 }
 
 func (r *statusReport) addProblemIf(is bool, kind, instance, format string, args ...any) {
@@ -83,6 +91,8 @@ func (r *statusReport) checkState(name string, s *server.Status) {
 		r.addProblem("not_ready", name, "it does not serve clients yet: it is catching up with its peer, for 'rejoin_timeout' at most")
 	case s.CatchingUp:
 		r.addProblem("catching_up", name, "it serves clients, but it lacks or may lack messages of its peer until it has caught up")
+	case s.InSync.Code == server.NotInSyncCatchingUp, s.InSync.Code == server.NotInSyncLeftOut:
+		r.addProblem("lacks", name, "%s", printable(s.InSync.Reason))
 	}
 	r.addProblemIf(s.Ready && !s.Intact && s.Damage == "", "not_intact", name, "its journal was lost, and it has not yet caught up with a peer whose journal is intact: "+
 		"subscriptions that have seen publishers unknown to all instances are told that messages may be lost")
@@ -97,7 +107,7 @@ func (r *statusReport) checkState(name string, s *server.Status) {
 	}
 	r.checkDecree(name, s)
 	r.checkAccess(name, s)
-	r.addProblemIf(s.Single, "single", name, "acks are single (one disk): publish stores keep their messages until the peer has them too")
+	r.addProblemIf(s.Single && !isAsync(s), "single", name, "acks are single (one disk): publish stores keep their messages until the peer has them too")
 }
 
 // minDaysLeft is the number of days below which the end of a certificate is a problem, as in the log
@@ -195,19 +205,32 @@ func (r *statusReport) checkLink(name string, l *server.LinkStatus) {
 	r.addProblemIf(l.Diverged > 0, "diverged", name, "%s has other contents for %s: a store was copied, and two processes wrote under one identity", peer, plural(int(l.Diverged), "publisher"))
 }
 
-// checkPair adds the problems of two instances as a pair.
-func (r *statusReport) checkPair(a, b *server.Status) {
-	switch {
-	case a.Name == b.Name:
-		r.addProblem("same_instance", "", "both addresses belong to %s: give the address of its peer", printable(a.Name))
-	case a.Group != b.Group:
-		r.addProblem("no_pair", "", "not a pair: %s is in group %s, %s in %s", printable(a.Name), quoteIfNeeded(a.Group), printable(b.Name), quoteIfNeeded(b.Group))
-	case a.Cluster != b.Cluster && a.Cluster != "" && b.Cluster != "":
-		r.addProblem("no_pair", "", "not a pair: %s is in cluster %s, %s in %s", printable(a.Name), shortCluster(a.Cluster), printable(b.Name), shortCluster(b.Cluster))
-	case !linked(a, b) && !linked(b, a):
-		r.addProblem("no_pair", "", "not a pair: neither replicates to the other (see 'replication.destinations')")
-	default:
-		r.checkSameUsers(a, b)
+// checkGroup adds the problems of the instances that answer, as a group.
+func (r *statusReport) checkGroup() {
+	var all []*server.Status
+	for i := range r.Instances {
+		if s := r.Instances[i].Status; s != nil {
+			all = append(all, s)
+		}
+	}
+	group := "a group"
+	if len(r.Instances) == 2 {
+		group = "a pair"
+	}
+	for i, s := range all {
+		r.checkMember(all[:i], s, group)
+	}
+	if len(all) < 2 || slices.ContainsFunc(r.Problems, isAboutGroup) {
+		return
+	}
+	for _, s := range all {
+		if !slices.ContainsFunc(all, func(o *server.Status) bool { return o != s && (linked(s, o) || linked(o, s)) }) {
+			r.addProblem("no_pair", "", "not %s: %s and the others do not replicate to each other (see 'replication.destinations')", group, printable(s.Name))
+			return
+		}
+	}
+	for i, s := range all[1:] {
+		r.checkSameUsers(all[i], s)
 	}
 }
 
@@ -228,6 +251,26 @@ func (r *statusReport) checkSameUsers(a, b *server.Status) {
 	case u.Version != v.Version:
 		r.addProblem("users", "", "%s has version %d of the users and %s version %d, with the same permissions: passwords or limits may differ; copy the file of users from one instance to all others",
 			nameA, u.Version, nameB, v.Version)
+	}
+}
+
+// isAboutGroup reports whether a problem says that the instances are not one group.
+func isAboutGroup(p problem) bool { return p.Kind == "same_instance" || p.Kind == "no_pair" }
+
+// checkMember adds the problems of an instance together with those before it.
+func (r *statusReport) checkMember(before []*server.Status, s *server.Status, group string) {
+	for _, o := range before {
+		switch {
+		case o.Name == s.Name:
+			r.addProblem("same_instance", "", "two addresses belong to %s: give the address of another instance", printable(s.Name))
+		case o.Group != s.Group:
+			r.addProblem("no_pair", "", "not %s: %s is in group %s, %s in %s", group, printable(o.Name), quoteIfNeeded(o.Group), printable(s.Name), quoteIfNeeded(s.Group))
+		case o.Cluster != s.Cluster && o.Cluster != "" && s.Cluster != "":
+			r.addProblem("no_pair", "", "not %s: %s is in cluster %s, %s in %s", group, printable(o.Name), shortCluster(o.Cluster), printable(s.Name), shortCluster(s.Cluster))
+		default:
+			continue
+		}
+		return
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -66,7 +67,96 @@ func TestStatusScreen(t *testing.T) {
 		{publishers: []server.PublisherStatus{{Publisher: 7, Have: 5, Durable: 5, Safe: 5, Floor: 3}, {Publisher: 8, Have: 1, Durable: 1}, {Publisher: 9, Have: 11, Durable: 11, Safe: 10}}},
 	}
 	show(r, lists)
+
+	r, lists = groupOfThree(at)
+	show(r, lists)
 	golden(t, "status", got.String())
+}
+
+// groupOfThree returns the report of a pair with an asynchronous third instance, at a time when one
+// of the pair catches up.
+func groupOfThree(at time.Time) (r *statusReport, lists []publisherList) {
+	link := func(peer string, sync, in, out bool, state string) server.LinkStatus {
+		l := server.LinkStatus{Peer: peer, Sync: sync && out, Outbound: out, Inbound: in, State: state}
+		l.InboundSync, l.StateThere = sync && in, state
+		if l.Sync {
+			l.Ack = "counting"
+		}
+		if in {
+			l.Receiving = &server.Headway{}
+		}
+		if out {
+			l.Sending = &server.Headway{}
+		}
+		return l
+	}
+	instance := func(name string, role server.Role, sync client.SyncStatus, links ...server.LinkStatus) instanceReport {
+		return instanceReport{Address: name + ":8085", Status: &server.Status{
+			Name: name, Group: "g", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Role: role, Sync: sync, Single: sync != client.SyncOK,
+			Publishers: 3, Links: links, InSync: server.InSync{Name: name, InSync: true},
+		}}
+	}
+	a := instance("a", server.RoleSync, client.SyncSingle, link("b", true, true, true, "catching-up"), link("c", false, false, true, "live"))
+	b := instance("b", server.RoleSync, client.SyncOK, link("a", true, true, true, "sync"), link("c", false, false, true, "live"))
+	c := instance("c", server.RoleAsync, client.SyncAsync, link("a", false, true, false, "live"), link("b", false, true, false, "live"))
+	toB, fromA := &a.Status.Links[0], &b.Status.Links[0]
+	toB.Ack, toB.Unacknowledged, toB.OldestWaitMS = "downgraded", 300_000, 60_000
+	toB.Sending = &server.Headway{Remaining: 123_456, Rate: 45_000, LeftMS: 2743}
+	fromA.StateThere, fromA.Receiving = "left-out", &server.Headway{Remaining: 124_000, Rate: 44_000, LeftMS: 2800}
+	b.Status.InSync = server.InSync{Name: "b", Code: server.NotInSyncLeftOut, Peer: "a", Reason: "a acknowledges messages without this instance: about 124000 records to come, 3s left"}
+	c.Status.InSync = server.InSync{Name: "c", Code: server.NotInSyncAsync, Reason: "no peer's acks wait for this instance"}
+	c.Status.Links[1].Receiving = &server.Headway{Remaining: 2, Rate: 10, LeftMS: -1}
+	publishers := func(have ...uint64) (l publisherList) {
+		for n, h := range have {
+			l.publishers = append(l.publishers, server.PublisherStatus{Publisher: uint64(n + 1), Have: h, Durable: h, Safe: h})
+		}
+		return l
+	}
+	return &statusReport{Time: at, Instances: []instanceReport{a, b, c}},
+		[]publisherList{publishers(5, 9, 1), publishers(5, 7, 1), publishers(4, 2)}
+}
+
+// The lines for scripts: the state, stable words, and an exit code for each state.
+func TestStatusBrief(t *testing.T) {
+	at := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	var got bytes.Buffer
+	show := func(r *statusReport, state string, code int) {
+		r.findProblems()
+		r.printBrief(&output{out: &got})
+		if r.State.String() != state || exitCode(r.briefError(), &got) != code {
+			t.Errorf("%v, exit code %d, want %s, %d", r.State, exitCode(r.briefError(), &got), state, code)
+		}
+		got.WriteString("\n")
+	}
+	r, _ := outage(at)
+	show(r, "unreachable", exitUnreachable)
+	r, _ = groupOfThree(at)
+	show(r, "degraded", exitDegraded)
+	r, _ = groupOfThree(at)
+	r.Instances = r.Instances[2:] // the asynchronous one alone
+	show(r, "ok", exitOK)
+	r, _ = groupOfThree(at)
+	r.Instances[2].Status.Damage, r.Instances[2].Status.Name = "bad record", "c c"
+	show(r, "wrong", exitFault)
+	r, _ = groupOfThree(at)
+	r.Instances[1] = r.Instances[0]
+	show(r, "wrong", exitFault)
+	golden(t, "status_brief", got.String())
+}
+
+// Every kind of problem that passes by itself is one of the documented kinds.
+func TestPassingKindsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("store_json.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, kinds, _ := strings.Cut(string(text), "kinds: ")
+	kinds, _, _ = strings.Cut(kinds, "instances")
+	for _, kind := range append(passing, "unreachable") {
+		if !strings.Contains(kinds, kind+",") {
+			t.Errorf("%s is not documented", kind)
+		}
+	}
 }
 
 // Each fault is a problem of its own kind and causes exit code 1.
@@ -96,6 +186,11 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Full = true }, "full"},
 		{func(a, b *server.Status) { a.ClockAheadMS = 90_000 }, "clock"},
 		{func(a, b *server.Status) { a.Single = true }, "single"},
+		{func(a, b *server.Status) { a.Single, a.Role = true, server.RoleAsync }, ""},
+		{func(a, b *server.Status) {
+			b.InSync = server.InSync{Code: server.NotInSyncLeftOut, Reason: "a acknowledges messages without this instance"}
+		}, "lacks"},
+		{func(a, b *server.Status) { b.InSync = server.InSync{Code: server.NotInSyncAsync, Reason: "async"} }, ""},
 		{func(a, b *server.Status) { a.Refusing = []string{"publish gap", "of a later version"} }, "refusing refusing"},
 		{func(a, b *server.Status) { b.Outdated = "b had no part in the decree" }, "outdated"},
 		{func(a, b *server.Status) { a.Decree = &server.DecreeStatus{Incarnation: 1, Stands: true, Unseen: 1} }, "decree"},
@@ -148,6 +243,35 @@ func TestStatusProblems(t *testing.T) {
 		}
 		if got := strings.Join(kinds, " "); got != tt.want || r.Well != (tt.want == "") {
 			t.Errorf("problems %q, well %v, want %q", got, r.Well, tt.want)
+		}
+	}
+}
+
+// Of several instances each must be another one of the same group, and linked with one of the others.
+func TestStatusOfAGroup(t *testing.T) {
+	for _, tt := range []struct {
+		change func(c *server.Status)
+		want   string // text of the problem
+	}{
+		{func(*server.Status) {}, ""},
+		{func(c *server.Status) { c.Links = nil }, ""}, // a and b name it
+		{func(c *server.Status) { c.Name = "d" }, ""},  // it names a and b
+		{func(c *server.Status) { c.Name, c.Links = "d", nil }, "not a group: d and the others do not replicate to each other"},
+		{func(c *server.Status) { c.Name = "a" }, "two addresses belong to a"},
+		{func(c *server.Status) { c.Group = "h" }, "not a group: a is in group g, c in h"},
+		{func(c *server.Status) { c.Cluster = "other" }, "not a group: a is in cluster 0a1b2c3d, c in other"},
+	} {
+		r, _ := groupOfThree(time.Time{})
+		tt.change(r.Instances[2].Status)
+		r.findProblems()
+		var texts []string
+		for _, p := range r.Problems {
+			if isAboutGroup(p) {
+				texts = append(texts, p.Text)
+			}
+		}
+		if got := strings.Join(texts, "; "); got != tt.want && (tt.want == "" || !strings.HasPrefix(got, tt.want) || len(texts) != 1) {
+			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
 }
@@ -220,7 +344,18 @@ func TestStatusOfARealPair(t *testing.T) {
 		t.Errorf("one alone:\n%s", out)
 	}
 	await(t, exitOK, "status", admin[0], "--timeout=2s", admin[1]) // words and flags in any order
+	brief := ""
+	for !strings.Contains(brief, "in_sync=yes") { // it takes a heartbeat
+		brief = await(t, exitOK, append(args, "--brief")...)
+	}
+	if strings.Count(brief, "\n") != 2 || !strings.HasPrefix(brief, "a ok address="+admin[0]+" role=sync sync=sync in_sync=yes lacks=0 left=0s problems=-\n") {
+		t.Errorf("brief:\n%s", brief)
+	}
 	pair.B.Kill()
+	if out := await(t, exitUnreachable, append(args, "--brief")...); !strings.Contains(out, "\n- unreachable address="+admin[1]+" ") {
+		t.Errorf("brief:\n%s", out)
+	}
+	await(t, exitDegraded, "status", admin[0], "--brief")
 	out := await(t, exitFault, args...)
 	for _, want := range []string{"DOES NOT ANSWER", admin[1] + ": nothing listens there", "publishers not compared"} {
 		if !strings.Contains(out, want) {
@@ -300,7 +435,7 @@ func TestStatusWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &stopWriter{screens: 3, stop: cancel}
-	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: optionalInterval{true, time.Millisecond}, JSON: true}
+	c := &statusCommand{Admin: adminAddress(admin[0]), Others: []adminAddress{adminAddress(admin[1])}, Watch: optionalInterval{true, time.Millisecond}, JSON: true}
 	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second, nil)); err != nil {
 		t.Errorf("watch returns %v", err)
 	}

@@ -9,9 +9,10 @@
 //
 //	status
 //	{
-//	 "time": "…", "well": false,
-//	 "problems": [{"kind": "link_down", "instance": "a", "text": "the link to b is down: …"}],
-//	                               // kinds: unreachable, stopping, no_cluster, not_ready, catching_up, not_intact, damage,
+//	 "time": "…", "well": false, "state": "degraded",
+//	 "problems": [{"kind": "link_down", "state": "degraded", "instance": "a", "text": "the link to b is down: …"}],
+//	                               // states: ok, degraded (it passes by itself), unreachable, wrong
+//	                               // kinds: unreachable, stopping, no_cluster, not_ready, catching_up, lacks, not_intact, damage,
 //	                               // full, clock, set_apart, users, certificate, single, outdated, refusing, decree,
 //	                               // link_down, link_catching_up, other_cluster, clocks_disagree, rivals, one_way, downgraded,
 //	                               // given_up, diverged, same_instance, no_pair
@@ -19,9 +20,10 @@
 //	  {"address": "127.0.0.1:8085", "status": {…}},     // the answer to GET /status, with all sessions: server.Status
 //	  {"address": "127.0.0.1:8086", "error": "…"}       // it does not answer
 //	 ],
-//	 "publishers": {               // with two instances only
+//	 "publishers": {               // with several instances only
 //	  "compared": 12, "differing": 1, "complete": true, "error": "",
-//	  "list": [{"publisher": "…", "client": "…", "instances": [{"have": 5, "durable": 5, "safe": 5, "floor": 0, "owner": "…", …}, null]}]
+//	  "list": [{"publisher": "…", "client": "…", "instances": [{"have": 5, "durable": 5, "safe": 5, "floor": 0, "owner": "…", …}, null]}],
+//	  "behind": [{"instance": "c", "messages": 3, "publishers": 1}]     // of asynchronous instances, which are not compared
 //	 }
 //	}
 //
