@@ -244,7 +244,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnNotice:       s.instance.OnNotice,
 		OnStart: func(l *replica.Links) { // before the first notice of a peer arrives
 			s.instance.Ledger = l.Ledger()
-			s.instance.PermissionsAgree = l.PermissionsAgree
+			s.instance.MayReject = l.MayReject
 			s.links.Store(l)
 		},
 		OnReceived: s.instance.Registry.RecordsReceived,

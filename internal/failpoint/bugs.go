@@ -502,6 +502,8 @@ const (
 	R14DifferenceUntold Bug = "r14-difference-untold"
 	// R14AbsentAgrees treats a peer that is away as one with our permissions.
 	R14AbsentAgrees Bug = "r14-absent-agrees"
+	// R14StatedIgnored rejects a message that a peer has stated to have.
+	R14StatedIgnored Bug = "r14-stated-ignored"
 	// R4PlainGaps publishes to a server without extensions that lacks messages that were let go of.
 	R4PlainGaps Bug = "r4-plain-gaps"
 	// R11PushesBack lets two processes of one name end each other's sessions in turn at a server without extensions.

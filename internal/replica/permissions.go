@@ -1,10 +1,12 @@
 package replica
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
 // permissionsGrace is the time for which permissions may differ without an alarm, because an
@@ -60,22 +62,29 @@ func (l *Links) notePermissions(p *peer, theirs Permissions) {
 	p.permissions.state(theirs, ours, now)
 }
 
-// PermissionsAgree reports whether the peers have the same permissions as this instance, as far as they
-// have stated theirs. Asynchronous destinations do not count, unless this instance is their sync
-// destination. While a peer has others, a denied publish must leave no tombstone: the peer may have
-// accepted the same message, and the publisher would diverge.
+// MayReject reports whether a message that its user may not publish may be rejected for good: the
+// peers have the same permissions as this instance, as far as they have stated theirs, and none has
+// stated that it has the message. Asynchronous destinations do not count, unless this instance is
+// their sync destination. Otherwise the message must leave no tombstone: the peer may have accepted
+// it, and the publisher would diverge.
 //
 // A peer that is away cannot be asked, and it may have accepted the message by permissions that it
 // had earlier or has now. So it counts as one with other permissions until it has been away for a
 // minute, or this instance has run for a minute without it. A client that moves here from a peer that
 // restarts then gets no tombstone for a message that the peer has accepted. After that the peer does
 // not count. Otherwise a denied publisher would wait for as long as the peer is away.
-func (l *Links) PermissionsAgree() bool {
+//
+// A peer that has just come back states what it has, and sends that later. It may have accepted the
+// message by earlier permissions.
+func (l *Links) MayReject(publisher, sequence uint64) bool {
 	ours, now := l.ownPermissions(), l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.peers {
-		if counts := p.dest.Sync || p.role.sync || !p.outbound(); counts && !p.agreesLocked(ours, now) {
+		if counts := p.dest.Sync || p.role.sync || !p.outbound(); !counts {
+			continue
+		}
+		if !p.agreesLocked(ours, now) || p.sendsLocked(publisher, sequence) {
 			return false
 		}
 	}
@@ -89,6 +98,18 @@ func (p *peer) agreesLocked(ours Permissions, now time.Duration) bool {
 		return !p.permissions.Permissions.differ(ours)
 	}
 	return now-p.awaySince >= permissionsGrace || failpoint.On(failpoint.R14AbsentAgrees)
+}
+
+// sendsLocked reports whether a connected peer that replicates here has stated that it has a number.
+func (p *peer) sendsLocked(publisher, sequence uint64) bool {
+	if p.conn == nil || !p.conn.theirs.Outbound || failpoint.On(failpoint.R14StatedIgnored) {
+		return false
+	}
+	states := p.conn.theirs.States
+	i, known := slices.BinarySearchFunc(states, publisher, func(s journal.PublisherState, publisher uint64) int {
+		return cmp.Compare(s.Publisher, publisher)
+	})
+	return known && states[i].Have >= sequence
 }
 
 // PermissionsDiffer returns the connected peers, synchronous or not, whose permissions have differed

@@ -30,7 +30,7 @@ func TestEvents(t *testing.T) {
 			events = nil
 		}
 		agree := true
-		s.inst.PermissionsAgree = func() bool { return agree }
+		s.inst.MayReject = func(_, _ uint64) bool { return agree }
 		publish := func(c *client, topic string, sequence uint64) {
 			t.Helper()
 			if err := c.publish(topic, sequence, "x"); err != nil {

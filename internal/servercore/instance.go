@@ -31,9 +31,9 @@ type Instance struct {
 	OnEvent func(*Session, Event)
 	// Publishers returns the number of publishers that the instance knows. Nil: unknown.
 	Publishers func() int
-	// PermissionsAgree reports whether all peers have the same permissions of users, as far as that
-	// matters for a rejection. Nil: there are no users.
-	PermissionsAgree func() bool
+	// MayReject reports whether no peer may have accepted a message that its user may not publish here.
+	// Nil: there are no users.
+	MayReject func(publisher, sequence uint64) bool
 	// Now is the clock for the limits of users. Nil: time stands still.
 	Now    func() time.Time
 	Limits Limits

@@ -183,7 +183,7 @@ func (s *Session) endPermissionsDiffer(topic []byte) error {
 	return ErrEnding
 }
 
-// permissionsAgree reports whether all peers have the same permissions as this instance.
-func (i *Instance) permissionsAgree() bool {
-	return i.PermissionsAgree == nil || i.PermissionsAgree() || failpoint.On(failpoint.DifferentPermissions)
+// mayReject reports whether a message that its user may not publish may be rejected for good.
+func (i *Instance) mayReject(publisher, sequence uint64) bool {
+	return i.MayReject == nil || i.MayReject(publisher, sequence) || failpoint.On(failpoint.DifferentPermissions)
 }

@@ -63,7 +63,7 @@ func TestPublishNotEntitled(t *testing.T) {
 func TestPublishNotEntitledElsewhere(t *testing.T) {
 	onEachLedger(t, func(s *harness) {
 		agree := false
-		s.inst.PermissionsAgree = func() bool { return agree }
+		s.inst.MayReject = func(_, _ uint64) bool { return agree }
 		denied := &servercore.Permissions{Publish: only("a")}
 		c := s.user("u", denied)
 		if err := c.publish("b", 1, "x"); err == nil {

@@ -97,7 +97,7 @@ func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 	}
 	wanted := m.Acks&wire.AckPersisted != 0
 	if m.Sequence > s.reader.have {
-		if refusal == wire.ReasonNotEntitled && !s.inst.permissionsAgree() {
+		if refusal == wire.ReasonNotEntitled && !s.inst.mayReject(s.client.claim.Publisher, m.Sequence) {
 			return s.endPermissionsDiffer(m.Topic)
 		}
 		if err := s.recordLeftOut(m.Sequence - 1); err != nil {

@@ -61,7 +61,7 @@ func reloadLine(in *pair.Instance, field string) (line func() string, err error)
 	if err != nil {
 		return nil, err
 	}
-	pattern := regexp.MustCompile(`msg="(certificate|file) read again" instance=. field=` + regexp.QuoteMeta(field) + `\b.*`)
+	pattern := regexp.MustCompile(`msg="(file read again|[a-z ]+ replaced|certificate read again, [a-z ]+)" instance=. field=` + regexp.QuoteMeta(field) + `\b.*`)
 	return func() string {
 		text, err := os.ReadFile(in.Log())
 		if err != nil {

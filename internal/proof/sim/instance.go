@@ -151,7 +151,7 @@ func (i *instance) open() (err error) {
 	if i.links, err = replica.NewSteppedLinks(i.linkOptions()); err != nil {
 		return err
 	}
-	i.shared.Ledger, i.shared.PermissionsAgree = watchedLedger{i.links.Ledger(), i}, i.links.PermissionsAgree
+	i.shared.Ledger, i.shared.MayReject = watchedLedger{i.links.Ledger(), i}, i.links.MayReject
 	return nil
 }
 
