@@ -70,17 +70,19 @@ import (
 // A Server is one running instance. Its methods are safe for concurrent use.
 type Server struct {
 	cfg               Config
-	log               *slog.Logger
+	log               *slog.Logger // its lines go through logs
+	logs              *logQueue
+	settings          []string             // that differ from their defaults
 	instance          *servercore.Instance // shared by the sessions
 	destinationTopics []*topic.Set         // topics of each destination
 
 	ports
 	security
-	journal   *journal.Journal
-	links     atomic.Pointer[replica.Links] // nil until the links are started
-	space     space
-	refusals  refusals
-	logBudget lineBudget // log budget of all sessions together
+	journal  *journal.Journal
+	links    atomic.Pointer[replica.Links] // nil until the links are started
+	space    space
+	refusals refusals
+	logBudgets
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -207,6 +209,7 @@ func (s *Server) stopWithError(err error) {
 // order, from the clients down to the journal.
 func (s *Server) supervise() {
 	defer close(s.done)
+	defer s.logs.close()
 	defer s.audit.close()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)

@@ -40,7 +40,6 @@ func Start(cfg Config) (*Server, error) {
 	s := &Server{
 		security: security{files: files, handshakes: newHandshakeSlots()},
 		cfg:      cfg,
-		log:      cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(maxSessions()),
@@ -49,6 +48,8 @@ func Start(cfg Config) (*Server, error) {
 		space:     space{wake: signal.New()},
 		lifecycle: newLifecycle(),
 	}
+	s.settings = cfg.settings()
+	s.logs, s.log = startLogQueue(cfg.Logger.With("instance", cfg.Name), cfg.Logging.level())
 	s.instance.Now = time.Now
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
@@ -56,6 +57,7 @@ func Start(cfg Config) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
+		s.logs.close()
 		return nil, err
 	}
 	return s, nil

@@ -34,18 +34,25 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 	case BecameDowngraded:
 		l.watermarks.LeaveOut(p.index, true)
 		p.degraded = degradedInterval{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.PublisherRange), dirty: true}
-		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait) })
+		p.states.downgraded.Begin(now)
+		planned := p.conn == nil && p.states.planned
+		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait, planned) })
 	case BecameCounting:
 		l.watermarks.LeaveOut(p.index, false)
 		p.backlog = p.progress.Waiting()
 		interval := p.interval(l.began.Add(now).Round(0))
 		p.degraded = degradedInterval{}
-		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval) })
+		lasted := p.states.downgraded.End(now)
+		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval, lasted) })
 	}
 }
 
-func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
-	l.o.Log.Error("link is downgraded: acks cover one disk only until it counts again", "peer", p.name, "duration", wait)
+func (l *Links) becameDowngraded(p *peer, wait time.Duration, planned bool) {
+	if planned {
+		l.o.Log.Warn("acks cover this disk only: the peer has stopped, as it had announced", "peer", p.name, "duration", wait)
+	} else {
+		l.o.Log.Error("acks cover this disk only: they have waited too long for the peer", "peer", p.name, "duration", wait)
+	}
 	states := l.o.Journal.States()
 	l.mu.Lock()
 	for _, s := range states {
@@ -57,8 +64,8 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
 	l.wakeWatch() // the downgrade of another destination may be forbidden now
 }
 
-func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval) {
-	l.o.Log.Warn("link counts again", "peer", p.name, "since", interval.Begin)
+func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval, lasted time.Duration) {
+	l.o.Log.Info("acks wait for the peer's disk again", "peer", p.name, "duration", lasted)
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)
 	l.wakeWatch()
@@ -118,7 +125,7 @@ func (l *Links) recordOpenInterval(p *peer) {
 
 func (l *Links) noteDegraded(i journal.DegradedInterval) {
 	if err := l.o.Journal.NoteDegraded(i); err != nil {
-		l.o.Log.Error("cannot record a degraded interval", "peer", i.Destination, "error", err)
+		l.o.Log.Error("cannot record the time in which acks covered this disk only", "peer", i.Destination, "error", err)
 	}
 }
 

@@ -34,6 +34,7 @@ type peer struct {
 	neededFrom journal.Position // the earliest position of a record that it has not acknowledged
 	comparisons
 	lastWarning string // the last warning about how the two directions differ
+	states      states // for the log
 
 	degraded degradedInterval // while it is downgraded
 	counters
@@ -120,12 +121,14 @@ func (l *Links) connected(c *conn) error {
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
 	if err != nil {
-		l.mu.Unlock()
+		l.unlockAndNotify()
 		return err
 	}
 	p.permissions.state(c.theirs.Permissions, permissions, now)
 	warning, changed := l.becomeUpLocked(p, c, now)
 	role := p.role
+	attempts, away, tell := p.states.linkUp(now)
+	tell = tell && (old == nil || old.theirs.Run != c.theirs.Run)
 	l.unlockAndNotify()
 
 	if changed {
@@ -136,9 +139,11 @@ func (l *Links) connected(c *conn) error {
 		old.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
 	if warning != "" {
-		l.o.Log.Warn(warning, "peer", p.name)
+		l.o.Log.Warn("the two directions of the link differ", "peer", p.name, "reason", warning)
 	}
-	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
+	if tell {
+		l.logUp(c, attempts, away)
+	}
 	l.reportReached()
 	l.excludeDiverged(c)
 	l.notifyWatermarks(nil)
@@ -208,7 +213,9 @@ func (l *Links) checkReplaceLocked(p *peer, c *conn) error {
 	}
 	replaced, first := p.noteReplaced(l.now(), c.theirs.Run)
 	if first {
-		l.o.Log.Error("two processes run under one name, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
+		l.deferLocked(func() {
+			l.o.Log.Error("two processes run under the name of a peer, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
+		})
 	}
 	if replaced {
 		return refused("two processes are named %q, and the later one is linked: stop one of them, or give it another name", p.name)
@@ -229,7 +236,9 @@ func (l *Links) beginDestinationLocked(p *peer, c *conn) {
 		}
 	}
 	if lost > 0 {
-		l.o.Log.Warn("peer came back with less than it had acknowledged", "peer", p.name, "publishers", lost)
+		l.deferLocked(func() {
+			l.o.Log.Warn("the peer has come back with less than it had acknowledged", "peer", p.name, "publishers", lost)
+		})
 	}
 	l.watermarks.Connected(p.index, durable)
 	for publisher, s := range durable {
@@ -268,8 +277,11 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.mu.Unlock()
 		return
 	}
-	p.conn, p.awaySince = nil, l.now()
+	now := l.now()
+	p.conn, p.awaySince = nil, now
 	p.reason = cause.Error()
+	planned := p.phase != phaseRunning
+	tell := p.states.linkDown(now, cause, planned) && !errors.Is(cause, ErrClosed)
 	l.countRefusalLocked(p, cause)
 	l.updateStopLocked()
 	var acked bookmark.Vector
@@ -279,8 +291,8 @@ func (l *Links) disconnected(c *conn, cause error) {
 	}
 	l.unlockAndNotify()
 
-	if !errors.Is(cause, ErrClosed) {
-		l.o.Log.Warn("link is down", "peer", p.name, "reason", cause)
+	if tell {
+		l.logDown(p, cause, planned)
 	}
 	if p.outbound() {
 		l.findNeededFrom(p, acked)
@@ -292,8 +304,11 @@ func (l *Links) disconnected(c *conn, cause error) {
 // findNeededFrom finds the position from which an absent destination needs the journal.
 func (l *Links) findNeededFrom(p *peer, acked bookmark.Vector) {
 	at, err := l.o.Journal.SeekVector(acked)
+	if errors.Is(err, journal.ErrClosed) {
+		return
+	}
 	if err != nil {
-		l.o.Log.Error("cannot find the position from which an absent peer needs the journal", "peer", p.name, "error", err)
+		l.o.Log.Error("cannot find out from where on an absent peer needs the journal", "peer", p.name, "error", err)
 		return
 	}
 	l.mu.Lock()
@@ -308,6 +323,8 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 	}
 	p.refused.Add(1)
 	if p.refusals.Refused() {
-		l.o.Log.Error("link counts as down: a record on it was refused twice in a row", "peer", p.name, "reason", cause)
+		l.deferLocked(func() {
+			l.o.Log.Error("link counts as down: a record on it was refused twice in a row", "peer", p.name, "reason", cause)
+		})
 	}
 }

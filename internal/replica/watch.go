@@ -13,10 +13,14 @@ const absentCheckInterval = 5 * time.Second
 // watch does everything that depends on time: downgrades, the end of rejoining, giving up a
 // destination. It sleeps until the next of these is due.
 func (l *Links) watch() {
-	timer := time.NewTimer(0)
+	timer, reminders := time.NewTimer(0), time.NewTicker(remindCheck)
 	defer timer.Stop()
+	defer reminders.Stop()
 	for {
 		select {
+		case <-reminders.C:
+			l.remind()
+			continue
 		case <-timer.C:
 		case <-l.wake:
 		case <-l.ctx.Done():
@@ -36,7 +40,7 @@ func (l *Links) step() time.Duration {
 	now := l.now()
 	member := l.readMembership()
 	l.mu.Lock()
-	member.nextLog = l.member.nextLog
+	member.nextLog, member.logged = l.member.nextLog, l.member.logged
 	l.member = member
 	l.checkAbsentLocked(now)
 	for _, p := range l.dests {
@@ -94,11 +98,13 @@ func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
 	exceeds := p.conn == nil && !p.givenUp && ExceedsHold(end, p.neededFrom, l.o.HoldBytes) && !failpoint.On(failpoint.R5NeverGiveUp)
-	p.givenUp = p.givenUp || exceeds
+	if exceeds {
+		l.giveUpLocked(p)
+	}
 	l.mu.Unlock()
 	if exceeds {
-		l.o.Log.Error("destination is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
-			"peer", p.name, "hold", l.o.HoldBytes)
+		l.o.Log.Error("the peer is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
+			"peer", p.name, "bytes", l.o.HoldBytes)
 	}
 }
 
@@ -108,15 +114,24 @@ func (l *Links) giveUp(p *peer) {
 func (l *Links) GiveUpAbsent() (any bool) {
 	now := l.now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlockAndNotify()
 	for _, p := range l.dests {
 		if p.conn != nil || p.givenUp || !l.serving || now-p.awaySince < l.o.RejoinTimeout || failpoint.On(failpoint.R5TrimsLater) {
 			continue
 		}
-		p.givenUp, any = true, true
-		l.o.Log.Error("destination is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
+		any = true
+		l.giveUpLocked(p)
+		l.deferLocked(func() {
+			l.o.Log.Error("the peer is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
+		})
 	}
 	return any
+}
+
+// giveUpLocked gives up a destination.
+func (l *Links) giveUpLocked(p *peer) {
+	p.givenUp = true
+	p.states.givenUp.Begin(l.now())
 }
 
 // updateRejoinLocked updates the outcome of rejoining and defers its consequences.
@@ -147,7 +162,7 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 		outcome, missing := l.outcome, l.rejoin.Awaited()
 		l.deferred = append(l.deferred, func() { l.becomeReady(outcome, missing) })
 	case l.outcome == CaughtUp && was != CaughtUp:
-		l.deferred = append(l.deferred, func() { l.o.Log.Info("caught up with all peers") })
+		l.deferred = append(l.deferred, func() { l.o.Log.Info("this instance has caught up with all peers") })
 	}
 }
 
@@ -162,7 +177,7 @@ func (l *Links) becomeReady(outcome Outcome, missing []string) {
 		l.announceIntact()
 	}
 	if outcome == TimedOut {
-		l.o.Log.Error("serving without having caught up", "peers", missing, "duration", l.o.RejoinTimeout)
+		l.o.Log.Error("clients are served although this instance may lack messages of its peers: it has waited for them for rejoin_timeout", "peers", missing, "duration", l.o.RejoinTimeout)
 	}
 	close(l.ready)
 }
