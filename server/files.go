@@ -190,8 +190,8 @@ func (s *Server) checkPermissions(told []string) (differ []string) {
 	switch {
 	case slices.Equal(differ, told):
 	case len(differ) > 0:
-		s.log.Error("peers have had other permissions of users for a minute: sessions that publish what they may not end, instead of a rejection",
-			"peers", differ, "version", s.cfg.Authorizer.Version().Number)
+		s.log.Error("peers have had other permissions of users for a minute: give all instances the same file of users",
+			"peers", differ, "permissions", s.cfg.Authorizer.Version().Number)
 	default:
 		s.log.Info("all peers have the same permissions of users again")
 	}

@@ -33,8 +33,9 @@ var (
 	errorLimit    = lineLimit{1000, time.Second, 256} // instead of instanceLimit for errors, since somebody will look for each of them
 	// One warning with its reason, about one client or one peer. So an attempt that is refused for
 	// hours, by a client that tries again every few seconds, is one event.
-	clientLimit = lineLimit{1, 10 * time.Minute, 1024}
-	peerLimit   = lineLimit{10, 10 * time.Minute, 256}
+	clientLimit      = lineLimit{1, 10 * time.Minute, 1024}
+	clientErrorLimit = lineLimit{10, 10 * time.Minute, 1024}
+	peerLimit        = lineLimit{10, 10 * time.Minute, 256}
 )
 
 // A lineBudget limits the number of lines for each key. It counts the lines that are left out.
@@ -148,7 +149,11 @@ func (h *boundedHandler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	short := slog.NewRecord(r.Time, r.Level, truncate(r.Message, maxPeerValue), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		short.AddAttrs(h.shorten(a))
+		if a.Key == "left_out" {
+			omitted += int(a.Value.Int64())
+		} else {
+			short.AddAttrs(h.shorten(a))
+		}
 		return true
 	})
 	if omitted > 0 {
@@ -176,8 +181,8 @@ func (h *boundedHandler) allow(r *slog.Record) (omitted int, ok bool) {
 	reason, subject := "", h.subject
 	r.Attrs(func(a slog.Attr) bool {
 		a = h.shorten(a)
-		if a.Key == "reason" {
-			reason = a.Value.String()
+		if a.Key == "reason" || a.Key == "subscription" {
+			reason += "\x00" + a.Value.String()
 		}
 		subject = subjectOf(a, subject)
 		return true
@@ -188,11 +193,7 @@ func (h *boundedHandler) allow(r *slog.Record) (omitted int, ok bool) {
 			return 0, false
 		}
 	}
-	if r.Level == slog.LevelWarn {
-		limit := peerLimit
-		if h.session != nil {
-			limit = clientLimit
-		}
+	if limit := h.subjectLimit(r.Level); limit.lines > 0 {
 		more, ok := h.subjects.allow(key+"\x00"+subject, limit, r.Time)
 		if !ok {
 			h.omit(omitted+1, r.Time)
@@ -206,6 +207,19 @@ func (h *boundedHandler) allow(r *slog.Record) (omitted int, ok bool) {
 	}
 	more, ok := h.instance.allow(r.Message, limit, r.Time)
 	return omitted + more, ok
+}
+
+// subjectLimit returns the limit for lines about one client or peer. Zero: there is none.
+func (h *boundedHandler) subjectLimit(level slog.Level) lineLimit {
+	switch {
+	case h.session != nil && level >= slog.LevelError:
+		return clientErrorLimit
+	case h.session != nil && level == slog.LevelWarn:
+		return clientLimit
+	case level == slog.LevelWarn:
+		return peerLimit
+	}
+	return lineLimit{}
 }
 
 // omit counts lines that were left out for the last line of their session.
@@ -254,11 +268,11 @@ type logBudgets struct {
 func (s *Server) sessionLog() (*slog.Logger, *lineBudget) {
 	b := new(lineBudget)
 	return slog.New(&boundedHandler{
-		next: s.log.Handler(), maxValue: maxClientValue, session: b, instance: &s.logBudgets.allClients, subjects: &s.logBudgets.clients,
+		next: s.log.Handler(), maxValue: maxClientValue, session: b, instance: &s.budgets.allClients, subjects: &s.budgets.clients,
 	}), b
 }
 
 // linkLog returns a log for lines that links or the admin port cause.
 func (s *Server) linkLog() *slog.Logger {
-	return slog.New(&boundedHandler{next: s.log.Handler(), maxValue: maxPeerValue, instance: &s.logBudgets.links, subjects: &s.logBudgets.peers})
+	return slog.New(&boundedHandler{next: s.log.Handler(), maxValue: maxPeerValue, instance: &s.budgets.links, subjects: &s.budgets.peers})
 }

@@ -127,11 +127,18 @@ func (s *session) run() {
 	if s.core.Reason() == servercore.ReasonEvicted {
 		return // these are only counted, so that nobody can fill the log with them
 	}
-	log := s.core.Log()
-	if n := s.logBudget.unreported(); n > 0 {
-		log = log.With("left_out", n)
+	s.logEnd()
+}
+
+// logEnd logs the end of the session. A connection without a logon, such as a probe of the port, is
+// no event for the log.
+func (s *session) logEnd() {
+	log, took, left := s.core.Log(), time.Since(s.connectedAt), s.logBudget.unreported()
+	if s.core.LoggedOn() {
+		log.Info("client gone", "reason", s.core.Reason(), "duration", took, "left_out", left)
+	} else {
+		log.Debug("a connection without a logon has ended", "reason", s.core.Reason(), "duration", took, "left_out", left)
 	}
-	log.Info("client gone", "reason", s.core.Reason(), "duration", time.Since(s.connectedAt).Round(time.Millisecond))
 }
 
 // awaitDrained waits until a draining session has sent its acks. If the server drains, the server

@@ -69,7 +69,7 @@ func (u usersFile) Version() PermissionsVersion {
 
 // usersChanged applies a file of users that was read again.
 func (s *Server) usersChanged() {
-	s.log.Info("the permissions of users have changed", "version", s.cfg.Authorizer.Version().Number)
+	s.log.Info("the permissions of users have changed", "permissions", s.cfg.Authorizer.Version().Number)
 	s.PermissionsChanged()
 }
 

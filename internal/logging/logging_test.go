@@ -16,7 +16,10 @@ func TestPlain(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(NewHandler(slog.NewJSONHandler(&out, nil))).With("since", 90*time.Minute)
 	log.Info("x", "duration", 1500*time.Millisecond, "address", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 9007},
-		"error", errors.New("no"), "peers", []string{"a", "b"}, "missing", (*net.TCPAddr)(nil), "short", 1234567*time.Nanosecond)
+		"error", errors.New("no"), "peers", []string{"a", "b"}, "missing", (*net.TCPAddr)(nil), "short", 1234567*time.Nanosecond, "user", "", "gone", nil)
+	if strings.Contains(out.String(), "user") || strings.Contains(out.String(), "gone") {
+		t.Errorf("empty values are in %s", out.String())
+	}
 	for _, want := range []string{`"since":"1h30m0s"`, `"duration":"1.5s"`, `"address":"10.0.0.1:9007"`, `"error":"no"`, `"peers":["a","b"]`, `"missing":null`, `"short":"1ms"`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s is not in %s", want, out.String())

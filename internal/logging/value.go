@@ -32,14 +32,21 @@ func (h plainHandler) WithGroup(name string) slog.Handler {
 	return plainHandler{h.next.WithGroup(name)}
 }
 
-// PlainRecord returns a copy of a record with plain values.
+// PlainRecord returns a copy of a record with plain values, without those that are empty.
 func PlainRecord(r slog.Record) slog.Record {
 	plain := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		plain.AddAttrs(Plain(a))
+		if a = Plain(a); !isEmpty(a.Value) {
+			plain.AddAttrs(a)
+		}
 		return true
 	})
 	return plain
+}
+
+// isEmpty reports whether a value says nothing: an empty text, or nil.
+func isEmpty(v slog.Value) bool {
+	return v.Kind() == slog.KindString && v.String() == "" || v.Kind() == slog.KindAny && v.Any() == nil
 }
 
 // PlainAttrs returns a copy of attributes with plain values.
