@@ -52,9 +52,9 @@ type lineCount struct {
 	omitted int       // left out since the last written line
 }
 
-// allow counts a line. If ok is true the line may be written, and omitted lines were left out
-// before it.
-func (b *lineBudget) allow(key string, limit lineLimit, now time.Time) (omitted int, ok bool) {
+// allow counts a line, and lines before it that another budget has left out. If ok is true the line
+// may be written, and omitted lines were left out before it.
+func (b *lineBudget) allow(key string, before int, limit lineLimit, now time.Time) (omitted int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.countLocked(key, limit, now)
@@ -62,10 +62,10 @@ func (b *lineBudget) allow(key string, limit lineLimit, now time.Time) (omitted 
 		c.began, c.lines = now, 0
 	}
 	if c.lines >= limit.lines && !failpoint.On(failpoint.LogUnbounded) {
-		c.omitted++
+		c.omitted += 1 + before
 		return 0, false
 	}
-	omitted, c.omitted = c.omitted, 0
+	omitted, c.omitted = c.omitted+before, 0
 	c.lines++
 	return omitted, true
 }
@@ -94,11 +94,11 @@ func (b *lineBudget) countLocked(key string, limit lineLimit, now time.Time) *li
 	return c
 }
 
-// omit counts a line that another budget has left out.
-func (b *lineBudget) omit(now time.Time) {
+// omit counts lines that another budget has left out.
+func (b *lineBudget) omit(lines int, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.countLocked("", sessionLimit, now).omitted++
+	b.countLocked("", sessionLimit, now).omitted += lines
 }
 
 // unreported returns the number of lines that were left out and that no later line has reported.
@@ -189,24 +189,24 @@ func (h *boundedHandler) allow(r *slog.Record) (omitted int, ok bool) {
 	})
 	key := r.Message + "\x00" + reason
 	if h.session != nil {
-		if omitted, ok = h.session.allow(key, sessionLimit, r.Time); !ok {
+		if omitted, ok = h.session.allow(key, 0, sessionLimit, r.Time); !ok {
 			return 0, false
 		}
 	}
 	if limit := h.subjectLimit(r.Level); limit.lines > 0 {
-		more, ok := h.subjects.allow(key+"\x00"+subject, limit, r.Time)
-		if !ok {
-			h.omit(omitted+1, r.Time)
+		before := omitted
+		if omitted, ok = h.subjects.allow(key+"\x00"+subject, before, limit, r.Time); !ok {
+			if h.session != nil {
+				h.session.omit(1+before, r.Time) // for the last line of the session
+			}
 			return 0, false
 		}
-		omitted = max(omitted, more)
 	}
 	limit := instanceLimit
 	if r.Level >= slog.LevelError {
 		limit = errorLimit
 	}
-	more, ok := h.instance.allow(r.Message, limit, r.Time)
-	return omitted + more, ok
+	return h.instance.allow(r.Message, omitted, limit, r.Time)
 }
 
 // subjectLimit returns the limit for lines about one client or peer. Zero: there is none.
@@ -220,15 +220,6 @@ func (h *boundedHandler) subjectLimit(level slog.Level) lineLimit {
 		return peerLimit
 	}
 	return lineLimit{}
-}
-
-// omit counts lines that were left out for the last line of their session.
-func (h *boundedHandler) omit(lines int, now time.Time) {
-	for range lines {
-		if h.session != nil {
-			h.session.omit(now)
-		}
-	}
 }
 
 // shorten shortens a value that is, or will be printed as, a text.

@@ -59,7 +59,7 @@ func (s *Server) SetLogLevel(level slog.Level) {
 		return
 	}
 	s.logs.level.Set(min(level, before, slog.LevelInfo)) // so that the line is not left out
-	s.log.Info("log level changed", "from", before, "to", level)
+	s.log.Info("the log level has changed", "before", before, "log_level", level)
 	s.logs.level.Set(level)
 }
 

@@ -364,7 +364,7 @@ func (s *Server) awaitLinks() bool {
 func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
-	s.log.Info("clients are served", "address", s.clientListener.Addr(), "duration", time.Since(s.began))
+	s.log.Info("serving clients", "address", s.clientListener.Addr(), "duration", time.Since(s.began))
 }
 
 // accept accepts connections until the listener is closed.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
@@ -127,17 +128,22 @@ func (s *session) run() {
 	if s.core.Reason() == servercore.ReasonEvicted {
 		return // these are only counted, so that nobody can fill the log with them
 	}
-	s.logEnd()
+	s.logEnd(err)
 }
 
-// logEnd logs the end of the session. A connection without a logon, such as a probe of the port, is
-// no event for the log.
-func (s *session) logEnd() {
-	log, took, left := s.core.Log(), time.Since(s.connectedAt), s.logBudget.unreported()
-	if s.core.LoggedOn() {
-		log.Info("client gone", "reason", s.core.Reason(), "duration", took, "left_out", left)
-	} else {
-		log.Debug("a connection without a logon has ended", "reason", s.core.Reason(), "duration", took, "left_out", left)
+// logEnd logs the end of the session, after the reader returned err. A connection that is closed
+// without a logon, such as a probe of the port, is no event for the log, and a refused logon has its
+// line already.
+func (s *session) logEnd(err error) {
+	log, reason, took, left := s.core.Log(), s.core.Reason(), time.Since(s.connectedAt), s.logBudget.unreported()
+	_, refused := errors.AsType[*servercore.RefusedError](err)
+	switch {
+	case s.core.LoggedOn():
+		log.Info("client gone", "reason", reason, "duration", took, "left_out", left)
+	case refused, err == nil, errors.Is(err, servercore.ErrEnding), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		log.Debug("a connection without a logon has ended", "reason", reason, "duration", took)
+	default:
+		log.Warn("a connection has failed before its logon", "reason", reason, "duration", took)
 	}
 }
 
