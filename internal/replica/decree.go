@@ -225,7 +225,7 @@ func (l *Links) recordDecree(d journal.Decree) error {
 		return err
 	}
 	if d.Ended {
-		l.o.Log.Warn("the decree has ended", "incarnation", d.Incarnation)
+		l.o.Log.Info("the decree has ended", "incarnation", d.Incarnation)
 	} else {
 		l.o.Log.Error("a decree stands: the operator has declared instances lost, and with them the messages that only they had",
 			"incarnation", d.Incarnation, "lost", d.Lost, "members", d.Members)

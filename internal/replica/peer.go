@@ -33,8 +33,7 @@ type peer struct {
 	givenUp    bool             // segments are no longer kept for the peer
 	neededFrom journal.Position // the earliest position of a record that it has not acknowledged
 	comparisons
-	lastWarning string // the last warning about how the two directions differ
-	states      states // for the log
+	states states // for the log
 
 	degraded degradedInterval // while it is downgraded
 	counters
@@ -172,10 +171,10 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (warning str
 			l.rejoin.NotExpected(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		}
 	}
-	if warning = describeAsymmetry(c.ours, c.theirs); warning == p.lastWarning {
+	if warning = describeAsymmetry(c.ours, c.theirs); warning == p.states.asymmetry {
 		return "", changed
 	}
-	p.lastWarning = warning
+	p.states.asymmetry = warning
 	return warning, changed
 }
 

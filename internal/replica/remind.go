@@ -30,6 +30,7 @@ type states struct {
 
 	downgraded logging.Reminder
 	givenUp    logging.Reminder
+	asymmetry  string // the last warning about how the two directions differ
 }
 
 // unsteady reports whether the link counts as down although it comes up now and then.

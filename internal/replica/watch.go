@@ -173,7 +173,7 @@ func (l *Links) becomeReady(outcome Outcome, missing []string) {
 			l.o.Log.Error("cannot repair the journal: no clients are served", "error", err)
 			return
 		}
-		l.o.Log.Warn("the damaged journal is repaired with records of the peers")
+		l.o.Log.Info("the damaged journal is repaired with records of the peers")
 		l.announceIntact()
 	}
 	if outcome == TimedOut {
