@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -31,11 +32,12 @@ func recorder(t *testing.T) *loglines.Recorder {
 	return r
 }
 
-// loggedPair starts a pair whose instances log to a handler.
+// loggedPair starts a pair whose instances log to a handler. A peer is downgraded after 5 s.
 func loggedPair(t *testing.T, h slog.Handler, configure func(*server.Config)) *servertest.Pair {
 	t.Helper()
 	return servertest.NewPair(t, servertest.Config(func(c *server.Config) {
 		c.Logger = slog.New(h)
+		c.Replication.Destinations[0].DowngradeAfter = server.Duration(5 * time.Second)
 		if configure != nil {
 			configure(c)
 		}
@@ -82,14 +84,17 @@ func TestHourWithoutPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			for m := range sub.Messages(t.Context()) {
+			for m, err := range sub.Messages(t.Context()) {
+				if err != nil {
+					return
+				}
 				m.Discard()
 			}
 		}()
 		time.Sleep(time.Minute)
 		before := len(linesFrom(h, slog.LevelInfo))
 		pair.A.Kill()
-		for n := range 3600 {
+		for n := range 3630 {
 			if _, err := c.Publish(t.Context(), "orders", fmt.Append(nil, n)); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +104,6 @@ func TestHourWithoutPeer(t *testing.T) {
 		if len(lines) < 5 || len(lines) >= 50 {
 			t.Errorf("an hour has %d lines:\n%s", len(lines), strings.Join(lines, "\n"))
 		}
-		t.Log(strings.Join(lines, "\n"))
 		hasLine(t, lines, "link is still down", "duration=1h0m0s")
 		hasLine(t, lines, "acks still cover this disk only", "duration=1h0m0s")
 		pair.A.Restart()
@@ -210,20 +214,12 @@ func (refuseAll) Authenticate(context.Context, *server.Logon) (string, error) {
 	return "", fmt.Errorf("no such user")
 }
 
-// blocked is a handler that does not return until release is closed.
-type blocked struct{ release chan struct{} }
-
-func (b blocked) Enabled(context.Context, slog.Level) bool  { return true }
-func (b blocked) WithAttrs([]slog.Attr) slog.Handler        { return b }
-func (b blocked) WithGroup(string) slog.Handler             { return b }
-func (b blocked) Handle(context.Context, slog.Record) error { <-b.release; return nil }
-
 // A handler that blocks holds up nothing: a pair links, serves, loses its peer, is downgraded,
 // catches up and stops as without it.
 func TestBlockedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := blocked{make(chan struct{})}
-		defer close(h.release)
+		h := &gate{Handler: slog.NewTextHandler(io.Discard, nil), open: make(chan struct{})}
+		defer close(h.open)
 		pair := loggedPair(t, h, nil)
 		c := loggedClient(t, pair, slog.DiscardHandler, "app")
 		publish := func(limit time.Duration) {
