@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 )
 
 // Bounds for log lines that clients or peers cause.
@@ -32,7 +33,8 @@ var (
 	instanceLimit = lineLimit{50, time.Second, 256}   // one message of all sessions, or of all links
 	errorLimit    = lineLimit{1000, time.Second, 256} // instead of instanceLimit for errors, since somebody will look for each of them
 	// One warning with its reason, about one client or one peer. So an attempt that is refused for
-	// hours, by a client that tries again every few seconds, is one event.
+	// hours, by a client that tries again every few seconds, is one event. If lines were left out,
+	// the next time is an hour.
 	clientLimit      = lineLimit{1, 10 * time.Minute, 1024}
 	clientErrorLimit = lineLimit{10, 10 * time.Minute, 1024}
 	peerLimit        = lineLimit{10, 10 * time.Minute, 256}
@@ -48,6 +50,7 @@ type lineBudget struct {
 // A lineCount counts the lines of one key.
 type lineCount struct {
 	began   time.Time // of the time that the limit speaks of
+	per     time.Duration
 	lines   int       // written in that time
 	omitted int       // left out since the last written line
 }
@@ -58,8 +61,11 @@ func (b *lineBudget) allow(key string, before int, limit lineLimit, now time.Tim
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.countLocked(key, limit, now)
-	if since := now.Sub(c.began); since < 0 || since >= limit.per {
-		c.began, c.lines = now, 0
+	if since := now.Sub(c.began); since < 0 || since >= max(c.per, limit.per) {
+		c.began, c.lines, c.per = now, 0, limit.per
+		if c.omitted > 0 && limit.per > time.Second {
+			c.per = logging.RemindEvery
+		}
 	}
 	if c.lines >= limit.lines && !failpoint.On(failpoint.LogUnbounded) {
 		c.omitted += 1 + before
@@ -77,7 +83,7 @@ func (b *lineBudget) countLocked(key string, limit lineLimit, now time.Time) *li
 	if c == nil && len(b.lines) >= limit.keys {
 		if now.Sub(b.swept) >= time.Second {
 			b.swept = now
-			maps.DeleteFunc(b.lines, func(_ string, c *lineCount) bool { return now.Sub(c.began) >= limit.per })
+			maps.DeleteFunc(b.lines, func(_ string, c *lineCount) bool { return now.Sub(c.began) >= max(c.per, limit.per) })
 		}
 		if len(b.lines) >= limit.keys {
 			key = ""

@@ -105,13 +105,13 @@ func TestHourWithoutPeer(t *testing.T) {
 			t.Errorf("an hour has %d lines:\n%s", len(lines), strings.Join(lines, "\n"))
 		}
 		hasLine(t, lines, "link is still down", "duration=1h0m0s")
-		hasLine(t, lines, "acks still cover this disk only", "duration=1h0m0s")
+		hasLine(t, lines, "messages are still acknowledged by this disk alone", "duration=1h0m0s")
 		pair.A.Restart()
 		pair.AwaitConverged()
 		time.Sleep(time.Minute)
 		lines = linesFrom(h, slog.LevelInfo)
 		hasLine(t, lines, "link is up", "peer=a", "duration=1h")
-		hasLine(t, lines, "acks wait for the peer's disk again", "duration=")
+		hasLine(t, lines, "messages are acknowledged by the disk of the peer, too, from now on", "duration=")
 	})
 }
 

@@ -59,6 +59,9 @@ func (l *Links) dialOnce(p *peer) error {
 	ctx, cancel := context.WithTimeout(l.ctx, dialTimeout)
 	defer cancel()
 	nc, err := l.o.Dial(ctx, p.dest.Address)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("dial %s: no answer within %v", p.dest.Address, dialTimeout)
+	}
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", p.dest.Address, err)
 	}

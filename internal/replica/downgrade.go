@@ -49,9 +49,9 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 
 func (l *Links) becameDowngraded(p *peer, wait time.Duration, planned bool) {
 	if planned {
-		l.o.Log.Warn("acks cover this disk only: the peer has stopped, as it had announced", "peer", p.name, "duration", wait)
+		l.o.Log.Warn("messages are acknowledged by this disk alone: the peer has stopped, as it had announced", "peer", p.name, "duration", wait)
 	} else {
-		l.o.Log.Error("acks cover this disk only: they have waited too long for the peer", "peer", p.name, "duration", wait)
+		l.o.Log.Error("messages are acknowledged by this disk alone: the peer is away, or too slow", "peer", p.name, "duration", wait)
 	}
 	states := l.o.Journal.States()
 	l.mu.Lock()
@@ -65,7 +65,7 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration, planned bool) {
 }
 
 func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval, lasted time.Duration) {
-	l.o.Log.Info("acks wait for the peer's disk again", "peer", p.name, "duration", lasted)
+	l.o.Log.Info("messages are acknowledged by the disk of the peer, too, from now on", "peer", p.name, "duration", lasted)
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)
 	l.wakeWatch()
@@ -125,7 +125,7 @@ func (l *Links) recordOpenInterval(p *peer) {
 
 func (l *Links) noteDegraded(i journal.DegradedInterval) {
 	if err := l.o.Journal.NoteDegraded(i); err != nil {
-		l.o.Log.Error("cannot record the time in which acks covered this disk only", "peer", i.Destination, "error", err)
+		l.o.Log.Error("cannot record the time in which messages were acknowledged by this disk alone", "peer", i.Destination, "error", err)
 	}
 }
 
