@@ -51,8 +51,8 @@ type lineBudget struct {
 type lineCount struct {
 	began   time.Time // of the time that the limit speaks of
 	per     time.Duration
-	lines   int       // written in that time
-	omitted int       // left out since the last written line
+	lines   int // written in that time
+	omitted int // left out since the last written line
 }
 
 // allow counts a line, and lines before it that another budget has left out. If ok is true the line

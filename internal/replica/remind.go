@@ -131,7 +131,9 @@ func (l *Links) remindLocked(p *peer, now time.Duration) {
 	}
 	if s.downgraded.Remind(now) {
 		lasts := s.downgraded.Since(now)
-		l.deferLocked(func() { l.o.Log.Error("messages are still acknowledged by this disk alone", "peer", p.name, "duration", lasts) })
+		l.deferLocked(func() {
+			l.o.Log.Error("messages are still acknowledged by this disk alone", "peer", p.name, "duration", lasts)
+		})
 	}
 	if s.givenUp.Remind(now) {
 		lasts := s.givenUp.Since(now)
