@@ -20,7 +20,7 @@ import (
 // does not fit.
 func recorder(t *testing.T) *loglines.Recorder {
 	t.Helper()
-	r, err := loglines.NewRecorder("..")
+	r, err := loglines.NewRecorder("..", slog.DiscardHandler)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,19 @@ import (
 // with the page. It is safe for concurrent use.
 type Recorder struct {
 	page  Page
+	next  slog.Handler
+	extra []string    // keys that the test adds
 	attrs []slog.Attr // of the logger
 	state *recorded
 }
+
+// To returns a Recorder with the same lines that passes later ones to another handler.
+func (r *Recorder) To(next slog.Handler) *Recorder {
+	return &Recorder{r.page, next, r.extra, r.attrs, r.state}
+}
+
+// maxKept bounds the lines that a Recorder keeps: those of a long random run would fill the memory.
+const maxKept = 10_000
 
 type recorded struct {
 	mu     sync.Mutex
@@ -30,13 +40,14 @@ type Record struct {
 	Attrs   []slog.Attr
 }
 
-// NewRecorder returns a Recorder. root is the directory of the module.
-func NewRecorder(root string) (*Recorder, error) {
+// NewRecorder returns a Recorder. root is the directory of the module, next also gets the lines, and
+// extra are keys that the test adds to them.
+func NewRecorder(root string, next slog.Handler, extra ...string) (*Recorder, error) {
 	page, err := ReadPage(root)
-	return &Recorder{page: page, state: new(recorded)}, err
+	return &Recorder{page: page, next: next, extra: extra, state: new(recorded)}, err
 }
 
-// Lines returns the lines so far.
+// Lines returns the lines so far, the first ten thousand.
 func (r *Recorder) Lines() []Record {
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
@@ -55,7 +66,10 @@ func (r *Recorder) Faults() []string {
 func (r *Recorder) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements slog.Handler.
-func (r *Recorder) Handle(_ context.Context, line slog.Record) error {
+func (r *Recorder) Handle(ctx context.Context, line slog.Record) error {
+	if r.next.Enabled(ctx, line.Level) {
+		_ = r.next.Handle(ctx, line)
+	}
 	rec := Record{Time: line.Time, Level: line.Level, Message: line.Message, Attrs: slices.Clone(r.attrs)}
 	line.Attrs(func(a slog.Attr) bool {
 		rec.Attrs = append(rec.Attrs, a)
@@ -63,8 +77,12 @@ func (r *Recorder) Handle(_ context.Context, line slog.Record) error {
 	})
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
-	r.state.lines = append(r.state.lines, rec)
-	r.state.faults = append(r.state.faults, r.check(&rec)...)
+	if len(r.state.lines) < maxKept {
+		r.state.lines = append(r.state.lines, rec)
+	}
+	if len(r.state.faults) < maxKept {
+		r.state.faults = append(r.state.faults, r.check(&rec)...)
+	}
 	return nil
 }
 
@@ -74,7 +92,7 @@ func (r *Recorder) check(rec *Record) (faults []string) {
 	if !is || listed.Level != rec.Level.String() {
 		fault("is not on the page with the level " + rec.Level.String())
 	}
-	allowed := append([]string{"instance", "client", "address", "left_out"}, listed.Keys...)
+	allowed := append([]string{"instance", "client", "address", "left_out"}, slices.Concat(listed.Keys, r.extra)...)
 	var keys []string
 	for _, a := range rec.Attrs {
 		if slices.Contains(keys, a.Key) {
@@ -96,7 +114,7 @@ func (r *Recorder) check(rec *Record) (faults []string) {
 
 // WithAttrs implements slog.Handler.
 func (r *Recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &Recorder{r.page, slices.Concat(r.attrs, attrs), r.state}
+	return &Recorder{r.page, r.next.WithAttrs(attrs), r.extra, slices.Concat(r.attrs, attrs), r.state}
 }
 
 // WithGroup implements slog.Handler. No line of the product has a group.
