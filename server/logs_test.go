@@ -255,6 +255,7 @@ func TestSlowLogDropsLines(t *testing.T) {
 		log := new(recording)
 		h := &gate{Handler: slog.NewTextHandler(log, nil), open: make(chan struct{})}
 		i := servertest.New(t, servertest.Config(func(c *server.Config) { c.Logger = slog.New(h) }))
+		synctest.Wait() // the first lines are with the handler
 		for n := range 3000 {
 			i.Server().SetLogLevel(slog.Level(-4 * (n % 2)))
 		}
