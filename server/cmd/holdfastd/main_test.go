@@ -424,7 +424,7 @@ func TestSecondSignal(t *testing.T) {
 	c.send(`{"c":"flush","cid":"1","a":"completed"}`)
 	c.next()
 	p.signal(syscall.SIGTERM)
-	p.stderr.await(t, "stopping")
+	p.stderr.await(t, "the instance stops once its outstanding acks are sent")
 	p.signal(syscall.SIGTERM)
 	if code := p.exit(); code != 1 {
 		t.Errorf("exit %d, want 1; log:\n%s", code, p.stderr)
