@@ -89,7 +89,7 @@ func (c *Client) reportRejection(r *clientcore.Rejection, m *pubstore.Message, a
 	case unknown:
 		e.Err = ErrOutcomeUnknown
 	}
-	c.cfg.Logger.Warn("message rejected", "sequence", r.Sequence, "topic", e.Message.Topic, "reason", r.Reason)
+	c.logRejected(e)
 	callHook(c.cfg.Hooks.FailedWrite, e)
 	c.stats.change(func(s *Stats) { s.Publish.Rejected++ })
 	if err := r.LetGo(c.store); err != nil {
@@ -97,3 +97,16 @@ func (c *Client) reportRejection(r *clientcore.Rejection, m *pubstore.Message, a
 	}
 	c.core.rejectTicket(r, e)
 }
+
+// logRejected logs a rejected message. With a failed-write handler, which gets every message, the
+// log has a few for each reason.
+func (c *Client) logRejected(e *RejectedError) {
+	leftOut, ok := c.log.allow("rejected\x00"+e.Reason, rejectedLines)
+	if ok || c.cfg.Hooks.FailedWrite == nil {
+		c.cfg.Logger.Warn("message rejected", "publisher", e.Publisher, "sequence", e.Message.Sequence, "topic", e.Message.Topic,
+			"reason", e.Reason, "left_out", orNil(leftOut))
+	}
+}
+
+// rejectedLines are the lines about messages that were rejected for one reason in repeatTime.
+const rejectedLines = 3

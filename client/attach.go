@@ -43,8 +43,10 @@ func (s *Subscription) attachLocked(cn *conn, id string, received clientcore.Rec
 		return true, err
 	}
 	if cn.server.Plain && !cn.server.SupportsNotFound && s.core.NotFound != "" {
-		s.c.cfg.Logger.Warn("option bookmark_not_found not sent: the server is too old for it",
-			"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
+		s.c.events.post(func() {
+			s.c.cfg.Logger.Warn("the option bookmark_not_found is not sent: the server is too old for it",
+				"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
+		})
 	}
 	s.c.core.do(func(core *clientcore.Session) { core.AwaitAnswer(id) })
 	if cn.request(id, s, cmd.AppendTo) {

@@ -310,7 +310,7 @@ func (c *Client) warnOfClearText(u *uri, nc net.Conn, password string) {
 		return
 	}
 	c.clearTextWarning.Do(func() {
-		c.cfg.Logger.Warn("password is sent in the clear: use a tcps URI, or SCRAM", "server", u.String())
+		c.cfg.Logger.Warn("the password is sent in the clear: use a tcps URI, or SCRAM", "server", u.String())
 	})
 }
 

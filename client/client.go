@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -38,6 +40,7 @@ type Client struct {
 	clearTextWarning sync.Once     // logs that a password is sent in the clear
 
 	events events
+	log    eventLog
 	stats  clientStats
 	group  *group
 
@@ -115,6 +118,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		lifetime:   lifetime{firstLogon: make(chan struct{}), finished: make(chan struct{})},
 		publishing: publishing{calls: newCalls()},
 		events:     events{wake: signal.New()},
+		log:        newEventLog(),
 		group:      &group{stores: [2]groupStore{cfg.PublishStore, cfg.BookmarkStore}},
 		stats:      newClientStats(),
 		subs:       make(map[string]*Subscription),
@@ -127,7 +131,7 @@ func newClient(cfg Config) (c *Client, err error) {
 	if cfg.AllowPublishGap {
 		core.AllowPublishGaps()
 	}
-	c.cfg.Logger = cfg.Logger.With("client", c.name)
+	c.cfg.Logger = slog.New(logging.NewHandler(cfg.Logger.Handler())).With("client", c.name)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.callContexts.New = func() any { return &callContext{client: c.ctx} }
 	c.messages.New = func() any { return new(pubstore.Message) }

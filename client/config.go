@@ -85,9 +85,10 @@ type Config struct {
 	// address has not answered within 250 ms (RFC 8305).
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Logger gets a line for each call of a hook, and for a few more events. Every line has the
-	// client name under the key client. Conditions that need attention are at Warn or Error, their
-	// end and successes at Info, states at Debug. Default: no logging.
+	// Logger gets lines about the events of the hooks, and a few more; server/LOGS.md lists them.
+	// Every line has the client name under the key client. Conditions that need attention are at
+	// Warn or Error, their end, successes and a failover at Info, states at Debug. The handler must
+	// not block: the client waits for it. Default: no logging.
 	Logger *slog.Logger
 	// Hooks are functions that the client calls on events.
 	Hooks Hooks

@@ -225,7 +225,7 @@ func (cn *conn) beginPublishing(m *wire.Message) error {
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
 	if errors.Is(err, ErrStoreRolledBack) {
 		err = fmt.Errorf("%w: the server has messages up to %d", err, max(m.Have, m.Sequence))
-		c.cfg.Logger.Error("publish store was rolled back: beginning a new life", "error", err)
+		c.cfg.Logger.Error("the publish store was rolled back: it begins a new life", "error", err)
 		c.stats.change(func(s *Stats) { s.Publish.Rollbacks++ })
 		c.reportRenewed(err)
 	}
@@ -236,7 +236,7 @@ func (cn *conn) beginPublishing(m *wire.Message) error {
 // renewRefusedLife begins a new life of the store, because a server refuses the present one. The
 // messages of the present life that the store keeps are offered to the next server.
 func (c *Client) renewRefusedLife(err error) {
-	c.cfg.Logger.Error("server refuses the life of the publish store: beginning a new one", "error", err)
+	c.cfg.Logger.Error("a server refuses the life of the publish store: it begins a new one", "error", err)
 	if err := c.store.Renew(); err != nil {
 		c.abort(err)
 		return

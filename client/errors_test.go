@@ -214,15 +214,15 @@ func TestLogger(t *testing.T) {
 			t.Error(err)
 		}
 		for _, want := range []string{
-			`level=WARN msg="topic of the subscription looks like a wildcard, but is a regular expression" client=me topic=orders.> suggestion=^orders\.`,
-			`level=WARN msg="acks come from one server only" client=me`,
+			`level=WARN msg="the topic of a subscription looks like another system's wildcard: here it is a regular expression" client=me topic=orders.> use_instead=^orders\.`,
+			`level=WARN msg="acks come from one server only: the publish store keeps the messages until both have them" client=me`,
 			`level=INFO msg="acks come from both servers again" client=me`,
-			`level=INFO msg="server holds messages back until they are safe" client=me subscription=#1`,
-			`level=INFO msg="server delivers again: messages are safe" client=me`,
-			`level=WARN msg="subscription paused: its queue is full" client=me`,
-			`level=INFO msg="messages sent again" client=me messages=1`,
-			`level=WARN msg="subscription ended" client=me subscription=#1 topic=orders error=`,
-			`level=DEBUG msg="state changed" client=me state=recovering`,
+			`level=INFO msg="the server holds messages back until they are safe" client=me subscription=#1`,
+			`level=INFO msg="the server delivers again: messages are safe" client=me`,
+			`level=WARN msg="a subscription is paused: its queue is full, since the application is slower than the messages" client=me`,
+			`level=INFO msg="messages are sent again" client=me messages=1`,
+			`level=WARN msg="a subscription has ended" client=me subscription=#1 topic=orders error=`,
+			`level=DEBUG msg="the state of the client has changed" client=me state=recovering`,
 		} {
 			if !strings.Contains(text.String(), want) {
 				t.Errorf("not logged: %s", want)

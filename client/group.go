@@ -84,6 +84,6 @@ func (c *Client) noteGroup(m *wire.Message, former bool) error {
 }
 
 func (c *Client) reportLost(e *LostError) {
-	c.cfg.Logger.Error("acknowledged messages are lost", "publisher", e.Publisher, "first", e.From, "last", e.To)
+	c.cfg.Logger.Error("LOST: acknowledged messages are lost, as the operator of the servers has declared", "publisher", e.Publisher, "first", e.From, "last", e.To)
 	callHook(c.cfg.Hooks.Lost, e)
 }

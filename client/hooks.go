@@ -26,8 +26,9 @@ package client
 // goroutine: Close, Drain, Flush, FlushSafe, the methods of a Ticket, Subscribe, Execute. A hook
 // may publish as long as the publish store has room.
 //
-// Config.Logger gets a line for each call, whether the hook is set or not. The first call of Moved
-// has no line of its own.
+// Config.Logger gets lines about the same events, whether the hooks are set or not. An event that
+// repeats, such as a failed attempt, has a few lines and not one for each call; server/LOGS.md lists
+// them.
 type Hooks struct {
 	// StateChanged is called with each state that the client enters, and with StateConnecting at
 	// each attempt.
@@ -101,13 +102,13 @@ func callHook[T any](hook func(T), event T) {
 // Each of these functions logs an event and calls its hook, on the session goroutine.
 
 func (c *Client) reportReplayed(messages int) {
-	c.cfg.Logger.Info("messages sent again", "messages", messages)
+	c.cfg.Logger.Info("messages are sent again", "messages", messages)
 	callHook(c.cfg.Hooks.Replayed, messages)
 }
 
 func (c *Client) reportDowngraded(downgraded bool) {
 	if downgraded {
-		c.cfg.Logger.Warn("acks come from one server only")
+		c.cfg.Logger.Warn("acks come from one server only: the publish store keeps the messages until both have them")
 	} else {
 		c.cfg.Logger.Info("acks come from both servers again")
 	}
@@ -115,15 +116,18 @@ func (c *Client) reportDowngraded(downgraded bool) {
 }
 
 func (c *Client) reportPaused(s *Subscription) {
-	c.cfg.Logger.Warn("subscription paused: its queue is full", "subscription", s.id, "topic", s.topic)
+	if leftOut, ok := c.log.allow("paused\x00"+s.id, 1); ok {
+		c.cfg.Logger.Warn("a subscription is paused: its queue is full, since the application is slower than the messages",
+			"subscription", s.id, "topic", s.topic, "left_out", orNil(leftOut))
+	}
 	callHook(c.cfg.Hooks.Paused, s)
 }
 
 func (c *Client) reportHeldBack(s *Subscription, heldBack bool) {
 	if heldBack {
-		c.cfg.Logger.Info("server holds messages back until they are safe", "subscription", s.id, "topic", s.topic)
+		c.cfg.Logger.Info("the server holds messages back until they are safe", "subscription", s.id, "topic", s.topic)
 	} else {
-		c.cfg.Logger.Info("server delivers again: messages are safe", "subscription", s.id, "topic", s.topic)
+		c.cfg.Logger.Info("the server delivers again: messages are safe", "subscription", s.id, "topic", s.topic)
 	}
 	if hook := c.cfg.Hooks.HeldBack; hook != nil {
 		hook(s, heldBack)
@@ -131,20 +135,20 @@ func (c *Client) reportHeldBack(s *Subscription, heldBack bool) {
 }
 
 func (c *Client) reportDiverged(s *Subscription, err *DivergedError) {
-	c.cfg.Logger.Error("messages of a publisher differ between the servers", "subscription", s.id, "topic", s.topic, "error", err)
+	c.cfg.Logger.Error("DIVERGED: messages of a publisher differ between the servers", "subscription", s.id, "topic", s.topic, "error", err)
 	if hook := c.cfg.Hooks.Diverged; hook != nil {
 		hook(s, err)
 	}
 }
 
 func (c *Client) reportEnded(s *Subscription, err error) {
-	c.cfg.Logger.Warn("subscription ended", "subscription", s.id, "topic", s.topic, "error", err)
+	c.cfg.Logger.Warn("a subscription has ended", "subscription", s.id, "topic", s.topic, "error", err)
 	if hook := c.cfg.Hooks.SubscriptionEnded; hook != nil {
 		hook(s, err)
 	}
 }
 
 func (c *Client) reportGap(e *GapError) {
-	c.cfg.Logger.Warn("messages are no longer in the servers' logs", "error", e)
+	c.cfg.Logger.Warn("a subscription has a gap: no server has messages that it had not got", "subscription", e.Subscription, "error", e)
 	callHook(c.cfg.Hooks.Gap, e)
 }

@@ -23,8 +23,5 @@ const maxMoves = 16
 
 // reportMoved reports a move.
 func (c *Client) reportMoved(m Move) {
-	if m.From != "" {
-		c.cfg.Logger.Info("moved to another server", "from", m.From, "to", m.To, "reason", m.Err)
-	}
 	callHook(c.cfg.Hooks.Moved, m)
 }

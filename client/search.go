@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -23,16 +24,22 @@ type search struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	known  clientcore.ServerReports // the last report of each server
+
+	began    time.Time
+	failures map[string]*logging.Outage // of servers, for the log
 }
 
 // startSearch starts a search for a subscription.
 func (s *Subscription) startSearch() {
-	q := &search{s: s, known: withCore(s.c.core, (*clientcore.Session).ServerReports)}
+	q := &search{
+		s: s, known: withCore(s.c.core, (*clientcore.Session).ServerReports),
+		began: time.Now(), failures: make(map[string]*logging.Outage),
+	}
 	q.ctx, q.cancel = context.WithCancel(s.c.ctx)
 	s.mu.Lock()
 	s.search = q
 	s.mu.Unlock()
-	s.c.cfg.Logger.Info("searching other servers for messages that this server's log no longer has", "subscription", s.id, "topic", s.topic)
+	s.c.cfg.Logger.Info("other servers are asked for messages that the connected one has removed", "subscription", s.id, "topic", s.topic)
 	s.c.searches.Go(q.run)
 }
 
@@ -47,7 +54,7 @@ func (q *search) run() {
 				return
 			}
 			if err := q.askServer(uri); err != nil && q.ctx.Err() == nil {
-				q.s.c.cfg.Logger.Info("cannot fetch messages from another server", "server", redact(uri), "subscription", q.s.id, "error", err)
+				q.logFailure(uri, err)
 			}
 		}
 		if q.finishIfDecided(len(servers)) {
@@ -58,6 +65,19 @@ func (q *search) run() {
 		case <-q.ctx.Done():
 			return
 		}
+	}
+}
+
+// logFailure logs that a server could not be asked, and then now and then that it still cannot.
+func (q *search) logFailure(uri string, err error) {
+	o := q.failures[uri]
+	if o == nil {
+		o = new(logging.Outage)
+		q.failures[uri] = o
+	}
+	if o.Fail(time.Since(q.began)) {
+		q.s.c.cfg.Logger.Info("another server cannot be asked for messages that the connected one has removed",
+			"server", redact(uri), "subscription", q.s.id, "attempts", o.Attempts(), "error", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Client) noteEnd(last *Outcome, effect clientcore.EndEffect) {
 	if last.Planned {
 		return
 	}
-	c.cfg.Logger.Warn("disconnected", "server", e.Server, "error", e.Err)
+	c.logEnded(e)
 	if hook := c.cfg.Hooks.Disconnected; hook != nil {
 		hook(e.Server, e.Err)
 	}
@@ -88,7 +88,7 @@ func (c *Client) noteEnd(last *Outcome, effect clientcore.EndEffect) {
 // reportPublishGap reports that a server lacks acknowledged messages (R4).
 func (c *Client) reportPublishGap(server string) {
 	c.stats.change(func(s *Stats) { s.Publish.GapRefusals++ })
-	c.cfg.Logger.Warn("publish gap: server lacks acknowledged messages", "server", server)
+	c.logPublishGap(server)
 	callHook(c.cfg.Hooks.PublishGap, server)
 }
 
@@ -131,7 +131,7 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 			c.giveUpLife(&effect, err)
 		}
 		if errors.Is(err, clientcore.ErrUnnamedRefusal) {
-			c.cfg.Logger.Warn("logging on again", "server", redact(choice.Server), "error", err)
+			c.cfg.Logger.Warn("the client logs on again, because the server has refused a message without naming it", "server", redact(choice.Server), "error", err)
 		}
 		if !effect.ReconnectNow {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
@@ -187,9 +187,9 @@ func (c *Client) setConnected(cn *conn) {
 	if first {
 		close(c.firstLogon)
 	}
-	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", pubstore.PublisherOf(withCore(c.core, (*clientcore.Session).LifeID)))
+	c.logConnected(cn.info, pubstore.PublisherOf(withCore(c.core, (*clientcore.Session).LifeID)), m, moved)
 	if failpoint.On(failpoint.R10LifeTold) {
-		c.cfg.Logger.Info("connected", "lives", c.store.Lives())
+		c.cfg.Logger.Info("the client is connected", "publisher", c.store.Lives())
 	}
 	callHook(c.cfg.Hooks.Connected, cn.info)
 	if moved {
@@ -286,7 +286,7 @@ func (c *Client) setState(s State) {
 	if !changed {
 		return
 	}
-	c.cfg.Logger.Debug("state changed", "state", s)
+	c.cfg.Logger.Debug("the state of the client has changed", "state", s)
 	callHook(c.cfg.Hooks.StateChanged, s)
 }
 
@@ -302,5 +302,8 @@ func (c *Client) terminate() {
 		c.store.SetSent(l.ID, withCore(c.core, func(s *clientcore.Session) uint64 { return s.Sent(l) }))
 	}
 	c.events.run()
+	if cause := context.Cause(c.ctx); !errors.Is(cause, ErrClosed) {
+		c.cfg.Logger.Error("the client has stopped by itself", "error", cause)
+	}
 	c.setState(StateClosed)
 }

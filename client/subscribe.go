@@ -79,8 +79,8 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		return nil, errors.New("no topic")
 	}
 	if suggestion, ok := pattern.Wildcard(topic); ok {
-		c.cfg.Logger.Warn("topic of the subscription looks like a wildcard, but is a regular expression",
-			"topic", topic, "suggestion", suggestion)
+		c.cfg.Logger.Warn("the topic of a subscription looks like another system's wildcard: here it is a regular expression",
+			"topic", topic, "use_instead", suggestion)
 	}
 	if resumes(o.start) && c.cfg.Name == "" {
 		return nil, errors.New("MostRecent and MostRecentOr need Config.Name")

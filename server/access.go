@@ -118,7 +118,7 @@ func (s *Server) applyPermissions(always bool) {
 	s.permissions.version = after
 	if always || before.Hash != after.Hash {
 		hash := hex.EncodeToString(after.Hash[:])
-		s.log.Info("the permissions of users have changed", "version", after.Number, "hash", hash)
+		s.log.Info("the permissions of users have changed", "permissions", after.Number, "hash", hash)
 		s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number), slog.String("hash", hash))
 	}
 	s.eachSession(func(c *servercore.Session) {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -61,7 +63,7 @@ func (s *Server) serveAdmin() {
 	server := &http.Server{
 		Handler: s.requireToken(rejectBody(mux)), MaxHeaderBytes: adminHeaders,
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
-		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
+		ErrorLog: log.New(adminErrors{s.linkLog()}, "", 0),
 	}
 	if failpoint.On(failpoint.AdminUnbounded) {
 		server = &http.Server{Handler: mux}
@@ -74,6 +76,14 @@ func (s *Server) serveAdmin() {
 		<-s.ctx.Done()
 		server.Close()
 	})
+}
+
+// adminErrors writes the errors of the HTTP server to the log, such as failed handshakes.
+type adminErrors struct{ log *slog.Logger }
+
+func (a adminErrors) Write(text []byte) (int, error) {
+	a.log.Warn("the admin port could not serve a connection", "error", string(bytes.TrimSpace(text)))
+	return len(text), nil
 }
 
 // rejectBody refuses a request with a body, without reading it: no endpoint needs one.

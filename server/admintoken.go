@@ -55,6 +55,6 @@ func (s *Server) secureAdmin(l net.Listener) net.Listener {
 // warnPlainToken warns about a token that crosses a network in plain text.
 func (s *Server) warnPlainToken() {
 	if s.files.token != nil && s.files.adminTLS == nil && !isLoopback(s.cfg.Admin.Listen) {
-		s.log.Warn("the admin port has a token but no TLS: anybody who can read the traffic can read the token", "address", s.cfg.Admin.Listen)
+		s.log.Warn("the admin port has a token but no TLS: whoever reads the traffic can read the token", "address", s.cfg.Admin.Listen)
 	}
 }

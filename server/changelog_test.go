@@ -74,7 +74,7 @@ func TestLogOfPermissions(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		hash := i.Server().Status().Users.Hash
-		if lines := log.lines("permissions of users have changed"); len(lines) != 1 || !strings.Contains(lines[0], "version=2 hash="+hash) {
+		if lines := log.lines("permissions of users have changed"); len(lines) != 1 || !strings.Contains(lines[0], "permissions=2 hash="+hash) {
 			t.Errorf("the lines are %q", lines)
 		}
 		wantAudited(t, i, "reload done=true what=clients.users", "reload done=true what=clients.users", "permissions_changed after=2 before=1 hash="+hash)

@@ -58,6 +58,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Audit describes the audit log. Default: none.
 	Audit AuditConfig `yaml:"audit"`
+	// Logging describes the log of the instance.
+	Logging LoggingConfig `yaml:"logging"`
 
 	// Authenticator decides which user a client is. Default: the users of Clients.Users. Without
 	// both there are no users, and any client may log on.
@@ -73,8 +75,13 @@ type Config struct {
 	// Now is the wall clock for the timestamps of messages. Durations are measured with the
 	// monotonic clock instead. Default: the clock of the machine.
 	Now func() time.Time `yaml:"-"`
-	// Logger receives the log. Default: no log.
+	// Logger receives the log, from Logging.Level on; server/LOGS.md lists its lines. If its handler
+	// blocks, nothing but the log waits for it: lines are buffered, then dropped and counted.
+	// Default: no log.
 	Logger *slog.Logger `yaml:"-"`
+	// OnLogFormat is called with Logging.Format when the configuration file was read again. It must
+	// not block. Default: nothing is called.
+	OnLogFormat func(format string) `yaml:"-"`
 	// LogDropped returns the number of lines that Logger's writer has dropped, for Status. Default:
 	// always 0.
 	LogDropped func() uint64 `yaml:"-"`
@@ -90,7 +97,8 @@ type Config struct {
 	// Version is shown to clients and in Status. Default "dev".
 	Version string `yaml:"-"`
 
-	fs seglog.FS // of the journal; default: that of the machine; tests set it through internal/testdoor
+	file string    // from which the config was read; empty: none
+	fs   seglog.FS // of the journal; default: that of the machine; tests set it through internal/testdoor
 }
 
 // A ClientPort describes the port for clients.
@@ -204,6 +212,7 @@ func defaults() Config {
 		MaxMessage:    16 << 20,
 		Limits:        defaultLimits(),
 		Audit:         defaultAudit(),
+		Logging:       defaultLogging(),
 	}
 }
 
@@ -219,7 +228,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.RejoinTimeout, d.RejoinTimeout)
 	orDefault(&c.DrainTimeout, d.DrainTimeout)
 	orDefault(&c.MaxMessage, d.MaxMessage)
-	c.Limits, c.Audit = c.Limits.withDefaults(), c.Audit.withDefaults()
+	c.Limits, c.Audit, c.Logging = c.Limits.withDefaults(), c.Audit.withDefaults(), c.Logging.withDefaults()
 	orDefault(&c.Version, "dev")
 	orDefault(&c.fs, seglog.OS)
 	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
@@ -294,6 +303,7 @@ func (c *Config) validate(file string, tree *ast.File) error {
 	checkRange(&k, "max_message", c.MaxMessage, 1<<10, 200_000_000)
 	k.limits(c.Limits)
 	k.audit(c)
+	k.logging(c.Logging)
 	return errors.Join(k.problems...)
 }
 

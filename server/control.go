@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -122,6 +123,7 @@ func (s *Server) serveControl() {
 	_ = s.cfg.fs.Remove(file)
 	ticker := time.NewTicker(controlPoll)
 	defer ticker.Stop()
+	var outage logging.Outage
 	for {
 		select {
 		case <-ticker.C:
@@ -132,8 +134,11 @@ func (s *Server) serveControl() {
 		if err == nil {
 			err = s.handleControl(file, text)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.log.Error("cannot handle a control request", "error", err)
+		switch {
+		case err == nil || errors.Is(err, fs.ErrNotExist):
+			outage.End(time.Since(s.began))
+		case outage.Fail(time.Since(s.began)):
+			s.log.Error("a control request cannot be read or answered", "error", err, "attempts", outage.Attempts())
 		}
 	}
 }
@@ -148,13 +153,13 @@ func (s *Server) handleControl(file string, text []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, controlTimeout)
 	defer cancel()
-	s.log.Warn("control request received", "action", request.Action, "arguments", request.Args)
+	s.log.Warn("a control request of the operator has arrived", "action", request.Action, "arguments", request.Args)
 	reply := controlReply{ID: request.ID, Done: true}
 	var err error
 	if reply.Text, err = s.executeControl(ctx, request); err != nil {
 		reply.Done, reply.Text = false, err.Error()
 	}
-	s.log.Warn("control request answered", "action", request.Action, "done", reply.Done, "reply", reply.Text)
+	s.log.Warn("a control request of the operator is answered", "action", request.Action, "done", reply.Done, "reply", reply.Text)
 	s.audit.control(request, reply)
 	return writeJSON(s.cfg.fs, path.Join(s.cfg.Data, replyFile), reply)
 }

@@ -30,6 +30,7 @@ type files struct {
 	links     *certs.Source
 	secrets   func() [][]byte
 	token     func() tokenSum
+	config    func() Config // the configuration file as it was read last
 
 	watched []watchedFiles
 }
@@ -61,6 +62,9 @@ func openFiles(c *Config) (f files, err error) {
 		return f, err
 	}
 	if err := f.openUsers(c); err != nil {
+		return f, err
+	}
+	if err := f.openLogging(c); err != nil {
 		return f, err
 	}
 	return f, f.openLinks(c.Replication)
@@ -138,9 +142,10 @@ func (t tokenSum) matches(token string) bool {
 	return subtle.ConstantTimeCompare(t[:], sum[:]) == 1 || failpoint.On(failpoint.AdminAnyToken)
 }
 
-// Reload reads the files of certificates and secrets again, as the instance does by itself within a
-// second after they have changed, and the file of users. The error names the files that cannot be used; their old content
-// stays in use. Connections that exist keep the certificates with which they began.
+// Reload reads the files of certificates, secrets and users again, and the part logging of the
+// configuration file, as the instance does by itself within a second after they have changed. The
+// error names the files that cannot be used; their old content stays in use. Connections that exist
+// keep the certificates with which they began.
 func (s *Server) Reload() error {
 	var all []error
 	for _, w := range s.files.watched {
@@ -185,8 +190,8 @@ func (s *Server) checkPermissions(told []string) (differ []string) {
 	switch {
 	case slices.Equal(differ, told):
 	case len(differ) > 0:
-		s.log.Error("peers have had other permissions of users for a minute: sessions that publish what they may not end, instead of a rejection",
-			"peers", differ, "version", s.cfg.Authorizer.Version().Number)
+		s.log.Error("peers have had other permissions of users for a minute: give all instances the same file of users",
+			"peers", differ, "permissions", s.cfg.Authorizer.Version().Number)
 	default:
 		s.log.Info("all peers have the same permissions of users again")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A lifecycle is the progress of a server from its start until everything that it started has
@@ -17,11 +18,13 @@ type lifecycle struct {
 	done          chan struct{}   // closed when everything has ended
 	endDrain      func()          // ends the drain
 	acksAbandoned atomic.Bool     // the drain ended with acks outstanding because the peer has stopped
+	drained       atomic.Bool     // the drain ended without outstanding acks
 
 	mu    sync.Mutex
-	mode  stopMode // guarded by mu; set before stopping is closed
-	err   error    // guarded by mu; why the server stopped
-	begun bool     // guarded by mu: stopping is closed
+	mode  stopMode  // guarded by mu; set before stopping is closed
+	err   error     // guarded by mu; why the server stopped
+	begun bool      // guarded by mu: stopping is closed
+	since time.Time // guarded by mu; when the stop began
 }
 
 // A stopMode is the way in which a server ends.
@@ -44,19 +47,27 @@ func newLifecycle() lifecycle {
 }
 
 // beginStop begins the stop. Only the first call has an effect, except that a later kill still
-// counts.
-func (l *lifecycle) beginStop(how stopMode, err error) {
+// counts. first reports whether this was the first call.
+func (l *lifecycle) beginStop(how stopMode, err error) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.begun {
 		if how == stopKill && l.mode != stopKill {
 			l.mode, l.err = how, err
 		}
-		return
+		return false
 	}
-	l.begun, l.mode, l.err = true, how, err
+	l.begun, l.mode, l.err, l.since = true, how, err, time.Now()
 	close(l.stopping)
 	l.endLogons()
+	return true
+}
+
+// stopped returns the mode of the stop, and how long it has taken.
+func (l *lifecycle) stopped() (how stopMode, took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mode, time.Since(l.since)
 }
 
 func (l *lifecycle) stopMode() stopMode {

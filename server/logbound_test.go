@@ -32,8 +32,8 @@ func withLog(t *testing.T) (*servertest.Instance, *recording) {
 	})), log
 }
 
-// A client causes at most one log line per kind and second, with the number of lines left out. Long
-// values are shortened.
+// A client causes at most one warning per kind in ten minutes, with the number of lines left out.
+// Long values are shortened.
 func TestLogBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, log := withLog(t)
@@ -49,11 +49,19 @@ func TestLogBounds(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		c.send(publish)
 		synctest.Wait()
+		if n := len(log.lines("publish refused")); n > 1 {
+			t.Errorf("%d lines in two seconds", n)
+		}
+		time.Sleep(10 * time.Minute)
+		c = dial(t, i)
+		c.logon("pubber")
+		c.send(publish)
+		synctest.Wait()
 		refused := log.lines("publish refused")
 		if len(refused) == 0 {
 			t.Fatal("nothing is logged")
 		}
-		if len(refused) != 2 || !strings.Contains(refused[1], fmt.Sprintf("left_out=%d", messages-1)) {
+		if len(refused) != 2 || !strings.Contains(refused[1], fmt.Sprintf("left_out=%d", messages)) {
 			t.Errorf("%d lines, the last one %s", len(refused), refused[len(refused)-1])
 		}
 		for _, line := range refused {
@@ -63,7 +71,7 @@ func TestLogBounds(t *testing.T) {
 		}
 		c.conn.Close()
 		time.Sleep(time.Minute)
-		if gone := log.lines("client gone"); len(gone) != 1 || !strings.Contains(gone[0], "left_out=") {
+		if gone := log.lines("client gone"); len(gone) != 2 || !strings.Contains(gone[0], "left_out=") {
 			t.Errorf("%s", gone)
 		}
 	})
@@ -74,9 +82,9 @@ func TestLogBoundsOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, log := withLog(t)
 		began := time.Now()
-		for range 300 {
+		for n := range 300 {
 			c := dial(t, i)
-			c.send(`{"c":"sow"}`)
+			c.logon(fmt.Sprint("client-", n))
 			c.conn.Close()
 			synctest.Wait()
 		}
@@ -85,7 +93,9 @@ func TestLogBoundsOfAll(t *testing.T) {
 			t.Errorf("%d lines in %d s", n, seconds)
 		}
 		time.Sleep(time.Minute)
-		dial(t, i).conn.Close()
+		c := dial(t, i)
+		c.logon("last")
+		c.conn.Close()
 		time.Sleep(time.Minute)
 		if gone := log.lines("left_out"); len(gone) == 0 {
 			t.Error("nothing says that lines were left out")

@@ -55,7 +55,7 @@ func (s *session) authenticate() error {
 // refuseUser refuses the logon in s.msg because of err.
 func (s *session) refuseUser(ctx context.Context, user string, cause error) error {
 	s.srv.instance.Counts.AuthFailures.Add(1)
-	s.core.Log().Warn("authentication failed", "user", user, "client", string(s.msg.ClientName), "error", cause)
+	s.core.Log().Warn("logon refused: the client has not proven its user", "user", user, "client", string(s.msg.ClientName), "reason", cause)
 	s.auditRefusal(cause)
 	id := string(s.msg.CommandID) // the frame may be overwritten
 	select {

@@ -62,6 +62,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/topic"
@@ -70,20 +71,23 @@ import (
 // A Server is one running instance. Its methods are safe for concurrent use.
 type Server struct {
 	cfg               Config
-	log               *slog.Logger
+	log               *slog.Logger // its lines go through logs
+	logs              *logQueue
+	settings          []string // that differ from their defaults
+	began             time.Time
 	instance          *servercore.Instance // shared by the sessions
 	destinationTopics []*topic.Set         // topics of each destination
 
 	ports
 	security
-	journal   *journal.Journal
-	links     atomic.Pointer[replica.Links] // nil until the links are started
-	space     space
-	refusals  refusals
-	events    events
-	surveys   turn       // of requests that look at all publishers or subscriptions
-	logBudget lineBudget // log budget of all sessions together
-	started   time.Time
+	journal  *journal.Journal
+	links    atomic.Pointer[replica.Links] // nil until the links are started
+	space    space
+	refusals refusals
+	events   events
+	surveys  turn // of requests that look at all publishers or subscriptions
+	budgets  logBudgets
+	started  time.Time
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -185,7 +189,9 @@ func addrOf(l net.Listener) net.Addr {
 // Then it continues like Close. It returns ErrDrainTimeout if acks were still outstanding; their
 // publishers keep the messages. A call after the end returns at once.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.beginStop(stopDrain, nil)
+	if s.beginStop(stopDrain, nil) {
+		s.log.Info("the instance stops once its outstanding acks are sent", "limit", time.Duration(s.cfg.DrainTimeout))
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.DrainTimeout))
 	defer cancel()
 	var err error
@@ -208,7 +214,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // server has ended, and every record in the journal is on disk, unless the disk has failed; the log
 // says so then. The error is always nil. Close may be called again, and while Shutdown waits.
 func (s *Server) Close() error {
-	s.beginStop(stopClose, nil)
+	if s.beginStop(stopClose, nil) {
+		s.log.Info("the instance stops now")
+	}
 	s.endDrain()
 	<-s.done
 	return nil
@@ -216,8 +224,8 @@ func (s *Server) Close() error {
 
 // stopWithError stops the server because of err. It does not wait for the end.
 func (s *Server) stopWithError(err error) {
-	s.log.Error("the instance stops", "error", err)
 	s.beginStop(stopClose, err)
+	s.log.Error("the instance stops because of an error", "error", err)
 	s.endDrain()
 }
 
@@ -225,7 +233,9 @@ func (s *Server) stopWithError(err error) {
 // order, from the clients down to the journal.
 func (s *Server) supervise() {
 	defer close(s.done)
+	defer s.logs.close()
 	defer s.audit.close()
+	defer s.logStopped()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
 	if len(s.files.watched) > 0 || s.cfg.Authorizer != nil {
@@ -263,7 +273,7 @@ func (s *Server) supervise() {
 		return
 	}
 	if err := s.journal.Close(); err != nil && s.Err() == nil {
-		s.log.Error("cannot close the journal cleanly", "error", err)
+		s.log.Error("the journal could not be closed cleanly", "error", err)
 	}
 	s.instance.Close()
 }
@@ -293,6 +303,20 @@ func (s *Server) drain() {
 		if slices.ContainsFunc(s.instance.Registry.Sessions(), isDraining) {
 			s.acksAbandoned.Store(true)
 		}
+	}
+	s.drained.Store(!slices.ContainsFunc(s.instance.Registry.Sessions(), isDraining))
+}
+
+// logStopped logs that the instance has stopped.
+func (s *Server) logStopped() {
+	switch how, took := s.stopped(); {
+	case how == stopKill:
+	case how == stopDrain && s.drained.Load():
+		s.log.Info("the instance has stopped: every ack was sent", "duration", took)
+	case how == stopDrain:
+		s.log.Warn("the instance has stopped with acks outstanding: their publishers keep the messages", "duration", took)
+	default:
+		s.log.Info("the instance has stopped", "duration", took)
 	}
 }
 
@@ -344,7 +368,7 @@ func (s *Server) awaitLinks() bool {
 	select {
 	case <-s.links.Load().Ready():
 	case <-giveUp:
-		s.log.Error("serving a damaged journal that no peer has healed, since damage is accepted", "damage", s.journal.Damage())
+		s.log.Error("clients are served from a damaged journal that no peer has healed, since damage is accepted", "error", s.journal.Damage())
 		if err := s.journal.FinishMerge(); err != nil {
 			s.stopWithError(&DiskError{err})
 			return false
@@ -360,17 +384,21 @@ func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
 	s.note(EventReady, "", "clients are served")
-	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clientListener.Addr())
+	s.log.Info("serving clients", "address", s.clientListener.Addr(), "duration", time.Since(s.began))
 }
 
 // accept accepts connections until the listener is closed.
 func (s *Server) accept() {
 	const maxDelay = time.Second
 	delay := time.Duration(0)
+	var outage logging.Outage
 	for {
 		conn, err := s.clientListener.Accept()
 		if err == nil {
 			delay = 0
+			if attempts, lasted := outage.End(time.Since(s.began)); attempts > 0 {
+				s.log.Info("clients are accepted again", "attempts", attempts, "duration", lasted)
+			}
 			s.startSession(conn)
 			continue
 		}
@@ -379,7 +407,9 @@ func (s *Server) accept() {
 		}
 		// Probably no file descriptor is free. Wait before the next attempt.
 		delay = min(max(2*delay, 5*time.Millisecond), maxDelay)
-		s.log.Error("cannot accept a client", "error", err, "retry_in", delay)
+		if outage.Fail(time.Since(s.began)) {
+			s.log.Error("cannot accept clients", "error", err, "attempts", outage.Attempts())
+		}
 		select {
 		case <-time.After(delay):
 		case <-s.stopping:

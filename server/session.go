@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
@@ -130,11 +131,23 @@ func (s *session) run() {
 	if s.core.Reason() == servercore.ReasonEvicted {
 		return // these are only counted, so that nobody can fill the log with them
 	}
-	log := s.core.Log()
-	if n := s.logBudget.unreported(); n > 0 {
-		log = log.With("left_out", n)
+	s.logEnd(err)
+}
+
+// logEnd logs the end of the session, after the reader returned err. A connection that is closed
+// without a logon, such as a probe of the port, is no event for the log, and a refused logon has its
+// line already.
+func (s *session) logEnd(err error) {
+	log, reason, took, left := s.core.Log(), s.core.Reason(), time.Since(s.connectedAt), s.logBudget.unreported()
+	_, refused := errors.AsType[*servercore.RefusedError](err)
+	switch {
+	case s.core.LoggedOn():
+		log.Info("client gone", "reason", reason, "duration", took, "left_out", left)
+	case refused, err == nil, errors.Is(err, servercore.ErrEnding), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		log.Debug("a connection without a logon has ended", "reason", reason, "duration", took)
+	default:
+		log.Warn("a connection has failed before its logon", "reason", reason, "duration", took)
 	}
-	log.Info("client gone", "reason", s.core.Reason(), "duration", time.Since(s.connectedAt).Round(time.Millisecond))
 }
 
 // awaitDrained waits until a draining session has sent its acks. If the server drains, the server

@@ -3,11 +3,13 @@ package server
 import (
 	"errors"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
@@ -22,6 +24,51 @@ type space struct {
 	full      atomic.Bool   // publishes are refused for now
 	linksFull atomic.Bool   // links take no messages either
 	wake      signal.Signal // set when the journal has a new segment
+
+	logMu     sync.Mutex       // for the lines of the log
+	fullSince logging.Reminder // guarded by logMu, like the rest
+	shortened logging.Reminder // messages are removed that are younger than retain
+	measuring logging.Outage
+	reserving logging.Outage
+	trimming  logging.Outage
+}
+
+// begin begins a state of which the log tells. It reports whether that is news.
+func (sp *space) begin(state *logging.Reminder, now time.Duration) (news bool) {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	news = !state.Lasts()
+	state.Begin(now)
+	return news
+}
+
+// end ends a state, and returns how long it has lasted.
+func (sp *space) end(state *logging.Reminder, now time.Duration) time.Duration {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	return state.End(now)
+}
+
+// remind reports whether a reminder is due, and how long the state has lasted.
+func (sp *space) remind(state *logging.Reminder, now time.Duration) (lasts time.Duration, due bool) {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	return state.Since(now), state.Remind(now)
+}
+
+// fail counts a failure of something that is tried again, and reports whether it has a line.
+func (sp *space) fail(o *logging.Outage, now time.Duration) (attempts int, tell bool) {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	tell = o.Fail(now)
+	return o.Attempts(), tell
+}
+
+// work ends the failures. It returns their number and how long they lasted, 0 if there were none.
+func (sp *space) work(o *logging.Outage, now time.Duration) (attempts int, lasted time.Duration) {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	return o.End(now)
 }
 
 // reserves returns the space in bytes that publishes, and messages from links, must leave free.
@@ -39,22 +86,53 @@ const headroomSegments = 4
 func (s *Server) checkSpace() (need int64) {
 	free, total, err := s.journal.Space()
 	if err != nil {
-		s.log.Error("cannot determine the free disk space", "error", err)
+		if attempts, tell := s.space.fail(&s.space.measuring, time.Since(s.began)); tell {
+			s.log.Error("the free disk space cannot be measured", "error", err, "attempts", attempts)
+		}
 		return 0
+	}
+	if attempts, lasted := s.space.work(&s.space.measuring, time.Since(s.began)); attempts > 0 {
+		s.log.Info("the free disk space can be measured again", "attempts", attempts, "duration", lasted)
 	}
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
 	s.space.total.Store(total)
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
-	s.space.linksFull.Store(free < links && full)
-	if wasFull := s.space.full.Swap(full); full && !wasFull {
-		s.log.Error("the disk is nearly full: publishes are refused for now", "free", free, "reserve", publishes)
-		s.note(EventDiskLow, "", "the disk is nearly full: publishes are refused for now")
-	} else if wasFull && !full {
-		s.log.Warn("the disk has space again: publishes are accepted", "free", free, "reserve", publishes)
-		s.note(EventDiskOK, "", "the disk has space again: publishes are accepted")
+	linksFull := free < links && full
+	hadLinksFull, wasFull := s.space.linksFull.Swap(linksFull), s.space.full.Swap(full)
+	s.logSpace(full, wasFull, free, publishes)
+	s.noteSpace(full, wasFull)
+	if linksFull && !hadLinksFull {
+		s.log.Error("the disk is so full that messages of the peers are refused, too", "free", free, "reserve", links)
 	}
 	return publishes + s.headroom() - free
+}
+
+// logSpace logs whether publishes are refused because the disk is nearly full.
+func (s *Server) logSpace(full, wasFull bool, free, reserve int64) {
+	now, state := time.Since(s.began), &s.space.fullSince
+	switch {
+	case full && !wasFull:
+		if s.space.begin(state, now) {
+			s.log.Error("the disk is nearly full: publishes are refused until it has space", "free", free, "reserve", reserve)
+		}
+	case full:
+		if lasts, due := s.space.remind(state, now); due {
+			s.log.Error("the disk is still nearly full: publishes are refused", "duration", lasts, "free", free, "reserve", reserve)
+		}
+	case wasFull:
+		s.log.Info("the disk has space again: publishes are accepted", "duration", s.space.end(state, now), "free", free, "reserve", reserve)
+	}
+}
+
+// noteSpace adds an event when the disk has become nearly full, or has space again.
+func (s *Server) noteSpace(full, wasFull bool) {
+	switch {
+	case full && !wasFull:
+		s.note(EventDiskLow, "", "the disk is nearly full: publishes are refused for now")
+	case wasFull && !full:
+		s.note(EventDiskOK, "", "the disk has space again: publishes are accepted")
+	}
 }
 
 // keepReserve makes the reserve file if the disk has space for it above the reserve.
@@ -64,7 +142,13 @@ func (s *Server) keepReserve() {
 		return
 	}
 	if err := s.journal.KeepReserve(); err != nil {
-		s.log.Error("cannot make the reserve file", "error", err)
+		if attempts, tell := s.space.fail(&s.space.reserving, time.Since(s.began)); tell {
+			s.log.Error("the reserve file cannot be made: after a full disk the journal may not open", "error", err, "attempts", attempts)
+		}
+		return
+	}
+	if attempts, lasted := s.space.work(&s.space.reserving, time.Since(s.began)); attempts > 0 {
+		s.log.Info("the reserve file is made", "attempts", attempts, "duration", lasted)
 	}
 }
 
@@ -126,13 +210,34 @@ func (s *Server) trimOnce(need int64) int {
 
 		AgreeToForget: s.links.Load().AgreeToForget,
 	})
-	switch {
-	case err != nil:
-		s.log.Error("cannot remove old segments", "error", err)
-	case n > 0:
-		s.log.Info("removed old segments", "segments", n, "bytes_needed", max(need, 0))
-	}
+	s.logTrim(n, need, err)
 	return n
+}
+
+// logTrim logs that segments were removed, or could not be.
+func (s *Server) logTrim(segments int, need int64, err error) {
+	now := time.Since(s.began)
+	if err != nil {
+		if attempts, tell := s.space.fail(&s.space.trimming, now); tell {
+			s.log.Error("old segments cannot be removed", "error", err, "attempts", attempts)
+		}
+		return
+	}
+	if attempts, lasted := s.space.work(&s.space.trimming, now); attempts > 0 {
+		s.log.Info("old segments can be removed again", "attempts", attempts, "duration", lasted)
+	}
+	if segments == 0 {
+		return
+	}
+	s.log.Debug("old segments are removed", "segments", segments)
+	if need <= 0 {
+		return
+	}
+	// Space is short for each new segment, so the line repeats only now and then.
+	news := s.space.begin(&s.space.shortened, now)
+	if _, due := s.space.remind(&s.space.shortened, now); news || due {
+		s.log.Warn("disk space is short: the oldest messages are removed, perhaps before log.retain", "segments", segments, "needed", need)
+	}
 }
 
 // trimBeforeOpen removes old segments before the journal is opened, since opening may need a new
@@ -148,8 +253,8 @@ func (s *Server) trimBeforeOpen() {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		s.log.Warn("cannot remove old segments before the start", "error", err)
+		s.log.Warn("old segments cannot be removed before the journal is opened", "error", err)
 	case n > 0:
-		s.log.Warn("removed the oldest segments before the start", "segments", n)
+		s.log.Warn("disk space is short: the oldest segments were removed before the journal was opened", "segments", n)
 	}
 }

@@ -40,17 +40,20 @@ func Start(cfg Config) (*Server, error) {
 	s := &Server{
 		security: security{files: files, handshakes: newHandshakeSlots()},
 		cfg:      cfg,
-		log:      cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(maxSessions()),
 			Limits: cfg.Limits.core(),
 		},
+		began:     time.Now(),
 		space:     space{wake: signal.New()},
 		started:   time.Now(),
 		surveys:   newTurn(),
 		lifecycle: newLifecycle(),
 	}
+	s.settings = cfg.settings()
+	s.logs, s.log = startLogQueue(cfg.Logger.With("instance", cfg.Name), cfg.Logging.level())
+	s.log.Info("the instance starts", "version", cfg.Version, "file", cfg.file, "settings", s.settings)
 	s.instance.Now = time.Now
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
@@ -58,6 +61,7 @@ func Start(cfg Config) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
+		s.logs.close()
 		return nil, err
 	}
 	return s, nil
@@ -158,7 +162,8 @@ const wsaEADDRINUSE = syscall.Errno(10048)
 // openJournal opens the journal. It accepts damage if a peer may heal it, or with AcceptDamage.
 func (s *Server) openJournal() error {
 	s.trimBeforeOpen()
-	lone, begun := s.cfg.Replication == nil, time.Now()
+	lone, begun := s.cfg.Replication == nil, s.began
+	opening := time.Now()
 	j, err := journal.Open(journal.Options{
 		Now:          s.cfg.Now,
 		Elapsed:      func() time.Duration { return time.Since(begun) },
@@ -177,17 +182,28 @@ func (s *Server) openJournal() error {
 		return s.openError(err)
 	}
 	s.journal = j
+	s.logRecovered(time.Since(opening))
 	s.instance.Publishers = j.Publishers
 	s.checkSpace()
 	s.keepReserve()
 	if lone && j.Damage() != nil {
-		s.log.Error("serving a damaged journal, since damage is accepted", "damage", j.Damage())
+		s.log.Error("clients are served from a damaged journal, since damage is accepted", "error", j.Damage())
 		if err := j.FinishMerge(); err != nil {
 			j.Close()
 			return &DiskError{err}
 		}
 	}
 	return nil
+}
+
+// logRecovered logs what the journal has found on the disk.
+func (s *Server) logRecovered(took time.Duration) {
+	r := s.journal.Recovered()
+	s.log.Info("the journal is open", "dir", s.cfg.Data, "bytes", s.journal.Size(), "segments", r.Segments, "publishers", s.journal.Publishers(),
+		"records", r.Records, "torn_bytes", r.Torn, "unsynced_bytes", r.Unsynced, "duration", took)
+	if d := s.journal.Damage(); d != nil {
+		s.log.Error("the journal is damaged: the peers replace what is missing", "error", d)
+	}
 }
 
 // openError classifies an error of opening the journal. It blames the disk only if neither the

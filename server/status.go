@@ -284,7 +284,7 @@ func (s *Server) Status() Status {
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
 		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
 		AuthFailures: c.AuthFailures.Load(), NotEntitled: c.NotEntitled.Load(), Paused: c.Paused.Load(),
-		LogDropped: s.cfg.LogDropped(), AuditDropped: s.audit.dropped(),
+		LogDropped: s.cfg.LogDropped() + s.logs.dropped.Load(), AuditDropped: s.audit.dropped(),
 	}
 	st.Waiting, st.Subscriptions, st.Events, st.Disk = s.waitingStatus(), s.subscriptionsStatus(), s.events.recent(), s.diskStatus()
 	links := s.links.Load()

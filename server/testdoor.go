@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"log/slog"
+	"math"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -18,6 +20,7 @@ type inside struct{ s *Server }
 
 // Kill implements [testdoor.Server].
 func (in inside) Kill() {
+	in.s.logs.level.Set(slog.Level(math.MaxInt)) // a dead process writes nothing
 	in.s.beginStop(stopKill, errKilled)
 	in.s.endDrain()
 	<-in.s.done

@@ -183,7 +183,7 @@ func (w *writer) handle(r slog.Record) (ok bool) {
 	case err != nil && !w.failing:
 		w.log.Error("the audit log cannot be written: lines are dropped", "error", err)
 	case err == nil && w.failing:
-		w.log.Warn("the audit log is written again", "dropped", w.lost)
+		w.log.Info("the audit log is written again", "lines", w.lost)
 	}
 	w.failing = err != nil
 	return err == nil

@@ -538,6 +538,8 @@ const (
 	TLSOptional Bug = "tls-optional"
 	// LogUnbounded writes log lines that a client causes at full length.
 	LogUnbounded Bug = "log-unbounded"
+	// LogBlocks lets an instance wait for the handler of its log.
+	LogBlocks Bug = "log-blocks"
 	// TxSentEarly sends a message of an application's transaction before the commit.
 	TxSentEarly Bug = "tx-sent-early"
 	// TxRollbackKept commits the messages of a rolled back transaction together with a later transaction.

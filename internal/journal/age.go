@@ -88,17 +88,23 @@ func (j *Journal) reportClock(retain time.Duration) {
 	opened := c.opened.Round(0) // drops the monotonic reading
 	if set := j.o.Now().Sub(opened) - c.elapsed(); (set - c.reportedSet).Abs() > clockTolerance {
 		c.reportedSet = set
-		j.o.Log.Error("the wall clock was set; retention counts time by the monotonic clock", "difference", set)
+		j.later.add(func() {
+			j.o.Log.Error("the wall clock was set; retention counts time by the monotonic clock", "skew", set)
+		})
 	}
 	ahead := j.NewestAhead()
 	if ahead > 0 && c.reportedAhead == 0 {
-		j.o.Log.Error("the newest record is from the future: the wall clock is or was wrong", "ahead", ahead)
+		j.later.add(func() {
+			j.o.Log.Error("the newest record is from the future: the wall clock is or was wrong", "skew", ahead)
+		})
 	}
 	c.reportedAhead = ahead
 	idle := opened.Sub(time.UnixMicro(c.newest))
 	if !c.reported && c.newest > 0 && retain > 0 && idle > retain {
-		j.o.Log.Warn("the newest record was older than retention when the log was opened; that time does not count for retention: "+
-			"the wall clock may have been set meanwhile", "duration", idle)
+		j.later.add(func() {
+			j.o.Log.Warn("the newest record was older than retention when the journal was opened; that time does not count for retention, "+
+				"since the wall clock may have been set meanwhile", "duration", idle)
+		})
 	}
 	c.reported = true
 }

@@ -178,7 +178,7 @@ func (j *Journal) asideDamaged(err error) bool {
 	if !errors.As(err, &d) {
 		return false
 	}
-	j.o.Log.Error("set-aside records are damaged too", "error", d)
+	j.later.add(func() { j.o.Log.Error("the records that were set aside behind damage are damaged too", "error", d) })
 	return true
 }
 
@@ -204,6 +204,7 @@ func (j *Journal) MergeAside() error {
 	a.mu.Lock()
 	publishers := slices.Sorted(maps.Keys(a.runs))
 	a.mu.Unlock()
+	defer j.later.do()
 	for _, publisher := range publishers {
 		if err := j.mergePublisher(publisher); err != nil {
 			return err
@@ -218,6 +219,7 @@ func (j *Journal) mergePublisher(publisher uint64) error {
 	if a == nil {
 		return nil
 	}
+	defer j.later.do()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for runs := a.runs[publisher]; len(runs) > 0; runs = runs[1:] {
@@ -296,6 +298,7 @@ func (j *Journal) FinishMerge() error {
 // mergeRemaining takes all remaining set-aside records, ordered by publisher, with a gone
 // marker for each hole before them.
 func (j *Journal) mergeRemaining(a *asideLog) error {
+	defer j.later.do()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, publisher := range slices.Sorted(maps.Keys(a.runs)) {
@@ -327,8 +330,9 @@ func (j *Journal) appendLostMarker(publisher uint64, n asideRun) error {
 	if n.prev <= s.Have || s.Diverged > 0 { // a diverged publisher takes no more records (R11)
 		return nil
 	}
-	j.o.Log.Error("messages are lost: they are damaged here and no peer has them",
-		"publisher", publisher, "from", s.Have+1, "to", n.prev)
+	j.later.add(func() {
+		j.o.Log.Error("messages are lost: they are damaged here and no peer has them", "publisher", publisher, "first", s.Have+1, "last", n.prev)
+	})
 	marker := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
 	v, err := j.appendOne(&marker)
 	j.notifyAppend(&marker, v)

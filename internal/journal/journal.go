@@ -49,6 +49,7 @@ type Journal struct {
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	trimState
+	later    laterCalls                      // lines of the log
 	diverged atomic.Pointer[bookmark.Vector] // the durable diverged publishers; nil: none; only replaced, never changed
 
 	mu     sync.Mutex
@@ -97,7 +98,7 @@ func Open(o Options) (*Journal, error) {
 	}
 	j, err := open(o)
 	if errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.FS, o.Dir) {
-		o.Log.Error("the disk is full: the journal is opened with the space of its reserve file", "dir", o.Dir)
+		o.Log.Error("the disk is full: the journal is opened in the space of its reserve file", "dir", o.Dir)
 		j, err = open(o)
 	}
 	return j, err
@@ -122,6 +123,7 @@ func open(o Options) (*Journal, error) {
 		if err == nil {
 			err = j.openAside()
 		}
+		j.later.do()
 		if err != nil {
 			return nil, fmt.Errorf("journal: open: %w", errors.Join(err, j.log.Abandon()))
 		}
@@ -279,6 +281,9 @@ func (j *Journal) eachPublisher(f func(*publisher)) {
 		j.mu.Unlock()
 	}
 }
+
+// Recovered returns what Open has found on the disk.
+func (j *Journal) Recovered() seglog.Recovered { return j.log.Recovered() }
 
 // Size returns the size on disk in bytes.
 func (j *Journal) Size() int64 { return j.log.Size() }

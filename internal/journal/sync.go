@@ -123,10 +123,10 @@ func (j *Journal) setFailed(err error) error {
 	j.synced.Broadcast()
 	j.mu.Unlock()
 
-	j.o.Log.Error("journal failed", "dir", j.o.Dir, "error", err)
 	if j.o.OnFail != nil {
 		j.o.OnFail(err)
 	}
+	j.o.Log.Error("the journal has failed: it takes no more messages", "dir", j.o.Dir, "error", err)
 	return err
 }
 

@@ -29,6 +29,7 @@ type Retention struct {
 // segment, it makes the floors durable. Trim returns the number of removed segments. It
 // removes nothing while the journal is damaged.
 func (j *Journal) Trim(r Retention) (segments int, err error) {
+	defer j.later.do()
 	j.trimmer <- struct{}{}
 	defer func() { <-j.trimmer }()
 	if j.Damage() != nil {
@@ -137,7 +138,9 @@ func (j *Journal) loadRemoved(first Position) {
 	if err != nil {
 		// A reader of that segment gets the error. Here the running CRCs and the topics of the
 		// removed messages stay unknown, so a subscription on any topic may be told a gap.
-		j.o.Log.Warn("the head of the oldest segment is unreadable: the running CRCs and the topics of removed messages are unknown", "error", err)
+		j.later.add(func() {
+			j.o.Log.Warn("the head of the oldest segment is unreadable: the checksums and the topics of removed messages are unknown", "error", err)
+		})
 		return
 	}
 	for part := range slices.Chunk(table.sorted(), publishersPerLock) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/logging"
 )
 
 // A clusterStep is the result of comparing the cluster ids of two instances that meet.
@@ -205,10 +206,14 @@ func (l *Links) noteForeign(p *peer, err error, refused bool) {
 type membership struct {
 	known, empty, intact bool
 	nextLog              time.Duration // when to log next that the group was not met; 0: after RejoinTimeout
+	logged               int           // how often that was logged
 }
 
-// groupLogInterval is the interval at which an instance logs that it waits for its group.
-const groupLogInterval = time.Minute
+// logInterval returns the time until the next line that says that the group was not met: the lines
+// grow rarer.
+func (m *membership) logInterval() time.Duration {
+	return min(time.Minute<<min(m.logged, 6), logging.RemindEvery)
+}
 
 // readMembership reads the membership from the journal while the instance rejoins.
 func (l *Links) readMembership() (m membership) {
@@ -231,13 +236,17 @@ func (l *Links) logGroupUnknownLocked(now time.Duration) {
 	if now < l.nextGroupLogLocked() {
 		return
 	}
-	l.member.nextLog = now + groupLogInterval
-	missing, why := l.rejoin.Awaited(), "no other instance of the group was met, and one of them may have the missing records; "+
-		"to begin a new group with this instance, start it with -bootstrap"
-	if l.member.known {
-		why = "the journal of a peer belongs to another cluster"
-	}
-	l.deferred = append(l.deferred, func() { l.o.Log.Error("no clients are served: the journal is empty, and "+why, "peers", missing) })
+	l.member.nextLog = now + l.member.logInterval()
+	l.member.logged++
+	missing, known := l.rejoin.Awaited(), l.member.known
+	l.deferLocked(func() {
+		if known {
+			l.o.Log.Error("no clients are served: the journal is empty, and the journal of a peer belongs to another cluster", "peers", missing)
+		} else {
+			l.o.Log.Error("no clients are served: the journal is empty, and no other instance of the group was met, which may have messages; "+
+				"to begin a new group with this instance, start it with -bootstrap", "peers", missing)
+		}
+	})
 }
 
 // nextGroupLogLocked returns when logGroupUnknownLocked logs next.

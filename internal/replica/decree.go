@@ -54,7 +54,7 @@ func (l *Links) becomeOutdated(reason string) {
 	if !first {
 		return
 	}
-	l.o.Log.Error("OUTDATED: no clients are served any more", "reason", reason)
+	l.o.Log.Error("OUTDATED: no clients are served any more, since the group has declared this instance lost", "reason", reason)
 	if l.o.OnOutdated != nil {
 		l.o.OnOutdated()
 	}
@@ -225,9 +225,9 @@ func (l *Links) recordDecree(d journal.Decree) error {
 		return err
 	}
 	if d.Ended {
-		l.o.Log.Warn("the decree has ended", "incarnation", d.Incarnation)
+		l.o.Log.Info("the decree has ended", "incarnation", d.Incarnation)
 	} else {
-		l.o.Log.Error("a decree stands: acknowledged messages that no instance has any more are lost",
+		l.o.Log.Error("a decree stands: the operator has declared instances lost, and with them the messages that only they had",
 			"incarnation", d.Incarnation, "lost", d.Lost, "members", d.Members)
 	}
 	l.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/logging"
 )
 
 const (
@@ -27,7 +29,7 @@ func (l *Links) dial(p *peer) {
 		if l.ctx.Err() != nil {
 			return
 		}
-		wait := l.noteAttempt(p, err, delay)
+		wait := l.noteAttempt(p, err, start, delay)
 		if delay = min(2*delay, maxDelay); l.now()-start >= stableAfter {
 			delay = minDelay
 		}
@@ -57,6 +59,9 @@ func (l *Links) dialOnce(p *peer) error {
 	ctx, cancel := context.WithTimeout(l.ctx, dialTimeout)
 	defer cancel()
 	nc, err := l.o.Dial(ctx, p.dest.Address)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("dial %s: no answer within %v", p.dest.Address, dialTimeout)
+	}
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", p.dest.Address, err)
 	}
@@ -72,17 +77,21 @@ func (l *Links) dialOnce(p *peer) error {
 	return l.newConn(nc, p).run()
 }
 
-// noteAttempt records why an attempt has ended and returns the delay before the next one.
-func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Duration {
+// noteAttempt records why an attempt that began at start has ended, and returns the delay before the
+// next one.
+func (l *Links) noteAttempt(p *peer, err error, start, delay time.Duration) time.Duration {
 	r, refusal := errors.AsType[*RefusedError](err)
 	l.mu.Lock()
-	changed := p.conn == nil && p.reason != err.Error()
 	if p.conn == nil {
 		p.reason = err.Error()
 	}
 	slow := refusal && (r.aboutPeer() || p.refusals.Down())
 	if refusal && r.aboutPeer() {
 		p.refused.Add(1)
+	}
+	tell := false
+	if failed := p.conn == nil && p.awaySince <= start; failed { // it did not become a link that has ended meanwhile
+		tell = p.states.attemptFailed(err, refusal && r.Code != refuseCrossed)
 	}
 	l.mu.Unlock()
 
@@ -92,8 +101,8 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	if refusal && r.Code == refuseCluster && r.ByPeer {
 		l.noteForeign(p, err, false)
 	}
-	if changed && !(refusal && r.Code == refuseCrossed) {
-		l.o.Log.Warn("no link to the peer", "peer", p.name, "address", p.dest.Address, "reason", err)
+	if tell {
+		l.o.Log.Warn("link is refused", "peer", p.name, "address", p.dest.Address, "reason", err)
 	}
 	if slow {
 		return refusedDelay
@@ -115,17 +124,23 @@ func (l *Links) sleep(d time.Duration) bool {
 
 // accept accepts connections until the listener is closed.
 func (l *Links) accept() {
+	var outage logging.Outage
 	for {
 		nc, err := l.o.Listener.Accept()
 		if err != nil {
 			if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			l.o.Log.Error("cannot accept connections of peers", "error", err)
+			if outage.Fail(l.now()) {
+				l.o.Log.Error("cannot accept connections of peers", "error", err, "attempts", outage.Attempts())
+			}
 			if !l.sleep(acceptDelay) {
 				return
 			}
 			continue
+		}
+		if attempts, lasted := outage.End(l.now()); attempts > 0 {
+			l.o.Log.Info("connections of peers are accepted again", "attempts", attempts, "duration", lasted)
 		}
 		if !l.pending.admits(hostOf(nc.RemoteAddr()), l.now()) {
 			_ = nc.Close()
@@ -169,7 +184,7 @@ func (l *Links) notifyRefused(peer, address string, reason error) {
 // log line.
 func (l *Links) logNoLink(address net.Addr, err error) {
 	if unlogged, ok := l.pending.countNoLink(l.now()); ok {
-		l.o.Log.Warn("an accepted connection did not become a link", "address", address, "reason", err, "unlogged", unlogged)
+		l.o.Log.Warn("a connection to the replication port did not become a link", "address", address, "reason", err, "left_out", unlogged)
 	}
 }
 

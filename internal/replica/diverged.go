@@ -23,7 +23,7 @@ func (l *Links) noteDiverged(found []bookmark.Bookmark) error {
 		return nil
 	}
 	for _, b := range changed {
-		l.o.Log.Error("DIVERGED: a publisher is set apart: its messages are no longer accepted, sent or waited for", "publisher", b.Publisher, "sequence", b.Sequence)
+		l.o.Log.Error("DIVERGED: nothing more of a publisher is accepted, replicated or waited for: two instances have different messages under one number", "publisher", b.Publisher, "sequence", b.Sequence)
 	}
 	l.mu.Lock()
 	for _, p := range l.peers {
@@ -216,7 +216,7 @@ func (q *equality) isCertain(publisher uint64) bool {
 func (c *conn) isOtherPublisher(ours, theirs *journal.PublisherState) bool {
 	twoOwners := ours.Owner != theirs.Owner && ours.Owner != "" && theirs.Owner != "" && !failpoint.On(failpoint.R10OwnersIgnored)
 	if twoOwners && c.l.o.Journal.Diverged(theirs.Publisher) == 0 {
-		c.l.o.Log.Error("DIVERGED: a publisher has another owner on a peer", "peer", c.theirs.Name, "publisher", theirs.Publisher, "owner", ours.Owner, "owner_there", theirs.Owner)
+		c.l.o.Log.Error("DIVERGED: a publisher belongs to another user on the peer", "peer", c.theirs.Name, "publisher", theirs.Publisher, "user", ours.Owner, "peer_user", theirs.Owner)
 	}
 	return twoOwners || bookmark.ChecksDiffer(ours.Check, theirs.Check)
 }
@@ -245,7 +245,7 @@ func (l *Links) compareStates(c *conn, theirs []journal.PublisherState, damaged 
 // differ, it returns the first number that is not proven equal.
 func (l *Links) compareState(c *conn, ours, theirs *journal.PublisherState) (from uint64, differs bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlockAndNotify()
 	p, publisher := l.peers[c.theirs.Name], theirs.Publisher
 	switch {
 	case ours.RunningCRC == 0 || theirs.RunningCRC == 0: // one side does not know its CRC
@@ -257,8 +257,10 @@ func (l *Links) compareState(c *conn, ours, theirs *journal.PublisherState) (fro
 	certain := p.equality.run == c.theirs.Run && p.equality.isCertain(publisher) && c.ours.CRCTopics == c.theirs.CRCTopics
 	if !p.differing[publisher] {
 		p.countDiffering(publisher)
-		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities up to this sequence",
-			"peer", p.name, "publisher", publisher, "sequence", theirs.Have, "certain", certain)
+		l.deferLocked(func() {
+			l.o.Log.Error("DIVERGED: the peer has, or may have, other messages of a publisher under the same numbers, up to this sequence",
+				"peer", p.name, "publisher", publisher, "sequence", theirs.Have, "certain", certain)
+		})
 	}
 	return p.equality.proven[publisher] + 1, certain
 }

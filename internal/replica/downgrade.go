@@ -36,19 +36,26 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 		l.watermarks.LeaveOut(p.index, true)
 		p.tellStateLocked()
 		p.degraded = degradedInterval{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.PublisherRange), dirty: true}
-		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait) })
+		p.states.downgraded.Begin(now)
+		planned := p.conn == nil && p.states.planned
+		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait, planned) })
 	case BecameCounting:
 		l.watermarks.LeaveOut(p.index, false)
 		p.backlog = p.progress.Waiting()
 		p.tellStateLocked()
 		interval := p.interval(l.began.Add(now).Round(0))
 		p.degraded = degradedInterval{}
-		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval) })
+		lasted := p.states.downgraded.End(now)
+		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval, lasted) })
 	}
 }
 
-func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
-	l.o.Log.Error("link is downgraded: acks cover one disk only until it counts again", "peer", p.name, "duration", wait)
+func (l *Links) becameDowngraded(p *peer, wait time.Duration, planned bool) {
+	if planned {
+		l.o.Log.Warn("messages are acknowledged by this disk alone: the peer has stopped, as it had announced", "peer", p.name, "duration", wait)
+	} else {
+		l.o.Log.Error("messages are acknowledged by this disk alone: the peer is away, or too slow", "peer", p.name, "duration", wait)
+	}
 	l.emit(EventSingleBegan, p.name, fmt.Sprintf("acks do not wait for %s any more: they are single", p.name))
 	states := l.o.Journal.States()
 	l.mu.Lock()
@@ -61,8 +68,8 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
 	l.wakeWatch() // the downgrade of another destination may be forbidden now
 }
 
-func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval) {
-	l.o.Log.Warn("link counts again", "peer", p.name, "since", interval.Begin)
+func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval, lasted time.Duration) {
+	l.o.Log.Info("messages are acknowledged by the disk of the peer, too, from now on", "peer", p.name, "duration", lasted)
 	l.emit(EventSingleEnded, p.name, fmt.Sprintf("acks wait for %s again", p.name))
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)
@@ -123,7 +130,7 @@ func (l *Links) recordOpenInterval(p *peer) {
 
 func (l *Links) noteDegraded(i journal.DegradedInterval) {
 	if err := l.o.Journal.NoteDegraded(i); err != nil {
-		l.o.Log.Error("cannot record a degraded interval", "peer", i.Destination, "error", err)
+		l.o.Log.Error("cannot record the time in which messages were acknowledged by this disk alone", "peer", i.Destination, "error", err)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestDowngradeAndBack(t *testing.T) {
 		if a.l.Settled(1) != 7 || a.l.Safe(1) != 0 || !a.l.Single() || a.status("b").Ack != "downgraded" {
 			t.Fatalf("not downgraded: %+v", a.status("b"))
 		}
-		if a.watermarkCalls.Load() == calls || !a.logged("ERROR", "downgraded") {
+		if a.watermarkCalls.Load() == calls || !a.logged("ERROR", "messages are acknowledged by this disk alone") {
 			t.Error("no callback, or no log line")
 		}
 		start := time.Now()

@@ -245,6 +245,7 @@ func (l *Links) addPeer(p *peer, roles map[string]linkRole, lost []string) error
 		return fmt.Errorf("destination or peer %q: its name is missing or used twice", p.name)
 	}
 	l.peers[p.name] = p
+	p.states.down.BeginOutage(0)
 	if p.role = roles[p.name]; p.delaysStart() && !slices.Contains(lost, p.name) {
 		l.rejoin.Await(p.name, p.dest.Sync)
 	}

@@ -130,7 +130,7 @@ func TestTwoOwners(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("the link goes on", func() bool { return b.have(2) == 2 && b.owner(2) == "joe" })
 		for _, i := range []*instance{a, b} {
-			if i.j.Diverged(1) != 1 || i.j.Diverged(2) != 0 || !i.logged("DIVERGED", "another owner", "publisher=1", "joe", "ann") {
+			if i.j.Diverged(1) != 1 || i.j.Diverged(2) != 0 || !i.logged("DIVERGED", "another user", "publisher=1", "joe", "ann") {
 				t.Errorf("%s: diverged %v", i.name, i.j.AllDiverged())
 			}
 		}

@@ -34,7 +34,7 @@ type peer struct {
 	givenUp    bool             // segments are no longer kept for the peer
 	neededFrom journal.Position // the earliest position of a record that it has not acknowledged
 	comparisons
-	lastWarning string // the last warning about how the two directions differ
+	states states // for the log
 
 	degraded degradedInterval // while it is downgraded
 	counters
@@ -121,7 +121,7 @@ func (l *Links) connected(c *conn) error {
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
 	if err != nil {
-		l.mu.Unlock()
+		l.unlockAndNotify()
 		return err
 	}
 	if !failpoint.On(failpoint.R14HelloWithoutPermissions) {
@@ -129,6 +129,8 @@ func (l *Links) connected(c *conn) error {
 	}
 	warning, changed := l.becomeUpLocked(p, c, now)
 	role := p.role
+	attempts, away, tell := p.states.linkUp(now)
+	tell = tell && (old == nil || old.theirs.Run != c.theirs.Run)
 	l.unlockAndNotify()
 
 	if changed {
@@ -139,10 +141,12 @@ func (l *Links) connected(c *conn) error {
 		old.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
 	if warning != "" {
-		l.o.Log.Warn(warning, "peer", p.name)
+		l.o.Log.Warn("the two directions of the link differ", "peer", p.name, "reason", warning)
+	}
+	if tell {
+		l.logUp(c, attempts, away)
 	}
 	l.emit(EventPeerBack, p.name, "the link is up")
-	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reportReached()
 	l.excludeDiverged(c)
 	l.notifyWatermarks(nil)
@@ -171,10 +175,10 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (warning str
 			l.rejoin.NotExpected(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		}
 	}
-	if warning = describeAsymmetry(c.ours, c.theirs); warning == p.lastWarning {
+	if warning = describeAsymmetry(c.ours, c.theirs); warning == p.states.asymmetry {
 		return "", changed
 	}
-	p.lastWarning = warning
+	p.states.asymmetry = warning
 	return warning, changed
 }
 
@@ -212,7 +216,9 @@ func (l *Links) checkReplaceLocked(p *peer, c *conn) error {
 	}
 	replaced, first := p.noteReplaced(l.now(), c.theirs.Run)
 	if first {
-		l.o.Log.Error("two processes run under one name, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
+		l.deferLocked(func() {
+			l.o.Log.Error("two processes run under the name of a peer, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
+		})
 	}
 	if replaced {
 		return refused("two processes are named %q, and the later one is linked: stop one of them, or give it another name", p.name)
@@ -233,7 +239,9 @@ func (l *Links) beginDestinationLocked(p *peer, c *conn) {
 		}
 	}
 	if lost > 0 {
-		l.o.Log.Warn("peer came back with less than it had acknowledged", "peer", p.name, "publishers", lost)
+		l.deferLocked(func() {
+			l.o.Log.Warn("the peer has come back with less than it had acknowledged", "peer", p.name, "publishers", lost)
+		})
 	}
 	l.watermarks.Connected(p.index, durable)
 	for publisher, s := range durable {
@@ -272,8 +280,11 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.mu.Unlock()
 		return
 	}
-	p.conn, p.awaySince = nil, l.now()
+	now := l.now()
+	p.conn, p.awaySince = nil, now
 	p.reason = cause.Error()
+	planned := p.phase != phaseRunning
+	tell := p.states.linkDown(now, cause, planned) && !errors.Is(cause, ErrClosed)
 	l.countRefusalLocked(p, cause)
 	l.updateStopLocked()
 	var acked bookmark.Vector
@@ -284,8 +295,10 @@ func (l *Links) disconnected(c *conn, cause error) {
 	l.unlockAndNotify()
 
 	if !errors.Is(cause, ErrClosed) {
-		l.o.Log.Warn("link is down", "peer", p.name, "reason", cause)
 		l.emit(EventPeerLost, p.name, "the link is down: "+cause.Error())
+	}
+	if tell {
+		l.logDown(p, cause, planned)
 	}
 	if p.outbound() {
 		l.findNeededFrom(p, acked)
@@ -297,8 +310,11 @@ func (l *Links) disconnected(c *conn, cause error) {
 // findNeededFrom finds the position from which an absent destination needs the journal.
 func (l *Links) findNeededFrom(p *peer, acked bookmark.Vector) {
 	at, err := l.o.Journal.SeekVector(acked)
+	if errors.Is(err, journal.ErrClosed) {
+		return
+	}
 	if err != nil {
-		l.o.Log.Error("cannot find the position from which an absent peer needs the journal", "peer", p.name, "error", err)
+		l.o.Log.Error("cannot find out from where on an absent peer needs the journal", "peer", p.name, "error", err)
 		return
 	}
 	l.mu.Lock()
@@ -313,6 +329,8 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 	}
 	p.refused.Add(1)
 	if p.refusals.Refused() {
-		l.o.Log.Error("link counts as down: a record on it was refused twice in a row", "peer", p.name, "reason", cause)
+		l.deferLocked(func() {
+			l.o.Log.Error("link counts as down: a record on it was refused twice in a row", "peer", p.name, "reason", cause)
+		})
 	}
 }

@@ -325,7 +325,7 @@ func TestReadyWithoutPeer(t *testing.T) {
 			t.Fatal("ready before the timeout")
 		}
 		pass(time.Millisecond)
-		if !a.isReady() || !a.l.CatchingUp() || !a.logged("ERROR", "without having caught up", "b") {
+		if !a.isReady() || !a.l.CatchingUp() || !a.logged("ERROR", "may lack messages of its peers", "b") {
 			t.Fatal("not ready after the timeout, or nothing logged")
 		}
 		b := w.start("b", to("a"))

@@ -26,7 +26,7 @@ func TestTwoOfOneName(t *testing.T) {
 				if other.status(first).State != "sync" || b.status(first).State != "down" || !a.status("b").Rivals {
 					t.Errorf("%+v\n%+v\n%+v", other.status(first), b.status(first), a.status("b"))
 				}
-				if !a.logged("level=ERROR", "two processes run under one name") || !strings.Contains(b.status(first).Reason, "two processes are named") {
+				if !a.logged("level=ERROR", "two processes run under the name of a peer") || !strings.Contains(b.status(first).Reason, "two processes are named") {
 					t.Errorf("not logged: %q", b.status(first).Reason)
 				}
 				other.close()

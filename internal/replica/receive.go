@@ -241,10 +241,10 @@ func (c *conn) checkVerdict(r *journal.Record, verdict journal.Verdict) (skipped
 		return false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
 			"hole: %d|%d follows %d, but this journal ends at %d", r.Publisher, r.Sequence, r.Prev, have.Have)}
 	case journal.OtherPublisher:
-		c.l.o.Log.Error("DIVERGED: a peer has another publisher under the same id", "peer", c.peer.name, "publisher", r.Publisher)
+		c.l.o.Log.Error("DIVERGED: the peer has another publisher under the same id", "peer", c.peer.name, "publisher", r.Publisher)
 		return true, c.l.noteDiverged([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
 	case journal.Differs:
-		c.l.o.Log.Error("DIVERGED: a peer has a message of the same identity with other content",
+		c.l.o.Log.Error("DIVERGED: the peer has another message under the same number",
 			"peer", c.peer.name, "publisher", r.Publisher, "sequence", r.Sequence)
 		return true, c.l.noteDiverged([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: c.firstUnproven(b)}})
 	}

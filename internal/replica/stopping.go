@@ -76,9 +76,9 @@ func (c *conn) handleStopping(d *decoder) error {
 		return err
 	}
 	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
+	defer c.l.unlockAndNotify()
 	if c.peer.phase == phaseRunning && phase != phaseRunning {
-		c.l.o.Log.Info("the peer is stopping", "peer", c.peer.name)
+		c.l.deferLocked(func() { c.l.o.Log.Info("the peer stops", "peer", c.peer.name) })
 	}
 	c.peer.stopReport = stopReport{phase, true}
 	if phase != phaseRunning && c.l.stopping.current() == phaseRunning {

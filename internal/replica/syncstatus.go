@@ -8,6 +8,10 @@ import (
 // SyncStatus returns the state of the instance's sync destinations. It takes no lock.
 func (l *Links) SyncStatus() syncstatus.Status { return syncstatus.Status(l.syncStatus.Load()) }
 
+// deferLocked has unlockAndNotify do work that must be done without mu, such as writing to the log:
+// its handler is not ours and may block.
+func (l *Links) deferLocked(work func()) { l.deferred = append(l.deferred, work) }
+
 // unlockAndNotify unlocks mu. It must be called where the sync status may have changed, or where
 // deferred has work. It then does that work and reports the change.
 func (l *Links) unlockAndNotify() {

@@ -14,10 +14,14 @@ const absentCheckInterval = 5 * time.Second
 // watch does everything that depends on time: downgrades, the end of rejoining, giving up a
 // destination. It sleeps until the next of these is due.
 func (l *Links) watch() {
-	timer := time.NewTimer(0)
+	timer, reminders := time.NewTimer(0), time.NewTicker(remindCheck)
 	defer timer.Stop()
+	defer reminders.Stop()
 	for {
 		select {
+		case <-reminders.C:
+			l.remind()
+			continue
 		case <-timer.C:
 		case <-l.wake:
 		case <-l.ctx.Done():
@@ -37,7 +41,7 @@ func (l *Links) step() time.Duration {
 	now := l.now()
 	member := l.readMembership()
 	l.mu.Lock()
-	member.nextLog = l.member.nextLog
+	member.nextLog, member.logged = l.member.nextLog, l.member.logged
 	l.member = member
 	l.checkAbsentLocked(now)
 	for _, p := range l.dests {
@@ -95,11 +99,13 @@ func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
 	exceeds := p.conn == nil && !p.givenUp && ExceedsHold(end, p.neededFrom, l.o.HoldBytes) && !failpoint.On(failpoint.R5NeverGiveUp)
-	p.givenUp = p.givenUp || exceeds
+	if exceeds {
+		l.giveUpLocked(p)
+	}
 	l.mu.Unlock()
 	if exceeds {
-		l.o.Log.Error("destination is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
-			"peer", p.name, "hold", l.o.HoldBytes)
+		l.o.Log.Error("the peer is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
+			"peer", p.name, "bytes", l.o.HoldBytes)
 		l.emit(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is behind by more than hold", p.name))
 	}
 }
@@ -115,13 +121,20 @@ func (l *Links) GiveUpAbsent() (any bool) {
 		if p.conn != nil || p.givenUp || !l.serving || now-p.awaySince < l.o.RejoinTimeout || failpoint.On(failpoint.R5TrimsLater) {
 			continue
 		}
-		p.givenUp, any = true, true
-		l.o.Log.Error("destination is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
-		l.deferred = append(l.deferred, func() {
+		any = true
+		l.giveUpLocked(p)
+		l.deferLocked(func() {
+			l.o.Log.Error("the peer is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
 			l.emit(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is away and the disk is nearly full", p.name))
 		})
 	}
 	return any
+}
+
+// giveUpLocked gives up a destination.
+func (l *Links) giveUpLocked(p *peer) {
+	p.givenUp = true
+	p.states.givenUp.Begin(l.now())
 }
 
 // updateRejoinLocked updates the outcome of rejoining and defers its consequences.
@@ -166,11 +179,11 @@ func (l *Links) becomeReady(outcome Outcome, missing []string) {
 			l.o.Log.Error("cannot repair the journal: no clients are served", "error", err)
 			return
 		}
-		l.o.Log.Warn("the damaged journal is repaired with records of the peers")
+		l.o.Log.Info("the damaged journal is repaired with records of the peers")
 		l.announceIntact()
 	}
 	if outcome == TimedOut {
-		l.o.Log.Error("serving without having caught up", "peers", missing, "duration", l.o.RejoinTimeout)
+		l.o.Log.Error("clients are served although this instance may lack messages of its peers: it has waited for them for rejoin_timeout", "peers", missing, "duration", l.o.RejoinTimeout)
 	}
 	close(l.ready)
 }

@@ -17,8 +17,9 @@ import (
 // use. Write and Sync serialise among themselves. They do not block Append or readers while the
 // disk works, and the sync of written records does not block a Write of later ones.
 type Log struct {
-	o    Options
-	lock io.Closer
+	o         Options
+	lock      io.Closer
+	recovered Recovered // constant
 
 	// writeToken and fileToken are locks: a goroutine holds one while its token is in the channel.
 	// They are channels because they are held during disk operations. writeToken is held to write
@@ -68,6 +69,17 @@ func Open(o Options) (*Log, error) {
 	l.lock = lock
 	return l, nil
 }
+
+// Recovered describes what Open has found.
+type Recovered struct {
+	Segments int
+	Records  int   // that were read again: those of the last segment, and more after damage
+	Torn     int64 // bytes at the end that were no whole record, and were cut off
+	Unsynced int64 // bytes of records that no sync had covered, and that were written again
+}
+
+// Recovered returns what Open has found.
+func (l *Log) Recovered() Recovered { return l.recovered }
 
 func newLog(o Options) *Log {
 	return &Log{o: o, writeToken: make(chan struct{}, 1), fileToken: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}

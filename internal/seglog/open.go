@@ -25,6 +25,7 @@ type recovery struct {
 	dataEnd Position // end of the last byte that is not zero
 	inPlace bool     // no record needs to be written again: the log continues at end
 
+	found     Recovered
 	start     int      // index of the segment that the replay begins with
 	successor *segment // the successor of the last segment if the log is cut; nil: not cut yet
 	file      File     // of the last segment
@@ -357,6 +358,10 @@ func (r *recovery) inspectLast(f File) error {
 		return &DamageError{File: s.name(), Offset: s.offset(r.end), Position: r.end, Reason: "bad record"}
 	}
 	r.decideInPlace(onlyNote)
+	r.found.Torn = max(int64(r.dataEnd-r.end), 0)
+	if r.found.Unsynced = 0; !r.inPlace && r.end > r.noted {
+		r.found.Unsynced = int64(r.end - r.noted)
+	}
 	return nil
 }
 
@@ -444,6 +449,7 @@ func (r *recovery) replaySegment(f File, s *foundSegment) error {
 		if rec.Kind < ownerKind {
 			return nil
 		}
+		r.found.Records++
 		if err := r.o.Owner.Recover(rec); err != nil {
 			return fmt.Errorf("recover record at %d: %w", rec.Position, err)
 		}
@@ -586,6 +592,7 @@ func (r *recovery) sealOld() error {
 // log makes the Log from the recovered state.
 func (r *recovery) log() (*Log, error) {
 	l := newLog(r.o)
+	l.recovered, l.recovered.Segments = r.found, len(r.segs)
 	for _, s := range r.segs {
 		l.segs = append(l.segs, s.segment)
 	}

@@ -61,7 +61,7 @@ func (s *Session) Notice() ledger.Notice {
 // peers need not be asked again.
 func (s *Session) AddAnswers(a ledger.Answers) (done bool) {
 	if a.NameTaken {
-		s.log.Warn("another user has the client name on a peer")
+		s.log.Warn("session ends: another user has the client name on a peer")
 		s.Fence()
 		return true
 	}
@@ -129,7 +129,7 @@ func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 			r.Outbid = true
 			here.announceAgain()
 		case OtherUser:
-			here.log.Warn("another user's logon on a peer is refused: the client name is in use here", "peer", n.Instance, "other_user", n.User)
+			here.log.Warn("a logon with this client name on a peer is refused: it is of another user", "peer", n.Instance, "user", n.User)
 			r.NameTaken = true
 		case OtherPublisher:
 			r.OtherPublisher = true

@@ -117,7 +117,7 @@ func (s *Session) notOffered(m *wire.Message) {
 	if m.Command == wire.Ack {
 		reason = "ack of a queue is not offered"
 	}
-	s.log.Warn("command refused", "reason", reason)
+	s.log.Warn("command refused", "command", m.Command.String(), "reason", reason)
 	s.send(&wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason,
 		SubID: string(m.SubID), QueryID: string(m.QueryID),

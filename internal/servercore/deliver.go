@@ -362,14 +362,14 @@ func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 		a.Reason = wire.ReasonNotReplicated // as in the answer to the subscribe
 	}
 	s.inst.Counts.Gaps.Add(1)
-	s.log.Warn("a subscription has a gap", "subscription", b.ID, "gap", a.Gap, "continues", a.Success)
+	s.log.Warn("a subscription has a gap: retention has removed messages that it had not got", "subscription", b.ID, "gap", a.Gap, "continues", a.Success)
 	s.write(&a)
 }
 
 // endOnReadError ends the session because the ledger cannot be read.
 func (s *Session) endOnReadError(err error) {
 	if !errors.Is(err, ledger.ErrClosed) {
-		s.log.Error("cannot read the journal for a subscription", "error", err)
+		s.log.Error("session ends: the journal cannot be read for its subscriptions", "error", err)
 	}
 	s.End("the journal cannot be read", nil)
 }

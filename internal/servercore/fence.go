@@ -75,15 +75,24 @@ func idCollides(a, b Claim) bool {
 	return a.Publisher == b.Publisher && bookmark.ChecksDiffer(a.Check, b.Check)
 }
 
-// Takeover describes for the log why a session has lost its name to a later claim.
-func Takeover(old, later Claim) string {
+// A Takeover is the reason why a session has lost its name to a later claim.
+type Takeover uint8
+
+const (
+	TakeoverSame    Takeover = iota // the same client has logged on again
+	TakeoverProcess                 // another process with another store
+	TakeoverUnknown                 // it cannot be known which
+)
+
+// TakeoverOf compares the claim of a session with the later one.
+func TakeoverOf(old, later Claim) Takeover {
 	switch {
 	case SameLife(old, later):
-		return "the client has logged on again"
+		return TakeoverSame
 	case old.hasLife() && later.hasLife():
-		return "another process has taken the client name: it logged on with another store"
+		return TakeoverProcess
 	}
-	return "a later logon has taken the client name"
+	return TakeoverUnknown
 }
 
 func winner(isNew bool) Contest {

@@ -1,7 +1,6 @@
 package servercore
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -65,12 +64,12 @@ func TestTakeover(t *testing.T) {
 	x1, x2, y, plain := life("x", Claim{LogonCounter: 1}), life("x", Claim{LogonCounter: 2}), life("y", Claim{}), Claim{}
 	for _, tt := range []struct {
 		old, later Claim
-		want       string
+		want       Takeover
 	}{
-		{x1, x2, "logged on again"}, {x1, y, "another process"}, {plain, plain, "a later logon"}, {x1, plain, "a later logon"},
+		{x1, x2, TakeoverSame}, {x1, y, TakeoverProcess}, {plain, plain, TakeoverUnknown}, {x1, plain, TakeoverUnknown},
 	} {
-		if got := Takeover(tt.old, tt.later); !strings.Contains(got, tt.want) {
-			t.Errorf("%+v and %+v: %q", tt.old, tt.later, got)
+		if got := TakeoverOf(tt.old, tt.later); got != tt.want {
+			t.Errorf("%+v and %+v: %d", tt.old, tt.later, got)
 		}
 	}
 }

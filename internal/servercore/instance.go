@@ -39,9 +39,10 @@ type Instance struct {
 	Limits Limits
 	Counts Counters
 
-	memory budget // of all sessions
-	users  users
-	scout  scout
+	memory   budget // of all sessions
+	users    users
+	scout    scout
+	outdated atomic.Bool // the log says that a client has seen a later incarnation
 }
 
 // Counters are event counts since the start of the process.

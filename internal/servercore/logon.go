@@ -119,7 +119,7 @@ func (s *Session) logon(m *wire.Message) error {
 	}
 	for _, old := range losers {
 		s.inst.Counts.Fenced.Add(1)
-		old.log.Info(Takeover(old.client.claim, s.client.claim))
+		old.logTakeover(s.client.claim)
 		old.Fence()
 		old.leaveUser()
 	}
@@ -142,6 +142,7 @@ func (s *Session) isOtherPublisher() bool {
 
 // refuseLogon answers the logon with a failure and ends the session.
 func (s *Session) refuseLogon(m *wire.Message, reason string) error {
+	s.log.Warn("logon refused", "reason", reason)
 	s.End("logon refused: "+reason, &wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason, Version: s.inst.Version,
 	})
@@ -352,8 +353,8 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 	if v.Unknown == 0 {
 		return nil
 	}
-	s.log.Warn("no instance of the group knows this publisher any more: the outcome of messages that it may have sent is unknown",
-		"from", v.UpTo+1, "to", v.Unknown)
+	s.log.Warn("no instance of the group knows the client's publisher any more: the outcome of messages that it may have sent is unknown",
+		"publisher", s.client.claim.Publisher, "first", v.UpTo+1, "last", v.Unknown)
 	_, err := s.append(&ledger.Record{
 		Kind: ledger.Gone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, User: s.client.user,
 		Sequence: v.Unknown, Prev: v.UpTo, Cause: ledger.LetGo, Reason: []byte(wire.ReasonOutcomeUnknown),
@@ -372,14 +373,14 @@ func (s *Session) recordGone(v LogonVerdict) error {
 	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost
 	if v.Step == LogonLost {
 		s.log.Error("LOST: no instance has the messages that the client's store has let go of, and the decree declares them lost",
-			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
+			"publisher", r.Publisher, "first", r.Prev+1, "last", v.UpTo)
 		r.Cause = ledger.Lost
 		if failpoint.On(failpoint.R4DecreeLetGo) {
 			r.Cause = ledger.LetGo
 		}
 	} else {
-		s.log.Warn("no instance of the group knows this publisher any more: it continues from the number that its client states",
-			"gone_up_to", v.UpTo, "lost", v.Cause == ledger.Lost)
+		s.log.Warn("no instance of the group knows the client's publisher any more: it continues after the number that its client states",
+			"publisher", r.Publisher, "sequence", v.UpTo)
 	}
 	_, err := s.append(r)
 	return err
@@ -399,8 +400,8 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r.usesDecree = r.firstPublishStep == LogonLost || f.DecreeUnused && s.client.ext && s.client.canSequence && f.Have == 0
 	r.have, r.ledgerAhead = f.Have, v.LedgerAhead
 	if r.ledgerAhead {
-		s.log.Warn("this instance has more of the publisher than its store has given out: each message is compared before it is acknowledged",
-			"have", f.Have, "given_out", r.logon.last)
+		s.log.Warn("this instance has more of the client's publisher than its store has given out: each message is compared before it is acknowledged",
+			"publisher", s.client.claim.Publisher, "have", f.Have, "given_out", r.logon.last)
 	}
 	if !s.client.ext { // a plain client lets go of the messages up to the number that it gets now
 		r.logon.acked = v.Sequence
@@ -427,7 +428,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
-	s.log.Info("client logged on", "extended", s.client.ext, "sequence", v.Sequence, "have", v.Have)
+	s.log.Info("client logged on", "user", s.client.claim.User, "publisher", s.client.claim.Publisher, "sequence", v.Sequence, "have", v.Have, "extended", s.client.ext)
 	return nil
 }
 
@@ -504,7 +505,9 @@ func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 // keeps serving other clients, because any client could make that claim.
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
 	s.inst.notifyRefused(wire.ReasonIncarnation)
-	s.log.Error("refused a client that has seen a later incarnation of this group: was this instance replaced while it was away?",
-		"incarnation", s.inst.Ledger.Incarnation(), "client_incarnation", seen)
+	if s.inst.outdated.CompareAndSwap(false, true) {
+		s.log.Error("a client has seen a later incarnation of this group and is refused: was this instance replaced while it was away?",
+			"incarnation", s.inst.Ledger.Incarnation(), "client_incarnation", seen)
+	}
 	return s.refuseLogon(m, wire.ReasonIncarnation)
 }

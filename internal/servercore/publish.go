@@ -226,7 +226,8 @@ func (s *Session) endPublishGap(sequence uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
 	s.inst.notifyRefused(wire.ReasonPublishGap)
 	have, _ := s.inst.Ledger.Have(s.client.claim.Publisher)
-	s.log.Warn("publish gap: this instance lacks earlier messages of the client's publisher", "have", have, "sequence", sequence)
+	s.log.Warn("publish gap: this instance lacks acknowledged messages of the client's publisher, and the client publishes elsewhere",
+		"publisher", s.client.claim.Publisher, "have", have, "sequence", sequence)
 	s.endWithAck(wire.ReasonPublishGap, "")
 	return ErrEnding
 }
@@ -359,7 +360,7 @@ func (s *Session) rejectDiffering(m *wire.Message) {
 	}
 	s.inst.Counts.Differing.Add(1)
 	s.inst.notifyRefused(reasonDiffers)
-	s.log.Error("one identity has two contents: the later message is rejected, and a copy of a publish store is in use",
+	s.log.Error("a message is rejected: this instance has another one under its number, since a copy of a publish store is in use",
 		"publisher", s.client.claim.Publisher, "sequence", m.Sequence)
 	s.refusePublish(m, reasonDiffers)
 }

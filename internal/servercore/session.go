@@ -252,7 +252,7 @@ func (s *Session) stopAppends() {
 // endOtherPublisher ends a session whose publisher id belongs to another publisher (R10), and frees
 // it for that publisher. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endOtherPublisher(id string) {
-	s.log.Error("the id of the client's publisher is that of another publisher", "publisher", s.client.claim.Publisher)
+	s.log.Error("session ends: another publisher has the id of its publisher", "publisher", s.client.claim.Publisher)
 	s.inst.Registry.freeNames(s)
 	s.endWithAck(wire.ReasonPublisherIDTaken, id)
 }
@@ -264,8 +264,21 @@ func (s *Session) yield(to Claim) {
 		s.stopAppends()
 		return
 	}
-	s.log.Warn(Takeover(s.client.claim, to), "peer", to.Instance)
+	s.logTakeover(to)
 	s.Fence()
+}
+
+// logTakeover logs that the session has lost its name to a later claim. After a failover that is
+// normal: the client has left a connection that nobody has missed yet.
+func (s *Session) logTakeover(to Claim) {
+	switch TakeoverOf(s.client.claim, to) {
+	case TakeoverSame:
+		s.log.Info("session ends: the client has logged on again", "peer", to.Instance)
+	case TakeoverProcess:
+		s.log.Warn("session ends: another process has taken the client name, with another publish store", "peer", to.Instance)
+	default:
+		s.log.Info("session ends: a later logon has taken the client name", "peer", to.Instance)
+	}
 }
 
 // checkOvertaken ends the session if the ledger has numbers of its publisher that the client has
@@ -280,7 +293,7 @@ func (s *Session) checkOvertaken(have uint64) {
 	if !overtaken {
 		return
 	}
-	s.log.Error("a peer has sent numbers that this client has not given out: another process publishes as it, or its store was rolled back",
+	s.log.Error("session ends: a peer has numbers that this client has not given out, so another process publishes as it, or its store was rolled back",
 		"publisher", s.client.claim.Publisher, "have", have, "given_out", given)
 	s.Fence()
 }

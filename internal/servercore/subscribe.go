@@ -18,6 +18,7 @@ import (
 type subscribeError struct {
 	reason string
 	gaps   []wire.Gap
+	cause  error // for the log
 	loud   bool
 	event  EventKind // for the audit log; 0: none
 }
@@ -79,8 +80,7 @@ func (s *Session) assemble(m *wire.Message) error {
 	case errors.Is(err, wire.ErrVectorTooLong):
 		return &subscribeError{reason: wire.ReasonVectorTooLong, loud: true}
 	}
-	s.log.Warn("cannot assemble a subscribe in parts", "error", err)
-	return &subscribeError{reason: wire.ReasonVectorIncomplete, loud: true}
+	return &subscribeError{reason: wire.ReasonVectorIncomplete, cause: err, loud: true}
 }
 
 // answerSubscribe sends the processed ack if it was requested. The ack names the base of a
@@ -111,8 +111,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 		return nil, &subscribeError{reason: wire.ReasonInvalidSubID}
 	}
 	if b.Pattern, err = pattern(m, options); err != nil {
-		s.log.Warn("invalid topic pattern", "error", err)
-		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic}
+		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic, cause: err}
 	}
 	if b.Pattern.IsLiteral() && !s.mayKnow(m.Topic) {
 		return nil, &subscribeError{reason: wire.ReasonNotEntitled, loud: true, event: EventSubscribeRefused}
@@ -159,7 +158,8 @@ func (s *Session) refuseSubscribe(m *wire.Message, refusal *subscribeError) {
 	if refusal.event != 0 {
 		s.notifyEvent(refusal.event, m.Topic, refusal.reason)
 	}
-	s.log.Warn("subscribe refused", "reason", refusal.reason, "topic", string(m.Topic), "gap", route.GapText(refusal.gaps))
+	s.log.Warn("subscribe refused", "reason", refusal.reason, "topic", string(m.Topic), "subscription", string(m.SubID),
+		"gap", route.GapText(refusal.gaps), "error", refusal.cause)
 	if refusal.loud || m.Acks&wire.AckProcessed != 0 {
 		s.send(&wire.AckMessage{
 			CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: refusal.reason,

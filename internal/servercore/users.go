@@ -177,7 +177,7 @@ func (s *Session) ownedByOther() bool {
 // that this answers, empty if there is none.
 func (s *Session) endOtherOwner(id string) error {
 	s.inst.notifyRefused(wire.ReasonOtherOwner)
-	s.log.Error("the publisher belongs to another user", "publisher", s.client.claim.Publisher)
+	s.log.Warn("session ends: its publisher belongs to another user", "publisher", s.client.claim.Publisher)
 	s.inst.Registry.freeNames(s)
 	s.endWithAck(wire.ReasonOtherOwner, id)
 	return &RefusedError{wire.ReasonOtherOwner}

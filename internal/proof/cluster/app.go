@@ -54,7 +54,7 @@ func (s *System) NewApp(name string, servers []string, configure func(*client.Co
 	a.config = client.Config{
 		Name:         name,
 		Servers:      s.Servers(servers...),
-		Logger:       s.Log.With("host", name),
+		Logger:       s.logger(name),
 		StartOffline: true,
 	}
 	a.config.Hooks = a.hooks()
@@ -88,7 +88,7 @@ func (a *App) hooks() client.Hooks {
 func (a *App) Copy(host string) *App {
 	c := &App{Name: host, Options: a.Options, system: a.system, host: host, config: a.config, bootID: a.bootID}
 	c.config.Hooks = c.hooks()
-	c.config.Logger = a.system.Log.With("host", host)
+	c.config.Logger = a.system.logger(host)
 	c.FS = a.FS.Crash(memfs.KeepAll)
 	a.FS = a.FS.Crash(memfs.KeepAll)
 	a.system.onClose(c.close)

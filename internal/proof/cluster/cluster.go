@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testkit/loglines"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
@@ -26,6 +27,7 @@ type System struct {
 	Net *memnet.Network
 	Log *slog.Logger
 
+	lines   *loglines.Recorder // compares the lines of instances and clients with server/LOGS.md
 	nodes   []*Node
 	closers []func() // of the applications
 }
@@ -50,8 +52,23 @@ func New(t testing.TB) *System {
 	if testing.Verbose() {
 		s.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
+	var err error
+	if s.lines, err = loglines.NewRecorder("../../..", s.Log.Handler(), "host"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.checkLines)
 	t.Cleanup(s.close) // of a scenario that has failed
 	return s
+}
+
+// logger returns the logger of an instance or client on a host.
+func (s *System) logger(host string) *slog.Logger { return slog.New(s.lines).With("host", host) }
+
+// checkLines fails the test if a line of the log is not as server/LOGS.md says.
+func (s *System) checkLines() {
+	for _, fault := range s.lines.Faults() {
+		s.TB.Errorf("log: %s", fault)
+	}
 }
 
 // testWriter writes a log to a test.
@@ -82,7 +99,7 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 		Clients:       server.ClientPort{Listen: name + ":9007", Insecure: true},
 		Replication:   &server.Replication{Listen: name + ":9107", SecretKey: linkSecret},
 		RejoinTimeout: server.Duration(2 * time.Second),
-		Logger:        s.Log.With("host", name),
+		Logger:        s.logger(name),
 	}
 	n.Config.Log.Segment = 1 << 20
 	for _, peer := range peers {

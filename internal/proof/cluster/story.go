@@ -107,7 +107,7 @@ func (s *story) publish(name string, topics ...string) {
 // newStory returns a pair without faults, except for those that arm sets up.
 func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	s := &story{randomRun: newRandom(New(tb), 1), fixedDraw: &draw{rand.New(rand.NewPCG(1, 1))}}
-	s.Log = slog.New(slog.DiscardHandler)
+	s.Log, s.lines = slog.New(slog.DiscardHandler), s.lines.To(slog.DiscardHandler)
 	s.sampleEvery, s.haveMet = 1, true // a link may be cut for good before its first byte
 	s.settings = settings{downgrade: 300 * time.Millisecond, rejoin: 500 * time.Millisecond, segment: 64 << 10}
 	arm(s.Net)

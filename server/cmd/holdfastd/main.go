@@ -26,14 +26,16 @@
 // server/DISASTER.md. Both exit with 0 once the instance has done it, or with 1 and the reason.
 //
 // Standard output gets two lines: "listening …" once the ports are bound, with the actual port
-// numbers, and "ready …" once clients are served. The log goes to standard error. If nobody reads
+// numbers, and "ready …" once clients are served. The log goes to standard error; server/LOGS.md
+// lists its lines. If nobody reads
 // them, the instance keeps running: it buffers 1 MiB of the log, drops further lines and counts
 // them (log_dropped in /status).
 //
 // SIGHUP reads the files of users, of certificates, of the link secret and of the admin token
-// again. The instance also does so by itself within a second after they have changed. If a file
-// cannot be used, its old content stays in use, and the log says so. The configuration is read only
-// at the start.
+// again, and the part logging of the configuration: level and format of the log. The instance also
+// does so by itself within a second after they have changed. If a file cannot be used, its old
+// content stays in use, and the log says so. The rest of the configuration is read only at the
+// start.
 //
 // These are the exit codes, and whether a supervisor (server/deploy/holdfastd@.service) restarts
 // the process:
@@ -114,7 +116,6 @@ const gcPercent = 25
 // options are the values of the flags.
 type options struct {
 	config       string
-	log          string
 	acceptDamage bool
 	bootstrap    bool
 	version      bool
@@ -135,7 +136,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := newFlags("holdfastd", stderr)
 	flags.StringVar(&o.config, "config", "", "YAML `file` that describes the instance")
-	flags.StringVar(&o.log, "log", "text", "`format` of the log: text or json")
 	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients from a damaged journal that no peer has healed")
 	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with an empty journal, begin a group immediately: for the first start of its first instance, if the peers do not start with it")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
@@ -147,8 +147,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.config == "":
 		err = errors.New("-config is missing: name the YAML file of the instance")
-	case o.log != "text" && o.log != "json":
-		err = fmt.Errorf("-log is %q: it must be text or json", o.log)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
@@ -182,11 +180,12 @@ func run(args []string, stdout io.Writer, stderr *output, signals signalChannels
 		fmt.Fprintln(stderr, err)
 		return exitcode.Config
 	}
-	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap, cfg.Logger = buildinfo.Version(), o.acceptDamage, o.bootstrap, logger(o.log, stderr)
-	cfg.LogDropped = stderr.dropped.Load
+	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap = buildinfo.Version(), o.acceptDamage, o.bootstrap
+	handler := newLogHandler(stderr, cfg.Logging.Format)
+	cfg.Logger, cfg.OnLogFormat, cfg.LogDropped = slog.New(handler), handler.setFormat, stderr.dropped.Load
 	s, err := server.Start(cfg)
 	if err != nil {
-		cfg.Logger.Error("the instance did not start", "error", err)
+		cfg.Logger.Error("the instance did not start", "error", err, "instance", cfg.Name)
 		return exitCode(err)
 	}
 	fmt.Fprintf(stdout, "listening name=%s clients=%s replication=%s admin=%s\n",
@@ -223,8 +222,7 @@ func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals signal
 			ready = nil
 		case <-signals.reload:
 			_ = s.Reload() // it logs its error
-		case sig := <-signals.stop:
-			cfg.Logger.Info("stopping", "signal", sig)
+		case <-signals.stop:
 			return stop(s, cfg, signals.stop)
 		case <-s.Done():
 			return exitCode(s.Err())
@@ -237,16 +235,13 @@ func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Shutdown(context.Background()) }()
 	select {
-	case err := <-stopped:
-		if err != nil {
-			cfg.Logger.Warn("stopped with acks outstanding", "error", err)
-		}
+	case <-stopped: // the server has logged an error
 		if err := s.Err(); err != nil {
 			return exitCode(err)
 		}
 		return exitcode.OK
 	case sig := <-signals:
-		cfg.Logger.Error("exiting immediately", "signal", sig)
+		cfg.Logger.Error("the process ends now: this is the second signal", "signal", sig, "instance", cfg.Name)
 		return exitcode.Failed
 	}
 }
@@ -267,13 +262,6 @@ func exitCode(err error) int {
 		return exitcode.Config
 	}
 	return exitcode.Failed
-}
-
-func logger(format string, w io.Writer) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(visible.NewJSONWriter(w), nil))
-	}
-	return slog.New(slog.NewTextHandler(w, nil))
 }
 
 // terminalSafe returns a writer for a standard file. On a terminal it makes control characters

@@ -266,7 +266,8 @@ func TestKillAndStop(t *testing.T) {
 
 	p.signal(syscall.SIGKILL)
 	p.exit()
-	p = start(t, "-config", file, "-log", "json")
+	write(t, filepath.Dir(file), lone+"logging: {format: json}\n")
+	p = start(t, "-config", file)
 	p.awaitReady()
 	connect(t, p.addr, "sub").replay(500)
 	connect(t, p.addr, "pubber").publish(501, 600)
@@ -338,7 +339,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"no arguments", "", []string{}, 78, "-config is missing"},
 		{"unknown flag", "", []string{"-nonsense"}, 78, "nonsense"},
-		{"bad log", "", []string{"-log", "xml", "-config", "x"}, 78, "-log is"},
+		{"bad log", lone + "logging: {format: xml}\n", nil, 78, `logging.format is "xml": it must be text or json`},
 		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 78, "/nonexistent.yaml"},
 		{"unknown key", lone + "colour: red\n", nil, 78, `a.yaml:4: unknown field "colour"`},
 		{"bad value", lone + "max_message: lots\n", nil, 78, `a.yaml:4: max_message "lots" is not a size`},
@@ -423,7 +424,7 @@ func TestSecondSignal(t *testing.T) {
 	c.send(`{"c":"flush","cid":"1","a":"completed"}`)
 	c.next()
 	p.signal(syscall.SIGTERM)
-	p.stderr.await(t, "stopping")
+	p.stderr.await(t, "the instance stops once its outstanding acks are sent")
 	p.signal(syscall.SIGTERM)
 	if code := p.exit(); code != 1 {
 		t.Errorf("exit %d, want 1; log:\n%s", code, p.stderr)
@@ -459,5 +460,45 @@ func TestArguments(t *testing.T) {
 	}
 	if made, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(made) != 1 {
 		t.Errorf("files %q, %v", made, err)
+	}
+}
+
+// Level and format of the log change with the configuration file, and so does nothing else of it.
+func TestLoggingReloads(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals between processes there")
+	}
+	dir := t.TempDir()
+	file := write(t, dir, lone)
+	p := start(t, "-config", file)
+	p.awaitReady()
+	connect(t, p.addr, "first").publish(1, 1)
+	awaitLog := func(text string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !strings.Contains(p.stderr.String(), text); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%q is not logged:\n%s", text, p.stderr)
+			}
+		}
+	}
+	awaitLog(`msg="client logged on" instance=a`)
+	write(t, dir, lone+"max_message: 1MiB\nlogging: {level: debug, format: json}\n")
+	p.signal(syscall.SIGHUP)
+	awaitLog("counts at the next start of the instance")
+	conn, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	awaitLog(`"level":"DEBUG","msg":"a connection without a logon has ended"`)
+	if !strings.Contains(p.stderr.String(), `"msg":"the log level has changed","instance":"a","before":"INFO","log_level":"DEBUG"`) {
+		t.Errorf("the change is not logged:\n%s", p.stderr)
+	}
+	write(t, dir, lone+"logging: {level: loud}\n")
+	p.signal(syscall.SIGHUP)
+	awaitLog("logging.level is")
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 || !strings.Contains(p.stderr.String(), "the instance has stopped: every ack was sent") {
+		t.Errorf("exit %d, log:\n%s", code, p.stderr)
 	}
 }

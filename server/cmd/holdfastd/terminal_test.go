@@ -26,9 +26,9 @@ func TestTerminal(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			ports, dir := heldPorts(t), t.TempDir()
 			file := write(t, dir, fmt.Sprintf("name: a\ngroup: g\ndata: journal\nclients: {listen: %q}\nreplication: {listen: %q, destinations: [{name: b}]}\n"+
-				"admin: {listen: %q}\nrejoin_timeout: 10ms\n", ports[0], ports[1], ports[2]))
+				"admin: {listen: %q}\nrejoin_timeout: 10ms\nlogging: {format: %s}\n", ports[0], ports[1], ports[2], form))
 			pid := filepath.Join(dir, "pid")
-			terminal := tmux.Start(t, `"$0" -config "$1" -bootstrap -log `+form+` & echo $! >"$2"; wait $!`, daemon, file, pid)
+			terminal := tmux.Start(t, `"$0" -config "$1" -bootstrap & echo $! >"$2"; wait $!`, daemon, file, pid)
 			terminal.Await("ready name=a")
 			for _, text := range tmux.Hostile {
 				sendHostile(t, ports, text)
