@@ -444,6 +444,8 @@ const (
 	R11DivergedAwaited Bug = "r11-diverged-awaited"
 	// R11AnySum accepts messages whose content does not match their sum.
 	R11AnySum Bug = "r11-any-sum"
+	// R11HeadersNotInSum leaves the headers of a message out of the sum of its content.
+	R11HeadersNotInSum Bug = "r11-headers-not-in-sum"
 	// R11DivergedHoldsBack makes fully durable subscriptions wait for a diverged publisher.
 	R11DivergedHoldsBack Bug = "r11-diverged-holds-back"
 	// R11DivergedLives lets a session of a diverged publisher live.
@@ -574,6 +576,8 @@ const (
 	AuditRepeats Bug = "audit-repeats"
 	// AuditGrows never begins another file of the audit log.
 	AuditGrows Bug = "audit-grows"
+	// PlainGetsAll delivers headers, and correlation ids of any bytes, to clients without our extensions.
+	PlainGetsAll Bug = "plain-gets-all"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
 	// ReloadTakesBad replaces a value that was read from files even if the new files cannot be used.
