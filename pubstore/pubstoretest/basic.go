@@ -60,6 +60,7 @@ func testRoundTrip(t *testing.T, h Harness) {
 		}
 	}
 	c := s.cursor(s.life().ID, 0)
+	var gotten []*pubstore.Message // they stay valid
 	for _, want := range messages {
 		var got pubstore.Message
 		if ok, err := c.Next(&got); !ok || err != nil {
@@ -70,7 +71,13 @@ func testRoundTrip(t *testing.T, h Harness) {
 		if err != nil {
 			t.Fatalf("Get(%d): %v", want.Sequence, err)
 		}
-		checkMessage(t, again, &want, before)
+		gotten = append(gotten, again)
+	}
+	if err := errors.Join(c.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i, again := range gotten {
+		checkMessage(t, again, &messages[i], before)
 	}
 }
 
