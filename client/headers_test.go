@@ -106,6 +106,15 @@ func TestHeadersArrive(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q", got)
 		}
+		ss.deliver(sub, 31) // reuses the memory of a message that had headers
+		for m := range s.Messages(testContext(t)) {
+			if m.Headers.Len() > 0 && m.Bookmark.Sequence == 31 {
+				t.Errorf("message 31 has the headers %v", m.Headers.Keys())
+			}
+			if m.Discard(); m.Bookmark.Sequence == 31 {
+				break
+			}
+		}
 		for i, m := range clones {
 			if m.Headers.Get("n")+m.Headers.Get("any") != want[i] {
 				t.Errorf("a copy of message %d has changed: %q", i+1, m.Headers.Encoded())

@@ -179,7 +179,7 @@ func (s *Subscription) pushLocked(a *arrival) {
 		m.CorrelationID = string(a.correlationID)
 	}
 	if len(a.headers) > 0 {
-		m.Headers, _ = pubstore.DecodeHeaders(append(m.Headers.Encoded(), a.headers...)) // they are valid
+		m.Headers, _ = pubstore.DecodeHeaders(append(m.Headers.Encoded()[:0], a.headers...)) // they are valid
 	}
 	if len(a.userID) > 0 {
 		m.UserID = s.texts.String(a.userID)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -65,6 +66,7 @@ type Sender struct {
 	message    pubstore.Message // scratch: the message to send
 	record     []byte           // scratch
 	sizes      []int
+	planted    plantedHeaders
 }
 
 // Close closes the cursor.
@@ -132,6 +134,7 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	if s.maxBatch == 0 {
 		return s.appendPublish(dst, sequence), nil
 	}
+	s.plantHeaders(&s.message)
 	raw, err := s.recordOf(&s.message)
 	if err != nil {
 		return dst, fmt.Errorf("message %d: %w", s.message.Sequence, err)
@@ -188,7 +191,7 @@ func (s *Sender) endBatch(dst []byte) []byte {
 
 // recordOf returns the record of a message, from the store if the store keeps records.
 func (s *Sender) recordOf(m *pubstore.Message) ([]byte, error) {
-	if raw := m.Record(); raw != nil {
+	if raw := m.Record(); raw != nil && !failpoint.On(failpoint.HeadersLostOnResend) && !failpoint.On(failpoint.HeadersOfAnother) {
 		return raw, nil
 	}
 	raw, err := record.Append(s.record[:0], &record.Record{

@@ -576,6 +576,14 @@ const (
 	AuditRepeats Bug = "audit-repeats"
 	// AuditGrows never begins another file of the audit log.
 	AuditGrows Bug = "audit-grows"
+	// HeadersLostAtLink has an instance leave out the headers of messages that it receives over a link.
+	HeadersLostAtLink Bug = "headers-lost-at-link"
+	// HeadersLostOnResend sends messages of the store again without their headers.
+	HeadersLostOnResend Bug = "headers-lost-on-resend"
+	// HeadersOfAnother gives messages in a batch the headers of the message before them.
+	HeadersOfAnother Bug = "headers-of-another"
+	// HeadersStay gives received messages without headers those of an earlier message.
+	HeadersStay Bug = "headers-stay"
 	// PlainGetsAll delivers headers, and correlation ids of any bytes, to clients without our extensions.
 	PlainGetsAll Bug = "plain-gets-all"
 	// AsyncCounts counts an asynchronous destination for acks.
