@@ -87,7 +87,7 @@ func (s *Subscription) Handle(ctx context.Context, f func(*Message) error) error
 // handle calls f for a message until f or the retry policy is done with it.
 func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) error) error {
 	for {
-		err := f(m)
+		err := s.call(ctx, m, f)
 		p := s.retry
 		switch {
 		case err == nil:
@@ -216,5 +216,6 @@ func (s *Subscription) redeliverLocked() *Message {
 		return nil
 	}
 	m.Redeliveries++
+	m.ctx = nil
 	return m
 }

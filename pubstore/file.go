@@ -247,7 +247,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Body = slices.Clone(m.Body)
+	m.Body, m.Headers = slices.Clone(m.Body), m.Headers.Clone()
 	return m, nil
 }
 
