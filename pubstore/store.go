@@ -136,12 +136,16 @@ type Life struct {
 // it is not a secret.
 func PublisherOf(life string) uint64 { return bookmark.IdentityOfLife(life).ID }
 
-// Usage counts the messages in a store, over all lives.
+// Usage counts the messages of a store, over all lives.
 type Usage struct {
 	Messages int           // number of messages
 	Bytes    int64         // their size (Message.Size)
 	Single   int           // number of messages that only one server has acknowledged
 	Oldest   time.Duration // age of the oldest message, 0 if there is none
+
+	// Counts since the store was opened:
+	Appended int64 // messages that Append, or a transaction, has stored
+	Safe     int64 // messages that Discard has removed
 }
 
 // A Store keeps published messages. All methods are safe for concurrent use. One client at a time

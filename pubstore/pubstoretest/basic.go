@@ -431,6 +431,9 @@ func testUsage(t *testing.T, h Harness) {
 	check(6, 6)
 	s.discard(life, 10)
 	check(0, 0)
+	if u := s.Usage(); u.Appended != 10 || u.Safe != 8 {
+		t.Fatalf("usage is %+v, want 10 messages appended, of which 2 were rejected and 8 are safe", u)
+	}
 }
 
 func testClosed(t *testing.T, h Harness) {
