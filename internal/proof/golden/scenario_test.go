@@ -118,6 +118,15 @@ func (s *site) dial(cfg client.Config, into *recorder) *client.Client {
 	return c
 }
 
+// headersOf returns the headers of message n of a client.
+func headersOf(n int) (h client.Headers) {
+	if n%4 == 0 {
+		h.Set("n", fmt.Sprint(n))
+		h.Set("any", "\x00\xff")
+	}
+	return h
+}
+
 // publish publishes messages with the numbers from to to in their bodies, after the client's name.
 func (s *site) publish(c *client.Client, name, topic string, from, to int) {
 	s.Helper()
@@ -126,6 +135,7 @@ func (s *site) publish(c *client.Client, name, topic string, from, to int) {
 		if n%3 == 0 {
 			m.CorrelationID = fmt.Sprint("id", n)
 		}
+		m.Headers = headersOf(n)
 		if _, err := c.PublishMessage(s.Context(), m); err != nil {
 			s.Fatal(err)
 		}
