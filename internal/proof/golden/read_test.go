@@ -84,9 +84,7 @@ func (s *site) receive(c *client.Client, n int) (received []string) {
 		if err != nil {
 			break // the context has ended
 		}
-		var number int
-		fmt.Sscan(string(m.Body[bytes.IndexByte(m.Body, ' ')+1:]), &number)
-		if want := headersOf(number); !bytes.Equal(m.Headers.Encoded(), want.Encoded()) {
+		if want := headersOf(string(m.Body)); !bytes.Equal(m.Headers.Encoded(), want.Encoded()) {
 			s.Errorf("%s has the headers %q, want %q", m.Body, m.Headers.Encoded(), want.Encoded())
 		}
 		if received = append(received, string(m.Body)); len(received) == n {
