@@ -76,6 +76,7 @@ func (cn *conn) rejectionReported(r *clientcore.Rejection) {
 	if err := e.Ack.Apply(cn.c.store); err != nil {
 		cn.c.abort(err)
 	}
+	cn.c.traceAcked(&e.Ack)
 	cn.wakeForAck(&e.Ack)
 }
 

@@ -102,7 +102,7 @@ func TestTracerOfAPublisher(t *testing.T) {
 		}
 		ss.reject(2, "too bad")
 		time.Sleep(time.Second)
-		wantCalls("acked 1, safe true", "sent 2 to 2, 1 again, to b", "rejected 2 with of 2")
+		wantCalls("acked 1, safe true", "sent 2 to 2, 1 again, to b", "rejected 2 with of 2", "acked 1, safe true")
 		if _, err := c.Publish(t.Context(), "", nil); err == nil {
 			t.Error("no topic, and no error")
 		}
