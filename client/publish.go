@@ -81,7 +81,7 @@ func (c *Client) append(ctx context.Context, m *pubstore.Message) (sequence uint
 }
 
 // CheckMessage returns the error with which Publish would refuse m before it uses the store: no
-// topic, or a *TooLargeError because of the server's limit. Call it before you append to the store
+// topic, a *HeadersError, an *UnsupportedError, or a *TooLargeError because of the server's limit. Call it before you append to the store
 // directly (pubstore.Bolt.AppendTx), because the store knows only its own limits.
 func (c *Client) CheckMessage(m *pubstore.Message) error {
 	if err := c.validateMessage(m); err != nil {

@@ -30,8 +30,8 @@ type Tracer interface {
 	Sent(server string, publisher, first, last uint64, resent int)
 
 	// Acked is called when a publisher's messages up to a sequence are safe, or with safe false
-	// when one server has acknowledged them while its peer was away. The sequence does not fall
-	// from call to call with the same publisher and safe, apart from calls at the same time. A rejected message counts as acknowledged, too, after Rejected.
+	// when one server has acknowledged them while its peer was away. A call may repeat an earlier
+	// one, or have a lower sequence. A rejected message counts as acknowledged, too, after Rejected.
 	Acked(publisher, through uint64, safe bool)
 
 	// Rejected is called before the hook FailedWrite, with the same error.

@@ -60,9 +60,8 @@ func appendHeaders(dst, headers []byte) []byte {
 	return append(dst, '"')
 }
 
-// IsPlainToken reports whether a server or client without our extensions takes a text as the
-// publisher's token: a quote, a backslash or a character that is not visible ASCII is left out for
-// such a client.
+// IsPlainToken reports whether a client without our extensions gets a text as the publisher's token
+// (x): visible ASCII without quotes and backslashes, which need no escape.
 func IsPlainToken(token []byte) bool {
 	for _, c := range token {
 		if c <= ' ' || c > '~' || c == '"' || c == '\\' {

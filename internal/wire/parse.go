@@ -134,14 +134,17 @@ func (m *Message) setField(key, value []byte, at int) error {
 	return nil
 }
 
-// decodeHeaders sets Headers to the headers that value has in base-64.
+// decodeHeaders sets Headers to the headers that value has in base-64. It does not check them.
 func (m *Message) decodeHeaders(value []byte, at int) error {
 	from := len(m.scratch)
 	longer, err := base64.StdEncoding.AppendDecode(m.scratch, value)
 	if err != nil {
 		return &HeaderError{at, "the value of headers is not base-64"}
 	}
-	m.scratch, m.Headers = longer, longer[from:len(longer):len(longer)]
+	m.scratch, m.Headers = longer, nil
+	if len(longer) > from {
+		m.Headers = longer[from:len(longer):len(longer)]
+	}
 	return nil
 }
 
