@@ -179,6 +179,19 @@
 //	...
 //	tenant := m.Headers.Get("tenant") // of a message that was received
 //
+// # Metrics and traces
+//
+// [Client.Stats] has the numbers of a client, and a [Tracer] sees each step of its messages. Two
+// modules, each with its own go.mod and page, bring them to other systems, and this module imports
+// neither:
+//
+//   - github.com/holdfast-mq/holdfast/client/prom: metrics for Prometheus.
+//   - github.com/holdfast-mq/holdfast/client/otel: traces and metrics for OpenTelemetry. A trace
+//     goes from Publish over every sending, also after a failover, to the handler.
+//
+// Both leave the [Hooks] to the application. [JoinTracers] adds their tracers to each other and to
+// one of your own. [SampleLatency] measures how long messages take until they are acknowledged.
+//
 // # Errors
 //
 // Test errors with errors.Is or errors.As; they may be wrapped. The table says how to react to
