@@ -32,6 +32,7 @@ func (cn *conn) handleSessionAck(m *wire.Message) (e clientcore.Event, err error
 	switch e.Kind {
 	case clientcore.EventAcked:
 		err = e.Ack.Apply(cn.c.store)
+		cn.c.traceAcked(&e.Ack)
 		cn.wakeForAck(&e.Ack)
 	case clientcore.EventRejected:
 		err = cn.handleRejection(e.Rejection)
@@ -75,6 +76,7 @@ func (cn *conn) rejectionReported(r *clientcore.Rejection) {
 	if err := e.Ack.Apply(cn.c.store); err != nil {
 		cn.c.abort(err)
 	}
+	cn.c.traceAcked(&e.Ack)
 	cn.wakeForAck(&e.Ack)
 }
 
@@ -84,12 +86,17 @@ func (cn *conn) rejectionReported(r *clientcore.Rejection) {
 func (c *Client) reportRejection(r *clientcore.Rejection, m *pubstore.Message, abandoned error) {
 	e := &RejectedError{Publisher: pubstore.PublisherOf(r.Life), Message: m, Reason: r.Reason, Err: clientcore.CauseOf(r.Reason)}
 	switch unknown := strings.HasPrefix(r.Reason, wire.ReasonOutcomeUnknown); {
+	case r.Err != nil:
+		e.Err = r.Err
 	case abandoned != nil:
 		e.Err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, abandoned)
 	case unknown:
 		e.Err = ErrOutcomeUnknown
 	}
 	c.logRejected(e)
+	if t := c.cfg.Tracer; t != nil {
+		t.Rejected(e)
+	}
 	callHook(c.cfg.Hooks.FailedWrite, e)
 	c.stats.change(func(s *Stats) { s.Publish.Rejected++ })
 	if err := r.LetGo(c.store); err != nil {

@@ -62,6 +62,7 @@ type lifetime struct {
 type publishing struct {
 	maxMessage    atomic.Int64 // limit of the server, in bytes
 	maxFromServer atomic.Bool  // the server has stated maxMessage
+	plainServer   atomic.Bool  // the last server lacks our extensions
 	calls         *calls       // calls of Publish and RenewLife
 	messages      sync.Pool    // *pubstore.Message
 	waiters       sync.Pool    // *clientcore.Waiter
@@ -130,6 +131,9 @@ func newClient(cfg Config) (c *Client, err error) {
 	c.maxMessage.Store(int64(cfg.MaxMessage))
 	if cfg.AllowPublishGap {
 		core.AllowPublishGaps()
+	}
+	if cfg.DropHeaders {
+		core.DropHeaders()
 	}
 	c.cfg.Logger = slog.New(logging.NewHandler(cfg.Logger.Handler())).With("client", c.name)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())

@@ -12,15 +12,38 @@ type clientStats struct {
 	trying string          // server of the attempt under way, without a password; guarded by mu
 	errs   []*ConnectError // last error of each server; guarded by mu
 	moves  moveTracker     // guarded by mu
+	since  time.Time       // the client entered its state; guarded by mu
 }
 
-func newClientStats() clientStats { return clientStats{stats: Stats{Failures: make(map[string]int)}} }
+func newClientStats() clientStats {
+	return clientStats{stats: Stats{Failures: make(map[string]int), MoveReasons: make(map[string]int)}, since: time.Now()}
+}
 
 // change calls f with the statistics.
 func (cs *clientStats) change(f func(s *Stats)) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	f(&cs.stats)
+}
+
+// setState enters a state. changed is true if the state is new, or another attempt begins.
+func (cs *clientStats) setState(s State) (changed bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	changed = cs.stats.State != s || s == StateConnecting
+	now := time.Now()
+	cs.stats.Offline = cs.offline(now)
+	cs.stats.State, cs.since = s, now
+	return changed
+}
+
+// offline returns Stats.Offline at a time. The caller holds mu.
+func (cs *clientStats) offline(now time.Time) time.Duration {
+	switch cs.stats.State {
+	case StateConnecting, StateWaiting:
+		return cs.stats.Offline + now.Sub(cs.since)
+	}
+	return cs.stats.Offline
 }
 
 // setAttempt sets the server of the attempt under way; empty: there is none.
@@ -42,6 +65,7 @@ func (cs *clientStats) loggedOn(info ServerInfo) (first bool, m Move, moved bool
 	s.Logons++
 	s.Server = info
 	if m, moved = cs.moves.loggedOn(info.Server, time.Now()); moved {
+		s.MoveReasons[m.Reason()]++
 		s.Moves = append(s.Moves[max(0, len(s.Moves)+1-maxMoves):], m)
 	}
 	return s.Logons == 1, m, moved

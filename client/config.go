@@ -93,10 +93,18 @@ type Config struct {
 	// Hooks are functions that the client calls on events.
 	Hooks Hooks
 
+	// Tracer connects messages with the traces of the application. Default: none.
+	Tracer Tracer
+
 	// AllowPublishGap lets the client publish to a server without our extensions that lacks
 	// acknowledged messages, for example after the loss of its log. The messages stay missing
 	// there. Default: ErrPublishGap, as at every other server.
 	AllowPublishGap bool
+
+	// DropHeaders sends messages without their headers to servers that lack our extensions, such as
+	// AMPS. Default: such a server gets no message with headers, see UnsupportedError. Set it with a
+	// Tracer and such servers.
+	DropHeaders bool
 
 	// StartOffline makes Dial return at once, without waiting for the first logon.
 	StartOffline bool

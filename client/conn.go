@@ -73,6 +73,7 @@ type conn struct {
 type remote struct {
 	server       clientcore.Server // state at the logon
 	info         ServerInfo        // the same state, for the application
+	publisher    uint64            // id of the life of this connection; set at the logon
 	reportedSync SyncStatus        // the status reported last; belongs to the session goroutine
 }
 

@@ -212,17 +212,20 @@ func (cn *conn) beginPublishing(m *wire.Message) error {
 	}
 	c.maxMessage.Store(limit)
 	c.maxFromServer.Store(fromServer)
+	c.plainServer.Store(!m.IsExt())
 	var b clientcore.LogonEffect
 	var err error
 	c.core.do(func(s *clientcore.Session) { b, err = s.BeginPublishing(m, time.Now()) })
 	if err != nil {
 		return err
 	}
+	cn.publisher = pubstore.PublisherOf(b.Life.ID)
 	err = b.ApplyUnknown(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.reportRejection(r, m, nil) })
 	if err != nil {
 		return err
 	}
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
+	c.traceAcked(&clientcore.AckEffect{Life: b.Life.ID, LetGo: b.LetGo})
 	if errors.Is(err, ErrStoreRolledBack) {
 		err = fmt.Errorf("%w: the server has messages up to %d", err, max(m.Have, m.Sequence))
 		c.cfg.Logger.Error("the publish store was rolled back: it begins a new life", "error", err)

@@ -159,11 +159,38 @@
 //
 // # Memory
 //
-// The arguments of Publish belong to the caller again when it returns. A [Message] and its Body
-// are valid until the next turn of the loop, because they are reused for later messages.
+// The arguments of Publish belong to the caller again when it returns. A [Message], its Body and
+// its Headers are valid until the next turn of the loop, because they are reused for later
+// messages.
 // [Message.Clone] copies a message. [Message.Ref] returns a small value that is enough to
 // discard the message later, from any goroutine and in any order ([Client.Discard]). The strings
 // of a message stay valid, as do the values that [Client.Execute] returns and hooks receive.
+//
+// # Headers and traces
+//
+// A message may carry [Headers], pairs of key and value that the application sets: pass a
+// pubstore.Message to [Client.PublishMessage]. They belong to the content of the message, so they
+// are kept in the publish store and in the journals of both servers, and are the same at each
+// delivery. A [Tracer] puts the trace of a Publish there and continues it in [Subscription.Handle].
+//
+//	m := &pubstore.Message{Topic: "orders", Body: body}
+//	m.Headers.Set("tenant", "eu")
+//	_, err := c.PublishMessage(ctx, m)
+//	...
+//	tenant := m.Headers.Get("tenant") // of a message that was received
+//
+// # Metrics and traces
+//
+// [Client.Stats] has the numbers of a client, and a [Tracer] sees each step of its messages. Two
+// modules, each with its own go.mod and page, bring them to other systems, and this module imports
+// neither:
+//
+//   - github.com/holdfast-mq/holdfast/client/prom: metrics for Prometheus.
+//   - github.com/holdfast-mq/holdfast/client/otel: traces and metrics for OpenTelemetry. A trace
+//     goes from Publish over every sending, also after a failover, to the handler.
+//
+// Both leave the [Hooks] to the application. [JoinTracers] adds their tracers to each other and to
+// one of your own. [SampleLatency] measures how long messages take until they are acknowledged.
 //
 // # Errors
 //
@@ -179,6 +206,9 @@
 //	pubstore.ErrClosed            (ends the client) close the store after the client
 //	pubstore.ErrInUse             (Dial) use a store with one client at a time
 //	*TooLargeError                split the message (= *pubstore.TooLargeError)
+//	*HeadersError                 set fewer or shorter headers (= *pubstore.HeadersError)
+//	*UnsupportedError             (Publish, *RejectedError) the server takes no headers, or not that
+//	                              correlation id: leave them out, or set DropHeaders
 //	*FrameTooLargeError           raise Config.MaxFrame and subscribe again
 //	*RejectedError                (hook FailedWrite, Ticket) store the message elsewhere or drop it
 //	*PendingError                 (Flush, FlushSafe, Drain, Ticket) nothing: the messages are still
@@ -265,8 +295,10 @@
 //     a [TooManyPublishersError], and its place stays unchanged.
 //   - Replies to Execute: eight times the bound of a queue, then ErrSlowConsumer.
 //   - One message: the limits of the server ([ServerInfo].MaxMessage, or [Config.MaxMessage] if
-//     the server states none) and of the store, and [pubstore.MaxHeader] for topic, key and
-//     correlation id. A larger message is refused with a [TooLargeError].
+//     the server states none) and of the store, and [pubstore.MaxHeader] for topic, key,
+//     correlation id and headers. A larger message is refused with a [TooLargeError].
+//   - The headers of one message: [pubstore.MaxHeaderCount] (32) of [pubstore.MaxHeadersSize]
+//     bytes (4,096) together. More are refused with a [HeadersError].
 //
 // # Choosing servers
 //
@@ -356,6 +388,8 @@
 //     name destroy each other's messages. Such a server closes the older connection of a name
 //     without a message. The client treats three closed connections in a row, each within 5s of
 //     its logon, as [ErrNameInUse].
+//   - Messages have no headers, and a correlation id has only base-64 characters: Publish returns
+//     an [UnsupportedError], or with [Config.DropHeaders] leaves the headers out.
 //   - The limit on messages is [Config.MaxMessage].
 //   - With ext=0 in the URI the logon does not mention our extensions, for servers that refuse
 //     unknown options.

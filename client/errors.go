@@ -196,15 +196,16 @@ func (e *CommandError) Error() string {
 func (e *CommandError) Unwrap() error { return clientcore.CauseOf(e.Reason) }
 
 // A RejectedError reports to the hook FailedWrite that a server refused a message for good:
-// every server of the group would refuse it. The publish store lets the message go when the handler
+// every server of the group would refuse it. If Err is an *UnsupportedError, the client has not
+// sent the message. The publish store lets the message go when the handler
 // returns. Later messages are still sent.
 type RejectedError struct {
 	// Publisher is the id of the store's life that the message belongs to, as holdfast store
 	// inspect shows it.
 	Publisher uint64
 	Message   *pubstore.Message
-	Reason    string // as stated by the server
-	// Err is nil or adds to Reason: ErrNotEntitled if the user may not publish the message;
+	Reason    string // as stated by the server, or the text of Err
+	// Err is nil or adds to Reason: an *UnsupportedError; ErrNotEntitled if the user may not publish the message;
 	// ErrOutcomeUnknown if the message may be on a server all the same, together with ErrDiverged
 	// if that is the cause.
 	Err error
@@ -213,6 +214,10 @@ type RejectedError struct {
 func (e *RejectedError) Unwrap() error { return e.Err }
 
 func (e *RejectedError) Error() string {
+	var unsupported *UnsupportedError
+	if errors.As(e.Err, &unsupported) {
+		return fmt.Sprintf("message %d to %q cannot be sent: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
+	}
 	return fmt.Sprintf("message %d to %q rejected by the server: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
 }
 
@@ -239,13 +244,26 @@ func (e *PendingError) Unwrap() error { return e.Err }
 //
 //	type TooLargeError struct {
 //		Size, Max int    // size and limit in bytes
-//		Header    bool   // the limit is pubstore.MaxHeader, for topic, key and correlation id together
+//		Header    bool   // the limit is pubstore.MaxHeader, for topic, key, correlation id and headers together
 //		Setting   string // name of the setting with the limit; empty for MaxHeader
 //	}
 //
-// Size counts the bytes that the limit is for: topic, key and correlation id (Header), these and
+// Size counts the bytes that the limit is for: topic, key, correlation id and headers (Header), these and
 // the body (limit of the store), or the whole frame (limit of the server).
 type TooLargeError = pubstore.TooLargeError
+
+// An UnsupportedError says that a server without our extensions, such as AMPS, cannot take a
+// message as it is. Such a server takes no headers, and only base-64 characters in a correlation
+// id. Publish returns the error while the last server that the client logged on to is one, and the
+// message is not stored. A message that was stored before is not sent there: the hook FailedWrite
+// receives a *RejectedError that wraps this error. With Config.DropHeaders headers are no reason.
+//
+//	type UnsupportedError struct {
+//		Field  string // Headers or CorrelationID
+//		Char   rune   // first character of CorrelationID that such a server does not take; utf8.RuneError: not UTF-8
+//		Offset int    // of Char, in bytes
+//	}
+type UnsupportedError = clientcore.UnsupportedError
 
 // A FrameTooLargeError reports that a server sent a frame longer than Config.MaxFrame. If the frame
 // is a message, the error ends the subscription, or the replies to the command, that it is for. The

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // A Command is a command of the protocol for which the client has no method. A server that does not
@@ -55,6 +56,7 @@ type Reply struct {
 	Body          []byte
 	SOWKey        string
 	CorrelationID string
+	Headers       Headers
 	Bookmark      Bookmark
 	Time          time.Time
 
@@ -323,9 +325,16 @@ func reply(kind ReplyKind, m *wire.Message) *Reply {
 		Body:          slices.Clone(m.Body),
 		SOWKey:        string(m.SOWKey),
 		CorrelationID: string(m.CorrelationID),
+		Headers:       cloneHeaders(m.Headers),
 		Bookmark:      b,
 		Time:          t,
 	}
+}
+
+// cloneHeaders returns the encoded headers of a message. Invalid ones are left out.
+func cloneHeaders(encoded []byte) Headers {
+	h, _ := pubstore.DecodeHeaders(slices.Clone(encoded))
+	return h
 }
 
 // push queues a reply. If the queue is full the command ends, because the reader does not wait

@@ -123,7 +123,17 @@ func (cn *conn) Reserve(first uint64, sizes []int) (onWire uint64, n, again int,
 		lc.sent += n
 		lc.resent += again
 	})
+	cn.traceSent(first, n, again)
 	return onWire, n, again, room
+}
+
+// Refuse implements clientcore.Window.
+func (cn *conn) Refuse(sequence uint64, bytes int, cause error) (e clientcore.Event, err error) {
+	cn.c.core.do(func(s *clientcore.Session) { e, err = s.Refuse(sequence, bytes, cause) })
+	if err == nil && e.Kind == clientcore.EventRejected {
+		err = cn.handleRejection(e.Rejection)
+	}
+	return e, err
 }
 
 // MayLeaveOut implements clientcore.Window.

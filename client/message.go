@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // A Bookmark is the identity of a message. It is the same on every server.
@@ -16,8 +17,23 @@ type Bookmark = bookmarkstore.Bookmark
 // from any goroutine and in any order.
 type MessageRef = bookmarkstore.MessageRef
 
-// A Message is a message that a subscription received. It and its Body are valid until the next
-// turn of the loop and must not be changed. Clone makes a copy that stays valid.
+// Headers are the headers of a message, as the publisher has set them. The type is that of package
+// pubstore, which documents its methods: Set and Delete to publish; Get, Lookup, Keys, All and Len
+// to read. A message may have 32 headers of 4,096 bytes together, each with 3 bytes besides key and
+// value.
+type Headers = pubstore.Headers
+
+// A HeadersError reports headers that no message may have. Publish returns it; the message is not
+// stored.
+//
+//	type HeadersError struct {
+//		Key    string // of the header at fault; empty if all of them together exceed a limit
+//		Reason string
+//	}
+type HeadersError = pubstore.HeadersError
+
+// A Message is a message that a subscription received. It, its Body and its Headers are valid until
+// the next turn of the loop and must not be changed. Clone makes a copy that stays valid.
 type Message struct {
 	Topic string
 	Body  []byte
@@ -27,6 +43,7 @@ type Message struct {
 	Time          time.Time // time when the server processed it; only with WithTime
 	SOWKey        string    // server's key of the record; always empty from holdfastd, which has no SOW
 	CorrelationID string    // set by the publisher
+	Headers       Headers   // set by the publisher; none from servers without our extensions
 	UserID        string    // publisher's user, if the server sends it
 
 	// Redeliveries is the number of earlier deliveries of the message in this process: a loop was
@@ -34,13 +51,23 @@ type Message struct {
 	Redeliveries int
 
 	sub *Subscription
+	ctx context.Context // of the call of Handle; nil: none
 }
 
 // Clone returns a copy that stays valid.
 func (m *Message) Clone() *Message {
 	c := *m
-	c.Body = slices.Clone(m.Body)
+	c.Body, c.Headers = slices.Clone(m.Body), m.Headers.Clone()
 	return &c
+}
+
+// Context returns the context of the call of Handle that has the message, with the trace that a
+// Tracer continues for it. Outside Handle it is context.Background.
+func (m *Message) Context() context.Context {
+	if m.ctx == nil {
+		return context.Background()
+	}
+	return m.ctx
 }
 
 // Ref returns a reference to the message, for discarding it later.

@@ -87,7 +87,10 @@ func (s *Subscription) Handle(ctx context.Context, f func(*Message) error) error
 // handle calls f for a message until f or the retry policy is done with it.
 func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) error) error {
 	for {
-		err := f(m)
+		err := s.call(ctx, m, f)
+		if err != nil {
+			s.countHandler(func(st *SubscriptionStats) { st.HandlerErrors++ })
+		}
 		p := s.retry
 		switch {
 		case err == nil:
@@ -107,7 +110,14 @@ func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) 
 			return err
 		}
 		m.Redeliveries++
+		s.countHandler(func(st *SubscriptionStats) { st.Retries++ })
 	}
+}
+
+func (s *Subscription) countHandler(count func(*SubscriptionStats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count(&s.stats)
 }
 
 // awaitRetry waits before another try. again is false if there must not be one: ctx has ended, or
@@ -196,6 +206,7 @@ func (s *Subscription) takeNext(last *Message) (d delivery, emptied bool, err er
 	switch {
 	case ok && d.m != nil:
 		s.stats.Delivered++
+		s.stats.LastTime = d.m.Time
 	case ok:
 	case s.core.Ended() && !s.idFree:
 		return d, false, nil // the application may subscribe again as soon as it sees the end
@@ -216,5 +227,6 @@ func (s *Subscription) redeliverLocked() *Message {
 		return nil
 	}
 	m.Redeliveries++
+	m.ctx = nil
 	return m
 }

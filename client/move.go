@@ -1,6 +1,9 @@
 package client
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A Move is a logon on another server than the one before, with the reason.
 type Move struct {
@@ -16,6 +19,33 @@ type Move struct {
 	// tried again. These servers could not be reached, refused the logon, or were left with
 	// ErrLagging, ErrAsync, ErrOneWay or ErrAsyncPath.
 	Failed []*ConnectError
+}
+
+// The values of Move.Reason.
+const (
+	MoveFirstLogon     = "first_logon"     // there was no server before
+	MovePreferred      = "preferred"       // the client went back to a preferred server (ErrPreferred)
+	MoveServerStopping = "server_stopping" // the server had announced that it stops (ErrServerStopping)
+	MovePublishGap     = "publish_gap"     // the server lacked acknowledged messages (ErrPublishGap)
+	MoveNameInUse      = "name_in_use"     // another process has the client's name (ErrNameInUse)
+	MoveConnectionLost = "connection_lost" // any other end of the connection
+)
+
+// Reason returns the class of the reason, as a metric has it: one of the constants above.
+func (m Move) Reason() string {
+	switch {
+	case m.From == "":
+		return MoveFirstLogon
+	case errors.Is(m.Err, ErrPreferred):
+		return MovePreferred
+	case errors.Is(m.Err, ErrServerStopping):
+		return MoveServerStopping
+	case errors.Is(m.Err, ErrPublishGap):
+		return MovePublishGap
+	case errors.Is(m.Err, ErrNameInUse):
+		return MoveNameInUse
+	}
+	return MoveConnectionLost
 }
 
 // maxMoves is the largest number of moves in Stats.

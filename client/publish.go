@@ -41,14 +41,24 @@ func (c *Client) publish(ctx context.Context, topic string, body []byte) (publis
 	return publisher, sequence, err
 }
 
-// PublishMessage is Publish for a message with a key, a correlation id, an expiration or a delta.
-// It sets m.Publisher, m.Sequence and m.Time; m belongs to the caller again when it returns.
-// holdfastd delivers the correlation id, ignores key and expiration, and rejects a delta (hook
-// FailedWrite).
+// PublishMessage is Publish for a message with headers, a key, a correlation id, an expiration or a
+// delta. It sets m.Publisher, m.Sequence and m.Time; m belongs to the caller again when it returns.
+// holdfastd delivers headers and correlation id, ignores key and expiration, and rejects a delta
+// (hook FailedWrite).
 //
-// The errors are those of Publish. In addition, if m.SOWKey or m.CorrelationID has a character that
-// is not base-64, or m.Expiration is not a whole number of seconds, the error names the field.
+// The errors are those of Publish. In addition, the error is a *HeadersError if the headers exceed
+// a limit. If the last server that the client logged on to lacks our extensions and does not take
+// the headers or the correlation id, the error is an *UnsupportedError. If m.SOWKey has a character
+// that is not base-64, or m.Expiration is not a whole number of seconds, the error names the field.
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
+	if c.cfg.Tracer != nil {
+		return c.publishTraced(ctx, m)
+	}
+	return c.append(ctx, m)
+}
+
+// append checks a message and appends it to the store.
+func (c *Client) append(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
 	if err := c.CheckMessage(m); err != nil {
 		return 0, err
 	}
@@ -71,7 +81,7 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 }
 
 // CheckMessage returns the error with which Publish would refuse m before it uses the store: no
-// topic, or a *TooLargeError because of the server's limit. Call it before you append to the store
+// topic, a *HeadersError, an *UnsupportedError, or a *TooLargeError because of the server's limit. Call it before you append to the store
 // directly (pubstore.Bolt.AppendTx), because the store knows only its own limits.
 func (c *Client) CheckMessage(m *pubstore.Message) error {
 	if err := c.validateMessage(m); err != nil {
@@ -84,6 +94,14 @@ func (c *Client) CheckMessage(m *pubstore.Message) error {
 func (c *Client) validateMessage(m *pubstore.Message) error {
 	if m.Topic == "" {
 		return errors.New("no topic")
+	}
+	if err := m.Headers.Err(); err != nil {
+		return err
+	}
+	if c.plainServer.Load() {
+		if err := clientcore.CheckPlain(m, c.cfg.DropHeaders); err != nil {
+			return err
+		}
 	}
 	header := m.HeaderSize()
 	if header > pubstore.MaxHeader {

@@ -1,6 +1,10 @@
 package client
 
-import "github.com/holdfast-mq/holdfast/internal/ring"
+import (
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/ring"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
 
 // A delivery is an entry of a subscription's queue: a message, or a gap that the application
 // accepts.
@@ -72,6 +76,15 @@ func (q *queue) recycle(m *Message) {
 	if cap(m.Body) > maxIdleBody || len(q.free) >= q.maxMessages {
 		return
 	}
-	*m = Message{Body: m.Body[:0]}
+	*m = Message{Body: m.Body[:0], Headers: emptied(m.Headers)}
 	q.free = append(q.free, m)
+}
+
+// emptied returns no headers, with the memory of h.
+func emptied(h Headers) Headers {
+	if failpoint.On(failpoint.HeadersStay) {
+		return h
+	}
+	h, _ = pubstore.DecodeHeaders(h.Encoded()[:0])
+	return h
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // handleMessage implements receiver. tooLarge applies only if the subscription would take the
@@ -176,6 +177,9 @@ func (s *Subscription) pushLocked(a *arrival) {
 	}
 	if len(a.correlationID) > 0 {
 		m.CorrelationID = string(a.correlationID)
+	}
+	if len(a.headers) > 0 {
+		m.Headers, _ = pubstore.DecodeHeaders(append(m.Headers.Encoded()[:0], a.headers...)) // they are valid
 	}
 	if len(a.userID) > 0 {
 		m.UserID = s.texts.String(a.userID)

@@ -278,12 +278,7 @@ func (c *Client) reachable(servers []string) bool {
 
 // setState enters a state and reports it.
 func (c *Client) setState(s State) {
-	changed := false // the state is new, or another attempt begins
-	c.stats.change(func(stats *Stats) {
-		changed = stats.State != s || s == StateConnecting
-		stats.State = s
-	})
-	if !changed {
+	if !c.stats.setState(s) {
 		return
 	}
 	c.cfg.Logger.Debug("the state of the client has changed", "state", s)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -63,6 +64,11 @@ type Stats struct {
 	// logon are missing.
 	Servers []ServerInfo
 	Moves   []Move // the last 16 moves between servers, latest last
+	// MoveReasons counts all moves by Move.Reason.
+	MoveReasons map[string]int
+	// Offline is the time since Dial in which the client was not logged on to a server. It stops
+	// when the client ends.
+	Offline time.Duration
 
 	Attempts    int            // attempts to connect
 	Logons      int            // attempts that a server accepted
@@ -78,7 +84,7 @@ type Stats struct {
 
 // PublishStats is the part of Stats about publishing.
 type PublishStats struct {
-	Outstanding pubstore.Usage // messages in the store at the moment, also those of earlier processes
+	Outstanding pubstore.Usage // messages in the store at the moment, also those of earlier processes; Appended and Safe are counts
 	InFlight    int            // messages that were sent on this connection and not acknowledged at any level
 	Sent        int            // messages written to a connection, each time that they are
 	Resent      int            // part of Sent: messages that may have been sent before
@@ -101,13 +107,20 @@ type SubscriptionStats struct {
 	Gaps        int  // ranges of messages that no server had any more (GapError)
 	Paused      bool // paused at the moment: its queue was full, and the loop has not emptied it since
 	HeldBack    bool // FullyDurable: the server holds messages back at the moment until they are safe
+
+	HandlerErrors int // times that the function of Handle returned an error
+	Retries       int // times that Handle called the function again for a message (Retry)
+	// LastTime is the Message.Time of the latest message that the application was given; only with
+	// WithTime. It is the lag of a subscription as a time.
+	LastTime time.Time
 }
 
 // Stats returns a snapshot. Its parts are read one after the other.
 func (c *Client) Stats() (s Stats) {
 	c.stats.change(func(now *Stats) {
 		s = *now
-		s.Failures, s.Moves = maps.Clone(now.Failures), slices.Clone(now.Moves)
+		s.Failures, s.Moves, s.MoveReasons = maps.Clone(now.Failures), slices.Clone(now.Moves), maps.Clone(now.MoveReasons)
+		s.Offline = c.stats.offline(time.Now())
 	})
 	s.Name = c.name
 	s.Servers = slices.SortedFunc(maps.Values(c.knownServers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })

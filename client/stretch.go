@@ -8,17 +8,18 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // An arrival is a message that has arrived, alone or in a stretch. It shares memory with the frame.
 type arrival struct {
-	bookmark                                   Bookmark
-	time                                       time.Time
-	topic, body, sowKey, correlationID, userID []byte
+	bookmark                                            Bookmark
+	time                                                time.Time
+	topic, body, sowKey, correlationID, userID, headers []byte
 }
 
 // size is the size of the message in a queue, in bytes.
-func (a *arrival) size() int { return len(a.body) + messageOverhead }
+func (a *arrival) size() int { return len(a.body) + len(a.headers) + messageOverhead }
 
 // maxRun is the largest number of messages of a stretch that are handled together: one for each
 // bit of a uint64.
@@ -33,7 +34,10 @@ type inbound struct {
 
 // setMessage sets a to the message of a delivery.
 func (a *arrival) setMessage(m *wire.Message) (err error) {
-	*a = arrival{topic: m.Topic, body: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
+	*a = arrival{topic: m.Topic, body: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID, headers: m.Headers}
+	if _, err := pubstore.DecodeHeaders(m.Headers); err != nil {
+		return err
+	}
 	if len(m.Timestamp) > 0 {
 		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero if invalid: only the application reads it
 	}
@@ -48,7 +52,7 @@ func (a *arrival) setMessage(m *wire.Message) (err error) {
 func (a *arrival) setEntry(r *wire.Entry) {
 	*a = arrival{
 		bookmark: Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
-		topic:    r.Topic, body: r.Body, correlationID: r.CorrelationID, userID: r.User,
+		topic:    r.Topic, body: r.Body, correlationID: r.CorrelationID, userID: r.User, headers: r.Headers,
 	}
 	if r.Time != 0 {
 		a.time = time.UnixMicro(r.Time).UTC()
@@ -109,7 +113,7 @@ func (q *query) handleRun(_ *conn, _ string, run []arrival) {
 		a := &run[i]
 		q.push(&Reply{
 			Kind: ReplyMessage, Topic: string(a.topic), Body: slices.Clone(a.body),
-			CorrelationID: string(a.correlationID), Bookmark: a.bookmark, Time: a.time,
+			CorrelationID: string(a.correlationID), Headers: cloneHeaders(a.headers), Bookmark: a.bookmark, Time: a.time,
 		})
 	}
 }

@@ -149,7 +149,7 @@ func (s *Bolt) applyTxLocked(added *txAppends) {
 			s.failLocked(fmt.Errorf("message %d follows %d: the application has changed the bucket", m.seq, l.last))
 			return
 		}
-		l.append(0, m.size, m.ms)
+		s.state.append(l, 0, m.size, m.ms)
 	}
 	added.applied = true
 	s.signalAppended()

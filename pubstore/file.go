@@ -162,7 +162,7 @@ func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err err
 	if err != nil {
 		return 0, false, err
 	}
-	l.append(uint64(pos), m.Size(), m.Time.UnixMilli())
+	s.state.append(l, uint64(pos), m.Size(), m.Time.UnixMilli())
 	s.disk.subtract(m.Size())
 	return pos, kept, nil
 }
@@ -247,7 +247,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Body = slices.Clone(m.Body)
+	m.Body, m.Headers = slices.Clone(m.Body), m.Headers.Clone()
 	return m, nil
 }
 

@@ -27,7 +27,8 @@ type TooLargeError struct {
 	// error, or Header is true, Size is Message.Size or Message.HeaderSize. For the limit of a
 	// server Size is that of the whole frame, with an upper bound for its header.
 	Size, Max int
-	// Header is true if the limit is MaxHeader, the one for topic, key and correlation id together.
+	// Header is true if the limit is MaxHeader, the one for topic, key, correlation id and headers
+	// together.
 	Header bool
 	// Setting names the setting with the limit, for people. It is empty if Header is true, since
 	// MaxHeader cannot be set.
@@ -52,8 +53,8 @@ func checkMessage(m *Message, maxSize int) error {
 	switch {
 	case strings.ContainsFunc(m.SOWKey, notBase64):
 		return fmt.Errorf("publish store: SOWKey is %q: it must consist of base-64 characters", m.SOWKey)
-	case strings.ContainsFunc(m.CorrelationID, notBase64):
-		return fmt.Errorf("publish store: CorrelationID is %q: it must consist of base-64 characters", m.CorrelationID)
+	case m.Headers.err != nil:
+		return fmt.Errorf("publish store: %w", m.Headers.err)
 	case m.Expiration < 0 || m.Expiration%time.Second != 0:
 		return fmt.Errorf("publish store: Expiration is %v: it must be a whole number of seconds, or 0", m.Expiration)
 	case m.HeaderSize() > MaxHeader:

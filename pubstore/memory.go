@@ -66,7 +66,7 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 		s.mu.Unlock()
 		return 0, fmt.Errorf("publish store: %w", err)
 	}
-	l.append(pos, m.Size(), m.Time.UnixMilli())
+	s.state.append(l, pos, m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
 	s.signalAppended()
 	return m.Sequence, nil

@@ -65,6 +65,14 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
+// headers returns headers of pairs of key and value.
+func headers(pairs ...string) (h pubstore.Headers) {
+	for i := 0; i < len(pairs); i += 2 {
+		h.Set(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
 func TestBadMessages(t *testing.T) {
 	store := pubstore.NewMemory(pubstore.MemoryOptions{})
 	bolt, err := pubstore.OpenBolt(filepath.Join(t.TempDir(), "store.db"), pubstore.BoltOptions{})
@@ -73,11 +81,10 @@ func TestBadMessages(t *testing.T) {
 	}
 	defer bolt.Close()
 	for want, m := range map[string]pubstore.Message{
-		`SOWKey is "a b"`:         {SOWKey: "a b"},
-		`CorrelationID is "a,b"`:  {CorrelationID: "a,b"},
-		`CorrelationID is "\xff"`: {CorrelationID: "\xff"},
-		"Expiration is -1s":       {Expiration: -time.Second},
-		"Expiration is 1.5s":      {Expiration: 1500 * time.Millisecond},
+		`SOWKey is "a b"`:    {SOWKey: "a b"},
+		"Expiration is -1s":  {Expiration: -time.Second},
+		"Expiration is 1.5s": {Expiration: 1500 * time.Millisecond},
+		`header "a b": the key is empty or has a character`: {Headers: headers("a b", "v")},
 	} {
 		_, err := store.Append(t.Context(), &m)
 		wantError(t, err, want)

@@ -18,7 +18,7 @@ const minRecordLen = timeLen + record.MinLen
 const timeLen = 8
 
 // maxExtraLen is the maximum length of a stored form minus minRecordLen and Message.Size.
-const maxExtraLen = 8
+const maxExtraLen = 10
 
 // An encoder makes stored forms. It is not safe for concurrent use.
 type encoder struct {
@@ -34,7 +34,7 @@ type encoder struct {
 // message that the store has checked.
 func (e *encoder) append(dst []byte, m *Message) (longer []byte, err error) {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time.UnixMicro()))
-	if m.SOWKey != "" || m.CorrelationID != "" || m.Expiration > 0 || m.Delta {
+	if m.SOWKey != "" || m.CorrelationID != "" || m.Expiration > 0 || m.Delta || m.Headers.Size() > 0 {
 		return e.appendAny(dst, m)
 	}
 	if e.topic != m.Topic || e.publisher != m.Publisher {
@@ -56,11 +56,12 @@ func (e *encoder) appendAny(dst []byte, m *Message) ([]byte, error) {
 		CorrelationID: append(r.CorrelationID[:0], m.CorrelationID...),
 		SOWKey:        append(r.SOWKey[:0], m.SOWKey...),
 		Expiration:    uint32(min(m.Expiration/time.Second, math.MaxUint32)),
+		Headers:       m.Headers.encoded,
 		Delta:         m.Delta,
 		Body:          m.Body,
 	}
 	dst, err := record.AppendHead(dst, r)
-	r.Body, e.sum = nil, r.Sum // do not hold on to the caller's body
+	r.Body, r.Headers, e.sum = nil, nil, r.Sum // do not hold on to the caller's memory
 	return dst, err
 }
 
@@ -86,10 +87,10 @@ func recordMeta(rec []byte) (size int, ms int64, err error) {
 	if err := record.Parse(rec[timeLen:], &r); err != nil {
 		return 0, 0, err
 	}
-	return len(r.Topic) + len(r.Body) + len(r.SOWKey) + len(r.CorrelationID), int64(binary.LittleEndian.Uint64(rec)) / 1000, nil
+	return len(r.Topic) + len(r.Body) + len(r.SOWKey) + len(r.CorrelationID) + len(r.Headers), int64(binary.LittleEndian.Uint64(rec)) / 1000, nil
 }
 
-// decodeRecord decodes a stored form into m, except Prev. Body remains a part of rec.
+// decodeRecord decodes a stored form into m, except Prev. Body and Headers remain parts of rec.
 func decodeRecord(rec []byte, m *Message, in *intern.Table) error {
 	var r record.Record
 	if len(rec) < minRecordLen {
@@ -102,5 +103,6 @@ func decodeRecord(rec []byte, m *Message, in *intern.Table) error {
 	m.Time = time.UnixMicro(int64(binary.LittleEndian.Uint64(rec)))
 	m.Topic, m.SOWKey, m.CorrelationID = in.String(r.Topic), string(r.SOWKey), string(r.CorrelationID)
 	m.Expiration = time.Duration(r.Expiration) * time.Second
+	m.Headers = Headers{encoded: r.Headers}
 	return nil
 }

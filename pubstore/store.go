@@ -45,6 +45,7 @@ package pubstore
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"time"
 
@@ -63,8 +64,9 @@ type Message struct {
 	Body          []byte
 	Delta         bool          // publish as a delta (delta_publish)
 	SOWKey        string        // wire header k; base-64 characters (A-Z a-z 0-9 + / =), may be empty
-	CorrelationID string        // wire header x; base-64 characters, may be empty
+	CorrelationID string        // wire header x; any bytes; may be empty. See client.UnsupportedError
 	Expiration    time.Duration // wire header e; whole seconds, not negative; 0: none
+	Headers       Headers       // set by the application
 	Time          time.Time     // time of the Append; set by Append and by a Cursor
 
 	record []byte
@@ -74,17 +76,29 @@ type Message struct {
 // nil unless a Cursor of this package returned the message, and valid as long as Body is.
 func (m *Message) Record() []byte { return m.record }
 
-// Size returns the number of bytes that m counts towards the bound of a store: topic, body, key
-// and correlation id.
+// Size returns the number of bytes that m counts towards the bound of a store: topic, body, key,
+// correlation id and headers.
 func (m *Message) Size() int {
-	return len(m.Topic) + len(m.Body) + len(m.SOWKey) + len(m.CorrelationID)
+	return len(m.Topic) + len(m.Body) + len(m.SOWKey) + len(m.CorrelationID) + m.Headers.Size()
 }
 
-// HeaderSize returns an upper bound for the bytes of topic, key and correlation id in a wire
-// header. A quote, a backslash and a control character in the topic count as escapes there.
+// HeaderSize returns an upper bound for the bytes of topic, key, correlation id and headers in a
+// wire header. A quote, a backslash and a control character in topic and correlation id count as
+// escapes there, and the headers as base-64.
 func (m *Message) HeaderSize() int {
-	n := m.Size() - len(m.Body)
-	for _, c := range []byte(m.Topic) {
+	n := m.Size() - len(m.Body) + escapes(m.Topic)
+	if m.CorrelationID != "" {
+		n += escapes(m.CorrelationID)
+	}
+	if size := m.Headers.Size(); size > 0 {
+		n += base64.StdEncoding.EncodedLen(size) - size + len(`,"headers":""`)
+	}
+	return n
+}
+
+// escapes returns the number of bytes that the escapes of a text add to it in a wire header.
+func escapes(text string) (n int) {
+	for _, c := range []byte(text) {
 		switch {
 		case c < 0x20:
 			n += 5
@@ -122,12 +136,16 @@ type Life struct {
 // it is not a secret.
 func PublisherOf(life string) uint64 { return bookmark.IdentityOfLife(life).ID }
 
-// Usage counts the messages in a store, over all lives.
+// Usage counts the messages of a store, over all lives.
 type Usage struct {
 	Messages int           // number of messages
 	Bytes    int64         // their size (Message.Size)
 	Single   int           // number of messages that only one server has acknowledged
 	Oldest   time.Duration // age of the oldest message, 0 if there is none
+
+	// Counts since the store was opened:
+	Appended int64 // messages that Append, or a transaction, has stored
+	Safe     int64 // messages that Discard has removed
 }
 
 // A Store keeps published messages. All methods are safe for concurrent use. One client at a time
@@ -167,8 +185,8 @@ type Store interface {
 	// At the store's bound Append waits until there is room or ctx ends. A store opened with
 	// FailWhenFull returns ErrFull at once. If ctx ends the wait, the error matches both ErrFull
 	// and the error of ctx. The error is a *TooLargeError if the message exceeds the store's
-	// limit for one message. If SOWKey, CorrelationID or Expiration is invalid (see Message), the
-	// error names the field. After any error except a *FailedError, m is not in the store.
+	// limit for one message, and a *HeadersError if its headers exceed a limit. If SOWKey or
+	// Expiration is invalid (see Message), the error names the field. After any error except a *FailedError, m is not in the store.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append. Several appends may share
@@ -230,8 +248,8 @@ type Store interface {
 // A Cursor reads the messages of one life in order. It is not safe for concurrent use, but may
 // run concurrently with every method of its store.
 type Cursor interface {
-	// Next reads the next message that is still in the store into m. m.Body is valid until the
-	// next call. Next returns false if there is no further message yet.
+	// Next reads the next message that is still in the store into m. m.Body and m.Headers are
+	// valid until the next call. Next returns false if there is no further message yet.
 	Next(m *Message) (bool, error)
 	// Close releases the cursor. A second call does nothing.
 	Close() error

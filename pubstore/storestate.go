@@ -26,6 +26,8 @@ type storeState struct {
 	reserved      int
 	reservedBytes int64
 
+	appended, safe int64 // see Usage
+
 	// onDrop, if set, is called for each message that is discarded or rejected.
 	onDrop func(slot)
 }
@@ -123,10 +125,17 @@ func (s *storeState) dropSlot(dropped slot) {
 	}
 }
 
+// append adds a message to a life.
+func (s *storeState) append(l *lifeState, pos uint64, size int, ms int64) {
+	l.append(pos, size, ms)
+	s.appended++
+}
+
 // discard removes all messages of a life up to through. It reports whether acked moved.
 func (s *storeState) discard(l *lifeState, through uint64) bool {
-	acked := l.acked
+	acked, kept := l.acked, l.kept
 	l.discard(through, s.dropSlot)
+	s.safe += int64(kept - l.kept)
 	s.prune()
 	return l.acked != acked
 }
@@ -170,7 +179,7 @@ func (s *storeState) listLives() []Life {
 
 // usage computes the Usage at a time in milliseconds since the Unix epoch.
 func (s *storeState) usage(now int64) Usage {
-	var u Usage
+	u := Usage{Appended: s.appended, Safe: s.safe}
 	u.Messages, u.Bytes = s.keptTotals()
 	for _, l := range s.lives {
 		if l.single > l.acked {

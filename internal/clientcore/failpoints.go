@@ -33,3 +33,18 @@ func (e *LogonEffect) startPlanted(store pubstore.Store) uint64 {
 	lives := store.Lives()
 	return lives[len(lives)-1].Last
 }
+
+// plantedHeaders are the headers of the last message.
+type plantedHeaders struct{ last pubstore.Headers }
+
+// plantHeaders changes the headers of the next message.
+func (s *Sender) plantHeaders(m *pubstore.Message) {
+	own := m.Headers.Clone()
+	switch {
+	case failpoint.On(failpoint.HeadersLostOnResend) && m.Sequence <= s.replayTo:
+		m.Headers = pubstore.Headers{}
+	case failpoint.On(failpoint.HeadersOfAnother) && s.batchStart >= 0:
+		m.Headers = s.planted.last
+	}
+	s.planted.last = own
+}

@@ -105,6 +105,61 @@ func (s *Session) rejectedByID(m *wire.Message) Event {
 	return s.reject(n, string(m.Reason))
 }
 
+// An UnsupportedError says why a server without our extensions cannot take a message as it is.
+type UnsupportedError struct {
+	Field  string // Headers or CorrelationID
+	Char   rune   // first character of CorrelationID that such a server does not take; utf8.RuneError: not UTF-8
+	Offset int    // of Char, in bytes
+}
+
+func (e *UnsupportedError) Error() string {
+	if e.Field == "CorrelationID" {
+		return fmt.Sprintf("the server lacks our extensions and takes only base-64 characters in CorrelationID: it has %q at byte %d", e.Char, e.Offset)
+	}
+	return "the server lacks our extensions and takes no headers: with Config.DropHeaders the message is sent without them"
+}
+
+// CheckPlain returns an *UnsupportedError if a plain server cannot take a message. dropHeaders
+// says that the message may be sent without its headers.
+func CheckPlain(m *pubstore.Message, dropHeaders bool) error {
+	if m.Headers.Size() > 0 && !dropHeaders {
+		return &UnsupportedError{Field: "Headers"}
+	}
+	for i, c := range m.CorrelationID {
+		if !isBase64(c) {
+			return &UnsupportedError{Field: "CorrelationID", Char: c, Offset: i}
+		}
+	}
+	return nil
+}
+
+func isBase64(c rune) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '='
+}
+
+// refuse rejects the next message if the plain server cannot take it, and reports whether it has
+// done so.
+func (s *Sender) refuse() (bool, error) {
+	err := CheckPlain(&s.message, s.noHeaders)
+	if err == nil || failpoint.On(failpoint.PlainGetsAll) {
+		return false, nil
+	}
+	_, err = s.window.Refuse(s.message.Sequence, s.message.Size(), err)
+	return true, err
+}
+
+// Refuse implements Window. If the message may have been sent to another server before, its outcome
+// is unknown.
+func (s *Session) Refuse(sequence uint64, bytes int, cause error) (Event, error) {
+	onWire, resent := s.pub.Reserve(sequence, bytes)
+	if resent {
+		cause = fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
+	}
+	e := s.reject(onWire, cause.Error())
+	e.Rejection.Err = cause
+	return e, nil
+}
+
 // suspects are messages of one life, of which a server refused one without naming it.
 type suspects struct {
 	first, last uint64 // the range to send one at a time; messages below first are settled

@@ -105,6 +105,7 @@ type LogonEffect struct {
 	// Set by Session.BeginPublishing:
 	Life          pubstore.Life  // as it was at the logon
 	MaxBatch      int            // limit on the frame of a batch; 0: the server takes no batches
+	DropHeaders   bool           // a plain server gets messages without their headers
 	Unknown       pubstore.Range // messages whose unknown outcome must be reported before they are let go
 	UnknownReason string         // the server's reason for Unknown
 }

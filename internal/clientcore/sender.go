@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -30,6 +31,9 @@ type Window interface {
 	// MayLeaveOut reports whether the server knows that a range of sequences, both ends
 	// included, was rejected.
 	MayLeaveOut(from, to uint64) bool
+	// Refuse records that a message cannot be sent to this server, and rejects it: the application
+	// is told, as of a rejection by a server. It is called when there is room.
+	Refuse(sequence uint64, bytes int, cause error) (Event, error)
 	// ReplayDone is called once, when all messages that may have been sent before were sent
 	// again. resent is their number.
 	ReplayDone(resent int)
@@ -52,6 +56,7 @@ type Sender struct {
 	store      pubstore.Store
 	cursor     pubstore.Cursor
 	plain      bool // the server lacks our extensions
+	noHeaders  bool // send messages to a plain server without their headers
 	publisher  uint64
 	maxBatch   int    // limit on the frame of a batch; 0: messages are sent one by one
 	batchStart int    // offset of the batch that is being filled; -1: none
@@ -61,6 +66,7 @@ type Sender struct {
 	message    pubstore.Message // scratch: the message to send
 	record     []byte           // scratch
 	sizes      []int
+	planted    plantedHeaders
 }
 
 // Close closes the cursor.
@@ -93,6 +99,14 @@ func (s *Sender) fill(dst []byte, limit int) ([]byte, error) {
 		if m := &s.message; !s.plain && m.Prev+1 < m.Sequence && !s.window.MayLeaveOut(m.Prev+1, m.Sequence-1) {
 			return dst, ErrRestate
 		}
+		if s.plain {
+			if refused, err := s.refuse(); err != nil {
+				return dst, err
+			} else if refused {
+				room = s.window.Room()
+				continue
+			}
+		}
 		s.sizes = append(s.sizes[:0], s.message.Size())
 		onWire, _, resent, hasRoom := s.window.Reserve(s.message.Sequence, s.sizes)
 		s.resent += resent
@@ -120,6 +134,7 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	if s.maxBatch == 0 {
 		return s.appendPublish(dst, sequence), nil
 	}
+	s.plantHeaders(&s.message)
 	raw, err := s.recordOf(&s.message)
 	if err != nil {
 		return dst, fmt.Errorf("message %d: %w", s.message.Sequence, err)
@@ -176,13 +191,13 @@ func (s *Sender) endBatch(dst []byte) []byte {
 
 // recordOf returns the record of a message, from the store if the store keeps records.
 func (s *Sender) recordOf(m *pubstore.Message) ([]byte, error) {
-	if raw := m.Record(); raw != nil {
+	if raw := m.Record(); raw != nil && !failpoint.On(failpoint.HeadersLostOnResend) && !failpoint.On(failpoint.HeadersOfAnother) {
 		return raw, nil
 	}
 	raw, err := record.Append(s.record[:0], &record.Record{
 		Kind: record.Message, Publisher: s.publisher, Sequence: m.Sequence, Prev: m.Sequence - 1,
 		Topic: []byte(m.Topic), Body: m.Body, CorrelationID: []byte(m.CorrelationID), SOWKey: []byte(m.SOWKey),
-		Expiration: uint32(min(m.Expiration/time.Second, math.MaxUint32)), Delta: m.Delta,
+		Expiration: uint32(min(m.Expiration/time.Second, math.MaxUint32)), Delta: m.Delta, Headers: m.Headers.Encoded(),
 	})
 	s.record = raw
 	return raw, err
@@ -201,6 +216,9 @@ func (s *Sender) appendPublish(dst []byte, sequence uint64) []byte {
 		CorrelationID: m.CorrelationID,
 		SOWKey:        m.SOWKey,
 		Body:          m.Body,
+	}
+	if !s.plain {
+		p.Headers = m.Headers.Encoded()
 	}
 	if m.Expiration > 0 {
 		p.Expiration, p.HasExpiration = uint64(max(m.Expiration/time.Second, 1)), true

@@ -47,6 +47,7 @@ type Session struct {
 	renewed          map[string]time.Time // time of the last new life because of a server, by its address
 	recoveryTimeout  time.Duration        // limit on the time in which servers answer subscriptions
 	allowPublishGaps bool                 // set by AllowPublishGaps
+	dropHeaders      bool                 // set by DropHeaders
 	earlyCloses      int                  // consecutive connections that were closed right after their logon
 
 	connection
@@ -124,6 +125,9 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 // AllowPublishGaps lets the client publish to plain servers that lack messages that were let
 // go.
 func (s *Session) AllowPublishGaps() { s.allowPublishGaps = true }
+
+// DropHeaders lets the client send messages to plain servers without their headers.
+func (s *Session) DropHeaders() { s.dropHeaders = true }
 
 // OmitExtensions leaves our extensions out of the logon.
 func (s *Session) OmitExtensions() { s.logonCommand.Ext = false }
@@ -239,7 +243,7 @@ func (s *Session) BeginPublishing(m *wire.Message, now time.Time) (LogonEffect, 
 		Ext: m.IsExt(), AllowGaps: s.allowPublishGaps, Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
-	e.Life = s.life
+	e.Life, e.DropHeaders = s.life, s.dropHeaders
 	if m.IsExt() {
 		e.MaxBatch = int(min(m.Max, batchBytes))
 	}

@@ -339,7 +339,7 @@ func TestRejection(t *testing.T) {
 		Status: text(wire.StatusFailure), Reason: text("too large"),
 	}
 	e, err := r.s.HandleAck(refused)
-	if want := (Rejection{"life1", 1, "too large"}); err != nil || e.Kind != EventRejected || e.Rejection != want {
+	if want := (Rejection{Life: "life1", Sequence: 1, Reason: "too large"}); err != nil || e.Kind != EventRejected || e.Rejection != want {
 		t.Fatalf("%+v, %v", e, err)
 	}
 	if e, err := r.s.HandleAck(refused); err != nil || e.Kind != EventNone {

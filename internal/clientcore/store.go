@@ -22,7 +22,7 @@ func (e *LogonEffect) Apply(store pubstore.Store, window Window, plain bool) (*S
 	}
 	return &Sender{
 		window: window, store: store, cursor: cursor, plain: plain, replayTo: e.Life.Last,
-		publisher: pubstore.PublisherOf(e.Life.ID), maxBatch: e.MaxBatch,
+		publisher: pubstore.PublisherOf(e.Life.ID), maxBatch: e.MaxBatch, noHeaders: e.DropHeaders,
 	}, nil
 }
 
@@ -80,6 +80,7 @@ type Rejection struct {
 	Life     string
 	Sequence uint64
 	Reason   string // the server's text
+	Err      error  // why the client cannot send the message; nil: a server has rejected it
 }
 
 // Message returns the message, or nil if the store no longer has it. Then there is nothing to

@@ -452,6 +452,8 @@ const (
 	R11DivergedAwaited Bug = "r11-diverged-awaited"
 	// R11AnySum accepts messages whose content does not match their sum.
 	R11AnySum Bug = "r11-any-sum"
+	// R11HeadersNotInSum leaves the headers of a message out of the sum of its content.
+	R11HeadersNotInSum Bug = "r11-headers-not-in-sum"
 	// R11DivergedHoldsBack makes fully durable subscriptions wait for a diverged publisher.
 	R11DivergedHoldsBack Bug = "r11-diverged-holds-back"
 	// R11DivergedLives lets a session of a diverged publisher live.
@@ -604,6 +606,16 @@ const (
 	AuditRepeats Bug = "audit-repeats"
 	// AuditGrows never begins another file of the audit log.
 	AuditGrows Bug = "audit-grows"
+	// HeadersLostAtLink has an instance leave out the headers of messages that it receives over a link.
+	HeadersLostAtLink Bug = "headers-lost-at-link"
+	// HeadersLostOnResend sends messages of the store again without their headers.
+	HeadersLostOnResend Bug = "headers-lost-on-resend"
+	// HeadersOfAnother gives messages in a batch the headers of the message before them.
+	HeadersOfAnother Bug = "headers-of-another"
+	// HeadersStay gives received messages without headers those of an earlier message.
+	HeadersStay Bug = "headers-stay"
+	// PlainGetsAll delivers headers, and correlation ids of any bytes, to clients without our extensions.
+	PlainGetsAll Bug = "plain-gets-all"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
 	// ReloadTakesBad replaces a value that was read from files even if the new files cannot be used.

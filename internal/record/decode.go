@@ -93,7 +93,11 @@ func (r *Record) parseContent(content []byte) bool {
 			r.Expiration = f.Uint32()
 			f.Bad = f.Bad || r.Expiration == 0
 		}
-		f.Bad = f.Bad || flags >= 2*hasExpiration
+		if flags&hasHeaders != 0 {
+			r.Headers = f.text()
+			f.Bad = f.Bad || CheckHeaders(r.Headers) != nil
+		}
+		f.Bad = f.Bad || flags >= 2*hasHeaders
 	}
 	if len(f.Rest) > 0 {
 		r.Body = f.Rest[:len(f.Rest):len(f.Rest)]
@@ -106,7 +110,7 @@ func (r *Record) SumMatches() bool {
 	if !r.Kind.hasContent() {
 		return true
 	}
-	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum || failpoint.On(failpoint.R11AnySum)
+	return contentSum(r.Raw[HeaderLen(r.Raw):]) == r.Sum || failpoint.On(failpoint.R11AnySum)
 }
 
 // HeaderLen returns the length of the header of a record. raw may be only the start of the
@@ -183,4 +187,15 @@ func (f *FieldReader) text() []byte {
 	n := f.Uint16()
 	f.Bad = f.Bad || n == 0
 	return f.Bytes(uint64(n))
+}
+
+// contentSum returns the sum of a content.
+func contentSum(content []byte) uint32 {
+	if failpoint.On(failpoint.R11HeadersNotInSum) {
+		r := Record{Kind: Message}
+		r.parseContent(content)
+		r.SetSum()
+		return r.Sum
+	}
+	return crc.Bytes(0, content)
 }

@@ -38,6 +38,15 @@
 //	      0x02  correlation id  2 bytes length, bytes
 //	      0x04  SOW key         2 bytes length, bytes
 //	      0x08  expiration      4 bytes, seconds
+//	      0x10  headers         2 bytes length, at most 4,096 bytes: the application's headers
+//
+// The headers of a message are a list, in the order in which the publisher set them, of at most
+// 32 entries. A key occurs once:
+//
+//	1  length of the key, 1 to 64
+//	   key, visible ASCII
+//	2  length of the value
+//	   value, any bytes
 //
 // A flag is set exactly if its field is not empty or zero, so a Record has only one
 // encoding. An unknown kind or flag is an error. A later version with other kinds or flags

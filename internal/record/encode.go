@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
+	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
 
 // Lengths of the parts that are always present, and of a check.
@@ -39,6 +40,7 @@ const (
 	hasCorrelation
 	hasKey
 	hasExpiration
+	hasHeaders
 )
 
 var (
@@ -87,6 +89,10 @@ func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	dst = r.appendContent(dst)
 	if r.Sum == 0 {
 		r.Sum = crc.Bytes(crc.Bytes(0, dst[start+head:]), r.Body)
+		if failpoint.On(failpoint.R11HeadersNotInSum) {
+			r.Sum = 0
+			r.SetSum()
+		}
 		binary.LittleEndian.PutUint32(dst[start+4:], r.Sum)
 	}
 	return dst, nil
@@ -106,6 +112,9 @@ func (r *Record) SetSum() {
 	if r.Expiration != 0 {
 		sum = crc.Number32(sum, r.Expiration)
 	}
+	if len(r.Headers) > 0 && !failpoint.On(failpoint.R11HeadersNotInSum) {
+		sum = sumText(sum, r.Headers)
+	}
 	r.Sum = crc.Bytes(sum, r.Body)
 }
 
@@ -123,7 +132,7 @@ func Size(r *Record) (int, error) {
 
 // size returns the length of the header and that of the whole record.
 func (r *Record) size() (head, total int, err error) {
-	for _, f := range [...][]byte{r.Topic, r.CorrelationID, r.SOWKey} {
+	for _, f := range [...][]byte{r.Topic, r.CorrelationID, r.SOWKey, r.Headers} {
 		if len(f) > math.MaxUint16 {
 			return 0, 0, ErrTooLarge
 		}
@@ -147,7 +156,7 @@ func (r *Record) size() (head, total int, err error) {
 	if !r.Kind.hasContent() {
 		return head, head, nil
 	}
-	total = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
+	total = head + minContentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey, r.Headers) + len(r.Body)
 	if r.Expiration != 0 {
 		total += 4
 	}
@@ -177,10 +186,13 @@ func Validate(r *Record) error {
 		return fmt.Errorf("%w: %v %d after predecessor %d", ErrMalformed, r.Kind, r.Sequence, r.Prev)
 	case !gone && (r.Cause != Removed || r.RunningCRC != 0), r.Cause > Closed,
 		!gone && r.Kind != Tombstone && len(r.Reason) > 0,
-		!r.Kind.hasContent() && len(r.Topic)+len(r.Body) > 0:
+		!r.Kind.hasContent() && len(r.Topic)+len(r.Body)+len(r.Headers) > 0:
 		return fmt.Errorf("%w: %v with a field of another kind", ErrMalformed, r.Kind)
 	case len(r.User) > MaxUser:
 		return fmt.Errorf("%w: a user of %d bytes, at most %d are allowed", ErrMalformed, len(r.User), MaxUser)
+	}
+	if err := CheckHeaders(r.Headers); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }
@@ -228,7 +240,7 @@ func (r *Record) appendContent(dst []byte) []byte {
 	if r.Expiration != 0 {
 		dst = binary.LittleEndian.AppendUint32(dst, r.Expiration)
 	}
-	return dst
+	return appendTexts(dst, r.Headers)
 }
 
 func (r *Record) contentFlags() (flags byte) {
@@ -243,6 +255,9 @@ func (r *Record) contentFlags() (flags byte) {
 	}
 	if r.Expiration != 0 {
 		flags |= hasExpiration
+	}
+	if len(r.Headers) > 0 {
+		flags |= hasHeaders
 	}
 	return flags
 }

@@ -70,16 +70,17 @@ type Record struct {
 	Next     Position // of the record after it; not part of its bytes
 	Time     int64    // when that log took it, in microseconds since the Unix epoch; never decreases; not part of its bytes
 
-	Kind      Kind
-	Publisher uint64
+	Kind      Kind   // meaning of the record
+	Publisher uint64 // id of its publisher
 	Sequence  uint64 // 0: the log numbers it
 	Prev      uint64 // predecessor: Sequence-1, or less if the record stands for several numbers
 
-	Topic         []byte
-	Body          []byte
+	Topic         []byte // of a message or tombstone
+	Body          []byte // of a message
 	CorrelationID []byte // x
 	SOWKey        []byte // k
 	Expiration    uint32 // e, seconds
+	Headers       []byte // encoded, see Headers; within the limits
 	Delta         bool   // delta_publish
 	Sum           uint32 // of the content, as the bytes claim; see SumMatches
 

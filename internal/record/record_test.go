@@ -28,6 +28,17 @@ var samples = []record.Record{
 	{Kind: record.Tombstone, Publisher: 7, Sequence: 2, Prev: 1, Reason: []byte("no"), User: []byte(strings.Repeat("u", record.MaxUser))},
 	{Kind: record.Gone, Publisher: 7, Sequence: 40, Prev: 3, Cause: record.LetGo, User: []byte("u")},
 	{Kind: record.Empty, Publisher: 7, Sequence: 3, Prev: 2, User: []byte("u")},
+	{Kind: record.Message, Publisher: 7, Sequence: 9, Prev: 8, Topic: []byte("t"), Headers: headers("k", "v", "empty", "", "z", "\x00\xff"), Body: []byte("b")},
+	{Kind: record.Message, Publisher: 7, Sequence: 9, Prev: 8, Topic: []byte("t"), Headers: headers("k", strings.Repeat("v", record.MaxHeaders-4)),
+		CorrelationID: []byte("\x00\xff"), User: []byte("u")},
+}
+
+// headers returns the encoding of pairs of key and value.
+func headers(pairs ...string) (encoded []byte) {
+	for i := 0; i < len(pairs); i += 2 {
+		encoded = record.AppendHeader(encoded, pairs[i], pairs[i+1])
+	}
+	return encoded
 }
 
 func encode(t testing.TB, r record.Record) []byte {
@@ -43,7 +54,7 @@ func encode(t testing.TB, r record.Record) []byte {
 func same(a, b record.Record) bool {
 	for _, r := range []*record.Record{&a, &b} {
 		r.Position, r.Next, r.Time, r.Raw, r.Sum = 0, 0, 0, nil, 0
-		for _, f := range []*[]byte{&r.Topic, &r.Body, &r.Reason, &r.User, &r.CorrelationID, &r.SOWKey} {
+		for _, f := range []*[]byte{&r.Topic, &r.Body, &r.Reason, &r.User, &r.CorrelationID, &r.SOWKey, &r.Headers} {
 			*f = append([]byte{}, *f...)
 		}
 	}
@@ -72,6 +83,10 @@ func TestGolden(t *testing.T) {
 			CorrelationID: []byte("x"), SOWKey: []byte("kk"), Expiration: 5, Delta: true, Check: bookmark.Check{1, 15: 2}},
 		"13" + "1d" + "2900" + "00000000" + "0200000000000000" + "0900000000000000" + "0300000000000000" + "08000000" + "02" + "0200" + hex.EncodeToString([]byte("no")): {
 			Kind: record.Gone, Publisher: 2, Sequence: 9, Prev: 3, RunningCRC: 8, Cause: record.Lost, Reason: []byte("no")},
+		"10" + "00" + "1800" + "a329da8a" + "0200000000000000" + "0300000000000000" +
+			"10" + "0100" + hex.EncodeToString([]byte("t")) + "0b00" + "02" + hex.EncodeToString([]byte("k1")) + "0100" + hex.EncodeToString([]byte("v")) +
+			"02" + hex.EncodeToString([]byte("k2")) + "0000" + hex.EncodeToString([]byte("bb")): {
+			Kind: record.Message, Publisher: 2, Sequence: 3, Prev: 2, Topic: []byte("t"), Body: []byte("bb"), Headers: headers("k1", "v", "k2", "")},
 	} {
 		if got := hex.EncodeToString(encode(t, r)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -105,7 +120,7 @@ func TestParseRefuses(t *testing.T) {
 		"state record":                    change(good, 0, 0x20),
 		"a check that is missing":         change(good, 1, 0x22),
 		"unknown header flag":             change(good, 1, 0x60),
-		"unknown content flag":            change(good, content, 0x1f),
+		"unknown content flag":            change(good, content, 0x2f),
 		"empty text":                      change(good, content+4, 0),
 		"no cause":                        change(gone, 32, 0),
 		"unknown cause":                   change(gone, 32, 4),
@@ -185,6 +200,9 @@ func TestSum(t *testing.T) {
 		"key":                 func(r *record.Record) { r.SOWKey = []byte("x") },
 		"key and correlation": func(r *record.Record) { r.CorrelationID, r.SOWKey = []byte("x"), []byte("x") },
 		"expiration":          func(r *record.Record) { r.Expiration = 1 },
+		"headers":             func(r *record.Record) { r.Headers = headers("k", "v") },
+		"other headers":       func(r *record.Record) { r.Headers = headers("k", "w") },
+		"headers in the body": func(r *record.Record) { r.Body = append(headers("k", "v"), 'c') },
 		"delta":               func(r *record.Record) { r.Delta = true },
 	} {
 		s := sum(change)

@@ -138,7 +138,7 @@ func (c *conn) parseRun(rest []byte) (run []record.OrdinaryMessage) {
 			break
 		}
 		o, ok := record.AsOrdinary(raw)
-		if !ok || !o.SumMatches() {
+		if !ok || !o.SumMatches() || failpoint.On(failpoint.HeadersLostAtLink) {
 			break
 		}
 		if len(run) == 0 {
@@ -189,6 +189,9 @@ func parse(raw []byte, r *journal.Record) error {
 	}
 	if !r.SumMatches() {
 		return &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("record %d|%d is damaged", r.Publisher, r.Sequence)}
+	}
+	if failpoint.On(failpoint.HeadersLostAtLink) {
+		r.Headers, r.Raw, r.Sum = nil, nil, 0
 	}
 	return nil
 }

@@ -31,6 +31,9 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 	}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish:
+		if !s.client.ext {
+			m.Headers = nil // a key of our extensions
+		}
 		if size > s.inst.MaxMessage {
 			return s.TooLarge(m)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -17,6 +18,8 @@ const (
 	reasonTooLarge = "message too large"
 	reasonDiffers  = "duplicate with other content"
 	reasonNoName   = "client name required for a sequence"
+	// reasonInvalidHeaders is the reason for headers that no message may have.
+	reasonInvalidHeaders = "invalid headers"
 	// reasonElsewhere is the reason of a tombstone for numbers that the client left out because
 	// another server had rejected them.
 	reasonElsewhere = "rejected elsewhere"
@@ -43,6 +46,9 @@ func (s *Session) publish(m *wire.Message, refusal string) error {
 func (s *Session) refusalReason(m *wire.Message) string {
 	if m.Command != wire.Publish {
 		return m.Command.String() + " is not offered"
+	}
+	if record.CheckHeaders(m.Headers) != nil {
+		return reasonInvalidHeaders
 	}
 	reason := s.topicRefusalReason(m.Topic, m.HasSequence && m.Sequence > 0)
 	if reason == wire.ReasonNotEntitled {
@@ -333,7 +339,7 @@ func (s *Session) recordOf(m *wire.Message, refusal string) *ledger.Record {
 		r.Raw, r.Sum = batched.Raw, batched.Sum // the record as the client sent it
 	}
 	r.Body = m.Body
-	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
+	r.CorrelationID, r.SOWKey, r.Headers = m.CorrelationID, m.SOWKey, m.Headers
 	r.Expiration = uint32(min(m.Expiration, 1<<32-1))
 	return r
 }

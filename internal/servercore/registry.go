@@ -265,7 +265,7 @@ func (r *Registry) Sessions() []*Session { return r.sessions.list() }
 func (r *Registry) publishUnlogged(m *wire.Message, user []byte) {
 	u := &unloggedMessage{
 		topic: bytes.Clone(m.Topic), body: bytes.Clone(m.Body),
-		correlation: bytes.Clone(m.CorrelationID), user: user,
+		correlation: bytes.Clone(m.CorrelationID), headers: bytes.Clone(m.Headers), user: user,
 	}
 	sessions := make(map[*Session]struct{})
 	r.eachInterested(u.topic, func(s *Session) { sessions[s] = struct{}{} })

@@ -74,7 +74,8 @@ func (f *feeds) listIDs(subs []*sub) {
 func (s *Session) deliverAlone(subs []*sub, r *ledger.Record) {
 	w := &s.writer
 	w.listIDs(subs)
-	d := wire.Delivery{Topic: r.Topic, SubIDs: w.ids, CorrelationID: r.CorrelationID, UserID: r.User, Body: r.Body}
+	d := wire.Delivery{Topic: r.Topic, SubIDs: w.ids, UserID: r.User, Body: r.Body}
+	d.CorrelationID, d.Headers = s.deliverable(r.CorrelationID, r.Headers)
 	if slices.ContainsFunc(subs, (*sub).getsBookmarks) {
 		d.Bookmark = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	}
@@ -82,4 +83,16 @@ func (s *Session) deliverAlone(subs []*sub, r *ledger.Record) {
 		d.Timestamp = r.Time
 	}
 	w.out = d.AppendTo(w.out)
+}
+
+// deliverable returns the parts of a correlation id and of headers that the client takes. A client
+// without our extensions takes no headers, and only a plain token.
+func (s *Session) deliverable(correlation, headers []byte) (c, h []byte) {
+	switch {
+	case s.client.ext || failpoint.On(failpoint.PlainGetsAll):
+		return correlation, headers
+	case wire.IsPlainToken(correlation):
+		return correlation, nil
+	}
+	return nil, nil
 }

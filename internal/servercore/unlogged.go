@@ -9,10 +9,12 @@ import (
 // An unloggedMessage is a message on a topic that is not logged. It goes to the subscriptions that
 // exist right now. Sessions share it.
 type unloggedMessage struct {
-	topic, body, correlation, user []byte
+	topic, body, correlation, headers, user []byte
 }
 
-func (m *unloggedMessage) size() int { return len(m.topic) + len(m.body) + len(m.correlation) + 64 }
+func (m *unloggedMessage) size() int {
+	return len(m.topic) + len(m.body) + len(m.correlation) + len(m.headers) + 64
+}
 
 // queueUnlogged queues a message that is not logged. The session of a client that does not read
 // ends, because the message could not be delivered later.
@@ -40,6 +42,7 @@ func (s *Session) deliverUnlogged(m *unloggedMessage) {
 		return
 	}
 	w.listIDs(w.match)
-	d := wire.Delivery{Topic: m.topic, SubIDs: w.ids, CorrelationID: m.correlation, UserID: m.user, Body: m.body}
+	d := wire.Delivery{Topic: m.topic, SubIDs: w.ids, UserID: m.user, Body: m.body}
+	d.CorrelationID, d.Headers = s.deliverable(m.correlation, m.headers)
 	w.out = d.AppendTo(w.out)
 }

@@ -34,6 +34,8 @@ func (m *Message) appendPair(dst, key []byte) []byte {
 	switch string(key) {
 	case "a":
 		return appendAcks(dst, m.Acks)
+	case "headers":
+		return appendHeaders(dst, m.Headers)
 	case "catching_up":
 		if m.CatchingUp {
 			dst = append(dst, `,"catching_up":"true"`...)
@@ -65,7 +67,7 @@ var (
 		reason status opts
 		client_name pw mt version ext store n acked last rejected have max catching_up carried instance peers
 		topic_matches matches records_returned records_deleted level gap sync part parts sum
-		cluster incarnation lost sent clock`)
+		cluster incarnation lost sent clock headers`)
 	logonKeys     = keysFirst(`cid client_name user_id pw x mt a opts version`)
 	logonAckKeys  = keysFirst(`cid s bm client_name a status reason user_id pw version`)
 	ackKeys       = keysFirst(`cid query_id a s bm status reason sub_id user_id pw opts version`)

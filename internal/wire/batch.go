@@ -48,6 +48,7 @@ func (m *Message) NextPublish(batch []byte, r *record.Record) (rest []byte, more
 	*m = Message{
 		Command: Publish, Acks: AckPersisted, Topic: r.Topic, Body: r.Body, Sequence: r.Sequence, HasSequence: true,
 		CorrelationID: r.CorrelationID, SOWKey: r.SOWKey, Expiration: uint64(r.Expiration), HasExpiration: r.Expiration > 0,
+		Headers: r.Headers,
 	}
 	if r.Delta {
 		m.Command = DeltaPublish

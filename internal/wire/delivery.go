@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/base64"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -9,7 +10,7 @@ import (
 // A Delivery is a publish, S→C. A connection gets it once, with the ids of all its
 // subscriptions that match.
 //
-//	{"c":"p","t":…,"bm":"p|s|","ts":…,"x":…,"user_id":…,"sids":"1,4","k":…}body
+//	{"c":"p","t":…,"bm":"p|s|","ts":…,"x":…,"user_id":…,"sids":"1,4","k":…,"headers":…}body
 type Delivery struct {
 	Topic         []byte
 	Bookmark      bookmark.Bookmark // zero: none
@@ -18,6 +19,7 @@ type Delivery struct {
 	CorrelationID []byte
 	SOWKey        []byte
 	UserID        []byte
+	Headers       []byte // as in a record
 	Body          []byte
 }
 
@@ -35,6 +37,7 @@ func (d *Delivery) AppendTo(dst []byte) []byte {
 	dst = appendText(dst, `,"user_id":`, d.UserID)
 	dst = appendText(dst, `,"sids":`, d.SubIDs)
 	dst = appendText(dst, `,"k":`, d.SOWKey)
+	dst = appendHeaders(dst, d.Headers)
 	return endFrame(dst, start, d.Body)
 }
 
@@ -46,4 +49,24 @@ func appendBookmark(dst []byte, b bookmark.Bookmark) []byte {
 	dst = append(dst, `,"bm":"`...)
 	dst = b.AppendText(dst)
 	return append(dst, '"')
+}
+
+// appendHeaders appends the headers of a message in base-64, unless there are none.
+func appendHeaders(dst, headers []byte) []byte {
+	if len(headers) == 0 {
+		return dst
+	}
+	dst = base64.StdEncoding.AppendEncode(append(dst, `,"headers":"`...), headers)
+	return append(dst, '"')
+}
+
+// IsPlainToken reports whether a client without our extensions gets a text as the publisher's token
+// (x): visible ASCII without quotes and backslashes, which need no escape.
+func IsPlainToken(token []byte) bool {
+	for _, c := range token {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -111,6 +111,10 @@
 //	                            of a fully_durable subscription: "single" says that the server holds
 //	                            its messages back until they are safe again, and an ack without level
 //	                            says that they flow again (R13)
+//	publish        headers      the application's headers of the message, as in a record (package
+//	its delivery                record), in base-64. They are part of the content (R11).
+//	               x            any bytes. A client without extensions gets a token only if it is
+//	                            visible ASCII without quotes and backslashes.
 //	batch                       publishes of the session's publisher, in order, that ask for persisted
 //	                            acks. The body is a sequence of records (package record), each after
 //	                            its length, 4 bytes, little endian. The frame is at most as long as max

@@ -71,6 +71,7 @@ func FuzzParse(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add(v.frame(f)[4:])
 	}
+	f.Add([]byte(`{"c":"p","headers":"AWsBAHY=","t":"\n"}`))
 	f.Add([]byte(`{"c":"p","t":"\ud83d\ude00\u00e9\n","s":18446744073709551615,"cid":"x","s":7}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		var m wire.Message
@@ -152,7 +153,7 @@ func FuzzCommands(f *testing.F) {
 		}
 		n &= bookmark.MaxSequence
 		for _, w := range []writer{
-			&wire.PublishCommand{CommandID: id, Topic: topic, Acks: wire.AckPersisted, Sequence: n, CorrelationID: text, SOWKey: id, Body: body},
+			&wire.PublishCommand{CommandID: id, Topic: topic, Acks: wire.AckPersisted, Sequence: n, CorrelationID: text, SOWKey: id, Headers: []byte(text), Body: body},
 			&wire.PublishCommand{Delta: true, CommandID: id, Topic: topic, Expiration: n, HasExpiration: true, Body: body},
 			&wire.LogonCommand{CommandID: id, ClientName: topic, UserID: text, Password: id, Acks: wire.AckProcessed, Options: text, Ext: true, Store: text, Counter: n, Acked: n, Last: n},
 			&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, Topic: topic, SubID: text, Bookmark: text, Filter: id, Options: text},
@@ -164,7 +165,7 @@ func FuzzCommands(f *testing.F) {
 			&wire.AckMessage{CommandID: id, Type: wire.AckPersisted, Success: true, Sequence: n, HasSequence: true, Bookmark: text, Reason: topic, SubID: text, Gap: text},
 			&wire.AckMessage{CommandID: id, ClientName: text, Type: wire.AckProcessed, Ext: true, Have: n, Max: n, Carried: text, HasCarried: true, Instance: text, Peers: id, Sync: topic},
 			&wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Success: true, Sync: text},
-			&wire.Delivery{Topic: []byte(topic), Bookmark: bookmark.Bookmark{Publisher: n, Sequence: n}, SubIDs: []byte(text), SOWKey: []byte(id), UserID: []byte(topic), Body: body},
+			&wire.Delivery{Topic: []byte(topic), Bookmark: bookmark.Bookmark{Publisher: n, Sequence: n}, SubIDs: []byte(text), SOWKey: []byte(id), UserID: []byte(topic), CorrelationID: []byte(text), Headers: []byte(text), Body: body},
 		} {
 			frame := w.AppendTo(nil)
 			var m wire.Message
@@ -189,7 +190,7 @@ func checkTexts(t *testing.T, w writer, m *wire.Message, id, topic string, n uin
 	switch w := w.(type) {
 	case *wire.PublishCommand:
 		if string(m.Topic) != topic || m.Sequence != w.Sequence || m.Expiration != w.Expiration ||
-			string(m.CorrelationID) != w.CorrelationID || !bytes.Equal(m.Body, w.Body) {
+			string(m.CorrelationID) != w.CorrelationID || !bytes.Equal(m.Headers, w.Headers) || !bytes.Equal(m.Body, w.Body) {
 			t.Errorf("%+v is read as %+v", w, m)
 		}
 	case *wire.SubscribeCommand:
@@ -206,7 +207,7 @@ func checkTexts(t *testing.T, w writer, m *wire.Message, id, topic string, n uin
 			t.Errorf("%+v is read as %+v", w, m)
 		}
 	case *wire.Delivery:
-		if string(m.Topic) != topic || !bytes.Equal(m.SubIDs, w.SubIDs) || !bytes.Equal(m.Body, w.Body) {
+		if string(m.Topic) != topic || !bytes.Equal(m.SubIDs, w.SubIDs) || !bytes.Equal(m.CorrelationID, w.CorrelationID) || !bytes.Equal(m.Headers, w.Headers) || !bytes.Equal(m.Body, w.Body) {
 			t.Errorf("%+v is read as %+v", w, m)
 		}
 	}

@@ -71,6 +71,7 @@ type Message struct {
 	Lost        []byte // lost: a comma list of spans
 	Sent        uint64 // sent
 	Clock       uint64 // clock: of the group
+	Headers     []byte // headers: the application's, as in a record; base-64 in the frame
 
 	Body []byte // the bytes after the header
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"math/bits"
 
@@ -112,6 +113,8 @@ func (m *Message) setField(key, value []byte, at int) error {
 	case "catching_up":
 		m.CatchingUp = string(value) == "true"
 		return nil
+	case "headers":
+		return m.decodeHeaders(value, at)
 	}
 	n, present := m.numberField(key)
 	if n == nil || value == nil {
@@ -127,6 +130,20 @@ func (m *Message) setField(key, value []byte, at int) error {
 	*n = parsed
 	if present != nil {
 		*present = true
+	}
+	return nil
+}
+
+// decodeHeaders sets Headers to the headers that value has in base-64. It does not check them.
+func (m *Message) decodeHeaders(value []byte, at int) error {
+	from := len(m.scratch)
+	longer, err := base64.StdEncoding.AppendDecode(m.scratch, value)
+	if err != nil {
+		return &HeaderError{at, "the value of headers is not base-64"}
+	}
+	m.scratch, m.Headers = longer, nil
+	if len(longer) > from {
+		m.Headers = longer[from:len(longer):len(longer)]
 	}
 	return nil
 }

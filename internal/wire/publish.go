@@ -4,7 +4,7 @@ import "strconv"
 
 // A PublishCommand is a publish or delta_publish, C→S.
 //
-//	{"c":"p","cid":…,"t":…,"a":…,"s":…,"e":…,"x":…,"k":…}body
+//	{"c":"p","cid":…,"t":…,"a":…,"s":…,"e":…,"x":…,"k":…,"headers":…}body
 //
 // AppendTo of this and of every other command appends one whole frame with its length prefix,
 // and does not allocate if dst has room. Empty texts and zero numbers are left out, unless a
@@ -20,6 +20,7 @@ type PublishCommand struct {
 	HasExpiration bool
 	CorrelationID string
 	SOWKey        string
+	Headers       []byte // as in a record
 	Body          []byte
 }
 
@@ -39,5 +40,6 @@ func (c *PublishCommand) AppendTo(dst []byte) []byte {
 	dst = appendNumber(dst, `,"e":`, c.Expiration, c.HasExpiration)
 	dst = appendText(dst, `,"x":`, c.CorrelationID)
 	dst = appendText(dst, `,"k":`, c.SOWKey)
+	dst = appendHeaders(dst, c.Headers)
 	return endFrame(dst, start, c.Body)
 }

@@ -33,12 +33,17 @@ func testNumbering(t *testing.T, h Harness) {
 func testRoundTrip(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	before := time.Now()
+	var headers pubstore.Headers
+	headers.Set("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	headers.Set("any", "\x00\xff\n\"")
 	messages := []pubstore.Message{
 		{Topic: "orders", Body: []byte(`{"a":1}`)},
 		{Topic: "t"},
 		{Topic: "orders", Body: []byte{0, 1, 255, 0}, Delta: true, SOWKey: "k9", CorrelationID: "x/+=", Expiration: 90 * time.Second},
 		{Topic: string(bytes.Repeat([]byte("long/"), 2000)), SOWKey: "k", Body: bytes.Repeat([]byte{7}, 100_000)},
 		{Topic: "", Body: []byte("no topic")},
+		{Topic: "orders", Body: []byte("b"), Headers: headers, CorrelationID: "any\x00\xff, \""},
+		{Topic: "orders", Headers: headers},
 	}
 	var m pubstore.Message // the store must not use it after Append has returned
 	for i := range messages {
@@ -55,6 +60,7 @@ func testRoundTrip(t *testing.T, h Harness) {
 		}
 	}
 	c := s.cursor(s.life().ID, 0)
+	var gotten []*pubstore.Message // they stay valid
 	for _, want := range messages {
 		var got pubstore.Message
 		if ok, err := c.Next(&got); !ok || err != nil {
@@ -65,7 +71,13 @@ func testRoundTrip(t *testing.T, h Harness) {
 		if err != nil {
 			t.Fatalf("Get(%d): %v", want.Sequence, err)
 		}
-		checkMessage(t, again, &want, before)
+		gotten = append(gotten, again)
+	}
+	if err := errors.Join(c.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i, again := range gotten {
+		checkMessage(t, again, &messages[i], before)
 	}
 }
 
@@ -73,7 +85,8 @@ func checkMessage(t *testing.T, got, want *pubstore.Message, before time.Time) {
 	t.Helper()
 	if got.Sequence != want.Sequence || got.Prev != want.Prev || got.Topic != want.Topic ||
 		!bytes.Equal(got.Body, want.Body) || got.Delta != want.Delta || got.SOWKey != want.SOWKey ||
-		got.CorrelationID != want.CorrelationID || got.Expiration != want.Expiration {
+		got.CorrelationID != want.CorrelationID || got.Expiration != want.Expiration ||
+		!bytes.Equal(got.Headers.Encoded(), want.Headers.Encoded()) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
 	if d := got.Time.Sub(before); d < -time.Minute || d > time.Hour {
@@ -390,7 +403,8 @@ func testUsage(t *testing.T, h Harness) {
 	if u := s.Usage(); u != (pubstore.Usage{}) {
 		t.Fatalf("usage of an empty store is %+v", u)
 	}
-	m := pubstore.Message{Topic: "12345", Body: make([]byte, 100), SOWKey: "k", CorrelationID: "xy"}
+	m := pubstore.Message{Topic: "12345", Body: make([]byte, 90), SOWKey: "k", CorrelationID: "xy"}
+	m.Headers.Set("k", "value ") // 10 bytes
 	for range 10 {
 		if _, err := s.Append(t.Context(), &m); err != nil {
 			t.Fatal(err)
@@ -417,6 +431,9 @@ func testUsage(t *testing.T, h Harness) {
 	check(6, 6)
 	s.discard(life, 10)
 	check(0, 0)
+	if u := s.Usage(); u.Appended != 10 || u.Safe != 8 {
+		t.Fatalf("usage is %+v, want 10 messages appended, of which 2 were rejected and 8 are safe", u)
+	}
 }
 
 func testClosed(t *testing.T, h Harness) {

@@ -86,6 +86,13 @@ func openMarks(t *testing.T) *bookmarkstore.Bolt {
 	return s
 }
 
+// headers are the headers of a traced message.
+func headers() (h pubstore.Headers) {
+	h.Set("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	h.Set("tenant", "eu")
+	return h
+}
+
 func TestAllocsOfPublish(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -102,6 +109,17 @@ func TestAllocsOfPublish(t *testing.T) {
 			atMost(t, few, func() {
 				for range burst {
 					if _, err := c.Publish(ctx, "orders", body); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := c.Flush(ctx); err != nil {
+					t.Fatal(err)
+				}
+			})
+			m := pubstore.Message{Topic: "orders", Body: body, Headers: headers()}
+			atMost(t, few, func() {
+				for range burst {
+					if _, err := c.PublishMessage(ctx, &m); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -186,6 +204,10 @@ func TestAllocsOfReceive(t *testing.T) {
 			atMost(t, tt.most, func() { receive(burst, 1) })
 			deliver = srv.DeliverPlain
 			atMost(t, tt.most, func() { receive(burst, burst) })
+			srv.Headers = headers().Encoded()
+			atMost(t, tt.most, func() { receive(burst, burst) })
+			deliver = srv.Deliver
+			atMost(t, tt.most, func() { receive(burst, burst) })
 		})
 	}
 }
@@ -236,6 +258,8 @@ func TestAllocsOfAServer(t *testing.T) {
 			check("deliver", "trades", s)
 			safe.Subscribe("quotes", "vector,fully_durable")
 			check("deliver safe messages", "quotes", safe)
+			p.Headers = headers().Encoded()
+			check("deliver headers", "trades", s)
 		})
 	}
 }

@@ -16,6 +16,8 @@ type StubClient struct {
 	m    wire.Message
 	pub  wire.PublishCommand
 	out  []byte
+
+	Headers []byte // of each published message, as in a record
 }
 
 // NewStubClient logs on over a connection. The name is that of the client and of its
@@ -71,7 +73,7 @@ func (c *StubClient) await(a wire.AckType) *wire.Message {
 // Publish sends n messages in one write.
 func (c *StubClient) Publish(n int, topic string, body []byte) {
 	c.out = c.out[:0]
-	c.pub.Topic, c.pub.Body = topic, body
+	c.pub.Topic, c.pub.Headers, c.pub.Body = topic, c.Headers, body
 	for range n {
 		c.pub.Sequence++
 		c.out = c.pub.AppendTo(c.out)

@@ -30,6 +30,7 @@ type StubServer struct {
 	done       chan struct{}
 	frame      wire.Delivery
 	record     record.Record // the next record of a stretch
+	Headers    []byte        // of each delivered message, as in a record
 	raw        []byte        // the encoded record
 	out        []byte        // output of Deliver
 }
@@ -118,7 +119,7 @@ func (s *StubServer) AwaitSubscribed() { <-s.subscribed }
 func (s *StubServer) Deliver(n int, topic string, body []byte) {
 	s.out = s.out[:0]
 	r := &s.record
-	*r = record.Record{Kind: record.Message, Publisher: publisher, Topic: append(r.Topic[:0], topic...), User: user, Body: body}
+	*r = record.Record{Kind: record.Message, Publisher: publisher, Topic: append(r.Topic[:0], topic...), User: user, Headers: s.Headers, Body: body}
 	var open wire.OpenStretch
 	for range n {
 		s.frame.Bookmark.Sequence++
@@ -140,7 +141,7 @@ func (s *StubServer) Deliver(n int, topic string, body []byte) {
 func (s *StubServer) DeliverPlain(n int, topic string, body []byte) {
 	s.out = s.out[:0]
 	s.frame.Topic = append(s.frame.Topic[:0], topic...)
-	s.frame.UserID, s.frame.Timestamp, s.frame.Body = user, timestamp, body
+	s.frame.UserID, s.frame.Timestamp, s.frame.Headers, s.frame.Body = user, timestamp, s.Headers, body
 	for range n {
 		s.frame.Bookmark.Sequence++
 		s.out = s.frame.AppendTo(s.out)

@@ -139,6 +139,7 @@ const (
 
 	hasPrev, hasCheck                     = 0x01, 0x02
 	hasCorrelation, hasKey, hasExpiration = 0x02, 0x04, 0x08
+	hasHeaders                            = 0x10
 )
 
 // withoutCheck returns a record without its publisher's check, which one instance
@@ -221,5 +222,6 @@ func readContent(content []byte, sum uint32) (topic string, body []byte, err err
 	if flags&hasExpiration != 0 && err == nil {
 		rest = rest[min(4, len(rest)):]
 	}
+	text(flags&hasHeaders != 0)
 	return topic, rest, err
 }

@@ -366,7 +366,7 @@ func (r *randomRun) history() *checker.History {
 func stored(r *journal.Record) checker.Record {
 	return checker.Record{
 		Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
-		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic), Body: string(r.Body),
+		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic), Body: contentText(r.Body, r.Headers),
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -187,6 +188,9 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	p.n++
 	m := &checker.Publication{App: p.app.Name, N: p.n, Topic: "orders", PublishedAt: p.run.clock.Add(1), HasBase: p.plain}
 	m.Body = fmt.Sprintf("%s-%d ", m.App, m.N) + strings.Repeat(".", p.size())
+	if p.n%3 == 1 && !p.plain {
+		m.Body += withHeaders
+	}
 	if p.onCommand {
 		m.Topic = p.topic
 	} else if p.rand.IntN(3) == 0 {
@@ -213,11 +217,31 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	return err == nil
 }
 
+// withHeaders is the end of the body of a message that has headers.
+const withHeaders = "h"
+
+// headersOf returns the headers of a message, by its body.
+func headersOf(body string) (h pubstore.Headers) {
+	if strings.HasSuffix(body, withHeaders) {
+		h.Set("length", fmt.Sprint(len(body)))
+		h.Set("any", body[:min(len(body), 20)]+"\x00\xff")
+	}
+	return h
+}
+
+// contentText returns the body of a message, and its headers if they are not those of the body.
+func contentText(body, headers []byte) string {
+	if bytes.Equal(headers, headersOf(string(body)).Encoded()) {
+		return string(body)
+	}
+	return fmt.Sprintf("%s with headers %q", body, headers)
+}
+
 // publishTo publishes m, which is the last of published, every third time with a ticket.
 // A message that the ticket has reported as safe must not be lost with the process.
 func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.Publication) (sequence uint64, err error) {
 	if p.onCommand || p.n%3 != 0 {
-		return c.Publish(ctx, m.Topic, []byte(m.Body))
+		return c.PublishMessage(ctx, &pubstore.Message{Topic: m.Topic, Body: []byte(m.Body), Headers: headersOf(m.Body)})
 	}
 	ticket, err := c.PublishTicket(ctx, m.Topic, []byte(m.Body))
 	if err != nil {
@@ -467,7 +491,7 @@ func (s *subscriber) recordHanded(m *client.Message) *heldMessage {
 	if s.killed {
 		return nil
 	}
-	h := &checker.Delivery{Bookmark: m.Bookmark, Body: string(m.Body)}
+	h := &checker.Delivery{Bookmark: m.Bookmark, Body: contentText(m.Body, m.Headers.Encoded())}
 	life := &s.history.Processes[len(s.history.Processes)-1]
 	*life = append(*life, h)
 	s.handledBodies[h.Body] = true

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -260,6 +261,9 @@ func (l *journalModel) append() error {
 		r.Kind, r.Body, r.Topic, r.Sequence = journal.Gone, nil, nil, s.have+4
 		r.Cause = []journal.Cause{journal.Lost, journal.LetGo}[l.rand.IntN(2)]
 	}
+	if r.Kind == journal.Message && l.bodyCount%3 == 0 {
+		r.Headers = record.AppendHeader(nil, "n", fmt.Sprint(l.bodyCount, "\x00\xff"))
+	}
 	if err := l.appendExpecting(&r, journal.Accepted); err != nil {
 		return err
 	}
@@ -305,7 +309,7 @@ func (l *journalModel) remember() error {
 }
 
 func recordText(r *journal.Record) string {
-	return fmt.Sprintf("%d|%d after %d: %v %s%s", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Body, r.Reason)
+	return fmt.Sprintf("%d|%d after %d: %v %s%s %q", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Body, r.Reason, r.Headers)
 }
 
 func (l *journalModel) trim() error {

@@ -250,7 +250,11 @@ func (w *PublishStoreModel) append(n int) error {
 func publishMessage(stream string, seq uint64) *pubstore.Message {
 	body := make([]byte, 0, 256)
 	body = fmt.Appendf(body, "%s %d ", stream, seq)
-	return &pubstore.Message{Topic: "orders", Body: append(body, strings.Repeat(".", int(seq*37%150))...)}
+	m := &pubstore.Message{Topic: "orders", Body: append(body, strings.Repeat(".", int(seq*37%150))...)}
+	if seq%3 == 0 {
+		m.Headers.Set("n", fmt.Sprint(seq, "\x00\xff"))
+	}
+	return m
 }
 
 func (w *PublishStoreModel) discard(stream string) error {
@@ -420,7 +424,7 @@ func (w *PublishStoreModel) findStream(l pubstore.Life) (finding, error) {
 		if !ok || err != nil {
 			return f, err
 		}
-		if want := publishMessage(l.ID, m.Sequence); !bytes.Equal(m.Body, want.Body) || m.Topic != want.Topic {
+		if want := publishMessage(l.ID, m.Sequence); !bytes.Equal(m.Body, want.Body) || m.Topic != want.Topic || !bytes.Equal(m.Headers.Encoded(), want.Headers.Encoded()) {
 			return f, Violatef("message %d of %s reads %q on %q", m.Sequence, l.ID, m.Body, m.Topic)
 		}
 		f.kept, f.prev = append(f.kept, m.Sequence), append(f.prev, m.Prev)

@@ -84,6 +84,9 @@ func (s *site) receive(c *client.Client, n int) (received []string) {
 		if err != nil {
 			break // the context has ended
 		}
+		if want := headersOf(string(m.Body)); !bytes.Equal(m.Headers.Encoded(), want.Encoded()) {
+			s.Errorf("%s has the headers %q, want %q", m.Body, m.Headers.Encoded(), want.Encoded())
+		}
 		if received = append(received, string(m.Body)); len(received) == n {
 			time.AfterFunc(200*time.Millisecond, cancel)
 		}

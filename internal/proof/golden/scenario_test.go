@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,16 @@ func (s *site) dial(cfg client.Config, into *recorder) *client.Client {
 	return c
 }
 
+// headersOf returns the headers of a message, by its body. The feed has no extensions, so its
+// messages have none.
+func headersOf(body string) (h client.Headers) {
+	if strings.HasSuffix(body, "4") && !strings.HasPrefix(body, feed) {
+		h.Set("body", body)
+		h.Set("any", "\x00\xff")
+	}
+	return h
+}
+
 // publish publishes messages with the numbers from to to in their bodies, after the client's name.
 func (s *site) publish(c *client.Client, name, topic string, from, to int) {
 	s.Helper()
@@ -126,6 +137,7 @@ func (s *site) publish(c *client.Client, name, topic string, from, to int) {
 		if n%3 == 0 {
 			m.CorrelationID = fmt.Sprint("id", n)
 		}
+		m.Headers = headersOf(string(m.Body))
 		if _, err := c.PublishMessage(s.Context(), m); err != nil {
 			s.Fatal(err)
 		}

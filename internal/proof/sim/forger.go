@@ -172,6 +172,11 @@ func otherContent(w *world, i *instance, l *life, f *forger) bool {
 	switch {
 	case m.Topic == topicDevnull, w.chaos.IntN(2) == 0:
 		f.publish.Topic = topicA
+	case w.forgers%2 == 0: // only the headers differ
+		other := headersOf(uint64(m.N))
+		other.Set("forged", "")
+		f.publish.Topic, f.publish.Headers = m.Topic, other.Encoded()
+		f.publish.Body = binary.LittleEndian.AppendUint64(nil, uint64(m.N))
 	}
 	f.mustBeRefused = m.Topic != topicRefused // otherwise the failure may still have to be reported
 	w.oracle.differing++

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -65,9 +66,9 @@ func (o *oracle) baseSet(s *subscriber, base bookmark.Vector) {
 }
 
 // delivered notes a delivered message, to be handed over in this order.
-func (o *oracle) delivered(s *subscriber, b bookmark.Bookmark, body uint64) {
+func (o *oracle) delivered(s *subscriber, b bookmark.Bookmark, body uint64, headers []byte) {
 	r := o.readers[s]
-	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: bodyText(body)})
+	r.queue = append(r.queue, &checker.Delivery{Bookmark: b, Body: bodyText(body, headers)})
 }
 
 // handedOver notes that the next message was handed over.
@@ -217,7 +218,14 @@ func (s *subscriber) wants(m *message) bool {
 // topicAll is the pattern of every topic.
 const topicAll = ".*"
 
-func bodyText(body uint64) string { return strconv.FormatUint(body, 10) }
+// bodyText returns the content of a message that the checker compares.
+func bodyText(body uint64, headers []byte) string {
+	text := strconv.FormatUint(body, 10)
+	if len(headers) > 0 {
+		text += fmt.Sprintf(" with headers %q", headers)
+	}
+	return text
+}
 
 // judge has the checker judge the run: it reads the disks and the histories of the
 // subscribers.
@@ -305,7 +313,7 @@ func stored(r *journal.Record) checker.Record {
 		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic),
 	}
 	if r.Kind == journal.Message {
-		s.Body = bodyText(binary.LittleEndian.Uint64(r.Body))
+		s.Body = bodyText(binary.LittleEndian.Uint64(r.Body), r.Headers)
 	}
 	return s
 }

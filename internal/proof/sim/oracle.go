@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -93,7 +94,7 @@ func (o *oracle) accepted(p *publisher, id string, seq uint64, topic string, bod
 		return
 	}
 	m := &message{Publication: checker.Publication{
-		App: p.name, N: int(body), Topic: topic, Kind: kindOf(topic), Body: bodyText(body),
+		App: p.name, N: int(body), Topic: topic, Kind: kindOf(topic), Body: bodyText(body, headersOf(body).Encoded()),
 		Publisher: l.publisher, Sequence: seq, Fate: checker.Accepted, PublishedAt: int64(o.w.now),
 	}}
 	l.messages = append(l.messages, m)
@@ -212,6 +213,9 @@ func (o *oracle) bodies(p *publisher, l *life) []uint64 {
 			return bodies
 		}
 		bodies[m.Sequence] = binary.LittleEndian.Uint64(m.Body)
+		if !bytes.Equal(m.Headers.Encoded(), headersOf(bodies[m.Sequence]).Encoded()) {
+			o.violate("%s: %s|%d has other headers in its store", p.name, l.id, m.Sequence)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func (p *publisher) publish() {
 	}
 	w.bodies++
 	body := w.bodies
-	m := pubstore.Message{Topic: topic, Body: binary.LittleEndian.AppendUint64(nil, body)}
+	m := pubstore.Message{Topic: topic, Body: binary.LittleEndian.AppendUint64(nil, body), Headers: headersOf(body)}
 	seq, err := p.store.Append(context.Background(), &m)
 	if errors.Is(err, pubstore.ErrFull) {
 		return
@@ -113,6 +113,15 @@ func (p *publisher) publish() {
 	p.checkStoreError(err)
 	lives := p.store.Lives()
 	w.oracle.accepted(p, lives[len(lives)-1].ID, seq, topic, body)
+}
+
+// headersOf returns the headers of a message, by its body. One of three messages has some.
+func headersOf(body uint64) (h pubstore.Headers) {
+	if body%3 == 0 {
+		h.Set("body", fmt.Sprint(body))
+		h.Set("any", string(make([]byte, body%50)))
+	}
+	return h
 }
 
 // syncStore syncs the store.

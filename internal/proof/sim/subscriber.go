@@ -175,7 +175,7 @@ func (s *subscriber) onMessage(id string, m *wire.Message) {
 		}
 	}
 	if s.sub.Receive(v, b) && s.sub.MayQueue() {
-		s.w.oracle.delivered(s, b, binary.LittleEndian.Uint64(m.Body))
+		s.w.oracle.delivered(s, b, binary.LittleEndian.Uint64(m.Body), m.Headers)
 		s.queue = append(s.queue, b)
 	}
 }

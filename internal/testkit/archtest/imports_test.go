@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -209,6 +210,31 @@ func TestSDKHasFewDependencies(t *testing.T) {
 	}
 }
 
+// adapters are the directories of modules for applications. A version of them works with a later
+// version of this module, so they use its public packages only.
+var adapters = []string{"client/prom", "client/otel"}
+
+func TestAdaptersUseThePublicAPI(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, file := range sources(t) {
+		dir := path.Dir(file)
+		if !slices.Contains(adapters, dir) {
+			continue
+		}
+		seen[dir] = true
+		for _, i := range parse(t, file).Imports {
+			if own, ours := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), module); ours && !slices.Contains(publicDirs, own) {
+				t.Errorf("%s imports %s, which is not public", file, own)
+			}
+		}
+	}
+	for _, dir := range adapters {
+		if !seen[dir] {
+			t.Errorf("%s has no Go file", dir)
+		}
+	}
+}
+
 func TestGoroutinesHaveOwners(t *testing.T) {
 	for _, file := range sources(t) {
 		dir := filepath.ToSlash(filepath.Dir(file))
@@ -281,8 +307,8 @@ func TestNoTestSleeps(t *testing.T) {
 	}
 }
 
-func imported(t *testing.T, file, path string) bool {
-	return slices.ContainsFunc(parse(t, file).Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"`+path+`"` })
+func imported(t *testing.T, file, name string) bool {
+	return slices.ContainsFunc(parse(t, file).Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"`+name+`"` })
 }
 
 // sources returns the module's Go files that are not tests, relative to root.

@@ -220,7 +220,7 @@ func (l *Ledger) recordAtLocked(publisher, sequence uint64) *ledger.Record {
 func isMarker(k ledger.Kind) bool { return k == ledger.Gone || k == ledger.Elsewhere }
 
 func sameContent(a, b *ledger.Record) bool {
-	return a.Kind == b.Kind && (a.Kind == ledger.Tombstone || bytes.Equal(a.Body, b.Body) && bytes.Equal(a.Topic, b.Topic))
+	return a.Kind == b.Kind && (a.Kind == ledger.Tombstone || bytes.Equal(a.Body, b.Body) && bytes.Equal(a.Topic, b.Topic) && bytes.Equal(a.Headers, b.Headers))
 }
 
 // Lookup implements [ledger.Appender].

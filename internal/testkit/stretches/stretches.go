@@ -55,7 +55,7 @@ func Expand(m *wire.Message, rest []byte) (frames []byte, err error) {
 		}
 		d := wire.Delivery{
 			Topic: r.Topic, Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}, Timestamp: r.Time,
-			SubIDs: m.SubIDs, CorrelationID: r.CorrelationID, UserID: r.User, Body: r.Body,
+			SubIDs: m.SubIDs, CorrelationID: r.CorrelationID, UserID: r.User, Headers: r.Headers, Body: r.Body,
 		}
 		frames, left = d.AppendTo(frames), behind
 	}

@@ -20,8 +20,12 @@ func TestStoreExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var headers pubstore.Headers
+	headers.Set("tenant", "eu")
+	headers.Set("any", "\xff\x00")
 	for i, m := range []pubstore.Message{{Topic: "orders", Body: []byte("one")}, {Topic: "fills", Body: []byte("\xff")}, {Topic: "orders", Body: []byte("three\nlines\n")},
-		{Topic: "orders", Body: []byte("five"), CorrelationID: "abc", SOWKey: "k"}, {Topic: "orders", Body: []byte("six")}} {
+		{Topic: "orders", Body: []byte("five"), CorrelationID: "abc", SOWKey: "k"}, {Topic: "orders", Body: []byte("six")},
+		{Topic: "headers", Body: []byte("seven"), Headers: headers, CorrelationID: "id \xfe"}} {
 		if _, err := s.Append(t.Context(), &m); err != nil {
 			t.Fatal(i, err)
 		}
@@ -38,6 +42,7 @@ func TestStoreExport(t *testing.T) {
 		d.holdfast("store", "export", "outbox", "--topic=orders")+
 		d.holdfast("store", "export", "outbox", "--topic=orders", "--format=lines")+
 		d.holdfast("store", "export", "outbox", "--topic=fills", "--format=lines")+
+		d.holdfast("store", "export", "outbox", "--topic=headers", "--format=lines")+
 		d.holdfast("store", "export", "app.db", "--bucket=outbox", "--format=lines")+
 		d.holdfast("store", "export", "app.db", "--bucket=marks")+
 		d.holdfast("store", "export", "app.db", "--bucket=marks", "--format=lines")+

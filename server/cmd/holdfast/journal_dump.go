@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // journalDump is "journal dump".
@@ -36,14 +39,20 @@ type dumpedRecord struct {
 	Size      int              `json:"size"`           // of the body
 	CRC       string           `json:"crc,omitempty"`  // of the content of a message, the same on every instance
 	Reason    string           `json:"reason,omitempty"`
-	Body      *string          `json:"body,omitempty"`
-	BodyBytes []byte           `json:"body_base64,omitempty"` // instead of body, if the body is not UTF-8
+	jsonCorrelation
+	jsonHeaders
+	Body      *string `json:"body,omitempty"`
+	BodyBytes []byte  `json:"body_base64,omitempty"` // instead of body, if the body is not UTF-8
 }
 
 func newDumpedRecord(r *journal.Record) dumpedRecord {
 	d := dumpedRecord{
 		Position: journal.Position(r.Position), Time: formatMicros(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
 		Kind: r.Kind.String(), Topic: string(r.Topic), User: string(r.User), Size: len(r.Body), Reason: string(r.Reason),
+		jsonCorrelation: newJSONCorrelation(string(r.CorrelationID)),
+	}
+	if h, err := pubstore.DecodeHeaders(r.Headers); err == nil { // a record that was read has valid ones
+		d.jsonHeaders = newJSONHeaders(h)
 	}
 	if crc := journal.ContentCRC(r); crc != 0 {
 		d.CRC = fmt.Sprintf("%08x", crc)
@@ -75,6 +84,12 @@ func (d dumpedRecord) String() string {
 	}
 	if d.User != "" {
 		line += "  user " + quoteIfNeeded(d.User)
+	}
+	for _, k := range slices.Sorted(maps.Keys(d.jsonHeaders.Text)) {
+		line += "  header " + k + "=" + strconv.Quote(d.jsonHeaders.Text[k])
+	}
+	for _, k := range slices.Sorted(maps.Keys(d.jsonHeaders.Bytes)) {
+		line += "  header " + k + "=" + strconv.Quote(string(d.jsonHeaders.Bytes[k]))
 	}
 	if d.Reason != "" {
 		line += "  reason " + quoteIfNeeded(d.Reason)

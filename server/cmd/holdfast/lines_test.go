@@ -399,7 +399,7 @@ func TestRestoredStore(t *testing.T) {
 // The extent covers exactly the lines in the store.
 func TestFullStore(t *testing.T) {
 	s := newShell(t)
-	store, _, err := openResumable(s.path("out.db"), "t", pubstore.BoltOptions{MaxMessages: 3})
+	store, _, err := openResumable(s.path("out.db"), pubstore.Message{Topic: "t"}, pubstore.BoltOptions{MaxMessages: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func TestFullStore(t *testing.T) {
 	if err := store.close(); err != nil {
 		t.Fatal(err)
 	}
-	store, _, err = openResumable(s.path("out.db"), "t", pubstore.BoltOptions{})
+	store, _, err = openResumable(s.path("out.db"), pubstore.Message{Topic: "t"}, pubstore.BoltOptions{})
 	if err != nil || store.stored.Lines != 4 || store.Usage().Messages != 3 {
 		t.Fatal(store, err)
 	}
@@ -550,4 +550,31 @@ func TestPing(t *testing.T) {
 	if a := answers[1]; a.Up || !strings.Contains(a.Error, "nothing listens there") {
 		t.Errorf("the one that is not: %+v", a)
 	}
+}
+
+// publish --header sets headers, and subscribe --headers and --json print them.
+func TestHeadersOfLines(t *testing.T) {
+	s := newShell(t, startLone(t, nil).Addr())
+	in := s.write("in", "one\ntwo\n")
+	for i, args := range [][]string{nil, {"--store", s.path("out.db")}} {
+		topic := fmt.Sprint("lines", i)
+		s.do("publish", append(args, "--topic", topic, "--file", in, "--header", "tenant=eu", "--header", "q=a=b, c")...)
+		if got, want := s.read(topic, 2, "--headers"), "{\"headers\":{\"q\":\"a=b, c\",\"tenant\":\"eu\"}}\tone\n{\"headers\":{\"q\":\"a=b, c\",\"tenant\":\"eu\"}}\ttwo\n"; got != want {
+			t.Errorf("%v: %q came out", args, got)
+		}
+		for text := range strings.Lines(s.read(topic, 2, "--json")) {
+			var d delivery
+			if err := json.Unmarshal([]byte(text), &d); err != nil || d.jsonHeaders.Text["tenant"] != "eu" {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+	s.do("publish", "--topic", "none", "--file", in)
+	if got := s.read("none", 2, "--headers"); got != "{}\tone\n{}\ttwo\n" {
+		t.Errorf("without headers: %q came out", got)
+	}
+	for flag, words := range map[string]string{"tenant": "is not KEY=VALUE", "=eu": "the key is empty", "a b=c": "not visible ASCII"} {
+		s.expect(exitUsage, words, "publish", "--topic", "t", "--file", in, "--header", flag)
+	}
+	s.expect(exitUsage, "new key", "publish", "--topic", "t", "--file", in, "--header", "a=1", "--header", "a=2")
 }

@@ -144,7 +144,10 @@
 //	 "sequence": 43,
 //	 "topic": "quakes",
 //	 "time": "2026-01-31T12:00:00.000000Z",   // when the server accepted it
-//	 "correlation_id": "…",                   // if the publisher gave one
+//	 "correlation_id": "…",                   // if the publisher gave one; else, if it is not UTF-8,
+//	 "correlation_id_base64": "…",
+//	 "headers": {"tenant": "eu"},             // if the publisher set any
+//	 "headers_base64": {"key": "…"},          // of these, the ones whose values are not UTF-8
 //	 "json": {"mag": 4.5}                     // the body if it is JSON, without insignificant space; else
 //	 "body": "…"                              // the body if it is UTF-8; else
 //	 "body_base64": "…"

@@ -206,10 +206,18 @@ const firstSegment = "/0000000000000000.log"
 func TestJournalDump(t *testing.T) {
 	d := newTestDir(t)
 	d.journal("a", testRecords(3)...)
+	var headers pubstore.Headers
+	headers.Set("tenant", "eu")
+	headers.Set("any", "\xff\x00")
+	withHeaders := message(7, 1, "orders", "body")
+	withHeaders.Headers, withHeaders.CorrelationID = headers.Encoded(), []byte("id \xfe")
+	d.journal("headers", withHeaders)
 	golden(t, "journal_dump", d.holdfast("journal", "dump", "a")+
 		d.holdfast("journal", "dump", "a", "--json", "--body", "--publisher=7", "--from=2001-02-03T04:05:02Z")+
 		d.holdfast("journal", "dump", "a", "--topic=^fills", "--from=1", "--to=2001-02-03T04:05:04Z")+
-		d.holdfast("journal", "dump", "a", "--topic=a topic"))
+		d.holdfast("journal", "dump", "a", "--topic=a topic")+
+		d.holdfast("journal", "dump", "headers")+
+		d.holdfast("journal", "dump", "headers", "--json"))
 }
 
 func TestJournalVerify(t *testing.T) {

@@ -18,15 +18,16 @@ import (
 // publishCommand is "publish".
 type publishCommand struct {
 	connectionFlags
-	Topic    string  `required:"" placeholder:"TOPIC" help:"Topic to publish to; not a pattern."`
-	Store    string  `placeholder:"FILE" help:"Publish store: a file, created if missing. With it, the same command continues after a kill or an interrupt, and each line is published once. Without it, lines are kept in memory, and an interrupted run cannot be continued."`
-	File     string  `default:"-" placeholder:"PATH" help:"Input file; - is standard input."`
-	Whole    bool    `help:"Publish the whole input as one message."`
-	Rate     float64 `placeholder:"N" help:"Lines to publish per second. Default: as fast as possible."`
-	Safe     bool    `help:"Wait at the end until every line is on the disks of both servers. Without it, one disk is enough while the other server is away."`
-	Restart  bool    `help:"Publish the input from its beginning even if the last run with this store has not completed. Messages that it left in the store are still sent. If that run is interrupted, continue it without --restart."`
-	JSON     bool    `name:"json" help:"Print the result as one JSON object."`
-	Progress bool    `help:"Print progress to standard error once a second, even if it is not a terminal."`
+	Topic    string   `required:"" placeholder:"TOPIC" help:"Topic to publish to; not a pattern."`
+	Store    string   `placeholder:"FILE" help:"Publish store: a file, created if missing. With it, the same command continues after a kill or an interrupt, and each line is published once. Without it, lines are kept in memory, and an interrupted run cannot be continued."`
+	File     string   `default:"-" placeholder:"PATH" help:"Input file; - is standard input."`
+	Whole    bool     `help:"Publish the whole input as one message."`
+	Rate     float64  `placeholder:"N" help:"Lines to publish per second. Default: as fast as possible."`
+	Safe     bool     `help:"Wait at the end until every line is on the disks of both servers. Without it, one disk is enough while the other server is away."`
+	Restart  bool     `help:"Publish the input from its beginning even if the last run with this store has not completed. Messages that it left in the store are still sent. If that run is interrupted, continue it without --restart."`
+	Header   []string `sep:"none" placeholder:"KEY=VALUE" help:"Header of each message. Repeat for each other header."`
+	JSON     bool     `name:"json" help:"Print the result as one JSON object."`
+	Progress bool     `help:"Print progress to standard error once a second, even if it is not a terminal."`
 }
 
 // Help returns the text for --help.
@@ -88,6 +89,7 @@ func (c *publishCommand) check() error {
 // A publishRun is a run of the command.
 type publishRun struct {
 	flags      *publishCommand
+	line       pubstore.Message // of each line, without its body
 	screen     *screen
 	connection *connection
 	in         *input
@@ -117,9 +119,13 @@ type lastLine struct {
 
 // newRun opens the store and returns a run that is ready to start.
 func (c *publishCommand) newRun(end context.CancelCauseFunc, o *output, in *input) (*publishRun, error) {
-	p := &publishRun{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
+	headers, err := parseHeaders(c.Header)
+	if err != nil {
+		return nil, err
+	}
+	p := &publishRun{flags: c, line: pubstore.Message{Topic: c.Topic, Headers: headers}, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
 	if c.Store == "" {
-		p.store = &memoryStore{pubstore.NewMemory(pubstore.MemoryOptions{}), c.Topic}
+		p.store = &memoryStore{pubstore.NewMemory(pubstore.MemoryOptions{}), p.line}
 	} else if err := p.open(); err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func (c *publishCommand) newRun(end context.CancelCauseFunc, o *output, in *inpu
 
 // open opens the store file.
 func (p *publishRun) open() error {
-	s, name, err := openResumable(p.flags.Store, p.flags.Topic, pubstore.BoltOptions{})
+	s, name, err := openResumable(p.flags.Store, p.line, pubstore.BoltOptions{})
 	if err != nil {
 		return err
 	}
@@ -163,7 +169,7 @@ func (p *publishRun) run(ctx context.Context) error {
 	if err := p.dial(ctx, from); err != nil {
 		return err
 	}
-	f := newLineReader(p.in, p.flags.Whole, maxLine-len(p.flags.Topic), p.flags.Rate)
+	f := newLineReader(p.in, p.flags.Whole, maxLine-p.line.Size(), p.flags.Rate)
 	f.onSkipped = func() {
 		p.screen.notify("continuing after line %d of %s, where the last run stopped", from.Lines, p.in.name)
 	}
@@ -267,7 +273,9 @@ func (p *publishRun) storeLines(ctx context.Context, lines []line) error {
 // the error for that one.
 func (p *publishRun) check(lines []line) ([]line, error) {
 	for i, l := range lines {
-		if err := p.client.CheckMessage(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
+		m := p.line
+		m.Body = l.body
+		if err := p.client.CheckMessage(&m); err != nil {
 			return lines[:i], &exitError{exitFault, fmt.Errorf("%s: line %d: %w: the line is not published; shorten or remove it", p.in.name, l.at.Lines, err)}
 		}
 	}

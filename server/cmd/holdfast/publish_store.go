@@ -104,19 +104,19 @@ const extentVersion = 2
 type resumableStore struct {
 	*pubstore.Bolt
 	db     *bbolt.DB
-	path   string // db.Path is empty once the database is closed
-	topic  string
-	stored storedExtent // the extent in the database; Version 0: none
+	path   string           // db.Path is empty once the database is closed
+	line   pubstore.Message // of each line, without its body
+	stored storedExtent     // the extent in the database; Version 0: none
 }
 
 // openResumable opens the store, or makes it. It returns the name of the client that
 // the store belongs to, empty if no client has used it.
-func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumableStore, name string, err error) {
+func openResumable(path string, line pubstore.Message, o pubstore.BoltOptions) (s *resumableStore, name string, err error) {
 	db, err := openStoreFile(path, "publish store", publishBucket, inputBucket)
 	if err != nil {
 		return nil, "", err
 	}
-	s = &resumableStore{db: db, path: path, topic: topic}
+	s = &resumableStore{db: db, path: path, line: line}
 	found, err := pubstore.InspectBolt(db, publishBucket, pubstore.BoltOptions{}, nil)
 	if errors.Is(err, pubstore.ErrNotStore) {
 		err = nil
@@ -158,9 +158,9 @@ func (s *resumableStore) extent(whole bool) (extent, error) {
 	switch {
 	case k.Version == 0:
 		return extent{}, nil
-	case k.Topic != s.topic:
+	case k.Topic != s.line.Topic:
 		return extent{}, usageErrorf("the last run with this --store was to topic %q and has not completed: use that topic to continue it, "+
-			"--restart to publish the input from its beginning to %q, or another --store", k.Topic, s.topic)
+			"--restart to publish the input from its beginning to %q, or another --store", k.Topic, s.line.Topic)
 	case k.Whole != whole:
 		return extent{}, usageErrorf("the last run with this --store was %s --whole and has not completed: do the same to continue it, or use --restart",
 			map[bool]string{true: "with", false: "without"}[k.Whole])
@@ -170,13 +170,15 @@ func (s *resumableStore) extent(whole bool) (extent, error) {
 
 // storeLines puts as many lines into the store as have room. It waits until one has room.
 func (s *resumableStore) storeLines(ctx context.Context, lines []line) (n int, last uint64, err error) {
-	if err := s.AwaitRoom(ctx, len(s.topic)+len(lines[0].body)); err != nil {
+	if err := s.AwaitRoom(ctx, s.line.Size()+len(lines[0].body)); err != nil {
 		return 0, 0, err
 	}
 	next := s.stored
 	err = updateBolt(s.db, func(tx *bbolt.Tx) error {
 		for ; n < len(lines); n++ {
-			sequence, err := s.AppendTx(tx, s.topic, lines[n].body)
+			m := s.line
+			m.Body = lines[n].body
+			sequence, err := s.AppendMessageTx(tx, &m)
 			if errors.Is(err, pubstore.ErrFull) {
 				break
 			}
@@ -267,13 +269,15 @@ func (s *resumableStore) close() error { return cmp.Or(s.Bolt.Close(), s.db.Clos
 // A memoryStore is a publish store in memory. A later run cannot continue from it.
 type memoryStore struct {
 	*pubstore.Memory
-	topic string
+	line pubstore.Message // of each line, without its body
 }
 
 // storeLines puts all lines into the store, and waits while there is no room.
 func (s *memoryStore) storeLines(ctx context.Context, lines []line) (n int, last uint64, err error) {
 	for ; n < len(lines) && err == nil; n++ {
-		last, err = s.Append(ctx, &pubstore.Message{Topic: s.topic, Body: lines[n].body})
+		m := s.line
+		m.Body = lines[n].body
+		last, err = s.Append(ctx, &m)
 	}
 	if err != nil {
 		return n - 1, 0, err

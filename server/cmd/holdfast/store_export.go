@@ -129,23 +129,25 @@ func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 
 // An exportedMessage is a message as JSON. It has either body or body_base64.
 type exportedMessage struct {
-	Publisher     uint64  `json:"publisher,string"`
-	Sequence      uint64  `json:"sequence"`
-	Prev          uint64  `json:"prev"` // sequence of its predecessor: lower than sequence-1 if messages between were rejected
-	Time          string  `json:"time"` // when it was published
-	Topic         string  `json:"topic"`
-	Delta         bool    `json:"delta,omitempty"`
-	SOWKey        string  `json:"sow_key,omitempty"`
-	CorrelationID string  `json:"correlation_id,omitempty"`
-	Expiration    float64 `json:"expiration_s,omitempty"`
-	Body          *string `json:"body,omitempty"`
-	BodyBytes     []byte  `json:"body_base64,omitempty"` // the body if it is not UTF-8
+	Publisher uint64 `json:"publisher,string"`
+	Sequence  uint64 `json:"sequence"`
+	Prev      uint64 `json:"prev"` // sequence of its predecessor: lower than sequence-1 if messages between were rejected
+	Time      string `json:"time"` // when it was published
+	Topic     string `json:"topic"`
+	Delta     bool   `json:"delta,omitempty"`
+	SOWKey    string `json:"sow_key,omitempty"`
+	jsonCorrelation
+	jsonHeaders
+	Expiration float64 `json:"expiration_s,omitempty"`
+	Body       *string `json:"body,omitempty"`
+	BodyBytes  []byte  `json:"body_base64,omitempty"` // the body if it is not UTF-8
 }
 
 func newExportedMessage(publisher uint64, m *pubstore.Message) exportedMessage {
 	e := exportedMessage{
 		Publisher: publisher, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeLayout),
-		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, CorrelationID: m.CorrelationID, Expiration: m.Expiration.Seconds(),
+		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, Expiration: m.Expiration.Seconds(),
+		jsonCorrelation: newJSONCorrelation(m.CorrelationID), jsonHeaders: newJSONHeaders(m.Headers),
 	}
 	e.Body, e.BodyBytes = jsonBody(m.Body)
 	return e
@@ -177,7 +179,7 @@ func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
 	var all []publisherMessage
 	err := s.eachMessage(func(publisher uint64, m *pubstore.Message) error {
 		m2 := *m
-		m2.Body = bytes.Clone(m.Body)
+		m2.Body, m2.Headers = bytes.Clone(m.Body), m.Headers.Clone()
 		all = append(all, publisherMessage{publisher, &m2})
 		return nil
 	})
@@ -206,6 +208,7 @@ type exportPlan struct {
 	sorted  bool
 	last    [2]uint64 // life and sequence of the last message
 	newline uint64    // sequence of the first message with a line break in its body, 0: none
+	headers uint64    // sequence of the first message with headers, 0: none
 }
 
 func (p *exportPlan) selects(publisher uint64, m *pubstore.Message) bool {
@@ -223,6 +226,9 @@ func (p *exportPlan) visit(publisher uint64, m *pubstore.Message) error {
 	if p.newline == 0 && bytes.ContainsRune(m.Body, '\n') {
 		p.newline = m.Sequence
 	}
+	if p.headers == 0 && m.Headers.Size() > 0 {
+		p.headers = m.Sequence
+	}
 	return nil
 }
 
@@ -236,6 +242,8 @@ func (p *exportPlan) check(home string) error {
 			home, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
 	case p.newline > 0:
 		return usageErrorf("%s: message %d has a line break in its body and would become several lines: use --format json", home, p.newline)
+	case p.headers > 0:
+		return usageErrorf("%s: message %d has headers, which lines cannot hold: use --format json", home, p.headers)
 	}
 	return nil
 }

@@ -46,7 +46,8 @@
 //
 //	journal dump
 //	{"position": 88, "time": "…", "publisher": "…", "sequence": 1, "prev": 0, "kind": "message", "topic": "orders",
-//	 "user": "…", "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…"}    // or "body_base64", if the body is not UTF-8
+//	 "user": "…", "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…",    // or "body_base64", if the body is not UTF-8
+//	 "correlation_id": "…", "headers": {"tenant": "eu"}, "headers_base64": {"key": "…"}}    // as in store export
 //
 //	store inspect, store verify
 //	{"sound": true, "stores": [
@@ -61,7 +62,8 @@
 //
 //	store export of a publish store, one message each, in the order in which they would be sent
 //	{"publisher": "…", "sequence": 2, "prev": 1, "time": "…", "topic": "orders", "delta": true,
-//	 "sow_key": "…", "correlation_id": "…", "expiration_s": 5, "body": "…"}     // or "body_base64"
+//	 "sow_key": "…", "correlation_id": "…", "expiration_s": 5, "headers": {"tenant": "eu"}, "body": "…"}
+//	and, of values that are not UTF-8, "body_base64", "correlation_id_base64", "headers_base64": {"key": "…"}
 //	store export of a bookmark store
 //	{"subscription": "orders", "topic": "orders", "filter": "…", "known": true, "resume": "7|2|", "done": ["7|4|"]}
 //

@@ -29,6 +29,7 @@ type subscribeCommand struct {
 	Count             int           `placeholder:"N" help:"Exit after this many messages. Later ones stay for the next run."`
 	UntilIdle         time.Duration `placeholder:"DURATION" help:"Exit after this time without a message while a server is connected."`
 	Batch             int           `default:"100" placeholder:"N" help:"Maximum number of messages that are written to standard output and then discarded together. A kill between the two steps repeats one batch at most. 1 is slow."`
+	Headers           bool          `help:"Print the headers of each message before its body, as a JSON object and a tab. --json prints them in any case."`
 	JSON              bool          `name:"json" help:"Print one JSON object per line instead of bodies."`
 	Raw               bool          `help:"Do not escape the control characters of bodies on a terminal."`
 	FullyDurable      bool          `help:"Show a message only when both servers have it on disk."`
@@ -236,7 +237,7 @@ func (r *subscribeRun) writeMessages(ctx context.Context, sub *client.Subscripti
 			return cmp.Or(r.sink.commit(), err)
 		}
 		received()
-		if err := r.sink.add(m, r.flags.JSON); err != nil {
+		if err := r.sink.add(m, r.flags.JSON, r.flags.Headers); err != nil {
 			return err
 		}
 		r.read++

@@ -137,13 +137,20 @@ func (s *sink) putOutSize(tx *bbolt.Tx) error {
 }
 
 // add adds a message to the batch.
-func (s *sink) add(m *client.Message, asJSON bool) error {
+func (s *sink) add(m *client.Message, asJSON, headers bool) error {
 	s.pending = append(s.pending, m.Ref())
+	if s.lines == nil {
+		s.lines = jsonEncoder(&s.batch)
+	}
 	if asJSON {
-		if s.lines == nil {
-			s.lines = jsonEncoder(&s.batch)
-		}
 		return s.lines.Encode(newDelivery(m))
+	}
+	if headers {
+		if err := s.lines.Encode(newJSONHeaders(m.Headers)); err != nil {
+			return err
+		}
+		s.batch.Truncate(s.batch.Len() - 1) // the newline
+		s.batch.WriteByte('\t')
 	}
 	s.batch.Write(m.Body)
 	s.batch.WriteByte('\n')
@@ -220,20 +227,21 @@ func (s *sink) close() error {
 // A delivery is a message in the form that --json prints. Exactly one of the last
 // three fields holds the body.
 type delivery struct {
-	Bookmark      string          `json:"bookmark"`
-	Publisher     uint64          `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
-	Sequence      uint64          `json:"sequence"`
-	Topic         string          `json:"topic"`
-	Time          string          `json:"time,omitempty"` // when the server accepted it
-	CorrelationID string          `json:"correlation_id,omitempty"`
-	JSON          json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without insignificant space
-	Body          *string         `json:"body,omitempty"`        // the body if it is other text in UTF-8
-	Base64        []byte          `json:"body_base64,omitempty"` // the body if it is neither
+	Bookmark  string `json:"bookmark"`
+	Publisher uint64 `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
+	Sequence  uint64 `json:"sequence"`
+	Topic     string `json:"topic"`
+	Time      string `json:"time,omitempty"` // when the server accepted it
+	jsonCorrelation
+	jsonHeaders
+	JSON   json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without insignificant space
+	Body   *string         `json:"body,omitempty"`        // the body if it is other text in UTF-8
+	Base64 []byte          `json:"body_base64,omitempty"` // the body if it is neither
 }
 
 func newDelivery(m *client.Message) delivery {
 	d := delivery{Bookmark: m.Bookmark.String(), Publisher: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence,
-		Topic: m.Topic, CorrelationID: m.CorrelationID}
+		Topic: m.Topic, jsonCorrelation: newJSONCorrelation(m.CorrelationID), jsonHeaders: newJSONHeaders(m.Headers)}
 	if !m.Time.IsZero() {
 		d.Time = m.Time.UTC().Format(timeLayout)
 	}
