@@ -85,6 +85,8 @@ func emptied(h Headers) Headers {
 	if failpoint.On(failpoint.HeadersStay) {
 		return h
 	}
-	h, _ = pubstore.DecodeHeaders(h.Encoded()[:0])
+	if memory := h.Encoded(); memory != nil {
+		h, _ = pubstore.DecodeHeaders(memory[:0])
+	}
 	return h
 }

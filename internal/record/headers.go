@@ -76,6 +76,13 @@ func ValidHeaderKey[T string | []byte](key T) bool {
 // CheckHeaders returns an error if encoded is not a list of headers within the limits. A key may
 // occur once.
 func CheckHeaders(encoded []byte) error {
+	if len(encoded) == 0 {
+		return nil // nearly always
+	}
+	return checkHeaders(encoded)
+}
+
+func checkHeaders(encoded []byte) error {
 	if len(encoded) > MaxHeaders {
 		return fmt.Errorf("headers of %d bytes, at most %d are allowed", len(encoded), MaxHeaders)
 	}
