@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"syscall"
 	"time"
@@ -38,7 +39,7 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		security: security{files: files, handshakes: newHandshakeSlots()},
+		security: security{files: files, origins: http.NewCrossOriginProtection(), handshakes: newHandshakeSlots()},
 		cfg:      cfg,
 		log:      cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{

@@ -119,6 +119,9 @@ type LinkStatus struct {
 	// the link is down, or has no such direction.
 	Sending   *Headway `json:"sending,omitempty"`
 	Receiving *Headway `json:"receiving,omitempty"`
+	// LeftOut: an operator has had the peer left out of acks. They wait for it again when the
+	// operator says so, or when it has disconnected, is back, and has caught up.
+	LeftOut bool `json:"left_out"`
 }
 
 // A Headway is the progress of one direction of a link.

@@ -115,6 +115,7 @@ type Status struct {
 	StateThere         string
 	HeardMS            int64
 	Sending, Receiving *Headway
+	LeftOut            bool
 }
 
 // An Event is an event of a link that the status shows.
