@@ -16,10 +16,11 @@ import (
 
 const adminToken = "0123456789abcdef"
 
-// adminPair starts a pair whose instances have an admin port with a token, and an audit log.
-func adminPair(t *testing.T) *servertest.Pair {
+// actionPair starts a pair whose instances have an admin port with a token, and an audit log.
+func actionPair(t *testing.T) *servertest.Pair {
 	pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) {
 		c.Admin = server.AdminPort{Listen: c.Name + ":8085", BearerToken: adminToken}
+		c.Replication.Destinations[0].DowngradeAfter = server.Duration(5 * time.Second)
 		toFile(c)
 	}))
 	time.Sleep(time.Second)
@@ -57,8 +58,8 @@ func act(t *testing.T, i *servertest.Instance, body string) (int, string) {
 	return send(t, i, http.MethodPost, "/actions", body, asOperator...)
 }
 
-// wantAudited checks that the audit log has lines with these texts.
-func wantAudited(t *testing.T, i *servertest.Instance, want ...string) {
+// wantInAudit checks that the audit log has lines with these texts.
+func wantInAudit(t *testing.T, i *servertest.Instance, want ...string) {
 	t.Helper()
 	time.Sleep(2 * time.Second)
 	text := auditText(t, diskOf(i))
@@ -73,7 +74,7 @@ func wantAudited(t *testing.T, i *servertest.Instance, want ...string) {
 // line for each action, done or not.
 func TestActions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := adminPair(t)
+		pair := actionPair(t)
 		want := func(body string, code int, text string) {
 			t.Helper()
 			if got, answer := act(t, pair.A, body); got != code || !strings.Contains(answer, text) {
@@ -104,7 +105,7 @@ func TestActions(t *testing.T) {
 		if code, _ := act(t, pair.A, `{"action":"`+strings.Repeat("x", 9<<10)+`"}`); code != http.StatusRequestEntityTooLarge {
 			t.Errorf("a long body: %d", code)
 		}
-		wantAudited(t, pair.A, `"event":"control","instance":"a","action":"single","arguments":"b","address":`,
+		wantInAudit(t, pair.A, `"event":"control","instance":"a","action":"single","arguments":"b","address":`,
 			`"action":"single","arguments":"x"`, `"done":false,"reply":"\"x\" is not a peer of this instance"`,
 			`"action":"disconnect","arguments":"desk"`, `"reason":"an operator has disconnected the client"`)
 		last := pair.A.Server().Status().Events
@@ -117,7 +118,7 @@ func TestActions(t *testing.T) {
 // A drain is answered, and stops the instance as Shutdown does: outstanding acks come first.
 func TestActionDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := adminPair(t)
+		pair := actionPair(t)
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		diskOf(pair.B).SetSyncDelay(time.Second)
@@ -138,7 +139,7 @@ func TestActionDrain(t *testing.T) {
 func TestActionsNeedPermission(t *testing.T) {
 	const body = `{"action":"single","args":["b"]}`
 	synctest.Test(t, func(t *testing.T) {
-		pair := adminPair(t)
+		pair := actionPair(t)
 		for _, path := range []string{"/status", "/lag", "/actions", "/publishers", "/insync", "/page/../status"} {
 			if code, text := send(t, pair.A, http.MethodGet, path, ""); code != http.StatusUnauthorized || strings.Contains(text, `"name"`) {
 				t.Errorf("%s without a token: %d %s", path, code, text)
@@ -152,7 +153,7 @@ func TestActionsNeedPermission(t *testing.T) {
 		if l := pair.A.Server().Status().Links[0]; l.Ack != "counting" {
 			t.Errorf("the link is %+v", l)
 		}
-		wantAudited(t, pair.A, `"event":"control_refused","instance":"a","address":`, `"reason":"the token is missing or wrong"`)
+		wantInAudit(t, pair.A, `"event":"control_refused","instance":"a","address":`, `"reason":"the token is missing or wrong"`)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		i := adminInstance(t)
@@ -169,7 +170,7 @@ func TestActionsNeedPermission(t *testing.T) {
 func TestActionsOfOtherOrigins(t *testing.T) {
 	const body = `{"action":"disconnect","args":["x"]}`
 	synctest.Test(t, func(t *testing.T) {
-		i := adminPair(t).A
+		i := actionPair(t).A
 		for _, headers := range [][]string{
 			{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
 		} {
@@ -185,14 +186,14 @@ func TestActionsOfOtherOrigins(t *testing.T) {
 		if code, _ := send(t, i, http.MethodPost, "/actions", body, "Authorization", "Bearer "+adminToken, "Content-Type", "text/plain"); code != http.StatusBadRequest {
 			t.Errorf("a form: %d", code)
 		}
-		wantAudited(t, i, `"reason":"the request comes from a page of another origin"`)
+		wantInAudit(t, i, `"reason":"the request comes from a page of another origin"`)
 	})
 }
 
 // The page and its files need no token, and contain no script of their own in the HTML.
 func TestAdminPageFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := adminPair(t).A
+		i := actionPair(t).A
 		for _, path := range []string{"/", "/page/page.js", "/page/page.css", "/page/uPlot.iife.min.js", "/page/uPlot.min.css", "/page/icon.svg", "/page/uPlot.LICENSE.txt"} {
 			if code, text := send(t, i, http.MethodGet, path, ""); code != 200 || len(text) < 100 {
 				t.Errorf("%s: %d, %d bytes", path, code, len(text))
@@ -219,7 +220,7 @@ func TestAdminPageFiles(t *testing.T) {
 // /lag has a sample for each second, also before anybody asked, and never more than ten minutes.
 func TestLagHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := adminPair(t)
+		pair := actionPair(t)
 		history := func(path string) (h server.LagHistory) {
 			t.Helper()
 			_, text := send(t, pair.A, http.MethodGet, path, "", asOperator...)
