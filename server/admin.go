@@ -60,8 +60,13 @@ func (s *Server) serveAdmin() {
 	mux.HandleFunc("GET /insync", s.answerInSync)
 	mux.HandleFunc("GET /status", s.answerStatus)
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
+	mux.HandleFunc("GET /lag", s.answerLag)
+	mux.HandleFunc("GET "+actionsPath, s.answerActions)
+	mux.HandleFunc("POST "+actionsPath, s.answerAction)
+	mux.HandleFunc("GET /{$}", answerPage)
+	mux.HandleFunc("GET "+pagePrefix, answerPage)
 	server := &http.Server{
-		Handler: s.requireToken(rejectBody(mux)), MaxHeaderBytes: adminHeaders,
+		Handler: guardHeaders(s.requireToken(rejectBody(mux))), MaxHeaderBytes: adminHeaders,
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
 		ErrorLog: log.New(adminErrors{s.linkLog()}, "", 0),
 	}
@@ -76,6 +81,7 @@ func (s *Server) serveAdmin() {
 		<-s.ctx.Done()
 		server.Close()
 	})
+	s.loops.Go(s.sampleLags)
 }
 
 // adminErrors writes the errors of the HTTP server to the log, such as failed handshakes.
@@ -86,10 +92,11 @@ func (a adminErrors) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// rejectBody refuses a request with a body, without reading it: no endpoint needs one.
+// rejectBody refuses a request with a body, without reading it: only an action needs one.
 func rejectBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
+		isAction := r.Method == http.MethodPost && r.URL.Path == actionsPath && r.ContentLength <= maxActionBody
+		if r.ContentLength != 0 && !isAction {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "a request must not have a body", http.StatusRequestEntityTooLarge)
 			return

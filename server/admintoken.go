@@ -26,16 +26,24 @@ func readToken(file string) (sum tokenSum, err error) {
 	return sha256.Sum256(token), nil
 }
 
-// requireToken lets only requests with the token pass, if there is one. A load balancer that asks
-// /livez and /readyz needs none.
+// isPublic reports whether a path needs no token: a load balancer has none, and a browser sends
+// none for the page itself, which has no data of the instance.
+func isPublic(path string) bool {
+	_, ofPage := pageFiles[path]
+	return ofPage || path == "/livez" || path == "/readyz"
+}
+
+// requireToken lets only requests with the token pass, if there is one.
 func (s *Server) requireToken(next http.Handler) http.Handler {
 	if s.files.token == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		public := r.URL.Path == "/livez" || r.URL.Path == "/readyz"
-		if !public && (!found || !s.files.token().matches(token)) {
+		if !isPublic(r.URL.Path) && (!found || !s.files.token().matches(token)) {
+			if r.URL.Path == actionsPath && r.Method == http.MethodPost {
+				s.audit.controlRefused(r.RemoteAddr, "the token is missing or wrong")
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="holdfastd"`)
 			http.Error(w, "the token of the admin port is missing or wrong: send the header 'Authorization: Bearer TOKEN', with the content of the file that admin.token names", http.StatusUnauthorized)
 			return

@@ -69,6 +69,7 @@ const (
 	auditPermissionsChanged auditEvent = "permissions_changed"
 	auditSessionEnded       auditEvent = "session_ended"
 	auditControl            auditEvent = "control"
+	auditControlRefused     auditEvent = "control_refused"
 	auditLinkRefused        auditEvent = "link_refused"
 	auditReload             auditEvent = "reload"
 	auditDropped            auditEvent = audit.Dropped
@@ -163,10 +164,19 @@ func (a *auditor) reload(what string, err error) {
 	a.write(auditReload, attrs...)
 }
 
-// control writes a control request with its result.
-func (a *auditor) control(request controlRequest, reply controlReply) {
+// control writes a control request with its result. The address is empty if it came as a file.
+func (a *auditor) control(request controlRequest, reply controlReply, address string) {
 	a.write(auditControl, slog.String("action", request.Action), slog.String("arguments", strings.Join(request.Args, " ")),
-		slog.Bool("done", reply.Done), slog.String("reply", reply.Text))
+		slog.String("address", address), slog.Bool("done", reply.Done), slog.String("reply", reply.Text))
+}
+
+// controlRefused writes that somebody who must not act has tried to, over the admin port.
+func (a *auditor) controlRefused(address, reason string) {
+	source := address
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		source = host
+	}
+	a.writeOnce(source, reason, auditControlRefused, slog.String("address", address), slog.String("reason", reason))
 }
 
 // linkRefused writes a link that this instance or the peer has refused.

@@ -33,6 +33,8 @@ type controlReply struct {
 	ID   string `json:"id"` // of the request
 	Done bool   `json:"done"`
 	Text string `json:"text"`
+
+	follow func() // what must be done after the reply was sent
 }
 
 // The actions of SendControl.
@@ -57,8 +59,8 @@ const (
 // ErrNotRunning reports that no instance runs with the configuration.
 var ErrNotRunning = errors.New("no instance runs with this configuration: start it first")
 
-// SendControl asks the instance that runs with cfg to do an action, ControlDeclareLost or
-// ControlEndDecree, and returns the text of its reply, for the operator. The request and the reply
+// SendControl asks the instance that runs with cfg to do an action, such as ControlDeclareLost,
+// ControlEndDecree, or one of the admin port (ActionSingle), and returns the text of its reply, for the operator. The request and the reply
 // are files in cfg.Data. So SendControl works only on the machine of the instance, and with the
 // right to write there. It needs no port and no password.
 //
@@ -153,19 +155,43 @@ func (s *Server) handleControl(file string, text []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, controlTimeout)
 	defer cancel()
-	s.log.Warn("a control request of the operator has arrived", "action", request.Action, "arguments", request.Args)
-	reply := controlReply{ID: request.ID, Done: true}
-	var err error
-	if reply.Text, err = s.executeControl(ctx, request); err != nil {
-		reply.Done, reply.Text = false, err.Error()
-	}
-	s.log.Warn("a control request of the operator is answered", "action", request.Action, "done", reply.Done, "reply", reply.Text)
-	s.audit.control(request, reply)
-	return writeJSON(s.cfg.fs, path.Join(s.cfg.Data, replyFile), reply)
+	reply := s.control(ctx, request, "")
+	err := writeJSON(s.cfg.fs, path.Join(s.cfg.Data, replyFile), reply)
+	reply.follow()
+	return err
 }
 
-// executeControl executes a control request and returns the text of the reply.
-func (s *Server) executeControl(ctx context.Context, request controlRequest) (string, error) {
+// control executes a control request that came from an address of the admin port, or from a file if
+// the address is empty. The caller calls reply.follow when it has sent the reply.
+func (s *Server) control(ctx context.Context, request controlRequest, address string) controlReply {
+	s.log.Warn("a control request of the operator has arrived", "action", request.Action, "arguments", request.Args)
+	reply := controlReply{ID: request.ID, Done: true, follow: func() {}}
+	text, follow, err := s.executeControl(ctx, request)
+	if reply.Text = text; err != nil {
+		reply.Done, reply.Text = false, err.Error()
+	} else if follow != nil {
+		reply.follow = follow
+	}
+	s.log.Warn("a control request of the operator is answered", "action", request.Action, "done", reply.Done, "reply", reply.Text)
+	s.audit.control(request, reply, address)
+	if reply.Done {
+		s.note(EventOperator, strings.Join(request.Args, " "), "an operator: "+request.Action)
+	}
+	return reply
+}
+
+// executeControl executes a control request and returns the text of the reply. follow is what must
+// be done after the reply was sent; it may be nil.
+func (s *Server) executeControl(ctx context.Context, request controlRequest) (text string, follow func(), err error) {
+	if _, known := argOf[request.Action]; known {
+		return s.executeAction(request)
+	}
+	text, err = s.executeDecree(ctx, request)
+	return text, nil, err
+}
+
+// executeDecree makes or ends a decree.
+func (s *Server) executeDecree(ctx context.Context, request controlRequest) (string, error) {
 	links := s.links.Load()
 	switch request.Action {
 	case ControlDeclareLost:

@@ -36,6 +36,7 @@ const (
 	EventDiskLow      = "disk_low"               // the disk is nearly full: publishes are refused
 	EventDiskOK       = "disk_ok"                // the disk has space again
 	EventUserRefused  = "user_refused"           // a logon was refused; repeats may be of other users
+	EventOperator     = "operator"               // an operator's request was executed
 	maxEvents         = 256
 	maxEventText      = 200 // bytes of a text, and of a subject
 	eventRepeatWindow = time.Minute

@@ -55,6 +55,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,7 @@ type Server struct {
 	space    space
 	refusals refusals
 	events   events
+	lags     lagRing
 	surveys  turn // of requests that look at all publishers or subscriptions
 	budgets  logBudgets
 	started  time.Time
@@ -110,7 +112,8 @@ type security struct {
 	authFailures authFailures
 	audit        *auditor // nil: there is no audit log
 	files        files
-	handshakes   handshakeSlots // of clients
+	origins      *http.CrossOriginProtection // of requests that act
+	handshakes   handshakeSlots              // of clients
 }
 
 // Ready returns a channel that is closed when clients are served. Before that, the instance catches
@@ -147,6 +150,10 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 //	             instances can be stopped, otherwise 503; the body is an InSync
 //	/status      a Status with one page of the sessions
 //	/publishers  a PublisherList, one page of the publishers
+//	/lag         a LagHistory: the lag of the links in the last ten minutes
+//	/actions     an ActionList; a POST of an ActionRequest executes an action, and the response is
+//	             an ActionReply
+//	/            a page for browsers that shows all that
 //
 // Bodies are JSON. Sessions are ordered by name, publishers by id. /status and /publishers have two
 // parameters, both optional:

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"syscall"
 	"time"
@@ -38,7 +39,7 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		security: security{files: files, handshakes: newHandshakeSlots()},
+		security: security{files: files, origins: http.NewCrossOriginProtection(), handshakes: newHandshakeSlots()},
 		cfg:      cfg,
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric

@@ -106,6 +106,9 @@ type LinkStatus struct {
 	Downgrades     uint64 `json:"downgrades"`
 	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
 	OtherCluster bool `json:"other_cluster"`
+	// LeftOut: an operator has had the peer left out of acks. They wait for it again when the
+	// operator says so, or when it has disconnected, is back, and has caught up.
+	LeftOut bool `json:"left_out"`
 	PeerClock
 	LinkProgress
 }

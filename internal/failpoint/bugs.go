@@ -120,6 +120,8 @@ const (
 	R5DowngradeNotReplanned Bug = "r5-looks-late"
 	// R5HeldNotCounted does not count a held publish as waiting, so that it waits for a peer for ever.
 	R5HeldNotCounted Bug = "r5-held-not-counted"
+	// R5LeaveOutForgotten lets a destination that an operator leaves out count again at once.
+	R5LeaveOutForgotten Bug = "r5-leave-out-forgotten"
 	// R5MinSyncIgnored downgrades a destination although too few others are left.
 	R5MinSyncIgnored Bug = "r5-min-sync-ignored"
 	// R5OneWayInSync lets an instance that does not replicate back report that it is in sync.
@@ -636,6 +638,10 @@ const (
 	TLSExpiryUntold Bug = "tls-expiry-untold"
 	// AdminAnyToken answers requests to the admin port without the token.
 	AdminAnyToken Bug = "admin-any-token"
+	// AdminActsFreely lets anybody act through an admin port without a token or certificate.
+	AdminActsFreely Bug = "admin-acts-freely"
+	// AdminAnyOrigin lets the pages of other origins act through the admin port.
+	AdminAnyOrigin Bug = "admin-any-origin"
 	// InSyncCatchingUp lets /insync say yes while the instance lacks messages that a peer has acknowledged.
 	InSyncCatchingUp Bug = "insync-catching-up"
 	// InSyncSingle lets /insync say yes while a peer acknowledges messages without the instance.

@@ -25,6 +25,8 @@ type AckState struct {
 	upgradeWithin  time.Duration
 	downgraded     bool
 	downgrades     uint64
+	leaveOut       bool // an operator leaves it out: to be downgraded by the next Update
+	held           bool // and it stays downgraded until EndLeaveOut
 }
 
 // NewAckState returns the state of a destination with these bounds. An upgradeWithin of 0 means
@@ -45,15 +47,20 @@ func (a *AckState) Downgrades() uint64 { return a.downgrades }
 // mayDowngrade whether MinSync permits a downgrade.
 func (a *AckState) Update(wait time.Duration, up, mayDowngrade bool) Change {
 	switch {
-	case a.downgraded && up && wait < a.upgradeWithin:
+	case a.downgraded && up && wait < a.upgradeWithin && !a.held:
 		a.downgraded = false
 		return BecameCounting
-	case !a.downgraded && mayDowngrade && a.downgradeAfter > 0 && wait >= a.downgradeAfter && !failpoint.On(failpoint.R5NeverDowngrade):
-		a.downgraded = true
+	case !a.downgraded && mayDowngrade && a.isDue(wait) && !failpoint.On(failpoint.R5NeverDowngrade):
+		a.downgraded, a.leaveOut = true, false
 		a.downgrades++
 		return BecameDowngraded
 	}
 	return Unchanged
+}
+
+// isDue reports whether a downgrade is due.
+func (a *AckState) isDue(wait time.Duration) bool {
+	return a.leaveOut || a.downgradeAfter > 0 && wait >= a.downgradeAfter
 }
 
 // Due returns the time at which Update must be called next if nothing else happens. since is the

@@ -289,6 +289,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 	l.updateStopLocked()
 	var acked bookmark.Vector
 	if p.outbound() {
+		p.ack.EndLeaveOut()
 		l.watermarks.Disconnected(p.index)
 		acked = p.progress.Acknowledged().Clone()
 	}

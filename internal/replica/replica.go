@@ -107,7 +107,7 @@ type Status struct {
 	OldestWaitMS                            int64
 	Unacknowledged, Sent, Received          uint64
 	Refused, Diverged, Downgrades           uint64
-	OtherCluster                            bool
+	OtherCluster, LeftOut                   bool
 	PeerClock
 	LinkProgress
 }

@@ -38,7 +38,7 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 	if p.dest.Sync {
 		s.Ack = "counting"
 		if p.ack.Downgraded() {
-			s.Ack = "downgraded"
+			s.Ack, s.LeftOut = "downgraded", p.ack.Held()
 		}
 	}
 	return s

@@ -12,6 +12,12 @@
 //	holdfast ping URI…                    log on to servers and print their answers
 //	holdfast status ADMIN…                show running instances side by side; --brief: for scripts
 //
+//	holdfast admin single ADMIN PEER      leave a peer out of acks, before it is stopped
+//	holdfast admin count ADMIN PEER       let acks wait for it again
+//	holdfast admin drain ADMIN            stop an instance after its outstanding acks
+//	holdfast admin disconnect ADMIN CLIENT  end the session of a client
+//	holdfast admin log-level ADMIN LEVEL  set the lowest level of the log
+//
 //	holdfast journal dump DIR             print the records, readable or as JSON
 //	holdfast journal verify DIR           check checksums, order and identities
 //	holdfast journal compare DIR1 DIR2    find the first difference between two instances
@@ -34,7 +40,7 @@
 //	0  all is well
 //	1  the command found a fault: damage (also damage that can be repaired), a
 //	   broken promise, a difference, a problem that status lists under WRONG, a
-//	   line that is too long or was rejected, messages that are no longer in the
+//	   line that is too long or was rejected, an action that the instance did not do, messages that are no longer in the
 //	   log, a server that does not answer ping, fewer messages than --count before
 //	   --until-idle, a message lost or repeated during a measurement
 //	2  usage: wrong flags, a path that holds something else, an input that differs
@@ -57,8 +63,8 @@
 // publish, subscribe, ping and bench log on with --user and --password-file, and connect
 // to tcps servers with --tls-ca, --tls-cert and --tls-key. By default they prove the
 // password (SCRAM), and the server must prove that it knows it; --auth password sends
-// the password, for servers without SCRAM. status sends --admin-token-file to the admin
-// endpoints. There is no flag or variable for a password itself: every user of the machine
+// the password, for servers without SCRAM. status and admin send --admin-token-file to the
+// admin endpoints. There is no flag or variable for a password itself: every user of the machine
 // can read the arguments of a process, and its children inherit its environment.
 //
 // Flags win over their variables, which [client.ConfigFromEnv] reads too:
@@ -236,6 +242,7 @@ type commands struct {
 	Journal   journalCommands  `cmd:"" help:"Examine the journal of a stopped instance."`
 	Store     storeCommands    `cmd:"" help:"Examine or repair a publish store or bookmark store that is not in use."`
 	Status    statusCommand    `cmd:"" help:"Show the state of running instances side by side, or for scripts (--brief)."`
+	Admin     adminCommands    `cmd:"" help:"Act on a running instance: leave a peer out of acks, drain, disconnect a client, set the log level."`
 	Bench     benchCommands    `cmd:"" help:"Measure a pair of servers: a running one, or one that the command starts."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`

@@ -40,7 +40,7 @@
 // These are the exit codes, and whether a supervisor (server/deploy/holdfastd@.service) restarts
 // the process:
 //
-//	 0  stopped, by SIGTERM or an interrupt                             no
+//	 0  stopped, by SIGTERM, an interrupt or 'holdfast admin drain'     no
 //	 1  cannot run for now: a port in use, a second signal              yes
 //	 2  a bug: a panic of the Go runtime                                yes
 //	 3  the disk has failed or is full: it may be repaired or emptied   yes
@@ -225,6 +225,9 @@ func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals signal
 		case <-signals.stop:
 			return stop(s, cfg, signals.stop)
 		case <-s.Done():
+			if s.Err() == nil { // an operator has drained it
+				return exitcode.OK
+			}
 			return exitCode(s.Err())
 		}
 	}
