@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -103,6 +104,9 @@ func (s *session) run() {
 	go func() {
 		defer close(written)
 		if err := s.out.Run(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && s.core.State() < servercore.StateEnding {
+				s.srv.instance.Counts.Slow.Add(1)
+			}
 			s.core.Abort(err.Error())
 		}
 		s.core.Release()
@@ -165,6 +169,7 @@ func (s *session) read() error {
 		case err == nil:
 			s.frames++
 			size := len(frame)
+			s.srv.instance.Counts.ReceivedBytes.Add(uint64(size))
 			if err = s.executeFrame(frame); err == nil {
 				err = s.pause(size)
 			}
@@ -356,7 +361,8 @@ var errDead = errors.New("session is dead")
 
 // Fill implements outbound.Source.
 func (s *session) Fill(b []byte, inline bool) (out []byte, next time.Time, err error) {
-	now := time.Now()
+	now, before := time.Now(), len(b)
+	defer func() { s.srv.instance.Counts.SentBytes.Add(uint64(len(out) - before)) }()
 	if inline {
 		out, more := s.core.FillAcks(b, now)
 		if more {

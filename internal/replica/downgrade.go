@@ -39,6 +39,7 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 		l.watermarks.LeaveOut(p.index, false)
 		p.backlog = p.progress.Waiting()
 		interval := p.interval(l.began.Add(now).Round(0))
+		p.singleFor += l.degradedForLocked(p, now)
 		p.degraded = degradedInterval{}
 		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval) })
 	}
@@ -89,6 +90,8 @@ func (l *Links) extendIntervalsLocked(publisher, local uint64) {
 			r = journal.PublisherRange{Publisher: publisher, From: acked + 1}
 		}
 		if r.To < settled {
+			counted := max(r.To, acked, p.progress.begun.highest[publisher])
+			p.ackedAlone += settled - min(settled, counted)
 			r.To = settled
 			p.degraded.ranges[publisher] = r
 			p.degraded.dirty = true

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/histogram"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/topic"
@@ -38,6 +39,10 @@ type Instance struct {
 	Now    func() time.Time
 	Limits Limits
 	Counts Counters
+	// Refusals count what was refused. AckTimes count the times from the receipt of a message with a
+	// sequence to its persisted ack.
+	Refusals RefusalCounts
+	AckTimes histogram.Histogram
 
 	memory budget // of all sessions
 	users  users
@@ -50,6 +55,8 @@ type Counters struct {
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
 	NotEntitled, Paused, AuthFailures         atomic.Uint64
+	PublishedBytes                            atomic.Uint64 // of the log; of unlogged messages the body
+	ReceivedBytes, SentBytes                  atomic.Uint64 // of the connections of clients; the driver counts them
 }
 
 func (i *Instance) now() time.Time {
