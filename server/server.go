@@ -55,12 +55,14 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/histogram"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
@@ -81,6 +83,8 @@ type Server struct {
 	space     space
 	refusals  refusals
 	logBudget lineBudget // log budget of all sessions together
+	started   time.Time
+	syncTimes histogram.Histogram // of the journal
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -93,8 +97,9 @@ type Server struct {
 // ports are the listeners of an instance.
 type ports struct {
 	clientListener      net.Listener
-	replicationListener net.Listener // nil: there is no replication port
-	adminListener       net.Listener // nil: there is no admin port
+	replicationListener net.Listener   // nil: there is no replication port
+	adminListener       net.Listener   // nil: there is no admin port
+	admin               *http.ServeMux // of the admin port
 }
 
 // security is the part of an instance that concerns users, certificates and secrets.
@@ -154,6 +159,12 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 // The server waits 5 seconds for a request and 10 seconds for the client to read the response. If
 // there are more than 16 connections it closes the oldest one.
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.adminListener) }
+
+// HandleAdmin adds an endpoint to the admin port, such as /metrics with the handler of package
+// server/metrics. It answers GET requests without a body, under the same limits and with the same
+// token as the others. A path is added once, and only if the port has none of this name: otherwise
+// HandleAdmin panics, like [http.ServeMux.Handle].
+func (s *Server) HandleAdmin(path string, h http.Handler) { s.admin.Handle("GET "+path, h) }
 
 func addrOf(l net.Listener) net.Addr {
 	if l == nil {

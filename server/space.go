@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,10 @@ type space struct {
 	full      atomic.Bool   // publishes are refused for now
 	linksFull atomic.Bool   // links take no messages either
 	wake      signal.Signal // set when the journal has a new segment
+
+	mu      sync.Mutex
+	samples []spaceSample // guarded by mu; of the last spaceWindow, oldest first
+	reserve int64         // guarded by mu; as in DiskMetrics
 }
 
 // reserves returns the space in bytes that publishes, and messages from links, must leave free.
@@ -43,6 +48,7 @@ func (s *Server) checkSpace() (need int64) {
 	}
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
+	s.space.noteFree(time.Now(), free, publishes)
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
 	s.space.linksFull.Store(free < links && full)
 	if wasFull := s.space.full.Swap(full); full && !wasFull {

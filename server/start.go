@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"syscall"
 	"time"
@@ -38,6 +39,7 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
+		ports:    ports{admin: http.NewServeMux()},
 		security: security{files: files, handshakes: newHandshakeSlots()},
 		cfg:      cfg,
 		log:      cfg.Logger.With("instance", cfg.Name),
@@ -47,6 +49,7 @@ func Start(cfg Config) (*Server, error) {
 			Limits: cfg.Limits.core(),
 		},
 		space:     space{wake: signal.New()},
+		started:   time.Now(),
 		lifecycle: newLifecycle(),
 	}
 	s.instance.Now = time.Now
@@ -165,6 +168,7 @@ func (s *Server) openJournal() error {
 		OnFail:       func(err error) { s.stopWithError(&DiskError{err}) },
 		SetAside:     !lone || s.cfg.AcceptDamage,
 		Carried:      s.carries,
+		SyncTimes:    &s.syncTimes,
 	})
 	if err != nil {
 		return s.openError(err)
