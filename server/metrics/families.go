@@ -19,11 +19,11 @@ var instanceFamilies = []family{
 	labelled(kindGauge, "build_info", "The value is always 1. The labels name the instance, its group, the version of the server and that of Go.",
 		[]string{"name", "group", "version", "goversion"}, func(m *metrics, s series) { s(1, m.Name, m.Group, m.Version, runtime.Version()) }),
 	moment("start_time_seconds", "Time at which the instance was started, in seconds since 1970.", func(m *metrics) time.Time { return m.Started }),
-	flag("ready", "1 if the instance serves clients.", func(m *metrics) bool { return m.Ready && !m.Stopping && !m.Outdated }),
-	flag("stopping", "1 if the instance is about to stop.", func(m *metrics) bool { return m.Stopping }),
-	flag("catching_up", "1 if the instance lacks, or may lack, messages of its peers.", func(m *metrics) bool { return m.CatchingUp }),
-	flag("outdated", "1 if the group has left the instance behind by a decree, so that it serves no clients.", func(m *metrics) bool { return m.Outdated }),
-	flag("single", "1 if acks are single: they stand for one disk, because a sync destination is downgraded or there is none.", func(m *metrics) bool { return m.Single }),
+	boolean("ready", "1 if the instance serves clients.", func(m *metrics) bool { return m.Ready && !m.Stopping && !m.Outdated }),
+	boolean("stopping", "1 if the instance is about to stop.", func(m *metrics) bool { return m.Stopping }),
+	boolean("catching_up", "1 if the instance lacks, or may lack, messages of its peers.", func(m *metrics) bool { return m.CatchingUp }),
+	boolean("outdated", "1 if the group has left the instance behind by a decree, so that it serves no clients.", func(m *metrics) bool { return m.Outdated }),
+	boolean("single", "1 if acks are single: they stand for one disk, because a sync destination is downgraded or there is none.", func(m *metrics) bool { return m.Single }),
 	labelled(kindGauge, "sync_status", "1 for the present sync status, as clients see it, and 0 for the others.", []string{"status"}, syncStatus),
 	labelled(kindGauge, "certificate_expiry_time_seconds", "Time at which a certificate expires, in seconds since 1970, by the setting that names its file.",
 		[]string{"field"}, func(m *metrics, s series) {
@@ -52,13 +52,13 @@ var journalFamilies = []family{
 	gauge("journal_durable_position_bytes", "Position after the newest record that is on disk.", func(m *metrics) uint64 { return m.Journal.Durable }),
 	gauge("journal_end_position_bytes", "Position after the newest record.", func(m *metrics) uint64 { return m.Journal.End }),
 	histogram("journal_sync_duration_seconds", "Times that writing and syncing waiting records to disk took.", func(m *metrics) *server.Histogram { return &m.Journal.SyncTimes }),
-	flag("journal_damaged", "1 if the journal has damage that is not healed.", func(m *metrics) bool { return m.Damaged }),
+	boolean("journal_damaged", "1 if the journal has damage that is not healed.", func(m *metrics) bool { return m.Damaged }),
 }
 
 var diskFamilies = []family{
 	gauge("disk_free_bytes", "Free space on the disk of the journal, at the last check: every 10 seconds and with each new file.", func(m *metrics) int64 { return m.Disk.Free }),
 	gauge("disk_reserve_bytes", "Free space below which publishes are refused (log.min_free).", func(m *metrics) int64 { return m.Disk.Reserve }),
-	flag("disk_full", "1 if publishes are refused because the free space is below the reserve.", func(m *metrics) bool { return m.Disk.Full }),
+	boolean("disk_full", "1 if publishes are refused because the free space is below the reserve.", func(m *metrics) bool { return m.Disk.Full }),
 	gauge("disk_until_full_seconds", "Estimated time until the free space is down to the reserve: what is above it, divided by the rate at which the free space has shrunk in the last five minutes. +Inf: it does not shrink, or has been measured for less than ten seconds.",
 		func(m *metrics) float64 {
 			if m.Disk.UntilFull < 0 {

@@ -57,8 +57,8 @@ func counter[T number](name, help string, value func(*server.Metrics) T) family 
 	return labelled(kindCounter, name, help, nil, func(m *server.Metrics, s series) { s(float64(value(m))) })
 }
 
-// flag is a gauge of 1 for true and 0 for false.
-func flag(name, help string, value func(*server.Metrics) bool) family {
+// boolean is a gauge of 1 for true and 0 for false.
+func boolean(name, help string, value func(*server.Metrics) bool) family {
 	return gauge(name, help, func(m *server.Metrics) float64 { return one(value(m)) })
 }
 
