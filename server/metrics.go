@@ -172,7 +172,7 @@ func histogramOf(h *histogram.Histogram) Histogram { return Histogram(h.Snapshot
 
 func (s *Server) sessionMetrics() SessionMetrics {
 	c := s.instance.CountSubscriptions()
-	m := SessionMetrics{Number: c.Sessions, Live: c.Live, Behind: c.Behind, Parked: c.Parked, AckTimes: histogramOf(&s.instance.AckTimes)}
+	m := SessionMetrics{Number: c.Sessions, Live: c.Live, Behind: c.Behind, Parked: c.Parked, AckTimes: histogramOf(&s.instance.Counts.AckTimes)}
 	m.Memory, m.MemoryLimit = s.instance.Memory()
 	for _, l := range c.Slowest {
 		m.Slowest = append(m.Slowest, SubscriptionLag(l))
@@ -193,7 +193,7 @@ func (s *Server) countMetrics() CountMetrics {
 }
 
 func (s *Server) refusalCounts() (all []RefusalCount) {
-	s.instance.Refusals.Each(func(kind servercore.RefusalKind, reason string, count uint64) {
+	s.instance.Counts.Refusals.Each(func(kind servercore.RefusalKind, reason string, count uint64) {
 		all = append(all, RefusalCount{kind.String(), reason, count})
 	})
 	return all

@@ -22,7 +22,7 @@ func (s *Session) divergedFrom() uint64 {
 // proven equal. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endDiverged(id string, from uint64) {
 	s.log.Error("the client's publisher has diverged: nothing more of its life is accepted", "publisher", s.client.claim.Publisher, "from", from)
-	s.inst.Refusals.add(RefusedSession, wire.ReasonPublisherDiverged)
+	s.inst.Counts.Refusals.add(RefusedSession, wire.ReasonPublisherDiverged)
 	s.inst.Registry.freeNames(s)
 	s.End(wire.ReasonPublisherDiverged, &wire.AckMessage{
 		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged,

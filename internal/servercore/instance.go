@@ -39,10 +39,6 @@ type Instance struct {
 	Now    func() time.Time
 	Limits Limits
 	Counts Counters
-	// Refusals count what was refused. AckTimes count the times from the receipt of a message with a
-	// sequence to its persisted ack.
-	Refusals RefusalCounts
-	AckTimes histogram.Histogram
 
 	memory budget // of all sessions
 	users  users
@@ -57,6 +53,9 @@ type Counters struct {
 	NotEntitled, Paused, AuthFailures         atomic.Uint64
 	PublishedBytes                            atomic.Uint64 // of the log; of unlogged messages the body
 	ReceivedBytes, SentBytes                  atomic.Uint64 // of the connections of clients; the driver counts them
+
+	Refusals RefusalCounts
+	AckTimes histogram.Histogram // from the receipt of a message with a sequence to its persisted ack
 }
 
 func (i *Instance) now() time.Time {

@@ -424,7 +424,7 @@ func (s *Session) answerPublish(m *wire.Message, refusal string) {
 // refusePublish answers a publish that is refused without a record.
 func (s *Session) refusePublish(m *wire.Message, reason string) {
 	s.inst.Counts.Refused.Add(1)
-	s.inst.Refusals.add(RefusedPublish, reason)
+	s.inst.Counts.Refusals.add(RefusedPublish, reason)
 	s.notifyNotEntitled(m, reason)
 	s.log.Warn("publish refused", "reason", reason, "topic", string(m.Topic), "sequence", m.Sequence)
 	s.answer(m, wire.AckProcessed, reason)

@@ -186,7 +186,7 @@ func (s *Session) End(why string, last *wire.AckMessage) {
 // endWithAck ends the session after a failure ack with the reason. id is the id of the command that
 // the ack answers, empty if there is none.
 func (s *Session) endWithAck(reason, id string) {
-	s.inst.Refusals.add(RefusedSession, reason)
+	s.inst.Counts.Refusals.add(RefusedSession, reason)
 	s.End(reason, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: reason})
 }
 
