@@ -202,8 +202,9 @@ func (s *Server) refusalCounts() (all []RefusalCount) {
 const (
 	// spaceWindow is the time over which the rate of the free space is measured.
 	spaceWindow = 5 * time.Minute
-	// minSpaceWindow is the least time for which a rate is a rate.
-	minSpaceWindow = 10 * time.Second
+	// minSpaceWindow is the least time over which the rate is measured. In a shorter time the file of
+	// a new segment, or a burst of another program, would look like the end of the disk.
+	minSpaceWindow = time.Minute
 	// spaceSampleInterval is the least time between two samples that are kept.
 	spaceSampleInterval = time.Second
 )

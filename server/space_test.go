@@ -15,7 +15,7 @@ func TestUntilFull(t *testing.T) {
 	}{
 		"no sample":             {want: -1},
 		"one sample":            {samples: []spaceSample{{free: 20 * gib}}, want: -1},
-		"too short":             {samples: at(0, 20*gib, 9, 19*gib), want: -1},
+		"too short":             {samples: at(0, 20*gib, 59, 19*gib), want: -1},
 		"shrinks":               {samples: at(0, 21*gib, 60, 20*gib), want: 10 * time.Minute},
 		"asked later":           {samples: at(0, 21*gib, 60, 20*gib), after: 10 * time.Second, want: 590 * time.Second},
 		"grows":                 {samples: at(0, 20*gib, 60, 21*gib), want: -1},

@@ -41,7 +41,7 @@ func (h *Histogram) Snapshot() Snapshot {
 	s := Snapshot{Sum: time.Duration(h.sum.Load()).Seconds(), Buckets: make(map[float64]uint64, buckets)}
 	for i := range h.counts {
 		if s.Count += h.counts[i].Load(); i < buckets {
-			s.Buckets[(first << i).Seconds()] = s.Count
+			s.Buckets[float64(first<<i)/float64(time.Second)] = s.Count // Duration.Seconds would round it
 		}
 	}
 	return s

@@ -59,7 +59,7 @@ var diskFamilies = []family{
 	gauge("disk_free_bytes", "Free space on the disk of the journal, at the last check: every 10 seconds and with each new file.", func(m *metrics) int64 { return m.Disk.Free }),
 	gauge("disk_reserve_bytes", "Free space below which publishes are refused (log.min_free).", func(m *metrics) int64 { return m.Disk.Reserve }),
 	boolean("disk_full", "1 if publishes are refused because the free space is below the reserve.", func(m *metrics) bool { return m.Disk.Full }),
-	gauge("disk_until_full_seconds", "Estimated time until the free space is down to the reserve: what is above it, divided by the rate at which the free space has shrunk in the last five minutes. +Inf: it does not shrink, or has been measured for less than ten seconds.",
+	gauge("disk_until_full_seconds", "Estimated time until the free space is down to the reserve: what is above it, divided by the rate at which the free space has shrunk in the last five minutes. +Inf: it does not shrink, or has been measured for less than a minute.",
 		func(m *metrics) float64 {
 			if m.Disk.UntilFull < 0 {
 				return math.Inf(1)
@@ -153,10 +153,10 @@ var sessionFamilies = []family{
 			s(float64(m.Sessions.Behind-m.Sessions.Parked), "behind")
 			s(float64(m.Sessions.Parked), "parked")
 		}),
-	labelled(kindGauge, "subscription_lag_bytes", "Bytes of the journal that a subscription has not read yet: for each session its slowest subscription, and of these the twenty slowest; the others have no series. An empty subscription stands for those that have reached the end of the journal and read together.",
-		[]string{"client", "subscription"}, func(m *metrics, s series) {
+	labelled(kindGauge, "subscription_lag_bytes", "Bytes of the journal that the slowest subscription of a client has not read yet. Only the twenty slowest clients have a series.",
+		[]string{"client"}, func(m *metrics, s series) {
 			for _, l := range m.Sessions.Slowest {
-				s(float64(l.Bytes), valid(l.Client), valid(l.Subscription))
+				s(float64(l.Bytes), valid(l.Client))
 			}
 		}),
 	counter("delivered_messages_total", "Messages sent to subscriptions, once for each subscription.", func(m *metrics) uint64 { return m.Counts.Delivered }),

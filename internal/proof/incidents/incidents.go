@@ -40,10 +40,11 @@ var incidents = []incident{
 	{
 		name:    "disk-filling",
 		alerts:  []string{"HoldfastDiskFilling@a", "HoldfastDiskFilling@b", "HoldfastDiskFull@a", "HoldfastDiskFull@b"},
+		again:   []string{"HoldfastDiskFilling@a", "HoldfastDiskFilling@b"}, // the pair itself goes on to fill what is left
 		traffic: traffic{rate: 100, size: 500},
 		config:  leaveSpace,
 		run: func(ctx context.Context, w *world) error {
-			return w.during(ctx, 80*time.Second, func() error { w.fill(ctx, fillRate); return nil }, w.empty)
+			return w.during(ctx, 130*time.Second, func() error { w.fill(ctx, fillRate); return nil }, w.empty)
 		},
 	},
 	{
@@ -75,7 +76,7 @@ var incidents = []incident{
 }
 
 const (
-	spaceLeft = 200 << 20 // bytes until publishes are refused
+	spaceLeft = 400 << 20 // bytes until publishes are refused
 	fillRate  = 4 << 20   // bytes a second
 )
 

@@ -173,6 +173,8 @@ func repeat(value string, n int) string {
 	switch {
 	case n == 1:
 		return value
+	case strings.HasSuffix(value, "Inf"): // there is no notation for many of them
+		return strings.TrimSpace(strings.Repeat(value+" ", n))
 	case value == "_":
 		return fmt.Sprintf("_x%d", n)
 	}

@@ -168,22 +168,22 @@ func (w *world) dialSlow(ctx context.Context, network, address string) (net.Conn
 }
 
 const (
-	slowPiece = 32 << 10               // bytes of one read
-	slowPause = 200 * time.Millisecond // before each
+	slowPiece = 32 << 10  // bytes of one read
+	slowRate  = 100 << 10 // bytes a second
 )
 
-// A slowConn reads one piece after each pause, while slow is true.
+// A slowConn reads at slowRate while slow is true.
 type slowConn struct {
 	net.Conn
 	slow *atomic.Bool
 }
 
 func (c *slowConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p[:min(len(p), slowPiece)])
 	if c.slow.Load() {
-		time.Sleep(slowPause)
-		p = p[:min(len(p), slowPiece)]
+		time.Sleep(time.Duration(n) * time.Second / slowRate)
 	}
-	return c.Conn.Read(p)
+	return n, err
 }
 
 // during begins a fault after a calm time and ends it after d, and lets another calm time pass.
