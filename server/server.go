@@ -144,6 +144,8 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 //	/status      a Status with one page of the sessions
 //	/publishers  a PublisherList, one page of the publishers
 //
+// HandleAdmin adds others: holdfastd adds /metrics, see package server/metrics.
+//
 // Bodies are JSON. Sessions are ordered by name, publishers by id. /status and /publishers have two
 // parameters, both optional:
 //

@@ -209,6 +209,16 @@ func TestSDKHasFewDependencies(t *testing.T) {
 	}
 }
 
+// A program that runs a server, and a test with package servertest, get Prometheus only if they
+// import package metrics.
+func TestServerDoesNotNeedPrometheus(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./client", "./server", "./server/servertest") {
+		if strings.Contains(p.ImportPath, "prometheus") {
+			t.Errorf("server or servertest depends on %s", p.ImportPath)
+		}
+	}
+}
+
 func TestGoroutinesHaveOwners(t *testing.T) {
 	for _, file := range sources(t) {
 		dir := filepath.ToSlash(filepath.Dir(file))
