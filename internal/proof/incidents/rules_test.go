@@ -107,16 +107,17 @@ func expectAlerts(b *strings.Builder, expression string, second int, alerts []st
 func TestNotation(t *testing.T) {
 	nan := math.NaN()
 	for _, c := range []struct {
-		values []float64
-		length int
-		want   string
+		values, scraped []float64
+		want            string
 	}{
-		{nil, 3, "_x3"}, {[]float64{1}, 1, "1"}, {[]float64{1, 1, 1}, 3, "1x2"}, {[]float64{1, 2, 2}, 3, "1 2x1"},
-		{[]float64{1}, 2, "1 stale"}, {[]float64{1}, 5, "1 stale _x3"}, {[]float64{nan, nan, 4, nan, 5}, 5, "_x2 4 stale 5"},
-		{[]float64{math.Inf(1), math.Inf(1), 1e-7}, 3, "+Inf +Inf 1e-07"},
+		{nil, []float64{1, 1, 1}, "_x3"}, {[]float64{1}, []float64{1}, "1"}, {[]float64{1, 1, 1}, []float64{1, 1, 1}, "1x2"},
+		{[]float64{1, 2, 2}, []float64{1, 1, 1}, "1 2x1"}, {[]float64{1}, []float64{1, 1}, "1 stale"},
+		{[]float64{1}, []float64{1, 1, 1, 1, 1}, "1 stale _x3"}, {[]float64{nan, nan, 4, nan, 5}, []float64{1, 1, 1, 1, 1}, "_x2 4 stale 5"},
+		{[]float64{4, nan, nan, 4}, []float64{1, nan, nan, 1}, "4 _x2 4"}, {[]float64{4}, []float64{1, nan, nan, 1, 1}, "4 _x2 stale _"},
+		{[]float64{math.Inf(1), math.Inf(1), 1e-7}, []float64{1, 1, 1}, "+Inf +Inf 1e-07"},
 	} {
-		if got := notation(c.values, c.length); got != c.want {
-			t.Errorf("%v: %q, want %q", c.values, got, c.want)
+		if got := notation(c.values, c.scraped); got != c.want {
+			t.Errorf("%v, scraped %v: %q, want %q", c.values, c.scraped, got, c.want)
 		}
 	}
 }

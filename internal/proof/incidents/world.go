@@ -56,6 +56,7 @@ func (in *incident) record(ctx context.Context, dir, binary string) (*recording,
 			return nil, err
 		}
 	}
+	w.recording.began = time.Now()
 	scraped, end := context.WithCancel(ctx)
 	defer end()
 	done := make(chan struct{})
@@ -157,12 +158,6 @@ func (w *world) dialSlow(ctx context.Context, network, address string) (net.Conn
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
-	}
-	if tcp, is := nc.(*net.TCPConn); is {
-		if err := tcp.SetReadBuffer(slowPiece); err != nil {
-			nc.Close()
-			return nil, err
-		}
 	}
 	return &slowConn{nc, &w.slow}, nil
 }
