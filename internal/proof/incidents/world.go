@@ -163,8 +163,11 @@ func (w *world) dialSlow(ctx context.Context, network, address string) (net.Conn
 }
 
 const (
-	slowPiece = 32 << 10  // bytes of one read
-	slowRate  = 100 << 10 // bytes a second
+	slowPiece = 32 << 10 // bytes of one read
+	// slowRate is in bytes per second. Linux lets a writer go on once a third of its socket's buffer of
+	// some megabytes is free. At a much lower rate that takes longer than the ten seconds after which
+	// the server ends the session.
+	slowRate = 512 << 10
 )
 
 // A slowConn reads at slowRate while slow is true.
