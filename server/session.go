@@ -362,7 +362,7 @@ var errDead = errors.New("session is dead")
 // Fill implements outbound.Source.
 func (s *session) Fill(b []byte, inline bool) (out []byte, next time.Time, err error) {
 	now, before := time.Now(), len(b)
-	defer func() { s.srv.instance.Counts.SentBytes.Add(uint64(len(out) - before)) }()
+	defer func() { s.srv.instance.Counts.SentBytes.Add(uint64(max(len(out)-before, 0))) }()
 	if inline {
 		out, more := s.core.FillAcks(b, now)
 		if more {
