@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -98,8 +97,8 @@ func (s *Server) answerAction(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !slices.Contains(s.offeredActions(), request.Action) {
-		http.Error(w, fmt.Sprintf("action %.40q is not one of %s", request.Action, strings.Join(s.offeredActions(), ", ")), http.StatusBadRequest)
+	if !slices.Contains(offeredActions, request.Action) {
+		http.Error(w, fmt.Sprintf("action %.40q is not one of %s", request.Action, strings.Join(offeredActions, ", ")), http.StatusBadRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), controlTimeout)

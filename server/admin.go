@@ -47,7 +47,7 @@ func (s *Server) serveAdmin() {
 	if s.adminListener == nil {
 		return
 	}
-	mux := http.NewServeMux()
+	mux := s.admin
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		if s.Err() != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -41,7 +41,8 @@ type Config struct {
 	// is given up: when it returns it does not get the messages that were removed meanwhile.
 	// Default: half of the disk space that is free at start.
 	Hold Size `yaml:"hold"`
-	// Admin describes the port of /livez, /readyz, /insync, /status and /publishers. Default: not served.
+	// Admin describes the port of /livez, /readyz, /insync, /status and /publishers, and of what
+	// HandleAdmin adds. Default: not served.
 	Admin AdminPort `yaml:"admin"`
 	// Log selects the messages that the journal keeps, and for how long.
 	Log LogConfig `yaml:"log"`

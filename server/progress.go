@@ -13,7 +13,7 @@ import (
 
 // maxWorst is the largest number of publishers and subscriptions in a Status that are furthest
 // behind.
-const maxWorst = replica.MaxWorst
+const maxWorst = replica.MaxBehind
 
 // A Role is the part of an instance in its group.
 type Role string

@@ -62,6 +62,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/histogram"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/logging"
 	"github.com/holdfast-mq/holdfast/internal/replica"
@@ -81,15 +82,16 @@ type Server struct {
 
 	ports
 	security
-	journal  *journal.Journal
-	links    atomic.Pointer[replica.Links] // nil until the links are started
-	space    space
-	refusals refusals
-	events   events
-	lags     lagRing
-	surveys  turn // of requests that look at all publishers or subscriptions
-	budgets  logBudgets
-	started  time.Time
+	journal   *journal.Journal
+	links     atomic.Pointer[replica.Links] // nil until the links are started
+	space     space
+	refusals  refusals
+	events    events
+	lags      lagRing
+	surveys   turn // of requests that look at all publishers or subscriptions
+	budgets   logBudgets
+	started   time.Time
+	syncTimes histogram.Histogram // of the journal
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -102,8 +104,9 @@ type Server struct {
 // ports are the listeners of an instance.
 type ports struct {
 	clientListener      net.Listener
-	replicationListener net.Listener // nil: there is no replication port
-	adminListener       net.Listener // nil: there is no admin port
+	replicationListener net.Listener   // nil: there is no replication port
+	adminListener       net.Listener   // nil: there is no admin port
+	admin               *http.ServeMux // of the admin port
 }
 
 // security is the part of an instance that concerns users, certificates and secrets.
@@ -155,6 +158,8 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 //	             an ActionReply
 //	/            a page for browsers that shows all that
 //
+// HandleAdmin adds others: holdfastd adds /metrics, see package server/metrics.
+//
 // Bodies are JSON. Sessions are ordered by name, publishers by id. /status and /publishers have two
 // parameters, both optional:
 //
@@ -183,6 +188,12 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.replicationListene
 // The server waits 5 seconds for a request and 10 seconds for the client to read the response. If
 // there are more than 16 connections it closes the oldest one.
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.adminListener) }
+
+// HandleAdmin adds an endpoint to the admin port, such as /metrics with the handler of package
+// server/metrics. It answers GET requests without a body, under the same limits and with the same
+// token as the others. A path is added once, and only if the port has none of this name: otherwise
+// HandleAdmin panics, like [http.ServeMux.Handle].
+func (s *Server) HandleAdmin(path string, h http.Handler) { s.admin.Handle("GET "+path, h) }
 
 func addrOf(l net.Listener) net.Addr {
 	if l == nil {

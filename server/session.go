@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -107,6 +108,9 @@ func (s *session) run() {
 	go func() {
 		defer close(written)
 		if err := s.out.Run(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && s.core.State() < servercore.StateEnding {
+				s.srv.instance.Counts.Slow.Add(1)
+			}
 			s.core.Abort(err.Error())
 		}
 		s.core.Release()
@@ -181,6 +185,7 @@ func (s *session) read() error {
 		case err == nil:
 			s.frames++
 			size := len(frame)
+			s.srv.instance.Counts.ReceivedBytes.Add(uint64(size))
 			if err = s.executeFrame(frame); err == nil {
 				err = s.pause(size)
 			}
@@ -372,7 +377,8 @@ var errDead = errors.New("session is dead")
 
 // Fill implements outbound.Source.
 func (s *session) Fill(b []byte, inline bool) (out []byte, next time.Time, err error) {
-	now := time.Now()
+	now, before := time.Now(), len(b)
+	defer func() { s.srv.instance.Counts.SentBytes.Add(uint64(max(len(out)-before, 0))) }()
 	if inline {
 		out, more := s.core.FillAcks(b, now)
 		if more {

@@ -31,6 +31,10 @@ type space struct {
 	measuring logging.Outage
 	reserving logging.Outage
 	trimming  logging.Outage
+
+	mu      sync.Mutex
+	samples []spaceSample // guarded by mu; of the last spaceWindow, oldest first
+	reserve int64         // guarded by mu; as in DiskMetrics
 }
 
 // begin begins a state of which the log tells. It reports whether that is news.
@@ -97,6 +101,7 @@ func (s *Server) checkSpace() (need int64) {
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
 	s.space.total.Store(total)
+	s.space.noteFree(time.Now(), free, publishes)
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
 	linksFull := free < links && full
 	hadLinksFull, wasFull := s.space.linksFull.Swap(linksFull), s.space.full.Swap(full)

@@ -39,6 +39,7 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
+		ports:    ports{admin: http.NewServeMux()},
 		security: security{files: files, origins: http.NewCrossOriginProtection(), handshakes: newHandshakeSlots()},
 		cfg:      cfg,
 		instance: &servercore.Instance{
@@ -178,6 +179,7 @@ func (s *Server) openJournal() error {
 		OnFail:       func(err error) { s.stopWithError(&DiskError{err}) },
 		SetAside:     !lone || s.cfg.AcceptDamage,
 		Carried:      s.carries,
+		SyncTimes:    &s.syncTimes,
 	})
 	if err != nil {
 		return s.openError(err)

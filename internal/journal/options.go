@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/histogram"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -49,6 +50,9 @@ type Options struct {
 	// OnSegment is called by the syncer after an fsync if the log has begun a new segment
 	// since the previous fsync. The call must not block.
 	OnSegment func()
+
+	// SyncTimes counts how long the syncs of the disk take. Nil: they are not counted.
+	SyncTimes *histogram.Histogram
 
 	// Stepped opens the journal without its goroutine: the owner calls BeginSync. It is for
 	// an owner that must control when each step happens.

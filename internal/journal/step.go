@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 )
@@ -35,8 +36,12 @@ func (j *Journal) BeginSync() (*SyncStep, error) {
 
 // Sync makes the records durable. It may be called at any time before End.
 func (s *SyncStep) Sync() error {
+	began := time.Now()
 	if _, err := s.j.log.Sync(); err != nil {
 		return s.j.setFailed(fmt.Errorf("journal: sync: %w", err))
+	}
+	if h := s.j.o.SyncTimes; h != nil {
+		h.Observe(time.Since(began))
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -24,41 +23,21 @@ type Backlog struct {
 	Publishers int           // publishers with such messages
 	Messages   uint64        // of all publishers
 	Oldest     time.Duration // how long the oldest of them has waited for a sync destination
-	Worst      []Wait        // the publishers with the most, most first; at most MaxWorst
+	Worst      []Wait        // the publishers with the most, most first; at most MaxBehind
 }
 
-// MaxWorst is the largest number of publishers in Backlog.Worst.
-const MaxWorst = 20
-
-// The numbers of publishers that are visited under one lock. Publishes and acks wait meanwhile.
-const (
-	countedAtOnce = 1024 // to count messages
-	waitsAtOnce   = 128  // to find how long they have waited, among up to twice maxBuckets buckets
-)
+// waitsAtOnce is the number of publishers whose longest waits are found under one lock, among up to
+// twice maxBuckets buckets. Publishes and acks wait meanwhile.
+const waitsAtOnce = 128
 
 // Backlog returns the sum of all publishers. It visits them part by part: publishes and acks go on
 // between two parts.
-func (l *Links) Backlog() (w Backlog) {
-	var worst []Wait
-	for from := uint64(0); ; {
-		states := l.o.Journal.StatesFrom(from, countedAtOnce)
-		l.mu.Lock()
-		for i := range states {
-			if n, _ := l.unackedLocked(&states[i]); n > 0 {
-				w.Publishers++
-				w.Messages += n
-				worst = addWorst(worst, Wait{PublisherState: states[i], Unacknowledged: n})
-			}
-		}
-		l.mu.Unlock()
-		if len(states) < countedAtOnce {
-			break
-		}
-		from = states[len(states)-1].Publisher + 1
-	}
-	states := make([]journal.PublisherState, len(worst))
-	for i := range worst {
-		states[i] = worst[i].PublisherState
+func (l *Links) Backlog() Backlog {
+	c := l.census()
+	w := Backlog{Publishers: c.Waiting, Messages: c.Unsafe}
+	states := make([]journal.PublisherState, 0, len(c.Behind))
+	for _, b := range c.Behind {
+		states = append(states, l.o.Journal.StatesFrom(b.Publisher, 1)...)
 	}
 	w.Worst = l.Waits(states)
 	now := l.now()
@@ -70,20 +49,6 @@ func (l *Links) Backlog() (w Backlog) {
 		}
 	}
 	return w
-}
-
-// addWorst adds a publisher to those with the most messages, if it is one of them.
-func addWorst(worst []Wait, w Wait) []Wait {
-	if len(worst) == MaxWorst {
-		if w.Unacknowledged <= worst[MaxWorst-1].Unacknowledged {
-			return worst
-		}
-		worst = worst[:MaxWorst-1]
-	}
-	at, _ := slices.BinarySearchFunc(worst, w, func(a, b Wait) int {
-		return cmp.Or(cmp.Compare(b.Unacknowledged, a.Unacknowledged), cmp.Compare(a.Publisher, b.Publisher))
-	})
-	return slices.Insert(worst, at, w)
 }
 
 // Waits returns the Wait of each publisher. states are their states.

@@ -21,16 +21,16 @@ func TestBacklog(t *testing.T) {
 		a.publish(1, 6, 7)
 		pass(3 * time.Second)
 		a.publish(1, 8, 8)
-		for p := range uint64(2 * MaxWorst) {
+		for p := range uint64(2 * MaxBehind) {
 			a.publish(10+p, 1, p+1)
 		}
 		pass(7 * time.Second) // b is downgraded, and away
 		got := a.l.Backlog()
-		if got.Publishers != 1+2*MaxWorst || got.Messages != 3+MaxWorst*(2*MaxWorst+1) || got.Oldest != 10*time.Second {
+		if got.Publishers != 1+2*MaxBehind || got.Messages != 3+MaxBehind*(2*MaxBehind+1) || got.Oldest != 10*time.Second {
 			t.Errorf("%+v", got)
 		}
-		if n := len(got.Worst); n != MaxWorst || got.Worst[0].Publisher != 10+2*MaxWorst-1 || got.Worst[0].Unacknowledged != 2*MaxWorst ||
-			got.Worst[n-1].Unacknowledged != MaxWorst+1 || got.Worst[0].Oldest != 1 || got.Worst[0].Waits != 7*time.Second {
+		if n := len(got.Worst); n != MaxBehind || got.Worst[0].Publisher != 10+2*MaxBehind-1 || got.Worst[0].Unacknowledged != 2*MaxBehind ||
+			got.Worst[n-1].Unacknowledged != MaxBehind+1 || got.Worst[0].Oldest != 1 || got.Worst[0].Waits != 7*time.Second {
 			t.Errorf("%d: %+v", n, got.Worst)
 		}
 		one := a.l.Waits(a.j.StatesFrom(1, 1))[0]

@@ -44,6 +44,7 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 		p.backlog = p.progress.Waiting()
 		p.tellStateLocked()
 		interval := p.interval(l.began.Add(now).Round(0))
+		p.singleFor += l.degradedForLocked(p, now)
 		p.degraded = degradedInterval{}
 		lasted := p.states.downgraded.End(now)
 		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval, lasted) })
@@ -101,6 +102,8 @@ func (l *Links) extendIntervalsLocked(publisher, local uint64) {
 			r = journal.PublisherRange{Publisher: publisher, From: acked + 1}
 		}
 		if r.To < settled {
+			counted := max(r.To, acked, p.progress.begun.highest[publisher])
+			p.ackedAlone += settled - min(settled, counted)
 			r.To = settled
 			p.degraded.ranges[publisher] = r
 			p.degraded.dirty = true

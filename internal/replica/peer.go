@@ -51,6 +51,9 @@ type counters struct {
 	sent, received atomic.Uint64 // records
 	refused        atomic.Uint64 // connections, and records on them
 	diverged       uint64        // publishers
+	volume
+	ackedAlone uint64        // messages settled without it
+	singleFor  time.Duration // length of its former downgrades
 
 	differing map[uint64]bool // the publishers counted in diverged
 }

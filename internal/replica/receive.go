@@ -16,6 +16,8 @@ func (c *conn) handleFrame(payload []byte) error {
 	handle := c.handleLinkFrame
 	if c.stage < handshakeDone {
 		handle = c.handleHandshakeFrame
+	} else if isClosed(c.up) {
+		c.peer.receivedBytes.Add(uint64(frameHeader + len(payload)))
 	}
 	err := handle(t, d)
 	if errors.Is(err, errFrame) {

@@ -106,7 +106,11 @@ func (s *sender) appendFrames(b []byte) (busy bool, err error) {
 		s.enc.add(s.c.finalFrame())
 		return false, io.EOF
 	}
+	before := s.enc.kept
 	busy, err = s.nextFrames(s)
+	if isClosed(s.c.up) {
+		s.c.peer.sentBytes.Add(uint64(s.enc.kept - before))
+	}
 	if err != nil {
 		s.c.closeWith(err)
 	}
@@ -165,6 +169,7 @@ func (s *sender) openCursor() error {
 		from = j.End()
 	}
 	s.follower = j.Follow(from, journal.Appended)
+	s.c.peer.sentTo.Store(uint64(from))
 	// The order matters: the follower notices if retention removes anything from now on.
 	s.floors, s.floorsAfter = withoutForgotten(addForgotten(s.c.ours.States, j.States()), s.c.ours.States, have), j.End()
 	return nil
@@ -255,6 +260,7 @@ func (s *sender) stream() (busy bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	s.c.peer.sentTo.Store(uint64(s.follower.Position()))
 	if sent > 0 {
 		s.c.peer.sent.Add(uint64(sent))
 		s.enc.keep()

@@ -8,7 +8,7 @@ import (
 
 // Status returns the state of each link, ordered by peer.
 func (l *Links) Status() []Status {
-	now, unacknowledged := l.now(), l.unacknowledged()
+	now, unacknowledged := l.now(), l.census().unacknowledged
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Status, 0, len(l.peers))
@@ -63,31 +63,6 @@ func (p *peer) addHeadwayLocked(s *Status, now time.Duration) {
 		h := c.receiving.headway()
 		s.Receiving = &h
 	}
-}
-
-// statesAtOnce is the number of publishers that are counted under one lock. Acks wait meanwhile.
-const statesAtOnce = 1024
-
-// unacknowledged counts, for each destination, the sequences above the journal's floors that the
-// destination has not acknowledged.
-func (l *Links) unacknowledged() map[*peer]uint64 {
-	counts := make(map[*peer]uint64, len(l.dests))
-	for from := uint64(0); len(l.dests) > 0; {
-		states := l.o.Journal.StatesFrom(from, statesAtOnce)
-		l.mu.Lock()
-		for _, p := range l.dests {
-			acked := p.progress.Acknowledged()
-			for _, s := range states {
-				counts[p] += s.Have - min(s.Have, max(s.Floor, acked[s.Publisher]))
-			}
-		}
-		l.mu.Unlock()
-		if len(states) < statesAtOnce {
-			break
-		}
-		from = states[len(states)-1].Publisher + 1
-	}
-	return counts
 }
 
 // stateLocked returns down, catching-up or sync, or live for a link without sync acks.

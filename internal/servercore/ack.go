@@ -125,6 +125,7 @@ func (s *Session) takeAcksLocked(check *ackCheck) (due dueAcks) {
 	due.flushes, flushBytes = takeDueAcks(&s.pending.flushes, settled, check.unsequencedSettled)
 	s.account.add(-publishBytes - flushBytes)
 	due.unsequencedSafe = check.unsequencedSafe
+	s.probe.end(max(s.acks.Safe, s.acks.Single), check.now, &s.inst.Counts.AckTimes)
 	if len(due.acks)+len(due.publishes)+len(due.flushes) > 0 {
 		out.lastAck = check.now
 	}
@@ -156,6 +157,7 @@ func (s *Session) writePersisted(o PersistedAck) {
 		a.MessageBookmark = bookmark.Bookmark{Publisher: s.client.claim.Publisher, Sequence: o.Sequence}
 	} else {
 		s.inst.Counts.Refused.Add(1)
+		s.inst.Counts.Refusals.add(RefusedPublish, o.Reason)
 	}
 	s.write(&a)
 }

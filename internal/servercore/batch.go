@@ -56,6 +56,7 @@ func (b *Batch) TakeRun() error {
 		if b.scanRun(); len(b.run) == 0 {
 			return nil
 		}
+		s.beginProbe(s.reader.have + 1)
 		result, err := appendUnlessFenced(s, func() (ledger.RunResult, error) {
 			return s.reader.appender.AppendRun(s.client.claim.Check, s.client.user, b.run)
 		})
@@ -63,6 +64,7 @@ func (b *Batch) TakeRun() error {
 		if taken > 0 {
 			s.reader.have += uint64(taken)
 			s.inst.Counts.Published.Add(uint64(taken))
+			s.inst.Counts.PublishedBytes.Add(uint64(result.To - result.From))
 			s.trackPublish(s.reader.have, true)
 			s.driver.Wake() // the watermark may have moved past them already
 		}

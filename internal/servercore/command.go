@@ -107,6 +107,7 @@ func (s *Session) answer(m *wire.Message, ack wire.AckType, failure string) {
 // processed answers a command other than a publish.
 func (s *Session) processed(m *wire.Message, failure string) {
 	if failure != "" {
+		s.inst.Counts.Refusals.add(RefusedCommand, failure)
 		s.log.Warn("command refused", "command", string(m.CommandText), "reason", failure)
 	}
 	s.answer(m, wire.AckProcessed, failure)
@@ -120,6 +121,7 @@ func (s *Session) notOffered(m *wire.Message) {
 	if m.Command == wire.Ack {
 		reason = "ack of a queue is not offered"
 	}
+	s.inst.Counts.Refusals.add(RefusedCommand, reason)
 	s.log.Warn("command refused", "command", m.Command.String(), "reason", reason)
 	s.send(&wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason,

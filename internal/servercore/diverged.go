@@ -22,6 +22,7 @@ func (s *Session) divergedFrom() uint64 {
 // proven equal. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endDiverged(id string, from uint64) {
 	s.log.Error("session ends: its publisher has diverged, and nothing more of it is accepted", "publisher", s.client.claim.Publisher, "first", from)
+	s.inst.Counts.Refusals.add(RefusedSession, wire.ReasonPublisherDiverged)
 	s.inst.Registry.freeNames(s)
 	s.End(wire.ReasonPublisherDiverged, &wire.AckMessage{
 		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonPublisherDiverged,

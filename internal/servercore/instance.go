@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
+	"github.com/holdfast-mq/holdfast/internal/histogram"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/topic"
@@ -51,6 +52,11 @@ type Counters struct {
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
 	NotEntitled, Paused, AuthFailures         atomic.Uint64
+	PublishedBytes                            atomic.Uint64 // of the log; of unlogged messages the body
+	ReceivedBytes, SentBytes                  atomic.Uint64 // of the connections of clients; the driver counts them
+
+	Refusals RefusalCounts
+	AckTimes histogram.Histogram // from the receipt of a message with a sequence to its persisted ack
 }
 
 func (i *Instance) now() time.Time {

@@ -143,6 +143,7 @@ func (s *Session) isOtherPublisher() bool {
 // refuseLogon answers the logon with a failure and ends the session.
 func (s *Session) refuseLogon(m *wire.Message, reason string) error {
 	s.log.Warn("logon refused", "reason", reason)
+	s.inst.Counts.Refusals.add(RefusedLogon, reason)
 	s.End("logon refused: "+reason, &wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason, Version: s.inst.Version,
 	})
@@ -228,6 +229,7 @@ func (s *Session) Challenge(id, user, text string) {
 // RefuseUser refuses a logon whose user is not authenticated, and ends the session. id is the id of
 // the logon.
 func (s *Session) RefuseUser(id string) {
+	s.inst.Counts.Refusals.add(RefusedLogon, wire.ReasonAuthFailure)
 	s.End("logon refused: "+wire.ReasonAuthFailure, &wire.AckMessage{
 		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonAuthFailure, Version: s.inst.Version,
 	})

@@ -113,6 +113,7 @@ func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 		// the number and no one would check again. A number that the ledger already has is not
 		// tracked here: it must not be acknowledged before its content is known to be the same.
 		s.trackPublish(m.Sequence, wanted)
+		s.beginProbe(m.Sequence)
 	}
 	r := s.recordOf(m, s.recordedRefusal(m, refusal))
 	r.Sequence, r.Prev = m.Sequence, m.Sequence-1
@@ -125,7 +126,7 @@ func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 		return s.endPublishGap(m.Sequence)
 	case ledger.Accepted:
 		s.reader.have = m.Sequence
-		s.inst.Counts.Published.Add(1)
+		s.countPublished(r)
 		s.notifyNotEntitled(m, refusal)
 	default:
 		return s.answerResend(m, r, verdict, refusal)
@@ -383,6 +384,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refusal string) error {
 		if !isDevnull {
 			s.inst.Registry.publishUnlogged(m, s.client.user)
 			s.inst.Counts.Published.Add(1)
+			s.inst.Counts.PublishedBytes.Add(uint64(len(m.Body)))
 		}
 		s.answerPublish(m, "")
 		s.answer(m, wire.AckPersisted, "") // an unlogged message waits for no disk
@@ -393,7 +395,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refusal string) error {
 	if _, err := s.append(r); err != nil {
 		return err
 	}
-	s.inst.Counts.Published.Add(1)
+	s.countPublished(r)
 	s.answerPublish(m, "")
 	return s.awaitPersisted(m, r.Sequence)
 }
@@ -414,6 +416,12 @@ func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	return nil
 }
 
+// countPublished counts a message that was recorded.
+func (s *Session) countPublished(r *ledger.Record) {
+	s.inst.Counts.Published.Add(1)
+	s.inst.Counts.PublishedBytes.Add(uint64(r.Next - r.Position))
+}
+
 // answerPublish sends the processed and completed acks of a publish. refusal is the reason of a
 // refusal, empty if there is none.
 func (s *Session) answerPublish(m *wire.Message, refusal string) {
@@ -426,6 +434,7 @@ func (s *Session) answerPublish(m *wire.Message, refusal string) {
 // refusePublish answers a publish that is refused without a record.
 func (s *Session) refusePublish(m *wire.Message, reason string) {
 	s.inst.Counts.Refused.Add(1)
+	s.inst.Counts.Refusals.add(RefusedPublish, reason)
 	s.notifyNotEntitled(m, reason)
 	s.log.Warn("publish refused", "reason", reason, "topic", string(m.Topic), "sequence", m.Sequence)
 	s.answer(m, wire.AckProcessed, reason)

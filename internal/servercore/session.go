@@ -63,6 +63,8 @@ type Session struct {
 	number     uint64       // number in the registry; constant once the session is added
 	ended      atomic.Bool  // the state is StateEnding or later
 	awaitsSafe atomic.Bool  // a subscription holds a record until it is safe
+	probe      ackProbe     // measures the time to a persisted ack
+	place      readPlace    // how far the subscriptions have read
 	client     clientInfo   // set by the logon, constant once the logon is answered
 	reader     readerState  // the reader's half
 	writer     writerState  // the writer's half
@@ -185,6 +187,7 @@ func (s *Session) End(why string, last *wire.AckMessage) {
 // endWithAck ends the session after a failure ack with the reason. id is the id of the command that
 // the ack answers, empty if there is none.
 func (s *Session) endWithAck(reason, id string) {
+	s.inst.Counts.Refusals.add(RefusedSession, reason)
 	s.End(reason, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: reason})
 }
 

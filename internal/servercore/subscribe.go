@@ -155,6 +155,7 @@ func pattern(m *wire.Message, o route.Options) (topic.Pattern, error) {
 
 // refuseSubscribe answers a subscribe that is refused.
 func (s *Session) refuseSubscribe(m *wire.Message, refusal *subscribeError) {
+	s.inst.Counts.Refusals.add(RefusedSubscribe, refusal.reason)
 	if refusal.event != 0 {
 		s.notifyEvent(refusal.event, m.Topic, refusal.reason)
 	}

@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"internal/failpoint":   {},
 	"internal/boltfile":    {"internal/fileversion", "internal/failpoint"},
 	"internal/crc":         {},
+	"internal/histogram":   {},
 	"internal/fileversion": {},
 	"internal/reload":      {"internal/failpoint"},
 	"internal/certs":       {"internal/failpoint", "internal/reload"},
@@ -52,20 +53,21 @@ var imports = map[string][]string{
 	"internal/wire":        {"internal/bookmark", "internal/failpoint", "internal/record"},
 	"internal/ledger":      {"internal/bookmark", "internal/record", "internal/syncstatus"},
 	"internal/seglog":      {"internal/crc", "internal/fileversion", "internal/failpoint"},
-	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/fileversion", "internal/ledger", "internal/failpoint", "internal/record", "internal/seglog"},
+	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/fileversion", "internal/histogram", "internal/ledger", "internal/failpoint", "internal/record", "internal/seglog"},
 	"internal/route":       {"internal/bookmark", "internal/ledger", "internal/failpoint", "internal/topic", "internal/wire"},
 	"internal/replica":     {"internal/bookmark", "internal/crc", "internal/journal", "internal/ledger", "internal/failpoint", "internal/logging", "internal/outbound", "internal/pace", "internal/signal", "internal/syncstatus", "internal/topic", "internal/record"},
 	"internal/clientcore":  {"bookmarkstore", "internal/bookmark", "internal/failpoint", "internal/ring", "internal/syncstatus", "internal/wire", "pubstore", "internal/record"},
-	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/failpoint", "internal/pace", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire", "internal/record"},
+	"internal/servercore":  {"internal/bookmark", "internal/histogram", "internal/ledger", "internal/failpoint", "internal/pace", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire", "internal/record"},
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/intern", "internal/failpoint", "internal/seglog", "internal/signal", "internal/record", "internal/testdoor"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/fileversion", "internal/failpoint", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/certs", "internal/clientcore", "internal/dial", "internal/intern", "internal/failpoint", "internal/logging", "internal/outbound", "internal/ring", "internal/scram", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
-	"server":               {"internal/audit", "internal/users", "internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/fileversion", "internal/journal", "internal/failpoint", "internal/logging", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
+	"server":               {"internal/audit", "internal/users", "internal/certs", "internal/reload", "internal/bookmark", "internal/dial", "internal/fileversion", "internal/histogram", "internal/journal", "internal/failpoint", "internal/logging", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/size", "internal/visible", "internal/wire", "internal/testdoor", "internal/yamlbounds"},
 	"internal/exitcode":    {},
 	"internal/prompt":      {},
 	"internal/buildinfo":   {},
 	"internal/visible":     {},
-	"server/cmd/holdfastd": {"internal/exitcode", "internal/buildinfo", "internal/prompt", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server", "internal/certs", "internal/heldport", "internal/testdoor"},
+	"server/metrics":       {"server"},
+	"server/cmd/holdfastd": {"server/metrics", "internal/exitcode", "internal/buildinfo", "internal/prompt", "internal/signal", "internal/topic", "internal/users", "internal/visible", "server", "internal/certs", "internal/heldport", "internal/testdoor"},
 	"internal/testdoor":    {"internal/seglog"},
 	"internal/heldport":    {},
 	"internal/perf/pair":   {"client", "internal/certs", "internal/heldport", "internal/users"},
@@ -206,6 +208,16 @@ func TestSDKHasFewDependencies(t *testing.T) {
 		})
 		if !ok {
 			t.Errorf("the SDK brings the dependency %s into applications", p.ImportPath)
+		}
+	}
+}
+
+// A program that runs a server, and a test with package servertest, get Prometheus only if they
+// import package metrics.
+func TestServerDoesNotNeedPrometheus(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./client", "./server", "./server/servertest") {
+		if strings.Contains(p.ImportPath, "prometheus") {
+			t.Errorf("server or servertest depends on %s", p.ImportPath)
 		}
 	}
 }

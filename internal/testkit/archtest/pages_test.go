@@ -27,7 +27,7 @@ import (
 // Those of ours are also the ones whose names are checked in the text of pages.
 var usable = []string{
 	module + "bookmarkstore", module + "bookmarkstore/bookmarkstoretest", module + "client",
-	module + "pubstore", module + "pubstore/pubstoretest", module + "server", module + "server/servertest",
+	module + "pubstore", module + "pubstore/pubstoretest", module + "server", module + "server/metrics", module + "server/servertest",
 	"go.etcd.io/bbolt",
 	"context", "errors", "fmt", "io", "log", "log/slog", "net", "os", "sync", "testing", "testing/synctest", "time",
 }
@@ -191,7 +191,7 @@ func find(p *types.Package, names []string) error {
 
 // publicDirs are the packages that an application can import.
 var publicDirs = []string{
-	"bookmarkstore", "bookmarkstore/bookmarkstoretest", "client", "pubstore", "pubstore/pubstoretest", "server", "server/servertest",
+	"bookmarkstore", "bookmarkstore/bookmarkstoretest", "client", "pubstore", "pubstore/pubstoretest", "server", "server/metrics", "server/servertest",
 }
 
 // A name in brackets in a doc comment of an importable package is a link.

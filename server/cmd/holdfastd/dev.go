@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
 	"github.com/holdfast-mq/holdfast/internal/testdoor"
 	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/metrics"
 )
 
 const devUsage = `Usage: holdfastd dev [-pair] [-users] [-tls] [-port N] [-keep]
@@ -210,6 +211,7 @@ func (d *dev) start(i *devInstance) error {
 	if i.server, err = server.Start(cfg); err != nil {
 		return err
 	}
+	i.server.HandleAdmin("/metrics", metrics.Handler(i.server))
 	i.ready, i.done = i.server.Ready(), i.server.Done()
 	return nil
 }

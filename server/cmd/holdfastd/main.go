@@ -68,6 +68,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
 	"github.com/holdfast-mq/holdfast/internal/visible"
 	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/metrics"
 )
 
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
@@ -188,6 +189,7 @@ func run(args []string, stdout io.Writer, stderr *output, signals signalChannels
 		cfg.Logger.Error("the instance did not start", "error", err, "instance", cfg.Name)
 		return exitCode(err)
 	}
+	s.HandleAdmin("/metrics", metrics.Handler(s))
 	fmt.Fprintf(stdout, "listening name=%s clients=%s replication=%s admin=%s\n",
 		cfg.Name, addrText(s.Addr()), addrText(s.ReplicationAddr()), addrText(s.AdminAddr()))
 	return serve(s, cfg, stdout, signals)
