@@ -112,20 +112,28 @@ func (s *Server) applyPermissions(always bool) {
 	if failpoint.On(failpoint.PermissionsStale) {
 		return
 	}
+	if after, changed := s.replacePermissions(always); changed {
+		s.log.Info("the permissions of users have changed", "permissions", after.Number, "hash", hex.EncodeToString(after.Hash[:]))
+	}
+}
+
+// replacePermissions replaces the permissions of all open sessions. The audit log has the change
+// before what it does to sessions.
+func (s *Server) replacePermissions(always bool) (after PermissionsVersion, changed bool) {
 	s.permissions.mu.Lock()
 	defer s.permissions.mu.Unlock()
-	before, after := s.permissions.version, s.cfg.Authorizer.Version()
+	before := s.permissions.version
+	after = s.cfg.Authorizer.Version()
 	s.permissions.version = after
-	if always || before.Hash != after.Hash {
-		hash := hex.EncodeToString(after.Hash[:])
-		s.log.Info("the permissions of users have changed", "permissions", after.Number, "hash", hash)
-		s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number), slog.String("hash", hash))
+	if changed = always || before.Hash != after.Hash; changed {
+		s.audit.write(auditPermissionsChanged, slog.Uint64("before", before.Number), slog.Uint64("after", after.Number), slog.String("hash", hex.EncodeToString(after.Hash[:])))
 	}
 	s.eachSession(func(c *servercore.Session) {
 		if user, ok := c.User(); ok {
 			c.SetPermissions(s.permissionsOf(user))
 		}
 	})
+	return after, changed
 }
 
 // setUser sets the user of a session, and the user's permissions. It returns false if there is no

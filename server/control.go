@@ -138,8 +138,8 @@ func (s *Server) serveControl() {
 		}
 		switch {
 		case err == nil || errors.Is(err, fs.ErrNotExist):
-			outage.End(time.Since(s.began))
-		case outage.Fail(time.Since(s.began)):
+			outage.End(time.Since(s.started))
+		case outage.Fail(time.Since(s.started)):
 			s.log.Error("a control request cannot be read or answered", "error", err, "attempts", outage.Attempts())
 		}
 	}

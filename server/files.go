@@ -222,7 +222,7 @@ func (s *Server) logReload(w *watchedFiles, err error) {
 	case err != nil:
 		s.log.Error("a changed file cannot be used: its old content stays in use", "field", w.field, "error", err)
 	case w.certificate != nil:
-		s.log.Info(readAgain(w.certificate.LastChange()), "field", w.field, "not_after", w.certificate.NotAfter())
+		s.logCertificate(w)
 	default:
 		s.log.Info("file read again", "field", w.field)
 	}
@@ -232,17 +232,18 @@ func (s *Server) logReload(w *watchedFiles, err error) {
 	}
 }
 
-// readAgain says what is new after the files of a certificate were read again.
-func readAgain(c certs.Change) string {
-	switch {
+// logCertificate logs what is new after the files of a certificate were read again.
+func (s *Server) logCertificate(w *watchedFiles) {
+	switch c, notAfter := w.certificate.LastChange(), w.certificate.NotAfter(); {
 	case c.Certificate && c.Authorities:
-		return "certificate and authorities replaced"
+		s.log.Info("certificate and authorities replaced", "field", w.field, "not_after", notAfter)
 	case c.Certificate:
-		return "certificate replaced"
+		s.log.Info("certificate replaced", "field", w.field, "not_after", notAfter)
 	case c.Authorities:
-		return "authorities replaced"
+		s.log.Info("authorities replaced", "field", w.field, "not_after", notAfter)
+	default:
+		s.log.Info("certificate read again, nothing has changed", "field", w.field, "not_after", notAfter)
 	}
-	return "certificate read again, nothing has changed"
 }
 
 // A CertificateStatus describes a certificate of an instance that comes from a file.

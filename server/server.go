@@ -76,22 +76,16 @@ type Server struct {
 	log               *slog.Logger // its lines go through logs
 	logs              *logQueue
 	settings          []string // that differ from their defaults
-	began             time.Time
+	started           time.Time
 	instance          *servercore.Instance // shared by the sessions
 	destinationTopics []*topic.Set         // topics of each destination
 
 	ports
 	security
-	journal   *journal.Journal
-	links     atomic.Pointer[replica.Links] // nil until the links are started
-	space     space
-	refusals  refusals
-	events    events
-	lags      lagRing
-	surveys   turn // of requests that look at all publishers or subscriptions
-	budgets   logBudgets
-	started   time.Time
-	syncTimes histogram.Histogram // of the journal
+	observations
+	journal *journal.Journal
+	links   atomic.Pointer[replica.Links] // nil until the links are started
+	space   space
 
 	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
@@ -99,6 +93,16 @@ type Server struct {
 	loops    sync.WaitGroup // accept, retention, control, admin
 
 	lifecycle
+}
+
+// observations are what operators are shown of an instance.
+type observations struct {
+	refusals  refusals
+	events    events
+	lags      lagRing
+	surveys   turn // of requests that look at all publishers or subscriptions
+	budgets   logBudgets
+	syncTimes histogram.Histogram // of the journal
 }
 
 // ports are the listeners of an instance.
@@ -402,7 +406,7 @@ func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
 	s.note(EventReady, "", "clients are served")
-	s.log.Info("serving clients", "address", s.clientListener.Addr(), "duration", time.Since(s.began))
+	s.log.Info("serving clients", "address", s.clientListener.Addr(), "duration", time.Since(s.started))
 }
 
 // accept accepts connections until the listener is closed.
@@ -414,7 +418,7 @@ func (s *Server) accept() {
 		conn, err := s.clientListener.Accept()
 		if err == nil {
 			delay = 0
-			if attempts, lasted := outage.End(time.Since(s.began)); attempts > 0 {
+			if attempts, lasted := outage.End(time.Since(s.started)); attempts > 0 {
 				s.log.Info("clients are accepted again", "attempts", attempts, "duration", lasted)
 			}
 			s.startSession(conn)
@@ -425,7 +429,7 @@ func (s *Server) accept() {
 		}
 		// Probably no file descriptor is free. Wait before the next attempt.
 		delay = min(max(2*delay, 5*time.Millisecond), maxDelay)
-		if outage.Fail(time.Since(s.began)) {
+		if outage.Fail(time.Since(s.started)) {
 			s.log.Error("cannot accept clients", "error", err, "attempts", outage.Attempts())
 		}
 		select {

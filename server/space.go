@@ -90,12 +90,12 @@ const headroomSegments = 4
 func (s *Server) checkSpace() (need int64) {
 	free, total, err := s.journal.Space()
 	if err != nil {
-		if attempts, tell := s.space.fail(&s.space.measuring, time.Since(s.began)); tell {
+		if attempts, tell := s.space.fail(&s.space.measuring, time.Since(s.started)); tell {
 			s.log.Error("the free disk space cannot be measured", "error", err, "attempts", attempts)
 		}
 		return 0
 	}
-	if attempts, lasted := s.space.work(&s.space.measuring, time.Since(s.began)); attempts > 0 {
+	if attempts, lasted := s.space.work(&s.space.measuring, time.Since(s.started)); attempts > 0 {
 		s.log.Info("the free disk space can be measured again", "attempts", attempts, "duration", lasted)
 	}
 	publishes, links := s.reserves(total)
@@ -115,7 +115,7 @@ func (s *Server) checkSpace() (need int64) {
 
 // logSpace logs whether publishes are refused because the disk is nearly full.
 func (s *Server) logSpace(full, wasFull bool, free, reserve int64) {
-	now, state := time.Since(s.began), &s.space.fullSince
+	now, state := time.Since(s.started), &s.space.fullSince
 	switch {
 	case full && !wasFull:
 		if s.space.begin(state, now) {
@@ -147,12 +147,12 @@ func (s *Server) keepReserve() {
 		return
 	}
 	if err := s.journal.KeepReserve(); err != nil {
-		if attempts, tell := s.space.fail(&s.space.reserving, time.Since(s.began)); tell {
+		if attempts, tell := s.space.fail(&s.space.reserving, time.Since(s.started)); tell {
 			s.log.Error("the reserve file cannot be made: after a full disk the journal may not open", "error", err, "attempts", attempts)
 		}
 		return
 	}
-	if attempts, lasted := s.space.work(&s.space.reserving, time.Since(s.began)); attempts > 0 {
+	if attempts, lasted := s.space.work(&s.space.reserving, time.Since(s.started)); attempts > 0 {
 		s.log.Info("the reserve file is made", "attempts", attempts, "duration", lasted)
 	}
 }
@@ -221,7 +221,7 @@ func (s *Server) trimOnce(need int64) int {
 
 // logTrim logs that segments were removed, or could not be.
 func (s *Server) logTrim(segments int, need int64, err error) {
-	now := time.Since(s.began)
+	now := time.Since(s.started)
 	if err != nil {
 		if attempts, tell := s.space.fail(&s.space.trimming, now); tell {
 			s.log.Error("old segments cannot be removed", "error", err, "attempts", attempts)

@@ -39,18 +39,17 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		ports:    ports{admin: http.NewServeMux()},
-		security: security{files: files, origins: http.NewCrossOriginProtection(), handshakes: newHandshakeSlots()},
-		cfg:      cfg,
+		ports:        ports{admin: http.NewServeMux()},
+		observations: observations{surveys: newTurn()},
+		security:     security{files: files, origins: http.NewCrossOriginProtection(), handshakes: newHandshakeSlots()},
+		cfg:          cfg,
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(maxSessions()),
 			Limits: cfg.Limits.core(),
 		},
-		began:     time.Now(),
 		space:     space{wake: signal.New()},
 		started:   time.Now(),
-		surveys:   newTurn(),
 		lifecycle: newLifecycle(),
 	}
 	s.settings = cfg.settings()
@@ -164,7 +163,7 @@ const wsaEADDRINUSE = syscall.Errno(10048)
 // openJournal opens the journal. It accepts damage if a peer may heal it, or with AcceptDamage.
 func (s *Server) openJournal() error {
 	s.trimBeforeOpen()
-	lone, begun := s.cfg.Replication == nil, s.began
+	lone, begun := s.cfg.Replication == nil, s.started
 	opening := time.Now()
 	j, err := journal.Open(journal.Options{
 		Now:          s.cfg.Now,

@@ -95,15 +95,7 @@ type LinkStatus struct {
 	Reason       string `json:"reason,omitempty"` // why the link is down, empty if it is up
 	GivenUp      bool   `json:"given_up"`         // the peer was given up: it fell behind by more than Hold, or was away while the disk was nearly full
 	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long its oldest unacknowledged record has waited
-	// Unacknowledged counts the records, as far as retention has not removed them, that the peer
-	// has not acknowledged on any connection since this process started. Before its first
-	// acknowledgement it counts all of them.
-	Unacknowledged uint64 `json:"unacknowledged"`
-	Sent           uint64 `json:"sent"`     // records, since the start, like all counters below
-	Received       uint64 `json:"received"` // records
-	Refused        uint64 `json:"refused"`  // records and connections
-	Diverged       uint64 `json:"diverged"` // publishers
-	Downgrades     uint64 `json:"downgrades"`
+	LinkCounts
 	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
 	OtherCluster bool `json:"other_cluster"`
 	// LeftOut: an operator has had the peer left out of acks. They wait for it again when the
@@ -113,9 +105,10 @@ type LinkStatus struct {
 	LinkProgress
 }
 
-// A PeerClock compares the wall clock of a peer with the instance's own. A LinkProgress is what a
-// peer has last said of a link, and the progress of both directions.
+// LinkCounts are counts of a link. A PeerClock compares the wall clock of a peer with the instance's
+// own. A LinkProgress is what a peer has last said of a link, and the progress of both directions.
 type (
+	LinkCounts   = replica.LinkCounts
 	PeerClock    = replica.PeerClock
 	LinkProgress = replica.LinkProgress
 )

@@ -105,11 +105,23 @@ type Status struct {
 	State, Ack, Reason                      string
 	GivenUp                                 bool
 	OldestWaitMS                            int64
-	Unacknowledged, Sent, Received          uint64
-	Refused, Diverged, Downgrades           uint64
-	OtherCluster, LeftOut                   bool
+	LinkCounts
+	OtherCluster, LeftOut bool
 	PeerClock
 	LinkProgress
+}
+
+// LinkCounts are counts of a link.
+type LinkCounts struct {
+	// Unacknowledged counts the records, as far as retention has not removed them, that the peer
+	// has not acknowledged on any connection since this process started. Before its first
+	// acknowledgement it counts all of them.
+	Unacknowledged uint64 `json:"unacknowledged"`
+	Sent           uint64 `json:"sent"`     // records, since the start, like all counters below
+	Received       uint64 `json:"received"` // records
+	Refused        uint64 `json:"refused"`  // records and connections
+	Diverged       uint64 `json:"diverged"` // publishers
+	Downgrades     uint64 `json:"downgrades"`
 }
 
 // A PeerClock compares the wall clock of a peer with the instance's own.

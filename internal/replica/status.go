@@ -23,8 +23,8 @@ func (l *Links) statusLocked(p *peer, now time.Duration, unacknowledged uint64) 
 	s := Status{
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.role.inbound,
 		OneWay: p.oneWay() || p.notReplicatedBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
-		Sent: p.sent.Load(), Received: p.received.Load(), Refused: p.refused.Load(), Diverged: p.diverged,
-		PeerClock: PeerClock{p.skew.Estimate().Milliseconds(), p.skew.Disagree()},
+		LinkCounts: LinkCounts{Sent: p.sent.Load(), Received: p.received.Load(), Refused: p.refused.Load(), Diverged: p.diverged},
+		PeerClock:  PeerClock{p.skew.Estimate().Milliseconds(), p.skew.Disagree()},
 	}
 	if p.conn == nil && p.phase != phaseRunning {
 		s.Reason = "the peer has stopped; " + s.Reason

@@ -166,7 +166,7 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 		l.deferred = append(l.deferred, func() { l.becomeReady(outcome, missing) })
 	case l.outcome == CaughtUp && was != CaughtUp:
 		l.deferred = append(l.deferred, func() {
-			l.o.Log.Info("caught up with all peers")
+			l.o.Log.Info("this instance has caught up with all peers")
 			l.emit(EventCatchUpDone, "", "this instance has caught up with all peers")
 		})
 	}

@@ -129,7 +129,7 @@ func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 			r.Outbid = true
 			here.announceAgain()
 		case OtherUser:
-			here.log.Warn("a logon with this client name on a peer is refused: it is of another user", "peer", n.Instance, "user", n.User)
+			here.log.Warn("a logon with this client name on a peer is refused: it is of another user", "peer", n.Instance, "other_user", n.User)
 			r.NameTaken = true
 		case OtherPublisher:
 			r.OtherPublisher = true

@@ -182,7 +182,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	info.unsequenced = s.inst.runPublisher(string(info.user), info.claim.ClientName)
 	s.client = info
 	s.log = s.log.With("client", info.claim.ClientName)
-	if len(info.user) > 0 {
+	if info.claim.User != "" {
 		s.log = s.log.With("user", info.claim.User)
 	}
 	if !s.mayUseName(info.claim.ClientName) {
@@ -430,7 +430,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
-	s.log.Info("client logged on", "user", s.client.claim.User, "publisher", s.client.claim.Publisher, "sequence", v.Sequence, "have", v.Have, "extended", s.client.ext)
+	s.log.Info("client logged on", "publisher", s.client.claim.Publisher, "sequence", v.Sequence, "have", v.Have, "extended", s.client.ext)
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // withKeys are the keys that loggers add to all their lines.
-var withKeys = []string{"instance", "client", "address"}
+var withKeys = []string{"instance", "client", "user", "address"}
 
 // logFiles returns the log calls of the product.
 func logFiles(t *testing.T) (all []loglines.File) {

@@ -26,7 +26,7 @@ func outage(at time.Time) (report *statusReport, lists []publisherList) {
 		Name: "a", Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Single: true, Sync: client.SyncSingle, Publishers: 12, JournalBytes: 64 << 20,
 		Sessions: []server.SessionStatus{{Name: "order-gateway", Publisher: 7, Subscriptions: 0}, {Name: "desk", Subscriptions: 2}},
 		Links: []server.LinkStatus{{Peer: "b", Sync: true, Outbound: true, State: "down", Ack: "downgraded", Reason: "dial b: \x1b[31mrefused",
-			OldestWaitMS: 6525, Unacknowledged: 3261, Sent: 20973, Downgrades: 2}},
+			OldestWaitMS: 6525, LinkCounts: server.LinkCounts{Unacknowledged: 3261, Sent: 20973, Downgrades: 2}}},
 		Degraded: []server.DegradedInterval{
 			{Destination: "b", Begin: at.Add(-4 * time.Hour), End: at.Add(-3 * time.Hour), Ranges: []server.DegradedRange{{Publisher: 7, From: 1, To: 2}}},
 			{Destination: "b", Begin: at.Add(-1500 * time.Millisecond), Ranges: make([]server.DegradedRange, 2)},
@@ -55,7 +55,7 @@ func TestStatusScreen(t *testing.T) {
 
 	well := func(name, peer string) *server.Status {
 		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Sync: client.SyncOK, Publishers: 3, JournalBytes: 1 << 20,
-			Links: []server.LinkStatus{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", Unacknowledged: 1, Sent: 5, Received: 6}}}
+			Links: []server.LinkStatus{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", LinkCounts: server.LinkCounts{Unacknowledged: 1, Sent: 5, Received: 6}}}}
 	}
 	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
 	r.Instances[0].Status.Sessions = []server.SessionStatus{{Name: "order gateway", Publisher: 9}}

@@ -176,7 +176,7 @@ func (d *dev) removeDir() {
 	if d.keep {
 		d.say("The journals and configurations are in %s.", d.dir)
 	} else if err := os.RemoveAll(d.dir); err != nil {
-		d.log.Warn("cannot remove the directory", "error", err)
+		d.say("The directory cannot be removed: %v", err)
 	}
 }
 
@@ -302,11 +302,7 @@ func (d *dev) shutdown(again <-chan os.Signal) error {
 		if i.server == nil {
 			continue
 		}
-		all.Go(func() {
-			if err := i.server.Shutdown(context.Background()); err != nil {
-				d.log.Warn("stopped with acks outstanding", "instance", i.name, "error", err)
-			}
-		})
+		all.Go(func() { _ = i.server.Shutdown(context.Background()) }) // its log says how it has stopped
 	}
 	stopped := make(chan struct{})
 	go func() {
