@@ -146,6 +146,7 @@ func TestLogOfInsecure(t *testing.T) {
 			if protected {
 				want = 6
 			}
+			synctest.Wait()
 			if lines := log.lines("insecure: true has no effect"); len(lines) != want {
 				t.Errorf("protected %v: %q", protected, lines)
 			}
