@@ -3,6 +3,8 @@
 package clientcore
 
 import (
+	"sync/atomic"
+
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -34,8 +36,8 @@ func (e *LogonEffect) startPlanted(store pubstore.Store) uint64 {
 	return lives[len(lives)-1].Last
 }
 
-// plantedHeaders are the headers of the last message.
-type plantedHeaders struct{ last pubstore.Headers }
+// lastHeaders are the headers of the last message of any sender.
+var lastHeaders atomic.Pointer[pubstore.Headers]
 
 // plantHeaders changes the headers of the next message.
 func (s *Sender) plantHeaders(m *pubstore.Message) {
@@ -44,7 +46,9 @@ func (s *Sender) plantHeaders(m *pubstore.Message) {
 	case failpoint.On(failpoint.HeadersLostOnResend) && m.Sequence <= s.replayTo:
 		m.Headers = pubstore.Headers{}
 	case failpoint.On(failpoint.HeadersOfAnother) && s.batchStart >= 0:
-		m.Headers = s.planted.last
+		if last := lastHeaders.Load(); last != nil {
+			m.Headers = *last
+		}
 	}
-	s.planted.last = own
+	lastHeaders.Store(&own)
 }

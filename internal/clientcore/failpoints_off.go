@@ -13,6 +13,4 @@ func (s *Subscription) partPlanted(*wire.Message) Effect { return Effect{} }
 
 func (e *LogonEffect) startPlanted(pubstore.Store) uint64 { return e.After }
 
-type plantedHeaders struct{}
-
 func (s *Sender) plantHeaders(*pubstore.Message) {}

@@ -66,7 +66,6 @@ type Sender struct {
 	message    pubstore.Message // scratch: the message to send
 	record     []byte           // scratch
 	sizes      []int
-	planted    plantedHeaders
 }
 
 // Close closes the cursor.

@@ -14,9 +14,6 @@ const (
 	MaxHeaderKey   = 64 // bytes of a key
 )
 
-// headerOverhead is the number of encoded bytes of a header besides key and value.
-const headerOverhead = 1 + 2
-
 // AppendHeader appends a header to encoded headers. The key has 1 to MaxHeaderKey bytes, and the
 // value at most MaxHeaders.
 func AppendHeader[K, V string | []byte](dst []byte, key K, value V) []byte {

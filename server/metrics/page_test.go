@@ -56,9 +56,7 @@ func TestPage(t *testing.T) {
 		return
 	}
 	var rows, want []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `.*$").FindAllString(string(text), -1) {
-		rows = append(rows, m)
-	}
+	rows = regexp.MustCompile("(?m)^\\| `.*$").FindAllString(string(text), -1)
 	for i := range families {
 		want = append(want, row(&families[i]))
 	}
