@@ -12,17 +12,11 @@ import (
 // Metrics is a snapshot of the measurements of an instance. Package server/metrics exports it to
 // Prometheus. Counts begin at the start of the process.
 type Metrics struct {
-	Name       string     // of the instance
-	Group      string     // of the instance's group; empty: a lone instance
-	Version    string     // of the server
-	Started    time.Time  // when the instance was started
-	Ready      bool       // clients are served
-	Stopping   bool       // the stop has begun
-	CatchingUp bool       // as in Status
-	Outdated   bool       // no clients are served: the group has left this instance behind
-	Damaged    bool       // the journal has damage that is not healed
-	Single     bool       // acks are of level single
-	Sync       SyncStatus // as in Status
+	Name    string    // of the instance
+	Group   string    // of the instance's group; empty: a lone instance
+	Version string    // of the server
+	Started time.Time // when the instance was started
+	StateMetrics
 
 	Journal    JournalMetrics
 	Disk       DiskMetrics
@@ -34,6 +28,18 @@ type Metrics struct {
 	Refusals   []RefusalCount // all kinds and reasons, also those with a count of 0
 
 	Certificates []CertificateStatus // as in Status
+}
+
+// StateMetrics are the state of an instance.
+type StateMetrics struct {
+	Ready      bool       // clients are served
+	Stopping   bool       // the stop has begun
+	CatchingUp bool       // as in Status
+	Outdated   bool       // no clients are served: the group has left this instance behind
+	Damaged    bool       // the journal has damage that is not healed
+	Single     bool       // acks are of level single
+	Sync       SyncStatus // as in Status
+	InSync     bool       // as in InSync: it has everything that the group has acknowledged
 }
 
 // JournalMetrics are the measurements of the journal.
@@ -87,21 +93,13 @@ type PublisherLag struct {
 
 // SessionMetrics are the measurements of sessions and subscriptions.
 type SessionMetrics struct {
-	Number      int               // of sessions that are logged on
-	Live        int               // subscriptions that have reached the end of the journal
-	Behind      int               // subscriptions that have not, or that get only safe messages
-	Parked      int               // subscriptions of Behind that wait for their turn without a follower of their own
-	Slowest     []SubscriptionLag // the twenty that are furthest behind, the slowest first, at most one of each session
-	Memory      int64             // bytes held by all sessions, such as unread output
-	MemoryLimit int64             // Limits.Memory
-	AckTimes    Histogram         // from the receipt of a message with a number to its persisted ack
-}
-
-// A SubscriptionLag says how far a subscription is behind.
-type SubscriptionLag struct {
-	Client       string // client name of its session
-	Subscription string // its id; empty: those at the end of the journal, which read together
-	Bytes        uint64 // of the durable journal that it has not read yet
+	Number      int                  // of sessions that are logged on
+	Live        int                  // subscriptions that have reached the end of the journal
+	Behind      int                  // subscriptions that have not, or that get only safe messages
+	Slowest     []SubscriptionStatus // the subscription that is furthest behind of each of the twenty slowest clients, slowest first
+	Memory      int64                // bytes held by all sessions, such as unread output
+	MemoryLimit int64                // Limits.Memory
+	AckTimes    Histogram            // from the receipt of a message with a number to its persisted ack
 }
 
 // CountMetrics are counts of events, as in Status if they are there.
@@ -139,8 +137,10 @@ func (s *Server) Metrics() *Metrics {
 	measured, census := links.Measure()
 	m := &Metrics{
 		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version, Started: s.started,
-		Ready: s.isReady(), Stopping: s.isStopping(), CatchingUp: s.catchingUp(), Outdated: links.OutdatedReason() != "",
-		Damaged: s.journal.Damage() != nil, Single: links.Single(), Sync: s.instance.SyncStatus(),
+		StateMetrics: StateMetrics{
+			Ready: s.isReady(), Stopping: s.isStopping(), CatchingUp: s.catchingUp(), Outdated: links.OutdatedReason() != "",
+			Damaged: s.journal.Damage() != nil, Single: links.Single(), Sync: s.instance.SyncStatus(), InSync: s.InSync().InSync,
+		},
 		Journal: s.journalMetrics(census), Disk: s.space.metrics(time.Now()), HoldLimit: links.Hold(),
 		Publishers: PublisherMetrics{Number: s.journal.Publishers(), Unsafe: census.Unsafe},
 		Sessions:   s.sessionMetrics(), Counts: s.countMetrics(), Refusals: s.refusalCounts(),
@@ -171,12 +171,20 @@ func (s *Server) journalMetrics(census *replica.Census) JournalMetrics {
 func histogramOf(h *histogram.Histogram) Histogram { return Histogram(h.Snapshot()) }
 
 func (s *Server) sessionMetrics() SessionMetrics {
-	c := s.instance.CountSubscriptions()
-	m := SessionMetrics{Number: c.Sessions, Live: c.Live, Behind: c.Behind, Parked: c.Parked, AckTimes: histogramOf(&s.instance.Counts.AckTimes)}
+	m := SessionMetrics{AckTimes: histogramOf(&s.instance.Counts.AckTimes)}
 	m.Memory, m.MemoryLimit = s.instance.Memory()
-	for _, l := range c.Slowest {
-		m.Slowest = append(m.Slowest, SubscriptionLag(l))
+	for _, c := range s.instance.Registry.Sessions() {
+		if c.LoggedOn() {
+			m.Number++
+		}
 	}
+	all := s.allSubscriptions()
+	for i := range all {
+		if all[i].State == readStates[servercore.ReadsLive] {
+			m.Live++
+		}
+	}
+	m.Behind, m.Slowest = len(all)-m.Live, slowest(all)
 	return m
 }
 

@@ -34,7 +34,7 @@ func TestMetricsOfASlowSubscriber(t *testing.T) {
 		}
 		p.wantSilence(5 * time.Second)
 		m := i.Server().Metrics()
-		if s := m.Sessions.Slowest; len(s) != 1 || s[0].Client != "lazy" || s[0].Bytes < size || s[0].Bytes > messages*size*2 {
+		if s := m.Sessions.Slowest; len(s) != 1 || s[0].Client != "lazy" || s[0].BytesBehind < size || s[0].BytesBehind > messages*size*2 {
 			t.Errorf("after %d messages: %+v", messages, m.Sessions)
 		}
 		if m.Counts.Slow != 0 {
@@ -69,7 +69,7 @@ func TestMetricsOfSubscriptionsBehind(t *testing.T) {
 			t.Errorf("%d behind, %d live, %d of them listed", m.Behind, m.Live, len(m.Slowest))
 		}
 		for _, s := range m.Slowest {
-			if s.Subscription != "s" || s.Bytes < size {
+			if s.ID != "s" || s.BytesBehind < size {
 				t.Errorf("%+v", s)
 			}
 		}

@@ -156,6 +156,24 @@ func (s *Server) subscriptionsStatus() SubscriptionsStatus {
 	return st
 }
 
+// slowest returns the subscription that is furthest behind of each of the slowest clients, slowest
+// first. It reorders the list.
+func slowest(all []SubscriptionStatus) (list []SubscriptionStatus) {
+	slices.SortFunc(all, func(a, b SubscriptionStatus) int {
+		return cmp.Or(cmp.Compare(b.BytesBehind, a.BytesBehind), bySubscription(a, b))
+	})
+	for i := range all {
+		sameClient := func(b SubscriptionStatus) bool { return b.Client == all[i].Client }
+		if all[i].BytesBehind == 0 || len(list) == maxWorst {
+			break
+		}
+		if !slices.ContainsFunc(list, sameClient) {
+			list = append(list, all[i])
+		}
+	}
+	return list
+}
+
 // bySubscription orders subscriptions by client and id.
 func bySubscription(a, b SubscriptionStatus) int {
 	return cmp.Or(strings.Compare(a.Client, b.Client), strings.Compare(a.ID, b.ID))

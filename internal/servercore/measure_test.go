@@ -1,7 +1,6 @@
 package servercore
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -67,22 +66,6 @@ func TestRefusalCounts(t *testing.T) {
 	}
 }
 
-// The slowest subscriptions are kept, in order.
-func TestSlowest(t *testing.T) {
-	var s Subscriptions
-	for _, n := range rand.Perm(100) {
-		s.addSlow(SubscriptionLag{Bytes: uint64(n)})
-	}
-	if len(s.Slowest) != MaxSlowest {
-		t.Fatalf("%d are kept", len(s.Slowest))
-	}
-	for i, l := range s.Slowest {
-		if l.Bytes != uint64(99-i) {
-			t.Errorf("number %d has %d bytes", i, l.Bytes)
-		}
-	}
-}
-
 // BenchmarkMeasures measures what a publish pays for the measurements at most, as it does if each
 // message comes in a frame of its own and is acknowledged before the next one.
 func BenchmarkMeasures(b *testing.B) {
@@ -91,7 +74,6 @@ func BenchmarkMeasures(b *testing.B) {
 		s.inst.Counts.ReceivedBytes.Add(100)
 		s.beginProbe(n)
 		s.inst.Counts.PublishedBytes.Add(100)
-		s.notePlace()
 		s.probe.end(n, time.Time{}, &s.inst.Counts.AckTimes)
 		s.inst.Counts.SentBytes.Add(100)
 	}

@@ -84,7 +84,6 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 		}
 		s.writeAcks(&due.acks)
 		more = s.deliver(now)
-		s.notePlace()
 		s.writeMarks(now)
 		s.writeHeartbeat(now, len(b))
 	}

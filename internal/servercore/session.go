@@ -64,11 +64,10 @@ type Session struct {
 	ended      atomic.Bool  // the state is StateEnding or later
 	awaitsSafe atomic.Bool  // a subscription holds a record until it is safe
 	probe      ackProbe     // measures the time to a persisted ack
-	place      readPlace    // how far the subscriptions have read
 	client     clientInfo   // set by the logon, constant once the logon is answered
 	reader     readerState  // the reader's half
 	writer     writerState  // the writer's half
-	live       progress     // of the live subscriptions, for the status
+	live       progress     // of the live subscriptions, for status and metrics
 
 	// appending is held while a record of this session goes into the ledger. Fence waits for it.
 	appending sync.Mutex

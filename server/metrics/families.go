@@ -24,6 +24,7 @@ var instanceFamilies = []family{
 	boolean("catching_up", "1 if the instance lacks, or may lack, messages of its peers.", func(m *metrics) bool { return m.CatchingUp }),
 	boolean("outdated", "1 if the group has left the instance behind by a decree, so that it serves no clients.", func(m *metrics) bool { return m.Outdated }),
 	boolean("single", "1 if acks are single: they stand for one disk, because a sync destination is downgraded or there is none.", func(m *metrics) bool { return m.Single }),
+	boolean("in_sync", "1 if the instance has everything that the group has acknowledged, so that the other instances can be stopped (/insync).", func(m *metrics) bool { return m.InSync }),
 	labelled(kindGauge, "sync_status", "1 for the present sync status, as clients see it, and 0 for the others.", []string{"status"}, syncStatus),
 	labelled(kindGauge, "certificate_expiry_time_seconds", "Time at which a certificate expires, in seconds since 1970, by the setting that names its file.",
 		[]string{"field"}, func(m *metrics, s series) {
@@ -99,6 +100,14 @@ var linkFamilies = []family{
 	ofLinks(kindGauge, "lag_records", "Messages in the journal that the destination has not acknowledged, at most those that retention has not removed. Before its first acknowledgement since the start all of them count.", outbound, func(l *server.LinkMetrics) float64 { return float64(l.Unacknowledged) }),
 	ofLinks(kindGauge, "lag_bytes", "Bytes of the journal that have not been sent to the destination yet; while it is away, those from the first message that it has not acknowledged on.", outbound, func(l *server.LinkMetrics) float64 { return float64(l.LagBytes) }),
 	ofLinks(kindGauge, "lag_seconds", "How long the oldest message that the destination has not acknowledged has waited.", outbound, func(l *server.LinkMetrics) float64 { return float64(l.OldestWaitMS) / 1e3 }),
+	ofLinks(kindGauge, "left_out", "1 if an operator has had the destination left out of acks (holdfast admin single).", synced, func(l *server.LinkMetrics) float64 { return one(l.LeftOut) }),
+	ofReceiving("receiving_lag_records", "Records that the peer has yet to send to this instance, about, by its last heartbeat. No series: the peer is not linked.", func(h *server.Headway) float64 { return float64(h.Remaining) }),
+	ofReceiving("receiving_left_seconds", "Estimated time until the peer has sent them. +Inf: they do not become fewer.", func(h *server.Headway) float64 {
+		if h.LeftMS < 0 {
+			return math.Inf(1)
+		}
+		return float64(h.LeftMS) / 1e3
+	}),
 	ofLinks(kindCounter, "sent_records_total", "Records sent to the peer.", nil, func(l *server.LinkMetrics) float64 { return float64(l.Sent) }),
 	ofLinks(kindCounter, "received_records_total", "Records received from the peer.", nil, func(l *server.LinkMetrics) float64 { return float64(l.Received) }),
 	ofLinks(kindCounter, "sent_bytes_total", "Bytes sent to the peer after the handshake.", nil, func(l *server.LinkMetrics) float64 { return float64(l.SentBytes) }),
@@ -107,6 +116,17 @@ var linkFamilies = []family{
 	ofLinks(kindGauge, "clock_skew_seconds", "How far the wall clock of the peer is ahead of that of this instance, by the last heartbeats.", nil, func(l *server.LinkMetrics) float64 { return float64(l.ClockSkewMS) / 1e3 }),
 	ofLinks(kindGauge, "one_way", "1 if one of the two replicates synchronously to the other, which does not replicate back.", nil, func(l *server.LinkMetrics) float64 { return one(l.OneWay) }),
 	ofLinks(kindGauge, "rivals", "1 if two processes have run under the name of the peer within the last minute.", nil, func(l *server.LinkMetrics) float64 { return one(l.Rivals) }),
+}
+
+// ofReceiving is a gauge of what comes from each peer.
+func ofReceiving(name, help string, value func(*server.Headway) float64) family {
+	return labelled(kindGauge, "link_"+name, help, []string{"peer"}, func(m *metrics, s series) {
+		for i := range m.Links {
+			if h := m.Links[i].Receiving; h != nil {
+				s(value(h), m.Links[i].Peer)
+			}
+		}
+	})
 }
 
 func linkRole(m *metrics, s series) {
@@ -147,16 +167,27 @@ var publisherFamilies = []family{
 
 var sessionFamilies = []family{
 	gauge("sessions", "Number of clients that are logged on.", func(m *metrics) int { return m.Sessions.Number }),
-	labelled(kindGauge, "subscriptions", "Number of subscriptions: live ones have reached the end of the journal, those behind have not, or get only safe messages. Of those behind, parked ones wait for their turn.",
+	labelled(kindGauge, "subscriptions", "Number of subscriptions: live ones have reached the end of the journal, those behind have not, or get only safe messages.",
 		[]string{"state"}, func(m *metrics, s series) {
 			s(float64(m.Sessions.Live), "live")
-			s(float64(m.Sessions.Behind-m.Sessions.Parked), "behind")
-			s(float64(m.Sessions.Parked), "parked")
+			s(float64(m.Sessions.Behind), "behind")
 		}),
 	labelled(kindGauge, "subscription_lag_bytes", "Bytes of the journal that the slowest subscription of a client has not read yet. Only the twenty slowest clients have a series.",
 		[]string{"client"}, func(m *metrics, s series) {
 			for _, l := range m.Sessions.Slowest {
-				s(float64(l.Bytes), valid(l.Client))
+				s(float64(l.BytesBehind), valid(l.Client))
+			}
+		}),
+	labelled(kindGauge, "subscription_lag_records", "Records of the journal, on any topic, that this subscription has not read yet, about.",
+		[]string{"client"}, func(m *metrics, s series) {
+			for _, l := range m.Sessions.Slowest {
+				s(float64(l.RecordsBehind), valid(l.Client))
+			}
+		}),
+	labelled(kindGauge, "subscription_lag_seconds", "Age of the oldest record that this subscription has not read yet, about.",
+		[]string{"client"}, func(m *metrics, s series) {
+			for _, l := range m.Sessions.Slowest {
+				s(float64(l.BehindMS)/1e3, valid(l.Client))
 			}
 		}),
 	counter("delivered_messages_total", "Messages sent to subscriptions, once for each subscription.", func(m *metrics) uint64 { return m.Counts.Delivered }),

@@ -118,6 +118,7 @@ func TestDowngrade(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(5*time.Second))
 		c := dial(t, pair.A.Client("gateway"))
 		defer c.Close()
+		time.Sleep(time.Second) // both have dialled: one connection is left, and no record is sent on two
 		publish(t, c, 10)
 		time.Sleep(time.Second)
 		s := take(t, pair.A.Server())
@@ -177,7 +178,7 @@ func TestAllAreCollected(t *testing.T) {
 		for i := range families {
 			switch name := families[i].name; name {
 			case "holdfast_certificate_expiry_time_seconds", "holdfast_link_single_since_time_seconds",
-				"holdfast_publisher_unsafe_messages", "holdfast_subscription_lag_bytes":
+				"holdfast_publisher_unsafe_messages", "holdfast_subscription_lag_bytes", "holdfast_subscription_lag_records", "holdfast_subscription_lag_seconds":
 			default:
 				if !names[name] {
 					t.Errorf("%s has no series", name)
@@ -209,6 +210,31 @@ func TestSlowest(t *testing.T) {
 		if publishers != 20 || s["unsafe_messages"] != 25*26/2 {
 			t.Errorf("%d publishers have series, %v messages are unsafe", publishers, s["unsafe_messages"])
 		}
+	})
+}
+
+// A subscription that waits until messages are safe is behind, in bytes, records and seconds.
+func TestSubscriptionLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(time.Hour))
+		pair.B.Kill()
+		c, desk := dial(t, pair.A.Client("gateway")), dial(t, pair.A.Client("desk"))
+		defer c.Close()
+		defer desk.Close()
+		if _, err := desk.Subscribe(t.Context(), "orders", client.From(client.Epoch), client.FullyDurable()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if _, err := c.Publish(t.Context(), "orders", fmt.Append(nil, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		s := take(t, pair.A.Server())
+		if s["subscription_lag_records{desk}"] != 3 || s["subscription_lag_seconds{desk}"] != 10 || s["subscription_lag_bytes{desk}"] <= 0 {
+			t.Errorf("records %v, seconds %v, bytes %v", s["subscription_lag_records{desk}"], s["subscription_lag_seconds{desk}"], s["subscription_lag_bytes{desk}"])
+		}
+		s.want(t, "alone", scrape{"in_sync": 0, "link_left_out{b}": 0})
 	})
 }
 
