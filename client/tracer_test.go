@@ -110,6 +110,50 @@ func TestTracerOfAPublisher(t *testing.T) {
 	})
 }
 
+// A tracer has no message refused: one that is too large with its trace only, for the server or
+// for the store, is published without it.
+func TestTraceTooLarge(t *testing.T) {
+	for _, limit := range []string{"server", "store"} {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			srv := listen(t, n, "a")
+			cfg := config(n, "a")
+			r := new(recorder)
+			cfg.Tracer = r
+			options := pubstore.MemoryOptions{}
+			if limit == "store" {
+				options.MaxMessage = 1000
+			} else {
+				cfg.MaxMessage = 1000
+			}
+			cfg.PublishStore = pubstore.NewMemory(options)
+			c := start(t, cfg)
+			ss, _ := srv.logon(0, 0)
+			synctest.Wait()
+			var tooLarge *client.TooLargeError
+			largest := 0 // body of a message that is not refused
+			for size := 1100; largest == 0; size-- {
+				_, err := c.PublishMessage(t.Context(), &pubstore.Message{Topic: "orders", Body: make([]byte, size)})
+				if err == nil {
+					largest = size
+				} else if !errors.As(err, &tooLarge) {
+					t.Fatal(err)
+				}
+			}
+			if m := ss.expect(wire.Publish); len(m.Body) != largest || m.Headers != nil {
+				t.Errorf("limit of the %s: %d bytes, headers %q", limit, len(m.Body), m.Headers)
+			}
+			own := headers("k", "v")
+			m := &pubstore.Message{Topic: "orders", Body: make([]byte, largest-200), Headers: own}
+			if _, err := c.PublishMessage(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if h, err := pubstore.DecodeHeaders(ss.expect(wire.Publish).Headers); err != nil || h.Get("k") != "v" || h.Get("traceparent") == "" {
+				t.Errorf("headers %v, %v", h.Keys(), err)
+			}
+		})
+	}
+}
+
 // Handle continues the trace of each message in its context, and ends it with the function's error.
 func TestTracerOfASubscriber(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
