@@ -110,44 +110,52 @@ func TestTracerOfAPublisher(t *testing.T) {
 	})
 }
 
+// A shortTracer gives all messages the same traceparent.
+type shortTracer struct{ recorder }
+
+func (*shortTracer) StartPublish(_ context.Context, m *pubstore.Message) func(error) {
+	m.Headers.Set("traceparent", "short")
+	return nil
+}
+
 // A tracer has no message refused: one that is too large with its trace only, for the server or
 // for the store, is published without it.
 func TestTraceTooLarge(t *testing.T) {
-	for _, limit := range []string{"server", "store"} {
+	for _, tt := range []struct {
+		name    string
+		bound   int
+		options pubstore.MemoryOptions
+	}{
+		{"server", limit, pubstore.MemoryOptions{}},
+		{"store", 1000, pubstore.MemoryOptions{MaxMessage: 1000}},
+	} {
 		run(t, func(t *testing.T, n *memnet.Network) {
 			srv := listen(t, n, "a")
 			cfg := config(n, "a")
-			r := new(recorder)
-			cfg.Tracer = r
-			options := pubstore.MemoryOptions{}
-			if limit == "store" {
-				options.MaxMessage = 1000
-			} else {
-				cfg.MaxMessage = 1000
-			}
-			cfg.PublishStore = pubstore.NewMemory(options)
+			cfg.Tracer = new(shortTracer)
+			cfg.PublishStore = pubstore.NewMemory(tt.options)
 			c := start(t, cfg)
 			ss, _ := srv.logon(0, 0)
 			synctest.Wait()
-			var tooLarge *client.TooLargeError
-			largest := 0 // body of a message that is not refused
-			for size := 1100; largest == 0; size-- {
-				_, err := c.PublishMessage(t.Context(), &pubstore.Message{Topic: "orders", Body: make([]byte, size)})
+			body := make([]byte, tt.bound)
+			for {
+				_, err := c.Publish(t.Context(), "orders", body)
 				if err == nil {
-					largest = size
-				} else if !errors.As(err, &tooLarge) {
+					break
+				}
+				if tooLarge := (*client.TooLargeError)(nil); !errors.As(err, &tooLarge) {
 					t.Fatal(err)
 				}
+				body = body[1:]
 			}
-			if m := ss.expect(wire.Publish); len(m.Body) != largest || m.Headers != nil {
-				t.Errorf("limit of the %s: %d bytes, headers %q", limit, len(m.Body), m.Headers)
+			if m := ss.expect(wire.Publish); len(m.Body) != len(body) || m.Headers != nil {
+				t.Errorf("limit of the %s: %d bytes with headers %q, want %d without", tt.name, len(m.Body), m.Headers, len(body))
 			}
-			own := headers("k", "v")
-			m := &pubstore.Message{Topic: "orders", Body: make([]byte, largest-200), Headers: own}
+			m := &pubstore.Message{Topic: "orders", Body: body[300:], Headers: headers("k", "v")}
 			if _, err := c.PublishMessage(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
-			if h, err := pubstore.DecodeHeaders(ss.expect(wire.Publish).Headers); err != nil || h.Get("k") != "v" || h.Get("traceparent") == "" {
+			if h, err := pubstore.DecodeHeaders(ss.expect(wire.Publish).Headers); err != nil || h.Len() != 2 {
 				t.Errorf("headers %v, %v", h.Keys(), err)
 			}
 		})

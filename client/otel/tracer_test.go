@@ -141,6 +141,7 @@ func TestSpansOfAFastServer(t *testing.T) {
 		})
 		s.want("publish orders holdfast.outcome=safe [stored] [safe]", "send orders server.address=a holdfast.resent=false")
 		s.publish(1, 2, func() {
+			time.Sleep(time.Millisecond)
 			s.Sent("tcp://a:1/", 1, 2, 2, 0)
 			s.Rejected(&client.RejectedError{Publisher: 1, Message: &pubstore.Message{Sequence: 2}, Reason: "too bad"})
 			s.Acked(1, 2, true)
