@@ -34,7 +34,7 @@ func newProvider(t testing.TB) (*sdk.TracerProvider, *tracetest.InMemoryExporter
 func valueOf(s tracetest.SpanStub, key attribute.Key) string {
 	for _, a := range s.Attributes {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
