@@ -102,8 +102,8 @@ type Config struct {
 	AllowPublishGap bool
 
 	// DropHeaders sends messages without their headers to servers that lack our extensions, such as
-	// AMPS. Default: such a server gets no message with headers, see UnsupportedError. Set it with a
-	// Tracer and such servers.
+	// AMPS. Default: such a server gets no message with headers, see UnsupportedError. Set it if
+	// there is a Tracer, which sets headers, and one of the servers may be such a server.
 	DropHeaders bool
 
 	// StartOffline makes Dial return at once, without waiting for the first logon.

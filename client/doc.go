@@ -166,24 +166,39 @@
 // discard the message later, from any goroutine and in any order ([Client.Discard]). The strings
 // of a message stay valid, as do the values that [Client.Execute] returns and hooks receive.
 //
-// # Headers and traces
+// # Headers and correlation ids
 //
-// A message may carry [Headers], pairs of key and value that the application sets: pass a
-// pubstore.Message to [Client.PublishMessage]. They belong to the content of the message, so they
-// are kept in the publish store and in the journals of both servers, and are the same at each
-// delivery. A [Tracer] puts the trace of a Publish there and continues it in [Subscription.Handle].
+// A message may carry [Headers], pairs of key and value, and a correlation id. The application sets
+// them in a pubstore.Message that it passes to [Client.PublishMessage]. Values and correlation ids
+// are any bytes.
 //
-//	m := &pubstore.Message{Topic: "orders", Body: body}
+//	m := &pubstore.Message{Topic: "orders", Body: body, CorrelationID: "request 7"}
 //	m.Headers.Set("tenant", "eu")
 //	_, err := c.PublishMessage(ctx, m)
 //	...
 //	tenant := m.Headers.Get("tenant") // of a message that was received
 //
-// # Metrics and traces
+// They belong to the content of the message. The publish store and the journals of both servers
+// keep them, and they are the same at each delivery and after a failover. If a copied publish store
+// gives one number to two messages that differ in their headers only, they are two contents: one of
+// them is rejected (R11).
 //
-// [Client.Stats] has the numbers of a client, and a [Tracer] sees each step of its messages. Two
-// modules, each with its own go.mod and page, bring them to other systems, and this module imports
-// neither:
+// A message has 32 headers of 4,096 bytes together at most. A server without our extensions takes
+// no headers. Then the message is refused, unless [Config.DropHeaders] is set; the section "Servers
+// without our extensions" says how.
+//
+// # Traces and metrics
+//
+// A [Tracer] sees each step of a message: Publish, each sending to a server, acks, a rejection, and
+// the function of [Subscription.Handle]. It puts the trace of a Publish into headers of the message
+// and continues it in the subscriber, in [Message.Context]. So the trace is the same on whichever
+// server the message is delivered, and after a restart of the publisher. If a message has no room
+// for more headers, or would be too large with them, it is published without its trace. A client
+// with a Tracer that may log on to servers without our extensions needs DropHeaders: otherwise they
+// get none of its messages.
+//
+// [Client.Stats] has the numbers of a client. Two modules, each with its own go.mod and page, bring
+// traces and numbers to other systems, and this module imports neither:
 //
 //   - github.com/holdfast-mq/holdfast/client/prom: metrics for Prometheus.
 //   - github.com/holdfast-mq/holdfast/client/otel: traces and metrics for OpenTelemetry. A trace
@@ -388,8 +403,10 @@
 //     name destroy each other's messages. Such a server closes the older connection of a name
 //     without a message. The client treats three closed connections in a row, each within 5s of
 //     its logon, as [ErrNameInUse].
-//   - Messages have no headers, and a correlation id has only base-64 characters: Publish returns
-//     an [UnsupportedError], or with [Config.DropHeaders] leaves the headers out.
+//   - Messages have no headers, and a correlation id has only base-64 characters. Publish refuses
+//     other messages with an [UnsupportedError]. Those that were in the store before the client
+//     logged on there go to the hook FailedWrite. With [Config.DropHeaders] messages are sent
+//     without their headers. A subscriber gets none either.
 //   - The limit on messages is [Config.MaxMessage].
 //   - With ext=0 in the URI the logon does not mention our extensions, for servers that refuse
 //     unknown options.

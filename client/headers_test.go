@@ -149,6 +149,7 @@ func TestHeadersAtPlainServers(t *testing.T) {
 		var failed []*client.RejectedError
 		cfg := g.config("me", &failed)
 		cfg.StartOffline = true
+		g.servers[0].Kill()
 		c, err := client.Dial(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -166,6 +167,7 @@ func TestHeadersAtPlainServers(t *testing.T) {
 				t.Fatalf("before the first logon: %v", err)
 			}
 		}
+		g.start(0)
 		if err := c.Flush(testContext(t)); err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,9 @@ type Tracer interface {
 	// StartPublish is called when Publish or PublishMessage begins. It may set headers of m, which
 	// are stored with the message and removed from m when the call returns. end is called when the
 	// call returns: with nil once the message is in the store, and m.Publisher and m.Sequence are
-	// set, otherwise with the error. It may be nil. An application that appends to its store
-	// directly (pubstore.Bolt.AppendTx) calls StartPublish itself.
+	// set, otherwise with the error. It may be nil. A message that only these headers make too
+	// large is stored without them. An application that appends to its store directly
+	// (pubstore.Bolt.AppendTx) calls StartPublish itself.
 	StartPublish(ctx context.Context, m *pubstore.Message) (end func(err error))
 
 	// Sent is called when messages with the sequences from first to last of a publisher are about
@@ -68,6 +69,10 @@ func (c *Client) publishTraced(ctx context.Context, m *pubstore.Message) (sequen
 	headers := m.Headers
 	end := c.cfg.Tracer.StartPublish(ctx, m)
 	sequence, err = c.append(ctx, m)
+	if tooLarge := (*TooLargeError)(nil); m.Headers.Size() > headers.Size() && errors.As(err, &tooLarge) {
+		m.Headers = headers // the message fits without its trace
+		sequence, err = c.append(ctx, m)
+	}
 	if end != nil {
 		end(err)
 	}

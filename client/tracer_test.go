@@ -110,6 +110,58 @@ func TestTracerOfAPublisher(t *testing.T) {
 	})
 }
 
+// A shortTracer gives all messages the same traceparent.
+type shortTracer struct{ recorder }
+
+func (*shortTracer) StartPublish(_ context.Context, m *pubstore.Message) func(error) {
+	m.Headers.Set("traceparent", "short")
+	return nil
+}
+
+// A tracer has no message refused: one that is too large with its trace only, for the server or
+// for the store, is published without it.
+func TestTraceTooLarge(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		bound   int
+		options pubstore.MemoryOptions
+	}{
+		{"server", limit, pubstore.MemoryOptions{}},
+		{"store", 1000, pubstore.MemoryOptions{MaxMessage: 1000}},
+	} {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			srv := listen(t, n, "a")
+			cfg := config(n, "a")
+			cfg.Tracer = new(shortTracer)
+			cfg.PublishStore = pubstore.NewMemory(tt.options)
+			c := start(t, cfg)
+			ss, _ := srv.logon(0, 0)
+			synctest.Wait()
+			body := make([]byte, tt.bound)
+			for {
+				_, err := c.Publish(t.Context(), "orders", body)
+				if err == nil {
+					break
+				}
+				if tooLarge := (*client.TooLargeError)(nil); !errors.As(err, &tooLarge) {
+					t.Fatal(err)
+				}
+				body = body[1:]
+			}
+			if m := ss.expect(wire.Publish); len(m.Body) != len(body) || m.Headers != nil {
+				t.Errorf("limit of the %s: %d bytes with headers %q, want %d without", tt.name, len(m.Body), m.Headers, len(body))
+			}
+			m := &pubstore.Message{Topic: "orders", Body: body[300:], Headers: headers("k", "v")}
+			if _, err := c.PublishMessage(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if h, err := pubstore.DecodeHeaders(ss.expect(wire.Publish).Headers); err != nil || h.Len() != 2 {
+				t.Errorf("headers %v, %v", h.Keys(), err)
+			}
+		})
+	}
+}
+
 // Handle continues the trace of each message in its context, and ends it with the function's error.
 func TestTracerOfASubscriber(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {

@@ -33,7 +33,7 @@ func (s *series) add(set attribute.Set, value float64) {
 	var values []string
 	s.keys = nil
 	for _, a := range set.ToSlice() {
-		s.keys, values = append(s.keys, string(a.Key)), append(values, a.Value.Emit())
+		s.keys, values = append(s.keys, string(a.Key)), append(values, a.Value.String())
 	}
 	s.values[strings.Join(values, ",")] = value
 }

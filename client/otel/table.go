@@ -11,8 +11,6 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/holdfast-mq/holdfast/client"
 )
 
 // A published is a message whose span waits for the servers.
@@ -74,18 +72,29 @@ func (s *sending) begin(tracer trace.Tracer, p *published) {
 // An ack is the highest sequence of a publisher that was acknowledged as safe or as single.
 type ack struct{ publisher, safe, single uint64 }
 
-// maxRecent is the number of sendings that are kept for messages whose Publish has not returned.
+// A rejection is a call of Rejected.
+type rejection struct {
+	publisher, sequence uint64
+	reason              string
+	at                  time.Time
+}
+
+// maxRecent is the number of sendings, and of rejections, that are kept for messages whose Publish
+// has not returned.
 const maxRecent = 16
 
-// A table has the messages whose spans wait. A message may be sent and acknowledged before its
-// Publish has returned, so the table also keeps the latest sendings and the latest ack.
+// A table has the messages whose spans wait. A message may be sent and acknowledged or rejected
+// before its Publish has returned, so the table also keeps the latest sendings and rejections and
+// the latest ack.
 type table struct {
 	lives   map[uint64][]*published // by publisher, in the order of sequences
 	waiting int                     // number of messages in lives
 
-	recent  [maxRecent]sending // the latest sendings, a ring
-	sends   int                // number of sendings
-	lastAck ack
+	recent     [maxRecent]sending   // the latest sendings, a ring
+	sends      int                  // number of sendings
+	rejections [maxRecent]rejection // the latest rejections of messages that were not in lives, a ring
+	rejects    int                  // number of these rejections
+	lastAck    ack
 }
 
 func newTable() table { return table{lives: make(map[uint64][]*published)} }
@@ -101,6 +110,12 @@ func (t *table) add(tracer trace.Tracer, p *published) {
 	i, _ := search(list, p.sequence)
 	t.lives[p.publisher] = slices.Insert(list, i, p)
 	t.waiting++
+	for _, r := range t.rejections {
+		if r.publisher == p.publisher && r.sequence == p.sequence {
+			t.reject(i, &r)
+			return
+		}
+	}
 	if a, now := t.lastAck, time.Now(); a.publisher == p.publisher {
 		t.acked(p.publisher, a.single, false, now)
 		t.acked(p.publisher, a.safe, true, now)
@@ -174,18 +189,25 @@ func (t *table) remove(publisher uint64, from, to int) {
 	}
 }
 
-// rejected ends the span of a rejected message.
-func (t *table) rejected(err *client.RejectedError, at time.Time) {
-	i, found := search(t.lives[err.Publisher], err.Message.Sequence)
+// rejected applies a rejection.
+func (t *table) rejected(r rejection) {
+	i, found := search(t.lives[r.publisher], r.sequence)
 	if !found {
+		t.rejections[t.rejects%maxRecent] = r
+		t.rejects++
 		return
 	}
-	p := t.lives[err.Publisher][i]
-	p.endSending(at, err.Reason)
-	p.span.AddEvent("rejected", trace.WithTimestamp(at))
-	p.span.SetStatus(codes.Error, err.Reason)
-	p.end(at, outcomeRejected)
-	t.remove(err.Publisher, i, i+1)
+	t.reject(i, &r)
+}
+
+// reject ends the span of the message at an index of its publisher's list.
+func (t *table) reject(i int, r *rejection) {
+	p := t.lives[r.publisher][i]
+	p.endSending(r.at, r.reason)
+	p.span.AddEvent("rejected", trace.WithTimestamp(r.at))
+	p.span.SetStatus(codes.Error, r.reason)
+	p.end(r.at, outcomeRejected)
+	t.remove(r.publisher, i, i+1)
 }
 
 // oldest returns the beginning of the message that waits longest.

@@ -183,16 +183,17 @@ func (t *Tracer) Acked(publisher, through uint64, safe bool) {
 
 // Rejected implements client.Tracer.
 func (t *Tracer) Rejected(err *client.RejectedError) {
+	r := rejection{publisher: err.Publisher, sequence: err.Message.Sequence, reason: err.Reason, at: time.Now()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.table.rejected(err, time.Now())
+	t.table.rejected(r)
 }
 
 // StartHandle implements client.Tracer. The span is a child of the message's. If ctx has a span,
 // too, there is a link to that.
 func (t *Tracer) StartHandle(ctx context.Context, m *client.Message) (handle context.Context, end func(error)) {
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
-		system, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("handle"),
+		system, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
 		semconv.MessagingDestinationName(m.Topic), semconv.MessagingMessageBodySize(len(m.Body)))}
 	headers := m.Headers
 	extracted := t.propagator.Extract(ctx, &headers)

@@ -34,7 +34,7 @@ func newProvider(t testing.TB) (*sdk.TracerProvider, *tracetest.InMemoryExporter
 func valueOf(s tracetest.SpanStub, key attribute.Key) string {
 	for _, a := range s.Attributes {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
@@ -124,7 +124,8 @@ func TestSpansOfAMessage(t *testing.T) {
 	})
 }
 
-// A message may be sent and acknowledged before its Publish returns, and by another life's session.
+// A message may be sent, and acknowledged or rejected, before its Publish returns, and by another
+// life's session.
 func TestSpansOfAFastServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(t, holdfastotel.Options{})
@@ -139,6 +140,14 @@ func TestSpansOfAFastServer(t *testing.T) {
 			s.Acked(1, 1, true)
 		})
 		s.want("publish orders holdfast.outcome=safe [stored] [safe]", "send orders server.address=a holdfast.resent=false")
+		s.publish(1, 2, func() {
+			time.Sleep(time.Millisecond)
+			s.Sent("tcp://a:1/", 1, 2, 2, 0)
+			s.Rejected(&client.RejectedError{Publisher: 1, Message: &pubstore.Message{Sequence: 2}, Reason: "too bad"})
+			s.Acked(1, 2, true)
+		})
+		s.want("publish orders holdfast.outcome=rejected [stored] [rejected] error: too bad",
+			"send orders server.address=a holdfast.resent=false error: too bad")
 	})
 }
 

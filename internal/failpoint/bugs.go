@@ -616,7 +616,8 @@ const (
 	HeadersOfAnother Bug = "headers-of-another"
 	// HeadersStay gives received messages without headers those of an earlier message.
 	HeadersStay Bug = "headers-stay"
-	// PlainGetsAll delivers headers, and correlation ids of any bytes, to clients without our extensions.
+	// PlainGetsAll delivers headers, and correlation ids of any bytes, to clients without our extensions,
+	// and sends messages with them to servers without our extensions.
 	PlainGetsAll Bug = "plain-gets-all"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
