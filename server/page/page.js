@@ -230,6 +230,7 @@ function showLink(l) {
   if (!lag.links.has(l.peer)) return;
   if (!card.u) card.u = newPlot(card.plot, l.peer);
   else card.u.setData(plotData(l.peer));
+  if (card.u.cursor.idx == null) card.u.setLegend({ idx: lag.times.length - 1 }, false); // the newest values, unless the reader points at others
 }
 
 // resize fits the plots to the page, and gives them the colours of the scheme.
@@ -264,7 +265,7 @@ function disksAnswer(s) {
     case "sync": return ["good", "Yes. Each acknowledged message is on the disks of " + names([s.name, ...links.map((l) => l.peer)]) + "."];
     case "apart": return ["warn", "Yes. New messages are acknowledged only when they are on the disk of " + names(behind.map((l) => l.peer)) + ", too."];
     case "single": return ["bad", "No." + since(s) + " messages are acknowledged without the disk of " + names(late.map((l) => l.peer)) + "." +
-      " Publishers keep them until they are there."];
+      " Publishers keep these messages until " + (late.length === 1 ? "it has" : "they have") + " them."];
     case "catching_up": return ["warn", "Not known: " + s.name + " lacks, or may lack, messages of its peers."];
     case "async": return ["", "Not always: no ack waits for another instance."];
     case "one_way": return ["bad", "No: a peer replicates to " + s.name + ", and " + s.name + " does not replicate back."];
@@ -376,7 +377,7 @@ function showStatus(s) {
     ["published", number(s.published)], ["delivered", number(s.delivered)],
     ["messages that wait", number(s.waiting.messages) + (s.waiting.oldest_ms ? ", oldest " + duration(s.waiting.oldest_ms) : "")],
     ["journal", bytes(s.disk.journal)], ["disk free", bytes(s.disk.free) + (used ? ", " + used : ""), s.disk.publishes_refused ? "badtext" : ""],
-    ["refuses publishes below", bytes(s.disk.reserve) + " free"],
+    ["disk reserve", bytes(s.disk.reserve)],
   ]);
   show("own", button("drain", [], "Drain and stop\u2026", "Stop " + s.name + "?",
     s.name + " takes no more publishes, waits for outstanding acks, and ends. Clients continue at another instance. Somebody must start it again."),
@@ -420,6 +421,7 @@ async function round() {
   const [status, history, publishers, subscriptions, list] = await Promise.all([ask("/status?limit=50"), ask("/lag?after=" + lag.number),
     ask("/status?list=publishers&limit=30"), ask("/status?list=subscriptions&limit=30"), ask("/actions")]);
   byId("access").hidden = true;
+  byId("asking").hidden = true;
   byId("main").hidden = false;
   byId("forget").hidden = !token;
   byId("stale").hidden = true;
@@ -449,6 +451,7 @@ async function run() {
 
 function askToken() {
   byId("wrong").hidden = !token;
+  byId("asking").hidden = true;
   byId("main").hidden = true;
   byId("access").hidden = false;
   byId("token").focus();
