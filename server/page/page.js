@@ -62,13 +62,15 @@ function duration(ms) {
 
 const badge = (text, kind) => element("span", { class: "badge " + kind }, text);
 
-// replace replaces the content of an element, unless the reader has selected text in it or presses
-// a button of it. The focus stays on the button that stands for the same action.
+// replace replaces the content of an element if it differs, unless the reader has selected text in
+// it or presses a button of it. The focus stays on the button that stands for the same action.
 function replace(e, children) {
   const selection = getSelection();
   if (e.matches(":active") || (!selection.isCollapsed && e.contains(selection.anchorNode))) return;
+  const fresh = children.filter((c) => c);
+  if (fresh.length === e.childNodes.length && fresh.every((c, i) => c.isEqualNode(e.childNodes[i]))) return;
   const key = e.contains(document.activeElement) ? document.activeElement.dataset.key : "";
-  e.replaceChildren(...children.filter((c) => c));
+  e.replaceChildren(...fresh);
   if (key) for (const b of e.querySelectorAll("button")) if (b.dataset.key === key) b.focus();
 }
 const show = (id, ...children) => replace(byId(id), children);

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/heldport"
 	"github.com/holdfast-mq/holdfast/server"
@@ -23,7 +25,7 @@ func runningWithToken(t *testing.T) (pair *servertest.Pair, admin, tokenFile str
 	if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pair = servertest.NewPair(t, servertest.Real(), servertest.Unstarted())
+	pair = servertest.NewPair(t, servertest.Real(), servertest.Unstarted(), servertest.DowngradeAfter(5*time.Second))
 	pair.A.Configure(func(c *server.Config) { c.Admin = server.AdminPort{Listen: admin, BearerToken: token} })
 	pair.A.Restart()
 	pair.B.Restart()
@@ -63,8 +65,10 @@ func TestAdmin(t *testing.T) {
 		{"no answer", []string{"drain", silent.Addr().String(), "--timeout=200ms"}, exitFailed, "no answer within 200ms"},
 		{"another port", []string{"drain", pair.A.Addr()}, exitFailed, "'admin.listen'"},
 	} {
-		if out := await(t, tt.code, append([]string{"admin"}, tt.args...)...); !strings.Contains(out, tt.want) || strings.Contains(out, "no-such-token") {
-			t.Errorf("%s: no %q in\n%s", tt.name, tt.want, out)
+		var stdout, stderr bytes.Buffer
+		code := run(append([]string{"admin"}, tt.args...), &stdout, &stderr)
+		if out := stdout.String() + stderr.String(); code != tt.code || !strings.Contains(out, tt.want) || strings.Contains(out, "no-such-token") {
+			t.Errorf("%s: exit code %d, want %d and %q in\n%s", tt.name, code, tt.code, tt.want, out)
 		}
 	}
 	if level := pair.A.Server().LogLevel(); level != slog.LevelDebug {
