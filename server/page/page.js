@@ -232,7 +232,6 @@ function showLink(l) {
   if (!lag.links.has(l.peer)) return;
   if (!card.u) card.u = newPlot(card.plot, l.peer);
   else card.u.setData(plotData(l.peer));
-  if (card.u.cursor.idx == null) card.u.setLegend({ idx: lag.times.length - 1 }, false); // the newest values, unless the reader points at others
 }
 
 // resize fits the plots to the page, and gives them the colours of the scheme.
@@ -295,7 +294,8 @@ function waitsAnswer(s) {
     if (l.state === "catching-up" && l.sending) text.push(l.peer + " waits for " + headway(l.sending) + " from " + s.name + ".");
     if (l.receiving && l.receiving.remaining > 1000) text.push(s.name + " waits for " + headway(l.receiving) + " from " + l.peer + ".");
   }
-  if (s.subscriptions.behind) text.push(plural(s.subscriptions.behind, "subscription") + (s.subscriptions.behind === 1 ? " is" : " are") + " behind.");
+  const slowest = s.subscriptions.worst.filter((b) => b.behind_ms >= 1000);
+  if (slowest.length) text.push("Subscriptions of " + names([...new Set(slowest.map((b) => b.client))].slice(0, 3)) + " are behind, the worst by " + duration(Math.max(...slowest.map((b) => b.behind_ms))) + ".");
   return [slow.length ? "bad" : text.length ? "warn" : "good", text.join(" ") || "Nobody for more than a second."];
 }
 
