@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestAdminJSON(t *testing.T) {
 	pair, admin, file := runningWithToken(t)
 	ask := func(code int, args ...string) {
 		t.Helper()
-		out := await(t, code, append([]string{"admin", "--json", "--admin-token-file", file}, args...)...)
+		out := await(t, code, slices.Concat([]string{"admin"}, args, []string{"--json", "--admin-token-file", file})...)
 		var reply server.ActionReply
 		if err := json.Unmarshal([]byte(out), &reply); err != nil || reply.Done != (code == exitOK) || reply.Text == "" {
 			t.Errorf("%v: %v: %s", args, err, out)
