@@ -27,8 +27,8 @@ const (
 	ActionDrain = "drain"
 	// ActionDisconnect ends the session of a client: its name. The client may log on again.
 	ActionDisconnect = "disconnect"
-	// ActionLogLevel sets the lowest level of the log: debug, info, warn or error. It is offered if
-	// the level of the instance's log can be set.
+	// ActionLogLevel sets the lowest level of the log, as Server.SetLogLevel does: debug, info, warn
+	// or error.
 	ActionLogLevel = "log-level"
 )
 

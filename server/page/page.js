@@ -62,13 +62,15 @@ function duration(ms) {
 
 const badge = (text, kind) => element("span", { class: "badge " + kind }, text);
 
-// replace replaces the content of an element, unless the reader has selected text in it or presses
-// a button of it. The focus stays on the button that stands for the same action.
+// replace replaces the content of an element if it differs, unless the reader has selected text in
+// it or presses a button of it. The focus stays on the button that stands for the same action.
 function replace(e, children) {
   const selection = getSelection();
   if (e.matches(":active") || (!selection.isCollapsed && e.contains(selection.anchorNode))) return;
+  const fresh = children.filter((c) => c);
+  if (fresh.length === e.childNodes.length && fresh.every((c, i) => c.isEqualNode(e.childNodes[i]))) return;
   const key = e.contains(document.activeElement) ? document.activeElement.dataset.key : "";
-  e.replaceChildren(...children.filter((c) => c));
+  e.replaceChildren(...fresh);
   if (key) for (const b of e.querySelectorAll("button")) if (b.dataset.key === key) b.focus();
 }
 const show = (id, ...children) => replace(byId(id), children);
@@ -243,26 +245,123 @@ function resize(again) {
   }
 }
 
-// Problems, the worst first.
+// The summary: is all well, are messages on two disks, who waits for whom, may a peer stop.
+
+// names joins names for a sentence.
+const names = (list) => (list.length < 2 ? list.join("") : list.slice(0, -1).join(", ") + " and " + list.at(-1));
+const plural = (n, noun) => number(n) + " " + noun + (Number(n) === 1 ? "" : "s");
+const ago = (s, time) => duration(Date.parse(s.time) - Date.parse(time));
+
+// since returns the time since which messages are on one disk only, empty if they are not.
+function since(s) {
+  const begins = s.degraded.filter((d) => !d.end).map((d) => d.begin).sort();
+  return begins.length ? " Since " + clock(begins[0]) + " (" + ago(s, begins[0]) + ")" : " Now";
+}
+
+// disksAnswer says whether an acknowledged message is on two disks. It returns the kind and the text.
+function disksAnswer(s) {
+  const links = s.links.filter((l) => l.sync && l.outbound), peers = names(links.map((l) => l.peer));
+  const late = links.filter((l) => l.ack === "downgraded"), behind = links.filter((l) => l.state !== "sync");
+  switch (s.sync) {
+    case "sync": return ["good", "Yes. Each acknowledged message is on the disks of " + names([s.name, ...links.map((l) => l.peer)]) + "."];
+    case "apart": return ["warn", "Yes. New messages are acknowledged only when they are on the disk of " + names(behind.map((l) => l.peer)) + ", too."];
+    case "single": return ["bad", "No." + since(s) + " messages are acknowledged without the disk of " + names(late.map((l) => l.peer)) + "." +
+      " Publishers keep these messages until " + (late.length === 1 ? "it has" : "they have") + " them."];
+    case "catching_up": return ["warn", "Not known: " + s.name + " lacks, or may lack, messages of its peers."];
+    case "async": return ["", "Not always: no ack waits for another instance."];
+    case "one_way": return ["bad", "No: a peer replicates to " + s.name + ", and " + s.name + " does not replicate back."];
+    case "alone": return ["", "No: " + s.name + " runs without a peer. Its disk is the only one."];
+    case "stopping": return ["warn", s.name + " is stopping. It waits for " + (peers || "its disk") + " before it ends."];
+  }
+  return ["warn", "Not known."];
+}
+
+// publishersOf names the clients with the most messages that wait.
+function publishersOf(w) {
+  const known = w.worst.filter((p) => p.unacknowledged > 0).map((p) => p.client || "publisher " + p.publisher).slice(0, 2);
+  const more = w.publishers - known.length;
+  return names(more > 0 ? [...known, plural(more, "other publisher")] : known);
+}
+
+// waitsAnswer says who waits for whom.
+function waitsAnswer(s) {
+  const w = s.waiting, late = s.links.filter((l) => l.ack === "downgraded"), text = [];
+  const slow = s.links.filter((l) => l.ack === "counting" && l.oldest_wait_ms >= 1000);
+  const some = plural(w.messages, "message") + (w.oldest_ms ? ", the oldest for " + duration(w.oldest_ms) : "");
+  if (slow.length) text.push("Acks to " + publishersOf(w) + " wait for " + names(slow.map((l) => l.peer)) + ": " + some + ".");
+  else if (late.length && w.messages) text.push("No ack waits, but " + publishersOf(w) + (w.publishers === 1 ? " keeps " : " keep ") + some + ", until " + names(late.map((l) => l.peer)) + (late.length === 1 ? " has" : " have") + " them.");
+  for (const l of s.links) {
+    if (l.state === "catching-up" && l.sending) text.push(l.peer + " waits for " + headway(l.sending) + " from " + s.name + ".");
+    if (l.receiving && l.receiving.remaining > 1000) text.push(s.name + " waits for " + headway(l.receiving) + " from " + l.peer + ".");
+  }
+  const slowest = s.subscriptions.worst.filter((b) => b.behind_ms >= 1000);
+  if (slowest.length) text.push("Subscriptions of " + names([...new Set(slowest.map((b) => b.client))].slice(0, 3)) + " are behind, the worst by " + duration(Math.max(...slowest.map((b) => b.behind_ms))) + ".");
+  return [slow.length ? "bad" : text.length ? "warn" : "good", text.join(" ") || "Nobody for more than a second."];
+}
+
+// stopAnswer says whether the peers could be stopped now.
+function stopAnswer(s) {
+  if (!s.links.length) return null;
+  return s.in_sync.in_sync ? ["good", "Yes. " + s.name + " has everything that the group has acknowledged."] : ["bad", "No: " + s.in_sync.reason + "."];
+}
+
+// Problems of a link, as calls of add(kind, ...text).
+function linkProblems(s, l, add) {
+  if (l.state === "down") add("bad", "The link with ", l.peer, " is down: ", l.reason);
+  if (l.state === "catching-up") add("warn", l.peer, " is catching up.");
+  if (l.ack === "downgraded") {
+    add(l.left_out ? "warn" : "bad", "Acks do not wait for ", l.peer, l.left_out ? ": an operator has left it out." : ": it kept them waiting for longer than downgrade_after.");
+  }
+  if (l.one_way) add("bad", "The link with ", l.peer, " replicates synchronously in one direction only: correct replication.destinations.");
+  if (l.rivals) add("bad", "Two processes run as ", l.peer, ": stop one of them.");
+  if (l.other_cluster) add("bad", "An instance of another cluster answers as ", l.peer, ": correct the address.");
+  if (l.given_up) add("bad", l.peer, " is given up: it will lack messages that retention removes.");
+  if (l.clocks_disagree) add("warn", "The clock of ", l.peer, " differs by ", duration(Math.abs(l.clock_skew_ms)), ": set the wrong one.");
+}
+
+// Problems of the instance itself, as calls of add(kind, ...text).
+function ownProblems(s, add) {
+  if (s.stopping) add("warn", "The instance is stopping.");
+  else if (!s.ready && !s.outdated) add("bad", "No clients are served: ", s.in_sync.reason || "the instance is not ready");
+  else if (s.catching_up) add("warn", "The instance lacks, or may lack, messages of its peers.");
+  if (s.outdated) add("bad", "No clients are served: ", s.outdated);
+  if (s.damage) add("bad", "The journal is damaged: ", s.damage);
+  else if (s.ready && !s.intact) add("bad", "The journal was lost, and is not restored by an intact peer yet.");
+  if (s.disk.links_refused) add("bad", "The disk is nearly full: publishes and messages of peers are refused.");
+  else if (s.disk.publishes_refused) add("bad", "The disk is nearly full: publishes are refused.");
+  else if (s.disk.free < 2 * s.disk.reserve) add("warn", "The disk has ", bytes(s.disk.free), " free: below ", bytes(s.disk.reserve), " publishes are refused.");
+  if (s.clock_ahead_ms) add("warn", "The newest message is ", duration(s.clock_ahead_ms), " in the future: the clock is or was wrong.");
+  if (s.diverged_total) add("bad", plural(s.diverged_total, "publisher"), s.diverged_total === 1 ? " has" : " have", " diverged.");
+  if (s.decree && s.decree.stands) add("warn", "A decree declares messages lost: end it when all publishers have returned.");
+  if (s.users && s.users.differ && s.users.differ.length) add("bad", "Permissions of users differ from those of ", names(s.users.differ), ".");
+  for (const c of s.certificates || []) {
+    if (c.days_left < 14) add("bad", "The certificate of ", c.field, c.days_left < 0 ? " has expired." : " expires in " + plural(c.days_left, "day") + ".");
+  }
+  for (const r of s.refusing) add("bad", "Clients are refused: ", r);
+}
+
+// problems returns the problems as pairs of kind and text, the worst first.
 function problems(s) {
   const list = [];
   const add = (kind, ...text) => list.push([kind, text.join("")]);
-  if (s.stopping) add("warn", "The instance stops.");
-  else if (!s.ready) add("bad", "No clients are served: ", s.in_sync.reason || "not ready");
-  if (s.outdated) add("bad", s.outdated);
-  if (s.damage) add("bad", "The journal is damaged: ", s.damage);
-  if (s.disk.publishes_refused) add("bad", "The disk is nearly full: publishes are refused.");
-  for (const l of s.links) {
-    if (l.state === "down") add("bad", "The link with ", l.peer, " is down: ", l.reason);
-    if (l.ack === "downgraded") add(l.left_out ? "warn" : "bad", "Acks do not wait for ", l.peer, ": messages are on one disk only.");
-    if (l.rivals) add("bad", "Two processes run as ", l.peer, ".");
-    if (l.given_up) add("bad", l.peer, " is given up: it will lack messages that retention removes.");
-    if (l.clocks_disagree) add("warn", "The clock of ", l.peer, " differs by ", duration(Math.abs(l.clock_skew_ms)), ".");
-  }
-  if (s.diverged_total) add("bad", number(s.diverged_total), " publishers have diverged.");
-  for (const c of s.certificates || []) if (c.days_left < 14) add("warn", "The certificate of ", c.field, " ends in ", c.days_left, " days.");
-  for (const r of s.refusing) add("warn", "Clients are refused: ", r);
+  ownProblems(s, add);
+  for (const l of s.links) linkProblems(s, l, add);
   return list.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
+}
+
+const marks = { good: "\u2713", warn: "!", bad: "\u2717" }; // for those who cannot tell the colours
+
+function showSummary(s) {
+  const list = problems(s), worst = list.length ? list[0][0] : "good";
+  showVerdict(worst, { good: "All is well", warn: s.name + " works, with a warning", bad: s.name + " needs attention" }[worst]);
+  show("problems", ...list.map(([kind, text]) => element("li", { class: kind }, text)));
+  const answers = [["On two disks?", disksAnswer(s)], ["Who waits?", waitsAnswer(s)], [s.links.length === 1 ? "May " + s.links[0].peer + " be stopped?" : "May the peers be stopped?", stopAnswer(s)]];
+  show("answers", ...answers.filter(([, a]) => a).map(([question, [kind, text]]) => element("div", {}, element("dt", {}, question), element("dd", { class: kind + "mark" }, text))));
+}
+
+function showVerdict(kind, text) {
+  byId("verdict").className = "verdict " + kind;
+  byId("verdict").textContent = marks[kind] + " " + text;
 }
 
 function showStatus(s) {
@@ -270,11 +369,9 @@ function showStatus(s) {
   byId("name").textContent = s.name;
   byId("group").textContent = s.group ? "group " + s.group : "";
   byId("clock").textContent = clock(s.time);
-  const list = problems(s);
+  showSummary(s);
   show("badges", badge(s.stopping ? "stopping" : s.ready ? "ready" : "not ready", s.ready && !s.stopping ? "good" : "bad"),
-    badge({ sync: "acks: 2 disks", single: "acks: one disk" }[s.sync] || "acks: " + s.sync, s.sync === "sync" ? "good" : s.sync === "alone" || s.sync === "async" ? "" : "warn"),
-    badge(s.in_sync.in_sync ? "peers may stop" : "peers must not stop", s.in_sync.in_sync ? "good" : ""));
-  show("problems", ...list.map(([kind, text]) => element("li", { class: kind }, text)));
+    badge({ sync: "acks: 2 disks", single: "acks: one disk" }[s.sync] || "acks: " + s.sync.replace("_", " "), s.sync === "sync" ? "good" : s.sync === "alone" || s.sync === "async" ? "" : "warn"));
   const used = s.disk.total ? Math.round(100 * (1 - s.disk.free / s.disk.total)) + " % used" : "";
   facts("facts", [
     ["role", s.role], ["version", s.version], ["running for", duration(Date.parse(s.time) - Date.parse(s.started))],
@@ -282,12 +379,11 @@ function showStatus(s) {
     ["published", number(s.published)], ["delivered", number(s.delivered)],
     ["messages that wait", number(s.waiting.messages) + (s.waiting.oldest_ms ? ", oldest " + duration(s.waiting.oldest_ms) : "")],
     ["journal", bytes(s.disk.journal)], ["disk free", bytes(s.disk.free) + (used ? ", " + used : ""), s.disk.publishes_refused ? "badtext" : ""],
-    ["refuses publishes below", bytes(s.disk.reserve) + " free"],
-    s.in_sync.in_sync ? null : ["peers must not stop", s.in_sync.reason],
+    ["disk reserve", bytes(s.disk.reserve)],
   ]);
   show("own", button("drain", [], "Drain and stop\u2026", "Stop " + s.name + "?",
     s.name + " takes no more publishes, waits for outstanding acks, and ends. Clients continue at another instance. Somebody must start it again."),
-  button("log-level", [], "Log level\u2026", "Set the level of the log", "Lines below the level are left out, until the instance is restarted."),
+  button("log-level", [], "Log level\u2026", "Set the level of the log", "Lines below the level are left out, until the instance restarts or reads its configuration file again."),
   offered.permitted ? null : element("span", { class: "dim" }, offered.reason || ""));
   byId("nolinks").hidden = s.links.length > 0;
   s.links.forEach(showLink);
@@ -327,9 +423,11 @@ async function round() {
   const [status, history, publishers, subscriptions, list] = await Promise.all([ask("/status?limit=50"), ask("/lag?after=" + lag.number),
     ask("/status?list=publishers&limit=30"), ask("/status?list=subscriptions&limit=30"), ask("/actions")]);
   byId("access").hidden = true;
+  byId("asking").hidden = true;
   byId("main").hidden = false;
   byId("forget").hidden = !token;
   byId("stale").hidden = true;
+  byId("main").className = "";
   offered = list;
   addLag(history);
   showStatus(status);
@@ -346,6 +444,8 @@ async function run() {
       if (e instanceof Unauthorized) return askToken();
       byId("stale").hidden = false;
       byId("stale").textContent = "The instance does not answer. What is shown is old. (" + e.message + ")";
+      byId("main").className = "old";
+      showVerdict("bad", "No answer: the state is not known");
     }
     await new Promise((done) => setTimeout(done, Math.max(100, begun + interval - Date.now())));
   }
@@ -353,6 +453,7 @@ async function run() {
 
 function askToken() {
   byId("wrong").hidden = !token;
+  byId("asking").hidden = true;
   byId("main").hidden = true;
   byId("access").hidden = false;
   byId("token").focus();

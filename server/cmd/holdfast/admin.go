@@ -19,7 +19,7 @@ type adminCommands struct {
 	Count      adminCount      `cmd:"" help:"Let acks wait for a peer again, once it has caught up."`
 	Drain      adminDrain      `cmd:"" help:"Stop an instance after its outstanding acks, like SIGTERM."`
 	Disconnect adminDisconnect `cmd:"" help:"End the session of a client. It may log on again."`
-	LogLevel   adminLogLevel   `cmd:"" name:"log-level" help:"Set the lowest level of the log."`
+	LogLevel   adminLogLevel   `cmd:"" name:"log-level" help:"Set the lowest level of the log, until the instance restarts or reads its configuration file again."`
 }
 
 // adminFlags are the arguments that the commands have in common.

@@ -40,15 +40,17 @@
 //	0  all is well
 //	1  the command found a fault: damage (also damage that can be repaired), a
 //	   broken promise, a difference, a problem that status lists under WRONG, a
-//	   line that is too long or was rejected, an action that the instance did not do, messages that are no longer in the
-//	   log, a server that does not answer ping, fewer messages than --count before
-//	   --until-idle, a message lost or repeated during a measurement
+//	   line that is too long or was rejected, an action that the instance did not do,
+//	   messages that are no longer in the log, a server that does not answer ping,
+//	   fewer messages than --count before --until-idle, a message lost or repeated
+//	   during a measurement
 //	2  usage: wrong flags, a path that holds something else, an input that differs
 //	   from the one of the interrupted run, a subscription, a user, a password, a
 //	   client name or a user of a store that the servers refuse, also if --timeout
-//	   ends the attempts
+//	   ends the attempts; an action of admin without permission
 //	3  the command could not continue: a disk error, no server within --timeout for
-//	   another reason, an interrupt of publish, a measurement that failed
+//	   another reason, an interrupt of publish, a measurement that failed, an instance
+//	   that does not answer admin
 //	4  a running process uses the store, the journal or the client name
 //	5  a newer version of holdfast has written the store or the journal; it is left
 //	   as it is
@@ -79,6 +81,16 @@
 //
 // Three refusals in a row of the user, the password, the client name or the user of the
 // store end publish and subscribe. ping tells of the first one.
+//
+// # Acting on an instance
+//
+// The commands under admin need the token of the instance (--admin-token-file). The instance
+// writes each of them to its audit log. With --json admin prints one object on one line:
+//
+//	{
+//	 "done": true,    // false: the instance has not done it
+//	 "text": "…"      // the result, or why it was not done
+//	}
 //
 // # Publishing
 //

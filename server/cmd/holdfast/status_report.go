@@ -200,7 +200,11 @@ func (r *statusReport) checkLink(name string, l *server.LinkStatus) {
 		r.addProblem("one_way", name, "it does not replicate back to %s, whose acks wait for it: messages published here never get there, and publishers "+
 			"avoid it; add %s to its 'replication.destinations'", peer, peer)
 	}
-	r.addProblemIf(l.Ack == "downgraded", "downgraded", name, "acks do not wait for %s, because it kept them waiting for longer than 'downgrade_after'", peer)
+	why := "it kept them waiting for longer than 'downgrade_after'"
+	if l.LeftOut {
+		why = "an operator has left it out; 'holdfast admin count' ends that"
+	}
+	r.addProblemIf(l.Ack == "downgraded", "downgraded", name, "acks do not wait for %s, because %s", peer, why)
 	r.addProblemIf(l.GivenUp, "given_up", name, "%s was given up: it fell behind by more than 'hold', or was away while the disk was nearly full; records are no longer kept for it, and it is told which ones are missing when it returns", peer)
 	r.addProblemIf(l.Diverged > 0, "diverged", name, "%s has other contents for %s: a store was copied, and two processes wrote under one identity", peer, plural(int(l.Diverged), "publisher"))
 }
