@@ -152,7 +152,7 @@ func (s *Server) subscriptionsStatus() SubscriptionsStatus {
 		return cmp.Or(cmp.Compare(b.RecordsBehind, a.RecordsBehind), bySubscription(a, b))
 	})
 	st.Behind = len(behind)
-	st.Worst = slices.Concat([]SubscriptionStatus{}, behind[:min(len(behind), maxWorst)]) // in JSON always a list
+	st.Worst = append([]SubscriptionStatus{}, behind[:min(len(behind), maxWorst)]...) // in JSON always a list
 	return st
 }
 
@@ -194,7 +194,7 @@ func (s *Server) Subscriptions(after string, limit int) SubscriptionList {
 		at++
 	}
 	all = all[at:]
-	list := SubscriptionList{Subscriptions: slices.Concat([]SubscriptionStatus{}, all[:min(limit, len(all))]), More: len(all) > limit}
+	list := SubscriptionList{Subscriptions: append([]SubscriptionStatus{}, all[:min(limit, len(all))]...), More: len(all) > limit}
 	if list.More {
 		list.Next = all[limit-1].Client + cursorSeparator + all[limit-1].ID
 	}

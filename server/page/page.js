@@ -122,7 +122,7 @@ async function act() {
   reply.className = "banner " + (good ? "good" : "bad");
   reply.hidden = false;
   clearTimeout(reply.timer);
-  reply.timer = setTimeout(() => { reply.hidden = true; }, 15000);
+  reply.timer = setTimeout(() => { reply.hidden = true; }, 5000);
 }
 
 // Links.
@@ -148,21 +148,23 @@ function shade(u, states) {
 function newPlot(target, link) {
   const colors = lineColors();
   const axis = { stroke: colors.dim, grid: { stroke: colors.line, width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  const timeOfDay = (s) => new Date(s * 1000).toISOString().slice(11, 19); // UTC, as all times of the page
   const compact = (n) => (n >= 1e6 ? n / 1e6 + "M" : n >= 1e3 ? n / 1e3 + "k" : String(n));
   return new uPlot({
     width: Math.max(target.clientWidth, 240), height: 200,
     cursor: { drag: { x: false, y: false } },
+    legend: { live: false },
     scales: {
       ms: { range: (u, min, max) => [0, Math.max(max || 0, 10) * 1.1] },
       records: { range: (u, min, max) => [0, Math.max(max || 0, 10) * 1.1] },
     },
-    axes: [axis,
+    axes: [{ ...axis, values: (u, list) => list.map(timeOfDay) },
       { ...axis, scale: "ms", size: 58, values: (u, list) => list.map((v) => (v >= 1000 ? v / 1000 + " s" : v + " ms")) },
       { ...axis, scale: "records", side: 1, size: 44, grid: { show: false }, values: (u, list) => list.map(compact) }],
-    series: [{ value: (u, v) => (v === null ? "" : new Date(v * 1000).toLocaleTimeString()) },
-      { label: "oldest wait", scale: "ms", stroke: colors.accent, width: 1.5, fill: colors.accent + "22", value: (u, v) => (v === null ? "-" : duration(v)) },
-      { label: "records to send", scale: "records", stroke: colors.warn, width: 1.5, value: (u, v) => (v === null ? "-" : number(v)) },
-      { label: "records to come", scale: "records", stroke: colors.good, width: 1.5, dash: [4, 3], value: (u, v) => (v === null ? "-" : number(v)) }],
+    series: [{},
+      { label: "oldest wait", scale: "ms", stroke: colors.accent, width: 1.5, fill: colors.accent + "22" },
+      { label: "records to send", scale: "records", stroke: colors.warn, width: 1.5 },
+      { label: "records to come", scale: "records", stroke: colors.good, width: 1.5, dash: [4, 3] }],
     hooks: { drawClear: [(u) => shade(u, lag.links.get(link).states)] },
   }, plotData(link), target);
 }
@@ -201,7 +203,7 @@ function linkKind(l) {
 function headway(h) {
   if (!h) return "-";
   if (h.remaining === 0) return "nothing";
-  return "about " + number(h.remaining) + " records" + (h.left_ms >= 0 ? ", " + duration(h.left_ms) : "");
+  return "about " + plural(h.remaining, "record") + (h.left_ms >= 0 ? ", " + duration(h.left_ms) : "");
 }
 
 function showLink(l) {
@@ -413,7 +415,8 @@ function showPublishers(s, page) {
 function showSubscriptions(s, page) {
   const key = (b) => b.client + "\n" + b.id, worst = s.subscriptions.worst, seen = new Set(worst.map(key));
   const rows = worst.concat(page.subscriptions.filter((b) => !seen.has(key(b))));
-  byId("subscriptioncount").textContent = s.subscriptions.total ? number(s.subscriptions.behind) + " of " + number(s.subscriptions.total) + " are behind" : "";
+  const late = worst.filter((b) => b.behind_ms >= 1000).length; // the others read what has just come
+  byId("subscriptioncount").textContent = late ? (late === worst.length ? "at least " : "") + number(late) + " of " + number(s.subscriptions.total) + " are behind by a second or more" : "";
   table("subscriptions", rows, [["client", (b) => b.client], ["topic", (b) => b.topic], ["state", (b) => badge(b.state.replace("_", " "), b.state === "live" ? "good" : "warn")],
     ["records behind", (b) => number(b.records_behind), true], ["for", (b) => (b.behind_ms ? duration(b.behind_ms) : ""), true], ["place", (b) => b.place || ""]],
   "No client subscribes.");
