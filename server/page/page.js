@@ -158,7 +158,7 @@ function newPlot(target, link) {
       ms: { range: (u, min, max) => [0, Math.max(max || 0, 10) * 1.1] },
       records: { range: (u, min, max) => [0, Math.max(max || 0, 10) * 1.1] },
     },
-    axes: [{ ...axis, values: (u, list) => list.map(timeOfDay) },
+    axes: [{ ...axis, space: 70, values: (u, list) => list.map(timeOfDay) },
       { ...axis, scale: "ms", size: 58, values: (u, list) => list.map((v) => (v >= 1000 ? v / 1000 + " s" : v + " ms")) },
       { ...axis, scale: "records", side: 1, size: 44, grid: { show: false }, values: (u, list) => list.map(compact) }],
     series: [{},
