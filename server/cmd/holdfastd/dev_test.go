@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,7 +221,13 @@ func TestDevUsers(t *testing.T) {
 func TestDevKeep(t *testing.T) {
 	r := startDev(t, "-keep")
 	r.in.Close() // as with </dev/null: it keeps running
-	r.stdout.await(t, "holdfast status")
+	r.stdout.await(t, "at /metrics")
+	page := regexp.MustCompile(`browser: (http://\S+/)\.`).FindStringSubmatch(r.stdout.String())
+	for path, want := range map[string]string{"": "<!DOCTYPE html>", "metrics": "holdfast_ready 1"} {
+		if text := get(t, page[1]+path); !strings.Contains(text, want) {
+			t.Errorf("%s%s has no %s:\n%s", page[1], path, want, text)
+		}
+	}
 	servers := regexp.MustCompile(`HOLDFAST_SERVERS=(\S+)`).FindStringSubmatch(r.stdout.String())
 	t.Setenv("HOLDFAST_SERVERS", servers[1])
 	c := r.dials(sdk.Hooks{})
@@ -247,6 +254,20 @@ func TestDevKeep(t *testing.T) {
 			break
 		}
 	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // Mistakes end it, and leave nothing behind.

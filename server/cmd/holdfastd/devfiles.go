@@ -136,14 +136,15 @@ func (d *dev) makeCertificates() error {
 
 // welcome prints the lines to paste.
 func (d *dev) welcome() {
-	scheme, web := "tcp://", ""
+	scheme, web, page := "tcp://", "", "http://"
 	if d.tls {
-		scheme, web = "tcps://", "https://"
+		scheme, web, page = "tcps://", "https://", "https://"
 	}
-	var servers, admins []string
+	var servers, admins, pages []string
 	for _, i := range d.instances {
 		servers = append(servers, scheme+i.clients+"/amps/json")
 		admins = append(admins, web+i.admin)
+		pages = append(pages, page+i.admin+"/")
 	}
 	exported := "export " + addToPath() + "HOLDFAST_SERVERS=" + strings.Join(servers, ",")
 	if d.users {
@@ -157,6 +158,7 @@ func (d *dev) welcome() {
 	d.say("holdfast subscribe --topic dates")
 	d.say("while sleep 1; do date; done | holdfast publish --topic dates")
 	d.say("holdfast status %s\n", strings.Join(admins, " "))
+	d.say("Look at it in a browser: %s. Metrics for Prometheus are at /metrics.", strings.Join(pages, " and "))
 	if d.pair {
 		d.say("Type 'kill a' here to see a failover to b, and 'start a' to start it again.")
 	}
