@@ -92,7 +92,7 @@ func leaveSpace(dir string) (string, error) {
 // backUp copies both journals while the instances are stopped.
 func backUp(ctx context.Context, w *world) error {
 	return w.whileStopped(ctx, (*pair.Instance).Stop, func(in *pair.Instance) error {
-		return copyDir(in.Journal(), in.Journal()+".backup")
+		return copyAll(in.Journal(), in.Journal()+".backup")
 	})
 }
 
@@ -102,11 +102,12 @@ func restore(ctx context.Context, w *world) error {
 		if err := os.RemoveAll(in.Journal()); err != nil {
 			return err
 		}
-		return copyDir(in.Journal()+".backup", in.Journal())
+		return copyAll(in.Journal()+".backup", in.Journal())
 	})
 }
 
-func copyDir(from, to string) error {
+// copyAll copies a file or a directory with all that it has.
+func copyAll(from, to string) error {
 	out, err := exec.Command("cp", "-a", filepath.Clean(from), filepath.Clean(to)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("copy %s: %w: %s", from, err, out)

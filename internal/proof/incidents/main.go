@@ -15,7 +15,8 @@
 //	go run ./internal/proof/incidents -write internal/proof/incidents/testdata
 //
 // With -openmetrics it also writes all series in a form that promtool can load into a database of
-// Prometheus, to look at the dashboard.
+// Prometheus, to look at the dashboard. With -logs it also keeps the logs of both instances, of the
+// publishers and of the subscribers, in a directory for each incident.
 package main
 
 import (
@@ -35,6 +36,7 @@ type options struct {
 	only               string
 	write, openMetrics string // directories; openMetrics may be empty
 	rules              string
+	logs               string // directory; may be empty
 }
 
 func run() int {
@@ -44,6 +46,7 @@ func run() int {
 	flag.StringVar(&o.only, "only", "", "record only the `incident` of this name")
 	flag.StringVar(&o.write, "write", "", "`directory` for the recordings; required")
 	flag.StringVar(&o.openMetrics, "openmetrics", "", "`directory` for all series in the OpenMetrics format")
+	flag.StringVar(&o.logs, "logs", "", "`directory` for the logs of instances and clients")
 	flag.StringVar(&o.rules, "rules", "server/deploy/alerts.yml", "`file` with the alert rules")
 	flag.Parse()
 	if flag.NArg() > 0 || o.write == "" {
@@ -67,7 +70,7 @@ func recordAll(ctx context.Context, o options, dir, binary string) error {
 			continue
 		}
 		fmt.Println(in.name)
-		r, err := in.record(ctx, filepath.Join(dir, in.name), binary)
+		r, err := in.record(ctx, o, filepath.Join(dir, in.name), binary)
 		if err != nil {
 			return fmt.Errorf("%s: %w", in.name, err)
 		}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,17 +33,32 @@ type world struct {
 	slow      atomic.Bool // the subscriber reads slowly
 	recording *recording
 	clients   []*client.Client
+	logs      [2]*os.File        // of clients, in the order of clientLogs
 	filling   context.CancelFunc // nil: nothing fills the disk
 
 	running sync.WaitGroup
 }
 
-// record records an incident.
-func (in *incident) record(ctx context.Context, dir, binary string) (*recording, error) {
+// The files for the logs of clients.
+const (
+	publisherLog = iota
+	subscriberLog
+)
+
+var clientLogs = [...]string{publisherLog: "publisher.log", subscriberLog: "subscriber.log"}
+
+// record records an incident. dir is removed at the end.
+func (in *incident) record(ctx context.Context, o options, dir, binary string) (_ *recording, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	w := &world{dir: dir, recording: newRecording()}
-	defer w.close()
-	defer stop()
+	defer os.RemoveAll(dir)
+	defer func() {
+		stop()
+		w.close()
+		if o.logs != "" {
+			err = errors.Join(err, w.keepLogs(filepath.Join(o.logs, in.name)))
+		}
+	}()
 	if err := w.start(ctx, in, binary); err != nil {
 		return nil, err
 	}
@@ -64,7 +81,7 @@ func (in *incident) record(ctx context.Context, dir, binary string) (*recording,
 		defer close(done)
 		w.recording.scrape(scraped, w.pair)
 	}()
-	err := in.run(ctx, w)
+	err = in.run(ctx, w)
 	end()
 	<-done
 	return w.recording, err
@@ -73,6 +90,9 @@ func (in *incident) record(ctx context.Context, dir, binary string) (*recording,
 // start starts the pair and its clients.
 func (w *world) start(ctx context.Context, in *incident, binary string) error {
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
+		return err
+	}
+	if err := w.openLogs(); err != nil {
 		return err
 	}
 	o := pair.Options{Command: []string{binary}, PeerAddress: w.connect}
@@ -87,7 +107,7 @@ func (w *world) start(ctx context.Context, in *incident, binary string) error {
 		return err
 	}
 	w.fleet, err = fleet.New([]string{"orders", "prices"}, w.pair.URIs(), func(name string, servers []string) (*fleet.Publisher, error) {
-		return fleet.NewPublisher(ctx, name, w.dir, servers, client.Config{Name: name})
+		return fleet.NewPublisher(ctx, name, w.dir, servers, client.Config{Name: name, Logger: w.logger(publisherLog)})
 	})
 	if err != nil {
 		return err
@@ -136,7 +156,7 @@ func publish(ctx context.Context, p *fleet.Publisher, t traffic) {
 
 // subscribe starts a subscriber of all messages. One of them can be made to read slowly.
 func (w *world) subscribe(ctx context.Context, name string, maySlow bool) error {
-	cfg := client.Config{Name: name, Servers: w.pair.URIs()}
+	cfg := client.Config{Name: name, Servers: w.pair.URIs(), Logger: w.logger(subscriberLog)}
 	if maySlow {
 		cfg.Dial = w.dialSlow
 	}
@@ -262,5 +282,41 @@ func (w *world) close() {
 	for _, c := range w.cables {
 		c.Close()
 	}
-	os.RemoveAll(w.dir)
+	for _, f := range w.logs {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// openLogs creates the files for the logs of clients.
+func (w *world) openLogs() (err error) {
+	for i, name := range clientLogs {
+		if w.logs[i], err = os.Create(filepath.Join(w.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logger returns a logger that writes to one of the files of openLogs.
+func (w *world) logger(log int) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w.logs[log], nil))
+}
+
+// keepLogs copies the logs of the instances and of their clients into a new directory.
+func (w *world) keepLogs(to string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	var errs []error
+	for _, in := range w.pair {
+		if in != nil { // it was started
+			errs = append(errs, copyAll(in.Log(), filepath.Join(to, in.Name+".log")))
+		}
+	}
+	for _, name := range clientLogs {
+		errs = append(errs, copyAll(filepath.Join(w.dir, name), filepath.Join(to, name)))
+	}
+	return errors.Join(errs...)
 }
