@@ -91,6 +91,7 @@ func TestActions(t *testing.T) {
 		c.logon("desk")
 		want(`{"action":"disconnect","args":["desk"]}`, 200, `may log on again`)
 		c.wantClosed()
+		synctest.Wait() // the session is gone
 		want(`{"action":"disconnect","args":["desk"]}`, 409, `no session`)
 		for body, text := range map[string]string{
 			`{"action":"lost","args":["b"]}`:                   "is not one of",

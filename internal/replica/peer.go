@@ -133,7 +133,7 @@ func (l *Links) connected(c *conn) error {
 	warning, changed := l.becomeUpLocked(p, c, now)
 	role := p.role
 	attempts, away, tell := p.states.linkUp(now)
-	tell = tell && (old == nil || old.theirs.Run != c.theirs.Run)
+	isNew := old == nil || old.theirs.Run != c.theirs.Run // not the second of two connections that crossed
 	l.unlockAndNotify()
 
 	if changed {
@@ -146,10 +146,12 @@ func (l *Links) connected(c *conn) error {
 	if warning != "" {
 		l.o.Log.Warn("the two directions of the link differ", "peer", p.name, "reason", warning)
 	}
-	if tell {
+	if tell && isNew {
 		l.logUp(c, attempts, away)
 	}
-	l.emit(EventPeerBack, p.name, "the link is up")
+	if isNew {
+		l.emit(EventPeerBack, p.name, "the link is up")
+	}
 	l.reportReached()
 	l.excludeDiverged(c)
 	l.notifyWatermarks(nil)

@@ -134,6 +134,22 @@ func overwrites(name string, b, other []byte, yield func(Damage) bool) bool {
 	return true
 }
 
+// The header of a segment, and its copy.
+const (
+	headerBytes  = 64
+	headerCopyAt = 4096
+)
+
+// hitsLastHeader reports whether the damage hits the only one of a segment's two headers that is as
+// the other segments' are: with both damaged, the whole segment cannot be read.
+func (d Damage) hitsLastHeader(disk *memfs.FS) bool {
+	b, _ := disk.ReadFile(d.File)
+	end := d.At + int64(len(d.Mask))
+	hits := func(at int64) bool { return d.At < at+headerBytes && at < end }
+	return len(b) >= headerCopyAt+headerBytes && (hits(0) || hits(headerCopyAt)) &&
+		(hits(0) && hits(headerCopyAt) || !slices.Equal(b[:headerBytes], b[headerCopyAt:headerCopyAt+headerBytes]))
+}
+
 // durableCopy returns a disk on which all that was written is durable.
 func durableCopy(disk *memfs.FS) *memfs.FS {
 	rest := memfs.New()

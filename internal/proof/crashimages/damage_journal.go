@@ -185,7 +185,12 @@ func DamagePair(seed uint64) (damages int, err error) {
 	for range 1 + r.IntN(6) {
 		disk := []*memfs.FS{a, b}[r.IntN(2)]
 		all := slices.Collect(Damages(disk))
-		if d := all[r.IntN(len(all))]; claim(hit, disk, d) {
+		d := all[r.IntN(len(all))]
+		if d.hitsLastHeader(disk) {
+			b, _ := disk.ReadFile(d.File)
+			d.frames = frames(b)
+		}
+		if claim(hit, disk, d) {
 			d.Apply(disk)
 			done = append(done, d)
 		}
