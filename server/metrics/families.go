@@ -25,7 +25,7 @@ var instanceFamilies = []family{
 	boolean("outdated", "1 if the group has left the instance behind by a decree, so that it serves no clients.", func(m *metrics) bool { return m.Outdated }),
 	boolean("single", "1 if acks are single: they stand for one disk, because a sync destination is downgraded or there is none.", func(m *metrics) bool { return m.Single }),
 	boolean("in_sync", "1 if the instance has everything that the group has acknowledged, so that the other instances can be stopped (/insync).", func(m *metrics) bool { return m.InSync }),
-	labelled(kindGauge, "sync_status", "1 for the present sync status, as clients see it, and 0 for the others.", []string{"status"}, syncStatus),
+	labelled(kindGauge, "sync_status", "1 for the present sync status, as clients see it (client.SyncStatus explains the values), and 0 for the others.", []string{"status"}, syncStatus),
 	labelled(kindGauge, "certificate_expiry_time_seconds", "Time at which a certificate expires, in seconds since 1970, by the setting that names its file.",
 		[]string{"field"}, func(m *metrics, s series) {
 			for _, c := range m.Certificates {
@@ -95,7 +95,7 @@ var linkFamilies = []family{
 	}),
 	ofLinks(kindCounter, "single_intervals_total", "Number of times that the destination was downgraded.", synced, func(l *server.LinkMetrics) float64 { return float64(l.Downgrades) }),
 	ofLinks(kindCounter, "single_seconds_total", "Time for which the destination was downgraded.", synced, func(l *server.LinkMetrics) float64 { return l.SingleFor.Seconds() }),
-	ofLinks(kindCounter, "acked_alone_messages_total", "Messages taken by this process that were acknowledged without the destination.", synced, func(l *server.LinkMetrics) float64 { return float64(l.AckedAlone) }),
+	ofLinks(kindCounter, "acked_alone_messages_total", "Messages taken by this process that were acknowledged without the destination. It never falls: unsafe_messages counts those that the destination still lacks, with those not acknowledged yet.", synced, func(l *server.LinkMetrics) float64 { return float64(l.AckedAlone) }),
 	ofLinks(kindGauge, "given_up", "1 if the destination was given up: retention removes messages that it lacks.", outbound, func(l *server.LinkMetrics) float64 { return one(l.GivenUp) }),
 	ofLinks(kindGauge, "lag_records", "Messages in the journal that the destination has not acknowledged, at most those that retention has not removed. Before its first acknowledgement since the start all of them count.", outbound, func(l *server.LinkMetrics) float64 { return float64(l.Unacknowledged) }),
 	ofLinks(kindGauge, "lag_bytes", "Bytes of the journal that have not been sent to the destination yet; while it is away, those from the first message that it has not acknowledged on.", outbound, func(l *server.LinkMetrics) float64 { return float64(l.LagBytes) }),
@@ -167,12 +167,12 @@ var publisherFamilies = []family{
 
 var sessionFamilies = []family{
 	gauge("sessions", "Number of clients that are logged on.", func(m *metrics) int { return m.Sessions.Number }),
-	labelled(kindGauge, "subscriptions", "Number of subscriptions: live ones have reached the end of the journal, those behind have not, or get only safe messages.",
+	labelled(kindGauge, "subscriptions", "Number of subscriptions: live ones have reached the end of the journal once and get what comes, those behind have not, or get only safe messages.",
 		[]string{"state"}, func(m *metrics, s series) {
 			s(float64(m.Sessions.Live), "live")
 			s(float64(m.Sessions.Behind), "behind")
 		}),
-	labelled(kindGauge, "subscription_lag_bytes", "Bytes of the journal that the slowest subscription of a client has not read yet. Only the twenty slowest clients have a series.",
+	labelled(kindGauge, "subscription_lag_bytes", "Bytes of the journal of this instance that the slowest subscription of a client has not read yet; what only a peer has does not count. Only the twenty slowest clients have a series.",
 		[]string{"client"}, func(m *metrics, s series) {
 			for _, l := range m.Sessions.Slowest {
 				s(float64(l.BytesBehind), valid(l.Client))
@@ -213,7 +213,7 @@ var sessionFamilies = []family{
 var failureFamilies = []family{
 	counter("publish_gaps_total", "Sessions refused or ended because the instance lacks acknowledged messages of the publisher.", func(m *metrics) uint64 { return m.Counts.PublishGaps }),
 	counter("subscription_gaps_total", "Gaps told to running subscriptions: retention removed messages that they had not seen.", func(m *metrics) uint64 { return m.Counts.Gaps }),
-	counter("disk_full_sessions_total", "Sessions ended because they published while the disk was nearly full.", func(m *metrics) uint64 { return m.Counts.DiskFull }),
+	counter("disk_full_sessions_total", "Sessions ended because they published while the disk was nearly full. A client that tries again counts again.", func(m *metrics) uint64 { return m.Counts.DiskFull }),
 	counter("log_lines_dropped_total", "Lines of the log that were dropped because nobody read it.", func(m *metrics) uint64 { return m.Counts.LogDropped }),
 	counter("audit_lines_dropped_total", "Lines missing in the audit log because it was written too slowly, or not at all.", func(m *metrics) uint64 { return m.Counts.AuditDropped }),
 }

@@ -14,7 +14,7 @@ import (
 // An incident is a fault of a pair, with the alerts that it must raise.
 type incident struct {
 	name   string
-	alerts []string // as alert@instance; all that fire at any time
+	alerts []string // as alert@instance, or alert if it is about the pair; all that fire at any time
 	again  []string // those that still fire at the end
 
 	traffic traffic
@@ -49,7 +49,7 @@ var incidents = []incident{
 	},
 	{
 		name:    "link-cut",
-		alerts:  []string{"HoldfastLinkDown@a", "HoldfastLinkDown@b", "HoldfastSingle@a", "HoldfastSingle@b"},
+		alerts:  []string{"HoldfastLinkDown@a", "HoldfastLinkDown@b", "HoldfastSingle@a", "HoldfastSingle@b", "HoldfastBothSingle"},
 		traffic: traffic{rate: 100, size: 500},
 		run: func(ctx context.Context, w *world) error {
 			return w.during(ctx, time.Minute, func() error { w.setCut(true); return nil }, func() error { w.setCut(false); return nil })
@@ -65,8 +65,8 @@ var incidents = []incident{
 	},
 	{
 		name:    "publish-gap",
-		alerts:  []string{"HoldfastPublishGap@a", "HoldfastPublishGap@b", "HoldfastRestarted@a", "HoldfastRestarted@b"},
-		again:   []string{"HoldfastPublishGap@a", "HoldfastPublishGap@b", "HoldfastRestarted@a", "HoldfastRestarted@b"},
+		alerts:  []string{"HoldfastPublishGap@a", "HoldfastPublishGap@b", "HoldfastRestarted@a", "HoldfastRestarted@b", "HoldfastJournalWentBack@a", "HoldfastJournalWentBack@b"},
+		again:   []string{"HoldfastPublishGap@a", "HoldfastPublishGap@b", "HoldfastRestarted@a", "HoldfastRestarted@b", "HoldfastJournalWentBack@a", "HoldfastJournalWentBack@b"},
 		traffic: traffic{rate: 100, size: 500},
 		setUp:   backUp,
 		run: func(ctx context.Context, w *world) error {

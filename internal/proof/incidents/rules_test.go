@@ -99,7 +99,11 @@ func expectAlerts(b *strings.Builder, expression string, second int, alerts []st
 	fmt.Fprintf(b, "      - expr: '%s'\n        eval_time: %ds\n        exp_samples:\n", expression, second)
 	for _, alert := range alerts {
 		name, instance, _ := strings.Cut(alert, "@")
-		fmt.Fprintf(b, "          - labels: '{alertname=%q, instance=%q}'\n            value: 1\n", name, instance)
+		labels := fmt.Sprintf("alertname=%q", name)
+		if instance != "" { // else the alert is about the pair
+			labels += fmt.Sprintf(", instance=%q", instance)
+		}
+		fmt.Fprintf(b, "          - labels: '{%s}'\n            value: 1\n", labels)
 	}
 }
 
