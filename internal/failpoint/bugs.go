@@ -376,6 +376,8 @@ const (
 	R10GoneNotTold Bug = "r10-gone-untold"
 	// R10DurableNotTold leaves out how far a publisher is durable here when it tells such a peer about it (see R10StalePromise).
 	R10DurableNotTold Bug = "r10-durable-untold"
+	// R10OwnSessionUntold does not tell a peer about a publisher that may be forgotten when it has a session here.
+	R10OwnSessionUntold Bug = "r10-own-session-untold"
 	// R10SentNotKept makes a store report after a crash that nothing was sent since it was last closed.
 	R10SentNotKept Bug = "r10-sent-not-kept"
 	// R10LifeByCRC makes the id of a life with the protocol's hash, for which anyone can find other lives.

@@ -233,7 +233,24 @@ func (c *conn) notePeerMayForget(b bookmark.Bookmark) {
 	c.link.PeerMayForget(b.Publisher)
 }
 
-// reopen handles a session of a publisher at the peer. If the peer may have forgotten the
+// openSession handles a session of a publisher here. Each peer that may not know the publisher is
+// told about it, so that the peer acknowledges the messages that this instance has had before the
+// session.
+func (l *Links) openSession(publisher uint64) {
+	l.o.Journal.Touch(publisher) // first, so that a link which comes up from now on tells the peer by itself
+	ours, _ := l.o.Journal.State(publisher)
+	if ours.Floor < ours.Have || failpoint.On(failpoint.R10OwnSessionUntold) {
+		return // the records in the journal tell the peer
+	}
+	l.mu.Lock()
+	conns := l.linkedLocked()
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.reopen(ours)
+	}
+}
+
+// reopen handles a session of a publisher at the peer or here. If the peer may have forgotten the
 // publisher, it gets the gone marker, so that it knows the publisher again, and an ack up to
 // durable(p) here, which it may have forgotten as well.
 func (c *conn) reopen(ours journal.PublisherState) {
@@ -272,7 +289,8 @@ func (c *conn) keptVector() bookmark.Vector {
 // withoutForgotten removes from states each publisher that our hello called closing and that the
 // peer does not know; theirs is the peer's vector. Otherwise the peer would learn of the publisher
 // again, and it would never be forgotten. A publisher that became closing only after the hello
-// stays: our hello announced it as one to be sent, and the peer waits for it.
+// stays: our hello announced it as one to be sent, and the peer waits for it. So does one that is
+// not closing any more: it has a session, which waits for the peer's acks.
 func withoutForgotten(states, inHello []journal.PublisherState, theirs bookmark.Vector) []journal.PublisherState {
 	closing := make(map[uint64]bool)
 	for _, s := range inHello {
@@ -281,6 +299,6 @@ func withoutForgotten(states, inHello []journal.PublisherState, theirs bookmark.
 	return slices.DeleteFunc(states, func(s journal.PublisherState) bool {
 		_, known := theirs[s.Publisher]
 		known = known && !failpoint.On(failpoint.R10GoneNotTold)
-		return (closing[s.Publisher] || s.Closing && failpoint.On(failpoint.R10ClosingNotTold)) && !known && !failpoint.On(failpoint.R10TellsForgotten)
+		return s.Closing && (closing[s.Publisher] || failpoint.On(failpoint.R10ClosingNotTold)) && !known && !failpoint.On(failpoint.R10TellsForgotten)
 	})
 }

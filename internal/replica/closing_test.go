@@ -151,6 +151,37 @@ func TestSessionOfPublisherLeftOutOfHello(t *testing.T) {
 	})
 }
 
+// A peer that was wiped is not told of a publisher that may be forgotten here, until the publisher has
+// a session here. Otherwise the publisher's messages, which this instance has had long ago, would
+// never be acknowledged.
+func TestSessionWherePublisherIsClosing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		for range 12 {
+			w.quarter(a, a, b)
+		}
+		if s, _ := a.j.State(1); !s.Closing || s.Have != 5 {
+			t.Fatalf("the publisher is not closing: %+v", s)
+		}
+		b.close()
+		b.disk = memfs.New()
+		b.start()
+		w.linked(a, b)
+		pass(time.Second)
+		if safe, _ := a.l.Watermarks(1); b.knows() || safe != 0 {
+			t.Fatalf("B knows the publisher: %v, safe at A is %d", b.knows(), safe)
+		}
+		a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), LogonCounter: 1, Instance: "a"})
+		w.eventually("B knows the publisher", func() bool { return b.have(1) == 5 })
+		w.eventually("A knows that the messages are on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
+		if s, _ := a.j.State(1); s.Closing {
+			t.Error("a publisher with a session may be forgotten")
+		}
+	})
+}
+
 // The links drop their state of a forgotten publisher when it has a session again. Later would be
 // too late, because the peers may have sent new information about it by then.
 func TestReturningPublisherIsDropped(t *testing.T) {
@@ -278,14 +309,15 @@ func TestLeavesEverywhere(t *testing.T) {
 	})
 }
 
-// The states leave out a publisher that the peer does not know only if our hello called it closing.
-// Otherwise the peer waits for the numbers in the hello.
+// The states leave out a publisher that the peer does not know only if our hello called it closing,
+// and if it has had no session since. Otherwise the peer waits for the numbers in the hello, or the
+// publisher waits for the peer.
 func TestClosingSinceTheHello(t *testing.T) {
 	for _, tt := range []struct {
 		inHello, now bool
 		theirs       bookmark.Vector
 		want         int
-	}{{false, true, nil, 1}, {true, true, nil, 0}, {true, false, nil, 0}, {true, true, bookmark.Vector{1: 2}, 1}} {
+	}{{false, true, nil, 1}, {true, true, nil, 0}, {true, false, nil, 1}, {true, true, bookmark.Vector{1: 2}, 1}} {
 		inHello, now := []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.inHello}}, []journal.PublisherState{{Publisher: 1, Have: 3, Closing: tt.now}}
 		if got := withoutForgotten(now, inHello, tt.theirs); len(got) != tt.want {
 			t.Errorf("%+v: states %v", tt, got)

@@ -63,7 +63,7 @@ type outbox struct {
 	movedPublishers map[uint64]struct{}      // publishers that moved since the last heartbeat
 	unacked         bookmark.Vector          // received from the peer and not yet acknowledged
 	headway                                  // of both directions
-	reopened        []journal.PublisherState // publishers with a session at the peer, which may have forgotten them
+	reopened        []journal.PublisherState // publishers with a session at the peer or here; the peer may not know them
 }
 
 // receiveBuffers is memory that run reuses from frame to frame.

@@ -92,6 +92,7 @@ func (l *Links) sendNotice(ctx context.Context, n *Notice) (uint64, *pendingNoti
 	q, decree := newPendingNotice(), l.o.Journal.Decree()
 	q.user, q.SurvivorsAnswered = n.User, decree.Incarnation > 0
 	l.dropReturning(n.Publisher)
+	l.openSession(n.Publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {

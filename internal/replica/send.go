@@ -280,8 +280,8 @@ func (s *sender) sendQueued(mu *sync.Mutex, queue *[][]byte) {
 	}
 }
 
-// reintroduce queues gone markers for publishers that have a session at the peer and that the peer
-// may have forgotten.
+// reintroduce queues gone markers for publishers that have a session at the peer or here, and that
+// the peer may have forgotten.
 func (s *sender) reintroduce() {
 	s.c.l.mu.Lock()
 	reopened := s.c.reopened
