@@ -24,7 +24,7 @@ type AccessCounts struct {
 	Ended      uint64 // subscriptions ended because the user may not have the topic
 	Withheld   uint64 // messages that a subscriber may miss because its user might not have them
 	Owned      uint64 // publishers that had no owner and got one, once for each instance
-	Contrary   uint64 // runs that ended early: a message was accepted by one instance and rejected by another that did not know
+	Contrary   uint64 // runs that ended early: a message was accepted by one instance and rejected by another that did not know, or before an old image brought it back
 }
 
 // add adds the counts of another run.
@@ -313,21 +313,33 @@ func (o *oracle) dropLost(r *reader) {
 	}
 }
 
+// hasRevived reports whether a restored image may have a message that was rejected since the image
+// was taken (R14).
+func (o *oracle) hasRevived(m *message) bool {
+	return slices.ContainsFunc(o.revived, func(r revival) bool {
+		return slices.ContainsFunc(m.denied, func(v verdict) bool { return r.taken < v.at && v.at < r.restored })
+	})
+}
+
 // settleKinds finds the kind of the records that stand for each message that an instance has
 // rejected as not entitled. If a journal has the message, all must have it. Otherwise none may, and
 // no subscriber may have been handed it.
 func (o *oracle) settleKinds(journals []checker.Journal) {
-	messages, tombstones := make(map[bookmark.Bookmark]bool), make(map[bookmark.Bookmark]bool)
+	messages, tombstones, others := make(map[bookmark.Bookmark]bool), make(map[bookmark.Bookmark]bool), make(map[bookmark.Bookmark]bool)
 	for _, j := range journals {
 		for _, r := range j.Records {
 			messages[r.Bookmark] = messages[r.Bookmark] || r.Kind == journal.Message
 			tombstones[r.Bookmark] = tombstones[r.Bookmark] || r.Kind == journal.Tombstone
+			others[r.Bookmark] = others[r.Bookmark] || r.Kind != journal.Message // a tombstone, as journal shows it
 		}
 	}
 	for _, l := range o.order {
 		for _, m := range l.messages {
 			at := bookmark.Bookmark{Publisher: l.publisher, Sequence: m.Sequence}
 			rejected := len(m.denied) > 0 || m.toldDenied
+			if messages[at] && others[at] && o.hasRevived(m) {
+				o.contradicted(true, "an old image has %s|%d, which was rejected after the image was taken", l.id, m.Sequence)
+			}
 			if rejected && !messages[at] && (tombstones[at] || o.w.settings.retain == 0) {
 				m.Kind = journal.Tombstone
 			}

@@ -151,6 +151,7 @@ func (o *oracle) noteUnnamedClosed(s *subscriber) {
 // noteRevived notes the publishers that places have left out and a restored image does
 // not have as closed. The image must be older than that by retain (R10).
 func (o *oracle) noteRevived(i *instance, taken time.Duration) {
+	o.revived = append(o.revived, revival{taken, o.w.now})
 	o.readDamagedDisk(i, o.w.damaged, func(j *journal.Journal) error {
 		for _, l := range o.order {
 			s, _ := j.State(l.publisher)

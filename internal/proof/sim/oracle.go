@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
@@ -25,9 +26,13 @@ type oracle struct {
 	readers      map[*subscriber]*reader
 	forgerLimits map[uint64]uint64 // publishers of forgers, and how far they may go
 	diskLost     bool              // an instance has lost what its disk had
+	revived      []revival         // the restored images
 	differing    uint64            // numbers that forgers have sent with other content
 	violations   []string
 }
+
+// A revival is the time of a restored image, and that of its restoration.
+type revival struct{ taken, restored time.Duration }
 
 // A life is one run of sequences of a publish store.
 type life struct {
