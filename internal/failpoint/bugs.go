@@ -416,6 +416,8 @@ const (
 	R10CompactsDoubt Bug = "r10-compacts-doubt"
 	// R11NoFence lets two sessions of one name live.
 	R11NoFence Bug = "r11-no-fence"
+	// R11CrossingIsAway treats a peer as away between the end of one connection and the other that takes its place.
+	R11CrossingIsAway Bug = "r11-crossing-is-away"
 	// R11AcceptsBeforeAnswer accepts numbers of a session before its notice was answered.
 	R11AcceptsBeforeAnswer Bug = "r11-takes-at-once"
 	// R11AcceptsWhileBehind accepts numbers although a peer has more of the publisher than this instance.

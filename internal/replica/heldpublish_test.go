@@ -2,6 +2,7 @@ package replica
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -84,5 +85,27 @@ func TestEarlyAnswers(t *testing.T) {
 		}
 		w.Resume("c")
 		c.close()
+	})
+}
+
+// When two connections of a pair cross, one of them ends because the other takes its place. Until
+// then the peer counts neither as away for a logon nor for a publish, but for a second at most.
+func TestCrossedConnections(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.l.dests[0].conn.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
+		synctest.Wait()
+		w.Cut("a", "b")
+		if a.l.Linked("b") {
+			t.Fatal("the link is up")
+		}
+		if !a.l.Reachable() || !a.l.MustHoldPublish(7, nil) {
+			t.Error("the peer counts as away although another connection takes its place")
+		}
+		pass(time.Second)
+		if a.l.Linked("b") || a.l.Reachable() || a.l.MustHoldPublish(7, nil) {
+			t.Error("the peer does not count as away after a second without a connection")
+		}
 	})
 }

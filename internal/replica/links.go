@@ -450,11 +450,17 @@ func (l *Links) ExpectSettled(publisher, sequence uint64) {
 	}
 }
 
-// Reachable reports whether any peer is connected.
+// Reachable reports whether any peer is connected, or will be at once (see crossingLocked).
 func (l *Links) Reachable() bool {
+	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.linkedLocked()) > 0
+	for _, p := range l.peers {
+		if p.conn != nil || l.crossingLocked(p, now) {
+			return true
+		}
+	}
+	return false
 }
 
 // linkedLocked returns the connections of the connected peers.

@@ -36,6 +36,12 @@ type states struct {
 // unsteady reports whether the link counts as down although it comes up now and then.
 func (s *states) unsteady() bool { return s.short >= maxShort }
 
+// crossing reports whether the link is down only for the moment between two connections: the one
+// has ended because the other takes its place.
+func (s *states) crossing(now time.Duration) bool {
+	return s.crossed && s.down.Since(now) < time.Second
+}
+
 // linkUp notes that the link is up. tell reports whether that has a line, with the number of failed
 // attempts before and the time without a link.
 func (s *states) linkUp(now time.Duration) (attempts int, away time.Duration, tell bool) {
@@ -43,7 +49,7 @@ func (s *states) linkUp(now time.Duration) (attempts int, away time.Duration, te
 	if s.unsteady() {
 		return 0, 0, false
 	}
-	quiet := s.crossed && s.down.Since(now) < time.Second
+	quiet := s.crossing(now)
 	attempts, away = s.down.End(now)
 	s.crossed, s.refusals = false, nil
 	return attempts, away, !quiet
