@@ -294,7 +294,10 @@ func (s *Server) supervise() {
 		s.journal.Kill()
 		return
 	}
-	if err := s.journal.Close(); err != nil && s.Err() == nil {
+	switch err := s.journal.Close(); {
+	case err == nil:
+		s.markStopped()
+	case s.Err() == nil:
 		s.log.Error("the journal could not be closed cleanly", "error", err)
 	}
 	s.instance.Close()
