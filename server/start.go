@@ -59,6 +59,7 @@ func Start(cfg Config) (*Server, error) {
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
 	s.instance.OnRefused = s.noteRefused
+	s.instance.Behind = s.behind
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
