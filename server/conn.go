@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -62,10 +63,14 @@ func (r deadlineReader) setDeadline() error {
 	limits := &r.s.srv.cfg.Limits
 	if silence := cmp.Or(r.s.core.Silence(), time.Duration(limits.Idle)); silence > 0 && !failpoint.On(failpoint.HeartbeatsIgnored) {
 		deadline = time.Now().Add(silence)
+		if r.s.silence != silence {
+			r.s.silence, r.s.silent = silence, fmt.Sprintf("the client was silent for %v", silence)
+		}
+		r.s.late = r.s.silent
 	}
 	by, begun := r.s.partial.deadline(r.s.frames, r.s.reader.Buffered(), time.Duration(limits.Frame))
 	if begun && (deadline.IsZero() || by.Before(deadline)) {
-		deadline = by
+		deadline, r.s.late = by, "a frame of the client was not complete in time"
 	}
 	return r.s.conn.SetReadDeadline(deadline)
 }
@@ -79,7 +84,7 @@ func (s *session) endReason(err error) string {
 	case err == nil, errors.Is(err, io.EOF):
 		return "closed by the client"
 	case s.core.LoggedOn() && errors.Is(err, os.ErrDeadlineExceeded):
-		return "no complete frame arrived in time"
+		return s.late
 	}
 	return err.Error()
 }

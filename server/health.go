@@ -189,3 +189,12 @@ func (s *Server) degradedPage(after string, limit int) degradedList {
 func degradedCursor(i *journal.DegradedInterval) string {
 	return fmt.Sprintf("%020d %s", max(0, i.Begin.UnixMicro()), i.Destination)
 }
+
+// behind implements servercore.Instance.Behind.
+func (s *Server) behind() (peer, reason string) {
+	standing := s.links.Load().Standing()
+	if standing.Code == replica.StandsAlone {
+		return "", ""
+	}
+	return standing.Peer, standing.Reason
+}

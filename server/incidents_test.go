@@ -67,7 +67,7 @@ func TestIncidentPeerKilled(t *testing.T) {
 		i.pair.AwaitConverged()
 		i.publish(10)
 		i.has("link is down", "instance=b", "peer=a")
-		i.has("messages are acknowledged by this disk alone: the peer is away, or too slow", "instance=b")
+		i.has("messages are acknowledged by this disk alone: the link to the peer is down", "instance=b")
 		i.has("the connection is lost", "client=app")
 		i.has("the client is connected", "client=app", "b:9007")
 		i.has("link is up", "instance=b", "duration=1m30s")
@@ -110,7 +110,7 @@ func TestIncidentLinkCut(t *testing.T) {
 		i.publish(10)
 		i.has("link is down", "instance=a", "peer=b")
 		i.has("link is down", "instance=b", "peer=a")
-		i.has("messages are acknowledged by this disk alone: the peer is away, or too slow", "instance=a")
+		i.has("messages are acknowledged by this disk alone: the link to the peer is down", "instance=a")
 		i.has("acks come from one server only", "client=app")
 		i.has("acks come from both servers again", "client=app")
 	})
@@ -170,7 +170,7 @@ func TestIncidentPublishGap(t *testing.T) {
 		i.pair.B.Restart()
 		time.Sleep(3 * time.Hour)
 		i.has("publish gap: the server lacks acknowledged messages, and the client does not publish to it", "client=gapped", "b:9007")
-		i.has("publish gap: this instance lacks acknowledged messages of the client's publisher", "instance=b")
+		i.has("publish gap: this instance lacks acknowledged messages of the client's publisher", "instance=b", "peer=a", "first=1", "last=", "reason=")
 		if n := len(i.lines()) - i.from; n > 60 {
 			i.Errorf("%d lines in three hours", n)
 		}
@@ -207,4 +207,62 @@ func TestHourWithoutServer(t *testing.T) {
 		c.Close()
 		never.Close()
 	})
+}
+
+// If all instances are linked and no one has the acknowledged messages of a publisher, that is an
+// error with its range.
+func TestIncidentOldDisks(t *testing.T) {
+	runIncident(t, nil, func(i *incident) {
+		i.app.Close()
+		cfg := i.pair.Client("gapped")
+		cfg.Logger, cfg.PublishStore = slog.New(i.log), pubstore.NewMemory(pubstore.MemoryOptions{})
+		c, err := client.Dial(i.Context(), cfg)
+		if err != nil {
+			i.Fatal(err)
+		}
+		defer c.Close()
+		i.app = c
+		i.publish(3)
+		if err := c.FlushSafe(i.Context()); err != nil {
+			i.Fatal(err)
+		}
+		i.pair.A.Kill()
+		i.pair.B.Kill()
+		restoreA, restoreB := backup(i.pair.A), backup(i.pair.B)
+		i.pair.A.Restart()
+		i.pair.B.Restart()
+		i.pair.AwaitConverged()
+		i.publish(5)
+		if err := c.FlushSafe(i.Context()); err != nil {
+			i.Fatal(err)
+		}
+		i.pair.A.Kill()
+		i.pair.B.Kill()
+		restoreA()
+		restoreB()
+		i.pair.A.Restart()
+		i.pair.B.Restart()
+		time.Sleep(time.Hour)
+		for _, instance := range []string{"instance=a", "instance=b"} {
+			i.has("ERROR", "publish gap: no instance of the group has acknowledged messages of the client's publisher", instance, "have=3", "first=4", "last=8")
+		}
+	})
+}
+
+// backup copies the disk of an instance that does not run. restore puts the copy in place of its
+// files.
+func backup(i *servertest.Instance) (restore func()) {
+	disk, files := diskOf(i), make(map[string][]byte)
+	for _, name := range disk.Names() {
+		if b, err := disk.ReadFile(name); err == nil {
+			files[name] = b
+		}
+	}
+	return func() {
+		disk := diskOf(i)
+		disk.Wipe()
+		for name, b := range files {
+			disk.WriteFile(name, b)
+		}
+	}
 }

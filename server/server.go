@@ -260,6 +260,7 @@ func (s *Server) supervise() {
 	defer s.logStopped()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
+	s.loops.Go(s.watchPauses)
 	if len(s.files.watched) > 0 || s.cfg.Authorizer != nil {
 		s.loops.Go(s.watchFiles)
 	}
@@ -294,7 +295,10 @@ func (s *Server) supervise() {
 		s.journal.Kill()
 		return
 	}
-	if err := s.journal.Close(); err != nil && s.Err() == nil {
+	switch err := s.journal.Close(); {
+	case err == nil:
+		s.markStopped()
+	case s.Err() == nil:
 		s.log.Error("the journal could not be closed cleanly", "error", err)
 	}
 	s.instance.Close()

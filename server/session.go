@@ -54,6 +54,9 @@ type input struct {
 	msg     wire.Message // the present command
 	frames  uint64       // number of frames read
 	partial partialFrame // the frame that has begun
+	late    string       // why the session ends if the present read does not end in time
+	silent  string       // the same for a silent client, with the limit silence
+	silence time.Duration
 }
 
 // An origin tells from where and from whom a session comes.
@@ -145,6 +148,7 @@ func (s *session) logEnd(err error) {
 	log, reason, took, left := s.core.Log(), s.core.Reason(), time.Since(s.connectedAt), s.logBudget.unreported()
 	_, refused := errors.AsType[*servercore.RefusedError](err)
 	switch {
+	case s.core.LoggedQuietly() && reason == wire.ReasonDiskFull:
 	case s.core.LoggedOn():
 		log.Info("client gone", "reason", reason, "duration", took, "left_out", left)
 	case refused, err == nil, errors.Is(err, servercore.ErrEnding), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,12 +26,14 @@ type space struct {
 	linksFull atomic.Bool   // links take no messages either
 	wake      signal.Signal // set when the journal has a new segment
 
-	logMu     sync.Mutex       // for the lines of the log
-	fullSince logging.Reminder // guarded by logMu, like the rest
-	shortened logging.Reminder // messages are removed that are younger than retain
-	measuring logging.Outage
-	reserving logging.Outage
-	trimming  logging.Outage
+	logMu                 sync.Mutex       // for the lines of the log
+	fullSince             logging.Reminder // guarded by logMu, like the rest
+	shortened             logging.Reminder // messages are removed that are younger than retain
+	early                 int              // segments that were removed early since beganEarly
+	beganEarly, lastEarly time.Duration
+	measuring             logging.Outage
+	reserving             logging.Outage
+	trimming              logging.Outage
 
 	mu      sync.Mutex
 	samples []spaceSample // guarded by mu; of the last spaceWindow, oldest first
@@ -108,7 +111,7 @@ func (s *Server) checkSpace() (need int64) {
 	s.logSpace(full, wasFull, free, publishes)
 	s.noteSpace(full, wasFull)
 	if linksFull && !hadLinksFull {
-		s.log.Error("the disk is so full that messages of the peers are refused, too", "free", free, "reserve", links)
+		s.log.Error("the disk is so full that messages of the peers are refused, too", "free", mebibytes(free), "min_free", mebibytes(links))
 	}
 	return publishes + s.headroom() - free
 }
@@ -119,14 +122,14 @@ func (s *Server) logSpace(full, wasFull bool, free, reserve int64) {
 	switch {
 	case full && !wasFull:
 		if s.space.begin(state, now) {
-			s.log.Error("the disk is nearly full: publishes are refused until it has space", "free", free, "reserve", reserve)
+			s.log.Error("the disk is nearly full: publishes are refused until it has space", "free", mebibytes(free), "min_free", mebibytes(reserve))
 		}
 	case full:
 		if lasts, due := s.space.remind(state, now); due {
-			s.log.Error("the disk is still nearly full: publishes are refused", "duration", lasts, "free", free, "reserve", reserve)
+			s.log.Error("the disk is still nearly full: publishes are refused", "duration", lasts, "free", mebibytes(free), "min_free", mebibytes(reserve))
 		}
 	case wasFull:
-		s.log.Info("the disk has space again: publishes are accepted", "duration", s.space.end(state, now), "free", free, "reserve", reserve)
+		s.log.Info("the disk has space again: publishes are accepted", "duration", s.space.end(state, now), "free", mebibytes(free), "min_free", mebibytes(reserve))
 	}
 }
 
@@ -231,18 +234,64 @@ func (s *Server) logTrim(segments int, need int64, err error) {
 	if attempts, lasted := s.space.work(&s.space.trimming, now); attempts > 0 {
 		s.log.Info("old segments can be removed again", "attempts", attempts, "duration", lasted)
 	}
-	if segments == 0 {
-		return
+	if segments > 0 {
+		s.log.Debug("old segments are removed", "segments", segments)
 	}
-	s.log.Debug("old segments are removed", "segments", segments)
-	if need <= 0 {
+	s.logEarly(segments, need, now)
+}
+
+// earlySteady is the time without an early removal after which the early removals count as ended.
+const earlySteady = 10 * time.Minute
+
+// logEarly logs that segments are removed because space is short, and the end of that. need is as
+// for trim.
+func (s *Server) logEarly(segments int, need int64, now time.Duration) {
+	sp := &s.space
+	if need <= 0 || segments == 0 {
+		if total, lasted := sp.endEarly(now); total > 0 {
+			s.log.Info("no messages are removed early any more: the disk has had enough space for ten minutes", "segments", total, "duration", lasted)
+		}
 		return
 	}
 	// Space is short for each new segment, so the line repeats only now and then.
-	news := s.space.begin(&s.space.shortened, now)
-	if _, due := s.space.remind(&s.space.shortened, now); news || due {
-		s.log.Warn("disk space is short: the oldest messages are removed, perhaps before log.retain", "segments", segments, "needed", need)
+	if total, tell := sp.countEarly(segments, now); tell {
+		s.log.Warn("disk space is short: the oldest messages are removed, perhaps before log.retain",
+			"segments", total, "needed", mebibytes(need), "free", mebibytes(sp.free.Load()))
 	}
+}
+
+// countEarly counts segments that were removed early. It returns those since the first of them, and
+// whether that has a line.
+func (sp *space) countEarly(segments int, now time.Duration) (total int, tell bool) {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	if tell = !sp.shortened.Lasts(); tell {
+		sp.beganEarly = now
+	}
+	sp.shortened.Begin(now)
+	sp.early, sp.lastEarly = sp.early+segments, now
+	return sp.early, sp.shortened.Remind(now) || tell
+}
+
+// endEarly ends the early removals if the last one is long ago. It returns the number of segments,
+// 0 if there is no end.
+func (sp *space) endEarly(now time.Duration) (total int, lasted time.Duration) {
+	sp.logMu.Lock()
+	defer sp.logMu.Unlock()
+	if sp.early == 0 || now-sp.lastEarly < earlySteady {
+		return 0, 0
+	}
+	total, sp.early = sp.early, 0
+	sp.shortened.End(now)
+	return total, sp.lastEarly - sp.beganEarly
+}
+
+// mebibytes formats a size for the log.
+func mebibytes(bytes int64) string {
+	if bytes < 10<<20 {
+		return strconv.FormatInt(bytes>>10, 10) + "KiB"
+	}
+	return strconv.FormatInt(bytes>>20, 10) + "MiB"
 }
 
 // trimBeforeOpen removes old segments before the journal is opened, since opening may need a new

@@ -59,6 +59,7 @@ func Start(cfg Config) (*Server, error) {
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
 	s.instance.OnRefused = s.noteRefused
+	s.instance.Behind = s.behind
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
@@ -200,8 +201,12 @@ func (s *Server) openJournal() error {
 
 // logRecovered logs what the journal has found on the disk.
 func (s *Server) logRecovered(took time.Duration) {
-	r := s.journal.Recovered()
-	s.log.Info("the journal is open", "dir", s.cfg.Data, "bytes", s.journal.Size(), "segments", r.Segments, "publishers", s.journal.Publishers(),
+	r, lastWrite := s.journal.Recovered(), s.journal.LastWrite()
+	previous, newest := s.takeStopMark(lastWrite), ""
+	if !lastWrite.IsZero() {
+		newest = lastWrite.UTC().Format(time.RFC3339Nano)
+	}
+	s.log.Info("the journal is open", "previous", previous, "last_write", newest, "dir", s.cfg.Data, "bytes", s.journal.Size(), "segments", r.Segments, "publishers", s.journal.Publishers(),
 		"records", r.Records, "torn_bytes", r.Torn, "unsynced_bytes", r.Unsynced, "duration", took)
 	if d := s.journal.Damage(); d != nil {
 		s.log.Error("the journal is damaged: the peers replace what is missing", "error", d)

@@ -33,6 +33,15 @@ func newAgeClock(o *Options, t *table) ageClock {
 // age returns the age of the log in microseconds.
 func (c *ageClock) age() int64 { return c.base + c.elapsed().Microseconds() }
 
+// LastWrite returns the time of the newest record that Open has found, by the wall clock of that time.
+// It is zero if there was none.
+func (j *Journal) LastWrite() time.Time {
+	if j.ageClock.newest == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(j.ageClock.newest)
+}
+
 // updateAgeLocked brings the table's age up to date and returns it.
 func (j *Journal) updateAgeLocked() int64 {
 	j.table.age = max(j.table.age, j.ageClock.age())

@@ -35,28 +35,67 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 	case BecameDowngraded:
 		l.watermarks.LeaveOut(p.index, true)
 		p.tellStateLocked()
-		p.degraded = degradedInterval{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.PublisherRange), dirty: true}
+		p.degraded = degradedInterval{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.PublisherRange), dirty: true, alone: p.ackedAlone}
 		p.states.downgraded.Begin(now)
-		planned := p.conn == nil && p.states.planned
-		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait, planned) })
+		why := p.downgradeReason()
+		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait, why) })
 	case BecameCounting:
 		l.watermarks.LeaveOut(p.index, false)
 		p.backlog = p.progress.Waiting()
 		p.tellStateLocked()
+		alone := p.ackedAlone - p.degraded.alone
 		interval := p.interval(l.began.Add(now).Round(0))
 		p.singleFor += l.degradedForLocked(p, now)
 		p.degraded = degradedInterval{}
 		lasted := p.states.downgraded.End(now)
-		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval, lasted) })
+		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval, lasted, alone) })
 	}
 }
 
-func (l *Links) becameDowngraded(p *peer, wait time.Duration, planned bool) {
-	if planned {
-		l.o.Log.Warn("messages are acknowledged by this disk alone: the peer has stopped, as it had announced", "peer", p.name, "duration", wait)
-	} else {
-		l.o.Log.Error("messages are acknowledged by this disk alone: the peer is away, or too slow", "peer", p.name, "duration", wait)
+// A downgradeReason is why a destination is downgraded, for the log.
+type downgradeReason uint8
+
+const (
+	peerAway    downgradeReason = iota
+	peerStopped                 // as it had announced
+	peerSlow                    // its link is up
+	peerLeftOut                 // by an operator
+)
+
+func (p *peer) downgradeReason() downgradeReason {
+	switch {
+	case p.conn == nil && p.states.planned:
+		return peerStopped
+	case p.conn == nil:
+		return peerAway
+	case p.ack.Held():
+		return peerLeftOut
 	}
+	return peerSlow
+}
+
+// logDowngrade logs that a destination was downgraded. waited is how long its oldest message has
+// waited.
+func (l *Links) logDowngrade(p *peer, why downgradeReason, waited time.Duration) {
+	messages := l.census().unacknowledged[p]
+	switch why {
+	case peerStopped:
+		l.o.Log.Warn("messages are acknowledged by this disk alone: the peer has stopped, as it had announced",
+			"peer", p.name, "waited", waited, "messages", messages)
+	case peerLeftOut:
+		l.o.Log.Warn("messages are acknowledged by this disk alone: an operator has left the peer out",
+			"peer", p.name, "waited", waited, "messages", messages)
+	case peerSlow:
+		l.o.Log.Error("messages are acknowledged by this disk alone: the link is up, but the peer acknowledges too slowly",
+			"peer", p.name, "waited", waited, "messages", messages)
+	default:
+		l.o.Log.Error("messages are acknowledged by this disk alone: the link to the peer is down",
+			"peer", p.name, "waited", waited, "messages", messages)
+	}
+}
+
+func (l *Links) becameDowngraded(p *peer, wait time.Duration, why downgradeReason) {
+	l.logDowngrade(p, why, wait)
 	l.emit(EventSingleBegan, p.name, fmt.Sprintf("acks do not wait for %s any more: they are single", p.name))
 	states := l.o.Journal.States()
 	l.mu.Lock()
@@ -69,8 +108,8 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration, planned bool) {
 	l.wakeWatch() // the downgrade of another destination may be forbidden now
 }
 
-func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval, lasted time.Duration) {
-	l.o.Log.Info("messages are acknowledged by the disk of the peer, too, from now on", "peer", p.name, "duration", lasted)
+func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval, lasted time.Duration, alone uint64) {
+	l.o.Log.Info("messages are acknowledged by the disk of the peer, too, from now on", "peer", p.name, "duration", lasted, "messages", alone)
 	l.emit(EventSingleEnded, p.name, fmt.Sprintf("acks wait for %s again", p.name))
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)

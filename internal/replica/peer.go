@@ -63,6 +63,7 @@ type degradedInterval struct {
 	begin  time.Time
 	ranges map[uint64]journal.PublisherRange // settled without the destination
 	dirty  bool                              // not yet in the journal
+	alone  uint64                            // ackedAlone at its begin
 }
 
 // downgradeBuckets is the number of buckets into which the time until a downgrade is divided.

@@ -147,10 +147,21 @@ func (l *Links) remindLocked(p *peer, now time.Duration) {
 	}
 }
 
-// logUp logs that a link is up.
+// logUp logs that a link is up. It names a direction only if nothing is replicated in it.
 func (l *Links) logUp(c *conn, attempts int, away time.Duration) {
-	l.o.Log.Info("link is up", "peer", c.peer.name, "duration", away, "attempts", attempts,
-		"dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
+	missing := func(replicates bool) string {
+		if replicates {
+			return ""
+		}
+		return "false"
+	}
+	address, outbound, inbound := c.nc.RemoteAddr(), missing(c.ours.Outbound), missing(c.theirs.Outbound)
+	if lacks := l.census().unacknowledged[c.peer]; lacks > 0 && c.ours.Outbound {
+		l.o.Log.Info("link is up: the peer is catching up", "peer", c.peer.name, "address", address, "messages", lacks,
+			"duration", away, "attempts", attempts, "outbound", outbound, "inbound", inbound)
+		return
+	}
+	l.o.Log.Info("link is up", "peer", c.peer.name, "address", address, "duration", away, "attempts", attempts, "outbound", outbound, "inbound", inbound)
 }
 
 // logDown logs that a link is down.

@@ -357,8 +357,8 @@ func (r *recovery) inspectLast(f File) error {
 	if r.end < r.noted {
 		return &DamageError{File: s.name(), Offset: s.offset(r.end), Position: r.end, Reason: "bad record"}
 	}
+	r.found.Torn = max(int64(r.dataEnd-r.end), 0) // the note that the log continues over is not torn
 	r.decideInPlace(onlyNote)
-	r.found.Torn = max(int64(r.dataEnd-r.end), 0)
 	if r.found.Unsynced = 0; !r.inPlace && r.end > r.noted {
 		r.found.Unsynced = int64(r.end - r.noted)
 	}

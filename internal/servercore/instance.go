@@ -24,6 +24,10 @@ type Instance struct {
 	Registry   *Registry
 	Stopping   func() bool // the instance is about to end its sessions; nil: never
 	Full       func() bool // the disk is nearly full, so that no new message is recorded; nil: never
+	// Behind returns the peer that may have acknowledged messages which this instance lacks, and why it
+	// may. The reason is empty if all peers are linked and none has more; the peer may be empty. Nil:
+	// there is none.
+	Behind func() (peer, reason string)
 	// OnRefused is called with the reason when a client is refused that cannot recover by itself.
 	// It may be nil. It must not block.
 	OnRefused func(reason string)
@@ -40,9 +44,15 @@ type Instance struct {
 	Limits Limits
 	Counts Counters
 
+	sharedState
+}
+
+// sharedState is the state of an Instance that its sessions change.
+type sharedState struct {
 	memory   budget // of all sessions
 	users    users
 	scout    scout
+	fullDisk fullDisk
 	outdated atomic.Bool // the log says that a client has seen a later incarnation
 }
 

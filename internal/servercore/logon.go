@@ -76,6 +76,7 @@ type logonRequest struct {
 	incarnation uint64      // highest incarnation of this group that the client's store has met
 	lost        bool        // this logon has found messages to be lost
 	since       time.Time   // time of the first Decide
+	quiet       bool        // the logon has no line in the log
 	waited      bool        // the ledger counts the logon as waiting
 }
 
@@ -430,9 +431,41 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
-	s.log.Info("client logged on", "publisher", s.client.claim.Publisher, "sequence", v.Sequence, "have", v.Have, "extended", s.client.ext)
+	s.logLogon(v)
 	return nil
 }
+
+// logLogon logs a logon. It leaves out numbers that are not known, and the publisher of a client
+// that has published nothing.
+func (s *Session) logLogon(v LogonVerdict) {
+	full := s.inst.Full != nil && s.inst.Full()
+	attempts, quiet := s.inst.fullDisk.logon(s.client.claim.ClientName, full)
+	if s.reader.logon.quiet = quiet; quiet {
+		return
+	}
+	publisher := s.client.claim.Publisher
+	if v.Have == 0 && v.Sequence == 0 && s.reader.logon.last == 0 {
+		publisher = 0
+	}
+	plain := ""
+	if !s.client.ext {
+		plain = "false"
+	}
+	s.log.Info("client logged on", "publisher", known(publisher), "safe", known(v.Sequence), "have", known(v.Have), "extended", plain,
+		"attempts", known(uint64(attempts)))
+}
+
+// known returns a number for the log, and nil, which the log leaves out, for 0.
+func known(n uint64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
+// LoggedQuietly reports whether the logon had no line in the log, since the disk is nearly full and
+// has ended the session before this one. It belongs to the reader's half.
+func (s *Session) LoggedQuietly() bool { return s.reader.logon.quiet }
 
 // firstPublishStep returns how to record the numbers that the first publish of a plain client
 // leaves out: as gone (LogonGone), as lost (LogonLost), or not at all (LogonWait).

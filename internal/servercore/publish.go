@@ -123,7 +123,7 @@ func (s *Session) publishSequenced(m *wire.Message, refusal string) error {
 	}
 	switch verdict {
 	case ledger.Hole:
-		return s.endPublishGap(m.Sequence)
+		return s.endPublishGap(m.Sequence - 1)
 	case ledger.Accepted:
 		s.reader.have = m.Sequence
 		s.countPublished(r)
@@ -167,14 +167,14 @@ func (s *Session) recordLeftOut(upTo uint64) error {
 	case upTo <= have:
 		return nil
 	case from > have+1:
-		return s.endPublishGap(upTo + 1)
+		return s.endPublishGap(upTo)
 	}
 	verdict, err := s.append(&ledger.Record{
 		Kind: ledger.Tombstone, Publisher: s.client.claim.Publisher, Check: s.client.claim.Check, User: s.client.user,
 		Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
 	})
 	if err == nil && verdict == ledger.Hole {
-		return s.endPublishGap(upTo + 1)
+		return s.endPublishGap(upTo)
 	}
 	return err
 }
@@ -228,15 +228,37 @@ func (s *Session) failurePending(sequence uint64) bool {
 }
 
 // endPublishGap ends the session of a client that would publish past messages that this instance
-// lacks (R4).
-func (s *Session) endPublishGap(sequence uint64) error {
+// lacks (R4). last is the highest of them as the client says.
+func (s *Session) endPublishGap(last uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
 	s.inst.notifyRefused(wire.ReasonPublishGap)
 	have, _ := s.inst.Ledger.Have(s.client.claim.Publisher)
-	s.log.Warn("publish gap: this instance lacks acknowledged messages of the client's publisher, and the client publishes elsewhere",
-		"publisher", s.client.claim.Publisher, "have", have, "sequence", sequence)
+	if peer, why := s.lackedBy(last); why == "" && s.client.ext && s.reader.stage == stageDeciding {
+		s.log.Error("publish gap: no instance of the group has acknowledged messages of the client's publisher, and the client cannot publish",
+			"publisher", s.client.claim.Publisher, "have", have, "first", have+1, "last", last, "peers", s.inst.Ledger.SyncPeers())
+	} else {
+		s.log.Warn("publish gap: this instance lacks acknowledged messages of the client's publisher, and the client cannot publish here",
+			"publisher", s.client.claim.Publisher, "have", have, "first", have+1, "last", last, "peer", peer, "reason", why)
+	}
 	s.endWithAck(wire.ReasonPublishGap, "")
 	return ErrEnding
+}
+
+// lackedBy returns why a peer may have the messages of the session's publisher up to last, which
+// this instance lacks. why is empty if all peers are linked and none has more than this instance.
+func (s *Session) lackedBy(last uint64) (peer, why string) {
+	s.mu.Lock()
+	by := s.answers.HaveByPeer // replaced, never modified
+	s.mu.Unlock()
+	for name, have := range by {
+		if have >= last {
+			return name, name + " has them"
+		}
+	}
+	if s.inst.Behind == nil {
+		return "", ""
+	}
+	return s.inst.Behind()
 }
 
 // admit records r. A plain client that no instance knows may begin at any number, and a client that
@@ -314,6 +336,7 @@ func (s *Session) inLedger(r *ledger.Record) bool {
 // or to another server.
 func (s *Session) endDiskFull() error {
 	s.inst.Counts.DiskFull.Add(1)
+	s.inst.fullDisk.note(s.client.claim.ClientName)
 	s.endWithAck(wire.ReasonDiskFull, "")
 	return ErrEnding
 }
