@@ -41,6 +41,7 @@ type Client struct {
 
 	events events
 	log    eventLog
+	pulse  pulse
 	stats  clientStats
 	group  *group
 

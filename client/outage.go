@@ -20,11 +20,24 @@ const (
 // each attempt. Only the session goroutine uses it.
 type eventLog struct {
 	began    time.Time
-	loggedOn bool // the last line was about a logon
+	loggedOn bool          // the client is logged on
+	server   string        // of the last logon
+	instance string        // of the last logon
+	since    time.Duration // of the last logon
 	outage   logging.Outage
 	refusals []string                     // that this outage has told
 	gaps     map[string]*logging.Reminder // servers that lack acknowledged messages
 	repeats  map[string]*repeat
+
+	standstill standstill
+}
+
+// connectedFor returns the server that the client is logged on to, and for how long it has been.
+func (l *eventLog) connectedFor(now time.Duration) (server string, lasts time.Duration) {
+	if !l.loggedOn {
+		return "", 0
+	}
+	return l.server, now - l.since
 }
 
 // A repeat counts lines of one key.
@@ -67,6 +80,7 @@ func (c *Client) logConnected(info ServerInfo, publisher uint64, m Move, moved b
 	l := &c.log
 	attempts, away := l.outage.End(l.now())
 	l.loggedOn, l.refusals = true, nil
+	l.server, l.instance, l.since = info.Server, info.Instance, l.now()
 	delete(l.gaps, info.Server)
 	from, reason := "", error(nil)
 	if moved {
@@ -85,6 +99,7 @@ const connectedLines = 20
 func (c *Client) logEnded(e *ConnectError) {
 	l, loggedOn := &c.log, c.log.loggedOn
 	l.loggedOn = false
+	l.standstill.failed(e)
 	switch {
 	case loggedOn:
 		l.outage.BeginOutage(l.now())

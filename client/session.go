@@ -16,6 +16,8 @@ import (
 func (c *Client) run() {
 	defer close(c.finished)
 	defer c.release()
+	c.pulse = newPulse()
+	defer c.pulse.timer.Stop()
 	var last Outcome
 	var effect clientcore.EndEffect
 	attempts := 0
@@ -55,6 +57,8 @@ func (c *Client) awaitDelay(d time.Duration) bool {
 		select {
 		case <-timer.C:
 			return c.ctx.Err() == nil
+		case <-c.pulse.wait():
+			c.beat()
 		case <-c.events.wake:
 		case <-c.ctx.Done():
 			return false
@@ -220,6 +224,8 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 			return context.Cause(c.ctx)
 		case <-c.events.wake:
 			c.events.run()
+		case <-c.pulse.wait():
+			c.beat()
 		case <-due.C:
 			c.core.wakeSession.Set()
 		case <-c.core.wakeSession:
@@ -233,6 +239,12 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 			}
 		}
 	}
+}
+
+// beat checks the states that may last.
+func (c *Client) beat() {
+	c.pulse.beat(time.Now())
+	c.checkPublishing()
 }
 
 // runSteps runs the core's due steps. An error ends the connection.
