@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // batchBytes is the size at which the sender writes a batch.
@@ -60,6 +61,7 @@ type conn struct {
 	out           *outbound.Writer // writes the output of Fill
 	heartbeat     time.Duration    // between heartbeats; set by start
 	nextHeartbeat time.Time        // used by Fill only
+	resent        pubstore.Range   // messages that were sent again; belongs to the sender
 	ctx           context.Context  // ends when the connection ends; the cause is the reason
 	cancel        context.CancelCauseFunc
 	running       sync.WaitGroup

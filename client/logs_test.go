@@ -129,3 +129,61 @@ func TestAcksDoNotCome(t *testing.T) {
 		l.expect(t, 1, "stands still", "the server is connected and does not acknowledge messages", "messages=1", "first=31")
 	})
 }
+
+// A client that connects again and again says when it leaves out lines, and the line about the
+// connection that stays is not left out.
+func TestLinesLeftOut(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		l := logTo(t, &cfg)
+		start(t, cfg)
+		const logons = 30
+		for range logons {
+			ss, _ := srv.logon(0, 0)
+			time.Sleep(time.Second)
+			ss.close()
+		}
+		const connected = "level=INFO msg=\"the client is connected\""
+		l.expect(t, 20, connected)
+		l.expect(t, 20, "level=INFO msg=\"the connection is lost\"")
+		l.expect(t, 1, "level=WARN msg=\"the client connects again and again: further lines about it are left out until it stays connected\"", "lines=20", "limit=10m")
+		srv.logon(0, 0)
+		time.Sleep(10 * time.Second)
+		l.expect(t, 21, connected)
+		l.expect(t, 1, connected, "left_out=10")
+	})
+}
+
+// A publish gap of one server is a warning, and an error once each server has it.
+func TestPublishGapLines(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		cfg := config(n, "a", "b")
+		l := logTo(t, &cfg)
+		c := start(t, cfg)
+		ss := a.logonAs("one", "sync", "two")
+		publish(t, c, 1, 2, 3)
+		ss.expectPublishes(1, 2, 3)
+		ss.persisted(2)
+		synctest.Wait()
+		ss.close()
+		const one = "level=WARN msg=\"publish gap: the server lacks acknowledged messages, and the client does not publish to it\""
+		const all = "level=ERROR msg=\"publish gap: each server that was tried lacks acknowledged messages, and the client publishes to none\""
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+			for _, srv := range []*script{a, b} {
+				select {
+				case ss := <-srv.sessions:
+					ss.expect(wire.Logon)
+					ss.refuse(wire.ReasonPublishGap)
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		}
+		l.expect(t, 1, "the connection is lost", "server=tcp://a:9007/amps/json instance=one")
+		l.expect(t, 1, one, "server=tcp://a:9007/amps/json instance=one", "last=2", "messages=1")
+		l.expect(t, 1, one, "server=tcp://b:9007/amps/json", "last=2", "messages=1")
+		l.expect(t, 1, all, "tcp://a:9007", "tcp://b:9007", "last=2", "messages=1")
+		l.expect(t, 1, "publishing stands still", `reason="log on: server lacks messages that were acknowledged before"`, "first=3", "last=3")
+	})
+}

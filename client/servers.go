@@ -53,7 +53,7 @@ func (c *Client) reportSyncChange(cn *conn) ServerInfo {
 	}
 	cn.reportedSync = info.Sync
 	c.stats.change(func(s *Stats) { s.Server = info })
-	c.cfg.Logger.Info("the replication of the server has changed", "server", info.Server, "sync", info.Sync)
+	c.cfg.Logger.Debug("the replication of the server has changed", "server", info.Server, "instance", info.Instance, "sync", info.Sync)
 	callHook(c.cfg.Hooks.ServerChanged, info)
 	return info
 }

@@ -92,7 +92,6 @@ func (c *Client) noteEnd(last *Outcome, effect clientcore.EndEffect) {
 // reportPublishGap reports that a server lacks acknowledged messages (R4).
 func (c *Client) reportPublishGap(server string) {
 	c.stats.change(func(s *Stats) { s.Publish.GapRefusals++ })
-	c.logPublishGap(server)
 	callHook(c.cfg.Hooks.PublishGap, server)
 }
 
@@ -142,6 +141,7 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 			return out, effect
 		}
 		if effect.PublishGap {
+			c.logPublishGap(redact(choice.Server))
 			c.reportPublishGap(redact(choice.Server))
 		}
 	}
@@ -244,6 +244,7 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 // beat checks the states that may last.
 func (c *Client) beat() {
 	c.pulse.beat(time.Now())
+	c.logLate()
 	c.checkPublishing()
 }
 

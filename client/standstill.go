@@ -94,10 +94,10 @@ func (s *standstill) reasons(server string, lasts time.Duration) (servers []stri
 	if server != "" && lasts >= clientcore.StableAfter {
 		s.failed(&ConnectError{Server: server, Err: errNoAcks})
 	}
+	servers = serversOf(s.errs)
 	var texts []string
 	same := true
 	for _, e := range s.errs {
-		servers = append(servers, e.Server)
 		texts = append(texts, fmt.Sprintf("%s: %v", e.Server, e.Err))
 		same = same && e.Err.Error() == s.errs[0].Err.Error()
 	}
