@@ -243,7 +243,8 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 
 // beat checks the states that may last.
 func (c *Client) beat() {
-	c.pulse.beat(time.Now())
+	now := time.Now()
+	c.logLateness(c.pulse.beat(now), now)
 	c.logLate()
 	c.checkPublishing()
 }
