@@ -49,7 +49,7 @@ func (cn *conn) wakeForAck(e *clientcore.AckEffect) {
 		cn.out.Wake()
 	}
 	if downgraded := e.Downgraded; downgraded || e.Restored {
-		cn.c.events.post(func() { cn.c.reportDowngraded(downgraded) })
+		cn.c.events.post(func() { cn.c.reportDowngraded(cn.info, downgraded) })
 	}
 }
 

@@ -56,6 +56,7 @@ type lifetime struct {
 	release    func()        // releases the publish store
 	firstLogon chan struct{} // closed at the first logon
 	finished   chan struct{} // closed when the session goroutine has ended
+	pulse      pulse         // for states that may last
 }
 
 // publishing is the state for calls of Publish.

@@ -9,13 +9,13 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // batchBytes is the size at which the sender writes a batch.
@@ -55,18 +55,24 @@ type conn struct {
 	nc   net.Conn
 	in   *input
 	remote
-	sender *clientcore.Sender // set at the logon
+	sending
 
-	out           *outbound.Writer // writes the output of Fill
-	heartbeat     time.Duration    // between heartbeats; set by start
-	nextHeartbeat time.Time        // used by Fill only
-	ctx           context.Context  // ends when the connection ends; the cause is the reason
-	cancel        context.CancelCauseFunc
-	running       sync.WaitGroup
+	out     *outbound.Writer // writes the output of Fill
+	ctx     context.Context  // ends when the connection ends; the cause is the reason
+	cancel  context.CancelCauseFunc
+	running sync.WaitGroup
 
 	mu     sync.Mutex
 	frames []byte           // encoded commands for the sender; guarded by mu
 	routes map[string]route // by command id; nil: closed; guarded by mu
+}
+
+// The sending is the state of the sender's goroutine.
+type sending struct {
+	sender        *clientcore.Sender // set at the logon
+	heartbeat     time.Duration      // between heartbeats; set by start
+	nextHeartbeat time.Time
+	resent        pubstore.Range // first and last message that was sent again
 }
 
 // A remote describes the server at the other end.
@@ -112,7 +118,7 @@ func (r *input) Read(p []byte) (int, error) {
 func (r *input) next(m *wire.Message) error {
 	frame, err := r.frames.Next()
 	if err != nil {
-		return fmt.Errorf("read: %w", asTimeout(err))
+		return r.asSilent(fmt.Errorf("read: %w", asTimeout(err)))
 	}
 	if err := wire.Parse(frame, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
@@ -160,16 +166,6 @@ func (cn *conn) close(err error) error {
 	err = context.Cause(cn.ctx)
 	for _, r := range routes {
 		r.receiver.connLost(cn, err)
-	}
-	return err
-}
-
-// asHungUp adds ErrHungUp to err if the server has closed the connection.
-func asHungUp(err error) error {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, e) {
-			return fmt.Errorf("%w: %w", clientcore.ErrHungUp, err)
-		}
 	}
 	return err
 }
@@ -268,15 +264,6 @@ func (cn *conn) tooLarge(m *wire.Message, frame *wire.TooLargeError) error {
 		return cn.deliver(m.QueryID, m, e)
 	}
 	return e
-}
-
-// asTimeout adds ErrTimeout to err if a deadline has passed.
-func asTimeout(err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("%w: %w", ErrTimeout, err)
-	}
-	return err
 }
 
 func (cn *conn) dispatch(m *wire.Message) error {

@@ -33,7 +33,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
 	defer stop()
 	if err := cn.logon(u, ch); err != nil {
-		return nil, cn.close(withOperation("log on", withTLSHint(err)))
+		return nil, cn.close(withOperation("log on", withTLSHint(asHungUp(err))))
 	}
 	return cn, nil
 }

@@ -215,12 +215,12 @@ func TestLogger(t *testing.T) {
 		}
 		for _, want := range []string{
 			`level=WARN msg="the topic of a subscription looks like another system's wildcard: here it is a regular expression" client=me topic=orders.> use_instead=^orders\.`,
-			`level=WARN msg="acks come from one server only: the publish store keeps the messages until both have them" client=me`,
-			`level=INFO msg="acks come from both servers again" client=me`,
+			`level=WARN msg="acks come from one server only: the publish store keeps the messages until both have them" client=me server=tcp://a:9007/amps/json`,
+			`level=INFO msg="acks come from both servers again" client=me server=tcp://a:9007/amps/json duration=`,
 			`level=INFO msg="the server holds messages back until they are safe" client=me subscription=#1`,
 			`level=INFO msg="the server delivers again: messages are safe" client=me`,
 			`level=WARN msg="a subscription is paused: its queue is full, since the application is slower than the messages" client=me`,
-			`level=INFO msg="messages are sent again" client=me messages=1`,
+			`level=INFO msg="messages are sent again" client=me server=tcp://a:9007/amps/json messages=1 first=2 last=2`,
 			`level=WARN msg="a subscription has ended" client=me subscription=#1 topic=orders error=`,
 			`level=DEBUG msg="the state of the client has changed" client=me state=recovering`,
 		} {

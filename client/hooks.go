@@ -1,5 +1,7 @@
 package client
 
+import "github.com/holdfast-mq/holdfast/pubstore"
+
 // Hooks are functions that the client calls on events. Each may be nil.
 //
 //	StateChanged       the client enters a state
@@ -101,16 +103,22 @@ func callHook[T any](hook func(T), event T) {
 
 // Each of these functions logs an event and calls its hook, on the session goroutine.
 
-func (c *Client) reportReplayed(messages int) {
-	c.cfg.Logger.Info("messages are sent again", "messages", messages)
+func (c *Client) reportReplayed(info ServerInfo, messages int, r pubstore.Range) {
+	if leftOut, ok := c.log.allow("replayed", connectedLines); ok {
+		c.cfg.Logger.Info("messages are sent again", "server", info.Server, "instance", info.Instance, "messages", messages,
+			"first", r.From, "last", r.To, "left_out", orNil(leftOut))
+	}
 	callHook(c.cfg.Hooks.Replayed, messages)
 }
 
-func (c *Client) reportDowngraded(downgraded bool) {
+func (c *Client) reportDowngraded(info ServerInfo, downgraded bool) {
+	now := c.log.now()
 	if downgraded {
-		c.cfg.Logger.Warn("acks come from one server only: the publish store keeps the messages until both have them")
+		c.log.single.Begin(now)
+		c.cfg.Logger.Warn("acks come from one server only: the publish store keeps the messages until both have them",
+			"server", info.Server, "instance", info.Instance)
 	} else {
-		c.cfg.Logger.Info("acks come from both servers again")
+		c.cfg.Logger.Info("acks come from both servers again", "server", info.Server, "instance", info.Instance, "duration", c.log.single.End(now))
 	}
 	callHook(c.cfg.Hooks.Downgraded, downgraded)
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"runtime"
 	"sync"
 
@@ -123,6 +124,9 @@ func (cn *conn) Reserve(first uint64, sizes []int) (onWire uint64, n, again int,
 		lc.sent += n
 		lc.resent += again
 	})
+	if again > 0 { // the first ones of the run
+		cn.resent.From, cn.resent.To = cmp.Or(cn.resent.From, first), first+uint64(again)-1
+	}
 	cn.traceSent(first, n, again)
 	return onWire, n, again, room
 }
@@ -150,6 +154,7 @@ func (cn *conn) Exhausted(lives []pubstore.Life) (again bool) {
 func (cn *conn) ReplayDone(resent int) {
 	cn.c.core.do(func(s *clientcore.Session) { s.ReplayDone(resent) })
 	if resent > 0 {
-		cn.c.events.post(func() { cn.c.reportReplayed(resent) })
+		r := cn.resent
+		cn.c.events.post(func() { cn.c.reportReplayed(cn.info, resent, r) })
 	}
 }

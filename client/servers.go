@@ -1,10 +1,6 @@
 package client
 
-import (
-	"fmt"
-
-	"github.com/holdfast-mq/holdfast/internal/clientcore"
-)
+import "github.com/holdfast-mq/holdfast/internal/clientcore"
 
 // acceptable returns an error if the client must leave a server that has accepted the logon: a
 // bookmark subscription must not move to it (R3), or the chooser refuses it.
@@ -53,7 +49,7 @@ func (c *Client) reportSyncChange(cn *conn) ServerInfo {
 	}
 	cn.reportedSync = info.Sync
 	c.stats.change(func(s *Stats) { s.Server = info })
-	c.cfg.Logger.Info("the replication of the server has changed", "server", info.Server, "sync", info.Sync)
+	c.cfg.Logger.Debug("the replication of the server has changed", "server", info.Server, "instance", info.Instance, "sync", info.Sync)
 	callHook(c.cfg.Hooks.ServerChanged, info)
 	return info
 }
@@ -62,7 +58,7 @@ func (c *Client) reportSyncChange(cn *conn) ServerInfo {
 // announced that it stops.
 func (c *Client) closeReason(cn *conn, err error) error {
 	if c.reportSyncChange(cn).Sync == SyncStopping {
-		return fmt.Errorf("%w: %w", ErrServerStopping, err)
+		return asStopping(err)
 	}
 	return err
 }

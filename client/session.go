@@ -16,6 +16,8 @@ import (
 func (c *Client) run() {
 	defer close(c.finished)
 	defer c.release()
+	c.pulse = newPulse()
+	defer c.pulse.timer.Stop()
 	var last Outcome
 	var effect clientcore.EndEffect
 	attempts := 0
@@ -55,6 +57,8 @@ func (c *Client) awaitDelay(d time.Duration) bool {
 		select {
 		case <-timer.C:
 			return c.ctx.Err() == nil
+		case <-c.pulse.wait():
+			c.beat()
 		case <-c.events.wake:
 		case <-c.ctx.Done():
 			return false
@@ -88,7 +92,6 @@ func (c *Client) noteEnd(last *Outcome, effect clientcore.EndEffect) {
 // reportPublishGap reports that a server lacks acknowledged messages (R4).
 func (c *Client) reportPublishGap(server string) {
 	c.stats.change(func(s *Stats) { s.Publish.GapRefusals++ })
-	c.logPublishGap(server)
 	callHook(c.cfg.Hooks.PublishGap, server)
 }
 
@@ -138,6 +141,7 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.EndEffect) {
 			return out, effect
 		}
 		if effect.PublishGap {
+			c.logPublishGap(redact(choice.Server))
 			c.reportPublishGap(redact(choice.Server))
 		}
 	}
@@ -220,6 +224,8 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 			return context.Cause(c.ctx)
 		case <-c.events.wake:
 			c.events.run()
+		case <-c.pulse.wait():
+			c.beat()
 		case <-due.C:
 			c.core.wakeSession.Set()
 		case <-c.core.wakeSession:
@@ -233,6 +239,14 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 			}
 		}
 	}
+}
+
+// beat checks the states that may last.
+func (c *Client) beat() {
+	now := time.Now()
+	c.logLateness(c.pulse.beat(now), now)
+	c.logLate()
+	c.checkPublishing()
 }
 
 // runSteps runs the core's due steps. An error ends the connection.
