@@ -179,6 +179,7 @@ func (w *linkConn) Write(b []byte) (int, error) {
 }
 
 func (w *linkConn) Close() error                     { return nil }
+func (w *linkConn) RemoteAddr() net.Addr             { return nil }
 func (w *linkConn) SetWriteDeadline(time.Time) error { return nil }
 func (w *linkConn) SetReadDeadline(time.Time) error  { return nil }
 

@@ -133,5 +133,6 @@ func (c *linkConn) TryWrite(b []byte) (int, error) {
 }
 
 func (c *linkConn) Close() error                     { return nil }
+func (c *linkConn) RemoteAddr() net.Addr             { return nil }
 func (c *linkConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *linkConn) SetReadDeadline(time.Time) error  { return nil }
