@@ -210,14 +210,14 @@ func (s *Server) refusalCounts() (all []RefusalCount) {
 const (
 	// spaceWindow is the time over which the rate of the free space is measured.
 	spaceWindow = 5 * time.Minute
-	// minSpaceWindow is the least time over which the rate is measured. In a shorter time the file of
-	// a new segment, or a burst of another program, would look like the end of the disk.
+	// minSpaceWindow is the least time over which the rate is measured. In a shorter time a burst of
+	// another program would look like the end of the disk.
 	minSpaceWindow = time.Minute
 	// spaceSampleInterval is the least time between two samples that are kept.
 	spaceSampleInterval = time.Second
 )
 
-// A spaceSample is the free space at one moment.
+// A spaceSample is the free space at one moment, with what the newest segment has reserved.
 type spaceSample struct {
 	at   time.Time
 	free int64

@@ -104,7 +104,7 @@ func (s *Server) checkSpace() (need int64) {
 	publishes, links := s.reserves(total)
 	s.space.free.Store(free)
 	s.space.total.Store(total)
-	s.space.noteFree(time.Now(), free, publishes)
+	s.space.noteFree(time.Now(), free+s.journal.Unused(), publishes) // a new segment is no loss of space until it is used
 	full := free < publishes && !failpoint.On(failpoint.R7NoMinFree)
 	linksFull := free < links && full
 	hadLinksFull, wasFull := s.space.linksFull.Swap(linksFull), s.space.full.Swap(full)

@@ -294,6 +294,10 @@ func (j *Journal) Space() (free, total int64, err error) {
 	return free, total, annotate(err, "free space")
 }
 
+// Unused returns the bytes that the newest file has reserved for further records. Space does not
+// count them as free.
+func (j *Journal) Unused() int64 { return j.log.Unused() }
+
 // Err returns the reason why the journal has failed, or nil.
 func (j *Journal) Err() error { return readLocked(&j.mu, &j.err) }
 

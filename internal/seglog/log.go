@@ -295,6 +295,18 @@ func (l *Log) Size() int64 {
 	return n
 }
 
+// Unused returns the bytes at the end of the newest file that are reserved for further records.
+func (l *Log) Unused() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range slices.Backward(l.segs) {
+		if s.state == growing {
+			return max(0, s.size-s.offset(min(s.end, l.written)))
+		}
+	}
+	return 0
+}
+
 // Head returns the owner's state at the head of the segment that starts at first. If the head is
 // damaged, Head flags the segment, and the next Open rebuilds the head from earlier records.
 func (l *Log) Head(first Position) ([]byte, error) {

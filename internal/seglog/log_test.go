@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // An owner is the owner of a log in tests. It remembers its calls.
@@ -124,5 +126,40 @@ func TestModes(t *testing.T) {
 		if _, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: &owner{}}); !errors.Is(err, syscall.ENOTDIR) {
 			t.Errorf("a log in %s: %v", dir, err)
 		}
+	}
+}
+
+// Free space and what the newest file has reserved shrink together by what is written, also when a
+// new segment begins.
+func TestUnused(t *testing.T) {
+	disk := memfs.New()
+	disk.SetCapacity(1 << 20)
+	o := &owner{}
+	l, err := seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: o, SegmentBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	left := func() int64 {
+		free, _, err := disk.Space("log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return free + l.Unused()
+	}
+	before, segments := left(), 0
+	for range 200 {
+		o.append(t, l, strings.Repeat("x", 1000))
+		if _, err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		now := left()
+		if shrunk := before - now; shrunk < 1000 || shrunk > 10_000 { // a new segment has a head of 4 KiB
+			t.Fatalf("a record of 1000 bytes takes %d bytes", shrunk)
+		}
+		before, segments = now, len(l.Segments())
+	}
+	if segments < 3 {
+		t.Errorf("%d segments: no switch was tested", segments)
 	}
 }

@@ -60,7 +60,7 @@ var diskFamilies = []family{
 	gauge("disk_free_bytes", "Free space on the disk of the journal, at the last check: every 10 seconds and with each new file.", func(m *metrics) int64 { return m.Disk.Free }),
 	gauge("disk_reserve_bytes", "Free space below which publishes are refused (log.min_free).", func(m *metrics) int64 { return m.Disk.Reserve }),
 	boolean("disk_full", "1 if publishes are refused because the free space is below the reserve.", func(m *metrics) bool { return m.Disk.Full }),
-	gauge("disk_until_full_seconds", "Estimated time until the free space is down to the reserve: what is above it, divided by the rate at which the free space has shrunk in the last five minutes. +Inf: it does not shrink, or has been measured for less than a minute.",
+	gauge("disk_until_full_seconds", "Estimated time until the free space is down to the reserve: what is above it, divided by the rate at which the free space has shrunk in the last five minutes. What the newest segment has reserved counts as free. +Inf: it does not shrink, or has been measured for less than a minute.",
 		func(m *metrics) float64 {
 			if m.Disk.UntilFull < 0 {
 				return math.Inf(1)
