@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -24,9 +23,14 @@ type accessFlags struct {
 	User         string `env:"HOLDFAST_USER" placeholder:"USER" help:"User to log on as, in place of that of the URI. A password is in --password-file."`
 	PasswordFile string `env:"HOLDFAST_PASSWORD_FILE" placeholder:"PATH" help:"File whose first line is the password. It is read at each attempt to connect. - asks for the password on the terminal. There is no flag for the password itself, since every user of the machine could read it."`
 	Auth         string `env:"HOLDFAST_AUTH" default:"scram" enum:"scram,password" help:"What to do with the password: scram proves it and has the server prove that it knows it; password sends it, for servers without SCRAM."`
-	TLSCA        string `name:"tls-ca" env:"HOLDFAST_TLS_CA" placeholder:"PATH" help:"PEM file with the certificates of the authorities that the servers' certificates must come from. Default: those of the system."`
-	TLSCert      string `name:"tls-cert" env:"HOLDFAST_TLS_CERT" placeholder:"PATH" help:"PEM file with the client's certificate. It is read at each connection."`
-	TLSKey       string `name:"tls-key" env:"HOLDFAST_TLS_KEY" placeholder:"PATH" help:"PEM file with the key of --tls-cert."`
+	tlsFlags
+}
+
+// tlsFlags are the flags about TLS of a command that connects to servers or to admin ports.
+type tlsFlags struct {
+	TLSCA   string `name:"tls-ca" env:"HOLDFAST_TLS_CA" placeholder:"PATH" help:"PEM file with the certificates of the authorities that the servers' certificates must come from. Default: those of the system."`
+	TLSCert string `name:"tls-cert" env:"HOLDFAST_TLS_CERT" placeholder:"PATH" help:"PEM file with the client's certificate. It is read at each connection."`
+	TLSKey  string `name:"tls-key" env:"HOLDFAST_TLS_KEY" placeholder:"PATH" help:"PEM file with the key of --tls-cert."`
 }
 
 // check validates the flags, without reading a file.
@@ -34,10 +38,16 @@ func (f *accessFlags) check() error {
 	switch {
 	case f.PasswordFile != "" && f.User == "":
 		return usageErrorf("--password-file needs a --user")
-	case (f.TLSCert == "") != (f.TLSKey == ""):
-		return usageErrorf("--tls-cert and --tls-key belong together: give both or neither")
 	case os.Getenv("HOLDFAST_PASSWORD") != "":
 		return usageErrorf("HOLDFAST_PASSWORD is set, which is not supported: other processes can read the environment; put the password into a file, and its path into HOLDFAST_PASSWORD_FILE")
+	}
+	return f.tlsFlags.check()
+}
+
+// check validates the flags, without reading a file.
+func (f *tlsFlags) check() error {
+	if (f.TLSCert == "") != (f.TLSKey == "") {
+		return usageErrorf("--tls-cert and --tls-key belong together: give both or neither")
 	}
 	return nil
 }
@@ -124,26 +134,13 @@ func readSecret(kind func(user, path string) client.Authenticator, path string) 
 	return secret, err
 }
 
-// tlsConfig returns the configuration for tcps servers, nil for the default.
-func (f *accessFlags) tlsConfig() (*tls.Config, error) {
+// tlsConfig returns the configuration for servers with TLS, nil for the default.
+func (f *tlsFlags) tlsConfig() (*tls.Config, error) {
 	cfg, err := certs.LoadClient(certs.Files{Cert: f.TLSCert, Key: f.TLSKey, CA: f.TLSCA})
 	if file, is := errors.AsType[*certs.FileError](err); is {
 		return nil, usageErrorf("--tls-%s: %w", file.Kind, file.Err)
 	}
 	return cfg, err
-}
-
-// readRoots reads the certificates of authorities. It returns nil, which stands for the
-// system's, if path is empty.
-func readRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	roots, err := certs.ReadAuthorities(path)
-	if err != nil {
-		return nil, usageErrorf("--tls-ca: %w", err)
-	}
-	return roots, nil
 }
 
 // askPassword asks for a password on the terminal of the process, which standard input need not

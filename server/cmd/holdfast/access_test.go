@@ -314,17 +314,49 @@ func TestStatusToken(t *testing.T) {
 		}
 	}
 
-	pool, err := readRoots(ca)
+	cfg, err := (&tlsFlags{TLSCA: ca}).tlsConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := newAdminClient(time.Minute, pool)
+	client := newAdminClient(time.Minute, cfg)
 	client.tokenFile = file
 	for _, text := range []string{"other", token} {
 		write(text)
 		_, err := client.status(t.Context(), adminAddress(guarded.URL))
 		if (err == nil) != (text == token) {
 			t.Errorf("token %q: %v", text, err)
+		}
+	}
+}
+
+// status and admin present the certificate of an operator to an instance that requires one.
+func TestOperatorCertificate(t *testing.T) {
+	_, admin := running(t)
+	ca := servertest.NewCA(t)
+	cert, key, authority := ca.Files(t.TempDir(), "operator")
+	guarded := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: admin[0]}))
+	guarded.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes fail on purpose
+	guarded.TLS = &tls.Config{
+		Certificates: []tls.Certificate{ca.Certificate("127.0.0.1")}, ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+	}
+	guarded.StartTLS()
+	defer guarded.Close()
+	files := []string{"--tls-ca", authority, "--tls-cert", cert, "--tls-key", key}
+	if out := await(t, exitOK, append([]string{"status", guarded.URL}, files...)...); !strings.Contains(out, guarded.URL) {
+		t.Errorf("status:\n%s", out)
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"status", guarded.URL, "--tls-ca", authority}, exitFault, "give --tls-cert and --tls-key"},
+		{[]string{"status", guarded.URL, "--tls-cert", cert}, exitUsage, "belong together"},
+		{append([]string{"admin", "log-level", guarded.URL, "info"}, files[:2]...), exitFailed, "give --tls-cert and --tls-key"},
+		{append([]string{"admin", "log-level", guarded.URL, "info"}, files...), exitUsage, "not permitted"}, // the proxy has no certificate
+	} {
+		if out := await(t, tt.code, tt.args...); !strings.Contains(out, tt.want) {
+			t.Errorf("%q: no %q in\n%s", tt.args, tt.want, out)
 		}
 	}
 }

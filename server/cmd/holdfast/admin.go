@@ -24,11 +24,11 @@ type adminCommands struct {
 
 // adminFlags are the arguments that the commands have in common.
 type adminFlags struct {
-	Admin          adminAddress  `arg:"" help:"Admin address of the instance that acts, 'admin.listen' in its configuration: HOST:PORT, http://HOST:PORT, or https://HOST:PORT if it has TLS."`
-	AdminTokenFile string        `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"PATH" help:"File with the token that the instance asks for."`
-	TLSCA          string        `name:"tls-ca" env:"HOLDFAST_TLS_CA" placeholder:"PATH" help:"PEM file with the certificates of the authorities that the certificate of an https address must come from. Default: those of the system."`
-	Timeout        time.Duration `default:"3s" help:"How long to wait for the answer."`
-	JSON           bool          `name:"json" help:"Print one JSON object: done and text."`
+	Admin          adminAddress `arg:"" help:"Admin address of the instance that acts, 'admin.listen' in its configuration: HOST:PORT, http://HOST:PORT, or https://HOST:PORT if it has TLS."`
+	AdminTokenFile string       `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"PATH" help:"File with the token that the instance asks for."`
+	tlsFlags
+	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
+	JSON    bool          `name:"json" help:"Print one JSON object: done and text."`
 }
 
 type adminSingle struct {
@@ -74,7 +74,7 @@ func (c *adminFlags) act(o *output, action string, args ...string) error {
 	if c.Timeout <= 0 {
 		return usageErrorf("--timeout is %v: it must be above 0", c.Timeout)
 	}
-	status := statusCommand{Admin: c.Admin, AdminTokenFile: c.AdminTokenFile, TLSCA: c.TLSCA, Timeout: c.Timeout}
+	status := statusCommand{Admin: c.Admin, AdminTokenFile: c.AdminTokenFile, tlsFlags: c.tlsFlags, Timeout: c.Timeout}
 	client, err := status.newClient(o)
 	if err != nil {
 		return err

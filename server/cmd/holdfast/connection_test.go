@@ -86,7 +86,8 @@ func TestHelpShowsVariables(t *testing.T) {
 		"subscribe":     append(access, "SERVERS", "NAME"),
 		"ping":          append(access, "SERVERS"),
 		"bench publish": access,
-		"status":        {"ADMIN_TOKEN_FILE", "TLS_CA"},
+		"status":        {"ADMIN_TOKEN_FILE", "TLS_CA", "TLS_CERT", "TLS_KEY"},
+		"admin single":  {"ADMIN_TOKEN_FILE", "TLS_CA", "TLS_CERT", "TLS_KEY"},
 	} {
 		var help bytes.Buffer
 		if code := run(append(strings.Fields(command), "--help"), &help, &help); code != exitOK {

@@ -66,7 +66,7 @@
 // to tcps servers with --tls-ca, --tls-cert and --tls-key. By default they prove the
 // password (SCRAM), and the server must prove that it knows it; --auth password sends
 // the password, for servers without SCRAM. status and admin send --admin-token-file to the
-// admin endpoints. There is no flag or variable for a password itself: every user of the machine
+// admin endpoints, and have the same flags about TLS. There is no flag or variable for a password itself: every user of the machine
 // can read the arguments of a process, and its children inherit its environment.
 //
 // Flags win over their variables, which [client.ConfigFromEnv] reads too:

@@ -18,15 +18,15 @@ import (
 
 // statusCommand is "status".
 type statusCommand struct {
-	Admin          adminAddress     `arg:"" help:"Admin address of an instance, 'admin.listen' in its configuration: HOST:PORT, http://HOST:PORT, or https://HOST:PORT if it has TLS."`
-	Others         []adminAddress   `arg:"" name:"other" optional:"" help:"Admin addresses of other instances of its group."`
-	AdminTokenFile string           `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"PATH" help:"File with the token that the instances ask for. It is read at each request."`
-	TLSCA          string           `name:"tls-ca" env:"HOLDFAST_TLS_CA" placeholder:"PATH" help:"PEM file with the certificates of the authorities that the certificates of https addresses must come from. Default: those of the system."`
-	Watch          optionalInterval `placeholder:"INTERVAL" help:"Repeat every INTERVAL until interrupted, as in --watch=500ms. --watch alone: every 2s."`
-	Timeout        time.Duration    `default:"3s" help:"How long to wait for an answer."`
-	All            bool             `help:"List all degraded intervals and all differing publishers, not only some."`
-	Brief          bool             `xor:"form" help:"Print one line for each instance, for scripts: NAME STATE KEY=VALUE... STATE is ok, degraded (it passes by itself), wrong (look at it) or unreachable. The exit code is 0, 6, 1 or 7: that of the worst, which is wrong before unreachable before degraded. Keys: address; role: sync, async or alone; sync: its status towards its peers; in_sync: yes if the other instances can be stopped; lacks: records that a peer has yet to send to it, about; left: how long that takes; problems: their kinds, as with --json. Later versions may add keys at the end."`
-	JSON           bool             `name:"json" xor:"form" help:"Print one JSON object on one line; with --watch, one each time."`
+	Admin          adminAddress   `arg:"" help:"Admin address of an instance, 'admin.listen' in its configuration: HOST:PORT, http://HOST:PORT, or https://HOST:PORT if it has TLS."`
+	Others         []adminAddress `arg:"" name:"other" optional:"" help:"Admin addresses of other instances of its group."`
+	AdminTokenFile string         `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"PATH" help:"File with the token that the instances ask for. It is read at each request."`
+	tlsFlags
+	Watch   optionalInterval `placeholder:"INTERVAL" help:"Repeat every INTERVAL until interrupted, as in --watch=500ms. --watch alone: every 2s."`
+	Timeout time.Duration    `default:"3s" help:"How long to wait for an answer."`
+	All     bool             `help:"List all degraded intervals and all differing publishers, not only some."`
+	Brief   bool             `xor:"form" help:"Print one line for each instance, for scripts: NAME STATE KEY=VALUE... STATE is ok, degraded (it passes by itself), wrong (look at it) or unreachable. The exit code is 0, 6, 1 or 7: that of the worst, which is wrong before unreachable before degraded. Keys: address; role: sync, async or alone; sync: its status towards its peers; in_sync: yes if the other instances can be stopped; lacks: records that a peer has yet to send to it, about; left: how long that takes; problems: their kinds, as with --json. Later versions may add keys at the end."`
+	JSON    bool             `name:"json" xor:"form" help:"Print one JSON object on one line; with --watch, one each time."`
 }
 
 // Run implements the command.
@@ -72,11 +72,14 @@ func repeated(list []adminAddress) adminAddress {
 // newClient returns the client for the flags. It reads the files once, so that a mistake shows at
 // once.
 func (c *statusCommand) newClient(o *output) (*adminClient, error) {
-	roots, err := readRoots(c.TLSCA)
+	if err := c.tlsFlags.check(); err != nil {
+		return nil, err
+	}
+	cfg, err := c.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
-	client := newAdminClient(c.Timeout, roots)
+	client := newAdminClient(c.Timeout, cfg)
 	client.tokenFile = c.AdminTokenFile
 	if client.tokenFile == "" {
 		return client, nil

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,12 +34,15 @@ type adminClient struct {
 	tokenFile string // empty: no token
 }
 
-// newAdminClient returns a client that waits for each instance for timeout in all. roots are the
-// authorities of https addresses; nil stands for the system's. The client ignores the proxy
-// settings of the environment: the instances are on nearby hosts.
-func newAdminClient(timeout time.Duration, roots *x509.CertPool) *adminClient {
+// newAdminClient returns a client that waits for each instance for timeout in all. cfg is for https
+// addresses; with nil the authorities are the system's. The client ignores the proxy settings of the
+// environment: the instances are on nearby hosts.
+func newAdminClient(timeout time.Duration, cfg *tls.Config) *adminClient {
+	if cfg == nil {
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
 	return &adminClient{timeout: timeout, http: http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}},
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: cfg},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
