@@ -101,7 +101,7 @@ func (l *eventLog) takeLeftOut(key string) (n int) {
 const (
 	connectedKey    = "connected"
 	disconnectedKey = "disconnected"
-	connectedLines  = 20
+	connectedLines  = 6
 )
 
 // logConnected logs a logon. It ends the outage and the publish gap of the server.

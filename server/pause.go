@@ -29,16 +29,23 @@ func (w *pauseWatch) tick(now time.Time) (pause time.Duration) {
 	return pause
 }
 
-// watchPauses logs times in which this process did not run.
-func (s *Server) watchPauses() {
+// watchStates logs what nothing else tells: times in which this process did not run, and
+// subscriptions that fall behind.
+func (s *Server) watchStates() {
 	ticker := time.NewTicker(pauseTick)
 	defer ticker.Stop()
-	w := pauseWatch{last: time.Now()}
+	var slow slowWatch
+	pauses, slowAt := pauseWatch{last: time.Now()}, time.Now()
 	for {
 		select {
 		case <-ticker.C:
-			if pause := w.tick(time.Now()); pause > 0 {
+			now := time.Now()
+			if pause := pauses.tick(now); pause > 0 {
 				s.log.Warn("this process did not run for a time: it was stopped, or the machine is overloaded", "duration", pause)
+			}
+			if now.Sub(slowAt) >= slowCheck {
+				slowAt = now
+				s.logSlow(&slow)
 			}
 		case <-s.stopping:
 			return

@@ -148,9 +148,7 @@ func (s *Server) subscriptionsStatus() SubscriptionsStatus {
 	for i := range behind {
 		st.Records, st.OldestMS = max(st.Records, behind[i].RecordsBehind), max(st.OldestMS, behind[i].BehindMS)
 	}
-	slices.SortFunc(behind, func(a, b SubscriptionStatus) int {
-		return cmp.Or(cmp.Compare(b.RecordsBehind, a.RecordsBehind), bySubscription(a, b))
-	})
+	slices.SortFunc(behind, mostRecordsFirst)
 	st.Behind = len(behind)
 	st.Worst = append([]SubscriptionStatus{}, behind[:min(len(behind), maxWorst)]...) // in JSON always a list
 	return st
@@ -172,6 +170,11 @@ func slowest(all []SubscriptionStatus) (list []SubscriptionStatus) {
 		}
 	}
 	return list
+}
+
+// mostRecordsFirst orders subscriptions by how many records they are behind.
+func mostRecordsFirst(a, b SubscriptionStatus) int {
+	return cmp.Or(cmp.Compare(b.RecordsBehind, a.RecordsBehind), bySubscription(a, b))
 }
 
 // bySubscription orders subscriptions by client and id.
@@ -196,7 +199,7 @@ func (s *Server) Subscriptions(after string, limit int) SubscriptionList {
 	all = all[at:]
 	list := SubscriptionList{Subscriptions: append([]SubscriptionStatus{}, all[:min(limit, len(all))]...), More: len(all) > limit}
 	if list.More {
-		list.Next = all[limit-1].Client + cursorSeparator + all[limit-1].ID
+		list.Next = all[limit-1].key()
 	}
 	return list
 }

@@ -260,7 +260,7 @@ func (s *Server) supervise() {
 	defer s.logStopped()
 	s.loops.Go(s.retention)
 	s.loops.Go(s.serveControl)
-	s.loops.Go(s.watchPauses)
+	s.loops.Go(s.watchStates)
 	if len(s.files.watched) > 0 || s.cfg.Authorizer != nil {
 		s.loops.Go(s.watchFiles)
 	}
