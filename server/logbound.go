@@ -36,7 +36,7 @@ var (
 	// hours, by a client that tries again every few seconds, is one event. If lines were left out,
 	// the next time is an hour.
 	clientLimit      = lineLimit{1, 10 * time.Minute, 1024}
-	clientErrorLimit = lineLimit{10, 10 * time.Minute, 1024}
+	clientErrorLimit = lineLimit{3, 10 * time.Minute, 1024}
 	peerLimit        = lineLimit{10, 10 * time.Minute, 256}
 )
 
