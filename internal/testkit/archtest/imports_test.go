@@ -72,7 +72,7 @@ var imports = map[string][]string{
 	"internal/heldport":    {},
 	"internal/perf/pair":   {"client", "internal/certs", "internal/heldport", "internal/users"},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
-	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/fileversion", "internal/journal", "internal/buildinfo", "internal/prompt", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server", "internal/certs"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/fileversion", "internal/journal", "internal/buildinfo", "internal/prompt", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server", "server/metrics", "internal/certs"},
 }
 
 // allowedDependencies lists the dependencies that the SDK's packages may bring into an application

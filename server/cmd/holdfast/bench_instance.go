@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/metrics"
 )
 
 // benchInstance is "bench instance": one instance of the pair that a bench process
@@ -36,6 +37,7 @@ func (c *benchInstance) Run(o *output) error {
 	if err != nil {
 		return err
 	}
+	s.HandleAdmin("/metrics", metrics.Handler(s)) // as holdfastd does
 	for ready := s.Ready(); ; {
 		select {
 		case <-ready:
