@@ -219,7 +219,7 @@ func TestLogger(t *testing.T) {
 			`level=INFO msg="acks come from both servers again" client=me server=tcp://a:9007/amps/json duration=`,
 			`level=INFO msg="the server holds messages back until they are safe" client=me subscription=#1`,
 			`level=INFO msg="the server delivers again: messages are safe" client=me`,
-			`level=WARN msg="a subscription is paused: its queue is full, since the application is slower than the messages" client=me`,
+			`level=WARN msg="a subscription is paused until the application has caught up: its queue is full" client=me`,
 			`level=INFO msg="messages are sent again" client=me server=tcp://a:9007/amps/json messages=1 first=2 last=2`,
 			`level=WARN msg="a subscription has ended" client=me subscription=#1 topic=orders error=`,
 			`level=DEBUG msg="the state of the client has changed" client=me state=recovering`,

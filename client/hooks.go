@@ -125,7 +125,7 @@ func (c *Client) reportDowngraded(info ServerInfo, downgraded bool) {
 
 func (c *Client) reportPaused(s *Subscription) {
 	if leftOut, ok := c.log.allow("paused\x00"+s.id, 1); ok {
-		c.cfg.Logger.Warn("a subscription is paused: its queue is full, since the application is slower than the messages",
+		c.cfg.Logger.Warn("a subscription is paused until the application has caught up: its queue is full",
 			"subscription", s.id, "topic", s.topic, "left_out", orNil(leftOut))
 	}
 	callHook(c.cfg.Hooks.Paused, s)

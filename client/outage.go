@@ -22,11 +22,11 @@ const (
 // each attempt. Only the session goroutine uses it.
 type eventLog struct {
 	began     time.Time
-	loggedOn  bool              // the client is logged on
-	server    string            // of the last logon
-	since     time.Duration     // of the last logon
-	instances map[string]string // names of the servers that have accepted a logon
-	late      func(leftOut int) // line about the last logon that was left out; nil: it was written
+	loggedOn  bool                                   // the client is logged on
+	server    string                                 // of the last logon
+	since     time.Duration                          // of the last logon
+	instances map[string]string                      // names of the servers that have accepted a logon
+	late      func(leftOut int, lasts time.Duration) // line about the last logon that was left out; nil: it was written
 	outage    logging.Outage
 	tried     []*ConnectError // last error of each server since the last logon
 	refusals  []string        // that this outage has told
@@ -120,12 +120,12 @@ func (c *Client) logConnected(info ServerInfo, publisher uint64, m Move, moved b
 	if moved {
 		from, reason = m.From, m.Err
 	}
-	line := func(leftOut int) {
+	line := func(leftOut int, lasts time.Duration) {
 		c.cfg.Logger.Info("the client is connected", "server", info.Server, "instance", info.Instance, "version", info.Version, "sync", info.Sync, "publisher", publisher,
-			"duration", away, "attempts", attempts, "from_server", from, "reason", reason, "left_out", orNil(leftOut))
+			"duration", away, "attempts", attempts, "from_server", from, "reason", reason, "left_out", orNil(leftOut), "connected_for", orNil(lasts))
 	}
 	if leftOut, ok := l.allow(connectedKey, connectedLines); ok {
-		line(leftOut)
+		line(leftOut, 0)
 	} else {
 		l.late = line
 		c.logCap(l.repeats[connectedKey], reason)
@@ -146,7 +146,7 @@ func (c *Client) logCap(r *repeat, reason error) {
 func (c *Client) logLate() {
 	l := &c.log
 	if _, lasts := l.connectedFor(l.now()); l.late != nil && lasts >= clientcore.StableAfter {
-		l.late(l.takeLeftOut(connectedKey) - 1)
+		l.late(l.takeLeftOut(connectedKey)-1, lasts)
 		l.late = nil
 	}
 }
@@ -165,6 +165,8 @@ func (c *Client) logEnded(e *ConnectError) {
 		case !ok:
 		case errors.Is(e.Err, ErrServerStopping):
 			c.cfg.Logger.Info("the connection has ended: the server stops", "server", e.Server, "instance", instance, "left_out", orNil(leftOut))
+		case errors.Is(e.Err, ErrDiskFull):
+			c.cfg.Logger.Info("the connection has ended: the server takes no publishes now, since its disk is nearly full", "server", e.Server, "instance", instance, "left_out", orNil(leftOut))
 		default:
 			c.cfg.Logger.Info("the connection is lost", "server", e.Server, "instance", instance, "error", e.Err, "left_out", orNil(leftOut))
 		}
@@ -254,7 +256,7 @@ func serversOf(errs []*ConnectError) (servers []string) {
 }
 
 // orNil returns nil instead of 0, so that the line does not have the value.
-func orNil(n int) any {
+func orNil[T int | time.Duration](n T) any {
 	if n == 0 {
 		return nil
 	}

@@ -141,7 +141,7 @@ func TestIncidentSlowSubscriber(t *testing.T) {
 				break
 			}
 		}
-		i.has("a subscription is paused: its queue is full", "client=slow", "topic=orders")
+		i.has("a subscription is paused until the application has caught up: its queue is full", "client=slow", "topic=orders")
 	})
 }
 

@@ -24,6 +24,7 @@ type slowWatch struct {
 // A slowSubscription is a subscription that was behind at the last check.
 type slowSubscription struct {
 	records uint64 // that it was behind
+	most    uint64 // of records since it became slow
 	grown   int    // checks in a row at which it was further behind
 	state   logging.Reminder
 }
@@ -31,7 +32,8 @@ type slowSubscription struct {
 // A slowLine is a line to be written.
 type slowLine struct {
 	SubscriptionStatus
-	lasted   time.Duration // how long the subscription has been slow
+	lasted   time.Duration // since the first line
+	most     uint64        // records that it was behind at a check since then
 	caughtUp bool
 }
 
@@ -52,7 +54,7 @@ func (w *slowWatch) check(all []SubscriptionStatus, now time.Duration) (lines []
 		}
 		switch lasts := s.state.Lasts(); {
 		case lasts && st.BehindMS < fastAge.Milliseconds():
-			lines = append(lines, slowLine{st, s.state.End(now), true})
+			lines = append(lines, slowLine{st, s.state.End(now), s.most, true})
 			continue
 		case !lasts && (len(w.behind) >= maxWorst || st.RecordsBehind == 0):
 			continue
@@ -62,10 +64,11 @@ func (w *slowWatch) check(all []SubscriptionStatus, now time.Duration) (lines []
 		case slow && !s.state.Lasts() && room > 0:
 			room--
 			s.state.Begin(now)
+			s.most = st.RecordsBehind
 		case !s.state.Remind(now):
 			continue
 		}
-		lines = append(lines, slowLine{st, s.state.Since(now), false})
+		lines = append(lines, slowLine{st, s.state.Since(now), s.most, false})
 	}
 	return lines
 }
@@ -76,7 +79,7 @@ func (s *slowSubscription) slow(st *SubscriptionStatus) bool {
 	if st.State == readStates[servercore.ReadsHeld] || st.RecordsBehind <= s.records {
 		s.grown = 0
 	}
-	s.records = st.RecordsBehind
+	s.records, s.most = st.RecordsBehind, max(s.most, st.RecordsBehind)
 	return s.grown >= slowChecks && st.BehindMS >= slowAge.Milliseconds()
 }
 
@@ -87,10 +90,14 @@ func (b *SubscriptionStatus) key() string { return b.Client + cursorSeparator + 
 func (s *Server) logSlow(w *slowWatch) {
 	for _, line := range w.check(s.allSubscriptions(), time.Since(s.started)) {
 		if line.caughtUp {
-			s.log.Info("a subscription has caught up", "client", line.Client, "subscription", line.ID, "topic", line.Topic, "duration", line.lasted)
+			s.log.Info("a subscription has caught up", "client", line.Client, "subscription", line.ID, "topic", line.Topic, "most_behind", line.most, "duration", line.lasted)
 			continue
 		}
+		lasted := any(line.lasted)
+		if line.lasted == 0 {
+			lasted = nil
+		}
 		s.log.Warn("a subscription falls behind: its client takes fewer messages than come", "client", line.Client, "subscription", line.ID, "topic", line.Topic,
-			"records_behind", line.RecordsBehind, "oldest", time.Duration(line.BehindMS)*time.Millisecond, "duration", line.lasted)
+			"records_behind", line.RecordsBehind, "oldest", time.Duration(line.BehindMS)*time.Millisecond, "duration", lasted)
 	}
 }

@@ -122,7 +122,7 @@ func (s *Server) logSpace(full, wasFull bool, free, reserve int64) {
 	switch {
 	case full && !wasFull:
 		if s.space.begin(state, now) {
-			s.log.Error("the disk is nearly full: publishes are refused until it has space", "free", mebibytes(free), "min_free", mebibytes(reserve))
+			s.log.Error("the disk is nearly full: publishes are refused until it has space", "free", mebibytes(free), "min_free", mebibytes(reserve), "dir", s.cfg.Data, "bytes", s.journal.Size())
 		}
 	case full:
 		if lasts, due := s.space.remind(state, now); due {
@@ -256,7 +256,7 @@ func (s *Server) logEarly(segments int, need int64, now time.Duration) {
 	// Space is short for each new segment, so the line repeats only now and then.
 	if total, tell := sp.countEarly(segments, now); tell {
 		s.log.Warn("disk space is short: the oldest messages are removed, perhaps before log.retain",
-			"segments", total, "needed", mebibytes(need), "free", mebibytes(sp.free.Load()))
+			"segments", total, "needed", mebibytes(need), "free", mebibytes(sp.free.Load()), "dir", s.cfg.Data, "bytes", s.journal.Size())
 	}
 }
 
