@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/signal"
+)
 
 // pulseInterval is the time between two checks of states that may last.
 const pulseInterval = time.Second
@@ -12,19 +16,21 @@ const maxLateness = time.Second
 // goroutine.
 type pulse struct {
 	timer   *time.Timer
+	wake    signal.Signal // not the channel of the timer: golang.org/issue/78156
 	due     time.Time
 	waiting time.Time // the goroutine has waited since then
 	told    time.Time // the log has told that the process did not run; zero: never
 }
 
 func newPulse() pulse {
-	return pulse{timer: time.NewTimer(pulseInterval), due: time.Now().Add(pulseInterval)}
+	wake := signal.New()
+	return pulse{timer: time.AfterFunc(pulseInterval, wake.Set), wake: wake, due: time.Now().Add(pulseInterval)}
 }
 
-// wait notes that the goroutine begins to wait, and returns the channel of the timer.
-func (p *pulse) wait() <-chan time.Time {
+// wait notes that the goroutine begins to wait, and returns the signal of the next pulse.
+func (p *pulse) wait() signal.Signal {
 	p.waiting = time.Now()
-	return p.timer.C
+	return p.wake
 }
 
 // beat sets the timer again after it has fired. late is the time for which the process did not run

@@ -12,26 +12,27 @@ import (
 const absentCheckInterval = 5 * time.Second
 
 // watch does everything that depends on time: downgrades, the end of rejoining, giving up a
-// destination. It sleeps until the next of these is due.
+// destination, reminders. It sleeps until the next of these is due.
 func (l *Links) watch() {
-	timer, reminders := time.NewTimer(0), time.NewTicker(remindCheck)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	defer reminders.Stop()
+	remindAt := l.now() + remindCheck
 	for {
 		select {
-		case <-reminders.C:
-			l.remind()
-			continue
 		case <-timer.C:
 		case <-l.wake:
 		case <-l.ctx.Done():
 			return
 		}
-		next := l.step()
-		timer.Stop()
-		if next >= 0 {
-			timer.Reset(next)
+		next, now := l.step(), l.now()
+		if now >= remindAt {
+			l.remind()
+			remindAt = now + remindCheck
 		}
+		if untilReminder := remindAt - now; next < 0 || untilReminder < next {
+			next = untilReminder
+		}
+		timer.Reset(next)
 	}
 }
 
