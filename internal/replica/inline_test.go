@@ -104,7 +104,7 @@ func TestDowngradesInTime(t *testing.T) {
 		w.linked(a, c)
 		b.disk.SetSyncDelay(time.Minute)
 		a.publish(1, 1, 1)
-		pass(3 * time.Second) // the step for c has passed; the next one is for b, in 7 s
+		pass(2500 * time.Millisecond) // the step for c has passed; the next one is for reminders, in 2.5 s, and that for b in 7.5 s
 		c.disk.SetSyncDelay(time.Minute)
 		a.publish(1, 2, 2)
 		pass(2*time.Second - time.Millisecond)
