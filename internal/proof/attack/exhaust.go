@@ -159,7 +159,7 @@ func (s *exhaustion) measureAttack(ctx context.Context, g greedyAttacker) (passe
 		runs = append(runs, f)
 	}
 	slices.SortFunc(runs, func(a, b measurement) int { return cmp.Compare(a.p99, b.p99) })
-	m, limit := runs[len(runs)/2], s.limit()
+	m, limit := runs[len(runs)/2], max(s.limit(), g.tolerated)
 	for _, r := range runs {
 		m.memory, m.descriptors, m.recovered = max(m.memory, r.memory), max(m.descriptors, r.descriptors), max(m.recovered, r.recovered)
 		if strings.Contains(r.got, forbiddenMark) {

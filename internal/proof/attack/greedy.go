@@ -29,6 +29,9 @@ type greedyAttacker struct {
 	// of the floods of -secured, whose users have limits, is judged.
 	floods bool
 	atStop bool // of a secured pair: it is at work while the instance stops
+	// tolerated is the 99th percentile of others that the attack may cause, if it is above that which
+	// others may have.
+	tolerated time.Duration
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
 }
