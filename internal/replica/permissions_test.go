@@ -95,9 +95,9 @@ func TestPermissionsOfAbsentPeer(t *testing.T) {
 // taken it by earlier permissions. The next one is rejected.
 func TestStatedMessageIsNotRejected(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, _ := w.withPermissions("a", to("b"))
 		b, _ := w.withPermissions("b", to("a"))
 		b.publish(3, 1, 5)
+		a, _ := w.withPermissions("a", to("b")) // after the publishes, so that b's hello states them
 		w.linked(a, b)
 		for sequence := uint64(1); sequence <= 6; sequence++ {
 			if got, want := a.l.MayReject(3, sequence), sequence > 5; got != want {
