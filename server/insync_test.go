@@ -194,12 +194,14 @@ func TestStatusEvents(t *testing.T) {
 		p := dial(t, pair.A)
 		p.awaitLink(pair.A)
 		p.logonExt("gw", "life", 1, 0)
+		time.Sleep(time.Second) // a second connection of the pair, which crosses the first, has ended
 		pair.B.Kill()
 		p.publish("orders", 1, 1)
 		p.awaitPersisted(1, "single")
 		pair.B.Restart()
 		pair.B.AwaitReady()
 		p.awaitPersisted(1, "")
+		synctest.Wait() // the ack may come before the event of the catch-up
 		var st server.Status
 		getAdmin(t, pair.A, "/status", &st)
 		var got []string

@@ -1,12 +1,11 @@
 package replica
 
 import (
-	"time"
-
 	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/failpoint"
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -38,7 +37,8 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 		p.degraded = degradedInterval{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.PublisherRange), dirty: true, alone: p.ackedAlone}
 		p.states.downgraded.Begin(now)
 		why := p.downgradeReason()
-		l.deferred = append(l.deferred, func() { l.becameDowngraded(p, wait, why) })
+		l.emitLocked(EventSingleBegan, p.name, fmt.Sprintf("acks do not wait for %s any more: they are single", p.name))
+		l.deferLocked(func() { l.becameDowngraded(p, wait, why) })
 	case BecameCounting:
 		l.watermarks.LeaveOut(p.index, false)
 		p.backlog = p.progress.Waiting()
@@ -48,7 +48,8 @@ func (l *Links) updateAckStateLocked(p *peer, now time.Duration) {
 		p.singleFor += l.degradedForLocked(p, now)
 		p.degraded = degradedInterval{}
 		lasted := p.states.downgraded.End(now)
-		l.deferred = append(l.deferred, func() { l.becameCounting(p, interval, lasted, alone) })
+		l.emitLocked(EventSingleEnded, p.name, fmt.Sprintf("acks wait for %s again", p.name))
+		l.deferLocked(func() { l.becameCounting(p, interval, lasted, alone) })
 	}
 }
 
@@ -96,7 +97,6 @@ func (l *Links) logDowngrade(p *peer, why downgradeReason, waited time.Duration)
 
 func (l *Links) becameDowngraded(p *peer, wait time.Duration, why downgradeReason) {
 	l.logDowngrade(p, why, wait)
-	l.emit(EventSingleBegan, p.name, fmt.Sprintf("acks do not wait for %s any more: they are single", p.name))
 	states := l.o.Journal.States()
 	l.mu.Lock()
 	for _, s := range states {
@@ -110,7 +110,6 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration, why downgradeReaso
 
 func (l *Links) becameCounting(p *peer, interval journal.DegradedInterval, lasted time.Duration, alone uint64) {
 	l.o.Log.Info("messages are acknowledged by the disk of the peer, too, from now on", "peer", p.name, "duration", lasted, "messages", alone)
-	l.emit(EventSingleEnded, p.name, fmt.Sprintf("acks wait for %s again", p.name))
 	l.noteDegraded(interval)
 	l.notifyWatermarks(nil)
 	l.wakeWatch()

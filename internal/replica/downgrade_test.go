@@ -1,9 +1,11 @@
 package replica
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -256,5 +258,42 @@ func TestOpenIntervalEndsAtStart(t *testing.T) {
 		pass(time.Second)
 		a.start()
 		checkInterval(t, a.j, start, []journal.PublisherRange{{Publisher: 1, From: 1, To: 4}})
+	})
+}
+
+// Reports are in the order of what they report, even if one of them is held up: the last event, the last
+// line and the journaled interval are about the state that holds.
+func TestReportsAreInOrder(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		heldUp := make(chan struct{})
+		a := w.instance("a", func(o *Options) {
+			o.Destinations = []Destination{downgrading("b")}
+			note := o.OnEvent
+			o.OnEvent = func(e Event) {
+				if e.Kind == EventSingleBegan {
+					<-heldUp
+				}
+				note(e)
+			}
+		})
+		a.start()
+		a.publish(1, 1, 5)
+		pass(10 * time.Second)
+		b := w.start("b", downgrading("a"))
+		w.eventually("b counts", func() bool { return b.have(1) == 5 && a.status("b").State == "sync" })
+		close(heldUp)
+		synctest.Wait()
+		want := []string{EventSingleBegan, EventPeerBack, EventSingleEnded, EventCatchUpDone}
+		if got := a.events.kinds("b"); !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		log := a.log.String()
+		began, ended := strings.Index(log, "acknowledged by this disk alone"), strings.Index(log, "acknowledged by the disk of the peer, too")
+		if began < 0 || ended < began {
+			t.Errorf("the log has the beginning at %d and the end at %d", began, ended)
+		}
+		if intervals := a.j.DegradedIntervals(); len(intervals) != 1 || intervals[0].End.IsZero() {
+			t.Errorf("intervals %+v", intervals)
+		}
 	})
 }

@@ -43,10 +43,10 @@ func (c *conn) noteProgress(b *heartbeat) {
 	caughtUp := c.heard && !c.there.whole() && b.state.whole()
 	c.there, c.heard, c.heardAt = b.state, true, now
 	c.receiving.add(now, b.unsent, c.peer.received.Load())
-	c.l.mu.Unlock()
 	if caughtUp {
-		c.l.emit(EventCatchUpDone, "", "this instance has caught up with "+c.peer.name)
+		c.l.emitLocked(EventCatchUpDone, "", "this instance has caught up with "+c.peer.name)
 	}
+	c.l.unlockAndNotify()
 }
 
 // whole reports whether the receiver has everything that the sender had when they linked.

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,9 +96,9 @@ func TestCrossedConnections(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		a.l.dests[0].conn.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
+		w.Cut("a", "b") // before the end of the connection, so that no other one comes
+		a.l.dests[0].conn.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place", ByPeer: true})
 		synctest.Wait()
-		w.Cut("a", "b")
 		if a.l.Linked("b") {
 			t.Fatal("the link is up")
 		}
@@ -106,6 +108,11 @@ func TestCrossedConnections(t *testing.T) {
 		pass(time.Second)
 		if a.l.Linked("b") || a.l.Reachable() || a.l.MustHoldPublish(7, nil) {
 			t.Error("the peer does not count as away after a second without a connection")
+		}
+		pass(remindCheck)
+		want := []string{EventPeerBack, EventPeerLost} // the end is told because no other connection came
+		if got := a.events.kinds("b"); !slices.Equal(got, want) || !strings.Contains(a.log.String(), "link is down") {
+			t.Errorf("events %q, want %q", got, want)
 		}
 	})
 }

@@ -111,7 +111,8 @@ type notices struct {
 type schedule struct {
 	nextStepAt      time.Duration // when it calls step by itself; negative: never
 	lastAbsentCheck time.Duration // when step last checked the absent destinations
-	deferred        []func()      // work to be done by unlockAndNotify, without mu
+	deferred        []func()      // work to be done by unlockAndNotify, without mu, in order
+	workingOff      bool          // a goroutine is doing deferred work
 }
 
 // Start starts linking. The instance may serve clients when Ready is closed. After Start has

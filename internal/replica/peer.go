@@ -131,10 +131,10 @@ func (l *Links) connected(c *conn) error {
 	if !failpoint.On(failpoint.R14HelloWithoutPermissions) {
 		p.permissions.state(c.theirs.Permissions, permissions, now)
 	}
-	warning, changed := l.becomeUpLocked(p, c, now)
+	changed := l.becomeUpLocked(p, c, now)
 	role := p.role
-	attempts, away, tell := p.states.linkUp(now)
-	isNew := old == nil || old.theirs.Run != c.theirs.Run // not the second of two connections that crossed
+	second := old != nil && old.theirs.Run == c.theirs.Run // of two connections that crossed
+	l.tellUpLocked(c, now, second)
 	l.unlockAndNotify()
 
 	if changed {
@@ -143,15 +143,6 @@ func (l *Links) connected(c *conn) error {
 	l.noteReturned(c.theirs.Name)
 	if old != nil {
 		old.closeWith(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
-	}
-	if warning != "" {
-		l.o.Log.Warn("the two directions of the link differ", "peer", p.name, "reason", warning)
-	}
-	if tell && isNew {
-		l.logUp(c, attempts, away)
-	}
-	if isNew {
-		l.emit(EventPeerBack, p.name, "the link is up")
 	}
 	l.reportReached()
 	l.excludeDiverged(c)
@@ -162,10 +153,9 @@ func (l *Links) connected(c *conn) error {
 	return nil
 }
 
-// becomeUpLocked makes c the connection of p. warning describes how the two directions differ. It
-// is empty if that was reported before. changed reports whether the peer's half of the link differs
-// from its earlier hellos.
-func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (warning string, changed bool) {
+// becomeUpLocked makes c the connection of p. changed reports whether the peer's half of the link
+// differs from its earlier hellos.
+func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (changed bool) {
 	c.peer, p.conn = p, c
 	changed, p.reason = p.role.update(c.theirs), ""
 	if p.stopReport = (stopReport{}); l.stopping.current() != phaseRunning {
@@ -181,11 +171,7 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (warning str
 			l.rejoin.NotExpected(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		}
 	}
-	if warning = describeAsymmetry(c.ours, c.theirs); warning == p.states.asymmetry {
-		return "", changed
-	}
-	p.states.asymmetry = warning
-	return warning, changed
+	return changed
 }
 
 // admitLocked finds the peer of c and decides whether c may become its connection. old is the
@@ -289,8 +275,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 	now := l.now()
 	p.conn, p.awaySince = nil, now
 	p.reason = cause.Error()
-	planned := p.phase != phaseRunning
-	tell := p.states.linkDown(now, cause, planned) && !errors.Is(cause, ErrClosed)
+	l.tellDownLocked(p, now, cause)
 	l.countRefusalLocked(p, cause)
 	l.updateStopLocked()
 	var acked bookmark.Vector
@@ -301,12 +286,6 @@ func (l *Links) disconnected(c *conn, cause error) {
 	}
 	l.unlockAndNotify()
 
-	if !errors.Is(cause, ErrClosed) {
-		l.emit(EventPeerLost, p.name, "the link is down: "+cause.Error())
-	}
-	if tell {
-		l.logDown(p, cause, planned)
-	}
 	if p.outbound() {
 		l.findNeededFrom(p, acked)
 	}

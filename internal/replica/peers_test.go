@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,9 +123,12 @@ func TestCrossingConnections(t *testing.T) {
 		a, b := w.pair()
 		pass(10 * time.Millisecond)
 		w.Resume("b")
-		for range 5 {
+		for n := range 5 {
 			w.linked(a, b)
 			pass(time.Second)
+			if lost := slices.Index(a.events.kinds("b"), EventPeerLost); n == 0 && lost >= 0 {
+				t.Error("the end of one of two connections that crossed is told as the loss of the peer")
+			}
 			if a.l.countConnections() != 1 || b.l.countConnections() != 1 {
 				t.Fatalf("%d connections at a, %d at b", a.l.countConnections(), b.l.countConnections())
 			}

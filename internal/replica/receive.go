@@ -311,7 +311,7 @@ func (l *Links) handleAck(c *conn, moved []bookmark.Bookmark) {
 	l.updateAckStateLocked(p, now)
 	if !was.whole() && p.halfStateLocked().whole() {
 		p.tellStateLocked()
-		l.deferred = append(l.deferred, func() { l.emit(EventCatchUpDone, p.name, p.name+" has caught up") })
+		l.emitLocked(EventCatchUpDone, p.name, p.name+" has caught up")
 	}
 	single := l.watermarks.Single() // if other destinations are left out, settled may have moved as well
 	l.unlockAndNotify()

@@ -26,6 +26,7 @@ type states struct {
 	crossed  bool           // the link went down because two connections crossed: one of them stays
 	refusals []string       // reasons of refusals that this outage has told
 	upAt     time.Duration  // when the last link came up
+	downAt   time.Duration  // when the last one went down
 	short    int            // the last links, in a row, that were shorter than steadyAfter
 
 	downgraded logging.Reminder
@@ -39,25 +40,26 @@ func (s *states) unsteady() bool { return s.short >= maxShort }
 // crossing reports whether the link is down only for the moment between two connections: the one
 // has ended because the other takes its place.
 func (s *states) crossing(now time.Duration) bool {
-	return s.crossed && s.down.Since(now) < time.Second
+	return s.crossed && now-s.downAt < time.Second
 }
 
 // linkUp notes that the link is up. tell reports whether that has a line, with the number of failed
 // attempts before and the time without a link.
 func (s *states) linkUp(now time.Duration) (attempts int, away time.Duration, tell bool) {
 	s.upAt, s.givenUp = now, logging.Reminder{}
+	quiet := s.crossing(now)
+	s.crossed = false
 	if s.unsteady() {
 		return 0, 0, false
 	}
-	quiet := s.crossing(now)
 	attempts, away = s.down.End(now)
-	s.crossed, s.refusals = false, nil
+	s.refusals = nil
 	return attempts, away, !quiet
 }
 
 // linkDown notes that the link is down. tell reports whether that has a line.
 func (s *states) linkDown(now time.Duration, cause error, planned bool) (tell bool) {
-	s.planned = planned
+	s.planned, s.downAt = planned, now
 	r, refusal := errors.AsType[*RefusedError](cause)
 	if refusal {
 		s.noteRefusal(cause.Error())
@@ -126,7 +128,13 @@ func (l *Links) remindLocked(p *peer, now time.Duration) {
 	s := &p.states
 	if c := p.conn; c != nil {
 		if attempts, away, tell := s.becameSteady(now); tell {
+			l.emitLocked(EventPeerBack, p.name, "the link is up")
 			l.deferLocked(func() { l.logUp(c, attempts, away) })
+		}
+	}
+	if s.crossed && !s.crossing(now) { // the other connection has not come
+		if s.crossed = false; !s.unsteady() {
+			l.reportDownLocked(p, errors.New(p.reason), s.planned)
 		}
 	}
 	if (p.conn == nil || s.unsteady()) && s.down.Remind(now) {
@@ -145,6 +153,34 @@ func (l *Links) remindLocked(p *peer, now time.Duration) {
 		lasts := s.givenUp.Since(now)
 		l.deferLocked(func() { l.o.Log.Error("the peer is still given up", "peer", p.name, "duration", lasts) })
 	}
+}
+
+// tellUpLocked notes that c is the connection of its peer, for the log and the events. second: it
+// takes the place of one with the same process.
+func (l *Links) tellUpLocked(c *conn, now time.Duration, second bool) {
+	p := c.peer
+	if warning := describeAsymmetry(c.ours, c.theirs); warning != p.states.asymmetry {
+		p.states.asymmetry = warning
+		if warning != "" {
+			l.deferLocked(func() { l.o.Log.Warn("the two directions of the link differ", "peer", p.name, "reason", warning) })
+		}
+	}
+	if attempts, away, tell := p.states.linkUp(now); tell && !second {
+		l.emitLocked(EventPeerBack, p.name, "the link is up")
+		l.deferLocked(func() { l.logUp(c, attempts, away) })
+	}
+}
+
+// tellDownLocked notes that the link to p is down, for the log and the events.
+func (l *Links) tellDownLocked(p *peer, now time.Duration, cause error) {
+	if planned := p.phase != phaseRunning; p.states.linkDown(now, cause, planned) && !errors.Is(cause, ErrClosed) {
+		l.reportDownLocked(p, cause, planned)
+	}
+}
+
+func (l *Links) reportDownLocked(p *peer, cause error, planned bool) {
+	l.emitLocked(EventPeerLost, p.name, "the link is down: "+cause.Error())
+	l.deferLocked(func() { l.logDown(p, cause, planned) })
 }
 
 // logUp logs that a link is up. It names a direction only if nothing is replicated in it.

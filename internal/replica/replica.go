@@ -156,10 +156,3 @@ const (
 	EventCatchUpDone = "catch_up_done" // a peer has what it lacked; without a peer: this instance has
 	EventGivenUp     = "given_up"      // no more is kept for an absent destination
 )
-
-// emit reports an event. No lock may be held.
-func (l *Links) emit(kind, peer, text string) {
-	if l.o.OnEvent != nil {
-		l.o.OnEvent(Event{kind, peer, text})
-	}
-}

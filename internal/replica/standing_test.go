@@ -5,8 +5,8 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
@@ -204,19 +204,12 @@ func (c slowConn) Write(b []byte) (n int, err error) {
 func TestHeadway(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		const messages, perSecond = 20_000, 100_000 // bytes; a message has about 60
-		var mu sync.Mutex
-		var events []Event
 		a := w.instance("a", func(o *Options) {
 			o.Destinations = []Destination{downgrading("b")}
 			dial := o.Dial
 			o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 				nc, err := dial(ctx, address)
 				return slowConn{nc, perSecond}, err
-			}
-			o.OnEvent = func(e Event) {
-				mu.Lock()
-				defer mu.Unlock()
-				events = append(events, e)
 			}
 		})
 		a.start()
@@ -245,12 +238,10 @@ func TestHeadway(t *testing.T) {
 			r := b.status("a")
 			return r.StateThere == "sync" && *r.Receiving == (Headway{Rate: r.Receiving.Rate}) && a.status("b").State == "sync"
 		})
-		mu.Lock()
-		defer mu.Unlock()
-		for _, kind := range []string{EventSingleBegan, EventPeerBack, EventSingleEnded, EventCatchUpDone} {
-			if !slices.ContainsFunc(events, func(e Event) bool { return e.Kind == kind && e.Peer == "b" && e.Text != "" }) {
-				t.Errorf("no event %s in %+v", kind, events)
-			}
+		synctest.Wait()
+		want := []string{EventSingleBegan, EventPeerBack, EventSingleEnded, EventCatchUpDone}
+		if got := a.events.kinds("b"); !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
 		}
 	})
 }

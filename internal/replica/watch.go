@@ -87,10 +87,10 @@ func (l *Links) checkAbsentLocked(now time.Duration) {
 	l.lastAbsentCheck = now
 	for _, p := range l.dests {
 		if p.ack.Downgraded() {
-			l.deferred = append(l.deferred, func() { l.recordOpenInterval(p) })
+			l.deferLocked(func() { l.recordOpenInterval(p) })
 		}
 		if p.conn == nil && !p.givenUp {
-			l.deferred = append(l.deferred, func() { l.giveUp(p) })
+			l.deferLocked(func() { l.giveUp(p) })
 		}
 	}
 }
@@ -99,16 +99,16 @@ func (l *Links) checkAbsentLocked(now time.Duration) {
 func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
-	exceeds := p.conn == nil && !p.givenUp && ExceedsHold(end, p.neededFrom, l.o.HoldBytes) && !failpoint.On(failpoint.R5NeverGiveUp)
-	if exceeds {
-		l.giveUpLocked(p)
+	defer l.unlockAndNotify()
+	if p.conn != nil || p.givenUp || !ExceedsHold(end, p.neededFrom, l.o.HoldBytes) || failpoint.On(failpoint.R5NeverGiveUp) {
+		return
 	}
-	l.mu.Unlock()
-	if exceeds {
+	l.giveUpLocked(p)
+	l.emitLocked(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is behind by more than hold", p.name))
+	l.deferLocked(func() {
 		l.o.Log.Error("the peer is given up: the journal kept for it is larger than hold; it will lack the messages that retention removes",
 			"peer", p.name, "bytes", l.o.HoldBytes)
-		l.emit(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is behind by more than hold", p.name))
-	}
+	})
 }
 
 // GiveUpAbsent gives up the destinations that have been away for RejoinTimeout, because the disk
@@ -124,9 +124,9 @@ func (l *Links) GiveUpAbsent() (any bool) {
 		}
 		any = true
 		l.giveUpLocked(p)
+		l.emitLocked(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is away and the disk is nearly full", p.name))
 		l.deferLocked(func() {
 			l.o.Log.Error("the peer is given up: it is away and the disk is nearly full; it will lack the messages that retention removes", "peer", p.name)
-			l.emit(EventGivenUp, p.name, fmt.Sprintf("no more is kept for %s: it is away and the disk is nearly full", p.name))
 		})
 	}
 	return any
@@ -152,7 +152,7 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 	}
 	switch whole := l.member.intact || l.rejoin.Complete(); {
 	case whole && !l.member.intact:
-		l.deferred = append(l.deferred, l.becomeIntact)
+		l.deferLocked(l.becomeIntact)
 	case whole && l.outcome == CaughtUp:
 		l.rejoining.Store(false)
 	}
@@ -164,12 +164,10 @@ func (l *Links) updateRejoinLocked(now time.Duration) {
 			p.progress.BeginLater(now)
 		}
 		outcome, missing := l.outcome, l.rejoin.Awaited()
-		l.deferred = append(l.deferred, func() { l.becomeReady(outcome, missing) })
+		l.deferLocked(func() { l.becomeReady(outcome, missing) })
 	case l.outcome == CaughtUp && was != CaughtUp:
-		l.deferred = append(l.deferred, func() {
-			l.o.Log.Info("this instance has caught up with all peers")
-			l.emit(EventCatchUpDone, "", "this instance has caught up with all peers")
-		})
+		l.emitLocked(EventCatchUpDone, "", "this instance has caught up with all peers")
+		l.deferLocked(func() { l.o.Log.Info("this instance has caught up with all peers") })
 	}
 }
 

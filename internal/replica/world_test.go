@@ -71,6 +71,7 @@ type instance struct {
 	links          atomic.Pointer[Links]
 	watermarkCalls atomic.Int64 // of OnWatermark
 	notices        []Notice
+	events         eventList
 	jset           func(*journal.Options) // changes the usual options of the journal
 	bare           bool                   // its journal has no cluster id yet
 }
@@ -91,6 +92,30 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// eventList are the events of an instance.
+type eventList struct {
+	mu   sync.Mutex
+	list []Event
+}
+
+func (l *eventList) add(e Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, e)
+}
+
+// kinds returns the kinds of the events about a peer, in order.
+func (l *eventList) kinds(peer string) (kinds []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.list {
+		if e.Peer == peer && e.Text != "" {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	return kinds
 }
 
 // to returns a sync destination with an address to dial.
@@ -200,6 +225,7 @@ func (i *instance) start() {
 		Journal: i.j, Listener: ln, Dial: host.Dial, HoldBytes: 1 << 40, Secrets: FixedSecret(testSecret),
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.watermarkCalls.Add(1) },
+		OnEvent:     i.events.add,
 		OnNotice: func(n Notice) ledger.Reply {
 			i.notices = append(i.notices, n)
 			return ledger.Reply{NameTaken: n.User == refusedUser, Outbid: n.User == lostUser}
