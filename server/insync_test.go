@@ -194,7 +194,6 @@ func TestStatusEvents(t *testing.T) {
 		p := dial(t, pair.A)
 		p.awaitLink(pair.A)
 		p.logonExt("gw", "life", 1, 0)
-		time.Sleep(time.Second) // a second connection of the pair, which crosses the first, has ended
 		pair.B.Kill()
 		p.publish("orders", 1, 1)
 		p.awaitPersisted(1, "single")

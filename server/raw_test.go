@@ -255,11 +255,11 @@ var daemonDir string
 func (c *raw) awaitLink(i *servertest.Instance) {
 	c.t.Helper()
 	for range 100 {
+		<-time.After(100 * time.Millisecond) // at first, so that a second connection of the pair, which crosses the first, has ended
 		st := i.Server().Status()
 		if !st.CatchingUp && len(st.Links) > 0 && st.Links[0].State == "sync" {
 			return
 		}
-		<-time.After(100 * time.Millisecond)
 	}
 	c.t.Fatalf("the links of %s: %+v", i.Name(), i.Server().Status().Links)
 }
