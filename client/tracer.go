@@ -20,9 +20,10 @@ type Tracer interface {
 	// StartPublish is called when Publish or PublishMessage begins. It may set headers of m, which
 	// are stored with the message and removed from m when the call returns. end is called when the
 	// call returns: with nil once the message is in the store, and m.Publisher and m.Sequence are
-	// set, otherwise with the error. It may be nil. A message that only these headers make too
-	// large is stored without them. An application that appends to its store directly
-	// (pubstore.Bolt.AppendTx) calls StartPublish itself.
+	// set, otherwise with the error. Sent and even Acked may be called for the message before. end
+	// may be nil. A message that only these headers make too large is stored without them. An
+	// application that appends to its store directly (pubstore.Bolt.AppendTx) calls StartPublish
+	// itself.
 	StartPublish(ctx context.Context, m *pubstore.Message) (end func(err error))
 
 	// Sent is called when messages with the sequences from first to last of a publisher are about
