@@ -230,7 +230,7 @@ func TestLagHistory(t *testing.T) {
 			}
 			return h
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3500 * time.Millisecond) // not in the moment of a sample
 		pair.B.Kill()
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
