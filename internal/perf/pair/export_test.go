@@ -8,3 +8,9 @@ func (in *Instance) Process() *os.Process {
 	defer in.mu.Unlock()
 	return in.process.Process
 }
+
+// Suspend and Resume are what an Instance does with its process.
+var (
+	Suspend = suspend
+	Resume  = resume
+)

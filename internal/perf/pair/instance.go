@@ -258,8 +258,9 @@ func (in *Instance) Close() {
 	}
 }
 
-// Suspend suspends the process with SIGSTOP: its sockets stay open and it does not
-// answer. On systems without signals (HasSignals) it returns an error.
+// Suspend suspends the process with SIGSTOP: its sockets stay open and it does not answer. On Linux
+// it has stopped when Suspend returns, elsewhere it will. On systems without signals (HasSignals)
+// Suspend returns an error.
 func (in *Instance) Suspend() error { return in.signal(suspend, true) }
 
 // Resume ends a Suspend.

@@ -12,7 +12,6 @@ import (
 const HasSignals = true
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
-func suspend(p *os.Process) error   { return p.Signal(syscall.SIGSTOP) }
 func resume(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 
 // Detach puts a command into a process group of its own: an interrupt of the terminal

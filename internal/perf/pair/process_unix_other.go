@@ -2,7 +2,12 @@
 
 package pair
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
+
+func suspend(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
 
 // killWithParent does nothing: only Linux can kill a command with its parent.
 func killWithParent(*syscall.SysProcAttr) {}
